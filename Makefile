@@ -1,0 +1,35 @@
+# Two commands do everything, their own set-up included: `make run` and `make test`.
+# A machine with an NVIDIA driver gets TensorFlow's CUDA libraries too.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRA := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo '[cuda]')
+ARGS ?=
+
+.PHONY: run test check clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/.installed
+	$(BIN)/gpuprobe run --strategies all --quick $(ARGS)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV)
+
+# Byte code is compiled as it is first used: compiling all of TensorFlow's takes longer than unpacking it.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.$(EXTRA)'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@

@@ -1,0 +1,39 @@
+"""The one family of errors that a user sees as a single line, each with its exit code."""
+
+from __future__ import annotations
+
+
+class GpuprobeError(Exception):
+    """Something the user can act on: the message says what happened, where, and what to do.
+
+    Exit codes (the documented contract of the command line):
+    0 done; 1 the work was done but found a failure (a run failed, a check failed); 2 wrong usage;
+    3 unreadable or invalid input; 4 output cannot be written; 5 a part of the environment is missing;
+    130 interrupted. `gpuprobe watch` passes on the exit code of the command it watched.
+    """
+
+    exit_code = 1
+
+
+class UsageError(GpuprobeError):
+    """The request itself is wrong: an unknown name, options that exclude each other."""
+
+    exit_code = 2
+
+
+class InputError(GpuprobeError):
+    """A file that was named cannot be read or does not hold what it should."""
+
+    exit_code = 3
+
+
+class OutputError(GpuprobeError):
+    """A result cannot be written: no permission, no space left, or a folder that is already in use."""
+
+    exit_code = 4
+
+
+class MissingError(GpuprobeError):
+    """Something that this command needs is not installed or not found."""
+
+    exit_code = 5

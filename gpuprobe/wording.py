@@ -1,0 +1,57 @@
+"""How figures read in every output: one place for rounding, units and plurals."""
+
+from __future__ import annotations
+
+
+def share(fraction: float) -> str:
+    """Write a fraction (0 to 1) as a percentage: `19 %`, with one digit more below ten: `1.4 %`."""
+    percent = 100 * fraction
+    return f"{percent:.0f} %" if abs(percent) >= 9.95 or percent == 0 else f"{percent:.1f} %"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write a number with that many significant digits, thousands apart: `1,234`, `12.3`, `0.0123`."""
+    if value == 0:
+        return "0"
+    text = f"{float(f'{value:.{digits}g}'):,.10f}"
+    whole, _, decimals = text.partition(".")
+    kept = max(0, digits - len(whole.lstrip("-").replace(",", ""))) if whole.strip("-0,") else None
+    if kept is None:
+        leading = len(decimals) - len(decimals.lstrip("0"))
+        kept = leading + digits
+    return f"{whole}.{decimals[:kept]}" if kept else whole
+
+
+def milliseconds(value_ms: float) -> str:
+    """Write a time given in milliseconds in the unit that reads best: `8.0 us`, `12.3 ms`, `4.20 s`."""
+    if abs(value_ms) < 1:
+        return f"{significant(1000 * value_ms)} us"
+    if abs(value_ms) < 10_000:
+        return f"{significant(value_ms)} ms"
+    return f"{significant(value_ms / 1000)} s"
+
+
+def clock(seconds: float) -> str:
+    """Write a duration in seconds as a person says it: `45 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes_left:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def mebibytes(value: float) -> str:
+    """Write an amount of bytes as MiB or GiB: `512 MiB`, `3.20 GiB`."""
+    mib = value / 2**20
+    return f"{significant(mib / 1024)} GiB" if mib >= 1024 else f"{significant(mib)} MiB"
+
+
+def count(number: int, noun: str) -> str:
+    """Write a count with its noun, plural where it is one: `1 step`, `1,563 steps`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listing(names: list[str]) -> str:
+    """Join names as a sentence does: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
