@@ -1,0 +1,1 @@
+"""The networks that gpuprobe trains, in plain Keras; installed as `gpuprobe.models`."""
