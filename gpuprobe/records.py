@@ -87,6 +87,170 @@ class NotEvaluated(Record):
     reason: str
 
 
+# --- what a study asks for -------------------------------------------------------------------------------------
+
+
+class StrategyInfo(Record):
+    """A strategy as the report names it: its sentence, what it is compared with, and the one thing it changes."""
+
+    name: str
+    sentence: str
+    against: str | None = None
+    change: str = ""
+
+
+class RunSpec(Record):
+    """All that one worker process is asked to do; the parent writes it before the process starts.
+
+    The timed window ends after `steps` steps where given, else after `window_s` seconds, or earlier (but never
+    before `window_min_s`) once the 95 % interval of its blocks is narrower than `precise_fraction` of the rate.
+    """
+
+    strategy: str
+    round: int
+    seed: int
+    batch_size: int
+    depth: int = 20
+    window_s: float = 10.0
+    window_min_s: float = 3.0
+    precise_fraction: float = 0.01
+    steps: int | None = None
+    trace_steps: int = 4
+    limit_s: float = 600.0
+    data: str = ""
+    combines: tuple[str, ...] = ()
+    inject: tuple[str, ...] = ()
+
+
+class GpuInfo(Record):
+    """One NVIDIA GPU as the driver describes it."""
+
+    index: int
+    name: str
+    uuid: str = ""
+    pci_bus_id: str = ""
+    compute_capability: str = ""
+    memory_mib: float | None = None
+
+
+class Environment(Record):
+    """Where a study ran. `no_gpu` is the one-line reason where TensorFlow trained without a GPU."""
+
+    system: str
+    python: str
+    cpu: str
+    cores: int
+    memory_mib: float
+    versions: dict[str, str]
+    gpus: tuple[GpuInfo, ...] = ()
+    driver: str = ""
+    cuda: str = ""
+    no_gpu: str | None = None
+    simulated: bool = False
+
+
+class Study(Record):
+    """All runs of one `gpuprobe run`: what was asked, where, and in which order; its runs lie in `runs/` beside it."""
+
+    schema: int = SCHEMA
+    name: str
+    created_ns: int
+    command: str
+    environment: Environment
+    workload: str
+    data_name: str
+    data_source: str
+    batch_size: int
+    train_samples: int
+    epoch_samples: int
+    seed: int
+    rounds: int
+    strategies: tuple[StrategyInfo, ...]
+    budget_s: float | None = None
+    quick: bool = False
+    notes: tuple[str, ...] = ()
+
+
+# --- what a run measured ---------------------------------------------------------------------------------------
+
+PhaseName = Literal["start", "build", "warmup", "window", "trace"]
+State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interrupted", "skipped"]
+
+
+class Settings(Record):
+    """The effective settings of a run, read back from TensorFlow and Keras, never assumed."""
+
+    device: str
+    dtype_policy: str
+    compute_dtype: str
+    jit_compile: bool
+    batch_size: int
+    feed_dtype: str
+    steps_per_execution: int
+    optimizer: str
+    intra_op_threads: int
+    inter_op_threads: int
+    onednn: bool | None
+    tf32: bool | None
+    run_eagerly: bool = False
+
+
+class Phase(Record):
+    """One part of a run. `call_ends_ns` holds the end of each call of the train function, each of so many steps."""
+
+    name: PhaseName
+    start_ns: int
+    end_ns: int
+    call_ends_ns: tuple[int, ...] = ()
+    steps_per_call: int = 1
+
+
+class LossPoint(Record):
+    """The training loss, averaged over the samples since the point before, after so many samples were seen."""
+
+    samples: int
+    loss: float
+
+
+class TraceInfo(Record):
+    """The profiler's trace of a run; `slowdown` is the median traced step over the median timed step."""
+
+    path: str | None
+    steps: int = 0
+    slowdown: float | None = None
+    missing: str | None = None
+
+
+class Outcome(Record):
+    """How a run ended, with the one line that says why where it did not end well."""
+
+    state: State
+    message: str = ""
+    exit_code: int | None = None
+
+
+class Run(Record):
+    """One strategy measured once in a fresh process: `run.json` of its recording.
+
+    Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device.
+    """
+
+    schema: int = SCHEMA
+    spec: RunSpec
+    outcome: Outcome
+    settings: Settings | None = None
+    phases: tuple[Phase, ...] = ()
+    losses: tuple[LossPoint, ...] = ()
+    trace: TraceInfo | None = None
+    host_peak_mib: float | None = None
+    device_peak_mib: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def phase(self, name: PhaseName) -> Phase | None:
+        """Return the phase of that name, or None where the run did not come so far."""
+        return next((phase for phase in self.phases if phase.name == name), None)
+
+
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
