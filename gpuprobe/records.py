@@ -150,7 +150,7 @@ class Environment(Record):
 
 
 class Study(Record):
-    """All runs of one `gpuprobe run`: what was asked, where, and in which order; its runs lie in `runs/` beside it."""
+    """All runs of one `gpuprobe run`: what was asked, where, and in which order; `runs/` lies beside it."""
 
     schema: int = SCHEMA
     name: str
@@ -196,7 +196,7 @@ class Settings(Record):
 
 
 class Phase(Record):
-    """One part of a run. `call_ends_ns` holds the end of each call of the train function, each of so many steps."""
+    """One part of a run; `call_ends_ns` are the ends of the calls of the train function, each of so many steps."""
 
     name: PhaseName
     start_ns: int
