@@ -28,7 +28,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all records: immutable, built by keyword, saved as JSON."""
 
 
-class Signal(Record):
+class Signal(Record, frozen=True, kw_only=True):
     """One named piece of evidence: a value with unit, source and spread, or the reason why it is missing."""
 
     name: str
@@ -41,7 +41,7 @@ class Signal(Record):
     missing: str | None = None
 
 
-class Evidence(Record):
+class Evidence(Record, frozen=True, kw_only=True):
     """All signals known about one run or trace, in the order in which they were gathered."""
 
     signals: tuple[Signal, ...] = ()
@@ -51,7 +51,7 @@ class Evidence(Record):
         return next((signal for signal in self.signals if signal.name == name), None)
 
 
-class Gain(Record):
+class Gain(Record, frozen=True, kw_only=True):
     """A speed-up as the ratio old step time / new step time, with its 95 % range where one is known."""
 
     ratio: float
@@ -59,7 +59,7 @@ class Gain(Record):
     high: float | None = None
 
 
-class Finding(Record):
+class Finding(Record, frozen=True, kw_only=True):
     """One cause, as the report prints it. `cause` is an id of the design's list; exactly one is `primary`.
 
     `severity` is the share of the step's wall time that the cause explains (0 to 1).
@@ -80,7 +80,7 @@ class Finding(Record):
     measured_gain: Gain | None = None
 
 
-class NotEvaluated(Record):
+class NotEvaluated(Record, frozen=True, kw_only=True):
     """A rule that could not be decided, and the signal that was missing."""
 
     cause: str
@@ -90,7 +90,7 @@ class NotEvaluated(Record):
 # --- what a study asks for -------------------------------------------------------------------------------------
 
 
-class StrategyInfo(Record):
+class StrategyInfo(Record, frozen=True, kw_only=True):
     """A strategy as the report names it: its sentence, what it is compared with, and the one thing it changes."""
 
     name: str
@@ -99,7 +99,7 @@ class StrategyInfo(Record):
     change: str = ""
 
 
-class RunSpec(Record):
+class RunSpec(Record, frozen=True, kw_only=True):
     """All that one worker process is asked to do; the parent writes it before the process starts.
 
     The timed window ends after `steps` steps where given, else after `window_s` seconds, or earlier (but never
@@ -122,7 +122,7 @@ class RunSpec(Record):
     inject: tuple[str, ...] = ()
 
 
-class GpuInfo(Record):
+class GpuInfo(Record, frozen=True, kw_only=True):
     """One NVIDIA GPU as the driver describes it."""
 
     index: int
@@ -133,7 +133,7 @@ class GpuInfo(Record):
     memory_mib: float | None = None
 
 
-class Environment(Record):
+class Environment(Record, frozen=True, kw_only=True):
     """Where a study ran. `no_gpu` is the one-line reason where TensorFlow trained without a GPU."""
 
     system: str
@@ -149,7 +149,7 @@ class Environment(Record):
     simulated: bool = False
 
 
-class Study(Record):
+class Study(Record, frozen=True, kw_only=True):
     """All runs of one `gpuprobe run`: what was asked, where, and in which order; `runs/` lies beside it."""
 
     schema: int = SCHEMA
@@ -177,7 +177,7 @@ PhaseName = Literal["start", "build", "warmup", "window", "trace"]
 State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interrupted", "skipped"]
 
 
-class Settings(Record):
+class Settings(Record, frozen=True, kw_only=True):
     """The effective settings of a run, read back from TensorFlow and Keras, never assumed."""
 
     device: str
@@ -195,7 +195,7 @@ class Settings(Record):
     run_eagerly: bool = False
 
 
-class Phase(Record):
+class Phase(Record, frozen=True, kw_only=True):
     """One part of a run; `call_ends_ns` are the ends of the calls of the train function, each of so many steps."""
 
     name: PhaseName
@@ -205,14 +205,14 @@ class Phase(Record):
     steps_per_call: int = 1
 
 
-class LossPoint(Record):
+class LossPoint(Record, frozen=True, kw_only=True):
     """The training loss, averaged over the samples since the point before, after so many samples were seen."""
 
     samples: int
     loss: float
 
 
-class TraceInfo(Record):
+class TraceInfo(Record, frozen=True, kw_only=True):
     """The profiler's trace of a run; `slowdown` is the median traced step over the median timed step."""
 
     path: str | None
@@ -221,7 +221,7 @@ class TraceInfo(Record):
     missing: str | None = None
 
 
-class Outcome(Record):
+class Outcome(Record, frozen=True, kw_only=True):
     """How a run ended, with the one line that says why where it did not end well."""
 
     state: State
@@ -229,7 +229,7 @@ class Outcome(Record):
     exit_code: int | None = None
 
 
-class Run(Record):
+class Run(Record, frozen=True, kw_only=True):
     """One strategy measured once in a fresh process: `run.json` of its recording.
 
     Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device.
