@@ -97,6 +97,7 @@ class StrategyInfo(Record, frozen=True, kw_only=True):
     sentence: str
     against: str | None = None
     change: str = ""
+    combines: bool = False
 
 
 class RunSpec(Record, frozen=True, kw_only=True):
@@ -116,7 +117,6 @@ class RunSpec(Record, frozen=True, kw_only=True):
     precise_fraction: float = 0.01
     steps: int | None = None
     trace_steps: int = 4
-    limit_s: float = 600.0
     data: str = ""
     combines: tuple[str, ...] = ()
     inject: tuple[str, ...] = ()
@@ -149,6 +149,29 @@ class Environment(Record, frozen=True, kw_only=True):
     simulated: bool = False
 
 
+class Request(Record, frozen=True, kw_only=True):
+    """What the user asked `gpuprobe run` for; `--resume` goes on with it.
+
+    `data` is `auto`, `cifar10`, `synthetic` or a path; `samples` caps the training set. Exactly `steps` or `epochs`
+    are timed where given, else as long as the budget allows. A run that shows no sign of life for `limit_s` is
+    ended.
+    """
+
+    rounds: int
+    budget_s: float
+    batch_size: int
+    seed: int
+    depth: int = 20
+    data: str = "auto"
+    samples: int | None = None
+    steps: int | None = None
+    epochs: int | None = None
+    trace_steps: int = 4
+    limit_s: float = 180.0
+    quick: bool = False
+    inject: tuple[str, ...] = ()
+
+
 class Study(Record, frozen=True, kw_only=True):
     """All runs of one `gpuprobe run`: what was asked, where, and in which order; `runs/` lies beside it."""
 
@@ -163,11 +186,8 @@ class Study(Record, frozen=True, kw_only=True):
     batch_size: int
     train_samples: int
     epoch_samples: int
-    seed: int
-    rounds: int
     strategies: tuple[StrategyInfo, ...]
-    budget_s: float | None = None
-    quick: bool = False
+    request: Request
     notes: tuple[str, ...] = ()
 
 

@@ -1,0 +1,132 @@
+"""What a person sees while a study runs: a calm table in a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from gpuprobe import telemetry, wording
+from gpuprobe.ranking.rates import Interval, rate_so_far
+from gpuprobe.recording import TELEMETRY_FILE, run_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from rich.console import Console, RenderableType
+
+    from gpuprobe.measure.events import RunInProgress
+    from gpuprobe.records import Run, RunSpec, Study
+
+PHASES = {"start": "starting", "build": "building", "warmup": "warming up", "window": "measuring", "trace": "tracing"}
+REFRESH_PER_S = 4
+
+
+class LiveView:
+    """Shows a study in progress; an observer of it.
+
+    `verdict` gives the verdict so far in one line, from what is on disk; it is asked after each run.
+    """
+
+    def __init__(self, console: Console, study: Study, folder: Path, verdict: Callable[[], str]) -> None:
+        self._console, self._study, self._folder, self._verdict = console, study, folder, verdict
+        self._states = {strategy.name: "" for strategy in study.strategies}
+        self._rates: dict[str, list[Interval]] = {strategy.name: [] for strategy in study.strategies}
+        self._done, self._total, self._started = 0, 1, time.monotonic()
+        self._spec: RunSpec | None = None
+        self._phase = ""
+        self._load = ""
+        self._said = ""
+        self._live = Live(self._picture(), console=console, refresh_per_second=REFRESH_PER_S, transient=True)
+
+    def __enter__(self) -> LiveView:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def run_started(self, spec: RunSpec, index: int, total: int) -> None:
+        """Show the run as starting."""
+        self._spec, self._done, self._total, self._phase = spec, index, total, ""
+        self._states[spec.strategy] = "starting"
+        self._plain(f"[{index + 1}/{total}] {spec.strategy}, round {spec.round}: starting")
+
+    def run_progress(self, progress: RunInProgress) -> None:
+        """Show the phase that the run is in, its rate so far, and the load of the GPU or the processor."""
+        spec = progress.spec
+        if progress.phases and progress.phases[-1].name != self._phase:
+            self._phase = progress.phases[-1].name
+            if self._phase in {"warmup", "window", "trace"}:
+                self._plain(f"[{self._done + 1}/{self._total}] {spec.strategy}: {PHASES[self._phase]}")
+        state = PHASES.get(self._phase, "starting")
+        rate = rate_so_far(progress)
+        self._states[spec.strategy] = f"{state}, {_rate(rate)}" if rate else state
+        self._load = telemetry.load_now(run_folder(self._folder, spec.round, spec.strategy) / TELEMETRY_FILE)
+        self._live.update(self._picture())
+
+    def run_finished(self, run: Run) -> None:
+        """Show how the run ended, and the verdict so far."""
+        self._done += 1
+        name, ended = run.spec.strategy, run.outcome
+        rate = rate_so_far(run)
+        if ended.state == "done" and rate:
+            self._rates[name].append(rate)
+            self._states[name] = "done"
+        else:
+            self._states[name] = f"{ended.state.replace('_', ' ')}: {ended.message}"
+        left = wording.clock(self._left_s())
+        said = f"{_rate(rate)} samples/s" if rate and ended.state == "done" else self._states[name]
+        self._plain(f"[{self._done}/{self._total}] {name}: {said}; about {left} left")
+        self._said = self._verdict()
+        self._plain(f"  so far: {self._said}")
+        self._live.update(self._picture())
+
+    def _plain(self, line: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _left_s(self) -> float:
+        spent = time.monotonic() - self._started
+        return spent / max(1, self._done) * (self._total - self._done)
+
+    def _picture(self) -> RenderableType:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("strategy", no_wrap=True)
+        table.add_column("samples/s", justify="right", no_wrap=True)
+        table.add_column("")
+        best = max((rate.value for rates in self._rates.values() for rate in rates), default=0.0)
+        for name, rates in self._rates.items():
+            running = self._spec is not None and name == self._spec.strategy
+            rate = rates[-1] if rates else None
+            bar = "\u2588" * round(24 * rate.value / best) if rate and best else ""
+            shown = Text(self._states[name], "cyan") if running or not rate else Text(bar, "green")
+            table.add_row(Text(name, "bold" if running else ""), _rate(rate) if rate else "", shown)
+        done = ProgressBar(total=self._total, completed=self._done, width=40)
+        left = f"  run {min(self._done + 1, self._total)} of {self._total}"
+        if self._done:
+            left += f", about {wording.clock(self._left_s())} left"
+        line = Table.grid()
+        line.add_row(done, Text(left))
+        parts: list[RenderableType] = [Text(self._study.workload, "bold"), Text(""), table, Text(""), line]
+        if self._load:
+            parts.append(Text(self._load, "dim"))
+        if self._said:
+            parts.append(Text(f"So far: {self._said}", "italic"))
+        return Group(*parts)
+
+
+def _rate(rate: Interval) -> str:
+    half = (rate.high - rate.low) / 2
+    return f"{wording.significant(rate.value)} \u00b1 {wording.significant(half, 2)}"

@@ -1,0 +1,83 @@
+"""`gpuprobe run`: trains under each strategy, ranks them, explains the idle time."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpuprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    from gpuprobe.records import Request
+
+HELP_ORDER = 10
+OPTIONS = {
+    "epilog": """\b
+Examples:
+  gpuprobe run --strategies all --quick         one round of everything, about five minutes
+  gpuprobe run --strategies numpy,xla           two strategies, two rounds
+  gpuprobe run --batch-size 128 --budget 20m    another batch size, narrower intervals
+  gpuprobe run --data cifar-10-python.tar.gz    the real images from an archive you have
+  gpuprobe run --resume reports/STUDY           finish a study that was interrupted
+
+Exit codes: 0 all runs done, 1 a run failed (the others are ranked), 2 wrong usage, 3 unreadable input,
+4 output cannot be written, 5 something is not installed, 130 interrupted.
+"""
+}
+# A study of the quick kind fits five minutes, one of the default kind ten, their start and their report included.
+QUICK_S, DEFAULT_S = 280.0, 570.0
+QUICK_ROUNDS, DEFAULT_ROUNDS = 1, 2
+# Enough that a cache matters and the loss falls, few enough that filling the cache takes a moment.
+QUICK_SAMPLES = 10_000
+
+
+def command(
+    strategies: Annotated[str, typer.Option(help="all, or names joined by commas; gpuprobe list shows them.")] = "all",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study's folder is made.")] = Path("reports"),
+    data: Annotated[
+        str, typer.Option(metavar="auto|cifar10|synthetic|PATH", help="The training images; auto takes CIFAR-10 if it can.")
+    ] = "auto",
+    quick: Annotated[bool, typer.Option("--quick", help="One round, short windows: about five minutes.")] = False,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often each strategy runs. [default: 2]")] = None,
+    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Time for the whole study, as 5m or 1h.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Time exactly so many steps of each run.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Time exactly so many epochs of each run.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 32,
+    depth: Annotated[int, typer.Option(help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2).")] = 20,
+    samples: Annotated[int | None, typer.Option(min=1, help="Use only the first so many training images.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and synthetic data.")] = 0,
+    trace: Annotated[bool, typer.Option(help="Capture a profiler trace after each timed window.")] = True,
+    limit: Annotated[str, typer.Option(metavar="TIME", help="End a run that shows no sign of life for so long.")] = "180s",
+    resume: Annotated[Path | None, typer.Option(metavar="STUDY", help="Finish this study; other options are its own.")] = None,
+    inject: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Train ResNet20 on CIFAR-10 under each strategy, rank them, and explain the idle time."""
+    from gpuprobe.cli._durations import seconds
+    from gpuprobe.cli._study import finish, start
+    from gpuprobe.records import Request
+
+    if resume is not None:
+        raise SystemExit(finish(resume, budget_s=seconds(budget, "--budget") if budget else None))
+    if steps is not None and epochs is not None:
+        raise UsageError("--steps and --epochs exclude each other: both say how much of each run is timed")
+    if (depth - 2) % 6 or depth < 8:
+        raise UsageError(f"--depth: {depth} is not 6n+2; this ResNet has 20, 32, 44, 56 or 110 layers")
+    request = Request(
+        rounds=rounds or (QUICK_ROUNDS if quick else DEFAULT_ROUNDS),
+        budget_s=seconds(budget, "--budget") if budget else (QUICK_S if quick else DEFAULT_S),
+        batch_size=batch_size,
+        seed=seed,
+        depth=depth,
+        data=data,
+        samples=samples or (QUICK_SAMPLES if quick else None),
+        steps=steps,
+        epochs=epochs,
+        trace_steps=4 if trace else 0,
+        limit_s=seconds(limit, "--limit"),
+        quick=quick,
+        inject=tuple(inject or ()),
+    )
+    raise SystemExit(start(request, strategies, out, ["gpuprobe", *sys.argv[1:]]))

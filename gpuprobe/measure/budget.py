@@ -1,0 +1,44 @@
+"""Shares a study's time out among its runs, and learns on the way what a run costs beside its timed window."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+
+# Before the first run nothing is known; a guess that is too high makes the first window short, and no more.
+FIRST_GUESS_S = 20.0
+# A window shorter than this holds too few steps for an interval; one longer teaches nothing more.
+SHORTEST_WINDOW_S = 3.0
+LONGEST_WINDOW_S = 60.0
+# Ranking, plots and report at the end.
+REPORT_S = 10.0
+
+
+@dataclass
+class Budget:
+    """What is left of `total_s` seconds, from `start_s` of the clock whose readings are passed in."""
+
+    total_s: float
+    start_s: float
+    _beside_window_s: list[float] = field(default_factory=list)
+
+    def window_s(self, now_s: float, runs_left: int) -> float:
+        """Return how long the next run may time its steps, where so many runs are left, this one included."""
+        share = self._left_s(now_s) / runs_left - self._run_costs_s()
+        return min(LONGEST_WINDOW_S, max(SHORTEST_WINDOW_S, share))
+
+    def allows_another(self, now_s: float) -> bool:
+        """Whether a shortest run would still end in time. The first run is always allowed."""
+        if not self._beside_window_s:
+            return True
+        return self._left_s(now_s) >= self._run_costs_s() + SHORTEST_WINDOW_S
+
+    def learn(self, run_s: float, window_s: float) -> None:
+        """Take note of a run that took `run_s` in all, of which `window_s` were its timed window."""
+        self._beside_window_s.append(run_s - window_s)
+
+    def _left_s(self, now_s: float) -> float:
+        return self.total_s - REPORT_S - (now_s - self.start_s)
+
+    def _run_costs_s(self) -> float:
+        return statistics.median(self._beside_window_s) if self._beside_window_s else FIRST_GUESS_S

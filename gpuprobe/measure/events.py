@@ -1,0 +1,159 @@
+"""The run in progress: events that the worker appends to `events.jsonl`, and the finished `Run` folded from them.
+
+An event is one JSON line with `event` and `t_ns`. Since each is written when it happens, whatever ends a worker,
+the file tells all that was measured before.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gpuprobe.records import LossPoint, Outcome, Phase, PhaseName, Run, RunSpec, Settings, TraceInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FILE = "events.jsonl"
+
+
+class EventLog:
+    """Appends events to a file, each with one write, so that a killed process leaves at most one torn line."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def write(self, event: str, t_ns: int | None = None, **values: Any) -> None:
+        """Append one event; `t_ns` is now where it is not given."""
+        line = {"event": event, "t_ns": time.time_ns() if t_ns is None else t_ns, **values}
+        os.write(self._file, msgspec.json.encode(line) + b"\n")
+
+
+class EventReader:
+    """Reads the events that were appended since the last look; a line still being written waits for the next."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._offset = 0
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """Yield each complete event that was not yielded before; a damaged line is passed over."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        complete = data[: data.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        for line in complete.splitlines():
+            try:
+                event = msgspec.json.decode(line)
+            except msgspec.DecodeError:
+                continue
+            if isinstance(event, dict) and "event" in event and "t_ns" in event:
+                yield event
+
+
+@dataclass
+class _Building:
+    """A phase that may still be going on."""
+
+    name: PhaseName
+    start_ns: int
+    end_ns: int
+    calls: list[int] = field(default_factory=list)
+
+
+@dataclass
+class RunInProgress:
+    """What the events told so far; `finished` turns it into the frozen record."""
+
+    spec: RunSpec
+    phases: list[_Building] = field(default_factory=list)
+    steps_per_call: int = 1
+    settings: Settings | None = None
+    losses: list[LossPoint] = field(default_factory=list)
+    trace: TraceInfo | None = None
+    host_peak_mib: float | None = None
+    device_peak_mib: float | None = None
+    notes: list[str] = field(default_factory=list)
+    error: Outcome | None = None
+    done: bool = False
+    last_ns: int = 0
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Add one event; an event of an unknown kind changes nothing but the time of the last sign of life."""
+        self.last_ns = max(self.last_ns, event["t_ns"])
+        if self.phases:
+            self.phases[-1].end_ns = self.last_ns
+        taker = getattr(self, f"_take_{event['event']}", None)
+        if taker is not None:
+            taker(event)
+
+    def _take_phase(self, event: dict[str, Any]) -> None:
+        if self.phases:
+            self.phases[-1].end_ns = event["t_ns"]
+        self.phases.append(_Building(event["name"], event["t_ns"], event["t_ns"]))
+
+    def _take_calls(self, event: dict[str, Any]) -> None:
+        self.phases[-1].calls.extend(event["ends_ns"])
+
+    def _take_settings(self, event: dict[str, Any]) -> None:
+        self.settings = msgspec.convert(event["settings"], Settings)
+        self.steps_per_call = self.settings.steps_per_execution
+
+    def _take_losses(self, event: dict[str, Any]) -> None:
+        self.losses.extend(msgspec.convert(event["points"], list[LossPoint]))
+
+    def _take_trace(self, event: dict[str, Any]) -> None:
+        self.trace = msgspec.convert(event["trace"], TraceInfo)
+
+    def _take_memory(self, event: dict[str, Any]) -> None:
+        self.host_peak_mib, self.device_peak_mib = event["host_peak_mib"], event["device_peak_mib"]
+
+    def _take_note(self, event: dict[str, Any]) -> None:
+        self.notes.append(event["text"])
+
+    def _take_error(self, event: dict[str, Any]) -> None:
+        self.error = Outcome(state=event["state"], message=event["message"])
+
+    def _take_done(self, event: dict[str, Any]) -> None:
+        self.done = True
+
+    def finished(self, outcome: Outcome) -> Run:
+        """Return the record of the run, given how its process ended."""
+        phases = tuple(
+            Phase(
+                name=phase.name,
+                start_ns=phase.start_ns,
+                end_ns=phase.end_ns,
+                call_ends_ns=tuple(phase.calls),
+                steps_per_call=self.steps_per_call,
+            )
+            for phase in self.phases
+        )
+        return Run(
+            spec=self.spec,
+            outcome=outcome,
+            settings=self.settings,
+            phases=phases,
+            losses=tuple(self.losses),
+            trace=self.trace,
+            host_peak_mib=self.host_peak_mib,
+            device_peak_mib=self.device_peak_mib,
+            notes=tuple(self.notes),
+        )
+
+
+def fold(folder: Path, spec: RunSpec, outcome: Outcome) -> Run:
+    """Return the run that the events in its folder tell of."""
+    progress = RunInProgress(spec)
+    for event in EventReader(folder).new():
+        progress.take(event)
+    return progress.finished(outcome)

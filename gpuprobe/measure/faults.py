@@ -1,0 +1,80 @@
+"""Faults that can be put into a run on purpose, to try the tool: a slow map, a hang, an error, a full memory.
+
+Written `FAULT`, `FAULT=VALUE` or `FAULT=VALUE@STRATEGY`; recorded in the run's spec, and the report says so.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from gpuprobe.errors import UsageError
+from gpuprobe.workloads.workload import Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gpuprobe.records import RunSpec
+
+
+def parse(texts: Sequence[str]) -> tuple[tuple[str, str, str | None], ...]:
+    """Split each text into (fault, value, strategy or None). Raises UsageError for an unknown fault."""
+    parsed = []
+    for text in texts:
+        fault, _, strategy = text.partition("@")
+        name, _, value = fault.partition("=")
+        if name not in FAULTS:
+            raise UsageError(f"--inject: there is no fault {name!r}; known are {', '.join(FAULTS)}")
+        parsed.append((name, value, strategy or None))
+    return tuple(parsed)
+
+
+def inject(spec: RunSpec, workload: Workload) -> Workload:
+    """Return the workload with the faults that the spec asks for in this strategy."""
+    for name, value, strategy in parse(spec.inject):
+        if strategy in {None, spec.strategy}:
+            workload = FAULTS[name](workload, value)
+    return workload
+
+
+class _SlowMap(Workload):
+    seconds = 0.0
+
+    def map_sample(self, x: Any, y: Any) -> Any:
+        import tensorflow as tf
+
+        def sleep(label: Any) -> Any:
+            time.sleep(self.seconds)
+            return label
+
+        slept = tf.numpy_function(sleep, [y], tf.int64, stateful=True)
+        slept.set_shape(y.shape)
+        return self.prepare(x, slept)
+
+
+def _slow_map(workload: Workload, seconds: str) -> Workload:
+    slow = _SlowMap(**{field.name: getattr(workload, field.name) for field in fields(workload)})
+    object.__setattr__(slow, "seconds", float(seconds))
+    return slow
+
+
+def _hang(workload: Workload, _value: str) -> Workload:
+    time.sleep(1e6)
+    return workload
+
+
+def _raise(workload: Workload, _value: str) -> Workload:
+    raise RuntimeError("injected error")
+
+
+def _out_of_memory(workload: Workload, _value: str) -> Workload:
+    raise MemoryError("injected: out of memory")
+
+
+FAULTS: dict[str, Callable[[Workload, str], Workload]] = {
+    "slow_map": _slow_map,
+    "hang": _hang,
+    "raise": _raise,
+    "out_of_memory": _out_of_memory,
+}

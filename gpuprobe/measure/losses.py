@@ -1,0 +1,35 @@
+"""The loss curve against samples seen, from the running means that Keras keeps."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from gpuprobe.records import LossPoint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# A curve of more points says no more, and would be most of the record.
+MAX_POINTS = 200
+
+
+def points(means: Sequence[tuple[int, int, float]]) -> list[LossPoint]:
+    """Turn the running mean after each call into at most MAX_POINTS losses of single stretches.
+
+    Each item is (samples seen, samples since Keras reset the mean, running mean of the loss). The loss of one call
+    follows from the means at its two ends, (n2 m2 - n1 m1) / (n2 - n1); after a reset the stretch begins at zero.
+    """
+    losses: list[LossPoint] = []
+    last_count, last_mean = 0, 0.0
+    for seen, count, mean in means:
+        if count <= last_count:
+            last_count, last_mean = 0, 0.0
+        loss = (count * mean - last_count * last_mean) / (count - last_count)
+        losses.append(LossPoint(samples=seen, loss=loss))
+        last_count, last_mean = count, mean
+    group = -(-len(losses) // MAX_POINTS) or 1
+    groups = [losses[start : start + group] for start in range(0, len(losses), group)]
+    return [
+        LossPoint(samples=calls[-1].samples, loss=statistics.fmean(call.loss for call in calls)) for calls in groups
+    ]

@@ -1,0 +1,159 @@
+"""Stands around Keras's train function: takes the time of every call, and carries out what the conductor says.
+
+Keras's batch callbacks would turn the loss into a Python float after each step, which makes the device wait. The
+train function itself hands out the loss as it is on the device, so the clock sits there: nothing waits, and what
+is measured is the training that a user would have without us.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from gpuprobe.measure.conductor import Action
+from gpuprobe.measure.losses import points
+from gpuprobe.records import TraceInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import keras
+
+    from gpuprobe.measure.conductor import Conductor
+    from gpuprobe.measure.events import EventLog
+    from gpuprobe.records import PhaseName
+
+# Often enough for the live view and for what a kill may cost, seldom enough to be nothing beside a step.
+WRITE_EVERY_NS = 500_000_000
+
+
+class Stepper:
+    """Measures one model's training. Call `attach` once, then let the feed train until the model stops."""
+
+    def __init__(
+        self,
+        conductor: Conductor,
+        log: EventLog,
+        trace_folder: Path,
+        samples_per_call: int,
+        before_window: Callable[[], None],
+    ) -> None:
+        self._conductor, self._log, self._trace_folder = conductor, log, trace_folder
+        self._samples_per_call, self._before_window = samples_per_call, before_window
+        self._phase: PhaseName = "warmup"
+        self._calls = 0
+        self._since_reset = 0
+        self._unwritten: list[int] = []
+        self._written_ns = 0
+        self._window_ns: list[int] = []
+        self._trace_ns: list[int] = []
+        # (samples seen, samples since Keras reset its running mean, the running mean on the device)
+        self._losses: list[tuple[int, int, Any]] = []
+
+    def attach(self, model: keras.Model) -> None:
+        """Put the clock around the model's train function, and notice when Keras resets its running means."""
+        model.make_train_function()
+        call, reset = model.train_function, model.reset_metrics
+
+        def timed_train_function(iterator: Any) -> Any:
+            with self._marker():
+                logs = call(iterator)
+            if self._after_call(logs):
+                model.stop_training = True
+            return logs
+
+        def noticed_reset() -> None:
+            self._since_reset = 0
+            reset()
+
+        model.train_function, model.reset_metrics = timed_train_function, noticed_reset
+
+    def _marker(self) -> AbstractContextManager[Any]:
+        if self._phase != "trace":
+            return nullcontext()
+        # Keras marks no steps; with `_r=1` the profiler takes this event as the step, as its overview page needs.
+        return tf.profiler.experimental.Trace("train", step_num=self._calls, _r=1)  # type: ignore[no-any-return]
+
+    def _after_call(self, logs: Any) -> bool:
+        now_ns = time.time_ns()
+        self._calls += 1
+        self._since_reset += self._samples_per_call
+        self._unwritten.append(now_ns)
+        if self._phase != "trace":
+            self._losses.append((self._calls * self._samples_per_call, self._since_reset, logs["loss"]))
+        {"window": self._window_ns, "trace": self._trace_ns}.get(self._phase, []).append(now_ns)
+        action = self._conductor.after_call(now_ns)
+        carry_out: dict[Action, Callable[[], None]] = {
+            Action.START_WINDOW: self._start_window,
+            Action.END_WINDOW: self._start_trace,
+            Action.STOP: self._stop,
+        }
+        if action in carry_out:
+            tf.test.experimental.sync_devices()
+            carry_out[action]()
+        elif now_ns - self._written_ns >= WRITE_EVERY_NS or self._calls == 1:
+            self._write_calls()
+        return action is Action.STOP
+
+    def _write_calls(self) -> None:
+        self._log.write("calls", ends_ns=self._unwritten)
+        self._unwritten, self._written_ns = [], time.time_ns()
+
+    def _enter(self, phase: PhaseName) -> int:
+        self._write_calls()
+        self._phase = phase
+        now_ns = time.time_ns()
+        self._log.write("phase", now_ns, name=phase)
+        return now_ns
+
+    def _start_window(self) -> None:
+        self._before_window()
+        now_ns = self._enter("window")
+        self._window_ns = [now_ns]
+        self._conductor.window_started(now_ns)
+
+    def _start_trace(self) -> None:
+        # The barrier is behind us: the last call ended when the device was done, not when Python came back.
+        self._unwritten[-1] = self._window_ns[-1] = time.time_ns()
+        self._enter("trace")
+        self._write_losses()
+        try:
+            tf.profiler.experimental.start(str(self._trace_folder))
+        except (tf.errors.OpError, OSError) as error:
+            self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler did not start: {error}"))
+        now_ns = time.time_ns()
+        self._trace_ns = [now_ns]
+        self._conductor.trace_started(now_ns)
+
+    def _stop(self) -> None:
+        if self._phase == "trace":
+            self._trace_ns[-1] = time.time_ns()
+            self._write_calls()
+            self._stop_trace()
+        else:
+            self._unwritten[-1] = self._window_ns[-1] = time.time_ns()
+            self._write_calls()
+            self._write_losses()
+
+    def _stop_trace(self) -> None:
+        try:
+            tf.profiler.experimental.stop()
+        except (tf.errors.OpError, OSError) as error:
+            self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler saved nothing: {error}"))
+            return
+        slowdown = _median_call(self._trace_ns[1:]) / _median_call(self._window_ns)
+        steps = len(self._trace_ns) - 1
+        self._log.write("trace", trace=TraceInfo(path=self._trace_folder.name, steps=steps, slowdown=slowdown))
+
+    def _write_losses(self) -> None:
+        means = [(seen, since, float(mean)) for seen, since, mean in self._losses]
+        self._log.write("losses", points=points(means))
+
+
+def _median_call(ends_ns: list[int]) -> float:
+    return statistics.median(later - earlier for earlier, later in zip(ends_ns, ends_ns[1:], strict=False))

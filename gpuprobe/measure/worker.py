@@ -1,0 +1,131 @@
+"""One run in a process of its own: builds, warms up, times a window, traces, and writes each event as it happens."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpuprobe.measure.events import EventLog
+from gpuprobe.telemetry.lifeline import end_with_parent
+from gpuprobe.recording import LOG_FILE, SPEC_FILE, TRACE_FOLDER
+from gpuprobe.records import RunSpec, load
+
+if TYPE_CHECKING:
+    from gpuprobe.strategies.plan import Plan
+    from gpuprobe.workloads.workload import Workload
+
+
+
+
+
+
+def run(folder: Path) -> int:
+    """Carry out the run that `spec.json` in the folder asks for; return the exit code of the process.
+
+    All output of TensorFlow goes to `log.txt` beside it. A failure is written as an event before the process ends.
+    """
+    end_with_parent()
+    output = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    log = EventLog(folder)
+    log.write("phase", name="start")
+    try:
+        _train(load(RunSpec, folder / SPEC_FILE), folder, log)
+    except Exception as error:  # noqa: BLE001 - whatever the training raises is the outcome of this run
+        traceback.print_exc()
+        log.write("error", state=_state(error), message=_first_line(error))
+        return 1
+    log.write("done")
+    return 0
+
+
+def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
+    # TensorFlow warms up its imports here, in the worker, and nowhere else.
+    import keras
+
+    from gpuprobe.measure.conductor import Conductor
+    from gpuprobe.measure.faults import inject
+    from gpuprobe.measure.machine import inspect, peak_memory_mib, settings
+    from gpuprobe.measure.stepper import Stepper
+    from gpuprobe.strategies import feeds, registry
+    from gpuprobe.workloads.arrays import load_arrays
+    from gpuprobe.workloads.cifar import resnet_on_cifar
+
+    log.write("phase", name="build")
+    workload = resnet_on_cifar(load_arrays(Path(spec.data)), depth=spec.depth, batch_size=spec.batch_size)
+    workload = inject(spec, workload)
+    plan = registry.plan(spec.strategy, spec.batch_size, inspect(workload), spec.combines)
+    for note in plan.notes:
+        log.write("note", text=note)
+    keras.utils.set_random_seed(spec.seed)
+    keras.mixed_precision.set_global_policy(plan.dtype_policy)
+    model, seen = _compiled(workload, plan)
+    feed = feeds.make(plan, workload, spec.seed)
+    feed.adapt(model)
+    conductor = Conductor(spec, plan.steps_per_execution, trace=spec.trace_steps > 0)
+    per_call = plan.batch_size * plan.steps_per_execution
+
+    def before_window() -> None:
+        gc.enable()
+        log.write("settings", settings=settings(model, plan, seen))
+
+    stepper = Stepper(conductor, log, folder / TRACE_FOLDER, per_call, before_window)
+    stepper.attach(model)
+    log.write("phase", name="warmup")
+    # Nearly all of the first call is Python building the graph; the objects stay, so collecting finds nothing.
+    gc.disable()
+    feed.warm()
+    feed.train(model)
+    host_mib, device_mib = peak_memory_mib()
+    log.write("memory", host_peak_mib=host_mib, device_peak_mib=device_mib)
+
+
+def _compiled(workload: Workload, plan: Plan) -> tuple[Any, dict[str, Any]]:
+    """Build and compile the model, with all its variables made.
+
+    A `tf.function` that creates variables is traced twice, so the optimiser's and the metrics' are made before it.
+    """
+    import numpy as np
+
+    model = workload.build()
+    model.compile(
+        optimizer=workload.optimizer(),
+        loss=workload.loss,
+        metrics=list(workload.metrics),
+        jit_compile=plan.jit_compile,
+        steps_per_execution=plan.steps_per_execution,
+    )
+    model.optimizer.build(model.trainable_variables)
+    shape = (plan.batch_size, *model.output_shape[1:])
+    some = np.full(shape, 1 / shape[-1], "float32")
+    model.compute_loss(y=some, y_pred=some)
+    model.compute_metrics(None, some, some)
+    model.reset_metrics()
+    seen: dict[str, Any] = {}
+    step = model.train_step
+
+    def noting_step(data: Any) -> Any:
+        seen.update(batch_size=data[0].shape[0] or plan.batch_size, feed_dtype=data[0].dtype.name)
+        return step(data)
+
+    model.train_step = noting_step
+    return model, seen
+
+
+def _state(error: Exception) -> str:
+    return "out_of_memory" if isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__ else "failed"
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path(sys.argv[1])))

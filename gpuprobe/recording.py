@@ -1,0 +1,44 @@
+"""Where things lie in a study's folder, and how its records are read back.
+
+    reports/<study>/study.json
+    reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.errors import InputError
+from gpuprobe.records import Run, Study, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STUDY_FILE = "study.json"
+RUNS_FOLDER = "runs"
+RUN_FILE = "run.json"
+SPEC_FILE = "spec.json"
+TELEMETRY_FILE = "telemetry.csv"
+LOG_FILE = "log.txt"
+TRACE_FOLDER = "trace"
+
+
+def run_folder(study: Path, number: int, strategy: str) -> Path:
+    """Return the folder of one run: the round's number (from 1) and the strategy's name."""
+    return study / RUNS_FOLDER / f"{number}-{strategy}"
+
+
+def load_study(folder: Path) -> Study:
+    """Read a study's record. Raises InputError where the folder is none of gpuprobe's studies."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder; name the folder of a study, as in reports/STUDY")
+    if not (folder / STUDY_FILE).is_file():
+        raise InputError(f"{folder}: not a study of gpuprobe (it has no {STUDY_FILE})")
+    return load(Study, folder / STUDY_FILE)
+
+
+def load_runs(folder: Path) -> dict[Path, Run]:
+    """Read all finished records of a study's runs, by run folder, in the order of rounds and names."""
+    found = sorted((folder / RUNS_FOLDER).glob(f"*/{RUN_FILE}"))
+    runs = {path.parent: load(Run, path) for path in found}
+    return dict(sorted(runs.items(), key=lambda item: (item[1].spec.round, item[1].spec.strategy)))

@@ -1,0 +1,1 @@
+"""The strategies. Every file here is loaded; a function with `@strategy` joins the list, and nothing else changes."""

@@ -1,0 +1,62 @@
+"""Strategies that differ in how the next batch reaches the device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gpuprobe.strategies.registry import strategy
+
+if TYPE_CHECKING:
+    from gpuprobe.strategies.plan import Machine, Plan
+
+
+@strategy(order=10, against=None, changes="nothing: the starting point")
+def python_feed(plan: Plan, machine: Machine) -> Plan:
+    """`train_on_batch` over numpy slices in a Python loop: what `fit` on arrays did in 2019.
+
+    Python cuts each batch, hands it over, waits for the step, and reads the loss back.
+    """
+    return replace(plan, feed="slices")
+
+
+@strategy(order=20, against="numpy", changes="a Python generator augments and feeds the batches")
+def generator(plan: Plan, machine: Machine) -> Plan:
+    """`fit` on a Python generator that shifts and flips each image with numpy, as the Keras example's augmentation.
+
+    One Python thread prepares every batch.
+    """
+    return replace(plan, feed="augmenting_generator")
+
+
+@strategy(order=30, against="python_feed", changes="`fit` feeds the arrays instead of a Python loop")
+def numpy(plan: Plan, machine: Machine) -> Plan:
+    """`fit` on numpy arrays: in Keras 3 that is a tf.data pipeline with prefetch already."""
+    return replace(plan, feed="arrays")
+
+
+@strategy(order=40, against="numpy", changes="an own tf.data pipeline scales each image in a map")
+def tfdata(plan: Plan, machine: Machine) -> Plan:
+    """`fit` on a tf.data pipeline as first written: shuffle, map, batch; nothing in parallel, nothing kept.
+
+    The prefetch that TensorFlow would add by itself is switched off, so that the next strategy shows what it gains.
+    """
+    return replace(plan, feed="pipeline")
+
+
+@strategy(order=50, against="tfdata", changes="prefetch")
+def tfdata_prefetch(plan: Plan, machine: Machine) -> Plan:
+    """The pipeline with `prefetch(AUTOTUNE)` at its end: the next batch is prepared while the device computes."""
+    return replace(plan, prefetch=True)
+
+
+@strategy(order=60, against="tfdata_prefetch", changes="cache after the map")
+def tfdata_cache_prefetch(plan: Plan, machine: Machine) -> Plan:
+    """The pipeline with `cache()` after the map too: the images are scaled once, and kept in memory."""
+    return replace(plan, cache=True)
+
+
+@strategy(order=70, against="tfdata_cache_prefetch", changes="the images lie on the device")
+def device_resident(plan: Plan, machine: Machine) -> Plan:
+    """The whole training set lies on the device, and only shuffled indices are fed: the ceiling for any input."""
+    return replace(plan, feed="resident", cache=False, prefetch=True)

@@ -1,0 +1,49 @@
+"""What a strategy decides: a `Plan`, given the `Machine` it will run on. Light: no TensorFlow here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Tensor Cores came with compute capability 7.0 (Volta); before, float16 is no faster, and 1/64 rate on 6.1.
+# Source: CUDA C++ Programming Guide, "Arithmetic Instructions" and "Features per Compute Capability".
+TENSOR_CORES_FROM = 7.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a strategy may ask about the machine.
+
+    `compute_capability` is that of the first GPU that TensorFlow uses (6.1, 8.0, ...), None without one.
+    `cpu_has_bfloat16` says whether the processor multiplies bfloat16 in hardware. `largest_batch` gives the
+    largest batch size that the memory is estimated to hold; it builds a model to find out, so ask only if needed.
+    """
+
+    compute_capability: float | None
+    cpu_has_bfloat16: bool
+    largest_batch: Callable[[], int]
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether TensorFlow trains on a GPU here."""
+        return self.compute_capability is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How one run is fed and compiled; the starting values are those of plain Keras, with every choice explicit.
+
+    `feed` names a function of `gpuprobe.strategies.feeds`; `prefetch` and `cache` concern tf.data feeds only.
+    """
+
+    feed: str
+    batch_size: int
+    dtype_policy: str = "float32"
+    jit_compile: bool = False
+    steps_per_execution: int = 1
+    prefetch: bool = False
+    cache: bool = False
+    notes: tuple[str, ...] = ()

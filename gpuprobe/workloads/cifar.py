@@ -1,0 +1,50 @@
+"""The seed's job: ResNet-v1 on CIFAR-10 with the Keras example's optimiser and schedule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.workloads.workload import Workload
+
+if TYPE_CHECKING:
+    import keras
+
+    from gpuprobe.workloads.arrays import Arrays
+
+LEARNING_RATE = 1e-3
+# After these epochs the rate is this share of the first one (keras-io, examples/cifar10_resnet.py, lr_schedule).
+SCHEDULE = ((180, 0.5e-3), (160, 1e-3), (120, 1e-2), (80, 1e-1))
+
+
+def learning_rate(epoch: int) -> float:
+    """Return the example's learning rate for an epoch, from 0."""
+    return LEARNING_RATE * next((share for after, share in SCHEDULE if epoch > after), 1.0)
+
+
+def workload_name(depth: int, data_name: str) -> str:
+    """Return how reports call this workload."""
+    return f"ResNet{depth} on {data_name}"
+
+
+def resnet_on_cifar(data: Arrays, *, depth: int = 20, batch_size: int = 32) -> Workload:
+    """Return the workload: ResNet-v1 of that depth, Adam, categorical cross-entropy, accuracy."""
+    import keras
+
+    from gpuprobe.models.resnet20 import resnet_v1
+
+    def build() -> keras.Model:
+        return resnet_v1(depth, classes=data.classes, shape=data.x.shape[1:])
+
+    def optimizer() -> keras.optimizers.Optimizer:
+        return keras.optimizers.Adam(LEARNING_RATE)
+
+    return Workload(
+        name=workload_name(depth, data.name),
+        build=build,
+        optimizer=optimizer,
+        loss="categorical_crossentropy",
+        metrics=("accuracy",),
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        data=data,
+    )

@@ -1,0 +1,74 @@
+"""Finds the training images: an archive or folder that was named, Keras's cache, a download, or the synthetic set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from gpuprobe.errors import GpuprobeError, InputError
+from gpuprobe.workloads import archive
+from gpuprobe.workloads.download import DownloadError, download
+from gpuprobe.workloads.synthetic import synthetic
+
+if TYPE_CHECKING:
+    from gpuprobe.workloads.arrays import Arrays
+
+# The archive is 170 MB: a minute at 25 Mbit/s. Trying costs seconds where there is no network.
+DOWNLOAD_S = 120.0
+# In auto mode the study's time is worth more than real images, which change no step time.
+AUTO_DOWNLOAD_S = 25.0
+ARCHIVE = "cifar-10-binary.tar.gz"
+
+
+def find(choice: str, *, seed: int, samples: int | None = None) -> Arrays:
+    """Return the set that `choice` asks for: `auto`, `cifar10`, `synthetic`, or a path.
+
+    Only the first `samples` training images are kept where given. Raises InputError where the choice cannot be had;
+    `auto` never fails: it falls back to the synthetic set, whose `source` says why.
+    """
+    if choice == "synthetic":
+        found = synthetic(seed, "Synthetic images, as asked for.")
+    elif choice == "cifar10":
+        found = _real(DOWNLOAD_S)
+    elif choice == "auto":
+        found = _real_or_synthetic(seed)
+    else:
+        found = archive.read(Path(choice).expanduser())
+    return found.first(samples)
+
+
+def _real_or_synthetic(seed: int) -> Arrays:
+    try:
+        return _real(AUTO_DOWNLOAD_S)
+    except GpuprobeError as error:
+        return synthetic(seed, f"Synthetic images, since CIFAR-10 was not to be had: {error}.")
+
+
+def _real(within_s: float) -> Arrays:
+    damaged = ""
+    for place in _cached_places():
+        if place.exists():
+            try:
+                return archive.read(place)
+            except InputError as error:
+                damaged = f"; {error}"
+    own = Path(platformdirs.user_cache_dir("gpuprobe")) / ARCHIVE
+    try:
+        return archive.read(download(own, within_s))
+    except (DownloadError, OSError) as error:
+        raise InputError(f"it is not in Keras's cache, and {error}{damaged}") from error
+
+
+def _cached_places() -> list[Path]:
+    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    datasets = keras_home / "datasets"
+    return [
+        Path(platformdirs.user_cache_dir("gpuprobe")) / ARCHIVE,
+        *(datasets / name for name in archive.MD5),
+        # How Keras's own download lies there: the archive under a name without its ending, or extracted.
+        datasets / "cifar-10-batches-py-target" / "cifar-10-batches-py",
+        datasets / "cifar-10-batches-py",
+    ]
