@@ -1,7 +1,7 @@
 """Where things lie in a study's folder, and how its records are read back.
 
-    reports/<study>/study.json
-    reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
+reports/<study>/study.json
+reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
 """
 
 from __future__ import annotations

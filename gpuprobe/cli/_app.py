@@ -43,9 +43,7 @@ def _app() -> typer.Typer:
 
     @app.callback()
     def gpuprobe(
-        version: bool = typer.Option(
-            False, "--version", callback=_version, is_eager=True, help="Print the version."
-        ),
+        version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
         debug: bool = typer.Option(False, "--debug", help="Show the full traceback of an error."),
     ) -> None:
         """Why is my GPU idle while Keras trains, and which change fixes it?"""

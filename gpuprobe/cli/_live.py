@@ -14,6 +14,7 @@ from rich.text import Text
 from gpuprobe import telemetry, wording
 from gpuprobe.ranking.rates import Interval, rate_so_far
 from gpuprobe.recording import TELEMETRY_FILE, run_folder
+from gpuprobe.records import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +26,15 @@ if TYPE_CHECKING:
     from gpuprobe.measure.events import RunInProgress
     from gpuprobe.records import Run, RunSpec, Study
 
-PHASES = {"start": "starting", "build": "building", "warmup": "warming up", "window": "measuring", "trace": "tracing"}
-REFRESH_PER_S = 4
+PHASES = {
+    "start": "starting",
+    "build": "building",
+    "warmup": "warming up",
+    "window": "measuring",
+    "trace": "tracing",
+}
+# Redrawing is work that the training would wait for on a machine with few cores.
+REFRESH_PER_S = 2
 
 
 class LiveView:
@@ -39,7 +47,7 @@ class LiveView:
         self._console, self._study, self._folder, self._verdict = console, study, folder, verdict
         self._states = {strategy.name: "" for strategy in study.strategies}
         self._rates: dict[str, list[Interval]] = {strategy.name: [] for strategy in study.strategies}
-        self._done, self._total, self._started = 0, 1, time.monotonic()
+        self._done, self._total, self._started, self._drawn = 0, 1, time.monotonic(), 0.0
         self._spec: RunSpec | None = None
         self._phase = ""
         self._load = ""
@@ -71,7 +79,10 @@ class LiveView:
             if self._phase in {"warmup", "window", "trace"}:
                 self._plain(f"[{self._done + 1}/{self._total}] {spec.strategy}: {PHASES[self._phase]}")
         state = PHASES.get(self._phase, "starting")
-        rate = rate_so_far(progress)
+        if not self._console.is_terminal or time.monotonic() - self._drawn < 1 / REFRESH_PER_S:
+            return
+        self._drawn = time.monotonic()
+        rate = rate_so_far(progress.finished(Outcome(state="interrupted")))
         self._states[spec.strategy] = f"{state}, {_rate(rate)}" if rate else state
         self._load = telemetry.load_now(run_folder(self._folder, spec.round, spec.strategy) / TELEMETRY_FILE)
         self._live.update(self._picture())

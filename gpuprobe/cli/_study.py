@@ -1,14 +1,141 @@
-"""Starts or finishes a study, shows it, and writes its report; what `gpuprobe run` does after its options are read."""
+"""Starts or finishes a study, shows it, and writes its report; what `gpuprobe run` does once its options are read."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.console import Console
 
-from gpuprobe import measure, ranking, report
+from gpuprobe import wording
 from gpuprobe.cli._live import LiveView
+from gpuprobe.errors import GpuprobeError
+from gpuprobe.measure import faults, folder
+from gpuprobe.measure.environment import environment
+from gpuprobe.measure.study import Planned, carry_out
+from gpuprobe.ranking.choose import helpful
+from gpuprobe.ranking.load import load
+from gpuprobe.recording import STUDY_FILE, load_study
+from gpuprobe.records import Study, save
+from gpuprobe.report.verdict import verdict
+from gpuprobe.report.write import REPORT_FILE, write
+from gpuprobe.strategies.registry import select
+from gpuprobe.workloads import data
+from gpuprobe.workloads.cifar import workload_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.records import Request
+    from gpuprobe.workloads.arrays import Arrays
+
+FAILED, INTERRUPTED = 1, 130
+# How many samples the story's epoch has; times an epoch are told for it, whatever the training set here holds.
+EPOCH_SAMPLES = 50_000
+
+
+def start(request: Request, strategies: str, out: Path, words: Sequence[str]) -> int:
+    """Begin a new study and carry it out; return the exit code."""
+    chosen = select(strategies)
+    faults.parse(request.inject)
+    console = Console()
+    console.print("gpuprobe: looking at the machine and its data", highlight=False)
+    arrays = data.find(request.data, seed=request.seed, samples=request.samples)
+    machine = environment()
+    now = datetime.datetime.now(datetime.timezone.utc)
+    where = folder.make(out, f"{now:%Y%m%d-%H%M%S}-resnet{request.depth}")
+    study = Study(
+        name=where.name,
+        created_ns=time.time_ns(),
+        command=shlex.join(words),
+        environment=machine,
+        workload=workload_name(request.depth, arrays.name),
+        data_name=arrays.name,
+        data_source=arrays.source,
+        batch_size=request.batch_size,
+        train_samples=len(arrays.x),
+        epoch_samples=EPOCH_SAMPLES,
+        strategies=tuple(strategy.info for strategy in chosen),
+        request=request,
+    )
+    with folder.held(where):
+        save(study, where / STUDY_FILE)
+        return _carry_out(console, study, where, arrays)
+
+
+def finish(where: Path, budget_s: float | None) -> int:
+    """Carry out what a study lacks; return the exit code."""
+    study = load_study(where)
+    if budget_s is not None:
+        study = msgspec.structs.replace(study, request=msgspec.structs.replace(study.request, budget_s=budget_s))
+    console = Console()
+    machine = environment()
+    then = study.environment
+    if (machine.cpu, machine.cores, machine.gpus) != (then.cpu, then.cores, then.gpus):
+        raise GpuprobeError(
+            f"{where}: was measured on another machine ({then.cpu}, {wording.count(then.cores, 'core')})"
+        )
+    folder.recover(where)
+    request = study.request
+    arrays = data.find(request.data, seed=request.seed, samples=request.samples)
+    if (arrays.name, len(arrays.x)) != (study.data_name, study.train_samples):
+        raise GpuprobeError(
+            f"{where}: was measured on {study.data_name}, which is not to be had now; start a new study"
+        )
+    with folder.held(where):
+        return _carry_out(console, study, where, arrays)
+
+
+def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays) -> int:
+    _introduce(console, study, where)
+    view = LiveView(console, study, where, lambda: verdict(load(where)).line)
+    left: list[Planned] = []
+    interrupted = False
+    try:
+        with view:
+            left = carry_out(study, where, arrays, view, lambda path: helpful(study, load(path).ranking))
+    except KeyboardInterrupt:
+        interrupted = True
+        console.print("Stopped; reporting what was measured. Ctrl-C again leaves at once.", highlight=False)
+    except GpuprobeError:
+        # What was measured before is on disk; a full disk may refuse the report, and the first error is the news.
+        with contextlib.suppress(GpuprobeError):
+            write(where)
+        raise
+    return _conclude(console, where, left, interrupted=interrupted)
+
+
+def _introduce(console: Console, study: Study, where: Path) -> None:
+    gpus = ", ".join(gpu.name for gpu in study.environment.gpus)
+    device = gpus or f"no GPU here ({study.environment.no_gpu}); ranking for the processor, {study.environment.cpu}"
+    console.print(f"{study.workload}, batch {study.batch_size}; {device}", highlight=False, soft_wrap=True)
+    console.print(study.data_source, highlight=False, soft_wrap=True)
+    rounds = wording.count(study.request.rounds, "round")
+    plan = f"{len(study.strategies)} strategies, {rounds}, about {wording.clock(study.request.budget_s)}; into {where}"
+    console.print(plan, highlight=False, soft_wrap=True)
+
+
+def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interrupted: bool) -> int:
+    loaded = write(where)
+    found = verdict(loaded)
+    console.print()
+    for title, text in (("", found.where), ("Verdict", found.verdict), ("Why", found.why), ("Next", found.next)):
+        if text:
+            console.print(f"[bold]{title}[/bold]  {text}" if title else text, highlight=False, soft_wrap=True)
+    for failure in loaded.ranking.failures:
+        state = failure.state.replace("_", " ")
+        console.print(f"{failure.strategy}, round {failure.round}: {state}, {failure.message}", markup=False)
+    if left:
+        names = wording.listing([f"{planned.strategy} (round {planned.round})" for planned in left])
+        console.print(f"The budget left no time for {names}.", highlight=False, soft_wrap=True)
+    if left or interrupted:
+        console.print(f"Finish it with: gpuprobe run --resume {where}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {where / REPORT_FILE}", highlight=False, soft_wrap=True)
+    if interrupted:
+        return INTERRUPTED
+    return FAILED if loaded.ranking.failures or not loaded.ranking.rows else 0

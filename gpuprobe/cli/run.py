@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from gpuprobe.errors import UsageError
-
-if TYPE_CHECKING:
-    from gpuprobe.records import Request
 
 HELP_ORDER = 10
 OPTIONS = {
@@ -38,7 +35,8 @@ def command(
     strategies: Annotated[str, typer.Option(help="all, or names joined by commas; gpuprobe list shows them.")] = "all",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study's folder is made.")] = Path("reports"),
     data: Annotated[
-        str, typer.Option(metavar="auto|cifar10|synthetic|PATH", help="The training images; auto takes CIFAR-10 if it can.")
+        str,
+        typer.Option(metavar="auto|cifar10|synthetic|PATH", help="The training images; auto takes CIFAR-10 if it can."),
     ] = "auto",
     quick: Annotated[bool, typer.Option("--quick", help="One round, short windows: about five minutes.")] = False,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often each strategy runs. [default: 2]")] = None,
@@ -50,8 +48,12 @@ def command(
     samples: Annotated[int | None, typer.Option(min=1, help="Use only the first so many training images.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and synthetic data.")] = 0,
     trace: Annotated[bool, typer.Option(help="Capture a profiler trace after each timed window.")] = True,
-    limit: Annotated[str, typer.Option(metavar="TIME", help="End a run that shows no sign of life for so long.")] = "180s",
-    resume: Annotated[Path | None, typer.Option(metavar="STUDY", help="Finish this study; other options are its own.")] = None,
+    limit: Annotated[
+        str, typer.Option(metavar="TIME", help="End a run that shows no sign of life for so long.")
+    ] = "180s",
+    resume: Annotated[
+        Path | None, typer.Option(metavar="STUDY", help="Finish this study; other options are its own.")
+    ] = None,
     inject: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Train ResNet20 on CIFAR-10 under each strategy, rank them, and explain the idle time."""

@@ -5,6 +5,7 @@ A pure state machine: it is told the time, and touches neither TensorFlow nor th
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from dataclasses import dataclass, field
@@ -84,8 +85,7 @@ class Conductor:
         else:
             spent_s = (self._ends_ns[-1] - self._ends_ns[0]) / 1e9
             enough = calls >= MIN_CALLS and (
-                spent_s >= self.spec.window_s
-                or (spent_s >= self.spec.window_min_s and self._precise_enough())
+                spent_s >= self.spec.window_s or (spent_s >= self.spec.window_min_s and self._precise_enough())
             )
         if not enough:
             return Action.GO_ON
@@ -103,4 +103,4 @@ class Conductor:
 
 
 def _durations(ends_ns: list[int]) -> list[int]:
-    return [later - earlier for earlier, later in zip(ends_ns, ends_ns[1:], strict=False)]
+    return [later - earlier for earlier, later in itertools.pairwise(ends_ns)]

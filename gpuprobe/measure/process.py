@@ -63,26 +63,23 @@ class ForkingLauncher:
     """Every worker is forked from one process that has imported TensorFlow."""
 
     def __init__(self) -> None:
-        self._zygote: subprocess.Popen[bytes] | None = None
-        self._answers: Queue[dict[str, Any]] = Queue()
+        # At once, so that its import goes on while the parent prepares the data.
+        self._start_zygote()
 
-    def warm_up(self) -> None:
-        """Start the zygote now, so that its import goes on while the parent prepares the data."""
-        self._answers = Queue()
+    def _start_zygote(self) -> None:
+        self._answers: Queue[dict[str, Any]] = Queue()
         self._zygote = _popen([sys.executable, "-m", "gpuprobe.measure.zygote"], stdout=subprocess.PIPE)
         Thread(target=_read_answers, args=(self._zygote, self._answers), daemon=True).start()
 
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Fork a worker; a zygote that has died is started again."""
         save(spec, folder / SPEC_FILE)
-        if self._zygote is None or self._zygote.poll() is not None:
-            self.warm_up()
-        zygote = self._zygote
-        assert zygote is not None
-        assert zygote.stdin is not None
+        if self._zygote.poll() is not None:
+            self._start_zygote()
+        assert self._zygote.stdin is not None
         try:
-            zygote.stdin.write(f"{folder}\n".encode())
-            zygote.stdin.flush()
+            self._zygote.stdin.write(f"{folder.resolve()}\n".encode())
+            self._zygote.stdin.flush()
         except BrokenPipeError:
             pass  # It has just died; the answer says so.
         first = self._answers.get()
@@ -93,10 +90,8 @@ class ForkingLauncher:
 
     def close(self) -> None:
         """End the zygote."""
-        if self._zygote is not None:
-            self._zygote.kill()
-            self._zygote.wait()
-            self._zygote = None
+        self._zygote.kill()
+        self._zygote.wait()
 
 
 class _Fresh:

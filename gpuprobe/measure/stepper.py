@@ -7,6 +7,7 @@ is measured is the training that a user would have without us.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -156,4 +157,4 @@ class Stepper:
 
 
 def _median_call(ends_ns: list[int]) -> float:
-    return statistics.median(later - earlier for earlier, later in zip(ends_ns, ends_ns[1:], strict=False))
+    return statistics.median(later - earlier for earlier, later in itertools.pairwise(ends_ns))

@@ -108,9 +108,8 @@ class _Runner:
                 return waiting[index:]
             spec = self._spec(planned, runs_left=len(waiting) - index)
             self._observer.run_started(spec, index, len(waiting))
-            started = time.monotonic()
             run = self._run(spec)
-            self._budget.learn(time.monotonic() - started, _window_s(run))
+            self._budget.learn(_span_s(run), _window_s(run))
             self._observer.run_finished(run)
         return []
 
@@ -185,6 +184,10 @@ def outcome_of(progress: RunInProgress, exit_code: int) -> Outcome:
     if progress.done and exit_code == 0:
         return Outcome(state="done", exit_code=0)
     return Outcome(state="failed", message="the process ended early; see log.txt", exit_code=exit_code)
+
+
+def _span_s(run: Run) -> float:
+    return (run.phases[-1].end_ns - run.phases[0].start_ns) / 1e9 if run.phases else 0.0
 
 
 def _window_s(run: Run) -> float:

@@ -5,23 +5,18 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.measure.events import EventLog
-from gpuprobe.telemetry.lifeline import end_with_parent
 from gpuprobe.recording import LOG_FILE, SPEC_FILE, TRACE_FOLDER
 from gpuprobe.records import RunSpec, load
+from gpuprobe.telemetry.lifeline import end_with_parent
 
 if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
     from gpuprobe.workloads.workload import Workload
-
-
-
-
 
 
 def run(folder: Path) -> int:
@@ -119,7 +114,9 @@ def _compiled(workload: Workload, plan: Plan) -> tuple[Any, dict[str, Any]]:
 
 
 def _state(error: Exception) -> str:
-    return "out_of_memory" if isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__ else "failed"
+    return (
+        "out_of_memory" if isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__ else "failed"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -47,7 +47,11 @@ class Strategy:
     def info(self) -> StrategyInfo:
         """What the study saves about it."""
         return StrategyInfo(
-            name=self.name, sentence=self.sentence, against=self.against, change=self.changes, combines=self.combines
+            name=self.name,
+            sentence=self.sentence,
+            against=self.against,
+            change=self.changes,
+            combines=self.combines,
         )
 
 

@@ -39,7 +39,10 @@ def sample(root: psutil.Process | None) -> dict[str, float]:
     if disk:
         values["disk_read_mib"], values["disk_written_mib"] = disk.read_bytes / MIB, disk.write_bytes / MIB
     if network:
-        values["network_received_mib"], values["network_sent_mib"] = network.bytes_recv / MIB, network.bytes_sent / MIB
+        values["network_received_mib"], values["network_sent_mib"] = (
+            network.bytes_recv / MIB,
+            network.bytes_sent / MIB,
+        )
     if root is not None:
         values |= _tree(root)
     return values

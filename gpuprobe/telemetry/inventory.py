@@ -26,7 +26,10 @@ def inventory() -> Inventory:
     """Ask the NVIDIA driver, within a bounded time; never raises."""
     try:
         asked = subprocess.run(
-            [sys.executable, "-m", "gpuprobe.telemetry.inventory"], capture_output=True, timeout=LIMIT_S, check=False
+            [sys.executable, "-m", "gpuprobe.telemetry.inventory"],
+            capture_output=True,
+            timeout=LIMIT_S,
+            check=False,
         )
         return msgspec.json.decode(asked.stdout, type=Inventory)
     except subprocess.TimeoutExpired:

@@ -62,7 +62,7 @@ FAST: dict[str, Callable[[Any], float]] = {
 SLOW: dict[str, Callable[[Any], float]] = {
     "memory_used_mib": lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu).used / MIB,
     "temperature_c": lambda gpu: pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
-    "throttle_reasons": lambda gpu: pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
+    "throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksThrottleReasons,
     "energy_j": lambda gpu: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000,
 }
 FIELDS = (*FAST, *SLOW)
@@ -113,7 +113,7 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _reason(error: Any) -> str:
     known = {
-        pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA driver was found (libnvidia-ml.so.1 does not load)",
+        pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA driver: libnvidia-ml.so.1 does not load",
         pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver is installed but not loaded",
         pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "the NVIDIA driver and its library differ in version; reboot",
         pynvml.NVML_ERROR_NO_PERMISSION: "no permission to ask the NVIDIA driver",

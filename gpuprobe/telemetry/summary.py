@@ -127,5 +127,9 @@ class _Window:
         return int(np.abs(times - t_ns).argmin()) if len(times) else None
 
     def _missing(self, name: str, unit: str, source: str, column: str) -> Signal:
-        reasons = [words for _, words in self._telemetry.said if column.replace("_", ".", 1) in words or "no GPU" in words]
-        return Signal(name=name, unit=unit, source=source, missing=reasons[0] if reasons else "nothing was read in time")
+        reasons = [
+            words for _, words in self._telemetry.said if column.replace("_", ".", 1) in words or "no GPU" in words
+        ]
+        return Signal(
+            name=name, unit=unit, source=source, missing=reasons[0] if reasons else "nothing was read in time"
+        )

@@ -12,7 +12,7 @@ import pickle
 import tarfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,7 +54,10 @@ def read(path: Path) -> Arrays:
     shape instead. Raises InputError, naming the file and what to do.
     """
     if path.is_dir():
-        members, checked = _folder_members(path), "its batches have the right shape; a folder has no published checksum"
+        members, checked = (
+            _folder_members(path),
+            "its batches have the right shape; a folder has no published checksum",
+        )
     elif path.is_file():
         check_md5(path)
         members, checked = _archive_members(path), "its MD5 is the published one"
@@ -140,7 +143,7 @@ def _from_pickle(data: bytes, where: str) -> Batch:
         images, labels = batch[b"data"], np.asarray(batch[b"labels"], np.int64)
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001 - a damaged pickle can raise anything
+    except Exception as error:
         raise InputError(f"{where} is not a batch of CIFAR-10 ({type(error).__name__}: {error})") from error
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         raise InputError(f"{where} holds no array of bytes")
@@ -159,8 +162,6 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in ADMITTED:
             return super().find_class(module, name)
-        _refuse(f"{module}.{name}")
-
-
-def _refuse(what: str) -> NoReturn:
-    raise InputError(f"the pickle asks for {what}, which CIFAR-10 never does: refused, and nothing in it was run")
+        raise InputError(
+            f"the pickle asks for {module}.{name}, which CIFAR-10 never does: refused, and nothing in it was run"
+        )

@@ -1,0 +1,1 @@
+"""Evidence into findings: one rule per function, each threshold named and commented."""

@@ -1,0 +1,200 @@
+"""Findings from differential runs: two runs that differ in one thing, so that what one gains has one cause.
+
+The signals: `gpu` (bool), `device_is_gpu` (bool), `input_share` of the baseline with its 95 % range, and
+`gain.<strategy>`, how many times as fast a strategy is as the one that it differs from in one thing.
+Source of the method: Mohan et al., "Analyzing and Mitigating Data Stalls in DNN Training" (DS-Analyzer), VLDB 2021.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe import wording
+from gpuprobe.records import Evidence, Finding, Gain, NotEvaluated, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# XProf calls a step moderately input-bound from 5 % on (op_stats_to_input_pipeline_analysis.cc).
+INPUT_SHARE = 0.05
+# Launch time warns at 15 % of the step in XProf; a change that removes it gains as much.
+LAUNCH_SHARE = 0.15
+# Kernels that fill the card take as long as the batch is large; a gain this far above none says that they did not.
+BATCH_SHARE = 0.20
+# Less than this from 16-bit arithmetic is not what Tensor Cores are for.
+PRECISION_SHARE = 0.10
+# Findings whose shares differ by less than this tie (DESIGN: the first leads by less than ten points).
+TIE_POINTS = 0.10
+
+Result = Finding | NotEvaluated
+
+
+def diagnose(evidence: Evidence) -> tuple[tuple[Finding, ...], tuple[NotEvaluated, ...]]:
+    """Return the findings, the primary one first, and the rules that could not be decided."""
+    results = [rule(evidence) for rule in RULES]
+    found = sorted((result for result in results if isinstance(result, Finding)), key=lambda found: -found.severity)
+    undecided = tuple(result for result in results if isinstance(result, NotEvaluated))
+    if not found:
+        healthy = compute_bound(evidence)
+        if isinstance(healthy, NotEvaluated):
+            return (), (*undecided, healthy)
+        found = [healthy]
+    tie = found[1].cause if len(found) > 1 and found[0].severity - found[1].severity < TIE_POINTS else None
+    first = msgspec.structs.replace(found[0], primary=True, ties_with=tie)
+    return (first, *found[1:]), undecided
+
+
+def not_on_gpu(evidence: Evidence) -> Result | None:
+    """TensorFlow trains on the processor although the driver sees a GPU."""
+    gpu, device = evidence.get("gpu"), evidence.get("device_is_gpu")
+    if gpu is None or device is None:
+        return NotEvaluated(cause="not_on_gpu", reason="no run reached its timed window")
+    if not gpu.value or device.value:
+        return None
+    return Finding(
+        cause="not_on_gpu",
+        primary=False,
+        severity=1.0,
+        confidence="high",
+        claim="The driver sees a GPU, but TensorFlow trained on the processor.",
+        evidence=(gpu, device),
+        fix="Install TensorFlow with its CUDA libraries: pip install 'tensorflow[and-cuda]'.",
+    )
+
+
+def input_bound(evidence: Evidence) -> Result | None:
+    """The baseline is faster when its data lies on the device already."""
+    share = evidence.get("input_share")
+    if share is None or not isinstance(share.value, float) or share.low is None:
+        reason = share.missing if share and share.missing else "device_resident was not measured beside the baseline"
+        return NotEvaluated(cause="input_bound", reason=reason)
+    if share.value < INPUT_SHARE or share.low <= 0:
+        return None
+    stage, gain = _largest(
+        evidence, {"numpy": "python_feed", "tfdata_prefetch": "no_prefetch", "tfdata_cache_prefetch": "slow_map"}
+    )
+    return Finding(
+        cause="input_bound",
+        stage=stage,
+        primary=False,
+        severity=share.value,
+        confidence="high" if gain else "medium",
+        claim=f"{wording.share(share.value)} of the baseline's step goes into getting the next batch: that much is "
+        "saved when the data lies on the device.",
+        evidence=(share, *([gain] if gain else [])),
+        fix="Feed from tf.data with cache() after the map and prefetch(tf.data.AUTOTUNE) at the end.",
+        code="ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE).cache()\n"
+        "ds = ds.shuffle(n).batch(32).prefetch(tf.data.AUTOTUNE)\nmodel.fit(ds)",
+        predicted_gain=Gain(ratio=1 / (1 - share.value), low=1 / (1 - share.low)),
+        measured_gain=_gain(gain) if gain else None,
+    )
+
+
+def launch_bound(evidence: Evidence) -> Result | None:
+    """On a GPU, running the same work in fewer launches is faster."""
+    return _gpu_gain(
+        evidence,
+        "launch_bound",
+        {"xla": "xla", "steps_per_execution": "steps_per_execution"},
+        LAUNCH_SHARE,
+        "The GPU waited for kernel launches: the same work in fewer launches ({}) takes {} less time.",
+        "Compile with XLA, or run several steps per execution.",
+        "model.compile(..., jit_compile=True)  # or steps_per_execution=8",
+    )
+
+
+def batch_too_small(evidence: Evidence) -> Result | None:
+    """On a GPU, a larger batch takes much less time per sample."""
+    return _gpu_gain(
+        evidence,
+        "batch_too_small",
+        {"large_batch": "large_batch"},
+        BATCH_SHARE,
+        "The batch is too small to fill the GPU: a sample in a larger one ({}) takes {} less time.",
+        "Train with a larger batch, raise the learning rate with it, and check that the loss still falls as before.",
+        "model.fit(x, y, batch_size=256)",
+    )
+
+
+def tensor_cores_unused(evidence: Evidence) -> Result | None:
+    """On a GPU, 16-bit compute is faster."""
+    return _gpu_gain(
+        evidence,
+        "tensor_cores_unused",
+        {"mixed_precision": "mixed_precision"},
+        PRECISION_SHARE,
+        "The Tensor Cores were idle: with {} the step takes {} less time.",
+        "Switch mixed precision on before the model is built.",
+        "keras.mixed_precision.set_global_policy('mixed_float16')",
+    )
+
+
+def compute_bound(evidence: Evidence) -> Finding | NotEvaluated:
+    """Nothing that feeds or launches faster gains: the device itself is the limit. Healthy."""
+    share, gpu = evidence.get("input_share"), evidence.get("gpu")
+    if share is None or not isinstance(share.value, float) or share.high is None:
+        return NotEvaluated(cause="compute_bound", reason="device_resident was not measured beside the baseline")
+    if share.high >= LAUNCH_SHARE:
+        reason = f"the noise allows an input share of up to {wording.share(share.high)}; more --rounds would tell"
+        return NotEvaluated(cause="compute_bound", reason=reason)
+    device = "GPU" if gpu is not None and gpu.value else "processor"
+    return Finding(
+        cause="compute_bound",
+        primary=False,
+        severity=1 - max(share.value, 0.0),
+        confidence="high" if share.high < INPUT_SHARE else "medium",
+        claim=f"The {device} itself is the limit: with the data on the device already, the step would be "
+        f"{wording.share(max(share.value, 0.0))} shorter (at most {wording.share(share.high)}).",
+        evidence=(share,),
+        fix=f"Only less work or a faster device helps; see which strategies make better use of this {device}.",
+    )
+
+
+RULES: tuple[Callable[[Evidence], Result | None], ...] = (
+    not_on_gpu,
+    input_bound,
+    launch_bound,
+    batch_too_small,
+    tensor_cores_unused,
+)
+
+
+def _gpu_gain(
+    evidence: Evidence, cause: str, stages: dict[str, str], threshold: float, claim: str, fix: str, code: str
+) -> Result | None:
+    gpu = evidence.get("gpu")
+    if gpu is None or not gpu.value:
+        return NotEvaluated(cause=cause, reason="there is no GPU in use")
+    if not any(evidence.get(f"gain.{name}") for name in stages):
+        return NotEvaluated(cause=cause, reason=f"{wording.listing(list(stages))} not measured beside its baseline")
+    stage, gain = _largest(evidence, stages)
+    if gain is None or not isinstance(gain.value, float) or 1 - 1 / gain.value < threshold:
+        return None
+    saved = 1 - 1 / gain.value
+    return Finding(
+        cause=cause,
+        primary=False,
+        severity=saved,
+        confidence="medium",
+        claim=claim.format(stage, wording.share(saved)),
+        evidence=(gain,),
+        fix=fix,
+        code=code,
+        measured_gain=_gain(gain),
+    )
+
+
+def _largest(evidence: Evidence, stages: dict[str, str]) -> tuple[str | None, Signal | None]:
+    """Return the stage whose change gained most beyond the noise, and its signal."""
+    gains = [(signal, stage) for name, stage in stages.items() if (signal := evidence.get(f"gain.{name}"))]
+    real = [(signal, stage) for signal, stage in gains if signal.low is not None and signal.low > 1]
+    if not real:
+        return None, None
+    signal, stage = max(real, key=lambda pair: float(pair[0].value or 0))
+    return stage, signal
+
+
+def _gain(signal: Signal) -> Gain:
+    return Gain(ratio=float(signal.value or 1.0), low=signal.low, high=signal.high)

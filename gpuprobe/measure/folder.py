@@ -1,0 +1,74 @@
+"""The folder of a study: made once, held by one process at a time, and recovered after a crash."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gpuprobe.errors import GpuprobeError, OutputError
+from gpuprobe.measure.events import fold
+from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, SPEC_FILE
+from gpuprobe.records import Outcome, RunSpec, load, save
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOCK_FILE = ".lock"
+
+
+def make(parent: Path, name: str) -> Path:
+    """Make the folder of a new study, numbered where the name is taken. Raises OutputError where it cannot."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1000):
+            folder = parent / (name if number == 1 else f"{name}-{number}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            return folder
+    except OSError as error:
+        raise OutputError(f"{parent}: cannot be written ({error.strerror}); name another with --out") from error
+    raise OutputError(f"{parent}: holds a thousand studies named {name}")
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a study's folder, so that no second process measures into it. Raises OutputError where one does."""
+    try:
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise OutputError(
+            f"{folder}: another gpuprobe is measuring into it; wait for it, or start a new study"
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def recover(folder: Path) -> list[Path]:
+    """Finish the records of runs that were cut off with their parent; return their folders.
+
+    A study that another process holds is left alone.
+    """
+    recovered = []
+    try:
+        with held(folder):
+            for spec in sorted((folder / RUNS_FOLDER).glob(f"*/{SPEC_FILE}")):
+                if not (spec.parent / RUN_FILE).exists():
+                    outcome = Outcome(state="interrupted", message="the study was cut off during this run")
+                    save(fold(spec.parent, load(RunSpec, spec), outcome), spec.parent / RUN_FILE)
+                    recovered.append(spec.parent)
+    except GpuprobeError:
+        # A read-only or busy folder is reported with what it has.
+        return recovered
+    return recovered

@@ -1,0 +1,221 @@
+"""Ranks the runs of a study; a pure function of the records."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from gpuprobe.diagnosis.differential import diagnose
+from gpuprobe.ranking import same_work, spread, ties
+from gpuprobe.ranking.ranking import Failure, Ranking, Row
+from gpuprobe.ranking.rates import Interval, run_rate, unstable
+from gpuprobe.records import Evidence, Run, Signal, Study
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gpuprobe.telemetry import TelemetrySummary
+
+CEILING = "device_resident"
+# (round, strategy) names a run within its study.
+Key = tuple[int, str]
+
+
+def rank(study: Study, runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary]) -> Ranking:
+    """Rank all strategies that were measured to the end at least once. `telemetry` covers the timed windows."""
+    rates = _rates(runs)
+    between, residual = spread.between_rounds(rates), spread.without_drift(rates)
+    intervals = {name: spread.rate_interval(of, between) for name, of in rates.items()}
+    ranked = ties.ranks(intervals)
+    losses = same_work.off_the_band({name: max((run.losses for run in _of(runs, name)), key=len) for name in rates})
+    rows = []
+    for info in study.strategies:
+        if info.name not in rates:
+            continue
+        own = [run for run in _of(runs, info.name) if run_rate(run)]
+        against = rates.get(info.against or "")
+        mark = [words for words in (unstable(list(rates[info.name].values())), losses.get(info.name)) if words]
+        rows.append(
+            Row(
+                rank=ranked[info.name],
+                strategy=info.name,
+                sentence=info.sentence,
+                change=info.change,
+                against=info.against,
+                samples_per_s=intervals[info.name],
+                epoch_s=intervals[info.name].inverse(study.epoch_samples),
+                gain=spread.ratio_interval(rates[info.name], against, residual) if against else None,
+                input_share=_input_share(info.name, rates, residual, runs),
+                marks=tuple(mark),
+                **_measured(own, telemetry),
+            )
+        )
+    rows.sort(key=lambda row: (row.rank, -row.samples_per_s.value))
+    findings, undecided = diagnose(_evidence(study, rows))
+    return Ranking(
+        study=study.name,
+        baseline=next((info.name for info in study.strategies if info.name in rates), None),
+        rows=tuple(rows),
+        failures=_failures(runs, rates),
+        not_run=tuple(info.name for info in study.strategies if not _of(runs, info.name)),
+        findings=findings,
+        not_evaluated=undecided,
+        notes=_notes(intervals, ranked, rates),
+    )
+
+
+def _rates(runs: Sequence[Run]) -> spread.Rates:
+    rates: spread.Rates = {}
+    for run in runs:
+        rate = run_rate(run)
+        if rate is not None:
+            rates.setdefault(run.spec.strategy, {})[run.spec.round] = rate
+    return rates
+
+
+def _of(runs: Sequence[Run], strategy: str) -> list[Run]:
+    return [run for run in runs if run.spec.strategy == strategy]
+
+
+def _input_share(name: str, rates: spread.Rates, residual: spread.Spread, runs: Sequence[Run]) -> Interval | None:
+    """1 - time with the data on the device / own time, where both computed the same way."""
+    if name == CEILING or CEILING not in rates or not _same_compute(_of(runs, name), _of(runs, CEILING)):
+        return None
+    ratio = spread.ratio_interval(rates[name], rates[CEILING], residual)
+    if ratio is None:
+        return None
+    return Interval(
+        value=max(0.0, 1 - ratio.value),
+        low=max(0.0, 1 - ratio.high),
+        high=max(0.0, 1 - ratio.low),
+        n=ratio.n,
+        rounds=ratio.rounds,
+    )
+
+
+def _same_compute(runs: Sequence[Run], others: Sequence[Run]) -> bool:
+    def compute(of: Sequence[Run]) -> list[tuple[str, bool, int, int]]:
+        settings = [run.settings for run in of if run.settings]
+        return [(s.dtype_policy, s.jit_compile, s.batch_size, s.steps_per_execution) for s in settings]
+
+    return bool(set(compute(runs)) & set(compute(others)))
+
+
+def _measured(runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary]) -> dict[str, Any]:
+    """Return the fields of a row that are means over its runs."""
+    last = runs[-1]
+    assert last.settings is not None
+    summaries = [found for run in runs if (found := telemetry.get((run.spec.round, run.spec.strategy)))]
+    signals = _mean_signals([[*summary.host, *(summary.gpus[0] if summary.gpus else ())] for summary in summaries])
+    energy = [_energy_per_sample(run, telemetry.get((run.spec.round, run.spec.strategy))) for run in runs]
+    slowdowns = [run.trace.slowdown for run in runs if run.trace and run.trace.slowdown]
+    return {
+        "settings": last.settings,
+        "telemetry": signals,
+        "energy_j_per_sample": _mean([joules for joules in energy if joules is not None]),
+        "host_peak_mib": max((run.host_peak_mib for run in runs if run.host_peak_mib), default=None),
+        "device_peak_mib": max((run.device_peak_mib for run in runs if run.device_peak_mib), default=None),
+        "warmup_s": fmean(_warmup_s(run) for run in runs),
+        "first_call_s": fmean(_first_call_s(run) for run in runs),
+        "profiler_slowdown": _mean(slowdowns),
+        "combines": last.spec.combines,
+        "notes": last.notes,
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
+
+
+def _mean_signals(rounds: Sequence[Sequence[Signal]]) -> tuple[Signal, ...]:
+    merged: dict[str, list[Signal]] = {}
+    for signals in rounds:
+        for signal in signals:
+            merged.setdefault(signal.name, []).append(signal)
+    return tuple(_merge(signals) for signals in merged.values())
+
+
+def _merge(signals: Sequence[Signal]) -> Signal:
+    known = [signal for signal in signals if isinstance(signal.value, float)]
+    if not known:
+        return signals[0]
+    lows, highs = [s.low for s in known if s.low is not None], [s.high for s in known if s.high is not None]
+    return Signal(
+        name=known[0].name,
+        unit=known[0].unit,
+        source=known[0].source,
+        value=fmean(float(signal.value or 0.0) for signal in known),
+        low=_mean(lows),
+        high=_mean(highs),
+        n=sum(signal.n or 0 for signal in known),
+    )
+
+
+def _energy_per_sample(run: Run, summary: TelemetrySummary | None) -> float | None:
+    energy, window = summary.signal("energy_j", gpu=0) if summary else None, run.phase("window")
+    if energy is None or not isinstance(energy.value, float) or window is None or run.settings is None:
+        return None
+    return energy.value / (len(window.call_ends_ns) * window.steps_per_call * run.settings.batch_size)
+
+
+def _warmup_s(run: Run) -> float:
+    warmup, window = run.phase("warmup"), run.phase("window")
+    return (window.start_ns - warmup.start_ns) / 1e9 if warmup and window else 0.0
+
+
+def _first_call_s(run: Run) -> float:
+    warmup = run.phase("warmup")
+    return (warmup.call_ends_ns[0] - warmup.start_ns) / 1e9 if warmup and warmup.call_ends_ns else 0.0
+
+
+def _failures(runs: Sequence[Run], rates: spread.Rates) -> tuple[Failure, ...]:
+    failed = [run for run in runs if run.spec.round not in rates.get(run.spec.strategy, {})]
+    return tuple(
+        Failure(
+            strategy=run.spec.strategy,
+            round=run.spec.round,
+            state="failed" if run.outcome.state == "done" else run.outcome.state,
+            message=run.outcome.message or "its window holds too few steps for a rate",
+        )
+        for run in failed
+    )
+
+
+def _evidence(study: Study, rows: Sequence[Row]) -> Evidence:
+    """Gather what the differential rules ask for."""
+    by_name = {row.strategy: row for row in rows}
+    signals = [Signal(name="gpu", unit="", source="NVML", value=bool(study.environment.gpus))]
+    if rows:
+        on_gpu = "GPU" in rows[0].settings.device.upper()
+        signals.append(Signal(name="device_is_gpu", unit="", source="TensorFlow", value=on_gpu))
+    baseline = next((by_name[info.name] for info in study.strategies if info.name in by_name), None)
+    if baseline and baseline.input_share:
+        signals.append(_signal("input_share", baseline.input_share))
+    signals += [_signal(f"gain.{row.strategy}", row.gain) for row in rows if row.gain]
+    return Evidence(signals=tuple(signals))
+
+
+def _signal(name: str, interval: Interval) -> Signal:
+    return Signal(
+        name=name,
+        unit="1",
+        source="differential runs",
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        n=interval.n,
+    )
+
+
+def _notes(intervals: Mapping[str, Interval], ranked: Mapping[str, int], rates: spread.Rates) -> tuple[str, ...]:
+    notes = [
+        f"{first} and {second} share rank {ranked[first]} through others that overlap with both, although "
+        f"{first} is faster beyond the noise."
+        for first, second in ties.apart_within_rank(intervals, ranked)
+    ]
+    if rates and all(len(of) < 2 for of in rates.values()):
+        notes.append(
+            "Each strategy ran once: the intervals hold the spread within a run, and not what a second run would "
+            "differ by. Two rounds or more (--rounds 2) tell."
+        )
+    return tuple(notes)

@@ -1,0 +1,67 @@
+"""The `Ranking`: what a study's runs say about its strategies, as the report and `report.json` give it."""
+
+from __future__ import annotations
+
+from gpuprobe.ranking.rates import Interval
+from gpuprobe.records import SCHEMA, Finding, NotEvaluated, Record, Settings, Signal, State
+
+
+class Row(Record, frozen=True, kw_only=True):
+    """One strategy that was measured to the end at least once.
+
+    `gain` is how many times as fast it is as `against`; `input_share` the share of its time that would go if the
+    data lay on the device. `telemetry` holds the signals of its timed windows, averaged over the rounds. `warmup_s`
+    ends where the window begins, and `first_call_s` of it is the first call, which traces and compiles.
+    """
+
+    rank: int
+    strategy: str
+    sentence: str
+    change: str
+    against: str | None
+    samples_per_s: Interval
+    epoch_s: Interval
+    settings: Settings
+    gain: Interval | None = None
+    input_share: Interval | None = None
+    telemetry: tuple[Signal, ...] = ()
+    energy_j_per_sample: float | None = None
+    host_peak_mib: float | None = None
+    device_peak_mib: float | None = None
+    warmup_s: float = 0.0
+    first_call_s: float = 0.0
+    profiler_slowdown: float | None = None
+    combines: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def signal(self, name: str) -> Signal | None:
+        """Return one of the telemetry's signals by name."""
+        return next((signal for signal in self.telemetry if signal.name == name), None)
+
+
+class Failure(Record, frozen=True, kw_only=True):
+    """A run that did not end well."""
+
+    strategy: str
+    round: int
+    state: State
+    message: str
+
+
+class Ranking(Record, frozen=True, kw_only=True):
+    """All rows, the best rank first; what failed; what was not run; and the findings of the differential runs."""
+
+    schema: int = SCHEMA
+    study: str
+    baseline: str | None
+    rows: tuple[Row, ...]
+    failures: tuple[Failure, ...]
+    not_run: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    not_evaluated: tuple[NotEvaluated, ...]
+    notes: tuple[str, ...]
+
+    def row(self, strategy: str | None) -> Row | None:
+        """Return the row of a strategy, None where it was not measured."""
+        return next((row for row in self.rows if row.strategy == strategy), None)

@@ -1,0 +1,136 @@
+"""The rate of one run: samples per second over its timed window, and how far its blocks spread."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from gpuprobe.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.records import Phase, Run
+
+# Neighbouring steps are alike, so the spread is taken over batch means (Law, "Simulation Modeling and Analysis",
+# batch means): eight blocks are few enough to be independent and enough for Student's t.
+BLOCKS = 8
+FEWEST_BLOCKS = 2
+CONFIDENCE = 0.95
+# A standard deviation of a tenth of the mean, or one value half off it, makes a figure untrustworthy.
+UNSTABLE_SPREAD = 0.10
+UNSTABLE_EXTREME = 0.50
+
+
+class Interval(Record, frozen=True, kw_only=True):
+    """A figure with its 95 % interval; `n` counts what it was computed from, over so many `rounds`."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    rounds: int = 1
+
+    def overlaps(self, other: Interval) -> bool:
+        """Whether the two intervals share a value."""
+        return self.low <= other.high and other.low <= self.high
+
+    def scaled(self, factor: float) -> Interval:
+        """Return the interval of the figure times a positive factor."""
+        return Interval(
+            value=self.value * factor, low=self.low * factor, high=self.high * factor, n=self.n, rounds=self.rounds
+        )
+
+    def inverse(self, factor: float = 1.0) -> Interval:
+        """Return the interval of `factor` divided by the figure, for figures above zero."""
+        return Interval(
+            value=factor / self.value,
+            low=factor / self.high,
+            high=factor / self.low if self.low > 0 else math.inf,
+            n=self.n,
+            rounds=self.rounds,
+        )
+
+
+@dataclass(frozen=True)
+class RunRate:
+    """One run's rate as a logarithm, its standard error from the blocks, and the blocks themselves."""
+
+    log_rate: float
+    log_error: float
+    blocks: int
+    block_rates: tuple[float, ...]
+
+
+def window_rate(window: Phase, batch_size: int) -> RunRate | None:
+    """Return the rate of a timed window, or None where it holds too few calls to say."""
+    ends = np.asarray((window.start_ns, *window.call_ends_ns), np.float64) / 1e9
+    calls = len(ends) - 1
+    blocks = min(BLOCKS, calls)
+    if blocks < FEWEST_BLOCKS or ends[-1] <= ends[0]:
+        return None
+    edges = np.linspace(0, calls, blocks + 1).round().astype(int)
+    samples = np.diff(edges) * window.steps_per_call * batch_size
+    rates = samples / np.diff(ends[edges])
+    if not np.all(np.isfinite(rates) & (rates > 0)):
+        return None
+    log_rate = math.log(calls * window.steps_per_call * batch_size / (ends[-1] - ends[0]))
+    error = float(np.log(rates).std(ddof=1)) / math.sqrt(blocks)
+    return RunRate(log_rate, error, blocks, tuple(rates.tolist()))
+
+
+def run_rate(run: Run) -> RunRate | None:
+    """Return the rate of a finished run, None where it was not measured to the end."""
+    window = run.phase("window")
+    if run.outcome.state != "done" or window is None or run.settings is None:
+        return None
+    return window_rate(window, run.settings.batch_size)
+
+
+def interval_of_one(rate: RunRate) -> Interval:
+    """Return the interval of a single run, from the spread of its blocks alone."""
+    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, rate.blocks - 1))
+    return log_interval(rate.log_rate, t * rate.log_error, rate.blocks, 1)
+
+
+def log_interval(log_value: float, log_half: float, n: int, rounds: int) -> Interval:
+    """Return exp(value +- half) as an interval."""
+    half = min(log_half, 50.0)
+    low, high = math.exp(log_value - half), math.exp(log_value + half)
+    return Interval(value=math.exp(log_value), low=low, high=high, n=n, rounds=rounds)
+
+
+def step_times_ms(run: Run) -> NDArray[np.float64]:
+    """Return the time of each step of the timed window; where a call runs several, each counts as an equal share."""
+    window = run.phase("window")
+    if window is None:
+        return np.empty(0)
+    ends = np.asarray((window.start_ns, *window.call_ends_ns), np.float64)
+    return np.diff(ends) / 1e6 / window.steps_per_call
+
+
+def unstable(rates: Sequence[RunRate]) -> str | None:
+    """Say why a strategy's figure cannot be trusted, or None. Thresholds: pyperf, `format_checks`."""
+    blocks = np.concatenate([rate.block_rates for rate in rates]) if rates else np.empty(0)
+    if len(blocks) < FEWEST_BLOCKS:
+        return None
+    mean, spread = blocks.mean(), blocks.std(ddof=1)
+    if spread >= UNSTABLE_SPREAD * mean:
+        return f"unstable: its blocks spread by {100 * spread / mean:.0f} % of their mean"
+    extreme = float(np.abs(blocks - mean).max() / mean)
+    if extreme >= UNSTABLE_EXTREME:
+        return f"unstable: one block is {100 * extreme:.0f} % off the mean"
+    return None
+
+
+def rate_so_far(run: Run) -> Interval | None:
+    """Return the rate of a run that may still be going on, from what its timed window holds already."""
+    window = run.phase("window")
+    rate = window_rate(window, run.settings.batch_size) if window and run.settings else None
+    return interval_of_one(rate) if rate else None

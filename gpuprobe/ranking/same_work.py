@@ -1,0 +1,69 @@
+"""Did every strategy do the same work? The loss after the same number of samples must agree."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.records import LossPoint
+
+    # Samples seen, and the smoothed loss there.
+    Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+# Losses of single batches jump; the mean over this many samples is what is compared.
+SMOOTH_SAMPLES = 512
+# The band around the median curve: four robust standard deviations of the strategies themselves, and at least a
+# tenth of the loss, since the order of the samples alone moves a young loss by that much.
+BAND_DEVIATIONS = 4.0
+BAND_FRACTION = 0.10
+# 1.4826 MAD estimates the standard deviation of a normal distribution (Rousseeuw and Croux 1993).
+MAD_TO_DEVIATION = 1.4826
+# A median of fewer curves than this says nothing about which of them is off.
+FEWEST_CURVES = 3
+
+
+def off_the_band(curves: Mapping[str, Sequence[LossPoint]]) -> dict[str, str]:
+    """Return, for each strategy whose loss leaves the band, the sentence that says by how much.
+
+    Every strategy is compared at the largest number of samples that it and at least two others have seen.
+    """
+    marks = {
+        name: "its loss is not a finite number"
+        for name, points in curves.items()
+        if not all(math.isfinite(point.loss) for point in points)
+    }
+    smooth = {name: _smoothed(points) for name, points in curves.items() if points and name not in marks}
+    for name, (samples, losses) in smooth.items():
+        reached = sorted((curve[0][-1] for curve in smooth.values()), reverse=True)
+        if len(reached) < FEWEST_CURVES:
+            break
+        at = min(samples[-1], reached[FEWEST_CURVES - 1])
+        others = [_at(curve, at) for curve in smooth.values() if curve[0][-1] >= at]
+        median = float(np.median(others))
+        deviation = MAD_TO_DEVIATION * float(np.median(np.abs(np.array(others) - median)))
+        own = _at((samples, losses), at)
+        if abs(own - median) > max(BAND_DEVIATIONS * deviation, BAND_FRACTION * abs(median)):
+            word = "above" if own > median else "below"
+            marks[name] = f"loss {own:.3g} after {at:,.0f} samples, {word} the others' {median:.3g}"
+    return marks
+
+
+def _smoothed(points: Sequence[LossPoint]) -> Curve:
+    """Average the losses of the stretches that end within SMOOTH_SAMPLES before each point."""
+    samples = np.array([point.samples for point in points], np.float64)
+    losses = np.array([point.loss for point in points], np.float64)
+    starts = np.searchsorted(samples, samples - SMOOTH_SAMPLES, side="right")
+    total = np.concatenate([[0.0], np.cumsum(losses)])
+    ends = np.arange(1, len(samples) + 1)
+    return samples, (total[ends] - total[starts]) / np.maximum(ends - starts, 1)
+
+
+def _at(curve: Curve, samples: float) -> float:
+    return float(np.interp(samples, *curve))

@@ -1,0 +1,90 @@
+"""Intervals over rounds: what two runs of the same strategy differ by, learnt from all strategies together.
+
+Two rounds alone would give each strategy one degree of freedom, and intervals thirteen standard errors wide. But
+the machine is the same for all, so the spread between rounds is pooled over the strategies, as in a two-way
+analysis of variance (strategy + round) on log rates; a round that was slow for everyone is no spread of a ratio.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from scipy import stats
+
+from gpuprobe.ranking.rates import CONFIDENCE, Interval, RunRate, log_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Rates of each strategy by round.
+Rates = dict[str, dict[int, RunRate]]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Pooled variance of log rates between rounds, with its degrees of freedom; zero of them: not known."""
+
+    variance: float
+    freedom: int
+
+
+def between_rounds(rates: Rates) -> Spread:
+    """Pool the spread of each strategy around its own mean."""
+    squares, freedom = 0.0, 0
+    for runs in rates.values():
+        mean = fmean(run.log_rate for run in runs.values()) if runs else 0.0
+        squares += sum((run.log_rate - mean) ** 2 for run in runs.values())
+        freedom += max(0, len(runs) - 1)
+    return Spread(squares / freedom if freedom else 0.0, freedom)
+
+
+def without_drift(rates: Rates) -> Spread:
+    """Pool the spread that is left after each round's common drift is taken out."""
+    residuals: dict[int, list[float]] = {}
+    for runs in rates.values():
+        if len(runs) > 1:
+            mean = fmean(run.log_rate for run in runs.values())
+            for number, run in runs.items():
+                residuals.setdefault(number, []).append(run.log_rate - mean)
+    count = sum(len(values) for values in residuals.values())
+    strategies = sum(len(runs) > 1 for runs in rates.values())
+    freedom = count - strategies - max(0, len(residuals) - 1)
+    if freedom < 1:
+        return Spread(0.0, 0)
+    squares = sum((value - fmean(values)) ** 2 for values in residuals.values() for value in values)
+    return Spread(squares / freedom, freedom)
+
+
+def rate_interval(runs: Mapping[int, RunRate], spread: Spread) -> Interval:
+    """Return samples per second of one strategy over its rounds."""
+    mean = fmean(run.log_rate for run in runs.values())
+    half = max(_between(spread, len(runs)), _within(list(runs.values())))
+    return log_interval(mean, half, sum(run.blocks for run in runs.values()), len(runs))
+
+
+def ratio_interval(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], spread: Spread) -> Interval | None:
+    """Return how many times as fast a strategy is as another, paired by round; None where no round has both."""
+    both = sorted(runs.keys() & against.keys())
+    if not both:
+        return None
+    mean = fmean(runs[number].log_rate - against[number].log_rate for number in both)
+    # Added, and not squared and added: what the spread within runs cannot tell apart is a tie in the ranks too.
+    within = _within([runs[number] for number in both]) + _within([against[number] for number in both])
+    paired = math.sqrt(2) * _between(spread, len(both))
+    half = paired if spread.freedom else within
+    return log_interval(mean, half, sum(runs[number].blocks for number in both), len(both))
+
+
+def _between(spread: Spread, rounds: int) -> float:
+    if not spread.freedom:
+        return 0.0
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, spread.freedom)) * math.sqrt(spread.variance / rounds)
+
+
+def _within(runs: list[RunRate]) -> float:
+    freedom = sum(run.blocks - 1 for run in runs)
+    error = math.sqrt(sum(run.log_error**2 for run in runs)) / len(runs)
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error

@@ -1,0 +1,166 @@
+"""The words and figures of the report's tables, each made from the ranking alone."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+
+if TYPE_CHECKING:
+    from gpuprobe.ranking.load import Loaded
+    from gpuprobe.ranking.ranking import Ranking, Row
+    from gpuprobe.ranking.rates import Interval
+    from gpuprobe.records import Signal, Study
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the ranked table; one that is empty in every row is left out, and `without` says why."""
+
+    key: str
+    title: str
+    without: str = ""
+
+
+NO_GPU = "no GPU was sampled"
+COLUMNS = (
+    Column("rank", "rank"),
+    Column("strategy", "strategy"),
+    Column("rate", "samples/s (95 %)"),
+    Column("epoch", "epoch"),
+    Column("gain", "times as fast as"),
+    Column("gpu", "GPU utilization (p5 to p95)", NO_GPU),
+    Column("power", "power", NO_GPU),
+    Column("energy", "energy a sample", NO_GPU),
+    Column("device_memory", "peak device memory", NO_GPU),
+    Column("cpu", "CPU"),
+    Column("host_memory", "peak host memory"),
+    Column("warmup", "warm-up"),
+    Column("marks", "marks", "no strategy was unstable or did other work"),
+)
+
+
+def row(row: Row, ranking: Ranking) -> dict[str, str]:
+    """Return the cells of one row by column key; an empty one was not measured."""
+    shared = sum(other.rank == row.rank for other in ranking.rows) > 1
+    return {
+        "rank": f"{row.rank}{' =' if shared else ''}",
+        "strategy": f"**{row.strategy}**",
+        "rate": rate(row.samples_per_s),
+        "epoch": wording.clock(row.epoch_s.value),
+        "gain": f"{times(row.gain)} {row.against}" if row.gain else "",
+        "gpu": _level(row.signal("utilization_percent"), "%"),
+        "power": _value(row.signal("power_w"), "W"),
+        "energy": f"{wording.significant(1000 * row.energy_j_per_sample)} mJ" if row.energy_j_per_sample else "",
+        "device_memory": wording.mebibytes(row.device_peak_mib * 2**20) if row.device_peak_mib else "",
+        "cpu": _value(row.signal("cpu_cores"), "cores"),
+        "host_memory": wording.mebibytes(row.host_peak_mib * 2**20) if row.host_peak_mib else "",
+        "warmup": f"{wording.significant(row.warmup_s)} s" if row.warmup_s else "",
+        "marks": "; ".join(row.marks),
+    }
+
+
+def details(row: Row, ranking: Ranking) -> dict[str, object]:
+    """Return what the report says about one strategy below the table."""
+    said = []
+    against = ranking.row(row.against)
+    if row.gain and against:
+        said.append(f"Against `{row.against}` it changes one thing, {row.change}: {comparison(row.gain)}.")
+    if row.combines:
+        said.append(f"It combines {wording.listing([f'`{name}`' for name in row.combines])}.")
+    elif row.strategy == "tuned":
+        said.append("No single change was faster beyond the noise, so that it trains as the one it is compared with.")
+    if row.input_share:
+        said.append(_input(row.input_share))
+    if row.profiler_slowdown:
+        said.append(f"While it was traced, a step took {wording.significant(row.profiler_slowdown)} times as long.")
+    said += [f"Note: {note}." for note in row.notes]
+    said += [f"Mark: {mark}." for mark in row.marks]
+    settings = row.settings
+    effective = (
+        f"{settings.device.rpartition('device:')[2]}, batch {settings.batch_size}, {settings.dtype_policy}, "
+        f"XLA {'on' if settings.jit_compile else 'off'}, "
+        f"{wording.count(settings.steps_per_execution, 'step')} per execution, "
+        f"fed as {settings.feed_dtype}, {settings.intra_op_threads} + {settings.inter_op_threads} threads, "
+        f"oneDNN {_switch(settings.onednn)}, TF32 {_switch(settings.tf32)}"
+    )
+    warmup = f"{wording.significant(row.warmup_s)} s, {wording.significant(row.first_call_s)} s of it the first call"
+    return {"row": row, "said": said, "effective": effective, "warmup": warmup}
+
+
+def rate(interval: Interval) -> str:
+    """Write a rate with its interval: `93.0 (87.3 to 99.0)`."""
+    value, low, high = (wording.significant(figure) for figure in (interval.value, interval.low, interval.high))
+    return f"{value} ({low} to {high})"
+
+
+def times(interval: Interval) -> str:
+    """Write a ratio with its interval: `1.12x (1.08 to 1.16)`."""
+    return f"{interval.value:.2f}x ({interval.low:.2f} to {interval.high:.2f})"
+
+
+def comparison(gain: Interval) -> str:
+    """Say what a ratio means, a tie where its interval holds 1."""
+    if gain.low > 1:
+        return f"{times(gain)} as fast"
+    if gain.high < 1:
+        return f"slower, {times(gain)} as fast"
+    return f"no difference beyond the noise, {times(gain)}"
+
+
+def command(study: Study, strategy: str) -> str:
+    """Return the command that measures one strategy and the one it is compared with again."""
+    request = study.request
+    info = next(info for info in study.strategies if info.name == strategy)
+    # A strategy that combines others needs all of them to choose from.
+    names = "all" if info.combines else ",".join([*([info.against] if info.against else []), strategy])
+    words = ["gpuprobe", "run", "--strategies", names, "--batch-size", str(request.batch_size)]
+    words += ["--depth", str(request.depth), "--seed", str(request.seed), "--rounds", str(request.rounds)]
+    words += ["--data", request.data]
+    if request.samples:
+        words += ["--samples", str(request.samples)]
+    if request.steps:
+        words += ["--steps", str(request.steps)]
+    if request.epochs:
+        words += ["--epochs", str(request.epochs)]
+    for fault in request.inject:
+        words += ["--inject", fault]
+    return shlex.join(words)
+
+
+def traces(loaded: Loaded) -> list[str]:
+    """Return the run folders, relative to the study's, that hold a trace."""
+    return [
+        path.relative_to(loaded.folder).as_posix()
+        for path, run in loaded.runs.items()
+        if run.trace is not None and run.trace.path is not None
+    ]
+
+
+def _input(share: Interval) -> str:
+    if share.low <= 0:
+        return f"No input wait beyond the noise: at most {wording.share(share.high)} of its time."
+    return (
+        f"Input share {wording.share(share.value)} ({wording.share(share.low)} to {wording.share(share.high)}): "
+        "so much of its time goes when the data lies on the device."
+    )
+
+
+def _level(signal: Signal | None, unit: str) -> str:
+    if signal is None or not isinstance(signal.value, float):
+        return ""
+    if signal.low is None or signal.high is None:
+        return f"{signal.value:.0f} {unit}"
+    return f"{signal.value:.0f} {unit} ({signal.low:.0f} to {signal.high:.0f})"
+
+
+def _value(signal: Signal | None, unit: str) -> str:
+    if signal is None or not isinstance(signal.value, float):
+        return ""
+    return f"{wording.significant(signal.value)} {unit}"
+
+
+def _switch(state: bool | None) -> str:
+    return "not applicable" if state is None else ("on" if state else "off")

@@ -1,0 +1,50 @@
+"""The report as Markdown: the verdict first, then the ranking, the reasons, and how to get each figure again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from gpuprobe import wording
+from gpuprobe.report import cells
+from gpuprobe.report.verdict import verdict
+
+if TYPE_CHECKING:
+    from gpuprobe.ranking.load import Loaded
+
+_environment = jinja2.Environment(
+    loader=jinja2.PackageLoader("gpuprobe.report"),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+    keep_trailing_newline=True,
+    # The output is Markdown, where escaping for HTML would show.
+    autoescape=False,  # noqa: S701
+)
+
+
+def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
+    """Return `report.md`; `plots` are (file, what it shows) pairs, relative to the study's folder."""
+    study, ranking = loaded.study, loaded.ranking
+    rows = [cells.row(row, ranking) for row in ranking.rows]
+    columns = [column for column in cells.COLUMNS if any(row[column.key] for row in rows)]
+    context: dict[str, Any] = {
+        "study": study,
+        "ranking": ranking,
+        "verdict": verdict(loaded),
+        "columns": columns,
+        "dropped": [column for column in cells.COLUMNS if column not in columns],
+        "rows": rows,
+        "details": [cells.details(row, ranking) for row in ranking.rows],
+        "made": datetime.fromtimestamp(study.created_ns / 1e9, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "plots": plots,
+        "traces": cells.traces(loaded),
+        "reproduce": [(row.strategy, cells.command(study, row.strategy)) for row in ranking.rows],
+        "folder": PurePath(loaded.folder).name,
+        "wording": wording,
+        "faults": study.request.inject,
+    }
+    return _environment.get_template("report.md.jinja").render(context)

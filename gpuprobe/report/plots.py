@@ -1,0 +1,197 @@
+"""The plots beside the report: SVG, transparent, in colours that read on light and on dark paper."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from gpuprobe.ranking.rates import step_times_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from gpuprobe.ranking.load import Loaded
+    from gpuprobe.records import Run
+
+# A grey of middling lightness has contrast enough against white and against GitHub's dark page.
+INK = "#7d8590"
+# Okabe and Ito's colours for colour-blind readers, without black and yellow, which vanish on one paper or the other.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+WIDTH_INCH = 9.0
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gpuprobe",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": INK,
+    "grid.alpha": 0.25,
+}
+
+
+def throughput(loaded: Loaded) -> Figure | None:
+    """Samples per second of each strategy with its 95 % interval, the fastest on top."""
+    rows = loaded.ranking.rows
+    if not rows:
+        return None
+    figure, axes = _figure(0.5 + 0.36 * len(rows))
+    for place, row in enumerate(reversed(rows)):
+        rate = row.samples_per_s
+        colour = COLOURS[2] if row.rank == rows[0].rank else COLOURS[0]
+        axes.barh(place, rate.value, color=colour, height=0.62)
+        error = [[max(0.0, rate.value - rate.low)], [max(0.0, rate.high - rate.value)]]
+        axes.errorbar(rate.value, place, xerr=error, color=INK, capsize=3, linewidth=1.4)
+    axes.set_yticks(range(len(rows)), [row.strategy for row in reversed(rows)])
+    # One that is many times as uncertain as fast must not squeeze the others into a corner.
+    axes.set_xlim(0, 1.15 * max(min(row.samples_per_s.high, 1.5 * row.samples_per_s.value) for row in rows))
+    axes.set_xlabel("samples/s, 95 % interval; green: the first rank")
+    axes.grid(axis="x")
+    return figure
+
+
+def utilization(loaded: Loaded) -> Figure | None:
+    """GPU utilization over each run's time, or the cores that the training kept busy where there is no GPU."""
+    runs = _first_round(loaded)
+    if not runs:
+        return None
+    gpu = any(0 in loaded.telemetry[path].gpus for path in runs if path in loaded.telemetry)
+    figure, axes = _figure(3.2)
+    drawn = 0
+    for path, run in runs.items():
+        recording = loaded.telemetry.get(path)
+        window = run.phase("window")
+        if recording is None or window is None or not len(recording.t_ns):
+            continue
+        times, values = recording.series("gpu0_utilization_percent" if gpu else "tree_cpu_s")
+        seconds = (times - window.start_ns) / 1e9
+        if not gpu:
+            # A counter of seconds: its slope is the number of busy cores.
+            values = np.diff(values) / np.diff(seconds) if len(values) > 1 else values[:0]
+            seconds = seconds[1:]
+        if len(values):
+            axes.plot(
+                seconds,
+                values,
+                color=_colour(drawn),
+                linestyle=_dash(drawn),
+                label=run.spec.strategy,
+                linewidth=1.3,
+            )
+            drawn += 1
+    axes.axvline(0, color=INK, linewidth=1, linestyle=":")
+    axes.set_xlabel("seconds from the start of the timed window (before it: start, build, warm-up)")
+    axes.set_ylabel("GPU utilization (%)" if gpu else "cores busy")
+    axes.set_ylim(bottom=0)
+    return _with_legend(figure, axes) if drawn else None
+
+
+def step_times(loaded: Loaded) -> Figure | None:
+    """How the step times of each strategy are distributed: median, quartiles, and the 5th to 95th percentile."""
+    rows = [row.strategy for row in loaded.ranking.rows]
+    times = {
+        name: np.concatenate([step_times_ms(run) for run in loaded.runs.values() if run.spec.strategy == name])
+        for name in rows
+    }
+    if not rows:
+        return None
+    figure, axes = _figure(0.5 + 0.36 * len(rows))
+    line = {"color": INK}
+    axes.boxplot(
+        [times[name] for name in reversed(rows)],
+        orientation="horizontal",
+        whis=(5, 95),
+        showfliers=False,
+        tick_labels=list(reversed(rows)),
+        boxprops=line,
+        whiskerprops=line,
+        capprops=line,
+        medianprops={"color": COLOURS[1], "linewidth": 2},
+    )
+    axes.set_xlim(left=0)
+    axes.set_xlabel("ms a step: median (orange), quartiles (box), 5th to 95th percentile (lines)")
+    axes.grid(axis="x")
+    return figure
+
+
+def losses(loaded: Loaded) -> Figure | None:
+    """The training loss against the samples seen."""
+    runs = [run for run in _first_round(loaded).values() if run.losses]
+    if not runs:
+        return None
+    figure, axes = _figure(3.2)
+    for place, run in enumerate(runs):
+        samples = [point.samples for point in run.losses]
+        axes.plot(
+            samples,
+            [point.loss for point in run.losses],
+            color=_colour(place),
+            linestyle=_dash(place),
+            label=run.spec.strategy,
+            linewidth=1.3,
+        )
+    axes.set_xlabel("training samples seen")
+    axes.set_ylabel("training loss")
+    return _with_legend(figure, axes)
+
+
+PLOTS: tuple[tuple[str, str, Callable[[Loaded], Figure | None]], ...] = (
+    ("throughput", "Throughput", throughput),
+    ("utilization", "How busy the device was", utilization),
+    ("step-times", "How long the steps took", step_times),
+    ("losses", "The loss, for the same work", losses),
+)
+
+
+def render(loaded: Loaded) -> list[tuple[str, str, bytes]]:
+    """Return (file name, title, SVG) of every plot that has something to show."""
+    rendered = []
+    with mpl.rc_context(STYLE):
+        for name, title, draw in PLOTS:
+            figure = draw(loaded)
+            if figure is not None:
+                buffer = io.BytesIO()
+                figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+                rendered.append((f"{name}.svg", title, buffer.getvalue()))
+    return rendered
+
+
+def _figure(height_inch: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH_INCH, max(1.8, height_inch)), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _with_legend(figure: Figure, axes: Axes) -> Figure:
+    axes.grid(axis="y")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    return figure
+
+
+def _colour(place: int) -> str:
+    return COLOURS[place % len(COLOURS)]
+
+
+def _dash(place: int) -> str:
+    return ("-", "--", ":")[place // len(COLOURS) % 3]
+
+
+def _first_round(loaded: Loaded) -> dict[Path, Run]:
+    """The first good run of each strategy: one line each is what a plot can hold."""
+    found: dict[str, tuple[Path, Run]] = {}
+    for path, run in loaded.runs.items():
+        if run.outcome.state == "done":
+            found.setdefault(run.spec.strategy, (path, run))
+    order = [row.strategy for row in loaded.ranking.rows]
+    return {found[name][0]: found[name][1] for name in order if name in found}

@@ -1,0 +1,131 @@
+"""A copy of a study that is fit to publish: processor and card by model, no host name, user name or path."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe.errors import OutputError
+from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, STUDY_FILE, TELEMETRY_FILE, load_runs, load_study
+from gpuprobe.records import save
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gpuprobe.records import Run, Study
+
+TRACE_PATTERN = "trace/plugins/profile/*/*.xplane.pb"
+SHARED_HOST = "host"
+# The field of XSpace that lists host names (tsl/profiler/protobuf/xplane.proto), and protobuf's wire types.
+HOSTNAMES_FIELD = 4
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+# A shorter name is part of ordinary words, and is looked for only where names of hosts stand.
+SHORTEST_TELLING_NAME = 4
+
+
+def publish(study: Path, target: Path) -> None:
+    """Copy the records, telemetry and traces of a study to a new folder, without what tells whose machine it was.
+
+    Logs and events are left behind. Raises OutputError where the folder exists or cannot be written, or where the
+    copy, read back, still holds something private.
+    """
+    try:
+        target.mkdir(parents=True)
+        save(_public_study(load_study(study)), target / STUDY_FILE)
+        for source, run in load_runs(study).items():
+            copy = target / RUNS_FOLDER / source.name
+            copy.mkdir(parents=True)
+            save(_public_run(run), copy / RUN_FILE)
+            if (source / TELEMETRY_FILE).exists():
+                shutil.copyfile(source / TELEMETRY_FILE, copy / TELEMETRY_FILE)
+            for trace in source.glob(TRACE_PATTERN):
+                renamed = copy / trace.relative_to(source).with_name(f"{SHARED_HOST}.xplane.pb")
+                renamed.parent.mkdir(parents=True)
+                renamed.write_bytes(_without_paths(without_hostnames(trace.read_bytes())))
+    except FileExistsError as error:
+        raise OutputError(f"{target}: exists already; name a new folder") from error
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
+    _prove(target)
+
+
+def without_hostnames(space: bytes) -> bytes:
+    """Return a serialized XSpace without its list of host names; bytes that are no XSpace come back unchanged."""
+    try:
+        return b"".join(space[start:end] for field, start, end in _fields(space) if field != HOSTNAMES_FIELD)
+    except (IndexError, ValueError):
+        return space
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (number, start, end) of each top-level field. Source: protobuf.dev, "Encoding"."""
+    position = 0
+    while position < len(message):
+        start = position
+        key, position = _varint(message, position)
+        kind = key & 7
+        if kind == BYTES:
+            length, position = _varint(message, position)
+            position += length
+        elif kind == VARINT:
+            _, position = _varint(message, position)
+        elif kind in {FIXED64, FIXED32}:
+            position += 8 if kind == FIXED64 else 4
+        else:
+            raise ValueError(f"wire type {kind}")
+        if position > len(message):
+            raise IndexError(position)
+        yield key >> 3, start, position
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+
+
+def _public_study(study: Study) -> Study:
+    environment = msgspec.structs.replace(study.environment, system=f"{platform.system()} {platform.machine()}")
+    words = " ".join(word if "/" not in word else Path(word).name for word in study.command.split())
+    data = Path(study.request.data).name if "/" in study.request.data else study.request.data
+    request = msgspec.structs.replace(study.request, data=data)
+    return msgspec.structs.replace(study, environment=environment, command=words, request=request)
+
+
+def _public_run(run: Run) -> Run:
+    return msgspec.structs.replace(run, spec=msgspec.structs.replace(run.spec, data=""))
+
+
+def _private_paths() -> list[bytes]:
+    places = {Path.home(), Path.cwd(), Path(sys.prefix), Path(sys.base_prefix)}
+    # The root folder, and those directly under it, are the same everywhere.
+    return sorted({os.fsencode(place) for place in places if len(place.parts) > 2}, key=len, reverse=True)
+
+
+def _without_paths(content: bytes) -> bytes:
+    """Overwrite private paths, at the same length: what surrounds them in a binary file counts its bytes."""
+    for path in _private_paths():
+        content = content.replace(path, b"/" + b"_" * (len(path) - 1))
+    return content
+
+
+def _prove(folder: Path) -> None:
+    names = [name for name in (platform.node(), getpass.getuser()) if len(name) >= SHORTEST_TELLING_NAME]
+    private = [re.escape(path) for path in _private_paths()]
+    private += [rb"\b" + re.escape(name.encode()) + rb"\b" for name in names if name != "root"]
+    for path in folder.rglob("*"):
+        if path.is_file() and private and (found := re.search(b"|".join(private), path.read_bytes())):
+            raise OutputError(f"{path}: still holds {found[0].decode(errors='replace')!r}; do not publish it")

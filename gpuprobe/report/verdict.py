@@ -1,0 +1,118 @@
+"""The first paragraph: what is fastest, why the rest is not, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.report.cells import comparison, times
+
+if TYPE_CHECKING:
+    from gpuprobe.ranking.load import Loaded
+    from gpuprobe.ranking.ranking import Ranking, Row
+    from gpuprobe.records import Study
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Three sentences or a few, and the first line on where it was measured."""
+
+    where: str
+    verdict: str
+    why: str
+    next: str
+    code: str
+
+    @property
+    def line(self) -> str:
+        """The verdict in one line, for the live view."""
+        return f"{self.verdict} {self.why}".strip()
+
+
+def verdict(loaded: Loaded) -> Verdict:
+    """Say what a study found so far; of an unfinished one, too, and of one that measured nothing."""
+    study, ranking = loaded.study, loaded.ranking
+    where = _where(study, ranking)
+    if not ranking.rows:
+        return Verdict(where, "Nothing was measured to the end.", _failed(ranking), "", "")
+    primary = next((finding for finding in ranking.findings if finding.primary), None)
+    why = primary.claim if primary else "Not known yet: " + _undecided(ranking)
+    if primary and primary.ties_with:
+        why += f" It ties with {primary.ties_with}."
+    following, code = _next(ranking, study)
+    return Verdict(where, _fastest(ranking, study), why, following, code)
+
+
+def _where(study: Study, ranking: Ranking) -> str:
+    environment = study.environment
+    if environment.gpus and any(f.cause == "not_on_gpu" for f in ranking.findings):
+        return f"TensorFlow did not use the GPU ({environment.gpus[0].name}): the ranking is for the processor."
+    if environment.gpus:
+        return f"Measured on {environment.gpus[0].name}, driver {environment.driver}."
+    return (
+        f"There is no GPU here ({environment.no_gpu}). The ranking is for the processor ({environment.cpu}, "
+        f"{wording.count(environment.cores, 'core')}) and says nothing about a GPU."
+    )
+
+
+def _fastest(ranking: Ranking, study: Study) -> str:
+    first = [row for row in ranking.rows if row.rank == ranking.rows[0].rank]
+    baseline = ranking.row(ranking.baseline)
+    names = [row.strategy for row in first]
+    best = first[0]
+    figures = f"{wording.significant(best.samples_per_s.value)} samples/s, {wording.clock(best.epoch_s.value)} an epoch"
+    figures += f" of {study.epoch_samples:,} samples"
+    if len(ranking.rows) == 1:
+        return f"{best.strategy} trains {figures}."
+    if baseline in first:
+        tied = f"{wording.listing(names)} tie" if len(first) > 1 else f"{best.strategy} is the fastest"
+        return f"No strategy is faster than {ranking.baseline} beyond the noise: {tied} at about {figures}."
+    assert baseline is not None
+    ratio = best.samples_per_s.value / baseline.samples_per_s.value
+    many = f"{wording.listing(names)} tie as the fastest" if len(first) > 1 else f"{best.strategy} is the fastest"
+    return f"{many}: {figures}, {ratio:.2f} times as fast as {baseline.strategy}."
+
+
+def _next(ranking: Ranking, study: Study) -> tuple[str, str]:
+    primary = next((finding for finding in ranking.findings if finding.primary), None)
+    parts = []
+    code = ""
+    if primary is not None and primary.cause != "compute_bound":
+        code = primary.code
+        gain = primary.measured_gain
+        parts.append(primary.fix + (f" Measured: {gain.ratio:.2f}x." if gain else ""))
+    helped = [row for row in ranking.rows if row.gain and row.gain.low > 1 and not _other_work(row)]
+    if helped:
+        best = max(helped, key=lambda row: row.gain.value if row.gain else 0.0)
+        assert best.gain is not None
+        parts.append(f"The single change that gained most is {best.strategy} ({best.change}): {times(best.gain)}.")
+    lost = [row for row in ranking.rows if row.gain and row.gain.high < 1]
+    if lost:
+        worst = min(lost, key=lambda row: row.gain.value if row.gain else 1.0)
+        assert worst.gain is not None
+        parts.append(f"Keep away from {worst.strategy} here: {comparison(worst.gain)}.")
+    if not parts:
+        parts.append(f"No change measured here is worth making; {_more(study)}")
+    return " ".join(parts), code
+
+
+def _more(study: Study) -> str:
+    rounds = max(3, study.request.rounds + 2)
+    return f"smaller differences than the intervals need more rounds (--rounds {rounds})."
+
+
+def _other_work(row: Row) -> bool:
+    return any(mark.startswith(("loss", "its loss")) for mark in row.marks)
+
+
+def _failed(ranking: Ranking) -> str:
+    if not ranking.failures:
+        return "No run was started."
+    failure = ranking.failures[0]
+    return f"{failure.strategy}: {failure.state.replace('_', ' ')}, {failure.message}."
+
+
+def _undecided(ranking: Ranking) -> str:
+    known = {reason.cause: reason.reason for reason in ranking.not_evaluated}
+    return (known.get("compute_bound") or "no rule had its evidence") + "."

@@ -1,0 +1,107 @@
+"""TensorBoard as a child process, on a copy of a study's traces.
+
+The profile plugin writes its caches beside the traces that it reads, and later serves them even where the trace has
+changed. So it gets a folder of links of its own, which goes when it ends.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpuprobe.errors import InputError, MissingError, OutputError
+from gpuprobe.recording import RUNS_FOLDER, load_study
+from gpuprobe.report.share import TRACE_PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOST = "127.0.0.1"
+# TensorBoard imports its plugins before it answers: seconds, on a slow machine many.
+START_S = 90.0
+
+
+class Viewer:
+    """A TensorBoard that answers at `address`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], address: str) -> None:
+        self._process, self.address = process, address
+
+    def wait(self) -> None:
+        """Wait until TensorBoard ends or Ctrl-C."""
+        self._process.wait()
+
+
+@contextmanager
+def serving(study: Path, port: int) -> Iterator[Viewer]:
+    """Serve a study's traces on `port` of the loopback, 0 for a free one.
+
+    Raises InputError where it has no trace, MissingError where TensorBoard or its profile plugin is not installed or
+    does not start, OutputError where the port is taken.
+    """
+    load_study(study)
+    traces = sorted((study / RUNS_FOLDER).glob(f"*/{TRACE_PATTERN}"))
+    if not traces:
+        raise InputError(f"{study}: holds no traces (was it measured with --no-trace?)")
+    for module in ("tensorboard", "xprof"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingError(f"{module} is not installed: pip install tensorboard tensorboard-plugin-profile")
+    port = _free(port)
+    with tempfile.TemporaryDirectory(prefix="gpuprobe-view-", ignore_cleanup_errors=True) as scratch:
+        for trace in traces:
+            link = Path(scratch) / trace.relative_to(study / RUNS_FOLDER)
+            link.parent.mkdir(parents=True)
+            link.symlink_to(trace.resolve())
+        command = [
+            sys.executable,
+            "-m",
+            "tensorboard.main",
+            "--logdir",
+            scratch,
+            "--host",
+            HOST,
+            "--port",
+            str(port),
+        ]
+        log = Path(scratch) / "tensorboard.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        try:
+            address = f"http://{HOST}:{port}"
+            _wait_until_it_answers(process, address, log)
+            yield Viewer(process, f"{address}/#profile")
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _free(port: int) -> int:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise OutputError(f"port {port} is taken ({error.strerror}); name another with --port, or 0") from error
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            lines = log.read_text(errors="replace").strip().splitlines()
+            raise MissingError(f"TensorBoard did not start: {lines[-1] if lines else 'it said nothing'}")
+        try:
+            with urllib.request.urlopen(f"{address}/data/environment", timeout=5):  # noqa: S310
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise MissingError(f"TensorBoard did not answer within {START_S:.0f} s")
