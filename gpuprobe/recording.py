@@ -18,6 +18,8 @@ STUDY_FILE = "study.json"
 RUNS_FOLDER = "runs"
 RUN_FILE = "run.json"
 SPEC_FILE = "spec.json"
+# The parent makes it when the machine is quiet: a worker that has warmed up waits for it.
+GO_FILE = "go"
 TELEMETRY_FILE = "telemetry.csv"
 LOG_FILE = "log.txt"
 TRACE_FOLDER = "trace"

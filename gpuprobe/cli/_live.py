@@ -30,6 +30,8 @@ PHASES = {
     "start": "starting",
     "build": "building",
     "warmup": "warming up",
+    "held": "warm, waiting",
+    "settle": "settling",
     "window": "measuring",
     "trace": "tracing",
 }

@@ -33,9 +33,9 @@ class Budget:
             return True
         return self._left_s(now_s) >= self._run_costs_s() + SHORTEST_WINDOW_S
 
-    def learn(self, run_s: float, window_s: float) -> None:
-        """Take note of a run that took `run_s` in all, of which `window_s` were its timed window."""
-        self._beside_window_s.append(run_s - window_s)
+    def learn(self, beside_window_s: float) -> None:
+        """Take note of a run that took so many seconds beside its timed window."""
+        self._beside_window_s.append(beside_window_s)
 
     def _left_s(self, now_s: float) -> float:
         return self.total_s - REPORT_S - (now_s - self.start_s)

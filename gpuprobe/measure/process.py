@@ -7,9 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from queue import Empty, Queue
+import time
+from contextlib import suppress
+from queue import Queue
 from threading import Thread
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psutil
 
 from gpuprobe.errors import MissingError
 from gpuprobe.recording import SPEC_FILE
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 
 # TensorFlow's own C++ messages below errors say nothing about a run, and would fill its log.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
+
+
+GRACE_S = 0.2
 
 
 class Worker(Protocol):
@@ -37,7 +44,7 @@ class Worker(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts workers, one at a time."""
+    """Starts workers."""
 
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Write the spec into the run's folder, and start the worker there."""
@@ -64,34 +71,52 @@ class ForkingLauncher:
 
     def __init__(self) -> None:
         # At once, so that its import goes on while the parent prepares the data.
-        self._start_zygote()
-
-    def _start_zygote(self) -> None:
-        self._answers: Queue[dict[str, Any]] = Queue()
-        self._zygote = _popen([sys.executable, "-m", "gpuprobe.measure.zygote"], stdout=subprocess.PIPE)
-        Thread(target=_read_answers, args=(self._zygote, self._answers), daemon=True).start()
+        self._zygote = _Zygote()
 
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Fork a worker; a zygote that has died is started again."""
         save(spec, folder / SPEC_FILE)
-        if self._zygote.poll() is not None:
-            self._start_zygote()
-        assert self._zygote.stdin is not None
-        try:
-            self._zygote.stdin.write(f"{folder.resolve()}\n".encode())
-            self._zygote.stdin.flush()
-        except BrokenPipeError:
-            pass  # It has just died; the answer says so.
-        first = self._answers.get()
-        if "pid" not in first:
-            reason = first.get("error", "the process ended; see what `python -c 'import keras'` prints")
-            raise MissingError(f"TensorFlow and Keras could not be imported: {reason}")
-        return _Forked(first["pid"], self._answers)
+        if self._zygote.process.poll() is not None:
+            self._zygote = _Zygote()
+        return _Forked(self._zygote.fork(folder), self._zygote.exit_codes)
 
     def close(self) -> None:
-        """End the zygote."""
-        self._zygote.kill()
-        self._zygote.wait()
+        """End the zygote, and with it whatever it forked."""
+        self._zygote.process.kill()
+        self._zygote.process.wait()
+
+
+class _Zygote:
+    """The process that forks, and what it has answered so far."""
+
+    def __init__(self) -> None:
+        self.process = _popen([sys.executable, "-m", "gpuprobe.measure.zygote"], stdout=subprocess.PIPE)
+        self.exit_codes: dict[int, int] = {}
+        self._started: Queue[dict[str, Any]] = Queue()
+        Thread(target=self._read_answers, daemon=True).start()
+
+    def fork(self, folder: Path) -> int:
+        """Return the pid of a worker for that folder. Raises MissingError where TensorFlow does not import."""
+        assert self.process.stdin is not None
+        # A zygote that has just died breaks the pipe; its last answer says so.
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(os.fsencode(folder.resolve()) + b"\n")
+            self.process.stdin.flush()
+        answer = self._started.get()
+        if "started" not in answer:
+            reason = answer.get("error", "the process ended; see what `python -c 'import keras'` prints")
+            raise MissingError(f"TensorFlow and Keras could not be imported: {reason}")
+        return int(answer["started"])
+
+    def _read_answers(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            answer = json.loads(line)
+            if "ended" in answer:
+                self.exit_codes[answer["ended"]] = answer["exit_code"]
+            else:
+                self._started.put(answer)
+        self._started.put({})
 
 
 class _Fresh:
@@ -104,27 +129,23 @@ class _Fresh:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait()
 
 
 class _Forked:
-    def __init__(self, pid: int, answers: Queue[dict[str, Any]]) -> None:
+    def __init__(self, pid: int, exit_codes: dict[int, int]) -> None:
         self.pid = pid
-        self._answers = answers
-        self._exit_code: int | None = None
+        self._exit_codes = exit_codes
 
     def exit_code(self) -> int | None:
-        if self._exit_code is None:
-            try:
-                self._exit_code = self._answers.get_nowait()["exit_code"]
-            except Empty:
-                return None
-        return self._exit_code
+        if self.pid not in self._exit_codes and not psutil.pid_exists(self.pid):
+            # It ended together with the zygote that would have told; or the answer is on its way.
+            time.sleep(GRACE_S)
+            return self._exit_codes.get(self.pid, -signal.SIGKILL)
+        return self._exit_codes.get(self.pid)
 
     def kill(self) -> None:
         if self.exit_code() is None:
             os.kill(self.pid, signal.SIGKILL)
-            self._exit_code = self._answers.get()["exit_code"]
 
 
 def _popen(command: list[str], stdout: int) -> subprocess.Popen[bytes]:
@@ -137,12 +158,3 @@ def _popen(command: list[str], stdout: int) -> subprocess.Popen[bytes]:
         env={**os.environ, **QUIET},
         start_new_session=True,
     )
-
-
-def _read_answers(zygote: subprocess.Popen[bytes], answers: Queue[dict[str, Any]]) -> None:
-    output: IO[bytes] | None = zygote.stdout
-    assert output is not None
-    for line in output:
-        answers.put(json.loads(line))
-    # The pipe closes when the zygote ends; its worker ends with it.
-    answers.put({"exit_code": -signal.SIGKILL})

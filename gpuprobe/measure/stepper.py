@@ -42,10 +42,10 @@ class Stepper:
         log: EventLog,
         trace_folder: Path,
         samples_per_call: int,
-        before_window: Callable[[], None],
+        until_quiet: Callable[[], None],
     ) -> None:
         self._conductor, self._log, self._trace_folder = conductor, log, trace_folder
-        self._samples_per_call, self._before_window = samples_per_call, before_window
+        self._samples_per_call, self._until_quiet = samples_per_call, until_quiet
         self._phase: PhaseName = "warmup"
         self._calls = 0
         self._since_reset = 0
@@ -90,6 +90,7 @@ class Stepper:
         {"window": self._window_ns, "trace": self._trace_ns}.get(self._phase, []).append(now_ns)
         action = self._conductor.after_call(now_ns)
         carry_out: dict[Action, Callable[[], None]] = {
+            Action.HOLD: self._hold,
             Action.START_WINDOW: self._start_window,
             Action.END_WINDOW: self._start_trace,
             Action.STOP: self._stop,
@@ -112,8 +113,12 @@ class Stepper:
         self._log.write("phase", now_ns, name=phase)
         return now_ns
 
+    def _hold(self) -> None:
+        self._enter("held")
+        self._until_quiet()
+        self._conductor.settling_started(self._enter("settle"))
+
     def _start_window(self) -> None:
-        self._before_window()
         now_ns = self._enter("window")
         self._window_ns = [now_ns]
         self._conductor.window_started(now_ns)

@@ -6,7 +6,7 @@ import shutil
 import signal
 import tempfile
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +16,7 @@ from gpuprobe.errors import OutputError
 from gpuprobe.measure.budget import Budget
 from gpuprobe.measure.events import EventReader, RunInProgress
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher, Worker
-from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, load_runs, run_folder
+from gpuprobe.recording import GO_FILE, RUN_FILE, TELEMETRY_FILE, load_runs, run_folder
 from gpuprobe.records import Outcome, Run, RunSpec, Study, save
 from gpuprobe.workloads.arrays import save_arrays
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from gpuprobe.workloads.arrays import Arrays
 
 LOOK_EVERY_S = 0.1
+# More would gain little; each holds a whole TensorFlow with its training set.
+MOST_LANES = 3
+LANE_MIB = 4096
 
 
 class Observer(Protocol):
@@ -52,15 +55,17 @@ class Planned:
 def plan_rounds(study: Study) -> list[Planned]:
     """Return all runs in order: every second round reversed, so that drift of the machine falls on all alike.
 
-    In the first round a strategy that combines others comes last, since it needs their results.
+    In the first round a strategy that combines others comes last, since it needs their results. A study of one round
+    ends with its first strategy once more: a control, which tells how far the machine drifted meanwhile.
     """
     names = [strategy.name for strategy in study.strategies]
     first = sorted(names, key=lambda name: next(s.combines for s in study.strategies if s.name == name))
-    return [
+    planned = [
         Planned(number, name)
         for number in range(1, study.request.rounds + 1)
         for name in (first if number % 2 else reversed(first))
     ]
+    return [*planned, Planned(2, first[0])] if study.request.rounds == 1 and len(first) > 1 else planned
 
 
 def carry_out(
@@ -99,19 +104,33 @@ class _Runner:
     ) -> None:
         self._study, self._folder, self._data_folder = study, folder, data_folder
         self._launcher, self._observer, self._choose = launcher, observer, choose
+        self._lanes = _lanes(study)
         self._budget = Budget(study.request.budget_s, time.monotonic())
         self.combines: tuple[str, ...] | None = None
 
     def carry_out(self, waiting: list[Planned]) -> list[Planned]:
-        for index, planned in enumerate(waiting):
+        total, index = len(waiting), 0
+        while index < total:
             if not self._budget.allows_another(time.monotonic()):
                 return waiting[index:]
-            spec = self._spec(planned, runs_left=len(waiting) - index)
-            self._observer.run_started(spec, index, len(waiting))
-            run = self._run(spec)
-            self._budget.learn(_span_s(run), _window_s(run))
-            self._observer.run_finished(run)
+            group = self._group(waiting[index:])
+            started = time.monotonic()
+            runs = self._run_group([self._spec(planned, total - index) for planned in group], index, total)
+            spent_s = time.monotonic() - started
+            self._budget.learn((spent_s - sum(map(_window_s, runs))) / len(runs))
+            index += len(group)
         return []
+
+    def _group(self, waiting: list[Planned]) -> list[Planned]:
+        """Return the next runs that warm up together; one that combines others has to wait for their results."""
+        group = waiting[: self._lanes]
+        for place, planned in enumerate(group):
+            if place and self.combines is None and self._is_combining(planned.strategy):
+                return group[:place]
+        return group
+
+    def _is_combining(self, strategy: str) -> bool:
+        return next(info.combines for info in self._study.strategies if info.name == strategy)
 
     def _spec(self, planned: Planned, runs_left: int) -> RunSpec:
         request = self._study.request
@@ -133,43 +152,93 @@ class _Runner:
         )
 
     def _combined(self, strategy: str) -> tuple[str, ...]:
-        if not next(s.combines for s in self._study.strategies if s.name == strategy):
+        if not self._is_combining(strategy):
             return ()
         if self.combines is None:
             self.combines = tuple(self._choose(self._folder))
         return self.combines
 
-    def _run(self, spec: RunSpec) -> Run:
+    def _run_group(self, specs: list[RunSpec], index: int, total: int) -> list[Run]:
+        """Warm the runs up side by side, then time them one after the other, alone on the machine."""
+        with ExitStack() as stack:
+            active = [self._start(spec, stack) for spec in specs]
+            try:
+                self._observer.run_started(specs[0], index, total)
+                while any(run.outcome is None and not run.is_held for run in active):
+                    self._look_at(active, active[0])
+                for place, run in enumerate(active):
+                    if place:
+                        self._observer.run_started(run.spec, index + place, total)
+                    run.let_go()
+                    while run.outcome is None:
+                        self._look_at([run], run)
+                    save(run.record(), run.folder / RUN_FILE)
+                    self._observer.run_finished(run.record())
+            except BaseException:
+                for run in active:
+                    if run.outcome is None:
+                        run.worker.kill()
+                        run.outcome = Outcome(state="interrupted", message="stopped by the user")
+                        save(run.record(), run.folder / RUN_FILE)
+                raise
+        return [run.record() for run in active]
+
+    def _start(self, spec: RunSpec, stack: ExitStack) -> _Active:
         folder = run_folder(self._folder, spec.round, spec.strategy)
         _make_empty(folder)
-        progress = RunInProgress(spec)
         worker = self._launcher.start(folder, spec)
-        try:
-            with telemetry.sampling(folder / TELEMETRY_FILE, worker.pid):
-                outcome = self._watch(worker, EventReader(folder), progress)
-        except BaseException:
-            worker.kill()
-            save(progress.finished(Outcome(state="interrupted", message="stopped by the user")), folder / RUN_FILE)
-            raise
-        run = progress.finished(outcome)
-        save(run, folder / RUN_FILE)
-        return run
+        stack.enter_context(telemetry.sampling(folder / TELEMETRY_FILE, worker.pid))
+        return _Active(spec, folder, worker, self._study.request.limit_s)
 
-    def _watch(self, worker: Worker, reader: EventReader, progress: RunInProgress) -> Outcome:
-        alive_s, limit_s = time.monotonic(), self._study.request.limit_s
-        while True:
-            code = worker.exit_code()
-            for event in reader.new():
-                alive_s = time.monotonic()
-                progress.take(event)
-            self._observer.run_progress(progress)
-            if code is not None:
-                return outcome_of(progress, code)
-            if time.monotonic() - alive_s > limit_s:
-                worker.kill()
-                message = f"showed no sign of life for {limit_s:.0f} s and was ended (--limit sets this time)"
-                return Outcome(state="timeout", message=message)
-            time.sleep(LOOK_EVERY_S)
+    def _look_at(self, active: list[_Active], shown: _Active) -> None:
+        for run in active:
+            run.look()
+        self._observer.run_progress(shown.progress)
+        time.sleep(LOOK_EVERY_S)
+
+
+class _Active:
+    """A run whose process may still be going on."""
+
+    def __init__(self, spec: RunSpec, folder: Path, worker: Worker, limit_s: float) -> None:
+        self.spec, self.folder, self.worker = spec, folder, worker
+        self.progress = RunInProgress(spec)
+        self.outcome: Outcome | None = None
+        self._reader = EventReader(folder)
+        self._limit_s, self._alive_s = limit_s, time.monotonic()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it has warmed up and waits to be let go."""
+        return bool(self.progress.phases) and self.progress.phases[-1].name == "held"
+
+    def let_go(self) -> None:
+        """Let it time its steps: the machine is quiet."""
+        self._alive_s = time.monotonic()
+        (self.folder / GO_FILE).touch()
+
+    def look(self) -> None:
+        """Take in what it wrote, and end it where it has shown no sign of life for too long."""
+        if self.outcome is not None:
+            return
+        code = self.worker.exit_code()
+        for event in self._reader.new():
+            self._alive_s = time.monotonic()
+            self.progress.take(event)
+        if code is not None:
+            self.outcome = outcome_of(self.progress, code)
+        elif time.monotonic() - self._alive_s > self._limit_s and not self._waits():
+            self.worker.kill()
+            message = f"showed no sign of life for {self._limit_s:.0f} s and was ended (--limit sets this time)"
+            self.outcome = Outcome(state="timeout", message=message)
+
+    def _waits(self) -> bool:
+        return self.is_held and not (self.folder / GO_FILE).exists()
+
+    def record(self) -> Run:
+        """Return the record of the run as it ended."""
+        assert self.outcome is not None
+        return self.progress.finished(self.outcome)
 
 
 def outcome_of(progress: RunInProgress, exit_code: int) -> Outcome:
@@ -186,8 +255,12 @@ def outcome_of(progress: RunInProgress, exit_code: int) -> Outcome:
     return Outcome(state="failed", message="the process ended early; see log.txt", exit_code=exit_code)
 
 
-def _span_s(run: Run) -> float:
-    return (run.phases[-1].end_ns - run.phases[0].start_ns) / 1e9 if run.phases else 0.0
+def _lanes(study: Study) -> int:
+    """How many runs may warm up side by side: tracing is one thread of Python, and a GPU's memory is not shared."""
+    environment = study.environment
+    if environment.gpus:
+        return 1
+    return max(1, min(MOST_LANES, environment.cores, int(environment.memory_mib / LANE_MIB)))
 
 
 def _window_s(run: Run) -> float:

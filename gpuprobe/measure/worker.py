@@ -5,18 +5,21 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.measure.events import EventLog
-from gpuprobe.recording import LOG_FILE, SPEC_FILE, TRACE_FOLDER
+from gpuprobe.recording import GO_FILE, LOG_FILE, SPEC_FILE, TRACE_FOLDER
 from gpuprobe.records import RunSpec, load
 from gpuprobe.telemetry.lifeline import end_with_parent
 
 if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
     from gpuprobe.workloads.workload import Workload
+
+LOOK_EVERY_S = 0.02
 
 
 def run(folder: Path) -> int:
@@ -66,11 +69,13 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     conductor = Conductor(spec, plan.steps_per_execution, trace=spec.trace_steps > 0)
     per_call = plan.batch_size * plan.steps_per_execution
 
-    def before_window() -> None:
-        gc.enable()
+    def until_quiet() -> None:
         log.write("settings", settings=settings(model, plan, seen))
+        gc.enable()
+        while not (folder / GO_FILE).exists():
+            time.sleep(LOOK_EVERY_S)
 
-    stepper = Stepper(conductor, log, folder / TRACE_FOLDER, per_call, before_window)
+    stepper = Stepper(conductor, log, folder / TRACE_FOLDER, per_call, until_quiet)
     stepper.attach(model)
     log.write("phase", name="warmup")
     # Nearly all of the first call is Python building the graph; the objects stay, so collecting finds nothing.

@@ -5,14 +5,16 @@ else is shared: importing starts no TensorFlow runtime, sets no policy and makes
 as a newly started one does. Used only where no NVIDIA driver is found, since forking a process that has loaded
 CUDA's libraries is not proved safe.
 
-Reads the folder of a run per line on stdin; answers with two JSON lines: the worker's pid, then its wait status.
+Reads the folder of a run per line on stdin. Answers with JSON lines: `{"started": pid}` for each in turn, and
+`{"ended": pid, "exit_code": code}` when one has ended, with minus the signal's number as `waitpid` tells it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
+import select
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from gpuprobe.telemetry.lifeline import end_with_parent
 
 
 def serve() -> None:
-    """Fork one worker at a time until stdin closes."""
+    """Fork workers until stdin closes."""
     end_with_parent()
     # The answers have a descriptor of their own: whatever an import prints must not get between them.
     answers = os.dup(1)
@@ -31,21 +33,50 @@ def serve() -> None:
     except ImportError as error:
         _answer(answers, {"error": str(error)})
         return
-    for line in sys.stdin:
-        folder = Path(line.rstrip("\n"))
-        pid = os.fork()
-        if pid == 0:
-            from gpuprobe.measure.worker import run
+    child_ended, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    waiting = b""
+    while True:
+        readable, _, _ = select.select([0, child_ended], [], [])
+        if child_ended in readable:
+            os.read(child_ended, 64)
+            _reap(answers)
+        if 0 in readable:
+            read = os.read(0, 4096)
+            if not read:
+                return
+            *folders, waiting = (waiting + read).split(b"\n")
+            for folder in folders:
+                _answer(answers, {"started": _fork(Path(os.fsdecode(folder)))})
 
-            code = 1
-            try:
-                code = run(folder)
-            finally:
-                # The interpreter's exit would run the handlers that the zygote registered, and flush its buffers.
-                os._exit(code)
-        _answer(answers, {"pid": pid})
-        _, status = os.waitpid(pid, 0)
-        _answer(answers, {"exit_code": os.waitstatus_to_exitcode(status)})
+
+def _fork(folder: Path) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    from gpuprobe.measure.worker import run
+
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    code = 1
+    try:
+        code = run(folder)
+    finally:
+        # The interpreter's exit would run the handlers that the zygote registered, and flush its buffers.
+        os._exit(code)
+
+
+def _reap(answers: int) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        _answer(answers, {"ended": pid, "exit_code": os.waitstatus_to_exitcode(status)})
 
 
 def _answer(descriptor: int, message: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,8 @@ def rank(study: Study, runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySum
                 against=info.against,
                 samples_per_s=intervals[info.name],
                 epoch_s=intervals[info.name].inverse(study.epoch_samples),
-                gain=spread.ratio_interval(rates[info.name], against, residual) if against else None,
-                input_share=_input_share(info.name, rates, residual, runs),
+                gain=spread.ratio_interval(rates[info.name], against, between, residual) if against else None,
+                input_share=_input_share(info.name, rates, between, residual, runs),
                 marks=tuple(mark),
                 **_measured(own, telemetry),
             )
@@ -77,11 +78,13 @@ def _of(runs: Sequence[Run], strategy: str) -> list[Run]:
     return [run for run in runs if run.spec.strategy == strategy]
 
 
-def _input_share(name: str, rates: spread.Rates, residual: spread.Spread, runs: Sequence[Run]) -> Interval | None:
+def _input_share(
+    name: str, rates: spread.Rates, between: spread.Spread, residual: spread.Spread, runs: Sequence[Run]
+) -> Interval | None:
     """1 - time with the data on the device / own time, where both computed the same way."""
     if name == CEILING or CEILING not in rates or not _same_compute(_of(runs, name), _of(runs, CEILING)):
         return None
-    ratio = spread.ratio_interval(rates[name], rates[CEILING], residual)
+    ratio = spread.ratio_interval(rates[name], rates[CEILING], between, residual)
     if ratio is None:
         return None
     return Interval(
@@ -159,8 +162,7 @@ def _energy_per_sample(run: Run, summary: TelemetrySummary | None) -> float | No
 
 
 def _warmup_s(run: Run) -> float:
-    warmup, window = run.phase("warmup"), run.phase("window")
-    return (window.start_ns - warmup.start_ns) / 1e9 if warmup and window else 0.0
+    return sum((phase.end_ns - phase.start_ns) / 1e9 for phase in run.phases if phase.name in {"warmup", "settle"})
 
 
 def _first_call_s(run: Run) -> float:
@@ -213,9 +215,17 @@ def _notes(intervals: Mapping[str, Interval], ranked: Mapping[str, int], rates: 
         f"{first} is faster beyond the noise."
         for first, second in ties.apart_within_rank(intervals, ranked)
     ]
-    if rates and all(len(of) < 2 for of in rates.values()):
+    repeated = [of for of in rates.values() if len(of) > 1]
+    if rates and not repeated:
         notes.append(
             "Each strategy ran once: the intervals hold the spread within a run, and not what a second run would "
             "differ by. Two rounds or more (--rounds 2) tell."
+        )
+    elif len(repeated) == 1 < len(rates):
+        first, last = (repeated[0][number].log_rate for number in sorted(repeated[0])[:2])
+        notes.append(
+            f"Each strategy ran once, and the first once more at the end: its rate had changed by "
+            f"{100 * abs(math.expm1(last - first)):.0f} %, which the intervals take in. Two rounds or more "
+            "(--rounds 2) tell more apart."
         )
     return tuple(notes)

@@ -11,7 +11,7 @@ class Row(Record, frozen=True, kw_only=True):
 
     `gain` is how many times as fast it is as `against`; `input_share` the share of its time that would go if the
     data lay on the device. `telemetry` holds the signals of its timed windows, averaged over the rounds. `warmup_s`
-    ends where the window begins, and `first_call_s` of it is the first call, which traces and compiles.
+    is what the first call and the calls until steady took; `first_call_s` of it the first, which traces and compiles.
     """
 
     rank: int

@@ -19,6 +19,10 @@ from gpuprobe.ranking.rates import CONFIDENCE, Interval, RunRate, log_interval
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# The control of a study of one round gives one degree of freedom, and Student's t there is 12.7: everything would be
+# a tie. Three (3.2) keep what the control saw from being taken for a gain, and no more.
+FEWEST_FREEDOM = 3
+
 # Rates of each strategy by round.
 Rates = dict[str, dict[int, RunRate]]
 
@@ -65,23 +69,32 @@ def rate_interval(runs: Mapping[int, RunRate], spread: Spread) -> Interval:
     return log_interval(mean, half, sum(run.blocks for run in runs.values()), len(runs))
 
 
-def ratio_interval(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], spread: Spread) -> Interval | None:
-    """Return how many times as fast a strategy is as another, paired by round; None where no round has both."""
+def ratio_interval(
+    runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread, residual: Spread
+) -> Interval | None:
+    """Return how many times as fast a strategy is as another, paired by round; None where no round has both.
+
+    Without a residual spread, as in one round, the halves of both rates' intervals add up: what those cannot tell
+    apart is a tie here too.
+    """
     both = sorted(runs.keys() & against.keys())
     if not both:
         return None
     mean = fmean(runs[number].log_rate - against[number].log_rate for number in both)
-    # Added, and not squared and added: what the spread within runs cannot tell apart is a tie in the ranks too.
-    within = _within([runs[number] for number in both]) + _within([against[number] for number in both])
-    paired = math.sqrt(2) * _between(spread, len(both))
-    half = paired if spread.freedom else within
+    if residual.freedom:
+        half = math.sqrt(2) * _between(residual, len(both))
+    else:
+        half = sum(
+            max(_between(between, len(both)), _within([of[number] for number in both])) for of in (runs, against)
+        )
     return log_interval(mean, half, sum(runs[number].blocks for number in both), len(both))
 
 
 def _between(spread: Spread, rounds: int) -> float:
     if not spread.freedom:
         return 0.0
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, spread.freedom)) * math.sqrt(spread.variance / rounds)
+    freedom = max(spread.freedom, FEWEST_FREEDOM)
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(spread.variance / rounds)
 
 
 def _within(runs: list[RunRate]) -> float:

@@ -1,0 +1,231 @@
+"""The training images: the synthetic set, CIFAR-10's archives, and all that can be wrong with a file or a network."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import socket
+import tarfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gpuprobe.errors import InputError
+from gpuprobe.workloads import archive, data
+from gpuprobe.workloads.arrays import load_arrays, save_arrays
+from gpuprobe.workloads.cifar import learning_rate
+from gpuprobe.workloads.download import DownloadError, download
+from gpuprobe.workloads.synthetic import synthetic
+
+IMAGES = np.arange(archive.BATCH_IMAGES * archive.IMAGE_BYTES, dtype=np.int64) % 251
+LABELS = [index % 10 for index in range(archive.BATCH_IMAGES)]
+NAMES = (*archive.TRAIN_BATCHES, archive.TEST_BATCH)
+
+
+def pickled() -> bytes:
+    images = IMAGES.astype(np.uint8).reshape(archive.BATCH_IMAGES, archive.IMAGE_BYTES)
+    return pickle.dumps({b"data": images, b"labels": LABELS}, protocol=2)
+
+
+def packed() -> bytes:
+    images = IMAGES.astype(np.uint8).reshape(archive.BATCH_IMAGES, archive.IMAGE_BYTES)
+    labels = np.array(LABELS, np.uint8)[:, None]
+    return np.concatenate([labels, images], axis=1).tobytes()
+
+
+def tar(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz", compresslevel=1) as file:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def any_md5(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let archives made here pass for the published ones; what is behind the checksum is what is tested."""
+    monkeypatch.setattr(archive, "check_md5", lambda path: None)
+
+
+def test_synthetic_has_the_shape_of_cifar_and_comes_from_the_seed() -> None:
+    made = synthetic(3, "why", train=2000, test=100)
+    again = synthetic(3, "why", train=2000, test=100)
+    other = synthetic(4, "why", train=2000, test=100)
+    assert made.x.shape == (2000, 32, 32, 3)
+    assert made.x.dtype == np.uint8
+    assert set(made.y.tolist()) == set(range(10))
+    assert np.array_equal(made.x, again.x)
+    assert not np.array_equal(made.x, other.x)
+    means = np.array([made.x[made.y == label].mean(axis=(0, 1, 2)) for label in range(10)])
+    assert np.ptp(means, axis=0).max() < 4, "a class must not be told by its colour alone"
+
+
+def test_mean_is_that_of_the_scaled_training_images() -> None:
+    made = synthetic(0, "why", train=1500, test=10)
+    assert made.mean.dtype == np.float32
+    assert np.allclose(made.mean, (made.x / 255.0).mean(axis=0), atol=1e-6)
+
+
+def test_arrays_survive_the_way_to_a_worker(tmp_path: Path) -> None:
+    made = synthetic(0, "a sentence, with a comma", train=50, test=10)
+    save_arrays(made, tmp_path)
+    loaded = load_arrays(tmp_path)
+    assert np.array_equal(loaded.x, made.x)
+    assert np.array_equal(loaded.y_test, made.y_test)
+    assert (loaded.classes, loaded.name, loaded.source) == (10, made.name, made.source)
+
+
+def test_schedule_is_the_examples() -> None:
+    rates = [learning_rate(epoch) for epoch in (0, 80, 81, 121, 161, 181)]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5, 1e-6, 0.5e-6])
+
+
+@pytest.mark.usefixtures("any_md5")
+@pytest.mark.parametrize(("suffix", "content"), [("", pickled()), (".bin", packed())], ids=["python", "binary"])
+def test_both_versions_read_alike(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tar(tmp_path / "cifar.tar.gz", {f"cifar-10/{name}{suffix}": content for name in NAMES})
+    found = archive.read(path)
+    assert found.x.shape == (50_000, 32, 32, 3)
+    assert found.x_test.shape == (10_000, 32, 32, 3)
+    # The files hold each image channel by channel: the second value of a picture's first pixel is 1,024 bytes on.
+    assert found.x[0, 0, 0].tolist() == [0, 1024 % 251, 2048 % 251]
+    assert found.y[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+
+
+def test_a_folder_reads_as_its_archive_does(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for name in NAMES:
+        (folder / name).write_bytes(pickled())
+    assert archive.read(tmp_path).name == "CIFAR-10"
+    assert archive.read(folder).x.shape == (50_000, 32, 32, 3)
+
+
+def test_an_archive_with_another_checksum_is_refused(tmp_path: Path) -> None:
+    path = tar(tmp_path / "cifar.tar.gz", {"x": b"y"})
+    with pytest.raises(InputError, match="not CIFAR-10's published archive"):
+        archive.read(path)
+
+
+def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    for name in NAMES:
+        (tmp_path / name).write_bytes(pickle.dumps({b"data": Hostile(), b"labels": LABELS}))
+    with pytest.raises(InputError, match="refused"):
+        archive.read(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.usefixtures("any_md5")
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {f"c/{name}": b"" for name in NAMES},
+        {f"c/{name}.bin": packed()[:-1] for name in NAMES},
+        {f"../../{name}": b"cos\nsystem\n(S'true'\ntR." for name in NAMES},
+    ],
+    ids=["nothing", "empty", "one byte short", "escaping and hostile"],
+)
+def test_wrong_members_are_one_clear_line(tmp_path: Path, members: dict[str, bytes]) -> None:
+    path = tar(tmp_path / "cifar.tar.gz", members)
+    with pytest.raises(InputError) as caught:
+        archive.read(path)
+    assert "\n" not in str(caught.value)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["cifar.tar.gz"]
+
+
+@pytest.mark.usefixtures("any_md5")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=400), cut=st.integers(0, 400))
+def test_no_bytes_crash_the_reader(tmp_path: Path, content: bytes, cut: int) -> None:
+    whole = tar(tmp_path / "w.tar.gz", {f"c/{name}": content for name in NAMES}).read_bytes()
+    path = tmp_path / "damaged.tar.gz"
+    path.write_bytes(whole[:cut] + content + whole[cut:])
+    with pytest.raises(InputError):
+        archive.read(path)
+
+
+@pytest.mark.parametrize("choice", ["/nowhere/cifar.tar.gz", "nowhere"])
+def test_a_path_that_is_not_there_is_one_clear_line(choice: str) -> None:
+    with pytest.raises(InputError, match="there is no such file or folder"):
+        data.find(choice, seed=0)
+
+
+def serve(reply: bytes, *, stall_s: float = 0.0) -> tuple[HTTPServer, str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(reply)
+            self.wfile.flush()
+            time.sleep(stall_s)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"http://127.0.0.1:{server.server_address[1]}/x"
+
+
+def test_a_download_of_something_else_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    server, url = serve(b"not an archive")
+    with pytest.raises(DownloadError, match="MD5"):
+        download(tmp_path / "c.tar.gz", 20, url)
+    server.shutdown()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_stalls_does_not_hang_us(tmp_path: Path) -> None:
+    server, url = serve(b"begin", stall_s=8)
+    started = time.monotonic()
+    with pytest.raises(DownloadError, match=r"did not end|failed"):
+        download(tmp_path / "c.tar.gz", 1, url)
+    assert time.monotonic() - started < 7, "the limit must end the wait, not the server"
+    threading.Thread(target=server.shutdown, daemon=True).start()
+
+
+def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/x"
+    with pytest.raises(DownloadError, match="failed"):
+        download(tmp_path / "c.tar.gz", 10, url)
+
+
+def test_auto_falls_back_and_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def no_network(target: Path, within_s: float) -> Path:
+        raise DownloadError("the download failed (no network)")
+
+    monkeypatch.setattr(data, "download", no_network)
+    found = data.find("auto", seed=0, samples=100)
+    assert found.name.startswith("synthetic")
+    assert "no network" in found.source
+    assert len(found.x) == 100
+    with pytest.raises(InputError, match="no network"):
+        data.find("cifar10", seed=0)
+
+
+def test_keras_cache_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
+    folder = tmp_path / "datasets" / "cifar-10-batches-py-target" / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    for name in NAMES:
+        (folder / name).write_bytes(pickled())
+    assert data.find("auto", seed=0).name == "CIFAR-10"
