@@ -145,8 +145,8 @@ def compute_bound(evidence: Evidence) -> Finding | NotEvaluated:
         primary=False,
         severity=1 - max(share.value, 0.0),
         confidence="high" if share.high < INPUT_SHARE else "medium",
-        claim=f"The {device} itself is the limit: with the data on the device already, the step would be "
-        f"{wording.share(max(share.value, 0.0))} shorter (at most {wording.share(share.high)}).",
+        claim=f"The {device} itself is the limit: with the data on the device already, the baseline's step would be "
+        f"at most {wording.share(share.high)} shorter.",
         evidence=(share,),
         fix=f"Only less work or a faster device helps; see which strategies make better use of this {device}.",
     )

@@ -10,6 +10,8 @@ FIRST_GUESS_S = 20.0
 # A window shorter than this holds too few steps for an interval; one longer teaches nothing more.
 SHORTEST_WINDOW_S = 3.0
 LONGEST_WINDOW_S = 60.0
+# Compiling makes some runs cost twice as much as others, and the last must not be lost for long windows before it.
+KEPT_BACK_RUNS = 2
 # Ranking, plots and report at the end.
 REPORT_S = 10.0
 
@@ -24,7 +26,8 @@ class Budget:
 
     def window_s(self, now_s: float, runs_left: int) -> float:
         """Return how long the next run may time its steps, where so many runs are left, this one included."""
-        share = self._left_s(now_s) / runs_left - self._run_costs_s()
+        kept_back_s = KEPT_BACK_RUNS * self._run_costs_s() if runs_left > 1 else 0.0
+        share = (self._left_s(now_s) - kept_back_s) / runs_left - self._run_costs_s()
         return min(LONGEST_WINDOW_S, max(SHORTEST_WINDOW_S, share))
 
     def allows_another(self, now_s: float) -> bool:

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 def ranks(intervals: Mapping[str, Interval]) -> dict[str, int]:
-    """Rank by value, the highest first; whoever overlaps with one of a rank joins it, so that a rank is a chain.
+    """Rank from the highest interval down; whoever overlaps with one of a rank joins it, so that a rank is a chain.
 
     The next rank counts all before it: 1, 1, 3.
     """
-    order = sorted(intervals, key=lambda name: -intervals[name].value)
     ranked: dict[str, int] = {}
-    group_low = float("inf")
-    for place, name in enumerate(order, start=1):
-        tied = ranked and intervals[name].high >= group_low
-        ranked[name] = ranked[order[place - 2]] if tied else place
-        group_low = min(group_low, intervals[name].low) if tied else intervals[name].low
+    rank, chain_low = 1, float("inf")
+    for place, name in enumerate(sorted(intervals, key=lambda name: -intervals[name].high), start=1):
+        if intervals[name].high < chain_low:
+            rank, chain_low = place, intervals[name].low
+        ranked[name] = rank
+        chain_low = min(chain_low, intervals[name].low)
     return ranked
 
 

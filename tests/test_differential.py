@@ -1,0 +1,91 @@
+"""Each rule just above and just below its threshold, and on no evidence at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuprobe.diagnosis import differential
+from gpuprobe.diagnosis.differential import diagnose
+from gpuprobe.records import Evidence, Finding, NotEvaluated, Signal
+
+
+def signal(name: str, value: float | bool, spread: float = 0.01) -> Signal:
+    low, high = (None, None) if isinstance(value, bool) else (value - spread, value + spread)
+    return Signal(name=name, unit="1", source="test", value=value, low=low, high=high)
+
+
+def evidence(*, gpu: bool = True, device: bool = True, **values: float) -> Evidence:
+    known = [signal("gpu", gpu), signal("device_is_gpu", device)]
+    return Evidence(
+        signals=(*known, *(signal(name.replace("gain_", "gain."), value) for name, value in values.items()))
+    )
+
+
+def primary(of: Evidence) -> str | None:
+    found, _ = diagnose(of)
+    assert sum(finding.primary for finding in found) <= 1
+    return next((finding.cause for finding in found if finding.primary), None)
+
+
+@pytest.mark.parametrize(("share", "cause"), [(0.051, "input_bound"), (0.049, "compute_bound")])
+def test_input(share: float, cause: str) -> None:
+    assert primary(evidence(input_share=share)) == cause
+
+
+def test_an_input_share_within_the_noise_is_no_finding() -> None:
+    noisy = Signal(name="input_share", unit="1", source="test", value=0.2, low=-0.1, high=0.5)
+    found, undecided = diagnose(Evidence(signals=(signal("gpu", True), signal("device_is_gpu", True), noisy)))
+    assert found == ()
+    assert any(reason.cause == "compute_bound" and "noise" in reason.reason for reason in undecided)
+
+
+@pytest.mark.parametrize("name", ["xla", "steps_per_execution"])
+@pytest.mark.parametrize(("saved", "found"), [(0.16, "launch_bound"), (0.14, "compute_bound")])
+def test_launches(name: str, saved: float, found: str) -> None:
+    assert primary(evidence(input_share=0.0, **{f"gain_{name}": 1 / (1 - saved)})) == found
+
+
+@pytest.mark.parametrize(("saved", "found"), [(0.21, "batch_too_small"), (0.19, "compute_bound")])
+def test_batch(saved: float, found: str) -> None:
+    assert primary(evidence(input_share=0.0, gain_large_batch=1 / (1 - saved))) == found
+
+
+@pytest.mark.parametrize(("saved", "found"), [(0.11, "tensor_cores_unused"), (0.09, "compute_bound")])
+def test_precision(saved: float, found: str) -> None:
+    assert primary(evidence(input_share=0.0, gain_mixed_precision=1 / (1 - saved))) == found
+
+
+def test_a_gpu_that_is_not_used_comes_before_all() -> None:
+    assert primary(evidence(device=False, input_share=0.4)) == "not_on_gpu"
+
+
+def test_without_a_gpu_nothing_is_said_about_launches() -> None:
+    found, undecided = diagnose(evidence(gpu=False, device=False, input_share=0.0, gain_xla=2.0))
+    assert [finding.cause for finding in found] == ["compute_bound"]
+    assert "processor" in found[0].claim
+    assert {reason.cause for reason in undecided} >= {"launch_bound", "batch_too_small", "tensor_cores_unused"}
+
+
+def test_the_stage_is_the_change_that_gained_most() -> None:
+    found, _ = diagnose(evidence(input_share=0.5, gain_numpy=1.3, gain_tfdata_prefetch=1.6))
+    assert (found[0].cause, found[0].stage) == ("input_bound", "no_prefetch")
+    assert found[0].measured_gain is not None
+    assert found[0].predicted_gain is not None
+    assert found[0].predicted_gain.ratio == pytest.approx(2.0)
+
+
+def test_two_causes_of_one_size_tie() -> None:
+    found, _ = diagnose(evidence(input_share=0.30, gain_xla=1 / (1 - 0.25)))
+    assert found[0].ties_with == "launch_bound"
+
+
+@pytest.mark.parametrize("rule", [*differential.RULES, differential.compute_bound])
+def test_no_evidence_is_not_evaluated_never_a_crash(rule: object) -> None:
+    result = rule(Evidence())  # type: ignore[operator]
+    assert isinstance(result, NotEvaluated)
+    assert result.reason
+
+
+def test_a_claim_names_its_evidence() -> None:
+    found, _ = diagnose(evidence(input_share=0.5, gain_xla=1.4))
+    assert all(isinstance(finding, Finding) and finding.evidence for finding in found)
