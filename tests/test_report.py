@@ -1,0 +1,143 @@
+"""The report, from disk alone: its words, its figures, its plots, and the copy that is fit to publish."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import STORY, Cli
+
+from gpuprobe.errors import InputError, OutputError
+from gpuprobe.recording import RUN_FILE, STUDY_FILE
+from gpuprobe.report.share import publish, without_hostnames
+from gpuprobe.report.write import write
+from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
+
+
+def report(folder: Path, *strategies: SimulatedStrategy, **options: object) -> str:
+    simulate_study(folder, strategies, **options)  # type: ignore[arg-type]
+    write(folder)
+    return (folder / "report.md").read_text()
+
+
+def test_the_verdict_comes_first_and_a_simulation_says_so(tmp_path: Path) -> None:
+    text = report(tmp_path, *STORY)
+    top = text[: text.index("## Ranking")]
+    assert "SIMULATED" in top
+    assert "Measured on NVIDIA GeForce GTX 1060 3GB" in top
+    assert "**Verdict.** xla is the fastest" in top
+    assert "2.7" in top
+    assert "getting the next batch" in top
+
+
+def test_table_and_json_agree(tmp_path: Path) -> None:
+    text = report(tmp_path, *STORY)
+    rows = json.loads((tmp_path / "report.json").read_text())["rows"]
+    lines = [line for line in text.splitlines() if line.startswith("| ") and "**" in line]
+    assert len(lines) == len(rows) == len(STORY)
+    for line, row in zip(lines, rows, strict=True):
+        assert f"**{row['strategy']}**" in line
+        assert f"{float(format(row['samples_per_s']['value'], '.3g')):g}" in line
+        assert row["epoch_s"]["value"] * row["samples_per_s"]["value"] == pytest.approx(50_000)
+
+
+def test_without_a_gpu_it_is_said_first_and_empty_columns_go(tmp_path: Path) -> None:
+    text = report(tmp_path, *STORY, gpu=False)
+    assert text.index("There is no GPU here") < text.index("**Verdict.**")
+    header = next(line for line in text.splitlines() if line.startswith("| rank"))
+    assert "GPU" not in header
+    assert "Left out, empty in every row: GPU utilization" in text
+
+
+def test_nothing_measured_gives_a_report_that_says_so(tmp_path: Path) -> None:
+    text = report(tmp_path, SimulatedStrategy(name="a", step_ms=10.0, state="killed"), rounds=1)
+    assert "Nothing was measured to the end." in text
+    assert "- **a**, round 1: killed" in text
+
+
+def test_plots_are_pictures_named_in_the_text(tmp_path: Path) -> None:
+    text = report(tmp_path, *STORY)
+    for name in ("throughput", "utilization", "step-times", "losses"):
+        assert f"](plots/{name}.svg)" in text
+        assert (tmp_path / "plots" / f"{name}.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_it_is_written_again_without_tensorflow(tmp_path: Path) -> None:
+    simulate_study(tmp_path, STORY)
+    program = f"""
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {{"tensorflow", "keras"}}:
+            raise AssertionError(f"the report imports {{name}}")
+sys.meta_path.insert(0, Refuse())
+sys.argv = ["gpuprobe", "report", {str(tmp_path)!r}]
+from gpuprobe.cli._app import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.md").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1}', "null"])
+def test_a_damaged_record_is_one_clear_line(tmp_path: Path, content: str) -> None:
+    simulate_study(tmp_path, STORY[:1], rounds=1)
+    (tmp_path / STUDY_FILE).write_text(content)
+    with pytest.raises(InputError, match=r"study\.json"):
+        write(tmp_path)
+
+
+def test_a_newer_schema_is_refused_by_name(cli: Cli, tmp_path: Path) -> None:
+    simulate_study(tmp_path, STORY[:1], rounds=1)
+    record = json.loads((tmp_path / STUDY_FILE).read_text())
+    (tmp_path / STUDY_FILE).write_text(json.dumps({**record, "schema": 99}))
+    done = cli("report", tmp_path)
+    assert done.returncode == 3
+    assert "newer gpuprobe (schema 99" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_no_study_is_one_clear_line(cli: Cli, tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "nowhere"):
+        done = cli("report", place)
+        assert done.returncode == 3
+        assert done.stderr.startswith("gpuprobe: ")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_shared_copy_holds_nothing_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home" / "someone"
+    study = home / "study"
+    study.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    simulate_study(study, STORY[:2], rounds=1)
+    trace = study / "runs" / "1-numpy" / "trace" / "plugins" / "profile" / "now" / "secret-machine.xplane.pb"
+    trace.parent.mkdir(parents=True)
+    # An XSpace with a plane (field 1) that names a path, and its host (field 4).
+    path = str(home).encode() + b"/train.py"
+    plane = bytes([0x12, len(path)]) + path
+    trace.write_bytes(bytes([0x0A, len(plane)]) + plane + b"\x22\x0esecret-machine")
+    (study / "runs" / "1-numpy" / "log.txt").write_text("secret-machine")
+    publish(study, tmp_path / "public")
+    copied = [path for path in (tmp_path / "public").rglob("*") if path.is_file()]
+    assert any(path.name == "host.xplane.pb" for path in copied)
+    for path in copied:
+        assert b"secret-machine" not in path.read_bytes()
+        assert str(home).encode() not in path.read_bytes()
+    assert not any(path.name == "log.txt" for path in copied)
+    with pytest.raises(OutputError, match="exists already"):
+        publish(study, tmp_path / "public")
+
+
+def test_bytes_that_are_no_xspace_stay_as_they_are() -> None:
+    for content in (b"", b"\xff", b"\x0a\xff\xff", b"\x07"):
+        assert without_hostnames(content) == content
+
+
+def test_run_records_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    simulate_study(tmp_path, STORY[:1], rounds=1)
+    assert (tmp_path / "runs" / "1-python_feed" / RUN_FILE).exists()

@@ -1,0 +1,171 @@
+"""`gpuprobe run` as a user has it: real training with few steps, good days and bad ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+
+FEW = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 512, "--steps", 16)
+ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
+
+
+def study_in(out: Path) -> Path:
+    (folder,) = out.iterdir()
+    return folder
+
+
+def rows(study: Path) -> dict[str, dict[str, object]]:
+    return {row["strategy"]: row for row in json.loads((study / "report.json").read_text())["rows"]}
+
+
+def test_all_strategies_train_and_are_ranked(cli: Cli, tmp_path: Path) -> None:
+    done = cli("run", "--strategies", "all", *FEW, "--budget", "20m", "--out", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = study_in(tmp_path)
+    found = rows(study)
+    assert len(found) == 12
+    settings = {name: row["settings"] for name, row in found.items()}
+    assert settings["xla"]["jit_compile"] is True  # type: ignore[index]
+    assert settings["numpy"]["jit_compile"] is False  # type: ignore[index]
+    assert settings["steps_per_execution"]["steps_per_execution"] == 8  # type: ignore[index]
+    assert "16" in settings["mixed_precision"]["compute_dtype"]  # type: ignore[index]
+    assert settings["large_batch"]["batch_size"] > 8  # type: ignore[index]
+    for run in (study / "runs").iterdir():
+        record = json.loads((run / "run.json").read_text())
+        assert list((run / "trace" / "plugins" / "profile").glob("*/*.xplane.pb")), run
+        assert record["losses"]
+        window = next(phase for phase in record["phases"] if phase["name"] == "window")
+        assert len(window["call_ends_ns"]) * window["steps_per_call"] >= 16
+        ticks = (run / "telemetry.csv").read_text().splitlines()[1:]
+        assert int(ticks[0].split(",")[0]) < window["start_ns"] < window["end_ns"] < int(ticks[-1].split(",")[0])
+    text = (study / "report.md").read_text()
+    assert text.index("**Verdict.**") < text.index("**Why.**") < text.index("## Ranking")
+
+
+def test_a_slow_map_is_found(cli: Cli, tmp_path: Path) -> None:
+    # 8 samples of 10 ms each, one after the other, beside whatever the step itself takes.
+    names = "python_feed,tfdata,device_resident"
+    done = cli("run", "--strategies", names, *FEW, "--no-trace", "--inject", "slow_map=0.01", "--out", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = rows(study_in(tmp_path))
+    assert list(found)[-1] == "tfdata"
+    share, rate = found["tfdata"]["input_share"], found["tfdata"]["samples_per_s"]
+    step_s = 8 / rate["value"]  # type: ignore[index]
+    assert share["value"] == pytest.approx(0.08 / step_s, abs=0.15)  # type: ignore[index]
+    assert "FAULTS INJECTED" in (study_in(tmp_path) / "report.md").read_text()
+
+
+def test_failures_cost_only_themselves_and_resume_fills_in(cli: Cli, tmp_path: Path) -> None:
+    faults = ("--inject", "raise@tfdata", "--inject", "out_of_memory@xla", "--inject", "hang@numpy")
+    names = "python_feed,numpy,tfdata,xla"
+    done = cli("run", "--strategies", names, *FEW, "--no-trace", "--limit", "45s", *faults, "--out", tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    study = study_in(tmp_path)
+    failures = json.loads((study / "report.json").read_text())["failures"]
+    assert {failure["strategy"]: failure["state"] for failure in failures} == {
+        "numpy": "timeout",
+        "tfdata": "failed",
+        "xla": "out_of_memory",
+    }
+    assert list(rows(study)) == ["python_feed"]
+    assert "RuntimeError: injected error" in (study / "report.md").read_text()
+    record = json.loads((study / "study.json").read_text())
+    record["request"]["inject"] = []
+    (study / "study.json").write_text(json.dumps(record))
+    again = cli("run", "--resume", study)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert set(rows(study)) == set(names.split(","))
+
+
+def started(tmp_path: Path, *words: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "gpuprobe.cli", "run", *map(str, words), "--out", str(tmp_path)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
+
+
+def until(process: subprocess.Popen[str], words: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if words in line:
+            return
+    raise AssertionError(f"it ended without saying {words!r}")
+
+
+LONG = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 512, "--no-trace")
+
+
+def test_ctrl_c_reports_what_is_there(tmp_path: Path) -> None:
+    process = started(tmp_path, "--strategies", "python_feed,numpy", *LONG, "--steps", 100_000)
+    until(process, "measuring")
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "--resume" in output
+    study = study_in(tmp_path)
+    assert (study / "report.md").exists()
+    run = json.loads((study / "runs" / "1-python_feed" / "run.json").read_text())
+    assert run["outcome"]["state"] == "interrupted"
+    assert next(phase for phase in run["phases"] if phase["name"] == "window")["call_ends_ns"]
+
+
+def test_a_worker_killed_from_outside_and_a_second_study_in_the_folder(cli: Cli, tmp_path: Path) -> None:
+    process = started(tmp_path, "--strategies", "python_feed", *LONG, "--steps", 100_000)
+    until(process, "measuring")
+    study = study_in(tmp_path)
+    second = cli("run", "--resume", study)
+    assert second.returncode == 4
+    assert "another gpuprobe is measuring into it" in second.stderr
+    children = subprocess.run(["pgrep", "-f", "gpuprobe.measure"], capture_output=True, text=True, check=False)
+    for pid in children.stdout.split():
+        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        if parent in children.stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, output
+    run = json.loads((study / "runs" / "1-python_feed" / "run.json").read_text())
+    assert run["outcome"]["state"] == "killed"
+
+
+def test_a_parent_that_is_killed_leaves_a_study_to_report(cli: Cli, tmp_path: Path) -> None:
+    process = started(tmp_path, "--strategies", "python_feed", *LONG, "--steps", 100_000)
+    until(process, "measuring")
+    time.sleep(2)
+    process.kill()
+    process.wait()
+    done = cli("report", study_in(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "cut off" in (study_in(tmp_path) / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--strategies", "tfdata_prefech"), 2, "did you mean tfdata_prefetch"),
+        (("--steps", 3, "--epochs", 2), 2, "exclude each other"),
+        (("--depth", 21), 2, "6n+2"),
+        (("--budget", "soon"), 2, "no duration"),
+        (("--data", "/nowhere/cifar"), 3, "there is no such file or folder"),
+        (("--resume", "/nowhere"), 3, "there is no such folder"),
+        (("--data", "synthetic", "--samples", 64, "--out", "/proc/nowhere"), 4, "cannot be written"),
+        (("--inject", "nonsense"), 2, "no fault"),
+    ],
+)
+def test_what_is_wrong_is_one_clear_line(cli: Cli, words: tuple[object, ...], code: int, said: str) -> None:
+    done = cli("run", *words)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_shows_examples(cli: Cli) -> None:
+    assert "Examples:" in cli("--help").stdout
+    assert "gpuprobe run --resume" in cli("run", "--help").stdout
+    assert "device_resident" in cli("list").stdout
