@@ -11,7 +11,8 @@ import pytest
 from conftest import STORY, Cli
 
 from gpuprobe.errors import InputError, OutputError
-from gpuprobe.recording import RUN_FILE, STUDY_FILE
+from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_runs
+from gpuprobe.records import to_json
 from gpuprobe.report.share import publish, without_hostnames
 from gpuprobe.report.write import write
 from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
@@ -139,5 +140,8 @@ def test_bytes_that_are_no_xspace_stay_as_they_are() -> None:
 
 
 def test_run_records_are_read_back_as_they_were_written(tmp_path: Path) -> None:
-    simulate_study(tmp_path, STORY[:1], rounds=1)
-    assert (tmp_path / "runs" / "1-python_feed" / RUN_FILE).exists()
+    simulate_study(tmp_path, STORY[:2], rounds=1)
+    runs = load_runs(tmp_path)
+    assert [run.spec.strategy for run in runs.values()] == ["numpy", "python_feed"]
+    for folder, run in runs.items():
+        assert to_json(run) == (folder / RUN_FILE).read_bytes()
