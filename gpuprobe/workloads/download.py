@@ -1,7 +1,9 @@
-"""Downloads CIFAR-10 within a bounded time, name resolution included: no network must never mean a hang."""
+"""Downloads CIFAR-10 within bounded time and space, name resolution included: no network must never mean a hang."""
 
 from __future__ import annotations
 
+import http.client
+import os
 import threading
 import time
 import urllib.error
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 BLOCK_BYTES = 2**16
-# Without a first byte by then there is no network worth waiting for.
-CONNECT_S = 5.0
+# Without an answer by then there is no network worth waiting for.
+ANSWER_S = 5.0
+# The archive has 170 MB; a server that sends more sends something else, and may never end.
+MAX_BYTES = 200 * 2**20
 
 
 class DownloadError(GpuprobeError):
@@ -25,38 +29,69 @@ class DownloadError(GpuprobeError):
 
 
 def download(target: Path, within_s: float, url: str = URL) -> Path:
-    """Fetch the archive to `target`, checked by its MD5, and return it.
+    """Fetch the archive to `target`, checked by its MD5, and return it; whatever fails leaves no file behind.
 
-    Raises DownloadError when it is not complete within `within_s` seconds, or wrong.
+    Raises DownloadError when the server does not answer within ANSWER_S, when the transfer is not complete within
+    `within_s` seconds in all, or when something else came; OSError where the folder cannot be made.
     """
+    deadline_s = time.monotonic() + within_s
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    failure: list[str] = []
-    # In a thread that nobody waits for longer than promised: resolving a name can block where no timeout reaches.
-    thread = threading.Thread(target=_fetch, args=(url, partial, time.monotonic() + within_s, failure), daemon=True)
-    thread.start()
-    thread.join(within_s)
-    if thread.is_alive():
-        raise DownloadError(f"the download did not end within {within_s:.0f} s")
-    if failure:
-        raise DownloadError(failure[0])
+    # Two studies that begin together must not write to one file.
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    transfer = _Transfer(url, partial)
+    transfer.start()
     try:
+        if not transfer.answered.wait(min(ANSWER_S, within_s)):
+            raise DownloadError(f"the server did not answer within {min(ANSWER_S, within_s):.0f} s")
+        transfer.join(max(0.0, deadline_s - time.monotonic()))
+        if transfer.is_alive():
+            raise DownloadError(f"the download did not end within {within_s:.0f} s")
+        if transfer.failure:
+            raise DownloadError(transfer.failure)
         check_md5(partial)
+        return partial.replace(target)
     except InputError as error:
+        raise DownloadError("what came was not the published archive, or not all of it (its MD5 differs)") from error
+    finally:
+        transfer.abandoned.set()
         partial.unlink(missing_ok=True)
-        raise DownloadError("what came was not the published archive (its MD5 differs)") from error
-    return partial.replace(target)
 
 
-def _fetch(url: str, partial: Path, deadline_s: float, failure: list[str]) -> None:
-    try:
-        timeout = min(CONNECT_S, max(0.1, deadline_s - time.monotonic()))
-        with urllib.request.urlopen(url, timeout=timeout) as response, partial.open("wb") as file:  # noqa: S310
-            while block := response.read(BLOCK_BYTES):
-                file.write(block)
-                if time.monotonic() > deadline_s:
-                    failure.append("the download was too slow")
+class _Transfer(threading.Thread):
+    """One transfer, in a thread that nobody needs to wait for: resolving a name blocks where no timeout reaches.
+
+    `answered` is set with the server's first word or with the failure; once `abandoned` is set it stops by itself.
+    """
+
+    def __init__(self, url: str, partial: Path) -> None:
+        super().__init__(name="download", daemon=True)
+        self.answered, self.abandoned = threading.Event(), threading.Event()
+        self.failure = ""
+        self._url, self._partial = url, partial
+
+    def run(self) -> None:
+        try:
+            with urllib.request.urlopen(self._url, timeout=ANSWER_S) as response:  # noqa: S310
+                self.answered.set()
+                self._store(response)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reason = error.reason if isinstance(error, urllib.error.URLError) else error
+            # A server that does not speak HTTP puts its own lines into the message.
+            self.failure = f"the download failed ({' '.join(str(reason).split()) or type(error).__name__})"
+        finally:
+            self.answered.set()
+            if self.abandoned.is_set():
+                self._partial.unlink(missing_ok=True)
+
+    def _store(self, response: http.client.HTTPResponse) -> None:
+        received = 0
+        if self.abandoned.is_set():
+            return
+        with self._partial.open("wb") as file:
+            # read1 returns with what has come, so that a server that drips is left in time.
+            while not self.abandoned.is_set() and (block := response.read1(BLOCK_BYTES)):
+                received += len(block)
+                if received > MAX_BYTES:
+                    self.failure = "the download failed (more came than the archive holds)"
                     return
-    except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        failure.append(f"the download failed ({reason})")
+                file.write(block)
