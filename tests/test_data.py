@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 import os
 import pickle
 import socket
+import struct
 import tarfile
 import threading
 import time
@@ -19,6 +22,7 @@ from hypothesis import strategies as st
 
 from gpuprobe.errors import InputError
 from gpuprobe.workloads import archive, data
+from gpuprobe.workloads import download as transfer
 from gpuprobe.workloads.arrays import load_arrays, save_arrays
 from gpuprobe.workloads.cifar import learning_rate
 from gpuprobe.workloads.download import DownloadError, download
@@ -32,6 +36,21 @@ NAMES = (*archive.TRAIN_BATCHES, archive.TEST_BATCH)
 def pickled() -> bytes:
     images = IMAGES.astype(np.uint8).reshape(archive.BATCH_IMAGES, archive.IMAGE_BYTES)
     return pickle.dumps({b"data": images, b"labels": LABELS}, protocol=2)
+
+
+def pickled_by_python_2() -> bytes:
+    """Write a batch with the opcodes of the published files: byte strings throughout, and no `_codecs.encode`."""
+
+    def text(value: bytes) -> bytes:
+        return b"U" + bytes([len(value)]) + value
+
+    images = IMAGES.astype(np.uint8).tobytes()
+    labels = b"](" + b"".join(b"K" + bytes([label]) for label in LABELS) + b"e"
+    shape = b"M" + struct.pack("<H", archive.BATCH_IMAGES) + b"M" + struct.pack("<H", archive.IMAGE_BYTES) + b"\x86"
+    dtype = b"cnumpy\ndtype\n" + text(b"u1") + b"K\x00K\x01\x87R(K\x03" + text(b"|") + b"NNN" + b"J\xff\xff\xff\xff" * 2
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + text(b"b") + b"\x87R(K\x01" + shape
+    array += dtype + b"K\x00tb\x89T" + struct.pack("<i", len(images)) + images + b"tb"
+    return b"\x80\x02}(" + text(b"labels") + labels + text(b"data") + array + b"u."
 
 
 def packed() -> bytes:
@@ -89,7 +108,11 @@ def test_schedule_is_the_examples() -> None:
 
 
 @pytest.mark.usefixtures("any_md5")
-@pytest.mark.parametrize(("suffix", "content"), [("", pickled()), (".bin", packed())], ids=["python", "binary"])
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [("", pickled()), ("", pickled_by_python_2()), (".bin", packed())],
+    ids=["python", "python 2", "binary"],
+)
 def test_both_versions_read_alike(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tar(tmp_path / "cifar.tar.gz", {f"cifar-10/{name}{suffix}": content for name in NAMES})
     found = archive.read(path)
@@ -122,9 +145,23 @@ def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
 
     for name in NAMES:
         (tmp_path / name).write_bytes(pickle.dumps({b"data": Hostile(), b"labels": LABELS}))
-    with pytest.raises(InputError, match="refused"):
+    with pytest.raises(InputError, match=r"data_batch_1.*system: refused.*download CIFAR-10 again"):
         archive.read(tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("opcode", [b"r" + struct.pack("<I", 2**31 - 1), b"p2147483647\n"], ids=["binary", "text"])
+def test_a_pickle_that_would_take_all_memory_is_refused(tmp_path: Path, opcode: bytes) -> None:
+    (tmp_path / "data_batch_1").write_bytes(b"\x80\x02K\x01" + opcode + b".")
+    with pytest.raises(InputError, match="room for 2,147,483,647 objects: refused"):
+        archive.read(tmp_path)
+
+
+def test_an_unreadable_batch_in_a_folder_is_one_clear_line(tmp_path: Path) -> None:
+    # Reading a process's memory at 0 is an input/output error, for root too.
+    (tmp_path / "data_batch_1").symlink_to("/proc/self/mem")
+    with pytest.raises(InputError, match=r"cannot be read \(Input/output error\)"):
+        archive.read(tmp_path)
 
 
 @pytest.mark.usefixtures("any_md5")
@@ -157,10 +194,89 @@ def test_no_bytes_crash_the_reader(tmp_path: Path, content: bytes, cut: int) -> 
         archive.read(path)
 
 
-@pytest.mark.parametrize("choice", ["/nowhere/cifar.tar.gz", "nowhere"])
+@pytest.mark.parametrize("choice", ["/nowhere/cifar.tar.gz", "nowhere", "~nobody-of-that-name/cifar.tar.gz"])
 def test_a_path_that_is_not_there_is_one_clear_line(choice: str) -> None:
     with pytest.raises(InputError, match="there is no such file or folder"):
         data.find(choice, seed=0)
+
+
+def test_a_path_that_no_file_can_have_is_one_clear_line() -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        data.find("x" * 5000, seed=0)
+
+
+def answer(reply: bytes, *, again: bytes = b"", pause_s: float = 0.0) -> str:
+    """Serve one connection, byte for byte: the reply, then `again` without end where given."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def talk() -> None:
+        with listening, listening.accept()[0] as connection, contextlib.suppress(OSError):
+            connection.recv(4096)
+            connection.sendall(reply)
+            while again:
+                connection.sendall(again)
+                time.sleep(pause_s)
+
+    threading.Thread(target=talk, daemon=True).start()
+    return f"http://127.0.0.1:{listening.getsockname()[1]}/x"
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (b"SSH-2.0 of another service\r\n\r\n", "failed .SSH-2.0"),
+        (b"HTTP/1.1 404 Gone\r\n\r\n", "failed .Gone"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nabc", "failed .IncompleteRead"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\nabc", "not all of it"),
+    ],
+    ids=["not HTTP", "not there", "broken off", "cut short"],
+)
+def test_a_server_that_lies_is_told_in_one_line(tmp_path: Path, reply: bytes, told: str) -> None:
+    with pytest.raises(DownloadError, match=told) as caught:
+        download(tmp_path / "c.tar.gz", 20, answer(reply))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_never_ends_does_not_fill_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(transfer, "MAX_BYTES", 2**20)
+    with pytest.raises(DownloadError, match="more came than the archive holds"):
+        download(tmp_path / "c.tar.gz", 60, answer(b"HTTP/1.1 200 OK\r\n\r\n", again=bytes(2**16)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_drips_is_left_in_time(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="did not end within 1 s"):
+        download(tmp_path / "c.tar.gz", 1, answer(b"HTTP/1.1 200 OK\r\n\r\n", again=b"x", pause_s=0.05))
+    for thread in threading.enumerate():
+        if thread.name == "download":
+            thread.join(30)
+            assert not thread.is_alive(), "an abandoned transfer must not go on beside the study"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_never_resolves_does_not_hang_us(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    resolved = threading.Event()
+
+    def resolve(*words: object, **options: object) -> list[object]:
+        resolved.wait(60)
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(transfer, "ANSWER_S", 0.2)
+    with pytest.raises(DownloadError, match="did not answer"):
+        download(tmp_path / "c.tar.gz", 600, "http://name.invalid/x")
+    assert not resolved.is_set()
+    resolved.set()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_that_is_right_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    content = b"for once the archive"
+    monkeypatch.setattr(archive, "MD5", {"c.tar.gz": hashlib.md5(content).hexdigest()})
+    kept = download(tmp_path / "new" / "c.tar.gz", 20, answer(b"HTTP/1.1 200 OK\r\n\r\n" + content))
+    assert kept.read_bytes() == content
+    assert list(kept.parent.iterdir()) == [kept]
 
 
 def serve(reply: bytes, *, stall_s: float = 0.0) -> tuple[HTTPServer, str]:
@@ -229,3 +345,25 @@ def test_keras_cache_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     for name in NAMES:
         (folder / name).write_bytes(pickled())
     assert data.find("auto", seed=0).name == "CIFAR-10"
+
+
+@pytest.mark.usefixtures("any_md5")
+@pytest.mark.parametrize("name", ["cifar-10-batches-py-target_archive", "cifar-10-batches-py.tar.gz"])
+def test_the_archive_that_keras_keeps_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
+    (tmp_path / "datasets").mkdir()
+    content = pickled()
+    tar(tmp_path / "datasets" / name, {f"cifar-10-batches-py/{batch}": content for batch in NAMES})
+    assert data.find("cifar10", seed=0).source == f"CIFAR-10 from {name}: its MD5 is the published one."
+
+
+def test_a_user_without_a_home_gets_the_synthetic_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    # What expanduser gives in a container whose user is a bare number.
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    found = data.find("auto", seed=0, samples=10)
+    assert found.name.startswith("synthetic")
+    assert "set XDG_CACHE_HOME" in found.source

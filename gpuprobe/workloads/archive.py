@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import pickletools
 import tarfile
 import zlib
 from pathlib import Path
@@ -35,6 +36,10 @@ IMAGE_BYTES = 3 * 32 * 32
 BATCH_IMAGES = 10_000
 # A batch of either version is 31 MB; one many times larger is none.
 MAX_MEMBER_BYTES = 64 * 2**20
+# A published batch keeps some 10,000 objects for later reference. The C reader makes room for the highest number that
+# the pickle asks for, so that a few hostile bytes would take 34 GB.
+MAX_MEMO = 2**20
+REMEDY = "download CIFAR-10 again from https://www.cs.toronto.edu/~kriz/cifar.html"
 # All that the published pickles name: numpy's way to rebuild an array.
 ADMITTED = {
     ("numpy.core.multiarray", "_reconstruct"),
@@ -53,6 +58,13 @@ def read(path: Path) -> Arrays:
     An archive must have its published MD5; a folder cannot be checked so, and every batch in it is checked for its
     shape instead. Raises InputError, naming the file and what to do.
     """
+    try:
+        return _read(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+
+
+def _read(path: Path) -> Arrays:
     if path.is_dir():
         members, checked = (
             _folder_members(path),
@@ -77,14 +89,11 @@ def read(path: Path) -> Arrays:
 
 
 def check_md5(path: Path) -> None:
-    """Raise InputError where the file is not one of the two published archives, byte for byte."""
+    """Raise InputError where the file is not one of the two published archives, byte for byte; OSError unread."""
     digest = hashlib.md5(usedforsecurity=False)
-    try:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
     if digest.hexdigest() not in MD5.values():
         raise InputError(
             f"{path}: not CIFAR-10's published archive (its MD5 is {digest.hexdigest()}): damaged, cut short or "
@@ -98,7 +107,7 @@ def _folder_members(path: Path) -> Callable[[str], bytes | None]:
             file = folder / name
             if file.is_file():
                 if file.stat().st_size > MAX_MEMBER_BYTES:
-                    raise InputError(f"{file}: too large for a batch of CIFAR-10")
+                    raise InputError(f"{file}: too large for a batch of CIFAR-10; {REMEDY}")
                 return file.read_bytes()
         return None
 
@@ -126,42 +135,47 @@ def _batch(member: Callable[[str], bytes | None], name: str, path: Path) -> Batc
     packed = member(f"{name}.bin")
     if packed is not None:
         return _from_binary(packed, where)
-    raise InputError(f"{path}: CIFAR-10's {name} is not in it")
+    raise InputError(f"{path}: CIFAR-10's {name} is not in it; {REMEDY}")
 
 
 def _from_binary(data: bytes, where: str) -> Batch:
     """Read records of one label byte and 3,072 image bytes, channel by channel."""
     if len(data) != BATCH_IMAGES * (1 + IMAGE_BYTES):
-        raise InputError(f"{where} has {len(data):,} bytes, not the {BATCH_IMAGES * (1 + IMAGE_BYTES):,} of a batch")
+        expected = BATCH_IMAGES * (1 + IMAGE_BYTES)
+        raise InputError(f"{where} has {len(data):,} bytes, not the {expected:,} of a batch; {REMEDY}")
     records = np.frombuffer(data, np.uint8).reshape(BATCH_IMAGES, 1 + IMAGE_BYTES)
     return _checked(records[:, 1:], records[:, 0].astype(np.int64), where)
 
 
 def _from_pickle(data: bytes, where: str) -> Batch:
     try:
+        _check_memo(data)
         batch: Any = _Unpickler(io.BytesIO(data), encoding="bytes").load()
         images, labels = batch[b"data"], np.asarray(batch[b"labels"], np.int64)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{where} is not a batch of CIFAR-10 ({type(error).__name__}: {error})") from error
+    except Exception as error:  # whatever a hostile file makes pickle and numpy raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{where} is not a batch of CIFAR-10 ({reason}); {REMEDY}") from error
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        raise InputError(f"{where} holds no array of bytes")
+        raise InputError(f"{where} holds no array of bytes; {REMEDY}")
     return _checked(images, labels, where)
 
 
 def _checked(images: NDArray[np.uint8], labels: NDArray[np.int64], where: str) -> Batch:
     if images.shape != (BATCH_IMAGES, IMAGE_BYTES) or labels.shape != (BATCH_IMAGES,):
-        raise InputError(f"{where} has arrays of shape {images.shape} and {labels.shape}, not CIFAR-10's")
+        raise InputError(f"{where} has arrays of shape {images.shape} and {labels.shape}, not CIFAR-10's; {REMEDY}")
     if labels.min() < 0 or labels.max() > 9:
-        raise InputError(f"{where} has labels beside 0 to 9")
+        raise InputError(f"{where} has labels beside 0 to 9; {REMEDY}")
     return np.ascontiguousarray(images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels
+
+
+def _check_memo(data: bytes) -> None:
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name.endswith("PUT") and isinstance(argument, int) and argument > MAX_MEMO:
+            raise pickle.UnpicklingError(f"it asks for room for {argument:,} objects: refused")
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in ADMITTED:
             return super().find_class(module, name)
-        raise InputError(
-            f"the pickle asks for {module}.{name}, which CIFAR-10 never does: refused, and nothing in it was run"
-        )
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}: refused, and nothing in it was run")

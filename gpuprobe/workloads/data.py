@@ -36,7 +36,7 @@ def find(choice: str, *, seed: int, samples: int | None = None) -> Arrays:
     elif choice == "auto":
         found = _real_or_synthetic(seed)
     else:
-        found = archive.read(Path(choice).expanduser())
+        found = archive.read(_expanded(choice))
     return found.first(samples)
 
 
@@ -48,27 +48,45 @@ def _real_or_synthetic(seed: int) -> Arrays:
 
 
 def _real(within_s: float) -> Arrays:
-    damaged = ""
-    for place in _cached_places():
-        if place.exists():
-            try:
+    own, damaged = _own_archive(), ""
+    for place in _cached_places(own):
+        try:
+            if place.exists():
                 return archive.read(place)
-            except InputError as error:
-                damaged = f"; {error}"
-    own = Path(platformdirs.user_cache_dir("gpuprobe")) / ARCHIVE
+        except (InputError, OSError) as error:
+            damaged = f"; {error}"
+    if own is None:
+        raise InputError(f"it is not in Keras's cache, and there is no home to keep it in: set XDG_CACHE_HOME{damaged}")
     try:
         return archive.read(download(own, within_s))
     except (DownloadError, OSError) as error:
         raise InputError(f"it is not in Keras's cache, and {error}{damaged}") from error
 
 
-def _cached_places() -> list[Path]:
-    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    datasets = keras_home / "datasets"
+def _own_archive() -> Path | None:
+    """Return where a download is kept, or None for a user without a home, which containers have."""
+    try:
+        folder = Path(platformdirs.user_cache_dir("gpuprobe"))
+    except RuntimeError:
+        return None
+    # Older versions of platformdirs do not raise, and name a folder "~" in the working directory.
+    return folder / ARCHIVE if folder.is_absolute() else None
+
+
+def _cached_places(own: Path | None) -> list[Path]:
+    """List where the set may lie already: archives first, since they have a checksum."""
+    datasets = _expanded(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"
     return [
-        Path(platformdirs.user_cache_dir("gpuprobe")) / ARCHIVE,
+        *([own] if own else []),
         *(datasets / name for name in archive.MD5),
-        # How Keras's own download lies there: the archive under a name without its ending, or extracted.
+        # What Keras's own download leaves there, archive and folder: newer versions of Keras, then older ones.
+        datasets / "cifar-10-batches-py-target_archive",
+        datasets / "cifar-10-batches-py.tar.gz",
         datasets / "cifar-10-batches-py-target" / "cifar-10-batches-py",
         datasets / "cifar-10-batches-py",
     ]
+
+
+def _expanded(path: str) -> Path:
+    # Path.expanduser and Path.home raise for a user without a home; this leaves the ~ there.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
