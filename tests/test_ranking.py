@@ -10,7 +10,7 @@ from conftest import STORY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuprobe.ranking import ties
+from gpuprobe.ranking import spread, ties
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.rates import Interval, window_rate
 from gpuprobe.ranking.same_work import off_the_band
@@ -66,6 +66,15 @@ def test_drift_of_the_machine_widens_rates_but_not_ratios(tmp_path: Path) -> Non
     assert width > 1.3 > calm.samples_per_s.high / calm.samples_per_s.low
     assert drifting.gain.high / drifting.gain.low < 1.15
     assert drifting.gain.low <= 1.5 <= drifting.gain.high
+
+
+def test_a_lucky_control_is_not_believed_and_a_drifting_one_is_not_despaired_of() -> None:
+    half = {deviation: spread.between_half(spread.Spread(deviation**2, 1), 1) for deviation in (0.0, 0.05, 0.2)}
+    assert 0 < half[0.0] < half[0.05] < half[0.2]
+    assert half[0.05] == pytest.approx(2.776 * 0.05, rel=1e-3), "as expected: Student's t at four degrees of freedom"
+    assert half[0.2] < 12.7 * 0.2, "the control alone would make a tie of everything"
+    many = spread.between_half(spread.Spread(0.2**2, 100), 1)
+    assert many == pytest.approx(1.98 * 0.2, rel=0.02), "many runs outweigh what was expected"
 
 
 def test_an_unstable_figure_says_so(tmp_path: Path) -> None:

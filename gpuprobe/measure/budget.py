@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass, field
 
 # Before the first run nothing is known; a guess that is too high makes the first window short, and no more.
-FIRST_GUESS_S = 20.0
+FIRST_GUESS_S = 15.0
 # A window shorter than this holds too few steps for an interval; one longer teaches nothing more.
 SHORTEST_WINDOW_S = 3.0
 LONGEST_WINDOW_S = 60.0

@@ -19,9 +19,12 @@ from gpuprobe.ranking.rates import CONFIDENCE, Interval, RunRate, log_interval
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The control of a study of one round gives one degree of freedom, and Student's t there is 12.7: everything would be
-# a tie. Three (3.2) keep what the control saw from being taken for a gain, and no more.
-FEWEST_FREEDOM = 3
+# One control run gives one degree of freedom: by luck it sees no drift at all, or Student's t of 12.7 makes a tie of
+# everything. So what is seen is moderated by what is expected (Smyth 2004, "Linear models and empirical Bayes methods",
+# section 4), which weighs as much as three more runs. The deviation expected of one run is pyperf's bound of a figure
+# that can be trusted, a tenth, halved: an assumption, of little weight once there are two rounds of many strategies.
+EXPECTED_DEVIATION = 0.05
+EXPECTED_FREEDOM = 3
 
 # Rates of each strategy by round.
 Rates = dict[str, dict[int, RunRate]]
@@ -65,7 +68,7 @@ def without_drift(rates: Rates) -> Spread:
 def rate_interval(runs: Mapping[int, RunRate], spread: Spread) -> Interval:
     """Return samples per second of one strategy over its rounds."""
     mean = fmean(run.log_rate for run in runs.values())
-    half = max(_between(spread, len(runs)), _within(list(runs.values())))
+    half = max(between_half(spread, len(runs)), _within(list(runs.values())))
     return log_interval(mean, half, sum(run.blocks for run in runs.values()), len(runs))
 
 
@@ -82,22 +85,28 @@ def ratio_interval(
         return None
     mean = fmean(runs[number].log_rate - against[number].log_rate for number in both)
     if residual.freedom:
-        half = math.sqrt(2) * _between(residual, len(both))
+        half = _t(residual.freedom) * math.sqrt(2 * residual.variance / len(both))
     else:
         half = sum(
-            max(_between(between, len(both)), _within([of[number] for number in both])) for of in (runs, against)
+            max(between_half(between, len(both)), _within([of[number] for number in both])) for of in (runs, against)
         )
     return log_interval(mean, half, sum(runs[number].blocks for number in both), len(both))
 
 
-def _between(spread: Spread, rounds: int) -> float:
+def between_half(spread: Spread, rounds: int) -> float:
+    """Return half the 95 % interval of a mean log rate over so many rounds; 0 where no run was repeated."""
     if not spread.freedom:
         return 0.0
-    freedom = max(spread.freedom, FEWEST_FREEDOM)
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(spread.variance / rounds)
+    freedom = spread.freedom + EXPECTED_FREEDOM
+    variance = (spread.freedom * spread.variance + EXPECTED_FREEDOM * EXPECTED_DEVIATION**2) / freedom
+    return _t(freedom) * math.sqrt(variance / rounds)
 
 
 def _within(runs: list[RunRate]) -> float:
     freedom = sum(run.blocks - 1 for run in runs)
     error = math.sqrt(sum(run.log_error**2 for run in runs)) / len(runs)
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    return _t(freedom) * error
+
+
+def _t(freedom: int) -> float:
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Ranking, Row
     from gpuprobe.records import Study
 
+NAMED_IN_A_TIE = 4
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -66,12 +68,20 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     if len(ranking.rows) == 1:
         return f"{best.strategy} trains {figures}."
     if baseline in first:
-        tied = f"{wording.listing(names)} tie" if len(first) > 1 else f"{best.strategy} is the fastest"
-        return f"No strategy is faster than {ranking.baseline} beyond the noise: {tied} at about {figures}."
+        start = f"No strategy is faster than {ranking.baseline} beyond the noise"
+        return f"{start}, which trains {figures}." if len(first) == 1 else f"{start}: {_tie(first, names)}."
     assert baseline is not None
     ratio = best.samples_per_s.value / baseline.samples_per_s.value
-    many = f"{wording.listing(names)} tie as the fastest" if len(first) > 1 else f"{best.strategy} is the fastest"
+    many = f"{_tie(first, names)}; the first of them" if len(first) > 1 else f"{best.strategy} is the fastest"
     return f"{many}: {figures}, {ratio:.2f} times as fast as {baseline.strategy}."
+
+
+def _tie(rows: list[Row], names: list[str]) -> str:
+    """Say who ties, and over what range: a chain of ties can be long, and its ends far apart."""
+    who = wording.listing(names) if len(names) <= NAMED_IN_A_TIE else f"{len(names)} strategies"
+    rates = [row.samples_per_s.value for row in rows]
+    slowest, fastest = wording.significant(min(rates)), wording.significant(max(rates))
+    return f"{who} cannot be told apart, from {slowest} to {fastest} samples/s"
 
 
 def _next(ranking: Ranking, study: Study) -> tuple[str, str]:

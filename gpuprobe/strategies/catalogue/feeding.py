@@ -22,9 +22,10 @@ def python_feed(plan: Plan, machine: Machine) -> Plan:
 
 @strategy(order=20, against="numpy", changes="a Python generator augments and feeds the batches")
 def generator(plan: Plan, machine: Machine) -> Plan:
-    """`fit` on a Python generator that shifts and flips each image with numpy, as the Keras example's augmentation.
+    """`fit` on a Python generator that shifts and flips each image with numpy, by as much as the Keras example does.
 
-    One Python thread prepares every batch.
+    One Python thread prepares every batch. The shifts are whole pixels, where the example's interpolates, so that its
+    cost may differ.
     """
     return replace(plan, feed="augmenting_generator")
 
