@@ -6,6 +6,7 @@ import math
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from gpuprobe import wording
 from gpuprobe.diagnosis.differential import diagnose
 from gpuprobe.ranking import same_work, spread, ties
 from gpuprobe.ranking.ranking import Failure, Ranking, Row
@@ -210,10 +211,13 @@ def _signal(name: str, interval: Interval) -> Signal:
 
 
 def _notes(intervals: Mapping[str, Interval], ranked: Mapping[str, int], rates: spread.Rates) -> tuple[str, ...]:
+    faster: dict[str, list[str]] = {}
+    for first, second in ties.apart_within_rank(intervals, ranked):
+        faster.setdefault(second, []).append(first)
     notes = [
-        f"{first} and {second} share rank {ranked[first]} through others that overlap with both, although "
-        f"{first} is faster beyond the noise."
-        for first, second in ties.apart_within_rank(intervals, ranked)
+        f"{name} shares rank {ranked[name]} through others that overlap with both, although {wording.listing(others)} "
+        f"{'is' if len(others) == 1 else 'are'} faster beyond the noise."
+        for name, others in faster.items()
     ]
     repeated = [of for of in rates.values() if len(of) > 1]
     if rates and not repeated:
@@ -222,10 +226,10 @@ def _notes(intervals: Mapping[str, Interval], ranked: Mapping[str, int], rates: 
             "differ by. Two rounds or more (--rounds 2) tell."
         )
     elif len(repeated) == 1 < len(rates):
-        first, last = (repeated[0][number].log_rate for number in sorted(repeated[0])[:2])
+        before, after = (repeated[0][number].log_rate for number in sorted(repeated[0])[:2])
         notes.append(
             f"Each strategy ran once, and the first once more at the end: its rate had changed by "
-            f"{100 * abs(math.expm1(last - first)):.0f} %, which the intervals take in. Two rounds or more "
+            f"{100 * abs(math.expm1(after - before)):.0f} %, which the intervals take in. Two rounds or more "
             "(--rounds 2) tell more apart."
         )
     return tuple(notes)

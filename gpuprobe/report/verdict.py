@@ -81,7 +81,7 @@ def _tie(rows: list[Row], names: list[str]) -> str:
     who = wording.listing(names) if len(names) <= NAMED_IN_A_TIE else f"{len(names)} strategies"
     rates = [row.samples_per_s.value for row in rows]
     slowest, fastest = wording.significant(min(rates)), wording.significant(max(rates))
-    return f"{who} cannot be told apart, from {slowest} to {fastest} samples/s"
+    return f"{who} share the first rank, from {slowest} to {fastest} samples/s"
 
 
 def _next(ranking: Ranking, study: Study) -> tuple[str, str]:
