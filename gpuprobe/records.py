@@ -10,6 +10,7 @@ Schema history
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
@@ -282,15 +283,23 @@ def to_json(record: Record | Any) -> bytes:
 
 
 def save(record: Record, path: Path) -> None:
-    """Write a record so that a reader sees the old file or the new one, never a half.
+    """Write a record with `write_whole`. Raises OutputError where the file cannot be written."""
+    write_whole(path, to_json(record))
 
-    Raises OutputError where the file cannot be written.
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a half.
+
+    Raises OutputError where it cannot be written; the old file is then as it was.
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(to_json(record))
+        partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
+        # On a full disk the half that was written would take the room of what comes next.
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
 

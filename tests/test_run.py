@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from conftest import Cli, run_cli
 
 FEW = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 512, "--steps", 16)
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
@@ -130,24 +130,23 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     assert run["outcome"]["state"] == "interrupted"
 
 
-def test_a_disk_that_fills_up_keeps_what_was_measured(cli: Cli, tmp_path: Path) -> None:
-    small = tmp_path / "small"
+def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path) -> None:
+    small, kept = tmp_path / "small", tmp_path / "kept"
     small.mkdir()
-    mount = f"mount -t tmpfs -o size=1m tmpfs {small}"
+    # Room for two runs of three, each with their pages of 4 KiB.
+    mount = f"mount -t tmpfs -o size=80k tmpfs {small}"
     inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     if subprocess.run([*inside, mount], capture_output=True, check=False).returncode:
         pytest.skip("a small file system of our own needs user namespaces, which this machine forbids")
-    # The second run finds no room: the filler leaves enough for the first one only.
-    kept = tmp_path / "kept"
-    command = f"{sys.executable} -m gpuprobe.cli run --strategies python_feed,numpy {' '.join(map(str, LONG))}"
-    script = f"{mount} && {command} --steps 60000 --out {small}; code=$?; cp -r {small} {kept}; exit $code"
-    process = subprocess.Popen(
-        [*inside, script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT
-    )
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 4, output
-    assert "No space left on device" in output
-    assert "Traceback" not in output
+    words = f"run --strategies python_feed,numpy,tfdata {' '.join(map(str, LONG))} --steps 100 --out {small}"
+    script = f"{mount} && {sys.executable} -m gpuprobe.cli {words}; code=$?; cp -r {small} {kept}; exit $code"
+    done = subprocess.run([*inside, script], capture_output=True, text=True, check=False, timeout=300, env=ENVIRONMENT)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "No space left on device" in done.stderr
+    report = run_cli("report", study_in(kept))
+    assert report.returncode == 0, report.stderr
+    assert rows(study_in(kept)), "what was measured before the disk was full is ranked"
 
 
 def test_a_worker_killed_from_outside_and_a_second_study_in_the_folder(cli: Cli, tmp_path: Path) -> None:
