@@ -1,4 +1,4 @@
-"""Predicts an epoch of the built-in ResNet on a card: a step is a fixed host time and the longer of launches and kernels.
+"""Predicts an epoch of the built-in ResNet on a card: fixed host time, and the longer of launches and kernels.
 
     step = fixed + max(operations x launch interval, sum over operations of max(FLOP, bytes, shortest kernel))
 

@@ -7,6 +7,7 @@ its inputs from memory and to write its outputs there, which holds where nothing
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from gpuprobe.predict.layers import resnet_v1
@@ -55,6 +56,7 @@ class Work(Record, frozen=True, kw_only=True):
         return sum(operation.sample_bytes * batch_size + operation.step_bytes for operation in self.operations)
 
 
+@functools.cache
 def train_step(depth: int) -> Work:
     """Return the work of a train step of the built-in ResNet. Raises UsageError where the depth is not 6n+2."""
     operations = [operation for layer in resnet_v1(depth) for operation in (*_passes(layer), *_update(layer))]
