@@ -17,8 +17,10 @@ from gpuprobe.predict.work import train_step
 from gpuprobe.records import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gpuprobe.predict.published import Host
-    from gpuprobe.predict.roofline import Reach
+    from gpuprobe.predict.roofline import DeviceTime
     from gpuprobe.predict.work import Work
 
 
@@ -57,14 +59,14 @@ class CardPrediction(Record, frozen=True, kw_only=True):
 def predict_card(card: Card, depth: int, batch_size: int) -> CardPrediction:
     """Predict the training of ResNet-v1 of a depth. Raises UsageError where depth or card do not allow it."""
     work, hosts = train_step(depth), table_host()
-    times = [device_time(card, work, batch_size, reach) for reach in (USUAL, BEST, WORST)]
+    times = _kernels(card, work, batch_size)
     launches = [_launch_ms(host, work) for host in hosts]
-    step_ms = _step(card, work, batch_size, hosts)
+    step_ms = _step(times, hosts, launches)
     steps = steps_per_epoch(batch_size)
     usual = times[0]
     terms = {"launch": launches[0], "compute": usual.compute_ms, "memory": usual.memory_ms, "small": usual.small_ms}
     kernels = {name: terms[name] for name in ("compute", "memory", "small")}
-    on_table_card = _step(find(TABLE_CARD), work, batch_size, hosts)
+    on_table_card = _step(_kernels(find(TABLE_CARD), work, batch_size), hosts, launches)
     return CardPrediction(
         card=card,
         depth=depth,
@@ -91,11 +93,17 @@ def _launch_ms(host: Host, work: Work) -> float:
     return 1e-3 * host.launch_us * work.operation_count
 
 
-def _step(card: Card, work: Work, batch_size: int, hosts: tuple[Host, ...]) -> Estimate:
-    def one(host: Host, reach: Reach) -> float:
-        return host.fixed_ms + max(_launch_ms(host, work), device_time(card, work, batch_size, reach).total_ms)
+def _kernels(card: Card, work: Work, batch_size: int) -> list[DeviceTime]:
+    return [device_time(card, work, batch_size, reach) for reach in (USUAL, BEST, WORST)]
 
-    return over(one(hosts[0], USUAL), (one(host, reach) for host in hosts for reach in (BEST, WORST)))
+
+def _step(kernels: Sequence[DeviceTime], hosts: Sequence[Host], launches: Sequence[float]) -> Estimate:
+    steps_ms = [
+        host.fixed_ms + max(launch_ms, time.total_ms)
+        for host, launch_ms in zip(hosts, launches, strict=True)
+        for time in kernels
+    ]
+    return over(steps_ms[0], steps_ms)
 
 
 def _slower(card: Card) -> float:
