@@ -255,7 +255,8 @@ class Outcome(Record, frozen=True, kw_only=True):
 class Run(Record, frozen=True, kw_only=True):
     """One strategy measured once in a fresh process: `run.json` of its recording.
 
-    Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device.
+    Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device. `flop_per_sample` is
+    TensorFlow's own count for one sample of a training step, None where it was not counted.
     """
 
     schema: int = SCHEMA
@@ -267,6 +268,7 @@ class Run(Record, frozen=True, kw_only=True):
     trace: TraceInfo | None = None
     host_peak_mib: float | None = None
     device_peak_mib: float | None = None
+    flop_per_sample: float | None = None
     notes: tuple[str, ...] = ()
 
     def phase(self, name: PhaseName) -> Phase | None:

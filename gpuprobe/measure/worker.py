@@ -49,6 +49,7 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
 
     from gpuprobe.measure.conductor import Conductor
     from gpuprobe.measure.faults import inject
+    from gpuprobe.measure.flops import step_flop
     from gpuprobe.measure.machine import inspect, peak_memory_mib, settings
     from gpuprobe.measure.stepper import Stepper
     from gpuprobe.strategies import feeds, registry
@@ -58,7 +59,8 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     log.write("phase", name="build")
     workload = resnet_on_cifar(load_arrays(Path(spec.data)), depth=spec.depth, batch_size=spec.batch_size)
     workload = inject(spec, workload)
-    plan = registry.plan(spec.strategy, spec.batch_size, inspect(workload), spec.combines)
+    machine = inspect(workload)
+    plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines)
     for note in plan.notes:
         log.write("note", text=note)
     keras.utils.set_random_seed(spec.seed)
@@ -84,6 +86,10 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     feed.train(model)
     host_mib, device_mib = peak_memory_mib()
     log.write("memory", host_peak_mib=host_mib, device_peak_mib=device_mib)
+    if machine.has_gpu:
+        # Only a GPU's peak is known, so that only there the count says how much of it was used.
+        flop = step_flop(model.train_step, seen["data"])
+        log.write("flop", per_sample=flop / seen["batch_size"] if flop else None)
 
 
 def _compiled(workload: Workload, plan: Plan) -> tuple[Any, dict[str, Any]]:
@@ -111,7 +117,7 @@ def _compiled(workload: Workload, plan: Plan) -> tuple[Any, dict[str, Any]]:
     step = model.train_step
 
     def noting_step(data: Any) -> Any:
-        seen.update(batch_size=data[0].shape[0] or plan.batch_size, feed_dtype=data[0].dtype.name)
+        seen.update(batch_size=data[0].shape[0] or plan.batch_size, feed_dtype=data[0].dtype.name, data=data)
         return step(data)
 
     model.train_step = noting_step
