@@ -12,6 +12,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from gpuprobe.errors import InputError, UsageError
@@ -19,6 +20,7 @@ from gpuprobe.predict.estimate import Estimate, over
 from gpuprobe.predict.published import steps_per_epoch
 from gpuprobe.predict.work import train_step
 from gpuprobe.ranking.load import load
+from gpuprobe.ranking.rates import interval_of_one, run_rate
 from gpuprobe.records import SCHEMA, Record, save
 from gpuprobe.records import load as load_record
 
@@ -36,13 +38,17 @@ UNKNOWN_SHARES = (0.25, 0.0, 0.5)
 
 
 class MeasuredStep(Record, frozen=True, kw_only=True):
-    """A strategy's measured step: what was trained, and the time of a step in ms with its 95 % interval."""
+    """A strategy's measured step: what was trained, the time of a step in its fastest run with its 95 % interval.
+
+    `slowest_ms` is the step of the slowest run: how far apart they lie tells how quiet the machine was.
+    """
 
     study: str
     strategy: str
     depth: int
     batch_size: int
     step_ms: Estimate
+    slowest_ms: float
 
 
 class StudyPrediction(Record, frozen=True, kw_only=True):
@@ -131,14 +137,19 @@ def _strategy(loaded: Loaded, wanted: str | None) -> str:
 
 
 def _step(loaded: Loaded, row: Row) -> MeasuredStep:
+    """Return a strategy's step from its fastest run: what disturbs a run only ever adds to its time."""
+    runs = [run for run in loaded.runs.values() if run.spec.strategy == row.strategy]
+    rates = [interval_of_one(rate) for run in runs if (rate := run_rate(run)) is not None]
+    fastest = max(rates, key=lambda rate: rate.value)
     batch = row.settings.batch_size
-    time_ms = row.samples_per_s.inverse(1e3 * batch)
+    time_ms = fastest.inverse(1e3 * batch)
     return MeasuredStep(
         study=loaded.study.name,
         strategy=row.strategy,
         depth=loaded.study.request.depth,
         batch_size=batch,
-        step_ms=Estimate(value=time_ms.value, low=time_ms.low, high=min(time_ms.high, 10 * time_ms.value)),
+        step_ms=Estimate(value=time_ms.value, low=time_ms.low, high=min(time_ms.high, 2 * time_ms.value)),
+        slowest_ms=1e3 * batch / min(rate.value for rate in rates),
     )
 
 
@@ -155,7 +166,7 @@ def _pair(studies: Iterable[Loaded]) -> tuple[MeasuredStep, MeasuredStep] | None
 def _predict(
     steps: Sequence[MeasuredStep], pair: tuple[MeasuredStep, MeasuredStep] | None, depth: int, batch_size: int
 ) -> tuple[Estimate, float, float]:
-    """Return the step's time in ms over all corners of what was measured, and its parts: ms per operation, per FLOP."""
+    """Return the step in ms over all corners of what was measured, and its parts: ms per operation, ms per FLOP."""
     shares = (None,) if pair or len({step.batch_size for step in steps}) > 1 else UNKNOWN_SHARES
     middle, found = None, []
     for share, corner in itertools.product(shares, ("value", "low", "high")):
@@ -163,7 +174,10 @@ def _predict(
         found += [_at(fit, steps[0].depth, depth, batch_size, grows) for fit in fits for grows in (True, False)]
         middle = middle or fits[0]
     assert middle is not None
-    return over(_at(middle, steps[0].depth, depth, batch_size, grows=True), found), *middle
+    step_ms = over(_at(middle, steps[0].depth, depth, batch_size, grows=True), found)
+    # A machine that was not quiet before may not be so again.
+    disturbed = max(step.slowest_ms / step.step_ms.value for step in steps)
+    return msgspec.structs.replace(step_ms, high=step_ms.high * disturbed), *middle
 
 
 def _fits(

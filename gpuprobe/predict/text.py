@@ -93,7 +93,8 @@ def study_text(found: StudyPrediction, compared: Comparison | None = None) -> st
         f"Terms     {wording.significant(found.operation_us)} us an operation, {rate}; divided by {found.divided_by}",
         "Measured before",
         *(
-            f"  {step.strategy}, ResNet{step.depth}, batch {step.batch_size}: {_ms(step.step_ms)} a step ({step.study})"
+            f"  {step.strategy}, ResNet{step.depth}, batch {step.batch_size}: {_ms(step.step_ms)} a step in its "
+            f"fastest run, {wording.milliseconds(step.slowest_ms)} in its slowest ({step.study})"
             for step in found.measured
         ),
     ]
