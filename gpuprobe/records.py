@@ -106,6 +106,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
 
     The timed window ends after `steps` steps where given, else after `window_s` seconds, or earlier (but never
     before `window_min_s`) once the 95 % interval of its blocks is narrower than `precise_fraction` of the rate.
+    `model` names the workload as `gpuprobe run --model` does; empty is the ResNet of `depth` on the images in `data`.
     """
 
     strategy: str
@@ -119,6 +120,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
     steps: int | None = None
     trace_steps: int = 4
     data: str = ""
+    model: str = ""
     combines: tuple[str, ...] = ()
     inject: tuple[str, ...] = ()
 
@@ -155,7 +157,7 @@ class Request(Record, frozen=True, kw_only=True):
 
     `data` is `auto`, `cifar10`, `synthetic` or a path; `samples` caps the training set. Exactly `steps` or `epochs`
     are timed where given, else as long as the budget allows. A run that shows no sign of life for `limit_s` is
-    ended.
+    ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own.
     """
 
     rounds: int
@@ -163,6 +165,7 @@ class Request(Record, frozen=True, kw_only=True):
     batch_size: int
     seed: int
     depth: int = 20
+    model: str = ""
     data: str = "auto"
     samples: int | None = None
     steps: int | None = None
