@@ -17,6 +17,8 @@ Parsed = TypeVar("Parsed")
 
 # Nobody reads a longer name, and a hostile file may hold one of two gigabytes.
 LONGEST_NAME = 4096
+# Ids below this are counted in a table of that size.
+DENSE = 2**20
 
 
 class Names:
@@ -34,11 +36,22 @@ class Names:
         return tuple(self._places)
 
 
+def distinct(ids: Int64s) -> tuple[Int64s, NDArray[np.intp]]:
+    """Return the different ids, sorted, and for each of the (n,) the row of its own; no sorting where ids are small."""
+    if not len(ids) or ids.min() < 0 or ids.max() >= DENSE:
+        unique, row = np.unique(ids, return_inverse=True)
+        return unique, row
+    used = np.flatnonzero(np.bincount(ids))
+    rows = np.zeros(used[-1] + 1, np.intp)
+    rows[used] = np.arange(len(used))
+    return used, rows[ids]
+
+
 def places_of(ids: Int64s, names_by_id: Mapping[int, str], names: Names) -> Int32s:
     """Return where the names of these ids (n,) lie, (n,) int32; an id that has no name is called `unnamed ID`."""
-    unique, inverse = np.unique(ids, return_inverse=True)
+    unique, row = distinct(ids)
     places = [names.place(names_by_id.get(number) or f"unnamed {number}") for number in unique.tolist()]
-    return np.array(places, np.int32)[inverse] if places else np.empty(0, np.int32)
+    return np.array(places, np.int32)[row] if places else np.empty(0, np.int32)
 
 
 def each_once(
