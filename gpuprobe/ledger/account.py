@@ -16,6 +16,7 @@ from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import Intervals, covered, difference
 from gpuprobe.ledger.names import kinds
 from gpuprobe.ledger.pipeline import host_account
+from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, Spread, StepAccount
 from gpuprobe.traces.timeline import UNKNOWN
 
@@ -79,7 +80,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     device, windows = time.device, time.windows
     steps = _each_step(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
     warmup = _warmup(steps)
-    typical = _average(steps[warmup:])
+    counted = _counted(steps, warmup, windows)
+    typical = _average(counted)
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
     idle = difference(time.span, time.busy)
@@ -106,13 +108,15 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         steps_from=windows.source,
         inside_from=windows.inside_source,
         warmup=warmup,
-        spread=_spread(steps[warmup:]),
+        counted=len(counted),
+        spread=_spread(counted),
         each_step=tuple(steps),
         joined_fraction=time.work.joined_fraction,
         confidence=_confidence(typical, time.work.joined_fraction),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
         copies=kernels.copy_facts(time),
+        proof=proof(host, time.parts, windows.inside),
         gaps=top_gaps(time, host, gaps),
         gap_histogram=histogram(gaps),
         missing=_missing(device, sm, occupied, outside),
@@ -122,7 +126,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
 def _cpu(host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAccount:
     steps = _each_step(windows, {name: parts[name] for name in CPU_CATEGORIES})
     warmup = _warmup(steps)
-    typical = _average(steps[warmup:])
+    counted = _counted(steps, warmup, windows)
+    typical = _average(counted)
     return DeviceAccount(
         name="CPU",
         host=host.name,
@@ -133,9 +138,11 @@ def _cpu(host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAcc
         steps_from=windows.source,
         inside_from=windows.inside_source,
         warmup=warmup,
-        spread=_spread(steps[warmup:]),
+        counted=len(counted),
+        spread=_spread(counted),
         each_step=tuple(steps),
         confidence=_confidence(typical, 1.0),
+        proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )
 
@@ -166,6 +173,12 @@ def _warmup(steps: list[StepAccount]) -> int:
     if len(lasted) <= WARMUP_OTHERS:
         return 0
     return int(lasted[0] > WARMUP_FACTOR * float(np.median(lasted[1:])))
+
+
+def _counted(steps: list[StepAccount], warmup: int, windows: Windows) -> list[StepAccount]:
+    """Leave out warm-up, and a last step that lacks what follows its work, where others are left."""
+    rest = steps[warmup:]
+    return rest if windows.whole or len(rest) < 2 else rest[:-1]
 
 
 def _spread(steps: list[StepAccount]) -> Spread:

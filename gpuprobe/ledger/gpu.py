@@ -47,7 +47,9 @@ def gpu_time(timeline: Timeline, device: Device, host: Host) -> GpuTime | None:
     if not len(work.start_ps):
         return None
     span = between(int(work.start_ps[0]), int(work.end_ps.max()))
-    windows = find(host, device.steps, (int(work.start_ps[0]), int(work.end_ps.max())))
+    launched = work.launch_ps[work.launch_ps != NO_LAUNCH]
+    first = min(int(launched.min()), int(work.start_ps[0])) if len(launched) else int(work.start_ps[0])
+    windows = find(host, device.steps, (first, int(work.end_ps.max())), len(device.kernels) > 0)
     if windows is None:
         return None
     busy = union(work.start_ps, work.end_ps)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PS_PER_MS = 1e9
 TOP = 10
 # Stages that keep batches ready: time in them is a wait for the stage below, which runs on threads of its own.
+# A stage at work for less than this share of the longest wait does not explain it.
+SEEN_AT_WORK = 0.2
 BUFFERS = ("Prefetch", "ParallelMap", "ParallelInterleave", "ParallelBatch", "MapAndBatch", "Model", "Root")
 
 
@@ -25,9 +27,7 @@ def host_account(host: Host, windows: Windows) -> HostAccount:
     window = union(windows.start_ps, windows.end_ps)
     stages = iterators(host, window)
     blocking = [stage for stage in stages if stage.blocking_ms > 0]
-    # The stage that works is the cause; one that only waits for it is named where no other was seen.
-    working = [stage for stage in blocking if not is_buffer(stage.name)] or blocking
-    slowest = max(working, key=lambda stage: stage.blocking_ms, default=None)
+    slowest = _slowest(blocking)
     outside = None if windows.inside is None else difference(window, windows.inside).total / PS_PER_MS / len(windows)
     return HostAccount(
         host=host.name,
@@ -63,6 +63,16 @@ def iterators(host: Host, window: Intervals) -> tuple[IteratorFacts, ...]:
         for name, (count, own, blocking) in found.items()
     ]
     return tuple(sorted(facts, key=lambda stage: (-stage.blocking_ms, -stage.self_ms))[:TOP])
+
+
+def _slowest(blocking: list[IteratorFacts]) -> IteratorFacts | None:
+    """The stage that works is the cause; one that only waits for it is named where no other was seen at work."""
+    longest = max(blocking, key=lambda stage: stage.blocking_ms, default=None)
+    working = [stage for stage in blocking if not is_buffer(stage.name)]
+    works = max(working, key=lambda stage: stage.blocking_ms, default=None)
+    if longest is None or works is None or works.blocking_ms < SEEN_AT_WORK * longest.blocking_ms:
+        return longest
+    return works
 
 
 def is_buffer(name: str) -> bool:

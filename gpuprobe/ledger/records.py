@@ -24,7 +24,7 @@ class StepAccount(Record, frozen=True, kw_only=True):
 
 
 class Spread(Record, frozen=True, kw_only=True):
-    """How the steps differ: median and 5th and 95th percentile in ms, and the places of those far from the median."""
+    """How the steps differ: median and 5th and 95th percentile in ms, and the counted steps far from it."""
 
     median_ms: float
     p5_ms: float
@@ -109,8 +109,10 @@ class GapBin(Record, frozen=True, kw_only=True):
 class DeviceAccount(Record, frozen=True, kw_only=True):
     """The account of one device.
 
-    `ledger_ms` holds the design's categories for an average step and adds up to `step_ms`; it leaves out the `warmup`
-    steps at the beginning. Fractions are 0 to 1. A figure that the trace does not give is None, and `missing` says
+    `ledger_ms` holds the design's categories for an average step and adds up to `step_ms`. The average is over
+    `counted` of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole.
+    `proof` names the events of the host behind each kind of idle time, with their ms over all
+    steps. Fractions are 0 to 1. A figure that the trace does not give is None, and `missing` says
     why, by name of the figure.
     """
 
@@ -133,6 +135,7 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     steps_from: str = ""
     inside_from: str = ""
     warmup: int = 0
+    counted: int = 1
     spread: Spread
     each_step: tuple[StepAccount, ...] = ()
     joined_fraction: float | None = None
@@ -140,6 +143,7 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     kernels: KernelFacts | None = None
     top_kernels: tuple[TopKernel, ...] = ()
     copies: tuple[CopyFacts, ...] = ()
+    proof: dict[str, tuple[HostEvent, ...]] = msgspec.field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     gap_histogram: tuple[GapBin, ...] = ()
     missing: dict[str, str] = msgspec.field(default_factory=dict)

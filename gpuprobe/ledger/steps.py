@@ -24,7 +24,8 @@ class Windows:
     """The steps: `start_ps` and `end_ps` (n,) int64, `number` as the trace gives it, and `source`, what told of them.
 
     `inside` is when the host was in the training function, None where the trace does not tell; `inside_source`
-    says from what.
+    says from what. `whole` tells whether the last step is as whole as the others: one that ends with its own work
+    lacks what the host did after it.
     """
 
     start_ps: Int64s
@@ -33,6 +34,7 @@ class Windows:
     source: str
     inside: Intervals | None
     inside_source: str
+    whole: bool
 
     def __len__(self) -> int:
         """Count the steps."""
@@ -41,26 +43,29 @@ class Windows:
 
 @dataclass(frozen=True)
 class _Found:
-    """Candidates for the steps: where they start, where the last ends by itself, and what told of them."""
+    """Candidates for the steps: where they start, where the last ends by itself, what told of them, `Windows.whole`."""
 
     start_ps: Int64s
     number: Int64s
     end_ps: int
     source: str
+    whole: bool
 
 
-def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None) -> Windows | None:
+def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, trains: bool = True) -> Windows | None:
     """Find the steps: from markers, the training function, the `Steps` line, the iterator, or as one whole.
 
-    `worked_ps` is the first and last instant at which the device worked, with which the last step ends; None where
-    the processor is the device: then it ends with its marker. Returns None where there is nothing at all.
+    `worked_ps` is when the first work of the device was launched and when its last work ended, with which the last
+    step ends; None where the processor is the device: then it ends with its marker. Returns None where there is
+    nothing at all. A device that does not take part in the training (`trains`) has no steps but its own work.
     """
     marks = _marks(host)
-    functions, name = _functions(host)
+    marked_calls = marks is not None and marks.enclose_the_call
+    functions, name = _functions(host, by_time=not marked_calls)
     inside, inside_source = functions, f"the calls of {name}" if functions else ""
-    if functions is None and marks is not None and marks.encloses_the_call:
+    if functions is None and marks is not None and marked_calls:
         inside, inside_source = marks.spans, "the step markers"
-    found = _found(host, marks, functions, name, device_steps, worked_ps)
+    found = _found(host, marks, functions, name, device_steps, worked_ps) if trains else _whole(worked_ps)
     if found is None:
         return None
     last = max(worked_ps[1], int(found.start_ps[-1])) if worked_ps else found.end_ps
@@ -68,7 +73,9 @@ def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None) -> 
     kept = ends > found.start_ps
     if not kept.any():
         return None
-    return Windows(found.start_ps[kept], ends[kept], found.number[kept], found.source, inside, inside_source)
+    return Windows(
+        found.start_ps[kept], ends[kept], found.number[kept], found.source, inside, inside_source, found.whole
+    )
 
 
 def _found(
@@ -80,34 +87,39 @@ def _found(
     worked_ps: tuple[int, int] | None,
 ) -> _Found | None:
     if marks is not None:
-        return _Found(marks.spans.start, marks.number, int(marks.spans.end[-1]), "step markers")
+        return _Found(
+            marks.spans.start, marks.number, int(marks.spans.end[-1]), "step markers", not marks.enclose_the_call
+        )
     if functions is not None:
         starts = functions.start
-        return _Found(starts, _unknown(starts), int(functions.end[-1]), f"the calls of {name}")
+        return _Found(starts, _unknown(starts), int(functions.end[-1]), f"the calls of {name}", whole=False)
     if len(device_steps):
         end = int(device_steps.end_ps.max())
-        return _Found(device_steps.start_ps, device_steps.number, end, "the Steps line of the profiler")
+        return _Found(device_steps.start_ps, device_steps.number, end, "the Steps line of the profiler", whole=True)
     waits = host.input_wait
     # One wait may be the only one, long after the work of the step that it is not part of.
     if len(waits) > 1:
-        return _Found(waits.start, _unknown(waits.start), host.last_ps, "the calls of the iterator")
+        return _Found(waits.start, _unknown(waits.start), host.last_ps, "the calls of the iterator", whole=False)
+    return _whole(worked_ps)
+
+
+def _whole(worked_ps: tuple[int, int] | None) -> _Found | None:
     if worked_ps is None:
         return None
-    launched = host.calls.start_ps
-    start = np.array([min(worked_ps[0], int(launched.min()) if len(launched) else worked_ps[0])], np.int64)
-    return _Found(start, _unknown(start), worked_ps[1], "no marker: the whole trace is taken as one step")
+    start = np.array([worked_ps[0]], np.int64)
+    return _Found(start, _unknown(start), worked_ps[1], "no marker: the whole trace is taken as one step", whole=True)
 
 
 @dataclass(frozen=True)
 class _Marks:
-    """The step markers of one thread; `encloses_the_call` where they are events around the training function.
+    """The step markers of one thread; `enclose_the_call` where they are events around the training function.
 
     Kineto's lie one after the other and hold callbacks and logging too, so that nothing lies outside them.
     """
 
     spans: Intervals
     number: Int64s
-    encloses_the_call: bool
+    enclose_the_call: bool
 
 
 def _marks(host: Host) -> _Marks | None:
@@ -126,15 +138,15 @@ def _marks(host: Host) -> _Marks | None:
     return best
 
 
-def _functions(host: Host) -> tuple[Intervals | None, str]:
-    """The calls of the training function, on the thread that is in it longest."""
+def _functions(host: Host, by_time: bool) -> tuple[Intervals | None, str]:
+    """The calls of the training function, on the thread that is in it longest; `by_time` of any that may be it."""
     per_thread = [host.of_thread(place, Kind.FUNCTION) for place in range(len(host.threads))]
     best = max(range(len(per_thread)), key=lambda place: per_thread[place].total, default=None)
     if best is not None and len(per_thread[best]):
         events, mask = host.threads[best].events, (host.kinds[best] & Kind.FUNCTION) != 0
         name = host.names[int(events.name[mask][np.argmax(events.duration_ps[mask])])]
         return per_thread[best], name
-    return _longest_call(host)
+    return _longest_call(host) if by_time else (None, "")
 
 
 def _longest_call(host: Host) -> tuple[Intervals | None, str]:
