@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.traces.details import Launch, copy_direction, parse_bytes, parse_launch
-from gpuprobe.traces.names import Names, each_once, places_of
+from gpuprobe.traces.names import Names, distinct, each_once, places_of
 from gpuprobe.traces.planes import NO_LINE
 from gpuprobe.traces.timeline import NO_CORRELATION, UNKNOWN, Copies, Device, Int32s, Int64s, Kernels, Steps
 
@@ -49,7 +49,7 @@ def device_of(plane: Plane, frame: Frame) -> Device:
     """Read a GPU's plane."""
     work = _work(plane, frame)
     marker = next((line for line in plane.lines if line.name == "Steps"), None)
-    directions = _directions(work.name, frame.names)
+    directions = kinds_of(work.name, frame.names)
     return Device(
         name=plane.name,
         host=frame.host,
@@ -92,12 +92,12 @@ def _of_stream(plane: Plane, stream: int, line: Line, frame: Frame) -> _Work:
     )
 
 
-def _directions(name: Int32s, names: Names) -> NDArray[np.int8]:
-    """Sort events by name into copies (a `Direction`), kernels and neither, (n,) int8."""
-    unique, inverse = np.unique(name, return_inverse=True)
+def kinds_of(name: Int64s | Int32s, names: Names) -> NDArray[np.int8]:
+    """Sort a device's events (n,) by name: KERNEL, NEITHER, or a copy's `Direction`, (n,) int8."""
+    unique, row = distinct(name.astype(np.int64))
     all_names = names.all()
-    kinds = [_kind(all_names[place]) for place in unique.tolist()]
-    return np.array(kinds, np.int8)[inverse]
+    kinds: NDArray[np.int8] = np.array([_kind(all_names[place]) for place in unique.tolist()], np.int8)[row]
+    return kinds
 
 
 def _kind(name: str) -> int:
