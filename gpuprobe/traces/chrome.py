@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.errors import InputError
 from gpuprobe.traces import chrome_devices
-from gpuprobe.traces.chrome_columns import CATEGORY, CORRELATION, NAME, STEP, THREAD, ChromeColumns, read_columns
+from gpuprobe.traces.chrome_columns import (
+    CATEGORY,
+    CORRELATION,
+    LONGEST_US,
+    NAME,
+    STEP,
+    THREAD,
+    ChromeColumns,
+    read_columns,
+)
 from gpuprobe.traces.chrome_times import PS_PER_US
 from gpuprobe.traces.frame import UNCOMPARED, outer_first, shifts_ns
 from gpuprobe.traces.hosts import markers_of
@@ -75,6 +85,11 @@ def _first_ns(part: ChromeColumns) -> int:
 def _starts(part: ChromeColumns, zero_ns: int) -> Int64s:
     """Return when the events start, (n,) int64 ps after the timeline's origin."""
     zero_us, rest_ns = divmod(zero_ns, 1000)
+    apart_ns = _first_ns(part) - zero_ns
+    if apart_ns > LONGEST_US * 1000:
+        raise InputError(
+            f"{part.path}: its clock is {apart_ns / 86_400e9:,.0f} days after the others'; name one file alone"
+        )
     return (part.start_us - zero_us) * PS_PER_US + part.start_ps - rest_ns * 1000
 
 

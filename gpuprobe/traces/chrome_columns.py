@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import Counter
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 # No trace is longer: 26 days, so that every sum of two times fits into int64 picoseconds.
 LONGEST_US = 2**61 // PS_PER_US
+# More threads than any process has.
+MOST_THREADS = 50_000
+# A process that stands for a GPU, as TensorFlow and JAX (`/device:GPU:0`) or Kineto (`GPU 0`) call it.
+GPU = re.compile(r"(?:/device:GPU:|^GPU )(\d+)$")
 # An event's row of numbers, in this order.
 THREAD, NAME, CATEGORY, CORRELATION, STEP, DETAIL = range(6)
 
@@ -138,9 +143,14 @@ class _Reading:
         )
 
     def _note(self, event: Event) -> None:
-        name = event.args.name if event.args is not None else None
-        if isinstance(name, str) and event.name == "process_name":
-            self.processes[str(event.pid)] = name[:LONGEST_NAME]
+        if event.args is None:
+            return
+        name = event.args.labels if event.name == "process_labels" else event.args.name
+        # Kineto calls every process `python`, and labels those that stand for a GPU.
+        labelled = event.name == "process_labels" and isinstance(name, str) and name.startswith("GPU ")
+        if labelled or (event.name == "process_name" and isinstance(name, str)):
+            kept = self.processes.get(str(event.pid), "")
+            self.processes[str(event.pid)] = name[:LONGEST_NAME] if labelled or not GPU.search(kept) else kept
         elif isinstance(name, str) and event.name == "thread_name":
             self.thread_names[str(event.pid), str(event.tid)] = name.strip()[:LONGEST_NAME]
 
@@ -151,6 +161,8 @@ class _Reading:
         if len(start_us) and int(start_us.max()) - int(start_us.min()) > LONGEST_US:
             days = (int(start_us.max()) - int(start_us.min())) / 86_400e6
             raise InputError(f"{self.path}: its events lie {days:,.0f} days apart; the file is damaged")
+        if len(self._threads) > MOST_THREADS:
+            raise InputError(f"{self.path}: {len(self._threads):,} threads; no trace has so many, the file is damaged")
         return ChromeColumns(
             path=self.path,
             document=document,
@@ -200,7 +212,7 @@ def _detail(args: Args) -> Detail:
         _plain(args.bytes),
         _plain(args.kernel_details),
         _plain(args.memcpy_details or args.memset_details),
-        _plain(args.tf_op),
+        _plain(args.tf_op or args.annotation),
     )
 
 

@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.traces.chrome_columns import CATEGORY, CORRELATION, DETAIL, NAME, THREAD, ChromeColumns, Detail, whole
+from gpuprobe.errors import InputError
+from gpuprobe.traces.chrome_columns import (
+    CATEGORY,
+    CORRELATION,
+    DETAIL,
+    GPU,
+    NAME,
+    THREAD,
+    ChromeColumns,
+    Detail,
+    whole,
+)
 from gpuprobe.traces.details import NO_SHAPE, Launch, parse_bytes, parse_launch
-from gpuprobe.traces.devices import KERNEL, STREAM, kinds_of
+from gpuprobe.traces.devices import KERNEL, STREAM, kinds_of, place_of_op
 from gpuprobe.traces.timeline import UNKNOWN, Copies, Device, Int64s, Kernels, Steps
 
 if TYPE_CHECKING:
@@ -18,8 +29,9 @@ if TYPE_CHECKING:
     from gpuprobe.traces.names import Names
 
 # Kineto's categories of what ran on a GPU, in small letters (versions before 2022 wrote `Kernel`, `Memcpy`).
+# More GPUs than any process sees.
+MOST_DEVICES = 256
 WORK = frozenset({"kernel", "gpu_memcpy", "gpu_memset", "memcpy", "memset"})
-GPU = re.compile(r"/device:GPU:\d+")
 
 
 def on_device(part: ChromeColumns) -> NDArray[np.bool_]:
@@ -54,18 +66,18 @@ def _is_work(part: ChromeColumns) -> NDArray[np.bool_]:
 
 def _labels(part: ChromeColumns, work: NDArray[np.intp]) -> tuple[list[str], Int64s]:
     """Return the GPUs' names and for each event of theirs the place of its own (n,)."""
-    processes = [GPU.search(part.processes.get(process, "")) for process, _ in part.threads]
-    by_thread = [
-        found[0] if found else f"/device:GPU:{process}"
-        for found, (process, _) in zip(processes, part.threads, strict=True)
-    ]
+    processes = [(GPU.search(part.processes.get(process, "")), process) for process, _ in part.threads]
+    by_thread = [f"/device:GPU:{found[1] if found else process}" for found, process in processes]
     by_detail = ["" if detail.device is None else f"/device:GPU:{detail.device}" for detail in part.details]
     labels = sorted({*by_thread, *by_detail} - {""})
-    of_thread = np.array([labels.index(label) for label in by_thread], np.int64)
-    of_detail = np.array([labels.index(label) if label else UNKNOWN for label in [*by_detail, ""]], np.int64)
+    places = {label: place for place, label in enumerate(labels)}
+    of_thread = np.array([places[label] for label in by_thread], np.int64)
+    of_detail = np.array([places.get(label, UNKNOWN) for label in [*by_detail, ""]], np.int64)
     label = of_detail[part.rows[work, DETAIL]]
     label = np.where(label == UNKNOWN, of_thread[part.rows[work, THREAD]], label)
     used, place = np.unique(label, return_inverse=True)
+    if len(used) > MOST_DEVICES:
+        raise InputError(f"{part.path}: {len(used):,} GPUs in one trace; the file is damaged")
     return [labels[one] for one in used.tolist()], place
 
 
@@ -99,7 +111,7 @@ def _device(
 
 def _kernels(part: ChromeColumns, start_ps: Int64s, names: Names, work: NDArray[np.intp], stream: Int64s) -> Kernels:
     launches = [*map(_launch, part.details), Launch()]
-    ops = [names.place(detail.op) if isinstance(detail.op, str) and detail.op else UNKNOWN for detail in part.details]
+    ops = [place_of_op(detail.op, names) if isinstance(detail.op, str) else UNKNOWN for detail in part.details]
     row = part.rows[work, DETAIL]
     return Kernels(
         start_ps=start_ps[work],
@@ -158,15 +170,15 @@ def _copies(
 
 
 def _steps(part: ChromeColumns, start_ps: Int64s, names: Names, label: str) -> Steps:
-    """Return the device's `Steps` line as TensorFlow and JAX write it: events named by the step's number."""
+    """Return the device's `Steps` line as TensorFlow and JAX write it: a name's last word is the step's number."""
     lines = [
-        part.thread_names.get(thread) == "Steps" and label in part.processes.get(thread[0], "")
+        part.thread_names.get(thread) == "Steps" and part.processes.get(thread[0], "").endswith(label)
         for thread in part.threads
     ]
     place = np.flatnonzero(np.array(lines, bool)[part.rows[:, THREAD]] & (part.duration_ps >= 0))
     place = place[np.argsort(start_ps[place], kind="stable")]
     all_names = names.all()
-    numbers = [whole(all_names[name]) for name in part.rows[place, NAME].tolist()]
+    numbers = [whole(all_names[name].rpartition(" ")[2]) for name in part.rows[place, NAME].tolist()]
     return Steps(start_ps[place], part.duration_ps[place], np.array(numbers, np.int64))
 
 

@@ -42,8 +42,10 @@ class Args(msgspec.Struct, gc=False):
     memcpy_details: Any = None
     memset_details: Any = None
     tf_op: Any = None
+    annotation: Any = None
     step_num: Any = None
     name: Any = None
+    labels: Any = None
 
 
 class Event(msgspec.Struct, gc=False):

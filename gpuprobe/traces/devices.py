@@ -141,12 +141,14 @@ def _copies(work: _Work, direction: NDArray[np.int8], texts: tuple[str, ...]) ->
 def _ops(op: Int32s, texts: tuple[str, ...], names: Names) -> Int32s:
     """Return the ops' names, (n,) int32: TensorFlow writes `name:type`, then `#` and what it notes besides."""
 
-    def place(text: str) -> int:
-        name = text.partition("#")[0]
-        return names.place(name) if name else UNKNOWN
-
-    places, row = each_once(op, texts, place, UNKNOWN)
+    places, row = each_once(op, texts, lambda text: place_of_op(text, names), UNKNOWN)
     return np.array(places, np.int32)[row]
+
+
+def place_of_op(text: str, names: Names) -> int:
+    """Return the place of an op's name, UNKNOWN where there is none but notes."""
+    name = text.partition("#")[0]
+    return names.place(name) if name else UNKNOWN
 
 
 def _steps(plane: Plane, line: Line, frame: Frame) -> Steps:
