@@ -89,28 +89,30 @@ def read_space(path: Path) -> Space:
     if not data:
         raise InputError(f"{path}: the file is empty; profile again")
     planes: list[Plane] = []
+    lines = 0
     rest = bytearray()
     for start, body, end in _fields(path, data):
         if data[start] == PLANE_TAG:
-            planes.append(_plane(path, start, data[body:end]))
-            _check_counts(path, planes)
+            plane = _parsed(RawPlane, data[body:end], f"{path}: the plane at byte {start:,}")
+            lines += len(plane.lines)
+            _check_counts(path, plane, len(planes), lines)
+            planes.append(_plane(path, plane))
         else:
             rest += data[start:end]
     space = _parsed(RawSpace, bytes(rest), f"{path}: byte 0")
     host = readable(space.hostnames[0]) if space.hostnames else path.name.removesuffix(".xplane.pb")
-    notes = [*space.errors, *space.warnings][:MOST_NOTES]
-    return Space(
-        path, host, tuple(planes), tuple(f"{path.name}: the profiler says: {readable(note)}" for note in notes)
-    )
+    notes = map(readable, [*space.errors, *space.warnings][:MOST_NOTES])
+    return Space(path, host, tuple(planes), tuple(f"{path.name}: the profiler says: {note}" for note in notes))
 
 
-def _check_counts(path: Path, planes: list[Plane]) -> None:
-    lines = sum(len(plane.lines) for plane in planes)
-    events = sum(len(line.events) for line in planes[-1].lines)
-    if len(planes) > MOST_PLANES or lines > MOST_LINES:
-        raise InputError(f"{path}: {len(planes):,} planes with {lines:,} lines; no trace has so many, it is damaged")
+def _check_counts(path: Path, plane: RawPlane, planes: int, lines: int) -> None:
+    if planes > MOST_PLANES or lines > MOST_LINES:
+        raise InputError(
+            f"{path}: more than {planes:,} planes and {lines:,} lines; no trace has so many, it is damaged"
+        )
+    events = sum(len(line.events) for line in plane.lines)
     if events > MOST_EVENTS:
-        raise InputError(f"{path}: plane {planes[-1].name}: {events:,} events are too many; profile fewer steps")
+        raise InputError(f"{path}: plane {readable(plane.name)}: {events:,} events are too many; profile fewer steps")
 
 
 def _fields(path: Path, data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -139,8 +141,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     return len(data) + 1, at
 
 
-def _plane(path: Path, start: int, data: bytes) -> Plane:
-    plane = _parsed(RawPlane, data, f"{path}: the plane at byte {start:,}")
+def _plane(path: Path, plane: RawPlane) -> Plane:
     texts = Names()
     name = readable(plane.name)
     stat_names = {number: readable(stat.name) for number, stat in plane.stat_metadata.items()}
