@@ -82,7 +82,7 @@ def _work(device: DeviceAccount) -> list[Signal]:
         ("sm_efficiency", "of the step", device.sm_efficiency),
         ("occupancy", "of the threads that fit", device.occupancy),
         ("joined_fraction", "of the device's work", device.joined_fraction),
-        ("kernels_per_step", "kernels", kernels.count / device.steps if kernels else None),
+        ("kernels_per_step", "per step", kernels.count / device.steps if kernels else None),
         ("kernel_median_us", "us", kernels.median_us if kernels else None),
         ("kernels_under_10us_count_fraction", "of the kernels", kernels.under_10us_count_fraction if kernels else None),
         ("kernels_under_10us_time_fraction", "of kernel time", kernels.under_10us_time_fraction if kernels else None),
@@ -118,7 +118,7 @@ def _host(host: HostAccount | None) -> list[Signal]:
     source = "trace, self time of the iterators while the training waited"
     return [
         Signal(name="slowest_iterator", unit="", source=source, value=iterator, missing=missing),
-        Signal(name="graphs_built", unit="graphs", source="trace", value=float(host.graphs_built)),
+        Signal(name="graphs_built", unit="", source="trace", value=float(host.graphs_built)),
         Signal(name="compile_ms", unit="ms in all steps", source="trace", value=host.compile_ms),
     ]
 
@@ -137,4 +137,6 @@ def _proof(device: DeviceAccount) -> list[Signal]:
 
 
 def _names(events: tuple[HostEvent, ...]) -> str:
-    return "trace, events: " + ", ".join(dict.fromkeys(f"{event.name} ({event.thread})" for event in events))
+    # TensorFlow appends a number to the names of its threads that means nothing outside the process.
+    told = (f"{event.name} ({event.thread.partition('/')[0]})" for event in events)
+    return "trace, events: " + ", ".join(dict.fromkeys(told))

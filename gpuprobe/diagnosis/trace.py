@@ -27,7 +27,7 @@ CPU_IDLE_FRACTION = 0.20
 TIE_POINTS = 0.10
 # With this much of the step unexplained, the largest known part may not be the largest.
 UNATTRIBUTED_LIMIT = 0.20
-NO_DEVICE = "no step was found in the trace"
+NO_DEVICE = "there is no step to account for"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Confidence
     from gpuprobe.traces.timeline import Device, Timeline
 
-PS_PER_MS = 1e9
+PS_PER_MS, PS_PER_NS = 1e9, 1000
 # A first step this many times as long as the median of the others is warm-up; it takes three others to tell.
 WARMUP_FACTOR, WARMUP_OTHERS = 2.0, 3
 # SageMaker Debugger's StepOutlier rule: 3 sigma; here of the median absolute deviation, which outliers do not move.
@@ -46,29 +46,43 @@ def account_of(timeline: Timeline) -> Account:
     hosts = {name: Host(timeline, name, known) for name in _host_names(timeline)}
     devices: list[DeviceAccount] = []
     described: dict[str, HostAccount] = {}
+    found: list[Windows] = []
     for device in timeline.devices:
         host = hosts[device.host]
         time = gpu_time(timeline, device, host)
         if time is not None:
             devices.append(_gpu(timeline, time, host))
+            found.append(time.windows)
             described.setdefault(host.name, host_account(host, time.windows))
     if not devices:
         for host in hosts.values():
             spent = cpu_time(host)
             if spent is not None:
                 devices.append(_cpu(host, spent.windows, spent.parts))
+                found.append(spent.windows)
                 described[host.name] = host_account(host, spent.windows)
     warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline))
     slowest, why = _slowest(devices)
+    began, ended = _clock(timeline, found)
     return Account(
         source=timeline.source,
         format=timeline.format,
         devices=tuple(devices),
         hosts=tuple(described.values()),
+        began_ns=began,
+        ended_ns=ended,
         slowest=slowest,
         slowest_why=why,
         warnings=warnings,
     )
+
+
+def _clock(timeline: Timeline, found: list[Windows]) -> tuple[int | None, int | None]:
+    if not timeline.unix or not found:
+        return None, None
+    began = min(int(windows.start_ps[0]) for windows in found)
+    ended = max(int(windows.end_ps[-1]) for windows in found)
+    return timeline.origin_ns + began // PS_PER_NS, timeline.origin_ns + ended // PS_PER_NS
 
 
 def _host_names(timeline: Timeline) -> list[str]:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 PS_PER_MS = 1e9
 TOP = 10
 # Stages that keep batches ready: time in them is a wait for the stage below, which runs on threads of its own.
+BUFFERS = ("Prefetch", "ParallelMap", "ParallelInterleave", "ParallelBatch", "MapAndBatch", "Model", "Root")
 # A stage at work for less than this share of the longest wait does not explain it.
 SEEN_AT_WORK = 0.2
-BUFFERS = ("Prefetch", "ParallelMap", "ParallelInterleave", "ParallelBatch", "MapAndBatch", "Model", "Root")
 
 
 def host_account(host: Host, windows: Windows) -> HostAccount:

@@ -182,13 +182,19 @@ class HostAccount(Record, frozen=True, kw_only=True):
 
 
 class Account(Record, frozen=True, kw_only=True):
-    """The account of a whole trace. `slowest` is a place in `devices`, with the reason, where there are several."""
+    """The account of a whole trace. `slowest` is a place in `devices`, with the reason, where there are several.
+
+    `began_ns` and `ended_ns` are when its steps did, in nanoseconds since the Unix epoch; None where the trace has
+    a clock of its own.
+    """
 
     schema: int = ACCOUNT_SCHEMA
     source: str
     format: str
     devices: tuple[DeviceAccount, ...]
     hosts: tuple[HostAccount, ...] = ()
+    began_ns: int | None = None
+    ended_ns: int | None = None
     slowest: int | None = None
     slowest_why: str = ""
     warnings: tuple[str, ...] = ()
