@@ -25,6 +25,15 @@ STORY = (
 )
 
 
+@pytest.fixture(scope="session")
+def real_traces() -> Path:
+    """Return the folder of GPU traces that others recorded; they are kept beside the project, not in it."""
+    folder = Path(os.environ.get("GPUPROBE_TRACES", ROOT.parent / "shared" / "traces"))
+    if not (folder / "INDEX.csv").is_file():
+        pytest.skip(f"no recorded traces at {folder} (GPUPROBE_TRACES names another place)")
+    return folder
+
+
 @pytest.fixture
 def cli() -> Cli:
     """Run the real program in a process of its own."""
