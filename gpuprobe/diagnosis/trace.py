@@ -23,6 +23,8 @@ COMPUTE_FRACTION = 0.80
 COMPUTE_MARGIN = 0.02
 # On a processor there are no kernels to count: it is the limit where nothing else takes as much as this of the step.
 CPU_IDLE_FRACTION = 0.20
+# And only where the trace shows it at work for most of the step.
+CPU_BUSY_FRACTION = 0.50
 # DESIGN: a lead of less than ten points of the step is a tie.
 TIE_POINTS = 0.10
 # With this much of the step unexplained, the largest known part may not be the largest.
@@ -137,7 +139,7 @@ def diagnose(evidence: Evidence) -> tuple[tuple[Finding, ...], tuple[NotEvaluate
     known = [cause for cause, reason in zip(CAUSES, undecided, strict=True) if reason is None]
     ranked = sorted(known, key=lambda cause: -_share(evidence, cause))
     healthy = _compute_bound(evidence)
-    leading = ranked[:1] if healthy is None and ranked and _share(evidence, ranked[0]) > 0 else []
+    leading = ranked[:1] if healthy is None and ranked and _leads(evidence, ranked[0]) else []
     others = [cause for cause in ranked if cause not in leading and _share(evidence, cause) >= cause.threshold]
     found = [*([healthy] if healthy else []), *(_finding(cause, evidence) for cause in (*leading, *others))]
     reasons = tuple(reason for reason in undecided if reason is not None)
@@ -174,9 +176,9 @@ def _compute_bound(evidence: Evidence) -> Finding | None:
 
 def _compute_bound_cpu(evidence: Evidence) -> Finding | None:
     idle = sum(_value(evidence, f"share.{name}") for name in ("idle_input", "idle_between_steps", "idle_compile"))
-    if idle >= CPU_IDLE_FRACTION:
-        return None
     busy = _value(evidence, "share.cpu_compute")
+    if idle >= CPU_IDLE_FRACTION or busy < CPU_BUSY_FRACTION:
+        return None
     return Finding(
         cause="compute_bound",
         primary=False,
@@ -214,6 +216,14 @@ def _undecided(cause: Cause, evidence: Evidence) -> NotEvaluated | None:
     return None
 
 
+def _leads(evidence: Evidence, cause: Cause) -> bool:
+    """Whether the largest cause may be called the first: on a processor, what is unknown may be larger."""
+    share = _share(evidence, cause)
+    if _text(evidence, "device_kind") == "cpu":
+        return share >= cause.threshold
+    return share > 0
+
+
 def _tie(evidence: Evidence, ranked: list[Cause], first: str) -> str | None:
     filled = _value(evidence, "kernel_fraction")
     if first == "compute_bound":
@@ -230,6 +240,9 @@ def _tie(evidence: Evidence, ranked: list[Cause], first: str) -> str | None:
 
 def _nothing_leads(evidence: Evidence) -> str:
     filled = _value(evidence, "kernel_fraction")
+    if _text(evidence, "device_kind") == "cpu":
+        unknown = wording.share(_value(evidence, "share.unattributed"))
+        return f"the trace does not tell what the processor did in {unknown} of the step"
     return f"kernels fill only {wording.share(filled)} of the GPU span, and no part of the idle time has a known cause"
 
 

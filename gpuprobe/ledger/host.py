@@ -95,13 +95,13 @@ class Host:
 
     @cached_property
     def computing(self) -> Intervals:
-        """Time in which any thread outside the input pipeline ran an operation."""
+        """Time in which any thread outside the input pipeline ran an operation or a function of them."""
         waiting = np.array([waits(name) for name in self.names], np.bool_)
         parts = []
         for place, thread in enumerate(self.threads):
             if thread.name.startswith("tf_data"):
                 continue
-            runs = (self.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
+            runs = (self.kinds[place] & (Kind.OP | Kind.KERNEL_RUN | Kind.EXECUTION)) != 0
             parts.append(self._spans(place, runs & ~waiting[thread.events.name]))
         return join(parts)
 
