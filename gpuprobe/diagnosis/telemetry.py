@@ -161,11 +161,16 @@ def python_feed(evidence: Evidence) -> Result | None:
 
 def batch_too_small(evidence: Evidence) -> Result | None:
     """Processor, GPU and its memory bus all have room (SageMaker Debugger, BatchSize)."""
-    names = ("utilization_p95_percent", "memory_utilization_p95_percent", "cpu_p95_fraction")
-    gpu, memory, cpu = _known(evidence, *names)
-    if not (gpu and memory and cpu):
+    names = ("utilization_p95_percent", "memory_utilization_p95_percent", "cpu_p95_fraction", "cpu_cores")
+    gpu, memory, cpu, cores = _known(evidence, *names)
+    if not (gpu and memory and cpu and cores):
         return _undecided(evidence, "batch_too_small", *names)
-    if max(_value(gpu), _value(memory), 100 * _value(cpu)) >= LOW_P95 or _value(gpu) < FLUCTUATING_P5:
+    # A host that hardly computes waits for something else than larger batches.
+    if (
+        _value(cores) < AT_WORK_CORES
+        or max(_value(gpu), _value(memory), 100 * _value(cpu)) >= LOW_P95
+        or _value(gpu) < FLUCTUATING_P5
+    ):
         return None
     (mean,) = _known(evidence, "utilization_percent")
     return Finding(
