@@ -18,8 +18,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The libraries that TensorFlow loads for a GPU, by the names without version (stream_executor/dso_loader).
-LIBRARIES = ("cudart", "cublas", "cublasLt", "cufft", "cusolver", "cusparse", "cudnn", "cupti")
+# The libraries that TensorFlow loads for a GPU (stream_executor/dso_loader), and whose major version is in their name;
+# cufft and others count on their own, and CUPTI's is looked at by a check.
+LIBRARIES = {
+    "cudart": "cuda_version",
+    "cublas": "cuda_version",
+    "cublasLt": "cuda_version",
+    "cufft": "",
+    "cusolver": "",
+    "cusparse": "",
+    "cudnn": "cudnn_version",
+    "cupti": "",
+}
 CUDA_FOLDERS = ("/usr/local/cuda", "/usr/local/cuda/extras/CUPTI", "/opt/cuda", "/usr/lib/cuda")
 SYSTEM_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")
 # Long enough that the link leaves its resting speed and a reading of the card falls within.
@@ -93,7 +103,9 @@ def _libraries(tf: Any) -> None:
     places = [str(path) for path in nvidia.glob("*/lib")]
     places += [f"{folder}/lib64" for folder in CUDA_FOLDERS] + [f"{folder}/lib" for folder in CUDA_FOLDERS]
     places += [*filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(":")), *SYSTEM_FOLDERS]
-    found = {name: _find(places, f"lib{name}.so.*") for name in LIBRARIES}
+    build = tf.sysconfig.get_build_info()
+    majors = {name: str(build.get(counted, "")).partition(".")[0] for name, counted in LIBRARIES.items()}
+    found = {name: _find(places, f"lib{name}.so.{major}*") for name, major in majors.items()}
     cuda = [str(nvidia / "cuda_nvcc"), os.environ.get("CUDA_HOME", ""), *CUDA_FOLDERS]
     tools = [f"{folder}/bin" for folder in cuda if folder]
     _say(

@@ -17,6 +17,12 @@ INSTALL = "pip install 'tensorflow[and-cuda]'"
 NEEDED = ("cudart", "cublas", "cublasLt", "cufft", "cusolver", "cusparse", "cudnn")
 # What a log of TensorFlow's says, why that is, and what to do. Sources: FIELD threads and CUDA's cuda.h.
 SIGNS = (
+    (
+        r"Could not find cuda drivers",
+        "it does not find the driver's library libcuda.so.1",
+        "ldconfig -p | grep libcuda must name it; in a container set NVIDIA_DRIVER_CAPABILITIES=compute,utility, under "
+        "WSL2 put /usr/lib/wsl/lib on LD_LIBRARY_PATH",
+    ),
     (r"CUDA_ERROR_NO_DEVICE|no CUDA-capable device", "CUDA finds no device", "unset CUDA_VISIBLE_DEVICES"),
     (
         r"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH|driver version does not match|kernel version .* does not match",
