@@ -29,7 +29,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signal(Record, frozen=True, kw_only=True):
-    """One named piece of evidence: a value with unit, source and spread, or the reason why it is missing."""
+    """One named piece of evidence: a value with unit, source and spread, or the reason why it is missing.
+
+    `low` and `high` are p5 and p95 of a level, or the 95 % range of an estimate; `median` is p50.
+    """
 
     name: str
     unit: str
@@ -39,6 +42,7 @@ class Signal(Record, frozen=True, kw_only=True):
     high: float | None = None
     n: int | None = None
     missing: str | None = None
+    median: float | None = None
 
 
 class Evidence(Record, frozen=True, kw_only=True):
@@ -123,7 +127,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
 
 
 class GpuInfo(Record, frozen=True, kw_only=True):
-    """One NVIDIA GPU as the driver describes it."""
+    """One NVIDIA GPU as the driver describes it; `facts` holds what else it told, by the names of `telemetry.facts`."""
 
     index: int
     name: str
@@ -131,6 +135,7 @@ class GpuInfo(Record, frozen=True, kw_only=True):
     pci_bus_id: str = ""
     compute_capability: str = ""
     memory_mib: float | None = None
+    facts: dict[str, str | float | bool] = {}
 
 
 class Environment(Record, frozen=True, kw_only=True):
