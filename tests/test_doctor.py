@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,23 +13,22 @@ import msgspec
 import pytest
 from conftest import Cli
 
-from gpuprobe import limits
+from gpuprobe import limits, telemetry
 from gpuprobe.doctor import CheckResult, Facts, examine, gather
 from gpuprobe.doctor.ask_tensorflow import ask
+from gpuprobe.doctor.cards import cards
 from gpuprobe.doctor.check import checks
 from gpuprobe.doctor.checks.tensorflow import capability_fit
 from gpuprobe.doctor.facts import (
     CardFacts,
     Clash,
     DriverFacts,
-    GpuProcess,
     PackageFacts,
     SystemFacts,
     TensorflowFacts,
     TensorflowGpu,
 )
 from gpuprobe.doctor.gather import wsl_version
-from gpuprobe.doctor.nvidia_smi import cards, parse
 from gpuprobe.records import GpuInfo
 
 STAGES = dict.fromkeys(("import", "devices", "libraries", "compute", "convolution", "xla", "profiler", "load"), "ok")
@@ -48,9 +46,10 @@ CARD = CardFacts(
     power_limit_default_w=300.0,
     temperature_c=60.0,
     temperature_slowdown_c=90.0,
-    memory_total_mib=24576.0,
     memory_used_mib=300.0,
-    processes=(),
+    reasons_known=True,
+    others=0.0,
+    unseen=0.0,
 )
 GPU = GpuInfo(index=0, name="Card", uuid="GPU-1", compute_capability="8.6", memory_mib=24576.0)
 HEALTHY = Facts(
@@ -102,7 +101,7 @@ def with_gpu(**fields: Any) -> Facts:
 def no_gpu(**driver: Any) -> Facts:
     fields = {"gpus": (), "driver": "", "cuda": "", "missing": "no NVIDIA driver", "pci_gpus": 0, **driver}
     facts = made(driver=fields, tensorflow={"gpus": (), "gpu_events_traced": False})
-    return msgspec.structs.replace(facts, cards=(), cards_loaded=(), cards_missing="nvidia-smi is not on PATH")
+    return msgspec.structs.replace(facts, cards=(), cards_loaded=())
 
 
 def result(facts: Facts, name: str) -> CheckResult:
@@ -159,12 +158,13 @@ def stage(name: str, state: str, **fields: Any) -> Facts:
 DLOPEN = "W0000 gpu_device.cc:2431] Cannot dlopen some GPU libraries. Skipping registering GPU devices..."
 NOT_ALLOWED = "E cupti_error_manager.cc: CUPTI_ERROR_INSUFFICIENT_PRIVILEGES"
 WSL = {"release": "5.15.153.1-microsoft-standard-WSL2", "wsl": 2}
-PROCESS = GpuProcess(pid=7, kind="C", name="/usr/bin/python", memory_mib=2000.0)
-DESKTOP = GpuProcess(pid=8, kind="G", name="Xorg", memory_mib=100.0)
+OTHER = {"others": 1.0, "programs": ("process 7 (python) holds 2000 MiB of its memory",)}
 
 CASES: list[tuple[str, Facts, str]] = [
-    ("gpu_driver", no_gpu(missing="the NVIDIA driver and its library differ in version; reboot", pci_gpus=1), "fail"),
-    ("gpu_driver", no_gpu(missing="no permission to ask the NVIDIA driver", pci_gpus=1), "fail"),
+    ("gpu_driver", no_gpu(state="driver_mismatch", pci_gpus=1), "fail"),
+    ("gpu_driver", no_gpu(state="no_permission", pci_gpus=1), "fail"),
+    ("gpu_driver", no_gpu(state="driver_hung", pci_gpus=None), "fail"),
+    ("gpu_driver", no_gpu(state="no_driver", pci_gpus=0), "skip"),
     ("gpu_driver", no_gpu(pci_gpus=1), "fail"),
     ("gpu_driver", no_gpu(pci_gpus=0), "skip"),
     ("gpu_driver", no_gpu(pci_gpus=None), "skip"),
@@ -223,26 +223,32 @@ CASES: list[tuple[str, Facts, str]] = [
     ("pcie_link", with_card(pcie_generation=1), "warn"),
     ("pcie_link", with_card(pcie_generation=None), "skip"),
     ("pcie_link", with_card(loaded=False, pcie_generation=1), "skip"),
-    ("power_and_heat", with_card(reasons=("hw_thermal_slowdown",)), "warn"),
-    ("power_and_heat", with_card(reasons=("sw_power_cap", "gpu_idle")), "pass"),
+    ("power_and_heat", with_card(reasons=("hardware thermal slowdown",)), "warn"),
+    ("power_and_heat", with_card(reasons=("power cap",)), "pass"),
+    ("power_and_heat", with_card(reasons_known=False), "skip"),
     ("power_and_heat", with_card(power_limit_w=299.0), "warn"),
     ("power_and_heat", with_card(loaded=False), "skip"),
     ("persistence", with_card(persistence=False), "warn"),
     ("persistence", with_card(persistence=None), "skip"),
     ("persistence", made(system=WSL), "skip"),
-    ("gpu_processes", with_card(processes=(PROCESS,)), "warn"),
-    ("gpu_processes", with_card(processes=(DESKTOP,)), "pass"),
-    ("gpu_processes", with_card(processes=None), "skip"),
+    ("gpu_processes", with_card(**OTHER), "warn"),
+    ("gpu_processes", with_card(unseen=1.0), "warn"),
+    ("gpu_processes", with_card(others=None), "skip"),
     ("gpu_processes", with_card(memory_used_mib=1025.0), "warn"),
     ("gpu_processes", with_card(memory_used_mib=1024.0), "pass"),
-    ("gpu_memory", with_card(processes=(DESKTOP,)), "warn"),
+    ("gpu_memory", with_card(others=1.0), "warn"),
     (
         "gpu_memory",
-        made(with_card(processes=(DESKTOP,)), system={"environment": {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}}),
+        made(with_card(others=1.0), system={"environment": {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}}),
         "pass",
     ),
     ("mig", with_card(mig=True), "warn"),
-    ("mig", with_card(mig=None), "pass"),
+    ("mig", with_card(mig=None), "skip"),
+    (
+        "mig",
+        made(with_card(mig=None), driver={"gpus": (msgspec.structs.replace(GPU, compute_capability="7.5"),)}),
+        "pass",
+    ),
     ("platform", made(system=WSL), "warn"),
     ("platform", made(system={"wsl": 1}), "fail"),
     ("platform", made(system={"system": "Windows"}), "fail"),
@@ -282,7 +288,7 @@ def test_a_check_decides_as_the_facts_say(name: str, facts: Facts, status: str) 
 @pytest.mark.parametrize(
     ("name", "facts", "words"),
     [
-        ("gpu_driver", no_gpu(missing="the NVIDIA driver and its library differ in version; reboot"), "reboot"),
+        ("gpu_driver", no_gpu(state="driver_mismatch"), "reboot"),
         ("tensorflow_gpu", blind(DLOPEN, libraries={"cudnn": "", "cudart": "/x"}), "libcudnn"),
         ("tensorflow_gpu", made(blind(), system={"environment": {"CUDA_VISIBLE_DEVICES": ""}}), "unset"),
         ("cupti_allowed", log(NOT_ALLOWED), "NVreg_RestrictProfilingToAdminUsers=0"),
@@ -290,7 +296,7 @@ def test_a_check_decides_as_the_facts_say(name: str, facts: Facts, status: str) 
         ("xla", stage("xla", "libdevice not found"), "--xla_gpu_cuda_data_dir=/cuda"),
         ("mixed_precision", with_gpu(compute_capability="6.1"), "1/64"),
         ("pcie_link", with_card(pcie_width=8), "generation 4 x8 of generation 4 x16"),
-        ("gpu_processes", with_card(processes=(PROCESS,)), "python (process 7"),
+        ("gpu_processes", with_card(**OTHER), "process 7 (python)"),
         ("processors", made(system={"cpu_quota": 2.5}), "set_intra_op_parallelism_threads(2)"),
         ("platform", made(system=WSL), "on Windows alone"),
         ("tensorboard", made(packages={"versions": {"tensorboard": "2.20", "setuptools": "82"}}), "pkg_resources"),
@@ -359,60 +365,28 @@ def test_no_quota_is_none(tmp_path: Path) -> None:
     assert limits.cpu_quota(tmp_path, tmp_path / "missing") is None
 
 
-SMI = """<?xml version="1.0" ?>
-<!DOCTYPE nvidia_smi_log SYSTEM "nvsmi_device_v12.dtd">
-<nvidia_smi_log><gpu id="00000000:01:00.0">
- <product_name>NVIDIA GeForce GTX 1060 3GB</product_name><uuid>GPU-1</uuid>
- <persistence_mode>Disabled</persistence_mode>
- <driver_model><current_dm>N/A</current_dm></driver_model>
- <mig_mode><current_mig>N/A</current_mig></mig_mode>
- <pci><pci_gpu_link_info>
-  <pcie_gen><max_link_gen>3</max_link_gen><current_link_gen>1</current_link_gen></pcie_gen>
-  <link_widths><max_link_width>16x</max_link_width><current_link_width>8x</current_link_width></link_widths>
- </pci_gpu_link_info></pci>
- <performance_state>P8</performance_state>
- <{reasons}><{reasons}_gpu_idle>Active</{reasons}_gpu_idle>
-  <{reasons}_hw_thermal_slowdown>Not Active</{reasons}_hw_thermal_slowdown></{reasons}>
- <fb_memory_usage><total>3072 MiB</total><used>300 MiB</used></fb_memory_usage>
- <utilization><gpu_util>19 %</gpu_util></utilization>
- <temperature><gpu_temp>61 C</gpu_temp><gpu_temp_slow_threshold>99 C</gpu_temp_slow_threshold></temperature>
- <{power}><power_draw>61.50 W</power_draw><enforced_power_limit>100.00 W</enforced_power_limit>
-  <default_power_limit>120.00 W</default_power_limit></{power}>
- <processes><process_info><pid>7</pid><type>C</type><process_name>python</process_name>
-  <used_memory>N/A</used_memory></process_info></processes>
-</gpu></nvidia_smi_log>
-"""
+def recorded(path: Path, *lines: str) -> telemetry.Telemetry:
+    header = "t_ns,said,gpu0_pcie_generation,gpu0_pcie_width,gpu0_throttle_reasons,gpu0_other_processes"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return telemetry.read(path)
 
 
-@pytest.mark.parametrize(
-    ("reasons", "power"),
-    [("clocks_event_reasons", "gpu_power_readings"), ("clocks_throttle_reasons", "power_readings")],
-)
-def test_what_nvidia_smi_prints_is_read_whatever_the_driver_calls_it(reasons: str, power: str) -> None:
-    (card,) = parse(SMI.format(reasons=reasons, power=power))
-    assert (card.persistence, card.mig, card.performance_state, card.reasons) == (False, None, "P8", ("gpu_idle",))
-    assert (card.pcie_generation, card.pcie_generation_max, card.pcie_width, card.pcie_width_max) == (1, 3, 8, 16)
-    assert (card.power_w, card.power_limit_w, card.power_limit_default_w) == (61.5, 100.0, 120.0)
-    assert card.processes == (GpuProcess(pid=7, kind="C", name="python", memory_mib=None),)
-
-
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        ("echo nonsense", "could not be read"),
-        ("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18", "mismatch"),
-    ],
-)
-def test_an_nvidia_smi_that_fails_is_one_reason(
-    script: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found, missing = cards()
-    assert found == ()
-    assert reason in missing
+def test_a_card_is_read_within_the_given_stretch_alone(tmp_path: Path) -> None:
+    recording = recorded(
+        tmp_path / "t.csv",
+        "1000000000,gpu0: other_process: process 7 (python) holds 2000 MiB of its memory,1,16,1,1",
+        "2000000000,,3,8,64,0",
+        "3000000000,,3,8,5,0",
+    )
+    facts: dict[str, str | float | bool] = {"pcie_generation_max": 3.0, "pcie_width_max": 16.0, "mig_mode": False}
+    gpus = (msgspec.structs.replace(GPU, facts=facts),)
+    (rest,) = cards(recording, gpus, 0, 1_500_000_000)
+    assert (rest.pcie_generation, rest.others, rest.reasons, rest.persistence, rest.mig) == (1, 1, (), None, False)
+    assert rest.programs == ("process 7 (python) holds 2000 MiB of its memory",)
+    (work,) = cards(recording, gpus, 1_500_000_000, 3_000_000_000)
+    assert (work.pcie_generation, work.pcie_width, work.pcie_width_max) == (3, 8, 16)
+    assert work.reasons == ("power cap", "hardware thermal slowdown")
+    assert cards(recording, gpus, 4_000_000_000, 5_000_000_000) == ()
 
 
 def stand_in(folder: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -435,7 +409,7 @@ def test_a_tensorflow_that_does_not_import_is_one_reason(
     program: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(tmp_path, program, monkeypatch)
-    found = ask(3.0 if "sleep" in program else 60.0, lambda: None)
+    found = ask(3.0 if "sleep" in program else 60.0)
     assert words in (found.missing or "")
     assert result(msgspec.structs.replace(HEALTHY, tensorflow=found), "tensorflow_imports").status == "fail"
 
@@ -452,7 +426,7 @@ class config:
     list_physical_devices = staticmethod(lambda kind: [])
 """
     stand_in(tmp_path, program, monkeypatch)
-    found = ask(60.0, lambda: None)
+    found = ask(60.0)
     assert (found.version, found.cuda, found.gpus) == ("2.99", "12.5.1", ())
     assert found.stages["compute"].startswith("AttributeError")
     assert "Loaded runtime CuDNN" in found.log
@@ -479,6 +453,28 @@ def test_gathering_finds_this_machine(tmp_path: Path, monkeypatch: pytest.Monkey
     assert facts.system.affinity == len(os.sched_getaffinity(0))
     assert facts.packages.versions["keras"]
     assert facts.system.memory_mib is not None
+
+
+def test_a_card_of_the_driver_is_read_at_rest(driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path, "raise ImportError('not here')", monkeypatch)
+    facts = gather(60.0)
+    assert [gpu.name for gpu in facts.driver.gpus] == ["NVIDIA GeForce GTX 1060 3GB"]
+    assert facts.cards[0].power_w == 61.5
+    assert facts.cards_loaded == ()
+    assert result(facts, "tensorflow_gpu").status == result(facts, "pcie_link").status == "skip"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"), [("init 18", "differ in version"), ("init 4", "refuses"), ("init 9", "loaded")]
+)
+def test_a_driver_that_cannot_be_used_fails_with_its_reason(
+    script: str, words: str, driver: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, "raise ImportError('not here')", monkeypatch)
+    driver.write_text(script + "\n")
+    done = cli("doctor")
+    assert done.returncode == 1
+    assert [line for line in done.stdout.splitlines() if line.startswith("FAIL NVIDIA driver") and words in line]
 
 
 def test_the_command_exits_with_one_where_something_fails(

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
-from gpuprobe.watch.latest import Latest, latest
+from gpuprobe.watch.latest import Latest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,8 @@ class StatusBar:
     """Shows the newest values of a recording on a terminal; where there is none, nothing."""
 
     def __init__(self, fd: int, recording: Path, cores: float) -> None:
-        self._fd, self._recording, self._cores = fd, recording, cores
+        self._fd, self._path, self._cores = fd, recording, cores
+        self._latest: Latest | None = None
         self._started = time.monotonic()
         self._shape = (0, 0, 0)
         self._history: dict[str, deque[float]] = {}
@@ -54,8 +55,11 @@ class StatusBar:
         if not self._is_ours():
             return
         columns, rows = self._size()
-        now = latest(self._recording)
-        lines = self._lines(now, columns)
+        # The sampler names the columns of its file some time after the start.
+        if self._latest is None or self._latest.t_ns is None:
+            self._latest = Latest(self._path)
+        self._latest.look()
+        lines = self._lines(self._latest, columns)
         if rows < LEAST_ROWS:
             self._remove()
             return
@@ -80,10 +84,10 @@ class StatusBar:
             self._write(f"{SAVE}{WHOLE_SCREEN}{cleared}{RESTORE}")
         self._shape = (0, 0, 0)
 
-    def _lines(self, now: Latest | None, columns: int) -> list[str]:
+    def _lines(self, now: Latest, columns: int) -> list[str]:
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_row(Text("gpuprobe", "bold cyan"), Text(wording.clock(time.monotonic() - self._started), "dim"))
-        if now is None:
+        if now.t_ns is None:
             table.add_row("", Text("the sampler is starting", "dim"))
         else:
             for index in now.gpus[:MOST_GPUS]:
@@ -97,8 +101,10 @@ class StatusBar:
         return captured.get().splitlines()
 
     def _gpu(self, now: Latest, index: int) -> list[Text]:
+        values = now.values
+
         def value(field: str) -> float | None:
-            return now.value(f"gpu{index}_{field}")
+            return values.get(f"gpu{index}_{field}")
 
         used = value("utilization_percent")
         parts = [
@@ -112,7 +118,7 @@ class StatusBar:
 
     def _cpu(self, now: Latest) -> list[Text]:
         cores = now.rate("tree_cpu_s")
-        memory = now.value("tree_memory_mib")
+        memory = now.values.get("tree_memory_mib")
         shown = f"{wording.significant(max(cores, 0.0), 2)} of {self._cores:g} cores" if cores is not None else ""
         return [
             self._curve("cpu", cores, self._cores),

@@ -53,7 +53,7 @@ def diagnose(evidence: Evidence) -> tuple[tuple[Finding, ...], tuple[NotEvaluate
 
 
 # What slows any training down beside its cause: named, but never what the verdict stands on by itself.
-SYMPTOMS = frozenset({"throttled", "gpu_memory_tight", "gpu_shared"})
+SYMPTOMS = frozenset({"throttled", "gpu_memory_tight", "gpu_shared", "pcie_degraded"})
 
 
 def not_on_gpu(evidence: Evidence) -> Result | None:
@@ -237,6 +237,27 @@ def gpu_memory_tight(evidence: Evidence) -> Result | None:
     )
 
 
+def pcie_degraded(evidence: Evidence) -> Result | None:
+    """The link never reached what card and slot allow, not even at work."""
+    generation, width = _known(evidence, "pcie_generation_fraction", "pcie_width_fraction")
+    mean, _ = _known(evidence, "utilization_percent", "utilization_p95_percent")
+    if not (generation and width):
+        return _undecided(evidence, "pcie_degraded", "pcie_generation_fraction", "pcie_width_fraction")
+    # A card at rest slows its link down on purpose.
+    if min(_value(generation), _value(width)) >= 1 or mean is None or _value(mean) < FLUCTUATING_P5:
+        return None
+    return Finding(
+        cause="pcie_degraded",
+        primary=False,
+        severity=0.0,
+        confidence="medium",
+        claim=f"The PCIe link never reached its maximum while the GPU worked: generation "
+        f"{generation.source.partition(': ')[2]}, width {width.source.partition(': ')[2]}.",
+        evidence=(generation, width),
+        fix="Reseat the card, use the slot next to the processor, or raise the slot's speed in the firmware.",
+    )
+
+
 def gpu_shared(evidence: Evidence) -> Result | None:
     """Another process had the GPU open."""
     others = evidence.get("other_gpu_processes")
@@ -351,6 +372,7 @@ GPU_RULES = (
     batch_too_small,
     throttled,
     gpu_memory_tight,
+    pcie_degraded,
     gpu_shared,
 )
 HOST_RULES = (cores_full, disk_wait_host, one_thread)

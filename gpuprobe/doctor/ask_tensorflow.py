@@ -9,22 +9,24 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from threading import Timer
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import msgspec
 
 from gpuprobe.doctor.facts import TensorflowFacts
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 # A log that is longer than this holds the same lines again.
 LOG_BYTES = 200_000
 
 
-def ask(limit_s: float, loaded: Callable[[], None]) -> TensorflowFacts:
-    """Return what TensorFlow says within `limit_s` seconds; `loaded` is called when it starts to load the GPU."""
+Observer = Callable[[int], AbstractContextManager[object]]
+
+
+def ask(limit_s: float, observed: Observer = contextlib.nullcontext) -> TensorflowFacts:
+    """Return what TensorFlow says within `limit_s` seconds; `observed` is entered with the child's pid around it."""
     # What it logs below warnings names the libraries that it could not load.
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0", "PYTHONUNBUFFERED": "1"}
     with tempfile.TemporaryFile() as log:
@@ -41,8 +43,9 @@ def ask(limit_s: float, loaded: Callable[[], None]) -> TensorflowFacts:
         timer = Timer(limit_s, _end, (child, too_late))
         timer.start()
         try:
-            found, stages = _listen(child.stdout, loaded)
-            code = child.wait()
+            with observed(child.pid):
+                found, stages = _listen(child.stdout)
+                code = child.wait()
         finally:
             timer.cancel()
             _kill_group(child)
@@ -51,7 +54,7 @@ def ask(limit_s: float, loaded: Callable[[], None]) -> TensorflowFacts:
     return _facts(found, stages, _died(code, stages, limit_s if too_late else None), text)
 
 
-def _listen(lines: IO[bytes], loaded: Callable[[], None]) -> tuple[dict[str, Any], dict[str, str]]:
+def _listen(lines: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
     found: dict[str, Any] = {}
     stages: dict[str, str] = {}
     for line in lines:
@@ -64,8 +67,6 @@ def _listen(lines: IO[bytes], loaded: Callable[[], None]) -> tuple[dict[str, Any
             continue
         if "stage" in said:
             stages[said["stage"]] = said["state"]
-            if (said["stage"], said["state"]) == ("load", "begun"):
-                loaded()
         else:
             found |= said
     return found, stages

@@ -25,7 +25,7 @@ class SystemFacts(Record, frozen=True, kw_only=True):
 
 
 class DriverFacts(Record, frozen=True, kw_only=True):
-    """The NVIDIA driver: what NVML says, and what the kernel shows.
+    """The NVIDIA driver: what NVML says (`state` names why it says nothing), and what the kernel shows.
 
     `pci_gpus` is how many NVIDIA display devices the PCI bus holds (None where it cannot be seen), `admin_only` the
     module's RmProfilingAdminOnly, `may_profile` whether this process has CAP_SYS_ADMIN.
@@ -35,6 +35,7 @@ class DriverFacts(Record, frozen=True, kw_only=True):
     driver: str = ""
     cuda: str = ""
     missing: str | None = None
+    state: str | None = None
     pci_gpus: int | None = None
     nouveau: bool = False
     module_version: str = ""
@@ -43,19 +44,12 @@ class DriverFacts(Record, frozen=True, kw_only=True):
     may_profile: bool = False
 
 
-class GpuProcess(Record, frozen=True, kw_only=True):
-    """A process that has a GPU open; `kind` is C for compute, G for graphics, memory in MiB where it is told."""
-
-    pid: int
-    kind: str
-    name: str
-    memory_mib: float | None = None
-
-
 class CardFacts(Record, frozen=True, kw_only=True):
-    """The state of one GPU at one moment, as `nvidia-smi -q -x` prints it; None is what it does not tell.
+    """The state of one GPU over some seconds, as the sampler read it; None is what the card does not tell.
 
-    Powers are in watts, temperatures in degrees Celsius, `reasons` the active clock event reasons by NVIDIA's name.
+    Powers are in watts, temperatures in degrees Celsius, the highest of each; `reasons` is what held the clocks down.
+    `others` is how many processes besides our own had the GPU open, `unseen` how many more that cannot be seen from
+    here, `programs` what is known of them.
     """
 
     uuid: str
@@ -63,21 +57,21 @@ class CardFacts(Record, frozen=True, kw_only=True):
     persistence: bool | None = None
     mig: bool | None = None
     driver_model: str = ""
-    pcie_generation: int | None = None
-    pcie_generation_max: int | None = None
-    pcie_width: int | None = None
-    pcie_width_max: int | None = None
+    pcie_generation: float | None = None
+    pcie_generation_max: float | None = None
+    pcie_width: float | None = None
+    pcie_width_max: float | None = None
     power_w: float | None = None
     power_limit_w: float | None = None
     power_limit_default_w: float | None = None
     temperature_c: float | None = None
     temperature_slowdown_c: float | None = None
-    memory_total_mib: float | None = None
     memory_used_mib: float | None = None
-    utilization_percent: float | None = None
-    performance_state: str = ""
     reasons: tuple[str, ...] = ()
-    processes: tuple[GpuProcess, ...] | None = None
+    reasons_known: bool = False
+    others: float | None = None
+    unseen: float | None = None
+    programs: tuple[str, ...] = ()
 
 
 class TensorflowGpu(Record, frozen=True, kw_only=True):
@@ -91,9 +85,10 @@ class TensorflowGpu(Record, frozen=True, kw_only=True):
 class TensorflowFacts(Record, frozen=True, kw_only=True):
     """What TensorFlow said in a process of its own.
 
-    `stages` holds what each stage of the probe found: `ok`, or its error; one that was not reached is not in it.
-    `died` says how the process ended where it ended early. `libraries` maps each CUDA library that this build wants to
-    where it was found, empty where it was not.
+    `stages` holds what each stage of the probe found: `ok`, its error, or `begun`; one that was not reached is not in
+    it. `libraries` maps each CUDA library that this build wants to where it was found, empty where it was not. The
+    times are when TensorFlow first touched the GPU, and the stretch in which it kept it busy. `died` says how the
+    process ended where it ended early.
     """
 
     version: str = ""
@@ -108,6 +103,9 @@ class TensorflowFacts(Record, frozen=True, kw_only=True):
     ptxas: str = ""
     stages: dict[str, str] = msgspec.field(default_factory=dict)
     gpu_events_traced: bool | None = None
+    touched_ns: int | None = None
+    load_start_ns: int | None = None
+    load_end_ns: int | None = None
     died: str = ""
     log: str = ""
 
@@ -135,7 +133,6 @@ class Facts(Record, frozen=True, kw_only=True):
     tensorflow: TensorflowFacts
     packages: PackageFacts
     cards: tuple[CardFacts, ...] = ()
-    cards_missing: str = ""
     cards_loaded: tuple[CardFacts, ...] = ()
 
     @property

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
+import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from gpuprobe import limits, telemetry
-from gpuprobe.doctor import nvidia_smi
 from gpuprobe.doctor.ask_tensorflow import ask
-from gpuprobe.doctor.facts import CardFacts, DriverFacts, Facts, SystemFacts
+from gpuprobe.doctor.cards import cards
+from gpuprobe.doctor.facts import CardFacts, DriverFacts, Facts, SystemFacts, TensorflowFacts
 from gpuprobe.doctor.packages import packages
+from gpuprobe.errors import InputError
+from gpuprobe.recording import TELEMETRY_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MIB = 2**20
 # A card leaves its resting clocks and link speed within a second of work.
-SETTLE_S = 1.5
+SETTLE_NS = 1_000_000_000
+LEAST_S = 3.0
 # linux/capability.h; NVIDIA's ERR_NVGPUCTRPERM page names it as what lifts the restriction.
 CAP_SYS_ADMIN = 21
 NVIDIA_VENDOR, DISPLAY_CLASSES = "0x10de", ("0x0300", "0x0302")
@@ -39,35 +48,59 @@ VARIABLES = (
 
 def gather(limit_s: float) -> Facts:
     """Ask the system, the driver, the packages and, for at most `limit_s` seconds, TensorFlow."""
+    driver = _driver()
+    tensorflow, recording = _observe(limit_s) if driver.gpus else (ask(limit_s), None)
+    at_rest: tuple[CardFacts, ...] = ()
+    at_work: tuple[CardFacts, ...] = ()
+    if recording is not None:
+        first_touch = tensorflow.touched_ns or time.time_ns()
+        at_rest = cards(recording, driver.gpus, 0, first_touch)
+        if tensorflow.load_start_ns and tensorflow.load_end_ns:
+            at_work = cards(recording, driver.gpus, tensorflow.load_start_ns + SETTLE_NS, tensorflow.load_end_ns)
+    return Facts(
+        system=_system(),
+        driver=driver,
+        tensorflow=tensorflow,
+        packages=packages(),
+        cards=at_rest,
+        cards_loaded=at_work,
+    )
+
+
+def _observe(limit_s: float) -> tuple[TensorflowFacts, telemetry.Telemetry | None]:
+    """Ask TensorFlow under the sampler, so that the cards are seen before and while it computes."""
+    with tempfile.TemporaryDirectory(prefix="gpuprobe-doctor-") as folder:
+        path = Path(folder) / TELEMETRY_FILE
+
+        @contextlib.contextmanager
+        def sampled(pid: int) -> Iterator[None]:
+            start = time.monotonic()
+            with telemetry.sampling(path, pid):
+                yield
+                # A TensorFlow that does not import ends before the slow fields have been read once.
+                time.sleep(max(0.0, LEAST_S - (time.monotonic() - start)))
+
+        tensorflow = ask(limit_s, sampled)
+        try:
+            return tensorflow, telemetry.read(path)
+        except InputError:
+            return tensorflow, None
+
+
+def _driver() -> DriverFacts:
     found = telemetry.inventory()
-    driver = DriverFacts(
+    return DriverFacts(
         gpus=found.gpus,
         driver=found.driver,
         cuda=found.cuda,
         missing=found.missing,
+        state=found.state,
         pci_gpus=_pci_gpus(),
         nouveau=Path("/sys/module/nouveau").exists(),
         module_version=_read(Path("/sys/module/nvidia/version")),
         device_nodes=tuple(sorted(str(path) for path in (*Path("/dev").glob("nvidia*"), *Path("/dev").glob("dxg")))),
         admin_only=_admin_only(),
         may_profile=_may_profile(),
-    )
-    cards, missing = nvidia_smi.cards()
-    under_load: list[tuple[CardFacts, ...]] = []
-
-    def look_under_load() -> None:
-        time.sleep(SETTLE_S)
-        under_load.append(nvidia_smi.cards()[0])
-
-    tensorflow = ask(limit_s, look_under_load)
-    return Facts(
-        system=_system(),
-        driver=driver,
-        tensorflow=tensorflow,
-        packages=packages(),
-        cards=cards,
-        cards_missing=missing,
-        cards_loaded=under_load[0] if under_load else (),
     )
 
 

@@ -42,6 +42,8 @@ def main() -> None:
     tf = _stage("import", _import)
     if tf is None:
         return
+    # What was read before this is of a card at rest.
+    _say(touched_ns=time.time_ns())
     gpus = _stage("devices", lambda: _devices(tf)) or []
     _stage("libraries", lambda: _libraries(tf))
     _stage("compute", lambda: _compute(tf))
@@ -163,12 +165,14 @@ def _profile(tf: Any) -> None:
 def _load(tf: Any) -> None:
     """Keep the GPU and its link busy, so that clocks and link can be read at work."""
     host = tf.constant([1.0] * 1024).numpy().repeat(SIZE * SIZE // 1024).reshape(SIZE, SIZE)
+    _say(load_start_ns=time.time_ns())
     end = time.monotonic() + LOAD_S
     while time.monotonic() < end:
         x = tf.constant(host)
         for _ in range(8):
             x = tf.linalg.matmul(x, x) * 1e-6
         float(tf.reduce_sum(x))
+    _say(load_end_ns=time.time_ns())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from gpuprobe.watch.grid import Grid, percentile
 from gpuprobe.watch.phases import IDLE_BELOW_PERCENT, busy_span, phases
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from gpuprobe.records import GpuInfo, ThreadUse, Watch
@@ -64,7 +66,7 @@ def see(recording: Telemetry, watch: Watch) -> Seen:
         duration_s=(whole.end_ns - whole.start_ns) / 1e9,
         host=Evidence(signals=_host(whole, watch)),
         gpus=tuple(_gpu(whole, watch, index, infos.get(index)) for index in recording.gpus),
-        said=_said(recording),
+        said=tuple(words for _, words in recording.said),
     )
 
 
@@ -77,7 +79,8 @@ def _gpu(whole: Grid, watch: Watch, index: int, info: GpuInfo | None) -> GpuSeen
     signals = (
         *_utilization(grid, prefix),
         *_together(grid, watch, prefix),
-        *_memory(whole, prefix, info),
+        *_memory(whole, prefix, _total_mib(whole.recording, index, info)),
+        *_link(grid, prefix, whole.recording.facts.get(f"gpu{index}", {})),
         *_clocks(grid, prefix),
         _others(grid, prefix),
         _level(grid, prefix + "memory_utilization_percent", "memory_utilization_p95_percent", "%", 95),
@@ -175,21 +178,42 @@ def _together(grid: Grid, watch: Watch, prefix: str) -> tuple[Signal, ...]:
     )
 
 
-def _memory(grid: Grid, prefix: str, info: GpuInfo | None) -> tuple[Signal, ...]:
+def _memory(grid: Grid, prefix: str, total_mib: float | None) -> tuple[Signal, ...]:
     _, used = grid.inside(prefix + "memory_used_mib")
     names = ("memory_peak_mib", "memory_peak_fraction", "memory_jump_fraction")
     if not len(used):
         reason = _reason(grid, prefix + "memory_used_mib")
         return tuple(_missing(name, "MiB" if "mib" in name else "1", NVML, reason) for name in names)
     peak = Signal(name=names[0], unit="MiB", source=NVML, value=float(used.max()), low=float(used.min()), n=len(used))
-    if info is None or not info.memory_mib:
+    if not total_mib:
         return (peak, *(_missing(name, "1", NVML, "how much memory the card has is not known") for name in names[1:]))
-    jump = float(np.diff(used).max(initial=0)) / info.memory_mib
+    jump = float(np.diff(used).max(initial=0)) / total_mib
     return (
         peak,
-        Signal(name=names[1], unit="1", source=NVML, value=float(used.max()) / info.memory_mib, n=len(used)),
+        Signal(name=names[1], unit="1", source=NVML, value=float(used.max()) / total_mib, n=len(used)),
         Signal(name=names[2], unit="1", source=NVML, value=jump, n=len(used)),
     )
+
+
+def _total_mib(recording: Telemetry, index: int, info: GpuInfo | None) -> float | None:
+    told = recording.facts.get(f"gpu{index}", {}).get("memory_total_mib")
+    return told if isinstance(told, float) else (info.memory_mib if info else None)
+
+
+def _link(grid: Grid, prefix: str, facts: Mapping[str, str | float | bool]) -> tuple[Signal, ...]:
+    """The best that the PCIe link was while the GPU worked, over the best that card and slot allow."""
+    found = []
+    for field in ("pcie_generation", "pcie_width"):
+        _, values = grid.inside(prefix + field)
+        most = facts.get(f"{field}_max")
+        if not len(values) or not isinstance(most, float) or not most:
+            reason = _reason(grid, prefix + field) if not len(values) else "the maximum is not known"
+            found.append(_missing(f"{field}_fraction", "1", NVML, reason))
+            continue
+        best = float(values.max())
+        source = f"{NVML}: {best:g} of {most:g}"
+        found.append(Signal(name=f"{field}_fraction", unit="1", source=source, value=best / most, n=len(values)))
+    return tuple(found)
 
 
 def _clocks(grid: Grid, prefix: str) -> tuple[Signal, ...]:
@@ -252,14 +276,7 @@ def _at(bins: NDArray[np.float64], percent: float, name: str) -> Signal:
 
 def _reason(grid: Grid, column: str) -> str:
     """Return what the recording says about a column that was not read."""
-    dotted = column.replace("_", ".", 1)
-    said = [words for words in _said(grid.recording) if dotted in words]
-    return said[0] if said else "nothing was read in time"
-
-
-def _said(recording: Telemetry) -> tuple[str, ...]:
-    """Return what was said in words, with where and in which state; each entry begins with its time."""
-    return tuple(": ".join(str(part) for part in entry[1:] if part) for entry in recording.said)
+    return grid.recording.why_missing(column) or "nothing was read in time"
 
 
 def _missing(name: str, unit: str, source: str, reason: str) -> Signal:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from gpuprobe.errors import UsageError
-from gpuprobe.watch.latest import STALE_S, latest
+from gpuprobe.watch.latest import STALE_NS, Latest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,15 +29,19 @@ class Collector:
     """Turns the columns of a recording into metrics; the number of a GPU or core becomes a label."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._latest = Latest(path)
+        # Several may fetch at a time, each in a thread of its own.
+        self._lock = Lock()
 
     def collect(self) -> Iterable[Family]:
         """Yield what was read last; nothing once the recording has stopped growing."""
-        now = latest(self._path)
-        if now is None or time.time_ns() - now.t_ns > STALE_S * 1e9:
+        with self._lock:
+            self._latest.look()
+            values, t_ns = self._latest.values, self._latest.t_ns
+        if t_ns is None or time.time_ns() - t_ns > STALE_NS:
             return []
         families: dict[str, Family] = {}
-        for column, value in now.values.items():
+        for column, value in values.items():
             numbered = NUMBERED.match(column)
             kind, number, field = numbered.groups() if numbered else ("", "", column)
             labels = [kind] if kind else []

@@ -9,7 +9,7 @@ from gpuprobe import wording
 from gpuprobe.doctor.check import NO_GPU, CheckResult, check, passed, skipped, unknown, warned
 
 if TYPE_CHECKING:
-    from gpuprobe.doctor.facts import CardFacts, Facts, GpuProcess
+    from gpuprobe.doctor.facts import CardFacts, Facts
 
 ORDER = 40
 # Tensor Cores came with 7.0 (Volta). These cards are 7.5 without them: NVIDIA's TU116 and TU117 chips.
@@ -18,7 +18,10 @@ WITHOUT_TENSOR_CORES = re.compile(r"\b(?:GTX 16\d\d|MX[45]50|T(?:400|500|550|600
 # fp16 against fp32 rate. Source: NVIDIA, "CUDA C++ Programming Guide", throughput of arithmetic instructions.
 SLOW_FP16 = {"5.0": "none at all", "5.2": "none at all", "6.1": "1/64 of the fp32 rate"}
 BFLOAT16_FROM = (8, 0)
-HOT = {"hw_slowdown", "hw_thermal_slowdown", "sw_thermal_slowdown", "hw_power_brake_slowdown"}
+MIG_FROM = 8
+# A card that is well used may reach its power limit; the other reasons are faults.
+NO_FAULT = "power cap"
+NOT_READ = "the card's state was not read"
 # The driver itself reserves some hundreds of MiB; more than this with no process to show for it is somebody's.
 RESERVED_MIB = 1024.0
 
@@ -73,8 +76,8 @@ def pcie_link(facts: Facts) -> CheckResult:
 
 
 def _link(card: CardFacts) -> str:
-    def word(value: int | None) -> str:
-        return "?" if value is None else str(value)
+    def word(value: float | None) -> str:
+        return "?" if value is None else f"{value:g}"
 
     now = f"generation {word(card.pcie_generation)} x{word(card.pcie_width)}"
     return f"{now} of generation {word(card.pcie_generation_max)} x{word(card.pcie_width_max)}"
@@ -87,20 +90,22 @@ def power_and_heat(facts: Facts) -> CheckResult:
         return skipped(NO_GPU)
     cards = facts.cards_loaded or facts.cards
     if not cards:
-        return unknown(facts.cards_missing or "the cards' state was not read")
+        return unknown(NOT_READ)
     when = "under load" if facts.cards_loaded else "at rest"
     evidence = [f"{card.name} {when}: {_power(card)}" for card in cards]
     for card in cards:
-        hot = [reason for reason in card.reasons if reason in HOT]
+        hot = [reason for reason in card.reasons if reason != NO_FAULT]
         if hot:
             fix = "clean the fans, free the air flow, check the power cables"
-            return warned(f"clocks are held down {when}: {', '.join(hot).replace('_', ' ')}", fix, *evidence)
+            return warned(f"clocks are held down {when}: {', '.join(hot)}", fix, *evidence)
         limit, default = card.power_limit_w, card.power_limit_default_w
         if limit is not None and default is not None and limit < default:
             says = f"the power limit is {limit:.0f} W, the card's own is {default:.0f} W"
             return warned(says, f"sudo nvidia-smi -pl {default:.0f}", *evidence)
     if not facts.cards_loaded:
         return unknown(f"it was not read under load; at rest: {_power(cards[0])}", *evidence)
+    if not all(card.reasons_known for card in cards):
+        return unknown(f"the card does not tell what holds its clocks down; {_power(cards[0])}", *evidence)
     return passed(f"{when}: {_power(cards[0])}", *evidence)
 
 
@@ -110,7 +115,7 @@ def _power(card: CardFacts) -> str:
         heat += f" (slows down at {card.temperature_slowdown_c:.0f})"
     draw = "unknown power" if card.power_w is None else f"{card.power_w:.0f} W"
     limit = "" if card.power_limit_w is None else f" of {card.power_limit_w:.0f} W"
-    return f"{heat}, {draw}{limit}" + (f", {card.performance_state}" if card.performance_state else "")
+    return f"{heat}, {draw}{limit}"
 
 
 @check("persistence mode")
@@ -122,7 +127,7 @@ def persistence(facts: Facts) -> CheckResult:
         return skipped("does not apply on Windows, where the driver stays loaded")
     known = [card for card in facts.cards if card.persistence is not None]
     if not known:
-        return unknown(facts.cards_missing or "the card does not tell")
+        return unknown("the card does not tell")
     if all(card.persistence for card in known):
         return passed("on")
     return warned("off: each program that starts waits for the driver to load", "sudo nvidia-smi -pm 1")
@@ -134,27 +139,23 @@ def gpu_processes(facts: Facts) -> CheckResult:
     if not facts.has_gpu:
         return skipped(NO_GPU)
     if not facts.cards:
-        return unknown(facts.cards_missing or "the cards' state was not read")
-    listed = [card.processes for card in facts.cards if card.processes is not None]
-    computing = [process for processes in listed for process in processes if "C" in process.kind]
-    if computing:
+        return unknown(NOT_READ)
+    programs = [program for card in facts.cards for program in card.programs]
+    others = sum(card.others or 0 for card in facts.cards)
+    if others or programs:
         fix = "wait for them, end them, or choose another GPU with CUDA_VISIBLE_DEVICES"
-        says = f"{len(computing)} at work: {wording.listing([_process(found) for found in computing[:3]])}"
-        return warned(says, fix, *map(_process, computing))
-    if len(listed) < len(facts.cards):
+        return warned(f"{max(others, len(programs)):g} at work: {'; '.join(programs[:3]) or 'unnamed'}", fix, *programs)
+    if any(card.unseen for card in facts.cards):
+        says = "some that cannot be seen from here, as one outside this container"
+        return warned(says, "look on the host: nvidia-smi")
+    if any(card.others is None for card in facts.cards):
         return unknown("the driver does not list programs here (WDDM, WSL2 or MIG)")
-    hidden = [card for card in facts.cards if not card.processes and (card.memory_used_mib or 0) > RESERVED_MIB]
+    hidden = [card for card in facts.cards if (card.memory_used_mib or 0) > RESERVED_MIB]
     if hidden:
         used = wording.mebibytes((hidden[0].memory_used_mib or 0) * 2**20)
         says = f"none is listed, yet {used} of {hidden[0].name} are taken: one outside this container, or a dead one"
         return warned(says, "look on the host: nvidia-smi, or sudo fuser -v /dev/nvidia*")
-    shown = [process for processes in listed for process in processes]
-    return passed("none computes" + (f"; the desktop has {wording.count(len(shown), 'program')}" if shown else ""))
-
-
-def _process(process: GpuProcess) -> str:
-    memory = "" if process.memory_mib is None else f", {wording.mebibytes(process.memory_mib * 2**20)}"
-    return f"{process.name.rpartition('/')[2] or 'unnamed'} (process {process.pid}{memory})"
+    return passed("none")
 
 
 @check("GPU memory")
@@ -167,8 +168,8 @@ def gpu_memory(facts: Facts) -> CheckResult:
     if grows:
         return passed("grows as it is needed", evidence)
     if not facts.cards:
-        return unknown(facts.cards_missing or "the cards' state was not read", evidence)
-    shared = [card for card in facts.cards if card.processes or (card.memory_used_mib or 0) > RESERVED_MIB]
+        return unknown(NOT_READ, evidence)
+    shared = [card for card in facts.cards if card.others or (card.memory_used_mib or 0) > RESERVED_MIB]
     if shared:
         says = "TensorFlow will take all that is left of a card that others use too"
         return warned(says, "export TF_FORCE_GPU_ALLOW_GROWTH=true", evidence)
@@ -181,9 +182,17 @@ def mig(facts: Facts) -> CheckResult:
     if not facts.has_gpu:
         return skipped(NO_GPU)
     if not facts.cards:
-        return unknown(facts.cards_missing or "the cards' state was not read")
+        return unknown(NOT_READ)
     split = [card.name for card in facts.cards if card.mig]
+    if not split and any(card.mig is None for card in facts.cards) and not _has_no_mig(facts):
+        return unknown("the card does not tell")
     if split:
         says = f"{wording.listing(split)} is split: TensorFlow sees one instance, NVML tells no utilization"
         return warned(says, "set CUDA_VISIBLE_DEVICES to the instance's UUID (nvidia-smi -L); measure with DCGM")
     return passed("not in use")
+
+
+def _has_no_mig(facts: Facts) -> bool:
+    """Whether the cards are older than MIG, which came with compute capability 8.0."""
+    capabilities = [gpu.compute_capability.split(".")[0] for gpu in facts.driver.gpus]
+    return all(major.isdigit() and int(major) < MIG_FROM for major in capabilities)

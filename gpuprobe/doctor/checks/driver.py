@@ -16,6 +16,23 @@ ORDER = 10
 OLDEST_DRIVER = {11: "450.80.02", 12: "525.60.13", 13: "580"}
 
 
+# Why a driver that is installed says nothing, by the state that the sampler names.
+STATES = {
+    "driver_mismatch": ("its kernel module and its library differ in version, as after an update", "sudo reboot"),
+    "no_permission": (
+        "it refuses to answer this user",
+        "add your user to the group that owns the devices: ls -l /dev/nvidia*",
+    ),
+    "driver_not_loaded": (
+        "it is installed, but its kernel module is not loaded",
+        "sudo modprobe nvidia; where that fails (Secure Boot, a new kernel), install the driver again",
+    ),
+    "driver_hung": ("it does not answer", "sudo reboot; sudo dmesg | grep -i xid names the fault"),
+    "gpu_lost": ("the GPU has fallen off the bus", "sudo reboot; check power and seating of the card"),
+    "driver_reset": ("the GPU needs a reset", "sudo nvidia-smi --gpu-reset, or reboot"),
+}
+
+
 @check("NVIDIA driver")
 def gpu_driver(facts: Facts) -> CheckResult:
     """The driver answers and sees a GPU."""
@@ -29,11 +46,9 @@ def gpu_driver(facts: Facts) -> CheckResult:
         f"NVIDIA devices on the PCI bus: {'unknown' if driver.pci_gpus is None else driver.pci_gpus}",
         f"device nodes: {', '.join(driver.device_nodes) or 'none'}",
     )
-    if any(word in reason for word in ("differ in version", "mismatch")):
-        return failed("its kernel module and its library differ in version", "sudo reboot", *evidence)
-    if "permission" in reason:
-        fix = "add your user to the group that owns /dev/nvidia* (ls -l /dev/nvidia*)"
-        return failed("it refuses to answer this user", fix, *evidence)
+    if driver.state in STATES:
+        says, fix = STATES[driver.state]
+        return failed(says, fix, *evidence)
     if facts.system.wsl == 2 and "/dev/dxg" in driver.device_nodes:
         fix = "install the current NVIDIA driver on Windows (none inside WSL), then: wsl --shutdown"
         return failed(f"WSL2 offers a GPU, but {reason}", fix, *evidence)
