@@ -464,6 +464,40 @@ def test_a_card_of_the_driver_is_read_at_rest(driver: Path, tmp_path: Path, monk
     assert result(facts, "tensorflow_gpu").status == result(facts, "pcie_link").status == "skip"
 
 
+def test_a_card_is_read_while_tensorflow_keeps_it_busy(
+    driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = """
+import time, types
+import numpy
+class Tensor:
+    def numpy(self): return numpy.ones(1024)
+    def __mul__(self, factor): return self
+__version__ = "2.99"
+gpu = types.SimpleNamespace(name="/physical_device:GPU:0")
+sysconfig = types.SimpleNamespace(get_build_info=lambda: {"is_cuda_build": True, "cuda_version": "12.5.1"})
+config = types.SimpleNamespace(
+    list_physical_devices=lambda kind: [gpu],
+    experimental=types.SimpleNamespace(
+        set_memory_growth=lambda gpu, on: None,
+        get_device_details=lambda gpu: {"device_name": "GTX", "compute_capability": (6, 1)},
+    ),
+)
+constant = lambda value: Tensor()
+linalg = types.SimpleNamespace(matmul=lambda a, b: a)
+reduce_sum = lambda x: time.sleep(0.05) or 0.0
+"""
+    stand_in(tmp_path, program, monkeypatch)
+    facts = gather(60.0)
+    assert facts.tensorflow.stages["load"] == "ok"
+    assert facts.tensorflow.gpus == (
+        TensorflowGpu(name="/physical_device:GPU:0", device_name="GTX", compute_capability="6.1"),
+    )
+    assert facts.cards_loaded[0].power_w == 61.5
+    assert result(facts, "tensorflow_gpu").status == "pass"
+    assert result(facts, "mixed_precision").status == "warn"
+
+
 @pytest.mark.parametrize(
     ("script", "words"), [("init 18", "differ in version"), ("init 4", "refuses"), ("init 9", "loaded")]
 )
