@@ -30,7 +30,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signal(Record, frozen=True, kw_only=True):
-    """One named piece of evidence: a value with unit, source and spread, or the reason why it is missing."""
+    """One named piece of evidence: a value with unit, source and spread, or the reason why it is missing.
+
+    `low` and `high` are p5 and p95 of a level, or the 95 % range of an estimate; `median` is p50.
+    """
 
     name: str
     unit: str
@@ -40,6 +43,7 @@ class Signal(Record, frozen=True, kw_only=True):
     high: float | None = None
     n: int | None = None
     missing: str | None = None
+    median: float | None = None
 
 
 class Evidence(Record, frozen=True, kw_only=True):
@@ -156,7 +160,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
 
 
 class GpuInfo(Record, frozen=True, kw_only=True):
-    """One NVIDIA GPU as the driver describes it."""
+    """One NVIDIA GPU as the driver describes it; `facts` holds what else it told, by the names of `telemetry.facts`."""
 
     index: int
     name: str
@@ -164,6 +168,7 @@ class GpuInfo(Record, frozen=True, kw_only=True):
     pci_bus_id: str = ""
     compute_capability: str = ""
     memory_mib: float | None = None
+    facts: dict[str, str | float | bool] = {}
 
 
 class Environment(Record, frozen=True, kw_only=True):
@@ -307,6 +312,38 @@ class Run(Record, frozen=True, kw_only=True):
     def phase(self, name: PhaseName) -> Phase | None:
         """Return the phase of that name, or None where the run did not come so far."""
         return next((phase for phase in self.phases if phase.name == name), None)
+
+
+# --- what `gpuprobe watch` saw ----------------------------------------------------------------------------------
+
+
+class ThreadUse(Record, frozen=True, kw_only=True):
+    """CPU seconds that one thread of the watched tree used while it was looked at, from first to last look."""
+
+    pid: int
+    tid: int
+    name: str
+    cpu_s: float
+    seen_s: float
+
+
+class Watch(Record, frozen=True, kw_only=True):
+    """One command that was watched: `watch.json`, beside its `telemetry.csv`.
+
+    It is saved when the command starts and again when it has ended: without `ended_ns` the watcher was killed
+    before. `cpu_limit` is how many processors the command may use, by affinity and container, in cores.
+    """
+
+    schema: int = SCHEMA
+    name: str
+    command: tuple[str, ...]
+    started_ns: int
+    ended_ns: int | None = None
+    outcome: Outcome | None = None
+    environment: Environment | None = None
+    cpu_limit: float | None = None
+    threads: tuple[ThreadUse, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

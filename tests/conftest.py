@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from gpuprobe.simulate.study import SimulatedStrategy
 
 ROOT = Path(__file__).parent.parent
+FAKE_DRIVER = Path(__file__).parent / "nvml" / "fake_nvml.c"
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 # The story on a card that waits: a plain feed at 109 ms a step, of which half goes when the data lies on the device.
@@ -45,3 +47,23 @@ def real_traces() -> Path:
 def cli() -> Cli:
     """Give the tests the real program."""
     return run_cli
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler: the fake driver cannot be built")
+    folder = tmp_path_factory.mktemp("nvml")
+    subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-o", folder / "libnvidia-ml.so.1", FAKE_DRIVER], check=True)
+    return folder
+
+
+@pytest.fixture
+def driver(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make every process started from here find the fake driver; what it says stands in the returned file."""
+    script = tmp_path / "driver.txt"
+    script.write_text("name NVIDIA GeForce GTX 1060 3GB\n")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(library))
+    monkeypatch.setenv("FAKE_NVML", str(script))
+    return script

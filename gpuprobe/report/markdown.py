@@ -47,4 +47,9 @@ def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
         "wording": wording,
         "faults": study.request.inject,
     }
-    return _environment.get_template("report.md.jinja").render(context)
+    return template("report.md.jinja").render(context)
+
+
+def template(name: str) -> jinja2.Template:
+    """Return a template of this room by the name of its file."""
+    return _environment.get_template(name)

@@ -27,7 +27,7 @@ from gpuprobe.records import (
     TraceInfo,
     save,
 )
-from gpuprobe.telemetry.recording import Writer
+from gpuprobe.telemetry.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
