@@ -110,7 +110,7 @@ class _Running:
         """Run one call; return when it comes back to Python."""
         knobs, begin = self.spec.host, self.now
         self.now += knobs.function_call_us * self.noise.factor(Source.HOST, self.call, 1)
-        self._compile()
+        compiled = self._compile()
         run_begin = self.now
         for _ in range(knobs.steps_per_execution):
             self._one_step()
@@ -119,22 +119,25 @@ class _Running:
             device[Doing.STEP].append(_ns(begin, end))
         if not knobs.eager:
             call = (("_pt", 1), ("_p", self.call + 1), ("id", self.call + 1))
-            self._tell(PYTHON, "train_function", begin, end, ("tf_function_call", "notTraced-nonXla"))
+            traced = "traced" if compiled and knobs.compile_kind == "retracing" else "notTraced"
+            how = f"{traced}-{'xla' if self.spec.kernels.fused > 1 else 'nonXla'}"
+            self._tell(PYTHON, "train_function", begin, end, ("tf_function_call", how))
             self._tell(PYTHON, "TFE_Py_ExecuteCancelable", run_begin, end)
             self._tell(PYTHON, "EagerKernelExecute", run_begin, end)
-            self._tell(PYTHON, "FunctionRun", run_begin, run_begin + min(5.0, end - run_begin), *call)
+            self._tell(PYTHON, "FunctionRun", run_begin, end, *call)
         self._read_back()
         return end
 
-    def _compile(self) -> None:
+    def _compile(self) -> bool:
         knobs = self.spec.host
         if not knobs.compile_every or self.call % knobs.compile_every or not knobs.compile_ms:
-            return
+            return False
         begin, self.now = self.now, self.now + 1000 * knobs.compile_ms * self.noise.factor(Source.HOST, self.call, 2)
-        name = "XlaCompile" if knobs.compile_kind == "xla" else "tf.function-retrace"
+        name = "XlaCompile" if knobs.compile_kind == "xla" else "tf.function-graph_building"
         self._tell(PYTHON, name, begin, self.now)
         for device in self.doing:
             device[Doing.COMPILE].append(_ns(begin, self.now))
+        return True
 
     def _one_step(self) -> None:
         """Dispatch one step on all devices: input, copies, kernels, collectives in buckets, and what follows them."""
