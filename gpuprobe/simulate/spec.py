@@ -36,11 +36,11 @@ class Card(Part, frozen=True, kw_only=True):
     power_limit_w: Annotated[Positive, Meta(description="power drawn when busy")] = 250.0
     on_gpu: Annotated[bool, Meta(description="false: TensorFlow does not use the card and trains on the CPU")] = True
     cpu_slowdown: Annotated[Positive, Meta(description="how much longer a kernel's work takes on the CPU")] = 12.0
-    clock_fraction: Annotated[Share, Meta(gt=0, description="share of the clock that throttling leaves")] = 1.0
+    clock_fraction: Annotated[float, Meta(gt=0, le=1, description="share of the clock that throttling leaves")] = 1.0
     throttle_reason: Annotated[Literal["thermal", "power"], Meta(description="why, where the fraction is below 1")] = (
         "thermal"
     )
-    pcie_fraction: Annotated[Share, Meta(gt=0, description="share of the link's bandwidth that is there")] = 1.0
+    pcie_fraction: Annotated[float, Meta(gt=0, le=1, description="share of the link's bandwidth that is there")] = 1.0
     other_process_share: Annotated[float, Meta(ge=0, le=0.95, description="of the GPU's time, by time slices")] = 0.0
     other_process_slice_ms: Annotated[Positive, Meta(description="length of one of its slices")] = 2.0
     other_process_mib: Annotated[Amount, Meta(description="memory that it holds, where it has a share")] = 1500.0

@@ -88,7 +88,7 @@ class _Plane:
 
 
 def write(session: Session, folder: Path, start_ns: int) -> Path:
-    """Write `plugins/profile/<time>/<host>.xplane.pb` under a folder; `start_ns` (Unix) is when the first step began."""
+    """Write `plugins/profile/<time>/<host>.xplane.pb` in a folder; the first step begins at `start_ns` (Unix)."""
     place = folder / "plugins" / "profile" / "simulated"
     place.mkdir(parents=True, exist_ok=True)
     path = place / f"{HOST}.xplane.pb"
