@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,7 +58,7 @@ class SimulatedRun:
     traced: Session | None = None
     slowdown: float | None = None
     device_peak_mib: float | None = None
-    notes: tuple[str, ...] = field(default=())
+    combines: tuple[str, ...] = ()
 
 
 def settings(*, device: str, batch_size: int, dtype_policy: str = "float32", **others: object) -> Settings:
@@ -132,7 +132,13 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
         xplane.write(run.traced, folder / TRACE_FOLDER, phases[-1].start_ns)
         trace = TraceInfo(path=TRACE_FOLDER, steps=len(run.traced.calls), slowdown=run.slowdown)
     record = Run(
-        spec=RunSpec(strategy=run.strategy, round=run.number, seed=0, batch_size=run.settings.batch_size),
+        spec=RunSpec(
+            strategy=run.strategy,
+            round=run.number,
+            seed=0,
+            batch_size=run.settings.batch_size,
+            combines=run.combines,
+        ),
         outcome=Outcome(state=run.state),
         settings=run.settings,
         phases=tuple(phases),
@@ -140,7 +146,6 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
         trace=trace,
         host_peak_mib=1500.0,
         device_peak_mib=run.device_peak_mib,
-        notes=run.notes,
     )
     save(record, folder / RUN_FILE)
     if run.columns is not None:

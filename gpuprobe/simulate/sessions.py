@@ -29,10 +29,14 @@ BETWEEN_RUNS, BETWEEN_CALLS = 0.004, 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One strategy of a simulated study: how it is told of, and the session that is simulated for it."""
+    """One strategy of a simulated study: how it is told of, and the session that is simulated for it.
+
+    `combines` names the strategies whose changes it took over.
+    """
 
     info: StrategyInfo
     spec: Spec
+    combines: tuple[str, ...] = ()
 
 
 def write_session(spec: Spec, folder: Path) -> truth.Truth:
@@ -85,6 +89,7 @@ def _run(member: Member, session: Session, number: int, random: np.random.Genera
         call_ms=_window_ms(session, number, random),
         columns=_columns(session) if spec.recording.telemetry else None,
         traced=traced,
+        combines=member.combines,
         slowdown=float(np.median(traced.call_ms) / np.median(session.call_ms)) if traced else None,
         device_peak_mib=spec.card.memory_used_mib if spec.card.on_gpu else None,
     )
