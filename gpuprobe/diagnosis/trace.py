@@ -1,7 +1,8 @@
 """Findings from the account of one trace alone: which cause leads, and which others matter.
 
 Exactly one is primary: `compute_bound` where kernels fill the GPU, else the largest of exposed copies, input, launches,
-syncs, compilation and what the host does between steps. Where the first leads by little, it says that the two tie.
+syncs, exchange between devices, compilation, allocation, and what the host does between steps. Where the first leads
+by little, it says that the two tie.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 # DESIGN: kernels that fill this share of the span from the first to the last GPU event make the GPU the limit.
 COMPUTE_FRACTION = 0.80
-# Within this of it, the verdict would turn with the next step.
+# The span leaves out a wait before the first kernel: where computing is less than this of the step, so much was left
+# out that the GPU is not the limit.
+COMPUTE_OF_STEP = 0.50
+# Within this of the fraction, the verdict would turn with the next step.
 COMPUTE_MARGIN = 0.02
 # On a processor there are no kernels to count: it is the limit where nothing else takes as much as this of the step.
 CPU_IDLE_FRACTION = 0.20
@@ -116,6 +120,25 @@ CAUSES = (
         gpu_only=False,
     ),
     Cause(
+        id="collective_bound",
+        share="share.gpu_collective",
+        # Kineto's tb_plugin advises on communication from 10 % of the step on.
+        threshold=0.10,
+        claim="Exchanging gradients between devices takes {share} of the step ({time}) in which no kernel computes.",
+        fix="Exchange less often or in fewer, larger parts, in float16, or over a faster link.",
+        code="",
+        also=("kernel_fraction",),
+    ),
+    Cause(
+        id="gpu_memory_tight",
+        share="share.idle_memory",
+        threshold=0.05,
+        claim="The {device} is idle in {share} of the step ({time}) while the host allocates or frees device memory.",
+        fix="Leave the allocator room: a smaller batch, or no other process on the card.",
+        code="",
+        also=("proof.idle_memory",),
+    ),
+    Cause(
         id="recompiling",
         share="share.idle_compile",
         # As for the input; after warm-up nothing should compile at all.
@@ -159,7 +182,7 @@ def _compute_bound(evidence: Evidence) -> Finding | None:
     if filled is None or not isinstance(filled.value, float) or filled.value < COMPUTE_FRACTION:
         return None
     busy = _value(evidence, "share.gpu_compute")
-    if _value(evidence, "share.gpu_collective") > busy:
+    if filled.value - _value(evidence, "share.gpu_collective") < COMPUTE_FRACTION or busy < COMPUTE_OF_STEP:
         return None
     return Finding(
         cause="compute_bound",
@@ -229,7 +252,7 @@ def _tie(evidence: Evidence, ranked: list[Cause], first: str) -> str | None:
     if first == "compute_bound":
         near = filled and filled < COMPUTE_FRACTION + COMPUTE_MARGIN and ranked
         return ranked[0].id if near else None
-    if filled >= COMPUTE_FRACTION - COMPUTE_MARGIN:
+    if filled - _value(evidence, "share.gpu_collective") >= COMPUTE_FRACTION - COMPUTE_MARGIN:
         return "compute_bound"
     second = next((cause for cause in ranked if cause.id != first), None)
     lead = next(cause for cause in ranked if cause.id == first)

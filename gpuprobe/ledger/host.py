@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.intervals import Intervals, join, union
+from gpuprobe.ledger.intervals import Intervals, difference, join, union
 from gpuprobe.ledger.names import Kind, kinds, waits
 from gpuprobe.traces.timeline import NO_CORRELATION
 
@@ -95,13 +95,13 @@ class Host:
 
     @cached_property
     def computing(self) -> Intervals:
-        """Time in which any thread outside the input pipeline ran an operation or a function of them."""
+        """Time in which any thread outside the input pipeline ran an operation, of a function or called from Python."""
         waiting = np.array([waits(name) for name in self.names], np.bool_)
-        parts = []
+        parts = [difference(self.select(Kind.EXECUTION), self.select(Kind.CALL))]
         for place, thread in enumerate(self.threads):
             if thread.name.startswith("tf_data"):
                 continue
-            runs = (self.kinds[place] & (Kind.OP | Kind.KERNEL_RUN | Kind.EXECUTION)) != 0
+            runs = (self.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
             parts.append(self._spans(place, runs & ~waiting[thread.events.name]))
         return join(parts)
 
