@@ -169,17 +169,17 @@ class _Window:
         )
 
     def gaps(self, where: str) -> list[Gap]:
-        """Name the stretches in which nothing at all was read of the host or of a GPU that was sampled."""
+        """Name the stretches in which the field read most often, of the host or of one GPU, was not read."""
         ours = [
-            values
-            for name, values in self._telemetry.columns.items()
+            name
+            for name in self._telemetry.columns
             if (name.startswith(f"{where}_") if where != "host" else not name.startswith("gpu"))
             # The driver's own samples go on where ours do not, and are no reading of ours.
             and "_buffer_" not in name
         ]
         if not ours:
             return []
-        times = self._telemetry.t_ns[~np.isnan(np.array(ours)).all(axis=0)]
+        times, _ = max((self._telemetry.series(name) for name in ours), key=lambda series: len(series[0]))
         held = windows.hold(times, np.zeros(len(times)), self._start_ns, self._end_ns)
         return [Gap(where=where, start_ns=a, end_ns=b, reason=self._reason(where, a, b)) for a, b in held.gaps]
 
