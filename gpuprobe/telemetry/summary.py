@@ -295,5 +295,6 @@ class _Window:
         return Signal(name=name, unit=unit, source="cgroup", value=float(self._telemetry.facts["host"][name]))
 
     def _missing(self, name: str, unit: str, source: str, column: str) -> Signal:
-        reason = self._telemetry.why_missing(column) or "nothing was read in time"
+        otherwise = "nothing was read in time" if self._source == "NVML" else f"the log of {self._source} lacks it"
+        reason = self._telemetry.why_missing(column) or otherwise
         return Signal(name=name, unit=unit, source=source, missing=reason)
