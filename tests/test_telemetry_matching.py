@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpuprobe import telemetry
 from gpuprobe.records import GpuInfo
 from gpuprobe.telemetry.matching import by_bus, same_bus, visible
+from gpuprobe.telemetry.writer import Writer
 
 FAKE_CUDA = Path(__file__).parent / "nvml" / "fake_cuda.c"
 SAME = [
@@ -82,3 +84,16 @@ def test_cuda_is_asked_in_the_process_itself(tmp_path: Path) -> None:
         environment = {"LD_LIBRARY_PATH": str(tmp_path), "FAKE_CUDA": devices}
         done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)  # noqa: PLW1510
         assert done.stdout.strip() == expected, done.stderr
+
+
+def test_the_summary_begins_with_the_gpu_that_was_used(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "t.csv", ["gpu0_power_w", "gpu1_power_w"])
+    for gpu in SAME[:2]:
+        writer.facts(f"gpu{gpu.index}", {"pci_bus_id": gpu.pci_bus_id})
+    for t_ns in (0, 10**9):
+        writer.row(t_ns, {"gpu0_power_w": 30.0, "gpu1_power_w": 250.0}, "")
+    recording = telemetry.read(tmp_path / "t.csv")
+    for bus, watts in (("0000:3b:00.0", 250), ("", 30), ("0000:99:00.0", 30)):
+        power = telemetry.summarize(recording, 0, 10**9, gpu_pci_bus_id=bus).signal("power_w", 0)
+        assert power is not None
+        assert power.value == watts

@@ -8,6 +8,7 @@ import numpy as np
 
 from gpuprobe.records import Record, Signal
 from gpuprobe.telemetry import windows
+from gpuprobe.telemetry.matching import by_bus
 
 if TYPE_CHECKING:
     from gpuprobe.telemetry.recording import Telemetry
@@ -112,13 +113,18 @@ class TelemetrySummary(Record, frozen=True, kw_only=True):
         return next((signal for signal in signals if signal.name == name), None)
 
 
-def summarize(telemetry: Telemetry, start_ns: int, end_ns: int) -> TelemetrySummary:
-    """Summarise from `start_ns` to `end_ns`. Levels are weighted by time; counters are differences of two readings."""
+def summarize(telemetry: Telemetry, start_ns: int, end_ns: int, *, gpu_pci_bus_id: str = "") -> TelemetrySummary:
+    """Summarise from `start_ns` to `end_ns`. Levels are weighted by time; counters are differences of two readings.
+
+    The GPU at `gpu_pci_bus_id`, where that is given and found, comes first: the driver may count it otherwise.
+    """
     window = _Window(telemetry, start_ns, end_ns)
+    used = by_bus(gpu_pci_bus_id, telemetry.facts)
+    numbers = sorted(telemetry.gpus, key=lambda number: number != used)
     return TelemetrySummary(
         duration_s=(end_ns - start_ns) / NS,
         host=window.host(),
-        gpus=tuple(window.gpu(f"gpu{number}_") for number in telemetry.gpus),
+        gpus=tuple(window.gpu(f"gpu{number}_") for number in numbers),
         said=tuple(str(said) for said in telemetry.states if said.t_ns <= end_ns),
         gaps=tuple(gap for where in ("host", *(f"gpu{n}" for n in telemetry.gpus)) for gap in window.gaps(where)),
     )
