@@ -239,7 +239,10 @@ State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interru
 
 
 class Settings(Record, frozen=True, kw_only=True):
-    """The effective settings of a run, read back from TensorFlow and Keras, never assumed."""
+    """The effective settings of a run, read back from TensorFlow and Keras, never assumed.
+
+    `gpu_pci_bus_id` is where CUDA says that TensorFlow's first GPU lies; empty where there is none.
+    """
 
     device: str
     dtype_policy: str
@@ -254,6 +257,7 @@ class Settings(Record, frozen=True, kw_only=True):
     onednn: bool | None
     tf32: bool | None
     run_eagerly: bool = False
+    gpu_pci_bus_id: str = ""
 
 
 class Phase(Record, frozen=True, kw_only=True):

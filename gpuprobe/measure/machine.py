@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from gpuprobe.records import Settings
 from gpuprobe.strategies.plan import Machine
+from gpuprobe.telemetry.matching import cuda_bus_ids
 
 if TYPE_CHECKING:
     from gpuprobe.workloads.workload import Workload
@@ -59,6 +60,7 @@ def settings(model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         onednn=_onednn(),
         tf32=tf.config.experimental.tensor_float_32_execution_enabled() if gpus else None,
         run_eagerly=bool(model.run_eagerly),
+        gpu_pci_bus_id=next(iter(cuda_bus_ids()), "") if gpus else "",
     )
 
 
