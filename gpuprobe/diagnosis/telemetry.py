@@ -144,6 +144,10 @@ def python_feed(evidence: Evidence) -> Result | None:
         return NotEvaluated(cause="input_bound", reason="neither threads nor cores were seen")
     if not _under_used(evidence) or _value(pinned) < (PINNED if "thread" in pinned.name else HALF):
         return None
+    # Where all processors are full, the one thread is not what the others wait for.
+    (full,) = _known(evidence, "cpu_full_gpu_idle_fraction")
+    if full and _value(full) > HALF:
+        return None
     return Finding(
         cause="input_bound",
         stage="python_feed",
