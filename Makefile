@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRA := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo '[cuda]')
 ARGS ?=
 
-.PHONY: run test check clean
+.PHONY: run test check proto clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -19,6 +19,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# protoc 25 writes modules that check no version of protobuf when they are imported.
+proto: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet 'grpcio-tools==1.60.*' 'setuptools<80' --target $(VENV)/proto
+	PYTHONPATH=$(VENV)/proto $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. gpuprobe/traces/xplane.proto
 
 clean:
 	rm -rf $(VENV)

@@ -10,6 +10,7 @@ Schema history
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
@@ -109,6 +110,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
 
     The timed window ends after `steps` steps where given, else after `window_s` seconds, or earlier (but never
     before `window_min_s`) once the 95 % interval of its blocks is narrower than `precise_fraction` of the rate.
+    `model` names the workload as `gpuprobe run --model` does; empty is the ResNet of `depth` on the images in `data`.
     """
 
     strategy: str
@@ -122,6 +124,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
     steps: int | None = None
     trace_steps: int = 4
     data: str = ""
+    model: str = ""
     combines: tuple[str, ...] = ()
     inject: tuple[str, ...] = ()
 
@@ -159,7 +162,7 @@ class Request(Record, frozen=True, kw_only=True):
 
     `data` is `auto`, `cifar10`, `synthetic` or a path; `samples` caps the training set. Exactly `steps` or `epochs`
     are timed where given, else as long as the budget allows. A run that shows no sign of life for `limit_s` is
-    ended.
+    ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own.
     """
 
     rounds: int
@@ -167,6 +170,7 @@ class Request(Record, frozen=True, kw_only=True):
     batch_size: int
     seed: int
     depth: int = 20
+    model: str = ""
     data: str = "auto"
     samples: int | None = None
     steps: int | None = None
@@ -205,7 +209,10 @@ State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interru
 
 
 class Settings(Record, frozen=True, kw_only=True):
-    """The effective settings of a run, read back from TensorFlow and Keras, never assumed."""
+    """The effective settings of a run, read back from TensorFlow and Keras, never assumed.
+
+    `gpu_pci_bus_id` is where CUDA says that TensorFlow's first GPU lies; empty where there is none.
+    """
 
     device: str
     dtype_policy: str
@@ -220,6 +227,7 @@ class Settings(Record, frozen=True, kw_only=True):
     onednn: bool | None
     tf32: bool | None
     run_eagerly: bool = False
+    gpu_pci_bus_id: str = ""
 
 
 class Phase(Record, frozen=True, kw_only=True):
@@ -259,7 +267,8 @@ class Outcome(Record, frozen=True, kw_only=True):
 class Run(Record, frozen=True, kw_only=True):
     """One strategy measured once in a fresh process: `run.json` of its recording.
 
-    Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device.
+    Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device. `flop_per_sample` is
+    TensorFlow's own count for one sample of a training step, None where it was not counted.
     """
 
     schema: int = SCHEMA
@@ -271,6 +280,7 @@ class Run(Record, frozen=True, kw_only=True):
     trace: TraceInfo | None = None
     host_peak_mib: float | None = None
     device_peak_mib: float | None = None
+    flop_per_sample: float | None = None
     notes: tuple[str, ...] = ()
 
     def phase(self, name: PhaseName) -> Phase | None:
@@ -319,15 +329,23 @@ def to_json(record: Record | Any) -> bytes:
 
 
 def save(record: Record, path: Path) -> None:
-    """Write a record so that a reader sees the old file or the new one, never a half.
+    """Write a record with `write_whole`. Raises OutputError where the file cannot be written."""
+    write_whole(path, to_json(record))
 
-    Raises OutputError where the file cannot be written.
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a half.
+
+    Raises OutputError where it cannot be written; the old file is then as it was.
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(to_json(record))
+        partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
+        # On a full disk the half that was written would take the room of what comes next.
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
 

@@ -27,18 +27,17 @@ STORY = (
 )
 
 
+def run_cli(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the real program in a process of its own."""
+    command = [sys.executable, "-m", "gpuprobe.cli", *map(str, words)]
+    environment = {**os.environ, "COLUMNS": "200", **dict(options.pop("env", {}))}  # type: ignore[call-overload]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, env=environment, **options)  # type: ignore[call-overload]
+
+
 @pytest.fixture
 def cli() -> Cli:
-    """Run the real program in a process of its own."""
-
-    def run(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "gpuprobe.cli", *map(str, words)]
-        environment = {**os.environ, "COLUMNS": "200", **dict(options.pop("env", {}))}  # type: ignore[call-overload]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=400, env=environment, **options
-        )  # type: ignore[call-overload]
-
-    return run
+    """Give the tests the real program."""
+    return run_cli
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,8 @@ def load(folder: Path) -> Loaded:
         window = runs[path].phase("window")
         if window is not None:
             key = (runs[path].spec.round, runs[path].spec.strategy)
-            summaries[key] = telemetry.summarize(recording, window.start_ns, window.end_ns)
+            used = settings.gpu_pci_bus_id if (settings := runs[path].settings) else ""
+            summaries[key] = telemetry.summarize(recording, window.start_ns, window.end_ns, gpu_pci_bus_id=used)
     return Loaded(folder, study, runs, recordings, rank(study, list(runs.values()), summaries))
 
 

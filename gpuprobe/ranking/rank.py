@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.differential import diagnose
-from gpuprobe.ranking import same_work, spread, ties
+from gpuprobe.ranking import same_work, spread, ties, watched
 from gpuprobe.ranking.ranking import Failure, Ranking, Row
 from gpuprobe.ranking.rates import Interval, run_rate, unstable
 from gpuprobe.records import Evidence, Run, Signal, Study
@@ -58,11 +58,12 @@ def rank(study: Study, runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySum
         study=study.name,
         baseline=next((info.name for info in study.strategies if info.name in rates), None),
         rows=tuple(rows),
-        failures=_failures(runs, rates),
+        failures=_failures([run for run in runs if run.outcome.state != "skipped"], rates),
+        skipped=_failures([run for run in runs if run.outcome.state == "skipped"], rates),
         not_run=tuple(info.name for info in study.strategies if not _of(runs, info.name)),
         findings=findings,
         not_evaluated=undecided,
-        notes=_notes(intervals, ranked, rates),
+        notes=(*_notes(intervals, ranked, rates), *watched.notes(telemetry)),
     )
 
 

@@ -50,13 +50,17 @@ class Failure(Record, frozen=True, kw_only=True):
 
 
 class Ranking(Record, frozen=True, kw_only=True):
-    """All rows, the best rank first; what failed; what was not run; and the findings of the differential runs."""
+    """All rows, the best rank first, and the findings of the differential runs.
+
+    `failures` went wrong, `skipped` cannot apply to the workload, `not_run` lacked time.
+    """
 
     schema: int = SCHEMA
     study: str
     baseline: str | None
     rows: tuple[Row, ...]
     failures: tuple[Failure, ...]
+    skipped: tuple[Failure, ...] = ()
     not_run: tuple[str, ...]
     findings: tuple[Finding, ...]
     not_evaluated: tuple[NotEvaluated, ...]

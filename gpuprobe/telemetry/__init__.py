@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.follow import Follower, load_now
     from gpuprobe.telemetry.recording import Telemetry, read
     from gpuprobe.telemetry.session import sampling
+    from gpuprobe.telemetry.smi import read_any
     from gpuprobe.telemetry.states import Said
     from gpuprobe.telemetry.summary import Gap, TelemetrySummary, summarize
 
@@ -23,6 +24,7 @@ __all__ = [
     "inventory",
     "load_now",
     "read",
+    "read_any",
     "sampling",
     "summarize",
 ]
@@ -36,6 +38,7 @@ _FOUND_IN = {
     "inventory": "devices",
     "load_now": "follow",
     "read": "recording",
+    "read_any": "smi",
     "sampling": "session",
     "summarize": "summary",
 }

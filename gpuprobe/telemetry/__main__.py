@@ -16,7 +16,7 @@ from pathlib import Path
 from gpuprobe.telemetry import nvml
 from gpuprobe.telemetry.gpu import Feed, Gpu, feeds
 from gpuprobe.telemetry.host import Host
-from gpuprobe.telemetry.loop import HUNG_AFTER_S, Loop, Pace
+from gpuprobe.telemetry.loop import HUNG_AFTER_S, LATE_AFTER_S, Loop, Pace
 from gpuprobe.telemetry.states import say
 from gpuprobe.telemetry.writer import Writer
 
@@ -49,14 +49,17 @@ class Sampler:
 
     def run(self, parent: int) -> None:
         """Sample until told to stop; then take a last reading of everything."""
-        pace = Pace(self._period_s)
+        pace, wait_s = Pace(self._period_s), 0.0
         while True:
-            self._take_in_gpus()
-            self._sample_host()
+            if wait_s <= 0:
+                self._take_in_gpus()
+                self._sample_host()
+                wait_s = pace.next_in_s()
             for loop in self._loops:
                 loop.watch()
-            if _told_to_stop(pace.next_in_s(), parent):
+            if _told_to_stop(min(wait_s, LATE_AFTER_S), parent):
                 break
+            wait_s -= LATE_AFTER_S
         for loop in self._loops:
             loop.stop(STOP_S)
         self._sample_host()
@@ -80,7 +83,7 @@ class Sampler:
             self._said.append(say("driver", "back", "the driver answers again"))
         if not gpus:
             return
-        paired = [feeds(gpu, lambda: self._host.tree.tree) for gpu in gpus]
+        paired = [feeds(gpu, self._host.tree) for gpu in gpus]
         fast, slow = [pair[0] for pair in paired], [pair[1] for pair in paired]
         # The fast ones first: a row is written up to its last value.
         self._writer.name_columns([*_columns(fast), *self._host.columns, *_columns(slow)])
@@ -106,7 +109,7 @@ class Sampler:
 
 
 def _columns(group: list[Feed]) -> list[str]:
-    return [f"{feed.gpu.where}_{name}" for feed in group for name in feed.columns]
+    return [name for feed in group for name in feed.columns]
 
 
 def _told_to_stop(wait_s: float, parent: int) -> bool:

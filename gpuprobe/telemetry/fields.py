@@ -40,7 +40,6 @@ def fast() -> list[Reading]:
         Reading(("power_w",), lambda gpu: (ask("nvmlDeviceGetPowerUsage", gpu) / 1000,)),
         Reading(("energy_j",), lambda gpu: (ask("nvmlDeviceGetTotalEnergyConsumption", gpu) / 1000,)),
         Reading(("sm_clock_mhz",), _clock("SM")),
-        Reading(("memory_clock_mhz",), _clock("MEM")),
         Reading(
             ("throttle_reasons",),
             first_of(
@@ -56,6 +55,7 @@ def slow() -> list[Reading]:
         Reading(("memory_used_mib", "memory_free_mib", "memory_reserved_mib"), first_of(_memory, _memory_of_old)),
         Reading(("temperature_c",), _call("nvmlDeviceGetTemperature", "NVML_TEMPERATURE_GPU")),
         Reading(("memory_temperature_c",), _values(("NVML_FI_DEV_MEMORY_TEMP", 0))),
+        Reading(("memory_clock_mhz",), _clock("MEM")),
         Reading(("graphics_clock_mhz",), _clock("GRAPHICS")),
         Reading(("video_clock_mhz",), _clock("VIDEO")),
         Reading(("performance_state",), _call("nvmlDeviceGetPerformanceState")),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass, field
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.telemetry import facts, fields, monitors
@@ -12,11 +12,11 @@ from gpuprobe.telemetry.nvml import NvmlError, ask
 from gpuprobe.telemetry.states import FINAL, GPU_GONE, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from gpuprobe.telemetry.fields import Reading
     from gpuprobe.telemetry.monitors import SampleBuffer
-    from gpuprobe.telemetry.proctree import Tree
+    from gpuprobe.telemetry.proctree import TreeScan
 
 # A GPU that is gone, and a field whose error may pass, are asked again so seldom that it costs nothing.
 REVIVE_EVERY_S, RETRY_EVERY_S = 5.0, 1.0
@@ -25,7 +25,7 @@ MIB = 2**20
 
 @dataclass
 class Sampled:
-    """What one visit to a GPU found: values by field, what there is to say, and values that bear their own time."""
+    """What one visit to a GPU found: values by column, what there is to say, and values that bear their own time."""
 
     values: dict[str, float] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
@@ -73,69 +73,81 @@ class Gpu:
         return True
 
 
+class _Asked:
+    """A reading of one GPU with its columns' names, and how it went so far."""
+
+    def __init__(self, where: str, reading: Reading) -> None:
+        self.reading = reading
+        self.columns = tuple(f"{where}_{name}" for name in reading.fields)
+        self.retry_s = 0.0
+        self.worked = self.failing = False
+
+
 class Feed:
     """The readings of one GPU at one pace. A field that it does not offer is asked for once, and its reason said."""
 
     def __init__(self, gpu: Gpu, readings: Sequence[Reading], buffers: Sequence[SampleBuffer] = ()) -> None:
         self.gpu = gpu
-        names = [reading.fields for reading in readings] + [buffer.fields for buffer in buffers]
-        self.columns = tuple(name for group in names for name in group)
-        self._readings, self._buffers = list(readings), list(buffers)
-        self._worked: set[str] = set()
-        self._retry_s: dict[str, float] = {}
+        self._asked = tuple(_Asked(gpu.where, reading) for reading in readings)
+        self._buffers = list(buffers)
         self._unoffered: set[str] = set()
         self._revive_s = 0.0
+        own = [asked.columns for asked in self._asked] + [tuple(map(self._column, one.fields)) for one in buffers]
+        self.columns = tuple(name for group in own for name in group)
 
     def visit(self, now_s: float) -> Sampled:
         """Ask all that is worth asking now; `now_s` is monotonic. Never raises."""
         sampled = Sampled()
         if self.gpu.gone and not self._revive(now_s, sampled):
             return sampled
-        for reading in tuple(self._readings):
-            if self._retry_s.get(reading.fields[0], 0.0) > now_s:
+        for asked in self._asked:
+            if asked.retry_s > now_s:
                 continue
             try:
-                self._succeeded(reading, reading.read(self.gpu.handle), sampled)
+                found = asked.reading.read(self.gpu.handle)
             except NvmlError as error:
-                if not self._failed(reading, error, now_s, sampled):
+                if not self._failed(asked, error, now_s, sampled):
                     return sampled
+                continue
             except Exception as error:  # noqa: BLE001 - one failing field never costs the sample
-                self._failed(reading, NvmlError("unreadable", repr(error)), now_s, sampled)
+                self._failed(asked, NvmlError("unreadable", repr(error)), now_s, sampled)
+                continue
+            self._take(asked, found, sampled)
         self._visit_buffers(sampled)
         return sampled
 
-    def _succeeded(self, reading: Reading, found: Sequence[float], sampled: Sampled) -> None:
-        name = reading.fields[0]
-        self._worked.add(name)
-        if self._retry_s.pop(name, None) is not None:
-            sampled.said += self._say(reading.fields, "back", "answers again")
-        for column, value in zip(reading.fields, found, strict=True):
-            if not math.isnan(value):
+    def _take(self, asked: _Asked, found: Sequence[float], sampled: Sampled) -> None:
+        asked.worked = True
+        for column, value in zip(asked.columns, found, strict=True):
+            if not isnan(value):
                 sampled.values[column] = value
             elif column not in self._unoffered:
                 self._unoffered.add(column)
-                sampled.said += self._say((column,), "not_supported", "this GPU or driver does not offer it")
-        if reading.news is not None:
-            sampled.said += reading.news()
+                sampled.said.append(say(_place(column), "not_supported", "this GPU or driver does not offer it"))
+        if asked.failing:
+            asked.failing = False
+            sampled.said += self._say(asked.reading, "back", "answers again")
+        if asked.reading.news is not None:
+            sampled.said += asked.reading.news()
 
-    def _failed(self, reading: Reading, error: NvmlError, now_s: float, sampled: Sampled) -> bool:
+    def _failed(self, asked: _Asked, error: NvmlError, now_s: float, sampled: Sampled) -> bool:
         """Note a failure; return whether the GPU is worth asking anything else."""
-        name, state = reading.fields[0], error.state
+        state = error.state
         if state == "nothing_new":
             return True
-        if state == "invalid" and name in self._worked and not self.gpu.is_listed():
+        if state == "invalid" and asked.worked and not self.gpu.is_listed():
             state = "vanished"
         if state in GPU_GONE:
             words = str(error) if error.state != "invalid" else "the GPU is gone from the driver's list"
             sampled.said += self.gpu.lose(state, words)
             return False
         if state in FINAL:
-            self._readings.remove(reading)
-            sampled.said += self._say(reading.fields, "not_supported" if state == "invalid" else state, str(error))
-        else:
-            if name not in self._retry_s:
-                sampled.said += self._say(reading.fields, state, str(error))
-            self._retry_s[name] = now_s + RETRY_EVERY_S
+            self._asked = tuple(other for other in self._asked if other is not asked)
+            sampled.said += self._say(asked.reading, "not_supported" if state == "invalid" else state, str(error))
+            return True
+        if not asked.failing:
+            sampled.said += self._say(asked.reading, state, str(error))
+        asked.failing, asked.retry_s = True, now_s + RETRY_EVERY_S
         return True
 
     def _visit_buffers(self, sampled: Sampled) -> None:
@@ -149,12 +161,12 @@ class Feed:
                 if error.state != "nothing_new":
                     self._buffers.remove(buffer)
                     state = "not_supported" if error.state == "invalid" else error.state
-                    sampled.said += self._say(buffer.fields, state, str(error))
+                    sampled.said += self._say(buffer, state, str(error))
                 continue
-            sampled.buffered += [(t_ns, buffer.fields[0], value) for t_ns, value in found]
+            sampled.buffered += [(t_ns, self._column(buffer.fields[0]), value) for t_ns, value in found]
 
     def _revive(self, now_s: float, sampled: Sampled) -> bool:
-        if now_s < self._revive_s or not self._readings:
+        if now_s < self._revive_s or not self._asked:
             return False
         # The first time this is called the GPU has just gone: it is given time.
         first, self._revive_s = not self._revive_s, now_s + REVIVE_EVERY_S
@@ -164,18 +176,26 @@ class Feed:
             ask("nvmlInit")
             if not self.gpu.is_listed():
                 return False
-            self._readings[0].read(self.gpu.handle)
+            self._asked[0].reading.read(self.gpu.handle)
         except NvmlError:
             return False
         self.gpu.gone, self._revive_s = False, 0.0
         sampled.said.append(say(self.gpu.where, "back", "the GPU answers again"))
         return True
 
-    def _say(self, names: Sequence[str], state: str, words: str) -> list[str]:
-        return [say(f"{self.gpu.where}.{name}", state, words) for name in names]
+    def _column(self, name: str) -> str:
+        return f"{self.gpu.where}_{name}"
+
+    def _say(self, reading: Reading | SampleBuffer, state: str, words: str) -> list[str]:
+        return [say(f"{self.gpu.where}.{name}", state, words) for name in reading.fields]
 
 
-def feeds(gpu: Gpu, tree: Callable[[], Tree]) -> tuple[Feed, Feed]:
+def _place(column: str) -> str:
+    """Return how a column is named in what is said: `gpu0.power_w`."""
+    return column.replace("_", ".", 1)
+
+
+def feeds(gpu: Gpu, tree: TreeScan) -> tuple[Feed, Feed]:
     """Return the fast and the slow readings of a GPU; `tree` tells which processes are the observed ones."""
     table = monitors.ProcessTable(gpu.where, tree)
     slow = [*table.readings(), *map(_instance, gpu.mig), monitors.performance_monitor(), *fields.slow()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gpuprobe.telemetry.states import say
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.gpu import Feed, Sampled
     from gpuprobe.telemetry.writer import Writer
 
+# A visit that takes longer is left to its thread, and the other GPUs are visited by a new one.
+LATE_AFTER_S = 0.25
 # No healthy call takes that long; waking a sleeping card takes about one second.
 HUNG_AFTER_S = 2.0
 # The values of one row were read within so long of its time stamp; what takes longer gets a row of its own.
 ROW_SPAN_NS = 5_000_000
+# The sampler ends within so long of being told to, and a sleeping thread costs nothing.
+LONGEST_SLEEP_S = 0.25
 
 
 class Pace:
@@ -39,73 +44,93 @@ class Loop:
 
     def __init__(self, feeds: Sequence[Feed], period_s: float, writer: Writer) -> None:
         self._feeds, self._period_s, self._writer = feeds, period_s, writer
-        self._stop = threading.Event()
-        self._hung: set[Feed] = set()
+        self._stopped = False
         self._at: tuple[Feed, float] | None = None
-        self._thread = self._started()
+        self._late: dict[Feed, float] = {}
+        self._hung: set[Feed] = set()
+        self._row = _Row()
+        self._start()
 
     def watch(self) -> None:
-        """Leave a GPU whose driver does not answer to its thread, and go on with the others in a new one."""
-        at = self._at
-        if at is None or time.monotonic() - at[1] < HUNG_AFTER_S or at[0] in self._hung:
-            return
-        feed = at[0]
-        self._hung.add(feed)
-        self._thread = self._started()
-        words = f"a call into the driver has not returned for {HUNG_AFTER_S:.0f} s, its readings stop until it does"
-        self._writer.row(time.time_ns(), {}, say(feed.gpu.where, "driver_hung", words))
+        """Leave a GPU whose driver does not answer to its thread, go on with the others in a new one, and name it."""
+        at, now_s = self._at, time.monotonic()
+        if at is not None and now_s - at[1] > LATE_AFTER_S and at[0] not in self._late:
+            self._late[at[0]] = at[1]
+            self._row.write(self._writer)
+            self._start()
+        for feed, since_s in tuple(self._late.items()):
+            if now_s - since_s > HUNG_AFTER_S and feed not in self._hung:
+                self._hung.add(feed)
+                words = f"a call into the driver has not returned for {HUNG_AFTER_S:.0f} s, the readings wait for it"
+                self._writer.row(time.time_ns(), {}, say(feed.gpu.where, "driver_hung", words))
 
     def stop(self, wait_s: float) -> None:
         """Take a last reading and end; one that hangs is not waited for."""
-        self._stop.set()
+        self._stopped = True
         self._thread.join(wait_s)
 
-    def _started(self) -> threading.Thread:
-        thread = threading.Thread(target=self._run, daemon=True)
-        self._thread = thread
-        thread.start()
-        return thread
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
-        pace, me = Pace(self._period_s), threading.current_thread()
-        last = False
-        while True:
-            if not self._visit_all(me):
-                return
-            if last:
-                return
-            last = self._stop.wait(pace.next_in_s())
+        pace, last = Pace(self._period_s), False
+        while self._visit_all() and not last:
+            # Short sleeps, because an event costs more to wait for, and stopping is to be quick.
+            wait_s = pace.next_in_s()
+            while wait_s > 0 and not self._stopped:
+                time.sleep(min(wait_s, LONGEST_SLEEP_S))
+                wait_s -= LONGEST_SLEEP_S
+            last = self._stopped
 
-    def _visit_all(self, me: threading.Thread) -> bool:
+    def _visit_all(self) -> bool:
         """Visit the GPUs that answer; return False where another thread has taken over meanwhile."""
-        t_ns, values, said = time.time_ns(), dict[str, float](), list[str]()
+        self._row = row = _Row()
         for feed in self._feeds:
-            if feed in self._hung:
+            if feed in self._late:
                 continue
-            if time.time_ns() - t_ns > ROW_SPAN_NS:
-                self._row(t_ns, values, said)
-                t_ns, values, said = time.time_ns(), {}, []
-            now_s = time.monotonic()
-            self._at = (feed, now_s)
-            sampled = feed.visit(now_s)
-            if self._thread is not me:
-                self._hung.discard(feed)
-                self._writer.row(time.time_ns(), {}, say(feed.gpu.where, "back", "the driver answers again"))
+            if time.time_ns() - row.t_ns > ROW_SPAN_NS:
+                row.write(self._writer)
+                self._row = row = _Row()
+            at = self._at = (feed, time.monotonic())
+            sampled = feed.visit(at[1])
+            if feed in self._late:
+                self._return(feed, sampled)
                 return False
+            row.values |= sampled.values
+            row.said += sampled.said
+            self._write_buffered(sampled)
             self._at = None
-            values |= {f"{feed.gpu.where}_{name}": value for name, value in sampled.values.items()}
-            said += sampled.said
-            self._write_buffered(feed, sampled)
-        self._row(t_ns, values, said)
+        row.write(self._writer)
         return True
 
-    def _row(self, t_ns: int, values: dict[str, float], said: list[str]) -> None:
-        if values or said:
-            self._writer.row(t_ns, values, "; ".join(said))
+    def _return(self, feed: Feed, sampled: Sampled) -> None:
+        """Hand a GPU that was late to the thread that has taken over. What took long has no known time."""
+        row = _Row(said=sampled.said)
+        if feed in self._hung:
+            self._hung.discard(feed)
+            row.said.append(say(feed.gpu.where, "back", "the driver answers again"))
+        else:
+            row.values = sampled.values
+        del self._late[feed]
+        row.write(self._writer)
 
-    def _write_buffered(self, feed: Feed, sampled: Sampled) -> None:
+    def _write_buffered(self, sampled: Sampled) -> None:
         rows: dict[int, dict[str, float]] = {}
         for t_ns, name, value in sampled.buffered:
-            rows.setdefault(t_ns, {})[f"{feed.gpu.where}_{name}"] = value
+            rows.setdefault(t_ns, {})[name] = value
         for t_ns, values in sorted(rows.items()):
             self._writer.row(t_ns, values, "")
+
+
+@dataclass
+class _Row:
+    """A row while it is filled; another thread may write it where this one hangs."""
+
+    t_ns: int = field(default_factory=time.time_ns)
+    values: dict[str, float] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    def write(self, writer: Writer) -> None:
+        if self.values or self.said:
+            writer.row(self.t_ns, self.values, "; ".join(self.said))

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from gpuprobe.telemetry import nvml
 from gpuprobe.telemetry.fields import MIB, Reading, first_of
 from gpuprobe.telemetry.nvml import NvmlError, ask, constant
-from gpuprobe.telemetry.states import GPU_GONE
+from gpuprobe.telemetry.states import GPU_GONE, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
-    from gpuprobe.telemetry.proctree import Tree
+    from gpuprobe.telemetry.proctree import TreeScan
 
 GPM_METRICS = {
     "gpm_graphics_percent": "NVML_GPM_METRIC_GRAPHICS_UTIL",
@@ -88,9 +88,9 @@ class ProcessTable:
     In a container the driver names processes by the numbers of its host, so that even one's own can be unseen.
     """
 
-    def __init__(self, where: str, tree: Callable[[], Tree]) -> None:
+    def __init__(self, where: str, tree: TreeScan) -> None:
         self._where, self._tree = where, tree
-        self._told: set[int] = set()
+        self._names: dict[int, str | None] = {}
         self._news: list[str] = []
         self._seen_us = 0
         self._compute, self._graphics = _running("Compute"), _running("Graphics")
@@ -107,15 +107,14 @@ class ProcessTable:
         for process in [*self._compute(gpu), *self._graphics_or_none(gpu)]:
             # Under WDDM the driver does not know how much a process holds.
             used[process.pid] = max(used.get(process.pid, 0.0), (process.usedGpuMemory or 0) / MIB)
-        tree = self._tree()
-        others = [pid for pid in used if pid not in tree.pids and pid in tree.names]
-        self._tell(others, tree, used)
+        others = [pid for pid in used if pid not in self._tree.pids and self._name(pid, used[pid]) is not None]
+        own = [pid for pid in used if pid in self._tree.pids]
         return (
             len(used),
-            sum(mib for pid, mib in used.items() if pid in tree.pids),
+            sum(used[pid] for pid in own),
             len(others),
             sum(used[pid] for pid in others),
-            sum(pid not in tree.names for pid in used),
+            len(used) - len(others) - len(own),
         )
 
     def _graphics_or_none(self, gpu: Any) -> Sequence[Any]:
@@ -130,19 +129,22 @@ class ProcessTable:
     def _utilization(self, gpu: Any) -> Sequence[float]:
         samples = ask("nvmlDeviceGetProcessUtilization", gpu, self._seen_us)
         self._seen_us = max([self._seen_us, *(sample.timeStamp for sample in samples)])
-        tree, by_pid = self._tree(), dict[int, list[int]]()
+        by_pid: dict[int, list[int]] = {}
         for sample in samples:
             by_pid.setdefault(sample.pid, []).append(sample.smUtil)
-        means = {pid: sum(values) / len(values) for pid, values in by_pid.items() if pid in tree.names}
-        own = sum(mean for pid, mean in means.items() if pid in tree.pids)
-        return own, sum(means.values()) - own
+        means = {pid: sum(values) / len(values) for pid, values in by_pid.items()}
+        own = sum(mean for pid, mean in means.items() if pid in self._tree.pids)
+        others = sum(mean for pid, mean in means.items() if pid not in self._tree.pids and self._names.get(pid))
+        return own, others
 
-    def _tell(self, others: Collection[int], tree: Tree, used: dict[int, float]) -> None:
-        for pid in others:
-            if pid not in self._told:
-                self._told.add(pid)
-                words = f"process {pid} ({tree.names[pid]}) holds {used[pid]:.0f} MiB of its memory"
-                self._news.append(f"{self._where}: other_process: {words}")
+    def _name(self, pid: int, mib: float) -> str | None:
+        """Return the name of a process outside the tree, and have it told once; None where it is not visible."""
+        if pid not in self._names:
+            name = self._names[pid] = self._tree.name(pid)
+            if name is not None:
+                words = f"process {pid} ({name}) holds {mib:.0f} MiB of its memory"
+                self._news.append(say(self._where, "other_process", words))
+        return self._names[pid]
 
     def _drain(self) -> list[str]:
         news, self._news = self._news, []

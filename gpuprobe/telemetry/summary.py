@@ -8,6 +8,7 @@ import numpy as np
 
 from gpuprobe.records import Record, Signal
 from gpuprobe.telemetry import windows
+from gpuprobe.telemetry.matching import by_bus
 
 if TYPE_CHECKING:
     from gpuprobe.telemetry.recording import Telemetry
@@ -112,13 +113,18 @@ class TelemetrySummary(Record, frozen=True, kw_only=True):
         return next((signal for signal in signals if signal.name == name), None)
 
 
-def summarize(telemetry: Telemetry, start_ns: int, end_ns: int) -> TelemetrySummary:
-    """Summarise from `start_ns` to `end_ns`. Levels are weighted by time; counters are differences of two readings."""
+def summarize(telemetry: Telemetry, start_ns: int, end_ns: int, *, gpu_pci_bus_id: str = "") -> TelemetrySummary:
+    """Summarise from `start_ns` to `end_ns`. Levels are weighted by time; counters are differences of two readings.
+
+    The GPU at `gpu_pci_bus_id`, where that is given and found, comes first: the driver may count it otherwise.
+    """
     window = _Window(telemetry, start_ns, end_ns)
+    used = by_bus(gpu_pci_bus_id, telemetry.facts)
+    numbers = sorted(telemetry.gpus, key=lambda number: number != used)
     return TelemetrySummary(
         duration_s=(end_ns - start_ns) / NS,
         host=window.host(),
-        gpus=tuple(window.gpu(f"gpu{number}_") for number in telemetry.gpus),
+        gpus=tuple(window.gpu(f"gpu{number}_") for number in numbers),
         said=tuple(str(said) for said in telemetry.states if said.t_ns <= end_ns),
         gaps=tuple(gap for where in ("host", *(f"gpu{n}" for n in telemetry.gpus)) for gap in window.gaps(where)),
     )
@@ -169,17 +175,17 @@ class _Window:
         )
 
     def gaps(self, where: str) -> list[Gap]:
-        """Name the stretches in which nothing at all was read of the host or of a GPU that was sampled."""
+        """Name the stretches in which the field read most often, of the host or of one GPU, was not read."""
         ours = [
-            values
-            for name, values in self._telemetry.columns.items()
+            name
+            for name in self._telemetry.columns
             if (name.startswith(f"{where}_") if where != "host" else not name.startswith("gpu"))
             # The driver's own samples go on where ours do not, and are no reading of ours.
             and "_buffer_" not in name
         ]
         if not ours:
             return []
-        times = self._telemetry.t_ns[~np.isnan(np.array(ours)).all(axis=0)]
+        times, _ = max((self._telemetry.series(name) for name in ours), key=lambda series: len(series[0]))
         held = windows.hold(times, np.zeros(len(times)), self._start_ns, self._end_ns)
         return [Gap(where=where, start_ns=a, end_ns=b, reason=self._reason(where, a, b)) for a, b in held.gaps]
 
@@ -295,5 +301,6 @@ class _Window:
         return Signal(name=name, unit=unit, source="cgroup", value=float(self._telemetry.facts["host"][name]))
 
     def _missing(self, name: str, unit: str, source: str, column: str) -> Signal:
-        reason = self._telemetry.why_missing(column) or "nothing was read in time"
+        otherwise = "nothing was read in time" if self._source == "NVML" else f"the log of {self._source} lacks it"
+        reason = self._telemetry.why_missing(column) or otherwise
         return Signal(name=name, unit=unit, source=source, missing=reason)
