@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-SAVE, RESTORE, CLEAR_LINE, WHOLE_SCREEN = "\0337", "\0338", "\033[2K", "\033[r"
+SAVE, RESTORE, DOWN, CLEAR_LINE, WHOLE_SCREEN = "\0337", "\0338", "\033D", "\033[2K", "\033[r"
 # A lower terminal is left to the command alone.
 LEAST_ROWS = 12
 MOST_GPUS = 4
@@ -73,8 +73,8 @@ class StatusBar:
             return
         self._remove()
         self._shape = (columns, rows, height)
-        # The lines that become the bar may hold output: scroll it up, and the cursor with it.
-        room = "\n" * height + f"\033[{height}A"
+        # The lines that become the bar may hold output: scroll it up, and the cursor with it, in its column.
+        room = DOWN * height + f"\033[{height}A"
         self._write(f"{room}{SAVE}\033[1;{rows - height}r{RESTORE}")
 
     def _remove(self) -> None:

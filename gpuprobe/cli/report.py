@@ -20,10 +20,7 @@ def command(
     ] = None,
 ) -> None:
     """Write the report of a study or a watch again from what is on disk; needs neither TensorFlow nor a GPU."""
-    from gpuprobe.measure.folder import recover
     from gpuprobe.recording import WATCH_FILE, load_study
-    from gpuprobe.report.share import publish
-    from gpuprobe.report.write import REPORT_FILE, write
 
     if (study / WATCH_FILE).is_file():
         if share is not None:
@@ -32,6 +29,10 @@ def command(
 
         typer.echo(write_watch(study))
         return
+    from gpuprobe.measure.folder import recover
+    from gpuprobe.report.share import publish
+    from gpuprobe.report.write import REPORT_FILE, write
+
     load_study(study)
     recover(study)
     write(study)

@@ -27,8 +27,9 @@ AT_WORK_CORES = 0.5
 MEMORY_FULL, TAKEN_AT_ONCE = 0.90, 0.5
 # Clocks held down for less than a tenth of the time cost at most some percent; FIELD: clocks down by 15 % matter.
 THROTTLED_SHARE, CLOCKS_DOWN = 0.10, 0.15
-# A machine that has less than a tenth of its processors left is full.
-CROWDED = 0.90
+# A machine that has less than a tenth of its processors left is full; a command that wants one gets a tenth of it even
+# then.
+CROWDED, WANTS_CORES = 0.90, 0.10
 # A CUDA context alone takes more than this of a card's memory.
 CONTEXT_MIB = 64.0
 
@@ -143,6 +144,10 @@ def python_feed(evidence: Evidence) -> Result | None:
     if pinned is None:
         return NotEvaluated(cause="input_bound", reason="neither threads nor cores were seen")
     if not _under_used(evidence) or _value(pinned) < (PINNED if "thread" in pinned.name else HALF):
+        return None
+    # Where all processors are full, the one thread is not what the others wait for.
+    (full,) = _known(evidence, "cpu_full_gpu_idle_fraction")
+    if full and _value(full) > HALF:
         return None
     return Finding(
         cause="input_bound",
@@ -381,7 +386,8 @@ HOST_RULES = (cores_full, disk_wait_host, one_thread)
 def _waited(evidence: Evidence, share: Signal, cores: Signal) -> str:
     used = f"The command used {wording.significant(_value(cores), 2)} cores on average, {wording.share(_value(share))}"
     others, machine = _known(evidence, "other_cpu_cores", "machine_fraction")
-    if others and machine and _value(machine) >= CROWDED and _value(others) >= AT_WORK_CORES:
+    crowded = machine and _value(machine) >= CROWDED and _value(cores) >= WANTS_CORES
+    if crowded and others and _value(others) >= AT_WORK_CORES:
         return (
             f"{used} of what it may, on a machine that was full: other programs took "
             f"{wording.significant(_value(others), 2)} cores. Watch again on a quiet machine."

@@ -10,7 +10,7 @@ from gpuprobe import wording
 from gpuprobe.errors import OutputError
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Record, Watch, load, to_json
-from gpuprobe.report.markdown import template
+from gpuprobe.report.page import template
 from gpuprobe.telemetry import read
 from gpuprobe.watch.evidence import Seen
 from gpuprobe.watch.verdict import Verdict, judge

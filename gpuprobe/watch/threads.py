@@ -28,7 +28,7 @@ class Threads:
 
     def look(self) -> None:
         """Look at the tree if it is time to; a process that has just ended is passed over."""
-        now_s = time.monotonic()
+        now_s, began_s = time.monotonic(), time.thread_time()
         if now_s < self._next_s:
             return
         try:
@@ -41,7 +41,7 @@ class Threads:
                 self._add(process, now_s)
             except psutil.Error:
                 continue
-        self._next_s = now_s + max(EVERY_S, (time.monotonic() - now_s) / COST_SHARE)
+        self._next_s = now_s + max(EVERY_S, (time.thread_time() - began_s) / COST_SHARE)
 
     def busiest(self) -> tuple[ThreadUse, ...]:
         """Return the threads that used most CPU time between the first and the last look, at most five."""
