@@ -14,7 +14,6 @@ from gpuprobe.records import Evidence, NotEvaluated, Settings, Signal
 
 T = thresholds.DEFAULTS
 VOLTA = {"has_tensor_cores": True, "compute_capability": 7.0, "share.gpu_compute": 0.8}
-LINK = {"pcie_width": 16.0, "pcie_generation_max": 3.0, "pcie_width_max": 16.0, "utilization_percent": 50.0}
 METER = {"utilization_percent": 90.0}
 
 
@@ -50,17 +49,6 @@ def causes(**values: Any) -> set[str]:
             "fp16_without_tensor_cores",
             {"compute_dtype": "float16", "has_tensor_cores": False},
             {"compute_dtype": "float32", "has_tensor_cores": False},
-        ),
-        ("pcie_degraded", {**LINK, "pcie_generation": 2.0}, {**LINK, "pcie_generation": 3.0}),
-        (
-            "pcie_degraded",
-            {**LINK, "pcie_generation": 2.0, "utilization_percent": T.pcie_busy_percent},
-            {**LINK, "pcie_generation": 1.0, "utilization_percent": T.pcie_busy_percent - 1},
-        ),
-        (
-            "collective_bound",
-            {"share.gpu_collective": T.collective_share},
-            {"share.gpu_collective": T.collective_share - 0.01},
         ),
         ("straggler", {"straggler_ratio": T.straggler_ratio}, {"straggler_ratio": T.straggler_ratio - 0.01}),
         (

@@ -70,12 +70,12 @@ def finish(where: Path, budget_s: float | None) -> int:
 
 def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays | None) -> int:
     _introduce(console, study, where)
-    view = LiveView(console, study, where, lambda: verdict(load(where)).line)
+    view = LiveView(console, study, where, lambda: verdict(load(where, traces=False)).line)
     left: list[Planned] = []
     interrupted = False
     try:
         with view:
-            left = carry_out(study, where, arrays, view, lambda path: helpful(study, load(path).ranking))
+            left = carry_out(study, where, arrays, view, lambda path: helpful(study, load(path, traces=False).ranking))
     except KeyboardInterrupt:
         interrupted = True
         console.print("Stopped; reporting what was measured. Ctrl-C again leaves at once.", highlight=False)

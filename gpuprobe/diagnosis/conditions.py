@@ -77,49 +77,6 @@ def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
     )
 
 
-def pcie_degraded(evidence: Evidence, limits: Thresholds) -> Result:
-    """The link to the host is narrower or older than card and slot allow, while copies matter."""
-    names = ("pcie_generation", "pcie_width", "pcie_generation_max", "pcie_width_max")
-    if reason := evidence.lacking(*names):
-        return NotEvaluated(cause="pcie_degraded", reason=reason)
-    # Each generation doubles the rate of a lane (PCI-SIG), so that a step of one halves what the link carries.
-    now = 2 ** _number(evidence, "pcie_generation") * _number(evidence, "pcie_width")
-    most = 2 ** _number(evidence, "pcie_generation_max") * _number(evidence, "pcie_width_max")
-    part = now / most if most else 1.0
-    busy = evidence.number("utilization_percent")
-    # An idle card lowers its link to save power.
-    if part > limits.pcie_part or busy is None or busy < limits.pcie_busy_percent:
-        return None
-    copies = evidence.number("share.copy") or 0.0
-    return _finding(
-        evidence,
-        "pcie_degraded",
-        severity=copies * (1 - part),
-        claim=f"The link to the host carries {wording.share(part)} of what card and slot allow (generation "
-        f"{_number(evidence, 'pcie_generation'):.0f}, {_number(evidence, 'pcie_width'):.0f} lanes, under load).",
-        fix="Seat the card in the slot with all lanes, and look at the BIOS setting of the link's generation.",
-        names=(*names, "share.copy"),
-        confidence="high",
-    )
-
-
-def collective_bound(evidence: Evidence, limits: Thresholds) -> Result:
-    """Exchange between devices takes much of the step."""
-    if reason := evidence.lacking("share.gpu_collective"):
-        return NotEvaluated(cause="collective_bound", reason=reason)
-    share = _number(evidence, "share.gpu_collective")
-    if share < limits.collective_share:
-        return None
-    return _finding(
-        evidence,
-        "collective_bound",
-        severity=share,
-        claim=f"Exchange between the devices takes {wording.share(share)} of the step.",
-        fix="Exchange less often or less: a larger batch a device, 16-bit gradients, a faster link between the cards.",
-        names=("share.gpu_collective", "step_ms"),
-    )
-
-
 def straggler(evidence: Evidence, limits: Thresholds) -> Result:
     """One device computes longer than the others, which wait for it."""
     if reason := evidence.lacking("straggler_ratio"):
@@ -210,8 +167,6 @@ def profiler_perturbed(evidence: Evidence, limits: Thresholds) -> Result:
 RULES: tuple[Callable[[Evidence, Thresholds], Result], ...] = (
     tensor_cores_unused,
     fp16_without_tensor_cores,
-    pcie_degraded,
-    collective_bound,
     straggler,
     eager_or_retracing,
     wrong_meter,

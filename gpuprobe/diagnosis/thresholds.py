@@ -40,10 +40,6 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # there is little to win; a hundredth in use is one stray kernel.
     tensor_eligible_fraction: float = 0.10
     tensor_used_fraction: float = 0.01
-    # Chosen here: half of what the link could carry: one generation, or half the lanes, below the maximum.
-    pcie_part: float = 0.5
-    # A link rises to its rate under load only; below this utilization it may be asleep.
-    pcie_busy_percent: float = 5.0
     # Chosen here: a tenth more work than the others is beyond the noise of kernels of one model.
     straggler_ratio: float = 1.10
     # XProf: eager operations above 10 % of the step. A graph built in a steady step is one too many.

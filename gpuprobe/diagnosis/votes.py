@@ -77,11 +77,14 @@ class Diagnosis(Record, frozen=True, kw_only=True):
         return next((found for found in self.findings if found.primary), None)
 
 
-def join(votes: Sequence[Vote]) -> Diagnosis:
-    """Join the votes, in any order, into one diagnosis."""
+def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[NotEvaluated]] = ((), ())) -> Diagnosis:
+    """Join the votes, in any order, into one diagnosis.
+
+    `conditions` are findings on what is true beside the cause, and what could not be decided of those.
+    """
     cast = sorted(votes, key=lambda vote: AUTHORITY.index(vote.kind))
-    merged = _merged(cast)
-    undecided = _undecided(cast, {found.cause for found in merged})
+    merged = _merged([*(vote.findings for vote in cast), conditions[0]])
+    undecided = _undecided([*(vote.not_evaluated for vote in cast), conditions[1]], {found.cause for found in merged})
     leader = next((vote for vote in cast if vote.primary is not None), None)
     if leader is None or leader.primary is None:
         first = [found for found in merged if found.cause == "unattributed"][:1]
@@ -107,10 +110,10 @@ def join(votes: Sequence[Vote]) -> Diagnosis:
     )
 
 
-def _merged(cast: Sequence[Vote]) -> list[Finding]:
+def _merged(groups: Sequence[Sequence[Finding]]) -> list[Finding]:
     """Return one finding a cause: the words of the kind that knows best, the evidence and the gains of all."""
     by_cause: dict[str, Finding] = {}
-    for found in (found for vote in cast for found in vote.findings):
+    for found in (found for group in groups for found in group):
         known = by_cause.get(found.cause)
         if known is None:
             by_cause[found.cause] = msgspec.structs.replace(found, primary=False)
@@ -127,10 +130,10 @@ def _merged(cast: Sequence[Vote]) -> list[Finding]:
     return sorted(by_cause.values(), key=lambda found: (found.cause in CONDITIONS, -found.severity))
 
 
-def _undecided(cast: Sequence[Vote], known: set[str]) -> tuple[NotEvaluated, ...]:
+def _undecided(groups: Sequence[Sequence[NotEvaluated]], known: set[str]) -> tuple[NotEvaluated, ...]:
     reasons: dict[str, NotEvaluated] = {}
-    for vote in cast:
-        for reason in vote.not_evaluated:
+    for group in groups:
+        for reason in group:
             if reason.cause not in known:
                 reasons.setdefault(reason.cause, reason)
     return tuple(reasons.values())
