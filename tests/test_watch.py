@@ -203,13 +203,15 @@ def test_a_driver_without_a_gpu_gives_a_verdict_on_the_processor(driver: Path, c
 def test_a_gpu_that_is_lost_midway_is_named_and_costs_the_command_nothing(
     driver: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    driver.write_text("devices 2\nname Card\nfail.gpu1.all 15@2\nfail.all 15@2\n")
+    driver.write_text("devices 2\nname Card\nutilization 50\ngpu0.fail.all 15@2\n")
     done = cli("watch", "--out", tmp_path / "r", "--", "sh", "-c", "sleep 5; echo done")
     assert done.stdout == "done\n"
     assert done.returncode == 0
     assert "gpu0: gpu_lost" in done.stderr
-    phases_line = next(line for line in done.stderr.splitlines() if line.startswith("GPU 0 phases"))
-    assert "not known for" in phases_line
+    lines = done.stderr.splitlines()
+    lost, healthy = (next(line for line in lines if line.startswith(f"GPU {n} phases")) for n in (0, 1))
+    assert "not known for" in lost
+    assert "not known for" not in healthy
 
 
 def test_metrics_can_be_fetched_while_the_command_runs(driver: Path, tmp_path: Path) -> None:
