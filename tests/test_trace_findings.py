@@ -91,7 +91,8 @@ def test_kernels_that_fill_the_span_of_a_step_that_waits_do_not_tie() -> None:
 
 def test_the_fix_for_a_data_loader_is_no_tf_data() -> None:
     made = Made().host(0, 60, "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__")
-    found = diagnosed(account_of(made.kernel(70, 80, launch=65).timeline())).primary
+    made.kernel(-5, 0, launch=-6).kernel(70, 80, launch=65)
+    found = diagnosed(account_of(made.timeline())).primary
     assert found is not None
     assert "DataLoader" in found.code
 
