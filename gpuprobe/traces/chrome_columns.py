@@ -16,6 +16,7 @@ from gpuprobe.traces.chrome_times import PS_PER_US, split_us
 from gpuprobe.traces.find import CHROME
 from gpuprobe.traces.names import LONGEST_NAME, Names
 from gpuprobe.traces.timeline import UNKNOWN, Int64s
+from gpuprobe.wording import count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,15 +180,12 @@ class _Reading:
         )
 
     def _warnings(self, backwards: int) -> list[str]:
-        name, warnings = self.path.name, []
-        if self.left_out:
-            warnings.append(f"{name}: {self.left_out:,} entries are no trace events; they are left out")
-        pairs = self._kinds["B"]
-        if pairs:
-            warnings.append(f"{name}: {pairs:,} events have begin and end apart (B, E); only whole ones (X) are read")
-        if backwards:
-            warnings.append(f"{name}: {backwards:,} events end before they begin; they are left out")
-        return warnings
+        left_out = (
+            (self.left_out, "item", "no trace event"),
+            (self._kinds["B"], "event", "begin and end stand apart (B, E), and only whole ones (X) are read"),
+            (backwards, "event", "the end lies before the beginning"),
+        )
+        return [f"{self.path.name}: {count(number, noun)} left out: {why}" for number, noun, why in left_out if number]
 
 
 _NO_ARGS = (UNKNOWN, UNKNOWN, UNKNOWN)
