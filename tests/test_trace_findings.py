@@ -81,7 +81,20 @@ def test_a_lead_of_less_than_ten_points_is_a_tie(second: float, tie: str | None)
 
 @pytest.mark.parametrize(("filled", "tie"), [(0.781, "compute_bound"), (0.779, None)])
 def test_kernels_that_nearly_fill_the_span_tie(filled: float, tie: str | None) -> None:
-    assert primary(evidence(kernel_fraction=filled, copy_bound=0.2)).ties_with == tie
+    assert primary(evidence(kernel_fraction=filled, share__gpu_compute=0.7, copy_bound=0.2)).ties_with == tie
+
+
+def test_kernels_that_fill_the_span_of_a_step_that_waits_do_not_tie() -> None:
+    of = evidence(kernel_fraction=0.9, share__gpu_compute=0.3, input_bound=0.6)
+    assert primary(of).ties_with is None
+
+
+def test_the_fix_for_a_data_loader_is_no_tf_data() -> None:
+    made = Made().host(0, 60, "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__")
+    made.kernel(-5, 0, launch=-6).kernel(70, 80, launch=65)
+    found = diagnosed(account_of(made.timeline())).primary
+    assert found is not None
+    assert "DataLoader" in found.code
 
 
 @pytest.mark.parametrize(("filled", "tie"), [(0.819, "copy_bound"), (0.821, None)])

@@ -33,6 +33,9 @@ CPU_BUSY_FRACTION = 0.50
 TIE_POINTS = 0.10
 # With this much of the step unexplained, the largest known part may not be the largest.
 UNATTRIBUTED_LIMIT = 0.20
+# What waits in PyTorch's DataLoader is no tf.data pipeline.
+PYTORCH_FIX = "Make the input pipeline faster: more workers, pinned memory, batches prepared ahead."
+PYTORCH_CODE = "DataLoader(data, num_workers=4, pin_memory=True, persistent_workers=True, prefetch_factor=2)"
 NO_DEVICE = "there is no step to account for"
 
 
@@ -224,9 +227,22 @@ def _finding(cause: Cause, evidence: Evidence) -> Finding:
         confidence=_confidence(evidence),
         claim=cause.claim.format(device=_device(evidence), share=wording.share(share), time=time),
         evidence=_signals(evidence, cause.share, "step_ms", *cause.also),
-        fix=cause.fix,
-        code=cause.code,
+        fix=_fix(cause, evidence),
+        code=_code(cause, evidence),
     )
+
+
+def _fix(cause: Cause, evidence: Evidence) -> str:
+    return PYTORCH_FIX if cause.id == "input_bound" and _waits_for_pytorch(evidence) else cause.fix
+
+
+def _code(cause: Cause, evidence: Evidence) -> str:
+    return PYTORCH_CODE if cause.id == "input_bound" and _waits_for_pytorch(evidence) else cause.code
+
+
+def _waits_for_pytorch(evidence: Evidence) -> bool:
+    proof = evidence.get("proof.idle_input")
+    return proof is not None and "DataLoader" in proof.source
 
 
 def _undecided(cause: Cause, evidence: Evidence) -> NotEvaluated | None:
@@ -252,7 +268,8 @@ def _tie(evidence: Evidence, ranked: list[Cause], first: str) -> str | None:
     if first == "compute_bound":
         near = filled and filled < COMPUTE_FRACTION + COMPUTE_MARGIN and ranked
         return ranked[0].id if near else None
-    if filled - _value(evidence, "share.gpu_collective") >= COMPUTE_FRACTION - COMPUTE_MARGIN:
+    nearly = filled - _value(evidence, "share.gpu_collective") >= COMPUTE_FRACTION - COMPUTE_MARGIN
+    if nearly and _value(evidence, "share.gpu_compute") >= COMPUTE_OF_STEP:
         return "compute_bound"
     second = next((cause for cause in ranked if cause.id != first), None)
     lead = next(cause for cause in ranked if cause.id == first)
