@@ -205,6 +205,8 @@ def render(loaded: Loaded) -> list[tuple[str, str, bytes]]:
         for name, title, draw in PLOTS:
             figure = draw(loaded)
             if figure is not None:
+                if loaded.study.environment.simulated:
+                    figure.suptitle("SIMULATED", fontsize=10)
                 buffer = io.BytesIO()
                 figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
                 rendered.append((f"{name}.svg", title, buffer.getvalue()))
