@@ -205,6 +205,19 @@ def test_the_fastest_run_sets_the_pace_and_a_disturbed_one_the_range(tmp_path: P
     assert found.step_ms.high > 119
 
 
+def test_batch_sizes_that_contradict_each_other_are_not_believed(tmp_path: Path) -> None:
+    # Four times the work in five times the time: the large batch was disturbed, or the part per operation negative.
+    told = [
+        SimulatedStrategy(name="numpy", step_ms=100.0),
+        SimulatedStrategy(name="large_batch", step_ms=500.0, against="numpy", batch_size=128),
+    ]
+    simulate_study(tmp_path, told)
+    found = predict_from([tmp_path], depth=20, batch_size=8)
+    assert "contradict each other" in found.divided_by
+    assert found.step_ms.low <= 25 * 1.1
+    assert found.step_ms.high >= 62
+
+
 def test_several_studies_of_one_machine(tmp_path: Path) -> None:
     studies = [study_of(tmp_path / str(batch), 20, {"numpy": batch}) for batch in (16, 64)]
     found = predict_from(studies, depth=56, batch_size=128)

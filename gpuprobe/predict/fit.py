@@ -8,7 +8,7 @@ runs that differ in nothing but the batch (`large_batch`) says how the step divi
 
 from __future__ import annotations
 
-import itertools
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Where nothing tells how the step divides: the part per operation lies between none of it and half; an assumption.
 UNKNOWN_SHARES = (0.25, 0.0, 0.5)
+# ms per operation, ms per FLOP.
+Parts = tuple[float, float]
 
 
 class MeasuredStep(Record, frozen=True, kw_only=True):
@@ -39,58 +41,74 @@ class MeasuredStep(Record, frozen=True, kw_only=True):
     slowest_ms: float
 
 
+Pair = tuple[MeasuredStep, MeasuredStep]
+
+
 def predict_step(
-    steps: Sequence[MeasuredStep], pair: tuple[MeasuredStep, MeasuredStep] | None, depth: int, batch_size: int
-) -> tuple[Estimate, float, float]:
-    """Return the step in ms over all corners of what was measured, and its parts: ms per operation, ms per FLOP."""
-    shares = (None,) if pair or len({step.batch_size for step in steps}) > 1 else UNKNOWN_SHARES
-    middle, found = None, []
-    for share, corner in itertools.product(shares, ("value", "low", "high")):
-        fits = _fits(steps, pair, corner, share)
-        found += [_at(fit, steps[0].depth, depth, batch_size, grows) for fit in fits for grows in (True, False)]
-        middle = middle or fits[0]
-    assert middle is not None
-    step_ms = over(_at(middle, steps[0].depth, depth, batch_size, grows=True), found)
+    steps: Sequence[MeasuredStep], pair: Pair | None, depth: int, batch_size: int
+) -> tuple[Estimate, Parts, str]:
+    """Return the step in ms over all corners of what was measured, its parts, and in words what told them apart."""
+    told, said = _told(steps, pair)
+    if told is None:
+        steps = [min(steps, key=lambda step: abs(math.log(step.batch_size / batch_size)))]
+    shares = UNKNOWN_SHARES if told is None else (None,)
+    fits = [fit for share in shares for corner in ("value", "low", "high") for fit in _fits(steps, told, corner, share)]
+    found = [_at(fit, steps[0].depth, depth, batch_size, grows) for fit in fits for grows in (True, False)]
+    step_ms = over(found[0], found)
     # A machine that was not quiet before may not be so again.
     disturbed = max(step.slowest_ms / step.step_ms.value for step in steps)
-    return msgspec.structs.replace(step_ms, high=step_ms.high * disturbed), *middle
+    return msgspec.structs.replace(step_ms, high=step_ms.high * disturbed), fits[0], said
+
+
+def _told(steps: Sequence[MeasuredStep], pair: Pair | None) -> tuple[Sequence[MeasuredStep] | None, str]:
+    """Return the measured steps that tell both parts apart, or None where none do, and what to say of it."""
+    several = len({step.batch_size for step in steps}) > 1
+    told: Sequence[MeasuredStep] | None = steps if several else pair
+    if told is None:
+        return None, "an assumption, since only one batch size was measured"
+    if min(_least_squares(told, [step.step_ms.value for step in told])) < 0:
+        return None, "an assumption, since the batch sizes measured contradict each other: the machine was not quiet"
+    return told, f"the batch sizes of {' and '.join(dict.fromkeys(step.strategy for step in told))}"
 
 
 def _fits(
-    steps: Sequence[MeasuredStep],
-    pair: tuple[MeasuredStep, MeasuredStep] | None,
-    corner: str,
-    share: float | None,
-) -> list[tuple[float, float]]:
-    """Fit (ms per operation, ms per FLOP) at one end of the measured intervals; a pair also at its opposite ends."""
+    steps: Sequence[MeasuredStep], told: Sequence[MeasuredStep] | None, corner: str, share: float | None
+) -> list[Parts]:
+    """Fit both parts at one end of the measured intervals; where a pair tells them apart, also at its opposite ends."""
     times = [getattr(step.step_ms, corner) for step in steps]
-    if share is not None:
-        work = train_step(steps[0].depth)
-        flop = work.flop_per_sample * steps[0].batch_size
-        return [(share * times[0] / work.operation_count, (1 - share) * times[0] / flop)]
-    if pair is None:
+    if told is None or share is not None:
+        operations, flop = _amounts(steps[0].depth, steps[0].batch_size)
+        part = share or 0.0
+        return [(part * times[0] / operations, (1 - part) * times[0] / flop)]
+    if told is steps:
         return [_solve(steps, times)]
     ends = [("value", "value"), ("low", "high"), ("high", "low")]
     fits = [
-        _solve(pair, [getattr(step.step_ms, end) for step, end in zip(pair, chosen, strict=True)]) for chosen in ends
+        _solve(told, [getattr(step.step_ms, end) for step, end in zip(told, chosen, strict=True)]) for chosen in ends
     ]
     return [_scaled(fit, steps, times) for fit in fits]
 
 
-def _solve(steps: Sequence[MeasuredStep], times: Sequence[float]) -> tuple[float, float]:
-    """Solve for both parts by least squares of relative errors, neither of them below zero."""
+def _solve(steps: Sequence[MeasuredStep], times: Sequence[float]) -> Parts:
+    """Solve for both parts, neither of them below zero."""
+    operation, flop = _least_squares(steps, times)
+    if operation >= 0 and flop >= 0:
+        return operation, flop
+    column = 1 if operation < 0 else 0
+    ratios = np.array([_amounts(step.depth, step.batch_size)[column] for step in steps]) / np.array(times)
+    part = float(ratios.sum() / (ratios @ ratios))
+    return (0.0, part) if column else (part, 0.0)
+
+
+def _least_squares(steps: Sequence[MeasuredStep], times: Sequence[float]) -> Parts:
+    """Solve by least squares of relative errors; noise may put a part below zero."""
     matrix = np.array([_amounts(step.depth, step.batch_size) for step in steps]) / np.array(times)[:, None]
     scale = matrix.max(axis=0)
-    ones = np.ones(len(steps))
-    operation, flop = np.linalg.lstsq(matrix / scale, ones, rcond=None)[0] / scale
-    if operation < 0:
-        return 0.0, float(matrix[:, 1] @ ones / (matrix[:, 1] @ matrix[:, 1]))
-    if flop < 0:
-        return float(matrix[:, 0] @ ones / (matrix[:, 0] @ matrix[:, 0])), 0.0
+    operation, flop = np.linalg.lstsq(matrix / scale, np.ones(len(steps)), rcond=None)[0] / scale
     return float(operation), float(flop)
 
 
-def _scaled(fit: tuple[float, float], steps: Sequence[MeasuredStep], times: Sequence[float]) -> tuple[float, float]:
+def _scaled(fit: Parts, steps: Sequence[MeasuredStep], times: Sequence[float]) -> Parts:
     ratios = [
         time_ms / np.dot(fit, _amounts(step.depth, step.batch_size)) for step, time_ms in zip(steps, times, strict=True)
     ]
@@ -103,16 +121,7 @@ def _amounts(depth: int, batch_size: int) -> tuple[float, float]:
     return float(work.operation_count), work.flop_per_sample * batch_size
 
 
-def _at(fit: tuple[float, float], measured_depth: int, depth: int, batch_size: int, grows: bool) -> float:
+def _at(fit: Parts, measured_depth: int, depth: int, batch_size: int, grows: bool) -> float:
     """Return the step in ms; where the first part does not grow with the depth, it is the one measured."""
     operations = train_step(depth if grows else measured_depth).operation_count
     return fit[0] * operations + fit[1] * train_step(depth).flop_per_sample * batch_size
-
-
-def divided_by(steps: Sequence[MeasuredStep], pair: tuple[MeasuredStep, MeasuredStep] | None) -> str:
-    """Say in words what told the two parts of the step apart."""
-    if pair is not None:
-        return f"the batch sizes of {pair[0].strategy} and {pair[1].strategy}"
-    if len({step.batch_size for step in steps}) > 1:
-        return "the batch sizes measured"
-    return "an assumption: only one batch size was measured"

@@ -9,7 +9,7 @@ import msgspec
 
 from gpuprobe.errors import InputError, UsageError
 from gpuprobe.predict.estimate import Estimate
-from gpuprobe.predict.fit import MeasuredStep, divided_by, predict_step
+from gpuprobe.predict.fit import MeasuredStep, Pair, predict_step
 from gpuprobe.predict.published import steps_per_epoch
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.rates import interval_of_one, run_rate
@@ -66,8 +66,8 @@ def predict_from(
     _same_machine(studies)
     name = _strategy(studies[0], strategy)
     steps = [_step(found, row) for found in studies for row in found.ranking.rows if row.strategy == name]
-    pair = None if len({step.batch_size for step in steps}) > 1 else _pair(studies)
-    step_ms, operation_ms, flop_ms = predict_step(steps, pair, depth, batch_size)
+    pair = _pair(studies)
+    step_ms, (operation_ms, flop_ms), said = predict_step(steps, pair, depth, batch_size)
     samples = studies[0].study.epoch_samples
     per_second = Estimate(
         value=1e3 * batch_size / step_ms.value, low=1e3 * batch_size / step_ms.high, high=1e3 * batch_size / step_ms.low
@@ -84,7 +84,7 @@ def predict_from(
         samples_per_s=per_second,
         epoch_s=step_ms.times(steps_per_epoch(batch_size, samples) / 1e3),
         measured=(*steps, *(pair or ())),
-        divided_by=divided_by(steps, pair),
+        divided_by=said,
     )
 
 
@@ -130,7 +130,7 @@ def _step(loaded: Loaded, row: Row) -> MeasuredStep:
     )
 
 
-def _pair(studies: Iterable[Loaded]) -> tuple[MeasuredStep, MeasuredStep] | None:
+def _pair(studies: Iterable[Loaded]) -> Pair | None:
     """Return two measured steps that differ in their batch size alone, or None where no study has them."""
     for found in studies:
         for row in found.ranking.rows:
