@@ -89,7 +89,7 @@ def gpu_trace(folder: Path, kernels: int) -> Path:
     """Write a simulated GPU trace: each kernel, its launch on the host, and the stats that TensorFlow gives both."""
     from gpuprobe.traces.xplane_pb2 import XPlane, XSpace
 
-    stats = ("correlation_id", "context_id", "kernel_details", "tf_op", "group_id")
+    stats = ("correlation_id", "context_id", "kernel_details", "tf_op", "theoretical_occupancy_pct", "step_num", "_r")
     details = "regs:32 static_shared:0 dynamic_shared:0 grid:64,1,1 block:128,1,1 occ_pct:100"
     host, device = XPlane(name="/host:CPU"), XPlane(name="/device:GPU:0")
     for plane, prefix in ((host, "launch of "), (device, "")):
@@ -99,16 +99,22 @@ def gpu_trace(folder: Path, kernels: int) -> Path:
             plane.event_metadata[number].name = f"{prefix}kernel_{number}"
     thread = host.lines.add(id=1, name="tf_gpu_launch", timestamp_ns=1000)
     stream = device.lines.add(id=13, name="Stream #13(Compute)", timestamp_ns=1000)
+    for plane in (host, device):
+        plane.event_metadata[201].name = "train"
     for number in range(kernels):
+        if number % 1000 == 0:
+            step = thread.events.add(metadata_id=201, offset_ps=number * 10_000_000, duration_ps=9_999_000_000)
+            step.stats.add(metadata_id=6, int64_value=number // 1000)
+            step.stats.add(metadata_id=7, int64_value=1)
         for line, start_ps, length_ps in ((thread, 0, 3_000_000), (stream, 20_000_000, 8_000_000)):
             event = line.events.add(metadata_id=1 + number % 200, duration_ps=length_ps)
             event.offset_ps = number * 10_000_000 + start_ps
             event.stats.add(metadata_id=1, uint64_value=number)
             event.stats.add(metadata_id=2, str_value="$$1")
-            event.stats.add(metadata_id=3, ref_value=6)
+            event.stats.add(metadata_id=3, ref_value=8)
             if line is stream:
-                event.stats.add(metadata_id=4, ref_value=7)
-                event.stats.add(metadata_id=5, int64_value=number // 1000)
+                event.stats.add(metadata_id=4, ref_value=9)
+                event.stats.add(metadata_id=5, double_value=100.0)
     path = folder / "simulated.xplane.pb"
     path.write_bytes(XSpace(planes=[host, device], hostnames=["simulated"]).SerializeToString())
     return path
