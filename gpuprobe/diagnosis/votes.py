@@ -63,7 +63,7 @@ class Vote(Record, frozen=True, kw_only=True):
         return next((found for found in self.findings if found.primary and found.cause != "unattributed"), None)
 
 
-class Diagnosis(Record, frozen=True, kw_only=True):
+class Joined(Record, frozen=True, kw_only=True):
     """All findings, the primary one first; what could not be decided; and how far the kinds of evidence agree."""
 
     findings: tuple[Finding, ...] = ()
@@ -77,7 +77,7 @@ class Diagnosis(Record, frozen=True, kw_only=True):
         return next((found for found in self.findings if found.primary), None)
 
 
-def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[NotEvaluated]] = ((), ())) -> Diagnosis:
+def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[NotEvaluated]] = ((), ())) -> Joined:
     """Join the votes, in any order, into one diagnosis.
 
     `conditions` are findings on what is true beside the cause, and what could not be decided of those.
@@ -87,14 +87,13 @@ def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[No
     undecided = _undecided([*(vote.not_evaluated for vote in cast), conditions[1]], {found.cause for found in merged})
     leader = next((vote for vote in cast if vote.primary is not None), None)
     if leader is None or leader.primary is None:
-        first = [found for found in merged if found.cause == "unattributed"][:1]
-        rest = tuple(_beside(found, None) for found in merged if found not in first)
-        head = tuple(msgspec.structs.replace(found, primary=True) for found in first)
-        return Diagnosis(findings=(*head, *rest), not_evaluated=undecided, agreement=_silent(cast))
+        return Joined(findings=_unknown(merged, None), not_evaluated=undecided, agreement=_silent(cast))
     cause = leader.primary.cause
     others = [vote for vote in cast if vote is not leader]
     agreeing = [vote for vote in others if vote.primary and _same(vote.primary.cause, cause)]
     against = [vote for vote in others if vote.primary and not _same(vote.primary.cause, cause)]
+    if leader.primary.confidence == "low" and not agreeing:
+        return Joined(findings=_unknown(merged, leader), not_evaluated=undecided, agreement=_silent(cast))
     # A vote that is itself no more than a hint is told, but does not shake one that rests on more.
     doubts = [vote for vote in against if vote.primary and vote.primary.confidence != "low"]
     primary = msgspec.structs.replace(
@@ -104,12 +103,29 @@ def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[No
         ties_with=leader.primary.ties_with,
     )
     rest = tuple(_beside(found, cause) for found in merged if found.cause not in {cause, "unattributed"})
-    return Diagnosis(
+    return Joined(
         findings=(primary, *rest),
         not_evaluated=undecided,
         agreement=_agreement(leader, agreeing, against, [vote for vote in others if vote.primary is None]),
         disputed=bool(doubts),
     )
+
+
+def _unknown(merged: Sequence[Finding], hint: Vote | None) -> tuple[Finding, ...]:
+    """Return what there is, led by `unattributed` where something was seen and nothing is sure enough to stand on."""
+    first = next((found for found in merged if found.cause == "unattributed"), None)
+    if hint is not None and hint.primary is not None:
+        first = Finding(
+            cause="unattributed",
+            primary=True,
+            severity=hint.primary.severity,
+            confidence="low",
+            claim=f"What is known does not tell the cause; the {hint.kind} may point to {hint.primary.cause}.",
+            evidence=hint.primary.evidence,
+            fix="Trace a few steady steps with all of the host's events: gpuprobe run, or the Probe callback.",
+        )
+    rest = tuple(_beside(found, None) for found in merged if found.cause != "unattributed")
+    return rest if first is None else (msgspec.structs.replace(first, primary=True), *rest)
 
 
 def _merged(groups: Sequence[Sequence[Finding]]) -> list[Finding]:
