@@ -92,6 +92,11 @@ def bar(device: DeviceAccount, width: int) -> list[tuple[str, int]]:
     return [(line.category, count) for line, count in zip(shown, cells, strict=True) if count]
 
 
+def text_bar(device: DeviceAccount, width: int = 60) -> str:
+    """Write the bar in letters: `####iiiiiiii`."""
+    return "".join(LETTERS[category] * cells for category, cells in bar(device, width))
+
+
 def words(diagnosis: Diagnosis) -> Words:
     """Say what leads, from what that is known, and what to do."""
     first = diagnosis.primary
@@ -111,10 +116,11 @@ def words(diagnosis: Diagnosis) -> Words:
     return Words(verdict, why, first.fix, first.code)
 
 
-def headline(device: DeviceAccount) -> str:
+def headline(device: DeviceAccount, *, of_several_hosts: bool = False) -> str:
     """Say which device, how many steps and how they were found, and how long they take."""
     name = f"{device.model} ({device.name})" if device.model else device.name
-    text = f"{name} of {device.host}: {wording.count(device.steps, 'step')} by {device.steps_from}, "
+    where = f" of {device.host}" if of_several_hosts else ""
+    text = f"{name}{where}: {wording.count(device.steps, 'step')} by {device.steps_from}, "
     text += f"{wording.milliseconds(device.step_ms)} each"
     if device.counted > 1:
         spread = device.spread

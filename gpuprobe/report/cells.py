@@ -87,7 +87,7 @@ def details(row: Row, ranking: Ranking) -> dict[str, object]:
         f"oneDNN {_switch(settings.onednn)}, TF32 {_switch(settings.tf32)}"
     )
     warmup = f"{wording.significant(row.warmup_s)} s, {wording.significant(row.first_call_s)} s of it the first call"
-    return {"row": row, "said": said, "effective": effective, "warmup": warmup}
+    return {"row": row, "account": row.account, "said": said, "effective": effective, "warmup": warmup}
 
 
 def rate(interval: Interval) -> str:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe import wording
-from gpuprobe.report import cells
+from gpuprobe.report import account, cells
 from gpuprobe.report.page import template
 from gpuprobe.report.verdict import verdict
 
@@ -34,6 +34,7 @@ def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
         "reproduce": [(row.strategy, cells.command(study, row.strategy)) for row in ranking.rows],
         "folder": PurePath(loaded.folder).name,
         "wording": wording,
+        "account": account,
         "faults": study.request.inject,
     }
     return template("report.md.jinja").render(context)

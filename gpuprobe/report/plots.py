@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
 from gpuprobe.ranking.rates import step_times_ms
+from gpuprobe.report import steps_plot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,8 +148,19 @@ def losses(loaded: Loaded) -> Figure | None:
     return _with_legend(figure, axes)
 
 
+def account(loaded: Loaded) -> Figure | None:
+    """Where the step of each strategy went, from its trace."""
+    accounts = {row.strategy: row.account for row in loaded.ranking.rows if row.account is not None}
+    if not accounts:
+        return None
+    figure, axes = _figure(0.6 + 0.36 * len(accounts))
+    steps_plot.draw(axes, accounts)
+    return _with_legend(figure, axes, grid="x")
+
+
 PLOTS: tuple[tuple[str, str, Callable[[Loaded], Figure | None]], ...] = (
     ("throughput", "Throughput", throughput),
+    ("account", "Where the step went", account),
     ("utilization", "How busy the device was", utilization),
     ("step-times", "How long the steps took", step_times),
     ("losses", "The loss, for the same work", losses),
@@ -173,8 +185,8 @@ def _figure(height_inch: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _with_legend(figure: Figure, axes: Axes) -> Figure:
-    axes.grid(axis="y")
+def _with_legend(figure: Figure, axes: Axes, grid: Literal["x", "y"] = "y") -> Figure:
+    axes.grid(axis=grid)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
     return figure
 
