@@ -233,8 +233,9 @@ class Study(Record, frozen=True, kw_only=True):
 # --- what a run measured ---------------------------------------------------------------------------------------
 
 # `warmup` is up to the end of the first call, which traces and compiles; `held` the wait for a quiet machine;
-# `settle` the calls after it until they are steady; `window` the timed steps.
-PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace"]
+# `settle` the calls after it until they are steady; `window` the timed steps; `rest` what a training that nobody
+# planned does after them.
+PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace", "rest"]
 State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interrupted", "skipped"]
 
 

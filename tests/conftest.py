@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,3 +68,12 @@ def driver(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setenv("LD_LIBRARY_PATH", str(library))
     monkeypatch.setenv("FAKE_NVML", str(script))
     return script
+
+
+def until_rows(path: Path, count: int = 1) -> None:
+    """Wait until a sampler, on however busy a machine, has written that many rows."""
+    for _ in range(400):
+        if path.exists() and sum(line[:1].isdigit() for line in path.read_text().splitlines()) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path}: the sampler wrote no {count} rows")

@@ -155,6 +155,5 @@ def test_the_step_of_each_strategy_is_accounted_for(tmp_path: Path) -> None:
     account = loaded.ranking.rows[0].account
     assert account is not None
     report = (tmp_path / "study" / "report.md").read_text()
-    assert f"| `#` | gpu_compute | {account.ledger_ms['gpu_compute']:,.3f} |" in report
-    assert "plots/account.svg" in report
-    assert "gpu_compute" in (tmp_path / "study" / "plots" / "account.svg").read_text()
+    _, _, section = report.partition("## The account of the step")
+    assert "gpu_compute" in section.partition("\n## ")[0]

@@ -18,12 +18,10 @@ from conftest import Cli
 from watches import COUNTER, LIMIT_S, WATCH, record, until
 
 from gpuprobe import telemetry
-from gpuprobe.errors import UsageError
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Outcome, Watch, load
 from gpuprobe.report.watch import load_report
 from gpuprobe.watch.command import outcome
-from gpuprobe.watch.metrics import serving
 
 
 def start(out: Path, *command: str, **options: object) -> subprocess.Popen[bytes]:
@@ -205,47 +203,50 @@ def test_a_driver_without_a_gpu_gives_a_verdict_on_the_processor(driver: Path, c
 def test_a_gpu_that_is_lost_midway_is_named_and_costs_the_command_nothing(
     driver: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    driver.write_text("devices 2\nname Card\nfail.gpu1.all 15@2\nfail.all 15@2\n")
+    driver.write_text("devices 2\nname Card\nutilization 50\ngpu0.fail.all 15@2\n")
     done = cli("watch", "--out", tmp_path / "r", "--", "sh", "-c", "sleep 5; echo done")
     assert done.stdout == "done\n"
     assert done.returncode == 0
     assert "gpu0: gpu_lost" in done.stderr
-    phases_line = next(line for line in done.stderr.splitlines() if line.startswith("GPU 0 phases"))
-    assert "not known for" in phases_line
+    lines = done.stderr.splitlines()
+    lost, healthy = (next(line for line in lines if line.startswith(f"GPU {n} phases")) for n in (0, 1))
+    assert "not known for" in lost
+    assert "not known for" not in healthy
 
 
 def test_metrics_can_be_fetched_while_the_command_runs(driver: Path, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [*WATCH, "--out", str(tmp_path / "r"), "--metrics-port", str(port), "--", "sleep", "30"]
-    watched = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    words = [*WATCH, "--out", str(tmp_path / "r"), "--metrics-port", "0", "--", "sleep", "30"]
+    watched = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert watched.stderr is not None
+    address = watched.stderr.readline().rpartition(" ")[2].strip()
     text = ""
 
     def fetched() -> bool:
         nonlocal text
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-                text = answer.read().decode()
-        except OSError:
-            return False
-        return "gpuprobe_tree_memory_mib" in text
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            text = answer.read().decode()
+        return "gpuprobe_host_tree_memory_mib" in text and "gpuprobe_gpu_power_w" in text
 
     try:
         until(fetched)
     finally:
         watched.terminate()
-        assert watched.wait(LIMIT_S) == 143
+        watched.communicate(timeout=LIMIT_S)
+    assert watched.returncode == 143
     assert 'gpuprobe_gpu_utilization_percent{gpu="0"} 19.0' in text
-    assert 'gpuprobe_core_busy_s_total{core="0"}' in text
 
 
-def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_one_line_and_stops_before_the_command(cli: Cli, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(UsageError, match="--metrics-port"), serving(tmp_path / "t.csv", taken.getsockname()[1]):
-            pass
+        port = taken.getsockname()[1]
+        done = cli("watch", "--out", tmp_path / "r", "--metrics-port", port, "--", "echo", "started")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "--metrics-port" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "r").exists()
 
 
 # --- the report ---

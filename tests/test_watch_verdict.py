@@ -139,6 +139,10 @@ def test_full_processors_while_the_gpu_idles(tmp_path: Path) -> None:
     assert "cores were full" in main.claim
 
 
+def test_work_of_a_gpu_beside_an_idle_command_may_be_anothers(tmp_path: Path) -> None:
+    assert "another program's" in judged(tmp_path, [60.0] * 20, cores=0.01, thread=0.01).claim
+
+
 def test_work_in_bursts_is_said(tmp_path: Path) -> None:
     main = judged(tmp_path, ([90.0] * 4 + [0.0] * 4) * 4 + [90.0] * 4, cores=2.0, thread=0.5)
     assert (main.cause, main.confidence) == ("unattributed", "low")

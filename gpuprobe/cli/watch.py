@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from gpuprobe.records import Watch
 
@@ -38,7 +39,11 @@ def command(
     ] = None,
     metrics_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Serve the newest values for Prometheus on this port of this machine."),
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Serve the newest values for Prometheus on this port of this machine; 0 takes a free one.",
+        ),
     ] = None,
     live: Annotated[bool, typer.Option(help="Show a status bar where stderr is a terminal.")] = True,
 ) -> None:
@@ -86,14 +91,17 @@ def _quiet() -> None:
     return
 
 
-def _metrics(recording: Path, port: int | None) -> AbstractContextManager[int | None]:
-    from contextlib import nullcontext
-
+@contextmanager
+def _metrics(recording: Path, port: int | None) -> Iterator[None]:
+    """Serve the readings where a port is given, and say where: port 0 takes a free one."""
     if port is None:
-        return nullcontext()
-    from gpuprobe.watch.metrics import serving
+        yield
+        return
+    from gpuprobe.telemetry.metrics import serving
 
-    return serving(recording, port)
+    with serving(recording, port) as address:
+        typer.echo(f"gpuprobe: metrics at {address}", err=True)
+        yield
 
 
 def _conclude(record: Watch, folder: Path, trouble: str) -> None:

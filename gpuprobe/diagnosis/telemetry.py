@@ -71,7 +71,7 @@ def not_on_gpu(evidence: Evidence) -> Result | None:
         severity=1.0,
         confidence="medium",
         claim=f"The GPU did nothing and its memory did not grow, while the command used "
-        f"{wording.significant(_value(cores), 2)} cores: it computed on the processor.",
+        f"{wording.cores(_value(cores))}: it computed on the processor.",
         evidence=(p95, memory, cores),
         fix="`gpuprobe doctor` says whether TensorFlow sees the GPU, and if not, why.",
     )
@@ -128,7 +128,7 @@ def processor_full(evidence: Evidence) -> Result | None:
         severity=_value(full),
         confidence="low",
         claim=f"During {wording.share(_value(full))} of the busy span the GPU idled while all "
-        f"{wording.significant(_value(limit), 2)} cores were full: the host's work, most often preparing data, "
+        f"{wording.cores(_value(limit))} were full: the host's work, most often preparing data, "
         "is what takes the time.",
         evidence=(full, cores, limit),
         fix="Do less of it for each batch: cache() what does not change, augment on the GPU.",
@@ -295,7 +295,7 @@ def cores_full(evidence: Evidence) -> Result | None:
         primary=False,
         severity=_value(share),
         confidence="medium",
-        claim=f"The command kept {wording.share(_value(share))} of the {wording.significant(_value(limit), 2)} cores "
+        claim=f"The command kept {wording.share(_value(share))} of the {wording.cores(_value(limit))} "
         "busy: the processor is what limits it.",
         evidence=(share, limit),
         fix="More cores or a GPU; on this processor, less work for each step.",
@@ -351,6 +351,8 @@ def unattributed(evidence: Evidence) -> Result:
         bursts = _value(p95) >= LOW_P95 and _value(p5) < FLUCTUATING_P5
         how = "works in bursts and waits between them" if bursts else "is under-used"
         claim = f"The GPU {how} (busy {wording.share(_value(mean) / 100)} of the time), and telemetry names no cause."
+        if cores and _value(cores) < WANTS_CORES and _value(mean):
+            claim += " The command hardly used the processor: what the GPU did may have been another program's work."
         severity, used = 1 - _value(mean) / 100, (mean, p95, p5)
     elif evidence.get("utilization_percent") is None and share and cores:
         claim = _waited(evidence, share, cores)
@@ -384,13 +386,13 @@ HOST_RULES = (cores_full, disk_wait_host, one_thread)
 
 
 def _waited(evidence: Evidence, share: Signal, cores: Signal) -> str:
-    used = f"The command used {wording.significant(_value(cores), 2)} cores on average, {wording.share(_value(share))}"
+    used = f"The command used {wording.cores(_value(cores))} on average, {wording.share(_value(share))}"
     others, machine = _known(evidence, "other_cpu_cores", "machine_fraction")
     crowded = machine and _value(machine) >= CROWDED and _value(cores) >= WANTS_CORES
     if crowded and others and _value(others) >= AT_WORK_CORES:
         return (
             f"{used} of what it may, on a machine that was full: other programs took "
-            f"{wording.significant(_value(others), 2)} cores. Watch again on a quiet machine."
+            f"{wording.cores(_value(others))}. Watch again on a quiet machine."
         )
     if _value(share) < HALF:
         return f"{used} of what it may: it waited most of the time, and telemetry cannot tell for what."

@@ -95,10 +95,12 @@ def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[No
     others = [vote for vote in cast if vote is not leader]
     agreeing = [vote for vote in others if vote.primary and _same(vote.primary.cause, cause)]
     against = [vote for vote in others if vote.primary and not _same(vote.primary.cause, cause)]
+    # A vote that is itself no more than a hint is told, but does not shake one that rests on more.
+    doubts = [vote for vote in against if vote.primary and vote.primary.confidence != "low"]
     primary = msgspec.structs.replace(
         next(found for found in merged if found.cause == cause),
         primary=True,
-        confidence=_confidence(leader.primary.confidence, agreeing, against),
+        confidence=_confidence(leader.primary.confidence, agreeing, doubts),
         ties_with=leader.primary.ties_with,
     )
     rest = tuple(_beside(found, cause) for found in merged if found.cause not in {cause, "unattributed"})
@@ -106,7 +108,7 @@ def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[No
         findings=(primary, *rest),
         not_evaluated=undecided,
         agreement=_agreement(leader, agreeing, against, [vote for vote in others if vote.primary is None]),
-        disputed=bool(against),
+        disputed=bool(doubts),
     )
 
 
@@ -161,7 +163,8 @@ def _agreement(leader: Vote, agreeing: Sequence[Vote], against: Sequence[Vote], 
         sentences.append(f"{kinds[0].upper()}{kinds[1:]} agree.")
     for vote in against:
         assert vote.primary is not None
-        sentences.append(f"The {vote.kind} would rather say {vote.primary.cause}: {vote.primary.claim}")
+        says = "may point to" if vote.primary.confidence == "low" else "would rather say"
+        sentences.append(f"The {vote.kind} {says} {vote.primary.cause}.")
     if not agreeing and not against:
         sentences.append(f"Only the {leader.kind} could tell.")
     sentences += [f"The {vote.kind}: {vote.missing}." for vote in silent if vote.missing]

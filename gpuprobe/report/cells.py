@@ -87,7 +87,7 @@ def details(row: Row, ranking: Ranking) -> dict[str, object]:
         f"oneDNN {_switch(settings.onednn)}, TF32 {_switch(settings.tf32)}"
     )
     warmup = f"{wording.significant(row.warmup_s)} s, {wording.significant(row.first_call_s)} s of it the first call"
-    return {"row": row, "account": row.account, "said": said, "effective": effective, "warmup": warmup}
+    return {"row": row, "said": said, "effective": effective, "warmup": warmup}
 
 
 def rate(interval: Interval) -> str:
@@ -113,6 +113,9 @@ def comparison(gain: Interval) -> str:
 def command(study: Study, strategy: str) -> str:
     """Return the command that measures one strategy and the one it is compared with again."""
     request = study.request
+    if not request.rounds:
+        # A training that was watched: only its author's own command repeats it.
+        return study.command
     info = next(info for info in study.strategies if info.name == strategy)
     # A strategy that combines others needs all of them to choose from.
     names = "all" if info.combines else ",".join([*([info.against] if info.against else []), strategy])

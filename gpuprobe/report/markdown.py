@@ -27,6 +27,7 @@ def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
         "columns": columns,
         "dropped": [column for column in cells.COLUMNS if column not in columns],
         "rows": rows,
+        "ledger": account.table([row for row in ranking.rows if row.account is not None]),
         "details": [cells.details(row, ranking) for row in ranking.rows],
         "made": datetime.fromtimestamp(study.created_ns / 1e9, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "plots": plots,
@@ -34,7 +35,6 @@ def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
         "reproduce": [(row.strategy, cells.command(study, row.strategy)) for row in ranking.rows],
         "folder": PurePath(loaded.folder).name,
         "wording": wording,
-        "account": account,
         "faults": study.request.inject,
     }
     return template("report.md.jinja").render(context)

@@ -13,7 +13,7 @@ from gpuprobe.records import Record, Watch, load, to_json
 from gpuprobe.report.page import template
 from gpuprobe.telemetry import read
 from gpuprobe.watch.evidence import Seen
-from gpuprobe.watch.verdict import Verdict, judge
+from gpuprobe.watch.verdict import Verdict, judge, not_offered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,7 @@ def render(report: WatchReport) -> str:
         verdict=report.verdict,
         command=shlex.join(report.watch.command),
         made=made.strftime("%Y-%m-%d %H:%M UTC"),
+        not_offered=not_offered(report.seen.said),
         wording=wording,
     )
 

@@ -25,8 +25,8 @@ PYTHON = "python3"
 MIB, SCALAR_BYTES = 2**20, 4
 # Calls before the first that counts: until the launch queue and the input buffer are as full as they get.
 FEWEST_WARMUP, MOST_WARMUP = 3, 40
-# Calls whose mean is taken as the step time: enough for the noise, and twice the longest rhythm of the session.
-FEWEST_MEASURED, MOST_MEASURED = 12, 400
+# Steps, and calls at least, whose mean is taken as the step time: enough for the noise, and twice the longest rhythm.
+FEWEST_STEPS, FEWEST_CALLS, MOST_CALLS = 12, 4, 400
 
 
 def simulate(spec: Spec) -> Session:
@@ -45,10 +45,10 @@ def steady(spec: Spec) -> Session:
         rhythms.append(spec.host.callback_every)
     if spec.input.shuffle_fill_ms:
         rhythms.append(spec.input.shuffle_fill_every)
-    calls = min(MOST_MEASURED, max(FEWEST_MEASURED, 2 * max(rhythms)))
+    fewest = max(FEWEST_CALLS, math.ceil(FEWEST_STEPS / spec.host.steps_per_execution), 2 * max(rhythms))
     # A whole number of the longest rhythm, so that each of its pauses counts as often as it comes.
-    calls = max(rhythms) * math.ceil(calls / max(rhythms))
-    return _Running(spec, traced=False).run(min(calls, MOST_MEASURED))
+    calls = max(rhythms) * math.ceil(fewest / max(rhythms))
+    return _Running(spec, traced=False).run(min(calls, MOST_CALLS))
 
 
 def warmup_calls(spec: Spec) -> int:

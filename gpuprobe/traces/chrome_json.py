@@ -119,7 +119,8 @@ def _batch(pieces: list[msgspec.Raw]) -> tuple[list[Event], int]:
     except UNREADABLE:
         found = [event for piece in pieces if (event := _one(piece, _EVENT)) is not None]
         events, left_out = found, len(pieces) - len(found)
-    if not any(type(event.ts) is float and abs(event.ts) >= FLOAT_US for event in events):
+    floats = [event.ts for event in events if type(event.ts) is float]
+    if max(floats, default=0) < FLOAT_US and min(floats, default=0) > -FLOAT_US:
         return events, left_out
     exact: list[Event] = [event for piece in pieces if (event := _one(piece, _EXACT)) is not None]
     return exact, len(pieces) - len(exact)

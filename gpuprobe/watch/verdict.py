@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # A shorter command has hardly been looked at: NVML's figure alone covers up to one second.
 TOO_SHORT_S = 3.0
+# Less than this without a reading is the sampler's start.
+UNKNOWN_S = 0.5
 UNKNOWN_OF_HOST = (
     "what the command waited for, and in which function it was",
     "the time of a step, and how much of it goes to input",
@@ -143,7 +145,7 @@ def _phases(gpu: GpuSeen) -> str:
     ):
         if seconds:
             parts.append(f"idle {_duration(seconds)} {where}")
-    if gpu.unknown_s:
+    if gpu.unknown_s >= UNKNOWN_S:
         parts.append(f"not known for {_duration(gpu.unknown_s)}")
     return ", ".join(parts)
 
@@ -178,14 +180,14 @@ def _cpu(evidence: Evidence) -> str:
     cores, limit = _number(evidence, "cpu_cores"), _number(evidence, "cpu_limit")
     if cores is None:
         return "not known"
-    parts = [f"{wording.significant(cores, 2)} cores" + (f" of {limit:g}" if limit else "")]
+    parts = [f"{wording.cores(cores)}" + (f" of {limit:g}" if limit else "")]
     thread, one = evidence.get("busiest_thread_fraction"), _number(evidence, "one_core_fraction")
     if thread and isinstance(thread.value, float):
         who = thread.source.partition(": ")[2].partition(",")[0]
         parts.append(f"busiest thread {wording.share(thread.value)} of a core ({who})")
     others = _number(evidence, "other_cpu_cores")
     if others is not None and others >= rules.AT_WORK_CORES:
-        parts.append(f"other programs {wording.significant(others, 2)} cores")
+        parts.append(f"other programs {wording.cores(others)}")
     if one:
         parts.append(f"just one core during {wording.share(one)} of the time")
     return ", ".join(parts)
@@ -195,7 +197,7 @@ def _io(evidence: Evidence) -> str:
     share, cores = _number(evidence, "iowait_fraction"), _number(evidence, "iowait_cores")
     if share is None or cores is None:
         return "not known"
-    return f"{wording.significant(cores, 2)} cores; a core waited for a disk during {wording.share(share)} of the time"
+    return f"{wording.cores(cores)}; a core waited for a disk during {wording.share(share)} of the time"
 
 
 def _notes(seen: Seen, watch: Watch, used: list[GpuSeen]) -> list[str]:
@@ -212,7 +214,16 @@ def _notes(seen: Seen, watch: Watch, used: list[GpuSeen]) -> list[str]:
 
 def _gone(said: tuple[str, ...]) -> list[str]:
     """Return what was said of a whole GPU or the driver; of single fields the figures say themselves."""
-    return [words for words in said if "." not in words.partition(":")[0]]
+    return [words for words in said if not _is_of_field(words)]
+
+
+def not_offered(said: tuple[str, ...]) -> list[str]:
+    """Return the fields of which it was said why they were not read, as `gpu0.energy_j`."""
+    return [words.partition(":")[0] for words in said if _is_of_field(words)]
+
+
+def _is_of_field(words: str) -> bool:
+    return "." in words.partition(":")[0]
 
 
 def _figure(evidence: Evidence, name: str, unit: str) -> str:
