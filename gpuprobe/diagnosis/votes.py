@@ -46,6 +46,10 @@ SYMPTOMS: dict[str, frozenset[str]] = {
 }
 # What is true beside a cause, but is never what a verdict stands on while another cause is known.
 CONDITIONS = frozenset({"wrong_meter", "profiler_perturbed", "gpu_memory_tight", "unattributed"})
+# What a trace that names a cause has decided, for or against: a hint of the readings at one of these adds nothing.
+DECIDED_BY_TRACE = frozenset(
+    {"input_bound", "launch_bound", "copy_bound", "sync_every_step", "host_between_steps", "compute_bound"}
+)
 LOWER: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
 
 
@@ -83,7 +87,7 @@ def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[No
     `conditions` are findings on what is true beside the cause, and what could not be decided of those.
     """
     cast = sorted(votes, key=lambda vote: AUTHORITY.index(vote.kind))
-    merged = _merged([*(vote.findings for vote in cast), conditions[0]])
+    merged = _merged([*_telling(cast), conditions[0]])
     undecided = _undecided([*(vote.not_evaluated for vote in cast), conditions[1]], {found.cause for found in merged})
     leader = next((vote for vote in cast if vote.primary is not None), None)
     if leader is None or leader.primary is None:
@@ -109,6 +113,17 @@ def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[No
         agreement=_agreement(leader, agreeing, against, [vote for vote in others if vote.primary is None]),
         disputed=bool(doubts),
     )
+
+
+def _telling(cast: Sequence[Vote]) -> list[Sequence[Finding]]:
+    """Return each vote's findings, without the hints of telemetry that a trace has decided."""
+    sure = next((vote for vote in cast if vote.kind == "trace" and vote.primary), None)
+    decided = DECIDED_BY_TRACE if sure and sure.primary and sure.primary.confidence != "low" else frozenset()
+    named = {found.cause for found in sure.findings} if sure else set()
+    return [
+        [found for found in vote.findings if vote.kind != "telemetry" or found.cause not in decided - named]
+        for vote in cast
+    ]
 
 
 def _unknown(merged: Sequence[Finding], hint: Vote | None) -> tuple[Finding, ...]:

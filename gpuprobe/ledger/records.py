@@ -176,6 +176,7 @@ class HostAccount(Record, frozen=True, kw_only=True):
     slowest_iterator: str | None = None
     input_wait_ms_per_step: float = 0.0
     between_steps_ms_per_step: float | None = None
+    eager_ms_per_step: float = 0.0
     compile_ms: float = 0.0
     graphs_built: int = 0
     cpu_ops: tuple[CpuOp, ...] = ()
