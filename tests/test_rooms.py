@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COMMON = {"errors", "recording", "records", "wording"}
+COMMON = {"errors", "limits", "recording", "records", "wording"}
 
 # What each room may import: our own rooms (besides the common files), then the packages that only some may use.
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
@@ -24,12 +24,14 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "ledger": ({"traces"}, set()),
     "cards": (set(), set()),
     "diagnosis": ({"ledger", "traces", "telemetry", "cards"}, set()),
-    "ranking": ({"telemetry", "ledger", "diagnosis"}, {"scipy"}),
+    "ranking": ({"telemetry", "traces", "ledger", "diagnosis", "watch"}, {"scipy"}),
     "simulate": ({"traces", "telemetry", "cards"}, {"google"}),
     "predict": ({"cards", "ranking"}, set()),
-    "doctor": ({"telemetry", "cards"}, {"psutil"}),
+    # TensorFlow is asked in a child process alone: `probe.py` is that child.
+    "doctor": ({"telemetry", "cards"}, {"psutil", "tensorflow"}),
+    "watch": ({"telemetry", "diagnosis"}, {"psutil"}),
     "keras": ({"telemetry", "measure"}, {"keras", "tensorflow"}),
-    "report": ({"ranking", "ledger", "diagnosis", "telemetry", "traces", "cards"}, {"matplotlib", "jinja2"}),
+    "report": ({"ranking", "ledger", "diagnosis", "telemetry", "traces", "cards", "watch"}, {"matplotlib", "jinja2"}),
 }
 # Files with a heavy import that the rest of their room must not have.
 ONLY_IN = {
