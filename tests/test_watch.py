@@ -208,6 +208,7 @@ def test_a_gpu_that_is_lost_midway_is_named_and_costs_the_command_nothing(
     assert done.stdout == "done\n"
     assert done.returncode == 0
     assert "gpu0: gpu_lost" in done.stderr
+    assert "Verdict: GPU 0 went away while the command ran" in done.stderr
     lines = done.stderr.splitlines()
     lost, healthy = (next(line for line in lines if line.startswith(f"GPU {n} phases")) for n in (0, 1))
     assert "not known for" in lost
