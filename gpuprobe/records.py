@@ -55,6 +55,36 @@ class Evidence(Record, frozen=True, kw_only=True):
         """Return the signal of that name, or None where nobody gathered it."""
         return next((signal for signal in self.signals if signal.name == name), None)
 
+    def number(self, name: str) -> float | None:
+        """Return the value of a signal that is a number, None where it is missing or none."""
+        signal = self.get(name)
+        known = signal is not None and isinstance(signal.value, int | float) and not isinstance(signal.value, bool)
+        return float(signal.value) if known and signal is not None and signal.value is not None else None
+
+    def text(self, name: str) -> str:
+        """Return the value of a signal that is a text, empty where it is missing or none."""
+        signal = self.get(name)
+        return signal.value if signal is not None and isinstance(signal.value, str) else ""
+
+    def flag(self, name: str) -> bool | None:
+        """Return the value of a signal that is true or false, None where it is missing or neither."""
+        signal = self.get(name)
+        return signal.value if signal is not None and isinstance(signal.value, bool) else None
+
+    def lacking(self, *names: str) -> str | None:
+        """Return the reason why the first of these signals without a value has none; None where all have one."""
+        for name in names:
+            signal = self.get(name)
+            if signal is None:
+                return f"{name} was not gathered"
+            if signal.value is None:
+                return f"{name}: {signal.missing or 'it has no value'}"
+        return None
+
+    def only(self, *names: str) -> tuple[Signal, ...]:
+        """Return those of these signals that were gathered, in this order."""
+        return tuple(signal for name in names if (signal := self.get(name)) is not None)
+
 
 class Gain(Record, frozen=True, kw_only=True):
     """A speed-up as the ratio old step time / new step time, with its 95 % range where one is known."""
@@ -203,8 +233,9 @@ class Study(Record, frozen=True, kw_only=True):
 # --- what a run measured ---------------------------------------------------------------------------------------
 
 # `warmup` is up to the end of the first call, which traces and compiles; `held` the wait for a quiet machine;
-# `settle` the calls after it until they are steady; `window` the timed steps.
-PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace"]
+# `settle` the calls after it until they are steady; `window` the timed steps; `rest` what a training that nobody
+# planned does after them.
+PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace", "rest"]
 State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interrupted", "skipped"]
 
 

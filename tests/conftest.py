@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def run_cli(*words: object, **options: object) -> subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, env=environment, **options)  # type: ignore[call-overload]
 
 
+@pytest.fixture(scope="session")
+def real_traces() -> Path:
+    """Return the folder of GPU traces that others recorded; they are kept beside the project, not in it."""
+    folder = Path(os.environ.get("GPUPROBE_TRACES", ROOT.parent / "shared" / "traces"))
+    if not (folder / "INDEX.csv").is_file():
+        pytest.skip(f"no recorded traces at {folder} (GPUPROBE_TRACES names another place)")
+    return folder
+
+
 @pytest.fixture
 def cli() -> Cli:
     """Give the tests the real program."""
@@ -58,3 +68,12 @@ def driver(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setenv("LD_LIBRARY_PATH", str(library))
     monkeypatch.setenv("FAKE_NVML", str(script))
     return script
+
+
+def until_rows(path: Path, count: int = 1) -> None:
+    """Wait until a sampler, on however busy a machine, has written that many rows."""
+    for _ in range(400):
+        if path.exists() and sum(line[:1].isdigit() for line in path.read_text().splitlines()) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path}: the sampler wrote no {count} rows")

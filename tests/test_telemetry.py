@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import until_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def busy() -> Iterator[subprocess.Popen[bytes]]:
 
 def sample(path: Path, pid: int, seconds: float) -> telemetry.Telemetry:
     with telemetry.sampling(path, pid):
+        until_rows(path)
         time.sleep(seconds)
     return telemetry.read(path)
 
@@ -136,21 +138,30 @@ def test_a_busy_process_shows_as_one_core(busy: subprocess.Popen[bytes], tmp_pat
     assert np.median(gap) == pytest.approx(1.0, abs=0.2), "without a GPU only the slow fields are there to read"
 
 
-def test_the_sampler_ends_with_its_parent_and_the_file_is_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("forked", ["", "if os.fork() == 0: time.sleep(20)"], ids=["alone", "a child holds the pipe"])
+def test_the_sampler_ends_with_its_parent_and_the_file_is_whole(driver: Path, tmp_path: Path, forked: str) -> None:
     path = tmp_path / "t.csv"
     program = f"""
-import os, time
+import os, threading, time
 from pathlib import Path
 from gpuprobe import telemetry
-with telemetry.sampling(Path({str(path)!r}), os.getpid()) as sampler:
-    print(sampler.pid, flush=True)
-    time.sleep(60)
+def watch():
+    global sampling
+    sampling = telemetry.sampling(Path({str(path)!r}), os.getpid())
+    print(sampling.__enter__().pid, flush=True)
+# The thread that starts the sampler may end before the process does.
+thread = threading.Thread(target=watch)
+thread.start()
+thread.join()
+{forked}
+time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     sampler = int(parent.stdout.readline())
-    time.sleep(1.5)
+    until_rows(path, 15)
     parent.send_signal(signal.SIGKILL)
+    killed_ns = time.time_ns()
     parent.wait()
     for _ in range(50):
         if not Path(f"/proc/{sampler}").exists() or "Z" in Path(f"/proc/{sampler}/stat").read_text().split()[2]:
@@ -158,12 +169,14 @@ with telemetry.sampling(Path({str(path)!r}), os.getpid()) as sampler:
         time.sleep(0.1)
     else:
         raise AssertionError("the sampler outlived its parent")
-    assert len(telemetry.read(path).t_ns) >= 2
+    recording = telemetry.read(path)
+    times, _ = recording.series("gpu0_utilization_percent")
+    assert times[-1] >= killed_ns - 2 * S, "the file is readable to the last tick"
 
 
 def test_a_sampler_that_is_killed_does_not_disturb(tmp_path: Path) -> None:
     with telemetry.sampling(tmp_path / "t.csv", os.getpid()) as sampler:
-        time.sleep(1.0)
+        until_rows(tmp_path / "t.csv")
         sampler.kill()
     assert len(telemetry.read(tmp_path / "t.csv").t_ns) >= 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import until_rows
 
 from gpuprobe import telemetry
 
@@ -59,6 +60,7 @@ gpm.5 12.25
 def sampled(path: Path, script: str, driver: Path, seconds: float) -> telemetry.Telemetry:
     driver.write_text(script)
     with telemetry.sampling(path, os.getpid()):
+        until_rows(path)
         time.sleep(seconds)
     return telemetry.read(path)
 

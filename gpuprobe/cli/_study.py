@@ -12,6 +12,7 @@ from rich.console import Console
 
 from gpuprobe import wording
 from gpuprobe.cli._live import LiveView
+from gpuprobe.cli._verdict import show
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.measure import faults, folder
 from gpuprobe.measure.begin import begin, find_images
@@ -69,12 +70,12 @@ def finish(where: Path, budget_s: float | None) -> int:
 
 def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays | None) -> int:
     _introduce(console, study, where)
-    view = LiveView(console, study, where, lambda: verdict(load(where)).line)
+    view = LiveView(console, study, where, lambda: verdict(load(where, traces=False)).line)
     left: list[Planned] = []
     interrupted = False
     try:
         with view:
-            left = carry_out(study, where, arrays, view, lambda path: helpful(study, load(path).ranking))
+            left = carry_out(study, where, arrays, view, lambda path: helpful(study, load(path, traces=False).ranking))
     except KeyboardInterrupt:
         interrupted = True
         console.print("Stopped; reporting what was measured. Ctrl-C again leaves at once.", highlight=False)
@@ -99,10 +100,7 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
 def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interrupted: bool) -> int:
     loaded = write(where)
     found = verdict(loaded)
-    console.print()
-    for title, text in (("", found.where), ("Verdict", found.verdict), ("Why", found.why), ("Next", found.next)):
-        if text:
-            console.print(f"[bold]{title}[/bold]  {text}" if title else text, highlight=False, soft_wrap=True)
+    show(console, found)
     for failure in loaded.ranking.failures:
         state = failure.state.replace("_", " ")
         console.print(f"{failure.strategy}, round {failure.round}: {state}, {failure.message}", markup=False)

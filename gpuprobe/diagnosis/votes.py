@@ -77,11 +77,14 @@ class Diagnosis(Record, frozen=True, kw_only=True):
         return next((found for found in self.findings if found.primary), None)
 
 
-def join(votes: Sequence[Vote]) -> Diagnosis:
-    """Join the votes, in any order, into one diagnosis."""
+def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[NotEvaluated]] = ((), ())) -> Diagnosis:
+    """Join the votes, in any order, into one diagnosis.
+
+    `conditions` are findings on what is true beside the cause, and what could not be decided of those.
+    """
     cast = sorted(votes, key=lambda vote: AUTHORITY.index(vote.kind))
-    merged = _merged(cast)
-    undecided = _undecided(cast, {found.cause for found in merged})
+    merged = _merged([*(vote.findings for vote in cast), conditions[0]])
+    undecided = _undecided([*(vote.not_evaluated for vote in cast), conditions[1]], {found.cause for found in merged})
     leader = next((vote for vote in cast if vote.primary is not None), None)
     if leader is None or leader.primary is None:
         first = [found for found in merged if found.cause == "unattributed"][:1]
@@ -92,10 +95,12 @@ def join(votes: Sequence[Vote]) -> Diagnosis:
     others = [vote for vote in cast if vote is not leader]
     agreeing = [vote for vote in others if vote.primary and _same(vote.primary.cause, cause)]
     against = [vote for vote in others if vote.primary and not _same(vote.primary.cause, cause)]
+    # A vote that is itself no more than a hint is told, but does not shake one that rests on more.
+    doubts = [vote for vote in against if vote.primary and vote.primary.confidence != "low"]
     primary = msgspec.structs.replace(
         next(found for found in merged if found.cause == cause),
         primary=True,
-        confidence=_confidence(leader.primary.confidence, agreeing, against),
+        confidence=_confidence(leader.primary.confidence, agreeing, doubts),
         ties_with=leader.primary.ties_with,
     )
     rest = tuple(_beside(found, cause) for found in merged if found.cause not in {cause, "unattributed"})
@@ -103,14 +108,14 @@ def join(votes: Sequence[Vote]) -> Diagnosis:
         findings=(primary, *rest),
         not_evaluated=undecided,
         agreement=_agreement(leader, agreeing, against, [vote for vote in others if vote.primary is None]),
-        disputed=bool(against),
+        disputed=bool(doubts),
     )
 
 
-def _merged(cast: Sequence[Vote]) -> list[Finding]:
+def _merged(groups: Sequence[Sequence[Finding]]) -> list[Finding]:
     """Return one finding a cause: the words of the kind that knows best, the evidence and the gains of all."""
     by_cause: dict[str, Finding] = {}
-    for found in (found for vote in cast for found in vote.findings):
+    for found in (found for group in groups for found in group):
         known = by_cause.get(found.cause)
         if known is None:
             by_cause[found.cause] = msgspec.structs.replace(found, primary=False)
@@ -127,10 +132,10 @@ def _merged(cast: Sequence[Vote]) -> list[Finding]:
     return sorted(by_cause.values(), key=lambda found: (found.cause in CONDITIONS, -found.severity))
 
 
-def _undecided(cast: Sequence[Vote], known: set[str]) -> tuple[NotEvaluated, ...]:
+def _undecided(groups: Sequence[Sequence[NotEvaluated]], known: set[str]) -> tuple[NotEvaluated, ...]:
     reasons: dict[str, NotEvaluated] = {}
-    for vote in cast:
-        for reason in vote.not_evaluated:
+    for group in groups:
+        for reason in group:
             if reason.cause not in known:
                 reasons.setdefault(reason.cause, reason)
     return tuple(reasons.values())
@@ -158,7 +163,8 @@ def _agreement(leader: Vote, agreeing: Sequence[Vote], against: Sequence[Vote], 
         sentences.append(f"{kinds[0].upper()}{kinds[1:]} agree.")
     for vote in against:
         assert vote.primary is not None
-        sentences.append(f"The {vote.kind} would rather say {vote.primary.cause}: {vote.primary.claim}")
+        says = "may point to" if vote.primary.confidence == "low" else "would rather say"
+        sentences.append(f"The {vote.kind} {says} {vote.primary.cause}.")
     if not agreeing and not against:
         sentences.append(f"Only the {leader.kind} could tell.")
     sentences += [f"The {vote.kind}: {vote.missing}." for vote in silent if vote.missing]

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Device, Timeline
 
 PS_PER_MS, PS_PER_NS = 1e9, 1000
-# A first step this many times as long as the median of the others is warm-up; it takes three others to tell.
+# A first step this many times as long as any other is warm-up; it takes three others to tell. One that is as long as
+# another later on may be part of a pattern, such as a checkpoint every so many steps.
 WARMUP_FACTOR, WARMUP_OTHERS = 2.0, 3
 # SageMaker Debugger's StepOutlier rule: 3 sigma; here of the median absolute deviation, which outliers do not move.
 OUTLIER_SIGMAS, SIGMA_PER_MAD = 3.0, 1.4826
@@ -186,7 +187,7 @@ def _warmup(steps: list[StepAccount]) -> int:
     lasted = [step.step_ms for step in steps]
     if len(lasted) <= WARMUP_OTHERS:
         return 0
-    return int(lasted[0] > WARMUP_FACTOR * float(np.median(lasted[1:])))
+    return int(lasted[0] > WARMUP_FACTOR * max(lasted[1:]))
 
 
 def _counted(steps: list[StepAccount], warmup: int, windows: Windows) -> list[StepAccount]:

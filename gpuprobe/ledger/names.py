@@ -68,7 +68,7 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.CALL, r"Eager(?:Local)?Execute: __inference_"),
     (Kind.EXECUTION, r"EagerKernelExecute$"),
     (Kind.LAUNCH, r"(?:cu|cuda)(?:Launch|GraphLaunch)"),
-    (Kind.KERNEL_RUN, r"(?:ExecutorState::Process|(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"),
+    (Kind.KERNEL_RUN, r"(?:(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"),
     # An operation is traced as name:Type.
     (Kind.OP, r"[^\s:]+:[A-Za-z_]\w*$"),
 )

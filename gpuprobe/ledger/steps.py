@@ -24,8 +24,8 @@ class Windows:
     """The steps: `start_ps` and `end_ps` (n,) int64, `number` as the trace gives it, and `source`, what told of them.
 
     `inside` is when the host was in the training function, None where the trace does not tell; `inside_source`
-    says from what. `whole` tells whether the last step is as whole as the others: one that ends with its own work
-    lacks what the host did after it.
+    says from what. `whole` tells whether the last step is as whole as the others: on a processor it ends with its
+    marker, and lacks what followed. On a GPU it ends with the work that the others left in the queue, and belongs.
     """
 
     start_ps: Int64s
@@ -68,14 +68,13 @@ def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, tra
     found = _found(host, marks, functions, name, device_steps, worked_ps) if trains else _whole(worked_ps)
     if found is None:
         return None
+    whole = worked_ps is not None or found.whole
     last = max(worked_ps[1], int(found.start_ps[-1])) if worked_ps else found.end_ps
     ends = np.append(found.start_ps[1:], last)
     kept = ends > found.start_ps
     if not kept.any():
         return None
-    return Windows(
-        found.start_ps[kept], ends[kept], found.number[kept], found.source, inside, inside_source, found.whole
-    )
+    return Windows(found.start_ps[kept], ends[kept], found.number[kept], found.source, inside, inside_source, whole)
 
 
 def _found(

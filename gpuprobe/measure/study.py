@@ -6,17 +6,17 @@ import shutil
 import signal
 import tempfile
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gpuprobe import telemetry
-from gpuprobe.errors import OutputError
+from gpuprobe.errors import GpuprobeError, OutputError
 from gpuprobe.measure.budget import Budget
 from gpuprobe.measure.events import EventReader, RunInProgress
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher, Worker
-from gpuprobe.recording import GO_FILE, RUN_FILE, TELEMETRY_FILE, load_runs, run_folder
+from gpuprobe.recording import GO_FILE, RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, load_runs, run_folder
 from gpuprobe.records import Outcome, Run, RunSpec, Study, save
 from gpuprobe.workloads.arrays import save_arrays
 
@@ -178,6 +178,7 @@ class _Runner:
                     while run.outcome is None:
                         self._look_at([run], run)
                     save(run.record(), run.folder / RUN_FILE)
+                    _write_scalars(run.folder)
                     self._observer.run_finished(run.record())
             except BaseException:
                 for run in active:
@@ -266,6 +267,13 @@ def _lanes(study: Study) -> int:
     if environment.gpus:
         return 1
     return max(1, min(MOST_LANES, environment.cores, int(environment.memory_mib / LANE_MIB)))
+
+
+def _write_scalars(folder: Path) -> None:
+    """Put the telemetry beside the trace for TensorBoard; a copy, whose failure costs nothing."""
+    if (folder / TRACE_FOLDER).is_dir():
+        with suppress(GpuprobeError):
+            telemetry.write_scalars(telemetry.read(folder / TELEMETRY_FILE), folder / TRACE_FOLDER)
 
 
 def _window_s(run: Run) -> float:

@@ -143,7 +143,7 @@ def batch_loop(plan: Plan, workload: Workload, given: BatchSource, seed: int) ->
 
 def batches_as_given(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
     """`fit` on what the user made."""
-    return _fit(workload, lambda _epoch: given.given(), steps_per_epoch=given.steps)
+    return _fit(workload, lambda _epoch: given.endless(), steps_per_epoch=given.steps)
 
 
 def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:

@@ -8,26 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gpuprobe.telemetry.devices import Inventory, inventory
     from gpuprobe.telemetry.follow import Follower, load_now
+    from gpuprobe.telemetry.matching import Visible, visible
+    from gpuprobe.telemetry.metrics import serving
     from gpuprobe.telemetry.recording import Telemetry, read
+    from gpuprobe.telemetry.scalars import write_scalars
     from gpuprobe.telemetry.session import sampling
     from gpuprobe.telemetry.smi import read_any
     from gpuprobe.telemetry.states import Said
     from gpuprobe.telemetry.summary import Gap, TelemetrySummary, summarize
 
-__all__ = [
-    "Follower",
-    "Gap",
-    "Inventory",
-    "Said",
-    "Telemetry",
-    "TelemetrySummary",
-    "inventory",
-    "load_now",
-    "read",
-    "read_any",
-    "sampling",
-    "summarize",
-]
+# Where each public name is found.
 _FOUND_IN = {
     "Follower": "follow",
     "Gap": "summary",
@@ -35,13 +25,35 @@ _FOUND_IN = {
     "Said": "states",
     "Telemetry": "recording",
     "TelemetrySummary": "summary",
+    "Visible": "matching",
     "inventory": "devices",
     "load_now": "follow",
     "read": "recording",
     "read_any": "smi",
     "sampling": "session",
+    "serving": "metrics",
     "summarize": "summary",
+    "visible": "matching",
+    "write_scalars": "scalars",
 }
+__all__ = [
+    "Follower",
+    "Gap",
+    "Inventory",
+    "Said",
+    "Telemetry",
+    "TelemetrySummary",
+    "Visible",
+    "inventory",
+    "load_now",
+    "read",
+    "read_any",
+    "sampling",
+    "serving",
+    "summarize",
+    "visible",
+    "write_scalars",
+]
 
 
 def __getattr__(name: str) -> object:

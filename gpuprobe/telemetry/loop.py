@@ -26,14 +26,17 @@ LONGEST_SLEEP_S = 0.25
 
 
 class Pace:
-    """A schedule that does not drift: tick n is due at start + n periods, and one that was missed is left out."""
+    """A schedule that does not drift: tick n is due at start + n periods.
+
+    Of ticks that were missed the last comes at once, the others never.
+    """
 
     def __init__(self, period_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._period_s, self._clock = period_s, clock
         self._start_s, self._tick = clock(), 0
 
     def next_in_s(self) -> float:
-        """Return how long to wait for the next tick that has not passed yet."""
+        """Return how long to wait for the next tick."""
         now_s = self._clock()
         self._tick = max(self._tick + 1, int((now_s - self._start_s) / self._period_s))
         return max(0.0, self._start_s + self._tick * self._period_s - now_s)

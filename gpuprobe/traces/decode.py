@@ -18,12 +18,21 @@ from gpuprobe.traces.xplane_pb2 import XEvent, XStat
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
 # Few enough that the columns at work stay in the processor's cache.
-AT_ONCE = 32_768
+AT_ONCE = 24_576
 # Field number and wire type of XEvent's metadata_id, offset_ps, duration_ps and stats, and of XStat's values.
 METADATA, OFFSET, DURATION, STATS = 0x08, 0x10, 0x18, 0x22
 STAT_ID = 0x08
 NUMBERS, REAL, REFERENCE, STRINGS = (0x18, 0x20), 0x11, 0x38, (0x2A, 0x32)
+# The first and third byte of a stat, and the bit that says that its length goes on.
+SHORT_STAT = STATS | STAT_ID << 16
+# How the value behind each tag is read: by place in `_Chunk._values`, or not at all.
+NO_VALUE, STRANGE = 4, 5
+WAYS = np.full(256, STRANGE, np.int8)
+for _way, _tags in enumerate((NUMBERS, (REAL,), (REFERENCE,), STRINGS)):
+    WAYS[list(_tags)] = _way
 
 
 @dataclass(frozen=True)
@@ -123,32 +132,47 @@ class _Chunk:
 
     def _next_stat(self, event: Int64s) -> tuple[Int64s, Int64s, Int64s, Int64s]:
         """Return the events whose next field is a stat, its id, and where its value begins and ends."""
-        at, wire = self._at[event], self._wire
-        length, start = wire.varints(at + 1)
-        fits = (wire.bytes[at] == STATS) & (length > 0) & (length <= self._end[event] - start)
-        self._odd[event[~fits]] = True
-        event, start, after = event[fits], start[fits], (start + length)[fits]
-        stat, value = wire.varints(start + 1)
-        fits = (wire.bytes[start] == STAT_ID) & (value <= after)
+        at, end = self._at[event], self._end[event]
+        # A stat below 128 bytes with an id of one or two bytes shows in the eight bytes that it begins with.
+        words = self._wire.words(at)
+        two = (words >> 31) & 1
+        short = ((words & 0xFF80FF) == SHORT_STAT) & ((two & (words >> 39)) == 0)
+        stat = ((words >> 24) & 0x7F) | (((words >> 25) & 0x3F80) * two)
+        value, after = at + 4 + two, at + 2 + ((words >> 8) & 0x7F)
+        fits = (value <= after) & (after <= end)
+        if not short.all():
+            other = np.flatnonzero(~short)
+            stat[other], value[other], after[other], fits[other] = self._any_stat(at[other], end[other])
+        if fits.all():
+            return event, stat, value, after
         self._odd[event[~fits]] = True
         return event[fits], stat[fits], value[fits], after[fits]
 
+    def _any_stat(self, at: Int64s, end: Int64s) -> tuple[Int64s, Int64s, Int64s, NDArray[np.bool_]]:
+        """Return id, begin and end of the value of stats of any length, and whether each is one that fits."""
+        wire = self._wire
+        length, start = wire.varints(at + 1)
+        fits = (wire.bytes[at] == STATS) & (length > 0) & (length <= end - start)
+        # What does not fit is not looked into.
+        start = np.where(fits, start, at)
+        stat, value = wire.varints(start + 1)
+        after = start + np.where(fits, length, 0)
+        return stat, value, after, fits & (wire.bytes[start] == STAT_ID) & (value <= after)
+
     def _values(self, event: Int64s, slot: Int64s, at: Int64s, after: Int64s) -> None:
-        tag = np.where(at < after, self._wire.bytes[at], 0)
-        for tags, kind, read in (
-            (NUMBERS, NUMBER, self._wire.varints),
-            ((REAL,), DOUBLE, self._doubles),
-            ((REFERENCE,), TEXT, self._references),
-            (STRINGS, TEXT, self._strings),
-        ):
-            chosen = np.flatnonzero(np.isin(tag, tags))
+        readers = (self._wire.varints, self._doubles, self._references, self._strings)
+        way = np.where(at < after, WAYS[self._wire.bytes[at]], NO_VALUE)
+        self._odd[event[way == STRANGE]] = True
+        for one, (read, kind) in enumerate(zip(readers, (NUMBER, DOUBLE, TEXT, TEXT), strict=True)):
+            chosen = np.flatnonzero(way == one)
             if not len(chosen):
                 continue
             value, end = read(at[chosen] + 1)
             fits = end == after[chosen]
-            self._odd[event[chosen[~fits]]] = True
-            self._keep(event[chosen[fits]], slot[chosen[fits]], value[fits], kind)
-        self._odd[event[~np.isin(tag, (0, *NUMBERS, REAL, REFERENCE, *STRINGS))]] = True
+            if not fits.all():
+                self._odd[event[chosen[~fits]]] = True
+                chosen, value = chosen[fits], value[fits]
+            self._keep(event[chosen], slot[chosen], value, kind)
 
     def _keep(self, event: Int64s, slot: Int64s, value: Int64s, kind: int) -> None:
         for one in np.flatnonzero(np.bincount(slot)).tolist():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,14 @@ class BatchSource:
             return self.given().take(self.steps)
         first = next(self.items())
         signature = keras.tree.map_structure(_open_spec, first)
-        return tf.data.Dataset.from_generator(self.items, output_signature=signature)
+        made = tf.data.Dataset.from_generator(self.items, output_signature=signature)
+        return made.apply(tf.data.experimental.assert_cardinality(self.steps))
+
+    def endless(self) -> Any:
+        """Return what `fit` takes for epochs without end: a generator that stops is begun again."""
+        if self.kind != "a generator":
+            return self.given()
+        return (item for _ in itertools.count() for item in self.given())
 
 
 Source = ArraySource | BatchSource
