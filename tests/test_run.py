@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from conftest import Cli, run_cli
 
 FEW = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 512, "--steps", 16)
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
@@ -59,7 +59,7 @@ def test_a_slow_map_is_found(cli: Cli, tmp_path: Path) -> None:
     assert list(found)[-1] == "tfdata"
     share, rate = found["tfdata"]["input_share"], found["tfdata"]["samples_per_s"]
     step_s = 8 / rate["value"]  # type: ignore[index]
-    assert share["value"] == pytest.approx(0.40 / step_s, abs=0.1)  # type: ignore[index]
+    assert share["value"] == pytest.approx(0.40 / step_s, abs=0.05)  # type: ignore[index]
     assert "FAULTS INJECTED" in (study_in(tmp_path) / "report.md").read_text()
 
 
@@ -114,6 +114,39 @@ def test_ctrl_c_reports_what_is_there(tmp_path: Path) -> None:
     run = json.loads((study / "runs" / "1-python_feed" / "run.json").read_text())
     assert run["outcome"]["state"] == "interrupted"
     assert next(phase for phase in run["phases"] if phase["name"] == "window")["call_ends_ns"]
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
+    process = started(tmp_path, "--strategies", "python_feed,numpy", *LONG, "--steps", 100_000)
+    until(process, "measuring")
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    until(process, "Stopped")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    run = json.loads((study_in(tmp_path) / "runs" / "1-python_feed" / "run.json").read_text())
+    assert run["outcome"]["state"] == "interrupted"
+
+
+def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path) -> None:
+    small, kept = tmp_path / "small", tmp_path / "kept"
+    small.mkdir()
+    # Room for two runs of three, each with their pages of 4 KiB.
+    mount = f"mount -t tmpfs -o size=80k tmpfs {small}"
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*inside, mount], capture_output=True, check=False).returncode:
+        pytest.skip("a small file system of our own needs user namespaces, which this machine forbids")
+    words = f"run --strategies python_feed,numpy,tfdata {' '.join(map(str, LONG))} --steps 100 --out {small}"
+    script = f"{mount} && {sys.executable} -m gpuprobe.cli {words}; code=$?; cp -r {small} {kept}; exit $code"
+    done = subprocess.run([*inside, script], capture_output=True, text=True, check=False, timeout=300, env=ENVIRONMENT)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "No space left on device" in done.stderr
+    report = run_cli("report", study_in(kept))
+    assert report.returncode == 0, report.stderr
+    assert rows(study_in(kept)), "what was measured before the disk was full is ranked"
 
 
 def test_a_worker_killed_from_outside_and_a_second_study_in_the_folder(cli: Cli, tmp_path: Path) -> None:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import socket
+import subprocess
 import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from conftest import run_cli
 
 from gpuprobe.errors import InputError, OutputError
 from gpuprobe.report.viewer import serving
 from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
 PLUGIN = "data/plugin/profile"
+# No network is asked for anything; the page gets twenty seconds of its own time to draw.
+HEADLESS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--virtual-time-budget=20000",
+)  # fmt: skip
 
 
 def ask(address: str) -> bytes:
@@ -25,11 +32,18 @@ def ask(address: str) -> bytes:
     return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
 
 
-def test_the_profile_plugin_shows_the_steps(cli: Cli, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with one short, real trace."""
+    out = tmp_path_factory.mktemp("view")
     few = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 256, "--steps", 4)
-    done = cli("run", "--strategies", "tfdata_prefetch", *few, "--out", tmp_path)
+    done = run_cli("run", "--strategies", "tfdata_prefetch", *few, "--out", out)
     assert done.returncode == 0, done.stdout + done.stderr
-    (study,) = tmp_path.iterdir()
+    (folder,) = out.iterdir()
+    return folder
+
+
+def test_the_profile_plugin_shows_the_steps(study: Path) -> None:
     before = set(study.rglob("*"))
     with serving(study, 0) as viewer:
         root = viewer.address.partition("#")[0]
@@ -41,6 +55,23 @@ def test_the_profile_plugin_shows_the_steps(cli: Cli, tmp_path: Path) -> None:
     steps = next(table["p"]["steptime_ms_average"] for table in page if "steptime_ms_average" in table.get("p", {}))
     assert float(steps) > 0
     assert set(study.rglob("*")) == before, "the study's folder must stay as it was"
+
+
+def test_a_browser_shows_the_trace_viewer(study: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    with serving(study, 0) as viewer:
+        page = subprocess.run(
+            [browser, *HEADLESS, f"--user-data-dir={tmp_path}", "--dump-dom", viewer.pages[0].address],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+    # The names of the host's threads come from the trace; the page without it has none.
+    assert "tf_data_iterator" in page.stdout, page.stderr[-2000:]
+    assert "/host:CPU" in page.stdout
 
 
 def test_without_a_trace_or_a_port_it_is_one_clear_line(tmp_path: Path) -> None:

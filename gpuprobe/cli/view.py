@@ -19,5 +19,8 @@ def command(
 
     with serving(study, port) as viewer:
         typer.echo(f"TensorBoard's profiler: {viewer.address}")
-        typer.echo("Pick a run, and under Tools the trace viewer or the overview page. Ctrl-C stops it.")
+        typer.echo("Its trace viewer alone, which needs no network:")
+        for page in viewer.pages:
+            typer.echo(f"  {page.run}  {page.address}")
+        typer.echo("Ctrl-C stops it.")
         viewer.wait()

@@ -15,26 +15,37 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from gpuprobe.errors import InputError, MissingError, OutputError
 from gpuprobe.recording import RUNS_FOLDER, load_study
 from gpuprobe.report.share import TRACE_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 HOST = "127.0.0.1"
 # TensorBoard imports its plugins before it answers: seconds, on a slow machine many.
 START_S = 90.0
 
 
-class Viewer:
-    """A TensorBoard that answers at `address`."""
+@dataclass(frozen=True)
+class TracePage:
+    """The trace viewer's own page for one trace, and the run that the trace is of. It asks no other host."""
 
-    def __init__(self, process: subprocess.Popen[bytes], address: str) -> None:
-        self._process, self.address = process, address
+    run: str
+    address: str
+
+
+class Viewer:
+    """A TensorBoard that answers at `address`, with one page of the trace viewer for each trace."""
+
+    def __init__(self, process: subprocess.Popen[bytes], root: str, traces: Sequence[Path]) -> None:
+        self._process, self.address = process, f"{root}/#profile"
+        self.pages = tuple(_page(root, trace) for trace in traces)
 
     def wait(self) -> None:
         """Wait until TensorBoard ends or Ctrl-C."""
@@ -78,10 +89,20 @@ def serving(study: Path, port: int) -> Iterator[Viewer]:
         try:
             address = f"http://{HOST}:{port}"
             _wait_until_it_answers(process, address, log)
-            yield Viewer(process, f"{address}/#profile")
+            yield Viewer(process, address, [trace.relative_to(study / RUNS_FOLDER) for trace in traces])
         finally:
             process.terminate()
             process.wait()
+
+
+def _page(root: str, trace: Path) -> TracePage:
+    # The plugin knows a session by its path without `plugins/profile`, and a host by the name of its file.
+    run, folder, *_, session, file = trace.parts
+    plugin = "/data/plugin/profile"
+    host = file.removesuffix(".xplane.pb")
+    data = f"{plugin}/data?run={run}/{folder}/{session}&tag=trace_viewer@&host={host}"
+    query = f"is_streaming=true&is_oss=true&trace_data_url={quote(data, safe='')}"
+    return TracePage(run, f"{root}{plugin}/trace_viewer_index.html?{query}")
 
 
 def _free(port: int) -> int:

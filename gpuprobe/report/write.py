@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import OutputError
 from gpuprobe.ranking.load import load
-from gpuprobe.records import to_json
+from gpuprobe.records import to_json, write_whole
 from gpuprobe.report import markdown, plots
 
 if TYPE_CHECKING:
@@ -29,10 +29,11 @@ def write(folder: Path) -> Loaded:
     text = markdown.render(loaded, [(f"{PLOTS_FOLDER}/{file}", title) for file, title, _ in drawn])
     try:
         (folder / PLOTS_FOLDER).mkdir(exist_ok=True)
-        for file, _, picture in drawn:
-            (folder / PLOTS_FOLDER / file).write_bytes(picture)
-        (folder / REPORT_FILE).write_text(text)
-        (folder / JSON_FILE).write_bytes(to_json(loaded.ranking))
     except OSError as error:
         raise OutputError(f"{folder}: the report cannot be written ({error.strerror})") from error
+    # What is read first is written first: a disk may be nearly full.
+    write_whole(folder / REPORT_FILE, text.encode())
+    write_whole(folder / JSON_FILE, to_json(loaded.ranking))
+    for file, _, picture in drawn:
+        write_whole(folder / PLOTS_FOLDER / file, picture)
     return loaded

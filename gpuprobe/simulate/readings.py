@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuprobe.simulate.ledger import union
 from gpuprobe.simulate.session import Kind, Session
-from gpuprobe.telemetry.recording import Writer
+from gpuprobe.telemetry.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -116,3 +116,71 @@ class XStatMetadata(_message.Message):
     id: int
     name: str
     def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ...) -> None: ...
+
+class RawSpace(_message.Message):
+    __slots__ = ("planes", "errors", "warnings", "hostnames")
+    PLANES_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAMES_FIELD_NUMBER: _ClassVar[int]
+    planes: _containers.RepeatedCompositeFieldContainer[RawPlane]
+    errors: _containers.RepeatedScalarFieldContainer[bytes]
+    warnings: _containers.RepeatedScalarFieldContainer[bytes]
+    hostnames: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, planes: _Optional[_Iterable[_Union[RawPlane, _Mapping]]] = ..., errors: _Optional[_Iterable[bytes]] = ..., warnings: _Optional[_Iterable[bytes]] = ..., hostnames: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class RawPlane(_message.Message):
+    __slots__ = ("name", "lines", "event_metadata", "stat_metadata", "stats")
+    class EventMetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: RawEventMetadata
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[_Union[RawEventMetadata, _Mapping]] = ...) -> None: ...
+    class StatMetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: RawStatMetadata
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[_Union[RawStatMetadata, _Mapping]] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    EVENT_METADATA_FIELD_NUMBER: _ClassVar[int]
+    STAT_METADATA_FIELD_NUMBER: _ClassVar[int]
+    STATS_FIELD_NUMBER: _ClassVar[int]
+    name: bytes
+    lines: _containers.RepeatedCompositeFieldContainer[RawLine]
+    event_metadata: _containers.MessageMap[int, RawEventMetadata]
+    stat_metadata: _containers.MessageMap[int, RawStatMetadata]
+    stats: _containers.RepeatedCompositeFieldContainer[XStat]
+    def __init__(self, name: _Optional[bytes] = ..., lines: _Optional[_Iterable[_Union[RawLine, _Mapping]]] = ..., event_metadata: _Optional[_Mapping[int, RawEventMetadata]] = ..., stat_metadata: _Optional[_Mapping[int, RawStatMetadata]] = ..., stats: _Optional[_Iterable[_Union[XStat, _Mapping]]] = ...) -> None: ...
+
+class RawLine(_message.Message):
+    __slots__ = ("id", "name", "timestamp_ns", "events", "display_name")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_NS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    name: bytes
+    timestamp_ns: int
+    events: _containers.RepeatedScalarFieldContainer[bytes]
+    display_name: bytes
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[bytes] = ..., timestamp_ns: _Optional[int] = ..., events: _Optional[_Iterable[bytes]] = ..., display_name: _Optional[bytes] = ...) -> None: ...
+
+class RawEventMetadata(_message.Message):
+    __slots__ = ("name", "display_name")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    name: bytes
+    display_name: bytes
+    def __init__(self, name: _Optional[bytes] = ..., display_name: _Optional[bytes] = ...) -> None: ...
+
+class RawStatMetadata(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: bytes
+    def __init__(self, name: _Optional[bytes] = ...) -> None: ...

@@ -1,0 +1,44 @@
+"""What the parent of a study does while a run goes on, until killed: reads its events, draws the live view.
+
+python benchmarks/overhead_parent.py STUDY      started by overhead.py; prints a line once it is up
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from gpuprobe.cli._live import LiveView
+from gpuprobe.measure.events import EventReader, RunInProgress
+from gpuprobe.measure.study import LOOK_EVERY_S
+from gpuprobe.recording import run_folder
+from gpuprobe.records import RunSpec
+from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
+
+
+def main(study: Path) -> None:
+    spec = RunSpec(strategy="numpy", round=1, seed=0, batch_size=32)
+    # The view needs a study's record; only its list of strategies is shown.
+    with tempfile.TemporaryDirectory(prefix="gpuprobe-overhead-") as elsewhere:
+        record = simulate_study(Path(elsewhere), [SimulatedStrategy(name="numpy", step_ms=1.0)], rounds=1)
+    reader, progress = EventReader(run_folder(study, 1, "numpy")), RunInProgress(spec)
+    with Path(os.devnull).open("w") as nowhere:
+        console = Console(file=nowhere, force_terminal=True, width=120)
+        with LiveView(console, record, study, lambda: "") as view:
+            view.run_started(spec, 0, 1)
+            # The live view takes over what is printed.
+            print("up", file=sys.__stdout__, flush=True)
+            while True:
+                for event in reader.new():
+                    progress.take(event)
+                view.run_progress(progress)
+                time.sleep(LOOK_EVERY_S)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,69 @@
+"""`gpuprobe diagnose`: where the step's time went, and why, from any trace."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.diagnosed import Diagnosis
+
+HELP_ORDER = 15
+JSON_FILE, TEXT_FILE = "diagnosis.json", "diagnosis.txt"
+# A pipe has no width of its own.
+WIDTH_OF_A_FILE = 120
+
+
+def command(
+    path: Annotated[
+        Path,
+        typer.Argument(help="A log folder, a run, one .xplane.pb, a .trace.json.gz, or the readings of a GPU as CSV."),
+    ],
+    telemetry: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Readings of the GPU taken at the same time.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the account and the findings as JSON.")] = False,
+    thresholds: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="Other thresholds than ours, as copy_share = 0.2 a line.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write both forms into this folder too.")] = None,
+) -> None:
+    """Account for every millisecond of the step in a trace, and name the cause; no TensorFlow or GPU needed."""
+    from gpuprobe.diagnosis import thresholds as rules
+    from gpuprobe.diagnosis.diagnosed import diagnosed
+    from gpuprobe.diagnosis.recorded import recorded
+    from gpuprobe.records import to_json
+
+    limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
+    found = recorded(path, telemetry)
+    diagnosis = diagnosed(found.account, found.readings, found.setting, limits)
+    if json:
+        typer.echo(to_json(diagnosis).decode())
+    else:
+        from rich.console import Console
+
+        from gpuprobe.cli._diagnosis import show
+
+        show(Console(highlight=False), diagnosis)
+    if out is not None:
+        _write(diagnosis, out)
+
+
+def _write(diagnosis: Diagnosis, folder: Path) -> None:
+    from rich.console import Console
+
+    from gpuprobe.cli._diagnosis import show
+    from gpuprobe.errors import OutputError
+    from gpuprobe.records import to_json
+
+    text = io.StringIO()
+    show(Console(file=text, width=WIDTH_OF_A_FILE, highlight=False), diagnosis)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / JSON_FILE).write_bytes(to_json(diagnosis))
+        (folder / TEXT_FILE).write_text(text.getvalue())
+    except OSError as error:
+        raise OutputError(f"{folder}: the diagnosis cannot be written ({error.strerror})") from error
