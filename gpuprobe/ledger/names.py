@@ -32,6 +32,7 @@ class Kind(IntFlag):
     EXECUTION = 1024
     LAUNCH = 2048
     KERNEL_RUN = 4096
+    EAGER = 8192
 
 
 # `Compile` alone would match Keras's own ops, such as StatefulPartitionedCall/compile_loss/...: slashes are excluded.
@@ -66,6 +67,8 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"|train_one_step|step_fn)$",
     ),
     (Kind.CALL, r"Eager(?:Local)?Execute: __inference_"),
+    # One operation that Python starts by itself; taking a batch from the iterator is a wait, and no such work.
+    (Kind.EAGER, r"EagerLocalExecute: (?!IteratorGetNext)"),
     (Kind.EXECUTION, r"EagerKernelExecute$"),
     (Kind.LAUNCH, r"(?:cu|cuda)(?:Launch|GraphLaunch)"),
     (Kind.KERNEL_RUN, r"(?:(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"),
