@@ -83,6 +83,7 @@ def _gpu(whole: Grid, watch: Watch, index: int, info: GpuInfo | None) -> GpuSeen
         *_link(grid, prefix, whole.recording.facts.get(f"gpu{index}", {})),
         *_clocks(grid, prefix),
         _others(grid, prefix),
+        _level(grid, prefix + "other_sm_percent", "other_sm_percent", "%"),
         _level(grid, prefix + "memory_utilization_percent", "memory_utilization_p95_percent", "%", 95),
         _level(grid, prefix + "power_w", "power_w", "W"),
         _level(grid, prefix + "temperature_c", "temperature_c", "deg C"),
