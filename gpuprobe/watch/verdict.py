@@ -210,7 +210,9 @@ def _notes(seen: Seen, watch: Watch, used: list[GpuSeen]) -> list[str]:
     notes = list(watch.notes)
     if watch.ended_ns is None:
         notes.append("The watcher was ended before the command: how the command ended is not known")
-    if seen.gpus and not any(gpu.busy_s for gpu in seen.gpus):
+    if seen.gpus and not used:
+        notes.append("No GPU told its utilization: the verdict is on the processor alone")
+    elif seen.gpus and not any(gpu.busy_s for gpu in seen.gpus):
         notes.append("No GPU was busy at any time")
     others = [f"GPU {gpu.index}" for gpu in seen.gpus if gpu not in used]
     if others and used:
