@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis import telemetry as rules
+from gpuprobe.diagnosis import telemetry_conditions as conditions
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
 from gpuprobe.watch.evidence import Seen, see
 
@@ -177,7 +178,7 @@ def _memory(evidence: Evidence) -> str:
         return f"peak {_mib(peak)}"
     jump = _number(evidence, "memory_jump_fraction") or 0.0
     headroom = f"peak {_mib(peak)}, {wording.share(max(0.0, 1 - share))} never used"
-    if share >= rules.MEMORY_FULL and jump >= rules.TAKEN_AT_ONCE:
+    if share >= conditions.MEMORY_FULL and jump >= conditions.TAKEN_AT_ONCE:
         headroom += " (taken at once, as TensorFlow does: the true headroom is not known)"
     return headroom
 
