@@ -278,6 +278,12 @@ def test_the_iterator_that_works_is_named_and_not_the_one_that_waits_for_it() ->
     assert blocking["Iterator::Root::Prefetch"] == pytest.approx(19)
 
 
+def test_operations_that_python_starts_one_by_one() -> None:
+    made = marked(2).host(1, 11, "EagerLocalExecute: MatMul").host(12, 14, "EagerLocalExecute: IteratorGetNext")
+    made.host(110, 120, "EagerLocalExecute: Relu").host(121, 150, "EagerLocalExecute: __inference_f_1")
+    assert account_of(made.timeline()).hosts[0].eager_ms_per_step == pytest.approx(10)
+
+
 def test_operations_without_a_launch_ran_on_the_processor() -> None:
     made = step().host(29, 31, "dense/MatMul:MatMul").host(32, 36, "strings/Format:StringFormat")
     assert [op.type for op in account_of(made.timeline()).hosts[0].cpu_ops] == ["StringFormat"]

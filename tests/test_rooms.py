@@ -24,7 +24,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "ledger": ({"traces"}, set()),
     "cards": (set(), set()),
     "diagnosis": ({"ledger", "traces", "telemetry", "cards"}, set()),
-    "ranking": ({"telemetry", "traces", "ledger", "diagnosis", "watch"}, {"scipy"}),
+    "ranking": ({"telemetry", "traces", "ledger", "diagnosis"}, {"scipy"}),
     "simulate": ({"traces", "telemetry", "cards"}, {"google"}),
     "predict": ({"cards", "ranking"}, set()),
     # TensorFlow is asked in a child process alone: `probe.py` is that child.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from timelines import Made
 
@@ -141,6 +143,19 @@ def test_a_processor_of_which_little_is_known_is_not_called_the_limit() -> None:
 def test_a_processor_has_no_launches_and_no_copies() -> None:
     _, undecided = diagnose(evidence("cpu", share__cpu_compute=0.9))
     assert {reason.cause for reason in undecided} >= {"launch_bound", "copy_bound", "sync_every_step"}
+
+
+def test_the_device_that_computes_longest_against_the_others() -> None:
+    timeline = Made().host(0, 80, "train_function").kernel(20, 60, launch=10).timeline()
+    short = Made().host(0, 80, "train_function").kernel(20, 40, launch=10).timeline().devices[0]
+    others = [replace(short, name=f"/device:GPU:{number}") for number in (1, 2)]
+    of = evidence_of(account_of(replace(timeline, devices=(timeline.devices[0], *others))))
+    assert of.get("straggler_ratio") is not None
+    assert of.number("straggler_ratio") == pytest.approx(2)
+    assert of.text("straggler_device") == "/device:GPU:0"
+    alone = evidence_of(account_of(timeline)).get("straggler_ratio")
+    assert alone is not None
+    assert alone.missing
 
 
 def test_the_evidence_names_the_events_that_prove_it() -> None:

@@ -271,6 +271,8 @@ def test_a_session_is_found_wherever_it_is_kept(tmp_path: Path, place: str) -> N
     assert files == [folder / "a.xplane.pb", folder / "b.xplane.pb"]
     assert warnings == []
     assert find(folder)[0] == files
+    if place.startswith("plugins"):
+        assert find(folder.parent)[0] == find(folder.parent.parent)[0] == files
     assert find(files[0])[0] == files[:1]
 
 

@@ -1,7 +1,7 @@
 """Findings from telemetry alone: what NVML and the host's counters suggest where there is no trace.
 
 They name the share of the time in which the GPU idled and what the host did meanwhile, never which call it was in: the
-confidence is at most medium, and a rule that has a trace knows better. The signals are those of `watch.evidence`, of
+confidence is at most medium, and a rule that has a trace knows better. The signals are those of `readings.evidence`, of
 one GPU over its busy span, or of the host alone where there is no GPU.
 """
 

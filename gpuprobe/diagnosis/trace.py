@@ -317,4 +317,6 @@ def _text(evidence: Evidence, name: str) -> str:
 
 
 def _signals(evidence: Evidence, *names: str) -> tuple[Signal, ...]:
-    return tuple(signal for name in names if (signal := evidence.get(name)) is not None)
+    """Those of the signals that have a value: what is missing proves nothing."""
+    known = (evidence.get(name) for name in names)
+    return tuple(signal for signal in known if signal is not None and signal.value is not None)

@@ -242,7 +242,13 @@ def _slowest(devices: list[DeviceAccount]) -> tuple[int | None, str]:
     more = {name: value - devices[fast].ledger_ms[name] for name, value in devices[slow].ledger_ms.items()}
     name = max(more, key=more.__getitem__)
     return slow, (
-        f"{devices[slow].name} of {devices[slow].host} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
-        f"{devices[fast].name} of {devices[fast].host} {wording.milliseconds(devices[fast].step_ms)}: "
+        f"{_called(devices, slow)} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
+        f"{_called(devices, fast)} {wording.milliseconds(devices[fast].step_ms)}: "
         f"{wording.milliseconds(more[name])} more of {name}"
     )
+
+
+def _called(devices: list[DeviceAccount], place: int) -> str:
+    device = devices[place]
+    several = len({other.host for other in devices}) > 1
+    return f"{device.name} of {device.host}" if several else device.name

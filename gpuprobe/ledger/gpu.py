@@ -94,6 +94,8 @@ def _idle_layers(host: Host, work: Launches, windows: Windows, busy: Intervals, 
 
 def _by_next_launch(work: Launches, busy: Intervals, idle: Intervals) -> tuple[Intervals, Intervals, Intervals]:
     """Part the idle time by whether the call that launched the next work had begun: queued, not yet, not known."""
+    if not len(busy):
+        return Intervals(), Intervals(), idle
     until = busy.start
     since = np.concatenate([[min(int(idle.start[0]), int(until[0]))] if len(idle) else until[:1], busy.end[:-1]])
     first = np.searchsorted(work.start_ps, until, side="left")

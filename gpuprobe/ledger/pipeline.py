@@ -35,6 +35,7 @@ def host_account(host: Host, windows: Windows) -> HostAccount:
         slowest_iterator=slowest.name if slowest else None,
         input_wait_ms_per_step=intersection(host.input_wait, window).total / PS_PER_MS / len(windows),
         between_steps_ms_per_step=outside,
+        eager_ms_per_step=intersection(host.select(Kind.EAGER), window).total / PS_PER_MS / len(windows),
         compile_ms=intersection(host.compiling, window).total / PS_PER_MS,
         graphs_built=sum(int(((kind & Kind.GRAPH) != 0).sum()) for kind in host.kinds),
         cpu_ops=cpu_ops(host),

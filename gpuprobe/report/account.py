@@ -164,10 +164,11 @@ def words(diagnosis: Diagnosis) -> Words:
     return Words(verdict, why, first.fix, first.code)
 
 
-def headline(device: DeviceAccount) -> str:
+def headline(device: DeviceAccount, *, of_several_hosts: bool = False) -> str:
     """Say which device, how many steps and how they were found, and how long they take."""
     name = f"{device.model} ({device.name})" if device.model else device.name
-    text = f"{name} of {device.host}: {wording.count(device.steps, 'step')} by {device.steps_from}, "
+    where = f" of {device.host}" if of_several_hosts else ""
+    text = f"{name}{where}: {wording.count(device.steps, 'step')} by {device.steps_from}, "
     text += f"{wording.milliseconds(device.step_ms)} each"
     if device.counted > 1:
         spread = device.spread

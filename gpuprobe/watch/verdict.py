@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.diagnosis import telemetry as rules
 from gpuprobe.diagnosis import telemetry_conditions as conditions
+from gpuprobe.diagnosis.readings.evidence import Seen, see
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
-from gpuprobe.watch.evidence import Seen, see
 
 if TYPE_CHECKING:
+    from gpuprobe.diagnosis.readings.evidence import GpuSeen
     from gpuprobe.records import Watch
     from gpuprobe.telemetry import Telemetry
-    from gpuprobe.watch.evidence import GpuSeen
 
 # A shorter command has hardly been looked at: NVML's figure alone covers up to one second.
 TOO_SHORT_S = 3.0
