@@ -190,7 +190,9 @@ class _Running:
         op.bytes, op.after = size, after
         now = gpu.hand_over(gpu.launch(op, self.launch_us))
         back = max(now, op.end) + knobs.sync_wake_us * self.noise.factor(Source.HOST, self.call, 3)
-        self.doing[gpu.index][Doing.SYNC].append(_ns(begin, back))
+        # While Python waits for one device it feeds none of the others either.
+        for device in self.doing if thread == PYTHON else [self.doing[gpu.index]]:
+            device[Doing.SYNC].append(_ns(begin, back))
         self._tell(thread, "cuStreamSynchronize", now, back)
         return back
 
