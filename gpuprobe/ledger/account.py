@@ -34,6 +34,8 @@ WARMUP_FACTOR, WARMUP_OTHERS = 2.0, 3
 OUTLIER_SIGMAS, SIGMA_PER_MAD = 3.0, 1.4826
 # Steps of a quiet machine differ by less than this, which is then no outlier.
 QUIET_FRACTION = 0.1
+# TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
+LOST = "events dropped"
 # Work joined to its launch, and time that nothing explains: what the account's confidence rests on.
 JOINED_HIGH, JOINED_LOW, UNATTRIBUTED_HIGH, UNATTRIBUTED_LOW = 0.95, 0.5, 0.05, 0.20
 
@@ -59,7 +61,7 @@ def account_of(timeline: Timeline) -> Account:
         for host in hosts.values():
             spent = cpu_time(host)
             if spent is not None:
-                devices.append(_cpu(host, spent.windows, spent.parts))
+                devices.append(_cpu(timeline, host, spent.windows, spent.parts))
                 found.append(spent.windows)
                 described[host.name] = host_account(host, spent.windows)
     warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline))
@@ -127,7 +129,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         spread=_spread(counted),
         each_step=tuple(steps),
         joined_fraction=time.work.joined_fraction,
-        confidence=_confidence(typical, time.work.joined_fraction),
+        confidence=_confidence(typical, time.work.joined_fraction, timeline),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
         copies=kernels.copy_facts(time),
@@ -138,7 +140,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     )
 
 
-def _cpu(host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAccount:
+def _cpu(timeline: Timeline, host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAccount:
     steps = _each_step(windows, {name: parts[name] for name in CPU_CATEGORIES})
     warmup = _warmup(steps)
     counted = _counted(steps, warmup, windows)
@@ -156,7 +158,7 @@ def _cpu(host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAcc
         counted=len(counted),
         spread=_spread(counted),
         each_step=tuple(steps),
-        confidence=_confidence(typical, 1.0),
+        confidence=_confidence(typical, 1.0, timeline),
         proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )
@@ -205,9 +207,11 @@ def _spread(steps: list[StepAccount]) -> Spread:
     return Spread(median_ms=median, p5_ms=low, p95_ms=high, outliers=tuple(np.flatnonzero(away > limit).tolist()))
 
 
-def _confidence(step: StepAccount, joined: float) -> Confidence:
+def _confidence(step: StepAccount, joined: float, timeline: Timeline) -> Confidence:
     unknown = step.ledger_ms[UNATTRIBUTED] / step.step_ms
-    if joined >= JOINED_HIGH and unknown <= UNATTRIBUTED_HIGH:
+    # What the profiler lost counts as idle time.
+    lost = any(LOST in warning for warning in timeline.warnings)
+    if joined >= JOINED_HIGH and unknown <= UNATTRIBUTED_HIGH and not lost:
         return "high"
     return "medium" if joined >= JOINED_LOW and unknown <= UNATTRIBUTED_LOW else "low"
 
