@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -100,6 +102,18 @@ def test_without_correlation_the_account_says_so() -> None:
     assert found.ledger_ms["idle_launch"] == pytest.approx(60)
     assert found.joined_fraction == 0
     assert found.confidence == "low"
+
+
+def test_without_any_event_of_the_host_nothing_is_known_of_the_idle_time() -> None:
+    found = device(Made(correlated=False).kernel(0, 10, launch=0).kernel(10.5, 20, launch=0))
+    assert found.ledger_ms["unattributed"] == pytest.approx(0.5)
+
+
+def test_lost_events_lower_the_confidence() -> None:
+    timeline = step().timeline()
+    assert account_of(timeline).devices[0].confidence == "high"
+    lost = replace(timeline, warnings=("the profiler says: Detected GPU events dropped on host",))
+    assert account_of(lost).devices[0].confidence == "medium"
 
 
 def test_a_silent_host_is_unattributed() -> None:

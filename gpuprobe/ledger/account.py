@@ -35,6 +35,8 @@ WARMUP_FACTOR, WARMUP_OTHERS = 2.0, 3
 OUTLIER_SIGMAS, SIGMA_PER_MAD = 3.0, 1.4826
 # Steps of a quiet machine differ by less than this, which is then no outlier.
 QUIET_FRACTION = 0.1
+# TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
+LOST = "events dropped"
 # Work joined to its launch, and time that nothing explains: what the account's confidence rests on.
 # Kernels that were launched and are not in the trace, since the profiler drops events when its buffers are full: idle
 # time that the trace shows may be theirs.
@@ -63,7 +65,7 @@ def account_of(timeline: Timeline) -> Account:
         for host in hosts.values():
             spent = cpu_time(host)
             if spent is not None:
-                devices.append(_cpu(host, spent.windows, spent.parts))
+                devices.append(_cpu(timeline, host, spent.windows, spent.parts))
                 found.append(spent.windows)
                 described[host.name] = host_account(host, spent.windows)
     warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline))
@@ -133,7 +135,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         each_step=tuple(steps),
         joined_fraction=time.work.joined_fraction,
         lost_fraction=lost,
-        confidence=_confidence(typical, time.work.joined_fraction, lost),
+        confidence=_confidence(typical, time.work.joined_fraction, max(lost, _told_lost(timeline))),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
         copies=kernels.copy_facts(time),
@@ -144,7 +146,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     )
 
 
-def _cpu(host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAccount:
+def _cpu(timeline: Timeline, host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAccount:
     steps = _each_step(windows, {name: parts[name] for name in CPU_CATEGORIES})
     warmup = _warmup(steps)
     counted = _counted(steps, warmup, windows)
@@ -162,7 +164,7 @@ def _cpu(host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAcc
         counted=len(counted),
         spread=_spread(counted),
         each_step=tuple(steps),
-        confidence=_confidence(typical, 1.0, 0.0),
+        confidence=_confidence(typical, 1.0, _told_lost(timeline)),
         proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )
@@ -209,6 +211,11 @@ def _spread(steps: list[StepAccount]) -> Spread:
     limit = max(OUTLIER_SIGMAS * SIGMA_PER_MAD * float(np.median(away)), QUIET_FRACTION * median)
     low, high = np.percentile(lasted, [5, 95]).tolist()
     return Spread(median_ms=median, p5_ms=low, p95_ms=high, outliers=tuple(np.flatnonzero(away > limit).tolist()))
+
+
+def _told_lost(timeline: Timeline) -> float:
+    """Where the profiler says that it lost events and nothing tells how many: enough not to be sure."""
+    return LOST_LOW if any(LOST in warning for warning in timeline.warnings) else 0.0
 
 
 def _confidence(step: StepAccount, joined: float, lost: float) -> Confidence:

@@ -114,6 +114,8 @@ def _dispatching(host: Host, feeding: set[int], windows: Windows, idle: Interval
     if windows.inside is not None:
         return windows.inside
     active = host.active(feeding) if feeding else host.active(range(len(host.threads)))
+    if not len(active):
+        return active
     silent = difference(idle, active)
     long = (silent.end - silent.start) > SILENT_PS
     return difference(idle, Intervals(silent.start[long], silent.end[long]))
