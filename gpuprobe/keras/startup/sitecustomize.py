@@ -22,12 +22,15 @@ def _restore():
 
 def _run_users_own():
     """Import the `sitecustomize` that Python would have found without ours."""
-    sys.modules.pop("sitecustomize", None)
+    ours = sys.modules.pop("sitecustomize")
     try:
         import sitecustomize  # noqa: F401
     except ImportError as error:
         if error.name != "sitecustomize":
             raise
+    finally:
+        # Python, which is importing us, looks for the name again afterwards.
+        sys.modules.setdefault("sitecustomize", ours)
 
 
 def _attach(folder, home):
