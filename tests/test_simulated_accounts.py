@@ -78,8 +78,11 @@ def test_on_the_cpu_too(tmp_path: Path) -> None:
 
 
 @given(spec=specs())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_mix(spec: Spec, tmp_path: Path) -> None:
-    whole = replace(spec, recording=Recording(), copies=replace(spec.copies, ahead=False))
+    # One compute stream: of two kernels that begin at the same moment, either may count as the next.
+    whole = replace(
+        spec, recording=Recording(), copies=replace(spec.copies, ahead=False), kernels=replace(spec.kernels, streams=1)
+    )
     for account, truth in both(simulate(whole), tmp_path):
         check(account, truth)
