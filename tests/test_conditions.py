@@ -14,6 +14,8 @@ from gpuprobe.records import Evidence, NotEvaluated, Settings, Signal
 
 T = thresholds.DEFAULTS
 VOLTA = {"has_tensor_cores": True, "compute_capability": 7.0, "share.gpu_compute": 0.8}
+HOT = {"throttled_heat_fraction": 0.5, "power_cap_fraction": 0.0, "sm_clock_peak_mhz": 900.0, "boost_mhz": 1000.0}
+FULL = {"kernel_fraction": 0.95, "share.gpu_compute": 1.0}
 METER = {"utilization_percent": 90.0}
 
 
@@ -39,6 +41,41 @@ def causes(**values: Any) -> set[str]:
             "tensor_cores_unused",
             {**VOLTA, "eligible_time_fraction": 0.6, "tensor_core_time_fraction": T.tensor_used_fraction - 0.001},
             {**VOLTA, "eligible_time_fraction": 0.6, "tensor_core_time_fraction": T.tensor_used_fraction},
+        ),
+        (
+            "not_on_gpu",
+            {"device_kind": "cpu", "utilization_p95_percent": 100 * T.at_rest - 1},
+            {"device_kind": "cpu", "utilization_p95_percent": 100 * T.at_rest},
+        ),
+        (
+            "not_on_gpu",
+            {"device_kind": "cpu", "utilization_p95_percent": 0.0},
+            {"device_kind": "gpu", "utilization_p95_percent": 0.0},
+        ),
+        (
+            "throttled",
+            {**HOT, "sm_clock_mhz": 1000 * (1 - T.clocks_down) - 1},
+            {**HOT, "sm_clock_mhz": 1000 * (1 - T.clocks_down) + 1},
+        ),
+        (
+            "throttled",
+            {**HOT, "sm_clock_mhz": 500.0, "throttled_heat_fraction": T.throttled_fraction},
+            {**HOT, "sm_clock_mhz": 500.0, "throttled_heat_fraction": T.throttled_fraction - 0.01},
+        ),
+        (
+            "batch_too_small",
+            {**FULL, "sm_efficiency": T.sm_filled - 0.01},
+            {**FULL, "sm_efficiency": T.sm_filled},
+        ),
+        (
+            "gpu_shared",
+            {"other_sm_percent": 100 * T.shared_fraction},
+            {"other_sm_percent": 100 * T.shared_fraction - 1},
+        ),
+        (
+            "pcie_degraded",
+            {"pcie_generation_fraction": 1.0, "pcie_width_fraction": 0.5, "share.copy": 2 * T.pcie_share},
+            {"pcie_generation_fraction": 1.0, "pcie_width_fraction": 0.5, "share.copy": 2 * T.pcie_share - 0.01},
         ),
         (
             "fp16_without_tensor_cores",

@@ -75,6 +75,21 @@ def test_a_hint_of_the_readings_at_what_the_trace_has_decided_is_left_out() -> N
     assert "may point to input_bound" in found.agreement
 
 
+def test_what_makes_kernels_long_lies_behind_a_full_gpu() -> None:
+    full = vote("trace", finding("compute_bound", primary=True, severity=0.95, confidence="high"))
+    slow = finding("throttled", severity=0.4, confidence="high")
+    found = join([full], ((slow,), ()))
+    assert [(finding.cause, finding.symptom_of) for finding in found.findings] == [
+        ("throttled", None),
+        ("compute_bound", "throttled"),
+    ]
+    unsure = join([full], ((finding("throttled", severity=0.4),), ())).primary
+    little = join([full], ((finding("throttled", severity=0.05, confidence="high"),), ())).primary
+    assert unsure is not None
+    assert little is not None
+    assert {unsure.cause, little.cause} == {"compute_bound"}
+
+
 def test_a_hint_alone_is_no_cause() -> None:
     found = join([vote("telemetry", finding("input_bound", primary=True, confidence="low"))])
     assert found.primary is not None

@@ -30,6 +30,25 @@ def diagnose(
     return tuple(found), tuple(result for result in results if isinstance(result, NotEvaluated))
 
 
+def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
+    """The driver shows a GPU at rest, and the trace of the training none at work."""
+    if reason := evidence.lacking("device_kind", "utilization_p95_percent"):
+        return NotEvaluated(cause="not_on_gpu", reason=reason)
+    busy = _number(evidence, "utilization_p95_percent") / 100
+    if evidence.text("device_kind") != "cpu" or busy >= limits.at_rest:
+        return None
+    return _finding(
+        evidence,
+        "not_on_gpu",
+        severity=evidence.number("share.cpu_compute") or 0.0,
+        claim="The driver shows a GPU at rest, and the training computed on the processor.",
+        fix="`gpuprobe doctor` says whether TensorFlow sees the GPU, and if not, why and what to install.",
+        code="pip install 'tensorflow[and-cuda]'",
+        names=("device_kind", "utilization_p95_percent", "share.cpu_compute"),
+        confidence="high",
+    )
+
+
 def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
     """The card has Tensor Cores, operations could use them, and no kernel did."""
     names = ("has_tensor_cores", "eligible_time_fraction", "tensor_core_time_fraction", "share.gpu_compute")
@@ -257,6 +276,7 @@ def profiler_perturbed(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 RULES: tuple[Callable[[Evidence, Thresholds], Result], ...] = (
+    not_on_gpu,
     tensor_cores_unused,
     fp16_without_tensor_cores,
     throttled,

@@ -40,6 +40,8 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # there is little to win; a hundredth in use is one stray kernel.
     tensor_eligible_fraction: float = 0.10
     tensor_used_fraction: float = 0.01
+    # SageMaker Debugger's rules call a GPU below 10 % idle.
+    at_rest: float = 0.10
     # Under a tenth of the time, or clocks less than 15 % down (FIELD), heat and power cost at most some percent.
     throttled_fraction: float = 0.10
     clocks_down: float = 0.15

@@ -65,6 +65,7 @@ CONDITIONS = frozenset({"wrong_meter", "profiler_perturbed", "gpu_memory_tight",
 DECIDED_BY_TRACE = frozenset(
     {"input_bound", "launch_bound", "copy_bound", "sync_every_step", "host_between_steps", "compute_bound"}
 )
+SURE: dict[Confidence, int] = {"high": 2, "medium": 1, "low": 0}
 LOWER: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
 
 
@@ -171,21 +172,23 @@ def _unknown(merged: Sequence[Finding], hint: Vote | None) -> tuple[Finding, ...
 
 
 def _merged(groups: Sequence[Sequence[Finding]]) -> list[Finding]:
-    """Return one finding a cause: the words of the kind that knows best, the evidence and the gains of all."""
+    """Return one finding a cause: the words of the surest that names it, the evidence and the gains of all."""
     by_cause: dict[str, Finding] = {}
     for found in (found for group in groups for found in group):
         known = by_cause.get(found.cause)
         if known is None:
             by_cause[found.cause] = msgspec.structs.replace(found, primary=False)
             continue
-        names = {signal.name for signal in known.evidence}
+        surer, other = (found, known) if SURE[found.confidence] > SURE[known.confidence] else (known, found)
+        names = {signal.name for signal in surer.evidence}
         by_cause[found.cause] = msgspec.structs.replace(
-            known,
-            evidence=(*known.evidence, *(signal for signal in found.evidence if signal.name not in names)),
-            stage=known.stage or found.stage,
-            code=known.code or found.code,
-            predicted_gain=known.predicted_gain or found.predicted_gain,
-            measured_gain=known.measured_gain or found.measured_gain,
+            surer,
+            primary=False,
+            evidence=(*surer.evidence, *(signal for signal in other.evidence if signal.name not in names)),
+            stage=surer.stage or other.stage,
+            code=surer.code or other.code,
+            predicted_gain=surer.predicted_gain or other.predicted_gain,
+            measured_gain=surer.measured_gain or other.measured_gain,
         )
     return sorted(by_cause.values(), key=lambda found: (found.cause in CONDITIONS, -found.severity))
 

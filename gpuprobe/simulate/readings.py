@@ -55,7 +55,7 @@ class Busy:
         spans = union(
             (op.start_ns, op.end_ns)
             for op in session.ops
-            if op.device == device and op.kind in {Kind.KERNEL, Kind.COLLECTIVE}
+            if session.spec.card.on_gpu and op.device == device and op.kind in {Kind.KERNEL, Kind.COLLECTIVE}
         )
         begin = spans[0][0] if spans else 0
         self._cycle_s = max(sum(session.call_ms) / 1000, 1e-9)
