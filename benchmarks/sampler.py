@@ -58,6 +58,9 @@ gpm.2 60
 gpm.3 30
 gpm.5 12
 """
+# Small enough that the descent converges.
+RATE = 1e-3
+TRAINING_S = 3.0
 TICK_S = 0.05
 TICKS_OF_AN_HOUR = 72_000
 
@@ -139,7 +142,7 @@ def memory(folder: Path, ticks: int) -> dict[str, float]:
 def training(folder: Path, pairs: int) -> dict[str, dict[str, float]]:
     """The rate with the sampler over the rate without it, and without it over without it, with 95 % intervals."""
     offer(folder, 1)
-    train()
+    steps = steps_that_take(TRAINING_S)
     ratios: dict[str, list[float]] = {"with_over_without": [], "control": []}
     order = random.Random(0)
     for _ in range(pairs):
@@ -149,34 +152,41 @@ def training(folder: Path, pairs: int) -> dict[str, dict[str, float]]:
             order.shuffle(places)
             seconds = [0.0, 0.0]
             for place in places:
-                seconds[place] = timed(folder, sampled=arms[place])
+                seconds[place] = timed(folder, steps, sampled=arms[place])
             logs.append(math.log(seconds[1] / seconds[0]))
     return {name: interval(values) for name, values in ratios.items()}
 
 
-def timed(folder: Path, *, sampled: bool) -> float:
+def steps_that_take(seconds: float) -> int:
+    train(20)
+    start = time.monotonic()
+    train(100)
+    return max(20, round(100 * seconds / (time.monotonic() - start)))
+
+
+def timed(folder: Path, steps: int, *, sampled: bool) -> float:
     with ExitStack() as stack:
         if sampled:
             stack.enter_context(telemetry.sampling(folder / "training.csv", os.getpid()))
         # The sampler has started by then, and the other arm waits as long.
         time.sleep(1.0)
         start = time.monotonic()
-        train()
+        train(steps)
         return time.monotonic() - start
 
 
-def train(steps: int = 250) -> None:
+def train(steps: int) -> None:
     """Fit a small network by plain gradient descent; the matrix products use all cores."""
     random_ = np.random.default_rng(0)
-    inputs, wanted = random_.standard_normal((512, 512)), random_.standard_normal((512, 64))
-    hidden, output = random_.standard_normal((512, 1024)) / 30, random_.standard_normal((1024, 64)) / 30
+    inputs, wanted = random_.standard_normal((256, 256)), random_.standard_normal((256, 64))
+    hidden, output = random_.standard_normal((256, 256)) / 20, random_.standard_normal((256, 64)) / 20
     for _ in range(steps):
         before = inputs @ hidden
         active = np.maximum(before, 0)
         error = (active @ output - wanted) / len(inputs)
         slope = (error @ output.T) * (before > 0)
-        output -= 0.1 * active.T @ error
-        hidden -= 0.1 * inputs.T @ slope
+        output -= RATE * active.T @ error
+        hidden -= RATE * inputs.T @ slope
 
 
 def interval(logs: list[float]) -> dict[str, float]:

@@ -95,7 +95,8 @@ def test_readings_beside_a_trace_and_alone(cli: Cli, trace: Path, tmp_path: Path
     assert told["utilization_percent"] == pytest.approx(44, abs=1)
     alone = cli("diagnose", readings)
     assert alone.returncode == 0, alone.stderr
-    assert "There are readings of the GPU and no trace." in alone.stdout
+    assert "unattributed" in alone.stdout
+    assert "A trace tells" in alone.stdout
     assert "utilization_percent" in alone.stdout
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from conftest import Cli
 
-from gpuprobe import limits, telemetry
+from gpuprobe import telemetry
 from gpuprobe.doctor import CheckResult, Facts, examine, gather
 from gpuprobe.doctor.ask_tensorflow import ask
 from gpuprobe.doctor.cards import cards
@@ -336,33 +336,6 @@ def test_a_capability_fits_binaries_of_its_major_version_and_older_intermediate_
 )
 def test_wsl_is_told_by_the_release_of_the_kernel(release: str, version: int) -> None:
     assert wsl_version(release) == version
-
-
-def test_the_smallest_quota_of_the_control_groups_counts(tmp_path: Path) -> None:
-    membership = tmp_path / "cgroup"
-    membership.write_text("0::/outer/inner\n")
-    (tmp_path / "outer" / "inner").mkdir(parents=True)
-    (tmp_path / "outer" / "cpu.max").write_text("150000 100000\n")
-    (tmp_path / "outer" / "inner" / "cpu.max").write_text("max 100000\n")
-    (tmp_path / "outer" / "inner" / "memory.max").write_text("1073741824\n")
-    assert limits.cpu_quota(tmp_path, membership) == 1.5
-    assert limits.memory_limit_bytes(tmp_path, membership) == 2**30
-
-
-def test_control_groups_of_version_one_are_read(tmp_path: Path) -> None:
-    membership = tmp_path / "cgroup"
-    membership.write_text("4:cpu,cpuacct:/docker/x\n5:memory:/docker/x\n")
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("50000\n")
-    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("9223372036854771712\n")
-    assert limits.cpu_quota(tmp_path, membership) == 0.5
-    assert limits.memory_limit_bytes(tmp_path, membership) is None
-
-
-def test_no_quota_is_none(tmp_path: Path) -> None:
-    assert limits.cpu_quota(tmp_path, tmp_path / "missing") is None
 
 
 def recorded(path: Path, *lines: str) -> telemetry.Telemetry:

@@ -30,7 +30,7 @@ def test_the_verdict_comes_first_and_a_simulation_says_so(tmp_path: Path) -> Non
     text = report(tmp_path, *STORY)
     top = text[: text.index("## Ranking")]
     assert "SIMULATED" in top
-    assert "Measured on NVIDIA GeForce GTX 1060 3GB" in top
+    assert "Simulated on NVIDIA GeForce GTX 1060 3GB" in top
     assert "**Verdict.** xla is the fastest" in top
     assert "2.7" in top
     assert "getting the next batch" in top

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COMMON = {"errors", "limits", "recording", "records", "wording"}
+COMMON = {"errors", "recording", "records", "wording"}
 
 # What each room may import: our own rooms (besides the common files), then the packages that only some may use.
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
@@ -24,7 +24,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "ledger": ({"traces"}, set()),
     "cards": (set(), set()),
     "diagnosis": ({"ledger", "traces", "telemetry", "cards"}, set()),
-    "ranking": ({"telemetry", "traces", "ledger", "diagnosis", "watch"}, {"scipy"}),
+    "ranking": ({"telemetry", "traces", "ledger", "diagnosis"}, {"scipy"}),
     "simulate": ({"traces", "telemetry", "cards"}, {"google"}),
     "predict": ({"cards", "ranking"}, set()),
     # TensorFlow is asked in a child process alone: `probe.py` is that child.

@@ -234,7 +234,7 @@ def test_a_wrong_spec_is_one_clear_line(tmp_path: Path, text: str, expected: str
     with pytest.raises(InputError, match=r"spec\.toml") as caught:
         spec_file.read(path)
     assert expected in str(caught.value)
-    assert "\n" not in str(caught.value).removesuffix("\n").replace("\n", " ", 1) or "TOML" in expected
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_the_command_writes_recording_and_truth(cli: Cli, tmp_path: Path) -> None:

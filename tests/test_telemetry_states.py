@@ -240,3 +240,15 @@ def test_an_old_driver_is_asked_by_its_own_calls(driver: Path, tmp_path: Path) -
     assert values(summary(recording), 0)["throttled_by.thermal"] == 1
     assert states(recording, "gpu0.memory_reserved_mib") == ["not_supported"]
     assert values(summary(recording), 0)["memory_used_mib"] == 900
+
+
+def test_a_call_that_returns_late_gives_its_card_back(driver: Path, tmp_path: Path) -> None:
+    recording = sampled(tmp_path / "t.csv", "block.power 3.5@0.5 0@1\n", driver, 6.5)
+    assert states(recording, "gpu0") == ["driver_hung", "back"]
+    times, _ = recording.series("gpu0_power_w")
+    (gap,) = [gap for gap in summary(recording).gaps if gap.where == "gpu0"]
+    assert "driver_hung" in gap.reason
+    assert (gap.end_ns - gap.start_ns) / S == pytest.approx(3.5, abs=1)
+    assert times[-1] > gap.end_ns + S, "one thread samples on"
+    intervals = np.diff(times[times > gap.end_ns]) / S
+    assert np.median(intervals) == pytest.approx(0.05, abs=0.02), "and only one"

@@ -209,6 +209,12 @@ def test_what_is_no_event_is_left_out_and_said(tmp_path: Path) -> None:
     ]
 
 
+def test_a_thread_written_as_number_and_as_text_is_one(tmp_path: Path) -> None:
+    events = [whole("a", 1, 1), whole("b", 2, 1, tid="100"), whole("c", 3, 1, pid="100")]
+    (thread,) = read(write(tmp_path / "t.trace.json", events)).threads
+    assert len(thread.events) == 3
+
+
 def test_what_c_prints_for_no_number_is_read(tmp_path: Path) -> None:
     text = b'{"traceEvents": [{"ph":"X","name":"a","pid":1,"tid":1,"ts":1,"dur":2,"args":{"x": -nan,"y":[inf, 1]}}]}'
     (tmp_path / "t.trace.json").write_bytes(text)

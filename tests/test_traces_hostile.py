@@ -184,6 +184,7 @@ def test_a_damaged_event_is_named(tmp_path: Path) -> None:
         ("t.trace.json", b"[" * 100_000, "nested too deeply"),
         ("t.trace.json", b'[{"ph":"X","name":"a","ts":1e300,"dur":1}]', "beyond any clock"),
         ("t.trace.json", b'[{"ph":"X","name":"a","ts":1,"dur":1e17}]', "days"),
+        ("t.trace.json", b'[{"ph":"X","name":"a","ts":1,"dur":-9223372036854775808}]', "days"),
         ("t.trace.json", b'[{"ph":"X","name":"a","ts":1},{"ph":"X","name":"a","ts":-100000000000000}]', "days apart"),
         ("t.trace.json.gz", b"\x1f\x8b\x08 not packed at all", "unpacked"),
     ],
@@ -271,6 +272,8 @@ def test_a_session_is_found_wherever_it_is_kept(tmp_path: Path, place: str) -> N
     assert files == [folder / "a.xplane.pb", folder / "b.xplane.pb"]
     assert warnings == []
     assert find(folder)[0] == files
+    if place.startswith("plugins"):
+        assert find(folder.parent)[0] == find(folder.parent.parent)[0] == files
     assert find(files[0])[0] == files[:1]
 
 

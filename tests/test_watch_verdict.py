@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from watches import S, record
 
 from gpuprobe import telemetry
+from gpuprobe.diagnosis.readings.evidence import see
+from gpuprobe.diagnosis.readings.grid import Grid, percentile
+from gpuprobe.diagnosis.readings.phases import busy_span, phases
 from gpuprobe.diagnosis.telemetry import diagnose
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Evidence, Finding, Signal, Watch, load
 from gpuprobe.report.watch import write_watch
-from gpuprobe.watch.evidence import see
-from gpuprobe.watch.grid import Grid, percentile
-from gpuprobe.watch.phases import busy_span, phases
 from gpuprobe.watch.verdict import judge
 
 

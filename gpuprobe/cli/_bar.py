@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from gpuprobe.watch.latest import Latest
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
 SAVE, RESTORE, DOWN, CLEAR_LINE, WHOLE_SCREEN = "\0337", "\0338", "\033D", "\033[2K", "\033[r"
 # A lower terminal is left to the command alone.
@@ -43,12 +44,23 @@ class StatusBar:
         self._history: dict[str, deque[float]] = {}
 
     def __enter__(self) -> StatusBar:
+        if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+            signal.signal(signal.SIGTSTP, self._stop)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._remove()
+        if signal.getsignal(signal.SIGTSTP) == self._stop:
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        """Leave the terminal to the shell on Ctrl-Z, and stop as without us; it goes on here after `fg`."""
+        self._remove()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        signal.signal(number, self._stop)
 
     def draw(self) -> None:
         """Draw the values as they are now; not while another program has the terminal."""

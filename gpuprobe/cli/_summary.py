@@ -22,6 +22,9 @@ def show(console: Console, record: Watch, verdict: Verdict) -> None:
     """Print the figures, the verdict and what cannot be known; wrapped in a terminal, a line each in a pipe."""
     words = " ".join(shlex.join(record.command).split())
     short = words if len(words) <= COMMAND_WIDTH else words[: COMMAND_WIDTH - 3] + "..."
+    if console.is_terminal:
+        # The command, or the ^C of its end, may have left the cursor within a line.
+        console.print()
     ended = record.outcome.message if record.outcome else ""
     _line(console, "", f"gpuprobe watch: {short}" + (f"; {ended}" if ended else ""))
     _line(console, "", verdict.where)

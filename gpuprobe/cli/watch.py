@@ -52,15 +52,14 @@ def command(
 
     # Before anything heavy is imported: NumPy's threads must hold signals back as well.
     with signals_held() as mask:
-        from gpuprobe import limits
         from gpuprobe.cli._bar import StatusBar
         from gpuprobe.measure.environment import environment
         from gpuprobe.recording import TELEMETRY_FILE
-        from gpuprobe.watch.session import new_recording, watch
+        from gpuprobe.watch.session import cpu_limit, new_recording, watch
 
         folder = out or _new_folder()
         recording = folder / TELEMETRY_FILE
-        bar = StatusBar(2, recording, limits.cores())
+        bar = StatusBar(2, recording, cpu_limit())
         tick = bar.draw if live and _is_terminal() else _quiet
         with new_recording(folder), _metrics(recording, metrics_port), bar:
             record, trouble = watch(words, folder, mask, environment, tick)

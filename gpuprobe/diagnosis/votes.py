@@ -46,6 +46,10 @@ SYMPTOMS: dict[str, frozenset[str]] = {
 }
 # What is true beside a cause, but is never what a verdict stands on while another cause is known.
 CONDITIONS = frozenset({"wrong_meter", "profiler_perturbed", "gpu_memory_tight", "unattributed"})
+# What a trace that names a cause has decided, for or against: a hint of the readings at one of these adds nothing.
+DECIDED_BY_TRACE = frozenset(
+    {"input_bound", "launch_bound", "copy_bound", "sync_every_step", "host_between_steps", "compute_bound"}
+)
 LOWER: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
 
 
@@ -63,7 +67,7 @@ class Vote(Record, frozen=True, kw_only=True):
         return next((found for found in self.findings if found.primary and found.cause != "unattributed"), None)
 
 
-class Diagnosis(Record, frozen=True, kw_only=True):
+class Joined(Record, frozen=True, kw_only=True):
     """All findings, the primary one first; what could not be decided; and how far the kinds of evidence agree."""
 
     findings: tuple[Finding, ...] = ()
@@ -77,24 +81,23 @@ class Diagnosis(Record, frozen=True, kw_only=True):
         return next((found for found in self.findings if found.primary), None)
 
 
-def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[NotEvaluated]] = ((), ())) -> Diagnosis:
+def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[NotEvaluated]] = ((), ())) -> Joined:
     """Join the votes, in any order, into one diagnosis.
 
     `conditions` are findings on what is true beside the cause, and what could not be decided of those.
     """
     cast = sorted(votes, key=lambda vote: AUTHORITY.index(vote.kind))
-    merged = _merged([*(vote.findings for vote in cast), conditions[0]])
+    merged = _merged([*_telling(cast), conditions[0]])
     undecided = _undecided([*(vote.not_evaluated for vote in cast), conditions[1]], {found.cause for found in merged})
     leader = next((vote for vote in cast if vote.primary is not None), None)
     if leader is None or leader.primary is None:
-        first = [found for found in merged if found.cause == "unattributed"][:1]
-        rest = tuple(_beside(found, None) for found in merged if found not in first)
-        head = tuple(msgspec.structs.replace(found, primary=True) for found in first)
-        return Diagnosis(findings=(*head, *rest), not_evaluated=undecided, agreement=_silent(cast))
+        return Joined(findings=_unknown(merged, None), not_evaluated=undecided, agreement=_silent(cast))
     cause = leader.primary.cause
     others = [vote for vote in cast if vote is not leader]
     agreeing = [vote for vote in others if vote.primary and _same(vote.primary.cause, cause)]
     against = [vote for vote in others if vote.primary and not _same(vote.primary.cause, cause)]
+    if leader.primary.confidence == "low" and not agreeing:
+        return Joined(findings=_unknown(merged, leader), not_evaluated=undecided, agreement=_silent(cast))
     # A vote that is itself no more than a hint is told, but does not shake one that rests on more.
     doubts = [vote for vote in against if vote.primary and vote.primary.confidence != "low"]
     primary = msgspec.structs.replace(
@@ -104,12 +107,40 @@ def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[No
         ties_with=leader.primary.ties_with,
     )
     rest = tuple(_beside(found, cause) for found in merged if found.cause not in {cause, "unattributed"})
-    return Diagnosis(
+    return Joined(
         findings=(primary, *rest),
         not_evaluated=undecided,
         agreement=_agreement(leader, agreeing, against, [vote for vote in others if vote.primary is None]),
         disputed=bool(doubts),
     )
+
+
+def _telling(cast: Sequence[Vote]) -> list[Sequence[Finding]]:
+    """Return each vote's findings, without the hints of telemetry that a trace has decided."""
+    sure = next((vote for vote in cast if vote.kind == "trace" and vote.primary), None)
+    decided = DECIDED_BY_TRACE if sure and sure.primary and sure.primary.confidence != "low" else frozenset()
+    named = {found.cause for found in sure.findings} if sure else set()
+    return [
+        [found for found in vote.findings if vote.kind != "telemetry" or found.cause not in decided - named]
+        for vote in cast
+    ]
+
+
+def _unknown(merged: Sequence[Finding], hint: Vote | None) -> tuple[Finding, ...]:
+    """Return what there is, led by `unattributed` where something was seen and nothing is sure enough to stand on."""
+    first = next((found for found in merged if found.cause == "unattributed"), None)
+    if hint is not None and hint.primary is not None:
+        first = Finding(
+            cause="unattributed",
+            primary=True,
+            severity=hint.primary.severity,
+            confidence="low",
+            claim=f"What is known does not tell the cause; the {hint.kind} may point to {hint.primary.cause}.",
+            evidence=hint.primary.evidence,
+            fix="Trace a few steady steps with all of the host's events: gpuprobe run, or the Probe callback.",
+        )
+    rest = tuple(_beside(found, None) for found in merged if found.cause != "unattributed")
+    return rest if first is None else (msgspec.structs.replace(first, primary=True), *rest)
 
 
 def _merged(groups: Sequence[Sequence[Finding]]) -> list[Finding]:

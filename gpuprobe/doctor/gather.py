@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from gpuprobe import limits, telemetry
+from gpuprobe import telemetry
 from gpuprobe.doctor.ask_tensorflow import ask
 from gpuprobe.doctor.cards import cards
 from gpuprobe.doctor.facts import CardFacts, DriverFacts, Facts, SystemFacts, TensorflowFacts
 from gpuprobe.doctor.packages import packages
 from gpuprobe.errors import InputError
 from gpuprobe.recording import TELEMETRY_FILE
+from gpuprobe.telemetry import cgroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,8 @@ def _driver() -> DriverFacts:
 
 
 def _system() -> SystemFacts:
-    memory, limit = psutil.virtual_memory(), limits.memory_limit_bytes()
+    memory, group = psutil.virtual_memory(), cgroup.of_process("self", Path("/"))
+    quota, limit_mib = group.limits() if group else (None, None)
     release = platform.release()
     return SystemFacts(
         system=platform.system(),
@@ -114,11 +116,11 @@ def _system() -> SystemFacts:
         wsl=wsl_version(release),
         container=Path("/.dockerenv").exists() or Path("/run/.containerenv").exists(),
         cpu_count=os.cpu_count() or 1,
-        affinity=limits.affinity(),
-        cpu_quota=limits.cpu_quota(),
+        affinity=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cpu_quota=quota,
         memory_mib=memory.total / MIB,
         memory_available_mib=memory.available / MIB,
-        memory_limit_mib=limit / MIB if limit is not None else None,
+        memory_limit_mib=limit_mib,
         environment={name: os.environ[name] for name in VARIABLES if name in os.environ},
     )
 

@@ -67,8 +67,8 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"|train_one_step|step_fn)$",
     ),
     (Kind.CALL, r"Eager(?:Local)?Execute: __inference_"),
-    # One operation that Python starts by itself; taking a batch from the iterator is a wait, and no such work.
-    (Kind.EAGER, r"EagerLocalExecute: (?!IteratorGetNext)"),
+    # Single operations that Python starts; handing over batches, summaries and the profiler's own are none of those.
+    (Kind.EAGER, r"Eager(?:Local)?Execute: (?!_)(?!\w*(?:Iterator|Optional|Summary|Dataset|SyncDevice))"),
     (Kind.EXECUTION, r"EagerKernelExecute$"),
     (Kind.LAUNCH, r"(?:cu|cuda)(?:Launch|GraphLaunch)"),
     (Kind.KERNEL_RUN, r"(?:(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"),

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import telemetry
+from gpuprobe.diagnosis.readings.window import readings_in
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.errors import InputError
 from gpuprobe.ranking.accounts import accounts
 from gpuprobe.ranking.rank import rank
-from gpuprobe.ranking.readings import readings_in
 from gpuprobe.recording import TELEMETRY_FILE, load_runs, load_study
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
             used = run.settings.gpu_pci_bus_id if run.settings else ""
             key = (run.spec.round, run.spec.strategy)
             summaries[key] = telemetry.summarize(recording, window.start_ns, window.end_ns, gpu_pci_bus_id=used)
-            readings[run.spec.strategy] = readings_in(recording, study, window, used)
+            readings[run.spec.strategy] = readings_in(
+                recording, window.start_ns, window.end_ns, environment=study.environment, gpu_pci_bus_id=used
+            )
     by_path, notes = accounts(runs) if traces else ({}, ())
     by_name = {runs[path].spec.strategy: account for path, account in by_path.items()}
     ranking = rank(study, list(runs.values()), summaries, by_name, readings, limits)

@@ -62,7 +62,8 @@ def _where(study: Study, ranking: Ranking) -> str:
     if environment.gpus and any(f.cause == "not_on_gpu" for f in ranking.findings):
         return f"TensorFlow did not use the GPU ({environment.gpus[0].name}): the ranking is for the processor."
     if environment.gpus:
-        return f"Measured on {environment.gpus[0].name}, driver {environment.driver}."
+        done = "Simulated" if environment.simulated else "Measured"
+        return f"{done} on {environment.gpus[0].name}, driver {environment.driver}."
     return (
         f"There is no GPU here ({environment.no_gpu}). The ranking is for the processor ({environment.cpu}, "
         f"{wording.count(environment.cores, 'core')}) and says nothing about a GPU."

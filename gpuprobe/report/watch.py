@@ -7,12 +7,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.readings.evidence import Seen
 from gpuprobe.errors import OutputError
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Record, Watch, load, to_json
 from gpuprobe.report.page import template
 from gpuprobe.telemetry import read
-from gpuprobe.watch.evidence import Seen
 from gpuprobe.watch.verdict import Verdict, judge, not_offered
 
 if TYPE_CHECKING:

@@ -52,14 +52,19 @@ class Loop:
         self._late: dict[Feed, float] = {}
         self._hung: set[Feed] = set()
         self._row = _Row()
+        self._lock = threading.Lock()
         self._start()
 
     def watch(self) -> None:
         """Leave a GPU whose driver does not answer to its thread, go on with the others in a new one, and name it."""
-        at, now_s = self._at, time.monotonic()
-        if at is not None and now_s - at[1] > LATE_AFTER_S and at[0] not in self._late:
-            self._late[at[0]] = at[1]
-            self._row.write(self._writer)
+        now_s = time.monotonic()
+        with self._lock:
+            at = self._at
+            late = at is not None and now_s - at[1] > LATE_AFTER_S
+            if at is not None and late:
+                self._late[at[0]], self._at = at[1], None
+                self._row.write(self._writer)
+        if late:
             self._start()
         for feed, since_s in tuple(self._late.items()):
             if now_s - since_s > HUNG_AFTER_S and feed not in self._hung:
@@ -97,13 +102,16 @@ class Loop:
                 self._row = row = _Row()
             at = self._at = (feed, time.monotonic())
             sampled = feed.visit(at[1])
-            if feed in self._late:
+            self._write_buffered(sampled)
+            with self._lock:
+                late = feed in self._late
+                if not late:
+                    self._at = None
+                    row.values |= sampled.values
+                    row.said += sampled.said
+            if late:
                 self._return(feed, sampled)
                 return False
-            row.values |= sampled.values
-            row.said += sampled.said
-            self._write_buffered(sampled)
-            self._at = None
         row.write(self._writer)
         return True
 

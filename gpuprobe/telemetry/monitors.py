@@ -32,6 +32,8 @@ PROCESS_FIELDS = ("processes", "tree_memory_mib", "other_processes", "other_memo
 PROCESS_UTILIZATION_FIELDS = ("tree_sm_percent", "other_sm_percent")
 # The driver's buffer goes back some 20 s; an entry of another age does not bear this host's time.
 OLDEST_SAMPLE_S = 120.0
+# Places of the buffer that were never filled hold anything.
+MOST_PERCENT = 100.0
 
 
 def performance_monitor() -> Reading:
@@ -65,13 +67,17 @@ class SampleBuffer:
         """Return (t_ns, percent) of the samples since the last call. Raises NvmlError."""
         kind, samples = ask("nvmlDeviceGetSamples", gpu, self._kind, self._seen_us)
         now_us = time.time_ns() // 1000
+        stamped = [(sample.timeStamp, nvml.number(kind, sample.sampleValue)) for sample in samples]
         found = [
-            (sample.timeStamp, nvml.number(kind, sample.sampleValue))
-            for sample in samples
-            if sample.timeStamp > self._seen_us and abs(now_us - sample.timeStamp) < OLDEST_SAMPLE_S * 1e6
+            (t_us, value)
+            for t_us, value in stamped
+            if t_us > self._seen_us and abs(now_us - t_us) < OLDEST_SAMPLE_S * 1e6 and 0 <= value <= MOST_PERCENT
         ]
         if samples and not found and not self._seen_us:
-            raise NvmlError("not_supported", "the samples of the driver's buffer do not bear the time of this host")
+            raise NvmlError(
+                "not_supported",
+                "the samples of the driver's buffer are of another time than this host's, or no percentages",
+            )
         self._seen_us = max((t_us for t_us, _ in found), default=self._seen_us)
         return [(1000 * t_us, value) for t_us, value in found]
 

@@ -129,9 +129,9 @@ class _Reading:
             duration_us, duration_ps = split_us([event.dur for event in events])
         except OverflowError as error:
             raise InputError(f"{self.path}: a time is beyond any clock; the file is damaged") from error
-        if len(events) and np.abs(duration_us).max() > LONGEST_US:
-            days = np.abs(duration_us).max() / 86_400e6
-            raise InputError(f"{self.path}: an event of {days:,.0f} days; the file is damaged")
+        longest_us = max(int(duration_us.max()), -int(duration_us.min())) if len(events) else 0
+        if longest_us > LONGEST_US:
+            raise InputError(f"{self.path}: an event of {longest_us / 86_400e6:,.0f} days; the file is damaged")
         self._times.append((start_us, start_ps, duration_us * PS_PER_US + duration_ps))
 
     def _of_args(self, args: Args) -> tuple[int, int, int]:
@@ -179,14 +179,19 @@ class _Reading:
             raise InputError(f"{self.path}: its events lie {days:,.0f} days apart; the file is damaged")
         if len(self._threads) > MOST_THREADS:
             raise InputError(f"{self.path}: {len(self._threads):,} threads; no trace has so many, the file is damaged")
+        rows = np.concatenate([np.empty((0, 6), np.int64), *self._rows])
+        # Versions of Kineto write the same thread as a number and as text.
+        threads = _Places()
+        same = [threads[str(process), str(thread)] for process, thread in self._threads]
+        rows[:, THREAD] = np.array(same, np.int64)[rows[:, THREAD]]
         return ChromeColumns(
             path=self.path,
             document=document,
             start_us=start_us,
             start_ps=start_ps,
             duration_ps=duration_ps,
-            rows=np.concatenate([np.empty((0, 6), np.int64), *self._rows]),
-            threads=[(str(process), str(thread)) for process, thread in self._threads],
+            rows=rows,
+            threads=list(threads),
             categories=[category.lower() for category in self._categories],
             details=list(self._details),
             processes=self.processes,

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe import limits, telemetry
+from gpuprobe import telemetry
 from gpuprobe.errors import OutputError
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Watch, save
+from gpuprobe.telemetry import cgroup
 from gpuprobe.watch.command import Command
 from gpuprobe.watch.threads import Threads
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from gpuprobe.records import Environment
 
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 TICK_S = 0.5
 # A driver that does not answer is given up after 15 s; a command that ends earlier is not kept waiting for it.
 ENVIRONMENT_WAIT_S = 2.0
+
+
+def cpu_limit() -> float:
+    """Return how many processors' worth of time a command may use: by affinity, or the container's quota if less."""
+    allowed = float(len(os.sched_getaffinity(0)))
+    group = cgroup.of_process("self", Path("/"))
+    quota = group.limits()[0] if group else None
+    return allowed if quota is None else min(allowed, quota)
 
 
 @contextlib.contextmanager
@@ -72,7 +82,7 @@ def watch(
     be started, OutputError where the folder cannot be written; from its start on, nothing that happens to the recording
     disturbs the command.
     """
-    record = Watch(name=folder.name, command=tuple(words), started_ns=time.time_ns(), cpu_limit=limits.cores())
+    record = Watch(name=folder.name, command=tuple(words), started_ns=time.time_ns(), cpu_limit=cpu_limit())
     save(record, folder / WATCH_FILE)
     try:
         command = Command(words, mask)

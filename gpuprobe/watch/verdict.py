@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis import telemetry as rules
+from gpuprobe.diagnosis.readings.evidence import Seen, see
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
-from gpuprobe.watch.evidence import Seen, see
 
 if TYPE_CHECKING:
+    from gpuprobe.diagnosis.readings.evidence import GpuSeen
     from gpuprobe.records import Watch
     from gpuprobe.telemetry import Telemetry
-    from gpuprobe.watch.evidence import GpuSeen
 
 # A shorter command has hardly been looked at: NVML's figure alone covers up to one second.
 TOO_SHORT_S = 3.0
+# States of a whole GPU that the sampler names (telemetry.states).
+GONE = {"gpu_lost", "driver_reset", "vanished", "driver_hung"}
 # Less than this without a reading is the sampler's start.
 UNKNOWN_S = 0.5
 UNKNOWN_OF_HOST = (
@@ -87,6 +89,10 @@ def _words(seen: Seen, device: str, main: Finding | None) -> tuple[str, str, str
         return f"Too short to judge: it ran for {ran} s.", "", "Watch it for a minute of steady work."
     if main is None:
         return "No verdict: the recording holds too little.", "", ""
+    lost = _lost(seen)
+    if lost:
+        said = f"{wording.listing(lost)} went away while the command ran: the figures end there."
+        return said, main.claim, "sudo dmesg | grep -i xid names the fault; check the card's power and cooling."
     stage = f" ({main.stage.replace('_', ' ')})" if main.stage else ""
     titles = {"compute_bound": f"{device} was kept busy", "unattributed": "No cause that telemetry can name"}
     title = titles.get(main.cause, main.cause.replace("_", " ").capitalize() + f"{stage}, as far as telemetry can tell")
@@ -136,7 +142,7 @@ def _utilization(gpu: GpuSeen) -> str:
 
 def _phases(gpu: GpuSeen) -> str:
     if not gpu.busy_s:
-        return f"idle all the time ({_duration(gpu.idle_after_s)})"
+        return f"idle whenever it was read ({_duration(gpu.idle_after_s)})"
     parts = [f"busy {_duration(gpu.busy_s)} in {wording.count(gpu.busy_phases, 'phase')}"]
     for seconds, where in (
         (gpu.idle_before_s, "before the first"),
@@ -218,8 +224,17 @@ def _gone(said: tuple[str, ...]) -> list[str]:
 
 
 def not_offered(said: tuple[str, ...]) -> list[str]:
-    """Return the fields of which it was said why they were not read, as `gpu0.energy_j`."""
-    return [words.partition(":")[0] for words in said if _is_of_field(words)]
+    """Return the fields of which it was said why they were not read, each once: `energy_j`."""
+    return sorted({words.partition(":")[0].partition(".")[2] for words in said if _is_of_field(words)})
+
+
+def _lost(seen: Seen) -> list[str]:
+    """Return the GPUs that went away and did not come back."""
+    states = {}
+    for words in seen.said:
+        where, _, rest = words.partition(": ")
+        states[where] = rest.partition(":")[0]
+    return [f"GPU {gpu.index}" for gpu in seen.gpus if states.get(f"gpu{gpu.index}") in GONE]
 
 
 def _is_of_field(words: str) -> bool:

@@ -54,10 +54,7 @@ def main() -> int:
         graded = list(pool.map(partial(judge, diagnosis=chosen.diagnosis), wanted, chunksize=4))
     grades = grade(graded)
     sys.stdout.write(render(grades, [one for one in graded if not one.right]))
-    good = (
-        (grades.right or 0) >= 0.95 and (grades.false_alarms or 0) <= 0.02 and (grades.unanswerable_found or 0) >= 0.9
-    )
-    return 0 if good else 1
+    return 0 if grades.good_enough else 1
 
 
 if __name__ == "__main__":

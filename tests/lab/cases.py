@@ -64,10 +64,9 @@ class _Draw:
 
 def _input(draw: _Draw) -> Spec:
     parallel = int(draw.one_of(1, 2, 4))
-    return replace(
-        draw.spec,
-        input=Input(map_ms=draw.whole_ms * parallel, parallel_calls=parallel, prefetch=int(draw.one_of(1, 3))),
-    )
+    prefetch = int(draw.one_of(1, 3))
+    given = Input(map_ms=draw.whole_ms * parallel, parallel_calls=parallel, prefetch=prefetch)
+    return replace(draw.spec, input=given)
 
 
 def _cold(draw: _Draw) -> Spec:

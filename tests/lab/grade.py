@@ -63,14 +63,19 @@ class Grades:
 
     def precision(self, cause: str) -> float | None:
         """Of all answers that named the cause, the share that was right."""
-        return _share(
-            self.confusion.get((cause, cause), 0), sum(n for (_, said), n in self.confusion.items() if said == cause)
-        )
+        named = sum(count for (_, said), count in self.confusion.items() if said == cause)
+        return _share(self.confusion.get((cause, cause), 0), named)
 
     def recall(self, cause: str) -> float | None:
         """Of all cases of the cause, the share that was found."""
-        return _share(
-            self.confusion.get((cause, cause), 0), sum(n for (true, _), n in self.confusion.items() if true == cause)
+        there = sum(count for (true, _), count in self.confusion.items() if true == cause)
+        return _share(self.confusion.get((cause, cause), 0), there)
+
+    @property
+    def good_enough(self) -> bool:
+        """Whether the lab's goals are met; what there was nothing of to grade does not count against it."""
+        return all(
+            value is None or (value >= goal if least else value <= goal) for _, value, least, goal in goals(self)
         )
 
 
@@ -91,6 +96,17 @@ def grade(graded: Sequence[Graded]) -> Grades:
     )
 
 
+def goals(grades: Grades) -> tuple[tuple[str, float | None, bool, float], ...]:
+    """Return what the project asks of itself: what, its value, whether it must be at least (else at most), how much."""
+    return (
+        ("primary cause right", grades.right, True, 0.95),
+        ("false alarms on healthy", grades.false_alarms, False, 0.02),
+        ("unanswerable called so", grades.unanswerable_found, True, 0.90),
+        ("prediction error, median", grades.prediction_error_median, False, 0.05),
+        ("prediction error, p90", grades.prediction_error_p90, False, 0.20),
+    )
+
+
 def prediction_errors(one: Graded) -> list[float]:
     """Return the relative error of each predicted step time: a gain twice too large is a time half as long."""
     true = one.truth.fixes
@@ -101,11 +117,10 @@ def render(grades: Grades, wrong: Sequence[Graded]) -> str:
     """Write the grades as text: the figures, each cause's precision and recall, who was taken for whom, and where."""
     lines = [
         f"{grades.cases} sessions",
-        f"primary cause right:        {_percent(grades.right)}   (wanted: at least 95 %)",
-        f"false alarms on healthy:    {_percent(grades.false_alarms)}   (wanted: at most 2 %)",
-        f"unanswerable called so:     {_percent(grades.unanswerable_found)}   (wanted: at least 90 %)",
-        f"prediction error, median:   {_percent(grades.prediction_error_median)}   (wanted: at most 5 %)",
-        f"prediction error, p90:      {_percent(grades.prediction_error_p90)}   (wanted: at most 20 %)",
+        *(
+            f"{what + ':':28}{_percent(value):>8}   (wanted: at {'least' if least else 'most'} {_percent(goal)})"
+            for what, value, least, goal in goals(grades)
+        ),
         "",
         f"{'cause':28}{'cases':>6}{'precision':>11}{'recall':>9}   taken for",
     ]

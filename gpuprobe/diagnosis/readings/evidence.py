@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.diagnosis.readings.grid import Grid, percentile
+from gpuprobe.diagnosis.readings.phases import IDLE_BELOW_PERCENT, busy_span, phases
 from gpuprobe.records import Evidence, Record, Signal
-from gpuprobe.watch.grid import Grid, percentile
-from gpuprobe.watch.phases import IDLE_BELOW_PERCENT, busy_span, phases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.watch.grid import NS
+from gpuprobe.diagnosis.readings.grid import NS
 
 if TYPE_CHECKING:
-    from gpuprobe.watch.grid import Grid
+    from gpuprobe.diagnosis.readings.grid import Grid
 
 # SageMaker Debugger's rules call a GPU below 10 % idle.
 IDLE_BELOW_PERCENT = 10.0
