@@ -18,7 +18,7 @@ from scipy import stats
 
 import gpuprobe
 
-STEPS, BATCH, EPOCHS = 400, 32, 3
+STEPS, BATCH, EPOCHS = 100, 32, 3
 
 
 class Clock:

@@ -37,7 +37,7 @@ def specs(draw: st.DrawFn) -> Spec:
             sync_every=draw(st.integers(0, 2)),
             syncs_in_step=draw(st.integers(0, 3)),
             steps_per_execution=draw(st.integers(1, 3)),
-            eager=draw(st.booleans()),
+            eager=gpus == 1 and draw(st.booleans()),
             compile_every=draw(st.integers(0, 3)),
             compile_ms=draw(floats(0.0, 30.0)),
             allocations=draw(st.integers(0, 2)),

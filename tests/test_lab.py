@@ -92,7 +92,7 @@ def test_a_diagnosis_sees_the_recording_and_not_the_truth() -> None:
     seen: list[Path] = []
 
     def look(recording: Path) -> str:
-        seen.extend(recording.rglob("truth.json"))
+        seen.extend(recording.parent.parent.rglob("truth.json"))
         assert (recording / RUN_FILE).exists()
         assert list((recording / "trace").rglob("*.xplane.pb"))
         return "input_bound"

@@ -68,6 +68,7 @@ def text():
     x = np.array([["a b"], ["b"]] * 32)
     return Workload(model=lambda: net, data=(x, np.array([0, 1] * 32)), loss="binary_crossentropy", batch_size=8)
 
+def slow_map(): return Workload(model=model, data=data, batch_size=8, map=lambda x, y: (2 * x, y))
 def arrays(): return Workload(model=model, data=data, batch_size=8)
 def dataset(): return Workload(model=model, data=lambda: tf.data.Dataset.from_tensor_slices(data()).batch(8))
 def pydataset(): return Workload(model=model, data=Batches)
@@ -101,6 +102,7 @@ def look(own: Path, factory: str) -> dict[str, str]:
     ("factory", "skipped"),
     [
         ("arrays", {"generator"}),
+        ("slow_map", {"generator", "numpy", "python_feed"}),
         ("dataset", {"generator", "numpy", "python_feed"}),
         ("pydataset", {"numpy"}),
         ("generator", {"numpy"}),

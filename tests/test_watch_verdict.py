@@ -109,6 +109,21 @@ def test_a_thread_is_pinned_from_nine_tenths_of_a_core(thread: float, python: bo
     assert (judged(tmp_path, [20.0] * 30, thread=thread).stage == "python_feed") is python
 
 
+def test_a_thread_that_was_busy_while_starting_up_is_no_feed(tmp_path: Path) -> None:
+    # 10 s were seen of the thread: a busy span of 4 s is less than half of them.
+    assert judged(tmp_path, [0.0] * 16 + [20.0] * 4, cores=2.0, thread=0.97).stage is None
+    assert judged(tmp_path, [0.0] * 14 + [20.0] * 6, cores=2.0, thread=0.97).stage == "python_feed"
+
+
+def test_a_gpu_that_does_not_tell_its_utilization_gets_no_verdict(tmp_path: Path) -> None:
+    watch = record(tmp_path, [], cores=3.5)
+    text = (tmp_path / TELEMETRY_FILE).read_text().replace("core3_busy_s", "gpu0_power_w")
+    (tmp_path / TELEMETRY_FILE).write_text(text)
+    _, verdict = judge(telemetry.read(tmp_path / TELEMETRY_FILE), watch)
+    assert [found.device for found in verdict.judged] == ["CPU"]
+    assert any("No GPU told its utilization" in note for note in verdict.notes)
+
+
 def test_without_threads_a_tree_of_one_core_stands_in(tmp_path: Path) -> None:
     assert judged(tmp_path, [20.0] * 30, cores=1.05).stage == "python_feed"
 

@@ -40,7 +40,9 @@ def command(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study's folder is made.")] = Path("reports"),
     data: Annotated[
         str,
-        typer.Option(metavar="auto|cifar10|synthetic|PATH", help="The training images; auto takes CIFAR-10 if it can."),
+        typer.Option(
+            metavar="auto|cifar10|synthetic|digits|PATH", help="The training images; auto takes CIFAR-10 if it can."
+        ),
     ] = "auto",
     quick: Annotated[bool, typer.Option("--quick", help="One round, short windows: about five minutes.")] = False,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often each strategy runs. [default: 2]")] = None,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gpuprobe.errors import MissingError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -48,6 +50,8 @@ def command(
     live: Annotated[bool, typer.Option(help="Show a status bar where stderr is a terminal.")] = True,
 ) -> None:
     """Run any command with the sampler beside it, and say what its telemetry supports."""
+    if not sys.platform.startswith("linux"):
+        raise MissingError(f"gpuprobe watch needs Linux (or WSL2): on {sys.platform} it cannot pass signals on")
     from gpuprobe.watch.command import signals_held
 
     # Before anything heavy is imported: NumPy's threads must hold signals back as well.

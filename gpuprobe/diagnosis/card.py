@@ -28,11 +28,11 @@ def find(name: str, *, compute_capability: str = "", memory_mib: float | None = 
 
 
 def card_signals(name: str, *, compute_capability: str = "", memory_mib: float | None = None) -> tuple[Signal, ...]:
-    """Return `card`, `compute_capability` and `has_tensor_cores`, each with the reason where it is not known."""
+    """Return `card`, `compute_capability`, `has_tensor_cores` and `boost_mhz`, or the reason why one is not known."""
     if not name and not compute_capability:
         return tuple(
             Signal(name=signal, unit="", source="driver", missing=NO_CARD)
-            for signal in ("card", "compute_capability", "has_tensor_cores")
+            for signal in ("card", "compute_capability", "has_tensor_cores", "boost_mhz")
         )
     card = find(name, compute_capability=compute_capability, memory_mib=memory_mib)
     capability = compute_capability or (card.compute_capability if card else "")
@@ -47,6 +47,13 @@ def card_signals(name: str, *, compute_capability: str = "", memory_mib: float |
             missing=None if capability else f"{name} is not in the table of cards, and the driver does not tell",
         ),
         _tensor_cores(name, capability, card),
+        Signal(
+            name="boost_mhz",
+            unit="MHz",
+            source="table of cards",
+            value=card.boost_mhz if card else None,
+            missing=None if card else "the card is not in the table",
+        ),
     )
 
 

@@ -41,6 +41,8 @@ def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
     if eligible < limits.tensor_eligible_fraction or used >= limits.tensor_used_fraction:
         return None
     busy = eligible * _number(evidence, "share.gpu_compute")
+    # The trace alone cannot tell what the model computes in; the run's own settings can.
+    sure = evidence.text("compute_dtype") == "float32"
     return _finding(
         evidence,
         "tensor_cores_unused",
@@ -50,8 +52,8 @@ def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
         f"{wording.share(used)} of it used them.",
         fix="Switch mixed precision on before the model is built, and keep channels multiples of 8.",
         code=_precision(evidence),
-        names=names,
-        confidence="medium",
+        names=(*names, "compute_dtype"),
+        confidence="high" if sure else "medium",
     )
 
 
@@ -77,6 +79,94 @@ def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
     )
 
 
+def throttled(evidence: Evidence, limits: Thresholds) -> Result:
+    """Heat or power hold the clocks below what the card is rated for."""
+    names = ("throttled_heat_fraction", "power_cap_fraction", "sm_clock_mhz")
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="throttled", reason=reason)
+    heat, power = _number(evidence, "throttled_heat_fraction"), _number(evidence, "power_cap_fraction")
+    best = max(evidence.number("sm_clock_peak_mhz") or 0.0, evidence.number("boost_mhz") or 0.0)
+    down = 1 - _number(evidence, "sm_clock_mhz") / best if best else 0.0
+    if max(heat, power) < limits.throttled_fraction or down < limits.clocks_down:
+        return None
+    why = "heat or the board" if heat >= power else "the power limit"
+    busy = evidence.number("share.gpu_compute")
+    return _finding(
+        evidence,
+        "throttled",
+        severity=down * (busy if busy is not None else 1.0),
+        claim=f"The clocks ran {wording.share(down)} below the card's {best:.0f} MHz, held down by {why} in "
+        f"{wording.share(max(heat, power))} of the readings.",
+        fix="Clean the fans and free the air flow." if heat >= power else "Raise the limit where the card allows it.",
+        code="" if heat >= power else "nvidia-smi -pl WATTS",
+        names=(*names, "sm_clock_peak_mhz", "boost_mhz"),
+        confidence="high",
+    )
+
+
+def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
+    """The kernels keep the GPU busy, and leave most of its multiprocessors idle while they run."""
+    names = ("kernel_fraction", "sm_efficiency", "share.gpu_compute")
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="batch_too_small", reason=reason)
+    busy = _number(evidence, "share.gpu_compute")
+    filled = _number(evidence, "sm_efficiency") / busy if busy else 1.0
+    if _number(evidence, "kernel_fraction") < limits.compute_fraction or filled >= limits.sm_filled:
+        return None
+    batch = evidence.number("batch_size")
+    return _finding(
+        evidence,
+        "batch_too_small",
+        severity=busy * (1 - filled),
+        claim=f"While kernels ran they filled {wording.share(filled)} of the multiprocessors: too few blocks for this "
+        f"card{f' at a batch of {batch:.0f}' if batch else ''}.",
+        fix="Train with a larger batch and a learning rate to match, and check that the loss still falls as before.",
+        code="model.fit(x, y, batch_size=256)",
+        names=(*names, "batch_size"),
+        # From the trace alone it is a remark on the kernels; with the run's settings the batch can be named.
+        confidence="high" if batch else "medium",
+    )
+
+
+def gpu_shared(evidence: Evidence, limits: Thresholds) -> Result:
+    """Another program computes on the GPU."""
+    if reason := evidence.lacking("other_sm_percent"):
+        return NotEvaluated(cause="gpu_shared", reason=reason)
+    other = _number(evidence, "other_sm_percent") / 100
+    if other < limits.shared_fraction:
+        return None
+    return _finding(
+        evidence,
+        "gpu_shared",
+        severity=other,
+        claim=f"Other programs computed on this GPU for {wording.share(other)} of the time.",
+        fix="Move them to another GPU, or train when they are done; nvidia-smi lists them.",
+        names=("other_sm_percent", "other_gpu_processes"),
+        confidence="high",
+    )
+
+
+def pcie_degraded(evidence: Evidence, limits: Thresholds) -> Result:
+    """The link to the host is narrower or older than card and slot allow, and copies take time because of it."""
+    names = ("pcie_generation_fraction", "pcie_width_fraction", "share.copy")
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="pcie_degraded", reason=reason)
+    part = min(_number(evidence, "pcie_generation_fraction"), _number(evidence, "pcie_width_fraction"))
+    lost = _number(evidence, "share.copy") * (1 - part)
+    if part > limits.pcie_part or lost < limits.pcie_share:
+        return None
+    return _finding(
+        evidence,
+        "pcie_degraded",
+        severity=lost,
+        claim=f"Copies take {wording.share(_number(evidence, 'share.copy'))} of the step, over a link at "
+        f"{wording.share(part)} of what card and slot allow.",
+        fix="Reseat the card, use the slot next to the processor, or raise the slot's speed in the firmware.",
+        names=names,
+        confidence="high",
+    )
+
+
 def straggler(evidence: Evidence, limits: Thresholds) -> Result:
     """One device computes longer than the others, which wait for it."""
     if reason := evidence.lacking("straggler_ratio"):
@@ -92,6 +182,7 @@ def straggler(evidence: Evidence, limits: Thresholds) -> Result:
         "device: the others wait for it.",
         fix="Give it its equal share of the data, and look at its clocks, its heat and who else uses it.",
         names=("straggler_ratio", "straggler_device"),
+        confidence="high",
     )
 
 
@@ -116,6 +207,7 @@ def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
         fix="Compile without run_eagerly, put the step into one tf.function, and give it tensors of one shape.",
         code="- model.compile(..., run_eagerly=True)\n+ model.compile(...)",
         names=("eager_share", "graphs_built", "share.idle_compile", "run_eagerly"),
+        confidence="high",
     )
 
 
@@ -167,6 +259,10 @@ def profiler_perturbed(evidence: Evidence, limits: Thresholds) -> Result:
 RULES: tuple[Callable[[Evidence, Thresholds], Result], ...] = (
     tensor_cores_unused,
     fp16_without_tensor_cores,
+    throttled,
+    batch_too_small,
+    gpu_shared,
+    pcie_degraded,
     straggler,
     eager_or_retracing,
     wrong_meter,

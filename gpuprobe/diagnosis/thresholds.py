@@ -40,6 +40,16 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # there is little to win; a hundredth in use is one stray kernel.
     tensor_eligible_fraction: float = 0.10
     tensor_used_fraction: float = 0.01
+    # Under a tenth of the time, or clocks less than 15 % down (FIELD), heat and power cost at most some percent.
+    throttled_fraction: float = 0.10
+    clocks_down: float = 0.15
+    # DCGM's guide: SM activity of 0.8 is needed, below 0.5 a GPU is used ineffectively.
+    sm_filled: float = 0.80
+    # Chosen here: another program that computes for a tenth of the time.
+    shared_fraction: float = 0.10
+    # Chosen here: one generation or half the lanes less than could be, and a twentieth of the step lost by it.
+    pcie_part: float = 0.75
+    pcie_share: float = 0.05
     # Chosen here: a tenth more work than the others is beyond the noise of kernels of one model.
     straggler_ratio: float = 1.10
     # XProf: eager operations above 10 % of the step. A graph built in a steady step is one too many.

@@ -28,22 +28,37 @@ FAMILIES = (
     frozenset({"host_between_steps", "sync_every_step"}),
     frozenset({"compute_bound", "tensor_cores_unused", "fp16_without_tensor_cores", "throttled"}),
 )
-# Causes that vanish when the one named first is fixed, with the reason that the report gives.
+# Causes that vanish when the one named first is fixed.
 SYMPTOMS: dict[str, frozenset[str]] = {
     # Nothing of the GPU's step is left once the work is there.
     "not_on_gpu": frozenset({"input_bound", "launch_bound", "copy_bound", "host_between_steps", "batch_too_small"}),
     # Python that dispatches or builds graphs is what launches late and what runs between steps.
-    "eager_or_retracing": frozenset({"launch_bound", "batch_too_small", "host_between_steps"}),
+    "eager_or_retracing": frozenset({"batch_too_small"}),
     "recompiling": frozenset({"launch_bound", "host_between_steps"}),
     # A sync drains the queue, so that the launches after it come late.
     "sync_every_step": frozenset({"launch_bound", "batch_too_small"}),
     # The results that a callback reads are what the host waits for.
     "host_between_steps": frozenset({"sync_every_step"}),
-    # Kernels without Tensor Cores are long because they emulate the format.
-    "fp16_without_tensor_cores": frozenset({"compute_bound"}),
-    # A slower member is what the others wait for.
-    "straggler": frozenset({"collective_bound"}),
 }
+# Causes that lie behind another: where their own evidence is sure, they are primary, and the other is their symptom.
+# Kernels that fill the GPU are no healthy case where something makes each of them longer than it need be.
+ROOTS: dict[str, tuple[str, ...]] = {
+    "compute_bound": (
+        "not_on_gpu",
+        "fp16_without_tensor_cores",
+        "gpu_shared",
+        "throttled",
+        "batch_too_small",
+        "tensor_cores_unused",
+    ),
+    "copy_bound": ("pcie_degraded",),
+    "collective_bound": ("straggler",),
+    "launch_bound": ("eager_or_retracing",),
+    "recompiling": ("eager_or_retracing",),
+    "host_between_steps": ("eager_or_retracing",),
+}
+# A root that costs less of the step than this is no more than a note.
+ROOT_SHARE = 0.10
 # What is true beside a cause, but is never what a verdict stands on while another cause is known.
 CONDITIONS = frozenset({"wrong_meter", "profiler_perturbed", "gpu_memory_tight", "unattributed"})
 # What a trace that names a cause has decided, for or against: a hint of the readings at one of these adds nothing.
@@ -93,6 +108,7 @@ def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[No
     if leader is None or leader.primary is None:
         return Joined(findings=_unknown(merged, None), not_evaluated=undecided, agreement=_silent(cast))
     cause = leader.primary.cause
+    root = _root(merged, cause)
     others = [vote for vote in cast if vote is not leader]
     agreeing = [vote for vote in others if vote.primary and _same(vote.primary.cause, cause)]
     against = [vote for vote in others if vote.primary and not _same(vote.primary.cause, cause)]
@@ -101,18 +117,29 @@ def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[No
     # A vote that is itself no more than a hint is told, but does not shake one that rests on more.
     doubts = [vote for vote in against if vote.primary and vote.primary.confidence != "low"]
     primary = msgspec.structs.replace(
-        next(found for found in merged if found.cause == cause),
+        root or next(found for found in merged if found.cause == cause),
         primary=True,
-        confidence=_confidence(leader.primary.confidence, agreeing, doubts),
-        ties_with=leader.primary.ties_with,
+        confidence=root.confidence if root else _confidence(leader.primary.confidence, agreeing, doubts),
+        ties_with=None if root else leader.primary.ties_with,
     )
-    rest = tuple(_beside(found, cause) for found in merged if found.cause not in {cause, "unattributed"})
+    named = {primary.cause, "unattributed"}
+    rest = tuple(_beside(found, primary.cause) for found in merged if found.cause not in named)
     return Joined(
         findings=(primary, *rest),
         not_evaluated=undecided,
         agreement=_agreement(leader, agreeing, against, [vote for vote in others if vote.primary is None]),
         disputed=bool(doubts),
     )
+
+
+def _root(merged: Sequence[Finding], cause: str) -> Finding | None:
+    """Return the surest and largest cause that lies behind the one that shows, None where there is none."""
+    sure = [
+        found
+        for found in merged
+        if found.cause in ROOTS.get(cause, ()) and found.confidence == "high" and found.severity >= ROOT_SHARE
+    ]
+    return max(sure, key=lambda found: found.severity, default=None)
 
 
 def _telling(cast: Sequence[Vote]) -> list[Sequence[Finding]]:
@@ -177,7 +204,8 @@ def _same(cause: str, other: str) -> bool:
 
 
 def _beside(found: Finding, primary: str | None) -> Finding:
-    symptom = primary if primary is not None and found.cause in SYMPTOMS.get(primary, ()) else None
+    behind = primary is not None and (found.cause in SYMPTOMS.get(primary, ()) or primary in ROOTS.get(found.cause, ()))
+    symptom = primary if behind else None
     return msgspec.structs.replace(found, primary=False, ties_with=None, symptom_of=symptom)
 
 

@@ -10,6 +10,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gpuprobe.keras.capture import SIGNAL
 from gpuprobe.keras.session import Session, Wishes
 from gpuprobe.keras.verdict import FILE, verdict
 from gpuprobe.records import save
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from gpuprobe.records import State
 
 Answer = TypeVar("Answer")
-# What `gpuprobe capture --pid` sends to ask for a trace.
-SIGNAL = signal.SIGUSR2
 
 
 class Watcher:

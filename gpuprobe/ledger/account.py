@@ -14,6 +14,7 @@ from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import Intervals, covered, difference
+from gpuprobe.ledger.launches import lost_fraction
 from gpuprobe.ledger.names import kinds
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
@@ -37,6 +38,9 @@ QUIET_FRACTION = 0.1
 # TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
 LOST = "events dropped"
 # Work joined to its launch, and time that nothing explains: what the account's confidence rests on.
+# Kernels that were launched and are not in the trace, since the profiler drops events when its buffers are full: idle
+# time that the trace shows may be theirs.
+LOST_HIGH, LOST_LOW = 0.05, 0.20
 JOINED_HIGH, JOINED_LOW, UNATTRIBUTED_HIGH, UNATTRIBUTED_LOW = 0.95, 0.5, 0.05, 0.20
 
 
@@ -104,6 +108,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     idle = difference(time.span, time.busy)
     sm, occupied = kernels.sm_efficiency(time), kernels.occupancy(time)
     outside = difference(idle, windows.inside).total / span if windows.inside is not None else None
+    lost = lost_fraction([other for other in timeline.devices if other.host == device.host], host)
     model = device.facts.get("model")
     return DeviceAccount(
         name=device.name,
@@ -129,7 +134,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         spread=_spread(counted),
         each_step=tuple(steps),
         joined_fraction=time.work.joined_fraction,
-        confidence=_confidence(typical, time.work.joined_fraction, timeline),
+        lost_fraction=lost,
+        confidence=_confidence(typical, time.work.joined_fraction, max(lost, _told_lost(timeline))),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
         copies=kernels.copy_facts(time),
@@ -158,7 +164,7 @@ def _cpu(timeline: Timeline, host: Host, windows: Windows, parts: dict[str, Inte
         counted=len(counted),
         spread=_spread(counted),
         each_step=tuple(steps),
-        confidence=_confidence(typical, 1.0, timeline),
+        confidence=_confidence(typical, 1.0, _told_lost(timeline)),
         proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )
@@ -207,13 +213,16 @@ def _spread(steps: list[StepAccount]) -> Spread:
     return Spread(median_ms=median, p5_ms=low, p95_ms=high, outliers=tuple(np.flatnonzero(away > limit).tolist()))
 
 
-def _confidence(step: StepAccount, joined: float, timeline: Timeline) -> Confidence:
+def _told_lost(timeline: Timeline) -> float:
+    """Where the profiler says that it lost events and nothing tells how many: enough not to be sure."""
+    return LOST_LOW if any(LOST in warning for warning in timeline.warnings) else 0.0
+
+
+def _confidence(step: StepAccount, joined: float, lost: float) -> Confidence:
     unknown = step.ledger_ms[UNATTRIBUTED] / step.step_ms
-    # What the profiler lost counts as idle time.
-    lost = any(LOST in warning for warning in timeline.warnings)
-    if joined >= JOINED_HIGH and unknown <= UNATTRIBUTED_HIGH and not lost:
+    if joined >= JOINED_HIGH and unknown <= UNATTRIBUTED_HIGH and lost <= LOST_HIGH:
         return "high"
-    return "medium" if joined >= JOINED_LOW and unknown <= UNATTRIBUTED_LOW else "low"
+    return "medium" if joined >= JOINED_LOW and unknown <= UNATTRIBUTED_LOW and lost <= LOST_LOW else "low"
 
 
 def _missing(device: Device, sm: float | None, occupied: float | None, outside: float | None) -> dict[str, str]:

@@ -139,6 +139,7 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     spread: Spread
     each_step: tuple[StepAccount, ...] = ()
     joined_fraction: float | None = None
+    lost_fraction: float | None = None
     confidence: Confidence = "high"
     kernels: KernelFacts | None = None
     top_kernels: tuple[TopKernel, ...] = ()

@@ -188,10 +188,13 @@ class _Running:
         after = gpu.last_of([compute_stream(index) for index in range(self.spec.kernels.streams)] + [COLLECTIVE])
         op = Pending(Kind.D2H, D2H, self.copy_us(size, copies.pinned), begin, begin, thread, self.call)
         op.bytes, op.after = size, after
-        now = gpu.hand_over(gpu.launch(op, self.launch_us))
-        back = max(now, op.end) + knobs.sync_wake_us * self.noise.factor(Source.HOST, self.call, 3)
-        self.doing[gpu.index][Doing.SYNC].append(_ns(begin, back))
-        self._tell(thread, "cuStreamSynchronize", now, back)
+        handed_over = gpu.hand_over(gpu.launch(op, self.launch_us))
+        back = max(handed_over, op.end) + knobs.sync_wake_us * self.noise.factor(Source.HOST, self.call, 3)
+        # While Python waits for one device it feeds none of the others either.
+        for device in self.doing if thread == PYTHON else [self.doing[gpu.index]]:
+            device[Doing.SYNC].append(_ns(begin, back))
+        # What was still held back is handed over within the waiting call.
+        self._tell(thread, "cuStreamSynchronize", op.call_end, back)
         return back
 
     def copy_us(self, size: int, pinned: bool) -> float:

@@ -86,7 +86,7 @@ def tell(spec: Spec, session: Session | None = None) -> Truth:
     """Return the truth about a spec; `session` is what `simulate` returned for it, where that was done already."""
     session = session or simulate(spec)
     now_ms = steady(spec).step_ms
-    devices = tuple(_device(session, index) for index in range(session.devices))
+    devices = tuple(device_truth(session.recorded, index) for index in range(session.devices))
     costs = _costs(spec, now_ms)
     by_account = _by_account(spec, devices)
     accepted = _accepted(costs, by_account)
@@ -110,7 +110,8 @@ def tell(spec: Spec, session: Session | None = None) -> Truth:
     )
 
 
-def _device(session: Session, index: int) -> TrueDevice:
+def device_truth(session: Session, index: int) -> TrueDevice:
+    """Return the true account of one device over all steps of a session."""
     steps = ledger.account(session, index)
     ops = [op for op in session.ops if op.device == index]
     kernels = [(op.start_ns, op.end_ns) for op in ops if op.kind in {Kind.KERNEL, Kind.COLLECTIVE}]

@@ -184,18 +184,29 @@ BATCHES: dict[str, Maker] = {
 }
 
 
+# Those that take arrays which are ready.
+HOST_FEEDS = {"slices", "arrays", "augmenting_generator"}
+
+
 def cannot(plan: Plan, workload: Workload, given: Source) -> str | None:
     """Return why the plan's feed cannot feed this data, or None where it can."""
     if isinstance(given, ArraySource):
-        if plan.feed == "augmenting_generator" and workload.augment is None:
-            return "the workload names no augmentation"
-        if plan.feed != "pipeline" and workload.map is None and given.has_strings:
-            return "text can be fed by tf.data alone"
-        return None
+        return _cannot_arrays(plan, workload, given)
     if plan.feed == "arrays":
         return f"{given.kind} cannot be fed as numpy arrays"
-    if given.kind == "a tf.data dataset" and plan.feed in {"slices", "augmenting_generator"}:
+    if given.kind == "a tf.data dataset" and plan.feed in HOST_FEEDS:
         return f"{given.kind} cannot be fed by a Python loop over numpy"
+    return None
+
+
+def _cannot_arrays(plan: Plan, workload: Workload, given: ArraySource) -> str | None:
+    if plan.feed == "augmenting_generator" and workload.augment is None:
+        return "the workload names no augmentation"
+    if plan.feed != "pipeline" and workload.map is None and given.has_strings:
+        return "text can be fed by tf.data alone"
+    if plan.feed in HOST_FEEDS and workload.map and not workload.map_takes_batches:
+        # Done for all samples before training, it would cost nothing there, and hide what it costs.
+        return "its map works on one sample at a time, which tf.data does"
     return None
 
 

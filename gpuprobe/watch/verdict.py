@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis import telemetry as rules
+from gpuprobe.diagnosis import telemetry_conditions as conditions
 from gpuprobe.diagnosis.readings.evidence import Seen, see
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
 
@@ -177,7 +178,7 @@ def _memory(evidence: Evidence) -> str:
         return f"peak {_mib(peak)}"
     jump = _number(evidence, "memory_jump_fraction") or 0.0
     headroom = f"peak {_mib(peak)}, {wording.share(max(0.0, 1 - share))} never used"
-    if share >= rules.MEMORY_FULL and jump >= rules.TAKEN_AT_ONCE:
+    if share >= conditions.MEMORY_FULL and jump >= conditions.TAKEN_AT_ONCE:
         headroom += " (taken at once, as TensorFlow does: the true headroom is not known)"
     return headroom
 
@@ -210,7 +211,9 @@ def _notes(seen: Seen, watch: Watch, used: list[GpuSeen]) -> list[str]:
     notes = list(watch.notes)
     if watch.ended_ns is None:
         notes.append("The watcher was ended before the command: how the command ended is not known")
-    if seen.gpus and not any(gpu.busy_s for gpu in seen.gpus):
+    if seen.gpus and not used:
+        notes.append("No GPU told its utilization: the verdict is on the processor alone")
+    elif seen.gpus and not any(gpu.busy_s for gpu in seen.gpus):
         notes.append("No GPU was busy at any time")
     others = [f"GPU {gpu.index}" for gpu in seen.gpus if gpu not in used]
     if others and used:

@@ -26,8 +26,9 @@ class Workload:
     returns one of these is called in each run. `steps_per_epoch` is needed where the batches have no known end.
 
     `map` is for arrays: TensorFlow operations on one sample, as `tf.data.Dataset.map` takes them; where it works on a
-    whole batch as well, `map_takes_batches` says so, and it may run on the device. `augment` changes a numpy batch of x
-    at random. `learning_rate` gives the rate of an epoch, from 0. `batch_size` concerns arrays.
+    whole batch as well, `map_takes_batches` says so: then it may run on the device, or on all samples before training.
+    `augment` changes a numpy batch of x at random. `learning_rate` gives the rate of an epoch, from 0. `batch_size`
+    concerns arrays.
     """
 
     model: Callable[[], keras.Model] | keras.Model

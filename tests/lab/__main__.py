@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from gpuprobe.recording import RUNS_FOLDER
-from gpuprobe.simulate.sessions import write_session
+from gpuprobe.simulate.sessions import TRUTH_FILE, write_session
 from lab.answers import from_command
 from lab.cases import Case, cases
 from lab.grade import Answer, Graded, grade, render
@@ -26,10 +26,11 @@ Diagnosis = Callable[[Path], "Answer | str | None"]
 
 
 def judge(case: Case, diagnosis: Diagnosis) -> Graded:
-    """Write one session to disk, and have its recording judged; the truth lies where the diagnosis cannot look."""
+    """Write one session to disk, and have its recording judged, without the truth beside it."""
     with tempfile.TemporaryDirectory(prefix="gpuprobe-lab-") as scratch:
-        told = write_session(case.spec, Path(scratch) / "study")
-        recording = next((Path(scratch) / "study" / RUNS_FOLDER).iterdir()).rename(Path(scratch) / "recording")
+        told = write_session(case.spec, Path(scratch))
+        (Path(scratch) / TRUTH_FILE).unlink()
+        (recording,) = (Path(scratch) / RUNS_FOLDER).iterdir()
         answer = diagnosis(recording)
     return Graded(case.name, told, answer if isinstance(answer, Answer) else Answer(answer))
 

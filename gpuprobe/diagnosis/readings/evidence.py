@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpuprobe.records import GpuInfo, ThreadUse, Watch
+    from gpuprobe.records import GpuInfo, Watch
     from gpuprobe.telemetry import Telemetry
 
 HOST, NVML, THREADS = "psutil", "NVML", "gpuprobe watch, threads of the tree"
@@ -29,6 +29,8 @@ CPU_FULL = 0.90
 IOWAIT_CORES = 0.5
 # A core or tree that is this busy does nothing else; a tree of one busy thread uses a little more than one core.
 PINNED, ONE_CORE_AT_MOST = 0.90, 1.30
+# Threads are added up over all of a command: that speaks for the busy span where it is at least so much of it.
+MOSTLY = 0.5
 # nvml.h, nvmlClocksEventReason*: heat and hardware (HW slowdown 0x8, SW thermal 0x20, HW thermal 0x40, power brake
 # 0x80), and the software power cap 0x4, which a card that is well used may reach.
 HEAT, POWER_CAP = 0x8 | 0x20 | 0x40 | 0x80, 0x4
@@ -83,6 +85,7 @@ def _gpu(whole: Grid, watch: Watch, index: int, info: GpuInfo | None) -> GpuSeen
         *_link(grid, prefix, whole.recording.facts.get(f"gpu{index}", {})),
         *_clocks(grid, prefix),
         _others(grid, prefix),
+        _level(grid, prefix + "other_sm_percent", "other_sm_percent", "%"),
         _level(grid, prefix + "memory_utilization_percent", "memory_utilization_p95_percent", "%", 95),
         _level(grid, prefix + "power_w", "power_w", "W"),
         _level(grid, prefix + "temperature_c", "temperature_c", "deg C"),
@@ -111,7 +114,7 @@ def _host(grid: Grid, watch: Watch) -> tuple[Signal, ...]:
         _at(share, 95, "cpu_p95_fraction"),
         _share((cores >= PINNED) & (cores <= ONE_CORE_AT_MOST), cores, "one_core_fraction", HOST),
         _pinned(grid),
-        _busiest_thread(watch.threads),
+        _busiest_thread(grid, watch),
         _mean(grid, _all_cores(grid) - cores, "other_cpu_cores", "cores"),
         _mean(grid, _all_cores(grid) / max(1, len(_core_columns(grid))), "machine_fraction", "1"),
         _share(grid.rate("iowait_s") >= IOWAIT_CORES, grid.rate("iowait_s"), "iowait_fraction", HOST),
@@ -144,9 +147,13 @@ def _all_cores(grid: Grid) -> NDArray[np.float64]:
     return total if _core_columns(grid) else np.full(len(total), np.nan)
 
 
-def _busiest_thread(threads: tuple[ThreadUse, ...]) -> Signal:
+def _busiest_thread(grid: Grid, watch: Watch) -> Signal:
+    threads = watch.threads
     if not threads:
         return _missing("busiest_thread_fraction", "1", THREADS, "no thread was seen twice")
+    if grid.widths_s.sum() < threads[0].seen_s * MOSTLY:
+        reason = "the threads were mostly seen outside the busy span, as while starting up"
+        return _missing("busiest_thread_fraction", "1", THREADS, reason)
     first = threads[0]
     who = f"{THREADS}: {first.name or 'unnamed'}, thread {first.tid} of process {first.pid}"
     return Signal(name="busiest_thread_fraction", unit="1", source=who, value=first.cpu_s / first.seen_s)
