@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -150,6 +151,24 @@ def test_kernels_and_their_efficiency() -> None:
     assert found.sm_efficiency == pytest.approx(0.5 * 25.025 / 100)
     assert found.occupancy == pytest.approx(0.5)
     assert found.top_kernels[0].name == "sgemm"
+
+
+def test_occupancy_is_estimated_from_the_shapes_where_the_trace_gives_none() -> None:
+    timeline = step().timeline()
+    known = timeline.devices[0]
+    kernels = replace(
+        known.kernels,
+        occupancy_percent=np.full(len(known.kernels), np.nan),
+        registers=np.full(len(known.kernels), 32, np.int32),
+        shared_bytes=np.zeros(len(known.kernels), np.int64),
+    )
+    of = replace(known, kernels=kernels, facts={"sm_count": 10.0, "compute_capability": 7.0})
+    # 40 blocks of 256 threads on 10 multiprocessors, each of which holds 2048 threads of compute capability 7.0.
+    assert account_of(replace(timeline, devices=(of,))).devices[0].occupancy == pytest.approx(4 * 256 / 2048)
+    untold = replace(of, facts={"sm_count": 10.0})
+    found = account_of(replace(timeline, devices=(untold,))).devices[0]
+    assert found.occupancy is None
+    assert "occupancy" in found.missing
 
 
 def test_an_unknown_number_of_multiprocessors_is_said() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
 from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.occupied import occupancies
 from gpuprobe.traces.read import read
 
 if TYPE_CHECKING:
@@ -66,6 +69,14 @@ def test_the_figures_that_kineto_published(real_traces: Path) -> None:
     assert device.ledger_ms["gpu_compute"] / device.step_ms == pytest.approx(0.5551, rel=0.005)
     assert device.sm_efficiency == pytest.approx(0.5468, rel=0.005)
     assert device.occupancy == pytest.approx(0.4913, rel=0.005)
+
+
+def test_the_estimate_of_occupancy_is_the_one_that_kineto_wrote(real_traces: Path) -> None:
+    device = read(real_traces / "pytorch" / "v100-resnet50-workers0.pt.trace.json.gz").devices[0]
+    untold = replace(device.kernels, occupancy_percent=np.full(len(device.kernels), np.nan))
+    estimated = occupancies(replace(device, kernels=untold))
+    # Kineto writes whole percents.
+    assert np.abs(estimated - device.kernels.occupancy_percent / 100).max() < 0.006
 
 
 def test_the_figures_that_tracelens_published(real_traces: Path) -> None:

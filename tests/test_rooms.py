@@ -21,7 +21,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "measure": ({"strategies", "workloads", "telemetry"}, {"tensorflow", "keras", "psutil"}),
     "telemetry": (set(), {"pynvml", "psutil"}),
     "traces": (set(), {"google"}),
-    "ledger": ({"traces"}, set()),
+    "ledger": ({"traces", "cards"}, set()),
     "cards": (set(), set()),
     "diagnosis": ({"ledger", "traces", "telemetry", "cards"}, set()),
     "ranking": ({"telemetry", "traces", "ledger", "diagnosis"}, {"scipy"}),

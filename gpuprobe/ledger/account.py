@@ -231,7 +231,7 @@ def _missing(device: Device, sm: float | None, occupied: float | None, outside: 
         known = "sm_count" in device.facts
         missing["sm_efficiency"] = f"the trace gives no {'grid sizes' if known else 'number of multiprocessors'}"
     if occupied is None:
-        missing["occupancy"] = "the trace gives no occupancy of its kernels"
+        missing["occupancy"] = "the trace gives neither it nor the shapes and the card that it could be estimated from"
     if outside is None:
         missing["idle_outside_step_fraction"] = "the trace names no training function"
     if not len(device.steps):

@@ -154,12 +154,12 @@ def _longest_call(host: Host) -> tuple[Intervals | None, str]:
     where: dict[str, tuple[int, list[int]]] = {}
     for place, thread in enumerate(host.threads):
         mask = (host.kinds[place] & Kind.CALL) != 0
-        for used in np.unique(thread.events.name[mask]).tolist():
+        per_name = np.bincount(thread.events.name[mask], weights=thread.events.duration_ps[mask])
+        for used in np.flatnonzero(per_name).tolist():
             found = _FUNCTION_OF_CALL.match(host.names[used])
             if not found:
                 continue
-            time = int(thread.events.duration_ps[thread.events.name == used].sum())
-            totals[found[1]] = totals.get(found[1], 0) + time
+            totals[found[1]] = totals.get(found[1], 0) + int(per_name[used])
             where.setdefault(found[1], (place, []))[1].append(used)
     if not totals:
         return None, ""
