@@ -1,4 +1,4 @@
-"""A copy of a study that is fit to publish: processor and card by model, no host name, user name or path."""
+"""A copy of a study that is fit to publish: processor and card by model, and nothing that tells whose they are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import getpass
 import os
 import platform
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ import msgspec
 from gpuprobe.errors import OutputError
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, STUDY_FILE, TELEMETRY_FILE, load_runs, load_study
 from gpuprobe.records import save
+from gpuprobe.telemetry.states import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,9 @@ SHARED_HOST = "host"
 # The field of XSpace that lists host names (tsl/profiler/protobuf/xplane.proto), and protobuf's wire types.
 HOSTNAMES_FIELD = 4
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+# What the driver says of one card alone, and the names of programs outside the training that used it.
+CARD_ID = re.compile(rb'"(uuid|serial)": "[^"]*"')
+OTHER_PROCESS = re.compile(rb'(other_process: )[^;"\n]*')
 # A shorter name is part of ordinary words, and is looked for only where names of hosts stand.
 SHORTEST_TELLING_NAME = 4
 
@@ -45,7 +48,7 @@ def publish(study: Path, target: Path) -> None:
             copy.mkdir(parents=True)
             save(_public_run(run), copy / RUN_FILE)
             if (source / TELEMETRY_FILE).exists():
-                shutil.copyfile(source / TELEMETRY_FILE, copy / TELEMETRY_FILE)
+                (copy / TELEMETRY_FILE).write_bytes(public_telemetry((source / TELEMETRY_FILE).read_bytes()))
             for trace in source.glob(TRACE_PATTERN):
                 renamed = copy / trace.relative_to(source).with_name(f"{SHARED_HOST}.xplane.pb")
                 renamed.parent.mkdir(parents=True)
@@ -63,6 +66,12 @@ def without_hostnames(space: bytes) -> bytes:
         return b"".join(space[start:end] for field, start, end in _fields(space) if field != HOSTNAMES_FIELD)
     except (IndexError, ValueError):
         return space
+
+
+def public_telemetry(recording: bytes) -> bytes:
+    """Return a recording without what tells one card from another of its model, or what else ran on it."""
+    unmarked = CARD_ID.sub(rb'"\1": ""', recording)
+    return OTHER_PROCESS.sub(rb"\1" + STATES["other_process"].encode(), unmarked)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int, int]]:
@@ -98,7 +107,13 @@ def _varint(message: bytes, position: int) -> tuple[int, int]:
 
 
 def _public_study(study: Study) -> Study:
-    environment = msgspec.structs.replace(study.environment, system=f"{platform.system()} {platform.machine()}")
+    gpus = tuple(
+        msgspec.structs.replace(gpu, uuid="", facts={name: fact for name, fact in gpu.facts.items() if name != "uuid"})
+        for gpu in study.environment.gpus
+    )
+    environment = msgspec.structs.replace(
+        study.environment, system=f"{platform.system()} {platform.machine()}", gpus=gpus
+    )
     words = " ".join(word if "/" not in word else Path(word).name for word in study.command.split())
     request = msgspec.structs.replace(
         study.request, data=_without_folder(study.request.data), model=_without_folder(study.request.model)
