@@ -1,0 +1,205 @@
+"""The events of a line from their wire bytes into columns, tens of thousands at a time and no object for any."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from gpuprobe.traces.columns import DOUBLE, NUMBER, TEXT, LineColumns, StatColumn
+from gpuprobe.traces.names import Names, distinct
+from gpuprobe.traces.timeline import Int64s
+from gpuprobe.traces.wire import Wire
+from gpuprobe.traces.xplane_pb2 import XEvent, XStat
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Few enough that the columns at work stay in the processor's cache.
+AT_ONCE = 32_768
+# Field number and wire type of XEvent's metadata_id, offset_ps, duration_ps and stats, and of XStat's values.
+METADATA, OFFSET, DURATION, STATS = 0x08, 0x10, 0x18, 0x22
+STAT_ID = 0x08
+NUMBERS, REAL, REFERENCE, STRINGS = (0x18, 0x20), 0x11, 0x38, (0x2A, 0x32)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which stats of a plane are read: `slots` by metadata id, each a name of `names`; `silent` events have none.
+
+    `references` are the plane's own stat names, which a value may refer to; `texts` gets what stats say.
+    """
+
+    names: tuple[str, ...]
+    slots: Mapping[int, int]
+    silent: frozenset[int]
+    references: Mapping[int, str]
+    texts: Names
+
+
+class DamagedEventError(ValueError):
+    """An event that is no protobuf message; `args[0]` is its place in the line."""
+
+
+def decode(events: Sequence[bytes], wanted: Wanted) -> LineColumns:
+    """Decode the events of a line. Raises DamagedEventError."""
+    columns: tuple[list[Int64s], ...] = ([], [], [])
+    cells: defaultdict[int, list[Cells]] = defaultdict(list)
+    for start in range(0, len(events), AT_ONCE):
+        chunk = _Chunk(events[start : start + AT_ONCE], start, wanted)
+        for column, part in zip(columns, (chunk.metadata, chunk.offset_ps, chunk.duration_ps), strict=True):
+            column.append(part)
+        for slot, found in chunk.cells.items():
+            cells[slot] += found
+    metadata, offset_ps, duration_ps = map(_joined, columns)
+    stats = {wanted.names[slot]: _column(found) for slot, found in cells.items()}
+    return LineColumns(metadata, offset_ps, duration_ps, stats)
+
+
+# Some events' values of one stat: their places in the line, the values, and the kind of all.
+Cells = tuple[Int64s, Int64s, int]
+
+
+def _joined(columns: list[Int64s]) -> Int64s:
+    return np.concatenate(columns) if columns else np.empty(0, np.int64)
+
+
+def _column(found: list[Cells]) -> StatColumn:
+    kinds = [np.full(len(events), kind, np.int8) for events, _, kind in found]
+    return StatColumn(_joined([cell[0] for cell in found]), _joined([cell[1] for cell in found]), np.concatenate(kinds))
+
+
+class _Chunk:
+    """Some events of a line, decoded: they hold their fields in the order of the numbers, as writers do.
+
+    The few that do not are `odd`, and are left to protobuf.
+    """
+
+    def __init__(self, events: Sequence[bytes], first: int, wanted: Wanted) -> None:
+        self.first, self.wanted = first, wanted
+        self.cells: defaultdict[int, list[Cells]] = defaultdict(list)
+        self._wire = Wire(b"".join(events))
+        self._end = np.cumsum(np.fromiter(map(len, events), np.int64, len(events)))
+        self._at = self._end - np.diff(self._end, prepend=0)
+        self._odd = np.zeros(len(events), bool)
+        self.metadata = self._field(METADATA)
+        self.offset_ps = self._field(OFFSET)
+        self.duration_ps = self._field(DURATION)
+        self._odd |= self._at > self._end
+        self._values(*self._stats())
+        for place in np.flatnonzero(self._odd).tolist():
+            self._one(place, events[place])
+
+    def _field(self, tag: int) -> Int64s:
+        """Take a number field where it is the next, 0 where it is not there."""
+        there = (self._at < self._end) & (self._wire.bytes[self._at] == tag)
+        if there.all():
+            value, self._at = self._wire.varints(self._at + 1)
+            return value
+        value = np.zeros(len(there), np.int64)
+        value[there], self._at[there] = self._wire.varints(self._at[there] + 1)
+        return value
+
+    def _stats(self) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+        """Return of each stat that is wanted its event, its slot, and where its value begins and ends."""
+        silent = np.isin(self.metadata, np.array(sorted(self.wanted.silent), np.int64))
+        ids = np.array(sorted(self.wanted.slots), np.int64)
+        slots = np.array([self.wanted.slots[number] for number in ids.tolist()], np.int64)
+        event = np.flatnonzero((self._at < self._end) & ~silent & ~self._odd)
+        found = []
+        while len(event):
+            event, stat, value, after = self._next_stat(event)
+            place = np.searchsorted(ids, stat)
+            place[place == len(ids)] = 0
+            hit = np.flatnonzero(ids[place] == stat) if len(ids) else np.empty(0, np.intp)
+            found.append((event[hit], slots[place[hit]] if len(ids) else hit, value[hit], after[hit]))
+            self._at[event] = after
+            event = event[after < self._end[event]]
+        event, slot, value, after = (_joined([part[column] for part in found]) for column in range(4))
+        return event, slot, value, after
+
+    def _next_stat(self, event: Int64s) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+        """Return the events whose next field is a stat, its id, and where its value begins and ends."""
+        at, wire = self._at[event], self._wire
+        length, start = wire.varints(at + 1)
+        fits = (wire.bytes[at] == STATS) & (length > 0) & (length <= self._end[event] - start)
+        self._odd[event[~fits]] = True
+        event, start, after = event[fits], start[fits], (start + length)[fits]
+        stat, value = wire.varints(start + 1)
+        fits = (wire.bytes[start] == STAT_ID) & (value <= after)
+        self._odd[event[~fits]] = True
+        return event[fits], stat[fits], value[fits], after[fits]
+
+    def _values(self, event: Int64s, slot: Int64s, at: Int64s, after: Int64s) -> None:
+        tag = np.where(at < after, self._wire.bytes[at], 0)
+        for tags, kind, read in (
+            (NUMBERS, NUMBER, self._wire.varints),
+            ((REAL,), DOUBLE, self._doubles),
+            ((REFERENCE,), TEXT, self._references),
+            (STRINGS, TEXT, self._strings),
+        ):
+            chosen = np.flatnonzero(np.isin(tag, tags))
+            if not len(chosen):
+                continue
+            value, end = read(at[chosen] + 1)
+            fits = end == after[chosen]
+            self._odd[event[chosen[~fits]]] = True
+            self._keep(event[chosen[fits]], slot[chosen[fits]], value[fits], kind)
+        self._odd[event[~np.isin(tag, (0, *NUMBERS, REAL, REFERENCE, *STRINGS))]] = True
+
+    def _keep(self, event: Int64s, slot: Int64s, value: Int64s, kind: int) -> None:
+        for one in np.flatnonzero(np.bincount(slot)).tolist():
+            here = slot == one
+            self.cells[one].append((event[here] + self.first, value[here], kind))
+
+    def _doubles(self, at: Int64s) -> tuple[Int64s, Int64s]:
+        return self._wire.words(at), at + 8
+
+    def _references(self, at: Int64s) -> tuple[Int64s, Int64s]:
+        value, end = self._wire.varints(at)
+        unique, row = distinct(value)
+        places = [self.wanted.texts.place(self.wanted.references.get(number, "")) for number in unique.tolist()]
+        return np.array(places, np.int64)[row], end
+
+    def _strings(self, at: Int64s) -> tuple[Int64s, Int64s]:
+        length, start = self._wire.varints(at)
+        # A length beyond the end ends nowhere that fits, and its text is not looked at.
+        end = np.where((length >= 0) & (length <= len(self._wire.bytes)), start + length, -1)
+        texts = map(self._wire.text, start.tolist(), end.tolist())
+        places = [self.wanted.texts.place(text.decode(errors="replace")) for text in texts]
+        return np.array(places, np.int64), end
+
+    def _one(self, place: int, data: bytes) -> None:
+        """Let protobuf read one event."""
+        try:
+            event = XEvent.FromString(data)
+        except DecodeError as error:
+            raise DamagedEventError(self.first + place) from error
+        self.metadata[place] = event.metadata_id
+        self.offset_ps[place] = event.offset_ps
+        self.duration_ps[place] = event.duration_ps
+        for stat in event.stats:
+            slot = self.wanted.slots.get(stat.metadata_id)
+            if slot is not None and stat.WhichOneof("value") is not None:
+                value, kind = self._cell(stat)
+                self.cells[slot].append((np.array([self.first + place]), np.array([value], np.int64), kind))
+
+    def _cell(self, stat: XStat) -> tuple[int, int]:
+        value = stat_value(stat, self.wanted.references)
+        if isinstance(value, str):
+            return self.wanted.texts.place(value), TEXT
+        if isinstance(value, float):
+            return int(np.float64(value).view(np.int64)), DOUBLE
+        return (value + 2**63) % 2**64 - 2**63, NUMBER
+
+
+def stat_value(stat: XStat, references: Mapping[int, str]) -> float | str:
+    """Return what a stat says, by reference or itself; `""` where it says nothing."""
+    kind = stat.WhichOneof("value")
+    if kind == "ref_value":
+        return references.get(stat.ref_value, "")
+    value: float | str | bytes = getattr(stat, kind) if kind else ""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

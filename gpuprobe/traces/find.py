@@ -1,0 +1,79 @@
+"""Where the trace is: a log folder, a run of gpuprobe, one session's folder, or the file itself."""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpuprobe.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+XPLANE = ".xplane.pb"
+CHROME = (".trace.json.gz", ".trace.json", ".json.gz", ".json")
+# Where TensorBoard wants a profile below the folder that is named: as it is, as Keras's callback puts it (`train`),
+# as a run of gpuprobe keeps it (`trace`), and from within.
+PLACES = ("plugins/profile", "train/plugins/profile", "trace/plugins/profile", "profile", ".")
+# How many folders are looked through for a trace that lies elsewhere.
+LOOKED_THROUGH = 2000
+LAYOUT = "a profile lies in LOGDIR/plugins/profile/RUN/HOST.xplane.pb; name LOGDIR, that RUN folder, or the file"
+
+
+def find(path: Path) -> tuple[list[Path], list[str]]:
+    """Return the files of one session, several where several hosts were profiled, and what there is to warn of.
+
+    Of several sessions the newest is taken. Raises InputError where there is none.
+    """
+    if path.is_file():
+        return [path], []
+    if not path.is_dir():
+        raise InputError(f"{path}: there is no such file or folder")
+    sessions = _sessions(path)
+    if not sessions:
+        raise InputError(_nothing(path))
+    newest = max(sessions, key=lambda folder: (folder.name, _changed_ns(folder)))
+    warnings = []
+    if len(sessions) > 1:
+        warnings.append(f"{path} holds {len(sessions)} profiles; the newest is read: {newest}")
+    return traces_in(newest), warnings
+
+
+def traces_in(folder: Path) -> list[Path]:
+    """Return the traces that lie in the folder itself: all XPlane files, else all Chrome traces."""
+    files = sorted(entry for entry in folder.iterdir() if entry.is_file())
+    xplanes = [file for file in files if file.name.endswith(XPLANE)]
+    chromes = [file for file in files if file.name.endswith(CHROME[:2])]
+    return xplanes or chromes
+
+
+def _sessions(path: Path) -> list[Path]:
+    if traces_in(path):
+        return [path]
+    for place in PLACES:
+        folder = path / place
+        if folder.is_dir():
+            found = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and traces_in(entry)]
+            if found:
+                return found
+    return []
+
+
+def _nothing(path: Path) -> str:
+    elsewhere = list(islice(_below(path), 3))
+    if not elsewhere:
+        return f"{path}: no profile data was found; {LAYOUT}"
+    return f"{path}: no profile at the depth where it is looked for, but there is one below; name {elsewhere[0]}"
+
+
+def _below(path: Path) -> Iterator[Path]:
+    for folder, folders, files in islice(os.walk(path), LOOKED_THROUGH):
+        folders.sort()
+        if any(name.endswith((XPLANE, *CHROME[:2])) for name in files):
+            yield Path(folder)
+
+
+def _changed_ns(folder: Path) -> int:
+    return max((file.stat().st_mtime_ns for file in traces_in(folder)), default=0)

@@ -1,0 +1,67 @@
+"""What the planes of one file are put into: the trace's clock, its names, and what there is to warn of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gpuprobe.traces.names import Names
+    from gpuprobe.traces.planes import Line, Plane
+    from gpuprobe.traces.timeline import Int64s
+
+# No trace lasts longer, so that every time and every sum of two fits into int64 picoseconds: 26 days.
+LONGEST_PS = 2**61
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One file's place in the timeline: `zero_ns` is the timeline's origin on the clock of this file's lines."""
+
+    path: Path
+    host: str
+    zero_ns: int
+    names: Names
+    warnings: list[str]
+
+    def starts(self, plane: Plane, line: Line) -> Int64s:
+        """Return when a line's events start, (n,) int64 ps after the timeline's origin.
+
+        Raises InputError where the line tells times that no trace can have.
+        """
+        line_ps = (line.start_ns - self.zero_ns) * 1000
+        events = line.events
+        sizes = (abs(line_ps), *(_largest(column) for column in (events.offset_ps, events.duration_ps)))
+        if len(events) and max(sizes) >= LONGEST_PS:
+            days = max(sizes) / 86_400e12
+            raise InputError(
+                f"{self.path}: plane {plane.name}, line {line.name or line.id}: a time of {days:,.0f} days; "
+                "the file is damaged, profile again"
+            )
+        return line_ps + events.offset_ps if len(events) else np.empty(0, np.int64)
+
+    def backwards(self, plane: Plane, count: int) -> None:
+        """Note that so many events of a plane ended before they began, and are left out."""
+        if count:
+            self.warnings.append(
+                f"{self.path.name}: plane {plane.name}: {count:,} events end before they begin; they are left out"
+            )
+
+
+def _largest(column: Int64s) -> int:
+    return max(int(column.max()), -int(column.min())) if len(column) else 0
+
+
+def outer_first(start_ps: Int64s, duration_ps: Int64s) -> NDArray[np.intp] | None:
+    """Return the order (n,) by start, of those that start together the longest first; None where it is so already."""
+    later = start_ps[1:] > start_ps[:-1]
+    if (later | ((start_ps[1:] == start_ps[:-1]) & (duration_ps[1:] <= duration_ps[:-1]))).all():
+        return None
+    return np.lexsort((-duration_ps, start_ps))

@@ -1,0 +1,67 @@
+"""Strings as small integers: a million events keep a million places and each name once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.traces.timeline import Int32s, Int64s
+
+Parsed = TypeVar("Parsed")
+
+# Nobody reads a longer name, and a hostile file may hold one of two gigabytes.
+LONGEST_NAME = 4096
+# Ids below this are counted in a table of that size.
+DENSE = 2**20
+
+
+class Names:
+    """All names of a timeline, each once; `place` is what the columns hold."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+
+    def place(self, name: str) -> int:
+        """Return the place of that name, a new one where it was not seen before; long names are cut."""
+        return self._places.setdefault(name[:LONGEST_NAME], len(self._places))
+
+    def all(self) -> tuple[str, ...]:
+        """Return every name, at its place."""
+        return tuple(self._places)
+
+
+def distinct(ids: Int64s) -> tuple[Int64s, NDArray[np.intp]]:
+    """Return the different ids, sorted, and for each of the (n,) the row of its own; no sorting where ids are small."""
+    if not len(ids) or ids.min() < 0 or ids.max() >= DENSE:
+        unique, row = np.unique(ids, return_inverse=True)
+        return unique, row
+    used = np.flatnonzero(np.bincount(ids))
+    rows = np.zeros(used[-1] + 1, np.intp)
+    rows[used] = np.arange(len(used))
+    return used, rows[ids]
+
+
+def places_of(ids: Int64s, names_by_id: Mapping[int, str], names: Names) -> Int32s:
+    """Return where the names of these ids (n,) lie, (n,) int32; an id that has no name is called `unnamed ID`."""
+    unique, row = distinct(ids)
+    places = [names.place(names_by_id.get(number) or f"unnamed {number}") for number in unique.tolist()]
+    return np.array(places, np.int32)[row] if places else np.empty(0, np.int32)
+
+
+def each_once(
+    places: Int32s, texts: tuple[str, ...], parse: Callable[[str], Parsed], missing: Parsed
+) -> tuple[list[Parsed], NDArray[np.intp]]:
+    """Parse each text that the places (n,) name once; return what came out and, for every place, its row (n,).
+
+    A place of UNKNOWN gets `missing`, which is always the first of the list.
+    """
+    used = np.flatnonzero(np.bincount(places[places >= 0], minlength=len(texts)))
+    rows = np.zeros(len(texts) + 1, np.intp)
+    rows[used] = np.arange(1, len(used) + 1)
+    return [missing, *(parse(texts[place]) for place in used.tolist())], rows[places]

@@ -1,0 +1,153 @@
+"""An XPlane file as planes with columns: the first half of reading it, before anything is known of GPUs or threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from gpuprobe.errors import InputError
+from gpuprobe.traces.columns import LineColumns
+from gpuprobe.traces.decode import DamagedEventError, Wanted, decode, stat_value
+from gpuprobe.traces.names import Names
+from gpuprobe.traces.xplane_pb2 import RawPlane, RawSpace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# The stats that later stages read, by the names that XPlane gives them; all others are skipped.
+WANTED = {
+    **{name: name for name in ("correlation_id", "kernel_details", "memcpy_details", "memset_details", "group_id")},
+    **{name: name for name in ("theoretical_occupancy_pct", "tf_op", "level 0", "annotation", "step_num")},
+    **{name: name for name in ("producer_id", "producer_type", "consumer_id", "consumer_type")},
+    "_p": "producer_id",
+    "_pt": "producer_type",
+    "_c": "consumer_id",
+    "_ct": "consumer_type",
+}
+
+
+SLOTS = tuple(sorted(set(WANTED.values())))
+# Events of TensorFlow's own thread pools: most of a CPU's trace, and nothing reads their stats.
+SILENT = "ThreadpoolListener::"
+# Protobuf writes no larger message.
+LARGEST = 2**31
+# The fields of XSpace: planes, errors, warnings, hostnames.
+PLANE_TAG = 0x0A
+FIELD_TAGS = (PLANE_TAG, 0x12, 0x1A, 0x22)
+AnyMessage = TypeVar("AnyMessage", RawPlane, RawSpace)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a plane: a thread, a stream, or a summary. `start_ns` is what its events' offsets count from."""
+
+    id: int
+    name: str
+    start_ns: int
+    events: LineColumns
+
+
+_NONE = np.empty(0, np.int64)
+NO_LINE = Line(0, "", 0, LineColumns(_NONE, _NONE, _NONE))
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One plane: `names` of events by metadata id, `stats` of the plane itself by name, `texts` of the stat columns."""
+
+    name: str
+    lines: tuple[Line, ...]
+    names: dict[int, str]
+    stats: dict[str, float | str]
+    texts: Names
+
+
+@dataclass(frozen=True)
+class Space:
+    """One file: its planes, the host it comes from, and what the profiler had to say."""
+
+    path: Path
+    host: str
+    planes: tuple[Plane, ...]
+    warnings: tuple[str, ...]
+
+
+def read_space(path: Path) -> Space:
+    """Read one `.xplane.pb` file. Raises InputError where it cannot be read or is damaged."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise InputError(f"{path}: larger than 2 GiB, which no XPlane file can be; profile fewer steps")
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if not data:
+        raise InputError(f"{path}: the file is empty; profile again")
+    planes: list[Plane] = []
+    rest = bytearray()
+    for start, body, end in _fields(path, data):
+        if data[start] == PLANE_TAG:
+            planes.append(_plane(path, start, data[body:end]))
+        else:
+            rest += data[start:end]
+    space = _parsed(RawSpace, bytes(rest), f"{path}: byte 0")
+    host = space.hostnames[0] if space.hostnames else path.name.removesuffix(".xplane.pb")
+    return Space(path, host, tuple(planes), (*space.errors, *space.warnings))
+
+
+def _fields(path: Path, data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield of each field of the file where it starts, and where its body starts and ends."""
+    at = 0
+    while at < len(data):
+        length, body = _varint(data, at + 1)
+        if data[at] not in FIELD_TAGS:
+            raise InputError(f"{path}: byte {at:,}: not an XPlane file, or damaged; name a file HOST.xplane.pb")
+        if body + length > len(data):
+            raise InputError(
+                f"{path}: byte {at:,}: {length:,} bytes should follow and {max(0, len(data) - body):,} do; the file is "
+                "cut short or damaged, profile or copy it again"
+            )
+        yield at, body, body + length
+        at = body + length
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    for place in range(at, min(at + 10, len(data))):
+        value |= (data[place] & 0x7F) << shift
+        if data[place] < 0x80:
+            return value, place + 1
+        shift += 7
+    return len(data) + 1, at
+
+
+def _plane(path: Path, start: int, data: bytes) -> Plane:
+    plane = _parsed(RawPlane, data, f"{path}: the plane at byte {start:,}")
+    texts = Names()
+    stat_names = {number: stat.name for number, stat in plane.stat_metadata.items()}
+    names = {number: event.name or event.display_name for number, event in plane.event_metadata.items()}
+    slots = {number: SLOTS.index(WANTED[name]) for number, name in stat_names.items() if name in WANTED}
+    silent = frozenset(number for number, name in names.items() if name.startswith(SILENT))
+    wanted = Wanted(SLOTS, slots, silent, stat_names, texts)
+    lines = []
+    for line in plane.lines:
+        try:
+            events = decode(line.events, wanted)
+        except DamagedEventError as error:
+            raise InputError(
+                f"{path}: plane {plane.name}, line {line.name or line.id}: event {error.args[0]:,} is damaged; "
+                "profile or copy it again"
+            ) from error
+        lines.append(Line(line.id, line.display_name or line.name, line.timestamp_ns, events))
+    stats = {stat_names.get(stat.metadata_id, ""): stat_value(stat, stat_names) for stat in plane.stats}
+    return Plane(plane.name, tuple(lines), names, stats, texts)
+
+
+def _parsed(kind: type[AnyMessage], data: bytes, where: str) -> AnyMessage:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InputError(f"{where} is damaged, or this is no XPlane file ({error})") from error

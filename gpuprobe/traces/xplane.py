@@ -1,0 +1,77 @@
+"""XPlane files (TensorFlow 2.3 to today, JAX) become one timeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.traces import devices, hosts
+from gpuprobe.traces.frame import Frame
+from gpuprobe.traces.names import Names
+from gpuprobe.traces.planes import Space, read_space
+from gpuprobe.traces.timeline import Steps, Timeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpuprobe.traces.timeline import Device, Thread
+
+# The plane on which newer versions of TensorFlow note when profiling began, and the stat (Unix ns).
+ENVIRONMENT, BEGAN = "Task Environment", "profile_start_time"
+# A clock that says 1973 or later tells Unix time: any other counts from the machine's or the profile's start.
+UNIX_NS = 10**17
+UNCOMPARED = "the hosts' clocks are not Unix time; they are taken to have started together"
+
+
+def read_xplane(source: Path, files: list[Path]) -> Timeline:
+    """Read one session's XPlane files, one for each host.
+
+    Raises InputError where one cannot be read or is damaged.
+    """
+    spaces = [read_space(path) for path in files]
+    warnings = [text for space in spaces for text in space.warnings]
+    shifts, unix = _shifts_ns(spaces)
+    if len(spaces) > 1 and not unix:
+        warnings.append(UNCOMPARED)
+    origin_ns = min((_first_ns(space) + shift for space, shift in zip(spaces, shifts, strict=True)), default=0)
+    names = Names()
+    found: list[Device] = []
+    threads: list[Thread] = []
+    steps = Steps()
+    for space, shift in zip(spaces, shifts, strict=True):
+        frame = Frame(space.path, space.host, origin_ns - shift, names, warnings)
+        found += [devices.device_of(plane, frame) for plane in space.planes if plane.name.startswith(devices.PLANE)]
+        of_host = hosts.threads_of([plane for plane in space.planes if hosts.is_host(plane.name)], frame)
+        threads += of_host
+        # Each host marks the same steps: those of the first that does are the trace's.
+        steps = steps if len(steps) else hosts.markers_of(of_host)
+    return Timeline(
+        source=str(source),
+        format="xplane",
+        origin_ns=origin_ns,
+        unix=unix,
+        names=names.all(),
+        devices=tuple(found),
+        threads=tuple(threads),
+        steps=steps,
+        warnings=tuple(warnings),
+    )
+
+
+def _shifts_ns(spaces: list[Space]) -> tuple[list[int], bool]:
+    """Return what to add to each file's times so that all are on one clock, and whether that clock is Unix time."""
+    shifts = [_began_ns(space) for space in spaces]
+    if spaces and all(_first_ns(space) + shift >= UNIX_NS for space, shift in zip(spaces, shifts, strict=True)):
+        return shifts, True
+    return [0 if len(spaces) == 1 else -_first_ns(space) for space in spaces], False
+
+
+def _began_ns(space: Space) -> int:
+    """Return when profiling began, in Unix ns; 0 where the file does not say or its times are Unix already."""
+    began = next((plane.stats.get(BEGAN, 0) for plane in space.planes if plane.name == ENVIRONMENT), 0)
+    return int(began) if isinstance(began, (int, float)) and _first_ns(space) < UNIX_NS else 0
+
+
+def _first_ns(space: Space) -> int:
+    """Return the first line's start, on the file's own clock."""
+    starts = [line.start_ns for plane in space.planes for line in plane.lines if len(line.events)]
+    return min(starts, default=0)
