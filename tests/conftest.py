@@ -32,6 +32,15 @@ def run_cli(*words: object, **options: object) -> subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, env=environment, **options)  # type: ignore[call-overload]
 
 
+@pytest.fixture(scope="session")
+def real_traces() -> Path:
+    """Return the folder of GPU traces that others recorded; they are kept beside the project, not in it."""
+    folder = Path(os.environ.get("GPUPROBE_TRACES", ROOT.parent / "shared" / "traces"))
+    if not (folder / "INDEX.csv").is_file():
+        pytest.skip(f"no recorded traces at {folder} (GPUPROBE_TRACES names another place)")
+    return folder
+
+
 @pytest.fixture
 def cli() -> Cli:
     """Give the tests the real program."""

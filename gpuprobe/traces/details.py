@@ -44,18 +44,18 @@ def parse_bytes(text: str) -> int:
 def copy_direction(name: str) -> Direction | None:
     """Return what a device event of that name copies, None where it is no copy.
 
-    CUPTI's names in TensorFlow (`MemcpyH2D`) and in PyTorch (`Memcpy HtoD (Pageable -> Device)`).
+    CUPTI's names in TensorFlow (`MemcpyH2D`) and in PyTorch (`Memcpy HtoD (Pageable -> Device)`); a kernel that
+    copies is named in small letters.
     """
-    lower = name.lower()
-    if lower.startswith("memset"):
+    if name.startswith("Memset"):
         return Direction.SET
-    if not lower.startswith("memcpy"):
+    if not name.startswith("Memcpy"):
         return None
-    way = lower[len("memcpy") :].lstrip(" _").replace("to", "2")[:3]
+    way = name[len("Memcpy") :].lstrip(" ").replace("to", "2")[:3]
     return _WAYS.get(way, Direction.OTHER)
 
 
-_WAYS = {"h2d": Direction.H2D, "d2h": Direction.D2H, "d2d": Direction.D2D, "p2p": Direction.P2P}
+_WAYS = {"H2D": Direction.H2D, "D2H": Direction.D2H, "D2D": Direction.D2D, "P2P": Direction.P2P}
 
 
 def _parts(text: str) -> dict[str, str]:

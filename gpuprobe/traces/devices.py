@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.traces.details import Launch, copy_direction, parse_bytes, parse_launch
-from gpuprobe.traces.names import Names, each_once, places_of
+from gpuprobe.traces.names import Names, distinct, each_once, places_of
 from gpuprobe.traces.planes import NO_LINE
 from gpuprobe.traces.timeline import NO_CORRELATION, UNKNOWN, Copies, Device, Int32s, Int64s, Kernels, Steps
 
@@ -49,7 +49,7 @@ def device_of(plane: Plane, frame: Frame) -> Device:
     """Read a GPU's plane."""
     work = _work(plane, frame)
     marker = next((line for line in plane.lines if line.name == "Steps"), None)
-    directions = _directions(work.name, frame.names)
+    directions = kinds_of(work.name, frame.names)
     return Device(
         name=plane.name,
         host=frame.host,
@@ -92,12 +92,12 @@ def _of_stream(plane: Plane, stream: int, line: Line, frame: Frame) -> _Work:
     )
 
 
-def _directions(name: Int32s, names: Names) -> NDArray[np.int8]:
-    """Sort events by name into copies (a `Direction`), kernels and neither, (n,) int8."""
-    unique, inverse = np.unique(name, return_inverse=True)
+def kinds_of(name: Int64s | Int32s, names: Names) -> NDArray[np.int8]:
+    """Sort a device's events (n,) by name: KERNEL, NEITHER, or a copy's `Direction`, (n,) int8."""
+    unique, row = distinct(name.astype(np.int64))
     all_names = names.all()
-    kinds = [_kind(all_names[place]) for place in unique.tolist()]
-    return np.array(kinds, np.int8)[inverse]
+    kinds: NDArray[np.int8] = np.array([_kind(all_names[place]) for place in unique.tolist()], np.int8)[row]
+    return kinds
 
 
 def _kind(name: str) -> int:
@@ -141,12 +141,14 @@ def _copies(work: _Work, direction: NDArray[np.int8], texts: tuple[str, ...]) ->
 def _ops(op: Int32s, texts: tuple[str, ...], names: Names) -> Int32s:
     """Return the ops' names, (n,) int32: TensorFlow writes `name:type`, then `#` and what it notes besides."""
 
-    def place(text: str) -> int:
-        name = text.partition("#")[0]
-        return names.place(name) if name else UNKNOWN
-
-    places, row = each_once(op, texts, place, UNKNOWN)
+    places, row = each_once(op, texts, lambda text: place_of_op(text, names), UNKNOWN)
     return np.array(places, np.int32)[row]
+
+
+def place_of_op(text: str, names: Names) -> int:
+    """Return the place of an op's name, UNKNOWN where there is none but notes."""
+    name = text.partition("#")[0]
+    return names.place(name) if name else UNKNOWN
 
 
 def _steps(plane: Plane, line: Line, frame: Frame) -> Steps:

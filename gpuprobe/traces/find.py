@@ -77,3 +77,15 @@ def _below(path: Path) -> Iterator[Path]:
 
 def _changed_ns(folder: Path) -> int:
     return max((file.stat().st_mtime_ns for file in traces_in(folder)), default=0)
+
+
+def is_chrome(file: Path) -> bool:
+    """Say whether a file is Chrome-trace JSON: by its name, else by how it begins. Raises InputError."""
+    if file.name.endswith((XPLANE, *CHROME)):
+        return file.name.endswith(CHROME)
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(64)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    return start[:2] == b"\x1f\x8b" or start.lstrip()[:1] in {b"{", b"["}

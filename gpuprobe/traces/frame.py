@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # No trace lasts longer, so that every time and every sum of two fits into int64 picoseconds: 26 days.
 LONGEST_PS = 2**61
+# A clock that says 1973 or later tells Unix time: any other counts from the machine's or the profile's start.
+UNIX_NS = 10**17
+UNCOMPARED = "the hosts' clocks are not Unix time; their first events are taken to be at one time"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,18 @@ class Frame:
 
 def _largest(column: Int64s) -> int:
     return max(int(column.max()), -int(column.min())) if len(column) else 0
+
+
+def shifts_ns(first_ns: list[int], began_ns: list[int]) -> tuple[list[int], bool]:
+    """Return what to add to each file's times so that all are on one clock, and whether that clock is Unix time.
+
+    `first_ns` is each file's first time on its own clock, `began_ns` the Unix time that this clock counts from, 0
+    where the file does not say.
+    """
+    shifts = [0 if first >= UNIX_NS else began for first, began in zip(first_ns, began_ns, strict=True)]
+    if first_ns and all(first + shift >= UNIX_NS for first, shift in zip(first_ns, shifts, strict=True)):
+        return shifts, True
+    return [0 if len(first_ns) == 1 else -first for first in first_ns], False
 
 
 def outer_first(start_ps: Int64s, duration_ps: Int64s) -> NDArray[np.intp] | None:

@@ -17,8 +17,13 @@ Parsed = TypeVar("Parsed")
 
 # Nobody reads a longer name, and a hostile file may hold one of two gigabytes.
 LONGEST_NAME = 4096
-# Ids below this are counted in a table of that size.
-DENSE = 2**20
+# Ids up to this, or to a few times their count, are counted in a table of that size.
+SPARSE = 2**12
+
+
+def readable(name: bytes) -> str:
+    """Return a name as text, what is no UTF-8 marked, and cut where it is too long."""
+    return name[:LONGEST_NAME].decode(errors="replace")
 
 
 class Names:
@@ -38,7 +43,7 @@ class Names:
 
 def distinct(ids: Int64s) -> tuple[Int64s, NDArray[np.intp]]:
     """Return the different ids, sorted, and for each of the (n,) the row of its own; no sorting where ids are small."""
-    if not len(ids) or ids.min() < 0 or ids.max() >= DENSE:
+    if not len(ids) or ids.min() < 0 or ids.max() >= max(SPARSE, 4 * len(ids)):
         unique, row = np.unique(ids, return_inverse=True)
         return unique, row
     used = np.flatnonzero(np.bincount(ids))

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from gpuprobe.errors import InputError
 from gpuprobe.traces.columns import LineColumns
 from gpuprobe.traces.decode import DamagedEventError, Wanted, decode, stat_value
-from gpuprobe.traces.names import Names
+from gpuprobe.traces.names import Names, readable
 from gpuprobe.traces.xplane_pb2 import RawPlane, RawSpace
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ SLOTS = tuple(sorted(set(WANTED.values())))
 SILENT = "ThreadpoolListener::"
 # Protobuf writes no larger message.
 LARGEST = 2**31
+# More than any trace holds: a damaged file must not take hours. Notes are what the profiler has to say.
+MOST_PLANES, MOST_LINES, MOST_EVENTS, MOST_NOTES = 2000, 20_000, 50_000_000, 20
 # The fields of XSpace: planes, errors, warnings, hostnames.
 PLANE_TAG = 0x0A
 FIELD_TAGS = (PLANE_TAG, 0x12, 0x1A, 0x22)
@@ -87,15 +89,30 @@ def read_space(path: Path) -> Space:
     if not data:
         raise InputError(f"{path}: the file is empty; profile again")
     planes: list[Plane] = []
+    lines = 0
     rest = bytearray()
     for start, body, end in _fields(path, data):
         if data[start] == PLANE_TAG:
-            planes.append(_plane(path, start, data[body:end]))
+            plane = _parsed(RawPlane, data[body:end], f"{path}: the plane at byte {start:,}")
+            lines += len(plane.lines)
+            _check_counts(path, plane, len(planes), lines)
+            planes.append(_plane(path, plane))
         else:
             rest += data[start:end]
     space = _parsed(RawSpace, bytes(rest), f"{path}: byte 0")
-    host = space.hostnames[0] if space.hostnames else path.name.removesuffix(".xplane.pb")
-    return Space(path, host, tuple(planes), (*space.errors, *space.warnings))
+    host = readable(space.hostnames[0]) if space.hostnames else path.name.removesuffix(".xplane.pb")
+    notes = map(readable, [*space.errors, *space.warnings][:MOST_NOTES])
+    return Space(path, host, tuple(planes), tuple(f"{path.name}: the profiler says: {note}" for note in notes))
+
+
+def _check_counts(path: Path, plane: RawPlane, planes: int, lines: int) -> None:
+    if planes > MOST_PLANES or lines > MOST_LINES:
+        raise InputError(
+            f"{path}: more than {planes:,} planes and {lines:,} lines; no trace has so many, it is damaged"
+        )
+    events = sum(len(line.events) for line in plane.lines)
+    if events > MOST_EVENTS:
+        raise InputError(f"{path}: plane {readable(plane.name)}: {events:,} events are too many; profile fewer steps")
 
 
 def _fields(path: Path, data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -124,26 +141,27 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     return len(data) + 1, at
 
 
-def _plane(path: Path, start: int, data: bytes) -> Plane:
-    plane = _parsed(RawPlane, data, f"{path}: the plane at byte {start:,}")
+def _plane(path: Path, plane: RawPlane) -> Plane:
     texts = Names()
-    stat_names = {number: stat.name for number, stat in plane.stat_metadata.items()}
-    names = {number: event.name or event.display_name for number, event in plane.event_metadata.items()}
+    name = readable(plane.name)
+    stat_names = {number: readable(stat.name) for number, stat in plane.stat_metadata.items()}
+    names = {number: readable(event.name or event.display_name) for number, event in plane.event_metadata.items()}
     slots = {number: SLOTS.index(WANTED[name]) for number, name in stat_names.items() if name in WANTED}
     silent = frozenset(number for number, name in names.items() if name.startswith(SILENT))
     wanted = Wanted(SLOTS, slots, silent, stat_names, texts)
     lines = []
     for line in plane.lines:
+        line_name = readable(line.display_name or line.name)
         try:
             events = decode(line.events, wanted)
         except DamagedEventError as error:
             raise InputError(
-                f"{path}: plane {plane.name}, line {line.name or line.id}: event {error.args[0]:,} is damaged; "
+                f"{path}: plane {name}, line {line_name or line.id}: event {error.args[0]:,} is damaged; "
                 "profile or copy it again"
             ) from error
-        lines.append(Line(line.id, line.display_name or line.name, line.timestamp_ns, events))
+        lines.append(Line(line.id, line_name, line.timestamp_ns, events))
     stats = {stat_names.get(stat.metadata_id, ""): stat_value(stat, stat_names) for stat in plane.stats}
-    return Plane(plane.name, tuple(lines), names, stats, texts)
+    return Plane(name, tuple(lines), names, stats, texts)
 
 
 def _parsed(kind: type[AnyMessage], data: bytes, where: str) -> AnyMessage:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from gpuprobe.traces.find import find
-from gpuprobe.traces.xplane import read_xplane
+from gpuprobe.traces.find import find, is_chrome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,5 +21,10 @@ def read(path: Path) -> Timeline:
     Raises InputError where there is none, or where it cannot be read or is damaged.
     """
     files, warnings = find(path)
-    timeline = read_xplane(path, files)
+    # Only the parser that the trace needs is loaded: it takes longer than a small trace does.
+    if is_chrome(files[0]):
+        from gpuprobe.traces.chrome import read_chrome as read_files
+    else:
+        from gpuprobe.traces.xplane import read_xplane as read_files
+    timeline = read_files(path, files)
     return dataclasses.replace(timeline, warnings=(*warnings, *timeline.warnings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.traces import devices, hosts
-from gpuprobe.traces.frame import Frame
+from gpuprobe.traces.frame import UNCOMPARED, Frame, shifts_ns
 from gpuprobe.traces.names import Names
 from gpuprobe.traces.planes import Space, read_space
 from gpuprobe.traces.timeline import Steps, Timeline
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 # The plane on which newer versions of TensorFlow note when profiling began, and the stat (Unix ns).
 ENVIRONMENT, BEGAN = "Task Environment", "profile_start_time"
-# A clock that says 1973 or later tells Unix time: any other counts from the machine's or the profile's start.
-UNIX_NS = 10**17
-UNCOMPARED = "the hosts' clocks are not Unix time; they are taken to have started together"
 
 
 def read_xplane(source: Path, files: list[Path]) -> Timeline:
@@ -29,7 +26,7 @@ def read_xplane(source: Path, files: list[Path]) -> Timeline:
     """
     spaces = [read_space(path) for path in files]
     warnings = [text for space in spaces for text in space.warnings]
-    shifts, unix = _shifts_ns(spaces)
+    shifts, unix = shifts_ns([_first_ns(space) for space in spaces], [_began_ns(space) for space in spaces])
     if len(spaces) > 1 and not unix:
         warnings.append(UNCOMPARED)
     origin_ns = min((_first_ns(space) + shift for space, shift in zip(spaces, shifts, strict=True)), default=0)
@@ -57,18 +54,10 @@ def read_xplane(source: Path, files: list[Path]) -> Timeline:
     )
 
 
-def _shifts_ns(spaces: list[Space]) -> tuple[list[int], bool]:
-    """Return what to add to each file's times so that all are on one clock, and whether that clock is Unix time."""
-    shifts = [_began_ns(space) for space in spaces]
-    if spaces and all(_first_ns(space) + shift >= UNIX_NS for space, shift in zip(spaces, shifts, strict=True)):
-        return shifts, True
-    return [0 if len(spaces) == 1 else -_first_ns(space) for space in spaces], False
-
-
 def _began_ns(space: Space) -> int:
-    """Return when profiling began, in Unix ns; 0 where the file does not say or its times are Unix already."""
+    """Return when profiling began, in Unix ns; 0 where the file does not say."""
     began = next((plane.stats.get(BEGAN, 0) for plane in space.planes if plane.name == ENVIRONMENT), 0)
-    return int(began) if isinstance(began, (int, float)) and _first_ns(space) < UNIX_NS else 0
+    return began if isinstance(began, int) and began < 2**62 else 0
 
 
 def _first_ns(space: Space) -> int:

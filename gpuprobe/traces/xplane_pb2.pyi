@@ -124,10 +124,10 @@ class RawSpace(_message.Message):
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     HOSTNAMES_FIELD_NUMBER: _ClassVar[int]
     planes: _containers.RepeatedCompositeFieldContainer[RawPlane]
-    errors: _containers.RepeatedScalarFieldContainer[str]
-    warnings: _containers.RepeatedScalarFieldContainer[str]
-    hostnames: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, planes: _Optional[_Iterable[_Union[RawPlane, _Mapping]]] = ..., errors: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., hostnames: _Optional[_Iterable[str]] = ...) -> None: ...
+    errors: _containers.RepeatedScalarFieldContainer[bytes]
+    warnings: _containers.RepeatedScalarFieldContainer[bytes]
+    hostnames: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, planes: _Optional[_Iterable[_Union[RawPlane, _Mapping]]] = ..., errors: _Optional[_Iterable[bytes]] = ..., warnings: _Optional[_Iterable[bytes]] = ..., hostnames: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class RawPlane(_message.Message):
     __slots__ = ("name", "lines", "event_metadata", "stat_metadata", "stats")
@@ -136,26 +136,26 @@ class RawPlane(_message.Message):
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: int
-        value: XEventMetadata
-        def __init__(self, key: _Optional[int] = ..., value: _Optional[_Union[XEventMetadata, _Mapping]] = ...) -> None: ...
+        value: RawEventMetadata
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[_Union[RawEventMetadata, _Mapping]] = ...) -> None: ...
     class StatMetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: int
-        value: XStatMetadata
-        def __init__(self, key: _Optional[int] = ..., value: _Optional[_Union[XStatMetadata, _Mapping]] = ...) -> None: ...
+        value: RawStatMetadata
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[_Union[RawStatMetadata, _Mapping]] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     LINES_FIELD_NUMBER: _ClassVar[int]
     EVENT_METADATA_FIELD_NUMBER: _ClassVar[int]
     STAT_METADATA_FIELD_NUMBER: _ClassVar[int]
     STATS_FIELD_NUMBER: _ClassVar[int]
-    name: str
+    name: bytes
     lines: _containers.RepeatedCompositeFieldContainer[RawLine]
-    event_metadata: _containers.MessageMap[int, XEventMetadata]
-    stat_metadata: _containers.MessageMap[int, XStatMetadata]
+    event_metadata: _containers.MessageMap[int, RawEventMetadata]
+    stat_metadata: _containers.MessageMap[int, RawStatMetadata]
     stats: _containers.RepeatedCompositeFieldContainer[XStat]
-    def __init__(self, name: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[RawLine, _Mapping]]] = ..., event_metadata: _Optional[_Mapping[int, XEventMetadata]] = ..., stat_metadata: _Optional[_Mapping[int, XStatMetadata]] = ..., stats: _Optional[_Iterable[_Union[XStat, _Mapping]]] = ...) -> None: ...
+    def __init__(self, name: _Optional[bytes] = ..., lines: _Optional[_Iterable[_Union[RawLine, _Mapping]]] = ..., event_metadata: _Optional[_Mapping[int, RawEventMetadata]] = ..., stat_metadata: _Optional[_Mapping[int, RawStatMetadata]] = ..., stats: _Optional[_Iterable[_Union[XStat, _Mapping]]] = ...) -> None: ...
 
 class RawLine(_message.Message):
     __slots__ = ("id", "name", "timestamp_ns", "events", "display_name")
@@ -165,8 +165,22 @@ class RawLine(_message.Message):
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     id: int
-    name: str
+    name: bytes
     timestamp_ns: int
     events: _containers.RepeatedScalarFieldContainer[bytes]
-    display_name: str
-    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., timestamp_ns: _Optional[int] = ..., events: _Optional[_Iterable[bytes]] = ..., display_name: _Optional[str] = ...) -> None: ...
+    display_name: bytes
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[bytes] = ..., timestamp_ns: _Optional[int] = ..., events: _Optional[_Iterable[bytes]] = ..., display_name: _Optional[bytes] = ...) -> None: ...
+
+class RawEventMetadata(_message.Message):
+    __slots__ = ("name", "display_name")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    name: bytes
+    display_name: bytes
+    def __init__(self, name: _Optional[bytes] = ..., display_name: _Optional[bytes] = ...) -> None: ...
+
+class RawStatMetadata(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: bytes
+    def __init__(self, name: _Optional[bytes] = ...) -> None: ...

@@ -1,0 +1,130 @@
+"""Chrome-trace JSON (TensorFlow, JAX, PyTorch's Kineto) becomes one timeline."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.errors import InputError
+from gpuprobe.traces import chrome_devices
+from gpuprobe.traces.chrome_columns import (
+    CATEGORY,
+    CORRELATION,
+    LONGEST_US,
+    NAME,
+    STEP,
+    THREAD,
+    ChromeColumns,
+    read_columns,
+)
+from gpuprobe.traces.chrome_times import PS_PER_US
+from gpuprobe.traces.frame import UNCOMPARED, outer_first, shifts_ns
+from gpuprobe.traces.hosts import markers_of
+from gpuprobe.traces.names import Names
+from gpuprobe.traces.timeline import UNKNOWN, Events, Steps, Thread, Timeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.traces.timeline import Device, Int64s
+
+# PyTorch's profiler marks a step by an event of this name.
+MARKER = re.compile(r"ProfilerStep#(\d{1,18})$")
+# Kineto's notes that tell the same time again: they are no calls of a thread.
+REPEATED = frozenset({"gpu_user_annotation", "trace", "overhead", "async", "ac2g"})
+
+
+def read_chrome(source: Path, files: list[Path]) -> Timeline:
+    """Read one session's Chrome traces, one for each host or rank.
+
+    Raises InputError where one is no trace, damaged, or unpacks without bound.
+    """
+    names = Names()
+    parts = [read_columns(path, names) for path in files]
+    warnings = [text for part in parts for text in part.warnings]
+    shifts, unix = shifts_ns([_first_ns(part) for part in parts], [_base_ns(part) for part in parts])
+    if len(parts) > 1 and not unix:
+        warnings.append(UNCOMPARED)
+    origin_ns = min((_first_ns(part) + shift for part, shift in zip(parts, shifts, strict=True)), default=0)
+    found: list[Device] = []
+    threads: list[Thread] = []
+    steps = Steps()
+    for part, shift in zip(parts, shifts, strict=True):
+        start_ps = _starts(part, origin_ns - shift)
+        found += chrome_devices.devices_of(part, start_ps, names)
+        of_host = _threads(part, start_ps, names)
+        threads += of_host
+        steps = steps if len(steps) else markers_of(of_host)
+    return Timeline(
+        source=str(source),
+        format="chrome",
+        origin_ns=origin_ns,
+        unix=unix,
+        names=names.all(),
+        devices=tuple(found),
+        threads=tuple(threads),
+        steps=steps,
+        warnings=tuple(warnings),
+    )
+
+
+def _base_ns(part: ChromeColumns) -> int:
+    """Return what Kineto says its times count from, in Unix ns; 0 where the file says nothing."""
+    base = part.document.base_ns
+    return base if type(base) is int and 0 <= base < 2**62 else 0
+
+
+def _first_ns(part: ChromeColumns) -> int:
+    return int(part.start_us.min()) * 1000 if len(part.start_us) else 0
+
+
+def _starts(part: ChromeColumns, zero_ns: int) -> Int64s:
+    """Return when the events start, (n,) int64 ps after the timeline's origin."""
+    zero_us, rest_ns = divmod(zero_ns, 1000)
+    apart_ns = _first_ns(part) - zero_ns
+    if apart_ns > LONGEST_US * 1000:
+        raise InputError(
+            f"{part.path}: its clock is {apart_ns / 86_400e9:,.0f} days after the others'; name one file alone"
+        )
+    return (part.start_us - zero_us) * PS_PER_US + part.start_ps - rest_ns * 1000
+
+
+def _threads(part: ChromeColumns, start_ps: Int64s, names: Names) -> tuple[Thread, ...]:
+    """Return what each thread of the host did, repeated notes and the GPUs' own lines left out."""
+    numbers, markers = part.rows, _marker_numbers(names)
+    calls = ~chrome_devices.on_device(part) & (part.duration_ps >= 0)
+    calls &= ~np.array([category in REPEATED for category in part.categories], bool)[numbers[:, CATEGORY]]
+    chosen = np.flatnonzero(calls)
+    chosen = chosen[np.argsort(numbers[chosen, THREAD], kind="stable")]
+    cuts = np.flatnonzero(np.diff(numbers[chosen, THREAD])) + 1
+    return tuple(_thread(part, start_ps, place, markers) for place in np.split(chosen, cuts) if len(place))
+
+
+def _thread(part: ChromeColumns, start_ps: Int64s, place: NDArray[np.intp], markers: Int64s) -> Thread:
+    order = outer_first(start_ps[place], part.duration_ps[place])
+    place = place if order is None else place[order]
+    rows = part.rows[place]
+    key = part.threads[rows[0, THREAD]]
+    marked = markers[rows[:, NAME]]
+    step = np.where(marked == UNKNOWN, rows[:, STEP], marked)
+    return Thread(
+        name=part.thread_names.get(key, f"thread {key[1]}"),
+        host=part.host,
+        events=Events(
+            start_ps=start_ps[place],
+            duration_ps=part.duration_ps[place],
+            name=rows[:, NAME].astype(np.int32),
+            correlation=rows[:, CORRELATION].copy(),
+        ),
+        step=step if (step != UNKNOWN).any() else np.empty(0, np.int64),
+    )
+
+
+def _marker_numbers(names: Names) -> Int64s:
+    """Return for every name the number of the step that it marks, UNKNOWN for all others."""
+    matches = [MARKER.match(name) for name in names.all()]
+    return np.array([int(match[1]) if match else UNKNOWN for match in matches], np.int64)

@@ -1,0 +1,224 @@
+"""A Chrome trace's complete events as columns, before it is known which of them ran on a GPU."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from gpuprobe.errors import InputError
+from gpuprobe.traces.chrome_json import Args, Document, Event, batches, read_document
+from gpuprobe.traces.chrome_times import PS_PER_US, split_us
+from gpuprobe.traces.find import CHROME
+from gpuprobe.traces.names import LONGEST_NAME, Names
+from gpuprobe.traces.timeline import UNKNOWN, Int64s
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# No trace is longer: 26 days, so that every sum of two times fits into int64 picoseconds.
+LONGEST_US = 2**61 // PS_PER_US
+# More threads than any process has.
+MOST_THREADS = 50_000
+# A process that stands for a GPU, as TensorFlow and JAX (`/device:GPU:0`) or Kineto (`GPU 0`) call it.
+GPU = re.compile(r"(?:/device:GPU:|^GPU )(\d+)$")
+# An event's row of numbers, in this order.
+THREAD, NAME, CATEGORY, CORRELATION, STEP, DETAIL = range(6)
+
+
+# A value that a JSON file gives as it is.
+Plain = int | float | str | None
+
+
+class Detail(NamedTuple):
+    """What an event says of a kernel or copy: unparsed, and one for all events that say the same."""
+
+    device: Plain = None
+    stream: Plain = None
+    grid: tuple[Plain, ...] = ()
+    block: tuple[Plain, ...] = ()
+    registers: Plain = None
+    shared: Plain = None
+    occupancy: Plain = None
+    bytes: Plain = None
+    launch: Plain = None
+    copy: Plain = None
+    op: Plain = None
+
+
+@dataclass
+class ChromeColumns:
+    """One file: (n,) columns of its complete events, times in us and ps; threads, categories and details by place."""
+
+    path: Path
+    document: Document
+    start_us: Int64s
+    start_ps: Int64s
+    duration_ps: Int64s
+    rows: Int64s
+    threads: list[tuple[str, str]]
+    categories: list[str]
+    details: list[Detail]
+    processes: dict[str, str]
+    thread_names: dict[tuple[str, str], str]
+    warnings: list[str]
+
+    @property
+    def host(self) -> str:
+        """The host or rank, as the file is called."""
+        name = self.path.name
+        return next((name.removesuffix(end) for end in CHROME if name.endswith(end)), name)
+
+
+class _Places(dict[Any, int]):
+    """What was seen, each thing once, at the place where it was first seen."""
+
+    def __missing__(self, thing: Any) -> int:
+        place = self[thing] = len(self)
+        return place
+
+
+def read_columns(path: Path, names: Names) -> ChromeColumns:
+    """Read one file. Raises InputError where it is no trace, damaged, or tells times that no trace can have."""
+    document = read_document(path)
+    reading = _Reading(path, names)
+    for events, left_out in batches(document):
+        reading.take(events)
+        reading.left_out += left_out
+    return reading.finished(document)
+
+
+class _Reading:
+    """The columns of a file while its batches come in."""
+
+    def __init__(self, path: Path, names: Names) -> None:
+        self.path, self.names = path, names
+        self.left_out = 0
+        self.processes: dict[str, str] = {}
+        self.thread_names: dict[tuple[str, str], str] = {}
+        self._threads, self._categories, self._details = _Places(), _Places(), _Places()
+        self._kinds: Counter[str] = Counter()
+        self._rows = array("q")
+        self._times: list[tuple[Int64s, Int64s, Int64s]] = []
+
+    def take(self, events: list[Event]) -> None:
+        """Add the complete events (X) of a batch, and the names of processes and threads (M)."""
+        complete = [event for event in events if event.ph == "X" and event.ts is not None]
+        self._kinds.update(event.ph for event in events)
+        for event in events:
+            if event.ph == "M":
+                self._note(event)
+        self._take_times(complete)
+        rows, place = self._rows, self.names.place
+        for event in complete:
+            rows.append(self._threads[(event.pid, event.tid)])
+            rows.append(place(event.name))
+            rows.append(self._categories[event.cat])
+            rows.extend(_NO_ARGS if event.args is None else self._of_args(event.args))
+
+    def _take_times(self, events: list[Event]) -> None:
+        try:
+            start_us, start_ps = split_us([event.ts for event in events])
+            duration_us, duration_ps = split_us([event.dur for event in events])
+        except OverflowError as error:
+            raise InputError(f"{self.path}: a time is beyond any clock; the file is damaged") from error
+        if len(events) and np.abs(duration_us).max() > LONGEST_US:
+            days = np.abs(duration_us).max() / 86_400e6
+            raise InputError(f"{self.path}: an event of {days:,.0f} days; the file is damaged")
+        self._times.append((start_us, start_ps, duration_us * PS_PER_US + duration_ps))
+
+    def _of_args(self, args: Args) -> tuple[int, int, int]:
+        correlation = args.correlation if args.correlation is not None else args.correlation_id
+        detail = UNKNOWN
+        if args.device is not None or args.kernel_details or args.memcpy_details or args.memset_details:
+            detail = self._details[_detail(args)]
+        return (
+            UNKNOWN if correlation is None else whole(correlation),
+            UNKNOWN if args.step_num is None else whole(args.step_num),
+            detail,
+        )
+
+    def _note(self, event: Event) -> None:
+        if event.args is None:
+            return
+        name = event.args.labels if event.name == "process_labels" else event.args.name
+        # Kineto calls every process `python`, and labels those that stand for a GPU.
+        labelled = event.name == "process_labels" and isinstance(name, str) and name.startswith("GPU ")
+        if labelled or (event.name == "process_name" and isinstance(name, str)):
+            kept = self.processes.get(str(event.pid), "")
+            self.processes[str(event.pid)] = name[:LONGEST_NAME] if labelled or not GPU.search(kept) else kept
+        elif isinstance(name, str) and event.name == "thread_name":
+            self.thread_names[str(event.pid), str(event.tid)] = name.strip()[:LONGEST_NAME]
+
+    def finished(self, document: Document) -> ChromeColumns:
+        nothing = np.empty(0, np.int64)
+        times = self._times or [(nothing, nothing, nothing)]
+        start_us, start_ps, duration_ps = (np.concatenate([part[column] for part in times]) for column in range(3))
+        if len(start_us) and int(start_us.max()) - int(start_us.min()) > LONGEST_US:
+            days = (int(start_us.max()) - int(start_us.min())) / 86_400e6
+            raise InputError(f"{self.path}: its events lie {days:,.0f} days apart; the file is damaged")
+        if len(self._threads) > MOST_THREADS:
+            raise InputError(f"{self.path}: {len(self._threads):,} threads; no trace has so many, the file is damaged")
+        return ChromeColumns(
+            path=self.path,
+            document=document,
+            start_us=start_us,
+            start_ps=start_ps,
+            duration_ps=duration_ps,
+            rows=np.frombuffer(self._rows, np.int64).reshape(-1, 6),
+            threads=[(str(process), str(thread)) for process, thread in self._threads],
+            categories=[category.lower() for category in self._categories],
+            details=list(self._details),
+            processes=self.processes,
+            thread_names=self.thread_names,
+            warnings=self._warnings(int((duration_ps < 0).sum())),
+        )
+
+    def _warnings(self, backwards: int) -> list[str]:
+        name, warnings = self.path.name, []
+        if self.left_out:
+            warnings.append(f"{name}: {self.left_out:,} entries are no trace events; they are left out")
+        pairs = self._kinds["B"]
+        if pairs:
+            warnings.append(f"{name}: {pairs:,} events have begin and end apart (B, E); only whole ones (X) are read")
+        if backwards:
+            warnings.append(f"{name}: {backwards:,} events end before they begin; they are left out")
+        return warnings
+
+
+_NO_ARGS = (UNKNOWN, UNKNOWN, UNKNOWN)
+
+
+def whole(value: object) -> int:
+    """Read a whole number from 0 to 2^63 - 1, written as one or as text; UNKNOWN for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        value = int(value)
+    return value if type(value) is int and 0 <= value < 2**63 else UNKNOWN
+
+
+def _detail(args: Args) -> Detail:
+    return Detail(
+        _plain(args.device),
+        _plain(args.stream),
+        _shape(args.grid),
+        _shape(args.block),
+        _plain(args.registers),
+        _plain(args.shared),
+        _plain(args.occupancy),
+        _plain(args.bytes),
+        _plain(args.kernel_details),
+        _plain(args.memcpy_details or args.memset_details),
+        _plain(args.tf_op or args.annotation),
+    )
+
+
+def _plain(value: object) -> Plain:
+    return value if isinstance(value, (int, float, str)) else None
+
+
+def _shape(value: object) -> tuple[Plain, ...]:
+    return tuple(map(_plain, value[:3])) if isinstance(value, list) else ()

@@ -1,0 +1,199 @@
+"""The GPUs of a Chrome trace: Kineto tells them by category, TensorFlow and JAX by the name of the process."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.errors import InputError
+from gpuprobe.traces.chrome_columns import (
+    CATEGORY,
+    CORRELATION,
+    DETAIL,
+    GPU,
+    NAME,
+    THREAD,
+    ChromeColumns,
+    Detail,
+    whole,
+)
+from gpuprobe.traces.details import NO_SHAPE, Launch, parse_bytes, parse_launch
+from gpuprobe.traces.devices import KERNEL, STREAM, kinds_of, place_of_op
+from gpuprobe.traces.timeline import UNKNOWN, Copies, Device, Int64s, Kernels, Steps
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gpuprobe.traces.names import Names
+
+# Kineto's categories of what ran on a GPU, in small letters (versions before 2022 wrote `Kernel`, `Memcpy`).
+# More GPUs than any process sees.
+MOST_DEVICES = 256
+WORK = frozenset({"kernel", "gpu_memcpy", "gpu_memset", "memcpy", "memset"})
+
+
+def on_device(part: ChromeColumns) -> NDArray[np.bool_]:
+    """Say which events (n,) are a GPU's: its work, and the lines that tell the same time again."""
+    lines = [bool(GPU.search(part.processes.get(process, ""))) for process, _ in part.threads]
+    found: NDArray[np.bool_] = _is_work(part) | np.array(lines, bool)[part.rows[:, THREAD]]
+    return found
+
+
+def devices_of(part: ChromeColumns, start_ps: Int64s, names: Names) -> list[Device]:
+    """Read every GPU that did something, in the order of their names."""
+    work = np.flatnonzero(_is_work(part) & (part.duration_ps >= 0))
+    work = work[np.argsort(start_ps[work], kind="stable")]
+    labels, label = _labels(part, work)
+    stream = _streams(part, work)
+    return [
+        _device(part, start_ps, names, labels[one], work[label == one], stream[label == one])
+        for one in sorted(range(len(labels)), key=lambda one: (len(labels[one]), labels[one]))
+    ]
+
+
+def _is_work(part: ChromeColumns) -> NDArray[np.bool_]:
+    categories = [category in WORK for category in part.categories]
+    streams = [
+        bool(GPU.search(part.processes.get(thread[0], "")) and STREAM.match(part.thread_names.get(thread, "")))
+        for thread in part.threads
+    ]
+    by_category, by_thread = np.array(categories, bool), np.array(streams, bool)
+    found: NDArray[np.bool_] = by_category[part.rows[:, CATEGORY]] | by_thread[part.rows[:, THREAD]]
+    return found
+
+
+def _labels(part: ChromeColumns, work: NDArray[np.intp]) -> tuple[list[str], Int64s]:
+    """Return the GPUs' names and for each event of theirs the place of its own (n,)."""
+    processes = [(GPU.search(part.processes.get(process, "")), process) for process, _ in part.threads]
+    by_thread = [f"/device:GPU:{found[1] if found else process}" for found, process in processes]
+    by_detail = ["" if detail.device is None else f"/device:GPU:{detail.device}" for detail in part.details]
+    labels = sorted({*by_thread, *by_detail} - {""})
+    places = {label: place for place, label in enumerate(labels)}
+    of_thread = np.array([places[label] for label in by_thread], np.int64)
+    of_detail = np.array([places.get(label, UNKNOWN) for label in [*by_detail, ""]], np.int64)
+    label = of_detail[part.rows[work, DETAIL]]
+    label = np.where(label == UNKNOWN, of_thread[part.rows[work, THREAD]], label)
+    used, place = np.unique(label, return_inverse=True)
+    if len(used) > MOST_DEVICES:
+        raise InputError(f"{part.path}: {len(used):,} GPUs in one trace; the file is damaged")
+    return [labels[one] for one in used.tolist()], place
+
+
+def _streams(part: ChromeColumns, work: NDArray[np.intp]) -> Int64s:
+    """Return each event's stream (n,): as it says itself, else as its thread is called, else UNKNOWN."""
+    by_thread = [_number(part.thread_names.get(thread, "") or thread[1]) for thread in part.threads]
+    by_detail = [whole(detail.stream) for detail in part.details]
+    stream: Int64s = np.array([*by_detail, UNKNOWN], np.int64)[part.rows[work, DETAIL]]
+    return np.where(stream == UNKNOWN, np.array(by_thread, np.int64)[part.rows[work, THREAD]], stream)
+
+
+def _number(text: str) -> int:
+    found = re.search(r"\d{1,18}", text)
+    return int(found[0]) if found else UNKNOWN
+
+
+def _device(
+    part: ChromeColumns, start_ps: Int64s, names: Names, label: str, work: NDArray[np.intp], stream: Int64s
+) -> Device:
+    kind = kinds_of(part.rows[work, NAME], names)
+    kernel, copy = kind == KERNEL, kind > KERNEL
+    return Device(
+        name=label,
+        host=part.host,
+        kernels=_kernels(part, start_ps, names, work[kernel], stream[kernel]),
+        copies=_copies(part, start_ps, work[copy], stream[copy], kind[copy]),
+        steps=_steps(part, start_ps, names, label),
+        facts=_facts(part, label),
+    )
+
+
+def _kernels(part: ChromeColumns, start_ps: Int64s, names: Names, work: NDArray[np.intp], stream: Int64s) -> Kernels:
+    launches = [*map(_launch, part.details), Launch()]
+    ops = [place_of_op(detail.op, names) if isinstance(detail.op, str) else UNKNOWN for detail in part.details]
+    row = part.rows[work, DETAIL]
+    return Kernels(
+        start_ps=start_ps[work],
+        duration_ps=part.duration_ps[work],
+        name=part.rows[work, NAME].astype(np.int32),
+        correlation=part.rows[work, CORRELATION],
+        stream=stream,
+        op=np.array([*ops, UNKNOWN], np.int32)[row],
+        grid=np.array([launch.grid for launch in launches], np.int32)[row],
+        block=np.array([launch.block for launch in launches], np.int32)[row],
+        registers=np.array([launch.registers for launch in launches], np.int32)[row],
+        shared_bytes=np.array([launch.shared_bytes for launch in launches], np.int64)[row],
+        occupancy_percent=np.array([launch.occupancy_percent for launch in launches], np.float64)[row],
+    )
+
+
+def _launch(detail: Detail) -> Launch:
+    if isinstance(detail.launch, str):
+        return parse_launch(detail.launch)
+    return Launch(
+        grid=_shape(detail.grid),
+        block=_shape(detail.block),
+        registers=_small(detail.registers),
+        shared_bytes=whole(detail.shared),
+        occupancy_percent=float(detail.occupancy) if isinstance(detail.occupancy, (int, float)) else np.nan,
+    )
+
+
+def _small(value: object) -> int:
+    number = whole(value)
+    return number if number < 2**31 else UNKNOWN
+
+
+def _shape(sizes: tuple[object, ...]) -> tuple[int, int, int]:
+    whole_sizes = [_small(size) for size in sizes]
+    if len(whole_sizes) != 3 or UNKNOWN in whole_sizes:
+        return NO_SHAPE
+    return whole_sizes[0], whole_sizes[1], whole_sizes[2]
+
+
+def _copies(
+    part: ChromeColumns, start_ps: Int64s, work: NDArray[np.intp], stream: Int64s, direction: NDArray[np.int8]
+) -> Copies:
+    sizes = [
+        parse_bytes(detail.copy) if isinstance(detail.copy, str) else whole(detail.bytes) for detail in part.details
+    ]
+    return Copies(
+        start_ps=start_ps[work],
+        duration_ps=part.duration_ps[work],
+        name=part.rows[work, NAME].astype(np.int32),
+        correlation=part.rows[work, CORRELATION],
+        stream=stream,
+        direction=direction,
+        bytes=np.array([*sizes, UNKNOWN], np.int64)[part.rows[work, DETAIL]],
+    )
+
+
+def _steps(part: ChromeColumns, start_ps: Int64s, names: Names, label: str) -> Steps:
+    """Return the device's `Steps` line as TensorFlow and JAX write it: a name's last word is the step's number."""
+    lines = [
+        part.thread_names.get(thread) == "Steps" and part.processes.get(thread[0], "").endswith(label)
+        for thread in part.threads
+    ]
+    place = np.flatnonzero(np.array(lines, bool)[part.rows[:, THREAD]] & (part.duration_ps >= 0))
+    place = place[np.argsort(start_ps[place], kind="stable")]
+    all_names = names.all()
+    numbers = [whole(all_names[name].rpartition(" ")[2]) for name in part.rows[place, NAME].tolist()]
+    return Steps(start_ps[place], part.duration_ps[place], np.array(numbers, np.int64))
+
+
+def _facts(part: ChromeColumns, label: str) -> dict[str, float | str]:
+    """Return what Kineto's `deviceProperties` say of the card, by the names and in the units of `Device`."""
+    cards = part.document.cards if isinstance(part.document.cards, list) else []
+    number = label.rpartition(":")[2]
+    card = next((card for card in cards if isinstance(card, dict) and str(card.get("id")) == number), {})
+    facts: dict[str, float | str] = {}
+    if whole(card.get("numSms")) > 0:
+        facts["sm_count"] = float(card["numSms"])
+    if whole(card.get("totalGlobalMem")) > 0:
+        facts["memory_mib"] = int(card["totalGlobalMem"]) / 2**20
+    if whole(card.get("computeMajor")) > 0 and whole(card.get("computeMinor")) >= 0:
+        facts["compute_capability"] = int(card["computeMajor"]) + int(card["computeMinor"]) / 10
+    if isinstance(card.get("name"), str):
+        facts["model"] = card["name"]
+    return facts

@@ -1,0 +1,161 @@
+"""The text of a Chrome trace as small batches of typed events: the parts that are read, and nothing else."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from gpuprobe.errors import InputError
+
+# A trace's text packs about 10 to 30 to 1. Far beyond that it is no trace, but meant to fill the memory.
+MOST_PACKED, SMALL = 200, 2**26
+LARGEST = 2**31
+PIECE = 2**20
+AT_ONCE = 8192
+# From here on a float of microseconds (64 bits) no longer tells the nanoseconds.
+FLOAT_US = 2.0**42
+# Kineto divides by a duration of 0 and writes what C prints, which is no JSON.
+NO_NUMBER = re.compile(rb"(?<=[:,\[])\s*[-+]?(?:nan|inf|infinity)(?=\s*[,\]}])", re.IGNORECASE)
+
+
+class Args(msgspec.Struct, gc=False):
+    """What an event says besides: PyTorch's Kineto and TensorFlow's names, of any type, None where missing."""
+
+    correlation: Any = None
+    correlation_id: Any = None
+    stream: Any = None
+    device: Any = None
+    bytes: Any = None
+    grid: Any = None
+    block: Any = None
+    registers: Any = msgspec.field(default=None, name="registers per thread")
+    shared: Any = msgspec.field(default=None, name="shared memory")
+    occupancy: Any = msgspec.field(default=None, name="est. achieved occupancy %")
+    kernel_details: Any = None
+    memcpy_details: Any = None
+    memset_details: Any = None
+    tf_op: Any = None
+    annotation: Any = None
+    step_num: Any = None
+    name: Any = None
+    labels: Any = None
+
+
+class Event(msgspec.Struct, gc=False):
+    """One trace event, times in microseconds as the file writes them."""
+
+    ph: str = ""
+    cat: str = ""
+    name: str = ""
+    pid: int | float | str | None = None
+    tid: int | float | str | None = None
+    ts: int | float | None = None
+    dur: int | float | None = None
+    args: Args | None = None
+
+
+class ExactEvent(Event, gc=False):
+    """One trace event whose times have more digits than a float."""
+
+    ts: Decimal | None = None  # type: ignore[assignment]
+    dur: Decimal | None = None  # type: ignore[assignment]
+
+
+AnyEvent = TypeVar("AnyEvent", Event, ExactEvent)
+
+
+class Document(msgspec.Struct):
+    """A whole trace: its events unread, and what Kineto says of the cards and the clock."""
+
+    events: list[msgspec.Raw] = msgspec.field(name="traceEvents")
+    cards: Any = msgspec.field(default=None, name="deviceProperties")
+    base_ns: Any = msgspec.field(default=None, name="baseTimeNanoseconds")
+
+
+def read_document(path: Path) -> Document:
+    """Read a trace, packed or not. Raises InputError where it is no trace, damaged, or unpacks without bound."""
+    text = _text(path)
+    try:
+        return _document(text)
+    except (msgspec.MsgspecError, RecursionError):
+        repaired = NO_NUMBER.sub(b"null", text.decode(errors="replace").encode())
+    try:
+        return _document(repaired)
+    except RecursionError as error:
+        raise InputError(f"{path}: nested too deeply to be a trace") from error
+    except msgspec.MsgspecError as error:
+        raise InputError(
+            f"{path}: not a Chrome trace, or damaged ({error}); it should hold a list `traceEvents`"
+        ) from error
+
+
+def batches(document: Document) -> Iterator[tuple[list[Event], int]]:
+    """Decode the events some thousands at a time, each batch with the count of those that are no events.
+
+    The unread events are dropped as the batches are made, so that the two are never whole in memory together.
+    """
+    unread = document.events
+    unread.reverse()
+    while unread:
+        pieces = unread[: -AT_ONCE - 1 : -1]
+        del unread[-AT_ONCE:]
+        yield _batch(pieces)
+
+
+def _batch(pieces: list[msgspec.Raw]) -> tuple[list[Event], int]:
+    try:
+        events: list[Event] = _EVENTS.decode(b"[" + b",".join(pieces) + b"]")
+        left_out = 0
+    except (msgspec.MsgspecError, RecursionError):
+        found = [event for piece in pieces if (event := _one(piece, _EVENT)) is not None]
+        events, left_out = found, len(pieces) - len(found)
+    if not any(type(event.ts) is float and abs(event.ts) >= FLOAT_US for event in events):
+        return events, left_out
+    exact: list[Event] = [event for piece in pieces if (event := _one(piece, _EXACT)) is not None]
+    return exact, len(pieces) - len(exact)
+
+
+_EVENTS = msgspec.json.Decoder(list[Event])
+_EVENT = msgspec.json.Decoder(Event)
+_EXACT = msgspec.json.Decoder(ExactEvent)
+
+
+def _one(piece: msgspec.Raw, decoder: msgspec.json.Decoder[AnyEvent]) -> AnyEvent | None:
+    try:
+        return decoder.decode(piece)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _document(text: bytes | bytearray) -> Document:
+    if text[:64].lstrip()[:1] == b"[":
+        return Document(events=msgspec.json.decode(text, type=list[msgspec.Raw]))
+    return msgspec.json.decode(text, type=Document)
+
+
+def _text(path: Path) -> bytearray:
+    """Read the file's text, unpacked where it is packed (by its first bytes, whatever its name)."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        size = path.stat().st_size
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            text = bytearray()
+            while piece := stream.read(PIECE):
+                text += piece
+                if len(text) > LARGEST or (packed and len(text) > max(SMALL, MOST_PACKED * size)):
+                    raise InputError(
+                        f"{path}: byte {len(text):,} of its text: too large for a trace; profile fewer steps"
+                    )
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read or unpacked ({error}); copy or profile it again") from error
+    if not text:
+        raise InputError(f"{path}: the file is empty; profile again")
+    return text

@@ -1,0 +1,56 @@
+"""Microseconds as a JSON file writes them, to whole picoseconds: no digit that the file has is lost."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.traces.timeline import Int64s
+
+PS_PER_US = 1_000_000
+# A time beyond this is damage: 146,000 years.
+LONGEST_US = 2**62
+# Below it the nearest picosecond to a float of microseconds is the one that was written; above it (up to
+# `chrome_json.FLOAT_US`) the nearest nanosecond is, and writers give no more.
+PICOSECONDS_US = 2.0**31
+
+
+def split_us(times: Sequence[float | Decimal | None]) -> tuple[Int64s, Int64s]:
+    """Split times in us (n,) into whole us and the ps that remain (0 to 999,999), both (n,) int64; None is 0.
+
+    Raises OverflowError where a time is beyond any clock.
+    """
+    given: list[float | Decimal] = [0 if time is None else time for time in times]
+    if all(type(time) is int for time in given):
+        whole = np.array(given, np.int64)
+        return whole, np.zeros_like(whole)
+    if any(isinstance(time, Decimal) for time in given):
+        return _decimals(given)
+    return _floats(np.array(given, np.float64))
+
+
+def _floats(times: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[Int64s, Int64s]:
+    if len(times) and not np.abs(times).max() < LONGEST_US:
+        raise OverflowError
+    whole = np.floor(times)
+    digits = np.where(np.abs(times) < PICOSECONDS_US, 1e6, 1e3)
+    rest = np.rint((times - whole) * digits) * (PS_PER_US / digits)
+    return _carried(whole.astype(np.int64), rest.astype(np.int64))
+
+
+def _decimals(times: Sequence[float | Decimal]) -> tuple[Int64s, Int64s]:
+    if any(not -LONGEST_US < time < LONGEST_US for time in times):
+        raise OverflowError
+    picoseconds = [int((Decimal(time) * PS_PER_US).to_integral_value(ROUND_HALF_EVEN)) for time in times]
+    whole, rest = zip(*(divmod(time, PS_PER_US) for time in picoseconds), strict=True)
+    return np.array(whole, np.int64), np.array(rest, np.int64)
+
+
+def _carried(whole: Int64s, rest: Int64s) -> tuple[Int64s, Int64s]:
+    """Move a rest that was rounded up to a whole microsecond over."""
+    return whole + rest // PS_PER_US, rest % PS_PER_US
