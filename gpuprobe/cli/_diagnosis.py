@@ -1,0 +1,140 @@
+"""What `gpuprobe diagnose` shows in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from gpuprobe import wording
+from gpuprobe.report import account as reading
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.ledger.records import DeviceAccount, HostAccount
+    from gpuprobe.records import Signal
+
+COLOURS = {
+    "gpu_compute": "green",
+    "cpu_compute": "green",
+    "gpu_collective": "cyan",
+    "gpu_copy_h2d": "blue",
+    "gpu_copy_d2h": "blue",
+    "gpu_copy_d2d": "blue",
+    "idle_input": "red",
+    "idle_launch": "yellow",
+    "idle_queue": "yellow",
+    "idle_sync": "magenta",
+    "idle_between_steps": "bright_red",
+    "idle_compile": "bright_magenta",
+    "idle_memory": "bright_blue",
+    "unattributed": "bright_black",
+}
+SHOWN_KERNELS, SHOWN_GAPS = 5, 5
+MARGIN = 2
+
+
+def show(console: Console, diagnosis: Diagnosis) -> None:
+    """Print the verdict, then each device: its bar, its table, its gaps and its kernels."""
+    console.print(_verdict(diagnosis))
+    for place, device in enumerate(diagnosis.devices):
+        host = next((host for host in diagnosis.hosts if host.host == device.host), None)
+        first = not any(other.host == device.host for other in diagnosis.devices[:place])
+        console.print(_device(device, host if first else None, console.width - MARGIN), soft_wrap=False)
+    if diagnosis.slowest_why:
+        console.print(Text(f"Slowest: {diagnosis.slowest_why}.\n"))
+    if diagnosis.telemetry:
+        console.print(_telemetry(diagnosis.telemetry))
+    for undecided in diagnosis.not_evaluated:
+        console.print(Text(f"Not evaluated: {undecided.cause}, since {undecided.reason}.", "dim"))
+    for warning in diagnosis.warnings:
+        console.print(Text(f"Note: {warning}", "dim"))
+
+
+def _verdict(diagnosis: Diagnosis) -> RenderableType:
+    words = reading.words(diagnosis)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(ratio=1)
+    for title, text in (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next), ("", words.code)):
+        if text:
+            table.add_row(title, Text(text, "cyan" if not title else ""))
+    return Panel(table)
+
+
+def _device(device: DeviceAccount, host: HostAccount | None, width: int) -> RenderableType:
+    parts: list[RenderableType] = [Text(reading.headline(device), "bold"), _bar(device, width), _table(device)]
+    parts += [Text(line, "dim") for line in reading.meters(device)]
+    if device.gaps:
+        parts += [Text("\nLongest gaps", "bold"), _gaps(device)]
+    if device.top_kernels:
+        parts += [Text("\nLongest kernels", "bold"), _kernels(device)]
+    if host is not None and host.iterators:
+        parts += [Text("\nInput pipeline, by time while the training waited", "bold"), _iterators(host)]
+    return Group(*parts, Text(""))
+
+
+def _bar(device: DeviceAccount, width: int) -> Text:
+    text = Text()
+    for category, cells in reading.bar(device, width):
+        text.append(reading.LETTERS[category] * cells, f"bold white on {COLOURS[category]}")
+    return text
+
+
+def _table(device: DeviceAccount) -> Table:
+    table = _plain("", "category", "ms a step", "%", "what it is")
+    for line in reading.lines(device):
+        ms, percent = f"{line.ms:,.3f}", f"{100 * line.fraction:.1f}"
+        table.add_row(Text(line.letter, COLOURS[line.category]), line.category, ms, percent, Text(line.meaning, "dim"))
+    total = sum(line.ms for line in reading.lines(device))
+    table.add_row("", Text("step", "bold"), Text(f"{total:,.3f}", "bold"), Text("100.0", "bold"), "")
+    return table
+
+
+def _gaps(device: DeviceAccount) -> Table:
+    table = _plain("step", "at ms", "ms", "why", "the host was in")
+    for gap in device.gaps[:SHOWN_GAPS]:
+        where = f"{gap.start_ms:,.2f}", f"{gap.duration_ms:,.3f}"
+        table.add_row(str(gap.step), *where, reading.gap_causes(gap), Text(reading.gap_events(gap)))
+    return table
+
+
+def _kernels(device: DeviceAccount) -> Table:
+    table = _plain("count", "ms", "%", "median us", "kernel")
+    for kernel in device.top_kernels[:SHOWN_KERNELS]:
+        figures = f"{kernel.total_ms:,.3f}", f"{100 * kernel.time_fraction:.1f}", wording.significant(kernel.median_us)
+        table.add_row(str(kernel.count), *figures, Text(reading.short(kernel.name)))
+    return table
+
+
+def _iterators(host: HostAccount) -> Table:
+    table = _plain("waited ms", "self ms", "calls", "stage")
+    for stage in host.iterators[:SHOWN_KERNELS]:
+        slowest = stage.name == host.slowest_iterator
+        name = Text(stage.name + (" (slowest)" if slowest else ""), "bold" if slowest else "")
+        table.add_row(f"{stage.blocking_ms:,.3f}", f"{stage.self_ms:,.3f}", f"{stage.count:,}", name)
+    return table
+
+
+def _telemetry(signals: tuple[Signal, ...]) -> RenderableType:
+    table = _plain("telemetry", "mean", "unit", "p5 to p95")
+    for signal in signals:
+        if isinstance(signal.value, float):
+            spread = ""
+            if signal.low is not None and signal.high is not None:
+                spread = f"{wording.significant(signal.low)} to {wording.significant(signal.high)}"
+            table.add_row(signal.name, wording.significant(signal.value), signal.unit, spread)
+    return table
+
+
+def _plain(*titles: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    words = {"category", "what it is", "why", "the host was in", "kernel", "stage", "telemetry", "unit", ""}
+    for title in titles:
+        table.add_column(title, justify="left" if title in words else "right", header_style="dim")
+    return table

@@ -1,0 +1,142 @@
+"""The account of a trace as named signals: the interface between the ledger and the rules.
+
+The signals, of the device in which most kernel time went: `device_kind` (gpu, cpu), `device`, `step_ms`,
+`share.<category>` of the step, `share.copy` and `share.launch` as sums, `kernel_fraction`, `exposed_copy_fraction`,
+`idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `kernels_per_step`, `kernel_median_us`,
+`kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`, `tensor_core_time_fraction`,
+`eligible_time_fraction`, `copy_h2d_gb_per_s`, `slowest_iterator`, `graphs_built`, `compile_ms`, `account_confidence`
+and `proof.<category>`, the events of the host behind it. One that the trace does not give says why in `missing`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.ledger.categories import COPIES
+from gpuprobe.records import Evidence, Signal
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, HostEvent
+
+NO_KERNELS = "there are no kernels in the trace"
+
+
+def evidence_of(account: Account) -> Evidence:
+    """Gather the signals of a trace; none where its account holds no device."""
+    device = main_device(account)
+    if device is None:
+        return Evidence()
+    host = next((host for host in account.hosts if host.host == device.host), None)
+    return Evidence(signals=(*_whole(device), *_shares(device), *_work(device), *_host(host), *_proof(device)))
+
+
+def main_device(account: Account) -> DeviceAccount | None:
+    """Return the device that did most: the longest kernel time, the first of several processors; None without any."""
+    return max(
+        account.devices,
+        key=lambda device: (device.kernel_fraction or 0.0) * (device.gpu_span_ms or 0.0),
+        default=None,
+    )
+
+
+def _whole(device: DeviceAccount) -> list[Signal]:
+    source = f"trace, steps by {device.steps_from}"
+    step = Signal(
+        name="step_ms",
+        unit="ms",
+        source=source,
+        value=device.step_ms,
+        low=device.spread.p5_ms,
+        high=device.spread.p95_ms,
+        n=device.counted,
+    )
+    return [
+        Signal(name="device_kind", unit="", source="trace", value=device.kind),
+        Signal(name="device", unit="", source="trace", value=device.model or device.name),
+        Signal(name="account_confidence", unit="", source="trace, launches joined", value=device.confidence),
+        step,
+    ]
+
+
+def _shares(device: DeviceAccount) -> list[Signal]:
+    shares = {name: value / device.step_ms for name, value in device.ledger_ms.items()}
+    sums = {}
+    if device.kind == "gpu":
+        sums = {
+            "copy": sum(shares[name] for name in COPIES),
+            "launch": shares["idle_launch"] + shares["idle_queue"],
+        }
+    return [
+        Signal(name=f"share.{name}", unit="of the step", source="ledger", value=value, n=device.counted)
+        for name, value in (shares | sums).items()
+    ]
+
+
+def _work(device: DeviceAccount) -> list[Signal]:
+    kernels = device.kernels
+    of_span = "of the GPU span"
+    figures: list[tuple[str, str, float | None]] = [
+        ("kernel_fraction", of_span, device.kernel_fraction),
+        ("exposed_copy_fraction", of_span, device.exposed_copy_fraction),
+        ("idle_outside_step_fraction", of_span, device.idle_outside_step_fraction),
+        ("sm_efficiency", "of the step", device.sm_efficiency),
+        ("occupancy", "of the threads that fit", device.occupancy),
+        ("joined_fraction", "of the device's work", device.joined_fraction),
+        ("kernels_per_step", "per step", kernels.count / device.steps if kernels else None),
+        ("kernel_median_us", "us", kernels.median_us if kernels else None),
+        ("kernels_under_10us_count_fraction", "of the kernels", kernels.under_10us_count_fraction if kernels else None),
+        ("kernels_under_10us_time_fraction", "of kernel time", kernels.under_10us_time_fraction if kernels else None),
+        ("tensor_core_time_fraction", "of kernel time", kernels.tensor_core_time_fraction if kernels else None),
+        ("eligible_time_fraction", "of kernel time", kernels.eligible_time_fraction if kernels else None),
+        ("copy_h2d_gb_per_s", "GB/s", next((c.gb_per_s for c in device.copies if c.direction == "h2d"), None)),
+    ]
+    return [
+        Signal(
+            name=name,
+            unit=unit,
+            source="ledger",
+            value=value,
+            missing=None if value is not None else device.missing.get(name, _why_missing(device, name)),
+        )
+        for name, unit, value in figures
+    ]
+
+
+def _why_missing(device: DeviceAccount, name: str) -> str:
+    if device.kind == "cpu":
+        return "there is no GPU in the trace"
+    if device.kernels is None:
+        return NO_KERNELS
+    return "the trace has no such copy with its size" if name.startswith("copy") else "the trace does not give it"
+
+
+def _host(host: HostAccount | None) -> list[Signal]:
+    if host is None:
+        return []
+    iterator = host.slowest_iterator
+    missing = None if iterator else "no stage of tf.data was seen while the training waited"
+    source = "trace, self time of the iterators while the training waited"
+    return [
+        Signal(name="slowest_iterator", unit="", source=source, value=iterator, missing=missing),
+        Signal(name="graphs_built", unit="", source="trace", value=float(host.graphs_built)),
+        Signal(name="compile_ms", unit="ms in all steps", source="trace", value=host.compile_ms),
+    ]
+
+
+def _proof(device: DeviceAccount) -> list[Signal]:
+    return [
+        Signal(
+            name=f"proof.{category}",
+            unit="ms over all steps",
+            source=_names(events),
+            value=events[0].ms,
+            n=device.steps,
+        )
+        for category, events in device.proof.items()
+    ]
+
+
+def _names(events: tuple[HostEvent, ...]) -> str:
+    # TensorFlow appends a number to the names of its threads that means nothing outside the process.
+    told = (f"{event.name} ({event.thread.partition('/')[0]})" for event in events)
+    return "trace, events: " + ", ".join(dict.fromkeys(told))

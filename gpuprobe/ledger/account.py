@@ -1,0 +1,247 @@
+"""A timeline into its account: every device, every host, and which device is the slowest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe import wording
+from gpuprobe.ledger import kernels
+from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, UNATTRIBUTED
+from gpuprobe.ledger.cpu import cpu_time
+from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
+from gpuprobe.ledger.gpu import gpu_time
+from gpuprobe.ledger.host import Host
+from gpuprobe.ledger.intervals import Intervals, covered, difference
+from gpuprobe.ledger.names import kinds
+from gpuprobe.ledger.pipeline import host_account
+from gpuprobe.ledger.proof import proof
+from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, Spread, StepAccount
+from gpuprobe.traces.timeline import UNKNOWN
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.gpu import GpuTime
+    from gpuprobe.ledger.steps import Windows
+    from gpuprobe.records import Confidence
+    from gpuprobe.traces.timeline import Device, Timeline
+
+PS_PER_MS, PS_PER_NS = 1e9, 1000
+# A first step this many times as long as the median of the others is warm-up; it takes three others to tell.
+WARMUP_FACTOR, WARMUP_OTHERS = 2.0, 3
+# SageMaker Debugger's StepOutlier rule: 3 sigma; here of the median absolute deviation, which outliers do not move.
+OUTLIER_SIGMAS, SIGMA_PER_MAD = 3.0, 1.4826
+# Steps of a quiet machine differ by less than this, which is then no outlier.
+QUIET_FRACTION = 0.1
+# Work joined to its launch, and time that nothing explains: what the account's confidence rests on.
+JOINED_HIGH, JOINED_LOW, UNATTRIBUTED_HIGH, UNATTRIBUTED_LOW = 0.95, 0.5, 0.05, 0.20
+
+
+def account_of(timeline: Timeline) -> Account:
+    """Account for every step of a trace; without a GPU in it the processor is the device.
+
+    `devices` is empty where no step could be found, and the warnings say so.
+    """
+    known = kinds(timeline.names)
+    hosts = {name: Host(timeline, name, known) for name in _host_names(timeline)}
+    devices: list[DeviceAccount] = []
+    described: dict[str, HostAccount] = {}
+    found: list[Windows] = []
+    for device in timeline.devices:
+        host = hosts[device.host]
+        time = gpu_time(timeline, device, host)
+        if time is not None:
+            devices.append(_gpu(timeline, time, host))
+            found.append(time.windows)
+            described.setdefault(host.name, host_account(host, time.windows))
+    if not devices:
+        for host in hosts.values():
+            spent = cpu_time(host)
+            if spent is not None:
+                devices.append(_cpu(host, spent.windows, spent.parts))
+                found.append(spent.windows)
+                described[host.name] = host_account(host, spent.windows)
+    warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline))
+    slowest, why = _slowest(devices)
+    began, ended = _clock(timeline, found)
+    return Account(
+        source=timeline.source,
+        format=timeline.format,
+        devices=tuple(devices),
+        hosts=tuple(described.values()),
+        began_ns=began,
+        ended_ns=ended,
+        slowest=slowest,
+        slowest_why=why,
+        warnings=warnings,
+    )
+
+
+def _clock(timeline: Timeline, found: list[Windows]) -> tuple[int | None, int | None]:
+    if not timeline.unix or not found:
+        return None, None
+    began = min(int(windows.start_ps[0]) for windows in found)
+    ended = max(int(windows.end_ps[-1]) for windows in found)
+    return timeline.origin_ns + began // PS_PER_NS, timeline.origin_ns + ended // PS_PER_NS
+
+
+def _host_names(timeline: Timeline) -> list[str]:
+    devices, threads = timeline.devices, timeline.threads
+    return list(dict.fromkeys([*(device.host for device in devices), *(thread.host for thread in threads)]))
+
+
+def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
+    device, windows = time.device, time.windows
+    steps = _each_step(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
+    warmup = _warmup(steps)
+    counted = _counted(steps, warmup, windows)
+    typical = _average(counted)
+    span = max(time.span.total, 1)
+    gaps = gaps_of(time)
+    idle = difference(time.span, time.busy)
+    sm, occupied = kernels.sm_efficiency(time), kernels.occupancy(time)
+    outside = difference(idle, windows.inside).total / span if windows.inside is not None else None
+    model = device.facts.get("model")
+    return DeviceAccount(
+        name=device.name,
+        host=device.host,
+        kind="gpu",
+        step_ms=typical.step_ms,
+        steps=len(steps),
+        ledger_ms=typical.ledger_ms,
+        marker_step_ms=float(np.median(device.steps.duration_ps)) / PS_PER_MS if len(device.steps) else None,
+        gpu_span_ms=time.span.total / PS_PER_MS,
+        kernel_fraction=time.kernels.total / span,
+        exposed_copy_fraction=difference(time.copies, time.kernels).total / span,
+        idle_outside_step_fraction=outside,
+        sm_efficiency=sm,
+        occupancy=occupied,
+        overlap_fraction=kernels.overlap_fraction(time),
+        model=model if isinstance(model, str) else None,
+        facts=dict(device.facts),
+        steps_from=windows.source,
+        inside_from=windows.inside_source,
+        warmup=warmup,
+        counted=len(counted),
+        spread=_spread(counted),
+        each_step=tuple(steps),
+        joined_fraction=time.work.joined_fraction,
+        confidence=_confidence(typical, time.work.joined_fraction),
+        kernels=kernels.kernel_facts(timeline.names, time),
+        top_kernels=kernels.top_kernels(timeline.names, time),
+        copies=kernels.copy_facts(time),
+        proof=proof(host, time.parts, windows.inside),
+        gaps=top_gaps(time, host, gaps),
+        gap_histogram=histogram(gaps),
+        missing=_missing(device, sm, occupied, outside),
+    )
+
+
+def _cpu(host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAccount:
+    steps = _each_step(windows, {name: parts[name] for name in CPU_CATEGORIES})
+    warmup = _warmup(steps)
+    counted = _counted(steps, warmup, windows)
+    typical = _average(counted)
+    return DeviceAccount(
+        name="CPU",
+        host=host.name,
+        kind="cpu",
+        step_ms=typical.step_ms,
+        steps=len(steps),
+        ledger_ms=typical.ledger_ms,
+        steps_from=windows.source,
+        inside_from=windows.inside_source,
+        warmup=warmup,
+        counted=len(counted),
+        spread=_spread(counted),
+        each_step=tuple(steps),
+        confidence=_confidence(typical, 1.0),
+        proof=proof(host, parts, windows.inside),
+        missing={"kernel_fraction": "there is no GPU in the trace"},
+    )
+
+
+def _each_step(windows: Windows, parts: dict[str, Intervals]) -> list[StepAccount]:
+    cover = {name: covered(part, windows.start_ps, windows.end_ps) / PS_PER_MS for name, part in parts.items()}
+    lasted = (windows.end_ps - windows.start_ps) / PS_PER_MS
+    return [
+        StepAccount(
+            number=int(number) if number != UNKNOWN else None,
+            step_ms=float(lasted[place]),
+            ledger_ms={name: float(values[place]) for name, values in cover.items()},
+        )
+        for place, number in enumerate(windows.number.tolist())
+    ]
+
+
+def _average(steps: list[StepAccount]) -> StepAccount:
+    """The mean, since only means add up, and since a wait in every fourth step is a quarter of it in each."""
+    count = len(steps)
+    ledger = {name: sum(step.ledger_ms[name] for step in steps) / count for name in steps[0].ledger_ms}
+    return StepAccount(number=None, step_ms=sum(step.step_ms for step in steps) / count, ledger_ms=ledger)
+
+
+def _warmup(steps: list[StepAccount]) -> int:
+    """Count the steps at the beginning that only the beginning made slow."""
+    lasted = [step.step_ms for step in steps]
+    if len(lasted) <= WARMUP_OTHERS:
+        return 0
+    return int(lasted[0] > WARMUP_FACTOR * float(np.median(lasted[1:])))
+
+
+def _counted(steps: list[StepAccount], warmup: int, windows: Windows) -> list[StepAccount]:
+    """Leave out warm-up, and a last step that lacks what follows its work, where others are left."""
+    rest = steps[warmup:]
+    return rest if windows.whole or len(rest) < 2 else rest[:-1]
+
+
+def _spread(steps: list[StepAccount]) -> Spread:
+    lasted = np.array([step.step_ms for step in steps])
+    median = float(np.median(lasted))
+    away = np.abs(lasted - median)
+    limit = max(OUTLIER_SIGMAS * SIGMA_PER_MAD * float(np.median(away)), QUIET_FRACTION * median)
+    low, high = np.percentile(lasted, [5, 95]).tolist()
+    return Spread(median_ms=median, p5_ms=low, p95_ms=high, outliers=tuple(np.flatnonzero(away > limit).tolist()))
+
+
+def _confidence(step: StepAccount, joined: float) -> Confidence:
+    unknown = step.ledger_ms[UNATTRIBUTED] / step.step_ms
+    if joined >= JOINED_HIGH and unknown <= UNATTRIBUTED_HIGH:
+        return "high"
+    return "medium" if joined >= JOINED_LOW and unknown <= UNATTRIBUTED_LOW else "low"
+
+
+def _missing(device: Device, sm: float | None, occupied: float | None, outside: float | None) -> dict[str, str]:
+    missing = {}
+    if sm is None:
+        known = "sm_count" in device.facts
+        missing["sm_efficiency"] = f"the trace gives no {'grid sizes' if known else 'number of multiprocessors'}"
+    if occupied is None:
+        missing["occupancy"] = "the trace gives no occupancy of its kernels"
+    if outside is None:
+        missing["idle_outside_step_fraction"] = "the trace names no training function"
+    if not len(device.steps):
+        missing["marker_step_ms"] = "the trace has no Steps line"
+    return missing
+
+
+def _nothing(timeline: Timeline) -> str:
+    if not timeline.devices and not any(len(thread.events) for thread in timeline.threads):
+        return "the trace holds no events"
+    return "no step was found: no marker, no training function, no device work and no iterator"
+
+
+def _slowest(devices: list[DeviceAccount]) -> tuple[int | None, str]:
+    """The device with the longest step, and the part of it by which it exceeds the quickest most."""
+    worked = [place for place, device in enumerate(devices) if device.kernels or device.kind == "cpu"]
+    if len(worked) < 2:
+        return None, ""
+    slow = max(worked, key=lambda place: devices[place].step_ms)
+    fast = min(worked, key=lambda place: devices[place].step_ms)
+    more = {name: value - devices[fast].ledger_ms[name] for name, value in devices[slow].ledger_ms.items()}
+    name = max(more, key=more.__getitem__)
+    return slow, (
+        f"{devices[slow].name} of {devices[slow].host} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
+        f"{devices[fast].name} of {devices[fast].host} {wording.milliseconds(devices[fast].step_ms)}: "
+        f"{wording.milliseconds(more[name])} more of {name}"
+    )

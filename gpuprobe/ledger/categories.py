@@ -1,0 +1,33 @@
+"""The names of the account's categories, in the order in which an instant is given to them."""
+
+from __future__ import annotations
+
+# Device work: an instant with a kernel is compute, whatever else runs; a copy counts where no kernel hides it.
+BUSY = ("gpu_compute", "gpu_collective", "gpu_copy_h2d", "gpu_copy_d2h", "gpu_copy_d2d")
+# Idle time goes to the first of these that the host was in; what none of them explains is `UNATTRIBUTED`.
+IDLE = (
+    "idle_compile",
+    "idle_memory",
+    "idle_input",
+    "idle_sync",
+    "idle_between_steps",
+    "idle_queue",
+    "idle_launch",
+)
+UNATTRIBUTED = "unattributed"
+# As they are shown: device work first, then the idle time in the order of the design's list.
+GPU_CATEGORIES = (
+    *BUSY,
+    "idle_input",
+    "idle_launch",
+    "idle_queue",
+    "idle_sync",
+    "idle_between_steps",
+    "idle_compile",
+    "idle_memory",
+    UNATTRIBUTED,
+)
+# Where the processor is the device. Its idle time comes first: an operation of the input pipeline is no training.
+CPU_PRECEDENCE = ("idle_compile", "idle_input", "idle_between_steps", "cpu_compute")
+CPU_CATEGORIES = ("cpu_compute", "idle_input", "idle_between_steps", "idle_compile", UNATTRIBUTED)
+COPIES = ("gpu_copy_h2d", "gpu_copy_d2h", "gpu_copy_d2d")

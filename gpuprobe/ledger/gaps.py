@@ -1,0 +1,85 @@
+"""The idle stretches of a GPU: how long they are, and what the host was in during the longest."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.categories import IDLE, UNATTRIBUTED
+from gpuprobe.ledger.intervals import Intervals, between, covered, difference, intersection, union
+from gpuprobe.ledger.records import Gap, GapBin, HostEvent
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.gpu import GpuTime
+    from gpuprobe.ledger.host import Host
+
+PS_PER_MS, PS_PER_US = 1e9, 1e6
+EDGES_US = (0.0, 10.0, 25.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
+TOP = 5
+EVENTS_PER_GAP = 4
+# Only the events that reach furthest into a gap can be what filled it.
+LOOKED_AT = 40
+# An event in less than this share of a gap does not explain it.
+WORTH_NAMING = 0.05
+
+
+def gaps_of(time: GpuTime) -> Intervals:
+    """Return the stretches within the steps in which the device neither computed nor copied."""
+    return difference(union(time.windows.start_ps, time.windows.end_ps), time.busy)
+
+
+def histogram(gaps: Intervals) -> tuple[GapBin, ...]:
+    """Count the gaps by length."""
+    lengths = (gaps.end - gaps.start) / PS_PER_US
+    bins = []
+    for low, high in pairwise((*EDGES_US, None)):
+        assert low is not None
+        chosen = lengths[(lengths >= low) & (lengths < high if high is not None else True)]
+        bins.append(GapBin(from_us=low, to_us=high, count=len(chosen), total_ms=float(chosen.sum() / 1e3)))
+    return tuple(bins)
+
+
+def top_gaps(time: GpuTime, host: Host, gaps: Intervals) -> tuple[Gap, ...]:
+    """Return the longest gaps, each with its causes and the events of the host in it."""
+    longest = np.argsort(gaps.start - gaps.end, kind="stable")[:TOP]
+    found = []
+    for start, end in zip(gaps.start[longest].tolist(), gaps.end[longest].tolist(), strict=True):
+        step = max(int(np.searchsorted(time.windows.start_ps, start, side="right")) - 1, 0)
+        here = np.array([start]), np.array([end])
+        causes = {name: int(covered(time.parts[name], *here)[0]) for name in (*IDLE, UNATTRIBUTED)}
+        found.append(
+            Gap(
+                step=step,
+                start_ms=(start - int(time.windows.start_ps[step])) / PS_PER_MS,
+                duration_ms=(end - start) / PS_PER_MS,
+                causes_ms={name: value / PS_PER_MS for name, value in causes.items() if value},
+                host=_events_in(host, start, end),
+            )
+        )
+    return tuple(found)
+
+
+def _events_in(host: Host, start: int, end: int) -> tuple[HostEvent, ...]:
+    """Name the innermost events of each thread that fill most of the stretch."""
+    found: dict[tuple[str, str], int] = {}
+    for thread in host.threads:
+        events = thread.events
+        # Events nest, so that those which reach into the stretch start before its end; few start long before it.
+        until = int(np.searchsorted(events.start_ps, end))
+        inside = np.minimum(events.end_ps[:until], end) - np.maximum(events.start_ps[:until], start)
+        reach = np.flatnonzero(inside > WORTH_NAMING * (end - start))
+        reach = reach[np.argsort(-inside[reach], kind="stable")[:LOOKED_AT]]
+        left = between(start, end)
+        for place in sorted(reach.tolist(), key=lambda place: int(events.duration_ps[place])):
+            event = between(int(events.start_ps[place]), int(events.end_ps[place]))
+            key = host.names[int(events.name[place])], thread.name
+            found[key] = found.get(key, 0) + intersection(left, event).total
+            left = difference(left, event)
+    best = sorted(found.items(), key=lambda item: -item[1])[:EVENTS_PER_GAP]
+    return tuple(
+        HostEvent(name=name, thread=thread, ms=value / PS_PER_MS)
+        for (name, thread), value in best
+        if value > WORTH_NAMING * (end - start)
+    )

@@ -1,0 +1,119 @@
+"""The account of one GPU: every instant of every step given to one category."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger import names
+from gpuprobe.ledger.categories import BUSY, COPIES, IDLE, UNATTRIBUTED
+from gpuprobe.ledger.intervals import Intervals, between, difference, intersection, join, sweep, union
+from gpuprobe.ledger.launches import NO_LAUNCH, Launches, launches
+from gpuprobe.ledger.names import Kind
+from gpuprobe.ledger.steps import Windows, find
+from gpuprobe.traces.timeline import Direction
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.host import Host
+    from gpuprobe.traces.timeline import Device, Timeline
+
+# Python between two operations leaves holes of tens of microseconds in what the profiler sees of a thread. In a hole
+# longer than this, and where no training function is known, nobody can tell that the host was dispatching.
+SILENT_PS = 1_000_000_000
+PS_PER_MS = 1e9
+# Memsets and copies from device to device move data within the device, and so does what the trace names no further.
+_CATEGORY_OF_DIRECTION = {Direction.H2D: "gpu_copy_h2d", Direction.D2H: "gpu_copy_d2h"}
+
+
+@dataclass(frozen=True)
+class GpuTime:
+    """Where one GPU's time went: `parts` by category, exclusive, over all steps; the rest is what they come from."""
+
+    device: Device
+    windows: Windows
+    work: Launches
+    parts: dict[str, Intervals]
+    busy: Intervals
+    kernels: Intervals
+    copies: Intervals
+    span: Intervals
+
+
+def gpu_time(timeline: Timeline, device: Device, host: Host) -> GpuTime | None:
+    """Give every instant of a GPU's steps to one category; None where it did nothing or no step can be found."""
+    work = launches(device, host)
+    if not len(work.start_ps):
+        return None
+    span = between(int(work.start_ps[0]), int(work.end_ps.max()))
+    launched = work.launch_ps[work.launch_ps != NO_LAUNCH]
+    first = min(int(launched.min()), int(work.start_ps[0])) if len(launched) else int(work.start_ps[0])
+    windows = find(host, device.steps, (first, int(work.end_ps.max())), len(device.kernels) > 0)
+    if windows is None:
+        return None
+    busy = union(work.start_ps, work.end_ps)
+    kernels = union(device.kernels.start_ps, device.kernels.end_ps)
+    copies = union(device.copies.start_ps, device.copies.end_ps)
+    window = union(windows.start_ps, windows.end_ps)
+    got, idle = sweep(window, _busy_layers(timeline, device))
+    reasons, left = sweep(idle, _idle_layers(host, work, windows, busy, idle))
+    parts = dict(zip((*BUSY, *IDLE, UNATTRIBUTED), (*got, *reasons, left), strict=True))
+    return GpuTime(device, windows, work, parts, busy, kernels, copies, span)
+
+
+def _busy_layers(timeline: Timeline, device: Device) -> list[Intervals]:
+    kernels, copies = device.kernels, device.copies
+    together = names.collective(timeline.names, kernels.name)
+    layers = [
+        union(kernels.start_ps[~together], kernels.end_ps[~together]),
+        union(kernels.start_ps[together], kernels.end_ps[together]),
+    ]
+    directions = copies.direction.tolist()
+    category = np.array([_CATEGORY_OF_DIRECTION.get(d, "gpu_copy_d2d") for d in directions], "U12")
+    layers += [union(copies.start_ps[category == name], copies.end_ps[category == name]) for name in COPIES]
+    return layers
+
+
+def _idle_layers(host: Host, work: Launches, windows: Windows, busy: Intervals, idle: Intervals) -> list[Intervals]:
+    """What the host did, in the order of `IDLE`."""
+    feeding = work.feeding
+    # The thread that calls the training function waits for its result, whether or not it launches anything itself.
+    callers = [place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL))]
+    sync = join([host.select(Kind.SYNC, {*feeding, *callers}), union(work.reads_start_ps, work.reads_end_ps)])
+    queued, undispatched, unknown = _by_next_launch(work, busy, idle)
+    dispatching = _dispatching(host, {*feeding, *callers}, windows, idle)
+    return [
+        host.compiling,
+        host.select(Kind.MEMORY),
+        host.input_wait,
+        sync,
+        difference(idle, windows.inside) if windows.inside is not None else Intervals(),
+        queued,
+        intersection(join([undispatched, unknown]), dispatching),
+    ]
+
+
+def _by_next_launch(work: Launches, busy: Intervals, idle: Intervals) -> tuple[Intervals, Intervals, Intervals]:
+    """Part the idle time by whether the call that launched the next work had begun: queued, not yet, not known."""
+    until = busy.start
+    since = np.concatenate([[min(int(idle.start[0]), int(until[0]))] if len(idle) else until[:1], busy.end[:-1]])
+    first = np.searchsorted(work.start_ps, until, side="left")
+    launched = work.launch_ps[first]
+    known = launched != NO_LAUNCH
+    parted = np.clip(launched, since, until)
+    return (
+        union(parted[known], until[known]),
+        union(since[known], parted[known]),
+        union(since[~known], until[~known]),
+    )
+
+
+def _dispatching(host: Host, feeding: set[int], windows: Windows, idle: Intervals) -> Intervals:
+    """When the host was on its way to the next launch: in the training function, or not silent for long."""
+    if windows.inside is not None:
+        return windows.inside
+    active = host.active(feeding) if feeding else host.active(range(len(host.threads)))
+    silent = difference(idle, active)
+    long = (silent.end - silent.start) > SILENT_PS
+    return difference(idle, Intervals(silent.start[long], silent.end[long]))

@@ -1,0 +1,145 @@
+"""What the threads of one host were doing, as sets of time by kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.intervals import Intervals, join, union
+from gpuprobe.ledger.names import Kind, kinds, waits
+from gpuprobe.traces.timeline import NO_CORRELATION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.traces.timeline import Int64s, Thread, Timeline
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls of a host's threads that carry a correlation id: all (n,) and sorted by that id, `thread` a place."""
+
+    correlation: Int64s
+    start_ps: Int64s
+    end_ps: Int64s
+    thread: Int64s
+
+
+class Host:
+    """The threads of one host of a timeline, each event with its kind."""
+
+    def __init__(self, timeline: Timeline, name: str, kind_of_name: NDArray[np.int32] | None = None) -> None:
+        self.name, self.names = name, timeline.names
+        self.threads: tuple[Thread, ...] = tuple(thread for thread in timeline.threads if thread.host == name)
+        known = kinds(timeline.names) if kind_of_name is None else kind_of_name
+        self.kinds = [known[thread.events.name] for thread in self.threads]
+
+    def select(self, kind: Kind, among: Iterable[int] | None = None) -> Intervals:
+        """Return the time in which any thread, or any of the threads at those places, was in an event of the kind."""
+        return join(self.of_thread(place, kind) for place in (range(len(self.threads)) if among is None else among))
+
+    def of_thread(self, place: int, kind: Kind) -> Intervals:
+        """Return the time in which one thread was in an event of the kind."""
+        return self._spans(place, (self.kinds[place] & kind) != 0)
+
+    def active(self, among: Iterable[int]) -> Intervals:
+        """Return the time in which any of the threads was in any event at all."""
+        return join(self._spans(place, np.ones(len(self.kinds[place]), np.bool_)) for place in among)
+
+    @cached_property
+    def calls(self) -> Calls:
+        """All calls that carry a correlation id."""
+        columns: list[list[Int64s]] = [[], [], [], []]
+        for place, thread in enumerate(self.threads):
+            events = thread.events
+            if not len(events.correlation):
+                continue
+            kept = events.correlation != NO_CORRELATION
+            start = events.start_ps[kept]
+            for column, values in zip(
+                columns,
+                (events.correlation[kept], start, start + events.duration_ps[kept], np.full(len(start), place)),
+                strict=True,
+            ):
+                column.append(values)
+        found = [np.concatenate(column) if column else np.empty(0, np.int64) for column in columns]
+        # By id, then by start: of several calls with one id (Kineto nests a driver call in a runtime call), the
+        # first is the one that the program made.
+        order = np.lexsort((found[1], found[0]))
+        return Calls(*(column[order] for column in found))
+
+    @cached_property
+    def compiling(self) -> Intervals:
+        """Time spent building graphs and compiling, with what the profiler gives no name.
+
+        Between the building of a graph and the function's execution lies its optimisation; and an operation that
+        compiles does so from its start.
+        """
+        parts = [self.select(Kind.COMPILE)]
+        for place in range(len(self.threads)):
+            kind = self.kinds[place]
+            if np.any(kind & Kind.COMPILE):
+                parts += [self._after_building(place), self._from_start_of_op(place)]
+        return join(parts)
+
+    @cached_property
+    def input_wait(self) -> Intervals:
+        """Time in which the training waited in its iterator; from the outermost iterator where nothing else says so."""
+        found = self.select(Kind.INPUT)
+        return found if len(found) else self.select(Kind.ITERATOR_ROOT)
+
+    @cached_property
+    def computing(self) -> Intervals:
+        """Time in which any thread outside the input pipeline ran an operation."""
+        waiting = np.array([waits(name) for name in self.names], np.bool_)
+        parts = []
+        for place, thread in enumerate(self.threads):
+            if thread.name.startswith("tf_data"):
+                continue
+            runs = (self.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
+            parts.append(self._spans(place, runs & ~waiting[thread.events.name]))
+        return join(parts)
+
+    @cached_property
+    def last_ps(self) -> int:
+        """The instant at which the last event of any thread ends."""
+        return max((int(thread.events.end_ps.max()) for thread in self.threads if len(thread.events)), default=0)
+
+    def _spans(self, place: int, mask: NDArray[np.bool_]) -> Intervals:
+        events = self.threads[place].events
+        if not mask.any():
+            return Intervals()
+        start = events.start_ps[mask]
+        return union(start, start + events.duration_ps[mask])
+
+    def _after_building(self, place: int) -> Intervals:
+        events, kind = self.threads[place].events, self.kinds[place]
+        built, runs = (kind & Kind.GRAPH) != 0, (kind & Kind.EXECUTION) != 0
+        calls = self.of_thread(place, Kind.CALL)
+        starts, ends = events.start_ps[built], events.end_ps[built]
+        run = events.start_ps[runs]
+        following = np.searchsorted(run, ends)
+        known = following < len(run)
+        if not known.any():
+            return Intervals()
+        until = run[following[known]]
+        # Only where a call of a function lies between: a run much later has nothing to do with this graph.
+        call = np.searchsorted(calls.start, ends[known])
+        near = (call < len(calls)) & (calls.start[np.minimum(call, len(calls) - 1)] <= until) if len(calls) else False
+        kept = np.broadcast_to(near, until.shape)
+        return union(starts[known][kept], until[kept])
+
+    def _from_start_of_op(self, place: int) -> Intervals:
+        events, kind = self.threads[place].events, self.kinds[place]
+        compiling, ops = self.of_thread(place, Kind.COMPILE), (kind & Kind.OP) != 0
+        start, end = events.start_ps[ops], events.end_ps[ops]
+        if not len(start) or not len(compiling):
+            return Intervals()
+        last = np.searchsorted(compiling.end, end, side="right") - 1
+        done = np.where(last >= 0, compiling.end[np.maximum(last, 0)], start)
+        return union(start, np.minimum(done, end))

@@ -1,0 +1,164 @@
+"""How the kernels and copies of one GPU are made up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger import names
+from gpuprobe.ledger.categories import COPIES
+from gpuprobe.ledger.intervals import covered, holds, intersection, union
+from gpuprobe.ledger.records import CopyFacts, KernelFacts, TopKernel
+from gpuprobe.traces.timeline import UNKNOWN, Direction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.ledger.gpu import GpuTime
+    from gpuprobe.traces.timeline import Kernels
+
+PS_PER_MS, PS_PER_US = 1e9, 1e6
+TOP = 10
+# Starting a kernel costs the host about as much (TensorFlow's GPU guide: launch latency 20 to 40 us).
+TINY_US, SMALL_US = 10.0, 25.0
+
+
+def kernel_facts(texts: Sequence[str], time: GpuTime) -> KernelFacts | None:
+    """Describe the kernels that started within the steps; None where there are none."""
+    kernels = time.device.kernels
+    chosen = _within(time, kernels.start_ps)
+    if not chosen.any():
+        return None
+    lasted = kernels.duration_ps[chosen] / PS_PER_US
+    total = max(float(lasted.sum()), np.finfo(float).tiny)
+    cores = names.tensor_core(texts, kernels.name[chosen])
+    ops = kernels.op[chosen] if len(kernels.op) else np.full(len(lasted), UNKNOWN, np.int32)
+    told = bool(np.any(ops != UNKNOWN))
+    seconds = (time.windows.end_ps - time.windows.start_ps).sum() / 1e12
+    return KernelFacts(
+        count=len(lasted),
+        median_us=float(np.median(lasted)),
+        under_10us_count_fraction=float((lasted < TINY_US).mean()),
+        under_10us_time_fraction=float(lasted[lasted < TINY_US].sum() / total),
+        under_25us_count_fraction=float((lasted < SMALL_US).mean()),
+        under_25us_time_fraction=float(lasted[lasted < SMALL_US].sum() / total),
+        per_s=float(len(lasted) / seconds),
+        tensor_core_count=int(cores.sum()),
+        tensor_core_time_fraction=float(lasted[cores].sum() / total),
+        eligible_time_fraction=float(lasted[names.eligible(texts, ops)].sum() / total) if told else None,
+        collective_count=int(names.collective(texts, kernels.name[chosen]).sum()),
+    )
+
+
+def top_kernels(texts: Sequence[str], time: GpuTime) -> tuple[TopKernel, ...]:
+    """Return the kernels in which most time went, by name."""
+    kernels = time.device.kernels
+    chosen = _within(time, kernels.start_ps)
+    used, lasted = kernels.name[chosen], kernels.duration_ps[chosen]
+    sums = np.bincount(used, weights=lasted, minlength=1)
+    total = max(float(lasted.sum()), 1.0)
+    best = [place for place in np.argsort(-sums, kind="stable")[:TOP].tolist() if sums[place] > 0]
+    cores = names.tensor_core(texts, np.array(best, np.int32))
+    return tuple(
+        TopKernel(
+            name=texts[place],
+            count=int((used == place).sum()),
+            total_ms=float(sums[place] / PS_PER_MS),
+            time_fraction=float(sums[place] / total),
+            median_us=float(np.median(lasted[used == place]) / PS_PER_US),
+            tensor_core=bool(core),
+        )
+        for place, core in zip(best, cores.tolist(), strict=True)
+    )
+
+
+def sm_efficiency(time: GpuTime) -> float | None:
+    """Estimate the share of the multiprocessors that had work, over the steps' wall time.
+
+    Kineto's formula (tb_plugin, gpu_metrics_parser.py): each kernel counts with min(blocks / multiprocessors, 1).
+    Kernels that run at once count once, with their average. None where the card's number of them is not known.
+    """
+    kernels, count = time.device.kernels, time.device.facts.get("sm_count")
+    if not isinstance(count, float) or count <= 0 or not _shaped(kernels):
+        return None
+    chosen = _within(time, kernels.start_ps)
+    lasted = kernels.duration_ps[chosen].astype(np.float64)
+    blocks = kernels.grid[chosen].astype(np.float64).prod(axis=1)
+    wall = float((time.windows.end_ps - time.windows.start_ps).sum())
+    if not lasted.sum():
+        return 0.0
+    average = float((np.minimum(blocks / count, 1.0) * lasted).sum() / lasted.sum())
+    window = union(time.windows.start_ps, time.windows.end_ps)
+    return average * intersection(time.kernels, window).total / wall
+
+
+def occupancy(time: GpuTime) -> float | None:
+    """Return the kernels' estimated occupancy (0 to 1), weighted by their time; None where the trace gives none.
+
+    Kineto: min(threads / multiprocessors / their maximum, theoretical), as the profiler wrote it for each kernel.
+    """
+    kernels = time.device.kernels
+    chosen = _within(time, kernels.start_ps)
+    if len(kernels.occupancy_percent) != len(kernels):
+        return None
+    percent, lasted = kernels.occupancy_percent[chosen], kernels.duration_ps[chosen].astype(np.float64)
+    known = ~np.isnan(percent)
+    if not lasted[known].sum():
+        return None
+    return float((percent[known] * lasted[known]).sum() / lasted[known].sum() / 100)
+
+
+def copy_facts(time: GpuTime) -> tuple[CopyFacts, ...]:
+    """Describe the copies that started within the steps, by direction."""
+    copies = time.device.copies
+    chosen = _within(time, copies.start_ps)
+    found = []
+    for direction in Direction:
+        mask = chosen & (copies.direction == direction)
+        if mask.any():
+            found.append(_copies(time, direction, mask))
+    return tuple(found)
+
+
+def overlap_fraction(time: GpuTime) -> float | None:
+    """Return how much of the copies' time lies under kernels (0 to 1); None where nothing was copied."""
+    total = time.copies.total
+    return intersection(time.copies, time.kernels).total / total if total else None
+
+
+def exposed_copy_ps(time: GpuTime) -> int:
+    """Return the copy time within the steps that no kernel hides."""
+    return sum(time.parts[name].total for name in COPIES)
+
+
+def _copies(time: GpuTime, direction: Direction, mask: NDArray[np.bool_]) -> CopyFacts:
+    copies = time.device.copies
+    start, end = copies.start_ps[mask], copies.end_ps[mask]
+    lasted = float((end - start).sum())
+    sizes = copies.bytes[mask] if len(copies.bytes) else np.full(len(start), UNKNOWN)
+    known = sizes != UNKNOWN
+    moved, moving = float(sizes[known].sum()), float((end - start)[known].sum())
+    rate = moved / moving * 1e3 if moving and known.any() else None
+    memory = time.device.facts.get("memory_bandwidth_gb_per_s")
+    within = direction is Direction.D2D and rate is not None and isinstance(memory, float) and memory > 0
+    hidden = float(covered(time.kernels, start, end).sum())
+    return CopyFacts(
+        direction=direction.name.lower(),
+        count=len(start),
+        total_ms=lasted / PS_PER_MS,
+        mebibytes=moved / 2**20 if known.any() else None,
+        gb_per_s=rate,
+        link_fraction=2 * rate / memory if within and rate is not None and isinstance(memory, float) else None,
+        hidden_fraction=hidden / lasted if lasted else 0.0,
+    )
+
+
+def _within(time: GpuTime, start_ps: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return holds(union(time.windows.start_ps, time.windows.end_ps), start_ps)
+
+
+def _shaped(kernels: Kernels) -> bool:
+    return len(kernels.grid) == len(kernels) and bool(np.any(kernels.grid > 0))

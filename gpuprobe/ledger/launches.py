@@ -1,0 +1,74 @@
+"""Which call launched which work of a device, and which threads feed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.traces.timeline import NO_CORRELATION, Direction
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gpuprobe.ledger.host import Host
+    from gpuprobe.traces.timeline import Device, Int64s
+
+# The launch time of work whose call the trace does not name.
+NO_LAUNCH = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class Launches:
+    """All work of one device, sorted by start: when it started, and when its launch call did (NO_LAUNCH: unknown).
+
+    `feeding` are the places of the host's threads that launched any of it. `reads_start_ps` and `reads_end_ps` are
+    the calls that copied from the device to the host.
+    """
+
+    start_ps: Int64s
+    end_ps: Int64s
+    launch_ps: Int64s
+    feeding: tuple[int, ...]
+    reads_start_ps: Int64s
+    reads_end_ps: Int64s
+
+    @property
+    def joined_fraction(self) -> float:
+        """The share of the device's work whose launch call is known."""
+        return float((self.launch_ps != NO_LAUNCH).mean()) if len(self.launch_ps) else 0.0
+
+
+def launches(device: Device, host: Host) -> Launches:
+    """Join the kernels and copies of a device to the calls that launched them, by correlation id."""
+    kernels, copies = device.kernels, device.copies
+    start = np.concatenate([kernels.start_ps, copies.start_ps])
+    end = np.concatenate([kernels.end_ps, copies.end_ps])
+    correlation = np.concatenate([kernels.correlation, copies.correlation])
+    reads = np.concatenate([np.zeros(len(kernels), np.bool_), copies.direction == Direction.D2H])
+    order = np.argsort(start, kind="stable")
+    start, end, correlation, reads = start[order], end[order], correlation[order], reads[order]
+    calls = host.calls
+    place = np.searchsorted(calls.correlation, correlation)
+    found = _joined(calls.correlation, place, correlation)
+    at = place[found]
+    launch = np.full(len(start), NO_LAUNCH, np.int64)
+    launch[found] = calls.start_ps[at]
+    read = place[found & reads]
+    return Launches(
+        start,
+        end,
+        launch,
+        tuple(np.unique(calls.thread[at]).tolist()),
+        calls.start_ps[read],
+        calls.end_ps[read],
+    )
+
+
+def _joined(known: Int64s, place: NDArray[np.intp], wanted: Int64s) -> NDArray[np.bool_]:
+    if not len(known):
+        return np.zeros(len(wanted), np.bool_)
+    same: NDArray[np.bool_] = known[np.minimum(place, len(known) - 1)] == wanted
+    found: NDArray[np.bool_] = same & (wanted != NO_CORRELATION)
+    return found

@@ -1,0 +1,127 @@
+"""What an event's name says of it: the one place that knows how TensorFlow, CUDA and Kineto call things."""
+
+from __future__ import annotations
+
+import re
+from enum import IntFlag
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.traces.timeline import Int32s
+
+
+class Kind(IntFlag):
+    """What a host event is to the account; most events are none of these."""
+
+    COMPILE = 1
+    GRAPH = 2
+    MEMORY = 4
+    INPUT = 8
+    ITERATOR_ROOT = 16
+    ITERATOR = 32
+    SYNC = 64
+    FUNCTION = 128
+    CALL = 256
+    OP = 512
+    EXECUTION = 1024
+    LAUNCH = 2048
+    KERNEL_RUN = 4096
+
+
+# `Compile` alone would match Keras's own ops, such as StatefulPartitionedCall/compile_loss/...: slashes are excluded.
+_COMPILE = (
+    r"[^/]*(?:XlaCompil|Compiler::|CompileToLocalExecutable|CompileFunction|CompileSingleOp|CompilePtx|CompileGpuAsm"
+    r"|RunBackend|RunHloPasses|BuildExecutable|ThunkEmitter|HLO passes|[Aa]utotun|LocalClient::Compile"
+    r"|PjRt\w*::Compile|cuModuleLoad|cuLibraryLoad|cuLink|cudaModuleLoad|cudaLibraryLoad|[Pp]txas|nvJitLink"
+    r"|backend_compile)|Codegen$"
+)
+_PATTERNS: tuple[tuple[Kind, str], ...] = (
+    (Kind.COMPILE, _COMPILE),
+    # Python building the graph of a tf.function: its first call, and every retracing.
+    (Kind.COMPILE | Kind.GRAPH, r"tf\.function-graph_building$"),
+    (
+        Kind.MEMORY,
+        r"(?:cu|cuda)(?:Mem(?:Alloc|Free|HostAlloc|HostRegister|Create|Map|AddressReserve|Release|Unmap)|Malloc|Free"
+        r"|HostAlloc|HostRegister)(?!Async)",
+    ),
+    (Kind.INPUT, r"IteratorGetNext\w*(?:::DoCompute)?$|enumerate\(DataLoader\)#"),
+    # The outermost iterator, which the consumer calls; the ones below it also run ahead on threads of their own.
+    (Kind.ITERATOR | Kind.ITERATOR_ROOT, r"Iterator::(?:Root|Model)$"),
+    (Kind.ITERATOR, r"Iterator::"),
+    (
+        Kind.SYNC,
+        r"(?:cu|cuda)(?:Stream|Event|Ctx|Context|Device|Thread)Synchronize|cuMemcpyDtoH(?!Async)|cudaMemcpy$|MemcpyD2H$"
+        r"|[\w:]*BlockHostUntilDone|aten::item$|aten::_local_scalar_dense$",
+    ),
+    # Keras calls it train_function (2) and one_step_.. or multi_step_.. (3); the rest is what tutorials call theirs.
+    (
+        Kind.FUNCTION,
+        r"(?:train_function|(?:distributed_|dist_)?train(?:ing)?_(?:multi_)?step|(?:one|multi)_step_on_(?:data|iterator)"
+        r"|train_one_step|step_fn)$",
+    ),
+    (Kind.CALL, r"Eager(?:Local)?Execute: __inference_"),
+    (Kind.EXECUTION, r"EagerKernelExecute$"),
+    (Kind.LAUNCH, r"(?:cu|cuda)(?:Launch|GraphLaunch)"),
+    (Kind.KERNEL_RUN, r"(?:ExecutorState::Process|(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"),
+    # An operation is traced as name:Type.
+    (Kind.OP, r"[^\s:]+:[A-Za-z_]\w*$"),
+)
+_ANY = re.compile("|".join(f"(?P<k{place}>{pattern})" for place, (_, pattern) in enumerate(_PATTERNS)))
+# Operations that only wait for what another thread makes.
+_WAITING_OPS = re.compile(
+    r".*:(?:_Recv|_HostRecv|_Send|_HostSend|IteratorGetNext\w*|PyFunc|EagerPyFunc|\w*Iterator\w*)$"
+)
+
+# NVIDIA's collectives library, and how XLA names the operations that it runs through it.
+_COLLECTIVE = re.compile(
+    r"nccl|.*(?:AllReduce|all-reduce|AllGather|all-gather|ReduceScatter|reduce-scatter)", re.DOTALL
+)
+# The names of kernels that use Tensor Cores: XProf's kernel_stats_utils.cc (884, 1688, hmma, xmma) and the allow-list
+# of Kineto's tb_plugin (h884, s884, h1688, s1688, i8816, 16816, c1688, xmma_gemm), with Hopper's wgmma.
+_TENSOR_CORE = re.compile(r".*(?:884|1688|16816|8816|hmma|xmma|wgmma|tensorop|tensor_op)", re.DOTALL)
+# Operations that could use them: XProf's IsOpTensorCoreEligible.
+_ELIGIBLE = re.compile(r".*(?:Conv[23]D|MatMul|Einsum|CudnnRNN|aten::(?:mm|addmm|bmm|linear|conv\w*))", re.DOTALL)
+
+
+def kinds(names: Sequence[str]) -> NDArray[np.int32]:
+    """Return the `Kind` of every name of a timeline, (n,) int32, 0 where it is none."""
+    return np.array([_kind(name) for name in names], np.int32)
+
+
+def collective(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
+    """Tell which kernels are collectives, (n,) bool, from their place in the names."""
+    return _matching(_COLLECTIVE, names, used)
+
+
+def tensor_core(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
+    """Tell which kernels use Tensor Cores by their name, (n,) bool."""
+    return _matching(_TENSOR_CORE, names, used)
+
+
+def eligible(names: Sequence[str], ops: Int32s) -> NDArray[np.bool_]:
+    """Tell which operations could use Tensor Cores, (n,) bool; an unknown one (-1) could not."""
+    return _matching(_ELIGIBLE, names, ops)
+
+
+def waits(name: str) -> bool:
+    """Tell whether an operation only waits for others, so that its time is no work."""
+    return bool(_WAITING_OPS.match(name))
+
+
+def _kind(name: str) -> int:
+    found = _ANY.match(name)
+    if not found or not found.lastgroup:
+        return 0
+    return int(_PATTERNS[int(found.lastgroup[1:])][0])
+
+
+def _matching(pattern: re.Pattern[str], names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
+    present, places = np.unique(used, return_inverse=True)
+    hits = np.array([place >= 0 and bool(pattern.match(names[place])) for place in present.tolist()], np.bool_)
+    return hits[places] if len(present) else np.zeros(0, np.bool_)

@@ -1,0 +1,116 @@
+"""What the host did beside feeding the device: its input pipeline, compilation, and operations on the processor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.intervals import Intervals, difference, intersection, join, union
+from gpuprobe.ledger.names import Kind, waits
+from gpuprobe.ledger.records import CpuOp, HostAccount, IteratorFacts
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.steps import Windows
+
+PS_PER_MS = 1e9
+TOP = 10
+# Stages that keep batches ready: time in them is a wait for the stage below, which runs on threads of its own.
+BUFFERS = ("Prefetch", "ParallelMap", "ParallelInterleave", "ParallelBatch", "MapAndBatch", "Model", "Root")
+# A stage at work for less than this share of the longest wait does not explain it.
+SEEN_AT_WORK = 0.2
+
+
+def host_account(host: Host, windows: Windows) -> HostAccount:
+    """Describe one host over the steps."""
+    window = union(windows.start_ps, windows.end_ps)
+    stages = iterators(host, window)
+    blocking = [stage for stage in stages if stage.blocking_ms > 0]
+    slowest = _slowest(blocking)
+    outside = None if windows.inside is None else difference(window, windows.inside).total / PS_PER_MS / len(windows)
+    return HostAccount(
+        host=host.name,
+        iterators=stages,
+        slowest_iterator=slowest.name if slowest else None,
+        input_wait_ms_per_step=intersection(host.input_wait, window).total / PS_PER_MS / len(windows),
+        between_steps_ms_per_step=outside,
+        compile_ms=intersection(host.compiling, window).total / PS_PER_MS,
+        graphs_built=sum(int(((kind & Kind.GRAPH) != 0).sum()) for kind in host.kinds),
+        cpu_ops=cpu_ops(host),
+    )
+
+
+def iterators(host: Host, window: Intervals) -> tuple[IteratorFacts, ...]:
+    """Return the stages of the input pipeline by self time while the training waited, the longest first.
+
+    The self time of a stage is its own without that of the stage below it on the same thread: tf.data names an
+    iterator by its path, so that the one below has the same name and one part more.
+    """
+    waiting = intersection(host.input_wait, window)
+    found: dict[str, list[float]] = {}
+    for place in range(len(host.threads)):
+        own = _by_name(host, place)
+        for name, (spans, count) in own.items():
+            below = join(others for other, (others, _) in own.items() if other.rpartition("::")[0] == name)
+            alone = difference(spans, below)
+            sums = found.setdefault(name, [0, 0, 0])
+            sums[0] += count
+            sums[1] += intersection(alone, window).total / PS_PER_MS
+            sums[2] += intersection(alone, waiting).total / PS_PER_MS
+    facts = [
+        IteratorFacts(name=name, count=int(count), self_ms=own, blocking_ms=blocking)
+        for name, (count, own, blocking) in found.items()
+    ]
+    return tuple(sorted(facts, key=lambda stage: (-stage.blocking_ms, -stage.self_ms))[:TOP])
+
+
+def _slowest(blocking: list[IteratorFacts]) -> IteratorFacts | None:
+    """The stage that works is the cause; one that only waits for it is named where no other was seen at work."""
+    longest = max(blocking, key=lambda stage: stage.blocking_ms, default=None)
+    working = [stage for stage in blocking if not is_buffer(stage.name)]
+    works = max(working, key=lambda stage: stage.blocking_ms, default=None)
+    if longest is None or works is None or works.blocking_ms < SEEN_AT_WORK * longest.blocking_ms:
+        return longest
+    return works
+
+
+def is_buffer(name: str) -> bool:
+    """Tell whether a stage only hands on what threads of its own make ready."""
+    return name.rpartition("::")[2].startswith(BUFFERS)
+
+
+def cpu_ops(host: Host) -> tuple[CpuOp, ...]:
+    """Return the types of operation that ran on the processor, within which no device work was launched."""
+    counts: dict[str, int] = {}
+    times: dict[str, int] = {}
+    calls = host.calls
+    for place, thread in enumerate(host.threads):
+        mask = (host.kinds[place] & Kind.OP) != 0
+        if not mask.any():
+            continue
+        start, name = thread.events.start_ps[mask], thread.events.name[mask]
+        lasted = thread.events.duration_ps[mask]
+        launched = np.sort(calls.start_ps[calls.thread == place])
+        quiet = np.searchsorted(launched, start) == np.searchsorted(launched, start + lasted)
+        per_name = np.bincount(name[quiet])
+        time_of_name = np.bincount(name[quiet], weights=lasted[quiet])
+        for used in np.flatnonzero(per_name).tolist():
+            text = host.names[used]
+            kind = text.rpartition(":")[2]
+            if not waits(text):
+                counts[kind] = counts.get(kind, 0) + int(per_name[used])
+                times[kind] = times.get(kind, 0) + int(time_of_name[used])
+    longest = sorted(times, key=lambda kind: -times[kind])[:TOP]
+    return tuple(CpuOp(type=kind, count=counts[kind], total_ms=times[kind] / PS_PER_MS) for kind in longest)
+
+
+def _by_name(host: Host, place: int) -> dict[str, tuple[Intervals, int]]:
+    mask = (host.kinds[place] & Kind.ITERATOR) != 0
+    events = host.threads[place].events
+    start, name = events.start_ps[mask], events.name[mask]
+    end = start + events.duration_ps[mask]
+    return {
+        host.names[used]: (union(start[name == used], end[name == used]), int((name == used).sum()))
+        for used in np.unique(name).tolist()
+    }

@@ -1,0 +1,74 @@
+"""The events of the host that stand behind each kind of idle time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.intervals import Intervals, covered, holds
+from gpuprobe.ledger.names import Kind
+from gpuprobe.ledger.records import HostEvent
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gpuprobe.ledger.host import Host
+
+PS_PER_MS = 1e9
+TOP = 4
+_KIND_OF_CATEGORY = {
+    "idle_compile": Kind.COMPILE,
+    "idle_memory": Kind.MEMORY,
+    "idle_input": Kind.INPUT | Kind.ITERATOR_ROOT,
+    "idle_sync": Kind.SYNC,
+}
+
+
+def proof(host: Host, parts: dict[str, Intervals], inside: Intervals | None) -> dict[str, tuple[HostEvent, ...]]:
+    """Name the events by category, those that reach furthest into its time first.
+
+    Between steps they are the outermost ones that the calling threads were in, outside the training function.
+    """
+    found = {}
+    for category, kind in _KIND_OF_CATEGORY.items():
+        if len(parts.get(category, Intervals())):
+            masks = [(kinds & kind) != 0 for kinds in host.kinds]
+            found[category] = _longest(host, masks, parts[category])
+    between = parts.get("idle_between_steps", Intervals())
+    if inside is not None and len(between):
+        masks = [_outside(host, place, inside) for place in range(len(host.threads))]
+        found["idle_between_steps"] = _longest(host, masks, between)
+    return {category: events for category, events in found.items() if events}
+
+
+def _outside(host: Host, place: int, inside: Intervals) -> NDArray[np.bool_]:
+    """The outermost events that start outside the training function, on a thread that calls functions."""
+    kinds, events = host.kinds[place], host.threads[place].events
+    if not np.any(kinds & (Kind.FUNCTION | Kind.CALL | Kind.EXECUTION)):
+        return np.zeros(len(events), np.bool_)
+    out = ~holds(inside, events.start_ps) & ((kinds & Kind.FUNCTION) == 0)
+    # A step marker encloses the training function, and would be all there is to see.
+    marked = host.threads[place].step
+    if len(marked) == len(events):
+        out &= marked < 0
+    ends = np.where(out, events.end_ps, np.iinfo(np.int64).min)
+    reached = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(ends)[:-1]]) if len(events) else ends
+    outermost: NDArray[np.bool_] = out & (events.start_ps >= reached)
+    return outermost
+
+
+def _longest(host: Host, masks: list[NDArray[np.bool_]], part: Intervals) -> tuple[HostEvent, ...]:
+    sums: dict[tuple[str, str], int] = {}
+    for thread, mask in zip(host.threads, masks, strict=True):
+        if not mask.any():
+            continue
+        events = thread.events
+        start, name = events.start_ps[mask], events.name[mask]
+        reach = covered(part, start, start + np.maximum(events.duration_ps[mask], 0))
+        per_name = np.bincount(name, weights=reach)
+        for used in np.flatnonzero(per_name).tolist():
+            key = host.names[used], thread.name
+            sums[key] = sums.get(key, 0) + int(per_name[used])
+    longest = sorted(sums.items(), key=lambda item: -item[1])[:TOP]
+    return tuple(HostEvent(name=name, thread=thread, ms=time / PS_PER_MS) for (name, thread), time in longest)

@@ -1,0 +1,200 @@
+"""The records of the account: what `gpuprobe diagnose --json` prints, and what the diagnosis reads.
+
+Schema history
+1  first version
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from gpuprobe.records import Confidence, Record
+
+ACCOUNT_SCHEMA = 1
+
+
+class StepAccount(Record, frozen=True, kw_only=True):
+    """One step: its number where the trace gives one, its wall time, and its parts, which add up to it."""
+
+    number: int | None
+    step_ms: float
+    ledger_ms: dict[str, float]
+
+
+class Spread(Record, frozen=True, kw_only=True):
+    """How the steps differ: median and 5th and 95th percentile in ms, and the counted steps far from it."""
+
+    median_ms: float
+    p5_ms: float
+    p95_ms: float
+    outliers: tuple[int, ...] = ()
+
+
+class KernelFacts(Record, frozen=True, kw_only=True):
+    """The kernels of one device. Shares are 0 to 1; `per_s` is over the time that the steps took.
+
+    `tensor_core_time_fraction` and `eligible_time_fraction` are shares of the kernels' time: those that use Tensor
+    Cores by their name, and those launched by operations that could.
+    """
+
+    count: int
+    median_us: float
+    under_10us_count_fraction: float
+    under_10us_time_fraction: float
+    under_25us_count_fraction: float
+    under_25us_time_fraction: float
+    per_s: float
+    tensor_core_count: int
+    tensor_core_time_fraction: float
+    eligible_time_fraction: float | None
+    collective_count: int
+
+
+class TopKernel(Record, frozen=True, kw_only=True):
+    """One kernel by name: how often, its time in all, and its share of all kernel time."""
+
+    name: str
+    count: int
+    total_ms: float
+    time_fraction: float
+    median_us: float
+    tensor_core: bool
+
+
+class CopyFacts(Record, frozen=True, kw_only=True):
+    """The copies of one direction. `gb_per_s` is bytes over time in GB (1e9), where the trace gives sizes.
+
+    `link_fraction` is that against the device's own memory, which each byte crosses twice, for copies on the device;
+    None for copies to and from the host: traces do not name the link.
+    """
+
+    direction: str
+    count: int
+    total_ms: float
+    mebibytes: float | None
+    gb_per_s: float | None
+    link_fraction: float | None
+    hidden_fraction: float
+
+
+class HostEvent(Record, frozen=True, kw_only=True):
+    """What a thread was in during a gap: the innermost event, and for how much of the gap."""
+
+    name: str
+    thread: str
+    ms: float
+
+
+class Gap(Record, frozen=True, kw_only=True):
+    """A stretch in which the device did nothing: when in which step (from 0), how long, why, and the events in it."""
+
+    step: int
+    start_ms: float
+    duration_ms: float
+    causes_ms: dict[str, float]
+    host: tuple[HostEvent, ...] = ()
+
+
+class GapBin(Record, frozen=True, kw_only=True):
+    """Gaps of one length: from `from_us` up to `to_us` (None: no limit), how many, and their time in all."""
+
+    from_us: float
+    to_us: float | None
+    count: int
+    total_ms: float
+
+
+class DeviceAccount(Record, frozen=True, kw_only=True):
+    """The account of one device.
+
+    `ledger_ms` holds the design's categories for an average step and adds up to `step_ms`. The average is over
+    `counted` of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole.
+    `proof` names the events of the host behind each kind of idle time, with their ms over all
+    steps. Fractions are 0 to 1. A figure that the trace does not give is None, and `missing` says
+    why, by name of the figure.
+    """
+
+    name: str
+    host: str
+    kind: Literal["gpu", "cpu"]
+    step_ms: float
+    steps: int
+    ledger_ms: dict[str, float]
+    marker_step_ms: float | None = None
+    gpu_span_ms: float | None = None
+    kernel_fraction: float | None = None
+    exposed_copy_fraction: float | None = None
+    idle_outside_step_fraction: float | None = None
+    sm_efficiency: float | None = None
+    occupancy: float | None = None
+    overlap_fraction: float | None = None
+    model: str | None = None
+    facts: dict[str, float | str] = msgspec.field(default_factory=dict)
+    steps_from: str = ""
+    inside_from: str = ""
+    warmup: int = 0
+    counted: int = 1
+    spread: Spread
+    each_step: tuple[StepAccount, ...] = ()
+    joined_fraction: float | None = None
+    confidence: Confidence = "high"
+    kernels: KernelFacts | None = None
+    top_kernels: tuple[TopKernel, ...] = ()
+    copies: tuple[CopyFacts, ...] = ()
+    proof: dict[str, tuple[HostEvent, ...]] = msgspec.field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+    gap_histogram: tuple[GapBin, ...] = ()
+    missing: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class IteratorFacts(Record, frozen=True, kw_only=True):
+    """One stage of the input pipeline, by the name that tf.data traces: its calls, and its time without the stages
+    below it, in all and while the training waited for a batch.
+    """
+
+    name: str
+    count: int
+    self_ms: float
+    blocking_ms: float
+
+
+class CpuOp(Record, frozen=True, kw_only=True):
+    """An operation, by type, that ran on the processor and launched nothing: how often, and its time in all."""
+
+    type: str
+    count: int
+    total_ms: float
+
+
+class HostAccount(Record, frozen=True, kw_only=True):
+    """What one host did over the steps of its first device, in ms a step where the name says so."""
+
+    host: str
+    iterators: tuple[IteratorFacts, ...] = ()
+    slowest_iterator: str | None = None
+    input_wait_ms_per_step: float = 0.0
+    between_steps_ms_per_step: float | None = None
+    compile_ms: float = 0.0
+    graphs_built: int = 0
+    cpu_ops: tuple[CpuOp, ...] = ()
+
+
+class Account(Record, frozen=True, kw_only=True):
+    """The account of a whole trace. `slowest` is a place in `devices`, with the reason, where there are several.
+
+    `began_ns` and `ended_ns` are when its steps did, in nanoseconds since the Unix epoch; None where the trace has
+    a clock of its own.
+    """
+
+    schema: int = ACCOUNT_SCHEMA
+    source: str
+    format: str
+    devices: tuple[DeviceAccount, ...]
+    hosts: tuple[HostAccount, ...] = ()
+    began_ns: int | None = None
+    ended_ns: int | None = None
+    slowest: int | None = None
+    slowest_why: str = ""
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,182 @@
+"""Where the steps of a trace begin and end, and what tells so."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.intervals import Intervals, union
+from gpuprobe.ledger.names import Kind
+from gpuprobe.traces.timeline import UNKNOWN
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.host import Host
+    from gpuprobe.traces.timeline import Int64s, Steps
+
+_FUNCTION_OF_CALL = re.compile(r"Eager(?:Local)?Execute: __inference_(.+?)_\d+$")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The steps: `start_ps` and `end_ps` (n,) int64, `number` as the trace gives it, and `source`, what told of them.
+
+    `inside` is when the host was in the training function, None where the trace does not tell; `inside_source`
+    says from what. `whole` tells whether the last step is as whole as the others: one that ends with its own work
+    lacks what the host did after it.
+    """
+
+    start_ps: Int64s
+    end_ps: Int64s
+    number: Int64s
+    source: str
+    inside: Intervals | None
+    inside_source: str
+    whole: bool
+
+    def __len__(self) -> int:
+        """Count the steps."""
+        return len(self.start_ps)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Candidates for the steps: where they start, where the last ends by itself, what told of them, `Windows.whole`."""
+
+    start_ps: Int64s
+    number: Int64s
+    end_ps: int
+    source: str
+    whole: bool
+
+
+def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, trains: bool = True) -> Windows | None:
+    """Find the steps: from markers, the training function, the `Steps` line, the iterator, or as one whole.
+
+    `worked_ps` is when the first work of the device was launched and when its last work ended, with which the last
+    step ends; None where the processor is the device: then it ends with its marker. Returns None where there is
+    nothing at all. A device that does not take part in the training (`trains`) has no steps but its own work.
+    """
+    marks = _marks(host)
+    marked_calls = marks is not None and marks.enclose_the_call
+    functions, name = _functions(host, by_time=not marked_calls)
+    inside, inside_source = functions, f"the calls of {name}" if functions else ""
+    if functions is None and marks is not None and marked_calls:
+        inside, inside_source = marks.spans, "the step markers"
+    found = _found(host, marks, functions, name, device_steps, worked_ps) if trains else _whole(worked_ps)
+    if found is None:
+        return None
+    last = max(worked_ps[1], int(found.start_ps[-1])) if worked_ps else found.end_ps
+    ends = np.append(found.start_ps[1:], last)
+    kept = ends > found.start_ps
+    if not kept.any():
+        return None
+    return Windows(
+        found.start_ps[kept], ends[kept], found.number[kept], found.source, inside, inside_source, found.whole
+    )
+
+
+def _found(
+    host: Host,
+    marks: _Marks | None,
+    functions: Intervals | None,
+    name: str,
+    device_steps: Steps,
+    worked_ps: tuple[int, int] | None,
+) -> _Found | None:
+    if marks is not None:
+        return _Found(
+            marks.spans.start, marks.number, int(marks.spans.end[-1]), "step markers", not marks.enclose_the_call
+        )
+    if functions is not None:
+        starts = functions.start
+        return _Found(starts, _unknown(starts), int(functions.end[-1]), f"the calls of {name}", whole=False)
+    if len(device_steps):
+        end = int(device_steps.end_ps.max())
+        return _Found(device_steps.start_ps, device_steps.number, end, "the Steps line of the profiler", whole=True)
+    waits = host.input_wait
+    # One wait may be the only one, long after the work of the step that it is not part of.
+    if len(waits) > 1:
+        return _Found(waits.start, _unknown(waits.start), host.last_ps, "the calls of the iterator", whole=False)
+    return _whole(worked_ps)
+
+
+def _whole(worked_ps: tuple[int, int] | None) -> _Found | None:
+    if worked_ps is None:
+        return None
+    start = np.array([worked_ps[0]], np.int64)
+    return _Found(start, _unknown(start), worked_ps[1], "no marker: the whole trace is taken as one step", whole=True)
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """The step markers of one thread; `enclose_the_call` where they are events around the training function.
+
+    Kineto's lie one after the other and hold callbacks and logging too, so that nothing lies outside them.
+    """
+
+    spans: Intervals
+    number: Int64s
+    enclose_the_call: bool
+
+
+def _marks(host: Host) -> _Marks | None:
+    """The outermost marker events of the host, on the thread that has most of them."""
+    best: _Marks | None = None
+    for thread in host.threads:
+        marked = thread.step != UNKNOWN
+        if not marked.any():
+            continue
+        start = thread.events.start_ps[marked]
+        end = start + thread.events.duration_ps[marked]
+        first = _outermost(start, end)
+        if best is None or len(first) > len(best.spans):
+            kineto = host.names[int(thread.events.name[marked][0])].startswith("ProfilerStep")
+            best = _Marks(Intervals(start[first], end[first]), thread.step[marked][first], not kineto)
+    return best
+
+
+def _functions(host: Host, by_time: bool) -> tuple[Intervals | None, str]:
+    """The calls of the training function, on the thread that is in it longest; `by_time` of any that may be it."""
+    per_thread = [host.of_thread(place, Kind.FUNCTION) for place in range(len(host.threads))]
+    best = max(range(len(per_thread)), key=lambda place: per_thread[place].total, default=None)
+    if best is not None and len(per_thread[best]):
+        events, mask = host.threads[best].events, (host.kinds[best] & Kind.FUNCTION) != 0
+        name = host.names[int(events.name[mask][np.argmax(events.duration_ps[mask])])]
+        return per_thread[best], name
+    return _longest_call(host) if by_time else (None, "")
+
+
+def _longest_call(host: Host) -> tuple[Intervals | None, str]:
+    """The calls of the tf.function in which most time went, where no name is one that we know."""
+    totals: dict[str, int] = {}
+    where: dict[str, tuple[int, list[int]]] = {}
+    for place, thread in enumerate(host.threads):
+        mask = (host.kinds[place] & Kind.CALL) != 0
+        for used in np.unique(thread.events.name[mask]).tolist():
+            found = _FUNCTION_OF_CALL.match(host.names[used])
+            if not found:
+                continue
+            time = int(thread.events.duration_ps[thread.events.name == used].sum())
+            totals[found[1]] = totals.get(found[1], 0) + time
+            where.setdefault(found[1], (place, []))[1].append(used)
+    if not totals:
+        return None, ""
+    name = max(totals, key=totals.__getitem__)
+    place, used_names = where[name]
+    events = host.threads[place].events
+    mask = np.isin(events.name, used_names)
+    start = events.start_ps[mask]
+    return union(start, start + events.duration_ps[mask]), name
+
+
+def _outermost(start: Int64s, end: Int64s) -> Int64s:
+    """Places of the stretches that lie in no earlier one; they are sorted by start."""
+    reached = np.maximum.accumulate(end)
+    return np.flatnonzero(np.concatenate([[True], start[1:] >= reached[:-1]]))
+
+
+def _unknown(starts: Int64s) -> Int64s:
+    return np.full(len(starts), UNKNOWN, np.int64)

@@ -1,0 +1,194 @@
+"""How an account reads: its verdict, its bar and its rows, as text that the terminal and the report share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.ledger.records import DeviceAccount, Gap
+    from gpuprobe.records import Finding, Signal
+
+# One letter each, so that the bar reads without colours: capitals for work, small letters for idle time.
+LETTERS = {
+    "gpu_compute": "#",
+    "cpu_compute": "#",
+    "gpu_collective": "A",
+    "gpu_copy_h2d": "H",
+    "gpu_copy_d2h": "D",
+    "gpu_copy_d2d": "C",
+    "idle_input": "i",
+    "idle_launch": "l",
+    "idle_queue": "q",
+    "idle_sync": "s",
+    "idle_between_steps": "b",
+    "idle_compile": "c",
+    "idle_memory": "m",
+    "unattributed": "?",
+}
+MEANINGS = {
+    "gpu_compute": "kernels run",
+    "cpu_compute": "operations run",
+    "gpu_collective": "devices exchange gradients, no kernel runs",
+    "gpu_copy_h2d": "copy to the device that no kernel hides",
+    "gpu_copy_d2h": "copy to the host that no kernel hides",
+    "gpu_copy_d2d": "copy or fill within the device that no kernel hides",
+    "idle_input": "idle: the host waits for the next batch",
+    "idle_launch": "idle: the host has not launched the next work yet",
+    "idle_queue": "idle: launched, not yet started",
+    "idle_sync": "idle: the host is inside a synchronising call or a read",
+    "idle_between_steps": "idle: the host is outside the training function",
+    "idle_compile": "idle: the host compiles or builds a graph",
+    "idle_memory": "idle: the host allocates device memory",
+    "unattributed": "the trace does not tell",
+}
+LONGEST_NAME = 60
+READINGS_ALONE = "Readings tell how busy the GPU was, not why it waited: that takes a trace of a few steps."
+
+
+@dataclass(frozen=True)
+class Line:
+    """One category of the table: its letter in the bar, its time in an average step, and its share of it (0 to 1)."""
+
+    category: str
+    letter: str
+    ms: float
+    fraction: float
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Words:
+    """Verdict, why, and what to do next; `code` may be empty."""
+
+    verdict: str
+    why: str
+    next: str
+    code: str
+
+
+def lines(device: DeviceAccount) -> list[Line]:
+    """Return the categories of a device that took any time, in the design's order."""
+    order = CPU_CATEGORIES if device.kind == "cpu" else GPU_CATEGORIES
+    return [
+        Line(name, LETTERS[name], device.ledger_ms[name], device.ledger_ms[name] / device.step_ms, MEANINGS[name])
+        for name in order
+        if device.ledger_ms[name] > 0
+    ]
+
+
+def bar(device: DeviceAccount, width: int) -> list[tuple[str, int]]:
+    """Return (category, cells) of the step as a bar: by largest remainder, so that the cells add up to the width."""
+    shown = lines(device)
+    exact = [line.fraction * width for line in shown]
+    cells = [int(value) for value in exact]
+    by_remainder = sorted(range(len(shown)), key=lambda place: cells[place] - exact[place])
+    for place in by_remainder[: width - sum(cells)]:
+        cells[place] += 1
+    return [(line.category, count) for line, count in zip(shown, cells, strict=True) if count]
+
+
+def words(diagnosis: Diagnosis) -> Words:
+    """Say what leads, from what that is known, and what to do."""
+    first = diagnosis.primary
+    if first is None and not diagnosis.devices and diagnosis.telemetry:
+        return Words("There are readings of the GPU and no trace.", READINGS_ALONE, "", "")
+    if first is None:
+        reasons = "; ".join(dict.fromkeys(undecided.reason for undecided in diagnosis.not_evaluated))
+        return Words(
+            "The trace does not tell what limits the training.", reasons[:1].upper() + reasons[1:] + ".", "", ""
+        )
+    tie = f" It ties with {first.ties_with}." if first.ties_with else ""
+    verdict = f"{first.cause} (confidence {first.confidence}). {first.claim}{tie}"
+    also = [f"{finding.cause} {wording.share(finding.severity)}" for finding in diagnosis.findings[1:]]
+    why = "; ".join(_evidence(first)) + "."
+    if also:
+        why += f" Besides: {wording.listing(also)} of the step."
+    return Words(verdict, why, first.fix, first.code)
+
+
+def headline(device: DeviceAccount) -> str:
+    """Say which device, how many steps and how they were found, and how long they take."""
+    name = f"{device.model} ({device.name})" if device.model else device.name
+    text = f"{name} of {device.host}: {wording.count(device.steps, 'step')} by {device.steps_from}, "
+    text += f"{wording.milliseconds(device.step_ms)} each"
+    if device.counted > 1:
+        spread = device.spread
+        text += (
+            f" (mean of {device.counted}; median {wording.milliseconds(spread.median_ms)}, p5 to p95 "
+            f"{wording.milliseconds(spread.p5_ms)} to {wording.milliseconds(spread.p95_ms)}"
+        )
+        text += f", {wording.count(len(spread.outliers), 'outlier')})" if spread.outliers else ")"
+    if device.warmup:
+        text += f"; {wording.count(device.warmup, 'slow first step')} left out"
+    return text
+
+
+def meters(device: DeviceAccount) -> list[str]:
+    """Return the other meters of a GPU, each with what it is a share of, and what is missing with the reason."""
+    if device.kind == "cpu":
+        return []
+    figures = (
+        ("kernels", device.kernel_fraction, "of the GPU span"),
+        ("exposed copies", device.exposed_copy_fraction, "of the GPU span"),
+        ("idle outside the training function", device.idle_outside_step_fraction, "of the GPU span"),
+        ("SM efficiency (estimated)", device.sm_efficiency, "of the step"),
+        ("occupancy (estimated)", device.occupancy, "of kernel time"),
+    )
+    said = [f"{name} {wording.share(value)} {of}" for name, value, of in figures if value is not None]
+    kernels = device.kernels
+    if kernels:
+        said.append(
+            f"{wording.count(kernels.count, 'kernel')}, median {wording.significant(kernels.median_us)} us, "
+            f"{wording.share(kernels.under_10us_count_fraction)} of them under 10 us, "
+            f"{wording.significant(kernels.per_s)} a second"
+        )
+        cores = f"Tensor Core kernels {wording.share(kernels.tensor_core_time_fraction)} of kernel time"
+        if kernels.eligible_time_fraction is not None:
+            cores += f", operations that could use them {wording.share(kernels.eligible_time_fraction)}"
+        said.append(cores)
+    for copy in device.copies:
+        rate = f", {wording.significant(copy.gb_per_s)} GB/s" if copy.gb_per_s is not None else ""
+        hidden = f"{wording.share(copy.hidden_fraction)} hidden under kernels"
+        said.append(f"{copy.count} {copy.direction} in {wording.milliseconds(copy.total_ms)}{rate}, {hidden}")
+    return [*said, *(f"{name} not known: {reason}" for name, reason in device.missing.items())]
+
+
+def gap_causes(gap: Gap) -> str:
+    """Write the causes of a gap, the longest first: `idle_input 8.11 s, idle_launch 3.2 ms`."""
+    ordered = sorted(gap.causes_ms.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {wording.milliseconds(value)}" for name, value in ordered[:3])
+
+
+def gap_events(gap: Gap) -> str:
+    """Write the events of the host in a gap: `IteratorGetNextOp::DoCompute 8.11 s`."""
+    found = [f"{short(event.name)} {wording.milliseconds(event.ms)}" for event in gap.host[:3]]
+    return ", ".join(found) or "no event of the host"
+
+
+def short(name: str, limit: int = LONGEST_NAME) -> str:
+    """Cut a name, such as a kernel's with all its template arguments, to a length that fits a line."""
+    return name if len(name) <= limit else name[: limit - 3] + "..."
+
+
+def _evidence(finding: Finding) -> list[str]:
+    # The claim has said the share and the time already.
+    return [text for signal in finding.evidence[1:] if (text := _signal(signal))]
+
+
+def _signal(signal: Signal) -> str:
+    value = signal.value
+    if value is None or signal.name == "step_ms":
+        return ""
+    if signal.name.startswith("proof."):
+        return f"the host was in {signal.source.removeprefix('trace, events: ')}"
+    name = signal.name.removeprefix("share.").removesuffix("_fraction").replace("_", " ")
+    if not isinstance(value, float):
+        return f"{name} {value}"
+    if signal.unit.startswith("of "):
+        return f"{name} {wording.share(value)} {signal.unit}"
+    return f"{name.removesuffix(' ' + signal.unit)} {wording.significant(value)} {signal.unit}"
