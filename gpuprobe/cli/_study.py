@@ -14,6 +14,7 @@ from rich.console import Console
 
 from gpuprobe import wording
 from gpuprobe.cli._live import LiveView
+from gpuprobe.cli._verdict import show
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.measure import faults, folder
 from gpuprobe.measure.environment import environment
@@ -123,10 +124,7 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
 def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interrupted: bool) -> int:
     loaded = write(where)
     found = verdict(loaded)
-    console.print()
-    for title, text in (("", found.where), ("Verdict", found.verdict), ("Why", found.why), ("Next", found.next)):
-        if text:
-            console.print(f"[bold]{title}[/bold]  {text}" if title else text, highlight=False, soft_wrap=True)
+    show(console, found)
     for failure in loaded.ranking.failures:
         state = failure.state.replace("_", " ")
         console.print(f"{failure.strategy}, round {failure.round}: {state}, {failure.message}", markup=False)

@@ -1,6 +1,6 @@
-"""Writes a whole study to disk, as `gpuprobe run` would have: records, events of time, telemetry with a GPU.
+"""Writes a whole study to disk whose truth is what was asked for: step times, how they spread, how busy the GPU was.
 
-Its truth is what it was asked for: the step time of each strategy, how far steps spread, how busy the GPU was.
+There are no traces in it; `sessions.py` simulates the sessions themselves.
 """
 
 from __future__ import annotations
@@ -10,33 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, run_folder
-from gpuprobe.records import (
-    Environment,
-    GpuInfo,
-    LossPoint,
-    Outcome,
-    Phase,
-    Request,
-    Run,
-    RunSpec,
-    Settings,
-    State,
-    StrategyInfo,
-    Study,
-    TraceInfo,
-    save,
-)
-from gpuprobe.telemetry.recording import Writer
+from gpuprobe.records import GpuInfo, State, StrategyInfo, Study
+from gpuprobe.simulate import recordings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
-
-START_NS = 1_700_000_000_000_000_000
-WARMUP_S, TICK_S = 6.0, 0.05
-GPU_COLUMNS = ("utilization_percent", "power_w", "sm_clock_mhz", "memory_used_mib", "temperature_c", "energy_j")
-CORES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,120 +47,73 @@ def simulate_study(
 ) -> Study:
     """Write a study into an empty folder and return its record. `drift` slows all steps of a round by a factor."""
     random = np.random.default_rng(seed)
-    study = _study(folder.name, strategies, rounds, gpu=gpu)
-    save(study, folder / STUDY_FILE)
-    clock_ns = START_NS
+    card = GpuInfo(index=0, name="NVIDIA GeForce GTX 1060 3GB", compute_capability="6.1", memory_mib=3072.0)
+    study = recordings.study_record(
+        folder.name,
+        recordings.environment([card] if gpu else []),
+        [_info(strategy) for strategy in strategies],
+        rounds=rounds,
+        batch_size=32,
+        command="gpuprobe simulate",
+    )
+    recordings.save_study(study, folder)
+    clock_ns = recordings.START_NS
     for number in range(1, rounds + 1):
         factor = drift[number - 1] if drift else 1.0
         for strategy in strategies:
-            path = run_folder(folder, number, strategy.name)
-            path.mkdir(parents=True)
-            run = _run(strategy, number, clock_ns, window_s, factor, random, gpu=gpu)
-            save(run, path / RUN_FILE)
-            _telemetry(path / TELEMETRY_FILE, strategy, run, random, gpu=gpu)
-            clock_ns = run.phases[-1].end_ns
+            run = _run(strategy, number, window_s, factor, random, gpu=gpu)
+            clock_ns = recordings.save_run(run, folder, clock_ns, random)
     return study
 
 
-def _study(name: str, strategies: Sequence[SimulatedStrategy], rounds: int, *, gpu: bool) -> Study:
-    card = GpuInfo(index=0, name="NVIDIA GeForce GTX 1060 3GB", compute_capability="6.1", memory_mib=3072.0)
-    environment = Environment(
-        system="simulated",
-        python="none",
-        cpu="simulated processor",
-        cores=CORES,
-        memory_mib=16384.0,
-        versions={},
-        gpus=(card,) if gpu else (),
-        driver="550.54" if gpu else "",
-        cuda="12.4" if gpu else "",
-        no_gpu=None if gpu else "none was simulated",
-        simulated=True,
-    )
-    infos = tuple(
-        StrategyInfo(
-            name=strategy.name,
-            sentence=f"Simulated steps of {strategy.step_ms:g} ms.",
-            against=strategy.against,
-            change=strategy.change,
-        )
-        for strategy in strategies
-    )
-    return Study(
-        name=name,
-        created_ns=START_NS,
-        command="gpuprobe simulate",
-        environment=environment,
-        workload="ResNet20 on simulated images",
-        data_name="simulated images",
-        data_source="No images: the steps are simulated.",
-        batch_size=32,
-        train_samples=50_000,
-        epoch_samples=50_000,
-        strategies=infos,
-        request=Request(rounds=rounds, budget_s=600.0, batch_size=32, seed=0),
+def _info(strategy: SimulatedStrategy) -> StrategyInfo:
+    return StrategyInfo(
+        name=strategy.name,
+        sentence=f"Simulated steps of {strategy.step_ms:g} ms.",
+        against=strategy.against,
+        change=strategy.change,
     )
 
 
 def _run(
-    strategy: SimulatedStrategy,
-    number: int,
-    start_ns: int,
-    window_s: float,
-    drift: float,
-    random: np.random.Generator,
-    *,
-    gpu: bool,
-) -> Run:
-    step_s = strategy.step_ms / 1000 * drift
-    count = max(2, round(window_s / step_s))
-    durations_ns = 1e9 * step_s * np.abs(1 + strategy.spread * random.standard_normal(count))
-    window_ns = start_ns + round(WARMUP_S * 1e9)
-    ends = tuple((window_ns + durations_ns.cumsum()).astype(np.int64).tolist())
-    warmup = Phase(name="warmup", start_ns=start_ns, end_ns=window_ns, call_ends_ns=(window_ns - 10**9, window_ns))
-    window = Phase(name="window", start_ns=window_ns, end_ns=ends[-1], call_ends_ns=ends)
-    samples = np.linspace(strategy.batch_size, strategy.batch_size * count, 40).astype(int)
-    falling = 2.3 * np.exp(-samples / 20_000) + strategy.loss_offset + 0.01 * random.standard_normal(40)
-    spec = RunSpec(strategy=strategy.name, round=number, seed=0, batch_size=strategy.batch_size)
-    settings = Settings(
-        device="/device:GPU:0" if gpu else "/device:CPU:0",
-        dtype_policy=strategy.dtype_policy,
-        compute_dtype="float32",
-        jit_compile=False,
-        batch_size=strategy.batch_size,
-        feed_dtype="float32",
-        steps_per_execution=1,
-        optimizer="Adam",
-        intra_op_threads=CORES,
-        inter_op_threads=CORES,
-        onednn=False,
-        tf32=False,
-    )
-    return Run(
-        spec=spec,
-        outcome=Outcome(state=strategy.state),
-        settings=settings,
-        phases=(warmup, window),
-        losses=tuple(
-            LossPoint(samples=seen, loss=loss) for seen, loss in zip(samples.tolist(), falling.tolist(), strict=True)
+    strategy: SimulatedStrategy, number: int, window_s: float, drift: float, random: np.random.Generator, *, gpu: bool
+) -> recordings.SimulatedRun:
+    step_ms = strategy.step_ms * drift
+    count = max(2, round(1000 * window_s / step_ms))
+    return recordings.SimulatedRun(
+        strategy=strategy.name,
+        number=number,
+        settings=recordings.settings(
+            device="/device:GPU:0" if gpu else "/device:CPU:0",
+            batch_size=strategy.batch_size,
+            dtype_policy=strategy.dtype_policy,
+            compute_dtype="float32",
         ),
-        trace=TraceInfo(path=None, missing="simulated studies hold no trace"),
-        host_peak_mib=1500.0,
+        call_ms=step_ms * np.abs(1 + strategy.spread * random.standard_normal(count)),
+        columns=_columns(strategy, random, gpu=gpu),
+        state=strategy.state,
+        loss_offset=strategy.loss_offset,
         device_peak_mib=700.0 if gpu else None,
     )
 
 
-def _telemetry(path: Path, strategy: SimulatedStrategy, run: Run, random: np.random.Generator, *, gpu: bool) -> None:
-    gpu_columns = [f"gpu0_{name}" for name in GPU_COLUMNS] if gpu else []
-    writer = Writer(
-        path, ["tree_cpu_s", "tree_memory_mib", *(f"core{core}_busy_s" for core in range(CORES)), *gpu_columns]
-    )
-    start_ns, end_ns = run.phases[0].start_ns, run.phases[-1].end_ns
-    for tick, t_ns in enumerate(range(start_ns, end_ns, round(TICK_S * 1e9))):
-        seconds = tick * TICK_S
-        values = {"tree_cpu_s": 1.2 * seconds, "tree_memory_mib": 1400.0, "core0_busy_s": seconds}
-        if gpu:
-            busy = float(np.clip(strategy.busy_percent + 3 * random.standard_normal(), 0, 100))
-            measured = (busy, strategy.power_w, 1700.0, 900.0, 61.0, strategy.power_w * seconds)
-            values |= dict(zip(gpu_columns, measured, strict=True))
-        writer.row(t_ns, values, "")
+def _columns(
+    strategy: SimulatedStrategy, random: np.random.Generator, *, gpu: bool
+) -> dict[str, Callable[[float], float]]:
+    columns: dict[str, Callable[[float], float]] = {
+        "tree_cpu_s": lambda seconds: 1.2 * seconds,
+        "tree_memory_mib": lambda _seconds: 1400.0,
+        "core0_busy_s": lambda seconds: seconds,
+    }
+    if gpu:
+        columns |= {
+            "gpu0_utilization_percent": lambda _seconds: float(
+                np.clip(strategy.busy_percent + 3 * random.standard_normal(), 0, 100)
+            ),
+            "gpu0_power_w": lambda _seconds: strategy.power_w,
+            "gpu0_sm_clock_mhz": lambda _seconds: 1700.0,
+            "gpu0_memory_used_mib": lambda _seconds: 900.0,
+            "gpu0_temperature_c": lambda _seconds: 61.0,
+            "gpu0_energy_j": lambda seconds: strategy.power_w * seconds,
+        }
+    return columns

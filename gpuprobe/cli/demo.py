@@ -1,0 +1,34 @@
+"""`gpuprobe demo`: the whole report on a session that is simulated, in seconds, without TensorFlow or a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP_ORDER = 5
+ROUNDS = 2
+
+
+def command(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study's folder is made.")] = Path("reports"),
+) -> None:
+    """Show what gpuprobe finds: a laptop's GPU at 20 %, simulated, through the whole pipeline to the report."""
+    from rich.console import Console
+
+    from gpuprobe.cli._verdict import show
+    from gpuprobe.measure import folder
+    from gpuprobe.report.verdict import verdict
+    from gpuprobe.report.write import REPORT_FILE, write
+    from gpuprobe.simulate import demo
+    from gpuprobe.simulate.sessions import write_study
+    from gpuprobe.strategies.registry import strategies
+
+    console = Console()
+    console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
+    where = folder.make(out, "demo")
+    members = demo.members([strategy.info for strategy in strategies().values()])
+    write_study(where, members, rounds=ROUNDS, command="gpuprobe demo")
+    show(console, verdict(write(where)))
+    console.print(f"Report: {where / REPORT_FILE}", highlight=False, soft_wrap=True)

@@ -1,0 +1,45 @@
+"""`gpuprobe simulate`: a GPU session of which everything is known, written as a real recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpuprobe.errors import UsageError
+
+HELP_ORDER = 80
+OPTIONS = {
+    "epilog": """\b
+Examples:
+  gpuprobe simulate --schema > spec.toml     every knob, its meaning, and its value
+  gpuprobe simulate spec.toml --out here     the recording, and its truth in here/truth.json
+  gpuprobe report here                       its report, marked SIMULATED
+"""
+}
+
+
+def command(
+    spec: Annotated[Path | None, typer.Argument(metavar="SPEC.toml", help="The session, in TOML.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder for recording and truth.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print every knob of a spec and its meaning.")] = False,
+) -> None:
+    """Simulate a training session: a trace, telemetry and records, with the truth about them."""
+    from gpuprobe import wording
+    from gpuprobe.cli._folders import new_folder
+    from gpuprobe.simulate import spec_file
+    from gpuprobe.simulate.sessions import TRUTH_FILE, write_session
+
+    if schema:
+        typer.echo(spec_file.schema(), nl=False)
+        return
+    if spec is None or out is None:
+        raise UsageError("name a spec and a folder: gpuprobe simulate SPEC.toml --out DIR (--schema lists the knobs)")
+    wanted = spec_file.read(spec)
+    with new_folder(out):
+        told = write_session(wanted, out)
+    typer.echo(f"SIMULATED: a step of {wording.milliseconds(told.step_ms)}; primary cause: {told.primary}.")
+    for name, gain in sorted(told.fixes.items(), key=lambda item: -item[1].ratio)[:3]:
+        typer.echo(f"  {name}: {gain.ratio:.2f} times as fast")
+    typer.echo(f"Recording: {out}, truth: {out / TRUTH_FILE}")

@@ -1,0 +1,119 @@
+"""One device: launches wait in a bounded queue, streams run them in order, copy engines beside the kernels."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gpuprobe.simulate.session import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.simulate.spec import Spec
+
+# Numbers of streams as they read in a trace: TensorFlow makes one to compute and one for each direction of copies.
+COMPUTE, H2D, D2H, COLLECTIVE = 13, 14, 15, 30
+MORE_COMPUTE = 16
+
+
+def compute_stream(index: int) -> int:
+    """Return the number of a compute stream, counted from 0."""
+    return COMPUTE if index == 0 else MORE_COMPUTE + index
+
+
+@dataclass(eq=False, slots=True)
+class Pending:
+    """An operation from its launch call on; times in microseconds, `start` and `end` once they are known."""
+
+    kind: Kind
+    stream: int
+    work_us: float
+    call_begin: float
+    call_end: float
+    thread: str
+    call_number: int
+    place: int = 0
+    bytes: int = 0
+    after: Sequence[Pending] = ()
+    start: float = 0.0
+    end: float = 0.0
+
+
+@dataclass
+class Gpu:
+    """A device in progress; `done` are all operations whose times are known, in the order of their launches."""
+
+    spec: Spec
+    index: int
+    done: list[Pending] = field(default_factory=list)
+    _held: list[Pending] = field(default_factory=list)
+    _waiting: list[float] = field(default_factory=list)
+    _stream_free: dict[int, float] = field(default_factory=dict)
+    _last: dict[int, Pending] = field(default_factory=dict)
+
+    def launch(self, op: Pending, launch_us: float) -> float:
+        """Take a launch call that begins at `op.call_begin`; return when it returns, later where the queue is full."""
+        host = self.spec.host
+        now = op.call_begin
+        while self._waiting and self._waiting[0] <= now:
+            heapq.heappop(self._waiting)
+        if len(self._waiting) + len(self._held) >= host.queue_depth:
+            now = self.hand_over(now)
+            now = max(now, heapq.heappop(self._waiting))
+        op.call_end = now + launch_us
+        self._held.append(op)
+        self._last[op.stream] = op
+        if len(self._held) >= host.wddm_batch:
+            op.call_end = self.hand_over(op.call_end)
+        return op.call_end
+
+    def hand_over(self, now: float) -> float:
+        """Give the launches held back to the device; return when that is done."""
+        if not self._held:
+            return now
+        if self.spec.host.wddm_batch > 1:
+            now += self.spec.host.wddm_submit_us
+        for op in self._held:
+            self.schedule(op, now if self.spec.host.wddm_batch > 1 else op.call_end)
+            heapq.heappush(self._waiting, op.start)
+        self._held.clear()
+        return now
+
+    def schedule(self, op: Pending, earliest: float) -> None:
+        """Fix when an operation runs: in its stream's order, after what it waits for."""
+        op.start = max(earliest, self._stream_free.get(op.stream, 0.0), *(other.end for other in op.after), 0.0)
+        self.finish(op, self._run(op.start, op.work_us) if op.kind is Kind.KERNEL else op.start + op.work_us)
+        self.done.append(op)
+
+    def finish(self, op: Pending, end: float) -> None:
+        """Set when an operation ends; a collective's end is known only once all devices have begun it."""
+        op.end = end
+        self._stream_free[op.stream] = end
+
+    def last_end(self) -> float:
+        """Return when everything handed over is done."""
+        return max(self._stream_free.values(), default=0.0)
+
+    def last_of(self, streams: Sequence[int]) -> tuple[Pending, ...]:
+        """Return the last operation launched into each of these streams, those still held back among them."""
+        return tuple(self._last[stream] for stream in streams if stream in self._last)
+
+    def _run(self, start: float, work_us: float) -> float:
+        """Return when a kernel ends that needs so long alone: the slices of another process do not serve it."""
+        card = self.spec.card
+        if card.other_process_share == 0:
+            return start + work_us
+        slice_us = 1000 * card.other_process_slice_ms
+        period = slice_us / card.other_process_share
+        now, left = start, work_us
+        while True:
+            phase = now % period
+            if phase < slice_us:
+                now += slice_us - phase
+                phase = slice_us
+            if left <= period - phase:
+                return now + left
+            left -= period - phase
+            now += period - phase

@@ -1,0 +1,139 @@
+"""The true account of every step: from what the simulator knows of device and host, not from a trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.simulate.session import DeviceOp, Doing, Interval, Kind, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+GPU_CATEGORIES = (
+    "gpu_compute",
+    "gpu_copy_h2d",
+    "gpu_copy_d2h",
+    "gpu_copy_d2d",
+    "gpu_collective",
+    "idle_input",
+    "idle_launch",
+    "idle_queue",
+    "idle_sync",
+    "idle_between_steps",
+    "idle_compile",
+    "idle_memory",
+    "unattributed",
+)
+CPU_CATEGORIES = ("cpu_compute", "idle_input", "idle_between_steps", "idle_compile", "unattributed")
+
+
+def windows(session: Session, device: int) -> list[Interval]:
+    """Return the stretch of each step, from marker to marker; the last ends with the device's last event."""
+    spans = [(call.start_ns, call.next_ns) for call in session.calls]
+    last = max((op.end_ns for op in session.ops if op.device == device), default=spans[-1][1])
+    if session.spec.card.on_gpu:
+        spans[-1] = (spans[-1][0], max(last, spans[-1][0]))
+    else:
+        spans[-1] = (spans[-1][0], session.calls[-1].end_ns)
+    return spans
+
+
+def account(session: Session, device: int) -> list[dict[str, int]]:
+    """Return nanoseconds by category for each step of a device; each step's sum is its length."""
+    spans = windows(session, device)
+    layers = _gpu_layers(session, device) if session.spec.card.on_gpu else _cpu_layers(session, device)
+    steps = [dict.fromkeys(GPU_CATEGORIES if session.spec.card.on_gpu else CPU_CATEGORIES, 0) for _ in spans]
+    free = [(spans[0][0], spans[-1][1])]
+    for category, intervals in layers:
+        taken, free = _split(free, union(intervals))
+        _book(steps, spans, taken, category)
+    _book(steps, spans, free, "unattributed")
+    return steps
+
+
+def _gpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]]]:
+    """Return the categories in their precedence, each with the stretches in which it could hold."""
+    ops = [op for op in session.ops if op.device == device]
+    doing = session.doing[device]
+    steps = union(doing[Doing.STEP])
+    return [
+        ("gpu_compute", _of(ops, Kind.KERNEL)),
+        ("gpu_copy_h2d", _of(ops, Kind.H2D)),
+        ("gpu_copy_d2h", _of(ops, Kind.D2H)),
+        ("gpu_copy_d2d", _of(ops, Kind.D2D)),
+        ("gpu_collective", _of(ops, Kind.COLLECTIVE)),
+        ("idle_compile", list(doing[Doing.COMPILE])),
+        ("idle_memory", list(doing[Doing.MEMORY])),
+        ("idle_input", list(doing[Doing.INPUT])),
+        ("idle_sync", list(doing[Doing.SYNC])),
+        ("idle_between_steps", _between(session, steps)),
+        ("idle_queue", [(op.call[0], op.start_ns) for op in ops]),
+        ("idle_launch", steps),
+    ]
+
+
+def _cpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]]]:
+    doing = session.doing[device]
+    return [
+        ("cpu_compute", _of(session.ops, Kind.KERNEL)),
+        ("idle_compile", list(doing[Doing.COMPILE])),
+        ("idle_input", list(doing[Doing.INPUT])),
+        ("idle_between_steps", _between(session, union(doing[Doing.STEP]))),
+    ]
+
+
+def _of(ops: Iterable[DeviceOp], kind: Kind) -> list[Interval]:
+    return [(op.start_ns, op.end_ns) for op in ops if op.kind is kind]
+
+
+def _between(session: Session, steps: Sequence[Interval]) -> list[Interval]:
+    """Return the time outside the train function, up to the end of the last one."""
+    begin, end = session.calls[0].start_ns, max(session.calls[-1].next_ns, *(op.end_ns for op in session.ops))
+    return _split([(begin, end)], steps)[1]
+
+
+def union(intervals: Iterable[Interval]) -> list[Interval]:
+    """Return the same time as sorted stretches that do not touch."""
+    merged: list[Interval] = []
+    for begin, end in sorted(intervals):
+        if end <= begin:
+            continue
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((begin, end))
+    return merged
+
+
+def _split(free: Sequence[Interval], covers: Sequence[Interval]) -> tuple[list[Interval], list[Interval]]:
+    """Part sorted stretches into what a sorted cover takes of them and what it leaves."""
+    taken: list[Interval] = []
+    left: list[Interval] = []
+    place = 0
+    for begin, end in free:
+        now = begin
+        while place < len(covers) and covers[place][1] <= now:
+            place += 1
+        scan = place
+        while scan < len(covers) and covers[scan][0] < end:
+            cover_begin, cover_end = max(covers[scan][0], now), min(covers[scan][1], end)
+            if cover_begin > now:
+                left.append((now, cover_begin))
+            taken.append((cover_begin, cover_end))
+            now = cover_end
+            scan += 1
+        if now < end:
+            left.append((now, end))
+    return taken, left
+
+
+def _book(steps: list[dict[str, int]], spans: Sequence[Interval], taken: Sequence[Interval], category: str) -> None:
+    """Add stretches to the steps in which they lie."""
+    place = 0
+    for begin, end in taken:
+        while place < len(spans) - 1 and spans[place][1] <= begin:
+            place += 1
+        scan = place
+        while scan < len(spans) and spans[scan][0] < end:
+            steps[scan][category] += min(end, spans[scan][1]) - max(begin, spans[scan][0])
+            scan += 1

@@ -1,0 +1,48 @@
+"""Reproducible noise: each kind of duration has a stream of its own, so that changing one knob moves no other draw."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TABLE = 4096
+
+
+class Source(IntEnum):
+    """What is noisy."""
+
+    KERNEL_PATTERN = 0
+    KERNEL = 1
+    INPUT = 2
+    HOST = 3
+    COPY = 4
+    DROPPED = 5
+    TELEMETRY = 6
+
+
+class Noise:
+    """Factors around 1 with a relative spread, the same for the same seed, source and place."""
+
+    def __init__(self, seed: int, spread: float) -> None:
+        self._seed, self._spread = seed, spread
+        self._tables: dict[tuple[Source, int], list[float]] = {}
+
+    def generator(self, source: Source, *place: int) -> np.random.Generator:
+        """Return the generator of one source at one place, such as a step and a device."""
+        return np.random.default_rng([self._seed, int(source), *place])
+
+    def factors(self, count: int, source: Source, *place: int) -> NDArray[np.float64]:
+        """Return (count,) factors, log-normal with median 1."""
+        normal: NDArray[np.float64] = self.generator(source, *place).standard_normal(count)
+        return np.exp(self._spread * normal)
+
+    def factor(self, source: Source, index: int, sort: int = 0) -> float:
+        """Return the factor of that number among those of one sort; they repeat after a few thousand."""
+        if (source, sort) not in self._tables:
+            self._tables[source, sort] = self.factors(TABLE, source, sort).tolist()
+        return self._tables[source, sort][index % TABLE]

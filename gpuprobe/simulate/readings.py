@@ -1,0 +1,141 @@
+"""Writes `telemetry.csv` as the sampler would have: columns are functions of time, some of them noisy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.simulate.ledger import union
+from gpuprobe.simulate.session import Kind, Session
+from gpuprobe.telemetry.recording import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.simulate.spec import Spec
+
+TICK_S = 0.05
+SLOW_EVERY = 10
+# Why clocks are held down (nvml.h, nvmlClocksEventReasons*): power cap, thermal slowdown by software.
+POWER_CAP, THERMAL = 0x4, 0x20
+# Power at rest, as a share of the limit, and the least clock of a card at rest.
+IDLE_POWER, IDLE_CLOCK = 0.12, 0.45
+COOL_C, HOT_C, LIMIT_C = 42.0, 78.0, 87.0
+# A card keeps an energy counter from Volta on (NVML API Reference, nvmlDeviceGetTotalEnergyConsumption).
+ENERGY_COUNTER_FROM = 7.0
+MIB = 2**20
+
+
+def write(path: Path, start_ns: int, end_ns: int, columns: Mapping[str, Callable[[float], float]]) -> None:
+    """Write one row a tick from `start_ns` to `end_ns`; each column is a function of the seconds since the start."""
+    writer = Writer(path, list(columns))
+    for tick, t_ns in enumerate(range(start_ns, end_ns, round(TICK_S * 1e9))):
+        seconds = tick * TICK_S
+        writer.row(t_ns, {name: column(seconds) for name, column in columns.items()}, "")
+
+
+class Busy:
+    """How much of the time a device was busy, when a session is repeated without end after a warm-up."""
+
+    def __init__(self, session: Session, device: int, warmup_s: float) -> None:
+        spans = union(
+            (op.start_ns, op.end_ns)
+            for op in session.ops
+            if op.device == device and op.kind in {Kind.KERNEL, Kind.COLLECTIVE}
+        )
+        begin = spans[0][0] if spans else 0
+        self._cycle_s = max(sum(session.call_ms) / 1000, 1e-9)
+        edges = np.array(spans, np.float64).reshape(-1, 2) - begin
+        self._edges: NDArray[np.float64] = np.minimum(edges.ravel() / 1e9, self._cycle_s)
+        lengths = self._edges[1::2] - self._edges[::2]
+        self._done: NDArray[np.float64] = np.repeat(lengths.cumsum(), 2)
+        self._done[::2] -= lengths
+        self._warmup_s = warmup_s
+        self._other = session.spec.card.other_process_share
+
+    def fraction(self, begin_s: float, end_s: float) -> float:
+        """Return the share of a stretch in which at least one kernel ran, of this process or another."""
+        own = (self._until(end_s) - self._until(begin_s)) / (end_s - begin_s)
+        return own + (1 - own) * self._other
+
+    def _until(self, seconds: float) -> float:
+        if seconds <= self._warmup_s or not len(self._edges):
+            return 0.0
+        cycles, rest = divmod(seconds - self._warmup_s, self._cycle_s)
+        return float(cycles * self._done[-1] + np.interp(rest, self._edges, self._done))
+
+
+def gpu_columns(spec: Spec, index: int, busy: Busy) -> dict[str, Callable[[float], float]]:
+    """Return what NVML says of one GPU: its utilization is the share of its last whole period, in whole percent."""
+    card, period_s = spec.card, spec.recording.nvml_period_s
+    swing = np.random.default_rng([spec.seed, index, 7]).standard_normal(4096) * 0.02
+
+    def load(seconds: float) -> float:
+        whole = int(seconds / period_s)
+        return busy.fraction((whole - 1) * period_s, whole * period_s) if whole else 0.0
+
+    def noisy(value: float, seconds: float) -> float:
+        return value * (1 + float(swing[int(seconds / TICK_S) % len(swing)]))
+
+    def power_w(seconds: float) -> float:
+        effort = load(seconds) * min(1.0, 0.4 + 0.6 * spec.kernels.sm_fill) * card.clock_fraction**2
+        return noisy(card.power_limit_w * (IDLE_POWER + (1 - IDLE_POWER) * effort), seconds)
+
+    def temperature_c(seconds: float) -> float:
+        if card.clock_fraction < 1 and card.throttle_reason == "thermal":
+            return LIMIT_C
+        return COOL_C + (HOT_C - COOL_C) * power_w(seconds) / card.power_limit_w
+
+    def clock_mhz(seconds: float) -> float:
+        return round(card.clock_mhz * (card.clock_fraction if load(seconds) > 0 else IDLE_CLOCK))
+
+    def throttled(seconds: float) -> float:
+        reason = THERMAL if card.throttle_reason == "thermal" else POWER_CAP
+        return reason if card.clock_fraction < 1 and load(seconds) > 0 else 0
+
+    others_mib = card.other_process_mib if card.other_process_share else 0.0
+    used_mib = min(card.memory_mib, (card.memory_used_mib if card.on_gpu else 4.0) + others_mib)
+    columns: dict[str, Callable[[float], float]] = {
+        "utilization_percent": lambda seconds: round(100 * load(seconds)),
+        "memory_utilization_percent": lambda seconds: round(60 * load(seconds)),
+        "power_w": power_w,
+        "sm_clock_mhz": clock_mhz,
+        "memory_clock_mhz": lambda seconds: 7000.0 if load(seconds) > 0 else 405.0,
+        "memory_used_mib": lambda _seconds: used_mib,
+        "temperature_c": temperature_c,
+        "throttle_reasons": throttled,
+    }
+    if float(card.compute_capability) >= ENERGY_COUNTER_FROM:
+        mean_w = card.power_limit_w * (IDLE_POWER + (1 - IDLE_POWER) * busy.fraction(10.0, 20.0))
+        columns["energy_j"] = lambda seconds: mean_w * seconds
+    return {f"gpu{index}_{name}": column for name, column in columns.items()}
+
+
+def host_columns(spec: Spec, step_ms: float) -> dict[str, Callable[[float], float]]:
+    """Return what the operating system says: Python's core, and the cores and the disk that the input keeps busy."""
+    knobs, cores = spec.input, spec.host.cores
+    mapped = knobs.map_ms if knobs.cache != "warm" and knobs.feed == "tf_data" else 0.0
+    helpers = min(cores - 1.0, (mapped + knobs.batch_ms) / step_ms)
+    reads = knobs.read_ms if knobs.cache != "warm" and knobs.feed == "tf_data" else 0.0
+    read_share = min(1.0, reads / step_ms)
+    read_mib_per_s = spec.copies.batch_mib / (step_ms / 1000) if reads else 0.0
+    busy_cores = 1 + helpers
+    columns: dict[str, Callable[[float], float]] = {
+        "tree_cpu_s": lambda seconds: busy_cores * seconds,
+        "tree_memory_mib": lambda _seconds: 1800.0,
+        "tree_threads": lambda _seconds: 40.0 + cores,
+        "memory_available_mib": lambda _seconds: 9000.0,
+        "iowait_s": lambda seconds: read_share * seconds,
+        "disk_read_mib": lambda seconds: read_mib_per_s * seconds,
+        "disk_written_mib": lambda seconds: 0.1 * seconds,
+        "network_received_mib": lambda seconds: 0.01 * seconds,
+        "network_sent_mib": lambda seconds: 0.01 * seconds,
+    }
+    for core in range(cores):
+        share = 1.0 if core == 0 else helpers / max(1, cores - 1)
+        columns[f"core{core}_busy_s"] = lambda seconds, share=share: share * seconds  # type: ignore[misc]
+    return columns

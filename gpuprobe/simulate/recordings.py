@@ -1,0 +1,179 @@
+"""The records of what was simulated, as `gpuprobe run` writes them; the one way to disk for all that is simulated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER, run_folder
+from gpuprobe.records import (
+    Environment,
+    GpuInfo,
+    LossPoint,
+    Outcome,
+    Phase,
+    Request,
+    Run,
+    RunSpec,
+    Settings,
+    State,
+    StrategyInfo,
+    Study,
+    TraceInfo,
+    save,
+)
+from gpuprobe.simulate import readings, xplane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.simulate.session import Session
+
+START_NS = 1_700_000_000_000_000_000
+WARMUP_S = 6.0
+CORES = 8
+SAMPLES = 50_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedRun:
+    """All that one run's recording is made of.
+
+    `call_ms` are the calls of the timed window; `columns` the telemetry as functions of the seconds since its start,
+    None where none was taken; `traced` the session whose trace is written, None for a run without a trace.
+    """
+
+    strategy: str
+    number: int
+    settings: Settings
+    call_ms: NDArray[np.float64]
+    columns: Mapping[str, Callable[[float], float]] | None
+    state: State = "done"
+    loss_offset: float = 0.0
+    traced: Session | None = None
+    slowdown: float | None = None
+    device_peak_mib: float | None = None
+    combines: tuple[str, ...] = ()
+
+
+def settings(*, device: str, batch_size: int, dtype_policy: str = "float32", **others: object) -> Settings:
+    """Return effective settings, plain but for what is given."""
+    plain: dict[str, object] = {
+        "compute_dtype": "float16" if dtype_policy == "mixed_float16" else "float32",
+        "jit_compile": False,
+        "feed_dtype": "float32",
+        "steps_per_execution": 1,
+        "optimizer": "Adam",
+        "intra_op_threads": CORES,
+        "inter_op_threads": CORES,
+        "onednn": False,
+        "tf32": False,
+    }
+    return Settings(device=device, batch_size=batch_size, dtype_policy=dtype_policy, **{**plain, **others})  # type: ignore[arg-type]
+
+
+def environment(gpus: Sequence[GpuInfo], cores: int = CORES) -> Environment:
+    """Return the machine that was never there; it is marked as simulated, and so is every report on it."""
+    return Environment(
+        system="simulated",
+        python="none",
+        cpu="simulated processor",
+        cores=cores,
+        memory_mib=16384.0,
+        versions={},
+        gpus=tuple(gpus),
+        driver="550.54" if gpus else "",
+        cuda="12.4" if gpus else "",
+        no_gpu=None if gpus else "none was simulated",
+        simulated=True,
+    )
+
+
+def study_record(
+    name: str, machine: Environment, strategies: Sequence[StrategyInfo], *, rounds: int, batch_size: int, command: str
+) -> Study:
+    """Return the record of a study in which nothing was measured."""
+    return Study(
+        name=name,
+        created_ns=START_NS,
+        command=command,
+        environment=machine,
+        workload="ResNet20 on simulated images",
+        data_name="simulated images",
+        data_source="No images: the steps are simulated.",
+        batch_size=batch_size,
+        train_samples=SAMPLES,
+        epoch_samples=SAMPLES,
+        strategies=tuple(strategies),
+        request=Request(rounds=rounds, budget_s=600.0, batch_size=batch_size, seed=0),
+    )
+
+
+def save_study(study: Study, folder: Path) -> None:
+    """Write a study's record into its folder, which is made where it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save(study, folder / STUDY_FILE)
+
+
+def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Generator) -> int:
+    """Write `run.json`, `telemetry.csv` and the trace of one run; return when it ended."""
+    folder = run_folder(study, run.number, run.strategy)
+    folder.mkdir(parents=True)
+    window_ns = start_ns + round(WARMUP_S * 1e9)
+    phases = [_warmup(start_ns, window_ns), _window(run, window_ns)]
+    trace = TraceInfo(path=None, missing="no trace was simulated")
+    if run.traced is not None:
+        phases.append(_trace_phase(run.traced, phases[-1].end_ns))
+        xplane.write(run.traced, folder / TRACE_FOLDER, phases[-1].start_ns)
+        trace = TraceInfo(path=TRACE_FOLDER, steps=len(run.traced.calls), slowdown=run.slowdown)
+    record = Run(
+        spec=RunSpec(
+            strategy=run.strategy,
+            round=run.number,
+            seed=0,
+            batch_size=run.settings.batch_size,
+            combines=run.combines,
+        ),
+        outcome=Outcome(state=run.state),
+        settings=run.settings,
+        phases=tuple(phases),
+        losses=_losses(run, random),
+        trace=trace,
+        host_peak_mib=1500.0,
+        device_peak_mib=run.device_peak_mib,
+    )
+    save(record, folder / RUN_FILE)
+    if run.columns is not None:
+        readings.write(folder / TELEMETRY_FILE, start_ns, phases[-1].end_ns, run.columns)
+    return phases[-1].end_ns
+
+
+def _warmup(start_ns: int, end_ns: int) -> Phase:
+    return Phase(name="warmup", start_ns=start_ns, end_ns=end_ns, call_ends_ns=(end_ns - 10**9, end_ns))
+
+
+def _window(run: SimulatedRun, start_ns: int) -> Phase:
+    ends = tuple((start_ns + 1e6 * run.call_ms.cumsum()).astype(np.int64).tolist())
+    steps = run.settings.steps_per_execution
+    return Phase(name="window", start_ns=start_ns, end_ns=ends[-1], call_ends_ns=ends, steps_per_call=steps)
+
+
+def _trace_phase(session: Session, start_ns: int) -> Phase:
+    begin = session.calls[0].start_ns
+    ends = [call.next_ns - begin + start_ns for call in session.calls]
+    end = max(ends[-1], *(op.end_ns - begin + start_ns for op in session.ops))
+    steps = session.spec.host.steps_per_execution
+    return Phase(name="trace", start_ns=start_ns, end_ns=end, call_ends_ns=tuple(ends), steps_per_call=steps)
+
+
+def _losses(run: SimulatedRun, random: np.random.Generator) -> tuple[LossPoint, ...]:
+    per_call = run.settings.batch_size * run.settings.steps_per_execution
+    samples = np.linspace(per_call, per_call * len(run.call_ms), 40).astype(int)
+    falling = 2.3 * np.exp(-samples / 20_000) + run.loss_offset + 0.01 * random.standard_normal(40)
+    pairs = zip(samples.tolist(), falling.tolist(), strict=True)
+    return tuple(LossPoint(samples=seen, loss=loss) for seen, loss in pairs)

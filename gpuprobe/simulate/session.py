@@ -1,0 +1,98 @@
+"""A session that was simulated: every event as it happened, and what the host was doing meanwhile.
+
+All times are whole nanoseconds after the session's start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gpuprobe.simulate.spec import Spec
+
+Interval = tuple[int, int]
+
+
+class Kind(Enum):
+    """What an operation on a device is."""
+
+    KERNEL = "kernel"
+    COLLECTIVE = "collective"
+    H2D = "h2d"
+    D2H = "d2h"
+    D2D = "d2d"
+
+
+class Doing(Enum):
+    """What the host was doing that concerns a device, and that explains why the device has nothing to do."""
+
+    COMPILE = "compile"
+    MEMORY = "memory"
+    INPUT = "input"
+    SYNC = "sync"
+    STEP = "step"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOp:
+    """One kernel, collective or copy; `call` is the launch call on the host's `thread`, `id` joins the two.
+
+    `place` is the number of the kernel within its step, from which its name and shape follow; `bytes` is of copies.
+    """
+
+    kind: Kind
+    device: int
+    stream: int
+    start_ns: int
+    end_ns: int
+    call: Interval
+    thread: str
+    id: int
+    call_number: int
+    place: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostEvent:
+    """Something that a thread of the host did, with what else TensorFlow's profiler says of it."""
+
+    thread: str
+    name: str
+    start_ns: int
+    end_ns: int
+    stats: tuple[tuple[str, int | str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the train function: one step, or `host.steps_per_execution` of them. It is one step marker."""
+
+    number: int
+    start_ns: int
+    end_ns: int
+    next_ns: int
+
+
+@dataclass(frozen=True)
+class Session:
+    """What happened. `calls` are those after the warm-up; `doing` tells for each device what the host did for it."""
+
+    spec: Spec
+    calls: tuple[Call, ...]
+    ops: tuple[DeviceOp, ...]
+    host: tuple[HostEvent, ...]
+    doing: tuple[dict[Doing, tuple[Interval, ...]], ...]
+    call_ms: tuple[float, ...]
+
+    @property
+    def devices(self) -> int:
+        """How many devices train."""
+        return len(self.doing)
+
+    @property
+    def step_ms(self) -> float:
+        """Mean time of one step, over all calls after the warm-up."""
+        return sum(self.call_ms) / len(self.call_ms) / self.spec.host.steps_per_execution

@@ -1,0 +1,128 @@
+"""Writes simulated sessions to disk as a study: each a recording with its trace and telemetry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.records import GpuInfo, StrategyInfo, Study, save
+from gpuprobe.simulate import readings, recordings, truth
+from gpuprobe.simulate.engine import simulate, steady
+from gpuprobe.simulate.noise import Noise, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.records import Settings
+    from gpuprobe.simulate.session import Session
+    from gpuprobe.simulate.spec import Spec
+
+TRUTH_FILE = "truth.json"
+# How a run as a whole, and each of its calls, differs from the next: as measured runs of the same work do.
+BETWEEN_RUNS, BETWEEN_CALLS = 0.004, 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One strategy of a simulated study: how it is told of, and the session that is simulated for it.
+
+    `combines` names the strategies whose changes it took over.
+    """
+
+    info: StrategyInfo
+    spec: Spec
+    combines: tuple[str, ...] = ()
+
+
+def write_session(spec: Spec, folder: Path) -> truth.Truth:
+    """Write one session into an empty folder, as a study of one run with `truth.json` beside it; return the truth."""
+    session = simulate(spec)
+    info = StrategyInfo(name=spec.name, sentence="One simulated session.", against=None, change="nothing")
+    write_study(folder, [Member(info=info, spec=spec)], rounds=1, command="gpuprobe simulate")
+    told = truth.tell(spec, session)
+    save(told, folder / TRUTH_FILE)
+    return told
+
+
+def write_study(folder: Path, members: Sequence[Member], *, rounds: int, command: str) -> Study:
+    """Write a study of simulated sessions into a folder and return its record; traces come with the first round."""
+    first = members[0].spec
+    study = recordings.study_record(
+        folder.name,
+        recordings.environment(_cards(first), first.host.cores),
+        [member.info for member in members],
+        rounds=rounds,
+        batch_size=first.batch_size,
+        command=command,
+    )
+    recordings.save_study(study, folder)
+    clock_ns = recordings.START_NS
+    steadies = [steady(member.spec) for member in members]
+    for number in range(1, rounds + 1):
+        for member, session in zip(members, steadies, strict=True):
+            random = np.random.default_rng([member.spec.seed, int(Source.TELEMETRY), number])
+            run = _run(member, session, number, random)
+            clock_ns = recordings.save_run(run, folder, clock_ns, random)
+    return study
+
+
+def _cards(spec: Spec) -> list[GpuInfo]:
+    card = spec.card
+    return [
+        GpuInfo(index=index, name=card.name, compute_capability=card.compute_capability, memory_mib=card.memory_mib)
+        for index in range(spec.collective.gpus)
+    ]
+
+
+def _run(member: Member, session: Session, number: int, random: np.random.Generator) -> recordings.SimulatedRun:
+    spec = member.spec
+    traced = simulate(spec) if spec.recording.trace and number == 1 else None
+    return recordings.SimulatedRun(
+        strategy=member.info.name,
+        number=number,
+        settings=effective(spec),
+        call_ms=_window_ms(session, number, random),
+        columns=_columns(session) if spec.recording.telemetry else None,
+        traced=traced,
+        combines=member.combines,
+        slowdown=float(np.median(traced.call_ms) / np.median(session.call_ms)) if traced else None,
+        device_peak_mib=spec.card.memory_used_mib if spec.card.on_gpu else None,
+    )
+
+
+def effective(spec: Spec) -> Settings:
+    """Return the settings that a run under this spec would read back."""
+    return recordings.settings(
+        device="/device:GPU:0" if spec.card.on_gpu else "/device:CPU:0",
+        batch_size=spec.batch_size,
+        dtype_policy="mixed_float16" if spec.kernels.dtype == "float16" else "float32",
+        jit_compile=spec.kernels.fused > 1,
+        feed_dtype=spec.copies.feed_dtype,
+        steps_per_execution=spec.host.steps_per_execution,
+        run_eagerly=spec.host.eager,
+        intra_op_threads=spec.host.cores,
+        inter_op_threads=spec.host.cores,
+    )
+
+
+def _window_ms(session: Session, number: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Repeat the calls that were simulated until the window is full; no two turns are quite the same."""
+    spec = session.spec
+    count = max(2, round(1000 * spec.recording.window_s / float(np.mean(session.call_ms))))
+    repeated = np.resize(np.asarray(session.call_ms, np.float64), count)
+    run = float(Noise(spec.seed, BETWEEN_RUNS).factor(Source.TELEMETRY, number))
+    return repeated * run * np.exp(BETWEEN_CALLS * random.standard_normal(count))
+
+
+def _columns(session: Session) -> dict[str, Callable[[float], float]]:
+    spec = session.spec
+    columns = readings.host_columns(spec, session.step_ms)
+    for device in range(session.devices):
+        busy = readings.Busy(session, device, recordings.WARMUP_S)
+        columns |= readings.gpu_columns(spec, device, busy)
+    return columns

@@ -1,0 +1,183 @@
+"""Every knob of a simulated session, in one frozen record; what each means stands beside it, with its unit.
+
+A spec file is the same in TOML: one table for each part, keys as here; what is left out has the value given here.
+The values that are not given describe a healthy session: one GPU that is busy nearly all the time.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from gpuprobe.records import Record
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Amount = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+AtLeastOne = Annotated[int, Meta(ge=1)]
+
+
+class Part(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the parts of a spec: an unknown key is an error and never ignored."""
+
+
+class Card(Part, frozen=True, kw_only=True):
+    """The GPU, and what holds it back."""
+
+    name: Annotated[str, Meta(description="what the driver calls the card")] = "NVIDIA GeForce RTX 2080 Ti"
+    compute_capability: Annotated[str, Meta(description="as 6.1; Tensor Cores came with 7.0")] = "7.5"
+    sm_count: Annotated[AtLeastOne, Meta(description="streaming multiprocessors")] = 68
+    clock_mhz: Annotated[Positive, Meta(description="clock of the multiprocessors under load")] = 1545.0
+    memory_mib: Annotated[Positive, Meta(description="memory of the card")] = 11264.0
+    memory_gb_per_s: Annotated[Positive, Meta(description="bandwidth of that memory")] = 616.0
+    memory_used_mib: Annotated[Positive, Meta(description="what this training holds of it")] = 2400.0
+    power_limit_w: Annotated[Positive, Meta(description="power drawn when busy")] = 250.0
+    on_gpu: Annotated[bool, Meta(description="false: TensorFlow does not use the card and trains on the CPU")] = True
+    cpu_slowdown: Annotated[Positive, Meta(description="how much longer a kernel's work takes on the CPU")] = 12.0
+    clock_fraction: Annotated[float, Meta(gt=0, le=1, description="share of the clock that throttling leaves")] = 1.0
+    throttle_reason: Annotated[Literal["thermal", "power"], Meta(description="why, where the fraction is below 1")] = (
+        "thermal"
+    )
+    pcie_fraction: Annotated[float, Meta(gt=0, le=1, description="share of the link's bandwidth that is there")] = 1.0
+    other_process_share: Annotated[float, Meta(ge=0, le=0.95, description="of the GPU's time, by time slices")] = 0.0
+    other_process_slice_ms: Annotated[Positive, Meta(description="length of one of its slices")] = 2.0
+    other_process_mib: Annotated[Amount, Meta(description="memory that it holds, where it has a share")] = 1500.0
+
+
+class Kernels(Part, frozen=True, kw_only=True):
+    """The work of one step on one GPU, as it would run there in float32."""
+
+    count: Annotated[AtLeastOne, Meta(description="kernels of one step, before any fusing")] = 300
+    mean_us: Annotated[Positive, Meta(description="mean length of one")] = 150.0
+    fixed_us: Annotated[Amount, Meta(description="part of the mean that no batch, clock or dtype changes")] = 2.0
+    spread: Annotated[Amount, Meta(le=3, description="sigma of the log-normal lengths within a step")] = 0.8
+    sm_fill: Annotated[Positive, Meta(description="blocks of a mean kernel over multiprocessors; 1 fills the card")] = (
+        2.0
+    )
+    matmul_share: Annotated[Share, Meta(description="share of the time that Tensor Cores can take over")] = 0.3
+    dtype: Annotated[Literal["float32", "float16"], Meta(description="what is computed in")] = "float16"
+    tensor_core_speedup: Annotated[Positive, Meta(description="of that share, in float16, from 7.0 on")] = 3.0
+    fp16_slowdown: Annotated[Positive, Meta(description="of that share, in float16, before 7.0")] = 1.5
+    streams: Annotated[int, Meta(ge=1, le=8, description="compute streams that take kernels in turn")] = 1
+    fused: Annotated[AtLeastOne, Meta(description="kernels that XLA fuses into one; 1 is no XLA")] = 1
+
+
+class Host(Part, frozen=True, kw_only=True):
+    """The Python thread, the dispatch of operations, and the way of a launch to the GPU."""
+
+    cores: Annotated[AtLeastOne, Meta(description="cores of the processor")] = 8
+    function_call_us: Annotated[Amount, Meta(description="Python's part of one call of the train function")] = 300.0
+    dispatch_us: Annotated[Amount, Meta(description="work of the runtime for one operation before its launch")] = 6.0
+    launch_us: Annotated[Positive, Meta(description="one launch call")] = 5.0
+    queue_depth: Annotated[AtLeastOne, Meta(description="launches that can wait; the next call then blocks")] = 1024
+    wddm_batch: Annotated[AtLeastOne, Meta(description="launches handed over at once, as WDDM does; 1 is Linux")] = 1
+    wddm_submit_us: Annotated[Amount, Meta(description="handing one batch of launches over")] = 0.0
+    callback_ms: Annotated[Amount, Meta(description="Python between two calls: callbacks, metrics, logging")] = 0.3
+    callback_every: Annotated[AtLeastOne, Meta(description="calls between two such pauses")] = 1
+    sync_every: Annotated[Count, Meta(description="calls between two readings of the loss; 0 is never")] = 0
+    syncs_in_step: Annotated[Count, Meta(description="readings back to the host within each step")] = 0
+    sync_wake_us: Annotated[Amount, Meta(description="from the GPU's end to the return of a waiting call")] = 15.0
+    steps_per_execution: Annotated[AtLeastOne, Meta(description="steps in one call of the train function")] = 1
+    eager: Annotated[bool, Meta(description="each operation called from Python, without a train function")] = False
+    eager_op_us: Annotated[Amount, Meta(description="Python's part of each, where eager")] = 60.0
+    compile_every: Annotated[Count, Meta(description="calls between two compilations; 0 is never")] = 0
+    compile_ms: Annotated[Amount, Meta(description="one compilation")] = 0.0
+    compile_kind: Annotated[Literal["xla", "retracing"], Meta(description="what it is")] = "xla"
+    allocations: Annotated[Count, Meta(description="calls to the driver's allocator in each step")] = 0
+    allocation_us: Annotated[Amount, Meta(description="one such call")] = 0.0
+    profiler_us: Annotated[Amount, Meta(description="what the profiler adds to each launch while it traces")] = 0.5
+
+
+class Input(Part, frozen=True, kw_only=True):
+    """How the next batch comes about; times are for a whole batch on one core."""
+
+    feed: Annotated[
+        Literal["tf_data", "generator", "python", "device"],
+        Meta(
+            description="a pipeline; a Python generator behind one; a Python loop between the calls; on the GPU already"
+        ),
+    ] = "tf_data"
+    read_ms: Annotated[Amount, Meta(description="from storage, where no cache holds it")] = 0.0
+    cache: Annotated[Literal["none", "cold", "warm"], Meta(description="cold reads and maps, warm does neither")] = (
+        "none"
+    )
+    map_ms: Annotated[Amount, Meta(description="the map function")] = 4.0
+    parallel_calls: Annotated[AtLeastOne, Meta(description="map calls at a time, as far as there are cores")] = 4
+    batch_ms: Annotated[Amount, Meta(description="putting the batch together, one core")] = 0.4
+    python_ms: Annotated[Amount, Meta(description="Python's part, where the feed is a generator or a loop")] = 0.0
+    prefetch: Annotated[Count, Meta(description="batches that wait ready; 0 prepares when asked")] = 2
+    shuffle_fill_ms: Annotated[Amount, Meta(description="filling the shuffle buffer anew")] = 0.0
+    shuffle_fill_every: Annotated[AtLeastOne, Meta(description="batches from one such filling to the next")] = 8
+    get_next_us: Annotated[Amount, Meta(description="taking over a batch that is ready")] = 20.0
+
+
+class Copies(Part, frozen=True, kw_only=True):
+    """What crosses the bus, and what is moved on the card."""
+
+    batch_mib: Annotated[Amount, Meta(description="one batch, host to device")] = 1.5
+    feed_dtype: Annotated[Literal["float32", "uint8"], Meta(description="of what is fed; the size is as given")] = (
+        "float32"
+    )
+    link_gb_per_s: Annotated[Positive, Meta(description="bandwidth of the bus from pinned memory")] = 12.0
+    pinned: Annotated[bool, Meta(description="false: from pageable memory, and the call waits for the copy")] = True
+    pageable_gb_per_s: Annotated[Positive, Meta(description="bandwidth from pageable memory")] = 4.0
+    latency_us: Annotated[Amount, Meta(description="of each copy")] = 1.5
+    ahead: Annotated[bool, Meta(description="the next batch is copied while this one is computed")] = False
+    back_mib: Annotated[Amount, Meta(description="device to host at the end of each call, which waits for it")] = 0.0
+    on_card_mib: Annotated[Amount, Meta(description="device to device at the start of each step")] = 0.0
+
+
+class Collective(Part, frozen=True, kw_only=True):
+    """Several GPUs that train one model together."""
+
+    gpus: Annotated[int, Meta(ge=1, le=16, description="how many")] = 1
+    allreduce_ms: Annotated[Amount, Meta(description="exchanging the gradients of one step, all buckets")] = 0.0
+    buckets: Annotated[
+        int, Meta(ge=1, le=16, description="parts in which they go, each when its gradients are there")
+    ] = 1
+    straggler: Annotated[Count, Meta(description="the GPU that is slower than the others")] = 0
+    straggler_slowdown: Annotated[float, Meta(ge=1, description="how much longer its kernels take")] = 1.0
+
+
+class Recording(Part, frozen=True, kw_only=True):
+    """What is measured of the session, and how well."""
+
+    trace: Annotated[bool, Meta(description="whether there is a profiler trace")] = True
+    style: Annotated[Literal["current", "2020"], Meta(description="as today's TensorFlow writes it, or as 2.3 did")] = (
+        "current"
+    )
+    host_events: Annotated[bool, Meta(description="whether the trace shows what the host did")] = True
+    correlated: Annotated[bool, Meta(description="whether kernels carry the id of their launch")] = True
+    step_markers: Annotated[bool, Meta(description="whether each call is marked as a step")] = True
+    dropped_share: Annotated[Share, Meta(description="of the GPU's events that the profiler lost")] = 0.0
+    telemetry: Annotated[bool, Meta(description="whether NVML and the host were sampled")] = True
+    nvml_period_s: Annotated[Positive, Meta(description="period over which NVML takes its utilization")] = 1 / 6
+    window_s: Annotated[Positive, Meta(description="length of the timed window before the trace")] = 10.0
+
+
+class Spec(Part, frozen=True, kw_only=True):
+    """A whole session. Two with the same spec are the same to the byte."""
+
+    name: Annotated[str, Meta(description="how the run is called")] = "simulated"
+    seed: Annotated[Count, Meta(description="of all noise")] = 0
+    noise: Annotated[Share, Meta(description="relative spread of every duration from step to step")] = 0.03
+    batch_size: Annotated[AtLeastOne, Meta(description="samples of one step")] = 128
+    steps: Annotated[int, Meta(ge=2, le=1000, description="calls that are traced")] = 6
+    card: Card = Card()
+    kernels: Kernels = Kernels()
+    host: Host = Host()
+    input: Input = Input()
+    copies: Copies = Copies()
+    collective: Collective = Collective()
+    recording: Recording = Recording()
+
+    def __post_init__(self) -> None:
+        """Refuse knobs that contradict each other."""
+        if self.host.wddm_batch > self.host.queue_depth:
+            raise ValueError("host.wddm_batch is larger than host.queue_depth: nothing would ever be handed over")
+        if self.collective.straggler >= self.collective.gpus:
+            raise ValueError("collective.straggler names a GPU that is not there; the first is 0")
+        if self.collective.gpus > 1 and not self.card.on_gpu:
+            raise ValueError("card.on_gpu is false: there is one CPU, and collective.gpus must be 1")

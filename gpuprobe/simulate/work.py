@@ -1,0 +1,68 @@
+"""How long each kernel of a step takes: the work of the model on this card, in this dtype, at this clock."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.simulate.noise import Noise, Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gpuprobe.simulate.spec import Card, Kernels, Spec
+
+# First compute capability with Tensor Cores. Source: CUDA C++ Programming Guide, "Features per Compute Capability".
+TENSOR_CORES_FROM = 7.0
+# Multiples of the golden ratio spread the kernels that multiply matrices evenly over the step.
+GOLDEN = 0.6180339887498949
+
+
+def has_tensor_cores(card: Card) -> bool:
+    """Whether the card has Tensor Cores."""
+    return float(card.compute_capability) >= TENSOR_CORES_FROM
+
+
+def multiplies(kernels: Kernels, place: int) -> bool:
+    """Whether the kernel at that place of the step (before fusing) multiplies matrices, as Tensor Cores do."""
+    return (place * GOLDEN) % 1 < kernels.matmul_share
+
+
+def dtype_factor(spec: Spec) -> float:
+    """How much longer a kernel that multiplies matrices takes than in float32."""
+    if spec.kernels.dtype == "float32":
+        return 1.0
+    return 1 / spec.kernels.tensor_core_speedup if has_tensor_cores(spec.card) else spec.kernels.fp16_slowdown
+
+
+def durations_us(spec: Spec, noise: Noise, device: int, step: int) -> list[float]:
+    """Return the time of each kernel of one step on one device, alone on the card, fused where XLA is on."""
+    kernels = spec.kernels
+    work = _work_us(spec) * noise.factors(kernels.count, Source.KERNEL, device, step)
+    if device == spec.collective.straggler:
+        work = work * spec.collective.straggler_slowdown
+    if not spec.card.on_gpu:
+        work = work * spec.card.cpu_slowdown
+    groups = np.add.reduceat(work, np.arange(0, kernels.count, kernels.fused))
+    fixed_us = min(kernels.fixed_us, kernels.mean_us)
+    found: list[float] = (groups + fixed_us).tolist()
+    return found
+
+
+def _work_us(spec: Spec) -> NDArray[np.float64]:
+    kernels = spec.kernels
+    pattern = _pattern(kernels.count, kernels.spread)
+    matmul = np.arange(kernels.count) * GOLDEN % 1 < kernels.matmul_share
+    scale = np.where(matmul, dtype_factor(spec), 1.0) / spec.card.clock_fraction
+    result: NDArray[np.float64] = max(kernels.mean_us - kernels.fixed_us, 0.0) * pattern * scale
+    return result
+
+
+@lru_cache(maxsize=64)
+def _pattern(count: int, spread: float) -> NDArray[np.float64]:
+    """Return (count,) relative lengths with mean 1: the same network has the same kernels in every session."""
+    lengths = Noise(0, spread).factors(count, Source.KERNEL_PATTERN)
+    result: NDArray[np.float64] = lengths / lengths.mean()
+    return result
