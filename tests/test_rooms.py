@@ -25,6 +25,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "diagnosis": ({"ledger", "traces", "telemetry", "cards"}, set()),
     "ranking": ({"telemetry", "ledger", "diagnosis"}, {"scipy"}),
     "simulate": ({"traces", "telemetry", "cards"}, {"google"}),
+    "predict": ({"cards", "ranking"}, set()),
     "doctor": ({"telemetry", "cards"}, {"psutil"}),
     "keras": ({"telemetry", "measure"}, {"keras", "tensorflow"}),
     "report": ({"ranking", "ledger", "diagnosis", "telemetry", "traces", "cards"}, {"matplotlib", "jinja2"}),

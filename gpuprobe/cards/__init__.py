@@ -1,0 +1,21 @@
+"""The NVIDIA cards: what each can do at most, by its name or from what the driver tells of it."""
+
+from gpuprobe.cards.architecture import Architecture, architecture
+from gpuprobe.cards.match import estimate, find
+from gpuprobe.cards.occupancy import Occupancy, occupancy
+from gpuprobe.cards.peak import Precision, bandwidth_bytes_per_s, peak_flop_per_s
+from gpuprobe.cards.table import Card, cards
+
+__all__ = [
+    "Architecture",
+    "Card",
+    "Occupancy",
+    "Precision",
+    "architecture",
+    "bandwidth_bytes_per_s",
+    "cards",
+    "estimate",
+    "find",
+    "occupancy",
+    "peak_flop_per_s",
+]

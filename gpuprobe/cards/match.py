@@ -1,0 +1,114 @@
+"""Finds a card by the names that NVML, TensorFlow and people give it, and estimates one that no table holds."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from typing import TYPE_CHECKING
+
+from gpuprobe.cards.architecture import architecture
+from gpuprobe.cards.table import Card, cards
+from gpuprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Words that name the maker or the family, and tell no two cards of the table apart.
+FILLERS = ("nvidia", "geforce", "quadro", "tesla", "corporation", "generation", "graphics", "design", "edition", "gpu")
+MEMORY = re.compile(r" \d+GB$")
+# A card of a name may report a little less memory than it was sold with: reserved, or kept for error correction.
+MEMORY_TOLERANCE = 0.12
+SUGGESTIONS = 3
+CLOSE_ENOUGH = 0.6
+
+
+def find(name: str, *, memory_mib: float | None = None, sm_count: int | None = None) -> Card:
+    """Return the card of that name, as NVML, TensorFlow's device description or a person writes it.
+
+    Where several cards share the name, their memory and SM count tell them apart. Raises UsageError for a name that
+    fits none or several, with the nearest ones.
+    """
+    fitting = _named(name)
+    if memory_mib is not None:
+        fitting = [card for card in fitting if _holds(card, memory_mib)] or fitting
+    if sm_count is not None:
+        fitting = [card for card in fitting if card.sm_count == sm_count]
+    desktop = [card for card in fitting if card.kind != "laptop"]
+    if len(desktop or fitting) == 1:
+        return (desktop or fitting)[0]
+    if fitting:
+        raise UsageError(f"GPU {name!r} may be one of several cards: {_listed([card.name for card in fitting])}")
+    raise UsageError(f"GPU {name!r} is not in the table of cards{_hint(name)}")
+
+
+def estimate(
+    name: str,
+    *,
+    compute_capability: str,
+    sm_count: int,
+    clock_mhz: float,
+    bandwidth_gb_s: float | None = None,
+    memory_gib: float | None = None,
+) -> Card:
+    """Make a card from what NVML or a trace tells of it.
+
+    Its Tensor Core rate is known only where all cards of that compute capability share one. Raises UsageError where
+    the compute capability is unknown, since then nothing follows from SMs and clocks.
+    """
+    if architecture(compute_capability) is None:
+        raise UsageError(f"GPU {name!r}: nothing is known of compute capability {compute_capability}")
+    rates = {card.tensor_rate for card in cards() if card.compute_capability == compute_capability}
+    return Card(
+        name=name,
+        chip="",
+        kind="estimated",
+        compute_capability=compute_capability,
+        sm_count=sm_count,
+        base_mhz=None,
+        boost_mhz=clock_mhz,
+        tensor_mhz=None,
+        bandwidth_gb_s=bandwidth_gb_s,
+        memory_gib=memory_gib,
+        bus_bits=None,
+        tdp_w=None,
+        tensor_cores=None,
+        tensor_rate=rates.pop() if len(rates) == 1 else None,
+        pcie_generation=None,
+        pcie_lanes=None,
+        source="estimated from SM count, clock and compute capability as the driver gives them",
+    )
+
+
+def _named(name: str) -> list[Card]:
+    key = _key(name)
+    # Up to the 20 series it gives a laptop card the name of the desktop one, which the table tells apart.
+    exact = [card for card in cards() if key in (_key(card.name), _key(card.name.removesuffix(" (laptop)")))]
+    # NVML leaves the memory out of most names: `GeForce RTX 3060` is the one with 12 GB or the one with 8.
+    return exact or [card for card in cards() if key and _key(MEMORY.sub("", card.name)) == key]
+
+
+@functools.cache
+def _key(name: str) -> str:
+    """Reduce a name to what tells cards apart: `device: 0, name: Tesla T4, pci ...` to `t4`."""
+    described = re.search(r"name:\s*([^,]+)", name)
+    text = (described[1] if described else name).lower().replace("mobile", "laptop").replace("maxq", "max-q")
+    text = re.sub(r"\b(with|" + "|".join(FILLERS) + r")\b|\(r\)|\(tm\)", " ", text)
+    return re.sub(r"[^a-z0-9]", "", re.sub(r"\bgi?b\b", "gb", text))
+
+
+def _holds(card: Card, memory_mib: float) -> bool:
+    return card.memory_gib is not None and abs(memory_mib / 1024 / card.memory_gib - 1) <= MEMORY_TOLERANCE
+
+
+def _hint(name: str) -> str:
+    keys = {_key(card.name): card.name for card in cards()}
+    wanted = _key(name)
+    near = difflib.get_close_matches(wanted, keys, n=SUGGESTIONS, cutoff=CLOSE_ENOUGH)
+    longer = [key for key in keys if wanted and key.startswith(wanted)][:SUGGESTIONS]
+    found = [keys[key] for key in dict.fromkeys([*longer, *near])][:SUGGESTIONS]
+    return f"; did you mean {_listed(found)}?" if found else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

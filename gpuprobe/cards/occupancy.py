@@ -1,0 +1,75 @@
+"""Theoretical occupancy: how many warps of a kernel an SM holds at once, over how many it could hold.
+
+Formula: CUDA Occupancy Calculator and `cuda_occupancy.h`. The resident blocks are the least of what threads, block
+slots, registers (given out in units of 256 per warp) and shared memory allow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.cards.architecture import REGISTERS_PER_SM, WARP, architecture
+from gpuprobe.records import Record
+
+if TYPE_CHECKING:
+    from gpuprobe.cards.architecture import Architecture
+
+REGISTER_UNIT = 256
+MOST_REGISTERS_PER_THREAD = 255
+MOST_THREADS_PER_BLOCK = 1024
+
+
+class Occupancy(Record, frozen=True, kw_only=True):
+    """Resident warps over the most an SM holds (0 to 1), the blocks that make it up, and what limits them."""
+
+    fraction: float
+    blocks_per_sm: int
+    limit: str
+
+
+def occupancy(
+    threads_per_block: int,
+    registers_per_thread: int,
+    shared_bytes: int,
+    compute_capability: str | float,
+) -> Occupancy | None:
+    """Return the theoretical occupancy of a kernel; `shared_bytes` is per block, static and dynamic together.
+
+    None where the compute capability is unknown, or where no such block fits an SM (then it could not have run).
+    """
+    found = architecture(compute_capability)
+    if found is None or not 1 <= threads_per_block <= MOST_THREADS_PER_BLOCK or registers_per_thread < 0:
+        return None
+    warps = -(-threads_per_block // WARP)
+    most_warps = found.threads_per_sm // WARP
+    limits = {
+        "threads": most_warps // warps,
+        "blocks": found.blocks_per_sm,
+        "registers": _by_registers(found, warps, registers_per_thread),
+        "shared memory": _by_shared(found, shared_bytes),
+    }
+    limit = min(limits, key=lambda name: limits[name])
+    blocks = limits[limit]
+    return None if blocks == 0 else Occupancy(fraction=blocks * warps / most_warps, blocks_per_sm=blocks, limit=limit)
+
+
+def _by_registers(found: Architecture, warps: int, registers: int) -> int:
+    if registers > MOST_REGISTERS_PER_THREAD:
+        return 0
+    if registers == 0:
+        return found.blocks_per_sm
+    per_warp = _up(registers * WARP, REGISTER_UNIT)
+    # Each part of the SM has its own registers: a warp's cannot lie in two.
+    resident = REGISTERS_PER_SM // found.warp_unit // per_warp * found.warp_unit
+    return resident // warps
+
+
+def _by_shared(found: Architecture, shared: int) -> int:
+    if shared < 0 or shared > found.shared_per_block:
+        return 0
+    used = _up(shared + found.shared_reserved, found.shared_unit)
+    return found.shared_per_sm // used if used else found.blocks_per_sm
+
+
+def _up(value: int, unit: int) -> int:
+    return -(-value // unit) * unit

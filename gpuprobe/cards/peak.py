@@ -1,0 +1,36 @@
+"""Peak rates: SMs x results per clock x 2 (a multiply-add is two FLOP) x clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from gpuprobe.cards.architecture import architecture
+
+if TYPE_CHECKING:
+    from gpuprobe.cards.table import Card
+
+Precision = Literal["fp32", "fp16", "fp16_tensor", "bf16_tensor", "tf32_tensor"]
+
+
+def peak_flop_per_s(card: Card, precision: Precision = "fp32", clock_mhz: float | None = None) -> float | None:
+    """Return the most FLOP per second of a card at its boost clock, or at a measured SM clock.
+
+    `fp16` is on the ordinary lanes; the `_tensor` ones are dense, 16-bit products summed in fp32. None where the card
+    has no such instructions or no source tells their rate. Formula: SMs x FLOP per clock and SM x clock (NVIDIA's
+    whitepapers give their peak rates so).
+    """
+    found = architecture(card.compute_capability)
+    if found is None:
+        return None
+    if precision in ("fp32", "fp16"):
+        results = found.fp32_lanes if precision == "fp32" else found.half_results
+        return None if results is None else 2 * results * card.sm_count * 1e6 * (clock_mhz or card.boost_mhz)
+    flop = found.tensor_tf32_flop if precision == "tf32_tensor" else found.tensor_half_flop
+    if flop is None or card.tensor_rate is None or (precision == "bf16_tensor" and not found.has_bf16):
+        return None
+    return flop * card.tensor_rate * card.sm_count * 1e6 * (clock_mhz or card.tensor_mhz or card.boost_mhz)
+
+
+def bandwidth_bytes_per_s(card: Card) -> float | None:
+    """Return the most bytes per second between the card and its own memory, as its maker gives it."""
+    return None if card.bandwidth_gb_s is None else 1e9 * card.bandwidth_gb_s

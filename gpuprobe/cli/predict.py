@@ -1,0 +1,88 @@
+"""`gpuprobe predict`: what an epoch should take, on a card of the table or on the machine of a study."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpuprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    from gpuprobe.records import Record
+
+HELP_ORDER = 50
+OPTIONS = {
+    "epilog": """\b
+Examples:
+  gpuprobe predict --gpu "GTX 1060 3GB" --measured 170   is 170 s an epoch right for this card?
+  gpuprobe predict --gpu "GTX 1080 Ti" --model resnet110
+  gpuprobe predict --from reports/STUDY --depth 56 --batch-size 128
+
+A prediction from a study is also added to its predictions.json, so that it lies there before the run it speaks of.
+"""
+}
+
+
+def command(
+    gpu: Annotated[str | None, typer.Option(metavar="NAME", help="The card, as the driver or a shop names it.")] = None,
+    studies: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="STUDY", help="Predict for this study's machine; may be given again."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="resnetN", help="The built-in model, as resnet20.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Depth of the ResNet: 20, 32, 44, 56, 110. [default: 20]")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 32,
+    strategy: Annotated[str | None, typer.Option(help="With --from: the strategy. [default: numpy]")] = None,
+    measured: Annotated[
+        float | None, typer.Option(min=0.001, metavar="SECONDS", help="An epoch as you measured it, to compare.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the prediction as JSON.")] = False,
+) -> None:
+    """Predict an epoch on a card or on the machine of a study: a model, not a measurement."""
+    layers = _depth(model, depth)
+    if (gpu is None) == (not studies):
+        raise UsageError("name a card with --gpu, or a measured study with --from: one of the two")
+    if studies:
+        _from_study(studies, layers, batch_size, strategy, measured, as_json)
+        return
+    if strategy is not None:
+        raise UsageError("--strategy goes with --from: the table of cards knows no strategies")
+    from gpuprobe.cards import find
+    from gpuprobe.predict.card import predict_card
+    from gpuprobe.predict.compare import compare_card
+    from gpuprobe.predict.text import card_text
+
+    found = predict_card(find(gpu or ""), layers, batch_size)
+    compared = compare_card(found, measured) if measured else None
+    typer.echo(_json(found, compared) if as_json else card_text(found, compared))
+
+
+def _depth(model: str | None, depth: int | None) -> int:
+    named = re.fullmatch(r"resnet(\d+)(?:[-_]?v1)?", (model or "").lower())
+    if model is not None and named is None:
+        raise UsageError(f"--model: {model!r} is not built in; it is resnet20, resnet32, resnet44, resnet56, resnet110")
+    if named and depth is not None and int(named[1]) != depth:
+        raise UsageError(f"--model {model} and --depth {depth} contradict each other")
+    return depth or (int(named[1]) if named else 20)
+
+
+def _from_study(
+    studies: list[Path], depth: int, batch_size: int, strategy: str | None, measured: float | None, as_json: bool
+) -> None:
+    from gpuprobe.predict.compare import compare_study
+    from gpuprobe.predict.study import predict_from, remember
+    from gpuprobe.predict.text import study_text
+
+    found = predict_from(studies, depth=depth, batch_size=batch_size, strategy=strategy)
+    path = remember(studies[0], found)
+    compared = compare_study(found, measured) if measured else None
+    typer.echo(_json(found, compared) if as_json else f"{study_text(found, compared)}\nWritten to {path}")
+
+
+def _json(prediction: Record, compared: Record | None) -> str:
+    from gpuprobe.records import to_json
+
+    return to_json({"prediction": prediction, "compared": compared}).decode().rstrip()

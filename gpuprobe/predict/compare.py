@@ -1,0 +1,58 @@
+"""A measured epoch beside the predicted one: what it says, and what it leaves open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from gpuprobe.records import Record
+
+if TYPE_CHECKING:
+    from gpuprobe.predict.card import CardPrediction
+    from gpuprobe.predict.study import StudyPrediction
+
+Answer = Literal["as expected", "slower", "slower than the card explains", "faster"]
+
+
+class Comparison(Record, frozen=True, kw_only=True):
+    """A measured epoch over the predicted one.
+
+    For a card: `unexplained_s` of the epoch is more than the card takes at the upper end of both predictions;
+    `launch_us` is how far apart its operations would start, were all of the time launches.
+    """
+
+    measured_epoch_s: float
+    times_expected: float
+    answer: Answer
+    share_of_peak: float | None = None
+    unexplained_s: float = 0.0
+    launch_us: float | None = None
+
+
+def compare_card(found: CardPrediction, measured_epoch_s: float) -> Comparison:
+    """Compare a measured epoch in seconds, above zero, with what a card should take."""
+    most_s = max(found.epoch_s.high, found.card_bound_epoch_s.high)
+    step_ms = 1e3 * measured_epoch_s / found.steps_per_epoch
+    answer: Answer = _answer(measured_epoch_s, found.epoch_s.low, found.epoch_s.high)
+    return Comparison(
+        measured_epoch_s=measured_epoch_s,
+        times_expected=measured_epoch_s / found.epoch_s.value,
+        answer="slower than the card explains" if measured_epoch_s > most_s else answer,
+        share_of_peak=found.share_of_peak(measured_epoch_s),
+        unexplained_s=max(0.0, measured_epoch_s - most_s),
+        launch_us=max(0.0, 1e3 * (step_ms - found.host_ms.value) / found.operations),
+    )
+
+
+def compare_study(found: StudyPrediction, measured_epoch_s: float) -> Comparison:
+    """Compare a measured epoch in seconds, above zero, with a prediction from a study."""
+    return Comparison(
+        measured_epoch_s=measured_epoch_s,
+        times_expected=measured_epoch_s / found.epoch_s.value,
+        answer=_answer(measured_epoch_s, found.epoch_s.low, found.epoch_s.high),
+    )
+
+
+def _answer(measured: float, low: float, high: float) -> Answer:
+    if low <= measured <= high:
+        return "as expected"
+    return "slower" if measured > high else "faster"
