@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.diagnosis.whatif.graph import Edge, Feed, Graph, Work
+from gpuprobe.diagnosis.whatif.graph import FIRST_STREAM, Edge, Feed, Graph, Work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,17 +54,20 @@ class Assembly:
         reasons = np.full(size, int(reason))
         self.edges.append((target, source, np.broadcast_to(np.asarray(back, np.int64), size), lags, reasons))
 
-    def graph(self, *, steps: int, gpu: bool, eager: bool, feed: Feed, facts: Mapping[str, float | None]) -> Graph:
+    def graph(
+        self, *, steps: int, measured_ms: float, gpu: bool, eager: bool, feed: Feed, facts: Mapping[str, float | None]
+    ) -> Graph:
         """Return the graph; an edge that no order allows is left out."""
         joined = {name: np.concatenate([part[name] for part in self.columns]) for name in self.columns[0]}
         order = np.lexsort((joined.pop("rank"), joined.pop("key")))
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         columns = {name: column[order] for name, column in joined.items()}
-        target, source, back, lag_us, reason = (np.concatenate(part) for part in zip(*self.edges, strict=True))
+        none = (np.empty(0, np.int64),) * 3 + (np.empty(0), np.empty(0, np.int64))
+        target, source, back, lag_us, reason = (np.concatenate(part) for part in zip(none, *self.edges, strict=True))
         target, source = place[target], place[source]
         kept = (source < target) | (back > 0)
-        carried = np.zeros(int(columns["resource"].max()) + 1)
+        carried = np.zeros(max(int(columns["resource"].max()) + 1, FIRST_STREAM))
         return Graph(
             **columns,
             target=target[kept],
@@ -74,6 +77,7 @@ class Assembly:
             reason=reason[kept],
             carried_us=carried,
             steps=steps,
+            measured_ms=measured_ms,
             floor_us=_floor_us(columns["us"][columns["work"] == Work.KERNEL]),
             gpu=gpu,
             eager=eager,

@@ -16,7 +16,7 @@ from gpuprobe.diagnosis.whatif.operations import Operations, operations
 from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import between, covered, difference
+from gpuprobe.ledger.intervals import between
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.graph import Ints
@@ -72,7 +72,16 @@ def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAc
     )
     facts = {"compute_capability": _number(device.facts.get("compute_capability"))}
     steps = len(windows) - device.warmup
-    graph = whole.graph(steps=steps, gpu=bool(devices), eager=windows.inside is None, feed=feed, facts=facts)
+    own = everything.end[everything.device == 0]
+    until = int(own.max()) if len(own) else int(chain.end[-1])
+    graph = whole.graph(
+        steps=steps,
+        measured_ms=(until - begin) / steps / US / 1e3,
+        gpu=bool(devices),
+        eager=windows.inside is None,
+        feed=feed,
+        facts=facts,
+    )
     carried = graph.carried_us.copy()
     carried[PRODUCER] = -made.begun_us
     return replace(graph, carried_us=_carried(carried, everything, found, begin))
@@ -144,10 +153,9 @@ def _add_tail(whole: Assembly, chain: Chain, windows: Windows, begin: int) -> No
     starts = windows.start_ps[windows.start_ps >= begin]
     if len(starts) < 2:
         return
-    outside = difference(between(int(starts[0]), int(starts[-1])), windows.inside)
-    usual = covered(outside, starts[:-1], starts[1:]).mean()
-    last = (chain.work == Work.BETWEEN) & (chain.end > starts[-1])
-    left = max(0.0, float(usual - chain.lasted[last].sum()))
+    outside, last = chain.work == Work.BETWEEN, chain.end > starts[-1]
+    usual = chain.lasted[outside & ~last].sum() / (len(starts) - 1)
+    left = max(0.0, float(usual - chain.lasted[outside & last].sum()))
     whole.add(chain.end[-1:], HOSTING, HOST, int(Work.BETWEEN), np.array([left / US]))
 
 

@@ -58,14 +58,19 @@ def feeding_of(host: Host, waits: Intervals, window: Intervals, batch_copies: bo
     start, end = start[kept], end[kept]
     if not len(start):
         return _by_waits(waits, window, share, threads)
+    service = (end - start) / US
+    partly = start[0] <= window.start[0]
+    if partly and len(service) > 1:
+        # The profiler shows of what began before it only the rest, or as little as its own begin lets it see.
+        service[0] = service[1:].mean()
     ready = _ready(waits, end)
     taken_before = np.arange(len(waits))
     most = int((np.searchsorted(end, waits.start, side="right") + ready - taken_before).max())
     return Feeding(
         "prefetch",
-        service_us=(end - start) / US,
+        service_us=service,
         ended=end,
-        begun_us=max(0.0, float(window.start[0] - start[0]) / US),
+        begun_us=float(service[0] - (end[0] - window.start[0]) / US) if partly else 0.0,
         ready=ready,
         buffer=max(ready, most, 1),
         map_share=share,

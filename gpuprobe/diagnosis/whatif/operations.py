@@ -65,6 +65,8 @@ def operations(devices: Sequence[Device], host: Host) -> Operations:
     parts = [
         part for place, device in enumerate(devices) for part in (_kernels(place, device, host), _copies(place, device))
     ]
+    if not parts:
+        return _none()
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     correlation = columns.pop("correlation")
     calls = host.calls
@@ -77,6 +79,11 @@ def operations(devices: Sequence[Device], host: Host) -> Operations:
     call_start[joined], call_end[joined] = calls.start_ps[near[joined]], calls.end_ps[near[joined]]
     found = Operations(**columns, call_start=call_start, call_end=call_end)
     return found.where(np.argsort(found.start, kind="stable"))
+
+
+def _none() -> Operations:
+    whole, real, flag = np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_)
+    return Operations(whole, whole, whole, whole, whole, whole, whole, fill=real, matrix=flag, sized=flag)
 
 
 def _kernels(place: int, device: Device, host: Host) -> dict[str, np.ndarray]:

@@ -45,7 +45,7 @@ def run(graph: Graph, passes: int = 1) -> Floats:
 
 
 def traced_ms(graph: Graph) -> float:
-    """Return the mean step of the trace as the replay gives it, as the account counts: up to the device's last end."""
+    """Return the mean step of the trace as the replay gives it: from the first begin to the device's last end."""
     return float(run(graph)[0][graph.ours].max(initial=0.0)) / graph.steps / US_PER_MS
 
 

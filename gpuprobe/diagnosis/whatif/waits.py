@@ -48,15 +48,21 @@ def starts(found: Operations) -> Starts:
     return Starts(stream, others)
 
 
-def launch_lag_us(found: Operations, free: Starts, copies: bool) -> float:
-    """Return the median time from a launch call's begin to the begin of what it launched onto an idle device."""
-    kind = (found.work >= Work.H2D) == copies
-    idle = kind & found.joined & (np.maximum(free.stream, free.others) <= found.call_start)
-    lags = (found.start - found.call_start)[idle & (found.start >= found.call_start)] / US
-    if len(lags) < FEWEST_SAMPLES:
-        loose = kind & found.joined & (free.stream <= found.call_start) & (found.start >= found.call_start)
-        lags = (found.start - found.call_start)[loose] / US
-    return float(np.median(lags)) if len(lags) else TYPICAL_LAUNCH_US
+def lags(found: Operations, free: Starts) -> Floats:
+    """Return how long each operation's kind takes from its launch call to its begin on an idle device, (k,) us.
+
+    That is the median of those launched onto an idle device: of that kind, else of any.
+    """
+    idle = found.joined & (np.maximum(free.stream, free.others) <= found.call_start)
+    idle &= found.start >= found.call_start
+    lasted = (found.start - found.call_start) / US
+    usual = float(np.median(lasted[idle])) if idle.any() else TYPICAL_LAUNCH_US
+    copies = found.work >= Work.H2D
+    lag = np.full(len(found), usual)
+    for kind in (copies, ~copies):
+        if (idle & kind).sum() >= FEWEST_SAMPLES:
+            lag[kind] = np.median(lasted[idle & kind])
+    return lag
 
 
 def across_streams(found: Operations, free: Starts, lag_ps: Ints) -> tuple[Ints, Ints]:
@@ -150,9 +156,3 @@ def _pending(found: Operations) -> Ints:
         begun = np.searchsorted(np.sort(found.start[mine]), found.call_end[mine], side="right")
         pending[mine] = np.maximum(launched - begun, 0)
     return pending
-
-
-def lags(found: Operations, free: Starts) -> Floats:
-    """Return how long each operation's kind takes from its launch call to its begin on an idle device, (k,) us."""
-    copies = found.work >= Work.H2D
-    return np.where(copies, launch_lag_us(found, free, copies=True), launch_lag_us(found, free, copies=False))
