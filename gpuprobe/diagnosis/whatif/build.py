@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Device, Timeline
 
 US = 1e6
+# How the profiler names an operation that Python calls; a call of a function bears the function's name instead.
+EAGER_OP = re.compile(r"EagerLocalExecute: (?!__)")
+EAGER_FRACTION = 0.5
 
 
 def build(timeline: Timeline, device: DeviceAccount) -> Graph | None:
@@ -78,13 +82,20 @@ def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAc
         steps=steps,
         measured_ms=(until - begin) / steps / US / 1e3,
         gpu=bool(devices),
-        eager=windows.inside is None,
+        eager=_eager(host, found),
         feed=feed,
         facts=facts,
     )
     carried = graph.carried_us.copy()
     carried[PRODUCER] = -made.begun_us
     return replace(graph, carried_us=_carried(carried, everything, found, begin))
+
+
+def _eager(host: Host, found: Operations) -> bool:
+    """Tell whether Python calls most operations one by one."""
+    called = np.array([bool(EAGER_OP.match(name)) for name in host.names], np.bool_)
+    calls = sum(int(called[thread.events.name].sum()) for thread in host.threads)
+    return calls > EAGER_FRACTION * max(len(found), 1)
 
 
 def _number(value: float | str | None) -> float | None:

@@ -77,7 +77,8 @@ class Graph:
     (m,) more; `reason` (m,) of `Edge`. Of kernels, `fill` (n,) is blocks per multiprocessor (NaN: unknown), `matrix`
     (n,) whether Tensor Cores could do it and do not, `sized` (n,) whether it grows with the batch; of copies, `sized`
     says that they bring the batch. With the last of `ours` (n,) a step ends. `carried_us` (r,) is how long each
-    resource is busy with what came before. One pass holds `steps` steps of `measured_ms` each in the trace; `floor_us` is a kernel that does nothing.
+    resource is busy with what came before. One pass holds `steps` steps of `measured_ms` each in the trace; `floor_us`
+    is a kernel that does nothing.
     """
 
     resource: Ints
