@@ -161,9 +161,13 @@ def _no_fewer_calls(graph: Graph, times: float) -> str | None:
 
 
 def _fewer_calls(graph: Graph, times: float) -> Altered:
-    """Of `times` steps one reads results back, and all share the rest of a call."""
-    fewer = _scaled_calls(graph, 1 / times)
-    return ((1 / times, fewer), (1 - 1 / times, _without_call_reads(fewer)))
+    """Of `times` steps the last is as now, and in the others the host does not leave the call.
+
+    Where a call waits for no result, what it does once hides behind the device's work: each step has its share of it.
+    """
+    if not call_reads(graph).any():
+        return _scaled_calls(graph, 1 / times)
+    return ((1 / times, graph), (1 - 1 / times, _without_call_reads(_scaled_calls(graph, 0.0))))
 
 
 def _scaled_calls(graph: Graph, factor: float) -> Graph:

@@ -30,7 +30,9 @@ FEWEST_JOINED = 0.5
 # The profiler slows the host by at most so much; what is more has another reason.
 MOST_OVERHEAD = 0.6
 PREFETCH, PARALLEL, FUSED, STEPS, BATCH, FASTER = 2, 8, 8, 8, 4, 2
-BISECTIONS = 12
+BISECTIONS = 8
+# Steps of a few traced moments differ by so much from those of the whole training; more is something not in the trace.
+DRIFT = 0.10
 
 
 def usual_changes(known: Known) -> tuple[Change, ...]:
@@ -112,12 +114,14 @@ def _with(replay: Replay, **fields: object) -> Replay:
 class _Base:
     """What changes are tried on: the graph without the profiler's overhead, and the step time that gains count from.
 
-    `aside_ms` is the part of the untraced step that the trace does not show, and that no change touches.
+    The replay's times are multiplied by `drift` to be those of the untraced training. `aside_ms` is the part of the
+    untraced step that the trace does not show, and that no change touches.
     """
 
     graph: Graph
     per_call: int
     step_ms: float
+    drift: float
     aside_ms: float
     error: float
     doubt: float
@@ -128,9 +132,10 @@ class _Base:
         steady = steady_ms(graph) / known.steps_per_call
         untraced = known.untraced_step_ms or steady
         fitted = _without_overhead(graph, untraced * known.steps_per_call) if untraced < steady else graph
-        aside = untraced - steady_ms(fitted) / known.steps_per_call
-        doubt = max(FINEST, abs(error), abs(aside) / untraced / 2)
-        return cls(fitted, known.steps_per_call, untraced, aside, error, doubt)
+        pace = steady_ms(fitted) / known.steps_per_call
+        aside = untraced - pace if untraced > pace * (1 + DRIFT) else 0.0
+        doubt = max(FINEST, abs(error), abs(untraced / pace - 1) / 2)
+        return cls(fitted, known.steps_per_call, untraced, (untraced - aside) / pace, aside, error, doubt)
 
     def prediction(self, change: Change) -> Prediction:
         """Try one change: as expected, at both ends of its range, and at its utmost."""
@@ -151,11 +156,7 @@ class _Base:
         )
 
     def _step_ms(self, alter: Alter) -> float:
-        changed = mixture_ms(alter(self.graph)) / self.per_call
-        # What the trace does not show can be negative: then the whole was slower under the profiler.
-        return (
-            changed + self.aside_ms if self.aside_ms >= 0 else changed * self.step_ms / (self.step_ms - self.aside_ms)
-        )
+        return mixture_ms(alter(self.graph)) / self.per_call * self.drift + self.aside_ms
 
 
 def _without_overhead(graph: Graph, call_ms: float) -> Graph:

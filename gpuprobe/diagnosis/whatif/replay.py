@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -10,15 +12,44 @@ import numpy as np
 from gpuprobe.diagnosis.whatif.graph import Edge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gpuprobe.diagnosis.whatif.graph import Floats, Graph
 
 US_PER_MS = 1e3
 # A long training is the trace over and over: as often as it takes to fill buffers and queues, and no longer.
-STEPS, FEWEST_PASSES, MOST_NODES = 32, 4, 120_000
+STEPS, FEWEST_PASSES, MOST_NODES = 32, 3, 120_000
+# Passes that differ by no more than this are the same.
+EVEN = 1e-4
 
 
 def run(graph: Graph, passes: int = 1) -> Floats:
     """Return when each node ends, (passes, n) us after the first began; a pass goes on where the one before ended."""
+    return np.array(list(islice(_passes(graph), passes)))
+
+
+def traced_ms(graph: Graph) -> float:
+    """Return the mean step of the trace as the replay gives it: from the first begin to the device's last end."""
+    return float(run(graph)[0][graph.ours].max(initial=0.0)) / graph.steps / US_PER_MS
+
+
+def steady_ms(graph: Graph) -> float:
+    """Return the step time of a long training that goes on as the trace does, over and over."""
+    passes = max(FEWEST_PASSES, min(ceil(STEPS / graph.steps), MOST_NODES // max(len(graph), 1)))
+    reached = [0.0]
+    for ends in islice(_passes(graph), passes):
+        reached.append(max(ends))
+        if len(reached) > FEWEST_PASSES and _even(reached):
+            break
+    half = len(reached) // 2
+    pace = (reached[-1] - reached[half]) / (len(reached) - 1 - half)
+    # No resource does its work faster than one thing after the other, however much lay ready at the start.
+    serial = float(np.bincount(graph.resource, weights=graph.us).max())
+    return max(pace, serial) / graph.steps / US_PER_MS
+
+
+def _passes(graph: Graph) -> Iterator[list[float]]:
+    """Yield when each node ends, pass after pass."""
     count = len(graph)
     order = np.argsort(graph.target, kind="stable")
     target, source = graph.target[order], graph.source[order]
@@ -29,7 +60,7 @@ def run(graph: Graph, passes: int = 1) -> Floats:
     nodes = list(zip(graph.resource.tolist(), graph.us.tolist(), first, first[1:], strict=False))
     free = graph.carried_us.tolist()
     ends: list[float] = []
-    for base in range(0, passes * count, count):
+    for base in itertools.count(step=count):
         for resource, lasts, low, high in nodes:
             begin = free[resource]
             for edge in range(low, high):
@@ -41,20 +72,10 @@ def run(graph: Graph, passes: int = 1) -> Floats:
             begin += lasts
             free[resource] = begin
             ends.append(begin)
-    return np.array(ends).reshape(passes, count)
+        yield ends[-count:]
 
 
-def traced_ms(graph: Graph) -> float:
-    """Return the mean step of the trace as the replay gives it: from the first begin to the device's last end."""
-    return float(run(graph)[0][graph.ours].max(initial=0.0)) / graph.steps / US_PER_MS
-
-
-def steady_ms(graph: Graph) -> float:
-    """Return the step time of a long training that goes on as the trace does."""
-    passes = max(FEWEST_PASSES, min(ceil(STEPS / graph.steps), MOST_NODES // max(len(graph), 1)))
-    reached = run(graph, passes).max(axis=1)
-    half = passes // 2
-    pace = float(reached[-1] - reached[half - 1]) / (passes - half)
-    # No resource does its work faster than one thing after the other, however much lay ready at the start.
-    serial = float(np.bincount(graph.resource, weights=graph.us).max())
-    return max(pace, serial) / graph.steps / US_PER_MS
+def _even(reached: list[float]) -> bool:
+    """Whether the last two passes took as long as each other."""
+    last, before = reached[-1] - reached[-2], reached[-2] - reached[-3]
+    return abs(last - before) <= EVEN * last
