@@ -1,0 +1,148 @@
+"""Real trainings on this processor: a flaw is injected, traced and predicted away, and then really taken away.
+
+    python benchmarks/whatif_cpu.py [--rounds 5] [--seconds 3]
+
+Each flaw and its fix train the same model in turns, so that other work on the machine disturbs both alike; the
+prediction is made from the trace of the flaw and written down before the fix is looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.whatif.known import Known
+from gpuprobe.diagnosis.whatif.predict import predict
+from gpuprobe.ledger.account import account_of
+from gpuprobe.traces.read import read
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.whatif.records import Replay
+
+BATCH, SLEEP_S, STEPS, TRACED = 64, 0.03, 8, 8
+
+
+def built(steps_per_execution: int = 1) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Conv2D(width, 3, strides=2, activation="relu") for width in (16, 32, 32)]
+    model = keras.Sequential([keras.Input((32, 32, 3)), *layers, keras.layers.Flatten(), keras.layers.Dense(10)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, jit_compile=False, steps_per_execution=steps_per_execution)
+    model.make_train_function()
+    return model
+
+
+def images() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    return random.random((1024, 32, 32, 3), np.float32), random.integers(0, 10, 1024)
+
+
+def resident() -> tf.data.Dataset:
+    """One batch, made once."""
+    x, y = images()
+    return tf.data.Dataset.from_tensors((x[:BATCH], y[:BATCH])).cache().repeat()
+
+
+def sleeping_map() -> tf.data.Dataset:
+    """A map function that takes its time, asked for when the training wants a batch."""
+
+    def sleep(label: np.ndarray) -> np.ndarray:
+        time.sleep(SLEEP_S)
+        return label
+
+    def slow(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return x, tf.ensure_shape(tf.numpy_function(sleep, [y], tf.int64), [BATCH])
+
+    batches = tf.data.Dataset.from_tensor_slices(images()).repeat().batch(BATCH, drop_remainder=True)
+    options = tf.data.Options()
+    # TensorFlow would otherwise put a prefetch of its own behind it.
+    options.experimental_optimization.inject_prefetch = False
+    return batches.map(slow).with_options(options)
+
+
+class Training:
+    """One way to train: a model's train function, its batches, and a pause after each call."""
+
+    def __init__(self, model: keras.Model, data: tf.data.Dataset, pause_s: float = 0.0, steps: int = 1) -> None:
+        self.function, self.batches, self.pause_s, self.steps = model.train_function, iter(data), pause_s, steps
+        self.times: list[float] = []
+
+    def call(self) -> None:
+        self.function(self.batches)
+        if self.pause_s:
+            time.sleep(self.pause_s)
+
+    def train(self, seconds: float) -> None:
+        """Train for a while and note the median step."""
+        self.call()
+        ends = [time.perf_counter()]
+        while ends[-1] - ends[0] < seconds:
+            self.call()
+            ends.append(time.perf_counter())
+        self.times.append(1000 * median(later - earlier for earlier, later in itertools.pairwise(ends)) / self.steps)
+
+    def traced(self) -> Replay:
+        """Trace some calls and predict from them, with the untraced step of the windows so far."""
+        with tempfile.TemporaryDirectory() as folder:
+            tf.profiler.experimental.start(folder)
+            for number in range(TRACED):
+                with tf.profiler.experimental.Trace("train", step_num=number, _r=1):
+                    self.function(self.batches)
+                if self.pause_s:
+                    time.sleep(self.pause_s)
+            tf.profiler.experimental.stop()
+            timeline = read(Path(folder))
+        known = Known(untraced_step_ms=median(self.times), cores=os.cpu_count())
+        return predict(timeline, account_of(timeline), known)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    wanted = parser.parse_args()
+    model, longer = built(), built(STEPS)
+    ways = {
+        "sleeping map": Training(model, sleeping_map()),
+        "sleeping map, prefetch": Training(model, sleeping_map().prefetch(2)),
+        "sleeping callback": Training(model, resident(), SLEEP_S),
+        "sleeping callback, 8 steps a call": Training(longer, resident(), SLEEP_S, STEPS),
+        "resident": Training(model, resident()),
+    }
+    for _, way in itertools.product(range(wanted.rounds), ways.values()):
+        way.train(wanted.seconds)
+    print("| flaw | change | step now | predicted | range | measured | error |")
+    print("|---|---|---|---|---|---|---|")
+    for flaw, change, fixed in (
+        ("sleeping map", "input_free", "resident"),
+        ("sleeping map", "prefetch", "sleeping map, prefetch"),
+        ("sleeping map, prefetch", "input_free", "resident"),
+        ("sleeping callback", "callbacks_removed", "resident"),
+        ("sleeping callback", "steps_per_execution", "sleeping callback, 8 steps a call"),
+    ):
+        replay = ways[flaw].traced()
+        made, measured = replay.of(change), median(ways[fixed].times)
+        if made is None:
+            why = [found.reason for found in replay.unpredicted if found.change.startswith(change)]
+            print(f"| {flaw} | {change} | | {replay.refused or why} | | | |")
+            continue
+        span = f"{wording.milliseconds(made.low_ms)} to {wording.milliseconds(made.high_ms)}"
+        cells = [flaw, change, wording.milliseconds(replay.steady_ms or 0.0), wording.milliseconds(made.step_ms), span]
+        print(f"| {' | '.join([*cells, wording.milliseconds(measured), f'{made.step_ms / measured - 1:+.1%}'])} |")
+
+
+if __name__ == "__main__":
+    main()
