@@ -18,6 +18,7 @@ from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import between
+from gpuprobe.ledger.names import Kind
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.graph import Ints
@@ -95,7 +96,8 @@ def _eager(host: Host, found: Operations) -> bool:
     """Tell whether Python calls most operations one by one."""
     called = np.array([bool(EAGER_OP.match(name)) for name in host.names], np.bool_)
     calls = sum(int(called[thread.events.name].sum()) for thread in host.threads)
-    return calls > EAGER_FRACTION * max(len(found), 1)
+    operations_run = len(found) or sum(int(((kind & Kind.OP) != 0).sum()) for kind in host.kinds)
+    return calls > EAGER_FRACTION * max(operations_run, 1)
 
 
 def _number(value: float | str | None) -> float | None:
@@ -196,6 +198,8 @@ def _add_devices(whole: Assembly, chain: Chain, found: Operations, nodes: Ints, 
     free = waits.starts(found)
     later, earlier = waits.across_streams(found, free, (waits.lags(found, free) * US).astype(np.int64))
     whole.wait(begun[later], ended[earlier], Edge.STREAM)
+    for copies, kernels, back in waits.copies_after_kernels(found):
+        whole.wait(begun[copies], ended[kernels], Edge.STREAM, back=back)
 
 
 def _add_launches(

@@ -10,6 +10,8 @@ import numpy as np
 from gpuprobe.diagnosis.whatif.graph import Work
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gpuprobe.diagnosis.whatif.chain import Chain
     from gpuprobe.diagnosis.whatif.graph import Bools, Floats, Ints
     from gpuprobe.diagnosis.whatif.operations import Operations
@@ -90,6 +92,26 @@ def across_streams(found: Operations, free: Starts, lag_ps: Ints) -> tuple[Ints,
                 later.append(target[kept])
                 earlier.append(before[kept])
     return (np.concatenate(later), np.concatenate(earlier)) if later else (np.empty(0, np.int64),) * 2
+
+
+def copies_after_kernels(found: Operations) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Yield, for each device, copies of batches, the kernels that they wait for, and how many passes before.
+
+    TensorFlow lets a copy to the device wait for all kernels launched before it (`GPUUtil::CopyCPUTensorToGPU`), and so
+    it is taken to be where no copy of the trace began beside such a kernel.
+    """
+    for device in np.unique(found.device).tolist():
+        mine = np.flatnonzero((found.device == device) & found.joined)
+        mine = mine[np.argsort(found.call_start[mine], kind="stable")]
+        kernels = mine[found.work[mine] == Work.KERNEL]
+        copies = mine[(found.work[mine] == Work.H2D) & found.sized[mine]]
+        if not len(kernels) or not len(copies):
+            continue
+        place = np.searchsorted(found.call_start[kernels], found.call_start[copies]) - 1
+        before = kernels[place]
+        beside = (place >= 0) & (found.start[copies] + OVERLAP_PS < found.end[before])
+        if not beside.any():
+            yield copies, before, (place < 0).astype(np.int64)
 
 
 def _last_ended(found: Operations, targets: Ints, others: Ints) -> Ints:
