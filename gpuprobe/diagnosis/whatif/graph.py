@@ -129,13 +129,13 @@ class Graph:
             reason=self.reason[edges],
         )
 
-    def waiting(self, target: Ints, source: Ints, back: Ints, reason: Edge) -> Graph:
-        """Return the graph with more edges of one kind, (k,) each, without lag."""
+    def waiting(self, target: Ints, source: Ints, back: Ints, reason: Edge, lag_us: Floats | float = 0.0) -> Graph:
+        """Return the graph with more edges of one kind, (k,) each."""
         return replace(
             self,
             target=np.concatenate([self.target, target]),
             source=np.concatenate([self.source, source]),
             back=np.concatenate([self.back, back]),
-            lag_us=np.concatenate([self.lag_us, np.zeros(len(target))]),
+            lag_us=np.concatenate([self.lag_us, np.broadcast_to(lag_us, len(target))]),
             reason=np.concatenate([self.reason, np.full(len(target), int(reason))]),
         )

@@ -81,7 +81,9 @@ def _prefetch(graph: Graph, batches: int) -> Graph:
     target, wraps = on_host[place % len(on_host)], place // len(on_host)
     ahead = ahead.waiting(target, last, wraps, Edge.BATCH)
     room = np.arange(len(first)) - batches
-    return ahead.waiting(first, target[room % len(first)], -(room // len(first)), Edge.SLOT)
+    # There is room as soon as the training has the batch: when what follows begins, not when it is done.
+    freeing = target[room % len(first)]
+    return ahead.waiting(first, freeing, -(room // len(first)), Edge.SLOT, lag_us=-ahead.us[freeing])
 
 
 def parallel_map(threads: int) -> Change:
