@@ -1,8 +1,10 @@
 """Real trainings on this processor: a flaw is injected, traced and predicted away, and then really taken away.
 
-    python benchmarks/whatif_cpu.py [--rounds 7] [--seconds 1]
+    python benchmarks/whatif_cpu.py [--rounds 7] [--seconds 1] [--busy]
 
 Each flaw and its fix train the same model in turns, so that other work on the machine disturbs both alike.
+Where others work there, a training that sleeps gets the processor at once when it wakes, and one that never sleeps must
+share it: then `--busy` waits without sleeping, so that both have to share.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from gpuprobe.ledger.account import account_of
 from gpuprobe.traces.read import read
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gpuprobe.diagnosis.whatif.records import Replay
 
 BATCH, SLEEP_S, STEPS, TRACED = 128, 0.06, 8, 10
@@ -54,15 +58,25 @@ def resident() -> tf.data.Dataset:
     return tf.data.Dataset.from_tensors((x[:BATCH], y[:BATCH])).cache().repeat()
 
 
-def sleeping_map() -> tf.data.Dataset:
+def slept(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def spun(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def slow_map(wait: Callable[[float], None]) -> tf.data.Dataset:
     """A map function that takes its time, asked for when the training wants a batch."""
 
-    def sleep(label: np.ndarray) -> np.ndarray:
-        time.sleep(SLEEP_S)
+    def held(label: np.ndarray) -> np.ndarray:
+        wait(SLEEP_S)
         return label
 
     def slow(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return x, tf.ensure_shape(tf.numpy_function(sleep, [y], tf.int64), [BATCH])
+        return x, tf.ensure_shape(tf.numpy_function(held, [y], tf.int64), [BATCH])
 
     batches = tf.data.Dataset.from_tensor_slices(images()).repeat().batch(BATCH, drop_remainder=True)
     options = tf.data.Options()
@@ -74,13 +88,15 @@ def sleeping_map() -> tf.data.Dataset:
 class Training:
     """One way to train: a model's train function, its batches, and a pause after each call."""
 
-    def __init__(self, model: keras.Model, data: tf.data.Dataset, pause_s: float = 0.0, steps: int = 1) -> None:
-        self.function, self.batches, self.pause_s, self.steps = model.train_function, iter(data), pause_s, steps
+    def __init__(
+        self, model: keras.Model, data: tf.data.Dataset, pause: Callable[[float], None] | None = None, steps: int = 1
+    ) -> None:
+        self.function, self.batches, self.pause, self.steps = model.train_function, iter(data), pause, steps
 
     def call(self) -> None:
         self.function(self.batches)
-        if self.pause_s:
-            time.sleep(self.pause_s)
+        if self.pause:
+            self.pause(SLEEP_S)
 
     def train(self, seconds: float) -> float:
         """Train for a while and return the mean step in ms."""
@@ -98,8 +114,8 @@ class Training:
             for number in range(TRACED):
                 with tf.profiler.experimental.Trace("train", step_num=number, _r=1):
                     self.function(self.batches)
-                if self.pause_s:
-                    time.sleep(self.pause_s)
+                if self.pause:
+                    self.pause(SLEEP_S)
             tf.profiler.experimental.stop()
             timeline = read(Path(folder))
         known = Known(untraced_step_ms=untraced_step_ms, cores=os.cpu_count())
@@ -134,13 +150,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--busy", action="store_true")
     wanted = parser.parse_args()
-    model, longer = built(), built(STEPS)
+    model, longer, wait = built(), built(STEPS), spun if wanted.busy else slept
     ways = {
-        "sleeping map": Training(model, sleeping_map()),
-        "sleeping map, prefetch": Training(model, sleeping_map().prefetch(2)),
-        "sleeping callback": Training(model, resident(), SLEEP_S),
-        "sleeping callback, 8 steps a call": Training(longer, resident(), SLEEP_S, STEPS),
+        "slow map": Training(model, slow_map(wait)),
+        "slow map, prefetch": Training(model, slow_map(wait).prefetch(2)),
+        "callback": Training(model, resident(), wait),
+        "callback, 8 steps a call": Training(longer, resident(), wait, STEPS),
         "resident": Training(model, resident()),
     }
     for way in ways.values():
@@ -148,11 +165,11 @@ def main() -> None:
     print("| flaw | change | step now | predicted | measured | median error | worst | in range |")
     print("|---|---|---|---|---|---|---|---|")
     for flaw, change, fixed in (
-        ("sleeping map", "input_free", "resident"),
-        ("sleeping map", "prefetch", "sleeping map, prefetch"),
-        ("sleeping map, prefetch", "input_free", "resident"),
-        ("sleeping callback", "callbacks_removed", "resident"),
-        ("sleeping callback", "steps_per_execution", "sleeping callback, 8 steps a call"),
+        ("slow map", "input_free", "resident"),
+        ("slow map", "prefetch", "slow map, prefetch"),
+        ("slow map, prefetch", "input_free", "resident"),
+        ("callback", "callbacks_removed", "resident"),
+        ("callback", "steps_per_execution", "callback, 8 steps a call"),
     ):
         cells = [flaw, change, *compare(ways[flaw], ways[fixed], change, wanted)]
         print(f"| {' | '.join(cells)} |", flush=True)

@@ -199,7 +199,7 @@ def _add_devices(whole: Assembly, chain: Chain, found: Operations, nodes: Ints, 
     later, earlier = waits.across_streams(found, free, (waits.lags(found, free) * US).astype(np.int64))
     whole.wait(begun[later], ended[earlier], Edge.STREAM)
     for copies, kernels, back in waits.copies_after_kernels(found):
-        whole.wait(begun[copies], ended[kernels], Edge.STREAM, back=back)
+        whole.wait(begun[copies], ended[kernels], Edge.ORDER, back=back)
 
 
 def _add_launches(

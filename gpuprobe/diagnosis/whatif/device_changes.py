@@ -96,7 +96,9 @@ def _hidden(graph: Graph, speedup: float) -> Graph:
     paged[graph.source[blocking]] = True
     calls = np.zeros(len(graph), np.bool_)
     calls[graph.target[blocking]] = True
-    freed = graph.keeping(~(copies[graph.target] & np.isin(graph.reason, (Edge.LAUNCHED, Edge.STREAM))) & ~blocking)
+    freed = graph.keeping(
+        ~(copies[graph.target] & np.isin(graph.reason, (Edge.LAUNCHED, Edge.STREAM, Edge.ORDER))) & ~blocking
+    )
     freed = freed.scaled(paged, 1 / speedup).scaled(calls, 0.0)
     taken, places = graph.feed.taken, np.flatnonzero(copies)
     before = np.searchsorted(taken, places) - 2
@@ -119,8 +121,8 @@ def batch_times(factor: float) -> Change:
         assumption=f"kernels grow only once they fill the card, input and copies with the batch; launches stay; "
         f"a step holds {factor:g} times the samples",
         alter=partial(_larger, factor=factor, full=1.0),
-        # A multiprocessor with a single block is not busy, and a kernel that is not told how large it is may grow.
-        least=partial(_larger, factor=factor, full=0.0),
+        # At worst every kernel grows, optimisers too; but a multiprocessor with a single block has room for more.
+        least=lambda graph: _larger(replace(graph, sized=graph.sized | graph.does(Work.KERNEL)), factor, full=0.0),
         most=partial(_larger, factor=factor, full=2.0),
         utmost=partial(_larger, factor=factor, full=np.inf),
         hindrance=_without_gpu,

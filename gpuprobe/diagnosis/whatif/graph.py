@@ -48,6 +48,7 @@ class Edge(IntEnum):
     BATCH = 5  # the training for the batch
     SLOT = 6  # the maker of batches for room in the buffer
     JOINED = 7  # a collective for the other devices
+    ORDER = 8  # a batch's copy for the kernels launched before it: no trace proves it
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.whatif import device_changes, host_changes
 from gpuprobe.diagnosis.whatif.build import build
 from gpuprobe.diagnosis.whatif.change import Alter, Change, mixture_ms
-from gpuprobe.diagnosis.whatif.graph import Graph, Work
+from gpuprobe.diagnosis.whatif.graph import Edge, Graph, Work
 from gpuprobe.diagnosis.whatif.known import Known
 from gpuprobe.diagnosis.whatif.records import Prediction, Replay, Unpredicted
 from gpuprobe.diagnosis.whatif.replay import steady_ms, traced_ms
@@ -141,6 +141,8 @@ class _Base:
         """Try one change: as expected, at both ends of its range, and at its utmost."""
         expected = self._step_ms(change.alter)
         ends = [expected, *(self._step_ms(alter) for alter in (change.least, change.most) if alter is not None)]
+        if (self.graph.reason == Edge.ORDER).any():
+            ends.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
         low, high = min(ends) * (1 - self.doubt), max(ends) * (1 + self.doubt)
         bound = min(expected, self._step_ms(change.utmost or change.alter))
         now = self.step_ms * change.samples
