@@ -291,7 +291,7 @@ def test_recorded_traces_hold_what_is_known_of_them(real_traces: Path) -> None:
         assert copy_ps / span_ps == pytest.approx(float(known["exposed_copy_fraction"]), abs=0.0002), known["file"]
         assert device.steps.duration_ps.sum() / 1e9 == pytest.approx(float(known["xprof_step_ms"]), abs=0.001)
         assert np.isin(kernels.correlation, launches).all(), f"{known['file']}: every kernel joins its launch"
-        assert (kernels.grid > 0).all() and (kernels.block > 0).all() and (kernels.registers > 0).all()
+        assert min(kernels.grid.min(), kernels.block.min(), kernels.registers.min()) > 0
         assert {"sm_count", "clock_mhz", "memory_mib", "compute_capability"} <= device.facts.keys()
 
 

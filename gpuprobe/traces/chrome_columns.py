@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from array import array
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ from gpuprobe.traces.chrome_times import PS_PER_US, split_us
 from gpuprobe.traces.find import CHROME
 from gpuprobe.traces.names import LONGEST_NAME, Names
 from gpuprobe.traces.timeline import UNKNOWN, Int64s
+from gpuprobe.wording import count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,7 +102,8 @@ class _Reading:
         self.thread_names: dict[tuple[str, str], str] = {}
         self._threads, self._categories, self._details = _Places(), _Places(), _Places()
         self._kinds: Counter[str] = Counter()
-        self._rows = array("q")
+        self._seen: dict[tuple[Any, ...], int] = {}
+        self._rows: list[Int64s] = []
         self._times: list[tuple[Int64s, Int64s, Int64s]] = []
 
     def take(self, events: list[Event]) -> None:
@@ -113,12 +114,14 @@ class _Reading:
             if event.ph == "M":
                 self._note(event)
         self._take_times(complete)
-        rows, place = self._rows, self.names.place
-        for event in complete:
-            rows.append(self._threads[(event.pid, event.tid)])
-            rows.append(place(event.name))
-            rows.append(self._categories[event.cat])
-            rows.extend(_NO_ARGS if event.args is None else self._of_args(event.args))
+        threads, categories, place = self._threads, self._categories, self.names.place
+        rows = np.empty((len(complete), 6), np.int64)
+        rows[:, THREAD] = [threads[event.pid, event.tid] for event in complete]
+        rows[:, NAME] = [place(event.name) for event in complete]
+        rows[:, CATEGORY] = [categories[event.cat] for event in complete]
+        said = [_NO_ARGS if event.args is None else self._of_args(event.args) for event in complete]
+        rows[:, CORRELATION:] = said or 0
+        self._rows.append(rows)
 
     def _take_times(self, events: list[Event]) -> None:
         try:
@@ -126,21 +129,34 @@ class _Reading:
             duration_us, duration_ps = split_us([event.dur for event in events])
         except OverflowError as error:
             raise InputError(f"{self.path}: a time is beyond any clock; the file is damaged") from error
-        if len(events) and np.abs(duration_us).max() > LONGEST_US:
-            days = np.abs(duration_us).max() / 86_400e6
-            raise InputError(f"{self.path}: an event of {days:,.0f} days; the file is damaged")
+        longest_us = max(int(duration_us.max()), -int(duration_us.min())) if len(events) else 0
+        if longest_us > LONGEST_US:
+            raise InputError(f"{self.path}: an event of {longest_us / 86_400e6:,.0f} days; the file is damaged")
         self._times.append((start_us, start_ps, duration_us * PS_PER_US + duration_ps))
 
     def _of_args(self, args: Args) -> tuple[int, int, int]:
         correlation = args.correlation if args.correlation is not None else args.correlation_id
         detail = UNKNOWN
         if args.device is not None or args.kernel_details or args.memcpy_details or args.memset_details:
-            detail = self._details[_detail(args)]
+            detail = self._detail(args)
         return (
             UNKNOWN if correlation is None else whole(correlation),
             UNKNOWN if args.step_num is None else whole(args.step_num),
             detail,
         )
+
+    def _detail(self, args: Args) -> int:
+        """Return the place of what these say; looked up as they are, since kernels say the same again and again."""
+        try:
+            key = (args.device, args.stream, tuple(args.grid or ()), tuple(args.block or ()), args.registers,
+                   args.shared, args.occupancy, args.bytes, args.kernel_details, args.memcpy_details,
+                   args.memset_details, args.tf_op, args.annotation)  # fmt: skip
+            place = self._seen.get(key)
+        except TypeError:
+            return self._details[_detail(args)]
+        if place is None:
+            place = self._seen[key] = self._details[_detail(args)]
+        return place
 
     def _note(self, event: Event) -> None:
         if event.args is None:
@@ -163,14 +179,19 @@ class _Reading:
             raise InputError(f"{self.path}: its events lie {days:,.0f} days apart; the file is damaged")
         if len(self._threads) > MOST_THREADS:
             raise InputError(f"{self.path}: {len(self._threads):,} threads; no trace has so many, the file is damaged")
+        rows = np.concatenate([np.empty((0, 6), np.int64), *self._rows])
+        # Versions of Kineto write the same thread as a number and as text.
+        threads = _Places()
+        same = [threads[str(process), str(thread)] for process, thread in self._threads]
+        rows[:, THREAD] = np.array(same, np.int64)[rows[:, THREAD]]
         return ChromeColumns(
             path=self.path,
             document=document,
             start_us=start_us,
             start_ps=start_ps,
             duration_ps=duration_ps,
-            rows=np.frombuffer(self._rows, np.int64).reshape(-1, 6),
-            threads=[(str(process), str(thread)) for process, thread in self._threads],
+            rows=rows,
+            threads=list(threads),
             categories=[category.lower() for category in self._categories],
             details=list(self._details),
             processes=self.processes,
@@ -179,15 +200,12 @@ class _Reading:
         )
 
     def _warnings(self, backwards: int) -> list[str]:
-        name, warnings = self.path.name, []
-        if self.left_out:
-            warnings.append(f"{name}: {self.left_out:,} entries are no trace events; they are left out")
-        pairs = self._kinds["B"]
-        if pairs:
-            warnings.append(f"{name}: {pairs:,} events have begin and end apart (B, E); only whole ones (X) are read")
-        if backwards:
-            warnings.append(f"{name}: {backwards:,} events end before they begin; they are left out")
-        return warnings
+        left_out = (
+            (self.left_out, "item", "no trace event"),
+            (self._kinds["B"], "event", "begin and end stand apart (B, E), and only whole ones (X) are read"),
+            (backwards, "event", "the end lies before the beginning"),
+        )
+        return [f"{self.path.name}: {count(number, noun)} left out: {why}" for number, noun, why in left_out if number]
 
 
 _NO_ARGS = (UNKNOWN, UNKNOWN, UNKNOWN)

@@ -25,6 +25,9 @@ FLOAT_US = 2.0**42
 NO_NUMBER = re.compile(rb"(?<=[:,\[])\s*[-+]?(?:nan|inf|infinity)(?=\s*[,\]}])", re.IGNORECASE)
 
 
+UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+
+
 class Args(msgspec.Struct, gc=False):
     """What an event says besides: PyTorch's Kineto and TensorFlow's names, of any type, None where missing."""
 
@@ -84,13 +87,13 @@ def read_document(path: Path) -> Document:
     text = _text(path)
     try:
         return _document(text)
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE:
         repaired = NO_NUMBER.sub(b"null", text.decode(errors="replace").encode())
     try:
         return _document(repaired)
     except RecursionError as error:
         raise InputError(f"{path}: nested too deeply to be a trace") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: not a Chrome trace, or damaged ({error}); it should hold a list `traceEvents`"
         ) from error
@@ -113,10 +116,11 @@ def _batch(pieces: list[msgspec.Raw]) -> tuple[list[Event], int]:
     try:
         events: list[Event] = _EVENTS.decode(b"[" + b",".join(pieces) + b"]")
         left_out = 0
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE:
         found = [event for piece in pieces if (event := _one(piece, _EVENT)) is not None]
         events, left_out = found, len(pieces) - len(found)
-    if not any(type(event.ts) is float and abs(event.ts) >= FLOAT_US for event in events):
+    floats = [event.ts for event in events if type(event.ts) is float]
+    if max(floats, default=0) < FLOAT_US and min(floats, default=0) > -FLOAT_US:
         return events, left_out
     exact: list[Event] = [event for piece in pieces if (event := _one(piece, _EXACT)) is not None]
     return exact, len(pieces) - len(exact)
@@ -128,9 +132,10 @@ _EXACT = msgspec.json.Decoder(ExactEvent)
 
 
 def _one(piece: msgspec.Raw, decoder: msgspec.json.Decoder[AnyEvent]) -> AnyEvent | None:
+    """Decode one event, None where it is none; what is no UTF-8 in its names is marked."""
     try:
-        return decoder.decode(piece)
-    except (msgspec.MsgspecError, RecursionError):
+        return decoder.decode(bytes(piece).decode(errors="replace"))
+    except UNREADABLE:
         return None
 
 

@@ -26,10 +26,11 @@ def split_us(times: Sequence[float | Decimal | None]) -> tuple[Int64s, Int64s]:
     Raises OverflowError where a time is beyond any clock.
     """
     given: list[float | Decimal] = [0 if time is None else time for time in times]
-    if all(type(time) is int for time in given):
+    kinds = set(map(type, given))
+    if kinds <= {int}:
         whole = np.array(given, np.int64)
         return whole, np.zeros_like(whole)
-    if any(isinstance(time, Decimal) for time in given):
+    if Decimal in kinds:
         return _decimals(given)
     return _floats(np.array(given, np.float64))
 

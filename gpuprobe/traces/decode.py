@@ -18,23 +18,32 @@ from gpuprobe.traces.xplane_pb2 import XEvent, XStat
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
 # Few enough that the columns at work stay in the processor's cache.
-AT_ONCE = 32_768
+AT_ONCE = 24_576
 # Field number and wire type of XEvent's metadata_id, offset_ps, duration_ps and stats, and of XStat's values.
 METADATA, OFFSET, DURATION, STATS = 0x08, 0x10, 0x18, 0x22
 STAT_ID = 0x08
 NUMBERS, REAL, REFERENCE, STRINGS = (0x18, 0x20), 0x11, 0x38, (0x2A, 0x32)
+# The first and third byte of a stat, and the bit that says that its length goes on.
+SHORT_STAT = STATS | STAT_ID << 16
+# How the value behind each tag is read: by place in `_Chunk._values`, or not at all.
+NO_VALUE, STRANGE = 4, 5
+WAYS = np.full(256, STRANGE, np.int8)
+for _way, _tags in enumerate((NUMBERS, (REAL,), (REFERENCE,), STRINGS)):
+    WAYS[list(_tags)] = _way
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which stats of a plane are read: `slots` by metadata id, each a name of `names`; `silent` events have none.
+    """Which stats of a line are read: `columns` by metadata id, several for one column where they mean the same.
 
-    `references` are the plane's own stat names, which a value may refer to; `texts` gets what stats say.
+    The events of `silent` metadata have none that is read. `references` are the plane's own stat names, which a value
+    may refer to; `texts` gets what stats say.
     """
 
-    names: tuple[str, ...]
-    slots: Mapping[int, int]
+    columns: Mapping[int, str]
     silent: frozenset[int]
     references: Mapping[int, str]
     texts: Names
@@ -47,15 +56,15 @@ class DamagedEventError(ValueError):
 def decode(events: Sequence[bytes], wanted: Wanted) -> LineColumns:
     """Decode the events of a line. Raises DamagedEventError."""
     columns: tuple[list[Int64s], ...] = ([], [], [])
-    cells: defaultdict[int, list[Cells]] = defaultdict(list)
+    cells: defaultdict[str, list[Cells]] = defaultdict(list)
     for start in range(0, len(events), AT_ONCE):
         chunk = _Chunk(events[start : start + AT_ONCE], start, wanted)
         for column, part in zip(columns, (chunk.metadata, chunk.offset_ps, chunk.duration_ps), strict=True):
             column.append(part)
-        for slot, found in chunk.cells.items():
-            cells[slot] += found
+        for name, found in chunk.cells.items():
+            cells[name] += found
     metadata, offset_ps, duration_ps = map(_joined, columns)
-    stats = {wanted.names[slot]: _column(found) for slot, found in cells.items()}
+    stats = {name: _column(found) for name, found in cells.items()}
     return LineColumns(metadata, offset_ps, duration_ps, stats)
 
 
@@ -80,7 +89,7 @@ class _Chunk:
 
     def __init__(self, events: Sequence[bytes], first: int, wanted: Wanted) -> None:
         self.first, self.wanted = first, wanted
-        self.cells: defaultdict[int, list[Cells]] = defaultdict(list)
+        self.cells: defaultdict[str, list[Cells]] = defaultdict(list)
         self._wire = Wire(b"".join(events))
         self._end = np.cumsum(np.fromiter(map(len, events), np.int64, len(events)))
         self._at = self._end - np.diff(self._end, prepend=0)
@@ -104,56 +113,71 @@ class _Chunk:
         return value
 
     def _stats(self) -> tuple[Int64s, Int64s, Int64s, Int64s]:
-        """Return of each stat that is wanted its event, its slot, and where its value begins and ends."""
+        """Return of each stat that is wanted its event, its id, and where its value begins and ends."""
         silent = np.isin(self.metadata, np.array(sorted(self.wanted.silent), np.int64))
-        ids = np.array(sorted(self.wanted.slots), np.int64)
-        slots = np.array([self.wanted.slots[number] for number in ids.tolist()], np.int64)
+        ids = np.array(sorted(self.wanted.columns), np.int64)
         event = np.flatnonzero((self._at < self._end) & ~silent & ~self._odd)
         found = []
         while len(event):
             event, stat, value, after = self._next_stat(event)
-            place = np.searchsorted(ids, stat)
-            place[place == len(ids)] = 0
-            hit = np.flatnonzero(ids[place] == stat) if len(ids) else np.empty(0, np.intp)
-            found.append((event[hit], slots[place[hit]] if len(ids) else hit, value[hit], after[hit]))
+            # Where it would lie among the ids, the last one where it lies beyond them all.
+            place = np.searchsorted(ids[:-1], stat)
+            hit = np.flatnonzero(ids[place] == stat) if len(ids) else place[:0]
+            found.append((event[hit], stat[hit], value[hit], after[hit]))
             self._at[event] = after
             event = event[after < self._end[event]]
-        event, slot, value, after = (_joined([part[column] for part in found]) for column in range(4))
-        return event, slot, value, after
+        event, stat, value, after = (_joined([part[column] for part in found]) for column in range(4))
+        return event, stat, value, after
 
     def _next_stat(self, event: Int64s) -> tuple[Int64s, Int64s, Int64s, Int64s]:
         """Return the events whose next field is a stat, its id, and where its value begins and ends."""
-        at, wire = self._at[event], self._wire
-        length, start = wire.varints(at + 1)
-        fits = (wire.bytes[at] == STATS) & (length > 0) & (length <= self._end[event] - start)
-        self._odd[event[~fits]] = True
-        event, start, after = event[fits], start[fits], (start + length)[fits]
-        stat, value = wire.varints(start + 1)
-        fits = (wire.bytes[start] == STAT_ID) & (value <= after)
+        at, end = self._at[event], self._end[event]
+        # A stat below 128 bytes with an id of one or two bytes shows in the eight bytes that it begins with.
+        words = self._wire.words(at)
+        two = (words >> 31) & 1
+        short = ((words & 0xFF80FF) == SHORT_STAT) & ((two & (words >> 39)) == 0)
+        stat = ((words >> 24) & 0x7F) | (((words >> 25) & 0x3F80) * two)
+        value, after = at + 4 + two, at + 2 + ((words >> 8) & 0x7F)
+        fits = (value <= after) & (after <= end)
+        if not short.all():
+            other = np.flatnonzero(~short)
+            stat[other], value[other], after[other], fits[other] = self._any_stat(at[other], end[other])
+        if fits.all():
+            return event, stat, value, after
         self._odd[event[~fits]] = True
         return event[fits], stat[fits], value[fits], after[fits]
 
-    def _values(self, event: Int64s, slot: Int64s, at: Int64s, after: Int64s) -> None:
-        tag = np.where(at < after, self._wire.bytes[at], 0)
-        for tags, kind, read in (
-            (NUMBERS, NUMBER, self._wire.varints),
-            ((REAL,), DOUBLE, self._doubles),
-            ((REFERENCE,), TEXT, self._references),
-            (STRINGS, TEXT, self._strings),
-        ):
-            chosen = np.flatnonzero(np.isin(tag, tags))
+    def _any_stat(self, at: Int64s, end: Int64s) -> tuple[Int64s, Int64s, Int64s, NDArray[np.bool_]]:
+        """Return id, begin and end of the value of stats of any length, and whether each is one that fits."""
+        wire = self._wire
+        length, start = wire.varints(at + 1)
+        fits = (wire.bytes[at] == STATS) & (length > 0) & (length <= end - start)
+        # What does not fit is not looked into.
+        start = np.where(fits, start, at)
+        stat, value = wire.varints(start + 1)
+        after = start + np.where(fits, length, 0)
+        return stat, value, after, fits & (wire.bytes[start] == STAT_ID) & (value <= after)
+
+    def _values(self, event: Int64s, stat: Int64s, at: Int64s, after: Int64s) -> None:
+        readers = (self._wire.varints, self._doubles, self._references, self._strings)
+        way = np.where(at < after, WAYS[self._wire.bytes[at]], NO_VALUE)
+        self._odd[event[way == STRANGE]] = True
+        for one, (read, kind) in enumerate(zip(readers, (NUMBER, DOUBLE, TEXT, TEXT), strict=True)):
+            chosen = np.flatnonzero(way == one)
             if not len(chosen):
                 continue
             value, end = read(at[chosen] + 1)
             fits = end == after[chosen]
-            self._odd[event[chosen[~fits]]] = True
-            self._keep(event[chosen[fits]], slot[chosen[fits]], value[fits], kind)
-        self._odd[event[~np.isin(tag, (0, *NUMBERS, REAL, REFERENCE, *STRINGS))]] = True
+            if not fits.all():
+                self._odd[event[chosen[~fits]]] = True
+                chosen, value = chosen[fits], value[fits]
+            self._keep(event[chosen], stat[chosen], value, kind)
 
-    def _keep(self, event: Int64s, slot: Int64s, value: Int64s, kind: int) -> None:
-        for one in np.flatnonzero(np.bincount(slot)).tolist():
-            here = slot == one
-            self.cells[one].append((event[here] + self.first, value[here], kind))
+    def _keep(self, event: Int64s, stat: Int64s, value: Int64s, kind: int) -> None:
+        for number, name in self.wanted.columns.items():
+            here = np.flatnonzero(stat == number)
+            if len(here):
+                self.cells[name].append((event[here] + self.first, value[here], kind))
 
     def _doubles(self, at: Int64s) -> tuple[Int64s, Int64s]:
         return self._wire.words(at), at + 8
@@ -182,10 +206,10 @@ class _Chunk:
         self.offset_ps[place] = event.offset_ps
         self.duration_ps[place] = event.duration_ps
         for stat in event.stats:
-            slot = self.wanted.slots.get(stat.metadata_id)
-            if slot is not None and stat.WhichOneof("value") is not None:
+            name = self.wanted.columns.get(stat.metadata_id)
+            if name is not None and stat.WhichOneof("value") is not None:
                 value, kind = self._cell(stat)
-                self.cells[slot].append((np.array([self.first + place]), np.array([value], np.int64), kind))
+                self.cells[name].append((np.array([self.first + place]), np.array([value], np.int64), kind))
 
     def _cell(self, stat: XStat) -> tuple[int, int]:
         value = stat_value(stat, self.wanted.references)

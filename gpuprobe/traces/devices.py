@@ -22,6 +22,22 @@ if TYPE_CHECKING:
 PLANE = "/device:GPU:"
 # The other lines of a GPU's plane (`Steps`, `TensorFlow Ops`, `XLA Modules`, ...) tell the same time again.
 STREAM = re.compile(r"Stream #(\d+)")
+STEPS = "Steps"
+# The stats that are read of each, and the columns that they go to.
+STREAM_STATS = {
+    name: name
+    for name in (
+        "correlation_id",
+        "kernel_details",
+        "memcpy_details",
+        "memset_details",
+        "theoretical_occupancy_pct",
+        "tf_op",
+        "level 0",
+        "annotation",
+    )
+}
+STEP_STATS = {"group_id": "group_id"}
 # CUPTI's events on a stream that are neither a kernel nor a copy.
 NOT_WORK = re.compile(r"(Memory(Alloc|Free|Residency|Pool)\w*|UnifiedMemory|Overhead)$")
 KERNEL, NEITHER = -1, -2
@@ -45,10 +61,17 @@ class _Work:
         return _Work(**{name: column[chosen] for name, column in vars(self).items()})
 
 
+def stats_read(line: str) -> dict[str, str] | None:
+    """Return the stats that are read of a line of that name, None where it is not read."""
+    if STREAM.match(line):
+        return STREAM_STATS
+    return STEP_STATS if line == STEPS else None
+
+
 def device_of(plane: Plane, frame: Frame) -> Device:
     """Read a GPU's plane."""
     work = _work(plane, frame)
-    marker = next((line for line in plane.lines if line.name == "Steps"), None)
+    marker = next((line for line in plane.lines if line.name == STEPS), None)
     directions = kinds_of(work.name, frame.names)
     return Device(
         name=plane.name,

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 XPLANE = ".xplane.pb"
 CHROME = (".trace.json.gz", ".trace.json", ".json.gz", ".json")
 # Where TensorBoard wants a profile below the folder that is named: as it is, as Keras's callback puts it (`train`),
-# as a run of gpuprobe keeps it (`trace`), and from within.
-PLACES = ("plugins/profile", "train/plugins/profile", "trace/plugins/profile", "profile", ".")
+# and as a run of gpuprobe keeps it (`trace`).
+PLACES = ("plugins/profile", "train/plugins/profile", "trace/plugins/profile")
+# Where it is seen from within that path.
+WITHIN = {"plugins": "profile", "profile": "."}
 # How many folders are looked through for a trace that lies elsewhere.
 LOOKED_THROUGH = 2000
 LAYOUT = "a profile lies in LOGDIR/plugins/profile/RUN/HOST.xplane.pb; name LOGDIR, that RUN folder, or the file"
@@ -31,14 +33,17 @@ def find(path: Path) -> tuple[list[Path], list[str]]:
         return [path], []
     if not path.is_dir():
         raise InputError(f"{path}: there is no such file or folder")
-    sessions = _sessions(path)
-    if not sessions:
-        raise InputError(_nothing(path))
-    newest = max(sessions, key=lambda folder: (folder.name, _changed_ns(folder)))
-    warnings = []
-    if len(sessions) > 1:
-        warnings.append(f"{path} holds {len(sessions)} profiles; the newest is read: {newest}")
-    return traces_in(newest), warnings
+    try:
+        sessions = _sessions(path)
+        if not sessions:
+            raise InputError(_nothing(path))
+        newest = max(sessions, key=lambda folder: (folder.name, _changed_ns(folder)))
+        files = traces_in(newest)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be looked through ({error.strerror}: {error.filename})") from error
+    if len(sessions) == 1:
+        return files, []
+    return files, [f"{path} holds {len(sessions)} profiles; the newest is read: {newest}"]
 
 
 def traces_in(folder: Path) -> list[Path]:
@@ -52,7 +57,7 @@ def traces_in(folder: Path) -> list[Path]:
 def _sessions(path: Path) -> list[Path]:
     if traces_in(path):
         return [path]
-    for place in PLACES:
+    for place in (*PLACES, *([WITHIN[path.name]] if path.name in WITHIN else [])):
         folder = path / place
         if folder.is_dir():
             found = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and traces_in(entry)]
@@ -62,10 +67,10 @@ def _sessions(path: Path) -> list[Path]:
 
 
 def _nothing(path: Path) -> str:
-    elsewhere = list(islice(_below(path), 3))
-    if not elsewhere:
+    elsewhere = next(_below(path), None)
+    if elsewhere is None:
         return f"{path}: no profile data was found; {LAYOUT}"
-    return f"{path}: no profile at the depth where it is looked for, but there is one below; name {elsewhere[0]}"
+    return f"{path}: no profile at the depth where it is looked for, but there is one below; name {elsewhere}"
 
 
 def _below(path: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.errors import InputError
+from gpuprobe.wording import count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,12 +51,11 @@ class Frame:
             )
         return line_ps + events.offset_ps if len(events) else np.empty(0, np.int64)
 
-    def backwards(self, plane: Plane, count: int) -> None:
+    def backwards(self, plane: Plane, events: int) -> None:
         """Note that so many events of a plane ended before they began, and are left out."""
-        if count:
-            self.warnings.append(
-                f"{self.path.name}: plane {plane.name}: {count:,} events end before they begin; they are left out"
-            )
+        if events:
+            where = f"{self.path.name}: plane {plane.name}"
+            self.warnings.append(f"{where}: {count(events, 'event')} left out: the end lies before the beginning")
 
 
 def _largest(column: Int64s) -> int:

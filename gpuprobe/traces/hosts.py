@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 PLANE = "/host:"
 # The programs that XLA compiled, kept as metadata: no events.
 METADATA = "/host:metadata"
+# The stats that are read, and the columns that they go to; older and newer names alike.
+STATS = {
+    "correlation_id": "correlation_id",
+    "step_num": "step_num",
+    "_p": "producer_id",
+    "_pt": "producer_type",
+    "_c": "consumer_id",
+    "_ct": "consumer_type",
+    "producer_id": "producer_id",
+    "producer_type": "producer_type",
+    "consumer_id": "consumer_id",
+    "consumer_type": "consumer_type",
+}
 # TensorFlow joins producer and consumer by the pair of type and id; an odd factor (2^64 over the golden ratio) folds
 # the pair into one number, and leaves the ids of type 0 as they are.
 TYPE_FACTOR = np.int64(0x9E3779B97F4A7C15 - 2**64)

@@ -34,7 +34,10 @@ class Names:
 
     def place(self, name: str) -> int:
         """Return the place of that name, a new one where it was not seen before; long names are cut."""
-        return self._places.setdefault(name[:LONGEST_NAME], len(self._places))
+        place = self._places.get(name)
+        if place is None:
+            place = self._places.setdefault(name[:LONGEST_NAME], len(self._places))
+        return place
 
     def all(self) -> tuple[str, ...]:
         """Return every name, at its place."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,25 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# The stats that later stages read, by the names that XPlane gives them; all others are skipped.
-WANTED = {
-    **{name: name for name in ("correlation_id", "kernel_details", "memcpy_details", "memset_details", "group_id")},
-    **{name: name for name in ("theoretical_occupancy_pct", "tf_op", "level 0", "annotation", "step_num")},
-    **{name: name for name in ("producer_id", "producer_type", "consumer_id", "consumer_type")},
-    "_p": "producer_id",
-    "_pt": "producer_type",
-    "_c": "consumer_id",
-    "_ct": "consumer_type",
-}
-
-
-SLOTS = tuple(sorted(set(WANTED.values())))
+# Says of a line, by its plane's name and its own, which stats of its events are read, each by the name that XPlane
+# gives it and the name of the column; None where the line is not read at all.
+Reads = Callable[[str, str], Mapping[str, str] | None]
 # Events of TensorFlow's own thread pools: most of a CPU's trace, and nothing reads their stats.
 SILENT = "ThreadpoolListener::"
 # Protobuf writes no larger message.
 LARGEST = 2**31
 # More than any trace holds: a damaged file must not take hours. Notes are what the profiler has to say.
 MOST_PLANES, MOST_LINES, MOST_EVENTS, MOST_NOTES = 2000, 20_000, 50_000_000, 20
+MOST_FIELDS, MOST_NAMES = 100_000, 2_000_000
 # The fields of XSpace: planes, errors, warnings, hostnames.
 PLANE_TAG = 0x0A
 FIELD_TAGS = (PLANE_TAG, 0x12, 0x1A, 0x22)
@@ -78,8 +70,11 @@ class Space:
     warnings: tuple[str, ...]
 
 
-def read_space(path: Path) -> Space:
-    """Read one `.xplane.pb` file. Raises InputError where it cannot be read or is damaged."""
+def read_space(path: Path, reads: Reads) -> Space:
+    """Read the lines of one `.xplane.pb` file that `reads` chooses.
+
+    Raises InputError where it cannot be read or is damaged.
+    """
     try:
         if path.stat().st_size > LARGEST:
             raise InputError(f"{path}: larger than 2 GiB, which no XPlane file can be; profile fewer steps")
@@ -91,12 +86,14 @@ def read_space(path: Path) -> Space:
     planes: list[Plane] = []
     lines = 0
     rest = bytearray()
-    for start, body, end in _fields(path, data):
+    for number, (start, body, end) in enumerate(_fields(path, data)):
+        if number > MOST_FIELDS:
+            raise InputError(f"{path}: byte {start:,}: more than {number:,} planes and notes; the file is damaged")
         if data[start] == PLANE_TAG:
             plane = _parsed(RawPlane, data[body:end], f"{path}: the plane at byte {start:,}")
             lines += len(plane.lines)
             _check_counts(path, plane, len(planes), lines)
-            planes.append(_plane(path, plane))
+            planes.append(_plane(path, plane, reads))
         else:
             rest += data[start:end]
     space = _parsed(RawSpace, bytes(rest), f"{path}: byte 0")
@@ -110,6 +107,8 @@ def _check_counts(path: Path, plane: RawPlane, planes: int, lines: int) -> None:
         raise InputError(
             f"{path}: more than {planes:,} planes and {lines:,} lines; no trace has so many, it is damaged"
         )
+    if len(plane.event_metadata) + len(plane.stat_metadata) > MOST_NAMES:
+        raise InputError(f"{path}: plane {readable(plane.name)}: more names than any trace has; the file is damaged")
     events = sum(len(line.events) for line in plane.lines)
     if events > MOST_EVENTS:
         raise InputError(f"{path}: plane {readable(plane.name)}: {events:,} events are too many; profile fewer steps")
@@ -141,19 +140,21 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     return len(data) + 1, at
 
 
-def _plane(path: Path, plane: RawPlane) -> Plane:
+def _plane(path: Path, plane: RawPlane, reads: Reads) -> Plane:
     texts = Names()
     name = readable(plane.name)
     stat_names = {number: readable(stat.name) for number, stat in plane.stat_metadata.items()}
     names = {number: readable(event.name or event.display_name) for number, event in plane.event_metadata.items()}
-    slots = {number: SLOTS.index(WANTED[name]) for number, name in stat_names.items() if name in WANTED}
-    silent = frozenset(number for number, name in names.items() if name.startswith(SILENT))
-    wanted = Wanted(SLOTS, slots, silent, stat_names, texts)
+    silent = frozenset(number for number, event in names.items() if event.startswith(SILENT))
     lines = []
     for line in plane.lines:
         line_name = readable(line.display_name or line.name)
+        columns = reads(name, line_name)
+        if columns is None:
+            continue
+        slots = {number: columns[stat] for number, stat in stat_names.items() if stat in columns}
         try:
-            events = decode(line.events, wanted)
+            events = decode(line.events, Wanted(slots, silent, stat_names, texts))
         except DamagedEventError as error:
             raise InputError(
                 f"{path}: plane {name}, line {line_name or line.id}: event {error.args[0]:,} is damaged; "

@@ -11,6 +11,7 @@ from gpuprobe.traces.planes import Space, read_space
 from gpuprobe.traces.timeline import Steps, Timeline
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from gpuprobe.traces.timeline import Device, Thread
@@ -24,7 +25,7 @@ def read_xplane(source: Path, files: list[Path]) -> Timeline:
 
     Raises InputError where one cannot be read or is damaged.
     """
-    spaces = [read_space(path) for path in files]
+    spaces = [read_space(path, _stats_read) for path in files]
     warnings = [text for space in spaces for text in space.warnings]
     shifts, unix = shifts_ns([_first_ns(space) for space in spaces], [_began_ns(space) for space in spaces])
     if len(spaces) > 1 and not unix:
@@ -52,6 +53,13 @@ def read_xplane(source: Path, files: list[Path]) -> Timeline:
         steps=steps,
         warnings=tuple(warnings),
     )
+
+
+def _stats_read(plane: str, line: str) -> Mapping[str, str] | None:
+    """Choose what is read: all of the hosts' lines, the streams and steps of GPUs, and of their stats what is used."""
+    if hosts.is_host(plane):
+        return hosts.STATS
+    return devices.stats_read(line) if plane.startswith(devices.PLANE) else None
 
 
 def _began_ns(space: Space) -> int:
