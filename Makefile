@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRA := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo '[cuda]')
 ARGS ?=
 
-.PHONY: run test check proto clean
+.PHONY: run test check lab proto clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -19,6 +19,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Simulated sessions of which everything is known, and how well the diagnosis judges them: some minutes.
+lab: $(VENV)/.installed-dev
+	cd tests && ../$(BIN)/python -m lab $(ARGS)
 
 # protoc 25 writes modules that check no version of protobuf when they are imported.
 proto: $(VENV)/.installed

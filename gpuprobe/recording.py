@@ -2,6 +2,7 @@
 
 reports/<study>/study.json
 reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
+reports/<watch>/{watch.json, telemetry.csv}
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STUDY_FILE = "study.json"
+WATCH_FILE = "watch.json"
 RUNS_FOLDER = "runs"
 RUN_FILE = "run.json"
 SPEC_FILE = "spec.json"

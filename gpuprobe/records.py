@@ -30,7 +30,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signal(Record, frozen=True, kw_only=True):
-    """One named piece of evidence: a value with unit, source and spread, or the reason why it is missing."""
+    """One named piece of evidence: a value with unit, source and spread, or the reason why it is missing.
+
+    `low` and `high` are p5 and p95 of a level, or the 95 % range of an estimate; `median` is p50.
+    """
 
     name: str
     unit: str
@@ -40,6 +43,7 @@ class Signal(Record, frozen=True, kw_only=True):
     high: float | None = None
     n: int | None = None
     missing: str | None = None
+    median: float | None = None
 
 
 class Evidence(Record, frozen=True, kw_only=True):
@@ -50,6 +54,36 @@ class Evidence(Record, frozen=True, kw_only=True):
     def get(self, name: str) -> Signal | None:
         """Return the signal of that name, or None where nobody gathered it."""
         return next((signal for signal in self.signals if signal.name == name), None)
+
+    def number(self, name: str) -> float | None:
+        """Return the value of a signal that is a number, None where it is missing or none."""
+        signal = self.get(name)
+        known = signal is not None and isinstance(signal.value, int | float) and not isinstance(signal.value, bool)
+        return float(signal.value) if known and signal is not None and signal.value is not None else None
+
+    def text(self, name: str) -> str:
+        """Return the value of a signal that is a text, empty where it is missing or none."""
+        signal = self.get(name)
+        return signal.value if signal is not None and isinstance(signal.value, str) else ""
+
+    def flag(self, name: str) -> bool | None:
+        """Return the value of a signal that is true or false, None where it is missing or neither."""
+        signal = self.get(name)
+        return signal.value if signal is not None and isinstance(signal.value, bool) else None
+
+    def lacking(self, *names: str) -> str | None:
+        """Return the reason why the first of these signals without a value has none; None where all have one."""
+        for name in names:
+            signal = self.get(name)
+            if signal is None:
+                return f"{name} was not gathered"
+            if signal.value is None:
+                return f"{name}: {signal.missing or 'it has no value'}"
+        return None
+
+    def only(self, *names: str) -> tuple[Signal, ...]:
+        """Return those of these signals that were gathered, in this order."""
+        return tuple(signal for name in names if (signal := self.get(name)) is not None)
 
 
 class Gain(Record, frozen=True, kw_only=True):
@@ -106,6 +140,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
 
     The timed window ends after `steps` steps where given, else after `window_s` seconds, or earlier (but never
     before `window_min_s`) once the 95 % interval of its blocks is narrower than `precise_fraction` of the rate.
+    `model` names the workload as `gpuprobe run --model` does; empty is the ResNet of `depth` on the images in `data`.
     """
 
     strategy: str
@@ -119,12 +154,13 @@ class RunSpec(Record, frozen=True, kw_only=True):
     steps: int | None = None
     trace_steps: int = 4
     data: str = ""
+    model: str = ""
     combines: tuple[str, ...] = ()
     inject: tuple[str, ...] = ()
 
 
 class GpuInfo(Record, frozen=True, kw_only=True):
-    """One NVIDIA GPU as the driver describes it."""
+    """One NVIDIA GPU as the driver describes it; `facts` holds what else it told, by the names of `telemetry.facts`."""
 
     index: int
     name: str
@@ -132,6 +168,7 @@ class GpuInfo(Record, frozen=True, kw_only=True):
     pci_bus_id: str = ""
     compute_capability: str = ""
     memory_mib: float | None = None
+    facts: dict[str, str | float | bool] = {}
 
 
 class Environment(Record, frozen=True, kw_only=True):
@@ -155,7 +192,7 @@ class Request(Record, frozen=True, kw_only=True):
 
     `data` is `auto`, `cifar10`, `synthetic` or a path; `samples` caps the training set. Exactly `steps` or `epochs`
     are timed where given, else as long as the budget allows. A run that shows no sign of life for `limit_s` is
-    ended.
+    ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own.
     """
 
     rounds: int
@@ -163,6 +200,7 @@ class Request(Record, frozen=True, kw_only=True):
     batch_size: int
     seed: int
     depth: int = 20
+    model: str = ""
     data: str = "auto"
     samples: int | None = None
     steps: int | None = None
@@ -195,13 +233,17 @@ class Study(Record, frozen=True, kw_only=True):
 # --- what a run measured ---------------------------------------------------------------------------------------
 
 # `warmup` is up to the end of the first call, which traces and compiles; `held` the wait for a quiet machine;
-# `settle` the calls after it until they are steady; `window` the timed steps.
-PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace"]
+# `settle` the calls after it until they are steady; `window` the timed steps; `rest` what a training that nobody
+# planned does after them.
+PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace", "rest"]
 State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interrupted", "skipped"]
 
 
 class Settings(Record, frozen=True, kw_only=True):
-    """The effective settings of a run, read back from TensorFlow and Keras, never assumed."""
+    """The effective settings of a run, read back from TensorFlow and Keras, never assumed.
+
+    `gpu_pci_bus_id` is where CUDA says that TensorFlow's first GPU lies; empty where there is none.
+    """
 
     device: str
     dtype_policy: str
@@ -216,6 +258,7 @@ class Settings(Record, frozen=True, kw_only=True):
     onednn: bool | None
     tf32: bool | None
     run_eagerly: bool = False
+    gpu_pci_bus_id: str = ""
 
 
 class Phase(Record, frozen=True, kw_only=True):
@@ -255,7 +298,8 @@ class Outcome(Record, frozen=True, kw_only=True):
 class Run(Record, frozen=True, kw_only=True):
     """One strategy measured once in a fresh process: `run.json` of its recording.
 
-    Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device.
+    Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device. `flop_per_sample` is
+    TensorFlow's own count for one sample of a training step, None where it was not counted.
     """
 
     schema: int = SCHEMA
@@ -267,11 +311,44 @@ class Run(Record, frozen=True, kw_only=True):
     trace: TraceInfo | None = None
     host_peak_mib: float | None = None
     device_peak_mib: float | None = None
+    flop_per_sample: float | None = None
     notes: tuple[str, ...] = ()
 
     def phase(self, name: PhaseName) -> Phase | None:
         """Return the phase of that name, or None where the run did not come so far."""
         return next((phase for phase in self.phases if phase.name == name), None)
+
+
+# --- what `gpuprobe watch` saw ----------------------------------------------------------------------------------
+
+
+class ThreadUse(Record, frozen=True, kw_only=True):
+    """CPU seconds that one thread of the watched tree used while it was looked at, from first to last look."""
+
+    pid: int
+    tid: int
+    name: str
+    cpu_s: float
+    seen_s: float
+
+
+class Watch(Record, frozen=True, kw_only=True):
+    """One command that was watched: `watch.json`, beside its `telemetry.csv`.
+
+    It is saved when the command starts and again when it has ended: without `ended_ns` the watcher was killed
+    before. `cpu_limit` is how many processors the command may use, by affinity and container, in cores.
+    """
+
+    schema: int = SCHEMA
+    name: str
+    command: tuple[str, ...]
+    started_ns: int
+    ended_ns: int | None = None
+    outcome: Outcome | None = None
+    environment: Environment | None = None
+    cpu_limit: float | None = None
+    threads: tuple[ThreadUse, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

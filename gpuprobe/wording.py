@@ -47,6 +47,11 @@ def mebibytes(value: float) -> str:
     return f"{significant(mib / 1024)} GiB" if mib >= 1024 else f"{significant(mib)} MiB"
 
 
+def cores(value: float) -> str:
+    """Write how many processors' worth of time something took: `0.42 cores`, `12 cores`; hundredths are the finest."""
+    return f"{significant(round(value, 2), 2)} cores"
+
+
 def count(number: int, noun: str) -> str:
     """Write a count with its noun, plural where it is one: `1 step`, `1,563 steps`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

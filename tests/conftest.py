@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from gpuprobe.simulate.study import SimulatedStrategy
 
 ROOT = Path(__file__).parent.parent
+FAKE_DRIVER = Path(__file__).parent / "nvml" / "fake_nvml.c"
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 # The story on a card that waits: a plain feed at 109 ms a step, of which half goes when the data lies on the device.
@@ -45,3 +48,32 @@ def real_traces() -> Path:
 def cli() -> Cli:
     """Give the tests the real program."""
     return run_cli
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler: the fake driver cannot be built")
+    folder = tmp_path_factory.mktemp("nvml")
+    subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-o", folder / "libnvidia-ml.so.1", FAKE_DRIVER], check=True)
+    return folder
+
+
+@pytest.fixture
+def driver(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make every process started from here find the fake driver; what it says stands in the returned file."""
+    script = tmp_path / "driver.txt"
+    script.write_text("name NVIDIA GeForce GTX 1060 3GB\n")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(library))
+    monkeypatch.setenv("FAKE_NVML", str(script))
+    return script
+
+
+def until_rows(path: Path, count: int = 1) -> None:
+    """Wait until a sampler, on however busy a machine, has written that many rows."""
+    for _ in range(400):
+        if path.exists() and sum(line[:1].isdigit() for line in path.read_text().splitlines()) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path}: the sampler wrote no {count} rows")

@@ -51,3 +51,26 @@ def test_softmax_stays_float32_under_a_mixed_policy() -> None:
         keras.mixed_precision.set_dtype_policy(before)
     assert model.output.dtype == "float32"
     assert model.layers[1].compute_dtype == "bfloat16"
+
+
+def test_a_training_step_is_counted_as_a_multiply_add_of_two() -> None:
+    import tensorflow as tf
+
+    from gpuprobe.measure.flops import step_flop
+
+    model = resnet_v1(20)
+    model.compile(optimizer="adam", loss="categorical_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+    batch = (tf.TensorSpec((32, 32, 32, 3)), tf.TensorSpec((32, 10)))
+    flop = step_flop(model.train_step, batch)
+    assert flop is not None
+    # 248.7 MFLOP a sample for forward and backward; the update and the metrics add a little for each weight.
+    assert flop / 32 / 1e6 == pytest.approx(248.7, rel=0.01)
+
+
+def test_a_step_without_arithmetic_has_no_count() -> None:
+    import tensorflow as tf
+
+    from gpuprobe.measure.flops import step_flop
+
+    assert step_flop(tf.identity, tf.TensorSpec((4,))) is None

@@ -186,6 +186,38 @@ def test_another_pair_divides_the_step_of_the_wanted_strategy(tmp_path: Path) ->
     assert "large_batch" in found.divided_by
 
 
+def test_a_pair_that_differs_in_more_than_its_batch_divides_nothing(tmp_path: Path) -> None:
+    told = [
+        SimulatedStrategy(name="numpy", step_ms=80.0),
+        SimulatedStrategy(name="tuned", step_ms=90.0, against="numpy", batch_size=256, dtype_policy="mixed_float16"),
+    ]
+    simulate_study(tmp_path, told)
+    assert "assumption" in predict_from([tmp_path], depth=20, batch_size=8).divided_by
+
+
+def test_the_fastest_run_sets_the_pace_and_a_disturbed_one_the_range(tmp_path: Path) -> None:
+    told = [SimulatedStrategy(name="numpy", step_ms=80.0, spread=0.001)]
+    simulate_study(tmp_path, told, drift=(1.0, 1.5))
+    (step,) = (found := predict_from([tmp_path], depth=20, batch_size=32)).measured
+    assert step.step_ms.value == pytest.approx(80.0, rel=0.01)
+    assert step.slowest_ms == pytest.approx(120.0, rel=0.01)
+    assert found.step_ms.value == pytest.approx(80.0, rel=0.01)
+    assert found.step_ms.high > 119
+
+
+def test_batch_sizes_that_contradict_each_other_are_not_believed(tmp_path: Path) -> None:
+    # Four times the work in five times the time: the large batch was disturbed, or the part per operation negative.
+    told = [
+        SimulatedStrategy(name="numpy", step_ms=100.0),
+        SimulatedStrategy(name="large_batch", step_ms=500.0, against="numpy", batch_size=128),
+    ]
+    simulate_study(tmp_path, told)
+    found = predict_from([tmp_path], depth=20, batch_size=8)
+    assert "contradict each other" in found.divided_by
+    assert found.step_ms.low <= 25 * 1.1
+    assert found.step_ms.high >= 62
+
+
 def test_several_studies_of_one_machine(tmp_path: Path) -> None:
     studies = [study_of(tmp_path / str(batch), 20, {"numpy": batch}) for batch in (16, 64)]
     found = predict_from(studies, depth=56, batch_size=128)

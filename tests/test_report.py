@@ -15,6 +15,8 @@ from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_runs
 from gpuprobe.records import to_json
 from gpuprobe.report.share import publish, without_hostnames
 from gpuprobe.report.write import write
+from gpuprobe.simulate.sessions import write_session
+from gpuprobe.simulate.spec import Spec
 from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
 
@@ -28,7 +30,7 @@ def test_the_verdict_comes_first_and_a_simulation_says_so(tmp_path: Path) -> Non
     text = report(tmp_path, *STORY)
     top = text[: text.index("## Ranking")]
     assert "SIMULATED" in top
-    assert "Measured on NVIDIA GeForce GTX 1060 3GB" in top
+    assert "Simulated on NVIDIA GeForce GTX 1060 3GB" in top
     assert "**Verdict.** xla is the fastest" in top
     assert "2.7" in top
     assert "getting the next batch" in top
@@ -145,3 +147,13 @@ def test_run_records_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert [run.spec.strategy for run in runs.values()] == ["numpy", "python_feed"]
     for folder, run in runs.items():
         assert to_json(run) == (folder / RUN_FILE).read_bytes()
+
+
+def test_the_step_of_each_strategy_is_accounted_for(tmp_path: Path) -> None:
+    write_session(Spec(name="plain"), tmp_path / "study")
+    loaded = write(tmp_path / "study")
+    account = loaded.ranking.rows[0].account
+    assert account is not None
+    report = (tmp_path / "study" / "report.md").read_text()
+    _, _, section = report.partition("## The account of the step")
+    assert "gpu_compute" in section.partition("\n## ")[0]

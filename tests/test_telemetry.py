@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,35 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from conftest import until_rows
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuprobe import telemetry
 from gpuprobe.errors import InputError
-from gpuprobe.telemetry.recording import Writer
+from gpuprobe.telemetry.writer import Writer
 
 S = 1_000_000_000
-SOURCE = Path(__file__).parent / "nvml" / "fake_nvml.c"
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler: the fake driver cannot be built")
-    folder = tmp_path_factory.mktemp("nvml")
-    subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-o", folder / "libnvidia-ml.so.1", SOURCE], check=True)
-    return folder
-
-
-@pytest.fixture
-def driver(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make every process started from here find the fake driver; what it says stands in the returned file."""
-    script = tmp_path / "driver.txt"
-    script.write_text("name NVIDIA GeForce GTX 1060 3GB\n")
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(library))
-    monkeypatch.setenv("FAKE_NVML", str(script))
-    return script
 
 
 @pytest.fixture
@@ -54,6 +33,7 @@ def busy() -> Iterator[subprocess.Popen[bytes]]:
 
 def sample(path: Path, pid: int, seconds: float) -> telemetry.Telemetry:
     with telemetry.sampling(path, pid):
+        until_rows(path)
         time.sleep(seconds)
     return telemetry.read(path)
 
@@ -118,9 +98,9 @@ def test_a_gpu_is_sampled(driver: Path, tmp_path: Path) -> None:
 
 
 def test_a_field_that_the_card_lacks_is_said_once_and_costs_no_other(driver: Path, tmp_path: Path) -> None:
-    driver.write_text("missing power\n")
+    driver.write_text("fail.power 3\n")
     recording = sample(tmp_path / "t.csv", os.getpid(), 1.5)
-    said = [words for _, words in recording.said if "power_w" in words]
+    said = [words for _, words in recording.said if "gpu0.power_w:" in words]
     assert len(said) == 1
     assert "does not offer" in said[0]
     power = summary(recording).signal("power_w", 0)
@@ -131,9 +111,9 @@ def test_a_field_that_the_card_lacks_is_said_once_and_costs_no_other(driver: Pat
 
 
 def test_a_gpu_that_is_lost_is_named_and_the_host_goes_on(driver: Path, tmp_path: Path) -> None:
-    driver.write_text("lost_after 10\n")
+    driver.write_text("fail.all 15@0.8\n")
     recording = sample(tmp_path / "t.csv", os.getpid(), 2.0)
-    lost = [t_ns for t_ns, words in recording.said if "gpu0 is lost" in words]
+    lost = [t_ns for t_ns, words in recording.said if "gpu0: gpu_lost" in words]
     assert len(lost) == 1
     times, _ = recording.series("gpu0_utilization_percent")
     assert times.max() <= lost[0]
@@ -155,24 +135,33 @@ def test_a_busy_process_shows_as_one_core(busy: subprocess.Popen[bytes], tmp_pat
     cores = value(summary(recording), "cpu_cores")
     assert 0.1 < cores < 1.1
     gap = np.diff(recording.t_ns) / S
-    assert np.median(gap) == pytest.approx(0.5, abs=0.1), "without a GPU only the slow fields are there to read"
+    assert np.median(gap) == pytest.approx(1.0, abs=0.2), "without a GPU only the slow fields are there to read"
 
 
-def test_the_sampler_ends_with_its_parent_and_the_file_is_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("forked", ["", "if os.fork() == 0: time.sleep(20)"], ids=["alone", "a child holds the pipe"])
+def test_the_sampler_ends_with_its_parent_and_the_file_is_whole(driver: Path, tmp_path: Path, forked: str) -> None:
     path = tmp_path / "t.csv"
     program = f"""
-import os, time
+import os, threading, time
 from pathlib import Path
 from gpuprobe import telemetry
-with telemetry.sampling(Path({str(path)!r}), os.getpid()) as sampler:
-    print(sampler.pid, flush=True)
-    time.sleep(60)
+def watch():
+    global sampling
+    sampling = telemetry.sampling(Path({str(path)!r}), os.getpid())
+    print(sampling.__enter__().pid, flush=True)
+# The thread that starts the sampler may end before the process does.
+thread = threading.Thread(target=watch)
+thread.start()
+thread.join()
+{forked}
+time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     sampler = int(parent.stdout.readline())
-    time.sleep(1.5)
+    until_rows(path, 15)
     parent.send_signal(signal.SIGKILL)
+    killed_ns = time.time_ns()
     parent.wait()
     for _ in range(50):
         if not Path(f"/proc/{sampler}").exists() or "Z" in Path(f"/proc/{sampler}/stat").read_text().split()[2]:
@@ -180,12 +169,14 @@ with telemetry.sampling(Path({str(path)!r}), os.getpid()) as sampler:
         time.sleep(0.1)
     else:
         raise AssertionError("the sampler outlived its parent")
-    assert len(telemetry.read(path).t_ns) >= 2
+    recording = telemetry.read(path)
+    times, _ = recording.series("gpu0_utilization_percent")
+    assert times[-1] >= killed_ns - 2 * S, "the file is readable to the last tick"
 
 
 def test_a_sampler_that_is_killed_does_not_disturb(tmp_path: Path) -> None:
     with telemetry.sampling(tmp_path / "t.csv", os.getpid()) as sampler:
-        time.sleep(1.0)
+        until_rows(tmp_path / "t.csv")
         sampler.kill()
     assert len(telemetry.read(tmp_path / "t.csv").t_ns) >= 1
 
@@ -221,6 +212,7 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     assert recording.said == ((2 * S, "said, with 'quotes'"),)
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=300))
 def test_no_bytes_crash_the_reader(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("t") / "t.csv"
@@ -233,6 +225,7 @@ def test_no_bytes_crash_the_reader(tmp_path_factory: pytest.TempPathFactory, con
         telemetry.summarize(recording, 0, S)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 10**10), st.floats(0, 100)), min_size=2, max_size=40))
 def test_a_mean_lies_within_its_values(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, float]]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 Examples:
+  gpuprobe doctor                      can TensorFlow use and profile the GPU here, and if not, what to do
+  gpuprobe watch -- python train.py    sample any command, say what its telemetry supports
   gpuprobe run --strategies all        train ResNet20 every way, rank the ways, explain the idle time
   gpuprobe report reports/STUDY        write the report of a study again, without TensorFlow
   gpuprobe view reports/STUDY          open the study's traces in TensorBoard's profiler

@@ -45,7 +45,9 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
     for place, device in enumerate(diagnosis.devices):
         host = next((host for host in diagnosis.hosts if host.host == device.host), None)
         first = not any(other.host == device.host for other in diagnosis.devices[:place])
-        console.print(_device(device, host if first else None, console.width - MARGIN), soft_wrap=False)
+        headline = reading.headline(device, of_several_hosts=len(diagnosis.hosts) > 1)
+        console.print(Text(headline, "bold"))
+        console.print(_device(device, host if first else None, console.width - MARGIN))
     if diagnosis.slowest_why:
         console.print(Text(f"Slowest: {diagnosis.slowest_why}.\n"))
     if diagnosis.telemetry:
@@ -68,7 +70,7 @@ def _verdict(diagnosis: Diagnosis) -> RenderableType:
 
 
 def _device(device: DeviceAccount, host: HostAccount | None, width: int) -> RenderableType:
-    parts: list[RenderableType] = [Text(reading.headline(device), "bold"), _bar(device, width), _table(device)]
+    parts: list[RenderableType] = [_bar(device, width), _table(device)]
     parts += [Text(line, "dim") for line in reading.meters(device)]
     if device.gaps:
         parts += [Text("\nLongest gaps", "bold"), _gaps(device)]

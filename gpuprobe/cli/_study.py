@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import shlex
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,27 +15,23 @@ from gpuprobe.cli._live import LiveView
 from gpuprobe.cli._verdict import show
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.measure import faults, folder
+from gpuprobe.measure.begin import begin, find_images
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.study import Planned, carry_out
 from gpuprobe.ranking.choose import helpful
 from gpuprobe.ranking.load import load
-from gpuprobe.recording import STUDY_FILE, load_study
-from gpuprobe.records import Study, save
+from gpuprobe.recording import load_study
 from gpuprobe.report.verdict import verdict
 from gpuprobe.report.write import REPORT_FILE, write
 from gpuprobe.strategies.registry import select
-from gpuprobe.workloads import data
-from gpuprobe.workloads.cifar import workload_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.records import Request
+    from gpuprobe.records import Request, Study
     from gpuprobe.workloads.arrays import Arrays
 
 FAILED, INTERRUPTED = 1, 130
-# How many samples the story's epoch has; times an epoch are told for it, whatever the training set here holds.
-EPOCH_SAMPLES = 50_000
 
 
 def start(request: Request, strategies: str, out: Path, words: Sequence[str]) -> int:
@@ -46,27 +40,9 @@ def start(request: Request, strategies: str, out: Path, words: Sequence[str]) ->
     faults.parse(request.inject)
     console = Console()
     console.print("gpuprobe: looking at the machine and its data", highlight=False)
-    arrays = data.find(request.data, seed=request.seed, samples=request.samples)
-    machine = environment()
-    now = datetime.datetime.now(datetime.timezone.utc)
-    where = folder.make(out, f"{now:%Y%m%d-%H%M%S}-resnet{request.depth}")
-    study = Study(
-        name=where.name,
-        created_ns=time.time_ns(),
-        command=shlex.join(words),
-        environment=machine,
-        workload=workload_name(request.depth, arrays.name),
-        data_name=arrays.name,
-        data_source=arrays.source,
-        batch_size=request.batch_size,
-        train_samples=len(arrays.x),
-        epoch_samples=EPOCH_SAMPLES,
-        strategies=tuple(strategy.info for strategy in chosen),
-        request=request,
-    )
-    with folder.held(where):
-        save(study, where / STUDY_FILE)
-        return _carry_out(console, study, where, arrays)
+    begun = begin(request, chosen, out, shlex.join(words))
+    with folder.held(begun.folder):
+        return _carry_out(console, begun.study, begun.folder, begun.arrays)
 
 
 def finish(where: Path, budget_s: float | None) -> int:
@@ -83,8 +59,8 @@ def finish(where: Path, budget_s: float | None) -> int:
         )
     folder.recover(where)
     request = study.request
-    arrays = data.find(request.data, seed=request.seed, samples=request.samples)
-    if (arrays.name, len(arrays.x)) != (study.data_name, study.train_samples):
+    arrays = find_images(request)
+    if arrays is not None and (arrays.name, len(arrays.x)) != (study.data_name, study.train_samples):
         raise GpuprobeError(
             f"{where}: was measured on {study.data_name}, which is not to be had now; start a new study"
         )
@@ -92,14 +68,14 @@ def finish(where: Path, budget_s: float | None) -> int:
         return _carry_out(console, study, where, arrays)
 
 
-def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays) -> int:
+def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays | None) -> int:
     _introduce(console, study, where)
-    view = LiveView(console, study, where, lambda: verdict(load(where)).line)
+    view = LiveView(console, study, where, lambda: verdict(load(where, traces=False)).line)
     left: list[Planned] = []
     interrupted = False
     try:
         with view:
-            left = carry_out(study, where, arrays, view, lambda path: helpful(study, load(path).ranking))
+            left = carry_out(study, where, arrays, view, lambda path: helpful(study, load(path, traces=False).ranking))
     except KeyboardInterrupt:
         interrupted = True
         console.print("Stopped; reporting what was measured. Ctrl-C again leaves at once.", highlight=False)
@@ -128,6 +104,8 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
     for failure in loaded.ranking.failures:
         state = failure.state.replace("_", " ")
         console.print(f"{failure.strategy}, round {failure.round}: {state}, {failure.message}", markup=False)
+    for skipped in loaded.ranking.skipped:
+        console.print(f"{skipped.strategy}: skipped, {skipped.message}", markup=False, highlight=False, soft_wrap=True)
     if left:
         names = wording.listing([f"{planned.strategy} (round {planned.round})" for planned in left])
         console.print(f"The budget left no time for {names}.", highlight=False, soft_wrap=True)

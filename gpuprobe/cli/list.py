@@ -1,14 +1,25 @@
-"""`gpuprobe list`: the strategies, and what each changes."""
+"""`gpuprobe list`: the strategies and what each changes, or the models and the verdict that each is made for."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
 HELP_ORDER = 20
 
 
-def command() -> None:
-    """List the strategies: what each does, and which one it is compared with."""
+def command(
+    models: Annotated[bool, typer.Option("--models", help="List the models of ours instead.")] = False,
+) -> None:
+    """List the strategies: what each does, and which one it is compared with; or, with --models, the models."""
+    if models:
+        _list_models()
+    else:
+        _list_strategies()
+
+
+def _list_strategies() -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -22,3 +33,26 @@ def command() -> None:
         table.add_row(strategy.name, strategy.against or "-", strategy.sentence)
     Console().print(table)
     typer.echo("gpuprobe run --strategies NAME,NAME trains under some of them, all under every one.")
+
+
+def _list_models() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from gpuprobe.workloads.registry import workloads
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
+    table.add_column("model", style="bold", no_wrap=True)
+    table.add_column("what it does", ratio=2)
+    table.add_column("expected on a processor", ratio=2)
+    table.add_column("expected on a GPU", ratio=2)
+    table.add_row(
+        "resnet20 (32, 44, 56, 110)",
+        "Train ResNet-v1 on CIFAR-10 as the Keras example does, 32 a step.",
+        "compute_bound: a processor takes far longer to compute a step than to feed it",
+        "launch_bound: hundreds of kernels that are small at batch 32",
+    )
+    for entry in workloads().values():
+        table.add_row(entry.name, entry.sentence, entry.on_cpu, entry.on_gpu)
+    Console().print(table)
+    typer.echo("gpuprobe run --model NAME trains one; --model FILE.py:FACTORY trains your own (see gpuprobe new).")

@@ -1,4 +1,4 @@
-"""`gpuprobe report`: writes a study's report again from disk."""
+"""`gpuprobe report`: writes the report of a study or a watch again from disk."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from typing import Annotated
 
 import typer
 
+from gpuprobe.errors import UsageError
+
 HELP_ORDER = 30
 
 
 def command(
-    study: Annotated[Path, typer.Argument(help="The folder of a study, as reports/STUDY.")],
+    study: Annotated[Path, typer.Argument(help="The folder of a study or of a watch, as reports/STUDY.")],
     share: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write a copy fit to publish: no host, user or path in it."),
     ] = None,
 ) -> None:
-    """Write the report of a study again from what is on disk; needs neither TensorFlow nor a GPU."""
+    """Write the report of a study or a watch again from what is on disk; needs neither TensorFlow nor a GPU."""
+    from gpuprobe.recording import WATCH_FILE, load_study
+
+    if (study / WATCH_FILE).is_file():
+        if share is not None:
+            raise UsageError("--share: copies studies alone; a watch holds the command line as it was typed")
+        from gpuprobe.report.watch import write_watch
+
+        typer.echo(write_watch(study))
+        return
     from gpuprobe.measure.folder import recover
-    from gpuprobe.recording import load_study
     from gpuprobe.report.share import publish
     from gpuprobe.report.write import REPORT_FILE, write
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,8 @@ Examples:
   gpuprobe run --strategies numpy,xla           two strategies, two rounds
   gpuprobe run --batch-size 128 --budget 20m    another batch size, narrower intervals
   gpuprobe run --data cifar-10-python.tar.gz    the real images from an archive you have
+  gpuprobe run --model train.py:workload        your own model and data; gpuprobe new train.py writes a template
+  gpuprobe run --model mlp                      a workload of ours; gpuprobe list --models shows them
   gpuprobe run --resume reports/STUDY           finish a study that was interrupted
 
 Exit codes: 0 all runs done, 1 a run failed (the others are ranked), 2 wrong usage, 3 unreadable input,
@@ -29,6 +32,7 @@ QUICK_S, DEFAULT_S = 280.0, 570.0
 QUICK_ROUNDS, DEFAULT_ROUNDS = 1, 2
 # Enough that a cache matters and the loss falls, few enough that filling the cache takes a moment.
 QUICK_SAMPLES = 10_000
+DEFAULT_BATCH_SIZE = 32
 
 
 def command(
@@ -36,14 +40,22 @@ def command(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study's folder is made.")] = Path("reports"),
     data: Annotated[
         str,
-        typer.Option(metavar="auto|cifar10|synthetic|PATH", help="The training images; auto takes CIFAR-10 if it can."),
+        typer.Option(
+            metavar="auto|cifar10|synthetic|digits|PATH", help="The training images; auto takes CIFAR-10 if it can."
+        ),
     ] = "auto",
     quick: Annotated[bool, typer.Option("--quick", help="One round, short windows: about five minutes.")] = False,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often each strategy runs. [default: 2]")] = None,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Time for the whole study, as 5m or 1h.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Time exactly so many steps of each run.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Time exactly so many epochs of each run.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 32,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE.py:FACTORY", help="Train this instead; gpuprobe list --models shows ours."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Samples a step. [default: 32, or the workload's own]")
+    ] = None,
     depth: Annotated[int, typer.Option(help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2).")] = 20,
     samples: Annotated[int | None, typer.Option(min=1, help="Use only the first so many training images.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and synthetic data.")] = 0,
@@ -56,7 +68,7 @@ def command(
     ] = None,
     inject: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Train ResNet20 on CIFAR-10 under each strategy, rank them, and explain the idle time."""
+    """Train a workload, ResNet20 on CIFAR-10 if none is named, under each strategy, and explain the idle time."""
     from gpuprobe.cli._durations import seconds
     from gpuprobe.cli._study import finish, start
     from gpuprobe.records import Request
@@ -65,14 +77,16 @@ def command(
         raise SystemExit(finish(resume, budget_s=seconds(budget, "--budget") if budget else None))
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs exclude each other: both say how much of each run is timed")
+    depth, target = _model(model, depth)
     if (depth - 2) % 6 or depth < 8:
         raise UsageError(f"--depth: {depth} is not 6n+2; this ResNet has 20, 32, 44, 56 or 110 layers")
     request = Request(
         rounds=rounds or (QUICK_ROUNDS if quick else DEFAULT_ROUNDS),
         budget_s=seconds(budget, "--budget") if budget else (QUICK_S if quick else DEFAULT_S),
-        batch_size=batch_size,
+        batch_size=batch_size or (0 if target else DEFAULT_BATCH_SIZE),
         seed=seed,
         depth=depth,
+        model=target,
         data=data,
         samples=samples or (QUICK_SAMPLES if quick else None),
         steps=steps,
@@ -83,3 +97,13 @@ def command(
         inject=tuple(inject or ()),
     )
     raise SystemExit(start(request, strategies, out, ["gpuprobe", *sys.argv[1:]]))
+
+
+def _model(model: str | None, depth: int) -> tuple[int, str]:
+    """Return the depth of the ResNet, and the workload's name, empty for the ResNet."""
+    from gpuprobe.workloads.resolve import check
+
+    if model is None:
+        return depth, ""
+    resnet = re.fullmatch(r"resnet(\d+)", model)
+    return (int(resnet[1]), "") if resnet else (depth, check(model))

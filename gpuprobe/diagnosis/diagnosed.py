@@ -1,32 +1,87 @@
-"""The account of a trace with its findings, as one record: what `gpuprobe diagnose --json` prints."""
+"""One recording's account with its findings, as one record: what `gpuprobe diagnose --json` prints."""
 
 from __future__ import annotations
 
-from gpuprobe.diagnosis.evidence import evidence_of
-from gpuprobe.diagnosis.trace import diagnose
+from typing import TYPE_CHECKING
+
+from gpuprobe.diagnosis import card, conditions, telemetry, trace
+from gpuprobe.diagnosis.evidence import evidence_of, main_device
+from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
+from gpuprobe.diagnosis.votes import Vote, join
 from gpuprobe.ledger.records import Account
-from gpuprobe.records import Finding, NotEvaluated, Signal  # noqa: TC001 - msgspec reads the annotations
+from gpuprobe.records import Evidence, Finding, NotEvaluated, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NO_TRACE, NO_STEP = "there is no trace", "it holds no step"
 
 
 class Diagnosis(Account, frozen=True, kw_only=True):
     """An account, what it proves, and what it cannot tell. The primary finding comes first.
 
-    `telemetry` are the readings that belong to it, of the trace's time where the two have one clock.
+    `telemetry` are the readings of the same time, where there are any. `agreement` says how far trace and telemetry
+    agree, `disputed` that they name different causes.
     """
 
     findings: tuple[Finding, ...] = ()
     not_evaluated: tuple[NotEvaluated, ...] = ()
+    agreement: str = ""
+    disputed: bool = False
     telemetry: tuple[Signal, ...] = ()
 
     @property
     def primary(self) -> Finding | None:
-        """The finding that leads, None where the trace proves nothing."""
+        """The finding that leads, None where nothing could be decided."""
         return next((finding for finding in self.findings if finding.primary), None)
 
 
-def diagnosed(account: Account, telemetry: tuple[Signal, ...] = ()) -> Diagnosis:
-    """Apply the rules to an account, and keep the readings of the telemetry beside it."""
-    evidence = evidence_of(account)
-    findings, not_evaluated = diagnose(evidence)
+def diagnosed(
+    account: Account,
+    readings: Evidence | None = None,
+    setting: Sequence[Signal] = (),
+    limits: Thresholds = DEFAULTS,
+) -> Diagnosis:
+    """Apply the rules to an account and the readings of the same time; `setting` are signals of the run itself."""
+    traced = evidence_of(account)
+    votes = [trace_vote(account, traced), telemetry_vote(readings)] if readings else [trace_vote(account, traced)]
+    seen = readings.signals if readings else ()
+    beside = conditions.diagnose(Evidence(signals=(*traced.signals, *setting, *_card(account), *seen)), limits)
+    joined = join(votes, beside if account.devices or setting else ((), ()))
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
-    return Diagnosis(**fields, findings=findings, not_evaluated=not_evaluated, telemetry=telemetry)
+    return Diagnosis(
+        **fields,
+        findings=joined.findings,
+        not_evaluated=joined.not_evaluated,
+        agreement=joined.agreement if readings else "",
+        disputed=joined.disputed,
+        telemetry=tuple(signal for signal in seen if signal.value is not None),
+    )
+
+
+def trace_vote(account: Account | None, traced: Evidence, why_none: str | None = None) -> Vote:
+    """Return what a trace says; `why_none` is the reason where there is none."""
+    if account is None or not account.devices:
+        missing = why_none or (NO_STEP if account is not None and account.format != "telemetry" else NO_TRACE)
+        undecided = trace.diagnose(Evidence())[1] if account is not None and account.format != "telemetry" else ()
+        return Vote(kind="trace", missing=missing, not_evaluated=undecided)
+    found, undecided = trace.diagnose(traced)
+    return Vote(kind="trace", findings=found, not_evaluated=undecided)
+
+
+def telemetry_vote(readings: Evidence | None) -> Vote:
+    """Return what the readings of a GPU and its host say."""
+    if readings is None:
+        return Vote(kind="telemetry", missing="nothing was sampled")
+    found, undecided = telemetry.diagnose(readings)
+    return Vote(kind="telemetry", findings=found, not_evaluated=undecided)
+
+
+def _card(account: Account) -> tuple[Signal, ...]:
+    """What the trace itself tells of the card; a run's own record comes first where there is one."""
+    device = main_device(account)
+    if device is None or device.kind == "cpu":
+        return card.card_signals("")
+    capability = device.facts.get("compute_capability")
+    told = f"{capability:.1f}" if isinstance(capability, float) else ""
+    return card.card_signals(device.model or "", compute_capability=told)

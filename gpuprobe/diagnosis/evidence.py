@@ -4,12 +4,14 @@ The signals, of the device in which most kernel time went: `device_kind` (gpu, c
 `share.<category>` of the step, `share.copy` and `share.launch` as sums, `kernel_fraction`, `exposed_copy_fraction`,
 `idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `kernels_per_step`, `kernel_median_us`,
 `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`, `tensor_core_time_fraction`,
-`eligible_time_fraction`, `copy_h2d_gb_per_s`, `slowest_iterator`, `graphs_built`, `compile_ms`, `account_confidence`
-and `proof.<category>`, the events of the host behind it. One that the trace does not give says why in `missing`.
+`eligible_time_fraction`, `copy_h2d_gb_per_s`, `slowest_iterator`, `eager_share`, `graphs_built`, `compile_ms`,
+`straggler_ratio`, `straggler_device`, `account_confidence` and `proof.<category>`, the events of the host behind it.
+One that the trace does not give says why in `missing`.
 """
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING
 
 from gpuprobe.ledger.categories import COPIES
@@ -27,7 +29,16 @@ def evidence_of(account: Account) -> Evidence:
     if device is None:
         return Evidence()
     host = next((host for host in account.hosts if host.host == device.host), None)
-    return Evidence(signals=(*_whole(device), *_shares(device), *_work(device), *_host(host), *_proof(device)))
+    return Evidence(
+        signals=(
+            *_whole(device),
+            *_shares(device),
+            *_work(device),
+            *_host(host, device),
+            *_straggler(account),
+            *_proof(device),
+        )
+    )
 
 
 def main_device(account: Account) -> DeviceAccount | None:
@@ -110,7 +121,7 @@ def _why_missing(device: DeviceAccount, name: str) -> str:
     return "the trace has no such copy with its size" if name.startswith("copy") else "the trace does not give it"
 
 
-def _host(host: HostAccount | None) -> list[Signal]:
+def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
     if host is None:
         return []
     iterator = host.slowest_iterator
@@ -118,8 +129,31 @@ def _host(host: HostAccount | None) -> list[Signal]:
     source = "trace, self time of the iterators while the training waited"
     return [
         Signal(name="slowest_iterator", unit="", source=source, value=iterator, missing=missing),
+        Signal(
+            name="eager_share",
+            unit="of the step",
+            source="trace, operations that Python started one by one",
+            value=host.eager_ms_per_step / device.step_ms,
+        ),
         Signal(name="graphs_built", unit="", source="trace", value=float(host.graphs_built)),
         Signal(name="compile_ms", unit="ms in all steps", source="trace", value=host.compile_ms),
+    ]
+
+
+def _straggler(account: Account) -> list[Signal]:
+    """The device that computes longest, against the median of the others."""
+    computing = [device for device in account.devices if device.kernels is not None]
+    source = "ledger, longest gpu_compute over the median of the other devices"
+    if len(computing) < 2:
+        alone = "no two devices compute in the trace"
+        return [Signal(name="straggler_ratio", unit="times", source=source, missing=alone)]
+    slow = max(computing, key=lambda device: device.ledger_ms["gpu_compute"])
+    others = median(device.ledger_ms["gpu_compute"] for device in computing if device is not slow)
+    ratio = slow.ledger_ms["gpu_compute"] / others if others else None
+    missing = None if ratio else "the other devices compute nothing"
+    return [
+        Signal(name="straggler_ratio", unit="times", source=source, value=ratio, missing=missing, n=len(computing)),
+        Signal(name="straggler_device", unit="", source=source, value=slow.name),
     ]
 
 

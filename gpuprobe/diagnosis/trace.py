@@ -1,7 +1,8 @@
 """Findings from the account of one trace alone: which cause leads, and which others matter.
 
 Exactly one is primary: `compute_bound` where kernels fill the GPU, else the largest of exposed copies, input, launches,
-syncs, compilation and what the host does between steps. Where the first leads by little, it says that the two tie.
+syncs, exchange between devices, compilation, allocation, and what the host does between steps. Where the first leads
+by little, it says that the two tie.
 """
 
 from __future__ import annotations
@@ -19,14 +20,22 @@ if TYPE_CHECKING:
 
 # DESIGN: kernels that fill this share of the span from the first to the last GPU event make the GPU the limit.
 COMPUTE_FRACTION = 0.80
-# Within this of it, the verdict would turn with the next step.
+# The span leaves out a wait before the first kernel: where computing is less than this of the step, so much was left
+# out that the GPU is not the limit.
+COMPUTE_OF_STEP = 0.50
+# Within this of the fraction, the verdict would turn with the next step.
 COMPUTE_MARGIN = 0.02
 # On a processor there are no kernels to count: it is the limit where nothing else takes as much as this of the step.
 CPU_IDLE_FRACTION = 0.20
+# And only where the trace shows it at work for most of the step.
+CPU_BUSY_FRACTION = 0.50
 # DESIGN: a lead of less than ten points of the step is a tie.
 TIE_POINTS = 0.10
 # With this much of the step unexplained, the largest known part may not be the largest.
 UNATTRIBUTED_LIMIT = 0.20
+# What waits in PyTorch's DataLoader is no tf.data pipeline.
+PYTORCH_FIX = "Make the input pipeline faster: more workers, pinned memory, batches prepared ahead."
+PYTORCH_CODE = "DataLoader(data, num_workers=4, pin_memory=True, persistent_workers=True, prefetch_factor=2)"
 NO_DEVICE = "there is no step to account for"
 
 
@@ -114,6 +123,25 @@ CAUSES = (
         gpu_only=False,
     ),
     Cause(
+        id="collective_bound",
+        share="share.gpu_collective",
+        # Kineto's tb_plugin advises on communication from 10 % of the step on.
+        threshold=0.10,
+        claim="Exchanging gradients between devices takes {share} of the step ({time}) in which no kernel computes.",
+        fix="Exchange less often or in fewer, larger parts, in float16, or over a faster link.",
+        code="",
+        also=("kernel_fraction",),
+    ),
+    Cause(
+        id="gpu_memory_tight",
+        share="share.idle_memory",
+        threshold=0.05,
+        claim="The {device} is idle in {share} of the step ({time}) while the host allocates or frees device memory.",
+        fix="Leave the allocator room: a smaller batch, or no other process on the card.",
+        code="",
+        also=("proof.idle_memory",),
+    ),
+    Cause(
         id="recompiling",
         share="share.idle_compile",
         # As for the input; after warm-up nothing should compile at all.
@@ -137,7 +165,7 @@ def diagnose(evidence: Evidence) -> tuple[tuple[Finding, ...], tuple[NotEvaluate
     known = [cause for cause, reason in zip(CAUSES, undecided, strict=True) if reason is None]
     ranked = sorted(known, key=lambda cause: -_share(evidence, cause))
     healthy = _compute_bound(evidence)
-    leading = ranked[:1] if healthy is None and ranked and _share(evidence, ranked[0]) > 0 else []
+    leading = ranked[:1] if healthy is None and ranked and _leads(evidence, ranked[0]) else []
     others = [cause for cause in ranked if cause not in leading and _share(evidence, cause) >= cause.threshold]
     found = [*([healthy] if healthy else []), *(_finding(cause, evidence) for cause in (*leading, *others))]
     reasons = tuple(reason for reason in undecided if reason is not None)
@@ -157,7 +185,7 @@ def _compute_bound(evidence: Evidence) -> Finding | None:
     if filled is None or not isinstance(filled.value, float) or filled.value < COMPUTE_FRACTION:
         return None
     busy = _value(evidence, "share.gpu_compute")
-    if _value(evidence, "share.gpu_collective") > busy:
+    if filled.value - _value(evidence, "share.gpu_collective") < COMPUTE_FRACTION or busy < COMPUTE_OF_STEP:
         return None
     return Finding(
         cause="compute_bound",
@@ -174,9 +202,9 @@ def _compute_bound(evidence: Evidence) -> Finding | None:
 
 def _compute_bound_cpu(evidence: Evidence) -> Finding | None:
     idle = sum(_value(evidence, f"share.{name}") for name in ("idle_input", "idle_between_steps", "idle_compile"))
-    if idle >= CPU_IDLE_FRACTION:
-        return None
     busy = _value(evidence, "share.cpu_compute")
+    if idle >= CPU_IDLE_FRACTION or busy < CPU_BUSY_FRACTION:
+        return None
     return Finding(
         cause="compute_bound",
         primary=False,
@@ -199,9 +227,22 @@ def _finding(cause: Cause, evidence: Evidence) -> Finding:
         confidence=_confidence(evidence),
         claim=cause.claim.format(device=_device(evidence), share=wording.share(share), time=time),
         evidence=_signals(evidence, cause.share, "step_ms", *cause.also),
-        fix=cause.fix,
-        code=cause.code,
+        fix=_fix(cause, evidence),
+        code=_code(cause, evidence),
     )
+
+
+def _fix(cause: Cause, evidence: Evidence) -> str:
+    return PYTORCH_FIX if cause.id == "input_bound" and _waits_for_pytorch(evidence) else cause.fix
+
+
+def _code(cause: Cause, evidence: Evidence) -> str:
+    return PYTORCH_CODE if cause.id == "input_bound" and _waits_for_pytorch(evidence) else cause.code
+
+
+def _waits_for_pytorch(evidence: Evidence) -> bool:
+    proof = evidence.get("proof.idle_input")
+    return proof is not None and "DataLoader" in proof.source
 
 
 def _undecided(cause: Cause, evidence: Evidence) -> NotEvaluated | None:
@@ -214,12 +255,21 @@ def _undecided(cause: Cause, evidence: Evidence) -> NotEvaluated | None:
     return None
 
 
+def _leads(evidence: Evidence, cause: Cause) -> bool:
+    """Whether the largest cause may be called the first: on a processor, what is unknown may be larger."""
+    share = _share(evidence, cause)
+    if _text(evidence, "device_kind") == "cpu":
+        return share >= cause.threshold
+    return share > 0
+
+
 def _tie(evidence: Evidence, ranked: list[Cause], first: str) -> str | None:
     filled = _value(evidence, "kernel_fraction")
     if first == "compute_bound":
         near = filled and filled < COMPUTE_FRACTION + COMPUTE_MARGIN and ranked
         return ranked[0].id if near else None
-    if filled >= COMPUTE_FRACTION - COMPUTE_MARGIN:
+    nearly = filled - _value(evidence, "share.gpu_collective") >= COMPUTE_FRACTION - COMPUTE_MARGIN
+    if nearly and _value(evidence, "share.gpu_compute") >= COMPUTE_OF_STEP:
         return "compute_bound"
     second = next((cause for cause in ranked if cause.id != first), None)
     lead = next(cause for cause in ranked if cause.id == first)
@@ -230,6 +280,9 @@ def _tie(evidence: Evidence, ranked: list[Cause], first: str) -> str | None:
 
 def _nothing_leads(evidence: Evidence) -> str:
     filled = _value(evidence, "kernel_fraction")
+    if _text(evidence, "device_kind") == "cpu":
+        unknown = wording.share(_value(evidence, "share.unattributed"))
+        return f"the trace does not tell what the processor did in {unknown} of the step"
     return f"kernels fill only {wording.share(filled)} of the GPU span, and no part of the idle time has a known cause"
 
 
@@ -264,4 +317,6 @@ def _text(evidence: Evidence, name: str) -> str:
 
 
 def _signals(evidence: Evidence, *names: str) -> tuple[Signal, ...]:
-    return tuple(signal for name in names if (signal := evidence.get(name)) is not None)
+    """Those of the signals that have a value: what is missing proves nothing."""
+    known = (evidence.get(name) for name in names)
+    return tuple(signal for signal in known if signal is not None and signal.value is not None)

@@ -14,6 +14,7 @@ from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import Intervals, covered, difference
+from gpuprobe.ledger.launches import lost_fraction
 from gpuprobe.ledger.names import kinds
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
@@ -27,13 +28,19 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Device, Timeline
 
 PS_PER_MS, PS_PER_NS = 1e9, 1000
-# A first step this many times as long as the median of the others is warm-up; it takes three others to tell.
+# A first step this many times as long as any other is warm-up; it takes three others to tell. One that is as long as
+# another later on may be part of a pattern, such as a checkpoint every so many steps.
 WARMUP_FACTOR, WARMUP_OTHERS = 2.0, 3
 # SageMaker Debugger's StepOutlier rule: 3 sigma; here of the median absolute deviation, which outliers do not move.
 OUTLIER_SIGMAS, SIGMA_PER_MAD = 3.0, 1.4826
 # Steps of a quiet machine differ by less than this, which is then no outlier.
 QUIET_FRACTION = 0.1
+# TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
+LOST = "events dropped"
 # Work joined to its launch, and time that nothing explains: what the account's confidence rests on.
+# Kernels that were launched and are not in the trace, since the profiler drops events when its buffers are full: idle
+# time that the trace shows may be theirs.
+LOST_HIGH, LOST_LOW = 0.05, 0.20
 JOINED_HIGH, JOINED_LOW, UNATTRIBUTED_HIGH, UNATTRIBUTED_LOW = 0.95, 0.5, 0.05, 0.20
 
 
@@ -58,7 +65,7 @@ def account_of(timeline: Timeline) -> Account:
         for host in hosts.values():
             spent = cpu_time(host)
             if spent is not None:
-                devices.append(_cpu(host, spent.windows, spent.parts))
+                devices.append(_cpu(timeline, host, spent.windows, spent.parts))
                 found.append(spent.windows)
                 described[host.name] = host_account(host, spent.windows)
     warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline))
@@ -101,6 +108,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     idle = difference(time.span, time.busy)
     sm, occupied = kernels.sm_efficiency(time), kernels.occupancy(time)
     outside = difference(idle, windows.inside).total / span if windows.inside is not None else None
+    lost = lost_fraction([other for other in timeline.devices if other.host == device.host], host)
     model = device.facts.get("model")
     return DeviceAccount(
         name=device.name,
@@ -126,7 +134,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         spread=_spread(counted),
         each_step=tuple(steps),
         joined_fraction=time.work.joined_fraction,
-        confidence=_confidence(typical, time.work.joined_fraction),
+        lost_fraction=lost,
+        confidence=_confidence(typical, time.work.joined_fraction, max(lost, _told_lost(timeline))),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
         copies=kernels.copy_facts(time),
@@ -137,7 +146,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     )
 
 
-def _cpu(host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAccount:
+def _cpu(timeline: Timeline, host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAccount:
     steps = _each_step(windows, {name: parts[name] for name in CPU_CATEGORIES})
     warmup = _warmup(steps)
     counted = _counted(steps, warmup, windows)
@@ -155,7 +164,7 @@ def _cpu(host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAcc
         counted=len(counted),
         spread=_spread(counted),
         each_step=tuple(steps),
-        confidence=_confidence(typical, 1.0),
+        confidence=_confidence(typical, 1.0, _told_lost(timeline)),
         proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )
@@ -186,7 +195,7 @@ def _warmup(steps: list[StepAccount]) -> int:
     lasted = [step.step_ms for step in steps]
     if len(lasted) <= WARMUP_OTHERS:
         return 0
-    return int(lasted[0] > WARMUP_FACTOR * float(np.median(lasted[1:])))
+    return int(lasted[0] > WARMUP_FACTOR * max(lasted[1:]))
 
 
 def _counted(steps: list[StepAccount], warmup: int, windows: Windows) -> list[StepAccount]:
@@ -204,11 +213,16 @@ def _spread(steps: list[StepAccount]) -> Spread:
     return Spread(median_ms=median, p5_ms=low, p95_ms=high, outliers=tuple(np.flatnonzero(away > limit).tolist()))
 
 
-def _confidence(step: StepAccount, joined: float) -> Confidence:
+def _told_lost(timeline: Timeline) -> float:
+    """Where the profiler says that it lost events and nothing tells how many: enough not to be sure."""
+    return LOST_LOW if any(LOST in warning for warning in timeline.warnings) else 0.0
+
+
+def _confidence(step: StepAccount, joined: float, lost: float) -> Confidence:
     unknown = step.ledger_ms[UNATTRIBUTED] / step.step_ms
-    if joined >= JOINED_HIGH and unknown <= UNATTRIBUTED_HIGH:
+    if joined >= JOINED_HIGH and unknown <= UNATTRIBUTED_HIGH and lost <= LOST_HIGH:
         return "high"
-    return "medium" if joined >= JOINED_LOW and unknown <= UNATTRIBUTED_LOW else "low"
+    return "medium" if joined >= JOINED_LOW and unknown <= UNATTRIBUTED_LOW and lost <= LOST_LOW else "low"
 
 
 def _missing(device: Device, sm: float | None, occupied: float | None, outside: float | None) -> dict[str, str]:
@@ -217,7 +231,7 @@ def _missing(device: Device, sm: float | None, occupied: float | None, outside: 
         known = "sm_count" in device.facts
         missing["sm_efficiency"] = f"the trace gives no {'grid sizes' if known else 'number of multiprocessors'}"
     if occupied is None:
-        missing["occupancy"] = "the trace gives no occupancy of its kernels"
+        missing["occupancy"] = "the trace gives neither it nor the shapes and the card that it could be estimated from"
     if outside is None:
         missing["idle_outside_step_fraction"] = "the trace names no training function"
     if not len(device.steps):
@@ -241,7 +255,13 @@ def _slowest(devices: list[DeviceAccount]) -> tuple[int | None, str]:
     more = {name: value - devices[fast].ledger_ms[name] for name, value in devices[slow].ledger_ms.items()}
     name = max(more, key=more.__getitem__)
     return slow, (
-        f"{devices[slow].name} of {devices[slow].host} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
-        f"{devices[fast].name} of {devices[fast].host} {wording.milliseconds(devices[fast].step_ms)}: "
+        f"{_called(devices, slow)} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
+        f"{_called(devices, fast)} {wording.milliseconds(devices[fast].step_ms)}: "
         f"{wording.milliseconds(more[name])} more of {name}"
     )
+
+
+def _called(devices: list[DeviceAccount], place: int) -> str:
+    device = devices[place]
+    several = len({other.host for other in devices}) > 1
+    return f"{device.name} of {device.host}" if several else device.name

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# Device work: an instant with a kernel is compute, whatever else runs; a copy counts where no kernel hides it.
-BUSY = ("gpu_compute", "gpu_collective", "gpu_copy_h2d", "gpu_copy_d2h", "gpu_copy_d2d")
+# Device work: an instant with a computing kernel is compute, whatever else runs; a copy counts where none hides it.
+BUSY = ("gpu_compute", "gpu_copy_h2d", "gpu_copy_d2h", "gpu_copy_d2d", "gpu_collective")
 # Idle time goes to the first of these that the host was in; what none of them explains is `UNATTRIBUTED`.
 IDLE = (
     "idle_compile",

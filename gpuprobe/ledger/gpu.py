@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SILENT_PS = 1_000_000_000
 PS_PER_MS = 1e9
 # Memsets and copies from device to device move data within the device, and so does what the trace names no further.
-_CATEGORY_OF_DIRECTION = {Direction.H2D: "gpu_copy_h2d", Direction.D2H: "gpu_copy_d2h"}
+_CATEGORY_OF_DIRECTION: dict[int, str] = {Direction.H2D: "gpu_copy_h2d", Direction.D2H: "gpu_copy_d2h"}
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,12 @@ def gpu_time(timeline: Timeline, device: Device, host: Host) -> GpuTime | None:
 def _busy_layers(timeline: Timeline, device: Device) -> list[Intervals]:
     kernels, copies = device.kernels, device.copies
     together = names.collective(timeline.names, kernels.name)
-    layers = [
+    category = np.array([_CATEGORY_OF_DIRECTION.get(d, "gpu_copy_d2d") for d in copies.direction.tolist()], "U12")
+    return [
         union(kernels.start_ps[~together], kernels.end_ps[~together]),
+        *(union(copies.start_ps[category == name], copies.end_ps[category == name]) for name in COPIES),
         union(kernels.start_ps[together], kernels.end_ps[together]),
     ]
-    directions = copies.direction.tolist()
-    category = np.array([_CATEGORY_OF_DIRECTION.get(d, "gpu_copy_d2d") for d in directions], "U12")
-    layers += [union(copies.start_ps[category == name], copies.end_ps[category == name]) for name in COPIES]
-    return layers
 
 
 def _idle_layers(host: Host, work: Launches, windows: Windows, busy: Intervals, idle: Intervals) -> list[Intervals]:
@@ -96,6 +94,8 @@ def _idle_layers(host: Host, work: Launches, windows: Windows, busy: Intervals, 
 
 def _by_next_launch(work: Launches, busy: Intervals, idle: Intervals) -> tuple[Intervals, Intervals, Intervals]:
     """Part the idle time by whether the call that launched the next work had begun: queued, not yet, not known."""
+    if not len(busy):
+        return Intervals(), Intervals(), idle
     until = busy.start
     since = np.concatenate([[min(int(idle.start[0]), int(until[0]))] if len(idle) else until[:1], busy.end[:-1]])
     first = np.searchsorted(work.start_ps, until, side="left")
@@ -114,6 +114,8 @@ def _dispatching(host: Host, feeding: set[int], windows: Windows, idle: Interval
     if windows.inside is not None:
         return windows.inside
     active = host.active(feeding) if feeding else host.active(range(len(host.threads)))
+    if not len(active):
+        return active
     silent = difference(idle, active)
     long = (silent.end - silent.start) > SILENT_PS
     return difference(idle, Intervals(silent.start[long], silent.end[long]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.intervals import Intervals, join, union
+from gpuprobe.ledger.intervals import Intervals, difference, join, union
 from gpuprobe.ledger.names import Kind, kinds, waits
 from gpuprobe.traces.timeline import NO_CORRELATION
 
@@ -95,9 +95,9 @@ class Host:
 
     @cached_property
     def computing(self) -> Intervals:
-        """Time in which any thread outside the input pipeline ran an operation."""
+        """Time in which any thread outside the input pipeline ran an operation, of a function or called from Python."""
         waiting = np.array([waits(name) for name in self.names], np.bool_)
-        parts = []
+        parts = [difference(self.select(Kind.EXECUTION), self.select(Kind.CALL))]
         for place, thread in enumerate(self.threads):
             if thread.name.startswith("tf_data"):
                 continue

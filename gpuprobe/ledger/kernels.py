@@ -9,6 +9,7 @@ import numpy as np
 from gpuprobe.ledger import names
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.intervals import covered, holds, intersection, union
+from gpuprobe.ledger.occupied import occupancies
 from gpuprobe.ledger.records import CopyFacts, KernelFacts, TopKernel
 from gpuprobe.traces.timeline import UNKNOWN, Direction
 
@@ -96,19 +97,14 @@ def sm_efficiency(time: GpuTime) -> float | None:
 
 
 def occupancy(time: GpuTime) -> float | None:
-    """Return the kernels' estimated occupancy (0 to 1), weighted by their time; None where the trace gives none.
-
-    Kineto: min(threads / multiprocessors / their maximum, theoretical), as the profiler wrote it for each kernel.
-    """
+    """Return the kernels' estimated occupancy (0 to 1), weighted by their time; None where none of it is known."""
     kernels = time.device.kernels
     chosen = _within(time, kernels.start_ps)
-    if len(kernels.occupancy_percent) != len(kernels):
-        return None
-    percent, lasted = kernels.occupancy_percent[chosen], kernels.duration_ps[chosen].astype(np.float64)
-    known = ~np.isnan(percent)
+    fraction, lasted = occupancies(time.device)[chosen], kernels.duration_ps[chosen].astype(np.float64)
+    known = ~np.isnan(fraction)
     if not lasted[known].sum():
         return None
-    return float((percent[known] * lasted[known]).sum() / lasted[known].sum() / 100)
+    return float((fraction[known] * lasted[known]).sum() / lasted[known].sum())
 
 
 def copy_facts(time: GpuTime) -> tuple[CopyFacts, ...]:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.timeline import NO_CORRELATION, Direction
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from gpuprobe.ledger.host import Host
@@ -64,6 +67,26 @@ def launches(device: Device, host: Host) -> Launches:
         calls.start_ps[read],
         calls.end_ps[read],
     )
+
+
+def lost_fraction(devices: Sequence[Device], host: Host) -> float:
+    """Return the share of a host's launch calls whose kernel none of its devices shows: events that were dropped.
+
+    Calls outside the span of the devices' events are left out, whose kernels the profiler never saw.
+    """
+    work = [events for device in devices for events in (device.kernels, device.copies) if len(events)]
+    if not work:
+        return 0.0
+    seen = np.concatenate([events.correlation for events in work])
+    first, last = min(int(events.start_ps[0]) for events in work), max(int(events.start_ps[-1]) for events in work)
+    asked = []
+    for place, thread in enumerate(host.threads):
+        events = thread.events
+        if len(events.correlation):
+            inside = (events.start_ps >= first) & (events.end_ps <= last) & (events.correlation != NO_CORRELATION)
+            asked.append(events.correlation[inside & ((host.kinds[place] & Kind.LAUNCH) != 0)])
+    calls = np.concatenate(asked) if asked else np.empty(0, np.int64)
+    return float((~np.isin(calls, seen)).mean()) if len(calls) else 0.0
 
 
 def _joined(known: Int64s, place: NDArray[np.intp], wanted: Int64s) -> NDArray[np.bool_]:

@@ -32,6 +32,7 @@ class Kind(IntFlag):
     EXECUTION = 1024
     LAUNCH = 2048
     KERNEL_RUN = 4096
+    EAGER = 8192
 
 
 # `Compile` alone would match Keras's own ops, such as StatefulPartitionedCall/compile_loss/...: slashes are excluded.
@@ -66,9 +67,11 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"|train_one_step|step_fn)$",
     ),
     (Kind.CALL, r"Eager(?:Local)?Execute: __inference_"),
+    # Single operations that Python starts; handing over batches, summaries and the profiler's own are none of those.
+    (Kind.EAGER, r"Eager(?:Local)?Execute: (?!_)(?!\w*(?:Iterator|Optional|Summary|Dataset|SyncDevice))"),
     (Kind.EXECUTION, r"EagerKernelExecute$"),
     (Kind.LAUNCH, r"(?:cu|cuda)(?:Launch|GraphLaunch)"),
-    (Kind.KERNEL_RUN, r"(?:ExecutorState::Process|(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"),
+    (Kind.KERNEL_RUN, r"(?:(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"),
     # An operation is traced as name:Type.
     (Kind.OP, r"[^\s:]+:[A-Za-z_]\w*$"),
 )

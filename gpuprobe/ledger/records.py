@@ -139,6 +139,7 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     spread: Spread
     each_step: tuple[StepAccount, ...] = ()
     joined_fraction: float | None = None
+    lost_fraction: float | None = None
     confidence: Confidence = "high"
     kernels: KernelFacts | None = None
     top_kernels: tuple[TopKernel, ...] = ()
@@ -169,13 +170,17 @@ class CpuOp(Record, frozen=True, kw_only=True):
 
 
 class HostAccount(Record, frozen=True, kw_only=True):
-    """What one host did over the steps of its first device, in ms a step where the name says so."""
+    """What one host did over the steps of its first device, in ms a step where the name says so.
+
+    `eager_ms_per_step` is the time in operations that Python started one by one, outside any tf.function.
+    """
 
     host: str
     iterators: tuple[IteratorFacts, ...] = ()
     slowest_iterator: str | None = None
     input_wait_ms_per_step: float = 0.0
     between_steps_ms_per_step: float | None = None
+    eager_ms_per_step: float = 0.0
     compile_ms: float = 0.0
     graphs_built: int = 0
     cpu_ops: tuple[CpuOp, ...] = ()

@@ -24,8 +24,8 @@ class Windows:
     """The steps: `start_ps` and `end_ps` (n,) int64, `number` as the trace gives it, and `source`, what told of them.
 
     `inside` is when the host was in the training function, None where the trace does not tell; `inside_source`
-    says from what. `whole` tells whether the last step is as whole as the others: one that ends with its own work
-    lacks what the host did after it.
+    says from what. `whole` tells whether the last step is as whole as the others: on a processor it ends with its
+    marker, and lacks what followed. On a GPU it ends with the work that the others left in the queue, and belongs.
     """
 
     start_ps: Int64s
@@ -68,14 +68,13 @@ def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, tra
     found = _found(host, marks, functions, name, device_steps, worked_ps) if trains else _whole(worked_ps)
     if found is None:
         return None
+    whole = worked_ps is not None or found.whole
     last = max(worked_ps[1], int(found.start_ps[-1])) if worked_ps else found.end_ps
     ends = np.append(found.start_ps[1:], last)
     kept = ends > found.start_ps
     if not kept.any():
         return None
-    return Windows(
-        found.start_ps[kept], ends[kept], found.number[kept], found.source, inside, inside_source, found.whole
-    )
+    return Windows(found.start_ps[kept], ends[kept], found.number[kept], found.source, inside, inside_source, whole)
 
 
 def _found(
@@ -155,12 +154,12 @@ def _longest_call(host: Host) -> tuple[Intervals | None, str]:
     where: dict[str, tuple[int, list[int]]] = {}
     for place, thread in enumerate(host.threads):
         mask = (host.kinds[place] & Kind.CALL) != 0
-        for used in np.unique(thread.events.name[mask]).tolist():
+        per_name = np.bincount(thread.events.name[mask], weights=thread.events.duration_ps[mask])
+        for used in np.flatnonzero(per_name).tolist():
             found = _FUNCTION_OF_CALL.match(host.names[used])
             if not found:
                 continue
-            time = int(thread.events.duration_ps[thread.events.name == used].sum())
-            totals[found[1]] = totals.get(found[1], 0) + time
+            totals[found[1]] = totals.get(found[1], 0) + int(per_name[used])
             where.setdefault(found[1], (place, []))[1].append(used)
     if not totals:
         return None, ""

@@ -82,6 +82,7 @@ class RunInProgress:
     trace: TraceInfo | None = None
     host_peak_mib: float | None = None
     device_peak_mib: float | None = None
+    flop_per_sample: float | None = None
     notes: list[str] = field(default_factory=list)
     error: Outcome | None = None
     done: bool = False
@@ -117,6 +118,9 @@ class RunInProgress:
     def _take_memory(self, event: dict[str, Any]) -> None:
         self.host_peak_mib, self.device_peak_mib = event["host_peak_mib"], event["device_peak_mib"]
 
+    def _take_flop(self, event: dict[str, Any]) -> None:
+        self.flop_per_sample = event["per_sample"]
+
     def _take_note(self, event: dict[str, Any]) -> None:
         self.notes.append(event["text"])
 
@@ -147,6 +151,7 @@ class RunInProgress:
             trace=self.trace,
             host_peak_mib=self.host_peak_mib,
             device_peak_mib=self.device_peak_mib,
+            flop_per_sample=self.flop_per_sample,
             notes=tuple(self.notes),
         )
 

@@ -6,7 +6,7 @@ Written `FAULT`, `FAULT=VALUE` or `FAULT=VALUE@STRATEGY`; recorded in the run's 
 from __future__ import annotations
 
 import time
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.errors import UsageError
@@ -38,25 +38,30 @@ def inject(spec: RunSpec, workload: Workload) -> Workload:
     return workload
 
 
-class _SlowMap(Workload):
-    seconds = 0.0
+@dataclass(frozen=True, kw_only=True)
+class _Slowed(Workload):
+    seconds: float
 
-    def map_sample(self, x: Any, y: Any) -> Any:
-        import tensorflow as tf
+    @property
+    def pipeline_map(self) -> Callable[..., Any]:
+        def slow(*sample: Any) -> Any:
+            import tensorflow as tf
 
-        def sleep(label: Any) -> Any:
-            time.sleep(self.seconds)
-            return label
+            def sleep(label: Any) -> Any:
+                time.sleep(self.seconds)
+                return label
 
-        slept = tf.numpy_function(sleep, [y], tf.int64, stateful=True)
-        slept.set_shape(y.shape)
-        return self.prepare(x, slept)
+            *others, last = sample
+            slept = tf.numpy_function(sleep, [last], last.dtype, stateful=True)
+            slept.set_shape(last.shape)
+            return self.map(*others, slept) if self.map else (*others, slept)
+
+        return slow
 
 
 def _slow_map(workload: Workload, seconds: str) -> Workload:
-    slow = _SlowMap(**{field.name: getattr(workload, field.name) for field in fields(workload)})
-    object.__setattr__(slow, "seconds", float(seconds))
-    return slow
+    given = {field.name: getattr(workload, field.name) for field in fields(workload)}
+    return _Slowed(**given, seconds=float(seconds))
 
 
 def _hang(workload: Workload, _value: str) -> Workload:

@@ -7,7 +7,7 @@ import os
 import resource
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import psutil
@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from gpuprobe.records import Settings
 from gpuprobe.strategies.plan import Machine
+from gpuprobe.telemetry.matching import cuda_bus_ids
 
 if TYPE_CHECKING:
-    from gpuprobe.strategies.plan import Plan
     from gpuprobe.workloads.workload import Workload
 
 # A training step keeps each layer's output for the backward pass and makes one gradient of the same size.
@@ -43,16 +43,16 @@ def inspect(workload: Workload) -> Machine:
     )
 
 
-def settings(model: keras.Model, plan: Plan, seen: dict[str, Any]) -> Settings:
-    """Read the effective settings back; `seen` is what the train step was given when it was traced."""
+def settings(model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
+    """Read the effective settings back; the batch size and dtype are those that the train step was given."""
     gpus = tf.config.list_logical_devices("GPU")
     return Settings(
         device=gpus[0].name if gpus else "/device:CPU:0",
         dtype_policy=model.dtype_policy.name,
         compute_dtype=model.dtype_policy.compute_dtype,
         jit_compile=bool(model.jit_compile),
-        batch_size=seen.get("batch_size", plan.batch_size),
-        feed_dtype=seen.get("feed_dtype", "unknown"),
+        batch_size=batch_size,
+        feed_dtype=feed_dtype,
         steps_per_execution=int(model.steps_per_execution),
         optimizer=type(model.optimizer).__name__,
         intra_op_threads=tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0)),
@@ -60,6 +60,7 @@ def settings(model: keras.Model, plan: Plan, seen: dict[str, Any]) -> Settings:
         onednn=_onednn(),
         tf32=tf.config.experimental.tensor_float_32_execution_enabled() if gpus else None,
         run_eagerly=bool(model.run_eagerly),
+        gpu_pci_bus_id=next(iter(cuda_bus_ids()), "") if gpus else "",
     )
 
 
@@ -90,14 +91,18 @@ def _onednn() -> bool | None:
 
 def _largest_batch(workload: Workload, *, on_gpu: bool) -> int:
     model = workload.build()
-    outputs = [shape for layer in model.layers for shape in _shapes(layer.output)]
-    sample_bytes = 4 * COPIES_OF_ACTIVATIONS * sum(math.prod(shape[1:]) for shape in outputs)
+    outputs = [shape for layer in model.layers for shape in _shapes(layer)]
+    sample_bytes = 4 * COPIES_OF_ACTIVATIONS * sum(math.prod(size or 1 for size in shape[1:]) for shape in outputs)
     free_bytes = _free_gpu_bytes() if on_gpu else psutil.virtual_memory().available
-    return int(USABLE_MEMORY_FRACTION * free_bytes / sample_bytes)
+    return int(USABLE_MEMORY_FRACTION * free_bytes / max(1, sample_bytes))
 
 
-def _shapes(output: Any) -> list[tuple[int, ...]]:
-    return [tensor.shape for tensor in keras.tree.flatten(output)]
+def _shapes(layer: keras.layers.Layer) -> list[tuple[int | None, ...]]:
+    try:
+        return [tensor.shape for tensor in keras.tree.flatten(layer.output)]
+    except (AttributeError, ValueError):
+        # A layer of a subclassed model has no output that is known before it was called.
+        return []
 
 
 def _free_gpu_bytes() -> int:

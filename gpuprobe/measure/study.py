@@ -6,22 +6,22 @@ import shutil
 import signal
 import tempfile
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gpuprobe import telemetry
-from gpuprobe.errors import OutputError
+from gpuprobe.errors import GpuprobeError, OutputError
 from gpuprobe.measure.budget import Budget
 from gpuprobe.measure.events import EventReader, RunInProgress
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher, Worker
-from gpuprobe.recording import GO_FILE, RUN_FILE, TELEMETRY_FILE, load_runs, run_folder
+from gpuprobe.recording import GO_FILE, RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, load_runs, run_folder
 from gpuprobe.records import Outcome, Run, RunSpec, Study, save
 from gpuprobe.workloads.arrays import save_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from gpuprobe.workloads.arrays import Arrays
 
@@ -52,13 +52,14 @@ class Planned:
     strategy: str
 
 
-def plan_rounds(study: Study) -> list[Planned]:
+def plan_rounds(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
     """Return all runs in order: every second round reversed, so that drift of the machine falls on all alike.
 
     In the first round a strategy that combines others comes last, since it needs their results. A study of one round
-    ends with its first strategy once more: a control, which tells how far the machine drifted meanwhile.
+    ends with its first strategy once more: a control, which tells how far the machine drifted meanwhile. Those that
+    cannot apply to the workload are `skipped`.
     """
-    names = [strategy.name for strategy in study.strategies]
+    names = [strategy.name for strategy in study.strategies if strategy.name not in skipped]
     first = sorted(names, key=lambda name: next(s.combines for s in study.strategies if s.name == name))
     planned = [
         Planned(number, name)
@@ -69,22 +70,25 @@ def plan_rounds(study: Study) -> list[Planned]:
 
 
 def carry_out(
-    study: Study, folder: Path, arrays: Arrays, observer: Observer, choose: Callable[[Path], Sequence[str]]
+    study: Study, folder: Path, arrays: Arrays | None, observer: Observer, choose: Callable[[Path], Sequence[str]]
 ) -> list[Planned]:
     """Carry out all runs that the folder does not hold yet; return those that the budget left no time for.
 
     `choose` is asked once, given the study's folder, which strategies a combining one shall combine. Raises
     KeyboardInterrupt on Ctrl-C after the run in progress is saved, OutputError where the folder cannot be written.
     """
-    done = [run for run in load_runs(folder).values() if run.outcome.state == "done"]
+    runs = load_runs(folder).values()
+    done = [run for run in runs if run.outcome.state == "done"]
+    skipped = {run.spec.strategy for run in runs if run.outcome.state == "skipped"}
     finished = {Planned(run.spec.round, run.spec.strategy) for run in done}
-    waiting = [planned for planned in plan_rounds(study) if planned not in finished]
+    waiting = [planned for planned in plan_rounds(study, skipped) if planned not in finished]
     if not waiting:
         return []
     # On a machine with a driver each worker starts afresh; see the zygote for the reason.
     launcher: Launcher = FreshLauncher() if study.environment.gpus else ForkingLauncher()
     with closing(launcher), tempfile.TemporaryDirectory(prefix="gpuprobe-", ignore_cleanup_errors=True) as scratch:
-        save_arrays(arrays, Path(scratch))
+        if arrays is not None:
+            save_arrays(arrays, Path(scratch))
         runner = _Runner(study, folder, scratch, launcher, observer, choose)
         runner.combines = next((run.spec.combines for run in done if run.spec.combines), None)
         return runner.carry_out(waiting)
@@ -136,13 +140,14 @@ class _Runner:
         request = self._study.request
         steps = request.steps
         if request.epochs is not None:
-            steps = request.epochs * (self._study.train_samples // request.batch_size)
+            steps = max(1, request.epochs * (self._study.train_samples // request.batch_size))
         return RunSpec(
             strategy=planned.strategy,
             round=planned.round,
             seed=request.seed,
             batch_size=request.batch_size,
             depth=request.depth,
+            model=request.model,
             window_s=self._budget.window_s(time.monotonic(), runs_left),
             steps=steps,
             trace_steps=request.trace_steps,
@@ -173,6 +178,7 @@ class _Runner:
                     while run.outcome is None:
                         self._look_at([run], run)
                     save(run.record(), run.folder / RUN_FILE)
+                    _write_scalars(run.folder)
                     self._observer.run_finished(run.record())
             except BaseException:
                 for run in active:
@@ -261,6 +267,13 @@ def _lanes(study: Study) -> int:
     if environment.gpus:
         return 1
     return max(1, min(MOST_LANES, environment.cores, int(environment.memory_mib / LANE_MIB)))
+
+
+def _write_scalars(folder: Path) -> None:
+    """Put the telemetry beside the trace for TensorBoard; a copy, whose failure costs nothing."""
+    if (folder / TRACE_FOLDER).is_dir():
+        with suppress(GpuprobeError):
+            telemetry.write_scalars(telemetry.read(folder / TELEMETRY_FILE), folder / TRACE_FOLDER)
 
 
 def _window_s(run: Run) -> float:

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpuprobe.measure.events import EventLog
 from gpuprobe.recording import GO_FILE, LOG_FILE, SPEC_FILE, TRACE_FOLDER
@@ -16,10 +16,12 @@ from gpuprobe.records import RunSpec, load
 from gpuprobe.telemetry.lifeline import end_with_parent
 
 if TYPE_CHECKING:
-    from gpuprobe.strategies.plan import Plan
+    from gpuprobe.records import State
     from gpuprobe.workloads.workload import Workload
 
 LOOK_EVERY_S = 0.02
+# How TensorFlow says that XLA has no kernel for an operation, such as those on text (tf2xla's graph check).
+UNSUPPORTED_BY_XLA = "unsupported operations when trying to compile"
 
 
 def run(folder: Path) -> int:
@@ -47,30 +49,30 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     # TensorFlow warms up its imports here, in the worker, and nowhere else.
     import keras
 
+    from gpuprobe.measure.compiled import compiled
     from gpuprobe.measure.conductor import Conductor
     from gpuprobe.measure.faults import inject
+    from gpuprobe.measure.flops import step_flop
     from gpuprobe.measure.machine import inspect, peak_memory_mib, settings
     from gpuprobe.measure.stepper import Stepper
     from gpuprobe.strategies import feeds, registry
-    from gpuprobe.workloads.arrays import load_arrays
-    from gpuprobe.workloads.cifar import resnet_on_cifar
 
     log.write("phase", name="build")
-    workload = resnet_on_cifar(load_arrays(Path(spec.data)), depth=spec.depth, batch_size=spec.batch_size)
-    workload = inject(spec, workload)
-    plan = registry.plan(spec.strategy, spec.batch_size, inspect(workload), spec.combines)
-    for note in plan.notes:
-        log.write("note", text=note)
+    workload = inject(spec, _workload(spec))
+    machine = inspect(workload)
+    plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines)
     keras.utils.set_random_seed(spec.seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
-    model, seen = _compiled(workload, plan)
+    model, seen = compiled(workload, plan)
     feed = feeds.make(plan, workload, spec.seed)
+    for note in (*plan.notes, *feed.notes):
+        log.write("note", text=note)
     feed.adapt(model)
     conductor = Conductor(spec, plan.steps_per_execution, trace=spec.trace_steps > 0)
     per_call = plan.batch_size * plan.steps_per_execution
 
     def until_quiet() -> None:
-        log.write("settings", settings=settings(model, plan, seen))
+        log.write("settings", settings=settings(model, seen.get("batch_size") or plan.batch_size, seen["feed_dtype"]))
         gc.enable()
         while not (folder / GO_FILE).exists():
             time.sleep(LOOK_EVERY_S)
@@ -81,47 +83,29 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     # Nearly all of the first call is Python building the graph; the objects stay, so collecting finds nothing.
     gc.disable()
     feed.warm()
-    feed.train(model)
+    feed.train(model, 0, feeds.ENDLESS, [])
     host_mib, device_mib = peak_memory_mib()
     log.write("memory", host_peak_mib=host_mib, device_peak_mib=device_mib)
+    if machine.has_gpu:
+        # Only a GPU's peak is known, so that only there the count says how much of it was used.
+        flop = step_flop(model.train_step, seen["data"])
+        log.write("flop", per_sample=flop / seen["batch_size"] if flop else None)
 
 
-def _compiled(workload: Workload, plan: Plan) -> tuple[Any, dict[str, Any]]:
-    """Build and compile the model, with all its variables made.
+def _workload(spec: RunSpec) -> Workload:
+    from gpuprobe.workloads.arrays import load_arrays
+    from gpuprobe.workloads.cifar import resnet_on_cifar
+    from gpuprobe.workloads.resolve import resolve
 
-    A `tf.function` that creates variables is traced twice, so the optimiser's and the metrics' are made before it.
-    """
-    import numpy as np
-
-    model = workload.build()
-    model.compile(
-        optimizer=workload.optimizer(),
-        loss=workload.loss,
-        metrics=list(workload.metrics),
-        jit_compile=plan.jit_compile,
-        steps_per_execution=plan.steps_per_execution,
-    )
-    model.optimizer.build(model.trainable_variables)
-    shape = (plan.batch_size, *model.output_shape[1:])
-    some = np.full(shape, 1 / shape[-1], "float32")
-    model.compute_loss(y=some, y_pred=some)
-    model.compute_metrics(None, some, some)
-    model.reset_metrics()
-    seen: dict[str, Any] = {}
-    step = model.train_step
-
-    def noting_step(data: Any) -> Any:
-        seen.update(batch_size=data[0].shape[0] or plan.batch_size, feed_dtype=data[0].dtype.name)
-        return step(data)
-
-    model.train_step = noting_step
-    return model, seen
+    if spec.model:
+        return resolve(spec.model)
+    return resnet_on_cifar(load_arrays(Path(spec.data)), depth=spec.depth, batch_size=spec.batch_size)
 
 
-def _state(error: Exception) -> str:
-    return (
-        "out_of_memory" if isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__ else "failed"
-    )
+def _state(error: Exception) -> State:
+    if isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__:
+        return "out_of_memory"
+    return "skipped" if UNSUPPORTED_BY_XLA in str(error) else "failed"
 
 
 def _first_line(error: Exception) -> str:

@@ -21,7 +21,8 @@ TABLE_EPOCH_S = {20: 35.0, 32: 50.0, 44: 70.0, 56: 90.0, 110: 165.0}
 CALIBRATION_DEPTH = 20
 ROUNDED_BY_S = 2.5
 # The time of each step outside the train function: GPU idle between the steps of nine launch-bound Keras trainings,
-# traced with TensorFlow 2.3 to 2.5 on one card: 1.67 to 3.49 ms, the middle one 2.18. Not from the table.
+# traced with TensorFlow 2.3 to 2.5 on one card, the profiler's own cost included: 1.67 to 3.49 ms, the middle one 2.18.
+# Not from the table, whose host and Keras were others.
 FIXED_MS, FIXED_LOW_MS, FIXED_HIGH_MS = 2.18, 1.67, 3.49
 
 

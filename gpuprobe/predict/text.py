@@ -30,6 +30,7 @@ def card_text(found: CardPrediction, compared: Comparison | None = None) -> str:
         f"{card.sm_count} SMs at {card.boost_mhz:.0f} MHz, compute capability {card.compute_capability}, "
         f"{wording.significant(found.peak_flop_per_s / 1e12)} TFLOP/s, {wording.significant(card.bandwidth_gb_s or 0)} "
         f"GB/s ({card.source}).",
+        *(["Its clocks are nominal: the maker of a laptop sets its power limit."] if card.kind == "laptop" else []),
         "",
         f"Expected  {_seconds(found.epoch_s)} an epoch, {_ms(found.step_ms)} a step, on a host as fast as the table's",
         f"Card only {_seconds(found.card_bound_epoch_s)} an epoch, had the card alone set the pace of the table's row",

@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpuprobe import telemetry
+from gpuprobe.diagnosis.readings.window import readings_in
+from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.errors import InputError
+from gpuprobe.ranking.accounts import accounts
 from gpuprobe.ranking.rank import rank
 from gpuprobe.recording import TELEMETRY_FILE, load_runs, load_study
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gpuprobe.diagnosis.thresholds import Thresholds
     from gpuprobe.ranking.ranking import Ranking
     from gpuprobe.records import Run, Study
     from gpuprobe.telemetry import Telemetry
@@ -29,17 +35,28 @@ class Loaded:
     ranking: Ranking
 
 
-def load(folder: Path) -> Loaded:
-    """Read and rank a study. Raises InputError where the folder is none; runs without telemetry are ranked too."""
+def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) -> Loaded:
+    """Read and rank a study; its traces count unless they are left out, which is faster while a study runs.
+
+    Raises InputError where the folder is none; runs without telemetry or with a damaged trace are ranked too.
+    """
     study, runs = load_study(folder), load_runs(folder)
     recordings = {path: found for path in runs if (found := _telemetry(path))}
-    summaries = {}
+    summaries, readings = {}, {}
     for path, recording in recordings.items():
-        window = runs[path].phase("window")
+        run, window = runs[path], runs[path].phase("window")
         if window is not None:
-            key = (runs[path].spec.round, runs[path].spec.strategy)
-            summaries[key] = telemetry.summarize(recording, window.start_ns, window.end_ns)
-    return Loaded(folder, study, runs, recordings, rank(study, list(runs.values()), summaries))
+            used = run.settings.gpu_pci_bus_id if run.settings else ""
+            key = (run.spec.round, run.spec.strategy)
+            summaries[key] = telemetry.summarize(recording, window.start_ns, window.end_ns, gpu_pci_bus_id=used)
+            readings[run.spec.strategy] = readings_in(
+                recording, window.start_ns, window.end_ns, environment=study.environment, gpu_pci_bus_id=used
+            )
+    by_path, notes = accounts(runs) if traces else ({}, ())
+    by_name = {runs[path].spec.strategy: account for path, account in by_path.items()}
+    ranking = rank(study, list(runs.values()), summaries, by_name, readings, limits)
+    ranking = msgspec.structs.replace(ranking, notes=(*ranking.notes, *notes))
+    return Loaded(folder, study, runs, recordings, ranking)
 
 
 def _telemetry(run: Path) -> Telemetry | None:

@@ -7,15 +7,19 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.differential import diagnose
-from gpuprobe.ranking import same_work, spread, ties
+from gpuprobe.diagnosis.evidence import main_device
+from gpuprobe.diagnosis.thresholds import DEFAULTS
+from gpuprobe.ranking import same_work, spread, ties, watched
 from gpuprobe.ranking.ranking import Failure, Ranking, Row
 from gpuprobe.ranking.rates import Interval, run_rate, unstable
+from gpuprobe.ranking.why import diagnose
 from gpuprobe.records import Evidence, Run, Signal, Study
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gpuprobe.diagnosis.thresholds import Thresholds
+    from gpuprobe.ledger.records import Account
     from gpuprobe.telemetry import TelemetrySummary
 
 CEILING = "device_resident"
@@ -23,8 +27,19 @@ CEILING = "device_resident"
 Key = tuple[int, str]
 
 
-def rank(study: Study, runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary]) -> Ranking:
-    """Rank all strategies that were measured to the end at least once. `telemetry` covers the timed windows."""
+def rank(
+    study: Study,
+    runs: Sequence[Run],
+    telemetry: Mapping[Key, TelemetrySummary],
+    accounts: Mapping[str, Account] | None = None,
+    readings: Mapping[str, Evidence] | None = None,
+    limits: Thresholds = DEFAULTS,
+) -> Ranking:
+    """Rank all strategies that were measured to the end at least once, and say why the baseline takes its time.
+
+    `telemetry` and `readings` cover the timed windows, by run and by strategy; `accounts` are of the traces.
+    """
+    accounts, readings = accounts or {}, readings or {}
     rates = _rates(runs)
     between, residual = spread.between_rounds(rates), spread.without_drift(rates)
     intervals = {name: spread.rate_interval(of, between) for name, of in rates.items()}
@@ -49,20 +64,33 @@ def rank(study: Study, runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySum
                 gain=spread.ratio_interval(rates[info.name], against, between, residual) if against else None,
                 input_share=_input_share(info.name, rates, between, residual, runs),
                 marks=tuple(mark),
+                account=main_device(accounts[info.name]) if info.name in accounts else None,
                 **_measured(own, telemetry),
             )
         )
     rows.sort(key=lambda row: (row.rank, -row.samples_per_s.value))
-    findings, undecided = diagnose(_evidence(study, rows))
+    first = next((info.name for info in study.strategies if info.name in rates), None)
+    why = diagnose(
+        study,
+        rows,
+        next((row for row in rows if row.strategy == first), None),
+        next((run for run in reversed(runs) if run.spec.strategy == first and run_rate(run)), None),
+        accounts.get(first or ""),
+        readings.get(first or ""),
+        limits,
+    )
     return Ranking(
         study=study.name,
-        baseline=next((info.name for info in study.strategies if info.name in rates), None),
+        baseline=first,
         rows=tuple(rows),
-        failures=_failures(runs, rates),
+        failures=_failures([run for run in runs if run.outcome.state != "skipped"], rates),
+        skipped=_failures([run for run in runs if run.outcome.state == "skipped"], rates),
         not_run=tuple(info.name for info in study.strategies if not _of(runs, info.name)),
-        findings=findings,
-        not_evaluated=undecided,
-        notes=_notes(intervals, ranked, rates),
+        findings=why.findings,
+        not_evaluated=why.not_evaluated,
+        agreement=why.agreement,
+        disputed=why.disputed,
+        notes=(*_notes(intervals, ranked, rates), *watched.notes(telemetry)),
     )
 
 
@@ -181,32 +209,6 @@ def _failures(runs: Sequence[Run], rates: spread.Rates) -> tuple[Failure, ...]:
             message=run.outcome.message or "its window holds too few steps for a rate",
         )
         for run in failed
-    )
-
-
-def _evidence(study: Study, rows: Sequence[Row]) -> Evidence:
-    """Gather what the differential rules ask for."""
-    by_name = {row.strategy: row for row in rows}
-    signals = [Signal(name="gpu", unit="", source="NVML", value=bool(study.environment.gpus))]
-    if rows:
-        on_gpu = "GPU" in rows[0].settings.device.upper()
-        signals.append(Signal(name="device_is_gpu", unit="", source="TensorFlow", value=on_gpu))
-    baseline = next((by_name[info.name] for info in study.strategies if info.name in by_name), None)
-    if baseline and baseline.input_share:
-        signals.append(_signal("input_share", baseline.input_share))
-    signals += [_signal(f"gain.{row.strategy}", row.gain) for row in rows if row.gain]
-    return Evidence(signals=tuple(signals))
-
-
-def _signal(name: str, interval: Interval) -> Signal:
-    return Signal(
-        name=name,
-        unit="1",
-        source="differential runs",
-        value=interval.value,
-        low=interval.low,
-        high=interval.high,
-        n=interval.n,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.records import SCHEMA, Finding, NotEvaluated, Record, Settings, Signal, State
 
@@ -10,8 +11,9 @@ class Row(Record, frozen=True, kw_only=True):
     """One strategy that was measured to the end at least once.
 
     `gain` is how many times as fast it is as `against`; `input_share` the share of its time that would go if the
-    data lay on the device. `telemetry` holds the signals of its timed windows, averaged over the rounds. `warmup_s`
-    is what the first call and the calls until steady took; `first_call_s` of it the first, which traces and compiles.
+    data lay on the device. `account` is that of the device that did most in its trace. `telemetry` holds the signals
+    of its timed windows, averaged over the rounds. `warmup_s` is what the first call and the calls until steady took;
+    `first_call_s` of it the first, which traces and compiles.
     """
 
     rank: int
@@ -24,6 +26,7 @@ class Row(Record, frozen=True, kw_only=True):
     settings: Settings
     gain: Interval | None = None
     input_share: Interval | None = None
+    account: DeviceAccount | None = None
     telemetry: tuple[Signal, ...] = ()
     energy_j_per_sample: float | None = None
     host_peak_mib: float | None = None
@@ -50,16 +53,23 @@ class Failure(Record, frozen=True, kw_only=True):
 
 
 class Ranking(Record, frozen=True, kw_only=True):
-    """All rows, the best rank first; what failed; what was not run; and the findings of the differential runs."""
+    """All rows, the best rank first, and why the baseline takes the time it takes.
+
+    `failures` went wrong, `skipped` cannot apply to the workload, `not_run` lacked time. `agreement` says how far
+    trace, differential runs and telemetry agree; `disputed` that they name different causes.
+    """
 
     schema: int = SCHEMA
     study: str
     baseline: str | None
     rows: tuple[Row, ...]
     failures: tuple[Failure, ...]
+    skipped: tuple[Failure, ...] = ()
     not_run: tuple[str, ...]
     findings: tuple[Finding, ...]
     not_evaluated: tuple[NotEvaluated, ...]
+    agreement: str = ""
+    disputed: bool = False
     notes: tuple[str, ...]
 
     def row(self, strategy: str | None) -> Row | None:

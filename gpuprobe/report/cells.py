@@ -113,12 +113,15 @@ def comparison(gain: Interval) -> str:
 def command(study: Study, strategy: str) -> str:
     """Return the command that measures one strategy and the one it is compared with again."""
     request = study.request
+    if not request.rounds:
+        # A training that was watched: only its author's own command repeats it.
+        return study.command
     info = next(info for info in study.strategies if info.name == strategy)
     # A strategy that combines others needs all of them to choose from.
     names = "all" if info.combines else ",".join([*([info.against] if info.against else []), strategy])
     words = ["gpuprobe", "run", "--strategies", names, "--batch-size", str(request.batch_size)]
-    words += ["--depth", str(request.depth), "--seed", str(request.seed), "--rounds", str(request.rounds)]
-    words += ["--data", request.data]
+    words += ["--model", request.model] if request.model else ["--depth", str(request.depth), "--data", request.data]
+    words += ["--seed", str(request.seed), "--rounds", str(request.rounds)]
     if request.samples:
         words += ["--samples", str(request.samples)]
     if request.steps:

@@ -6,24 +6,13 @@ from datetime import datetime, timezone
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from gpuprobe import wording
-from gpuprobe.report import cells
+from gpuprobe.report import account, cells
+from gpuprobe.report.page import template
 from gpuprobe.report.verdict import verdict
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.load import Loaded
-
-_environment = jinja2.Environment(
-    loader=jinja2.PackageLoader("gpuprobe.report"),
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    keep_trailing_newline=True,
-    # The output is Markdown, where escaping for HTML would show.
-    autoescape=False,  # noqa: S701
-)
 
 
 def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
@@ -38,6 +27,7 @@ def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
         "columns": columns,
         "dropped": [column for column in cells.COLUMNS if column not in columns],
         "rows": rows,
+        "ledger": account.table([row for row in ranking.rows if row.account is not None]),
         "details": [cells.details(row, ranking) for row in ranking.rows],
         "made": datetime.fromtimestamp(study.created_ns / 1e9, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "plots": plots,
@@ -47,4 +37,4 @@ def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
         "wording": wording,
         "faults": study.request.inject,
     }
-    return _environment.get_template("report.md.jinja").render(context)
+    return template("report.md.jinja").render(context)

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gpuprobe.ranking.rates import step_times_ms
+from gpuprobe.report import account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,24 @@ if TYPE_CHECKING:
 INK = "#7d8590"
 # Okabe and Ito's colours for colour-blind readers, without black and yellow, which vanish on one paper or the other.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+# Work in one colour, copies in a second, waiting in warm ones; hatches part those of one colour.
+PAPER = "#ffffff80"
+LEDGER = {
+    "gpu_compute": (COLOURS[2], ""),
+    "cpu_compute": (COLOURS[2], ""),
+    "gpu_collective": (COLOURS[2], "///"),
+    "gpu_copy_h2d": (COLOURS[4], ""),
+    "gpu_copy_d2h": (COLOURS[4], "///"),
+    "gpu_copy_d2d": (COLOURS[4], "..."),
+    "idle_input": (COLOURS[1], ""),
+    "idle_launch": (COLOURS[5], ""),
+    "idle_queue": (COLOURS[5], "///"),
+    "idle_sync": (COLOURS[3], "///"),
+    "idle_between_steps": (COLOURS[3], ""),
+    "idle_compile": (COLOURS[0], ""),
+    "idle_memory": (COLOURS[0], "///"),
+    "unattributed": (INK, ""),
+}
 WIDTH_INCH = 9.0
 STYLE = {
     "svg.fonttype": "none",
@@ -147,8 +166,32 @@ def losses(loaded: Loaded) -> Figure | None:
     return _with_legend(figure, axes)
 
 
+def ledger(loaded: Loaded) -> Figure | None:
+    """Where an average traced step of each strategy went, as parts of it; the fastest on top."""
+    rows = [row for row in loaded.ranking.rows if row.account is not None]
+    if not rows:
+        return None
+    figure, axes = _figure(0.9 + 0.36 * len(rows))
+    seen: dict[str, None] = {}
+    for place, row in enumerate(reversed(rows)):
+        assert row.account is not None
+        left = 0.0
+        for line in account.lines(row.account):
+            colour, hatch = LEDGER[line.category]
+            label = "_" + line.category if line.category in seen else line.category
+            seen.setdefault(line.category)
+            width = 100 * line.fraction
+            axes.barh(place, width, left=left, color=colour, hatch=hatch, edgecolor=PAPER, height=0.62, label=label)
+            left += width
+    axes.set_yticks(range(len(rows)), [row.strategy for row in reversed(rows)])
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("% of the traced step")
+    return _with_legend(figure, axes)
+
+
 PLOTS: tuple[tuple[str, str, Callable[[Loaded], Figure | None]], ...] = (
     ("throughput", "Throughput", throughput),
+    ("ledger", "Where the step went", ledger),
     ("utilization", "How busy the device was", utilization),
     ("step-times", "How long the steps took", step_times),
     ("losses", "The loss, for the same work", losses),
@@ -162,6 +205,8 @@ def render(loaded: Loaded) -> list[tuple[str, str, bytes]]:
         for name, title, draw in PLOTS:
             figure = draw(loaded)
             if figure is not None:
+                if loaded.study.environment.simulated:
+                    figure.suptitle("SIMULATED", fontsize=10)
                 buffer = io.BytesIO()
                 figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
                 rendered.append((f"{name}.svg", title, buffer.getvalue()))

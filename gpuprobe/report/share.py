@@ -100,13 +100,19 @@ def _varint(message: bytes, position: int) -> tuple[int, int]:
 def _public_study(study: Study) -> Study:
     environment = msgspec.structs.replace(study.environment, system=f"{platform.system()} {platform.machine()}")
     words = " ".join(word if "/" not in word else Path(word).name for word in study.command.split())
-    data = Path(study.request.data).name if "/" in study.request.data else study.request.data
-    request = msgspec.structs.replace(study.request, data=data)
+    request = msgspec.structs.replace(
+        study.request, data=_without_folder(study.request.data), model=_without_folder(study.request.model)
+    )
     return msgspec.structs.replace(study, environment=environment, command=words, request=request)
 
 
 def _public_run(run: Run) -> Run:
-    return msgspec.structs.replace(run, spec=msgspec.structs.replace(run.spec, data=""))
+    spec = msgspec.structs.replace(run.spec, data="", model=_without_folder(run.spec.model))
+    return msgspec.structs.replace(run, spec=spec)
+
+
+def _without_folder(name: str) -> str:
+    return Path(name).name if "/" in name else name
 
 
 def _private_paths() -> list[bytes]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.report.account import step_sentence
 from gpuprobe.report.cells import comparison, times
 
 if TYPE_CHECKING:
@@ -38,12 +39,22 @@ def verdict(loaded: Loaded) -> Verdict:
     where = _where(study, ranking)
     if not ranking.rows:
         return Verdict(where, "Nothing was measured to the end.", _failed(ranking), "", "")
-    primary = next((finding for finding in ranking.findings if finding.primary), None)
-    why = primary.claim if primary else "Not known yet: " + _undecided(ranking)
-    if primary and primary.ties_with:
-        why += f" It ties with {primary.ties_with}."
     following, code = _next(ranking, study)
-    return Verdict(where, _fastest(ranking, study), why, following, code)
+    return Verdict(where, _fastest(ranking, study), _why(ranking), following, code)
+
+
+def _why(ranking: Ranking) -> str:
+    """Where the baseline's step goes, the cause of it, and how sure that is."""
+    baseline = ranking.row(ranking.baseline)
+    primary = next((finding for finding in ranking.findings if finding.primary), None)
+    sentences = [step_sentence(baseline.strategy, baseline.account)] if baseline and baseline.account else []
+    if primary is None:
+        return " ".join([*sentences, "Not known yet: " + _undecided(ranking)])
+    if not sentences:
+        sentences.append(primary.claim)
+    tie = f", which ties with {primary.ties_with}" if primary.ties_with else ""
+    sentences.append(f"The primary cause is {primary.cause}{tie}, with {primary.confidence} confidence.")
+    return " ".join([*sentences, ranking.agreement]).strip()
 
 
 def _where(study: Study, ranking: Ranking) -> str:
@@ -51,7 +62,8 @@ def _where(study: Study, ranking: Ranking) -> str:
     if environment.gpus and any(f.cause == "not_on_gpu" for f in ranking.findings):
         return f"TensorFlow did not use the GPU ({environment.gpus[0].name}): the ranking is for the processor."
     if environment.gpus:
-        return f"Measured on {environment.gpus[0].name}, driver {environment.driver}."
+        done = "Simulated" if environment.simulated else "Measured"
+        return f"{done} on {environment.gpus[0].name}, driver {environment.driver}."
     return (
         f"There is no GPU here ({environment.no_gpu}). The ranking is for the processor ({environment.cpu}, "
         f"{wording.count(environment.cores, 'core')}) and says nothing about a GPU."

@@ -25,8 +25,8 @@ PYTHON = "python3"
 MIB, SCALAR_BYTES = 2**20, 4
 # Calls before the first that counts: until the launch queue and the input buffer are as full as they get.
 FEWEST_WARMUP, MOST_WARMUP = 3, 40
-# Calls whose mean is taken as the step time: enough for the noise, and twice the longest rhythm of the session.
-FEWEST_MEASURED, MOST_MEASURED = 12, 400
+# Steps, and calls at least, whose mean is taken as the step time: enough for the noise, and twice the longest rhythm.
+FEWEST_STEPS, FEWEST_CALLS, MOST_CALLS = 12, 4, 400
 
 
 def simulate(spec: Spec) -> Session:
@@ -45,10 +45,10 @@ def steady(spec: Spec) -> Session:
         rhythms.append(spec.host.callback_every)
     if spec.input.shuffle_fill_ms:
         rhythms.append(spec.input.shuffle_fill_every)
-    calls = min(MOST_MEASURED, max(FEWEST_MEASURED, 2 * max(rhythms)))
+    fewest = max(FEWEST_CALLS, math.ceil(FEWEST_STEPS / spec.host.steps_per_execution), 2 * max(rhythms))
     # A whole number of the longest rhythm, so that each of its pauses counts as often as it comes.
-    calls = max(rhythms) * math.ceil(calls / max(rhythms))
-    return _Running(spec, traced=False).run(min(calls, MOST_MEASURED))
+    calls = max(rhythms) * math.ceil(fewest / max(rhythms))
+    return _Running(spec, traced=False).run(min(calls, MOST_CALLS))
 
 
 def warmup_calls(spec: Spec) -> int:
@@ -188,10 +188,13 @@ class _Running:
         after = gpu.last_of([compute_stream(index) for index in range(self.spec.kernels.streams)] + [COLLECTIVE])
         op = Pending(Kind.D2H, D2H, self.copy_us(size, copies.pinned), begin, begin, thread, self.call)
         op.bytes, op.after = size, after
-        now = gpu.hand_over(gpu.launch(op, self.launch_us))
-        back = max(now, op.end) + knobs.sync_wake_us * self.noise.factor(Source.HOST, self.call, 3)
-        self.doing[gpu.index][Doing.SYNC].append(_ns(begin, back))
-        self._tell(thread, "cuStreamSynchronize", now, back)
+        handed_over = gpu.hand_over(gpu.launch(op, self.launch_us))
+        back = max(handed_over, op.end) + knobs.sync_wake_us * self.noise.factor(Source.HOST, self.call, 3)
+        # While Python waits for one device it feeds none of the others either.
+        for device in self.doing if thread == PYTHON else [self.doing[gpu.index]]:
+            device[Doing.SYNC].append(_ns(begin, back))
+        # What was still held back is handed over within the waiting call.
+        self._tell(thread, "cuStreamSynchronize", op.call_end, back)
         return back
 
     def copy_us(self, size: int, pinned: bool) -> float:

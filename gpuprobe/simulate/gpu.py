@@ -106,14 +106,10 @@ class Gpu:
         if card.other_process_share == 0:
             return start + work_us
         slice_us = 1000 * card.other_process_slice_ms
-        period = slice_us / card.other_process_share
-        now, left = start, work_us
-        while True:
-            phase = now % period
-            if phase < slice_us:
-                now += slice_us - phase
-                phase = slice_us
-            if left <= period - phase:
-                return now + left
-            left -= period - phase
-            now += period - phase
+        period_us = slice_us / card.other_process_share
+        ours_us = period_us - slice_us
+        turns, within_us = divmod(start, period_us)
+        # Time that was ours until the start, and with the kernel's own; then back to the clock on the wall.
+        served_us = turns * ours_us + max(0.0, within_us - slice_us) + work_us
+        turns, rest_us = divmod(served_us, ours_us)
+        return max(start + work_us, turns * period_us + slice_us + rest_us)

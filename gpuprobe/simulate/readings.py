@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gpuprobe.simulate.ledger import union
 from gpuprobe.simulate.session import Kind, Session
-from gpuprobe.telemetry.recording import Writer
+from gpuprobe.telemetry.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,11 +29,20 @@ COOL_C, HOT_C, LIMIT_C = 42.0, 78.0, 87.0
 # A card keeps an energy counter from Volta on (NVML API Reference, nvmlDeviceGetTotalEnergyConsumption).
 ENERGY_COUNTER_FROM = 7.0
 MIB = 2**20
+PCIE_GENERATION, PCIE_LANES = 3.0, 16.0
 
 
-def write(path: Path, start_ns: int, end_ns: int, columns: Mapping[str, Callable[[float], float]]) -> None:
+def write(
+    path: Path,
+    start_ns: int,
+    end_ns: int,
+    columns: Mapping[str, Callable[[float], float]],
+    facts: Mapping[str, Mapping[str, float | str]],
+) -> None:
     """Write one row a tick from `start_ns` to `end_ns`; each column is a function of the seconds since the start."""
     writer = Writer(path, list(columns))
+    for where, told in facts.items():
+        writer.facts(where, told)
     for tick, t_ns in enumerate(range(start_ns, end_ns, round(TICK_S * 1e9))):
         seconds = tick * TICK_S
         writer.row(t_ns, {name: column(seconds) for name, column in columns.items()}, "")
@@ -108,11 +118,31 @@ def gpu_columns(spec: Spec, index: int, busy: Busy) -> dict[str, Callable[[float
         "memory_used_mib": lambda _seconds: used_mib,
         "temperature_c": temperature_c,
         "throttle_reasons": throttled,
+        "other_processes": lambda _seconds: 1.0 if card.other_process_share else 0.0,
+        "other_sm_percent": lambda _seconds: round(100 * card.other_process_share),
+        "pcie_generation": lambda _seconds: PCIE_GENERATION,
+        "pcie_width": lambda _seconds: lanes(card.pcie_fraction),
     }
     if float(card.compute_capability) >= ENERGY_COUNTER_FROM:
         mean_w = card.power_limit_w * (IDLE_POWER + (1 - IDLE_POWER) * busy.fraction(10.0, 20.0))
         columns["energy_j"] = lambda seconds: mean_w * seconds
     return {f"gpu{index}_{name}": column for name, column in columns.items()}
+
+
+def gpu_facts(spec: Spec) -> dict[str, float | str]:
+    """Return what the driver says of a GPU that does not change."""
+    card = spec.card
+    return {
+        "name": card.name,
+        "memory_total_mib": float(card.memory_mib),
+        "pcie_generation_max": PCIE_GENERATION,
+        "pcie_width_max": PCIE_LANES,
+    }
+
+
+def lanes(fraction: float) -> float:
+    """Return the number of lanes, a power of two, that comes nearest to a share of the link's bandwidth."""
+    return min((1.0, 2.0, 4.0, 8.0, 16.0), key=lambda count: abs(math.log(count / PCIE_LANES / fraction)))
 
 
 def host_columns(spec: Spec, step_ms: float) -> dict[str, Callable[[float], float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +45,8 @@ class SimulatedRun:
     """All that one run's recording is made of.
 
     `call_ms` are the calls of the timed window; `columns` the telemetry as functions of the seconds since its start,
-    None where none was taken; `traced` the session whose trace is written, None for a run without a trace.
+    None where none was taken, and `facts` what the driver says of each GPU once; `traced` the session whose trace is
+    written, None for a run without a trace.
     """
 
     strategy: str
@@ -53,6 +54,7 @@ class SimulatedRun:
     settings: Settings
     call_ms: NDArray[np.float64]
     columns: Mapping[str, Callable[[float], float]] | None
+    facts: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
     state: State = "done"
     loss_offset: float = 0.0
     traced: Session | None = None
@@ -149,7 +151,7 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
     )
     save(record, folder / RUN_FILE)
     if run.columns is not None:
-        readings.write(folder / TELEMETRY_FILE, start_ns, phases[-1].end_ns, run.columns)
+        readings.write(folder / TELEMETRY_FILE, start_ns, phases[-1].end_ns, run.columns, run.facts)
     return phases[-1].end_ns
 
 

@@ -96,3 +96,13 @@ class Session:
     def step_ms(self) -> float:
         """Mean time of one step, over all calls after the warm-up."""
         return sum(self.call_ms) / len(self.call_ms) / self.spec.host.steps_per_execution
+
+    @property
+    def recorded(self) -> Session:
+        """The part that is in the trace: all of it, but for the form of 2020, when Keras profiled one step."""
+        if self.spec.recording.style == "current":
+            return self
+        call = self.calls[0]
+        ops = tuple(op for op in self.ops if op.call_number == call.number)
+        events = tuple(event for event in self.host if event.start_ns < call.next_ns)
+        return Session(self.spec, (call,), ops, events, self.doing, self.call_ms[:1])

@@ -88,6 +88,7 @@ def _run(member: Member, session: Session, number: int, random: np.random.Genera
         settings=effective(spec),
         call_ms=_window_ms(session, number, random),
         columns=_columns(session) if spec.recording.telemetry else None,
+        facts={f"gpu{device}": readings.gpu_facts(spec) for device in range(session.devices)},
         traced=traced,
         combines=member.combines,
         slowdown=float(np.median(traced.call_ms) / np.median(session.call_ms)) if traced else None,

@@ -179,5 +179,7 @@ class Spec(Part, frozen=True, kw_only=True):
             raise ValueError("host.wddm_batch is larger than host.queue_depth: nothing would ever be handed over")
         if self.collective.straggler >= self.collective.gpus:
             raise ValueError("collective.straggler names a GPU that is not there; the first is 0")
+        if self.collective.gpus > 1 and self.host.eager:
+            raise ValueError("host.eager is true: one Python thread runs each operation, and collective.gpus must be 1")
         if self.collective.gpus > 1 and not self.card.on_gpu:
             raise ValueError("card.on_gpu is false: there is one CPU, and collective.gpus must be 1")

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 # From the design: compute-bound where kernels fill this much of the span of the GPU's events; a lead of less than
 # ten points of the step is a tie.
-BUSY_FRACTION = 0.80
+BUSY_FRACTION, NEAR_BUSY = 0.80, 0.02
 TIE_SHARE = 0.10
 # A cause that costs less of the step than this is no cause: XProf's threshold for "moderately" is 5 %.
 LEAST_SHARE = 0.05
 # A special cause stands for the general one where it alone makes up most of it.
-SPECIAL = {"pcie_degraded": "copy_bound", "straggler": "collective_bound", "batch_too_small": "launch_bound"}
+SPECIAL = {"pcie_degraded": "copy_bound", "straggler": "collective_bound"}
 MOST_OF_IT = 0.5
 # From here on too much of the trace is lost for anyone to say.
 TOO_MUCH_DROPPED = 0.3
@@ -86,18 +86,18 @@ def tell(spec: Spec, session: Session | None = None) -> Truth:
     """Return the truth about a spec; `session` is what `simulate` returned for it, where that was done already."""
     session = session or simulate(spec)
     now_ms = steady(spec).step_ms
-    devices = tuple(_device(session, index) for index in range(session.devices))
+    devices = tuple(device_truth(session.recorded, index) for index in range(session.devices))
     costs = _costs(spec, now_ms)
     by_account = _by_account(spec, devices)
-    accepted = _accepted(costs, by_account, devices[0])
+    accepted = _accepted(costs, by_account)
     traced_ms = median(device.step_ms for device in devices) / spec.host.steps_per_execution
     return Truth(
         primary=accepted[0],
         stage=_stage(spec, now_ms) if accepted[0] == "input_bound" else None,
         accepted=accepted,
-        by_account=by_account,
+        by_account=by_account[0],
         healthy=accepted == ("compute_bound",),
-        answerable=_answerable(spec, by_account),
+        answerable=_answerable(spec, by_account[0]),
         step_ms=now_ms,
         traced_step_ms=traced_ms,
         samples_per_s=1000 * spec.batch_size * spec.collective.gpus / now_ms,
@@ -110,7 +110,8 @@ def tell(spec: Spec, session: Session | None = None) -> Truth:
     )
 
 
-def _device(session: Session, index: int) -> TrueDevice:
+def device_truth(session: Session, index: int) -> TrueDevice:
+    """Return the true account of one device over all steps of a session."""
     steps = ledger.account(session, index)
     ops = [op for op in session.ops if op.device == index]
     kernels = [(op.start_ns, op.end_ns) for op in ops if op.kind in {Kind.KERNEL, Kind.COLLECTIVE}]
@@ -148,49 +149,51 @@ def _costs(spec: Spec, now_ms: float) -> dict[str, float]:
     return costs
 
 
-def _by_account(spec: Spec, devices: Sequence[TrueDevice]) -> str:
-    """Apply the design's rule to the true account of the slowest device."""
+def _by_account(spec: Spec, devices: Sequence[TrueDevice]) -> tuple[str, ...]:
+    """Apply the design's rule to the true account of the busiest device; what ties with the first comes after it."""
     if not spec.card.on_gpu:
-        return "not_on_gpu"
+        return ("not_on_gpu",)
     device = max(devices, key=lambda device: device.kernel_fraction or 0.0)
-    collective = device.ledger_ms["gpu_collective"] / device.step_ms
-    if (device.kernel_fraction or 0.0) - collective >= BUSY_FRACTION:
-        return "compute_bound"
-    spent = device.ledger_ms
-    shares = {
-        "copy_bound": spent["gpu_copy_h2d"] + spent["gpu_copy_d2h"] + spent["gpu_copy_d2d"],
-        "input_bound": spent["idle_input"],
-        "launch_bound": spent["idle_launch"] + spent["idle_queue"],
-        "sync_every_step": spent["idle_sync"],
-        "host_between_steps": spent["idle_between_steps"],
-        "recompiling" if spec.host.compile_kind == "xla" else "eager_or_retracing": spent["idle_compile"],
-        "gpu_memory_tight": spent["idle_memory"],
-        "collective_bound": spent["gpu_collective"],
-    }
-    if spec.host.eager:
-        shares["eager_or_retracing"] = shares.get("eager_or_retracing", 0.0) + shares.pop("launch_bound")
-    return max(shares, key=lambda cause: shares[cause])
+    spent, busy = device.ledger_ms, device.kernel_fraction or 0.0
+    if busy - spent["gpu_collective"] / device.step_ms >= BUSY_FRACTION:
+        return ("compute_bound",)
+    compiling = "recompiling" if spec.host.compile_kind == "xla" else "eager_or_retracing"
+    idle = [
+        ("copy_bound", spent["gpu_copy_h2d"] + spent["gpu_copy_d2h"] + spent["gpu_copy_d2d"]),
+        ("input_bound", spent["idle_input"]),
+        ("eager_or_retracing" if spec.host.eager else "launch_bound", spent["idle_launch"] + spent["idle_queue"]),
+        ("sync_every_step", spent["idle_sync"]),
+        ("host_between_steps", spent["idle_between_steps"]),
+        (compiling, spent["idle_compile"]),
+        ("gpu_memory_tight", spent["idle_memory"]),
+        ("collective_bound", spent["gpu_collective"]),
+    ]
+    idle.sort(key=lambda pair: -pair[1])
+    tied = [cause for cause, ms in idle if idle[0][1] - ms < TIE_SHARE * device.step_ms]
+    return (*dict.fromkeys(tied), *(("compute_bound",) if abs(busy - BUSY_FRACTION) < NEAR_BUSY else ()))
 
 
-def _accepted(costs: dict[str, float], by_account: str, device: TrueDevice) -> tuple[str, ...]:
-    """Return the primary cause, and then those that tie with it."""
-    if by_account == "compute_bound":
+def _accepted(costs: dict[str, float], by_account: Sequence[str]) -> tuple[str, ...]:
+    """Return the primary cause, and then those that tie with it.
+
+    The primary is the account's, where removing it gains; else the cause whose removal gains most.
+    """
+    if by_account[0] == "compute_bound":
         # Kernels fill the span: only what makes the kernels themselves longer can be wrong.
         costs = {cause: cost for cause, cost in costs.items() if cause in BUSY_CAUSES}
     counting = {cause: cost for cause, cost in costs.items() if cost >= LEAST_SHARE}
     for special, general in SPECIAL.items():
-        if special in counting and counting[special] >= MOST_OF_IT * counting.get(general, 0.0) > 0:
+        if counting.get(special, 0.0) >= max(LEAST_SHARE, MOST_OF_IT * counting.get(general, 0.0)):
             counting.pop(general, None)
-    if by_account == "compute_bound" and max(counting.values(), default=0.0) < TIE_SHARE:
-        tied = sorted(counting, key=lambda cause: -counting[cause])
-        return ("compute_bound", *tied)
     ranked = sorted(counting, key=lambda cause: -counting[cause])
+    if by_account[0] == "compute_bound" and (not ranked or counting[ranked[0]] < TIE_SHARE):
+        return ("compute_bound", *ranked)
     if not ranked:
-        return (by_account,)
+        return tuple(by_account)
+    first = by_account[0] if by_account[0] in counting else ranked[0]
     close = [cause for cause in ranked if counting[ranked[0]] - counting[cause] < TIE_SHARE]
-    near_busy = abs((device.kernel_fraction or 0.0) - BUSY_FRACTION) < 0.02
-    close += ["compute_bound"] if near_busy and device.kernel_fraction else []
-    return tuple(dict.fromkeys([*close, *([by_account] if by_account != "compute_bound" else [])]))
+    told = by_account if by_account[0] != "compute_bound" else ()
+    return tuple(dict.fromkeys([first, *close, *told]))
 
 
 def _stage(spec: Spec, now_ms: float) -> str:

@@ -100,8 +100,7 @@ def encode(session: Session, start_ns: int) -> xplane_pb2.XSpace:
     """Return the trace as a message; `start_ns` is when the first traced step began, in Unix time."""
     space = xplane_pb2.XSpace(hostnames=[HOST])
     old = session.spec.recording.style == "2020"
-    if old:
-        session = _one_step(session)
+    session = session.recorded
     shift_ns = (OLD_CLOCK_NS if old else LEAD_NS) - session.calls[0].start_ns
     if session.spec.recording.host_events:
         _host_plane(space, session, shift_ns)
@@ -114,14 +113,6 @@ def encode(session: Session, start_ns: int) -> xplane_pb2.XSpace:
         environment.stat("profile_start_time", start_ns - LEAD_NS)
         environment.stat("profile_stop_time", start_ns + end_ns - session.calls[0].start_ns + TAIL_NS)
     return space
-
-
-def _one_step(session: Session) -> Session:
-    """Keep the first step only."""
-    call = session.calls[0]
-    ops = tuple(op for op in session.ops if op.call_number == call.number)
-    events = tuple(event for event in session.host if event.start_ns < call.next_ns)
-    return Session(session.spec, (call,), ops, events, session.doing, session.call_ms)
 
 
 def _host_plane(space: xplane_pb2.XSpace, session: Session, shift_ns: int) -> None:

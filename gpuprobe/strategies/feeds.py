@@ -1,18 +1,20 @@
 """The feeds that plans name: each makes what drives the train function until the model says stop.
 
-Batches are all of one size: what a whole number of calls does not use of the training set is left out, so that no
-strategy pays for tracing or compiling a second, smaller shape.
+Batches of arrays are all of one size: what a whole number of calls does not use of the training set is left out, so
+that no strategy pays for tracing or compiling a second, smaller shape.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from gpuprobe.workloads.source import ArraySource, BatchSource, Source, collected, mapped, source
 
 if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 # Training ends when the measuring is done, never because the epochs ran out.
 ENDLESS = 1_000_000
+FROZEN = "each epoch gets the batches of the first one: what changes them at random comes before"
 
 
 def _nothing() -> None:
@@ -28,124 +31,248 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Feed:
-    """`warm` does once what only a first epoch pays for; `train` runs steps until `model.stop_training`."""
+    """`warm` does once what only a first epoch pays for; `train` trains the epochs from `first` up to `last`.
 
-    train: Callable[[keras.Model], None]
+    Training ends earlier where something sets `model.stop_training`. The order of an epoch's samples depends on the
+    seed and the epoch alone where `train` is called for one epoch at a time.
+    """
+
+    train: Callable[[keras.Model, int, int, list[keras.callbacks.Callback]], None]
     warm: Callable[[], None] = _nothing
     adapt: Callable[[keras.Model], None] = lambda _model: None
+    notes: tuple[str, ...] = ()
 
 
 def make(plan: Plan, workload: Workload, seed: int) -> Feed:
     """Return the feed that the plan names, for this workload and order of samples."""
-    maker: Callable[[Plan, Workload, int], Feed] = globals()[plan.feed]
-    return maker(plan, workload, seed)
+    given = source(workload)
+    if isinstance(given, BatchSource):
+        return BATCHES[plan.feed](plan, workload, given, seed)
+    return ARRAYS[plan.feed](plan, workload, given, seed)
 
 
-def samples_used(plan: Plan, workload: Workload) -> int:
+def samples_used(plan: Plan, samples: int) -> int:
     """How many training samples an epoch has: as many as fill whole calls, and at least one call."""
     per_call = plan.batch_size * plan.steps_per_execution
-    return max(per_call, len(workload.data.x) // per_call * per_call)
+    return max(per_call, samples // per_call * per_call)
 
 
-def slices(plan: Plan, workload: Workload, seed: int) -> Feed:
+def slices(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
     """`train_on_batch` over shuffled numpy slices in a Python loop."""
-    x, y = workload.prepare_arrays()
-    used, batch = samples_used(plan, workload), plan.batch_size
+    ready, batch = mapped(workload, arrays), plan.batch_size
+    used = samples_used(plan, arrays.samples)
 
-    def train(model: keras.Model) -> None:
-        random = np.random.default_rng(seed)
-        model.stop_training = False
-        for epoch in range(ENDLESS):
-            model.optimizer.learning_rate.assign(workload.learning_rate(epoch))
-            model.reset_metrics()
-            order = random.permutation(len(x))
-            for start in range(0, used, batch):
-                rows = order[start : start + batch]
-                model.train_on_batch(x[rows], y[rows])
-                if model.stop_training:
-                    return
+    def batches(epoch: int) -> Iterator[tuple[Any, ...]]:
+        order = np.random.default_rng((seed, epoch)).permutation(arrays.samples)
+        for start in range(0, used, batch):
+            yield ready.rows(order[start : start + batch])
 
-    return Feed(train=train)
+    return _loop(workload, batches)
 
 
-def augmenting_generator(plan: Plan, workload: Workload, seed: int) -> Feed:
+def augmenting_generator(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
     """`fit` on a Python generator that augments with numpy."""
-    x, y = workload.prepare_arrays()
-    used, batch = samples_used(plan, workload), plan.batch_size
+    ready, batch = mapped(workload, arrays), plan.batch_size
+    used, augment = samples_used(plan, arrays.samples), workload.augment
+    assert augment is not None
 
-    def batches() -> Iterator[tuple[Any, Any]]:
-        random = np.random.default_rng(seed)
+    def batches(epoch: int) -> Iterator[tuple[Any, ...]]:
         while True:
-            order = random.permutation(len(x))
+            random = np.random.default_rng((seed, epoch))
+            order = random.permutation(arrays.samples)
             for start in range(0, used, batch):
-                rows = order[start : start + batch]
-                yield workload.augment(x[rows], random), y[rows]
+                x, *rest = ready.rows(order[start : start + batch])
+                yield (augment(x, random), *rest)
+            epoch += 1
 
-    return _fit(workload, batches(), steps_per_epoch=used // batch)
+    return _fit(workload, batches, steps_per_epoch=used // batch)
 
 
-def arrays(plan: Plan, workload: Workload, seed: int) -> Feed:
+def arrays(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
     """`fit` on arrays."""
-    x, y = workload.prepare_arrays()
-    used = samples_used(plan, workload)
-    return _fit(workload, x[:used], y=y[:used], batch_size=plan.batch_size)
+    x, *rest = mapped(workload, arrays).rows(slice(0, samples_used(plan, arrays.samples)))
+    named = dict(zip(("y", "sample_weight"), rest, strict=False))
+    return _fit(workload, lambda _epoch: x, batch_size=plan.batch_size, **named)
 
 
-def pipeline(plan: Plan, workload: Workload, seed: int) -> Feed:
+def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
     """`fit` on tf.data: shuffle, map, batch, with the plan's cache and prefetch."""
-    used = samples_used(plan, workload)
-    images = tf.data.Dataset.from_tensor_slices((workload.data.x[:used], workload.data.y[:used]))
-    if plan.cache:
-        kept = images.map(workload.map_sample).cache()
-        ready = kept.shuffle(used, seed=seed)
-    else:
-        kept = None
-        ready = images.shuffle(used, seed=seed).map(workload.map_sample)
-    ready = ready.batch(plan.batch_size, drop_remainder=True)
-    if plan.prefetch:
-        ready = ready.prefetch(tf.data.AUTOTUNE)
-    # By itself TensorFlow would add a prefetch, or fuse map and batch into one that works ahead; then what prefetching
-    # gains could not be seen. The pipelines do what they say, and differ in nothing else.
-    options = tf.data.Options()
-    options.experimental_optimization.apply_default_optimizations = False
-    options.experimental_optimization.inject_prefetch = False
-    ready = ready.with_options(options)
+    used = samples_used(plan, arrays.samples)
+    samples = tf.data.Dataset.from_tensor_slices(arrays.rows(slice(0, used)))
+    kept = _mapped(samples, workload).cache() if plan.cache else None
+
+    def ready(epoch: int) -> tf.data.Dataset:
+        order = _seed(seed, epoch)
+        shuffled = kept.shuffle(used, seed=order) if kept else _mapped(samples.shuffle(used, seed=order), workload)
+        return _as_planned(shuffled.batch(plan.batch_size, drop_remainder=True), plan)
 
     def warm() -> None:
         if kept is not None:
-            kept.reduce(np.int64(0), lambda total, _sample: total + 1)
+            kept.reduce(np.int64(0), lambda total, *_sample: total + 1)
 
     return _fit(workload, ready, warm=warm)
 
 
-def resident(plan: Plan, workload: Workload, seed: int) -> Feed:
-    """`fit` on shuffled indices; the train step gathers the images from the device and scales them there."""
-    used = samples_used(plan, workload)
-    images, labels = tf.constant(workload.data.x[:used]), tf.constant(workload.data.y[:used])
-    indices = tf.data.Dataset.range(used).shuffle(used, seed=seed).batch(plan.batch_size, drop_remainder=True)
+def resident(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
+    """`fit` on shuffled indices; the train step gathers the samples from the device and maps them there if it can."""
+    used = samples_used(plan, arrays.samples)
+    on_device = workload.map if workload.map_takes_batches else None
+    stored = arrays if on_device else mapped(workload, arrays)
+    tensors = keras.tree.map_structure(tf.constant, stored.rows(slice(0, used)))
+    change = on_device or _as_it_is
+
+    def ready(epoch: int) -> tf.data.Dataset:
+        indices = tf.data.Dataset.range(used).shuffle(used, seed=_seed(seed, epoch))
+        return indices.batch(plan.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
     def adapt(model: keras.Model) -> None:
         step = model.train_step
 
         def gathering_step(rows: Any) -> Any:
-            return step(workload.prepare(tf.gather(images, rows), tf.gather(labels, rows)))
+            return step(change(*keras.tree.map_structure(lambda tensor: tf.gather(tensor, rows), tensors)))
 
         model.train_step = gathering_step
 
-    return _fit(workload, indices.prefetch(tf.data.AUTOTUNE), adapt=adapt)
+    return _fit(workload, ready, adapt=adapt)
+
+
+def batch_loop(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
+    """`train_on_batch` over the batches in a Python loop."""
+    return _loop(workload, lambda _epoch: given.items())
+
+
+def batches_as_given(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
+    """`fit` on what the user made."""
+    return _fit(workload, lambda _epoch: given.endless(), steps_per_epoch=given.steps)
+
+
+def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
+    """`fit` on tf.data over the user's batches, with the plan's cache and prefetch behind them."""
+    batches = given.dataset()
+    size = int(keras.tree.flatten(next(iter(batches)))[0].shape[0])
+    if plan.batch_size > size:
+        batches = batches.batch(plan.batch_size // size, drop_remainder=True).map(_merge)
+    if plan.cache:
+        batches = batches.cache()
+
+    def warm() -> None:
+        if plan.cache:
+            batches.reduce(np.int64(0), lambda total, *_batch: total + 1)
+
+    feed = _fit(workload, lambda _epoch: _as_planned(batches, plan), warm=warm)
+    return replace(feed, notes=(FROZEN,)) if plan.cache else feed
+
+
+def batches_resident(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
+    """`resident` on one epoch of the user's batches."""
+    return replace(resident(plan, replace(workload, map=None), collected(given), seed), notes=(FROZEN,))
+
+
+Maker = Callable[["Plan", "Workload", Any, int], Feed]
+ARRAYS: dict[str, Maker] = {
+    "slices": slices,
+    "augmenting_generator": augmenting_generator,
+    "arrays": arrays,
+    "pipeline": pipeline,
+    "resident": resident,
+}
+BATCHES: dict[str, Maker] = {
+    "slices": batch_loop,
+    "augmenting_generator": batches_as_given,
+    "pipeline": batch_pipeline,
+    "resident": batches_resident,
+}
+
+
+# Those that take arrays which are ready.
+HOST_FEEDS = {"slices", "arrays", "augmenting_generator"}
+
+
+def cannot(plan: Plan, workload: Workload, given: Source) -> str | None:
+    """Return why the plan's feed cannot feed this data, or None where it can."""
+    if isinstance(given, ArraySource):
+        return _cannot_arrays(plan, workload, given)
+    if plan.feed == "arrays":
+        return f"{given.kind} cannot be fed as numpy arrays"
+    if given.kind == "a tf.data dataset" and plan.feed in HOST_FEEDS:
+        return f"{given.kind} cannot be fed by a Python loop over numpy"
+    return None
+
+
+def _cannot_arrays(plan: Plan, workload: Workload, given: ArraySource) -> str | None:
+    if plan.feed == "augmenting_generator" and workload.augment is None:
+        return "the workload names no augmentation"
+    if plan.feed != "pipeline" and workload.map is None and given.has_strings:
+        return "text can be fed by tf.data alone"
+    if plan.feed in HOST_FEEDS and workload.map and not workload.map_takes_batches:
+        # Done for all samples before training, it would cost nothing there, and hide what it costs.
+        return "its map works on one sample at a time, which tf.data does"
+    return None
+
+
+def _seed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+
+
+def _mapped(samples: tf.data.Dataset, workload: Workload) -> tf.data.Dataset:
+    change = workload.pipeline_map
+    return samples.map(change) if change else samples
+
+
+def _as_it_is(*parts: Any) -> tuple[Any, ...]:
+    return parts
+
+
+def _merge(*parts: Any) -> Any:
+    """Make one batch of several: (k, n, ...) becomes (k n, ...)."""
+    return keras.tree.map_structure(lambda leaf: tf.reshape(leaf, tf.concat([[-1], tf.shape(leaf)[2:]], 0)), parts)
+
+
+def _as_planned(batches: tf.data.Dataset, plan: Plan) -> tf.data.Dataset:
+    if plan.prefetch:
+        batches = batches.prefetch(tf.data.AUTOTUNE)
+    # By itself TensorFlow would add a prefetch, or fuse map and batch into one that works ahead; then what prefetching
+    # gains could not be seen. The pipelines do what they say, and differ in nothing else.
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.experimental_optimization.inject_prefetch = False
+    return batches.with_options(options)
+
+
+def _loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]]) -> Feed:
+    def train(model: keras.Model, first: int, last: int, callbacks: list[keras.callbacks.Callback]) -> None:
+        watching = keras.callbacks.CallbackList(callbacks, model=model)
+        model.stop_training = False
+        for epoch in range(first, last):
+            if workload.learning_rate:
+                model.optimizer.learning_rate.assign(workload.learning_rate(epoch))
+            watching.on_epoch_begin(epoch)
+            sums: dict[str, float] = {}
+            count = 0
+            for batch in batches(epoch):
+                logs = model.train_on_batch(*batch, return_dict=True)
+                if model.stop_training:
+                    return
+                # Keras resets the means in each of these calls.
+                count += 1
+                sums = {name: sums.get(name, 0.0) + value for name, value in logs.items()}
+            watching.on_epoch_end(epoch, {name: total / count for name, total in sums.items()})
+
+    return Feed(train=train)
 
 
 def _fit(
     workload: Workload,
-    x: Any,
+    data: Callable[[int], Any],
     *,
     warm: Callable[[], None] = _nothing,
     adapt: Callable[[keras.Model], None] = lambda _model: None,
     **options: Any,
 ) -> Feed:
-    def train(model: keras.Model) -> None:
-        # The scheduler has no batch hooks, so it costs no step anything and forces no reading of the loss.
-        schedule = keras.callbacks.LearningRateScheduler(workload.learning_rate)
-        model.fit(x, epochs=ENDLESS, verbose=0, callbacks=[schedule], **options)
+    def train(model: keras.Model, first: int, last: int, callbacks: list[keras.callbacks.Callback]) -> None:
+        if workload.learning_rate:
+            # The scheduler has no batch hooks, so it costs no step anything and forces no reading of the loss.
+            callbacks = [keras.callbacks.LearningRateScheduler(workload.learning_rate), *callbacks]
+        model.fit(data(first), initial_epoch=first, epochs=last, verbose=0, callbacks=callbacks, **options)
 
     return Feed(train=train, warm=warm, adapt=adapt)

@@ -1,73 +1,138 @@
-"""The sampler process: `python -m gpuprobe.telemetry FILE PID` samples until its stdin closes or its parent ends."""
+"""The sampler process: `python -m gpuprobe.telemetry FILE PID [PARENT]` samples until its stdin closes or PARENT ends.
+
+`--hz` sets the pace of the fast fields; the slow ones and the host are read at a twentieth of it.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import select
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import psutil
+from gpuprobe.telemetry import nvml
+from gpuprobe.telemetry.gpu import Feed, Gpu, feeds
+from gpuprobe.telemetry.host import Host
+from gpuprobe.telemetry.loop import HUNG_AFTER_S, LATE_AFTER_S, Loop, Pace
+from gpuprobe.telemetry.states import say
+from gpuprobe.telemetry.writer import Writer
 
-from gpuprobe.telemetry import host, nvml
-from gpuprobe.telemetry.lifeline import end_with_parent
-from gpuprobe.telemetry.recording import Writer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-FAST_HZ = 20
-# Reading all processes of a tree costs far more than asking the driver; twice a second is enough for counters.
-SLOW_EVERY = 10
-
-
-def main(path: Path, pid: int) -> None:
-    """Write one row per tick to the file, on a schedule that does not drift."""
-    end_with_parent()
-    devices, said = _devices()
-    try:
-        root = psutil.Process(pid)
-    except psutil.Error:
-        root = None
-    columns = [*host.FIELDS, *host.core_fields()]
-    columns += [f"gpu{device.index}_{field}" for device in devices for field in nvml.FIELDS]
-    writer = Writer(path, columns)
-    for line in said:
-        writer.row(time.time_ns(), {}, line)
-    start, tick = time.monotonic(), 0
-    while not _told_to_stop(start + tick / FAST_HZ):
-        _sample(writer, devices, root, slow=tick % SLOW_EVERY == 0)
-        # A tick that was missed is left out, so that the others stay on time.
-        tick = max(tick + 1, int((time.monotonic() - start) * FAST_HZ))
-    _sample(writer, devices, root, slow=True)
+FAST_HZ = 20.0
+SLOW_EVERY = 20
+# The clock of the host is taken as set, not merely slewed, when it moves so much within one slow tick.
+CLOCK_STEP_S = 0.1
+STOP_S = 1.0
 
 
-def _sample(writer: Writer, devices: Iterable[nvml.Device], root: psutil.Process | None, *, slow: bool) -> None:
-    t_ns = time.time_ns()
-    values = host.sample(root) if slow else {}
-    said: list[str] = []
-    for device in devices:
-        found, words = device.sample(slow=slow)
-        values |= {f"gpu{device.index}_{name}": value for name, value in found.items()}
-        said += words
-    if values or said:
-        writer.row(t_ns, values, "; ".join(said))
+class Sampler:
+    """Samples the host in the main thread and the GPUs in others, into one file."""
+
+    def __init__(self, path: Path, pid: int, hz: float) -> None:
+        self._host = Host(pid)
+        self._writer = Writer(path, self._host.columns)
+        self._writer.facts("host", self._host.facts())
+        self._period_s = SLOW_EVERY / hz
+        self._opened: tuple[list[Gpu], list[str], dict[str, str]] | None = None
+        self._loops: list[Loop] = []
+        self._said: list[str] = []
+        self._clock_s = time.time() - time.monotonic()
+        opener = threading.Thread(target=self._open, daemon=True)
+        opener.start()
+        opener.join(HUNG_AFTER_S)
+        self._driver_hung = self._opened is None
+        if self._driver_hung:
+            words = f"the driver has not answered for {HUNG_AFTER_S:.0f} s, only the host is sampled until it does"
+            self._said.append(say("driver", "driver_hung", words))
+
+    def run(self, parent: int) -> None:
+        """Sample until told to stop; then take a last reading of everything."""
+        pace, wait_s = Pace(self._period_s), 0.0
+        while True:
+            if wait_s <= 0:
+                self._take_in_gpus()
+                self._sample_host()
+                wait_s = pace.next_in_s()
+            for loop in self._loops:
+                loop.watch()
+            if _told_to_stop(min(wait_s, LATE_AFTER_S), parent):
+                break
+            wait_s -= LATE_AFTER_S
+        for loop in self._loops:
+            loop.stop(STOP_S)
+        self._sample_host()
+        self._writer.close()
+
+    def _open(self) -> None:
+        try:
+            count = nvml.start()
+        except nvml.NvmlError as error:
+            self._opened = [], [say("driver", error.state, f"no GPU: {error}")], {}
+            return
+        driver, cuda = nvml.versions()
+        self._opened = [Gpu(index) for index in range(count)], [], {"driver": driver, "cuda": cuda}
+
+    def _take_in_gpus(self) -> None:
+        if self._opened is None:
+            return
+        (gpus, said, versions), self._opened = self._opened, None
+        self._said += said
+        if self._driver_hung:
+            self._said.append(say("driver", "back", "the driver answers again"))
+        if not gpus:
+            return
+        paired = [feeds(gpu, self._host.tree) for gpu in gpus]
+        fast, slow = [pair[0] for pair in paired], [pair[1] for pair in paired]
+        # The fast ones first: a row is written up to its last value.
+        self._writer.name_columns([*_columns(fast), *self._host.columns, *_columns(slow)])
+        self._writer.facts("driver", versions)
+        for gpu in gpus:
+            self._writer.facts(gpu.where, gpu.facts)
+            self._said += gpu.said
+        self._host.tree.scan()
+        self._loops = [
+            Loop(fast, self._period_s / SLOW_EVERY, self._writer),
+            Loop(slow, self._period_s, self._writer),
+        ]
+
+    def _sample_host(self) -> None:
+        clock_s = time.time() - time.monotonic()
+        if abs(clock_s - self._clock_s) > CLOCK_STEP_S:
+            self._said.append(say("host", "clock_stepped", f"by {clock_s - self._clock_s:.3f} s"))
+        self._clock_s = clock_s
+        t_ns, values = time.time_ns(), self._host.sample()
+        said, self._said = [*self._said, *self._host.said], []
+        self._host.said.clear()
+        self._writer.row(t_ns, values, "; ".join(said))
 
 
-def _devices() -> tuple[list[nvml.Device], list[str]]:
-    try:
-        return [nvml.Device(index) for index in range(nvml.start())], []
-    except nvml.NvmlError as error:
-        return [], [f"no GPU: {error}"]
+def _columns(group: list[Feed]) -> list[str]:
+    return [name for feed in group for name in feed.columns]
 
 
-def _told_to_stop(until_s: float) -> bool:
-    wait_s = max(0.0, until_s - time.monotonic())
+def _told_to_stop(wait_s: float, parent: int) -> bool:
+    """Wait for the next tick, for the pipe from the parent to close, or for the parent to be gone.
+
+    A process that the parent forked may hold the pipe open after it.
+    """
     readable, _, _ = select.select([sys.stdin], [], [], wait_s)
-    return bool(readable) and not os.read(sys.stdin.fileno(), 1)
+    return (bool(readable) and not os.read(sys.stdin.fileno(), 1)) or os.getppid() != parent
+
+
+def main() -> None:
+    """Sample as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m gpuprobe.telemetry")
+    parser.add_argument("path", type=Path)
+    parser.add_argument("pid", type=int)
+    parser.add_argument("parent", type=int, nargs="?", default=os.getppid())
+    parser.add_argument("--hz", type=float, default=FAST_HZ)
+    asked = parser.parse_args()
+    Sampler(asked.path, asked.pid, asked.hz).run(asked.parent)
+    # A thread that hangs in the driver must not keep the process.
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main()

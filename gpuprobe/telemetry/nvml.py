@@ -1,134 +1,151 @@
-"""The boundary to NVIDIA's driver: the only file that imports pynvml, and where its errors become our words.
+"""The boundary to NVIDIA's driver: the only file that imports pynvml, and where its errors become our states.
 
-Units as NVML gives them are turned into those of the column names. Source of the calls: NVIDIA, "NVML API Reference".
+Source of the calls and codes: NVIDIA, "NVML API Reference".
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pynvml
 
-from gpuprobe.records import GpuInfo
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-MIB = 2**20
-
 
 class NvmlError(Exception):
-    """A call to the driver failed; the message says why in one line."""
+    """A call to the driver failed: the named state, and why in one line."""
+
+    def __init__(self, state: str, words: str) -> None:
+        super().__init__(words)
+        self.state = state
+
+
+def ask(call: str, *arguments: Any) -> Any:
+    """Call a function of pynvml by its name. Raises NvmlError, and nothing else, where that fails."""
+    try:
+        return getattr(pynvml, call)(*arguments)
+    except pynvml.NVMLError as error:
+        state, words = _ERRORS.get(error.value, ("unreadable", f"{error} (NVML error {error.value})"))
+        raise NvmlError(state, words) from error
+    except (AttributeError, pynvml.NVMLLibraryMismatchError) as error:
+        raise NvmlError("not_known", f"this nvidia-ml-py does not know the call ({error})") from error
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise NvmlError("unreadable", f"the driver's answer makes no sense ({error})") from error
+
+
+def constant(name: str) -> int:
+    """Return one of NVML's constants by its name."""
+    return int(getattr(pynvml, name))
 
 
 def start() -> int:
     """Load the driver's library and return how many GPUs it sees. Raises NvmlError where it cannot be used."""
-    _call(pynvml.nvmlInit)
-    count: int = _call(pynvml.nvmlDeviceGetCount)
+    ask("nvmlInit")
+    count = int(ask("nvmlDeviceGetCount"))
     if count == 0:
-        raise NvmlError("the NVIDIA driver is loaded but sees no GPU")
+        raise NvmlError("no_device", "the NVIDIA driver is loaded but sees no GPU")
     return count
 
 
 def versions() -> tuple[str, str]:
-    """Return the version of the driver and the newest CUDA version that it supports, as `12.4`."""
-    cuda: int = _call(pynvml.nvmlSystemGetCudaDriverVersion)
-    return _text(_call(pynvml.nvmlSystemGetDriverVersion)), f"{cuda // 1000}.{cuda % 1000 // 10}"
-
-
-def describe(index: int) -> GpuInfo:
-    """Describe one GPU; what the driver does not tell stays empty."""
-    handle = _call(pynvml.nvmlDeviceGetHandleByIndex, index)
-    capability = _or_none(lambda: pynvml.nvmlDeviceGetCudaComputeCapability(handle))
-    memory = _or_none(lambda: pynvml.nvmlDeviceGetMemoryInfo(handle).total / MIB)
-    return GpuInfo(
-        index=index,
-        name=_text(_or_none(lambda: pynvml.nvmlDeviceGetName(handle)) or "unnamed GPU"),
-        uuid=_text(_or_none(lambda: pynvml.nvmlDeviceGetUUID(handle)) or ""),
-        pci_bus_id=_text(_or_none(lambda: pynvml.nvmlDeviceGetPciInfo(handle).busId) or ""),
-        compute_capability=".".join(map(str, capability)) if capability else "",
-        memory_mib=memory,
-    )
-
-
-# Read at every tick, and only now and then: utilization and clocks change with each kernel, the others slowly.
-FAST: dict[str, Callable[[Any], float]] = {
-    "utilization_percent": lambda gpu: pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu,
-    "memory_utilization_percent": lambda gpu: pynvml.nvmlDeviceGetUtilizationRates(gpu).memory,
-    "power_w": lambda gpu: pynvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
-    "sm_clock_mhz": lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
-    "memory_clock_mhz": lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM),
-}
-SLOW: dict[str, Callable[[Any], float]] = {
-    "memory_used_mib": lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu).used / MIB,
-    "temperature_c": lambda gpu: pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
-    "throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksThrottleReasons,
-    "energy_j": lambda gpu: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000,
-}
-FIELDS = (*FAST, *SLOW)
-
-
-class Device:
-    """One GPU to sample. A field that the card does not have is asked for once, and its reason kept."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self._handle = _call(pynvml.nvmlDeviceGetHandleByIndex, index)
-        self._missing: set[str] = set()
-        self.lost = False
-
-    def sample(self, *, slow: bool) -> tuple[dict[str, float], list[str]]:
-        """Return the values read now by field name, and what there is to say, in words, about those that failed."""
-        values: dict[str, float] = {}
-        said: list[str] = []
-        if self.lost:
-            return values, said
-        for name, read in {**FAST, **(SLOW if slow else {})}.items():
-            if name in self._missing:
-                continue
-            try:
-                values[name] = float(_call(read, self._handle))
-            except NvmlError as error:
-                said.append(f"gpu{self.index}.{name}: {error}")
-                self._missing.add(name)
-                if _means_lost(error):
-                    self.lost = True
-                    return values, [f"gpu{self.index} is lost: {error}"]
-        return values, said
-
-
-def _means_lost(error: NvmlError) -> bool:
-    lost = (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_UNINITIALIZED, pynvml.NVML_ERROR_RESET_REQUIRED)
-    return getattr(error.__cause__, "value", None) in lost
-
-
-def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the version of the driver and the newest CUDA version that it supports, as `12.4`; empty if unsaid."""
     try:
-        return function(*arguments)
-    except pynvml.NVMLError as error:
-        raise NvmlError(_reason(error)) from error
-    except (AttributeError, UnicodeDecodeError) as error:
-        raise NvmlError(f"this driver or nvidia-ml-py does not know the call ({error})") from error
-
-
-def _reason(error: Any) -> str:
-    known = {
-        pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA driver: libnvidia-ml.so.1 does not load",
-        pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver is installed but not loaded",
-        pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "the NVIDIA driver and its library differ in version; reboot",
-        pynvml.NVML_ERROR_NO_PERMISSION: "no permission to ask the NVIDIA driver",
-        pynvml.NVML_ERROR_NOT_SUPPORTED: "this GPU does not offer it",
-        pynvml.NVML_ERROR_GPU_IS_LOST: "the GPU has fallen off the bus or is not reachable",
-    }
-    return known.get(error.value, str(error))
-
-
-def _or_none(function: Callable[[], Any]) -> Any:
-    try:
-        return _call(function)
+        cuda = int(ask("nvmlSystemGetCudaDriverVersion"))
+        cuda_version = f"{cuda // 1000}.{cuda % 1000 // 10}"
     except NvmlError:
-        return None
+        cuda_version = ""
+    try:
+        return text(ask("nvmlSystemGetDriverVersion")), cuda_version
+    except NvmlError:
+        return "", cuda_version
 
 
-def _text(value: str | bytes) -> str:
+def text(value: str | bytes) -> str:
+    """Return a text that the driver gave, whatever bytes are in it."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def field_values(gpu: Any, fields: list[tuple[str, int]]) -> list[float]:
+    """Read values of `nvmlDeviceGetFieldValues`, each by its constant's name and its scope. Raises NvmlError."""
+    found = ask("nvmlDeviceGetFieldValues", gpu, [(constant(name), scope) for name, scope in fields])
+    values = []
+    for field in found:
+        if field.nvmlReturn:
+            # The check of a single field's code is the one that pynvml makes for a call.
+            ask("_nvmlCheckReturn", field.nvmlReturn)
+        values.append(number(field.valueType, field.value))
+    return values
+
+
+def number(kind: int, union: Any) -> float:
+    """Return the member of NVML's value union that its type names."""
+    member = _MEMBERS.get(kind)
+    if member is None:
+        raise NvmlError("not_known", f"the driver gave a value of the unknown type {kind}")
+    return float(getattr(union, member))
+
+
+def gpm_sample(gpu: Any) -> Any:
+    """Take a sample of the GPU's performance monitor; `gpm_between` compares two. Raises NvmlError."""
+    sample = ask("nvmlGpmSampleAlloc")
+    try:
+        return ask("nvmlGpmSampleGet", gpu, sample)
+    except NvmlError:
+        ask("nvmlGpmSampleFree", sample)
+        raise
+
+
+def gpm_free(sample: Any) -> None:
+    """Give a sample back."""
+    ask("nvmlGpmSampleFree", sample)
+
+
+def gpm_supported(gpu: Any) -> bool:
+    """Whether the GPU has the performance monitor (Hopper and newer). Raises NvmlError."""
+    return bool(ask("nvmlGpmQueryDeviceSupport", gpu).isSupportedDevice)
+
+
+def gpm_between(first: Any, second: Any, metrics: tuple[str, ...]) -> list[float]:
+    """Return metrics, by their constants' names, over the time between two samples. NaN for one not offered."""
+    wanted = pynvml.c_nvmlGpmMetricsGet_t()
+    wanted.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+    wanted.numMetrics = len(metrics)
+    wanted.sample1, wanted.sample2 = first, second
+    for place, name in enumerate(metrics):
+        wanted.metrics[place].metricId = constant(name)
+    ask("nvmlGpmMetricsGet", wanted)
+    found = [wanted.metrics[place] for place in range(len(metrics))]
+    return [float("nan") if metric.nvmlReturn else float(metric.value) for metric in found]
+
+
+_ERRORS = {
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: ("no_driver", "no NVIDIA driver: libnvidia-ml.so.1 does not load"),
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: ("driver_not_loaded", "the NVIDIA driver is installed but not loaded"),
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+        "driver_mismatch",
+        "the NVIDIA driver and its library differ in version, reboot or reload the driver",
+    ),
+    pynvml.NVML_ERROR_NO_PERMISSION: ("no_permission", "no permission to ask the NVIDIA driver"),
+    pynvml.NVML_ERROR_NOT_SUPPORTED: ("not_supported", "this GPU does not offer it"),
+    pynvml.NVML_ERROR_FREQ_NOT_SUPPORTED: ("not_supported", "this GPU does not offer it"),
+    pynvml.NVML_ERROR_VGPU_ECC_NOT_SUPPORTED: ("not_supported", "this virtual GPU does not offer it"),
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: ("not_known", "this driver does not know the call"),
+    pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH: ("not_known", "this driver knows another version of the call"),
+    pynvml.NVML_ERROR_DEPRECATED: ("not_known", "this driver no longer knows the call"),
+    pynvml.NVML_ERROR_GPU_IS_LOST: ("gpu_lost", "the GPU has fallen off the bus or is not reachable"),
+    pynvml.NVML_ERROR_RESET_REQUIRED: ("driver_reset", "the GPU needs a reset before it can be used again"),
+    pynvml.NVML_ERROR_UNINITIALIZED: ("driver_reset", "the driver was unloaded or reset under the sampler"),
+    pynvml.NVML_ERROR_GPU_NOT_FOUND: ("vanished", "the GPU is gone from the driver's list"),
+    # Of a sensor that the card does not have, and of the handle of a card that has gone: the caller tells which.
+    pynvml.NVML_ERROR_INVALID_ARGUMENT: ("invalid", "this GPU does not have it (invalid argument)"),
+    0: ("nothing_new", "the driver has nothing to show"),
+    pynvml.NVML_ERROR_NOT_FOUND: ("nothing_new", "the driver has nothing to show"),
+    pynvml.NVML_ERROR_NO_DATA: ("nothing_new", "the driver has nothing to show"),
+}
+_MEMBERS = {
+    pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: "ullVal",
+    pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG: "sllVal",
+    pynvml.NVML_VALUE_TYPE_SIGNED_INT: "siVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: "usVal",
+}

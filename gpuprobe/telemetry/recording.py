@@ -1,59 +1,55 @@
-"""`telemetry.csv`: one row a tick, as it happens, and back into columns.
-
-The columns are `t_ns` (nanoseconds since the Unix epoch, the clock of TensorFlow's traces), the host's (see
-`host.FIELDS`; `_s` and `_mib` of CPU, disk and network are counters that only grow), one `core<n>_busy_s` a core,
-`gpu<n>_<field>` for each GPU (see `nvml.FIELDS`), and last `said`: what there was to say in words, such as a field
-that a card does not offer or a GPU that was lost. An empty cell was not read in that tick.
-"""
+"""A recording as columns; the layout of the file stands in `writer`."""
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+import json
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe import wording
 from gpuprobe.errors import InputError
+from gpuprobe.telemetry.states import Said, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-TAIL_BYTES = 8192
+    from gpuprobe.telemetry.facts import Fact
 
-
-class Writer:
-    """Appends rows, each with one write, so that a killed sampler leaves at most one torn line."""
-
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        self._columns = columns
-        self._file = path.open("ab", buffering=0)
-        self._file.write((",".join(["t_ns", *columns, "said"]) + "\n").encode())
-
-    def row(self, t_ns: int, values: Mapping[str, float], said: str) -> None:
-        """Write one row; a column without a value stays empty."""
-        cells = [f"{values[name]:.10g}" if name in values else "" for name in self._columns]
-        words = '"' + said.replace('"', "'") + '"' if said else ""
-        self._file.write((",".join([str(t_ns), *cells, words]) + "\n").encode())
+FACTS = re.compile(r"# (\w+) (\{.*\})$")
+GPU_COLUMN = re.compile(r"gpu(\d+)_")
 
 
 @dataclass(frozen=True)
 class Telemetry:
-    """A recording as columns: `t_ns` (n,) int64, each of `columns` (n,) float64 with NaN where nothing was read."""
+    """A recording as columns: `t_ns` (n,) int64 that never falls, each of `columns` (n,) float64, NaN where not read.
+
+    `facts` holds what does not change by `host`, `driver`, `gpu0`, ...; `states` what was said, in order of time.
+    `source` names the program that wrote the log.
+    """
 
     t_ns: NDArray[np.int64]
     columns: dict[str, NDArray[np.float64]]
-    said: tuple[tuple[int, str], ...]
+    states: tuple[Said, ...] = ()
+    facts: Mapping[str, Mapping[str, Fact]] = field(default_factory=dict)
+    source: str = "NVML"
 
     @property
     def gpus(self) -> tuple[int, ...]:
-        """The numbers of the GPUs that were sampled."""
-        found = {name.partition("_")[0][3:] for name in self.columns if name.startswith("gpu")}
-        return tuple(sorted(int(number) for number in found))
+        """The numbers of the GPUs that were sampled, in the driver's order."""
+        names = (*self.columns, *(f"{where}_" for where in self.facts))
+        found = {match[1] for name in names if (match := GPU_COLUMN.match(name))}
+        return tuple(sorted(map(int, found)))
+
+    @property
+    def said(self) -> tuple[tuple[int, str], ...]:
+        """What was said in words, each with its time."""
+        return tuple((said.t_ns, str(said)) for said in self.states)
 
     def series(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the times and values at which a column was read; both empty where it never was."""
@@ -61,53 +57,102 @@ class Telemetry:
         read = ~np.isnan(values)
         return self.t_ns[read], values[read]
 
+    def why_missing(self, name: str) -> str | None:
+        """Return the reason that was said for a column, such as `gpu0_power_w`, or for all of its GPU or driver."""
+        device, _, field_name = name.partition("_")
+        places = [f"{device}.{field_name}", device, "driver"] if GPU_COLUMN.match(name) else [f"host.{name}"]
+        for place in places:
+            for said in self.states:
+                if said.where == place and said.state not in {"back", "other_process"}:
+                    return said.words
+        return None
+
 
 def read(path: Path) -> Telemetry:
     """Read a recording; a last line that is torn is left out. Raises InputError where it is none."""
     try:
-        with path.open(newline="", errors="replace") as file:
-            rows = list(csv.reader(line.replace("\0", "") for line in file))
-    except (OSError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as telemetry ({error})") from error
-    if not rows or rows[0][:1] != ["t_ns"]:
+        lines = path.read_bytes().decode(errors="replace").replace("\0", "").split("\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as telemetry ({error.strerror})") from error
+    if not lines[0].startswith("t_ns,"):
         raise InputError(f"{path}: not a telemetry recording of gpuprobe (its first column is not t_ns)")
-    header = rows[0]
-    whole = [row for row in rows[1:] if len(row) == len(header) and row[0].isdigit()]
-    times = np.array([int(row[0]) for row in whole], np.int64)
-    numbers = np.array([[_number(cell) for cell in row[1:-1]] for row in whole], np.float64)
-    numbers = numbers.reshape(len(whole), len(header) - 2)
-    columns = {name: numbers[:, index] for index, name in enumerate(header[1:-1])}
-    return Telemetry(times, columns, tuple((int(row[0]), row[-1]) for row in whole if row[-1]))
+    return _Reader().read(lines[:-1])
 
 
-def load_now(path: Path) -> str:
-    """Say in a few words how busy the machine is, from the last rows of a recording that is being written."""
+class _Reader:
+    """A recording while it is read: rows by the header that they stand under."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, dict[str, Fact]] = {}
+        self._times: list[int] = []
+        self._said: list[Said] = []
+        self._columns: dict[str, tuple[list[int], list[float]]] = {}
+
+    def read(self, lines: Iterable[str]) -> Telemetry:
+        names: list[str] = []
+        said_at = 1
+        for line in lines:
+            if line.startswith("# "):
+                self._take_facts(line)
+                continue
+            cells = _cells(line)
+            if cells[0] == "t_ns":
+                names = cells
+                said_at = names.index("said") if "said" in names else 0
+            elif len(cells) <= len(names) and _is_time(cells[0]):
+                self._take(int(cells[0]), cells, names, said_at)
+        return self._finished()
+
+    def _take_facts(self, line: str) -> None:
+        match = FACTS.match(line.rstrip("\r"))
+        try:
+            facts = json.loads(match[2]) if match else None
+        except ValueError:
+            return
+        if match and isinstance(facts, dict):
+            self._facts[match[1]] = {
+                str(name): value for name, value in facts.items() if isinstance(value, str | float | int | bool)
+            }
+
+    def _take(self, t_ns: int, cells: list[str], names: list[str], said_at: int) -> None:
+        place = len(self._times)
+        self._times.append(t_ns)
+        for index, cell in enumerate(cells):
+            if not cell or not index:
+                continue
+            if index == said_at:
+                self._said += parse(t_ns, cell)
+                continue
+            try:
+                value = float(cell)
+            except ValueError:
+                continue
+            where, values = self._columns.setdefault(names[index], ([], []))
+            where.append(place)
+            values.append(value)
+
+    def _finished(self) -> Telemetry:
+        times = np.array(self._times, np.int64)
+        order = np.argsort(times, kind="stable")
+        columns = {}
+        for name, (where, values) in self._columns.items():
+            column = np.full(len(times), np.nan)
+            column[where] = values
+            columns[name] = column[order]
+        said = tuple(sorted(self._said, key=lambda said: said.t_ns))
+        return Telemetry(times[order], columns, said, self._facts)
+
+
+def _is_time(cell: str) -> bool:
+    return cell.isascii() and cell.isdigit() and len(cell) <= 19 and int(cell) < 2**63
+
+
+def _cells(line: str) -> list[str]:
+    """Split a line at its commas; only one with words in it needs the csv module, which is much slower."""
+    line = line.rstrip("\r")
+    if '"' not in line:
+        return line.split(",")
     try:
-        with path.open("rb") as file:
-            header = file.readline().decode().rstrip("\n").split(",")
-            file.seek(max(file.seek(0, 2) - TAIL_BYTES, 0))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    rows = [row for row in csv.reader(lines) if len(row) == len(header) and row[0].isdigit()]
-    gpu = [cell for row in rows if (cell := _cell(row, header, "gpu0_utilization_percent"))]
-    if gpu:
-        power = [cell for row in rows if (cell := _cell(row, header, "gpu0_power_w"))]
-        return f"GPU 0: {float(gpu[-1]):.0f} %" + (f", {float(power[-1]):.0f} W" if power else "")
-    busy = [(int(row[0]), float(cell)) for row in rows if (cell := _cell(row, header, "tree_cpu_s"))]
-    if len(busy) < 2:
-        return ""
-    (first_ns, first_s), (last_ns, last_s) = busy[0], busy[-1]
-    cores = (last_s - first_s) / ((last_ns - first_ns) / 1e9)
-    return f"CPU: {wording.significant(cores, 2)} cores busy with the training"
-
-
-def _cell(row: Sequence[str], header: Sequence[str], name: str) -> str:
-    return row[header.index(name)] if name in header else ""
-
-
-def _number(cell: str) -> float:
-    try:
-        return float(cell) if cell else float("nan")
-    except ValueError:
-        return float("nan")
+        return next(csv.reader([line]), [""])
+    except csv.Error:
+        return [""]

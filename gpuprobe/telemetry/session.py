@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -11,15 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# The sampler writes its last row and goes; one whose driver hangs is not waited for.
-GOODBYE_S = 3.0
+# The sampler writes its last rows and goes; one whose driver hangs is not waited for.
+GOODBYE_S = 5.0
 
 
 @contextmanager
 def sampling(path: Path, pid: int) -> Iterator[subprocess.Popen[bytes]]:
     """Sample into `path` around a block, with the process tree of `pid`. The work never fails because of it."""
     sampler = subprocess.Popen(
-        [sys.executable, "-m", "gpuprobe.telemetry", str(path), str(pid)],
+        [sys.executable, "-m", "gpuprobe.telemetry", str(path), str(pid), str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -7,25 +7,44 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.records import Record, Signal
+from gpuprobe.telemetry import windows
+from gpuprobe.telemetry.matching import by_bus
+from gpuprobe.telemetry.signals import (
+    GPU_COUNTS_IF_READ,
+    GPU_LEVELS,
+    GPU_LEVELS_IF_READ,
+    GPU_RATES_IF_READ,
+    THROTTLE_REASONS,
+    THROTTLED,
+)
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from gpuprobe.telemetry.recording import Telemetry
 
 NS = 1e9
-# Clocks held down by heat or power (nvml.h, nvmlClocksEventReasons*): software power cap 0x4, hardware slowdown
-# 0x8, software thermal 0x20, hardware thermal 0x40, hardware power brake 0x80.
-THROTTLED = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
+# Power integrated over less than this share of the window does not tell the energy of all of it.
+ENOUGH_COVERED = 0.9
+# What was said so long before a gap began may be its reason: the driver is given 2 s before it counts as hung.
+REASON_BEFORE_NS = 4_000_000_000
+
+
+class Gap(Record, frozen=True, kw_only=True):
+    """A stretch of the window in which nothing was read of `where` (`host`, `gpu0`, ...), and why."""
+
+    where: str
+    start_ns: int
+    end_ns: int
+    reason: str
 
 
 class TelemetrySummary(Record, frozen=True, kw_only=True):
-    """One stretch of a recording; `gpus` holds the signals of each GPU, `said` what was said in words then."""
+    """One stretch of a recording; `gpus` holds the signals of each GPU, `said` the states named up to its end."""
 
     duration_s: float
     host: tuple[Signal, ...]
     gpus: tuple[tuple[Signal, ...], ...] = ()
     said: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     def signal(self, name: str, gpu: int | None = None) -> Signal | None:
         """Return a signal of the host, or of the GPU of that place, by its name."""
@@ -35,101 +54,194 @@ class TelemetrySummary(Record, frozen=True, kw_only=True):
         return next((signal for signal in signals if signal.name == name), None)
 
 
-def summarize(telemetry: Telemetry, start_ns: int, end_ns: int) -> TelemetrySummary:
-    """Summarise from `start_ns` to `end_ns`. Levels are weighted by time; counters are differences of two readings."""
+def summarize(telemetry: Telemetry, start_ns: int, end_ns: int, *, gpu_pci_bus_id: str = "") -> TelemetrySummary:
+    """Summarise from `start_ns` to `end_ns`. Levels are weighted by time; counters are differences of two readings.
+
+    The GPU at `gpu_pci_bus_id`, where that is given and found, comes first: the driver may count it otherwise.
+    """
     window = _Window(telemetry, start_ns, end_ns)
-    cores = [name for name in telemetry.columns if name.startswith("core")]
-    busiest = [signal.value for name in cores if isinstance((signal := window.rate(name, "cores")).value, float)]
-    host = [
-        window.rate("tree_cpu_s", "cores", name="cpu_cores"),
-        Signal(name="cpu_busiest_core", unit="cores", source="psutil", value=max(busiest, default=None)),
-        window.level("tree_memory_mib", "MiB", "psutil", name="host_memory_mib"),
-        window.rate("iowait_s", "cores", name="iowait_cores"),
-        window.rate("disk_read_mib", "MiB/s", name="disk_read_mib_per_s"),
-        window.rate("disk_written_mib", "MiB/s", name="disk_written_mib_per_s"),
-        window.rate("network_received_mib", "MiB/s", name="network_received_mib_per_s"),
-        window.rate("network_sent_mib", "MiB/s", name="network_sent_mib_per_s"),
-    ]
-    said = tuple(words for t_ns, words in telemetry.said if t_ns <= end_ns)
-    gpus = tuple(_gpu(window, number) for number in telemetry.gpus)
-    return TelemetrySummary(duration_s=(end_ns - start_ns) / NS, host=tuple(host), gpus=gpus, said=said)
-
-
-def _gpu(window: _Window, number: int) -> tuple[Signal, ...]:
-    source, prefix = "NVML", f"gpu{number}_"
-    levels = {
-        "utilization_percent": "%",
-        "memory_utilization_percent": "%",
-        "power_w": "W",
-        "sm_clock_mhz": "MHz",
-        "memory_clock_mhz": "MHz",
-        "memory_used_mib": "MiB",
-        "temperature_c": "deg C",
-    }
-    signals = [window.level(prefix + name, unit, source, name=name) for name, unit in levels.items()]
-    return (*signals, window.throttled(prefix), window.energy(prefix))
+    used = by_bus(gpu_pci_bus_id, telemetry.facts)
+    numbers = sorted(telemetry.gpus, key=lambda number: number != used)
+    return TelemetrySummary(
+        duration_s=(end_ns - start_ns) / NS,
+        host=window.host(),
+        gpus=tuple(window.gpu(f"gpu{number}_") for number in numbers),
+        said=tuple(str(said) for said in telemetry.states if said.t_ns <= end_ns),
+        gaps=tuple(gap for where in ("host", *(f"gpu{n}" for n in telemetry.gpus)) for gap in window.gaps(where)),
+    )
 
 
 class _Window:
     def __init__(self, telemetry: Telemetry, start_ns: int, end_ns: int) -> None:
         self._telemetry, self._start_ns, self._end_ns = telemetry, start_ns, end_ns
+        self._source = telemetry.source
 
-    def level(self, column: str, unit: str, source: str, *, name: str) -> Signal:
-        """Mean weighted by time, p5 and p95 as `low` and `high` of a quantity that goes up and down."""
-        times, values = self._inside(column)
-        if not len(values):
+    def host(self) -> tuple[Signal, ...]:
+        cores = [name for name in self._telemetry.columns if name.startswith("core")]
+        busiest = [signal.value for name in cores if isinstance((signal := self._rate(name, "cores")).value, float)]
+        return (
+            self._rate("tree_cpu_s", "cores", "cpu_cores"),
+            Signal(name="cpu_busiest_core", unit="cores", source="psutil", value=max(busiest, default=None)),
+            self._level("tree_memory_mib", "MiB", "psutil", "host_memory_mib"),
+            self._rate("iowait_s", "cores", "iowait_cores"),
+            self._rate("disk_read_mib", "MiB/s", "disk_read_mib_per_s"),
+            self._rate("disk_written_mib", "MiB/s", "disk_written_mib_per_s"),
+            self._rate("network_received_mib", "MiB/s", "network_received_mib_per_s"),
+            self._rate("network_sent_mib", "MiB/s", "network_sent_mib_per_s"),
+            *self._if_read("tree_threads", "", "host_threads"),
+            *self._if_read("tree_processes", "", "host_processes"),
+            *self._if_read("run_queue", ""),
+            *self._if_read("memory_available_mib", "MiB"),
+            *self._if_read("swap_used_mib", "MiB"),
+            *self._rate_if_read("swap_in_mib", "MiB/s", "swap_in_mib_per_s"),
+            *self._rate_if_read("swap_out_mib", "MiB/s", "swap_out_mib_per_s"),
+            *self._rate_if_read("tree_major_faults", "1/s", "major_faults_per_s"),
+            *self._rate_if_read("tree_minor_faults", "1/s", "minor_faults_per_s"),
+            *self._rate_if_read("cgroup_throttled_s", "1", "cgroup_throttled_fraction"),
+            *(self._fact(name, unit) for name, unit in (("cgroup_cpu_limit", "cores"),) if self._has_fact(name)),
+        )
+
+    def gpu(self, prefix: str) -> tuple[Signal, ...]:
+        read = self._telemetry.columns
+        optional = {name: unit for name, unit in GPU_LEVELS_IF_READ.items() if prefix + name in read}
+        rates = {name: rate for name, rate in GPU_RATES_IF_READ.items() if prefix + name in read}
+        return (
+            *(self._level(prefix + name, unit, self._source, name) for name, unit in GPU_LEVELS.items()),
+            *self._throttled(prefix),
+            self._energy(prefix),
+            *self._memory(prefix),
+            *(self._level(prefix + name, unit, self._source, name) for name, unit in optional.items()),
+            *(self._rate(prefix + name, "MiB/s", rate, self._source) for name, rate in rates.items()),
+            *(self._most(prefix + name, name) for name in GPU_COUNTS_IF_READ if prefix + name in read),
+        )
+
+    def gaps(self, where: str) -> list[Gap]:
+        """Name the stretches in which the field read most often, of the host or of one GPU, was not read."""
+        ours = [
+            name
+            for name in self._telemetry.columns
+            if (name.startswith(f"{where}_") if where != "host" else not name.startswith("gpu"))
+            # The driver's own samples go on where ours do not, and are no reading of ours.
+            and "_buffer_" not in name
+        ]
+        if not ours:
+            return []
+        times, _ = max((self._telemetry.series(name) for name in ours), key=lambda series: len(series[0]))
+        held = windows.hold(times, np.zeros(len(times)), self._start_ns, self._end_ns)
+        return [Gap(where=where, start_ns=a, end_ns=b, reason=self._reason(where, a, b)) for a, b in held.gaps]
+
+    def _reason(self, where: str, start_ns: int, end_ns: int) -> str:
+        near = [
+            said
+            for said in self._telemetry.states
+            if said.where in {where, "driver"} and said.state != "back" and said.t_ns <= end_ns
+        ]
+        within = [said for said in near if said.t_ns >= start_ns - REASON_BEFORE_NS]
+        if within or (near and not self._is_back(where, near[-1].t_ns, start_ns)):
+            return str((within or near)[-1])
+        return "nothing was read: the sampler did not run, or not in time"
+
+    def _is_back(self, where: str, since_ns: int, until_ns: int) -> bool:
+        return any(
+            said.where == where and said.state == "back" and since_ns <= said.t_ns <= until_ns
+            for said in self._telemetry.states
+        )
+
+    def _level(self, column: str, unit: str, source: str, name: str) -> Signal:
+        """Mean weighted by time, with p5, p50 and p95 likewise, of a quantity that goes up and down."""
+        held = self._held(column)
+        if not len(held.values):
             return self._missing(name, unit, source, column)
-        weights = np.diff(np.append(times, self._end_ns)).clip(0) if len(times) > 1 else np.ones(1)
-        mean = float(np.average(values, weights=weights if weights.sum() else None))
-        low, high = (float(value) for value in np.percentile(values, (5, 95)))
-        return Signal(name=name, unit=unit, source=source, value=mean, low=low, high=high, n=len(values))
+        low, median, high = (held.quantile(fraction) for fraction in (0.05, 0.5, 0.95))
+        return Signal(
+            name=name,
+            unit=unit,
+            source=source,
+            value=held.mean(),
+            low=low,
+            median=median,
+            high=high,
+            n=len(held.values),
+        )
 
-    def rate(self, column: str, unit: str, name: str | None = None) -> Signal:
-        """Mean rate of a counter: its growth between the readings next to the edges, over the time between them."""
+    def _if_read(self, column: str, unit: str, name: str | None = None) -> tuple[Signal, ...]:
+        return (self._level(column, unit, "psutil", name or column),) if column in self._telemetry.columns else ()
+
+    def _rate(self, column: str, unit: str, name: str | None = None, source: str = "psutil") -> Signal:
+        """Mean rate of a counter over the time between the readings next to the edges."""
         name = name or column
-        times, values = self._telemetry.series(column)
-        first, last = self._nearest(times, self._start_ns), self._nearest(times, self._end_ns)
-        if first is None or last is None or times[last] <= times[first]:
-            return self._missing(name, unit, "psutil", column)
-        rate = (values[last] - values[first]) / ((times[last] - times[first]) / NS)
-        return Signal(name=name, unit=unit, source="psutil", value=float(rate), n=int(last - first + 1))
+        grown, seconds, readings = windows.growth(*self._telemetry.series(column), self._start_ns, self._end_ns)
+        if seconds <= 0:
+            return self._missing(name, unit, source, column)
+        return Signal(name=name, unit=unit, source=source, value=grown / seconds, n=readings)
 
-    def throttled(self, prefix: str) -> Signal:
-        """Share of the readings in which heat or power held the clocks down."""
-        _, values = self._inside(prefix + "throttle_reasons")
-        if not len(values):
-            return self._missing("throttled_fraction", "1", "NVML", prefix + "throttle_reasons")
-        held = (values.astype(np.int64) & THROTTLED) != 0
-        return Signal(name="throttled_fraction", unit="1", source="NVML", value=float(held.mean()), n=len(values))
+    def _rate_if_read(self, column: str, unit: str, name: str) -> tuple[Signal, ...]:
+        return (self._rate(column, unit, name),) if column in self._telemetry.columns else ()
 
-    def energy(self, prefix: str) -> Signal:
+    def _most(self, column: str, name: str) -> Signal:
+        held = self._held(column)
+        if not len(held.values):
+            return self._missing(name, "", self._source, column)
+        return Signal(name=name, unit="", source=self._source, value=float(held.values.max()), n=len(held.values))
+
+    def _throttled(self, prefix: str) -> list[Signal]:
+        """Share of the time in which heat or power held the clocks down, and of each reason that occurred."""
+        held = self._held(prefix + "throttle_reasons")
+        if not len(held.values):
+            return [self._missing("throttled_fraction", "1", self._source, prefix + "throttle_reasons")]
+        reasons = held.values.astype(np.int64)
+
+        def share(name: str, mask: int) -> Signal:
+            hit = windows.Held(((reasons & mask) != 0).astype(np.float64), held.weights_ns, held.gaps)
+            return Signal(name=name, unit="1", source=self._source, value=hit.mean(), n=len(reasons))
+
+        by_reason = [share(f"throttled_by.{name}", mask) for name, mask in THROTTLE_REASONS.items()]
+        return [share("throttled_fraction", THROTTLED), *(signal for signal in by_reason if signal.value)]
+
+    def _energy(self, prefix: str) -> Signal:
         """Energy in joules: by the card's counter scaled to the window, else the power integrated by trapezoids."""
         duration_s = (self._end_ns - self._start_ns) / NS
-        counted = self.rate(prefix + "energy_j", "W", "energy_j")
+        counted = self._rate(prefix + "energy_j", "W", "energy_j")
         if isinstance(counted.value, float):
             value = counted.value * duration_s
-            return Signal(name="energy_j", unit="J", source="NVML energy counter", value=value, n=counted.n)
-        times, watts = self._inside(prefix + "power_w")
-        if len(watts) < 2:
-            return self._missing("energy_j", "J", "NVML", prefix + "power_w")
-        seconds = times / NS - times[0] / NS
-        mean = float(np.sum((watts[1:] + watts[:-1]) / 2 * np.diff(seconds)) / (seconds[-1] - seconds[0]))
-        source = "NVML power, integrated over time"
-        return Signal(name="energy_j", unit="J", source=source, value=mean * duration_s, n=len(watts))
+            source = f"{self._source} energy counter"
+            return Signal(name="energy_j", unit="J", source=source, value=value, n=counted.n)
+        times, watts = self._telemetry.series(prefix + "power_w")
+        joules, covered_s = windows.trapezoid(times, watts, self._start_ns, self._end_ns)
+        source = f"{self._source} power, integrated over time"
+        if covered_s <= 0:
+            return self._missing("energy_j", "J", self._source, prefix + "power_w")
+        if covered_s < ENOUGH_COVERED * duration_s:
+            missing = f"the power was read in only {100 * covered_s / duration_s:.0f} % of the time"
+            return Signal(name="energy_j", unit="J", source=source, missing=missing)
+        inside = int(((times >= self._start_ns) & (times <= self._end_ns)).sum())
+        return Signal(name="energy_j", unit="J", source=source, value=joules / covered_s * duration_s, n=inside)
 
-    def _inside(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        times, values = self._telemetry.series(column)
-        inside = (times >= self._start_ns) & (times <= self._end_ns)
-        return times[inside], values[inside]
+    def _memory(self, prefix: str) -> list[Signal]:
+        """The most memory that was in use, and what was left of the card's at that moment."""
+        used, free = self._held(prefix + "memory_used_mib"), self._held(prefix + "memory_free_mib")
+        if not len(used.values):
+            return []
+        peak = float(used.values.max())
+        signals = [Signal(name="memory_peak_mib", unit="MiB", source=self._source, value=peak, n=len(used.values))]
+        total = self._telemetry.facts.get(prefix[:-1], {}).get("memory_total_mib")
+        left = float(free.values.min()) if len(free.values) else float(total) - peak if total else None
+        if left is not None:
+            signals.append(
+                Signal(name="memory_headroom_mib", unit="MiB", source=self._source, value=left, n=len(used.values))
+            )
+        return signals
 
-    @staticmethod
-    def _nearest(times: NDArray[np.int64], t_ns: int) -> int | None:
-        return int(np.abs(times - t_ns).argmin()) if len(times) else None
+    def _held(self, column: str) -> windows.Held:
+        return windows.hold(*self._telemetry.series(column), self._start_ns, self._end_ns)
+
+    def _has_fact(self, name: str) -> bool:
+        return name in self._telemetry.facts.get("host", {})
+
+    def _fact(self, name: str, unit: str) -> Signal:
+        return Signal(name=name, unit=unit, source="cgroup", value=float(self._telemetry.facts["host"][name]))
 
     def _missing(self, name: str, unit: str, source: str, column: str) -> Signal:
-        reasons = [
-            words for _, words in self._telemetry.said if column.replace("_", ".", 1) in words or "no GPU" in words
-        ]
-        return Signal(
-            name=name, unit=unit, source=source, missing=reasons[0] if reasons else "nothing was read in time"
-        )
+        otherwise = "nothing was read in time" if self._source == "NVML" else f"the log of {self._source} lacks it"
+        reason = self._telemetry.why_missing(column) or otherwise
+        return Signal(name=name, unit=unit, source=source, missing=reason)

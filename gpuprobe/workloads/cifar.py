@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gpuprobe.workloads.augment import shift_and_mirror
 from gpuprobe.workloads.workload import Workload
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ def workload_name(depth: int, data_name: str) -> str:
 
 
 def resnet_on_cifar(data: Arrays, *, depth: int = 20, batch_size: int = 32) -> Workload:
-    """Return the workload: ResNet-v1 of that depth, Adam, categorical cross-entropy, accuracy."""
+    """Return the workload: ResNet-v1 of that depth, Adam, categorical cross-entropy, accuracy.
+
+    Its map scales x to float32 in [0, 1] less the pixel mean, and makes y one-hot.
+    """
     import keras
 
     from gpuprobe.models.resnet20 import resnet_v1
@@ -38,13 +42,21 @@ def resnet_on_cifar(data: Arrays, *, depth: int = 20, batch_size: int = 32) -> W
     def optimizer() -> keras.optimizers.Optimizer:
         return keras.optimizers.Adam(LEARNING_RATE)
 
+    def scale(x: Any, y: Any) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        return tf.cast(x, tf.float32) / 255.0 - data.mean, tf.one_hot(y, data.classes)
+
     return Workload(
         name=workload_name(depth, data.name),
-        build=build,
+        model=build,
+        data=(data.x, data.y),
+        map=scale,
+        map_takes_batches=True,
+        augment=shift_and_mirror,
         optimizer=optimizer,
         loss="categorical_crossentropy",
         metrics=("accuracy",),
         learning_rate=learning_rate,
         batch_size=batch_size,
-        data=data,
     )

@@ -10,6 +10,7 @@ import platformdirs
 
 from gpuprobe.errors import GpuprobeError, InputError
 from gpuprobe.workloads import archive
+from gpuprobe.workloads.digits import digits
 from gpuprobe.workloads.download import DownloadError, download
 from gpuprobe.workloads.synthetic import synthetic
 
@@ -24,13 +25,15 @@ ARCHIVE = "cifar-10-binary.tar.gz"
 
 
 def find(choice: str, *, seed: int, samples: int | None = None) -> Arrays:
-    """Return the set that `choice` asks for: `auto`, `cifar10`, `synthetic`, or a path.
+    """Return the set that `choice` asks for: `auto`, `cifar10`, `synthetic`, `digits`, or a path.
 
     Only the first `samples` training images are kept where given. Raises InputError where the choice cannot be had;
     `auto` never fails: it falls back to the synthetic set, whose `source` says why.
     """
     if choice == "synthetic":
         found = synthetic(seed, "Synthetic images, as asked for.")
+    elif choice == "digits":
+        found = digits()
     elif choice == "cifar10":
         found = _real(DOWNLOAD_S)
     elif choice == "auto":

@@ -2,65 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from gpuprobe.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import keras
+    import numpy as np
     from numpy.typing import NDArray
-
-    from gpuprobe.workloads.arrays import Arrays
-
-# The Keras example's augmentation: shifts by up to a tenth of the picture, and mirrors every second one.
-SHIFT_FRACTION = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A model and its training: `build` gives a fresh, uncompiled model, `optimizer` a fresh optimiser.
+    """A model, its data and its training: what `gpuprobe run` trains under every strategy.
 
-    `learning_rate` gives the rate of an epoch, from 0.
+    `model` is a function that returns a Keras model, or a model. A compiled one keeps its loss, optimizer and metrics;
+    another is compiled with `loss`, `optimizer` (a name, or a function that returns one) and `metrics`.
+
+    `data` is a tuple of arrays `(x, y)` or `(x, y, sample_weight)`, each with one row a sample and nested as the model
+    takes it; or batches: a `tf.data.Dataset`, a `keras.utils.PyDataset`, or a generator function. A function that
+    returns one of these is called in each run. `steps_per_epoch` is needed where the batches have no known end.
+
+    `map` is for arrays: TensorFlow operations on one sample, as `tf.data.Dataset.map` takes them; where it works on a
+    whole batch as well, `map_takes_batches` says so: then it may run on the device, or on all samples before training.
+    `augment` changes a numpy batch of x at random. `learning_rate` gives the rate of an epoch, from 0. `batch_size`
+    concerns arrays.
     """
 
-    name: str
-    build: Callable[[], keras.Model]
-    optimizer: Callable[[], keras.optimizers.Optimizer]
-    loss: str
-    metrics: tuple[str, ...]
-    learning_rate: Callable[[int], float]
-    batch_size: int
-    data: Arrays
+    model: Callable[[], keras.Model] | keras.Model
+    data: Any
+    batch_size: int = 32
+    name: str = ""
+    map: Callable[..., Any] | None = None
+    map_takes_batches: bool = False
+    augment: Callable[[NDArray[Any], np.random.Generator], NDArray[Any]] | None = None
+    loss: Any = None
+    optimizer: Any = "adam"
+    metrics: Sequence[Any] = ()
+    learning_rate: Callable[[int], float] | None = None
+    steps_per_epoch: int | None = None
 
-    def prepare(self, x: Any, y: Any) -> tuple[Any, Any]:
-        """Scale tensors, of one sample or a batch: x to float32 in [0, 1] less the pixel mean, y to one-hot."""
-        import tensorflow as tf
+    @property
+    def built_before(self) -> bool:
+        """Whether the model exists already, so that no dtype policy can reach it any more."""
+        import keras
 
-        return tf.cast(x, tf.float32) / 255.0 - self.data.mean, tf.one_hot(y, self.data.classes)
+        return isinstance(self.model, keras.Model)
 
-    def map_sample(self, x: Any, y: Any) -> tuple[Any, Any]:
-        """Prepare one sample in a tf.data map, on the host; the same as `prepare` unless a fault was put in."""
-        return self.prepare(x, y)
+    @property
+    def pipeline_map(self) -> Callable[..., Any] | None:
+        """The map as a tf.data pipeline runs it: `map`, unless a fault was put in."""
+        return self.map
 
-    def prepare_arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Scale the whole training set with numpy, ahead of training, as `prepare` does."""
-        x = np.empty(self.data.x.shape, np.float32)
-        np.divide(self.data.x, np.float32(255), out=x)
-        x -= self.data.mean
-        return x, np.eye(self.data.classes, dtype=np.float32)[self.data.y]
+    def build(self) -> keras.Model:
+        """Return the model, uncompiled or as its factory compiled it. Raises InputError where it is none."""
+        import keras
 
-    def augment(self, batch: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-        """Shift each image (n, height, width, channels) at random, its edge repeated, and mirror half of them."""
-        height, width = batch.shape[1:3]
-        reach_y, reach_x = round(SHIFT_FRACTION * height), round(SHIFT_FRACTION * width)
-        changed = np.empty_like(batch)
-        for index, image in enumerate(batch):
-            rows = np.arange(height) + random.integers(-reach_y, reach_y + 1)
-            columns = np.arange(width) + random.integers(-reach_x, reach_x + 1)
-            if random.random() < 0.5:
-                columns = columns[::-1]
-            changed[index] = image[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
-        return changed
+        model = self.model if self.built_before else self.model()
+        if not isinstance(model, keras.Model):
+            raise InputError(f"the workload's model is a {type(model).__name__}, not a Keras model")
+        return model
+
+    def compile(self, model: keras.Model, *, jit_compile: bool, steps_per_execution: int) -> None:
+        """Compile the model for a run: what the factory compiled is kept but for these two settings.
+
+        Raises InputError where neither the model nor the workload names a loss.
+        """
+        if not model.compiled:
+            if self.loss is None:
+                raise InputError("the model is not compiled, and the workload names no loss; give it loss=...")
+            optimizer = self.optimizer() if callable(self.optimizer) else self.optimizer
+            model.compile(optimizer=optimizer, loss=self.loss, metrics=list(self.metrics), jit_compile=False)
+        model.jit_compile = jit_compile
+        model.steps_per_execution = steps_per_execution
+        model.train_function = None

@@ -1,0 +1,75 @@
+"""`gpuprobe.run`: a study from Python, as `gpuprobe run` does it from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpuprobe.measure import folder
+from gpuprobe.measure.begin import begin
+from gpuprobe.measure.study import carry_out
+from gpuprobe.ranking.choose import helpful
+from gpuprobe.ranking.load import load
+from gpuprobe.records import Request, Run, RunSpec
+from gpuprobe.report.write import write
+from gpuprobe.strategies.registry import select
+from gpuprobe.workloads.resolve import check
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.measure.events import RunInProgress
+    from gpuprobe.ranking.load import Loaded
+    from gpuprobe.workloads.workload import Workload
+
+BUDGET_S = 570.0
+
+
+def run(
+    workload: Workload | str,
+    strategies: str | Sequence[str] = "all",
+    *,
+    out: str | Path = "reports",
+    rounds: int = 2,
+    budget_s: float = BUDGET_S,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    trace: bool = True,
+) -> Loaded:
+    """Train a workload under each strategy, write the report, and return the study as it was read back.
+
+    `workload` is a `Workload`, or what `gpuprobe run --model` takes. Every run is a fresh process: a `Workload` reaches
+    it pickled, functions by value, so a script needs no `if __name__ == "__main__"`. A tf.data dataset can't be
+    pickled: give the function that makes it. Raises GpuprobeError where it cannot be trained at all; a run that fails
+    is in the result's `ranking.failures`, a strategy that cannot apply in `ranking.skipped`.
+    """
+    chosen = select(strategies if isinstance(strategies, str) else ",".join(strategies))
+    own = None if isinstance(workload, str) else workload
+    request = Request(
+        rounds=rounds,
+        budget_s=budget_s,
+        batch_size=batch_size or 0,
+        seed=seed,
+        model=check(workload) if isinstance(workload, str) else "",
+        steps=steps,
+        trace_steps=4 if trace else 0,
+    )
+    begun = begin(request, chosen, Path(out), "gpuprobe.run(...)", own)
+    with folder.held(begun.folder):
+        study = begun.study
+        carry_out(study, begun.folder, begun.arrays, _Silent(), lambda path: helpful(study, load(path).ranking))
+        return write(begun.folder)
+
+
+class _Silent:
+    """An observer that says nothing: the caller gets the result."""
+
+    def run_started(self, spec: RunSpec, index: int, total: int) -> None:
+        """Say nothing."""
+
+    def run_progress(self, progress: RunInProgress) -> None:
+        """Say nothing."""
+
+    def run_finished(self, run: Run) -> None:
+        """Say nothing."""

@@ -1,0 +1,161 @@
+"""A status bar on the last lines of a terminal, below the output of a command that goes on scrolling above it.
+
+The terminal is told to scroll only the lines above (DECSTBM), and the cursor is put back after each drawing, so that
+nothing is ever written between the command's own lines. Source: ECMA-48 and DEC's VT510 manual.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gpuprobe import wording
+from gpuprobe.watch.latest import Latest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import FrameType, TracebackType
+
+SAVE, RESTORE, DOWN, CLEAR_LINE, WHOLE_SCREEN = "\0337", "\0338", "\033D", "\033[2K", "\033[r"
+# A lower terminal is left to the command alone.
+LEAST_ROWS = 12
+MOST_GPUS = 4
+HISTORY = 32
+LEVELS = " ▁▂▃▄▅▆▇█"
+
+
+class StatusBar:
+    """Shows the newest values of a recording on a terminal; where there is none, nothing."""
+
+    def __init__(self, fd: int, recording: Path, cores: float) -> None:
+        self._fd, self._path, self._cores = fd, recording, cores
+        self._latest: Latest | None = None
+        self._started = time.monotonic()
+        self._shape = (0, 0, 0)
+        self._history: dict[str, deque[float]] = {}
+
+    def __enter__(self) -> StatusBar:
+        if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+            signal.signal(signal.SIGTSTP, self._stop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._remove()
+        if signal.getsignal(signal.SIGTSTP) == self._stop:
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        """Leave the terminal to the shell on Ctrl-Z, and stop as without us; it goes on here after `fg`."""
+        self._remove()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        signal.signal(number, self._stop)
+
+    def draw(self) -> None:
+        """Draw the values as they are now; not while another program has the terminal."""
+        if not self._is_ours():
+            return
+        columns, rows = self._size()
+        # The sampler names the columns of its file some time after the start.
+        if self._latest is None or self._latest.t_ns is None:
+            self._latest = Latest(self._path)
+        self._latest.look()
+        lines = self._lines(self._latest, columns)
+        if rows < LEAST_ROWS:
+            self._remove()
+            return
+        self._make_room(columns, rows, len(lines))
+        first = rows - len(lines) + 1
+        text = "".join(f"\033[{first + place};1H{CLEAR_LINE}{line}" for place, line in enumerate(lines))
+        self._write(f"{SAVE}{text}{RESTORE}")
+
+    def _make_room(self, columns: int, rows: int, height: int) -> None:
+        if self._shape == (columns, rows, height):
+            return
+        self._remove()
+        self._shape = (columns, rows, height)
+        # The lines that become the bar may hold output: scroll it up, and the cursor with it, in its column.
+        room = DOWN * height + f"\033[{height}A"
+        self._write(f"{room}{SAVE}\033[1;{rows - height}r{RESTORE}")
+
+    def _remove(self) -> None:
+        _, rows, height = self._shape
+        if height and self._is_ours():
+            cleared = "".join(f"\033[{row};1H{CLEAR_LINE}" for row in range(rows - height + 1, rows + 1))
+            self._write(f"{SAVE}{WHOLE_SCREEN}{cleared}{RESTORE}")
+        self._shape = (0, 0, 0)
+
+    def _lines(self, now: Latest, columns: int) -> list[str]:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_row(Text("gpuprobe", "bold cyan"), Text(wording.clock(time.monotonic() - self._started), "dim"))
+        if now.t_ns is None:
+            table.add_row("", Text("the sampler is starting", "dim"))
+        else:
+            for index in now.gpus[:MOST_GPUS]:
+                table.add_row(f"GPU {index}", *self._gpu(now, index))
+            if len(now.gpus) > MOST_GPUS:
+                table.add_row("", Text(f"and {wording.count(len(now.gpus) - MOST_GPUS, 'GPU')} more", "dim"))
+            table.add_row("CPU", *self._cpu(now))
+        console = Console(file=io.StringIO(), width=columns, force_terminal=True, legacy_windows=False)
+        with console.capture() as captured:
+            console.print(table, no_wrap=True, overflow="crop", crop=True)
+        return captured.get().splitlines()
+
+    def _gpu(self, now: Latest, index: int) -> list[Text]:
+        values = now.values
+
+        def value(field: str) -> float | None:
+            return values.get(f"gpu{index}_{field}")
+
+        used = value("utilization_percent")
+        parts = [
+            f"{wording.mebibytes(memory * 2**20)}" if (memory := value("memory_used_mib")) is not None else "",
+            f"{power:.0f} W" if (power := value("power_w")) is not None else "",
+            f"{clock:.0f} MHz" if (clock := value("sm_clock_mhz")) is not None else "",
+            f"{heat:.0f} °C" if (heat := value("temperature_c")) is not None else "",
+        ]
+        shown = f"{used:3.0f} %" if used is not None else "  ? %"
+        return [self._curve(f"gpu{index}", used, 100.0), Text(shown, "bold"), Text("  ".join(filter(None, parts)))]
+
+    def _cpu(self, now: Latest) -> list[Text]:
+        cores = now.rate("tree_cpu_s")
+        memory = now.values.get("tree_memory_mib")
+        shown = f"{wording.significant(max(cores, 0.0), 2)} of {self._cores:g} cores" if cores is not None else ""
+        return [
+            self._curve("cpu", cores, self._cores),
+            Text(""),
+            Text("  ".join(filter(None, [shown, wording.mebibytes(memory * 2**20) if memory is not None else ""]))),
+        ]
+
+    def _curve(self, name: str, value: float | None, most: float) -> Text:
+        history = self._history.setdefault(name, deque([0.0] * HISTORY, maxlen=HISTORY))
+        history.append(min(1.0, max(0.0, (value or 0.0) / most)))
+        return Text("".join(LEVELS[round(share * (len(LEVELS) - 1))] for share in history), "green")
+
+    def _size(self) -> tuple[int, int]:
+        try:
+            return os.get_terminal_size(self._fd)
+        except OSError:
+            return 80, 0
+
+    def _is_ours(self) -> bool:
+        try:
+            return os.tcgetpgrp(self._fd) == os.getpgrp()
+        except OSError:
+            return False
+
+    def _write(self, text: str) -> None:
+        # A terminal that has gone away must not end the command.
+        with contextlib.suppress(OSError):
+            os.write(self._fd, text.encode())

@@ -1,0 +1,52 @@
+"""What a watch prints when its command has ended."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gpuprobe.records import Watch
+    from gpuprobe.watch.verdict import Verdict
+
+COMMAND_WIDTH = 60
+
+
+def show(console: Console, record: Watch, verdict: Verdict) -> None:
+    """Print the figures, the verdict and what cannot be known; wrapped in a terminal, a line each in a pipe."""
+    words = " ".join(shlex.join(record.command).split())
+    short = words if len(words) <= COMMAND_WIDTH else words[: COMMAND_WIDTH - 3] + "..."
+    if console.is_terminal:
+        # The command, or the ^C of its end, may have left the cursor within a line.
+        console.print()
+    ended = record.outcome.message if record.outcome else ""
+    _line(console, "", f"gpuprobe watch: {short}" + (f"; {ended}" if ended else ""))
+    _line(console, "", verdict.where)
+    for title, text in verdict.lines:
+        _line(console, title, text, style="")
+    for title, text in (("Verdict", verdict.verdict), ("Why", verdict.why), ("Next", verdict.next)):
+        if text:
+            _line(console, title, text, style="bold")
+    for note in verdict.notes:
+        _line(console, "Note", note + ".", style="yellow")
+    _line(console, "Not known", "without a trace: " + "; ".join(verdict.unknown) + ".", style="dim")
+
+
+def _line(console: Console, title: str, text: str, style: str = "bold") -> None:
+    if not console.is_terminal:
+        console.print(f"{title}: {text}" if title else text, markup=False, soft_wrap=True)
+        return
+    if not title:
+        console.print(Text(text, style))
+        return
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(width=18, no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(title, style), Text(text, "dim" if style == "dim" else ""))
+    console.print(Padding(grid, (0, 0, 0, 2)))

@@ -1,0 +1,78 @@
+"""Shows a training epoch by epoch, and writes its curves; what `gpuprobe train` does once its options are read."""
+
+from __future__ import annotations
+
+import statistics
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from gpuprobe import wording
+from gpuprobe.errors import OutputError
+from gpuprobe.measure import folder
+from gpuprobe.measure.environment import environment
+from gpuprobe.measure.train import images, train
+from gpuprobe.measure.training import BEST_FILE, CURVES_FILE, EpochRow, TrainingSpec, read_curves
+from gpuprobe.report.curves import curves
+from gpuprobe.workloads.cifar import workload_name
+from gpuprobe.workloads.expectation import SOURCE, expected_epoch_s
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INTERRUPTED = 130
+PLOT_FILE = "curves.svg"
+
+
+def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
+    """Train, in a new folder or on in an old one, and say how it went; return the exit code."""
+    console = Console(highlight=False, soft_wrap=True)
+    machine, arrays = environment(), images(spec)
+    where = where or folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-train-resnet{spec.depth}")
+    cards = [gpu.name for gpu in machine.gpus]
+    console.print(f"{workload_name(spec.depth, arrays.name)}, batch {spec.batch_size}, {_strategy(spec)}; into {where}")
+    console.print(f"{', '.join(cards) or f'no GPU here; on the processor, {machine.cpu}'}. {arrays.source}")
+    try:
+        for row in train(spec, where, arrays):
+            console.print(_said(row, spec.epochs))
+    except KeyboardInterrupt:
+        _write_plot(where)
+        console.print(f"Stopped. Go on with: gpuprobe train --resume {where}")
+        return INTERRUPTED
+    rows = _write_plot(where)
+    best = max(rows, key=lambda row: row.test_accuracy)
+    epoch_s = statistics.median(row.epoch_s for row in rows)
+    expected = expected_epoch_s(cards, spec.depth, len(arrays.x))
+    against = f"{wording.clock(expected)} expected ({SOURCE})" if expected else "no published figure for this device"
+    console.print(
+        f"Best test accuracy {wording.share(best.test_accuracy)}, after epoch {best.epoch}: {where / BEST_FILE}"
+    )
+    console.print(f"An epoch takes {wording.significant(epoch_s)} s; {against}.")
+    console.print(f"Curves: {where / PLOT_FILE}, {where / CURVES_FILE}")
+    return 0
+
+
+def _strategy(spec: TrainingSpec) -> str:
+    if spec.strategy != "tuned":
+        return spec.strategy
+    names = wording.listing(list(spec.combines))
+    return f"tuned ({names})" if names else "tuned (nothing to combine: give a --study; cache and prefetch alone)"
+
+
+def _said(row: EpochRow, epochs: int) -> str:
+    return (
+        f"epoch {row.epoch}/{epochs}: loss {row.train_loss:.4f}, accuracy {wording.share(row.train_accuracy)}; "
+        f"test loss {row.test_loss:.4f}, accuracy {wording.share(row.test_accuracy)}; "
+        f"{wording.significant(row.epoch_s)} s"
+    )
+
+
+def _write_plot(where: Path) -> list[EpochRow]:
+    rows = read_curves(where)
+    if rows:
+        try:
+            (where / PLOT_FILE).write_bytes(curves(rows))
+        except OSError as error:
+            raise OutputError(f"{where / PLOT_FILE}: cannot be written ({error.strerror})") from error
+    return rows

@@ -1,0 +1,44 @@
+"""`gpuprobe capture`: a trace from a job that is running already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpuprobe.errors import UsageError
+
+HELP_ORDER = 60
+OPTIONS = {
+    "epilog": """\b
+Examples:
+  gpuprobe capture --port 6009                 from a job here that called tf.profiler.experimental.server.start(6009)
+  gpuprobe capture --host gpu7 --port 6009     from one on another machine
+  gpuprobe capture --pid 4711                  from one here that trains with gpuprobe.keras.Probe()
+"""
+}
+
+
+def command(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The port of TensorFlow's profiler server.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="The machine that it runs on.")] = "localhost",
+    pid: Annotated[int | None, typer.Option(min=1, help="A process with a Probe: it traces its next steps.")] = None,
+    time: Annotated[str, typer.Option(metavar="TIME", help="How long to trace a server's job.")] = "2s",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where a server's trace goes.")] = Path("trace"),
+) -> None:
+    """Take a profiler trace from a running job: from TensorFlow's profiler server, or from the Probe in a process."""
+    from gpuprobe.cli._durations import seconds
+    from gpuprobe.keras.capture import from_process, from_server
+
+    if (port is None) == (pid is None):
+        raise UsageError("name either --port of a profiler server, or --pid of a process with a Probe")
+    if pid is not None:
+        from_process(pid)
+        typer.echo(f"Asked process {pid} for a trace of its next steps; it lies in the recording that its Probe keeps.")
+        return
+    assert port is not None
+    for path in from_server(host, port, seconds(time, "--time"), out):
+        typer.echo(path)

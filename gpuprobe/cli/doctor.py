@@ -1,0 +1,92 @@
+"""`gpuprobe doctor`: checks whether TensorFlow can use and profile the GPU here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gpuprobe.doctor import CheckResult, Report
+
+HELP_ORDER = 5
+OPTIONS = {
+    "epilog": """\b
+Examples:
+  gpuprobe doctor                 one screen
+  gpuprobe doctor --json          every fact and every result, for an issue report
+
+Exit codes: 0 nothing fails (warnings may stand), 1 something fails, 2 wrong usage.
+"""
+}
+MARKS = {"pass": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red"), "skip": ("-", "dim")}
+
+
+def command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print all facts and results as JSON.")] = False,
+    limit: Annotated[str, typer.Option(metavar="TIME", help="How long TensorFlow may take to answer.")] = "120s",
+) -> None:
+    """Check driver, TensorFlow, profiler and system, with the exact fix for what is wrong."""
+    from rich.console import Console
+
+    from gpuprobe.cli._durations import seconds
+    from gpuprobe.doctor import examine, gather
+    from gpuprobe.records import to_json
+
+    limit_s = seconds(limit, "--limit")
+    console = Console(highlight=False)
+    with Console(stderr=True).status("asking the driver and TensorFlow"):
+        report = examine(gather(limit_s))
+    if as_json:
+        typer.echo(to_json(report).decode(), nl=False)
+    else:
+        _show(console, report)
+    raise SystemExit(1 if report.count("fail") else 0)
+
+
+def _show(console: Console, report: Report) -> None:
+    gpus = report.facts.driver.gpus
+    here = f"{len(gpus)} x {gpus[0].name}" if gpus else "no NVIDIA GPU here, TensorFlow trains on the processor"
+    _plain(console, f"gpuprobe doctor: {here}", "bold")
+    shown = [result for result in report.results if result.status != "skip"]
+    for result in shown:
+        _line(console, result)
+    for reason, titles in _skipped(report).items():
+        _plain(console, f"not checked, {reason}: {', '.join(titles)}", "dim")
+    counts = (("fail", "failed"), ("warn", "warned"), ("pass", "passed"), ("skip", "not checked"))
+    _plain(console, ", ".join(f"{report.count(status)} {word}" for status, word in counts), "bold")  # type: ignore[arg-type]
+
+
+def _skipped(report: Report) -> dict[str, list[str]]:
+    """Group what was not checked by its reason, so that a machine without a GPU has one line, not twelve."""
+    groups: dict[str, list[str]] = {}
+    for result in report.results:
+        if result.status == "skip":
+            groups.setdefault(result.says, []).append(result.title)
+    return groups
+
+
+def _line(console: Console, result: CheckResult) -> None:
+    mark, style = MARKS[result.status]
+    if not console.is_terminal:
+        _plain(console, f"{mark:<5}{result.title}: {result.says}")
+        if result.fix:
+            _plain(console, f"     fix: {result.fix}")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(width=4)
+    grid.add_column(width=24, no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(mark, style), result.title, Text(result.says))
+    if result.fix:
+        grid.add_row("", Text("fix", "dim"), Text(result.fix, "cyan"))
+    console.print(grid)
+
+
+def _plain(console: Console, text: str, style: str = "") -> None:
+    console.print(text, style=style or None, markup=False, soft_wrap=not console.is_terminal)

@@ -1,0 +1,73 @@
+"""`gpuprobe train`: a whole training, with test set, checkpoints, best weights and curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpuprobe.errors import UsageError
+
+HELP_ORDER = 15
+OPTIONS = {
+    "epilog": """\b
+Examples:
+  gpuprobe train                                      ResNet20 on CIFAR-10, 50 epochs
+  gpuprobe train --strategy tuned --study reports/S   with all that was faster in a study
+  gpuprobe train --data digits --epochs 10            a small real set that scikit-learn ships
+  gpuprobe train --resume reports/TRAINING            go on after an interruption, with the same curve
+"""
+}
+
+
+def command(
+    epochs: Annotated[int, typer.Option(min=1, help="How often the training set is seen.")] = 50,
+    strategy: Annotated[str, typer.Option(help="One of gpuprobe list.")] = "tuned",
+    study: Annotated[
+        Path | None, typer.Option(metavar="STUDY", help="For tuned: the study whose gains it combines.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the training's folder is made.")] = Path("reports"),
+    data: Annotated[
+        str, typer.Option(metavar="auto|cifar10|digits|synthetic|PATH", help="The training and test images.")
+    ] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 32,
+    depth: Annotated[int, typer.Option(help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2).")] = 20,
+    samples: Annotated[int | None, typer.Option(min=1, help="Use only the first so many training images.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="TRAINING", help="Go on with this one; other options are its own.")
+    ] = None,
+) -> None:
+    """Train ResNet20 on CIFAR-10 to the end: test set each epoch, checkpoints, best weights, curves."""
+    from gpuprobe.cli._training import carry_out
+    from gpuprobe.measure.train import load_spec
+    from gpuprobe.measure.training import TrainingSpec
+    from gpuprobe.strategies.registry import select
+
+    if resume is not None:
+        raise SystemExit(carry_out(load_spec(resume), resume, out))
+    if (depth - 2) % 6 or depth < 8:
+        raise UsageError(f"--depth: {depth} is not 6n+2; this ResNet has 20, 32, 44, 56 or 110 layers")
+    chosen = select(strategy)
+    if len(chosen) != 1:
+        raise UsageError("--strategy: name one; gpuprobe list shows them")
+    spec = TrainingSpec(
+        epochs=epochs,
+        strategy=chosen[0].name,
+        batch_size=batch_size,
+        seed=seed,
+        depth=depth,
+        data=data,
+        samples=samples,
+        combines=_helpful(study) if study is not None and chosen[0].combines else (),
+    )
+    raise SystemExit(carry_out(spec, None, out))
+
+
+def _helpful(study: Path) -> tuple[str, ...]:
+    from gpuprobe.ranking.choose import helpful
+    from gpuprobe.ranking.load import load
+
+    loaded = load(study)
+    return tuple(helpful(loaded.study, loaded.ranking))

@@ -1,0 +1,1 @@
+"""A recording of telemetry into evidence, on a grid of whole seconds."""

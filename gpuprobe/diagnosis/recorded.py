@@ -1,0 +1,94 @@
+"""What lies on disk about one training, gathered for its diagnosis: a trace, readings of the GPU, the run's record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe import telemetry
+from gpuprobe.diagnosis.readings.window import readings_in
+from gpuprobe.diagnosis.setting import setting
+from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.records import Account
+from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER
+from gpuprobe.records import Environment, Run, Study, load
+from gpuprobe.traces.read import read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpuprobe.records import Evidence, GpuInfo, Signal
+
+READINGS = ".csv"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A training as it lies on disk; `account` has no device where there is no trace."""
+
+    account: Account
+    readings: Evidence | None
+    setting: tuple[Signal, ...]
+
+
+def recorded(path: Path, readings: Path | None = None) -> Recorded:
+    """Gather what `path` holds: a trace, the folder of a recording, or readings alone (a CSV).
+
+    Raises InputError where it holds none of these or cannot be read.
+    """
+    if path.suffix == READINGS:
+        return Recorded(
+            Account(source=str(path), format="telemetry", devices=()), _readings(path, None, None, None), ()
+        )
+    run = load(Run, path / RUN_FILE) if (path / RUN_FILE).is_file() else None
+    environment = _environment(path) if run else None
+    account = account_of(read(path)) if run is None or (path / TRACE_FOLDER).is_dir() else _untraced(path, run)
+    beside = path / TELEMETRY_FILE
+    file = readings or (beside if beside.is_file() else None)
+    found = _readings(file, run, account, environment) if file else None
+    gpus = environment.gpus if environment else ()
+    return Recorded(account, found, _setting(run, gpus, found) if run else ())
+
+
+def _untraced(path: Path, run: Run) -> Account:
+    why = run.trace.missing if run.trace and run.trace.missing else "none was captured"
+    return Account(source=str(path), format="telemetry", devices=(), warnings=(f"There is no trace: {why}.",))
+
+
+def _environment(path: Path) -> Environment | None:
+    study = path.resolve().parent.parent / STUDY_FILE
+    return load(Study, study).environment if study.is_file() else None
+
+
+def _readings(file: Path, run: Run | None, account: Account | None, environment: Environment | None) -> Evidence | None:
+    """Gather the readings of the timed window, else of the traced steps, else, where these share no clock, of all."""
+    recording = telemetry.read_any(file)
+    times = recording.t_ns
+    if not len(times):
+        return None
+    window = run.phase("window") if run else None
+    spans = [(window.start_ns, window.end_ns)] if window else []
+    if account is not None and account.began_ns is not None and account.ended_ns is not None:
+        spans.append((account.began_ns, account.ended_ns))
+    first, last = int(times[0]), int(times[-1])
+    start, end = next((span for span in spans if span[1] >= first and span[0] <= last), (first, last))
+    bus = run.settings.gpu_pci_bus_id if run and run.settings else ""
+    return readings_in(recording, start, end, environment=environment, gpu_pci_bus_id=bus)
+
+
+def _setting(run: Run, gpus: tuple[GpuInfo, ...], readings: Evidence | None) -> tuple[Signal, ...]:
+    return setting(
+        run.settings,
+        gpus[0] if gpus else None,
+        slowdown=run.trace.slowdown if run.trace else None,
+        flop_per_s=_flop_per_s(run),
+        sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
+    )
+
+
+def _flop_per_s(run: Run) -> float | None:
+    window = run.phase("window")
+    if window is None or not window.call_ends_ns or run.settings is None or run.flop_per_sample is None:
+        return None
+    samples = len(window.call_ends_ns) * window.steps_per_call * run.settings.batch_size
+    return run.flop_per_sample * samples / ((window.call_ends_ns[-1] - window.start_ns) / 1e9)

@@ -1,0 +1,101 @@
+"""What a check is: a function from facts to a result, registered under a name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from gpuprobe.doctor.facts import Facts
+from gpuprobe.records import Record
+
+Status = Literal["pass", "warn", "fail", "skip"]
+
+
+class CheckResult(Record, frozen=True, kw_only=True):
+    """One line of the screen: what was found, from which evidence, and the exact fix where something is wrong.
+
+    `skip` is a check that does not apply here or whose facts are unknown; `says` tells which.
+    """
+
+    status: Status
+    says: str
+    evidence: tuple[str, ...] = ()
+    fix: str = ""
+    name: str = ""
+    title: str = ""
+
+
+class Report(Record, frozen=True, kw_only=True):
+    """All results in the order of the screen, and the facts that they stand on."""
+
+    results: tuple[CheckResult, ...]
+    facts: Facts
+
+    def count(self, status: Status) -> int:
+        """How many checks ended so."""
+        return sum(result.status == status for result in self.results)
+
+
+CheckFunction = Callable[[Facts], CheckResult]
+_registered: dict[str, tuple[str, CheckFunction]] = {}
+
+
+def check(title: str) -> Callable[[CheckFunction], CheckFunction]:
+    """Register a function as the check of that title; its name in `--json` is the function's."""
+
+    def register(function: CheckFunction) -> CheckFunction:
+        _registered[function.__name__] = (title, function)
+        return function
+
+    return register
+
+
+def checks() -> dict[str, tuple[str, CheckFunction]]:
+    """Return all checks by name, in the `ORDER` of their files and as they stand within each."""
+    from gpuprobe.doctor import checks as folder
+
+    for found in pkgutil.iter_modules(folder.__path__):
+        importlib.import_module(f"{folder.__name__}.{found.name}")
+    order = {name: sys.modules[function.__module__].ORDER for name, (_, function) in _registered.items()}
+    return {name: _registered[name] for name in sorted(_registered, key=order.__getitem__)}
+
+
+def examine(facts: Facts) -> Report:
+    """Run every check on the facts."""
+    results = [
+        msgspec.structs.replace(function(facts), name=name, title=title) for name, (title, function) in checks().items()
+    ]
+    return Report(results=tuple(results), facts=facts)
+
+
+def passed(says: str, *evidence: str) -> CheckResult:
+    """What is as it should be."""
+    return CheckResult(status="pass", says=says, evidence=evidence)
+
+
+def warned(says: str, fix: str, *evidence: str) -> CheckResult:
+    """What costs speed or insight, with the fix."""
+    return CheckResult(status="warn", says=says, fix=fix, evidence=evidence)
+
+
+def failed(says: str, fix: str, *evidence: str) -> CheckResult:
+    """What does not work, with the fix."""
+    return CheckResult(status="fail", says=says, fix=fix, evidence=evidence)
+
+
+def skipped(says: str, *evidence: str) -> CheckResult:
+    """What does not apply here."""
+    return CheckResult(status="skip", says=says, evidence=evidence)
+
+
+def unknown(reason: str, *evidence: str) -> CheckResult:
+    """What could not be found out: never a pass."""
+    return CheckResult(status="skip", says=f"unknown: {reason}", evidence=evidence)
+
+
+NO_GPU = "needs an NVIDIA GPU"

@@ -1,0 +1,98 @@
+"""The system around the GPU: platform, processors, memory, and switches left in the shell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.doctor.check import CheckResult, check, failed, passed, unknown, warned
+
+if TYPE_CHECKING:
+    from gpuprobe.doctor.facts import Facts
+
+ORDER = 50
+# TensorFlow 2.10 was the last with GPU support on native Windows (tensorflow.org/install/pip).
+LAST_ON_WINDOWS = (2, 10)
+# Less than a tenth left, and the kernel begins to swap or to kill.
+MEMORY_LEFT = 0.10
+
+
+@check("platform")
+def platform(facts: Facts) -> CheckResult:
+    """A platform on which TensorFlow uses NVIDIA GPUs."""
+    system = facts.system
+    if system.system == "Windows":
+        version = tuple(int(part) for part in facts.tensorflow.version.split(".")[:2] if part.isdigit())
+        if version and version <= LAST_ON_WINDOWS:
+            return warned("native Windows, with a TensorFlow that nobody maintains", WSL2)
+        return failed("native Windows: TensorFlow uses no GPU there since 2.11", WSL2)
+    if system.wsl == 1:
+        return failed("WSL1 has no GPU", "wsl --set-version DISTRIBUTION 2")
+    if system.wsl == 2:
+        says = "WSL2: TensorFlow runs, but the driver tells less (no programs, no link, few counters)"
+        return warned(
+            says, "install the driver on Windows alone, never inside WSL; measure with NVML, not Task Manager"
+        )
+    if system.system == "Darwin":
+        return warned("macOS: no NVIDIA GPU; TensorFlow runs on the processor", "train on Linux for the GPU")
+    where = ", in a container" if system.container else ""
+    return passed(f"{system.system} {system.release}{where}, Python {system.python}")
+
+
+WSL2 = "use WSL2 (wsl --install), and TensorFlow inside it"
+
+
+@check("processors")
+def processors(facts: Facts) -> CheckResult:
+    """The container's quota covers the processors that TensorFlow will start threads for."""
+    system = facts.system
+    evidence = (
+        f"processors: {system.cpu_count}, allowed by affinity: {system.affinity}",
+        f"quota of the control group: {'none' if system.cpu_quota is None else f'{system.cpu_quota:g} cores'}",
+    )
+    if system.cpu_quota is not None and system.cpu_quota < system.affinity:
+        threads = max(1, int(system.cpu_quota))
+        says = (
+            f"the container may use {system.cpu_quota:g} cores, TensorFlow will start {system.affinity} threads: the "
+            "kernel stops all of them in turn"
+        )
+        fix = (
+            f"tf.config.threading.set_intra_op_parallelism_threads({threads}), likewise inter_op, and "
+            f"options.threading.private_threadpool_size = {threads} of tf.data; or raise --cpus"
+        )
+        return warned(says, fix, *evidence)
+    used = wording.count(system.affinity, "processor")
+    return passed(used + (f" of {system.cpu_count}" if system.affinity < system.cpu_count else ""), *evidence)
+
+
+@check("host memory")
+def host_memory(facts: Facts) -> CheckResult:
+    """There is memory left for the data, within the container's limit."""
+    system = facts.system
+    if system.memory_mib is None or system.memory_available_mib is None:
+        return unknown("the system does not tell")
+    limit = min(system.memory_mib, system.memory_limit_mib or system.memory_mib)
+    total, left = (wording.mebibytes(value * 2**20) for value in (limit, min(limit, system.memory_available_mib)))
+    within = " that the container may use" if limit < system.memory_mib else ""
+    if system.memory_available_mib < MEMORY_LEFT * limit:
+        return warned(f"{left} left of {total}{within}", "end other programs, or keep less of the data in memory")
+    return passed(f"{left} left of {total}{within}")
+
+
+@check("switches in the shell")
+def switches(facts: Facts) -> CheckResult:
+    """No environment variable slows training down unnoticed."""
+    found = facts.system.environment
+    if found.get("CUDA_LAUNCH_BLOCKING", "0") not in {"", "0"}:
+        says = "CUDA_LAUNCH_BLOCKING makes the processor wait for every kernel"
+        return warned(says, "unset CUDA_LAUNCH_BLOCKING", f"CUDA_LAUNCH_BLOCKING={found['CUDA_LAUNCH_BLOCKING']}")
+    if found.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == "python":
+        says = "protobuf runs in pure Python: traces take minutes to read"
+        return warned(says, "unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION")
+    if "--xla_dump_to" in found.get("XLA_FLAGS", ""):
+        return warned("XLA writes every program it compiles to disk", "unset XLA_FLAGS", found["XLA_FLAGS"])
+    if facts.has_gpu and "cud" in found.get("LD_LIBRARY_PATH", "").lower():
+        says = "LD_LIBRARY_PATH puts another CUDA before the one that TensorFlow brought"
+        return warned(says, "unset LD_LIBRARY_PATH", f"LD_LIBRARY_PATH={found['LD_LIBRARY_PATH']}")
+    set_here = [name for name in found if name != "LD_LIBRARY_PATH"]
+    return passed("none that slows training" + (f"; set: {', '.join(set_here)}" if set_here else ""))

@@ -1,0 +1,179 @@
+"""`python -m gpuprobe.doctor.probe`: the child process that asks TensorFlow, one stage after another.
+
+Each stage prints one line of JSON on stdout when it begins and when it has ended, so that a crash or a hang is known
+to be in the stage that began last. TensorFlow's own log goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The libraries that TensorFlow loads for a GPU (stream_executor/dso_loader), and whose major version is in their name;
+# cufft and others count on their own, and CUPTI's is looked at by a check.
+LIBRARIES = {
+    "cudart": "cuda_version",
+    "cublas": "cuda_version",
+    "cublasLt": "cuda_version",
+    "cufft": "",
+    "cusolver": "",
+    "cusparse": "",
+    "cudnn": "cudnn_version",
+    "cupti": "",
+}
+CUDA_FOLDERS = ("/usr/local/cuda", "/usr/local/cuda/extras/CUPTI", "/opt/cuda", "/usr/lib/cuda")
+SYSTEM_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")
+# Long enough that the link leaves its resting speed and a reading of the card falls within.
+LOAD_S = 4.0
+SIZE = 2048
+
+
+def main() -> None:
+    """Run the stages in order; one that raises is reported, and the others still run."""
+    tf = _stage("import", _import)
+    if tf is None:
+        return
+    # What was read before this is of a card at rest.
+    _say(touched_ns=time.time_ns())
+    gpus = _stage("devices", lambda: _devices(tf)) or []
+    _stage("libraries", lambda: _libraries(tf))
+    _stage("compute", lambda: _compute(tf))
+    _stage("convolution", lambda: _convolution(tf))
+    _stage("xla", lambda: _xla(tf))
+    _stage("profiler", lambda: _profile(tf))
+    if gpus:
+        _stage("load", lambda: _load(tf))
+
+
+def _stage(name: str, work: Callable[[], Any]) -> Any:
+    _say(stage=name, state="begun")
+    try:
+        found = work()
+    except Exception as error:  # noqa: BLE001 - whatever TensorFlow raises is what this process is here to tell
+        words = " ".join(str(error).split())
+        _say(stage=name, state=f"{type(error).__name__}: {words[:400]}")
+        return None
+    _say(stage=name, state="ok")
+    return found
+
+
+def _say(**facts: object) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+def _import() -> Any:
+    import tensorflow as tf
+
+    build = tf.sysconfig.get_build_info()
+    _say(
+        version=tf.__version__,
+        cuda_build=bool(build.get("is_cuda_build")),
+        cuda=str(build.get("cuda_version", "")),
+        cudnn=str(build.get("cudnn_version", "")),
+        capabilities=list(build.get("cuda_compute_capabilities", [])),
+    )
+    return tf
+
+
+def _devices(tf: Any) -> list[Any]:
+    gpus = tf.config.list_physical_devices("GPU")
+    found = []
+    for gpu in gpus:
+        # Another program on the card must keep its memory.
+        tf.config.experimental.set_memory_growth(gpu, True)
+        details = tf.config.experimental.get_device_details(gpu)
+        capability = ".".join(map(str, details.get("compute_capability", ())))
+        found.append(
+            {"name": gpu.name, "device_name": details.get("device_name", ""), "compute_capability": capability}
+        )
+    _say(gpus=found)
+    return list(gpus)
+
+
+def _libraries(tf: Any) -> None:
+    nvidia = Path(tf.__file__).parent.parent / "nvidia"
+    places = [str(path) for path in nvidia.glob("*/lib")]
+    places += [f"{folder}/lib64" for folder in CUDA_FOLDERS] + [f"{folder}/lib" for folder in CUDA_FOLDERS]
+    places += [*filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(":")), *SYSTEM_FOLDERS]
+    build = tf.sysconfig.get_build_info()
+    majors = {name: str(build.get(counted, "")).partition(".")[0] for name, counted in LIBRARIES.items()}
+    found = {name: _find(places, f"lib{name}.so.{major}*") for name, major in majors.items()}
+    cuda = [str(nvidia / "cuda_nvcc"), os.environ.get("CUDA_HOME", ""), *CUDA_FOLDERS]
+    tools = [f"{folder}/bin" for folder in cuda if folder]
+    _say(
+        libraries=found,
+        libdevice=_find([f"{folder}/nvvm/libdevice" for folder in cuda if folder], "libdevice.10.bc"),
+        ptxas=_find(tools, "ptxas") or shutil.which("ptxas") or "",
+    )
+
+
+def _find(places: list[str], pattern: str) -> str:
+    for place in places:
+        files = sorted(map(str, Path(place).glob(pattern)), key=len)
+        if files:
+            return files[0]
+    return ""
+
+
+def _compute(tf: Any) -> None:
+    ones = tf.ones((64, 64))
+    total = float(tf.reduce_sum(tf.linalg.matmul(ones, ones)))
+    if total != 64.0**3:
+        raise ArithmeticError(f"a product of matrices of ones sums to {total}, not to {64.0**3}")
+
+
+def _convolution(tf: Any) -> None:
+    result = tf.nn.conv2d(tf.ones((2, 8, 8, 3)), tf.ones((3, 3, 3, 4)), strides=1, padding="SAME")
+    if float(tf.reduce_max(result)) != 27.0:
+        raise ArithmeticError("a convolution of ones gives a wrong sum")
+
+
+def _xla(tf: Any) -> None:
+    def work(x: Any) -> Any:
+        # exp comes from libdevice, and the kernel has to be assembled by ptxas or the driver.
+        return tf.reduce_sum(tf.exp(x) * tf.tanh(x))
+
+    float(tf.function(work, jit_compile=True)(tf.ones((32, 32))))
+
+
+def _profile(tf: Any) -> None:
+    folder = tempfile.mkdtemp(prefix="gpuprobe-doctor-")
+    try:
+        tf.profiler.experimental.start(folder)
+        for _ in range(3):
+            float(tf.reduce_sum(tf.linalg.matmul(tf.ones((256, 256)), tf.ones((256, 256)))))
+        tf.profiler.experimental.stop()
+        traces = list(Path(folder).glob("plugins/profile/*/*.xplane.pb"))
+        if not traces:
+            raise FileNotFoundError("the profiler wrote no trace")
+        # The name of the lines on which GPU kernels stand.
+        _say(gpu_events_traced=b"Stream #" in traces[0].read_bytes())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _load(tf: Any) -> None:
+    """Keep the GPU and its link busy, so that clocks and link can be read at work."""
+    host = tf.constant([1.0] * 1024).numpy().repeat(SIZE * SIZE // 1024).reshape(SIZE, SIZE)
+    _say(load_start_ns=time.time_ns())
+    end = time.monotonic() + LOAD_S
+    while time.monotonic() < end:
+        x = tf.constant(host)
+        for _ in range(8):
+            x = tf.linalg.matmul(x, x) * 1e-6
+        float(tf.reduce_sum(x))
+    _say(load_end_ns=time.time_ns())
+
+
+if __name__ == "__main__":
+    main()

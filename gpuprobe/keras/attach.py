@@ -1,0 +1,131 @@
+"""Attaches the Probe to a script that nobody changed, through Python's own start-up hook.
+
+`hook_environment` puts a folder with a `sitecustomize.py` in front of the child's PYTHONPATH. That file takes itself
+out again, runs the user's own `sitecustomize`, and calls `attach` here; as soon as Keras is imported, `Model.fit` gets
+the callback. Light: neither Keras nor TensorFlow is imported before the script does it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import inspect
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import ModuleType
+
+# Where recordings go; its presence is what the hook acts on.
+FOLDER = "GPUPROBE_ATTACH"
+# The PYTHONPATH that the child is to have, as it was before; empty where there was none.
+PATH_BEFORE = "GPUPROBE_PYTHONPATH"
+# Where this very package lies, for a child whose interpreter does not know it.
+HOME = "GPUPROBE_HOME"
+STARTUP = Path(__file__).with_name("startup")
+
+
+def hook_environment(environ: Mapping[str, str], folder: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the environment for a child that is to be attached to; recordings go to the folder.
+
+    The child restores PYTHONPATH and drops our variables as it starts, so that its own children are left alone.
+    """
+    before = environ.get("PYTHONPATH", "")
+    return {
+        **environ,
+        FOLDER: str(Path(folder).resolve()),
+        PATH_BEFORE: before,
+        HOME: str(Path(__file__).resolve().parent.parent.parent),
+        "PYTHONPATH": os.pathsep.join([str(STARTUP), before]) if before else str(STARTUP),
+    }
+
+
+def attach(folder: str) -> None:
+    """Patch `keras.Model.fit` now if Keras is there, else when it is imported."""
+    keras = sys.modules.get("keras")
+    if keras is not None and hasattr(keras, "Model"):
+        patch(keras, folder)
+    else:
+        sys.meta_path.insert(0, _WhenKerasIsImported(folder))
+
+
+def patch(keras: ModuleType, folder: str) -> None:
+    """Make every `fit` of this process carry a Probe, unless the user gave one."""
+    fit = keras.Model.fit
+    if getattr(fit, "gpuprobe", False):
+        return
+    signature = inspect.signature(fit)
+
+    @functools.wraps(fit)
+    def probed_fit(*given: Any, **named: Any) -> Any:
+        given, named = _with_probe(signature, given, named, folder)
+        return fit(*given, **named)
+
+    probed_fit.gpuprobe = True  # type: ignore[attr-defined]
+    keras.Model.fit = probed_fit
+
+
+def _with_probe(
+    signature: inspect.Signature, given: tuple[Any, ...], named: dict[str, Any], folder: str
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the call's arguments with a Probe among the callbacks; unchanged where anything about that fails."""
+    try:
+        import keras
+
+        from gpuprobe.keras.callback import Probe
+
+        bound = signature.bind(*given, **named)
+        callbacks = bound.arguments.get("callbacks")
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            if not any(isinstance(callback, Probe) for callback in callbacks.callbacks):
+                probe = Probe(folder)
+                probe.set_model(bound.args[0])
+                probe.set_params(callbacks.params)
+                callbacks.append(probe)
+            return given, named
+        own = [] if callbacks is None else keras.tree.flatten(callbacks)
+        if any(isinstance(callback, Probe) for callback in own):
+            return given, named
+        bound.arguments["callbacks"] = [Probe(folder), *own]
+    except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
+        _say(error)
+        return given, named
+    return bound.args, bound.kwargs
+
+
+class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
+    """Lets the others find Keras, and patches it when it has been loaded."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Find `keras` alone, once."""
+        if name != "keras":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader.exec_module = self._patching(spec.loader.exec_module)  # type: ignore[assignment,method-assign]
+        return spec
+
+    def _patching(self, load: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+        def load_and_patch(module: ModuleType) -> None:
+            load(module)
+            try:
+                patch(module, self._folder)
+            except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
+                _say(error)
+
+        return load_and_patch
+
+
+def _say(error: Exception) -> None:
+    sys.stderr.write(f"gpuprobe: could not attach ({type(error).__name__}: {error}); the training goes on\n")

@@ -1,0 +1,123 @@
+"""The callback: `model.fit(..., callbacks=[gpuprobe.keras.Probe()])`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from gpuprobe.keras.scalars import Scalars
+from gpuprobe.keras.session import Session, Wishes
+from gpuprobe.keras.watcher import Watcher
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import MutableMapping
+
+
+class Probe(keras.callbacks.Callback):  # type: ignore[misc]
+    """Watches a training: throughput and GPU utilization in its logs, a short trace, a verdict, and a recording.
+
+    `out` is the folder that recordings go to. `trace_steps` calls of the train function are traced (0: none), once the
+    training is warm, or from call `trace_at` on (from 1), or when the process gets SIGUSR2 (`gpuprobe capture --pid`).
+    `batch_size` is needed only where it cannot be seen, as with a custom train step over batches of open size.
+    `tensorboard` is a log folder for scalars beside the user's own. The logs gain `samples_per_s` (whole batches) and,
+    with an NVIDIA GPU, `gpu_utilization` (0 to 1, by NVML), for callbacks that stand behind this one too.
+    """
+
+    # Nothing here needs the loss on the host, so Keras need not wait for the device after each step.
+    async_safe = True
+
+    def __init__(
+        self,
+        out: str | os.PathLike[str] = "reports",
+        *,
+        name: str = "fit",
+        trace_steps: int = 5,
+        trace_at: int | None = None,
+        batch_size: int | None = None,
+        tensorboard: str | os.PathLike[str] | None = None,
+        verbose: bool = True,
+    ) -> None:
+        super().__init__()
+        wishes = Wishes(name=name, out=out, trace_steps=trace_steps, trace_at=trace_at)
+        self._watcher = Watcher(wishes, verbose=verbose)
+        self._batch_size = batch_size
+        self._scalars = Scalars(tensorboard) if tensorboard is not None else None
+        self._figures: dict[str, float] = {}
+        self._train_function: Any = None
+
+    def on_train_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
+        """Begin a recording, and put the clock and the step marker around the train function."""
+        self._watcher.begin()
+        self._watcher.guarded(self._attach)
+
+    def on_epoch_begin(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
+        """Begin to count the epoch."""
+        self._watcher.ask(lambda session: session.epoch_began(), None)
+
+    def on_train_batch_end(self, batch: int, logs: MutableMapping[str, Any] | None = None) -> None:
+        """Put the latest figures into the progress line; they are renewed twice a second."""
+        if logs is not None and self._watcher.is_on:
+            logs.update(self._figures)
+
+    def on_epoch_end(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
+        """Put the figures of the epoch's steps into the logs, and so into the history."""
+
+        def end(session: Session) -> None:
+            session.epoch_ended()
+            self._figures = session.figures
+            if logs is not None:
+                logs.update(session.figures)
+            if self._scalars is not None:
+                self._scalars.write(session.figures, epoch)
+
+        self._watcher.ask(end, None)
+
+    def on_train_end(self, logs: MutableMapping[str, Any] | None = None) -> None:
+        """Give the train function back, save the recording, and say the verdict."""
+        self._watcher.guarded(self._detach)
+        self._watcher.end()
+
+    def _attach(self) -> None:
+        call, watcher = self.model.train_function, self._watcher
+        if not watcher.is_on or call is None:
+            return
+
+        def watched(*given: Any, **named: Any) -> Any:
+            answer = watcher.called(call, *given, **named)
+            watcher.ask(lambda session: self._after_call(session, given), None)
+            return answer
+
+        self._train_function, self.model.train_function = call, watched
+
+    def _detach(self) -> None:
+        if self._train_function is not None:
+            self.model.train_function, self._train_function = self._train_function, None
+
+    def _after_call(self, session: Session, given: tuple[Any, ...]) -> None:
+        if session.calls == 1:
+            self._describe(session, given[-1])
+        self._figures = session.figures
+
+    def _describe(self, session: Session, iterator: Any) -> None:
+        """Tell the session what the first call showed."""
+        steps = int(self.model.steps_per_execution)
+        spec = getattr(iterator, "element_spec", None)
+        leaves = keras.tree.flatten(spec) if spec is not None else []
+        batch = self._batch_size or _samples_counted(self.model) // steps or _first_size(leaves)
+        dtype = leaves[0].dtype.name if leaves and hasattr(leaves[0].dtype, "name") else "unknown"
+        session.samples_per_call = batch * steps
+        per_epoch = (self.params.get("steps") or 0) * batch
+        session.describe(session.settings(self.model, batch, dtype), per_epoch)
+
+
+def _samples_counted(model: keras.Model) -> int:
+    """Read how many samples Keras's running loss holds: it weighs each batch by its size. 0 where nobody counts."""
+    tracker = next((metric for metric in model.metrics if metric.name == "loss" and hasattr(metric, "count")), None)
+    return int(float(keras.ops.convert_to_numpy(tracker.count))) if tracker is not None else 0
+
+
+def _first_size(leaves: list[Any]) -> int:
+    shape = getattr(leaves[0], "shape", None) if leaves else None
+    return int(shape[0]) if shape is not None and len(shape) and shape[0] else 0

@@ -1,0 +1,72 @@
+"""Takes a trace from a job that is running already: through TensorFlow's profiler server, or by the Probe's signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+from gpuprobe.errors import GpuprobeError, InputError, MissingError, UsageError
+
+# What asks a Probe for a trace. TensorFlow leaves it alone, and so do the batch systems, which send SIGUSR1.
+SIGNAL = signal.SIGUSR2
+CONNECT_S = 5.0
+
+
+def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path]:
+    """Trace a job that called `tf.profiler.experimental.server.start(port)`; return the traces that were written.
+
+    Raises MissingError where nobody answers there, GpuprobeError where the trace is empty.
+    """
+    # What TensorFlow logs as it starts says nothing about the trace.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    _reach(host, port)
+    service, before = f"grpc://{host}:{port}", set(_traces(folder))
+    try:
+        tf.profiler.experimental.client.trace(service, str(folder), int(1000 * seconds), num_tracing_attempts=1)
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise GpuprobeError(f"{host}:{port}: no trace was taken ({_first(error)})") from error
+    written = [path for path in _traces(folder) if path not in before]
+    if not written:
+        raise GpuprobeError(f"{host}:{port}: answered without a trace; was it training just then?")
+    return written
+
+
+def from_process(pid: int) -> None:
+    """Ask the Probe in a process of this machine for a trace, which goes into the recording that it keeps.
+
+    Raises InputError where there is no such process, UsageError where it has no Probe: the signal would end it.
+    """
+    status = Path(f"/proc/{pid}/status")
+    try:
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+    except OSError as error:
+        raise InputError(f"--pid {pid}: there is no such process on this machine") from error
+    if not int(lines.get("SigCgt", "0").strip(), 16) >> (SIGNAL - 1) & 1:
+        raise UsageError(f"--pid {pid}: is watched by no Probe; add gpuprobe.keras.Probe(), or use watch --trace")
+    try:
+        os.kill(pid, SIGNAL)
+    except PermissionError as error:
+        raise InputError(f"--pid {pid}: belongs to another user") from error
+
+
+def _reach(host: str, port: int) -> None:
+    """Try to connect: the profiler's client would wait long, and not say whether anybody is there."""
+    try:
+        socket.create_connection((host, port), CONNECT_S).close()
+    except OSError as error:
+        raise MissingError(
+            f"{host}:{port}: nobody answers ({error.strerror or error}); the job has to call "
+            f"tf.profiler.experimental.server.start({port})"
+        ) from error
+
+
+def _traces(folder: Path) -> list[Path]:
+    return sorted(folder.glob("plugins/profile/*/*.xplane.pb"))
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

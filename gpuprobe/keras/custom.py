@@ -1,0 +1,117 @@
+"""For loops that are no `fit`: `with gpuprobe.window("name") as probe:` and `@gpuprobe.steps("name")`."""
+
+from __future__ import annotations
+
+import functools
+import time
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from gpuprobe.keras.session import Wishes
+from gpuprobe.keras.watcher import Watcher
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+class Steps:
+    """What `window` gives: tell it where each step ends."""
+
+    def __init__(self, watcher: Watcher, batch_size: int) -> None:
+        self._watcher, self._batch_size = watcher, batch_size
+        self._marker: AbstractContextManager[Any] = nullcontext()
+        self._began_ns = 0
+        self._open()
+
+    def step(self) -> None:
+        """Say that a step ended here, and that the next one begins: its input is part of it."""
+        self._close()
+        self._watcher.ask(lambda session: session.call_ended(self._began_ns), None)
+        self._watcher.ask(self._after_step, None)
+        self._open()
+
+    def trace(self) -> None:
+        """Trace the next steps."""
+        self._watcher.ask(lambda session: session.ask_for_trace(), None)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """`samples_per_s` and `gpu_utilization` so far, as the callback puts them into Keras's logs."""
+        return self._watcher.ask(lambda session: session.figures, {})
+
+    def _after_step(self, session: Any) -> None:
+        if session.calls == 1:
+            session.samples_per_call = self._batch_size
+            session.describe(None, 0)
+
+    def _open(self) -> None:
+        self._marker = self._watcher.ask(lambda session: session.marker(), nullcontext())
+        self._marker.__enter__()
+        self._began_ns = time.time_ns()
+
+    def _close(self) -> None:
+        self._marker.__exit__(None, None, None)
+        self._marker = nullcontext()
+
+
+@contextmanager
+def window(
+    name: str,
+    *,
+    out: str | os.PathLike[str] = "reports",
+    batch_size: int = 0,
+    trace_steps: int = 5,
+    trace_at: int | None = None,
+    verbose: bool = True,
+) -> Iterator[Steps]:
+    """Watch a loop of one's own: call `step()` on what this gives at the end of each step.
+
+    `batch_size` turns steps into samples per second. The rest is as in `Probe`. What the block raises goes through.
+    """
+    watcher = Watcher(Wishes(name=name, out=out, trace_steps=trace_steps, trace_at=trace_at), verbose=verbose)
+    watcher.begin()
+    steps = Steps(watcher, batch_size)
+    try:
+        yield steps
+    except BaseException as error:
+        steps._close()
+        watcher.end("interrupted", type(error).__name__)
+        raise
+    steps._close()
+    watcher.end()
+
+
+def steps(name: str, **wishes: Any) -> Callable[[Callable[Given, Answer]], Callable[Given, Answer]]:
+    """Decorate a step function: each call is a step; the recording begins with the first and ends with the process.
+
+    Takes what `window` takes.
+    """
+    batch_size, verbose = wishes.pop("batch_size", 0), wishes.pop("verbose", True)
+    watcher = Watcher(Wishes(name=name, **wishes), verbose=verbose)
+
+    def decorate(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
+        started = False
+
+        @functools.wraps(function)
+        def step(*given: Given.args, **named: Given.kwargs) -> Answer:
+            nonlocal started
+            if not started:
+                started = True
+                watcher.begin()
+                watcher.ends_well()
+            answer = watcher.called(function, *given, **named)
+            watcher.ask(describe, None)
+            return answer
+
+        def describe(session: Any) -> None:
+            if session.calls == 1:
+                session.samples_per_call = batch_size
+                session.describe(None, 0)
+
+        return step
+
+    return decorate

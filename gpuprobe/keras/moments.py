@@ -1,0 +1,128 @@
+"""Decides when a training that nobody planned is warm, what is timed, and when to trace.
+
+A pure state machine: it is told the time, and touches neither Keras nor the clock. The timed window never spans the end
+of an epoch, so that validation and checkpoints between epochs are no part of a step.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gpuprobe.records import PhaseName
+
+# As in `gpuprobe run`: so many calls within this factor of each other are steady; after so long it goes on anyway.
+STEADY_CALLS = 3
+STEADY_FACTOR = 1.5
+SETTLE_S = 5.0
+# Enough for eight blocks of a few calls each, and long enough for a dozen readings of NVML's one-second average.
+WINDOW_S = 15.0
+WINDOW_CALLS = 24
+# A window that an epoch's end cuts short is kept from this many calls on.
+FEWEST_CALLS = 8
+# The first calls of an epoch wait for buffers to fill. Where epochs are too short for a window, a trace is still due.
+SKIPPED_CALLS = 2
+LATEST_TRACE = 100
+
+
+class Action(Enum):
+    """What the session has to do after a call."""
+
+    GO_ON = "go on"
+    ENTER = "enter the phase"
+    START_TRACE = "start tracing"
+    STOP_TRACE = "stop tracing"
+
+
+@dataclass
+class Moments:
+    """The state of one training. `trace_at` counts calls from 1; None means right after the timed window, 0 never."""
+
+    trace_calls: int
+    trace_at: int | None = None
+    phase: PhaseName = "warmup"
+    calls: int = 0
+    _ends_ns: list[int] = field(default_factory=list)
+    _before_trace: PhaseName = "rest"
+    _asked: bool = False
+    _traced: bool = False
+
+    def __post_init__(self) -> None:
+        self._traced = self.trace_calls == 0 or self.trace_at == 0
+
+    def ask_for_trace(self) -> None:
+        """Trace from the next call on, whatever was planned."""
+        self._asked = True
+
+    def after_call(self, now_ns: int) -> Action:
+        """Take note of a call that ended now, and say what to do."""
+        self.calls += 1
+        self._ends_ns.append(now_ns)
+        if self.phase == "trace":
+            return self._end_trace(now_ns) if len(self._ends_ns) > self.trace_calls else Action.GO_ON
+        if self._wants_trace():
+            return self._begin_trace(now_ns)
+        if self.phase == "warmup":
+            return self._enter("settle", now_ns)
+        if self.phase == "settle":
+            return self._enter("window", now_ns) if self._steady() else Action.GO_ON
+        if self.phase == "window":
+            return self._after_window_call(now_ns)
+        del self._ends_ns[SKIPPED_CALLS + 1 :]
+        return Action.GO_ON
+
+    def epoch_ended(self, now_ns: int) -> Action:
+        """Close a window that is long enough, and begin one that is not anew. Steps of the next epoch settle again."""
+        if self.phase == "window":
+            if len(self._ends_ns) > FEWEST_CALLS:
+                return self._enter("rest", now_ns)
+            return self._enter("settle", now_ns)
+        if self.phase == "settle":
+            self._ends_ns = []
+        return Action.GO_ON
+
+    def epoch_began(self, now_ns: int) -> None:
+        """Count from here."""
+        self._ends_ns = [now_ns]
+
+    def _wants_trace(self) -> bool:
+        if self._traced or self._asked:
+            return self._asked
+        if self.trace_at is not None:
+            return self.calls >= self.trace_at
+        since_epoch_began = len(self._ends_ns) - 1
+        timed, late = self.phase == "rest", self.phase == "settle" and self.calls >= LATEST_TRACE
+        return (timed or late) and since_epoch_began >= SKIPPED_CALLS
+
+    def _after_window_call(self, now_ns: int) -> Action:
+        calls = len(self._ends_ns) - 1
+        long = self._ends_ns[-1] - self._ends_ns[0] >= WINDOW_S * 1e9
+        if calls < WINDOW_CALLS or not long:
+            return Action.GO_ON
+        return self._enter("rest", now_ns)
+
+    def _begin_trace(self, now_ns: int) -> Action:
+        # Where nothing was timed yet, the timed window is still to come.
+        timed = self.phase == "rest" or (self.phase == "window" and len(self._ends_ns) > FEWEST_CALLS)
+        self._before_trace = "rest" if timed else "settle"
+        self._asked, self._traced = False, True
+        self._enter("trace", now_ns)
+        return Action.START_TRACE
+
+    def _end_trace(self, now_ns: int) -> Action:
+        self._enter(self._before_trace, now_ns)
+        return Action.STOP_TRACE
+
+    def _steady(self) -> bool:
+        ends = self._ends_ns[-STEADY_CALLS - 1 :]
+        lengths = [later - earlier for earlier, later in itertools.pairwise(ends)]
+        if len(lengths) < STEADY_CALLS:
+            return False
+        return max(lengths) <= STEADY_FACTOR * min(lengths) or ends[-1] - self._ends_ns[0] >= SETTLE_S * 1e9
+
+    def _enter(self, phase: PhaseName, now_ns: int) -> Action:
+        self.phase, self._ends_ns = phase, [now_ns]
+        return Action.ENTER

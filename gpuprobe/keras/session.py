@@ -1,0 +1,204 @@
+"""The watching of one training in the user's own process: times its calls, samples, traces, and saves a recording."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gpuprobe import telemetry
+from gpuprobe.keras.backends import backend
+from gpuprobe.keras.journal import Journal
+from gpuprobe.keras.moments import Action, Moments
+from gpuprobe.keras.tail import Tail
+from gpuprobe.measure import folder
+from gpuprobe.measure.environment import environment
+from gpuprobe.measure.events import EventLog, fold
+from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER, run_folder
+from gpuprobe.records import Outcome, Request, Run, RunSpec, Settings, StrategyInfo, Study, TraceInfo, save
+
+if TYPE_CHECKING:
+    from gpuprobe.records import PhaseName, State
+
+STRATEGY = "fit"
+# Figures in the progress line are renewed so often.
+LOOK_EVERY_NS = 500_000_000
+# The first traced call pays for starting the profiler.
+EXTRA_CALLS = 1
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asked for: where recordings go, and how many calls to trace, and from which call on.
+
+    `trace_at` counts calls of the train function from 1; None is right after the timed window, 0 never.
+    """
+
+    name: str
+    out: str | os.PathLike[str] = "reports"
+    trace_steps: int = 5
+    trace_at: int | None = None
+
+
+class Session:
+    """One training; the one who drives it encloses every call of the train function, and tells where epochs end."""
+
+    def __init__(self, wishes: Wishes) -> None:
+        self._wishes, self._backend = wishes, backend()
+        traced = 0 if self._backend.no_trace else wishes.trace_steps
+        self._moments = Moments(traced + EXTRA_CALLS if traced else 0, wishes.trace_at)
+        self._stack = ExitStack()
+        now = datetime.now(timezone.utc)
+        self.study_folder = folder.make(Path(wishes.out), f"{now:%Y%m%d-%H%M%S}-{wishes.name}")
+        self.folder = run_folder(self.study_folder, 1, STRATEGY)
+        self.folder.mkdir(parents=True)
+        self._stack.enter_context(folder.held(self.study_folder))
+        self._study = self._described()
+        save(self._study, self.study_folder / STUDY_FILE)
+        self._spec = RunSpec(strategy=STRATEGY, round=1, seed=0, batch_size=0)
+        save(self._spec, self.folder / SPEC_FILE)
+        self._log = EventLog(self.folder)
+        self._stack.enter_context(telemetry.sampling(self.folder / TELEMETRY_FILE, os.getpid()))
+        self._tail = Tail(self.folder / TELEMETRY_FILE, "gpu0_utilization_percent")
+        self._journal = Journal()
+        self._began_ns = self._looked_ns = self._last_ns = time.time_ns()
+        self._epoch_calls = 0
+        self.samples_per_call = 0
+        self.figures: dict[str, float] = {}
+        self._enter("warmup", self._began_ns)
+        if self._backend.no_trace:
+            self._log.write("trace", trace=TraceInfo(path=None, missing=self._backend.no_trace))
+
+    @property
+    def calls(self) -> int:
+        """How many calls have ended."""
+        return self._moments.calls
+
+    def ask_for_trace(self) -> None:
+        """Trace the next calls."""
+        if not self._backend.no_trace:
+            self._moments.trace_calls = self._moments.trace_calls or self._wishes.trace_steps + EXTRA_CALLS
+            self._moments.ask_for_trace()
+
+    def marker(self) -> AbstractContextManager[Any]:
+        """Return the marker of the next step; it has to enclose the call, input and all."""
+        return self._backend.marker(self._moments.calls)
+
+    def call_ended(self, began_ns: int) -> None:
+        """Take note of a call that ended now."""
+        self._last_ns = now_ns = time.time_ns()
+        self._epoch_calls += 1
+        self._journal.call(began_ns, now_ns)
+        self._carry_out(self._moments.after_call(now_ns), now_ns)
+        if now_ns - self._looked_ns >= LOOK_EVERY_NS:
+            self._look(now_ns)
+
+    def epoch_began(self) -> None:
+        """Begin to count an epoch."""
+        self._began_ns = time.time_ns()
+        self._epoch_calls = 0
+        self._moments.epoch_began(self._began_ns)
+        self._tail.reset()
+
+    def epoch_ended(self) -> None:
+        """Close what must not reach beyond the epoch; `figures` then are those of the whole epoch's steps."""
+        # Validation has passed since the last call, and is no part of it.
+        self._look(self._last_ns)
+        self._carry_out(self._moments.epoch_ended(self._last_ns), self._last_ns)
+
+    def describe(self, settings: Settings | None, samples_per_epoch: int) -> None:
+        """Save what is known after the first call: the settings, and how many samples an epoch has (0: unknown)."""
+        batch = settings.batch_size if settings else self.samples_per_call
+        self._study = msgspec.structs.replace(
+            self._study, batch_size=batch, train_samples=samples_per_epoch, epoch_samples=samples_per_epoch
+        )
+        self._spec = msgspec.structs.replace(self._spec, batch_size=batch)
+        save(self._study, self.study_folder / STUDY_FILE)
+        save(self._spec, self.folder / SPEC_FILE)
+        if settings is not None:
+            self._log.write("settings", settings=settings)
+
+    def settings(self, model: Any, batch_size: int, feed_dtype: str) -> Settings:
+        """Read the effective settings of a Keras model back."""
+        return self._backend.settings(model, batch_size, feed_dtype)
+
+    def outside_fraction(self) -> float | None:
+        """Return the share of the timed window that passed outside the train function; None without a window."""
+        return self._journal.outside_fraction()
+
+    def end(self, state: State = "done", message: str = "") -> Run:
+        """Stop everything, and save the record of the run."""
+        if self._moments.phase == "trace":
+            self._stop_trace()
+        self._journal.close()
+        self._journal.write(self._log)
+        self._log.write("done" if state == "done" else "error", state=state, message=message)
+        self._stack.close()
+        run = fold(self.folder, self._spec, Outcome(state=state, message=message))
+        save(run, self.folder / RUN_FILE)
+        return run
+
+    def _carry_out(self, action: Action, now_ns: int) -> None:
+        if action is Action.GO_ON:
+            return
+        if action is Action.STOP_TRACE:
+            self._stop_trace()
+        self._enter(self._moments.phase, time.time_ns() if action is Action.STOP_TRACE else now_ns)
+        if action is Action.START_TRACE:
+            self._start_trace()
+
+    def _enter(self, phase: PhaseName, now_ns: int) -> None:
+        if self._journal.enter(phase, now_ns) and phase in {"rest", "trace"}:
+            self._journal.write(self._log)
+
+    def _look(self, now_ns: int) -> None:
+        self._looked_ns = now_ns
+        self._tail.look(now_ns)
+        seconds = (now_ns - self._began_ns) / 1e9
+        per_s = self._epoch_calls / seconds if seconds > 0 else 0.0
+        rate = {"samples_per_s": per_s * self.samples_per_call} if self.samples_per_call else {"calls_per_s": per_s}
+        busy = self._tail.mean()
+        self.figures = {**rate, **({} if busy is None else {"gpu_utilization": busy / 100})}
+
+    def _start_trace(self) -> None:
+        try:
+            self._backend.start_trace(self.folder / TRACE_FOLDER)
+        except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
+            self._moments.phase = "rest"
+            self._enter("rest", time.time_ns())
+            self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler did not start: {error}"))
+
+    def _stop_trace(self) -> None:
+        try:
+            self._backend.stop_trace()
+        except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
+            self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler saved nothing: {error}"))
+            return
+        calls = self._journal.write_calls(self._log)
+        info = TraceInfo(path=TRACE_FOLDER, steps=calls, slowdown=self._journal.slowdown())
+        self._log.write("trace", trace=info)
+
+    def _described(self) -> Study:
+        return Study(
+            name=self.study_folder.name,
+            created_ns=time.time_ns(),
+            command=shlex.join(sys.argv),
+            environment=environment(),
+            workload=self._wishes.name,
+            data_name="the training's own data",
+            data_source="The training's own data, as its author feeds it.",
+            batch_size=0,
+            train_samples=0,
+            epoch_samples=0,
+            strategies=(StrategyInfo(name=STRATEGY, sentence="The training as its author wrote it."),),
+            # No rounds: this was watched and not planned, and only its own command repeats it.
+            request=Request(rounds=0, budget_s=0.0, batch_size=0, seed=0),
+        )

@@ -1,0 +1,128 @@
+"""The verdict at the end of a watched training: the one place where it is made.
+
+It rests on the step times and the telemetry alone. Where a trace was taken, its ledger says more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import telemetry, wording
+from gpuprobe.errors import InputError
+from gpuprobe.recording import TELEMETRY_FILE
+from gpuprobe.records import SCHEMA, Finding, NotEvaluated, Record, Run, Signal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "verdict.json"
+# XProf warns from 15 % of the step on for what is neither compute nor input (op_stats_to_input_pipeline_analysis.cc).
+OUTSIDE_SHARE = 0.15
+# SageMaker Debugger's rules: a GPU whose 95th percentile stays below 70 % is underused.
+LOW_GPU_PERCENT = 70.0
+# A core that is busy all but a tenth of the time has no more to give: what runs on it sets the pace.
+BUSY_CORE = 0.9
+
+
+class Verdict(Record, frozen=True, kw_only=True):
+    """What a watched training says: its figures, what was found, and what could not be told; `verdict.json`."""
+
+    schema: int = SCHEMA
+    signals: tuple[Signal, ...]
+    findings: tuple[Finding, ...]
+    not_evaluated: tuple[NotEvaluated, ...]
+
+    def lines(self) -> list[str]:
+        """Say it: the verdict, why, and what to do next."""
+        said = {signal.name: signal for signal in self.signals}
+        rate, busy = said["samples_per_s"], said["gpu_utilization"]
+        figures = f"{wording.significant(float(rate.value or 0))} {rate.unit}" if rate.value else str(rate.missing)
+        meter = (
+            f"GPU {wording.share(float(busy.value))} by NVML" if busy.value is not None else f"no GPU ({busy.missing})"
+        )
+        lines = [f"Verdict  {figures}; {meter}."]
+        lines += [f"Why      {finding.claim}" for finding in self.findings]
+        lines += [f"Why      Not known: {reason.reason}." for reason in self.not_evaluated if not self.findings]
+        return lines + [f"Next     {finding.fix}" for finding in self.findings[:1]]
+
+
+def verdict(run: Run, folder: Path, outside_fraction: float | None) -> Verdict:
+    """Judge a watched training from its record and telemetry. Never raises for what is missing: it is said."""
+    summary = _summary(run, folder)
+    outside = Signal(
+        name="outside_fraction",
+        unit="1",
+        source="clock around the train function",
+        value=outside_fraction,
+        missing=None if outside_fraction is not None else "no epoch had steps enough for a timed window",
+    )
+    busy = summary.signal("utilization_percent", gpu=0) if summary else None
+    core = summary.signal("cpu_busiest_core") if summary else None
+    reason = (
+        next((words for words in summary.said if "no GPU" in words), "none was sampled") if summary else "no window"
+    )
+    utilization = Signal(
+        name="gpu_utilization",
+        unit="1",
+        source="NVML",
+        value=busy.value / 100 if busy and isinstance(busy.value, float) else None,
+        high=busy.high / 100 if busy and busy.high is not None else None,
+        missing=None if busy and isinstance(busy.value, float) else reason.removeprefix("no GPU: "),
+    )
+    findings, undecided = _judge(outside, utilization, core)
+    signals = (_rate(run), utilization, outside, *((core,) if core else ()))
+    return Verdict(signals=signals, findings=findings, not_evaluated=undecided)
+
+
+def _judge(
+    outside: Signal, utilization: Signal, core: Signal | None
+) -> tuple[tuple[Finding, ...], tuple[NotEvaluated, ...]]:
+    if not isinstance(outside.value, float):
+        return (), (NotEvaluated(cause="host_between_steps", reason=str(outside.missing)),)
+    if outside.value >= OUTSIDE_SHARE:
+        return (_between_steps(outside, utilization),), ()
+    if not isinstance(utilization.value, float):
+        reason = "steps follow one another closely, and without a GPU only a trace tells input from compute"
+        return (), (NotEvaluated(cause="compute_bound", reason=reason),)
+    if (utilization.high or 1.0) * 100 >= LOW_GPU_PERCENT:
+        reason = "NVML sees kernels nearly all the time; whether they fill the GPU, a trace tells"
+        return (), (NotEvaluated(cause="compute_bound", reason=reason),)
+    one = isinstance(core, Signal) and isinstance(core.value, float) and core.value >= BUSY_CORE
+    words = "one core is busy all the time: feeding or launching holds the GPU up" if one else "no core is full either"
+    return (), (
+        NotEvaluated(cause="launch_bound", reason=f"the GPU waits inside the step, and {words}; a trace tells"),
+    )
+
+
+def _between_steps(outside: Signal, utilization: Signal) -> Finding:
+    share = float(outside.value or 0.0)
+    return Finding(
+        cause="host_between_steps",
+        primary=True,
+        severity=share,
+        confidence="high" if share >= 2 * OUTSIDE_SHARE else "medium",
+        claim=f"{wording.share(share)} of the time passes between the steps: callbacks, metrics, progress bar.",
+        evidence=(outside, utilization),
+        fix="Run several steps in one call, use verbose=2, and move what callbacks do to the end of an epoch.",
+        code="model.compile(..., steps_per_execution=8)",
+    )
+
+
+def _rate(run: Run) -> Signal:
+    window, name = run.phase("window"), "samples_per_s"
+    if window is None or not window.call_ends_ns:
+        return Signal(name=name, unit="samples/s", source="clock", missing="too few steps for a rate")
+    seconds = (window.call_ends_ns[-1] - window.start_ns) / 1e9
+    steps = len(window.call_ends_ns) * window.steps_per_call
+    unit, batch = ("samples/s", run.spec.batch_size) if run.spec.batch_size else ("steps/s", 1)
+    return Signal(name=name, unit=unit, source="clock", value=steps * batch / seconds, n=len(window.call_ends_ns))
+
+
+def _summary(run: Run, folder: Path) -> telemetry.TelemetrySummary | None:
+    window = run.phase("window")
+    if window is None:
+        return None
+    try:
+        return telemetry.summarize(telemetry.read(folder / TELEMETRY_FILE), window.start_ns, window.end_ns)
+    except InputError:
+        return None

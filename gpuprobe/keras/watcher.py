@@ -1,0 +1,127 @@
+"""Stands between a training and its session: whatever fails in the session is said once, and the training goes on."""
+
+from __future__ import annotations
+
+import atexit
+import signal
+import sys
+import threading
+import time
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gpuprobe.keras.capture import SIGNAL
+from gpuprobe.keras.session import Session, Wishes
+from gpuprobe.keras.verdict import FILE, verdict
+from gpuprobe.records import save
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gpuprobe.records import State
+
+Answer = TypeVar("Answer")
+
+
+class Watcher:
+    """Drives a session without ever raising; `is_on` tells whether it still watches."""
+
+    def __init__(self, wishes: Wishes, *, verbose: bool = True) -> None:
+        self._wishes, self._verbose = wishes, verbose
+        self._session: Session | None = None
+        self._handler: Any = None
+        self._said = False
+        self._last_words: tuple[State, str] = ("interrupted", "the process ended before the training did")
+
+    def ends_well(self) -> None:
+        """Take the end of the process for the end of the training."""
+        self._last_words = ("done", "")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a session that has not failed."""
+        return self._session is not None
+
+    def begin(self) -> None:
+        """Start the session; a second one on the same watcher is a new recording."""
+        self.end("interrupted", "the training ended without saying so")
+
+        def start() -> None:
+            self._session = Session(self._wishes)
+            atexit.register(self._at_exit)
+            self._listen()
+
+        self.guarded(start)
+
+    def ask(self, question: Callable[[Session], Answer], otherwise: Answer) -> Answer:
+        """Return what the session answers, `otherwise` where there is none (any more)."""
+        session = self._session
+        return otherwise if session is None else self.guarded(lambda: question(session), otherwise)
+
+    def guarded(self, work: Callable[[], Answer], otherwise: Any = None) -> Answer:
+        """Do some work of ours; where it fails, say so once and watch no more."""
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
+            self._give_up(error)
+            return otherwise  # type: ignore[no-any-return]
+
+    def called(self, call: Callable[..., Answer], *given: Any, **named: Any) -> Answer:
+        """Run one call of the training inside its step marker, and take its time. What the call raises is its own."""
+        marker: AbstractContextManager[Any] = self.ask(lambda session: session.marker(), nullcontext())
+        began_ns = time.time_ns()
+        with marker:
+            answer = call(*given, **named)
+        self.ask(lambda session: session.call_ended(began_ns), None)
+        return answer
+
+    def end(self, state: State = "done", message: str = "") -> None:
+        """Save the recording, and say the verdict."""
+        session = self._session
+        if session is None:
+            return
+
+        def finish() -> None:
+            run = session.end(state, message)
+            found = verdict(run, session.folder, session.outside_fraction())
+            save(found, session.folder / FILE)
+            if self._verbose:
+                self._say("\n".join([*found.lines(), f"Recording: {session.study_folder}"]), sys.stdout)
+
+        self.guarded(finish)
+        self._forget()
+
+    def _give_up(self, error: Exception) -> None:
+        session = self._session
+        self._forget()
+        if not self._said:
+            self._said = True
+            words = (str(error).strip().splitlines() or [""])[0]
+            self._say(f"gpuprobe: stopped watching ({type(error).__name__}: {words}); the training goes on", sys.stderr)
+        if session is not None:
+            with suppress(Exception):
+                session.end("failed", f"{type(error).__name__} in gpuprobe")
+
+    def _forget(self) -> None:
+        self._session = None
+        with suppress(Exception):
+            atexit.unregister(self._at_exit)
+            if self._handler is not None:
+                signal.signal(SIGNAL, self._handler)
+                self._handler = None
+
+    def _at_exit(self) -> None:
+        self.end(*self._last_words)
+
+    def _listen(self) -> None:
+        """Take the signal, where nobody else does and Python lets us."""
+        free = signal.getsignal(SIGNAL) is signal.SIG_DFL
+        if free and threading.current_thread() is threading.main_thread():
+            self._handler = signal.SIG_DFL
+            signal.signal(SIGNAL, lambda _number, _frame: self.ask(lambda session: session.ask_for_trace(), None))
+
+    @staticmethod
+    def _say(text: str, stream: Any) -> None:
+        with suppress(Exception):
+            stream.write(text + "\n")
+            stream.flush()

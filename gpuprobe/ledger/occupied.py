@@ -1,0 +1,55 @@
+"""The estimated occupancy of kernels: how full of threads the multiprocessors are while a kernel runs.
+
+Kineto's formula (tb_plugin, docs/gpu_utilization.md): the least of the threads that the grid brings to each
+multiprocessor over those that it holds, and the theoretical occupancy of such a block.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.cards.architecture import architecture
+from gpuprobe.cards.occupancy import occupancy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gpuprobe.traces.timeline import Device, Kernels
+
+    Fractions = NDArray[np.float64]
+
+
+def occupancies(device: Device) -> Fractions:
+    """Return the occupancy of every kernel (0 to 1), (n,) float64: as the profiler wrote it, else estimated.
+
+    NaN where the trace gives neither it, nor the card's multiprocessors and compute capability and the kernel's shape.
+    """
+    kernels = device.kernels
+    told = kernels.occupancy_percent / 100 if len(kernels.occupancy_percent) == len(kernels) else _nothing(kernels)
+    unknown = np.isnan(told)
+    return np.where(unknown, _estimated(device), told) if unknown.any() else told
+
+
+def _estimated(device: Device) -> Fractions:
+    kernels, count = device.kernels, device.facts.get("sm_count")
+    capability = device.facts.get("compute_capability")
+    known = architecture(capability) if capability is not None else None
+    columns = (kernels.grid, kernels.block, kernels.registers, kernels.shared_bytes)
+    if known is None or not isinstance(count, float) or count <= 0 or any(len(c) != len(kernels) for c in columns):
+        return _nothing(kernels)
+    threads = kernels.block.astype(np.float64).prod(axis=1)
+    shapes = np.column_stack([threads, kernels.registers, kernels.shared_bytes]).astype(np.int64)
+    each, places = np.unique(shapes, axis=0, return_inverse=True)
+    limits = [
+        occupancy(block, registers, shared, known.compute_capability) for block, registers, shared in each.tolist()
+    ]
+    theoretical = np.array([limit.fraction if limit else np.nan for limit in limits])[places.reshape(-1)]
+    brought = kernels.grid.astype(np.float64).prod(axis=1) * threads / count / known.threads_per_sm
+    least: Fractions = np.minimum(brought, theoretical)
+    return least
+
+
+def _nothing(kernels: Kernels) -> Fractions:
+    return np.full(len(kernels), np.nan)

@@ -1,0 +1,111 @@
+"""Begins a study: looks at the workload and the machine, makes the folder, and notes what cannot be run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe.measure import folder
+from gpuprobe.measure.environment import environment
+from gpuprobe.measure.survey import Question, Survey, survey
+from gpuprobe.recording import RUN_FILE, STUDY_FILE, run_folder
+from gpuprobe.records import Outcome, Run, RunSpec, Study, save
+from gpuprobe.workloads import data
+from gpuprobe.workloads.cifar import workload_name
+from gpuprobe.workloads.resolve import PICKLE, pickle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.records import Request
+    from gpuprobe.strategies.registry import Strategy
+    from gpuprobe.workloads.arrays import Arrays
+    from gpuprobe.workloads.workload import Workload
+
+# How many samples the story's epoch has; times an epoch are told for it, whatever the training set here holds.
+EPOCH_SAMPLES = 50_000
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A study on disk that is ready to be carried out; `arrays` only for the ResNet, whose images the parent finds."""
+
+    study: Study
+    folder: Path
+    arrays: Arrays | None
+
+
+def begin(
+    request: Request, strategies: Sequence[Strategy], out: Path, command: str, workload: Workload | None = None
+) -> Begun:
+    """Make a new study. A `workload` object is pickled into its folder, functions by value, for the runs to read.
+
+    Raises InputError where the workload or its data cannot be had, OutputError where the folder cannot be made.
+    """
+    with TemporaryDirectory(prefix="gpuprobe-") as scratch:
+        handed_over = Path(scratch) / f"workload{PICKLE}"
+        if workload is not None:
+            pickle(workload, handed_over)
+            request = msgspec.structs.replace(request, model=str(handed_over))
+        images = find_images(request)
+        found = _about(request, strategies, images)
+        # Asked before the folder is made: a driver may take its time, and Ctrl-C then leaves nothing behind.
+        machine = environment()
+        where = folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{_slug(found.name)}")
+        if workload is not None:
+            kept = where.resolve() / handed_over.name
+            shutil.copy(handed_over, kept)
+            request = msgspec.structs.replace(request, model=str(kept))
+    study = Study(
+        name=where.name,
+        created_ns=time.time_ns(),
+        command=command,
+        environment=machine,
+        workload=found.name,
+        data_name=images.name if images else found.data,
+        data_source=images.source if images else f"Its own data: {found.data}.",
+        batch_size=found.batch_size,
+        train_samples=found.samples,
+        epoch_samples=EPOCH_SAMPLES if images else found.samples,
+        strategies=tuple(strategy.info for strategy in strategies),
+        request=msgspec.structs.replace(request, batch_size=found.batch_size),
+    )
+    save(study, where / STUDY_FILE)
+    for name, reason in found.skip.items():
+        _skip(study, where, name, reason)
+    return Begun(study, where, images)
+
+
+def find_images(request: Request) -> Arrays | None:
+    """Return the ResNet's images, or None for a workload that brings its own data."""
+    return None if request.model else data.find(request.data, seed=request.seed, samples=request.samples)
+
+
+def _about(request: Request, strategies: Sequence[Strategy], images: Arrays | None) -> Survey:
+    if images is None:
+        names = tuple(strategy.name for strategy in strategies)
+        return survey(Question(model=request.model, batch_size=request.batch_size or None, strategies=names))
+    name = workload_name(request.depth, images.name)
+    return Survey(name=name, data=images.name, samples=len(images.x), batch_size=request.batch_size, skip={})
+
+
+def _skip(study: Study, where: Path, strategy: str, reason: str) -> None:
+    spec = RunSpec(
+        strategy=strategy, round=1, seed=study.request.seed, batch_size=study.batch_size, model=study.request.model
+    )
+    into = run_folder(where, spec.round, strategy)
+    into.mkdir(parents=True)
+    save(Run(spec=spec, outcome=Outcome(state="skipped", message=reason)), into / RUN_FILE)
+
+
+def _slug(name: str) -> str:
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    return "-".join(words[:4])

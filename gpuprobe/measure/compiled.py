@@ -1,0 +1,44 @@
+"""Builds and compiles a run's model with all its variables made (worker only)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+if TYPE_CHECKING:
+    from gpuprobe.strategies.plan import Plan
+    from gpuprobe.workloads.workload import Workload
+
+
+def compiled(workload: Workload, plan: Plan) -> tuple[keras.Model, dict[str, Any]]:
+    """Return the compiled model, and what its train step notes when it is traced: batch size, dtype, data.
+
+    A `tf.function` that creates variables is traced twice, so the optimiser's and the metrics' are made before it.
+    """
+    model = workload.build()
+    workload.compile(model, jit_compile=plan.jit_compile, steps_per_execution=plan.steps_per_execution)
+    if model.built and model.optimizer is not None:
+        model.optimizer.build(model.trainable_variables)
+    if workload.loss == "categorical_crossentropy":
+        _make_metrics(model, plan.batch_size)
+    seen: dict[str, Any] = {"feed_dtype": "unknown"}
+    step = model.train_step
+
+    def noting_step(data: Any) -> Any:
+        first = keras.tree.flatten(data)[0]
+        seen.update(batch_size=first.shape[0], feed_dtype=first.dtype.name, data=data)
+        return step(data)
+
+    model.train_step = noting_step
+    return model, seen
+
+
+def _make_metrics(model: keras.Model, batch_size: int) -> None:
+    """Make the metrics' variables; only a loss that takes probabilities of classes can be fed some of its own."""
+    shape = (batch_size, *model.output_shape[1:])
+    some = np.full(shape, 1 / shape[-1], "float32")
+    model.compute_loss(y=some, y_pred=some)
+    model.compute_metrics(None, some, some)
+    model.reset_metrics()

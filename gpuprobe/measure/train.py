@@ -1,0 +1,73 @@
+"""Starts a whole training, or goes on with one, and hands out its epochs as they end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe import telemetry
+from gpuprobe.errors import GpuprobeError, InputError
+from gpuprobe.measure import folder
+from gpuprobe.measure.process import QUIET
+from gpuprobe.measure.training import SPEC_FILE, EpochRow, TrainingSpec
+from gpuprobe.recording import TELEMETRY_FILE
+from gpuprobe.records import load, save
+from gpuprobe.workloads import data
+from gpuprobe.workloads.arrays import Arrays, save_arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def load_spec(where: Path) -> TrainingSpec:
+    """Read what a training's folder was asked for. Raises InputError where it is none."""
+    if not (where / SPEC_FILE).is_file():
+        raise InputError(f"{where}: not a training of gpuprobe (it has no {SPEC_FILE})")
+    return load(TrainingSpec, where / SPEC_FILE)
+
+
+def images(spec: TrainingSpec) -> Arrays:
+    """Find the images that the training is about."""
+    return data.find(spec.data, seed=spec.seed, samples=spec.samples)
+
+
+def train(spec: TrainingSpec, where: Path, arrays: Arrays) -> Iterator[EpochRow]:
+    """Train in a fresh process, and yield each epoch's row, those of before an interruption first.
+
+    Raises GpuprobeError where the training fails. The process ends with its caller.
+    """
+    with folder.held(where), tempfile.TemporaryDirectory(prefix="gpuprobe-") as scratch:
+        save_arrays(arrays, Path(scratch))
+        save(msgspec.structs.replace(spec, arrays=scratch), where / SPEC_FILE)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gpuprobe.measure.training", str(where)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **QUIET},
+            start_new_session=True,
+        )
+        try:
+            with telemetry.sampling(where / TELEMETRY_FILE, process.pid):
+                yield from _rows(process, where)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _rows(process: subprocess.Popen[bytes], where: Path) -> Iterator[EpochRow]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        try:
+            yield msgspec.json.decode(line, type=EpochRow)
+        except msgspec.ValidationError:
+            raise GpuprobeError(f"{where}: the training failed: {msgspec.json.decode(line)['error']}") from None
+    if process.wait() != 0:
+        raise GpuprobeError(
+            f"{where}: the training's process ended early (exit code {process.returncode}); see log.txt"
+        )

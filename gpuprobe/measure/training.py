@@ -1,0 +1,193 @@
+"""A whole training in a process of its own: epochs, test set, checkpoints, best weights; can be killed at any time.
+
+`python -m gpuprobe.measure.training FOLDER` reads `training.json` there and goes on from `checkpoint.npz` where there
+is one. An epoch's order depends on the seed and the epoch alone, so that one resumed ends with the curve of one that
+was not interrupted: on the CPU the same to the bit, on a GPU up to what its kernels leave open.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gpuprobe.records import Record, load
+from gpuprobe.telemetry.lifeline import end_with_parent
+
+if TYPE_CHECKING:
+    import keras
+
+    from gpuprobe.workloads.arrays import Arrays
+    from gpuprobe.workloads.source import ArraySource
+    from gpuprobe.workloads.workload import Workload
+
+SPEC_FILE = "training.json"
+CHECKPOINT_FILE = "checkpoint.npz"
+CURVES_FILE = "curves.csv"
+BEST_FILE = "best.keras"
+TEST_BATCH = 256
+
+
+class TrainingSpec(Record, frozen=True, kw_only=True):
+    """What `gpuprobe train` was asked for; `arrays` is the folder of the images, made anew at each start."""
+
+    epochs: int
+    strategy: str
+    batch_size: int
+    seed: int
+    depth: int
+    data: str
+    arrays: str = ""
+    combines: tuple[str, ...] = ()
+    samples: int | None = None
+
+
+class EpochRow(Record, frozen=True, kw_only=True):
+    """One epoch, from 1: losses and accuracies (0 to 1) on training and test set, and the seconds it trained for."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    learning_rate: float
+    epoch_s: float
+
+
+def run(folder: Path, tell: Any) -> None:
+    """Train to the end; `tell` gets each row as it is done, those of before first."""
+    # TensorFlow is imported here, in the worker, and nowhere else.
+    import keras
+
+    from gpuprobe.measure.compiled import compiled
+    from gpuprobe.measure.machine import inspect
+    from gpuprobe.strategies import feeds, registry
+    from gpuprobe.workloads.arrays import load_arrays
+    from gpuprobe.workloads.cifar import resnet_on_cifar
+
+    spec = load(TrainingSpec, folder / SPEC_FILE)
+    images = load_arrays(Path(spec.arrays))
+    workload = resnet_on_cifar(images, depth=spec.depth, batch_size=spec.batch_size)
+    plan = registry.plan(spec.strategy, spec.batch_size, inspect(workload), spec.combines)
+    keras.utils.set_random_seed(spec.seed)
+    keras.mixed_precision.set_global_policy(plan.dtype_policy)
+    model, _ = compiled(workload, plan)
+    feed = feeds.make(plan, workload, spec.seed)
+    feed.adapt(model)
+    test = _test_set(workload, images)
+    rows = _restore(model, folder)
+    for row in rows:
+        tell(row)
+    feed.warm()
+    for epoch in range(len(rows), spec.epochs):
+        # Shuffles that Keras draws itself start anew, so that they depend on the epoch and not on what ran before.
+        keras.utils.set_random_seed(spec.seed + 1000 * (epoch + 1))
+        rows.append(_epoch(model, feed, test, epoch))
+        if rows[-1].test_accuracy > max((row.test_accuracy for row in rows[:-1]), default=-1.0):
+            _save_best(model, folder)
+        _save(model, rows, folder)
+        tell(rows[-1])
+
+
+def _epoch(model: keras.Model, feed: Any, test: ArraySource, epoch: int) -> EpochRow:
+    import keras
+
+    seen: dict[str, float] = {}
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, logs: seen.update(logs))
+    started = time.perf_counter()
+    feed.train(model, epoch, epoch + 1, [note])
+    seconds = time.perf_counter() - started
+    x, y = test.parts
+    tested = model.evaluate(x, y, batch_size=TEST_BATCH, verbose=0, return_dict=True)
+    return EpochRow(
+        epoch=epoch + 1,
+        train_loss=float(seen["loss"]),
+        train_accuracy=float(seen["accuracy"]),
+        test_loss=float(tested["loss"]),
+        test_accuracy=float(tested["accuracy"]),
+        learning_rate=float(model.optimizer.learning_rate),
+        epoch_s=seconds,
+    )
+
+
+def _test_set(workload: Workload, images: Arrays) -> ArraySource:
+    from gpuprobe.workloads.source import ArraySource, mapped
+
+    return mapped(workload, ArraySource(parts=(images.x_test, images.y_test)))
+
+
+def _state(model: keras.Model) -> list[Any]:
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _restore(model: keras.Model, folder: Path) -> list[EpochRow]:
+    import numpy as np
+
+    try:
+        with np.load(folder / CHECKPOINT_FILE) as saved:
+            for place, variable in enumerate(_state(model)):
+                variable.assign(saved[f"variable{place}"])
+            return msgspec.json.decode(saved["rows"].item(), type=list[EpochRow])
+    except FileNotFoundError:
+        return []
+
+
+def _save(model: keras.Model, rows: list[EpochRow], folder: Path) -> None:
+    """Write the whole state as one file, so that a kill leaves the old one or the new; then the curves from it."""
+    import numpy as np
+
+    values = {f"variable{place}": np.asarray(variable) for place, variable in enumerate(_state(model))}
+    partial = folder / f"partial-{CHECKPOINT_FILE}"
+    np.savez(partial, rows=msgspec.json.encode(rows).decode(), **values)  # type: ignore[arg-type]
+    partial.replace(folder / CHECKPOINT_FILE)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, EpochRow.__struct_fields__)
+    writer.writeheader()
+    writer.writerows(msgspec.structs.asdict(row) for row in rows)
+    partial = folder / f"partial-{CURVES_FILE}"
+    partial.write_text(text.getvalue())
+    partial.replace(folder / CURVES_FILE)
+
+
+def _save_best(model: keras.Model, folder: Path) -> None:
+    partial = folder / f"partial-{BEST_FILE}"
+    model.save(partial)
+    partial.replace(folder / BEST_FILE)
+
+
+def read_curves(folder: Path) -> list[EpochRow]:
+    """Read the rows of a training's curves, none where its first epoch is not done."""
+    try:
+        with (folder / CURVES_FILE).open(newline="") as file:
+            return [msgspec.convert(row, EpochRow, strict=False) for row in csv.DictReader(file)]
+    except FileNotFoundError:
+        return []
+
+
+def main(folder: Path) -> int:
+    """Train, and answer with one JSON line an epoch on stdout, or with `{"error": ...}`; all else goes to log.txt."""
+    end_with_parent()
+    out = os.dup(1)
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    try:
+        run(folder, lambda row: os.write(out, msgspec.json.encode(row) + b"\n"))
+    except Exception as error:  # noqa: BLE001 - whatever the training raises is told
+        traceback.print_exc()
+        first = (str(error).strip().splitlines() or [""])[0]
+        os.write(out, json.dumps({"error": f"{type(error).__name__}: {first}"}).encode() + b"\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

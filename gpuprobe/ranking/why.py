@@ -1,0 +1,79 @@
+"""Why the baseline takes the time it takes: the trace, the differential runs and the telemetry of a study vote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.diagnosis import conditions, differential
+from gpuprobe.diagnosis.diagnosed import telemetry_vote, trace_vote
+from gpuprobe.diagnosis.evidence import evidence_of
+from gpuprobe.diagnosis.setting import setting
+from gpuprobe.diagnosis.votes import Joined, Vote, join
+from gpuprobe.records import Evidence, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.diagnosis.thresholds import Thresholds
+    from gpuprobe.ledger.records import Account
+    from gpuprobe.ranking.ranking import Row
+    from gpuprobe.ranking.rates import Interval
+    from gpuprobe.records import Run, Study
+
+
+def diagnose(
+    study: Study,
+    rows: Sequence[Row],
+    baseline: Row | None,
+    run: Run | None,
+    account: Account | None,
+    readings: Evidence | None,
+    limits: Thresholds,
+) -> Joined:
+    """Join what is known of the baseline. `run` is its last one, `account` and `readings` are of it."""
+    traced = evidence_of(account) if account else Evidence()
+    votes = [
+        trace_vote(account, traced, run.trace.missing if run and run.trace else None),
+        _differential(study, rows, baseline),
+        telemetry_vote(readings),
+    ]
+    known = readings.signals if readings else ()
+    signals = (*traced.signals, *_setting(study, baseline, run), *known)
+    return join(votes, conditions.diagnose(Evidence(signals=signals), limits))
+
+
+def _differential(study: Study, rows: Sequence[Row], baseline: Row | None) -> Vote:
+    signals = [Signal(name="gpu", unit="", source="NVML", value=bool(study.environment.gpus))]
+    if rows:
+        on_gpu = "GPU" in rows[0].settings.device.upper()
+        signals.append(Signal(name="device_is_gpu", unit="", source="TensorFlow", value=on_gpu))
+    if baseline and baseline.input_share:
+        signals.append(_signal("input_share", baseline.input_share))
+    signals += [_signal(f"gain.{row.strategy}", row.gain) for row in rows if row.gain]
+    found, undecided = differential.diagnose(Evidence(signals=tuple(signals)))
+    return Vote(kind="differential runs", findings=found, not_evaluated=undecided)
+
+
+def _setting(study: Study, baseline: Row | None, run: Run | None) -> tuple[Signal, ...]:
+    if baseline is None:
+        return ()
+    clock, gpus = baseline.signal("sm_clock_mhz"), study.environment.gpus
+    return setting(
+        baseline.settings,
+        gpus[0] if gpus else None,
+        slowdown=baseline.profiler_slowdown,
+        flop_per_s=run.flop_per_sample * baseline.samples_per_s.value if run and run.flop_per_sample else None,
+        sm_clock_mhz=float(clock.value) if clock and isinstance(clock.value, float) else None,
+    )
+
+
+def _signal(name: str, interval: Interval) -> Signal:
+    return Signal(
+        name=name,
+        unit="1",
+        source="differential runs",
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        n=interval.n,
+    )

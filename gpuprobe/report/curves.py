@@ -1,0 +1,56 @@
+"""The curves of a training as a picture: loss and accuracy, on the training and on the test set."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Protocol
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from gpuprobe.report.plots import COLOURS, STYLE, WIDTH_INCH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Epoch(Protocol):
+    """What is drawn of an epoch."""
+
+    @property
+    def epoch(self) -> int:
+        """From 1."""
+
+    @property
+    def train_loss(self) -> float:
+        """The mean over the epoch."""
+
+    @property
+    def train_accuracy(self) -> float:
+        """The mean over the epoch, 0 to 1."""
+
+    @property
+    def test_loss(self) -> float:
+        """After the epoch."""
+
+    @property
+    def test_accuracy(self) -> float:
+        """After the epoch, 0 to 1."""
+
+
+def curves(rows: Sequence[Epoch]) -> bytes:
+    """Return the SVG, loss on the left and accuracy on the right."""
+    epochs = [row.epoch for row in rows]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_INCH, 3.2), layout="constrained")
+        for axes, what in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            for place, part in enumerate(("train", "test")):
+                values = [getattr(row, f"{part}_{what}") for row in rows]
+                axes.plot(epochs, values, color=COLOURS[place], linestyle="-" if place else "--", label=part)
+            axes.set_xlabel("epoch")
+            axes.set_ylabel(what)
+            axes.grid(axis="y")
+            axes.legend(frameon=False, fontsize=9)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()

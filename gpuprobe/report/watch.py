@@ -1,0 +1,64 @@
+"""The report of a watch: what telemetry alone says about one command, from disk alone."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.readings.evidence import Seen
+from gpuprobe.errors import OutputError
+from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
+from gpuprobe.records import Record, Watch, load, to_json
+from gpuprobe.report.page import template
+from gpuprobe.telemetry import read
+from gpuprobe.watch.verdict import Verdict, judge, not_offered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REPORT_FILE, JSON_FILE = "report.md", "report.json"
+
+
+class WatchReport(Record, frozen=True, kw_only=True):
+    """`report.json` of a watch: its record, the evidence, and the verdict."""
+
+    watch: Watch
+    seen: Seen
+    verdict: Verdict
+
+
+def load_report(folder: Path) -> WatchReport:
+    """Judge a recording again. Raises InputError where the folder holds none, or one that cannot be read."""
+    watch = load(Watch, folder / WATCH_FILE)
+    seen, verdict = judge(read(folder / TELEMETRY_FILE), watch)
+    return WatchReport(watch=watch, seen=seen, verdict=verdict)
+
+
+def render(report: WatchReport) -> str:
+    """Return `report.md`."""
+    made = datetime.fromtimestamp(report.watch.started_ns / 1e9, timezone.utc)
+    return template("watch.md.jinja").render(
+        watch=report.watch,
+        seen=report.seen,
+        verdict=report.verdict,
+        command=shlex.join(report.watch.command),
+        made=made.strftime("%Y-%m-%d %H:%M UTC"),
+        not_offered=not_offered(report.seen.said),
+        wording=wording,
+    )
+
+
+def write_watch(folder: Path) -> Path:
+    """Write `report.md` and `report.json` into a recording's folder; return the first.
+
+    Raises InputError where it holds no recording, OutputError where it cannot be written.
+    """
+    report = load_report(folder)
+    try:
+        (folder / REPORT_FILE).write_text(render(report))
+        (folder / JSON_FILE).write_bytes(to_json(report))
+    except OSError as error:
+        raise OutputError(f"{folder}: the report cannot be written ({error.strerror})") from error
+    return folder / REPORT_FILE

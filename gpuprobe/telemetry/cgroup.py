@@ -1,0 +1,125 @@
+"""The limits of a container, of cgroup version 1 and 2: what of the host's processors and memory may be used.
+
+Sources: kernel.org, "Control Group v2" and "CFS Bandwidth Control". The tightest limit up to the root counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MIB = 2**20
+FIELDS = ("cgroup_cpu_s", "cgroup_throttled_s", "cgroup_memory_mib")
+# Version 1 writes "no limit" as the largest multiple of a page that fits 63 bits.
+NO_LIMIT = 2**60
+
+
+@dataclass(frozen=True)
+class Cgroup:
+    """The folders of a process's control group: one for both under version 2, two under version 1."""
+
+    cpu: Path | None
+    memory: Path | None
+    mount: Path
+    version: int
+
+    def limits(self) -> tuple[float | None, float | None]:
+        """Return (processors, memory in MiB) that the group may use; None where nothing limits it."""
+        read_cpu, read_memory = (_cpus_v2, _memory_v2) if self.version == 2 else (_cpus_v1, _memory_v1)
+        cpus = [found for folder in self._up(self.cpu) if (found := read_cpu(folder)) is not None]
+        memory = [found for folder in self._up(self.memory) if (found := read_memory(folder)) is not None]
+        return min(cpus, default=None), min(memory, default=None)
+
+    def usage(self) -> dict[str, float]:
+        """Return the counters of the group: seconds of CPU, seconds throttled, and its memory now in MiB."""
+        found: dict[str, float] = {}
+        stat = _pairs(self.cpu / "cpu.stat") if self.cpu else {}
+        if self.version == 2:
+            used, throttled, memory = stat.get("usage_usec"), stat.get("throttled_usec"), "memory.current"
+            scale = 1e-6
+        else:
+            used = _number(self.cpu / "cpuacct.usage") if self.cpu else None
+            throttled, memory, scale = stat.get("throttled_time"), "memory.usage_in_bytes", 1e-9
+        if used is not None:
+            found["cgroup_cpu_s"] = used * scale
+        if throttled is not None:
+            found["cgroup_throttled_s"] = throttled * scale
+        held = _number(self.memory / memory) if self.memory else None
+        if held is not None:
+            found["cgroup_memory_mib"] = held / MIB
+        return found
+
+    def _up(self, folder: Path | None) -> Iterator[Path]:
+        while folder is not None and folder.is_relative_to(self.mount):
+            yield folder
+            folder = folder.parent
+
+
+def of_process(pid: int | str, root: Path) -> Cgroup | None:
+    """Find the control group of a process; `root` holds `proc` and `sys/fs/cgroup`. None where there is none."""
+    mount = root / "sys/fs/cgroup"
+    try:
+        lines = (root / "proc" / str(pid) / "cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    places = {}
+    for line in lines:
+        controllers, _, place = line.partition(":")[2].partition(":")
+        places.update(dict.fromkeys(controllers.split(","), place.lstrip("/")))
+    if (mount / "cgroup.controllers").exists():
+        folder = _existing(mount, places.get("", ""))
+        return Cgroup(folder, folder, mount, 2)
+    found = {
+        name: _existing(mount / name, places[name])
+        for name in ("cpu", "memory")
+        if (mount / name).is_dir() and name in places
+    }
+    return Cgroup(found.get("cpu"), found.get("memory"), mount, 1) if found else None
+
+
+def _existing(mount: Path, place: str) -> Path:
+    """A container often sees its own group as the root of the mount, under a path that only the host knows."""
+    return mount / place if (mount / place).is_dir() else mount
+
+
+def _cpus_v2(folder: Path) -> float | None:
+    quota, _, period = _text(folder / "cpu.max").partition(" ")
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() and int(period) else None
+
+
+def _cpus_v1(folder: Path) -> float | None:
+    quota, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
+    return quota / period if quota is not None and period and quota > 0 else None
+
+
+def _memory_v2(folder: Path) -> float | None:
+    limit = _number(folder / "memory.max")
+    return None if limit is None else limit / MIB
+
+
+def _memory_v1(folder: Path) -> float | None:
+    limit = _number(folder / "memory.limit_in_bytes")
+    return None if limit is None or limit >= NO_LIMIT else limit / MIB
+
+
+def _pairs(path: Path) -> dict[str, float]:
+    pairs = (line.split() for line in _text(path).splitlines())
+    return {pair[0]: float(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(_text(path))
+    except ValueError:
+        return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,77 @@
+"""Which NVIDIA GPUs there are, asked in a process of its own: a driver that hangs must not hang the caller."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import msgspec
+
+from gpuprobe.records import GpuInfo, Record
+
+# A healthy driver answers in well under a second; one that wakes a sleeping card takes a few.
+LIMIT_S = 15.0
+
+
+class Inventory(Record, frozen=True, kw_only=True):
+    """The GPUs of this machine in the driver's order, or the one-line reason why there is none.
+
+    `state` names that reason (see `states`); `said` holds, as states, what single GPUs do not tell.
+    """
+
+    gpus: tuple[GpuInfo, ...] = ()
+    driver: str = ""
+    cuda: str = ""
+    missing: str | None = None
+    state: str | None = None
+    said: tuple[str, ...] = ()
+
+
+def inventory() -> Inventory:
+    """Ask the NVIDIA driver, within a bounded time; never raises."""
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-m", "gpuprobe.telemetry.devices"],
+            capture_output=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        return msgspec.json.decode(asked.stdout, type=Inventory)
+    except subprocess.TimeoutExpired:
+        return Inventory(missing=f"the NVIDIA driver did not answer within {LIMIT_S:.0f} s", state="driver_hung")
+    except (OSError, msgspec.MsgspecError) as error:
+        return Inventory(missing=f"the NVIDIA driver could not be asked ({error})", state="unreadable")
+
+
+def _ask() -> Inventory:
+    from gpuprobe.telemetry import nvml
+    from gpuprobe.telemetry.gpu import Gpu
+
+    try:
+        count = nvml.start()
+    except nvml.NvmlError as error:
+        return Inventory(missing=str(error), state=error.state)
+    driver, cuda = nvml.versions()
+    gpus = [Gpu(index) for index in range(count)]
+    said = tuple(words for gpu in gpus for words in gpu.said)
+    return Inventory(gpus=tuple(map(_info, gpus)), driver=driver, cuda=cuda, said=said)
+
+
+def _info(gpu: object) -> GpuInfo:
+    from gpuprobe.telemetry.gpu import Gpu
+
+    assert isinstance(gpu, Gpu)
+    memory = gpu.facts.get("memory_total_mib")
+    return GpuInfo(
+        index=gpu.index,
+        name=str(gpu.facts.get("name", "unnamed GPU")),
+        uuid=str(gpu.facts.get("uuid", "")),
+        pci_bus_id=str(gpu.facts.get("pci_bus_id", "")),
+        compute_capability=str(gpu.facts.get("compute_capability", "")),
+        memory_mib=float(memory) if memory is not None else None,
+        facts=gpu.facts,
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(msgspec.json.encode(_ask()))

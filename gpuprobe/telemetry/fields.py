@@ -1,0 +1,138 @@
+"""What is read of a GPU while sampling: each reading is one call to the driver and the fields that it fills.
+
+To read something more is to add one entry. Units as NVML gives them are turned into those of the field names.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpuprobe.telemetry.nvml import NvmlError, ask, constant, field_values
+from gpuprobe.telemetry.states import FINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+MIB = 2**20
+KIB_PER_MIB = 1024
+# The scope that sums over all links of a card (nvml.h, NVML_FI_DEV_NVLINK_THROUGHPUT_*).
+ALL_LINKS = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One question to the driver: the fields that the answer fills, and how it is asked, given the GPU's handle.
+
+    NaN stands for a field that the card does not offer. `news` is asked afterwards for what there is to say.
+    """
+
+    fields: tuple[str, ...]
+    read: Callable[[Any], Sequence[float]]
+    news: Callable[[], list[str]] | None = None
+
+
+def fast() -> list[Reading]:
+    """Read at every tick: what changes with each kernel."""
+    return [
+        Reading(("utilization_percent", "memory_utilization_percent"), _utilization),
+        Reading(("power_w",), lambda gpu: (ask("nvmlDeviceGetPowerUsage", gpu) / 1000,)),
+        Reading(("energy_j",), lambda gpu: (ask("nvmlDeviceGetTotalEnergyConsumption", gpu) / 1000,)),
+        Reading(("sm_clock_mhz",), _clock("SM")),
+        Reading(
+            ("throttle_reasons",),
+            first_of(
+                _call("nvmlDeviceGetCurrentClocksEventReasons"), _call("nvmlDeviceGetCurrentClocksThrottleReasons")
+            ),
+        ),
+    ]
+
+
+def slow() -> list[Reading]:
+    """Read once a second: levels that change slowly, and calls that take long."""
+    return [
+        Reading(("memory_used_mib", "memory_free_mib", "memory_reserved_mib"), first_of(_memory, _memory_of_old)),
+        Reading(("temperature_c",), _call("nvmlDeviceGetTemperature", "NVML_TEMPERATURE_GPU")),
+        Reading(("memory_temperature_c",), _values(("NVML_FI_DEV_MEMORY_TEMP", 0))),
+        Reading(("memory_clock_mhz",), _clock("MEM")),
+        Reading(("graphics_clock_mhz",), _clock("GRAPHICS")),
+        Reading(("video_clock_mhz",), _clock("VIDEO")),
+        Reading(("performance_state",), _call("nvmlDeviceGetPerformanceState")),
+        Reading(("power_limit_w",), lambda gpu: (ask("nvmlDeviceGetEnforcedPowerLimit", gpu) / 1000,)),
+        Reading(("fan_percent",), _call("nvmlDeviceGetFanSpeed")),
+        Reading(("encoder_percent",), lambda gpu: (ask("nvmlDeviceGetEncoderUtilization", gpu)[0],)),
+        Reading(("decoder_percent",), lambda gpu: (ask("nvmlDeviceGetDecoderUtilization", gpu)[0],)),
+        Reading(("pcie_generation",), _call("nvmlDeviceGetCurrPcieLinkGeneration")),
+        Reading(("pcie_width",), _call("nvmlDeviceGetCurrPcieLinkWidth")),
+        Reading(("pcie_replays",), _call("nvmlDeviceGetPcieReplayCounter")),
+        Reading(
+            ("nvlink_sent_mib", "nvlink_received_mib"),
+            _values(
+                ("NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX", ALL_LINKS),
+                ("NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX", ALL_LINKS),
+                scale=1 / KIB_PER_MIB,
+            ),
+        ),
+        Reading(("ecc_corrected",), _ecc("CORRECTED")),
+        Reading(("ecc_uncorrected",), _ecc("UNCORRECTED")),
+        Reading(
+            ("remapped_rows_corrected", "remapped_rows_uncorrected", "remapping_pending", "remapping_failed"),
+            lambda gpu: ask("nvmlDeviceGetRemappedRows", gpu)[:4],
+        ),
+        # Last, because the driver counts for 20 ms before each answer (nvml.h, nvmlDeviceGetPcieThroughput).
+        Reading(("pcie_sent_mib_per_s",), _pcie("TX")),
+        Reading(("pcie_received_mib_per_s",), _pcie("RX")),
+    ]
+
+
+def first_of(*ways: Callable[[Any], Sequence[float]]) -> Callable[[Any], Sequence[float]]:
+    """Read by the first way that this driver knows, and stay with it."""
+    left = list(ways)
+
+    def read(gpu: Any) -> Sequence[float]:
+        while True:
+            try:
+                return left[0](gpu)
+            except NvmlError as error:
+                if len(left) == 1 or error.state not in FINAL:
+                    raise
+                left.pop(0)
+
+    return read
+
+
+def _utilization(gpu: Any) -> Sequence[float]:
+    rates = ask("nvmlDeviceGetUtilizationRates", gpu)
+    return rates.gpu, rates.memory
+
+
+def _memory(gpu: Any) -> Sequence[float]:
+    memory = ask("nvmlDeviceGetMemoryInfo", gpu, constant("nvmlMemory_v2"))
+    return memory.used / MIB, memory.free / MIB, memory.reserved / MIB
+
+
+def _memory_of_old(gpu: Any) -> Sequence[float]:
+    memory = ask("nvmlDeviceGetMemoryInfo", gpu)
+    return memory.used / MIB, memory.free / MIB, math.nan
+
+
+def _call(name: str, *constants: str) -> Callable[[Any], Sequence[float]]:
+    return lambda gpu: (ask(name, gpu, *map(constant, constants)),)
+
+
+def _clock(kind: str) -> Callable[[Any], Sequence[float]]:
+    return _call("nvmlDeviceGetClockInfo", f"NVML_CLOCK_{kind}")
+
+
+def _ecc(kind: str) -> Callable[[Any], Sequence[float]]:
+    return _call("nvmlDeviceGetTotalEccErrors", f"NVML_MEMORY_ERROR_TYPE_{kind}", "NVML_VOLATILE_ECC")
+
+
+def _pcie(way: str) -> Callable[[Any], Sequence[float]]:
+    counter = constant(f"NVML_PCIE_UTIL_{way}_BYTES")
+    return lambda gpu: (ask("nvmlDeviceGetPcieThroughput", gpu, counter) / KIB_PER_MIB,)
+
+
+def _values(*fields: tuple[str, int], scale: float = 1.0) -> Callable[[Any], Sequence[float]]:
+    return lambda gpu: [value * scale for value in field_values(gpu, list(fields))]

@@ -1,0 +1,101 @@
+"""The latest values of a recording that is being written, for a live view and for exports; light, without numpy."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Enough for some seconds of rows, slow ones included, on a machine with many GPUs.
+TAIL_BYTES = 65536
+
+
+class Follower:
+    """Reads on from where it stopped, and keeps the last value of every column with its time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset, self._names = path, 0, list[str]()
+        self.latest: dict[str, tuple[int, float]] = {}
+        self.before: dict[str, tuple[int, float]] = {}
+        self.said: list[str] = []
+
+    def look(self) -> bool:
+        """Take in the rows written since the last look; return whether there were any. A missing file has none."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                content = file.read()
+        except OSError:
+            return False
+        whole = content.rpartition(b"\n")[0]
+        if not whole:
+            return False
+        self._offset += len(whole) + 1
+        for line in whole.decode(errors="replace").split("\n"):
+            self._take(line)
+        return True
+
+    def skip_to_tail(self) -> None:
+        """Leave out all but the names of the columns and the last rows."""
+        try:
+            with self._path.open("rb") as file:
+                head = file.read(TAIL_BYTES)
+                start = max(0, file.seek(0, 2) - TAIL_BYTES)
+                file.seek(start)
+                torn = file.readline() if start else b""
+        except OSError:
+            return
+        for line in head.decode(errors="replace").split("\n")[:-1]:
+            if line.startswith("t_ns"):
+                self._take(line)
+        self._offset = start + len(torn)
+
+    def value(self, name: str) -> float | None:
+        """Return the last value of a column."""
+        found = self.latest.get(name)
+        return found[1] if found else None
+
+    def rate(self, name: str) -> float | None:
+        """Return how fast a counter grew between its last two readings, per second."""
+        last, before = self.latest.get(name), self.before.get(name)
+        if last is None or before is None or last[0] <= before[0]:
+            return None
+        return (last[1] - before[1]) / ((last[0] - before[0]) / 1e9)
+
+    def _take(self, line: str) -> None:
+        if not line or line.startswith("#"):
+            return
+        cells = next(csv.reader([line]), [""]) if '"' in line else line.split(",")
+        if cells[0] == "t_ns":
+            self._names = cells
+            return
+        if not cells[0].isdigit() or len(cells) > len(self._names):
+            return
+        t_ns = int(cells[0])
+        for name, cell in zip(self._names[1:], cells[1:], strict=False):
+            if name == "said":
+                self.said += cell.split("; ") if cell else []
+            elif cell:
+                try:
+                    value = float(cell)
+                except ValueError:
+                    continue
+                if name in self.latest:
+                    self.before[name] = self.latest[name]
+                self.latest[name] = (t_ns, value)
+
+
+def load_now(path: Path) -> str:
+    """Say in a few words how busy the machine is, from the last rows of a recording that is being written."""
+    follower = Follower(path)
+    follower.skip_to_tail()
+    follower.look()
+    gpu, power = follower.value("gpu0_utilization_percent"), follower.value("gpu0_power_w")
+    if gpu is not None:
+        return f"GPU 0: {gpu:.0f} %" + (f", {power:.0f} W" if power is not None else "")
+    cores = follower.rate("tree_cpu_s")
+    return f"CPU: {wording.significant(cores, 2)} cores busy with the training" if cores is not None else ""

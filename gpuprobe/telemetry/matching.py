@@ -1,0 +1,95 @@
+"""Which of the driver's GPUs a process means: NVML counts in the order of the PCI bus, CUDA by its own settings.
+
+Source: NVIDIA, "CUDA C++ Programming Guide", environment variables CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from typing import TYPE_CHECKING
+
+from gpuprobe.records import GpuInfo, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})(?:\.[0-7])?", re.IGNORECASE)
+BUS_ID_BYTES = 32
+
+
+class Visible(Record, frozen=True, kw_only=True):
+    """The driver's numbers of the GPUs that a process sees, in CUDA's order, or why they cannot be known."""
+
+    indices: tuple[int, ...] = ()
+    missing: str | None = None
+
+
+def same_bus(one: str, other: str) -> bool:
+    """Whether two PCI bus ids name one place: `0000:01:00.0` and `00000000:01:00.0` do."""
+    first, second = _bus(one), _bus(other)
+    return first is not None and first == second
+
+
+def by_bus(pci_bus_id: str, facts: Mapping[str, Mapping[str, object]]) -> int | None:
+    """Return the number of the GPU at that place of the PCI bus among the facts of a recording, None if not there."""
+    for where, found in facts.items():
+        if where.startswith("gpu") and same_bus(str(found.get("pci_bus_id", "")), pci_bus_id):
+            return int(where[3:])
+    return None
+
+
+def visible(gpus: Sequence[GpuInfo], devices: str | None, order: str | None) -> Visible:
+    """Return what CUDA_VISIBLE_DEVICES (`devices`) and CUDA_DEVICE_ORDER (`order`) leave; None stands for unset."""
+    # Without an order the fastest card comes first, and how CUDA judges is not documented.
+    ordered = order == "PCI_BUS_ID" or len({gpu.name for gpu in gpus}) <= 1
+    by_place = sorted(gpus, key=lambda gpu: (_bus(gpu.pci_bus_id) or (0, 0, 0), gpu.index))
+    if devices is None:
+        if ordered:
+            return Visible(indices=tuple(gpu.index for gpu in by_place))
+        return Visible(missing="GPUs of several models, and CUDA_DEVICE_ORDER=PCI_BUS_ID is not set")
+    found: list[int] = []
+    for word in devices.split(","):
+        token = word.strip()
+        if token.startswith("MIG-"):
+            return Visible(missing=f"{token} is an instance of a GPU split by MIG, which no list of GPUs tells")
+        if re.fullmatch(r"\d+", token):
+            if not ordered and len(by_place) > 1:
+                return Visible(missing="GPUs of several models, and CUDA_DEVICE_ORDER=PCI_BUS_ID is not set")
+            matches = [by_place[int(token)]] if int(token) < len(by_place) else []
+        else:
+            matches = [gpu for gpu in gpus if token.startswith("GPU-") and gpu.uuid.startswith(token)]
+        # What is invalid, or ambiguous, hides itself and all that stands after it.
+        if len(matches) != 1:
+            break
+        if matches[0].index in found:
+            return Visible(missing=f"CUDA_VISIBLE_DEVICES names {token} twice, so that CUDA shows no GPU")
+        found.append(matches[0].index)
+    return Visible(indices=tuple(found))
+
+
+def cuda_bus_ids() -> tuple[str, ...]:
+    """Ask CUDA's driver library where on the PCI bus the GPUs of this very process lie, in its own order.
+
+    Empty where there is no such library or no GPU. TensorFlow counts its GPUs in this order.
+    """
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+        count = ctypes.c_int()
+        if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
+            return ()
+        return tuple(_bus_id(cuda, ordinal) for ordinal in range(count.value))
+    except (OSError, AttributeError):
+        return ()
+
+
+def _bus_id(cuda: ctypes.CDLL, ordinal: int) -> str:
+    device, text = ctypes.c_int(), ctypes.create_string_buffer(BUS_ID_BYTES)
+    if cuda.cuDeviceGet(ctypes.byref(device), ordinal) or cuda.cuDeviceGetPCIBusId(text, BUS_ID_BYTES, device):
+        return ""
+    return text.value.decode(errors="replace")
+
+
+def _bus(pci_bus_id: str) -> tuple[int, int, int] | None:
+    match = PCI.fullmatch(pci_bus_id.strip())
+    return (int(match[1] or "0", 16), int(match[2], 16), int(match[3], 16)) if match else None

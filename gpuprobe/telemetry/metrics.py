@@ -1,0 +1,105 @@
+"""Serves the latest readings to Prometheus, from the recording as it is written: the sampler does nothing for it."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from gpuprobe.errors import UsageError
+from gpuprobe.telemetry.follow import Follower
+from gpuprobe.telemetry.states import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from prometheus_client.core import Metric
+
+LOOPBACK = "127.0.0.1"
+# A reading that was not renewed for so long is no longer true; slow fields come once a second.
+STALE_AFTER_NS = 5_000_000_000
+COLUMN = re.compile(r"(gpu|core)(\d+)_(.+)")
+COUNTERS = re.compile(
+    r"(?:.*_)?(cpu_s|busy_s|throttled_s|iowait_s|faults|energy_j|pcie_replays|ecc_corrected|ecc_uncorrected)"
+    r"|(disk_|network_|swap_in_|swap_out_|nvlink_).*_mib"
+)
+SECONDS = re.compile(r"_s$")
+
+
+class Recorded(Collector):
+    """Collects the last readings of a recording, as gauges and counters, with the states that hold."""
+
+    def __init__(self, path: Path, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._follower, self._clock_ns = Follower(path), clock_ns
+        self._states: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family for each field that was read lately, labelled by GPU or core."""
+        with self._lock:
+            self._follower.look()
+            self._take_states()
+            latest, states = dict(self._follower.latest), dict(self._states)
+        families: dict[str, Metric] = {}
+        for column, (t_ns, value) in latest.items():
+            if self._clock_ns() - t_ns < STALE_AFTER_NS:
+                _add(families, column, value)
+        yield from families.values()
+        said = GaugeMetricFamily(
+            "gpuprobe_state", "A named state that holds now, such as gpu_lost.", labels=["where", "state"]
+        )
+        for where, state in states.items():
+            said.add_metric([where, state], 1.0)
+        yield said
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield nothing: which fields there are is known when they are read."""
+        return iter(())
+
+    def _take_states(self) -> None:
+        for words in self._follower.said:
+            for said in parse(0, words):
+                if said.state == "back":
+                    self._states.pop(said.where, None)
+                elif said.state and said.state != "clock_stepped":
+                    self._states[said.where] = said.state
+        self._follower.said.clear()
+
+
+def _add(families: dict[str, Metric], column: str, value: float) -> None:
+    match = COLUMN.fullmatch(column)
+    kind, number, field = match.groups() if match else ("host", "", column)
+    name = f"gpuprobe_{kind}_{SECONDS.sub('_seconds', field)}"
+    family = families.get(name)
+    if family is None:
+        make = CounterMetricFamily if COUNTERS.fullmatch(field) else GaugeMetricFamily
+        labels = [kind] if match else []
+        family = families[name] = make(name, f"{field} of the {kind}, as in gpuprobe's recording.", labels=labels)
+    family.add_metric([number] if match else [], value)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def serving(path: Path, port: int, address: str = LOOPBACK) -> Iterator[str]:
+    """Serve the recording at `path` over HTTP around a block; yields the address to scrape. Port 0 takes a free one.
+
+    Text or OpenMetrics, as the scraper asks. Raises UsageError where the port cannot be used.
+    """
+    registry = CollectorRegistry()
+    registry.register(Recorded(path))
+    try:
+        server, thread = start_http_server(port, address, registry)
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--metrics-port: {address}:{port} cannot be used ({error}); choose another") from error
+    try:
+        yield f"http://{address}:{server.server_port}/metrics"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

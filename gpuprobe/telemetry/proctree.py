@@ -1,0 +1,159 @@
+"""The observed process and all that it started: one pass over /proc tells who belongs to it and what it used.
+
+Source of the fields: proc(5), /proc/pid/stat.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+MIB = 2**20
+FIELDS = (
+    "tree_cpu_s",
+    "tree_memory_mib",
+    "tree_threads",
+    "tree_processes",
+    "tree_major_faults",
+    "tree_minor_faults",
+)
+
+
+class Process(NamedTuple):
+    """One process: its parent, when it started (ticks since boot), and what it and its reaped children have used."""
+
+    parent: int
+    started: float
+    cpu_s: float
+    memory_mib: float
+    threads: int
+    minor_faults: int
+    major_faults: int
+
+
+class TreeScan:
+    """Follows the process tree below a root. A process stays in it when its parent ends.
+
+    A process that does not belong to the tree when it is first seen never will, so it is looked at once.
+    """
+
+    def __init__(self, root: int, proc: Path = Path("/proc")) -> None:
+        self.pids: frozenset[int] = frozenset()
+        self._root, self._proc = root, proc
+        self._look = _look_in(proc) if (proc / "self" / "stat").exists() else _look_by_psutil
+        self._members: dict[int, float] = {}
+        self._foreign: set[int] = set()
+        self._last = dict.fromkeys(("tree_cpu_s", "tree_minor_faults", "tree_major_faults"), 0.0)
+        self._offset = dict(self._last)
+
+    def name(self, pid: int) -> str | None:
+        """Return the name of a process of this host, None where it is not visible from here."""
+        try:
+            return psutil.Process(pid).name()
+        except (psutil.Error, ValueError, OverflowError):
+            return None
+
+    def scan(self) -> dict[str, float]:
+        """Look at all processes once; return the sums over the tree, nothing once all of it has ended."""
+        alive = _all_pids(self._proc)
+        self._foreign &= alive
+        found = {pid: process for pid in alive - self._foreign if (process := self._look(pid)) is not None}
+        members = {pid for pid, process in found.items() if self._members.get(pid) == process.started}
+        if self._root in found and self._root not in self._members:
+            members.add(self._root)
+        self._add_children(members, found)
+        self._foreign |= found.keys() - members
+        ended_root = {self._root: self._members[self._root]} if self._root in self._members else {}
+        self._members = ended_root | {pid: found[pid].started for pid in members}
+        self.pids = frozenset(members)
+        return self._sums([found[pid] for pid in members]) if members else {}
+
+    @staticmethod
+    def _add_children(members: set[int], found: Mapping[int, Process]) -> None:
+        children: dict[int, list[int]] = {}
+        for pid, process in found.items():
+            children.setdefault(process.parent, []).append(pid)
+        waiting = list(members)
+        while waiting:
+            new = set(children.get(waiting.pop(), ())) - members
+            members |= new
+            waiting += new
+
+    def _sums(self, processes: Sequence[Process]) -> dict[str, float]:
+        sums = {
+            "tree_cpu_s": sum(process.cpu_s for process in processes),
+            "tree_minor_faults": float(sum(process.minor_faults for process in processes)),
+            "tree_major_faults": float(sum(process.major_faults for process in processes)),
+        }
+        for name, value in sums.items():
+            # One that ended unreaped takes its count along; a counter must not fall.
+            self._offset[name] += max(0.0, self._last[name] - value)
+            self._last[name] = value
+            sums[name] = value + self._offset[name]
+        return {
+            **sums,
+            "tree_memory_mib": sum(process.memory_mib for process in processes),
+            "tree_threads": float(sum(process.threads for process in processes)),
+            "tree_processes": float(len(processes)),
+        }
+
+
+def _all_pids(proc: Path) -> set[int]:
+    try:
+        return {int(entry) for entry in os.listdir(proc) if entry.isdigit()}  # noqa: PTH208 - many times as fast
+    except OSError:
+        return set(psutil.pids())
+
+
+def _look_in(proc: Path) -> Callable[[int], Process | None]:
+    def look(pid: int) -> Process | None:
+        try:
+            with open(f"{proc}/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - once for each process
+                return parse_stat(file.read(1024))
+        except (OSError, ValueError, IndexError):
+            return None
+
+    return look
+
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+PAGE_MIB = (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) / MIB
+
+
+def parse_stat(line: bytes) -> Process:
+    """Read one line of /proc/pid/stat; the name stands in brackets and may hold anything, brackets too."""
+    cells = line.rpartition(b")")[2].split()
+    return Process(
+        parent=int(cells[1]),
+        started=float(cells[19]),
+        cpu_s=sum(map(int, cells[11:15])) / TICKS_PER_S,
+        memory_mib=int(cells[21]) * PAGE_MIB,
+        threads=int(cells[17]),
+        minor_faults=int(cells[7]) + int(cells[8]),
+        major_faults=int(cells[9]) + int(cells[10]),
+    )
+
+
+def _look_by_psutil(pid: int) -> Process | None:
+    """Look at one process on a system without /proc, where faults are not told."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return Process(
+                parent=process.ppid(),
+                started=process.create_time(),
+                cpu_s=times.user + times.system,
+                memory_mib=process.memory_info().rss / MIB,
+                threads=process.num_threads(),
+                minor_faults=0,
+                major_faults=0,
+            )
+    except psutil.Error:
+        return None

@@ -1,0 +1,96 @@
+"""Writes a finished recording as TensorBoard scalars, so that it stands beside the traces; without TensorFlow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary import Writer
+from tensorboard.summary._output import DirectoryOutput
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from gpuprobe.errors import OutputError
+from gpuprobe.telemetry.monitors import BUFFER_FIELDS
+from gpuprobe.telemetry.recording import GPU_COLUMN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.telemetry.recording import Telemetry
+
+NS = 1_000_000_000
+# Of the host, what a person looks at beside the GPU; counters become rates.
+HOST_LEVELS = ("tree_memory_mib", "memory_available_mib", "run_queue")
+HOST_RATES = {"tree_cpu_s": "cpu_cores", "iowait_s": "iowait_cores", "disk_read_mib": "disk_read_mib_per_s"}
+COUNTED = ("energy_j", "ecc_corrected", "ecc_uncorrected", "pcie_replays", "throttle_reasons")
+
+
+def write_scalars(recording: Telemetry, folder: Path) -> int:
+    """Write an event file into `folder` and return how many values it holds: means over each second of the recording.
+
+    Tags are `gpu0/power_w` and `host/cpu_cores`; the step is the second since the start. Raises OutputError where
+    the file cannot be written.
+    """
+    if not len(recording.t_ns):
+        return 0
+    start_ns = int(recording.t_ns[0])
+    written = 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writer = Writer(_FileOutput(folder / f"events.out.tfevents.{start_ns // NS}.gpuprobe"))
+        for tag, times, values in _series(recording):
+            for second, mean in _by_second((times - start_ns) // NS, values):
+                writer.add_scalar(tag, mean, second, wall_time=start_ns / NS + second)
+                written += 1
+        writer.close()
+    except OSError as error:
+        raise OutputError(f"{folder}: TensorBoard's scalars cannot be written ({error.strerror})") from error
+    return written
+
+
+class _FileOutput(DirectoryOutput):  # type: ignore[misc]
+    """TensorBoard's output into a plain file. Its own opens files through TensorFlow, which takes seconds to load."""
+
+    def __init__(self, path: Path) -> None:
+        self._ev_writer = _Events(path)
+
+
+class _Events:
+    """What TensorBoard's output asks of an event writer, by TensorBoard's record writer."""
+
+    def __init__(self, path: Path) -> None:
+        self._records = RecordWriter(path.open("wb"))
+        self.add_event(Event(wall_time=0, file_version="brain.Event:2"))
+
+    def add_event(self, event: Any) -> None:
+        self._records.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        self._records.flush()
+
+    def close(self) -> None:
+        self._records.close()
+
+
+def _series(recording: Telemetry) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
+    found = []
+    for column in recording.columns:
+        match = GPU_COLUMN.match(column)
+        name = column[match.end() :] if match else column
+        if (match and name not in (*COUNTED, *BUFFER_FIELDS)) or (not match and name in HOST_LEVELS):
+            place = match[0].rstrip("_") if match else "host"
+            found.append((f"{place}/{name}", *recording.series(column)))
+    for column, name in HOST_RATES.items():
+        times, values = recording.series(column)
+        if len(times) > 1:
+            found.append((f"host/{name}", times[1:], np.diff(values) / (np.diff(times) / NS)))
+    return found
+
+
+def _by_second(seconds: NDArray[np.int64], values: NDArray[np.float64]) -> list[tuple[int, float]]:
+    distinct, where = np.unique(seconds, return_inverse=True)
+    means = np.bincount(where, weights=values) / np.bincount(where)
+    return list(zip(distinct.tolist(), means.tolist(), strict=True))

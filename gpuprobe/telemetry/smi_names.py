@@ -1,0 +1,218 @@
+"""What the columns of nvidia-smi are called here, in which units they come, and what those of a bare log must be."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Kind = Literal["value", "hex", "fact", "fact_number", "index", "identity", "time", "date", "clock", "unknown"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name here, what it holds, its title in the log, and the unit that the title names."""
+
+    name: str
+    kind: Kind
+    title: str
+    unit: str = ""
+
+
+# Names of `--query-gpu`, without their dots and underscores, since logs are often renamed by hand.
+QUERY: dict[str, tuple[str, Kind]] = {
+    "timestamp": ("", "time"),
+    "time": ("", "time"),
+    "index": ("", "index"),
+    "gpu": ("", "index"),
+    "gpuindex": ("", "index"),
+    "uuid": ("uuid", "identity"),
+    "gpuuuid": ("uuid", "identity"),
+    "pcibusid": ("pci_bus_id", "identity"),
+    "gpubusid": ("pci_bus_id", "identity"),
+    "name": ("name", "fact"),
+    "gpuname": ("name", "fact"),
+    "driverversion": ("driver", "fact"),
+    "computecap": ("compute_capability", "fact"),
+    "vbiosversion": ("vbios", "fact"),
+    "utilizationgpu": ("utilization_percent", "value"),
+    "gpuutilization": ("utilization_percent", "value"),
+    "gpuutil": ("utilization_percent", "value"),
+    "utilizationmemory": ("memory_utilization_percent", "value"),
+    "memoryutilization": ("memory_utilization_percent", "value"),
+    "utilizationencoder": ("encoder_percent", "value"),
+    "utilizationdecoder": ("decoder_percent", "value"),
+    "powerdraw": ("power_w", "value"),
+    "powerdrawinstant": ("power_w", "value"),
+    "powerdrawaverage": ("power_w", "value"),
+    "power": ("power_w", "value"),
+    "powerlimit": ("power_limit_w", "value"),
+    "enforcedpowerlimit": ("power_limit_w", "value"),
+    "powerdefaultlimit": ("power_limit_default_w", "fact_number"),
+    "powermaxlimit": ("power_limit_max_w", "fact_number"),
+    "powerminlimit": ("power_limit_min_w", "fact_number"),
+    "temperaturegpu": ("temperature_c", "value"),
+    "temperature": ("temperature_c", "value"),
+    "temperaturememory": ("memory_temperature_c", "value"),
+    "fanspeed": ("fan_percent", "value"),
+    "pstate": ("performance_state", "value"),
+    "memorytotal": ("memory_total_mib", "fact_number"),
+    "memoryused": ("memory_used_mib", "value"),
+    "memoryfree": ("memory_free_mib", "value"),
+    "memoryreserved": ("memory_reserved_mib", "value"),
+    "clockssm": ("sm_clock_mhz", "value"),
+    "clockscurrentsm": ("sm_clock_mhz", "value"),
+    "clocksmem": ("memory_clock_mhz", "value"),
+    "clocksmemory": ("memory_clock_mhz", "value"),
+    "clockscurrentmemory": ("memory_clock_mhz", "value"),
+    "clocksgr": ("graphics_clock_mhz", "value"),
+    "clocksgraphics": ("graphics_clock_mhz", "value"),
+    "clockscurrentgraphics": ("graphics_clock_mhz", "value"),
+    "clocksvideo": ("video_clock_mhz", "value"),
+    "clockscurrentvideo": ("video_clock_mhz", "value"),
+    "clocksmaxsm": ("sm_clock_max_mhz", "fact_number"),
+    "clocksmaxmem": ("memory_clock_max_mhz", "fact_number"),
+    "clocksmaxmemory": ("memory_clock_max_mhz", "fact_number"),
+    "clocksmaxgr": ("graphics_clock_max_mhz", "fact_number"),
+    "clocksmaxgraphics": ("graphics_clock_max_mhz", "fact_number"),
+    "clocksthrottlereasonsactive": ("throttle_reasons", "hex"),
+    "clockseventreasonsactive": ("throttle_reasons", "hex"),
+    "pcielinkgencurrent": ("pcie_generation", "value"),
+    "pcielinkgengpucurrent": ("pcie_generation", "value"),
+    "pcielinkgenmax": ("pcie_generation_max", "fact_number"),
+    "pcielinkwidthcurrent": ("pcie_width", "value"),
+    "pcielinkwidthmax": ("pcie_width_max", "fact_number"),
+    "eccerrorscorrectedvolatiletotal": ("ecc_corrected", "value"),
+    "eccerrorsuncorrectedvolatiletotal": ("ecc_uncorrected", "value"),
+}
+DMON: dict[str, tuple[str, Kind]] = {
+    "date": ("", "date"),
+    "time": ("", "clock"),
+    "gpu": ("", "index"),
+    "pwr": ("power_w", "value"),
+    "gtemp": ("temperature_c", "value"),
+    "temp": ("temperature_c", "value"),
+    "mtemp": ("memory_temperature_c", "value"),
+    "sm": ("utilization_percent", "value"),
+    "mem": ("memory_utilization_percent", "value"),
+    "enc": ("encoder_percent", "value"),
+    "dec": ("decoder_percent", "value"),
+    "mclk": ("memory_clock_mhz", "value"),
+    "pclk": ("sm_clock_mhz", "value"),
+    "fb": ("memory_used_mib", "value"),
+    "sbecc": ("ecc_corrected", "value"),
+    "dbecc": ("ecc_uncorrected", "value"),
+    "rxpci": ("pcie_received_mib_per_s", "value"),
+    "txpci": ("pcie_sent_mib_per_s", "value"),
+}
+TITLE = re.compile(r"(.*?)\s*(?:[\[(]\s*(.*?)\s*[\])])?\s*")
+# A unit by the end of our name, and what one of the log's is worth in it.
+SCALES: dict[str, dict[str, float]] = {
+    "_percent": {"%": 1.0, "": 1.0},
+    "_w": {"w": 1.0, "": 1.0, "mw": 1e-3},
+    "_mhz": {"mhz": 1.0, "": 1.0, "ghz": 1e3},
+    "_mib": {"mib": 1.0, "": 1.0, "mb": 1.0, "kib": 2**-10, "gib": 2**10, "b": 2**-20},
+    "_c": {"c": 1.0, "": 1.0, "°c": 1.0, "degc": 1.0},
+    "_per_s": {"mb/s": 1.0, "": 1.0},
+}
+
+
+def column(title: str) -> Column:
+    """Return what a title of a `--query-gpu` log stands for; its kind is `unknown` where nobody knows."""
+    match = TITLE.fullmatch(title.strip())
+    assert match is not None
+    key = re.sub(r"[^a-z0-9]", "", match[1].lower())
+    name, kind = QUERY.get(key, ("", "unknown"))
+    # `gpu` heads the utilization where its unit is the percent.
+    if key == "gpu" and match[2] == "%":
+        name, kind = "utilization_percent", "value"
+    unit = (match[2] or "").lower().replace("�", "")
+    return Column(name, kind, title.strip(), unit)
+
+
+def dmon_column(title: str) -> Column:
+    """Return what a title of a `dmon` log stands for."""
+    name, kind = DMON.get(title.lower(), ("", "unknown"))
+    return Column(name, kind, title)
+
+
+def is_dmon_names(cells: Sequence[str]) -> bool:
+    """Whether a line that begins with # names columns, not their units."""
+    return "gpu" in (cell.lower() for cell in cells)
+
+
+def is_header(cells: Sequence[str]) -> bool:
+    """Whether a line of a `--query-gpu` log names its columns: at least half of its cells are known titles."""
+    known = sum(column(cell).kind != "unknown" for cell in cells)
+    return 2 * known >= len(cells) and not any(re.fullmatch(r"[-+]?\d[\d.]*\s*\S*", cell) for cell in cells)
+
+
+def scale(name: str, unit: str) -> float | None:
+    """Return what one of that unit is worth in the unit of a field's name; None where it is no unit of it."""
+    for end, units in SCALES.items():
+        if name.endswith(end):
+            return units.get(unit.lower())
+    return 1.0 if not unit else None
+
+
+CELLS: tuple[tuple[str, str], ...] = (
+    (r"\d{4}[/-]\d\d[/-]\d\d[ T]\d\d:\d\d:\d\d.*", "timestamp"),
+    (r"GPU-[0-9a-f-]+", "uuid"),
+    (r"[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d", "pci.bus_id"),
+    (r"P\d{1,2}", "pstate"),
+    (r"0x[0-9a-fA-F]{16}", "clocks_event_reasons.active"),
+    (r".*(NVIDIA|GeForce|Tesla|Quadro|RTX|GTX).*", "name"),
+)
+# What cells with that unit are, in the order in which nvidia-smi's own examples query them.
+BY_UNIT = {
+    "%": ("utilization.gpu", "utilization.memory"),
+    "W": ("power.draw", "power.limit"),
+    "MHz": ("clocks.sm", "clocks.mem"),
+}
+BY_MEMORY = {1: ("memory.used",), 2: ("memory.total", "memory.used"), 3: ("memory.total", "memory.used", "memory.free")}
+
+
+def guess(rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[str]]:
+    """Return the columns of a log without a header by their cells' shapes and units, and what was assumed."""
+    width = len(rows[0])
+    whole = [row for row in rows if len(row) == width] or [rows[0]]
+    titles: list[str] = []
+    seen: dict[str, int] = {}
+    memory = [place for place, cell in enumerate(rows[0]) if cell.endswith("MiB")]
+    if len(memory) in {2, 3}:
+        # The total is the largest and never changes.
+        memory.sort(key=lambda place: -_leading(rows[0][place]))
+        memory[1:] = sorted(memory[1:])
+    by_memory = dict(zip(memory, BY_MEMORY.get(len(memory), ()), strict=False))
+    for place, cell in enumerate(rows[0]):
+        title = next((title for pattern, title in CELLS if re.fullmatch(pattern, cell)), "")
+        unit = cell.rpartition(" ")[2]
+        if not title and unit in BY_UNIT:
+            place_in_unit = seen[unit] = seen.get(unit, -1) + 1
+            title = BY_UNIT[unit][place_in_unit] if place_in_unit < len(BY_UNIT[unit]) else ""
+        title = title or by_memory.get(place, "")
+        if not title and _is_index([row[place] for row in whole]):
+            title = "index"
+        titles.append(title)
+    columns = [
+        column(title) if title else Column("", "unknown", f"column {place}") for place, title in enumerate(titles, 1)
+    ]
+    taken = [f"column {place} is {title}" for place, title in enumerate(titles, 1) if title]
+    return columns, [f"the log has no header; by their units {', '.join(taken)}"] if taken else []
+
+
+def _leading(cell: str) -> float:
+    match = re.match(r"\d+", cell)
+    return float(match[0]) if match else 0.0
+
+
+def _is_index(cells: Sequence[str]) -> bool:
+    """Whether a column counts 0, 1, ..., 0, 1, ... as the rows of several GPUs do."""
+    if not all(cell.isdecimal() and len(cell) < 4 for cell in cells):
+        return False
+    numbers = [int(cell) for cell in cells]
+    count = max(numbers) + 1
+    return 2 <= count <= len(numbers) and all(number == place % count for place, number in enumerate(numbers))

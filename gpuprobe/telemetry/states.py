@@ -1,0 +1,59 @@
+"""The named states of a recording, and how they are written: `where: state: words`, several joined by `; `.
+
+`where` is `driver`, `host`, `gpu0` or one field, as `gpu0.power_w`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# What each state means to a reader of the report. The names are part of the recording's format.
+STATES = {
+    "no_driver": "no NVIDIA driver is installed",
+    "driver_not_loaded": "the driver is installed but its kernel module is not loaded",
+    "driver_mismatch": "the driver's kernel module and its library are of different versions",
+    "no_permission": "the driver refuses to answer this user",
+    "no_device": "the driver sees no GPU",
+    "gpu_lost": "the GPU has fallen off the bus",
+    "driver_reset": "the GPU or its driver was reset or needs a reset",
+    "vanished": "the GPU is gone from the driver's list",
+    "driver_hung": "a call into the driver has not returned",
+    "unreadable": "the driver answered with an error that may pass",
+    "not_supported": "this GPU does not offer the field",
+    "not_known": "this driver does not know the call",
+    "back": "what had failed answers again",
+    "other_process": "a process outside the observed tree uses the GPU",
+    "clock_stepped": "the clock of the host was set while sampling",
+    "assumed": "the log did not say it, so it was assumed",
+}
+# States that end the readings of a whole GPU until it is back.
+GPU_GONE = frozenset({"gpu_lost", "driver_reset", "vanished"})
+# States of a field that will not change while the driver runs.
+FINAL = frozenset({"not_supported", "not_known", "no_permission", "invalid"})
+
+
+class Said(NamedTuple):
+    """One thing said in a recording: when, about what, which state (empty where the words stand alone), the words."""
+
+    t_ns: int
+    where: str
+    state: str
+    words: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, self.state, self.words) if part)
+
+
+def say(where: str, state: str, words: str) -> str:
+    """Write one state so that `parse` reads it back."""
+    return f"{where}: {state}: {' '.join(words.replace(';', ',').split())}"
+
+
+def parse(t_ns: int, cell: str) -> list[Said]:
+    """Read the states of one row; words of another shape are kept as words."""
+    found = []
+    for item in filter(None, cell.split("; ")):
+        where, _, rest = item.partition(": ")
+        state, _, words = rest.partition(": ")
+        found.append(Said(t_ns, where, state, words) if state in STATES else Said(t_ns, "", "", item))
+    return found

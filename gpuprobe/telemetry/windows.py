@@ -1,0 +1,104 @@
+"""Arithmetic of readings over time: a reading holds until the next, a counter is a difference, a gap stays a gap.
+
+All times are nanoseconds (n,) int64 that never fall, all values (n,) float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Times = NDArray[np.int64]
+    Values = NDArray[np.float64]
+
+NS = 1e9
+# A reading stands for the time until the next one, but not longer than five usual intervals. The driver itself
+# renews the utilization only every 1/6 to 1 s (NVML API Reference, nvmlUtilization_t), so that a shorter pause
+# loses nothing.
+GAP_INTERVALS, GAP_LEAST_NS = 5.0, 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Held:
+    """Readings of a level within a window: `values` (n,), for how long each stood `weights_ns` (n,), and the gaps."""
+
+    values: Values
+    weights_ns: NDArray[np.float64]
+    gaps: tuple[tuple[int, int], ...]
+
+    @property
+    def covered_ns(self) -> float:
+        """How much of the window the readings stand for."""
+        return float(self.weights_ns.sum())
+
+    def mean(self) -> float:
+        """Return the mean weighted by time."""
+        weights = self.weights_ns if self.weights_ns.sum() > 0 else None
+        return float(np.average(self.values, weights=weights))
+
+    def quantile(self, fraction: float) -> float:
+        """Return the value that the level did not exceed for that fraction of the covered time."""
+        order = np.argsort(self.values)
+        weights = self.weights_ns if self.weights_ns.sum() > 0 else np.ones(len(self.values))
+        reached = np.cumsum(weights[order])
+        place = int(np.searchsorted(reached, fraction * reached[-1]))
+        return float(self.values[order][min(place, len(order) - 1)])
+
+
+def hold(times: Times, values: Values, start_ns: int, end_ns: int) -> Held:
+    """Weigh each reading by the time for which it stands between `start_ns` and `end_ns`.
+
+    A reading before the window stands in it too, as far as it reaches; a pause longer than the limit is a gap from
+    one usual interval after the last reading on.
+    """
+    usual_ns, limit_ns = _limits(times)
+    first = max(0, int(np.searchsorted(times, start_ns, "right")) - 1)
+    last = int(np.searchsorted(times, end_ns, "right"))
+    begins = times[first:last]
+    nexts = np.append(times[first + 1 : last], end_ns)[: len(begins)]
+    reach = np.where(nexts - begins > limit_ns, begins + usual_ns, nexts)
+    stands_from, stands_to = np.clip(begins, start_ns, end_ns), np.clip(reach, start_ns, end_ns)
+    weights = (stands_to - stands_from).clip(0).astype(np.float64)
+    kept = (weights > 0) | (begins >= start_ns)
+    ends = [start_ns, *stands_to[kept].tolist()]
+    starts = [*stands_from[kept].tolist(), end_ns]
+    gaps = [(ended, began) for ended, began in zip(ends, starts, strict=True) if began > ended]
+    # What was read before the recording began nobody can say; only a first reading that comes late is a gap.
+    if gaps and gaps[0][0] == start_ns and gaps[0][1] - start_ns <= limit_ns:
+        gaps.pop(0)
+    return Held(values[first:last][kept], weights[kept], tuple(gaps))
+
+
+def growth(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple[float, float, int]:
+    """Return (growth, seconds, readings) of a counter between the readings next to the window's edges.
+
+    Where it fell, as after a reset, that step and its time are left out.
+    """
+    if not len(times):
+        return 0.0, 0.0, 0
+    first, last = (int(np.abs(times - edge).argmin()) for edge in (start_ns, end_ns))
+    steps, seconds = np.diff(values[first : last + 1]), np.diff(times[first : last + 1]) / NS
+    rising = steps >= 0
+    return float(steps[rising].sum()), float(seconds[rising].sum()), max(0, last - first + 1)
+
+
+def trapezoid(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple[float, float]:
+    """Return (integral over seconds, seconds covered) of a level, by trapezoids over the true times, gaps left out."""
+    _, limit_ns = _limits(times)
+    inside = (times >= start_ns) & (times <= end_ns)
+    seconds, levels = np.diff(times[inside]) / NS, values[inside]
+    joined = seconds <= limit_ns / NS
+    areas = (levels[1:] + levels[:-1]) / 2 * seconds
+    return float(areas[joined].sum()), float(seconds[joined].sum())
+
+
+def _limits(times: Times) -> tuple[int, int]:
+    """Return (usual interval, longest that is not a gap)."""
+    intervals = np.diff(times)
+    usual = int(np.median(intervals)) if len(intervals) else GAP_LEAST_NS
+    return usual, max(int(GAP_INTERVALS * usual), GAP_LEAST_NS)

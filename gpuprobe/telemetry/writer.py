@@ -1,0 +1,62 @@
+"""Writes `telemetry.csv` as it happens; it imports little, because the sampler must cost nothing.
+
+The first line names the columns: `t_ns` (nanoseconds since the Unix epoch, the clock of TensorFlow's traces), `said`
+(see `states`), then the fields. A row may be shorter than that: what is missing at its end, like an empty cell, was
+not read then. Rows are in the order of writing; those of the driver's own buffer bear an earlier time than they were
+written at. A line that begins with `# ` and a name holds facts as JSON. A second line that begins with `t_ns` names
+the columns anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+class Writer:
+    """Appends rows, each with one write, so that a killed sampler leaves at most one torn line. Several threads may."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._file = path.open("ab", buffering=0)
+        self._lock = threading.Lock()
+        self._torn = False
+        self.name_columns(columns)
+
+    def name_columns(self, columns: Sequence[str]) -> None:
+        """Write a line that names the columns of the rows after it."""
+        with self._lock:
+            self._places = {name: place for place, name in enumerate(columns)}
+            self._write(",".join(["t_ns", "said", *columns]))
+
+    def row(self, t_ns: int, values: Mapping[str, float], said: str) -> None:
+        """Write one row; a column without a value stays empty."""
+        with self._lock:
+            places = self._places
+            cells = [""] * (1 + max((places[name] for name in values), default=-1))
+            for name, value in values.items():
+                cells[places[name]] = str(value) if type(value) is int else f"{value:.10g}"
+            words = '"' + said.replace('"', "'").replace("\n", " ") + '"' if said else ""
+            self._write(",".join([str(t_ns), words, *cells]))
+
+    def facts(self, where: str, facts: Mapping[str, object]) -> None:
+        """Write the facts of `host`, `driver` or a GPU."""
+        with self._lock:
+            self._write(f"# {where} {json.dumps(facts)}")
+
+    def close(self) -> None:
+        """Close the file; what was written is in it already."""
+        self._file.close()
+
+    def _write(self, line: str) -> None:
+        data = (("\n" if self._torn else "") + line + "\n").encode()
+        try:
+            # A disk that is full costs rows, not the sampler; what was cut short is ended before the next row.
+            self._torn = os.write(self._file.fileno(), data) < len(data)
+        except OSError:
+            return

@@ -1,0 +1,138 @@
+"""A command that keeps its own stdin, stdout, stderr, signals and exit code while it is watched."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from gpuprobe.errors import GpuprobeError
+from gpuprobe.records import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+# What a watched command must get when somebody sends it to the watcher. SIGTSTP and SIGCONT keep their ordinary
+# effect: Ctrl-Z stops the watcher together with its command, as a shell expects.
+PASSED_ON = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+)
+HELD = {*PASSED_ON, signal.SIGCHLD}
+# Python ignores these from its start on; a command expects what it would have without us.
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+SIGNALLED = 128
+
+
+class NotStartedError(GpuprobeError):
+    """The command could not be started; `exit_code` is what a shell would give."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[set[signal.Signals]]:
+    """Hold signals back, so that `Command.wait` can take them one by one; gives the mask that was there before.
+
+    To be entered before anything starts a thread (NumPy's library does): one that does not hold them back would get
+    them instead, and end this process.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    try:
+        yield {signal.Signals(number) for number in mask}
+    finally:
+        # The Ctrl-C that ended the command was for the command.
+        while signal.sigtimedwait(HELD, 0):
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class Command:
+    """A command that runs, while signals are held."""
+
+    def __init__(self, words: Sequence[str], mask: set[signal.Signals]) -> None:
+        """Start it with that signal mask.
+
+        Raises NotStartedError with exit code 127 where it is not found, 126 where it cannot be run, and
+        KeyboardInterrupt where somebody has asked to stop before it started.
+        """
+        if signal.sigpending() & {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}:
+            raise KeyboardInterrupt
+        self.started_ns = time.time_ns()
+        try:
+            self.pid = os.posix_spawnp(words[0], list(words), os.environ, setsigmask=mask, setsigdef=IGNORED_BY_PYTHON)
+        except (OSError, ValueError) as error:
+            raise _not_started(words[0], error) from error
+        self.ended_ns = 0
+        self.passed_on: list[signal.Signals] = []
+
+    def wait(self, tick_s: float, tick: Callable[[], None]) -> Outcome:
+        """Wait for its end, pass signals on, and call `tick` every so often; return how it ended."""
+        while (status := self._status()) is None:
+            caught = signal.sigtimedwait(HELD, tick_s)
+            if caught is None:
+                tick()
+            elif caught.si_signo != signal.SIGCHLD and _sent_to_us_alone(caught):
+                self._pass_on(signal.Signals(caught.si_signo))
+        self.ended_ns = time.time_ns()
+        return outcome(os.waitstatus_to_exitcode(status))
+
+    def _status(self) -> int | None:
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        return status if pid else None
+
+    def _pass_on(self, number: signal.Signals) -> None:
+        # It has not been waited for, so that the number cannot belong to another process yet.
+        os.kill(self.pid, number)
+        self.passed_on.append(number)
+
+
+def outcome(code: int) -> Outcome:
+    """Describe an exit code, or minus a signal's number, as a shell would: 128 + n for a signal."""
+    if code == 0:
+        return Outcome(state="done", exit_code=0)
+    if code > 0:
+        return Outcome(state="failed", exit_code=code, message=f"it ended with exit code {code}")
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    state = "interrupted" if -code in {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} else "killed"
+    return Outcome(state=state, exit_code=SIGNALLED - code, message=f"it was ended by {name}")  # type: ignore[arg-type]
+
+
+def _sent_to_us_alone(caught: signal.struct_siginfo) -> bool:
+    """Tell a signal that a process sent from one that the kernel sends to the whole foreground group (Ctrl-C).
+
+    The command is in that group and has had the second kind already. Source: sigaction(2), si_code.
+    """
+    return caught.si_code <= 0
+
+
+def _not_started(name: str, error: OSError | ValueError) -> NotStartedError:
+    found = shutil.which(name)
+    if isinstance(error, ValueError):
+        return NotStartedError(f"{name!r}: cannot be run ({error})", NOT_EXECUTABLE)
+    if error.errno == errno.ENOENT and found:
+        return NotStartedError(f"{name}: cannot be run; the interpreter in its first line is missing", NOT_EXECUTABLE)
+    if error.errno == errno.ENOENT:
+        where = "there is no such file" if "/" in name else "no program of that name on PATH"
+        return NotStartedError(f"{name}: command not found; {where}", NOT_FOUND)
+    if error.errno == errno.ENOEXEC:
+        return NotStartedError(
+            f"{name}: cannot be run; it is no program, or a script without a first line such as #!/bin/sh",
+            NOT_EXECUTABLE,
+        )
+    return NotStartedError(f"{name}: cannot be run ({error.strerror}); check: ls -l {name}", NOT_EXECUTABLE)

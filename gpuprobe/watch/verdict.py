@@ -1,0 +1,263 @@
+"""What a watch saw, in words: a line for each figure, the verdict that telemetry supports, and what it cannot know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.diagnosis import telemetry as rules
+from gpuprobe.diagnosis import telemetry_conditions as conditions
+from gpuprobe.diagnosis.readings.evidence import Seen, see
+from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.readings.evidence import GpuSeen
+    from gpuprobe.records import Watch
+    from gpuprobe.telemetry import Telemetry
+
+# A shorter command has hardly been looked at: NVML's figure alone covers up to one second.
+TOO_SHORT_S = 3.0
+# States of a whole GPU that the sampler names (telemetry.states).
+GONE = {"gpu_lost", "driver_reset", "vanished", "driver_hung"}
+# Less than this without a reading is the sampler's start.
+UNKNOWN_S = 0.5
+UNKNOWN_OF_HOST = (
+    "what the command waited for, and in which function it was",
+    "the time of a step, and how much of it goes to input",
+)
+UNKNOWN_OF_GPU = (
+    "which call the host was in while the GPU idled (input, launches, waiting for a result)",
+    "how well the kernels fill the GPU: NVML counts a moment as busy if one kernel runs",
+    "the time of a step, and how much of it goes to copies",
+)
+
+
+class Judged(Record, frozen=True, kw_only=True):
+    """The findings on one device, `GPU 0` or `CPU`, the primary one first, and the rules left undecided."""
+
+    device: str
+    findings: tuple[Finding, ...]
+    not_evaluated: tuple[NotEvaluated, ...]
+
+
+class Verdict(Record, frozen=True, kw_only=True):
+    """A watch in words. `lines` are (what, figures) pairs; `unknown` is what no telemetry can tell."""
+
+    where: str
+    verdict: str
+    why: str
+    next: str
+    lines: tuple[tuple[str, str], ...]
+    judged: tuple[Judged, ...]
+    notes: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def judge(recording: Telemetry, watch: Watch) -> tuple[Seen, Verdict]:
+    """Return the evidence of a watch, and what it supports."""
+    seen = see(recording, watch)
+    used = _used(seen)
+    judged = tuple(_judged(f"GPU {gpu.index}", gpu.evidence) for gpu in used) or (_judged("CPU", seen.host),)
+    main = next((found for found in judged[0].findings if found.primary), None)
+    said, why, following = _words(seen, judged[0].device, main)
+    return seen, Verdict(
+        where=_where(seen, watch),
+        verdict=said,
+        why=why,
+        next=following,
+        lines=tuple(_lines(seen)),
+        judged=judged,
+        notes=tuple(_notes(seen, watch, used)),
+        unknown=UNKNOWN_OF_GPU if seen.gpus else UNKNOWN_OF_HOST,
+    )
+
+
+def _judged(device: str, evidence: Evidence) -> Judged:
+    findings, undecided = rules.diagnose(evidence)
+    return Judged(device=device, findings=findings, not_evaluated=undecided)
+
+
+def _used(seen: Seen) -> list[GpuSeen]:
+    """Return the GPUs to judge, the busiest first: those that were used, else the first, which was not."""
+    known = [gpu for gpu in seen.gpus if _number(gpu.evidence, "utilization_percent") is not None]
+    busy = sorted((gpu for gpu in known if gpu.busy_s), key=lambda gpu: -gpu.busy_s)
+    return busy or known[:1]
+
+
+def _words(seen: Seen, device: str, main: Finding | None) -> tuple[str, str, str]:
+    if seen.duration_s < TOO_SHORT_S:
+        ran = wording.significant(seen.duration_s, 2)
+        return f"Too short to judge: it ran for {ran} s.", "", "Watch it for a minute of steady work."
+    if main is None:
+        return "No verdict: the recording holds too little.", "", ""
+    lost = _lost(seen)
+    if lost:
+        said = f"{wording.listing(lost)} went away while the command ran: the figures end there."
+        return said, main.claim, "sudo dmesg | grep -i xid names the fault; check the card's power and cooling."
+    stage = f" ({main.stage.replace('_', ' ')})" if main.stage else ""
+    titles = {"compute_bound": f"{device} was kept busy", "unattributed": "No cause that telemetry can name"}
+    title = titles.get(main.cause, main.cause.replace("_", " ").capitalize() + f"{stage}, as far as telemetry can tell")
+    return f"{title} (confidence {main.confidence}).", main.claim, main.fix
+
+
+def _where(seen: Seen, watch: Watch) -> str:
+    ran = f"ran for {_duration(seen.duration_s)}"
+    environment = watch.environment
+    if seen.gpus:
+        names = [f"GPU {gpu.index} {gpu.name}" if gpu.name != f"GPU {gpu.index}" else gpu.name for gpu in seen.gpus]
+        return f"It {ran}; {wording.listing(names)}."
+    reason = environment.no_gpu if environment and environment.no_gpu else _no_gpu_said(seen)
+    return f"It {ran}. No GPU was sampled ({reason}): what follows is about the processor and says nothing of a GPU."
+
+
+def _no_gpu_said(seen: Seen) -> str:
+    return seen.said[0] if seen.said else "the recording names none"
+
+
+def _lines(seen: Seen) -> list[tuple[str, str]]:
+    lines = []
+    for gpu in seen.gpus:
+        name = f"GPU {gpu.index}"
+        lines.append((f"{name} utilization", _utilization(gpu)))
+        if gpu.busy_s or gpu.idle_after_s:
+            lines.append((f"{name} phases", _phases(gpu)))
+        lines.append((f"{name} power, clock", _power(gpu.evidence)))
+        lines.append((f"{name} memory", _memory(gpu.evidence)))
+    lines.append(("CPU", _cpu(seen.host)))
+    lines.append(("I/O wait", _io(seen.host)))
+    memory, left = seen.host.get("host_memory_peak_mib"), seen.host.get("host_memory_left_mib")
+    lines.append(("host memory", f"peak {_mib(memory)}; at least {_mib(left)} left on the machine"))
+    return lines
+
+
+def _utilization(gpu: GpuSeen) -> str:
+    names = ("utilization_percent", "utilization_p5_percent", "utilization_p50_percent", "utilization_p95_percent")
+    values = [_number(gpu.evidence, name) for name in names]
+    if None in values:
+        signal = gpu.evidence.get("utilization_percent")
+        return f"not known: {signal.missing if signal else 'not gathered'}"
+    mean, p5, p50, p95 = values
+    span = "from its first to its last busy second: " if gpu.busy_s else ""
+    return f"{span}mean {mean:.0f} %, p5 {p5:.0f} %, p50 {p50:.0f} %, p95 {p95:.0f} %"
+
+
+def _phases(gpu: GpuSeen) -> str:
+    if not gpu.busy_s:
+        return f"idle whenever it was read ({_duration(gpu.idle_after_s)})"
+    parts = [f"busy {_duration(gpu.busy_s)} in {wording.count(gpu.busy_phases, 'phase')}"]
+    for seconds, where in (
+        (gpu.idle_before_s, "before the first"),
+        (gpu.idle_between_s, "between"),
+        (gpu.idle_after_s, "after the last"),
+    ):
+        if seconds:
+            parts.append(f"idle {_duration(seconds)} {where}")
+    if gpu.unknown_s >= UNKNOWN_S:
+        parts.append(f"not known for {_duration(gpu.unknown_s)}")
+    return ", ".join(parts)
+
+
+def _power(evidence: Evidence) -> str:
+    parts = [_figure(evidence, "power_w", "W"), _figure(evidence, "sm_clock_mhz", "MHz")]
+    heat, cap = _number(evidence, "throttled_heat_fraction"), _number(evidence, "power_cap_fraction")
+    if heat is None or cap is None:
+        parts.append("throttling not known")
+    elif not heat and not cap:
+        parts.append("never throttled")
+    else:
+        parts.append(f"held down by heat {wording.share(heat)}, by the power limit {wording.share(cap)} of the time")
+    temperature = evidence.get("temperature_c")
+    if temperature and temperature.high is not None:
+        parts.append(f"{temperature.high:.0f} deg C")
+    return ", ".join(parts)
+
+
+def _memory(evidence: Evidence) -> str:
+    peak, share = evidence.get("memory_peak_mib"), _number(evidence, "memory_peak_fraction")
+    if share is None:
+        return f"peak {_mib(peak)}"
+    jump = _number(evidence, "memory_jump_fraction") or 0.0
+    headroom = f"peak {_mib(peak)}, {wording.share(max(0.0, 1 - share))} never used"
+    if share >= conditions.MEMORY_FULL and jump >= conditions.TAKEN_AT_ONCE:
+        headroom += " (taken at once, as TensorFlow does: the true headroom is not known)"
+    return headroom
+
+
+def _cpu(evidence: Evidence) -> str:
+    cores, limit = _number(evidence, "cpu_cores"), _number(evidence, "cpu_limit")
+    if cores is None:
+        return "not known"
+    parts = [f"{wording.cores(cores)}" + (f" of {limit:g}" if limit else "")]
+    thread, one = evidence.get("busiest_thread_fraction"), _number(evidence, "one_core_fraction")
+    if thread and isinstance(thread.value, float):
+        who = thread.source.partition(": ")[2].partition(",")[0]
+        parts.append(f"busiest thread {wording.share(thread.value)} of a core ({who})")
+    others = _number(evidence, "other_cpu_cores")
+    if others is not None and others >= rules.AT_WORK_CORES:
+        parts.append(f"other programs {wording.cores(others)}")
+    if one:
+        parts.append(f"just one core during {wording.share(one)} of the time")
+    return ", ".join(parts)
+
+
+def _io(evidence: Evidence) -> str:
+    share, cores = _number(evidence, "iowait_fraction"), _number(evidence, "iowait_cores")
+    if share is None or cores is None:
+        return "not known"
+    return f"{wording.cores(cores)}; a core waited for a disk during {wording.share(share)} of the time"
+
+
+def _notes(seen: Seen, watch: Watch, used: list[GpuSeen]) -> list[str]:
+    notes = list(watch.notes)
+    if watch.ended_ns is None:
+        notes.append("The watcher was ended before the command: how the command ended is not known")
+    if seen.gpus and not used:
+        notes.append("No GPU told its utilization: the verdict is on the processor alone")
+    elif seen.gpus and not any(gpu.busy_s for gpu in seen.gpus):
+        notes.append("No GPU was busy at any time")
+    others = [f"GPU {gpu.index}" for gpu in seen.gpus if gpu not in used]
+    if others and used:
+        notes.append(f"Not used: {wording.listing(others)}")
+    return [*notes, *(_gone(seen.said) if seen.gpus else [])]
+
+
+def _gone(said: tuple[str, ...]) -> list[str]:
+    """Return what was said of a whole GPU or the driver; of single fields the figures say themselves."""
+    return [words for words in said if not _is_of_field(words)]
+
+
+def not_offered(said: tuple[str, ...]) -> list[str]:
+    """Return the fields of which it was said why they were not read, each once: `energy_j`."""
+    return sorted({words.partition(":")[0].partition(".")[2] for words in said if _is_of_field(words)})
+
+
+def _lost(seen: Seen) -> list[str]:
+    """Return the GPUs that went away and did not come back."""
+    states = {}
+    for words in seen.said:
+        where, _, rest = words.partition(": ")
+        states[where] = rest.partition(":")[0]
+    return [f"GPU {gpu.index}" for gpu in seen.gpus if states.get(f"gpu{gpu.index}") in GONE]
+
+
+def _is_of_field(words: str) -> bool:
+    return "." in words.partition(":")[0]
+
+
+def _figure(evidence: Evidence, name: str, unit: str) -> str:
+    value = _number(evidence, name)
+    return f"{unit} not known" if value is None else f"{wording.significant(value)} {unit}"
+
+
+def _mib(signal: Signal | None) -> str:
+    value = signal.value if signal else None
+    return wording.mebibytes(value * 2**20) if isinstance(value, float) else "not known"
+
+
+def _number(evidence: Evidence, name: str) -> float | None:
+    signal = evidence.get(name)
+    return signal.value if signal is not None and isinstance(signal.value, float) else None
+
+
+def _duration(seconds: float) -> str:
+    return wording.clock(seconds) if seconds >= 10 else f"{wording.significant(seconds, 2)} s"

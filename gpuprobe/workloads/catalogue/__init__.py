@@ -1,0 +1,1 @@
+"""The workloads of ours. Every file here is loaded; a function with `@workload` joins the list."""

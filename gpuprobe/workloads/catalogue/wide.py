@@ -1,0 +1,32 @@
+"""The workload whose input dwarfs its compute: most of a step is moving bytes."""
+
+from __future__ import annotations
+
+from gpuprobe.workloads.registry import workload
+from gpuprobe.workloads.workload import Workload
+
+SAMPLES, SIDE, CHANNELS, CLASSES = 512, 256, 3, 10
+
+
+@workload(
+    order=30,
+    on_cpu="input_bound: a step gathers and copies 25 MB and then only averages them",
+    on_gpu="copy_bound: 25 MB of float32 cross the bus each step for a few microseconds of kernels",
+)
+def wide() -> Workload:
+    """Train one small layer on the means of 512 float32 pictures of 256 x 256, 32 a step: 25 MB of input a step."""
+    import numpy as np
+
+    from gpuprobe.models.wide import averager
+
+    random = np.random.default_rng(0)
+    y = random.integers(0, CLASSES, SAMPLES)
+    x = np.repeat(y[:, None, None, None] / CLASSES, CHANNELS, axis=-1).astype(np.float32)
+    x = x + random.standard_normal((1, SIDE, SIDE, CHANNELS), np.float32)
+    return Workload(
+        name="wide input, little compute",
+        model=lambda: averager((SIDE, SIDE, CHANNELS), CLASSES),
+        data=(x, y),
+        loss="sparse_categorical_crossentropy",
+        metrics=("accuracy",),
+    )

@@ -1,0 +1,122 @@
+"""Finds the workload that `--model` names: one of ours, a factory in the user's code, or one that was pickled."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpuprobe.errors import InputError, UsageError
+from gpuprobe.workloads.registry import workloads
+from gpuprobe.workloads.workload import Workload
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+PICKLE = ".pkl"
+
+
+def check(model: str) -> str:
+    """Return `model` as the runs can find it, a file's path made absolute; imports nothing of the user's.
+
+    Raises UsageError where it is neither a known name nor a target, InputError where the file does not exist.
+    """
+    if model in workloads():
+        return model
+    target, colon, factory = model.rpartition(":")
+    if not colon or not target or not factory:
+        near = difflib.get_close_matches(model, workloads(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "gpuprobe list --models shows them"
+        raise UsageError(f"--model: there is no model {model!r}; {hint} Or name your own: path/to/file.py:factory")
+    if not _is_file(target):
+        return model
+    if not Path(target).is_file():
+        raise InputError(f"{target}: there is no such file (from --model {model})")
+    return f"{Path(target).resolve()}:{factory}"
+
+
+def resolve(model: str) -> Workload:
+    """Return the workload. Raises InputError with what went wrong where the user's code does not give one."""
+    if model in workloads():
+        return workloads()[model].make()
+    if model.endswith(PICKLE):
+        return unpickle(Path(model))
+    target, _, factory = model.rpartition(":")
+    found = _attribute(_import(target), factory, target)
+    if isinstance(found, Workload):
+        return found
+    try:
+        made = found()
+    except Exception as error:
+        raise InputError(f"{model} raised {_line(error)}") from error
+    if not isinstance(made, Workload):
+        raise InputError(
+            f"{model} returned a {type(made).__name__}; it has to return a gpuprobe.Workload "
+            "(gpuprobe new workload.py writes a template)"
+        )
+    return made
+
+
+def pickle(workload: Workload, path: Path) -> None:
+    """Write a workload for the runs, functions by value. Raises InputError where it cannot leave this process."""
+    import cloudpickle
+
+    try:
+        path.write_bytes(cloudpickle.dumps((sys.path, cloudpickle.dumps(workload))))
+    except Exception as error:
+        raise InputError(
+            f"the workload cannot be handed to the runs, which are processes of their own ({_line(error)}); "
+            "give its model and data as functions that make them"
+        ) from error
+
+
+def unpickle(path: Path) -> Workload:
+    """Read back what `pickle` wrote, with the modules of the process that wrote it in reach."""
+    import cloudpickle
+
+    try:
+        places, body = cloudpickle.loads(path.read_bytes())
+        sys.path += [place for place in places if place not in sys.path]
+        workload: Workload = cloudpickle.loads(body)
+    except Exception as error:
+        raise InputError(f"the workload could not be read back: {_line(error)}") from error
+    return workload
+
+
+def _is_file(target: str) -> bool:
+    return target.endswith(".py") or "/" in target
+
+
+def _import(target: str) -> ModuleType:
+    try:
+        if not _is_file(target):
+            sys.path.insert(0, str(Path.cwd()))
+            return importlib.import_module(target)
+        path = Path(target)
+        sys.path.insert(0, str(path.parent))
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise InputError(f"{error.filename or target}: line {error.lineno}: {error.msg}") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{target}: could not be imported: {_line(error)}") from error
+    return module
+
+
+def _attribute(module: ModuleType, name: str, target: str) -> Any:
+    if hasattr(module, name):
+        return getattr(module, name)
+    near = difflib.get_close_matches(name, [known for known in vars(module) if not known.startswith("_")], n=1)
+    raise InputError(f"{target}: has no {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

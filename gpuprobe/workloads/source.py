@@ -1,0 +1,152 @@
+"""What a workload's data is, and how to get at it: arrays with one row a sample, or batches that something makes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gpuprobe.errors import InputError
+
+if TYPE_CHECKING:
+    from gpuprobe.workloads.workload import Workload
+
+# Large enough that a call costs nothing beside its work, small enough to need little memory.
+BLOCK = 1000
+# Keras's reading of what a batch holds: x; x and y; x, y and the weight of each sample.
+MOST_PARTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArraySource:
+    """Arrays in memory: a tuple of one to three structures, each leaf with one row a sample."""
+
+    parts: tuple[Any, ...]
+
+    kind = "arrays"
+
+    @property
+    def samples(self) -> int:
+        """The number of rows."""
+        return len(keras.tree.flatten(self.parts)[0])
+
+    @property
+    def has_strings(self) -> bool:
+        """Whether a leaf holds text, which neither Keras's array feed nor a GPU takes."""
+        return any(np.asarray(leaf[:1]).dtype.kind in "SUO" for leaf in keras.tree.flatten(self.parts))
+
+    def rows(self, chosen: Any) -> tuple[Any, ...]:
+        """Return the parts with only the chosen rows, a slice or indices."""
+        taken: tuple[Any, ...] = keras.tree.map_structure(lambda leaf: leaf[chosen], self.parts)
+        return taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSource:
+    """Batches: `given` is what `fit` takes, `kind` says what it is; an epoch has so many `steps`."""
+
+    kind: str
+    given: Callable[[], Any]
+    steps: int
+
+    def items(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the batches of one epoch in Python, each as a tuple."""
+        given = self.given()
+        made = (given[index] for index in range(len(given))) if self.kind == "a PyDataset" else given
+        for _, item in zip(range(self.steps), made, strict=False):
+            yield item if isinstance(item, tuple) else (item,)
+
+    def dataset(self) -> tf.data.Dataset:
+        """Return one epoch as a tf.data dataset of batches; nothing is fetched ahead that the user did not ask for."""
+        if self.kind == "a tf.data dataset":
+            return self.given().take(self.steps)
+        first = next(self.items())
+        signature = keras.tree.map_structure(_open_spec, first)
+        made = tf.data.Dataset.from_generator(self.items, output_signature=signature)
+        return made.apply(tf.data.experimental.assert_cardinality(self.steps))
+
+    def endless(self) -> Any:
+        """Return what `fit` takes for epochs without end: a generator that stops is begun again."""
+        if self.kind != "a generator":
+            return self.given()
+        return (item for _ in itertools.count() for item in self.given())
+
+
+Source = ArraySource | BatchSource
+
+
+def source(workload: Workload) -> Source:
+    """Return the data of a workload. Raises InputError where gpuprobe cannot train on it, saying what it is."""
+    given = workload.data() if callable(workload.data) and not _is_batches(workload.data) else workload.data
+    if isinstance(given, tf.data.Dataset):
+        steps = _steps(workload, int(given.cardinality()))
+        return BatchSource(kind="a tf.data dataset", given=lambda: given, steps=steps)
+    if isinstance(given, keras.utils.PyDataset):
+        steps = _steps(workload, given.num_batches or -1)
+        return BatchSource(kind="a PyDataset", given=lambda: given, steps=steps)
+    if isinstance(given, Iterator):
+        if not callable(workload.data):
+            raise InputError(
+                "the workload's data is a generator, which runs only once; give the function that makes it"
+            )
+        return BatchSource(kind="a generator", given=workload.data, steps=_steps(workload, -1))
+    return _arrays(given)
+
+
+def mapped(workload: Workload, arrays: ArraySource) -> ArraySource:
+    """Return the arrays with the workload's map applied to every sample, ahead of training."""
+    if workload.map is None:
+        return arrays
+    if workload.map_takes_batches:
+        starts = range(0, arrays.samples, BLOCK)
+        blocks = [workload.map(*arrays.rows(slice(start, start + BLOCK))) for start in starts]
+    else:
+        samples = tf.data.Dataset.from_tensor_slices(arrays.parts).map(workload.map, tf.data.AUTOTUNE)
+        blocks = list(samples.batch(BLOCK))
+    joined = keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *[_tuple(block) for block in blocks])
+    return ArraySource(parts=joined)
+
+
+def collected(batches: BatchSource) -> ArraySource:
+    """Return one epoch of batches as arrays."""
+    items = [keras.tree.map_structure(np.asarray, item) for item in batches.items()]
+    return ArraySource(parts=keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *items))
+
+
+def _arrays(given: Any) -> ArraySource:
+    parts = given if isinstance(given, tuple) else (given,)
+    leaves = keras.tree.flatten(parts)
+    sizes = {len(leaf) for leaf in leaves if hasattr(leaf, "__len__") and hasattr(leaf, "shape")}
+    if not leaves or len(parts) > MOST_PARTS or len(sizes) != 1 or isinstance(given, str | Mapping):
+        raise InputError(
+            f"the workload's data is {type(given).__name__}; it has to be a tuple of arrays (x, y) with as many rows "
+            "each, a tf.data dataset, a PyDataset, a generator function, or a function that returns one of these"
+        )
+    # tf.data would take a list for one array; Keras takes a tuple as well.
+    parts = tuple(tuple(part) if isinstance(part, list) else part for part in parts)
+    return ArraySource(parts=keras.tree.map_structure(np.asarray, parts))
+
+
+def _steps(workload: Workload, known: int) -> int:
+    steps = workload.steps_per_epoch or known
+    if steps <= 0:
+        raise InputError("nobody knows where an epoch of the workload's batches ends; give it steps_per_epoch=...")
+    return steps
+
+
+def _is_batches(data: Any) -> bool:
+    return isinstance(data, tf.data.Dataset | keras.utils.PyDataset)
+
+
+def _open_spec(leaf: Any) -> tf.TensorSpec:
+    leaf = np.asarray(leaf)
+    return tf.TensorSpec((None, *leaf.shape[1:]), leaf.dtype)
+
+
+def _tuple(block: Any) -> tuple[Any, ...]:
+    return block if isinstance(block, tuple) else (block,)

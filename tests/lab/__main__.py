@@ -1,0 +1,62 @@
+"""`make lab`: simulates every session of the lab, lets a diagnosis judge the recordings, and prints its grades.
+
+`--diagnosis MODULE:FUNCTION` names what judges: it takes the folder of a recording (`run.json`, `telemetry.csv`,
+`trace/`) and returns an `Answer`, a cause, or None where it cannot tell. Without it, `gpuprobe diagnose --json` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from gpuprobe.recording import RUNS_FOLDER
+from gpuprobe.simulate.sessions import TRUTH_FILE, write_session
+from lab.answers import from_command
+from lab.cases import Case, cases
+from lab.grade import Answer, Graded, grade, render
+
+Diagnosis = Callable[[Path], "Answer | str | None"]
+
+
+def judge(case: Case, diagnosis: Diagnosis) -> Graded:
+    """Write one session to disk, and have its recording judged, without the truth beside it."""
+    with tempfile.TemporaryDirectory(prefix="gpuprobe-lab-") as scratch:
+        told = write_session(case.spec, Path(scratch))
+        (Path(scratch) / TRUTH_FILE).unlink()
+        (recording,) = (Path(scratch) / RUNS_FOLDER).iterdir()
+        answer = diagnosis(recording)
+    return Graded(case.name, told, answer if isinstance(answer, Answer) else Answer(answer))
+
+
+def named(text: str) -> Diagnosis:
+    """Find a function by `module:function`."""
+    module, _, function = text.partition(":")
+    found: Diagnosis = getattr(importlib.import_module(module), function)
+    return found
+
+
+def main() -> int:
+    """Print the grades; the exit code says whether they are good enough."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--diagnosis", metavar="MODULE:FUNCTION", type=named, default=from_command)
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other sessions")
+    parser.add_argument("--only", default="", help="judge only cases whose name holds this")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    chosen = parser.parse_args()
+    wanted = [case for case in cases(chosen.seed) if chosen.only in case.name]
+    with ProcessPoolExecutor(chosen.processes) as pool:
+        graded = list(pool.map(partial(judge, diagnosis=chosen.diagnosis), wanted, chunksize=4))
+    grades = grade(graded)
+    sys.stdout.write(render(grades, [one for one in graded if not one.right]))
+    return 0 if grades.good_enough else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""Answers to grade: what `gpuprobe diagnose --json` says of a recording."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from gpuprobe.cli.diagnose import command
+from gpuprobe.errors import GpuprobeError
+from lab.grade import Answer
+
+
+def from_command(recording: Path) -> Answer:
+    """Give the command, without starting a process for it, a recording; one that it refuses has no answer."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            command(path=recording, telemetry=None, json=True, thresholds=None, out=None)
+    except GpuprobeError:
+        return Answer(None)
+    return from_json(json.loads(said.getvalue()))
+
+
+def from_json(said: dict[str, Any]) -> Answer:
+    """Take the primary finding, and the gains predicted by name where there are any."""
+    primary = next((finding["cause"] for finding in said["findings"] if finding["primary"]), None)
+    # To say that the time is not attributed is to say that one cannot tell.
+    primary = None if primary == "unattributed" else primary
+    return Answer(primary, {name: gain["ratio"] for name, gain in said.get("what_if", {}).items()})

@@ -1,0 +1,141 @@
+"""Grades answers against the truth: per cause, on healthy sessions, on what cannot be answered, and on predictions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from gpuprobe.simulate.truth import Truth
+
+HEALTHY, UNANSWERED = "compute_bound", "(no answer)"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a diagnosis says of a recording: the primary cause, None where it cannot tell, and predicted gains.
+
+    `gains` are ratios of samples per second by the names of `truth.json`'s fixes.
+    """
+
+    primary: str | None
+    gains: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graded:
+    """One case: the truth and the answer to it."""
+
+    name: str
+    truth: Truth
+    answer: Answer
+
+    @property
+    def expected(self) -> str:
+        """The cause that counts as right in the table: the one answered where that is accepted, else the primary."""
+        if not self.truth.answerable:
+            return UNANSWERED
+        return self.said if self.said in self.truth.accepted else self.truth.primary
+
+    @property
+    def said(self) -> str:
+        """The cause that was answered."""
+        return self.answer.primary or UNANSWERED
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer is one that nobody could fault."""
+        return self.said == self.expected
+
+
+@dataclass(frozen=True)
+class Grades:
+    """The figures of a whole lab; fractions are 0 to 1, None where there was nothing to grade."""
+
+    cases: int
+    right: float | None
+    false_alarms: float | None
+    unanswerable_found: float | None
+    prediction_error_median: float | None
+    prediction_error_p90: float | None
+    confusion: dict[tuple[str, str], int]
+
+    def precision(self, cause: str) -> float | None:
+        """Of all answers that named the cause, the share that was right."""
+        named = sum(count for (_, said), count in self.confusion.items() if said == cause)
+        return _share(self.confusion.get((cause, cause), 0), named)
+
+    def recall(self, cause: str) -> float | None:
+        """Of all cases of the cause, the share that was found."""
+        there = sum(count for (true, _), count in self.confusion.items() if true == cause)
+        return _share(self.confusion.get((cause, cause), 0), there)
+
+    @property
+    def good_enough(self) -> bool:
+        """Whether the lab's goals are met; what there was nothing of to grade does not count against it."""
+        return all(
+            value is None or (value >= goal if least else value <= goal) for _, value, least, goal in goals(self)
+        )
+
+
+def grade(graded: Sequence[Graded]) -> Grades:
+    """Count and sum up; a false alarm is any cause named on a healthy session."""
+    answerable = [one for one in graded if one.truth.answerable]
+    healthy = [one for one in answerable if one.truth.healthy]
+    blind = [one for one in graded if not one.truth.answerable]
+    errors = sorted(error for one in answerable for error in prediction_errors(one))
+    return Grades(
+        cases=len(graded),
+        right=_share(sum(one.right for one in answerable), len(answerable)),
+        false_alarms=_share(sum(one.said not in {HEALTHY, UNANSWERED} for one in healthy), len(healthy)),
+        unanswerable_found=_share(sum(one.right for one in blind), len(blind)),
+        prediction_error_median=median(errors) if errors else None,
+        prediction_error_p90=errors[int(0.9 * (len(errors) - 1))] if errors else None,
+        confusion=dict(Counter((one.expected, one.said) for one in graded)),
+    )
+
+
+def goals(grades: Grades) -> tuple[tuple[str, float | None, bool, float], ...]:
+    """Return what the project asks of itself: what, its value, whether it must be at least (else at most), how much."""
+    return (
+        ("primary cause right", grades.right, True, 0.95),
+        ("false alarms on healthy", grades.false_alarms, False, 0.02),
+        ("unanswerable called so", grades.unanswerable_found, True, 0.90),
+        ("prediction error, median", grades.prediction_error_median, False, 0.05),
+        ("prediction error, p90", grades.prediction_error_p90, False, 0.20),
+    )
+
+
+def prediction_errors(one: Graded) -> list[float]:
+    """Return the relative error of each predicted step time: a gain twice too large is a time half as long."""
+    true = one.truth.fixes
+    return [abs(true[name].ratio / ratio - 1) for name, ratio in one.answer.gains.items() if name in true and ratio > 0]
+
+
+def render(grades: Grades, wrong: Sequence[Graded]) -> str:
+    """Write the grades as text: the figures, each cause's precision and recall, who was taken for whom, and where."""
+    lines = [
+        f"{grades.cases} sessions",
+        *(
+            f"{what + ':':28}{_percent(value):>8}   (wanted: at {'least' if least else 'most'} {_percent(goal)})"
+            for what, value, least, goal in goals(grades)
+        ),
+        "",
+        f"{'cause':28}{'cases':>6}{'precision':>11}{'recall':>9}   taken for",
+    ]
+    for cause in sorted({true for true, _ in grades.confusion} | {said for _, said in grades.confusion}):
+        count = sum(n for (true, _), n in grades.confusion.items() if true == cause)
+        taken = [f"{said} {n}" for (true, said), n in sorted(grades.confusion.items()) if true == cause != said]
+        figures = f"{_percent(grades.precision(cause)):>11}{_percent(grades.recall(cause)):>9}"
+        lines.append(f"{cause:28}{count:>6}{figures}   {', '.join(taken)}".rstrip())
+    lines += ["", *(f"wrong: {one.name}: {one.said}, and not {' or '.join(one.truth.accepted)}" for one in wrong)]
+    return "\n".join(lines) + "\n"
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"

@@ -1,0 +1,126 @@
+"""Scripts that nobody changed are attached to, and keep their environment; traces of jobs that are running."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+
+from gpuprobe.keras.attach import hook_environment
+
+SCRIPT = """
+import os, sys, json
+import numpy as np
+import sub.helper
+from keras import Sequential, layers, Input
+import keras
+
+class Mine(Sequential):
+    pass
+
+net = Mine([Input((4,)), layers.Dense(1)])
+net.compile("sgd", "mse")
+x = np.ones((64, 4), "float32")
+history = net.fit(x, x[:, :1], 8, 2, 0)
+given = [keras.callbacks.TerminateOnNaN()]
+net.fit(x, x[:, :1], batch_size=8, epochs=1, verbose=0, callbacks=given)
+assert len(given) == 1
+print(json.dumps({
+    "keys": sorted(history.history),
+    "path": os.environ.get("PYTHONPATH"),
+    "left": [name for name in os.environ if name.startswith("GPUPROBE")],
+    "mine": os.environ.get("MINE_RAN"),
+    "startup": [place for place in sys.path if place.endswith("startup")],
+    "customized": sys.modules["sitecustomize"].__file__,
+}))
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "sitecustomize.py").write_text("import os\nos.environ['MINE_RAN'] = 'yes'\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "helper.py").write_text("")
+    (tmp_path / "train.py").write_text(SCRIPT)
+    return tmp_path / "train.py"
+
+
+def started(script: Path, environment: dict[str, str], *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *flags, str(script)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=script.parent)
+
+
+def test_an_unmodified_script_is_attached_to_and_keeps_its_environment(script: Path, tmp_path: Path) -> None:
+    before = {**os.environ, "PYTHONPATH": str(tmp_path / "own")}
+    done = started(script, hook_environment(before, tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["keys"] == ["loss", "samples_per_s"]
+    assert (said["path"], said["mine"], said["left"], said["startup"]) == (before["PYTHONPATH"], "yes", [], [])
+    assert said["customized"] == str(tmp_path / "own" / "sitecustomize.py")
+    studies = sorted((tmp_path / "out").iterdir())
+    assert len(studies) == 2, "each fit has a recording"
+    for study in studies:
+        assert json.loads((study / "runs" / "1-fit" / "run.json").read_text())["outcome"]["state"] == "done"
+
+
+def test_what_the_hook_cannot_do_leaves_the_script_alone(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.py"
+    plain.write_text("import sys, os\nprint([m for m in sys.modules if m in ('keras', 'numpy', 'tensorflow')], "
+                     "'PYTHONPATH' in os.environ)\n")  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = started(plain, hook_environment(environment, tmp_path / "out"))
+    assert (done.stdout.strip(), done.stderr) == ("[] False", "")
+    nowhere = {**hook_environment(environment, tmp_path / "out"), "GPUPROBE_HOME": "/nowhere"}
+    # Without site-packages this is an interpreter that has no gpuprobe.
+    done = started(plain, {**nowhere, "PYTHONHOME": sys.base_prefix}, "-s")
+    assert done.stdout.strip() == "[] False"
+
+
+SERVER = """
+import sys
+import numpy as np, keras, tensorflow as tf
+tf.profiler.experimental.server.start(int(sys.argv[1]))
+net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+net.compile("sgd", "mse")
+x = np.ones((800, 4), "float32")
+print("training", flush=True)
+net.fit(x, x[:, :1], batch_size=8, epochs=100000, verbose=0)
+"""
+
+
+def test_a_trace_from_a_running_profiler_server(tmp_path: Path, cli: Cli) -> None:
+    pytest.importorskip("tensorflow")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    silent = cli("capture", "--port", port, "--time", "1s", "--out", tmp_path / "none")
+    assert (silent.returncode, len(silent.stderr.splitlines()[-1:])) == (5, 1), silent.stderr
+    (tmp_path / "job.py").write_text(SERVER)
+    job = subprocess.Popen([sys.executable, tmp_path / "job.py", str(port)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert job.stdout is not None
+        assert job.stdout.readline().strip() == "training"
+        refused = cli("capture", "--pid", job.pid)
+        assert refused.returncode == 2
+        assert "no Probe" in refused.stderr
+        done = cli("capture", "--port", port, "--time", "1s", "--out", tmp_path / "trace")
+        assert done.returncode == 0, done.stderr
+        assert list((tmp_path / "trace" / "plugins" / "profile").glob("*/*.xplane.pb"))
+        assert job.poll() is None, "the job goes on"
+    finally:
+        job.kill()
+        job.wait()
+
+
+def test_what_cannot_be_captured_is_one_clear_line(cli: Cli) -> None:
+    both, gone = cli("capture"), cli("capture", "--pid", 4_000_000)
+    assert (both.returncode, gone.returncode) == (2, 3)
+    assert len(gone.stderr.splitlines()) == 1

@@ -1,0 +1,157 @@
+"""Rules on the card, the settings and the meters: each just above and just below what decides, and on no evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuprobe.diagnosis import conditions, thresholds
+from gpuprobe.diagnosis.card import card_signals, find, mfu
+from gpuprobe.errors import InputError
+from gpuprobe.records import Evidence, NotEvaluated, Settings, Signal
+
+T = thresholds.DEFAULTS
+VOLTA = {"has_tensor_cores": True, "compute_capability": 7.0, "share.gpu_compute": 0.8}
+METER = {"utilization_percent": 90.0}
+
+
+def evidence(**values: Any) -> Evidence:
+    return Evidence(
+        signals=tuple(Signal(name=name, unit="", source="test", value=value) for name, value in values.items())
+    )
+
+
+def causes(**values: Any) -> set[str]:
+    return {finding.cause for finding in conditions.diagnose(evidence(**values))[0]}
+
+
+@pytest.mark.parametrize(
+    ("cause", "above", "below"),
+    [
+        (
+            "tensor_cores_unused",
+            {**VOLTA, "eligible_time_fraction": T.tensor_eligible_fraction, "tensor_core_time_fraction": 0.0},
+            {**VOLTA, "eligible_time_fraction": T.tensor_eligible_fraction - 0.01, "tensor_core_time_fraction": 0.0},
+        ),
+        (
+            "tensor_cores_unused",
+            {**VOLTA, "eligible_time_fraction": 0.6, "tensor_core_time_fraction": T.tensor_used_fraction - 0.001},
+            {**VOLTA, "eligible_time_fraction": 0.6, "tensor_core_time_fraction": T.tensor_used_fraction},
+        ),
+        (
+            "fp16_without_tensor_cores",
+            {"compute_dtype": "float16", "has_tensor_cores": False},
+            {"compute_dtype": "float16", "has_tensor_cores": True},
+        ),
+        (
+            "fp16_without_tensor_cores",
+            {"compute_dtype": "float16", "has_tensor_cores": False},
+            {"compute_dtype": "float32", "has_tensor_cores": False},
+        ),
+        ("straggler", {"straggler_ratio": T.straggler_ratio}, {"straggler_ratio": T.straggler_ratio - 0.01}),
+        (
+            "eager_or_retracing",
+            {"eager_share": T.eager_share, "step_ms": 10.0},
+            {"eager_share": T.eager_share - 0.01, "step_ms": 10.0},
+        ),
+        (
+            "eager_or_retracing",
+            {"eager_share": 0.0, "step_ms": 10.0, "graphs_built": 1.0, "share.idle_compile": T.compile_share},
+            {"eager_share": 0.0, "step_ms": 10.0, "graphs_built": 1.0, "share.idle_compile": T.compile_share - 0.01},
+        ),
+        (
+            "wrong_meter",
+            {**METER, "kernel_fraction": 0.89 - T.meters_apart},
+            {**METER, "kernel_fraction": 0.91 - T.meters_apart},
+        ),
+        (
+            "wrong_meter",
+            {**METER, "kernel_fraction": 0.9, "sm_efficiency": 0.3},
+            {**METER, "kernel_fraction": 0.9, "sm_efficiency": 0.8},
+        ),
+        (
+            "profiler_perturbed",
+            {"profiler_slowdown": T.profiler_slowdown},
+            {"profiler_slowdown": T.profiler_slowdown - 0.01},
+        ),
+    ],
+)
+def test_a_rule_fires_just_above_and_not_just_below(cause: str, above: dict[str, Any], below: dict[str, Any]) -> None:
+    assert cause in causes(**above)
+    assert cause not in causes(**below)
+
+
+def test_no_evidence_decides_nothing() -> None:
+    found, undecided = conditions.diagnose(Evidence())
+    assert found == ()
+    assert {reason.cause for reason in undecided} == {rule.__name__ for rule in conditions.RULES}
+    assert all(reason.reason for reason in undecided)
+
+
+def test_a_missing_signal_gives_its_reason() -> None:
+    missing = Signal(name="profiler_slowdown", unit="1", source="test", missing="no trace was captured")
+    undecided = conditions.profiler_perturbed(Evidence(signals=(missing,)), T)
+    assert isinstance(undecided, NotEvaluated)
+    assert undecided.reason == "profiler_slowdown: no trace was captured"
+
+
+def test_the_advice_knows_the_card() -> None:
+    unused = {"eligible_time_fraction": 0.6, "tensor_core_time_fraction": 0.0, "share.gpu_compute": 0.8}
+    for capability, policy in ((7.0, "mixed_float16"), (8.0, "mixed_bfloat16")):
+        (found,), _ = conditions.diagnose(evidence(has_tensor_cores=True, compute_capability=capability, **unused))
+        assert policy in found.code
+    assert causes(has_tensor_cores=False, compute_capability=6.1, **unused) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "tensor_cores"),
+    [
+        ("NVIDIA GeForce GTX 1060 3GB", "6.1", False),
+        ("NVIDIA GeForce GTX 1650", "7.5", False),
+        ("Tesla T4", "7.5", True),
+        ("A card of tomorrow", "8.6", True),
+        ("A card of tomorrow", "", None),
+        ("", "", None),
+    ],
+)
+def test_tensor_cores_are_known_by_card_and_else_by_compute_capability(
+    name: str, capability: str, tensor_cores: bool | None
+) -> None:
+    signal = Evidence(signals=card_signals(name, compute_capability=capability)).get("has_tensor_cores")
+    assert signal is not None
+    assert signal.value is tensor_cores
+    assert (signal.missing is None) == (tensor_cores is not None)
+
+
+def test_mfu_is_arithmetic_over_the_peak_and_zero_is_missing() -> None:
+    settings = Settings(
+        device="GPU:0", dtype_policy="float32", compute_dtype="float32", jit_compile=False, batch_size=32,
+        feed_dtype="float32", steps_per_execution=1, optimizer="adam", intra_op_threads=0, inter_op_threads=0,
+        onednn=None, tf32=False,
+    )  # fmt: skip
+    card = find("NVIDIA GeForce GTX 1060 3GB")
+    assert card is not None
+    # 9 SMs x 128 lanes x 2 x 1.5 GHz is 3.456 TFLOP/s.
+    signal = mfu(settings, card, 0.3456e12, sm_clock_mhz=1500.0)
+    assert signal.value == pytest.approx(0.1)
+    assert mfu(settings, card, None, 1500.0).missing == "the arithmetic of a step was not counted"
+    assert mfu(settings, None, 1e12, None).missing == "the card's peak is not known"
+
+
+def test_thresholds_are_read_and_wrong_ones_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("copy_share = 0.3\n")
+    mine = thresholds.read(file)
+    assert (mine.copy_share, mine.input_share) == (0.3, T.input_share)
+    for text, said in (
+        ("copy_shar = 0.3", "did you mean copy_share"),
+        ("copy_share = 'much'", "copy_share"),
+        ("copy_share = ", "no thresholds"),
+    ):
+        file.write_text(text)
+        with pytest.raises(InputError, match=said):
+            thresholds.read(file)
+    with pytest.raises(InputError, match="cannot be read"):
+        thresholds.read(tmp_path / "none.toml")

@@ -1,0 +1,110 @@
+"""The lab itself: that its sessions are what they should be, and that its grades tell right from wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+from lab.__main__ import judge
+from lab.answers import from_json
+from lab.cases import TROUBLES, cases
+from lab.grade import HEALTHY, UNANSWERED, Answer, Graded, grade, render
+
+from gpuprobe.recording import RUN_FILE
+from gpuprobe.simulate.truth import Truth, tell
+
+
+@cache
+def truth(name: str) -> Truth:
+    return tell(next(case for case in cases() if case.name == name).spec)
+
+
+def answered(name: str, primary: str | None, **gains: float) -> Graded:
+    return Graded(name, truth(name), Answer(primary, gains))
+
+
+def test_there_are_enough_sessions_of_every_kind() -> None:
+    found = cases()
+    kinds = Counter(case.kind for case in found)
+    assert len(found) >= 240
+    assert 0.25 <= (kinds["healthy"] + kinds["unanswerable"]) / len(found) <= 0.35
+    assert {case.put_in for case in found} == {*TROUBLES, HEALTHY}
+    assert len({case.name for case in found}) == len(found)
+    assert len({case.spec.card.name for case in found}) >= 6
+    assert any(case.spec.recording.dropped_share for case in found)
+    assert any(not case.spec.recording.telemetry for case in found)
+
+
+def test_another_seed_gives_others_of_the_same_kinds() -> None:
+    first, other = cases(0), cases(1)
+    assert cases(0) == first
+    assert [case.name.split("-")[0] for case in first] == [case.name.split("-")[0] for case in other]
+    assert not {case.spec for case in first} & {case.spec for case in other}
+
+
+@pytest.mark.parametrize("cause", [*TROUBLES, "healthy", "unanswerable"])
+def test_what_is_put_in_is_true(cause: str) -> None:
+    case = next(case for case in cases() if case.name.startswith(f"{cause}-1"))
+    told = truth(case.name)
+    assert case.put_in in told.accepted
+    assert told.healthy is (case.kind == "healthy")
+    assert told.answerable is (case.kind != "unanswerable")
+
+
+def test_right_answers_get_full_marks_and_wrong_ones_do_not() -> None:
+    names = ["input_bound-0", "copy_bound-0", "healthy-0", "unanswerable-0-input_bound"]
+    right = [answered(name, truth(name).primary if truth(name).answerable else None) for name in names]
+    grades = grade(right)
+    assert (grades.right, grades.false_alarms, grades.unanswerable_found) == (1.0, 0.0, 1.0)
+    assert grades.recall("input_bound") == grades.precision("input_bound") == 1.0
+    wrong = grade([answered(name, "launch_bound") for name in names])
+    assert (wrong.right, wrong.false_alarms, wrong.unanswerable_found) == (0.0, 1.0, 0.0)
+    assert wrong.precision("launch_bound") == 0.0
+    assert wrong.recall("copy_bound") == 0.0
+
+
+def test_no_answer_on_a_healthy_session_is_wrong_but_no_alarm() -> None:
+    grades = grade([answered("healthy-0", None)])
+    assert (grades.right, grades.false_alarms) == (0.0, 0.0)
+    assert grades.confusion == {(HEALTHY, UNANSWERED): 1}
+
+
+def test_predictions_are_graded_by_step_time() -> None:
+    ratio = truth("input_bound-0").fixes["input_free"].ratio
+    assert grade([answered("input_bound-0", "input_bound", input_free=ratio)]).prediction_error_median == 0.0
+    off = grade([answered("input_bound-0", "input_bound", input_free=ratio / 1.1)])
+    assert off.prediction_error_median == pytest.approx(0.1)
+    assert grade([answered("input_bound-0", "input_bound")]).prediction_error_median is None
+
+
+def test_the_table_names_who_was_taken_for_whom() -> None:
+    graded = [answered("input_bound-0", "copy_bound"), answered("copy_bound-0", "copy_bound")]
+    text = render(grade(graded), [one for one in graded if not one.right])
+    row = next(line for line in text.splitlines() if line.startswith("input_bound "))
+    assert "copy_bound 1" in row
+    assert "wrong: input_bound-0: copy_bound, and not input_bound" in text
+    assert "50.0 %" in text
+
+
+def test_a_diagnosis_sees_the_recording_and_not_the_truth() -> None:
+    seen: list[Path] = []
+
+    def look(recording: Path) -> str:
+        seen.extend(recording.parent.parent.rglob("truth.json"))
+        assert (recording / RUN_FILE).exists()
+        assert list((recording / "trace").rglob("*.xplane.pb"))
+        return "input_bound"
+
+    case = next(case for case in cases() if case.name == "input_bound-0")
+    assert judge(case, look).right
+    assert not seen
+
+
+def test_the_command_s_answer_is_its_primary_finding() -> None:
+    findings = [{"cause": "copy_bound", "primary": False}, {"cause": "input_bound", "primary": True}]
+    assert from_json({"findings": findings}) == Answer("input_bound", {})
+    assert from_json({"findings": []}).primary is None
+    predicted = {"input_free": {"ratio": 2.0}}
+    assert from_json({"findings": findings, "what_if": predicted}).gains == {"input_free": 2.0}

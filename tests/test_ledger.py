@@ -1,0 +1,366 @@
+"""The account of steps that are made by hand, so that every millisecond of them is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from timelines import Made
+
+from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.records import Account, DeviceAccount
+from gpuprobe.records import to_json
+from gpuprobe.traces.timeline import Direction, Timeline
+
+
+def device(made: Made) -> DeviceAccount:
+    account = account_of(made.timeline())
+    assert len(account.devices) == 1
+    return account.devices[0]
+
+
+def parts(made: Made) -> dict[str, float]:
+    """Return the categories that took any time, in ms, and check that they add up."""
+    found = device(made)
+    assert sum(found.ledger_ms.values()) == pytest.approx(found.step_ms, abs=1e-6)
+    return {name: pytest.approx(value, abs=1e-6) for name, value in found.ledger_ms.items() if value > 1e-9}
+
+
+def step() -> Made:
+    """One step of 100 ms: the training function until 80, kernels at 40 to 60 and at 95 to 100."""
+    return (
+        Made()
+        .host(0, 80, "train_function")
+        .kernel(40, 60, launch=30, name="sgemm")
+        .kernel(95, 100, launch=90, name="sgemm")
+    )
+
+
+def test_launch_queue_and_between_steps() -> None:
+    # Until 30 no launch had begun, until 40 it was queued; from 60 on nothing is launched until the function returns.
+    assert parts(step()) == {"gpu_compute": 25, "idle_launch": 50, "idle_queue": 10, "idle_between_steps": 15}
+
+
+def test_a_gap_is_split_among_its_causes() -> None:
+    made = step().host(5, 20, "IteratorGetNextOp::DoCompute", "tf_data").host(22, 24, "cuMemAlloc_v2")
+    made.host(24, 27, "XlaCompile").host(62, 70, "cuStreamSynchronize")
+    assert parts(made) == {
+        "gpu_compute": 25,
+        "idle_input": 15,
+        "idle_memory": 2,
+        "idle_compile": 3,
+        "idle_launch": 50 - 15 - 2 - 3 - 8,
+        "idle_queue": 10,
+        "idle_sync": 8,
+        "idle_between_steps": 15,
+    }
+
+
+def test_time_after_a_sync_belongs_to_what_the_host_does_then() -> None:
+    assert parts(step().host(82, 85, "cuEventSynchronize"))["idle_between_steps"] == 12
+
+
+def test_a_sync_of_a_thread_that_feeds_nothing_is_no_cause() -> None:
+    assert "idle_sync" not in parts(step().host(62, 70, "cuStreamSynchronize", "somebody else's"))
+
+
+def test_reading_back_is_a_sync_though_its_call_has_another_name() -> None:
+    made = step().copy(70, 71, launch=65, direction=Direction.D2H)
+    assert parts(made)["gpu_copy_d2h"] == 1
+    assert parts(made)["idle_sync"] == pytest.approx(0.001)
+
+
+def test_only_copies_that_no_kernel_hides_count() -> None:
+    made = step().copy(35, 50, launch=34).copy(58, 63, launch=57, direction=Direction.D2D)
+    found = device(made)
+    assert found.ledger_ms["gpu_copy_h2d"] == pytest.approx(5)
+    assert found.ledger_ms["gpu_copy_d2d"] == pytest.approx(3)
+    assert found.ledger_ms["gpu_compute"] == pytest.approx(25)
+    assert found.exposed_copy_fraction == pytest.approx(8 / 65)
+    assert found.overlap_fraction == pytest.approx(12 / 20)
+    assert {copy.direction: copy.gb_per_s for copy in found.copies}["h2d"] == pytest.approx(0.8)
+
+
+def test_collectives_are_apart_from_compute() -> None:
+    made = step().kernel(55, 75, launch=50, name="ncclDevKernel_AllReduce_Sum_f32_RING_LL")
+    assert parts(made)["gpu_collective"] == 15
+    assert parts(made)["gpu_compute"] == 25
+    assert device(made).kernel_fraction == pytest.approx(40 / 60)
+
+
+def test_overlapping_streams_count_once() -> None:
+    assert parts(step().kernel(45, 65, launch=41))["gpu_compute"] == 30
+
+
+def test_without_correlation_the_account_says_so() -> None:
+    made = Made(correlated=False).host(0, 80, "train_function").kernel(40, 60, launch=30).kernel(95, 100, launch=90)
+    found = device(made)
+    assert found.ledger_ms["idle_queue"] == 0
+    assert found.ledger_ms["idle_launch"] == pytest.approx(60)
+    assert found.joined_fraction == 0
+    assert found.confidence == "low"
+
+
+def test_without_any_event_of_the_host_nothing_is_known_of_the_idle_time() -> None:
+    found = device(Made(correlated=False).kernel(0, 10, launch=0).kernel(10.5, 20, launch=0))
+    assert found.ledger_ms["unattributed"] == pytest.approx(0.5)
+
+
+def test_lost_events_lower_the_confidence() -> None:
+    timeline = step().timeline()
+    assert account_of(timeline).devices[0].confidence == "high"
+    lost = replace(timeline, warnings=("the profiler says: Detected GPU events dropped on host",))
+    assert account_of(lost).devices[0].confidence == "medium"
+
+
+def test_a_silent_host_is_unattributed() -> None:
+    made = Made().kernel(0, 10, launch=-1).kernel(50, 60, launch=49).host(12, 15, "aten::conv2d")
+    found = device(made)
+    # 3 ms in an event, and the launch call at 49; the holes before and after them nobody can explain.
+    assert found.ledger_ms["unattributed"] == pytest.approx(2 + 34, abs=0.01)
+    assert found.ledger_ms["idle_launch"] == pytest.approx(3, abs=0.01)
+    assert found.ledger_ms["idle_queue"] == pytest.approx(1 + 1, abs=0.01)
+    assert found.confidence == "low"
+    assert "idle_outside_step_fraction" in found.missing
+
+
+def test_what_lies_over_the_span_of_the_device() -> None:
+    found = device(step().line(40, 100))
+    assert found.gpu_span_ms == pytest.approx(60)
+    assert found.kernel_fraction == pytest.approx(25 / 60)
+    assert found.idle_outside_step_fraction == pytest.approx(15 / 60)
+    assert found.marker_step_ms == pytest.approx(60)
+    assert found.step_ms == pytest.approx(100)
+
+
+def test_kernels_and_their_efficiency() -> None:
+    made = step().kernel(61, 61.005, launch=60.5, name="turing_fp16_s1688gemm").kernel(62, 62.02, launch=61.5)
+    made.facts = {"sm_count": 80.0}
+    found = device(made)
+    assert found.kernels is not None
+    assert found.kernels.count == 4
+    assert found.kernels.under_10us_count_fraction == 0.25
+    assert found.kernels.under_25us_count_fraction == 0.5
+    assert found.kernels.tensor_core_count == 1
+    assert found.kernels.eligible_time_fraction is None
+    # 40 blocks on 80 multiprocessors: half of the time in which kernels run.
+    assert found.sm_efficiency == pytest.approx(0.5 * 25.025 / 100)
+    assert found.occupancy == pytest.approx(0.5)
+    assert found.top_kernels[0].name == "sgemm"
+
+
+def test_occupancy_is_estimated_from_the_shapes_where_the_trace_gives_none() -> None:
+    timeline = step().timeline()
+    known = timeline.devices[0]
+    kernels = replace(
+        known.kernels,
+        occupancy_percent=np.full(len(known.kernels), np.nan),
+        registers=np.full(len(known.kernels), 32, np.int32),
+        shared_bytes=np.zeros(len(known.kernels), np.int64),
+    )
+    of = replace(known, kernels=kernels, facts={"sm_count": 10.0, "compute_capability": 7.0})
+    # 40 blocks of 256 threads on 10 multiprocessors, each of which holds 2048 threads of compute capability 7.0.
+    assert account_of(replace(timeline, devices=(of,))).devices[0].occupancy == pytest.approx(4 * 256 / 2048)
+    untold = replace(of, facts={"sm_count": 10.0})
+    found = account_of(replace(timeline, devices=(untold,))).devices[0]
+    assert found.occupancy is None
+    assert "occupancy" in found.missing
+
+
+def test_an_unknown_number_of_multiprocessors_is_said() -> None:
+    found = device(step())
+    assert found.sm_efficiency is None
+    assert "multiprocessors" in found.missing["sm_efficiency"]
+
+
+def test_the_longest_gap_names_what_the_host_was_in() -> None:
+    found = device(step().host(5, 28, "IteratorGetNextOp::DoCompute", "tf_data"))
+    assert found.gaps[0].duration_ms == pytest.approx(40)
+    assert found.gaps[0].causes_ms["idle_input"] == pytest.approx(23)
+    assert ("IteratorGetNextOp::DoCompute", "tf_data") in [(event.name, event.thread) for event in found.gaps[0].host]
+    assert sum(length.count for length in found.gap_histogram) == 2
+    assert found.proof["idle_input"][0].name == "IteratorGetNextOp::DoCompute"
+
+
+# --- steps -----------------------------------------------------------------------------------------------------
+
+
+def marked(count: int, gap: float = 20.0) -> Made:
+    """So many steps of 100 ms: a marked call of 80 ms, its kernel from 30 to 70, and then Python."""
+    made = Made()
+    for number in range(count):
+        at = number * (80 + gap)
+        made.host(at, at + 80, "train", step=number).kernel(at + 30, at + 70, launch=at + 20)
+    return made
+
+
+def test_steps_from_markers() -> None:
+    found = device(marked(5))
+    assert (found.steps, found.steps_from) == (5, "step markers")
+    assert [each.number for each in found.each_step] == [0, 1, 2, 3, 4]
+    # Four whole steps, and a last one that ends with its kernel.
+    assert [each.step_ms for each in found.each_step] == pytest.approx([100, 100, 100, 100, 70])
+    assert found.step_ms == pytest.approx(94)
+    assert found.spread.median_ms == pytest.approx(100)
+    assert found.spread.outliers == (4,)
+
+
+def test_steps_from_the_training_function_come_before_the_steps_line() -> None:
+    made = Made().line(30, 70).line(130, 170)
+    for at in (0, 100):
+        made.host(at, at + 80, "one_step_on_iterator").kernel(at + 30, at + 70, launch=at + 20)
+    found = device(made)
+    assert (found.steps, found.steps_from) == (2, "the calls of one_step_on_iterator")
+
+
+def test_steps_from_the_function_that_takes_longest() -> None:
+    made = Made()
+    for at in (0, 100):
+        made.host(at, at + 80, "EagerLocalExecute: __inference_my_own_step_17").kernel(at + 30, at + 70, launch=at + 20)
+    found = device(made)
+    assert (found.steps, found.steps_from) == (2, "the calls of my_own_step")
+    assert found.ledger_ms["idle_between_steps"] == pytest.approx(10)
+
+
+def test_steps_from_the_steps_line() -> None:
+    found = device(Made().line(0, 50).line(50, 90).kernel(10, 40, launch=5).kernel(60, 90, launch=55))
+    assert (found.steps, found.steps_from) == (2, "the Steps line of the profiler")
+
+
+def test_steps_from_the_iterator() -> None:
+    made = Made()
+    for at in (0, 100, 200):
+        made.host(at, at + 10, "IteratorGetNextOp::DoCompute", "tf_data").kernel(at + 30, at + 70, launch=at + 20)
+    found = device(made)
+    assert (found.steps, found.steps_from) == (3, "the calls of the iterator")
+
+
+def test_no_marker_at_all_is_one_step() -> None:
+    found = device(Made().kernel(10, 40, launch=5))
+    assert (found.steps, found.step_ms) == (1, pytest.approx(35))
+    assert found.steps_from.startswith("no marker")
+
+
+def test_markers_of_kineto_hold_what_lies_between() -> None:
+    made = Made()
+    for at in (0, 100):
+        made.host(at, at + 100, f"ProfilerStep#{at}", step=at)
+        made.host(at + 75, at + 99, "aten::copy_").kernel(at + 30, at + 70, launch=at + 20)
+    found = device(made)
+    assert found.ledger_ms["idle_between_steps"] == 0
+    assert found.idle_outside_step_fraction is None
+
+
+def test_a_slow_first_step_is_warm_up() -> None:
+    made = Made().host(0, 400, "train", step=0).kernel(300, 400, launch=290)
+    for number in range(1, 6):
+        at = 400 + 100 * number
+        made.host(at, at + 80, "train", step=number).kernel(at + 30, at + 70, launch=at + 20)
+    found = device(made)
+    assert (found.warmup, found.counted, found.steps) == (1, 5, 6)
+    assert found.step_ms == pytest.approx(94)
+
+
+def test_a_slow_first_step_that_comes_again_is_a_pattern() -> None:
+    made = Made()
+    starts = (0, 400, 500, 600, 1000, 1100)
+    for number, at in enumerate(starts):
+        made.host(at, at + 80, "train", step=number).kernel(at + 30, at + 70, launch=at + 20)
+    assert device(made).warmup == 0
+
+
+# --- the processor as the device --------------------------------------------------------------------------------
+
+
+def test_the_account_of_a_processor() -> None:
+    made = Made()
+    for number in range(3):
+        at = 100 * number
+        made.host(at, at + 80, "train", step=number).host(at + 1, at + 79, "multi_step_on_iterator")
+        made.host(at + 5, at + 30, "IteratorGetNextOp::DoCompute", "tf_data_iterator_get_next")
+        made.host(at + 30, at + 70, "model/dense/MatMul:MatMul", "tf_Compute")
+        made.host(at + 10, at + 95, "map/Resize:ResizeBilinear", "tf_data_private_threadpool")
+    found = device(made)
+    assert found.kind == "cpu"
+    # The last step ends with its marker and is not counted.
+    assert (found.steps, found.counted) == (3, 2)
+    assert found.ledger_ms == pytest.approx(
+        {"cpu_compute": 40, "idle_input": 25, "idle_between_steps": 22, "idle_compile": 0, "unattributed": 13}
+    )
+
+
+def test_building_a_graph_and_what_follows_is_compilation() -> None:
+    made = Made().host(0, 90, "train", step=0).host(1, 89, "train_step")
+    made.host(5, 20, "tf.function-graph_building").host(22, 80, "EagerLocalExecute: __inference_train_step_5")
+    made.host(40, 80, "EagerKernelExecute").host(45, 75, "dense/MatMul:MatMul", "tf_Compute")
+    assert device(made).ledger_ms["idle_compile"] == pytest.approx(35)
+
+
+def test_the_iterator_that_works_is_named_and_not_the_one_that_waits_for_it() -> None:
+    made = marked(2).host(0, 20, "IteratorGetNextOp::DoCompute", "get_next")
+    made.host(1, 20, "Iterator::Root::Prefetch", "get_next").host(1, 19, "Iterator::Root::Prefetch::Map", "worker")
+    made.host(2, 4, "Iterator::Root::Prefetch::Map::BatchV2", "worker")
+    host = account_of(made.timeline()).hosts[0]
+    assert host.slowest_iterator == "Iterator::Root::Prefetch::Map"
+    blocking = {stage.name: stage.blocking_ms for stage in host.iterators}
+    assert blocking["Iterator::Root::Prefetch::Map"] == pytest.approx(16)
+    assert blocking["Iterator::Root::Prefetch"] == pytest.approx(19)
+
+
+def test_operations_that_python_starts_one_by_one() -> None:
+    made = marked(2).host(1, 11, "EagerLocalExecute: MatMul").host(12, 14, "EagerLocalExecute: IteratorGetNext")
+    made.host(110, 120, "EagerLocalExecute: Relu").host(121, 150, "EagerLocalExecute: __inference_f_1")
+    assert account_of(made.timeline()).hosts[0].eager_ms_per_step == pytest.approx(10)
+
+
+def test_operations_without_a_launch_ran_on_the_processor() -> None:
+    made = step().host(29, 31, "dense/MatMul:MatMul").host(32, 36, "strings/Format:StringFormat")
+    assert [op.type for op in account_of(made.timeline()).hosts[0].cpu_ops] == ["StringFormat"]
+
+
+# --- whatever comes ---------------------------------------------------------------------------------------------
+
+
+def test_an_empty_timeline_has_no_account_and_says_why() -> None:
+    account = account_of(Timeline("nothing", "xplane", 0, False, ()))
+    assert account.devices == ()
+    assert account.warnings == ("the trace holds no events",)
+
+
+times = st.integers(0, 60)
+events = st.lists(
+    st.tuples(
+        times,
+        st.integers(0, 30),
+        st.sampled_from(
+            ["train_function", "train", "cuStreamSynchronize", "Iterator::Root", "a/b:MatMul", "cuMemAlloc"]
+        ),
+        st.sampled_from(["python", "tf_Compute"]),
+    ),
+    max_size=8,
+)
+work = st.lists(st.tuples(times, st.integers(0, 30), st.integers(-10, 60), st.booleans()), max_size=8)
+
+
+@given(events, work, st.booleans())
+def test_every_account_adds_up(
+    calls: list[tuple[int, int, str, str]], launched: list[tuple[int, int, int, bool]], correlated: bool
+) -> None:
+    made = Made(correlated=correlated)
+    for number, (start, length, name, thread) in enumerate(calls):
+        made.host(start, start + length, name, thread, step=number if name == "train" else -1)
+    for start, length, launch, is_copy in launched:
+        if is_copy:
+            made.copy(start, start + length, launch, Direction.D2H)
+        else:
+            made.kernel(start, start + length, launch)
+    account = account_of(made.timeline())
+    for found in account.devices:
+        for each in [*found.each_step, found]:
+            assert sum(each.ledger_ms.values()) == pytest.approx(each.step_ms, abs=1e-6)
+            assert min(each.ledger_ms.values()) >= 0
+    assert msgspec.json.decode(to_json(account), type=Account) == account

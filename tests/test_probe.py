@@ -1,0 +1,232 @@
+"""The callback and the hooks in a user's own training: what they show and save, and that they break nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+keras = pytest.importorskip("keras")
+tf = pytest.importorskip("tensorflow")
+
+import gpuprobe  # noqa: E402
+from gpuprobe.keras import session as session_module  # noqa: E402
+from gpuprobe.keras.moments import Action, Moments  # noqa: E402
+from gpuprobe.ranking.load import load  # noqa: E402
+from gpuprobe.records import Run  # noqa: E402
+from gpuprobe.records import load as load_record  # noqa: E402
+
+S = 1_000_000_000
+
+
+def play(moments: Moments, lengths_s: list[float], epoch: int = 10_000) -> list[str]:
+    """Play calls of given lengths, epochs of so many calls, and return the phases as they were entered."""
+    now, phases = 0, [moments.phase]
+    moments.epoch_began(now)
+    for place, length in enumerate(lengths_s, start=1):
+        now += round(length * S)
+        if moments.after_call(now) is not Action.GO_ON:
+            phases.append(moments.phase)
+        if place % epoch == 0:
+            if moments.epoch_ended(now) is not Action.GO_ON:
+                phases.append(moments.phase)
+            moments.epoch_began(now)
+    return phases
+
+
+def test_a_trace_comes_after_the_timed_window() -> None:
+    assert play(Moments(6), [5.0] + [0.2] * 120) == ["warmup", "settle", "window", "rest", "trace", "rest"]
+
+
+def test_a_window_ends_with_its_epoch_and_a_short_one_is_tried_again() -> None:
+    phases = play(Moments(6), [5.0] + [0.2] * 60, epoch=20)
+    assert phases[:5] == ["warmup", "settle", "window", "rest", "trace"]
+    assert "trace" in play(Moments(6), [0.1] * 200, epoch=5), "epochs too short for a window are traced all the same"
+
+
+def test_trace_at_and_never_and_on_demand() -> None:
+    assert play(Moments(3, trace_at=2), [0.1] * 9)[:3] == ["warmup", "settle", "trace"]
+    assert "trace" not in play(Moments(6, trace_at=0), [0.2] * 300)
+    asked = Moments(6, trace_at=0)
+    asked.ask_for_trace()
+    assert "trace" in play(asked, [0.1] * 9)
+
+
+@given(st.lists(st.floats(1e-4, 30.0), min_size=1, max_size=200), st.integers(1, 50))
+def test_every_trace_that_begins_is_as_long_as_asked(lengths: list[float], epoch: int) -> None:
+    moments, traced, now = Moments(4), 0, 0
+    moments.epoch_began(0)
+    for place, length in enumerate(lengths, start=1):
+        now += round(length * S)
+        was = moments.phase
+        action = moments.after_call(now)
+        traced = traced + 1 if was == "trace" else 0
+        assert (action is Action.STOP_TRACE) == (traced == 4)
+        if place % epoch == 0:
+            moments.epoch_ended(now)
+            moments.epoch_began(now)
+
+
+def model() -> Any:
+    keras.utils.set_random_seed(3)
+    net = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(16, "relu"), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
+    )
+    net.compile("adam", "mse", metrics=["mae"])
+    return net
+
+
+X = np.random.default_rng(0).standard_normal((480, 8)).astype("float32")
+Y = X[:, :1] * 2
+
+
+def trained(callbacks: list[Any], **options: Any) -> tuple[list[np.ndarray], dict[str, list[float]]]:
+    net = model()
+    history = net.fit(X, Y, batch_size=16, epochs=3, verbose=0, callbacks=callbacks, **options).history
+    return net.get_weights(), history
+
+
+def the_recording(out: Path) -> Path:
+    (study,) = out.iterdir()
+    return study / "runs" / "1-fit"
+
+
+def test_logs_history_trace_verdict_and_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, board = tmp_path / "out", tmp_path / "board"
+    seen: list[set[str]] = []
+    after = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, logs: seen.append(set(logs)))
+    probe = gpuprobe.keras.Probe(out, trace_at=12, tensorboard=board)
+    _, history = trained([probe, after], validation_data=(X, Y))
+    assert len(history["samples_per_s"]) == 3
+    assert all(rate > 0 for rate in history["samples_per_s"])
+    assert set(history) - {"samples_per_s"} == {"loss", "mae", "val_loss", "val_mae"}
+    assert all("samples_per_s" in names for names in seen)
+    folder = the_recording(out)
+    run = load_record(Run, folder / "run.json")
+    assert run.outcome.state == "done"
+    assert run.settings is not None
+    assert (run.settings.batch_size, run.settings.optimizer) == (16, "Adam")
+    phases = [phase.name for phase in run.phases]
+    assert phases[:2] == ["warmup", "settle"]
+    assert "trace" in phases
+    assert run.trace is not None
+    assert run.trace.steps == 6
+    (trace,) = (folder / "trace" / "plugins" / "profile").glob("*/*.xplane.pb")
+    assert trace.read_bytes().count(b"train") > 0
+    assert (folder / "telemetry.csv").read_text().startswith("t_ns,")
+    assert json.loads((folder / "verdict.json").read_text())["signals"]
+    assert "Verdict" in capsys.readouterr().out
+    assert load(out / folder.parts[-3]).study.train_samples == 480
+    assert list(board.glob("gpuprobe/events.*"))
+
+
+def test_the_progress_line_shows_throughput(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model().fit(X, Y, batch_size=16, epochs=1, verbose=2, callbacks=[gpuprobe.keras.Probe(tmp_path, trace_steps=0)])
+    assert "samples_per_s:" in capsys.readouterr().out
+
+
+def test_it_trains_to_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
+    plain, _ = trained([])
+    probed, _ = trained([gpuprobe.keras.Probe(tmp_path, trace_at=5, verbose=False)])
+    assert all(np.array_equal(one, other) for one, other in zip(plain, probed, strict=True))
+
+
+@pytest.mark.parametrize("method", ["__init__", "marker", "call_ended", "epoch_began", "epoch_ended", "end"])
+def test_whatever_fails_is_said_once_and_changes_no_weight(
+    tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, _ = trained([])
+
+    def fail(*_given: Any, **_named: Any) -> None:
+        raise RuntimeError("made to fail")
+
+    monkeypatch.setattr(session_module.Session, method, fail)
+    probed, _ = trained([gpuprobe.keras.Probe(tmp_path, trace_steps=0)])
+    assert all(np.array_equal(one, other) for one, other in zip(plain, probed, strict=True))
+    said = capsys.readouterr().err
+    assert said.count("gpuprobe:") == 1
+    assert "made to fail" in said
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(capsys: pytest.CaptureFixture[str]) -> None:
+    _, history = trained([gpuprobe.keras.Probe("/proc/nowhere")])
+    assert len(history["loss"]) == 3
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_the_trainings_own_error_goes_through_and_is_recorded(tmp_path: Path) -> None:
+    class Broken(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            raise KeyError("the user's own")
+
+    net, probe = model(), gpuprobe.keras.Probe(tmp_path, trace_steps=0, verbose=False)
+    with pytest.raises(KeyError, match="own"):
+        net.fit(X, Y, verbose=0, callbacks=[probe, Broken()])
+    net.fit(X, Y, verbose=0, callbacks=[probe])
+    states = [json.loads(path.read_text())["outcome"]["state"] for path in sorted(tmp_path.glob("*/runs/*/run.json"))]
+    assert sorted(states) == ["done", "interrupted"]
+
+
+def test_a_signal_asks_for_a_trace(tmp_path: Path) -> None:
+    ask = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, _logs: os.kill(os.getpid(), signal.SIGUSR2) if epoch == 1 else None
+    )
+    trained([gpuprobe.keras.Probe(tmp_path, trace_at=0, verbose=False), ask])
+    assert list(the_recording(tmp_path).glob("trace/plugins/profile/*/*.xplane.pb"))
+    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+class Own(keras.Model):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(loss, self.trainable_variables), self.trainable_variables, strict=True)
+        )
+        return {"my_loss": loss}
+
+
+def test_a_custom_train_step_and_several_steps_a_call(tmp_path: Path) -> None:
+    net = Own()
+    net.compile("sgd", steps_per_execution=2)
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(16, drop_remainder=True)
+    probe = gpuprobe.keras.Probe(tmp_path, trace_steps=0, verbose=False)
+    history = net.fit(data, epochs=2, verbose=0, callbacks=[probe]).history
+    assert set(history) == {"my_loss", "samples_per_s"}
+    run = load_record(Run, the_recording(tmp_path) / "run.json")
+    assert run.settings is not None
+    assert (run.settings.batch_size, run.settings.steps_per_execution) == (16, 2)
+
+
+def test_a_loop_of_ones_own_and_a_decorated_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = tf.function(lambda x: tf.reduce_sum(x @ tf.transpose(x)))
+    with gpuprobe.window("mine", out=tmp_path / "w", batch_size=32, trace_at=3) as probe:
+        for _ in range(60):
+            work(X[:32])
+            probe.step()
+    run = load_record(Run, the_recording(tmp_path / "w") / "run.json")
+    assert run.spec.batch_size == 32
+    assert list(the_recording(tmp_path / "w").glob("trace/plugins/profile/*/*.xplane.pb"))
+    assert "Verdict" in capsys.readouterr().out
+    with pytest.raises(ZeroDivisionError), gpuprobe.window("broken", out=tmp_path / "b", verbose=False):
+        raise ZeroDivisionError
+    state = json.loads((the_recording(tmp_path / "b") / "run.json").read_text())["outcome"]["state"]
+    assert state == "interrupted"
+    step = gpuprobe.steps("decorated", out=tmp_path / "d", trace_steps=0, verbose=False)(work)
+    assert float(step(X[:32])) == float(work(X[:32]))
+    assert (the_recording(tmp_path / "d") / "events.jsonl").exists()

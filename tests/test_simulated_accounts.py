@@ -1,0 +1,88 @@
+"""The ledger against the truth: two ways to the same account, one from the trace, one from what the simulator knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from msgspec.structs import replace
+from simulated import SMALL, specs
+
+from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.simulate import xplane
+from gpuprobe.simulate.engine import simulate
+from gpuprobe.simulate.session import Session
+from gpuprobe.simulate.spec import Card, Collective, Copies, Host, Input, Kernels, Recording, Spec
+from gpuprobe.simulate.truth import TrueDevice, device_truth
+from gpuprobe.traces.read import read
+
+# What the project asks of the ledger: every category within so much of the step.
+CLOSE = 0.02
+BASE = Spec(kernels=SMALL, steps=4)
+SPECS = {
+    "busy": BASE,
+    "input ahead": replace(BASE, input=Input(map_ms=40.0, parallel_calls=1, prefetch=2)),
+    "input when asked": replace(BASE, input=Input(map_ms=12.0, parallel_calls=1, prefetch=0)),
+    "generator": replace(BASE, input=Input(feed="generator", python_ms=12.0, prefetch=1)),
+    "Python loop": replace(BASE, input=Input(feed="python", python_ms=12.0), host=Host(sync_every=1)),
+    "launches": replace(BASE, kernels=Kernels(count=100, mean_us=5.0), host=Host(dispatch_us=60.0)),
+    "WDDM": replace(BASE, kernels=Kernels(count=100, mean_us=5.0), host=Host(wddm_batch=16, wddm_submit_us=300.0)),
+    "copies": replace(BASE, copies=Copies(batch_mib=100.0)),
+    "pageable": replace(BASE, copies=Copies(batch_mib=60.0, pinned=False)),
+    "back": replace(BASE, copies=Copies(back_mib=60.0)),
+    "on the card": replace(BASE, copies=Copies(on_card_mib=2000.0)),
+    "syncs": replace(BASE, host=Host(syncs_in_step=10, sync_wake_us=1000.0)),
+    "callbacks": replace(BASE, host=Host(callback_ms=30.0, sync_every=1)),
+    "eager": replace(BASE, host=Host(eager=True, eager_op_us=300.0)),
+    "XLA compiles": replace(BASE, host=Host(compile_every=2, compile_ms=60.0, sync_every=1)),
+    "retraces": replace(BASE, host=Host(compile_every=2, compile_ms=60.0, compile_kind="retracing", sync_every=1)),
+    "allocates": replace(BASE, host=Host(allocations=10, allocation_us=1500.0)),
+    "several GPUs": replace(BASE, collective=Collective(gpus=2, allreduce_ms=6.0, straggler=1, straggler_slowdown=2.0)),
+    "several steps a call": replace(BASE, host=Host(steps_per_execution=4, callback_ms=20.0, sync_every=1)),
+    "another process": replace(BASE, card=Card(other_process_share=0.4)),
+    "the form of 2020": replace(
+        BASE, recording=Recording(style="2020"), input=Input(map_ms=12.0, parallel_calls=1, prefetch=0)
+    ),
+}
+
+
+def both(session: Session, folder: Path) -> list[tuple[DeviceAccount, TrueDevice]]:
+    found = account_of(read(xplane.write(session, folder, 10**18)))
+    truths = [device_truth(session.recorded, index) for index in range(session.devices)]
+    return list(zip(found.devices, truths, strict=True))
+
+
+def check(account: DeviceAccount, truth: TrueDevice) -> None:
+    assert len(account.each_step) == len(truth.steps_ms)
+    found = [step.ledger_ms for step in account.each_step]
+    for category, true_ms in truth.ledger_ms.items():
+        mean_ms = sum(step.get(category, 0.0) for step in found) / len(found)
+        assert mean_ms == pytest.approx(true_ms, abs=CLOSE * truth.step_ms), category
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_the_ledger_finds_every_category(kind: str, tmp_path: Path) -> None:
+    for account, truth in both(simulate(SPECS[kind]), tmp_path):
+        check(account, truth)
+        assert account.kernel_fraction == pytest.approx(truth.kernel_fraction, abs=0.005)
+        assert account.exposed_copy_fraction == pytest.approx(truth.exposed_copy_fraction, abs=0.01)
+        assert account.gpu_span_ms == pytest.approx(truth.gpu_span_ms)
+
+
+def test_on_the_cpu_too(tmp_path: Path) -> None:
+    slow = replace(BASE, card=Card(on_gpu=False), input=Input(map_ms=20.0, parallel_calls=1, prefetch=0))
+    ((account, truth),) = both(simulate(slow), tmp_path)
+    check(account, truth)
+
+
+@given(spec=specs())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_mix(spec: Spec, tmp_path: Path) -> None:
+    # One compute stream: of two kernels that begin at the same moment, either may count as the next.
+    whole = replace(
+        spec, recording=Recording(), copies=replace(spec.copies, ahead=False), kernels=replace(spec.kernels, streams=1)
+    )
+    for account, truth in both(simulate(whole), tmp_path):
+        check(account, truth)

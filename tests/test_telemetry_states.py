@@ -1,0 +1,254 @@
+"""Every state of a driver and of its cards, played by a fake driver to the real sampler through the real pynvml."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import until_rows
+
+from gpuprobe import telemetry
+
+S = 1_000_000_000
+# What a large card offers, in NVML's own units. {pid} is the process that is observed.
+DATACENTER = """
+name NVIDIA H100 80GB HBM3
+capability 90
+cores 16896
+total_mib 81559
+used_mib 20000
+reserved_mib 500
+utilization 10 90@1
+sample_s 0.16
+power 300000
+energy_mw 300000
+power_limit 700000
+sm_clock_max 1980
+memory_clock_max 2619
+video_clock 1545
+temperature_slowdown 90
+pstate 2
+persistence 1
+virtualization 1
+ecc_mode 1
+ecc_corrected 3
+ecc_uncorrected 0
+remapped 1
+pcie_gen 4
+pcie_gen_max 5
+pcie_width 8
+pcie_width_max 16
+pcie_tx 2048
+pcie_rx 102400
+field.82 77
+field.138 1024 5120@1
+field.139 0
+throttle 4
+processes {pid}:1000 {other}:33 4000000:5
+process_sm {pid}:80 {other}:7
+mig 0
+gpm 1
+gpm.2 60.5
+gpm.3 30
+gpm.5 12.25
+"""
+
+
+def sampled(path: Path, script: str, driver: Path, seconds: float) -> telemetry.Telemetry:
+    driver.write_text(script)
+    with telemetry.sampling(path, os.getpid()):
+        until_rows(path)
+        time.sleep(seconds)
+    return telemetry.read(path)
+
+
+def summary(recording: telemetry.Telemetry) -> telemetry.TelemetrySummary:
+    return telemetry.summarize(recording, int(recording.t_ns[0]), int(recording.t_ns[-1]))
+
+
+def values(of: telemetry.TelemetrySummary, gpu: int) -> dict[str, float]:
+    return {signal.name: signal.value for signal in of.gpus[gpu] if isinstance(signal.value, float)}
+
+
+def states(recording: telemetry.Telemetry, where: str) -> list[str]:
+    return [said.state for said in recording.states if said.where == where]
+
+
+def test_all_that_a_large_card_offers_is_read(driver: Path, tmp_path: Path) -> None:
+    script = DATACENTER.format(pid=os.getpid(), other=os.getppid())
+    recording = sampled(tmp_path / "t.csv", script, driver, 3.4)
+    facts = recording.facts["gpu0"]
+    assert facts["uuid"] == "GPU-0000-1"
+    assert facts["pci_bus_id"] == "00000000:01:00.0"
+    assert (facts["cores"], facts["compute_capability"], facts["virtualization"]) == (16896, "9.0", "passthrough")
+    assert (facts["sm_clock_max_mhz"], facts["temperature_slowdown_c"], facts["persistence_mode"]) == (1980, 90, True)
+    assert (facts["pcie_generation_max"], facts["pcie_width_max"], facts["mig_mode"]) == (5, 16, False)
+    assert recording.facts["driver"] == {"driver": "550.54.14", "cuda": "12.4"}
+    found = values(summary(recording), 0)
+    assert found["memory_used_mib"] == 20000
+    assert found["memory_headroom_mib"] == 81559 - 20000 - 500
+    assert found["memory_reserved_mib"] == 500
+    assert found["video_clock_mhz"] == 1545
+    assert (found["pcie_generation"], found["pcie_width"]) == (4, 8)
+    assert (found["pcie_sent_mib_per_s"], found["pcie_received_mib_per_s"]) == (2, 100)
+    assert (found["gpm_sm_percent"], found["gpm_occupancy_percent"], found["gpm_tensor_percent"]) == (60.5, 30, 12.25)
+    assert (found["ecc_corrected"], found["ecc_uncorrected"], found["remapped_rows_corrected"]) == (3, 0, 1)
+    assert (found["memory_temperature_c"], found["performance_state"], found["power_limit_w"]) == (77, 2, 700)
+    assert found["throttled_fraction"] == found["throttled_by.power_cap"] == 1
+    assert "throttled_by.thermal" not in found
+    assert (found["tree_memory_mib"], found["tree_sm_percent"]) == (1000, 80)
+    assert (found["other_processes"], found["other_memory_mib"], found["other_sm_percent"]) == (1, 33, 7)
+    assert found["unseen_processes"] == 1, "in a container the driver's process numbers are not ours"
+    assert found["nvlink_sent_mib_per_s"] > 0
+    duration_s = summary(recording).duration_s
+    assert found["energy_j"] == pytest.approx(300 * duration_s, rel=0.03)
+    energy = summary(recording).signal("energy_j", 0)
+    assert energy is not None
+    assert "counter" in energy.source
+    assert len([words for _, words in recording.said if "other_process" in words]) == 1
+
+
+def test_the_drivers_own_samples_agree_with_ours(driver: Path, tmp_path: Path) -> None:
+    recording = sampled(tmp_path / "t.csv", "utilization 10 90@1\nsample_s 0.16\n", driver, 3.4)
+    times, samples = recording.series("gpu0_utilization_buffer_percent")
+    assert set(samples) == {10, 90}
+    assert np.diff(times) / S == pytest.approx(0.16, abs=0.001), "each sample is there once, at its own time"
+    found = values(summary(recording), 0)
+    assert found["utilization_buffer_percent"] == pytest.approx(found["utilization_percent"], abs=8)
+
+
+# One run with many cards, each with a trouble of its own.
+TROUBLES = """
+devices 8
+gpu0.fail.all 15@0.8
+gpu1.fail.all 16@0.8
+gpu2.fail.all 2@0.8
+gpu3.block.power 60@0.8
+gpu4.fail.power 999@0.5 0@1.6
+gpu5.fail.all 15@0.8 0@2
+gpu6.fail.power 4
+gpu7.mig 2
+gpu7.mig_used_mib 700
+gpu7.fail.utilization 3
+"""
+
+
+@pytest.fixture(scope="module")
+def troubled(library: Path, tmp_path_factory: pytest.TempPathFactory) -> telemetry.Telemetry:
+    folder = tmp_path_factory.mktemp("troubled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LD_LIBRARY_PATH", str(library))
+        patch.setenv("FAKE_NVML", str(folder / "driver.txt"))
+        return sampled(folder / "t.csv", TROUBLES, folder / "driver.txt", 7.5)
+
+
+@pytest.mark.parametrize(("gpu", "state"), [(0, "gpu_lost"), (1, "driver_reset"), (2, "vanished"), (3, "driver_hung")])
+def test_a_card_that_goes_is_named_once_with_its_gap(troubled: telemetry.Telemetry, gpu: int, state: str) -> None:
+    said = [said for said in troubled.states if said.where == f"gpu{gpu}"]
+    assert [one.state for one in said] == [state]
+    times, _ = troubled.series(f"gpu{gpu}_utilization_percent")
+    assert times.max() <= said[0].t_ns
+    gaps = [gap for gap in summary(troubled).gaps if gap.where == f"gpu{gpu}"]
+    assert len(gaps) == 1
+    assert state in gaps[0].reason
+    assert abs(gaps[0].start_ns - times.max()) < S
+    assert gaps[0].end_ns == troubled.t_ns[-1]
+
+
+def test_no_card_costs_another_or_the_host_its_samples(troubled: telemetry.Telemetry) -> None:
+    where = {gap.where for gap in summary(troubled).gaps}
+    assert where == {"gpu0", "gpu1", "gpu2", "gpu3", "gpu5"}
+    fast, _ = troubled.series("gpu6_utilization_percent")
+    host, _ = troubled.series("tree_cpu_s")
+    assert troubled.t_ns[-1] - fast[-1] < S
+    assert troubled.t_ns[-1] - host[-1] < S
+    assert set(troubled.gpus) == set(range(8))
+
+
+def test_a_card_that_comes_back_is_read_again(troubled: telemetry.Telemetry) -> None:
+    assert states(troubled, "gpu5") == ["gpu_lost", "back"]
+    (gap,) = [gap for gap in summary(troubled).gaps if gap.where == "gpu5"]
+    assert gap.end_ns < troubled.t_ns[-1]
+    times, _ = troubled.series("gpu5_utilization_percent")
+    assert times[-1] > gap.end_ns
+
+
+def test_an_error_that_passes_costs_the_field_until_it_has_passed(troubled: telemetry.Telemetry) -> None:
+    assert states(troubled, "gpu4.power_w") == ["unreadable", "back"]
+    times, _ = troubled.series("gpu4_power_w")
+    assert np.diff(times).max() > 0.9 * S
+    others, _ = troubled.series("gpu4_utilization_percent")
+    assert np.diff(others).max() < np.diff(times).max()
+
+
+def test_a_field_without_permission_is_said_once(troubled: telemetry.Telemetry) -> None:
+    assert states(troubled, "gpu6.power_w") == ["no_permission"]
+    assert not len(troubled.series("gpu6_power_w")[1])
+    power = summary(troubled).signal("power_w", 6)
+    assert power is not None
+    assert "permission" in (power.missing or "")
+
+
+def test_a_card_split_by_mig_shows_its_parts(troubled: telemetry.Telemetry) -> None:
+    assert troubled.facts["gpu7"]["mig_mode"] is True
+    assert set(troubled.series("gpu7_mig1_memory_used_mib")[1]) == {700}
+    assert states(troubled, "gpu7.utilization_percent") == ["not_supported"]
+
+
+@pytest.mark.parametrize(
+    ("script", "state"),
+    [
+        ("init 9\n", "driver_not_loaded"),
+        ("init 12\n", "no_driver"),
+        ("init 18\n", "driver_mismatch"),
+        ("init 4\n", "no_permission"),
+        ("devices 0\n", "no_device"),
+    ],
+)
+def test_a_driver_that_cannot_be_used_is_a_state_and_the_host_is_sampled(
+    driver: Path, tmp_path: Path, script: str, state: str
+) -> None:
+    recording = sampled(tmp_path / "t.csv", script, driver, 0.8)
+    assert states(recording, "driver") == [state]
+    assert recording.gpus == ()
+    assert len(recording.series("tree_cpu_s")[0]) >= 2
+    assert telemetry.inventory().state == state
+
+
+def test_one_card_that_may_not_be_asked_leaves_the_others(driver: Path, tmp_path: Path) -> None:
+    recording = sampled(tmp_path / "t.csv", "devices 2\ngpu0.fail.handle 4\n", driver, 0.8)
+    assert states(recording, "gpu0") == ["no_permission"]
+    assert len(recording.series("gpu1_utilization_percent")[0])
+    assert recording.gpus == (0, 1)
+
+
+def test_a_driver_that_hangs_at_the_start_costs_only_the_gpus(driver: Path, tmp_path: Path) -> None:
+    recording = sampled(tmp_path / "t.csv", "block.init 3\n", driver, 5.0)
+    assert states(recording, "driver") == ["driver_hung", "back"]
+    host, _ = recording.series("memory_available_mib")
+    gpu, _ = recording.series("gpu0_utilization_percent")
+    assert host[0] < gpu[0]
+    assert len(gpu) > 5, "it is sampled as soon as its driver answers"
+
+
+def test_an_old_driver_is_asked_by_its_own_calls(driver: Path, tmp_path: Path) -> None:
+    script = "fail.event_reasons 13\nthrottle 32\n"
+    recording = sampled(tmp_path / "t.csv", script, driver, 0.8)
+    assert values(summary(recording), 0)["throttled_by.thermal"] == 1
+    assert states(recording, "gpu0.memory_reserved_mib") == ["not_supported"]
+    assert values(summary(recording), 0)["memory_used_mib"] == 900
+
+
+def test_a_call_that_returns_late_gives_its_card_back(driver: Path, tmp_path: Path) -> None:
+    recording = sampled(tmp_path / "t.csv", "block.power 3.5@0.5 0@1\n", driver, 6.5)
+    assert states(recording, "gpu0") == ["driver_hung", "back"]
+    times, _ = recording.series("gpu0_power_w")
+    (gap,) = [gap for gap in summary(recording).gaps if gap.where == "gpu0"]
+    assert "driver_hung" in gap.reason
+    assert (gap.end_ns - gap.start_ns) / S == pytest.approx(3.5, abs=1)
+    assert times[-1] > gap.end_ns + S, "one thread samples on"
+    intervals = np.diff(times[times > gap.end_ns]) / S
+    assert np.median(intervals) == pytest.approx(0.05, abs=0.02), "and only one"

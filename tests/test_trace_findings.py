@@ -1,0 +1,168 @@
+"""Each rule just above and just below its threshold, the choice of the primary cause, and ties."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from timelines import Made
+
+from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.evidence import evidence_of
+from gpuprobe.diagnosis.trace import CAUSES, diagnose
+from gpuprobe.ledger.account import account_of
+from gpuprobe.records import Evidence, Finding, Signal
+from gpuprobe.traces.timeline import Timeline
+
+
+def evidence(kind: str = "gpu", confidence: str = "high", **shares: float | None) -> Evidence:
+    """Build signals: `input=0.2` is `share.idle_input`, `kernel_fraction=0.5` itself."""
+    short = {cause.id: cause.share for cause in CAUSES}
+    texts = {"device_kind": kind, "account_confidence": confidence}
+    signals = [Signal(name=name, unit="", source="test", value=value) for name, value in texts.items()]
+    signals.append(Signal(name="step_ms", unit="ms", source="test", value=100.0))
+    for name, value in shares.items():
+        signals.append(
+            Signal(
+                name=short.get(name, name.replace("__", ".")),
+                unit="1",
+                source="test",
+                value=value,
+                missing="the test leaves it out" if value is None else None,
+            )
+        )
+    return Evidence(signals=tuple(signals))
+
+
+def primary(of: Evidence) -> Finding:
+    found, _ = diagnose(of)
+    assert [finding.primary for finding in found] == [True] + [False] * (len(found) - 1)
+    return found[0]
+
+
+@pytest.mark.parametrize(("filled", "cause"), [(0.801, "compute_bound"), (0.799, "launch_bound")])
+def test_kernels_that_fill_the_span(filled: float, cause: str) -> None:
+    assert primary(evidence(kernel_fraction=filled, share__gpu_compute=0.7, launch_bound=0.3)).cause == cause
+
+
+def test_exchange_between_devices_is_not_compute() -> None:
+    of = evidence(kernel_fraction=0.95, share__gpu_compute=0.6, collective_bound=0.3)
+    assert primary(of).cause == "collective_bound"
+
+
+def test_a_long_wait_before_the_first_kernel_is_not_healthy() -> None:
+    of = evidence(kernel_fraction=0.9, share__gpu_compute=0.3, input_bound=0.6)
+    assert primary(of).cause == "input_bound"
+
+
+@pytest.mark.parametrize("cause", [cause.id for cause in CAUSES])
+def test_the_largest_cause_leads(cause: str) -> None:
+    shares = {other.id: 0.05 for other in CAUSES} | {cause: 0.30}
+    found = primary(evidence(kernel_fraction=0.3, **shares))
+    assert (found.cause, found.severity, found.ties_with) == (cause, 0.30, None)
+    assert found.fix
+    assert "30 %" in found.claim
+    assert "30.0 ms" in found.claim
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
+@pytest.mark.parametrize(("by", "found"), [(0.001, True), (-0.001, False)])
+def test_what_else_is_worth_a_finding(cause: object, by: float, found: bool) -> None:
+    leading = "copy_bound" if cause.id != "copy_bound" else "input_bound"  # type: ignore[attr-defined]
+    shares = {leading: 0.5, cause.id: cause.threshold + by}  # type: ignore[attr-defined]
+    findings, _ = diagnose(evidence(kernel_fraction=0.1, **shares))
+    assert (cause.id in [finding.cause for finding in findings]) is found  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("second", "tie"), [(0.201, "copy_bound"), (0.199, None)])
+def test_a_lead_of_less_than_ten_points_is_a_tie(second: float, tie: str | None) -> None:
+    found = primary(evidence(kernel_fraction=0.3, launch_bound=0.30, copy_bound=second))
+    assert (found.cause, found.ties_with) == ("launch_bound", tie)
+    assert found.confidence == ("medium" if tie else "high")
+
+
+@pytest.mark.parametrize(("filled", "tie"), [(0.781, "compute_bound"), (0.779, None)])
+def test_kernels_that_nearly_fill_the_span_tie(filled: float, tie: str | None) -> None:
+    assert primary(evidence(kernel_fraction=filled, share__gpu_compute=0.7, copy_bound=0.2)).ties_with == tie
+
+
+def test_kernels_that_fill_the_span_of_a_step_that_waits_do_not_tie() -> None:
+    of = evidence(kernel_fraction=0.9, share__gpu_compute=0.3, input_bound=0.6)
+    assert primary(of).ties_with is None
+
+
+def test_the_fix_for_a_data_loader_is_no_tf_data() -> None:
+    made = Made().host(0, 60, "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__")
+    made.kernel(-5, 0, launch=-6).kernel(70, 80, launch=65)
+    found = diagnosed(account_of(made.timeline())).primary
+    assert found is not None
+    assert "DataLoader" in found.code
+
+
+@pytest.mark.parametrize(("filled", "tie"), [(0.819, "copy_bound"), (0.821, None)])
+def test_kernels_that_barely_fill_the_span_tie(filled: float, tie: str | None) -> None:
+    assert primary(evidence(kernel_fraction=filled, share__gpu_compute=0.8, copy_bound=0.2)).ties_with == tie
+
+
+@pytest.mark.parametrize(("unknown", "confidence"), [(0.21, "low"), (0.19, "high")])
+def test_much_that_is_unknown_lowers_the_confidence(unknown: float, confidence: str) -> None:
+    of = evidence(kernel_fraction=0.3, input_bound=0.4, share__unattributed=unknown)
+    assert primary(of).confidence == confidence
+
+
+def test_between_steps_needs_a_training_function() -> None:
+    of = evidence(kernel_fraction=0.3, launch_bound=0.4, idle_outside_step_fraction=None)
+    _, undecided = diagnose(of)
+    assert [(reason.cause, reason.reason) for reason in undecided] == [("host_between_steps", "the test leaves it out")]
+
+
+def test_nothing_is_said_where_nothing_is_known() -> None:
+    found, undecided = diagnose(evidence(kernel_fraction=0.1, share__unattributed=0.9))
+    assert found == ()
+    assert undecided[-1].cause == "compute_bound"
+    assert "10 %" in undecided[-1].reason
+
+
+def test_no_account_decides_nothing() -> None:
+    found, undecided = diagnose(evidence_of(account_of(Timeline("nothing", "xplane", 0, False, ()))))
+    assert found == ()
+    assert {reason.cause for reason in undecided} == {"compute_bound", *(cause.id for cause in CAUSES)}
+
+
+@pytest.mark.parametrize(("idle", "cause"), [(0.19, "compute_bound"), (0.21, "input_bound")])
+def test_a_processor_that_is_the_limit(idle: float, cause: str) -> None:
+    assert primary(evidence("cpu", share__cpu_compute=0.6, input_bound=idle)).cause == cause
+
+
+def test_a_processor_of_which_little_is_known_is_not_called_the_limit() -> None:
+    found, undecided = diagnose(evidence("cpu", share__cpu_compute=0.49, share__unattributed=0.5))
+    assert found == ()
+    assert "50 %" in undecided[-1].reason
+
+
+def test_a_processor_has_no_launches_and_no_copies() -> None:
+    _, undecided = diagnose(evidence("cpu", share__cpu_compute=0.9))
+    assert {reason.cause for reason in undecided} >= {"launch_bound", "copy_bound", "sync_every_step"}
+
+
+def test_the_device_that_computes_longest_against_the_others() -> None:
+    timeline = Made().host(0, 80, "train_function").kernel(20, 60, launch=10).timeline()
+    short = Made().host(0, 80, "train_function").kernel(20, 40, launch=10).timeline().devices[0]
+    others = [replace(short, name=f"/device:GPU:{number}") for number in (1, 2)]
+    of = evidence_of(account_of(replace(timeline, devices=(timeline.devices[0], *others))))
+    assert of.get("straggler_ratio") is not None
+    assert of.number("straggler_ratio") == pytest.approx(2)
+    assert of.text("straggler_device") == "/device:GPU:0"
+    alone = evidence_of(account_of(timeline)).get("straggler_ratio")
+    assert alone is not None
+    assert alone.missing
+
+
+def test_the_evidence_names_the_events_that_prove_it() -> None:
+    made = Made().host(0, 80, "train_function").host(5, 60, "IteratorGetNextOp::DoCompute", "tf_data/17")
+    found = diagnosed(account_of(made.kernel(70, 80, launch=65).timeline())).primary
+    assert found is not None
+    assert found.cause == "input_bound"
+    proof = next(signal for signal in found.evidence if signal.name == "proof.idle_input")
+    assert proof.source == "trace, events: IteratorGetNextOp::DoCompute (tf_data)"
+    assert proof.value == pytest.approx(55)

@@ -1,0 +1,128 @@
+"""How the trace, the differential runs and the telemetry become one diagnosis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuprobe.diagnosis.votes import AUTHORITY, Kind, Vote, join
+from gpuprobe.records import Finding, Gain, NotEvaluated, Signal
+
+CAUSES = ("input_bound", "launch_bound", "copy_bound", "compute_bound", "sync_every_step", "unattributed")
+
+
+def finding(cause: str, *, primary: bool = False, severity: float = 0.5, **more: Any) -> Finding:
+    signal = Signal(name=f"{cause}.share", unit="1", source="test", value=severity)
+    words = {"confidence": "medium", "claim": f"It is {cause}.", "fix": "Fix it.", "evidence": (signal,), **more}
+    return Finding(cause=cause, primary=primary, severity=severity, **words)
+
+
+def vote(kind: Kind, *findings: Finding, **more: Any) -> Vote:
+    return Vote(kind=kind, findings=findings, **more)
+
+
+def test_two_kinds_that_agree_are_sure() -> None:
+    gain = Gain(ratio=2.1, low=2.0)
+    found = join(
+        [
+            vote("differential runs", finding("launch_bound", primary=True, measured_gain=gain)),
+            vote("trace", finding("launch_bound", primary=True, severity=0.61)),
+        ]
+    )
+    assert found.primary is not None
+    assert (found.primary.cause, found.primary.confidence) == ("launch_bound", "high")
+    assert found.primary.severity == 0.61, "the trace knows best"
+    assert found.primary.measured_gain == gain
+    assert found.agreement == "The trace and the differential runs agree."
+    assert not found.disputed
+
+
+def test_two_kinds_that_differ_are_shown_and_lower_the_confidence() -> None:
+    found = join(
+        [
+            vote("trace", finding("input_bound", primary=True, confidence="high")),
+            vote("differential runs", finding("compute_bound", primary=True)),
+        ]
+    )
+    assert found.primary is not None
+    assert (found.primary.cause, found.primary.confidence, found.disputed) == ("input_bound", "medium", True)
+    assert "The differential runs would rather say compute_bound" in found.agreement
+
+
+def test_one_family_is_no_dispute() -> None:
+    found = join(
+        [
+            vote("trace", finding("launch_bound", primary=True)),
+            vote("telemetry", finding("batch_too_small", primary=True, confidence="low")),
+        ]
+    )
+    assert found.primary is not None
+    assert (found.primary.confidence, found.disputed) == ("high", False)
+
+
+def test_a_cause_that_goes_with_the_primary_one_is_its_symptom() -> None:
+    trace = vote("trace", finding("sync_every_step", primary=True), finding("launch_bound"), finding("copy_bound"))
+    found = {finding.cause: finding.symptom_of for finding in join([trace]).findings}
+    assert found == {"sync_every_step": None, "launch_bound": "sync_every_step", "copy_bound": None}
+
+
+def test_a_hint_of_the_readings_at_what_the_trace_has_decided_is_left_out() -> None:
+    readings = vote("telemetry", finding("input_bound", primary=True, confidence="low"), finding("throttled"))
+    found = join([vote("trace", finding("launch_bound", primary=True, confidence="high")), readings])
+    assert {finding.cause for finding in found.findings} == {"launch_bound", "throttled"}
+    assert "may point to input_bound" in found.agreement
+
+
+def test_a_hint_alone_is_no_cause() -> None:
+    found = join([vote("telemetry", finding("input_bound", primary=True, confidence="low"))])
+    assert found.primary is not None
+    assert found.primary.cause == "unattributed"
+    assert "may point to input_bound" in found.primary.claim
+
+
+def test_nothing_known_is_said_to_be_unknown() -> None:
+    found = join(
+        [
+            Vote(kind="trace", missing="none was captured"),
+            vote("telemetry", finding("unattributed", primary=True), finding("gpu_memory_tight")),
+        ]
+    )
+    assert [finding.cause for finding in found.findings] == ["unattributed", "gpu_memory_tight"]
+    assert found.primary is not None
+    assert found.agreement == "The trace: none was captured."
+    assert join([]).primary is None
+
+
+def test_what_one_kind_decided_is_not_undecided() -> None:
+    reason = NotEvaluated(cause="launch_bound", reason="no GPU")
+    found = join(
+        [
+            vote("trace", finding("launch_bound", primary=True)),
+            vote("differential runs", not_evaluated=(reason, NotEvaluated(cause="copy_bound", reason="no trace"))),
+        ]
+    )
+    assert [undecided.cause for undecided in found.not_evaluated] == ["copy_bound"]
+
+
+@st.composite
+def votes(draw: st.DrawFn) -> list[Vote]:
+    cast = []
+    for kind in draw(st.permutations(AUTHORITY)):
+        causes = draw(st.lists(st.sampled_from(CAUSES), unique=True, max_size=4))
+        cast.append(vote(kind, *(finding(cause, primary=not place) for place, cause in enumerate(causes))))
+    return cast
+
+
+@given(votes())
+def test_there_is_at_most_one_primary_and_each_cause_is_named_once(cast: list[Vote]) -> None:
+    found = join(cast)
+    named = [finding.cause for finding in found.findings]
+    assert len(named) == len(set(named))
+    assert sum(finding.primary for finding in found.findings) == (1 if found.primary else 0)
+    said = {finding.cause for vote in cast for finding in vote.findings}
+    assert set(named) <= said | {"unattributed"}
+    if any(vote.primary for vote in cast):
+        assert found.primary is not None
+        assert found.findings[0] == found.primary

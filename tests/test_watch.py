@@ -1,0 +1,289 @@
+"""Watching a command: what it must not notice, what is recorded of it, and what its telemetry supports."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import Cli
+from watches import COUNTER, LIMIT_S, WATCH, record, until
+
+from gpuprobe import telemetry
+from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
+from gpuprobe.records import Outcome, Watch, load
+from gpuprobe.report.watch import load_report
+from gpuprobe.watch.command import outcome
+
+
+def start(out: Path, *command: str, **options: object) -> subprocess.Popen[bytes]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen([*WATCH, "--out", str(out), "--", *command], **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+# --- the command must not notice ---
+
+
+def test_stdin_stdout_and_stderr_are_the_commands_own(cli: Cli, tmp_path: Path) -> None:
+    done = cli("watch", "--out", tmp_path / "r", "--", "sh", "-c", "cat; echo error >&2; exit 7", input="from stdin\n")
+    assert done.stdout == "from stdin\n"
+    assert done.returncode == 7
+    assert done.stderr.startswith("error\n")
+    assert "\x1b" not in done.stderr
+    assert "ended with exit code 7" in done.stderr
+
+
+def test_options_after_the_command_are_the_commands(cli: Cli, tmp_path: Path) -> None:
+    done = cli("watch", "--out", tmp_path / "r", "echo", "--help", "--out", "-x")
+    assert done.stdout == "--help --out -x\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("no-such-program",), 127, "command not found"),
+        (("./nowhere/program",), 127, "no such file"),
+        (("/",), 126, "cannot be run"),
+        (("./script",), 126, "#!"),
+        (("./orphan",), 126, "interpreter"),
+        (("sh", "-c", "kill -9 $$"), 137, "SIGKILL"),
+        (("sh", "-c", "kill -TERM $$"), 143, "SIGTERM"),
+        (("sh", "-c", "exit 255"), 255, "exit code 255"),
+    ],
+)
+def test_the_exit_code_is_what_a_shell_would_give(
+    words: tuple[str, ...], code: int, said: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("script", "\x00 no first line"), ("orphan", "#!/no/such/interpreter\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    done = cli("watch", "--out", "r", "--", *words)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    if code in {126, 127}:
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert not (tmp_path / "r").exists()
+
+
+def test_signals_are_passed_on_once_each_and_the_command_may_outlive_them(tmp_path: Path) -> None:
+    watched = start(tmp_path / "r", sys.executable, "-c", COUNTER, "5")
+    assert watched.stdout is not None
+    assert watched.stdout.readline() == b"ready\n"
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT):
+        watched.send_signal(number)
+        time.sleep(0.1)
+    out, err = watched.communicate(timeout=LIMIT_S)
+    assert out == b"SIGINT SIGTERM SIGHUP SIGUSR1 SIGQUIT\n"
+    assert watched.returncode == 9
+    assert b"Passed on to the command: SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGQUIT" in err
+
+
+def test_a_command_that_ends_on_a_signal_gives_its_number(tmp_path: Path) -> None:
+    watched = start(tmp_path / "r", "sh", "-c", "echo ready; exec sleep 60")
+    assert watched.stdout is not None
+    watched.stdout.readline()
+    time.sleep(0.2)
+    watched.send_signal(signal.SIGINT)
+    watched.communicate(timeout=LIMIT_S)
+    assert watched.returncode == 130
+    assert load(Watch, tmp_path / "r" / WATCH_FILE).outcome == Outcome(
+        state="interrupted", exit_code=130, message="it was ended by SIGINT"
+    )
+
+
+def test_the_commands_signal_mask_and_broken_pipes_are_as_without_us(cli: Cli, tmp_path: Path) -> None:
+    program = "grep -E 'SigBlk|SigIgn' /proc/self/status"
+    plain = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=True)
+    watched = cli("watch", "--out", tmp_path / "r", "--", "sh", "-c", program)
+    assert masks(watched.stdout) == masks(plain.stdout)
+
+
+def masks(status: str) -> list[int]:
+    """Return the masks without signals 32 and 33, which glibc keeps for itself."""
+    return [int(line.split()[1], 16) & (1 << 31) - 1 for line in status.splitlines()]
+
+
+def test_a_command_that_forks_is_watched_with_its_children(tmp_path: Path) -> None:
+    program = "import os, time; pid = os.fork(); t = time.time()\nwhile time.time() - t < 2.5: pass\n"
+    program += "pid and os.waitpid(pid, 0)"
+    watched = start(tmp_path / "r", sys.executable, "-c", program)
+    watched.communicate(timeout=LIMIT_S)
+    record = load(Watch, tmp_path / "r" / WATCH_FILE)
+    assert len({use.pid for use in record.threads}) == 2
+    assert all(use.cpu_s > 0 for use in record.threads)
+
+
+def test_a_killed_watcher_leaves_the_command_alone_and_a_readable_recording(tmp_path: Path) -> None:
+    out, proof = tmp_path / "r", tmp_path / "proof"
+    watched = start(out, "sh", "-c", f"echo $$; sleep 3; echo alive > {proof}", stderr=subprocess.DEVNULL)
+    assert watched.stdout is not None
+    watched.stdout.readline()
+    until(lambda: (out / TELEMETRY_FILE).exists() and telemetry.read(out / TELEMETRY_FILE).series("tree_cpu_s")[0].size)
+    time.sleep(0.6)
+    watched.kill()
+    watched.wait()
+    until(proof.exists)
+    report = load_report(out)
+    assert report.watch.ended_ns is None
+    assert any("killed" in note or "ended before the command" in note for note in report.verdict.notes)
+    until(lambda: not [p for p in psutil.process_iter(["cmdline"]) if str(out) in " ".join(p.info["cmdline"] or [])])
+
+
+def test_a_killed_command_is_said(tmp_path: Path) -> None:
+    watched = start(tmp_path / "r", "sh", "-c", "echo $$; exec sleep 60")
+    assert watched.stdout is not None
+    os.kill(int(watched.stdout.readline()), signal.SIGKILL)
+    _, err = watched.communicate(timeout=LIMIT_S)
+    assert watched.returncode == 137
+    assert b"ended by SIGKILL" in err
+
+
+# --- where the recording cannot be kept ---
+
+
+@pytest.mark.parametrize("where", ["file", "file/below", "taken"])
+def test_a_folder_that_cannot_be_used_stops_before_the_command(where: str, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / WATCH_FILE).touch()
+    done = cli("watch", "--out", tmp_path / where, "--", "echo", "started")
+    assert done.returncode == 4
+    assert done.stdout == ""
+    assert "--out" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("harm", ["rm -rf {out}", "ln -s /dev/full {out}/watch.json.partial"])
+def test_a_recording_that_is_lost_midway_costs_the_command_nothing(harm: str, cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    done = cli("watch", "--out", out, "--", "sh", "-c", harm.format(out=out) + "; sleep 0.5; echo done; exit 3")
+    assert done.stdout == "done\n"
+    assert done.returncode == 3
+    assert "the recording is not complete" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_out_a_new_folder_is_made_each_time(cli: Cli, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert cli("watch", "--", "true", cwd=tmp_path).returncode == 0
+    assert len(list((tmp_path / "reports").glob("*-watch*/watch.json"))) == 2
+
+
+# --- GPUs, through the real pynvml ---
+
+
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_each_gpu_is_in_the_summary(gpus: int, driver: Path, cli: Cli, tmp_path: Path) -> None:
+    driver.write_text(f"devices {gpus}\nname NVIDIA GeForce GTX 1060 3GB\n")
+    done = cli("watch", "--out", tmp_path / "r", "--", "sleep", "4")
+    assert done.returncode == 0
+    for index in range(gpus):
+        assert f"GPU {index} utilization: from its first to its last busy second: mean 19 %" in done.stderr
+    assert "No GPU was sampled" not in done.stderr
+    assert f"GPU {gpus} " not in done.stderr
+
+
+def test_a_driver_without_a_gpu_gives_a_verdict_on_the_processor(driver: Path, cli: Cli, tmp_path: Path) -> None:
+    driver.write_text("devices 0\n")
+    done = cli("watch", "--out", tmp_path / "r", "--", "sleep", "3.5")
+    assert "No GPU was sampled" in done.stderr
+    assert "says nothing of a GPU" in done.stderr
+    assert "GPU 0" not in done.stderr
+
+
+def test_a_gpu_that_is_lost_midway_is_named_and_costs_the_command_nothing(
+    driver: Path, cli: Cli, tmp_path: Path
+) -> None:
+    driver.write_text("devices 2\nname Card\nutilization 50\ngpu0.fail.all 15@2\n")
+    done = cli("watch", "--out", tmp_path / "r", "--", "sh", "-c", "sleep 5; echo done")
+    assert done.stdout == "done\n"
+    assert done.returncode == 0
+    assert "gpu0: gpu_lost" in done.stderr
+    assert "Verdict: GPU 0 went away while the command ran" in done.stderr
+    assert "gpu1: gpu_lost" not in done.stderr
+    lost = next(line for line in done.stderr.splitlines() if line.startswith("GPU 0 phases"))
+    assert "not known for" in lost
+
+
+def test_metrics_can_be_fetched_while_the_command_runs(driver: Path, tmp_path: Path) -> None:
+    words = [*WATCH, "--out", str(tmp_path / "r"), "--metrics-port", "0", "--", "sleep", "30"]
+    watched = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert watched.stderr is not None
+    address = watched.stderr.readline().rpartition(" ")[2].strip()
+    text = ""
+
+    def fetched() -> bool:
+        nonlocal text
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            text = answer.read().decode()
+        return "gpuprobe_host_tree_memory_mib" in text and "gpuprobe_gpu_power_w" in text
+
+    try:
+        until(fetched)
+    finally:
+        watched.terminate()
+        watched.communicate(timeout=LIMIT_S)
+    assert watched.returncode == 143
+    assert 'gpuprobe_gpu_utilization_percent{gpu="0"} 19.0' in text
+
+
+def test_a_port_that_is_taken_is_one_line_and_stops_before_the_command(cli: Cli, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = cli("watch", "--out", tmp_path / "r", "--metrics-port", port, "--", "echo", "started")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "--metrics-port" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "r").exists()
+
+
+# --- the report ---
+
+
+def test_the_report_of_a_watch_is_written_again(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    cli("watch", "--out", out, "--", "sleep", "3.2")
+    done = cli("report", out)
+    assert done.returncode == 0, done.stderr
+    text = (out / "report.md").read_text()
+    assert done.stdout.strip() == str(out / "report.md")
+    assert "sleep 3.2" in text
+    assert "**Verdict.**" in text
+    assert "{{" not in text
+    assert json.loads((out / "report.json").read_text())["watch"]["outcome"]["exit_code"] == 0
+
+
+def test_a_watch_is_not_shared(cli: Cli, tmp_path: Path) -> None:
+    record(tmp_path, [])
+    done = cli("report", tmp_path, "--share", tmp_path / "copy")
+    assert done.returncode == 2
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("file", [WATCH_FILE, TELEMETRY_FILE])
+def test_a_damaged_recording_is_unreadable_input(file: str, cli: Cli, tmp_path: Path) -> None:
+    record(tmp_path, [])
+    (tmp_path / file).write_text("nonsense")
+    done = cli("report", tmp_path)
+    assert done.returncode == 3
+    assert file in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "exit_code"),
+    [(0, "done", 0), (1, "failed", 1), (-9, "killed", 137), (-2, "interrupted", 130), (-11, "killed", 139)],
+)
+def test_an_exit_code_becomes_an_outcome(code: int, state: str, exit_code: int) -> None:
+    assert (outcome(code).state, outcome(code).exit_code) == (state, exit_code)

@@ -1,0 +1,103 @@
+"""Watching a command in a terminal: the bar below its lines, and the keys that are its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pyte
+import pytest
+from watches import COUNTER, LIMIT_S, WATCH, until
+
+
+class Terminal:
+    """A command in a terminal of its own: all that was written to it, and keys to press."""
+
+    def __init__(self, *command: str, rows: int = 30) -> None:
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.environ["TERM"] = "xterm"
+            time.sleep(0.2)
+            os.execv(command[0], command)
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 100, 0, 0))
+        self.text = ""
+
+    def read_until(self, words: str) -> None:
+        until(lambda: words in self._read())
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._fd, keys)
+
+    def finish(self) -> int:
+        end = time.monotonic() + LIMIT_S
+        while time.monotonic() < end:
+            self._read()
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._read()
+                return os.waitstatus_to_exitcode(status)
+        raise AssertionError("it did not end")
+
+    def _read(self) -> str:
+        while select.select([self._fd], [], [], 0.05)[0]:
+            try:
+                found = os.read(self._fd, 65536)
+            except OSError:
+                break
+            if not found:
+                break
+            self.text += found.decode(errors="replace")
+        return self.text
+
+
+def test_the_bar_stays_out_of_the_commands_lines_and_goes_with_it(tmp_path: Path) -> None:
+    program = "test -t 1 && echo terminal; for i in 1 2 3 4 5 6 7 8; do printf 'half '; sleep 0.3; echo line $i; done"
+    seen = Terminal(*WATCH, "--out", str(tmp_path / "r"), "--", "sh", "-c", program)
+    assert seen.finish() == 0
+    assert "terminal\r\n" in seen.text
+    assert "cores" in seen.text
+    while_running, after = screen(seen.text[: seen.text.rindex("\x1b[r")]), screen(seen.text)
+    for lines in (while_running, after):
+        assert [line for line in lines if "line" in line] == [f"half line {n}" for n in range(1, 9)]
+    assert any(line.startswith("CPU") for line in while_running[-1:])
+    assert not any(line.startswith("gpuprobe  ") for line in after)
+    assert "Verdict" in seen.text
+
+
+def screen(text: str, rows: int = 30) -> list[str]:
+    """Return what a terminal shows after such output, line by line."""
+    shown = pyte.Screen(100, rows)
+    pyte.Stream(shown).feed(text)
+    return [line.rstrip() for line in shown.display]
+
+
+@pytest.mark.parametrize(("words", "rows"), [(("--no-live",), 30), ((), 8)])
+def test_no_bar_where_it_is_not_wanted_or_has_no_room(words: tuple[str, ...], rows: int, tmp_path: Path) -> None:
+    seen = Terminal(*WATCH, *words, "--out", str(tmp_path / "r"), "--", "sleep", "1.5", rows=rows)
+    assert seen.finish() == 0
+    assert "\x1b7" not in seen.text
+
+
+def test_ctrl_c_reaches_the_command_once(tmp_path: Path) -> None:
+    seen = Terminal(*WATCH, "--out", str(tmp_path / "r"), "--", sys.executable, "-c", COUNTER, "1")
+    seen.read_until("ready")
+    seen.press(b"\x03")
+    assert seen.finish() == 9
+    assert "SIGINT\r\n" in seen.text
+    assert "SIGINT SIGINT" not in seen.text
+
+
+def test_a_command_that_ignores_ctrl_c_goes_on(tmp_path: Path) -> None:
+    program = "trap '' INT; echo ready; sleep 1; echo still here; exit 5"
+    seen = Terminal(*WATCH, "--out", str(tmp_path / "r"), "--", "sh", "-c", program)
+    seen.read_until("ready")
+    seen.press(b"\x03")
+    assert seen.finish() == 5
+    assert "still here" in seen.text
