@@ -106,5 +106,6 @@ def test_the_command_s_answer_is_its_primary_finding() -> None:
     findings = [{"cause": "copy_bound", "primary": False}, {"cause": "input_bound", "primary": True}]
     assert from_json({"findings": findings}) == Answer("input_bound", {})
     assert from_json({"findings": []}).primary is None
+    assert from_json({"findings": [{"cause": "unattributed", "primary": True}]}).primary is None
     predicted = {"input_free": {"ratio": 2.0}}
     assert from_json({"findings": findings, "what_if": predicted}).gains == {"input_free": 2.0}

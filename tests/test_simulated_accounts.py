@@ -54,12 +54,12 @@ def both(session: Session, folder: Path) -> list[tuple[DeviceAccount, TrueDevice
     return list(zip(found.devices, truths, strict=True))
 
 
-def check(account: DeviceAccount, truth: TrueDevice) -> None:
+def check(account: DeviceAccount, truth: TrueDevice, allow_ms: float = 0.0) -> None:
     assert len(account.each_step) == len(truth.steps_ms)
     found = [step.ledger_ms for step in account.each_step]
     for category, true_ms in truth.ledger_ms.items():
         mean_ms = sum(step.get(category, 0.0) for step in found) / len(found)
-        assert mean_ms == pytest.approx(true_ms, abs=CLOSE * truth.step_ms), category
+        assert mean_ms == pytest.approx(true_ms, abs=max(CLOSE * truth.step_ms, allow_ms)), category
 
 
 @pytest.mark.parametrize("kind", SPECS)
@@ -80,9 +80,10 @@ def test_on_the_cpu_too(tmp_path: Path) -> None:
 @given(spec=specs())
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_mix(spec: Spec, tmp_path: Path) -> None:
-    # One compute stream: of two kernels that begin at the same moment, either may count as the next.
+    # Of two operations that begin at the same moment either may count as the next: so there is one compute stream,
+    # and steps of a millisecond or less may differ by the few launch calls that remain.
     whole = replace(
         spec, recording=Recording(), copies=replace(spec.copies, ahead=False), kernels=replace(spec.kernels, streams=1)
     )
     for account, truth in both(simulate(whole), tmp_path):
-        check(account, truth)
+        check(account, truth, allow_ms=0.05)

@@ -155,7 +155,8 @@ def _by_account(spec: Spec, devices: Sequence[TrueDevice]) -> tuple[str, ...]:
         return ("not_on_gpu",)
     device = max(devices, key=lambda device: device.kernel_fraction or 0.0)
     spent, busy = device.ledger_ms, device.kernel_fraction or 0.0
-    if busy - spent["gpu_collective"] / device.step_ms >= BUSY_FRACTION:
+    # Of a single step the span of the GPU's events leaves out the wait before the first; the step does not.
+    if min(busy - spent["gpu_collective"] / device.step_ms, spent["gpu_compute"] / device.step_ms) >= BUSY_FRACTION:
         return ("compute_bound",)
     compiling = "recompiling" if spec.host.compile_kind == "xla" else "eager_or_retracing"
     idle = [
