@@ -1,10 +1,11 @@
 """Real trainings on this processor: a flaw is injected, traced and predicted away, and then really taken away.
 
-    python benchmarks/whatif_cpu.py [--rounds 7] [--seconds 1] [--busy]
+    python benchmarks/whatif_cpu.py [--rounds 7] [--seconds 1] [--busy] [--held]
 
 Each flaw and its fix train the same model in turns, so that other work on the machine disturbs both alike.
 Where others work there, a training that sleeps gets the processor at once when it wakes, and one that never sleeps must
-share it: then `--busy` waits without sleeping, so that both have to share.
+share it: then `--busy` waits without sleeping, so that both have to share, and with `--held` a layer that sleeps stands
+for most of the model's work, which then takes as long however busy the machine is.
 """
 
 from __future__ import annotations
@@ -34,17 +35,31 @@ if TYPE_CHECKING:
 
     from gpuprobe.diagnosis.whatif.records import Replay
 
-BATCH, SLEEP_S, STEPS, TRACED = 128, 0.06, 8, 10
+BATCH, SLEEP_S, HELD_S, STEPS, TRACED = 128, 0.06, 0.04, 8, 10
 
 
-def built(steps_per_execution: int = 1) -> keras.Model:
+def built(steps_per_execution: int = 1, *, held: bool = False) -> keras.Model:
     keras.utils.set_random_seed(0)
     layers = [keras.layers.Conv2D(width, 3, strides=2, activation="relu") for width in (16, 32, 32)]
-    model = keras.Sequential([keras.Input((32, 32, 3)), *layers, keras.layers.Flatten(), keras.layers.Dense(10)])
+    first = [Held()] if held else []
+    model = keras.Sequential(
+        [keras.Input((32, 32, 3)), *first, *layers, keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, jit_compile=False, steps_per_execution=steps_per_execution)
     model.make_train_function()
     return model
+
+
+class Held(keras.layers.Layer):
+    """Hands on what it gets, after a while."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        def held(values: np.ndarray) -> np.ndarray:
+            slept(HELD_S)
+            return values
+
+        return tf.ensure_shape(tf.numpy_function(held, [x], tf.float32), x.shape)
 
 
 def images() -> tuple[np.ndarray, np.ndarray]:
@@ -151,8 +166,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--busy", action="store_true")
+    parser.add_argument("--held", action="store_true")
     wanted = parser.parse_args()
-    model, longer, wait = built(), built(STEPS), spun if wanted.busy else slept
+    model, longer, wait = built(held=wanted.held), built(STEPS, held=wanted.held), spun if wanted.busy else slept
     ways = {
         "slow map": Training(model, slow_map(wait)),
         "slow map, prefetch": Training(model, slow_map(wait).prefetch(2)),

@@ -27,7 +27,6 @@ def from_command(recording: Path) -> Answer:
 def from_json(said: dict[str, Any]) -> Answer:
     """Take the primary finding, and the gains predicted by name where there are any."""
     primary = next((finding["cause"] for finding in said["findings"] if finding["primary"]), None)
-    # To say that the time is not attributed is to say that one cannot tell.
     # To say that the time cannot be attributed is to say that one cannot tell.
     primary = None if primary == "unattributed" else primary
     return Answer(primary, {name: gain["ratio"] for name, gain in said.get("what_if", {}).items()})
