@@ -1,0 +1,280 @@
+"""Changes to what the host does: its input, its launches, and what it does between steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.diagnosis.whatif.change import Altered, Change
+from gpuprobe.diagnosis.whatif.graph import HOST, PRODUCER, Edge, Graph, Work
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.whatif.graph import Bools
+    from gpuprobe.diagnosis.whatif.known import Known
+
+# What Keras's own loop does between two steps, with no callback at all.
+KERAS_LOOP_US = 300.0
+# TensorFlow's executor dispatches an operation of a compiled function in 5 to 10 us; Python takes many times as long.
+EXECUTOR_US = 6.0
+AHEAD = ("prefetch", "parallel", "hidden")
+NO_INPUT = "the trace shows no input pipeline"
+PYTHON_FEED = "the batches are made by Python between the steps; make them in a tf.data pipeline first"
+
+
+def _found(graph: Graph, *works: Work) -> float:
+    return float(graph.us[graph.does(*works)].sum())
+
+
+# --- the input ---------------------------------------------------------------------------------------------------
+
+
+def input_free() -> Change:
+    """Every batch is there when it is asked for."""
+    return Change(
+        id="input_free",
+        assumption="every batch is ready when it is asked for, and is copied to the device as before",
+        alter=_input_free,
+        hindrance=lambda graph, _: NO_INPUT if graph.feed.kind == "none" else None,
+    )
+
+
+def _input_free(graph: Graph) -> Graph:
+    freed = graph.without(Edge.BATCH, Edge.SLOT)
+    works = [Work.INPUT, Work.PRODUCE, *([Work.BETWEEN] if graph.feed.kind == "python" else [])]
+    return freed.scaled(freed.does(*works), 0.0)
+
+
+def prefetch(batches: int) -> Change:
+    """Batches are made ahead of the training, `batches` of them."""
+    return Change(
+        id=f"prefetch_{batches}",
+        assumption=f"{batches} batches are made ahead on a core that is free, each in the time it takes now",
+        alter=partial(_prefetch, batches=batches),
+        utmost=_input_free,
+        hindrance=_no_prefetch,
+    )
+
+
+def _no_prefetch(graph: Graph, _: Known) -> str | None:
+    if graph.feed.kind in AHEAD:
+        return "batches are made ahead already"
+    if graph.feed.kind == "python":
+        return PYTHON_FEED
+    return NO_INPUT if graph.feed.kind == "none" else None
+
+
+def _prefetch(graph: Graph, batches: int) -> Graph:
+    """Give the work of the waits to a producer: each batch waits for room, and the training for each batch."""
+    making, taken = np.flatnonzero(graph.does(Work.INPUT)), graph.feed.taken
+    work, resource = graph.work.copy(), graph.resource.copy()
+    work[making], resource[making] = Work.PRODUCE, PRODUCER
+    ahead = replace(graph, work=work, resource=resource)
+    of_batch, begin = np.unique(np.searchsorted(taken, making), return_index=True)
+    kept = of_batch < len(taken)
+    first, last = making[begin[kept]], taken[of_batch[kept]]
+    on_host = np.flatnonzero(resource == HOST)
+    place = np.searchsorted(on_host, last)
+    # After the last one the training goes on in the next pass.
+    target, wraps = on_host[place % len(on_host)], place // len(on_host)
+    ahead = ahead.waiting(target, last, wraps, Edge.BATCH)
+    room = np.arange(len(first)) - batches
+    # There is room as soon as the training has the batch: when what follows begins, not when it is done.
+    freeing = target[room % len(first)]
+    return ahead.waiting(first, freeing, -(room // len(first)), Edge.SLOT, lag_us=-ahead.us[freeing])
+
+
+def parallel_map(threads: int) -> Change:
+    """The map function runs on `threads` cores at a time."""
+    return Change(
+        id=f"parallel_map_{threads}",
+        assumption=f"the map function's share of making a batch is divided by up to {threads} cores, as far as there "
+        "are so many and Python's lock lets it",
+        alter=partial(_parallel_map, threads=threads),
+        # A map function that holds Python's lock gains nothing.
+        least=lambda graph: graph,
+        utmost=partial(_parallel_map, threads=np.inf),
+        hindrance=_no_parallel_map,
+    )
+
+
+def _no_parallel_map(graph: Graph, known: Known) -> str | None:
+    if graph.feed.kind in {"none", "python"}:
+        return PYTHON_FEED if graph.feed.kind == "python" else NO_INPUT
+    if graph.feed.kind in {"parallel", "hidden"} or graph.feed.map_share is None:
+        return "the trace does not show how long the map function takes"
+    if not graph.feed.map_share:
+        return "the pipeline has no map function"
+    return "there is one core only" if known.cores == 1 else None
+
+
+def _parallel_map(graph: Graph, threads: float) -> Graph:
+    share = graph.feed.map_share or 0.0
+    left = 1 - share * (1 - min(1.0, graph.feed.map_threads / threads))
+    return graph.scaled(graph.does(Work.INPUT, Work.PRODUCE), left)
+
+
+# --- between the steps -------------------------------------------------------------------------------------------
+
+
+def callbacks_removed() -> Change:
+    """The host does nothing between two steps but to begin the next."""
+    return Change(
+        id="callbacks_removed",
+        assumption="what the host does outside the training function goes, and reads of results stay",
+        alter=lambda graph: graph.scaled(graph.does(Work.BETWEEN), 0.0),
+        least=_loop_left,
+        hindrance=_no_callbacks,
+    )
+
+
+def _no_callbacks(graph: Graph, _: Known) -> str | None:
+    if graph.feed.kind == "python":
+        return "the trace does not tell Python's callbacks from Python that makes the next batch"
+    return None if _found(graph, Work.BETWEEN) else "nothing was done outside the training function"
+
+
+def _loop_left(graph: Graph) -> Graph:
+    between = graph.does(Work.BETWEEN)
+    left = min(1.0, KERAS_LOOP_US * graph.steps / max(float(graph.us[between].sum()), KERAS_LOOP_US))
+    return graph.scaled(between, left)
+
+
+def steps_per_execution(steps: int, now: int) -> Change:
+    """One call of the training function runs `steps` steps, where it runs `now`."""
+    times = steps / now
+    return Change(
+        id=f"steps_per_execution_{steps}",
+        assumption=f"callbacks, reads of results and the begin of a call come once in {steps} steps",
+        alter=partial(_fewer_calls, times=times),
+        utmost=lambda graph: _without_call_reads(_scaled_calls(graph, 0.0)),
+        hindrance=lambda graph, _: _no_fewer_calls(graph, times),
+    )
+
+
+def _no_fewer_calls(graph: Graph, times: float) -> str | None:
+    if times <= 1:
+        return "as many steps run in one call already"
+    if graph.eager:
+        return "the model runs eagerly; compile it into a function first"
+    return PYTHON_FEED if graph.feed.kind == "python" else None
+
+
+def _fewer_calls(graph: Graph, times: float) -> Altered:
+    """Of `times` steps the last is as now, and in the others the host does not leave the call.
+
+    Where a call waits for no result, what it does once hides behind the device's work: each step has its share of it.
+    """
+    if not call_reads(graph).any():
+        return _scaled_calls(graph, 1 / times)
+    return ((1 / times, graph), (1 - 1 / times, _without_call_reads(_scaled_calls(graph, 0.0))))
+
+
+def _scaled_calls(graph: Graph, factor: float) -> Graph:
+    return graph.scaled(graph.does(Work.BETWEEN, Work.CALL), factor)
+
+
+def _without_call_reads(graph: Graph) -> Graph:
+    reads = call_reads(graph)
+    return graph.keeping(~((graph.reason == Edge.READ) & reads[graph.target])).scaled(reads, 0.0)
+
+
+def call_reads(graph: Graph) -> Bools:
+    """Tell which nodes wait for a result after the last launch of their step, (n,) bool."""
+    nodes = np.arange(len(graph))
+    launches = np.flatnonzero(graph.does(Work.LAUNCH) & ~_launches_copy_back(graph))
+    marks = np.flatnonzero(graph.does(Work.MARK))
+    next_launch = np.append(launches, len(graph))[np.searchsorted(launches, nodes)]
+    next_mark = np.append(marks, len(graph))[np.searchsorted(marks, nodes)]
+    after_last: Bools = next_launch >= next_mark
+    return graph.does(Work.SYNC) & after_last
+
+
+def _launches_copy_back(graph: Graph) -> Bools:
+    launched = graph.reason == Edge.LAUNCHED
+    back = graph.work[graph.target] == Work.D2H
+    copying = np.zeros(len(graph), np.bool_)
+    copying[graph.source[launched & back]] = True
+    return copying
+
+
+def syncs_removed() -> Change:
+    """The host reads nothing back."""
+    return Change(
+        id="syncs_removed",
+        assumption="the host never waits for the device but for room in its queue",
+        alter=lambda graph: graph.without(Edge.READ).scaled(graph.does(Work.SYNC), 0.0),
+        hindrance=lambda graph, _: None if (graph.reason == Edge.READ).any() else "nothing is read back",
+    )
+
+
+def compiling_removed() -> Change:
+    """Nothing is compiled or traced after warm-up."""
+    return _gone("compiling_removed", "nothing is traced or compiled in these steps", Work.COMPILE)
+
+
+def allocations_removed() -> Change:
+    """No memory is asked of the driver."""
+    return _gone("allocations_removed", "the driver is asked for no memory in these steps", Work.MEMORY)
+
+
+def _gone(name: str, assumption: str, work: Work) -> Change:
+    def hindrance(graph: Graph, _: Known) -> str | None:
+        return None if _found(graph, work) else "there is none in this trace"
+
+    return Change(
+        id=name,
+        assumption=assumption,
+        alter=lambda graph: graph.scaled(graph.does(work), 0.0),
+        hindrance=hindrance,
+    )
+
+
+# --- the launches ------------------------------------------------------------------------------------------------
+
+
+def launches_fused(factor: float) -> Change:
+    """XLA makes one kernel of `factor`."""
+    # How many it fuses depends on the model: chains of small operations into one, convolutions hardly.
+    fewest, most = max(1.0, factor / 3), factor * 2
+    return Change(
+        id=f"launches_fused_{factor:g}",
+        assumption=f"XLA launches one kernel for every {factor:g} of now, with the work of all",
+        alter=partial(_fused, factor=factor),
+        least=partial(_fused, factor=fewest),
+        most=partial(_fused, factor=most),
+        utmost=partial(_fused, factor=np.inf),
+        hindrance=_no_fusing,
+    )
+
+
+def _no_fusing(graph: Graph, known: Known) -> str | None:
+    if not graph.gpu:
+        return "there is no GPU in the trace"
+    return "XLA is on already" if known.jit_compile else None
+
+
+def _fused(graph: Graph, factor: float) -> Graph:
+    compiled = as_function(graph) if graph.eager else graph
+    fewer = compiled.scaled(compiled.does(Work.DISPATCH, Work.LAUNCH), 1 / factor).without(Edge.QUEUE)
+    kernels = fewer.does(Work.KERNEL)
+    saved = np.minimum(fewer.us, fewer.floor_us) * (1 - 1 / factor)
+    return replace(fewer, us=np.where(kernels, fewer.us - saved, fewer.us))
+
+
+def as_function(graph: Graph) -> Graph:
+    """Return the graph with operations that the runtime dispatches, where Python does."""
+    dispatch = graph.does(Work.DISPATCH)
+    return replace(graph, us=np.where(dispatch, np.minimum(graph.us, EXECUTOR_US), graph.us))
+
+
+def eager_removed() -> Change:
+    """The training step is compiled into a function."""
+    return Change(
+        id="eager_removed",
+        assumption=f"the runtime dispatches each operation in {EXECUTOR_US:g} us where Python does now",
+        alter=as_function,
+        hindrance=lambda graph, _: None if graph.eager else "the training function is compiled already",
+    )
