@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -181,6 +184,29 @@ def test_a_signal_asks_for_a_trace(tmp_path: Path) -> None:
     trained([gpuprobe.keras.Probe(tmp_path, trace_at=0, verbose=False), ask])
     assert list(the_recording(tmp_path).glob("trace/plugins/profile/*/*.xplane.pb"))
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+KILLED = """
+import os, sys, keras, numpy as np, gpuprobe
+from gpuprobe.keras import moments
+moments.WINDOW_S = 0.2
+x = np.ones((4000, 8), "float32")
+net = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+net.compile("sgd", "mse")
+end = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _logs: os.kill(os.getpid(), 9) if epoch == 4 else 0)
+net.fit(x, x[:, :1], epochs=9, verbose=0, callbacks=[gpuprobe.keras.Probe(sys.argv[1], trace_steps=0), end])
+"""
+
+
+def test_one_that_is_killed_leaves_a_recording_to_report(tmp_path: Path, cli: Cli) -> None:
+    out = tmp_path / "out"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(out)], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    study = the_recording(out).parent.parent
+    assert cli("report", study).returncode == 0
+    (row,) = json.loads((study / "report.json").read_text())["rows"]
+    assert row["samples_per_s"]["value"] > 0
+    assert json.loads((the_recording(out) / "run.json").read_text())["outcome"]["state"] == "interrupted"
 
 
 class Own(keras.Model):  # type: ignore[misc]

@@ -114,6 +114,8 @@ def _next(ranking: Ranking, study: Study) -> tuple[str, str]:
         worst = min(lost, key=lambda row: row.gain.value if row.gain else 1.0)
         assert worst.gain is not None
         parts.append(f"Keep away from {worst.strategy} here: {comparison(worst.gain)}.")
+    if not parts and not study.request.rounds:
+        parts.append("Hand the model and its data to gpuprobe run --model, which measures the changes that may help.")
     if not parts:
         parts.append(f"No change measured here is worth making; {_more(study)}")
     return " ".join(parts), code
