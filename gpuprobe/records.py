@@ -126,13 +126,17 @@ class NotEvaluated(Record, frozen=True, kw_only=True):
 
 
 class StrategyInfo(Record, frozen=True, kw_only=True):
-    """A strategy as the report names it: its sentence, what it is compared with, and the one thing it changes."""
+    """A strategy as the report names it: its sentence, what it is compared with, and the one thing it changes.
+
+    `what_if` names the change that predicts its gain from the trace of the strategy it is compared with.
+    """
 
     name: str
     sentence: str
     against: str | None = None
     change: str = ""
     combines: bool = False
+    what_if: str = ""
 
 
 class RunSpec(Record, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.diagnosis.whatif.records import Replay
     from gpuprobe.ledger.records import DeviceAccount, HostAccount
     from gpuprobe.records import Signal
 
@@ -35,7 +36,7 @@ COLOURS = {
     "idle_memory": "bright_blue",
     "unattributed": "bright_black",
 }
-SHOWN_KERNELS, SHOWN_GAPS = 5, 5
+SHOWN_KERNELS, SHOWN_GAPS, SHOWN_CHANGES = 5, 5, 6
 MARGIN = 2
 
 
@@ -50,12 +51,29 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
         console.print(_device(device, host if first else None, console.width - MARGIN))
     if diagnosis.slowest_why:
         console.print(Text(f"Slowest: {diagnosis.slowest_why}.\n"))
+    if diagnosis.replay is not None:
+        console.print(_what_if(diagnosis.replay))
     if diagnosis.telemetry:
         console.print(_telemetry(diagnosis.telemetry))
     for undecided in diagnosis.not_evaluated:
         console.print(Text(f"Not evaluated: {undecided.cause}, since {undecided.reason}.", "dim"))
     for warning in diagnosis.warnings:
         console.print(Text(f"Note: {warning}", "dim"))
+
+
+def _what_if(replay: Replay) -> RenderableType:
+    if replay.refused:
+        return Text(f"What if: nothing is predicted, since {replay.refused}.\n", "dim")
+    made = reading.predictions(replay)
+    if not made:
+        return Text("What if: no change that can be replayed gains anything.\n", "dim")
+    title = "What if (the trace replayed with one change; the replay itself misses the step by "
+    table = Table(title=f"{title}{wording.share(abs(replay.error_fraction or 0.0))})", title_justify="left", box=None)
+    for heading in ("change", "step then", "gain", "at most"):
+        table.add_column(heading, justify="left" if heading == "change" else "right")
+    for change, step, gain, most, _ in made[:SHOWN_CHANGES]:
+        table.add_row(change, step, gain, most)
+    return Group(table, Text(""))
 
 
 def _verdict(diagnosis: Diagnosis) -> RenderableType:

@@ -39,7 +39,7 @@ def command(
 
     limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
     found = recorded(path, telemetry)
-    diagnosis = diagnosed(found.account, found.readings, found.setting, limits)
+    diagnosis = diagnosed(found.account, found.readings, found.setting, limits, found.replay)
     if json:
         typer.echo(to_json(diagnosis).decode())
     else:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpuprobe.diagnosis import card, conditions, telemetry, trace
 from gpuprobe.diagnosis.evidence import evidence_of, main_device
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.diagnosis.votes import Vote, join
+from gpuprobe.diagnosis.whatif.causes import with_gains
+from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.records import Account
-from gpuprobe.records import Evidence, Finding, NotEvaluated, Signal
+from gpuprobe.records import Evidence, Finding, Gain, NotEvaluated, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +25,8 @@ class Diagnosis(Account, frozen=True, kw_only=True):
     """An account, what it proves, and what it cannot tell. The primary finding comes first.
 
     `telemetry` are the readings of the same time, where there are any. `agreement` says how far trace and telemetry
-    agree, `disputed` that they name different causes.
+    agree, `disputed` that they name different causes. `replay` is the trace played again with each change; `what_if`
+    holds the gain of each in short, as the ratio of samples per second then and now.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -29,6 +34,8 @@ class Diagnosis(Account, frozen=True, kw_only=True):
     agreement: str = ""
     disputed: bool = False
     telemetry: tuple[Signal, ...] = ()
+    replay: Replay | None = None
+    what_if: dict[str, Gain] = msgspec.field(default_factory=dict)
 
     @property
     def primary(self) -> Finding | None:
@@ -41,6 +48,7 @@ def diagnosed(
     readings: Evidence | None = None,
     setting: Sequence[Signal] = (),
     limits: Thresholds = DEFAULTS,
+    replay: Replay | None = None,
 ) -> Diagnosis:
     """Apply the rules to an account and the readings of the same time; `setting` are signals of the run itself."""
     traced = evidence_of(account)
@@ -51,11 +59,13 @@ def diagnosed(
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
     return Diagnosis(
         **fields,
-        findings=joined.findings,
+        findings=with_gains(joined.findings, replay) if replay else joined.findings,
         not_evaluated=joined.not_evaluated,
         agreement=joined.agreement if readings else "",
         disputed=joined.disputed,
         telemetry=tuple(signal for signal in seen if signal.value is not None),
+        replay=replay,
+        what_if={made.change: made.gain for made in replay.predictions} if replay else {},
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from gpuprobe import telemetry
 from gpuprobe.diagnosis.readings.window import readings_in
 from gpuprobe.diagnosis.setting import setting
+from gpuprobe.diagnosis.whatif.known import known_of
+from gpuprobe.diagnosis.whatif.predict import predict
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import Account
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER
@@ -17,6 +19,7 @@ from gpuprobe.traces.read import read
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gpuprobe.diagnosis.whatif.records import Replay
     from gpuprobe.records import Evidence, GpuInfo, Signal
 
 READINGS = ".csv"
@@ -29,6 +32,7 @@ class Recorded:
     account: Account
     readings: Evidence | None
     setting: tuple[Signal, ...]
+    replay: Replay | None = None
 
 
 def recorded(path: Path, readings: Path | None = None) -> Recorded:
@@ -42,16 +46,19 @@ def recorded(path: Path, readings: Path | None = None) -> Recorded:
         )
     run = load(Run, path / RUN_FILE) if (path / RUN_FILE).is_file() else None
     environment = _environment(path) if run else None
-    account = account_of(read(path)) if run is None or (path / TRACE_FOLDER).is_dir() else _untraced(path, run)
+    timeline = read(path) if run is None or (path / TRACE_FOLDER).is_dir() else None
+    account = _untraced(path, run) if timeline is None else account_of(timeline)
     beside = path / TELEMETRY_FILE
     file = readings or (beside if beside.is_file() else None)
     found = _readings(file, run, account, environment) if file else None
     gpus = environment.gpus if environment else ()
-    return Recorded(account, found, _setting(run, gpus, found) if run else ())
+    known = known_of(run, environment.cores if environment else None) if run else None
+    replay = predict(timeline, account, known) if timeline is not None else None
+    return Recorded(account, found, _setting(run, gpus, found) if run else (), replay)
 
 
-def _untraced(path: Path, run: Run) -> Account:
-    why = run.trace.missing if run.trace and run.trace.missing else "none was captured"
+def _untraced(path: Path, run: Run | None) -> Account:
+    why = run.trace.missing if run and run.trace and run.trace.missing else "none was captured"
     return Account(source=str(path), format="telemetry", devices=(), warnings=(f"There is no trace: {why}.",))
 
 

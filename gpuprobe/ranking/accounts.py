@@ -1,9 +1,13 @@
-"""The accounts of a study's traces: where the step of each strategy went."""
+"""The traces of a study: where the step of each strategy went, and what changes to it would give."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpuprobe.diagnosis.whatif.device_changes import batch_times
+from gpuprobe.diagnosis.whatif.known import Known, known_of
+from gpuprobe.diagnosis.whatif.predict import predict, usual_changes
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.account import account_of
 from gpuprobe.recording import TRACE_FOLDER
@@ -13,18 +17,52 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from gpuprobe.diagnosis.whatif.change import Change
+    from gpuprobe.diagnosis.whatif.records import Replay
     from gpuprobe.ledger.records import Account
-    from gpuprobe.records import Run
+    from gpuprobe.records import Run, Study
 
 
-def accounts(runs: Mapping[Path, Run]) -> tuple[dict[Path, Account], tuple[str, ...]]:
-    """Account for the trace of each strategy's last traced run, by run folder; notes say which could not be read."""
-    last = {run.spec.strategy: path for path, run in runs.items() if run.trace is not None and run.trace.path}
-    found: dict[Path, Account] = {}
+@dataclass(frozen=True)
+class Traced:
+    """The trace of one strategy: its account, and its replay where another strategy is compared with it."""
+
+    account: Account
+    replay: Replay | None
+
+
+def traced(study: Study, runs: Mapping[Path, Run]) -> tuple[dict[str, Traced], tuple[str, ...]]:
+    """Read the trace of each strategy's last traced run, by strategy; notes say which could not be read."""
+    last = {run.spec.strategy: (path, run) for path, run in runs.items() if run.trace is not None and run.trace.path}
+    replayed = {info.against for info in study.strategies} | {next(iter(last), None)}
+    found: dict[str, Traced] = {}
     notes = []
-    for strategy, path in last.items():
+    for strategy, (path, run) in last.items():
         try:
-            found[path] = account_of(read(path / TRACE_FOLDER))
+            timeline = read(path / TRACE_FOLDER)
         except InputError as error:
             notes.append(f"The trace of {strategy} does not count: {error}.")
+            continue
+        account = account_of(timeline)
+        known = known_of(run, study.environment.cores)
+        changes = (*usual_changes(known), *_batches(study, runs, run))
+        replay = predict(timeline, account, known, changes) if strategy in replayed else None
+        found[strategy] = Traced(account, replay)
     return found, tuple(notes)
+
+
+def batch_change(own: int, other: int) -> str:
+    """Return the name of the change to another batch size."""
+    return f"batch_times_{other / own:g}"
+
+
+def _batches(study: Study, runs: Mapping[Path, Run], run: Run) -> tuple[Change, ...]:
+    """The batch sizes that other strategies were measured with, where the usual changes do not hold them."""
+    if run.settings is None:
+        return ()
+    own = run.settings.batch_size
+    against = {info.name for info in study.strategies if info.against == run.spec.strategy}
+    sizes = {other.settings.batch_size for other in runs.values() if other.settings and other.spec.strategy in against}
+    usual = {change.id for change in usual_changes(Known())}
+    factors = sorted(size / own for size in sizes if size != own and batch_change(own, size) not in usual)
+    return tuple(batch_times(factor) for factor in factors)

@@ -11,7 +11,7 @@ from gpuprobe import telemetry
 from gpuprobe.diagnosis.readings.window import readings_in
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.errors import InputError
-from gpuprobe.ranking.accounts import accounts
+from gpuprobe.ranking.accounts import traced
 from gpuprobe.ranking.rank import rank
 from gpuprobe.recording import TELEMETRY_FILE, load_runs, load_study
 
@@ -52,9 +52,8 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
             readings[run.spec.strategy] = readings_in(
                 recording, window.start_ns, window.end_ns, environment=study.environment, gpu_pci_bus_id=used
             )
-    by_path, notes = accounts(runs) if traces else ({}, ())
-    by_name = {runs[path].spec.strategy: account for path, account in by_path.items()}
-    ranking = rank(study, list(runs.values()), summaries, by_name, readings, limits)
+    by_strategy, notes = traced(study, runs) if traces else ({}, ())
+    ranking = rank(study, list(runs.values()), summaries, by_strategy, readings, limits)
     ranking = msgspec.structs.replace(ranking, notes=(*ranking.notes, *notes))
     return Loaded(folder, study, runs, recordings, ranking)
 

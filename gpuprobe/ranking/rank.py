@@ -12,6 +12,7 @@ from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.ranking import same_work, spread, ties, watched
 from gpuprobe.ranking.ranking import Failure, Ranking, Row
 from gpuprobe.ranking.rates import Interval, run_rate, unstable
+from gpuprobe.ranking.scorecard import scorecard
 from gpuprobe.ranking.why import diagnose
 from gpuprobe.records import Evidence, Run, Signal, Study
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gpuprobe.diagnosis.thresholds import Thresholds
-    from gpuprobe.ledger.records import Account
+    from gpuprobe.ranking.accounts import Traced
     from gpuprobe.telemetry import TelemetrySummary
 
 CEILING = "device_resident"
@@ -31,15 +32,15 @@ def rank(
     study: Study,
     runs: Sequence[Run],
     telemetry: Mapping[Key, TelemetrySummary],
-    accounts: Mapping[str, Account] | None = None,
+    traces: Mapping[str, Traced] | None = None,
     readings: Mapping[str, Evidence] | None = None,
     limits: Thresholds = DEFAULTS,
 ) -> Ranking:
     """Rank all strategies that were measured to the end at least once, and say why the baseline takes its time.
 
-    `telemetry` and `readings` cover the timed windows, by run and by strategy; `accounts` are of the traces.
+    `telemetry` and `readings` cover the timed windows, by run and by strategy; `traces` are by strategy.
     """
-    accounts, readings = accounts or {}, readings or {}
+    traces, readings = traces or {}, readings or {}
     rates = _rates(runs)
     between, residual = spread.between_rounds(rates), spread.without_drift(rates)
     intervals = {name: spread.rate_interval(of, between) for name, of in rates.items()}
@@ -64,7 +65,7 @@ def rank(
                 gain=spread.ratio_interval(rates[info.name], against, between, residual) if against else None,
                 input_share=_input_share(info.name, rates, between, residual, runs),
                 marks=tuple(mark),
-                account=main_device(accounts[info.name]) if info.name in accounts else None,
+                account=main_device(traces[info.name].account) if info.name in traces else None,
                 **_measured(own, telemetry),
             )
         )
@@ -75,7 +76,7 @@ def rank(
         rows,
         next((row for row in rows if row.strategy == first), None),
         next((run for run in reversed(runs) if run.spec.strategy == first and run_rate(run)), None),
-        accounts.get(first or ""),
+        traces.get(first or ""),
         readings.get(first or ""),
         limits,
     )
@@ -88,6 +89,9 @@ def rank(
         not_run=tuple(info.name for info in study.strategies if not _of(runs, info.name)),
         findings=why.findings,
         not_evaluated=why.not_evaluated,
+        scorecard=scorecard(
+            study.strategies, rows, {name: found.replay for name, found in traces.items() if found.replay}
+        ),
         agreement=why.agreement,
         disputed=why.disputed,
         notes=(*_notes(intervals, ranked, rates), *watched.notes(telemetry)),

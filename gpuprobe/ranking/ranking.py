@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.rates import Interval
-from gpuprobe.records import SCHEMA, Finding, NotEvaluated, Record, Settings, Signal, State
+from gpuprobe.records import SCHEMA, Finding, Gain, NotEvaluated, Record, Settings, Signal, State
 
 
 class Row(Record, frozen=True, kw_only=True):
@@ -52,11 +52,28 @@ class Failure(Record, frozen=True, kw_only=True):
     message: str
 
 
+class Scored(Record, frozen=True, kw_only=True):
+    """One change: the gain that was predicted from the trace of `against`, and what `strategy` gained over it.
+
+    Both are ratios of samples per second. `error` is by how much the predicted step time missed the measured one
+    (0.1: predicted a tenth too long). `missing` says why there is no prediction.
+    """
+
+    strategy: str
+    against: str
+    change: str
+    measured: Interval
+    predicted: Gain | None = None
+    error: float | None = None
+    missing: str | None = None
+
+
 class Ranking(Record, frozen=True, kw_only=True):
     """All rows, the best rank first, and why the baseline takes the time it takes.
 
     `failures` went wrong, `skipped` cannot apply to the workload, `not_run` lacked time. `agreement` says how far
-    trace, differential runs and telemetry agree; `disputed` that they name different causes.
+    trace, differential runs and telemetry agree; `disputed` that they name different causes. `scorecard` holds the
+    predicted gains beside the measured ones.
     """
 
     schema: int = SCHEMA
@@ -68,6 +85,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     not_run: tuple[str, ...]
     findings: tuple[Finding, ...]
     not_evaluated: tuple[NotEvaluated, ...]
+    scorecard: tuple[Scored, ...] = ()
     agreement: str = ""
     disputed: bool = False
     notes: tuple[str, ...]

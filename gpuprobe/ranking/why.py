@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpuprobe.diagnosis import conditions, differential
 from gpuprobe.diagnosis.diagnosed import telemetry_vote, trace_vote
 from gpuprobe.diagnosis.evidence import evidence_of
 from gpuprobe.diagnosis.setting import setting
 from gpuprobe.diagnosis.votes import Joined, Vote, join
+from gpuprobe.diagnosis.whatif.causes import with_gains
 from gpuprobe.records import Evidence, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.thresholds import Thresholds
-    from gpuprobe.ledger.records import Account
+    from gpuprobe.ranking.accounts import Traced
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.records import Run, Study
@@ -26,20 +29,24 @@ def diagnose(
     rows: Sequence[Row],
     baseline: Row | None,
     run: Run | None,
-    account: Account | None,
+    traced: Traced | None,
     readings: Evidence | None,
     limits: Thresholds,
 ) -> Joined:
-    """Join what is known of the baseline. `run` is its last one, `account` and `readings` are of it."""
-    traced = evidence_of(account) if account else Evidence()
+    """Join what is known of the baseline. `run` is its last one, `traced` and `readings` are of it."""
+    account = traced.account if traced else None
+    told = evidence_of(account) if account else Evidence()
     votes = [
-        trace_vote(account, traced, run.trace.missing if run and run.trace else None),
+        trace_vote(account, told, run.trace.missing if run and run.trace else None),
         _differential(study, rows, baseline),
         telemetry_vote(readings),
     ]
     known = readings.signals if readings else ()
-    signals = (*traced.signals, *_setting(study, baseline, run), *known)
-    return join(votes, conditions.diagnose(Evidence(signals=signals), limits))
+    signals = (*told.signals, *_setting(study, baseline, run), *known)
+    joined = join(votes, conditions.diagnose(Evidence(signals=signals), limits))
+    if traced is None or traced.replay is None:
+        return joined
+    return msgspec.structs.replace(joined, findings=with_gains(joined.findings, traced.replay))
 
 
 def _differential(study: Study, rows: Sequence[Row], baseline: Row | None) -> Vote:

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.diagnosis.whatif.records import Replay
     from gpuprobe.ledger.records import DeviceAccount, Gap
     from gpuprobe.ranking.ranking import Row
-    from gpuprobe.records import Finding, Signal
+    from gpuprobe.records import Finding, Gain, Signal
 
 # One letter each, so that the bar reads without colours: capitals for work, small letters for idle time.
 LETTERS = {
@@ -71,6 +72,8 @@ TOLD = {
 # The rest of a step's parts stand in the table.
 MOST_TOLD, WORTH_TELLING = 3, 0.01
 LONGEST_NAME = 60
+# A change that gives less than this is not worth making.
+WORTH_A_LINE = 1.02
 READINGS_ALONE = "Readings tell how busy the GPU was, not why it waited: that takes a trace of a few steps."
 
 
@@ -161,7 +164,25 @@ def words(diagnosis: Diagnosis) -> Words:
     why = "; ".join(_evidence(first)) + "."
     if also:
         why += f" Besides: {wording.listing(also)} of the step."
-    return Words(verdict, why, first.fix, first.code)
+    gain = first.predicted_gain
+    following = first.fix + (f" Predicted gain: {ratio(gain)}." if gain else "")
+    return Words(verdict, why, following, first.code)
+
+
+def predictions(replay: Replay) -> list[tuple[str, str, str, str, str]]:
+    """Return (change, predicted step, gain with its range, most that it can give, assumption) of those that gain."""
+    return [
+        (made.change, wording.milliseconds(made.step_ms), ratio(made.gain), f"{made.bound:.2f}x", made.assumption)
+        for made in replay.predictions
+        if made.gain.ratio >= WORTH_A_LINE
+    ]
+
+
+def ratio(gain: Gain) -> str:
+    """Write a gain with its range where it has one: `2.30x (2.10 to 2.50)`."""
+    if gain.low is None or gain.high is None:
+        return f"{gain.ratio:.2f}x"
+    return f"{gain.ratio:.2f}x ({gain.low:.2f} to {gain.high:.2f})"
 
 
 def headline(device: DeviceAccount, *, of_several_hosts: bool = False) -> str:

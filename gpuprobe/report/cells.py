@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.report.account import ratio
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.load import Loaded
-    from gpuprobe.ranking.ranking import Ranking, Row
+    from gpuprobe.ranking.ranking import Ranking, Row, Scored
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.records import Signal, Study
 
@@ -108,6 +109,13 @@ def comparison(gain: Interval) -> str:
     if gain.high < 1:
         return f"slower, {times(gain)} as fast"
     return f"no difference beyond the noise, {times(gain)}"
+
+
+def scored(row: Scored) -> tuple[str, ...]:
+    """Return the cells of one prediction beside what was measured; the reason where there is none."""
+    predicted = ratio(row.predicted) if row.predicted else f"none: {row.missing}"
+    miss = f"{100 * row.error:+.0f} %" if row.error is not None else ""
+    return (f"`{row.strategy}`", f"`{row.against}`", f"`{row.change}`", predicted, times(row.measured), miss)
 
 
 def command(study: Study, strategy: str) -> str:

@@ -28,6 +28,7 @@ def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
         "dropped": [column for column in cells.COLUMNS if column not in columns],
         "rows": rows,
         "ledger": account.table([row for row in ranking.rows if row.account is not None]),
+        "scorecard": [cells.scored(row) for row in ranking.scorecard],
         "details": [cells.details(row, ranking) for row in ranking.rows],
         "made": datetime.fromtimestamp(study.created_ns / 1e9, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "plots": plots,

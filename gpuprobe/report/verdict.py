@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.report.account import step_sentence
+from gpuprobe.report.account import ratio, step_sentence
 from gpuprobe.report.cells import comparison, times
 
 if TYPE_CHECKING:
@@ -102,8 +102,12 @@ def _next(ranking: Ranking, study: Study) -> tuple[str, str]:
     code = ""
     if primary is not None and primary.cause != "compute_bound":
         code = primary.code
-        gain = primary.measured_gain
-        parts.append(primary.fix + (f" Measured: {gain.ratio:.2f}x." if gain else ""))
+        told = [
+            f"{word} {ratio(gain)}"
+            for word, gain in (("predicted", primary.predicted_gain), ("measured", primary.measured_gain))
+            if gain
+        ]
+        parts.append(primary.fix + (f" {', '.join(told).capitalize()}." if told else ""))
     helped = [row for row in ranking.rows if row.gain and row.gain.low > 1 and not _other_work(row)]
     if helped:
         best = max(helped, key=lambda row: row.gain.value if row.gain else 0.0)

@@ -37,6 +37,7 @@ class Strategy:
     changes: str
     apply: Change
     combines: bool = False
+    what_if: str = ""
 
     @property
     def sentence(self) -> str:
@@ -52,6 +53,7 @@ class Strategy:
             against=self.against,
             change=self.changes,
             combines=self.combines,
+            what_if=self.what_if,
         )
 
 
@@ -60,18 +62,25 @@ AnyChange = TypeVar("AnyChange", bound=Change)
 
 
 def strategy(
-    *, order: int, against: str | None, changes: str, combines: bool = False
+    *, order: int, against: str | None, changes: str, combines: bool = False, what_if: str = ""
 ) -> Callable[[AnyChange], AnyChange]:
     """Register a function as the strategy of its name.
 
     `order` places it in the list, `against` names the strategy it is compared with, `changes` says in a few words
-    what differs from that one. One that `combines` also takes over the changes that helped elsewhere in the study.
+    what differs from that one, and `what_if` names the change of a replayed trace that foretells it. One that
+    `combines` also takes over the changes that helped elsewhere in the study.
     """
 
     def register(function: AnyChange) -> AnyChange:
         name = function.__name__
         _found[name] = Strategy(
-            name=name, order=order, against=against, changes=changes, apply=function, combines=combines
+            name=name,
+            order=order,
+            against=against,
+            changes=changes,
+            apply=function,
+            combines=combines,
+            what_if=what_if,
         )
         return function
 

@@ -18,7 +18,7 @@ BATCH_FACTOR_GPU = 8
 BATCH_FACTOR_CPU = 4
 
 
-@strategy(order=80, against="tfdata_cache_prefetch", changes="a 16-bit dtype policy")
+@strategy(order=80, against="tfdata_cache_prefetch", changes="a 16-bit dtype policy", what_if="fp16")
 def mixed_precision(plan: Plan, machine: Machine) -> Plan:
     """Keras's mixed precision policy: 16-bit compute with 32-bit variables, for hardware that is faster at it."""
     if machine.compute_capability is None:
@@ -30,19 +30,24 @@ def mixed_precision(plan: Plan, machine: Machine) -> Plan:
     return replace(plan, dtype_policy="mixed_float16", notes=(*plan.notes, *note))
 
 
-@strategy(order=90, against="tfdata_cache_prefetch", changes="XLA compiles the train step")
+@strategy(order=90, against="tfdata_cache_prefetch", changes="XLA compiles the train step", what_if="launches_fused")
 def xla(plan: Plan, machine: Machine) -> Plan:
     """`jit_compile=True`: XLA fuses the small operations of the step into fewer, larger kernels."""
     return replace(plan, jit_compile=True)
 
 
-@strategy(order=100, against="tfdata_cache_prefetch", changes=f"{STEPS_PER_EXECUTION} steps per execution")
+@strategy(
+    order=100,
+    against="tfdata_cache_prefetch",
+    changes=f"{STEPS_PER_EXECUTION} steps per execution",
+    what_if="steps_per_execution",
+)
 def steps_per_execution(plan: Plan, machine: Machine) -> Plan:
     """Python calls the device once for several steps, so that the host's work between steps is paid less often."""
     return replace(plan, steps_per_execution=STEPS_PER_EXECUTION)
 
 
-@strategy(order=110, against="tfdata_cache_prefetch", changes="a larger batch")
+@strategy(order=110, against="tfdata_cache_prefetch", changes="a larger batch", what_if="batch_times")
 def large_batch(plan: Plan, machine: Machine) -> Plan:
     """A larger batch gives every kernel more to do; the loss falls less per sample, since there are fewer updates."""
     factor = BATCH_FACTOR_GPU if machine.has_gpu else BATCH_FACTOR_CPU

@@ -30,7 +30,12 @@ def generator(plan: Plan, machine: Machine) -> Plan:
     return replace(plan, feed="augmenting_generator")
 
 
-@strategy(order=30, against="python_feed", changes="`fit` feeds the arrays instead of a Python loop")
+@strategy(
+    order=30,
+    against="python_feed",
+    changes="`fit` feeds the arrays instead of a Python loop",
+    what_if="callbacks_removed",
+)
 def numpy(plan: Plan, machine: Machine) -> Plan:
     """`fit` on numpy arrays: in Keras 3 that is a tf.data pipeline with prefetch already."""
     return replace(plan, feed="arrays")
@@ -46,19 +51,19 @@ def tfdata(plan: Plan, machine: Machine) -> Plan:
     return replace(plan, feed="pipeline")
 
 
-@strategy(order=50, against="tfdata", changes="prefetch")
+@strategy(order=50, against="tfdata", changes="prefetch", what_if="prefetch")
 def tfdata_prefetch(plan: Plan, machine: Machine) -> Plan:
     """The pipeline with `prefetch(AUTOTUNE)` at its end: the next batch is prepared while the device computes."""
     return replace(plan, prefetch=True)
 
 
-@strategy(order=60, against="tfdata_prefetch", changes="cache after the map")
+@strategy(order=60, against="tfdata_prefetch", changes="cache after the map", what_if="input_free")
 def tfdata_cache_prefetch(plan: Plan, machine: Machine) -> Plan:
     """The pipeline with `cache()` after the map too: the images are scaled once, and kept in memory."""
     return replace(plan, cache=True)
 
 
-@strategy(order=70, against="tfdata_cache_prefetch", changes="the images lie on the device")
+@strategy(order=70, against="tfdata_cache_prefetch", changes="the images lie on the device", what_if="input_free")
 def device_resident(plan: Plan, machine: Machine) -> Plan:
     """The whole training set lies on the device, and only shuffled indices are fed: the ceiling for any input."""
     return replace(plan, feed="resident", cache=False, prefetch=True)

@@ -1,0 +1,47 @@
+"""Predicted against measured: each change that a strategy makes, as the trace of the one before foretold it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe.ranking.accounts import batch_change
+from gpuprobe.ranking.ranking import Scored
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gpuprobe.diagnosis.whatif.records import Replay
+    from gpuprobe.ranking.ranking import Row
+    from gpuprobe.ranking.rates import Interval
+    from gpuprobe.records import StrategyInfo
+
+LARGER_BATCH = "batch_times"
+
+
+def scorecard(infos: Sequence[StrategyInfo], rows: Sequence[Row], replays: Mapping[str, Replay]) -> tuple[Scored, ...]:
+    """Score every strategy that makes a change which can be predicted, in the order of the study."""
+    by_name = {row.strategy: row for row in rows}
+    scored = []
+    for info in infos:
+        row, before = by_name.get(info.name), by_name.get(info.against or "")
+        if info.what_if and row and row.gain and before:
+            scored.append(_score(info, row, row.gain, before, replays.get(before.strategy)))
+    return tuple(scored)
+
+
+def _score(info: StrategyInfo, row: Row, measured: Interval, before: Row, replay: Replay | None) -> Scored:
+    change = info.what_if
+    if change == LARGER_BATCH:
+        change = batch_change(before.settings.batch_size, row.settings.batch_size)
+    plain = Scored(strategy=info.name, against=before.strategy, change=change, measured=measured)
+    if replay is None or replay.refused:
+        reason = replay.refused if replay and replay.refused else f"there is no trace of {before.strategy}"
+        return msgspec.structs.replace(plain, missing=reason)
+    made = replay.of(change)
+    if made is None:
+        reasons = {one.change: one.reason for one in replay.unpredicted}
+        reason = next((why for name, why in reasons.items() if name.startswith(change)), "it was not tried")
+        return msgspec.structs.replace(plain, missing=reason)
+    return msgspec.structs.replace(plain, predicted=made.gain, error=measured.value / made.gain.ratio - 1)
