@@ -12,7 +12,7 @@ from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.ranking import same_work, spread, ties, watched
 from gpuprobe.ranking.ranking import Failure, Ranking, Row
 from gpuprobe.ranking.rates import Interval, run_rate, unstable
-from gpuprobe.ranking.scorecard import scorecard
+from gpuprobe.ranking.scorecard import foretold, scorecard
 from gpuprobe.ranking.why import diagnose
 from gpuprobe.records import Evidence, Run, Signal, Study
 
@@ -80,6 +80,8 @@ def rank(
         readings.get(first or ""),
         limits,
     )
+    replays = {name: found.replay for name, found in traces.items() if found.replay}
+    scored = scorecard(study.strategies, rows, replays)
     return Ranking(
         study=study.name,
         baseline=first,
@@ -87,11 +89,9 @@ def rank(
         failures=_failures([run for run in runs if run.outcome.state != "skipped"], rates),
         skipped=_failures([run for run in runs if run.outcome.state == "skipped"], rates),
         not_run=tuple(info.name for info in study.strategies if not _of(runs, info.name)),
-        findings=why.findings,
+        findings=foretold(why.findings, scored),
         not_evaluated=why.not_evaluated,
-        scorecard=scorecard(
-            study.strategies, rows, {name: found.replay for name, found in traces.items() if found.replay}
-        ),
+        scorecard=scored,
         agreement=why.agreement,
         disputed=why.disputed,
         notes=(*_notes(intervals, ranked, rates), *watched.notes(telemetry)),
