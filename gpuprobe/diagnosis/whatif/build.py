@@ -206,9 +206,13 @@ def _add_launches(
     whole: Assembly, chain: Chain, found: Operations, nodes: Ints, begun: Ints, queue: waits.Queue
 ) -> None:
     joined = np.flatnonzero(found.joined)
-    node = chain.at(found.call_start[joined])
+    free = waits.starts(found)
+    held = waits.held_until(found, free)[joined]
+    handed = np.where(held >= 0, found.call_end[held], found.call_start[joined])
+    node = chain.at(handed)
     kept = node >= 0
-    lag = waits.lags(found, waits.starts(found))[joined]
+    usual = waits.lags(found, free)[joined]
+    lag = np.where(held >= 0, np.minimum((found.start[joined] - handed) / US, usual), usual)
     whole.wait(begun[joined[kept]], nodes[node[kept]], Edge.LAUNCHED, lag_us=lag[kept])
     for device in np.unique(found.device).tolist():
         mine = joined[found.device[joined] == device]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.intervals import intersection, union
+from gpuprobe.ledger.intervals import union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.pipeline import is_buffer, iterators
 
@@ -168,8 +168,3 @@ def _map_threads(host: Host) -> int:
     # As many as ran at once on average, while any did.
     together = union(np.concatenate([part.start for part in busy]), np.concatenate([part.end for part in busy]))
     return max(1, round(sum(part.total for part in busy) / max(together.total, 1)))
-
-
-def window_waits(host: Host, window: Intervals) -> Intervals:
-    """Return the stretches within the window in which the training waited for its input."""
-    return intersection(host.input_wait, window)

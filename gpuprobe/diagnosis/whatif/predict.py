@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpuprobe import wording
 from gpuprobe.diagnosis.whatif import device_changes, host_changes
 from gpuprobe.diagnosis.whatif.build import build
@@ -82,12 +84,12 @@ def predict(
         text = (
             f"the replay gives {wording.milliseconds(replayed)} a step where {wording.milliseconds(graph.measured_ms)}"
         )
-        return _with(replay, refused=f"{text} were measured; beyond 5 % nothing is predicted from it")
+        return msgspec.structs.replace(replay, refused=f"{text} were measured; beyond 5 % nothing is predicted from it")
     base = _Base.of(graph, known, error)
     tried = usual_changes(known) if changes is None else changes
     hindered = {change.id: change.hindrance(graph, known) for change in tried}
     predictions = [base.prediction(change) for change in tried if hindered[change.id] is None]
-    return _with(
+    return msgspec.structs.replace(
         replay,
         steady_ms=base.step_ms,
         predictions=tuple(sorted(predictions, key=lambda made: -made.gain.ratio)),
@@ -103,11 +105,6 @@ def _unfit(device: DeviceAccount) -> str | None:
     if joined < FEWEST_JOINED:
         return f"only {wording.share(joined)} of the device's work can be joined to the calls that launched it"
     return None
-
-
-def _with(replay: Replay, **fields: object) -> Replay:
-    old = {name: getattr(replay, name) for name in replay.__struct_fields__}
-    return Replay(**{**old, **fields})
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ US = 1_000_000
 CLOSE_PS, OVERLAP_PS = 20 * US, 1 * US
 # Fewer launches onto an idle device than this do not tell how long a launch takes to arrive.
 FEWEST_SAMPLES = 5
+# A launch that takes this long to reach an idle device, while the host makes so many more, was held back.
+HELD_PS, FEWEST_HELD = 30 * US, 3
 # A kernel's way from the launch call to its begin, where the trace shows none: the lower end of 5 to 10 us.
 TYPICAL_LAUNCH_US = 5.0
 # CUDA holds about so many launches before the next call blocks.
@@ -53,10 +55,9 @@ def starts(found: Operations) -> Starts:
 def lags(found: Operations, free: Starts) -> Floats:
     """Return how long each operation's kind takes from its launch call to its begin on an idle device, (k,) us.
 
-    That is the median of those launched onto an idle device: of that kind, else of any.
+    That is the median of those launched onto an idle device and not held back: of that kind, else of any.
     """
-    idle = found.joined & (np.maximum(free.stream, free.others) <= found.call_start)
-    idle &= found.start >= found.call_start
+    idle = _onto_idle(found, free) & (held_until(found, free) < 0)
     lasted = (found.start - found.call_start) / US
     usual = float(np.median(lasted[idle])) if idle.any() else TYPICAL_LAUNCH_US
     copies = found.work >= Work.H2D
@@ -65,6 +66,31 @@ def lags(found: Operations, free: Starts) -> Floats:
         if (idle & kind).sum() >= FEWEST_SAMPLES:
             lag[kind] = np.median(lasted[idle & kind])
     return lag
+
+
+def held_until(found: Operations, free: Starts) -> Ints:
+    """Return the operation with whose launch each one began that was held back (k,), -1 for those that were not.
+
+    Windows' driver model hands launches over in batches: the device is idle, and yet the first begins only when the
+    call returns that launched the last of them.
+    """
+    order = np.flatnonzero(found.joined)
+    order = order[np.argsort(found.call_end[order], kind="stable")]
+    until = np.full(len(found), -1)
+    late = _onto_idle(found, free) & (found.start - found.call_end > HELD_PS)
+    places = np.flatnonzero(late)
+    last = np.searchsorted(found.call_end[order], found.start[places], side="right") - 1
+    own = np.searchsorted(found.call_end[order], found.call_end[places])
+    since = found.start[places] - found.call_end[order[np.maximum(last, 0)]]
+    kept = (last - own >= FEWEST_HELD) & (since <= CLOSE_PS)
+    until[places[kept]] = order[last[kept]]
+    return until
+
+
+def _onto_idle(found: Operations, free: Starts) -> Bools:
+    idle = found.joined & (np.maximum(free.stream, free.others) <= found.call_start)
+    launched: Bools = idle & (found.start >= found.call_start)
+    return launched
 
 
 def across_streams(found: Operations, free: Starts, lag_ps: Ints) -> tuple[Ints, Ints]:
