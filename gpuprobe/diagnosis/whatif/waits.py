@@ -71,13 +71,14 @@ def lags(found: Operations, free: Starts) -> Floats:
 def held_until(found: Operations, free: Starts) -> Ints:
     """Return the operation with whose launch each one began that was held back (k,), -1 for those that were not.
 
-    Windows' driver model hands launches over in batches: the device is idle, and yet the first begins only when the
-    call returns that launched the last of them.
+    Windows' driver model hands launches over in batches: the device has run dry, and yet the first begins only when
+    the call returns that launched the last of them.
     """
     order = np.flatnonzero(found.joined)
     order = order[np.argsort(found.call_end[order], kind="stable")]
     until = np.full(len(found), -1)
-    late = _onto_idle(found, free) & (found.start - found.call_end > HELD_PS)
+    ready = np.maximum(found.call_end, np.maximum(free.stream, free.others))
+    late = found.joined & (found.start - ready > HELD_PS)
     places = np.flatnonzero(late)
     last = np.searchsorted(found.call_end[order], found.start[places], side="right") - 1
     own = np.searchsorted(found.call_end[order], found.call_end[places])
@@ -189,6 +190,9 @@ def queue_of(found: Operations) -> Queue:
     most = int(pending[joined].max())
     # A slow call that the queue does not explain is slow for another reason: only those at its end count.
     blocked &= pending >= most - 1
+    # Nor does it explain a call that is long because it hands over what was held back.
+    held = held_until(found, starts(found))
+    blocked[held[held >= 0]] = False
     if blocked.sum() < FEWEST_SAMPLES:
         return Queue(max(CUDA_QUEUE, most + 1), lasts)
     return Queue(most, np.where(blocked, usual, lasts))

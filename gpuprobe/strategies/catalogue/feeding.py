@@ -34,7 +34,7 @@ def generator(plan: Plan, machine: Machine) -> Plan:
     order=30,
     against="python_feed",
     changes="`fit` feeds the arrays instead of a Python loop",
-    what_if="callbacks_removed",
+    what_if="input_free",
 )
 def numpy(plan: Plan, machine: Machine) -> Plan:
     """`fit` on numpy arrays: in Keras 3 that is a tf.data pipeline with prefetch already."""
