@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from gpuprobe.cli.diagnose import command
 from gpuprobe.errors import GpuprobeError
 from lab.grade import Answer
-
-SIZE = re.compile(r"_[\d.]+$")
 
 
 def from_command(recording: Path) -> Answer:
@@ -32,6 +29,4 @@ def from_json(said: dict[str, Any]) -> Answer:
     primary = next((finding["cause"] for finding in said["findings"] if finding["primary"]), None)
     # To say that the time cannot be attributed is to say that one cannot tell.
     primary = None if primary == "unattributed" else primary
-    # The size of a change stands behind its name, as in prefetch_2.
-    gains = {SIZE.sub("", name): gain["ratio"] for name, gain in said.get("what_if", {}).items()}
-    return Answer(primary, gains)
+    return Answer(primary, {name: gain["ratio"] for name, gain in said.get("what_if", {}).items()})

@@ -1,0 +1,79 @@
+"""A recording diagnosed whole: trace, readings and settings of simulated sessions whose truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
+from gpuprobe.diagnosis.recorded import recorded
+from gpuprobe.recording import RUNS_FOLDER
+from gpuprobe.simulate.sessions import write_session
+from gpuprobe.simulate.spec import Card, Host, Kernels, Recording, Spec
+from gpuprobe.simulate.truth import Truth
+
+# A healthy session on a V100: kernels follow one another.
+HEALTHY = Spec(
+    card=Card(name="Tesla V100-SXM2-16GB", compute_capability="7.0", sm_count=80, clock_mhz=1530, memory_mib=16160),
+    kernels=Kernels(count=60, mean_us=150.0, sm_fill=3.0, dtype="float16", matmul_share=0.3),
+    recording=Recording(window_s=3.0),
+)
+SLOW_LAUNCHES = replace(HEALTHY, host=Host(dispatch_us=400.0, launch_us=20.0))
+
+
+@dataclass(frozen=True)
+class Session:
+    truth: Truth
+    diagnosis: Diagnosis
+
+    @property
+    def primary(self) -> str:
+        assert self.diagnosis.primary is not None
+        return self.diagnosis.primary.cause
+
+
+def session(spec: Spec, folder: Path) -> Session:
+    truth = write_session(spec, folder / "study")
+    found = recorded(next((folder / "study" / RUNS_FOLDER).iterdir()))
+    return Session(truth, diagnosed(found.account, found.readings, found.setting, replay=found.replay))
+
+
+def test_launches_that_do_not_keep_up_and_what_fewer_of_them_would_give(tmp_path: Path) -> None:
+    found = session(SLOW_LAUNCHES, tmp_path)
+    assert found.primary == found.truth.primary == "launch_bound"
+    assert found.diagnosis.primary is not None
+    assert found.diagnosis.primary.predicted_gain is not None
+    true = found.truth.fixes["launches_fused_8"].ratio
+    assert found.diagnosis.what_if["launches_fused_8"].ratio == pytest.approx(true, rel=0.1)
+
+
+@pytest.mark.parametrize(("dropped", "primary"), [(0.02, "launch_bound"), (0.6, "unattributed")])
+def test_a_trace_that_lost_its_kernels_tells_no_cause(dropped: float, primary: str, tmp_path: Path) -> None:
+    spec = replace(SLOW_LAUNCHES, recording=replace(HEALTHY.recording, dropped_share=dropped))
+    assert session(spec, tmp_path).primary == primary
+
+
+def test_what_makes_kernels_long_lies_behind_a_full_gpu(tmp_path: Path) -> None:
+    found = session(
+        replace(HEALTHY, card=replace(HEALTHY.card, clock_fraction=0.6, throttle_reason="thermal")), tmp_path
+    )
+    assert found.primary == found.truth.primary == "throttled"
+    symptoms = {finding.cause: finding.symptom_of for finding in found.diagnosis.findings}
+    assert symptoms["compute_bound"] == "throttled"
+
+
+def test_readings_alone_are_no_more_than_a_hint(tmp_path: Path) -> None:
+    found = session(replace(SLOW_LAUNCHES, recording=replace(HEALTHY.recording, trace=False)), tmp_path)
+    assert found.primary == "unattributed"
+    assert found.diagnosis.devices == ()
+    assert any("There is no trace" in warning for warning in found.diagnosis.warnings)
+
+
+def test_a_healthy_session_is_called_so(tmp_path: Path) -> None:
+    found = session(HEALTHY, tmp_path)
+    assert found.primary == found.truth.primary == "compute_bound"
+    assert found.diagnosis.primary is not None
+    assert found.diagnosis.primary.symptom_of is None
