@@ -1,0 +1,100 @@
+"""Whether two sides may be compared: the same hardware, and the same work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gpuprobe.compare.records import Measured, Side
+    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.records import Environment
+
+Pair = tuple["Measured", "Measured"]
+
+
+def reasons(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Return why the two must not be compared: other hardware, other work, each with what differs; empty if they may.
+
+    What a side does not tell is no reason.
+    """
+    hardware = _machine(a.environment, b.environment)
+    # Another machine has another device: that is one reason, not two.
+    hardware = hardware or _by_strategy("device", pairs, _device)
+    work = [*_work(a, b), *_by_strategy("batch size", pairs, _batch), *_by_strategy("effective dtype", pairs, _dtype)]
+    found = (("hardware", hardware), ("work", work))
+    return tuple(f"different {what} ({'; '.join(told)})" for what, told in found if told)
+
+
+def not_checked(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Name what could not be compared, since one of the two does not tell."""
+    traced = any(_card(first.account) and _card(second.account) for first, second in pairs)
+    known = {
+        "the hardware": (a.environment is not None and b.environment is not None) or traced,
+        "the model": "model" in a.work and "model" in b.work,
+        "the data": "data" in a.work and "data" in b.work,
+        "the batch size and dtype": all(first.settings and second.settings for first, second in pairs),
+    }
+    return tuple(name for name, is_known in known.items() if not is_known)
+
+
+def _machine(a: Environment | None, b: Environment | None) -> list[str]:
+    if a is None or b is None:
+        return []
+    if a.simulated != b.simulated:
+        return ["machine: " + _both(*("simulated" if of.simulated else "real" for of in (a, b)))]
+    facts = (
+        ("processor", a.cpu, b.cpu),
+        ("cores", str(a.cores), str(b.cores)),
+        ("GPU", _gpus(a), _gpus(b)),
+    )
+    return [f"{name}: {_both(first, second)}" for name, first, second in facts if first != second]
+
+
+def _gpus(machine: Environment) -> str:
+    return wording.listing([gpu.name for gpu in machine.gpus]) or "none"
+
+
+def _work(a: Side, b: Side) -> list[str]:
+    names = [name for name in ("model", "workload", "data") if name in a.work and name in b.work]
+    found = [name for name in names if a.work[name] != b.work[name]]
+    if found[:2] == ["model", "workload"]:
+        # The workload is the model in words.
+        found.remove("workload")
+    return [f"{name}: {_both(a.work[name], b.work[name])}" for name in found]
+
+
+def _by_strategy(name: str, pairs: Sequence[Pair], read: Callable[[Measured], str]) -> list[str]:
+    """Compare one fact of each strategy; those that differ alike are one reason."""
+    unlike: dict[str, list[str]] = {}
+    for first, second in pairs:
+        told = [read(measured) for measured in (first, second)]
+        if all(told) and told[0] != told[1]:
+            unlike.setdefault(_both(*told), []).append(first.strategy)
+    return [f"{name} of {wording.listing(strategies)}: {words}" for words, strategies in unlike.items()]
+
+
+def _device(measured: Measured) -> str:
+    """Whether TensorFlow used a GPU, else the card that the trace names."""
+    kind = ("GPU" if "GPU" in measured.settings.device.upper() else "processor") if measured.settings else ""
+    return kind or _card(measured.account)
+
+
+def _card(device: DeviceAccount | None) -> str:
+    return "" if device is None else (device.model or ("processor" if device.kind == "cpu" else ""))
+
+
+def _batch(measured: Measured) -> str:
+    return str(measured.settings.batch_size) if measured.settings else ""
+
+
+def _dtype(measured: Measured) -> str:
+    settings = measured.settings
+    return f"{settings.compute_dtype} (policy {settings.dtype_policy})" if settings else ""
+
+
+def _both(a: str, b: str) -> str:
+    return f"{a} in A, {b} in B"

@@ -1,0 +1,158 @@
+"""A comparison as text: the verdict first, then the rates, what changed in the step, and what else differs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gpuprobe.compare.records import Comparison, Difference, Ledger, StrategyChange
+    from gpuprobe.ranking.rates import Interval
+
+SIMULATED = "SIMULATED: at least one of the two was never measured."
+# Categories that changed by less than this share of the longer step are left out of the text; --json has all.
+WORTH_TELLING = 0.005
+MOST_READINGS = 8
+
+
+def text(found: Comparison) -> str:
+    """Write a comparison as lines for a terminal or a file."""
+    parts = [_head(found), _rates(found), *(_detail(change) for change in found.strategies)]
+    parts += [_section("Environment", _differences(found.environment)), _section("Notes", _notes(found))]
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _head(found: Comparison) -> list[str]:
+    lines = [SIMULATED] if found.simulated else []
+    lines += [f"FORCED: {reason}: the ratios are of unlike things." for reason in found.forced]
+    lines += [f"A  {found.a} ({found.a_kind})", f"B  {found.b} ({found.b_kind})"]
+    return [*lines, *_verdict(found)]
+
+
+def _verdict(found: Comparison) -> list[str]:
+    lines = []
+    for outcome, words in (("slower", "B is slower in"), ("faster", "B is faster in"), ("tie", "tie in")):
+        names = [change.strategy for change in found.strategies if change.outcome == outcome]
+        if names:
+            lines.append(f"{words} {wording.listing(names)}")
+    verdict = "; ".join(lines) or "no rates to compare"
+    return ["", f"Verdict: {verdict[:1].upper() + verdict[1:]}.", *_floor(found)]
+
+
+def _floor(found: Comparison) -> list[str]:
+    if found.fail_below is None:
+        return []
+    floor = f"{found.fail_below:g}"
+    below = [change.strategy for change in found.strategies if change.below]
+    lines = [f"FAILED: B/A is below {floor} beyond the noise in {wording.listing(below)}."] if below else []
+    if found.failed_in_b:
+        lines.append(f"FAILED: {wording.listing(list(found.failed_in_b))} did not run to its end in B.")
+    return lines or [f"Passed: no B/A is below {floor} beyond the noise."]
+
+
+def _rates(found: Comparison) -> list[str]:
+    rows = [["", "A", "B", "unit", "B/A", "95 % interval", "which says"]]
+    for change in found.strategies:
+        ratio = change.ratio
+        interval = f"{_ratio(ratio.low)} to {_ratio(ratio.high)}" if ratio else ""
+        rates = [_rate(change.a_rate), _rate(change.b_rate), change.rate_unit]
+        rows.append([change.strategy, *rates, _ratio(ratio.value) if ratio else "-", interval, _says(change)])
+    return _aligned(rows) if found.strategies else []
+
+
+def _says(change: StrategyChange) -> str:
+    if change.ratio is None:
+        return change.why_no_ratio
+    if change.outcome == "tie":
+        return "tie: the interval holds 1"
+    less = wording.share(abs(change.ratio.value - 1))
+    return f"B is {less} {change.outcome}, beyond the noise"
+
+
+def _detail(change: StrategyChange) -> list[str]:
+    lines = _ledger(change.ledger) if change.ledger else [f"Step: not known, since {change.why_no_ledger}"]
+    lines += _named("Settings that differ", _differences(change.settings))
+    return [change.strategy, *(f"  {line}" for line in [*lines, *_named("Readings that differ", _readings(change))])]
+
+
+def _ledger(ledger: Ledger) -> list[str]:
+    longer = max(ledger.a_step_ms, ledger.b_step_ms)
+    told = [change for change in ledger.changes if abs(change.change_ms) >= WORTH_TELLING * longer]
+    step = f"Step in the trace: {wording.milliseconds(ledger.a_step_ms)} in A, "
+    step += f"{wording.milliseconds(ledger.b_step_ms)} in B ({_signed(ledger.b_step_ms - ledger.a_step_ms)})"
+    if not told:
+        return [f"{step}; no part of it changed"]
+    rows = [["", "A", "", "B", "", "change"]]
+    for change in told:
+        before = [wording.milliseconds(change.a_ms), wording.share(change.a_fraction)]
+        after = [wording.milliseconds(change.b_ms), wording.share(change.b_fraction)]
+        rows.append([change.category, *before, *after, _signed(change.change_ms)])
+    return [step, *(f"  {line}" for line in _aligned(rows))]
+
+
+def _readings(change: StrategyChange) -> list[list[str]]:
+    shown = change.telemetry[:MOST_READINGS]
+    rows = [
+        [reading.name, wording.significant(reading.a), wording.significant(reading.b), reading.unit]
+        for reading in shown
+    ]
+    left = len(change.telemetry) - len(shown)
+    return [*rows, *([[f"and {left} more (--json)", "", "", ""]] if left else [])]
+
+
+def _differences(differences: Sequence[Difference]) -> list[list[str]]:
+    return [[difference.name, difference.a, difference.b] for difference in differences]
+
+
+def _notes(found: Comparison) -> list[list[str]]:
+    lines = [f"{name} failed in B: {why}." for name, why in found.failed_in_b.items()]
+    lines += [f"Only A measured {wording.listing(list(found.only_a))}."] if found.only_a else []
+    lines += [f"Only B measured {wording.listing(list(found.only_b))}."] if found.only_b else []
+    unknown = wording.listing(list(found.not_checked))
+    lines += [f"Not checked to be the same, since it is not known of both: {unknown}."] if unknown else []
+    return [[line] for line in (*lines, *found.notes)]
+
+
+def _section(title: str, rows: list[list[str]]) -> list[str]:
+    return [title if title == "Notes" else f"{title} that differs (A, B)", *_indented(rows)] if rows else []
+
+
+def _named(title: str, rows: list[list[str]]) -> list[str]:
+    return [f"{title} (A, B)", *_indented(rows)] if rows else []
+
+
+def _indented(rows: list[list[str]]) -> Iterable[str]:
+    return (f"  {line}" for line in _aligned(rows))
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Pad each column to its widest cell: names to the left, figures to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        figures = [_is_figure(cell) for cell in row]
+        cells = [
+            cell.rjust(width) if figure else cell.ljust(width)
+            for cell, width, figure in zip(row, widths, figures, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _is_figure(cell: str) -> bool:
+    return cell[:1].isdigit() or cell[:1] in {"+", "-"}
+
+
+def _rate(rate: Interval | None) -> str:
+    return wording.significant(rate.value) if rate else "-"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _signed(change_ms: float) -> str:
+    return f"{'+' if change_ms >= 0 else '-'}{wording.milliseconds(abs(change_ms))}"
