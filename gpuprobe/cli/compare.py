@@ -20,6 +20,7 @@ Examples:
 A ratio is B's rate over A's: above 1, B is faster. It fails where the whole 95 % interval is below --fail-below, so
 give studies of two rounds or more (gpuprobe run --rounds 2): of one round nothing tells how far two runs differ.
 
+\b
 Exit codes:
 0  compared; with --fail-below: no ratio is below it beyond the noise
 1  with --fail-below: a ratio is below it beyond the noise, or a strategy that A measured failed in B

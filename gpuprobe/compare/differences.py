@@ -95,7 +95,7 @@ def _machine(machine: Environment) -> dict[str, str]:
     told |= {f"version of {name}": version for name, version in machine.versions.items()}
     for gpu in machine.gpus:
         of_gpu = {**_fields(gpu), **{name: _words(value) for name, value in gpu.facts.items()}}
-        del of_gpu["facts"]
+        del of_gpu["index"], of_gpu["facts"]
         told |= {f"GPU {gpu.index} {name}": words for name, words in of_gpu.items()}
     return told
 

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gpuprobe.compare.records import Measured, Side
-    from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.records import Environment
 
 Pair = tuple["Measured", "Measured"]
@@ -23,7 +22,7 @@ def reasons(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
     """
     hardware = _machine(a.environment, b.environment)
     # Another machine has another device: that is one reason, not two.
-    hardware = hardware or _by_strategy("device", pairs, _device)
+    hardware = hardware or _by_strategy("device", pairs, _device) or _by_strategy("card", pairs, _card)
     work = [*_work(a, b), *_by_strategy("batch size", pairs, _batch), *_by_strategy("effective dtype", pairs, _dtype)]
     found = (("hardware", hardware), ("work", work))
     return tuple(f"different {what} ({'; '.join(told)})" for what, told in found if told)
@@ -31,7 +30,7 @@ def reasons(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
 
 def not_checked(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
     """Name what could not be compared, since one of the two does not tell."""
-    traced = any(_card(first.account) and _card(second.account) for first, second in pairs)
+    traced = any(_card(first) and _card(second) for first, second in pairs)
     known = {
         "the hardware": (a.environment is not None and b.environment is not None) or traced,
         "the model": "model" in a.work and "model" in b.work,
@@ -78,13 +77,15 @@ def _by_strategy(name: str, pairs: Sequence[Pair], read: Callable[[Measured], st
 
 
 def _device(measured: Measured) -> str:
-    """Whether TensorFlow used a GPU, else the card that the trace names."""
-    kind = ("GPU" if "GPU" in measured.settings.device.upper() else "processor") if measured.settings else ""
-    return kind or _card(measured.account)
+    """Whether a GPU or the processor trained: as TensorFlow told, else as the trace shows."""
+    if measured.settings is not None:
+        return "GPU" if "GPU" in measured.settings.device.upper() else "processor"
+    account = measured.account
+    return {"gpu": "GPU", "cpu": "processor"}[account.kind] if account else ""
 
 
-def _card(device: DeviceAccount | None) -> str:
-    return "" if device is None else (device.model or ("processor" if device.kind == "cpu" else ""))
+def _card(measured: Measured) -> str:
+    return (measured.account.model or "") if measured.account else ""
 
 
 def _batch(measured: Measured) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from gpuprobe.compare.records import Comparison, Difference, Ledger, StrategyChange
     from gpuprobe.ranking.rates import Interval
@@ -16,13 +16,29 @@ SIMULATED = "SIMULATED: at least one of the two was never measured."
 # Categories that changed by less than this share of the longer step are left out of the text; --json has all.
 WORTH_TELLING = 0.005
 MOST_READINGS = 8
+FEWEST_ALIKE = 2
 
 
 def text(found: Comparison) -> str:
     """Write a comparison as lines for a terminal or a file."""
-    parts = [_head(found), _rates(found), *(_detail(change) for change in found.strategies)]
-    parts += [_section("Environment", _differences(found.environment)), _section("Notes", _notes(found))]
+    everywhere = _everywhere(found.strategies)
+    details = [_detail(change, everywhere) for change in found.strategies]
+    parts = [
+        _head(found),
+        _rates(found),
+        *details,
+        _named("Settings that differ in all of them", _differences(everywhere)),
+        _named("Environment that differs", _differences(found.environment)),
+        _notes(found),
+    ]
     return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _everywhere(changes: Sequence[StrategyChange]) -> tuple[Difference, ...]:
+    """Return the settings that differ alike in all of several strategies: these are said once."""
+    if len(changes) < FEWEST_ALIKE:
+        return ()
+    return tuple(one for one in changes[0].settings if all(one in change.settings for change in changes))
 
 
 def _head(found: Comparison) -> list[str]:
@@ -50,7 +66,13 @@ def _floor(found: Comparison) -> list[str]:
     lines = [f"FAILED: B/A is below {floor} beyond the noise in {wording.listing(below)}."] if below else []
     if found.failed_in_b:
         lines.append(f"FAILED: {wording.listing(list(found.failed_in_b))} did not run to its end in B.")
-    return lines or [f"Passed: no B/A is below {floor} beyond the noise."]
+    unsure = [change.strategy for change in found.strategies if _unsure(change, found.fail_below)]
+    reach = f" The noise leaves open whether that of {wording.listing(unsure)} is." if unsure else ""
+    return lines or [f"Passed: no B/A is below {floor} beyond the noise.{reach}"]
+
+
+def _unsure(change: StrategyChange, floor: float) -> bool:
+    return change.ratio is not None and change.ratio.low < floor <= change.ratio.high
 
 
 def _rates(found: Comparison) -> list[str]:
@@ -72,10 +94,12 @@ def _says(change: StrategyChange) -> str:
     return f"B is {less} {change.outcome}, beyond the noise"
 
 
-def _detail(change: StrategyChange) -> list[str]:
-    lines = _ledger(change.ledger) if change.ledger else [f"Step: not known, since {change.why_no_ledger}"]
-    lines += _named("Settings that differ", _differences(change.settings))
-    return [change.strategy, *(f"  {line}" for line in [*lines, *_named("Readings that differ", _readings(change))])]
+def _detail(change: StrategyChange, everywhere: Sequence[Difference]) -> list[str]:
+    own = [difference for difference in change.settings if difference not in everywhere]
+    lines = _ledger(change.ledger) if change.ledger else []
+    lines += _named("Settings that differ", _differences(own))
+    lines += _named("Readings that differ", _readings(change))
+    return [change.strategy, *(f"  {line}" for line in lines)] if lines else []
 
 
 def _ledger(ledger: Ledger) -> list[str]:
@@ -85,7 +109,7 @@ def _ledger(ledger: Ledger) -> list[str]:
     step += f"{wording.milliseconds(ledger.b_step_ms)} in B ({_signed(ledger.b_step_ms - ledger.a_step_ms)})"
     if not told:
         return [f"{step}; no part of it changed"]
-    rows = [["", "A", "", "B", "", "change"]]
+    rows = [["", "A", "of it", "B", "of it", "change"]]
     for change in told:
         before = [wording.milliseconds(change.a_ms), wording.share(change.a_fraction)]
         after = [wording.milliseconds(change.b_ms), wording.share(change.b_fraction)]
@@ -107,43 +131,42 @@ def _differences(differences: Sequence[Difference]) -> list[list[str]]:
     return [[difference.name, difference.a, difference.b] for difference in differences]
 
 
-def _notes(found: Comparison) -> list[list[str]]:
+def _notes(found: Comparison) -> list[str]:
     lines = [f"{name} failed in B: {why}." for name, why in found.failed_in_b.items()]
     lines += [f"Only A measured {wording.listing(list(found.only_a))}."] if found.only_a else []
     lines += [f"Only B measured {wording.listing(list(found.only_b))}."] if found.only_b else []
+    lines += [f"Where the step of {names} went is not known: {why}." for why, names in _unledgered(found).items()]
     unknown = wording.listing(list(found.not_checked))
-    lines += [f"Not checked to be the same, since it is not known of both: {unknown}."] if unknown else []
-    return [[line] for line in (*lines, *found.notes)]
+    lines += [f"Not checked to be the same, since not both tell: {unknown}."] if unknown else []
+    return ["Notes", *(f"  {line}" for line in (*lines, *found.notes))] if lines or found.notes else []
 
 
-def _section(title: str, rows: list[list[str]]) -> list[str]:
-    return [title if title == "Notes" else f"{title} that differs (A, B)", *_indented(rows)] if rows else []
+def _unledgered(found: Comparison) -> dict[str, str]:
+    by_reason: dict[str, list[str]] = {}
+    for change in found.strategies:
+        if change.ledger is None:
+            by_reason.setdefault(change.why_no_ledger, []).append(change.strategy)
+    return {why: wording.listing(names) for why, names in by_reason.items()}
 
 
 def _named(title: str, rows: list[list[str]]) -> list[str]:
-    return [f"{title} (A, B)", *_indented(rows)] if rows else []
-
-
-def _indented(rows: list[list[str]]) -> Iterable[str]:
-    return (f"  {line}" for line in _aligned(rows))
+    return (
+        [title, *(f"  {line}" for line in _aligned([["", "A", "B", *[""] * (len(rows[0]) - 3)], *rows]))]
+        if rows
+        else []
+    )
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Pad each column to its widest cell: names to the left, figures to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    """Pad each column to its widest cell, those of figures to the right; the first row is the heading."""
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [all(not cell or cell[0].isdigit() or cell[0] in "+-" for cell in column[1:]) for column in columns]
     lines = []
     for row in rows:
-        figures = [_is_figure(cell) for cell in row]
-        cells = [
-            cell.rjust(width) if figure else cell.ljust(width)
-            for cell, width, figure in zip(row, widths, figures, strict=True)
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
-
-
-def _is_figure(cell: str) -> bool:
-    return cell[:1].isdigit() or cell[:1] in {"+", "-"}
+        cells = zip(row, widths, right, strict=True)
+        lines.append("  ".join(cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in cells))
+    return [line.rstrip() for line in lines]
 
 
 def _rate(rate: Interval | None) -> str:
