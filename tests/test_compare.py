@@ -24,7 +24,7 @@ from gpuprobe.recording import RUN_FILE, STUDY_FILE
 from gpuprobe.records import GpuInfo, Run, Study, load, save
 from gpuprobe.report.compare import text
 from gpuprobe.simulate.sessions import write_session
-from gpuprobe.simulate.spec import Host, Input, Kernels, Spec
+from gpuprobe.simulate.spec import Card, Collective, Host, Input, Kernels, Spec
 from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
 ROUNDS = 3
@@ -271,6 +271,27 @@ def test_two_traces_compare_their_steps(sessions: tuple[Path, Path]) -> None:
     assert changed.ledger is not None
     assert changed.ledger.changes[0].category == "idle_input"
     assert "the model" in found.not_checked
+
+
+def test_traces_of_other_cards_are_refused(sessions: tuple[Path, Path], tmp_path: Path) -> None:
+    small = msgspec.structs.replace(SESSION, card=Card(sm_count=28, compute_capability="6.1"))
+    traces = [next(folder.glob("runs/*/trace")) for folder in (sessions[0], session(tmp_path / "small", small))]
+    with pytest.raises(UsageError, match=r"card of traced steps: 68 SMs .* in A, 28 SMs"):
+        compare(*map(gather, traces))
+    pair = msgspec.structs.replace(SESSION, collective=Collective(gpus=2))
+    several = next(session(tmp_path / "pair", pair).glob("runs/*/trace"))
+    with pytest.raises(UsageError, match="traced devices: 1 in A, 2 in B"):
+        compare(gather(traces[0]), gather(several))
+
+
+def test_recorded_traces_of_one_step_compare_their_ledgers(real_traces: Path) -> None:
+    sides = [gather(real_traces / "tensorflow" / f"{name}.xplane.pb") for name in ("v100-02", "v100-03", "t4-01")]
+    found = compare(*sides[:2])
+    assert found.strategies[0].outcome == "unknown"
+    assert found.strategies[0].ledger is not None
+    assert "fewer than two steps" in text(found)
+    with pytest.raises(UsageError, match="different hardware"):
+        compare(sides[0], sides[2])
 
 
 def test_watches_have_no_rate_and_cannot_be_held_against_a_floor(cli: Cli, tmp_path: Path) -> None:

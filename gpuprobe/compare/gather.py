@@ -123,7 +123,9 @@ def _trace(path: Path) -> Side:
         why_no_rate="" if rate else "the trace holds fewer than two steps that count",
         account=device,
     )
-    return Side(path=str(path), kind="trace", measured=(measured,), notes=account.warnings)
+    return Side(
+        path=str(path), kind="trace", measured=(measured,), devices=len(account.devices), notes=account.warnings
+    )
 
 
 def _readings(path: Path) -> Side:

@@ -39,7 +39,8 @@ class Measured(Record, frozen=True, kw_only=True):
 class Side(Record, frozen=True, kw_only=True):
     """One of the two that are compared. What a kind of recording does not tell is None, or not in `work`.
 
-    `work` is what was computed, by name: model and data. `failed` says by strategy how a run of it went wrong.
+    `work` is what was computed, by name: model and data. `devices` counts those in a trace on its own. `failed` says
+    by strategy how a run of it went wrong.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Side(Record, frozen=True, kw_only=True):
     environment: Environment | None = None
     work: dict[str, str] = msgspec.field(default_factory=dict)
     failed: dict[str, str] = msgspec.field(default_factory=dict)
+    devices: int | None = None
     notes: tuple[str, ...] = ()
 
     def of(self, strategy: str) -> Measured | None:

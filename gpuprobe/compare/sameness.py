@@ -20,9 +20,8 @@ def reasons(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
 
     What a side does not tell is no reason.
     """
-    hardware = _machine(a.environment, b.environment)
     # Another machine has another device: that is one reason, not two.
-    hardware = hardware or _by_strategy("device", pairs, _device) or _by_strategy("card", pairs, _card)
+    hardware = _machine(a.environment, b.environment) or _by_strategy("device", pairs, _device) or _traced(a, b, pairs)
     work = [*_work(a, b), *_by_strategy("batch size", pairs, _batch), *_by_strategy("effective dtype", pairs, _dtype)]
     found = (("hardware", hardware), ("work", work))
     return tuple(f"different {what} ({'; '.join(told)})" for what, told in found if told)
@@ -30,7 +29,7 @@ def reasons(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
 
 def not_checked(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
     """Name what could not be compared, since one of the two does not tell."""
-    traced = any(_card(first) and _card(second) for first, second in pairs)
+    traced = any(card(first) and card(second) for first, second in pairs for card in (_chip, _model))
     known = {
         "the hardware": (a.environment is not None and b.environment is not None) or traced,
         "the model": "model" in a.work and "model" in b.work,
@@ -51,6 +50,13 @@ def _machine(a: Environment | None, b: Environment | None) -> list[str]:
         ("GPU", _gpus(a), _gpus(b)),
     )
     return [f"{name}: {_both(first, second)}" for name, first, second in facts if first != second]
+
+
+def _traced(a: Side, b: Side, pairs: Sequence[Pair]) -> list[str]:
+    """Return how the cards differ that the traces show."""
+    if a.devices and b.devices and a.devices != b.devices:
+        return ["traced devices: " + _both(str(a.devices), str(b.devices))]
+    return _by_strategy("card", pairs, _model) or _by_strategy("card", pairs, _chip)
 
 
 def _gpus(machine: Environment) -> str:
@@ -84,7 +90,16 @@ def _device(measured: Measured) -> str:
     return {"gpu": "GPU", "cpu": "processor"}[account.kind] if account else ""
 
 
-def _card(measured: Measured) -> str:
+def _chip(measured: Measured) -> str:
+    """What older traces tell of a card, which they do not name."""
+    facts = measured.account.facts if measured.account else {}
+    count, capability = facts.get("sm_count"), facts.get("compute_capability")
+    if not isinstance(count, float) or not isinstance(capability, float):
+        return ""
+    return f"{count:.0f} SMs of compute capability {capability:.1f}"
+
+
+def _model(measured: Measured) -> str:
     return (measured.account.model or "") if measured.account else ""
 
 
