@@ -80,7 +80,7 @@ def _rates(found: Comparison) -> list[str]:
     for change in found.strategies:
         ratio = change.ratio
         interval = f"{_ratio(ratio.low)} to {_ratio(ratio.high)}" if ratio else ""
-        rates = [_rate(change.a_rate), _rate(change.b_rate), change.rate_unit]
+        rates = [_rate(change.a_rate), _rate(change.b_rate), change.rate_unit if change.a_rate or change.b_rate else ""]
         rows.append([change.strategy, *rates, _ratio(ratio.value) if ratio else "-", interval, _says(change)])
     return _aligned(rows) if found.strategies else []
 
