@@ -25,13 +25,17 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "cards": (set(), set()),
     "diagnosis": ({"ledger", "traces", "telemetry", "cards"}, set()),
     "ranking": ({"telemetry", "traces", "ledger", "diagnosis"}, {"scipy"}),
+    "compare": ({"ranking", "ledger", "diagnosis", "traces", "telemetry"}, set()),
     "simulate": ({"traces", "telemetry", "cards"}, {"google"}),
     "predict": ({"cards", "ranking"}, set()),
     # TensorFlow is asked in a child process alone: `probe.py` is that child.
     "doctor": ({"telemetry", "cards"}, {"psutil", "tensorflow"}),
     "watch": ({"telemetry", "diagnosis"}, {"psutil"}),
     "keras": ({"telemetry", "measure"}, {"keras", "tensorflow"}),
-    "report": ({"ranking", "ledger", "diagnosis", "telemetry", "traces", "cards", "watch"}, {"matplotlib", "jinja2"}),
+    "report": (
+        {"ranking", "ledger", "diagnosis", "telemetry", "traces", "cards", "watch", "compare"},
+        {"matplotlib", "jinja2"},
+    ),
 }
 # Files with a heavy import that the rest of their room must not have.
 ONLY_IN = {

@@ -22,6 +22,7 @@ Examples:
   gpuprobe watch -- python train.py    sample any command, say what its telemetry supports
   gpuprobe run --strategies all        train ResNet20 every way, rank the ways, explain the idle time
   gpuprobe report reports/STUDY        write the report of a study again, without TensorFlow
+  gpuprobe compare reports/A reports/B what became faster or slower beyond the noise, and what else differs
   gpuprobe view reports/STUDY          open the study's traces in TensorBoard's profiler
 """
 

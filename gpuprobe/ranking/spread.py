@@ -93,6 +93,17 @@ def ratio_interval(
     return log_interval(mean, half, sum(runs[number].blocks for number in both), len(both))
 
 
+def unpaired_ratio(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread) -> Interval:
+    """Return how many times as fast runs are as others of another time, whose rounds share nothing with theirs.
+
+    The two means are independent, so that their variances add (the two-sample interval of Student's t).
+    """
+    logs = [fmean(run.log_rate for run in of.values()) for of in (runs, against)]
+    halves = [max(between_half(between, len(of)), _within(list(of.values()))) for of in (runs, against)]
+    blocks = sum(run.blocks for run in runs.values())
+    return log_interval(logs[0] - logs[1], math.hypot(*halves), blocks, len(runs))
+
+
 def between_half(spread: Spread, rounds: int) -> float:
     """Return half the 95 % interval of a mean log rate over so many rounds; 0 where no run was repeated."""
     if not spread.freedom:

@@ -1,0 +1,52 @@
+"""`gpuprobe compare`: two studies or recordings side by side, and an exit code for continuous integration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP_ORDER = 35
+SLOWER = 1
+OPTIONS = {
+    "epilog": """\b
+Examples:
+  gpuprobe compare reports/BEFORE reports/AFTER
+  gpuprobe compare reports/MAIN reports/BRANCH --fail-below 0.95    fails where 5 % of the rate are lost for sure
+  gpuprobe compare reports/STUDY/runs/1-numpy reports/STUDY/runs/1-xla
+  gpuprobe compare old.xplane.pb new.xplane.pb --json
+
+A ratio is B's rate over A's: above 1, B is faster. It fails where the whole 95 % interval is below --fail-below, so
+give studies of two rounds or more (gpuprobe run --rounds 2): of one round nothing tells how far two runs differ.
+
+\b
+Exit codes:
+0  compared; with --fail-below: no ratio is below it beyond the noise
+1  with --fail-below: a ratio is below it beyond the noise, or a strategy that A measured failed in B
+2  wrong usage; or refused: other hardware, other work, no strategy in common (--force overrides the first two)
+3  A or B cannot be read; or with --fail-below: neither has a rate that could be judged
+"""
+}
+
+
+def command(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A study, a run, a watch, a trace, or readings: before.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The same of after.")],
+    fail_below: Annotated[
+        float | None,
+        typer.Option(metavar="R", min=0.001, help="Exit with 1 where a ratio B/A is below this beyond the noise."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Compare different hardware or work too, and say so.")] = False,
+) -> None:
+    """Compare two studies or recordings: what became faster or slower beyond the noise, and what else differs."""
+    from gpuprobe.compare.compare import compare
+    from gpuprobe.compare.gather import gather
+    from gpuprobe.records import to_json
+    from gpuprobe.report.compare import text
+
+    found = compare(gather(a), gather(b), fail_below=fail_below, force=force)
+    typer.echo(to_json(found).decode().rstrip() if as_json else text(found))
+    if found.failed:
+        raise typer.Exit(SLOWER)

@@ -1,0 +1,148 @@
+"""Compares two sides; a pure function of what was read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.compare import differences, sameness
+from gpuprobe.compare.records import Comparison, Difference, Ledger, StrategyChange
+from gpuprobe.errors import InputError, UsageError
+from gpuprobe.ranking import spread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.compare.records import Measured, Outcome, Side
+    from gpuprobe.compare.sameness import Pair
+    from gpuprobe.ranking.rates import Interval
+
+ONCE = (
+    "Neither side ran any strategy twice: the intervals hold the spread within a run, and not what a second run would "
+    "differ by. Two rounds or more (--rounds 2) tell."
+)
+APART = (
+    "The intervals hold what rounds of one study differ by; what changed on the machine from A to B (its clocks, its "
+    "other load) is in the ratio too, as it moves all strategies alike."
+)
+TRACED = "Ledgers are of the traced steps, which the profiler slows down; the rates are of the steps without it."
+
+
+def compare(a: Side, b: Side, *, fail_below: float | None = None, force: bool = False) -> Comparison:
+    """Compare B with A; `fail_below` is the ratio B/A that each strategy must not be below beyond the noise.
+
+    Raises UsageError where hardware or work differ and `force` is not given, or where nothing is common to both;
+    InputError where there is a floor and no ratio that could be below it.
+    """
+    pairs = _pairs(a, b)
+    failed = _failed(a, b, pairs)
+    if not pairs and not failed:
+        raise UsageError(f"{a.path} and {b.path} have no strategy in common: {_names(a)} in A, {_names(b)} in B")
+    refused = sameness.reasons(a, b, pairs)
+    if refused and not force:
+        raise UsageError(
+            f"{a.path} and {b.path} are not compared: {' and '.join(refused)}; --force compares them all the same"
+        )
+    noise = _noise(pairs)
+    strategies = tuple(_change(*pair, noise, fail_below) for pair in pairs)
+    if fail_below is not None and not failed and not any(change.ratio for change in strategies):
+        reasons = "; ".join(dict.fromkeys(change.why_no_ratio for change in strategies))
+        raise InputError(f"{a.path} and {b.path}: nothing to hold against --fail-below, since {reasons}")
+    paired = {measured.strategy for pair in pairs for measured in pair}
+    return Comparison(
+        a=a.path,
+        b=b.path,
+        a_kind=a.kind,
+        b_kind=b.kind,
+        simulated=any(side.environment is not None and side.environment.simulated for side in (a, b)),
+        fail_below=fail_below,
+        strategies=strategies,
+        only_a=_others(a, paired | failed.keys()),
+        only_b=_others(b, paired),
+        failed_in_b=failed,
+        environment=differences.environment(a.environment, b.environment),
+        forced=refused,
+        not_checked=sameness.not_checked(a, b, pairs),
+        notes=(*_notes(pairs, strategies), *(f"A: {note}" for note in a.notes), *(f"B: {note}" for note in b.notes)),
+    )
+
+
+def _pairs(a: Side, b: Side) -> list[Pair]:
+    """Pair by name; where each side has but one strategy these are a pair whatever they are called."""
+    found = [(measured, other) for measured in a.measured if (other := b.of(measured.strategy))]
+    if not found and len(a.measured) == len(b.measured) == 1:
+        return [(a.measured[0], b.measured[0])]
+    return found
+
+
+def _failed(a: Side, b: Side, pairs: Sequence[Pair]) -> dict[str, str]:
+    """Return the strategies that A measured and that went wrong in B, each with how."""
+    partner = {first.strategy: second for first, second in pairs}
+    found = {}
+    for measured in a.measured:
+        other = partner.get(measured.strategy)
+        name = other.strategy if other else measured.strategy
+        if measured.rates and not (other and other.rates) and name in b.failed:
+            found[measured.strategy] = b.failed[name]
+    return found
+
+
+def _names(side: Side) -> str:
+    return ", ".join(measured.strategy for measured in side.measured) or "nothing measured"
+
+
+def _others(side: Side, told: set[str]) -> tuple[str, ...]:
+    return tuple(measured.strategy for measured in side.measured if measured.strategy not in told)
+
+
+def _noise(pairs: Sequence[Pair]) -> spread.Spread:
+    """Pool the spread between rounds over both sides, each around its own means."""
+    sides = {f"{side} {of.strategy}": of.rates for pair in pairs for side, of in zip("AB", pair, strict=True)}
+    return spread.between_rounds(sides)
+
+
+def _change(a: Measured, b: Measured, noise: spread.Spread, fail_below: float | None) -> StrategyChange:
+    why = _why_no_ratio(a, b)
+    ratio = None if why else spread.unpaired_ratio(b.rates, a.rates, noise)
+    ledger = differences.ledger(a, b)
+    renamed = a.strategy != b.strategy
+    name = Difference(name="strategy", a=a.strategy, b=b.strategy)
+    return StrategyChange(
+        strategy=f"{a.strategy} -> {b.strategy}" if renamed else a.strategy,
+        outcome=_outcome(ratio),
+        rate_unit=a.rate_unit,
+        a_rate=spread.rate_interval(a.rates, noise) if a.rates else None,
+        b_rate=spread.rate_interval(b.rates, noise) if b.rates and b.rate_unit == a.rate_unit else None,
+        ratio=ratio,
+        why_no_ratio=why,
+        below=ratio.high < fail_below if ratio and fail_below is not None else None,
+        ledger=ledger if isinstance(ledger, Ledger) else None,
+        why_no_ledger=ledger if isinstance(ledger, str) else "",
+        settings=(*((name,) if renamed else ()), *differences.settings(a, b)),
+        telemetry=differences.telemetry(a, b),
+    )
+
+
+def _why_no_ratio(a: Measured, b: Measured) -> str:
+    if a.rates and b.rates:
+        return "" if a.rate_unit == b.rate_unit else f"A counts in {a.rate_unit} and B in {b.rate_unit}"
+    told = {side: of.why_no_rate for side, of in (("A", a), ("B", b)) if not of.rates}
+    if len(set(told.values())) == 1 < len(told):
+        return f"neither has a rate ({a.why_no_rate})"
+    return "; ".join(f"{side} has no rate ({why})" for side, why in told.items())
+
+
+def _outcome(ratio: Interval | None) -> Outcome:
+    if ratio is None:
+        return "unknown"
+    if ratio.low <= 1 <= ratio.high:
+        return "tie"
+    return "faster" if ratio.low > 1 else "slower"
+
+
+def _notes(pairs: Sequence[Pair], strategies: Sequence[StrategyChange]) -> list[str]:
+    ratios = any(change.ratio for change in strategies)
+    repeated = any(len(of.rates) > 1 for pair in pairs for of in pair)
+    notes = [APART if repeated else ONCE] if ratios else []
+    # Of a trace alone the rate is of its traced steps too.
+    untraced = any(change.ledger and change.rate_unit == "samples/s" for change in strategies)
+    return [*notes, TRACED] if untraced else notes

@@ -1,0 +1,109 @@
+"""What is not the same in A and in B beside the rates: settings, environment, telemetry, and the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe.compare.records import CategoryChange, Difference, Ledger, SignalChange
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gpuprobe.compare.records import Measured
+    from gpuprobe.records import Environment, Signal
+
+NOWHERE = "-"
+# Readings whose means differ by less than a tenth are shown as equal: pyperf's bound of a figure that can be trusted.
+WORTH_SHOWING = 0.10
+# Below these the tenth is nothing that anyone can act on; assumptions, by unit. 1 is a share of the time.
+LEAST_BY_UNIT = {"cores": 0.05, "MiB": 32.0, "MiB/s": 1.0, "1": 0.01, "1/s": 10.0, "%": 1.0, "W": 1.0}
+
+
+def settings(a: Measured, b: Measured) -> tuple[Difference, ...]:
+    """Return the effective settings, and what the run was told, that differ."""
+    first, second = ({**_fields(side.settings), **side.choices} for side in (a, b))
+    return _unlike(first, second) if first and second else ()
+
+
+def environment(a: Environment | None, b: Environment | None) -> tuple[Difference, ...]:
+    """Return what differs between two machines, or on one that was changed; empty where one of them is not known."""
+    return _unlike(_machine(a), _machine(b)) if a and b else ()
+
+
+def telemetry(a: Measured, b: Measured) -> tuple[SignalChange, ...]:
+    """Return the readings whose means differ by a tenth or more, the largest relative change first."""
+    before = {signal.name: signal for signal in a.telemetry}
+    pairs = [(before[signal.name], signal) for signal in b.telemetry if signal.name in before]
+    found = [
+        SignalChange(name=old.name, unit=old.unit, a=old.value, b=new.value)
+        for old, new in pairs
+        if isinstance(old.value, float) and isinstance(new.value, float) and _differ(old, old.value, new.value)
+    ]
+    return tuple(sorted(found, key=lambda change: -_relative(change.a, change.b)))
+
+
+def ledger(a: Measured, b: Measured) -> Ledger | str:
+    """Return where the traced step became longer or shorter, or the reason why that is not known."""
+    if a.account is None or b.account is None:
+        lacking = [name for name, side in (("A", a), ("B", b)) if side.account is None]
+        return f"{' and '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no trace of it"
+    if a.account.kind != b.account.kind:
+        return "one trace is of a GPU and the other of the processor"
+    # What the trace marks as a step is a call of the train function.
+    steps = [side.settings.steps_per_execution if side.settings else 1 for side in (a, b)]
+    devices = (a.account, b.account)
+    changes = [
+        CategoryChange(
+            category=name,
+            a_ms=devices[0].ledger_ms[name] / steps[0],
+            b_ms=devices[1].ledger_ms[name] / steps[1],
+            a_fraction=devices[0].ledger_ms[name] / devices[0].step_ms,
+            b_fraction=devices[1].ledger_ms[name] / devices[1].step_ms,
+        )
+        for name in devices[0].ledger_ms
+        if devices[0].ledger_ms[name] > 0 or devices[1].ledger_ms[name] > 0
+    ]
+    changes.sort(key=lambda change: -abs(change.change_ms))
+    return Ledger(
+        a_step_ms=devices[0].step_ms / steps[0], b_step_ms=devices[1].step_ms / steps[1], changes=tuple(changes)
+    )
+
+
+def _unlike(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Difference, ...]:
+    names = dict.fromkeys((*a, *b))
+    told = [(name, a.get(name) or NOWHERE, b.get(name) or NOWHERE) for name in names]
+    return tuple(Difference(name=name, a=first, b=second) for name, first, second in told if first != second)
+
+
+def _fields(record: msgspec.Struct | None) -> dict[str, str]:
+    return {name: _words(value) for name, value in msgspec.structs.asdict(record).items()} if record else {}
+
+
+def _words(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "" if value is None else str(value)
+
+
+def _machine(machine: Environment) -> dict[str, str]:
+    told = _fields(machine)
+    for name in ("versions", "gpus", "simulated"):
+        del told[name]
+    told["memory_mib"] = f"{machine.memory_mib:.0f}"
+    told |= {f"version of {name}": version for name, version in machine.versions.items()}
+    for gpu in machine.gpus:
+        of_gpu = {**_fields(gpu), **{name: _words(value) for name, value in gpu.facts.items()}}
+        del of_gpu["index"], of_gpu["facts"]
+        told |= {f"GPU {gpu.index} {name}": words for name, words in of_gpu.items()}
+    return told
+
+
+def _differ(signal: Signal, a: float, b: float) -> bool:
+    return abs(b - a) >= LEAST_BY_UNIT.get(signal.unit, 0.0) and _relative(a, b) >= WORTH_SHOWING
+
+
+def _relative(a: float, b: float) -> float:
+    larger = max(abs(a), abs(b))
+    return abs(b - a) / larger if larger else 0.0

@@ -1,0 +1,182 @@
+"""Reads one side of a comparison from disk: a study, the folder of a run or of a watch, a trace, or readings alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import telemetry
+from gpuprobe.compare.records import Measured, Side
+from gpuprobe.diagnosis.evidence import main_device
+from gpuprobe.errors import InputError
+from gpuprobe.ledger.account import account_of
+from gpuprobe.ranking.accounts import accounts
+from gpuprobe.ranking.load import load as load_ranked
+from gpuprobe.ranking.rates import run_rate, window_rate
+from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, WATCH_FILE
+from gpuprobe.records import Phase, Run, Signal, Study, Watch, load
+from gpuprobe.traces.read import read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ranking.rates import RunRate
+    from gpuprobe.telemetry import Telemetry
+
+READINGS = ".csv"
+# Of the whole window, and so longer where the window is; the power says the same as a level.
+OF_THE_WINDOW = frozenset({"energy_j"})
+NO_RATE_OF_A_WATCH = "a watch counts no samples"
+NO_RATE_OF_READINGS = "readings alone count no samples"
+
+
+def gather(path: Path) -> Side:
+    """Read what lies at `path`. Raises InputError where it is nothing that can be compared, or cannot be read."""
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder; name a study, a run, a watch or a trace")
+    for file, reader in ((STUDY_FILE, _study), (RUN_FILE, _run), (WATCH_FILE, _watch)):
+        if (path / file).is_file():
+            return reader(path)
+    return _readings(path) if path.suffix == READINGS else _trace(path)
+
+
+def _study(path: Path) -> Side:
+    loaded = load_ranked(path)
+    runs = list(loaded.runs.values())
+    rows = {row.strategy: row for row in loaded.ranking.rows}
+    measured = []
+    for name in (info.name for info in loaded.study.strategies if info.name in rows):
+        own = [run for run in runs if run.spec.strategy == name]
+        rates = {run.spec.round: rate for run in own if (rate := run_rate(run))}
+        row = rows[name]
+        energy = Signal(name="energy_j_per_sample", unit="J", source="telemetry", value=row.energy_j_per_sample)
+        measured.append(
+            Measured(
+                strategy=name,
+                rates=rates,
+                settings=row.settings,
+                choices=_choices(own[-1]),
+                account=row.account,
+                telemetry=(*_levels(row.telemetry), energy),
+            )
+        )
+    failures = {failure.strategy: f"{failure.state}: {failure.message}" for failure in loaded.ranking.failures}
+    return Side(
+        path=str(path),
+        kind="study",
+        measured=tuple(measured),
+        environment=loaded.study.environment,
+        work=_work(loaded.study, runs[0] if runs else None),
+        failed={name: words.rstrip(": ") for name, words in failures.items()},
+    )
+
+
+def _run(path: Path) -> Side:
+    run = load(Run, path / RUN_FILE)
+    above = path.resolve().parent.parent / STUDY_FILE
+    study = load(Study, above) if above.is_file() else None
+    found, notes = accounts({path: run})
+    rate = run_rate(run)
+    ended = f"{run.outcome.state}: {run.outcome.message}".rstrip(": ")
+    why = "its window holds too few steps for a rate" if run.outcome.state == "done" else ended
+    measured = Measured(
+        strategy=run.spec.strategy,
+        rates={run.spec.round: rate} if rate else {},
+        why_no_rate="" if rate else why,
+        settings=run.settings,
+        choices=_choices(run),
+        account=main_device(found[path]) if path in found else None,
+        telemetry=_window_readings(path, run),
+    )
+    return Side(
+        path=str(path),
+        kind="run",
+        measured=(measured,),
+        environment=study.environment if study else None,
+        work=_work(study, run),
+        failed={} if rate else {run.spec.strategy: why},
+        notes=notes,
+    )
+
+
+def _watch(path: Path) -> Side:
+    record = load(Watch, path / WATCH_FILE)
+    file = path / TELEMETRY_FILE
+    measured = Measured(
+        strategy="watched command",
+        rates={},
+        why_no_rate=NO_RATE_OF_A_WATCH,
+        choices={"command": " ".join(record.command)},
+        telemetry=_all_readings(telemetry.read(file)) if file.is_file() else (),
+    )
+    return Side(path=str(path), kind="watch", measured=(measured,), environment=record.environment)
+
+
+def _trace(path: Path) -> Side:
+    account = account_of(read(path))
+    device = main_device(account)
+    rate = _steps_rate(device) if device else None
+    measured = Measured(
+        strategy="traced steps",
+        rates={1: rate} if rate else {},
+        rate_unit="steps/s",
+        why_no_rate="" if rate else "the trace holds fewer than two steps that count",
+        account=device,
+    )
+    return Side(
+        path=str(path), kind="trace", measured=(measured,), devices=len(account.devices), notes=account.warnings
+    )
+
+
+def _readings(path: Path) -> Side:
+    measured = Measured(
+        strategy="readings",
+        rates={},
+        why_no_rate=NO_RATE_OF_READINGS,
+        telemetry=_all_readings(telemetry.read_any(path)),
+    )
+    return Side(path=str(path), kind="readings", measured=(measured,))
+
+
+def _steps_rate(device: DeviceAccount) -> RunRate | None:
+    """Return the rate of the traced steps that count, in steps a second."""
+    end_ns, ends_ns = 0.0, []
+    for step in device.each_step[device.warmup :][: device.counted]:
+        end_ns += 1e6 * step.step_ms
+        ends_ns.append(round(end_ns))
+    whole = Phase(name="trace", start_ns=0, end_ns=round(end_ns), call_ends_ns=tuple(ends_ns))
+    return window_rate(whole, batch_size=1)
+
+
+def _work(study: Study | None, run: Run | None) -> dict[str, str]:
+    work = {"model": run.spec.model or f"resnet{run.spec.depth}"} if run else {}
+    if study is not None:
+        work |= {"workload": study.workload, "data": f"{study.data_name}, {study.train_samples:,} samples"}
+    return work
+
+
+def _choices(run: Run) -> dict[str, str]:
+    told = {"combines": run.spec.combines, "injected faults": run.spec.inject}
+    return {name: ", ".join(values) for name, values in told.items()}
+
+
+def _window_readings(path: Path, run: Run) -> tuple[Signal, ...]:
+    window = run.phase("window")
+    if window is None or not (path / TELEMETRY_FILE).is_file():
+        return ()
+    used = run.settings.gpu_pci_bus_id if run.settings else ""
+    return _summary(telemetry.read(path / TELEMETRY_FILE), window.start_ns, window.end_ns, used)
+
+
+def _all_readings(recording: Telemetry) -> tuple[Signal, ...]:
+    times = recording.t_ns
+    return _summary(recording, int(times[0]), int(times[-1]), "") if len(times) else ()
+
+
+def _summary(recording: Telemetry, start_ns: int, end_ns: int, used: str) -> tuple[Signal, ...]:
+    found = telemetry.summarize(recording, start_ns, end_ns, gpu_pci_bus_id=used)
+    return _levels((*found.host, *(found.gpus[0] if found.gpus else ())))
+
+
+def _levels(signals: tuple[Signal, ...]) -> tuple[Signal, ...]:
+    return tuple(signal for signal in signals if signal.name not in OF_THE_WINDOW)

@@ -1,0 +1,148 @@
+"""The records of a comparison: the two sides as they lie on disk, and what `gpuprobe compare --json` prints.
+
+Schema history
+1  first version
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.ranking.rates import Interval, RunRate
+from gpuprobe.records import Environment, Record, Settings, Signal
+
+COMPARISON_SCHEMA = 1
+
+Kind = Literal["study", "run", "watch", "trace", "readings"]
+Outcome = Literal["faster", "slower", "tie", "unknown"]
+
+
+class Measured(Record, frozen=True, kw_only=True):
+    """One strategy of one side: its rates by round in `rate_unit`, and what else is known of it.
+
+    `choices` are what the run was told beside its settings; `why_no_rate` is the reason where `rates` is empty.
+    """
+
+    strategy: str
+    rates: dict[int, RunRate]
+    rate_unit: str = "samples/s"
+    why_no_rate: str = ""
+    settings: Settings | None = None
+    choices: dict[str, str] = msgspec.field(default_factory=dict)
+    account: DeviceAccount | None = None
+    telemetry: tuple[Signal, ...] = ()
+
+
+class Side(Record, frozen=True, kw_only=True):
+    """One of the two that are compared. What a kind of recording does not tell is None, or not in `work`.
+
+    `work` is what was computed, by name: model and data. `devices` counts those in a trace on its own. `failed` says
+    by strategy how a run of it went wrong.
+    """
+
+    path: str
+    kind: Kind
+    measured: tuple[Measured, ...]
+    environment: Environment | None = None
+    work: dict[str, str] = msgspec.field(default_factory=dict)
+    failed: dict[str, str] = msgspec.field(default_factory=dict)
+    devices: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def of(self, strategy: str) -> Measured | None:
+        """Return what was measured of a strategy, None where nothing was."""
+        return next((measured for measured in self.measured if measured.strategy == strategy), None)
+
+
+class Difference(Record, frozen=True, kw_only=True):
+    """Something that is not the same in A and in B, in words; `-` is where one side does not have it."""
+
+    name: str
+    a: str
+    b: str
+
+
+class SignalChange(Record, frozen=True, kw_only=True):
+    """A reading that differs: its means in A and in B."""
+
+    name: str
+    unit: str
+    a: float
+    b: float
+
+
+class CategoryChange(Record, frozen=True, kw_only=True):
+    """One category of the ledger: ms of an average traced step, and the share of that step (0 to 1)."""
+
+    category: str
+    a_ms: float
+    b_ms: float
+    a_fraction: float
+    b_fraction: float
+
+    @property
+    def change_ms(self) -> float:
+        """How many ms longer it takes in B."""
+        return self.b_ms - self.a_ms
+
+
+class Ledger(Record, frozen=True, kw_only=True):
+    """The traced steps of both, in ms, and the categories that took any time, the largest change first."""
+
+    a_step_ms: float
+    b_step_ms: float
+    changes: tuple[CategoryChange, ...]
+
+
+class StrategyChange(Record, frozen=True, kw_only=True):
+    """One strategy in A and in B. `ratio` is B's rate over A's, with its 95 % interval; above 1, B is faster.
+
+    `below` says whether the whole interval lies below the floor that was asked for. `why_no_ratio` and
+    `why_no_ledger` give the reason where there is none.
+    """
+
+    strategy: str
+    outcome: Outcome
+    rate_unit: str
+    a_rate: Interval | None = None
+    b_rate: Interval | None = None
+    ratio: Interval | None = None
+    why_no_ratio: str = ""
+    below: bool | None = None
+    ledger: Ledger | None = None
+    why_no_ledger: str = ""
+    settings: tuple[Difference, ...] = ()
+    telemetry: tuple[SignalChange, ...] = ()
+
+
+class Comparison(Record, frozen=True, kw_only=True):
+    """A and B side by side. `forced` says in words what would have been refused, `not_checked` what neither tells.
+
+    `only_a` and `only_b` are strategies that the other side did not measure; `failed_in_b` those that A measured and
+    that went wrong in B.
+    """
+
+    schema: int = COMPARISON_SCHEMA
+    a: str
+    b: str
+    a_kind: Kind
+    b_kind: Kind
+    simulated: bool
+    fail_below: float | None
+    strategies: tuple[StrategyChange, ...]
+    only_a: tuple[str, ...] = ()
+    only_b: tuple[str, ...] = ()
+    failed_in_b: dict[str, str] = msgspec.field(default_factory=dict)
+    environment: tuple[Difference, ...] = ()
+    forced: tuple[str, ...] = ()
+    not_checked: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the floor that was asked for does not hold: a ratio is below it, or a strategy of A fails in B."""
+        slower = any(change.below for change in self.strategies)
+        return self.fail_below is not None and (slower or bool(self.failed_in_b))

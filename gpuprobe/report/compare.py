@@ -1,0 +1,181 @@
+"""A comparison as text: the verdict first, then the rates, what changed in the step, and what else differs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.compare.records import Comparison, Difference, Ledger, StrategyChange
+    from gpuprobe.ranking.rates import Interval
+
+SIMULATED = "SIMULATED: at least one of the two was never measured."
+# Categories that changed by less than this share of the longer step are left out of the text; --json has all.
+WORTH_TELLING = 0.005
+MOST_READINGS = 8
+FEWEST_ALIKE = 2
+
+
+def text(found: Comparison) -> str:
+    """Write a comparison as lines for a terminal or a file."""
+    everywhere = _everywhere(found.strategies)
+    details = [_detail(change, everywhere) for change in found.strategies]
+    parts = [
+        _head(found),
+        _rates(found),
+        *details,
+        _named("Settings that differ in all of them", _differences(everywhere)),
+        _named("Environment that differs", _differences(found.environment)),
+        _notes(found),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _everywhere(changes: Sequence[StrategyChange]) -> tuple[Difference, ...]:
+    """Return the settings that differ alike in all of several strategies: these are said once."""
+    if len(changes) < FEWEST_ALIKE:
+        return ()
+    return tuple(one for one in changes[0].settings if all(one in change.settings for change in changes))
+
+
+def _head(found: Comparison) -> list[str]:
+    lines = [SIMULATED] if found.simulated else []
+    lines += [f"FORCED: {reason}: the ratios are of unlike things." for reason in found.forced]
+    lines += [f"A  {found.a} ({found.a_kind})", f"B  {found.b} ({found.b_kind})"]
+    return [*lines, *_verdict(found)]
+
+
+def _verdict(found: Comparison) -> list[str]:
+    lines = []
+    for outcome, words in (("slower", "B is slower in"), ("faster", "B is faster in"), ("tie", "tie in")):
+        names = [change.strategy for change in found.strategies if change.outcome == outcome]
+        if names:
+            lines.append(f"{words} {wording.listing(names)}")
+    verdict = "; ".join(lines) or "no rates to compare"
+    return ["", f"Verdict: {verdict[:1].upper() + verdict[1:]}.", *_floor(found)]
+
+
+def _floor(found: Comparison) -> list[str]:
+    if found.fail_below is None:
+        return []
+    floor = f"{found.fail_below:g}"
+    below = [change.strategy for change in found.strategies if change.below]
+    lines = [f"FAILED: B/A is below {floor} beyond the noise in {wording.listing(below)}."] if below else []
+    if found.failed_in_b:
+        lines.append(f"FAILED: {wording.listing(list(found.failed_in_b))} did not run to its end in B.")
+    unsure = [change.strategy for change in found.strategies if _unsure(change, found.fail_below)]
+    reach = f" The noise leaves open whether that of {wording.listing(unsure)} is." if unsure else ""
+    return lines or [f"Passed: no B/A is below {floor} beyond the noise.{reach}"]
+
+
+def _unsure(change: StrategyChange, floor: float) -> bool:
+    return change.ratio is not None and change.ratio.low < floor <= change.ratio.high
+
+
+def _rates(found: Comparison) -> list[str]:
+    rows = [["", "A", "B", "unit", "B/A", "95 % interval", "which says"]]
+    for change in found.strategies:
+        ratio = change.ratio
+        interval = f"{_ratio(ratio.low)} to {_ratio(ratio.high)}" if ratio else ""
+        rates = [_rate(change.a_rate), _rate(change.b_rate), change.rate_unit if change.a_rate or change.b_rate else ""]
+        rows.append([change.strategy, *rates, _ratio(ratio.value) if ratio else "-", interval, _says(change)])
+    return _aligned(rows) if found.strategies else []
+
+
+def _says(change: StrategyChange) -> str:
+    if change.ratio is None:
+        return change.why_no_ratio
+    if change.outcome == "tie":
+        return "tie: the interval holds 1"
+    less = wording.share(abs(change.ratio.value - 1))
+    return f"B is {less} {change.outcome}, beyond the noise"
+
+
+def _detail(change: StrategyChange, everywhere: Sequence[Difference]) -> list[str]:
+    own = [difference for difference in change.settings if difference not in everywhere]
+    lines = _ledger(change.ledger) if change.ledger else []
+    lines += _named("Settings that differ", _differences(own))
+    lines += _named("Readings that differ", _readings(change))
+    return [change.strategy, *(f"  {line}" for line in lines)] if lines else []
+
+
+def _ledger(ledger: Ledger) -> list[str]:
+    longer = max(ledger.a_step_ms, ledger.b_step_ms)
+    told = [change for change in ledger.changes if abs(change.change_ms) >= WORTH_TELLING * longer]
+    step = f"Step in the trace: {wording.milliseconds(ledger.a_step_ms)} in A, "
+    step += f"{wording.milliseconds(ledger.b_step_ms)} in B ({_signed(ledger.b_step_ms - ledger.a_step_ms)})"
+    if not told:
+        return [f"{step}; no part of it changed"]
+    rows = [["", "A", "of it", "B", "of it", "change"]]
+    for change in told:
+        before = [wording.milliseconds(change.a_ms), wording.share(change.a_fraction)]
+        after = [wording.milliseconds(change.b_ms), wording.share(change.b_fraction)]
+        rows.append([change.category, *before, *after, _signed(change.change_ms)])
+    return [step, *(f"  {line}" for line in _aligned(rows))]
+
+
+def _readings(change: StrategyChange) -> list[list[str]]:
+    shown = change.telemetry[:MOST_READINGS]
+    rows = [
+        [reading.name, wording.significant(reading.a), wording.significant(reading.b), reading.unit]
+        for reading in shown
+    ]
+    left = len(change.telemetry) - len(shown)
+    return [*rows, *([[f"and {left} more (--json)", "", "", ""]] if left else [])]
+
+
+def _differences(differences: Sequence[Difference]) -> list[list[str]]:
+    return [[difference.name, difference.a, difference.b] for difference in differences]
+
+
+def _notes(found: Comparison) -> list[str]:
+    lines = [f"{name} failed in B: {why}." for name, why in found.failed_in_b.items()]
+    lines += [f"Only A measured {wording.listing(list(found.only_a))}."] if found.only_a else []
+    lines += [f"Only B measured {wording.listing(list(found.only_b))}."] if found.only_b else []
+    lines += [f"Where the step of {names} went is not known: {why}." for why, names in _unledgered(found).items()]
+    unknown = wording.listing(list(found.not_checked))
+    lines += [f"Not checked to be the same, since not both tell: {unknown}."] if unknown else []
+    return ["Notes", *(f"  {line}" for line in (*lines, *found.notes))] if lines or found.notes else []
+
+
+def _unledgered(found: Comparison) -> dict[str, str]:
+    by_reason: dict[str, list[str]] = {}
+    for change in found.strategies:
+        if change.ledger is None:
+            by_reason.setdefault(change.why_no_ledger, []).append(change.strategy)
+    return {why: wording.listing(names) for why, names in by_reason.items()}
+
+
+def _named(title: str, rows: list[list[str]]) -> list[str]:
+    return (
+        [title, *(f"  {line}" for line in _aligned([["", "A", "B", *[""] * (len(rows[0]) - 3)], *rows]))]
+        if rows
+        else []
+    )
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Pad each column to its widest cell, those of figures to the right; the first row is the heading."""
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [all(not cell or cell[0].isdigit() or cell[0] in "+-" for cell in column[1:]) for column in columns]
+    lines = []
+    for row in rows:
+        cells = zip(row, widths, right, strict=True)
+        lines.append("  ".join(cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in cells))
+    return [line.rstrip() for line in lines]
+
+
+def _rate(rate: Interval | None) -> str:
+    return wording.significant(rate.value) if rate else "-"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _signed(change_ms: float) -> str:
+    return f"{'+' if change_ms >= 0 else '-'}{wording.milliseconds(abs(change_ms))}"
