@@ -29,6 +29,8 @@ HOSTNAMES_FIELD = 4
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # What the driver says of one card alone, and the names of programs outside the training that used it.
 CARD_ID = re.compile(rb'"(uuid|serial)": "[^"]*"')
+# The release of a kernel may carry the name that its builder or its machine gave it.
+SYSTEM = re.compile(rb'"system": "[^"]*"')
 OTHER_PROCESS = re.compile(rb'(other_process: )[^;"\n]*')
 # A shorter name is part of ordinary words, and is looked for only where names of hosts stand.
 SHORTEST_TELLING_NAME = 4
@@ -71,6 +73,7 @@ def without_hostnames(space: bytes) -> bytes:
 def public_telemetry(recording: bytes) -> bytes:
     """Return a recording without what tells one card from another of its model, or what else ran on it."""
     unmarked = CARD_ID.sub(rb'"\1": ""', recording)
+    unmarked = SYSTEM.sub(b'"system": "' + _system().encode() + b'"', unmarked)
     return OTHER_PROCESS.sub(rb"\1" + STATES["other_process"].encode(), unmarked)
 
 
@@ -111,14 +114,16 @@ def _public_study(study: Study) -> Study:
         msgspec.structs.replace(gpu, uuid="", facts={name: fact for name, fact in gpu.facts.items() if name != "uuid"})
         for gpu in study.environment.gpus
     )
-    environment = msgspec.structs.replace(
-        study.environment, system=f"{platform.system()} {platform.machine()}", gpus=gpus
-    )
+    environment = msgspec.structs.replace(study.environment, system=_system(), gpus=gpus)
     words = " ".join(word if "/" not in word else Path(word).name for word in study.command.split())
     request = msgspec.structs.replace(
         study.request, data=_without_folder(study.request.data), model=_without_folder(study.request.model)
     )
     return msgspec.structs.replace(study, environment=environment, command=words, request=request)
+
+
+def _system() -> str:
+    return f"{platform.system()} {platform.machine()}"
 
 
 def _public_run(run: Run) -> Run:
