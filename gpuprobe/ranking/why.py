@@ -33,16 +33,16 @@ def diagnose(
     """Join what is known of the baseline. `run` is its last one, `account` and `readings` are of it."""
     traced = evidence_of(account) if account else Evidence()
     votes = [
-        trace_vote(account, traced, run.trace.missing if run and run.trace else None),
-        _differential(study, rows, baseline),
-        telemetry_vote(readings),
+        trace_vote(account, traced, limits, run.trace.missing if run and run.trace else None),
+        _differential(study, rows, baseline, limits),
+        telemetry_vote(readings, limits),
     ]
     known = readings.signals if readings else ()
     signals = (*traced.signals, *_setting(study, baseline, run), *known)
-    return join(votes, conditions.diagnose(Evidence(signals=signals), limits))
+    return join(votes, conditions.diagnose(Evidence(signals=signals), limits), limits)
 
 
-def _differential(study: Study, rows: Sequence[Row], baseline: Row | None) -> Vote:
+def _differential(study: Study, rows: Sequence[Row], baseline: Row | None, limits: Thresholds) -> Vote:
     signals = [Signal(name="gpu", unit="", source="NVML", value=bool(study.environment.gpus))]
     if rows:
         on_gpu = "GPU" in rows[0].settings.device.upper()
@@ -50,7 +50,7 @@ def _differential(study: Study, rows: Sequence[Row], baseline: Row | None) -> Vo
     if baseline and baseline.input_share:
         signals.append(_signal("input_share", baseline.input_share))
     signals += [_signal(f"gain.{row.strategy}", row.gain) for row in rows if row.gain]
-    found, undecided = differential.diagnose(Evidence(signals=tuple(signals)))
+    found, undecided = differential.diagnose(Evidence(signals=tuple(signals)), limits)
     return Vote(kind="differential runs", findings=found, not_evaluated=undecided)
 
 
