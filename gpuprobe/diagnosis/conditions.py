@@ -1,8 +1,9 @@
 """What is true of the card, the settings and the meters beside the cause of the idle time.
 
 One rule a cause, on the signals of one run: those of the trace (`diagnosis.evidence`), those of the telemetry over the
-timed window, and those of the run itself (`diagnosis.run`): `compute_dtype`, `compute_capability`, `has_tensor_cores`,
-`batch_size`, `profiler_slowdown`, `mfu`. A rule whose signal is missing is not evaluated, with the reason.
+timed window, and those of the run itself (`diagnosis.setting`): `compute_dtype`, `compute_capability`,
+`has_tensor_cores`, `batch_size`, `profiler_slowdown`, `mfu`. What readings of a GPU tell without a trace lies in
+`telemetry_conditions`. A rule whose signal is missing is not evaluated, with the reason.
 """
 
 from __future__ import annotations

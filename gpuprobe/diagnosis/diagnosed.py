@@ -49,8 +49,8 @@ def diagnosed(
         votes.append(telemetry_vote(readings, limits))
     seen = readings.signals if readings else ()
     known = Evidence(signals=(*traced.signals, *setting, *_card(account), *seen))
-    rules = conditions if account.devices or setting else telemetry_conditions
-    joined = join(votes, rules.diagnose(known, limits), limits)
+    beside = conditions.diagnose if account.devices or setting else telemetry_conditions.diagnose
+    joined = join(votes, beside(known, limits), limits)
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
     return Diagnosis(
         **fields,
