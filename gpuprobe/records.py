@@ -81,9 +81,16 @@ class Evidence(Record, frozen=True, kw_only=True):
                 return f"{name}: {signal.missing or 'it has no value'}"
         return None
 
+    def numbers(self, *names: str) -> tuple[float, ...]:
+        """Return the numbers of these signals, of which `lacking` has said before that none lacks its value."""
+        values = [self.number(name) for name in names]
+        assert None not in values, f"not all of {', '.join(names)} are numbers"
+        return tuple(value for value in values if value is not None)
+
     def only(self, *names: str) -> tuple[Signal, ...]:
-        """Return those of these signals that were gathered, in this order."""
-        return tuple(signal for name in names if (signal := self.get(name)) is not None)
+        """Return those of these signals that have a value, in this order: what is missing proves nothing."""
+        found = (self.get(name) for name in names)
+        return tuple(signal for signal in found if signal is not None and signal.value is not None)
 
 
 class Gain(Record, frozen=True, kw_only=True):

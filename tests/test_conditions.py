@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpuprobe.diagnosis import conditions, thresholds
+from gpuprobe.diagnosis import conditions, differential, telemetry, thresholds, trace
 from gpuprobe.diagnosis.card import card_signals, find, mfu
 from gpuprobe.errors import InputError
 from gpuprobe.records import Evidence, NotEvaluated, Settings, Signal
@@ -120,6 +120,45 @@ def test_a_rule_fires_just_above_and_not_just_below(cause: str, above: dict[str,
     assert cause not in causes(**below)
 
 
+@pytest.mark.parametrize(
+    ("rated", "confidence"),
+    [({"boost_mhz": 1000.0, "sm_clock_mhz": 990.0}, None), ({"sm_clock_mhz": 990.0}, "medium"), ({}, "medium")],
+)
+def test_heat_alone_tells_only_where_the_rated_clock_is_unknown(
+    rated: dict[str, float], confidence: str | None
+) -> None:
+    heat = {"throttled_heat_fraction": 0.5, "power_cap_fraction": 0.0}
+    found, _ = conditions.diagnose(evidence(**heat, **rated))
+    assert [finding.confidence for finding in found] == ([confidence] if confidence else [])
+
+
+def test_a_power_cap_without_clocks_is_undecided() -> None:
+    found, undecided = conditions.diagnose(evidence(throttled_heat_fraction=0.0, power_cap_fraction=0.9))
+    assert found == ()
+    assert {reason.cause: reason.reason for reason in undecided}["throttled"] == "sm_clock_mhz was not gathered"
+
+
+def test_a_program_that_only_has_the_gpu_open_is_a_note() -> None:
+    ((idle,), _), ((busy,), _) = (
+        conditions.diagnose(evidence(other_gpu_processes=2.0, other_sm_percent=percent)) for percent in (0.0, 50.0)
+    )
+    assert (idle.cause, idle.severity, idle.confidence) == ("gpu_shared", 0.0, "medium")
+    assert (busy.cause, busy.severity, busy.confidence) == ("gpu_shared", 0.5, "high")
+
+
+@pytest.mark.parametrize(
+    ("beside", "found"),
+    [
+        ({"utilization_percent": 50.0}, True),
+        ({"utilization_percent": 9.0}, False),
+        ({"utilization_percent": 50.0, "share.copy": 0.0}, False),
+    ],
+)
+def test_a_slow_link_matters_at_work_and_where_copies_take_time(beside: dict[str, float], found: bool) -> None:
+    link = {"pcie_generation_fraction": 1.0, "pcie_width_fraction": 0.5}
+    assert ("pcie_degraded" in causes(**link, **beside)) is found
+
+
 def test_no_evidence_decides_nothing() -> None:
     found, undecided = conditions.diagnose(Evidence())
     assert found == ()
@@ -186,9 +225,32 @@ def test_thresholds_are_read_and_wrong_ones_named(tmp_path: Path) -> None:
         ("copy_shar = 0.3", "did you mean copy_share"),
         ("copy_share = 'much'", "copy_share"),
         ("copy_share = ", "no thresholds"),
+        ("copy_share = 15", "<= 1.0"),
     ):
         file.write_text(text)
         with pytest.raises(InputError, match=said):
             thresholds.read(file)
     with pytest.raises(InputError, match="cannot be read"):
         thresholds.read(tmp_path / "none.toml")
+
+
+def test_the_list_of_thresholds_is_a_file_of_them(tmp_path: Path) -> None:
+    file = tmp_path / "all.toml"
+    file.write_text(thresholds.listing())
+    assert thresholds.read(file) == T
+    assert "SageMaker Debugger" in file.read_text()
+
+
+def test_other_thresholds_reach_every_kind_of_evidence() -> None:
+    strict = thresholds.Thresholds(compute_fraction=0.5, input_share=0.9)
+    full = evidence(device_kind="gpu", kernel_fraction=0.6, **{"share.gpu_compute": 0.6, "share.idle_input": 0.3})
+    at_work = evidence(utilization_percent=60.0)
+    fed = Evidence(signals=(Signal(name="input_share", unit="1", source="test", value=0.08, low=0.06, high=0.1),))
+    for rules, seen, cause, other in (
+        (trace, full, "input_bound", "compute_bound"),
+        (differential, fed, "input_bound", "compute_bound"),
+    ):
+        assert [finding.cause for finding in rules.diagnose(seen)[0] if finding.primary] == [cause]
+        assert [finding.cause for finding in rules.diagnose(seen, strict)[0] if finding.primary] == [other]
+    assert telemetry.diagnose(at_work)[0] == ()
+    assert [finding.cause for finding in telemetry.diagnose(at_work, strict)[0]] == ["compute_bound"]

@@ -39,6 +39,12 @@ def trace(tmp_path: Path) -> Path:
     return path
 
 
+def test_the_thresholds_are_listed_without_a_trace(cli: Cli) -> None:
+    done = cli("diagnose", "--list-thresholds")
+    assert done.returncode == 0, done.stderr
+    assert "\ncopy_share = 0.1\n" in done.stdout
+
+
 def test_the_account_in_a_terminal(cli: Cli, trace: Path) -> None:
     done = cli("diagnose", trace)
     assert done.returncode == 0, done.stderr

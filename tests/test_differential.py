@@ -6,6 +6,8 @@ import pytest
 
 from gpuprobe.diagnosis import differential
 from gpuprobe.diagnosis.differential import diagnose
+from gpuprobe.diagnosis.rules import Rule
+from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Signal
 
 
@@ -80,8 +82,8 @@ def test_two_causes_of_one_size_tie() -> None:
 
 
 @pytest.mark.parametrize("rule", [*differential.RULES, differential.compute_bound])
-def test_no_evidence_is_not_evaluated_never_a_crash(rule: object) -> None:
-    result = rule(Evidence())  # type: ignore[operator]
+def test_no_evidence_is_not_evaluated_never_a_crash(rule: Rule) -> None:
+    result = rule(Evidence(), DEFAULTS)
     assert isinstance(result, NotEvaluated)
     assert result.reason
 

@@ -126,7 +126,7 @@ def test_a_shared_copy_holds_nothing_private(tmp_path: Path, monkeypatch: pytest
     trace.write_bytes(bytes([0x0A, len(plane)]) + plane + b"\x22\x0esecret-machine")
     (study / "runs" / "1-numpy" / "log.txt").write_text("secret-machine")
     telemetry = study / "runs" / "1-numpy" / "telemetry.csv"
-    told = '# gpu0 {"name": "Tesla T4", "uuid": "GPU-1234", "serial": "0042"}\n# host {"system": "Linux 6.1-secret x"}\n'
+    told = '# gpu0 {"name": "Tesla T4", "uuid": "GPU-1234", "serial": "0042"}\n# host {"system": "Linux secret"}\n'
     said = "1700000000000000000,gpu0: other_process: secret-job (pid 7); gpu0.fan_percent: not_supported: no fan\n"
     telemetry.write_text(telemetry.read_text() + told + said)
     publish(study, tmp_path / "public")

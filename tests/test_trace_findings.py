@@ -9,7 +9,9 @@ from timelines import Made
 
 from gpuprobe.diagnosis.diagnosed import diagnosed
 from gpuprobe.diagnosis.evidence import evidence_of
-from gpuprobe.diagnosis.trace import CAUSES, diagnose
+from gpuprobe.diagnosis.thresholds import DEFAULTS
+from gpuprobe.diagnosis.trace import diagnose
+from gpuprobe.diagnosis.trace_causes import CAUSES, Cause
 from gpuprobe.ledger.account import account_of
 from gpuprobe.records import Evidence, Finding, Signal
 from gpuprobe.traces.timeline import Timeline
@@ -67,11 +69,11 @@ def test_the_largest_cause_leads(cause: str) -> None:
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
 @pytest.mark.parametrize(("by", "found"), [(0.001, True), (-0.001, False)])
-def test_what_else_is_worth_a_finding(cause: object, by: float, found: bool) -> None:
-    leading = "copy_bound" if cause.id != "copy_bound" else "input_bound"  # type: ignore[attr-defined]
-    shares = {leading: 0.5, cause.id: cause.threshold + by}  # type: ignore[attr-defined]
+def test_what_else_is_worth_a_finding(cause: Cause, by: float, found: bool) -> None:
+    leading = "copy_bound" if cause.id != "copy_bound" else "input_bound"
+    shares = {leading: 0.5, cause.id: cause.threshold(DEFAULTS) + by}
     findings, _ = diagnose(evidence(kernel_fraction=0.1, **shares))
-    assert (cause.id in [finding.cause for finding in findings]) is found  # type: ignore[attr-defined]
+    assert (cause.id in [finding.cause for finding in findings]) is found
 
 
 @pytest.mark.parametrize(("second", "tie"), [(0.201, "copy_bound"), (0.199, None)])

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpuprobe.diagnosis.thresholds import Thresholds
 from gpuprobe.diagnosis.votes import AUTHORITY, Kind, Vote, join
 from gpuprobe.records import Finding, Gain, NotEvaluated, Signal
 
@@ -85,9 +86,11 @@ def test_what_makes_kernels_long_lies_behind_a_full_gpu() -> None:
     ]
     unsure = join([full], ((finding("throttled", severity=0.4),), ())).primary
     little = join([full], ((finding("throttled", severity=0.05, confidence="high"),), ())).primary
+    strict = join([full], ((slow,), ()), Thresholds(root_share=0.5)).primary
     assert unsure is not None
     assert little is not None
-    assert {unsure.cause, little.cause} == {"compute_bound"}
+    assert strict is not None
+    assert {unsure.cause, little.cause, strict.cause} == {"compute_bound"}
 
 
 def test_a_hint_alone_is_no_cause() -> None:

@@ -17,6 +17,14 @@ JSON_FILE, TEXT_FILE = "diagnosis.json", "diagnosis.txt"
 WIDTH_OF_A_FILE = 120
 
 
+def _list_thresholds(asked: bool) -> None:
+    if asked:
+        from gpuprobe.diagnosis.thresholds import listing
+
+        typer.echo(listing())
+        raise typer.Exit
+
+
 def command(
     path: Annotated[
         Path,
@@ -27,11 +35,22 @@ def command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the account and the findings as JSON.")] = False,
     thresholds: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="Other thresholds than ours, as copy_share = 0.2 a line.")
+        Path | None,
+        typer.Option(metavar="TOML", help="Other thresholds than those of --list-thresholds: copy_share = 0.2 a line."),
     ] = None,
+    list_thresholds: Annotated[
+        bool,
+        typer.Option(
+            "--list-thresholds",
+            help="Print the file of all thresholds with their sources, and exit.",
+            callback=_list_thresholds,
+            is_eager=True,
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write both forms into this folder too.")] = None,
 ) -> None:
     """Account for every millisecond of the step in a trace, and name the cause; no TensorFlow or GPU needed."""
+    del list_thresholds
     from gpuprobe.diagnosis import thresholds as rules
     from gpuprobe.diagnosis.diagnosed import diagnosed
     from gpuprobe.diagnosis.recorded import recorded

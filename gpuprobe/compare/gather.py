@@ -9,7 +9,7 @@ from gpuprobe.compare.records import Measured, Side
 from gpuprobe.diagnosis.evidence import main_device
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.account import account_of
-from gpuprobe.ranking.accounts import accounts
+from gpuprobe.ranking.accounts import timeline_of
 from gpuprobe.ranking.load import load as load_ranked
 from gpuprobe.ranking.rates import run_rate, window_rate
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, WATCH_FILE
@@ -75,7 +75,7 @@ def _run(path: Path) -> Side:
     run = load(Run, path / RUN_FILE)
     above = path.resolve().parent.parent / STUDY_FILE
     study = load(Study, above) if above.is_file() else None
-    found, notes = accounts({path: run})
+    timeline, trouble = timeline_of(path, run)
     rate = run_rate(run)
     ended = f"{run.outcome.state}: {run.outcome.message}".rstrip(": ")
     why = "its window holds too few steps for a rate" if run.outcome.state == "done" else ended
@@ -85,7 +85,7 @@ def _run(path: Path) -> Side:
         why_no_rate="" if rate else why,
         settings=run.settings,
         choices=_choices(run),
-        account=main_device(found[path]) if path in found else None,
+        account=main_device(account_of(timeline)) if timeline else None,
         telemetry=_window_readings(path, run),
     )
     return Side(
@@ -95,7 +95,7 @@ def _run(path: Path) -> Side:
         environment=study.environment if study else None,
         work=_work(study, run),
         failed={} if rate else {run.spec.strategy: why},
-        notes=notes,
+        notes=(trouble,) if trouble else (),
     )
 
 

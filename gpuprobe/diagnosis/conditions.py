@@ -1,52 +1,25 @@
 """What is true of the card, the settings and the meters beside the cause of the idle time.
 
 One rule a cause, on the signals of one run: those of the trace (`diagnosis.evidence`), those of the telemetry over the
-timed window, and those of the run itself (`diagnosis.run`): `compute_dtype`, `compute_capability`, `has_tensor_cores`,
-`batch_size`, `profiler_slowdown`, `mfu`. A rule whose signal is missing is not evaluated, with the reason.
+timed window, and those of the run itself (`diagnosis.setting`): `compute_dtype`, `compute_capability`,
+`has_tensor_cores`, `batch_size`, `profiler_slowdown`, `mfu`. What readings of a GPU tell without a trace lies in
+`telemetry_conditions`. A rule whose signal is missing is not evaluated, with the reason.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpuprobe import wording
+from gpuprobe.diagnosis import telemetry_conditions
+from gpuprobe.diagnosis.rules import Decided, Result, Rule, apply
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
-from gpuprobe.records import Confidence, Finding, NotEvaluated
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gpuprobe.records import Evidence
-
-Result = Finding | NotEvaluated | None
+from gpuprobe.records import Confidence, Evidence, Finding, NotEvaluated
 
 
-def diagnose(
-    evidence: Evidence, thresholds: Thresholds = DEFAULTS
-) -> tuple[tuple[Finding, ...], tuple[NotEvaluated, ...]]:
+def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return what holds, none of it primary, and the rules that could not be decided."""
-    results = [rule(evidence, thresholds) for rule in RULES]
-    found = sorted((result for result in results if isinstance(result, Finding)), key=lambda found: -found.severity)
-    return tuple(found), tuple(result for result in results if isinstance(result, NotEvaluated))
-
-
-def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
-    """The driver shows a GPU at rest, and the trace of the training none at work."""
-    if reason := evidence.lacking("device_kind", "utilization_p95_percent"):
-        return NotEvaluated(cause="not_on_gpu", reason=reason)
-    busy = _number(evidence, "utilization_p95_percent") / 100
-    if evidence.text("device_kind") != "cpu" or busy >= limits.at_rest:
-        return None
-    return _finding(
-        evidence,
-        "not_on_gpu",
-        severity=evidence.number("share.cpu_compute") or 0.0,
-        claim="The driver shows a GPU at rest, and the training computed on the processor.",
-        fix="`gpuprobe doctor` says whether TensorFlow sees the GPU, and if not, why and what to install.",
-        code="pip install 'tensorflow[and-cuda]'",
-        names=("device_kind", "utilization_p95_percent", "share.cpu_compute"),
-        confidence="high",
-    )
+    return apply(RULES, evidence, limits)
 
 
 def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
@@ -54,19 +27,18 @@ def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
     names = ("has_tensor_cores", "eligible_time_fraction", "tensor_core_time_fraction", "share.gpu_compute")
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="tensor_cores_unused", reason=reason)
-    eligible, used = _number(evidence, "eligible_time_fraction"), _number(evidence, "tensor_core_time_fraction")
+    eligible, used, computing = evidence.numbers(*names[1:])
     if not evidence.flag("has_tensor_cores"):
         return None
     if eligible < limits.tensor_eligible_fraction or used >= limits.tensor_used_fraction:
         return None
-    busy = eligible * _number(evidence, "share.gpu_compute")
     # The trace alone cannot tell what the model computes in; the run's own settings can.
     sure = evidence.text("compute_dtype") == "float32"
     return _finding(
         evidence,
         "tensor_cores_unused",
         # Twice the arithmetic rate is the least that 16 bits give: at most half of the eligible time goes.
-        severity=busy / 2,
+        severity=eligible * computing / 2,
         claim=f"Operations that Tensor Cores could run take {wording.share(eligible)} of the kernels' time, and "
         f"{wording.share(used)} of it used them.",
         fix="Switch mixed precision on before the model is built, and keep channels multiples of 8.",
@@ -98,39 +70,14 @@ def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
     )
 
 
-def throttled(evidence: Evidence, limits: Thresholds) -> Result:
-    """Heat or power hold the clocks below what the card is rated for."""
-    names = ("throttled_heat_fraction", "power_cap_fraction", "sm_clock_mhz")
-    if reason := evidence.lacking(*names):
-        return NotEvaluated(cause="throttled", reason=reason)
-    heat, power = _number(evidence, "throttled_heat_fraction"), _number(evidence, "power_cap_fraction")
-    best = max(evidence.number("sm_clock_peak_mhz") or 0.0, evidence.number("boost_mhz") or 0.0)
-    down = 1 - _number(evidence, "sm_clock_mhz") / best if best else 0.0
-    if max(heat, power) < limits.throttled_fraction or down < limits.clocks_down:
-        return None
-    why = "heat or the board" if heat >= power else "the power limit"
-    busy = evidence.number("share.gpu_compute")
-    return _finding(
-        evidence,
-        "throttled",
-        severity=down * (busy if busy is not None else 1.0),
-        claim=f"The clocks ran {wording.share(down)} below the card's {best:.0f} MHz, held down by {why} in "
-        f"{wording.share(max(heat, power))} of the readings.",
-        fix="Clean the fans and free the air flow." if heat >= power else "Raise the limit where the card allows it.",
-        code="" if heat >= power else "nvidia-smi -pl WATTS",
-        names=(*names, "sm_clock_peak_mhz", "boost_mhz"),
-        confidence="high",
-    )
-
-
 def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
     """The kernels keep the GPU busy, and leave most of its multiprocessors idle while they run."""
     names = ("kernel_fraction", "sm_efficiency", "share.gpu_compute")
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="batch_too_small", reason=reason)
-    busy = _number(evidence, "share.gpu_compute")
-    filled = _number(evidence, "sm_efficiency") / busy if busy else 1.0
-    if _number(evidence, "kernel_fraction") < limits.compute_fraction or filled >= limits.sm_filled:
+    kernels, efficiency, busy = evidence.numbers(*names)
+    filled = efficiency / busy if busy else 1.0
+    if kernels < limits.compute_fraction or filled >= limits.sm_filled:
         return None
     batch = evidence.number("batch_size")
     return _finding(
@@ -147,50 +94,11 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
     )
 
 
-def gpu_shared(evidence: Evidence, limits: Thresholds) -> Result:
-    """Another program computes on the GPU."""
-    if reason := evidence.lacking("other_sm_percent"):
-        return NotEvaluated(cause="gpu_shared", reason=reason)
-    other = _number(evidence, "other_sm_percent") / 100
-    if other < limits.shared_fraction:
-        return None
-    return _finding(
-        evidence,
-        "gpu_shared",
-        severity=other,
-        claim=f"Other programs computed on this GPU for {wording.share(other)} of the time.",
-        fix="Move them to another GPU, or train when they are done; nvidia-smi lists them.",
-        names=("other_sm_percent", "other_gpu_processes"),
-        confidence="high",
-    )
-
-
-def pcie_degraded(evidence: Evidence, limits: Thresholds) -> Result:
-    """The link to the host is narrower or older than card and slot allow, and copies take time because of it."""
-    names = ("pcie_generation_fraction", "pcie_width_fraction", "share.copy")
-    if reason := evidence.lacking(*names):
-        return NotEvaluated(cause="pcie_degraded", reason=reason)
-    part = min(_number(evidence, "pcie_generation_fraction"), _number(evidence, "pcie_width_fraction"))
-    lost = _number(evidence, "share.copy") * (1 - part)
-    if part > limits.pcie_part or lost < limits.pcie_share:
-        return None
-    return _finding(
-        evidence,
-        "pcie_degraded",
-        severity=lost,
-        claim=f"Copies take {wording.share(_number(evidence, 'share.copy'))} of the step, over a link at "
-        f"{wording.share(part)} of what card and slot allow.",
-        fix="Reseat the card, use the slot next to the processor, or raise the slot's speed in the firmware.",
-        names=names,
-        confidence="high",
-    )
-
-
 def straggler(evidence: Evidence, limits: Thresholds) -> Result:
     """One device computes longer than the others, which wait for it."""
     if reason := evidence.lacking("straggler_ratio"):
         return NotEvaluated(cause="straggler", reason=reason)
-    ratio = _number(evidence, "straggler_ratio")
+    (ratio,) = evidence.numbers("straggler_ratio")
     if ratio < limits.straggler_ratio:
         return None
     return _finding(
@@ -209,8 +117,9 @@ def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
     """Python dispatches single operations, or builds its graph again, while it trains."""
     if reason := evidence.lacking("eager_share", "step_ms"):
         return NotEvaluated(cause="eager_or_retracing", reason=reason)
-    share, graphs = _number(evidence, "eager_share"), evidence.number("graphs_built") or 0.0
-    rebuilt = graphs >= limits.graphs_built and (evidence.number("share.idle_compile") or 0.0) >= limits.compile_share
+    (share,), graphs = evidence.numbers("eager_share"), evidence.number("graphs_built") or 0.0
+    compiling = evidence.number("share.idle_compile") or 0.0
+    rebuilt = graphs >= limits.graphs_built and compiling >= limits.compile_share
     if share < limits.eager_share and not rebuilt:
         return None
     how = (
@@ -221,7 +130,7 @@ def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
     return _finding(
         evidence,
         "eager_or_retracing",
-        severity=max(share, evidence.number("share.idle_compile") or 0.0),
+        severity=max(share, compiling),
         claim=f"The step is not one graph: {how}.",
         fix="Compile without run_eagerly, put the step into one tf.function, and give it tensors of one shape.",
         code="- model.compile(..., run_eagerly=True)\n+ model.compile(...)",
@@ -234,7 +143,8 @@ def wrong_meter(evidence: Evidence, limits: Thresholds) -> Result:
     """NVML's utilization says busy where the kernels, or what they use of the card, say otherwise."""
     if reason := evidence.lacking("utilization_percent", "kernel_fraction"):
         return NotEvaluated(cause="wrong_meter", reason=reason)
-    meter, kernels = _number(evidence, "utilization_percent") / 100, _number(evidence, "kernel_fraction")
+    percent, kernels = evidence.numbers("utilization_percent", "kernel_fraction")
+    meter = percent / 100
     efficiency = evidence.number("sm_efficiency")
     apart = max(meter - kernels, meter - efficiency if efficiency is not None else 0.0)
     if apart < limits.meters_apart:
@@ -260,7 +170,7 @@ def profiler_perturbed(evidence: Evidence, limits: Thresholds) -> Result:
     """The profiler slowed the steps that it recorded."""
     if reason := evidence.lacking("profiler_slowdown"):
         return NotEvaluated(cause="profiler_perturbed", reason=reason)
-    slowdown = _number(evidence, "profiler_slowdown")
+    (slowdown,) = evidence.numbers("profiler_slowdown")
     if slowdown < limits.profiler_slowdown:
         return None
     return _finding(
@@ -275,14 +185,12 @@ def profiler_perturbed(evidence: Evidence, limits: Thresholds) -> Result:
     )
 
 
-RULES: tuple[Callable[[Evidence, Thresholds], Result], ...] = (
-    not_on_gpu,
+RULES: tuple[Rule, ...] = (
+    telemetry_conditions.not_on_gpu,
+    *telemetry_conditions.RULES,
     tensor_cores_unused,
     fp16_without_tensor_cores,
-    throttled,
     batch_too_small,
-    gpu_shared,
-    pcie_degraded,
     straggler,
     eager_or_retracing,
     wrong_meter,
@@ -303,12 +211,6 @@ def _finding(
 ) -> Finding:
     words: dict[str, Any] = {"claim": claim, "fix": fix, "code": code, "confidence": confidence}
     return Finding(cause=cause, primary=False, severity=severity, evidence=evidence.only(*names), **words)
-
-
-def _number(evidence: Evidence, name: str) -> float:
-    value = evidence.number(name)
-    assert value is not None, f"{name} was checked before"
-    return value
 
 
 def _precision(evidence: Evidence) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.diagnosis import card, conditions, telemetry, trace
+from gpuprobe.diagnosis import card, conditions, telemetry, telemetry_conditions, trace
 from gpuprobe.diagnosis.evidence import evidence_of, main_device
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.diagnosis.votes import Vote, join
@@ -52,10 +52,13 @@ def diagnosed(
 ) -> Diagnosis:
     """Apply the rules to an account and the readings of the same time; `setting` are signals of the run itself."""
     traced = evidence_of(account)
-    votes = [trace_vote(account, traced), telemetry_vote(readings)] if readings else [trace_vote(account, traced)]
+    votes = [trace_vote(account, traced, limits)]
+    if readings:
+        votes.append(telemetry_vote(readings, limits))
     seen = readings.signals if readings else ()
-    beside = conditions.diagnose(Evidence(signals=(*traced.signals, *setting, *_card(account), *seen)), limits)
-    joined = join(votes, beside if account.devices or setting else ((), ()))
+    known = Evidence(signals=(*traced.signals, *setting, *_card(account), *seen))
+    beside = conditions.diagnose if account.devices or setting else telemetry_conditions.diagnose
+    joined = join(votes, beside(known, limits), limits)
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
     return Diagnosis(
         **fields,
@@ -69,21 +72,23 @@ def diagnosed(
     )
 
 
-def trace_vote(account: Account | None, traced: Evidence, why_none: str | None = None) -> Vote:
+def trace_vote(account: Account | None, traced: Evidence, limits: Thresholds, why_none: str | None = None) -> Vote:
     """Return what a trace says; `why_none` is the reason where there is none."""
     if account is None or not account.devices:
         missing = why_none or (NO_STEP if account is not None and account.format != "telemetry" else NO_TRACE)
-        undecided = trace.diagnose(Evidence())[1] if account is not None and account.format != "telemetry" else ()
+        undecided = (
+            trace.diagnose(Evidence(), limits)[1] if account is not None and account.format != "telemetry" else ()
+        )
         return Vote(kind="trace", missing=missing, not_evaluated=undecided)
-    found, undecided = trace.diagnose(traced)
+    found, undecided = trace.diagnose(traced, limits)
     return Vote(kind="trace", findings=found, not_evaluated=undecided)
 
 
-def telemetry_vote(readings: Evidence | None) -> Vote:
+def telemetry_vote(readings: Evidence | None, limits: Thresholds) -> Vote:
     """Return what the readings of a GPU and its host say."""
     if readings is None:
         return Vote(kind="telemetry", missing="nothing was sampled")
-    found, undecided = telemetry.diagnose(readings)
+    found, undecided = telemetry.diagnose(readings, limits)
     return Vote(kind="telemetry", findings=found, not_evaluated=undecided)
 
 

@@ -7,51 +7,35 @@ Source of the method: Mohan et al., "Analyzing and Mitigating Data Stalls in DNN
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.rules import Decided, Result, Rule, apply
+from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.records import Evidence, Finding, Gain, NotEvaluated, Signal
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-# XProf calls a step moderately input-bound from 5 % on (op_stats_to_input_pipeline_analysis.cc).
-INPUT_SHARE = 0.05
-# Launch time warns at 15 % of the step in XProf; a change that removes it gains as much.
-LAUNCH_SHARE = 0.15
-# Kernels that fill the card take as long as the batch is large; a gain this far above none says that they did not.
-BATCH_SHARE = 0.20
-# Less than this from 16-bit arithmetic is not what Tensor Cores are for.
-PRECISION_SHARE = 0.10
-# Findings whose shares differ by less than this tie (DESIGN: the first leads by less than ten points).
-TIE_POINTS = 0.10
-
-Result = Finding | NotEvaluated
+UNCOMPARED = "device_resident was not measured beside the baseline"
 
 
-def diagnose(evidence: Evidence) -> tuple[tuple[Finding, ...], tuple[NotEvaluated, ...]]:
+def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the findings, the primary one first, and the rules that could not be decided."""
-    results = [rule(evidence) for rule in RULES]
-    found = sorted((result for result in results if isinstance(result, Finding)), key=lambda found: -found.severity)
-    undecided = tuple(result for result in results if isinstance(result, NotEvaluated))
+    found, undecided = apply(RULES, evidence, limits)
     if not found:
-        healthy = compute_bound(evidence)
+        healthy = compute_bound(evidence, limits)
         if isinstance(healthy, NotEvaluated):
             return (), (*undecided, healthy)
-        found = [healthy]
-    tie = found[1].cause if len(found) > 1 and found[0].severity - found[1].severity < TIE_POINTS else None
+        found = (healthy,)
+    tie = found[1].cause if len(found) > 1 and found[0].severity - found[1].severity < limits.tie_points else None
     first = msgspec.structs.replace(found[0], primary=True, ties_with=tie)
     return (first, *found[1:]), undecided
 
 
-def not_on_gpu(evidence: Evidence) -> Result | None:
+def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
     """TensorFlow trains on the processor although the driver sees a GPU."""
-    gpu, device = evidence.get("gpu"), evidence.get("device_is_gpu")
-    if gpu is None or device is None:
+    del limits
+    if evidence.lacking("gpu", "device_is_gpu"):
         return NotEvaluated(cause="not_on_gpu", reason="no run reached its timed window")
-    if not gpu.value or device.value:
+    if not evidence.flag("gpu") or evidence.flag("device_is_gpu"):
         return None
     return Finding(
         cause="not_on_gpu",
@@ -59,18 +43,17 @@ def not_on_gpu(evidence: Evidence) -> Result | None:
         severity=1.0,
         confidence="high",
         claim="The driver sees a GPU, but TensorFlow trained on the processor.",
-        evidence=(gpu, device),
+        evidence=evidence.only("gpu", "device_is_gpu"),
         fix="Install TensorFlow with its CUDA libraries: pip install 'tensorflow[and-cuda]'.",
     )
 
 
-def input_bound(evidence: Evidence) -> Result | None:
+def input_bound(evidence: Evidence, limits: Thresholds) -> Result:
     """The baseline is faster when its data lies on the device already."""
-    share = evidence.get("input_share")
-    if share is None or not isinstance(share.value, float) or share.low is None:
-        reason = share.missing if share and share.missing else "device_resident was not measured beside the baseline"
-        return NotEvaluated(cause="input_bound", reason=reason)
-    if share.value < INPUT_SHARE or share.low <= 0:
+    share, signal = evidence.number("input_share"), evidence.get("input_share")
+    if share is None or signal is None or signal.low is None:
+        return NotEvaluated(cause="input_bound", reason=UNCOMPARED)
+    if share < limits.input_share or signal.low <= 0:
         return None
     stage, gain = _largest(
         evidence, {"numpy": "python_feed", "tfdata_prefetch": "no_prefetch", "tfdata_cache_prefetch": "slow_map"}
@@ -79,80 +62,80 @@ def input_bound(evidence: Evidence) -> Result | None:
         cause="input_bound",
         stage=stage,
         primary=False,
-        severity=share.value,
+        severity=share,
         confidence="high" if gain else "medium",
-        claim=f"{wording.share(share.value)} of the baseline's step goes into getting the next batch: that much is "
+        claim=f"{wording.share(share)} of the baseline's step goes into getting the next batch: that much is "
         "saved when the data lies on the device.",
-        evidence=(share, *([gain] if gain else [])),
+        evidence=(signal, *([gain] if gain else [])),
         fix="Feed from tf.data with cache() after the map and prefetch(tf.data.AUTOTUNE) at the end.",
         code="ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE).cache()\n"
         "ds = ds.shuffle(n).batch(32).prefetch(tf.data.AUTOTUNE)\nmodel.fit(ds)",
-        predicted_gain=Gain(ratio=1 / (1 - share.value), low=1 / (1 - share.low)),
+        predicted_gain=Gain(ratio=1 / (1 - share), low=1 / (1 - signal.low)),
         measured_gain=_gain(gain) if gain else None,
     )
 
 
-def launch_bound(evidence: Evidence) -> Result | None:
+def launch_bound(evidence: Evidence, limits: Thresholds) -> Result:
     """On a GPU, running the same work in fewer launches is faster."""
     return _gpu_gain(
         evidence,
         "launch_bound",
         {"xla": "xla", "steps_per_execution": "steps_per_execution"},
-        LAUNCH_SHARE,
+        limits.launch_share,
         "The GPU waited for kernel launches: the same work in fewer launches ({}) takes {} less time.",
         "Compile with XLA, or run several steps per execution.",
         "model.compile(..., jit_compile=True)  # or steps_per_execution=8",
     )
 
 
-def batch_too_small(evidence: Evidence) -> Result | None:
+def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
     """On a GPU, a larger batch takes much less time per sample."""
     return _gpu_gain(
         evidence,
         "batch_too_small",
         {"large_batch": "large_batch"},
-        BATCH_SHARE,
+        limits.batch_saved,
         "The batch is too small to fill the GPU: a sample in a larger one ({}) takes {} less time.",
         "Train with a larger batch, raise the learning rate with it, and check that the loss still falls as before.",
         "model.fit(x, y, batch_size=256)",
     )
 
 
-def tensor_cores_unused(evidence: Evidence) -> Result | None:
+def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
     """On a GPU, 16-bit compute is faster."""
     return _gpu_gain(
         evidence,
         "tensor_cores_unused",
         {"mixed_precision": "mixed_precision"},
-        PRECISION_SHARE,
+        limits.precision_saved,
         "The Tensor Cores were idle: with {} the step takes {} less time.",
         "Switch mixed precision on before the model is built.",
         "keras.mixed_precision.set_global_policy('mixed_float16')",
     )
 
 
-def compute_bound(evidence: Evidence) -> Finding | NotEvaluated:
+def compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | NotEvaluated:
     """Nothing that feeds or launches faster gains: the device itself is the limit. Healthy."""
-    share, gpu = evidence.get("input_share"), evidence.get("gpu")
-    if share is None or not isinstance(share.value, float) or share.high is None:
-        return NotEvaluated(cause="compute_bound", reason="device_resident was not measured beside the baseline")
-    if share.high >= LAUNCH_SHARE:
-        reason = f"the noise allows an input share of up to {wording.share(share.high)}; more --rounds would tell"
+    share, signal = evidence.number("input_share"), evidence.get("input_share")
+    if share is None or signal is None or signal.high is None:
+        return NotEvaluated(cause="compute_bound", reason=UNCOMPARED)
+    if signal.high >= limits.launch_share:
+        reason = f"the noise allows an input share of up to {wording.share(signal.high)}; more --rounds would tell"
         return NotEvaluated(cause="compute_bound", reason=reason)
-    device = "GPU" if gpu is not None and gpu.value else "processor"
+    device = "GPU" if evidence.flag("gpu") else "processor"
     return Finding(
         cause="compute_bound",
         primary=False,
-        severity=1 - max(share.value, 0.0),
-        confidence="high" if share.high < INPUT_SHARE else "medium",
+        severity=1 - max(share, 0.0),
+        confidence="high" if signal.high < limits.input_share else "medium",
         claim=f"The {device} itself is the limit: with the data on the device already, the baseline's step would be "
-        f"at most {wording.share(share.high)} shorter.",
-        evidence=(share,),
+        f"at most {wording.share(signal.high)} shorter.",
+        evidence=(signal,),
         fix=f"Only less work or a faster device helps; see which strategies make better use of this {device}.",
     )
 
 
-RULES: tuple[Callable[[Evidence], Result | None], ...] = (
+RULES: tuple[Rule, ...] = (
     not_on_gpu,
     input_bound,
     launch_bound,
@@ -163,16 +146,15 @@ RULES: tuple[Callable[[Evidence], Result | None], ...] = (
 
 def _gpu_gain(
     evidence: Evidence, cause: str, stages: dict[str, str], threshold: float, claim: str, fix: str, code: str
-) -> Result | None:
-    gpu = evidence.get("gpu")
-    if gpu is None or not gpu.value:
+) -> Result:
+    if not evidence.flag("gpu"):
         return NotEvaluated(cause=cause, reason="there is no GPU in use")
     if not any(evidence.get(f"gain.{name}") for name in stages):
         return NotEvaluated(cause=cause, reason=f"{wording.listing(list(stages))} not measured beside its baseline")
     stage, gain = _largest(evidence, stages)
-    if gain is None or not isinstance(gain.value, float) or 1 - 1 / gain.value < threshold:
+    saved = 1 - 1 / float(gain.value or 1.0) if gain else 0.0
+    if gain is None or saved < threshold:
         return None
-    saved = 1 - 1 / gain.value
     return Finding(
         cause=cause,
         primary=False,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 from gpuprobe.errors import InputError
 from gpuprobe.records import Record
@@ -13,54 +14,189 @@ from gpuprobe.records import Record
 if TYPE_CHECKING:
     from pathlib import Path
 
+# A percentage is no share: 15 for 0.15 would silence a rule without a word.
+Share = Annotated[float, Meta(ge=0, le=1)]
+AtLeastZero = Annotated[float, Meta(ge=0)]
+
 
 class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every threshold of the rules on a trace and on the card. Shares and fractions are 0 to 1, of the step's time."""
+    """Every threshold of the rules, with its source. Shares and fractions are 0 to 1, shares of the step's time."""
 
-    # From this share of the GPU span on, kernels make the GPU itself the limit (DESIGN; MLPerf Storage asks for 0.90).
-    compute_fraction: float = 0.80
-    # On a processor there are no kernels to count: it is the limit where nothing else takes as much of the step.
-    cpu_idle_share: float = 0.20
-    # Two causes nearer than this tie (DESIGN: the first leads by less than ten points).
-    tie_points: float = 0.10
-    # XProf: a step is moderately input-bound from 5 % on (op_stats_to_input_pipeline_analysis.cc).
-    input_share: float = 0.05
-    # XProf: kernel launches and all others warn at 15 %.
-    launch_share: float = 0.15
-    between_steps_share: float = 0.15
-    # Kineto's tb_plugin: communication above 10 % of the step; so much for copies and collectives.
-    copy_share: float = 0.10
-    collective_share: float = 0.10
-    # As for the input: the least share of a wait that XProf names.
-    sync_share: float = 0.05
-    compile_share: float = 0.05
-    # With this much of the step unexplained, the largest known part may not be the largest.
-    unattributed_share: float = 0.20
-    # Kineto's tb_plugin: no kernel uses Tensor Cores although operations could. Under a tenth of the kernels' time
-    # there is little to win; a hundredth in use is one stray kernel.
-    tensor_eligible_fraction: float = 0.10
-    tensor_used_fraction: float = 0.01
-    # SageMaker Debugger's rules call a GPU below 10 % idle.
-    at_rest: float = 0.10
-    # Under a tenth of the time, or clocks less than 15 % down (FIELD), heat and power cost at most some percent.
-    throttled_fraction: float = 0.10
-    clocks_down: float = 0.15
-    # DCGM's guide: SM activity of 0.8 is needed, below 0.5 a GPU is used ineffectively.
-    sm_filled: float = 0.80
-    # Chosen here: another program that computes for a tenth of the time.
-    shared_fraction: float = 0.10
-    # Chosen here: one generation or half the lanes less than could be, and a twentieth of the step lost by it.
-    pcie_part: float = 0.75
-    pcie_share: float = 0.05
-    # Chosen here: a tenth more work than the others is beyond the noise of kernels of one model.
-    straggler_ratio: float = 1.10
-    # XProf: eager operations above 10 % of the step. A graph built in a steady step is one too many.
-    eager_share: float = 0.10
-    graphs_built: float = 1.0
-    # Chosen here: meters that differ by less than twenty points tell the same story.
-    meters_apart: float = 0.20
-    # A tenth is what pyperf calls unstable.
-    profiler_slowdown: float = 1.10
+    compute_fraction: Annotated[
+        Share,
+        Meta(
+            description="From this share of the time on, kernels (or the processor's cores) make the device itself "
+            "the limit; MLPerf Storage asks for 0.90."
+        ),
+    ] = 0.8
+    compute_margin: Annotated[
+        Share,
+        Meta(
+            description="Within this of compute_fraction the verdict would turn with the next step: both causes are "
+            "told."
+        ),
+    ] = 0.02
+    compute_of_step: Annotated[
+        Share,
+        Meta(
+            description="The span of kernels leaves out a wait before the first: less of the step than this is no "
+            "full GPU."
+        ),
+    ] = 0.5
+    cpu_idle_share: Annotated[
+        Share,
+        Meta(description="Without a GPU: waiting for this much of the step, the processor is not the limit."),
+    ] = 0.2
+    cpu_busy_share: Annotated[
+        Share,
+        Meta(description="Without a GPU: the processor is the limit where it is seen at work for so much of the step."),
+    ] = 0.5
+    tie_points: Annotated[Share, Meta(description="Two causes nearer than this tie.")] = 0.1
+    unattributed_share: Annotated[
+        Share,
+        Meta(description="With this much of the step unexplained, the largest known part may not be the largest."),
+    ] = 0.2
+    root_share: Annotated[
+        Share,
+        Meta(description="A cause behind the one that shows is no more than a note where it costs less of the step."),
+    ] = 0.1
+    input_share: Annotated[
+        Share,
+        Meta(
+            description="XProf: a step is moderately input-bound from 5 % on (op_stats_to_input_pipeline_analysis.cc)."
+        ),
+    ] = 0.05
+    launch_share: Annotated[
+        Share,
+        Meta(
+            description="XProf warns of kernel launches strongly from 15 % on; a change that removes them gains as "
+            "much."
+        ),
+    ] = 0.15
+    between_steps_share: Annotated[Share, Meta(description="XProf warns of 'All Others' strongly from 15 % on.")] = 0.15
+    copy_share: Annotated[
+        Share,
+        Meta(description="As for collectives: so much of the step for copies that no kernel hides."),
+    ] = 0.1
+    collective_share: Annotated[
+        Share,
+        Meta(description="Kineto's tb_plugin advises on communication from 10 % of the step on."),
+    ] = 0.1
+    sync_share: Annotated[
+        Share,
+        Meta(description="As for the input: XProf's least share for a wait of the host."),
+    ] = 0.05
+    compile_share: Annotated[
+        Share,
+        Meta(description="As for the input; after warm-up nothing should compile at all."),
+    ] = 0.05
+    memory_share: Annotated[
+        Share,
+        Meta(description="As for the input: waiting for the allocator of the device's memory."),
+    ] = 0.05
+    eager_share: Annotated[Share, Meta(description="XProf: eager operations above 10 % of the step.")] = 0.1
+    graphs_built: Annotated[AtLeastZero, Meta(description="A graph built in a steady step is one too many.")] = 1.0
+    straggler_ratio: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: a tenth more work than the others is beyond the noise of kernels of one model."),
+    ] = 1.1
+    tensor_eligible_fraction: Annotated[
+        Share,
+        Meta(description="Chosen here: below a tenth of the kernels' time there is little to win from Tensor Cores."),
+    ] = 0.1
+    tensor_used_fraction: Annotated[
+        Share,
+        Meta(
+            description="Kineto's tb_plugin warns where no kernel uses Tensor Cores; a hundredth is one stray kernel."
+        ),
+    ] = 0.01
+    sm_filled: Annotated[
+        Share,
+        Meta(description="DCGM's guide: an SM activity of 0.8 is needed, below 0.5 a GPU is used ineffectively."),
+    ] = 0.8
+    meters_apart: Annotated[
+        Share,
+        Meta(description="Chosen here: meters that differ by less than twenty points tell the same story."),
+    ] = 0.2
+    profiler_slowdown: Annotated[AtLeastZero, Meta(description="pyperf calls a tenth unstable.")] = 1.1
+    batch_saved: Annotated[
+        Share,
+        Meta(
+            description="Chosen here: kernels that fill the card take as long as the batch is large; to save this "
+            "much they did not."
+        ),
+    ] = 0.2
+    precision_saved: Annotated[
+        Share,
+        Meta(description="Chosen here: less than this from 16-bit arithmetic is not what Tensor Cores are for."),
+    ] = 0.1
+    at_rest: Annotated[
+        Share,
+        Meta(
+            description="SageMaker Debugger: a GPU below 10 % idles, and one whose 5th percentile is below it "
+            "fluctuates."
+        ),
+    ] = 0.1
+    underused: Annotated[
+        Share,
+        Meta(
+            description="SageMaker Debugger, LowGPUUtilization and BatchSize: a 95th percentile below 70 % leaves room."
+        ),
+    ] = 0.7
+    mostly: Annotated[
+        Share,
+        Meta(description="SageMaker Debugger, CPUBottleneck and IOBottleneck: more than half of the time."),
+    ] = 0.5
+    thread_pinned: Annotated[
+        Share,
+        Meta(
+            description="A Python thread that holds the interpreter's lock has no more than one core; waiting takes "
+            "the rest."
+        ),
+    ] = 0.9
+    at_work_cores: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: less than this of one core is what waiting costs."),
+    ] = 0.5
+    machine_full: Annotated[
+        Share,
+        Meta(description="Chosen here: a machine that has less than a tenth of its processors left is full."),
+    ] = 0.9
+    wanted_cores: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: a command that wants a core gets this much of one even on a full machine."),
+    ] = 0.1
+    context_mib: Annotated[
+        AtLeastZero,
+        Meta(description="A CUDA context alone takes more than this of a card's memory."),
+    ] = 64.0
+    memory_full: Annotated[Share, Meta(description="Kineto's profiler warns above 90 % of the card's memory.")] = 0.9
+    memory_jump: Annotated[
+        Share,
+        Meta(
+            description="TensorFlow's allocator takes nearly all memory in one step, which says nothing about the need."
+        ),
+    ] = 0.5
+    throttled_fraction: Annotated[
+        Share,
+        Meta(description="Chosen here: clocks held down for less than a tenth of the time cost at most some percent."),
+    ] = 0.1
+    clocks_down: Annotated[
+        Share,
+        Meta(description="Chosen here: clocks less than 15 % down cost at most some percent."),
+    ] = 0.15
+    shared_fraction: Annotated[
+        Share,
+        Meta(description="Chosen here: another program that computes for a tenth of the time."),
+    ] = 0.1
+    pcie_part: Annotated[
+        Share,
+        Meta(description="Chosen here: a link at one generation or half the lanes less than could be."),
+    ] = 0.75
+    pcie_share: Annotated[
+        Share,
+        Meta(description="Chosen here: a twentieth of the step lost by the slower link."),
+    ] = 0.05
 
 
 DEFAULTS = Thresholds()
@@ -81,6 +217,13 @@ def read(path: Path) -> Thresholds:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: no thresholds ({error})") from error
+
+
+def listing() -> str:
+    """Return all thresholds as a file that `read` takes, each below what it means and where it comes from."""
+    hints = get_type_hints(Thresholds, include_extras=True)
+    named = ((name, hints[name].__metadata__[-1].description) for name in Thresholds.__struct_fields__)
+    return "\n".join(f"# {why}\n{name} = {getattr(DEFAULTS, name)}" for name, why in named)
 
 
 def _unknown(given: dict[str, object]) -> str | None:

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.records import Confidence, Finding, NotEvaluated, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gpuprobe.diagnosis.rules import Decided
 
 Kind = Literal["trace", "differential runs", "telemetry"]
 # Which kind knows best: a trace sees the calls themselves, a differential run only what a change gains, and telemetry
@@ -57,8 +60,6 @@ ROOTS: dict[str, tuple[str, ...]] = {
     "recompiling": ("eager_or_retracing",),
     "host_between_steps": ("eager_or_retracing",),
 }
-# A root that costs less of the step than this is no more than a note.
-ROOT_SHARE = 0.10
 # What is true beside a cause, but is never what a verdict stands on while another cause is known.
 CONDITIONS = frozenset({"wrong_meter", "profiler_perturbed", "gpu_memory_tight", "unattributed"})
 # What a trace that names a cause has decided, for or against: a hint of the readings at one of these adds nothing.
@@ -97,7 +98,7 @@ class Joined(Record, frozen=True, kw_only=True):
         return next((found for found in self.findings if found.primary), None)
 
 
-def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[NotEvaluated]] = ((), ())) -> Joined:
+def join(votes: Sequence[Vote], conditions: Decided = ((), ()), limits: Thresholds = DEFAULTS) -> Joined:
     """Join the votes, in any order, into one diagnosis.
 
     `conditions` are findings on what is true beside the cause, and what could not be decided of those.
@@ -109,7 +110,7 @@ def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[No
     if leader is None or leader.primary is None:
         return Joined(findings=_unknown(merged, None), not_evaluated=undecided, agreement=_silent(cast))
     cause = leader.primary.cause
-    root = _root(merged, cause)
+    root = _root(merged, cause, limits)
     others = [vote for vote in cast if vote is not leader]
     agreeing = [vote for vote in others if vote.primary and _same(vote.primary.cause, cause)]
     against = [vote for vote in others if vote.primary and not _same(vote.primary.cause, cause)]
@@ -133,12 +134,12 @@ def join(votes: Sequence[Vote], conditions: tuple[Sequence[Finding], Sequence[No
     )
 
 
-def _root(merged: Sequence[Finding], cause: str) -> Finding | None:
+def _root(merged: Sequence[Finding], cause: str, limits: Thresholds) -> Finding | None:
     """Return the surest and largest cause that lies behind the one that shows, None where there is none."""
     sure = [
         found
         for found in merged
-        if found.cause in ROOTS.get(cause, ()) and found.confidence == "high" and found.severity >= ROOT_SHARE
+        if found.cause in ROOTS.get(cause, ()) and found.confidence == "high" and found.severity >= limits.root_share
     ]
     return max(sure, key=lambda found: found.severity, default=None)
 

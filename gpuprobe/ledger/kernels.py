@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger import names
-from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.intervals import covered, holds, intersection, union
 from gpuprobe.ledger.occupied import occupancies
 from gpuprobe.ledger.records import CopyFacts, KernelFacts, TopKernel
@@ -123,11 +122,6 @@ def overlap_fraction(time: GpuTime) -> float | None:
     """Return how much of the copies' time lies under kernels (0 to 1); None where nothing was copied."""
     total = time.copies.total
     return intersection(time.copies, time.kernels).total / total if total else None
-
-
-def exposed_copy_ps(time: GpuTime) -> int:
-    """Return the copy time within the steps that no kernel hides."""
-    return sum(time.parts[name].total for name in COPIES)
 
 
 def _copies(time: GpuTime, direction: Direction, mask: NDArray[np.bool_]) -> CopyFacts:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.records import Replay
     from gpuprobe.ledger.records import Account
     from gpuprobe.records import Run, Study
+    from gpuprobe.traces.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,9 @@ def traced(study: Study, runs: Mapping[Path, Run]) -> tuple[dict[str, Traced], t
     found: dict[str, Traced] = {}
     notes = []
     for strategy, (path, run) in last.items():
-        try:
-            timeline = read(path / TRACE_FOLDER)
-        except InputError as error:
-            notes.append(f"The trace of {strategy} does not count: {error}.")
+        timeline, trouble = timeline_of(path, run)
+        if timeline is None:
+            notes.append(trouble)
             continue
         account = account_of(timeline)
         known = known_of(run, study.environment.cores)
@@ -49,6 +49,16 @@ def traced(study: Study, runs: Mapping[Path, Run]) -> tuple[dict[str, Traced], t
         replay = predict(timeline, account, known, changes) if strategy in replayed else None
         found[strategy] = Traced(account, replay)
     return found, tuple(notes)
+
+
+def timeline_of(path: Path, run: Run) -> tuple[Timeline | None, str]:
+    """Read the trace of a run, or say in a sentence why there is none to be had."""
+    if run.trace is None or not run.trace.path:
+        return None, f"There is no trace of {run.spec.strategy}."
+    try:
+        return read(path / TRACE_FOLDER), ""
+    except InputError as error:
+        return None, f"The trace of {run.spec.strategy} does not count: {error}."
 
 
 def batch_change(own: int, other: int) -> str:

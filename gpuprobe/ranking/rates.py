@@ -37,16 +37,6 @@ class Interval(Record, frozen=True, kw_only=True):
     n: int
     rounds: int = 1
 
-    def overlaps(self, other: Interval) -> bool:
-        """Whether the two intervals share a value."""
-        return self.low <= other.high and other.low <= self.high
-
-    def scaled(self, factor: float) -> Interval:
-        """Return the interval of the figure times a positive factor."""
-        return Interval(
-            value=self.value * factor, low=self.low * factor, high=self.high * factor, n=self.n, rounds=self.rounds
-        )
-
     def inverse(self, factor: float = 1.0) -> Interval:
         """Return the interval of `factor` divided by the figure, for figures above zero."""
         return Interval(

@@ -37,19 +37,19 @@ def diagnose(
     account = traced.account if traced else None
     told = evidence_of(account) if account else Evidence()
     votes = [
-        trace_vote(account, told, run.trace.missing if run and run.trace else None),
-        _differential(study, rows, baseline),
-        telemetry_vote(readings),
+        trace_vote(account, told, limits, run.trace.missing if run and run.trace else None),
+        _differential(study, rows, baseline, limits),
+        telemetry_vote(readings, limits),
     ]
     known = readings.signals if readings else ()
     signals = (*told.signals, *_setting(study, baseline, run), *known)
-    joined = join(votes, conditions.diagnose(Evidence(signals=signals), limits))
+    joined = join(votes, conditions.diagnose(Evidence(signals=signals), limits), limits)
     if traced is None or traced.replay is None:
         return joined
     return msgspec.structs.replace(joined, findings=with_gains(joined.findings, traced.replay))
 
 
-def _differential(study: Study, rows: Sequence[Row], baseline: Row | None) -> Vote:
+def _differential(study: Study, rows: Sequence[Row], baseline: Row | None, limits: Thresholds) -> Vote:
     signals = [Signal(name="gpu", unit="", source="NVML", value=bool(study.environment.gpus))]
     if rows:
         on_gpu = "GPU" in rows[0].settings.device.upper()
@@ -57,7 +57,7 @@ def _differential(study: Study, rows: Sequence[Row], baseline: Row | None) -> Vo
     if baseline and baseline.input_share:
         signals.append(_signal("input_share", baseline.input_share))
     signals += [_signal(f"gain.{row.strategy}", row.gain) for row in rows if row.gain]
-    found, undecided = differential.diagnose(Evidence(signals=tuple(signals)))
+    found, undecided = differential.diagnose(Evidence(signals=tuple(signals)), limits)
     return Vote(kind="differential runs", findings=found, not_evaluated=undecided)
 
 

@@ -31,11 +31,6 @@ class Held:
     weights_ns: NDArray[np.float64]
     gaps: tuple[tuple[int, int], ...]
 
-    @property
-    def covered_ns(self) -> float:
-        """How much of the window the readings stand for."""
-        return float(self.weights_ns.sum())
-
     def mean(self) -> float:
         """Return the mean weighted by time."""
         weights = self.weights_ns if self.weights_ns.sum() > 0 else None

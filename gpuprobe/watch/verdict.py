@@ -8,6 +8,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis import telemetry as rules
 from gpuprobe.diagnosis import telemetry_conditions as conditions
 from gpuprobe.diagnosis.readings.evidence import Seen, see
+from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
 
 if TYPE_CHECKING:
@@ -73,13 +74,14 @@ def judge(recording: Telemetry, watch: Watch) -> tuple[Seen, Verdict]:
 
 
 def _judged(device: str, evidence: Evidence) -> Judged:
-    findings, undecided = rules.diagnose(evidence)
-    return Judged(device=device, findings=findings, not_evaluated=undecided)
+    causes, undecided = rules.diagnose(evidence)
+    beside, undecided_too = conditions.diagnose(evidence)
+    return Judged(device=device, findings=(*causes, *beside), not_evaluated=(*undecided, *undecided_too))
 
 
 def _used(seen: Seen) -> list[GpuSeen]:
     """Return the GPUs to judge, the busiest first: those that were used, else the first, which was not."""
-    known = [gpu for gpu in seen.gpus if _number(gpu.evidence, "utilization_percent") is not None]
+    known = [gpu for gpu in seen.gpus if gpu.evidence.number("utilization_percent") is not None]
     busy = sorted((gpu for gpu in known if gpu.busy_s), key=lambda gpu: -gpu.busy_s)
     return busy or known[:1]
 
@@ -132,7 +134,7 @@ def _lines(seen: Seen) -> list[tuple[str, str]]:
 
 def _utilization(gpu: GpuSeen) -> str:
     names = ("utilization_percent", "utilization_p5_percent", "utilization_p50_percent", "utilization_p95_percent")
-    values = [_number(gpu.evidence, name) for name in names]
+    values = [gpu.evidence.number(name) for name in names]
     if None in values:
         signal = gpu.evidence.get("utilization_percent")
         return f"not known: {signal.missing if signal else 'not gathered'}"
@@ -159,7 +161,7 @@ def _phases(gpu: GpuSeen) -> str:
 
 def _power(evidence: Evidence) -> str:
     parts = [_figure(evidence, "power_w", "W"), _figure(evidence, "sm_clock_mhz", "MHz")]
-    heat, cap = _number(evidence, "throttled_heat_fraction"), _number(evidence, "power_cap_fraction")
+    heat, cap = evidence.number("throttled_heat_fraction"), evidence.number("power_cap_fraction")
     if heat is None or cap is None:
         parts.append("throttling not known")
     elif not heat and not cap:
@@ -173,27 +175,27 @@ def _power(evidence: Evidence) -> str:
 
 
 def _memory(evidence: Evidence) -> str:
-    peak, share = evidence.get("memory_peak_mib"), _number(evidence, "memory_peak_fraction")
+    peak, share = evidence.get("memory_peak_mib"), evidence.number("memory_peak_fraction")
     if share is None:
         return f"peak {_mib(peak)}"
-    jump = _number(evidence, "memory_jump_fraction") or 0.0
+    jump = evidence.number("memory_jump_fraction") or 0.0
     headroom = f"peak {_mib(peak)}, {wording.share(max(0.0, 1 - share))} never used"
-    if share >= conditions.MEMORY_FULL and jump >= conditions.TAKEN_AT_ONCE:
+    if share >= DEFAULTS.memory_full and jump >= DEFAULTS.memory_jump:
         headroom += " (taken at once, as TensorFlow does: the true headroom is not known)"
     return headroom
 
 
 def _cpu(evidence: Evidence) -> str:
-    cores, limit = _number(evidence, "cpu_cores"), _number(evidence, "cpu_limit")
+    cores, limit = evidence.number("cpu_cores"), evidence.number("cpu_limit")
     if cores is None:
         return "not known"
     parts = [f"{wording.cores(cores)}" + (f" of {limit:g}" if limit else "")]
-    thread, one = evidence.get("busiest_thread_fraction"), _number(evidence, "one_core_fraction")
-    if thread and isinstance(thread.value, float):
+    thread, one = evidence.get("busiest_thread_fraction"), evidence.number("one_core_fraction")
+    if thread and thread.value is not None:
         who = thread.source.partition(": ")[2].partition(",")[0]
-        parts.append(f"busiest thread {wording.share(thread.value)} of a core ({who})")
-    others = _number(evidence, "other_cpu_cores")
-    if others is not None and others >= rules.AT_WORK_CORES:
+        parts.append(f"busiest thread {wording.share(float(thread.value))} of a core ({who})")
+    others = evidence.number("other_cpu_cores")
+    if others is not None and others >= DEFAULTS.at_work_cores:
         parts.append(f"other programs {wording.cores(others)}")
     if one:
         parts.append(f"just one core during {wording.share(one)} of the time")
@@ -201,7 +203,7 @@ def _cpu(evidence: Evidence) -> str:
 
 
 def _io(evidence: Evidence) -> str:
-    share, cores = _number(evidence, "iowait_fraction"), _number(evidence, "iowait_cores")
+    share, cores = evidence.number("iowait_fraction"), evidence.number("iowait_cores")
     if share is None or cores is None:
         return "not known"
     return f"{wording.cores(cores)}; a core waited for a disk during {wording.share(share)} of the time"
@@ -245,18 +247,13 @@ def _is_of_field(words: str) -> bool:
 
 
 def _figure(evidence: Evidence, name: str, unit: str) -> str:
-    value = _number(evidence, name)
+    value = evidence.number(name)
     return f"{unit} not known" if value is None else f"{wording.significant(value)} {unit}"
 
 
 def _mib(signal: Signal | None) -> str:
     value = signal.value if signal else None
     return wording.mebibytes(value * 2**20) if isinstance(value, float) else "not known"
-
-
-def _number(evidence: Evidence, name: str) -> float | None:
-    signal = evidence.get(name)
-    return signal.value if signal is not None and isinstance(signal.value, float) else None
 
 
 def _duration(seconds: float) -> str:
