@@ -65,7 +65,7 @@ def strategy(
     """Register a function as the strategy of its name.
 
     `order` places it in the list, `against` names the strategy it is compared with, `changes` says in a few words
-    what differs from that one. One that `combines` also takes over the changes that helped elsewhere in the study.
+    what differs from that one. One that `combines` is found by a search over the changes that helped in the study.
     """
 
     def register(function: AnyChange) -> AnyChange:
