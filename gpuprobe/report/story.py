@@ -22,6 +22,8 @@ def ending(search: Search) -> str:
     """Say what was kept, and what was not tried and why."""
     kept = f"{_names(search.kept)} on top of `{search.start}`" if search.kept else f"no change of `{search.start}`"
     said = [f"Kept: {kept}."]
+    if not search.steps and not search.left:
+        said.insert(0, "No change had gained by itself beyond the noise, so that none was tried.")
     if search.left and search.following is None:
         said.append(f"Not tried: {_names(search.left)}; the search of this study has {_steps(search)} at most.")
     elif search.following is not None:
