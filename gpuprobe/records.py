@@ -195,7 +195,7 @@ class Request(Record, frozen=True, kw_only=True):
     `data` is `auto`, `cifar10`, `synthetic` or a path; `samples` caps the training set. Exactly `steps` or `epochs`
     are timed where given, else as long as the budget allows. A run that shows no sign of life for `limit_s` is
     ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own. A search tries at most
-    `search_steps` changes where given, else all that are worth it.
+    `search_steps` changes on top of the first where given, else all that gained by themselves.
     """
 
     rounds: int

@@ -42,10 +42,10 @@ def plan_rounds(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
 
 
 def most_steps(study: Study, strategy: str) -> int:
-    """How many runs the search for a combining strategy may take: one for each change that could be tried."""
+    """How many runs the search for a combining strategy may take: one for each change that comes on top of another."""
     start = next(info.against for info in study.strategies if info.name == strategy)
-    changes = sum(info.against == start and not info.combines for info in study.strategies)
-    return max(1, changes if study.request.search_steps is None else min(changes, study.request.search_steps))
+    further = sum(info.against == start and not info.combines for info in study.strategies) - 1
+    return max(1, further if study.request.search_steps is None else min(further, study.request.search_steps))
 
 
 def forget_failed_end(folder: Path, strategy: str) -> None:

@@ -44,10 +44,10 @@ class Row(Record, frozen=True, kw_only=True):
 
 
 class SearchStep(Record, frozen=True, kw_only=True):
-    """One step of a search: `change` on top of what was kept before it, in one run.
+    """One step of a search: `change` on top of what was kept before it, in one run; step 0 in its own runs.
 
     `predicted` is what the change gained by itself: the step gains as much if gains multiply. `gain` is how many times
-    as fast the step was as the one kept before it.
+    as fast the step was as the one kept before it, step 0 as the start.
     """
 
     step: int
@@ -63,8 +63,8 @@ class SearchStep(Record, frozen=True, kw_only=True):
 class Search(Record, frozen=True, kw_only=True):
     """How a combining strategy was found, from what it is compared with: `start`.
 
-    `left` are the changes that were not tried, `at_most` how many could be. `measured` is the step whose run is the
-    strategy's row; `following` what is measured next, None where the search has ended.
+    `left` are the changes that were not tried, `at_most` how many could be after the first. `measured` is the step
+    whose run is the strategy's row; `following` what is measured next, None where the search has ended.
     """
 
     strategy: str

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.records import LossPoint, Run, StrategyInfo
 
-SINGLE_STEP = 0
-
 
 def candidates(start: str | None, ranking: Ranking) -> list[str]:
     """Return the strategies that differ in one thing from `start`, gained by it beyond the noise, and kept the loss."""
@@ -41,61 +39,91 @@ def order(candidates: Sequence[str], ranking: Ranking) -> list[str]:
 def search(info: StrategyInfo, singles: Ranking, runs: Sequence[Run], at_most: int | None = None) -> Search:
     """Replay the search for `info` from all runs of its study; say what it keeps so far, and what it measures next.
 
-    `singles` ranks the runs that are no step of a search. A step is compared with the one kept before it, the first
-    with the strategy that `info` is compared with. At most so many changes are tried where that is given.
+    `singles` ranks the runs that are no step of a search. The change that gained most by itself needs no run more: it
+    is kept as it was measured. Each step after it is compared with the one kept before it. At most so many changes are
+    tried on top of the first where that is given.
     """
-    noise = _Noise.of([run for run in runs if run.spec.step == SINGLE_STEP])
-    steps = sorted(
-        (run for run in runs if run.spec.strategy == info.name and run.spec.step and _is_settled(run)),
-        key=lambda run: run.spec.step,
-    )
-    told: list[SearchStep] = []
-    tried: list[str] = []
-    last = info.against
-    kept: tuple[str, ...] = ()
-    measured: int | None = None
+    steps = sorted((run for run in runs if run.spec.strategy == info.name and _is_step(run)), key=lambda r: r.spec.step)
+    ordered = order(candidates(info.against, singles), singles)
+    path = _Path(info, singles, _Noise.of([run for run in runs if not run.spec.step]))
+    first = next((run.spec.combines[0] for run in steps if run.spec.combines), ordered[0] if ordered else None)
+    if first is not None:
+        path.begin(first)
     for place, run in enumerate(steps):
-        name, rate = f"{info.name}, step {run.spec.step}", run_rate(run)
-        if rate:
-            noise.rates[name] = {run.spec.round: rate}
-        change = next((added for added in run.spec.combines if added not in kept), None)
-        if change is None:
-            # Nothing was kept, and what that trains as was measured, so that the strategy has a row.
-            measured = run.spec.step if rate else None
-            continue
-        tried.append(change)
-        gain = noise.gain(name, last, run.spec.round)
-        why_not = _why_not(run, gain, noise.mark(name, run.losses))
-        following = steps[place + 1].spec.combines if place + 1 < len(steps) else None
-        # The next step tells whether this one was kept when it was measured; runs since then may say otherwise.
-        keeps = not why_not if following is None else following[: len(run.spec.combines)] == run.spec.combines
-        told.append(
+        path.take(run, steps[place + 1].spec.combines if place + 1 < len(steps) else None)
+    tried = [step.change for step in path.told]
+    left = tuple(name for name in ordered if name not in tried)
+    ends = not left or (at_most is not None and len(tried) > at_most)
+    # What is kept in the end has a run of its own, so that the strategy has a row beside the others.
+    missing = path.kept if all(run.spec.combines != path.kept for run in steps) else None
+    return Search(
+        strategy=info.name,
+        start=info.against,
+        steps=tuple(path.told),
+        kept=path.kept,
+        left=left,
+        at_most=at_most,
+        measured=path.measured,
+        following=missing if ends else (*path.kept, left[0]),
+    )
+
+
+class _Path:
+    """The way so far: what is kept, and which run measured it."""
+
+    def __init__(self, info: StrategyInfo, singles: Ranking, noise: _Noise) -> None:
+        self._info, self._singles, self._noise = info, singles, noise
+        self._last = info.against
+        self.told: list[SearchStep] = []
+        self.kept: tuple[str, ...] = ()
+        self.measured: int | None = None
+
+    def begin(self, change: str) -> None:
+        """Keep the first change as its own runs measured it."""
+        row = self._singles.row(change)
+        self._last, self.kept = change, (change,)
+        self.told.append(
             SearchStep(
-                step=run.spec.step,
+                step=0,
                 change=change,
-                combines=run.spec.combines,
-                predicted=_alone(change, singles),
-                samples_per_s=noise.rate(name),
+                combines=(change,),
+                samples_per_s=row.samples_per_s if row else None,
+                gain=row.gain if row else None,
+                kept=True,
+                reason="it gained most by itself",
+            )
+        )
+
+    def take(self, run: Run, following: tuple[str, ...] | None) -> None:
+        """Take in one step; `following` is what the next one combined, where there was one."""
+        spec, rate = run.spec, run_rate(run)
+        change = next((added for added in spec.combines if added not in self.kept), None)
+        if change is None:
+            if rate and spec.combines == self.kept:
+                self.measured = spec.step
+            return
+        name = f"{self._info.name}, step {spec.step}"
+        if rate:
+            self._noise.rates[name] = {spec.round: rate}
+        gain = self._noise.gain(name, self._last, spec.round)
+        why_not = _why_not(run, gain, self._noise.mark(name, run.losses))
+        # The next step tells whether this one was kept when it was measured; runs since then may say otherwise.
+        keeps = not why_not if following is None else following[: len(spec.combines)] == spec.combines
+        row = self._singles.row(change)
+        self.told.append(
+            SearchStep(
+                step=spec.step,
+                change=change,
+                combines=spec.combines,
+                predicted=row.gain if row else None,
+                samples_per_s=self._noise.rate(name),
                 gain=gain,
                 kept=keeps,
                 reason=_reason(why_not, keeps=keeps),
             )
         )
         if keeps:
-            last, kept, measured = name, run.spec.combines, run.spec.step
-    left = [name for name in order(candidates(info.against, singles), singles) if name not in tried]
-    ends = not left or (at_most is not None and len(tried) >= at_most)
-    missing = kept if measured is None and not _was_tried_bare(steps, kept) else None
-    return Search(
-        strategy=info.name,
-        start=info.against,
-        steps=tuple(told),
-        kept=kept,
-        left=tuple(left),
-        at_most=at_most,
-        measured=measured,
-        following=missing if ends else (*kept, left[0]),
-    )
+            self._last, self.kept, self.measured = name, spec.combines, spec.step
 
 
 @dataclass
@@ -133,13 +161,9 @@ class _Noise:
         return same_work.off_the_band({**self.curves, name: losses}).get(name)
 
 
-def _is_settled(run: Run) -> bool:
+def _is_step(run: Run) -> bool:
     """Whether it counts as a step: one that was stopped with its study is measured again."""
-    return run.outcome.state != "interrupted"
-
-
-def _was_tried_bare(steps: Sequence[Run], kept: tuple[str, ...]) -> bool:
-    return any(run.spec.combines == kept for run in steps)
+    return run.spec.step > 0 and run.outcome.state != "interrupted"
 
 
 def _why_not(run: Run, gain: Interval | None, mark: str | None) -> str | None:
@@ -161,8 +185,3 @@ def _reason(why_not: str | None, *, keeps: bool) -> str:
     return "faster beyond the noise" + (
         " when it was measured; with the runs since then, " + why_not if why_not else ""
     )
-
-
-def _alone(change: str, singles: Ranking) -> Interval | None:
-    row = singles.row(change)
-    return row.gain if row else None

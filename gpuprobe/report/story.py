@@ -25,7 +25,9 @@ def ending(search: Search) -> str:
     if not search.steps and not search.left:
         said.insert(0, "No change had gained by itself beyond the noise, so that none was tried.")
     if search.left and search.following is None:
-        said.append(f"Not tried: {_names(search.left)}; the search of this study has {_steps(search)} at most.")
+        said.append(
+            f"Not tried: {_names(search.left)}; the search of this study has {_steps(search)} at most after the first."
+        )
     elif search.following is not None:
         waits = _names(search.left) if search.left else f"`{search.strategy}` as it was kept"
         said.append(f"Not measured yet: {waits}.")
