@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from gpuprobe.measure import folder
 from gpuprobe.measure.begin import begin
 from gpuprobe.measure.study import carry_out
-from gpuprobe.ranking.choose import helpful
-from gpuprobe.ranking.load import load
+from gpuprobe.ranking.choose import following
 from gpuprobe.records import Request, Run, RunSpec
 from gpuprobe.report.write import write
 from gpuprobe.strategies.registry import select
@@ -58,7 +57,7 @@ def run(
     begun = begin(request, chosen, Path(out), "gpuprobe.run(...)", own)
     with folder.held(begun.folder):
         study = begun.study
-        carry_out(study, begun.folder, begun.arrays, _Silent(), lambda path: helpful(study, load(path).ranking))
+        carry_out(study, begun.folder, begun.arrays, _Silent(), following)
         return write(begun.folder)
 
 

@@ -2,6 +2,7 @@
 
 reports/<study>/study.json
 reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
+reports/<study>/runs/<round>-<strategy>-<step>/ where the strategy is found by a search
 reports/<watch>/{watch.json, telemetry.csv}
 """
 
@@ -27,9 +28,9 @@ LOG_FILE = "log.txt"
 TRACE_FOLDER = "trace"
 
 
-def run_folder(study: Path, number: int, strategy: str) -> Path:
-    """Return the folder of one run: the round's number (from 1) and the strategy's name."""
-    return study / RUNS_FOLDER / f"{number}-{strategy}"
+def run_folder(study: Path, number: int, strategy: str, step: int = 0) -> Path:
+    """Return the folder of one run: the round's number (from 1), the strategy's name, and the step of its search."""
+    return study / RUNS_FOLDER / (f"{number}-{strategy}-{step}" if step else f"{number}-{strategy}")
 
 
 def load_study(folder: Path) -> Study:
@@ -42,7 +43,7 @@ def load_study(folder: Path) -> Study:
 
 
 def load_runs(folder: Path) -> dict[Path, Run]:
-    """Read all finished records of a study's runs, by run folder, in the order of rounds and names."""
+    """Read all finished records of a study's runs, by run folder, in the order of rounds, names and steps."""
     found = sorted((folder / RUNS_FOLDER).glob(f"*/{RUN_FILE}"))
     runs = {path.parent: load(Run, path) for path in found}
-    return dict(sorted(runs.items(), key=lambda item: (item[1].spec.round, item[1].spec.strategy)))
+    return dict(sorted(runs.items(), key=lambda item: (item[1].spec.round, item[1].spec.strategy, item[1].spec.step)))

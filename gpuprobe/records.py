@@ -152,6 +152,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
     The timed window ends after `steps` steps where given, else after `window_s` seconds, or earlier (but never
     before `window_min_s`) once the 95 % interval of its blocks is narrower than `precise_fraction` of the rate.
     `model` names the workload as `gpuprobe run --model` does; empty is the ResNet of `depth` on the images in `data`.
+    `step` counts the runs of a strategy that is found by a search, from 1; 0 is no step of one.
     """
 
     strategy: str
@@ -167,6 +168,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
     data: str = ""
     model: str = ""
     combines: tuple[str, ...] = ()
+    step: int = 0
     inject: tuple[str, ...] = ()
 
 
@@ -203,7 +205,8 @@ class Request(Record, frozen=True, kw_only=True):
 
     `data` is `auto`, `cifar10`, `synthetic` or a path; `samples` caps the training set. Exactly `steps` or `epochs`
     are timed where given, else as long as the budget allows. A run that shows no sign of life for `limit_s` is
-    ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own.
+    ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own. A search tries at most
+    `search_steps` changes on top of the first where given, else all that gained by themselves.
     """
 
     rounds: int
@@ -219,6 +222,7 @@ class Request(Record, frozen=True, kw_only=True):
     trace_steps: int = 4
     limit_s: float = 180.0
     quick: bool = False
+    search_steps: int | None = None
     inject: tuple[str, ...] = ()
 
 

@@ -16,7 +16,8 @@ from gpuprobe.measure.budget import LONGEST_WINDOW_S, SHORTEST_WINDOW_S, Budget
 from gpuprobe.measure.conductor import Action, Conductor
 from gpuprobe.measure.events import FILE, EventLog, EventReader, RunInProgress, fold
 from gpuprobe.measure.losses import MAX_POINTS, points
-from gpuprobe.measure.study import outcome_of, plan_rounds
+from gpuprobe.measure.plan import plan_rounds
+from gpuprobe.measure.study import outcome_of
 from gpuprobe.records import Outcome, RunSpec
 from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 

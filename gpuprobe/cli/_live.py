@@ -71,7 +71,7 @@ class LiveView:
         """Show the run as starting."""
         self._spec, self._done, self._total, self._phase = spec, index, total, ""
         self._states[spec.strategy] = "starting"
-        self._plain(f"[{index + 1}/{total}] {spec.strategy}, round {spec.round}: starting")
+        self._plain(f"[{index + 1}/{total}] {_named(spec)}, round {spec.round}: starting")
 
     def run_progress(self, progress: RunInProgress) -> None:
         """Show the phase that the run is in, its rate so far, and the load of the GPU or the processor."""
@@ -86,7 +86,7 @@ class LiveView:
         self._drawn = time.monotonic()
         rate = rate_so_far(progress.finished(Outcome(state="interrupted")))
         self._states[spec.strategy] = f"{state}, {_rate(rate)}" if rate else state
-        self._load = telemetry.load_now(run_folder(self._folder, spec.round, spec.strategy) / TELEMETRY_FILE)
+        self._load = telemetry.load_now(run_folder(self._folder, spec.round, spec.strategy, spec.step) / TELEMETRY_FILE)
         self._live.update(self._picture())
 
     def run_finished(self, run: Run) -> None:
@@ -143,3 +143,9 @@ class LiveView:
 def _rate(rate: Interval) -> str:
     half = (rate.high - rate.low) / 2
     return f"{wording.significant(rate.value)} \u00b1 {wording.significant(half, 2)}"
+
+
+def _named(spec: RunSpec) -> str:
+    if not spec.step:
+        return spec.strategy
+    return f"{spec.strategy}, step {spec.step} ({wording.listing(list(spec.combines)) or 'no change'})"

@@ -17,8 +17,8 @@ from gpuprobe.errors import GpuprobeError
 from gpuprobe.measure import faults, folder
 from gpuprobe.measure.begin import begin, find_images
 from gpuprobe.measure.environment import environment
-from gpuprobe.measure.study import Planned, carry_out
-from gpuprobe.ranking.choose import helpful
+from gpuprobe.measure.study import carry_out
+from gpuprobe.ranking.choose import following
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import load_study
 from gpuprobe.report.verdict import verdict
@@ -28,6 +28,7 @@ from gpuprobe.strategies.registry import select
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gpuprobe.measure.plan import Planned
     from gpuprobe.records import Request, Study
     from gpuprobe.workloads.arrays import Arrays
 
@@ -75,7 +76,7 @@ def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays | Non
     interrupted = False
     try:
         with view:
-            left = carry_out(study, where, arrays, view, lambda path: helpful(study, load(path, traces=False).ranking))
+            left = carry_out(study, where, arrays, view, following)
     except KeyboardInterrupt:
         interrupted = True
         console.print("Stopped; reporting what was measured. Ctrl-C again leaves at once.", highlight=False)
@@ -107,7 +108,7 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
     for skipped in loaded.ranking.skipped:
         console.print(f"{skipped.strategy}: skipped, {skipped.message}", markup=False, highlight=False, soft_wrap=True)
     if left:
-        names = wording.listing([f"{planned.strategy} (round {planned.round})" for planned in left])
+        names = wording.listing([_named(planned) for planned in left])
         console.print(f"The budget left no time for {names}.", highlight=False, soft_wrap=True)
     if left or interrupted:
         console.print(f"Finish it with: gpuprobe run --resume {where}", highlight=False, soft_wrap=True)
@@ -115,3 +116,8 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
     if interrupted:
         return INTERRUPTED
     return FAILED if loaded.ranking.failures or not loaded.ranking.rows else 0
+
+
+def _named(planned: Planned) -> str:
+    step = f"step {planned.step} of the search for " if planned.step else ""
+    return f"{step}{planned.strategy} (round {planned.round})"

@@ -30,6 +30,8 @@ Exit codes: 0 all runs done, 1 a run failed (the others are ranked), 2 wrong usa
 # A study of the quick kind fits five minutes, one of the default kind ten, their start and their report included.
 QUICK_S, DEFAULT_S = 280.0, 570.0
 QUICK_ROUNDS, DEFAULT_ROUNDS = 1, 2
+# Each change that the search for `tuned` tries is one run more.
+QUICK_SEARCH_STEPS = 2
 # Enough that a cache matters and the loss falls, few enough that filling the cache takes a moment.
 QUICK_SAMPLES = 10_000
 DEFAULT_BATCH_SIZE = 32
@@ -94,6 +96,7 @@ def command(
         trace_steps=4 if trace else 0,
         limit_s=seconds(limit, "--limit"),
         quick=quick,
+        search_steps=QUICK_SEARCH_STEPS if quick else None,
         inject=tuple(inject or ()),
     )
     raise SystemExit(start(request, strategies, out, ["gpuprobe", *sys.argv[1:]]))

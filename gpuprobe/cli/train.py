@@ -60,14 +60,13 @@ def command(
         depth=depth,
         data=data,
         samples=samples,
-        combines=_helpful(study) if study is not None and chosen[0].combines else (),
+        combines=_combined(study, chosen[0].name) if study is not None and chosen[0].combines else (),
     )
     raise SystemExit(carry_out(spec, None, out))
 
 
-def _helpful(study: Path) -> tuple[str, ...]:
-    from gpuprobe.ranking.choose import helpful
+def _combined(study: Path, strategy: str) -> tuple[str, ...]:
+    from gpuprobe.ranking.choose import combined
     from gpuprobe.ranking.load import load
 
-    loaded = load(study)
-    return tuple(helpful(loaded.study, loaded.ranking))
+    return combined(load(study, traces=False), strategy)

@@ -24,17 +24,21 @@ class Budget:
     start_s: float
     _beside_window_s: list[float] = field(default_factory=list)
 
-    def window_s(self, now_s: float, runs_left: int) -> float:
-        """Return how long the next run may time its steps, where so many runs are left, this one included."""
+    def window_s(self, now_s: float, runs_left: int, sharing: int = 1) -> float:
+        """Return how long the next run may time its steps, where so many runs are left, this one included.
+
+        A run that warms up alone costs as much as the `sharing` runs that warmed up side by side when it was learnt.
+        """
+        costs_s = sharing * self._run_costs_s()
         kept_back_s = KEPT_BACK_RUNS * self._run_costs_s() if runs_left > 1 else 0.0
-        share = (self._left_s(now_s) - kept_back_s) / runs_left - self._run_costs_s()
+        share = (self._left_s(now_s) - kept_back_s) / runs_left - costs_s
         return min(LONGEST_WINDOW_S, max(SHORTEST_WINDOW_S, share))
 
-    def allows_another(self, now_s: float) -> bool:
-        """Whether a shortest run would still end in time. The first run is always allowed."""
+    def allows_another(self, now_s: float, sharing: int = 1) -> bool:
+        """Whether a shortest run would still end in time, `sharing` as above. The first run is always allowed."""
         if not self._beside_window_s:
             return True
-        return self._left_s(now_s) >= self._run_costs_s() + SHORTEST_WINDOW_S
+        return self._left_s(now_s) >= sharing * self._run_costs_s() + SHORTEST_WINDOW_S
 
     def learn(self, beside_window_s: float) -> None:
         """Take note of a run that took so many seconds beside its timed window."""

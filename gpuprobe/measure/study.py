@@ -1,4 +1,4 @@
-"""Runs a study: plans the rounds, starts one fresh process per run, and saves each run as it ends."""
+"""Runs a study: starts one fresh process per run as planned, and saves each run as it ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import signal
 import tempfile
 import time
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,13 +14,14 @@ from gpuprobe import telemetry
 from gpuprobe.errors import GpuprobeError, OutputError
 from gpuprobe.measure.budget import Budget
 from gpuprobe.measure.events import EventReader, RunInProgress
+from gpuprobe.measure.plan import Planned, forget_failed_end, most_steps, plan_rounds
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher, Worker
 from gpuprobe.recording import GO_FILE, RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, load_runs, run_folder
 from gpuprobe.records import Outcome, Run, RunSpec, Study, save
 from gpuprobe.workloads.arrays import save_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Sequence
 
     from gpuprobe.workloads.arrays import Arrays
 
@@ -44,45 +44,28 @@ class Observer(Protocol):
         """The run has ended, well or not, and is saved."""
 
 
-@dataclass(frozen=True)
-class Planned:
-    """One run of the plan: its round, from 1, and its strategy's name."""
+class Choose(Protocol):
+    """Asked what the search for a combining strategy measures next."""
 
-    round: int
-    strategy: str
-
-
-def plan_rounds(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
-    """Return all runs in order: every second round reversed, so that drift of the machine falls on all alike.
-
-    In the first round a strategy that combines others comes last, since it needs their results. A study of one round
-    ends with its first strategy once more: a control, which tells how far the machine drifted meanwhile. Those that
-    cannot apply to the workload are `skipped`.
-    """
-    names = [strategy.name for strategy in study.strategies if strategy.name not in skipped]
-    first = sorted(names, key=lambda name: next(s.combines for s in study.strategies if s.name == name))
-    planned = [
-        Planned(number, name)
-        for number in range(1, study.request.rounds + 1)
-        for name in (first if number % 2 else reversed(first))
-    ]
-    return [*planned, Planned(2, first[0])] if study.request.rounds == 1 and len(first) > 1 else planned
+    def __call__(self, folder: Path, strategy: str) -> tuple[str, ...] | None:
+        """Return what to combine, from what the study's folder holds; None where the search has ended."""
 
 
-def carry_out(
-    study: Study, folder: Path, arrays: Arrays | None, observer: Observer, choose: Callable[[Path], Sequence[str]]
-) -> list[Planned]:
+def carry_out(study: Study, folder: Path, arrays: Arrays | None, observer: Observer, choose: Choose) -> list[Planned]:
     """Carry out all runs that the folder does not hold yet; return those that the budget left no time for.
 
-    `choose` is asked once, given the study's folder, which strategies a combining one shall combine. Raises
-    KeyboardInterrupt on Ctrl-C after the run in progress is saved, OutputError where the folder cannot be written.
+    Raises KeyboardInterrupt on Ctrl-C after the run in progress is saved, OutputError where the folder cannot be
+    written.
     """
     runs = load_runs(folder).values()
     done = [run for run in runs if run.outcome.state == "done"]
     skipped = {run.spec.strategy for run in runs if run.outcome.state == "skipped"}
     finished = {Planned(run.spec.round, run.spec.strategy) for run in done}
     waiting = [planned for planned in plan_rounds(study, skipped) if planned not in finished]
-    if not waiting:
+    searched = [info.name for info in study.strategies if info.combines and info.name not in skipped]
+    for name in searched:
+        forget_failed_end(folder, name)
+    if not waiting and all(choose(folder, name) is None for name in searched):
         return []
     # On a machine with a driver each worker starts afresh; see the zygote for the reason.
     launcher: Launcher = FreshLauncher() if study.environment.gpus else ForkingLauncher()
@@ -90,12 +73,11 @@ def carry_out(
         if arrays is not None:
             save_arrays(arrays, Path(scratch))
         runner = _Runner(study, folder, scratch, launcher, observer, choose)
-        runner.combines = next((run.spec.combines for run in done if run.spec.combines), None)
-        return runner.carry_out(waiting)
+        return runner.carry_out(waiting, searched)
 
 
 class _Runner:
-    """The study in progress: what it has spent, and what a combining strategy combines."""
+    """The study in progress, and what it has spent."""
 
     def __init__(
         self,
@@ -104,39 +86,51 @@ class _Runner:
         data_folder: str,
         launcher: Launcher,
         observer: Observer,
-        choose: Callable[[Path], Sequence[str]],
+        choose: Choose,
     ) -> None:
         self._study, self._folder, self._data_folder = study, folder, data_folder
         self._launcher, self._observer, self._choose = launcher, observer, choose
         self._lanes = _lanes(study)
         self._budget = Budget(study.request.budget_s, time.monotonic())
-        self.combines: tuple[str, ...] | None = None
 
-    def carry_out(self, waiting: list[Planned]) -> list[Planned]:
-        total, index = len(waiting), 0
-        while index < total:
+    def carry_out(self, waiting: list[Planned], searched: Sequence[str]) -> list[Planned]:
+        expected = len(waiting) + sum(most_steps(self._study, name) for name in searched)
+        index = 0
+        while index < len(waiting):
             if not self._budget.allows_another(time.monotonic()):
-                return waiting[index:]
-            group = self._group(waiting[index:])
-            started = time.monotonic()
-            runs = self._run_group([self._spec(planned, total - index) for planned in group], index, total)
-            spent_s = time.monotonic() - started
-            self._budget.learn((spent_s - sum(map(_window_s, runs))) / len(runs))
+                return [*waiting[index:], *(Planned(self._study.request.rounds, name) for name in searched)]
+            group = waiting[index : index + self._lanes]
+            self._measure([self._spec(planned, expected - index) for planned in group], index, expected)
             index += len(group)
-        return []
+        left = []
+        for name in searched:
+            stopped, index = self._search(name, index)
+            left += stopped
+        return left
 
-    def _group(self, waiting: list[Planned]) -> list[Planned]:
-        """Return the next runs that warm up together; one that combines others has to wait for their results."""
-        group = waiting[: self._lanes]
-        for place, planned in enumerate(group):
-            if place and self.combines is None and self._is_combining(planned.strategy):
-                return group[:place]
-        return group
+    def _search(self, strategy: str, index: int) -> tuple[list[Planned], int]:
+        """Measure step after step until the search has ended, or the time; return what is left, and the next index."""
+        step = 1 + max(
+            (run.spec.step for run in load_runs(self._folder).values() if run.spec.strategy == strategy), default=0
+        )
+        while (combines := self._choose(self._folder, strategy)) is not None:
+            planned = Planned(self._study.request.rounds, strategy, step)
+            if not self._budget.allows_another(time.monotonic(), self._lanes):
+                return [planned], index
+            steps_left = max(1, most_steps(self._study, strategy) - step + 1)
+            spec = self._spec(planned, steps_left, sharing=self._lanes, combines=combines)
+            self._measure([spec], index, index + steps_left)
+            step, index = step + 1, index + 1
+        return [], index
 
-    def _is_combining(self, strategy: str) -> bool:
-        return next(info.combines for info in self._study.strategies if info.name == strategy)
+    def _measure(self, specs: list[RunSpec], index: int, total: int) -> None:
+        """Carry out runs that warm up together, and learn what they cost."""
+        started = time.monotonic()
+        runs = self._run_group(specs, index, total)
+        spent_s = time.monotonic() - started
+        self._budget.learn((spent_s - sum(map(_window_s, runs))) / len(runs))
 
-    def _spec(self, planned: Planned, runs_left: int) -> RunSpec:
+    def _spec(self, planned: Planned, runs_left: int, sharing: int = 1, combines: tuple[str, ...] = ()) -> RunSpec:
         request = self._study.request
         steps = request.steps
         if request.epochs is not None:
@@ -148,20 +142,14 @@ class _Runner:
             batch_size=request.batch_size,
             depth=request.depth,
             model=request.model,
-            window_s=self._budget.window_s(time.monotonic(), runs_left),
+            window_s=self._budget.window_s(time.monotonic(), runs_left, sharing),
             steps=steps,
             trace_steps=request.trace_steps,
             data=self._data_folder,
-            combines=self._combined(planned.strategy),
+            combines=combines,
+            step=planned.step,
             inject=request.inject,
         )
-
-    def _combined(self, strategy: str) -> tuple[str, ...]:
-        if not self._is_combining(strategy):
-            return ()
-        if self.combines is None:
-            self.combines = tuple(self._choose(self._folder))
-        return self.combines
 
     def _run_group(self, specs: list[RunSpec], index: int, total: int) -> list[Run]:
         """Warm the runs up side by side, then time them one after the other, alone on the machine."""
@@ -190,7 +178,7 @@ class _Runner:
         return [run.record() for run in active]
 
     def _start(self, spec: RunSpec, stack: ExitStack) -> _Active:
-        folder = run_folder(self._folder, spec.round, spec.strategy)
+        folder = run_folder(self._folder, spec.round, spec.strategy, spec.step)
         _make_empty(folder)
         worker = self._launcher.start(folder, spec)
         stack.enter_context(telemetry.sampling(folder / TELEMETRY_FILE, worker.pid))

@@ -13,20 +13,24 @@ from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.errors import InputError
 from gpuprobe.ranking.accounts import traced
 from gpuprobe.ranking.rank import rank
+from gpuprobe.ranking.search import search
 from gpuprobe.recording import TELEMETRY_FILE, load_runs, load_study
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.diagnosis.thresholds import Thresholds
-    from gpuprobe.ranking.ranking import Ranking
+    from gpuprobe.ranking.ranking import Ranking, Search
     from gpuprobe.records import Run, Study
     from gpuprobe.telemetry import Telemetry
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A study as it lies on disk: its runs and their telemetry by folder, and the ranking of them."""
+    """A study as it lies on disk: its runs and their telemetry by folder, and the ranking of them.
+
+    Of the steps of a search only the one kept last is among the runs; the ranking tells of the others.
+    """
 
     folder: Path
     study: Study
@@ -40,7 +44,9 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
 
     Raises InputError where the folder is none; runs without telemetry or with a damaged trace are ranked too.
     """
-    study, runs = load_study(folder), load_runs(folder)
+    study, recorded = load_study(folder), load_runs(folder)
+    searches = _searches(study, list(recorded.values()))
+    runs = {path: run for path, run in recorded.items() if _counts(run, searches)}
     recordings = {path: found for path in runs if (found := _telemetry(path))}
     summaries, readings = {}, {}
     for path, recording in recordings.items():
@@ -54,8 +60,28 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
             )
     by_strategy, notes = traced(study, runs) if traces else ({}, ())
     ranking = rank(study, list(runs.values()), summaries, by_strategy, readings, limits)
-    ranking = msgspec.structs.replace(ranking, notes=(*ranking.notes, *notes))
+    ranking = msgspec.structs.replace(ranking, searches=searches, notes=(*ranking.notes, *notes))
     return Loaded(folder, study, runs, recordings, ranking)
+
+
+def _searches(study: Study, runs: list[Run]) -> tuple[Search, ...]:
+    """Replay the searches of a study; one that measured a combining strategy without a search has none."""
+    alone = [run for run in runs if not run.spec.step]
+    combining = [
+        info for info in study.strategies if info.combines and info.name not in {r.spec.strategy for r in alone}
+    ]
+    if not combining:
+        return ()
+    singles = rank(study, alone, {})
+    return tuple(search(info, singles, runs, study.request.search_steps) for info in combining)
+
+
+def _counts(run: Run, searches: tuple[Search, ...]) -> bool:
+    """Whether a run has its part in the ranking: of a search the step kept last, or those that failed without one."""
+    if not run.spec.step:
+        return True
+    measured = next((found.measured for found in searches if found.strategy == run.spec.strategy), None)
+    return run.spec.step == measured if measured is not None else run.outcome.state != "done"
 
 
 def _telemetry(run: Path) -> Telemetry | None:

@@ -45,7 +45,9 @@ def rank(
     between, residual = spread.between_rounds(rates), spread.without_drift(rates)
     intervals = {name: spread.rate_interval(of, between) for name, of in rates.items()}
     ranked = ties.ranks(intervals)
-    losses = same_work.off_the_band({name: max((run.losses for run in _of(runs, name)), key=len) for name in rates})
+    losses = same_work.off_the_band(
+        {name: max((run.losses for run in _of(runs, name) if run_rate(run)), key=len) for name in rates}
+    )
     rows = []
     for info in study.strategies:
         if info.name not in rates:

@@ -43,6 +43,40 @@ class Row(Record, frozen=True, kw_only=True):
         return next((signal for signal in self.telemetry if signal.name == name), None)
 
 
+class SearchStep(Record, frozen=True, kw_only=True):
+    """One step of a search: `change` on top of what was kept before it, in one run; step 0 in its own runs.
+
+    `predicted` is what the change gained by itself: the step gains as much if gains multiply. `gain` is how many times
+    as fast the step was as the one kept before it, step 0 as the start.
+    """
+
+    step: int
+    change: str
+    combines: tuple[str, ...]
+    kept: bool
+    reason: str
+    predicted: Interval | None = None
+    samples_per_s: Interval | None = None
+    gain: Interval | None = None
+
+
+class Search(Record, frozen=True, kw_only=True):
+    """How a combining strategy was found, from what it is compared with: `start`.
+
+    `left` are the changes that were not tried, `at_most` how many could be after the first. `measured` is the step
+    whose run is the strategy's row; `following` what is measured next, None where the search has ended.
+    """
+
+    strategy: str
+    start: str | None
+    steps: tuple[SearchStep, ...]
+    kept: tuple[str, ...]
+    left: tuple[str, ...]
+    at_most: int | None = None
+    measured: int | None = None
+    following: tuple[str, ...] | None = None
+
+
 class Failure(Record, frozen=True, kw_only=True):
     """A run that did not end well."""
 
@@ -71,9 +105,9 @@ class Scored(Record, frozen=True, kw_only=True):
 class Ranking(Record, frozen=True, kw_only=True):
     """All rows, the best rank first, and why the baseline takes the time it takes.
 
-    `failures` went wrong, `skipped` cannot apply to the workload, `not_run` lacked time. `agreement` says how far
-    trace, differential runs and telemetry agree; `disputed` that they name different causes. `scorecard` holds the
-    predicted gains beside the measured ones.
+    `failures` went wrong, `skipped` cannot apply to the workload, `not_run` lacked time; `searches` tell how the
+    combining strategies were found. `agreement` says how far trace, differential runs and telemetry agree; `disputed`
+    that they name different causes. `scorecard` holds the predicted gains beside the measured ones.
     """
 
     schema: int = SCHEMA
@@ -83,6 +117,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     failures: tuple[Failure, ...]
     skipped: tuple[Failure, ...] = ()
     not_run: tuple[str, ...]
+    searches: tuple[Search, ...] = ()
     findings: tuple[Finding, ...]
     not_evaluated: tuple[NotEvaluated, ...]
     scorecard: tuple[Scored, ...] = ()
@@ -93,3 +128,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     def row(self, strategy: str | None) -> Row | None:
         """Return the row of a strategy, None where it was not measured."""
         return next((row for row in self.rows if row.strategy == strategy), None)
+
+    def search(self, strategy: str) -> Search | None:
+        """Return the search for a strategy, None where it was not searched for."""
+        return next((search for search in self.searches if search.strategy == strategy), None)

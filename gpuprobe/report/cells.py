@@ -72,7 +72,7 @@ def details(row: Row, ranking: Ranking) -> dict[str, object]:
     if row.combines:
         said.append(f"It combines {wording.listing([f'`{name}`' for name in row.combines])}.")
     elif row.strategy == "tuned":
-        said.append("No single change was faster beyond the noise, so that it trains as the one it is compared with.")
+        said.append("No change was kept, so that it trains as the one it is compared with.")
     if row.input_share:
         said.append(_input(row.input_share))
     if row.profiler_slowdown:

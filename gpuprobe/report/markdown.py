@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe import wording
-from gpuprobe.report import account, cells
+from gpuprobe.report import account, cells, story
 from gpuprobe.report.page import template
 from gpuprobe.report.verdict import verdict
 
@@ -27,6 +27,7 @@ def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
         "columns": columns,
         "dropped": [column for column in cells.COLUMNS if column not in columns],
         "rows": rows,
+        "stories": [(search, story.table(search), story.ending(search)) for search in ranking.searches],
         "ledger": account.table([row for row in ranking.rows if row.account is not None]),
         "scorecard": [cells.scored(row) for row in ranking.scorecard],
         "details": [cells.details(row, ranking) for row in ranking.rows],

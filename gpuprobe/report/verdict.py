@@ -108,11 +108,16 @@ def _next(ranking: Ranking, study: Study) -> tuple[str, str]:
             if gain
         ]
         parts.append(primary.fix + (f" {', '.join(told).capitalize()}." if told else ""))
-    helped = [row for row in ranking.rows if row.gain and row.gain.low > 1 and not _other_work(row)]
+    gained = [row for row in ranking.rows if row.gain and row.gain.low > 1 and not _other_work(row)]
+    helped = [row for row in gained if not row.combines]
     if helped:
         best = max(helped, key=lambda row: row.gain.value if row.gain else 0.0)
         assert best.gain is not None
         parts.append(f"The single change that gained most is {best.strategy} ({best.change}): {times(best.gain)}.")
+    for row in gained:
+        if len(row.combines) > 1:
+            assert row.gain is not None
+            parts.append(f"Together, as {row.strategy}, {wording.listing(list(row.combines))} give {times(row.gain)}.")
     lost = [row for row in ranking.rows if row.gain and row.gain.high < 1]
     if lost:
         worst = min(lost, key=lambda row: row.gain.value if row.gain else 1.0)

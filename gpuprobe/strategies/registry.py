@@ -68,7 +68,7 @@ def strategy(
 
     `order` places it in the list, `against` names the strategy it is compared with, `changes` says in a few words
     what differs from that one, and `what_if` names the change of a replayed trace that foretells it. One that
-    `combines` also takes over the changes that helped elsewhere in the study.
+    `combines` is found by a search over the changes that helped in the study.
     """
 
     def register(function: AnyChange) -> AnyChange:

@@ -1,0 +1,60 @@
+"""Which runs a study has, and in which order; what a search may add to them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe.recording import load_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from gpuprobe.records import Study
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of the plan: its round, from 1, and its strategy's name; `step` is that of a search, from 1."""
+
+    round: int
+    strategy: str
+    step: int = 0
+
+
+def plan_rounds(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
+    """Return all runs in order: every second round reversed, so that drift of the machine falls on all alike.
+
+    A study of one round ends with its first strategy once more: a control, which tells how far the machine drifted
+    meanwhile. Those that cannot apply to the workload are `skipped`. What combines others is no part of this plan:
+    its search follows all else, when the noise of this machine is known best.
+    """
+    chosen = [strategy for strategy in study.strategies if strategy.name not in skipped]
+    names = [strategy.name for strategy in chosen if not strategy.combines]
+    planned = [
+        Planned(number, name)
+        for number in range(1, study.request.rounds + 1)
+        for name in (names if number % 2 else reversed(names))
+    ]
+    return [*planned, Planned(2, names[0])] if study.request.rounds == 1 and names and len(chosen) > 1 else planned
+
+
+def most_steps(study: Study, strategy: str) -> int:
+    """How many runs the search for a combining strategy may take: one for each change that comes on top of another."""
+    start = next(info.against for info in study.strategies if info.name == strategy)
+    further = sum(info.against == start and not info.combines for info in study.strategies) - 1
+    return max(1, further if study.request.search_steps is None else min(further, study.request.search_steps))
+
+
+def forget_failed_end(folder: Path, strategy: str) -> None:
+    """Remove the last steps of a search that did not end well, so that a resumed study measures them again.
+
+    One that failed before a good step stays: it was dropped, and what followed builds on that.
+    """
+    steps = {path: run for path, run in load_runs(folder).items() if run.spec.strategy == strategy and run.spec.step}
+    for path, run in sorted(steps.items(), key=lambda item: -item[1].spec.step):
+        if run.outcome.state == "done":
+            return
+        shutil.rmtree(path, ignore_errors=True)
