@@ -30,7 +30,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     # TensorFlow is asked in a child process alone: `probe.py` is that child.
     "doctor": ({"telemetry", "cards"}, {"psutil", "tensorflow"}),
     "watch": ({"telemetry", "diagnosis"}, {"psutil"}),
-    "keras": ({"telemetry", "measure"}, {"keras", "tensorflow"}),
+    "keras": ({"telemetry", "measure", "diagnosis"}, {"keras", "tensorflow"}),
     "report": ({"ranking", "ledger", "diagnosis", "telemetry", "traces", "cards", "watch"}, {"matplotlib", "jinja2"}),
 }
 # Files with a heavy import that the rest of their room must not have.
