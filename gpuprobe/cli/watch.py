@@ -1,4 +1,4 @@
-"""`gpuprobe watch`: samples around any command, and says what telemetry alone can."""
+"""`gpuprobe watch`: samples around any command, and says what telemetry, or a trace of its training, can."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from gpuprobe.errors import MissingError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.console import Console
+
     from gpuprobe.records import Watch
+    from gpuprobe.watch.verdict import Verdict
 
 HELP_ORDER = 25
 OPTIONS = {
@@ -24,6 +27,7 @@ OPTIONS = {
 Examples:
   gpuprobe watch -- python train.py --epochs 2
   gpuprobe watch --out rec -- ./train.sh           and again: gpuprobe report rec
+  gpuprobe watch --trace -- python train.py        the script needs no change
   gpuprobe watch --metrics-port 9400 -- python serve.py
 
 The command keeps its stdin, stdout, stderr and signals; what gpuprobe has to say goes to stderr. Its exit code is
@@ -47,6 +51,10 @@ def command(
             help="Serve the newest values for Prometheus on this port of this machine; 0 takes a free one.",
         ),
     ] = None,
+    trace: Annotated[
+        bool,
+        typer.Option("--trace", help="Trace a few steps of each Keras fit in the command, and diagnose them."),
+    ] = False,
     live: Annotated[bool, typer.Option(help="Show a status bar where stderr is a terminal.")] = True,
 ) -> None:
     """Run any command with the sampler beside it, and say what its telemetry supports."""
@@ -56,17 +64,22 @@ def command(
 
     # Before anything heavy is imported: NumPy's threads must hold signals back as well.
     with signals_held() as mask:
+        import os
+
         from gpuprobe.cli._bar import StatusBar
+        from gpuprobe.keras.attach import hook_environment
         from gpuprobe.measure.environment import environment
-        from gpuprobe.recording import TELEMETRY_FILE
+        from gpuprobe.recording import TELEMETRY_FILE, TRAININGS_FOLDER
         from gpuprobe.watch.session import cpu_limit, new_recording, watch
 
         folder = out or _new_folder()
         recording = folder / TELEMETRY_FILE
         bar = StatusBar(2, recording, cpu_limit())
         tick = bar.draw if live and _is_terminal() else _quiet
-        with new_recording(folder), _metrics(recording, metrics_port), bar:
-            record, trouble = watch(words, folder, mask, environment, tick)
+        inside = TRAININGS_FOLDER if trace else ""
+        environ = hook_environment(os.environ, folder / inside) if trace else os.environ
+        with new_recording(folder, inside), _metrics(recording, metrics_port), bar:
+            record, trouble = watch(words, folder, mask, environment, tick, environ)
     _conclude(record, folder, trouble)
     assert record.outcome is not None
     raise SystemExit(record.outcome.exit_code)
@@ -113,22 +126,59 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
 
     from rich.console import Console
 
+    from gpuprobe.cli import _summary
+
+    console = Console(stderr=True, highlight=False)
+    # The reader of stderr may have gone: the exit code is still the command's.
+    with contextlib.suppress(OSError):
+        verdict = _sum_up(console, record, folder)
+        try:
+            traced = _diagnose(console, folder)
+        except KeyboardInterrupt:
+            traced = False
+            console.print("gpuprobe: the diagnosis was stopped; gpuprobe report makes it", markup=False, soft_wrap=True)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may change the command's exit code
+            traced = False
+            said = f"gpuprobe: the trace was not diagnosed ({type(error).__name__}: {error})"
+            console.print(said, markup=False, soft_wrap=True)
+        if verdict is not None and not traced:
+            _summary.show_unknown(console, verdict)
+        if trouble:
+            console.print(f"gpuprobe: the recording is not complete: {trouble}", markup=False, soft_wrap=True)
+        else:
+            said = f"Recording: {folder}; gpuprobe report {folder} writes a report of it"
+            console.print(said, markup=False, soft_wrap=True)
+
+
+def _sum_up(console: Console, record: Watch, folder: Path) -> Verdict | None:
     from gpuprobe.cli._summary import show
     from gpuprobe.errors import InputError
     from gpuprobe.recording import TELEMETRY_FILE
     from gpuprobe.telemetry import read
     from gpuprobe.watch.verdict import judge
 
-    console = Console(stderr=True, highlight=False)
-    # The reader of stderr may have gone: the exit code is still the command's.
-    with contextlib.suppress(OSError):
-        try:
-            _, verdict = judge(read(folder / TELEMETRY_FILE), record)
-            show(console, record, verdict)
-        except InputError as error:
-            console.print(f"gpuprobe: nothing to sum up: {error}", markup=False, soft_wrap=True)
-        if trouble:
-            console.print(f"gpuprobe: the recording is not complete: {trouble}", markup=False, soft_wrap=True)
-        else:
-            said = f"Recording: {folder}; gpuprobe report {folder} writes a report of it"
-            console.print(said, markup=False, soft_wrap=True)
+    try:
+        _, verdict = judge(read(folder / TELEMETRY_FILE), record)
+    except InputError as error:
+        console.print(f"gpuprobe: nothing to sum up: {error}", markup=False, soft_wrap=True)
+        return None
+    show(console, record, verdict)
+    return verdict
+
+
+def _diagnose(console: Console, folder: Path) -> bool:
+    """Print the diagnosis of each training that was attached to; return whether there is one."""
+    from gpuprobe.cli._summary import show_training
+    from gpuprobe.measure.folder import recover
+    from gpuprobe.report.trainings import read_trainings, studies, why_none
+
+    for study in studies(folder):
+        recover(study)
+    trainings = read_trainings(folder)
+    for number, training in enumerate(trainings, start=1):
+        title = f"Training {number}" if len(trainings) > 1 else "Its training"
+        show_training(console, training, title, folder)
+    why = "" if trainings else why_none(folder)
+    if why:
+        console.print(f"No training was traced: {why}.", markup=False, soft_wrap=True)
+    return any(training.diagnosis for training in trainings)
