@@ -12,7 +12,8 @@ from conftest import Cli
 pytest.importorskip("keras")
 pytest.importorskip("tensorflow")
 
-# The first training is too short for a trace; the map of the second sleeps. Three epochs: the timed window ends with the first that is long enough, and a trace follows.
+# The first training is too short for a trace; the map of the second sleeps. Of its epochs the first that is long
+# enough holds the timed window, and a trace follows.
 SCRIPT = """
 import os, sys, time
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -56,6 +57,7 @@ def test_an_unmodified_training_is_diagnosed_and_notices_nothing(script: Path, t
     assert "Verdict: input_bound" in done.stderr
     assert "Next: Make the input pipeline faster" in done.stderr
     assert "Not known: without a trace" not in done.stderr
+    assert done.stderr.count("Next:") == 1, "the trace says what to do"
     assert cli("report", out).returncode == 0
     text = (out / "report.md").read_text()
     assert "**Verdict.** input_bound" in text

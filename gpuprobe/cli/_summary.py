@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 COMMAND_WIDTH = 60
 
 
-def show(console: Console, record: Watch, verdict: Verdict) -> None:
-    """Print the figures and the verdict; wrapped in a terminal, a line each in a pipe."""
+def show(console: Console, record: Watch, verdict: Verdict, *, traced: bool = False) -> None:
+    """Print the figures and the verdict; wrapped in a terminal, a line each in a pipe.
+
+    Where its training was `traced`, the trace says what to do, and knows what telemetry cannot.
+    """
     words = " ".join(shlex.join(record.command).split())
     short = words if len(words) <= COMMAND_WIDTH else words[: COMMAND_WIDTH - 3] + "..."
     if console.is_terminal:
@@ -35,16 +38,15 @@ def show(console: Console, record: Watch, verdict: Verdict) -> None:
     _line(console, "", verdict.where)
     for title, text in verdict.lines:
         _line(console, title, text, style="")
-    for title, text in (("Verdict", verdict.verdict), ("Why", verdict.why), ("Next", verdict.next)):
+    following = "" if traced else verdict.next
+    first = "By telemetry" if traced else "Verdict"
+    for title, text in ((first, verdict.verdict), ("Why", verdict.why), ("Next", following)):
         if text:
             _line(console, title, text, style="bold")
     for note in verdict.notes:
         _line(console, "Note", note + ".", style="yellow")
-
-
-def show_unknown(console: Console, verdict: Verdict) -> None:
-    """Print what no telemetry can tell."""
-    _line(console, "Not known", "without a trace: " + "; ".join(verdict.unknown) + ".", style="dim")
+    if not traced:
+        _line(console, "Not known", "without a trace: " + "; ".join(verdict.unknown) + ".", style="dim")
 
 
 def show_training(console: Console, training: Training, title: str, folder: Path) -> None:
@@ -55,12 +57,11 @@ def show_training(console: Console, training: Training, title: str, folder: Path
     words = account.words(training.diagnosis)
     for device in training.diagnosis.devices[:1]:
         _line(console, title, account.headline(device) + ".")
-    said = ("Verdict", words.verdict), ("Why", words.why), ("Next", words.next), ("", words.code)
-    for name, text in said:
-        if text and name:
+    for name, text in (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next)):
+        if text:
             _line(console, name, text)
-        elif text:
-            console.print(text, markup=False, soft_wrap=True)
+    if words.code:
+        console.print(words.code, markup=False, soft_wrap=True)
     _line(console, "", f"All of it: gpuprobe diagnose {folder / training.folder}", style="dim")
 
 

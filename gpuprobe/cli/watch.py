@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gpuprobe.records import Watch
-    from gpuprobe.watch.verdict import Verdict
+    from gpuprobe.report.trainings import Training
 
 HELP_ORDER = 25
 OPTIONS = {
@@ -126,59 +126,48 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
 
     from rich.console import Console
 
-    from gpuprobe.cli import _summary
+    from gpuprobe.cli._summary import show, show_training
+    from gpuprobe.errors import InputError
+    from gpuprobe.recording import TELEMETRY_FILE
+    from gpuprobe.report.trainings import why_none
+    from gpuprobe.telemetry import read
+    from gpuprobe.watch.verdict import judge
 
     console = Console(stderr=True, highlight=False)
     # The reader of stderr may have gone: the exit code is still the command's.
     with contextlib.suppress(OSError):
-        verdict = _sum_up(console, record, folder)
+        trainings = _trainings(console, folder)
         try:
-            traced = _diagnose(console, folder)
-        except KeyboardInterrupt:
-            traced = False
-            console.print("gpuprobe: the diagnosis was stopped; gpuprobe report makes it", markup=False, soft_wrap=True)
-        except Exception as error:  # noqa: BLE001 - nothing of ours may change the command's exit code
-            traced = False
-            said = f"gpuprobe: the trace was not diagnosed ({type(error).__name__}: {error})"
-            console.print(said, markup=False, soft_wrap=True)
-        if verdict is not None and not traced:
-            _summary.show_unknown(console, verdict)
+            _, verdict = judge(read(folder / TELEMETRY_FILE), record)
+            show(console, record, verdict, traced=any(training.diagnosis for training in trainings))
+        except InputError as error:
+            _say(console, f"gpuprobe: nothing to sum up: {error}")
+        for number, training in enumerate(trainings, start=1):
+            show_training(console, training, f"Training {number}" if len(trainings) > 1 else "Its training", folder)
+        why = why_none(folder)
+        if why:
+            _say(console, f"No training was traced: {why}.")
         if trouble:
-            console.print(f"gpuprobe: the recording is not complete: {trouble}", markup=False, soft_wrap=True)
+            _say(console, f"gpuprobe: the recording is not complete: {trouble}")
         else:
-            said = f"Recording: {folder}; gpuprobe report {folder} writes a report of it"
-            console.print(said, markup=False, soft_wrap=True)
+            _say(console, f"Recording: {folder}; gpuprobe report {folder} writes a report of it")
 
 
-def _sum_up(console: Console, record: Watch, folder: Path) -> Verdict | None:
-    from gpuprobe.cli._summary import show
-    from gpuprobe.errors import InputError
-    from gpuprobe.recording import TELEMETRY_FILE
-    from gpuprobe.telemetry import read
-    from gpuprobe.watch.verdict import judge
+def _trainings(console: Console, folder: Path) -> tuple[Training, ...]:
+    """Diagnose what the command's trainings left; where that fails or is stopped, say so: it has ended already."""
+    from gpuprobe.measure.folder import recover
+    from gpuprobe.report.trainings import read_trainings, studies
 
     try:
-        _, verdict = judge(read(folder / TELEMETRY_FILE), record)
-    except InputError as error:
-        console.print(f"gpuprobe: nothing to sum up: {error}", markup=False, soft_wrap=True)
-        return None
-    show(console, record, verdict)
-    return verdict
+        for study in studies(folder):
+            recover(study)
+        return read_trainings(folder)
+    except KeyboardInterrupt:
+        _say(console, f"gpuprobe: the diagnosis was stopped; gpuprobe report {folder} makes it")
+    except Exception as error:  # noqa: BLE001 - nothing of ours may change the command's exit code
+        _say(console, f"gpuprobe: the trainings were not diagnosed ({type(error).__name__}: {error})")
+    return ()
 
 
-def _diagnose(console: Console, folder: Path) -> bool:
-    """Print the diagnosis of each training that was attached to; return whether there is one."""
-    from gpuprobe.cli._summary import show_training
-    from gpuprobe.measure.folder import recover
-    from gpuprobe.report.trainings import read_trainings, studies, why_none
-
-    for study in studies(folder):
-        recover(study)
-    trainings = read_trainings(folder)
-    for number, training in enumerate(trainings, start=1):
-        title = f"Training {number}" if len(trainings) > 1 else "Its training"
-        show_training(console, training, title, folder)
-    why = "" if trainings else why_none(folder)
-    if why:
-        console.print(f"No training was traced: {why}.", markup=False, soft_wrap=True)
-    return any(training.diagnosis for training in trainings)
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)

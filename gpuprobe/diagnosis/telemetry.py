@@ -275,7 +275,7 @@ def unattributed(evidence: Evidence) -> Result:
         confidence="low",
         claim=claim,
         evidence=used,
-        fix="A trace tells what the time goes to: `gpuprobe run` for the built-in network, or TensorFlow's profiler.",
+        fix="A trace tells what the time goes to: `gpuprobe watch --trace` takes one of a Keras training.",
     )
 
 

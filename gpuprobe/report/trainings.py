@@ -43,8 +43,8 @@ def read_trainings(folder: Path) -> tuple[Training, ...]:
 
 
 def why_none(folder: Path) -> str:
-    """Say why a watch that was to attach saw no training; empty where it was not to."""
-    if not (folder / TRAININGS_FOLDER).is_dir():
+    """Say why a watch that was to attach saw no training; empty where it saw one, or was not to."""
+    if not (folder / TRAININGS_FOLDER).is_dir() or studies(folder):
         return ""
     return NO_FIT if (folder / TRAININGS_FOLDER / KERAS_SEEN).exists() else NO_KERAS
 

@@ -40,8 +40,7 @@ def load_report(folder: Path) -> WatchReport:
     """Judge a recording again. Raises InputError where the folder holds none, or one that cannot be read."""
     watch = load(Watch, folder / WATCH_FILE)
     seen, verdict = judge(read(folder / TELEMETRY_FILE), watch)
-    trainings = read_trainings(folder)
-    why = "" if trainings else why_none(folder)
+    trainings, why = read_trainings(folder), why_none(folder)
     return WatchReport(watch=watch, seen=seen, verdict=verdict, trainings=trainings, no_training=why)
 
 
@@ -53,6 +52,7 @@ def render(report: WatchReport) -> str:
         seen=report.seen,
         verdict=report.verdict,
         trainings=report.trainings,
+        traced=any(training.diagnosis for training in report.trainings),
         no_training=report.no_training,
         account=account,
         command=shlex.join(report.watch.command),
