@@ -3,7 +3,7 @@
 reports/<study>/study.json
 reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
 reports/<study>/runs/<round>-<strategy>-<step>/ where the strategy is found by a search
-reports/<watch>/{watch.json, telemetry.csv}
+reports/<watch>/{watch.json, telemetry.csv, trainings/<study>/...}
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 STUDY_FILE = "study.json"
 WATCH_FILE = "watch.json"
+# Where `watch --trace` keeps a recording of each training that it attached to, each a study of one run.
+TRAININGS_FOLDER = "trainings"
+# Left there once a Python of the command has loaded Keras.
+KERAS_SEEN = "keras.seen"
 RUNS_FOLDER = "runs"
 RUN_FILE = "run.json"
 SPEC_FILE = "spec.json"

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
 import gpuprobe  # noqa: E402
+from gpuprobe.diagnosis.diagnosed import Diagnosis  # noqa: E402
 from gpuprobe.keras import session as session_module  # noqa: E402
 from gpuprobe.keras.moments import Action, Moments  # noqa: E402
+from gpuprobe.keras.traced import joined  # noqa: E402
+from gpuprobe.ledger.records import DeviceAccount, Spread  # noqa: E402
 from gpuprobe.ranking.load import load  # noqa: E402
-from gpuprobe.records import Run  # noqa: E402
+from gpuprobe.records import Finding, Run  # noqa: E402
 from gpuprobe.records import load as load_record  # noqa: E402
 
 S = 1_000_000_000
@@ -128,6 +132,69 @@ def test_logs_history_trace_verdict_and_recording(tmp_path: Path, capsys: pytest
     assert "Verdict" in capsys.readouterr().out
     assert load(out / folder.parts[-3]).study.train_samples == 480
     assert list(board.glob("gpuprobe/events.*"))
+
+
+def with_a_slow_map(out: Path) -> None:
+    """Train on data whose map sleeps, and trace some of its steps."""
+
+    def sleeps(x: np.ndarray) -> np.ndarray:
+        time.sleep(0.02)
+        return x
+
+    data = tf.data.Dataset.from_tensor_slices(X).batch(16)
+    data = data.map(lambda x: (tf.ensure_shape(tf.numpy_function(sleeps, [x], tf.float32), (None, 8)), x[:, :1]))
+    model().fit(data, epochs=2, verbose=0, callbacks=[gpuprobe.keras.Probe(out, trace_at=20)])
+
+
+def test_the_verdict_rests_on_the_trace_where_there_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_a_slow_map(tmp_path)
+    said = capsys.readouterr().out
+    assert "By the trace: input_bound" in said
+    assert "waits for the next batch" in said
+    saved = json.loads((the_recording(tmp_path) / "verdict.json").read_text())
+    assert saved["traced"]
+    assert (saved["findings"][0]["cause"], saved["findings"][0]["primary"]) == ("input_bound", True)
+
+
+def test_a_trace_that_cannot_be_diagnosed_is_said_and_leaves_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_given: Any, **_named: Any) -> None:
+        raise RuntimeError("made to fail")
+
+    monkeypatch.setattr("gpuprobe.keras.watcher.diagnosis_of", fail)
+    trained([gpuprobe.keras.Probe(tmp_path, trace_at=5)])
+    said = capsys.readouterr()
+    assert said.err.count("gpuprobe:") == 1
+    assert "made to fail" in said.err
+    assert "Verdict" in said.out
+    assert not json.loads((the_recording(tmp_path) / "verdict.json").read_text())["traced"]
+
+
+def finding(cause: str, *, primary: bool) -> Finding:
+    return Finding(cause=cause, primary=primary, severity=0.3, confidence="high", claim="", evidence=(), fix="")
+
+
+@pytest.mark.parametrize(
+    ("traced", "kind", "causes"),
+    [
+        ("input_bound", "gpu", ["input_bound", "host_between_steps"]),
+        ("compute_bound", "cpu", ["compute_bound", "host_between_steps"]),
+        ("compute_bound", "gpu", ["compute_bound"]),
+        ("host_between_steps", "gpu", ["host_between_steps"]),
+    ],
+)
+def test_time_between_steps_is_told_beside_the_trace_unless_a_busy_gpu_hides_it(
+    traced: str, kind: Any, causes: list[str]
+) -> None:
+    spread = Spread(median_ms=1.0, p5_ms=1.0, p95_ms=1.0)
+    device = DeviceAccount(host="h", name="d", kind=kind, steps=1, ledger_ms={}, spread=spread, step_ms=1.0)
+    diagnosis = Diagnosis(source="t", format="xplane", devices=(device,), findings=(finding(traced, primary=True),))
+    found = joined(diagnosis, finding("host_between_steps", primary=True))
+    assert [one.cause for one in found] == causes
+    assert [one.primary for one in found] == [True, False][: len(causes)]
+    undecided = Diagnosis(source="t", format="xplane", devices=(device,))
+    assert joined(undecided, finding("host_between_steps", primary=True)) == ()
 
 
 def test_the_progress_line_shows_throughput(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     # TensorFlow is asked in a child process alone: `probe.py` is that child.
     "doctor": ({"telemetry", "cards"}, {"psutil", "tensorflow"}),
     "watch": ({"telemetry", "diagnosis"}, {"psutil"}),
-    "keras": ({"telemetry", "measure"}, {"keras", "tensorflow"}),
+    "keras": ({"telemetry", "measure", "diagnosis"}, {"keras", "tensorflow"}),
     "report": (
         {"ranking", "ledger", "diagnosis", "telemetry", "traces", "cards", "watch", "compare"},
         {"matplotlib", "jinja2"},

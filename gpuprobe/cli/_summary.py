@@ -9,17 +9,25 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gpuprobe.report import account
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from gpuprobe.records import Watch
+    from gpuprobe.report.trainings import Training
     from gpuprobe.watch.verdict import Verdict
 
 COMMAND_WIDTH = 60
 
 
-def show(console: Console, record: Watch, verdict: Verdict) -> None:
-    """Print the figures, the verdict and what cannot be known; wrapped in a terminal, a line each in a pipe."""
+def show(console: Console, record: Watch, verdict: Verdict, *, traced: bool = False) -> None:
+    """Print the figures and the verdict; wrapped in a terminal, a line each in a pipe.
+
+    Where its training was `traced`, the trace says what to do, and knows what telemetry cannot.
+    """
     words = " ".join(shlex.join(record.command).split())
     short = words if len(words) <= COMMAND_WIDTH else words[: COMMAND_WIDTH - 3] + "..."
     if console.is_terminal:
@@ -30,12 +38,31 @@ def show(console: Console, record: Watch, verdict: Verdict) -> None:
     _line(console, "", verdict.where)
     for title, text in verdict.lines:
         _line(console, title, text, style="")
-    for title, text in (("Verdict", verdict.verdict), ("Why", verdict.why), ("Next", verdict.next)):
+    following = "" if traced else verdict.next
+    first = "By telemetry" if traced else "Verdict"
+    for title, text in ((first, verdict.verdict), ("Why", verdict.why), ("Next", following)):
         if text:
             _line(console, title, text, style="bold")
     for note in verdict.notes:
         _line(console, "Note", note + ".", style="yellow")
-    _line(console, "Not known", "without a trace: " + "; ".join(verdict.unknown) + ".", style="dim")
+    if not traced:
+        _line(console, "Not known", "without a trace: " + "; ".join(verdict.unknown) + ".", style="dim")
+
+
+def show_training(console: Console, training: Training, title: str, folder: Path) -> None:
+    """Print the diagnosis of a training that lies in a watch's folder, or why there is none."""
+    if training.diagnosis is None:
+        _line(console, title, f"no diagnosis: {training.missing}.", style="yellow")
+        return
+    words = account.words(training.diagnosis)
+    for device in training.diagnosis.devices[:1]:
+        _line(console, title, account.headline(device) + ".")
+    for name, text in (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next)):
+        if text:
+            _line(console, name, text)
+    if words.code:
+        console.print(words.code, markup=False, soft_wrap=True)
+    _line(console, "", f"All of it: gpuprobe diagnose {folder / training.folder}", style="dim")
 
 
 def _line(console: Console, title: str, text: str, style: str = "bold") -> None:

@@ -20,16 +20,19 @@ def command(
     ] = None,
 ) -> None:
     """Write the report of a study or a watch again from what is on disk; needs neither TensorFlow nor a GPU."""
+    from gpuprobe.measure.folder import recover
     from gpuprobe.recording import WATCH_FILE, load_study
 
     if (study / WATCH_FILE).is_file():
         if share is not None:
             raise UsageError("--share: copies studies alone; a watch holds the command line as it was typed")
+        from gpuprobe.report.trainings import studies
         from gpuprobe.report.watch import write_watch
 
+        for training in studies(study):
+            recover(training)
         typer.echo(write_watch(study))
         return
-    from gpuprobe.measure.folder import recover
     from gpuprobe.report.share import publish
     from gpuprobe.report.write import REPORT_FILE, write
 

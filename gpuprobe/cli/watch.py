@@ -1,4 +1,4 @@
-"""`gpuprobe watch`: samples around any command, and says what telemetry alone can."""
+"""`gpuprobe watch`: samples around any command, and says what telemetry, or a trace of its training, can."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from gpuprobe.errors import MissingError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.console import Console
+
     from gpuprobe.records import Watch
+    from gpuprobe.report.trainings import Training
 
 HELP_ORDER = 25
 OPTIONS = {
@@ -24,6 +27,7 @@ OPTIONS = {
 Examples:
   gpuprobe watch -- python train.py --epochs 2
   gpuprobe watch --out rec -- ./train.sh           and again: gpuprobe report rec
+  gpuprobe watch --trace -- python train.py        the script needs no change
   gpuprobe watch --metrics-port 9400 -- python serve.py
 
 The command keeps its stdin, stdout, stderr and signals; what gpuprobe has to say goes to stderr. Its exit code is
@@ -47,6 +51,10 @@ def command(
             help="Serve the newest values for Prometheus on this port of this machine; 0 takes a free one.",
         ),
     ] = None,
+    trace: Annotated[
+        bool,
+        typer.Option("--trace", help="Trace a few steps of each Keras fit in the command, and diagnose them."),
+    ] = False,
     live: Annotated[bool, typer.Option(help="Show a status bar where stderr is a terminal.")] = True,
 ) -> None:
     """Run any command with the sampler beside it, and say what its telemetry supports."""
@@ -56,17 +64,22 @@ def command(
 
     # Before anything heavy is imported: NumPy's threads must hold signals back as well.
     with signals_held() as mask:
+        import os
+
         from gpuprobe.cli._bar import StatusBar
+        from gpuprobe.keras.attach import hook_environment
         from gpuprobe.measure.environment import environment
-        from gpuprobe.recording import TELEMETRY_FILE
+        from gpuprobe.recording import TELEMETRY_FILE, TRAININGS_FOLDER
         from gpuprobe.watch.session import cpu_limit, new_recording, watch
 
         folder = out or _new_folder()
         recording = folder / TELEMETRY_FILE
         bar = StatusBar(2, recording, cpu_limit())
         tick = bar.draw if live and _is_terminal() else _quiet
-        with new_recording(folder), _metrics(recording, metrics_port), bar:
-            record, trouble = watch(words, folder, mask, environment, tick)
+        inside = TRAININGS_FOLDER if trace else ""
+        environ = hook_environment(os.environ, folder / inside) if trace else os.environ
+        with new_recording(folder, inside), _metrics(recording, metrics_port), bar:
+            record, trouble = watch(words, folder, mask, environment, tick, environ)
     _conclude(record, folder, trouble)
     assert record.outcome is not None
     raise SystemExit(record.outcome.exit_code)
@@ -113,22 +126,48 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
 
     from rich.console import Console
 
-    from gpuprobe.cli._summary import show
+    from gpuprobe.cli._summary import show, show_training
     from gpuprobe.errors import InputError
     from gpuprobe.recording import TELEMETRY_FILE
+    from gpuprobe.report.trainings import why_none
     from gpuprobe.telemetry import read
     from gpuprobe.watch.verdict import judge
 
     console = Console(stderr=True, highlight=False)
     # The reader of stderr may have gone: the exit code is still the command's.
     with contextlib.suppress(OSError):
+        trainings = _trainings(console, folder)
         try:
             _, verdict = judge(read(folder / TELEMETRY_FILE), record)
-            show(console, record, verdict)
+            show(console, record, verdict, traced=any(training.diagnosis for training in trainings))
         except InputError as error:
-            console.print(f"gpuprobe: nothing to sum up: {error}", markup=False, soft_wrap=True)
+            _say(console, f"gpuprobe: nothing to sum up: {error}")
+        for number, training in enumerate(trainings, start=1):
+            show_training(console, training, f"Training {number}" if len(trainings) > 1 else "Its training", folder)
+        why = why_none(folder)
+        if why:
+            _say(console, f"No training was traced: {why}.")
         if trouble:
-            console.print(f"gpuprobe: the recording is not complete: {trouble}", markup=False, soft_wrap=True)
+            _say(console, f"gpuprobe: the recording is not complete: {trouble}")
         else:
-            said = f"Recording: {folder}; gpuprobe report {folder} writes a report of it"
-            console.print(said, markup=False, soft_wrap=True)
+            _say(console, f"Recording: {folder}; gpuprobe report {folder} writes a report of it")
+
+
+def _trainings(console: Console, folder: Path) -> tuple[Training, ...]:
+    """Diagnose what the command's trainings left; where that fails or is stopped, say so: it has ended already."""
+    from gpuprobe.measure.folder import recover
+    from gpuprobe.report.trainings import read_trainings, studies
+
+    try:
+        for study in studies(folder):
+            recover(study)
+        return read_trainings(folder)
+    except KeyboardInterrupt:
+        _say(console, f"gpuprobe: the diagnosis was stopped; gpuprobe report {folder} makes it")
+    except Exception as error:  # noqa: BLE001 - nothing of ours may change the command's exit code
+        _say(console, f"gpuprobe: the trainings were not diagnosed ({type(error).__name__}: {error})")
+    return ()
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)

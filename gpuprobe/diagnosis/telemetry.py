@@ -216,7 +216,7 @@ def unattributed(evidence: Evidence, limits: Thresholds) -> Finding | NotEvaluat
         confidence="low",
         claim=_idled(evidence, limits, used) if on_gpu else _waited(evidence, limits),
         evidence=evidence.only(*names),
-        fix="A trace tells what the time goes to: `gpuprobe run` for the built-in network, or TensorFlow's profiler.",
+        fix="A trace tells what the time goes to: `gpuprobe watch --trace` takes one of a Keras training.",
     )
 
 

@@ -7,6 +7,7 @@ the callback. Light: neither Keras nor TensorFlow is imported before the script 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.abc
 import importlib.machinery
@@ -28,6 +29,8 @@ PATH_BEFORE = "GPUPROBE_PYTHONPATH"
 # Where this very package lies, for a child whose interpreter does not know it.
 HOME = "GPUPROBE_HOME"
 STARTUP = Path(__file__).with_name("startup")
+# A script that calls `fit` for each epoch would else get a recording, a sampler and a trace for each.
+MOST_FITS = 8
 
 
 def hook_environment(environ: Mapping[str, str], folder: str | os.PathLike[str]) -> dict[str, str]:
@@ -55,19 +58,30 @@ def attach(folder: str) -> None:
 
 
 def patch(keras: ModuleType, folder: str) -> None:
-    """Make every `fit` of this process carry a Probe, unless the user gave one."""
+    """Make the first `fit`s of this process carry a Probe, unless the user gave one."""
     fit = keras.Model.fit
     if getattr(fit, "gpuprobe", False):
         return
-    signature = inspect.signature(fit)
+    _mark(folder)
+    signature, left = inspect.signature(fit), iter(range(MOST_FITS))
 
     @functools.wraps(fit)
     def probed_fit(*given: Any, **named: Any) -> Any:
-        given, named = _with_probe(signature, given, named, folder)
+        if next(left, None) is not None:
+            given, named = _with_probe(signature, given, named, folder)
         return fit(*given, **named)
 
     probed_fit.gpuprobe = True  # type: ignore[attr-defined]
     keras.Model.fit = probed_fit
+
+
+def _mark(folder: str) -> None:
+    """Tell whoever reads the recording that Keras was reached; where that fails, it is not told."""
+    from gpuprobe.recording import KERAS_SEEN
+
+    with contextlib.suppress(OSError):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / KERAS_SEEN).touch()
 
 
 def _with_probe(
@@ -83,7 +97,7 @@ def _with_probe(
         callbacks = bound.arguments.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
             if not any(isinstance(callback, Probe) for callback in callbacks.callbacks):
-                probe = Probe(folder)
+                probe = Probe(folder, discreet=True)
                 probe.set_model(bound.args[0])
                 probe.set_params(callbacks.params)
                 callbacks.append(probe)
@@ -91,7 +105,7 @@ def _with_probe(
         own = [] if callbacks is None else keras.tree.flatten(callbacks)
         if any(isinstance(callback, Probe) for callback in own):
             return given, named
-        bound.arguments["callbacks"] = [Probe(folder), *own]
+        bound.arguments["callbacks"] = [Probe(folder, discreet=True), *own]
     except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
         _say(error)
         return given, named

@@ -23,6 +23,8 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
     `batch_size` is needed only where it cannot be seen, as with a custom train step over batches of open size.
     `tensorboard` is a log folder for scalars beside the user's own. The logs gain `samples_per_s` (whole batches) and,
     with an NVIDIA GPU, `gpu_utilization` (0 to 1, by NVML), for callbacks that stand behind this one too.
+    A `discreet` one changes nothing that the training shows: it leaves the logs alone, prints nothing, and leaves the
+    trace to whoever reads the recording (`gpuprobe watch --trace`).
     """
 
     # Nothing here needs the loss on the host, so Keras need not wait for the device after each step.
@@ -38,10 +40,12 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         batch_size: int | None = None,
         tensorboard: str | os.PathLike[str] | None = None,
         verbose: bool = True,
+        discreet: bool = False,
     ) -> None:
         super().__init__()
         wishes = Wishes(name=name, out=out, trace_steps=trace_steps, trace_at=trace_at)
-        self._watcher = Watcher(wishes, verbose=verbose)
+        self._watcher = Watcher(wishes, verbose=verbose and not discreet, diagnoses=not discreet)
+        self._discreet = discreet
         self._batch_size = batch_size
         self._scalars = Scalars(tensorboard) if tensorboard is not None else None
         self._figures: dict[str, float] = {}
@@ -58,7 +62,7 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Put the latest figures into the progress line; they are renewed twice a second."""
-        if logs is not None and self._watcher.is_on:
+        if logs is not None and self._watcher.is_on and not self._discreet:
             logs.update(self._figures)
 
     def on_epoch_end(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
@@ -67,7 +71,7 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         def end(session: Session) -> None:
             session.epoch_ended()
             self._figures = session.figures
-            if logs is not None:
+            if logs is not None and not self._discreet:
                 logs.update(session.figures)
             if self._scalars is not None:
                 self._scalars.write(session.figures, epoch)

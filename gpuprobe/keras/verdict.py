@@ -1,6 +1,6 @@
 """The verdict at the end of a watched training: the one place where it is made.
 
-It rests on the step times and the telemetry alone. Where a trace was taken, its ledger says more.
+It rests on the step times and the telemetry; where a trace was taken, its account leads.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import telemetry, wording
 from gpuprobe.errors import InputError
+from gpuprobe.keras.traced import joined
 from gpuprobe.recording import TELEMETRY_FILE
 from gpuprobe.records import SCHEMA, Finding, NotEvaluated, Record, Run, Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from gpuprobe.diagnosis.diagnosed import Diagnosis
 
 FILE = "verdict.json"
 # XProf warns from 15 % of the step on for what is neither compute nor input (op_stats_to_input_pipeline_analysis.cc).
@@ -22,15 +25,21 @@ OUTSIDE_SHARE = 0.15
 LOW_GPU_PERCENT = 70.0
 # A core that is busy all but a tenth of the time has no more to give: what runs on it sets the pace.
 BUSY_CORE = 0.9
+# The first reasons are said; the recording holds them all.
+MOST_SAID = 3
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """What a watched training says: its figures, what was found, and what could not be told; `verdict.json`."""
+    """What a watched training says: its figures, what was found, and what could not be told; `verdict.json`.
+
+    `traced` tells that the findings are those of a trace, the primary one first.
+    """
 
     schema: int = SCHEMA
     signals: tuple[Signal, ...]
     findings: tuple[Finding, ...]
     not_evaluated: tuple[NotEvaluated, ...]
+    traced: bool = False
 
     def lines(self) -> list[str]:
         """Say it: the verdict, why, and what to do next."""
@@ -40,14 +49,24 @@ class Verdict(Record, frozen=True, kw_only=True):
         meter = (
             f"GPU {wording.share(float(busy.value))} by NVML" if busy.value is not None else f"no GPU ({busy.missing})"
         )
-        lines = [f"Verdict  {figures}; {meter}."]
-        lines += [f"Why      {finding.claim}" for finding in self.findings]
+        lines = [f"Verdict  {figures}; {meter}.{self._cause()}"]
+        lines += [f"Why      {finding.claim}" for finding in self.findings[:MOST_SAID]]
         lines += [f"Why      Not known: {reason.reason}." for reason in self.not_evaluated if not self.findings]
         return lines + [f"Next     {finding.fix}" for finding in self.findings[:1]]
 
+    def _cause(self) -> str:
+        if not self.traced:
+            return ""
+        first = self.findings[0]
+        tie = f", which ties with {first.ties_with}" if first.ties_with else ""
+        return f" By the trace: {first.cause} (confidence {first.confidence}){tie}."
 
-def verdict(run: Run, folder: Path, outside_fraction: float | None) -> Verdict:
-    """Judge a watched training from its record and telemetry. Never raises for what is missing: it is said."""
+
+def verdict(run: Run, folder: Path, outside_fraction: float | None, diagnosis: Diagnosis | None = None) -> Verdict:
+    """Judge a watched training from its record, its telemetry and the diagnosis of its trace, where there is one.
+
+    Never raises for what is missing: it is said.
+    """
     summary = _summary(run, folder)
     outside = Signal(
         name="outside_fraction",
@@ -69,8 +88,11 @@ def verdict(run: Run, folder: Path, outside_fraction: float | None) -> Verdict:
         high=busy.high / 100 if busy and busy.high is not None else None,
         missing=None if busy and isinstance(busy.value, float) else reason.removeprefix("no GPU: "),
     )
-    findings, undecided = _judge(outside, utilization, core)
     signals = (_rate(run), utilization, outside, *((core,) if core else ()))
+    findings, undecided = _judge(outside, utilization, core)
+    traced = joined(diagnosis, findings[0] if findings else None) if diagnosis else ()
+    if diagnosis and traced:
+        return Verdict(signals=signals, findings=traced, not_evaluated=diagnosis.not_evaluated, traced=True)
     return Verdict(signals=signals, findings=findings, not_evaluated=undecided)
 
 

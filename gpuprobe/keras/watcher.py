@@ -12,22 +12,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpuprobe.keras.capture import SIGNAL
 from gpuprobe.keras.session import Session, Wishes
+from gpuprobe.keras.traced import diagnosis_of
 from gpuprobe.keras.verdict import FILE, verdict
 from gpuprobe.records import save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpuprobe.records import State
+    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.records import Run, State
 
 Answer = TypeVar("Answer")
 
 
 class Watcher:
-    """Drives a session without ever raising; `is_on` tells whether it still watches."""
+    """Drives a session without ever raising; `is_on` tells whether it still watches.
 
-    def __init__(self, wishes: Wishes, *, verbose: bool = True) -> None:
-        self._wishes, self._verbose = wishes, verbose
+    Without `diagnoses` the trace is left to whoever reads the recording.
+    """
+
+    def __init__(self, wishes: Wishes, *, verbose: bool = True, diagnoses: bool = True) -> None:
+        self._wishes, self._verbose, self._diagnoses = wishes, verbose, diagnoses
         self._session: Session | None = None
         self._handler: Any = None
         self._said = False
@@ -83,7 +88,8 @@ class Watcher:
 
         def finish() -> None:
             run = session.end(state, message)
-            found = verdict(run, session.folder, session.outside_fraction())
+            diagnosis = self._diagnosis(run, session) if self._diagnoses and state == "done" else None
+            found = verdict(run, session.folder, session.outside_fraction(), diagnosis)
             save(found, session.folder / FILE)
             if self._verbose:
                 self._say("\n".join([*found.lines(), f"Recording: {session.study_folder}"]), sys.stdout)
@@ -91,13 +97,21 @@ class Watcher:
         self.guarded(finish)
         self._forget()
 
+    def _diagnosis(self, run: Run, session: Session) -> Diagnosis | None:
+        """Diagnose the trace; where that fails, say so: there is a verdict without it."""
+        try:
+            return diagnosis_of(run, session.folder)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
+            words = f"the trace was not diagnosed ({_in_short(error)}); the verdict is without it"
+            self._say(f"gpuprobe: {words}", sys.stderr)
+            return None
+
     def _give_up(self, error: Exception) -> None:
         session = self._session
         self._forget()
         if not self._said:
             self._said = True
-            words = (str(error).strip().splitlines() or [""])[0]
-            self._say(f"gpuprobe: stopped watching ({type(error).__name__}: {words}); the training goes on", sys.stderr)
+            self._say(f"gpuprobe: stopped watching ({_in_short(error)}); the training goes on", sys.stderr)
         if session is not None:
             with suppress(Exception):
                 session.end("failed", f"{type(error).__name__} in gpuprobe")
@@ -125,3 +139,7 @@ class Watcher:
         with suppress(Exception):
             stream.write(text + "\n")
             stream.flush()
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

@@ -1,4 +1,4 @@
-"""The report of a watch: what telemetry alone says about one command, from disk alone."""
+"""The report of a watch: what telemetry, and traces of its trainings, say about one command; from disk alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from gpuprobe.diagnosis.readings.evidence import Seen
 from gpuprobe.errors import OutputError
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Record, Watch, load, to_json
+from gpuprobe.report import account
 from gpuprobe.report.page import template
+from gpuprobe.report.trainings import Training, read_trainings, why_none
 from gpuprobe.telemetry import read
 from gpuprobe.watch.verdict import Verdict, judge, not_offered
 
@@ -22,18 +24,24 @@ REPORT_FILE, JSON_FILE = "report.md", "report.json"
 
 
 class WatchReport(Record, frozen=True, kw_only=True):
-    """`report.json` of a watch: its record, the evidence, and the verdict."""
+    """`report.json` of a watch: its record, the evidence, the verdict, and the trainings that it attached to.
+
+    `no_training` says why there is none, where a trace was asked for.
+    """
 
     watch: Watch
     seen: Seen
     verdict: Verdict
+    trainings: tuple[Training, ...] = ()
+    no_training: str = ""
 
 
 def load_report(folder: Path) -> WatchReport:
     """Judge a recording again. Raises InputError where the folder holds none, or one that cannot be read."""
     watch = load(Watch, folder / WATCH_FILE)
     seen, verdict = judge(read(folder / TELEMETRY_FILE), watch)
-    return WatchReport(watch=watch, seen=seen, verdict=verdict)
+    trainings, why = read_trainings(folder), why_none(folder)
+    return WatchReport(watch=watch, seen=seen, verdict=verdict, trainings=trainings, no_training=why)
 
 
 def render(report: WatchReport) -> str:
@@ -43,6 +51,10 @@ def render(report: WatchReport) -> str:
         watch=report.watch,
         seen=report.seen,
         verdict=report.verdict,
+        trainings=report.trainings,
+        traced=any(training.diagnosis for training in report.trainings),
+        no_training=report.no_training,
+        account=account,
         command=shlex.join(report.watch.command),
         made=made.strftime("%Y-%m-%d %H:%M UTC"),
         not_offered=not_offered(report.seen.said),

@@ -14,7 +14,7 @@ from gpuprobe.errors import GpuprobeError
 from gpuprobe.records import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # What a watched command must get when somebody sends it to the watcher. SIGTSTP and SIGCONT keep their ordinary
 # effect: Ctrl-Z stops the watcher together with its command, as a shell expects.
@@ -62,8 +62,8 @@ def signals_held() -> Iterator[set[signal.Signals]]:
 class Command:
     """A command that runs, while signals are held."""
 
-    def __init__(self, words: Sequence[str], mask: set[signal.Signals]) -> None:
-        """Start it with that signal mask.
+    def __init__(self, words: Sequence[str], mask: set[signal.Signals], environ: Mapping[str, str]) -> None:
+        """Start it with that signal mask and those environment variables.
 
         Raises NotStartedError with exit code 127 where it is not found, 126 where it cannot be run, and
         KeyboardInterrupt where somebody has asked to stop before it started.
@@ -72,7 +72,7 @@ class Command:
             raise KeyboardInterrupt
         self.started_ns = time.time_ns()
         try:
-            self.pid = os.posix_spawnp(words[0], list(words), os.environ, setsigmask=mask, setsigdef=IGNORED_BY_PYTHON)
+            self.pid = os.posix_spawnp(words[0], list(words), environ, setsigmask=mask, setsigdef=IGNORED_BY_PYTHON)
         except (OSError, ValueError) as error:
             raise _not_started(words[0], error) from error
         self.ended_ns = 0

@@ -21,7 +21,7 @@ from gpuprobe.watch.threads import Threads
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gpuprobe.records import Environment
 
@@ -40,14 +40,14 @@ def cpu_limit() -> float:
 
 
 @contextlib.contextmanager
-def new_recording(folder: Path) -> Iterator[None]:
-    """Make the folder of a recording for a block, and take it away again where the block fails.
+def new_recording(folder: Path, inside: str = "") -> Iterator[None]:
+    """Make the folder of a recording, and one inside it, for a block; take them away again where the block fails.
 
     Raises OutputError where it cannot be written or holds a recording already.
     """
-    made = _missing_folders(folder)
+    made = _missing_folders(folder / inside)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / inside).mkdir(parents=True, exist_ok=True)
         if (folder / WATCH_FILE).exists() or (folder / TELEMETRY_FILE).exists():
             raise OutputError(f"{folder}: holds a recording already; name a new folder with --out")
         (folder / TELEMETRY_FILE).touch()
@@ -75,17 +75,18 @@ def watch(
     mask: set[signal.Signals],
     environment: Callable[[], Environment],
     tick: Callable[[], None],
+    environ: Mapping[str, str],
 ) -> tuple[Watch, str]:
     """Run the command under the sampler; return its record and, where it could not be saved, why.
 
-    Signals must be held (`signals_held`, whose mask the command gets). Raises NotStartedError where the command cannot
-    be started, OutputError where the folder cannot be written; from its start on, nothing that happens to the recording
-    disturbs the command.
+    Signals must be held (`signals_held`, whose mask the command gets); `environ` are the command's variables. Raises
+    NotStartedError where the command cannot be started, OutputError where the folder cannot be written; from its start
+    on, nothing that happens to the recording disturbs the command.
     """
     record = Watch(name=folder.name, command=tuple(words), started_ns=time.time_ns(), cpu_limit=cpu_limit())
     save(record, folder / WATCH_FILE)
     try:
-        command = Command(words, mask)
+        command = Command(words, mask, environ)
     except BaseException:
         (folder / WATCH_FILE).unlink(missing_ok=True)
         raise

@@ -1,0 +1,66 @@
+"""The trainings that `gpuprobe watch --trace` attached to, each with the diagnosis of its trace; from disk alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
+from gpuprobe.diagnosis.recorded import recorded
+from gpuprobe.errors import InputError
+from gpuprobe.recording import KERAS_SEEN, RUN_FILE, RUNS_FOLDER, STUDY_FILE, TRACE_FOLDER, TRAININGS_FOLDER
+from gpuprobe.records import Record, Run, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NO_KERAS = (
+    "the command never loaded Keras, or it is not Python, or its Python leaves PYTHONPATH aside (-E, -I, -S) or cannot "
+    "load gpuprobe"
+)
+NO_FIT = (
+    "Keras was loaded and fit was not called without a Probe of its own; around another loop put gpuprobe.window(...)"
+)
+TOO_SHORT = "the training ended before a trace was due, which is after its timed steps"
+
+
+class Training(Record, frozen=True, kw_only=True):
+    """One call of `fit`: its recording's folder within the watch's, and its diagnosis or the reason why it has none."""
+
+    folder: str
+    diagnosis: Diagnosis | None = None
+    missing: str = ""
+
+
+def studies(folder: Path) -> list[Path]:
+    """Return the folders of the trainings' recordings in a watch's folder, in the order in which they began."""
+    return sorted(path.parent for path in (folder / TRAININGS_FOLDER).glob(f"*/{STUDY_FILE}"))
+
+
+def read_trainings(folder: Path) -> tuple[Training, ...]:
+    """Diagnose what each training left. Never raises for one that cannot be read: it says so itself."""
+    runs = [run for study in studies(folder) for run in sorted((study / RUNS_FOLDER).glob("*/"))]
+    return tuple(_training(run, str(run.relative_to(folder))) for run in runs)
+
+
+def why_none(folder: Path) -> str:
+    """Say why a watch that was to attach saw no training; empty where it saw one, or was not to."""
+    if not (folder / TRAININGS_FOLDER).is_dir() or studies(folder):
+        return ""
+    return NO_FIT if (folder / TRAININGS_FOLDER / KERAS_SEEN).exists() else NO_KERAS
+
+
+def _training(run: Path, name: str) -> Training:
+    try:
+        if not any((run / TRACE_FOLDER).glob("**/*.xplane.pb")):
+            return Training(folder=name, missing=_why_no_trace(run))
+        found = recorded(run)
+    except InputError as error:
+        return Training(folder=name, missing=str(error))
+    return Training(folder=name, diagnosis=diagnosed(found.account, found.readings, found.setting, replay=found.replay))
+
+
+def _why_no_trace(run: Path) -> str:
+    if not (run / RUN_FILE).is_file():
+        return "it is still running, and has no trace yet"
+    trace = load(Run, run / RUN_FILE).trace
+    return trace.missing if trace is not None and trace.missing else TOO_SHORT
