@@ -16,7 +16,7 @@ from gpuprobe.records import to_json
 from gpuprobe.report.share import publish, without_hostnames
 from gpuprobe.report.write import write
 from gpuprobe.simulate.sessions import write_session
-from gpuprobe.simulate.spec import Spec
+from gpuprobe.simulate.spec import Recording, Spec
 from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
 
@@ -142,6 +142,16 @@ def test_a_shared_copy_holds_nothing_private(tmp_path: Path, monkeypatch: pytest
     assert not any(path.name == "log.txt" for path in copied)
     with pytest.raises(OutputError, match="exists already"):
         publish(study, tmp_path / "public")
+
+
+def test_a_copy_without_its_traces_tells_what_they_said(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    write_session(Spec(recording=Recording(window_s=2.0)), study)
+    publish(study, tmp_path / "public", traces=False)
+    assert not list((tmp_path / "public").rglob("*.xplane.pb"))
+    report = (tmp_path / "public" / "report.md").read_text()
+    assert "## The account of the step" in report
+    assert "Look into the traces" not in report
 
 
 def test_bytes_that_are_no_xspace_stay_as_they_are() -> None:

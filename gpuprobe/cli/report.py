@@ -18,6 +18,9 @@ def command(
         Path | None,
         typer.Option(metavar="DIR", help="Write a copy fit to publish: no host, user or path in it."),
     ] = None,
+    traces: Annotated[
+        bool, typer.Option(help="With --share: copy the traces too; the report tells what they say either way.")
+    ] = True,
 ) -> None:
     """Write the report of a study or a watch again from what is on disk; needs neither TensorFlow nor a GPU."""
     from gpuprobe.measure.folder import recover
@@ -40,6 +43,5 @@ def command(
     recover(study)
     write(study)
     if share is not None:
-        publish(study, share)
-        write(share)
+        publish(study, share, traces=traces)
     typer.echo((share or study) / REPORT_FILE)

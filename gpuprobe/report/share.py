@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.errors import OutputError
+from gpuprobe.ranking.load import load
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, STUDY_FILE, TELEMETRY_FILE, load_runs, load_study
 from gpuprobe.records import save
+from gpuprobe.report.write import write
 from gpuprobe.telemetry.states import STATES
 
 if TYPE_CHECKING:
@@ -36,11 +38,12 @@ OTHER_PROCESS = re.compile(rb'(other_process: )[^;"\n]*')
 SHORTEST_TELLING_NAME = 4
 
 
-def publish(study: Path, target: Path) -> None:
+def publish(study: Path, target: Path, *, traces: bool = True) -> None:
     """Copy the records, telemetry and traces of a study to a new folder, without what tells whose machine it was.
 
-    Logs and events are left behind. Raises OutputError where the folder exists or cannot be written, or where the
-    copy, read back, still holds something private.
+    Its report is written there too; without its traces it still tells what they say. Logs and events are left behind.
+    Raises OutputError where the folder exists or cannot be written, or where the copy, read back, still holds
+    something private.
     """
     try:
         target.mkdir(parents=True)
@@ -48,10 +51,10 @@ def publish(study: Path, target: Path) -> None:
         for source, run in load_runs(study).items():
             copy = target / RUNS_FOLDER / source.name
             copy.mkdir(parents=True)
-            save(_public_run(run), copy / RUN_FILE)
+            save(_public_run(run, traces=traces), copy / RUN_FILE)
             if (source / TELEMETRY_FILE).exists():
                 (copy / TELEMETRY_FILE).write_bytes(public_telemetry((source / TELEMETRY_FILE).read_bytes()))
-            for trace in source.glob(TRACE_PATTERN):
+            for trace in source.glob(TRACE_PATTERN) if traces else ():
                 renamed = copy / trace.relative_to(source).with_name(f"{SHARED_HOST}.xplane.pb")
                 renamed.parent.mkdir(parents=True)
                 renamed.write_bytes(_without_paths(without_hostnames(trace.read_bytes())))
@@ -59,6 +62,7 @@ def publish(study: Path, target: Path) -> None:
         raise OutputError(f"{target}: exists already; name a new folder") from error
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
+    write(target, None if traces else load(study).ranking)
     _prove(target)
 
 
@@ -126,9 +130,12 @@ def _system() -> str:
     return f"{platform.system()} {platform.machine()}"
 
 
-def _public_run(run: Run) -> Run:
+def _public_run(run: Run, *, traces: bool) -> Run:
     spec = msgspec.structs.replace(run.spec, data="", model=_without_folder(run.spec.model))
-    return msgspec.structs.replace(run, spec=spec)
+    trace = run.trace
+    if trace is not None and not traces:
+        trace = msgspec.structs.replace(trace, path=None, missing="left out of the shared copy")
+    return msgspec.structs.replace(run, spec=spec, trace=trace)
 
 
 def _without_folder(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import OutputError
@@ -13,18 +14,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.ranking.load import Loaded
+    from gpuprobe.ranking.ranking import Ranking
 
 REPORT_FILE = "report.md"
 JSON_FILE = "report.json"
 PLOTS_FOLDER = "plots"
 
 
-def write(folder: Path) -> Loaded:
+def write(folder: Path, ranking: Ranking | None = None) -> Loaded:
     """Write `report.md`, `report.json` and the plots into a study's folder; return the study as it was read.
 
-    Raises InputError where the folder holds no study, OutputError where it cannot be written.
+    `ranking` is given where the folder does not hold all that it was made from. Raises InputError where the folder
+    holds no study, OutputError where it cannot be written.
     """
     loaded = load(folder)
+    if ranking is not None:
+        loaded = replace(loaded, ranking=ranking)
     drawn = plots.render(loaded)
     text = markdown.render(loaded, [(f"{PLOTS_FOLDER}/{file}", title) for file, title, _ in drawn])
     try:
