@@ -27,6 +27,10 @@ Examples:
 """
 
 
+# An error of gpuprobe's own (sysexits.h, EX_SOFTWARE).
+UNEXPECTED = 70
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"gpuprobe {gpuprobe.__version__}")
@@ -78,3 +82,8 @@ def main() -> None:
         # The reader (head, less) has gone. Point stdout elsewhere so that the flush at exit cannot raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(f"gpuprobe: unexpected {type(error).__name__}: {error}; --debug shows where", err=True)
+        raise SystemExit(UNEXPECTED) from None

@@ -54,7 +54,7 @@ def diagnosed(
     traced = evidence_of(account)
     votes = [trace_vote(account, traced, limits)]
     if readings:
-        votes.append(telemetry_vote(readings, limits))
+        votes.append(telemetry_vote(readings, traced, limits))
     seen = readings.signals if readings else ()
     known = Evidence(signals=(*traced.signals, *setting, *_card(account), *seen))
     beside = conditions.diagnose if account.devices or setting else telemetry_conditions.diagnose
@@ -84,11 +84,12 @@ def trace_vote(account: Account | None, traced: Evidence, limits: Thresholds, wh
     return Vote(kind="trace", findings=found, not_evaluated=undecided)
 
 
-def telemetry_vote(readings: Evidence | None, limits: Thresholds) -> Vote:
-    """Return what the readings of a GPU and its host say."""
+def telemetry_vote(readings: Evidence | None, traced: Evidence, limits: Thresholds) -> Vote:
+    """Return what the readings of a GPU and its host say; only which device was traced is taken from the trace."""
     if readings is None:
         return Vote(kind="telemetry", missing="nothing was sampled")
-    found, undecided = telemetry.diagnose(readings, limits)
+    seen = Evidence(signals=(*readings.signals, *traced.only("device_kind")))
+    found, undecided = telemetry.diagnose(seen, limits)
     return Vote(kind="telemetry", findings=found, not_evaluated=undecided)
 
 

@@ -39,7 +39,7 @@ def diagnose(
     votes = [
         trace_vote(account, told, limits, run.trace.missing if run and run.trace else None),
         _differential(study, rows, baseline, limits),
-        telemetry_vote(readings, limits),
+        telemetry_vote(readings, told, limits),
     ]
     known = readings.signals if readings else ()
     signals = (*told.signals, *_setting(study, baseline, run), *known)

@@ -118,6 +118,17 @@ def scored(row: Scored) -> tuple[str, ...]:
     return (f"`{row.strategy}`", f"`{row.against}`", f"`{row.change}`", predicted, times(row.measured), miss)
 
 
+def evidence(signal: Signal) -> str:
+    """Write a signal with its value, its range where it has one, and its source."""
+    value = signal.value
+    told = wording.significant(value) if isinstance(value, float) else str(value)
+    if value is None:
+        told = f"missing, {signal.missing}"
+    ends = [wording.significant(end) for end in (signal.low, signal.high) if end is not None]
+    span = f" ({ends[0]} to {ends[1]})" if len(ends) == 2 else ""
+    return f"`{signal.name}` = {told}{span}, {signal.source}"
+
+
 def command(study: Study, strategy: str) -> str:
     """Return the command that measures one strategy and the one it is compared with again."""
     request = study.request

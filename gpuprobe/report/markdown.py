@@ -37,6 +37,7 @@ def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
         "reproduce": [(row.strategy, cells.command(study, row.strategy)) for row in ranking.rows],
         "folder": PurePath(loaded.folder).name,
         "wording": wording,
+        "evidence": cells.evidence,
         "faults": study.request.inject,
     }
     return template("report.md.jinja").render(context)

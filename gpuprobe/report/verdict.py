@@ -59,7 +59,7 @@ def _why(ranking: Ranking) -> str:
 
 def _where(study: Study, ranking: Ranking) -> str:
     environment = study.environment
-    if environment.gpus and any(f.cause == "not_on_gpu" for f in ranking.findings):
+    if environment.gpus and any(f.cause == "not_on_gpu" and f.primary for f in ranking.findings):
         return f"TensorFlow did not use the GPU ({environment.gpus[0].name}): the ranking is for the processor."
     if environment.gpus:
         done = "Simulated" if environment.simulated else "Measured"
