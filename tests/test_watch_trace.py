@@ -12,8 +12,7 @@ from conftest import Cli
 pytest.importorskip("keras")
 pytest.importorskip("tensorflow")
 
-# The first training is too short for a trace; the map of the second sleeps. Of its epochs the first that is long
-# enough holds the timed window, and a trace follows.
+# The first training is too short for a trace; the map of the second sleeps.
 SCRIPT = """
 import os, sys, time
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -33,7 +32,7 @@ def at_epoch(epoch, logs):
     if epoch == int(sys.argv[1]):
         os.kill(os.getpid(), 9)
 
-net.fit(x, x[:, :1], epochs=1, verbose=0)
+net.fit(x, x[:, :1], batch_size=120, verbose=0)
 end = keras.callbacks.LambdaCallback(on_epoch_end=at_epoch)
 history = net.fit(data, epochs=int(sys.argv[2]), verbose=0, callbacks=[end]).history
 print(sorted(history))
@@ -52,8 +51,8 @@ def test_an_unmodified_training_is_diagnosed_and_notices_nothing(script: Path, t
     out = tmp_path / "r"
     done = cli("watch", "--trace", "--out", out, "--", sys.executable, script, NEVER, 3)
     assert (done.returncode, done.stdout) == (3, "['loss']\n"), done.stderr
-    assert "Training 1: no diagnosis: the training ended before a trace was due" in done.stderr
-    assert "Training 2: " in done.stderr
+    assert "Not diagnosed: 1 training: the training ended before a trace was due" in done.stderr
+    assert "Training 2 of 2, by its trace" in done.stderr
     assert "Verdict: input_bound" in done.stderr
     assert "Next: Make the input pipeline faster" in done.stderr
     assert "Not known: without a trace" not in done.stderr
@@ -61,6 +60,7 @@ def test_an_unmodified_training_is_diagnosed_and_notices_nothing(script: Path, t
     assert cli("report", out).returncode == 0
     text = (out / "report.md").read_text()
     assert "**Verdict.** input_bound" in text
+    assert "Not diagnosed, 1 training: " in text
     assert "| idle_input |" in text
     assert "Without a trace" not in text
     short, training = json.loads((out / "report.json").read_text())["trainings"]

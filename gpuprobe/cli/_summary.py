@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gpuprobe import wording
 from gpuprobe.report import account
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
 
+    from gpuprobe.diagnosis.diagnosed import Diagnosis
     from gpuprobe.records import Watch
     from gpuprobe.report.trainings import Training
     from gpuprobe.watch.verdict import Verdict
@@ -49,20 +53,27 @@ def show(console: Console, record: Watch, verdict: Verdict, *, traced: bool = Fa
         _line(console, "Not known", "without a trace: " + "; ".join(verdict.unknown) + ".", style="dim")
 
 
-def show_training(console: Console, training: Training, title: str, folder: Path) -> None:
-    """Print the diagnosis of a training that lies in a watch's folder, or why there is none."""
-    if training.diagnosis is None:
-        _line(console, title, f"no diagnosis: {training.missing}.", style="yellow")
-        return
-    words = account.words(training.diagnosis)
-    for device in training.diagnosis.devices[:1]:
-        _line(console, title, account.headline(device) + ".")
+def show_trainings(console: Console, trainings: Sequence[Training], folder: Path) -> None:
+    """Print the diagnosis of each training that lies in a watch's folder, and why the others have none."""
+    for number, training in enumerate(trainings, start=1):
+        if training.diagnosis is not None:
+            title = f"Training {number} of {len(trainings)}" if len(trainings) > 1 else "Its training"
+            _line(console, "", f"{title}, by its trace")
+            _show_diagnosis(console, training.diagnosis)
+            _line(console, "", f"All of it: gpuprobe diagnose {folder / training.folder}", style="dim")
+    for why, count in Counter(training.missing for training in trainings if training.missing).items():
+        _line(console, "Not diagnosed", f"{wording.count(count, 'training')}: {why}.", style="yellow")
+
+
+def _show_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
+    words = account.words(diagnosis)
+    for device in diagnosis.devices[:1]:
+        _line(console, "Trace", account.headline(device) + ".")
     for name, text in (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next)):
         if text:
             _line(console, name, text)
     if words.code:
         console.print(words.code, markup=False, soft_wrap=True)
-    _line(console, "", f"All of it: gpuprobe diagnose {folder / training.folder}", style="dim")
 
 
 def _line(console: Console, title: str, text: str, style: str = "bold") -> None:

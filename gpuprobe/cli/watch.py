@@ -126,7 +126,7 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
 
     from rich.console import Console
 
-    from gpuprobe.cli._summary import show, show_training
+    from gpuprobe.cli._summary import show, show_trainings
     from gpuprobe.errors import InputError
     from gpuprobe.recording import TELEMETRY_FILE
     from gpuprobe.report.trainings import why_none
@@ -142,8 +142,7 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
             show(console, record, verdict, traced=any(training.diagnosis for training in trainings))
         except InputError as error:
             _say(console, f"gpuprobe: nothing to sum up: {error}")
-        for number, training in enumerate(trainings, start=1):
-            show_training(console, training, f"Training {number}" if len(trainings) > 1 else "Its training", folder)
+        show_trainings(console, trainings, folder)
         why = why_none(folder)
         if why:
             _say(console, f"No training was traced: {why}.")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
+    from gpuprobe.keras.callback import Probe
+
 # Where recordings go; its presence is what the hook acts on.
 FOLDER = "GPUPROBE_ATTACH"
 # The PYTHONPATH that the child is to have, as it was before; empty where there was none.
@@ -31,6 +33,8 @@ HOME = "GPUPROBE_HOME"
 STARTUP = Path(__file__).with_name("startup")
 # A script that calls `fit` for each epoch would else get a recording, a sampler and a trace for each.
 MOST_FITS = 8
+# Where each `fit` is too short for a timed window, a later one is traced as soon as its input is likely to flow.
+LATER_TRACE_AT = 4
 
 
 def hook_environment(environ: Mapping[str, str], folder: str | os.PathLike[str]) -> dict[str, str]:
@@ -97,7 +101,7 @@ def _with_probe(
         callbacks = bound.arguments.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
             if not any(isinstance(callback, Probe) for callback in callbacks.callbacks):
-                probe = Probe(folder, discreet=True)
+                probe = _probe(folder)
                 probe.set_model(bound.args[0])
                 probe.set_params(callbacks.params)
                 callbacks.append(probe)
@@ -105,11 +109,20 @@ def _with_probe(
         own = [] if callbacks is None else keras.tree.flatten(callbacks)
         if any(isinstance(callback, Probe) for callback in own):
             return given, named
-        bound.arguments["callbacks"] = [Probe(folder, discreet=True), *own]
+        bound.arguments["callbacks"] = [_probe(folder), *own]
     except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
         _say(error)
         return given, named
     return bound.args, bound.kwargs
+
+
+def _probe(folder: str) -> Probe:
+    """Return a Probe that the script does not notice."""
+    from gpuprobe.keras.callback import Probe
+
+    earlier = any(Path(folder).glob("*/runs/*"))
+    traced = any(Path(folder).glob("*/runs/*/trace"))
+    return Probe(folder, trace_at=LATER_TRACE_AT if earlier and not traced else None, discreet=True)
 
 
 class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
