@@ -138,7 +138,7 @@ def with_a_slow_map(out: Path) -> None:
     """Train on data whose map sleeps, and trace some of its steps."""
 
     def sleeps(x: np.ndarray) -> np.ndarray:
-        time.sleep(0.02)
+        time.sleep(0.05)
         return x
 
     data = tf.data.Dataset.from_tensor_slices(X).batch(16)

@@ -19,7 +19,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np, keras, tensorflow as tf
 
 def sleeps(x):
-    time.sleep(0.02)
+    time.sleep(0.05)
     return x
 
 x = np.ones((240, 4), "float32")
