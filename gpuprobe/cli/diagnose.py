@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.diagnosed import Diagnosis
 
 HELP_ORDER = 15
+OPTIONS = {
+    "epilog": """\b
+Examples:
+  gpuprobe diagnose logs/                            the newest trace of a log folder
+  gpuprobe diagnose trace.json.gz --json             a PyTorch or JAX trace, for other tools
+  gpuprobe diagnose gpu.csv                          readings alone, as nvidia-smi writes them
+  gpuprobe diagnose reports/STUDY/runs/1-numpy       a run of ours: trace, readings and settings together
+
+Exit codes: 0 diagnosed, 2 wrong usage, 3 unreadable input, 4 output cannot be written.
+"""
+}
 JSON_FILE, TEXT_FILE = "diagnosis.json", "diagnosis.txt"
 # A pipe has no width of its own.
 WIDTH_OF_A_FILE = 120
@@ -34,6 +45,12 @@ def command(
         Path | None, typer.Option(metavar="CSV", help="Readings of the GPU taken at the same time.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the account and the findings as JSON.")] = False,
+    what_if: Annotated[
+        bool | None,
+        typer.Option(
+            "--what-if/--no-what-if", help="Predict what each change would give. [default: unless the trace is long]"
+        ),
+    ] = None,
     thresholds: Annotated[
         Path | None,
         typer.Option(metavar="TOML", help="Other thresholds than those of --list-thresholds: copy_share = 0.2 a line."),
@@ -57,7 +74,7 @@ def command(
     from gpuprobe.records import to_json
 
     limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
-    found = recorded(path, telemetry)
+    found = recorded(path, telemetry, what_if=what_if)
     diagnosis = diagnosed(found.account, found.readings, found.setting, limits, found.replay)
     if json:
         typer.echo(to_json(diagnosis).decode())

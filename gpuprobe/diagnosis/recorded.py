@@ -10,6 +10,7 @@ from gpuprobe.diagnosis.readings.window import readings_in
 from gpuprobe.diagnosis.setting import setting
 from gpuprobe.diagnosis.whatif.known import known_of
 from gpuprobe.diagnosis.whatif.predict import predict
+from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import Account
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER
@@ -19,10 +20,13 @@ from gpuprobe.traces.read import read
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuprobe.diagnosis.whatif.records import Replay
+    from gpuprobe.diagnosis.whatif.known import Known
     from gpuprobe.records import Evidence, GpuInfo, Signal
+    from gpuprobe.traces.timeline import Timeline
 
 READINGS = ".csv"
+# Each replay goes through all operations in Python; these take about half a second.
+READILY_REPLAYED = 20_000
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,10 @@ class Recorded:
     replay: Replay | None = None
 
 
-def recorded(path: Path, readings: Path | None = None) -> Recorded:
+def recorded(path: Path, readings: Path | None = None, *, what_if: bool | None = None) -> Recorded:
     """Gather what `path` holds: a trace, the folder of a recording, or readings alone (a CSV).
 
+    The trace is replayed where `what_if` says so; by default where it is not so long that one would wait for it.
     Raises InputError where it holds none of these or cannot be read.
     """
     if path.suffix == READINGS:
@@ -53,8 +58,18 @@ def recorded(path: Path, readings: Path | None = None) -> Recorded:
     found = _readings(file, run, account, environment) if file else None
     gpus = environment.gpus if environment else ()
     known = known_of(run, environment.cores if environment else None) if run else None
-    replay = predict(timeline, account, known) if timeline is not None else None
+    replay = _replay(timeline, account, known, what_if) if timeline is not None else None
     return Recorded(account, found, _setting(run, gpus, found) if run else (), replay)
+
+
+def _replay(timeline: Timeline, account: Account, known: Known | None, wanted: bool | None) -> Replay | None:
+    work = sum(len(device.kernels) + len(device.copies) for device in timeline.devices)
+    if wanted is False:
+        return None
+    if wanted is None and work > READILY_REPLAYED:
+        reason = f"the trace holds {work:,} operations, whose replay takes long; --what-if replays it all the same"
+        return Replay(refused=reason)
+    return predict(timeline, account, known)
 
 
 def _untraced(path: Path, run: Run | None) -> Account:

@@ -18,7 +18,7 @@ def from_command(recording: Path) -> Answer:
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):
-            command(path=recording, telemetry=None, json=True, thresholds=None, out=None)
+            command(path=recording, telemetry=None, json=True, what_if=None, thresholds=None, out=None)
     except GpuprobeError:
         return Answer(None)
     return from_json(json.loads(said.getvalue()))
