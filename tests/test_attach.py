@@ -63,7 +63,8 @@ def test_an_unmodified_script_is_attached_to_and_keeps_its_environment(script: P
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["keys"] == ["loss"], "the script sees nothing of it"
-    assert (said["path"], said["mine"], said["left"], said["startup"]) == (before["PYTHONPATH"], "yes", [], [])
+    ours = [name for name in before if name.startswith("GPUPROBE")]
+    assert (said["path"], said["mine"], said["left"], said["startup"]) == (before["PYTHONPATH"], "yes", ours, [])
     assert said["customized"] == str(tmp_path / "own" / "sitecustomize.py")
     studies = sorted((tmp_path / "out").glob("*-fit*"))
     assert len(studies) == 2, "each fit has a recording"
