@@ -37,6 +37,7 @@ from gpuprobe.recording import TELEMETRY_FILE, run_folder
 from gpuprobe.records import RunSpec
 from gpuprobe.telemetry import sampling
 from gpuprobe.workloads.cifar import resnet_on_cifar
+from gpuprobe.workloads.source import ArraySource, mapped, source
 from gpuprobe.workloads.synthetic import synthetic
 
 KINDS = ("bare", "measured", "control")
@@ -82,9 +83,11 @@ class Training:
 
     def __init__(self) -> None:
         workload = resnet_on_cifar(synthetic(0, "made for this benchmark", train=4096, test=1))
-        self.x, self.y = workload.prepare_arrays()
+        given = source(workload)
+        assert isinstance(given, ArraySource)
+        self.x, self.y = mapped(workload, given).rows(slice(None))
         self.model = workload.build()
-        self.model.compile(optimizer=workload.optimizer(), loss=workload.loss, jit_compile=False)
+        workload.compile(self.model, jit_compile=False, steps_per_execution=1)
 
     def block(self, steps: int) -> float:
         before, started = int(self.model.optimizer.iterations), time.perf_counter()
