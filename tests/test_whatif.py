@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuprobe.cards import find
-from gpuprobe.diagnosis.whatif import Known, Prediction, Replay, cure, predict, with_gains
 from gpuprobe.diagnosis.whatif import device_changes as device
 from gpuprobe.diagnosis.whatif import host_changes as host
+from gpuprobe.diagnosis.whatif.causes import cure, with_gains
 from gpuprobe.diagnosis.whatif.change import Change, mixture_ms
 from gpuprobe.diagnosis.whatif.graph import FIRST_STREAM, HOST, PRODUCER, Edge, Feed, Graph, Work
+from gpuprobe.diagnosis.whatif.known import Known
+from gpuprobe.diagnosis.whatif.predict import predict
+from gpuprobe.diagnosis.whatif.records import Prediction, Replay
 from gpuprobe.diagnosis.whatif.replay import run, steady_ms, traced_ms
 from gpuprobe.ledger.account import account_of
 from gpuprobe.records import Finding, Gain

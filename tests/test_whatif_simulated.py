@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gpuprobe.diagnosis.whatif import Replay, known_of, predict
+from gpuprobe.diagnosis.whatif.known import known_of
+from gpuprobe.diagnosis.whatif.predict import predict
+from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.account import account_of
 from gpuprobe.recording import RUN_FILE, run_folder
 from gpuprobe.records import Run, load

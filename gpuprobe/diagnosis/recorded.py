@@ -9,7 +9,6 @@ from gpuprobe import telemetry
 from gpuprobe.diagnosis.readings.window import readings_in
 from gpuprobe.diagnosis.setting import setting
 from gpuprobe.diagnosis.whatif.known import known_of
-from gpuprobe.diagnosis.whatif.predict import predict
 from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import Account
@@ -69,6 +68,9 @@ def _replay(timeline: Timeline, account: Account, known: Known | None, wanted: b
     if wanted is None and work > READILY_REPLAYED:
         reason = f"the trace holds {work:,} operations, whose replay takes long; --what-if replays it all the same"
         return Replay(refused=reason)
+    # Imported here: a diagnosis without a replay need not wait for it.
+    from gpuprobe.diagnosis.whatif.predict import predict
+
     return predict(timeline, account, known)
 
 
