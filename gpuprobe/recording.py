@@ -1,6 +1,6 @@
 """Where things lie in a study's folder, and how its records are read back.
 
-reports/<study>/study.json
+reports/<study>/{study.json, report.json, report.md, plots/}
 reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
 reports/<study>/runs/<round>-<strategy>-<step>/ where the strategy is found by a search
 reports/<watch>/{watch.json, telemetry.csv, trainings/<study>/...}
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STUDY_FILE = "study.json"
+# The ranking of a study as it was reported last; of a copy without its traces the one place that tells what they said.
+RANKING_FILE = "report.json"
 WATCH_FILE = "watch.json"
 # Where `watch --trace` keeps a recording of each training that it attached to, each a study of one run.
 TRAININGS_FOLDER = "trainings"
@@ -30,6 +32,8 @@ GO_FILE = "go"
 TELEMETRY_FILE = "telemetry.csv"
 LOG_FILE = "log.txt"
 TRACE_FOLDER = "trace"
+# What a run says of its trace where it is part of such a copy.
+TRACE_LEFT_OUT = "left out of the shared copy"
 
 
 def run_folder(study: Path, number: int, strategy: str, step: int = 0) -> Path:

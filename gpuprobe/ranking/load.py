@@ -13,14 +13,16 @@ from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.errors import InputError
 from gpuprobe.ranking.accounts import traced
 from gpuprobe.ranking.rank import rank
+from gpuprobe.ranking.ranking import Ranking
 from gpuprobe.ranking.search import search
-from gpuprobe.recording import TELEMETRY_FILE, load_runs, load_study
+from gpuprobe.recording import RANKING_FILE, TELEMETRY_FILE, TRACE_LEFT_OUT, load_runs, load_study
+from gpuprobe.records import load as load_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.diagnosis.thresholds import Thresholds
-    from gpuprobe.ranking.ranking import Ranking, Search
+    from gpuprobe.ranking.ranking import Search
     from gpuprobe.records import Run, Study
     from gpuprobe.telemetry import Telemetry
 
@@ -61,7 +63,24 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
     by_strategy, notes = traced(study, runs) if traces else ({}, ())
     ranking = rank(study, list(runs.values()), summaries, by_strategy, readings, limits)
     ranking = msgspec.structs.replace(ranking, searches=searches, notes=(*ranking.notes, *notes))
+    if traces and any(run.trace is not None and run.trace.missing == TRACE_LEFT_OUT for run in runs.values()):
+        ranking = _as_told(ranking, folder)
     return Loaded(folder, study, runs, recordings, ranking)
+
+
+def _as_told(ranking: Ranking, folder: Path) -> Ranking:
+    """Take what the traces of a study said from its report, where the copy came without them."""
+    try:
+        told = load_record(Ranking, folder / RANKING_FILE)
+    except InputError as error:
+        return msgspec.structs.replace(ranking, notes=(*ranking.notes, f"What the traces said is lost: {error}."))
+    accounts = {row.strategy: row.account for row in told.rows}
+    names = ("findings", "not_evaluated", "agreement", "disputed", "scorecard")
+    return msgspec.structs.replace(
+        ranking,
+        rows=tuple(msgspec.structs.replace(row, account=accounts.get(row.strategy)) for row in ranking.rows),
+        **{name: getattr(told, name) for name in names},
+    )
 
 
 def _searches(study: Study, runs: list[Run]) -> tuple[Search, ...]:

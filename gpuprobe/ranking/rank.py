@@ -6,7 +6,6 @@ import math
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from gpuprobe import wording
 from gpuprobe.diagnosis.evidence import main_device
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.ranking import same_work, spread, ties, watched
@@ -96,7 +95,7 @@ def rank(
         scorecard=scored,
         agreement=why.agreement,
         disputed=why.disputed,
-        notes=(*_notes(intervals, ranked, rates), *watched.notes(telemetry)),
+        notes=(*_notes(rates), *watched.notes(telemetry)),
     )
 
 
@@ -218,26 +217,18 @@ def _failures(runs: Sequence[Run], rates: spread.Rates) -> tuple[Failure, ...]:
     )
 
 
-def _notes(intervals: Mapping[str, Interval], ranked: Mapping[str, int], rates: spread.Rates) -> tuple[str, ...]:
-    faster: dict[str, list[str]] = {}
-    for first, second in ties.apart_within_rank(intervals, ranked):
-        faster.setdefault(second, []).append(first)
-    notes = [
-        f"{name} shares rank {ranked[name]} through others that overlap with both, although {wording.listing(others)} "
-        f"{'is' if len(others) == 1 else 'are'} faster beyond the noise."
-        for name, others in faster.items()
-    ]
+def _notes(rates: spread.Rates) -> tuple[str, ...]:
     repeated = [of for of in rates.values() if len(of) > 1]
     if rates and not repeated:
-        notes.append(
+        return (
             "Each strategy ran once: the intervals hold the spread within a run, and not what a second run would "
-            "differ by. Two rounds or more (--rounds 2) tell."
+            "differ by. Two rounds or more (--rounds 2) tell.",
         )
-    elif len(repeated) == 1 < len(rates):
+    if len(repeated) == 1 < len(rates):
         before, after = (repeated[0][number].log_rate for number in sorted(repeated[0])[:2])
-        notes.append(
+        return (
             f"Each strategy ran once, and the first once more at the end: its rate had changed by "
             f"{100 * abs(math.expm1(after - before)):.0f} %, which the intervals take in. Two rounds or more "
-            "(--rounds 2) tell more apart."
+            "(--rounds 2) tell more apart.",
         )
-    return tuple(notes)
+    return ()

@@ -1,4 +1,4 @@
-"""Ranks with ties: strategies whose intervals overlap share one."""
+"""Ranks with ties: a rank is shared by strategies of which none is faster than another beyond the noise."""
 
 from __future__ import annotations
 
@@ -11,25 +11,19 @@ if TYPE_CHECKING:
 
 
 def ranks(intervals: Mapping[str, Interval]) -> dict[str, int]:
-    """Rank from the highest interval down; whoever overlaps with one of a rank joins it, so that a rank is a chain.
+    """Rank from the highest value down; a strategy joins the rank above it where it overlaps with everyone there.
 
-    The next rank counts all before it: 1, 1, 3.
+    So all intervals of a rank overlap one another, and nobody shares a rank with one that is faster beyond the noise.
+    Overlapping is not transitive: the last of one rank and the first of the next may overlap all the same. The next
+    rank counts all before it: 1, 1, 3.
     """
     ranked: dict[str, int] = {}
-    rank, chain_low = 1, float("inf")
-    for place, name in enumerate(sorted(intervals, key=lambda name: -intervals[name].high), start=1):
-        if intervals[name].high < chain_low:
-            rank, chain_low = place, intervals[name].low
+    rank, low, high = 1, float("-inf"), float("inf")
+    for place, name in enumerate(sorted(intervals, key=lambda name: -intervals[name].value), start=1):
+        interval = intervals[name]
+        # Intervals that overlap pairwise have a stretch in common (Helly's theorem on the line).
+        low, high = max(low, interval.low), min(high, interval.high)
+        if low > high:
+            rank, low, high = place, interval.low, interval.high
         ranked[name] = rank
-        chain_low = min(chain_low, intervals[name].low)
     return ranked
-
-
-def apart_within_rank(intervals: Mapping[str, Interval], ranked: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Return pairs (faster, slower) that share a rank through others although their own intervals do not overlap."""
-    return [
-        (first, second)
-        for first in intervals
-        for second in intervals
-        if ranked[first] == ranked[second] and intervals[first].low > intervals[second].high
-    ]

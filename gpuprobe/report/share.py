@@ -14,7 +14,16 @@ import msgspec
 
 from gpuprobe.errors import OutputError
 from gpuprobe.ranking.load import load
-from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, STUDY_FILE, TELEMETRY_FILE, load_runs, load_study
+from gpuprobe.recording import (
+    RANKING_FILE,
+    RUN_FILE,
+    RUNS_FOLDER,
+    STUDY_FILE,
+    TELEMETRY_FILE,
+    TRACE_LEFT_OUT,
+    load_runs,
+    load_study,
+)
 from gpuprobe.records import save
 from gpuprobe.report.write import write
 from gpuprobe.telemetry.states import STATES
@@ -58,11 +67,13 @@ def publish(study: Path, target: Path, *, traces: bool = True) -> None:
                 renamed = copy / trace.relative_to(source).with_name(f"{SHARED_HOST}.xplane.pb")
                 renamed.parent.mkdir(parents=True)
                 renamed.write_bytes(_without_paths(without_hostnames(trace.read_bytes())))
+        if not traces:
+            save(load(study).ranking, target / RANKING_FILE)
     except FileExistsError as error:
         raise OutputError(f"{target}: exists already; name a new folder") from error
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
-    write(target, None if traces else load(study).ranking)
+    write(target)
     _prove(target)
 
 
@@ -134,7 +145,7 @@ def _public_run(run: Run, *, traces: bool) -> Run:
     spec = msgspec.structs.replace(run.spec, data="", model=_without_folder(run.spec.model))
     trace = run.trace
     if trace is not None and not traces:
-        trace = msgspec.structs.replace(trace, path=None, missing="left out of the shared copy")
+        trace = msgspec.structs.replace(trace, path=None, missing=TRACE_LEFT_OUT)
     return msgspec.structs.replace(run, spec=spec, trace=trace)
 
 

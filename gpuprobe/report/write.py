@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import OutputError
 from gpuprobe.ranking.load import load
+from gpuprobe.recording import RANKING_FILE
 from gpuprobe.records import to_json, write_whole
 from gpuprobe.report import markdown, plots
 
@@ -14,22 +14,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.ranking.load import Loaded
-    from gpuprobe.ranking.ranking import Ranking
 
 REPORT_FILE = "report.md"
-JSON_FILE = "report.json"
 PLOTS_FOLDER = "plots"
 
 
-def write(folder: Path, ranking: Ranking | None = None) -> Loaded:
+def write(folder: Path) -> Loaded:
     """Write `report.md`, `report.json` and the plots into a study's folder; return the study as it was read.
 
-    `ranking` is given where the folder does not hold all that it was made from. Raises InputError where the folder
-    holds no study, OutputError where it cannot be written.
+    Raises InputError where the folder holds no study, OutputError where it cannot be written.
     """
     loaded = load(folder)
-    if ranking is not None:
-        loaded = replace(loaded, ranking=ranking)
     drawn = plots.render(loaded)
     text = markdown.render(loaded, [(f"{PLOTS_FOLDER}/{file}", title) for file, title, _ in drawn])
     try:
@@ -38,7 +33,7 @@ def write(folder: Path, ranking: Ranking | None = None) -> Loaded:
         raise OutputError(f"{folder}: the report cannot be written ({error.strerror})") from error
     # What is read first is written first: a disk may be nearly full.
     write_whole(folder / REPORT_FILE, text.encode())
-    write_whole(folder / JSON_FILE, to_json(loaded.ranking))
+    write_whole(folder / RANKING_FILE, to_json(loaded.ranking))
     for file, _, picture in drawn:
         write_whole(folder / PLOTS_FOLDER / file, picture)
     return loaded
