@@ -29,7 +29,10 @@ def command(
     time: Annotated[str, typer.Option(metavar="TIME", help="How long to trace a server's job.")] = "2s",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where a server's trace goes.")] = Path("trace"),
 ) -> None:
-    """Take a profiler trace from a running job: from TensorFlow's profiler server, or from the Probe in a process."""
+    """Take a profiler trace from a job that is running.
+
+    From TensorFlow's profiler server (--port), or from the Probe in a process on this machine (--pid).
+    """
     from gpuprobe.cli._durations import seconds
     from gpuprobe.keras.capture import from_process, from_server
 

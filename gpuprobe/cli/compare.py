@@ -40,7 +40,10 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Compare different hardware or work too, and say so.")] = False,
 ) -> None:
-    """Compare two studies or recordings: what became faster or slower beyond the noise, and what else differs."""
+    """Compare two studies or recordings, with an exit code for CI.
+
+    What became faster or slower beyond the noise, what changed in the account of the step, and what else differs.
+    """
     from gpuprobe.compare.compare import compare
     from gpuprobe.compare.gather import gather
     from gpuprobe.records import to_json

@@ -14,7 +14,10 @@ ROUNDS = 2
 def command(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study's folder is made.")] = Path("reports"),
 ) -> None:
-    """Show what gpuprobe finds: a laptop's GPU at 20 %, simulated, through the whole pipeline to the report."""
+    """Show it all on a simulated laptop whose GPU is at 20 %.
+
+    The whole pipeline to the whole report, without TensorFlow or a GPU; every page says SIMULATED.
+    """
     from rich.console import Console
 
     from gpuprobe.cli._verdict import show

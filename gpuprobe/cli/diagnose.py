@@ -66,7 +66,10 @@ def command(
     ] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write both forms into this folder too.")] = None,
 ) -> None:
-    """Account for every millisecond of the step in a trace, and name the cause; no TensorFlow or GPU needed."""
+    """Say where the step's time went in a trace, and why.
+
+    Every millisecond of the step is accounted for, and the cause named; no TensorFlow or GPU needed.
+    """
     del list_thresholds
     from gpuprobe.diagnosis import thresholds as rules
     from gpuprobe.diagnosis.diagnosed import diagnosed

@@ -28,7 +28,10 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print all facts and results as JSON.")] = False,
     limit: Annotated[str, typer.Option(metavar="TIME", help="How long TensorFlow may take to answer.")] = "120s",
 ) -> None:
-    """Check driver, TensorFlow, profiler and system, with the exact fix for what is wrong."""
+    """Check driver, TensorFlow, profiler and system.
+
+    Each line is pass, warn or fail, with its evidence and the exact fix.
+    """
     from rich.console import Console
 
     from gpuprobe.cli._durations import seconds

@@ -12,7 +12,10 @@ HELP_ORDER = 20
 def command(
     models: Annotated[bool, typer.Option("--models", help="List the models of ours instead.")] = False,
 ) -> None:
-    """List the strategies: what each does, and which one it is compared with; or, with --models, the models."""
+    """List the strategies, or with --models the workloads.
+
+    What each does, and which one it is compared with.
+    """
     if models:
         _list_models()
     else:

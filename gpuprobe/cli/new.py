@@ -15,7 +15,10 @@ HELP_ORDER = 25
 def command(
     path: Annotated[Path, typer.Argument(help="The Python file to write, as workload.py.")],
 ) -> None:
-    """Write a commented template of a workload: your model and data for gpuprobe run --model."""
+    """Write a template for training your own model and data.
+
+    A commented workload, for gpuprobe run --model.
+    """
     from gpuprobe.workloads.template import template
 
     try:

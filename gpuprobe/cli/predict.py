@@ -41,7 +41,10 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the prediction as JSON.")] = False,
 ) -> None:
-    """Predict an epoch on a card or on the machine of a study: a model, not a measurement."""
+    """Predict an epoch's time on a card, or on a study's machine.
+
+    A model, not a measurement: roofline, launches and host.
+    """
     layers = _depth(model, depth)
     if (gpu is None) == (not studies):
         raise UsageError("name a card with --gpu, or a measured study with --from: one of the two")

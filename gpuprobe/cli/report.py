@@ -22,7 +22,10 @@ def command(
         bool, typer.Option(help="With --share: copy the traces too; the report tells what they say either way.")
     ] = True,
 ) -> None:
-    """Write the report of a study or a watch again from what is on disk; needs neither TensorFlow nor a GPU."""
+    """Write the report of a study or a watch again from disk.
+
+    Needs neither TensorFlow nor a GPU.
+    """
     from gpuprobe.measure.folder import recover
     from gpuprobe.recording import WATCH_FILE, load_study
 

@@ -70,7 +70,10 @@ def command(
     ] = None,
     inject: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Train a workload, ResNet20 on CIFAR-10 if none is named, under each strategy, and explain the idle time."""
+    """Train a model under each strategy; rank them and say why.
+
+    ResNet20 on CIFAR-10 if no other workload is named.
+    """
     from gpuprobe.cli._durations import seconds
     from gpuprobe.cli._study import finish, start
     from gpuprobe.records import Request

@@ -25,7 +25,10 @@ def command(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder for recording and truth.")] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print every knob of a spec and its meaning.")] = False,
 ) -> None:
-    """Simulate a training session: a trace, telemetry and records, with the truth about them."""
+    """Simulate a training session of which all is known.
+
+    Writes a trace, telemetry and records, and the truth about them.
+    """
     from gpuprobe import wording
     from gpuprobe.cli._folders import new_folder
     from gpuprobe.simulate import spec_file

@@ -39,7 +39,10 @@ def command(
         Path | None, typer.Option(metavar="TRAINING", help="Go on with this one; other options are its own.")
     ] = None,
 ) -> None:
-    """Train ResNet20 on CIFAR-10 to the end: test set each epoch, checkpoints, best weights, curves."""
+    """Train ResNet20 on CIFAR-10 to the end.
+
+    Test set each epoch, checkpoints and resume, best weights, curves.
+    """
     from gpuprobe.cli._training import carry_out
     from gpuprobe.measure.train import load_spec
     from gpuprobe.measure.training import TrainingSpec

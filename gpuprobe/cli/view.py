@@ -14,7 +14,10 @@ def command(
     study: Annotated[Path, typer.Argument(help="The folder of a study, as reports/STUDY.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = 0,
 ) -> None:
-    """Open the study's traces in TensorBoard's profiler, until Ctrl-C."""
+    """Open a study's traces in TensorBoard's profiler.
+
+    Serves until Ctrl-C.
+    """
     from gpuprobe.report.viewer import serving
 
     with serving(study, port) as viewer:

@@ -38,7 +38,7 @@ usage and 4 output cannot be written, before it starts.
 
 
 def command(
-    words: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
+    words: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command and its arguments.")],
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The recording's folder. [default: a new one in reports]"),
@@ -57,7 +57,10 @@ def command(
     ] = False,
     live: Annotated[bool, typer.Option(help="Show a status bar where stderr is a terminal.")] = True,
 ) -> None:
-    """Run any command with the sampler beside it, and say what its telemetry supports."""
+    """Sample any command, and say what its telemetry supports.
+
+    GPU, processor, memory and disks of the command and of all that it starts.
+    """
     if not sys.platform.startswith("linux"):
         raise MissingError(f"gpuprobe watch needs Linux (or WSL2): on {sys.platform} it cannot pass signals on")
     from gpuprobe.watch.command import signals_held
