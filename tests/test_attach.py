@@ -18,8 +18,8 @@ SCRIPT = """
 import os, sys, json
 import numpy as np
 import sub.helper
+from tensorflow import keras
 from keras import Sequential, layers, Input
-import keras
 
 class Mine(Sequential):
     pass

@@ -130,21 +130,27 @@ class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self._asking = False
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Find `keras` alone, once."""
-        if name != "keras":
+        """Find `keras` alone. It may be asked often before it is loaded: TensorFlow looks only where Keras lies."""
+        if name != "keras" or self._asking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        self._asking = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._asking = False
         if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
             spec.loader.exec_module = self._patching(spec.loader.exec_module)  # type: ignore[assignment,method-assign]
         return spec
 
     def _patching(self, load: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
         def load_and_patch(module: ModuleType) -> None:
+            with contextlib.suppress(ValueError):
+                sys.meta_path.remove(self)
             load(module)
             try:
                 patch(module, self._folder)
