@@ -266,7 +266,18 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path:
     assert busy.value == pytest.approx(20, abs=2)
     for page in (tmp_path / "demo" / "plots").glob("*.svg"):
         assert "SIMULATED" in page.read_text(), page.name
-    assert len(list((tmp_path / "demo").glob("runs/1-*/trace/plugins/profile/*/*.xplane.pb"))) == 12
+    assert len(list((tmp_path / "demo").glob("runs/1-*/trace/plugins/profile/*/*.xplane.pb"))) == 11
+    # `tuned` is found as in a measured study: each step is a run of its own, and its gain is measured.
+    search = ranking.search("tuned")
+    assert search is not None
+    assert search.following is None
+    assert search.kept == search.steps[search.measured or 0].combines
+    assert len(search.steps) >= 3
+    for step in search.steps[1:]:
+        assert step.gain is not None
+        assert step.kept == (step.gain.low > 1)
+        assert (tmp_path / "demo" / "runs" / f"2-tuned-{step.step}" / "run.json").is_file()
+    assert text.index("## How tuned was found") < text.index("| 1 | `xla` |")
 
 
 def test_kernels_and_copies_are_named_for_what_they_do() -> None:

@@ -22,16 +22,15 @@ def command(
 
     from gpuprobe.cli._verdict import show
     from gpuprobe.measure import folder
+    from gpuprobe.ranking.choose import following
     from gpuprobe.report.verdict import verdict
     from gpuprobe.report.write import REPORT_FILE, write
     from gpuprobe.simulate import demo
-    from gpuprobe.simulate.sessions import write_study
     from gpuprobe.strategies.registry import strategies
 
     console = Console()
     console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
     where = folder.make(out, "demo")
-    members = demo.members([strategy.info for strategy in strategies().values()])
-    write_study(where, members, rounds=ROUNDS, command="gpuprobe demo")
+    demo.write(where, [strategy.info for strategy in strategies().values()], following, rounds=ROUNDS)
     show(console, verdict(write(where)))
     console.print(f"Report: {where / REPORT_FILE}", highlight=False, soft_wrap=True)

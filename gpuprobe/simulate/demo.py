@@ -7,23 +7,21 @@ into cutting batches in Python.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
 from gpuprobe.simulate import fixes
-from gpuprobe.simulate.engine import steady
-from gpuprobe.simulate.sessions import Member
+from gpuprobe.simulate.sessions import Member, StudyInProgress
 from gpuprobe.simulate.spec import Card, Copies, Host, Input, Kernels, Recording, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from gpuprobe.records import StrategyInfo
 
 TRACED_STEPS = 6
-# A change is taken over into the strategy that combines them where it gains at least so much by itself.
-WORTH_RATIO = 1.03
 # One image augmented by numpy in Python, and one scaled by a map function, on a laptop's core.
 AUGMENT_MS, SCALE_MS = 85.0, 14.0
 
@@ -41,7 +39,10 @@ BASELINE = Spec(
         memory_used_mib=900.0,
         power_limit_w=80.0,
     ),
-    kernels=Kernels(count=600, mean_us=35.0, fixed_us=3.0, sm_fill=0.5, matmul_share=0.45, dtype="float32"),
+    # 248.7 MFLOP: ResNet20 forward and backward, as TensorFlow counts it.
+    kernels=Kernels(
+        count=600, mean_us=35.0, fixed_us=3.0, sm_fill=0.5, matmul_share=0.45, dtype="float32", mflop_per_sample=248.7
+    ),
     host=Host(
         cores=8,
         function_call_us=3000.0,
@@ -57,6 +58,13 @@ BASELINE = Spec(
     copies=Copies(batch_mib=0.375, link_gb_per_s=10.0, pinned=False, pageable_gb_per_s=4.0),
     recording=Recording(),
 )
+
+
+class Choose(Protocol):
+    """Asked what the search for a combining strategy measures next."""
+
+    def __call__(self, folder: Path, strategy: str) -> tuple[str, ...] | None:
+        """Return what to combine, from what the study's folder holds; None where the search has ended."""
 
 
 def _numpy(spec: Spec) -> Spec:
@@ -96,36 +104,37 @@ CHANGES: dict[str, Callable[[Spec], Spec]] = {
 }
 
 
-def members(strategies: Sequence[StrategyInfo]) -> list[Member]:
-    """Return the story's study: each of these strategies with its session, and those that combine others last."""
-    specs: dict[str, Spec] = {}
-    found = []
+def specs(strategies: Sequence[StrategyInfo]) -> dict[str, Spec]:
+    """Return the session of each of these strategies that is part of the story; none of those that combine others."""
+    found: dict[str, Spec] = {}
     for info in strategies:
-        against = specs.get(info.against or "", BASELINE)
-        if info.combines:
-            spec, combined = _combined(against, [other for other in strategies if other.against == info.against])
-        elif info.name in CHANGES:
-            spec, combined = CHANGES[info.name](against), ()
-        else:
-            continue
-        specs[info.name] = _short(replace(spec, name=info.name))
-        found.append(Member(info=info, spec=specs[info.name], combines=combined))
+        if info.name in CHANGES and not info.combines:
+            found[info.name] = CHANGES[info.name](found.get(info.against or "", BASELINE))
     return found
 
 
-def _combined(spec: Spec, others: Sequence[StrategyInfo]) -> tuple[Spec, tuple[str, ...]]:
-    """Apply every change that gains by itself; the data stay where they are, as in a study that is measured."""
-    names = [info.name for info in others if info.name in CHANGES and info.name != "device_resident"]
-    worth = tuple(name for name in names if _gain(spec, CHANGES[name](spec)) >= WORTH_RATIO)
-    for name in worth:
-        spec = CHANGES[name](spec)
-    return spec, worth
+def write(folder: Path, strategies: Sequence[StrategyInfo], choose: Choose, *, rounds: int) -> None:
+    """Simulate the story's study into a folder as `gpuprobe run` measures one: rounds of all, then the searches.
+
+    `choose` says what a search tries next, from what the folder holds; None ends it.
+    """
+    sessions = specs(strategies)
+    told = [info for info in strategies if info.name in sessions or info.combines]
+    study = StudyInProgress(folder, told, BASELINE, rounds=rounds, command="gpuprobe demo")
+    for number in range(1, rounds + 1):
+        for info in told:
+            if not info.combines:
+                study.measure(Member(info=info, spec=_short(sessions[info.name], info.name)), number)
+    for info in told:
+        step = 1
+        while info.combines and (changes := choose(folder, info.name)) is not None:
+            spec = sessions[info.against or ""]
+            for name in changes:
+                spec = CHANGES[name](spec)
+            study.measure(Member(info=info, spec=_short(spec, info.name), combines=changes), rounds, step)
+            step += 1
 
 
-def _gain(spec: Spec, changed: Spec) -> float:
-    return steady(spec).step_ms / steady(changed).step_ms * changed.batch_size / spec.batch_size
-
-
-def _short(spec: Spec) -> Spec:
+def _short(spec: Spec, name: str) -> Spec:
     """Trace as many steps whether a call runs one or several."""
-    return replace(spec, steps=max(2, TRACED_STEPS // spec.host.steps_per_execution))
+    return replace(spec, name=name, steps=max(2, TRACED_STEPS // spec.host.steps_per_execution))

@@ -60,7 +60,9 @@ class SimulatedRun:
     traced: Session | None = None
     slowdown: float | None = None
     device_peak_mib: float | None = None
+    flop_per_sample: float | None = None
     combines: tuple[str, ...] = ()
+    step: int = 0
 
 
 def settings(*, device: str, batch_size: int, dtype_policy: str = "float32", **others: object) -> Settings:
@@ -124,7 +126,7 @@ def save_study(study: Study, folder: Path) -> None:
 
 def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Generator) -> int:
     """Write `run.json`, `telemetry.csv` and the trace of one run; return when it ended."""
-    folder = run_folder(study, run.number, run.strategy)
+    folder = run_folder(study, run.number, run.strategy, run.step)
     folder.mkdir(parents=True)
     window_ns = start_ns + round(WARMUP_S * 1e9)
     phases = [_warmup(start_ns, window_ns), _window(run, window_ns)]
@@ -140,6 +142,7 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
             seed=0,
             batch_size=run.settings.batch_size,
             combines=run.combines,
+            step=run.step,
         ),
         outcome=Outcome(state=run.state),
         settings=run.settings,
@@ -148,6 +151,7 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
         trace=trace,
         host_peak_mib=1500.0,
         device_peak_mib=run.device_peak_mib,
+        flop_per_sample=run.flop_per_sample,
     )
     save(record, folder / RUN_FILE)
     if run.columns is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.records import GpuInfo, StrategyInfo, Study, save
+from gpuprobe.records import GpuInfo, StrategyInfo, save
 from gpuprobe.simulate import readings, recordings, truth
 from gpuprobe.simulate.engine import simulate, steady
 from gpuprobe.simulate.noise import Noise, Source
@@ -27,6 +27,10 @@ TRUTH_FILE = "truth.json"
 BETWEEN_RUNS, BETWEEN_CALLS = 0.004, 0.02
 
 
+# Runs of one member of a study and of the next draw from streams so far apart.
+STREAMS_APART = 1000
+
+
 @dataclass(frozen=True, kw_only=True)
 class Member:
     """One strategy of a simulated study: how it is told of, and the session that is simulated for it.
@@ -43,32 +47,44 @@ def write_session(spec: Spec, folder: Path) -> truth.Truth:
     """Write one session into an empty folder, as a study of one run with `truth.json` beside it; return the truth."""
     session = simulate(spec)
     info = StrategyInfo(name=spec.name, sentence="One simulated session.", against=None, change="nothing")
-    write_study(folder, [Member(info=info, spec=spec)], rounds=1, command="gpuprobe simulate")
+    StudyInProgress(folder, [info], spec, rounds=1, command="gpuprobe simulate").measure(Member(info=info, spec=spec))
     told = truth.tell(spec, session)
     save(told, folder / TRUTH_FILE)
     return told
 
 
-def write_study(folder: Path, members: Sequence[Member], *, rounds: int, command: str) -> Study:
-    """Write a study of simulated sessions into a folder and return its record; traces come with the first round."""
-    first = members[0].spec
-    study = recordings.study_record(
-        folder.name,
-        recordings.environment(_cards(first), first.host.cores),
-        [member.info for member in members],
-        rounds=rounds,
-        batch_size=first.batch_size,
-        command=command,
-    )
-    recordings.save_study(study, folder)
-    clock_ns = recordings.START_NS
-    steadies = [steady(member.spec) for member in members]
-    for number in range(1, rounds + 1):
-        for member, session in zip(members, steadies, strict=True):
-            random = np.random.default_rng([member.spec.seed, int(Source.TELEMETRY), number])
-            run = _run(member, session, number, random)
-            clock_ns = recordings.save_run(run, folder, clock_ns, random)
-    return study
+class StudyInProgress:
+    """A study on disk whose runs are simulated one by one, each where the one before it ended."""
+
+    def __init__(
+        self, folder: Path, strategies: Sequence[StrategyInfo], first: Spec, *, rounds: int, command: str
+    ) -> None:
+        """Write the record of a study into a folder; `first` tells the machine and the batch size."""
+        self._folder, self._clock_ns = folder, recordings.START_NS
+        self._steady: dict[tuple[str, ...], Session] = {}
+        study = recordings.study_record(
+            folder.name,
+            recordings.environment(_cards(first), first.host.cores),
+            strategies,
+            rounds=rounds,
+            batch_size=first.batch_size,
+            command=command,
+        )
+        recordings.save_study(study, folder)
+
+    def measure(self, member: Member, number: int = 1, step: int = 0) -> None:
+        """Write one run: the member's in round `number`, as `step` of a search where that is above 0.
+
+        Traces come with the first round, and with the steps.
+        """
+        key = (member.info.name, *member.combines)
+        session = self._steady.setdefault(key, steady(member.spec))
+        place = list(self._steady).index(key)
+        stream = number + STREAMS_APART * place
+        random = np.random.default_rng([member.spec.seed, int(Source.TELEMETRY), stream])
+        traced = member.spec.recording.trace and (number == 1 or step > 0)
+        run = _run(member, session, random, number=number, step=step, stream=stream, traced=traced)
+        self._clock_ns = recordings.save_run(run, self._folder, self._clock_ns, random)
 
 
 def _cards(spec: Spec) -> list[GpuInfo]:
@@ -79,20 +95,24 @@ def _cards(spec: Spec) -> list[GpuInfo]:
     ]
 
 
-def _run(member: Member, session: Session, number: int, random: np.random.Generator) -> recordings.SimulatedRun:
+def _run(
+    member: Member, session: Session, random: np.random.Generator, *, number: int, step: int, stream: int, traced: bool
+) -> recordings.SimulatedRun:
     spec = member.spec
-    traced = simulate(spec) if spec.recording.trace and number == 1 else None
+    shown = simulate(spec) if traced else None
     return recordings.SimulatedRun(
         strategy=member.info.name,
         number=number,
+        step=step,
         settings=effective(spec),
-        call_ms=_window_ms(session, number, random),
+        call_ms=_window_ms(session, stream, random),
         columns=_columns(session) if spec.recording.telemetry else None,
         facts={f"gpu{device}": readings.gpu_facts(spec) for device in range(session.devices)},
-        traced=traced,
+        traced=shown,
         combines=member.combines,
-        slowdown=float(np.median(traced.call_ms) / np.median(session.call_ms)) if traced else None,
+        slowdown=float(np.median(shown.call_ms) / np.median(session.call_ms)) if shown else None,
         device_peak_mib=spec.card.memory_used_mib if spec.card.on_gpu else None,
+        flop_per_sample=1e6 * spec.kernels.mflop_per_sample or None,
     )
 
 
@@ -111,12 +131,12 @@ def effective(spec: Spec) -> Settings:
     )
 
 
-def _window_ms(session: Session, number: int, random: np.random.Generator) -> NDArray[np.float64]:
+def _window_ms(session: Session, stream: int, random: np.random.Generator) -> NDArray[np.float64]:
     """Repeat the calls that were simulated until the window is full; no two turns are quite the same."""
     spec = session.spec
     count = max(2, round(1000 * spec.recording.window_s / float(np.mean(session.call_ms))))
     repeated = np.resize(np.asarray(session.call_ms, np.float64), count)
-    run = float(Noise(spec.seed, BETWEEN_RUNS).factor(Source.TELEMETRY, number))
+    run = float(Noise(spec.seed, BETWEEN_RUNS).factor(Source.TELEMETRY, stream))
     return repeated * run * np.exp(BETWEEN_CALLS * random.standard_normal(count))
 
 

@@ -60,6 +60,9 @@ class Kernels(Part, frozen=True, kw_only=True):
     dtype: Annotated[Literal["float32", "float16"], Meta(description="what is computed in")] = "float16"
     tensor_core_speedup: Annotated[Positive, Meta(description="of that share, in float16, from 7.0 on")] = 3.0
     fp16_slowdown: Annotated[Positive, Meta(description="of that share, in float16, before 7.0")] = 1.5
+    mflop_per_sample: Annotated[
+        Amount, Meta(description="arithmetic of a training step for one sample, as TensorFlow counts; 0: not counted")
+    ] = 0.0
     streams: Annotated[int, Meta(ge=1, le=8, description="compute streams that take kernels in turn")] = 1
     fused: Annotated[AtLeastOne, Meta(description="kernels that XLA fuses into one; 1 is no XLA")] = 1
 
