@@ -226,6 +226,48 @@ def test_steps_from_the_function_that_takes_longest() -> None:
     assert found.ledger_ms["idle_between_steps"] == pytest.approx(10)
 
 
+def test_a_compiled_function_of_jax_goes_on_after_its_call() -> None:
+    made = Made()
+    for at in (0, 100):
+        made.host(at, at + 10, "PjitFunction(train_step)").host(at + 11, at + 20, "PjitFunction(noise)")
+        made.host(at + 12, at + 45, "ThunkExecutor::Execute", "runtime").host(at + 50, at + 98, "$data.py:7 batch")
+        made.kernel(at + 46, at + 60, launch=at + 30, thread="runtime")
+    found = device(made)
+    assert (found.steps, found.steps_from) == (2, "the calls of train_step")
+    # Python works from 60 on, and for 1 ms each between the calls and after the execution.
+    assert found.each_step[0].ledger_ms["idle_between_steps"] == pytest.approx(42)
+    assert found.each_step[0].ledger_ms["idle_launch"] == pytest.approx(29)
+    assert found.proof["idle_between_steps"][0].name == "$data.py:7 batch"
+
+
+@pytest.mark.parametrize(
+    ("call", "category"),
+    [
+        ("hipStreamSynchronize", "idle_sync"),
+        ("hipMemcpyWithStream", "idle_sync"),
+        ("hipMalloc", "idle_memory"),
+        ("cudaMallocAsync", "idle_launch"),
+    ],
+)
+def test_calls_of_other_runtimes_mean_the_same(call: str, category: str) -> None:
+    made = step().host(62, 75, call)
+    assert device(made).ledger_ms[category] >= 13
+
+
+@pytest.mark.parametrize(
+    ("name", "together"),
+    [
+        ("ncclDevKernel_AllReduce_Sum_f32_RING_LL(ncclDevKernelArgsStorage<4096ul>)", True),
+        ("void vllm::cross_device_reduce_1stage<__nv_bfloat16, 8>()", True),
+        ("all-gather-start.1", True),
+        ("small_reduce_kernel", False),
+    ],
+)
+def test_a_collective_is_told_by_its_name(name: str, together: bool) -> None:
+    found = device(Made().kernel(0, 30, launch=-5).kernel(30, 50, launch=-4, name=name))
+    assert (found.ledger_ms["gpu_collective"] > 0) is together
+
+
 def test_steps_from_the_steps_line() -> None:
     found = device(Made().line(0, 50).line(50, 90).kernel(10, 40, launch=5).kernel(60, 90, launch=55))
     assert (found.steps, found.steps_from) == (2, "the Steps line of the profiler")
@@ -290,6 +332,21 @@ def test_the_account_of_a_processor() -> None:
     assert (found.steps, found.counted) == (3, 2)
     assert found.ledger_ms == pytest.approx(
         {"cpu_compute": 40, "idle_input": 25, "idle_between_steps": 22, "idle_compile": 0, "unattributed": 13}
+    )
+
+
+def test_the_account_of_a_processor_under_pytorch() -> None:
+    made = Made()
+    for number in range(3):
+        at = 100 * number
+        made.host(at, at + 100, f"ProfilerStep#{number}", step=number)
+        made.host(at, at + 20, "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__")
+        made.host(at + 5, at + 10, "aten::stack").host(at + 20, at + 50, "aten::linear")
+        made.host(at + 50, at + 90, "autograd::engine::evaluate_function: AddmmBackward0")
+        made.host(at + 92, at + 97, "Optimizer.step#SGD.step")
+    found = device(made)
+    assert {name: ms for name, ms in found.ledger_ms.items() if ms} == pytest.approx(
+        {"cpu_compute": 75, "idle_input": 20, "unattributed": 5}
     )
 
 

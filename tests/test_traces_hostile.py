@@ -143,6 +143,24 @@ def test_a_damaged_chrome_trace(tmp_path: Path, name: str) -> None:
     assert not all(outcomes)
 
 
+@pytest.mark.parametrize("field", ['"ts": "NaN"', '"ts": "Infinity"', '"ts": 1e400', '"dur": "NaN"'])
+def test_a_time_that_is_no_number_is_no_crash(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "t.trace.json"
+    # The digits of the first event make the exact reading of all of them necessary.
+    exact = '{"ph": "X", "name": "a", "pid": 1, "tid": 1, "ts": 1700000000000000.25, "dur": 1}'
+    path.write_text(f'[{exact}, {{"ph": "X", "name": "b", "pid": 1, "tid": 1, "ts": 1, {field}}}]')
+    attempt(path)
+
+
+def test_a_stream_whose_number_is_beyond_any_is_read(tmp_path: Path) -> None:
+    plane = XPlane(name="/device:GPU:0")
+    plane.event_metadata[1].name = "kernel"
+    plane.lines.add(id=1, name="Stream #99999999999999999999999").events.add(metadata_id=1, duration_ps=5)
+    path = tmp_path / "h.xplane.pb"
+    path.write_bytes(XSpace(planes=[plane]).SerializeToString())
+    assert len(read(path).devices[0].kernels) == 1
+
+
 def test_a_file_that_is_cut_short_names_the_byte(tmp_path: Path) -> None:
     path, data = tmp_path / "h.xplane.pb", space().SerializeToString()
     whole = 0

@@ -33,6 +33,7 @@ class Kind(IntFlag):
     LAUNCH = 2048
     KERNEL_RUN = 4096
     EAGER = 8192
+    JIT = 16384
 
 
 # `Compile` alone would match Keras's own ops, such as StatefulPartitionedCall/compile_loss/...: slashes are excluded.
@@ -48,7 +49,7 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.COMPILE | Kind.GRAPH, r"tf\.function-graph_building$"),
     (
         Kind.MEMORY,
-        r"(?:cu|cuda)(?:Mem(?:Alloc|Free|HostAlloc|HostRegister|Create|Map|AddressReserve|Release|Unmap)|Malloc|Free"
+        r"(?:cu|cuda|hip)(?:Mem(?:Alloc|Free|HostAlloc|HostRegister|Create|Map|AddressReserve|Release|Unmap)|Malloc|Free"
         r"|HostAlloc|HostRegister)(?!Async)",
     ),
     (Kind.INPUT, r"IteratorGetNext\w*(?:::DoCompute)?$|enumerate\(DataLoader\)#"),
@@ -57,8 +58,9 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.ITERATOR, r"Iterator::"),
     (
         Kind.SYNC,
-        r"(?:cu|cuda)(?:Stream|Event|Ctx|Context|Device|Thread)Synchronize|cuMemcpyDtoH(?!Async)|cudaMemcpy$|MemcpyD2H$"
-        r"|[\w:]*BlockHostUntilDone|aten::item$|aten::_local_scalar_dense$",
+        r"(?:cu|cuda|hip)(?:Stream|Event|Ctx|Context|Device|Thread)Synchronize|(?:cu|hip)MemcpyDtoH(?!Async)"
+        r"|(?:cuda|hip)Memcpy$|MemcpyD2H$|hipMemcpyWithStream$|[\w:]*BlockHostUntilDone|\$\S+ block_until_ready$"
+        r"|aten::item$|aten::_local_scalar_dense$",
     ),
     # Keras calls it train_function (2) and one_step_.. or multi_step_.. (3); the rest is what tutorials call theirs.
     (
@@ -67,11 +69,17 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"|train_one_step|step_fn)$",
     ),
     (Kind.CALL, r"Eager(?:Local)?Execute: __inference_"),
+    # A call of a function that JAX compiled: it dispatches, and returns before the device has done the work.
+    (Kind.CALL | Kind.JIT, r"(?:Pjit|Pmap|(?:Jax)?Compiled)Function\("),
     # Single operations that Python starts; handing over batches, summaries and the profiler's own are none of those.
     (Kind.EAGER, r"Eager(?:Local)?Execute: (?!_)(?!\w*(?:Iterator|Optional|Summary|Dataset|SyncDevice))"),
     (Kind.EXECUTION, r"EagerKernelExecute$"),
-    (Kind.LAUNCH, r"(?:cu|cuda)(?:Launch|GraphLaunch)"),
-    (Kind.KERNEL_RUN, r"(?:(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"),
+    (Kind.LAUNCH, r"(?:cu|cuda|hip)(?:Launch|GraphLaunch|ModuleLaunch|ExtLaunch|ExtModuleLaunch)"),
+    (
+        Kind.KERNEL_RUN,
+        r"(?:(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*|ThunkExecutor::Execute)$"
+        r"|aten::\w+$|autograd::engine::evaluate_function: |Optimizer\.step#",
+    ),
     # An operation is traced as name:Type.
     (Kind.OP, r"[^\s:]+:[A-Za-z_]\w*$"),
 )
@@ -81,9 +89,12 @@ _WAITING_OPS = re.compile(
     r".*:(?:_Recv|_HostRecv|_Send|_HostSend|IteratorGetNext\w*|PyFunc|EagerPyFunc|\w*Iterator\w*)$"
 )
 
-# NVIDIA's collectives library, and how XLA names the operations that it runs through it.
+# The collectives libraries of NVIDIA and AMD, how XLA names the operations that it runs through them, and the
+# exchange kernels of vLLM and TensorRT-LLM.
 _COLLECTIVE = re.compile(
-    r"nccl|.*(?:AllReduce|all-reduce|AllGather|all-gather|ReduceScatter|reduce-scatter)", re.DOTALL
+    r".*(?:nccl|AllReduce|AllGather|ReduceScatter|AllToAll|(?<![a-z])(?:all[-_](?:reduce|gather|to[-_]all)"
+    r"|reduce[-_]scatter)|cross_device_reduce)",
+    re.DOTALL,
 )
 # The names of kernels that use Tensor Cores: XProf's kernel_stats_utils.cc (884, 1688, hmma, xmma) and the allow-list
 # of Kineto's tb_plugin (h884, s884, h1688, s1688, i8816, 16816, c1688, xmma_gemm), with Hopper's wgmma.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.intervals import Intervals, union
+from gpuprobe.ledger.intervals import Intervals, join, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.timeline import UNKNOWN
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.host import Host
     from gpuprobe.traces.timeline import Int64s, Steps
 
-_FUNCTION_OF_CALL = re.compile(r"Eager(?:Local)?Execute: __inference_(.+?)_\d+$")
+# What TensorFlow and JAX call the call of a function that they compiled.
+_FUNCTION_OF_CALL = re.compile(r"(?:Eager(?:Local)?Execute: __inference_(.+?)_\d+|\w+Function\((.+)\))$")
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,7 @@ def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, tra
     marks = _marks(host)
     marked_calls = marks is not None and marks.enclose_the_call
     functions, name = _functions(host, by_time=not marked_calls)
-    inside, inside_source = functions, f"the calls of {name}" if functions else ""
-    if functions is None and marks is not None and marked_calls:
-        inside, inside_source = marks.spans, "the step markers"
+    inside, inside_source = _inside(host, marks, functions, name)
     found = _found(host, marks, functions, name, device_steps, worked_ps) if trains else _whole(worked_ps)
     if found is None:
         return None
@@ -75,6 +74,19 @@ def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, tra
     if not kept.any():
         return None
     return Windows(found.start_ps[kept], ends[kept], found.number[kept], found.source, inside, inside_source, whole)
+
+
+def _inside(host: Host, marks: _Marks | None, functions: Intervals | None, name: str) -> tuple[Intervals | None, str]:
+    """Return when the host was in the training function, and what tells so."""
+    compiled = host.select(Kind.JIT)
+    if len(compiled):
+        # The call only hands the work over: threads of the runtime go on with it after it has returned.
+        return join([compiled, host.select(Kind.KERNEL_RUN)]), "the calls of compiled functions and their execution"
+    if functions is not None:
+        return functions, f"the calls of {name}"
+    if marks is not None and marks.enclose_the_call:
+        return marks.spans, "the step markers"
+    return None, ""
 
 
 def _found(
@@ -159,8 +171,9 @@ def _longest_call(host: Host) -> tuple[Intervals | None, str]:
             found = _FUNCTION_OF_CALL.match(host.names[used])
             if not found:
                 continue
-            totals[found[1]] = totals.get(found[1], 0) + int(per_name[used])
-            where.setdefault(found[1], (place, []))[1].append(used)
+            function = found[1] or found[2]
+            totals[function] = totals.get(function, 0) + int(per_name[used])
+            where.setdefault(function, (place, []))[1].append(used)
     if not totals:
         return None, ""
     name = max(totals, key=totals.__getitem__)

@@ -136,8 +136,12 @@ def _launch(detail: Detail) -> Launch:
         block=_shape(detail.block),
         registers=_small(detail.registers),
         shared_bytes=whole(detail.shared),
-        occupancy_percent=float(detail.occupancy) if isinstance(detail.occupancy, (int, float)) else np.nan,
+        occupancy_percent=_percent(detail.occupancy),
     )
+
+
+def _percent(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) and 0 <= value <= 100 else np.nan
 
 
 def _small(value: object) -> int:

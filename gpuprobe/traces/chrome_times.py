@@ -45,9 +45,10 @@ def _floats(times: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[Int64s
 
 
 def _decimals(times: Sequence[float | Decimal]) -> tuple[Int64s, Int64s]:
-    if any(not -LONGEST_US < time < LONGEST_US for time in times):
+    exact = [Decimal(time) for time in times]
+    if not all(time.is_finite() and -LONGEST_US < time < LONGEST_US for time in exact):
         raise OverflowError
-    picoseconds = [int((Decimal(time) * PS_PER_US).to_integral_value(ROUND_HALF_EVEN)) for time in times]
+    picoseconds = [int((time * PS_PER_US).to_integral_value(ROUND_HALF_EVEN)) for time in exact]
     whole, rest = zip(*(divmod(time, PS_PER_US) for time in picoseconds), strict=True)
     return np.array(whole, np.int64), np.array(rest, np.int64)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PLANE = "/device:GPU:"
 # The other lines of a GPU's plane (`Steps`, `TensorFlow Ops`, `XLA Modules`, ...) tell the same time again.
-STREAM = re.compile(r"Stream #(\d+)")
+STREAM = re.compile(r"Stream #(\d{1,18})")
 STEPS = "Steps"
 # The stats that are read of each, and the columns that they go to.
 STREAM_STATS = {

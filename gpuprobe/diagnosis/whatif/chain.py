@@ -72,7 +72,7 @@ def _end(host: Host, windows: Windows, found: Operations) -> int:
         return until
     spans = [windows.inside or Intervals(), host.input_wait, _syncs(host, found)]
     begun = [part.end[part.start < until] for part in spans]
-    return max(int(found.call_end.max()), *(int(ends[-1]) for ends in begun if len(ends)))
+    return max([int(found.call_end.max()), *(int(ends[-1]) for ends in begun if len(ends))])
 
 
 def _syncs(host: Host, found: Operations) -> Intervals:

@@ -35,6 +35,7 @@ PREFETCH, PARALLEL, FUSED, STEPS, BATCH, FASTER = 2, 8, 8, 8, 4, 2
 BISECTIONS = 8
 # Steps of a few traced moments differ by so much from those of the whole training; more is something not in the trace.
 DRIFT = 0.10
+NOTHING_LEFT = "the trace shows nothing of a step but what this change takes away"
 
 
 def usual_changes(known: Known) -> tuple[Change, ...]:
@@ -88,7 +89,9 @@ def predict(
     base = _Base.of(graph, known, error)
     tried = usual_changes(known) if changes is None else changes
     hindered = {change.id: change.hindrance(graph, known) for change in tried}
-    predictions = [base.prediction(change) for change in tried if hindered[change.id] is None]
+    made = {change.id: base.prediction(change) for change in tried if hindered[change.id] is None}
+    hindered |= {name: NOTHING_LEFT for name, prediction in made.items() if prediction is None}
+    predictions = [prediction for prediction in made.values() if prediction is not None]
     return msgspec.structs.replace(
         replay,
         steady_ms=base.step_ms,
@@ -134,14 +137,16 @@ class _Base:
         doubt = max(FINEST, abs(error), abs(untraced / pace - 1) / 2)
         return cls(fitted, known.steps_per_call, untraced, (untraced - aside) / pace, aside, error, doubt)
 
-    def prediction(self, change: Change) -> Prediction:
-        """Try one change: as expected, at both ends of its range, and at its utmost."""
+    def prediction(self, change: Change) -> Prediction | None:
+        """Try one change: as expected, at both ends of its range, and at its utmost; None where no time is left."""
         expected = self._step_ms(change.alter)
         ends = [expected, *(self._step_ms(alter) for alter in (change.least, change.most) if alter is not None)]
         if (self.graph.reason == Edge.ORDER).any():
             ends.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
         low, high = min(ends) * (1 - self.doubt), max(ends) * (1 + self.doubt)
         bound = min(expected, self._step_ms(change.utmost or change.alter))
+        if min(low, bound) <= 0:
+            return None
         now = self.step_ms * change.samples
         return Prediction(
             change=change.id,
