@@ -382,6 +382,12 @@ def test_operations_without_a_launch_ran_on_the_processor() -> None:
 # --- whatever comes ---------------------------------------------------------------------------------------------
 
 
+def test_a_device_that_is_no_gpu_is_not_taken_for_the_processor() -> None:
+    account = account_of(replace(marked(2).timeline(), devices=(), others=("/device:TPU:0",)))
+    assert account.devices == ()
+    assert account.warnings[-1].startswith("the work of /device:TPU:0 is not accounted for")
+
+
 def test_an_empty_timeline_has_no_account_and_says_why() -> None:
     account = account_of(Timeline("nothing", "xplane", 0, False, ()))
     assert account.devices == ()

@@ -88,6 +88,28 @@ def test_a_trace_of_pytorch(tmp_path: Path) -> None:
     assert timeline.steps.duration_ps.tolist() == [500_000_000]
 
 
+@pytest.mark.parametrize(
+    ("name", "category", "direction"),
+    [
+        ("CopyHostToDevice", "kernel", Direction.H2D),
+        ("CopyDeviceToHost", "gpu_memcpy", Direction.D2H),
+        ("FillBuffer", "kernel", Direction.SET),
+        ("__amd_rocclr_copyBuffer", "gpu_memcpy", Direction.OTHER),
+    ],
+)
+def test_a_copy_by_another_name(tmp_path: Path, name: str, category: str, direction: Direction) -> None:
+    event = whole(name, 5, 2, cat=category, pid=0, tid=7, args={"device": 0, "stream": 7, "bytes": 64})
+    (device,) = read(write(tmp_path / "t.json", [event])).devices
+    assert (device.copies.direction.tolist(), len(device.kernels)) == ([direction], 0)
+
+
+def test_a_card_as_the_first_versions_of_kineto_tell_it(tmp_path: Path) -> None:
+    card = {"id": 0, "name": "Tesla V100", "multiProcessorCount": 80, "totalGlobalMem": 2**34, "major": 7, "minor": 0}
+    timeline = read(write(tmp_path / "w.pt.trace.json", kineto(), computeProperties=[card]))
+    told = {"sm_count": 80, "memory_mib": 16384, "compute_capability": 7.0, "model": "Tesla V100"}
+    assert timeline.devices[0].facts == told
+
+
 def tensorflow() -> list[dict[str, Any]]:
     def name(kind: str, pid: int, tid: int, text: str) -> dict[str, Any]:
         return {"ph": "M", "name": kind, "pid": pid, "tid": tid, "args": {"name": text}}
@@ -95,7 +117,7 @@ def tensorflow() -> list[dict[str, Any]]:
     launch = "regs:16 shm:8 grid:3,1,1 block:1024,1,1"
     kernel = {"correlation_id": "5", "kernel_details": launch, "annotation": "net/Cast:Cast#edge=x"}
     return [
-        name("process_name", 1, 0, "/device:GPU:0"),
+        name("process_name", 1, 0, "/device:GPU:0 (pid 1)"),
         name("process_name", 701, 0, "/host:CPU"),
         name("thread_name", 1, 13, "Stream #13(Compute)"),
         name("thread_name", 1, 14, "Stream #14(MemcpyD2H)"),

@@ -177,6 +177,18 @@ def test_a_device_reads_as_written(tmp_path_factory: pytest.TempPathFactory, eve
     assert all((np.diff(part.start_ps) >= 0).all() for part in check_sorted)
 
 
+def test_a_fill_gives_its_size(tmp_path: Path) -> None:
+    plane = XPlane(name="/device:GPU:0")
+    plane.event_metadata[1].name = "Memset"
+    plane.stat_metadata[1].name = "Memset_details"
+    fill = XEvent(
+        metadata_id=1, duration_ps=5, stats=[XStat(metadata_id=1, str_value="kind:device num_bytes:48 async:1")]
+    )
+    plane.lines.add(id=13, name="Stream #13(Memset)", events=[fill])
+    copies = read(write(tmp_path, plane)).devices[0].copies
+    assert (copies.direction.tolist(), copies.bytes.tolist()) == ([Direction.SET], [48])
+
+
 def test_many_events_read_as_few_do(tmp_path: Path) -> None:
     """More than are decoded at a time, with stats that need every way of reading one."""
     count = 70_000

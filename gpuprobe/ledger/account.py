@@ -61,7 +61,7 @@ def account_of(timeline: Timeline) -> Account:
             devices.append(_gpu(timeline, time, host))
             found.append(time.windows)
             described.setdefault(host.name, host_account(host, time.windows))
-    if not devices:
+    if not devices and not timeline.others:
         for host in hosts.values():
             spent = cpu_time(host)
             if spent is not None:
@@ -242,6 +242,10 @@ def _missing(device: Device, sm: float | None, occupied: float | None, outside: 
 def _nothing(timeline: Timeline) -> str:
     if not timeline.devices and not any(len(thread.events) for thread in timeline.threads):
         return "the trace holds no events"
+    if timeline.others:
+        return (
+            f"the work of {timeline.others[0]} is not accounted for: of devices only GPUs are, and the trace has none"
+        )
     return "no step was found: no marker, no training function, no device work and no iterator"
 
 

@@ -20,7 +20,7 @@ from gpuprobe.traces.chrome_columns import (
     read_columns,
 )
 from gpuprobe.traces.chrome_times import PS_PER_US
-from gpuprobe.traces.frame import UNCOMPARED, outer_first, shifts_ns
+from gpuprobe.traces.frame import OTHERS, UNCOMPARED, outer_first, shifts_ns
 from gpuprobe.traces.hosts import markers_of
 from gpuprobe.traces.names import Names
 from gpuprobe.traces.timeline import UNKNOWN, Events, Steps, Thread, Timeline
@@ -69,6 +69,7 @@ def read_chrome(source: Path, files: list[Path]) -> Timeline:
         threads=tuple(threads),
         steps=steps,
         warnings=tuple(warnings),
+        others=tuple(name for part in parts for name in part.processes.values() if OTHERS.match(name)),
     )
 
 

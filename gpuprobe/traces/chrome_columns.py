@@ -25,7 +25,7 @@ LONGEST_US = 2**61 // PS_PER_US
 # More threads than any process has.
 MOST_THREADS = 50_000
 # A process that stands for a GPU, as TensorFlow and JAX (`/device:GPU:0`) or Kineto (`GPU 0`) call it.
-GPU = re.compile(r"(?:/device:GPU:|^GPU )(\d+)$")
+GPU = re.compile(r"(?:/device:GPU:|^GPU )(\d{1,9})\b")
 # An event's row of numbers, in this order.
 THREAD, NAME, CATEGORY, CORRELATION, STEP, DETAIL = range(6)
 

@@ -21,17 +21,24 @@ from gpuprobe.traces.chrome_columns import (
 )
 from gpuprobe.traces.details import NO_SHAPE, Launch, parse_bytes, parse_launch
 from gpuprobe.traces.devices import KERNEL, STREAM, kinds_of, place_of_op
-from gpuprobe.traces.timeline import UNKNOWN, Copies, Device, Int64s, Kernels, Steps
+from gpuprobe.traces.timeline import UNKNOWN, Copies, Device, Direction, Int64s, Kernels, Steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpuprobe.traces.names import Names
 
-# Kineto's categories of what ran on a GPU, in small letters (versions before 2022 wrote `Kernel`, `Memcpy`).
 # More GPUs than any process sees.
 MOST_DEVICES = 256
-WORK = frozenset({"kernel", "gpu_memcpy", "gpu_memset", "memcpy", "memset"})
+# Kineto's categories of what ran on a GPU, in small letters (versions before 2022 wrote `Kernel`, `Memcpy`).
+_CATEGORY: dict[str, int] = {
+    "gpu_memcpy": Direction.OTHER,
+    "memcpy": Direction.OTHER,
+    "gpu_memset": Direction.SET,
+    "memset": Direction.SET,
+}
+WORK = frozenset({"kernel", *_CATEGORY})
+MOST_MULTIPROCESSORS = 10_000
 
 
 def on_device(part: ChromeColumns) -> NDArray[np.bool_]:
@@ -66,8 +73,7 @@ def _is_work(part: ChromeColumns) -> NDArray[np.bool_]:
 
 def _labels(part: ChromeColumns, work: NDArray[np.intp]) -> tuple[list[str], Int64s]:
     """Return the GPUs' names and for each event of theirs the place of its own (n,)."""
-    processes = [(GPU.search(part.processes.get(process, "")), process) for process, _ in part.threads]
-    by_thread = [f"/device:GPU:{found[1] if found else process}" for found, process in processes]
+    by_thread = [_label(part.processes.get(process, "")) or f"/device:GPU:{process}" for process, _ in part.threads]
     by_detail = ["" if detail.device is None else f"/device:GPU:{detail.device}" for detail in part.details]
     labels = sorted({*by_thread, *by_detail} - {""})
     places = {label: place for place, label in enumerate(labels)}
@@ -79,6 +85,12 @@ def _labels(part: ChromeColumns, work: NDArray[np.intp]) -> tuple[list[str], Int
     if len(used) > MOST_DEVICES:
         raise InputError(f"{part.path}: {len(used):,} GPUs in one trace; the file is damaged")
     return [labels[one] for one in used.tolist()], place
+
+
+def _label(process: str) -> str:
+    """Return the name of the GPU that a process of that name stands for, empty where it stands for none."""
+    found = GPU.search(process)
+    return f"/device:GPU:{found[1]}" if found else ""
 
 
 def _streams(part: ChromeColumns, work: NDArray[np.intp]) -> Int64s:
@@ -97,7 +109,7 @@ def _number(text: str) -> int:
 def _device(
     part: ChromeColumns, start_ps: Int64s, names: Names, label: str, work: NDArray[np.intp], stream: Int64s
 ) -> Device:
-    kind = kinds_of(part.rows[work, NAME], names)
+    kind = _told(part, work, kinds_of(part.rows[work, NAME], names))
     kernel, copy = kind == KERNEL, kind > KERNEL
     return Device(
         name=label,
@@ -107,6 +119,13 @@ def _device(
         steps=_steps(part, start_ps, names, label),
         facts=_facts(part, label),
     )
+
+
+def _told(part: ChromeColumns, work: NDArray[np.intp], kind: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return the kinds (n,) with what the category tells of work that its name does not call a copy."""
+    says = np.array([_CATEGORY.get(category, KERNEL) for category in part.categories], np.int8)
+    told: NDArray[np.int8] = np.where(kind == KERNEL, says[part.rows[work, CATEGORY]], kind)
+    return told
 
 
 def _kernels(part: ChromeColumns, start_ps: Int64s, names: Names, work: NDArray[np.intp], stream: Int64s) -> Kernels:
@@ -176,7 +195,7 @@ def _copies(
 def _steps(part: ChromeColumns, start_ps: Int64s, names: Names, label: str) -> Steps:
     """Return the device's `Steps` line as TensorFlow and JAX write it: a name's last word is the step's number."""
     lines = [
-        part.thread_names.get(thread) == "Steps" and part.processes.get(thread[0], "").endswith(label)
+        part.thread_names.get(thread) == "Steps" and _label(part.processes.get(thread[0], "")) == label
         for thread in part.threads
     ]
     place = np.flatnonzero(np.array(lines, bool)[part.rows[:, THREAD]] & (part.duration_ps >= 0))
@@ -187,17 +206,26 @@ def _steps(part: ChromeColumns, start_ps: Int64s, names: Names, label: str) -> S
 
 
 def _facts(part: ChromeColumns, label: str) -> dict[str, float | str]:
-    """Return what Kineto's `deviceProperties` say of the card, by the names and in the units of `Device`."""
-    cards = part.document.cards if isinstance(part.document.cards, list) else []
+    """Return what Kineto's `deviceProperties` say of the card, by the names and in the units of `Device`.
+
+    Its first versions called them `computeProperties`, and some of what is in them by other names.
+    """
+    both = (part.document.cards, part.document.older_cards)
+    cards = next((cards for cards in both if isinstance(cards, list)), [])
     number = label.rpartition(":")[2]
     card = next((card for card in cards if isinstance(card, dict) and str(card.get("id")) == number), {})
     facts: dict[str, float | str] = {}
-    if whole(card.get("numSms")) > 0:
-        facts["sm_count"] = float(card["numSms"])
+    multiprocessors = whole(card.get("numSms", card.get("multiProcessorCount")))
+    if 0 < multiprocessors < MOST_MULTIPROCESSORS:
+        facts["sm_count"] = float(multiprocessors)
     if whole(card.get("totalGlobalMem")) > 0:
         facts["memory_mib"] = int(card["totalGlobalMem"]) / 2**20
-    if whole(card.get("computeMajor")) > 0 and whole(card.get("computeMinor")) >= 0:
-        facts["compute_capability"] = int(card["computeMajor"]) + int(card["computeMinor"]) / 10
+    major, minor = (
+        whole(card.get("computeMajor", card.get("major"))),
+        whole(card.get("computeMinor", card.get("minor"))),
+    )
+    if 0 < major < 100 and 0 <= minor < 10:
+        facts["compute_capability"] = major + minor / 10
     if isinstance(card.get("name"), str):
         facts["model"] = card["name"]
     return facts

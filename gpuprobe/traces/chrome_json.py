@@ -43,7 +43,7 @@ class Args(msgspec.Struct, gc=False):
     occupancy: Any = msgspec.field(default=None, name="est. achieved occupancy %")
     kernel_details: Any = None
     memcpy_details: Any = None
-    memset_details: Any = None
+    memset_details: Any = msgspec.field(default=None, name="Memset_details")
     tf_op: Any = None
     annotation: Any = None
     step_num: Any = None
@@ -79,6 +79,7 @@ class Document(msgspec.Struct):
 
     events: list[msgspec.Raw] = msgspec.field(name="traceEvents")
     cards: Any = msgspec.field(default=None, name="deviceProperties")
+    older_cards: Any = msgspec.field(default=None, name="computeProperties")
     base_ns: Any = msgspec.field(default=None, name="baseTimeNanoseconds")
 
 

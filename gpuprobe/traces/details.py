@@ -37,24 +37,32 @@ def parse_launch(text: str) -> Launch:
 
 
 def parse_bytes(text: str) -> int:
-    """Read the size of a `memcpy_details` or `memset_details` string, UNKNOWN where it gives none."""
-    return _whole(_parts(text).get("size", ""), limit=2**62)
+    """Read the size of a `memcpy_details` (`size:`) or `Memset_details` string (`num_bytes:`), else UNKNOWN."""
+    parts = _parts(text)
+    return _whole(parts.get("size", "") or parts.get("num_bytes", ""), limit=2**62)
 
 
 def copy_direction(name: str) -> Direction | None:
     """Return what a device event of that name copies, None where it is no copy.
 
-    CUPTI's names in TensorFlow (`MemcpyH2D`) and in PyTorch (`Memcpy HtoD (Pageable -> Device)`); a kernel that
-    copies is named in small letters.
+    CUPTI's names in TensorFlow (`MemcpyH2D`) and in PyTorch (`Memcpy HtoD (Pageable -> Device)`), and those of AMD's
+    tracer (`CopyHostToDevice`, `FillBuffer`); a kernel that copies is named in small letters.
     """
-    if name.startswith("Memset"):
+    if name.startswith(("Memset", "FillBuffer")):
         return Direction.SET
+    if name.startswith("Copy") and name in _AMD:
+        return _AMD[name]
     if not name.startswith("Memcpy"):
         return None
     way = name[len("Memcpy") :].lstrip(" ").replace("to", "2")[:3]
     return _WAYS.get(way, Direction.OTHER)
 
 
+_AMD = {
+    "CopyHostToDevice": Direction.H2D,
+    "CopyDeviceToHost": Direction.D2H,
+    "CopyDeviceToDevice": Direction.D2D,
+}
 _WAYS = {"H2D": Direction.H2D, "D2H": Direction.D2H, "D2D": Direction.D2D, "P2P": Direction.P2P}
 
 

@@ -30,7 +30,7 @@ STREAM_STATS = {
         "correlation_id",
         "kernel_details",
         "memcpy_details",
-        "memset_details",
+        "Memset_details",
         "theoretical_occupancy_pct",
         "tf_op",
         "level 0",
@@ -109,7 +109,7 @@ def _of_stream(plane: Plane, stream: int, line: Line, frame: Frame) -> _Work:
         stream=np.full(len(events), stream, np.int64),
         correlation=events.numbers("correlation_id", NO_CORRELATION),
         launch=events.texts("kernel_details"),
-        copy=np.where(copy == UNKNOWN, events.texts("memset_details"), copy),
+        copy=np.where(copy == UNKNOWN, events.texts("Memset_details"), copy),
         op=op,
         occupancy=events.doubles("theoretical_occupancy_pct"),
     )
@@ -193,7 +193,8 @@ def _facts(plane: Plane) -> dict[str, float | str]:
     facts: dict[str, float | str] = {}
     for stat, fact, unit in _FACTS:
         value = plane.stats.get(stat)
-        if isinstance(value, (int, float)) and 0 < value < float("inf"):
+        # Below one of any of them, and beyond a thousand million, it is noise.
+        if isinstance(value, (int, float)) and 1 <= value / unit < 1e9:
             facts[fact] = value / unit
     major, minor = plane.stats.get("compute_cap_major"), plane.stats.get("compute_cap_minor", 0)
     if isinstance(major, int) and isinstance(minor, int) and major > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 LONGEST_PS = 2**61
 # A clock that says 1973 or later tells Unix time: any other counts from the machine's or the profile's start.
 UNIX_NS = 10**17
+# Devices that are no GPUs, such as `/device:TPU:0`.
+OTHERS = re.compile(r"/device:(?!GPU|CPU)")
 UNCOMPARED = "the hosts' clocks are not Unix time; their first events are taken to be at one time"
 
 

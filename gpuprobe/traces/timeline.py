@@ -143,7 +143,8 @@ class Timeline:
 
     `origin_ns` is nanoseconds since the Unix epoch where `unix`, else on a clock of the trace's own. `source` is the
     file or folder it was read from, `format` is `xplane` or `chrome`. `steps` are the markers on the host's threads
-    (events that carry a step number), empty where there are none.
+    (events that carry a step number), empty where there are none. `others` are devices whose work is not read: those
+    that are no GPUs.
     """
 
     source: str
@@ -155,3 +156,4 @@ class Timeline:
     threads: tuple[Thread, ...] = ()
     steps: Steps = field(default_factory=Steps)
     warnings: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.traces import devices, hosts
-from gpuprobe.traces.frame import UNCOMPARED, Frame, shifts_ns
+from gpuprobe.traces.frame import OTHERS, UNCOMPARED, Frame, shifts_ns
 from gpuprobe.traces.names import Names
 from gpuprobe.traces.planes import Space, read_space
 from gpuprobe.traces.timeline import Steps, Timeline
@@ -52,6 +52,7 @@ def read_xplane(source: Path, files: list[Path]) -> Timeline:
         threads=tuple(threads),
         steps=steps,
         warnings=tuple(warnings),
+        others=tuple(plane.name for space in spaces for plane in space.planes if OTHERS.match(plane.name)),
     )
 
 
