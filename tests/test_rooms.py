@@ -40,10 +40,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 # Files with a heavy import that the rest of their room must not have.
 ONLY_IN = {
     "pynvml": {"gpuprobe/telemetry/nvml.py"},
-    "typer": {"gpuprobe/cli"},
+    "click": {"gpuprobe/cli"},
     "rich": {"gpuprobe/cli"},
 }
-GUARDED = {"tensorflow", "keras", "pynvml", "psutil", "scipy", "matplotlib", "jinja2", "typer", "rich", "google"}
+GUARDED = {"tensorflow", "keras", "pynvml", "psutil", "scipy", "matplotlib", "jinja2", "click", "rich", "google"}
 
 
 def files() -> list[Path]:
@@ -73,7 +73,7 @@ def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
     if room in {"cli", "__init__"} | COMMON:
         # The package's own file names what it imports lazily, for the type checker.
         own: set[str] | None = None if room in {"cli", "__init__"} else COMMON
-        packages = {"typer", "rich"} if room == "cli" else set()
+        packages = {"click", "rich"} if room == "cli" else set()
     else:
         own, packages = ROOMS[room][0] | COMMON | {room}, ROOMS[room][1]
     for name in imported(path):

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import pkgutil
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-import typer
+import click
 
-import gpuprobe.cli
+import gpuprobe
 from gpuprobe.errors import GpuprobeError
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 EXAMPLES = """\b
 Examples:
@@ -29,61 +25,76 @@ Examples:
 
 # An error of gpuprobe's own (sysexits.h, EX_SOFTWARE).
 UNEXPECTED = 70
+INTERRUPTED, NOBODY_READS = 130, 141
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"gpuprobe {gpuprobe.__version__}")
-        raise typer.Exit
+class _Commands(click.Group):
+    """The subcommands, each a file of this folder that is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which the help shows them."""
+        order = {name: importlib.import_module(f"gpuprobe.cli.{name}").HELP_ORDER for name in _names()}
+        return sorted(order, key=lambda name: (order[name], name))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a subcommand, None where there is none of that name."""
+        if cmd_name not in _names():
+            return None
+        found: click.Command = importlib.import_module(f"gpuprobe.cli.{cmd_name}").command
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand that is asked for; an unknown one is told of with those that it may have meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(error.command_name, possibilities=_names(), ctx=ctx) from None
 
 
-def _app() -> typer.Typer:
-    # Plain help: it starts faster than the boxed one, and reads the same in a pipe.
-    app = typer.Typer(
-        no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-        epilog=EXAMPLES,
-    )
-
-    @app.callback()
-    def gpuprobe(
-        version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
-        debug: bool = typer.Option(False, "--debug", help="Show the full traceback of an error."),
-    ) -> None:
-        """Why is my GPU idle while Keras trains, and which change fixes it?"""
-
-    for module in _command_modules():
-        app.command(module.__name__.rpartition(".")[2], **getattr(module, "OPTIONS", {}))(module.command)
-    return app
+def _names() -> list[str]:
+    return [file.stem for file in Path(__file__).parent.glob("[a-z]*.py")]
 
 
-def _command_modules() -> list[ModuleType]:
-    names = [found.name for found in pkgutil.iter_modules(gpuprobe.cli.__path__) if not found.name.startswith("_")]
-    modules = [importlib.import_module(f"gpuprobe.cli.{name}") for name in names]
-    return sorted(modules, key=lambda module: (module.HELP_ORDER, module.__name__))
+# Defaults are shown, and what Click calls a program that is started by `python -m` is no name that one can type.
+@click.group(
+    "gpuprobe",
+    cls=_Commands,
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.version_option(gpuprobe.__version__, message="gpuprobe %(version)s", help="Print the version.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the full traceback of an error.")
+def _program() -> None:
+    """Why is my GPU idle while Keras trains, and which change fixes it?"""
 
 
 def main() -> None:
     """Run the command line; the installed `gpuprobe` program."""
     debug = "--debug" in sys.argv or bool(os.environ.get("GPUPROBE_DEBUG"))
     try:
-        _app()()
+        # Not Click's own `main`, which has other exit codes for an interruption and for a reader that has gone.
+        with _program.make_context("gpuprobe", sys.argv[1:]) as context:
+            _program.invoke(context)
+    except click.exceptions.Exit as end:
+        raise SystemExit(end.exit_code) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
     except GpuprobeError as error:
         if debug:
             raise
-        typer.echo(f"gpuprobe: {error}", err=True)
+        click.echo(f"gpuprobe: {error}", err=True)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
         # The reader (head, less) has gone. Point stdout elsewhere so that the flush at exit cannot raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+        raise SystemExit(NOBODY_READS) from None
     except Exception as error:
         if debug:
             raise
-        typer.echo(f"gpuprobe: unexpected {type(error).__name__}: {error}; --debug shows where", err=True)
+        click.echo(f"gpuprobe: unexpected {type(error).__name__}: {error}; --debug shows where", err=True)
         raise SystemExit(UNEXPECTED) from None

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 60
-OPTIONS = {
-    "epilog": """\b
+EPILOG = """\b
 Examples:
   gpuprobe capture --port 6009                 from a job here that called tf.profiler.experimental.server.start(6009)
   gpuprobe capture --host gpu7 --port 6009     from one on another machine
   gpuprobe capture --pid 4711                  from one here that trains with gpuprobe.keras.Probe()
 """
-}
 
 
-def command(
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="The port of TensorFlow's profiler server.")
-    ] = None,
-    host: Annotated[str, typer.Option(help="The machine that it runs on.")] = "localhost",
-    pid: Annotated[int | None, typer.Option(min=1, help="A process with a Probe: it traces its next steps.")] = None,
-    time: Annotated[str, typer.Option(metavar="TIME", help="How long to trace a server's job.")] = "2s",
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where a server's trace goes.")] = Path("trace"),
-) -> None:
+@click.command("capture", epilog=EPILOG)
+@click.option("--port", type=click.IntRange(min=1, max=65535), help="The port of TensorFlow's profiler server.")
+@click.option("--host", default="localhost", help="The machine that it runs on.")
+@click.option("--pid", type=click.IntRange(min=1), help="A process with a Probe: it traces its next steps.")
+@click.option("--time", default="2s", metavar="TIME", help="How long to trace a server's job.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("trace"), metavar="DIR", help="Where a server's trace goes."
+)
+def command(port: int | None, host: str, pid: int | None, time: str, out: Path) -> None:
     """Take a profiler trace from a job that is running.
 
     From TensorFlow's profiler server (--port), or from the Probe in a process on this machine (--pid).
@@ -40,8 +37,8 @@ def command(
         raise UsageError("name either --port of a profiler server, or --pid of a process with a Probe")
     if pid is not None:
         from_process(pid)
-        typer.echo(f"Asked process {pid} for a trace of its next steps; it lies in the recording that its Probe keeps.")
+        click.echo(f"Asked process {pid} for a trace of its next steps; it lies in the recording that its Probe keeps.")
         return
     assert port is not None
     for path in from_server(host, port, seconds(time, "--time"), out):
-        typer.echo(path)
+        click.echo(path)

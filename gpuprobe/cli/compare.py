@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 HELP_ORDER = 35
 SLOWER = 1
-OPTIONS = {
-    "epilog": """\b
+EPILOG = """\b
 Examples:
   gpuprobe compare reports/BEFORE reports/AFTER
   gpuprobe compare reports/MAIN reports/BRANCH --fail-below 0.95    fails where 5 % of the rate are lost for sure
@@ -27,19 +25,22 @@ Exit codes:
 2  wrong usage; or refused: other hardware, other work, no strategy in common (--force overrides the first two)
 3  A or B cannot be read; or with --fail-below: neither has a rate that could be judged
 """
-}
 
 
-def command(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A study, a run, a watch, a trace, or readings: before.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The same of after.")],
-    fail_below: Annotated[
-        float | None,
-        typer.Option(metavar="R", min=0.001, help="Exit with 1 where a ratio B/A is below this beyond the noise."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Compare different hardware or work too, and say so.")] = False,
-) -> None:
+@click.command("compare", epilog=EPILOG)
+@click.argument(
+    "a", type=click.Path(path_type=Path), metavar="A", help="A study, a run, a watch, a trace, or readings: before."
+)
+@click.argument("b", type=click.Path(path_type=Path), metavar="B", help="The same of after.")
+@click.option(
+    "--fail-below",
+    type=click.FloatRange(min=0.001),
+    metavar="R",
+    help="Exit with 1 where a ratio B/A is below this beyond the noise.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+@click.option("--force", is_flag=True, help="Compare different hardware or work too, and say so.")
+def command(a: Path, b: Path, fail_below: float | None, as_json: bool, force: bool) -> None:
     """Compare two studies or recordings, with an exit code for CI.
 
     What became faster or slower beyond the noise, what changed in the account of the step, and what else differs.
@@ -50,6 +51,6 @@ def command(
     from gpuprobe.report.compare import text
 
     found = compare(gather(a), gather(b), fail_below=fail_below, force=force)
-    typer.echo(to_json(found).decode().rstrip() if as_json else text(found))
+    click.echo(to_json(found).decode().rstrip() if as_json else text(found))
     if found.failed:
-        raise typer.Exit(SLOWER)
+        raise click.exceptions.Exit(SLOWER)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 HELP_ORDER = 5
 ROUNDS = 2
 
 
-def command(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study's folder is made.")] = Path("reports"),
-) -> None:
+@click.command("demo")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("reports"),
+    metavar="DIR",
+    help="Where the study's folder is made.",
+)
+def command(out: Path) -> None:
     """Show it all on a simulated laptop whose GPU is at 20 %.
 
     The whole pipeline to the whole report, without TensorFlow or a GPU; every page says SIMULATED.

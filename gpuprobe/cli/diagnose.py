@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.diagnosed import Diagnosis
 
 HELP_ORDER = 15
-OPTIONS = {
-    "epilog": """\b
+EPILOG = """\b
 Examples:
   gpuprobe diagnose logs/                            the newest trace of a log folder
   gpuprobe diagnose trace.json.gz --json             a PyTorch or JAX trace, for other tools
@@ -22,55 +21,56 @@ Examples:
 
 Exit codes: 0 diagnosed, 2 wrong usage, 3 unreadable input, 4 output cannot be written.
 """
-}
 JSON_FILE, TEXT_FILE = "diagnosis.json", "diagnosis.txt"
 # A pipe has no width of its own.
 WIDTH_OF_A_FILE = 120
 
 
-def _list_thresholds(asked: bool) -> None:
+def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
         from gpuprobe.diagnosis.thresholds import listing
 
-        typer.echo(listing())
-        raise typer.Exit
+        click.echo(listing())
+        context.exit()
 
 
+@click.command("diagnose", epilog=EPILOG)
+@click.argument(
+    "path",
+    type=click.Path(path_type=Path),
+    help="A log folder, a run, one .xplane.pb, a .trace.json.gz, or the readings of a GPU as CSV.",
+)
+@click.option(
+    "--telemetry", type=click.Path(path_type=Path), metavar="CSV", help="Readings of the GPU taken at the same time."
+)
+@click.option("--json", is_flag=True, help="Print the account and the findings as JSON.")
+@click.option(
+    "--what-if/--no-what-if",
+    default=None,
+    help="Predict what each change would give. [default: unless the trace is long]",
+)
+@click.option(
+    "--thresholds",
+    type=click.Path(path_type=Path),
+    metavar="TOML",
+    help="Other thresholds than those of --list-thresholds: copy_share = 0.2 a line.",
+)
+@click.option(
+    "--list-thresholds",
+    is_flag=True,
+    expose_value=False,
+    callback=_list_thresholds,
+    is_eager=True,
+    help="Print the file of all thresholds with their sources, and exit.",
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write both forms into this folder too.")
 def command(
-    path: Annotated[
-        Path,
-        typer.Argument(help="A log folder, a run, one .xplane.pb, a .trace.json.gz, or the readings of a GPU as CSV."),
-    ],
-    telemetry: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Readings of the GPU taken at the same time.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the account and the findings as JSON.")] = False,
-    what_if: Annotated[
-        bool | None,
-        typer.Option(
-            "--what-if/--no-what-if", help="Predict what each change would give. [default: unless the trace is long]"
-        ),
-    ] = None,
-    thresholds: Annotated[
-        Path | None,
-        typer.Option(metavar="TOML", help="Other thresholds than those of --list-thresholds: copy_share = 0.2 a line."),
-    ] = None,
-    list_thresholds: Annotated[
-        bool,
-        typer.Option(
-            "--list-thresholds",
-            help="Print the file of all thresholds with their sources, and exit.",
-            callback=_list_thresholds,
-            is_eager=True,
-        ),
-    ] = False,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write both forms into this folder too.")] = None,
+    path: Path, telemetry: Path | None, json: bool, what_if: bool | None, thresholds: Path | None, out: Path | None
 ) -> None:
     """Say where the step's time went in a trace, and why.
 
     Every millisecond of the step is accounted for, and the cause named; no TensorFlow or GPU needed.
     """
-    del list_thresholds
     from gpuprobe.diagnosis import thresholds as rules
     from gpuprobe.diagnosis.diagnosed import diagnosed
     from gpuprobe.diagnosis.recorded import recorded
@@ -80,7 +80,7 @@ def command(
     found = recorded(path, telemetry, what_if=what_if)
     diagnosis = diagnosed(found.account, found.readings, found.setting, limits, found.replay)
     if json:
-        typer.echo(to_json(diagnosis).decode())
+        click.echo(to_json(diagnosis).decode())
     else:
         from rich.console import Console
 

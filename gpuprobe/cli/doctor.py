@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,22 +12,20 @@ if TYPE_CHECKING:
     from gpuprobe.doctor import CheckResult, Report
 
 HELP_ORDER = 5
-OPTIONS = {
-    "epilog": """\b
+EPILOG = """\b
 Examples:
   gpuprobe doctor                 one screen
   gpuprobe doctor --json          every fact and every result, for an issue report
 
 Exit codes: 0 nothing fails (warnings may stand), 1 something fails, 2 wrong usage.
 """
-}
 MARKS = {"pass": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red"), "skip": ("-", "dim")}
 
 
-def command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print all facts and results as JSON.")] = False,
-    limit: Annotated[str, typer.Option(metavar="TIME", help="How long TensorFlow may take to answer.")] = "120s",
-) -> None:
+@click.command("doctor", epilog=EPILOG)
+@click.option("--json", "as_json", is_flag=True, help="Print all facts and results as JSON.")
+@click.option("--limit", default="120s", metavar="TIME", help="How long TensorFlow may take to answer.")
+def command(as_json: bool, limit: str) -> None:
     """Check driver, TensorFlow, profiler and system.
 
     Each line is pass, warn or fail, with its evidence and the exact fix.
@@ -43,7 +41,7 @@ def command(
     with Console(stderr=True).status("asking the driver and TensorFlow"):
         report = examine(gather(limit_s))
     if as_json:
-        typer.echo(to_json(report).decode(), nl=False)
+        click.echo(to_json(report).decode(), nl=False)
     else:
         _show(console, report)
     raise SystemExit(1 if report.count("fail") else 0)

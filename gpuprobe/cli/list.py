@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+import click
 
 HELP_ORDER = 20
 
 
-def command(
-    models: Annotated[bool, typer.Option("--models", help="List the models of ours instead.")] = False,
-) -> None:
+@click.command("list")
+@click.option("--models", is_flag=True, help="List the models of ours instead.")
+def command(models: bool) -> None:
     """List the strategies, or with --models the workloads.
 
     What each does, and which one it is compared with.
@@ -35,7 +33,7 @@ def _list_strategies() -> None:
     for strategy in strategies().values():
         table.add_row(strategy.name, strategy.against or "-", strategy.sentence)
     Console().print(table)
-    typer.echo("gpuprobe run --strategies NAME,NAME trains under some of them, all under every one.")
+    click.echo("gpuprobe run --strategies NAME,NAME trains under some of them, all under every one.")
 
 
 def _list_models() -> None:
@@ -58,4 +56,4 @@ def _list_models() -> None:
     for entry in workloads().values():
         table.add_row(entry.name, entry.sentence, entry.on_cpu, entry.on_gpu)
     Console().print(table)
-    typer.echo("gpuprobe run --model NAME trains one; --model FILE.py:FACTORY trains your own (see gpuprobe new).")
+    click.echo("gpuprobe run --model NAME trains one; --model FILE.py:FACTORY trains your own (see gpuprobe new).")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from gpuprobe.errors import OutputError
 
 HELP_ORDER = 25
 
 
-def command(
-    path: Annotated[Path, typer.Argument(help="The Python file to write, as workload.py.")],
-) -> None:
+@click.command("new")
+@click.argument("path", type=click.Path(path_type=Path), help="The Python file to write, as workload.py.")
+def command(path: Path) -> None:
     """Write a template for training your own model and data.
 
     A commented workload, for gpuprobe run --model.
@@ -28,4 +27,4 @@ def command(
         raise OutputError(f"{path}: exists already; name a new file") from error
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-    typer.echo(f"{path}: put your model and data into it, then: gpuprobe run --model {path}:workload --quick")
+    click.echo(f"{path}: put your model and data into it, then: gpuprobe run --model {path}:workload --quick")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from gpuprobe.errors import UsageError
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Record
 
 HELP_ORDER = 50
-OPTIONS = {
-    "epilog": """\b
+EPILOG = """\b
 Examples:
   gpuprobe predict --gpu "GTX 1060 3GB" --measured 170   is 170 s an epoch right for this card?
   gpuprobe predict --gpu "GTX 1080 Ti" --model resnet110
@@ -23,23 +22,35 @@ Examples:
 
 A prediction from a study is also added to its predictions.json, so that it lies there before the run it speaks of.
 """
-}
 
 
+@click.command("predict", epilog=EPILOG)
+@click.option("--gpu", metavar="NAME", help="The card, as the driver or a shop names it.")
+@click.option(
+    "--from",
+    "studies",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="STUDY",
+    help="Predict for this study's machine; may be given again.",
+)
+@click.option("--model", metavar="resnetN", help="The built-in model, as resnet20.")
+@click.option("--depth", type=int, help="Depth of the ResNet: 20, 32, 44, 56, 110. [default: 20]")
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Samples a step.")
+@click.option("--strategy", help="With --from: the strategy. [default: numpy]")
+@click.option(
+    "--measured", type=click.FloatRange(min=0.001), metavar="SECONDS", help="An epoch as you measured it, to compare."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the prediction as JSON.")
 def command(
-    gpu: Annotated[str | None, typer.Option(metavar="NAME", help="The card, as the driver or a shop names it.")] = None,
-    studies: Annotated[
-        list[Path] | None,
-        typer.Option("--from", metavar="STUDY", help="Predict for this study's machine; may be given again."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(metavar="resnetN", help="The built-in model, as resnet20.")] = None,
-    depth: Annotated[int | None, typer.Option(help="Depth of the ResNet: 20, 32, 44, 56, 110. [default: 20]")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 32,
-    strategy: Annotated[str | None, typer.Option(help="With --from: the strategy. [default: numpy]")] = None,
-    measured: Annotated[
-        float | None, typer.Option(min=0.001, metavar="SECONDS", help="An epoch as you measured it, to compare.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the prediction as JSON.")] = False,
+    gpu: str | None,
+    studies: tuple[Path, ...],
+    model: str | None,
+    depth: int | None,
+    batch_size: int,
+    strategy: str | None,
+    measured: float | None,
+    as_json: bool,
 ) -> None:
     """Predict an epoch's time on a card, or on a study's machine.
 
@@ -60,7 +71,7 @@ def command(
 
     found = predict_card(find(gpu or ""), layers, batch_size)
     compared = compare_card(found, measured) if measured else None
-    typer.echo(_json(found, compared) if as_json else card_text(found, compared))
+    click.echo(_json(found, compared) if as_json else card_text(found, compared))
 
 
 def _depth(model: str | None, depth: int | None) -> int:
@@ -73,7 +84,7 @@ def _depth(model: str | None, depth: int | None) -> int:
 
 
 def _from_study(
-    studies: list[Path], depth: int, batch_size: int, strategy: str | None, measured: float | None, as_json: bool
+    studies: tuple[Path, ...], depth: int, batch_size: int, strategy: str | None, measured: float | None, as_json: bool
 ) -> None:
     from gpuprobe.predict.compare import compare_study
     from gpuprobe.predict.study import predict_from, remember
@@ -82,7 +93,7 @@ def _from_study(
     found = predict_from(studies, depth=depth, batch_size=batch_size, strategy=strategy)
     path = remember(studies[0], found)
     compared = compare_study(found, measured) if measured else None
-    typer.echo(_json(found, compared) if as_json else f"{study_text(found, compared)}\nWritten to {path}")
+    click.echo(_json(found, compared) if as_json else f"{study_text(found, compared)}\nWritten to {path}")
 
 
 def _json(prediction: Record, compared: Record | None) -> str:

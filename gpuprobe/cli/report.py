@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 30
 
 
-def command(
-    study: Annotated[Path, typer.Argument(help="The folder of a study or of a watch, as reports/STUDY.")],
-    share: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write a copy fit to publish: no host, user or path in it."),
-    ] = None,
-    traces: Annotated[
-        bool, typer.Option(help="With --share: copy the traces too; the report tells what they say either way.")
-    ] = True,
-) -> None:
+@click.command("report")
+@click.argument("study", type=click.Path(path_type=Path), help="The folder of a study or of a watch, as reports/STUDY.")
+@click.option(
+    "--share",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write a copy fit to publish: no host, user or path in it.",
+)
+@click.option(
+    "--traces/--no-traces",
+    default=True,
+    help="With --share: copy the traces too; the report tells what they say either way.",
+)
+def command(study: Path, share: Path | None, traces: bool) -> None:
     """Write the report of a study or a watch again from disk.
 
     Needs neither TensorFlow nor a GPU.
@@ -37,7 +40,7 @@ def command(
 
         for training in studies(study):
             recover(training)
-        typer.echo(write_watch(study))
+        click.echo(write_watch(study))
         return
     from gpuprobe.report.share import publish
     from gpuprobe.report.write import REPORT_FILE, write
@@ -47,4 +50,4 @@ def command(
     write(study)
     if share is not None:
         publish(study, share, traces=traces)
-    typer.echo((share or study) / REPORT_FILE)
+    click.echo((share or study) / REPORT_FILE)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 10
-OPTIONS = {
-    "epilog": """\b
+EPILOG = """\b
 Examples:
   gpuprobe run --strategies all --quick         one round of everything, about five minutes
   gpuprobe run --strategies numpy,xla           two strategies, two rounds
@@ -26,7 +24,6 @@ Examples:
 Exit codes: 0 all runs done, 1 a run failed (the others are ranked), 2 wrong usage, 3 unreadable input,
 4 output cannot be written, 5 something is not installed, 130 interrupted.
 """
-}
 # A study of the quick kind fits five minutes, one of the default kind ten, their start and their report included.
 QUICK_S, DEFAULT_S = 280.0, 570.0
 QUICK_ROUNDS, DEFAULT_ROUNDS = 1, 2
@@ -37,38 +34,55 @@ QUICK_SAMPLES = 10_000
 DEFAULT_BATCH_SIZE = 32
 
 
+@click.command("run", epilog=EPILOG)
+@click.option("--strategies", default="all", help="all, or names joined by commas; gpuprobe list shows them.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("reports"),
+    metavar="DIR",
+    help="Where the study's folder is made.",
+)
+@click.option(
+    "--data",
+    default="auto",
+    metavar="auto|cifar10|synthetic|digits|PATH",
+    help="The training images; auto takes CIFAR-10 if it can.",
+)
+@click.option("--quick", is_flag=True, help="One round, short windows: about five minutes.")
+@click.option("--rounds", type=click.IntRange(min=1), help="How often each strategy runs. [default: 2]")
+@click.option("--budget", metavar="TIME", help="Time for the whole study, as 5m or 1h.")
+@click.option("--steps", type=click.IntRange(min=1), help="Time exactly so many steps of each run.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Time exactly so many epochs of each run.")
+@click.option("--model", metavar="NAME|FILE.py:FACTORY", help="Train this instead; gpuprobe list --models shows ours.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Samples a step. [default: 32, or the workload's own]")
+@click.option("--depth", default=20, help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2).")
+@click.option("--samples", type=click.IntRange(min=1), help="Use only the first so many training images.")
+@click.option("--seed", default=0, help="Seed of weights, order and synthetic data.")
+@click.option("--trace/--no-trace", default=True, help="Capture a profiler trace after each timed window.")
+@click.option("--limit", default="180s", metavar="TIME", help="End a run that shows no sign of life for so long.")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="STUDY", help="Finish this study; other options are its own."
+)
+@click.option("--inject", multiple=True, hidden=True)
 def command(
-    strategies: Annotated[str, typer.Option(help="all, or names joined by commas; gpuprobe list shows them.")] = "all",
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study's folder is made.")] = Path("reports"),
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cifar10|synthetic|digits|PATH", help="The training images; auto takes CIFAR-10 if it can."
-        ),
-    ] = "auto",
-    quick: Annotated[bool, typer.Option("--quick", help="One round, short windows: about five minutes.")] = False,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How often each strategy runs. [default: 2]")] = None,
-    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Time for the whole study, as 5m or 1h.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Time exactly so many steps of each run.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Time exactly so many epochs of each run.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|FILE.py:FACTORY", help="Train this instead; gpuprobe list --models shows ours."),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Samples a step. [default: 32, or the workload's own]")
-    ] = None,
-    depth: Annotated[int, typer.Option(help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2).")] = 20,
-    samples: Annotated[int | None, typer.Option(min=1, help="Use only the first so many training images.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and synthetic data.")] = 0,
-    trace: Annotated[bool, typer.Option(help="Capture a profiler trace after each timed window.")] = True,
-    limit: Annotated[
-        str, typer.Option(metavar="TIME", help="End a run that shows no sign of life for so long.")
-    ] = "180s",
-    resume: Annotated[
-        Path | None, typer.Option(metavar="STUDY", help="Finish this study; other options are its own.")
-    ] = None,
-    inject: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
+    strategies: str,
+    out: Path,
+    data: str,
+    quick: bool,
+    rounds: int | None,
+    budget: str | None,
+    steps: int | None,
+    epochs: int | None,
+    model: str | None,
+    batch_size: int | None,
+    depth: int,
+    samples: int | None,
+    seed: int,
+    trace: bool,
+    limit: str,
+    resume: Path | None,
+    inject: tuple[str, ...],
 ) -> None:
     """Train a model under each strategy; rank them and say why.
 

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 80
-OPTIONS = {
-    "epilog": """\b
+EPILOG = """\b
 Examples:
   gpuprobe simulate --schema > spec.toml     every knob, its meaning, and its value
   gpuprobe simulate spec.toml --out here     the recording, and its truth in here/truth.json
   gpuprobe report here                       its report, marked SIMULATED
 """
-}
 
 
-def command(
-    spec: Annotated[Path | None, typer.Argument(metavar="SPEC.toml", help="The session, in TOML.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder for recording and truth.")] = None,
-    schema: Annotated[bool, typer.Option("--schema", help="Print every knob of a spec and its meaning.")] = False,
-) -> None:
+@click.command("simulate", epilog=EPILOG)
+@click.argument(
+    "spec", type=click.Path(path_type=Path), required=False, metavar="[SPEC.toml]", help="The session, in TOML."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="A new folder for recording and truth.")
+@click.option("--schema", is_flag=True, help="Print every knob of a spec and its meaning.")
+def command(spec: Path | None, out: Path | None, schema: bool) -> None:
     """Simulate a training session of which all is known.
 
     Writes a trace, telemetry and records, and the truth about them.
@@ -35,14 +34,14 @@ def command(
     from gpuprobe.simulate.sessions import TRUTH_FILE, write_session
 
     if schema:
-        typer.echo(spec_file.schema(), nl=False)
+        click.echo(spec_file.schema(), nl=False)
         return
     if spec is None or out is None:
         raise UsageError("name a spec and a folder: gpuprobe simulate SPEC.toml --out DIR (--schema lists the knobs)")
     wanted = spec_file.read(spec)
     with new_folder(out):
         told = write_session(wanted, out)
-    typer.echo(f"SIMULATED: a step of {wording.milliseconds(told.step_ms)}; primary cause: {told.primary}.")
+    click.echo(f"SIMULATED: a step of {wording.milliseconds(told.step_ms)}; primary cause: {told.primary}.")
     for name, gain in sorted(told.fixes.items(), key=lambda item: -item[1].ratio)[:3]:
-        typer.echo(f"  {name}: {gain.ratio:.2f} times as fast")
-    typer.echo(f"Recording: {out}, truth: {out / TRUTH_FILE}")
+        click.echo(f"  {name}: {gain.ratio:.2f} times as fast")
+    click.echo(f"Recording: {out}, truth: {out / TRUTH_FILE}")

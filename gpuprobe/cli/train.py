@@ -3,41 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 15
-OPTIONS = {
-    "epilog": """\b
+EPILOG = """\b
 Examples:
   gpuprobe train                                      ResNet20 on CIFAR-10, 50 epochs
   gpuprobe train --strategy tuned --study reports/S   with all that was faster in a study
   gpuprobe train --data digits --epochs 10            a small real set that scikit-learn ships
   gpuprobe train --resume reports/TRAINING            go on after an interruption, with the same curve
 """
-}
 
 
+@click.command("train", epilog=EPILOG)
+@click.option("--epochs", type=click.IntRange(min=1), default=50, help="How often the training set is seen.")
+@click.option("--strategy", default="tuned", help="One of gpuprobe list.")
+@click.option(
+    "--study", type=click.Path(path_type=Path), metavar="STUDY", help="For tuned: the study whose gains it combines."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("reports"),
+    metavar="DIR",
+    help="Where the training's folder is made.",
+)
+@click.option(
+    "--data", default="auto", metavar="auto|cifar10|digits|synthetic|PATH", help="The training and test images."
+)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Samples a step.")
+@click.option("--depth", default=20, help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2).")
+@click.option("--samples", type=click.IntRange(min=1), help="Use only the first so many training images.")
+@click.option("--seed", default=0, help="Seed of weights and order.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="TRAINING",
+    help="Go on with this one; other options are its own.",
+)
 def command(
-    epochs: Annotated[int, typer.Option(min=1, help="How often the training set is seen.")] = 50,
-    strategy: Annotated[str, typer.Option(help="One of gpuprobe list.")] = "tuned",
-    study: Annotated[
-        Path | None, typer.Option(metavar="STUDY", help="For tuned: the study whose gains it combines.")
-    ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the training's folder is made.")] = Path("reports"),
-    data: Annotated[
-        str, typer.Option(metavar="auto|cifar10|digits|synthetic|PATH", help="The training and test images.")
-    ] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 32,
-    depth: Annotated[int, typer.Option(help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2).")] = 20,
-    samples: Annotated[int | None, typer.Option(min=1, help="Use only the first so many training images.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="TRAINING", help="Go on with this one; other options are its own.")
-    ] = None,
+    epochs: int,
+    strategy: str,
+    study: Path | None,
+    out: Path,
+    data: str,
+    batch_size: int,
+    depth: int,
+    samples: int | None,
+    seed: int,
+    resume: Path | None,
 ) -> None:
     """Train ResNet20 on CIFAR-10 to the end.
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 HELP_ORDER = 40
 
 
-def command(
-    study: Annotated[Path, typer.Argument(help="The folder of a study, as reports/STUDY.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = 0,
-) -> None:
+@click.command("view")
+@click.argument("study", type=click.Path(path_type=Path), help="The folder of a study, as reports/STUDY.")
+@click.option(
+    "--port", type=click.IntRange(min=0, max=65535), default=0, help="Port on this machine; 0 takes a free one."
+)
+def command(study: Path, port: int) -> None:
     """Open a study's traces in TensorBoard's profiler.
 
     Serves until Ctrl-C.
@@ -21,9 +22,9 @@ def command(
     from gpuprobe.report.viewer import serving
 
     with serving(study, port) as viewer:
-        typer.echo(f"TensorBoard's profiler: {viewer.address}")
-        typer.echo("Its trace viewer alone, which needs no network:")
+        click.echo(f"TensorBoard's profiler: {viewer.address}")
+        click.echo("Its trace viewer alone, which needs no network:")
         for page in viewer.pages:
-            typer.echo(f"  {page.run}  {page.address}")
-        typer.echo("Ctrl-C stops it.")
+            click.echo(f"  {page.run}  {page.address}")
+        click.echo("Ctrl-C stops it.")
         viewer.wait()

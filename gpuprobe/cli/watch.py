@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from gpuprobe.errors import MissingError
 
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from gpuprobe.report.trainings import Training
 
 HELP_ORDER = 25
-OPTIONS = {
-    # What follows the command's name is the command's, options that look like ours too.
-    "context_settings": {"allow_interspersed_args": False},
-    "epilog": """\b
+EPILOG = """\b
 Examples:
   gpuprobe watch -- python train.py --epochs 2
   gpuprobe watch --out rec -- ./train.sh           and again: gpuprobe report rec
@@ -33,30 +30,28 @@ Examples:
 The command keeps its stdin, stdout, stderr and signals; what gpuprobe has to say goes to stderr. Its exit code is
 the command's: 128 + n where signal n ended it, 127 where it is not found, 126 where it cannot be run; 2 wrong
 usage and 4 output cannot be written, before it starts.
-""",
-}
+"""
 
 
-def command(
-    words: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command and its arguments.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The recording's folder. [default: a new one in reports]"),
-    ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65535,
-            help="Serve the newest values for Prometheus on this port of this machine; 0 takes a free one.",
-        ),
-    ] = None,
-    trace: Annotated[
-        bool,
-        typer.Option("--trace", help="Trace a few steps of each Keras fit in the command, and diagnose them."),
-    ] = False,
-    live: Annotated[bool, typer.Option(help="Show a status bar where stderr is a terminal.")] = True,
-) -> None:
+# What follows the command's name is the command's, options that look like ours too.
+@click.command("watch", epilog=EPILOG, context_settings={"allow_interspersed_args": False})
+@click.argument(
+    "words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND", help="The command and its arguments."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The recording's folder. [default: a new one in reports]",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(min=0, max=65535),
+    help="Serve the newest values for Prometheus on this port of this machine; 0 takes a free one.",
+)
+@click.option("--trace", is_flag=True, help="Trace a few steps of each Keras fit in the command, and diagnose them.")
+@click.option("--live/--no-live", default=True, help="Show a status bar where stderr is a terminal.")
+def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, trace: bool, live: bool) -> None:
     """Sample any command, and say what its telemetry supports.
 
     GPU, processor, memory and disks of the command and of all that it starts.
@@ -119,7 +114,7 @@ def _metrics(recording: Path, port: int | None) -> Iterator[None]:
     from gpuprobe.telemetry.metrics import serving
 
     with serving(recording, port) as address:
-        typer.echo(f"gpuprobe: metrics at {address}", err=True)
+        click.echo(f"gpuprobe: metrics at {address}", err=True)
         yield
 
 
