@@ -35,6 +35,8 @@ def test_prometheus_sees_what_is_being_recorded(tmp_path: Path) -> None:
         assert url.startswith("http://127.0.0.1:")
         writer.row(now, {"gpu0_utilization_percent": 19.0, "gpu0_energy_j": 5.0, "tree_cpu_s": 1.5}, "")
         writer.row(now, {"gpu1_utilization_percent": 80.0, "core0_busy_s": 3.0}, "gpu1: driver_hung: no answer")
+        writer.row(now, {"gpu1_process77_memory_mib": 12.0, "gpu1_mig2_memory_used_mib": 5.0}, "")
+        writer.row(now, {"gpu0_nvlink_sent_mib": 9.0, "gpu0_nvlink1_sent_mib": 4.0}, "")
         found = {
             (sample.name, *sample.labels.values()): sample.value
             for family in plain(scraped(url))
@@ -43,6 +45,10 @@ def test_prometheus_sees_what_is_being_recorded(tmp_path: Path) -> None:
         assert found["gpuprobe_gpu_utilization_percent", "0"] == 19
         assert found["gpuprobe_gpu_utilization_percent", "1"] == 80
         assert found["gpuprobe_gpu_energy_j_total", "0"] == 5
+        assert found["gpuprobe_gpu_each_process_memory_mib", "1", "77"] == 12
+        assert found["gpuprobe_gpu_each_mig_memory_used_mib", "1", "2"] == 5
+        assert found["gpuprobe_gpu_nvlink_sent_mib_total", "0"] == 9
+        assert found["gpuprobe_gpu_each_nvlink_sent_mib_total", "0", "1"] == 4
         assert found["gpuprobe_host_tree_cpu_seconds_total",] == 1.5
         assert found["gpuprobe_core_busy_seconds_total", "0"] == 3
         assert found["gpuprobe_state", "driver_hung", "gpu1"] == 1

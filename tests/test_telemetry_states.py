@@ -44,6 +44,7 @@ pcie_width_max 16
 pcie_tx 2048
 pcie_rx 102400
 field.82 77
+field.91 2
 field.138 1024 5120@1
 field.139 0
 throttle 4
@@ -54,11 +55,27 @@ gpm 1
 gpm.2 60.5
 gpm.3 30
 gpm.5 12.25
+gpm.20 1500
+vgpus 2
+vgpu_mib 6000
+vgpu_sm 20
 """
 
 
+# Single processes, links and virtual GPUs have columns of their own; the parent is another process of this host.
+EACH = (
+    *(f"process{os.getpid()}_{name}" for name in ("memory_mib", "sm_percent")),
+    f"process{os.getppid()}_memory_mib",
+    "process4000000_memory_mib",
+    "nvlink1_sent_mib",
+    "nvlink0_received_mib",
+    "vgpu_memory_mib",
+    "vgpu_sm_percent",
+)
+
+
 def sampled(path: Path, script: str, driver: Path, seconds: float) -> telemetry.Telemetry:
-    driver.write_text(script)
+    driver.write_bytes(script.encode("latin-1"))
     with telemetry.sampling(path, os.getpid()):
         until_rows(path)
         time.sleep(seconds)
@@ -103,6 +120,9 @@ def test_all_that_a_large_card_offers_is_read(driver: Path, tmp_path: Path) -> N
     assert (found["other_processes"], found["other_memory_mib"], found["other_sm_percent"]) == (1, 33, 7)
     assert found["unseen_processes"] == 1, "in a container the driver's process numbers are not ours"
     assert found["nvlink_sent_mib_per_s"] > 0
+    assert found["gpm_pcie_sent_mib_per_s"] == 1500
+    own = {name: set(recording.series(f"gpu0_{name}")[1]) for name in EACH}
+    assert own == dict(zip(EACH, ({1000}, {80}, {33}, {5}, {1, 5}, {0}, {12000}, {40}), strict=True))
     duration_s = summary(recording).duration_s
     assert found["energy_j"] == pytest.approx(300 * duration_s, rel=0.03)
     energy = summary(recording).signal("energy_j", 0)
@@ -133,6 +153,11 @@ gpu6.fail.power 4
 gpu7.mig 2
 gpu7.mig_used_mib 700
 gpu7.fail.utilization 3
+gpu7.gpm 1
+gpu7.gpm.2 90
+gpu7.mig_gpm.2 45
+gpu7.power 4294967295
+gpu7.pstate 32 3@3
 """
 
 
@@ -195,7 +220,17 @@ def test_a_field_without_permission_is_said_once(troubled: telemetry.Telemetry) 
 def test_a_card_split_by_mig_shows_its_parts(troubled: telemetry.Telemetry) -> None:
     assert troubled.facts["gpu7"]["mig_mode"] is True
     assert set(troubled.series("gpu7_mig1_memory_used_mib")[1]) == {700}
+    assert values(summary(troubled), 7)["mig1_gpm_sm_percent"] == 45
+    assert set(troubled.series("gpu7_gpm_sm_percent")[1]) == {90}
+    assert troubled.facts["gpu7"]["mig1_uuid"] == "MIG-0000-520"
     assert states(troubled, "gpu7.utilization_percent") == ["not_supported"]
+
+
+def test_a_value_that_stands_for_none_is_no_value(troubled: telemetry.Telemetry) -> None:
+    assert states(troubled, "gpu7.power_w") == ["unreadable"]
+    assert not len(troubled.series("gpu7_power_w")[1])
+    assert states(troubled, "gpu7.performance_state") == ["unreadable", "back"]
+    assert set(troubled.series("gpu7_performance_state")[1]) == {3}
 
 
 @pytest.mark.parametrize(
@@ -232,6 +267,15 @@ def test_a_driver_that_hangs_at_the_start_costs_only_the_gpus(driver: Path, tmp_
     gpu, _ = recording.series("gpu0_utilization_percent")
     assert host[0] < gpu[0]
     assert len(gpu) > 5, "it is sampled as soon as its driver answers"
+
+
+def test_a_driver_that_is_loaded_while_sampling_is_used_from_then_on(driver: Path, tmp_path: Path) -> None:
+    # A name that is no UTF-8, as some boards have, costs nothing.
+    script = "init 9 0@1\nname Card \xe9\n"
+    recording = sampled(tmp_path / "t.csv", script, driver, 4)
+    assert recording.facts["gpu0"]["name"] == "Card \ufffd"
+    assert states(recording, "driver") == ["driver_not_loaded", "back"]
+    assert len(recording.series("gpu0_utilization_percent")[0]) > 5
 
 
 def test_an_old_driver_is_asked_by_its_own_calls(driver: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ SHARED_HOST = "host"
 HOSTNAMES_FIELD = 4
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # What the driver says of one card alone, and the names of programs outside the training that used it.
-CARD_ID = re.compile(rb'"(uuid|serial)": "[^"]*"')
+CARD_ID = re.compile(rb'"((?:mig\d+_)?uuid|serial)": "[^"]*"')
 # The release of a kernel may carry the name that its builder or its machine gave it.
 SYSTEM = re.compile(rb'"system": "[^"]*"')
 OTHER_PROCESS = re.compile(rb'(other_process: )[^;"\n]*')
@@ -126,7 +126,9 @@ def _varint(message: bytes, position: int) -> tuple[int, int]:
 
 def _public_study(study: Study) -> Study:
     gpus = tuple(
-        msgspec.structs.replace(gpu, uuid="", facts={name: fact for name, fact in gpu.facts.items() if name != "uuid"})
+        msgspec.structs.replace(
+            gpu, uuid="", facts={name: fact for name, fact in gpu.facts.items() if not name.endswith("uuid")}
+        )
         for gpu in study.environment.gpus
     )
     environment = msgspec.structs.replace(study.environment, system=_system(), gpus=gpus)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import select
 import sys
@@ -17,7 +18,7 @@ from gpuprobe.telemetry import nvml
 from gpuprobe.telemetry.gpu import Feed, Gpu, feeds
 from gpuprobe.telemetry.host import Host
 from gpuprobe.telemetry.loop import HUNG_AFTER_S, LATE_AFTER_S, Loop, Pace
-from gpuprobe.telemetry.states import say
+from gpuprobe.telemetry.states import parse, say
 from gpuprobe.telemetry.writer import Writer
 
 FAST_HZ = 20.0
@@ -25,6 +26,8 @@ SLOW_EVERY = 20
 # The clock of the host is taken as set, not merely slewed, when it moves so much within one slow tick.
 CLOCK_STEP_S = 0.1
 STOP_S = 1.0
+# A driver that cannot be used now, because it is being loaded or updated, is asked again so often.
+REOPEN_EVERY_S = 2.0
 
 
 class Sampler:
@@ -35,17 +38,16 @@ class Sampler:
         self._writer = Writer(path, self._host.columns)
         self._writer.facts("host", self._host.facts())
         self._period_s = SLOW_EVERY / hz
-        self._opened: tuple[list[Gpu], list[str], dict[str, str]] | None = None
+        self._opened: tuple[list[Gpu], str, dict[str, str]] | None = None
+        self._unusable, self._reopen_s = "", math.inf
         self._loops: list[Loop] = []
         self._said: list[str] = []
         self._clock_s = time.time() - time.monotonic()
-        opener = threading.Thread(target=self._open, daemon=True)
-        opener.start()
-        opener.join(HUNG_AFTER_S)
-        self._driver_hung = self._opened is None
-        if self._driver_hung:
+        self._start_to_open().join(HUNG_AFTER_S)
+        if self._opened is None:
             words = f"the driver has not answered for {HUNG_AFTER_S:.0f} s, only the host is sampled until it does"
-            self._said.append(say("driver", "driver_hung", words))
+            self._unusable = say("driver", "driver_hung", words)
+            self._said.append(self._unusable)
 
     def run(self, parent: int) -> None:
         """Sample until told to stop; then take a last reading of everything."""
@@ -65,24 +67,37 @@ class Sampler:
         self._sample_host()
         self._writer.close()
 
+    def _start_to_open(self) -> threading.Thread:
+        opener = threading.Thread(target=self._open, daemon=True)
+        opener.start()
+        return opener
+
     def _open(self) -> None:
         try:
             count = nvml.start()
         except nvml.NvmlError as error:
-            self._opened = [], [say("driver", error.state, f"no GPU: {error}")], {}
+            self._opened = [], say("driver", error.state, f"no GPU: {error}"), {}
             return
         driver, cuda = nvml.versions()
-        self._opened = [Gpu(index) for index in range(count)], [], {"driver": driver, "cuda": cuda}
+        self._opened = [Gpu(index) for index in range(count)], "", {"driver": driver, "cuda": cuda}
 
     def _take_in_gpus(self) -> None:
+        if time.monotonic() >= self._reopen_s:
+            self._reopen_s = math.inf
+            self._start_to_open()
         if self._opened is None:
             return
-        (gpus, said, versions), self._opened = self._opened, None
-        self._said += said
-        if self._driver_hung:
-            self._said.append(say("driver", "back", "the driver answers again"))
+        (gpus, unusable, versions), self._opened = self._opened, None
         if not gpus:
+            if unusable != self._unusable:
+                self._said.append(unusable)
+            self._unusable = unusable
+            # A driver that is not installed will not be while something runs that may need it.
+            if parse(0, unusable)[0].state != "no_driver":
+                self._reopen_s = time.monotonic() + REOPEN_EVERY_S
             return
+        if self._unusable:
+            self._said.append(say("driver", "back", "the driver answers again"))
         paired = [feeds(gpu, self._host.tree) for gpu in gpus]
         fast, slow = [pair[0] for pair in paired], [pair[1] for pair in paired]
         # The fast ones first: a row is written up to its last value.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gpuprobe.telemetry.nvml import NvmlError, ask, constant, gpm_supported, text
+from gpuprobe.telemetry.nvml import NvmlError, ask, constant, field_values, gpm_supported, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +30,17 @@ def read(gpu: Any) -> tuple[dict[str, Fact], dict[str, str]]:
     return known, missing
 
 
-def mig_devices(gpu: Any) -> list[tuple[int, Any]]:
-    """Return (place, handle) of the instances that a GPU is split into; none where it is whole."""
+class Instance(NamedTuple):
+    """A part of a GPU that MIG split: its place among the parts, its handle, and its number, None if untold."""
+
+    place: int
+    handle: Any
+    number: int | None
+    facts: dict[str, Fact]
+
+
+def mig_devices(gpu: Any) -> list[Instance]:
+    """Return the instances that a GPU is split into; none where it is whole."""
     try:
         if not ask("nvmlDeviceGetMigMode", gpu)[0]:
             return []
@@ -40,9 +50,17 @@ def mig_devices(gpu: Any) -> list[tuple[int, Any]]:
     found = []
     for place in places:
         try:
-            found.append((place, ask("nvmlDeviceGetMigDeviceHandleByIndex", gpu, place)))
+            handle = ask("nvmlDeviceGetMigDeviceHandleByIndex", gpu, place)
         except NvmlError:
             continue
+        known: dict[str, Fact] = {}
+        for name in ("name", "uuid"):
+            with suppress(NvmlError):
+                known[f"mig{place}_{name}"] = FACTS[name](handle)
+        number = None
+        with suppress(NvmlError):
+            number = int(ask("nvmlDeviceGetGpuInstanceId", handle))
+        found.append(Instance(place, handle, number, known))
     return found
 
 
@@ -103,4 +121,5 @@ FACTS: dict[str, Callable[[Any], Fact]] = {
     "display_active": lambda gpu: bool(ask("nvmlDeviceGetDisplayActive", gpu)),
     "vbios": _text("nvmlDeviceGetVbiosVersion"),
     "gpm": gpm_supported,
+    "nvlink_links": lambda gpu: field_values(gpu, [("NVML_FI_DEV_NVLINK_LINK_COUNT", 0)])[0],
 }

@@ -19,18 +19,43 @@ MIB = 2**20
 KIB_PER_MIB = 1024
 # The scope that sums over all links of a card (nvml.h, NVML_FI_DEV_NVLINK_THROUGHPUT_*).
 ALL_LINKS = 0xFFFFFFFF
+# No card has more (nvml.h, NVML_NVLINK_MAX_LINKS is 18, doubled for cards to come).
+MOST_LINKS = 36
+# What exceeds this is the driver's way to say that it has no value (all bits set, in NVML's unit: 2**32 - 1 mW), or
+# nonsense. By the end of a field's name; the percentages of the performance monitor may pass 100 by rounding.
+MOST_BY_NAME = {
+    "_percent": 101.0,
+    "_w": 1e5,
+    "_mhz": 1e5,
+    "_c": 1e3,
+    "_per_s": 4e6,
+    "_mib": 1e12,
+    "_j": 1e15,
+    # nvml.h, nvmlPstates_t: 0 to 15, and 32 for unknown.
+    "performance_state": 15.0,
+    "throttle_reasons": 2.0**63,
+}
+# Any other field counts something.
+MOST_COUNTED = 2.0**32 - 2
 
 
 @dataclass(frozen=True)
 class Reading:
     """One question to the driver: the fields that the answer fills, and how it is asked, given the GPU's handle.
 
-    NaN stands for a field that the card does not offer. `news` is asked afterwards for what there is to say.
+    NaN stands for a field that the card does not offer. Afterwards `news` is asked for what there is to say, and
+    `more` for fields that are not known beforehand.
     """
 
     fields: tuple[str, ...]
     read: Callable[[Any], Sequence[float]]
     news: Callable[[], list[str]] | None = None
+    more: Callable[[], dict[str, float]] | None = None
+
+
+def most(name: str) -> float:
+    """Return the largest value of a field that can be true."""
+    return next((limit for end, limit in MOST_BY_NAME.items() if name.endswith(end)), MOST_COUNTED)
 
 
 def fast() -> list[Reading]:
@@ -53,7 +78,13 @@ def slow() -> list[Reading]:
     """Read once a second: levels that change slowly, and calls that take long."""
     return [
         Reading(("memory_used_mib", "memory_free_mib", "memory_reserved_mib"), first_of(_memory, _memory_of_old)),
-        Reading(("temperature_c",), _call("nvmlDeviceGetTemperature", "NVML_TEMPERATURE_GPU")),
+        Reading(
+            ("temperature_c",),
+            first_of(
+                _call("nvmlDeviceGetTemperature", "NVML_TEMPERATURE_GPU"),
+                _call("nvmlDeviceGetTemperatureV", "NVML_TEMPERATURE_GPU"),
+            ),
+        ),
         Reading(("memory_temperature_c",), _values(("NVML_FI_DEV_MEMORY_TEMP", 0))),
         Reading(("memory_clock_mhz",), _clock("MEM")),
         Reading(("graphics_clock_mhz",), _clock("GRAPHICS")),
@@ -66,14 +97,7 @@ def slow() -> list[Reading]:
         Reading(("pcie_generation",), _call("nvmlDeviceGetCurrPcieLinkGeneration")),
         Reading(("pcie_width",), _call("nvmlDeviceGetCurrPcieLinkWidth")),
         Reading(("pcie_replays",), _call("nvmlDeviceGetPcieReplayCounter")),
-        Reading(
-            ("nvlink_sent_mib", "nvlink_received_mib"),
-            _values(
-                ("NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX", ALL_LINKS),
-                ("NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX", ALL_LINKS),
-                scale=1 / KIB_PER_MIB,
-            ),
-        ),
+        Reading(("nvlink_sent_mib", "nvlink_received_mib"), _nvlink(ALL_LINKS)),
         Reading(("ecc_corrected",), _ecc("CORRECTED")),
         Reading(("ecc_uncorrected",), _ecc("UNCORRECTED")),
         Reading(
@@ -86,11 +110,20 @@ def slow() -> list[Reading]:
     ]
 
 
-def first_of(*ways: Callable[[Any], Sequence[float]]) -> Callable[[Any], Sequence[float]]:
+def links(count: int) -> list[Reading]:
+    """Read once a second what each NVLink of a card has carried, in one call for all of them; none without links."""
+    places = range(min(count, MOST_LINKS))
+    if not places:
+        return []
+    names = [f"nvlink{link}_{way}_mib" for link in places for way in ("sent", "received")]
+    return [Reading(tuple(names), _nvlink(*places))]
+
+
+def first_of(*ways: Callable[[Any], Sequence[Any]]) -> Callable[[Any], Sequence[Any]]:
     """Read by the first way that this driver knows, and stay with it."""
     left = list(ways)
 
-    def read(gpu: Any) -> Sequence[float]:
+    def read(gpu: Any) -> Sequence[Any]:
         while True:
             try:
                 return left[0](gpu)
@@ -134,5 +167,17 @@ def _pcie(way: str) -> Callable[[Any], Sequence[float]]:
     return lambda gpu: (ask("nvmlDeviceGetPcieThroughput", gpu, counter) / KIB_PER_MIB,)
 
 
+def _nvlink(*scopes: int) -> Callable[[Any], Sequence[float]]:
+    """Read sent and received MiB of each scope by the counters in KiB, or by the newer ones in bytes."""
+    return first_of(
+        _values(*_both_ways("THROUGHPUT_DATA_TX", "THROUGHPUT_DATA_RX", scopes), scale=1 / KIB_PER_MIB),
+        _values(*_both_ways("COUNT_XMIT_BYTES", "COUNT_RCV_BYTES", scopes), scale=1 / MIB),
+    )
+
+
+def _both_ways(sent: str, received: str, scopes: Sequence[int]) -> list[tuple[str, int]]:
+    return [(f"NVML_FI_DEV_NVLINK_{way}", scope) for scope in scopes for way in (sent, received)]
+
+
 def _values(*fields: tuple[str, int], scale: float = 1.0) -> Callable[[Any], Sequence[float]]:
-    return lambda gpu: [value * scale for value in field_values(gpu, list(fields))]
+    return lambda gpu: [value * scale for value in field_values(gpu, fields)]

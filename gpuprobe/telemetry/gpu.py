@@ -7,29 +7,35 @@ from dataclasses import dataclass, field
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from gpuprobe.telemetry import facts, fields, monitors
+from gpuprobe.telemetry import facts, fields, monitors, processes
 from gpuprobe.telemetry.nvml import NvmlError, ask
 from gpuprobe.telemetry.states import FINAL, GPU_GONE, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gpuprobe.telemetry.fields import Reading
     from gpuprobe.telemetry.monitors import SampleBuffer
     from gpuprobe.telemetry.proctree import TreeScan
 
-# A GPU that is gone, and a field whose error may pass, are asked again so seldom that it costs nothing.
-REVIVE_EVERY_S, RETRY_EVERY_S = 5.0, 1.0
-MIB = 2**20
+# A GPU that is gone is asked again so seldom that it costs nothing; so is a field whose error may pass, each time that
+# it does not pass after twice as long.
+REVIVE_EVERY_S, RETRY_AFTER_S, RETRY_AFTER_MOST_S = 5.0, 1.0, 60.0
+# No temperature is below it, and nothing else is negative.
+LEAST = -273.15
 
 
 @dataclass
 class Sampled:
-    """What one visit to a GPU found: values by column, what there is to say, and values that bear their own time."""
+    """What one visit to a GPU found: values by column, what there is to say, and values that bear their own time.
+
+    `facts` are those of a GPU that could not be asked before.
+    """
 
     values: dict[str, float] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     buffered: list[tuple[int, str, float]] = field(default_factory=list)
+    facts: Mapping[str, facts.Fact] = field(default_factory=dict)
 
 
 class Gpu:
@@ -39,7 +45,7 @@ class Gpu:
         self.index, self.where = index, f"gpu{index}"
         self.handle: Any = None
         self.facts: dict[str, facts.Fact] = {}
-        self.mig: list[tuple[int, Any]] = []
+        self.mig: list[facts.Instance] = []
         self.said: list[str] = []
         self.gone = False
         self._lock = threading.Lock()
@@ -50,9 +56,15 @@ class Gpu:
             self.gone = True
             self.said.append(say(self.where, state, str(error)))
             return
+        self.said += self.learn()
+
+    def learn(self) -> list[str]:
+        """Ask for what does not change; return what there is to say about it."""
         self.facts, missing = facts.read(self.handle)
-        self.said += [f"{self.where}.{name}: {reason}" for name, reason in missing.items()]
         self.mig = facts.mig_devices(self.handle)
+        for instance in self.mig:
+            self.facts |= instance.facts
+        return [f"{self.where}.{name}: {reason}" for name, reason in missing.items()]
 
     def lose(self, state: str, words: str) -> list[str]:
         """Note that the GPU is gone; return what to say, nothing where that was said already."""
@@ -62,38 +74,52 @@ class Gpu:
 
     def is_listed(self) -> bool:
         """Whether the driver still knows the GPU; its handle is then fresh."""
+        uuid = self.facts.get("uuid")
         try:
-            uuid = self.facts.get("uuid")
             if uuid:
-                self.handle = ask("nvmlDeviceGetHandleByUUID", str(uuid).encode())
+                try:
+                    self.handle = ask("nvmlDeviceGetHandleByUUID", str(uuid).encode())
+                except NvmlError as error:
+                    if error.state != "not_known":
+                        raise
+                    self.handle = _by_uuid(str(uuid))
             else:
                 self.handle = ask("nvmlDeviceGetHandleByIndex", self.index)
         except NvmlError:
             return False
-        return True
+        return self.handle is not None
+
+
+def _by_uuid(uuid: str) -> Any:
+    """Look a GPU up where the driver has no call for it; None where it is not in the list."""
+    for index in range(ask("nvmlDeviceGetCount")):
+        handle = ask("nvmlDeviceGetHandleByIndex", index)
+        if facts.FACTS["uuid"](handle) == uuid:
+            return handle
+    return None
 
 
 class _Asked:
-    """A reading of one GPU with its columns' names, and how it went so far."""
+    """A reading of one GPU with its columns' names and the most that each can hold, and how it went so far."""
 
-    def __init__(self, where: str, reading: Reading) -> None:
+    def __init__(self, where: str, reading: Reading | SampleBuffer) -> None:
         self.reading = reading
         self.columns = tuple(f"{where}_{name}" for name in reading.fields)
-        self.retry_s = 0.0
+        self.most = tuple(map(fields.most, reading.fields))
+        self.retry_s, self.wait_s = 0.0, RETRY_AFTER_S
         self.worked = self.failing = False
 
 
 class Feed:
     """The readings of one GPU at one pace. A field that it does not offer is asked for once, and its reason said."""
 
-    def __init__(self, gpu: Gpu, readings: Sequence[Reading], buffers: Sequence[SampleBuffer] = ()) -> None:
+    def __init__(self, gpu: Gpu, readings: Sequence[Reading | SampleBuffer]) -> None:
         self.gpu = gpu
         self._asked = tuple(_Asked(gpu.where, reading) for reading in readings)
-        self._buffers = list(buffers)
         self._unoffered: set[str] = set()
+        self._nonsense: set[str] = set()
         self._revive_s = 0.0
-        own = [asked.columns for asked in self._asked] + [tuple(map(self._column, one.fields)) for one in buffers]
-        self.columns = tuple(name for group in own for name in group)
+        self.columns = tuple(name for asked in self._asked for name in asked.columns)
 
     def visit(self, now_s: float) -> Sampled:
         """Ask all that is worth asking now; `now_s` is monotonic. Never raises."""
@@ -113,57 +139,59 @@ class Feed:
                 self._failed(asked, NvmlError("unreadable", repr(error)), now_s, sampled)
                 continue
             self._take(asked, found, sampled)
-        self._visit_buffers(sampled)
         return sampled
 
-    def _take(self, asked: _Asked, found: Sequence[float], sampled: Sampled) -> None:
+    def _take(self, asked: _Asked, found: Sequence[float] | list[tuple[int, float]], sampled: Sampled) -> None:
         asked.worked = True
-        for column, value in zip(asked.columns, found, strict=True):
-            if not isnan(value):
-                sampled.values[column] = value
-            elif column not in self._unoffered:
-                self._unoffered.add(column)
-                sampled.said.append(say(_place(column), "not_supported", "this GPU or driver does not offer it"))
         if asked.failing:
-            asked.failing = False
+            asked.failing, asked.wait_s = False, RETRY_AFTER_S
             sampled.said += self._say(asked.reading, "back", "answers again")
+        if isinstance(asked.reading, monitors.SampleBuffer):
+            sampled.buffered += [(t_ns, asked.columns[0], value) for t_ns, value in found]  # type: ignore[misc]
+            return
+        for column, most, value in zip(asked.columns, asked.most, found, strict=True):
+            if LEAST <= value <= most:  # type: ignore[operator]
+                sampled.values[column] = value  # type: ignore[assignment]
+                if column in self._nonsense:
+                    self._nonsense.discard(column)
+                    sampled.said.append(say(_place(column), "back", "answers again"))
+            else:
+                self._refuse(column, value, sampled)  # type: ignore[arg-type]
         if asked.reading.news is not None:
             sampled.said += asked.reading.news()
+        if asked.reading.more is not None:
+            sampled.values |= {f"{self.gpu.where}_{name}": value for name, value in asked.reading.more().items()}
+
+    def _refuse(self, column: str, value: float, sampled: Sampled) -> None:
+        """Say once why a value is left out: the card does not offer it, or it cannot be true."""
+        if isnan(value) and column not in self._unoffered:
+            self._unoffered.add(column)
+            sampled.said.append(say(_place(column), "not_supported", "this GPU or driver does not offer it"))
+        elif not isnan(value) and column not in self._nonsense:
+            self._nonsense.add(column)
+            words = f"the driver answered {value:.10g}, which stands for no value or cannot be"
+            sampled.said.append(say(_place(column), "unreadable", words))
 
     def _failed(self, asked: _Asked, error: NvmlError, now_s: float, sampled: Sampled) -> bool:
         """Note a failure; return whether the GPU is worth asking anything else."""
-        state = error.state
+        state, words = error.state, str(error)
         if state == "nothing_new":
             return True
-        if state == "invalid" and asked.worked and not self.gpu.is_listed():
-            state = "vanished"
+        if state == "invalid" and asked.worked:
+            listed = self.gpu.is_listed()
+            state, words = ("unreadable", words) if listed else ("vanished", "the GPU is gone from the driver's list")
         if state in GPU_GONE:
-            words = str(error) if error.state != "invalid" else "the GPU is gone from the driver's list"
             sampled.said += self.gpu.lose(state, words)
             return False
         if state in FINAL:
             self._asked = tuple(other for other in self._asked if other is not asked)
-            sampled.said += self._say(asked.reading, "not_supported" if state == "invalid" else state, str(error))
+            sampled.said += self._say(asked.reading, "not_supported" if state == "invalid" else state, words)
             return True
         if not asked.failing:
-            sampled.said += self._say(asked.reading, state, str(error))
-        asked.failing, asked.retry_s = True, now_s + RETRY_EVERY_S
+            sampled.said += self._say(asked.reading, state, words)
+        asked.failing, asked.retry_s = True, now_s + asked.wait_s
+        asked.wait_s = min(2 * asked.wait_s, RETRY_AFTER_MOST_S)
         return True
-
-    def _visit_buffers(self, sampled: Sampled) -> None:
-        for buffer in tuple(self._buffers):
-            try:
-                found = buffer.read(self.gpu.handle)
-            except NvmlError as error:
-                if error.state in GPU_GONE:
-                    sampled.said += self.gpu.lose(error.state, str(error))
-                    return
-                if error.state != "nothing_new":
-                    self._buffers.remove(buffer)
-                    state = "not_supported" if error.state == "invalid" else error.state
-                    sampled.said += self._say(buffer, state, str(error))
-                continue
-            sampled.buffered += [(t_ns, self._column(buffer.fields[0]), value) for t_ns, value in found]
 
     def _revive(self, now_s: float, sampled: Sampled) -> bool:
         if now_s < self._revive_s or not self._asked:
@@ -177,14 +205,14 @@ class Feed:
             if not self.gpu.is_listed():
                 return False
             self._asked[0].reading.read(self.gpu.handle)
-        except NvmlError:
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, it is not back
             return False
         self.gpu.gone, self._revive_s = False, 0.0
         sampled.said.append(say(self.gpu.where, "back", "the GPU answers again"))
+        if not self.gpu.facts:
+            sampled.said += self.gpu.learn()
+            sampled.facts = self.gpu.facts
         return True
-
-    def _column(self, name: str) -> str:
-        return f"{self.gpu.where}_{name}"
 
     def _say(self, reading: Reading | SampleBuffer, state: str, words: str) -> list[str]:
         return [say(f"{self.gpu.where}.{name}", state, words) for name in reading.fields]
@@ -197,18 +225,15 @@ def _place(column: str) -> str:
 
 def feeds(gpu: Gpu, tree: TreeScan) -> tuple[Feed, Feed]:
     """Return the fast and the slow readings of a GPU; `tree` tells which processes are the observed ones."""
-    table = monitors.ProcessTable(gpu.where, tree)
-    slow = [*table.readings(), *map(_instance, gpu.mig), monitors.performance_monitor(), *fields.slow()]
-    return Feed(gpu, fields.fast()), Feed(gpu, slow, monitors.sample_buffers())
-
-
-def _instance(placed: tuple[int, Any]) -> Reading:
-    """The memory of one MIG instance, which has a handle of its own."""
-    place, handle = placed
-    names = (f"mig{place}_memory_used_mib", f"mig{place}_memory_total_mib")
-
-    def read(_: Any) -> Sequence[float]:
-        memory = ask("nvmlDeviceGetMemoryInfo", handle)
-        return memory.used / MIB, memory.total / MIB
-
-    return fields.Reading(names, read)
+    instances = [reading for instance in gpu.mig for reading in monitors.instance(instance)]
+    links = fields.links(int(gpu.facts.get("nvlink_links", 0)))
+    slow: list[Reading | SampleBuffer] = [
+        *processes.ProcessTable(gpu.where, tree).readings(),
+        *instances,
+        monitors.performance_monitor(),
+        *monitors.virtual(),
+        *links,
+        *fields.slow(),
+        *monitors.sample_buffers(),
+    ]
+    return Feed(gpu, fields.fast()), Feed(gpu, slow)

@@ -103,6 +103,8 @@ class Loop:
             at = self._at = (feed, time.monotonic())
             sampled = feed.visit(at[1])
             self._write_buffered(sampled)
+            if sampled.facts:
+                self._writer.facts(feed.gpu.where, sampled.facts)
             with self._lock:
                 late = feed in self._late
                 if not late:

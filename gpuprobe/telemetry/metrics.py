@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 # A reading that was not renewed for so long is no longer true; slow fields come once a second.
 STALE_AFTER_NS = 5_000_000_000
-COLUMN = re.compile(r"(gpu|core)(\d+)_(.+)")
+COLUMN = re.compile(r"(gpu|core)(\d+)_(?:(process|mig|nvlink)(\d+)_)?(.+)")
 COUNTERS = re.compile(
     r"(?:.*_)?(cpu_s|busy_s|throttled_s|iowait_s|faults|energy_j|pcie_replays|ecc_corrected|ecc_uncorrected)"
     r"|(disk_|network_|swap_in_|swap_out_|nvlink_).*_mib"
@@ -75,14 +75,16 @@ class Recorded(Collector):
 
 def _add(families: dict[str, Metric], column: str, value: float) -> None:
     match = COLUMN.fullmatch(column)
-    kind, number, field = match.groups() if match else ("host", "", column)
-    name = f"gpuprobe_{kind}_{SECONDS.sub('_seconds', field)}"
+    kind, number, part, place, field = match.groups() if match else ("host", None, None, None, column)
+    of = f"{kind}_each_{part}" if part else kind
+    name = f"gpuprobe_{of}_{SECONDS.sub('_seconds', field)}"
     family = families.get(name)
     if family is None:
-        make = CounterMetricFamily if COUNTERS.fullmatch(field) else GaugeMetricFamily
-        labels = [kind] if match else []
-        family = families[name] = make(name, f"{field} of the {kind}, as in gpuprobe's recording.", labels=labels)
-    family.add_metric([number] if match else [], value)  # type: ignore[attr-defined]
+        make = CounterMetricFamily if COUNTERS.fullmatch(f"{part}_{field}" if part else field) else GaugeMetricFamily
+        labels = [str(label) for label, value in ((kind, number), (part, place)) if value]
+        words = f"{field} of the {part or kind}, as in gpuprobe's recording."
+        family = families[name] = make(name, words, labels=labels)
+    family.add_metric([value for value in (number, place) if value], value)  # type: ignore[attr-defined]
 
 
 @contextmanager

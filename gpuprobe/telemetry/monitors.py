@@ -1,21 +1,19 @@
-"""Readings of a GPU that remember the one before: its performance monitor, its sample buffer, its processes."""
+"""Readings of a GPU that remember the one before: its performance monitor, its sample buffer, its virtual GPUs."""
 
 from __future__ import annotations
 
 import time
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.telemetry import nvml
-from gpuprobe.telemetry.fields import MIB, Reading, first_of
+from gpuprobe.telemetry.fields import MIB, Reading
 from gpuprobe.telemetry.nvml import NvmlError, ask, constant
-from gpuprobe.telemetry.states import GPU_GONE, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from gpuprobe.telemetry.proctree import TreeScan
+    from gpuprobe.telemetry.facts import Instance
 
 GPM_METRICS = {
     "gpm_graphics_percent": "NVML_GPM_METRIC_GRAPHICS_UTIL",
@@ -26,34 +24,77 @@ GPM_METRICS = {
     "gpm_fp64_percent": "NVML_GPM_METRIC_FP64_UTIL",
     "gpm_fp32_percent": "NVML_GPM_METRIC_FP32_UTIL",
     "gpm_fp16_percent": "NVML_GPM_METRIC_FP16_UTIL",
+    "gpm_pcie_sent_mib_per_s": "NVML_GPM_METRIC_PCIE_TX_PER_SEC",
+    "gpm_pcie_received_mib_per_s": "NVML_GPM_METRIC_PCIE_RX_PER_SEC",
+    "gpm_nvlink_sent_mib_per_s": "NVML_GPM_METRIC_NVLINK_TOTAL_TX_PER_SEC",
+    "gpm_nvlink_received_mib_per_s": "NVML_GPM_METRIC_NVLINK_TOTAL_RX_PER_SEC",
 }
+# nvml.h, nvmlGpmMetricsGet: two samples must be at least 100 ms apart.
+GPM_LEAST_S = 0.1
 BUFFER_FIELDS = ("utilization_buffer_percent", "memory_utilization_buffer_percent")
-PROCESS_FIELDS = ("processes", "tree_memory_mib", "other_processes", "other_memory_mib", "unseen_processes")
-PROCESS_UTILIZATION_FIELDS = ("tree_sm_percent", "other_sm_percent")
+VIRTUAL_FIELDS = ("vgpus", "vgpu_memory_mib")
 # The driver's buffer goes back some 20 s; an entry of another age does not bear this host's time.
 OLDEST_SAMPLE_S = 120.0
 # Places of the buffer that were never filled hold anything.
 MOST_PERCENT = 100.0
 
 
-def performance_monitor() -> Reading:
-    """Read SM utilization, occupancy and tensor activity over the time since the reading before."""
-    before: list[Any] = []
+def performance_monitor(instance: Instance | None = None) -> Reading:
+    """Read SM utilization, occupancy, tensor and link activity over the time since the reading before.
+
+    Of a whole GPU, or of one instance that MIG split from it, where NVML tells no other utilization.
+    """
+    before: list[tuple[float, Any]] = []
+    prefix = "" if instance is None else f"mig{instance.place}_"
 
     def read(gpu: Any) -> Sequence[float]:
         if not before and not nvml.gpm_supported(gpu):
             raise NvmlError("not_supported", "this GPU has no performance monitor (GPM came with Hopper)")
-        before.append(nvml.gpm_sample(gpu))
+        now_s = time.monotonic()
+        if before and now_s - before[0][0] < GPM_LEAST_S:
+            raise NvmlError("nothing_new", "too soon after the sample before")
+        before.append((now_s, nvml.gpm_sample(gpu, instance.number if instance else None)))
         if len(before) < 2:
             raise NvmlError("nothing_new", "the first sample has nothing to be compared with")
-        first = before.pop(0)
+        _, first = before.pop(0)
         try:
-            return nvml.gpm_between(first, before[0], tuple(GPM_METRICS.values()))
+            return nvml.gpm_between(first, before[0][1], tuple(GPM_METRICS.values()))
         finally:
             with suppress(NvmlError):
                 nvml.gpm_free(first)
 
-    return Reading(tuple(GPM_METRICS), read)
+    return Reading(tuple(prefix + name for name in GPM_METRICS), read)
+
+
+def instance(of: Instance) -> list[Reading]:
+    """Return the readings of one MIG instance: its memory, and its performance monitor where it has a number."""
+    names = (f"mig{of.place}_memory_used_mib", f"mig{of.place}_memory_total_mib")
+
+    def read(_: Any) -> Sequence[float]:
+        memory = ask("nvmlDeviceGetMemoryInfo", of.handle)
+        return memory.used / MIB, memory.total / MIB
+
+    return [Reading(names, read), *([] if of.number is None else [performance_monitor(of)])]
+
+
+def virtual() -> list[Reading]:
+    """Return the readings of the virtual GPUs that a GPU hosts: how many, their memory, and what they use of it."""
+    seen_us = 0
+
+    def memory(gpu: Any) -> Sequence[float]:
+        vgpus = ask("nvmlDeviceGetActiveVgpus", gpu)
+        return len(vgpus), sum(map(nvml.vgpu_memory, vgpus)) / MIB
+
+    def utilization(gpu: Any) -> Sequence[float]:
+        nonlocal seen_us
+        samples = ask("nvmlDeviceGetVgpuUtilization", gpu, seen_us)
+        latest = {sample.vgpuInstance: sample.smUtil.uiVal for sample in sorted(samples, key=lambda one: one.timeStamp)}
+        seen_us = max([seen_us, *(sample.timeStamp for sample in samples)])
+        if not latest:
+            raise NvmlError("nothing_new", "no sample since the one before")
+        return (sum(latest.values()),)
+
+    return [Reading(VIRTUAL_FIELDS, memory), Reading(("vgpu_sm_percent",), utilization)]
 
 
 class SampleBuffer:
@@ -86,78 +127,3 @@ def sample_buffers() -> list[SampleBuffer]:
     """Return the readings of the two buffers, of the GPU's and of its memory's utilization."""
     kinds = ("NVML_GPU_UTILIZATION_SAMPLES", "NVML_MEMORY_UTILIZATION_SAMPLES")
     return [SampleBuffer(field, kind) for field, kind in zip(BUFFER_FIELDS, kinds, strict=True)]
-
-
-class ProcessTable:
-    """Who uses a GPU: the observed tree, other processes of this host, and some that are not visible from here.
-
-    In a container the driver names processes by the numbers of its host, so that even one's own can be unseen.
-    """
-
-    def __init__(self, where: str, tree: TreeScan) -> None:
-        self._where, self._tree = where, tree
-        self._names: dict[int, str | None] = {}
-        self._news: list[str] = []
-        self._seen_us = 0
-        self._compute, self._graphics = _running("Compute"), _running("Graphics")
-
-    def readings(self) -> list[Reading]:
-        """Return the readings of the memory and of the utilization of processes."""
-        return [
-            Reading(PROCESS_FIELDS, self._memory, self._drain),
-            Reading(PROCESS_UTILIZATION_FIELDS, self._utilization),
-        ]
-
-    def _memory(self, gpu: Any) -> Sequence[float]:
-        used: dict[int, float] = {}
-        for process in [*self._compute(gpu), *self._graphics_or_none(gpu)]:
-            # Under WDDM the driver does not know how much a process holds.
-            used[process.pid] = max(used.get(process.pid, 0.0), (process.usedGpuMemory or 0) / MIB)
-        others = [pid for pid in used if pid not in self._tree.pids and self._name(pid, used[pid]) is not None]
-        own = [pid for pid in used if pid in self._tree.pids]
-        return (
-            len(used),
-            sum(used[pid] for pid in own),
-            len(others),
-            sum(used[pid] for pid in others),
-            len(used) - len(others) - len(own),
-        )
-
-    def _graphics_or_none(self, gpu: Any) -> Sequence[Any]:
-        """Not every card draws pictures; what it computes is told all the same."""
-        try:
-            return self._graphics(gpu)
-        except NvmlError as error:
-            if error.state in GPU_GONE:
-                raise
-            return ()
-
-    def _utilization(self, gpu: Any) -> Sequence[float]:
-        samples = ask("nvmlDeviceGetProcessUtilization", gpu, self._seen_us)
-        self._seen_us = max([self._seen_us, *(sample.timeStamp for sample in samples)])
-        by_pid: dict[int, list[int]] = {}
-        for sample in samples:
-            by_pid.setdefault(sample.pid, []).append(sample.smUtil)
-        means = {pid: sum(values) / len(values) for pid, values in by_pid.items()}
-        own = sum(mean for pid, mean in means.items() if pid in self._tree.pids)
-        others = sum(mean for pid, mean in means.items() if pid not in self._tree.pids and self._names.get(pid))
-        return own, others
-
-    def _name(self, pid: int, mib: float) -> str | None:
-        """Return the name of a process outside the tree, and have it told once; None where it is not visible."""
-        if pid not in self._names:
-            name = self._names[pid] = self._tree.name(pid)
-            if name is not None:
-                words = f"process {pid} ({name}) holds {mib:.0f} MiB of its memory"
-                self._news.append(say(self._where, "other_process", words))
-        return self._names[pid]
-
-    def _drain(self) -> list[str]:
-        news, self._news = self._news, []
-        return news
-
-
-def _running(kind: str) -> Callable[[Any], Sequence[Any]]:
-    """Ask by the newest version of the call that this driver knows: it has changed with the driver three times."""
-    calls = [f"nvmlDeviceGet{kind}RunningProcesses{version}" for version in ("_v3", "_v2")]
-    return first_of(*(partial(ask, call) for call in calls))

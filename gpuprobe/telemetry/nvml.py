@@ -5,9 +5,14 @@ Source of the calls and codes: NVIDIA, "NVML API Reference".
 
 from __future__ import annotations
 
-from typing import Any
+import ctypes
+import math
+from typing import TYPE_CHECKING, Any
 
 import pynvml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class NvmlError(Exception):
@@ -27,6 +32,9 @@ def ask(call: str, *arguments: Any) -> Any:
         raise NvmlError(state, words) from error
     except (AttributeError, pynvml.NVMLLibraryMismatchError) as error:
         raise NvmlError("not_known", f"this nvidia-ml-py does not know the call ({error})") from error
+    except UnicodeDecodeError as error:
+        # pynvml decodes names strictly; not every board's maker writes UTF-8.
+        return error.object.decode(errors="replace")
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise NvmlError("unreadable", f"the driver's answer makes no sense ({error})") from error
 
@@ -63,16 +71,16 @@ def text(value: str | bytes) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def field_values(gpu: Any, fields: list[tuple[str, int]]) -> list[float]:
-    """Read values of `nvmlDeviceGetFieldValues`, each by its constant's name and its scope. Raises NvmlError."""
+def field_values(gpu: Any, fields: Sequence[tuple[str, int]]) -> list[float]:
+    """Read values of `nvmlDeviceGetFieldValues`, each by its constant's name and its scope.
+
+    NaN for one that is refused while others are not; raises NvmlError where all are refused.
+    """
     found = ask("nvmlDeviceGetFieldValues", gpu, [(constant(name), scope) for name, scope in fields])
-    values = []
-    for field in found:
-        if field.nvmlReturn:
-            # The check of a single field's code is the one that pynvml makes for a call.
-            ask("_nvmlCheckReturn", field.nvmlReturn)
-        values.append(number(field.valueType, field.value))
-    return values
+    if all(field.nvmlReturn for field in found):
+        # The check of a single field's code is the one that pynvml makes for a call.
+        ask("_nvmlCheckReturn", found[0].nvmlReturn)
+    return [math.nan if field.nvmlReturn else number(field.valueType, field.value) for field in found]
 
 
 def number(kind: int, union: Any) -> float:
@@ -83,10 +91,25 @@ def number(kind: int, union: Any) -> float:
     return float(getattr(union, member))
 
 
-def gpm_sample(gpu: Any) -> Any:
-    """Take a sample of the GPU's performance monitor; `gpm_between` compares two. Raises NvmlError."""
+def vgpu_memory(vgpu: int) -> int:
+    """Return the bytes of memory that a virtual GPU uses. Raises NvmlError.
+
+    pynvml's own call takes the 64 bits that nvml.h gives it (nvmlVgpuInstanceGetFbUsage) into 32.
+    """
+    used = ctypes.c_ulonglong()
+    ask("_nvmlCheckReturn", ask("_nvmlGetFunctionPointer", "nvmlVgpuInstanceGetFbUsage")(vgpu, ctypes.byref(used)))
+    return used.value
+
+
+def gpm_sample(gpu: Any, instance: int | None = None) -> Any:
+    """Take a sample of the performance monitor of a GPU, or of its MIG instance of that number. Raises NvmlError.
+
+    `gpm_between` compares two of them.
+    """
     sample = ask("nvmlGpmSampleAlloc")
     try:
+        if instance is not None:
+            return ask("nvmlGpmMigSampleGet", gpu, instance, sample)
         return ask("nvmlGpmSampleGet", gpu, sample)
     except NvmlError:
         ask("nvmlGpmSampleFree", sample)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,8 @@ NS = 1_000_000_000
 # Of the host, what a person looks at beside the GPU; counters become rates.
 HOST_LEVELS = ("tree_memory_mib", "memory_available_mib", "run_queue")
 HOST_RATES = {"tree_cpu_s": "cpu_cores", "iowait_s": "iowait_cores", "disk_read_mib": "disk_read_mib_per_s"}
+# Processes and links one by one would bury the rest.
+SINGLE = re.compile(r"(process|nvlink)\d+_")
 COUNTED = ("energy_j", "ecc_corrected", "ecc_uncorrected", "pcie_replays", "throttle_reasons")
 
 
@@ -80,6 +83,8 @@ def _series(recording: Telemetry) -> list[tuple[str, NDArray[np.int64], NDArray[
     for column in recording.columns:
         match = GPU_COLUMN.match(column)
         name = column[match.end() :] if match else column
+        if SINGLE.match(name):
+            continue
         if (match and name not in (*COUNTED, *BUFFER_FIELDS)) or (not match and name in HOST_LEVELS):
             place = match[0].rstrip("_") if match else "host"
             found.append((f"{place}/{name}", *recording.series(column)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 # Clocks held down, by reason (nvml.h, nvmlClocksEventReasons*).
 THROTTLE_REASONS = {
     "power_cap": 0x4,
@@ -50,13 +52,22 @@ GPU_LEVELS_IF_READ = {
     "gpm_fp64_percent": "%",
     "gpm_fp32_percent": "%",
     "gpm_fp16_percent": "%",
+    "gpm_pcie_sent_mib_per_s": "MiB/s",
+    "gpm_pcie_received_mib_per_s": "MiB/s",
+    "gpm_nvlink_sent_mib_per_s": "MiB/s",
+    "gpm_nvlink_received_mib_per_s": "MiB/s",
+    "vgpu_memory_mib": "MiB",
+    "vgpu_sm_percent": "%",
 }
+# The instances of a GPU split by MIG, which has no utilization of its own then: `mig0_memory_used_mib`.
+MIG_LEVEL = re.compile(r"mig\d+_(memory_used_mib|gpm_sm_percent|gpm_occupancy_percent|gpm_tensor_percent)")
 GPU_RATES_IF_READ = {
     "nvlink_sent_mib": "nvlink_sent_mib_per_s",
     "nvlink_received_mib": "nvlink_received_mib_per_s",
 }
 # Counts whose largest value in the window is what matters.
 GPU_COUNTS_IF_READ = (
+    "vgpus",
     "other_processes",
     "other_memory_mib",
     "unseen_processes",

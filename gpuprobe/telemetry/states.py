@@ -23,6 +23,7 @@ STATES = {
     "not_known": "this driver does not know the call",
     "back": "what had failed answers again",
     "other_process": "a process outside the observed tree uses the GPU",
+    "too_many": "there are more of them than are recorded one by one",
     "clock_stepped": "the clock of the host was set while sampling",
     "assumed": "the log did not say it, so it was assumed",
 }

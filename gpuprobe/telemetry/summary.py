@@ -14,6 +14,7 @@ from gpuprobe.telemetry.signals import (
     GPU_LEVELS,
     GPU_LEVELS_IF_READ,
     GPU_RATES_IF_READ,
+    MIG_LEVEL,
     THROTTLE_REASONS,
     THROTTLED,
 )
@@ -104,6 +105,8 @@ class _Window:
     def gpu(self, prefix: str) -> tuple[Signal, ...]:
         read = self._telemetry.columns
         optional = {name: unit for name, unit in GPU_LEVELS_IF_READ.items() if prefix + name in read}
+        parts = (name for column in read if MIG_LEVEL.fullmatch(name := column.removeprefix(prefix)))
+        optional |= {name: "%" if name.endswith("_percent") else "MiB" for name in parts}
         rates = {name: rate for name, rate in GPU_RATES_IF_READ.items() if prefix + name in read}
         return (
             *(self._level(prefix + name, unit, self._source, name) for name, unit in GPU_LEVELS.items()),

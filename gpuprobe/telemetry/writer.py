@@ -4,7 +4,7 @@ The first line names the columns: `t_ns` (nanoseconds since the Unix epoch, the 
 (see `states`), then the fields. A row may be shorter than that: what is missing at its end, like an empty cell, was
 not read then. Rows are in the order of writing; those of the driver's own buffer bear an earlier time than they were
 written at. A line that begins with `# ` and a name holds facts as JSON. A second line that begins with `t_ns` names
-the columns anew.
+the columns anew; those of single processes are named when the process is first seen, after the others.
 """
 
 from __future__ import annotations
@@ -31,18 +31,23 @@ class Writer:
     def name_columns(self, columns: Sequence[str]) -> None:
         """Write a line that names the columns of the rows after it."""
         with self._lock:
-            self._places = {name: place for place, name in enumerate(columns)}
-            self._write(",".join(["t_ns", "said", *columns]))
+            self._name_columns(columns)
 
     def row(self, t_ns: int, values: Mapping[str, float], said: str) -> None:
-        """Write one row; a column without a value stays empty."""
+        """Write one row; a column without a value stays empty, and one that is new is named after the others."""
         with self._lock:
+            if not values.keys() <= self._places.keys():
+                self._name_columns(list(dict.fromkeys([*self._places, *values])))
             places = self._places
-            cells = [""] * (1 + max((places[name] for name in values), default=-1))
+            cells = [""] * (1 + max(map(places.__getitem__, values), default=-1))
             for name, value in values.items():
                 cells[places[name]] = str(value) if type(value) is int else f"{value:.10g}"
             words = '"' + said.replace('"', "'").replace("\n", " ") + '"' if said else ""
             self._write(",".join([str(t_ns), words, *cells]))
+
+    def _name_columns(self, columns: Sequence[str]) -> None:
+        self._places = {name: place for place, name in enumerate(columns)}
+        self._write(",".join(["t_ns", "said", *columns]))
 
     def facts(self, where: str, facts: Mapping[str, object]) -> None:
         """Write the facts of `host`, `driver` or a GPU."""

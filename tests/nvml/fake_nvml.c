@@ -24,6 +24,7 @@ typedef struct { ull time_us; union { double d; uint ui; ull ull_; } value; } Sa
 typedef struct { uint field, scope; long long time, latency; int type, code; union { double d; ull ull_; } value; } Field;
 typedef struct { uint pid; ull memory; uint gpu_instance, compute_instance; } Process;
 typedef struct { uint pid; ull time_us; uint sm, memory, encoder, decoder; } ProcessSample;
+typedef struct { uint vgpu; ull time_us; ull sm, memory, encoder, decoder; } VgpuSample;
 typedef struct { uint id; int code; double value; const char *short_name, *long_name, *unit; } Metric;
 typedef struct { uint version, count; void *first, *second; Metric metrics[]; } Metrics;
 
@@ -344,6 +345,26 @@ int nvmlDeviceGetMigDeviceHandleByIndex(void *gpu, uint index, void **handle)
     *handle = (void *)((size_t)gpu + ((size_t)(index + 1) << 8));
     return SUCCESS;
 }
+int nvmlDeviceGetGpuInstanceId(void *gpu, uint *number) { *number = (uint)((size_t)gpu >> 8) + 6; return SUCCESS; }
+int nvmlDeviceGetActiveVgpus(void *gpu, uint *number, uint *vgpus)
+{
+    uint active = 0, room = vgpus ? *number : 0;
+    int code = answer(gpu, "vgpus", &active);
+    for (uint place = 0; place < active && place < room; place++) vgpus[place] = place + 1;
+    *number = active;
+    return code ? code : active > room ? INSUFFICIENT_SIZE : SUCCESS;
+}
+int nvmlVgpuInstanceGetFbUsage(uint vgpu, ull *bytes) { *bytes = (ull)get(NULL, "vgpu_mib", 0) << 20; return vgpu ? 0 : INVALID; }
+int nvmlDeviceGetVgpuUtilization(void *gpu, ull seen_us, int *type, uint *number, VgpuSample *found)
+{
+    uint sm = 0, room = found ? *number : 0;
+    int code = answer(gpu, "vgpu_sm", &sm);
+    (void)seen_us;
+    *type = 1;
+    *number = 2;
+    for (uint place = 0; place < room; place++) found[place] = (VgpuSample){place + 1, (ull)(now_s() * 1e6), sm, 0, 0, 0};
+    return code ? code : room < 2 ? INSUFFICIENT_SIZE : SUCCESS;
+}
 int nvmlGpmQueryDeviceSupport(void *gpu, uint *version_and_support)
 {
     return answer_or(gpu, "gpm", 0, &version_and_support[1]);
@@ -351,13 +372,19 @@ int nvmlGpmQueryDeviceSupport(void *gpu, uint *version_and_support)
 int nvmlGpmSampleAlloc(void **sample) { *sample = calloc(1, sizeof(void *)); return SUCCESS; }
 int nvmlGpmSampleFree(void *sample) { free(sample); return SUCCESS; }
 int nvmlGpmSampleGet(void *gpu, void *sample) { *(void **)sample = gpu; return state(gpu, "gpm"); }
+int nvmlGpmMigSampleGet(void *gpu, uint instance, void *sample)
+{
+    *(void **)sample = (void *)((size_t)gpu + ((size_t)(instance - 6) << 8));
+    return state(gpu, "gpm");
+}
 int nvmlGpmMetricsGet(Metrics *metrics)
 {
     char key[32];
     for (uint place = 0; place < metrics->count; place++) {
         Metric *metric = &metrics->metrics[place];
-        snprintf(key, sizeof key, "gpm.%u", metric->id);
-        metric->code = value_at(*(void **)metrics->first, key, now_s(), &metric->value) ? SUCCESS : NOT_SUPPORTED;
+        void *gpu = *(void **)metrics->first;
+        snprintf(key, sizeof key, (size_t)gpu >> 8 ? "mig_gpm.%u" : "gpm.%u", metric->id);
+        metric->code = value_at(gpu, key, now_s(), &metric->value) ? SUCCESS : NOT_SUPPORTED;
     }
     return SUCCESS;
 }

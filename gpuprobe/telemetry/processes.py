@@ -1,0 +1,131 @@
+"""Who uses a GPU, and how much of it: the observed tree, other processes, and each of them by its number."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gpuprobe.telemetry.fields import MIB, Reading, first_of
+from gpuprobe.telemetry.nvml import NvmlError, ask
+from gpuprobe.telemetry.states import FINAL, GPU_GONE, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gpuprobe.telemetry.proctree import TreeScan
+
+PROCESS_FIELDS = ("processes", "tree_memory_mib", "other_processes", "other_memory_mib", "unseen_processes")
+PROCESS_UTILIZATION_FIELDS = ("tree_sm_percent", "other_sm_percent")
+# So many processes of a GPU get columns of their own; a machine that starts them all day must not fill the memory.
+MOST_PROCESSES = 64
+MOST_PERCENT = 100
+
+
+class ProcessTable:
+    """Who uses a GPU: the observed tree, other processes of this host, and some that are not visible from here.
+
+    Each has columns of its own, named by its number: `process1234_memory_mib`, `process1234_sm_percent`. In a
+    container the driver names processes by the numbers of its host, so that even one's own can be unseen.
+    """
+
+    def __init__(self, where: str, tree: TreeScan) -> None:
+        self._where, self._tree = where, tree
+        self._names: dict[int, str | None] = {}
+        self._numbered: set[int] = set()
+        self._news: list[str] = []
+        self._more: dict[str, float] = {}
+        self._seen_us = 0
+        self._compute = _running("Compute")
+        self._graphics: Callable[[Any], Sequence[Any]] | None = _running("Graphics")
+        self._samples = first_of(
+            lambda gpu: ask("nvmlDeviceGetProcessUtilization", gpu, self._seen_us),
+            lambda gpu: ask("nvmlDeviceGetProcessesUtilizationInfo", gpu, self._seen_us),
+        )
+
+    def readings(self) -> list[Reading]:
+        """Return the readings of the memory and of the utilization of processes."""
+        return [
+            Reading(PROCESS_FIELDS, self._memory, self._take_news, self._take_more),
+            Reading(PROCESS_UTILIZATION_FIELDS, self._utilization, self._take_news, self._take_more),
+        ]
+
+    def _memory(self, gpu: Any) -> Sequence[float]:
+        used: dict[int, float] = {}
+        for process in [*self._compute(gpu), *self._graphics_or_none(gpu)]:
+            # Under WDDM the driver does not know how much a process holds; a sum over it is not known either.
+            held = math.nan if process.usedGpuMemory is None else process.usedGpuMemory / MIB
+            used[process.pid] = held if process.pid not in used else max(used[process.pid], held)
+        for pid, held in used.items():
+            self._number(pid, "memory_mib", held)
+        others = [pid for pid in used if pid not in self._tree.pids and self._name(pid, used[pid]) is not None]
+        own = [pid for pid in used if pid in self._tree.pids]
+        return (
+            len(used),
+            sum(used[pid] for pid in own),
+            len(others),
+            sum(used[pid] for pid in others),
+            len(used) - len(others) - len(own),
+        )
+
+    def _graphics_or_none(self, gpu: Any) -> Sequence[Any]:
+        """Not every card draws pictures; what it computes is told all the same."""
+        if self._graphics is None:
+            return ()
+        try:
+            return self._graphics(gpu)
+        except NvmlError as error:
+            if error.state in GPU_GONE:
+                raise
+            if error.state in FINAL:
+                self._graphics = None
+            return ()
+
+    def _utilization(self, gpu: Any) -> Sequence[float]:
+        samples = self._samples(gpu)
+        self._seen_us = max([self._seen_us, *(sample.timeStamp for sample in samples)])
+        by_pid: dict[int, list[int]] = {}
+        for sample in samples:
+            if sample.smUtil <= MOST_PERCENT:
+                by_pid.setdefault(sample.pid, []).append(sample.smUtil)
+        means = {pid: sum(values) / len(values) for pid, values in by_pid.items()}
+        for pid, mean in means.items():
+            self._number(pid, "sm_percent", mean)
+        own = sum(mean for pid, mean in means.items() if pid in self._tree.pids)
+        others = sum(mean for pid, mean in means.items() if pid not in self._tree.pids and self._names.get(pid))
+        return own, others
+
+    def _number(self, pid: int, name: str, value: float) -> None:
+        """Note a value of one process, as long as there are not too many of them."""
+        if pid not in self._numbered:
+            if len(self._numbered) >= MOST_PROCESSES:
+                return
+            self._numbered.add(pid)
+            if len(self._numbered) == MOST_PROCESSES:
+                words = f"{MOST_PROCESSES} processes have used it: those after them are only counted"
+                self._news.append(say(f"{self._where}.processes", "too_many", words))
+        if not math.isnan(value):
+            self._more[f"process{pid}_{name}"] = value
+
+    def _name(self, pid: int, mib: float) -> str | None:
+        """Return the name of a process outside the tree, and have it told once; None where it is not visible."""
+        if pid not in self._names:
+            name = self._names[pid] = self._tree.name(pid)
+            if name is not None:
+                held = "memory that the driver does not tell" if math.isnan(mib) else f"{mib:.0f} MiB of its memory"
+                self._news.append(say(self._where, "other_process", f"process {pid} ({name}) holds {held}"))
+        return self._names[pid]
+
+    def _take_news(self) -> list[str]:
+        news, self._news = self._news, []
+        return news
+
+    def _take_more(self) -> dict[str, float]:
+        more, self._more = self._more, {}
+        return more
+
+
+def _running(kind: str) -> Callable[[Any], Sequence[Any]]:
+    """Ask by the newest version of the call that this driver knows: it has changed with the driver three times."""
+    calls = [f"nvmlDeviceGet{kind}RunningProcesses{version}" for version in ("_v3", "_v2")]
+    return first_of(*(partial(ask, call) for call in calls))
