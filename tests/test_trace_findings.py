@@ -101,6 +101,29 @@ def test_the_fix_for_a_data_loader_is_no_tf_data() -> None:
     assert "DataLoader" in found.code
 
 
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [("PjitFunction(train_step)", "jax"), ("aten::linear", "torch"), ("train_function", "model.compile")],
+)
+def test_the_fix_is_in_the_words_of_the_framework(call: str, code: str) -> None:
+    made = Made()
+    for at in range(0, 60, 20):
+        made.host(at, at + 19, call).kernel(at + 10, at + 12, launch=at + 9)
+    found = diagnosed(account_of(made.timeline())).primary
+    assert found is not None
+    assert (found.cause, code in found.code) == ("launch_bound", True)
+
+
+def test_there_is_a_primary_finding_even_where_nothing_is_known() -> None:
+    for timeline in (Made().timeline(), Made().host(0, 5, "train", step=0).timeline()):
+        found = diagnosed(account_of(timeline))
+        assert [(finding.cause, finding.primary) for finding in found.findings] == [("unattributed", True)]
+        assert found.undecided
+        assert found.findings[0].claim.startswith(
+            ("There is no step to account for: the trace holds", "The trace does")
+        )
+
+
 @pytest.mark.parametrize(("filled", "tie"), [(0.819, "copy_bound"), (0.821, None)])
 def test_kernels_that_barely_fill_the_span_tie(filled: float, tie: str | None) -> None:
     assert primary(evidence(kernel_fraction=filled, share__gpu_compute=0.8, copy_bound=0.2)).ties_with == tie

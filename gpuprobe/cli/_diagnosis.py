@@ -55,8 +55,8 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
         console.print(_what_if(diagnosis.replay))
     if diagnosis.telemetry:
         console.print(_telemetry(diagnosis.telemetry))
-    for undecided in diagnosis.not_evaluated:
-        console.print(Text(f"Not evaluated: {undecided.cause}, since {undecided.reason}.", "dim"))
+    for line in reading.undecided(diagnosis):
+        console.print(Text(line, "dim"))
     for warning in diagnosis.warnings:
         console.print(Text(f"Note: {warning}", "dim"))
 

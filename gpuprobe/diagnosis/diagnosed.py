@@ -9,7 +9,7 @@ import msgspec
 from gpuprobe.diagnosis import card, conditions, telemetry, telemetry_conditions, trace
 from gpuprobe.diagnosis.evidence import evidence_of, main_device
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
-from gpuprobe.diagnosis.votes import Vote, join
+from gpuprobe.diagnosis.votes import TRACE_MORE, Vote, join
 from gpuprobe.diagnosis.whatif.causes import with_gains
 from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.records import Account
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NO_TRACE, NO_STEP = "there is no trace", "it holds no step"
+READINGS_ALONE = "Readings tell how busy the GPU was, not why it waited: that takes a trace of a few steps."
 
 
 class Diagnosis(Account, frozen=True, kw_only=True):
@@ -39,8 +40,16 @@ class Diagnosis(Account, frozen=True, kw_only=True):
 
     @property
     def primary(self) -> Finding | None:
-        """The finding that leads, None where nothing could be decided."""
+        """The finding that leads; `unattributed` where nothing could be decided, None in no diagnosis of ours."""
         return next((finding for finding in self.findings if finding.primary), None)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing points to any cause: not even a hint stands behind the primary finding."""
+        first = self.primary
+        return first is None or (
+            first.cause == "unattributed" and all(signal.name == "share.unattributed" for signal in first.evidence)
+        )
 
 
 def diagnosed(
@@ -59,16 +68,37 @@ def diagnosed(
     known = Evidence(signals=(*traced.signals, *setting, *_card(account), *seen))
     beside = conditions.diagnose if account.devices or setting else telemetry_conditions.diagnose
     joined = join(votes, beside(known, limits), limits)
+    findings = joined.findings if joined.primary else (_unattributed(account, votes[0], traced), *joined.findings)
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
     return Diagnosis(
         **fields,
-        findings=with_gains(joined.findings, replay) if replay else joined.findings,
+        findings=with_gains(findings, replay) if replay else findings,
         not_evaluated=joined.not_evaluated,
         agreement=joined.agreement if readings else "",
         disputed=joined.disputed,
         telemetry=tuple(signal for signal in seen if signal.value is not None),
         replay=replay,
         what_if={made.change: made.gain for made in replay.predictions} if replay else {},
+    )
+
+
+def _unattributed(account: Account, trace: Vote, traced: Evidence) -> Finding:
+    """Say that nothing tells the cause, and why: some finding is always primary."""
+    if account.devices:
+        reason = next((other.reason for other in trace.not_evaluated if other.cause == "compute_bound"), "")
+        claim = f"The trace does not tell what limits the training: {reason or 'no cause stands out'}."
+    elif account.format == "telemetry":
+        claim = READINGS_ALONE
+    else:
+        claim = f"There is no step to account for: {account.warnings[-1] if account.warnings else NO_STEP}."
+    return Finding(
+        cause="unattributed",
+        primary=True,
+        severity=traced.number("share.unattributed") or 0.0,
+        confidence="low",
+        claim=claim,
+        evidence=traced.only("share.unattributed"),
+        fix=TRACE_MORE,
     )
 
 

@@ -32,6 +32,7 @@ def evidence_of(account: Account) -> Evidence:
     return Evidence(
         signals=(
             *_whole(device),
+            Signal(name="framework", unit="", source="trace, names of its events", value=account.framework),
             *_shares(device),
             *_work(device),
             *_host(host, device),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.advice import advice
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.diagnosis.trace_causes import CAUSES
 from gpuprobe.records import Finding, NotEvaluated
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.trace_causes import Cause
     from gpuprobe.records import Confidence, Evidence
 
-# What waits in PyTorch's DataLoader is no tf.data pipeline.
-PYTORCH_FIX = "Make the input pipeline faster: more workers, pinned memory, batches prepared ahead."
-PYTORCH_CODE = "DataLoader(data, num_workers=4, pin_memory=True, persistent_workers=True, prefetch_factor=2)"
 NO_DEVICE = "there is no step to account for"
 
 
@@ -97,6 +95,7 @@ def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None
 def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
     share = _share(evidence, cause)
     time = wording.milliseconds(share * (evidence.number("step_ms") or 0.0))
+    fix, code = advice(cause, evidence.text("framework"))
     return Finding(
         cause=cause.id,
         primary=False,
@@ -104,22 +103,9 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
         confidence=_confidence(evidence, limits),
         claim=cause.claim.format(device=_device(evidence), share=wording.share(share), time=time),
         evidence=evidence.only(cause.share, "step_ms", *cause.also),
-        fix=_fix(cause, evidence),
-        code=_code(cause, evidence),
+        fix=fix,
+        code=code,
     )
-
-
-def _fix(cause: Cause, evidence: Evidence) -> str:
-    return PYTORCH_FIX if cause.id == "input_bound" and _waits_for_pytorch(evidence) else cause.fix
-
-
-def _code(cause: Cause, evidence: Evidence) -> str:
-    return PYTORCH_CODE if cause.id == "input_bound" and _waits_for_pytorch(evidence) else cause.code
-
-
-def _waits_for_pytorch(evidence: Evidence) -> bool:
-    proof = evidence.get("proof.idle_input")
-    return proof is not None and "DataLoader" in proof.source
 
 
 def _undecided(cause: Cause, evidence: Evidence) -> NotEvaluated | None:

@@ -66,6 +66,7 @@ CONDITIONS = frozenset({"wrong_meter", "profiler_perturbed", "gpu_memory_tight",
 DECIDED_BY_TRACE = frozenset(
     {"input_bound", "launch_bound", "copy_bound", "sync_every_step", "host_between_steps", "compute_bound"}
 )
+TRACE_MORE = "Trace a few steady steps with all of the host's events: gpuprobe run, or the Probe callback."
 SURE: dict[Confidence, int] = {"high": 2, "medium": 1, "low": 0}
 LOWER: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
 
@@ -166,7 +167,7 @@ def _unknown(merged: Sequence[Finding], hint: Vote | None) -> tuple[Finding, ...
             confidence="low",
             claim=f"What is known does not tell the cause; the {hint.kind} may point to {hint.primary.cause}.",
             evidence=hint.primary.evidence,
-            fix="Trace a few steady steps with all of the host's events: gpuprobe run, or the Probe callback.",
+            fix=TRACE_MORE,
         )
     rest = tuple(_beside(found, None) for found in merged if found.cause != "unattributed")
     return rest if first is None else (msgspec.structs.replace(first, primary=True), *rest)

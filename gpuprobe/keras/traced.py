@@ -39,8 +39,10 @@ def joined(diagnosis: Diagnosis, clocked: Finding | None) -> tuple[Finding, ...]
     busy all along, time between the steps costs nothing: most of it is the host waiting for the result.
     """
     first = diagnosis.primary
-    if first is None or clocked is None:
-        return diagnosis.findings if first else ()
+    if first is None or diagnosis.undecided:
+        return ()
+    if clocked is None:
+        return diagnosis.findings
     if any(finding.cause == BETWEEN_STEPS for finding in diagnosis.findings):
         return tuple(_with_evidence(finding, clocked) for finding in diagnosis.findings)
     hidden = first.cause == "compute_bound" and any(device.kind != "cpu" for device in diagnosis.devices)

@@ -15,7 +15,7 @@ from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import Intervals, covered, difference
 from gpuprobe.ledger.launches import lost_fraction
-from gpuprobe.ledger.names import kinds
+from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, Spread, StepAccount
@@ -76,6 +76,7 @@ def account_of(timeline: Timeline) -> Account:
         format=timeline.format,
         devices=tuple(devices),
         hosts=tuple(described.values()),
+        framework=framework(timeline.names, known),
         began_ns=began,
         ended_ns=ended,
         slowest=slowest,

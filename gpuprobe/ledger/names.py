@@ -108,6 +108,16 @@ def kinds(names: Sequence[str]) -> NDArray[np.int32]:
     return np.array([_kind(name) for name in names], np.int32)
 
 
+def framework(names: Sequence[str], kind_of_name: NDArray[np.int32]) -> str:
+    """Tell whose trace it is by the names in it: `jax`, `pytorch`, `tensorflow`, or empty where none is known."""
+    if np.any(kind_of_name & Kind.JIT):
+        return "jax"
+    if any(name.startswith(("aten::", "ProfilerStep#", "enumerate(DataLoader)")) for name in names):
+        return "pytorch"
+    of_tensorflow = Kind.FUNCTION | Kind.CALL | Kind.EAGER | Kind.EXECUTION | Kind.ITERATOR
+    return "tensorflow" if np.any(kind_of_name & of_tensorflow) else ""
+
+
 def collective(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
     """Tell which kernels are collectives, (n,) bool, from their place in the names."""
     return _matching(_COLLECTIVE, names, used)

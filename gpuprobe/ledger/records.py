@@ -189,6 +189,7 @@ class HostAccount(Record, frozen=True, kw_only=True):
 class Account(Record, frozen=True, kw_only=True):
     """The account of a whole trace. `slowest` is a place in `devices`, with the reason, where there are several.
 
+    `framework` is `tensorflow`, `jax` or `pytorch` as the names of its events tell, empty where they do not.
     `began_ns` and `ended_ns` are when its steps did, in nanoseconds since the Unix epoch; None where the trace has
     a clock of its own.
     """
@@ -198,6 +199,7 @@ class Account(Record, frozen=True, kw_only=True):
     format: str
     devices: tuple[DeviceAccount, ...]
     hosts: tuple[HostAccount, ...] = ()
+    framework: str = ""
     began_ns: int | None = None
     ended_ns: int | None = None
     slowest: int | None = None

@@ -72,9 +72,10 @@ TOLD = {
 # The rest of a step's parts stand in the table.
 MOST_TOLD, WORTH_TELLING = 3, 0.01
 LONGEST_NAME = 60
+# As `Evidence.lacking` says it of each signal.
+NOT_GATHERED = "a trace alone has no readings of the card and no settings of the run"
 # A change that gives less than this is not worth making.
 WORTH_A_LINE = 1.02
-READINGS_ALONE = "Readings tell how busy the GPU was, not why it waited: that takes a trace of a few steps."
 
 
 @dataclass(frozen=True)
@@ -151,22 +152,26 @@ def bar(device: DeviceAccount, width: int) -> list[tuple[str, int]]:
 def words(diagnosis: Diagnosis) -> Words:
     """Say what leads, from what that is known, and what to do."""
     first = diagnosis.primary
-    if first is None and not diagnosis.devices and diagnosis.telemetry:
-        return Words("There are readings of the GPU and no trace.", READINGS_ALONE, "", "")
-    if first is None:
-        reasons = "; ".join(dict.fromkeys(undecided.reason for undecided in diagnosis.not_evaluated))
-        return Words(
-            "The trace does not tell what limits the training.", reasons[:1].upper() + reasons[1:] + ".", "", ""
-        )
+    assert first is not None, "every diagnosis has a primary finding"
     tie = f" It ties with {first.ties_with}." if first.ties_with else ""
     verdict = f"{first.cause} (confidence {first.confidence}). {first.claim}{tie}"
     also = [f"{finding.cause} {wording.share(finding.severity)}" for finding in diagnosis.findings[1:]]
-    why = "; ".join(_evidence(first)) + "."
+    why = "; ".join(_evidence(first))
+    why += "." if why else ""
     if also:
-        why += f" Besides: {wording.listing(also)} of the step."
+        why = f"{why} Besides: {wording.listing(also)} of the step.".lstrip()
     gain = first.predicted_gain
     following = first.fix + (f" Predicted gain: {ratio(gain)}." if gain else "")
     return Words(verdict, why, following, first.code)
+
+
+def undecided(diagnosis: Diagnosis) -> list[str]:
+    """Say which causes were not evaluated, those of one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for other in diagnosis.not_evaluated:
+        reason = NOT_GATHERED if other.reason.endswith("was not gathered") else other.reason
+        by_reason.setdefault(reason, []).append(other.cause)
+    return [f"Not evaluated: {wording.listing(causes)}, since {reason}." for reason, causes in by_reason.items()]
 
 
 def predictions(replay: Replay) -> list[tuple[str, str, str, str, str]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KERAS_LOOP_US = 300.0
 # TensorFlow's executor dispatches an operation of a compiled function in 5 to 10 us; Python takes many times as long.
 EXECUTOR_US = 6.0
+OTHER_LOOPS = frozenset({"jax", "pytorch"})
 AHEAD = ("prefetch", "parallel", "hidden")
 NO_INPUT = "the trace shows no input pipeline"
 PYTHON_FEED = "the batches are made by Python between the steps; make them in a tf.data pipeline first"
@@ -150,11 +151,13 @@ def steps_per_execution(steps: int, now: int) -> Change:
         assumption=f"callbacks, reads of results and the begin of a call come once in {steps} steps",
         alter=partial(_fewer_calls, times=times),
         utmost=lambda graph: _without_call_reads(_scaled_calls(graph, 0.0)),
-        hindrance=lambda graph, _: _no_fewer_calls(graph, times),
+        hindrance=lambda graph, known: _no_fewer_calls(graph, known, times),
     )
 
 
-def _no_fewer_calls(graph: Graph, times: float) -> str | None:
+def _no_fewer_calls(graph: Graph, known: Known, times: float) -> str | None:
+    if known.framework in OTHER_LOOPS:
+        return "the trace is not of Keras, whose training loop has this setting"
     if times <= 1:
         return "as many steps run in one call already"
     if graph.eager:

@@ -17,7 +17,8 @@ class Known(Record, frozen=True, kw_only=True):
     """What a trace does not tell; None where nobody does.
 
     `untraced_step_ms` is the step without the profiler, `steps_per_call` how many steps one marker of the trace holds,
-    `cores` those of the processor, `feed_dtype` of what is fed, `jit_compile` whether XLA is on.
+    `cores` those of the processor, `feed_dtype` of what is fed, `jit_compile` whether XLA is on, `framework` whose
+    trace it is.
     """
 
     untraced_step_ms: float | None = None
@@ -25,6 +26,7 @@ class Known(Record, frozen=True, kw_only=True):
     cores: int | None = None
     feed_dtype: str | None = None
     jit_compile: bool | None = None
+    framework: str = ""
 
 
 def known_of(run: Run, cores: int | None = None) -> Known:

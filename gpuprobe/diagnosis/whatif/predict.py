@@ -68,7 +68,7 @@ def predict(
     Where the replay does not give the measured step within 5 %, or nothing can be replayed, it predicts nothing and
     says why.
     """
-    known = known or Known()
+    known = msgspec.structs.replace(known or Known(), framework=account.framework)
     if not account.devices:
         return Replay(refused="there is no step to replay")
     device = account.devices[account.slowest or 0]

@@ -1,0 +1,67 @@
+"""What to do about a cause where the trace is not of TensorFlow: the fix and its code in the words of its framework."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.trace_causes import Cause
+
+# By framework and cause: the fix, and code that makes it, empty where no line does.
+OTHERS: dict[str, dict[str, tuple[str, str]]] = {
+    "pytorch": {
+        "input_bound": (
+            "Make the input pipeline faster: more workers, pinned memory, batches prepared ahead.",
+            "DataLoader(data, num_workers=4, pin_memory=True, persistent_workers=True, prefetch_factor=2)",
+        ),
+        "launch_bound": (
+            "Launch less for the same work: compile the model, with CUDA graphs, or take a larger batch.",
+            'model = torch.compile(model, mode="reduce-overhead")',
+        ),
+        "copy_bound": (
+            "Copy less and earlier: from pinned memory without waiting, uint8 that is cast on the device.",
+            'batch = batch.to("cuda", non_blocking=True)  # with DataLoader(..., pin_memory=True)',
+        ),
+        "sync_every_step": (
+            "Read losses and metrics on the host once in many steps, not in each.",
+            "if step % 100 == 0:\n    print(loss.item())  # and no .item(), .cpu() or print(tensor) elsewhere",
+        ),
+        "host_between_steps": ("Do less Python between steps: log, evaluate and save less often.", ""),
+        "recompiling": (
+            "Let every step have the same shapes and types, or let the compiler know which of them change.",
+            "model = torch.compile(model, dynamic=True)",
+        ),
+    },
+    "jax": {
+        "input_bound": (
+            "Make batches ahead on a thread of their own, and put them on the device before they are needed.",
+            "batches = flax.jax_utils.prefetch_to_device(batches, 2)",
+        ),
+        "launch_bound": (
+            "Launch less for the same work: one jax.jit around the whole step, several steps in one scan, or a larger "
+            "batch.",
+            "state, losses = jax.jit(lambda state, batches: jax.lax.scan(train_step, state, batches))(state, batches)",
+        ),
+        "copy_bound": (
+            "Copy less and earlier: put the next batch on the device while this one computes, as uint8 to cast there.",
+            "following = jax.device_put(next(batches))  # before this step's result is asked for",
+        ),
+        "sync_every_step": (
+            "Read losses and metrics on the host once in many steps: no float(loss) and no block_until_ready in each.",
+            "",
+        ),
+        "host_between_steps": (
+            "Do less Python between the calls of the compiled function; make batches ahead on a thread of their own.",
+            "",
+        ),
+        "recompiling": (
+            "Let every step have the same shapes, types and static arguments.",
+            'jax.config.update("jax_log_compiles", True)  # names what is compiled again',
+        ),
+    },
+}
+
+
+def advice(cause: Cause, framework: str) -> tuple[str, str]:
+    """Return the fix for a cause and its code: the framework's own, else TensorFlow's."""
+    return OTHERS.get(framework, {}).get(cause.id, (cause.fix, cause.code))
