@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gpuprobe.diagnosis import conditions, differential, telemetry, thresholds, trace
+from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.card import card_signals, find, mfu
 from gpuprobe.errors import InputError
 from gpuprobe.records import Evidence, NotEvaluated, Settings, Signal
@@ -176,7 +177,8 @@ def test_a_missing_signal_gives_its_reason() -> None:
 def test_the_advice_knows_the_card() -> None:
     unused = {"eligible_time_fraction": 0.6, "tensor_core_time_fraction": 0.0, "share.gpu_compute": 0.8}
     for capability, policy in ((7.0, "mixed_float16"), (8.0, "mixed_bfloat16")):
-        (found,), _ = conditions.diagnose(evidence(has_tensor_cores=True, compute_capability=capability, **unused))
+        known = evidence(has_tensor_cores=True, compute_capability=capability, **unused)
+        (found,) = advised(conditions.diagnose(known)[0], known, T)
         assert policy in found.code
     assert causes(has_tensor_cores=False, compute_capability=6.1, **unused) == set()
 

@@ -42,7 +42,6 @@ def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
         claim=f"Operations that Tensor Cores could run take {wording.share(eligible)} of the kernels' time, and "
         f"{wording.share(used)} of it used them.",
         fix="Switch mixed precision on before the model is built, and keep channels multiples of 8.",
-        code=_precision(evidence),
         names=(*names, "compute_dtype"),
         confidence="high" if sure else "medium",
     )
@@ -64,7 +63,7 @@ def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
         claim=f"The model computes in {dtype}, and this card has no Tensor Cores: nothing is gained, and on compute "
         "capability 6.1 such arithmetic runs at 1/64 of the rate.",
         fix="Stay with float32 on this card.",
-        code="- keras.mixed_precision.set_global_policy('mixed_float16')",
+        code='- keras.mixed_precision.set_global_policy("mixed_float16")',
         names=(*names, "compute_capability", "share.gpu_compute"),
         confidence="high",
     )
@@ -87,7 +86,6 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
         claim=f"While kernels ran they filled {wording.share(filled)} of the multiprocessors: too few blocks for this "
         f"card{f' at a batch of {batch:.0f}' if batch else ''}.",
         fix="Train with a larger batch and a learning rate to match, and check that the loss still falls as before.",
-        code="model.fit(x, y, batch_size=256)",
         names=(*names, "batch_size"),
         # From the trace alone it is a remark on the kernels; with the run's settings the batch can be named.
         confidence="high" if batch else "medium",
@@ -133,7 +131,6 @@ def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
         severity=max(share, compiling),
         claim=f"The step is not one graph: {how}.",
         fix="Compile without run_eagerly, put the step into one tf.function, and give it tensors of one shape.",
-        code="- model.compile(..., run_eagerly=True)\n+ model.compile(...)",
         names=("eager_share", "graphs_built", "share.idle_compile", "run_eagerly"),
         confidence="high",
     )
@@ -211,10 +208,3 @@ def _finding(
 ) -> Finding:
     words: dict[str, Any] = {"claim": claim, "fix": fix, "code": code, "confidence": confidence}
     return Finding(cause=cause, primary=False, severity=severity, evidence=evidence.only(*names), **words)
-
-
-def _precision(evidence: Evidence) -> str:
-    # bfloat16 needs no loss scale; from compute capability 8.0 on it is as fast as float16.
-    capability = evidence.number("compute_capability")
-    policy = "mixed_bfloat16" if capability is not None and capability >= 8 else "mixed_float16"
-    return f"+ keras.mixed_precision.set_global_policy('{policy}')"

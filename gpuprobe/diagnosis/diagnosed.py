@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.diagnosis import card, conditions, telemetry, telemetry_conditions, trace
+from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.evidence import evidence_of, main_device
+from gpuprobe.diagnosis.meters import meters
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.diagnosis.votes import TRACE_MORE, Vote, join
 from gpuprobe.diagnosis.whatif.causes import with_gains
@@ -27,7 +29,8 @@ class Diagnosis(Account, frozen=True, kw_only=True):
 
     `telemetry` are the readings of the same time, where there are any. `agreement` says how far trace and telemetry
     agree, `disputed` that they name different causes. `replay` is the trace played again with each change; `what_if`
-    holds the gain of each in short, as the ratio of samples per second then and now.
+    holds the gain of each in short, as the ratio of samples per second then and now. `meters` say how busy the GPU was,
+    each in its own way.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -37,6 +40,7 @@ class Diagnosis(Account, frozen=True, kw_only=True):
     telemetry: tuple[Signal, ...] = ()
     replay: Replay | None = None
     what_if: dict[str, Gain] = msgspec.field(default_factory=dict)
+    meters: tuple[Signal, ...] = ()
 
     @property
     def primary(self) -> Finding | None:
@@ -69,6 +73,7 @@ def diagnosed(
     beside = conditions.diagnose if account.devices or setting else telemetry_conditions.diagnose
     joined = join(votes, beside(known, limits), limits)
     findings = joined.findings if joined.primary else (_unattributed(account, votes[0], traced), *joined.findings)
+    findings = advised(findings, known, limits)
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
     return Diagnosis(
         **fields,
@@ -79,6 +84,7 @@ def diagnosed(
         telemetry=tuple(signal for signal in seen if signal.value is not None),
         replay=replay,
         what_if={made.change: made.gain for made in replay.predictions} if replay else {},
+        meters=meters(known.get("utilization_percent"), main_device(account), known.get("mfu")),
     )
 
 

@@ -1,7 +1,8 @@
 """Findings from differential runs: two runs that differ in one thing, so that what one gains has one cause.
 
-The signals: `gpu` (bool), `device_is_gpu` (bool), `input_share` of the baseline with its 95 % range, and
-`gain.<strategy>`, how many times as fast a strategy is as the one that it differs from in one thing.
+The signals: `gpu` (bool), `device_is_gpu` (bool), `has_tensor_cores` (bool) where the card is known, `input_share` of
+the baseline with its 95 % range, and `gain.<strategy>`, how many times as fast a strategy is as the one that it differs
+from in one thing.
 Source of the method: Mohan et al., "Analyzing and Mitigating Data Stalls in DNN Training" (DS-Analyzer), VLDB 2021.
 """
 
@@ -68,8 +69,6 @@ def input_bound(evidence: Evidence, limits: Thresholds) -> Result:
         "saved when the data lies on the device.",
         evidence=(signal, *([gain] if gain else [])),
         fix="Feed from tf.data with cache() after the map and prefetch(tf.data.AUTOTUNE) at the end.",
-        code="ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE).cache()\n"
-        "ds = ds.shuffle(n).batch(32).prefetch(tf.data.AUTOTUNE)\nmodel.fit(ds)",
         predicted_gain=Gain(ratio=1 / (1 - share), low=1 / (1 - signal.low)),
         measured_gain=_gain(gain) if gain else None,
     )
@@ -84,7 +83,6 @@ def launch_bound(evidence: Evidence, limits: Thresholds) -> Result:
         limits.launch_share,
         "The GPU waited for kernel launches: the same work in fewer launches ({}) takes {} less time.",
         "Compile with XLA, or run several steps per execution.",
-        "model.compile(..., jit_compile=True)  # or steps_per_execution=8",
     )
 
 
@@ -97,12 +95,13 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
         limits.batch_saved,
         "The batch is too small to fill the GPU: a sample in a larger one ({}) takes {} less time.",
         "Train with a larger batch, raise the learning rate with it, and check that the loss still falls as before.",
-        "model.fit(x, y, batch_size=256)",
     )
 
 
 def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
-    """On a GPU, 16-bit compute is faster."""
+    """On a GPU, 16-bit compute is faster; without Tensor Cores it is so for another reason."""
+    if evidence.flag("has_tensor_cores") is False:
+        return None
     return _gpu_gain(
         evidence,
         "tensor_cores_unused",
@@ -110,7 +109,6 @@ def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
         limits.precision_saved,
         "The Tensor Cores were idle: with {} the step takes {} less time.",
         "Switch mixed precision on before the model is built.",
-        "keras.mixed_precision.set_global_policy('mixed_float16')",
     )
 
 
@@ -144,9 +142,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def _gpu_gain(
-    evidence: Evidence, cause: str, stages: dict[str, str], threshold: float, claim: str, fix: str, code: str
-) -> Result:
+def _gpu_gain(evidence: Evidence, cause: str, stages: dict[str, str], threshold: float, claim: str, fix: str) -> Result:
     if not evidence.flag("gpu"):
         return NotEvaluated(cause=cause, reason="there is no GPU in use")
     if not any(evidence.get(f"gain.{name}") for name in stages):
@@ -163,7 +159,6 @@ def _gpu_gain(
         claim=claim.format(stage, wording.share(saved)),
         evidence=(gain,),
         fix=fix,
-        code=code,
         measured_gain=_gain(gain),
     )
 

@@ -4,9 +4,9 @@ The signals, of the device in which most kernel time went: `device_kind` (gpu, c
 `share.<category>` of the step, `share.copy` and `share.launch` as sums, `kernel_fraction`, `exposed_copy_fraction`,
 `idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `kernels_per_step`, `kernel_median_us`,
 `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`, `tensor_core_time_fraction`,
-`eligible_time_fraction`, `copy_h2d_gb_per_s`, `slowest_iterator`, `eager_share`, `graphs_built`, `compile_ms`,
-`straggler_ratio`, `straggler_device`, `account_confidence` and `proof.<category>`, the events of the host behind it.
-One that the trace does not give says why in `missing`.
+`eligible_time_fraction`, `copy_h2d_gb_per_s`, `slowest_iterator`, `pipeline_stages`, `eager_share`, `graphs_built`,
+`compile_ms`, `straggler_ratio`, `straggler_device`, `account_confidence` and `proof.<category>`, the events of the host
+behind it. One that the trace does not give says why in `missing`.
 """
 
 from __future__ import annotations
@@ -130,6 +130,7 @@ def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
     source = "trace, self time of the iterators while the training waited"
     return [
         Signal(name="slowest_iterator", unit="", source=source, value=iterator, missing=missing),
+        _stages(host),
         Signal(
             name="eager_share",
             unit="of the step",
@@ -139,6 +140,14 @@ def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
         Signal(name="graphs_built", unit="", source="trace", value=float(host.graphs_built)),
         Signal(name="compile_ms", unit="ms in all steps", source="trace", value=host.compile_ms),
     ]
+
+
+def _stages(host: HostAccount) -> Signal:
+    """The kinds of the pipeline's stages, each named by the last part of its iterators' path."""
+    kinds = dict.fromkeys(stage.name.rpartition("::")[2] for stage in host.iterators)
+    told = ", ".join(kind for kind in kinds if kind)
+    missing = None if told else "no stage of tf.data was seen"
+    return Signal(name="pipeline_stages", unit="", source="trace", value=told or None, missing=missing)
 
 
 def _straggler(account: Account) -> list[Signal]:

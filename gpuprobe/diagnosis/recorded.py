@@ -106,6 +106,7 @@ def _setting(run: Run, gpus: tuple[GpuInfo, ...], readings: Evidence | None) -> 
         gpus[0] if gpus else None,
         slowdown=run.trace.slowdown if run.trace else None,
         flop_per_s=_flop_per_s(run),
+        device_peak_mib=run.device_peak_mib,
         sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
     )
 

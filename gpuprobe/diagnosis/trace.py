@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.advice import advice
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.diagnosis.trace_causes import CAUSES
 from gpuprobe.records import Finding, NotEvaluated
@@ -95,7 +94,6 @@ def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None
 def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
     share = _share(evidence, cause)
     time = wording.milliseconds(share * (evidence.number("step_ms") or 0.0))
-    fix, code = advice(cause, evidence.text("framework"))
     return Finding(
         cause=cause.id,
         primary=False,
@@ -103,8 +101,7 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
         confidence=_confidence(evidence, limits),
         claim=cause.claim.format(device=_device(evidence), share=wording.share(share), time=time),
         evidence=evidence.only(cause.share, "step_ms", *cause.also),
-        fix=fix,
-        code=code,
+        fix=cause.fix,
     )
 
 

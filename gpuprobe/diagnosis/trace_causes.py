@@ -20,7 +20,6 @@ class Cause:
     threshold: Callable[[Thresholds], float]
     claim: str
     fix: str
-    code: str
     also: tuple[str, ...] = ()
     gpu_only: bool = True
 
@@ -32,8 +31,6 @@ CAUSES = (
         threshold=lambda limits: limits.input_share,
         claim="The {device} waits for the next batch in {share} of the step ({time}).",
         fix="Make the input pipeline faster: parallel map, cache() after it, prefetch at the end.",
-        code="ds = ds.map(f, num_parallel_calls=tf.data.AUTOTUNE).cache().shuffle(n).batch(b)\n"
-        "ds = ds.prefetch(tf.data.AUTOTUNE)",
         also=("slowest_iterator", "proof.idle_input"),
         gpu_only=False,
     ),
@@ -44,7 +41,6 @@ CAUSES = (
         claim="The {device} waits in {share} of the step ({time}) for kernels that the host has not launched yet, or "
         "that are launched and not started.",
         fix="Launch less for the same work: compile with XLA, a larger batch, several steps per execution.",
-        code="model.compile(..., jit_compile=True)  # or steps_per_execution=8",
         also=(
             "share.idle_launch",
             "share.idle_queue",
@@ -59,7 +55,6 @@ CAUSES = (
         threshold=lambda limits: limits.copy_share,
         claim="Copies that no kernel hides take {share} of the step ({time}).",
         fix="Copy less and earlier: feed uint8 and cast on the device, prefetch to the device, or keep the data there.",
-        code="ds = ds.apply(tf.data.experimental.prefetch_to_device('/GPU:0'))",
         also=(
             "share.gpu_copy_h2d",
             "share.gpu_copy_d2h",
@@ -75,7 +70,6 @@ CAUSES = (
         claim="The {device} is idle in {share} of the step ({time}) while the host waits inside a synchronising call "
         "or reads a result back.",
         fix="Read losses and metrics on the host once in many steps, not in each.",
-        code="model.fit(..., callbacks=[])  # none that reads logs in on_train_batch_end",
         also=("proof.idle_sync",),
     ),
     Cause(
@@ -85,7 +79,6 @@ CAUSES = (
         claim="The {device} is idle in {share} of the step ({time}) while the host is outside the training function: "
         "callbacks, metrics, logging, Python.",
         fix="Do less between steps: fewer callbacks and summaries per batch, verbose=2, several steps per execution.",
-        code="model.compile(..., steps_per_execution=8)\nmodel.fit(..., verbose=2)",
         also=("idle_outside_step_fraction", "proof.idle_between_steps"),
         gpu_only=False,
     ),
@@ -95,7 +88,6 @@ CAUSES = (
         threshold=lambda limits: limits.collective_share,
         claim="Exchanging gradients between devices takes {share} of the step ({time}) in which no kernel computes.",
         fix="Exchange less often or in fewer, larger parts, in float16, or over a faster link.",
-        code="",
         also=("kernel_fraction",),
     ),
     Cause(
@@ -104,7 +96,6 @@ CAUSES = (
         threshold=lambda limits: limits.memory_share,
         claim="The {device} is idle in {share} of the step ({time}) while the host allocates or frees device memory.",
         fix="Leave the allocator room: a smaller batch, or no other process on the card.",
-        code="",
         also=("proof.idle_memory",),
     ),
     Cause(
@@ -113,7 +104,6 @@ CAUSES = (
         threshold=lambda limits: limits.compile_share,
         claim="The {device} is idle in {share} of the step ({time}) while the host builds graphs or compiles.",
         fix="Let every step have the same shapes and types: drop_remainder=True, tensors instead of Python numbers.",
-        code="ds = ds.batch(b, drop_remainder=True)",
         also=("graphs_built", "compile_ms", "proof.idle_compile"),
         gpu_only=False,
     ),

@@ -7,6 +7,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.diagnosis.evidence import main_device
+from gpuprobe.diagnosis.meters import meters
+from gpuprobe.diagnosis.setting import clock_mhz, setting
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.ranking import same_work, spread, ties, watched
 from gpuprobe.ranking.ranking import Failure, Ranking, Row
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gpuprobe.diagnosis.thresholds import Thresholds
+    from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.ranking.accounts import Traced
     from gpuprobe.telemetry import TelemetrySummary
 
@@ -47,12 +50,15 @@ def rank(
     losses = same_work.off_the_band(
         {name: max((run.losses for run in _of(runs, name) if run_rate(run)), key=len) for name in rates}
     )
+    first = next((info.name for info in study.strategies if info.name in rates), None)
     rows = []
     for info in study.strategies:
         if info.name not in rates:
             continue
         own = [run for run in _of(runs, info.name) if run_rate(run)]
-        against = rates.get(info.against or "")
+        against, start = rates.get(info.against or ""), rates[first] if first and first != info.name else None
+        device = main_device(traces[info.name].account) if info.name in traces else None
+        measured = _measured(own, telemetry)
         mark = [words for words in (unstable(list(rates[info.name].values())), losses.get(info.name)) if words]
         rows.append(
             Row(
@@ -64,14 +70,15 @@ def rank(
                 samples_per_s=intervals[info.name],
                 epoch_s=intervals[info.name].inverse(study.epoch_samples),
                 gain=spread.ratio_interval(rates[info.name], against, between, residual) if against else None,
+                speedup=spread.ratio_interval(rates[info.name], start, between, residual) if start else None,
                 input_share=_input_share(info.name, rates, between, residual, runs),
                 marks=tuple(mark),
-                account=main_device(traces[info.name].account) if info.name in traces else None,
-                **_measured(own, telemetry),
+                account=device,
+                meters=_meters(study, own[-1], intervals[info.name], measured["telemetry"], device),
+                **measured,
             )
         )
     rows.sort(key=lambda row: (row.rank, -row.samples_per_s.value))
-    first = next((info.name for info in study.strategies if info.name in rates), None)
     why = diagnose(
         study,
         rows,
@@ -158,6 +165,16 @@ def _measured(runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary]) ->
         "combines": last.spec.combines,
         "notes": last.notes,
     }
+
+
+def _meters(
+    study: Study, run: Run, rate: Interval, telemetry: Sequence[Signal], device: DeviceAccount | None
+) -> tuple[Signal, ...]:
+    told, gpu = {signal.name: signal for signal in telemetry}, next(iter(study.environment.gpus), None)
+    flop_per_s = run.flop_per_sample * rate.value if run.flop_per_sample else None
+    signals = setting(run.settings, gpu, flop_per_s=flop_per_s, sm_clock_mhz=clock_mhz(told.get("sm_clock_mhz")))
+    mfu = next((signal for signal in signals if signal.name == "mfu"), None)
+    return meters(told.get("utilization_percent"), device, mfu)
 
 
 def _mean(values: Sequence[float]) -> float | None:

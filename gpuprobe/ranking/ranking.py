@@ -10,10 +10,11 @@ from gpuprobe.records import SCHEMA, Finding, Gain, NotEvaluated, Record, Settin
 class Row(Record, frozen=True, kw_only=True):
     """One strategy that was measured to the end at least once.
 
-    `gain` is how many times as fast it is as `against`; `input_share` the share of its time that would go if the
-    data lay on the device. `account` is that of the device that did most in its trace. `telemetry` holds the signals
-    of its timed windows, averaged over the rounds. `warmup_s` is what the first call and the calls until steady took;
-    `first_call_s` of it the first, which traces and compiles.
+    `gain` is how many times as fast it is as `against`, `speedup` as the study's baseline; `input_share` the share of
+    its time that would go if the data lay on the device. `account` is that of the device that did most in its trace.
+    `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how busy the GPU was.
+    `warmup_s` is what the first call and the calls until steady took; `first_call_s` of it the first, which traces and
+    compiles.
     """
 
     rank: int
@@ -25,9 +26,11 @@ class Row(Record, frozen=True, kw_only=True):
     epoch_s: Interval
     settings: Settings
     gain: Interval | None = None
+    speedup: Interval | None = None
     input_share: Interval | None = None
     account: DeviceAccount | None = None
     telemetry: tuple[Signal, ...] = ()
+    meters: tuple[Signal, ...] = ()
     energy_j_per_sample: float | None = None
     host_peak_mib: float | None = None
     device_peak_mib: float | None = None

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.diagnosis import conditions, differential
+from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.diagnosed import telemetry_vote, trace_vote
 from gpuprobe.diagnosis.evidence import evidence_of
-from gpuprobe.diagnosis.setting import setting
+from gpuprobe.diagnosis.setting import clock_mhz, setting
 from gpuprobe.diagnosis.votes import Joined, Vote, join
 from gpuprobe.diagnosis.whatif.causes import with_gains
 from gpuprobe.records import Evidence, Signal
@@ -42,8 +43,9 @@ def diagnose(
         telemetry_vote(readings, told, limits),
     ]
     known = readings.signals if readings else ()
-    signals = (*told.signals, *_setting(study, baseline, run), *known)
-    joined = join(votes, conditions.diagnose(Evidence(signals=signals), limits), limits)
+    evidence = Evidence(signals=(*told.signals, *_setting(study, baseline, run), *known))
+    joined = join(votes, conditions.diagnose(evidence, limits), limits)
+    joined = msgspec.structs.replace(joined, findings=advised(joined.findings, evidence, limits))
     if traced is None or traced.replay is None:
         return joined
     return msgspec.structs.replace(joined, findings=with_gains(joined.findings, traced.replay))
@@ -54,6 +56,7 @@ def _differential(study: Study, rows: Sequence[Row], baseline: Row | None, limit
     if rows:
         on_gpu = "GPU" in rows[0].settings.device.upper()
         signals.append(Signal(name="device_is_gpu", unit="", source="TensorFlow", value=on_gpu))
+    signals += [signal for signal in _setting(study, baseline, None) if signal.name == "has_tensor_cores"]
     if baseline and baseline.input_share:
         signals.append(_signal("input_share", baseline.input_share))
     signals += [_signal(f"gain.{row.strategy}", row.gain) for row in rows if row.gain]
@@ -64,13 +67,14 @@ def _differential(study: Study, rows: Sequence[Row], baseline: Row | None, limit
 def _setting(study: Study, baseline: Row | None, run: Run | None) -> tuple[Signal, ...]:
     if baseline is None:
         return ()
-    clock, gpus = baseline.signal("sm_clock_mhz"), study.environment.gpus
+    gpus = study.environment.gpus
     return setting(
         baseline.settings,
         gpus[0] if gpus else None,
         slowdown=baseline.profiler_slowdown,
         flop_per_s=run.flop_per_sample * baseline.samples_per_s.value if run and run.flop_per_sample else None,
-        sm_clock_mhz=float(clock.value) if clock and isinstance(clock.value, float) else None,
+        device_peak_mib=baseline.device_peak_mib,
+        sm_clock_mhz=clock_mhz(baseline.signal("sm_clock_mhz")),
     )
 
 

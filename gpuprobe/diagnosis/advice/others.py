@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from gpuprobe.diagnosis.trace_causes import Cause
-
 # By framework and cause: the fix, and code that makes it, empty where no line does.
 OTHERS: dict[str, dict[str, tuple[str, str]]] = {
     "pytorch": {
@@ -60,8 +55,3 @@ OTHERS: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
 }
-
-
-def advice(cause: Cause, framework: str) -> tuple[str, str]:
-    """Return the fix for a cause and its code: the framework's own, else TensorFlow's."""
-    return OTHERS.get(framework, {}).get(cause.id, (cause.fix, cause.code))

@@ -1,0 +1,81 @@
+"""Advice on how batches reach the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.advice.situation import Situation
+    from gpuprobe.records import Finding
+
+PYTHON_LOOP = """\
+- for start in range(0, len(x), 32):
+-     model.train_on_batch(x[start : start + 32], y[start : start + 32])
++ model.fit(x, y, batch_size=32)"""
+PREFETCH = "+ ds = ds.prefetch(tf.data.AUTOTUNE)"
+READ_ONCE = "+ ds = ds.cache()  # before anything random, and where the data fit into memory"
+SMALLER_BUFFER = "- ds = ds.shuffle(50_000)\n+ ds = ds.shuffle(2_000)"
+ON_THE_DEVICE = """\
+- ds = ds.map(lambda image, label: (augment(image), label))
++ model = keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomTranslation(0.1, 0.1), model])"""
+BYTES = """\
+- ds = ds.map(lambda image, label: (tf.cast(image, tf.float32) / 255, label))
++ model = keras.Sequential([keras.layers.Rescaling(1 / 255), model])  # bytes cross the bus, a quarter of float32"""
+TO_DEVICE = "+ ds = ds.apply(tf.data.experimental.prefetch_to_device('/GPU:0'))  # as the last stage"
+
+
+def input_bound(found: Finding, here: Situation) -> tuple[str, str]:
+    """Give what the pipeline lacks; where it lacks nothing, less work for each sample."""
+    if found.stage == "python_feed":
+        return (
+            "Let fit feed the arrays: in Keras 3 that is a tf.data pipeline with prefetch already. What Python does to "
+            "each batch belongs into a map of tf.data, or into layers of the model.",
+            PYTHON_LOOP,
+        )
+    if found.stage == "cold_cache":
+        return "Read the data once: cache() in memory, or a copy on a faster disk.", READ_ONCE
+    if found.stage == "shuffle_fill":
+        return "Fill the shuffle buffer sooner: a smaller one, or files that are shuffled as they lie.", SMALLER_BUFFER
+    lacking = _lacking(here)
+    if not lacking:
+        return (
+            "The pipeline maps in parallel, caches and prefetches already: do less for each sample, or do it on the "
+            "device, as layers of the model.",
+            ON_THE_DEVICE,
+        )
+    words = {"map": "map in parallel", "cache": "cache() what does not change", "prefetch": "prefetch at the end"}
+    return f"Make the input pipeline faster: {_listed([words[name] for name in lacking])}.", _pipeline(lacking)
+
+
+def copy_bound(found: Finding, here: Situation) -> tuple[str, str]:
+    """Copy less, then earlier."""
+    del found
+    if here.feed_dtype == "uint8":
+        return "Copy earlier: prefetch to the device, or keep the data there.", TO_DEVICE
+    return "Copy less and earlier: feed uint8 and scale on the device, then prefetch to the device.", BYTES
+
+
+def _lacking(here: Situation) -> list[str]:
+    if not here.stages:
+        return ["map", "cache", "prefetch"]
+    missing = {
+        "map": not here.has("ParallelMap"),
+        "cache": not here.has("MemoryCache") and not here.has("Cache"),
+        "prefetch": not here.has("Prefetch"),
+    }
+    return [name for name, lacks in missing.items() if lacks]
+
+
+def _pipeline(lacking: list[str]) -> str:
+    call = "ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE)" if "map" in lacking else "ds.map(scale)"
+    lines = []
+    if lacking != ["prefetch"]:
+        cached = f"{call}.cache()  # before anything random" if "cache" in lacking else call
+        lines += ["- ds = ds.map(scale)", f"+ ds = {cached}"]
+    if "prefetch" in lacking:
+        lines.append(f"{PREFETCH}  # as the last stage")
+    return "\n".join(lines)
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(words)

@@ -1,0 +1,96 @@
+"""What an advice has to know of a training before it is given: its settings, its card, its pipeline, its memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.thresholds import Thresholds
+    from gpuprobe.records import Evidence
+
+# The factor by which a batch is grown at once, as the strategy `large_batch` does on a GPU, and the least worth trying.
+GROWTH, LEAST_GROWTH = 8, 2
+USUAL_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is known; None where nobody tells, which forbids no advice.
+
+    `stages` are the stages of tf.data that the trace saw, `grown` the largest batch advised, 0 where none fits.
+    """
+
+    on_gpu: bool
+    tensor_cores: bool | None
+    compute_capability: float | None
+    compute_dtype: str
+    jit_compile: bool | None
+    steps_per_execution: float | None
+    run_eagerly: bool | None
+    feed_dtype: str
+    batch: int | None
+    grown: int
+    stages: tuple[str, ...]
+
+    @property
+    def half(self) -> str:
+        """The mixed precision policy to advise; bfloat16 needs no loss scale, and is as fast from 8.0 on."""
+        capability = self.compute_capability
+        return "mixed_bfloat16" if capability is not None and capability >= 8 else "mixed_float16"
+
+    @property
+    def can_halve(self) -> bool:
+        """Whether 16-bit compute can be faster on this card and is not on yet, as far as is known."""
+        return self.on_gpu and self.tensor_cores is not False and self.compute_dtype in {"", "float32"}
+
+    def has(self, stage: str) -> bool:
+        """Whether the trace saw such a stage of tf.data."""
+        return any(name.startswith(stage) for name in self.stages)
+
+
+def situation(known: Evidence, limits: Thresholds) -> Situation:
+    """Read what is known from the signals of a trace, of the readings and of the run."""
+    batch, steps = known.number("batch_size"), known.number("steps_per_execution")
+    return Situation(
+        on_gpu=known.text("device_kind") != "cpu" and known.flag("device_is_gpu") is not False,
+        tensor_cores=known.flag("has_tensor_cores"),
+        compute_capability=known.number("compute_capability"),
+        compute_dtype=known.text("compute_dtype"),
+        jit_compile=known.flag("jit_compile"),
+        steps_per_execution=steps,
+        run_eagerly=known.flag("run_eagerly"),
+        feed_dtype=known.text("feed_dtype"),
+        batch=round(batch) if batch else None,
+        grown=_grown(known, limits, round(batch) if batch else USUAL_BATCH),
+        stages=tuple(known.text("pipeline_stages").split(", ")) if known.text("pipeline_stages") else (),
+    )
+
+
+def convergence(before: int, after: int) -> str:
+    """Say what a larger batch does to the training, and how the learning rate follows.
+
+    Sources: Goyal et al., "Accurate, Large Minibatch SGD", 2017 (in proportion); Malladi et al., "On the SDEs and
+    Scaling Rules for Adaptive Gradient Algorithms", 2022 (by the square root).
+    """
+    times = f"{wording.significant(after / before)} times"
+    return (
+        f"A batch of {after} makes {times} fewer updates an epoch than one of {before}, so that the loss falls less "
+        "per sample: raise the learning rate with it (in proportion for SGD, by the square root for Adam), and compare "
+        "the accuracy after as many epochs."
+    )
+
+
+def _grown(known: Evidence, limits: Thresholds, batch: int) -> int:
+    """The largest batch that is sure to fit, in powers of two; memory grows at most as the batch does."""
+    held = known.number("allocator_peak_fraction")
+    if held is None:
+        # What the driver shows counts only where TensorFlow did not take all of the memory at once.
+        jumped = (known.number("memory_jump_fraction") or 0.0) >= limits.memory_jump
+        held = None if jumped else known.number("memory_peak_fraction")
+    factor = GROWTH
+    while held is not None and factor >= LEAST_GROWTH and held * factor > limits.memory_full:
+        factor //= 2
+    return batch * factor if factor >= LEAST_GROWTH else 0

@@ -1,0 +1,155 @@
+"""The advice knows the card and the settings, and its code runs in Keras 3 as it is printed."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+
+from gpuprobe.diagnosis.advice.give import ADVICE, advised
+from gpuprobe.diagnosis.thresholds import DEFAULTS
+from gpuprobe.records import Evidence, Finding, Signal
+
+GPU = {"device_kind": "gpu"}
+# A laptop's card of compute capability 6.1.
+PASCAL = GPU | {"has_tensor_cores": False, "compute_capability": 6.1, "compute_dtype": "float32"}
+TURING = GPU | {"has_tensor_cores": True, "compute_capability": 7.5, "compute_dtype": "float32"}
+STAGES = (None, "python_feed", "slow_map", "no_prefetch", "cold_cache", "shuffle_fill")
+SITUATIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"device_kind": "cpu"},
+    PASCAL | {"batch_size": 32.0, "allocator_peak_fraction": 0.2, "jit_compile": False, "steps_per_execution": 1.0},
+    TURING | {"batch_size": 64.0, "allocator_peak_fraction": 0.7, "jit_compile": True, "steps_per_execution": 8.0},
+    TURING | {"run_eagerly": False, "feed_dtype": "uint8"},
+    TURING | {"pipeline_stages": "Prefetch, ParallelMapV2, MemoryCacheImpl"},
+    GPU | {"pipeline_stages": "Prefetch, Map, Shuffle"},
+    GPU | {"pipeline_stages": "ParallelMapV2, MemoryCache"},
+)  # fmt: skip
+
+
+def advice(cause: str, stage: str | None = None, **known: Any) -> Finding:
+    signals = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in known.items())
+    found = Finding(
+        cause=cause, stage=stage, primary=True, severity=0.5, confidence="high", claim="", evidence=(), fix="as it was"
+    )
+    (given,) = advised([found], Evidence(signals=signals), DEFAULTS)
+    return given
+
+
+def test_no_mixed_precision_where_the_card_has_no_tensor_cores() -> None:
+    for cause in ADVICE:
+        if cause != "tensor_cores_unused":
+            given = advice(cause, **PASCAL)
+            assert "recision" not in given.fix + given.code, cause
+    assert "mixed_float16" in advice("compute_bound", **TURING).fix
+    assert "mixed_bfloat16" in advice("compute_bound", **(TURING | {"compute_capability": 8.6})).fix
+    assert "mixed" not in advice("compute_bound", **(TURING | {"compute_dtype": "float16"})).fix
+
+
+def test_nothing_is_advised_that_is_on_already() -> None:
+    plain = advice("input_bound", **GPU)
+    assert all(word in plain.code for word in ("num_parallel_calls", "cache()", "prefetch"))
+    buffered = advice("input_bound", **GPU, pipeline_stages="Prefetch, Map, Shuffle")
+    assert "prefetch" not in (buffered.fix + buffered.code).lower()
+    assert "num_parallel_calls" in buffered.code
+    full = advice("input_bound", **GPU, pipeline_stages="Prefetch, ParallelMapV2, MemoryCacheImpl")
+    assert "already" in full.fix
+    assert "ds.prefetch" not in full.code
+    assert "XLA" not in advice("launch_bound", **GPU, jit_compile=True).fix
+    assert "steps in one call" not in advice("launch_bound", **GPU, steps_per_execution=8.0).fix
+    assert "steps_per_execution" not in advice("host_between_steps", **GPU, steps_per_execution=8.0).code
+    assert "uint8" not in advice("copy_bound", **GPU, feed_dtype="uint8").fix
+    assert "run_eagerly" not in advice("eager_or_retracing", **GPU, run_eagerly=False).code
+
+
+@pytest.mark.parametrize(
+    ("held", "batch"),
+    [(0.1, 256), (0.112, 256), (0.114, 128), (0.44, 64), (0.46, 0)],
+)
+def test_no_larger_batch_than_the_memory_holds(held: float, batch: int) -> None:
+    given = advice("batch_too_small", **GPU, batch_size=32.0, allocator_peak_fraction=held)
+    launch = advice("launch_bound", **GPU, batch_size=32.0, allocator_peak_fraction=held)
+    if batch:
+        assert f"batch_size={batch})" in given.code
+        assert "fewer updates an epoch" in given.fix
+        assert "learning rate" in given.fix
+        assert "larger batch" in launch.fix
+    else:
+        assert given.code == ""
+        for fix in (given.fix, launch.fix):
+            assert "memory holds no larger batch" in fix
+            assert "a larger batch," not in fix
+
+
+def test_memory_that_was_taken_at_once_says_nothing_of_the_need() -> None:
+    known = GPU | {"batch_size": 32.0, "memory_peak_fraction": 0.95}
+    assert "holds no larger batch" in advice("batch_too_small", **known, memory_jump_fraction=0.1).fix
+    assert "batch_size=256" in advice("batch_too_small", **known, memory_jump_fraction=0.9).code
+
+
+def test_what_has_no_advice_of_its_own_keeps_that_of_its_rule() -> None:
+    assert advice("straggler", **GPU).fix == "as it was"
+
+
+# What a user's program holds before the change: the names that the printed code uses.
+PROGRAM = """
+import numpy as np
+import tensorflow as tf
+import keras
+x = np.random.rand(64, 8, 8, 3).astype("float32"); y = np.zeros(64, "int32")
+scale = augment = lambda image, *label: (image / 2, *label) if label else image / 2
+images = (x * 255).astype("uint8") if BYTES else x
+ds = tf.data.Dataset.from_tensor_slices((images, y))
+ds = ds if BATCHES else ds.batch(16)
+inputs = keras.Input((8, 8, 3))
+model = keras.Model(inputs, keras.layers.Dense(2, dtype="float32")(keras.layers.Flatten()(inputs)))
+optimizer = keras.optimizers.Adam()
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+on_every_batch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+model.compile(optimizer, loss)
+"""
+
+
+def after(code: str) -> str:
+    """The code as it is once the diff is applied: what stays and what comes, without what goes."""
+    lines = code.splitlines()
+    if not any(line.startswith(("+ ", "- ")) for line in lines):
+        return code
+    return "\n".join(line[2:] for line in lines if not line.startswith("- "))
+
+
+def all_code() -> list[str]:
+    given = {advice(cause, stage, **known).code for cause in ADVICE for stage in STAGES for known in SITUATIONS}
+    return sorted(given - {""})
+
+
+@pytest.mark.parametrize("code", all_code())
+def test_the_code_is_a_diff_of_python(code: str) -> None:
+    lines = code.splitlines()
+    assert all(line.startswith(("+ ", "- ", "  ")) for line in lines), code
+    assert any(line.startswith("+ ") for line in lines)
+    ast.parse(after(code))
+
+
+def test_the_code_runs_in_keras_3() -> None:
+    """All of it in one process: each piece on a model and a pipeline of its own, then trained.
+
+    Pieces that differ in a number alone are the same piece.
+    """
+    parts = []
+    for place, code in enumerate({re.sub(r"batch_size=\d+", "", code): code for code in all_code()}.values()):
+        text = after(code).replace("'/GPU:0'", "'/CPU:0'")
+        batches = "ds.batch" in text
+        head = f"BYTES, BATCHES = {'Rescaling' in text}, {batches}\n" + PROGRAM
+        text += "\n" if "model.compile" in text else "\nmodel.compile(optimizer, loss)\n"
+        text += "model.fit(ds, epochs=1, verbose=0)\n"
+        body = textwrap.indent(head + text, "    ")
+        parts.append(f"def piece_{place}():\n{body}\npiece_{place}()\nkeras.config.set_dtype_policy('float32')")
+    program = "import keras\n" + "\n".join(parts)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
