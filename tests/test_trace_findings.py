@@ -129,6 +129,12 @@ def test_kernels_that_barely_fill_the_span_tie(filled: float, tie: str | None) -
     assert primary(evidence(kernel_fraction=filled, share__gpu_compute=0.8, copy_bound=0.2)).ties_with == tie
 
 
+@pytest.mark.parametrize(("busy", "confidence"), [(0.81, "high"), (0.79, "low")])
+def test_kernels_that_fill_the_step_need_no_launches(busy: float, confidence: str) -> None:
+    of = evidence(confidence="low", kernel_fraction=0.9, share__gpu_compute=busy)
+    assert (primary(of).cause, primary(of).confidence) == ("compute_bound", confidence)
+
+
 @pytest.mark.parametrize(("unknown", "confidence"), [(0.21, "low"), (0.19, "high")])
 def test_much_that_is_unknown_lowers_the_confidence(unknown: float, confidence: str) -> None:
     of = evidence(kernel_fraction=0.3, input_bound=0.4, share__unattributed=unknown)

@@ -57,7 +57,8 @@ def _compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
         cause="compute_bound",
         primary=False,
         severity=busy,
-        confidence=_confidence(evidence, limits),
+        # Kernels that were seen are no guess: what is not known of the launches can only concern the rest.
+        confidence="high" if busy >= limits.compute_fraction else _confidence(evidence, limits),
         claim=f"Kernels fill {wording.share(filled)} of the time from the first to the last event of the "
         "GPU: the GPU itself is the limit.",
         evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy"),
