@@ -171,6 +171,20 @@ def test_occupancy_is_estimated_from_the_shapes_where_the_trace_gives_none() -> 
     assert "occupancy" in found.missing
 
 
+def test_a_kernel_of_unknown_shape_counts_as_the_others_do() -> None:
+    timeline = replace_grid(
+        Made(facts={"sm_count": 80.0}).kernel(0, 10, launch=-1).kernel(10, 20, launch=-1).timeline()
+    )
+    (found,) = account_of(timeline).devices
+    assert found.sm_efficiency == pytest.approx(0.5 * 20 / 21)
+
+
+def replace_grid(timeline: Timeline) -> Timeline:
+    (gpu,) = timeline.devices
+    grid = np.array([[40, 1, 1], [-1, -1, -1]], np.int32)
+    return replace(timeline, devices=(replace(gpu, kernels=replace(gpu.kernels, grid=grid)),))
+
+
 def test_an_unknown_number_of_multiprocessors_is_said() -> None:
     found = device(step())
     assert found.sm_efficiency is None
@@ -215,6 +229,13 @@ def test_steps_from_the_training_function_come_before_the_steps_line() -> None:
         made.host(at, at + 80, "one_step_on_iterator").kernel(at + 30, at + 70, launch=at + 20)
     found = device(made)
     assert (found.steps, found.steps_from) == (2, "the calls of one_step_on_iterator")
+
+
+def test_calls_that_touch_are_steps_of_their_own() -> None:
+    made = Made()
+    for at in (0, 100, 200):
+        made.host(at, at + 100, "one_step_on_iterator").kernel(at + 30, at + 70, launch=at + 20)
+    assert device(made).steps == 3
 
 
 def test_steps_from_the_function_that_takes_longest() -> None:

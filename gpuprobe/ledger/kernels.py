@@ -79,12 +79,13 @@ def sm_efficiency(time: GpuTime) -> float | None:
     """Estimate the share of the multiprocessors that had work, over the steps' wall time.
 
     Kineto's formula (tb_plugin, gpu_metrics_parser.py): each kernel counts with min(blocks / multiprocessors, 1).
-    Kernels that run at once count once, with their average. None where the card's number of them is not known.
+    Kernels that run at once count once, with their average, and so does one whose grid is not known. None where the
+    card's number of multiprocessors is not known.
     """
     kernels, count = time.device.kernels, time.device.facts.get("sm_count")
     if not isinstance(count, float) or count <= 0 or not _shaped(kernels):
         return None
-    chosen = _within(time, kernels.start_ps)
+    chosen = _within(time, kernels.start_ps) & (kernels.grid > 0).all(axis=1)
     lasted = kernels.duration_ps[chosen].astype(np.float64)
     blocks = kernels.grid[chosen].astype(np.float64).prod(axis=1)
     wall = float((time.windows.end_ps - time.windows.start_ps).sum())

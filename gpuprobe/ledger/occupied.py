@@ -47,7 +47,8 @@ def _estimated(device: Device) -> Fractions:
     ]
     theoretical = np.array([limit.fraction if limit else np.nan for limit in limits])[places.reshape(-1)]
     brought = kernels.grid.astype(np.float64).prod(axis=1) * threads / count / known.threads_per_sm
-    least: Fractions = np.minimum(brought, theoretical)
+    shaped = (kernels.grid > 0).all(axis=1) & (kernels.block > 0).all(axis=1)
+    least: Fractions = np.where(shaped, np.minimum(brought, theoretical), np.nan)
     return least
 
 

@@ -13,8 +13,10 @@ from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.timeline import UNKNOWN
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from gpuprobe.ledger.host import Host
-    from gpuprobe.traces.timeline import Int64s, Steps
+    from gpuprobe.traces.timeline import Events, Int64s, Steps
 
 # What TensorFlow and JAX call the call of a function that they compiled.
 _FUNCTION_OF_CALL = re.compile(r"(?:Eager(?:Local)?Execute: __inference_(.+?)_\d+|\w+Function\((.+)\))$")
@@ -62,9 +64,9 @@ def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, tra
     """
     marks = _marks(host)
     marked_calls = marks is not None and marks.enclose_the_call
-    functions, name = _functions(host, by_time=not marked_calls)
-    inside, inside_source = _inside(host, marks, functions, name)
-    found = _found(host, marks, functions, name, device_steps, worked_ps) if trains else _whole(worked_ps)
+    calls = _calls(host, by_time=not marked_calls)
+    inside, inside_source = _inside(host, marks, calls)
+    found = _found(host, marks, calls, device_steps, worked_ps) if trains else _whole(worked_ps)
     if found is None:
         return None
     whole = worked_ps is not None or found.whole
@@ -76,14 +78,14 @@ def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, tra
     return Windows(found.start_ps[kept], ends[kept], found.number[kept], found.source, inside, inside_source, whole)
 
 
-def _inside(host: Host, marks: _Marks | None, functions: Intervals | None, name: str) -> tuple[Intervals | None, str]:
+def _inside(host: Host, marks: _Marks | None, calls: _Calls | None) -> tuple[Intervals | None, str]:
     """Return when the host was in the training function, and what tells so."""
     compiled = host.select(Kind.JIT)
     if len(compiled):
         # The call only hands the work over: threads of the runtime go on with it after it has returned.
         return join([compiled, host.select(Kind.KERNEL_RUN)]), "the calls of compiled functions and their execution"
-    if functions is not None:
-        return functions, f"the calls of {name}"
+    if calls is not None:
+        return union(calls.start_ps, calls.end_ps), f"the calls of {calls.name}"
     if marks is not None and marks.enclose_the_call:
         return marks.spans, "the step markers"
     return None, ""
@@ -92,8 +94,7 @@ def _inside(host: Host, marks: _Marks | None, functions: Intervals | None, name:
 def _found(
     host: Host,
     marks: _Marks | None,
-    functions: Intervals | None,
-    name: str,
+    calls: _Calls | None,
     device_steps: Steps,
     worked_ps: tuple[int, int] | None,
 ) -> _Found | None:
@@ -101,9 +102,9 @@ def _found(
         return _Found(
             marks.spans.start, marks.number, int(marks.spans.end[-1]), "step markers", not marks.enclose_the_call
         )
-    if functions is not None:
-        starts = functions.start
-        return _Found(starts, _unknown(starts), int(functions.end[-1]), f"the calls of {name}", whole=False)
+    if calls is not None:
+        starts, end = calls.start_ps, int(calls.end_ps[-1])
+        return _Found(starts, _unknown(starts), end, f"the calls of {calls.name}", whole=False)
     if len(device_steps):
         end = int(device_steps.end_ps.max())
         return _Found(device_steps.start_ps, device_steps.number, end, "the Steps line of the profiler", whole=True)
@@ -149,18 +150,34 @@ def _marks(host: Host) -> _Marks | None:
     return best
 
 
-def _functions(host: Host, by_time: bool) -> tuple[Intervals | None, str]:
+@dataclass(frozen=True)
+class _Calls:
+    """The outermost calls of one function on one thread, (n,) each: they may touch, and each is one all the same."""
+
+    start_ps: Int64s
+    end_ps: Int64s
+    name: str
+
+
+def _calls(host: Host, by_time: bool) -> _Calls | None:
     """The calls of the training function, on the thread that is in it longest; `by_time` of any that may be it."""
-    per_thread = [host.of_thread(place, Kind.FUNCTION) for place in range(len(host.threads))]
-    best = max(range(len(per_thread)), key=lambda place: per_thread[place].total, default=None)
-    if best is not None and len(per_thread[best]):
+    per_thread = [host.of_thread(place, Kind.FUNCTION).total for place in range(len(host.threads))]
+    best = max(range(len(per_thread)), key=per_thread.__getitem__, default=None)
+    if best is not None and per_thread[best]:
         events, mask = host.threads[best].events, (host.kinds[best] & Kind.FUNCTION) != 0
         name = host.names[int(events.name[mask][np.argmax(events.duration_ps[mask])])]
-        return per_thread[best], name
-    return _longest_call(host) if by_time else (None, "")
+        return _calls_of(events, mask, name)
+    return _longest_call(host) if by_time else None
 
 
-def _longest_call(host: Host) -> tuple[Intervals | None, str]:
+def _calls_of(events: Events, mask: NDArray[np.bool_], name: str) -> _Calls:
+    start = events.start_ps[mask]
+    end = start + events.duration_ps[mask]
+    first = _outermost(start, end)
+    return _Calls(start[first], end[first], name)
+
+
+def _longest_call(host: Host) -> _Calls | None:
     """The calls of the tf.function in which most time went, where no name is one that we know."""
     totals: dict[str, int] = {}
     where: dict[str, tuple[int, list[int]]] = {}
@@ -175,13 +192,11 @@ def _longest_call(host: Host) -> tuple[Intervals | None, str]:
             totals[function] = totals.get(function, 0) + int(per_name[used])
             where.setdefault(function, (place, []))[1].append(used)
     if not totals:
-        return None, ""
+        return None
     name = max(totals, key=totals.__getitem__)
     place, used_names = where[name]
     events = host.threads[place].events
-    mask = np.isin(events.name, used_names)
-    start = events.start_ps[mask]
-    return union(start, start + events.duration_ps[mask]), name
+    return _calls_of(events, np.isin(events.name, used_names), name)
 
 
 def _outermost(start: Int64s, end: Int64s) -> Int64s:
