@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from gpuprobe.traces.xplane_pb2 import XSpace
 
 FOLDER = Path(__file__).parent.parent / "gpuprobe" / "cli"
 COMMANDS = sorted(file.stem for file in FOLDER.glob("*.py") if not file.name.startswith("_"))
@@ -34,6 +39,30 @@ from gpuprobe.cli._app import main
 main()
 """)
     assert done.stdout.splitlines()[-1].split() == ["gpuprobe.cli._app", "gpuprobe.cli.diagnose"]
+
+
+def test_a_diagnosis_of_a_trace_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    space = XSpace()
+    device = space.planes.add(name="/device:GPU:0")
+    device.event_metadata[1].name = "kernel"
+    stream = device.lines.add(id=1, name="Stream #1(Compute)", timestamp_ns=1)
+    for number in range(3):
+        stream.events.add(metadata_id=1, offset_ps=number * 2_000_000, duration_ps=1_000_000)
+    path = tmp_path / "host.xplane.pb"
+    path.write_bytes(space.SerializeToString())
+    done = python(f"""
+import atexit, sys
+atexit.register(lambda: print("LOADED", *sys.modules))
+sys.argv[1:] = ["diagnose", "--json", "--no-what-if", {str(path)!r}]
+from gpuprobe.cli._app import main
+main()
+""")
+    account, _, loaded = done.stdout.partition("LOADED")
+    assert json.loads(account)["devices"][0]["kernel_fraction"] == pytest.approx(3 / 5)
+    unused = {"rich", "scipy", "jinja2", "psutil", "pydantic", "statistics", "numpy.ma", "numpy.random"}
+    ours = {f"gpuprobe.{name}" for name in ("diagnosis.whatif.predict", "telemetry.smi", "traces.chrome", "report")}
+    assert "numpy" in loaded.split()
+    assert not (unused | ours) & set(loaded.split())
 
 
 def test_what_is_mistyped_is_told_with_what_it_may_have_meant() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from typing import TYPE_CHECKING
@@ -102,6 +101,8 @@ def _holds(card: Card, memory_mib: float) -> bool:
 
 
 def _hint(name: str) -> str:
+    import difflib
+
     keys = {_key(card.name): card.name for card in cards()}
     wanted = _key(name)
     near = difflib.get_close_matches(wanted, keys, n=SUGGESTIONS, cutoff=CLOSE_ENOUGH)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import functools
-from importlib import resources
+from pathlib import Path
 from typing import Literal
 
 from gpuprobe.records import Record
@@ -48,7 +48,7 @@ class Card(Record, frozen=True, kw_only=True):
 @functools.cache
 def cards() -> tuple[Card, ...]:
     """Return every card of the table, by compute capability, kind and name."""
-    text = resources.files("gpuprobe.cards").joinpath("cards.csv").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("cards.csv").read_text(encoding="utf-8")
     return tuple(_card(row) for row in csv.DictReader(text.splitlines()))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -72,6 +74,8 @@ def _program() -> None:
 
 def main() -> None:
     """Run the command line; the installed `gpuprobe` program."""
+    # At its end the interpreter would look through every object for cycles, and all of the memory goes anyway.
+    atexit.register(gc.freeze)
     debug = "--debug" in sys.argv or bool(os.environ.get("GPUPROBE_DEBUG"))
     try:
         # Not Click's own `main`, which has other exit codes for an interruption and for a reader that has gone.

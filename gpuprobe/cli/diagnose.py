@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +73,10 @@ def command(
 
     Every millisecond of the step is accounted for, and the cause named; no TensorFlow or GPU needed.
     """
+    # Before numpy is imported, which starts a thread on every processor for products of matrices: there are none here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A diagnosis leaves hardly a cycle behind, and to look for some takes a tenth of a small one.
+    gc.disable()
     from gpuprobe.diagnosis import thresholds as rules
     from gpuprobe.diagnosis.diagnosed import diagnosed
     from gpuprobe.diagnosis.recorded import recorded

@@ -11,10 +11,12 @@ behind it. One that the trace does not give says why in `missing`.
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gpuprobe.ledger.categories import COPIES
+from gpuprobe.ledger.quantiles import median
 from gpuprobe.records import Evidence, Signal
 
 if TYPE_CHECKING:
@@ -158,7 +160,7 @@ def _straggler(account: Account) -> list[Signal]:
         alone = "no two devices compute in the trace"
         return [Signal(name="straggler_ratio", unit="times", source=source, missing=alone)]
     slow = max(computing, key=lambda device: device.ledger_ms["gpu_compute"])
-    others = median(device.ledger_ms["gpu_compute"] for device in computing if device is not slow)
+    others = median(np.array([device.ledger_ms["gpu_compute"] for device in computing if device is not slow]))
     ratio = slow.ledger_ms["gpu_compute"] / others if others else None
     missing = None if ratio else "the other devices compute nothing"
     return [

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gpuprobe import telemetry
-from gpuprobe.diagnosis.readings.window import readings_in
 from gpuprobe.diagnosis.setting import setting
 from gpuprobe.diagnosis.whatif.known import known_of
 from gpuprobe.diagnosis.whatif.records import Replay
@@ -86,6 +84,10 @@ def _environment(path: Path) -> Environment | None:
 
 def _readings(file: Path, run: Run | None, account: Account | None, environment: Environment | None) -> Evidence | None:
     """Gather the readings of the timed window, else of the traced steps, else, where these share no clock, of all."""
+    # Imported here, as the replay is: a trace alone has no readings.
+    from gpuprobe import telemetry
+    from gpuprobe.diagnosis.readings.window import readings_in
+
     recording = telemetry.read_any(file)
     times = recording.t_ns
     if not len(times):

@@ -18,6 +18,7 @@ from gpuprobe.ledger.launches import lost_fraction
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
+from gpuprobe.ledger.quantiles import median, percentile
 from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, Spread, StepAccount
 from gpuprobe.traces.timeline import UNKNOWN
 
@@ -118,7 +119,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         step_ms=typical.step_ms,
         steps=len(steps),
         ledger_ms=typical.ledger_ms,
-        marker_step_ms=float(np.median(device.steps.duration_ps)) / PS_PER_MS if len(device.steps) else None,
+        marker_step_ms=median(device.steps.duration_ps) / PS_PER_MS if len(device.steps) else None,
         gpu_span_ms=time.span.total / PS_PER_MS,
         kernel_fraction=time.kernels.total / span,
         exposed_copy_fraction=difference(time.copies, time.kernels).total / span,
@@ -207,11 +208,11 @@ def _counted(steps: list[StepAccount], warmup: int, windows: Windows) -> list[St
 
 def _spread(steps: list[StepAccount]) -> Spread:
     lasted = np.array([step.step_ms for step in steps])
-    median = float(np.median(lasted))
-    away = np.abs(lasted - median)
-    limit = max(OUTLIER_SIGMAS * SIGMA_PER_MAD * float(np.median(away)), QUIET_FRACTION * median)
-    low, high = np.percentile(lasted, [5, 95]).tolist()
-    return Spread(median_ms=median, p5_ms=low, p95_ms=high, outliers=tuple(np.flatnonzero(away > limit).tolist()))
+    middle = median(lasted)
+    away = np.abs(lasted - middle)
+    limit = max(OUTLIER_SIGMAS * SIGMA_PER_MAD * median(away), QUIET_FRACTION * middle)
+    low, high = percentile(lasted, 5), percentile(lasted, 95)
+    return Spread(median_ms=middle, p5_ms=low, p95_ms=high, outliers=tuple(np.flatnonzero(away > limit).tolist()))
 
 
 def _told_lost(timeline: Timeline) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from gpuprobe.ledger import names
 from gpuprobe.ledger.intervals import covered, holds, intersection, union
 from gpuprobe.ledger.occupied import occupancies
+from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.records import CopyFacts, KernelFacts, TopKernel
 from gpuprobe.traces.timeline import UNKNOWN, Direction
 
@@ -40,7 +41,7 @@ def kernel_facts(texts: Sequence[str], time: GpuTime) -> KernelFacts | None:
     seconds = (time.windows.end_ps - time.windows.start_ps).sum() / 1e12
     return KernelFacts(
         count=len(lasted),
-        median_us=float(np.median(lasted)),
+        median_us=median(lasted),
         under_10us_count_fraction=float((lasted < TINY_US).mean()),
         under_10us_time_fraction=float(lasted[lasted < TINY_US].sum() / total),
         under_25us_count_fraction=float((lasted < SMALL_US).mean()),
@@ -68,7 +69,7 @@ def top_kernels(texts: Sequence[str], time: GpuTime) -> tuple[TopKernel, ...]:
             count=int((used == place).sum()),
             total_ms=float(sums[place] / PS_PER_MS),
             time_fraction=float(sums[place] / total),
-            median_us=float(np.median(lasted[used == place]) / PS_PER_US),
+            median_us=median(lasted[used == place]) / PS_PER_US,
             tensor_core=bool(core),
         )
         for place, core in zip(best, cores.tolist(), strict=True)

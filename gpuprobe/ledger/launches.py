@@ -63,7 +63,7 @@ def launches(device: Device, host: Host) -> Launches:
         start,
         end,
         launch,
-        tuple(np.unique(calls.thread[at]).tolist()),
+        tuple(np.flatnonzero(np.bincount(calls.thread[at])).tolist()),
         calls.start_ps[read],
         calls.end_ps[read],
     )

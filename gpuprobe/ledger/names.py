@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.traces.names import distinct
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -146,6 +148,6 @@ def _kind(name: str) -> int:
 
 
 def _matching(pattern: re.Pattern[str], names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
-    present, places = np.unique(used, return_inverse=True)
+    present, places = distinct(used.astype(np.int64))
     hits = np.array([place >= 0 and bool(pattern.match(names[place])) for place in present.tolist()], np.bool_)
     return hits[places] if len(present) else np.zeros(0, np.bool_)

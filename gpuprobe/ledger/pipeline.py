@@ -115,9 +115,9 @@ def _by_name(host: Host, place: int) -> dict[str, tuple[Intervals, int]]:
     order = np.argsort(events.name[mask], kind="stable")
     name, start = events.name[mask][order], events.start_ps[mask][order]
     end = start + events.duration_ps[mask][order]
-    used, first = np.unique(name, return_index=True)
+    first = np.flatnonzero(np.diff(name, prepend=-1))
     bounds = [*first.tolist(), len(name)]
     return {
         host.names[used_name]: (union(start[low:high], end[low:high]), high - low)
-        for used_name, low, high in zip(used.tolist(), bounds, bounds[1:], strict=False)
+        for used_name, low, high in zip(name[first].tolist(), bounds, bounds[1:], strict=False)
     }
