@@ -102,7 +102,7 @@ def rank(
         scorecard=scored,
         agreement=why.agreement,
         disputed=why.disputed,
-        notes=(*_notes(rates), *watched.notes(telemetry)),
+        notes=(*_notes(rates), *watched.notes(telemetry, study.environment.no_gpu)),
     )
 
 

@@ -12,22 +12,25 @@ if TYPE_CHECKING:
 
     from gpuprobe.telemetry import TelemetrySummary
 
-# A machine without a GPU is told at the top of the report, and what a card lacks beside its missing figure.
+# What a card lacks is told beside its missing figure.
 NOTABLE = frozenset(
     {"gpu_lost", "driver_reset", "vanished", "driver_hung", "driver_mismatch", "no_permission", "other_process"}
-    | {"clock_stepped"}
+    | {"driver_not_loaded", "no_driver", "no_device", "clock_stepped"}
 )
 
 
-def notes(summaries: Mapping[tuple[int, str], TelemetrySummary]) -> tuple[str, ...]:
-    """Return one line for each state that bears on what was measured, and for each gap in a timed window."""
+def notes(summaries: Mapping[tuple[int, str], TelemetrySummary], no_gpu: str | None) -> tuple[str, ...]:
+    """Return one line for each state that bears on what was measured, and for each gap in a timed window.
+
+    `no_gpu` is why the machine has no GPU, which the top of the report says already; None where it has one.
+    """
     found: dict[str, None] = {}
     for (number, strategy), summary in summaries.items():
         run = f"Telemetry of {strategy}, round {number}"
         for words in summary.said:
             for said in parse(0, words):
-                whole_gpu = "." not in said.where
-                if said.state in NOTABLE and whole_gpu:
+                of_field, told = "." in said.where, no_gpu is not None and no_gpu in said.words
+                if said.state in NOTABLE and not of_field and not told:
                     found.setdefault(f"{run}: {said.where} {said.state.replace('_', ' ')}: {said.words}.")
         for gap in summary.gaps:
             length = wording.significant((gap.end_ns - gap.start_ns) / 1e9, 2)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import select
 import sys
@@ -26,8 +25,6 @@ SLOW_EVERY = 20
 # The clock of the host is taken as set, not merely slewed, when it moves so much within one slow tick.
 CLOCK_STEP_S = 0.1
 STOP_S = 1.0
-# A driver that cannot be used now, because it is being loaded or updated, is asked again so often.
-REOPEN_EVERY_S = 2.0
 
 
 class Sampler:
@@ -39,7 +36,7 @@ class Sampler:
         self._writer.facts("host", self._host.facts())
         self._period_s = SLOW_EVERY / hz
         self._opened: tuple[list[Gpu], str, dict[str, str]] | None = None
-        self._unusable, self._reopen_s = "", math.inf
+        self._unusable = ""
         self._loops: list[Loop] = []
         self._said: list[str] = []
         self._clock_s = time.time() - time.monotonic()
@@ -82,9 +79,6 @@ class Sampler:
         self._opened = [Gpu(index) for index in range(count)], "", {"driver": driver, "cuda": cuda}
 
     def _take_in_gpus(self) -> None:
-        if time.monotonic() >= self._reopen_s:
-            self._reopen_s = math.inf
-            self._start_to_open()
         if self._opened is None:
             return
         (gpus, unusable, versions), self._opened = self._opened, None
@@ -92,9 +86,9 @@ class Sampler:
             if unusable != self._unusable:
                 self._said.append(unusable)
             self._unusable = unusable
-            # A driver that is not installed will not be while something runs that may need it.
+            # One that cannot be used now may be being loaded or updated; one that is not installed is not asked again.
             if parse(0, unusable)[0].state != "no_driver":
-                self._reopen_s = time.monotonic() + REOPEN_EVERY_S
+                self._start_to_open()
             return
         if self._unusable:
             self._said.append(say("driver", "back", "the driver answers again"))

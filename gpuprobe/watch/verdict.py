@@ -104,15 +104,16 @@ def _words(seen: Seen, device: str, main: Finding | None) -> tuple[str, str, str
 
 def _where(seen: Seen, watch: Watch) -> str:
     ran = f"ran for {_duration(seen.duration_s)}"
-    environment = watch.environment
     if seen.gpus:
         names = [f"GPU {gpu.index} {gpu.name}" if gpu.name != f"GPU {gpu.index}" else gpu.name for gpu in seen.gpus]
         return f"It {ran}; {wording.listing(names)}."
-    reason = environment.no_gpu if environment and environment.no_gpu else _no_gpu_said(seen)
+    reason = _no_gpu(seen, watch)
     return f"It {ran}. No GPU was sampled ({reason}): what follows is about the processor and says nothing of a GPU."
 
 
-def _no_gpu_said(seen: Seen) -> str:
+def _no_gpu(seen: Seen, watch: Watch) -> str:
+    if watch.environment and watch.environment.no_gpu:
+        return watch.environment.no_gpu
     return seen.said[0] if seen.said else "the recording names none"
 
 
@@ -220,12 +221,12 @@ def _notes(seen: Seen, watch: Watch, used: list[GpuSeen]) -> list[str]:
     others = [f"GPU {gpu.index}" for gpu in seen.gpus if gpu not in used]
     if others and used:
         notes.append(f"Not used: {wording.listing(others)}")
-    return [*notes, *(_gone(seen.said) if seen.gpus else [])]
+    return [*notes, *_gone(seen.said, None if seen.gpus else _no_gpu(seen, watch))]
 
 
-def _gone(said: tuple[str, ...]) -> list[str]:
-    """Return what was said of a whole GPU or the driver; of single fields the figures say themselves."""
-    return [words for words in said if not _is_of_field(words)]
+def _gone(said: tuple[str, ...], no_gpu: str | None) -> list[str]:
+    """Return what was said of a whole GPU or the driver; single fields, and why there is no GPU, are told elsewhere."""
+    return [words for words in said if not _is_of_field(words) and not (no_gpu and no_gpu in words)]
 
 
 def not_offered(said: tuple[str, ...]) -> list[str]:
