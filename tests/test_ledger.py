@@ -196,6 +196,8 @@ def test_the_longest_gap_names_what_the_host_was_in() -> None:
     assert found.gaps[0].duration_ms == pytest.approx(40)
     assert found.gaps[0].causes_ms["idle_input"] == pytest.approx(23)
     assert ("IteratorGetNextOp::DoCompute", "tf_data") in [(event.name, event.thread) for event in found.gaps[0].host]
+    # What is a cause itself comes before what only encloses it.
+    assert found.gaps[0].host[0].name == "IteratorGetNextOp::DoCompute"
     assert sum(length.count for length in found.gap_histogram) == 2
     assert found.proof["idle_input"][0].name == "IteratorGetNextOp::DoCompute"
 

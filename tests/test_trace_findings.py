@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from timelines import Made
 
 from gpuprobe.diagnosis.diagnosed import diagnosed
-from gpuprobe.diagnosis.evidence import evidence_of
+from gpuprobe.diagnosis.evidence import evidence_of, main_device
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.diagnosis.trace import diagnose
 from gpuprobe.diagnosis.trace_causes import CAUSES, Cause
 from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.records import Evidence, Finding, Signal
 from gpuprobe.traces.timeline import Timeline
 
@@ -197,3 +199,21 @@ def test_the_evidence_names_the_events_that_prove_it() -> None:
     proof = next(signal for signal in found.evidence if signal.name == "proof.idle_input")
     assert proof.source == "trace, events: IteratorGetNextOp::DoCompute (tf_data)"
     assert proof.value == pytest.approx(55)
+
+
+def test_the_verdict_is_about_the_slowest_of_those_that_compute() -> None:
+    account = account_of(Made().kernel(0, 10, launch=-1).timeline())
+    (one,) = account.devices
+
+    def device(name: str, step_ms: float, span_ms: float) -> DeviceAccount:
+        return structs.replace(one, name=name, step_ms=step_ms, gpu_span_ms=span_ms, kernel_fraction=1.0)
+
+    several = (
+        device("copies", 90.0, 1.0),
+        device("quick", 10.0, 9.0),
+        device("slow", 30.0, 8.0),
+        device("as", 29.0, 8.5),
+    )
+    judged = main_device(structs.replace(account, devices=several))
+    assert judged is not None
+    assert judged.name == "as"

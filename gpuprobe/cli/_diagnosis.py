@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.evidence import main_device
 from gpuprobe.report import account as reading
 
 if TYPE_CHECKING:
@@ -41,14 +42,17 @@ MARGIN = 2
 
 
 def show(console: Console, diagnosis: Diagnosis) -> None:
-    """Print the verdict, then each device: its bar, its table, its gaps and its kernels."""
+    """Print the verdict, then each device: its bar and its table; of the one that was judged its gaps and kernels."""
     console.print(_verdict(diagnosis))
-    for place, device in enumerate(diagnosis.devices):
-        host = next((host for host in diagnosis.hosts if host.host == device.host), None)
-        first = not any(other.host == device.host for other in diagnosis.devices[:place])
+    judged = main_device(diagnosis)
+    for device in diagnosis.devices:
         headline = reading.headline(device, of_several_hosts=len(diagnosis.hosts) > 1)
         console.print(Text(headline, "bold"))
-        console.print(_device(device, host if first else None, console.width - MARGIN))
+        console.print(_bar(device, console.width - MARGIN))
+        console.print(_table(device))
+        if device is judged:
+            console.print(_details(device, next((host for host in diagnosis.hosts if host.host == device.host), None)))
+        console.print()
     if diagnosis.slowest_why:
         console.print(Text(f"Slowest: {diagnosis.slowest_why}.\n"))
     if diagnosis.replay is not None:
@@ -87,16 +91,15 @@ def _verdict(diagnosis: Diagnosis) -> RenderableType:
     return Panel(table)
 
 
-def _device(device: DeviceAccount, host: HostAccount | None, width: int) -> RenderableType:
-    parts: list[RenderableType] = [_bar(device, width), _table(device)]
-    parts += [Text(line, "dim") for line in reading.meters(device)]
+def _details(device: DeviceAccount, host: HostAccount | None) -> RenderableType:
+    parts: list[RenderableType] = [Text(line, "dim") for line in reading.meters(device)]
     if device.gaps:
         parts += [Text("\nLongest gaps", "bold"), _gaps(device)]
     if device.top_kernels:
         parts += [Text("\nLongest kernels", "bold"), _kernels(device)]
     if host is not None and host.iterators:
         parts += [Text("\nInput pipeline, by time while the training waited", "bold"), _iterators(host)]
-    return Group(*parts, Text(""))
+    return Group(*parts)
 
 
 def _bar(device: DeviceAccount, width: int) -> Text:

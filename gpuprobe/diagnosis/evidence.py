@@ -22,6 +22,9 @@ from gpuprobe.records import Evidence, Signal
 if TYPE_CHECKING:
     from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, HostEvent
 
+# A device that computes less than this share of what another does has no full part in the training; steps that differ
+# by less than this are as slow.
+MUCH, ALIKE = 0.5, 0.05
 NO_KERNELS = "there are no kernels in the trace"
 
 
@@ -45,12 +48,20 @@ def evidence_of(account: Account) -> Evidence:
 
 
 def main_device(account: Account) -> DeviceAccount | None:
-    """Return the device that did most: the longest kernel time, the first of several processors; None without any."""
-    return max(
-        account.devices,
-        key=lambda device: (device.kernel_fraction or 0.0) * (device.gpu_span_ms or 0.0),
-        default=None,
-    )
+    """Return the device that a verdict is about; None where there is none.
+
+    It is the slowest of those that compute much, as the others wait for it; of several that are as slow, the one that
+    computes most.
+    """
+    most = max(map(_computed_ms, account.devices), default=0.0)
+    much = [device for device in account.devices if _computed_ms(device) >= MUCH * most]
+    slowest = max((device.step_ms for device in much), default=0.0)
+    as_slow = [device for device in much if device.step_ms >= (1 - ALIKE) * slowest]
+    return max(as_slow, key=_computed_ms, default=None)
+
+
+def _computed_ms(device: DeviceAccount) -> float:
+    return (device.kernel_fraction or 0.0) * (device.gpu_span_ms or 0.0)
 
 
 def _whole(device: DeviceAccount) -> list[Signal]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuprobe.ledger.categories import IDLE, UNATTRIBUTED
 from gpuprobe.ledger.intervals import Intervals, between, covered, difference, intersection, union
+from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import Gap, GapBin, HostEvent
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ EVENTS_PER_GAP = 4
 LOOKED_AT = 40
 # An event in less than this share of a gap does not explain it.
 WORTH_NAMING = 0.05
+# Events that are themselves a reason to wait.
+CAUSES = Kind.COMPILE | Kind.MEMORY | Kind.INPUT | Kind.ITERATOR_ROOT | Kind.ITERATOR | Kind.SYNC
 
 
 def gaps_of(time: GpuTime) -> Intervals:
@@ -62,9 +65,10 @@ def top_gaps(time: GpuTime, host: Host, gaps: Intervals) -> tuple[Gap, ...]:
 
 
 def _events_in(host: Host, start: int, end: int) -> tuple[HostEvent, ...]:
-    """Name the innermost events of each thread that fill most of the stretch."""
+    """Name the innermost events of each thread that fill most of the stretch; first those that are causes."""
     found: dict[tuple[str, str], int] = {}
-    for thread in host.threads:
+    causes: set[tuple[str, str]] = set()
+    for thread, kinds in zip(host.threads, host.kinds, strict=True):
         events = thread.events
         # Events nest, so that those which reach into the stretch start before its end; few start long before it.
         until = int(np.searchsorted(events.start_ps, end))
@@ -76,8 +80,10 @@ def _events_in(host: Host, start: int, end: int) -> tuple[HostEvent, ...]:
             event = between(int(events.start_ps[place]), int(events.end_ps[place]))
             key = host.names[int(events.name[place])], thread.name
             found[key] = found.get(key, 0) + intersection(left, event).total
+            if kinds[place] & CAUSES:
+                causes.add(key)
             left = difference(left, event)
-    best = sorted(found.items(), key=lambda item: -item[1])[:EVENTS_PER_GAP]
+    best = sorted(found.items(), key=lambda item: (item[0] not in causes, -item[1]))[:EVENTS_PER_GAP]
     return tuple(
         HostEvent(name=name, thread=thread, ms=value / PS_PER_MS)
         for (name, thread), value in best

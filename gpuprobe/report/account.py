@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.evidence import main_device
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
 
 if TYPE_CHECKING:
@@ -160,9 +161,25 @@ def words(diagnosis: Diagnosis) -> Words:
     why += "." if why else ""
     if also:
         why = f"{why} Besides: {wording.listing(also)} of the step.".lstrip()
+    if (judged := _judged(diagnosis)) is not None:
+        why = f"{why} {judged}".lstrip()
     gain = first.predicted_gain
     following = first.fix + (f" Predicted gain: {ratio(gain)}." if gain else "")
     return Words(verdict, why, following, first.code)
+
+
+def called(device: DeviceAccount, *, of_several_hosts: bool) -> str:
+    """Name a device, with its host where there are several."""
+    return f"{device.name} of {device.host}" if of_several_hosts else device.name
+
+
+def _judged(diagnosis: Diagnosis) -> str | None:
+    """Say of several devices which one the verdict is about."""
+    device = main_device(diagnosis)
+    if device is None or len(diagnosis.devices) < 2:
+        return None
+    name = called(device, of_several_hosts=len({other.host for other in diagnosis.devices}) > 1)
+    return f"Judged by {name}, of {len(diagnosis.devices)} devices."
 
 
 def undecided(diagnosis: Diagnosis) -> list[str]:

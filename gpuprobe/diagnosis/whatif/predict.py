@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.evidence import main_device
 from gpuprobe.diagnosis.whatif import device_changes, host_changes
 from gpuprobe.diagnosis.whatif.build import build
 from gpuprobe.diagnosis.whatif.change import Alter, Change, mixture_ms
@@ -63,15 +64,15 @@ def usual_changes(known: Known) -> tuple[Change, ...]:
 def predict(
     timeline: Timeline, account: Account, known: Known | None = None, changes: Sequence[Change] | None = None
 ) -> Replay:
-    """Replay the slowest device of a trace, as it was and with each change; `known` is what is known beside it.
+    """Replay the device that the verdict is about, as it was and with each change; `known` is what is known beside.
 
     Where the replay does not give the measured step within 5 %, or nothing can be replayed, it predicts nothing and
     says why.
     """
     known = msgspec.structs.replace(known or Known(), framework=account.framework)
-    if not account.devices:
+    device = main_device(account)
+    if device is None:
         return Replay(refused="there is no step to replay")
-    device = account.devices[account.slowest or 0]
     refused = _unfit(device)
     graph = build(timeline, device) if refused is None else None
     if graph is None:
