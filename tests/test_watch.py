@@ -87,6 +87,19 @@ def test_signals_are_passed_on_once_each_and_the_command_may_outlive_them(tmp_pa
     assert b"Passed on to the command: SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGQUIT" in err
 
 
+def test_a_signal_to_the_whole_group_reaches_the_command_once(tmp_path: Path) -> None:
+    watched = start(tmp_path / "r", sys.executable, "-c", COUNTER, "3", start_new_session=True)
+    assert watched.stdout is not None
+    assert watched.stdout.readline() == b"ready\n"
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+        os.killpg(watched.pid, number)
+        time.sleep(0.3)
+    out, err = watched.communicate(timeout=LIMIT_S)
+    assert out == b"SIGINT SIGTERM SIGINT\n"
+    assert watched.returncode == 9
+    assert b"Passed on" not in err
+
+
 def test_a_command_that_ends_on_a_signal_gives_its_number(tmp_path: Path) -> None:
     watched = start(tmp_path / "r", "sh", "-c", "echo ready; exec sleep 60")
     assert watched.stdout is not None

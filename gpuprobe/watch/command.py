@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.records import Outcome
+from gpuprobe.watch.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -70,10 +71,12 @@ class Command:
         """
         if signal.sigpending() & {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}:
             raise KeyboardInterrupt
+        self._witness = Witness(PASSED_ON)
         self.started_ns = time.time_ns()
         try:
             self.pid = os.posix_spawnp(words[0], list(words), environ, setsigmask=mask, setsigdef=IGNORED_BY_PYTHON)
         except (OSError, ValueError) as error:
+            self._witness.leave()
             raise _not_started(words[0], error) from error
         self.ended_ns = 0
         self.passed_on: list[signal.Signals] = []
@@ -84,14 +87,24 @@ class Command:
             caught = signal.sigtimedwait(HELD, tick_s)
             if caught is None:
                 tick()
-            elif caught.si_signo != signal.SIGCHLD and _sent_to_us_alone(caught):
+            elif caught.si_signo != signal.SIGCHLD and self._is_for_us_alone(caught):
                 self._pass_on(signal.Signals(caught.si_signo))
+        self._witness.leave()
         self.ended_ns = time.time_ns()
         return outcome(os.waitstatus_to_exitcode(status))
 
     def _status(self) -> int | None:
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         return status if pid else None
+
+    def _is_for_us_alone(self, caught: signal.struct_siginfo) -> bool:
+        """Tell a signal to this process from one to its whole group, where the command has had it already.
+
+        The kernel sends Ctrl-C to the foreground group (sigaction(2): si_code is positive), and a process may send
+        another to a group.
+        """
+        to_group = self._witness.saw(signal.Signals(caught.si_signo))
+        return caught.si_code <= 0 and not to_group
 
     def _pass_on(self, number: signal.Signals) -> None:
         # It has not been waited for, so that the number cannot belong to another process yet.
@@ -111,14 +124,6 @@ def outcome(code: int) -> Outcome:
         name = f"signal {-code}"
     state = "interrupted" if -code in {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} else "killed"
     return Outcome(state=state, exit_code=SIGNALLED - code, message=f"it was ended by {name}")  # type: ignore[arg-type]
-
-
-def _sent_to_us_alone(caught: signal.struct_siginfo) -> bool:
-    """Tell a signal that a process sent from one that the kernel sends to the whole foreground group (Ctrl-C).
-
-    The command is in that group and has had the second kind already. Source: sigaction(2), si_code.
-    """
-    return caught.si_code <= 0
 
 
 def _not_started(name: str, error: OSError | ValueError) -> NotStartedError:
