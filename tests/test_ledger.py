@@ -263,6 +263,18 @@ def test_a_compiled_function_of_jax_goes_on_after_its_call() -> None:
     assert found.proof["idle_between_steps"][0].name == "$data.py:7 batch"
 
 
+def test_the_kernels_of_a_cuda_graph_share_one_launch() -> None:
+    timeline = Made().kernel(10, 20, launch=5).kernel(25, 35, launch=5).kernel(40, 50, launch=5).timeline()
+    (gpu,), (thread,) = timeline.devices, timeline.threads
+    one = replace(thread.events, correlation=np.array([7, -1, -1]))
+    kernels = replace(gpu.kernels, correlation=np.array([7, 7, 7]))
+    graph = replace(timeline, devices=(replace(gpu, kernels=kernels),), threads=(replace(thread, events=one),))
+    (found,) = account_of(graph).devices
+    # What lies between kernels of the graph was launched long ago.
+    assert (found.ledger_ms["idle_queue"], found.ledger_ms["idle_launch"]) == (pytest.approx(15), 0)
+    assert (found.joined_fraction, found.lost_fraction) == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("call", "category"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import zlib
 from pathlib import Path
@@ -293,6 +294,18 @@ def test_a_session_is_found_wherever_it_is_kept(tmp_path: Path, place: str) -> N
     if place.startswith("plugins"):
         assert find(folder.parent)[0] == find(folder.parent.parent)[0] == files
     assert find(files[0])[0] == files[:1]
+
+
+def test_what_is_neither_file_nor_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "h.xplane.pb")
+    with pytest.raises(InputError, match="neither a file nor a folder"):
+        read(tmp_path / "h.xplane.pb")
+
+
+def test_a_folder_that_holds_itself_is_looked_through_once(tmp_path: Path) -> None:
+    (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(InputError, match="no profile data was found"):
+        read(tmp_path)
 
 
 def test_of_several_sessions_the_newest_is_read(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def find(path: Path) -> tuple[list[Path], list[str]]:
     if path.is_file():
         return [path], []
     if not path.is_dir():
-        raise InputError(f"{path}: there is no such file or folder")
+        what = "it is neither a file nor a folder" if path.exists() else "there is no such file or folder"
+        raise InputError(f"{path}: {what}")
     try:
         sessions = _sessions(path)
         if not sessions:
