@@ -16,6 +16,9 @@ from gpuprobe.keras.attach import hook_environment
 
 SCRIPT = """
 import os, sys, json
+if "ANEW" not in os.environ:
+    os.environ["ANEW"] = "yes"
+    os.execl(sys.executable, sys.executable, *sys.argv)
 import numpy as np
 import sub.helper
 from tensorflow import keras

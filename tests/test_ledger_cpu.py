@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from timelines import Made
 
 from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
 from gpuprobe.ledger.account import account_of
@@ -102,3 +103,14 @@ def test_a_callback_that_sleeps(tmp_path: Path) -> None:
     assert found.devices[0].ledger_ms["idle_between_steps"] == pytest.approx(sleeper.mean_ms, rel=0.05)
     assert found.primary is not None
     assert found.primary.cause == "host_between_steps"
+
+
+def test_jax_computes_while_python_has_gone_on() -> None:
+    made = Made()
+    for start in (0, 10, 20):
+        made.host(start, start + 1, "train", step=start // 10)
+        made.host(start + 0.5, start + 8, "ThunkExecutor::Execute", thread="tf_XLAEigen")
+    (device,) = account_of(made.timeline()).devices
+    assert device.kind == "cpu"
+    assert device.ledger_ms["cpu_compute"] == pytest.approx(7.5)
+    assert device.ledger_ms["idle_between_steps"] == pytest.approx(2.0)

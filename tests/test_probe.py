@@ -24,7 +24,9 @@ import gpuprobe  # noqa: E402
 from gpuprobe.diagnosis.diagnosed import Diagnosis  # noqa: E402
 from gpuprobe.keras import session as session_module  # noqa: E402
 from gpuprobe.keras.moments import Action, Moments  # noqa: E402
+from gpuprobe.keras.session import Wishes  # noqa: E402
 from gpuprobe.keras.traced import joined  # noqa: E402
+from gpuprobe.keras.watcher import Watcher  # noqa: E402
 from gpuprobe.ledger.records import DeviceAccount, Spread  # noqa: E402
 from gpuprobe.ranking.load import load  # noqa: E402
 from gpuprobe.records import Finding, Run  # noqa: E402
@@ -61,6 +63,7 @@ def test_a_window_ends_with_its_epoch_and_a_short_one_is_tried_again() -> None:
 def test_trace_at_and_never_and_on_demand() -> None:
     assert play(Moments(3, trace_at=2), [0.1] * 9)[:3] == ["warmup", "settle", "trace"]
     assert "trace" not in play(Moments(6, trace_at=0), [0.2] * 300)
+    assert play(Moments(6, trace_at=3), [0.1] * 20, epoch=5)[-1] == "settle", "an epoch's end makes it no longer"
     asked = Moments(6, trace_at=0)
     asked.ask_for_trace()
     assert "trace" in play(asked, [0.1] * 9)
@@ -208,7 +211,9 @@ def test_it_trains_to_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
     assert all(np.array_equal(one, other) for one, other in zip(plain, probed, strict=True))
 
 
-@pytest.mark.parametrize("method", ["__init__", "marker", "call_ended", "epoch_began", "epoch_ended", "end"])
+@pytest.mark.parametrize(
+    "method", ["__init__", "marker", "call_returned", "call_ended", "epoch_began", "epoch_ended", "end"]
+)
 def test_whatever_fails_is_said_once_and_changes_no_weight(
     tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -251,6 +256,46 @@ def test_a_signal_asks_for_a_trace(tmp_path: Path) -> None:
     trained([gpuprobe.keras.Probe(tmp_path, trace_at=0, verbose=False), ask])
     assert list(the_recording(tmp_path).glob("trace/plugins/profile/*/*.xplane.pb"))
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_a_training_that_profiles_itself_gets_its_profile(tmp_path: Path, first: str) -> None:
+    theirs = keras.callbacks.TensorBoard(tmp_path / "board", profile_batch=(9, 14), write_graph=False)
+    start = tf.profiler.experimental.start
+    at = {"ours": 5, "theirs": 10}[first]
+    plain, _ = trained([])
+    probed, _ = trained([gpuprobe.keras.Probe(tmp_path / "out", trace_at=at, verbose=False), theirs])
+    assert all(np.array_equal(one, other) for one, other in zip(plain, probed, strict=True))
+    (profile,) = (tmp_path / "board").glob("**/*.xplane.pb")
+    assert profile.stat().st_size > 0
+    assert tf.profiler.experimental.start is start
+    run = load_record(Run, the_recording(tmp_path / "out") / "run.json")
+    assert run.outcome.state == "done"
+    assert run.trace is not None
+    assert run.trace.steps == 6, "it is tried again later"
+    assert len(list(the_recording(tmp_path / "out").glob("trace/**/*.xplane.pb"))) == 1
+
+
+def test_a_fork_of_the_training_leaves_the_recording_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(Wishes(name="fork", out=tmp_path), verbose=False)
+    watcher.begin()
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: -1)
+        watcher._at_exit()
+    (study,) = tmp_path.iterdir()
+    assert not (study / "runs" / "1-fit" / "run.json").exists()
+    watcher._at_exit()
+    assert json.loads((study / "runs" / "1-fit" / "run.json").read_text())["outcome"]["state"] == "interrupted"
+
+
+def test_a_training_that_was_broken_off_leaves_no_hook_that_counts(tmp_path: Path) -> None:
+    net, first = model(), gpuprobe.keras.Probe(tmp_path / "first", trace_steps=0, verbose=False)
+    boom = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, _logs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        net.fit(X, Y, batch_size=16, verbose=0, callbacks=[first, boom])
+    inside = net.train_function.of_training
+    net.fit(X, Y, batch_size=16, verbose=0, callbacks=[gpuprobe.keras.Probe(tmp_path / "then", trace_steps=0)])
+    assert net.train_function is inside
 
 
 KILLED = """

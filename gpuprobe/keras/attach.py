@@ -53,12 +53,30 @@ def hook_environment(environ: Mapping[str, str], folder: str | os.PathLike[str])
 
 
 def attach(folder: str) -> None:
-    """Patch `keras.Model.fit` now if Keras is there, else when it is imported."""
+    """Patch `keras.Model.fit` now if Keras is there, else when it is imported; stay attached where Python is replaced.
+
+    A script that starts itself anew through `os.exec...`, to set a variable before TensorFlow loads, is still the
+    same process.
+    """
+    for name in ("execv", "execve"):
+        setattr(os, name, _attached_exec(getattr(os, name), folder))
     keras = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "Model"):
         patch(keras, folder)
     else:
         sys.meta_path.insert(0, _WhenKerasIsImported(folder))
+
+
+def _attached_exec(replace: Callable[..., Any], folder: str) -> Callable[..., Any]:
+    """Return `os.execv` or `os.execve` with the hook in the environment that it passes on."""
+
+    @functools.wraps(replace)
+    def replace_attached(path: Any, words: Any, environ: Any = None) -> Any:
+        given = os.environ if environ is None else environ
+        return execve(path, words, hook_environment({**given}, folder))
+
+    execve = os.execve
+    return replace_attached
 
 
 def patch(keras: ModuleType, folder: str) -> None:
@@ -68,11 +86,17 @@ def patch(keras: ModuleType, folder: str) -> None:
         return
     _mark(folder)
     signature, left = inspect.signature(fit), iter(range(MOST_FITS))
+    failed = False
 
     @functools.wraps(fit)
     def probed_fit(*given: Any, **named: Any) -> Any:
-        if next(left, None) is not None:
-            given, named = _with_probe(signature, given, named, folder)
+        nonlocal failed
+        if not failed and next(left, None) is not None:
+            try:
+                given, named = _with_probe(signature, given, named, folder)
+            except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
+                failed = True
+                _say(error)
         return fit(*given, **named)
 
     probed_fit.gpuprobe = True  # type: ignore[attr-defined]
@@ -91,28 +115,28 @@ def _mark(folder: str) -> None:
 def _with_probe(
     signature: inspect.Signature, given: tuple[Any, ...], named: dict[str, Any], folder: str
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the call's arguments with a Probe among the callbacks; unchanged where anything about that fails."""
+    """Return the arguments of a call of `fit` with a Probe among the callbacks, unless the user gave one."""
+    import keras
+
+    from gpuprobe.keras.callback import Probe
+
     try:
-        import keras
-
-        from gpuprobe.keras.callback import Probe
-
         bound = signature.bind(*given, **named)
-        callbacks = bound.arguments.get("callbacks")
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            if not any(isinstance(callback, Probe) for callback in callbacks.callbacks):
-                probe = _probe(folder)
-                probe.set_model(bound.args[0])
-                probe.set_params(callbacks.params)
-                callbacks.append(probe)
-            return given, named
-        own = [] if callbacks is None else keras.tree.flatten(callbacks)
-        if any(isinstance(callback, Probe) for callback in own):
-            return given, named
-        bound.arguments["callbacks"] = [_probe(folder), *own]
-    except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
-        _say(error)
+    except TypeError:
+        # What is wrong with the call, `fit` itself says.
         return given, named
+    callbacks = bound.arguments.get("callbacks")
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        if not any(isinstance(callback, Probe) for callback in callbacks.callbacks):
+            probe = _probe(folder)
+            probe.set_model(bound.args[0])
+            probe.set_params(callbacks.params)
+            callbacks.append(probe)
+        return given, named
+    own = [] if callbacks is None else keras.tree.flatten(callbacks)
+    if any(isinstance(callback, Probe) for callback in own):
+        return given, named
+    bound.arguments["callbacks"] = [_probe(folder), *own]
     return bound.args, bound.kwargs
 
 

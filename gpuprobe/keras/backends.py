@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 
+from gpuprobe.keras.giving_way import stand_before
 from gpuprobe.records import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -22,11 +24,20 @@ class Backend(Protocol):
     def marker(self, step: int) -> AbstractContextManager[Any]:
         """Return what marks one step in a trace, and costs next to nothing outside one."""
 
-    def start_trace(self, folder: Path) -> None:
-        """Begin to trace into the folder. Raises what the profiler raises."""
+    def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
+        """Begin to trace into the folder; `give_way` is called where the training starts the profiler meanwhile.
+
+        It has to stop the trace. Raises what the profiler raises, as where the training runs it already.
+        """
 
     def stop_trace(self) -> None:
         """Wait for the device, and write the trace. Raises what the profiler raises."""
+
+    def finish(self, answer: Any) -> None:
+        """Wait for what a traced call returned, where a step would else be over before it was computed."""
+
+    def samples_counted(self, model: keras.Model, answer: Any) -> int:
+        """Read how many samples the first call trained on, whose answer is given; 0 where nobody counts."""
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Read the effective settings of a compiled model back."""
@@ -41,19 +52,29 @@ class TensorFlow:
         import tensorflow as tf
 
         self._tf = tf
+        self._alone: Callable[[], None] = _nothing
 
     def marker(self, step: int) -> AbstractContextManager[Any]:
         """Mark a step as XProf reads it: an event with `_r=1`; Keras itself marks none."""
         return self._tf.profiler.experimental.Trace("train", step_num=step, _r=1)  # type: ignore[no-any-return]
 
-    def start_trace(self, folder: Path) -> None:
+    def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
         """Start TensorFlow's profiler."""
         self._tf.profiler.experimental.start(str(folder))
+        self._alone = stand_before(self._tf.profiler.experimental, "start", give_way)
 
     def stop_trace(self) -> None:
         """Wait for the device, so that the last step's kernels are there, and write the trace."""
+        self._alone()
         self._tf.test.experimental.sync_devices()
         self._tf.profiler.experimental.stop()
+
+    def finish(self, answer: Any) -> None:
+        """Go on: on a GPU the trace tells whose kernels are whose, and on a processor the call has waited."""
+
+    def samples_counted(self, model: keras.Model, answer: Any) -> int:
+        """Ask the running loss."""
+        return _as_number(_loss_count(model))
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Read the settings as a run does."""
@@ -71,18 +92,36 @@ class Jax:
         import jax
 
         self._jax = jax
+        self._alone: Callable[[], None] = _nothing
 
     def marker(self, step: int) -> AbstractContextManager[Any]:
         """Mark a step as XProf reads it."""
         return self._jax.profiler.StepTraceAnnotation("train", step_num=step)  # type: ignore[no-any-return]
 
-    def start_trace(self, folder: Path) -> None:
-        """Start JAX's profiler."""
-        self._jax.profiler.start_trace(str(folder))
+    def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
+        """Start JAX's profiler, without the calls of Python where it can be asked: they slow the steps down."""
+        profiler, named = self._jax.profiler, {}
+        if hasattr(profiler, "ProfileOptions"):
+            named["profiler_options"] = profiler.ProfileOptions()
+            named["profiler_options"].python_tracer_level = 0
+        profiler.start_trace(str(folder), **named)
+        self._alone = stand_before(profiler, "start_trace", give_way)
 
     def stop_trace(self) -> None:
-        """Write the trace. JAX runs ahead of the host, so the last step may be cut short."""
+        """Write the trace: each of its steps has been waited for."""
+        self._alone()
         self._jax.profiler.stop_trace()
+
+    def finish(self, answer: Any) -> None:
+        """Wait: JAX hands a step over and returns, so that its marker would cover none of its work."""
+        self._jax.block_until_ready(answer)
+
+    def samples_counted(self, model: keras.Model, answer: Any) -> int:
+        """Ask the running loss, whose value is in the call's answer: the variables are empty between epochs' ends."""
+        count = _loss_count(model)
+        metrics = answer[1][3] if count is not None else ()
+        places = [place for place, variable in enumerate(model.metrics_variables) if variable is count]
+        return _as_number(metrics[places[0]]) if places else 0
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Read what Keras knows."""
@@ -93,14 +132,17 @@ class Other:
     """PyTorch and what may come: telemetry and step times, but no trace."""
 
     def __init__(self, name: str) -> None:
-        self.no_trace: str | None = f"Keras trains with {name} here, whose profiler writes no XPlane trace"
+        self.no_trace: str | None = (
+            f"Keras trains with {name} here, whose profiler writes no XPlane trace; "
+            "step times and telemetry are measured"
+        )
         self._name = name
 
     def marker(self, step: int) -> AbstractContextManager[Any]:
         """Mark nothing."""
         return nullcontext()
 
-    def start_trace(self, folder: Path) -> None:
+    def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
         """Refuse: `no_trace` was to be asked before."""
         raise NotImplementedError(self.no_trace)
 
@@ -108,9 +150,17 @@ class Other:
         """Refuse: `no_trace` was to be asked before."""
         raise NotImplementedError(self.no_trace)
 
+    def finish(self, answer: Any) -> None:
+        """Go on: nothing is traced."""
+
+    def samples_counted(self, model: keras.Model, answer: Any) -> int:
+        """Ask the running loss."""
+        return _as_number(_loss_count(model))
+
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
-        """Read what Keras knows."""
-        return _keras_settings(model, batch_size, feed_dtype, self._name)
+        """Read what Keras knows, and on which device the weights lie."""
+        places = [str(variable.value.device) for variable in model.variables[:1] if hasattr(variable.value, "device")]
+        return _keras_settings(model, batch_size, feed_dtype, (places or [self._name])[0])
 
 
 def backend() -> Backend:
@@ -119,6 +169,19 @@ def backend() -> Backend:
     if name == "tensorflow":
         return TensorFlow()
     return Jax() if name == "jax" else Other(name)
+
+
+def _nothing() -> None:
+    """No trace runs."""
+
+
+def _loss_count(model: keras.Model) -> Any:
+    """Return the variable of Keras's running loss that holds how many samples it is of, or None."""
+    return next((one.count for one in model.metrics if one.name == "loss" and hasattr(one, "count")), None)
+
+
+def _as_number(count: Any) -> int:
+    return int(float(keras.ops.convert_to_numpy(count))) if count is not None else 0
 
 
 def _keras_settings(model: keras.Model, batch_size: int, feed_dtype: str, device: str) -> Settings:

@@ -48,8 +48,7 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         self._discreet = discreet
         self._batch_size = batch_size
         self._scalars = Scalars(tensorboard) if tensorboard is not None else None
-        self._figures: dict[str, float] = {}
-        self._train_function: Any = None
+        self._hook: Any = None
 
     def on_train_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
         """Begin a recording, and put the clock and the step marker around the train function."""
@@ -62,15 +61,14 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Put the latest figures into the progress line; they are renewed twice a second."""
-        if logs is not None and self._watcher.is_on and not self._discreet:
-            logs.update(self._figures)
+        if logs is not None and not self._discreet and (session := self._watcher.session) is not None:
+            logs.update(session.figures)
 
     def on_epoch_end(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Put the figures of the epoch's steps into the logs, and so into the history."""
 
         def end(session: Session) -> None:
             session.epoch_ended()
-            self._figures = session.figures
             if logs is not None and not self._discreet:
                 logs.update(session.figures)
             if self._scalars is not None:
@@ -84,42 +82,37 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         self._watcher.end()
 
     def _attach(self) -> None:
-        call, watcher = self.model.train_function, self._watcher
-        if not watcher.is_on or call is None:
+        # Where a training was broken off, its hook is still there.
+        call = getattr(self.model.train_function, "of_training", self.model.train_function)
+        watcher, session = self._watcher, self._watcher.session
+        if session is None or call is None:
             return
 
         def watched(*given: Any, **named: Any) -> Any:
             answer = watcher.called(call, *given, **named)
-            watcher.ask(lambda session: self._after_call(session, given), None)
+            if session.calls == 1:
+                watcher.guarded(lambda: self._describe(session, given[-1], answer))
             return answer
 
-        self._train_function, self.model.train_function = call, watched
+        watched.of_training = call  # type: ignore[attr-defined]
+        self._hook, self.model.train_function = watched, watched
 
     def _detach(self) -> None:
-        if self._train_function is not None:
-            self.model.train_function, self._train_function = self._train_function, None
+        # A training may have made its train function anew since.
+        if self._hook is not None and self.model.train_function is self._hook:
+            self.model.train_function = self._hook.of_training
+        self._hook = None
 
-    def _after_call(self, session: Session, given: tuple[Any, ...]) -> None:
-        if session.calls == 1:
-            self._describe(session, given[-1])
-        self._figures = session.figures
-
-    def _describe(self, session: Session, iterator: Any) -> None:
+    def _describe(self, session: Session, iterator: Any, answer: Any) -> None:
         """Tell the session what the first call showed."""
         steps = int(self.model.steps_per_execution)
         spec = getattr(iterator, "element_spec", None)
         leaves = keras.tree.flatten(spec) if spec is not None else []
-        batch = self._batch_size or _samples_counted(self.model) // steps or _first_size(leaves)
+        batch = self._batch_size or session.samples_counted(self.model, answer) // steps or _first_size(leaves)
         dtype = leaves[0].dtype.name if leaves and hasattr(leaves[0].dtype, "name") else "unknown"
         session.samples_per_call = batch * steps
         per_epoch = (self.params.get("steps") or 0) * batch
         session.describe(session.settings(self.model, batch, dtype), per_epoch)
-
-
-def _samples_counted(model: keras.Model) -> int:
-    """Read how many samples Keras's running loss holds: it weighs each batch by its size. 0 where nobody counts."""
-    tracker = next((metric for metric in model.metrics if metric.name == "loss" and hasattr(metric, "count")), None)
-    return int(float(keras.ops.convert_to_numpy(tracker.count))) if tracker is not None else 0
 
 
 def _first_size(leaves: list[Any]) -> int:

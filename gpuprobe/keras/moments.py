@@ -26,6 +26,9 @@ FEWEST_CALLS = 8
 # The first calls of an epoch wait for buffers to fill. Where epochs are too short for a window, a trace is still due.
 SKIPPED_CALLS = 2
 LATEST_TRACE = 100
+# Where the training runs the profiler itself, a trace is tried again after so many calls, then twice as many.
+RETRY_CALLS = 50
+MOST_TRIES = 6
 
 
 class Action(Enum):
@@ -49,6 +52,8 @@ class Moments:
     _before_trace: PhaseName = "rest"
     _asked: bool = False
     _traced: bool = False
+    _tries: int = 0
+    _not_before: int = 0
 
     def __post_init__(self) -> None:
         self._traced = self.trace_calls == 0 or self.trace_at == 0
@@ -56,6 +61,13 @@ class Moments:
     def ask_for_trace(self) -> None:
         """Trace from the next call on, whatever was planned."""
         self._asked = True
+
+    def give_trace_up(self, now_ns: int) -> None:
+        """Go on as before a trace that did not come about, and try again later, for some times."""
+        self._enter(self._before_trace, now_ns)
+        self._tries += 1
+        self._traced = self._tries >= MOST_TRIES
+        self._not_before = self.calls + RETRY_CALLS * 2 ** (self._tries - 1)
 
     def after_call(self, now_ns: int) -> Action:
         """Take note of a call that ended now, and say what to do."""
@@ -85,12 +97,15 @@ class Moments:
         return Action.GO_ON
 
     def epoch_began(self, now_ns: int) -> None:
-        """Count from here."""
-        self._ends_ns = [now_ns]
+        """Count from here; a trace that has begun counts on."""
+        if self.phase != "trace":
+            self._ends_ns = [now_ns]
 
     def _wants_trace(self) -> bool:
         if self._traced or self._asked:
             return self._asked
+        if self.calls < self._not_before:
+            return False
         if self.trace_at is not None:
             return self.calls >= self.trace_at
         since_epoch_began = len(self._ends_ns) - 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -55,27 +56,28 @@ class Session:
         self._wishes, self._backend = wishes, backend()
         traced = 0 if self._backend.no_trace else wishes.trace_steps
         self._moments = Moments(traced + EXTRA_CALLS if traced else 0, wishes.trace_at)
-        self._stack = ExitStack()
+        self._journal = Journal()
+        self._epoch_calls = 0
+        self.samples_per_call = 0
+        self.figures: dict[str, float] = {}
         now = datetime.now(timezone.utc)
         self.study_folder = folder.make(Path(wishes.out), f"{now:%Y%m%d-%H%M%S}-{wishes.name}")
         self.folder = run_folder(self.study_folder, 1, STRATEGY)
         self.folder.mkdir(parents=True)
-        self._stack.enter_context(folder.held(self.study_folder))
         self._study = self._described()
-        save(self._study, self.study_folder / STUDY_FILE)
         self._spec = RunSpec(strategy=STRATEGY, round=1, seed=0, batch_size=0)
-        save(self._spec, self.folder / SPEC_FILE)
-        self._log = EventLog(self.folder)
-        self._stack.enter_context(telemetry.sampling(self.folder / TELEMETRY_FILE, os.getpid()))
-        self._tail = Tail(self.folder / TELEMETRY_FILE, "gpu0_utilization_percent")
-        self._journal = Journal()
-        self._began_ns = self._looked_ns = self._last_ns = time.time_ns()
-        self._epoch_calls = 0
-        self.samples_per_call = 0
-        self.figures: dict[str, float] = {}
-        self._enter("warmup", self._began_ns)
-        if self._backend.no_trace:
-            self._log.write("trace", trace=TraceInfo(path=None, missing=self._backend.no_trace))
+        with ExitStack() as stack:
+            stack.enter_context(folder.held(self.study_folder))
+            save(self._study, self.study_folder / STUDY_FILE)
+            save(self._spec, self.folder / SPEC_FILE)
+            self._log = EventLog(self.folder)
+            stack.enter_context(telemetry.sampling(self.folder / TELEMETRY_FILE, os.getpid()))
+            self._tail = Tail(self.folder / TELEMETRY_FILE, "gpu0_utilization_percent")
+            self._began_ns = self._looked_ns = self._last_ns = time.time_ns()
+            self._enter("warmup", self._began_ns)
+            if self._backend.no_trace:
+                self._log.write("trace", trace=TraceInfo(path=None, missing=self._backend.no_trace))
+            self._stack = stack.pop_all()
 
     @property
     def calls(self) -> int:
@@ -91,6 +93,11 @@ class Session:
     def marker(self) -> AbstractContextManager[Any]:
         """Return the marker of the next step; it has to enclose the call, input and all."""
         return self._backend.marker(self._moments.calls)
+
+    def call_returned(self, answer: Any) -> None:
+        """Take note of what a call returned, before its marker ends."""
+        if self._moments.phase == "trace":
+            self._backend.finish(answer)
 
     def call_ended(self, began_ns: int) -> None:
         """Take note of a call that ended now."""
@@ -126,6 +133,10 @@ class Session:
         if settings is not None:
             self._log.write("settings", settings=settings)
 
+    def samples_counted(self, model: Any, answer: Any) -> int:
+        """Read how many samples a Keras model's first call trained on, 0 where nobody counts."""
+        return self._backend.samples_counted(model, answer)
+
     def settings(self, model: Any, batch_size: int, feed_dtype: str) -> Settings:
         """Read the effective settings of a Keras model back."""
         return self._backend.settings(model, batch_size, feed_dtype)
@@ -136,12 +147,12 @@ class Session:
 
     def end(self, state: State = "done", message: str = "") -> Run:
         """Stop everything, and save the record of the run."""
-        if self._moments.phase == "trace":
-            self._stop_trace()
-        self._journal.close()
-        self._journal.write(self._log)
-        self._log.write("done" if state == "done" else "error", state=state, message=message)
-        self._stack.close()
+        with self._stack:
+            if self._moments.phase == "trace":
+                self._stop_trace()
+            self._journal.close()
+            self._journal.write(self._log)
+            self._log.write("done" if state == "done" else "error", state=state, message=message)
         run = fold(self.folder, self._spec, Outcome(state=state, message=message))
         save(run, self.folder / RUN_FILE)
         return run
@@ -170,11 +181,23 @@ class Session:
 
     def _start_trace(self) -> None:
         try:
-            self._backend.start_trace(self.folder / TRACE_FOLDER)
+            self._backend.start_trace(self.folder / TRACE_FOLDER, self._give_way)
         except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
-            self._moments.phase = "rest"
-            self._enter("rest", time.time_ns())
-            self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler did not start: {error}"))
+            self._without_trace(f"the profiler did not start: {error}")
+
+    def _give_way(self) -> None:
+        """Let the training have the profiler, which it starts itself just now."""
+        with suppress(Exception):
+            self._backend.stop_trace()
+        with suppress(Exception):
+            self._without_trace("the training started the profiler itself")
+
+    def _without_trace(self, reason: str) -> None:
+        now_ns = time.time_ns()
+        self._moments.give_trace_up(now_ns)
+        self._enter(self._moments.phase, now_ns)
+        shutil.rmtree(self.folder / TRACE_FOLDER, ignore_errors=True)
+        self._log.write("trace", trace=TraceInfo(path=None, missing=reason))
 
     def _stop_trace(self) -> None:
         try:

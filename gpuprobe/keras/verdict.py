@@ -32,7 +32,7 @@ MOST_SAID = 3
 class Verdict(Record, frozen=True, kw_only=True):
     """What a watched training says: its figures, what was found, and what could not be told; `verdict.json`.
 
-    `traced` tells that the findings are those of a trace, the primary one first.
+    `traced` tells that the findings are those of a trace, the primary one first; `no_trace` why there is none.
     """
 
     schema: int = SCHEMA
@@ -40,6 +40,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     not_evaluated: tuple[NotEvaluated, ...]
     traced: bool = False
+    no_trace: str = ""
 
     def lines(self) -> list[str]:
         """Say it: the verdict, why, and what to do next."""
@@ -52,6 +53,7 @@ class Verdict(Record, frozen=True, kw_only=True):
         lines = [f"Verdict  {figures}; {meter}.{self._cause()}"]
         lines += [f"Why      {finding.claim}" for finding in self.findings[:MOST_SAID]]
         lines += [f"Why      Not known: {reason.reason}." for reason in self.not_evaluated if not self.findings]
+        lines += [f"No trace {self.no_trace}."] if self.no_trace else []
         return lines + [f"Next     {finding.fix}" for finding in self.findings[:1]]
 
     def _cause(self) -> str:
@@ -86,14 +88,15 @@ def verdict(run: Run, folder: Path, outside_fraction: float | None, diagnosis: D
         source="NVML",
         value=busy.value / 100 if busy and isinstance(busy.value, float) else None,
         high=busy.high / 100 if busy and busy.high is not None else None,
-        missing=None if busy and isinstance(busy.value, float) else reason.removeprefix("no GPU: "),
+        missing=None if busy and isinstance(busy.value, float) else reason.rpartition("no GPU: ")[2],
     )
     signals = (_rate(run), utilization, outside, *((core,) if core else ()))
     findings, undecided = _judge(outside, utilization, core)
     traced = joined(diagnosis, findings[0] if findings else None) if diagnosis else ()
     if diagnosis and traced:
         return Verdict(signals=signals, findings=traced, not_evaluated=diagnosis.not_evaluated, traced=True)
-    return Verdict(signals=signals, findings=findings, not_evaluated=undecided)
+    no_trace = run.trace.missing if run.trace and run.trace.missing else ""
+    return Verdict(signals=signals, findings=findings, not_evaluated=undecided, no_trace=no_trace)
 
 
 def _judge(

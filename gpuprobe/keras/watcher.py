@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import signal
 import sys
 import threading
@@ -26,7 +27,7 @@ Answer = TypeVar("Answer")
 
 
 class Watcher:
-    """Drives a session without ever raising; `is_on` tells whether it still watches.
+    """Drives a session without ever raising; `session` is the one that has not failed, None where there is none.
 
     Without `diagnoses` the trace is left to whoever reads the recording.
     """
@@ -34,6 +35,7 @@ class Watcher:
     def __init__(self, wishes: Wishes, *, verbose: bool = True, diagnoses: bool = True) -> None:
         self._wishes, self._verbose, self._diagnoses = wishes, verbose, diagnoses
         self._session: Session | None = None
+        self._pid = os.getpid()
         self._handler: Any = None
         self._said = False
         self._last_words: tuple[State, str] = ("interrupted", "the process ended before the training did")
@@ -43,15 +45,16 @@ class Watcher:
         self._last_words = ("done", "")
 
     @property
-    def is_on(self) -> bool:
-        """Whether there is a session that has not failed."""
-        return self._session is not None
+    def session(self) -> Session | None:
+        """The session, as long as it watches."""
+        return self._session
 
     def begin(self) -> None:
         """Start the session; a second one on the same watcher is a new recording."""
         self.end("interrupted", "the training ended without saying so")
 
         def start() -> None:
+            self._pid = os.getpid()
             self._session = Session(self._wishes)
             atexit.register(self._at_exit)
             self._listen()
@@ -72,13 +75,32 @@ class Watcher:
             return otherwise  # type: ignore[no-any-return]
 
     def called(self, call: Callable[..., Answer], *given: Any, **named: Any) -> Answer:
-        """Run one call of the training inside its step marker, and take its time. What the call raises is its own."""
-        marker: AbstractContextManager[Any] = self.ask(lambda session: session.marker(), nullcontext())
+        """Run one call of the training inside its step marker, and take its time. What the call raises is its own.
+
+        Each step of a training passes here, so that it is written for little to do.
+        """
+        session = self._session
+        if session is None:
+            return call(*given, **named)
+        marker: AbstractContextManager[Any] = nullcontext()
+        try:
+            marker = session.marker()
+        except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
+            self._give_up(error)
         began_ns = time.time_ns()
         with marker:
             answer = call(*given, **named)
-        self.ask(lambda session: session.call_ended(began_ns), None)
+            if self._session is session:
+                self._noted(session.call_returned, answer)
+        if self._session is session:
+            self._noted(session.call_ended, began_ns)
         return answer
+
+    def _noted(self, note: Callable[[Any], None], what: Any) -> None:
+        try:
+            note(what)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
+            self._give_up(error)
 
     def end(self, state: State = "done", message: str = "") -> None:
         """Save the recording, and say the verdict."""
@@ -125,7 +147,9 @@ class Watcher:
                 self._handler = None
 
     def _at_exit(self) -> None:
-        self.end(*self._last_words)
+        if os.getpid() == self._pid:
+            self.end(*self._last_words)
+        # A fork of the training ends: the recording is its parent's.
 
     def _listen(self) -> None:
         """Take the signal, where nobody else does and Python lets us."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe.ledger.categories import CPU_PRECEDENCE, UNATTRIBUTED
-from gpuprobe.ledger.intervals import Intervals, difference, sweep, union
+from gpuprobe.ledger.intervals import Intervals, difference, join, sweep, union
 from gpuprobe.ledger.steps import Windows, find
 from gpuprobe.traces.timeline import Steps
 
@@ -29,6 +29,8 @@ def cpu_time(host: Host) -> CpuTime | None:
         return None
     window = union(windows.start_ps, windows.end_ps)
     outside = difference(window, windows.inside) if windows.inside is not None else Intervals()
-    layers = [host.compiling, host.input_wait, outside, host.computing]
-    got, left = sweep(window, layers)
-    return CpuTime(windows, dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), (*got, left), strict=True)))
+    # JAX hands its programs over and goes on: the processor is not idle while one runs, wherever Python is.
+    layers = [host.compiling, host.input_wait, host.running, outside, host.computing]
+    (*got, running, outside, computing), left = sweep(window, layers)
+    found = (*got, outside, join([running, computing]), left)
+    return CpuTime(windows, dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), found, strict=True)))

@@ -106,6 +106,11 @@ class Host:
         return join(parts)
 
     @cached_property
+    def running(self) -> Intervals:
+        """Time in which a program of JAX ran, which Python does not wait for."""
+        return self.select(Kind.PROGRAM)
+
+    @cached_property
     def last_ps(self) -> int:
         """The instant at which the last event of any thread ends."""
         return max((int(thread.events.end_ps.max()) for thread in self.threads if len(thread.events)), default=0)

@@ -35,6 +35,7 @@ class Kind(IntFlag):
     LAUNCH = 2048
     KERNEL_RUN = 4096
     EAGER = 8192
+    PROGRAM = 16384
     JIT = 16384
 
 
@@ -77,9 +78,11 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.EAGER, r"Eager(?:Local)?Execute: (?!_)(?!\w*(?:Iterator|Optional|Summary|Dataset|SyncDevice))"),
     (Kind.EXECUTION, r"EagerKernelExecute$"),
     (Kind.LAUNCH, r"(?:cu|cuda|hip)(?:Launch|GraphLaunch|ModuleLaunch|ExtLaunch|ExtModuleLaunch)"),
+    # What XLA's programs are on the processor under JAX, on the threads that run them and on the one that waits.
+    (Kind.KERNEL_RUN | Kind.PROGRAM, r"ThunkExecutor::Execute(?: \(wait for completion\))?$"),
     (
         Kind.KERNEL_RUN,
-        r"(?:(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*|ThunkExecutor::Execute)$"
+        r"(?:(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"
         r"|aten::\w+$|autograd::engine::evaluate_function: |Optimizer\.step#",
     ),
     # An operation is traced as name:Type.
