@@ -35,8 +35,8 @@ class Kind(IntFlag):
     LAUNCH = 2048
     KERNEL_RUN = 4096
     EAGER = 8192
-    PROGRAM = 16384
     JIT = 16384
+    PROGRAM = 32768
 
 
 # `Compile` alone would match Keras's own ops, such as StatefulPartitionedCall/compile_loss/...: slashes are excluded.
