@@ -117,15 +117,27 @@ def test_lost_events_lower_the_confidence() -> None:
     assert account_of(lost).devices[0].confidence == "medium"
 
 
-def test_a_silent_host_is_unattributed() -> None:
-    made = Made().kernel(0, 10, launch=-1).kernel(50, 60, launch=49).host(12, 15, "aten::conv2d")
+@pytest.mark.parametrize("frame", ["train.py(12): step", "<built-in method sleep>", "$loop.py:12 step"])
+def test_a_host_that_is_silent_before_a_known_launch_runs_python(frame: str) -> None:
+    made = Made().kernel(0, 10, launch=-1).kernel(50, 60, launch=49).host(12, 15, "aten::conv2d").host(0, 60, frame)
     found = device(made)
-    # 3 ms in an event, and the launch call at 49; the holes before and after them nobody can explain.
-    assert found.ledger_ms["unattributed"] == pytest.approx(2 + 34, abs=0.01)
+    # 3 ms in a call, and the launch call at 49; in the long holes before and between them no call is made.
+    assert found.ledger_ms["idle_between_steps"] == pytest.approx(2 + 34, abs=0.01)
     assert found.ledger_ms["idle_launch"] == pytest.approx(3, abs=0.01)
     assert found.ledger_ms["idle_queue"] == pytest.approx(1 + 1, abs=0.01)
-    assert found.confidence == "low"
     assert "idle_outside_step_fraction" in found.missing
+
+
+def test_a_silent_host_is_unattributed_where_the_launch_is_not_known() -> None:
+    made = Made(correlated=False).kernel(0, 10, launch=-1).kernel(50, 60, launch=49).host(12, 15, "aten::conv2d")
+    found = device(made)
+    assert found.ledger_ms["unattributed"] == pytest.approx(2 + 35, abs=0.01)
+    assert found.confidence == "low"
+
+
+def test_a_host_of_which_only_launches_are_traced_is_unattributed() -> None:
+    found = device(Made().kernel(0, 10, launch=-1).kernel(50, 60, launch=49))
+    assert found.ledger_ms["unattributed"] == pytest.approx(39, abs=0.01)
 
 
 def test_what_lies_over_the_span_of_the_device() -> None:

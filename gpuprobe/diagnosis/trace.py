@@ -95,11 +95,13 @@ def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None
 def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
     share = _share(evidence, cause)
     time = wording.milliseconds(share * (evidence.number("step_ms") or 0.0))
+    sure = _confidence(evidence, limits)
     return Finding(
         cause=cause.id,
         primary=False,
         severity=share,
-        confidence=_confidence(evidence, limits),
+        # Where no training function is known, silence alone tells that the host was elsewhere.
+        confidence=_lowered(sure) if _untold(cause, evidence) else sure,
         claim=cause.claim.format(device=_device(evidence), share=wording.share(share), time=time),
         evidence=evidence.only(cause.share, "step_ms", *cause.also),
         fix=cause.fix,
@@ -110,10 +112,16 @@ def _undecided(cause: Cause, evidence: Evidence) -> NotEvaluated | None:
     if cause.gpu_only and evidence.text("device_kind") == "cpu":
         return NotEvaluated(cause=cause.id, reason="there is no GPU in the trace")
     outside = evidence.get("idle_outside_step_fraction")
-    untold = cause.id == "host_between_steps" and outside is not None and outside.value is None
-    if untold and outside is not None and evidence.text("device_kind") == "gpu":
+    if outside is not None and _untold(cause, evidence) and not _share(evidence, cause):
         return NotEvaluated(cause=cause.id, reason=outside.missing or "the trace names no training function")
     return None
+
+
+def _untold(cause: Cause, evidence: Evidence) -> bool:
+    """Whether a GPU's trace names no training function that the host could be outside of."""
+    outside = evidence.get("idle_outside_step_fraction")
+    missing = outside is not None and outside.value is None
+    return cause.id == "host_between_steps" and missing and evidence.text("device_kind") == "gpu"
 
 
 def _leads(evidence: Evidence, cause: Cause, limits: Thresholds) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Device, Timeline
 
 # Python between two operations leaves holes of tens of microseconds in what the profiler sees of a thread. In a hole
-# longer than this, and where no training function is known, nobody can tell that the host was dispatching.
+# longer than this, and where no training function is known, the host was not dispatching.
 SILENT_PS = 1_000_000_000
 PS_PER_MS = 1e9
 # Memsets and copies from device to device move data within the device, and so does what the trace names no further.
@@ -80,13 +80,13 @@ def _idle_layers(host: Host, work: Launches, windows: Windows, busy: Intervals, 
     callers = [place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL))]
     sync = join([host.select(Kind.SYNC, {*feeding, *callers}), union(work.reads_start_ps, work.reads_end_ps)])
     queued, undispatched, unknown = _by_next_launch(work, busy, idle)
-    dispatching = _dispatching(host, {*feeding, *callers}, windows, idle)
+    dispatching, outside = _dispatching(host, {*feeding, *callers}, windows, idle, undispatched)
     return [
         host.compiling,
         host.select(Kind.MEMORY),
         host.input_wait,
         sync,
-        difference(idle, windows.inside) if windows.inside is not None else Intervals(),
+        outside,
         queued,
         intersection(join([undispatched, unknown]), dispatching),
     ]
@@ -109,13 +109,20 @@ def _by_next_launch(work: Launches, busy: Intervals, idle: Intervals) -> tuple[I
     )
 
 
-def _dispatching(host: Host, feeding: set[int], windows: Windows, idle: Intervals) -> Intervals:
-    """When the host was on its way to the next launch: in the training function, or not silent for long."""
+def _dispatching(
+    host: Host, feeding: set[int], windows: Windows, idle: Intervals, undispatched: Intervals
+) -> tuple[Intervals, Intervals]:
+    """When the host was on its way to the next launch, and when it was not: in the training function and outside.
+
+    Where no training function is known, a thread that makes no call for long before a launch that is known runs
+    Python of its own.
+    """
     if windows.inside is not None:
-        return windows.inside
+        return windows.inside, difference(idle, windows.inside)
     active = host.active(feeding) if feeding else host.active(range(len(host.threads)))
     if not len(active):
-        return active
+        return active, Intervals()
     silent = difference(idle, active)
     long = (silent.end - silent.start) > SILENT_PS
-    return difference(idle, Intervals(silent.start[long], silent.end[long]))
+    silence = Intervals(silent.start[long], silent.end[long])
+    return difference(idle, silence), intersection(undispatched, silence) if host.tells(feeding) else Intervals()

@@ -48,8 +48,12 @@ class Host:
         return self._spans(place, (self.kinds[place] & kind) != 0)
 
     def active(self, among: Iterable[int]) -> Intervals:
-        """Return the time in which any of the threads was in any event at all."""
-        return join(self._spans(place, np.ones(len(self.kinds[place]), np.bool_)) for place in among)
+        """Return the time in which any of the threads was in any event at all, but for frames of Python."""
+        return join(self._spans(place, (self.kinds[place] & Kind.PYTHON) == 0) for place in among)
+
+    def tells(self, among: Iterable[int]) -> bool:
+        """Say whether the trace shows what the threads did beside their calls to the driver, which carry an id."""
+        return any(bool((self.threads[place].events.correlation == NO_CORRELATION).any()) for place in among)
 
     @cached_property
     def calls(self) -> Calls:

@@ -37,6 +37,7 @@ class Kind(IntFlag):
     EAGER = 8192
     JIT = 16384
     PROGRAM = 32768
+    PYTHON = 65536
 
 
 # `Compile` alone would match Keras's own ops, such as StatefulPartitionedCall/compile_loss/...: slashes are excluded.
@@ -85,6 +86,8 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"(?:(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"
         r"|aten::\w+$|autograd::engine::evaluate_function: |Optimizer\.step#",
     ),
+    # Frames of Python as the profilers of TensorFlow, JAX and PyTorch write them: they enclose whatever is done.
+    (Kind.PYTHON, r"\$|\S+\(\d+\): |<built-in |nn\.Module: "),
     # An operation is traced as name:Type.
     (Kind.OP, r"[^\s:]+:[A-Za-z_]\w*$"),
 )

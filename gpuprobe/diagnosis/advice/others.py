@@ -21,7 +21,10 @@ OTHERS: dict[str, dict[str, tuple[str, str]]] = {
             "Read losses and metrics on the host once in many steps, not in each.",
             "if step % 100 == 0:\n    print(loss.item())  # and no .item(), .cpu() or print(tensor) elsewhere",
         ),
-        "host_between_steps": ("Do less Python between steps: log, evaluate and save less often.", ""),
+        "host_between_steps": (
+            "Do less Python between steps: log, evaluate and save less often; make batches in DataLoader workers.",
+            "",
+        ),
         "recompiling": (
             "Let every step have the same shapes and types, or let the compiler know which of them change.",
             "model = torch.compile(model, dynamic=True)",
