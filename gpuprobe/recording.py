@@ -1,6 +1,6 @@
 """Where things lie in a study's folder, and how its records are read back.
 
-reports/<study>/{study.json, report.json, report.md, plots/}
+reports/<study>/{study.json, report.json, report.md, report.html, plots/}
 reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
 reports/<study>/runs/<round>-<strategy>-<step>/ where the strategy is found by a search
 reports/<watch>/{watch.json, telemetry.csv, trainings/<study>/...}

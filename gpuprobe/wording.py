@@ -57,6 +57,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def strategies(number: int) -> str:
+    """Write how many strategies: `1 strategy`, `12 strategies`."""
+    return "1 strategy" if number == 1 else f"{number:,} strategies"
+
+
 def listing(names: list[str]) -> str:
     """Join names as a sentence does: `a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -31,13 +31,15 @@ def test_the_verdict_comes_first_and_a_simulation_says_so(tmp_path: Path) -> Non
     top = text[: text.index("## Ranking")]
     assert "SIMULATED" in top
     assert "Simulated on NVIDIA GeForce GTX 1060 3GB" in top
-    assert "**Verdict.** xla is the fastest" in top
+    assert "**Verdict.** `xla` is the fastest of 5 strategies" in top
     assert "2.7" in top
+    assert "simulated: it shows how gpuprobe reasons" in top
     assert "getting the next batch" in top
 
 
 def test_table_and_json_agree(tmp_path: Path) -> None:
-    text = report(tmp_path, *STORY)
+    _, _, text = report(tmp_path, *STORY).partition("## Ranking")
+    text = text.partition("\n## ")[0]
     rows = json.loads((tmp_path / "report.json").read_text())["rows"]
     lines = [line for line in text.splitlines() if line.startswith("| ") and "**" in line]
     assert len(lines) == len(rows) == len(STORY)

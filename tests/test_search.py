@@ -311,7 +311,10 @@ def test_a_study_searches_after_all_else_and_the_report_tells_the_path(tmp_path:
     assert [run.spec.step for run in loaded.runs.values() if run.spec.strategy == TUNED] == [2]
     text = (tmp_path / "report.md").read_text()
     section = text[text.index("## How tuned was found") :]
-    assert section.index("| 0 | `xla` |") < section.index("| 2 | `mixed_precision` | 1.3")
+    lines = section.splitlines()
+    first, last = (next(line for line in lines if line.startswith(start)) for start in ("| 0 | `xla`", "| 2 | `mixed"))
+    assert lines.index(first) < lines.index(last)
+    assert "| 1.3" in last
     assert section.count("kept: faster beyond the noise |") == 2
     assert "Kept: `xla`, `large_batch` and `mixed_precision` on top of `tfdata_cache_prefetch`." in section
     told = msgspec.json.decode((tmp_path / "report.json").read_bytes())["searches"][0]

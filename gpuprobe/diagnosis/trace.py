@@ -13,7 +13,7 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
-from gpuprobe.diagnosis.trace_causes import CAUSES
+from gpuprobe.diagnosis.trace_causes import CAUSES, because
 from gpuprobe.records import Finding, NotEvaluated
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
         severity=share,
         # Where no training function is known, silence alone tells that the host was elsewhere.
         confidence=_lowered(sure) if _untold(cause, evidence) else sure,
-        claim=cause.claim.format(device=_device(evidence), share=wording.share(share), time=time),
+        claim=cause.claim.format(device=_device(evidence), share=wording.share(share), time=time)
+        + because(cause, evidence),
         evidence=evidence.only(cause.share, "step_ms", *cause.also),
         fix=cause.fix,
     )

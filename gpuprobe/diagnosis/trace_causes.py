@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpuprobe import wording
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gpuprobe.diagnosis.thresholds import Thresholds
+    from gpuprobe.records import Evidence
 
 
 @dataclass(frozen=True)
@@ -108,3 +111,15 @@ CAUSES = (
         gpu_only=False,
     ),
 )
+
+
+def because(cause: Cause, evidence: Evidence) -> str:
+    """Say what makes it so in this trace, as a sentence with a space before it; empty where the trace does not tell."""
+    if cause.id == "launch_bound":
+        count, median_us = evidence.number("kernels_per_step"), evidence.number("kernel_median_us")
+        if count is not None and median_us is not None:
+            length = wording.milliseconds(median_us / 1000)
+            return f" A step starts {count:,.0f} kernels one by one, and the median one runs for {length}."
+    if cause.id == "input_bound" and (stage := evidence.text("slowest_iterator")):
+        return f" The slowest stage of the pipeline is {stage.rpartition('::')[2]}."
+    return ""

@@ -51,6 +51,23 @@ MEANINGS = {
     "idle_memory": "idle: the host allocates device memory",
     "unattributed": "the trace does not tell",
 }
+# The same in a few words, for a legend.
+SHORT = {
+    "gpu_compute": "GPU computes",
+    "cpu_compute": "processor computes",
+    "gpu_collective": "exchanges gradients",
+    "gpu_copy_h2d": "copies to the GPU",
+    "gpu_copy_d2h": "copies to the host",
+    "gpu_copy_d2d": "copies on the GPU",
+    "idle_input": "waits for the next batch",
+    "idle_launch": "waits: not launched yet",
+    "idle_queue": "waits: launched, not started",
+    "idle_sync": "waits: host reads a result",
+    "idle_between_steps": "waits: Python between steps",
+    "idle_compile": "waits: host compiles",
+    "idle_memory": "waits: memory is allocated",
+    "unattributed": "not explained",
+}
 # How a sentence about the step goes on after the share.
 COMPUTED = "it computed"
 LAUNCHES = "it waited for kernel launches"
@@ -121,7 +138,7 @@ def step_sentence(who: str, device: DeviceAccount) -> str:
     rest = sorted((share, words) for words, share in shares.items() if share >= WORTH_TELLING)
     told = "".join(f"; {wording.share(share)} {words}" for share, words in reversed(rest[-MOST_TOLD:]))
     step = wording.milliseconds(device.step_ms)
-    return f"Of each {step} step of {who} in its trace the {name} computed {wording.share(computed)}{told}."
+    return f"Of each {step} step of `{who}` in its trace the {name} computed {wording.share(computed)}{told}."
 
 
 def table(rows: Sequence[Row]) -> list[list[str]]:

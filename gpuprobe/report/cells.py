@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.report.account import ratio
+from gpuprobe.report.page import plain
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.load import Loaded
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the ranked table; one that is empty in every row is left out, and `without` says why."""
+    """A column of a table of strategies; one that is empty in every row is left out, and `without` says why."""
 
     key: str
     title: str
@@ -26,12 +27,17 @@ class Column:
 
 
 NO_GPU = "no GPU was sampled"
-COLUMNS = (
+RANKED = (
     Column("rank", "rank"),
     Column("strategy", "strategy"),
     Column("rate", "samples/s (95 %)"),
     Column("epoch", "epoch"),
-    Column("gain", "times as fast as"),
+    Column("speedup", "times as fast as"),
+    Column("gain", "times as fast as what it changes"),
+    Column("marks", "marks"),
+)
+USED = (
+    Column("strategy", "strategy"),
     Column("gpu", "GPU utilization (p5 to p95)", NO_GPU),
     Column("power", "power", NO_GPU),
     Column("energy", "energy a sample", NO_GPU),
@@ -39,8 +45,16 @@ COLUMNS = (
     Column("cpu", "CPU"),
     Column("host_memory", "peak host memory"),
     Column("warmup", "warm-up"),
-    Column("marks", "marks", "no strategy was unstable or did other work"),
 )
+
+
+def table(ranking: Ranking, columns: tuple[Column, ...]) -> tuple[list[list[str]], list[Column]]:
+    """Return a head and one row a strategy, and the columns that are left out as empty in every row."""
+    rows = [row(one, ranking) for one in ranking.rows]
+    shown = [column for column in columns if any(cells[column.key] for cells in rows)]
+    titles = [f"{column.title} {ranking.baseline}" if column.key == "speedup" else column.title for column in shown]
+    cells = [[one[column.key] for column in shown] for one in rows]
+    return [titles, *cells] if rows else [], [column for column in columns if column not in shown]
 
 
 def row(row: Row, ranking: Ranking) -> dict[str, str]:
@@ -48,9 +62,10 @@ def row(row: Row, ranking: Ranking) -> dict[str, str]:
     shared = sum(other.rank == row.rank for other in ranking.rows) > 1
     return {
         "rank": f"{row.rank}{' =' if shared else ''}",
-        "strategy": f"**{row.strategy}**",
+        "strategy": f"**{plain(row.strategy)}**",
         "rate": rate(row.samples_per_s),
         "epoch": wording.clock(row.epoch_s.value),
+        "speedup": times(row.speedup) if row.speedup else "",
         "gain": f"{times(row.gain)} {row.against}" if row.gain else "",
         "gpu": _level(row.signal("utilization_percent"), "%"),
         "power": _value(row.signal("power_w"), "W"),
@@ -63,7 +78,7 @@ def row(row: Row, ranking: Ranking) -> dict[str, str]:
     }
 
 
-def details(row: Row, ranking: Ranking) -> dict[str, object]:
+def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     """Return what the report says about one strategy below the table."""
     said = []
     against = ranking.row(row.against)
@@ -88,7 +103,8 @@ def details(row: Row, ranking: Ranking) -> dict[str, object]:
         f"oneDNN {_switch(settings.onednn)}, TF32 {_switch(settings.tf32)}"
     )
     warmup = f"{wording.significant(row.warmup_s)} s, {wording.significant(row.first_call_s)} s of it the first call"
-    return {"row": row, "said": said, "effective": effective, "warmup": warmup}
+    again = command(study, row.strategy)
+    return {"row": row, "said": said, "effective": effective, "warmup": warmup, "again": again}
 
 
 def rate(interval: Interval) -> str:
@@ -111,11 +127,19 @@ def comparison(gain: Interval) -> str:
     return f"no difference beyond the noise, {times(gain)}"
 
 
-def scored(row: Scored) -> tuple[str, ...]:
+def scored(row: Scored) -> list[str]:
     """Return the cells of one prediction beside what was measured; the reason where there is none."""
     predicted = ratio(row.predicted) if row.predicted else f"none: {row.missing}"
     miss = f"{100 * row.error:+.0f} %" if row.error is not None else ""
-    return (f"`{row.strategy}`", f"`{row.against}`", f"`{row.change}`", predicted, times(row.measured), miss)
+    return [f"`{row.strategy}`", f"`{row.against}`", f"`{row.change}`", predicted, times(row.measured), miss]
+
+
+SCORED = ["strategy", "against", "the change replayed", "predicted", "measured", "miss"]
+
+
+def scorecard(ranking: Ranking) -> list[list[str]]:
+    """Return a head and a row for each prediction; empty where there is none."""
+    return [SCORED, *(scored(one) for one in ranking.scorecard)] if ranking.scorecard else []
 
 
 def evidence(signal: Signal) -> str:
@@ -126,7 +150,7 @@ def evidence(signal: Signal) -> str:
         told = f"missing, {signal.missing}"
     ends = [wording.significant(end) for end in (signal.low, signal.high) if end is not None]
     span = f" ({ends[0]} to {ends[1]})" if len(ends) == 2 else ""
-    return f"`{signal.name}` = {told}{span}, {signal.source}"
+    return f"`{signal.name}` = {plain(told)}{span}, {plain(signal.source)}"
 
 
 def command(study: Study, strategy: str) -> str:

@@ -1,4 +1,4 @@
-"""The report as Markdown: the verdict first, then the ranking, the reasons, and how to get each figure again."""
+"""The report as Markdown: the answer first, then the search, the ranking, the reasons, and how to get it again."""
 
 from __future__ import annotations
 
@@ -7,34 +7,44 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe import wording
-from gpuprobe.report import account, cells, story
+from gpuprobe.report import account, cells, meters, story
 from gpuprobe.report.page import template
 from gpuprobe.report.verdict import verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gpuprobe.ranking.load import Loaded
+    from gpuprobe.report.plots import Plot
 
 
-def render(loaded: Loaded, plots: list[tuple[str, str]]) -> str:
-    """Return `report.md`; `plots` are (file, what it shows) pairs, relative to the study's folder."""
+def render(loaded: Loaded, plots: Sequence[Plot]) -> str:
+    """Return `report.md`, with the plots named by their files, relative to the study's folder."""
     study, ranking = loaded.study, loaded.ranking
-    rows = [cells.row(row, ranking) for row in ranking.rows]
-    columns = [column for column in cells.COLUMNS if any(row[column.key] for row in rows)]
+    ranked, _ = cells.table(ranking, cells.RANKED)
+    used, dropped = cells.table(ranking, cells.USED)
+    ledger = account.table([row for row in ranking.rows if row.account is not None])
+    best = ranking.rows[0] if ranking.rows else None
+    baseline = ranking.row(ranking.baseline)
+    shown = [row for row in (baseline, best if best is not baseline else None) if row is not None]
     context: dict[str, Any] = {
         "study": study,
         "ranking": ranking,
         "verdict": verdict(loaded),
-        "columns": columns,
-        "dropped": [column for column in cells.COLUMNS if column not in columns],
-        "rows": rows,
-        "stories": [(search, story.table(search), story.ending(search)) for search in ranking.searches],
-        "ledger": account.table([row for row in ranking.rows if row.account is not None]),
-        "scorecard": [cells.scored(row) for row in ranking.scorecard],
-        "details": [cells.details(row, ranking) for row in ranking.rows],
+        "rows": ranked,
+        "used": used,
+        "dropped": dropped,
+        "stories": [(search, story.table(search, ranking), story.ending(search)) for search in ranking.searches],
+        "ledger": ledger,
+        "categories": [(name, account.MEANINGS[name]) for name in ledger[0][2:]] if ledger else [],
+        "meters": meters.table({row.strategy: row.meters for row in shown}),
+        "meters_explained": f"{baseline.strategy}: {meters.explained(baseline.meters)}" if baseline else "",
+        "task_manager": meters.task_manager(baseline.meters) if baseline else "",
+        "scorecard": cells.scorecard(ranking),
+        "details": [cells.details(row, ranking, study) for row in ranking.rows],
         "made": datetime.fromtimestamp(study.created_ns / 1e9, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "plots": plots,
         "traces": cells.traces(loaded),
-        "reproduce": [(row.strategy, cells.command(study, row.strategy)) for row in ranking.rows],
         "folder": PurePath(loaded.folder).name,
         "wording": wording,
         "evidence": cells.evidence,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +15,6 @@ from gpuprobe.ranking.rates import step_times_ms
 from gpuprobe.report import account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.load import Loaded
     from gpuprobe.records import Run
 
+PLOTS_FOLDER = "plots"
 # A grey of middling lightness has contrast enough against white and against GitHub's dark page.
 INK = "#7d8590"
 # Okabe and Ito's colours for colour-blind readers, without black and yellow, which vanish on one paper or the other.
@@ -178,7 +180,7 @@ def ledger(loaded: Loaded) -> Figure | None:
         left = 0.0
         for line in account.lines(row.account):
             colour, hatch = LEDGER[line.category]
-            label = "_" + line.category if line.category in seen else line.category
+            label = "_" + line.category if line.category in seen else account.SHORT[line.category]
             seen.setdefault(line.category)
             width = 100 * line.fraction
             axes.barh(place, width, left=left, color=colour, hatch=hatch, edgecolor=PAPER, height=0.62, label=label)
@@ -186,30 +188,47 @@ def ledger(loaded: Loaded) -> Figure | None:
     axes.set_yticks(range(len(rows)), [row.strategy for row in reversed(rows)])
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of the traced step")
-    return _with_legend(figure, axes)
+    return _with_legend(figure, axes, grid="x")
 
 
-PLOTS: tuple[tuple[str, str, Callable[[Loaded], Figure | None]], ...] = (
-    ("throughput", "Throughput", throughput),
-    ("ledger", "Where the step went", ledger),
-    ("utilization", "How busy the device was", utilization),
-    ("step-times", "How long the steps took", step_times),
-    ("losses", "The loss, for the same work", losses),
+@dataclass(frozen=True)
+class Plot:
+    """A drawn plot: its file within the study's folder, its SVG; `first` stands before all tables."""
+
+    file: str
+    title: str
+    svg: bytes
+    first: bool
+    says: str
+
+
+PLOTS: tuple[tuple[str, str, str, Callable[[Loaded], Figure | None]], ...] = (
+    (
+        "ledger",
+        "Where the step went",
+        "One bar is one step, the fastest strategy on top. Green is work; everything else is time in which the device "
+        "waits or copies.",
+        ledger,
+    ),
+    ("throughput", "Throughput", "", throughput),
+    ("utilization", "How busy the device was", "", utilization),
+    ("step-times", "How long the steps took", "", step_times),
+    ("losses", "The loss, for the same work", "", losses),
 )
 
 
-def render(loaded: Loaded) -> list[tuple[str, str, bytes]]:
-    """Return (file name, title, SVG) of every plot that has something to show."""
+def render(loaded: Loaded) -> list[Plot]:
+    """Draw every plot that has something to show, those that the report begins with first."""
     rendered = []
     with mpl.rc_context(STYLE):
-        for name, title, draw in PLOTS:
+        for name, title, says, draw in PLOTS:
             figure = draw(loaded)
             if figure is not None:
                 if loaded.study.environment.simulated:
                     figure.suptitle("SIMULATED", fontsize=10)
                 buffer = io.BytesIO()
                 figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-                rendered.append((f"{name}.svg", title, buffer.getvalue()))
+                rendered.append(Plot(f"{PLOTS_FOLDER}/{name}.svg", title, buffer.getvalue(), bool(says), says))
     return rendered
 
 
@@ -218,8 +237,9 @@ def _figure(height_inch: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _with_legend(figure: Figure, axes: Axes) -> Figure:
-    axes.grid(axis="y")
+def _with_legend(figure: Figure, axes: Axes, grid: Literal["x", "y"] = "y") -> Figure:
+    axes.set_axisbelow(True)
+    axes.grid(axis=grid)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
     return figure
 

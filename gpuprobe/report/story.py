@@ -8,14 +8,18 @@ from gpuprobe import wording
 from gpuprobe.report.cells import rate, times
 
 if TYPE_CHECKING:
-    from gpuprobe.ranking.ranking import Search, SearchStep
-
-HEAD = ("step", "change", "alone it gained", "samples/s (95 %)", "against the last kept", "outcome")
+    from gpuprobe.ranking.ranking import Ranking, Search, SearchStep
 
 
-def table(search: Search) -> list[list[str]]:
-    """Return the head and one row of cells for each step; an empty cell was not measured."""
-    return [list(HEAD), *(_row(step) for step in search.steps)] if search.steps else []
+def table(search: Search, ranking: Ranking) -> list[list[str]]:
+    """Return the head, where the search starts, and one row of cells for each step; an empty cell was not measured."""
+    if not search.steps:
+        return []
+    head = [
+        "step", "change", "samples/s (95 %)", "gained alone", "gained here", f"times as fast as {ranking.baseline}",
+        "outcome",
+    ]  # fmt: skip
+    return [head, *_start(search, ranking), *(_row(step, ranking) for step in search.steps)]
 
 
 def ending(search: Search) -> str:
@@ -34,13 +38,27 @@ def ending(search: Search) -> str:
     return " ".join(said)
 
 
-def _row(step: SearchStep) -> list[str]:
+def _start(search: Search, ranking: Ranking) -> list[list[str]]:
+    """The baseline, and the strategy that the search builds on where that is another."""
+    rows = []
+    for name, outcome in ((ranking.baseline, "the baseline"), (search.start, "where the search starts")):
+        row = ranking.row(name)
+        if row is not None and (name != ranking.baseline or outcome == "the baseline"):
+            speedup = f"{row.speedup.value:.2f}x" if row.speedup else "1"
+            rows.append(["", f"`{row.strategy}`", rate(row.samples_per_s), "", "", speedup, outcome])
+    return rows
+
+
+def _row(step: SearchStep, ranking: Ranking) -> list[str]:
+    baseline = ranking.row(ranking.baseline)
+    reached = step.samples_per_s.value / baseline.samples_per_s.value if step.samples_per_s and baseline else None
     return [
         str(step.step),
         f"`{step.change}`",
-        times(step.predicted) if step.predicted else "",
         rate(step.samples_per_s) if step.samples_per_s else "",
+        times(step.predicted) if step.predicted else "",
         times(step.gain) if step.gain else "",
+        f"{reached:.2f}x" if reached else "",
         f"{'kept' if step.kept else 'dropped'}: {step.reason}",
     ]
 

@@ -1,4 +1,4 @@
-"""The first paragraph: what is fastest, why the rest is not, and what to do next."""
+"""The answer that a report begins with: what is fastest, why the baseline is not, what to do first, and how sure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.report.account import ratio, step_sentence
-from gpuprobe.report.cells import comparison, times
+from gpuprobe.report.account import step_sentence
+from gpuprobe.report.causes import named
+from gpuprobe.report.cells import times
+from gpuprobe.report.following import following, gains
+from gpuprobe.report.sure import sure
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.load import Loaded
@@ -15,17 +18,25 @@ if TYPE_CHECKING:
     from gpuprobe.records import Study
 
 NAMED_IN_A_TIE = 4
+# A healthy training has no cause to be cured, and one that nothing explains none to be named.
+UNCAUSED = {"compute_bound": "Nothing holds it up", "unattributed": "No cause is known"}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Three sentences or a few, and the first line on where it was measured."""
+    """A few sentences for each question, and the first line on where it was measured; empty where there is none.
+
+    `next` is the remedy of the cause and `code` its change, as a diff; `gain` is what the changes that were measured
+    gave, and `sure` how far all of it can be trusted.
+    """
 
     where: str
     verdict: str
     why: str
     next: str
     code: str
+    gain: str = ""
+    sure: str = ""
 
     @property
     def line(self) -> str:
@@ -39,22 +50,27 @@ def verdict(loaded: Loaded) -> Verdict:
     where = _where(study, ranking)
     if not ranking.rows:
         return Verdict(where, "Nothing was measured to the end.", _failed(ranking), "", "")
-    following, code = _next(ranking, study)
-    return Verdict(where, _fastest(ranking, study), _why(ranking), following, code)
+    step, why = _why(ranking)
+    first, code = following(ranking)
+    told = f"{step} {_fastest(ranking, study)}".strip()
+    return Verdict(where, told, why, first, code, gains(ranking, study), sure(ranking, study))
 
 
-def _why(ranking: Ranking) -> str:
-    """Where the baseline's step goes, the cause of it, and how sure that is."""
+def _why(ranking: Ranking) -> tuple[str, str]:
+    """Return where the baseline's step goes, and the cause of it."""
     baseline = ranking.row(ranking.baseline)
     primary = next((finding for finding in ranking.findings if finding.primary), None)
-    sentences = [step_sentence(baseline.strategy, baseline.account)] if baseline and baseline.account else []
+    step = step_sentence(baseline.strategy, baseline.account) if baseline and baseline.account else ""
     if primary is None:
-        return " ".join([*sentences, "Not known yet: " + _undecided(ranking)])
-    if not sentences:
-        sentences.append(primary.claim)
-    tie = f", which ties with {primary.ties_with}" if primary.ties_with else ""
-    sentences.append(f"The primary cause is {primary.cause}{tie}, with {primary.confidence} confidence.")
-    return " ".join([*sentences, ranking.agreement]).strip()
+        return step, f"Not known yet: {_undecided(ranking)}"
+    tie = f", which ties with `{primary.ties_with}`" if primary.ties_with else ""
+    sentences = [f"The cause is that {named(primary)}{tie}, with {primary.confidence} confidence.", primary.claim]
+    if primary.cause in UNCAUSED:
+        sentences[0] = f"{UNCAUSED[primary.cause]} (`{primary.cause}`{tie}), with {primary.confidence} confidence."
+    behind = [named(found) for found in ranking.findings if found.symptom_of == primary.cause]
+    if behind:
+        sentences.append(f"It brings with it that {wording.listing(behind)}.")
+    return step, " ".join(sentences)
 
 
 def _where(study: Study, ranking: Ranking) -> str:
@@ -73,70 +89,37 @@ def _where(study: Study, ranking: Ranking) -> str:
 def _fastest(ranking: Ranking, study: Study) -> str:
     first = [row for row in ranking.rows if row.rank == ranking.rows[0].rank]
     baseline = ranking.row(ranking.baseline)
-    names = [row.strategy for row in first]
-    best = first[0]
-    figures = f"{wording.significant(best.samples_per_s.value)} samples/s, {wording.clock(best.epoch_s.value)} an epoch"
-    figures += f" of {study.epoch_samples:,} samples"
-    if len(ranking.rows) == 1:
-        return f"{best.strategy} trains {figures}."
-    if baseline in first:
-        start = f"No strategy is faster than {ranking.baseline} beyond the noise"
-        return f"{start}, which trains {figures}." if len(first) == 1 else f"{start}: {_tie(first, names)}."
     assert baseline is not None
-    ratio = best.samples_per_s.value / baseline.samples_per_s.value
-    many = f"{_tie(first, names)}; the first of them" if len(first) > 1 else f"{best.strategy} is the fastest"
-    return f"{many}: {figures}, {ratio:.2f} times as fast as {baseline.strategy}."
+    best = first[0]
+    epoch = f"{wording.clock(best.epoch_s.value)} an epoch of {study.epoch_samples:,} samples"
+    if len(ranking.rows) == 1:
+        return f"`{best.strategy}` trains {wording.significant(best.samples_per_s.value)} samples/s, {epoch}."
+    if baseline in first:
+        start = f"No strategy is faster than `{ranking.baseline}` beyond the noise"
+        rate = f"{wording.significant(best.samples_per_s.value)} samples/s, {epoch}"
+        return f"{start}, which trains {rate}." if len(first) == 1 else f"{start}: {_tie(first)}."
+    gain = times(best.speedup) if best.speedup else ""
+    others = _others(first[1:]) if len(first) > 1 else ""
+    return (
+        f"`{best.strategy}` is the fastest of {wording.strategies(len(ranking.rows))}: {epoch} instead of "
+        f"{wording.clock(baseline.epoch_s.value)}, {gain} as fast as `{baseline.strategy}`.{others}"
+    )
 
 
-def _tie(rows: list[Row], names: list[str]) -> str:
-    """Say who ties, and over what range: a chain of ties can be long, and its ends far apart."""
-    who = wording.listing(names) if len(names) <= NAMED_IN_A_TIE else f"{len(names)} strategies"
+def _others(rows: list[Row]) -> str:
+    return f" {_who(rows, 'others')} {'ties' if len(rows) == 1 else 'tie'} with it within the noise."
+
+
+def _tie(rows: list[Row]) -> str:
+    """Say who ties, and over what range."""
     rates = [row.samples_per_s.value for row in rows]
     slowest, fastest = wording.significant(min(rates)), wording.significant(max(rates))
-    return f"{who} share the first rank, from {slowest} to {fastest} samples/s"
+    return f"{_who(rows, 'strategies')} share the first rank, from {slowest} to {fastest} samples/s"
 
 
-def _next(ranking: Ranking, study: Study) -> tuple[str, str]:
-    primary = next((finding for finding in ranking.findings if finding.primary), None)
-    parts = []
-    code = ""
-    if primary is not None and primary.cause != "compute_bound":
-        code = primary.code
-        told = [
-            f"{word} {ratio(gain)}"
-            for word, gain in (("predicted", primary.predicted_gain), ("measured", primary.measured_gain))
-            if gain
-        ]
-        parts.append(primary.fix + (f" {', '.join(told).capitalize()}." if told else ""))
-    gained = [row for row in ranking.rows if row.gain and row.gain.low > 1 and not _other_work(row)]
-    helped = [row for row in gained if not row.combines]
-    if helped:
-        best = max(helped, key=lambda row: row.gain.value if row.gain else 0.0)
-        assert best.gain is not None
-        parts.append(f"The single change that gained most is {best.strategy} ({best.change}): {times(best.gain)}.")
-    for row in gained:
-        if len(row.combines) > 1:
-            assert row.gain is not None
-            parts.append(f"Together, as {row.strategy}, {wording.listing(list(row.combines))} give {times(row.gain)}.")
-    lost = [row for row in ranking.rows if row.gain and row.gain.high < 1]
-    if lost:
-        worst = min(lost, key=lambda row: row.gain.value if row.gain else 1.0)
-        assert worst.gain is not None
-        parts.append(f"Keep away from {worst.strategy} here: {comparison(worst.gain)}.")
-    if not parts and not study.request.rounds:
-        parts.append("Hand the model and its data to gpuprobe run --model, which measures the changes that may help.")
-    if not parts:
-        parts.append(f"No change measured here is worth making; {_more(study)}")
-    return " ".join(parts), code
-
-
-def _more(study: Study) -> str:
-    rounds = max(3, study.request.rounds + 2)
-    return f"smaller differences than the intervals need more rounds (--rounds {rounds})."
-
-
-def _other_work(row: Row) -> bool:
-    return any(mark.startswith(("loss", "its loss")) for mark in row.marks)
+def _who(rows: list[Row], noun: str) -> str:
+    names = [f"`{row.strategy}`" for row in rows]
+    return wording.listing(names) if len(names) <= NAMED_IN_A_TIE else f"{len(names)} {noun}"
 
 
 def _failed(ranking: Ranking) -> str:

@@ -8,32 +8,33 @@ from gpuprobe.errors import OutputError
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import RANKING_FILE
 from gpuprobe.records import to_json, write_whole
-from gpuprobe.report import markdown, plots
+from gpuprobe.report import html, markdown, plots
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.ranking.load import Loaded
 
-REPORT_FILE = "report.md"
-PLOTS_FOLDER = "plots"
+REPORT_FILE, PAGE_FILE = "report.md", "report.html"
 
 
 def write(folder: Path) -> Loaded:
-    """Write `report.md`, `report.json` and the plots into a study's folder; return the study as it was read.
+    """Write `report.md`, `report.html`, `report.json` and the plots into a study's folder; return what was read.
 
     Raises InputError where the folder holds no study, OutputError where it cannot be written.
     """
     loaded = load(folder)
     drawn = plots.render(loaded)
-    text = markdown.render(loaded, [(f"{PLOTS_FOLDER}/{file}", title) for file, title, _ in drawn])
+    text = markdown.render(loaded, drawn)
+    page = html.render(text, drawn, ink=plots.INK, simulated=loaded.study.environment.simulated)
     try:
-        (folder / PLOTS_FOLDER).mkdir(exist_ok=True)
+        (folder / plots.PLOTS_FOLDER).mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: the report cannot be written ({error.strerror})") from error
     # What is read first is written first: a disk may be nearly full.
     write_whole(folder / REPORT_FILE, text.encode())
+    write_whole(folder / PAGE_FILE, page.encode())
     write_whole(folder / RANKING_FILE, to_json(loaded.ranking))
-    for file, _, picture in drawn:
-        write_whole(folder / PLOTS_FOLDER / file, picture)
+    for plot in drawn:
+        write_whole(folder / plot.file, plot.svg)
     return loaded

@@ -27,12 +27,12 @@ def launch_bound(found: Finding, here: Situation) -> tuple[str, str]:
     ways = []
     options = {}
     if here.jit_compile is not True:
-        ways.append("compile with XLA, which fuses small kernels")
+        ways.append("compile with XLA (it fuses small kernels)")
         options["jit_compile"] = "True"
     if here.grown:
-        ways.append("a larger batch")
+        ways.append("take a larger batch")
     if (here.steps_per_execution or 1) <= 1:
-        ways.append("several steps in one call")
+        ways.append("run several steps in one call")
         options.setdefault("steps_per_execution", "8")
     if not ways:
         return f"XLA and several steps in one call are on already. {NO_ROOM} What is left is fewer, larger layers.", ""

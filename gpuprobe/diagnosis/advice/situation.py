@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gpuprobe import wording
-
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.thresholds import Thresholds
     from gpuprobe.records import Evidence
@@ -75,7 +73,7 @@ def convergence(before: int, after: int) -> str:
     Sources: Goyal et al., "Accurate, Large Minibatch SGD", 2017 (in proportion); Malladi et al., "On the SDEs and
     Scaling Rules for Adaptive Gradient Algorithms", 2022 (by the square root).
     """
-    times = f"{wording.significant(after / before)} times"
+    times = f"{after / before:g} times"
     return (
         f"A batch of {after} makes {times} fewer updates an epoch than one of {before}, so that the loss falls less "
         "per sample: raise the learning rate with it (in proportion for SGD, by the square root for Adam), and compare "

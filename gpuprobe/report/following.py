@@ -1,0 +1,97 @@
+"""What to do first, with what it was predicted and measured to gain, and what not to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.report.account import ratio
+from gpuprobe.report.cells import comparison, times
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.ranking.ranking import Ranking, Row
+    from gpuprobe.records import Finding, Study
+
+
+def following(ranking: Ranking) -> tuple[str, str]:
+    """Return what to do about the primary cause, with what it was predicted and measured to gain, and its code."""
+    primary = next((finding for finding in ranking.findings if finding.primary), None)
+    if primary is None or primary.cause == "compute_bound":
+        return "", ""
+    return " ".join([*_tried(primary, ranking), primary.fix]), primary.code
+
+
+def gains(ranking: Ranking, study: Study) -> str:
+    """Say what gained most by itself, what all together gave, and what not to do."""
+    gained = [row for row in ranking.rows if row.gain and row.gain.low > 1 and not _other_work(row)]
+    parts = [*_best(gained, ranking), *_together(gained), *_away(ranking)]
+    if not gained and not parts and not study.request.rounds:
+        return "Hand the model and its data to gpuprobe run --model, which measures the changes that may help."
+    if not gained:
+        rounds = max(3, study.request.rounds + 2)
+        parts.insert(
+            0,
+            "No change measured here is worth making; smaller differences than the intervals need more rounds "
+            f"(--rounds {rounds}).",
+        )
+    return " ".join(parts)
+
+
+def _tried(primary: Finding, ranking: Ranking) -> list[str]:
+    """What the remedy was predicted to gain, and what the strategies that make it gained."""
+    names = [signal.name.removeprefix("gain.") for signal in primary.evidence if signal.name.startswith("gain.")]
+    rows = [row for name in names if (row := ranking.row(name)) is not None and row.gain]
+    said = []
+    for row in rows:
+        assert row.gain is not None
+        foretold = next((one.predicted for one in ranking.scorecard if one.strategy == row.strategy), None)
+        predicted = f"predicted {ratio(foretold)} as fast, " if foretold else ""
+        said.append(f"`{row.strategy}` first ({row.change}): {predicted}measured {times(row.gain)}.")
+    if not rows and primary.predicted_gain:
+        said.append(f"Predicted gain: {ratio(primary.predicted_gain)}; it was not measured here.")
+    return said
+
+
+def _best(gained: list[Row], ranking: Ranking) -> list[str]:
+    """The single change that gained most; one that changes what is learnt says so."""
+    best = max((row for row in gained if not row.combines), key=_gain, default=None)
+    if best is None or best.gain is None:
+        return []
+    said = f"The single change that gained most is `{best.strategy}` ({best.change}): {times(best.gain)}"
+    before = ranking.row(best.against)
+    other = before is not None and before.settings.batch_size != best.settings.batch_size
+    mind = "; with fewer updates an epoch, so that the model learns otherwise" if other else ""
+    return [f"{said} as fast as `{best.against}`{mind}."]
+
+
+def _together(gained: list[Row]) -> list[str]:
+    return [
+        f"Together, as `{row.strategy}`, {_names(row.combines)} give {times(row.gain)}"
+        + (f", or {times(row.speedup)} over the baseline." if row.speedup else ".")
+        for row in gained
+        if len(row.combines) > 1 and row.gain
+    ]
+
+
+def _away(ranking: Ranking) -> list[str]:
+    """The change that lost most; one that others build on is a step of the way, and no advice."""
+    steps = {row.against for row in ranking.rows}
+    lost = [row for row in ranking.rows if row.gain and row.gain.high < 1 and row.strategy not in steps]
+    worst = min(lost, key=_gain, default=None)
+    if worst is None or worst.gain is None:
+        return []
+    return [f"Keep away from `{worst.strategy}` here: {comparison(worst.gain)} as `{worst.against}`."]
+
+
+def _names(names: Sequence[str]) -> str:
+    return wording.listing([f"`{name}`" for name in names])
+
+
+def _gain(row: Row) -> float:
+    return row.gain.value if row.gain else 1.0
+
+
+def _other_work(row: Row) -> bool:
+    return any(mark.startswith(("loss", "its loss")) for mark in row.marks)

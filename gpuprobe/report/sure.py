@@ -1,0 +1,42 @@
+"""How sure a study is: who agrees, how far its predictions missed, how often each strategy ran."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+
+if TYPE_CHECKING:
+    from gpuprobe.ranking.ranking import Ranking
+    from gpuprobe.records import Study
+
+
+def sure(ranking: Ranking, study: Study) -> str:
+    """Say it in a few sentences."""
+    said = [ranking.agreement] if ranking.agreement else []
+    misses = [abs(one.error) for one in ranking.scorecard if one.error is not None]
+    if misses:
+        said.append(
+            f"{wording.count(len(misses), 'prediction')} from traces missed the step time that was then measured by "
+            f"{_percent(median(misses))} in the median, {_percent(max(misses))} at most."
+        )
+    rounds = sorted({row.samples_per_s.rounds for row in ranking.rows if not row.combines})
+    if rounds and study.request.rounds:
+        often = {1: "once", 2: "twice"}.get(rounds[0], f"{rounds[0]} times")
+        if len(rounds) > 1:
+            often = f"{rounds[0]} to {rounds[-1]} times"
+        said.append(
+            f"Each strategy ran {often}, in fresh processes; what stands in brackets is the 95 % interval of a "
+            "measurement, and of a prediction the range that its assumptions leave open."
+        )
+    unstable = sum(any(mark.startswith("unstable") for mark in row.marks) for row in ranking.rows)
+    if unstable:
+        said.append(f"The machine was restless: {unstable} of {len(ranking.rows)} strategies are marked unstable.")
+    if study.environment.simulated:
+        said.append("All of it is simulated: it shows how gpuprobe reasons, and proves nothing about a real GPU.")
+    return " ".join(said)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.0f} %"
