@@ -151,7 +151,8 @@ def _memory_of_old(gpu: Any) -> Sequence[float]:
 
 
 def _call(name: str, *constants: str) -> Callable[[Any], Sequence[float]]:
-    return lambda gpu: (ask(name, gpu, *map(constant, constants)),)
+    numbers = tuple(map(constant, constants))
+    return lambda gpu: (ask(name, gpu, *numbers),)
 
 
 def _clock(kind: str) -> Callable[[Any], Sequence[float]]:

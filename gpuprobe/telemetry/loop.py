@@ -21,8 +21,6 @@ LATE_AFTER_S = 0.25
 HUNG_AFTER_S = 2.0
 # The values of one row were read within so long of its time stamp; what takes longer gets a row of its own.
 ROW_SPAN_NS = 5_000_000
-# The sampler ends within so long of being told to, and a sleeping thread costs nothing.
-LONGEST_SLEEP_S = 0.25
 
 
 class Pace:
@@ -47,7 +45,9 @@ class Loop:
 
     def __init__(self, feeds: Sequence[Feed], period_s: float, writer: Writer) -> None:
         self._feeds, self._period_s, self._writer = feeds, period_s, writer
-        self._stopped = False
+        # Held until it is time to stop: waiting for it is as cheap as sleep, and wakes at once.
+        self._stop = threading.Lock()
+        self._stop.acquire()
         self._at: tuple[Feed, float] | None = None
         self._late: dict[Feed, float] = {}
         self._hung: set[Feed] = set()
@@ -74,7 +74,7 @@ class Loop:
 
     def stop(self, wait_s: float) -> None:
         """Take a last reading and end; one that hangs is not waited for."""
-        self._stopped = True
+        self._stop.release()
         self._thread.join(wait_s)
 
     def _start(self) -> None:
@@ -84,12 +84,7 @@ class Loop:
     def _run(self) -> None:
         pace, last = Pace(self._period_s), False
         while self._visit_all() and not last:
-            # Short sleeps, because an event costs more to wait for, and stopping is to be quick.
-            wait_s = pace.next_in_s()
-            while wait_s > 0 and not self._stopped:
-                time.sleep(min(wait_s, LONGEST_SLEEP_S))
-                wait_s -= LONGEST_SLEEP_S
-            last = self._stopped
+            last = self._stop.acquire(timeout=pace.next_in_s())
 
     def _visit_all(self) -> bool:
         """Visit the GPUs that answer; return False where another thread has taken over meanwhile."""
