@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +75,75 @@ EACH = (
 )
 
 
-def sampled(path: Path, script: str, driver: Path, seconds: float) -> telemetry.Telemetry:
-    driver.write_bytes(script.encode("latin-1"))
-    with telemetry.sampling(path, os.getpid()):
-        until_rows(path)
-        time.sleep(seconds)
-    return telemetry.read(path)
+# One run with many cards, each with a trouble of its own.
+TROUBLES = """
+devices 8
+gpu0.fail.all 15@0.8
+gpu1.fail.all 16@0.8
+gpu2.fail.all 2@0.8
+gpu3.block.power 60@0.8
+gpu4.fail.power 999@0.5 0@1.6
+gpu5.fail.all 15@0.8 0@2
+gpu6.fail.power 4
+gpu7.mig 2
+gpu7.mig_used_mib 700
+gpu7.fail.utilization 3
+gpu7.gpm 1
+gpu7.gpm.2 90
+gpu7.mig_gpm.2 45
+gpu7.power 4294967295
+gpu7.pstate 32 3@3
+"""
+UNUSABLE = {
+    "init 9\n": "driver_not_loaded",
+    "init 12\n": "no_driver",
+    "init 18\n": "driver_mismatch",
+    "init 4\n": "no_permission",
+    "devices 0\n": "no_device",
+}
+# Each script, and how long it is sampled from the first row on, in seconds.
+PLAYED = {
+    DATACENTER.format(pid=os.getpid(), other=os.getppid()): 3.4,
+    (BUFFER := "utilization 10 90@1\nsample_s 0.16\n"): 3.4,
+    TROUBLES: 7.5,
+    **dict.fromkeys(UNUSABLE, 1.5),
+    (FORBIDDEN := "devices 2\ngpu0.fail.handle 4\n"): 0.8,
+    (SLOW_START := "block.init 3\n"): 5.0,
+    # A name that is no UTF-8, as some boards have, costs nothing.
+    (LOADED_LATE := "init 9 0@1\nname Card \xe9\n"): 4.0,
+    (OLD := "fail.event_reasons 13\nthrottle 32\n"): 0.8,
+    (LATE := "block.power 3.5@0.5 0@1\n"): 6.5,
+}
+Played = dict[str, telemetry.Telemetry]
+
+
+@pytest.fixture(scope="module")
+def played(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """Sample every script at once, because they mostly wait."""
+    folder = tmp_path_factory.mktemp("played")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as samplers:
+        patch.setenv("LD_LIBRARY_PATH", str(library))
+        began: list[tuple[float, str, Path, ExitStack]] = []
+        for place, (script, seconds) in enumerate(PLAYED.items()):
+            path = folder / f"{place}.csv"
+            path.with_suffix(".txt").write_bytes(script.encode("latin-1"))
+            patch.setenv("FAKE_NVML", str(path.with_suffix(".txt")))
+            own = samplers.enter_context(ExitStack())
+            own.enter_context(telemetry.sampling(path, os.getpid()))
+            began.append((seconds, script, path, own))
+        for _, _, path, _ in began:
+            until_rows(path)
+        start_s, found = time.monotonic(), {}
+        for seconds, script, path, own in sorted(began, key=lambda one: one[0]):
+            time.sleep(max(0.0, start_s + seconds - time.monotonic()))
+            own.close()
+            found[script] = telemetry.read(path)
+        return found
+
+
+@pytest.fixture
+def troubled(played: Played) -> telemetry.Telemetry:
+    return played[TROUBLES]
 
 
 def summary(recording: telemetry.Telemetry) -> telemetry.TelemetrySummary:
@@ -94,9 +158,8 @@ def states(recording: telemetry.Telemetry, where: str) -> list[str]:
     return [said.state for said in recording.states if said.where == where]
 
 
-def test_all_that_a_large_card_offers_is_read(driver: Path, tmp_path: Path) -> None:
-    script = DATACENTER.format(pid=os.getpid(), other=os.getppid())
-    recording = sampled(tmp_path / "t.csv", script, driver, 3.4)
+def test_all_that_a_large_card_offers_is_read(played: Played) -> None:
+    recording = played[DATACENTER.format(pid=os.getpid(), other=os.getppid())]
     facts = recording.facts["gpu0"]
     assert facts["uuid"] == "GPU-0000-1"
     assert facts["pci_bus_id"] == "00000000:01:00.0"
@@ -131,43 +194,13 @@ def test_all_that_a_large_card_offers_is_read(driver: Path, tmp_path: Path) -> N
     assert len([words for _, words in recording.said if "other_process" in words]) == 1
 
 
-def test_the_drivers_own_samples_agree_with_ours(driver: Path, tmp_path: Path) -> None:
-    recording = sampled(tmp_path / "t.csv", "utilization 10 90@1\nsample_s 0.16\n", driver, 3.4)
+def test_the_drivers_own_samples_agree_with_ours(played: Played) -> None:
+    recording = played[BUFFER]
     times, samples = recording.series("gpu0_utilization_buffer_percent")
     assert set(samples) == {10, 90}
     assert np.diff(times) / S == pytest.approx(0.16, abs=0.001), "each sample is there once, at its own time"
     found = values(summary(recording), 0)
     assert found["utilization_buffer_percent"] == pytest.approx(found["utilization_percent"], abs=8)
-
-
-# One run with many cards, each with a trouble of its own.
-TROUBLES = """
-devices 8
-gpu0.fail.all 15@0.8
-gpu1.fail.all 16@0.8
-gpu2.fail.all 2@0.8
-gpu3.block.power 60@0.8
-gpu4.fail.power 999@0.5 0@1.6
-gpu5.fail.all 15@0.8 0@2
-gpu6.fail.power 4
-gpu7.mig 2
-gpu7.mig_used_mib 700
-gpu7.fail.utilization 3
-gpu7.gpm 1
-gpu7.gpm.2 90
-gpu7.mig_gpm.2 45
-gpu7.power 4294967295
-gpu7.pstate 32 3@3
-"""
-
-
-@pytest.fixture(scope="module")
-def troubled(library: Path, tmp_path_factory: pytest.TempPathFactory) -> telemetry.Telemetry:
-    folder = tmp_path_factory.mktemp("troubled")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LD_LIBRARY_PATH", str(library))
-        patch.setenv("FAKE_NVML", str(folder / "driver.txt"))
-        return sampled(folder / "t.csv", TROUBLES, folder / "driver.txt", 7.5)
 
 
 @pytest.mark.parametrize(("gpu", "state"), [(0, "gpu_lost"), (1, "driver_reset"), (2, "vanished"), (3, "driver_hung")])
@@ -233,35 +266,27 @@ def test_a_value_that_stands_for_none_is_no_value(troubled: telemetry.Telemetry)
     assert set(troubled.series("gpu7_performance_state")[1]) == {3}
 
 
-@pytest.mark.parametrize(
-    ("script", "state"),
-    [
-        ("init 9\n", "driver_not_loaded"),
-        ("init 12\n", "no_driver"),
-        ("init 18\n", "driver_mismatch"),
-        ("init 4\n", "no_permission"),
-        ("devices 0\n", "no_device"),
-    ],
-)
+@pytest.mark.parametrize(("script", "state"), UNUSABLE.items())
 def test_a_driver_that_cannot_be_used_is_a_state_and_the_host_is_sampled(
-    driver: Path, tmp_path: Path, script: str, state: str
+    script: str, state: str, played: Played, driver: Path
 ) -> None:
-    recording = sampled(tmp_path / "t.csv", script, driver, 0.8)
+    recording = played[script]
     assert states(recording, "driver") == [state]
     assert recording.gpus == ()
     assert len(recording.series("tree_cpu_s")[0]) >= 2
+    driver.write_text(script)
     assert telemetry.inventory().state == state
 
 
-def test_one_card_that_may_not_be_asked_leaves_the_others(driver: Path, tmp_path: Path) -> None:
-    recording = sampled(tmp_path / "t.csv", "devices 2\ngpu0.fail.handle 4\n", driver, 0.8)
+def test_one_card_that_may_not_be_asked_leaves_the_others(played: Played) -> None:
+    recording = played[FORBIDDEN]
     assert states(recording, "gpu0") == ["no_permission"]
     assert len(recording.series("gpu1_utilization_percent")[0])
     assert recording.gpus == (0, 1)
 
 
-def test_a_driver_that_hangs_at_the_start_costs_only_the_gpus(driver: Path, tmp_path: Path) -> None:
-    recording = sampled(tmp_path / "t.csv", "block.init 3\n", driver, 5.0)
+def test_a_driver_that_hangs_at_the_start_costs_only_the_gpus(played: Played) -> None:
+    recording = played[SLOW_START]
     assert states(recording, "driver") == ["driver_hung", "back"]
     host, _ = recording.series("memory_available_mib")
     gpu, _ = recording.series("gpu0_utilization_percent")
@@ -269,25 +294,22 @@ def test_a_driver_that_hangs_at_the_start_costs_only_the_gpus(driver: Path, tmp_
     assert len(gpu) > 5, "it is sampled as soon as its driver answers"
 
 
-def test_a_driver_that_is_loaded_while_sampling_is_used_from_then_on(driver: Path, tmp_path: Path) -> None:
-    # A name that is no UTF-8, as some boards have, costs nothing.
-    script = "init 9 0@1\nname Card \xe9\n"
-    recording = sampled(tmp_path / "t.csv", script, driver, 4)
+def test_a_driver_that_is_loaded_while_sampling_is_used_from_then_on(played: Played) -> None:
+    recording = played[LOADED_LATE]
     assert recording.facts["gpu0"]["name"] == "Card \ufffd"
     assert states(recording, "driver") == ["driver_not_loaded", "back"]
     assert len(recording.series("gpu0_utilization_percent")[0]) > 5
 
 
-def test_an_old_driver_is_asked_by_its_own_calls(driver: Path, tmp_path: Path) -> None:
-    script = "fail.event_reasons 13\nthrottle 32\n"
-    recording = sampled(tmp_path / "t.csv", script, driver, 0.8)
+def test_an_old_driver_is_asked_by_its_own_calls(played: Played) -> None:
+    recording = played[OLD]
     assert values(summary(recording), 0)["throttled_by.thermal"] == 1
     assert states(recording, "gpu0.memory_reserved_mib") == ["not_supported"]
     assert values(summary(recording), 0)["memory_used_mib"] == 900
 
 
-def test_a_call_that_returns_late_gives_its_card_back(driver: Path, tmp_path: Path) -> None:
-    recording = sampled(tmp_path / "t.csv", "block.power 3.5@0.5 0@1\n", driver, 6.5)
+def test_a_call_that_returns_late_gives_its_card_back(played: Played) -> None:
+    recording = played[LATE]
     assert states(recording, "gpu0") == ["driver_hung", "back"]
     times, _ = recording.series("gpu0_power_w")
     (gap,) = [gap for gap in summary(recording).gaps if gap.where == "gpu0"]
