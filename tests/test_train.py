@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import Cli
 
 pytest.importorskip("sklearn")
 
-from gpuprobe.measure.training import EpochRow, read_curves
+from gpuprobe.errors import InputError
+from gpuprobe.measure import training
+from gpuprobe.measure.train import images
+from gpuprobe.measure.training import EpochRow, TrainingSpec, read_curves
+from gpuprobe.records import load, save
+from gpuprobe.workloads.arrays import save_arrays
 from gpuprobe.workloads.digits import digits
 from gpuprobe.workloads.expectation import expected_epoch_s
 
-FEW = ("--data", "digits", "--depth", 8, "--samples", 256, "--strategy")
+FEW = ("--data", "digits", "--depth", 8, "--samples", 128, "--strategy")
 
 
 def test_digits_are_real_balanced_and_of_cifars_shape() -> None:
@@ -81,3 +88,69 @@ def test_what_is_wrong_is_one_clear_line(cli: Cli, tmp_path: Path) -> None:
         done = cli("train", *words)
         assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
         assert said in done.stderr
+
+
+class Killed(BaseException):
+    """Ends a training where it stands, as a kill does."""
+
+
+def begin(folder: Path, epochs: int = 1) -> None:
+    folder.mkdir()
+    arrays = folder / "arrays"
+    arrays.mkdir()
+    save_arrays(digits().first(64), arrays)
+    spec = TrainingSpec(
+        epochs=epochs, strategy="generator", batch_size=32, seed=1, depth=8, data="digits", arrays=str(arrays)
+    )
+    save(spec, folder / "training.json")
+
+
+def test_wherever_it_is_cut_off_it_ends_with_the_same_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    begin(tmp_path / "whole", 4)
+    training.run(tmp_path / "whole", lambda _row: None)
+    begin(tmp_path / "cut", 3)
+
+    def fails(*_given: object, **_named: object) -> None:
+        raise Killed
+
+    def half_a_checkpoint(file: Path, **_arrays: object) -> None:
+        file.write_bytes(b"PK\x03\x04 half")
+        raise Killed
+
+    def replaces_no_curves(path: Path, target: Path) -> None:
+        if path.suffix == ".csv":
+            raise Killed
+        os.replace(path, target)  # noqa: PTH105
+
+    for place, name, cut in (
+        # After the steps of the epoch and before its test; in the checkpoint; after it; in the best weights.
+        (keras.Model, "evaluate", fails),
+        (np, "savez", half_a_checkpoint),
+        (Path, "replace", replaces_no_curves),
+        (keras.Model, "save", fails),
+    ):
+        with monkeypatch.context() as killed:
+            killed.setattr(place, name, cut)
+            with pytest.raises(Killed):
+                training.run(tmp_path / "cut", lambda _row: None)
+    spec = load(TrainingSpec, tmp_path / "cut" / "training.json")
+    save(msgspec.structs.replace(spec, epochs=4), tmp_path / "cut" / "training.json")
+    training.run(tmp_path / "cut", lambda _row: None)
+    rows = read_curves(tmp_path / "cut")
+    assert [row.epoch for row in rows] == [1, 2, 3, 4]
+    assert curve(rows) == curve(read_curves(tmp_path / "whole"))
+    assert keras.saving.load_model(tmp_path / "cut" / "best.keras").count_params() > 0
+
+
+def test_what_ends_a_training_is_one_line_with_its_exit_code(tmp_path: Path) -> None:
+    full = training._failure(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+    assert (full.exit_code, "make room, then gpuprobe train --resume" in full.error) == (4, True)
+    begin(tmp_path / "damaged")
+    (tmp_path / "damaged" / "checkpoint.npz").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(InputError, match="cannot be read back"):
+        training.run(tmp_path / "damaged", lambda _row: None)
+    begun = TrainingSpec(epochs=1, strategy="numpy", batch_size=32, seed=0, depth=8, data="digits", images="CIFAR-10")
+    with pytest.raises(InputError, match="began with CIFAR-10"):
+        images(begun)

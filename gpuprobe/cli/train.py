@@ -15,11 +15,20 @@ Examples:
   gpuprobe train --strategy tuned --study reports/S   with all that was faster in a study
   gpuprobe train --data digits --epochs 10            a small real set that scikit-learn ships
   gpuprobe train --resume reports/TRAINING            go on after an interruption, with the same curve
+  gpuprobe train --resume reports/TRAINING --epochs 80      or for longer than it was to last
 """
 
 
+# The story's.
+EPOCHS = 50
+
+
 @click.command("train", epilog=EPILOG)
-@click.option("--epochs", type=click.IntRange(min=1), default=50, help="How often the training set is seen.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="How often the training set is seen; with --resume, in all. [default: 50]",
+)
 @click.option("--strategy", default="tuned", help="One of gpuprobe list.")
 @click.option(
     "--study", type=click.Path(path_type=Path), metavar="STUDY", help="For tuned: the study whose gains it combines."
@@ -42,10 +51,10 @@ Examples:
     "--resume",
     type=click.Path(path_type=Path),
     metavar="TRAINING",
-    help="Go on with this one; other options are its own.",
+    help="Go on with this one; options but --epochs are its own.",
 )
 def command(
-    epochs: int,
+    epochs: int | None,
     strategy: str,
     study: Path | None,
     out: Path,
@@ -60,20 +69,23 @@ def command(
 
     Test set each epoch, checkpoints and resume, best weights, curves.
     """
+    import msgspec
+
     from gpuprobe.cli._training import carry_out
     from gpuprobe.measure.train import load_spec
     from gpuprobe.measure.training import TrainingSpec
     from gpuprobe.strategies.registry import select
 
     if resume is not None:
-        raise SystemExit(carry_out(load_spec(resume), resume, out))
+        begun = load_spec(resume)
+        raise SystemExit(carry_out(msgspec.structs.replace(begun, epochs=epochs or begun.epochs), resume, out))
     if (depth - 2) % 6 or depth < 8:
         raise UsageError(f"--depth: {depth} is not 6n+2; this ResNet has 20, 32, 44, 56 or 110 layers")
     chosen = select(strategy)
     if len(chosen) != 1:
         raise UsageError("--strategy: name one; gpuprobe list shows them")
     spec = TrainingSpec(
-        epochs=epochs,
+        epochs=epochs or EPOCHS,
         strategy=chosen[0].name,
         batch_size=batch_size,
         seed=seed,

@@ -15,7 +15,7 @@ from gpuprobe import telemetry
 from gpuprobe.errors import GpuprobeError, InputError
 from gpuprobe.measure import folder
 from gpuprobe.measure.process import QUIET
-from gpuprobe.measure.training import SPEC_FILE, EpochRow, TrainingSpec
+from gpuprobe.measure.training import SPEC_FILE, EpochRow, Failure, TrainingSpec
 from gpuprobe.recording import TELEMETRY_FILE
 from gpuprobe.records import load, save
 from gpuprobe.workloads import data
@@ -23,6 +23,14 @@ from gpuprobe.workloads.arrays import Arrays, save_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class TrainingFailedError(GpuprobeError):
+    """The training ended early; `exit_code` is that of its cause."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def load_spec(where: Path) -> TrainingSpec:
@@ -33,8 +41,11 @@ def load_spec(where: Path) -> TrainingSpec:
 
 
 def images(spec: TrainingSpec) -> Arrays:
-    """Find the images that the training is about."""
-    return data.find(spec.data, seed=spec.seed, samples=spec.samples)
+    """Find the images that the training is about. Raises InputError where they are not those that it began with."""
+    found = data.find(spec.data, seed=spec.seed, samples=spec.samples)
+    if spec.images not in {"", found.name}:
+        raise InputError(f"this training began with {spec.images}, and --data {spec.data} is now {found.name}")
+    return found
 
 
 def train(spec: TrainingSpec, where: Path, arrays: Arrays) -> Iterator[EpochRow]:
@@ -44,7 +55,7 @@ def train(spec: TrainingSpec, where: Path, arrays: Arrays) -> Iterator[EpochRow]
     """
     with folder.held(where), tempfile.TemporaryDirectory(prefix="gpuprobe-") as scratch:
         save_arrays(arrays, Path(scratch))
-        save(msgspec.structs.replace(spec, arrays=scratch), where / SPEC_FILE)
+        save(msgspec.structs.replace(spec, arrays=scratch, images=arrays.name), where / SPEC_FILE)
         process = subprocess.Popen(
             [sys.executable, "-m", "gpuprobe.measure.training", str(where)],
             stdin=subprocess.DEVNULL,
@@ -66,8 +77,10 @@ def _rows(process: subprocess.Popen[bytes], where: Path) -> Iterator[EpochRow]:
         try:
             yield msgspec.json.decode(line, type=EpochRow)
         except msgspec.ValidationError:
-            raise GpuprobeError(f"{where}: the training failed: {msgspec.json.decode(line)['error']}") from None
+            failure = msgspec.json.decode(line, type=Failure)
+            raise TrainingFailedError(failure.error, failure.exit_code) from None
     if process.wait() != 0:
         raise GpuprobeError(
-            f"{where}: the training's process ended early (exit code {process.returncode}); see log.txt"
+            f"{where}: the training's process ended early (exit code {process.returncode}); see log.txt, then go on "
+            f"with: gpuprobe train --resume {where}"
         )

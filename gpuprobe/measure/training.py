@@ -8,17 +8,20 @@ was not interrupted: on the CPU the same to the bit, on a GPU up to what its ker
 from __future__ import annotations
 
 import csv
+import errno
 import io
-import json
 import os
 import sys
 import time
 import traceback
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gpuprobe.errors import GpuprobeError, InputError, OutputError
 from gpuprobe.records import Record, load
 from gpuprobe.telemetry.lifeline import end_with_parent
 
@@ -37,7 +40,10 @@ TEST_BATCH = 256
 
 
 class TrainingSpec(Record, frozen=True, kw_only=True):
-    """What `gpuprobe train` was asked for; `arrays` is the folder of the images, made anew at each start."""
+    """What `gpuprobe train` was asked for; `arrays` is the folder of the images, made anew at each start.
+
+    `images` is the name of those that it began with.
+    """
 
     epochs: int
     strategy: str
@@ -48,6 +54,14 @@ class TrainingSpec(Record, frozen=True, kw_only=True):
     arrays: str = ""
     combines: tuple[str, ...] = ()
     samples: int | None = None
+    images: str = ""
+
+
+class Failure(Record, frozen=True, kw_only=True):
+    """Why a training ended early, in one line, and the exit code that goes with it."""
+
+    error: str
+    exit_code: int
 
 
 class EpochRow(Record, frozen=True, kw_only=True):
@@ -84,6 +98,8 @@ def run(folder: Path, tell: Any) -> None:
     feed.adapt(model)
     test = _test_set(workload, images)
     rows = _restore(model, folder)
+    # A kill may have come after the checkpoint and before its curves.
+    _save_curves(rows, folder)
     for row in rows:
         tell(row)
     feed.warm()
@@ -138,6 +154,11 @@ def _restore(model: keras.Model, folder: Path) -> list[EpochRow]:
             return msgspec.json.decode(saved["rows"].item(), type=list[EpochRow])
     except FileNotFoundError:
         return []
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, msgspec.DecodeError) as error:
+        raise InputError(
+            f"{folder / CHECKPOINT_FILE}: cannot be read back ({type(error).__name__}); without that file the training "
+            "starts anew"
+        ) from error
 
 
 def _save(model: keras.Model, rows: list[EpochRow], folder: Path) -> None:
@@ -148,6 +169,10 @@ def _save(model: keras.Model, rows: list[EpochRow], folder: Path) -> None:
     partial = folder / f"partial-{CHECKPOINT_FILE}"
     np.savez(partial, rows=msgspec.json.encode(rows).decode(), **values)  # type: ignore[arg-type]
     partial.replace(folder / CHECKPOINT_FILE)
+    _save_curves(rows, folder)
+
+
+def _save_curves(rows: list[EpochRow], folder: Path) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, EpochRow.__struct_fields__)
     writer.writeheader()
@@ -173,7 +198,7 @@ def read_curves(folder: Path) -> list[EpochRow]:
 
 
 def main(folder: Path) -> int:
-    """Train, and answer with one JSON line an epoch on stdout, or with `{"error": ...}`; all else goes to log.txt."""
+    """Train, and answer with one JSON line an epoch on stdout, or with a `Failure`; all else goes to log.txt."""
     end_with_parent()
     out = os.dup(1)
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -182,11 +207,21 @@ def main(folder: Path) -> int:
     try:
         run(folder, lambda row: os.write(out, msgspec.json.encode(row) + b"\n"))
     except Exception as error:  # noqa: BLE001 - whatever the training raises is told
-        traceback.print_exc()
-        first = (str(error).strip().splitlines() or [""])[0]
-        os.write(out, json.dumps({"error": f"{type(error).__name__}: {first}"}).encode() + b"\n")
+        os.write(out, msgspec.json.encode(_failure(error, folder)) + b"\n")
+        with suppress(OSError):
+            traceback.print_exc()
         return 1
     return 0
+
+
+def _failure(error: Exception, folder: Path) -> Failure:
+    if isinstance(error, GpuprobeError):
+        return Failure(error=str(error), exit_code=error.exit_code)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+        words = f"{folder}: cannot be written ({error.strerror}); make room, then gpuprobe train --resume {folder}"
+        return Failure(error=words, exit_code=OutputError.exit_code)
+    first = (str(error).strip().splitlines() or [""])[0]
+    return Failure(error=f"{folder}: the training failed: {type(error).__name__}: {first}", exit_code=1)
 
 
 if __name__ == "__main__":
