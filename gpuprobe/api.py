@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gpuprobe.measure import folder
 from gpuprobe.measure.begin import begin
 from gpuprobe.measure.study import carry_out
-from gpuprobe.ranking.choose import following
+from gpuprobe.ranking.choose import by_predicted_gain, following
 from gpuprobe.records import Request, Run, RunSpec
 from gpuprobe.report.write import write
 from gpuprobe.strategies.registry import select
@@ -57,7 +57,7 @@ def run(
     begun = begin(request, chosen, Path(out), "gpuprobe.run(...)", own)
     with folder.held(begun.folder):
         study = begun.study
-        carry_out(study, begun.folder, begun.arrays, _Silent(), following)
+        carry_out(study, begun.folder, begun.arrays, _Silent(), following, by_predicted_gain)
         return write(begun.folder)
 
 

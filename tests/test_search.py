@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from gpuprobe.measure import study as measure
 from gpuprobe.measure.events import EventLog
-from gpuprobe.ranking.choose import combined, following
+from gpuprobe.ranking.choose import by_predicted_gain, combined, following
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.rank import rank
 from gpuprobe.ranking.search import order, search
@@ -25,7 +25,9 @@ from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, load_runs
 from gpuprobe.records import LossPoint, Outcome, Phase, Run, RunSpec, State, StrategyInfo, Study, save, to_json
 from gpuprobe.report.story import ending
 from gpuprobe.report.write import write
-from gpuprobe.simulate import recordings
+from gpuprobe.simulate import demo, recordings
+from gpuprobe.simulate.sessions import Member, StudyInProgress
+from gpuprobe.strategies.registry import strategies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -324,6 +326,43 @@ def test_a_study_searches_after_all_else_and_the_report_tells_the_path(tmp_path:
     before = len(machine.started)
     assert carried_out(made, tmp_path) == []
     assert len(machine.started) == before, "a search that has ended is not begun again"
+
+
+def test_what_promises_most_is_measured_first(tmp_path: Path, on: On) -> None:
+    promising = ["large_batch", "xla", BASE, "steps_per_execution", "mixed_precision"]
+    asked = 0
+
+    def order(_: Path, strategies: Sequence[str]) -> list[str] | None:
+        nonlocal asked
+        asked += 1
+        # Before the baseline has a trace nothing can be told.
+        return None if asked == 1 else [name for name in promising if name in strategies]
+
+    made, machine = with_budget(study(), 3600.0), on(Machine())
+    save(made, tmp_path / STUDY_FILE)
+    assert measure.carry_out(made, tmp_path, None, Quiet(), following, order) == []
+    assert asked == 2, "asked until there is an answer, and no more"
+    rounds = [(number, name) for number, name, combines in machine.started if not combines]
+    # Three warm up side by side before the first of them has told anything.
+    assert [name for number, name in rounds if number == 1] == [BASE, "xla", "large_batch", *promising[3:]]
+    assert [name for number, name in rounds if number == 2] == promising[::-1]
+
+
+def test_the_trace_of_the_baseline_tells_what_promises_most(tmp_path: Path) -> None:
+    infos = [strategy.info for strategy in strategies().values()]
+    names = [info.name for info in infos if not info.combines]
+    story = StudyInProgress(tmp_path, infos, demo.BASELINE, rounds=1, command="test")
+    assert by_predicted_gain(tmp_path, names) is None
+    story.measure(Member(info=infos[0], spec=demo.BASELINE))
+    ordered = by_predicted_gain(tmp_path, names)
+    assert ordered is not None
+    assert sorted(ordered) == sorted(names)
+    # A larger batch and fewer launches gain most by the trace; what they are compared with comes right before.
+    assert ordered[:3] == (BASE, "large_batch", "xla")
+    assert by_predicted_gain(tmp_path, ["xla", "numpy", "generator"]) == ("xla", "numpy", "generator")
+    (trace,) = tmp_path.glob("runs/*/trace/plugins/profile/*/*.xplane.pb")
+    trace.write_bytes(b"damaged")
+    assert by_predicted_gain(tmp_path, names[1:]) is not None, "a damaged trace leaves an order that can be measured"
 
 
 def test_what_the_budget_ends_is_said_to_be_left_and_resume_goes_on(tmp_path: Path, on: On) -> None:

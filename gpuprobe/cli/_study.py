@@ -18,7 +18,7 @@ from gpuprobe.measure import faults, folder
 from gpuprobe.measure.begin import begin, find_images
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.study import carry_out
-from gpuprobe.ranking.choose import following
+from gpuprobe.ranking.choose import by_predicted_gain, following
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import load_study
 from gpuprobe.report.verdict import verdict
@@ -76,7 +76,7 @@ def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays | Non
     interrupted = False
     try:
         with view:
-            left = carry_out(study, where, arrays, view, following)
+            left = carry_out(study, where, arrays, view, following, by_predicted_gain)
     except KeyboardInterrupt:
         interrupted = True
         console.print("Stopped; reporting what was measured. Ctrl-C again leaves at once.", highlight=False)

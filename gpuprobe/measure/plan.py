@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gpuprobe.recording import load_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from gpuprobe.records import Study
@@ -39,6 +39,12 @@ def plan_rounds(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
         for name in (names if number % 2 else reversed(names))
     ]
     return [*planned, Planned(2, names[0])] if study.request.rounds == 1 and names and len(chosen) > 1 else planned
+
+
+def in_order(waiting: Sequence[Planned], names: Sequence[str]) -> list[Planned]:
+    """Return what waits, each round in the order of `names`, every second round in the reverse of it."""
+    place = {name: number for number, name in enumerate(names, start=1)}
+    return sorted(waiting, key=lambda run: (run.round, place.get(run.strategy, 0) * (1 if run.round % 2 else -1)))
 
 
 def most_steps(study: Study, strategy: str) -> int:

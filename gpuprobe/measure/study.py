@@ -14,7 +14,7 @@ from gpuprobe import telemetry
 from gpuprobe.errors import GpuprobeError, OutputError
 from gpuprobe.measure.budget import Budget
 from gpuprobe.measure.events import EventReader, RunInProgress
-from gpuprobe.measure.plan import Planned, forget_failed_end, most_steps, plan_rounds
+from gpuprobe.measure.plan import Planned, forget_failed_end, in_order, most_steps, plan_rounds
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher, Worker
 from gpuprobe.recording import GO_FILE, RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, load_runs, run_folder
 from gpuprobe.records import Outcome, Run, RunSpec, Study, save
@@ -51,9 +51,24 @@ class Choose(Protocol):
         """Return what to combine, from what the study's folder holds; None where the search has ended."""
 
 
-def carry_out(study: Study, folder: Path, arrays: Arrays | None, observer: Observer, choose: Choose) -> list[Planned]:
+class Order(Protocol):
+    """Asked, once the baseline was measured, in which order the others are worth measuring."""
+
+    def __call__(self, folder: Path, strategies: Sequence[str]) -> Sequence[str] | None:
+        """Return the strategies, the most promising first; None where nothing tells."""
+
+
+def carry_out(
+    study: Study,
+    folder: Path,
+    arrays: Arrays | None,
+    observer: Observer,
+    choose: Choose,
+    order: Order | None = None,
+) -> list[Planned]:
     """Carry out all runs that the folder does not hold yet; return those that the budget left no time for.
 
+    They are in the study's order until `order` knows a better one, so that what the budget cuts off promises least.
     Raises KeyboardInterrupt on Ctrl-C after the run in progress is saved, OutputError where the folder cannot be
     written.
     """
@@ -72,7 +87,7 @@ def carry_out(study: Study, folder: Path, arrays: Arrays | None, observer: Obser
     with closing(launcher), tempfile.TemporaryDirectory(prefix="gpuprobe-", ignore_cleanup_errors=True) as scratch:
         if arrays is not None:
             save_arrays(arrays, Path(scratch))
-        runner = _Runner(study, folder, scratch, launcher, observer, choose)
+        runner = _Runner(study, folder, scratch, launcher, observer, choose, order)
         return runner.carry_out(waiting, searched)
 
 
@@ -87,9 +102,10 @@ class _Runner:
         launcher: Launcher,
         observer: Observer,
         choose: Choose,
+        order: Order | None,
     ) -> None:
         self._study, self._folder, self._data_folder = study, folder, data_folder
-        self._launcher, self._observer, self._choose = launcher, observer, choose
+        self._launcher, self._observer, self._choose, self._order = launcher, observer, choose, order
         self._lanes = _lanes(study)
         self._budget = Budget(study.request.budget_s, time.monotonic())
 
@@ -97,6 +113,7 @@ class _Runner:
         expected = len(waiting) + sum(most_steps(self._study, name) for name in searched)
         index = 0
         while index < len(waiting):
+            waiting[index:] = self._by_promise(waiting[index:])
             if not self._budget.allows_another(time.monotonic()):
                 return [*waiting[index:], *(Planned(self._study.request.rounds, name) for name in searched)]
             group = waiting[index : index + self._lanes]
@@ -107,6 +124,17 @@ class _Runner:
             stopped, index = self._search(name, index)
             left += stopped
         return left
+
+    def _by_promise(self, waiting: list[Planned]) -> list[Planned]:
+        """Ask for a better order until there is one; a baseline that cannot be replayed is no reason to stop."""
+        if self._order is None:
+            return waiting
+        with suppress(GpuprobeError):
+            names = self._order(self._folder, list(dict.fromkeys(planned.strategy for planned in waiting)))
+            if names is not None:
+                self._order = None
+                return in_order(waiting, names)
+        return waiting
 
     def _search(self, strategy: str, index: int) -> tuple[list[Planned], int]:
         """Measure step after step until the search has ended, or the time; return what is left, and the next index."""

@@ -1,12 +1,19 @@
-"""Which changes a combining strategy may take over, in which order they are tried, and which it is trained with."""
+"""What to measure next: strategies by the gain that a trace predicts, and the changes of a combining strategy."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpuprobe.diagnosis.whatif.known import known_of
+from gpuprobe.diagnosis.whatif.predict import predict
+from gpuprobe.diagnosis.whatif.records import Replay
+from gpuprobe.ledger.account import account_of
+from gpuprobe.ranking.accounts import timeline_of
 from gpuprobe.ranking.load import load
+from gpuprobe.recording import load_runs, load_study
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gpuprobe.ranking.load import Loaded
@@ -27,3 +34,26 @@ def combined(loaded: Loaded, strategy: str) -> tuple[str, ...]:
     if search is not None:
         return search.kept if search.steps else search.left
     return row.combines if row else ()
+
+
+def by_predicted_gain(folder: Path, strategies: Sequence[str]) -> tuple[str, ...] | None:
+    """Order strategies by the gain that the baseline's trace predicts for what each changes, the largest first.
+
+    One for which nothing is predicted counts as no gain, and stays in its place among those. What a strategy is
+    compared with comes right before it. None where the baseline was not traced yet.
+    """
+    infos = load_study(folder).strategies
+    runs = {path: run for path, run in load_runs(folder).items() if run.spec.strategy == infos[0].name and run.trace}
+    if not runs:
+        return None
+    timeline, _ = timeline_of(*next(reversed(runs.items())))
+    run = next(reversed(runs.values()))
+    replay = predict(timeline, account_of(timeline), known_of(run)) if timeline is not None else Replay()
+    predicted = {info.name: made.gain.ratio for info in infos if info.what_if and (made := replay.of(info.what_if))}
+    against = {info.name: info.against for info in infos}
+    ordered: list[str] = []
+    for name in sorted(strategies, key=lambda name: -predicted.get(name, 1.0)):
+        ordered += [
+            one for one in (against.get(name), name) if one is not None and one in strategies and one not in ordered
+        ]
+    return tuple(ordered)
