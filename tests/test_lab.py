@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from lab.__main__ import judge
-from lab.answers import from_json
+from lab.answers import from_command, from_json
 from lab.cases import TROUBLES, cases
 from lab.grade import HEALTHY, UNANSWERED, Answer, Graded, grade, render
 
 from gpuprobe.recording import RUN_FILE
+from gpuprobe.simulate.sessions import write_session
+from gpuprobe.simulate.spec import Card, Kernels, Spec
 from gpuprobe.simulate.truth import Truth, tell
 
 
@@ -109,3 +111,11 @@ def test_the_command_s_answer_is_its_primary_finding() -> None:
     assert from_json({"findings": [{"cause": "unattributed", "primary": True}]}).primary is None
     predicted = {"input_free": {"ratio": 2.0}}
     assert from_json({"findings": findings, "what_if": predicted}).gains == {"input_free": 2.0}
+
+
+@pytest.mark.parametrize(("on_gpu", "cause"), [(False, "not_on_gpu"), (True, "compute_bound")])
+def test_the_command_answers_from_trace_and_readings(tmp_path: Path, on_gpu: bool, cause: str) -> None:
+    spec = Spec(steps=3, kernels=Kernels(count=60), card=Card(on_gpu=on_gpu))
+    write_session(spec, tmp_path / "session")
+    recording = next((tmp_path / "session").rglob(RUN_FILE)).parent
+    assert from_command(recording).primary == cause

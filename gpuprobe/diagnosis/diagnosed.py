@@ -121,10 +121,10 @@ def trace_vote(account: Account | None, traced: Evidence, limits: Thresholds, wh
 
 
 def telemetry_vote(readings: Evidence | None, traced: Evidence, limits: Thresholds) -> Vote:
-    """Return what the readings of a GPU and its host say; only which device was traced is taken from the trace."""
+    """Return what the readings of a GPU and its host say; the trace only tells them which device computed how long."""
     if readings is None:
         return Vote(kind="telemetry", missing="nothing was sampled")
-    seen = Evidence(signals=(*readings.signals, *traced.only("device_kind")))
+    seen = Evidence(signals=(*readings.signals, *traced.only("device_kind", "share.cpu_compute")))
     found, undecided = telemetry.diagnose(seen, limits)
     return Vote(kind="telemetry", findings=found, not_evaluated=undecided)
 
