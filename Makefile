@@ -20,7 +20,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Simulated sessions of which everything is known, and how well the diagnosis judges them: some minutes.
+# Sessions whose truth is known, simulated and really trained, and how well the diagnosis judges them: some minutes.
 lab: $(VENV)/.installed-dev
 	cd tests && ../$(BIN)/python -m lab $(ARGS)
 

@@ -60,6 +60,9 @@ def test_nothing_is_advised_that_is_on_already() -> None:
     full = advice("input_bound", **GPU, pipeline_stages="Prefetch, ParallelMapV2, MemoryCacheImpl")
     assert "already" in full.fix
     assert "ds.prefetch" not in full.code
+    filling = advice("input_bound", "cold_cache", **GPU, pipeline_stages="Prefetch, MemoryCacheImpl, Map")
+    assert "being filled" in filling.fix
+    assert "being filled" not in advice("input_bound", "cold_cache", **GPU, pipeline_stages="Prefetch, Map").fix
     assert "XLA" not in advice("launch_bound", **GPU, jit_compile=True).fix
     assert "steps in one call" not in advice("launch_bound", **GPU, steps_per_execution=8.0).fix
     assert "steps_per_execution" not in advice("host_between_steps", **GPU, steps_per_execution=8.0).code

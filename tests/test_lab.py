@@ -11,8 +11,9 @@ from lab.__main__ import judge
 from lab.answers import from_command, from_json
 from lab.cases import TROUBLES, cases
 from lab.grade import HEALTHY, UNANSWERED, Answer, Graded, grade, render
+from lab.real import step_ms
 
-from gpuprobe.recording import RUN_FILE
+from gpuprobe.recording import RUN_FILE, RUNS_FOLDER
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Kernels, Spec
 from gpuprobe.simulate.truth import Truth, tell
@@ -81,6 +82,22 @@ def test_predictions_are_graded_by_step_time() -> None:
     assert grade([answered("input_bound-0", "input_bound")]).prediction_error_median is None
 
 
+def test_a_stage_counts_where_the_input_was_named() -> None:
+    truth_of = truth("input_bound-0")
+    right, wrong = (
+        Graded("input_bound-0", truth_of, Answer("input_bound", {}, stage)) for stage in (truth_of.stage, None)
+    )
+    assert (grade([right]).stages_right, grade([wrong]).stages_right, grade([right, wrong]).stages_right) == (1, 0, 0.5)
+    assert grade([answered("input_bound-0", "copy_bound")]).stages_right is None
+
+
+def test_the_tail_of_few_predictions_is_the_worst_of_them() -> None:
+    ratio = truth("input_bound-0").fixes["input_free"].ratio
+    both = [answered("input_bound-0", "input_bound", input_free=ratio / (1 + off)) for off in (0.0, 0.4)]
+    assert grade(both).prediction_error_p90 == pytest.approx(0.4)
+    assert not grade(both).good_enough
+
+
 def test_the_table_names_who_was_taken_for_whom() -> None:
     graded = [answered("input_bound-0", "copy_bound"), answered("copy_bound-0", "copy_bound")]
     text = render(grade(graded), [one for one in graded if not one.right])
@@ -104,11 +121,20 @@ def test_a_diagnosis_sees_the_recording_and_not_the_truth() -> None:
     assert not seen
 
 
+@pytest.mark.parametrize("cause", [*TROUBLES, "healthy", "unanswerable", "mix"])
+def test_one_session_of_every_kind_is_judged_right(cause: str) -> None:
+    # All of them, with other seeds too, are `make lab`'s.
+    whole = (case for case in cases() if case.name.startswith(f"{cause}-") and case.spec.recording.telemetry)
+    assert judge(next(whole), from_command).right
+
+
 def test_the_command_s_answer_is_its_primary_finding() -> None:
     findings = [{"cause": "copy_bound", "primary": False}, {"cause": "input_bound", "primary": True}]
     assert from_json({"findings": findings}) == Answer("input_bound", {})
     assert from_json({"findings": []}).primary is None
     assert from_json({"findings": [{"cause": "unattributed", "primary": True}]}).primary is None
+    staged = {"cause": "input_bound", "primary": True, "stage": "slow_map"}
+    assert from_json({"findings": [staged]}).stage == "slow_map"
     predicted = {"input_free": {"ratio": 2.0}}
     assert from_json({"findings": findings, "what_if": predicted}).gains == {"input_free": 2.0}
 
@@ -119,3 +145,54 @@ def test_the_command_answers_from_trace_and_readings(tmp_path: Path, on_gpu: boo
     write_session(spec, tmp_path / "session")
     recording = next((tmp_path / "session").rglob(RUN_FILE)).parent
     assert from_command(recording).primary == cause
+
+
+# --- real trainings ----------------------------------------------------------------------------------------------
+
+FLAWS = {
+    "slow map",
+    "Python feed",
+    "cold cache",
+    "callback",
+    "retracing",
+    "tiny batch",
+    "sync every step",
+    "recompiling",
+}
+
+
+def test_every_flaw_is_really_trained_next_to_healthy_controls() -> None:
+    from lab.trainings import TRAININGS
+
+    flaws = Counter(training.flaw for training in TRAININGS if training.cause not in {None, HEALTHY})
+    assert set(flaws) == FLAWS
+    assert min(flaws.values()) >= 2
+    assert sum(training.cause == HEALTHY for training in TRAININGS) >= 4
+    names = {training.name for training in TRAININGS}
+    assert len(names) == len(TRAININGS)
+    assert all(without in names for training in TRAININGS for _, without in training.fixed)
+    assert all(training.why.endswith(".") for training in TRAININGS)
+
+
+# The others take longer: `make lab` trains them all, each in a process of its own.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "slow_map_that_waits",
+        "loss_printed_after_every_step",
+        "two_samples_through_dense_layers",
+        "loss_read_after_every_step",
+    ],
+)
+def test_real_trainings_are_judged_right(tmp_path: Path, name: str) -> None:
+    from lab.trainings import SLEEP_S, TRAININGS
+
+    training = next(training for training in TRAININGS if training.name == name)
+    training.train(tmp_path)
+    (recording,) = tmp_path.glob(f"*/{RUNS_FOLDER}/*")
+    answer = from_command(recording)
+    assert answer.primary in {training.cause, *training.also}
+    assert answer.stage == training.stage
+    if training.fixed:
+        # What a fix really gives is measured between two timed windows.
+        assert (step_ms(recording) or 0) >= 1000 * SLEEP_S

@@ -404,6 +404,64 @@ def test_building_a_graph_and_what_follows_is_compilation() -> None:
     assert device(made).ledger_ms["idle_compile"] == pytest.approx(35)
 
 
+def test_the_first_call_of_a_function_optimises_its_graph_whatever_runs_before_it() -> None:
+    made = Made().host(0, 90, "train", step=0)
+    made.host(5, 20, "tf.function-graph_building").host(21, 22, "EagerKernelExecute")
+    made.host(25, 80, "EagerLocalExecute: __inference_update_5").host(60, 80, "EagerKernelExecute")
+    made.host(100, 190, "train", step=1).host(101, 180, "EagerLocalExecute: __inference_update_5")
+    made.host(140, 180, "EagerKernelExecute")
+    assert [step.ledger_ms["idle_compile"] for step in device(made).each_step] == pytest.approx([55, 0])
+
+
+def test_a_marked_loop_of_ones_own_has_time_between_its_calls() -> None:
+    made = Made()
+    for step in range(3):
+        at = 100.0 * step
+        made.host(at, at + 99, "train", step=step).host(at + 1, at + 21, "update")
+        made.host(at + 6, at + 20, f"EagerLocalExecute: __inference_update_{step}")
+    found = device(made)
+    assert found.inside_from == "the calls of update"
+    assert found.ledger_ms["idle_between_steps"] == pytest.approx(80)
+
+
+def test_what_starting_operations_costs_a_processor() -> None:
+    made = Made()
+    for step in range(3):
+        at = 100.0 * step
+        made.host(at, at + 90, "train", step=step).host(at + 1, at + 81, "EagerLocalExecute: __inference_train_step_1")
+        made.host(at + 2, at + 12, "dense/MatMul:MatMul", "tf_Compute")
+        made.host(at + 12, at + 12.02, "dense/Relu:Relu", "tf_Compute")
+    # The long operation is work, the short one is not, nor is what lies outside the function.
+    assert device(made).overhead_fraction == pytest.approx(3 * 70 / 290)
+    assert device(made).dispatch_fraction == 0
+
+
+def test_python_between_single_operations_is_part_of_starting_them() -> None:
+    made = Made().host(0, 100, "train", step=0)
+    for start in (10, 12, 14, 50):
+        made.host(start, start + 1, "EagerLocalExecute: MatMul")
+    assert device(made).dispatch_fraction == pytest.approx((5 + 1) / 100)
+
+
+def test_a_stage_is_charged_without_those_that_it_calls_by_number_or_by_part() -> None:
+    made = marked(2).host(0, 40, "IteratorGetNextOp::DoCompute", "get_next")
+    made.host(1, 40, "Iterator::Root::FlatMap", "get_next").host(
+        1, 30, "Iterator::Root::FlatMap[0]::Generator", "get_next"
+    )
+    made.host(42, 90, "IteratorGetNextOp::DoCompute", "get_next").host(
+        42, 90, "Iterator::Root::MemoryCache", "get_next"
+    )
+    made.host(42, 90, "Iterator::Root::MemoryCacheImpl", "get_next")
+    made.host(43, 89, "Iterator::Root::MemoryCacheImpl::Map", "get_next")
+    own = {
+        stage.name.removeprefix("Iterator::Root::"): stage.self_ms
+        for stage in account_of(made.timeline()).hosts[0].iterators
+    }
+    assert own == pytest.approx(
+        {"FlatMap": 10, "FlatMap[0]::Generator": 29, "MemoryCache": 0, "MemoryCacheImpl": 2, "MemoryCacheImpl::Map": 46}
+    )
+
+
 def test_the_iterator_that_works_is_named_and_not_the_one_that_waits_for_it() -> None:
     made = marked(2).host(0, 20, "IteratorGetNextOp::DoCompute", "get_next")
     made.host(1, 20, "Iterator::Root::Prefetch", "get_next").host(1, 19, "Iterator::Root::Prefetch::Map", "worker")

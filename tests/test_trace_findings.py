@@ -10,16 +10,17 @@ from timelines import Made
 
 from gpuprobe.diagnosis.diagnosed import diagnosed
 from gpuprobe.diagnosis.evidence import evidence_of, main_device
+from gpuprobe.diagnosis.stages import input_stage
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.diagnosis.trace import diagnose
 from gpuprobe.diagnosis.trace_causes import CAUSES, Cause
 from gpuprobe.ledger.account import account_of
-from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.ledger.records import DeviceAccount, IteratorFacts
 from gpuprobe.records import Evidence, Finding, Signal
 from gpuprobe.traces.timeline import Timeline
 
 
-def evidence(kind: str = "gpu", confidence: str = "high", **shares: float | None) -> Evidence:
+def evidence(kind: str = "gpu", confidence: str = "high", **shares: float | str | None) -> Evidence:
     """Build signals: `input=0.2` is `share.idle_input`, `kernel_fraction=0.5` itself."""
     short = {cause.id: cause.share for cause in CAUSES}
     texts = {"device_kind": kind, "account_confidence": confidence}
@@ -59,7 +60,7 @@ def test_a_long_wait_before_the_first_kernel_is_not_healthy() -> None:
     assert primary(of).cause == "input_bound"
 
 
-@pytest.mark.parametrize("cause", [cause.id for cause in CAUSES])
+@pytest.mark.parametrize("cause", [cause.id for cause in CAUSES if "gpu" in cause.on])
 def test_the_largest_cause_leads(cause: str) -> None:
     shares = {other.id: 0.05 for other in CAUSES} | {cause: 0.30}
     found = primary(evidence(kernel_fraction=0.3, **shares))
@@ -72,9 +73,10 @@ def test_the_largest_cause_leads(cause: str) -> None:
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
 @pytest.mark.parametrize(("by", "found"), [(0.001, True), (-0.001, False)])
 def test_what_else_is_worth_a_finding(cause: Cause, by: float, found: bool) -> None:
-    leading = "copy_bound" if cause.id != "copy_bound" else "input_bound"
-    shares = {leading: 0.5, cause.id: cause.threshold(DEFAULTS) + by}
-    findings, _ = diagnose(evidence(kernel_fraction=0.1, **shares))
+    kind = "gpu" if "gpu" in cause.on else "cpu"
+    leading = "input_bound" if cause.id != "input_bound" else "copy_bound"
+    shares = {leading: 0.9, cause.id: cause.threshold(DEFAULTS) + by}
+    findings, _ = diagnose(evidence(kind, kernel_fraction=0.1, **shares))
     assert (cause.id in [finding.cause for finding in findings]) is found
 
 
@@ -217,3 +219,69 @@ def test_the_verdict_is_about_the_slowest_of_those_that_compute() -> None:
     judged = main_device(structs.replace(account, devices=several))
     assert judged is not None
     assert judged.name == "as"
+
+
+@pytest.mark.parametrize(("share", "cause"), [(0.51, "batch_too_small"), (0.49, "compute_bound")])
+def test_a_processor_that_starts_more_than_it_does(share: float, cause: str) -> None:
+    assert primary(evidence("cpu", share__cpu_compute=0.9, batch_too_small=share)).cause == cause
+
+
+@pytest.mark.parametrize(("share", "cause"), [(0.51, "eager_or_retracing"), (0.49, "compute_bound")])
+def test_a_processor_to_which_python_hands_single_operations(share: float, cause: str) -> None:
+    assert primary(evidence("cpu", share__cpu_compute=0.9, eager_or_retracing=share)).cause == cause
+
+
+def test_a_gpu_has_rules_of_its_own_for_what_only_a_processor_shows_in_its_steps() -> None:
+    found, undecided = diagnose(evidence(kernel_fraction=0.3, input_bound=0.4, batch_too_small=0.9))
+    assert [finding.cause for finding in found] == ["input_bound"]
+    assert "batch_too_small" not in {reason.cause for reason in undecided}
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "confidence"), [("cpu", 0.41, "medium"), ("cpu", 0.39, "low"), ("gpu", 0.41, "low")]
+)
+def test_a_share_larger_than_all_that_is_unknown_leads_on_a_processor(kind: str, share: float, confidence: str) -> None:
+    of = evidence(kind, kernel_fraction=0.1, input_bound=share, share__unattributed=0.4)
+    assert primary(of).confidence == confidence
+
+
+@pytest.mark.parametrize(
+    ("iterators", "wait", "stage"),
+    [
+        ({"Prefetch::Map": 5, "Prefetch::Map::BatchV2": 4}, 0.9, "slow_map"),
+        ({"Prefetch": 9, "Prefetch::ParallelMapV2": 5, "Prefetch::ParallelMapV2::Zip": 1}, 0.9, "slow_map"),
+        ({"Map": 5}, 0.49, "no_prefetch"),
+        ({"Map": 5}, 0.51, "slow_map"),
+        ({"Prefetch::FlatMap[0]::Generator": 5, "Prefetch::FlatMap": 1}, 0.9, "python_feed"),
+        ({"Prefetch::MemoryCacheImpl::Map": 5, "Prefetch::MemoryCacheImpl": 1}, 0.9, "cold_cache"),
+        ({"Prefetch::Map::TFRecord": 5, "Prefetch::Map": 4}, 0.9, "cold_cache"),
+        ({"Prefetch::MemoryCacheImpl": 5}, 0.9, "slow_map"),
+        ({"Prefetch::Shuffle": 5, "Prefetch::Shuffle::Map": 4}, 0.9, "shuffle_fill"),
+        ({"Prefetch": 9}, 0.9, None),
+        ({}, 0.9, None),
+    ],
+)
+def test_the_stage_that_holds_the_training_up(iterators: dict[str, float], wait: float, stage: str | None) -> None:
+    facts = [
+        IteratorFacts(name=f"Iterator::Root::{name}", count=1, self_ms=ms, blocking_ms=ms)
+        for name, ms in iterators.items()
+    ]
+    assert input_stage(facts, wait) == stage
+
+
+def test_the_stage_is_part_of_the_finding() -> None:
+    assert primary(evidence(kernel_fraction=0.1, input_bound=0.6, input_stage="slow_map")).stage == "slow_map"
+    assert primary(evidence(kernel_fraction=0.1, input_bound=0.6)).stage is None
+    assert primary(evidence(kernel_fraction=0.1, launch_bound=0.6, input_stage="slow_map")).stage is None
+
+
+def test_a_full_gpu_without_readings_says_what_they_would_have_told() -> None:
+    made = Made().kernel(0, 100, launch=-1).kernel(100, 200, launch=0)
+    account = account_of(made.timeline())
+    found = diagnosed(account).primary
+    assert found is not None
+    assert (found.cause, "another program" in found.claim) == ("compute_bound", True)
+    readings = Evidence(signals=(Signal(name="utilization_percent", unit="%", source="test", value=99.0),))
+    read = diagnosed(account, readings).primary
+    assert read is not None
+    assert "another program" not in read.claim

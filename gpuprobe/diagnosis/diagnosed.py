@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 NO_TRACE, NO_STEP = "there is no trace", "it holds no step"
 READINGS_ALONE = "Readings tell how busy the GPU was, not why it waited: that takes a trace of a few steps."
+UNREAD = (
+    "No readings of the GPU were taken: whether heat, its power limit or another program makes its kernels longer "
+    "cannot be told."
+)
 
 
 class Diagnosis(Account, frozen=True, kw_only=True):
@@ -73,7 +77,7 @@ def diagnosed(
     beside = conditions.diagnose if account.devices or setting else telemetry_conditions.diagnose
     joined = join(votes, beside(known, limits), limits)
     findings = joined.findings if joined.primary else (_unattributed(account, votes[0], traced), *joined.findings)
-    findings = advised(findings, known, limits)
+    findings = advised(findings if seen else tuple(map(_unread, findings)), known, limits)
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
     return Diagnosis(
         **fields,
@@ -127,6 +131,17 @@ def telemetry_vote(readings: Evidence | None, traced: Evidence, limits: Threshol
     seen = Evidence(signals=(*readings.signals, *traced.only("device_kind", "share.cpu_compute")))
     found, undecided = telemetry.diagnose(seen, limits)
     return Vote(kind="telemetry", findings=found, not_evaluated=undecided)
+
+
+def _unread(found: Finding) -> Finding:
+    """Say of a GPU that is full what only its readings could tell."""
+    if (
+        found.cause != "compute_bound"
+        or not found.primary
+        or not any(s.name == "kernel_fraction" for s in found.evidence)
+    ):
+        return found
+    return msgspec.structs.replace(found, claim=f"{found.claim} {UNREAD}")
 
 
 def _card(account: Account) -> tuple[Signal, ...]:

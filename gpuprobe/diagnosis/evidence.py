@@ -1,10 +1,12 @@
 """The account of a trace as named signals: the interface between the ledger and the rules.
 
 The signals, of the device in which most kernel time went: `device_kind` (gpu, cpu), `device`, `step_ms`,
-`share.<category>` of the step, `share.copy` and `share.launch` as sums, `kernel_fraction`, `exposed_copy_fraction`,
+`share.<category>` of the step, `share.copy` and `share.launch` as sums (on a processor `share.overhead` and
+`share.dispatch`, which lie across the categories), `kernel_fraction`, `exposed_copy_fraction`,
 `idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `kernels_per_step`, `kernel_median_us`,
 `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`, `tensor_core_time_fraction`,
-`eligible_time_fraction`, `copy_h2d_gb_per_s`, `slowest_iterator`, `pipeline_stages`, `eager_share`, `graphs_built`,
+`eligible_time_fraction`, `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`, `pipeline_stages`, `eager_share`,
+`graphs_built`,
 `compile_ms`, `straggler_ratio`, `straggler_device`, `account_confidence` and `proof.<category>`, the events of the host
 behind it. One that the trace does not give says why in `missing`.
 """
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.diagnosis.stages import input_stage
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.records import Evidence, Signal
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 # A device that computes less than this share of what another does has no full part in the training; steps that differ
 # by less than this are as slow.
 MUCH, ALIKE = 0.5, 0.05
+UNSEEN = "only stages that hand on what is ready were seen while the training waited"
 NO_KERNELS = "there are no kernels in the trace"
 
 
@@ -85,12 +89,14 @@ def _whole(device: DeviceAccount) -> list[Signal]:
 
 def _shares(device: DeviceAccount) -> list[Signal]:
     shares = {name: value / device.step_ms for name, value in device.ledger_ms.items()}
-    sums = {}
     if device.kind == "gpu":
         sums = {
             "copy": sum(shares[name] for name in COPIES),
             "launch": shares["idle_launch"] + shares["idle_queue"],
         }
+    else:
+        across = {"overhead": device.overhead_fraction, "dispatch": device.dispatch_fraction}
+        sums = {name: value for name, value in across.items() if value is not None}
     return [
         Signal(name=f"share.{name}", unit="of the step", source="ledger", value=value, n=device.counted)
         for name, value in (shares | sums).items()
@@ -141,8 +147,10 @@ def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
     iterator = host.slowest_iterator
     missing = None if iterator else "no stage of tf.data was seen while the training waited"
     source = "trace, self time of the iterators while the training waited"
+    stage = input_stage(host.iterators, device.ledger_ms["idle_input"] / device.step_ms)
     return [
         Signal(name="slowest_iterator", unit="", source=source, value=iterator, missing=missing),
+        Signal(name="input_stage", unit="", source=source, value=stage, missing=None if stage else missing or UNSEEN),
         _stages(host),
         Signal(
             name="eager_share",

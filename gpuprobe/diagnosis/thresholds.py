@@ -51,6 +51,10 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Share,
         Meta(description="Without a GPU: the processor is the limit where it is seen at work for so much of the step."),
     ] = 0.5
+    overhead_share: Annotated[
+        Share,
+        Meta(description="Without a GPU: more than half of the step for starting operations, and less for doing them."),
+    ] = 0.5
     tie_points: Annotated[Share, Meta(description="Two causes nearer than this tie.")] = 0.1
     unattributed_share: Annotated[
         Share,

@@ -28,10 +28,12 @@ def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the findings, the primary one first, and the causes that could not be decided."""
     kind = evidence.text("device_kind")
     if not kind:
-        causes = [*(cause.id for cause in CAUSES), "compute_bound"]
-        return (), tuple(NotEvaluated(cause=cause, reason=NO_DEVICE) for cause in causes)
-    undecided = [_undecided(cause, evidence) for cause in CAUSES]
-    known = [cause for cause, reason in zip(CAUSES, undecided, strict=True) if reason is None]
+        names = [*(cause.id for cause in CAUSES), "compute_bound"]
+        return (), tuple(NotEvaluated(cause=name, reason=NO_DEVICE) for name in names)
+    # What only a processor's trace shows, a GPU's own rules tell otherwise.
+    causes = [cause for cause in CAUSES if kind == "cpu" or "gpu" in cause.on]
+    undecided = [_undecided(cause, evidence) for cause in causes]
+    known = [cause for cause, reason in zip(causes, undecided, strict=True) if reason is None]
     ranked = sorted(known, key=lambda cause: -_share(evidence, cause))
     healthy = _compute_bound(evidence, limits)
     leading = ranked[:1] if healthy is None and ranked and _leads(evidence, ranked[0], limits) else []
@@ -78,13 +80,14 @@ def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None
     waits = ("share.idle_input", "share.idle_between_steps", "share.idle_compile")
     idle = sum(evidence.number(name) or 0.0 for name in waits)
     busy = evidence.number("share.cpu_compute") or 0.0
-    if idle >= limits.cpu_idle_share or busy < limits.cpu_busy_share:
+    overhead = max(evidence.number("share.overhead") or 0.0, evidence.number("share.dispatch") or 0.0)
+    if idle >= limits.cpu_idle_share or busy < limits.cpu_busy_share or overhead >= limits.overhead_share:
         return None
     return Finding(
         cause="compute_bound",
         primary=False,
         severity=busy,
-        confidence=_confidence(evidence, limits),
+        confidence=_confidence(evidence, limits, busy),
         claim="There is no GPU in the trace, and the processor itself is the limit: waiting for input, compiling and "
         f"what lies between steps are {wording.share(idle)} of the step.",
         evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps"),
@@ -95,7 +98,7 @@ def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None
 def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
     share = _share(evidence, cause)
     time = wording.milliseconds(share * (evidence.number("step_ms") or 0.0))
-    sure = _confidence(evidence, limits)
+    sure = _confidence(evidence, limits, share, 0.0 if "gpu" in cause.on else share)
     return Finding(
         cause=cause.id,
         primary=False,
@@ -106,11 +109,12 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
         + because(cause, evidence),
         evidence=evidence.only(cause.share, "step_ms", *cause.also),
         fix=cause.fix,
+        stage=(evidence.text("input_stage") or None) if cause.id == "input_bound" else None,
     )
 
 
 def _undecided(cause: Cause, evidence: Evidence) -> NotEvaluated | None:
-    if cause.gpu_only and evidence.text("device_kind") == "cpu":
+    if evidence.text("device_kind") not in cause.on:
         return NotEvaluated(cause=cause.id, reason="there is no GPU in the trace")
     outside = evidence.get("idle_outside_step_fraction")
     if outside is not None and _untold(cause, evidence) and not _share(evidence, cause):
@@ -155,10 +159,15 @@ def _nothing_leads(evidence: Evidence) -> str:
     return f"kernels fill only {wording.share(filled)} of the GPU span, and no part of the idle time has a known cause"
 
 
-def _confidence(evidence: Evidence, limits: Thresholds) -> Confidence:
-    """That of the account, but low where too much of the step is unexplained."""
-    if (evidence.number("share.unattributed") or 0.0) > limits.unattributed_share:
-        return "low"
+def _confidence(evidence: Evidence, limits: Thresholds, share: float = 0.0, explained: float = 0.0) -> Confidence:
+    """That of the account, but low where too much of the step is unexplained.
+
+    On a processor nothing that was launched can be missing: a share that is larger than all that is unexplained leads
+    whatever that may be. `explained` is what a cause tells of it that lies across the categories.
+    """
+    unexplained = evidence.number("share.unattributed") or 0.0
+    if unexplained > limits.unattributed_share:
+        return "medium" if evidence.text("device_kind") == "cpu" and share > unexplained - explained else "low"
     told = evidence.text("account_confidence")
     return "high" if told == "high" else "medium" if told == "medium" else "low"
 

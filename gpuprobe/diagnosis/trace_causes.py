@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from gpuprobe.records import Evidence
 
 
+BOTH = frozenset({"gpu", "cpu"})
+
+
 @dataclass(frozen=True)
 class Cause:
-    """One cause that idle or copying time can have: its share's signal, and from where on it is worth a finding."""
+    """One cause that idle or copying time can have: its share's signal, and from where on it is worth a finding.
+
+    `on` are the kinds of device whose traces show it.
+    """
 
     id: str
     share: str
@@ -24,7 +30,7 @@ class Cause:
     claim: str
     fix: str
     also: tuple[str, ...] = ()
-    gpu_only: bool = True
+    on: frozenset[str] = frozenset({"gpu"})
 
 
 CAUSES = (
@@ -35,7 +41,7 @@ CAUSES = (
         claim="The {device} waits for the next batch in {share} of the step ({time}).",
         fix="Make the input pipeline faster: parallel map, cache() after it, prefetch at the end.",
         also=("slowest_iterator", "proof.idle_input"),
-        gpu_only=False,
+        on=BOTH,
     ),
     Cause(
         id="launch_bound",
@@ -83,7 +89,7 @@ CAUSES = (
         "callbacks, metrics, logging, Python.",
         fix="Do less between steps: fewer callbacks and summaries per batch, verbose=2, several steps per execution.",
         also=("idle_outside_step_fraction", "proof.idle_between_steps"),
-        gpu_only=False,
+        on=BOTH,
     ),
     Cause(
         id="collective_bound",
@@ -108,7 +114,28 @@ CAUSES = (
         claim="The {device} is idle in {share} of the step ({time}) while the host builds graphs or compiles.",
         fix="Let every step have the same shapes and types: drop_remainder=True, tensors instead of Python numbers.",
         also=("graphs_built", "compile_ms", "proof.idle_compile"),
-        gpu_only=False,
+        on=BOTH,
+    ),
+    # A GPU's kernels tell these two otherwise (`conditions`); a processor's own operations tell them in its steps.
+    Cause(
+        id="eager_or_retracing",
+        share="share.dispatch",
+        threshold=lambda limits: limits.overhead_share,
+        claim="In {share} of the step ({time}) Python starts single operations one by one.",
+        fix="Compile without run_eagerly, and put the step into one tf.function.",
+        also=("eager_share", "run_eagerly"),
+        on=frozenset({"cpu"}),
+    ),
+    Cause(
+        id="batch_too_small",
+        share="share.overhead",
+        threshold=lambda limits: limits.overhead_share,
+        claim="In {share} of the step ({time}) the function runs and no operation is at work that takes longer than "
+        "to start one: there is too little to do in each.",
+        fix="Train with a larger batch and a learning rate to match, and check that the loss still falls as before; "
+        "several steps per execution save what each call costs.",
+        also=("batch_size", "share.cpu_compute"),
+        on=frozenset({"cpu"}),
     ),
 )
 

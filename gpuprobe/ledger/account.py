@@ -13,7 +13,7 @@ from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import Intervals, covered, difference
+from gpuprobe.ledger.intervals import Intervals, covered, difference, union
 from gpuprobe.ledger.launches import lost_fraction
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.pipeline import host_account
@@ -23,6 +23,7 @@ from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, Spread,
 from gpuprobe.traces.timeline import UNKNOWN
 
 if TYPE_CHECKING:
+    from gpuprobe.ledger.cpu import CpuTime
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.records import Confidence
@@ -66,7 +67,7 @@ def account_of(timeline: Timeline) -> Account:
         for host in hosts.values():
             spent = cpu_time(host)
             if spent is not None:
-                devices.append(_cpu(timeline, host, spent.windows, spent.parts))
+                devices.append(_cpu(timeline, host, spent))
                 found.append(spent.windows)
                 described[host.name] = host_account(host, spent.windows)
     warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline))
@@ -148,7 +149,9 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     )
 
 
-def _cpu(timeline: Timeline, host: Host, windows: Windows, parts: dict[str, Intervals]) -> DeviceAccount:
+def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
+    windows, parts = spent.windows, spent.parts
+    whole = max(union(windows.start_ps, windows.end_ps).total, 1)
     steps = _each_step(windows, {name: parts[name] for name in CPU_CATEGORIES})
     warmup = _warmup(steps)
     counted = _counted(steps, warmup, windows)
@@ -167,6 +170,8 @@ def _cpu(timeline: Timeline, host: Host, windows: Windows, parts: dict[str, Inte
         spread=_spread(counted),
         each_step=tuple(steps),
         confidence=_confidence(typical, 1.0, _told_lost(timeline)),
+        overhead_fraction=spent.overhead.total / whole,
+        dispatch_fraction=spent.dispatching.total / whole,
         proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )

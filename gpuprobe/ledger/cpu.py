@@ -5,21 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gpuprobe.ledger.categories import CPU_PRECEDENCE, UNATTRIBUTED
-from gpuprobe.ledger.intervals import Intervals, difference, join, sweep, union
+from gpuprobe.ledger.intervals import Intervals, difference, intersection, join, sweep, union
+from gpuprobe.ledger.names import Kind, waits
 from gpuprobe.ledger.steps import Windows, find
 from gpuprobe.traces.timeline import Steps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gpuprobe.ledger.host import Host
+
+PS_PER_US = 1_000_000
+# TensorFlow's GPU guide gives 20 to 40 us for a launch: a shorter operation costs more to start than to do.
+LEAST_WORK_PS = 25 * PS_PER_US
+# Python that goes from one operation to the next: a pause longer than this has another reason.
+DISPATCH_PS = 2000 * PS_PER_US
 
 
 @dataclass(frozen=True)
 class CpuTime:
-    """Where the time of a run without a GPU went: `parts` by category, exclusive, over all steps."""
+    """Where the time of a run without a GPU went: `parts` by category, exclusive, over all steps.
+
+    Two remarks lie across the categories. `overhead` is the time within functions in which no operation of some length
+    ran: what starting and ordering them costs. `dispatching` is that in which Python started operations one by one.
+    """
 
     windows: Windows
     parts: dict[str, Intervals]
+    overhead: Intervals
+    dispatching: Intervals
 
 
 def cpu_time(host: Host) -> CpuTime | None:
@@ -33,4 +50,35 @@ def cpu_time(host: Host) -> CpuTime | None:
     layers = [host.compiling, host.input_wait, host.running, outside, host.computing]
     (*got, running, outside, computing), left = sweep(window, layers)
     found = (*got, outside, join([running, computing]), left)
-    return CpuTime(windows, dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), found, strict=True)))
+    parts = dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), found, strict=True))
+    free = difference(window, join([host.compiling, host.input_wait]))
+    return CpuTime(windows, parts, _overhead(host, free), intersection(_dispatching(host), free))
+
+
+def _overhead(host: Host, free: Intervals) -> Intervals:
+    called = [host.of_thread(place, Kind.CALL) for place in range(len(host.threads))]
+    return difference(intersection(join(called), free), join(map(_works(host), range(len(host.threads)))))
+
+
+def _works(host: Host) -> Callable[[int], Intervals]:
+    """Return what gives the time of one thread in operations that are long enough to be worth their start."""
+    waiting = np.array([waits(name) for name in host.names], np.bool_)
+
+    def works(place: int) -> Intervals:
+        events = host.threads[place].events
+        runs = (host.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
+        long = runs & ~waiting[events.name] & (events.duration_ps >= LEAST_WORK_PS)
+        return union(events.start_ps[long], events.end_ps[long])
+
+    return works
+
+
+def _dispatching(host: Host) -> Intervals:
+    """The operations that Python starts, with the pauses between one and the next; calls of functions are none."""
+    parts = []
+    for place in range(len(host.threads)):
+        own = host.of_thread(place, Kind.EAGER)
+        near = union(own.start, own.end + DISPATCH_PS)
+        # Back to where the last of each row ends: what follows it is no part of it.
+        parts.append(union(near.start, near.end - DISPATCH_PS))
+    return difference(join(parts), host.select(Kind.CALL))

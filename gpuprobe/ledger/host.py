@@ -128,19 +128,17 @@ class Host:
 
     def _after_building(self, place: int) -> Intervals:
         events, kind = self.threads[place].events, self.kinds[place]
-        built, runs = (kind & Kind.GRAPH) != 0, (kind & Kind.EXECUTION) != 0
-        calls = self.of_thread(place, Kind.CALL)
+        built, runs, calls = ((kind & wanted) != 0 for wanted in (Kind.GRAPH, Kind.EXECUTION, Kind.CALL))
         starts, ends = events.start_ps[built], events.end_ps[built]
-        run = events.start_ps[runs]
-        following = np.searchsorted(run, ends)
-        known = following < len(run)
-        if not known.any():
-            return Intervals()
-        until = run[following[known]]
-        # Only where a call of a function lies between: a run much later has nothing to do with this graph.
-        call = np.searchsorted(calls.start, ends[known])
-        near = (call < len(calls)) & (calls.start[np.minimum(call, len(calls) - 1)] <= until) if len(calls) else False
-        kept = np.broadcast_to(near, until.shape)
+        run, call, name = events.start_ps[runs], events.start_ps[calls], events.name[calls]
+        next_call = np.searchsorted(call, ends)
+        known = next_call < len(call)
+        next_call = next_call[known]
+        next_run = np.searchsorted(run, call[next_call])
+        # Only the first call of a function optimises its graph, and a run after the call's end is of something else.
+        inside = (next_run < len(run)) & np.isin(next_call, np.unique(name, return_index=True)[1])
+        until = run[np.minimum(next_run, len(run) - 1)] if len(run) else np.empty(0, np.int64)
+        kept = inside & (until <= events.end_ps[calls][next_call]) if len(run) else np.zeros(len(next_call), np.bool_)
         return union(starts[known][kept], until[kept])
 
     def _from_start_of_op(self, place: int) -> Intervals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,8 @@ from gpuprobe.ledger.names import Kind, waits
 from gpuprobe.ledger.records import CpuOp, HostAccount, IteratorFacts
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from gpuprobe.ledger.host import Host
     from gpuprobe.ledger.steps import Windows
 
@@ -18,6 +21,7 @@ PS_PER_MS = 1e9
 TOP = 10
 # Stages that keep batches ready: time in them is a wait for the stage below, which runs on threads of its own.
 BUFFERS = ("Prefetch", "ParallelMap", "ParallelInterleave", "ParallelBatch", "MapAndBatch", "Model", "Root")
+_NUMBER_OF_INPUT, _PART_OF_CACHE = re.compile(r"\[\d+\]$"), "Impl"
 # A stage at work for less than this share of the longest wait does not explain it.
 SEEN_AT_WORK = 0.2
 
@@ -54,7 +58,7 @@ def iterators(host: Host, window: Intervals) -> tuple[IteratorFacts, ...]:
         own = _by_name(host, place)
         below: dict[str, list[Intervals]] = {}
         for name, (spans, _) in own.items():
-            below.setdefault(name.rpartition("::")[0], []).append(spans)
+            below.setdefault(_above(name, own), []).append(spans)
         for name, (spans, count) in own.items():
             alone = difference(spans, join(below.get(name, ())))
             sums = found.setdefault(name, [0, 0, 0])
@@ -66,6 +70,22 @@ def iterators(host: Host, window: Intervals) -> tuple[IteratorFacts, ...]:
         for name, (count, own, blocking) in found.items()
     ]
     return tuple(sorted(facts, key=lambda stage: (-stage.blocking_ms, -stage.self_ms))[:TOP])
+
+
+def _above(name: str, known: Container[str]) -> str:
+    """Return the name of the nearest known stage that calls this one, empty where none is.
+
+    A stage with several inputs numbers them in the names below it (`FlatMap[0]::Generator`), and a cache has a part
+    of its own beside it (`MemoryCache` calls `MemoryCacheImpl`): neither is a stage.
+    """
+    while name:
+        if name.endswith(_PART_OF_CACHE):
+            name = name.removesuffix(_PART_OF_CACHE)
+        else:
+            name = _NUMBER_OF_INPUT.sub("", name.rpartition("::")[0])
+        if name in known:
+            break
+    return name
 
 
 def _slowest(blocking: list[IteratorFacts]) -> IteratorFacts | None:

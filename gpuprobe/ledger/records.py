@@ -112,8 +112,9 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     `ledger_ms` holds the design's categories for an average step and adds up to `step_ms`. The average is over
     `counted` of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole.
     `proof` names the events of the host behind each kind of idle time, with their ms over all
-    steps. Fractions are 0 to 1. A figure that the trace does not give is None, and `missing` says
-    why, by name of the figure.
+    steps. On a processor `overhead_fraction` is the share of the steps spent in functions while no operation of some
+    length ran, and `dispatch_fraction` that in which Python started operations one by one. Fractions are 0 to 1. A
+    figure that the trace does not give is None, and `missing` says why, by name of the figure.
     """
 
     name: str
@@ -130,6 +131,8 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     sm_efficiency: float | None = None
     occupancy: float | None = None
     overlap_fraction: float | None = None
+    overhead_fraction: float | None = None
+    dispatch_fraction: float | None = None
     model: str | None = None
     facts: dict[str, float | str] = msgspec.field(default_factory=dict)
     steps_from: str = ""

@@ -63,8 +63,7 @@ def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, tra
     nothing at all. A device that does not take part in the training (`trains`) has no steps but its own work.
     """
     marks = _marks(host)
-    marked_calls = marks is not None and marks.enclose_the_call
-    calls = _calls(host, by_time=not marked_calls)
+    calls = _calls(host)
     inside, inside_source = _inside(host, marks, calls)
     found = _found(host, marks, calls, device_steps, worked_ps) if trains else _whole(worked_ps)
     if found is None:
@@ -159,15 +158,15 @@ class _Calls:
     name: str
 
 
-def _calls(host: Host, by_time: bool) -> _Calls | None:
-    """The calls of the training function, on the thread that is in it longest; `by_time` of any that may be it."""
+def _calls(host: Host) -> _Calls | None:
+    """The calls of the training function, on the thread that is in it longest; by time where no name is known."""
     per_thread = [host.of_thread(place, Kind.FUNCTION).total for place in range(len(host.threads))]
     best = max(range(len(per_thread)), key=per_thread.__getitem__, default=None)
     if best is not None and per_thread[best]:
         events, mask = host.threads[best].events, (host.kinds[best] & Kind.FUNCTION) != 0
         name = host.names[int(events.name[mask][np.argmax(events.duration_ps[mask])])]
         return _calls_of(events, mask, name)
-    return _longest_call(host) if by_time else None
+    return _longest_call(host)
 
 
 def _calls_of(events: Events, mask: NDArray[np.bool_], name: str) -> _Calls:
@@ -196,7 +195,9 @@ def _longest_call(host: Host) -> _Calls | None:
     name = max(totals, key=totals.__getitem__)
     place, used_names = where[name]
     events = host.threads[place].events
-    return _calls_of(events, np.isin(events.name, used_names), name)
+    # Python's own event of the call bears the function's name, and holds the building of its graph too.
+    from_python = [number for number in np.unique(events.name).tolist() if host.names[number] == name]
+    return _calls_of(events, np.isin(events.name, [*used_names, *from_python]), name)
 
 
 def _outermost(start: Int64s, end: Int64s) -> Int64s:

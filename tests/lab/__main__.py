@@ -1,4 +1,4 @@
-"""`make lab`: simulates every session of the lab, lets a diagnosis judge the recordings, and prints its grades.
+"""`make lab`: simulates every session of the lab, trains its real ones, and prints how a diagnosis judges them.
 
 `--diagnosis MODULE:FUNCTION` names what judges: it takes the folder of a recording (`run.json`, `telemetry.csv`,
 `trace/`) and returns an `Answer`, a cause, or None where it cannot tell. Without it, `gpuprobe diagnose --json` does.
@@ -20,7 +20,8 @@ from gpuprobe.recording import RUNS_FOLDER
 from gpuprobe.simulate.sessions import TRUTH_FILE, write_session
 from lab.answers import from_command
 from lab.cases import Case, cases
-from lab.grade import Answer, Graded, grade, render
+from lab.grade import REAL_MEDIAN, SIMULATED_MEDIAN, Answer, Graded, grade, render
+from lab.real import judged, train
 
 Diagnosis = Callable[[Path], "Answer | str | None"]
 
@@ -46,16 +47,30 @@ def main() -> int:
     """Print the grades; the exit code says whether they are good enough."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--diagnosis", metavar="MODULE:FUNCTION", type=named, default=from_command)
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives other sessions")
+    parser.add_argument("--kind", choices=["both", "simulated", "real"], default="both")
+    parser.add_argument("--seed", type=int, default=0, help="another seed simulates other sessions")
     parser.add_argument("--only", default="", help="judge only cases whose name holds this")
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="for the simulated ones")
     chosen = parser.parse_args()
-    wanted = [case for case in cases(chosen.seed) if chosen.only in case.name]
-    with ProcessPoolExecutor(chosen.processes) as pool:
-        graded = list(pool.map(partial(judge, diagnosis=chosen.diagnosis), wanted, chunksize=4))
-    grades = grade(graded)
-    sys.stdout.write(render(grades, [one for one in graded if not one.right]))
-    return 0 if grades.good_enough else 1
+    good = True
+    if chosen.kind != "real":
+        wanted = [case for case in cases(chosen.seed) if chosen.only in case.name]
+        with ProcessPoolExecutor(chosen.processes) as pool:
+            graded = list(pool.map(partial(judge, diagnosis=chosen.diagnosis), wanted, chunksize=4))
+        good = told("Simulated sessions", graded, SIMULATED_MEDIAN)
+    if chosen.kind != "simulated":
+        with tempfile.TemporaryDirectory(prefix="gpuprobe-lab-") as scratch:
+            graded = judged(train(chosen.only, Path(scratch)), chosen.diagnosis)
+        good = told("Real trainings on this processor", graded, REAL_MEDIAN) and good
+    return 0 if good else 1
+
+
+def told(title: str, graded: list[Graded], median_goal: float) -> bool:
+    """Print the grades of one kind, and return whether they are good enough."""
+    grades = grade(graded, median_goal)
+    sys.stdout.write(f"{title}: {render(grades, [one for one in graded if not one.right])}\n")
+    sys.stdout.flush()
+    return grades.good_enough
 
 
 if __name__ == "__main__":

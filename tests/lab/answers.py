@@ -27,7 +27,8 @@ def from_command(recording: Path) -> Answer:
 
 def from_json(said: dict[str, Any]) -> Answer:
     """Take the primary finding, and the gains predicted by name where there are any."""
-    primary = next((finding["cause"] for finding in said["findings"] if finding["primary"]), None)
+    first = next((finding for finding in said["findings"] if finding["primary"]), {"cause": None})
     # To say that the time cannot be attributed is to say that one cannot tell.
-    primary = None if primary == "unattributed" else primary
-    return Answer(primary, {name: gain["ratio"] for name, gain in said.get("what_if", {}).items()})
+    primary = None if first["cause"] == "unattributed" else first["cause"]
+    gains = {name: gain["ratio"] for name, gain in said.get("what_if", {}).items()}
+    return Answer(primary, gains, first.get("stage"))

@@ -14,6 +14,9 @@ PYTHON_LOOP = """\
 + model.fit(x, y, batch_size=32)"""
 PREFETCH = "+ ds = ds.prefetch(tf.data.AUTOTUNE)"
 READ_ONCE = "+ ds = ds.cache()  # before anything random, and where the data fit into memory"
+FASTER_FIRST = """\
+- ds = ds.map(scale).cache()
++ ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE).cache()"""
 SMALLER_BUFFER = "- ds = ds.shuffle(50_000)\n+ ds = ds.shuffle(2_000)"
 ON_THE_DEVICE = """\
 - ds = ds.map(lambda image, label: (augment(image), label))
@@ -31,6 +34,12 @@ def input_bound(found: Finding, here: Situation) -> tuple[str, str]:
             "Let fit feed the arrays: in Keras 3 that is a tf.data pipeline with prefetch already. What Python does to "
             "each batch belongs into a map of tf.data, or into layers of the model.",
             PYTHON_LOOP,
+        )
+    if found.stage == "cold_cache" and (here.has("MemoryCache") or here.has("FileCache")):
+        return (
+            "The cache is being filled: from the second epoch on nothing of this is left. Where epochs are few, map in "
+            "parallel too, or name a file in cache() that the next training finds.",
+            FASTER_FIRST,
         )
     if found.stage == "cold_cache":
         return "Read the data once: cache() in memory, or a copy on a faster disk.", READ_ONCE
@@ -60,7 +69,7 @@ def _lacking(here: Situation) -> list[str]:
         return ["map", "cache", "prefetch"]
     missing = {
         "map": not here.has("ParallelMap"),
-        "cache": not here.has("MemoryCache") and not here.has("Cache"),
+        "cache": not here.has("MemoryCache") and not here.has("FileCache") and not here.has("Cache"),
         "prefetch": not here.has("Prefetch"),
     }
     return [name for name, lacks in missing.items() if lacks]
