@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.diagnosis.whatif.graph import FIRST_STREAM, Edge, Feed, Graph, Work
+from gpuprobe.ledger.quantiles import percentile
+from gpuprobe.traces.names import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,10 +101,11 @@ FLOOR_PERCENTILE, LONGEST_FLOOR_US = 1, 2.0
 
 
 def _floor_us(kernels: Floats) -> float:
-    return min(LONGEST_FLOOR_US, float(np.percentile(kernels, FLOOR_PERCENTILE))) if len(kernels) else 0.0
+    return min(LONGEST_FLOOR_US, percentile(kernels, FLOOR_PERCENTILE)) if len(kernels) else 0.0
 
 
 def resources(device: Ints, stream: Ints, first: int) -> tuple[Ints, Bools]:
     """Number the streams of all devices from `first` on, (k,); and say which are of the first device, (k,)."""
-    _, number = np.unique(np.stack([device, stream]), axis=1, return_inverse=True)
-    return first + number.reshape(-1), device == 0
+    streams, row = distinct(stream)
+    _, number = distinct(device * len(streams) + row)
+    return first + number, device == 0

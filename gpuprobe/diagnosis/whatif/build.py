@@ -19,6 +19,7 @@ from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import between
 from gpuprobe.ledger.names import Kind
+from gpuprobe.traces.names import distinct
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.graph import Ints
@@ -214,7 +215,7 @@ def _add_launches(
     usual = waits.lags(found, free)[joined]
     lag = np.where(held >= 0, np.minimum((found.start[joined] - handed) / US, usual), usual)
     whole.wait(begun[joined[kept]], nodes[node[kept]], Edge.LAUNCHED, lag_us=lag[kept])
-    for device in np.unique(found.device).tolist():
+    for device in distinct(found.device)[0].tolist():
         mine = joined[found.device[joined] == device]
         mine = mine[np.argsort(found.call_start[mine], kind="stable")]
         call = nodes[chain.at(found.call_end[mine])]
@@ -225,7 +226,7 @@ def _add_launches(
 
 def _collectives(found: Operations) -> Ints:
     """Return the collectives that belong together, (devices, c): the first of each device, and so on."""
-    count = len(np.unique(found.device))
+    count = len(distinct(found.device)[0])
     each = [np.flatnonzero((found.work == Work.COLLECTIVE) & (found.device == device)) for device in range(count)]
     if count < 2 or len({len(places) for places in each}) != 1:
         return np.empty((0, 0), np.int64)

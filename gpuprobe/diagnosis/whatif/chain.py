@@ -10,6 +10,7 @@ import numpy as np
 from gpuprobe.diagnosis.whatif.graph import Work
 from gpuprobe.ledger.intervals import Intervals, between, difference, intersection, join, sweep, union
 from gpuprobe.ledger.names import Kind
+from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import UNKNOWN
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _syncs(host: Host, found: Operations) -> Intervals:
     """Time inside synchronising calls, on the threads that launch or call the training function."""
     calls = host.calls
     launching = np.isin(calls.start_ps, found.call_start)
-    feeding = set(np.unique(calls.thread[launching]).tolist())
+    feeding = set(distinct(calls.thread[launching])[0].tolist())
     callers = {place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL))}
     return host.select(Kind.SYNC, feeding | callers)
 
@@ -135,7 +136,8 @@ def _cut(parts: dict[Work, Intervals], instants: Ints) -> tuple[Ints, Ints, Ints
     start, end, work = start[order], end[order], work[order]
     if not len(start):
         return end, end, work
-    cuts = np.unique(np.clip(np.concatenate([start, end, instants]), start[0], end[-1]))
+    cuts = np.sort(np.clip(np.concatenate([start, end, instants]), start[0], end[-1]))
+    cuts = cuts[np.diff(cuts, prepend=cuts[0] - 1) > 0]
     begins, ends = cuts[:-1], cuts[1:]
     return ends, ends - begins, work[np.searchsorted(start, begins, side="right") - 1]
 

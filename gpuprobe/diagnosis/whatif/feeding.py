@@ -10,6 +10,7 @@ import numpy as np
 from gpuprobe.ledger.intervals import union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.pipeline import is_buffer, iterators
+from gpuprobe.traces.names import distinct
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.graph import Floats, Ints
@@ -114,7 +115,7 @@ def _made_ahead(host: Host) -> tuple[Ints, Ints] | None:
         if place in consumers:
             continue
         events, mask = thread.events, (host.kinds[place] & Kind.ITERATOR) != 0
-        for used in np.unique(events.name[mask]).tolist():
+        for used in distinct(events.name[mask].astype(np.int64))[0].tolist():
             path = host.names[used].split("::")
             below = next((depth for depth, stage in enumerate(path) if stage.startswith("Prefetch")), len(path))
             if below == len(path) - 2 and (best is None or below < best[0]):

@@ -73,7 +73,9 @@ def _prefetch(graph: Graph, batches: int) -> Graph:
     work, resource = graph.work.copy(), graph.resource.copy()
     work[making], resource[making] = Work.PRODUCE, PRODUCER
     ahead = replace(graph, work=work, resource=resource)
-    of_batch, begin = np.unique(np.searchsorted(taken, making), return_index=True)
+    batch = np.searchsorted(taken, making)
+    begin = np.flatnonzero(np.diff(batch, prepend=-1))
+    of_batch = batch[begin]
     kept = of_batch < len(taken)
     first, last = making[begin[kept]], taken[of_batch[kept]]
     on_host = np.flatnonzero(resource == HOST)

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuprobe.diagnosis.whatif.graph import Work
 from gpuprobe.ledger import names
+from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import NO_CORRELATION, UNKNOWN, Direction
 
 if TYPE_CHECKING:
@@ -142,6 +143,6 @@ def _matrix(kernels: Kernels, ops: Int32s, texts: Sequence[str]) -> Bools:
 def _containing(places: Int32s, texts: Sequence[str], parts: tuple[str, ...]) -> Bools:
     """Tell which of the names hold any of these parts, (n,) bool; an unknown one holds none."""
     hits = np.zeros(len(texts) + 1, np.bool_)
-    used = np.unique(places[places >= 0])
+    used = distinct(places[places >= 0].astype(np.int64))[0]
     hits[used] = [any(part in texts[place] for part in parts) for place in used.tolist()]
     return hits[places]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.diagnosis.whatif.graph import Work
+from gpuprobe.ledger.quantiles import median
+from gpuprobe.traces.names import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +44,9 @@ class Starts:
 def starts(found: Operations) -> Starts:
     """Return when the stream, and when all other streams of the device, had ended what ran before each operation."""
     stream, others = (np.full(len(found), np.iinfo(np.int64).min // 2) for _ in range(2))
-    for device in np.unique(found.device).tolist():
+    for device in distinct(found.device)[0].tolist():
         mine = np.flatnonzero(found.device == device)
-        for number in np.unique(found.stream[mine]).tolist():
+        for number in distinct(found.stream[mine])[0].tolist():
             own = mine[found.stream[mine] == number]
             stream[own[1:]] = np.maximum.accumulate(found.end[own])[:-1]
         reached = np.maximum.accumulate(found.end[mine])
@@ -59,12 +61,12 @@ def lags(found: Operations, free: Starts) -> Floats:
     """
     idle = _onto_idle(found, free) & (held_until(found, free) < 0)
     lasted = (found.start - found.call_start) / US
-    usual = float(np.median(lasted[idle])) if idle.any() else TYPICAL_LAUNCH_US
+    usual = median(lasted[idle]) if idle.any() else TYPICAL_LAUNCH_US
     copies = found.work >= Work.H2D
     lag = np.full(len(found), usual)
     for kind in (copies, ~copies):
         if (idle & kind).sum() >= FEWEST_SAMPLES:
-            lag[kind] = np.median(lasted[idle & kind])
+            lag[kind] = median(lasted[idle & kind])
     return lag
 
 
@@ -103,9 +105,9 @@ def across_streams(found: Operations, free: Starts, lag_ps: Ints) -> tuple[Ints,
     later: list[Ints] = []
     earlier: list[Ints] = []
     ready = np.maximum(np.where(found.joined, found.call_start + lag_ps, free.stream), free.stream)
-    for device in np.unique(found.device).tolist():
+    for device in distinct(found.device)[0].tolist():
         mine = np.flatnonzero(found.device == device)
-        streams = [mine[found.stream[mine] == number] for number in np.unique(found.stream[mine]).tolist()]
+        streams = [mine[found.stream[mine] == number] for number in distinct(found.stream[mine])[0].tolist()]
         for first in streams:
             for second in streams:
                 if first is second:
@@ -127,7 +129,7 @@ def copies_after_kernels(found: Operations) -> Iterator[tuple[Ints, Ints, Ints]]
     TensorFlow lets a copy to the device wait for all kernels launched before it (`GPUUtil::CopyCPUTensorToGPU`), and so
     it is taken to be where no copy of the trace began beside such a kernel.
     """
-    for device in np.unique(found.device).tolist():
+    for device in distinct(found.device)[0].tolist():
         mine = np.flatnonzero((found.device == device) & found.joined)
         mine = mine[np.argsort(found.call_start[mine], kind="stable")]
         kernels = mine[found.work[mine] == Work.KERNEL]
@@ -184,7 +186,7 @@ def queue_of(found: Operations) -> Queue:
     lasts = found.call_end - found.call_start
     if not joined.any():
         return Queue(CUDA_QUEUE, lasts)
-    usual = int(np.median(lasts[joined]))
+    usual = int(median(lasts[joined]))
     pending = _pending(found)
     blocked = joined & (lasts > BLOCKED_FACTOR * usual) & (lasts > usual + BLOCKED_PS) & (pending > 1)
     most = int(pending[joined].max())
@@ -201,7 +203,7 @@ def queue_of(found: Operations) -> Queue:
 def _pending(found: Operations) -> Ints:
     """How many operations of the device were launched and had not begun when each launch call returned, (k,)."""
     pending = np.zeros(len(found), np.int64)
-    for device in np.unique(found.device).tolist():
+    for device in distinct(found.device)[0].tolist():
         mine = np.flatnonzero((found.device == device) & found.joined)
         calls = np.sort(found.call_start[mine])
         launched = np.searchsorted(calls, found.call_start[mine], side="left")
