@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -101,7 +102,7 @@ class _Reading:
         self.processes: dict[str, str] = {}
         self.thread_names: dict[tuple[str, str], str] = {}
         self._threads, self._categories, self._details = _Places(), _Places(), _Places()
-        self._kinds: Counter[str] = Counter()
+        self._begun = 0
         self._seen: dict[tuple[Any, ...], int] = {}
         self._rows: list[Int64s] = []
         self._times: list[tuple[Int64s, Int64s, Int64s]] = []
@@ -109,19 +110,22 @@ class _Reading:
     def take(self, events: list[Event]) -> None:
         """Add the complete events (X) of a batch, and the names of processes and threads (M)."""
         complete = [event for event in events if event.ph == "X" and event.ts is not None]
-        self._kinds.update(event.ph for event in events)
+        if len(complete) < len(events):
+            self._take_others(events)
+        self._take_times(complete)
+        rows = np.empty((len(complete), 6), np.int64, order="F")
+        rows[:, THREAD] = list(map(self._threads.__getitem__, map(_THREAD_OF, complete)))
+        rows[:, NAME] = self.names.places(map(_NAME_OF, complete))
+        rows[:, CATEGORY] = list(map(self._categories.__getitem__, map(_CATEGORY_OF, complete)))
+        self._take_args([_NO_ARGS if event.args is None else event.args for event in complete], rows)
+        self._rows.append(rows)
+
+    def _take_others(self, events: list[Event]) -> None:
         for event in events:
             if event.ph == "M":
                 self._note(event)
-        self._take_times(complete)
-        threads, categories, place = self._threads, self._categories, self.names.place
-        rows = np.empty((len(complete), 6), np.int64)
-        rows[:, THREAD] = [threads[event.pid, event.tid] for event in complete]
-        rows[:, NAME] = [place(event.name) for event in complete]
-        rows[:, CATEGORY] = [categories[event.cat] for event in complete]
-        said = [_NO_ARGS if event.args is None else self._of_args(event.args) for event in complete]
-        rows[:, CORRELATION:] = said or 0
-        self._rows.append(rows)
+            elif event.ph == "B":
+                self._begun += 1
 
     def _take_times(self, events: list[Event]) -> None:
         try:
@@ -134,29 +138,31 @@ class _Reading:
             raise InputError(f"{self.path}: an event of {longest_us / 86_400e6:,.0f} days; the file is damaged")
         self._times.append((start_us, start_ps, duration_us * PS_PER_US + duration_ps))
 
-    def _of_args(self, args: Args) -> tuple[int, int, int]:
-        correlation = args.correlation if args.correlation is not None else args.correlation_id
-        detail = UNKNOWN
-        if args.device is not None or args.kernel_details or args.memcpy_details or args.memset_details:
-            detail = self._detail(args)
-        return (
-            UNKNOWN if correlation is None else whole(correlation),
-            UNKNOWN if args.step_num is None else whole(args.step_num),
-            detail,
-        )
+    def _take_args(self, args: list[Args], rows: Int64s) -> None:
+        correlations = [one.correlation_id if one.correlation is None else one.correlation for one in args]
+        rows[:, CORRELATION] = wholes(correlations)
+        rows[:, STEP] = wholes([one.step_num for one in args])
+        rows[:, DETAIL] = UNKNOWN
+        tells = [
+            place
+            for place, one in enumerate(args)
+            if one.device is not None or one.kernel_details or one.memcpy_details or one.memset_details
+        ]
+        if tells:
+            rows[tells, DETAIL] = self._places_of_details([args[place] for place in tells])
 
-    def _detail(self, args: Args) -> int:
-        """Return the place of what these say; looked up as they are, since kernels say the same again and again."""
+    def _places_of_details(self, args: list[Args]) -> list[int]:
+        """Return the places of what these say; looked up as they are, since kernels say the same again and again."""
+        keys, seen = list(map(_SAID, args)), self._seen
         try:
-            key = (args.device, args.stream, tuple(args.grid or ()), tuple(args.block or ()), args.registers,
-                   args.shared, args.occupancy, args.bytes, args.kernel_details, args.memcpy_details,
-                   args.memset_details, args.tf_op, args.annotation)  # fmt: skip
-            place = self._seen.get(key)
+            said = dict(zip(keys, args, strict=True))
         except TypeError:
-            return self._details[_detail(args)]
-        if place is None:
-            place = self._seen[key] = self._details[_detail(args)]
-        return place
+            # One of them says what cannot be looked up, such as a list where a number should stand.
+            return [self._details[_detail(one)] for one in args]
+        for key, one in said.items():
+            if key not in seen:
+                seen[key] = self._details[_detail(one)]
+        return list(map(seen.__getitem__, keys))
 
     def _note(self, event: Event) -> None:
         if event.args is None:
@@ -202,13 +208,30 @@ class _Reading:
     def _warnings(self, backwards: int) -> list[str]:
         left_out = (
             (self.left_out, "item", "no trace event"),
-            (self._kinds["B"], "event", "begin and end stand apart (B, E), and only whole ones (X) are read"),
+            (self._begun, "event", "begin and end stand apart (B, E), and only whole ones (X) are read"),
             (backwards, "event", "the end lies before the beginning"),
         )
         return [f"{self.path.name}: {count(number, noun)} left out: {why}" for number, noun, why in left_out if number]
 
 
-_NO_ARGS = (UNKNOWN, UNKNOWN, UNKNOWN)
+_NO_ARGS = Args()
+_THREAD_OF, _NAME_OF, _CATEGORY_OF = attrgetter("pid", "tid"), attrgetter("name"), attrgetter("cat")
+# What a `Detail` is made of.
+_SAID = attrgetter(
+    "device", "stream", "grid", "block", "registers", "shared", "occupancy", "bytes", "kernel_details",
+    "memcpy_details", "memset_details", "tf_op", "annotation",
+)  # fmt: skip
+
+
+def wholes(values: list[Any]) -> Int64s:
+    """Read whole numbers (n,) as `whole` does, UNKNOWN for None; at once where these are all that there is."""
+    kinds = set(map(type, values))
+    if kinds == {type(None)}:
+        return np.full(len(values), UNKNOWN, np.int64)
+    if kinds <= {int, type(None)}:
+        with suppress(OverflowError):
+            return np.maximum(np.array([UNKNOWN if value is None else value for value in values], np.int64), UNKNOWN)
+    return np.array([UNKNOWN if value is None else whole(value) for value in values], np.int64)
 
 
 def whole(value: object) -> int:
@@ -239,4 +262,4 @@ def _plain(value: object) -> Plain:
 
 
 def _shape(value: object) -> tuple[Plain, ...]:
-    return tuple(map(_plain, value[:3])) if isinstance(value, list) else ()
+    return tuple(map(_plain, value[:3])) if isinstance(value, tuple) else ()

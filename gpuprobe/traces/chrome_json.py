@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from decimal import Decimal
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,8 @@ from gpuprobe.errors import InputError
 MOST_PACKED, SMALL = 200, 2**26
 LARGEST = 2**31
 PIECE = 2**20
-AT_ONCE = 8192
+# Few enough that they stay in the processor's cache while the columns are made of them.
+AT_ONCE = 2048
 # From here on a float of microseconds (64 bits) no longer tells the nanoseconds.
 FLOAT_US = 2.0**42
 # Kineto divides by a duration of 0 and writes what C prints, which is no JSON.
@@ -26,6 +28,10 @@ NO_NUMBER = re.compile(rb"(?<=[:,\[])\s*[-+]?(?:nan|inf|infinity)(?=\s*[,\]}])",
 
 
 UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+
+
+# Of any type too, but a list is read as a tuple, which can be looked up.
+Sizes = tuple[Any, ...] | dict[str, Any] | str | int | float | bool | None
 
 
 class Args(msgspec.Struct, gc=False):
@@ -36,8 +42,8 @@ class Args(msgspec.Struct, gc=False):
     stream: Any = None
     device: Any = None
     bytes: Any = None
-    grid: Any = None
-    block: Any = None
+    grid: Sizes = None
+    block: Sizes = None
     registers: Any = msgspec.field(default=None, name="registers per thread")
     shared: Any = msgspec.field(default=None, name="shared memory")
     occupancy: Any = msgspec.field(default=None, name="est. achieved occupancy %")
@@ -120,13 +126,16 @@ def _batch(pieces: list[msgspec.Raw]) -> tuple[list[Event], int]:
     except UNREADABLE:
         found = [event for piece in pieces if (event := _one(piece, _EVENT)) is not None]
         events, left_out = found, len(pieces) - len(found)
-    floats = [event.ts for event in events if type(event.ts) is float]
+    floats = list(map(_START_OF, events))
+    if set(map(type, floats)) != {float}:
+        floats = [start for start in floats if type(start) is float]
     if max(floats, default=0) < FLOAT_US and min(floats, default=0) > -FLOAT_US:
         return events, left_out
     exact: list[Event] = [event for piece in pieces if (event := _one(piece, _EXACT)) is not None]
     return exact, len(pieces) - len(exact)
 
 
+_START_OF = attrgetter("ts")
 _EVENTS = msgspec.json.Decoder(list[Event])
 _EVENT = msgspec.json.Decoder(Event)
 _EXACT = msgspec.json.Decoder(ExactEvent)

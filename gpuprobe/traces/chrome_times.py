@@ -25,8 +25,11 @@ def split_us(times: Sequence[float | Decimal | None]) -> tuple[Int64s, Int64s]:
 
     Raises OverflowError where a time is beyond any clock.
     """
+    kinds = set(map(type, times))
+    if kinds == {float}:
+        return _floats(np.array(times, np.float64))
     given: list[float | Decimal] = [0 if time is None else time for time in times]
-    kinds = set(map(type, given))
+    kinds.discard(type(None))
     if kinds <= {int}:
         whole = np.array(given, np.int64)
         return whole, np.zeros_like(whole)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -26,18 +26,26 @@ def readable(name: bytes) -> str:
     return name[:LONGEST_NAME].decode(errors="replace")
 
 
+class _Places(dict[str, int]):
+    """The place of each name: a dictionary looks up what it holds without Python's help."""
+
+    def __missing__(self, name: str) -> int:
+        return self.setdefault(name[:LONGEST_NAME], len(self))
+
+
 class Names:
     """All names of a timeline, each once; `place` is what the columns hold."""
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._places = _Places()
 
     def place(self, name: str) -> int:
         """Return the place of that name, a new one where it was not seen before; long names are cut."""
-        place = self._places.get(name)
-        if place is None:
-            place = self._places.setdefault(name[:LONGEST_NAME], len(self._places))
-        return place
+        return self._places[name]
+
+    def places(self, names: Iterable[str]) -> list[int]:
+        """Return the place of each of these names."""
+        return list(map(self._places.__getitem__, names))
 
     def all(self) -> tuple[str, ...]:
         """Return every name, at its place."""
