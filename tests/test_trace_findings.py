@@ -123,9 +123,7 @@ def test_there_is_a_primary_finding_even_where_nothing_is_known() -> None:
         found = diagnosed(account_of(timeline))
         assert [(finding.cause, finding.primary) for finding in found.findings] == [("unattributed", True)]
         assert found.undecided
-        assert found.findings[0].claim.startswith(
-            ("There is no step to account for: the trace holds", "The trace does")
-        )
+        assert found.findings[0].claim.startswith(("There is no step to account for: the trace holds", "What limits"))
 
 
 @pytest.mark.parametrize(("filled", "tie"), [(0.819, "copy_bound"), (0.821, None)])

@@ -103,6 +103,11 @@ def test_a_copy_by_another_name(tmp_path: Path, name: str, category: str, direct
     assert (device.copies.direction.tolist(), len(device.kernels)) == ([direction], 0)
 
 
+def test_work_of_another_accelerator_is_named(tmp_path: Path) -> None:
+    event = whole("matmul", 5, 2, cat="mtia_ccp_events", pid=0, tid=7)
+    assert read(write(tmp_path / "t.json", [event])).others == ("mtia_ccp_events",)
+
+
 def test_a_card_as_the_first_versions_of_kineto_tell_it(tmp_path: Path) -> None:
     card = {"id": 0, "name": "Tesla V100", "multiProcessorCount": 80, "totalGlobalMem": 2**34, "major": 7, "minor": 0}
     timeline = read(write(tmp_path / "w.pt.trace.json", kineto(), computeProperties=[card]))

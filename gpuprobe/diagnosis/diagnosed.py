@@ -96,7 +96,7 @@ def _unattributed(account: Account, trace: Vote, traced: Evidence) -> Finding:
     """Say that nothing tells the cause, and why: some finding is always primary."""
     if account.devices:
         reason = next((other.reason for other in trace.not_evaluated if other.cause == "compute_bound"), "")
-        claim = f"The trace does not tell what limits the training: {reason or 'no cause stands out'}."
+        claim = f"What limits the training is not known: {reason or 'no cause stands out'}."
     elif account.format == "telemetry":
         claim = READINGS_ALONE
     else:

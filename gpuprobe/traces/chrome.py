@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # PyTorch's profiler marks a step by an event of this name.
 MARKER = re.compile(r"ProfilerStep#(\d{1,18})$")
+# Kineto's categories of work on other accelerators.
+OTHER_WORK = ("mtia_ccp", "hpu_op", "glow_runtime")
 # Kineto's notes that tell the same time again: they are no calls of a thread.
 REPEATED = frozenset({"gpu_user_annotation", "trace", "overhead", "async", "ac2g"})
 
@@ -69,8 +71,14 @@ def read_chrome(source: Path, files: list[Path]) -> Timeline:
         threads=tuple(threads),
         steps=steps,
         warnings=tuple(warnings),
-        others=tuple(name for part in parts for name in part.processes.values() if OTHERS.match(name)),
+        others=tuple(name for part in parts for name in _others(part)),
     )
+
+
+def _others(part: ChromeColumns) -> list[str]:
+    """Name the devices of a file that are no GPUs: TensorFlow's and JAX's by process, Kineto's by category."""
+    processes = [name for name in part.processes.values() if OTHERS.match(name)]
+    return processes + [category for category in part.categories if category.startswith(OTHER_WORK)]
 
 
 def _base_ns(part: ChromeColumns) -> int:
