@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -148,9 +149,90 @@ def test_dmon_is_read(tmp_path: Path) -> None:
     assert recording.why_missing("gpu0_memory_temperature_c") == "nvidia-smi wrote '-'"
 
 
+QUERIED = "timestamp, index, pci.bus_id, utilization.gpu [%], power.draw [W]\n"
+ROWS = [f"2024/01/02 03:04:{n:02d}.500, {n % 2}, 00000000:0{n % 2 + 1}:00.0, {n} %, 60.25 W" for n in range(8)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join([QUERIED.strip(), *ROWS]).replace(", ", ";").replace(".", ",").replace("pci,bus", "pci.bus"),
+        "\n".join([QUERIED.strip(), *ROWS]).replace(", ", "\t"),
+        "\ufeff" + "\r\n".join([QUERIED.strip(), *ROWS]) + "\r\n",
+        "\n".join([QUERIED.strip(), *ROWS]).replace(" [%]", "").replace(" [W]", "").replace(" %", "").replace(" W", ""),
+        "\n".join(QUERIED + "\n".join(ROWS[n : n + 2]) for n in (0, 2, 4, 6)),
+        "\n".join([QUERIED.strip(), *ROWS]).replace("2024/01/02 ", "2024-01-02T").replace("00,", "00+01:00,"),
+        "\n".join([QUERIED.strip().replace("utilization.gpu [%]", "gpu_util_pct"), *ROWS]).replace("[W]", "w"),
+    ],
+    ids=["semicolons and decimal commas", "tabs", "BOM and CRLF", "no units", "header each time", "ISO", "own titles"],
+)
+def test_forms_in_which_people_keep_it(text: str, tmp_path: Path) -> None:
+    recording = telemetry.read_any(written(tmp_path / "g.csv", text))
+    assert recording.gpus == (0, 1)
+    times, values = recording.series("gpu1_utilization_percent")
+    assert values.tolist() == [1, 3, 5, 7]
+    assert (np.diff(times) / S).tolist() == [2, 2, 2]
+    assert set(recording.series("gpu0_power_w")[1]) == {60.25}
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "state"),
+    [
+        ("Unable to determine the device handle for GPU 0000:02:00.0: Unknown Error", "gpu1", "unreadable"),
+        ("Unable to determine the device handle for GPU0000:01:00.0: GPU is lost.  Reboot", "gpu0", "gpu_lost"),
+        ("2024/01/02 03:04:04.500, 0, 00000000:01:00.0, [GPU is lost], [GPU is lost]", "gpu0", "gpu_lost"),
+        ("2024/01/02 03:04:04.500, 1, 00000000:02:00.0, [GPU requires reset], [N/A]", "gpu1", "driver_reset"),
+    ],
+)
+def test_what_nvidia_smi_says_in_between_is_a_state(line: str, where: str, state: str, tmp_path: Path) -> None:
+    recording = telemetry.read_any(written(tmp_path / "g.csv", QUERIED + "\n".join([*ROWS[:4], line, *ROWS[4:]])))
+    assert [(one.where, one.state) for one in recording.states] == [(where, state), (where, "back")]
+    assert recording.series("gpu0_utilization_percent")[1].tolist() == [0, 2, 4, 6]
+
+
+def test_reasons_that_are_logged_one_by_one_count_together(tmp_path: Path) -> None:
+    names = ("sw_power_cap", "hw_thermal_slowdown", "sync_boost")
+    head = ",".join(["utilization.gpu", *(f"clocks_event_reasons.{name}" for name in names)])
+    recording = telemetry.read_any(written(tmp_path / "g.csv", head + "\n5 %,Active,Active,Not Active\n"))
+    assert recording.series("gpu0_throttle_reasons")[1].tolist() == [0x44]
+
+
+def test_dmon_goes_on_after_midnight(tmp_path: Path) -> None:
+    rows = "".join(f" {time} 0 5\n" for time in ("23:59:58", "23:59:59", "00:00:00", "00:00:01"))
+    recording = telemetry.read_any(written(tmp_path / "dmon.log", "#Time gpu sm\n#HH:MM:SS Idx %\n" + rows))
+    assert (np.diff(recording.t_ns) / S).tolist() == [1, 1, 1]
+
+
+def test_a_damaged_line_among_many_is_left_out_and_said(tmp_path: Path) -> None:
+    lines = ["index, utilization.gpu [%]", *["0, 5 %"] * 200]
+    lines[100] = "0, 5 %0, 5 %, 7"
+    recording = telemetry.read_any(written(tmp_path / "g.csv", "\n".join(lines)))
+    assert len(recording.t_ns) == 199
+    assert any("g.csv:101: has 4 cells where 2" in words for _, words in recording.said)
+
+
+def test_the_columns_of_a_bare_log_can_be_named_to_diagnose(cli: Cli, tmp_path: Path) -> None:
+    rows = "".join(f"2024/01/02 03:04:{n:02d}.500, 0, 10\n" for n in range(30))
+    path = written(tmp_path / "g.csv", rows)
+    refused = cli("diagnose", path)
+    assert refused.returncode == 3
+    assert "--columns timestamp,index,utilization.gpu" in refused.stderr
+    done = cli("diagnose", path, "--columns", "timestamp,index,utilization.gpu")
+    assert done.returncode == 0, done.stderr
+    assert "10 %" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("Tue Jan  2 03:04:05 2024\n+" + "-" * 77 + "+\n| NVIDIA-SMI 450.51 |\n", "the table that nvidia-smi shows"),
+        ('<?xml version="1.0" ?>\n<nvidia_smi_log>\n', "XML of nvidia-smi -q -x"),
+        ("\n====NVSMI LOG====\n\nTimestamp : now\n", "text of nvidia-smi -q"),
+        ("# gpu        pid  type    sm\n# Idx          #   C/G     %\n 0 1 C 5\n", "single processes"),
+        ("0, 43, 48, -, 1, 1, 0, 0\n", "begin with #"),
+        ("Failed to initialize NVML: Driver/library version mismatch\n", "nvidia-smi said 'Failed to initialize"),
+        ("No devices were found\n", "nvidia-smi said 'No devices"),
+        (QUERIED, "only its header"),
         ("", "is empty"),
         ("hello\nworld\n", "bad.csv:1: no column of nvidia-smi"),
         ("index, utilization.gpu [%]\n0, 5 %\n0, 5 %, 7\n0, 5 %\n", "bad.csv:3: has 3 cells where 2"),

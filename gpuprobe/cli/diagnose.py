@@ -19,6 +19,7 @@ Examples:
   gpuprobe diagnose logs/                            the newest trace of a log folder
   gpuprobe diagnose trace.json.gz --json             a PyTorch or JAX trace, for other tools
   gpuprobe diagnose gpu.csv                          readings alone, as nvidia-smi writes them
+  gpuprobe diagnose gpu.csv --columns timestamp,index,utilization.gpu    the same without a header
   gpuprobe diagnose reports/STUDY/runs/1-numpy       a run of ours: trace, readings and settings together
 
 Exit codes: 0 diagnosed, 2 wrong usage, 3 unreadable input, 4 output cannot be written.
@@ -45,6 +46,7 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
 @click.option(
     "--telemetry", type=click.Path(path_type=Path), metavar="CSV", help="Readings of the GPU taken at the same time."
 )
+@click.option("--columns", default="", metavar="NAMES", help="What the columns of readings without a header are.")
 @click.option("--json", is_flag=True, help="Print the account and the findings as JSON.")
 @click.option(
     "--what-if/--no-what-if",
@@ -67,7 +69,13 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write both forms into this folder too.")
 def command(
-    path: Path, telemetry: Path | None, json: bool, what_if: bool | None, thresholds: Path | None, out: Path | None
+    path: Path,
+    telemetry: Path | None,
+    columns: str,
+    json: bool,
+    what_if: bool | None,
+    thresholds: Path | None,
+    out: Path | None,
 ) -> None:
     """Say where the step's time went in a trace, and why.
 
@@ -83,7 +91,7 @@ def command(
     from gpuprobe.records import to_json
 
     limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
-    found = recorded(path, telemetry, what_if=what_if)
+    found = recorded(path, telemetry, columns, what_if=what_if)
     diagnosis = diagnosed(found.account, found.readings, found.setting, limits, found.replay)
     if json:
         click.echo(to_json(diagnosis).decode())

@@ -36,15 +36,17 @@ class Recorded:
     replay: Replay | None = None
 
 
-def recorded(path: Path, readings: Path | None = None, *, what_if: bool | None = None) -> Recorded:
+def recorded(path: Path, readings: Path | None = None, columns: str = "", *, what_if: bool | None = None) -> Recorded:
     """Gather what `path` holds: a trace, the folder of a recording, or readings alone (a CSV).
+
+    `columns` names those of readings without a header, as they were given to nvidia-smi.
 
     The trace is replayed where `what_if` says so; by default where it is not so long that one would wait for it.
     Raises InputError where it holds none of these or cannot be read.
     """
     if path.suffix == READINGS:
         return Recorded(
-            Account(source=str(path), format="telemetry", devices=()), _readings(path, None, None, None), ()
+            Account(source=str(path), format="telemetry", devices=()), _readings(path, None, None, None, columns), ()
         )
     run = load(Run, path / RUN_FILE) if (path / RUN_FILE).is_file() else None
     environment = _environment(path) if run else None
@@ -52,7 +54,7 @@ def recorded(path: Path, readings: Path | None = None, *, what_if: bool | None =
     account = _untraced(path, run) if timeline is None else account_of(timeline)
     beside = path / TELEMETRY_FILE
     file = readings or (beside if beside.is_file() else None)
-    found = _readings(file, run, account, environment) if file else None
+    found = _readings(file, run, account, environment, columns) if file else None
     gpus = environment.gpus if environment else ()
     known = known_of(run, environment.cores if environment else None) if run else None
     replay = _replay(timeline, account, known, what_if) if timeline is not None else None
@@ -82,13 +84,15 @@ def _environment(path: Path) -> Environment | None:
     return load(Study, study).environment if study.is_file() else None
 
 
-def _readings(file: Path, run: Run | None, account: Account | None, environment: Environment | None) -> Evidence | None:
+def _readings(
+    file: Path, run: Run | None, account: Account | None, environment: Environment | None, columns: str
+) -> Evidence | None:
     """Gather the readings of the timed window, else of the traced steps, else, where these share no clock, of all."""
     # Imported here, as the replay is: a trace alone has no readings.
     from gpuprobe import telemetry
     from gpuprobe.diagnosis.readings.window import readings_in
 
-    recording = telemetry.read_any(file)
+    recording = telemetry.read_any(file, columns)
     times = recording.t_ns
     if not len(times):
         return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Kind = Literal["value", "hex", "fact", "fact_number", "index", "identity", "time", "date", "clock", "unknown"]
+Kind = Literal["value", "hex", "reason", "fact", "fact_number", "index", "identity", "time", "date", "clock", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ QUERY: dict[str, tuple[str, Kind]] = {
     "utilizationgpu": ("utilization_percent", "value"),
     "gpuutilization": ("utilization_percent", "value"),
     "gpuutil": ("utilization_percent", "value"),
+    "utilization": ("utilization_percent", "value"),
+    "memutil": ("memory_utilization_percent", "value"),
     "utilizationmemory": ("memory_utilization_percent", "value"),
     "memoryutilization": ("memory_utilization_percent", "value"),
     "utilizationencoder": ("encoder_percent", "value"),
@@ -56,14 +58,20 @@ QUERY: dict[str, tuple[str, Kind]] = {
     "powerminlimit": ("power_limit_min_w", "fact_number"),
     "temperaturegpu": ("temperature_c", "value"),
     "temperature": ("temperature_c", "value"),
+    "temp": ("temperature_c", "value"),
+    "gputemp": ("temperature_c", "value"),
     "temperaturememory": ("memory_temperature_c", "value"),
     "fanspeed": ("fan_percent", "value"),
     "pstate": ("performance_state", "value"),
     "memorytotal": ("memory_total_mib", "fact_number"),
     "memoryused": ("memory_used_mib", "value"),
+    "memused": ("memory_used_mib", "value"),
     "memoryfree": ("memory_free_mib", "value"),
     "memoryreserved": ("memory_reserved_mib", "value"),
     "clockssm": ("sm_clock_mhz", "value"),
+    "smclock": ("sm_clock_mhz", "value"),
+    "memclock": ("memory_clock_mhz", "value"),
+    "memoryclock": ("memory_clock_mhz", "value"),
     "clockscurrentsm": ("sm_clock_mhz", "value"),
     "clocksmem": ("memory_clock_mhz", "value"),
     "clocksmemory": ("memory_clock_mhz", "value"),
@@ -88,6 +96,20 @@ QUERY: dict[str, tuple[str, Kind]] = {
     "eccerrorscorrectedvolatiletotal": ("ecc_corrected", "value"),
     "eccerrorsuncorrectedvolatiletotal": ("ecc_uncorrected", "value"),
 }
+# Reasons that are logged one by one, as Active or Not Active (nvml.h, nvmlClocksEventReasons*).
+REASONS = {
+    "gpuidle": 0x1,
+    "applicationsclockssetting": 0x2,
+    "swpowercap": 0x4,
+    "hwslowdown": 0x8,
+    "syncboost": 0x10,
+    "swthermalslowdown": 0x20,
+    "hwthermalslowdown": 0x40,
+    "hwpowerbrakeslowdown": 0x80,
+}
+REASON = re.compile(r"clocks(?:throttle|event)reasons(.+)")
+# Units that people write into titles of their own: `power_w`, `gpu_util_pct`.
+OWN_UNIT = re.compile(r"(.+?)[ _.-]+(pct|percent|perc|mib|mb|gib|gb|watts?|w|mhz|ghz|degc|celsius|c)", re.IGNORECASE)
 DMON: dict[str, tuple[str, Kind]] = {
     "date": ("", "date"),
     "time": ("", "clock"),
@@ -108,13 +130,14 @@ DMON: dict[str, tuple[str, Kind]] = {
     "rxpci": ("pcie_received_mib_per_s", "value"),
     "txpci": ("pcie_sent_mib_per_s", "value"),
 }
+OWN_UNITS = {"pct": "%", "percent": "%", "perc": "%", "watt": "w", "watts": "w", "celsius": "c"}
 TITLE = re.compile(r"(.*?)\s*(?:[\[(]\s*(.*?)\s*[\])])?\s*")
 # A unit by the end of our name, and what one of the log's is worth in it.
 SCALES: dict[str, dict[str, float]] = {
     "_percent": {"%": 1.0, "": 1.0},
     "_w": {"w": 1.0, "": 1.0, "mw": 1e-3},
     "_mhz": {"mhz": 1.0, "": 1.0, "ghz": 1e3},
-    "_mib": {"mib": 1.0, "": 1.0, "mb": 1.0, "kib": 2**-10, "gib": 2**10, "b": 2**-20},
+    "_mib": {"mib": 1.0, "": 1.0, "mb": 1.0, "kib": 2**-10, "gib": 2**10, "gb": 2**10, "b": 2**-20},
     "_c": {"c": 1.0, "": 1.0, "°c": 1.0, "degc": 1.0},
     "_per_s": {"mb/s": 1.0, "": 1.0},
 }
@@ -124,13 +147,24 @@ def column(title: str) -> Column:
     """Return what a title of a `--query-gpu` log stands for; its kind is `unknown` where nobody knows."""
     match = TITLE.fullmatch(title.strip())
     assert match is not None
-    key = re.sub(r"[^a-z0-9]", "", match[1].lower())
-    name, kind = QUERY.get(key, ("", "unknown"))
+    bare, unit = match[1], (match[2] or "").lower().replace("�", "")
+    name, kind = QUERY.get(_key(bare), ("", "unknown"))
+    own = OWN_UNIT.fullmatch(bare)
+    if kind == "unknown" and own and not unit:
+        name, kind = QUERY.get(_key(own[1]), ("", "unknown"))
+        unit = OWN_UNITS.get(own[2].lower(), own[2].lower())
+        bare = own[1]
     # `gpu` heads the utilization where its unit is the percent.
-    if key == "gpu" and match[2] == "%":
+    if _key(bare) == "gpu" and unit == "%":
         name, kind = "utilization_percent", "value"
-    unit = (match[2] or "").lower().replace("�", "")
+    reason = REASON.fullmatch(_key(bare))
+    if kind == "unknown" and reason and reason[1] in REASONS:
+        name, kind = reason[1], "reason"
     return Column(name, kind, title.strip(), unit)
+
+
+def _key(title: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", title.lower())
 
 
 def dmon_column(title: str) -> Column:

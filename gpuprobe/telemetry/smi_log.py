@@ -1,0 +1,172 @@
+"""A log of nvidia-smi while it is read: cells by GPU and time, what was assumed, and what the driver said in it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.errors import InputError
+from gpuprobe.telemetry import smi_names
+from gpuprobe.telemetry.matching import same_bus
+from gpuprobe.telemetry.recording import Telemetry
+from gpuprobe.telemetry.smi_refused import message
+from gpuprobe.telemetry.states import GPU_GONE, STATES, Said
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.telemetry.facts import Fact
+    from gpuprobe.telemetry.smi_names import Column
+
+# Both programs write a row a second where they are not told otherwise.
+ASSUMED_INTERVAL_NS = 1_000_000_000
+# `-`, `N/A`, `ERR!`, and all that stands in brackets: [Not Supported], [GPU is lost], ...
+MISSING = re.compile(r"-|n/a|\[.*\]?|not supported|err!?", re.IGNORECASE)
+# Spreadsheets of half of the world write a comma before the decimals.
+VALUE = re.compile(r"([-+]?\d+(?:[.,]\d*)?(?:[eE][-+]?\d+)?)\s*([a-zA-Z%/]*)")
+TIME = re.compile(
+    r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)[T ]+(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?\s*(Z|UTC|([-+])(\d\d):?(\d\d))?"
+)
+# As `date` writes it.
+DATE = "%a %b %d %H:%M:%S %Y"
+# Seconds, milliseconds, microseconds or nanoseconds since 1970: what the number is below, until the year 2255.
+EPOCHS = ((9e9, 1e9), (9e12, 1e6), (9e15, 1e3), (9e18, 1.0))
+
+
+@dataclass
+class Log:
+    """Rows by time and GPU; `finished` turns them into columns."""
+
+    source: str
+    rows: list[tuple[int | None, str, dict[str, float]]] = field(default_factory=list)
+    facts: dict[str, dict[str, Fact]] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+    _noted: list[tuple[int, str, str, str]] = field(default_factory=list)
+    _gone: set[str] = field(default_factory=set)
+    _gpus: set[str] = field(default_factory=set)
+
+    def add(self, t_ns: int | None, gpu: str, values: dict[str, float]) -> None:
+        """Add the row whose cells were taken in."""
+        self.rows.append((t_ns, gpu, values))
+        self._gpus.add(gpu)
+
+    def finished(self) -> Telemetry:
+        """Number the GPUs, give rows without a time one, and turn all into columns."""
+        numbers = _numbers([gpu for _, gpu, _ in self.rows])
+        if any(t_ns is None for t_ns, _, _ in self.rows):
+            self.assumed.append("the log holds no time stamps: one row a second for each GPU is assumed")
+        counts: dict[str, int] = {}
+        times: list[int] = []
+        for t_ns, gpu, _ in self.rows:
+            counts[gpu] = counts.get(gpu, -1) + 1
+            times.append(counts[gpu] * ASSUMED_INTERVAL_NS if t_ns is None else t_ns)
+        columns: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
+        for place, (_, gpu, values) in enumerate(self.rows):
+            for name, value in values.items():
+                column = columns.setdefault(f"gpu{numbers[gpu]}_{name}", np.full(len(self.rows), np.nan))
+                column[place] = value
+        order = np.argsort(np.array(times, np.int64), kind="stable")
+        return Telemetry(
+            np.array(times, np.int64)[order],
+            {name: values[order] for name, values in columns.items()},
+            tuple(self._said(times, numbers, set(columns))),
+            {f"gpu{numbers[gpu]}": found for gpu, found in self.facts.items() if gpu in numbers},
+            self.source,
+        )
+
+    def take(self, where: str, column: Column, cell: str, gpu: str, values: dict[str, float]) -> None:
+        """Take one cell in. Raises InputError, with `where`, for one that is no value of its column."""
+        if column.kind == "fact":
+            self.facts.setdefault(gpu, {})[column.name] = cell
+        elif not cell or MISSING.fullmatch(cell):
+            self.missing.setdefault(column.name, cell)
+            said = message(cell)
+            if said and said[0] in GPU_GONE:
+                self.note(said[0], gpu)
+        elif column.kind == "reason":
+            active = smi_names.REASONS[column.name] if cell.lower() == "active" else 0
+            values["throttle_reasons"] = float(int(values.get("throttle_reasons", 0)) | active)
+        else:
+            found = value(where, column, cell)
+            if column.kind == "fact_number":
+                self.facts.setdefault(gpu, {})[column.name] = found
+            else:
+                values[column.name] = found
+                if gpu in self._gone:
+                    self._gone.discard(gpu)
+                    self._noted.append((len(self.rows), gpu, "back", "the GPU answers again"))
+
+    def note(self, state: str, gpu: str = "", bus: str = "") -> None:
+        """Note that the driver said something here, once for each GPU until that is back; `bus` may tell which."""
+        known = self._gpus
+        by_bus = (one for one in known if bus and same_bus(str(self.facts.get(one, {}).get("pci_bus_id", "")), bus))
+        of = gpu or next(by_bus, next(iter(known)) if len(known) == 1 else "")
+        if of not in self._gone:
+            self._gone.add(of)
+            self._noted.append((len(self.rows), of, state, STATES[state]))
+
+    def _said(self, times: Sequence[int], numbers: dict[str, int], read: set[str]) -> list[Said]:
+        start = min(times, default=0)
+        said = [Said(start, "log", "assumed", words) for words in self.assumed]
+        said += [
+            Said(start, f"gpu{number}.{name}", "not_supported", f"nvidia-smi wrote {cell!r}")
+            for number in sorted(set(numbers.values()))
+            for name, cell in self.missing.items()
+            if f"gpu{number}_{name}" not in read
+        ]
+        for place, gpu, state, words in self._noted:
+            where = f"gpu{numbers[gpu]}" if gpu in numbers else "driver"
+            said.append(Said(times[min(place, len(times) - 1)] if times else 0, where, state, words))
+        return sorted(said, key=lambda one: one.t_ns)
+
+
+def _numbers(gpus: Sequence[str]) -> dict[str, int]:
+    """Number the GPUs: as the log does where it does, else in the order in which they appear."""
+    found = list(dict.fromkeys(gpus))
+    if all(gpu.isdecimal() and len(gpu) < 6 for gpu in found):
+        return {gpu: int(gpu) for gpu in found}
+    return {gpu: place for place, gpu in enumerate(found)}
+
+
+def value(where: str, column: Column, cell: str) -> float:
+    """Return the number that a cell holds, in the unit of its column's name. Raises InputError with `where`."""
+    if column.kind == "hex" and cell.lower().startswith("0x"):
+        try:
+            return float(int(cell, 16))
+        except ValueError:
+            raise InputError(f"{where}: {cell!r} is no value of {column.title!r}") from None
+    match = VALUE.fullmatch(cell[1:] if column.name == "performance_state" and cell[:1] in "Pp" else cell)
+    if match is None:
+        raise InputError(f"{where}: {cell!r} is no value of {column.title!r}")
+    unit = match[2] or column.unit
+    scale = smi_names.scale(column.name, unit)
+    if scale is None:
+        raise InputError(f"{where}: {column.title!r} in {unit!r} is no unit that it is known in")
+    return float(match[1].replace(",", ".")) * scale
+
+
+def time_ns(where: str, cell: str) -> int:
+    """Return a time stamp in nanoseconds; one without a zone is taken as UTC. Raises InputError with `where`."""
+    match = TIME.fullmatch(cell)
+    try:
+        if match:
+            found = datetime(*map(int, match.groups()[:6]), tzinfo=timezone.utc)  # type: ignore[arg-type, misc]
+            if match[9]:
+                ahead = timedelta(hours=int(match[10]), minutes=int(match[11]))
+                found -= ahead if match[9] == "+" else -ahead
+            return int(found.timestamp()) * 1_000_000_000 + int((match[7] or "0").ljust(9, "0"))
+        if cell[:1].isalpha():
+            return int(datetime.strptime(cell, DATE).replace(tzinfo=timezone.utc).timestamp()) * 1_000_000_000
+        number = float(cell.replace(",", "."))
+    except (ValueError, OverflowError):
+        raise InputError(f"{where}: {cell!r} is no time stamp") from None
+    for most, scale in EPOCHS:
+        if 0 <= number < most:
+            return int(number * scale)
+    raise InputError(f"{where}: {cell!r} is no time stamp")

@@ -1,0 +1,57 @@
+"""What nvidia-smi writes that is no log to be read: what it is, and what to record instead."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RECORD = (
+    "record nvidia-smi --query-gpu=timestamp,index,utilization.gpu,utilization.memory,power.draw,clocks.sm,memory.used "
+    "--format=csv -l 1"
+)
+# What its other outputs begin with, within the first lines, and what they are.
+OTHERS = (
+    (r"\+-{20,}", f"is the table that nvidia-smi shows, which rounds and cuts; {RECORD}"),
+    (r"<\?xml|<!DOCTYPE nvidia_smi_log|<nvidia_smi_log", f"is the XML of nvidia-smi -q -x; {RECORD}"),
+    (r"=+NVSMI LOG=+", f"is the text of nvidia-smi -q; {RECORD}"),
+    (r"\[\d+\] .*\|.*\|", f"is the output of gpustat; {RECORD}"),
+    (r"(# ?gpu +pid\b|pid,|gpu_uuid, *pid\b|pid +process_name)", f"tells single processes and not the GPU; {RECORD}"),
+)
+LINES = 4
+BARE_DMON = re.compile(r"(-|\d+)([ ,]+(-|\d+)){5,}$")
+# Sentences of nvidia-smi's in place of readings, and the state that each stands for. Source: nvml.h, error strings.
+MESSAGES = (
+    (r"gpu is lost|fallen off the bus", "gpu_lost"),
+    (r"requires reset|reset required", "driver_reset"),
+    (r"unable to determine the device handle|unknown error", "unreadable"),
+    (r"version mismatch", "driver_mismatch"),
+    (r"no devices were found", "no_device"),
+    (r"insufficient permissions", "no_permission"),
+    (r"nvidia-smi has failed|failed to initialize nvml|couldn.t communicate", "driver_not_loaded"),
+)
+BUS_ID = re.compile(r"(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)
+
+
+def message(text: str) -> tuple[str, str] | None:
+    """Return (state, PCI bus id or empty) of a sentence in which nvidia-smi says what is wrong; None if it is none."""
+    for pattern, state in MESSAGES:
+        if re.search(pattern, text, re.IGNORECASE):
+            bus = BUS_ID.search(text)
+            return state, bus[0] if bus else ""
+    return None
+
+
+def refusal(lines: Sequence[tuple[int, str]]) -> str | None:
+    """Return what a text is, and what to record instead, where it is known not to be a log of readings."""
+    first = [line for _, line in lines[:LINES]]
+    if message(first[0]):
+        return f"holds no reading: nvidia-smi said {first[0][:120]!r}"
+    for pattern, words in OTHERS:
+        if any(re.match(pattern, line) for line in first):
+            return words
+    if BARE_DMON.match(first[0]):
+        return "has no line that names its columns; keep the lines of nvidia-smi dmon that begin with #, or --columns"
+    return None
