@@ -162,9 +162,21 @@ ROWS = [f"2024/01/02 03:04:{n:02d}.500, {n % 2}, 00000000:0{n % 2 + 1}:00.0, {n}
         "\n".join([QUERIED.strip(), *ROWS]).replace(" [%]", "").replace(" [W]", "").replace(" %", "").replace(" W", ""),
         "\n".join(QUERIED + "\n".join(ROWS[n : n + 2]) for n in (0, 2, 4, 6)),
         "\n".join([QUERIED.strip(), *ROWS]).replace("2024/01/02 ", "2024-01-02T").replace("00,", "00+01:00,"),
+        "\n".join([QUERIED.strip(), *ROWS]).replace("2024/01/02 ", "2024-01-02T").replace(".500", ",500000000+01:00"),
+        "\n".join([QUERIED.strip(), *ROWS]).replace("2024/01/02 03:04:0", "23:59:5"),
         "\n".join([QUERIED.strip().replace("utilization.gpu [%]", "gpu_util_pct"), *ROWS]).replace("[W]", "w"),
     ],
-    ids=["semicolons and decimal commas", "tabs", "BOM and CRLF", "no units", "header each time", "ISO", "own titles"],
+    ids=[
+        "semicolons and decimal commas",
+        "tabs",
+        "BOM and CRLF",
+        "no units",
+        "header each time",
+        "ISO",
+        "date -Ins",
+        "no date",
+        "own titles",
+    ],
 )
 def test_forms_in_which_people_keep_it(text: str, tmp_path: Path) -> None:
     recording = telemetry.read_any(written(tmp_path / "g.csv", text))

@@ -6,13 +6,14 @@ Source of the names and units: `nvidia-smi --help-query-gpu` and `nvidia-smi dmo
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
 from gpuprobe.telemetry import smi_names
 from gpuprobe.telemetry.recording import Telemetry, read
-from gpuprobe.telemetry.smi_log import Log, time_ns
+from gpuprobe.telemetry.smi_log import Log
 from gpuprobe.telemetry.smi_refused import message, refusal
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 # Of so many lines one may be damaged, as by two writers or a full disk, before the whole log is refused.
 LINES_FOR_A_DAMAGED_ONE = 100
-DAY_NS = 86_400_000_000_000
+FRACTION = re.compile(r"\d{9}[-+]\d\d:\d\d")
 
 
 def read_any(path: Path, columns: str = "") -> Telemetry:
@@ -121,7 +122,11 @@ def _split(path: Path, lines: list[tuple[int, str]], *, whole: bool) -> Iterator
     for number, line in lines:
         try:
             reader = csv.reader([line.replace("\0", "")], skipinitialspace=True, delimiter=between)
-            yield number, [cell.strip() for cell in next(reader)]
+            cells = [cell.strip() for cell in next(reader)]
+            # `date --iso-8601=ns` writes a comma before the fraction, unquoted.
+            if len(cells) > 1 and FRACTION.fullmatch(cells[1]):
+                cells[:2] = [f"{cells[0]}.{cells[1]}"]
+            yield number, cells
         except (csv.Error, StopIteration) as error:
             if number == lines[-1][0] and not whole:
                 return
@@ -131,7 +136,7 @@ def _split(path: Path, lines: list[tuple[int, str]], *, whole: bool) -> Iterator
 def _take_row(log: Log, where: str, columns: Sequence[Column], cells: Sequence[str]) -> None:
     by_kind = {column.kind: cell for column, cell in zip(columns, cells, strict=True)}
     gpu = by_kind.get("index") or by_kind.get("identity") or "0"
-    t_ns = time_ns(where, by_kind["time"]) if "time" in by_kind else None
+    t_ns = log.time_ns(where, by_kind["time"]) if "time" in by_kind else None
     values: dict[str, float] = {}
     for column, cell in zip(columns, cells, strict=True):
         if column.kind in {"value", "hex", "reason", "fact", "fact_number"}:
@@ -162,7 +167,6 @@ def _read_dmon(path: Path, lines: list[tuple[int, str]], *, whole: bool) -> Tele
     """Read rows under a line of names and a line of units, both of which begin with # and repeat."""
     log = Log("nvidia-smi dmon")
     columns: list[Column] = []
-    midnights_ns = 0
     for place, (number, line) in enumerate(lines):
         where = f"{path}:{number}"
         cells = line.lstrip("#").replace(",", " ").split()
@@ -175,26 +179,21 @@ def _read_dmon(path: Path, lines: list[tuple[int, str]], *, whole: bool) -> Tele
         elif not columns:
             raise InputError(f"{where}: a row before the line that names its columns (# gpu pwr ...)")
         elif len(cells) == len(columns):
-            midnights_ns = _take_dmon_row(log, where, columns, cells, midnights_ns)
+            _take_dmon_row(log, where, columns, cells)
         else:
             _leave_out(log, path, number, len(cells), len(columns), cut=place == len(lines) - 1 and not whole)
     return _finished(log, path, len(lines))
 
 
-def _take_dmon_row(log: Log, where: str, columns: Sequence[Column], cells: Iterable[str], midnights_ns: int) -> int:
-    """Take a row in; return the nanoseconds of the midnights so far, which a log without a date does not tell."""
+def _take_dmon_row(log: Log, where: str, columns: Sequence[Column], cells: Iterable[str]) -> None:
     row = dict(zip((column.title for column in columns), cells, strict=True))
     by_kind = {column.kind: row[column.title] for column in columns}
     t_ns = None
     if "clock" in by_kind:
-        t_ns = midnights_ns + time_ns(where, f"{by_kind.get('date', '19700101')} {by_kind['clock']}")
-        before = log.rows[-1][0] if log.rows else None
-        if "date" not in by_kind and before is not None and before - t_ns > DAY_NS / 2:
-            t_ns, midnights_ns = t_ns + DAY_NS, midnights_ns + DAY_NS
+        t_ns = log.time_ns(where, f"{by_kind.get('date', '')} {by_kind['clock']}".strip())
     values: dict[str, float] = {}
     gpu = by_kind.get("index", "0")
     for column in columns:
         if column.kind == "value":
             log.take(where, column, row[column.title], gpu, values)
     log.add(t_ns, gpu, values)
-    return midnights_ns

@@ -31,6 +31,8 @@ VALUE = re.compile(r"([-+]?\d+(?:[.,]\d*)?(?:[eE][-+]?\d+)?)\s*([a-zA-Z%/]*)")
 TIME = re.compile(
     r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)[T ]+(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?\s*(Z|UTC|([-+])(\d\d):?(\d\d))?"
 )
+CLOCK = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d+)?")
+DAY_NS = 86_400_000_000_000
 # As `date` writes it.
 DATE = "%a %b %d %H:%M:%S %Y"
 # Seconds, milliseconds, microseconds or nanoseconds since 1970: what the number is below, until the year 2255.
@@ -50,6 +52,7 @@ class Log:
     _noted: list[tuple[int, str, str, str]] = field(default_factory=list)
     _gone: set[str] = field(default_factory=set)
     _gpus: set[str] = field(default_factory=set)
+    _midnights_ns: int = 0
 
     def add(self, t_ns: int | None, gpu: str, values: dict[str, float]) -> None:
         """Add the row whose cells were taken in."""
@@ -101,6 +104,17 @@ class Log:
                 if gpu in self._gone:
                     self._gone.discard(gpu)
                     self._noted.append((len(self.rows), gpu, "back", "the GPU answers again"))
+
+    def time_ns(self, where: str, cell: str) -> int:
+        """Return a time stamp in nanoseconds; a bare time of day is of 1970, and goes on after midnight."""
+        if not CLOCK.fullmatch(cell):
+            return time_ns(where, cell)
+        found = self._midnights_ns + time_ns(where, f"1970-01-01 {cell}")
+        before = self.rows[-1][0] if self.rows else None
+        if before is not None and before - found > DAY_NS / 2:
+            self._midnights_ns += DAY_NS
+            found += DAY_NS
+        return found
 
     def note(self, state: str, gpu: str = "", bus: str = "") -> None:
         """Note that the driver said something here, once for each GPU until that is back; `bus` may tell which."""
