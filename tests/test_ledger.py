@@ -214,6 +214,16 @@ def test_the_longest_gap_names_what_the_host_was_in() -> None:
     assert found.proof["idle_input"][0].name == "IteratorGetNextOp::DoCompute"
 
 
+def test_a_launch_call_that_bears_its_kernels_name_is_called_a_launch() -> None:
+    timeline = Made().kernel(0, 10, launch=-1).kernel(50, 60, launch=11, name="volta_sgemm").timeline()
+    (thread,) = timeline.threads
+    bears = thread.events.name.copy()
+    bears[1] = timeline.names.index("volta_sgemm")
+    events = replace(thread.events, name=bears, duration_ps=np.array([1, 38]) * 10**9)
+    (found,) = account_of(replace(timeline, threads=(replace(thread, events=events),))).devices
+    assert [event.name for event in found.gaps[0].host] == ["launch of volta_sgemm"]
+
+
 # --- steps -----------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timelines import Made
 
 from gpuprobe.cards import find
 from gpuprobe.diagnosis.whatif import device_changes as device
@@ -360,3 +361,29 @@ def test_recorded_traces_replay_within_five_percent(real_traces: Path) -> None:
     assert errors
     assert float(np.mean(np.array(errors) <= 0.05)) >= 0.9
     assert float(np.median(errors)) <= 0.02
+
+
+def test_a_quarter_of_a_copy_takes_a_quarter_of_its_time_on_recorded_traces(real_traces: Path) -> None:
+    gains = []
+    for path in sorted((real_traces / "tensorflow").glob("*-0[1-6].xplane.pb")):
+        trace = read(path)
+        account = account_of(trace)
+        share = account.devices[0].ledger_ms["gpu_copy_h2d"] / account.devices[0].step_ms
+        if share > 0.1:
+            made = predict(trace, account, changes=[device.uint8_feed()]).predictions
+            gains.append(made[0].gain.ratio * (1 - 0.75 * share))
+    assert gains
+    assert gains == pytest.approx([1.0] * len(gains), abs=0.05)
+
+
+@pytest.mark.parametrize("early_ms", [0.0, 0.06, 0.12])
+def test_a_copy_from_pageable_memory_holds_the_host_until_it_is_staged(early_ms: float) -> None:
+    made = Made()
+    for at in (0, 100, 200):
+        made.host(at, at + 90, "train_function").copy(at + 10, at + 50, launch=at + 9, direction=Direction.H2D)
+        start, _, name, number, step = made.calls["python"].pop()
+        made.calls["python"].append((start, at + 50 - early_ms, name, number, step))
+        made.kernel(at + 51, at + 90, launch=at + 50)
+    trace = made.timeline()
+    (prediction,) = predict(trace, account_of(trace), changes=[device.uint8_feed()]).predictions
+    assert prediction.gain.ratio == pytest.approx(100 / 70, abs=0.02)

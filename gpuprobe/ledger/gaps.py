@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from gpuprobe.ledger.categories import IDLE, UNATTRIBUTED
 from gpuprobe.ledger.intervals import Intervals, between, covered, difference, intersection, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import Gap, GapBin, HostEvent
+from gpuprobe.traces.timeline import NO_CORRELATION
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.gpu import GpuTime
@@ -24,6 +26,8 @@ EVENTS_PER_GAP = 4
 LOOKED_AT = 40
 # An event in less than this share of a gap does not explain it.
 WORTH_NAMING = 0.05
+# The calls of a driver by their own names.
+DRIVER = re.compile(r"(?:cu|cuda|hip)[A-Z]|Mem(?:cpy|set)")
 # Events that are themselves a reason to wait.
 CAUSES = Kind.COMPILE | Kind.MEMORY | Kind.INPUT | Kind.ITERATOR_ROOT | Kind.ITERATOR | Kind.SYNC
 
@@ -64,6 +68,11 @@ def top_gaps(time: GpuTime, host: Host, gaps: Intervals) -> tuple[Gap, ...]:
     return tuple(found)
 
 
+def _launch(name: str) -> str:
+    """TensorFlow gave a launch call the name of its kernel until 2021: that is no function of the host."""
+    return name if DRIVER.match(name) else f"launch of {name}"
+
+
 def _events_in(host: Host, start: int, end: int) -> tuple[HostEvent, ...]:
     """Name the innermost events of each thread that fill most of the stretch; first those that are causes."""
     found: dict[tuple[str, str], int] = {}
@@ -78,7 +87,9 @@ def _events_in(host: Host, start: int, end: int) -> tuple[HostEvent, ...]:
         left = between(start, end)
         for place in sorted(reach.tolist(), key=lambda place: int(events.duration_ps[place])):
             event = between(int(events.start_ps[place]), int(events.end_ps[place]))
-            key = host.names[int(events.name[place])], thread.name
+            launches = len(events.correlation) and events.correlation[place] != NO_CORRELATION
+            name = host.names[int(events.name[place])]
+            key = _launch(name) if launches else name, thread.name
             found[key] = found.get(key, 0) + intersection(left, event).total
             if kinds[place] & CAUSES:
                 causes.add(key)

@@ -88,7 +88,7 @@ TOLD = {
     "unattributed": "is not explained",
 }
 # The rest of a step's parts stand in the table.
-MOST_TOLD, WORTH_TELLING = 3, 0.01
+MOST_TOLD, WORTH_TELLING, WORTH_SAYING = 3, 0.01, 0.005
 LONGEST_NAME = 60
 # As `Evidence.lacking` says it of each signal.
 NOT_GATHERED = "a trace alone has no readings of the card and no settings of the run"
@@ -304,5 +304,7 @@ def _signal(signal: Signal) -> str:
     if not isinstance(value, float):
         return f"{name} {value}"
     if signal.unit.startswith("of "):
-        return f"{name} {wording.share(value)} {signal.unit}"
+        # A part of the step that rounds to nothing proves nothing.
+        told = value >= WORTH_SAYING or not signal.name.startswith("share.")
+        return f"{name} {wording.share(value)} {signal.unit}" if told else ""
     return f"{name.removesuffix(' ' + signal.unit)} {wording.significant(value)} {signal.unit}"

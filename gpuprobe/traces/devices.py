@@ -133,6 +133,7 @@ def _kind(name: str) -> int:
 def _kernels(work: _Work, texts: tuple[str, ...], names: Names) -> Kernels:
     launches, row = each_once(work.launch, texts, parse_launch, Launch())
     occupancy = np.array([launch.occupancy_percent for launch in launches], np.float64)[row]
+    beside = np.where((work.occupancy >= 0) & (work.occupancy <= 100), work.occupancy, np.nan)
     return Kernels(
         start_ps=work.start_ps,
         duration_ps=work.duration_ps,
@@ -144,7 +145,7 @@ def _kernels(work: _Work, texts: tuple[str, ...], names: Names) -> Kernels:
         block=np.array([launch.block for launch in launches], np.int32)[row],
         registers=np.array([launch.registers for launch in launches], np.int32)[row],
         shared_bytes=np.array([launch.shared_bytes for launch in launches], np.int64)[row],
-        occupancy_percent=np.where(np.isnan(occupancy), work.occupancy, occupancy),
+        occupancy_percent=np.where(np.isnan(occupancy), beside, occupancy),
     )
 
 

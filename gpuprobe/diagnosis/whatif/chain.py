@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.diagnosis.whatif.graph import Work
+from gpuprobe.diagnosis.whatif.waits import blocking
 from gpuprobe.ledger.intervals import Intervals, between, difference, intersection, join, sweep, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.names import distinct
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.operations import Operations
     from gpuprobe.ledger.host import Host
     from gpuprobe.ledger.steps import Windows
-
-# A copy call that returns this close after its copy has waited for it: pageable memory, or a synchronous copy.
-BLOCKING_PS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,7 @@ def _syncs(host: Host, found: Operations) -> Intervals:
 
 def _copying(joined: Operations) -> Intervals:
     """Calls that copy to a device and return when the copy is done."""
-    h2d = joined.work == Work.H2D
-    after = joined.call_end - joined.end
-    inside = h2d & (after >= 0) & (after < BLOCKING_PS) & (joined.start >= joined.call_start)
+    inside = blocking(joined)
     return union(joined.call_start[inside], joined.call_end[inside])
 
 

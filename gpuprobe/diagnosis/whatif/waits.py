@@ -27,6 +27,9 @@ FEWEST_SAMPLES = 5
 HELD_PS, FEWEST_HELD = 30 * US, 3
 # A kernel's way from the launch call to its begin, where the trace shows none: the lower end of 5 to 10 us.
 TYPICAL_LAUNCH_US = 5.0
+# A copy call that returns this soon after its copy has waited for it; one from pageable memory may do so this long
+# before (in traces of 2020 up to 124 us), in which no more than this share of the copy is left.
+BLOCKING_PS, STAGED_PS, STAGED_SHARE = 20 * US, 200 * US, 0.1
 # CUDA holds about so many launches before the next call blocks.
 CUDA_QUEUE = 1024
 # A launch call this many times as long as most, and this much longer, was blocked.
@@ -160,16 +163,29 @@ def _by_data(found: Operations, target: Ints, source: Ints) -> Bools:
     return paired
 
 
+def blocking(found: Operations) -> Bools:
+    """Tell which copies to the device (n,) their call waits for, with a launch that is known.
+
+    From pageable memory the call returns when the last piece is staged, which the device copies a moment later.
+    """
+    before, lasts = found.end - found.call_end, found.end - found.start
+    within = (found.start >= found.call_start) & (before <= STAGED_SHARE * lasts)
+    near = (before < STAGED_PS) & (before > -BLOCKING_PS)
+    blocked: Bools = found.joined & (found.work == Work.H2D) & within & near
+    return blocked
+
+
 def for_devices(chain: Chain, found: Operations) -> tuple[Ints, Ints, Ints]:
     """Return which nodes of the chain waited for which operations, and how long after its end (ps) they went on."""
     inside = np.flatnonzero(np.isin(chain.work, (Work.SYNC, Work.COPYING)) & (chain.lasted > 0))
-    order = np.argsort(found.end, kind="stable")
-    ends = found.end[order]
+    done = np.where(blocking(found), np.minimum(found.end, found.call_end), found.end)
+    order = np.argsort(done, kind="stable")
+    ends = done[order]
     begin, end = (chain.end - chain.lasted)[inside], chain.end[inside]
     place = np.searchsorted(ends, end, side="right") - 1
     source = np.where(place >= 0, order[np.maximum(place, 0)], -1)
-    waited = (source >= 0) & (found.end[source] > begin)
-    return inside[waited], source[waited], (end - found.end[source])[waited]
+    waited = (source >= 0) & (done[source] > begin)
+    return inside[waited], source[waited], (end - done[source])[waited]
 
 
 @dataclass(frozen=True)
