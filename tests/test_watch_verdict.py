@@ -164,6 +164,14 @@ def test_work_in_bursts_is_said(tmp_path: Path) -> None:
     assert "bursts" in main.claim
 
 
+def test_what_held_the_clocks_down_is_in_the_line_and_what_did_not_is_not(tmp_path: Path) -> None:
+    watch = record(tmp_path, [90.0] * 20, extra={"gpu0_throttle_reasons": 4.0, "gpu0_power_w": 200.0})
+    _, verdict = judge(telemetry.read(tmp_path / TELEMETRY_FILE), watch)
+    power = dict(verdict.lines)["GPU 0 power, clock"]
+    assert "held down by the power limit 100 % of the time" in power
+    assert "heat" not in power
+
+
 def test_a_gpu_that_did_nothing_is_not_where_it_was_computed(tmp_path: Path) -> None:
     assert judged(tmp_path, [0.0] * 20, cores=2.0, thread=0.6).cause == "not_on_gpu"
 

@@ -13,7 +13,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.rules import Decided, Result, Rule, apply
 from gpuprobe.diagnosis.telemetry_conditions import not_on_gpu
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
-from gpuprobe.records import Evidence, Finding, NotEvaluated, Signal
+from gpuprobe.records import Confidence, Evidence, Finding, NotEvaluated, Signal
 
 
 def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
@@ -49,41 +49,27 @@ def compute_bound(evidence: Evidence, limits: Thresholds) -> Result:
 
 def disk_wait(evidence: Evidence, limits: Thresholds) -> Result:
     """The GPU idles while a core waits for a disk (SageMaker Debugger, IOBottleneck)."""
-    names = ("iowait_gpu_idle_fraction", "utilization_idle_fraction")
-    if reason := evidence.lacking(*names):
-        return NotEvaluated(cause="input_bound", reason=reason)
-    waiting, _ = evidence.numbers(*names)
-    if waiting <= limits.mostly:
-        return None
-    return Finding(
-        cause="input_bound",
+    return _mostly(
+        evidence,
+        limits,
+        ("iowait_gpu_idle_fraction", "utilization_idle_fraction"),
+        "During {} of the busy span the GPU idled while a core waited for a disk.",
+        "Keep the data in memory or on a faster disk: tf.data's cache(), larger files, prefetch.",
         stage="cold_cache",
-        primary=False,
-        severity=waiting,
         confidence="medium",
-        claim=f"During {wording.share(waiting)} of the busy span the GPU idled while a core waited for a disk.",
-        evidence=evidence.only(*names),
-        fix="Keep the data in memory or on a faster disk: tf.data's cache(), larger files, prefetch.",
     )
 
 
 def processor_full(evidence: Evidence, limits: Thresholds) -> Result:
     """The GPU idles while the processors are full (SageMaker Debugger, CPUBottleneck)."""
-    names = ("cpu_full_gpu_idle_fraction", "cpu_cores", "cpu_limit")
-    if reason := evidence.lacking(*names):
-        return NotEvaluated(cause="input_bound", reason=reason)
-    full, _, may_use = evidence.numbers(*names)
-    if full <= limits.mostly:
-        return None
-    return Finding(
-        cause="input_bound",
-        primary=False,
-        severity=full,
-        confidence="low",
-        claim=f"During {wording.share(full)} of the busy span the GPU idled while all {wording.cores(may_use)} were "
-        "full: the host's work, most often preparing data, is what takes the time.",
-        evidence=evidence.only(*names),
-        fix="Do less of it for each batch: cache() what does not change, augment on the GPU.",
+    may_use = wording.cores(evidence.number("cpu_limit") or 0.0)
+    return _mostly(
+        evidence,
+        limits,
+        ("cpu_full_gpu_idle_fraction", "cpu_cores", "cpu_limit"),
+        f"During {{}} of the busy span the GPU idled while all {may_use} were full: the host's work, most often "
+        "preparing data, is what takes the time.",
+        "Do less of it for each batch: cache() what does not change, augment on the GPU.",
     )
 
 
@@ -161,21 +147,13 @@ def cores_full(evidence: Evidence, limits: Thresholds) -> Result:
 
 def disk_wait_host(evidence: Evidence, limits: Thresholds) -> Result:
     """Without a GPU: a core waits for a disk more than half of the time."""
-    if reason := evidence.lacking("iowait_fraction"):
-        return NotEvaluated(cause="input_bound", reason=reason)
-    (waiting,) = evidence.numbers("iowait_fraction")
-    if waiting <= limits.mostly:
-        return None
-    return Finding(
-        cause="input_bound",
+    return _mostly(
+        evidence,
+        limits,
+        ("iowait_fraction",),
+        "During {} of the time a core of this machine waited for a disk.",
+        "Keep the data in memory or on a faster disk. Other programs may have caused it: the counter is the machine's.",
         stage="cold_cache",
-        primary=False,
-        severity=waiting,
-        confidence="low",
-        claim=f"During {wording.share(waiting)} of the time a core of this machine waited for a disk.",
-        evidence=evidence.only("iowait_fraction"),
-        fix="Keep the data in memory or on a faster disk. Other programs may have caused it: the counter is the "
-        "machine's.",
     )
 
 
@@ -229,6 +207,34 @@ GPU_RULES: tuple[Rule, ...] = (
     batch_too_small,
 )
 HOST_RULES: tuple[Rule, ...] = (cores_full, disk_wait_host, one_thread)
+
+
+def _mostly(
+    evidence: Evidence,
+    limits: Thresholds,
+    names: tuple[str, ...],
+    claim: str,
+    fix: str,
+    *,
+    stage: str | None = None,
+    confidence: Confidence = "low",
+) -> Result:
+    """Find the input too slow where the first of the signals, a share of the time put into the claim, is the most."""
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="input_bound", reason=reason)
+    share = evidence.numbers(*names)[0]
+    if share <= limits.mostly:
+        return None
+    return Finding(
+        cause="input_bound",
+        stage=stage,
+        primary=False,
+        severity=share,
+        confidence=confidence,
+        claim=claim.format(wording.share(share)),
+        evidence=evidence.only(*names),
+        fix=fix,
+    )
 
 
 def _idled(evidence: Evidence, limits: Thresholds, busy: float) -> str:

@@ -168,7 +168,8 @@ def _power(evidence: Evidence) -> str:
     elif not heat and not cap:
         parts.append("never throttled")
     else:
-        parts.append(f"held down by heat {wording.share(heat)}, by the power limit {wording.share(cap)} of the time")
+        by = [f"by {what} {wording.share(much)}" for what, much in (("heat", heat), ("the power limit", cap)) if much]
+        parts.append(f"held down {' and '.join(by)} of the time")
     temperature = evidence.get("temperature_c")
     if temperature and temperature.high is not None:
         parts.append(f"{temperature.high:.0f} deg C")
