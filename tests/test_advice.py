@@ -29,6 +29,7 @@ SITUATIONS: tuple[dict[str, Any], ...] = (
     TURING | {"pipeline_stages": "Prefetch, ParallelMapV2, MemoryCacheImpl"},
     GPU | {"pipeline_stages": "Prefetch, Map, Shuffle"},
     GPU | {"pipeline_stages": "ParallelMapV2, MemoryCache"},
+    GPU | {"pipeline_stages": "Prefetch, Generator"},
 )  # fmt: skip
 
 

@@ -12,12 +12,21 @@ from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.card import card_signals, find, mfu
 from gpuprobe.errors import InputError
 from gpuprobe.records import Evidence, NotEvaluated, Settings, Signal
+from gpuprobe.report.causes import PLAIN
 
 T = thresholds.DEFAULTS
 VOLTA = {"has_tensor_cores": True, "compute_capability": 7.0, "share.gpu_compute": 0.8}
 HOT = {"throttled_heat_fraction": 0.5, "power_cap_fraction": 0.0, "sm_clock_peak_mhz": 900.0, "boost_mhz": 1000.0}
 FULL = {"kernel_fraction": 0.95, "share.gpu_compute": 1.0}
 METER = {"utilization_percent": 90.0}
+RESTING = {"utilization_p95_percent": 0.0}
+# The causes of the design, each by its id.
+CAUSES = (
+    "input_bound", "launch_bound", "batch_too_small", "copy_bound", "sync_every_step", "host_between_steps",
+    "eager_or_retracing", "recompiling", "compute_bound", "tensor_cores_unused", "fp16_without_tensor_cores",
+    "throttled", "pcie_degraded", "gpu_shared", "gpu_memory_tight", "collective_bound", "straggler", "not_on_gpu",
+    "wrong_meter", "profiler_perturbed",
+)  # fmt: skip
 
 
 def evidence(**values: Any) -> Evidence:
@@ -77,6 +86,31 @@ def causes(**values: Any) -> set[str]:
             "pcie_degraded",
             {"pcie_generation_fraction": 1.0, "pcie_width_fraction": 0.5, "share.copy": 2 * T.pcie_share},
             {"pcie_generation_fraction": 1.0, "pcie_width_fraction": 0.5, "share.copy": 2 * T.pcie_share - 0.01},
+        ),
+        (
+            "pcie_degraded",
+            {"pcie_generation_fraction": 1.0, "pcie_width_fraction": T.pcie_part, "share.copy": 0.9},
+            {"pcie_generation_fraction": 1.0, "pcie_width_fraction": T.pcie_part + 0.01, "share.copy": 0.9},
+        ),
+        (
+            "gpu_memory_tight",
+            {"memory_peak_fraction": T.memory_full, "memory_jump_fraction": 0.0},
+            {"memory_peak_fraction": T.memory_full - 0.01, "memory_jump_fraction": 0.0},
+        ),
+        (
+            "gpu_memory_tight",
+            {"memory_peak_fraction": 0.95, "memory_jump_fraction": T.memory_jump - 0.01},
+            {"memory_peak_fraction": 0.95, "memory_jump_fraction": T.memory_jump},
+        ),
+        (
+            "not_on_gpu",
+            {**RESTING, "memory_peak_mib": T.context_mib - 1, "cpu_cores": 1.0},
+            {**RESTING, "memory_peak_mib": T.context_mib, "cpu_cores": 1.0},
+        ),
+        (
+            "not_on_gpu",
+            {**RESTING, "memory_peak_mib": 0.0, "cpu_cores": T.at_work_cores},
+            {**RESTING, "memory_peak_mib": 0.0, "cpu_cores": T.at_work_cores - 0.01},
         ),
         (
             "fp16_without_tensor_cores",
@@ -165,6 +199,16 @@ def test_no_evidence_decides_nothing() -> None:
     assert found == ()
     assert {reason.cause for reason in undecided} == {rule.__name__ for rule in conditions.RULES}
     assert all(reason.reason for reason in undecided)
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_every_cause_is_not_evaluated_on_no_evidence_and_has_plain_words(cause: str) -> None:
+    rooms = (trace, differential, telemetry, conditions)
+    undecided = [reason for room in rooms for reason in room.diagnose(Evidence())[1] if reason.cause == cause]
+    assert undecided
+    assert all(reason.reason for reason in undecided)
+    assert not [found for room in rooms for found in room.diagnose(Evidence())[0]]
+    assert PLAIN[cause] != cause
 
 
 def test_a_missing_signal_gives_its_reason() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import telemetry, wording
+from gpuprobe.diagnosis.thresholds import DEFAULTS as LIMITS
 from gpuprobe.errors import InputError
 from gpuprobe.keras.traced import joined
 from gpuprobe.recording import TELEMETRY_FILE
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.diagnosed import Diagnosis
 
 FILE = "verdict.json"
-# XProf warns from 15 % of the step on for what is neither compute nor input (op_stats_to_input_pipeline_analysis.cc).
-OUTSIDE_SHARE = 0.15
-# SageMaker Debugger's rules: a GPU whose 95th percentile stays below 70 % is underused.
-LOW_GPU_PERCENT = 70.0
-# A core that is busy all but a tenth of the time has no more to give: what runs on it sets the pace.
-BUSY_CORE = 0.9
 # The first reasons are said; the recording holds them all.
 MOST_SAID = 3
 
@@ -104,15 +99,15 @@ def _judge(
 ) -> tuple[tuple[Finding, ...], tuple[NotEvaluated, ...]]:
     if not isinstance(outside.value, float):
         return (), (NotEvaluated(cause="host_between_steps", reason=str(outside.missing)),)
-    if outside.value >= OUTSIDE_SHARE:
+    if outside.value >= LIMITS.between_steps_share:
         return (_between_steps(outside, utilization),), ()
     if not isinstance(utilization.value, float):
         reason = "steps follow one another closely, and without a GPU only a trace tells input from compute"
         return (), (NotEvaluated(cause="compute_bound", reason=reason),)
-    if (utilization.high or 1.0) * 100 >= LOW_GPU_PERCENT:
+    if (utilization.high or 1.0) >= LIMITS.underused:
         reason = "NVML sees kernels nearly all the time; whether they fill the GPU, a trace tells"
         return (), (NotEvaluated(cause="compute_bound", reason=reason),)
-    one = isinstance(core, Signal) and isinstance(core.value, float) and core.value >= BUSY_CORE
+    one = isinstance(core, Signal) and isinstance(core.value, float) and core.value >= LIMITS.thread_pinned
     words = "one core is busy all the time: feeding or launching holds the GPU up" if one else "no core is full either"
     return (), (
         NotEvaluated(cause="launch_bound", reason=f"the GPU waits inside the step, and {words}; a trace tells"),
@@ -125,7 +120,7 @@ def _between_steps(outside: Signal, utilization: Signal) -> Finding:
         cause="host_between_steps",
         primary=True,
         severity=share,
-        confidence="high" if share >= 2 * OUTSIDE_SHARE else "medium",
+        confidence="high" if share >= 2 * LIMITS.between_steps_share else "medium",
         claim=f"{wording.share(share)} of the time passes between the steps: callbacks, metrics, progress bar.",
         evidence=(outside, utilization),
         fix="Run several steps in one call, use verbose=2, and move what callbacks do to the end of an epoch.",

@@ -12,6 +12,10 @@ PYTHON_LOOP = """\
 - for start in range(0, len(x), 32):
 -     model.train_on_batch(x[start : start + 32], y[start : start + 32])
 + model.fit(x, y, batch_size=32)"""
+GENERATOR = """\
+- ds = tf.data.Dataset.from_generator(batches, output_signature=signature)
++ ds = tf.data.Dataset.from_tensor_slices((x, y)).map(scale, num_parallel_calls=tf.data.AUTOTUNE)
++ ds = ds.batch(32).prefetch(tf.data.AUTOTUNE)"""
 PREFETCH = "+ ds = ds.prefetch(tf.data.AUTOTUNE)"
 READ_ONCE = "+ ds = ds.cache()  # before anything random, and where the data fit into memory"
 FASTER_FIRST = """\
@@ -27,24 +31,37 @@ BYTES = """\
 TO_DEVICE = "+ ds = ds.apply(tf.data.experimental.prefetch_to_device('/GPU:0'))  # as the last stage"
 
 
+# Where the stage alone decides; a stage with "_seen" is one whose remedy the trace shows to be there in part.
+BY_STAGE = {
+    "python_feed": (
+        "Let fit feed the arrays: in Keras 3 that is a tf.data pipeline with prefetch already. What Python does to "
+        "each batch belongs into a map of tf.data, or into layers of the model.",
+        PYTHON_LOOP,
+    ),
+    "python_feed_seen": (
+        "Take the work out of Python: give tf.data the arrays or files themselves, and let its map do in parallel "
+        "what the generator does.",
+        GENERATOR,
+    ),
+    "cold_cache": ("Read the data once: cache() in memory, or a copy on a faster disk.", READ_ONCE),
+    "cold_cache_seen": (
+        "The cache is being filled: from the second epoch on nothing of this is left. Where epochs are few, map in "
+        "parallel too, or name a file in cache() that the next training finds.",
+        FASTER_FIRST,
+    ),
+    "shuffle_fill": (
+        "Fill the shuffle buffer sooner: a smaller one, or files that are shuffled as they lie.",
+        SMALLER_BUFFER,
+    ),
+}
+SEEN = {"python_feed": ("Generator",), "cold_cache": ("MemoryCache", "FileCache")}
+
+
 def input_bound(found: Finding, here: Situation) -> tuple[str, str]:
     """Give what the pipeline lacks; where it lacks nothing, less work for each sample."""
-    if found.stage == "python_feed":
-        return (
-            "Let fit feed the arrays: in Keras 3 that is a tf.data pipeline with prefetch already. What Python does to "
-            "each batch belongs into a map of tf.data, or into layers of the model.",
-            PYTHON_LOOP,
-        )
-    if found.stage == "cold_cache" and (here.has("MemoryCache") or here.has("FileCache")):
-        return (
-            "The cache is being filled: from the second epoch on nothing of this is left. Where epochs are few, map in "
-            "parallel too, or name a file in cache() that the next training finds.",
-            FASTER_FIRST,
-        )
-    if found.stage == "cold_cache":
-        return "Read the data once: cache() in memory, or a copy on a faster disk.", READ_ONCE
-    if found.stage == "shuffle_fill":
-        return "Fill the shuffle buffer sooner: a smaller one, or files that are shuffled as they lie.", SMALLER_BUFFER
+    stage = found.stage or ""
+    if stage in BY_STAGE:
+        return BY_STAGE[f"{stage}_seen" if any(map(here.has, SEEN.get(stage, ()))) else stage]
     lacking = _lacking(here)
     if not lacking:
         return (
@@ -53,7 +70,8 @@ def input_bound(found: Finding, here: Situation) -> tuple[str, str]:
             ON_THE_DEVICE,
         )
     words = {"map": "map in parallel", "cache": "cache() what does not change", "prefetch": "prefetch at the end"}
-    return f"Make the input pipeline faster: {_listed([words[name] for name in lacking])}.", _pipeline(lacking)
+    told = ", ".join(words[name] for name in lacking)
+    return f"Make the input pipeline faster: {told}.", _pipeline(lacking)
 
 
 def copy_bound(found: Finding, here: Situation) -> tuple[str, str]:
@@ -84,7 +102,3 @@ def _pipeline(lacking: list[str]) -> str:
     if "prefetch" in lacking:
         lines.append(f"{PREFETCH}  # as the last stage")
     return "\n".join(lines)
-
-
-def _listed(words: list[str]) -> str:
-    return ", ".join(words)
