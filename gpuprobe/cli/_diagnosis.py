@@ -12,6 +12,7 @@ from rich.text import Text
 from gpuprobe import wording
 from gpuprobe.diagnosis.evidence import main_device
 from gpuprobe.report import account as reading
+from gpuprobe.report import meters
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -39,6 +40,8 @@ COLOURS = {
 }
 SHOWN_KERNELS, SHOWN_GAPS, SHOWN_CHANGES = 5, 5, 6
 MARGIN = 2
+# One meter alone has nothing beside it that it could differ from.
+FEWEST_METERS = 2
 
 
 def show(console: Console, diagnosis: Diagnosis) -> None:
@@ -58,6 +61,7 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
     if diagnosis.replay is not None:
         console.print(_what_if(diagnosis.replay))
     if diagnosis.telemetry:
+        console.print(_meters(diagnosis.meters))
         console.print(_telemetry(diagnosis.telemetry))
     for line in reading.undecided(diagnosis):
         console.print(Text(line, "dim"))
@@ -142,6 +146,18 @@ def _iterators(host: HostAccount) -> Table:
         name = Text(stage.name + (" (slowest)" if slowest else ""), "bold" if slowest else "")
         table.add_row(f"{stage.blocking_ms:,.3f}", f"{stage.self_ms:,.3f}", f"{stage.count:,}", name)
     return table
+
+
+def _meters(signals: tuple[Signal, ...]) -> RenderableType:
+    """How busy the GPU was by each meter, why they differ, and what Task Manager would have shown."""
+    rows = meters.table({"": signals})
+    if sum(signal.value is not None for signal in signals) < FEWEST_METERS:
+        return Text("")
+    table = Table.grid(padding=(0, 2))
+    for name, value, share_of in rows[1:]:
+        table.add_row(name, Text(value, justify="right"), Text(share_of, "dim"))
+    explained = f"{meters.explained(signals)} {meters.task_manager(signals)}".strip()
+    return Group(Text("How busy the GPU was, by each meter", "bold"), table, Text(explained, "dim"), Text(""))
 
 
 def _telemetry(signals: tuple[Signal, ...]) -> RenderableType:

@@ -156,7 +156,7 @@ def wrong_meter(evidence: Evidence, limits: Thresholds) -> Result:
         "wrong_meter",
         severity=apart,
         claim=f"NVML's utilization says {wording.share(meter)}, but {said}. NVML counts a moment as busy when any "
-        "kernel runs in it, however small.",
+        "kernel runs in it, however small; Windows' Task Manager leaves CUDA out of the graphs that it shows first.",
         fix="Judge by the time a step takes, and by the kernels' share of it.",
         names=("utilization_percent", "kernel_fraction", "sm_efficiency", "mfu"),
         confidence="high",
