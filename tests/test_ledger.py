@@ -255,6 +255,19 @@ def test_steps_from_the_training_function_come_before_the_steps_line() -> None:
     assert (found.steps, found.steps_from) == (2, "the calls of one_step_on_iterator")
 
 
+def test_a_loop_of_two_functions_is_outside_neither() -> None:
+    made = Made()
+    for at in (0, 100):
+        made.host(at, at + 50, "EagerLocalExecute: __inference_discriminate_3").kernel(at + 40, at + 50, launch=at + 39)
+        made.host(at + 50, at + 80, "EagerLocalExecute: __inference_generate_4").kernel(
+            at + 70, at + 80, launch=at + 69
+        )
+    found = device(made)
+    assert (found.steps, found.steps_from) == (2, "the calls of discriminate")
+    # From the last kernel of the first step to the second step; the second ends with its own.
+    assert found.ledger_ms["idle_between_steps"] == pytest.approx(20 / 2)
+
+
 def test_calls_that_touch_are_steps_of_their_own() -> None:
     made = Made()
     for at in (0, 100, 200):

@@ -84,7 +84,9 @@ def _inside(host: Host, marks: _Marks | None, calls: _Calls | None) -> tuple[Int
         # The call only hands the work over: threads of the runtime go on with it after it has returned.
         return join([compiled, host.select(Kind.KERNEL_RUN)]), "the calls of compiled functions and their execution"
     if calls is not None:
-        return union(calls.start_ps, calls.end_ps), f"the calls of {calls.name}"
+        # A loop of several functions, such as a generator's and a discriminator's, is outside none of them.
+        others = host.select(Kind.CALL) if calls.by_time else Intervals()
+        return join([union(calls.start_ps, calls.end_ps), others]), f"the calls of {calls.name}"
     if marks is not None and marks.enclose_the_call:
         return marks.spans, "the step markers"
     return None, ""
@@ -151,11 +153,15 @@ def _marks(host: Host) -> _Marks | None:
 
 @dataclass(frozen=True)
 class _Calls:
-    """The outermost calls of one function on one thread, (n,) each: they may touch, and each is one all the same."""
+    """The outermost calls of one function on one thread, (n,) each: they may touch, and each is one all the same.
+
+    `by_time` where no name told that it trains, but that most time went there.
+    """
 
     start_ps: Int64s
     end_ps: Int64s
     name: str
+    by_time: bool
 
 
 def _calls(host: Host) -> _Calls | None:
@@ -165,15 +171,15 @@ def _calls(host: Host) -> _Calls | None:
     if best is not None and per_thread[best]:
         events, mask = host.threads[best].events, (host.kinds[best] & Kind.FUNCTION) != 0
         name = host.names[int(events.name[mask][np.argmax(events.duration_ps[mask])])]
-        return _calls_of(events, mask, name)
+        return _calls_of(events, mask, name, by_time=False)
     return _longest_call(host)
 
 
-def _calls_of(events: Events, mask: NDArray[np.bool_], name: str) -> _Calls:
+def _calls_of(events: Events, mask: NDArray[np.bool_], name: str, *, by_time: bool) -> _Calls:
     start = events.start_ps[mask]
     end = start + events.duration_ps[mask]
     first = _outermost(start, end)
-    return _Calls(start[first], end[first], name)
+    return _Calls(start[first], end[first], name, by_time)
 
 
 def _longest_call(host: Host) -> _Calls | None:
@@ -197,7 +203,7 @@ def _longest_call(host: Host) -> _Calls | None:
     events = host.threads[place].events
     # Python's own event of the call bears the function's name, and holds the building of its graph too.
     from_python = [number for number in np.unique(events.name).tolist() if host.names[number] == name]
-    return _calls_of(events, np.isin(events.name, [*used_names, *from_python]), name)
+    return _calls_of(events, np.isin(events.name, [*used_names, *from_python]), name, by_time=True)
 
 
 def _outermost(start: Int64s, end: Int64s) -> Int64s:

@@ -72,7 +72,8 @@ class ChromeColumns:
     def host(self) -> str:
         """The host or rank, as the file is called."""
         name = self.path.name
-        return next((name.removesuffix(end) for end in CHROME if name.endswith(end)), name)
+        # PyTorch's own ending is `.pt.trace.json`.
+        return next((name.removesuffix(end) for end in CHROME if name.endswith(end)), name).removesuffix(".pt")
 
 
 class _Places(dict[Any, int]):
