@@ -274,6 +274,9 @@ def test_the_report_of_a_watch_is_written_again(cli: Cli, tmp_path: Path) -> Non
     assert done.stdout.strip() == str(out / "report.md")
     assert "sleep 3.2" in text
     assert "**Verdict.**" in text
+    page = (out / "report.html").read_text()
+    assert "<strong>Verdict.</strong>" in page
+    assert "default-src 'none'" in page
     assert "{{" not in text
     assert json.loads((out / "report.json").read_text())["watch"]["outcome"]["exit_code"] == 0
 

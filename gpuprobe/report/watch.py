@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.readings.evidence import Seen
-from gpuprobe.errors import OutputError
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
-from gpuprobe.records import Record, Watch, load, to_json
-from gpuprobe.report import account
+from gpuprobe.records import Record, Watch, load, to_json, write_whole
+from gpuprobe.report import account, html
 from gpuprobe.report.page import template
 from gpuprobe.report.trainings import Training, read_trainings, why_none
 from gpuprobe.telemetry import read
@@ -20,7 +19,7 @@ from gpuprobe.watch.verdict import Verdict, judge, not_offered
 if TYPE_CHECKING:
     from pathlib import Path
 
-REPORT_FILE, JSON_FILE = "report.md", "report.json"
+REPORT_FILE, PAGE_FILE, JSON_FILE = "report.md", "report.html", "report.json"
 
 
 class WatchReport(Record, frozen=True, kw_only=True):
@@ -63,14 +62,14 @@ def render(report: WatchReport) -> str:
 
 
 def write_watch(folder: Path) -> Path:
-    """Write `report.md` and `report.json` into a recording's folder; return the first.
+    """Write `report.md`, `report.html` and `report.json` into a recording's folder; return the first.
 
     Raises InputError where it holds no recording, OutputError where it cannot be written.
     """
     report = load_report(folder)
-    try:
-        (folder / REPORT_FILE).write_text(render(report))
-        (folder / JSON_FILE).write_bytes(to_json(report))
-    except OSError as error:
-        raise OutputError(f"{folder}: the report cannot be written ({error.strerror})") from error
+    text = render(report)
+    simulated = report.watch.environment is not None and report.watch.environment.simulated
+    write_whole(folder / REPORT_FILE, text.encode())
+    write_whole(folder / PAGE_FILE, html.render(text, simulated=simulated).encode())
+    write_whole(folder / JSON_FILE, to_json(report))
     return folder / REPORT_FILE
