@@ -275,6 +275,9 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path:
     assert len(search.steps) >= 3
     for step in search.steps[1:]:
         assert step.gain is not None
+        # The trace of what was kept tells that little is left, where what it gained alone would promise much more.
+        assert step.foretold is not None
+        assert step.gain.value == pytest.approx(step.foretold.ratio, rel=0.05)
         assert step.kept == (step.gain.low > 1)
         assert (tmp_path / "demo" / "runs" / f"2-tuned-{step.step}" / "run.json").is_file()
     assert text.index("## How tuned was found") < text.index("| 1 | `xla` |")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from gpuprobe.records import Run, Study
     from gpuprobe.traces.timeline import Timeline
 
+# The change that names no size: it grows the batch as the strategy that makes it does.
+LARGER_BATCH = "batch_times"
+
 
 @dataclass(frozen=True)
 class Traced:

@@ -12,6 +12,7 @@ from gpuprobe.diagnosis.readings.window import readings_in
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.errors import InputError
 from gpuprobe.ranking.accounts import traced
+from gpuprobe.ranking.foretell import foretold
 from gpuprobe.ranking.rank import rank
 from gpuprobe.ranking.ranking import Ranking
 from gpuprobe.ranking.search import search
@@ -62,6 +63,8 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
             )
     by_strategy, notes = traced(study, runs) if traces else ({}, ())
     ranking = rank(study, list(runs.values()), summaries, by_strategy, readings, limits)
+    if traces:
+        searches = tuple(foretold(found, study, recorded) for found in searches)
     ranking = msgspec.structs.replace(ranking, searches=searches, notes=(*ranking.notes, *notes))
     if traces and any(run.trace is not None and run.trace.missing == TRACE_LEFT_OUT for run in runs.values()):
         ranking = _as_told(ranking, folder)
@@ -75,7 +78,7 @@ def _as_told(ranking: Ranking, folder: Path) -> Ranking:
     except InputError as error:
         return msgspec.structs.replace(ranking, notes=(*ranking.notes, f"What the traces said is lost: {error}."))
     accounts = {row.strategy: row.account for row in told.rows}
-    names = ("findings", "not_evaluated", "agreement", "disputed", "scorecard")
+    names = ("findings", "not_evaluated", "agreement", "disputed", "scorecard", "searches")
     return msgspec.structs.replace(
         ranking,
         rows=tuple(msgspec.structs.replace(row, account=accounts.get(row.strategy)) for row in ranking.rows),

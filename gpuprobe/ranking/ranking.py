@@ -49,8 +49,9 @@ class Row(Record, frozen=True, kw_only=True):
 class SearchStep(Record, frozen=True, kw_only=True):
     """One step of a search: `change` on top of what was kept before it, in one run; step 0 in its own runs.
 
-    `predicted` is what the change gained by itself: the step gains as much if gains multiply. `gain` is how many times
-    as fast the step was as the one kept before it, step 0 as the start.
+    `predicted` is what the change gained by itself: the step gains as much if gains multiply. `foretold` is what a
+    replay of the trace kept before it says that it gains on top. `gain` is how many times as fast the step was as the
+    one kept before it, step 0 as the start.
     """
 
     step: int
@@ -59,6 +60,7 @@ class SearchStep(Record, frozen=True, kw_only=True):
     kept: bool
     reason: str
     predicted: Interval | None = None
+    foretold: Gain | None = None
     samples_per_s: Interval | None = None
     gain: Interval | None = None
 

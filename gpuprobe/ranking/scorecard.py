@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.ranking.accounts import batch_change
+from gpuprobe.ranking.accounts import LARGER_BATCH, batch_change
 from gpuprobe.ranking.ranking import Scored
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.records import Finding, Gain, StrategyInfo
-
-LARGER_BATCH = "batch_times"
 
 
 def scorecard(infos: Sequence[StrategyInfo], rows: Sequence[Row], replays: Mapping[str, Replay]) -> tuple[Scored, ...]:

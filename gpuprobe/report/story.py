@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.report.account import ratio
 from gpuprobe.report.cells import rate, times
 
 if TYPE_CHECKING:
@@ -15,10 +16,8 @@ def table(search: Search, ranking: Ranking) -> list[list[str]]:
     """Return the head, where the search starts, and one row of cells for each step; an empty cell was not measured."""
     if not search.steps:
         return []
-    head = [
-        "step", "change", "samples/s (95 %)", "gained alone", "gained here", f"times as fast as {ranking.baseline}",
-        "outcome",
-    ]  # fmt: skip
+    whole = f"times as fast as {ranking.baseline}"
+    head = ["step", "change", "samples/s (95 %)", "gained alone", "predicted here", "gained here", whole, "outcome"]
     return [head, *_start(search, ranking), *(_row(step, ranking) for step in search.steps)]
 
 
@@ -45,7 +44,7 @@ def _start(search: Search, ranking: Ranking) -> list[list[str]]:
         row = ranking.row(name)
         if row is not None and (name != ranking.baseline or outcome == "the baseline"):
             speedup = f"{row.speedup.value:.2f}x" if row.speedup else "1"
-            rows.append(["", f"`{row.strategy}`", rate(row.samples_per_s), "", "", speedup, outcome])
+            rows.append(["", f"`{row.strategy}`", rate(row.samples_per_s), "", "", "", speedup, outcome])
     return rows
 
 
@@ -57,6 +56,7 @@ def _row(step: SearchStep, ranking: Ranking) -> list[str]:
         f"`{step.change}`",
         rate(step.samples_per_s) if step.samples_per_s else "",
         times(step.predicted) if step.predicted else "",
+        ratio(step.foretold) if step.foretold else "",
         times(step.gain) if step.gain else "",
         f"{reached:.2f}x" if reached else "",
         f"{'kept' if step.kept else 'dropped'}: {step.reason}",
