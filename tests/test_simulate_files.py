@@ -17,6 +17,7 @@ from simulated import SMALL, specs
 from gpuprobe import telemetry
 from gpuprobe.errors import InputError
 from gpuprobe.ranking.load import load
+from gpuprobe.ranking.ranking import Ranking
 from gpuprobe.recording import load_runs, load_study
 from gpuprobe.simulate import spec_file, xplane
 from gpuprobe.simulate.engine import simulate
@@ -251,6 +252,32 @@ def test_the_command_writes_recording_and_truth(cli: Cli, tmp_path: Path) -> Non
     assert cli("simulate", spec).returncode == 2
 
 
+def cells_of(text: str, heading: str) -> list[list[str]]:
+    """The rows of the first table below a heading, without its head."""
+    lines = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0].splitlines()
+    return [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][1:]
+
+
+def assert_tables_add_up(text: str, ranking: Ranking) -> None:
+    shares = cells_of(text, "The account of the step")
+    assert len(shares) == len(ranking.rows)
+    for _, _, *parts in shares:
+        # Each is rounded to a percent, or a tenth below ten.
+        assert sum(float(part.removesuffix(" %")) for part in parts) == pytest.approx(100, abs=0.5 * len(parts))
+    ranked = cells_of(text, "Ranking")
+    assert [row[1].strip("*") for row in ranked] == [row.strategy for row in ranking.rows]
+    baseline = next(row for row in ranking.rows if row.strategy == ranking.baseline)
+    for cells, row in zip(ranked, ranking.rows, strict=True):
+        assert int(cells[0].removesuffix(" =")) == row.rank
+        if row is not baseline:
+            ratio = row.samples_per_s.value / baseline.samples_per_s.value
+            assert float(cells[4].partition("x")[0]) == pytest.approx(ratio, rel=0.02)
+    for strategy, _, _, predicted, measured, *miss in cells_of(text, "Predicted against measured"):
+        if "x" in predicted and not predicted.startswith("none"):
+            told, was = (float(cell.partition("x")[0]) for cell in (predicted, measured))
+            assert float(miss[0].removesuffix(" %")) == pytest.approx(100 * (was / told - 1), abs=1), strategy
+
+
 def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path: Path) -> None:
     done = cli("demo", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -267,6 +294,14 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path:
     for page in (tmp_path / "demo" / "plots").glob("*.svg"):
         assert "SIMULATED" in page.read_text(), page.name
     assert len(list((tmp_path / "demo").glob("runs/1-*/trace/plugins/profile/*/*.xplane.pb"))) == 11
+    answer = text[: text.index("\n## ")]
+    for question in ("**Verdict.** Of each 103 ms step of `python_feed` in its trace the GPU computed 20 %", "**Why.**",
+                     "(`launch_bound`), with high confidence", "**Next.** `xla` first", "predicted 3.", "measured 4.1",
+                     "fewer updates an epoch", "**Gain.**", "**How sure.**", "2 min 49 s"):  # fmt: skip
+        assert question in answer
+    assert "+ model.compile(optimizer, loss, jit_compile=True" in answer
+    assert "recision" not in answer, "a card of compute capability 6.1 is not to compute in 16 bits"
+    assert_tables_add_up(text, ranking)
     # `tuned` is found as in a measured study: each step is a run of its own, and its gain is measured.
     search = ranking.search("tuned")
     assert search is not None

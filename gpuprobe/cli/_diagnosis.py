@@ -72,7 +72,7 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
 def _what_if(replay: Replay) -> RenderableType:
     if replay.refused:
         return Text(f"What if: nothing is predicted, since {replay.refused}.\n", "dim")
-    made = reading.predictions(replay)
+    made = reading.predictions(replay.predictions)
     if not made:
         return Text("What if: no change that can be replayed gains anything.\n", "dim")
     title = "What if (the trace replayed with one change; the replay itself misses the step by "

@@ -78,7 +78,7 @@ def _as_told(ranking: Ranking, folder: Path) -> Ranking:
     except InputError as error:
         return msgspec.structs.replace(ranking, notes=(*ranking.notes, f"What the traces said is lost: {error}."))
     accounts = {row.strategy: row.account for row in told.rows}
-    names = ("findings", "not_evaluated", "agreement", "disputed", "scorecard", "searches")
+    names = ("findings", "not_evaluated", "agreement", "disputed", "scorecard", "predictions", "searches")
     return msgspec.structs.replace(
         ranking,
         rows=tuple(msgspec.structs.replace(row, account=accounts.get(row.strategy)) for row in ranking.rows),

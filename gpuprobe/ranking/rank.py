@@ -100,6 +100,7 @@ def rank(
         findings=foretold(why.findings, scored),
         not_evaluated=why.not_evaluated,
         scorecard=scored,
+        predictions=replays[first].predictions if first in replays else (),
         agreement=why.agreement,
         disputed=why.disputed,
         notes=(*_notes(rates), *watched.notes(telemetry, study.environment.no_gpu)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpuprobe.diagnosis.whatif.records import Prediction
 from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.records import SCHEMA, Finding, Gain, NotEvaluated, Record, Settings, Signal, State
@@ -112,7 +113,8 @@ class Ranking(Record, frozen=True, kw_only=True):
 
     `failures` went wrong, `skipped` cannot apply to the workload, `not_run` lacked time; `searches` tell how the
     combining strategies were found. `agreement` says how far trace, differential runs and telemetry agree; `disputed`
-    that they name different causes. `scorecard` holds the predicted gains beside the measured ones.
+    that they name different causes. `scorecard` holds the predicted gains beside the measured ones, `predictions` what
+    the baseline's trace foretells of each change made to it alone, whether or not a strategy makes it.
     """
 
     schema: int = SCHEMA
@@ -126,6 +128,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     not_evaluated: tuple[NotEvaluated, ...]
     scorecard: tuple[Scored, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
     agreement: str = ""
     disputed: bool = False
     notes: tuple[str, ...]

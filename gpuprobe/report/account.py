@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.diagnosed import Diagnosis
-    from gpuprobe.diagnosis.whatif.records import Replay
+    from gpuprobe.diagnosis.whatif.records import Prediction
     from gpuprobe.ledger.records import DeviceAccount, Gap
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.records import Finding, Gain, Signal
@@ -208,11 +208,11 @@ def undecided(diagnosis: Diagnosis) -> list[str]:
     return [f"Not evaluated: {wording.listing(causes)}, since {reason}." for reason, causes in by_reason.items()]
 
 
-def predictions(replay: Replay) -> list[tuple[str, str, str, str, str]]:
+def predictions(made_by_replay: Sequence[Prediction]) -> list[tuple[str, str, str, str, str]]:
     """Return (change, predicted step, gain with its range, most that it can give, assumption) of those that gain."""
     return [
         (made.change, wording.milliseconds(made.step_ms), ratio(made.gain), f"{made.bound:.2f}x", made.assumption)
-        for made in replay.predictions
+        for made in made_by_replay
         if made.gain.ratio >= WORTH_A_LINE
     ]
 

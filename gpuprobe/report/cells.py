@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.report.account import predictions as gaining
 from gpuprobe.report.account import ratio
 from gpuprobe.report.page import plain
 
@@ -140,6 +141,12 @@ SCORED = ["strategy", "against", "the change replayed", "predicted", "measured",
 def scorecard(ranking: Ranking) -> list[list[str]]:
     """Return a head and a row for each prediction; empty where there is none."""
     return [SCORED, *(scored(one) for one in ranking.scorecard)] if ranking.scorecard else []
+
+
+def predictions(ranking: Ranking) -> list[list[str]]:
+    """Return a head and a row for each change that gains by the baseline's trace; empty where none does."""
+    made = [[f"`{change}`", gain, most, words] for change, _, gain, most, words in gaining(ranking.predictions)]
+    return [["change", "predicted", "at most", "if"], *made] if made else []
 
 
 def evidence(signal: Signal) -> str:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from gpuprobe.records import Finding, Study
 
 
-def following(ranking: Ranking) -> tuple[str, str]:
+def following(ranking: Ranking, study: Study) -> tuple[str, str]:
     """Return what to do about the primary cause, with what it was predicted and measured to gain, and its code."""
     primary = next((finding for finding in ranking.findings if finding.primary), None)
     if primary is None or primary.cause == "compute_bound":
         return "", ""
-    return " ".join([*_tried(primary, ranking), primary.fix]), primary.code
+    return " ".join([*_tried(primary, ranking, study), primary.fix]), primary.code
 
 
 def gains(ranking: Ranking, study: Study) -> str:
@@ -39,7 +39,7 @@ def gains(ranking: Ranking, study: Study) -> str:
     return " ".join(parts)
 
 
-def _tried(primary: Finding, ranking: Ranking) -> list[str]:
+def _tried(primary: Finding, ranking: Ranking, study: Study) -> list[str]:
     """What the remedy was predicted to gain, and what the strategies that make it gained."""
     names = [signal.name.removeprefix("gain.") for signal in primary.evidence if signal.name.startswith("gain.")]
     rows = [row for name in names if (row := ranking.row(name)) is not None and row.gain]
@@ -47,11 +47,21 @@ def _tried(primary: Finding, ranking: Ranking) -> list[str]:
     for row in rows:
         assert row.gain is not None
         foretold = next((one.predicted for one in ranking.scorecard if one.strategy == row.strategy), None)
-        predicted = f"predicted {ratio(foretold)} as fast, " if foretold else ""
-        said.append(f"`{row.strategy}` first ({row.change}): {predicted}measured {times(row.gain)}.")
+        predicted = f"predicted {ratio(foretold)}, " if foretold else ""
+        told = f"`{row.strategy}` first ({row.change}): {predicted}measured {times(row.gain)}"
+        said.append(f"{told} over `{row.against}`{_on_baseline(row, ranking, study)}.")
     if not rows and primary.predicted_gain:
         said.append(f"Predicted gain: {ratio(primary.predicted_gain)}; it was not measured here.")
     return said
+
+
+def _on_baseline(row: Row, ranking: Ranking, study: Study) -> str:
+    """What the same change would give to the baseline as it stands, where that is another than it was measured on."""
+    change = next((info.what_if for info in study.strategies if info.name == row.strategy), "")
+    made = next((one for one in ranking.predictions if change and one.change.startswith(change)), None)
+    if made is None or row.against == ranking.baseline:
+        return ""
+    return f"; on `{ranking.baseline}` as it stands its trace predicts {ratio(made.gain)}"
 
 
 def _best(gained: list[Row], ranking: Ranking) -> list[str]:
@@ -62,7 +72,7 @@ def _best(gained: list[Row], ranking: Ranking) -> list[str]:
     said = f"The single change that gained most is `{best.strategy}` ({best.change}): {times(best.gain)}"
     before = ranking.row(best.against)
     other = before is not None and before.settings.batch_size != best.settings.batch_size
-    mind = "; with fewer updates an epoch, so that the model learns otherwise" if other else ""
+    mind = "; it makes fewer updates an epoch, so compare the accuracy before taking it over" if other else ""
     return [f"{said} as fast as `{best.against}`{mind}."]
 
 

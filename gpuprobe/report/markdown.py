@@ -40,6 +40,7 @@ def render(loaded: Loaded, plots: Sequence[Plot]) -> str:
         "meters": meters.table({row.strategy: row.meters for row in shown}),
         "meters_explained": f"{baseline.strategy}: {meters.explained(baseline.meters)}" if baseline else "",
         "task_manager": meters.task_manager(baseline.meters) if baseline else "",
+        "predictions": cells.predictions(ranking),
         "scorecard": cells.scorecard(ranking),
         "details": [cells.details(row, ranking, study) for row in ranking.rows],
         "made": datetime.fromtimestamp(study.created_ns / 1e9, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

@@ -51,7 +51,7 @@ def verdict(loaded: Loaded) -> Verdict:
     if not ranking.rows:
         return Verdict(where, "Nothing was measured to the end.", _failed(ranking), "", "")
     step, why = _why(ranking)
-    first, code = following(ranking)
+    first, code = following(ranking, study)
     told = f"{step} {_fastest(ranking, study)}".strip()
     return Verdict(where, told, why, first, code, gains(ranking, study), sure(ranking, study))
 
