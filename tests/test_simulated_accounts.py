@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 from simulated import SMALL, specs
 
+from gpuprobe.diagnosis.diagnosed import diagnosed
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.simulate import xplane
@@ -69,6 +70,31 @@ def test_the_ledger_finds_every_category(kind: str, tmp_path: Path) -> None:
         assert account.kernel_fraction == pytest.approx(truth.kernel_fraction, abs=0.005)
         assert account.exposed_copy_fraction == pytest.approx(truth.exposed_copy_fraction, abs=0.01)
         assert account.gpu_span_ms == pytest.approx(truth.gpu_span_ms)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [
+        ("input when asked", "input_bound"),
+        ("copies", "copy_bound"),
+        ("callbacks", "host_between_steps"),
+        ("syncs", "sync_every_step"),
+        ("launches", "launch_bound"),
+    ],
+)
+def test_without_correlation_the_cause_is_told_less_surely(kind: str, cause: str, tmp_path: Path) -> None:
+    session = simulate(replace(SPECS[kind], recording=Recording(correlated=False)))
+    account = account_of(read(xplane.write(session, tmp_path, 10**18)))
+    primary = diagnosed(account).primary
+    assert primary is not None
+    assert (primary.cause, primary.confidence) == (cause, "medium")
+    # Launched or not yet is what nobody can tell; the two together are as they were.
+    truth = device_truth(session.recorded, 0)
+    found = account.devices[0].ledger_ms
+    launch = found["idle_launch"] + found["idle_queue"]
+    assert launch == pytest.approx(
+        truth.ledger_ms["idle_launch"] + truth.ledger_ms["idle_queue"], abs=0.02 * truth.step_ms
+    )
 
 
 def test_on_the_cpu_too(tmp_path: Path) -> None:

@@ -137,6 +137,28 @@ def test_kernels_that_fill_the_step_need_no_launches(busy: float, confidence: st
     assert (primary(of).cause, primary(of).confidence) == ("compute_bound", confidence)
 
 
+@pytest.mark.parametrize(
+    ("cause", "joined", "lost", "confidence"),
+    [
+        ("input_bound", 0.0, 0.0, "medium"),
+        ("copy_bound", 0.49, 0.0, "medium"),
+        ("copy_bound", 0.0, 0.21, "low"),
+        ("copy_bound", 0.51, 0.0, "low"),
+        ("launch_bound", 0.0, 0.0, "medium"),
+        ("launch_bound", 0.0, 0.21, "low"),
+    ],
+)
+def test_what_its_own_events_show_needs_no_launches(cause: str, joined: float, lost: float, confidence: str) -> None:
+    shares = {"joined_fraction": joined, "lost_fraction": lost, "idle_outside_step_fraction": 0.1, cause: 0.6}
+    of = evidence(confidence="low", kernel_fraction=0.3, **shares)
+    assert (primary(of).cause, primary(of).confidence) == (cause, confidence)
+
+
+def test_late_launches_need_launches_where_no_training_function_is_known() -> None:
+    of = evidence(confidence="low", joined_fraction=0.0, launch_bound=0.6, idle_outside_step_fraction=None)
+    assert (primary(of).cause, primary(of).confidence) == ("launch_bound", "low")
+
+
 @pytest.mark.parametrize(("unknown", "confidence"), [(0.21, "low"), (0.19, "high")])
 def test_much_that_is_unknown_lowers_the_confidence(unknown: float, confidence: str) -> None:
     of = evidence(kernel_fraction=0.3, input_bound=0.4, share__unattributed=unknown)

@@ -3,12 +3,12 @@
 The signals, of the device in which most kernel time went: `device_kind` (gpu, cpu), `device`, `step_ms`,
 `share.<category>` of the step, `share.copy` and `share.launch` as sums (on a processor `share.overhead` and
 `share.dispatch`, which lie across the categories), `kernel_fraction`, `exposed_copy_fraction`,
-`idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `kernels_per_step`, `kernel_median_us`,
-`kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`, `tensor_core_time_fraction`,
-`eligible_time_fraction`, `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`, `pipeline_stages`, `eager_share`,
-`graphs_built`,
-`compile_ms`, `straggler_ratio`, `straggler_device`, `account_confidence` and `proof.<category>`, the events of the host
-behind it. One that the trace does not give says why in `missing`.
+`idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`,
+`kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
+`tensor_core_time_fraction`, `eligible_time_fraction`, `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
+`pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_device`,
+`account_confidence` and `proof.<category>`, the events of the host behind it.
+One that the trace does not give says why in `missing`.
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ def _work(device: DeviceAccount) -> list[Signal]:
         ("sm_efficiency", "of the step", device.sm_efficiency),
         ("occupancy", "of the threads that fit", device.occupancy),
         ("joined_fraction", "of the device's work", device.joined_fraction),
+        ("lost_fraction", "of the launch calls", device.lost_fraction),
         ("kernels_per_step", "per step", kernels.count / device.steps if kernels else None),
         ("kernel_median_us", "us", kernels.median_us if kernels else None),
         ("kernels_under_10us_count_fraction", "of the kernels", kernels.under_10us_count_fraction if kernels else None),

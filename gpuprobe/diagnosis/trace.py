@@ -14,6 +14,7 @@ import msgspec
 from gpuprobe import wording
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.diagnosis.trace_causes import CAUSES, because
+from gpuprobe.ledger.account import JOINED_LOW, LOST_LOW
 from gpuprobe.records import Finding, NotEvaluated
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
     share = _share(evidence, cause)
     time = wording.milliseconds(share * (evidence.number("step_ms") or 0.0))
     sure = _confidence(evidence, limits, share, 0.0 if "gpu" in cause.on else share)
+    if sure == "low" and _only_unjoined(cause, evidence, limits):
+        sure = "medium"
     return Finding(
         cause=cause.id,
         primary=False,
@@ -157,6 +160,18 @@ def _nothing_leads(evidence: Evidence) -> str:
         unknown = wording.share(evidence.number("share.unattributed") or 0.0)
         return f"the trace does not tell what the processor did in {unknown} of the step"
     return f"kernels fill only {wording.share(filled)} of the GPU span, and no part of the idle time has a known cause"
+
+
+def _only_unjoined(cause: Cause, evidence: Evidence, limits: Thresholds) -> bool:
+    """Whether nothing makes the account unsure but that launch calls cannot be joined to the device's work.
+
+    Events of its own show every cause but late launches: those are what is left of the time in a training function.
+    """
+    if cause.id == "launch_bound" and evidence.number("idle_outside_step_fraction") is None:
+        return False
+    joined, lost = evidence.number("joined_fraction"), evidence.number("lost_fraction") or 0.0
+    explained = (evidence.number("share.unattributed") or 0.0) <= limits.unattributed_share
+    return joined is not None and joined < JOINED_LOW and explained and lost <= LOST_LOW
 
 
 def _confidence(evidence: Evidence, limits: Thresholds, share: float = 0.0, explained: float = 0.0) -> Confidence:

@@ -78,7 +78,9 @@ def _idle_layers(host: Host, work: Launches, windows: Windows, busy: Intervals, 
     feeding = work.feeding
     # The thread that calls the training function waits for its result, whether or not it launches anything itself.
     callers = [place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL))]
-    sync = join([host.select(Kind.SYNC, {*feeding, *callers}), union(work.reads_start_ps, work.reads_end_ps)])
+    # Where no launch is known, any thread may be one that launches.
+    syncing = host.select(Kind.SYNC, {*feeding, *callers} if feeding else None)
+    sync = join([syncing, union(work.reads_start_ps, work.reads_end_ps)])
     queued, undispatched, unknown = _by_next_launch(work, busy, idle)
     dispatching, outside = _dispatching(host, {*feeding, *callers}, windows, idle, undispatched)
     return [
