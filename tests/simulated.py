@@ -59,7 +59,7 @@ def specs(draw: st.DrawFn) -> Spec:
         ),
         collective=Collective(
             gpus=gpus,
-            # No exchange takes less than a clock can tell: one of no length at all would be the next work, and not seen.
+            # No exchange is shorter than a clock can tell: one of no length would be the next work, and not be seen.
             allreduce_ms=draw(st.one_of(st.just(0.0), floats(0.01, 5.0))),
             buckets=draw(st.integers(1, 3)),
             straggler=draw(st.integers(0, gpus - 1)),

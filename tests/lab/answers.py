@@ -16,10 +16,9 @@ from lab.grade import Answer
 def from_command(recording: Path) -> Answer:
     """Give the command, without starting a process for it, a recording; one that it refuses has no answer."""
     said = io.StringIO()
-    assert command.callback is not None
     try:
         with contextlib.redirect_stdout(said):
-            command.callback(path=recording, telemetry=None, json=True, what_if=None, thresholds=None, out=None)
+            command.main([str(recording), "--json"], standalone_mode=False)
     except GpuprobeError:
         return Answer(None)
     return from_json(json.loads(said.getvalue()))
