@@ -22,7 +22,7 @@ from gpuprobe.ranking.choose import by_predicted_gain, following
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import load_study
 from gpuprobe.report.verdict import verdict
-from gpuprobe.report.write import REPORT_FILE, write
+from gpuprobe.report.write import PAGE_FILE, REPORT_FILE, write
 from gpuprobe.strategies.registry import select
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
         console.print(f"The budget left no time for {names}.", highlight=False, soft_wrap=True)
     if left or interrupted:
         console.print(f"Finish it with: gpuprobe run --resume {where}", highlight=False, soft_wrap=True)
-    console.print(f"Report: {where / REPORT_FILE}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)", highlight=False, soft_wrap=True)
     if interrupted:
         return INTERRUPTED
     return FAILED if loaded.ranking.failures or not loaded.ranking.rows else 0

@@ -29,7 +29,7 @@ def command(out: Path) -> None:
     from gpuprobe.measure import folder
     from gpuprobe.ranking.choose import following
     from gpuprobe.report.verdict import verdict
-    from gpuprobe.report.write import REPORT_FILE, write
+    from gpuprobe.report.write import PAGE_FILE, REPORT_FILE, write
     from gpuprobe.simulate import demo
     from gpuprobe.strategies.registry import strategies
 
@@ -38,4 +38,4 @@ def command(out: Path) -> None:
     where = folder.make(out, "demo")
     demo.write(where, [strategy.info for strategy in strategies().values()], following, rounds=ROUNDS)
     show(console, verdict(write(where)))
-    console.print(f"Report: {where / REPORT_FILE}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)", highlight=False, soft_wrap=True)

@@ -17,7 +17,7 @@ def table(search: Search, ranking: Ranking) -> list[list[str]]:
     if not search.steps:
         return []
     whole = f"times as fast as {ranking.baseline}"
-    head = ["step", "change", "samples/s (95 %)", "gained alone", "predicted here", "gained here", whole, "outcome"]
+    head = ["step", "change", "outcome", "predicted here", "gained here", "gained alone", whole, "samples/s (95 %)"]
     return [head, *_start(search, ranking), *(_row(step, ranking) for step in search.steps)]
 
 
@@ -44,7 +44,7 @@ def _start(search: Search, ranking: Ranking) -> list[list[str]]:
         row = ranking.row(name)
         if row is not None and (name != ranking.baseline or outcome == "the baseline"):
             speedup = f"{row.speedup.value:.2f}x" if row.speedup else "1"
-            rows.append(["", f"`{row.strategy}`", rate(row.samples_per_s), "", "", "", speedup, outcome])
+            rows.append(["", f"`{row.strategy}`", outcome, "", "", "", speedup, rate(row.samples_per_s)])
     return rows
 
 
@@ -54,12 +54,12 @@ def _row(step: SearchStep, ranking: Ranking) -> list[str]:
     return [
         str(step.step),
         f"`{step.change}`",
-        rate(step.samples_per_s) if step.samples_per_s else "",
-        times(step.predicted) if step.predicted else "",
+        f"{'kept' if step.kept else 'dropped'}: {step.reason}",
         ratio(step.foretold) if step.foretold else "",
         times(step.gain) if step.gain else "",
+        times(step.predicted) if step.predicted else "",
         f"{reached:.2f}x" if reached else "",
-        f"{'kept' if step.kept else 'dropped'}: {step.reason}",
+        rate(step.samples_per_s) if step.samples_per_s else "",
     ]
 
 
