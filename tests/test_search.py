@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from gpuprobe.measure import study as measure
 from gpuprobe.measure.events import EventLog
 from gpuprobe.ranking.choose import by_predicted_gain, combined, following
+from gpuprobe.ranking.foretell import most_promising
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.rank import rank
 from gpuprobe.ranking.search import order, search
-from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, load_runs
+from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, load_runs, load_study
 from gpuprobe.records import LossPoint, Outcome, Phase, Run, RunSpec, State, StrategyInfo, Study, save, to_json
 from gpuprobe.report.story import ending
 from gpuprobe.report.write import write
@@ -363,6 +364,25 @@ def test_the_trace_of_the_baseline_tells_what_promises_most(tmp_path: Path) -> N
     (trace,) = tmp_path.glob("runs/*/trace/plugins/profile/*/*.xplane.pb")
     trace.write_bytes(b"damaged")
     assert by_predicted_gain(tmp_path, names[1:]) is not None, "a damaged trace leaves an order that can be measured"
+
+
+def test_the_trace_of_what_was_kept_tells_what_is_tried_on_top(tmp_path: Path) -> None:
+    infos = [one.info for one in strategies().values() if one.info.name in {BASE, *ALONE, TUNED}]
+    infos = [msgspec.structs.replace(infos[0], against=None), *infos[1:]]
+    sessions = demo.specs([one.info for one in strategies().values()])
+    made = StudyInProgress(tmp_path, infos, demo.BASELINE, rounds=1, command="test")
+    for info in infos[:-1]:
+        made.measure(Member(info=info, spec=msgspec.structs.replace(sessions[info.name], name=info.name)))
+    found = load(tmp_path, traces=False).ranking.search(TUNED)
+    assert found is not None
+    assert found.kept == ("large_batch",)
+    assert set(found.left) == {"xla", "steps_per_execution"}
+    turned = msgspec.structs.replace(found, left=("steps_per_execution", "xla"))
+    runs = load_runs(tmp_path)
+    assert most_promising(turned, load_study(tmp_path), runs) == "xla", "large kernels still leave gaps that XLA closes"
+    assert following(tmp_path, TUNED) == ("large_batch", "xla")
+    untraced = {path: msgspec.structs.replace(run, trace=None) for path, run in runs.items()}
+    assert most_promising(turned, load_study(tmp_path), untraced) == "steps_per_execution", "as they gained alone"
 
 
 def test_what_the_budget_ends_is_said_to_be_left_and_resume_goes_on(tmp_path: Path, on: On) -> None:

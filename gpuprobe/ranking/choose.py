@@ -9,6 +9,7 @@ from gpuprobe.diagnosis.whatif.predict import predict
 from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ranking.accounts import timeline_of
+from gpuprobe.ranking.foretell import most_promising
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import load_runs, load_study
 
@@ -20,9 +21,14 @@ if TYPE_CHECKING:
 
 
 def following(folder: Path, strategy: str) -> tuple[str, ...] | None:
-    """Return what the search for a combining strategy measures next, None where it has ended."""
+    """Return what the search for a combining strategy measures next, None where it has ended.
+
+    Of the changes that are left it is the one that promises most on top of what was kept.
+    """
     search = load(folder, traces=False).ranking.search(strategy)
-    return search.following if search else None
+    if search is None or search.following is None or len(search.following) == len(search.kept):
+        return search.following if search else None
+    return (*search.kept, most_promising(search, load_study(folder), load_runs(folder)))
 
 
 def combined(loaded: Loaded, strategy: str) -> tuple[str, ...]:

@@ -38,6 +38,22 @@ def foretold(search: Search, study: Study, runs: Mapping[Path, Run]) -> Search:
     return msgspec.structs.replace(search, steps=tuple(told))
 
 
+def most_promising(search: Search, study: Study, runs: Mapping[Path, Run]) -> str:
+    """Return the change that is left of which the trace kept last promises most; without one, that gained most alone.
+
+    The trace knows what is left to gain on top of what was kept, where a gain alone counts it twice.
+    """
+    kept = next((step for step in reversed(search.steps) if step.kept), None)
+    base = _kept(search, kept, runs) if kept else None
+    changes = {info.name: info.what_if for info in study.strategies}
+    gains = {
+        name: made.ratio
+        for name in (search.left if base and len(search.left) > 1 else ())
+        if base and (made := _predicted(base, changes.get(name, ""), _of(runs, name)))
+    }
+    return max(search.left, key=lambda name: gains.get(name, 1.0)) if gains else search.left[0]
+
+
 def _kept(search: Search, step: SearchStep, runs: Mapping[Path, Run]) -> Traced | None:
     """The run that measured a step; the first was kept as its own strategy's runs measured it."""
     return _of(runs, search.strategy, step.step) if step.step else _of(runs, step.change)

@@ -31,7 +31,7 @@ def candidates(start: str | None, ranking: Ranking) -> list[str]:
 
 
 def order(candidates: Sequence[str], ranking: Ranking) -> list[str]:
-    """Return the changes in the order in which they are tried: the one that gained most by itself first."""
+    """Return the changes as they are tried where no trace knows better: the one that gained most alone first."""
     gains = {row.strategy: row.gain.value for row in ranking.rows if row.gain}
     return sorted(candidates, key=lambda name: -gains.get(name, 0.0))
 
