@@ -302,6 +302,13 @@ def test_what_is_neither_file_nor_folder_is_not_waited_for(tmp_path: Path) -> No
         read(tmp_path / "h.xplane.pb")
 
 
+def test_a_json_file_that_may_be_a_trace_is_pointed_at(tmp_path: Path) -> None:
+    (tmp_path / "rank0.json.gz").write_bytes(gzip.compress(chrome()))
+    with pytest.raises(InputError, match=r"if \S+rank0\.json\.gz is a trace, name it"):
+        read(tmp_path)
+    assert read(tmp_path / "rank0.json.gz").devices
+
+
 def test_a_folder_that_holds_itself_is_looked_through_once(tmp_path: Path) -> None:
     (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
     with pytest.raises(InputError, match="no profile data was found"):

@@ -70,7 +70,9 @@ def _sessions(path: Path) -> list[Path]:
 def _nothing(path: Path) -> str:
     elsewhere = next(_below(path), None)
     if elsewhere is None:
-        return f"{path}: no profile data was found; {LAYOUT}"
+        # Only a name ending in .trace.json(.gz) tells a trace among other files; HTA's and others' end in .json.gz.
+        other = next((file for file in sorted(path.iterdir()) if file.is_file() and file.name.endswith(CHROME)), None)
+        return f"{path}: no profile data was found; " + (f"if {other} is a trace, name it" if other else LAYOUT)
     return f"{path}: no profile at the depth where it is looked for, but there is one below; name {elsewhere}"
 
 
