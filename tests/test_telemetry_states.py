@@ -113,6 +113,8 @@ PLAYED = {
     (LOADED_LATE := "init 9 0@1\nname Card \xe9\n"): 4.0,
     (OLD := "fail.event_reasons 13\nthrottle 32\n"): 0.8,
     (LATE := "block.power 3.5@0.5 0@1\n"): 6.5,
+    (CRASH := "crash.power 1@1\n"): 4.0,
+    (LOST_FROM_THE_START := "devices 2\ngpu0.fail.all 15 0@2\nname Card\n"): 7.5,
 }
 Played = dict[str, telemetry.Telemetry]
 
@@ -318,3 +320,26 @@ def test_a_call_that_returns_late_gives_its_card_back(played: Played) -> None:
     assert times[-1] > gap.end_ns + S, "one thread samples on"
     intervals = np.diff(times[times > gap.end_ns]) / S
     assert np.median(intervals) == pytest.approx(0.05, abs=0.02), "and only one"
+
+
+def test_a_driver_that_crashes_costs_only_the_gpus_and_is_said(played: Played) -> None:
+    recording = played[CRASH]
+    (said,) = [said for said in recording.states if said.where == "driver"]
+    assert (said.state, said.words) == ("driver_crashed", "SIGSEGV in a call into the driver, only the host is sampled")
+    times, _ = recording.series("gpu0_utilization_percent")
+    assert len(times) > 0
+    assert times[-1] < said.t_ns
+    host, _ = recording.series("memory_available_mib")
+    assert host[-1] > said.t_ns
+    (gap,) = [gap for gap in summary(recording).gaps if gap.where == "gpu0"]
+    assert "driver_crashed" in gap.reason
+
+
+def test_a_card_that_is_lost_from_the_start_is_said_once_and_known_when_it_is_back(played: Played) -> None:
+    recording = played[LOST_FROM_THE_START]
+    assert states(recording, "gpu0") == ["gpu_lost", "back"]
+    assert recording.facts["gpu0"]["name"] == "Card"
+    assert [said.state for said in recording.states if said.where == "gpu0.name"] == []
+    assert (
+        len(recording.series("gpu1_utilization_percent")[0]) > len(recording.series("gpu0_utilization_percent")[0]) > 5
+    )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # What a card lacks is told beside its missing figure.
 NOTABLE = frozenset(
     {"gpu_lost", "driver_reset", "vanished", "driver_hung", "driver_mismatch", "no_permission", "other_process"}
-    | {"driver_not_loaded", "no_driver", "no_device", "clock_stepped"}
+    | {"driver_not_loaded", "no_driver", "no_device", "driver_crashed", "clock_stepped"}
 )
 
 

@@ -1,6 +1,7 @@
 """The sampler process: `python -m gpuprobe.telemetry FILE PID [PARENT]` samples until its stdin closes or PARENT ends.
 
-`--hz` sets the pace of the fast fields; the slow ones and the host are read at a twentieth of it.
+`--hz` sets the pace of the fast fields; the slow ones and the host are read at a twentieth of it. `--crashed SIGNAL`
+goes on without the driver, where that has ended a sampler by a crash.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ SLOW_EVERY = 20
 # The clock of the host is taken as set, not merely slewed, when it moves so much within one slow tick.
 CLOCK_STEP_S = 0.1
 STOP_S = 1.0
+HOST_ONLY = "only the host is sampled"
 
 
 class Sampler:
     """Samples the host in the main thread and the GPUs in others, into one file."""
 
-    def __init__(self, path: Path, pid: int, hz: float) -> None:
+    def __init__(self, path: Path, pid: int, hz: float, crashed: str = "") -> None:
         self._host = Host(pid)
         self._writer = Writer(path, self._host.columns)
         self._writer.facts("host", self._host.facts())
@@ -40,9 +42,12 @@ class Sampler:
         self._loops: list[Loop] = []
         self._said: list[str] = []
         self._clock_s = time.time() - time.monotonic()
+        if crashed:
+            self._said.append(say("driver", "driver_crashed", f"{crashed} in a call into the driver, {HOST_ONLY}"))
+            return
         self._start_to_open().join(HUNG_AFTER_S)
         if self._opened is None:
-            words = f"the driver has not answered for {HUNG_AFTER_S:.0f} s, only the host is sampled until it does"
+            words = f"the driver has not answered for {HUNG_AFTER_S:.0f} s, {HOST_ONLY} until it does"
             self._unusable = say("driver", "driver_hung", words)
             self._said.append(self._unusable)
 
@@ -137,8 +142,9 @@ def main() -> None:
     parser.add_argument("pid", type=int)
     parser.add_argument("parent", type=int, nargs="?", default=os.getppid())
     parser.add_argument("--hz", type=float, default=FAST_HZ)
+    parser.add_argument("--crashed", default="")
     asked = parser.parse_args()
-    Sampler(asked.path, asked.pid, asked.hz).run(asked.parent)
+    Sampler(asked.path, asked.pid, asked.hz, asked.crashed).run(asked.parent)
     # A thread that hangs in the driver must not keep the process.
     os._exit(0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -36,6 +38,9 @@ def inventory() -> Inventory:
             timeout=LIMIT_S,
             check=False,
         )
+        if asked.returncode < 0:
+            words = f"a call into the NVIDIA driver crashed ({signal.Signals(-asked.returncode).name})"
+            return Inventory(missing=words, state="driver_crashed")
         return msgspec.json.decode(asked.stdout, type=Inventory)
     except subprocess.TimeoutExpired:
         return Inventory(missing=f"the NVIDIA driver did not answer within {LIMIT_S:.0f} s", state="driver_hung")
@@ -74,4 +79,7 @@ def _info(gpu: object) -> GpuInfo:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(_ask()))
+    # A driver's library, or what stands in for it, may print.
+    answer = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.write(answer, msgspec.json.encode(_ask()))

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpuprobe.telemetry.nvml import NvmlError, ask, constant, field_values, gpm_supported, text
+from gpuprobe.telemetry.states import GPU_GONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,13 +19,18 @@ DRIVER_MODELS = ("WDDM", "TCC", "MCDM")
 
 
 def read(gpu: Any) -> tuple[dict[str, Fact], dict[str, str]]:
-    """Return all facts of one GPU that the driver tells, and for each other one `state: reason`."""
+    """Return all facts of one GPU that the driver tells, and for each other one `state: reason`.
+
+    Raises NvmlError where the GPU is gone: it tells nothing then.
+    """
     known: dict[str, Fact] = {}
     missing: dict[str, str] = {}
     for name, ask_for in FACTS.items():
         try:
             known[name] = ask_for(gpu)
         except NvmlError as error:
+            if error.state in GPU_GONE:
+                raise
             state = "not_supported" if error.state in {"invalid", "nothing_new"} else error.state
             missing[name] = f"{state}: {error}"
     return known, missing

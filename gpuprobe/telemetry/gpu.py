@@ -51,15 +51,14 @@ class Gpu:
         self._lock = threading.Lock()
         try:
             self.handle = ask("nvmlDeviceGetHandleByIndex", index)
+            self.said += self.learn()
         except NvmlError as error:
             state = error.state if error.state != "invalid" else "vanished"
             self.gone = True
             self.said.append(say(self.where, state, str(error)))
-            return
-        self.said += self.learn()
 
     def learn(self) -> list[str]:
-        """Ask for what does not change; return what there is to say about it."""
+        """Ask for what does not change; return what there is to say about it. Raises NvmlError where it is gone."""
         self.facts, missing = facts.read(self.handle)
         self.mig = facts.mig_devices(self.handle)
         for instance in self.mig:
@@ -205,12 +204,13 @@ class Feed:
             if not self.gpu.is_listed():
                 return False
             self._asked[0].reading.read(self.gpu.handle)
+            learned = [] if self.gpu.facts else self.gpu.learn()
         except Exception:  # noqa: BLE001 - whatever is wrong with it, it is not back
             return False
         self.gpu.gone, self._revive_s = False, 0.0
         sampled.said.append(say(self.gpu.where, "back", "the GPU answers again"))
-        if not self.gpu.facts:
-            sampled.said += self.gpu.learn()
+        if learned:
+            sampled.said += learned
             sampled.facts = self.gpu.facts
         return True
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,25 +16,69 @@ if TYPE_CHECKING:
 
 # The sampler writes its last rows and goes; one whose driver hangs is not waited for.
 GOODBYE_S = 5.0
+# Signals by which a fault in the driver's library ends a process.
+CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+
+
+class Sampler:
+    """The sampler's process; where a crash in the driver ends it, another goes on with the host alone."""
+
+    def __init__(self, path: Path, pid: int) -> None:
+        self._words = (sys.executable, "-m", "gpuprobe.telemetry", str(path), str(pid), str(os.getpid()))
+        self._process = self._start()
+        self._lock = threading.Lock()
+        self._stopped = False
+        threading.Thread(target=self._look_after, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while it samples."""
+        with self._lock:
+            return self._process.poll()
+
+    def kill(self) -> None:
+        """End it at once."""
+        with self._lock:
+            self._stopped = True
+            self._process.kill()
+
+    def stop(self) -> None:
+        """Let it take a last reading, and end it."""
+        with self._lock:
+            self._stopped = True
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(GOODBYE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self, *more: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*self._words, *more],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _look_after(self) -> None:
+        code = self._process.wait()
+        with self._lock:
+            if not self._stopped and -code in CRASHES:
+                self._process = self._start("--crashed", signal.Signals(-code).name)
 
 
 @contextmanager
-def sampling(path: Path, pid: int) -> Iterator[subprocess.Popen[bytes]]:
+def sampling(path: Path, pid: int) -> Iterator[Sampler]:
     """Sample into `path` around a block, with the process tree of `pid`. The work never fails because of it."""
-    sampler = subprocess.Popen(
-        [sys.executable, "-m", "gpuprobe.telemetry", str(path), str(pid), str(os.getpid())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    sampler = Sampler(path, pid)
     try:
         yield sampler
     finally:
-        assert sampler.stdin is not None
-        sampler.stdin.close()
-        try:
-            sampler.wait(GOODBYE_S)
-        except subprocess.TimeoutExpired:
-            sampler.kill()
-            sampler.wait()
+        sampler.stop()

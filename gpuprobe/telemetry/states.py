@@ -18,6 +18,7 @@ STATES = {
     "driver_reset": "the GPU or its driver was reset or needs a reset",
     "vanished": "the GPU is gone from the driver's list",
     "driver_hung": "a call into the driver has not returned",
+    "driver_crashed": "a call into the driver crashed",
     "unreadable": "the driver answered with an error that may pass",
     "not_supported": "this GPU does not offer the field",
     "not_known": "this driver does not know the call",

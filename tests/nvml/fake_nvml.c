@@ -3,9 +3,11 @@
  * Each line is `key value...`; a value may bear the second from which it holds: `utilization 10 90@1.5` is 10, then 90
  * from 1.5 s after the library was loaded. `gpu1.power 250000` is for one GPU, and goes before `power`. Units are
  * NVML's own. What has no key and no default here is NOT_SUPPORTED. `fail.KEY CODE` answers with an NVML error,
- * `fail.all 15@2` loses the GPU after 2 s, `block.KEY 5@1` makes calls hang for 5 s from second 1 on.
+ * `fail.all 15@2` loses the GPU after 2 s, `block.KEY 5@1` makes calls hang for 5 s from second 1 on, `crash.KEY 1@2`
+ * makes them crash from second 2 on.
  * Layouts and codes: NVIDIA's nvml.h.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +102,8 @@ static int state(void *gpu, const char *key)
     int code;
     snprintf(name, sizeof name, "block.%s", key);
     if (value_at(gpu, name, now_s(), &seconds) && seconds > 0) usleep((useconds_t)(seconds * 1e6));
+    snprintf(name, sizeof name, "crash.%s", key);
+    if (value_at(gpu, name, now_s(), &seconds) && seconds > 0) raise(SIGSEGV);
     if ((code = (int)get(gpu, "fail.all", 0))) return code;
     snprintf(name, sizeof name, "fail.%s", key);
     return (int)get(gpu, name, 0);
