@@ -41,6 +41,12 @@ SPECS = {
     "retraces": replace(BASE, host=Host(compile_every=2, compile_ms=60.0, compile_kind="retracing", sync_every=1)),
     "allocates": replace(BASE, host=Host(allocations=10, allocation_us=1500.0)),
     "several GPUs": replace(BASE, collective=Collective(gpus=2, allreduce_ms=6.0, straggler=1, straggler_slowdown=2.0)),
+    "reads from one GPU after the other": replace(
+        BASE,
+        host=Host(sync_every=1),
+        copies=Copies(back_mib=8.0),
+        collective=Collective(gpus=3, straggler=1, straggler_slowdown=2.0),
+    ),
     "several steps a call": replace(BASE, host=Host(steps_per_execution=4, callback_ms=20.0, sync_every=1)),
     "another process": replace(BASE, card=Card(other_process_share=0.4)),
     "the form of 2020": replace(

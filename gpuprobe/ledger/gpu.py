@@ -10,7 +10,7 @@ import numpy as np
 from gpuprobe.ledger import names
 from gpuprobe.ledger.categories import BUSY, COPIES, IDLE, UNATTRIBUTED
 from gpuprobe.ledger.intervals import Intervals, between, difference, intersection, join, sweep, union
-from gpuprobe.ledger.launches import NO_LAUNCH, Launches, launches
+from gpuprobe.ledger.launches import NO_LAUNCH, Launches, launches, reads
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.steps import Windows, find
 from gpuprobe.traces.timeline import Direction
@@ -57,7 +57,8 @@ def gpu_time(timeline: Timeline, device: Device, host: Host) -> GpuTime | None:
     copies = union(device.copies.start_ps, device.copies.end_ps)
     window = union(windows.start_ps, windows.end_ps)
     got, idle = sweep(window, _busy_layers(timeline, device))
-    reasons, left = sweep(idle, _idle_layers(host, work, windows, busy, idle))
+    others = [other for other in timeline.devices if other.host == device.host and other is not device]
+    reasons, left = sweep(idle, _idle_layers(host, work, others, windows, busy, idle))
     parts = dict(zip((*BUSY, *IDLE, UNATTRIBUTED), (*got, *reasons, left), strict=True))
     return GpuTime(device, windows, work, parts, busy, kernels, copies, span)
 
@@ -73,14 +74,18 @@ def _busy_layers(timeline: Timeline, device: Device) -> list[Intervals]:
     ]
 
 
-def _idle_layers(host: Host, work: Launches, windows: Windows, busy: Intervals, idle: Intervals) -> list[Intervals]:
+def _idle_layers(
+    host: Host, work: Launches, others: list[Device], windows: Windows, busy: Intervals, idle: Intervals
+) -> list[Intervals]:
     """What the host did, in the order of `IDLE`."""
     feeding = work.feeding
     # The thread that calls the training function waits for its result, whether or not it launches anything itself.
     callers = [place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL))]
     # Where no launch is known, any thread may be one that launches.
     syncing = host.select(Kind.SYNC, {*feeding, *callers} if feeding else None)
-    sync = join([syncing, union(work.reads_start_ps, work.reads_end_ps)])
+    # A thread that reads from one device after the other keeps the first waiting while it reads from the next.
+    reading = reads(others, host, {*feeding, *callers})
+    sync = join([syncing, union(work.reads_start_ps, work.reads_end_ps), reading])
     queued, undispatched, unknown = _by_next_launch(work, busy, idle)
     dispatching, outside = _dispatching(host, {*feeding, *callers}, windows, idle, undispatched)
     return [

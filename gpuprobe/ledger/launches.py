@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.ledger.intervals import Intervals, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.timeline import NO_CORRELATION, Direction
 
@@ -67,6 +68,17 @@ def launches(device: Device, host: Host) -> Launches:
         calls.start_ps[read],
         calls.end_ps[read],
     )
+
+
+def reads(devices: Sequence[Device], host: Host, threads: set[int]) -> Intervals:
+    """Return when any of these threads was in a call that copied from one of the devices to the host."""
+    copied = [device.copies.correlation[device.copies.direction == Direction.D2H] for device in devices]
+    wanted = np.concatenate([np.empty(0, np.int64), *copied])
+    calls = host.calls
+    place = np.searchsorted(calls.correlation, wanted)
+    at = place[_joined(calls.correlation, place, wanted)]
+    at = at[np.isin(calls.thread[at], list(threads))]
+    return union(calls.start_ps[at], calls.end_ps[at])
 
 
 def lost_fraction(devices: Sequence[Device], host: Host) -> float:
