@@ -202,6 +202,16 @@ def test_energy_prefers_the_counter(tmp_path: Path) -> None:
     assert value(telemetry.summarize(recording, 0, 10 * S), "energy_j", 0) == pytest.approx(700)
 
 
+@pytest.mark.parametrize(("until", "known"), [(9, True), (8, False)])
+def test_a_counter_that_ends_early_does_not_tell_the_energy_of_the_rest(
+    until: int, known: bool, tmp_path: Path
+) -> None:
+    rows = [(n * S, {"gpu0_energy_j": 70.0 * n} if n <= until else {"tree_cpu_s": 1.0}, "") for n in range(11)]
+    energy = telemetry.summarize(write(tmp_path / "t.csv", rows), 0, 10 * S).signal("energy_j", 0)
+    assert energy is not None
+    assert energy.value == (pytest.approx(700) if known else None)
+
+
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     write(path, [(S, {"tree_cpu_s": 1.0}, ""), (2 * S, {"tree_cpu_s": 2.0}, 'said, with "quotes"')])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.recording import Telemetry
 
 NS = 1e9
-# Power integrated over less than this share of the window does not tell the energy of all of it.
+# What was counted or integrated over less than this share of the window does not tell the energy of all of it.
 ENOUGH_COVERED = 0.9
 # What was said so long before a gap began may be its reason: the driver is given 2 s before it counts as hung.
 REASON_BEFORE_NS = 4_000_000_000
@@ -204,11 +204,12 @@ class _Window:
     def _energy(self, prefix: str) -> Signal:
         """Energy in joules: by the card's counter scaled to the window, else the power integrated by trapezoids."""
         duration_s = (self._end_ns - self._start_ns) / NS
-        counted = self._rate(prefix + "energy_j", "W", "energy_j")
-        if isinstance(counted.value, float):
-            value = counted.value * duration_s
+        counter = self._telemetry.series(prefix + "energy_j")
+        counted_j, counted_s, readings = windows.growth(*counter, self._start_ns, self._end_ns)
+        if counted_s > 0 and counted_s >= ENOUGH_COVERED * duration_s:
+            value = counted_j / counted_s * duration_s
             source = f"{self._source} energy counter"
-            return Signal(name="energy_j", unit="J", source=source, value=value, n=counted.n)
+            return Signal(name="energy_j", unit="J", source=source, value=value, n=readings)
         times, watts = self._telemetry.series(prefix + "power_w")
         joules, covered_s = windows.trapezoid(times, watts, self._start_ns, self._end_ns)
         source = f"{self._source} power, integrated over time"
