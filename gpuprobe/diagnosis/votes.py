@@ -228,7 +228,8 @@ def _agreement(leader: Vote, agreeing: Sequence[Vote], against: Sequence[Vote], 
     for vote in against:
         assert vote.primary is not None
         says = "may point to" if vote.primary.confidence == "low" else "would rather say"
-        sentences.append(f"The {vote.kind} {says} {vote.primary.cause}.")
+        blind = ", which does not see into a step," if vote.kind == "telemetry" else ""
+        sentences.append(f"The {vote.kind}{blind} {says} {vote.primary.cause}.")
     if not agreeing and not against:
         sentences.append(f"Only the {leader.kind} could tell.")
     sentences += [f"The {vote.kind}: {vote.missing}." for vote in silent if vote.missing]

@@ -69,11 +69,15 @@ def _best(gained: list[Row], ranking: Ranking) -> list[str]:
     best = max((row for row in gained if not row.combines), key=_gain, default=None)
     if best is None or best.gain is None:
         return []
-    said = f"The single change that gained most is `{best.strategy}` ({best.change}): {times(best.gain)}"
     before = ranking.row(best.against)
-    other = before is not None and before.settings.batch_size != best.settings.batch_size
-    mind = "; it makes fewer updates an epoch, so compare the accuracy before taking it over" if other else ""
-    return [f"{said} as fast as `{best.against}`{mind}."]
+    way = f", which itself gives {times(before.speedup)} over the baseline" if before and before.speedup else ""
+    said = [
+        f"The single change that gained most is `{best.strategy}` ({best.change}): {times(best.gain)} as fast as "
+        f"`{best.against}`{way}."
+    ]
+    if before is not None and before.settings.batch_size != best.settings.batch_size:
+        said.append("It makes fewer updates an epoch: compare the accuracy before taking it over.")
+    return said
 
 
 def _together(gained: list[Row]) -> list[str]:

@@ -40,8 +40,8 @@ class Verdict:
 
     @property
     def line(self) -> str:
-        """The verdict in one line, for the live view."""
-        return f"{self.verdict} {self.why}".strip()
+        """The verdict in one line without markup, for the live view."""
+        return f"{self.verdict} {self.why}".replace("`", "").strip()
 
 
 def verdict(loaded: Loaded) -> Verdict:
