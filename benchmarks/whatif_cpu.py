@@ -1,11 +1,12 @@
-"""Real trainings on this processor: a flaw is injected, traced and predicted away, and then really taken away.
+"""How right what-if is on this processor: real trainings with a flaw, the prediction, and the training without it.
 
-    python benchmarks/whatif_cpu.py [--rounds 7] [--seconds 1] [--busy] [--held]
+    python benchmarks/whatif_cpu.py [--models small,resnet20] [--rounds 5] [--seconds 1.5] [--held]
 
-Each flaw and its fix train the same model in turns, so that other work on the machine disturbs both alike.
-Where others work there, a training that sleeps gets the processor at once when it wakes, and one that never sleeps must
-share it: then `--busy` waits without sleeping, so that both have to share, and with `--held` a layer that sleeps stands
-for most of the model's work, which then takes as long however busy the machine is.
+Each flaw computes, so that it and the model share the cores. Each flaw and its fix train the same model in turns: in a
+round the flaw and its trace stand between two windows of the fix, since the machine may change meanwhile. How far these
+two windows of one and the same training differ is the A/A control: no prediction can be better than that. With `--held`
+the flaws sleep and a layer that sleeps stands for most of the model's work, which then takes as long however busy the
+machine is.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -23,6 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from gpuprobe.models.resnet20 import resnet_v1
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.whatif.known import Known
@@ -31,24 +35,13 @@ from gpuprobe.ledger.account import account_of
 from gpuprobe.traces.read import read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gpuprobe.diagnosis.whatif.records import Replay
 
-BATCH, SLEEP_S, HELD_S, STEPS, TRACED = 128, 0.06, 0.04, 8, 10
-
-
-def built(steps_per_execution: int = 1, *, held: bool = False) -> keras.Model:
-    keras.utils.set_random_seed(0)
-    layers = [keras.layers.Conv2D(width, 3, strides=2, activation="relu") for width in (16, 32, 32)]
-    first = [Held()] if held else []
-    model = keras.Sequential(
-        [keras.Input((32, 32, 3)), *first, *layers, keras.layers.Flatten(), keras.layers.Dense(10)]
-    )
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, jit_compile=False, steps_per_execution=steps_per_execution)
-    model.make_train_function()
-    return model
+BATCH, STEPS, TRACED, THREADS = 32, 8, 10, 2
+HELD_S, SLEEP_S = 0.04, 0.06
+# Each flaw costs about this share of the model's own step.
+FLAW_SHARE = 0.7
+CALIBRATED_S = 0.3
 
 
 class Held(keras.layers.Layer):
@@ -56,139 +49,255 @@ class Held(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         def held(values: np.ndarray) -> np.ndarray:
-            slept(HELD_S)
+            time.sleep(HELD_S)
             return values
 
         return tf.ensure_shape(tf.numpy_function(held, [x], tf.float32), x.shape)
 
 
+def small(*, held: bool) -> keras.Model:
+    """Return three convolutions."""
+    layers = [keras.layers.Conv2D(width, 3, strides=2, activation="relu") for width in (32, 64, 64)]
+    first = [Held()] if held else []
+    return keras.Sequential(
+        [keras.Input((32, 32, 3)), *first, *layers, keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+    )
+
+
+MODELS: dict[str, Callable[[bool], keras.Model]] = {
+    "small": lambda held: small(held=held),
+    "resnet20": lambda _held: resnet_v1(20),
+}
+
+
+def built(name: str, steps_per_execution: int = 1, *, held: bool = False) -> keras.Model:
+    """Return a model that is ready to train."""
+    keras.utils.set_random_seed(0)
+    model = MODELS[name](held)
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    model.compile("adam", loss, jit_compile=False, steps_per_execution=steps_per_execution)
+    model.make_train_function()
+    return model
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """Work of a given length on one thread: in TensorFlow's operations, and in Python; or sleep for as long."""
+
+    times: int
+    loops: int
+    held: bool
+
+    def in_graph(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Take a while over a batch, with the operations of a map."""
+        if self.held:
+            return x, tf.ensure_shape(tf.numpy_function(self._slept, [y], tf.int64), y.shape)
+        for _ in range(self.times):
+            x = tf.image.resize(tf.image.resize(x, (64, 64), "bicubic"), (32, 32), "bicubic")
+        return x, y
+
+    def in_python(self) -> None:
+        """Take a while in Python, whose lock one thread holds at a time."""
+        if self.held:
+            time.sleep(SLEEP_S)
+            return
+        total = 0.0
+        for place in range(self.loops):
+            total += place % 7
+
+    def _slept(self, values: np.ndarray) -> np.ndarray:
+        time.sleep(SLEEP_S)
+        return values
+
+
+def calibrated(model: keras.Model, *, held: bool) -> Flaw:
+    """Return the flaw that costs its share of this model's step on this machine."""
+    step_s = Training(model, resident()).train(CALIBRATED_S)[0] / 1e3
+    one, images = Flaw(1, 100_000, held=False), next(iter(resident()))
+    mapped = tf.function(one.in_graph)
+    return Flaw(
+        max(1, round(FLAW_SHARE * step_s / _lasts(lambda: mapped(*images)))),
+        max(1, round(FLAW_SHARE * step_s / _lasts(one.in_python) * one.loops)),
+        held,
+    )
+
+
+def _lasts(call: Callable[[], object]) -> float:
+    call()
+    times = []
+    for _ in range(5):
+        begin = time.process_time()
+        call()
+        times.append(time.process_time() - begin)
+    return max(median(times), 1e-6)
+
+
 def images() -> tuple[np.ndarray, np.ndarray]:
+    """Return one batch."""
     random = np.random.default_rng(0)
-    return random.random((1024, 32, 32, 3), np.float32), random.integers(0, 10, 1024)
+    return random.random((BATCH, 32, 32, 3), np.float32), random.integers(0, 10, BATCH)
 
 
 def resident() -> tf.data.Dataset:
     """One batch, made once."""
-    x, y = images()
-    return tf.data.Dataset.from_tensors((x[:BATCH], y[:BATCH])).cache().repeat()
+    return without_help(tf.data.Dataset.from_tensors(images()).cache().repeat())
 
 
-def slept(seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def spun(seconds: float) -> None:
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        pass
-
-
-def slow_map(wait: Callable[[float], None]) -> tf.data.Dataset:
-    """A map function that takes its time, asked for when the training wants a batch."""
-
-    def held(label: np.ndarray) -> np.ndarray:
-        wait(SLEEP_S)
-        return label
-
-    def slow(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return x, tf.ensure_shape(tf.numpy_function(held, [y], tf.int64), [BATCH])
-
-    batches = tf.data.Dataset.from_tensor_slices(images()).repeat().batch(BATCH, drop_remainder=True)
+def without_help(data: tf.data.Dataset) -> tf.data.Dataset:
+    """Keep TensorFlow from putting a prefetch of its own behind it, or making it parallel."""
     options = tf.data.Options()
-    # TensorFlow would otherwise put a prefetch of its own behind it.
-    options.experimental_optimization.inject_prefetch = False
-    return batches.map(slow).with_options(options)
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    return data.with_options(options)
+
+
+def slow_map(flaw: Flaw, threads: int | None = None) -> tf.data.Dataset:
+    """A map function that takes its time, asked for when the training wants a batch."""
+    batch = tf.data.Dataset.from_tensors(images()).repeat()
+    return without_help(batch.map(flaw.in_graph, num_parallel_calls=threads))
+
+
+def python_feed(flaw: Flaw) -> tf.data.Dataset:
+    """A generator that takes its time in Python."""
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        batch = images()
+        while True:
+            flaw.in_python()
+            yield batch
+
+    spec = (tf.TensorSpec((BATCH, 32, 32, 3)), tf.TensorSpec((BATCH,), tf.int64))
+    return without_help(tf.data.Dataset.from_generator(batches, output_signature=spec))
 
 
 class Training:
-    """One way to train: a model's train function, its batches, and a pause after each call."""
+    """One way to train: a model's train function, its batches, and what is done after each call."""
 
     def __init__(
-        self, model: keras.Model, data: tf.data.Dataset, pause: Callable[[float], None] | None = None, steps: int = 1
+        self, model: keras.Model, data: tf.data.Dataset, after: Callable[[], None] | None = None, steps: int = 1
     ) -> None:
-        self.function, self.batches, self.pause, self.steps = model.train_function, iter(data), pause, steps
+        self.function, self.batches, self.after, self.steps = model.train_function, iter(data), after, steps
 
     def call(self) -> None:
         self.function(self.batches)
-        if self.pause:
-            self.pause(SLEEP_S)
+        if self.after:
+            self.after()
 
-    def train(self, seconds: float) -> float:
-        """Train for a while and return the mean step in ms."""
+    def train(self, seconds: float) -> tuple[float, float]:
+        """Train for a while; return the mean step in ms, and how many cores the process used meanwhile."""
         self.call()
-        begin, calls = time.perf_counter(), 0
+        begin, used, calls = time.perf_counter(), time.process_time(), 0
         while (now := time.perf_counter()) - begin < seconds:
             self.call()
             calls += 1
-        return 1000 * (now - begin) / calls / self.steps
+        return 1000 * (now - begin) / calls / self.steps, (time.process_time() - used) / (now - begin)
 
-    def traced(self, untraced_step_ms: float) -> Replay:
+    def traced(self, step_ms: float, busy_cores: float) -> Replay:
         """Trace some calls and predict from them."""
         with tempfile.TemporaryDirectory() as folder:
             tf.profiler.experimental.start(folder)
             for number in range(TRACED):
                 with tf.profiler.experimental.Trace("train", step_num=number, _r=1):
                     self.function(self.batches)
-                if self.pause:
-                    self.pause(SLEEP_S)
+                if self.after:
+                    self.after()
             tf.profiler.experimental.stop()
             timeline = read(Path(folder))
-        known = Known(untraced_step_ms=untraced_step_ms, cores=os.cpu_count())
+        known = Known(untraced_step_ms=step_ms, cores=os.cpu_count(), busy_cores=busy_cores)
         return predict(timeline, account_of(timeline), known)
 
 
-def compare(flawed: Training, fixed: Training, change: str, wanted: argparse.Namespace) -> list[str]:
-    """Return the cells of one row: medians over the rounds.
+@dataclass(frozen=True)
+class Round:
+    """One prediction: steps in ms now, then by what-if and really, the fix's two windows, and whether in range."""
 
-    In a round the flaw and its trace stand between two windows of the fix, since the machine may change meanwhile.
-    """
-    rows: list[tuple[float, ...]] = []
+    now_ms: float
+    predicted_ms: float
+    windows_ms: tuple[float, float]
+    inside: bool
+
+    @property
+    def measured_ms(self) -> float:
+        return sum(self.windows_ms) / 2
+
+    @property
+    def error(self) -> float:
+        return self.predicted_ms / self.measured_ms - 1
+
+    @property
+    def control(self) -> float:
+        return self.windows_ms[1] / self.windows_ms[0] - 1
+
+
+def rounds(flawed: Training, fixed: Training, change: str, wanted: argparse.Namespace) -> list[Round] | str:
+    """Return what each round gave, or why nothing was predicted."""
+    made = []
     for _ in range(wanted.rounds):
-        before = fixed.train(wanted.seconds)
-        now = flawed.train(wanted.seconds)
-        replay = flawed.traced(now)
-        made = replay.of(change)
-        if made is None:
-            reasons = [found.reason for found in replay.unpredicted if found.change.startswith(change)]
-            return [replay.refused or "; ".join(reasons)]
-        measured = (before + fixed.train(wanted.seconds)) / 2
-        inside = made.low_ms <= measured <= made.high_ms
-        rows.append((now, made.step_ms, measured, made.step_ms / measured - 1, float(inside)))
-    now, step, measured, error, _ = (median(column) for column in zip(*rows, strict=True))
-    worst = max((row[3] for row in rows), key=abs)
-    inside = f"{sum(row[4] for row in rows):g} of {len(rows)}"
-    times = [wording.milliseconds(value) for value in (now, step, measured)]
-    return [*times, f"{error:+.1%}", f"{worst:+.1%}", inside]
+        before, _ = fixed.train(wanted.seconds)
+        now, busy = flawed.train(wanted.seconds)
+        replay = flawed.traced(now, busy)
+        after, _ = fixed.train(wanted.seconds)
+        found = replay.of(change)
+        if found is None:
+            reasons = [reason.reason for reason in replay.unpredicted if reason.change.startswith(change)]
+            return replay.refused or "; ".join(reasons)
+        inside = found.low_ms <= (before + after) / 2 <= found.high_ms
+        made.append(Round(now, found.step_ms, (before, after), inside))
+    return made
+
+
+def told(made: list[Round]) -> list[str]:
+    """Return the cells of one row: medians over the rounds."""
+    columns = [(one.now_ms, one.predicted_ms, one.measured_ms) for one in made]
+    times = [wording.milliseconds(median(column)) for column in zip(*columns, strict=True)]
+    error, control = median(one.error for one in made), median(abs(one.control) for one in made)
+    worst = max((one.error for one in made), key=abs)
+    inside = f"{sum(one.inside for one in made)} of {len(made)}"
+    return [*times, f"{error:+.1%}", f"{worst:+.1%}", inside, f"{control:.1%}"]
 
 
 def main() -> None:
+    """Print a table a model, and the errors over all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--busy", action="store_true")
+    parser.add_argument("--models", default="small,resnet20")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--held", action="store_true")
     wanted = parser.parse_args()
-    model, longer, wait = built(held=wanted.held), built(STEPS, held=wanted.held), spun if wanted.busy else slept
-    ways = {
-        "slow map": Training(model, slow_map(wait)),
-        "slow map, prefetch": Training(model, slow_map(wait).prefetch(2)),
-        "callback": Training(model, resident(), wait),
-        "callback, 8 steps a call": Training(longer, resident(), wait, STEPS),
-        "resident": Training(model, resident()),
-    }
-    for way in ways.values():
-        way.train(wanted.seconds)
-    print("| flaw | change | step now | predicted | measured | median error | worst | in range |")
-    print("|---|---|---|---|---|---|---|---|")
-    for flaw, change, fixed in (
-        ("slow map", "input_free", "resident"),
-        ("slow map", "prefetch", "slow map, prefetch"),
-        ("slow map, prefetch", "input_free", "resident"),
-        ("callback", "callbacks_removed", "resident"),
-        ("callback", "steps_per_execution", "callback, 8 steps a call"),
-    ):
-        cells = [flaw, change, *compare(ways[flaw], ways[fixed], change, wanted)]
-        print(f"| {' | '.join(cells)} |", flush=True)
+    every: list[Round] = []
+    print("| model | flaw | change | step now | predicted | measured | median error | worst | in range | A/A |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name in wanted.models.split(","):
+        model, longer = built(name, held=wanted.held), built(name, STEPS, held=wanted.held)
+        flaw = calibrated(model, held=wanted.held)
+        ways = {
+            "slow map": Training(model, slow_map(flaw)),
+            "slow map, prefetch": Training(model, slow_map(flaw).prefetch(2)),
+            f"slow map, {THREADS} threads, prefetch": Training(model, slow_map(flaw, THREADS).prefetch(2)),
+            "Python feed": Training(model, python_feed(flaw).prefetch(2)),
+            "callback": Training(model, resident(), flaw.in_python),
+            f"callback, {STEPS} steps a call": Training(longer, resident(), flaw.in_python, STEPS),
+            "resident": Training(model, resident()),
+        }
+        for way in ways.values():
+            way.train(wanted.seconds / 2)
+        for flawed, change, fixed in (
+            ("slow map", "input_free", "resident"),
+            ("slow map", "prefetch", "slow map, prefetch"),
+            ("slow map, prefetch", "input_free", "resident"),
+            ("slow map, prefetch", "parallel_map", f"slow map, {THREADS} threads, prefetch"),
+            ("Python feed", "input_free", "resident"),
+            ("callback", "callbacks_removed", "resident"),
+            ("callback", "steps_per_execution", f"callback, {STEPS} steps a call"),
+        ):
+            made = rounds(ways[flawed], ways[fixed], change, wanted)
+            every += [] if isinstance(made, str) else made
+            cells = [made] if isinstance(made, str) else told(made)
+            print(f"| {' | '.join([name, flawed, change, *cells])} |", flush=True)
+    errors, controls = [abs(one.error) for one in every], [abs(one.control) for one in every]
+    for what, found in (("predictions", errors), ("A/A control", controls)):
+        tail = float(np.percentile(found, 90))
+        print(f"\n{len(found)} {what}: median error {median(found):.1%}, 90th percentile {tail:.1%}")
 
 
 if __name__ == "__main__":

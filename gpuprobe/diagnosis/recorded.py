@@ -56,7 +56,8 @@ def recorded(path: Path, readings: Path | None = None, columns: str = "", *, wha
     file = readings or (beside if beside.is_file() else None)
     found = _readings(file, run, account, environment, columns) if file else None
     gpus = environment.gpus if environment else ()
-    known = known_of(run, environment.cores if environment else None) if run else None
+    busy_cores = found.number("cpu_cores") if found else None
+    known = known_of(run, environment.cores if environment else None, busy_cores) if run else None
     replay = _replay(timeline, account, known, what_if) if timeline is not None else None
     return Recorded(account, found, _setting(run, gpus, found) if run else (), replay)
 

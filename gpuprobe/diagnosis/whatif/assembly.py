@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,14 +84,7 @@ class Assembly:
             gpu=gpu,
             eager=eager,
             compute_capability=facts.get("compute_capability"),
-            feed=Feed(
-                kind=feed.kind,
-                taken=place[feed.taken],
-                ready=feed.ready,
-                buffer=feed.buffer,
-                map_share=feed.map_share,
-                map_threads=feed.map_threads,
-            ),
+            feed=replace(feed, taken=place[feed.taken]),
         )
 
 

@@ -75,6 +75,8 @@ def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAc
         buffer=made.buffer,
         map_share=made.map_share,
         map_threads=made.map_threads,
+        computing=made.computing,
+        unknown=made.unknown,
     )
     facts = {"compute_capability": _number(device.facts.get("compute_capability"))}
     steps = len(windows) - device.warmup

@@ -11,6 +11,7 @@ from gpuprobe.diagnosis.whatif.replay import steady_ms
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.known import Known
+    from gpuprobe.diagnosis.whatif.sharing import Sharing
 
 # A training after a change: so much of its calls go as each graph does; the shares add up to 1.
 Mixture = tuple[tuple[float, Graph], ...]
@@ -37,7 +38,7 @@ class Change:
     samples: float = 1.0
 
 
-def mixture_ms(altered: Altered) -> float:
-    """Return the mean time of a call of the training function after a change."""
+def mixture_ms(altered: Altered, sharing: Sharing | None = None) -> float:
+    """Return the mean time of a call of the training function after a change; on cores that are shared, with that."""
     parts = altered if isinstance(altered, tuple) else ((1.0, altered),)
-    return sum(share * steady_ms(graph) for share, graph in parts)
+    return sum(share * (steady_ms(graph) + (sharing.stretch_ms(graph) if sharing else 0.0)) for share, graph in parts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.intervals import union
+from gpuprobe.ledger import names
+from gpuprobe.ledger.intervals import intersection, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.pipeline import is_buffer, iterators
 from gpuprobe.traces.names import distinct
@@ -24,13 +25,17 @@ HANDED_PS = 50_000_000
 WAITING_FRACTION = 0.05
 # Prefetch with AUTOTUNE begins with so many batches.
 TYPICAL_BUFFER = 2
+PIPELINE_THREADS = "tf_data"
+# Python may compute or wait, which nobody sees from outside.
+PYTHON_OPS = (":PyFunc", ":EagerPyFunc")
 
 
 @dataclass(frozen=True)
 class Feeding:
     """How batches came, as in `Feed`; `service_us` (p,) is how long each took to make ahead, `ended` (p,) when (ps).
 
-    `begun_us` is how long the first of them had been in the making when the trace began.
+    `computing` and `unknown` are as in `Feed`; `begun_us` is how long the first of them had been in the making when the
+    trace began.
     """
 
     kind: str
@@ -41,10 +46,17 @@ class Feeding:
     buffer: int = 1
     map_share: float | None = None
     map_threads: int = 1
+    computing: float = 0.0
+    unknown: float = 0.0
 
 
 def feeding_of(host: Host, waits: Intervals, window: Intervals, batch_copies: bool) -> Feeding:
     """Return how the batches of the window came; `batch_copies` says that a device got some from the host."""
+    computing, unknown = _at_work(host, window)
+    return replace(_feeding(host, waits, window, batch_copies), computing=computing, unknown=unknown)
+
+
+def _feeding(host: Host, waits: Intervals, window: Intervals, batch_copies: bool) -> Feeding:
     if not len(waits):
         seen = len(host.select(Kind.ITERATOR)) > 0
         return Feeding("python" if batch_copies and not seen else "none")
@@ -169,3 +181,25 @@ def _map_threads(host: Host) -> int:
     # As many as ran at once on average, while any did.
     together = union(np.concatenate([part.start for part in busy]), np.concatenate([part.end for part in busy]))
     return max(1, round(sum(part.total for part in busy) / max(together.total, 1)))
+
+
+def _at_work(host: Host, window: Intervals) -> tuple[float, float]:
+    """Return the shares of the pipeline's busy time in which operations compute, and in which Python does something."""
+    busy: list[Intervals] = []
+    computing: list[Intervals] = []
+    python: list[Intervals] = []
+    of_python = np.array([name.endswith(PYTHON_OPS) for name in host.names], np.bool_)
+    waiting = np.array([names.waits(name) for name in host.names], np.bool_)
+    for place, thread in enumerate(host.threads):
+        if not thread.name.startswith(PIPELINE_THREADS):
+            continue
+        events = thread.events
+        runs = (host.kinds[place] & Kind.OP) != 0
+        for found, mask in ((computing, runs & ~waiting[events.name]), (python, runs & of_python[events.name])):
+            found.append(intersection(union(events.start_ps[mask], events.end_ps[mask]), window))
+        busy.append(intersection(host.of_thread(place, Kind.OP), window))
+    whole = sum(part.total for part in busy)
+    if not whole:
+        # No operation of the pipeline was seen: it may do anything.
+        return 0.0, 1.0
+    return sum(part.total for part in computing) / whole, sum(part.total for part in python) / whole

@@ -58,7 +58,8 @@ class Feed:
     `prefetch` makes them ahead on a thread that the trace shows, `parallel` ahead on threads that it does not, `inline`
     when asked; `python` between the steps, `none` not at all. `taken` (w,) are the nodes that take a batch, in order;
     `ready` batches lay ready when the trace began, `buffer` fit. `map_share` of making a batch is its map function's,
-    on `map_threads` threads; None where unknown.
+    on `map_threads` threads; None where unknown. `computing` is the share of the pipeline's time in which operations
+    compute, `unknown` that in which Python does who knows what.
     """
 
     kind: str = "none"
@@ -66,7 +67,9 @@ class Feed:
     ready: int = 0
     buffer: int = 1
     map_share: float | None = None
-    map_threads: int = 1
+    map_threads: float = 1
+    computing: float = 0.0
+    unknown: float = 0.0
 
 
 @dataclass(frozen=True)

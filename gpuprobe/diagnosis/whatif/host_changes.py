@@ -116,7 +116,9 @@ def _no_parallel_map(graph: Graph, known: Known) -> str | None:
 def _parallel_map(graph: Graph, threads: float) -> Graph:
     share = graph.feed.map_share or 0.0
     left = 1 - share * (1 - min(1.0, graph.feed.map_threads / threads))
-    return graph.scaled(graph.does(Work.INPUT, Work.PRODUCE), left)
+    # A thread of its own per core takes from the training what it gives to the map.
+    spread = replace(graph, feed=replace(graph.feed, map_threads=max(graph.feed.map_threads, threads)))
+    return spread.scaled(spread.does(Work.INPUT, Work.PRODUCE), left)
 
 
 # --- between the steps -------------------------------------------------------------------------------------------

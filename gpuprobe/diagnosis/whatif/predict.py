@@ -16,6 +16,7 @@ from gpuprobe.diagnosis.whatif.graph import Edge, Graph, Work
 from gpuprobe.diagnosis.whatif.known import Known
 from gpuprobe.diagnosis.whatif.records import Prediction, Replay, Unpredicted
 from gpuprobe.diagnosis.whatif.replay import steady_ms, traced_ms
+from gpuprobe.diagnosis.whatif.sharing import Sharing, sharings
 from gpuprobe.records import Gain
 
 if TYPE_CHECKING:
@@ -115,8 +116,9 @@ def _unfit(device: DeviceAccount) -> str | None:
 class _Base:
     """What changes are tried on: the graph without the profiler's overhead, and the step time that gains count from.
 
-    The replay's times are multiplied by `drift` to be those of the untraced training. `aside_ms` is the part of the
-    untraced step that the trace does not show, and that no change touches.
+    `shared` is how a processor's cores are shared, as expected first. The replay's times are multiplied by `drift` to
+    be those of the untraced training. `aside_ms` is the part of the untraced step that the trace does not show, and
+    that no change touches.
     """
 
     graph: Graph
@@ -126,6 +128,7 @@ class _Base:
     aside_ms: float
     error: float
     doubt: float
+    shared: tuple[Sharing, ...] = ()
 
     @classmethod
     def of(cls, graph: Graph, known: Known, error: float) -> _Base:
@@ -136,16 +139,19 @@ class _Base:
         pace = steady_ms(fitted) / known.steps_per_call
         aside = untraced - pace if untraced > pace * (1 + DRIFT) else 0.0
         doubt = max(FINEST, abs(error), abs(untraced / pace - 1) / 2)
-        return cls(fitted, known.steps_per_call, untraced, (untraced - aside) / pace, aside, error, doubt)
+        drift = (untraced - aside) / pace
+        shared = sharings(fitted, known, untraced * known.steps_per_call)
+        return cls(fitted, known.steps_per_call, untraced, drift, aside, error, doubt, shared)
 
     def prediction(self, change: Change) -> Prediction | None:
         """Try one change: as expected, at both ends of its range, and at its utmost; None where no time is left."""
         expected = self._step_ms(change.alter)
         ends = [expected, *(self._step_ms(alter) for alter in (change.least, change.most) if alter is not None)]
+        ends += [self._step_ms(change.alter, sharing) for sharing in self.shared[1:]]
         if (self.graph.reason == Edge.ORDER).any():
             ends.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
         low, high = min(ends) * (1 - self.doubt), max(ends) * (1 + self.doubt)
-        bound = min(expected, self._step_ms(change.utmost or change.alter))
+        bound = min(*ends, self._step_ms(change.utmost or change.alter))
         if min(low, bound) <= 0:
             return None
         now = self.step_ms * change.samples
@@ -160,8 +166,11 @@ class _Base:
             assumption=change.assumption,
         )
 
-    def _step_ms(self, alter: Alter) -> float:
-        return mixture_ms(alter(self.graph)) / self.per_call * self.drift + self.aside_ms
+    def _step_ms(self, alter: Alter, sharing: Sharing | None = None) -> float:
+        """The step after a change, on cores that are shared as expected, or in this other way."""
+        sharing = sharing or next(iter(self.shared), None)
+        graph = sharing.relieved(self.graph) if sharing else self.graph
+        return mixture_ms(alter(graph), sharing) / self.per_call * self.drift + self.aside_ms
 
 
 def _without_overhead(graph: Graph, call_ms: float) -> Graph:

@@ -1,0 +1,98 @@
+"""The cores that the training and its input pipeline share where the processor is the device.
+
+While both are at work and want more cores than there are, each goes on at the same share of its own pace (the
+scheduler's fair share). A step in which D of the training's own work lies beside P of the pipeline's then takes
+max(D, P) + min(D, P) (1 / pace - 1), both as they would take alone: the shorter is stretched, and the longer with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.diagnosis.whatif.graph import Work
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.whatif.graph import Graph
+    from gpuprobe.diagnosis.whatif.known import Known
+
+US_PER_MS = 1e3
+# How finely the cores that the training uses are looked for.
+TRIED = 64
+# Processor times of a few seconds differ by so much.
+ALIKE = 0.03
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """`cores` of the machine; `width` is how many the training's operations use at once where nothing disturbs them,
+    `maker` how much of one each thread of the pipeline uses (0: it waits, 1: it computes).
+    """
+
+    cores: int
+    width: float
+    maker: float
+
+    def pace(self, threads: float) -> float:
+        """Return the share of its own pace at which each goes on while the training and so many threads run."""
+        return min(1.0, self.cores / (self.width + self.maker * min(threads, self.cores)))
+
+    def relieved(self, graph: Graph) -> Graph:
+        """Return the graph of the trace with both as long as they would take alone."""
+        training, making = _spent(graph)
+        together = min(training, making)
+        saved = together * (1 - self.pace(graph.feed.map_threads))
+        if not saved:
+            return graph
+        alone = graph.scaled(graph.does(Work.DISPATCH), 1 - saved / training)
+        return alone.scaled(alone.does(Work.PRODUCE), 1 - saved / making)
+
+    def stretch_ms(self, graph: Graph) -> float:
+        """Return by how much both at once make each step of such a graph longer."""
+        return min(_spent(graph)) * (1 / self.pace(graph.feed.map_threads) - 1) / graph.steps / US_PER_MS
+
+
+def sharings(graph: Graph, known: Known, step_ms: float) -> tuple[Sharing, ...]:
+    """Return how the cores are shared: as expected, and as far from it as what is known allows.
+
+    Nothing where a GPU computes or the cores are not known. `step_ms` is the untraced step, over which the process
+    used `known.busy_cores`.
+    """
+    cores, feed = known.cores, graph.feed
+    if graph.gpu or not cores:
+        return ()
+    least, most = feed.computing, feed.computing + feed.unknown
+    if known.busy_cores is None:
+        usual = Sharing(cores, (1 + cores) / 2, (least + most) / 2)
+        return usual, Sharing(cores, 1.0, least), Sharing(cores, float(cores), most)
+    used_us = known.busy_cores * step_ms * US_PER_MS * graph.steps
+    training, making = _spent(graph)[0], _made_us(graph)
+    # What the training cannot have used with one core, the pipeline's threads may have.
+    spare = (used_us - training) / max(making * feed.map_threads, 1.0)
+    maker = float(np.clip(spare, least, most))
+    widths = np.linspace(1.0, cores, TRIED)
+    off = np.array([abs(_used_us(graph, Sharing(cores, width, maker)) - used_us) for width in widths])
+    # Where both always want more cores than there are, any width uses them all.
+    near = widths[off <= off.min() + ALIKE * used_us]
+    fewer, more = Sharing(cores, float(near[0]), least), Sharing(cores, float(near[-1]), most)
+    return Sharing(cores, float(near.mean()), maker), fewer, more
+
+
+def _used_us(graph: Graph, sharing: Sharing) -> float:
+    alone = sharing.relieved(graph)
+    training, making = _spent(alone)[0], _made_us(alone)
+    python = float(graph.us[graph.does(Work.BETWEEN, Work.CALL, Work.COMPILE)].sum())
+    return sharing.width * training + sharing.maker * graph.feed.map_threads * making + python
+
+
+def _made_us(graph: Graph) -> float:
+    """All that making batches takes: also what the training waits for, where nothing is made ahead of it."""
+    inline = float(graph.us[graph.does(Work.INPUT)].sum()) if graph.feed.kind == "inline" else 0.0
+    return _spent(graph)[1] + inline
+
+
+def _spent(graph: Graph) -> tuple[float, float]:
+    """The training's own work and the pipeline's beside it, in us over all steps."""
+    return float(graph.us[graph.does(Work.DISPATCH)].sum()), float(graph.us[graph.does(Work.PRODUCE)].sum())

@@ -1,0 +1,114 @@
+"""What-if where training and input pipeline share a processor's cores, against a scheduler played step by step."""
+
+from __future__ import annotations
+
+import pytest
+from timelines import Made
+
+from gpuprobe.diagnosis.whatif.known import Known
+from gpuprobe.diagnosis.whatif.predict import predict
+from gpuprobe.diagnosis.whatif.records import Replay
+from gpuprobe.ledger.account import account_of
+
+STEPS = 12
+CORES = 2
+COMPUTES, PYTHON = "resize/ResizeBicubic:ResizeBicubic", "PyFunc:PyFunc"
+
+
+def played_ms(own: float, making: float, width: float, maker: float) -> float:
+    """Play a fair scheduler: a step of the training beside the making of a batch, each so many ms long alone."""
+    left, lasted, tick = [own, making], 0.0, 0.001
+    while max(left) > 0:
+        wanted = (width if left[0] > 0 else 0) + (maker if left[1] > 0 else 0)
+        pace = min(1.0, CORES / wanted) if wanted else 1.0
+        left = [part - tick * pace for part in left]
+        lasted += tick
+    return lasted
+
+
+def inline(own: float, making: float, does: str) -> Made:
+    """Trace a pipeline that makes each batch when it is asked for."""
+    made = Made()
+    for step in range(STEPS):
+        at, ready = step * (own + making), step * (own + making) + making
+        made.host(at, at + own + making, "train", step=step).host(at, at + own + making, "train_function")
+        made.host(at, ready, "IteratorGetNextOp::DoCompute", "get_next").host(at, ready, "Iterator::Root", "get_next")
+        made.host(at, ready, "Iterator::Root::Map", "get_next").host(at, ready, does, "tf_data_private_threadpool")
+        made.host(ready, ready + own, "dense/MatMul:MatMul", "tf_Compute")
+    return made
+
+
+def ahead(own: float, making: float, does: str) -> Made:
+    """Trace a pipeline whose batches are made beside the training, both as long as that made them."""
+    made, period = Made(), max(own, making)
+    for step in range(STEPS):
+        at, ready = step * period, step * period + (period - own)
+        made.host(at, at + period, "train", step=step).host(at, at + period, "train_function")
+        made.host(at, max(ready, at + 0.01), "IteratorGetNextOp::DoCompute", "get_next")
+        made.host(at, max(ready, at + 0.01), "Iterator::Root::Prefetch", "get_next")
+        made.host(ready, at + period, "dense/MatMul:MatMul", "tf_Compute")
+        made.host(ready, ready + making, "Iterator::Root::Prefetch::Map", "tf_data_iterator_resource")
+        made.host(ready, ready + making, does, "tf_data_private_threadpool")
+    return made
+
+
+def replayed(made: Made, busy_cores: float | None, cores: int | None = CORES) -> Replay:
+    timeline = made.timeline()
+    found = predict(timeline, account_of(timeline), Known(cores=cores, busy_cores=busy_cores))
+    assert found.refused is None
+    return found
+
+
+def step_ms(found: Replay, change: str) -> float:
+    made = found.of(change)
+    assert made is not None
+    assert made.low_ms <= made.step_ms <= made.high_ms
+    return made.step_ms
+
+
+@pytest.mark.parametrize(("own", "making"), [(40.0, 30.0), (30.0, 40.0), (40.0, 5.0)])
+@pytest.mark.parametrize("width", [1.0, 1.5, 2.0])
+def test_a_prefetch_takes_from_the_training_the_cores_that_it_wants(own: float, making: float, width: float) -> None:
+    busy = (width * own + making) / (own + making)
+    found = replayed(inline(own, making, COMPUTES), busy)
+    assert step_ms(found, "prefetch") == pytest.approx(played_ms(own, making, width, 1.0), rel=0.03)
+    # Nothing was beside the training as it was.
+    assert step_ms(found, "input_free") == pytest.approx(own, rel=0.03)
+
+
+@pytest.mark.parametrize("width", [1.0, 1.5, 2.0])
+def test_a_training_is_quicker_without_the_pipeline_beside_it(width: float) -> None:
+    period = played_ms(40.0, 30.0, width, 1.0)
+    found = replayed(ahead(period, 30.0 + period - 40.0, COMPUTES), (width * 40.0 + 30.0) / period)
+    assert found.steady_ms == pytest.approx(period, rel=0.02)
+    assert step_ms(found, "input_free") == pytest.approx(40.0, rel=0.05)
+
+
+@pytest.mark.parametrize("width", [1.0, 1.5, 2.0])
+def test_a_machine_that_is_always_full_leaves_open_how_many_cores_the_training_wants(width: float) -> None:
+    period = played_ms(30.0, 40.0, width, 1.0)
+    found = replayed(ahead(30.0 + period - 40.0, period, COMPUTES), (width * 30.0 + 40.0) / period).of("input_free")
+    assert found is not None
+    assert found.low_ms <= 30.0 <= found.high_ms
+
+
+def test_a_map_that_only_waits_takes_no_core() -> None:
+    found = replayed(inline(40.0, 30.0, PYTHON), 2.0 * 40 / 70)
+    assert step_ms(found, "prefetch") == pytest.approx(40.0, rel=0.15)
+    # Had Python computed, the process would have used more.
+    busier = replayed(inline(40.0, 30.0, PYTHON), (2.0 * 40 + 30) / 70)
+    assert step_ms(busier, "prefetch") > 1.1 * step_ms(found, "prefetch")
+
+
+def test_where_nobody_saw_how_many_cores_were_busy_the_range_holds_all_that_may_be() -> None:
+    made = replayed(inline(40.0, 30.0, COMPUTES), None).of("prefetch")
+    assert made is not None
+    for width in (1.0, 1.5, 2.0):
+        assert made.low_ms <= played_ms(40.0, 30.0, width, 1.0) <= made.high_ms
+
+
+def test_with_cores_to_spare_nothing_is_shared() -> None:
+    assert step_ms(replayed(inline(40.0, 30.0, COMPUTES), 1.5, cores=16), "prefetch") == pytest.approx(40.0, rel=0.01)
+    assert step_ms(replayed(inline(40.0, 30.0, COMPUTES), None, cores=None), "prefetch") == pytest.approx(
+        40.0, rel=0.01
+    )
