@@ -4,7 +4,8 @@
 
 Makes its own traces: ResNet20 trained eagerly on the CPU for 7 and 40 steps, a simulated GPU whose kernels carry
 correlation ids, and a Chrome trace of 590,000 events. Every figure is of a whole process, start to end: wall time,
-processor time, and peak memory as the system reports them of the child. The subjects take turns, each run on a fresh
+processor time (user and system), and peak memory as the system reports them of the child. On a machine that does
+other work too, the processor time says more than the wall time. The subjects take turns, each run on a fresh
 copy, since XProf keeps its answers beside the trace. `--hta` names the Python of an environment with
 HolisticTraceAnalysis; without it that comparison is left out.
 """
@@ -218,9 +219,9 @@ def show(title: str, path: Path, costs: dict[str, Cost], theirs: set[str]) -> No
         line = f"  {name:18} {cost.wall_s:6.2f} s  {cost.processor_s:6.2f} s of processor  {cost.peak_mib:6.0f} MiB"
         line += f"  {1e6 * cost.wall_s / events:5.2f} us an event"
         if other is not None and name not in theirs:
-            line += (
-                f"  {other.wall_s / cost.wall_s:.1f} times as fast, {cost.peak_mib / other.peak_mib:.2f} of the memory"
-            )
+            line += f"  {other.wall_s / cost.wall_s:.1f} times as fast"
+            line += f" ({other.processor_s / cost.processor_s:.1f} by processor time)"
+            line += f", {cost.peak_mib / other.peak_mib:.2f} of the memory"
         print(line, flush=True)
 
 

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 # Ten bytes of a varint, read as two words of eight that may both begin past the end.
 PADDING = 24
 CONTINUED = np.uint64(0x8080808080808080)
-# Folding eight groups of 7 bits together: the groups that stay, those that move, and how far.
+PAYLOAD, ONE, ALL = ~CONTINUED, np.uint64(1), 2**64 - 1
+# Folding eight groups of 7 bits together: the groups that stay, those that move, how far, and up to which word of kept
+# bits that is all: two bytes, four.
 FOLDS = tuple(
-    (np.uint64(stay), np.uint64(move), np.uint64(shift))
-    for stay, move, shift in (
-        (0x007F007F007F007F, 0x7F007F007F007F00, 1),
-        (0x00003FFF00003FFF, 0x3FFF00003FFF0000, 2),
-        (0x000000000FFFFFFF, 0x0FFFFFFF00000000, 4),
+    (np.uint64(stay), np.uint64(move), np.uint64(shift), enough)
+    for stay, move, shift, enough in (
+        (0x007F007F007F007F, 0x7F007F007F007F00, 1, 2**16 - 1),
+        (0x00003FFF00003FFF, 0x3FFF00003FFF0000, 2, 2**32 - 1),
+        (0x000000000FFFFFFF, 0x0FFFFFFF00000000, 4, ALL),
     )
 )
 
@@ -47,16 +49,26 @@ class Wire:
 
         What is longer than ten bytes is cut there, as values are at 64 bits.
         """
-        words = self._words[at]
-        stops = ~words & CONTINUED
+        # In place from here on: a new column for each step takes as long as the step.
+        value = self._words[at]
+        stops = ~value
+        stops &= CONTINUED
         # All bits up to and with the first byte that does not go on.
-        kept = stops ^ (stops - np.uint64(1))
-        value = words & kept & ~CONTINUED
-        for stay, move, shift in FOLDS:
-            value = (value & stay) | ((value & move) >> shift)
+        kept = stops - ONE
+        kept ^= stops
+        value &= kept
+        value &= PAYLOAD
+        longest = int(kept.max()) if len(kept) else 0
+        for stay, move, shift, enough in FOLDS:
+            moved = value & move
+            moved >>= shift
+            value &= stay
+            value |= moved
+            if longest <= enough:
+                break
         after = at + (np.bitwise_count(kept) >> 3)
-        long = np.flatnonzero(stops == 0)
-        if len(long):
+        if longest == ALL:
+            long = np.flatnonzero(stops == 0)
             value[long], after[long] = self._long(value[long], at[long] + 8)
         return value.view(np.int64), after
 
