@@ -74,8 +74,12 @@ def intersection(first: Intervals, second: Intervals) -> Intervals:
     low = np.searchsorted(second.end, first.start, side="right")
     high = np.searchsorted(second.start, first.end, side="left")
     count = np.maximum(high - low, 0)
-    ours = np.repeat(np.arange(len(first)), count)
-    theirs = np.arange(len(ours)) - np.repeat(np.cumsum(count) - count, count) + low[ours]
+    if count.max() > 1:
+        ours = np.repeat(np.arange(len(first)), count)
+        theirs = np.arange(len(ours)) - np.repeat(np.cumsum(count) - count, count) + low[ours]
+    else:
+        ours = np.flatnonzero(count)
+        theirs = low[ours]
     return Intervals(
         np.maximum(first.start[ours], second.start[theirs]), np.minimum(first.end[ours], second.end[theirs])
     )
