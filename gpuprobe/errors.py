@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+# What TensorFlow and Keras write before they come to the point, and how they colour it.
+_PREAMBLE = re.compile(
+    r"Graph execution error:|Detected at node|<stack traces unavailable>|Exception encountered when calling|File \""
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 
 class GpuprobeError(Exception):
     """Something the user can act on: the message says what happened, where, and what to do.
@@ -37,3 +45,13 @@ class MissingError(GpuprobeError):
     """Something that this command needs is not installed or not found."""
 
     exit_code = 5
+
+
+def in_short(error: BaseException) -> str:
+    """Return an error of somebody else's as one line: its type, and the first line that says what happened."""
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    if lines and lines[0].startswith("in user code:"):
+        # AutoGraph: the calls, then the error.
+        lines = lines[-1:]
+    said = [line for line in lines if not _PREAMBLE.match(line)] or lines
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

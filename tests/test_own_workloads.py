@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from conftest import Cli
 
 pytest.importorskip("keras")
 
-from gpuprobe.errors import GpuprobeError
+from gpuprobe.errors import GpuprobeError, in_short
 from gpuprobe.measure.compiled import compiled
 from gpuprobe.measure.survey import Question, answer
 from gpuprobe.strategies import feeds
@@ -79,7 +80,31 @@ def sequential(): return Workload(model=lambda: keras.Sequential([keras.layers.D
 def built(): return Workload(model=model(), data=data, batch_size=8)
 def no_end(): return Workload(model=model, data=endless)
 def no_loss(): return Workload(model=lambda: keras.Sequential([keras.layers.Dense(1)]), data=data)
+def several():
+    def two():
+        a, b = keras.Input((8,), name="a"), keras.Input((4,), name="b")
+        x = keras.layers.concatenate([a, b])
+        p, q = keras.layers.Dense(1, name="p")(x), keras.layers.Dense(2, name="q")(x)
+        net = keras.Model({"a": a, "b": b}, {"p": p, "q": q})
+        net.compile("sgd", {"p": "mse", "q": "mse"})
+        return net
+    x = data()[0]
+    return Workload(model=two, data=({"a": x, "b": x[:, :4]}, {"p": x[:, :1], "q": x[:, :2]}), batch_size=8)
+def sparse():
+    x = data()[0]
+    net = lambda: keras.Sequential([keras.Input((8,), sparse=True), keras.layers.Dense(1)])
+    rows = lambda: tf.data.Dataset.from_tensor_slices((tf.sparse.from_dense(x), x[:, :1])).batch(8)
+    return Workload(model=net, loss="mse", data=rows)
+def few(): return Workload(model=model, data=tuple(part[:20] for part in data()), batch_size=16)
 def number(): return 3
+def ends(): raise SystemExit(3)
+def empty(): return Workload(model=model, data=lambda: tuple(part[:0] for part in data()))
+def no_batches(): return Workload(model=model, data=lambda: tf.data.Dataset.from_tensor_slices(data()).take(0).batch(8))
+def uneven(): return Workload(model=model, data=lambda: (data()[0], data()[1][:9]))
+def lists(): return Workload(model=model, data=lambda: (data()[0].tolist(), data()[1]))
+def narrow(): return Workload(model=model, data=lambda: (data()[0][:, :5], data()[1]), batch_size=8)
+def unbatched(): return Workload(model=model, data=lambda: tf.data.Dataset.from_tensor_slices(data()))
+def small(): return Workload(model=model, data=lambda: tuple(part[:9] for part in data()))
 def broken(): raise RuntimeError("the disk is gone\\nsecond line")
 """
 
@@ -108,6 +133,8 @@ def look(own: Path, factory: str) -> dict[str, str]:
         ("generator", {"numpy"}),
         ("subclassed", {"generator"}),
         ("built", {"generator", "mixed_precision"}),
+        ("several", {"generator"}),
+        ("sparse", {"generator", "numpy", "python_feed", "device_resident", "large_batch"}),
         ("text", {"generator", "numpy", "python_feed", "xla", "device_resident"}),
     ],
 )
@@ -117,7 +144,9 @@ def test_what_cannot_apply_is_known_with_its_reason(own: Path, factory: str, ski
     assert all(len(reason) > 10 for reason in found.values())
 
 
-@pytest.mark.parametrize("factory", ["dataset", "pydataset", "generator", "subclassed", "sequential", "text"])
+@pytest.mark.parametrize(
+    "factory", ["dataset", "pydataset", "generator", "subclassed", "sequential", "text", "several", "sparse"]
+)
 def test_every_kind_of_data_and_model_trains_where_it_is_not_skipped(own: Path, factory: str) -> None:
     machine = Machine(compute_capability=None, cpu_has_bfloat16=False, largest_batch=lambda: 10**6)
     skipped = look(own, factory)
@@ -133,6 +162,17 @@ def test_every_kind_of_data_and_model_trains_where_it_is_not_skipped(own: Path, 
         feed.train(model, 0, 2, [])
         assert int(model.optimizer.iterations) >= 2 * 64 // planned.batch_size, name
         assert seen["batch_size"] in {planned.batch_size, None}
+
+
+@pytest.mark.parametrize("name", ["python_feed", "numpy", "tfdata", "device_resident"])
+def test_where_a_call_takes_more_samples_than_there_are_some_come_again(own: Path, name: str) -> None:
+    machine = Machine(compute_capability=None, cpu_has_bfloat16=False, largest_batch=lambda: 10**6)
+    workload, planned = resolve(f"{own}:few"), replace(plan(name, 16, machine), steps_per_execution=2)
+    model, _ = compiled(workload, planned)
+    feed = feeds.make(planned, workload, 0)
+    feed.adapt(model)
+    feed.train(model, 0, 1, [])
+    assert int(model.optimizer.iterations) == 2
 
 
 def test_skipped_strategies_are_said_and_cost_nothing(own: Path, tmp_path: Path, cli: Cli) -> None:
@@ -168,6 +208,14 @@ def test_what_was_compiled_is_kept(own: Path) -> None:
         ("OWN:no_end", 3, "steps_per_epoch"),
         ("OWN:no_loss", 3, "loss="),
         ("SYNTAX:f", 3, "line 1"),
+        ("OWN:ends", 3, "raised SystemExit: 3"),
+        ("OWN:empty", 3, "is empty"),
+        ("OWN:no_batches", 3, "is empty"),
+        ("OWN:uneven", 3, "have 64 and 9 rows"),
+        ("OWN:lists", 3, "a tuple with a float in it"),
+        ("OWN:narrow", 3, "does not take its data, of which a batch is [(1, 5)]"),
+        ("OWN:unbatched", 3, "does not take its data, of which a batch is [(8,)]"),
+        ("OWN:small", 3, "9 samples, fewer than a batch of 32"),
     ],
 )
 def test_what_is_wrong_is_one_clear_line(own: Path, tmp_path: Path, model: str, code: int, said: str) -> None:
@@ -178,6 +226,24 @@ def test_what_is_wrong_is_one_clear_line(own: Path, tmp_path: Path, model: str, 
     assert raised.value.exit_code == code
     assert said in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (
+            "Graph execution error:\n\nDetected at node PyFunc defined at (most recent call last):\n"
+            '  File "mine.py", line 3, in <module>\n<stack traces unavailable>\nthe disk is gone\nTraceback',
+            "the disk is gone",
+        ),
+        ("Exception encountered when calling Net.call().\n\n\x1b[1mtoo wide\x1b[0m\n\nArguments:", "too wide"),
+        ('in user code:\n\n    File "a.py", line 3, in f  *\n        x / 0\n\n    TypeError: no', "TypeError: no"),
+        ("plain\nsecond", "plain"),
+        ("", ""),
+    ],
+)
+def test_an_error_of_others_is_told_by_the_line_that_says_it(raised: str, said: str) -> None:
+    assert in_short(RuntimeError(raised)) == ("RuntimeError: " + said if said else "RuntimeError")
 
 
 def test_a_broken_factory_is_one_line_on_the_command_line(own: Path, tmp_path: Path, cli: Cli) -> None:

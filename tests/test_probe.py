@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -228,6 +229,38 @@ def test_whatever_fails_is_said_once_and_changes_no_weight(
     said = capsys.readouterr().err
     assert said.count("gpuprobe:") == 1
     assert "made to fail" in said
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "gpuprobe.keras.backends.TensorFlow.start_trace",
+        "gpuprobe.keras.backends.TensorFlow.stop_trace",
+        "gpuprobe.keras.backends.TensorFlow.samples_counted",
+        "gpuprobe.keras.session.telemetry.sampling",
+        "gpuprobe.keras.session.fold",
+        "gpuprobe.keras.journal.Journal.write_calls",
+        "gpuprobe.keras.tail.Tail.look",
+        "os.write",
+    ],
+)
+def test_whatever_a_hook_needs_may_fail_in_a_traced_training(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plain, _ = trained([])
+
+    def fail(*_given: Any, **_named: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(place, fail)
+        probed, _ = trained([gpuprobe.keras.Probe(tmp_path, trace_at=12, verbose=False)])
+    assert all(np.array_equal(one, other) for one, other in zip(plain, probed, strict=True))
+    assert capfd.readouterr().err.count("gpuprobe: stopped watching") <= 1
+    # Whatever became of ours, the training's own profiler can start.
+    if place != "gpuprobe.keras.backends.TensorFlow.stop_trace":
+        tf.profiler.experimental.start("")
+    tf.profiler.experimental.stop(save=False)
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(capsys: pytest.CaptureFixture[str]) -> None:

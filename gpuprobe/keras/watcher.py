@@ -11,6 +11,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gpuprobe.errors import in_short
 from gpuprobe.keras.capture import SIGNAL
 from gpuprobe.keras.session import Session, Wishes
 from gpuprobe.keras.traced import diagnosis_of
@@ -124,7 +125,7 @@ class Watcher:
         try:
             return diagnosis_of(run, session.folder)
         except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
-            words = f"the trace was not diagnosed ({_in_short(error)}); the verdict is without it"
+            words = f"the trace was not diagnosed ({in_short(error)}); the verdict is without it"
             self._say(f"gpuprobe: {words}", sys.stderr)
             return None
 
@@ -133,7 +134,7 @@ class Watcher:
         self._forget()
         if not self._said:
             self._said = True
-            self._say(f"gpuprobe: stopped watching ({_in_short(error)}); the training goes on", sys.stderr)
+            self._say(f"gpuprobe: stopped watching ({in_short(error)}); the training goes on", sys.stderr)
         if session is not None:
             with suppress(Exception):
                 session.end("failed", f"{type(error).__name__} in gpuprobe")
@@ -163,7 +164,3 @@ class Watcher:
         with suppress(Exception):
             stream.write(text + "\n")
             stream.flush()
-
-
-def _in_short(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

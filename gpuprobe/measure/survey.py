@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.errors import GpuprobeError, InputError, UsageError
+from gpuprobe.errors import GpuprobeError, InputError, UsageError, in_short
 from gpuprobe.measure.process import QUIET
 from gpuprobe.records import Record
 
@@ -82,7 +82,7 @@ def answer(question: Question) -> Survey:
     from gpuprobe.strategies.plan import Machine
     from gpuprobe.strategies.registry import plan
     from gpuprobe.workloads.resolve import resolve
-    from gpuprobe.workloads.source import ArraySource, source
+    from gpuprobe.workloads.source import ArraySource, batch_size, source
 
     if keras.backend.backend() != "tensorflow":
         raise UsageError(
@@ -96,9 +96,12 @@ def answer(question: Question) -> Survey:
     if isinstance(given, ArraySource):
         size = question.batch_size or workload.batch_size
         samples, words = given.samples, "arrays"
+        if samples < size:
+            raise InputError(f"the workload's data has {samples} samples, fewer than a batch of {size}")
     else:
-        size = len(keras.tree.flatten(next(iter(given.items())))[0])
+        size = batch_size(next(given.items()))
         samples, words = size * given.steps, given.kind
+    _try(model, workload, given)
     # What a strategy would change is asked; how far it may go here is the run's business.
     machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: sys.maxsize)
     skip = {}
@@ -113,6 +116,29 @@ def answer(question: Question) -> Survey:
             skip[name] = next(reason for reason in reasons if reason)
     name = workload.name or question.model.rpartition("/")[2]
     return Survey(name=name, data=words, samples=samples, batch_size=size, skip=skip)
+
+
+def _try(model: keras.Model, workload: Workload, given: Source) -> None:
+    """Show the model a few samples. Raises InputError where they are not of the shape that it takes."""
+    import keras
+
+    from gpuprobe.workloads.source import ArraySource, mapped
+
+    first = mapped(workload, ArraySource(parts=given.rows(slice(0, 1)))).parts if isinstance(given, ArraySource) else (
+        next(given.items())
+    )  # fmt: skip
+    try:
+        model(first[0])
+    except ValueError as error:
+        # Keras's own words come second, and may quote the data over several lines.
+        paragraphs = str(error).split("\n\n")
+        line = in_short(ValueError(" ".join(paragraphs[min(1, len(paragraphs) - 1)].split())))
+        # Anything else that it raises may be its own way: a custom train step need not call the model.
+        if "incompatible" in line:
+            shapes = [tuple(leaf.shape) for leaf in keras.tree.flatten(first[0])]
+            raise InputError(f"the model does not take its data, of which a batch is {shapes}: {line}") from error
+    except Exception:  # noqa: BLE001, S110 - the runs will tell, should it matter
+        pass
 
 
 def _cannot_compute(plan: Plan, workload: Workload, model: keras.Model) -> str | None:
@@ -140,8 +166,10 @@ def _too_large(plan: Plan, given: Source) -> str | None:
 def _epoch_bytes(given: BatchSource) -> int:
     import keras
     import numpy as np
+    import tensorflow as tf
 
-    return given.steps * sum(np.asarray(leaf).nbytes for leaf in keras.tree.flatten(next(iter(given.items()))))
+    leaves = tf.nest.flatten(keras.tree.flatten(next(given.items())), expand_composites=True)
+    return given.steps * sum(np.asarray(leaf).nbytes for leaf in leaves)
 
 
 def main() -> None:
@@ -154,8 +182,7 @@ def main() -> None:
     except GpuprobeError as error:
         said = Refusal(refused=str(error))
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises is the answer
-        first = (str(error).strip().splitlines() or [""])[0]
-        said = Refusal(refused=f"the workload cannot be built: {type(error).__name__}: {first}")
+        said = Refusal(refused=f"the workload cannot be built: {in_short(error)}")
     os.write(out, msgspec.json.encode(said) + b"\n")
 
 

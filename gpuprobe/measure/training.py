@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gpuprobe.errors import GpuprobeError, InputError, OutputError
+from gpuprobe.errors import GpuprobeError, InputError, OutputError, in_short
 from gpuprobe.records import Record, load
 from gpuprobe.telemetry.lifeline import end_with_parent
 
@@ -220,8 +220,7 @@ def _failure(error: Exception, folder: Path) -> Failure:
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
         words = f"{folder}: cannot be written ({error.strerror}); make room, then gpuprobe train --resume {folder}"
         return Failure(error=words, exit_code=OutputError.exit_code)
-    first = (str(error).strip().splitlines() or [""])[0]
-    return Failure(error=f"{folder}: the training failed: {type(error).__name__}: {first}", exit_code=1)
+    return Failure(error=f"{folder}: the training failed: {in_short(error)}", exit_code=1)
 
 
 if __name__ == "__main__":

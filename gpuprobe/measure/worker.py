@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpuprobe.errors import in_short
 from gpuprobe.measure.events import EventLog
 from gpuprobe.recording import GO_FILE, LOG_FILE, SPEC_FILE, TRACE_FOLDER
 from gpuprobe.records import RunSpec, load
@@ -39,7 +40,7 @@ def run(folder: Path) -> int:
         _train(load(RunSpec, folder / SPEC_FILE), folder, log)
     except Exception as error:  # noqa: BLE001 - whatever the training raises is the outcome of this run
         traceback.print_exc()
-        log.write("error", state=_state(error), message=_first_line(error))
+        log.write("error", state=_state(error), message=in_short(error))
         return 1
     log.write("done")
     return 0
@@ -106,11 +107,6 @@ def _state(error: Exception) -> State:
     if isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__:
         return "out_of_memory"
     return "skipped" if UNSUPPORTED_BY_XLA in str(error) else "failed"
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 if __name__ == "__main__":

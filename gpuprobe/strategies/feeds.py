@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gpuprobe.workloads.source import ArraySource, BatchSource, Source, collected, mapped, source
+from gpuprobe.workloads.source import ArraySource, BatchSource, Source, batch_size, collected, mapped, source
 
 if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
@@ -52,7 +52,7 @@ def make(plan: Plan, workload: Workload, seed: int) -> Feed:
 
 
 def samples_used(plan: Plan, samples: int) -> int:
-    """How many training samples an epoch has: as many as fill whole calls, and at least one call."""
+    """How many training samples an epoch has: as many as fill whole calls; where one needs more, some come again."""
     per_call = plan.batch_size * plan.steps_per_execution
     return max(per_call, samples // per_call * per_call)
 
@@ -63,7 +63,7 @@ def slices(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Fe
     used = samples_used(plan, arrays.samples)
 
     def batches(epoch: int) -> Iterator[tuple[Any, ...]]:
-        order = np.random.default_rng((seed, epoch)).permutation(arrays.samples)
+        order = np.resize(np.random.default_rng((seed, epoch)).permutation(arrays.samples), max(used, arrays.samples))
         for start in range(0, used, batch):
             yield ready.rows(order[start : start + batch])
 
@@ -79,7 +79,7 @@ def augmenting_generator(plan: Plan, workload: Workload, arrays: ArraySource, se
     def batches(epoch: int) -> Iterator[tuple[Any, ...]]:
         while True:
             random = np.random.default_rng((seed, epoch))
-            order = random.permutation(arrays.samples)
+            order = np.resize(random.permutation(arrays.samples), max(used, arrays.samples))
             for start in range(0, used, batch):
                 x, *rest = ready.rows(order[start : start + batch])
                 yield (augment(x, random), *rest)
@@ -90,7 +90,7 @@ def augmenting_generator(plan: Plan, workload: Workload, arrays: ArraySource, se
 
 def arrays(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
     """`fit` on arrays."""
-    x, *rest = mapped(workload, arrays).rows(slice(0, samples_used(plan, arrays.samples)))
+    x, *rest = mapped(workload, arrays).first(samples_used(plan, arrays.samples))
     named = dict(zip(("y", "sample_weight"), rest, strict=False))
     return _fit(workload, lambda _epoch: x, batch_size=plan.batch_size, **named)
 
@@ -98,7 +98,7 @@ def arrays(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Fe
 def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
     """`fit` on tf.data: shuffle, map, batch, with the plan's cache and prefetch."""
     used = samples_used(plan, arrays.samples)
-    samples = tf.data.Dataset.from_tensor_slices(arrays.rows(slice(0, used)))
+    samples = tf.data.Dataset.from_tensor_slices(arrays.first(used))
     kept = _mapped(samples, workload).cache() if plan.cache else None
 
     def ready(epoch: int) -> tf.data.Dataset:
@@ -118,7 +118,7 @@ def resident(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> 
     used = samples_used(plan, arrays.samples)
     on_device = workload.map if workload.map_takes_batches else None
     stored = arrays if on_device else mapped(workload, arrays)
-    tensors = keras.tree.map_structure(tf.constant, stored.rows(slice(0, used)))
+    tensors = keras.tree.map_structure(tf.constant, stored.first(used))
     change = on_device or _as_it_is
 
     def ready(epoch: int) -> tf.data.Dataset:
@@ -149,7 +149,7 @@ def batches_as_given(plan: Plan, workload: Workload, given: BatchSource, seed: i
 def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
     """`fit` on tf.data over the user's batches, with the plan's cache and prefetch behind them."""
     batches = given.dataset()
-    size = int(keras.tree.flatten(next(iter(batches)))[0].shape[0])
+    size = batch_size(next(iter(batches)))
     if plan.batch_size > size:
         batches = batches.batch(plan.batch_size // size, drop_remainder=True).map(_merge)
     if plan.cache:
@@ -196,6 +196,10 @@ def cannot(plan: Plan, workload: Workload, given: Source) -> str | None:
         return f"{given.kind} cannot be fed as numpy arrays"
     if given.kind == "a tf.data dataset" and plan.feed in HOST_FEEDS:
         return f"{given.kind} cannot be fed by a Python loop over numpy"
+    if plan.feed == "resident" and given.is_uneven:
+        return "ragged or sparse batches cannot lie on the device as arrays"
+    if plan.batch_size > batch_size(next(given.items())) and given.is_uneven:
+        return "ragged or sparse batches cannot be joined to larger ones"
     return None
 
 

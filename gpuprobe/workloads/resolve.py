@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuprobe.errors import InputError, UsageError
+from gpuprobe.errors import InputError, UsageError, in_short
 from gpuprobe.workloads.registry import workloads
 from gpuprobe.workloads.workload import Workload
 
@@ -50,8 +50,8 @@ def resolve(model: str) -> Workload:
         return found
     try:
         made = found()
-    except Exception as error:
-        raise InputError(f"{model} raised {_line(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{model} raised {in_short(error)}") from error
     if not isinstance(made, Workload):
         raise InputError(
             f"{model} returned a {type(made).__name__}; it has to return a gpuprobe.Workload "
@@ -68,7 +68,7 @@ def pickle(workload: Workload, path: Path) -> None:
         path.write_bytes(cloudpickle.dumps((sys.path, cloudpickle.dumps(workload))))
     except Exception as error:
         raise InputError(
-            f"the workload cannot be handed to the runs, which are processes of their own ({_line(error)}); "
+            f"the workload cannot be handed to the runs, which are processes of their own ({in_short(error)}); "
             "give its model and data as functions that make them"
         ) from error
 
@@ -82,7 +82,7 @@ def unpickle(path: Path) -> Workload:
         sys.path += [place for place in places if place not in sys.path]
         workload: Workload = cloudpickle.loads(body)
     except Exception as error:
-        raise InputError(f"the workload could not be read back: {_line(error)}") from error
+        raise InputError(f"the workload could not be read back: {in_short(error)}") from error
     return workload
 
 
@@ -106,7 +106,7 @@ def _import(target: str) -> ModuleType:
     except SyntaxError as error:
         raise InputError(f"{error.filename or target}: line {error.lineno}: {error.msg}") from error
     except (Exception, SystemExit) as error:
-        raise InputError(f"{target}: could not be imported: {_line(error)}") from error
+        raise InputError(f"{target}: could not be imported: {in_short(error)}") from error
     return module
 
 
@@ -115,8 +115,3 @@ def _attribute(module: ModuleType, name: str, target: str) -> Any:
         return getattr(module, name)
     near = difflib.get_close_matches(name, [known for known in vars(module) if not known.startswith("_")], n=1)
     raise InputError(f"{target}: has no {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
-
-
-def _line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gpuprobe import wording
 from gpuprobe.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class ArraySource:
         """Whether a leaf holds text, which neither Keras's array feed nor a GPU takes."""
         return any(np.asarray(leaf[:1]).dtype.kind in "SUO" for leaf in keras.tree.flatten(self.parts))
 
+    def first(self, used: int) -> tuple[Any, ...]:
+        """Return the parts with the first so many rows, begun again where there are fewer."""
+        return self.rows(slice(0, used) if used <= self.samples else np.arange(used) % self.samples)
+
     def rows(self, chosen: Any) -> tuple[Any, ...]:
         """Return the parts with only the chosen rows, a slice or indices."""
         taken: tuple[Any, ...] = keras.tree.map_structure(lambda leaf: leaf[chosen], self.parts)
@@ -60,6 +65,12 @@ class BatchSource:
         made = (given[index] for index in range(len(given))) if self.kind == "a PyDataset" else given
         for _, item in zip(range(self.steps), made, strict=False):
             yield item if isinstance(item, tuple) else (item,)
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether batches have rows of different lengths, or hold only what is not zero: no plain arrays."""
+        leaves = keras.tree.flatten(next(self.items()))
+        return any(isinstance(leaf, tf.RaggedTensor | tf.SparseTensor) for leaf in leaves)
 
     def dataset(self) -> tf.data.Dataset:
         """Return one epoch as a tf.data dataset of batches; nothing is fetched ahead that the user did not ask for."""
@@ -121,18 +132,31 @@ def collected(batches: BatchSource) -> ArraySource:
 def _arrays(given: Any) -> ArraySource:
     parts = given if isinstance(given, tuple) else (given,)
     leaves = keras.tree.flatten(parts)
-    sizes = {len(leaf) for leaf in leaves if hasattr(leaf, "__len__") and hasattr(leaf, "shape")}
-    if not leaves or len(parts) > MOST_PARTS or len(sizes) != 1 or isinstance(given, str | Mapping):
+    strange = [leaf for leaf in leaves if not _is_array(leaf)]
+    if not leaves or len(parts) > MOST_PARTS or strange or isinstance(given, str | Mapping):
+        inside = f" with a {type(strange[0]).__name__} in it" if strange and isinstance(given, tuple) else ""
         raise InputError(
-            f"the workload's data is {type(given).__name__}; it has to be a tuple of arrays (x, y) with as many rows "
-            "each, a tf.data dataset, a PyDataset, a generator function, or a function that returns one of these"
+            f"the workload's data is a {type(given).__name__}{inside}; it has to be a tuple of arrays (x, y) with as "
+            "many rows each, a tf.data dataset, a PyDataset, a generator function, or a function that returns one of "
+            "these"
         )
+    rows = [len(leaf) for leaf in leaves]
+    if len(set(rows)) > 1:
+        raise InputError(f"the arrays of the workload's data have {wording.listing([str(n) for n in rows])} rows")
+    if not rows[0]:
+        raise InputError("the workload's data is empty")
     # tf.data would take a list for one array; Keras takes a tuple as well.
     parts = tuple(tuple(part) if isinstance(part, list) else part for part in parts)
     return ArraySource(parts=keras.tree.map_structure(np.asarray, parts))
 
 
+def _is_array(leaf: Any) -> bool:
+    return bool(getattr(leaf, "shape", ())) and not isinstance(leaf, tf.RaggedTensor | tf.SparseTensor)
+
+
 def _steps(workload: Workload, known: int) -> int:
+    if known == 0:
+        raise InputError("the workload's data is empty: it has no batches")
     steps = workload.steps_per_epoch or known
     if steps <= 0:
         raise InputError("nobody knows where an epoch of the workload's batches ends; give it steps_per_epoch=...")
@@ -141,6 +165,11 @@ def _steps(workload: Workload, known: int) -> int:
 
 def _is_batches(data: Any) -> bool:
     return isinstance(data, tf.data.Dataset | keras.utils.PyDataset)
+
+
+def batch_size(item: Any) -> int:
+    """Return how many samples a batch holds, given the batch or its x; a ragged or a sparse one too."""
+    return int(keras.tree.flatten(item)[0].shape[0])
 
 
 def _open_spec(leaf: Any) -> tf.TensorSpec:
