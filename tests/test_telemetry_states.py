@@ -44,6 +44,9 @@ pcie_width 8
 pcie_width_max 16
 pcie_tx 2048
 pcie_rx 102400
+pcie_replays 5
+driver_model 1
+fan 35
 field.82 77
 field.91 2
 field.138 1024 5120@1
@@ -168,6 +171,7 @@ def test_all_that_a_large_card_offers_is_read(played: Played) -> None:
     assert (facts["cores"], facts["compute_capability"], facts["virtualization"]) == (16896, "9.0", "passthrough")
     assert (facts["sm_clock_max_mhz"], facts["temperature_slowdown_c"], facts["persistence_mode"]) == (1980, 90, True)
     assert (facts["pcie_generation_max"], facts["pcie_width_max"], facts["mig_mode"]) == (5, 16, False)
+    assert facts["driver_model"] == "TCC"
     assert recording.facts["driver"] == {"driver": "550.54.14", "cuda": "12.4"}
     found = values(summary(recording), 0)
     assert found["memory_used_mib"] == 20000
@@ -184,6 +188,7 @@ def test_all_that_a_large_card_offers_is_read(played: Played) -> None:
     assert (found["tree_memory_mib"], found["tree_sm_percent"]) == (1000, 80)
     assert (found["other_processes"], found["other_memory_mib"], found["other_sm_percent"]) == (1, 33, 7)
     assert found["unseen_processes"] == 1, "in a container the driver's process numbers are not ours"
+    assert (found["pcie_replays"], found["fan_percent"]) == (5, 35)
     assert found["nvlink_sent_mib_per_s"] > 0
     assert found["gpm_pcie_sent_mib_per_s"] == 1500
     own = {name: set(recording.series(f"gpu0_{name}")[1]) for name in EACH}

@@ -41,6 +41,13 @@ def test_stdin_stdout_and_stderr_are_the_commands_own(cli: Cli, tmp_path: Path) 
     assert "ended with exit code 7" in done.stderr
 
 
+def test_without_a_stderr_the_command_runs_all_the_same(tmp_path: Path) -> None:
+    words = " ".join([*WATCH, "--out", str(tmp_path / "r"), "--", "echo", "out", "2>&-"])
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert (done.stdout, done.returncode) == ("out\n", 0)
+    assert (tmp_path / "r" / TELEMETRY_FILE).exists()
+
+
 def test_options_after_the_command_are_the_commands(cli: Cli, tmp_path: Path) -> None:
     done = cli("watch", "--out", tmp_path / "r", "echo", "--help", "--out", "-x")
     assert done.stdout == "--help --out -x\n"

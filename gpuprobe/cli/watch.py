@@ -60,6 +60,7 @@ def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, 
         raise MissingError(f"gpuprobe watch needs Linux (or WSL2): on {sys.platform} it cannot pass signals on")
     from gpuprobe.watch.command import signals_held
 
+    _open_stderr()
     # Before anything heavy is imported: NumPy's threads must hold signals back as well.
     with signals_held() as mask:
         import os
@@ -81,6 +82,19 @@ def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, 
     _conclude(record, folder, trouble)
     assert record.outcome is not None
     raise SystemExit(record.outcome.exit_code)
+
+
+def _open_stderr() -> None:
+    """Give a program that was started without a stderr one that leads nowhere: what it says must not be its end."""
+    import os
+
+    if sys.stderr is None:
+        # The lowest free number is 2, as long as stdin and stdout are open; a file of ours must not become it.
+        while (number := os.open(os.devnull, os.O_RDWR)) < 2:
+            pass
+        if number != 2:
+            os.close(number)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _new_folder() -> Path:
