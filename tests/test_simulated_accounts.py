@@ -43,9 +43,13 @@ SPECS = {
     "several GPUs": replace(BASE, collective=Collective(gpus=2, allreduce_ms=6.0, straggler=1, straggler_slowdown=2.0)),
     "reads from one GPU after the other": replace(
         BASE,
-        host=Host(sync_every=1),
-        copies=Copies(back_mib=8.0),
+        kernels=Kernels(count=5, mean_us=2000.0),
+        host=Host(dispatch_us=100.0, queue_depth=1, callback_ms=3.0, sync_every=1),
+        copies=Copies(back_mib=4.0, pinned=False),
         collective=Collective(gpus=3, straggler=1, straggler_slowdown=2.0),
+    ),
+    "several streams": replace(
+        BASE, kernels=Kernels(count=120, mean_us=10.0, streams=3), host=Host(wddm_batch=4, wddm_submit_us=126.0)
     ),
     "several steps a call": replace(BASE, host=Host(steps_per_execution=4, callback_ms=20.0, sync_every=1)),
     "another process": replace(BASE, card=Card(other_process_share=0.4)),
@@ -112,10 +116,7 @@ def test_on_the_cpu_too(tmp_path: Path) -> None:
 @given(spec=specs())
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_mix(spec: Spec, tmp_path: Path) -> None:
-    # Of two operations that begin at the same moment either may count as the next: so there is one compute stream,
-    # and steps of a millisecond or less may differ by the few launch calls that remain.
-    whole = replace(
-        spec, recording=Recording(), copies=replace(spec.copies, ahead=False), kernels=replace(spec.kernels, streams=1)
-    )
+    # Steps of a millisecond or less may differ by the few launch calls that remain.
+    whole = replace(spec, recording=Recording())
     for account, truth in both(simulate(whole), tmp_path):
         check(account, truth, allow_ms=0.05)

@@ -86,7 +86,7 @@ def _idle_layers(
     # A thread that reads from one device after the other keeps the first waiting while it reads from the next.
     reading = reads(others, host, {*feeding, *callers})
     sync = join([syncing, union(work.reads_start_ps, work.reads_end_ps), reading])
-    queued, undispatched, unknown = _by_next_launch(work, busy, idle)
+    queued, undispatched, unknown = _by_launch(work, busy, idle)
     dispatching, outside = _dispatching(host, {*feeding, *callers}, windows, idle, undispatched)
     return [
         host.compiling,
@@ -99,21 +99,17 @@ def _idle_layers(
     ]
 
 
-def _by_next_launch(work: Launches, busy: Intervals, idle: Intervals) -> tuple[Intervals, Intervals, Intervals]:
-    """Part the idle time by whether the call that launched the next work had begun: queued, not yet, not known."""
+def _by_launch(work: Launches, busy: Intervals, idle: Intervals) -> tuple[Intervals, Intervals, Intervals]:
+    """Part the idle time: some work was launched and not started, none was, or the next one's launch is not known."""
     if not len(busy):
         return Intervals(), Intervals(), idle
+    known = work.launch_ps != NO_LAUNCH
+    queued = union(work.launch_ps[known], work.start_ps[known])
     until = busy.start
     since = np.concatenate([[min(int(idle.start[0]), int(until[0]))] if len(idle) else until[:1], busy.end[:-1]])
-    first = np.searchsorted(work.start_ps, until, side="left")
-    launched = work.launch_ps[first]
-    known = launched != NO_LAUNCH
-    parted = np.clip(launched, since, until)
-    return (
-        union(parted[known], until[known]),
-        union(since[known], parted[known]),
-        union(since[~known], until[~known]),
-    )
+    untold = ~known[np.searchsorted(work.start_ps, until, side="left")]
+    unknown = union(since[untold], until[untold])
+    return queued, difference(idle, join([queued, unknown])), unknown
 
 
 def _dispatching(
