@@ -13,6 +13,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.evidence import main_device
 from gpuprobe.report import account as reading
 from gpuprobe.report import meters
+from gpuprobe.report.categories import LETTERS
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -109,7 +110,7 @@ def _details(device: DeviceAccount, host: HostAccount | None) -> RenderableType:
 def _bar(device: DeviceAccount, width: int) -> Text:
     text = Text()
     for category, cells in reading.bar(device, width):
-        text.append(reading.LETTERS[category] * cells, f"bold white on {COLOURS[category]}")
+        text.append(LETTERS[category] * cells, f"bold white on {COLOURS[category]}")
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.thresholds import Thresholds
     from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.ranking.accounts import Traced
+    from gpuprobe.records import StrategyInfo
     from gpuprobe.telemetry import TelemetrySummary
 
 CEILING = "device_resident"
@@ -44,40 +46,16 @@ def rank(
     """
     traces, readings = traces or {}, readings or {}
     rates = _rates(runs)
-    between, residual = spread.between_rounds(rates), spread.without_drift(rates)
-    intervals = {name: spread.rate_interval(of, between) for name, of in rates.items()}
-    ranked = ties.ranks(intervals)
+    compared = _Compared.of(rates)
     losses = same_work.off_the_band(
         {name: max((run.losses for run in _of(runs, name) if run_rate(run)), key=len) for name in rates}
     )
     first = next((info.name for info in study.strategies if info.name in rates), None)
     rows = []
     for info in study.strategies:
-        if info.name not in rates:
-            continue
-        own = [run for run in _of(runs, info.name) if run_rate(run)]
-        against, start = rates.get(info.against or ""), rates[first] if first and first != info.name else None
-        device = main_device(traces[info.name].account) if info.name in traces else None
-        measured = _measured(own, telemetry)
-        mark = [words for words in (unstable(list(rates[info.name].values())), losses.get(info.name)) if words]
-        rows.append(
-            Row(
-                rank=ranked[info.name],
-                strategy=info.name,
-                sentence=info.sentence,
-                change=info.change,
-                against=info.against,
-                samples_per_s=intervals[info.name],
-                epoch_s=intervals[info.name].inverse(study.epoch_samples),
-                gain=spread.ratio_interval(rates[info.name], against, between, residual) if against else None,
-                speedup=spread.ratio_interval(rates[info.name], start, between, residual) if start else None,
-                input_share=_input_share(info.name, rates, between, residual, runs),
-                marks=tuple(mark),
-                account=device,
-                meters=_meters(study, own[-1], intervals[info.name], measured["telemetry"], device),
-                **measured,
-            )
-        )
+        if info.name in rates:
+            account = main_device(traces[info.name].account) if info.name in traces else None
+            rows.append(_row(info, study, runs, compared, first, losses.get(info.name), telemetry, account))
     rows.sort(key=lambda row: (row.rank, -row.samples_per_s.value))
     why = diagnose(
         study,
@@ -107,6 +85,61 @@ def rank(
     )
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """The rates of all strategies, their intervals and ranks, and what any two of them differ by."""
+
+    rates: spread.Rates
+    between: spread.Spread
+    residual: spread.Spread
+    intervals: Mapping[str, Interval]
+    ranks: Mapping[str, int]
+
+    @classmethod
+    def of(cls, rates: spread.Rates) -> _Compared:
+        between = spread.between_rounds(rates)
+        intervals = {name: spread.rate_interval(of, between) for name, of in rates.items()}
+        return cls(rates, between, spread.without_drift(rates), intervals, ties.ranks(intervals))
+
+    def ratio(self, name: str, other: str | None) -> Interval | None:
+        """How many times as fast one is as another; None where that is the same or was not measured."""
+        if other is None or other == name or other not in self.rates:
+            return None
+        return spread.ratio_interval(self.rates[name], self.rates[other], self.between, self.residual)
+
+
+def _row(
+    info: StrategyInfo,
+    study: Study,
+    runs: Sequence[Run],
+    compared: _Compared,
+    first: str | None,
+    loss: str | None,
+    telemetry: Mapping[Key, TelemetrySummary],
+    device: DeviceAccount | None,
+) -> Row:
+    """Describe one strategy; `first` is the baseline, `loss` says that its loss left the others' band."""
+    own = [run for run in _of(runs, info.name) if run_rate(run)]
+    measured, rate = _measured(own, telemetry), compared.intervals[info.name]
+    marks = (unstable(list(compared.rates[info.name].values())), loss)
+    return Row(
+        rank=compared.ranks[info.name],
+        strategy=info.name,
+        sentence=info.sentence,
+        change=info.change,
+        against=info.against,
+        samples_per_s=rate,
+        epoch_s=rate.inverse(study.epoch_samples),
+        gain=compared.ratio(info.name, info.against),
+        speedup=compared.ratio(info.name, first),
+        input_share=_input_share(info.name, compared, runs),
+        marks=tuple(words for words in marks if words),
+        account=device,
+        meters=_meters(study, own[-1], rate, measured["telemetry"], device),
+        **measured,
+    )
+
+
 def _rates(runs: Sequence[Run]) -> spread.Rates:
     rates: spread.Rates = {}
     for run in runs:
@@ -120,13 +153,11 @@ def _of(runs: Sequence[Run], strategy: str) -> list[Run]:
     return [run for run in runs if run.spec.strategy == strategy]
 
 
-def _input_share(
-    name: str, rates: spread.Rates, between: spread.Spread, residual: spread.Spread, runs: Sequence[Run]
-) -> Interval | None:
+def _input_share(name: str, compared: _Compared, runs: Sequence[Run]) -> Interval | None:
     """1 - time with the data on the device / own time, where both computed the same way."""
-    if name == CEILING or CEILING not in rates or not _same_compute(_of(runs, name), _of(runs, CEILING)):
+    if name == CEILING or not _same_compute(_of(runs, name), _of(runs, CEILING)):
         return None
-    ratio = spread.ratio_interval(rates[name], rates[CEILING], between, residual)
+    ratio = compared.ratio(name, CEILING)
     if ratio is None:
         return None
     return Interval(

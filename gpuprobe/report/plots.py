@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from gpuprobe.ranking.rates import step_times_ms
 from gpuprobe.report import account
+from gpuprobe.report.categories import SHORT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -180,7 +181,7 @@ def ledger(loaded: Loaded) -> Figure | None:
         left = 0.0
         for line in account.lines(row.account):
             colour, hatch = LEDGER[line.category]
-            label = "_" + line.category if line.category in seen else account.SHORT[line.category]
+            label = "_" + line.category if line.category in seen else SHORT[line.category]
             seen.setdefault(line.category)
             width = 100 * line.fraction
             axes.barh(place, width, left=left, color=colour, hatch=hatch, edgecolor=PAPER, height=0.62, label=label)
