@@ -19,7 +19,7 @@ from gpuprobe.diagnosis.telemetry import diagnose
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Evidence, Finding, Signal, Watch, load
 from gpuprobe.report.watch import write_watch
-from gpuprobe.watch.verdict import judge
+from gpuprobe.watch.verdict import judge, not_offered
 
 
 def judged(folder: Path, *arguments: object, **options: object) -> Finding:
@@ -170,6 +170,31 @@ def test_what_held_the_clocks_down_is_in_the_line_and_what_did_not_is_not(tmp_pa
     power = dict(verdict.lines)["GPU 0 power, clock"]
     assert "held down by the power limit 100 % of the time" in power
     assert "heat" not in power
+
+
+def test_energy_kernels_and_parts_are_told_where_the_card_tells_them(tmp_path: Path) -> None:
+    extra = {"gpu0_power_w": 200.0, "gpu0_gpm_sm_percent": 61.0, "gpu0_gpm_tensor_percent": 12.0}
+    extra |= {"gpu0_mig3_gpm_sm_percent": 45.0, "gpu0_mig3_memory_used_mib": 2048.0}
+    watch = record(tmp_path, [90.0] * 20, extra=extra)
+    _, verdict = judge(telemetry.read(tmp_path / TELEMETRY_FILE), watch)
+    lines = dict(verdict.lines)
+    assert lines["GPU 0 energy"] == "4,000 J (NVML power, integrated over time)"
+    assert lines["GPU 0 kernels"] == "SMs active 61 %, Tensor Cores 12 %"
+    assert lines["GPU 0 MIG 3"] == "SMs active 45 %, memory 2.00 GiB"
+    assert not any("how well the kernels fill" in words for words in verdict.unknown)
+    watch = record(tmp_path, [90.0] * 20)
+    _, verdict = judge(telemetry.read(tmp_path / TELEMETRY_FILE), watch)
+    assert not {"GPU 0 energy", "GPU 0 kernels"} & dict(verdict.lines).keys()
+    assert any("how well the kernels fill" in words for words in verdict.unknown)
+
+
+def test_what_is_not_offered_names_the_cards_where_they_differ() -> None:
+    said = ("gpu0.power_w: not_supported: no", "gpu0.energy_j: not_supported: no", "gpu1.power_w: not_known: no")
+    assert not_offered((*said, "gpu1: gpu_lost: gone", "host.disk: not_supported: no")) == [
+        "disk",
+        "energy_j (gpu0)",
+        "power_w",
+    ]
 
 
 def test_a_gpu_that_did_nothing_is_not_where_it_was_computed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from gpuprobe.diagnosis import telemetry_conditions as conditions
 from gpuprobe.diagnosis.readings.evidence import Seen, see
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
+from gpuprobe.watch import inside
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.readings.evidence import GpuSeen
@@ -26,9 +27,10 @@ UNKNOWN_OF_HOST = (
     "what the command waited for, and in which function it was",
     "the time of a step, and how much of it goes to input",
 )
+UNKNOWN_FILL = "how well the kernels fill the GPU: NVML counts a moment as busy if one kernel runs"
 UNKNOWN_OF_GPU = (
     "which call the host was in while the GPU idled (input, launches, waiting for a result)",
-    "how well the kernels fill the GPU: NVML counts a moment as busy if one kernel runs",
+    UNKNOWN_FILL,
     "the time of a step, and how much of it goes to copies",
 )
 
@@ -66,11 +68,21 @@ def judge(recording: Telemetry, watch: Watch) -> tuple[Seen, Verdict]:
         verdict=said,
         why=why,
         next=following,
-        lines=tuple(_lines(seen)),
+        lines=(*_lines(seen), *inside.lines(recording, watch.started_ns, _end_ns(recording, watch))),
         judged=judged,
         notes=tuple(_notes(seen, watch, used)),
-        unknown=UNKNOWN_OF_GPU if seen.gpus else UNKNOWN_OF_HOST,
+        unknown=_unknown(recording) if seen.gpus else UNKNOWN_OF_HOST,
     )
+
+
+def _end_ns(recording: Telemetry, watch: Watch) -> int:
+    last_ns = int(recording.t_ns[-1]) if len(recording.t_ns) else watch.started_ns
+    return watch.ended_ns or max(last_ns, watch.started_ns)
+
+
+def _unknown(recording: Telemetry) -> tuple[str, ...]:
+    told = inside.fills_are_told(recording)
+    return tuple(words for words in UNKNOWN_OF_GPU if not (told and words == UNKNOWN_FILL))
 
 
 def _judged(device: str, evidence: Evidence) -> Judged:
@@ -93,13 +105,14 @@ def _words(seen: Seen, device: str, main: Finding | None) -> tuple[str, str, str
     if main is None:
         return "No verdict: the recording holds too little.", "", ""
     lost = _lost(seen)
+    claim = f"{device}: {main.claim}" if len(seen.gpus) > 1 else main.claim
     if lost:
         said = f"{wording.listing(lost)} went away while the command ran: the figures end there."
-        return said, main.claim, "sudo dmesg | grep -i xid names the fault; check the card's power and cooling."
+        return said, claim, "sudo dmesg | grep -i xid names the fault; check the card's power and cooling."
     stage = f" ({main.stage.replace('_', ' ')})" if main.stage else ""
     titles = {"compute_bound": f"{device} was kept busy", "unattributed": "No cause that telemetry can name"}
     title = titles.get(main.cause, main.cause.replace("_", " ").capitalize() + f"{stage}, as far as telemetry can tell")
-    return f"{title} (confidence {main.confidence}).", main.claim, main.fix
+    return f"{title} (confidence {main.confidence}).", claim, main.fix
 
 
 def _where(seen: Seen, watch: Watch) -> str:
@@ -231,8 +244,15 @@ def _gone(said: tuple[str, ...], no_gpu: str | None) -> list[str]:
 
 
 def not_offered(said: tuple[str, ...]) -> list[str]:
-    """Return the fields of which it was said why they were not read, each once: `energy_j`."""
-    return sorted({words.partition(":")[0].partition(".")[2] for words in said if _is_of_field(words)})
+    """Return the fields of which it was said why they were not read, each once, with the GPUs where not all lack it."""
+    where: dict[str, set[str]] = {}
+    for device, _, name in (words.partition(":")[0].partition(".") for words in said if _is_of_field(words)):
+        where.setdefault(name, set()).add(device)
+    gpus = {device for devices in where.values() for device in devices if device.startswith("gpu")}
+    return [
+        name if len(devices) == len(gpus) or not devices <= gpus else f"{name} ({', '.join(sorted(devices))})"
+        for name, devices in sorted(where.items())
+    ]
 
 
 def _lost(seen: Seen) -> list[str]:
