@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gpuprobe.ledger.quantiles import median, percentile
-from gpuprobe.traces.names import distinct
+from gpuprobe.traces.names import among, distinct
 
 LARGE = np.iinfo(np.int64)
 
@@ -19,6 +19,14 @@ def test_different_ids_are_found_close_together_or_far_apart(ids: np.ndarray) ->
     expected, expected_row = np.unique(ids, return_inverse=True)
     np.testing.assert_array_equal(unique, expected)
     np.testing.assert_array_equal(row, expected_row)
+
+
+@given(
+    arrays(np.int64, st.integers(0, 20), elements=st.integers(-5, 9)),
+    arrays(np.int64, st.integers(0, 20), elements=st.integers(-5, 9) | st.integers(LARGE.min, LARGE.max)),
+)
+def test_ids_are_found_among_others(ids: np.ndarray, chosen: np.ndarray) -> None:
+    np.testing.assert_array_equal(among(ids, chosen), np.isin(ids, chosen))
 
 
 @given(arrays(np.int64, st.integers(1, 40), elements=st.integers(LARGE.min, LARGE.max)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, difference, join, union
 from gpuprobe.ledger.names import Kind, kinds, waits
+from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import NO_CORRELATION
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpuprobe.traces.timeline import Int64s, Thread, Timeline
+    from gpuprobe.traces.timeline import Int32s, Int64s, Thread, Timeline
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Host:
         next_call = next_call[known]
         next_run = np.searchsorted(run, call[next_call])
         # Only the first call of a function optimises its graph, and a run after the call's end is of something else.
-        inside = (next_run < len(run)) & np.isin(next_call, np.unique(name, return_index=True)[1])
+        inside = (next_run < len(run)) & _first_of_each(name)[next_call]
         until = run[np.minimum(next_run, len(run) - 1)] if len(run) else np.empty(0, np.int64)
         kept = inside & (until <= events.end_ps[calls][next_call]) if len(run) else np.zeros(len(next_call), np.bool_)
         return union(starts[known][kept], until[kept])
@@ -151,3 +152,13 @@ class Host:
         last = np.searchsorted(compiling.end, end, side="right") - 1
         done = np.where(last >= 0, compiling.end[np.maximum(last, 0)], start)
         return union(start, np.minimum(done, end))
+
+
+def _first_of_each(name: Int32s) -> NDArray[np.bool_]:
+    """Tell which of the names (n,) stand at their first place."""
+    used, row = distinct(name.astype(np.int64))
+    place = np.empty(len(used), np.intp)
+    place[row[::-1]] = np.arange(len(name))[::-1]
+    first = np.zeros(len(name), np.bool_)
+    first[place] = True
+    return first

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, union
 from gpuprobe.ledger.names import Kind
+from gpuprobe.traces.names import among
 from gpuprobe.traces.timeline import NO_CORRELATION, Direction
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def reads(devices: Sequence[Device], host: Host, threads: set[int]) -> Intervals
     calls = host.calls
     place = np.searchsorted(calls.correlation, wanted)
     at = place[_joined(calls.correlation, place, wanted)]
-    at = at[np.isin(calls.thread[at], list(threads))]
+    at = at[among(calls.thread[at], np.array(sorted(threads), np.int64))]
     return union(calls.start_ps[at], calls.end_ps[at])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, join, union
 from gpuprobe.ledger.names import Kind
+from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import UNKNOWN
 
 if TYPE_CHECKING:
@@ -202,7 +203,9 @@ def _longest_call(host: Host) -> _Calls | None:
     place, used_names = where[name]
     events = host.threads[place].events
     # Python's own event of the call bears the function's name, and holds the building of its graph too.
-    from_python = [number for number in np.unique(events.name).tolist() if host.names[number] == name]
+    from_python = [
+        number for number in distinct(events.name.astype(np.int64))[0].tolist() if host.names[number] == name
+    ]
     return _calls_of(events, np.isin(events.name, [*used_names, *from_python]), name, by_time=True)
 
 

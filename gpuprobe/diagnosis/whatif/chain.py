@@ -11,7 +11,7 @@ from gpuprobe.diagnosis.whatif.graph import Work
 from gpuprobe.diagnosis.whatif.waits import blocking
 from gpuprobe.ledger.intervals import Intervals, between, difference, intersection, join, sweep, union
 from gpuprobe.ledger.names import Kind
-from gpuprobe.traces.names import distinct
+from gpuprobe.traces.names import among, distinct
 from gpuprobe.traces.timeline import UNKNOWN
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _end(host: Host, windows: Windows, found: Operations) -> int:
 def _syncs(host: Host, found: Operations) -> Intervals:
     """Time inside synchronising calls, on the threads that launch or call the training function."""
     calls = host.calls
-    launching = np.isin(calls.start_ps, found.call_start)
+    launching = among(calls.start_ps, found.call_start)
     feeding = set(distinct(calls.thread[launching])[0].tolist())
     callers = {place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL))}
     return host.select(Kind.SYNC, feeding | callers)
