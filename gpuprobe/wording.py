@@ -41,6 +41,12 @@ def clock(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def times(value: float, low: float | None = None, high: float | None = None) -> str:
+    """Write a ratio with its range where it has one: `2.30x (2.10 to 2.50)`, from a hundred on `280x (268 to 288)`."""
+    figures = [f"{one:.2f}" if abs(one) < 100 else significant(one) for one in (value, low, high) if one is not None]
+    return f"{figures[0]}x ({figures[1]} to {figures[2]})" if len(figures) == 3 else f"{figures[0]}x"
+
+
 def mebibytes(value: float) -> str:
     """Write an amount of bytes as MiB or GiB: `512 MiB`, `3.20 GiB`."""
     mib = value / 2**20

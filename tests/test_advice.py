@@ -90,6 +90,12 @@ def test_no_larger_batch_than_the_memory_holds(held: float, batch: int) -> None:
             assert "a larger batch," not in fix
 
 
+def test_a_batch_that_is_not_known_is_told_by_how_much_it_grows() -> None:
+    assert "A batch 8 times as large makes 8 times fewer updates an epoch," in advice("launch_bound", **GPU).fix
+    known = advice("launch_bound", **GPU, batch_size=64.0).fix
+    assert "A batch of 512 makes 8 times fewer updates an epoch than one of 64," in known
+
+
 def test_memory_that_was_taken_at_once_says_nothing_of_the_need() -> None:
     known = GPU | {"batch_size": 32.0, "memory_peak_fraction": 0.95}
     assert "holds no larger batch" in advice("batch_too_small", **known, memory_jump_fraction=0.1).fix

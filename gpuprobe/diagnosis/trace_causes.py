@@ -148,5 +148,8 @@ def because(cause: Cause, evidence: Evidence) -> str:
             length = wording.milliseconds(median_us / 1000)
             return f" A step starts {count:,.0f} kernels one by one, and the median one runs for {length}."
     if cause.id == "input_bound" and (stage := evidence.text("slowest_iterator")):
-        return f" The slowest stage of the pipeline is {stage.rpartition('::')[2]}."
+        slowest = stage.rpartition("::")[2]
+        if slowest.startswith(("Prefetch", "Model", "Root")):
+            return " What fills its buffer of batches is slower than the training, and the trace shows no more of it."
+        return f" The slowest stage of the pipeline is {slowest}."
     return ""

@@ -143,7 +143,7 @@ def undecided(diagnosis: Diagnosis) -> list[str]:
 def predictions(made_by_replay: Sequence[Prediction]) -> list[tuple[str, str, str, str, str]]:
     """Return (change, predicted step, gain with its range, most that it can give, assumption) of those that gain."""
     return [
-        (made.change, wording.milliseconds(made.step_ms), ratio(made.gain), f"{made.bound:.2f}x", made.assumption)
+        (made.change, wording.milliseconds(made.step_ms), ratio(made.gain), wording.times(made.bound), made.assumption)
         for made in made_by_replay
         if made.gain.ratio >= WORTH_A_LINE
     ]
@@ -151,9 +151,7 @@ def predictions(made_by_replay: Sequence[Prediction]) -> list[tuple[str, str, st
 
 def ratio(gain: Gain) -> str:
     """Write a gain with its range where it has one: `2.30x (2.10 to 2.50)`."""
-    if gain.low is None or gain.high is None:
-        return f"{gain.ratio:.2f}x"
-    return f"{gain.ratio:.2f}x ({gain.low:.2f} to {gain.high:.2f})"
+    return wording.times(gain.ratio, gain.low, gain.high)
 
 
 def headline(device: DeviceAccount, *, of_several_hosts: bool = False) -> str:

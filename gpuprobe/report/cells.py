@@ -116,7 +116,7 @@ def rate(interval: Interval) -> str:
 
 def times(interval: Interval) -> str:
     """Write a ratio with its interval: `1.12x (1.08 to 1.16)`."""
-    return f"{interval.value:.2f}x ({interval.low:.2f} to {interval.high:.2f})"
+    return wording.times(interval.value, interval.low, interval.high)
 
 
 def comparison(gain: Interval) -> str:

@@ -43,7 +43,7 @@ def _start(search: Search, ranking: Ranking) -> list[list[str]]:
     for name, outcome in ((ranking.baseline, "the baseline"), (search.start, "where the search starts")):
         row = ranking.row(name)
         if row is not None and (name != ranking.baseline or outcome == "the baseline"):
-            speedup = f"{row.speedup.value:.2f}x" if row.speedup else "1"
+            speedup = wording.times(row.speedup.value) if row.speedup else "1"
             rows.append(["", f"`{row.strategy}`", outcome, "", "", "", speedup, rate(row.samples_per_s)])
     return rows
 
@@ -58,7 +58,7 @@ def _row(step: SearchStep, ranking: Ranking) -> list[str]:
         ratio(step.foretold) if step.foretold else "",
         times(step.gain) if step.gain else "",
         times(step.predicted) if step.predicted else "",
-        f"{reached:.2f}x" if reached else "",
+        wording.times(reached) if reached else "",
         rate(step.samples_per_s) if step.samples_per_s else "",
     ]
 

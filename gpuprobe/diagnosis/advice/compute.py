@@ -120,4 +120,4 @@ def _batch(here: Situation) -> str:
 
 
 def _converges(here: Situation) -> str:
-    return convergence(here.batch or USUAL_BATCH, here.grown)
+    return convergence(here.batch, here.grown)

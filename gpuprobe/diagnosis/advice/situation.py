@@ -67,17 +67,19 @@ def situation(known: Evidence, limits: Thresholds) -> Situation:
     )
 
 
-def convergence(before: int, after: int) -> str:
+def convergence(before: int | None, after: int) -> str:
     """Say what a larger batch does to the training, and how the learning rate follows.
 
     Sources: Goyal et al., "Accurate, Large Minibatch SGD", 2017 (in proportion); Malladi et al., "On the SDEs and
     Scaling Rules for Adaptive Gradient Algorithms", 2022 (by the square root).
     """
-    times = f"{after / before:g} times"
+    # Where the batch is not known it is told how many times as large.
+    grown = f"A batch of {after}" if before else f"A batch {after / USUAL_BATCH:g} times as large"
+    than = f" than one of {before}" if before else ""
     return (
-        f"A batch of {after} makes {times} fewer updates an epoch than one of {before}, so that the loss falls less "
-        "per sample: raise the learning rate with it (in proportion for SGD, by the square root for Adam), and compare "
-        "the accuracy after as many epochs."
+        f"{grown} makes {after / (before or USUAL_BATCH):g} times fewer updates an epoch{than}, so that the loss falls "
+        "less per sample: raise the learning rate with it (in proportion for SGD, by the square root for Adam), and "
+        "compare the accuracy after as many epochs."
     )
 
 
