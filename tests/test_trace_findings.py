@@ -305,3 +305,13 @@ def test_a_full_gpu_without_readings_says_what_they_would_have_told() -> None:
     read = diagnosed(account, readings).primary
     assert read is not None
     assert "another program" not in read.claim
+
+
+@pytest.mark.parametrize(("percent", "cause"), [(79.0, "unattributed"), (81.0, "compute_bound")])
+def test_kernels_alone_are_no_whole_step_where_the_driver_saw_the_gpu_at_rest(percent: float, cause: str) -> None:
+    # Nothing of the host but a Steps line of the profiler: what came before the first kernel may be missing.
+    account = account_of(Made(correlated=False).kernel(0, 100, launch=-1).line(0, 100).timeline())
+    readings = Evidence(signals=(Signal(name="utilization_percent", unit="%", source="test", value=percent),))
+    found = diagnosed(account, readings).primary
+    assert found is not None
+    assert found.cause == cause

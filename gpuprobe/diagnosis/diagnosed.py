@@ -69,7 +69,7 @@ def diagnosed(
 ) -> Diagnosis:
     """Apply the rules to an account and the readings of the same time; `setting` are signals of the run itself."""
     traced = evidence_of(account)
-    votes = [trace_vote(account, traced, limits)]
+    votes = [_doubted(trace_vote(account, traced, limits), traced, readings, limits)]
     if readings:
         votes.append(telemetry_vote(readings, traced, limits))
     seen = readings.signals if readings else ()
@@ -122,6 +122,21 @@ def trace_vote(account: Account | None, traced: Evidence, limits: Thresholds, wh
         return Vote(kind="trace", missing=missing, not_evaluated=undecided)
     found, undecided = trace.diagnose(traced, limits)
     return Vote(kind="trace", findings=found, not_evaluated=undecided)
+
+
+def _doubted(vote: Vote, traced: Evidence, readings: Evidence | None, limits: Thresholds) -> Vote:
+    """Make a full GPU a mere hint where the trace shows nothing of the host, and NVML saw the GPU at rest.
+
+    NVML counts a moment as busy when any kernel runs in it: it can't show less than the kernels of whole steps.
+    """
+    percent = readings.number("utilization_percent") if readings else None
+    if percent is None or vote.primary is None or vote.primary.cause != "compute_bound":
+        return vote
+    busy, outside = traced.number("share.gpu_compute"), traced.get("idle_outside_step_fraction")
+    if busy is None or outside is None or outside.value is not None or percent / 100 > busy - limits.meters_apart:
+        return vote
+    findings = (msgspec.structs.replace(vote.primary, confidence="low"), *vote.findings[1:])
+    return msgspec.structs.replace(vote, findings=findings)
 
 
 def telemetry_vote(readings: Evidence | None, traced: Evidence, limits: Thresholds) -> Vote:
