@@ -472,7 +472,14 @@ reduce_sum = lambda x: time.sleep(0.05) or 0.0
 
 
 @pytest.mark.parametrize(
-    ("script", "words"), [("init 18", "differ in version"), ("init 4", "refuses"), ("init 9", "loaded")]
+    ("script", "words"),
+    [
+        ("init 18", "differ in version"),
+        ("init 4", "refuses"),
+        ("init 9", "loaded"),
+        ("crash.init 1", "crashes"),
+        ("devices 2\ngpu1.fail.all 15", "GPU 1 of 2 does not answer: the GPU has fallen off the bus"),
+    ],
 )
 def test_a_driver_that_cannot_be_used_fails_with_its_reason(
     script: str, words: str, driver: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -88,6 +88,8 @@ gpu3.block.power 60@0.8
 gpu4.fail.power 999@0.5 0@1.6
 gpu5.fail.all 15@0.8 0@2
 gpu6.fail.power 4
+gpu6.memory_utilization 130 100@2
+gpu6.fan 120
 gpu7.mig 2
 gpu7.mig_used_mib 700
 gpu7.fail.utilization 3
@@ -269,6 +271,9 @@ def test_a_card_split_by_mig_shows_its_parts(troubled: telemetry.Telemetry) -> N
 def test_a_value_that_stands_for_none_is_no_value(troubled: telemetry.Telemetry) -> None:
     assert states(troubled, "gpu7.power_w") == ["unreadable"]
     assert not len(troubled.series("gpu7_power_w")[1])
+    assert states(troubled, "gpu6.memory_utilization_percent") == ["unreadable", "back"]
+    assert set(troubled.series("gpu6_memory_utilization_percent")[1]) == {100}
+    assert set(troubled.series("gpu6_fan_percent")[1]) == {120}, "a fan may turn faster than it is rated"
     assert states(troubled, "gpu7.performance_state") == ["unreadable", "back"]
     assert set(troubled.series("gpu7_performance_state")[1]) == {3}
 

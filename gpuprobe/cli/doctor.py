@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -48,8 +49,9 @@ def command(as_json: bool, limit: str) -> None:
 
 
 def _show(console: Console, report: Report) -> None:
-    gpus = report.facts.driver.gpus
-    here = f"{len(gpus)} x {gpus[0].name}" if gpus else "no NVIDIA GPU here, TensorFlow trains on the processor"
+    counts_by_name = Counter(gpu.name for gpu in report.facts.driver.gpus)
+    names = ", ".join(f"{count} x {name}" for name, count in counts_by_name.items())
+    here = names or "no NVIDIA GPU here, TensorFlow trains on the processor"
     _plain(console, f"gpuprobe doctor: {here}", "bold")
     shown = [result for result in report.results if result.status != "skip"]
     for result in shown:

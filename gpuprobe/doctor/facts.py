@@ -27,6 +27,8 @@ class SystemFacts(Record, frozen=True, kw_only=True):
 class DriverFacts(Record, frozen=True, kw_only=True):
     """The NVIDIA driver: what NVML says (`state` names why it says nothing), and what the kernel shows.
 
+    `lost` holds (number, state) of each GPU in its list that does not answer.
+
     `pci_gpus` is how many NVIDIA display devices the PCI bus holds (None where it cannot be seen), `admin_only` the
     module's RmProfilingAdminOnly, `may_profile` whether this process has CAP_SYS_ADMIN.
     """
@@ -36,6 +38,7 @@ class DriverFacts(Record, frozen=True, kw_only=True):
     cuda: str = ""
     missing: str | None = None
     state: str | None = None
+    lost: tuple[tuple[int, str], ...] = ()
     pci_gpus: int | None = None
     nouveau: bool = False
     module_version: str = ""

@@ -23,7 +23,7 @@ from gpuprobe.recording import TELEMETRY_FILE
 from gpuprobe.telemetry import cgroup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MIB = 2**20
 # A card leaves its resting clocks and link speed within a second of work.
@@ -96,6 +96,7 @@ def _driver() -> DriverFacts:
         cuda=found.cuda,
         missing=found.missing,
         state=found.state,
+        lost=tuple(_lost(found.said)),
         pci_gpus=_pci_gpus(),
         nouveau=Path("/sys/module/nouveau").exists(),
         module_version=_read(Path("/sys/module/nvidia/version")),
@@ -103,6 +104,14 @@ def _driver() -> DriverFacts:
         admin_only=_admin_only(),
         may_profile=_may_profile(),
     )
+
+
+def _lost(said: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Return which whole GPUs the driver refused to answer for; of single fields it says so as `gpu0.power_w`."""
+    for words in said:
+        match = re.match(r"gpu(\d+): (\w+): ", words)
+        if match:
+            yield int(match[1]), match[2]
 
 
 def _system() -> SystemFacts:

@@ -22,8 +22,11 @@ ALL_LINKS = 0xFFFFFFFF
 # No card has more (nvml.h, NVML_NVLINK_MAX_LINKS is 18, doubled for cards to come).
 MOST_LINKS = 36
 # What exceeds this is the driver's way to say that it has no value (all bits set, in NVML's unit: 2**32 - 1 mW), or
-# nonsense. By the end of a field's name; the percentages of the performance monitor may pass 100 by rounding.
+# nonsense. By the end of a field's name. Fans turn faster than their rating (nvml.h, nvmlDeviceGetFanSpeed), and the
+# performance monitor may pass 100 by rounding.
 MOST_BY_NAME = {
+    "utilization_percent": 100.0,
+    "fan_percent": 200.0,
     "_percent": 101.0,
     "_w": 1e5,
     "_mhz": 1e5,

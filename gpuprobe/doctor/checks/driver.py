@@ -29,6 +29,8 @@ STATES = {
     ),
     "driver_hung": ("it does not answer", "sudo reboot; sudo dmesg | grep -i xid names the fault"),
     "gpu_lost": ("the GPU has fallen off the bus", "sudo reboot; check power and seating of the card"),
+    "driver_crashed": ("a call into it crashes", "install the driver again, then: sudo reboot"),
+    "vanished": ("the GPU is gone from the driver's list", "sudo reboot; check power and seating of the card"),
     "driver_reset": ("the GPU needs a reset", "sudo nvidia-smi --gpu-reset, or reboot"),
 }
 
@@ -37,6 +39,11 @@ STATES = {
 def gpu_driver(facts: Facts) -> CheckResult:
     """The driver answers and sees a GPU."""
     driver = facts.driver
+    if driver.gpus and driver.lost:
+        index, state = driver.lost[0]
+        says, fix = STATES.get(state, (f"the driver does not tell why ({state})", "sudo dmesg | grep -i xid"))
+        words = f"GPU {index} of {len(driver.gpus)} does not answer: {says}"
+        return failed(words, fix, *(f"gpu{number}: {name}" for number, name in driver.lost))
     if driver.gpus:
         names = wording.listing([gpu.name for gpu in driver.gpus])
         return passed(f"{driver.driver}, up to CUDA {driver.cuda or 'unknown'}; {names}")
