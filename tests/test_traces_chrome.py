@@ -103,6 +103,12 @@ def test_a_copy_by_another_name(tmp_path: Path, name: str, category: str, direct
     assert (device.copies.direction.tolist(), len(device.kernels)) == ([direction], 0)
 
 
+def test_a_version_of_amd_is_no_compute_capability(tmp_path: Path) -> None:
+    card = {"id": 0, "name": "AMD Instinct MI300X", "numSms": 304, "computeMajor": 9, "computeMinor": 4}
+    facts = read(write(tmp_path / "w.pt.trace.json", kineto(), deviceProperties=[card])).devices[0].facts
+    assert facts == {"sm_count": 304, "model": "AMD Instinct MI300X"}
+
+
 def test_work_of_another_accelerator_is_named(tmp_path: Path) -> None:
     event = whole("matmul", 5, 2, cat="mtia_ccp_events", pid=0, tid=7)
     assert read(write(tmp_path / "t.json", [event])).others == ("mtia_ccp_events",)

@@ -39,6 +39,7 @@ _CATEGORY: dict[str, int] = {
 }
 WORK = frozenset({"kernel", *_CATEGORY})
 MOST_MULTIPROCESSORS = 10_000
+AMD = re.compile(r"\bAMD\b|Instinct|Radeon|\bgfx\d")
 
 
 def on_device(part: ChromeColumns) -> NDArray[np.bool_]:
@@ -224,8 +225,10 @@ def _facts(part: ChromeColumns, label: str) -> dict[str, float | str]:
         whole(card.get("computeMajor", card.get("major"))),
         whole(card.get("computeMinor", card.get("minor"))),
     )
-    if 0 < major < 100 and 0 <= minor < 10:
+    model = card.get("name")
+    if isinstance(model, str):
+        facts["model"] = model
+    # AMD's versions look alike and mean something else.
+    if 0 < major < 100 and 0 <= minor < 10 and not (isinstance(model, str) and AMD.search(model)):
         facts["compute_capability"] = major + minor / 10
-    if isinstance(card.get("name"), str):
-        facts["model"] = card["name"]
     return facts

@@ -198,7 +198,9 @@ def _facts(plane: Plane) -> dict[str, float | str]:
         if isinstance(value, (int, float)) and 1 <= value / unit < 1e9:
             facts[fact] = value / unit
     major, minor = plane.stats.get("compute_cap_major"), plane.stats.get("compute_cap_minor", 0)
-    if isinstance(major, int) and isinstance(minor, int) and major > 0:
+    # AMD's versions look alike and mean something else.
+    of_amd = plane.stats.get("device_vendor") == "AMD"
+    if isinstance(major, int) and isinstance(minor, int) and major > 0 and not of_amd:
         facts["compute_capability"] = major + minor / 10
     model = next((value for stat in _MODELS if isinstance(value := plane.stats.get(stat), str)), "")
     return facts | ({"model": model} if model else {})
