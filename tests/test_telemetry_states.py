@@ -105,6 +105,7 @@ UNUSABLE = {
     "init 18\n": "driver_mismatch",
     "init 4\n": "no_permission",
     "devices 0\n": "no_device",
+    "devices 4294967295\n": "unreadable",
 }
 # Each script, and how long it is sampled from the first row on, in seconds.
 PLAYED = {

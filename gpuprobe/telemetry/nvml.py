@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+# No machine has more; a larger count is a driver that does not know.
+MOST_GPUS = 256
+
+
 class NvmlError(Exception):
     """A call to the driver failed: the named state, and why in one line."""
 
@@ -50,6 +54,8 @@ def start() -> int:
     count = int(ask("nvmlDeviceGetCount"))
     if count == 0:
         raise NvmlError("no_device", "the NVIDIA driver is loaded but sees no GPU")
+    if count > MOST_GPUS:
+        raise NvmlError("unreadable", f"the driver counts {count} GPUs, which cannot be")
     return count
 
 
