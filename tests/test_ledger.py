@@ -466,6 +466,13 @@ def test_python_between_single_operations_is_part_of_starting_them() -> None:
     assert device(made).dispatch_fraction == pytest.approx((5 + 1) / 100)
 
 
+def test_a_step_of_many_single_operations_is_python_s_however_long_it_was_held_up() -> None:
+    made = Made().host(0, 100, "train", step=0)
+    for number in range(30):
+        made.host(5 + 3 * number, 5.1 + 3 * number, "EagerLocalExecute: MatMul")
+    assert device(made).dispatch_fraction == pytest.approx((87 + 0.1) / 100)
+
+
 def test_a_stage_is_charged_without_those_that_it_calls_by_number_or_by_part() -> None:
     made = marked(2).host(0, 40, "IteratorGetNextOp::DoCompute", "get_next")
     made.host(1, 40, "Iterator::Root::FlatMap", "get_next").host(

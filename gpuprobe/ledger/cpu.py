@@ -23,6 +23,8 @@ PS_PER_US = 1_000_000
 LEAST_WORK_PS = 25 * PS_PER_US
 # Python that goes from one operation to the next: a pause longer than this has another reason.
 DISPATCH_PS = 2000 * PS_PER_US
+# A compiled step leaves a handful of single operations to Python, such as those on its metrics.
+MANY_OPS = 20
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def cpu_time(host: Host) -> CpuTime | None:
     found = (*got, outside, join([running, computing]), left)
     parts = dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), found, strict=True))
     free = difference(window, join([host.compiling, host.input_wait]))
-    return CpuTime(windows, parts, _overhead(host, free), intersection(_dispatching(host), free))
+    return CpuTime(windows, parts, _overhead(host, free), intersection(_dispatching(host, windows.inside), free))
 
 
 def _overhead(host: Host, free: Intervals) -> Intervals:
@@ -73,12 +75,28 @@ def _works(host: Host) -> Callable[[int], Intervals]:
     return works
 
 
-def _dispatching(host: Host) -> Intervals:
-    """The operations that Python starts, with the pauses between one and the next; calls of functions are none."""
-    parts = []
+def _dispatching(host: Host, inside: Intervals | None) -> Intervals:
+    """The operations that Python starts, with the pauses between one and the next; calls of functions are none.
+
+    Within a training function that is made of such operations, each pause is one, however long others held it up.
+    """
+    parts = [] if inside is None else [_from_first_to_last(host, inside)]
     for place in range(len(host.threads)):
         own = host.of_thread(place, Kind.EAGER)
         near = union(own.start, own.end + DISPATCH_PS)
         # Back to where the last of each row ends: what follows it is no part of it.
         parts.append(union(near.start, near.end - DISPATCH_PS))
     return difference(join(parts), host.select(Kind.CALL))
+
+
+def _from_first_to_last(host: Host, inside: Intervals) -> Intervals:
+    """The stretches of the training function in which Python starts many operations."""
+    begins, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for place, thread in enumerate(host.threads):
+        eager = (host.kinds[place] & Kind.EAGER) != 0
+        start, end = thread.events.start_ps[eager], np.maximum.accumulate(thread.events.end_ps[eager])
+        low, high = np.searchsorted(start, inside.start), np.searchsorted(start, inside.end)
+        many = high - low >= MANY_OPS
+        begins.append(start[low[many]])
+        ends.append(end[high[many] - 1])
+    return union(np.concatenate(begins), np.concatenate(ends))
