@@ -149,7 +149,11 @@ def test_a_shared_copy_holds_nothing_private(tmp_path: Path, monkeypatch: pytest
 def test_a_copy_without_its_traces_tells_what_they_said(tmp_path: Path) -> None:
     study = tmp_path / "study"
     write_session(Spec(recording=Recording(window_s=2.0)), study)
+    (trace,) = study.rglob("*.xplane.pb")
+    trace.rename(trace.with_name("secret-machine.xplane.pb"))
     publish(study, tmp_path / "public", traces=False)
+    for path in (tmp_path / "public").rglob("*.*"):
+        assert path.is_dir() or b"secret-machine" not in path.read_bytes(), path
     assert not list((tmp_path / "public").rglob("*.xplane.pb"))
     report = (tmp_path / "public" / "report.md").read_text()
     assert "## The account of the step" in report

@@ -31,6 +31,7 @@ from gpuprobe.telemetry.states import STATES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gpuprobe.ranking.ranking import Ranking
     from gpuprobe.records import Run, Study
 
 TRACE_PATTERN = "trace/plugins/profile/*/*.xplane.pb"
@@ -68,7 +69,7 @@ def publish(study: Path, target: Path, *, traces: bool = True) -> None:
                 renamed.parent.mkdir(parents=True)
                 renamed.write_bytes(_without_paths(without_hostnames(trace.read_bytes())))
         if not traces:
-            save(load(study).ranking, target / RANKING_FILE)
+            save(_public_ranking(load(study).ranking), target / RANKING_FILE)
     except FileExistsError as error:
         raise OutputError(f"{target}: exists already; name a new folder") from error
     except OSError as error:
@@ -149,6 +150,17 @@ def _public_run(run: Run, *, traces: bool) -> Run:
     if trace is not None and not traces:
         trace = msgspec.structs.replace(trace, path=None, missing=TRACE_LEFT_OUT)
     return msgspec.structs.replace(run, spec=spec, trace=trace)
+
+
+def _public_ranking(ranking: Ranking) -> Ranking:
+    """Give the traced devices the host's name that the traces of a shared copy have."""
+    rows = tuple(
+        msgspec.structs.replace(row, account=msgspec.structs.replace(row.account, host=SHARED_HOST))
+        if row.account
+        else row
+        for row in ranking.rows
+    )
+    return msgspec.structs.replace(ranking, rows=rows)
 
 
 def _without_folder(name: str) -> str:
