@@ -40,6 +40,7 @@ def _list_models() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from gpuprobe.workloads.cifar import ON_CPU, ON_GPU
     from gpuprobe.workloads.registry import workloads
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
@@ -50,8 +51,8 @@ def _list_models() -> None:
     table.add_row(
         "resnet20 (32, 44, 56, 110)",
         "Train ResNet-v1 on CIFAR-10 as the Keras example does, 32 a step.",
-        "compute_bound: a processor takes far longer to compute a step than to feed it",
-        "launch_bound: hundreds of kernels that are small at batch 32",
+        ON_CPU,
+        ON_GPU,
     )
     for entry in workloads().values():
         table.add_row(entry.name, entry.sentence, entry.on_cpu, entry.on_gpu)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from gpuprobe.workloads.arrays import Arrays
 
 LEARNING_RATE = 1e-3
+# The verdicts that it is expected to give.
+ON_CPU = "compute_bound: a processor takes far longer to compute a step than to feed it"
+ON_GPU = "launch_bound: hundreds of kernels that are small at batch 32"
 # After these epochs the rate is this share of the first one (keras-io, examples/cifar10_resnet.py, lr_schedule).
 SCHEDULE = ((180, 0.5e-3), (160, 1e-3), (120, 1e-2), (80, 1e-1))
 

@@ -14,8 +14,8 @@ WORD = re.compile(r"[a-z]+\d*")
 
 @workload(
     order=20,
-    on_cpu="input_bound (slow_map): a Python function tokenizes each sentence inside the map, on one thread",
-    on_gpu="input_bound (slow_map): the same, and the GPU waits meanwhile",
+    on_cpu="input_bound: slow_map, a Python function tokenizes each sentence inside the map, on one thread",
+    on_gpu="input_bound: slow_map, the same, and the GPU waits meanwhile",
 )
 def text() -> Workload:
     """Classify 2,000 sentences of 120 words, which a Python function tokenizes in the map, 32 a step."""
