@@ -185,6 +185,16 @@ def test_only_kernels_that_can_use_tensor_cores_gain_from_them() -> None:
     assert device.fp16().hindrance(replace(step, matrix=~eligible & False), Known()) is not None
 
 
+def test_a_function_in_place_of_python_is_promised_only_where_the_work_is_not_in_the_dispatch() -> None:
+    nodes = [(HOST, Work.DISPATCH, 500), (HOST, Work.LAUNCH, 5), (FIRST_STREAM, Work.KERNEL, 20)]
+    step = graph(nodes, [(2, 1, Edge.LAUNCHED, 0)], eager=True, gpu=True)
+    change = host.eager_removed()
+    assert change.hindrance(step, Known()) is None
+    assert after(change, step) < 500
+    assert "on the processor" in (change.hindrance(replace(step, gpu=False), Known()) or "")
+    assert change.hindrance(replace(step, eager=False), Known()) == "the training function is compiled already"
+
+
 def copying(copy_us: float, kernel_us: float) -> Graph:
     """A step that takes a batch, copies it after the last kernel, and computes."""
     nodes = [

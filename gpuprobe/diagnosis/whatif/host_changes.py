@@ -283,5 +283,12 @@ def eager_removed() -> Change:
         id="eager_removed",
         assumption=f"the runtime dispatches each operation in {EXECUTOR_US:g} us where Python does now",
         alter=as_function,
-        hindrance=lambda graph, _: None if graph.eager else "the training function is compiled already",
+        hindrance=_no_function_to_make,
     )
+
+
+def _no_function_to_make(graph: Graph, _: Known) -> str | None:
+    if not graph.eager:
+        return "the training function is compiled already"
+    # Shortened to what dispatching takes, such a call would lose its work too.
+    return None if graph.gpu else "on the processor an operation runs inside the call that dispatches it"
