@@ -128,3 +128,28 @@ def test_what_cannot_be_captured_is_one_clear_line(cli: Cli) -> None:
     both, gone = cli("capture"), cli("capture", "--pid", 4_000_000)
     assert (both.returncode, gone.returncode) == (2, 3)
     assert len(gone.stderr.splitlines()) == 1
+
+
+IDLE = """
+import sys, time, tensorflow as tf
+tf.profiler.experimental.server.start(int(sys.argv[1]))
+print("idle", flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_server_whose_job_runs_no_step_is_one_clear_line(tmp_path: Path, cli: Cli) -> None:
+    pytest.importorskip("tensorflow")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    job = subprocess.Popen([sys.executable, "-c", IDLE, str(port)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert job.stdout is not None
+        assert job.stdout.readline().strip() == "idle"
+        done = cli("capture", "--port", port, "--time", "1s", "--out", tmp_path / "trace")
+        assert done.returncode == 1
+        assert "answered without a trace, as where no step runs" in done.stderr
+    finally:
+        job.kill()
+        job.wait()

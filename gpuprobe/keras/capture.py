@@ -12,6 +12,9 @@ from gpuprobe.errors import GpuprobeError, InputError, MissingError, UsageError
 # What asks a Probe for a trace. TensorFlow leaves it alone, and so do the batch systems, which send SIGUSR1.
 SIGNAL = signal.SIGUSR2
 CONNECT_S = 5.0
+# How TensorFlow's client says that the server had nothing to send.
+NO_EVENTS = "No trace event was collected"
+WITHOUT = "answered without a trace, as where no step runs; was it training just then? --time 10s waits for longer"
 
 
 def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path]:
@@ -19,19 +22,21 @@ def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path
 
     Raises MissingError where nobody answers there, GpuprobeError where the trace is empty.
     """
+    _reach(host, port)
     # What TensorFlow logs as it starts says nothing about the trace.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
-    _reach(host, port)
     service, before = f"grpc://{host}:{port}", set(_traces(folder))
     try:
         tf.profiler.experimental.client.trace(service, str(folder), int(1000 * seconds), num_tracing_attempts=1)
     except (tf.errors.OpError, RuntimeError) as error:
+        if NO_EVENTS in str(error):
+            raise GpuprobeError(f"{host}:{port}: {WITHOUT}") from error
         raise GpuprobeError(f"{host}:{port}: no trace was taken ({_first(error)})") from error
     written = [path for path in _traces(folder) if path not in before]
     if not written:
-        raise GpuprobeError(f"{host}:{port}: answered without a trace; was it training just then?")
+        raise GpuprobeError(f"{host}:{port}: {WITHOUT}")
     return written
 
 

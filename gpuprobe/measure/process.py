@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # TensorFlow's own C++ messages below errors say nothing about a run, and would fill its log.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
+# The strategies are TensorFlow's; the survey refuses a user's own model where Keras is set to another backend.
+TRAINING = {**QUIET, "KERAS_BACKEND": "tensorflow"}
 
 
 GRACE_S = 0.2
@@ -155,6 +157,6 @@ def _popen(command: list[str], stdout: int) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=stdout,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **QUIET},
+        env={**os.environ, **TRAINING},
         start_new_session=True,
     )

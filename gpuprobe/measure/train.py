@@ -14,7 +14,7 @@ import msgspec
 from gpuprobe import telemetry
 from gpuprobe.errors import GpuprobeError, InputError
 from gpuprobe.measure import folder
-from gpuprobe.measure.process import QUIET
+from gpuprobe.measure.process import TRAINING
 from gpuprobe.measure.training import SPEC_FILE, EpochRow, Failure, TrainingSpec
 from gpuprobe.recording import TELEMETRY_FILE
 from gpuprobe.records import load, save
@@ -60,7 +60,7 @@ def train(spec: TrainingSpec, where: Path, arrays: Arrays) -> Iterator[EpochRow]
             [sys.executable, "-m", "gpuprobe.measure.training", str(where)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            env={**os.environ, **QUIET},
+            env={**os.environ, **TRAINING},
             start_new_session=True,
         )
         try:
