@@ -93,6 +93,13 @@ def test_what_makes_kernels_long_lies_behind_a_full_gpu() -> None:
     assert {unsure.cause, little.cause, strict.cause} == {"compute_bound"}
 
 
+def test_a_device_that_is_full_and_that_the_others_wait_for_is_a_straggler() -> None:
+    full = vote("trace", finding("compute_bound", primary=True, confidence="high"))
+    found = join([full], ((finding("straggler", severity=0.36, confidence="high"),), ())).primary
+    assert found is not None
+    assert found.cause == "straggler"
+
+
 def test_a_hint_alone_is_no_cause() -> None:
     found = join([vote("telemetry", finding("input_bound", primary=True, confidence="low"))])
     assert found.primary is not None

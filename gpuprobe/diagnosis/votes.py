@@ -51,6 +51,8 @@ ROOTS: dict[str, tuple[str, ...]] = {
         "fp16_without_tensor_cores",
         "gpu_shared",
         "throttled",
+        # The slowest device computes all the time, and the others wait for it.
+        "straggler",
         "batch_too_small",
         "tensor_cores_unused",
     ),
