@@ -384,6 +384,16 @@ def test_a_custom_train_step_and_several_steps_a_call(tmp_path: Path) -> None:
     assert (run.settings.batch_size, run.settings.steps_per_execution) == (16, 2)
 
 
+def test_a_distribution_strategy_is_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        net = model()
+    net.fit(X, Y, batch_size=16, epochs=2, verbose=0, callbacks=[gpuprobe.keras.Probe(tmp_path, trace_steps=0)])
+    assert "stopped watching" not in capsys.readouterr().err
+    run = load_record(Run, the_recording(tmp_path) / "run.json")
+    assert run.settings is not None
+    assert (run.outcome.state, run.settings.batch_size) == ("done", 16)
+
+
 def test_a_loop_of_ones_own_and_a_decorated_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     work = tf.function(lambda x: tf.reduce_sum(x @ tf.transpose(x)))
     with gpuprobe.window("mine", out=tmp_path / "w", batch_size=32, trace_at=3) as probe:

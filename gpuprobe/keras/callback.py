@@ -109,7 +109,8 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         spec = getattr(iterator, "element_spec", None)
         leaves = keras.tree.flatten(spec) if spec is not None else []
         batch = self._batch_size or session.samples_counted(self.model, answer) // steps or _first_size(leaves)
-        dtype = leaves[0].dtype.name if leaves and hasattr(leaves[0].dtype, "name") else "unknown"
+        # What a distribution strategy hands out has no dtype of its own.
+        dtype = getattr(getattr(leaves[0], "dtype", None), "name", "unknown") if leaves else "unknown"
         session.samples_per_call = batch * steps
         per_epoch = (self.params.get("steps") or 0) * batch
         session.describe(session.settings(self.model, batch, dtype), per_epoch)
