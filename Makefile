@@ -34,11 +34,14 @@ proto: $(VENV)/.installed
 clean:
 	rm -rf $(VENV)
 
-# Byte code is compiled as it is first used: compiling all of TensorFlow's takes longer than unpacking it.
+# Byte code is compiled of what is imported, since all of TensorFlow's takes longer than unpacking it; and now, since an
+# environment may forbid to write it later, where each start would compile it again: three seconds more for TensorFlow.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.$(EXTRA)'
+	-@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import tensorflow' 2>/dev/null
+	-@env -u PYTHONDONTWRITEBYTECODE $(BIN)/gpuprobe demo --out $(VENV)/demo >/dev/null && rm -r $(VENV)/demo
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
