@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from conftest import Cli
 from hypothesis import given
@@ -329,6 +331,32 @@ def test_a_training_that_was_broken_off_leaves_no_hook_that_counts(tmp_path: Pat
     inside = net.train_function.of_training
     net.fit(X, Y, batch_size=16, verbose=0, callbacks=[gpuprobe.keras.Probe(tmp_path / "then", trace_steps=0)])
     assert net.train_function is inside
+
+
+def samplers() -> list[int]:
+    children = psutil.Process().children(recursive=True)
+    return [child.pid for child in children if "gpuprobe.telemetry" in child.cmdline()]
+
+
+@pytest.mark.parametrize("broken_by", ["data", "callback"])
+def test_a_training_that_is_broken_off_in_a_notebook_leaves_no_sampler(tmp_path: Path, broken_by: str) -> None:
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield X[:16], Y[:16]
+        if broken_by == "data":
+            raise KeyError("no more")
+        yield X[:16], Y[:16]
+
+    kinds = (tf.TensorSpec((16, 8)), tf.TensorSpec((16, 1)))
+    data = tf.data.Dataset.from_generator(batches, output_signature=kinds)
+    boom = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, _logs: 1 / 0)
+    net, first = model(), gpuprobe.keras.Probe(tmp_path / "first", trace_steps=0, verbose=False)
+    with pytest.raises((tf.errors.OpError, ZeroDivisionError)):
+        net.fit(data, epochs=2, verbose=0, callbacks=[first, boom])
+    if broken_by == "callback":
+        assert samplers(), "nobody has told the Probe yet"
+        net.fit(X, Y, verbose=0, callbacks=[gpuprobe.keras.Probe(tmp_path / "next", trace_steps=0, verbose=False)])
+    assert not samplers()
+    assert load_record(Run, the_recording(tmp_path / "first") / "run.json").outcome.state == "interrupted"
 
 
 KILLED = """

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import MutableMapping
 
+# What Keras itself catches from a train function: the data of an epoch, of unknown length, has ended.
+ENDS_OF_DATA = {"StopIteration", "OutOfRangeError"}
+
 
 class Probe(keras.callbacks.Callback):  # type: ignore[misc]
     """Watches a training: throughput and GPU utilization in its logs, a short trace, a verdict, and a recording.
@@ -82,19 +85,31 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         self._watcher.end()
 
     def _attach(self) -> None:
-        # Where a training was broken off, its hook is still there.
+        # Where a training was broken off, its hook is still there, and in a notebook its sampler too.
         call = getattr(self.model.train_function, "of_training", self.model.train_function)
+        former = getattr(self.model.train_function, "broken_off", None)
+        if former is not None:
+            former("another training of the model began")
         watcher, session = self._watcher, self._watcher.session
         if session is None or call is None:
             return
 
         def watched(*given: Any, **named: Any) -> Any:
-            answer = watcher.called(call, *given, **named)
+            try:
+                answer = watcher.called(call, *given, **named)
+            except BaseException as error:
+                if type(error).__name__ not in ENDS_OF_DATA:
+                    broken_off(type(error).__name__)
+                raise
             if session.calls == 1:
                 watcher.guarded(lambda: self._describe(session, given[-1], answer))
             return answer
 
-        watched.of_training = call  # type: ignore[attr-defined]
+        def broken_off(why: str) -> None:
+            if watcher.session is session:
+                watcher.end("interrupted", why)
+
+        watched.of_training, watched.broken_off = call, broken_off  # type: ignore[attr-defined]
         self._hook, self.model.train_function = watched, watched
 
     def _detach(self) -> None:
