@@ -46,6 +46,11 @@ class Row(Record, frozen=True, kw_only=True):
         """Return one of the telemetry's signals by name."""
         return next((signal for signal in self.telemetry if signal.name == name), None)
 
+    @property
+    def trains_otherwise(self) -> str:
+        """The mark that says how its loss left the others' band, empty where it did not."""
+        return next((mark for mark in self.marks if mark.startswith(("loss", "its loss"))), "")
+
 
 class SearchStep(Record, frozen=True, kw_only=True):
     """One step of a search: `change` on top of what was kept before it, in one run; step 0 in its own runs.

@@ -25,16 +25,17 @@ def following(ranking: Ranking, study: Study) -> tuple[str, str]:
 
 def gains(ranking: Ranking, study: Study) -> str:
     """Say what gained most by itself, what all together gave, and what not to do."""
-    gained = [row for row in ranking.rows if row.gain and row.gain.low > 1 and not _other_work(row)]
-    parts = [*_best(gained, ranking), *_together(gained), *_away(ranking)]
+    faster = [row for row in ranking.rows if row.gain and row.gain.low > 1]
+    gained = [row for row in faster if not row.trains_otherwise]
+    parts = [*_best(gained, ranking), *_together(gained), *_otherwise(faster), *_away(ranking)]
     if not gained and not parts and not study.request.rounds:
         return "Hand the model and its data to gpuprobe run --model, which measures the changes that may help."
     if not gained:
         rounds = max(3, study.request.rounds + 2)
         parts.insert(
             0,
-            "No change measured here is worth making; smaller differences than the intervals need more rounds "
-            f"(--rounds {rounds}).",
+            "No change that trains alike gained beyond the noise; smaller differences than the intervals need more "
+            f"rounds (--rounds {rounds}).",
         )
     return " ".join(parts)
 
@@ -89,6 +90,16 @@ def _together(gained: list[Row]) -> list[str]:
     ]
 
 
+def _otherwise(faster: list[Row]) -> list[str]:
+    """What is faster and learns otherwise: no gain before its accuracy is known."""
+    return [
+        f"`{row.strategy}` ({row.change}) is {times(row.gain)} as fast as `{row.against}` and trains otherwise "
+        f"({row.trains_otherwise}): compare the accuracy before taking it over."
+        for row in faster
+        if row.gain and row.trains_otherwise
+    ]
+
+
 def _away(ranking: Ranking) -> list[str]:
     """The change that lost most; one that others build on is a step of the way, and no advice."""
     steps = {row.against for row in ranking.rows}
@@ -105,7 +116,3 @@ def _names(names: Sequence[str]) -> str:
 
 def _gain(row: Row) -> float:
     return row.gain.value if row.gain else 1.0
-
-
-def _other_work(row: Row) -> bool:
-    return any(mark.startswith(("loss", "its loss")) for mark in row.marks)

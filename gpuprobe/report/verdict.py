@@ -102,7 +102,8 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     others = _others(first[1:]) if len(first) > 1 else ""
     return (
         f"`{best.strategy}` is the fastest of {wording.strategies(len(ranking.rows))}: {epoch} instead of "
-        f"{wording.clock(baseline.epoch_s.value)}, {gain} as fast as `{baseline.strategy}`.{others}"
+        f"{wording.clock(baseline.epoch_s.value)}, {gain} as fast as `{baseline.strategy}`"
+        f"{', but it trains otherwise' if best.trains_otherwise else ''}.{others}"
     )
 
 
