@@ -1,4 +1,4 @@
-"""Ranks with ties: a rank is shared by strategies of which none is faster than another beyond the noise."""
+"""Ranks with ties: a rank is shared by strategies whose intervals all overlap."""
 
 from __future__ import annotations
 
