@@ -10,7 +10,7 @@ SAMPLES, SIDE, CHANNELS, CLASSES = 512, 256, 3, 10
 
 @workload(
     order=30,
-    on_cpu="input_bound or compute_bound, on a quiet machine: there is no bus to cross, and gathering 25 MB takes "
+    on_cpu="input_bound, compute_bound or unattributed: there is no bus to cross, and gathering 25 MB takes "
     "about as long as averaging them",
     on_gpu="copy_bound: 25 MB of float32 cross the bus each step for a few microseconds of kernels",
 )
