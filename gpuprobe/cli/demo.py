@@ -6,18 +6,14 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._options import reports_folder
+
 HELP_ORDER = 5
 ROUNDS = 2
 
 
 @click.command("demo")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("reports"),
-    metavar="DIR",
-    help="Where the study's folder is made.",
-)
+@reports_folder("study")
 def command(out: Path) -> None:
     """Show it all on a simulated laptop whose GPU is at 20 %.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._options import reports_folder
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 10
@@ -36,13 +37,7 @@ DEFAULT_BATCH_SIZE = 32
 
 @click.command("run", epilog=EPILOG)
 @click.option("--strategies", default="all", help="all, or names joined by commas; gpuprobe list shows them.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("reports"),
-    metavar="DIR",
-    help="Where the study's folder is made.",
-)
+@reports_folder("study")
 @click.option(
     "--data",
     default="auto",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._options import reports_folder
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 15
@@ -33,13 +34,7 @@ EPOCHS = 50
 @click.option(
     "--study", type=click.Path(path_type=Path), metavar="STUDY", help="For tuned: the study whose gains it combines."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("reports"),
-    metavar="DIR",
-    help="Where the training's folder is made.",
-)
+@reports_folder("training")
 @click.option(
     "--data", default="auto", metavar="auto|cifar10|digits|synthetic|PATH", help="The training and test images."
 )

@@ -10,7 +10,7 @@ SAMPLES, FEATURES, CLASSES = 20_000, 64, 10
 
 @workload(
     order=10,
-    on_cpu="batch_too_small, on a quiet machine: calling its small operations takes longer than computing them",
+    on_cpu="batch_too_small or unattributed: calling its small operations takes longer than computing them",
     on_gpu="launch_bound: dozens of kernels of a few microseconds each, and the host launches them one by one",
 )
 def mlp() -> Workload:
