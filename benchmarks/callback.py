@@ -1,12 +1,13 @@
 """What the callback costs a training outside its traced steps. `python benchmarks/callback.py [--seconds 120]`
 
-One process, one compiled model. Blocks of a second or so of one long `fit` follow each other in triples, each in random
-order: bare, with the Probe's hooks and sampler at work, and bare again as the control. A block's rate is told by its
-median step, so that what else the machine does in between weighs little; each triple gives one ratio with and one for
-the control, and the interval is that of the median ratio over the triples, by bootstrap. Beside it stands the CPU time
-of this process and of the sampler, and the time that the hooks take on one step, measured alone.
+One process, one compiled model, and everything in triples, each in random order: bare, with the Probe, and bare again
+as the control. Each triple gives one ratio with and one for the control; the interval is that of the median ratio over
+the triples, by bootstrap. A rate of 1 is no cost; the claim is at least 0.99 on steps of a few milliseconds.
 
-A rate of 1 is no cost; the claim is at least 0.99 on steps of a few milliseconds.
+- The hooks: inside one `fit`, spans of some steps with the Probe's hooks at work or bypassed. A span is shorter than
+  what else a machine does, which therefore falls on neighbours alike.
+- The whole callback, sampler and all: blocks of a second or so, each a `fit` of its own, told by their median step.
+  Beside it stands the CPU time of this process and of the sampler.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import argparse
 import os
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,6 +28,9 @@ import gpuprobe
 
 BATCH = 32
 KINDS = ("bare", "probe", "control")
+# Steps of a span; its first is not counted.
+SPAN = 33
+WARM_TRIPLES = 5
 
 
 def trained(units: int) -> tuple[keras.Model, np.ndarray]:
@@ -91,37 +94,69 @@ def cpu_s(process: psutil.Process) -> float:
     return total
 
 
-def hooks_us(out: str) -> float:
-    """Return the microseconds that the hooks take on a step that does nothing, by the best of many rounds."""
+class Switch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Drives a Probe in spans of steps: hooks at work or bypassed, by a schedule; `spans` holds the seconds of each."""
 
-    class Nothing:
-        train_function: Any = staticmethod(lambda _iterator: None)
-        steps_per_execution, metrics, optimizer = 1, (), None
+    async_safe = True
 
-    model, probe = Nothing(), gpuprobe.keras.Probe(out, trace_steps=0, verbose=False)
-    bare = model.train_function
-    probe.set_model(model)
-    probe.set_params({"steps": 1})
-    probe._describe = lambda *_given: None  # type: ignore[method-assign]
-    probe.on_train_begin()
-    probe.on_epoch_begin(0)
-    logs: dict[str, float] = {}
+    def __init__(self, probe: gpuprobe.keras.Probe, schedule: list[str]) -> None:
+        super().__init__()
+        self.probe, self.schedule, self.spans = probe, schedule, []
+        self._done, self._began = 0, 0.0
 
-    def hooked() -> None:
-        model.train_function(None)
-        probe.on_train_batch_end(0, logs)
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        self.probe.set_model(model)
 
-    best = {}
-    for name, call in (("hooked", hooked), ("bare", lambda: bare(None))):
-        rounds = []
-        for _ in range(50):
-            began = time.perf_counter_ns()
-            for _ in range(1000):
-                call()
-            rounds.append((time.perf_counter_ns() - began) / 1000)
-        best[name] = min(rounds) / 1000
-    probe.on_train_end()
-    return best["hooked"] - best["bare"]
+    def set_params(self, params: Any) -> None:
+        super().set_params(params)
+        self.probe.set_params(params)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.probe.on_train_begin(logs)
+        self._hooked = self.model.train_function
+        self._bare = self._hooked.of_training
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.probe.on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self._done % SPAN == 0:
+            now = time.perf_counter()
+            if self._done:
+                self.spans.append(now - self._began)
+            if len(self.spans) == len(self.schedule):
+                self.model.stop_training = True
+                return
+            # The first step of a span pays for the switch, and for what its hooks still have in no cache.
+            self.model.train_function = self._hooked if self.schedule[len(self.spans)] == "probe" else self._bare
+        if self._done % SPAN == 1:
+            self._began = time.perf_counter()
+        self._done += 1
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.model.train_function is self._hooked:
+            self.probe.on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.probe.on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.model.train_function = self._hooked
+        self.probe.on_train_end(logs)
+
+
+def spans(model: keras.Model, x: np.ndarray, triples: int, out: str) -> dict[str, np.ndarray]:
+    """Train so many triples of spans in one fit; return the seconds of a step in each, by its kind."""
+    random = np.random.default_rng(0)
+    schedule = [str(kind) for _ in range(triples) for kind in random.permutation(KINDS)]
+    # The first triples are warm-up.
+    warm = [str(kind) for _ in range(WARM_TRIPLES) for kind in KINDS]
+    switch = Switch(gpuprobe.keras.Probe(out, trace_steps=0, verbose=False), warm + schedule)
+    steps = SPAN * len(switch.schedule) + 1
+    model.fit(x, x[:, :1], batch_size=BATCH, epochs=1 + steps * BATCH // len(x), verbose=0, callbacks=[switch])
+    took = np.array(switch.spans[len(warm) :]) / (SPAN - 1)
+    return {kind: took[np.array(schedule) == kind] for kind in KINDS}
 
 
 def said(name: str, ratios: np.ndarray) -> str:
@@ -132,32 +167,37 @@ def said(name: str, ratios: np.ndarray) -> str:
     return f"{name}: {np.median(ratios):.4f} (95 %: {low:.4f} to {high:.4f})"
 
 
+def blocks(model: keras.Model, x: np.ndarray, steps: int, seconds: float, out: str) -> dict[str, np.ndarray]:
+    """Train triples of blocks for so long; return what `block` does for each, by its kind."""
+    random = np.random.default_rng(0)
+    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    until = time.monotonic() + seconds
+    while time.monotonic() < until or len(found["bare"]) < 3:
+        for kind in random.permutation(KINDS):
+            found[kind].append(block(model, x, steps, out, str(kind)))
+    return {kind: np.array(values) for kind, values in found.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=120.0, help="how long to measure")
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long to measure the spans, and the blocks")
     parser.add_argument("--units", type=int, default=512, help="width of the layers")
     parser.add_argument("--block", type=float, default=1.5, help="seconds of one block")
     asked = parser.parse_args()
     model, x = trained(asked.units)
-    random = np.random.default_rng(0)
-    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
     with tempfile.TemporaryDirectory() as out:
         block(model, x, 50, out, "bare")
         step_s, _ = block(model, x, 200, out, "bare")
-        steps = max(40, min(4000, round(asked.block / step_s)))
-        until = time.monotonic() + asked.seconds
-        while time.monotonic() < until or len(found["bare"]) < 3:
-            for kind in random.permutation(KINDS):
-                found[kind].append(block(model, x, steps, str(Path(out)), kind))
-        alone_us = hooks_us(out)
-    took = {kind: np.array(values) for kind, values in found.items()}
-    middle_s = float(np.median(took["bare"][:, 0]))
-    print(f"{len(took['bare'])} triples of blocks of {steps} steps; a bare step takes {1000 * middle_s:.2f} ms")
-    for place, what in enumerate(("rate", "CPU time")):
+        alternated = spans(model, x, max(3, round(asked.seconds / step_s / SPAN / len(KINDS))), out)
+        took = blocks(model, x, max(40, min(4000, round(asked.block / step_s))), asked.seconds, out)
+    print(f"a bare step takes {1000 * np.median(alternated['bare']):.2f} ms")
+    print(f"{len(alternated['bare'])} triples of spans of {SPAN - 1} steps")
+    for kind, name in (("probe", "with the hooks"), ("control", "bare again (control)")):
+        print(said(f"  rate {name}", alternated["bare"] / alternated[kind]))
+    print(f"{len(took['bare'])} triples of blocks")
+    for place, what in enumerate(("rate", "CPU time, bare over")):
         for kind, name in (("probe", "with the callback"), ("control", "bare again (control)")):
-            ratios = took["bare"][:, place] / took[kind][:, place]
-            print(said(f"{what}, bare over {name}" if place else f"{what} {name}", ratios))
-    print(f"the hooks alone: {alone_us:.1f} us a step, {100 * alone_us / 1e6 / middle_s:.2f} % of it")
+            print(said(f"  {what} {name}", took["bare"][:, place] / took[kind][:, place]))
 
 
 if __name__ == "__main__":
