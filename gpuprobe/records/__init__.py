@@ -1,0 +1,44 @@
+"""The frozen records that pass from stage to stage, and their JSON.
+
+Every stage after the measuring is a function of these, so it can run again later, on another machine, without
+a GPU and without TensorFlow. Units live in the names: `_ns`, `_s`, `_ms`, `_w`, `_j`, `_mib`, `_fraction`
+(0 to 1), `_per_s`. All times are nanoseconds since the Unix epoch, the clock of current TensorFlow traces.
+"""
+
+from gpuprobe.records.base import SCHEMA, Record
+from gpuprobe.records.evidence import Confidence, Evidence, Finding, Gain, NotEvaluated, Signal
+from gpuprobe.records.files import load, save, to_json, write_whole
+from gpuprobe.records.run import LossPoint, Outcome, Phase, PhaseName, Run, Settings, State, TraceInfo
+from gpuprobe.records.study import Environment, GpuInfo, Request, RunSpec, StrategyInfo, Study
+from gpuprobe.records.watch import ThreadUse, Watch
+
+__all__ = [
+    "SCHEMA",
+    "Confidence",
+    "Environment",
+    "Evidence",
+    "Finding",
+    "Gain",
+    "GpuInfo",
+    "LossPoint",
+    "NotEvaluated",
+    "Outcome",
+    "Phase",
+    "PhaseName",
+    "Record",
+    "Request",
+    "Run",
+    "RunSpec",
+    "Settings",
+    "Signal",
+    "State",
+    "StrategyInfo",
+    "Study",
+    "ThreadUse",
+    "TraceInfo",
+    "Watch",
+    "load",
+    "save",
+    "to_json",
+    "write_whole",
+]

@@ -1,0 +1,67 @@
+"""Records to JSON and back: a file is whole or is not there, and one that cannot be read is one clear line."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from gpuprobe.errors import InputError, OutputError
+from gpuprobe.records.base import SCHEMA, Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def to_json(record: Record | Any) -> bytes:
+    """Encode a record as indented JSON that ends with a newline."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+
+
+def save(record: Record, path: Path) -> None:
+    """Write a record with `write_whole`. Raises OutputError where the file cannot be written."""
+    write_whole(path, to_json(record))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a half.
+
+    Raises OutputError where it cannot be written; the old file is then as it was.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        # On a full disk the half that was written would take the room of what comes next.
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def load(kind: type[AnyRecord], path: Path) -> AnyRecord:
+    """Read a record back.
+
+    Raises InputError where the file is missing, damaged, of another kind, or from a newer gpuprobe.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        schema = msgspec.json.decode(data, type=_Versioned).schema
+        if schema is not None and schema > SCHEMA:
+            raise InputError(
+                f"{path}: written by a newer gpuprobe (schema {schema}, this one reads up to {SCHEMA}); "
+                "upgrade with: pip install --upgrade gpuprobe"
+            )
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{path}: not a {kind.__name__.lower()} record of gpuprobe ({error})") from error
+
+
+class _Versioned(msgspec.Struct):
+    schema: int | None = None

@@ -1,0 +1,94 @@
+"""What a run measured: `run.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gpuprobe.records.base import SCHEMA, Record
+from gpuprobe.records.study import RunSpec
+
+# `warmup` is up to the end of the first call, which traces and compiles; `held` the wait for a quiet machine;
+# `settle` the calls after it until they are steady; `window` the timed steps; `rest` what a training that nobody
+# planned does after them.
+PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace", "rest"]
+State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interrupted", "skipped"]
+
+
+class Settings(Record, frozen=True, kw_only=True):
+    """The effective settings of a run, read back from TensorFlow and Keras, never assumed.
+
+    `gpu_pci_bus_id` is where CUDA says that TensorFlow's first GPU lies; empty where there is none.
+    """
+
+    device: str
+    dtype_policy: str
+    compute_dtype: str
+    jit_compile: bool
+    batch_size: int
+    feed_dtype: str
+    steps_per_execution: int
+    optimizer: str
+    intra_op_threads: int
+    inter_op_threads: int
+    onednn: bool | None
+    tf32: bool | None
+    run_eagerly: bool = False
+    gpu_pci_bus_id: str = ""
+
+
+class Phase(Record, frozen=True, kw_only=True):
+    """One part of a run; `call_ends_ns` are the ends of the calls of the train function, each of so many steps."""
+
+    name: PhaseName
+    start_ns: int
+    end_ns: int
+    call_ends_ns: tuple[int, ...] = ()
+    steps_per_call: int = 1
+
+
+class LossPoint(Record, frozen=True, kw_only=True):
+    """The training loss, averaged over the samples since the point before, after so many samples were seen."""
+
+    samples: int
+    loss: float
+
+
+class TraceInfo(Record, frozen=True, kw_only=True):
+    """The profiler's trace of a run; `slowdown` is the median traced step over the median timed step."""
+
+    path: str | None
+    steps: int = 0
+    slowdown: float | None = None
+    missing: str | None = None
+
+
+class Outcome(Record, frozen=True, kw_only=True):
+    """How a run ended, with the one line that says why where it did not end well."""
+
+    state: State
+    message: str = ""
+    exit_code: int | None = None
+
+
+class Run(Record, frozen=True, kw_only=True):
+    """One strategy measured once in a fresh process: `run.json` of its recording.
+
+    Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device. `flop_per_sample` is
+    TensorFlow's own count for one sample of a training step, None where it was not counted.
+    """
+
+    schema: int = SCHEMA
+    spec: RunSpec
+    outcome: Outcome
+    settings: Settings | None = None
+    phases: tuple[Phase, ...] = ()
+    losses: tuple[LossPoint, ...] = ()
+    trace: TraceInfo | None = None
+    host_peak_mib: float | None = None
+    device_peak_mib: float | None = None
+    flop_per_sample: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def phase(self, name: PhaseName) -> Phase | None:
+        """Return the phase of that name, or None where the run did not come so far."""
+        return next((phase for phase in self.phases if phase.name == name), None)

@@ -1,0 +1,120 @@
+"""What a study asks for, of which machine and of which runs: `study.json` and `spec.json`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gpuprobe.records.base import SCHEMA, Record
+
+
+class StrategyInfo(Record, frozen=True, kw_only=True):
+    """A strategy as the report names it: its sentence, what it is compared with, and the one thing it changes.
+
+    `what_if` names the change that predicts its gain from the trace of the strategy it is compared with.
+    """
+
+    name: str
+    sentence: str
+    against: str | None = None
+    change: str = ""
+    combines: bool = False
+    what_if: str = ""
+
+
+class RunSpec(Record, frozen=True, kw_only=True):
+    """All that one worker process is asked to do; the parent writes it before the process starts.
+
+    The timed window ends after `steps` steps where given, else after `window_s` seconds, or earlier (but never
+    before `window_min_s`) once the 95 % interval of its blocks is narrower than `precise_fraction` of the rate.
+    `model` names the workload as `gpuprobe run --model` does; empty is the ResNet of `depth` on the images in `data`.
+    `step` counts the runs of a strategy that is found by a search, from 1; 0 is no step of one.
+    """
+
+    strategy: str
+    round: int
+    seed: int
+    batch_size: int
+    depth: int = 20
+    window_s: float = 10.0
+    window_min_s: float = 3.0
+    precise_fraction: float = 0.01
+    steps: int | None = None
+    trace_steps: int = 4
+    data: str = ""
+    model: str = ""
+    combines: tuple[str, ...] = ()
+    step: int = 0
+    inject: tuple[str, ...] = ()
+
+
+class GpuInfo(Record, frozen=True, kw_only=True):
+    """One NVIDIA GPU as the driver describes it; `facts` holds what else it told, by the names of `telemetry.facts`."""
+
+    index: int
+    name: str
+    uuid: str = ""
+    pci_bus_id: str = ""
+    compute_capability: str = ""
+    memory_mib: float | None = None
+    facts: dict[str, str | float | bool] = msgspec.field(default_factory=dict)
+
+
+class Environment(Record, frozen=True, kw_only=True):
+    """Where a study ran. `no_gpu` is the one-line reason where TensorFlow trained without a GPU."""
+
+    system: str
+    python: str
+    cpu: str
+    cores: int
+    memory_mib: float
+    versions: dict[str, str]
+    gpus: tuple[GpuInfo, ...] = ()
+    driver: str = ""
+    cuda: str = ""
+    no_gpu: str | None = None
+    simulated: bool = False
+
+
+class Request(Record, frozen=True, kw_only=True):
+    """What the user asked `gpuprobe run` for; `--resume` goes on with it.
+
+    `data` is `auto`, `cifar10`, `synthetic` or a path; `samples` caps the training set. Exactly `steps` or `epochs`
+    are timed where given, else as long as the budget allows. A run that shows no sign of life for `limit_s` is
+    ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own. A search tries at most
+    `search_steps` changes on top of the first where given, else all that gained by themselves.
+    """
+
+    rounds: int
+    budget_s: float
+    batch_size: int
+    seed: int
+    depth: int = 20
+    model: str = ""
+    data: str = "auto"
+    samples: int | None = None
+    steps: int | None = None
+    epochs: int | None = None
+    trace_steps: int = 4
+    limit_s: float = 180.0
+    quick: bool = False
+    search_steps: int | None = None
+    inject: tuple[str, ...] = ()
+
+
+class Study(Record, frozen=True, kw_only=True):
+    """All runs of one `gpuprobe run`: what was asked, where, and in which order; `runs/` lies beside it."""
+
+    schema: int = SCHEMA
+    name: str
+    created_ns: int
+    command: str
+    environment: Environment
+    workload: str
+    data_name: str
+    data_source: str
+    batch_size: int
+    train_samples: int
+    epoch_samples: int
+    strategies: tuple[StrategyInfo, ...]
+    request: Request
+    notes: tuple[str, ...] = ()
