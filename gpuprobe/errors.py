@@ -11,16 +11,22 @@ _PREAMBLE = re.compile(
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
+# The exit codes that no error of this family carries: 70 is EX_SOFTWARE of sysexits.h, the last two are a shell's of
+# SIGINT and SIGPIPE.
+FAILED, UNEXPECTED, INTERRUPTED, NOBODY_READS = 1, 70, 130, 141
+
+
 class GpuprobeError(Exception):
     """Something the user can act on: the message says what happened, where, and what to do.
 
     Exit codes (the documented contract of the command line):
     0 done; 1 the work was done but found a failure (a run failed, a check failed); 2 wrong usage;
     3 unreadable or invalid input; 4 output cannot be written; 5 a part of the environment is missing;
-    130 interrupted. `gpuprobe watch` passes on the exit code of the command it watched.
+    70 an error of gpuprobe's own; 130 interrupted; 141 whoever read the output has gone. `gpuprobe watch` passes on
+    the exit code of the command it watched.
     """
 
-    exit_code = 1
+    exit_code = FAILED
 
 
 class UsageError(GpuprobeError):

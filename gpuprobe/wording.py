@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 def share(fraction: float) -> str:
     """Write a fraction (0 to 1) as a percentage: `19 %`, with one digit more below ten: `1.4 %`."""
@@ -47,9 +52,8 @@ def times(value: float, low: float | None = None, high: float | None = None) -> 
     return f"{figures[0]}x ({figures[1]} to {figures[2]})" if len(figures) == 3 else f"{figures[0]}x"
 
 
-def mebibytes(value: float) -> str:
-    """Write an amount of bytes as MiB or GiB: `512 MiB`, `3.20 GiB`."""
-    mib = value / 2**20
+def mebibytes(mib: float) -> str:
+    """Write an amount of memory given in MiB as MiB or GiB: `512 MiB`, `3.20 GiB`."""
     return f"{significant(mib / 1024)} GiB" if mib >= 1024 else f"{significant(mib)} MiB"
 
 
@@ -68,6 +72,6 @@ def strategies(number: int) -> str:
     return "1 strategy" if number == 1 else f"{number:,} strategies"
 
 
-def listing(names: list[str]) -> str:
-    """Join names as a sentence does: `a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+def listing(names: Sequence[str], last: str = "and") -> str:
+    """Join names as a sentence does: `a`, `a and b`, `a, b and c`; `last` is the word before the last of them."""
+    return f" {last} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING
 
+from gpuprobe import wording
 from gpuprobe.cards.architecture import architecture
 from gpuprobe.cards.table import Card, cards
 from gpuprobe.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # Words that name the maker or the family, and tell no two cards of the table apart.
 FILLERS = ("nvidia", "geforce", "quadro", "tesla", "corporation", "generation", "graphics", "design", "edition", "gpu")
@@ -37,7 +34,8 @@ def find(name: str, *, memory_mib: float | None = None, sm_count: int | None = N
     if len(desktop or fitting) == 1:
         return (desktop or fitting)[0]
     if fitting:
-        raise UsageError(f"GPU {name!r} may be one of several cards: {_listed([card.name for card in fitting])}")
+        several = wording.listing([card.name for card in fitting], "or")
+        raise UsageError(f"GPU {name!r} may be one of several cards: {several}")
     raise UsageError(f"GPU {name!r} is not in the table of cards{_hint(name)}")
 
 
@@ -108,8 +106,4 @@ def _hint(name: str) -> str:
     near = difflib.get_close_matches(wanted, keys, n=SUGGESTIONS, cutoff=CLOSE_ENOUGH)
     longer = [key for key in keys if wanted and key.startswith(wanted)][:SUGGESTIONS]
     found = [keys[key] for key in dict.fromkeys([*longer, *near])][:SUGGESTIONS]
-    return f"; did you mean {_listed(found)}?" if found else ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"; did you mean {wording.listing(found, 'or')}?" if found else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 import gpuprobe
-from gpuprobe.errors import GpuprobeError
+from gpuprobe.errors import INTERRUPTED, NOBODY_READS, UNEXPECTED, GpuprobeError
 
 EXAMPLES = """\b
 Examples:
@@ -23,11 +23,6 @@ Examples:
   gpuprobe compare reports/A reports/B what became faster or slower beyond the noise, and what else differs
   gpuprobe view reports/STUDY          open the study's traces in TensorBoard's profiler
 """
-
-
-# An error of gpuprobe's own (sysexits.h, EX_SOFTWARE).
-UNEXPECTED = 70
-INTERRUPTED, NOBODY_READS = 130, 141
 
 
 class _Commands(click.Group):

@@ -120,7 +120,7 @@ class StatusBar:
 
         used = value("utilization_percent")
         parts = [
-            f"{wording.mebibytes(memory * 2**20)}" if (memory := value("memory_used_mib")) is not None else "",
+            wording.mebibytes(memory) if (memory := value("memory_used_mib")) is not None else "",
             f"{power:.0f} W" if (power := value("power_w")) is not None else "",
             f"{clock:.0f} MHz" if (clock := value("sm_clock_mhz")) is not None else "",
             f"{heat:.0f} °C" if (heat := value("temperature_c")) is not None else "",
@@ -135,7 +135,7 @@ class StatusBar:
         return [
             self._curve("cpu", cores, self._cores),
             Text(""),
-            Text("  ".join(filter(None, [shown, wording.mebibytes(memory * 2**20) if memory is not None else ""]))),
+            Text("  ".join(filter(None, [shown, wording.mebibytes(memory) if memory is not None else ""]))),
         ]
 
     def _curve(self, name: str, value: float | None, most: float) -> Text:

@@ -148,4 +148,4 @@ def _rate(rate: Interval) -> str:
 def _named(spec: RunSpec) -> str:
     if not spec.step:
         return spec.strategy
-    return f"{spec.strategy}, step {spec.step} ({wording.listing(list(spec.combines)) or 'no change'})"
+    return f"{spec.strategy}, step {spec.step} ({wording.listing(spec.combines) or 'no change'})"

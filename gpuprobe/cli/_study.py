@@ -13,7 +13,7 @@ from rich.console import Console
 from gpuprobe import wording
 from gpuprobe.cli._live import LiveView
 from gpuprobe.cli._verdict import show
-from gpuprobe.errors import GpuprobeError
+from gpuprobe.errors import FAILED, INTERRUPTED, GpuprobeError
 from gpuprobe.measure import faults, folder
 from gpuprobe.measure.begin import begin, find_images
 from gpuprobe.measure.environment import environment
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from gpuprobe.measure.plan import Planned
     from gpuprobe.records import Request, Study
     from gpuprobe.workloads.arrays import Arrays
-
-FAILED, INTERRUPTED = 1, 130
 
 
 def start(request: Request, strategies: str, out: Path, words: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from gpuprobe import wording
-from gpuprobe.errors import OutputError
+from gpuprobe.errors import INTERRUPTED, OutputError
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.train import images, train
@@ -21,7 +21,6 @@ from gpuprobe.workloads.expectation import SOURCE, expected_epoch_s
 if TYPE_CHECKING:
     from pathlib import Path
 
-INTERRUPTED = 130
 PLOT_FILE = "curves.svg"
 
 
@@ -56,7 +55,7 @@ def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
 def _strategy(spec: TrainingSpec) -> str:
     if spec.strategy != "tuned":
         return spec.strategy
-    names = wording.listing(list(spec.combines))
+    names = wording.listing(spec.combines)
     return f"tuned ({names})" if names else "tuned (nothing to combine: give a --study; cache and prefetch alone)"
 
 

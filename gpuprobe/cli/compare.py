@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.errors import FAILED
+
 HELP_ORDER = 35
-SLOWER = 1
 EPILOG = """\b
 Examples:
   gpuprobe compare reports/BEFORE reports/AFTER
@@ -53,4 +54,4 @@ def command(a: Path, b: Path, fail_below: float | None, as_json: bool, force: bo
     found = compare(gather(a), gather(b), fail_below=fail_below, force=force)
     click.echo(to_json(found).decode().rstrip() if as_json else text(found))
     if found.failed:
-        raise click.exceptions.Exit(SLOWER)
+        raise click.exceptions.Exit(FAILED)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpuprobe.errors import FAILED
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -45,7 +47,7 @@ def command(as_json: bool, limit: str) -> None:
         click.echo(to_json(report).decode(), nl=False)
     else:
         _show(console, report)
-    raise SystemExit(1 if report.count("fail") else 0)
+    raise SystemExit(FAILED if report.count("fail") else 0)
 
 
 def _show(console: Console, report: Report) -> None:

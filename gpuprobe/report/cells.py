@@ -71,9 +71,9 @@ def row(row: Row, ranking: Ranking) -> dict[str, str]:
         "gpu": _level(row.signal("utilization_percent"), "%"),
         "power": _value(row.signal("power_w"), "W"),
         "energy": f"{wording.significant(1000 * row.energy_j_per_sample)} mJ" if row.energy_j_per_sample else "",
-        "device_memory": wording.mebibytes(row.device_peak_mib * 2**20) if row.device_peak_mib else "",
+        "device_memory": wording.mebibytes(row.device_peak_mib) if row.device_peak_mib else "",
         "cpu": _value(row.signal("cpu_cores"), "cores"),
-        "host_memory": wording.mebibytes(row.host_peak_mib * 2**20) if row.host_peak_mib else "",
+        "host_memory": wording.mebibytes(row.host_peak_mib) if row.host_peak_mib else "",
         "warmup": f"{wording.significant(row.warmup_s)} s" if row.warmup_s else "",
         "marks": "; ".join(row.marks),
     }

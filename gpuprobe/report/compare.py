@@ -133,10 +133,10 @@ def _differences(differences: Sequence[Difference]) -> list[list[str]]:
 
 def _notes(found: Comparison) -> list[str]:
     lines = [f"{name} failed in B: {why}." for name, why in found.failed_in_b.items()]
-    lines += [f"Only A measured {wording.listing(list(found.only_a))}."] if found.only_a else []
-    lines += [f"Only B measured {wording.listing(list(found.only_b))}."] if found.only_b else []
+    lines += [f"Only A measured {wording.listing(found.only_a)}."] if found.only_a else []
+    lines += [f"Only B measured {wording.listing(found.only_b)}."] if found.only_b else []
     lines += [f"Where the step of {names} went is not known: {why}." for why, names in _unledgered(found).items()]
-    unknown = wording.listing(list(found.not_checked))
+    unknown = wording.listing(found.not_checked)
     lines += [f"Not checked to be the same, since not both tell: {unknown}."] if unknown else []
     return ["Notes", *(f"  {line}" for line in (*lines, *found.notes))] if lines or found.notes else []
 

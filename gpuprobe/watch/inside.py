@@ -47,7 +47,7 @@ def _parts(known: dict[str, Signal]) -> dict[str, str]:
     figures = {}
     for part in parts:
         used = known.get(f"{part}_memory_used_mib")
-        memory = [f"memory {wording.mebibytes(float(used.value or 0.0) * 2**20)}"] if used else []
+        memory = [f"memory {wording.mebibytes(float(used.value or 0.0))}"] if used else []
         figures[part.upper().replace("MIG", "MIG ")] = ", ".join(
             [*filter(None, [_kernels(known, part + "_")]), *memory]
         )

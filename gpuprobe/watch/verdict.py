@@ -275,7 +275,7 @@ def _figure(evidence: Evidence, name: str, unit: str) -> str:
 
 def _mib(signal: Signal | None) -> str:
     value = signal.value if signal else None
-    return wording.mebibytes(value * 2**20) if isinstance(value, float) else "not known"
+    return wording.mebibytes(value) if isinstance(value, float) else "not known"
 
 
 def _duration(seconds: float) -> str:

@@ -152,7 +152,7 @@ def gpu_processes(facts: Facts) -> CheckResult:
         return unknown("the driver does not list programs here (WDDM, WSL2 or MIG)")
     hidden = [card for card in facts.cards if (card.memory_used_mib or 0) > RESERVED_MIB]
     if hidden:
-        used = wording.mebibytes((hidden[0].memory_used_mib or 0) * 2**20)
+        used = wording.mebibytes(hidden[0].memory_used_mib or 0)
         says = f"none is listed, yet {used} of {hidden[0].name} are taken: one outside this container, or a dead one"
         return warned(says, "look on the host: nvidia-smi, or sudo fuser -v /dev/nvidia*")
     return passed("none")

@@ -72,7 +72,7 @@ def host_memory(facts: Facts) -> CheckResult:
     if system.memory_mib is None or system.memory_available_mib is None:
         return unknown("the system does not tell")
     limit = min(system.memory_mib, system.memory_limit_mib or system.memory_mib)
-    total, left = (wording.mebibytes(value * 2**20) for value in (limit, min(limit, system.memory_available_mib)))
+    total, left = wording.mebibytes(limit), wording.mebibytes(min(limit, system.memory_available_mib))
     within = " that the container may use" if limit < system.memory_mib else ""
     if system.memory_available_mib < MEMORY_LEFT * limit:
         return warned(f"{left} left of {total}{within}", "end other programs, or keep less of the data in memory")
