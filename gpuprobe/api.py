@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.measure import folder
 from gpuprobe.measure.begin import begin
+from gpuprobe.measure.budget import DEFAULT_ROUNDS, DEFAULT_S
 from gpuprobe.measure.study import carry_out
 from gpuprobe.ranking.choose import by_predicted_gain, following
 from gpuprobe.records import Request, Run, RunSpec
@@ -21,16 +22,14 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.load import Loaded
     from gpuprobe.workloads.workload import Workload
 
-BUDGET_S = 570.0
-
 
 def run(
     workload: Workload | str,
     strategies: str | Sequence[str] = "all",
     *,
     out: str | Path = "reports",
-    rounds: int = 2,
-    budget_s: float = BUDGET_S,
+    rounds: int = DEFAULT_ROUNDS,
+    budget_s: float = DEFAULT_S,
     steps: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,

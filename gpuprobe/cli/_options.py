@@ -1,16 +1,45 @@
-"""Options that several subcommands have."""
+"""Options that several subcommands have, and what people type as their values."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from gpuprobe.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Command = TypeVar("Command", bound="Callable[..., object]")
+
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+# One block in each of the three stages.
+SHALLOWEST = 8
+
+
+class Duration(click.ParamType[float]):
+    """`90`, `90s`, `5m`, `1.5h`, as seconds."""
+
+    name = "time"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Raise UsageError where it is no duration, or not above zero."""
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|)\s*", str(value))
+        seconds = float(match[1]) * UNITS_S[match[2]] if match else 0.0
+        if seconds <= 0:
+            option = param.opts[0] if param else "TIME"
+            raise UsageError(f"{option}: {value!r} is no duration; write it as 90s, 5m or 1.5h")
+        return seconds
+
+
+def resnet_depth(depth: int) -> int:
+    """Return a depth that this ResNet can have, 6n+2. Raises UsageError for any other."""
+    if (depth - 2) % 6 or depth < SHALLOWEST:
+        raise UsageError(f"--depth: {depth} is not 6n+2; this ResNet has 20, 32, 44, 56 or 110 layers")
+    return depth
 
 
 def reports_folder(what: str) -> Callable[[Command], Command]:
@@ -22,3 +51,21 @@ def reports_folder(what: str) -> Callable[[Command], Command]:
         metavar="DIR",
         help=f"Where the {what}'s folder is made.",
     )
+
+
+def resnet_options(command: Command) -> Command:
+    """Add what the ResNet is trained on: `--data`, `--depth`, `--samples`, `--seed`."""
+    options = (
+        click.option(
+            "--data",
+            default="auto",
+            metavar="auto|cifar10|synthetic|digits|PATH",
+            help="The images; auto takes CIFAR-10 if it can, else a synthetic stand-in.",
+        ),
+        click.option("--depth", default=20, help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2)."),
+        click.option("--samples", type=click.IntRange(min=1), help="Use only the first so many training images."),
+        click.option("--seed", default=0, help="Seed of weights, order and synthetic data."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

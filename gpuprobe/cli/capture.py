@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._options import Duration
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 60
@@ -21,16 +22,15 @@ Examples:
 @click.option("--port", type=click.IntRange(min=1, max=65535), help="The port of TensorFlow's profiler server.")
 @click.option("--host", default="localhost", help="The machine that it runs on.")
 @click.option("--pid", type=click.IntRange(min=1), help="A process with a Probe: it traces its next steps.")
-@click.option("--time", default="2s", metavar="TIME", help="How long to trace a server's job.")
+@click.option("--time", type=Duration(), default="2s", metavar="TIME", help="How long to trace a server's job.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("trace"), metavar="DIR", help="Where a server's trace goes."
 )
-def command(port: int | None, host: str, pid: int | None, time: str, out: Path) -> None:
+def command(port: int | None, host: str, pid: int | None, time: float, out: Path) -> None:
     """Take a profiler trace from a job that is running.
 
     From TensorFlow's profiler server (--port), or from the Probe in a process on this machine (--pid).
     """
-    from gpuprobe.cli._durations import seconds
     from gpuprobe.keras.capture import from_process, from_server
 
     if (port is None) == (pid is None):
@@ -40,5 +40,5 @@ def command(port: int | None, host: str, pid: int | None, time: str, out: Path) 
         click.echo(f"Asked process {pid} for a trace of its next steps; it lies in the recording that its Probe keeps.")
         return
     assert port is not None
-    for path in from_server(host, port, seconds(time, "--time"), out):
+    for path in from_server(host, port, time, out):
         click.echo(path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpuprobe.cli._options import Duration
 from gpuprobe.errors import FAILED
 
 if TYPE_CHECKING:
@@ -27,22 +28,22 @@ MARKS = {"pass": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "
 
 @click.command("doctor", epilog=EPILOG)
 @click.option("--json", "as_json", is_flag=True, help="Print all facts and results as JSON.")
-@click.option("--limit", default="120s", metavar="TIME", help="How long TensorFlow may take to answer.")
-def command(as_json: bool, limit: str) -> None:
+@click.option(
+    "--limit", type=Duration(), default="120s", metavar="TIME", help="How long TensorFlow may take to answer."
+)
+def command(as_json: bool, limit: float) -> None:
     """Check driver, TensorFlow, profiler and system.
 
     Each line is pass, warn or fail, with its evidence and the exact fix.
     """
     from rich.console import Console
 
-    from gpuprobe.cli._durations import seconds
     from gpuprobe.doctor import examine, gather
     from gpuprobe.records import to_json
 
-    limit_s = seconds(limit, "--limit")
     console = Console(highlight=False)
     with Console(stderr=True).status("asking the driver and TensorFlow"):
-        report = examine(gather(limit_s))
+        report = examine(gather(limit))
     if as_json:
         click.echo(to_json(report).decode(), nl=False)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gpuprobe.cli._options import reports_folder
+from gpuprobe.cli._options import Duration, reports_folder, resnet_depth, resnet_options
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 10
@@ -25,9 +25,7 @@ Examples:
 Exit codes: 0 all runs done, 1 a run failed (the others are ranked), 2 wrong usage, 3 unreadable input,
 4 output cannot be written, 5 something is not installed, 130 interrupted.
 """
-# A study of the quick kind fits five minutes, one of the default kind ten, their start and their report included.
-QUICK_S, DEFAULT_S = 280.0, 570.0
-QUICK_ROUNDS, DEFAULT_ROUNDS = 1, 2
+QUICK_ROUNDS = 1
 # Each change that the search for `tuned` tries is one run more.
 QUICK_SEARCH_STEPS = 2
 # Enough that a cache matters and the loss falls, few enough that filling the cache takes a moment.
@@ -38,24 +36,18 @@ DEFAULT_BATCH_SIZE = 32
 @click.command("run", epilog=EPILOG)
 @click.option("--strategies", default="all", help="all, or names joined by commas; gpuprobe list shows them.")
 @reports_folder("study")
-@click.option(
-    "--data",
-    default="auto",
-    metavar="auto|cifar10|synthetic|digits|PATH",
-    help="The training images; auto takes CIFAR-10 if it can.",
-)
 @click.option("--quick", is_flag=True, help="One round, short windows: about five minutes.")
 @click.option("--rounds", type=click.IntRange(min=1), help="How often each strategy runs. [default: 2]")
-@click.option("--budget", metavar="TIME", help="Time for the whole study, as 5m or 1h.")
+@click.option("--budget", type=Duration(), metavar="TIME", help="Time for the whole study, as 5m or 1h.")
 @click.option("--steps", type=click.IntRange(min=1), help="Time exactly so many steps of each run.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Time exactly so many epochs of each run.")
 @click.option("--model", metavar="NAME|FILE.py:FACTORY", help="Train this instead; gpuprobe list --models shows ours.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Samples a step. [default: 32, or the workload's own]")
-@click.option("--depth", default=20, help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2).")
-@click.option("--samples", type=click.IntRange(min=1), help="Use only the first so many training images.")
-@click.option("--seed", default=0, help="Seed of weights, order and synthetic data.")
+@resnet_options
 @click.option("--trace/--no-trace", default=True, help="Capture a profiler trace after each timed window.")
-@click.option("--limit", default="180s", metavar="TIME", help="End a run that shows no sign of life for so long.")
+@click.option(
+    "--limit", type=Duration(), default="180s", metavar="TIME", help="End a run that shows no sign of life for so long."
+)
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="STUDY", help="Finish this study; other options are its own."
 )
@@ -66,7 +58,7 @@ def command(
     data: str,
     quick: bool,
     rounds: int | None,
-    budget: str | None,
+    budget: float | None,
     steps: int | None,
     epochs: int | None,
     model: str | None,
@@ -75,7 +67,7 @@ def command(
     samples: int | None,
     seed: int,
     trace: bool,
-    limit: str,
+    limit: float,
     resume: Path | None,
     inject: tuple[str, ...],
 ) -> None:
@@ -83,20 +75,18 @@ def command(
 
     ResNet20 on CIFAR-10 if no other workload is named.
     """
-    from gpuprobe.cli._durations import seconds
     from gpuprobe.cli._study import finish, start
+    from gpuprobe.measure.budget import DEFAULT_ROUNDS, DEFAULT_S, QUICK_S
     from gpuprobe.records import Request
 
     if resume is not None:
-        raise SystemExit(finish(resume, budget_s=seconds(budget, "--budget") if budget else None))
+        raise SystemExit(finish(resume, budget_s=budget))
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs exclude each other: both say how much of each run is timed")
     depth, target = _model(model, depth)
-    if (depth - 2) % 6 or depth < 8:
-        raise UsageError(f"--depth: {depth} is not 6n+2; this ResNet has 20, 32, 44, 56 or 110 layers")
     request = Request(
         rounds=rounds or (QUICK_ROUNDS if quick else DEFAULT_ROUNDS),
-        budget_s=seconds(budget, "--budget") if budget else (QUICK_S if quick else DEFAULT_S),
+        budget_s=budget or (QUICK_S if quick else DEFAULT_S),
         batch_size=batch_size or (0 if target else DEFAULT_BATCH_SIZE),
         seed=seed,
         depth=depth,
@@ -106,10 +96,10 @@ def command(
         steps=steps,
         epochs=epochs,
         trace_steps=4 if trace else 0,
-        limit_s=seconds(limit, "--limit"),
+        limit_s=limit,
         quick=quick,
         search_steps=QUICK_SEARCH_STEPS if quick else None,
-        inject=tuple(inject or ()),
+        inject=inject,
     )
     raise SystemExit(start(request, strategies, out, ["gpuprobe", *sys.argv[1:]]))
 
@@ -119,6 +109,6 @@ def _model(model: str | None, depth: int) -> tuple[int, str]:
     from gpuprobe.workloads.resolve import check
 
     if model is None:
-        return depth, ""
+        return resnet_depth(depth), ""
     resnet = re.fullmatch(r"resnet(\d+)", model)
-    return (int(resnet[1]), "") if resnet else (depth, check(model))
+    return (resnet_depth(int(resnet[1])), "") if resnet else (depth, check(model))

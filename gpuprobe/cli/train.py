@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpuprobe.cli._options import reports_folder
+from gpuprobe.cli._options import reports_folder, resnet_depth, resnet_options
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 15
@@ -35,13 +35,8 @@ EPOCHS = 50
     "--study", type=click.Path(path_type=Path), metavar="STUDY", help="For tuned: the study whose gains it combines."
 )
 @reports_folder("training")
-@click.option(
-    "--data", default="auto", metavar="auto|cifar10|digits|synthetic|PATH", help="The training and test images."
-)
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Samples a step.")
-@click.option("--depth", default=20, help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2).")
-@click.option("--samples", type=click.IntRange(min=1), help="Use only the first so many training images.")
-@click.option("--seed", default=0, help="Seed of weights and order.")
+@resnet_options
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
@@ -74,8 +69,6 @@ def command(
     if resume is not None:
         begun = load_spec(resume)
         raise SystemExit(carry_out(msgspec.structs.replace(begun, epochs=epochs or begun.epochs), resume, out))
-    if (depth - 2) % 6 or depth < 8:
-        raise UsageError(f"--depth: {depth} is not 6n+2; this ResNet has 20, 32, 44, 56 or 110 layers")
     chosen = select(strategy)
     if len(chosen) != 1:
         raise UsageError("--strategy: name one; gpuprobe list shows them")
@@ -84,7 +77,7 @@ def command(
         strategy=chosen[0].name,
         batch_size=batch_size,
         seed=seed,
-        depth=depth,
+        depth=resnet_depth(depth),
         data=data,
         samples=samples,
         combines=_combined(study, chosen[0].name) if study is not None and chosen[0].combines else (),

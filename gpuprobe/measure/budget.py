@@ -5,6 +5,9 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 
+# A study of the default kind fits ten minutes, one of the quick kind five, their start and their report included.
+DEFAULT_S, QUICK_S = 570.0, 280.0
+DEFAULT_ROUNDS = 2
 # Before the first run nothing is known; a guess that is too high makes the first window short, and no more.
 FIRST_GUESS_S = 15.0
 # A window shorter than this holds too few steps for an interval; one longer teaches nothing more.
