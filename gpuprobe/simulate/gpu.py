@@ -23,6 +23,11 @@ def compute_stream(index: int) -> int:
     return COMPUTE if index == 0 else MORE_COMPUTE + index
 
 
+def compute_streams(spec: Spec) -> list[int]:
+    """Return the numbers of all compute streams of a device."""
+    return [compute_stream(index) for index in range(spec.kernels.streams)]
+
+
 @dataclass(eq=False, slots=True)
 class Pending:
     """An operation from its launch call on; times in microseconds, `start` and `end` once they are known."""

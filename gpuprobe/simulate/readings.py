@@ -79,45 +79,52 @@ class Busy:
         return float(cycles * self._done[-1] + np.interp(rest, self._edges, self._done))
 
 
+class _Card:
+    """What NVML would read of one GPU: functions of the seconds since the recording's start."""
+
+    def __init__(self, spec: Spec, index: int, busy: Busy) -> None:
+        self._card, self._period_s, self._busy = spec.card, spec.recording.nvml_period_s, busy
+        self._fill = min(1.0, 0.4 + 0.6 * spec.kernels.sm_fill)
+        self._swing = np.random.default_rng([spec.seed, index, 7]).standard_normal(4096) * 0.02
+
+    def load(self, seconds: float) -> float:
+        """The share of the last whole period in which a kernel ran (0 to 1)."""
+        whole = int(seconds / self._period_s)
+        return self._busy.fraction((whole - 1) * self._period_s, whole * self._period_s) if whole else 0.0
+
+    def power_w(self, seconds: float) -> float:
+        effort = self.load(seconds) * self._fill * self._card.clock_fraction**2
+        level = self._card.power_limit_w * (IDLE_POWER + (1 - IDLE_POWER) * effort)
+        return level * (1 + float(self._swing[int(seconds / TICK_S) % len(self._swing)]))
+
+    def temperature_c(self, seconds: float) -> float:
+        if self._card.clock_fraction < 1 and self._card.throttle_reason == "thermal":
+            return LIMIT_C
+        return COOL_C + (HOT_C - COOL_C) * self.power_w(seconds) / self._card.power_limit_w
+
+    def clock_mhz(self, seconds: float) -> float:
+        fraction = self._card.clock_fraction if self.load(seconds) > 0 else IDLE_CLOCK
+        return round(self._card.clock_mhz * fraction)
+
+    def throttle_reasons(self, seconds: float) -> float:
+        reason = THERMAL if self._card.throttle_reason == "thermal" else POWER_CAP
+        return reason if self._card.clock_fraction < 1 and self.load(seconds) > 0 else 0
+
+
 def gpu_columns(spec: Spec, index: int, busy: Busy) -> dict[str, Callable[[float], float]]:
     """Return what NVML says of one GPU: its utilization is the share of its last whole period, in whole percent."""
-    card, period_s = spec.card, spec.recording.nvml_period_s
-    swing = np.random.default_rng([spec.seed, index, 7]).standard_normal(4096) * 0.02
-
-    def load(seconds: float) -> float:
-        whole = int(seconds / period_s)
-        return busy.fraction((whole - 1) * period_s, whole * period_s) if whole else 0.0
-
-    def noisy(value: float, seconds: float) -> float:
-        return value * (1 + float(swing[int(seconds / TICK_S) % len(swing)]))
-
-    def power_w(seconds: float) -> float:
-        effort = load(seconds) * min(1.0, 0.4 + 0.6 * spec.kernels.sm_fill) * card.clock_fraction**2
-        return noisy(card.power_limit_w * (IDLE_POWER + (1 - IDLE_POWER) * effort), seconds)
-
-    def temperature_c(seconds: float) -> float:
-        if card.clock_fraction < 1 and card.throttle_reason == "thermal":
-            return LIMIT_C
-        return COOL_C + (HOT_C - COOL_C) * power_w(seconds) / card.power_limit_w
-
-    def clock_mhz(seconds: float) -> float:
-        return round(card.clock_mhz * (card.clock_fraction if load(seconds) > 0 else IDLE_CLOCK))
-
-    def throttled(seconds: float) -> float:
-        reason = THERMAL if card.throttle_reason == "thermal" else POWER_CAP
-        return reason if card.clock_fraction < 1 and load(seconds) > 0 else 0
-
+    card, read = spec.card, _Card(spec, index, busy)
     others_mib = card.other_process_mib if card.other_process_share else 0.0
     used_mib = min(card.memory_mib, (card.memory_used_mib if card.on_gpu else 4.0) + others_mib)
     columns: dict[str, Callable[[float], float]] = {
-        "utilization_percent": lambda seconds: round(100 * load(seconds)),
-        "memory_utilization_percent": lambda seconds: round(60 * load(seconds)),
-        "power_w": power_w,
-        "sm_clock_mhz": clock_mhz,
-        "memory_clock_mhz": lambda seconds: 7000.0 if load(seconds) > 0 else 405.0,
+        "utilization_percent": lambda seconds: round(100 * read.load(seconds)),
+        "memory_utilization_percent": lambda seconds: round(60 * read.load(seconds)),
+        "power_w": read.power_w,
+        "sm_clock_mhz": read.clock_mhz,
+        "memory_clock_mhz": lambda seconds: 7000.0 if read.load(seconds) > 0 else 405.0,
         "memory_used_mib": lambda _seconds: used_mib,
-        "temperature_c": temperature_c,
-        "throttle_reasons": throttled,
+        "temperature_c": read.temperature_c,
+        "throttle_reasons": read.throttle_reasons,
         "other_processes": lambda _seconds: 1.0 if card.other_process_share else 0.0,
         "other_sm_percent": lambda _seconds: round(100 * card.other_process_share),
         "pcie_generation": lambda _seconds: PCIE_GENERATION,

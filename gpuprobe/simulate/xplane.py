@@ -10,9 +10,9 @@ import zlib
 from typing import TYPE_CHECKING
 
 from gpuprobe.simulate import names
-from gpuprobe.simulate.engine import PYTHON
 from gpuprobe.simulate.gpu import COLLECTIVE
 from gpuprobe.simulate.noise import Noise, Source
+from gpuprobe.simulate.progress import PYTHON
 from gpuprobe.simulate.session import DeviceOp, HostEvent, Kind, Session
 from gpuprobe.traces import xplane_pb2
 

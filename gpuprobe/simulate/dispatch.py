@@ -1,0 +1,106 @@
+"""Dispatches one step to one device: allocations, copies, kernels and exchanges, each in its place."""
+
+from __future__ import annotations
+
+from gpuprobe.simulate.gpu import COLLECTIVE, COMPUTE, H2D, Gpu, Pending, compute_stream, compute_streams
+from gpuprobe.simulate.inputs import PRODUCER, Taken
+from gpuprobe.simulate.noise import Source
+from gpuprobe.simulate.progress import PYTHON, Progress, span_ns
+from gpuprobe.simulate.session import Doing, Kind
+from gpuprobe.simulate.work import durations_us
+
+MIB, SCALAR_BYTES = 2**20, 4
+
+
+class Dispatcher:
+    """The thread that dispatches one step to one device: its own clock, until the step is out of its hands."""
+
+    def __init__(self, running: Progress, gpu: Gpu, begin: float, taken: Taken) -> None:
+        self.running, self.gpu, self.begin, self.now, self.taken = running, gpu, begin, taken.got_us, taken
+        spec = running.spec
+        self.thread = PYTHON if spec.host.eager else f"tf_Compute_{gpu.index}"
+        self.durations = durations_us(spec, running.noise, gpu.index, running.step)
+        self.first: list[Pending] = []
+        self.collectives: list[Pending] = []
+        self.place = 0
+        self.factor = running.noise.factor(Source.HOST, running.call, 4)
+        self.syncs = self._sync_places(spec.host.syncs_in_step)
+
+    def start(self) -> None:
+        """Allocate, and bring the batch onto the device."""
+        spec = self.running.spec
+        for _ in range(spec.host.allocations):
+            begin, self.now = self.now, self.now + spec.host.allocation_us * self.factor
+            self.running.doing[self.gpu.index][Doing.MEMORY].append(span_ns(begin, self.now))
+            self.running.tell(self.thread, "cuMemAlloc_v2", begin, self.now)
+        if not spec.card.on_gpu:
+            return
+        self.first = list(self.gpu.last_of([*compute_streams(spec), COLLECTIVE]))
+        if spec.copies.on_card_mib:
+            self._copy_on_card(round(spec.copies.on_card_mib * MIB))
+        if spec.copies.batch_mib and spec.input.feed != "device":
+            self._copy_batch(round(spec.copies.batch_mib * MIB))
+
+    def kernels(self, begin_share: float, end_share: float) -> None:
+        """Launch the kernels of this part of the step."""
+        count = len(self.durations)
+        for place in range(round(begin_share * count), round(end_share * count)):
+            self._kernel(place)
+            if place in self.syncs and self.running.spec.card.on_gpu:
+                self.now = self.running.wait_for(self.gpu, self.thread, self.now, SCALAR_BYTES)
+
+    def collective(self) -> Pending:
+        """Launch an exchange between the devices; return it, with its start."""
+        running = self.running
+        op = Pending(Kind.COLLECTIVE, COLLECTIVE, 0.0, self.now, self.now, self.thread, running.call, self.place)
+        op.after = self.gpu.last_of(compute_streams(running.spec))
+        self.now = self.gpu.hand_over(self.gpu.launch(op, running.launch_us))
+        self.collectives.append(op)
+        return op
+
+    def end(self) -> None:
+        """Hand over what is still held back."""
+        self.now = self.gpu.hand_over(self.now)
+        running = self.running
+        running.tell(self.thread, "ExecutorState::Process", self.begin, self.now, ("_ct", 1), ("_c", running.call + 1))
+
+    def _kernel(self, place: int) -> None:
+        running, knobs = self.running, self.running.spec.host
+        begin = self.now
+        self.now += (knobs.eager_op_us if knobs.eager else 0.0) * self.factor + knobs.dispatch_us * self.factor
+        stream = compute_stream(place % running.spec.kernels.streams)
+        op = Pending(Kind.KERNEL, stream, self.durations[place], self.now, self.now, self.thread, running.call, place)
+        if not running.spec.card.on_gpu:
+            self.gpu.schedule(op, self.now)
+            self.now = op.end
+        else:
+            # Streams begin a step together, after its copies and all that the step before left behind.
+            op.after = (*self.first, *self.collectives) if place < running.spec.kernels.streams else self.collectives
+            self.now = self.gpu.launch(op, running.launch_us)
+        running.tell(self.thread, "op", begin, self.now, ("place", place))
+
+    def _copy_batch(self, size: int) -> None:
+        running, copies = self.running, self.running.spec.copies
+        op = Pending(Kind.H2D, H2D, running.copy_us(size, copies.pinned), self.now, self.now, self.thread, running.call)
+        op.bytes = size
+        if copies.ahead and running.spec.input.feed != "python":
+            op.thread, op.call_begin = PRODUCER, self.taken.ready_us
+            op.call_end = op.call_begin + running.launch_us
+            self.gpu.schedule(op, op.call_end)
+        else:
+            self.now = self.gpu.launch(op, running.launch_us)
+            if not copies.pinned:
+                self.now = max(self.gpu.hand_over(self.now), op.end)
+                op.call_end = self.now
+        self.first.append(op)
+
+    def _copy_on_card(self, size: int) -> None:
+        running = self.running
+        work_us = running.spec.copies.latency_us + size / (1000 * running.spec.card.memory_gb_per_s / 2)
+        op = Pending(Kind.D2D, COMPUTE, work_us, self.now, self.now, self.thread, running.call)
+        op.bytes, op.after = size, tuple(self.first)
+        self.now = self.gpu.launch(op, running.launch_us)
+        self.first.append(op)
+
+    def _sync_places(self, count: int) -> frozenset[int]:
+        return frozenset(round((number + 1) * len(self.durations) / (count + 1)) - 1 for number in range(count))

@@ -1,0 +1,89 @@
+"""What all actors of a session that is being simulated share: the devices, what the host was seen doing, the noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.simulate.gpu import COLLECTIVE, D2H, Gpu, Pending, compute_streams
+from gpuprobe.simulate.noise import Noise, Source
+from gpuprobe.simulate.session import DeviceOp, Doing, HostEvent, Interval, Kind
+
+if TYPE_CHECKING:
+    from gpuprobe.simulate.spec import Spec
+
+PYTHON = "python3"
+
+
+class Progress:
+    """A session in progress: `call` and `step` count from its start, and what is `counting` is in the trace."""
+
+    def __init__(self, spec: Spec, *, traced: bool) -> None:
+        self.spec, self.traced = spec, traced
+        self.noise = Noise(spec.seed, spec.noise)
+        self.gpus = [Gpu(spec, index) for index in range(spec.collective.gpus)]
+        self.doing: list[dict[Doing, list[Interval]]] = [{kind: [] for kind in Doing} for _ in self.gpus]
+        self.events: list[HostEvent] = []
+        self.call = 0
+        self.step = 0
+        self.counting = False
+
+    def wait_for(self, gpu: Gpu, thread: str, begin: float, size: int) -> float:
+        """Copy so many bytes back after all that was launched; return when the waiting call returns."""
+        copies, knobs = self.spec.copies, self.spec.host
+        after = gpu.last_of([*compute_streams(self.spec), COLLECTIVE])
+        op = Pending(Kind.D2H, D2H, self.copy_us(size, copies.pinned), begin, begin, thread, self.call)
+        op.bytes, op.after = size, after
+        handed_over = gpu.hand_over(gpu.launch(op, self.launch_us))
+        back = max(handed_over, op.end) + knobs.sync_wake_us * self.noise.factor(Source.HOST, self.call, 3)
+        # While Python waits for one device it feeds none of the others either.
+        for device in self.doing if thread == PYTHON else [self.doing[gpu.index]]:
+            device[Doing.SYNC].append(span_ns(begin, back))
+        # What was still held back is handed over within the waiting call.
+        self.tell(thread, "cuStreamSynchronize", op.call_end, back)
+        return back
+
+    def copy_us(self, size: int, pinned: bool) -> float:
+        """How long a copy over the bus takes."""
+        copies = self.spec.copies
+        speed = min(copies.link_gb_per_s, copies.link_gb_per_s if pinned else copies.pageable_gb_per_s)
+        speed *= self.spec.card.pcie_fraction
+        return copies.latency_us + size / (1000 * speed) * self.noise.factor(Source.COPY, self.step, 0)
+
+    @property
+    def launch_us(self) -> float:
+        """One launch call, with what the profiler adds while it traces."""
+        knobs = self.spec.host
+        return knobs.launch_us + (knobs.profiler_us if self.traced and self.counting else 0.0)
+
+    def tell(self, thread: str, name: str, begin: float, end: float, *stats: tuple[str, int | str]) -> None:
+        """Note what a thread of the host did, while the trace runs."""
+        if self.traced and self.counting and end > begin:
+            self.events.append(HostEvent(thread, name, *span_ns(begin, end), stats))
+
+    def ops(self, before: int, begin: float) -> tuple[DeviceOp, ...]:
+        """Return what was launched from call `before` on, and after that moment, in the order of the launches."""
+        done = ((gpu.index, op) for gpu in self.gpus for op in gpu.done)
+        # What was launched before the trace began is not in it.
+        pending = [(device, op) for device, op in done if op.call_number >= before and op.call_begin >= begin]
+        pending.sort(key=lambda pair: (pair[1].call_begin, pair[0]))
+        return tuple(
+            DeviceOp(
+                kind=op.kind,
+                device=device,
+                stream=op.stream,
+                start_ns=round(1000 * op.start),
+                end_ns=round(1000 * op.end),
+                call=span_ns(op.call_begin, op.call_end),
+                thread=op.thread,
+                id=number + 1,
+                call_number=op.call_number,
+                place=op.place,
+                bytes=op.bytes,
+            )
+            for number, (device, op) in enumerate(pending)
+        )
+
+
+def span_ns(begin_us: float, end_us: float) -> Interval:
+    """Return a stretch that is given in microseconds in whole nanoseconds."""
+    return round(1000 * begin_us), round(1000 * end_us)
