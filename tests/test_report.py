@@ -13,11 +13,12 @@ from conftest import STORY, Cli
 from gpuprobe.errors import InputError, OutputError
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_runs
 from gpuprobe.records import to_json
-from gpuprobe.report.share import publish, without_hostnames
+from gpuprobe.report.share import publish
 from gpuprobe.report.write import write
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Recording, Spec
 from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
+from gpuprobe.traces.planes import without_hostnames
 
 
 def report(folder: Path, *strategies: SimulatedStrategy, **options: object) -> str:

@@ -214,9 +214,9 @@ def gap_events(gap: Gap) -> str:
     return ", ".join(found) or "no event of the host"
 
 
-def short(name: str, limit: int = LONGEST_NAME) -> str:
+def short(name: str) -> str:
     """Cut a name, such as a kernel's with all its template arguments, to a length that fits a line."""
-    return name if len(name) <= limit else name[: limit - 3] + "..."
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
 
 
 def _evidence(finding: Finding) -> list[str]:

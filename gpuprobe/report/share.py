@@ -27,18 +27,14 @@ from gpuprobe.recording import (
 from gpuprobe.records import save
 from gpuprobe.report.write import write
 from gpuprobe.telemetry.states import STATES
+from gpuprobe.traces.planes import without_hostnames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gpuprobe.ranking.ranking import Ranking
     from gpuprobe.records import Run, Study
 
 TRACE_PATTERN = "trace/plugins/profile/*/*.xplane.pb"
 SHARED_HOST = "host"
-# The field of XSpace that lists host names (tsl/profiler/protobuf/xplane.proto), and protobuf's wire types.
-HOSTNAMES_FIELD = 4
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # What the driver says of one card alone, and the names of programs outside the training that used it.
 CARD_ID = re.compile(rb'"((?:mig\d+_)?uuid|serial)": "[^"]*"')
 # The release of a kernel may carry the name that its builder or its machine gave it.
@@ -78,51 +74,11 @@ def publish(study: Path, target: Path, *, traces: bool = True) -> None:
     _prove(target)
 
 
-def without_hostnames(space: bytes) -> bytes:
-    """Return a serialized XSpace without its list of host names; bytes that are no XSpace come back unchanged."""
-    try:
-        return b"".join(space[start:end] for field, start, end in _fields(space) if field != HOSTNAMES_FIELD)
-    except (IndexError, ValueError):
-        return space
-
-
 def public_telemetry(recording: bytes) -> bytes:
     """Return a recording without what tells one card from another of its model, or what else ran on it."""
     unmarked = CARD_ID.sub(rb'"\1": ""', recording)
     unmarked = SYSTEM.sub(b'"system": "' + _system().encode() + b'"', unmarked)
     return OTHER_PROCESS.sub(rb"\1" + STATES["other_process"].encode(), unmarked)
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (number, start, end) of each top-level field. Source: protobuf.dev, "Encoding"."""
-    position = 0
-    while position < len(message):
-        start = position
-        key, position = _varint(message, position)
-        kind = key & 7
-        if kind == BYTES:
-            length, position = _varint(message, position)
-            position += length
-        elif kind == VARINT:
-            _, position = _varint(message, position)
-        elif kind in {FIXED64, FIXED32}:
-            position += 8 if kind == FIXED64 else 4
-        else:
-            raise ValueError(f"wire type {kind}")
-        if position > len(message):
-            raise IndexError(position)
-        yield key >> 3, start, position
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
 
 
 def _public_study(study: Study) -> Study:

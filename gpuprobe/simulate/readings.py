@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuprobe.simulate.ledger import union
 from gpuprobe.simulate.session import Kind, Session
+from gpuprobe.telemetry.signals import THROTTLE_REASONS
 from gpuprobe.telemetry.writer import Writer
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 TICK_S = 0.05
 SLOW_EVERY = 10
-# Why clocks are held down (nvml.h, nvmlClocksEventReasons*): power cap, thermal slowdown by software.
-POWER_CAP, THERMAL = 0x4, 0x20
 # Power at rest, as a share of the limit, and the least clock of a card at rest.
 IDLE_POWER, IDLE_CLOCK = 0.12, 0.45
 COOL_C, HOT_C, LIMIT_C = 42.0, 78.0, 87.0
@@ -107,7 +106,7 @@ class _Card:
         return round(self._card.clock_mhz * fraction)
 
     def throttle_reasons(self, seconds: float) -> float:
-        reason = THERMAL if self._card.throttle_reason == "thermal" else POWER_CAP
+        reason = THROTTLE_REASONS["thermal" if self._card.throttle_reason == "thermal" else "power_cap"]
         return reason if self._card.clock_fraction < 1 and self.load(seconds) > 0 else 0
 
 

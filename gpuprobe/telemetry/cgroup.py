@@ -37,7 +37,7 @@ class Cgroup:
     def usage(self) -> dict[str, float]:
         """Return the counters of the group: seconds of CPU, seconds throttled, and its memory now in MiB."""
         found: dict[str, float] = {}
-        stat = _pairs(self.cpu / "cpu.stat") if self.cpu else {}
+        stat = pairs(self.cpu / "cpu.stat") if self.cpu else {}
         if self.version == 2:
             used, throttled, memory = stat.get("usage_usec"), stat.get("throttled_usec"), "memory.current"
             scale = 1e-6
@@ -106,7 +106,8 @@ def _memory_v1(folder: Path) -> float | None:
     return None if limit is None or limit >= NO_LIMIT else limit / MIB
 
 
-def _pairs(path: Path) -> dict[str, float]:
+def pairs(path: Path) -> dict[str, float]:
+    """Return the whole numbers of a file of the kernel's whose lines are `name number`; empty where there is none."""
     pairs = (line.split() for line in _text(path).splitlines())
     return {pair[0]: float(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # Enough for some seconds of rows, slow ones included, on a machine with many GPUs.
 TAIL_BYTES = 65536
+# A reading that was not renewed for so long is no longer true; slow fields come once a second.
+STALE_AFTER_NS = 5_000_000_000
 
 
 class Follower:

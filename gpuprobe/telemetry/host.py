@@ -127,7 +127,7 @@ class Host:
 
     def _kernel(self) -> dict[str, float]:
         """Read what psutil does not tell. Source: proc(5), /proc/vmstat and the tail of /proc/stat."""
-        faults, queue = _pairs(self._proc / "vmstat"), _pairs(self._proc / "stat")
+        faults, queue = cgroup.pairs(self._proc / "vmstat"), cgroup.pairs(self._proc / "stat")
         found = {
             "major_faults": faults.get("pgmajfault"),
             "minor_faults": faults["pgfault"] - faults["pgmajfault"] if "pgmajfault" in faults else None,
@@ -135,12 +135,3 @@ class Host:
             "blocked_processes": queue.get("procs_blocked"),
         }
         return {name: value for name, value in found.items() if value is not None}
-
-
-def _pairs(path: Path) -> dict[str, float]:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return {}
-    pairs = (line.split() for line in lines)
-    return {pair[0]: float(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}

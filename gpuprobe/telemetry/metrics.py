@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from gpuprobe.errors import UsageError
-from gpuprobe.telemetry.follow import Follower
+from gpuprobe.telemetry.follow import STALE_AFTER_NS, Follower
 from gpuprobe.telemetry.states import parse
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 LOOPBACK = "127.0.0.1"
-# A reading that was not renewed for so long is no longer true; slow fields come once a second.
-STALE_AFTER_NS = 5_000_000_000
 COLUMN = re.compile(r"(gpu|core)(\d+)_(?:(process|mig|nvlink)(\d+)_)?(.+)")
 COUNTERS = re.compile(
     r"(?:.*_)?(cpu_s|busy_s|throttled_s|iowait_s|faults|energy_j|pcie_replays|ecc_corrected|ecc_uncorrected)"
@@ -88,7 +86,7 @@ def _add(families: dict[str, Metric], column: str, value: float) -> None:
 
 
 @contextmanager
-def serving(path: Path, port: int, address: str = LOOPBACK) -> Iterator[str]:
+def serving(path: Path, port: int) -> Iterator[str]:
     """Serve the recording at `path` over HTTP around a block; yields the address to scrape. Port 0 takes a free one.
 
     Text or OpenMetrics, as the scraper asks. Raises UsageError where the port cannot be used.
@@ -96,11 +94,11 @@ def serving(path: Path, port: int, address: str = LOOPBACK) -> Iterator[str]:
     registry = CollectorRegistry()
     registry.register(Recorded(path))
     try:
-        server, thread = start_http_server(port, address, registry)
+        server, thread = start_http_server(port, LOOPBACK, registry)
     except (OSError, OverflowError) as error:
-        raise UsageError(f"--metrics-port: {address}:{port} cannot be used ({error}); choose another") from error
+        raise UsageError(f"--metrics-port: {LOOPBACK}:{port} cannot be used ({error}); choose another") from error
     try:
-        yield f"http://{address}:{server.server_port}/metrics"
+        yield f"http://{LOOPBACK}:{server.server_port}/metrics"
     finally:
         server.shutdown()
         server.server_close()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 MIB = 2**20
 FIELDS = (
@@ -43,10 +43,10 @@ class TreeScan:
     A process that does not belong to the tree when it is first seen never will, so it is looked at once.
     """
 
-    def __init__(self, root: int, proc: Path = Path("/proc")) -> None:
+    def __init__(self, root: int) -> None:
         self.pids: frozenset[int] = frozenset()
-        self._root, self._proc = root, proc
-        self._look = _look_in(proc) if (proc / "self" / "stat").exists() else _look_by_psutil
+        self._root = root
+        self._look = _look_in_proc if Path("/proc/self/stat").exists() else _look_by_psutil
         self._members: dict[int, float] = {}
         self._foreign: set[int] = set()
         self._last = dict.fromkeys(("tree_cpu_s", "tree_minor_faults", "tree_major_faults"), 0.0)
@@ -61,7 +61,7 @@ class TreeScan:
 
     def scan(self) -> dict[str, float]:
         """Look at all processes once; return the sums over the tree, nothing once all of it has ended."""
-        alive = _all_pids(self._proc)
+        alive = _all_pids()
         self._foreign &= alive
         found = {pid: process for pid in alive - self._foreign if (process := self._look(pid)) is not None}
         members = {pid for pid, process in found.items() if self._members.get(pid) == process.started}
@@ -104,22 +104,19 @@ class TreeScan:
         }
 
 
-def _all_pids(proc: Path) -> set[int]:
+def _all_pids() -> set[int]:
     try:
-        return {int(entry) for entry in os.listdir(proc) if entry.isdigit()}  # noqa: PTH208 - many times as fast
+        return {int(entry) for entry in os.listdir("/proc") if entry.isdigit()}  # noqa: PTH208 - many times as fast
     except OSError:
         return set(psutil.pids())
 
 
-def _look_in(proc: Path) -> Callable[[int], Process | None]:
-    def look(pid: int) -> Process | None:
-        try:
-            with open(f"{proc}/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - once for each process
-                return parse_stat(file.read(1024))
-        except (OSError, ValueError, IndexError):
-            return None
-
-    return look
+def _look_in_proc(pid: int) -> Process | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - once for each process
+            return parse_stat(file.read(1024))
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100

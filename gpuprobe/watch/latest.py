@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gpuprobe.telemetry import Follower
+from gpuprobe.telemetry.follow import STALE_AFTER_NS, Follower
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-NS = 1_000_000_000
-# A value that is older than this is no longer what is the case now.
-STALE_NS = 5 * NS
 
 
 class Latest:
@@ -35,7 +31,7 @@ class Latest:
     def values(self) -> dict[str, float]:
         """The values of all columns that were read in the last seconds of the recording."""
         newest = self.t_ns or 0
-        return {name: value for name, (t_ns, value) in self._follower.latest.items() if newest - t_ns <= STALE_NS}
+        return {name: value for name, (t_ns, value) in self._follower.latest.items() if newest - t_ns <= STALE_AFTER_NS}
 
     @property
     def gpus(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from gpuprobe.diagnosis.readings.grid import Grid, percentile
 from gpuprobe.diagnosis.readings.phases import IDLE_BELOW_PERCENT, busy_span, phases
 from gpuprobe.records import Evidence, Record, Signal
+from gpuprobe.telemetry.signals import THROTTLE_REASONS, THROTTLED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +32,9 @@ IOWAIT_CORES = 0.5
 PINNED, ONE_CORE_AT_MOST = 0.90, 1.30
 # Threads are added up over all of a command: that speaks for the busy span where it is at least so much of it.
 MOSTLY = 0.5
-# nvml.h, nvmlClocksEventReason*: heat and hardware (HW slowdown 0x8, SW thermal 0x20, HW thermal 0x40, power brake
-# 0x80), and the software power cap 0x4, which a card that is well used may reach.
-HEAT, POWER_CAP = 0x8 | 0x20 | 0x40 | 0x80, 0x4
+# The power cap set by software is apart: a card that is well used may reach it.
+POWER_CAP = THROTTLE_REASONS["power_cap"]
+HEAT = THROTTLED & ~POWER_CAP
 
 
 class GpuSeen(Record, frozen=True, kw_only=True):
