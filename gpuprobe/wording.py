@@ -62,14 +62,9 @@ def cores(value: float) -> str:
     return f"{significant(round(value, 2), 2)} cores"
 
 
-def count(number: int, noun: str) -> str:
-    """Write a count with its noun, plural where it is one: `1 step`, `1,563 steps`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def strategies(number: int) -> str:
-    """Write how many strategies: `1 strategy`, `12 strategies`."""
-    return "1 strategy" if number == 1 else f"{number:,} strategies"
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Write a count with its noun, plural where it is one: `1 step`, `1,563 steps`, `2 clashes`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def listing(names: Sequence[str], last: str = "and") -> str:

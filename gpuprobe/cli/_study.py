@@ -91,8 +91,9 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
     device = gpus or f"no GPU here ({study.environment.no_gpu}); ranking for the processor, {study.environment.cpu}"
     console.print(f"{study.workload}, batch {study.batch_size}; {device}", highlight=False, soft_wrap=True)
     console.print(study.data_source, highlight=False, soft_wrap=True)
+    strategies = wording.count(len(study.strategies), "strategy", "strategies")
     rounds = wording.count(study.request.rounds, "round")
-    plan = f"{len(study.strategies)} strategies, {rounds}, about {wording.clock(study.request.budget_s)}; into {where}"
+    plan = f"{strategies}, {rounds}, about {wording.clock(study.request.budget_s)}; into {where}"
     console.print(plan, highlight=False, soft_wrap=True)
 
 

@@ -71,6 +71,7 @@ class Session:
             save(self._study, self.study_folder / STUDY_FILE)
             save(self._spec, self.folder / SPEC_FILE)
             self._log = EventLog(self.folder)
+            stack.callback(self._log.close)
             stack.enter_context(telemetry.sampling(self.folder / TELEMETRY_FILE, os.getpid()))
             self._tail = Tail(self.folder / TELEMETRY_FILE, "gpu0_utilization_percent")
             self._began_ns = self._looked_ns = self._last_ns = time.time_ns()

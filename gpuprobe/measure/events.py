@@ -33,6 +33,10 @@ class EventLog:
         line = {"event": event, "t_ns": time.time_ns() if t_ns is None else t_ns, **values}
         os.write(self._file, msgspec.json.encode(line) + b"\n")
 
+    def close(self) -> None:
+        """Close the file; what was written is in it already."""
+        os.close(self._file)
+
 
 class EventReader:
     """Reads the events that were appended since the last look; a line still being written waits for the next."""

@@ -99,9 +99,10 @@ def _fastest(ranking: Ranking, study: Study) -> str:
         rate = f"{wording.significant(best.samples_per_s.value)} samples/s, {epoch}"
         return f"{start}, which trains {rate}." if len(first) == 1 else f"{start}: {_tie(first)}."
     gain = times(best.speedup) if best.speedup else ""
+    among = wording.count(len(ranking.rows), "strategy", "strategies")
     others = _others(first[1:]) if len(first) > 1 else ""
     return (
-        f"`{best.strategy}` is the fastest of {wording.strategies(len(ranking.rows))}: {epoch} instead of "
+        f"`{best.strategy}` is the fastest of {among}: {epoch} instead of "
         f"{wording.clock(baseline.epoch_s.value)}, {gain} as fast as `{baseline.strategy}`"
         f"{', but it trains otherwise' if best.trains_otherwise else ''}.{others}"
     )

@@ -54,7 +54,7 @@ def package_versions(facts: Facts) -> CheckResult:
         first = clashes[0]
         says = f"{first.package} wants {first.requires}, {first.installed} is installed"
         if len(clashes) > 1:
-            says += f", and {wording.count(len(clashes) - 1, 'more clash').replace('clashs', 'clashes')}"
+            says += f", and {wording.count(len(clashes) - 1, 'more clash', 'more clashes')}"
         lines = [f"{clash.package} wants {clash.requires}: {clash.installed}" for clash in clashes]
         return warned(says, f"pip install '{first.requires}'", *lines)
     own = _version(found.get("pynvml"))
