@@ -185,7 +185,8 @@ def test_every_flaw_is_really_trained_next_to_healthy_controls() -> None:
     ],
 )
 def test_real_trainings_are_judged_right(tmp_path: Path, name: str) -> None:
-    from lab.trainings import SLEEP_S, TRAININGS
+    from lab.building import SLEEP_S
+    from lab.trainings import TRAININGS
 
     training = next(training for training in TRAININGS if training.name == name)
     training.train(tmp_path)
