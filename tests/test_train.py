@@ -20,10 +20,10 @@ from gpuprobe.errors import InputError
 from gpuprobe.measure import training
 from gpuprobe.measure.train import images
 from gpuprobe.measure.training import EpochRow, TrainingSpec, read_curves
+from gpuprobe.predict.published import published_epoch_s
 from gpuprobe.records import load, save
 from gpuprobe.workloads.arrays import save_arrays
 from gpuprobe.workloads.digits import digits
-from gpuprobe.workloads.expectation import expected_epoch_s
 
 FEW = ("--data", "digits", "--depth", 8, "--samples", 128, "--strategy")
 
@@ -41,10 +41,10 @@ def test_digits_are_real_balanced_and_of_cifars_shape() -> None:
 
 
 def test_an_epoch_is_expected_where_a_figure_was_published() -> None:
-    assert expected_epoch_s(["NVIDIA GeForce GTX 1080 Ti"], 20, 50_000) == 35
-    assert expected_epoch_s(["NVIDIA GeForce GTX 1080 Ti"], 56, 25_000) == 45
-    assert expected_epoch_s(["NVIDIA GeForce GTX 1080"], 20, 50_000) is None
-    assert expected_epoch_s([], 20, 50_000) is None
+    assert published_epoch_s(["NVIDIA GeForce GTX 1080 Ti"], 20, 50_000) == 35
+    assert published_epoch_s(["NVIDIA GeForce GTX 1080 Ti"], 56, 25_000) == 45
+    assert published_epoch_s(["NVIDIA GeForce GTX 1080"], 20, 50_000) is None
+    assert published_epoch_s([], 20, 50_000) is None
 
 
 def curve(rows: list[EpochRow]) -> list[tuple[float, ...]]:

@@ -14,9 +14,9 @@ from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.train import images, train
 from gpuprobe.measure.training import BEST_FILE, CURVES_FILE, EpochRow, TrainingSpec, read_curves
+from gpuprobe.predict.published import SOURCE, published_epoch_s
 from gpuprobe.report.curves import curves
 from gpuprobe.workloads.cifar import workload_name
-from gpuprobe.workloads.expectation import SOURCE, expected_epoch_s
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
     rows = _write_plot(where)
     best = max(rows, key=lambda row: row.test_accuracy)
     epoch_s = statistics.median(row.epoch_s for row in rows)
-    expected = expected_epoch_s(cards, spec.depth, len(arrays.x))
+    expected = published_epoch_s(cards, spec.depth, len(arrays.x))
     against = f"{wording.clock(expected)} expected ({SOURCE})" if expected else "no published figure for this device"
     console.print(
         f"Best test accuracy {wording.share(best.test_accuracy)}, after epoch {best.epoch}: {where / BEST_FILE}"

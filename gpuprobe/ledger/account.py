@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,9 +40,8 @@ OUTLIER_SIGMAS, SIGMA_PER_MAD = 3.0, 1.4826
 QUIET_FRACTION = 0.1
 # TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
 LOST = "events dropped"
-# Work joined to its launch, and time that nothing explains: what the account's confidence rests on.
-# Kernels that were launched and are not in the trace, since the profiler drops events when its buffers are full: idle
-# time that the trace shows may be theirs.
+# What the account's confidence rests on: kernels that were launched and are not in the trace, since the profiler drops
+# events when its buffers are full, so that idle time may be theirs; work joined to its launch; unexplained time.
 LOST_HIGH, LOST_LOW = 0.05, 0.20
 JOINED_HIGH, JOINED_LOW, UNATTRIBUTED_HIGH, UNATTRIBUTED_LOW = 0.95, 0.5, 0.05, 0.20
 
@@ -102,24 +102,18 @@ def _host_names(timeline: Timeline) -> list[str]:
 
 def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     device, windows = time.device, time.windows
-    steps = _each_step(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
-    warmup = _warmup(steps)
-    counted = _counted(steps, warmup, windows)
-    typical = _average(counted)
+    steps = _Steps.of(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
-    idle = difference(time.span, time.busy)
-    sm, occupied = kernels.sm_efficiency(time), kernels.occupancy(time)
-    outside = difference(idle, windows.inside).total / span if windows.inside is not None else None
+    sm, occupied, outside = kernels.sm_efficiency(time), kernels.occupancy(time), _idle_outside(time)
     lost = lost_fraction([other for other in timeline.devices if other.host == device.host], host)
-    model = device.facts.get("model")
     return DeviceAccount(
         name=device.name,
         host=device.host,
         kind="gpu",
-        step_ms=typical.step_ms,
-        steps=len(steps),
-        ledger_ms=typical.ledger_ms,
+        step_ms=steps.typical.step_ms,
+        steps=len(steps.each),
+        ledger_ms=steps.typical.ledger_ms,
         marker_step_ms=median(device.steps.duration_ps) / PS_PER_MS if len(device.steps) else None,
         gpu_span_ms=time.span.total / PS_PER_MS,
         kernel_fraction=time.kernels.total / span,
@@ -128,17 +122,17 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         sm_efficiency=sm,
         occupancy=occupied,
         overlap_fraction=kernels.overlap_fraction(time),
-        model=model if isinstance(model, str) else None,
+        model=str(device.facts["model"]) if "model" in device.facts else None,
         facts=dict(device.facts),
         steps_from=windows.source,
         inside_from=windows.inside_source,
-        warmup=warmup,
-        counted=len(counted),
-        spread=_spread(counted),
-        each_step=tuple(steps),
+        warmup=steps.warmup,
+        counted=len(steps.counted),
+        spread=_spread(steps.counted),
+        each_step=tuple(steps.each),
         joined_fraction=time.work.joined_fraction,
         lost_fraction=lost,
-        confidence=_confidence(typical, time.work.joined_fraction, max(lost, _told_lost(timeline))),
+        confidence=_confidence(steps.typical, time.work.joined_fraction, max(lost, _told_lost(timeline))),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
         copies=kernels.copy_facts(time),
@@ -152,29 +146,51 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
 def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
     windows, parts = spent.windows, spent.parts
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
-    steps = _each_step(windows, {name: parts[name] for name in CPU_CATEGORIES})
-    warmup = _warmup(steps)
-    counted = _counted(steps, warmup, windows)
-    typical = _average(counted)
+    steps = _Steps.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
     return DeviceAccount(
         name="CPU",
         host=host.name,
         kind="cpu",
-        step_ms=typical.step_ms,
-        steps=len(steps),
-        ledger_ms=typical.ledger_ms,
+        step_ms=steps.typical.step_ms,
+        steps=len(steps.each),
+        ledger_ms=steps.typical.ledger_ms,
         steps_from=windows.source,
         inside_from=windows.inside_source,
-        warmup=warmup,
-        counted=len(counted),
-        spread=_spread(counted),
-        each_step=tuple(steps),
-        confidence=_confidence(typical, 1.0, _told_lost(timeline)),
+        warmup=steps.warmup,
+        counted=len(steps.counted),
+        spread=_spread(steps.counted),
+        each_step=tuple(steps.each),
+        confidence=_confidence(steps.typical, 1.0, _told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
         proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The steps of one device: each of them, how many at the start are warm-up, those that count, their mean."""
+
+    each: list[StepAccount]
+    warmup: int
+    counted: list[StepAccount]
+    typical: StepAccount
+
+    @classmethod
+    def of(cls, windows: Windows, parts: dict[str, Intervals]) -> _Steps:
+        each = _each_step(windows, parts)
+        warmup = _warmup(each)
+        counted = _counted(each, warmup, windows)
+        return cls(each, warmup, counted, _average(counted))
+
+
+def _idle_outside(time: GpuTime) -> float | None:
+    """The share of the GPU's span in which it idled outside the training function; None where that is not known."""
+    inside = time.windows.inside
+    if inside is None:
+        return None
+    return difference(difference(time.span, time.busy), inside).total / max(time.span.total, 1)
 
 
 def _each_step(windows: Windows, parts: dict[str, Intervals]) -> list[StepAccount]:

@@ -7,6 +7,7 @@ Only the ResNet20 row calibrates; the others are there to be compared with.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from gpuprobe.cards import find
 from gpuprobe.errors import UsageError
@@ -14,9 +15,13 @@ from gpuprobe.predict.roofline import USUAL, device_time
 from gpuprobe.predict.work import train_step
 from gpuprobe.records import Record
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 EPOCH_SAMPLES = 50_000
 TABLE_CARD = "GeForce GTX 1080 Ti"
 TABLE_BATCH = 32
+SOURCE = "the table of Keras's cifar10_resnet.py, batch 32"
 TABLE_EPOCH_S = {20: 35.0, 32: 50.0, 44: 70.0, 56: 90.0, 110: 165.0}
 CALIBRATION_DEPTH = 20
 ROUNDED_BY_S = 2.5
@@ -36,6 +41,14 @@ class Host(Record, frozen=True, kw_only=True):
 def steps_per_epoch(batch_size: int, samples: int = EPOCH_SAMPLES) -> int:
     """Return the steps of an epoch, a last incomplete batch included."""
     return math.ceil(samples / batch_size)
+
+
+def published_epoch_s(cards: Sequence[str], depth: int, samples: int) -> float | None:
+    """Return the published epoch time where the table's card is among these, for so many samples; None elsewhere."""
+    published = TABLE_EPOCH_S.get(depth)
+    if published is None or not any(TABLE_CARD in card for card in cards):
+        return None
+    return published * samples / EPOCH_SAMPLES
 
 
 def table_host() -> tuple[Host, ...]:
