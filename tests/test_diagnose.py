@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from conftest import Cli
 
+from gpuprobe.simulate.sessions import write_session
+from gpuprobe.simulate.spec import Kernels, Spec
+
 # One step of PyTorch, as Kineto writes it, in us: a batch is waited for until 6,000, and kernels run from then on.
 KERNEL = {"device": 0, "stream": 7, "grid": [80, 1, 1], "block": [256, 1, 1], "est. achieved occupancy %": 50}
 CARD = {"id": 0, "name": "Tesla V100", "numSms": 80, "computeMajor": 7, "computeMinor": 0}
@@ -138,3 +141,15 @@ main()
     command = [sys.executable, "-c", program, str(trace)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_study_of_one_run_is_that_run_and_one_of_several_says_which_to_name(cli: Cli, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    write_session(Spec(name="only", kernels=Kernels(count=40)), study)
+    by_study, by_run = (cli("diagnose", path, "--json") for path in (study, study / "runs" / "1-only"))
+    assert by_study.returncode == 0, by_study.stderr
+    assert by_study.stdout == by_run.stdout
+    (study / "runs" / "1-other").mkdir()
+    refused = cli("diagnose", study)
+    assert refused.returncode == 3
+    assert f"a study with 2 runs, and a diagnosis is of one: name one, as {study}/runs/1-only" in refused.stderr

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpuprobe import wording
 from gpuprobe.diagnosis.setting import setting
 from gpuprobe.diagnosis.whatif.known import known_of
 from gpuprobe.diagnosis.whatif.records import Replay
+from gpuprobe.errors import InputError
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import Account
-from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER
+from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER
 from gpuprobe.records import Environment, Run, Study, load
 from gpuprobe.traces.read import read
 
@@ -37,13 +39,14 @@ class Recorded:
 
 
 def recorded(path: Path, readings: Path | None = None, columns: str = "", *, what_if: bool | None = None) -> Recorded:
-    """Gather what `path` holds: a trace, the folder of a recording, or readings alone (a CSV).
+    """Gather what `path` holds: a trace, a run or a study of one run, or readings alone (a CSV).
 
     `columns` names those of readings without a header, as they were given to nvidia-smi.
 
     The trace is replayed where `what_if` says so; by default where it is not so long that one would wait for it.
     Raises InputError where it holds none of these or cannot be read.
     """
+    path = _run_of(path)
     if path.suffix == READINGS:
         return Recorded(
             Account(source=str(path), format="telemetry", devices=()), _readings(path, None, None, None, columns), ()
@@ -60,6 +63,20 @@ def recorded(path: Path, readings: Path | None = None, columns: str = "", *, wha
     known = known_of(run, environment.cores if environment else None, busy_cores) if run else None
     replay = _replay(timeline, account, known, what_if) if timeline is not None else None
     return Recorded(account, found, _setting(run, gpus, found) if run else (), replay)
+
+
+def _run_of(path: Path) -> Path:
+    """Return the run of a study of one, as the Probe and the simulator leave it; any other path as it is."""
+    if not (path / STUDY_FILE).is_file():
+        return path
+    runs = sorted((path / RUNS_FOLDER).glob("*/"))
+    if len(runs) == 1:
+        return runs[0]
+    example = f"name one, as {runs[0]}; " if runs else ""
+    raise InputError(
+        f"{path}: a study with {wording.count(len(runs), 'run')}, and a diagnosis is of one: {example}"
+        f"gpuprobe report {path} is about all of it"
+    )
 
 
 def _replay(timeline: Timeline, account: Account, known: Known | None, wanted: bool | None) -> Replay | None:

@@ -29,7 +29,7 @@ def check(model: str) -> str:
     target, colon, factory = model.rpartition(":")
     if not colon or not target or not factory:
         near = difflib.get_close_matches(model, workloads(), n=1)
-        hint = f"did you mean {near[0]}?" if near else "gpuprobe list --models shows them"
+        hint = f"did you mean {near[0]}?" if near else "gpuprobe list --models shows them."
         raise UsageError(f"--model: there is no model {model!r}; {hint} Or name your own: path/to/file.py:factory")
     if not _is_file(target):
         return model
