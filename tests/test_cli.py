@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,28 @@ def test_every_file_is_a_subcommand_and_each_is_listed_with_a_whole_sentence() -
     listed = dict(line.split(maxsplit=1) for line in shown.splitlines() if line.strip())
     assert sorted(listed) == COMMANDS
     assert all(sentence.endswith(".") and not sentence.endswith("...") for sentence in listed.values())
+
+
+def documented() -> list[tuple[str, str]]:
+    """Return (subcommand, what follows it) of each call of gpuprobe in the README, the help and its examples."""
+    texts = [(FOLDER.parent.parent / "README.md").read_text(), gpuprobe("--help").stdout]
+    texts += [import_module(f"gpuprobe.cli.{name}").command.epilog or "" for name in COMMANDS]
+    call = re.compile(r"gpuprobe ([a-z]+)\b((?:(?!gpuprobe )[^\n`|])*)")
+    return [(match[1], match[2]) for text in texts for match in call.finditer(text)]
+
+
+def test_what_is_documented_can_be_typed() -> None:
+    calls = [(name, words) for name, words in documented() if name in COMMANDS or words.lstrip().startswith("--")]
+    assert {name for name, _ in calls} == set(COMMANDS)
+    for name, words in calls:
+        options = {
+            option
+            for param in import_module(f"gpuprobe.cli.{name}").command.params
+            for option in (*param.opts, *param.secondary_opts)
+        }
+        # What a watched command is given is its own.
+        typed = set(re.findall(r"(?<!\S)--[a-z-]+", words.partition(" -- ")[0]))
+        assert typed <= options, f"gpuprobe {name}{words}"
 
 
 def test_one_subcommand_is_imported_without_the_others() -> None:
