@@ -3,7 +3,7 @@
 reports/<study>/{study.json, report.json, report.md, report.html, plots/}
 reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
 reports/<study>/runs/<round>-<strategy>-<step>/ where the strategy is found by a search
-reports/<watch>/{watch.json, telemetry.csv, trainings/<study>/...}
+reports/<watch>/{watch.json, telemetry.csv, trainings/<study>/..., report.json, report.md, report.html}
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STUDY_FILE = "study.json"
-# The ranking of a study as it was reported last; of a copy without its traces the one place that tells what they said.
+# The report of a study or a watch, as text and as a page.
+REPORT_FILE, PAGE_FILE = "report.md", "report.html"
+# What they are made of. Of a study it is the ranking, which in a copy without traces alone tells what these said.
 RANKING_FILE = "report.json"
 WATCH_FILE = "watch.json"
 # Where `watch --trace` keeps a recording of each training that it attached to, each a study of one run.

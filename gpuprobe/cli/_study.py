@@ -20,9 +20,9 @@ from gpuprobe.measure.environment import environment
 from gpuprobe.measure.study import carry_out
 from gpuprobe.ranking.choose import by_predicted_gain, following
 from gpuprobe.ranking.load import load
-from gpuprobe.recording import load_study
+from gpuprobe.recording import PAGE_FILE, REPORT_FILE, load_study
 from gpuprobe.report.verdict import verdict
-from gpuprobe.report.write import PAGE_FILE, REPORT_FILE, write
+from gpuprobe.report.write import write
 from gpuprobe.strategies.registry import select
 
 if TYPE_CHECKING:

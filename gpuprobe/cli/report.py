@@ -30,7 +30,7 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
     Needs neither TensorFlow nor a GPU.
     """
     from gpuprobe.measure.folder import recover
-    from gpuprobe.recording import WATCH_FILE, load_study
+    from gpuprobe.recording import REPORT_FILE, WATCH_FILE, load_study
 
     if (study / WATCH_FILE).is_file():
         if share is not None:
@@ -43,7 +43,7 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
         click.echo(write_watch(study))
         return
     from gpuprobe.report.share import publish
-    from gpuprobe.report.write import REPORT_FILE, write
+    from gpuprobe.report.write import write
 
     load_study(study)
     recover(study)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from gpuprobe.measure.conductor import STEADY_CALLS, STEADY_FACTOR
+
 if TYPE_CHECKING:
     from gpuprobe.records import PhaseName
 
-# As in `gpuprobe run`: so many calls within this factor of each other are steady; after so long it goes on anyway.
-STEADY_CALLS = 3
-STEADY_FACTOR = 1.5
+# What is steady is as in `gpuprobe run`; after so long it goes on anyway.
 SETTLE_S = 5.0
 # Enough for eight blocks of a few calls each, and long enough for a dozen readings of NVML's one-second average.
 WINDOW_S = 15.0

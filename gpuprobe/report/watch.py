@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.readings.evidence import Seen
-from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
+from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE, TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Record, Watch, load, to_json, write_whole
 from gpuprobe.report import account, html
 from gpuprobe.report.page import template
@@ -18,8 +18,6 @@ from gpuprobe.watch.verdict import Verdict, judge, not_offered
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-REPORT_FILE, PAGE_FILE, JSON_FILE = "report.md", "report.html", "report.json"
 
 
 class WatchReport(Record, frozen=True, kw_only=True):
@@ -71,5 +69,5 @@ def write_watch(folder: Path) -> Path:
     simulated = report.watch.environment is not None and report.watch.environment.simulated
     write_whole(folder / REPORT_FILE, text.encode())
     write_whole(folder / PAGE_FILE, html.render(text, simulated=simulated).encode())
-    write_whole(folder / JSON_FILE, to_json(report))
+    write_whole(folder / RANKING_FILE, to_json(report))
     return folder / REPORT_FILE

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import OutputError
 from gpuprobe.ranking.load import load
-from gpuprobe.recording import RANKING_FILE
+from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE
 from gpuprobe.records import to_json, write_whole
 from gpuprobe.report import html, markdown, plots
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.ranking.load import Loaded
-
-REPORT_FILE, PAGE_FILE = "report.md", "report.html"
 
 
 def write(folder: Path) -> Loaded:
