@@ -130,6 +130,31 @@ def test_what_cannot_be_captured_is_one_clear_line(cli: Cli) -> None:
     assert len(gone.stderr.splitlines()) == 1
 
 
+def test_a_process_that_catches_the_signal_for_itself_is_not_asked_and_the_one_that_listens_is_named(cli: Cli) -> None:
+    """A shell catches every signal that would end it, and ends by it."""
+    catching = "import signal, time; signal.signal(signal.SIGUSR2, lambda *_: exit(3)); print(flush=True); "
+    shell, job = (
+        subprocess.Popen(
+            [sys.executable, "-c", f"{catching}{announcing}; time.sleep(300)"], stdout=subprocess.PIPE, text=True
+        )
+        for announcing in ("0", "from gpuprobe.keras.listening import announce; announce(); print(flush=True)")
+    )
+    try:
+        assert shell.stdout is not None
+        assert job.stdout is not None
+        assert [shell.stdout.readline(), job.stdout.readline(), job.stdout.readline()] == ["\n"] * 3
+        refused = cli("capture", "--pid", shell.pid)
+        assert refused.returncode == 2
+        assert f"--pid {job.pid}" in refused.stderr
+        assert shell.poll() is None
+        asked = cli("capture", "--pid", job.pid)
+        assert (asked.returncode, job.wait()) == (0, 3)
+    finally:
+        for process in (shell, job):
+            process.kill()
+            process.wait()
+
+
 IDLE = """
 import sys, time, tensorflow as tf
 tf.profiler.experimental.server.start(int(sys.argv[1]))

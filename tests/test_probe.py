@@ -25,7 +25,9 @@ tf = pytest.importorskip("tensorflow")
 
 import gpuprobe  # noqa: E402
 from gpuprobe.diagnosis.diagnosed import Diagnosis  # noqa: E402
+from gpuprobe.errors import UsageError  # noqa: E402
 from gpuprobe.keras import session as session_module  # noqa: E402
+from gpuprobe.keras.capture import from_process  # noqa: E402
 from gpuprobe.keras.moments import Action, Moments  # noqa: E402
 from gpuprobe.keras.session import Wishes  # noqa: E402
 from gpuprobe.keras.traced import joined  # noqa: E402
@@ -286,11 +288,13 @@ def test_the_trainings_own_error_goes_through_and_is_recorded(tmp_path: Path) ->
 
 def test_a_signal_asks_for_a_trace(tmp_path: Path) -> None:
     ask = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, _logs: os.kill(os.getpid(), signal.SIGUSR2) if epoch == 1 else None
+        on_epoch_begin=lambda epoch, _logs: from_process(os.getpid()) if epoch == 1 else None
     )
     trained([gpuprobe.keras.Probe(tmp_path, trace_at=0, verbose=False), ask])
     assert list(the_recording(tmp_path).glob("trace/plugins/profile/*/*.xplane.pb"))
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+    with pytest.raises(UsageError, match="no Probe"):
+        from_process(os.getpid())
 
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuprobe.errors import GpuprobeError, InputError, MissingError, UsageError
+from gpuprobe.keras.listening import listeners, listens
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # What asks a Probe for a trace. TensorFlow leaves it alone, and so do the batch systems, which send SIGUSR1.
 SIGNAL = signal.SIGUSR2
@@ -43,19 +47,25 @@ def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path
 def from_process(pid: int) -> None:
     """Ask the Probe in a process of this machine for a trace, which goes into the recording that it keeps.
 
-    Raises InputError where there is no such process, UsageError where it has no Probe: the signal would end it.
+    Raises InputError where there is no such process, UsageError where none of its Probes listens: the signal would end
+    it.
     """
-    status = Path(f"/proc/{pid}/status")
     try:
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-    except OSError as error:
-        raise InputError(f"--pid {pid}: there is no such process on this machine") from error
-    if not int(lines.get("SigCgt", "0").strip(), 16) >> (SIGNAL - 1) & 1:
-        raise UsageError(f"--pid {pid}: is watched by no Probe; add gpuprobe.keras.Probe(), or use watch --trace")
-    try:
+        if not listens(pid):
+            raise UsageError(f"--pid {pid}: is watched by no Probe; {_instead()}")
         os.kill(pid, SIGNAL)
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise InputError(f"--pid {pid}: there is no such process on this machine") from error
     except PermissionError as error:
         raise InputError(f"--pid {pid}: belongs to another user") from error
+
+
+def _instead() -> str:
+    """Name the processes that can be asked, or how to start one that can."""
+    found = listeners()
+    if found:
+        return "one listens in " + " and ".join(f"--pid {pid}" for pid in found)
+    return "add gpuprobe.keras.Probe(), or use watch --trace"
 
 
 def _reach(host: str, port: int) -> None:

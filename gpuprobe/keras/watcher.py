@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpuprobe.errors import in_short
+from gpuprobe.keras import listening
 from gpuprobe.keras.capture import SIGNAL
 from gpuprobe.keras.session import Session, Wishes
 from gpuprobe.keras.traced import diagnosis_of
@@ -38,6 +39,7 @@ class Watcher:
         self._session: Session | None = None
         self._pid = os.getpid()
         self._handler: Any = None
+        self._announced: int | None = None
         self._said = False
         self._last_words: tuple[State, str] = ("interrupted", "the process ended before the training did")
 
@@ -143,6 +145,10 @@ class Watcher:
         self._session = None
         with suppress(Exception):
             atexit.unregister(self._at_exit)
+            # First: nobody may ask any more when the signal ends the process again.
+            if self._announced is not None:
+                os.close(self._announced)
+                self._announced = None
             if self._handler is not None:
                 signal.signal(SIGNAL, self._handler)
                 self._handler = None
@@ -158,6 +164,7 @@ class Watcher:
         if free and threading.current_thread() is threading.main_thread():
             self._handler = signal.SIG_DFL
             signal.signal(SIGNAL, lambda _number, _frame: self.ask(lambda session: session.ask_for_trace(), None))
+            self._announced = listening.announce()
 
     @staticmethod
     def _say(text: str, stream: Any) -> None:
