@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -26,8 +27,8 @@ def gpuprobe(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_file_is_a_subcommand_and_each_is_listed_with_a_whole_sentence() -> None:
-    shown = gpuprobe("--help").stdout.partition("Commands:")[2].partition("Examples:")[0]
-    listed = dict(line.split(maxsplit=1) for line in shown.splitlines() if line.strip())
+    shown = gpuprobe("--help").stdout.partition("Options:")[2].partition("Examples:")[0].partition("\n\n")[2]
+    listed = dict(line.split(maxsplit=1) for line in shown.splitlines() if line.startswith("  "))
     assert sorted(listed) == COMMANDS
     assert all(sentence.endswith(".") and not sentence.endswith("...") for sentence in listed.values())
 
@@ -35,7 +36,7 @@ def test_every_file_is_a_subcommand_and_each_is_listed_with_a_whole_sentence() -
 def documented() -> list[tuple[str, str]]:
     """Return (subcommand, what follows it) of each call of gpuprobe in the README, the help and its examples."""
     texts = [(FOLDER.parent.parent / "README.md").read_text(), gpuprobe("--help").stdout]
-    texts += [import_module(f"gpuprobe.cli.{name}").command.epilog or "" for name in COMMANDS]
+    texts += [call for name in COMMANDS for call, _ in import_module(f"gpuprobe.cli.{name}").command.examples]
     call = re.compile(r"gpuprobe ([a-z]+)\b((?:(?!gpuprobe )[^\n`|])*)")
     return [(match[1], match[2]) for text in texts for match in call.finditer(text)]
 
@@ -54,6 +55,20 @@ def test_what_is_documented_can_be_typed() -> None:
         assert typed <= options, f"gpuprobe {name}{words}"
 
 
+def test_every_help_fits_a_narrow_terminal_and_has_examples_and_exit_codes() -> None:
+    done = python(f"""
+from click.testing import CliRunner
+from gpuprobe.cli import _app
+for name in {COMMANDS}:
+    print(chr(0) + name, CliRunner().invoke(_app._program, [name, "--help"], terminal_width=80).output, sep=chr(1))
+""")
+    shown = dict(text.split("\1") for text in done.stdout.split("\0")[1:])
+    assert sorted(shown) == COMMANDS
+    assert [line for text in shown.values() for line in text.splitlines() if len(line) > 80] == []
+    assert [name for name, text in shown.items() if f"Examples:\n  gpuprobe {name}" not in text] == []
+    assert [name for name, text in shown.items() if "exit code" not in text.lower()] == []
+
+
 def test_one_subcommand_is_imported_without_the_others() -> None:
     done = python("""
 import atexit, sys
@@ -62,7 +77,8 @@ sys.argv[1:] = ["diagnose", "--help"]
 from gpuprobe.cli._app import main
 main()
 """)
-    assert done.stdout.splitlines()[-1].split() == ["gpuprobe.cli._app", "gpuprobe.cli.diagnose"]
+    loaded = {name.rpartition(".")[2] for name in done.stdout.splitlines()[-1].split()}
+    assert loaded & set(COMMANDS) == {"diagnose"}
 
 
 def test_a_diagnosis_of_a_trace_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
@@ -96,8 +112,48 @@ def test_what_is_mistyped_is_told_with_what_it_may_have_meant() -> None:
     assert "--json" in option.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [["dignose"], ["run", "--rounds", "many"], ["report"], ["list", "more"], ["diagnose", "x", "--jsn"]]
+)
+def test_wrong_usage_is_one_line_that_names_the_command_and_its_help(words: list[str]) -> None:
+    done = gpuprobe(*words)
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert line.startswith("gpuprobe")
+    assert "--help shows" in line
+
+
+def test_a_reader_that_goes_ends_it_with_the_code_of_a_pipe_that_nobody_reads() -> None:
+    """As `gpuprobe list | head -1` does."""
+    program = "import os, sys; os.close(0); sys.argv[1:] = ['list']; from gpuprobe.cli._app import main; main()"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-c", program], stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("gpuprobe di", {"diagnose"}),
+        ("gpuprobe run --strat", {"--strategies"}),
+        ("gpuprobe run --strategies numpy,tfdata_c", {"numpy,tfdata_cache_prefetch"}),
+        ("gpuprobe train --strategy tu", {"tuned"}),
+        ("gpuprobe run --model ml", {"mlp"}),
+    ],
+)
+def test_the_shell_completes_commands_options_and_names(typed: str, offered: set[str]) -> None:
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1), "_GPUPROBE_COMPLETE": "bash_complete"}
+    program = "from gpuprobe.cli._app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **asked}, capture_output=True, text=True, check=False
+    )
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == offered, done.stderr
+
+
 def test_no_word_at_all_shows_the_help_and_is_wrong_usage() -> None:
     done = gpuprobe()
     assert done.returncode == 2
-    assert "Commands:" in done.stderr + done.stdout
+    assert all(f"\n  {name} " in done.stderr + done.stdout for name in COMMANDS)
     assert gpuprobe("--version").stdout.startswith("gpuprobe ")

@@ -8,21 +8,27 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 import gpuprobe
+from gpuprobe.cli._help import write_examples
 from gpuprobe.errors import INTERRUPTED, NOBODY_READS, UNEXPECTED, GpuprobeError
 
-EXAMPLES = """\b
-Examples:
-  gpuprobe doctor                      can TensorFlow use and profile the GPU here, and if not, what to do
-  gpuprobe watch -- python train.py    sample any command, say what its telemetry supports
-  gpuprobe run --strategies all        train ResNet20 every way, rank the ways, explain the idle time
-  gpuprobe report reports/STUDY        write the report of a study again, without TensorFlow
-  gpuprobe compare reports/A reports/B what became faster or slower beyond the noise, and what else differs
-  gpuprobe view reports/STUDY          open the study's traces in TensorBoard's profiler
-"""
+EXAMPLES = (
+    ("gpuprobe doctor", "can TensorFlow use and profile the GPU here, and if not, what to do"),
+    ("gpuprobe watch --trace -- python train.py", "your own script as it is: where its steps go, and why"),
+    ("gpuprobe run --strategies all", "train ResNet20 every way, rank the ways, explain the idle time"),
+    ("gpuprobe diagnose logs/", "a trace that you have: where its steps went, and why"),
+    ("gpuprobe compare reports/A reports/B", "what became faster or slower beyond the noise"),
+)
+COMPLETION = (
+    'Completion of names and options: eval "$(_GPUPROBE_COMPLETE=bash_source gpuprobe)" in ~/.bashrc; zsh_source and '
+    "fish_source for those."
+)
+# Set by the shell that asks what could follow.
+COMPLETE = "_GPUPROBE_COMPLETE"
 
 
 class _Commands(click.Group):
@@ -30,14 +36,25 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which the help shows them."""
-        order = {name: importlib.import_module(f"gpuprobe.cli.{name}").HELP_ORDER for name in _names()}
-        return sorted(order, key=lambda name: (order[name], name))
+        return [name for names in _groups().values() for name in names]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the subcommands in groups, by what one is after."""
+        for group, names in _groups().items():
+            with formatter.section(group):
+                formatter.write_dl([(f"{name:<8}", _module(name).command.get_short_help_str(100)) for name in names])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples, and how to have the shell complete names."""
+        write_examples(formatter, EXAMPLES)
+        formatter.write_paragraph()
+        formatter.write_text(COMPLETION)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand, None where there is none of that name."""
         if cmd_name not in _names():
             return None
-        found: click.Command = importlib.import_module(f"gpuprobe.cli.{cmd_name}").command
+        found: click.Command = _module(cmd_name).command
         return found
 
     def resolve_command(
@@ -54,11 +71,22 @@ def _names() -> list[str]:
     return [file.stem for file in Path(__file__).parent.glob("[a-z]*.py")]
 
 
+def _module(name: str) -> Any:
+    return importlib.import_module(f"gpuprobe.cli.{name}")
+
+
+def _groups() -> dict[str, list[str]]:
+    """Return the names by the group that each file names, both in the order that the files ask for."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(_names(), key=lambda name: (_module(name).HELP_ORDER, name)):
+        groups.setdefault(_module(name).HELP_GROUP, []).append(name)
+    return groups
+
+
 # Defaults are shown, and what Click calls a program that is started by `python -m` is no name that one can type.
 @click.group(
     "gpuprobe",
     cls=_Commands,
-    epilog=EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.version_option(gpuprobe.__version__, message="gpuprobe %(version)s", help="Print the version.")
@@ -71,6 +99,7 @@ def main() -> None:
     """Run the command line; the installed `gpuprobe` program."""
     # At its end the interpreter would look through every object for cycles, and all of the memory goes anyway.
     atexit.register(gc.freeze)
+    _complete()
     debug = "--debug" in sys.argv or bool(os.environ.get("GPUPROBE_DEBUG"))
     try:
         # Not Click's own `main`, which has other exit codes for an interruption and for a reader that has gone.
@@ -78,8 +107,11 @@ def main() -> None:
             _program.invoke(context)
     except click.exceptions.Exit as end:
         raise SystemExit(end.exit_code) from None
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        raise SystemExit(error.exit_code) from None
+    except click.ClickException as error:
+        click.echo(_in_one_line(error), err=True)
         raise SystemExit(error.exit_code) from None
     except GpuprobeError as error:
         if debug:
@@ -97,3 +129,19 @@ def main() -> None:
             raise
         click.echo(f"gpuprobe: unexpected {type(error).__name__}: {error}; --debug shows where", err=True)
         raise SystemExit(UNEXPECTED) from None
+
+
+def _complete() -> None:
+    """Answer a shell that asks what could follow, and end."""
+    if asked := os.environ.get(COMPLETE):
+        from click.shell_completion import shell_complete
+
+        raise SystemExit(shell_complete(_program, {}, "gpuprobe", COMPLETE, asked))
+
+
+def _in_one_line(error: click.ClickException) -> str:
+    """Return what is wrong with the words that were typed, and where the right ones are listed."""
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "gpuprobe"
+    said = " ".join(error.format_message().split())
+    return f"{where}: {said[:1].lower()}{said[1:]} ({where} --help shows what it takes)"

@@ -13,6 +13,19 @@ from gpuprobe.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+class Number(click.IntRange):
+    """A whole number within bounds, named as a person would."""
+
+    name = "number"
+
+
+class Figure(click.FloatRange):
+    """A number within bounds, named as a person would."""
+
+    name = "number"
+
+
 Command = TypeVar("Command", bound="Callable[..., object]")
 
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -62,10 +75,25 @@ def resnet_options(command: Command) -> Command:
             metavar="auto|cifar10|synthetic|digits|PATH",
             help="The images; auto takes CIFAR-10 if it can, else a synthetic stand-in.",
         ),
-        click.option("--depth", default=20, help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2)."),
-        click.option("--samples", type=click.IntRange(min=1), help="Use only the first so many training images."),
-        click.option("--seed", default=0, help="Seed of weights, order and synthetic data."),
+        click.option("--depth", type=Number(), default=20, help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2)."),
+        click.option("--samples", type=Number(min=1), help="Use only the first so many training images."),
+        click.option("--seed", type=Number(), default=0, help="Seed of weights, order and synthetic data."),
     )
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def complete_strategies(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
+    """Return what the last of some names, joined by commas, can become."""
+    from gpuprobe.strategies.registry import strategies
+
+    before, comma, last = typed.rpartition(",")
+    return [f"{before}{comma}{name}" for name in (*strategies(), "all") if name.startswith(last)]
+
+
+def complete_models(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
+    """Return the workloads of ours that begin so."""
+    from gpuprobe.workloads.registry import workloads
+
+    return [name for name in workloads() if name.startswith(typed)]

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rich.console import Console
-
+    from gpuprobe.cli._console import Console
     from gpuprobe.diagnosis.diagnosed import Diagnosis
     from gpuprobe.records import Watch
     from gpuprobe.report.trainings import Training

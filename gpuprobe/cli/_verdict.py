@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from gpuprobe.cli._console import Console
     from gpuprobe.report.verdict import Verdict
 
 
+WIDEST_TITLE = len("How sure")
+
+
 def show(console: Console, found: Verdict) -> None:
-    """Print a verdict's sentences, a line each; one that is empty is left out."""
+    """Print a verdict's sentences, one that is empty left out: beside their titles in a terminal, a line each else."""
     console.print()
+    if found.where:
+        _line(console, _bare(found.where))
     told = (
-        ("", found.where),
         ("Verdict", found.verdict),
         ("Why", found.why),
         ("Next", found.next),
@@ -23,9 +26,28 @@ def show(console: Console, found: Verdict) -> None:
     )
     for title, text in told:
         if text:
-            console.print(f"[bold]{title}[/bold]  {_bare(text)}" if title else text, highlight=False, soft_wrap=True)
+            _titled(console, title, _bare(text))
         if title == "Next" and found.code:
+            # As it stands, so that it can be copied.
             console.print(found.code, markup=False, highlight=False, soft_wrap=True)
+
+
+def _titled(console: Console, title: str, text: str) -> None:
+    if not console.is_terminal:
+        _line(console, f"[bold]{title}[/bold]  {text}")
+        return
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(width=WIDEST_TITLE, style="bold")
+    grid.add_column()
+    grid.add_row(title, text)
+    console.print(grid, highlight=False)
+
+
+def _line(console: Console, text: str) -> None:
+    """Print a line, which only a terminal has a width for."""
+    console.print(text, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _bare(text: str) -> str:

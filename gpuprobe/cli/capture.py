@@ -6,22 +6,28 @@ from pathlib import Path
 
 import click
 
-from gpuprobe.cli._options import Duration
+from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._options import Duration, Number
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 60
-EPILOG = """\b
-Examples:
-  gpuprobe capture --port 6009                 from a job here that called tf.profiler.experimental.server.start(6009)
-  gpuprobe capture --host gpu7 --port 6009     from one on another machine
-  gpuprobe capture --pid 4711                  from one here that trains with gpuprobe.keras.Probe()
-"""
+HELP_GROUP = "Measure"
+EXAMPLES = (
+    ("gpuprobe capture --port 6009", "from a job here that started TensorFlow's profiler server at 6009"),
+    ("gpuprobe capture --host gpu7 --port 6009", "from one on another machine"),
+    ("gpuprobe capture --pid 4711", "from one here that trains with gpuprobe.keras.Probe()"),
+)
+EXIT_CODES = {
+    **codes("traced", failed="the job answered, and sent no trace"),
+    3: "there is no such process",
+    5: "nobody answers at that port, or TensorFlow is not installed",
+}
 
 
-@click.command("capture", epilog=EPILOG)
-@click.option("--port", type=click.IntRange(min=1, max=65535), help="The port of TensorFlow's profiler server.")
+@click.command("capture", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.option("--port", type=Number(min=1, max=65535), help="The port of TensorFlow's profiler server.")
 @click.option("--host", default="localhost", help="The machine that it runs on.")
-@click.option("--pid", type=click.IntRange(min=1), help="A process with a Probe: it traces its next steps.")
+@click.option("--pid", type=Number(min=1), help="A process with a Probe: it traces its next steps.")
 @click.option("--time", type=Duration(), default="2s", metavar="TIME", help="How long to trace a server's job.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("trace"), metavar="DIR", help="Where a server's trace goes."

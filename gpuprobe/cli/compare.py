@@ -6,36 +6,42 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._help import Described
+from gpuprobe.cli._options import Figure
 from gpuprobe.errors import FAILED
 
 HELP_ORDER = 35
-EPILOG = """\b
-Examples:
-  gpuprobe compare reports/BEFORE reports/AFTER
-  gpuprobe compare reports/MAIN reports/BRANCH --fail-below 0.95    fails where 5 % of the rate are lost for sure
-  gpuprobe compare reports/STUDY/runs/1-numpy reports/STUDY/runs/1-xla
-  gpuprobe compare old.xplane.pb new.xplane.pb --json
+HELP_GROUP = "Understand"
+EXAMPLES = (
+    ("gpuprobe compare reports/BEFORE reports/AFTER", "two studies"),
+    (
+        "gpuprobe compare reports/MAIN reports/BRANCH --fail-below 0.95",
+        "exit code 1 where 5 % of the rate are lost for sure",
+    ),
+    ("gpuprobe compare reports/STUDY/runs/1-numpy reports/STUDY/runs/1-xla", "two runs of one study"),
+    ("gpuprobe compare old.xplane.pb new.xplane.pb --json", "two traces, for other tools"),
+)
+NOTES = (
+    "A ratio is B's rate over A's: above 1, B is faster. It fails where the whole 95 % interval is below --fail-below, "
+    "so give studies of two rounds or more (gpuprobe run --rounds 2): of one round nothing tells how far two runs "
+    "differ.",
+)
+EXIT_CODES = {
+    0: "compared; with --fail-below: no ratio is below it beyond the noise",
+    FAILED: "with --fail-below: a ratio is below it beyond the noise, or a strategy that A measured failed in B",
+    2: "wrong usage; or refused: other hardware, other work, no strategy in common (--force overrides the first two)",
+    3: "A or B cannot be read; or with --fail-below: neither has a rate that could be judged",
+}
 
-A ratio is B's rate over A's: above 1, B is faster. It fails where the whole 95 % interval is below --fail-below, so
-give studies of two rounds or more (gpuprobe run --rounds 2): of one round nothing tells how far two runs differ.
 
-\b
-Exit codes:
-0  compared; with --fail-below: no ratio is below it beyond the noise
-1  with --fail-below: a ratio is below it beyond the noise, or a strategy that A measured failed in B
-2  wrong usage; or refused: other hardware, other work, no strategy in common (--force overrides the first two)
-3  A or B cannot be read; or with --fail-below: neither has a rate that could be judged
-"""
-
-
-@click.command("compare", epilog=EPILOG)
+@click.command("compare", cls=Described, examples=EXAMPLES, notes=NOTES, exit_codes=EXIT_CODES)
 @click.argument(
     "a", type=click.Path(path_type=Path), metavar="A", help="A study, a run, a watch, a trace, or readings: before."
 )
 @click.argument("b", type=click.Path(path_type=Path), metavar="B", help="The same of after.")
 @click.option(
     "--fail-below",
-    type=click.FloatRange(min=0.001),
+    type=Figure(min=0.001),
     metavar="R",
     help="Exit with 1 where a ratio B/A is below this beyond the noise.",
 )

@@ -6,21 +6,27 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import reports_folder
 
 HELP_ORDER = 5
+HELP_GROUP = "Begin"
+EXAMPLES = (
+    ("gpuprobe demo", "the study in reports/demo"),
+    ("gpuprobe demo --out /tmp/try", "in another folder"),
+)
+EXIT_CODES = codes("simulated", 4)
 ROUNDS = 2
 
 
-@click.command("demo")
+@click.command("demo", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @reports_folder("study")
 def command(out: Path) -> None:
     """Show it all on a simulated laptop whose GPU is at 20 %.
 
     The whole pipeline to the whole report, without TensorFlow or a GPU; every page says SIMULATED.
     """
-    from rich.console import Console
-
+    from gpuprobe.cli._console import Console
     from gpuprobe.cli._verdict import show
     from gpuprobe.measure import folder
     from gpuprobe.ranking.choose import following

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpuprobe.cli._help import Described, codes
+
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.diagnosed import Diagnosis
 
 HELP_ORDER = 15
-EPILOG = """\b
-Examples:
-  gpuprobe diagnose logs/                            the newest trace of a log folder
-  gpuprobe diagnose trace.json.gz --json             a PyTorch or JAX trace, for other tools
-  gpuprobe diagnose gpu.csv                          readings alone, as nvidia-smi writes them
-  gpuprobe diagnose gpu.csv --columns timestamp,index,utilization.gpu    the same without a header
-  gpuprobe diagnose reports/STUDY/runs/1-numpy       a run of ours: trace, readings and settings together
-
-Exit codes: 0 diagnosed, 2 wrong usage, 3 unreadable input, 4 output cannot be written.
-"""
+HELP_GROUP = "Understand"
+EXAMPLES = (
+    ("gpuprobe diagnose logs/", "the newest trace of a log folder"),
+    ("gpuprobe diagnose trace.json.gz --json", "a PyTorch or JAX trace, for other tools"),
+    ("gpuprobe diagnose gpu.csv", "readings alone, as nvidia-smi writes them"),
+    ("gpuprobe diagnose gpu.csv --columns timestamp,index,utilization.gpu", "the same without a header"),
+    ("gpuprobe diagnose reports/STUDY/runs/1-numpy", "a run of ours: trace, readings and settings together"),
+)
+EXIT_CODES = codes("diagnosed", 3, 4)
 JSON_FILE, TEXT_FILE = "diagnosis.json", "diagnosis.txt"
 # A pipe has no width of its own.
 WIDTH_OF_A_FILE = 120
@@ -37,7 +38,7 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
         context.exit()
 
 
-@click.command("diagnose", epilog=EPILOG)
+@click.command("diagnose", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.argument(
     "path",
     type=click.Path(path_type=Path),
@@ -96,8 +97,7 @@ def command(
     if json:
         click.echo(to_json(diagnosis).decode())
     else:
-        from rich.console import Console
-
+        from gpuprobe.cli._console import Console
         from gpuprobe.cli._diagnosis import show
 
         show(Console(highlight=False), diagnosis)
@@ -106,8 +106,7 @@ def command(
 
 
 def _write(diagnosis: Diagnosis, folder: Path) -> None:
-    from rich.console import Console
-
+    from gpuprobe.cli._console import Console
     from gpuprobe.cli._diagnosis import show
     from gpuprobe.errors import OutputError
     from gpuprobe.records import to_json

@@ -7,26 +7,25 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import Duration
 from gpuprobe.errors import FAILED
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from gpuprobe.cli._console import Console
     from gpuprobe.doctor import CheckResult, Report
 
 HELP_ORDER = 5
-EPILOG = """\b
-Examples:
-  gpuprobe doctor                 one screen
-  gpuprobe doctor --json          every fact and every result, for an issue report
-
-Exit codes: 0 nothing fails (warnings may stand), 1 something fails, 2 wrong usage.
-"""
+HELP_GROUP = "Begin"
+EXAMPLES = (
+    ("gpuprobe doctor", "one screen"),
+    ("gpuprobe doctor --json", "every fact and every result, for an issue report"),
+)
+EXIT_CODES = codes("nothing fails (warnings may stand)", 130, failed="something fails")
 MARKS = {"pass": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red"), "skip": ("-", "dim")}
 
 
-@click.command("doctor", epilog=EPILOG)
+@click.command("doctor", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.option("--json", "as_json", is_flag=True, help="Print all facts and results as JSON.")
 @click.option(
     "--limit", type=Duration(), default="120s", metavar="TIME", help="How long TensorFlow may take to answer."
@@ -36,8 +35,7 @@ def command(as_json: bool, limit: float) -> None:
 
     Each line is pass, warn or fail, with its evidence and the exact fix.
     """
-    from rich.console import Console
-
+    from gpuprobe.cli._console import Console
     from gpuprobe.doctor import examine, gather
     from gpuprobe.records import to_json
 

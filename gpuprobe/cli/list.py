@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import click
 
+from gpuprobe.cli._help import Described, codes
+
 HELP_ORDER = 20
+HELP_GROUP = "Prepare"
+EXAMPLES = (
+    ("gpuprobe list", "the twelve ways of feeding and compiling"),
+    ("gpuprobe list --models", "what can be trained besides ResNet20"),
+)
+EXIT_CODES = codes("listed")
 
 
-@click.command("list")
+@click.command("list", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.option("--models", is_flag=True, help="List the models of ours instead.")
 def command(models: bool) -> None:
     """List the strategies, or with --models the workloads.
@@ -21,9 +29,9 @@ def command(models: bool) -> None:
 
 
 def _list_strategies() -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from gpuprobe.cli._console import Console
     from gpuprobe.strategies.registry import strategies
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
@@ -37,9 +45,9 @@ def _list_strategies() -> None:
 
 
 def _list_models() -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from gpuprobe.cli._console import Console
     from gpuprobe.workloads.cifar import ON_CPU, ON_GPU
     from gpuprobe.workloads.registry import workloads
 

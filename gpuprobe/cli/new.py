@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._help import Described, codes
 from gpuprobe.errors import OutputError
 
 HELP_ORDER = 25
+HELP_GROUP = "Prepare"
+EXAMPLES = (
+    ("gpuprobe new workload.py", "a template with comments"),
+    ("gpuprobe run --model workload.py:workload --quick", "train it, once you put your model in"),
+)
+EXIT_CODES = codes("written", 4)
 
 
-@click.command("new")
+@click.command("new", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.argument("path", type=click.Path(path_type=Path), help="The Python file to write, as workload.py.")
 def command(path: Path) -> None:
     """Write a template for training your own model and data.

@@ -8,23 +8,28 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._options import Figure, Number
 from gpuprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from gpuprobe.records import Record
 
 HELP_ORDER = 50
-EPILOG = """\b
-Examples:
-  gpuprobe predict --gpu "GTX 1060 3GB" --measured 170   is 170 s an epoch right for this card?
-  gpuprobe predict --gpu "GTX 1080 Ti" --model resnet110
-  gpuprobe predict --from reports/STUDY --depth 56 --batch-size 128
+HELP_GROUP = "Understand"
+EXAMPLES = (
+    ('gpuprobe predict --gpu "GTX 1060 3GB" --measured 170', "is 170 s an epoch right for this card?"),
+    ('gpuprobe predict --gpu "GTX 1080 Ti" --model resnet110', "a deeper model"),
+    ("gpuprobe predict --from reports/STUDY --depth 56", "for the machine that a study was measured on"),
+)
+NOTES = (
+    "A prediction from a study is also added to its predictions.json, so that it lies there before the run it speaks "
+    "of.",
+)
+EXIT_CODES = codes("predicted", 3, 4)
 
-A prediction from a study is also added to its predictions.json, so that it lies there before the run it speaks of.
-"""
 
-
-@click.command("predict", epilog=EPILOG)
+@click.command("predict", cls=Described, examples=EXAMPLES, notes=NOTES, exit_codes=EXIT_CODES)
 @click.option("--gpu", metavar="NAME", help="The card, as the driver or a shop names it.")
 @click.option(
     "--from",
@@ -35,12 +40,10 @@ A prediction from a study is also added to its predictions.json, so that it lies
     help="Predict for this study's machine; may be given again.",
 )
 @click.option("--model", metavar="resnetN", help="The built-in model, as resnet20.")
-@click.option("--depth", type=int, help="Depth of the ResNet: 20, 32, 44, 56, 110. [default: 20]")
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Samples a step.")
+@click.option("--depth", type=Number(), help="Depth of the ResNet: 20, 32, 44, 56, 110. [default: 20]")
+@click.option("--batch-size", type=Number(min=1), default=32, help="Samples a step.")
 @click.option("--strategy", help="With --from: the strategy. [default: numpy]")
-@click.option(
-    "--measured", type=click.FloatRange(min=0.001), metavar="SECONDS", help="An epoch as you measured it, to compare."
-)
+@click.option("--measured", type=Figure(min=0.001), metavar="SECONDS", help="An epoch as you measured it, to compare.")
 @click.option("--json", "as_json", is_flag=True, help="Print the prediction as JSON.")
 def command(
     gpu: str | None,

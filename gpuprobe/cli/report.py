@@ -6,12 +6,20 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._help import Described, codes
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 30
+HELP_GROUP = "Understand"
+EXAMPLES = (
+    ("gpuprobe report reports/STUDY", "write report.html, .md and .json of a study again"),
+    ("gpuprobe report reports/WATCH", "the same of what gpuprobe watch recorded"),
+    ("gpuprobe report reports/STUDY --share public --no-traces", "a copy to publish, without its traces"),
+)
+EXIT_CODES = codes("written", 3, 4)
 
 
-@click.command("report")
+@click.command("report", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.argument("study", type=click.Path(path_type=Path), help="The folder of a study or of a watch, as reports/STUDY.")
 @click.option(
     "--share",

@@ -8,23 +8,30 @@ from pathlib import Path
 
 import click
 
-from gpuprobe.cli._options import Duration, reports_folder, resnet_depth, resnet_options
+from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._options import (
+    Duration,
+    Number,
+    complete_models,
+    complete_strategies,
+    reports_folder,
+    resnet_depth,
+    resnet_options,
+)
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 10
-EPILOG = """\b
-Examples:
-  gpuprobe run --strategies all --quick         one round of everything, about five minutes
-  gpuprobe run --strategies numpy,xla           two strategies, two rounds
-  gpuprobe run --batch-size 128 --budget 20m    another batch size, narrower intervals
-  gpuprobe run --data cifar-10-python.tar.gz    the real images from an archive you have
-  gpuprobe run --model train.py:workload        your own model and data; gpuprobe new train.py writes a template
-  gpuprobe run --model mlp                      a workload of ours; gpuprobe list --models shows them
-  gpuprobe run --resume reports/STUDY           finish a study that was interrupted
-
-Exit codes: 0 all runs done, 1 a run failed (the others are ranked), 2 wrong usage, 3 unreadable input,
-4 output cannot be written, 5 something is not installed, 130 interrupted.
-"""
+HELP_GROUP = "Measure"
+EXAMPLES = (
+    ("gpuprobe run --strategies all --quick", "one round of everything, about five minutes"),
+    ("gpuprobe run --strategies numpy,xla", "two strategies, two rounds"),
+    ("gpuprobe run --batch-size 128 --budget 20m", "another batch size, narrower intervals"),
+    ("gpuprobe run --data cifar-10-python.tar.gz", "the real images from an archive you have"),
+    ("gpuprobe run --model train.py:workload", "your own model and data; gpuprobe new train.py writes a template"),
+    ("gpuprobe run --model mlp", "a workload of ours; gpuprobe list --models shows them"),
+    ("gpuprobe run --resume reports/STUDY", "finish a study that was interrupted"),
+)
+EXIT_CODES = codes("all runs done", 3, 4, 5, 130, failed="a run failed; the others are ranked")
 QUICK_ROUNDS = 1
 # Each change that the search for `tuned` tries is one run more.
 QUICK_SEARCH_STEPS = 2
@@ -33,16 +40,26 @@ QUICK_SAMPLES = 10_000
 DEFAULT_BATCH_SIZE = 32
 
 
-@click.command("run", epilog=EPILOG)
-@click.option("--strategies", default="all", help="all, or names joined by commas; gpuprobe list shows them.")
+@click.command("run", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.option(
+    "--strategies",
+    default="all",
+    shell_complete=complete_strategies,
+    help="all, or names joined by commas; gpuprobe list shows them.",
+)
 @reports_folder("study")
 @click.option("--quick", is_flag=True, help="One round, short windows: about five minutes.")
-@click.option("--rounds", type=click.IntRange(min=1), help="How often each strategy runs. [default: 2]")
+@click.option("--rounds", type=Number(min=1), help="How often each strategy runs. [default: 2]")
 @click.option("--budget", type=Duration(), metavar="TIME", help="Time for the whole study, as 5m or 1h.")
-@click.option("--steps", type=click.IntRange(min=1), help="Time exactly so many steps of each run.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Time exactly so many epochs of each run.")
-@click.option("--model", metavar="NAME|FILE.py:FACTORY", help="Train this instead; gpuprobe list --models shows ours.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Samples a step. [default: 32, or the workload's own]")
+@click.option("--steps", type=Number(min=1), help="Time exactly so many steps of each run.")
+@click.option("--epochs", type=Number(min=1), help="Time exactly so many epochs of each run.")
+@click.option(
+    "--model",
+    metavar="NAME|FILE.py:FACTORY",
+    shell_complete=complete_models,
+    help="Train this instead; gpuprobe list --models shows ours.",
+)
+@click.option("--batch-size", type=Number(min=1), help="Samples a step. [default: 32, or the workload's own]")
 @resnet_options
 @click.option("--trace/--no-trace", default=True, help="Capture a profiler trace after each timed window.")
 @click.option(

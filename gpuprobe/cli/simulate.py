@@ -6,18 +6,20 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._help import Described, codes
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 80
-EPILOG = """\b
-Examples:
-  gpuprobe simulate --schema > spec.toml     every knob, its meaning, and its value
-  gpuprobe simulate spec.toml --out here     the recording, and its truth in here/truth.json
-  gpuprobe report here                       its report, marked SIMULATED
-"""
+HELP_GROUP = "Prepare"
+EXAMPLES = (
+    ("gpuprobe simulate --schema > spec.toml", "every knob, its meaning, and its value"),
+    ("gpuprobe simulate spec.toml --out here", "the recording, and its truth in here/truth.json"),
+    ("gpuprobe report here", "its report, marked SIMULATED"),
+)
+EXIT_CODES = codes("simulated", 3, 4)
 
 
-@click.command("simulate", epilog=EPILOG)
+@click.command("simulate", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.argument(
     "spec", type=click.Path(path_type=Path), required=False, metavar="[SPEC.toml]", help="The session, in TOML."
 )

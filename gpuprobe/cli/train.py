@@ -6,36 +6,38 @@ from pathlib import Path
 
 import click
 
-from gpuprobe.cli._options import reports_folder, resnet_depth, resnet_options
+from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._options import Number, complete_strategies, reports_folder, resnet_depth, resnet_options
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 15
-EPILOG = """\b
-Examples:
-  gpuprobe train                                      ResNet20 on CIFAR-10, 50 epochs
-  gpuprobe train --strategy tuned --study reports/S   with all that was faster in a study
-  gpuprobe train --data digits --epochs 10            a small real set that scikit-learn ships
-  gpuprobe train --resume reports/TRAINING            go on after an interruption, with the same curve
-  gpuprobe train --resume reports/TRAINING --epochs 80      or for longer than it was to last
-"""
+HELP_GROUP = "Measure"
+EXAMPLES = (
+    ("gpuprobe train", "ResNet20 on CIFAR-10, 50 epochs"),
+    ("gpuprobe train --strategy tuned --study reports/S", "with all that was faster in a study"),
+    ("gpuprobe train --data digits --epochs 10", "a small real set that scikit-learn ships"),
+    ("gpuprobe train --resume reports/TRAINING", "go on after an interruption, with the same curve"),
+    ("gpuprobe train --resume reports/TRAINING --epochs 80", "or for longer than it was to last"),
+)
+EXIT_CODES = codes("trained to the end", 3, 4, 5, 130, failed="the training failed")
 
 
 # The story's.
 EPOCHS = 50
 
 
-@click.command("train", epilog=EPILOG)
+@click.command("train", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.option(
     "--epochs",
-    type=click.IntRange(min=1),
+    type=Number(min=1),
     help="How often the training set is seen; with --resume, in all. [default: 50]",
 )
-@click.option("--strategy", default="tuned", help="One of gpuprobe list.")
+@click.option("--strategy", default="tuned", shell_complete=complete_strategies, help="One of gpuprobe list.")
 @click.option(
     "--study", type=click.Path(path_type=Path), metavar="STUDY", help="For tuned: the study whose gains it combines."
 )
 @reports_folder("training")
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Samples a step.")
+@click.option("--batch-size", type=Number(min=1), default=32, help="Samples a step.")
 @resnet_options
 @click.option(
     "--resume",

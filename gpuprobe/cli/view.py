@@ -6,14 +6,21 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._options import Number
+
 HELP_ORDER = 40
-
-
-@click.command("view")
-@click.argument("study", type=click.Path(path_type=Path), help="The folder of a study, as reports/STUDY.")
-@click.option(
-    "--port", type=click.IntRange(min=0, max=65535), default=0, help="Port on this machine; 0 takes a free one."
+HELP_GROUP = "Understand"
+EXAMPLES = (
+    ("gpuprobe view reports/STUDY", "prints the address to open in a browser"),
+    ("gpuprobe view reports/STUDY --port 6006", "at a port of your choice, as for an SSH tunnel"),
 )
+EXIT_CODES = {**codes("TensorBoard ended", 3, 4, 5), 130: "stopped with Ctrl-C"}
+
+
+@click.command("view", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.argument("study", type=click.Path(path_type=Path), help="The folder of a study, as reports/STUDY.")
+@click.option("--port", type=Number(min=0, max=65535), default=0, help="Port on this machine; 0 takes a free one.")
 def command(study: Path, port: int) -> None:
     """Open a study's traces in TensorBoard's profiler.
 

@@ -9,32 +9,40 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpuprobe.cli._help import Described
+from gpuprobe.cli._options import Number
 from gpuprobe.errors import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console
-
+    from gpuprobe.cli._console import Console
     from gpuprobe.records import Watch
     from gpuprobe.report.trainings import Training
 
-HELP_ORDER = 25
-EPILOG = """\b
-Examples:
-  gpuprobe watch -- python train.py --epochs 2
-  gpuprobe watch --out rec -- ./train.sh           and again: gpuprobe report rec
-  gpuprobe watch --trace -- python train.py        the script needs no change
-  gpuprobe watch --metrics-port 9400 -- python serve.py
-
-The command keeps its stdin, stdout, stderr and signals; what gpuprobe has to say goes to stderr. Its exit code is
-the command's: 128 + n where signal n ended it, 127 where it is not found, 126 where it cannot be run; 2 wrong
-usage and 4 output cannot be written, before it starts.
-"""
+HELP_ORDER = 12
+HELP_GROUP = "Measure"
+EXAMPLES = (
+    ("gpuprobe watch -- python train.py --epochs 2", "sample it, and say what the readings support"),
+    ("gpuprobe watch --trace -- python train.py", "trace its Keras training too; the script needs no change"),
+    ("gpuprobe watch --out rec -- ./train.sh", "into a folder of your choice; gpuprobe report rec tells it again"),
+    ("gpuprobe watch --metrics-port 9400 -- python serve.py", "for Prometheus, while it runs"),
+)
+NOTES = (
+    "The command keeps its stdin, stdout, stderr and signals; what gpuprobe has to say goes to stderr.",
+    "The exit code is the command's: 128 + n where signal n ended it, 127 where it is not found, 126 where it cannot "
+    "be run. Before it starts: 2 wrong usage, 4 output cannot be written, 5 something is not installed.",
+)
 
 
 # What follows the command's name is the command's, options that look like ours too.
-@click.command("watch", epilog=EPILOG, context_settings={"allow_interspersed_args": False})
+@click.command(
+    "watch",
+    cls=Described,
+    examples=EXAMPLES,
+    notes=NOTES,
+    context_settings={"allow_interspersed_args": False},
+)
 @click.argument(
     "words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND", help="The command and its arguments."
 )
@@ -46,7 +54,7 @@ usage and 4 output cannot be written, before it starts.
 )
 @click.option(
     "--metrics-port",
-    type=click.IntRange(min=0, max=65535),
+    type=Number(min=0, max=65535),
     help="Serve the newest values for Prometheus on this port of this machine; 0 takes a free one.",
 )
 @click.option("--trace", is_flag=True, help="Trace a few steps of each Keras fit in the command, and diagnose them.")
@@ -136,8 +144,7 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
     """Print the summary on stderr; a recording that cannot be read is one line there."""
     import contextlib
 
-    from rich.console import Console
-
+    from gpuprobe.cli._console import Console
     from gpuprobe.cli._summary import show, show_trainings
     from gpuprobe.errors import InputError
     from gpuprobe.recording import TELEMETRY_FILE

@@ -39,6 +39,6 @@ def listeners() -> list[int]:
 def _target(entry: Path) -> str:
     """Return what an open file is; it may have been closed meanwhile."""
     try:
-        return os.readlink(entry)
+        return str(entry.readlink())
     except OSError:
         return ""
