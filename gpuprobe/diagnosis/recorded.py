@@ -137,7 +137,7 @@ def _setting(run: Run, gpus: tuple[GpuInfo, ...], readings: Evidence | None) -> 
 
 def _flop_per_s(run: Run) -> float | None:
     window = run.phase("window")
-    if window is None or not window.call_ends_ns or run.settings is None or run.flop_per_sample is None:
+    pace = window.steps_per_s if window else None
+    if pace is None or run.settings is None or run.flop_per_sample is None:
         return None
-    samples = len(window.call_ends_ns) * window.steps_per_call * run.settings.batch_size
-    return run.flop_per_sample * samples / ((window.call_ends_ns[-1] - window.start_ns) / 1e9)
+    return run.flop_per_sample * run.settings.batch_size * pace

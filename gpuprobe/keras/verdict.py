@@ -130,12 +130,11 @@ def _between_steps(outside: Signal, utilization: Signal) -> Finding:
 
 def _rate(run: Run) -> Signal:
     window, name = run.phase("window"), "samples_per_s"
-    if window is None or not window.call_ends_ns:
+    pace = window.steps_per_s if window else None
+    if window is None or pace is None:
         return Signal(name=name, unit="samples/s", source="clock", missing="too few steps for a rate")
-    seconds = (window.call_ends_ns[-1] - window.start_ns) / 1e9
-    steps = len(window.call_ends_ns) * window.steps_per_call
     unit, batch = ("samples/s", run.spec.batch_size) if run.spec.batch_size else ("steps/s", 1)
-    return Signal(name=name, unit=unit, source="clock", value=steps * batch / seconds, n=len(window.call_ends_ns))
+    return Signal(name=name, unit=unit, source="clock", value=batch * pace, n=len(window.call_ends_ns))
 
 
 def _summary(run: Run, folder: Path) -> telemetry.TelemetrySummary | None:

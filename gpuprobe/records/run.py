@@ -45,6 +45,16 @@ class Phase(Record, frozen=True, kw_only=True):
     call_ends_ns: tuple[int, ...] = ()
     steps_per_call: int = 1
 
+    @property
+    def steps(self) -> int:
+        """How many steps its calls ran."""
+        return len(self.call_ends_ns) * self.steps_per_call
+
+    @property
+    def steps_per_s(self) -> float | None:
+        """The pace from its begin to the end of its last call, None where no call ended."""
+        return self.steps / ((self.call_ends_ns[-1] - self.start_ns) / 1e9) if self.call_ends_ns else None
+
 
 class LossPoint(Record, frozen=True, kw_only=True):
     """The training loss, averaged over the samples since the point before, after so many samples were seen."""
