@@ -47,7 +47,13 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
 @click.option(
     "--telemetry", type=click.Path(path_type=Path), metavar="CSV", help="Readings of the GPU taken at the same time."
 )
-@click.option("--columns", default="", metavar="NAMES", help="What the columns of readings without a header are.")
+@click.option(
+    "--columns",
+    default="",
+    show_default=False,
+    metavar="NAMES",
+    help="What the columns of readings without a header are.",
+)
 @click.option("--json", is_flag=True, help="Print the account and the findings as JSON.")
 @click.option(
     "--what-if/--no-what-if",
