@@ -1,4 +1,16 @@
-"""gpuprobe finds out why a GPU is idle while TensorFlow and Keras train, and which change fixes it."""
+"""gpuprobe finds out why a GPU is idle while TensorFlow and Keras train, and which change fixes it.
+
+In a notebook or a script of your own:
+
+    gpuprobe.diagnose("logs/")                  where the steps of a trace went, and why
+    gpuprobe.run("mlp", ["numpy", "xla"])       train a workload under some strategies, rank them, say why
+    gpuprobe.run(gpuprobe.Workload(...))        the same with your own model and data
+    gpuprobe.load("reports/STUDY")              a study that was measured before
+    model.fit(..., callbacks=[gpuprobe.keras.Probe()])    watch a training of your own
+    with gpuprobe.window("my loop") as probe: ...         and a loop of your own; gpuprobe.steps counts for you
+
+Each is imported when it is first used. `gpuprobe.errors.GpuprobeError` is what they raise for what a user can act on.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +18,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gpuprobe import keras as keras
     from gpuprobe.api import run as run
+    from gpuprobe.keras.custom import steps as steps
+    from gpuprobe.keras.custom import window as window
+    from gpuprobe.results import diagnose as diagnose
+    from gpuprobe.results import load as load
     from gpuprobe.workloads.workload import Workload as Workload
 
 __version__ = "0.1.0"
+__all__ = ["Workload", "diagnose", "keras", "load", "run", "steps", "window"]
 
 # What `gpuprobe.NAME` stands for, imported when it is first used: the command line starts with none of it.
 LAZY = {
     "Workload": "gpuprobe.workloads.workload",
+    "diagnose": "gpuprobe.results",
+    "load": "gpuprobe.results",
     "run": "gpuprobe.api",
     "window": "gpuprobe.keras.custom",
     "steps": "gpuprobe.keras.custom",
 }
+
+
+def __dir__() -> list[str]:
+    # What is there to use; what this file itself imports is not.
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from gpuprobe.measure.study import carry_out
 from gpuprobe.ranking.choose import by_predicted_gain, following
 from gpuprobe.records import Request, Run, RunSpec
 from gpuprobe.report.write import write
+from gpuprobe.results import Result, result
 from gpuprobe.strategies.registry import select
 from gpuprobe.workloads.resolve import check
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.measure.events import RunInProgress
-    from gpuprobe.ranking.load import Loaded
     from gpuprobe.workloads.workload import Workload
 
 
@@ -34,8 +34,8 @@ def run(
     batch_size: int | None = None,
     seed: int = 0,
     trace: bool = True,
-) -> Loaded:
-    """Train a workload under each strategy, write the report, and return the study as it was read back.
+) -> Result:
+    """Train a workload under each strategy, write the report, and return the study, which shows itself as its answer.
 
     `workload` is a `Workload`, or what `gpuprobe run --model` takes. Every run is a fresh process: a `Workload` reaches
     it pickled, functions by value, so a script needs no `if __name__ == "__main__"`. A tf.data dataset can't be
@@ -57,7 +57,7 @@ def run(
     with folder.held(begun.folder):
         study = begun.study
         carry_out(study, begun.folder, begun.arrays, _Silent(), following, by_predicted_gain)
-        return write(begun.folder)
+        return result(write(begun.folder))
 
 
 class _Silent:

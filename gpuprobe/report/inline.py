@@ -1,0 +1,78 @@
+"""A study and a diagnosis as a Python session shows them: the answer in a few lines, and in a notebook as Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.report import account, cells
+from gpuprobe.report.verdict import verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.ranking.load import Loaded
+
+
+def study_text(loaded: Loaded) -> str:
+    """Return a study's verdict in lines."""
+    found = verdict(loaded)
+    told = (("Verdict", found.verdict), ("Why", found.why), ("Next", found.next), ("Gain", found.gain))
+    return _lines(found.where, told, found.code)
+
+
+def study_markdown(loaded: Loaded) -> str:
+    """Return a study's verdict, and the table of its ranking."""
+    found = verdict(loaded)
+    told = (
+        ("Verdict", found.verdict),
+        ("Why", found.why),
+        ("Next", found.next),
+        ("Gain", found.gain),
+        ("How sure", found.sure),
+    )
+    ranked, _ = cells.table(loaded.ranking, cells.RANKED)
+    return _paragraphs(found.where, told, found.code, _table(ranked))
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """Return a diagnosis in lines: verdict, why, next, and how long the steps of each device are."""
+    words = account.words(diagnosis)
+    told = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
+    return _lines("\n".join(account.headline(device) for device in diagnosis.devices), told, words.code)
+
+
+def diagnosis_markdown(diagnosis: Diagnosis) -> str:
+    """Return a diagnosis with the account of each device as a table."""
+    words = account.words(diagnosis)
+    told = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
+    accounts = []
+    for device in diagnosis.devices:
+        rows = [
+            [f"`{line.category}`", f"{line.ms:,.3f}", wording.share(line.fraction), line.meaning]
+            for line in account.lines(device)
+        ]
+        accounts += [account.headline(device), _table([["category", "ms a step", "share", "what it is"], *rows])]
+    return _paragraphs("", told, words.code, *accounts)
+
+
+def _lines(first: str, told: Sequence[tuple[str, str]], code: str) -> str:
+    lines = [first]
+    for title, text in told:
+        lines += [f"{title}: {text.replace('`', '')}" if text else "", code if title == "Next" else ""]
+    return "\n".join(line for line in lines if line)
+
+
+def _paragraphs(first: str, told: Sequence[tuple[str, str]], code: str, *more: str) -> str:
+    parts = [first]
+    for title, text in told:
+        parts += [f"**{title}.** {text}" if text else "", f"```diff\n{code}\n```" if title == "Next" and code else ""]
+    return "\n\n".join(part for part in (*parts, *more) if part)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    heading, *others = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([heading, "|" + "---|" * len(rows[0]), *others])

@@ -1,0 +1,66 @@
+"""What a Python session gets and shows: a study, and a diagnosis. Neither needs TensorFlow or a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
+from gpuprobe.diagnosis.recorded import recorded
+from gpuprobe.ranking.load import Loaded
+from gpuprobe.ranking.load import load as read
+from gpuprobe.recording import PAGE_FILE
+from gpuprobe.report import inline
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+class Result(Loaded):
+    """A study: its `ranking` (rows, findings, failures, skipped), `runs` and `telemetry`; shown as its answer."""
+
+    def __repr__(self) -> str:
+        return f"{inline.study_text(self)}\n{self.report}"
+
+    def _repr_markdown_(self) -> str:
+        return f"{inline.study_markdown(self)}\n\nReport: `{self.report}`"
+
+    @property
+    def report(self) -> Path:
+        """The report's page, which is there where the study was measured or reported on."""
+        return self.folder / PAGE_FILE
+
+
+class Diagnosed(Diagnosis, frozen=True, kw_only=True):
+    """A diagnosis: `primary`, `findings` and the account of each of `devices`; shown as its answer."""
+
+    def __repr__(self) -> str:
+        return inline.diagnosis_text(self)
+
+    def _repr_markdown_(self) -> str:
+        return inline.diagnosis_markdown(self)
+
+
+def result(loaded: Loaded) -> Result:
+    """Return a study that was read in the form that shows itself."""
+    return Result(**{field.name: getattr(loaded, field.name) for field in fields(loaded)})
+
+
+def load(study: str | PathLike[str]) -> Result:
+    """Read a study's folder, as `reports/STUDY`, and rank it. Raises InputError where it is none."""
+    return result(read(Path(study)))
+
+
+def diagnose(
+    path: str | PathLike[str], telemetry: str | PathLike[str] | None = None, *, what_if: bool | None = None
+) -> Diagnosed:
+    """Say where the time of a step went, and why, as `gpuprobe diagnose` does.
+
+    `path` is a log folder, a run, one `.xplane.pb`, a `.trace.json.gz`, or the readings of a GPU as CSV; `telemetry`
+    are readings of the same time. The trace is replayed with each change where `what_if` says so; by default where it
+    is not so long that one would wait. Raises InputError where there is nothing that can be read.
+    """
+    found = recorded(Path(path), None if telemetry is None else Path(telemetry), what_if=what_if)
+    made = diagnosed(found.account, found.readings, found.setting, replay=found.replay)
+    return Diagnosed(**{name: getattr(made, name) for name in made.__struct_fields__})
