@@ -1,12 +1,13 @@
 """How right what-if is on this processor: real trainings with a flaw, the prediction, and the training without it.
 
-    python benchmarks/whatif_cpu.py [--models small,resnet20] [--rounds 5] [--seconds 1.5] [--held]
+    python benchmarks/whatif_cpu.py [--models small,resnet20] [--rounds 3] [--blocks 5] [--seconds 0.25] [--held]
 
-Each flaw computes, so that it and the model share the cores. Each flaw and its fix train the same model in turns: in a
-round the flaw and its trace stand between two windows of the fix, since the machine may change meanwhile. How far these
-two windows of one and the same training differ is the A/A control: no prediction can be better than that. With `--held`
-the flaws sleep and a layer that sleeps stands for most of the model's work, which then takes as long however busy the
-machine is.
+Each flaw computes, so that it and the model share the cores. A machine may be half as fast again a second later, so all
+is measured in short windows that take turns: fix, flaw, fix, control, fix, flaw, and so on. What the fix really gives
+is the median, over the blocks of a round, of its two windows around the flaw's over the flaw's own; the prediction is
+from the trace and the median window of the same round. The A/A control is the fix once more in the flaw's place,
+measured by the same method, and its truth is 1: no prediction can be better than that. With `--held` the flaws sleep
+and a layer that sleeps stands for most of the model's work, which then takes as long however busy the machine is.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.records import Replay
 
 BATCH, STEPS, TRACED, THREADS = 32, 8, 10, 2
+# A window of fewer calls tells too little; a training is settled after so long.
+CALLS, SETTLED_S = 4, 0.7
 HELD_S, SLEEP_S = 0.04, 0.06
 # Each flaw costs about this share of the model's own step.
 FLAW_SHARE = 0.7
@@ -187,7 +190,7 @@ class Training:
         """Train for a while; return the mean step in ms, and how many cores the process used meanwhile."""
         self.call()
         begin, used, calls = time.perf_counter(), time.process_time(), 0
-        while (now := time.perf_counter()) - begin < seconds:
+        while (now := time.perf_counter()) - begin < seconds or calls < CALLS:
             self.call()
             calls += 1
         return 1000 * (now - begin) / calls / self.steps, (time.process_time() - used) / (now - begin)
@@ -209,40 +212,66 @@ class Training:
 
 @dataclass(frozen=True)
 class Round:
-    """One prediction: steps in ms now, then by what-if and really, the fix's two windows, and whether in range."""
+    """One prediction: steps in ms now, then by what-if and really, whether in range, and what the control gave."""
 
     now_ms: float
     predicted_ms: float
-    windows_ms: tuple[float, float]
+    measured_ms: float
     inside: bool
-
-    @property
-    def measured_ms(self) -> float:
-        return sum(self.windows_ms) / 2
+    control: float
 
     @property
     def error(self) -> float:
         return self.predicted_ms / self.measured_ms - 1
 
+
+@dataclass(frozen=True)
+class Windows:
+    """The mean steps in ms of a round's windows, a block a row: the fix before, the flaw, the fix between, the control,
+    the fix after; and how many cores the flaw's used.
+    """
+
+    steps_ms: np.ndarray
+    cores: np.ndarray
+
+    @classmethod
+    def of(cls, flawed: Training, fixed: Training, wanted: argparse.Namespace) -> Windows:
+        """Measure a round's windows; the fix after one block is the fix before the next."""
+        made, cores, (before, _) = [], [], fixed.train(wanted.seconds)
+        for _ in range(wanted.blocks):
+            now, busy = flawed.train(wanted.seconds)
+            between, control, after = (fixed.train(wanted.seconds)[0] for _ in range(3))
+            made.append((before, now, between, control, after))
+            cores.append(busy)
+            before = after
+        return cls(np.array(made), np.array(cores))
+
+    @property
+    def ratio(self) -> float:
+        """The step with the fix over the step without it."""
+        before, now, between, _, _ = self.steps_ms.T
+        return float(np.median((before + between) / 2 / now))
+
     @property
     def control(self) -> float:
-        return self.windows_ms[1] / self.windows_ms[0] - 1
+        """The same of the fix over itself."""
+        _, _, between, again, after = self.steps_ms.T
+        return float(np.median((between + after) / 2 / again))
 
 
 def rounds(flawed: Training, fixed: Training, change: str, wanted: argparse.Namespace) -> list[Round] | str:
     """Return what each round gave, or why nothing was predicted."""
     made = []
     for _ in range(wanted.rounds):
-        before, _ = fixed.train(wanted.seconds)
-        now, busy = flawed.train(wanted.seconds)
-        replay = flawed.traced(now, busy)
-        after, _ = fixed.train(wanted.seconds)
+        windows = Windows.of(flawed, fixed, wanted)
+        now = float(np.median(windows.steps_ms[:, 1]))
+        replay = flawed.traced(now, float(np.median(windows.cores)))
         found = replay.of(change)
         if found is None:
             reasons = [reason.reason for reason in replay.unpredicted if reason.change.startswith(change)]
             return replay.refused or "; ".join(reasons)
-        inside = found.low_ms <= (before + after) / 2 <= found.high_ms
-        made.append(Round(now, found.step_ms, (before, after), inside))
+        really = now * windows.ratio
+        made.append(Round(now, found.step_ms, really, found.low_ms <= really <= found.high_ms, windows.control))
     return made
 
 
@@ -250,23 +279,31 @@ def told(made: list[Round]) -> list[str]:
     """Return the cells of one row: medians over the rounds."""
     columns = [(one.now_ms, one.predicted_ms, one.measured_ms) for one in made]
     times = [wording.milliseconds(median(column)) for column in zip(*columns, strict=True)]
-    error, control = median(one.error for one in made), median(abs(one.control) for one in made)
-    worst = max((one.error for one in made), key=abs)
+    error, worst = median(one.error for one in made), max((one.error for one in made), key=abs)
+    controls = [1 / one.control - 1 for one in made]
     inside = f"{sum(one.inside for one in made)} of {len(made)}"
-    return [*times, f"{error:+.1%}", f"{worst:+.1%}", inside, f"{control:.1%}"]
+    return [
+        *times,
+        f"{error:+.1%}",
+        f"{worst:+.1%}",
+        inside,
+        f"{median(controls):+.1%}",
+        f"{max(controls, key=abs):+.1%}",
+    ]
 
 
 def main() -> None:
     """Print a table a model, and the errors over all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default="small,resnet20")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--rounds", type=int, default=3, help="predictions of each fix, each from a trace of its own")
+    parser.add_argument("--blocks", type=int, default=5, help="blocks of windows a round")
+    parser.add_argument("--seconds", type=float, default=0.25, help=f"the shortest window; of {CALLS} calls at least")
     parser.add_argument("--held", action="store_true")
     wanted = parser.parse_args()
     every: list[Round] = []
-    print("| model | flaw | change | step now | predicted | measured | median error | worst | in range | A/A |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| model | flaw | change | step now | predicted | measured | median error | worst | in range | A/A | worst |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for name in wanted.models.split(","):
         model, longer = built(name, held=wanted.held), built(name, STEPS, held=wanted.held)
         flaw = calibrated(model, held=wanted.held)
@@ -280,7 +317,7 @@ def main() -> None:
             "resident": Training(model, resident()),
         }
         for way in ways.values():
-            way.train(wanted.seconds / 2)
+            way.train(SETTLED_S)
         for flawed, change, fixed in (
             ("slow map", "input_free", "resident"),
             ("slow map", "prefetch", "slow map, prefetch"),
@@ -294,7 +331,7 @@ def main() -> None:
             every += [] if isinstance(made, str) else made
             cells = [made] if isinstance(made, str) else told(made)
             print(f"| {' | '.join([name, flawed, change, *cells])} |", flush=True)
-    errors, controls = [abs(one.error) for one in every], [abs(one.control) for one in every]
+    errors, controls = [abs(one.error) for one in every], [abs(1 / one.control - 1) for one in every]
     for what, found in (("predictions", errors), ("A/A control", controls)):
         tail = float(np.percentile(found, 90))
         print(f"\n{len(found)} {what}: median error {median(found):.1%}, 90th percentile {tail:.1%}")

@@ -10,7 +10,7 @@ import pytest
 from lab.__main__ import judge
 from lab.answers import from_command, from_json
 from lab.cases import TROUBLES, cases
-from lab.grade import HEALTHY, UNANSWERED, Answer, Graded, grade, render
+from lab.grade import HEALTHY, REAL_MEDIAN, UNANSWERED, Answer, Graded, Grades, grade, render
 from lab.real import step_ms
 
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER
@@ -80,6 +80,21 @@ def test_predictions_are_graded_by_step_time() -> None:
     off = grade([answered("input_bound-0", "input_bound", input_free=ratio / 1.1)])
     assert off.prediction_error_median == pytest.approx(0.1)
     assert grade([answered("input_bound-0", "input_bound")]).prediction_error_median is None
+
+
+def test_a_prediction_may_miss_by_what_its_measurement_does_not_repeat() -> None:
+    ratio = truth("input_bound-0").fixes["input_free"].ratio
+
+    def off(by: float, control: float) -> Grades:
+        answer = Answer("input_bound", {"input_free": ratio / (1 + by)})
+        return grade([Graded("input_bound-0", truth("input_bound-0"), answer, control)], REAL_MEDIAN)
+
+    assert off(0.09, 0.0).good_enough
+    assert not off(0.18, 0.0).good_enough
+    assert off(0.18, 0.1).good_enough
+    # However busy the machine, a prediction that is wrong by more than that is.
+    assert not off(0.25, 0.1).good_enough
+    assert "A/A control:                  10.0 %" in render(off(0.18, 0.1), [])
 
 
 def test_a_stage_counts_where_the_input_was_named() -> None:

@@ -17,7 +17,7 @@ from gpuprobe.diagnosis.whatif import host_changes as host
 from gpuprobe.diagnosis.whatif.causes import cure, with_gains
 from gpuprobe.diagnosis.whatif.change import Change, mixture_ms
 from gpuprobe.diagnosis.whatif.graph import FIRST_STREAM, HOST, PRODUCER, Edge, Feed, Graph, Work
-from gpuprobe.diagnosis.whatif.known import Known
+from gpuprobe.diagnosis.whatif.known import Known, repeats
 from gpuprobe.diagnosis.whatif.predict import predict
 from gpuprobe.diagnosis.whatif.records import Prediction, Replay
 from gpuprobe.diagnosis.whatif.replay import run, steady_ms, traced_ms
@@ -334,6 +334,32 @@ def test_the_untraced_step_is_what_gains_count_from() -> None:
     unseen = slower.of("callbacks_removed")
     assert unseen is not None
     assert unseen.step_ms == pytest.approx(1.1, rel=0.02), "what the trace does not show stays"
+
+
+def test_a_range_is_no_finer_than_the_step_repeats() -> None:
+    trace = timeline(4, kernels=50, launch_us=5, kernel_us=4, between_us=100, read_back=False)
+    calm, noisy = (predict(trace, account_of(trace), Known(repeats_within=part)).predictions for part in (0.0, 0.2))
+    assert calm
+    for narrow, wide in zip(calm, noisy, strict=True):
+        assert wide.step_ms == narrow.step_ms
+        assert wide.low_ms <= min(0.8 * wide.step_ms, 0.9 * narrow.low_ms)
+        assert wide.high_ms >= max(1.2 * wide.step_ms, 1.1 * narrow.high_ms)
+
+
+@pytest.mark.parametrize("drifts", [False, True])
+def test_how_far_a_step_repeats_is_told_from_its_own_window(drifts: bool) -> None:
+    random = np.random.default_rng(0)
+
+    def window() -> np.ndarray:
+        # A machine that has two speeds keeps each for a while.
+        speeds = np.repeat(random.choice([1.0, 1.4], 16), 4) if drifts else np.ones(64)
+        return random.normal(20.0, 2.0, 64) * speeds
+
+    pairs = [(window(), window()) for _ in range(400)]
+    held = [abs(again.mean() / first.mean() - 1) <= repeats(first) for first, again in pairs]
+    assert np.mean(held) > 0.9
+    assert np.mean([repeats(first) for first, _ in pairs]) < (0.35 if drifts else 0.08)
+    assert repeats(np.full(64, 20.0)) == repeats([20.0, 30.0]) == 0.0
 
 
 def test_nothing_is_predicted_from_what_cannot_be_replayed() -> None:

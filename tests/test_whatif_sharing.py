@@ -52,9 +52,10 @@ def ahead(own: float, making: float, does: str) -> Made:
     return made
 
 
-def replayed(made: Made, busy_cores: float | None, cores: int | None = CORES) -> Replay:
+def replayed(made: Made, busy_cores: float | None, cores: int | None = CORES, others: float = 0.0) -> Replay:
     timeline = made.timeline()
-    found = predict(timeline, account_of(timeline), Known(cores=cores, busy_cores=busy_cores))
+    known = Known(cores=cores, busy_cores=busy_cores, other_cores=others)
+    found = predict(timeline, account_of(timeline), known)
     assert found.refused is None
     return found
 
@@ -98,6 +99,12 @@ def test_a_map_that_only_waits_takes_no_core() -> None:
     # Had Python computed, the process would have used more.
     busier = replayed(inline(40.0, 30.0, PYTHON), (2.0 * 40 + 30) / 70)
     assert step_ms(busier, "prefetch") > 1.1 * step_ms(found, "prefetch")
+
+
+def test_cores_that_other_programs_use_are_not_there_to_share() -> None:
+    busy = inline(40.0, 30.0, COMPUTES)
+    assert step_ms(replayed(busy, 1.0), "prefetch") == pytest.approx(40.0, rel=0.03)
+    assert step_ms(replayed(busy, 1.0, others=1.0), "prefetch") == pytest.approx(70.0, rel=0.03)
 
 
 def test_where_nobody_saw_how_many_cores_were_busy_the_range_holds_all_that_may_be() -> None:

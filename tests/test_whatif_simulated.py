@@ -12,7 +12,8 @@ from gpuprobe.diagnosis.whatif.known import known_of
 from gpuprobe.diagnosis.whatif.predict import predict
 from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.account import account_of
-from gpuprobe.recording import RUN_FILE, run_folder
+from gpuprobe.ranking.accounts import known_in
+from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, load_study, run_folder
 from gpuprobe.records import Run, load
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Collective, Copies, Host, Input, Kernels, Recording, Spec
@@ -118,3 +119,17 @@ def test_changes_with_nothing_to_work_on_say_why(results: dict[str, tuple[Replay
     assert pipeline["prefetch_2"] == "batches are made ahead already"
     processor = {found.change: found.reason for found in results["processor"][0].unpredicted}
     assert processor["batch_times_4"] == "there is no GPU in the trace"
+
+
+def test_a_study_knows_how_busy_the_processor_was_beside_each_trace(tmp_path: Path) -> None:
+    write_session(SESSIONS["processor"], tmp_path)
+    run = run_folder(tmp_path, 1, SESSIONS["processor"].name)
+    record, study = load(Run, run / RUN_FILE), load_study(tmp_path)
+    known, alone = known_in(study, run, record), known_of(record, study.environment.cores)
+    assert known.untraced_step_ms == alone.untraced_step_ms
+    assert alone.busy_cores is None
+    assert 0 < (known.busy_cores or 0) <= study.environment.cores
+    assert known.other_cores is not None
+    # A run without readings is told from by its window alone.
+    (run / TELEMETRY_FILE).unlink()
+    assert known_in(study, run, record) == alone

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.setting import setting
-from gpuprobe.diagnosis.whatif.known import known_of
+from gpuprobe.diagnosis.whatif.known import known_beside
 from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.account import account_of
@@ -59,8 +59,7 @@ def recorded(path: Path, readings: Path | None = None, columns: str = "", *, wha
     file = readings or (beside if beside.is_file() else None)
     found = _readings(file, run, account, environment, columns) if file else None
     gpus = environment.gpus if environment else ()
-    busy_cores = found.number("cpu_cores") if found else None
-    known = known_of(run, environment.cores if environment else None, busy_cores) if run else None
+    known = known_beside(run, environment, found) if run else None
     replay = _replay(timeline, account, known, what_if) if timeline is not None else None
     return Recorded(account, found, _setting(run, gpus, found) if run else (), replay)
 

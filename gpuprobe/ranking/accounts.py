@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpuprobe import telemetry
+from gpuprobe.diagnosis.readings.window import readings_in
 from gpuprobe.diagnosis.whatif.device_changes import batch_times
-from gpuprobe.diagnosis.whatif.known import Known, known_of
+from gpuprobe.diagnosis.whatif.known import Known, known_beside
 from gpuprobe.diagnosis.whatif.predict import predict, usual_changes
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.account import account_of
-from gpuprobe.recording import TRACE_FOLDER
+from gpuprobe.recording import TELEMETRY_FILE, TRACE_FOLDER
 from gpuprobe.traces.read import read
 
 if TYPE_CHECKING:
@@ -47,11 +50,21 @@ def traced(study: Study, runs: Mapping[Path, Run]) -> tuple[dict[str, Traced], t
             notes.append(trouble)
             continue
         account = account_of(timeline)
-        known = known_of(run, study.environment.cores)
+        known = known_in(study, path, run)
         changes = (*usual_changes(known), *_batches(study, runs, run))
         replay = predict(timeline, account, known, changes) if strategy in replayed else None
         found[strategy] = Traced(account, replay)
     return found, tuple(notes)
+
+
+def known_in(study: Study, path: Path, run: Run) -> Known:
+    """Return what is known of a run beside its trace: its window, the machine, and how busy the processor was."""
+    window, file = run.phase("window"), path / TELEMETRY_FILE
+    readings = None
+    if window is not None and file.is_file():
+        with suppress(InputError):
+            readings = readings_in(telemetry.read(file), window.start_ns, window.end_ns, environment=study.environment)
+    return known_beside(run, study.environment, readings)
 
 
 def timeline_of(path: Path, run: Run) -> tuple[Timeline | None, str]:

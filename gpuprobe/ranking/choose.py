@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.whatif.known import known_of
 from gpuprobe.diagnosis.whatif.predict import predict
 from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.account import account_of
-from gpuprobe.ranking.accounts import timeline_of
+from gpuprobe.ranking.accounts import known_in, timeline_of
 from gpuprobe.ranking.foretell import most_promising
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import load_runs, load_study
@@ -48,13 +47,15 @@ def by_predicted_gain(folder: Path, strategies: Sequence[str]) -> tuple[str, ...
     One for which nothing is predicted counts as no gain, and stays in its place among those. What a strategy is
     compared with comes right before it. None where the baseline was not traced yet.
     """
-    infos = load_study(folder).strategies
+    study = load_study(folder)
+    infos = study.strategies
     runs = {path: run for path, run in load_runs(folder).items() if run.spec.strategy == infos[0].name and run.trace}
     if not runs:
         return None
-    timeline, _ = timeline_of(*next(reversed(runs.items())))
-    run = next(reversed(runs.values()))
-    replay = predict(timeline, account_of(timeline), known_of(run)) if timeline is not None else Replay()
+    path, run = next(reversed(runs.items()))
+    timeline, _ = timeline_of(path, run)
+    known = known_in(study, path, run)
+    replay = predict(timeline, account_of(timeline), known) if timeline is not None else Replay()
     predicted = {info.name: made.gain.ratio for info in infos if info.what_if and (made := replay.of(info.what_if))}
     against = {info.name: info.against for info in infos}
     ordered: list[str] = []

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.diagnosis.whatif.device_changes import batch_times
-from gpuprobe.diagnosis.whatif.known import known_of
 from gpuprobe.diagnosis.whatif.predict import predict, usual_changes
 from gpuprobe.ledger.account import account_of
-from gpuprobe.ranking.accounts import LARGER_BATCH, timeline_of
+from gpuprobe.ranking.accounts import LARGER_BATCH, known_in, timeline_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +30,7 @@ def foretold(search: Search, study: Study, runs: Mapping[Path, Run]) -> Search:
     base = _of(runs, search.start or "")
     told = []
     for step in search.steps:
-        made = _predicted(base, changes.get(step.change, ""), _of(runs, step.change)) if base else None
+        made = _predicted(study, base, changes.get(step.change, ""), _of(runs, step.change)) if base else None
         told.append(msgspec.structs.replace(step, foretold=made))
         if step.kept:
             base = _kept(search, step, runs)
@@ -49,7 +48,7 @@ def most_promising(search: Search, study: Study, runs: Mapping[Path, Run]) -> st
     gains = {
         name: made.ratio
         for name in (search.left if base and len(search.left) > 1 else ())
-        if base and (made := _predicted(base, changes.get(name, ""), _of(runs, name)))
+        if base and (made := _predicted(study, base, changes.get(name, ""), _of(runs, name)))
     }
     return max(search.left, key=lambda name: gains.get(name, 1.0)) if gains else search.left[0]
 
@@ -65,9 +64,9 @@ def _of(runs: Mapping[Path, Run], strategy: str, step: int = 0) -> Traced | None
     return next((one for one in reversed(found) if one[1].trace and one[1].trace.path), None)
 
 
-def _predicted(base: Traced, what_if: str, alone: Traced | None) -> Gain | None:
+def _predicted(study: Study, base: Traced, what_if: str, alone: Traced | None) -> Gain | None:
     path, run = base
-    known = known_of(run)
+    known = known_in(study, path, run)
     change = _change(what_if, known, run, alone[1] if alone else None)
     timeline, _ = timeline_of(path, run) if change else (None, "")
     if timeline is None or change is None:

@@ -1,6 +1,8 @@
 """Runs the lab's real trainings, each in a process of its own, and lets a diagnosis judge what they recorded.
 
-What a fix really gives is measured too: the step of the training without the flaw, in its own timed window.
+What a fix really gives is measured too: the step of the training without the flaw, in timed windows of its own, right
+before and right after the flawed one. How far the runs of that one training differ is the A/A control: a machine that
+is busy with other things too repeats no step, and no prediction can be better than that.
 """
 
 from __future__ import annotations
@@ -9,14 +11,18 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
+from typing import TYPE_CHECKING
 
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER
 from gpuprobe.records import Run, load
 from lab.grade import HEALTHY, UNANSWERED, Answer, Graded
+
+if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,16 @@ class RealTruth:
 
 @dataclass(frozen=True)
 class Trained:
-    """One training as it was carried out: what was put in, and the folder of its recording."""
+    """One training as it was carried out: what was put in, and the folder of its recording.
+
+    `fixed` is as in `Training`; `without` are the recordings of those other trainings, made before and after this one.
+    """
 
     name: str
     truth: RealTruth
     fixed: tuple[tuple[str, str], ...]
     recording: Path
+    without: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
 def train(only: str, folder: Path) -> Iterator[Trained]:
@@ -56,29 +66,28 @@ def train(only: str, folder: Path) -> Iterator[Trained]:
     context.set_forkserver_preload(["keras", "tensorflow"])
     with ProcessPoolExecutor(1, context) as pool:
         names = pool.submit(_names).result()
-    for name in names:
+    for name, fixes in names.items():
         if only in name:
-            (folder / name).mkdir()
-            with ProcessPoolExecutor(1, context) as pool:
-                yield pool.submit(_carry_out, name, folder / name).result()
+            before = {fix: _in_a_process(context, fix, folder / f"{fix}-before-{name}") for fix in fixes}
+            one = _in_a_process(context, name, folder / name)
+            after = {fix: _in_a_process(context, fix, folder / f"{fix}-after-{name}") for fix in fixes}
+            yield replace(one, without={fix: (before[fix].recording, after[fix].recording) for fix in fixes})
 
 
 def judged(trained: Iterable[Trained], diagnosis: Callable[[Path], Answer | str | None]) -> list[Graded]:
     """Have every recording judged."""
-    every = list(trained)
-    steps_ms = {one.name: step_ms(one.recording) for one in every}
     graded = []
-    for one in every:
+    for one in trained:
         answer = diagnosis(one.recording)
-        gains = {}
+        now = step_ms(one.recording)
+        gains, control = {}, 0.0
         for change, without in one.fixed:
-            now, then = steps_ms[one.name], steps_ms.get(without)
-            if now is not None and then is not None:
-                gains[change] = MeasuredGain(now / then)
-        truth = RealTruth(
-            one.truth.primary, one.truth.stage, one.truth.accepted, one.truth.healthy, one.truth.answerable, gains
-        )
-        graded.append(Graded(one.name, truth, answer if isinstance(answer, Answer) else Answer(answer)))
+            then = [step for recording in one.without[without] if (step := step_ms(recording)) is not None]
+            if now is not None and then:
+                gains[change] = MeasuredGain(now / mean(then))
+                control = max(control, max(then) / min(then) - 1)
+        answer = answer if isinstance(answer, Answer) else Answer(answer)
+        graded.append(Graded(one.name, replace(one.truth, fixes=gains), answer, control))
     return graded
 
 
@@ -91,10 +100,17 @@ def step_ms(recording: Path) -> float | None:
     return median(lasted) / window.steps_per_call / 1e6
 
 
-def _names() -> list[str]:
+def _names() -> dict[str, tuple[str, ...]]:
+    """Name all trainings, each with those that are the same one without its flaw."""
     from lab.trainings import TRAININGS
 
-    return [training.name for training in TRAININGS]
+    return {training.name: tuple(without for _, without in training.fixed) for training in TRAININGS}
+
+
+def _in_a_process(context: BaseContext, name: str, folder: Path) -> Trained:
+    folder.mkdir()
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(_carry_out, name, folder).result()
 
 
 def _carry_out(name: str, folder: Path) -> Trained:

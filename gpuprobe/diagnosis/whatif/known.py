@@ -2,46 +2,79 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from gpuprobe.records import Record
 
 if TYPE_CHECKING:
-    from gpuprobe.records import Run
+    from collections.abc import Sequence
+
+    from gpuprobe.records import Environment, Evidence, Run
 
 NS_PER_MS = 1e6
+# Blocks of a timed window, and Student's t for 95 % at 7 degrees of freedom.
+BLOCKS, T_95 = 8, 2.365
 
 
 class Known(Record, frozen=True, kw_only=True):
     """What a trace does not tell; None where nobody does.
 
     `untraced_step_ms` is the step without the profiler, `steps_per_call` how many steps one marker of the trace holds,
-    `cores` those of the processor, `busy_cores` how many of them the process used on average in those steps,
+    `repeats_within` the fraction by which that step differs when it is measured again, `cores` those of the processor,
+    `busy_cores` how many of them the process used on average in those steps, `other_cores` how many others did,
     `feed_dtype` of what is fed, `jit_compile` whether XLA is on, `framework` whose trace it is.
     """
 
     untraced_step_ms: float | None = None
+    repeats_within: float = 0.0
     steps_per_call: int = 1
     cores: int | None = None
     busy_cores: float | None = None
+    other_cores: float | None = None
     feed_dtype: str | None = None
     jit_compile: bool | None = None
     framework: str = ""
 
 
-def known_of(run: Run, cores: int | None = None, busy_cores: float | None = None) -> Known:
+def known_of(
+    run: Run, cores: int | None = None, busy_cores: float | None = None, other_cores: float | None = None
+) -> Known:
     """Return what a run that was measured tells: the mean step of its timed window, and its effective settings."""
     window, settings = run.phase("window"), run.settings
-    untraced = None
+    untraced, repeats_within = None, 0.0
     if window is not None and len(window.call_ends_ns) > 1:
-        calls = [later - earlier for earlier, later in pairwise(window.call_ends_ns)]
-        untraced = sum(calls) / len(calls) / window.steps_per_call / NS_PER_MS
+        calls = np.diff(window.call_ends_ns) / window.steps_per_call / NS_PER_MS
+        untraced, repeats_within = float(calls.mean()), repeats(calls)
     return Known(
         untraced_step_ms=untraced,
+        repeats_within=repeats_within,
         steps_per_call=settings.steps_per_execution if settings else 1,
         cores=cores,
         busy_cores=busy_cores,
+        other_cores=other_cores,
         feed_dtype=settings.feed_dtype if settings else None,
         jit_compile=settings.jit_compile if settings else None,
     )
+
+
+def known_beside(run: Run, environment: Environment | None, readings: Evidence | None) -> Known:
+    """Return what a run tells together with the machine, and with what it read of the processor meanwhile."""
+    busy, others = (readings.number(name) if readings else None for name in ("cpu_cores", "other_cpu_cores"))
+    return known_of(run, environment.cores if environment else None, busy, others)
+
+
+def repeats(times: Sequence[float] | np.ndarray) -> float:
+    """Return the fraction by which the mean of (n,) times in a row differs from that of as many more, 95 of 100 times.
+
+    From the means of eight blocks, since neighbours are alike (batch means: Law, "Simulation Modeling and Analysis");
+    0 where there are too few to say.
+    """
+    if len(times) < BLOCKS:
+        return 0.0
+    means = np.array([block.mean() for block in np.array_split(np.asarray(times, np.float64), BLOCKS)])
+    # Both means have this error.
+    error = T_95 * float(means.std(ddof=1)) * math.sqrt(2 / BLOCKS)
+    return error / float(means.mean()) if means.mean() > 0 else 0.0

@@ -27,11 +27,11 @@ ALIKE = 0.03
 
 @dataclass(frozen=True)
 class Sharing:
-    """`cores` of the machine; `width` is how many the training's operations use at once where nothing disturbs them,
-    `maker` how much of one each thread of the pipeline uses (0: it waits, 1: it computes).
+    """`cores` of the machine that others leave; `width` is how many the training's operations use at once where nothing
+    disturbs them, `maker` how much of one each thread of the pipeline uses (0: it waits, 1: it computes).
     """
 
-    cores: int
+    cores: float
     width: float
     maker: float
 
@@ -60,13 +60,14 @@ def sharings(graph: Graph, known: Known, step_ms: float) -> tuple[Sharing, ...]:
     Nothing where a GPU computes or the cores are not known. `step_ms` is the untraced step, over which the process
     used `known.busy_cores`.
     """
-    cores, feed = known.cores, graph.feed
-    if graph.gpu or not cores:
+    if graph.gpu or not known.cores:
         return ()
+    # One core at least: what others use they would give up in part.
+    cores, feed = max(1.0, known.cores - (known.other_cores or 0.0)), graph.feed
     least, most = feed.computing, feed.computing + feed.unknown
     if known.busy_cores is None:
         usual = Sharing(cores, (1 + cores) / 2, (least + most) / 2)
-        return usual, Sharing(cores, 1.0, least), Sharing(cores, float(cores), most)
+        return usual, Sharing(cores, 1.0, least), Sharing(cores, cores, most)
     used_us = known.busy_cores * step_ms * US_PER_MS * graph.steps
     training, making = _spent(graph)[0], _made_us(graph)
     # What the training cannot have used with one core, the pipeline's threads may have.
