@@ -1,8 +1,9 @@
 """How right what-if is: the replay of recorded traces, and predictions for simulated sessions against their truth.
 
-    python benchmarks/whatif.py [--sessions 76] [--traces ../shared/traces]
+    python benchmarks/whatif.py [--sessions 76] [--first 0] [--traces ../shared/traces]
 
-Prints Markdown. `benchmarks/whatif_cpu.py` does the same with real trainings on this processor.
+Prints Markdown; `--first` makes other sessions. `benchmarks/whatif_cpu.py` does the same with real trainings on this
+processor.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ def recorded(folder: Path) -> None:
     print(f"\n{within} of {len(errors)} within 5 %, median error {np.nanmedian(errors):.1%}.\n")
 
 
-def simulated(count: int) -> None:
+def simulated(first: int, count: int) -> None:
     """Print how far the predictions for simulated sessions are from their truth."""
     everything: dict[str, list[tuple[float, bool, bool]]] = defaultdict(list)
     refused = 0
-    for number in range(count):
+    for number in range(first, first + count):
         cause, spec = session(number)
         with tempfile.TemporaryDirectory() as place:
             truth = write_session(spec, Path(place))
@@ -95,12 +96,13 @@ def simulated(count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=76)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--traces", type=Path, default=Path("../shared/traces"))
     wanted = parser.parse_args()
     if (wanted.traces / "INDEX.csv").is_file():
         recorded(wanted.traces)
     if wanted.sessions:
-        simulated(wanted.sessions)
+        simulated(wanted.first, wanted.sessions)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.records import Replay
 
 BATCH, STEPS, TRACED, THREADS = 32, 8, 10, 2
-# A window of fewer calls tells too little; a training is settled after so long.
-CALLS, SETTLED_S = 4, 0.7
+# A window of fewer steps tells too little; a training is settled after so long.
+FEWEST_STEPS, SETTLED_S = 4, 0.7
 HELD_S, SLEEP_S = 0.04, 0.06
 # Each flaw costs about this share of the model's own step.
 FLAW_SHARE = 0.7
@@ -190,7 +190,7 @@ class Training:
         """Train for a while; return the mean step in ms, and how many cores the process used meanwhile."""
         self.call()
         begin, used, calls = time.perf_counter(), time.process_time(), 0
-        while (now := time.perf_counter()) - begin < seconds or calls < CALLS:
+        while (now := time.perf_counter()) - begin < seconds or calls * self.steps < FEWEST_STEPS:
             self.call()
             calls += 1
         return 1000 * (now - begin) / calls / self.steps, (time.process_time() - used) / (now - begin)
@@ -259,9 +259,9 @@ class Windows:
         return float(np.median((between + after) / 2 / again))
 
 
-def rounds(flawed: Training, fixed: Training, change: str, wanted: argparse.Namespace) -> list[Round] | str:
-    """Return what each round gave, or why nothing was predicted."""
-    made = []
+def rounds(flawed: Training, fixed: Training, change: str, wanted: argparse.Namespace) -> tuple[list[Round], list[str]]:
+    """Return what each round gave, and of those in which nothing was predicted why."""
+    made, refused = [], []
     for _ in range(wanted.rounds):
         windows = Windows.of(flawed, fixed, wanted)
         now = float(np.median(windows.steps_ms[:, 1]))
@@ -269,19 +269,22 @@ def rounds(flawed: Training, fixed: Training, change: str, wanted: argparse.Name
         found = replay.of(change)
         if found is None:
             reasons = [reason.reason for reason in replay.unpredicted if reason.change.startswith(change)]
-            return replay.refused or "; ".join(reasons)
+            refused.append(replay.refused or "; ".join(reasons))
+            continue
         really = now * windows.ratio
         made.append(Round(now, found.step_ms, really, found.low_ms <= really <= found.high_ms, windows.control))
-    return made
+    return made, refused
 
 
-def told(made: list[Round]) -> list[str]:
-    """Return the cells of one row: medians over the rounds."""
+def told(made: list[Round], refused: list[str]) -> list[str]:
+    """Return the cells of one row: medians over the rounds in which something was predicted."""
+    if not made:
+        return refused[:1]
     columns = [(one.now_ms, one.predicted_ms, one.measured_ms) for one in made]
     times = [wording.milliseconds(median(column)) for column in zip(*columns, strict=True)]
     error, worst = median(one.error for one in made), max((one.error for one in made), key=abs)
     controls = [1 / one.control - 1 for one in made]
-    inside = f"{sum(one.inside for one in made)} of {len(made)}"
+    inside = f"{sum(one.inside for one in made)} of {len(made) + len(refused)}"
     return [
         *times,
         f"{error:+.1%}",
@@ -298,10 +301,13 @@ def main() -> None:
     parser.add_argument("--models", default="small,resnet20")
     parser.add_argument("--rounds", type=int, default=3, help="predictions of each fix, each from a trace of its own")
     parser.add_argument("--blocks", type=int, default=5, help="blocks of windows a round")
-    parser.add_argument("--seconds", type=float, default=0.25, help=f"the shortest window; of {CALLS} calls at least")
+    parser.add_argument(
+        "--seconds", type=float, default=0.25, help=f"the shortest window; of {FEWEST_STEPS} steps at least"
+    )
     parser.add_argument("--held", action="store_true")
     wanted = parser.parse_args()
     every: list[Round] = []
+    nothing = 0
     print("| model | flaw | change | step now | predicted | measured | median error | worst | in range | A/A | worst |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for name in wanted.models.split(","):
@@ -327,10 +333,12 @@ def main() -> None:
             ("callback", "callbacks_removed", "resident"),
             ("callback", "steps_per_execution", f"callback, {STEPS} steps a call"),
         ):
-            made = rounds(ways[flawed], ways[fixed], change, wanted)
-            every += [] if isinstance(made, str) else made
-            cells = [made] if isinstance(made, str) else told(made)
+            made, refused = rounds(ways[flawed], ways[fixed], change, wanted)
+            every += made
+            nothing += len(refused)
+            cells = told(made, refused)
             print(f"| {' | '.join([name, flawed, change, *cells])} |", flush=True)
+    print(f"\nNothing was predicted in {nothing} of {nothing + len(every)} rounds.")
     errors, controls = [abs(one.error) for one in every], [abs(1 / one.control - 1) for one in every]
     for what, found in (("predictions", errors), ("A/A control", controls)):
         tail = float(np.percentile(found, 90))

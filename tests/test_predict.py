@@ -148,7 +148,14 @@ def truth_ms(depth: int, batch: int) -> float:
     return OPERATION_MS * work.operation_count + FLOP_MS * work.flop_per_sample * batch
 
 
-def study_of(folder: Path, depth: int, batches: dict[str, int], *, slower: dict[str, float] | None = None) -> Path:
+def study_of(
+    folder: Path,
+    depth: int,
+    batches: dict[str, int],
+    *,
+    slower: dict[str, float] | None = None,
+    spread: float = 0.001,
+) -> Path:
     """Write a simulated study whose strategies ran with these batch sizes and the times of the truth."""
     folder.mkdir()
     names = list(batches)
@@ -157,7 +164,7 @@ def study_of(folder: Path, depth: int, batches: dict[str, int], *, slower: dict[
             name=name,
             step_ms=truth_ms(depth, batches[name]) * (slower or {}).get(name, 1.0),
             against=names[0] if index and name == "large_batch" else None,
-            spread=0.001,
+            spread=spread,
             batch_size=batches[name],
         )
         for index, name in enumerate(names)
@@ -222,6 +229,19 @@ def test_several_studies_of_one_machine(tmp_path: Path) -> None:
     studies = [study_of(tmp_path / str(batch), 20, {"numpy": batch}) for batch in (16, 64)]
     found = predict_from(studies, depth=56, batch_size=128)
     assert found.step_ms.value == pytest.approx(truth_ms(56, 128), rel=0.03)
+
+
+def test_batch_sizes_that_lie_near_each_other_say_less_of_one_far_away(tmp_path: Path) -> None:
+    near, far = (
+        predict_from(
+            [study_of(tmp_path / f"{most}-{batch}", 20, {"numpy": batch}, spread=0.1) for batch in (16, most)],
+            depth=20,
+            batch_size=128,
+        ).step_ms
+        for most in (24, 96)
+    )
+    assert near.low <= truth_ms(20, 128) <= near.high
+    assert near.high - near.low > 2 * (far.high - far.low)
 
 
 def test_one_batch_size_is_said_to_be_an_assumption_and_its_range_holds_the_truth(tmp_path: Path) -> None:

@@ -74,14 +74,20 @@ def _told(steps: Sequence[MeasuredStep], pair: Pair | None) -> tuple[Sequence[Me
 def _fits(
     steps: Sequence[MeasuredStep], told: Sequence[MeasuredStep] | None, corner: str, share: float | None
 ) -> list[Parts]:
-    """Fit both parts at one end of the measured intervals; where a pair tells them apart, also at its opposite ends."""
+    """Fit both parts at one end of the measured intervals; also at opposite ends of those that tell them apart.
+
+    The nearer their batch sizes lie to each other, the further these lead apart.
+    """
     times = [getattr(step.step_ms, corner) for step in steps]
     if told is None or share is not None:
         operations, flop = _amounts(steps[0].depth, steps[0].batch_size)
         part = share or 0.0
         return [(part * times[0] / operations, (1 - part) * times[0] / flop)]
     if told is steps:
-        return [_solve(steps, times)]
+        middle = float(np.median([step.batch_size for step in steps]))
+        beyond = {"value": "value", "low": "high", "high": "low"}[corner]
+        apart = [getattr(step.step_ms, corner if step.batch_size <= middle else beyond) for step in steps]
+        return [_solve(steps, times), _solve(steps, apart)]
     ends = [("value", "value"), ("low", "high"), ("high", "low")]
     fits = [
         _solve(told, [getattr(step.step_ms, end) for step, end in zip(told, chosen, strict=True)]) for chosen in ends
