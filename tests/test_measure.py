@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gpuprobe.errors import UsageError
 from gpuprobe.measure import faults, folder
-from gpuprobe.measure.budget import LONGEST_WINDOW_S, SHORTEST_WINDOW_S, Budget
+from gpuprobe.measure.budget import LONGEST_QUICK_WINDOW_S, LONGEST_WINDOW_S, SHORTEST_WINDOW_S, Budget
 from gpuprobe.measure.conductor import Action, Conductor
 from gpuprobe.measure.events import FILE, EventLog, EventReader, RunInProgress, fold
 from gpuprobe.measure.losses import MAX_POINTS, points
@@ -31,13 +31,26 @@ def spec(**changes: object) -> RunSpec:
 class Session:
     """Plays calls of given lengths to a conductor, and notes where each phase began."""
 
-    def __init__(self, asked: RunSpec, steps_per_call: int = 1, *, trace: bool = True) -> None:
-        self.conductor = Conductor(asked, steps_per_call, trace)
+    def __init__(
+        self,
+        asked: RunSpec,
+        steps_per_call: int = 1,
+        *,
+        trace: bool = True,
+        epoch_calls: int = 0,
+        told: int | None = None,
+    ) -> None:
+        self.conductor = Conductor(asked, steps_per_call, trace, epoch_calls=told)
+        self.epoch_calls, self.traced = epoch_calls, list[int]()
         self.now_ns, self.calls, self.begun = 0, 0, {"warmup": 0}
 
     def call(self, seconds: float) -> Action:
+        if self.epoch_calls and self.calls % self.epoch_calls == 0:
+            self.conductor.epoch_began()
         self.now_ns += round(seconds * S)
         self.calls += 1
+        if self.begun.get("trace"):
+            self.traced.append(self.calls)
         action = self.conductor.after_call(self.now_ns)
         if action is Action.HOLD:
             self.begun["settle"] = self.calls
@@ -45,7 +58,7 @@ class Session:
         elif action is Action.START_WINDOW:
             self.begun["window"] = self.calls
             self.conductor.window_started(self.now_ns)
-        elif action is Action.END_WINDOW:
+        elif action is Action.START_TRACE or (action is Action.END_WINDOW and self.conductor.may_trace):
             self.begun["trace"] = self.calls
             self.conductor.trace_started(self.now_ns)
         return action
@@ -101,6 +114,33 @@ def test_slow_steps_do_not_eat_the_study() -> None:
     assert session.calls <= 8
 
 
+@pytest.mark.parametrize(("seconds", "calls"), [(0.001, 20), (0.02, 10), (0.03, 7), (0.1, 5), (0.5, 5)])
+def test_short_steps_are_traced_more_often(seconds: float, calls: int) -> None:
+    session = Session(spec(steps=3, trace_steps=4))
+    session.until(Action.STOP, seconds=seconds)
+    assert len(session.traced) == calls
+
+
+@pytest.mark.parametrize("steps", [3, 4, 5, 6, 7, 8, 9, 30])
+@pytest.mark.parametrize("epoch_calls", [3, 4, 7, 8, 12])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_no_epoch_ends_within_the_traced_steps(steps: int, epoch_calls: int, is_told: bool) -> None:
+    session = Session(spec(steps=steps, trace_steps=4), epoch_calls=epoch_calls, told=epoch_calls if is_told else None)
+    session.until(Action.END_WINDOW)
+    assert session.calls - session.begun["window"] == steps
+    session.until(Action.STOP, at_most=2 * epoch_calls + 1)
+    known = is_told or session.begun["trace"] > epoch_calls
+    assert len({(call - 1) // epoch_calls for call in session.traced}) == 1 or not known
+    assert len(session.traced) >= min(5, epoch_calls) or not known
+
+
+@pytest.mark.parametrize("epoch_calls", [1, 2])
+def test_where_every_step_or_two_ends_an_epoch_that_is_what_is_traced(epoch_calls: int) -> None:
+    session = Session(spec(steps=3, trace_steps=4), epoch_calls=epoch_calls, told=epoch_calls)
+    session.until(Action.STOP)
+    assert len(session.traced) >= 3
+
+
 @given(st.lists(st.floats(1e-4, 5.0), min_size=1, max_size=300))
 def test_every_session_ends_its_phases_in_order(lengths: list[float]) -> None:
     session = Session(spec(window_s=2.0, window_min_s=1.0))
@@ -118,6 +158,7 @@ def test_budget_shares_time_and_learns() -> None:
     assert budget.window_s(30.0, 10) == pytest.approx((300 - 10 - 30 - 24) / 10 - 12)
     assert budget.allows_another(270.0)
     assert not budget.allows_another(276.0)
+    assert Budget(280.0, 0.0, LONGEST_QUICK_WINDOW_S).window_s(0.0, 2) == LONGEST_QUICK_WINDOW_S
     assert Budget(total_s=1.0, start_s=0.0).allows_another(0.0), "the first run is always allowed"
 
 

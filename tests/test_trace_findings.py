@@ -195,6 +195,13 @@ def test_a_processor_of_which_little_is_known_is_not_called_the_limit() -> None:
     assert "50 %" in undecided[-1].reason
 
 
+@pytest.mark.parametrize(("unknown", "known"), [(0.2, True), (0.4, False)])
+def test_the_largest_of_small_causes_leads_where_it_is_more_than_is_unexplained(unknown: float, known: bool) -> None:
+    shares = {"share__cpu_compute": 0.45, "share__unattributed": unknown, "batch_too_small": 0.35}
+    found, _ = diagnose(evidence("cpu", host_between_steps=0.1, input_bound=0.04, **shares))
+    assert [finding.cause for finding in found] == (["batch_too_small"] if known else [])
+
+
 def test_a_processor_has_no_launches_and_no_copies() -> None:
     _, undecided = diagnose(evidence("cpu", share__cpu_compute=0.9))
     assert {reason.cause for reason in undecided} >= {"launch_bound", "copy_bound", "sync_every_step"}

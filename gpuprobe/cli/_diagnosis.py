@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 COLOURS = {
     "gpu_compute": "green",
     "cpu_compute": "green",
+    "cpu_dispatch": "yellow",
     "gpu_collective": "cyan",
     "gpu_copy_h2d": "blue",
     "gpu_copy_d2h": "blue",

@@ -93,7 +93,7 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
     console.print(study.data_source, highlight=False, soft_wrap=True)
     strategies = wording.count(len(study.strategies), "strategy", "strategies")
     rounds = wording.count(study.request.rounds, "round")
-    plan = f"{strategies}, {rounds}, about {wording.clock(study.request.budget_s)}; into {where}"
+    plan = f"{strategies}, {rounds}, within about {wording.clock(study.request.budget_s)}; into {where}"
     console.print(plan, highlight=False, soft_wrap=True)
 
 

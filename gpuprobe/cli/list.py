@@ -55,7 +55,7 @@ def _list_models() -> None:
     table.add_column("model", style="bold", no_wrap=True)
     table.add_column("what it does", ratio=2)
     table.add_column("expected on a processor", ratio=2)
-    table.add_column("expected on a GPU", ratio=2)
+    table.add_column("expected on a GPU (not measured on one)", ratio=2)
     table.add_row(
         "resnet20 (32, 44, 56, 110)",
         "Train ResNet-v1 on CIFAR-10 as the Keras example does, 32 a step.",

@@ -15,7 +15,7 @@ SEPARATOR = "::"
 HANDS_ON = ("Iterator", "Root", "Model", "Prefetch")
 # Stages with threads of their own, which work while the training computes.
 AHEAD = ("Prefetch", "ParallelMap", "ParallelInterleave", "ParallelBatch", "MapAndBatch", "Model")
-PYTHON = ("Generator",)
+PYTHON = ("Generator", "Python")
 CACHES = ("MemoryCache", "FileCache", "Cache")
 READERS = ("TFRecord", "TextLine", "FixedLengthRecord", "Interleave", "ParallelInterleave", "SSTable", "Snapshot")
 SHUFFLES = ("Shuffle",)

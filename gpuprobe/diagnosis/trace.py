@@ -39,6 +39,8 @@ def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     healthy = _compute_bound(evidence, limits)
     leading = ranked[:1] if healthy is None and ranked and _leads(evidence, ranked[0], limits) else []
     others = [cause for cause in ranked if cause not in leading and _share(evidence, cause) >= cause.threshold(limits)]
+    if healthy is None and not leading and not others and ranked and _outweighs(evidence, ranked[0]):
+        leading = ranked[:1]
     found = [*([healthy] if healthy else []), *(_finding(cause, evidence, limits) for cause in (*leading, *others))]
     reasons = tuple(reason for reason in undecided if reason is not None)
     if not found:
@@ -138,6 +140,14 @@ def _leads(evidence: Evidence, cause: Cause, limits: Thresholds) -> bool:
     if evidence.text("device_kind") == "cpu":
         return share >= cause.threshold(limits)
     return share > 0
+
+
+def _outweighs(evidence: Evidence, cause: Cause) -> bool:
+    """Whether the largest cause, small as it is, is all the same more than the trace leaves unexplained.
+
+    So on a processor that computes for less than half of the step, where several things take some of the rest.
+    """
+    return _share(evidence, cause) > (evidence.number("share.unattributed") or 0.0)
 
 
 def _tie(evidence: Evidence, ranked: list[Cause], first: str, limits: Thresholds) -> str | None:

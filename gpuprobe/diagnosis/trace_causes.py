@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.ledger.pipeline import PYTHON_STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,8 +131,8 @@ CAUSES = (
         id="batch_too_small",
         share="share.overhead",
         threshold=lambda limits: limits.overhead_share,
-        claim="In {share} of the step ({time}) the function runs and no operation is at work that takes longer than "
-        "to start one: there is too little to do in each.",
+        claim="In {share} of the step ({time}) the function is called or runs, and no operation is at work that takes "
+        "longer than to start one: there is too little to do in each.",
         fix="Train with a larger batch and a learning rate to match, and check that the loss still falls as before; "
         "several steps per execution save what each call costs.",
         also=("batch_size", "share.cpu_compute"),
@@ -149,6 +150,8 @@ def because(cause: Cause, evidence: Evidence) -> str:
             return f" A step starts {count:,.0f} kernels one by one, and the median one runs for {length}."
     if cause.id == "input_bound" and (stage := evidence.text("slowest_iterator")):
         slowest = stage.rpartition("::")[2]
+        if slowest == PYTHON_STAGE:
+            return " Python gathers each batch and makes tensors of it before the step can begin."
         if slowest.startswith(("Prefetch", "Model", "Root")):
             return " What fills its buffer of batches is slower than the training, and the trace shows no more of it."
         return f" The slowest stage of the pipeline is {slowest}."

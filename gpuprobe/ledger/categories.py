@@ -28,6 +28,6 @@ GPU_CATEGORIES = (
     UNATTRIBUTED,
 )
 # Where the processor is the device. Its idle time comes first: an operation of the input pipeline is no training.
-CPU_PRECEDENCE = ("idle_compile", "idle_input", "idle_between_steps", "cpu_compute")
-CPU_CATEGORIES = ("cpu_compute", "idle_input", "idle_between_steps", "idle_compile", UNATTRIBUTED)
+CPU_PRECEDENCE = ("idle_compile", "idle_input", "idle_between_steps", "cpu_compute", "cpu_dispatch")
+CPU_CATEGORIES = ("cpu_compute", "cpu_dispatch", "idle_input", "idle_between_steps", "idle_compile", UNATTRIBUTED)
 COPIES = ("gpu_copy_h2d", "gpu_copy_d2h", "gpu_copy_d2d")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.categories import CPU_PRECEDENCE, UNATTRIBUTED
-from gpuprobe.ledger.intervals import Intervals, difference, intersection, join, sweep, union
-from gpuprobe.ledger.names import Kind, waits
+from gpuprobe.ledger.intervals import Intervals, covered, difference, intersection, join, sweep, union
+from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.steps import Windows, find
 from gpuprobe.traces.timeline import Steps
 
@@ -31,8 +31,13 @@ MANY_OPS = 20
 class CpuTime:
     """Where the time of a run without a GPU went: `parts` by category, exclusive, over all steps.
 
-    Two remarks lie across the categories. `overhead` is the time within functions in which no operation of some length
-    ran: what starting and ordering them costs. `dispatching` is that in which Python started operations one by one.
+    `cpu_dispatch` is what it takes to call compiled functions and to start their operations, or single ones: Python's
+    way into the call, the executor on its way from one operation to the next (those that are too cheap for the
+    profiler to note included), and handing over from thread to thread. Python that runs within an operation is none.
+
+    Two remarks lie across the categories. `overhead` is the time in which a compiled function was called or ran and
+    no operation of some length did: what starting and ordering them costs. `dispatching` is that in which Python
+    started operations one by one.
     """
 
     windows: Windows
@@ -49,34 +54,46 @@ def cpu_time(host: Host) -> CpuTime | None:
     window = union(windows.start_ps, windows.end_ps)
     outside = difference(window, windows.inside) if windows.inside is not None else Intervals()
     # JAX hands its programs over and goes on: the processor is not idle while one runs, wherever Python is.
-    layers = [host.compiling, host.input_wait, host.running, outside, host.computing]
-    (*got, running, outside, computing), left = sweep(window, layers)
-    found = (*got, outside, join([running, computing]), left)
+    called = join([host.select(Kind.CALL), _calling(host, windows)])
+    one_by_one = difference(_dispatching(host, windows.inside), called)
+    fed = join([host.input_wait, host.feeding, difference(host.converting, one_by_one)])
+    called = difference(called, host.blocked)
+    layers = [host.compiling, fed, host.running, outside, host.computing, join([called, one_by_one])]
+    (*got, running, outside, computing, dispatch), left = sweep(window, layers)
+    found = (*got, outside, join([running, computing]), dispatch, left)
     parts = dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), found, strict=True))
-    free = difference(window, join([host.compiling, host.input_wait]))
-    return CpuTime(windows, parts, _overhead(host, free), intersection(_dispatching(host, windows.inside), free))
+    free = difference(window, join([host.compiling, fed]))
+    works = join(map(_works(host), range(len(host.threads))))
+    overhead = difference(intersection(called, free), join([works, host.running]))
+    return CpuTime(windows, parts, overhead, intersection(one_by_one, free))
 
 
-def _overhead(host: Host, free: Intervals) -> Intervals:
-    called = [host.of_thread(place, Kind.CALL) for place in range(len(host.threads))]
-    return difference(intersection(join(called), free), join(map(_works(host), range(len(host.threads)))))
+def _calling(host: Host, windows: Windows) -> Intervals:
+    """The training function's own events, where it was compiled: all the Python in them is the framework's.
+
+    One that is told to run eagerly has such events too, but calls nothing that was compiled.
+    """
+    if windows.inside is None or not windows.compiled:
+        return Intervals()
+    inside = windows.inside
+    kept = covered(host.select(Kind.CALL), inside.start, inside.end) > 0
+    return Intervals(inside.start[kept], inside.end[kept])
 
 
 def _works(host: Host) -> Callable[[int], Intervals]:
     """Return what gives the time of one thread in operations that are long enough to be worth their start."""
-    waiting = np.array([waits(name) for name in host.names], np.bool_)
 
     def works(place: int) -> Intervals:
         events = host.threads[place].events
         runs = (host.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
-        long = runs & ~waiting[events.name] & (events.duration_ps >= LEAST_WORK_PS)
+        long = runs & ~host.waits[events.name] & (events.duration_ps >= LEAST_WORK_PS)
         return union(events.start_ps[long], events.end_ps[long])
 
     return works
 
 
 def _dispatching(host: Host, inside: Intervals | None) -> Intervals:
-    """The operations that Python starts, with the pauses between one and the next; calls of functions are none.
+    """The operations that Python starts, with the pauses between one and the next.
 
     Within a training function that is made of such operations, each pause is one, however long others held it up.
     """
@@ -86,7 +103,7 @@ def _dispatching(host: Host, inside: Intervals | None) -> Intervals:
         near = union(own.start, own.end + DISPATCH_PS)
         # Back to where the last of each row ends: what follows it is no part of it.
         parts.append(union(near.start, near.end - DISPATCH_PS))
-    return difference(join(parts), host.select(Kind.CALL))
+    return join(parts)
 
 
 def _from_first_to_last(host: Host, inside: Intervals) -> Intervals:

@@ -91,7 +91,7 @@ def _idle_layers(
     return [
         host.compiling,
         host.select(Kind.MEMORY),
-        host.input_wait,
+        join([host.input_wait, host.feeding]),
         sync,
         outside,
         queued,

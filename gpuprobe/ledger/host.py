@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Int32s, Int64s, Thread, Timeline
 
 
+# The threads of the input pipeline.
+INPUT_THREADS = "tf_data"
+# As long as copying one megabyte takes at 10 GB/s; what is shorter is the cost of Python's call.
+LEAST_COPY_PS = 100_000_000
+
+
 @dataclass(frozen=True)
 class Calls:
     """The calls of a host's threads that carry a correlation id: all (n,) and sorted by that id, `thread` a place."""
@@ -100,15 +106,42 @@ class Host:
         return found if len(found) else self.select(Kind.ITERATOR_ROOT)
 
     @cached_property
+    def waits(self) -> NDArray[np.bool_]:
+        """Tell which names are operations that only wait, (names,) bool."""
+        return np.array([waits(name) for name in self.names], np.bool_)
+
+    @cached_property
+    def converting(self) -> Intervals:
+        """Time in which Python made tensors of arrays that are large enough to take longer than the call itself."""
+        parts = []
+        for place, thread in enumerate(self.threads):
+            long = thread.events.duration_ps >= LEAST_COPY_PS
+            parts.append(self._spans(place, long & ((self.kinds[place] & Kind.CONVERT) != 0)))
+        return join(parts)
+
+    @cached_property
+    def feeding(self) -> Intervals:
+        """Time in which a loop in Python made the next batch, where it says so."""
+        return self.select(Kind.FEED)
+
+    @cached_property
+    def blocked(self) -> Intervals:
+        """Time in which an operation outside the input pipeline waited for others: for Python, or another device."""
+        return join(
+            self._spans(place, self.waits[thread.events.name])
+            for place, thread in enumerate(self.threads)
+            if not thread.name.startswith(INPUT_THREADS)
+        )
+
+    @cached_property
     def computing(self) -> Intervals:
         """Time in which any thread outside the input pipeline ran an operation, of a function or called from Python."""
-        waiting = np.array([waits(name) for name in self.names], np.bool_)
         parts = [difference(self.select(Kind.EXECUTION), self.select(Kind.CALL))]
         for place, thread in enumerate(self.threads):
-            if thread.name.startswith("tf_data"):
+            if thread.name.startswith(INPUT_THREADS):
                 continue
             runs = (self.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
-            parts.append(self._spans(place, runs & ~waiting[thread.events.name]))
+            parts.append(self._spans(place, runs & ~self.waits[thread.events.name]))
         return join(parts)
 
     @cached_property

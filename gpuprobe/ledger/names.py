@@ -38,6 +38,8 @@ class Kind(IntFlag):
     JIT = 16384
     PROGRAM = 32768
     PYTHON = 65536
+    CONVERT = 131072
+    FEED = 262144
 
 
 # `Compile` alone would match Keras's own ops, such as StatefulPartitionedCall/compile_loss/...: slashes are excluded.
@@ -78,6 +80,10 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     # Single operations that Python starts; handing over batches, summaries and the profiler's own are none of those.
     (Kind.EAGER, r"Eager(?:Local)?Execute: (?!_)(?!\w*(?:Iterator|Optional|Summary|Dataset|SyncDevice))"),
     (Kind.EXECUTION, r"EagerKernelExecute$"),
+    # Python makes a tensor of what it was given: of a numpy batch, by copying it.
+    (Kind.CONVERT, r"(?:tf\.constant|convert_to_tensor)$"),
+    # What gpuprobe's own loops call the making of a batch in Python (`strategies/feeds.py`).
+    (Kind.FEED, r"NextBatch$"),
     (Kind.LAUNCH, r"(?:cu|cuda|hip)(?:Launch|GraphLaunch|ModuleLaunch|ExtLaunch|ExtModuleLaunch)"),
     # What XLA's programs are on the processor under JAX, on the threads that run them and on the one that waits.
     (Kind.KERNEL_RUN | Kind.PROGRAM, r"ThunkExecutor::Execute(?: \(wait for completion\))?$"),

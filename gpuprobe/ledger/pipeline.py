@@ -22,6 +22,8 @@ TOP = 10
 # Stages that keep batches ready: time in them is a wait for the stage below, which runs on threads of its own.
 BUFFERS = ("Prefetch", "ParallelMap", "ParallelInterleave", "ParallelBatch", "MapAndBatch", "Model", "Root")
 _NUMBER_OF_INPUT, _PART_OF_CACHE = re.compile(r"\[\d+\]$"), "Impl"
+# What Python does itself, in place of tf.data: gather a batch, and make tensors of it.
+PYTHON_STAGE = "Python"
 # A stage at work for less than this share of the longest wait does not explain it.
 SEEN_AT_WORK = 0.2
 
@@ -29,7 +31,7 @@ SEEN_AT_WORK = 0.2
 def host_account(host: Host, windows: Windows) -> HostAccount:
     """Describe one host over the steps."""
     window = union(windows.start_ps, windows.end_ps)
-    stages = iterators(host, window)
+    stages = _with_python(host, window, iterators(host, window))
     blocking = [stage for stage in stages if stage.blocking_ms > 0]
     slowest = _slowest(blocking)
     outside = None if windows.inside is None else difference(window, windows.inside).total / PS_PER_MS / len(windows)
@@ -44,6 +46,17 @@ def host_account(host: Host, windows: Windows) -> HostAccount:
         graphs_built=sum(int(((kind & Kind.GRAPH) != 0).sum()) for kind in host.kinds),
         cpu_ops=cpu_ops(host),
     )
+
+
+def _with_python(host: Host, window: Intervals, stages: tuple[IteratorFacts, ...]) -> tuple[IteratorFacts, ...]:
+    """Put what Python does to feed the batches beside the stages of tf.data, the longest first: it all blocks."""
+    spent = intersection(join([host.feeding, host.converting]), window)
+    if not len(spent):
+        return stages
+    python = IteratorFacts(
+        name=PYTHON_STAGE, count=len(spent), self_ms=spent.total / PS_PER_MS, blocking_ms=spent.total / PS_PER_MS
+    )
+    return tuple(sorted((*stages, python), key=lambda stage: (-stage.blocking_ms, -stage.self_ms)))
 
 
 def iterators(host: Host, window: Intervals) -> tuple[IteratorFacts, ...]:

@@ -20,7 +20,7 @@ TOP = 4
 _KIND_OF_CATEGORY = {
     "idle_compile": Kind.COMPILE,
     "idle_memory": Kind.MEMORY,
-    "idle_input": Kind.INPUT | Kind.ITERATOR_ROOT,
+    "idle_input": Kind.INPUT | Kind.ITERATOR_ROOT | Kind.FEED | Kind.CONVERT,
     "idle_sync": Kind.SYNC,
 }
 

@@ -30,6 +30,8 @@ class Windows:
     `inside` is when the host was in the training function, None where the trace does not tell; `inside_source`
     says from what. `whole` tells whether the last step is as whole as the others: on a processor it ends with its
     marker, and lacks what followed. On a GPU it ends with the work that the others left in the queue, and belongs.
+    `compiled` tells whether `inside` are calls of a function that a framework compiled, so that no Python of the user's
+    runs there.
     """
 
     start_ps: Int64s
@@ -39,6 +41,7 @@ class Windows:
     inside: Intervals | None
     inside_source: str
     whole: bool
+    compiled: bool = False
 
     def __len__(self) -> int:
         """Count the steps."""
@@ -75,7 +78,9 @@ def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, tra
     kept = ends > found.start_ps
     if not kept.any():
         return None
-    return Windows(found.start_ps[kept], ends[kept], found.number[kept], found.source, inside, inside_source, whole)
+    number = found.number[kept]
+    compiled = calls is not None
+    return Windows(found.start_ps[kept], ends[kept], number, found.source, inside, inside_source, whole, compiled)
 
 
 def _inside(host: Host, marks: _Marks | None, calls: _Calls | None) -> tuple[Intervals | None, str]:

@@ -13,6 +13,8 @@ FIRST_GUESS_S = 15.0
 # A window shorter than this holds too few steps for an interval; one longer teaches nothing more.
 SHORTEST_WINDOW_S = 3.0
 LONGEST_WINDOW_S = 60.0
+# A quick study of few strategies ends sooner, and does not fill its time with longer windows.
+LONGEST_QUICK_WINDOW_S = 15.0
 # Compiling makes some runs cost twice as much as others, and the last must not be lost for long windows before it.
 KEPT_BACK_RUNS = 2
 # Ranking, plots and report at the end.
@@ -25,6 +27,7 @@ class Budget:
 
     total_s: float
     start_s: float
+    longest_window_s: float = LONGEST_WINDOW_S
     _beside_window_s: list[float] = field(default_factory=list)
 
     def window_s(self, now_s: float, runs_left: int, sharing: int = 1) -> float:
@@ -35,7 +38,7 @@ class Budget:
         costs_s = sharing * self._run_costs_s()
         kept_back_s = KEPT_BACK_RUNS * self._run_costs_s() if runs_left > 1 else 0.0
         share = (self._left_s(now_s) - kept_back_s) / runs_left - costs_s
-        return min(LONGEST_WINDOW_S, max(SHORTEST_WINDOW_S, share))
+        return min(self.longest_window_s, max(SHORTEST_WINDOW_S, share))
 
     def allows_another(self, now_s: float, sharing: int = 1) -> bool:
         """Whether a shortest run would still end in time, `sharing` as above. The first run is always allowed."""

@@ -27,6 +27,11 @@ BLOCKS = 8
 T_95 = 2.365
 # A traced call that takes this long holds all there is to see; more of them would only take time.
 TRACE_S = 3.0
+# A trace shorter than this shows what else the machine did meanwhile, so that short steps are traced more often, up to
+# a number that no buffer of the profiler is too small for.
+LEAST_TRACE_S, MOST_TRACED = 0.2, 20
+# Of fewer steps none is left to count: the first pays for the profiler's start, and the last has no end.
+LEAST_TRACED = 3
 
 
 class Action(Enum):
@@ -36,21 +41,29 @@ class Action(Enum):
     HOLD = "hold"
     START_WINDOW = "start window"
     END_WINDOW = "end window"
+    START_TRACE = "start trace"
     STOP = "stop"
 
 
 @dataclass
 class Conductor:
-    """The state of one run's measuring; `after_call` is told the end of each call in nanoseconds."""
+    """The state of one run's measuring; `after_call` is told the end of each call in nanoseconds.
+
+    `epoch_calls` is how many calls an epoch has, where that is known before the first has ended. What lies between two
+    epochs is no part of a step, so that no traced step is the last of an epoch but the last of all.
+    """
 
     spec: RunSpec
     steps_per_call: int
     trace: bool
+    epoch_calls: int | None = None
+    _in_epoch: int = 0
     _ends_ns: list[int] = field(default_factory=list)
     _phase: str = "warmup"
 
     def after_call(self, now_ns: int) -> Action:
         """Take note of a call that ended now, and say what to do next."""
+        self._in_epoch += 1
         if self._phase == "warmup":
             return Action.HOLD
         self._ends_ns.append(now_ns)
@@ -58,7 +71,15 @@ class Conductor:
             return self._after_settling_call()
         if self._phase == "window":
             return self._after_window_call()
+        if self._phase == "before trace":
+            return Action.START_TRACE if self.may_trace else Action.GO_ON
         return self._after_traced_call()
+
+    def epoch_began(self) -> None:
+        """Take note that the calls from now on are of another epoch."""
+        if self._in_epoch:
+            self.epoch_calls = self._in_epoch
+        self._in_epoch = 0
 
     def settling_started(self, now_ns: int) -> None:
         """Begin to look for steady calls."""
@@ -67,6 +88,11 @@ class Conductor:
     def window_started(self, now_ns: int) -> None:
         """Begin to count: the device has finished all that was before."""
         self._phase, self._ends_ns = "window", [now_ns]
+
+    @property
+    def may_trace(self) -> bool:
+        """Whether the steps to be traced still fit into this epoch, or as many of them as any epoch has."""
+        return self._left_in_epoch() >= min(self._traced_at_least(), self.epoch_calls or 1)
 
     def trace_started(self, now_ns: int) -> None:
         """Count the traced calls from now."""
@@ -90,12 +116,25 @@ class Conductor:
             )
         if not enough:
             return Action.GO_ON
-        return Action.END_WINDOW if self.trace else Action.STOP
+        if not self.trace:
+            return Action.STOP
+        self._phase = "before trace"
+        return Action.END_WINDOW
 
     def _after_traced_call(self) -> Action:
-        # The first traced call pays for starting the profiler, so one more is run than is wanted.
-        calls, wanted = len(self._ends_ns) - 1, 1 + math.ceil(self.spec.trace_steps / self.steps_per_call)
-        return Action.STOP if calls >= wanted or (calls > 1 and self._spent_s() >= TRACE_S) else Action.GO_ON
+        calls, spent_s = len(self._ends_ns) - 1, self._spent_s()
+        enough = calls >= self._traced_at_least() and (spent_s >= LEAST_TRACE_S or calls >= MOST_TRACED)
+        too_long = calls > 1 and spent_s >= TRACE_S
+        at_end = calls >= LEAST_TRACED and self._left_in_epoch() == self.epoch_calls
+        return Action.STOP if enough or too_long or at_end else Action.GO_ON
+
+    def _traced_at_least(self) -> int:
+        """How many calls the trace holds: one more than is wanted, since the first pays for starting the profiler."""
+        return 1 + math.ceil(self.spec.trace_steps / self.steps_per_call)
+
+    def _left_in_epoch(self) -> float:
+        """How many calls come before an epoch ends; after the last one, those of the next."""
+        return self.epoch_calls - self._in_epoch % self.epoch_calls if self.epoch_calls else math.inf
 
     def _spent_s(self) -> float:
         return (self._ends_ns[-1] - self._ends_ns[0]) / 1e9

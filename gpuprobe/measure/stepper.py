@@ -92,7 +92,8 @@ class Stepper:
         carry_out: dict[Action, Callable[[], None]] = {
             Action.HOLD: self._hold,
             Action.START_WINDOW: self._start_window,
-            Action.END_WINDOW: self._start_trace,
+            Action.END_WINDOW: self._end_window,
+            Action.START_TRACE: self._start_trace,
             Action.STOP: self._stop,
         }
         if action in carry_out:
@@ -123,11 +124,15 @@ class Stepper:
         self._window_ns = [now_ns]
         self._conductor.window_started(now_ns)
 
-    def _start_trace(self) -> None:
+    def _end_window(self) -> None:
         # The barrier is behind us: the last call ended when the device was done, not when Python came back.
         self._unwritten[-1] = self._window_ns[-1] = time.time_ns()
         self._enter("trace")
         self._write_losses()
+        if self._conductor.may_trace:
+            self._start_trace()
+
+    def _start_trace(self) -> None:
         try:
             tf.profiler.experimental.start(str(self._trace_folder))
         except (tf.errors.OpError, OSError) as error:

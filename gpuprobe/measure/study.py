@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gpuprobe import telemetry
 from gpuprobe.errors import GpuprobeError, OutputError
-from gpuprobe.measure.budget import Budget
+from gpuprobe.measure.budget import LONGEST_QUICK_WINDOW_S, LONGEST_WINDOW_S, Budget
 from gpuprobe.measure.events import EventReader, RunInProgress
 from gpuprobe.measure.plan import Planned, forget_failed_end, in_order, most_steps, plan_rounds
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher, Worker
@@ -107,7 +107,8 @@ class _Runner:
         self._study, self._folder, self._data_folder = study, folder, data_folder
         self._launcher, self._observer, self._choose, self._order = launcher, observer, choose, order
         self._lanes = _lanes(study)
-        self._budget = Budget(study.request.budget_s, time.monotonic())
+        longest_s = LONGEST_QUICK_WINDOW_S if study.request.quick else LONGEST_WINDOW_S
+        self._budget = Budget(study.request.budget_s, time.monotonic(), longest_s)
 
     def carry_out(self, waiting: list[Planned], searched: Sequence[str]) -> list[Planned]:
         expected = len(waiting) + sum(most_steps(self._study, name) for name in searched)

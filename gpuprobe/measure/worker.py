@@ -69,7 +69,7 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     for note in (*plan.notes, *feed.notes):
         log.write("note", text=note)
     feed.adapt(model)
-    conductor = Conductor(spec, plan.steps_per_execution, trace=spec.trace_steps > 0)
+    conductor = Conductor(spec, plan.steps_per_execution, trace=spec.trace_steps > 0, epoch_calls=feed.epoch_calls)
     per_call = plan.batch_size * plan.steps_per_execution
 
     def until_quiet() -> None:
@@ -84,7 +84,8 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     # Nearly all of the first call is Python building the graph; the objects stay, so collecting finds nothing.
     gc.disable()
     feed.warm()
-    feed.train(model, 0, feeds.ENDLESS, [])
+    notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
+    feed.train(model, 0, feeds.ENDLESS, [notice])
     host_mib, device_mib = peak_memory_mib()
     log.write("memory", host_peak_mib=host_mib, device_peak_mib=device_mib)
     if machine.has_gpu:

@@ -6,6 +6,7 @@ from __future__ import annotations
 LETTERS = {
     "gpu_compute": "#",
     "cpu_compute": "#",
+    "cpu_dispatch": "d",
     "gpu_collective": "A",
     "gpu_copy_h2d": "H",
     "gpu_copy_d2h": "D",
@@ -22,6 +23,7 @@ LETTERS = {
 MEANINGS = {
     "gpu_compute": "kernels run",
     "cpu_compute": "operations run",
+    "cpu_dispatch": "the function and its operations are called, and none runs",
     "gpu_collective": "devices exchange gradients, no kernel runs",
     "gpu_copy_h2d": "copy to the device that no kernel hides",
     "gpu_copy_d2h": "copy to the host that no kernel hides",
@@ -39,6 +41,7 @@ MEANINGS = {
 SHORT = {
     "gpu_compute": "GPU computes",
     "cpu_compute": "processor computes",
+    "cpu_dispatch": "starts operations",
     "gpu_collective": "exchanges gradients",
     "gpu_copy_h2d": "copies to the GPU",
     "gpu_copy_d2h": "copies to the host",
@@ -58,6 +61,7 @@ LAUNCHES = "it waited for kernel launches"
 TOLD = {
     "gpu_compute": COMPUTED,
     "cpu_compute": COMPUTED,
+    "cpu_dispatch": "it took to start operations",
     "gpu_collective": "it exchanged gradients",
     "gpu_copy_h2d": "it copied to the GPU with no kernel running",
     "gpu_copy_d2h": "it copied to the host with no kernel running",

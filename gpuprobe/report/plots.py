@@ -33,6 +33,7 @@ PAPER = "#ffffff80"
 LEDGER = {
     "gpu_compute": (COLOURS[2], ""),
     "cpu_compute": (COLOURS[2], ""),
+    "cpu_dispatch": (COLOURS[5], ""),
     "gpu_collective": (COLOURS[2], "///"),
     "gpu_copy_h2d": (COLOURS[4], ""),
     "gpu_copy_d2h": (COLOURS[4], "///"),

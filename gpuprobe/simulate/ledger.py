@@ -24,7 +24,7 @@ GPU_CATEGORIES = (
     "idle_memory",
     "unattributed",
 )
-CPU_CATEGORIES = ("cpu_compute", "idle_input", "idle_between_steps", "idle_compile", "unattributed")
+CPU_CATEGORIES = ("cpu_compute", "cpu_dispatch", "idle_input", "idle_between_steps", "idle_compile", "unattributed")
 
 
 def windows(session: Session, device: int) -> list[Interval]:
@@ -74,11 +74,13 @@ def _gpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]
 
 def _cpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]]]:
     doing = session.doing[device]
+    steps = union(doing[Doing.STEP])
     return [
         ("cpu_compute", _of(session.ops, Kind.KERNEL)),
         ("idle_compile", list(doing[Doing.COMPILE])),
         ("idle_input", list(doing[Doing.INPUT])),
-        ("idle_between_steps", _between(session, union(doing[Doing.STEP]))),
+        ("idle_between_steps", _between(session, steps)),
+        ("cpu_dispatch", steps),
     ]
 
 

@@ -10,11 +10,11 @@ SAMPLES, FEATURES, CLASSES = 20_000, 64, 10
 
 @workload(
     order=10,
-    on_cpu="batch_too_small or unattributed: calling its small operations takes longer than computing them",
-    on_gpu="launch_bound: dozens of kernels of a few microseconds each, and the host launches them one by one",
+    on_cpu="batch_too_small: calling its small operations takes longer than computing them",
+    on_gpu="launch_bound: a hundred kernels of a few microseconds each, and the host launches them one by one",
 )
 def mlp() -> Workload:
-    """Train a perceptron of four small layers on 20,000 rows of 64 numbers, 32 a step."""
+    """Train a perceptron of twelve small layers on 20,000 rows of 64 numbers, 32 a step."""
     import numpy as np
 
     from gpuprobe.models.mlp import perceptron

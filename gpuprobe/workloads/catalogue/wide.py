@@ -5,17 +5,19 @@ from __future__ import annotations
 from gpuprobe.workloads.registry import workload
 from gpuprobe.workloads.workload import Workload
 
-SAMPLES, SIDE, CHANNELS, CLASSES = 512, 256, 3, 10
+SAMPLES, SIDE, CHANNELS, CLASSES = 128, 512, 3, 10
+BATCH = 16
 
 
 @workload(
     order=30,
-    on_cpu="input_bound, compute_bound or unattributed: there is no bus to cross, and gathering 25 MB takes "
-    "about as long as averaging them",
-    on_gpu="copy_bound: 25 MB of float32 cross the bus each step for a few microseconds of kernels",
+    on_cpu="input_bound: python_feed, there is no bus to cross, and gathering 50 MB and making a tensor of them takes "
+    "longer than averaging them",
+    on_gpu="copy_bound once tf.data feeds it: 50 MB of float32 cross the bus each step for a few microseconds of "
+    "kernels; as python_feed, input_bound there too",
 )
 def wide() -> Workload:
-    """Train one small layer on the means of 512 float32 pictures of 256 x 256, 32 a step: 25 MB of input a step."""
+    """Train one small layer on the means of 128 float32 pictures of 512 x 512, 16 a step: 50 MB of input a step."""
     import numpy as np
 
     from gpuprobe.models.wide import averager
@@ -28,6 +30,7 @@ def wide() -> Workload:
         name="wide input, little compute",
         model=lambda: averager((SIDE, SIDE, CHANNELS), CLASSES),
         data=(x, y),
+        batch_size=BATCH,
         loss="sparse_categorical_crossentropy",
         metrics=("accuracy",),
     )
