@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from conftest import Cli
 
+from gpuprobe.diagnosis.recorded import recorded
+from gpuprobe.errors import InputError
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Kernels, Spec
 
@@ -143,13 +145,12 @@ main()
     assert done.returncode == 0, done.stderr
 
 
-def test_a_study_of_one_run_is_that_run_and_one_of_several_says_which_to_name(cli: Cli, tmp_path: Path) -> None:
+def test_a_study_of_one_run_is_that_run_and_one_of_several_says_which_to_name(tmp_path: Path) -> None:
     study = tmp_path / "study"
     write_session(Spec(name="only", kernels=Kernels(count=40)), study)
-    by_study, by_run = (cli("diagnose", path, "--json") for path in (study, study / "runs" / "1-only"))
-    assert by_study.returncode == 0, by_study.stderr
-    assert by_study.stdout == by_run.stdout
+    by_study, by_run = (recorded(path).account for path in (study, study / "runs" / "1-only"))
+    assert by_study is not None
+    assert by_study == by_run
     (study / "runs" / "1-other").mkdir()
-    refused = cli("diagnose", study)
-    assert refused.returncode == 3
-    assert f"a study with 2 runs, and a diagnosis is of one: name one, as {study}/runs/1-only" in refused.stderr
+    with pytest.raises(InputError, match=f"a study with 2 runs, .*: name one, as {study}/runs/1-only"):
+        recorded(study)
