@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from scipy import stats
-
-from gpuprobe.ranking.rates import CONFIDENCE, Interval, RunRate, log_interval
+from gpuprobe.ranking.rates import Interval, RunRate, log_interval, student_t
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +83,7 @@ def ratio_interval(
         return None
     mean = fmean(runs[number].log_rate - against[number].log_rate for number in both)
     if residual.freedom:
-        half = _t(residual.freedom) * math.sqrt(2 * residual.variance / len(both))
+        half = student_t(residual.freedom) * math.sqrt(2 * residual.variance / len(both))
     else:
         half = sum(
             max(between_half(between, len(both)), _within([of[number] for number in both])) for of in (runs, against)
@@ -110,14 +108,10 @@ def between_half(spread: Spread, rounds: int) -> float:
         return 0.0
     freedom = spread.freedom + EXPECTED_FREEDOM
     variance = (spread.freedom * spread.variance + EXPECTED_FREEDOM * EXPECTED_DEVIATION**2) / freedom
-    return _t(freedom) * math.sqrt(variance / rounds)
+    return student_t(freedom) * math.sqrt(variance / rounds)
 
 
 def _within(runs: list[RunRate]) -> float:
     freedom = sum(run.blocks - 1 for run in runs)
     error = math.sqrt(sum(run.log_error**2 for run in runs)) / len(runs)
-    return _t(freedom) * error
-
-
-def _t(freedom: int) -> float:
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+    return student_t(freedom) * error
