@@ -2,7 +2,7 @@
 
 reports/<study>/{study.json, report.json, report.md, report.html, plots/}
 reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
-reports/<study>/runs/<round>-<strategy>-<step>/ where the strategy is found by a search
+reports/<study>/runs/<round>-<strategy>-<step>/ where the strategy is found by a search, and search-<strategy>.json
 reports/<watch>/{watch.json, telemetry.csv, trainings/<study>/..., report.json, report.md, report.html}
 """
 
@@ -41,6 +41,11 @@ TRACE_LEFT_OUT = "left out of the shared copy"
 def run_folder(study: Path, number: int, strategy: str, step: int = 0) -> Path:
     """Return the folder of one run: the round's number (from 1), the strategy's name, and the step of its search."""
     return study / RUNS_FOLDER / (f"{number}-{strategy}-{step}" if step else f"{number}-{strategy}")
+
+
+def search_file(study: Path, strategy: str) -> Path:
+    """Return where a search keeps what it decided: beside the study's record."""
+    return study / f"search-{strategy}.json"
 
 
 def load_study(folder: Path) -> Study:

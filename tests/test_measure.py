@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from gpuprobe.errors import UsageError
 from gpuprobe.measure import faults, folder
+from gpuprobe.measure.active import outcome_of
 from gpuprobe.measure.budget import LONGEST_QUICK_WINDOW_S, LONGEST_WINDOW_S, SHORTEST_WINDOW_S, Budget
 from gpuprobe.measure.conductor import Action, Conductor
 from gpuprobe.measure.events import FILE, EventLog, EventReader, RunInProgress, fold
 from gpuprobe.measure.losses import MAX_POINTS, points
 from gpuprobe.measure.plan import plan_rounds
-from gpuprobe.measure.study import outcome_of
 from gpuprobe.records import Outcome, RunSpec
 from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
@@ -156,10 +156,10 @@ def test_budget_shares_time_and_learns() -> None:
     for _ in range(3):
         budget.learn(12.0)
     assert budget.window_s(30.0, 10) == pytest.approx((300 - 10 - 30 - 24) / 10 - 12)
-    assert budget.allows_another(270.0)
-    assert not budget.allows_another(276.0)
+    assert budget.allows(270.0, 1)
+    assert not budget.allows(276.0, 1)
     assert Budget(280.0, 0.0, LONGEST_QUICK_WINDOW_S).window_s(0.0, 2) == LONGEST_QUICK_WINDOW_S
-    assert Budget(total_s=1.0, start_s=0.0).allows_another(0.0), "the first run is always allowed"
+    assert Budget(total_s=1.0, start_s=0.0).allows(0.0, 1), "the first run is always allowed"
 
 
 def test_losses_of_stretches_follow_from_running_means() -> None:

@@ -18,23 +18,38 @@ from hypothesis import strategies as st
 from gpuprobe.measure import study as measure
 from gpuprobe.measure.events import EventLog
 from gpuprobe.ranking.choose import by_predicted_gain, combined, following
-from gpuprobe.ranking.foretell import most_promising
 from gpuprobe.ranking.load import load
-from gpuprobe.ranking.rank import rank
-from gpuprobe.ranking.search import order, search
+from gpuprobe.ranking.noise import Noise
+from gpuprobe.ranking.options import Known
+from gpuprobe.ranking.promise import Foretold, foretell
+from gpuprobe.ranking.ranking import Search
+from gpuprobe.ranking.search import as_measured, go_on
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, load_runs, load_study
-from gpuprobe.records import LossPoint, Outcome, Phase, Run, RunSpec, State, StrategyInfo, Study, save, to_json
-from gpuprobe.report.story import ending
+from gpuprobe.records import (
+    Combination,
+    Gain,
+    LossPoint,
+    Outcome,
+    Phase,
+    Run,
+    RunSpec,
+    State,
+    StrategyInfo,
+    Study,
+    TraceInfo,
+    save,
+    to_json,
+)
+from gpuprobe.report.story import told
 from gpuprobe.report.write import write
 from gpuprobe.simulate import demo, recordings
 from gpuprobe.simulate.sessions import Member, StudyInProgress
-from gpuprobe.strategies.registry import strategies
+from gpuprobe.strategies.registry import changes, strategies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from random import Random
 
-    from gpuprobe.ranking.ranking import Search
     from gpuprobe.records import Settings
 
 BASE, TUNED = "tfdata_cache_prefetch", "tuned"
@@ -49,7 +64,7 @@ def plain_settings() -> Settings:
 
 def study(rounds: int = 2, search_steps: int | None = None, alone: Mapping[str, float] = ALONE) -> Study:
     infos = [StrategyInfo(name=BASE, sentence="The start.")]
-    infos += [StrategyInfo(name=name, sentence="One.", against=BASE, change=name) for name in alone]
+    infos += [StrategyInfo(name=name, sentence="One.", against=BASE, change=name, what_if=name) for name in alone]
     infos.append(StrategyInfo(name=TUNED, sentence="All.", against=BASE, change="what helped", combines=True))
     machine = recordings.environment([])
     made = recordings.study_record("s", machine, infos, rounds=rounds, batch_size=32, command="gpuprobe run")
@@ -96,43 +111,91 @@ def singles(made: Study, alone: Mapping[str, float] = ALONE) -> list[Run]:
     return [measured(spec(i.name, n), alone) for n in rounds for i in made.strategies if not i.combines]
 
 
-def replay(made: Study, runs: Sequence[Run]) -> Search:
-    alone = [run for run in runs if not run.spec.step]
-    return search(made.strategies[-1], rank(made, alone, {}), runs, made.request.search_steps)
+def known(made: Study, runs: Sequence[Run], foretold: Mapping[str, Mapping[str, float]] | None = None) -> Known:
+    """What a search knows; `foretold` gives the gains that the trace of what is kept predicts, by its last change."""
+
+    def oracle(base: tuple[Path, Run] | None, infos: Sequence[StrategyInfo]) -> dict[str, Foretold]:
+        kept = (base[1].spec.combines or (base[1].spec.strategy,))[-1] if base else ""
+        gains = (foretold or {}).get(kept, {})
+        return {
+            info.name: Foretold(info.name, Gain(ratio=gains[info.name]))
+            if info.name in gains
+            else Foretold(info.name, hindrance="no trace")
+            for info in infos
+        }
+
+    return Known(
+        infos={info.name: info for info in made.strategies},
+        candidates=[info for info in made.strategies if info.what_if],
+        runs={Path(f"{run.spec.round}-{run.spec.strategy}-{run.spec.step}"): run for run in runs},
+        noise=Noise.of([run for run in runs if not run.spec.step]),
+        foretell=oracle,
+        failed={},
+        most_runs=made.request.search_steps,
+    )
 
 
-def explore(made: Study, runs: list[Run], **truth: object) -> Iterator[Search]:
+def replay(made: Study, runs: Sequence[Run], before: Search | None = None, **more: object) -> Search:
+    search = before or Search(strategy=TUNED, start=BASE)
+    return go_on(as_measured(search, runs), known(made, runs, **more))  # type: ignore[arg-type]
+
+
+def explore(
+    made: Study, runs: list[Run], foretold: Mapping[str, Mapping[str, float]] | None = None, **truth: object
+) -> Iterator[Search]:
     """Measure what the search asks for until it has ended; give each state of it."""
+    found = None
     while True:
-        found = replay(made, runs)
+        found = replay(made, runs, found, foretold=foretold)
         yield found
         if found.following is None:
             return
-        step = 1 + max(run.spec.step for run in runs)
-        runs.append(measured(spec(TUNED, made.request.rounds, step, found.following), **truth))  # type: ignore[arg-type]
+        asked = spec(TUNED, made.request.rounds, found.following_run, found.following)
+        runs.append(measured(asked, **truth))  # type: ignore[arg-type]
 
 
-def path(found: Search) -> list[tuple[str, bool]]:
+def path(found: Search) -> list[tuple[str, bool | None]]:
     return [(step.change, step.kept) for step in found.steps]
 
 
-def test_changes_are_tried_upon_each_other_in_the_order_of_their_gain() -> None:
+def reasons(found: Search) -> dict[str, str]:
+    return {one.promise.change: one.reason for one in found.left}
+
+
+def test_changes_are_tried_upon_each_other_in_the_order_of_what_they_promise() -> None:
     made = study()
     states = list(explore(made, singles(made)))
     assert [state.following for state in states] == [
-        ("xla", "large_batch"), ("xla", "large_batch", "mixed_precision"), None
-    ]  # fmt: skip
+        ("xla", "large_batch"),
+        ("xla", "large_batch", "mixed_precision"),
+        ("xla", "large_batch", "mixed_precision"),
+        None,
+    ]
     found = states[-1]
     assert path(found) == [("xla", True), ("large_batch", True), ("mixed_precision", True)]
-    assert found.kept == ("xla", "large_batch", "mixed_precision")
-    assert found.measured == 2
+    assert [(step.measured_as, step.run) for step in found.steps] == [("xla", 0), ("", 1), ("", 2)]
+    assert (found.kept, found.final) == (("xla", "large_batch", "mixed_precision"), 3)
+    reached = 1.0
     for step in found.steps:
+        reached *= ALONE[step.change]
         assert step.gain is not None
         assert step.gain.low <= ALONE[step.change] <= step.gain.high
-    for step in found.steps[1:]:
-        assert step.predicted is not None
-        assert step.predicted.value == pytest.approx(ALONE[step.change], rel=0.03)
+        assert step.promise.by == "runs"
+        assert step.promise.ratio == pytest.approx(ALONE[step.change], rel=0.03)
         assert step.reason == "faster beyond the noise"
+        assert step.speedup is not None
+        assert step.speedup.value == pytest.approx(reached, rel=0.03)
+    assert reasons(found) == {"steps_per_execution": "it promises no more than the noise"}
+
+
+def test_the_trace_of_what_is_kept_decides_where_it_can_tell() -> None:
+    made = study()
+    runs = [msgspec.structs.replace(run, trace=TraceInfo(path="trace")) for run in singles(made) if run.spec.round == 2]
+    # On the start mixed precision promises most; then the trace of that says that XLA has nothing left to give.
+    foretold = {BASE: {"mixed_precision": 3.0, "xla": 1.5}, "mixed_precision": {"xla": 1.01}}
+    *_, found = explore(made, runs, foretold)
+    assert path(found)[:2] == [("mixed_precision", True), ("large_batch", True)]
+    assert [step.promise.by for step in found.steps[:2]] == ["trace", "runs"]
 
 
 def test_a_change_that_gains_nothing_upon_another_is_dropped_and_the_next_builds_without_it() -> None:
@@ -146,74 +209,80 @@ def test_a_change_that_gains_nothing_upon_another_is_dropped_and_the_next_builds
     assert slower.steps[1].reason == "slower"
 
 
-def test_where_nothing_gains_by_itself_the_start_is_measured_once_and_that_is_all() -> None:
+def test_where_nothing_promises_a_gain_nothing_is_measured() -> None:
     none = dict.fromkeys(ALONE, 1.0)
     made = study(alone=none)
-    states = list(explore(made, singles(made, none)))
-    assert [state.following for state in states] == [(), None]
-    assert states[-1].steps == ()
-    assert (states[-1].kept, states[-1].measured) == ((), 1)
+    (found,) = explore(made, singles(made, none))
+    assert (found.steps, found.kept, found.following) == ((), (), None)
+    assert set(reasons(found)) == set(ALONE)
 
 
-def test_where_every_step_is_dropped_the_first_change_is_measured_in_the_end() -> None:
+def test_where_every_further_step_is_dropped_the_first_change_is_measured_once_more() -> None:
     two = {"xla": 1.6, "large_batch": 1.4}
     made = study(alone=two)
     states = list(explore(made, singles(made, two), pairs={frozenset(two): 1 / 1.4}))
     assert [state.following for state in states] == [("xla", "large_batch"), ("xla",), None]
     assert path(states[-1]) == [("xla", True), ("large_batch", False)]
-    assert (states[-1].kept, states[-1].measured) == (("xla",), 2)
+    assert (states[-1].kept, states[-1].final) == (("xla",), 2)
 
 
 def test_a_loss_that_leaves_the_band_and_a_step_that_fails_are_dropped() -> None:
     made = study()
-    runs = [*singles(made), measured(spec(TUNED, 2, 1, ("xla", "large_batch")), loss_offset=1.5)]
-    assert "above the others'" in replay(made, runs).steps[1].reason
-    assert replay(made, runs).following == ("xla", "mixed_precision")
-    runs.append(measured(spec(TUNED, 2, 2, ("xla", "mixed_precision")), state="out_of_memory"))
+    runs = singles(made)
     found = replay(made, runs)
+    runs.append(measured(spec(TUNED, 2, 1, ("xla", "large_batch")), loss_offset=1.5))
+    found = replay(made, runs, found)
+    assert "above the others'" in found.steps[1].reason
+    assert found.following == ("xla", "mixed_precision")
+    runs.append(measured(spec(TUNED, 2, 2, ("xla", "mixed_precision")), state="out_of_memory"))
+    found = replay(made, runs, found)
     assert found.steps[2].reason == "out of memory: the device ran out"
     assert found.following == ("xla",)
 
 
-def test_a_candidate_with_another_loss_is_not_tried() -> None:
+def test_what_trains_otherwise_or_learns_otherwise_is_left_alone_and_said_so() -> None:
     made = study()
+    infos = {one.name: one for one in made.strategies}
+    infos["large_batch"] = msgspec.structs.replace(infos["large_batch"], part="batch")
+    made = msgspec.structs.replace(made, strategies=tuple(infos.values()))
     runs = [r if r.spec.strategy != "xla" else measured(r.spec, loss_offset=1.5) for r in singles(made)]
     *_, found = explore(made, runs)
-    assert [step.change for step in found.steps] == ["large_batch", "mixed_precision"]
+    assert [step.change for step in found.steps] == ["mixed_precision"]
+    assert reasons(found)["xla"].startswith("it trains otherwise: loss")
+    assert "what is learnt" in reasons(found)["large_batch"]
 
 
-def test_it_tries_at_most_so_many_and_says_what_is_left() -> None:
+def test_it_takes_at_most_so_many_runs_and_says_what_is_left() -> None:
     made = study(search_steps=1)
     *_, found = explore(made, singles(made))
-    assert (found.kept, found.left, found.following) == (("xla", "large_batch"), ("mixed_precision",), None)
-    assert "has 1 step at most after the first" in ending(found)
+    assert (found.kept, found.following) == (("xla", "large_batch"), None)
+    assert reasons(found)["mixed_precision"] == "the search of this study takes 1 run at most"
 
 
-def test_one_that_was_stopped_is_measured_again_and_what_was_kept_stays_kept() -> None:
+def test_one_that_was_stopped_is_measured_again_and_what_was_decided_stays() -> None:
     made = study()
     runs = singles(made)
     alone = len(runs)
     states = list(explore(made, runs))
     for count, state in enumerate(states):
         cut = runs[: alone + count]
-        assert replay(made, cut) == state
+        assert replay(made, cut, state) == state
         stopped = measured(spec(TUNED, 2, count + 1, ("xla", "large_batch")), state="interrupted")
-        assert replay(made, [*cut, stopped]) == state
-    # The second step builds on the first: that was kept, whatever is known later.
-    slow = measured(runs[alone].spec, alone={"xla": 1.6})
-    changed = replay(made, [*runs[:alone], slow, *runs[alone + 1 :]])
-    assert path(changed)[1] == ("large_batch", True)
-    assert "when it was measured" in changed.steps[1].reason
+        assert replay(made, [*cut, stopped], state) == state
+    # A run that is gone is measured again, and all that built on it.
+    lost = replay(made, runs[:alone], states[-1])
+    assert path(lost) == [("xla", True), ("large_batch", None)]
+    assert lost.following == ("xla", "large_batch")
 
 
-def test_the_first_change_stays_the_first_when_another_is_measured_later() -> None:
+def test_the_path_stays_when_another_is_measured_later() -> None:
     made = study()
     runs = [run for run in singles(made) if run.spec.strategy != "xla"]
     *_, found = explore(made, runs)
     assert found.kept == ("large_batch", "mixed_precision")
     late = [run for run in singles(made) if run.spec.strategy == "xla"]
-    *_, found = explore(made, [*runs, *late])
-    assert path(found) == [("large_batch", True), ("mixed_precision", True), ("xla", True)]
+    found = replay(made, [*runs, *late], found)
+    assert found.following == ("large_batch", "mixed_precision", "xla")
 
 
 @settings(deadline=None, max_examples=30)
@@ -226,9 +295,10 @@ def test_it_always_ends_and_never_tries_a_change_twice(alone: dict[str, float], 
     tried = [step.change for step in found.steps]
     assert len(tried) == len(set(tried)) <= len(alone)
     assert found.kept == tuple(step.change for step in found.steps if step.kept)
-    assert found.measured is not None
-    ranking = rank(made, [run for run in runs if not run.spec.step], {})
-    assert tried == order(tried, ranking)
+    assert bool(found.kept) == bool(found.final)
+    assert not set(tried) & set(reasons(found))
+    gains = [step.promise.ratio for step in found.steps]
+    assert gains == sorted(gains, reverse=True), "without traces the order is that of the gains alone"
 
 
 class Machine:
@@ -300,26 +370,29 @@ def with_budget(made: Study, budget_s: float) -> Study:
 def test_a_study_searches_after_all_else_and_the_report_tells_the_path(tmp_path: Path, on: On) -> None:
     made, machine = with_budget(study(), 3600.0), on(Machine())
     assert carried_out(made, tmp_path) == []
-    assert len(machine.started) == 2 * 5 + 2
-    assert [combines for _, _, combines in machine.started[-2:]] == [
-        ("xla", "large_batch"), ("xla", "large_batch", "mixed_precision")
-    ]  # fmt: skip
-    assert {path.name for path in load_runs(tmp_path)} >= {"2-tuned-1", "2-tuned-2"}
+    assert len(machine.started) == 2 * 5 + 3
+    whole = ("xla", "large_batch", "mixed_precision")
+    assert [combines for _, _, combines in machine.started[-3:]] == [("xla", "large_batch"), whole, whole]
+    assert {path.name for path in load_runs(tmp_path)} >= {"2-tuned-1", "2-tuned-2", "2-tuned-3"}
     loaded = write(tmp_path)
     row = loaded.ranking.row(TUNED)
     assert row is not None
-    assert row.combines == combined(loaded, TUNED) == ("xla", "large_batch", "mixed_precision")
+    assert row.combines == whole
+    assert row.against == BASE
+    assert combined(loaded, TUNED) == Combination(start=BASE, changes=whole, step=0)
     assert row.gain is not None
     assert row.gain.low <= 1.6 * 1.4 * 1.3 <= row.gain.high
-    assert [run.spec.step for run in loaded.runs.values() if run.spec.strategy == TUNED] == [2]
+    assert [run.spec.step for run in loaded.runs.values() if run.spec.strategy == TUNED] == [3]
     text = (tmp_path / "report.md").read_text()
     section = text[text.index("## How tuned was found") :]
     lines = section.splitlines()
-    first, last = (next(line for line in lines if line.startswith(start)) for start in ("| 0 | `xla`", "| 2 | `mixed"))
+    first, last = (next(line for line in lines if line.startswith(start)) for start in ("| 1 | `xla`", "| 3 | `mixed"))
     assert lines.index(first) < lines.index(last)
     assert "| 1.3" in last
+    assert "kept: faster beyond the noise, in the runs of `xla` |" in first
     assert section.count("kept: faster beyond the noise |") == 2
     assert "Kept: `xla`, `large_batch` and `mixed_precision` on top of `tfdata_cache_prefetch`." in section
+    assert "- `steps_per_execution`: 1.0" in section
     told = msgspec.json.decode((tmp_path / "report.json").read_bytes())["searches"][0]
     assert [(step["change"], step["kept"]) for step in told["steps"]] == [
         ("xla", True), ("large_batch", True), ("mixed_precision", True)
@@ -366,48 +439,97 @@ def test_the_trace_of_the_baseline_tells_what_promises_most(tmp_path: Path) -> N
     assert by_predicted_gain(tmp_path, names[1:]) is not None, "a damaged trace leaves an order that can be measured"
 
 
-def test_the_trace_of_what_was_kept_tells_what_is_tried_on_top(tmp_path: Path) -> None:
-    infos = [one.info for one in strategies().values() if one.info.name in {BASE, *ALONE, TUNED}]
-    infos = [msgspec.structs.replace(infos[0], against=None), *infos[1:]]
-    sessions = demo.specs([one.info for one in strategies().values()])
-    made = StudyInProgress(tmp_path, infos, demo.BASELINE, rounds=1, command="test")
-    for info in infos[:-1]:
-        made.measure(Member(info=info, spec=msgspec.structs.replace(sessions[info.name], name=info.name)))
-    found = load(tmp_path, traces=False).ranking.search(TUNED)
-    assert found is not None
-    assert found.kept == ("large_batch",)
-    assert set(found.left) == {"xla", "steps_per_execution"}
-    turned = msgspec.structs.replace(found, left=("steps_per_execution", "xla"))
-    runs = load_runs(tmp_path)
-    assert most_promising(turned, load_study(tmp_path), runs) == "xla", "large kernels still leave gaps that XLA closes"
-    assert following(tmp_path, TUNED) == ("large_batch", "xla")
-    untraced = {path: msgspec.structs.replace(run, trace=None) for path, run in runs.items()}
-    assert most_promising(turned, load_study(tmp_path), untraced) == "steps_per_execution", "as they gained alone"
+def story(folder: Path, *specs: str) -> tuple[dict[str, StrategyInfo], StudyInProgress]:
+    """Simulate the demo's session under these strategies, of a study that may try all that the catalogue has."""
+    infos = {name: one.info for name, one in changes().items()}
+    measured = [infos[name] for name in specs]
+    further = [info for info in infos.values() if info.name not in specs and info.what_if]
+    made = StudyInProgress(folder, measured, demo.BASELINE, rounds=1, command="test", changes=further)
+    sessions = demo.specs(list(infos.values()))
+    for info in measured:
+        if not info.combines:
+            made.measure(Member(info=info, spec=msgspec.structs.replace(sessions[info.name], name=info.name)))
+    return infos, made
+
+
+def test_from_the_baseline_alone_its_trace_tells_what_to_try(tmp_path: Path) -> None:
+    story(tmp_path, "python_feed", TUNED)
+    chosen = following(tmp_path, TUNED)
+    assert chosen == Combination(start="python_feed", changes=("xla",), step=1)
+    search = load(tmp_path, traces=False).ranking.search(TUNED)
+    assert search is not None
+    (step,) = search.steps
+    assert step.promise.by == "trace"
+    assert step.promise.alone is None
+    assert step.kept is None
+    assert "The search has not ended: `xla` is to be measured next." in told(search, load(tmp_path).ranking).ending
+
+
+def test_an_own_loop_cannot_run_several_steps_in_a_call_until_fit_feeds_it() -> None:
+    several = StrategyInfo(name="steps_per_execution", sentence="One.", against=BASE, what_if="steps", part="fit")
+    infos = (
+        StrategyInfo(name=BASE, sentence="The start.", part="loop"),
+        StrategyInfo(name="numpy", sentence="One.", against=BASE, what_if="input_free", part="feed"),
+        several,
+        StrategyInfo(name=TUNED, sentence="All.", against=BASE, combines=True),
+    )
+    made = msgspec.structs.replace(study(), strategies=infos)
+    alone = {"numpy": 1.2, several.name: 2.0}
+    *_, found = explore(made, singles(made, alone), alone=alone)
+    assert path(found) == [("numpy", True), (several.name, True)]
+
+
+def test_sizes_are_chosen_by_what_the_trace_foretells(tmp_path: Path) -> None:
+    infos, _ = story(tmp_path, "numpy", "tfdata")
+    runs, study_ = load_runs(tmp_path), load_study(tmp_path)
+    by_name = {run.spec.strategy: (path, run) for path, run in runs.items()}
+    asked = [infos[name] for name in ("steps_per_execution", "tfdata_prefetch", "tfdata_parallel")]
+    on_fit = foretell(by_name["numpy"], asked, study_, runs)
+    steps = on_fit["steps_per_execution"]
+    assert steps.gain is not None
+    name, _, size = steps.change.partition("=")
+    assert (name, int(size or 8) > 2) == ("steps_per_execution", True)
+    assert "ahead already" in on_fit["tfdata_prefetch"].hindrance
+    inline = foretell(by_name["tfdata"], asked, study_, runs)
+    assert inline["tfdata_prefetch"].gain is not None
+    assert inline["tfdata_prefetch"].gain.ratio > 1.1
+    parallel = inline["tfdata_parallel"]
+    assert parallel.gain is not None
+    assert int(parallel.change.removeprefix("tfdata_parallel=")) in infos["tfdata_parallel"].sizes
+    nothing = foretell(None, asked, study_, runs)
+    assert {one.hindrance for one in nothing.values()} == {"there is no trace of it"}
 
 
 def test_what_the_budget_ends_is_said_to_be_left_and_resume_goes_on(tmp_path: Path, on: On) -> None:
-    # Ten runs of some 21 s each, one step more, and the ten seconds of the report.
+    # Nine runs of some 21 s, three at a time, two of the search, and the ten seconds of the report.
     made, machine = study(), on(Machine())
-    left = carried_out(with_budget(made, 10 * 22.0 + 22.0 + 30.0), tmp_path)
+    left = carried_out(with_budget(made, 280.0), tmp_path)
     done = [path.name for path, run in load_runs(tmp_path).items() if run.spec.step]
-    assert left == [(TUNED, len(done) + 1)]
-    assert len(done) == 1
+    assert left[-1] == (TUNED, len(done) + 1)
+    assert done
     report = write(tmp_path).ranking.search(TUNED)
     assert report is not None
-    assert report.left[-1] == "mixed_precision"
-    assert "Not measured yet: " in (tmp_path / "report.md").read_text()
-    before = len(machine.started)
+    assert report.following == ("xla", "large_batch", "mixed_precision")
+    assert "The search has not ended: " in (tmp_path / "report.md").read_text()
     assert carried_out(with_budget(made, 3600.0), tmp_path) == []
-    assert len(machine.started) - before == 2 - len(done)
+    assert len(machine.started) == 2 * 5 + 3, "nothing was measured twice"
     again = load(tmp_path).ranking.search(TUNED)
     assert again is not None
     assert again.kept == ("xla", "large_batch", "mixed_precision")
 
 
-def test_without_time_for_the_plan_the_search_is_left_too(tmp_path: Path, on: On) -> None:
+def test_where_time_is_short_the_search_comes_before_what_promises_least(tmp_path: Path, on: On) -> None:
+    machine = on(Machine())
+    left = carried_out(with_budget(study(rounds=1), 30.0 + 10.0 + 7 * 23.0), tmp_path)
+    assert [combines for _, _, combines in machine.started if combines], "the search had time kept for it"
+    assert left, "and the plan was cut"
+    assert load(tmp_path).ranking.search(TUNED) is not None
+
+
+def test_without_time_for_anything_the_search_is_left_too(tmp_path: Path, on: On) -> None:
     on(Machine())
-    left = carried_out(with_budget(study(), 120.0), tmp_path)
-    assert left[-1] == (TUNED, 0)
+    left = carried_out(with_budget(study(), 60.0), tmp_path)
+    assert left[-1] == (TUNED, 1)
     assert load(tmp_path).ranking.not_run[-1] == TUNED
 
 
@@ -420,13 +542,14 @@ def test_a_failed_step_is_dropped_and_a_failed_end_is_measured_again(tmp_path: P
     assert found is not None
     assert found.kept == ("xla", "large_batch")
     assert found.steps[-1].reason == "failed: it broke"
+    assert "failed: it broke" in (write(tmp_path).folder / "report.md").read_text()
     assert ranking.failures == (), "what the search dropped is told there"
-    mended = on(Machine())
+    before = {path.name: path.stat().st_mtime_ns for path in load_runs(tmp_path)}
     assert carried_out(made, tmp_path) == []
-    assert [combines for _, _, combines in mended.started] == [("xla", "large_batch", "mixed_precision")]
+    assert {path.name: path.stat().st_mtime_ns for path in load_runs(tmp_path)} == before, "what it built on stays"
 
 
-def test_a_study_that_combined_once_is_read_as_it_was_and_not_searched_again(tmp_path: Path) -> None:
+def test_a_study_that_combined_once_is_read_as_it_was(tmp_path: Path) -> None:
     made = study()
     save(made, tmp_path / STUDY_FILE)
     for run in [*singles(made), measured(spec(TUNED, 1, 0, ("xla", "large_batch")))]:
@@ -435,5 +558,4 @@ def test_a_study_that_combined_once_is_read_as_it_was_and_not_searched_again(tmp
         (into / RUN_FILE).write_bytes(to_json(run))
     loaded = load(tmp_path)
     assert loaded.ranking.searches == ()
-    assert following(tmp_path, TUNED) is None
-    assert combined(loaded, TUNED) == ("xla", "large_batch")
+    assert combined(loaded, TUNED) == Combination(start=BASE, changes=("xla", "large_batch"), step=0)

@@ -302,20 +302,30 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path:
     assert "+ model.compile(optimizer, loss, jit_compile=True" in answer
     assert "recision" not in answer, "a card of compute capability 6.1 is not to compute in 16 bits"
     assert_tables_add_up(text, ranking)
-    # `tuned` is found as in a measured study: each step is a run of its own, and its gain is measured.
+    # `tuned` is found from the baseline on, each change chosen by the trace of what was kept before it, and measured.
     search = ranking.search("tuned")
     assert search is not None
-    assert search.following is None
-    assert search.kept == search.steps[search.measured or 0].combines
-    assert len(search.steps) >= 3
-    for step in search.steps[1:]:
+    assert (search.start, search.following) == ("python_feed", None)
+    assert len(search.kept) >= 2
+    foretold = {one.change.rpartition("_")[0]: one.gain.ratio for one in ranking.predictions}
+    first = search.steps[0]
+    assert first.promise.ratio == pytest.approx(foretold["launches_fused"])
+    assert first.promise.ratio == max(gain for change, gain in foretold.items() if change != "batch_times")
+    for step in search.steps:
+        assert step.promise.by == "trace"
         assert step.gain is not None
-        # The trace of what was kept tells that little is left, where what it gained alone would promise much more.
-        assert step.foretold is not None
-        assert step.gain.value == pytest.approx(step.foretold.ratio, rel=0.05)
         assert step.kept == (step.gain.low > 1)
-        assert (tmp_path / "demo" / "runs" / f"2-tuned-{step.step}" / "run.json").is_file()
-    assert text.index("## How tuned was found") < text.index("| 1 | `xla` |")
+        run = f"2-tuned-{step.run}" if step.run else f"2-{step.measured_as}"
+        assert (tmp_path / "demo" / "runs" / run / "run.json").is_file()
+    assert first.gain is not None
+    assert first.gain.value == pytest.approx(first.promise.ratio, rel=0.06)
+    tuned = ranking.row("tuned")
+    assert tuned is not None
+    assert tuned.speedup is not None
+    assert search.steps[-1].speedup is not None
+    assert tuned.speedup.value == pytest.approx(search.steps[-1].speedup.value, rel=0.02)
+    assert "what is learnt" in next(one.reason for one in search.left if one.promise.change == "large_batch")
+    assert text.index("## How tuned was found") < text.index("| 1 | `xla` | 1.9")
 
 
 def test_kernels_and_copies_are_named_for_what_they_do() -> None:

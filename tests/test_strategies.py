@@ -8,7 +8,7 @@ import pytest
 
 from gpuprobe.errors import UsageError
 from gpuprobe.strategies import registry
-from gpuprobe.strategies.plan import Machine
+from gpuprobe.strategies.plan import AUTOTUNE, Machine
 
 NAMES = [
     "python_feed",
@@ -67,7 +67,13 @@ def test_large_batch_fits_the_memory(largest: int, batch: int) -> None:
 
 def test_tuned_combines_what_it_is_told() -> None:
     found = registry.plan("tuned", 32, machine(8.0), ("xla", "mixed_precision"))
-    assert (found.jit_compile, found.dtype_policy, found.feed) == (True, "mixed_float16", "pipeline")
+    assert (found.jit_compile, found.dtype_policy, found.feed) == (True, "mixed_float16", "slices")
+    fed = registry.plan("tuned", 32, machine(8.0), ("tfdata_parallel=4", "tfdata_prefetch=2", "steps_per_execution=16"))
+    assert (fed.feed, fed.parallel_calls, fed.prefetch, fed.cache) == ("pipeline", 4, 2, False)
+    assert fed.steps_per_execution == 16
+    cached = registry.plan("tuned", 32, machine(8.0), ("xla", "tfdata_cache_prefetch"), "numpy")
+    assert (cached.jit_compile, cached.feed, cached.prefetch, cached.cache) == (True, "pipeline", AUTOTUNE, True)
+    assert registry.plan("tuned", 32, machine(8.0), (), "xla") == registry.plan("xla", 32, machine(8.0))
 
 
 def test_select() -> None:

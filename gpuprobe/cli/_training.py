@@ -54,8 +54,11 @@ def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
 def _strategy(spec: TrainingSpec) -> str:
     if spec.strategy != "tuned":
         return spec.strategy
-    names = wording.listing(spec.combines)
-    return f"tuned ({names})" if names else "tuned (nothing to combine: give a --study; cache and prefetch alone)"
+    start = f" on top of {spec.start}" if spec.start else ""
+    if spec.combines:
+        return f"tuned ({wording.listing(spec.combines)}{start})"
+    kept_nothing = f"the search of the study kept nothing{start}" if start else "nothing to combine: give a --study"
+    return f"tuned ({kept_nothing})"
 
 
 def _said(row: EpochRow, epochs: int) -> str:

@@ -34,11 +34,13 @@ def command(out: Path) -> None:
     from gpuprobe.report.verdict import verdict
     from gpuprobe.report.write import write
     from gpuprobe.simulate import demo
-    from gpuprobe.strategies.registry import strategies
+    from gpuprobe.strategies.registry import changes, strategies
 
     console = Console()
     console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
     where = folder.make(out, "demo")
-    demo.write(where, [strategy.info for strategy in strategies().values()], following, rounds=ROUNDS)
+    measured = [strategy.info for strategy in strategies().values()]
+    searched = [one.info for name, one in changes().items() if name not in strategies()]
+    demo.write(where, measured, following, rounds=ROUNDS, changes=searched)
     show(console, verdict(write(where)))
     console.print(f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)", highlight=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,11 +11,14 @@ from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import Number, complete_strategies, reports_folder, resnet_depth, resnet_options
 from gpuprobe.errors import UsageError
 
+if TYPE_CHECKING:
+    from gpuprobe.records import Combination
+
 HELP_ORDER = 15
 HELP_GROUP = "Measure"
 EXAMPLES = (
     ("gpuprobe train", "ResNet20 on CIFAR-10, 50 epochs"),
-    ("gpuprobe train --strategy tuned --study reports/S", "with all that was faster in a study"),
+    ("gpuprobe train --strategy tuned --study reports/S", "with what a study's search kept"),
     ("gpuprobe train --data digits --epochs 10", "a small real set that scikit-learn ships"),
     ("gpuprobe train --resume reports/TRAINING", "go on after an interruption, with the same curve"),
     ("gpuprobe train --resume reports/TRAINING --epochs 80", "or for longer than it was to last"),
@@ -34,7 +38,7 @@ EPOCHS = 50
 )
 @click.option("--strategy", default="tuned", shell_complete=complete_strategies, help="One of gpuprobe list.")
 @click.option(
-    "--study", type=click.Path(path_type=Path), metavar="STUDY", help="For tuned: the study whose gains it combines."
+    "--study", type=click.Path(path_type=Path), metavar="STUDY", help="For tuned: the study whose search it follows."
 )
 @reports_folder("training")
 @click.option("--batch-size", type=Number(min=1), default=32, help="Samples a step.")
@@ -74,6 +78,7 @@ def command(
     chosen = select(strategy)
     if len(chosen) != 1:
         raise UsageError("--strategy: name one; gpuprobe list shows them")
+    combined = _combined(study, chosen[0].name) if study is not None and chosen[0].combines else None
     spec = TrainingSpec(
         epochs=epochs or EPOCHS,
         strategy=chosen[0].name,
@@ -82,12 +87,13 @@ def command(
         depth=resnet_depth(depth),
         data=data,
         samples=samples,
-        combines=_combined(study, chosen[0].name) if study is not None and chosen[0].combines else (),
+        combines=combined.changes if combined else (),
+        start=combined.start if combined else "",
     )
     raise SystemExit(carry_out(spec, None, out))
 
 
-def _combined(study: Path, strategy: str) -> tuple[str, ...]:
+def _combined(study: Path, strategy: str) -> Combination:
     from gpuprobe.ranking.choose import combined
     from gpuprobe.ranking.load import load
 

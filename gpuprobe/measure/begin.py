@@ -18,6 +18,7 @@ from gpuprobe.measure.environment import environment
 from gpuprobe.measure.survey import Question, Survey, survey
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, run_folder
 from gpuprobe.records import Outcome, Run, RunSpec, Study, save
+from gpuprobe.strategies.registry import changes
 from gpuprobe.workloads import data
 from gpuprobe.workloads.cifar import workload_name
 from gpuprobe.workloads.resolve import PICKLE, pickle
@@ -56,7 +57,8 @@ def begin(
             pickle(workload, handed_over)
             request = msgspec.structs.replace(request, model=str(handed_over))
         images = find_images(request)
-        found = _about(request, strategies, images)
+        further = _searched_too(strategies)
+        found = _about(request, (*strategies, *further), images)
         # Asked before the folder is made: a driver may take its time, and Ctrl-C then leaves nothing behind.
         machine = environment()
         where = folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{_slug(found.name)}")
@@ -77,16 +79,26 @@ def begin(
         epoch_samples=EPOCH_SAMPLES if images else found.samples,
         strategies=tuple(strategy.info for strategy in strategies),
         request=msgspec.structs.replace(request, batch_size=found.batch_size),
+        changes=tuple(strategy.info for strategy in further if strategy.name not in found.skip),
     )
     save(study, where / STUDY_FILE)
-    for name, reason in found.skip.items():
-        _skip(study, where, name, reason)
+    for strategy in strategies:
+        if strategy.name in found.skip:
+            _skip(study, where, strategy.name, found.skip[strategy.name])
     return Begun(study, where, images)
 
 
 def find_images(request: Request) -> Arrays | None:
     """Return the ResNet's images, or None for a workload that brings its own data."""
     return None if request.model else data.find(request.data, seed=request.seed, samples=request.samples)
+
+
+def _searched_too(strategies: Sequence[Strategy]) -> tuple[Strategy, ...]:
+    """What else a search may try, where a combining strategy is among those of the study: all the catalogue has."""
+    if not any(strategy.combines for strategy in strategies):
+        return ()
+    chosen = {strategy.name for strategy in strategies}
+    return tuple(one for one in changes().values() if one.name not in chosen and one.what_if and not one.combines)
 
 
 def _about(request: Request, strategies: Sequence[Strategy], images: Arrays | None) -> Survey:

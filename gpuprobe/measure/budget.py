@@ -40,11 +40,14 @@ class Budget:
         share = (self._left_s(now_s) - kept_back_s) / runs_left - costs_s
         return min(self.longest_window_s, max(SHORTEST_WINDOW_S, share))
 
-    def allows_another(self, now_s: float, sharing: int = 1) -> bool:
-        """Whether a shortest run would still end in time, `sharing` as above. The first run is always allowed."""
+    def allows(self, now_s: float, runs: int) -> bool:
+        """Whether so many runs of the shortest kind would still end in time. The first run is always allowed.
+
+        A run that warms up alone counts as many times as there are runs that warm up side by side else.
+        """
         if not self._beside_window_s:
             return True
-        return self._left_s(now_s) >= sharing * self._run_costs_s() + SHORTEST_WINDOW_S
+        return self._left_s(now_s) >= runs * self._run_costs_s() + SHORTEST_WINDOW_S
 
     def learn(self, beside_window_s: float) -> None:
         """Take note of a run that took so many seconds beside its timed window."""

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from gpuprobe.records import Study
 
 
+# As many changes as are seldom measured already and promise something; a search may take more where there is time.
+USUAL_SEARCH_RUNS = 3
+
+
 @dataclass(frozen=True)
 class Planned:
     """One run of the plan: its round, from 1, and its strategy's name; `step` is that of a search, from 1."""
@@ -47,11 +51,10 @@ def in_order(waiting: Sequence[Planned], names: Sequence[str]) -> list[Planned]:
     return sorted(waiting, key=lambda run: (run.round, place.get(run.strategy, 0) * (1 if run.round % 2 else -1)))
 
 
-def most_steps(study: Study, strategy: str) -> int:
-    """How many runs the search for a combining strategy may take: one for each change that comes on top of another."""
-    start = next(info.against for info in study.strategies if info.name == strategy)
-    further = sum(info.against == start and not info.combines for info in study.strategies) - 1
-    return max(1, further if study.request.search_steps is None else min(further, study.request.search_steps))
+def expected_runs(study: Study, done: int) -> int:
+    """How many runs a search may still take, for sharing out the time: its changes, and one of what it kept."""
+    most = USUAL_SEARCH_RUNS if study.request.search_steps is None else study.request.search_steps
+    return max(1, most + 1 - done)
 
 
 def forget_failed_end(folder: Path, strategy: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import tempfile
 import time
 from contextlib import ExitStack, closing, suppress
@@ -12,23 +11,26 @@ from typing import TYPE_CHECKING, Protocol
 
 from gpuprobe import telemetry
 from gpuprobe.errors import GpuprobeError, OutputError
+from gpuprobe.measure.active import ActiveRun
 from gpuprobe.measure.budget import LONGEST_QUICK_WINDOW_S, LONGEST_WINDOW_S, Budget
-from gpuprobe.measure.events import EventReader, RunInProgress
-from gpuprobe.measure.plan import Planned, forget_failed_end, in_order, most_steps, plan_rounds
-from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher, Worker
-from gpuprobe.recording import GO_FILE, RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, load_runs, run_folder
-from gpuprobe.records import Outcome, Run, RunSpec, Study, save
+from gpuprobe.measure.plan import Planned, expected_runs, forget_failed_end, in_order, plan_rounds
+from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
+from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, load_runs, run_folder
+from gpuprobe.records import Combination, Outcome, Run, RunSpec, Study, save
 from gpuprobe.workloads.arrays import save_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gpuprobe.measure.events import RunInProgress
     from gpuprobe.workloads.arrays import Arrays
 
 LOOK_EVERY_S = 0.1
 # More would gain little; each holds a whole TensorFlow with its training set.
 MOST_LANES = 3
 LANE_MIB = 4096
+# A search that cannot try a change and measure it has nothing to tell.
+KEPT_FOR_A_SEARCH = 2
 
 
 class Observer(Protocol):
@@ -47,7 +49,7 @@ class Observer(Protocol):
 class Choose(Protocol):
     """Asked what the search for a combining strategy measures next."""
 
-    def __call__(self, folder: Path, strategy: str) -> tuple[str, ...] | None:
+    def __call__(self, folder: Path, strategy: str) -> Combination | None:
         """Return what to combine, from what the study's folder holds; None where the search has ended."""
 
 
@@ -111,16 +113,18 @@ class _Runner:
         self._budget = Budget(study.request.budget_s, time.monotonic(), longest_s)
 
     def carry_out(self, waiting: list[Planned], searched: Sequence[str]) -> list[Planned]:
-        expected = len(waiting) + sum(most_steps(self._study, name) for name in searched)
+        expected = len(waiting) + sum(expected_runs(self._study, 0) for _ in searched)
+        # The searches begin where the baseline is, with what promises most: that comes before what promises least.
+        kept_back = KEPT_FOR_A_SEARCH * len(searched)
         index = 0
         while index < len(waiting):
             waiting[index:] = self._by_promise(waiting[index:])
-            if not self._budget.allows_another(time.monotonic()):
-                return [*waiting[index:], *(Planned(self._study.request.rounds, name) for name in searched)]
+            if not self._budget.allows(time.monotonic(), 1 + kept_back * self._lanes):
+                break
             group = waiting[index : index + self._lanes]
             self._measure([self._spec(planned, expected - index) for planned in group], index, expected)
             index += len(group)
-        left = []
+        left = waiting[index:]
         for name in searched:
             stopped, index = self._search(name, index)
             left += stopped
@@ -139,17 +143,15 @@ class _Runner:
 
     def _search(self, strategy: str, index: int) -> tuple[list[Planned], int]:
         """Measure step after step until the search has ended, or the time; return what is left, and the next index."""
-        step = 1 + max(
-            (run.spec.step for run in load_runs(self._folder).values() if run.spec.strategy == strategy), default=0
-        )
-        while (combines := self._choose(self._folder, strategy)) is not None:
-            planned = Planned(self._study.request.rounds, strategy, step)
-            if not self._budget.allows_another(time.monotonic(), self._lanes):
+        taken = 0
+        while (chosen := self._choose(self._folder, strategy)) is not None:
+            planned = Planned(self._study.request.rounds, strategy, chosen.step)
+            if not self._budget.allows(time.monotonic(), self._lanes):
                 return [planned], index
-            steps_left = max(1, most_steps(self._study, strategy) - step + 1)
-            spec = self._spec(planned, steps_left, sharing=self._lanes, combines=combines)
-            self._measure([spec], index, index + steps_left)
-            step, index = step + 1, index + 1
+            runs_left = expected_runs(self._study, taken)
+            spec = self._spec(planned, runs_left, sharing=self._lanes, chosen=chosen)
+            self._measure([spec], index, index + runs_left)
+            taken, index = taken + 1, index + 1
         return [], index
 
     def _measure(self, specs: list[RunSpec], index: int, total: int) -> None:
@@ -159,7 +161,7 @@ class _Runner:
         spent_s = time.monotonic() - started
         self._budget.learn((spent_s - sum(map(_window_s, runs))) / len(runs))
 
-    def _spec(self, planned: Planned, runs_left: int, sharing: int = 1, combines: tuple[str, ...] = ()) -> RunSpec:
+    def _spec(self, planned: Planned, runs_left: int, sharing: int = 1, chosen: Combination | None = None) -> RunSpec:
         request = self._study.request
         steps = request.steps
         if request.epochs is not None:
@@ -175,7 +177,8 @@ class _Runner:
             steps=steps,
             trace_steps=request.trace_steps,
             data=self._data_folder,
-            combines=combines,
+            combines=chosen.changes if chosen else (),
+            start=chosen.start if chosen else "",
             step=planned.step,
             inject=request.inject,
         )
@@ -206,76 +209,18 @@ class _Runner:
                 raise
         return [run.record() for run in active]
 
-    def _start(self, spec: RunSpec, stack: ExitStack) -> _Active:
+    def _start(self, spec: RunSpec, stack: ExitStack) -> ActiveRun:
         folder = run_folder(self._folder, spec.round, spec.strategy, spec.step)
         _make_empty(folder)
         worker = self._launcher.start(folder, spec)
         stack.enter_context(telemetry.sampling(folder / TELEMETRY_FILE, worker.pid))
-        return _Active(spec, folder, worker, self._study.request.limit_s)
+        return ActiveRun(spec, folder, worker, self._study.request.limit_s)
 
-    def _look_at(self, active: list[_Active], shown: _Active) -> None:
+    def _look_at(self, active: list[ActiveRun], shown: ActiveRun) -> None:
         for run in active:
             run.look()
         self._observer.run_progress(shown.progress)
         time.sleep(LOOK_EVERY_S)
-
-
-class _Active:
-    """A run whose process may still be going on."""
-
-    def __init__(self, spec: RunSpec, folder: Path, worker: Worker, limit_s: float) -> None:
-        self.spec, self.folder, self.worker = spec, folder, worker
-        self.progress = RunInProgress(spec)
-        self.outcome: Outcome | None = None
-        self._reader = EventReader(folder)
-        self._limit_s, self._alive_s = limit_s, time.monotonic()
-
-    @property
-    def is_held(self) -> bool:
-        """Whether it has warmed up and waits to be let go."""
-        return bool(self.progress.phases) and self.progress.phases[-1].name == "held"
-
-    def let_go(self) -> None:
-        """Let it time its steps: the machine is quiet."""
-        self._alive_s = time.monotonic()
-        (self.folder / GO_FILE).touch()
-
-    def look(self) -> None:
-        """Take in what it wrote, and end it where it has shown no sign of life for too long."""
-        if self.outcome is not None:
-            return
-        code = self.worker.exit_code()
-        for event in self._reader.new():
-            self._alive_s = time.monotonic()
-            self.progress.take(event)
-        if code is not None:
-            self.outcome = outcome_of(self.progress, code)
-        elif time.monotonic() - self._alive_s > self._limit_s and not self._waits():
-            self.worker.kill()
-            message = f"showed no sign of life for {self._limit_s:.0f} s and was ended (--limit sets this time)"
-            self.outcome = Outcome(state="timeout", message=message)
-
-    def _waits(self) -> bool:
-        return self.is_held and not (self.folder / GO_FILE).exists()
-
-    def record(self) -> Run:
-        """Return the record of the run as it ended."""
-        assert self.outcome is not None
-        return self.progress.finished(self.outcome)
-
-
-def outcome_of(progress: RunInProgress, exit_code: int) -> Outcome:
-    """Say how a run ended, from its last events and the exit code of its process (minus the signal's number)."""
-    if progress.error is not None:
-        return Outcome(state=progress.error.state, message=progress.error.message, exit_code=exit_code)
-    if exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        # Linux ends a process by SIGKILL when memory runs out, and tells nobody but its own log.
-        hint = "; if nobody did that, the machine ran out of memory (see dmesg)" if name == "SIGKILL" else ""
-        return Outcome(state="killed", message=f"ended by {name}{hint}", exit_code=exit_code)
-    if progress.done and exit_code == 0:
-        return Outcome(state="done", exit_code=0)
-    return Outcome(state="failed", message="the process ended early; see log.txt", exit_code=exit_code)
 
 
 def _lanes(study: Study) -> int:

@@ -53,6 +53,7 @@ class TrainingSpec(Record, frozen=True, kw_only=True):
     data: str
     arrays: str = ""
     combines: tuple[str, ...] = ()
+    start: str = ""
     samples: int | None = None
     images: str = ""
 
@@ -90,7 +91,7 @@ def run(folder: Path, tell: Any) -> None:
     spec = load(TrainingSpec, folder / SPEC_FILE)
     images = load_arrays(Path(spec.arrays))
     workload = resnet_on_cifar(images, depth=spec.depth, batch_size=spec.batch_size)
-    plan = registry.plan(spec.strategy, spec.batch_size, inspect(workload), spec.combines)
+    plan = registry.plan(spec.strategy, spec.batch_size, inspect(workload), spec.combines, spec.start)
     keras.utils.set_random_seed(spec.seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
     model, _ = compiled(workload, plan)

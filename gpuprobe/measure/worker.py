@@ -61,7 +61,7 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     log.write("phase", name="build")
     workload = inject(spec, _workload(spec))
     machine = inspect(workload)
-    plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines)
+    plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start)
     keras.utils.set_random_seed(spec.seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
     model, seen = compiled(workload, plan)

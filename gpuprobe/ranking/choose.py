@@ -2,43 +2,79 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gpuprobe.diagnosis.whatif.predict import predict
 from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ranking.accounts import known_in, timeline_of
-from gpuprobe.ranking.foretell import most_promising
-from gpuprobe.ranking.load import load
-from gpuprobe.recording import load_runs, load_study
+from gpuprobe.ranking.noise import Noise
+from gpuprobe.ranking.options import Known
+from gpuprobe.ranking.promise import foretell
+from gpuprobe.ranking.ranking import Search
+from gpuprobe.ranking.search import as_measured, go_on
+from gpuprobe.recording import load_runs, load_study, search_file
+from gpuprobe.records import Combination, load, save
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from gpuprobe.ranking.load import Loaded
+    from gpuprobe.records import Run, Study
 
 
-def following(folder: Path, strategy: str) -> tuple[str, ...] | None:
+def following(folder: Path, strategy: str) -> Combination | None:
     """Return what the search for a combining strategy measures next, None where it has ended.
 
-    Of the changes that are left it is the one that promises most on top of what was kept.
+    What it decided is kept in the study's folder, so that it goes on where it stopped, and the report tells its path.
     """
-    search = load(folder, traces=False).ranking.search(strategy)
-    if search is None or search.following is None or len(search.following) == len(search.kept):
-        return search.following if search else None
-    return (*search.kept, most_promising(search, load_study(folder), load_runs(folder)))
+    study, runs = load_study(folder), load_runs(folder)
+    known = _known(study, runs)
+    start = next((info.name for info in study.strategies if info.name in known.noise.rates), None)
+    if start is None:
+        return None
+    file = search_file(folder, strategy)
+    search = load(Search, file) if file.is_file() else Search(strategy=strategy, start=start)
+    search = go_on(as_measured(search, runs.values()), known)
+    save(search, file)
+    if search.following is None:
+        return None
+    return Combination(start=search.start, changes=search.following, step=search.following_run)
 
 
-def combined(loaded: Loaded, strategy: str) -> tuple[str, ...]:
-    """Return the changes to train a combining strategy with: what its search kept, or is going to try.
+def _known(study: Study, runs: Mapping[Path, Run]) -> Known:
+    """Gather what a search of this study rests on; what cannot apply to its workload is no candidate."""
+    singles = [run for run in runs.values() if not run.spec.step]
+    noise = Noise.of(singles)
+    ended = {run.spec.strategy: run.outcome for run in singles if run.spec.strategy not in noise.rates}
+    skipped = {name for name, outcome in ended.items() if outcome.state == "skipped"}
+    infos = (*study.strategies, *study.changes)
+    return Known(
+        infos={info.name: info for info in infos},
+        candidates=[one for one in infos if one.what_if and not one.combines and one.name not in skipped],
+        runs=runs,
+        noise=noise,
+        foretell=partial(foretell, study=study, runs=runs),
+        failed={
+            name: f"{outcome.state.replace('_', ' ')}: {outcome.message}"
+            for name, outcome in ended.items()
+            if name not in skipped and outcome.state not in {"done", "interrupted"}
+        },
+        most_runs=study.request.search_steps,
+    )
 
-    A study from before there was a search combined once; it tells what.
+
+def combined(loaded: Loaded, strategy: str) -> Combination:
+    """Return what to train a combining strategy with: what its search has kept, on top of where that started.
+
+    A study from before there was a search combined once; its runs tell what.
     """
     search, row = loaded.ranking.search(strategy), loaded.ranking.row(strategy)
     if search is not None:
-        return search.kept if search.steps else search.left
-    return row.combines if row else ()
+        return Combination(start=search.start, changes=search.kept, step=0)
+    return Combination(start=(row.against or "") if row else "", changes=row.combines if row else (), step=0)
 
 
 def by_predicted_gain(folder: Path, strategies: Sequence[str]) -> tuple[str, ...] | None:

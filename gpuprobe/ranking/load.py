@@ -12,18 +12,17 @@ from gpuprobe.diagnosis.readings.window import readings_in
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.errors import InputError
 from gpuprobe.ranking.accounts import traced
-from gpuprobe.ranking.foretell import foretold
 from gpuprobe.ranking.rank import rank
-from gpuprobe.ranking.ranking import Ranking
-from gpuprobe.ranking.search import search
-from gpuprobe.recording import RANKING_FILE, TELEMETRY_FILE, TRACE_LEFT_OUT, load_runs, load_study
+from gpuprobe.ranking.ranking import Ranking, Search
+from gpuprobe.ranking.search import own_runs
+from gpuprobe.recording import RANKING_FILE, TELEMETRY_FILE, TRACE_LEFT_OUT, load_runs, load_study, search_file
 from gpuprobe.records import load as load_record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from gpuprobe.diagnosis.thresholds import Thresholds
-    from gpuprobe.ranking.ranking import Search
     from gpuprobe.records import Run, Study
     from gpuprobe.telemetry import Telemetry
 
@@ -48,8 +47,8 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
     Raises InputError where the folder is none; runs without telemetry or with a damaged trace are ranked too.
     """
     study, recorded = load_study(folder), load_runs(folder)
-    searches = _searches(study, list(recorded.values()))
-    runs = {path: run for path, run in recorded.items() if _counts(run, searches)}
+    searches = _searches(study, folder)
+    runs = {path: run for path, run in recorded.items() if _counts(run, recorded, searches)}
     recordings = {path: found for path in runs if (found := _telemetry(path))}
     summaries, readings = {}, {}
     for path, recording in recordings.items():
@@ -63,9 +62,10 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
             )
     by_strategy, notes = traced(study, runs) if traces else ({}, ())
     ranking = rank(study, list(runs.values()), summaries, by_strategy, readings, limits)
-    if traces:
-        searches = tuple(foretold(found, study, recorded) for found in searches)
-    ranking = msgspec.structs.replace(ranking, searches=searches, notes=(*ranking.notes, *notes))
+    # A search that has ended and kept nothing leaves nothing to run.
+    ended = {found.strategy for found in searches if found.following is None}
+    not_run = tuple(name for name in ranking.not_run if name not in ended)
+    ranking = msgspec.structs.replace(ranking, searches=searches, not_run=not_run, notes=(*ranking.notes, *notes))
     if traces and any(run.trace is not None and run.trace.missing == TRACE_LEFT_OUT for run in runs.values()):
         ranking = _as_told(ranking, folder)
     return Loaded(folder, study, runs, recordings, ranking)
@@ -78,7 +78,7 @@ def _as_told(ranking: Ranking, folder: Path) -> Ranking:
     except InputError as error:
         return msgspec.structs.replace(ranking, notes=(*ranking.notes, f"What the traces said is lost: {error}."))
     accounts = {row.strategy: row.account for row in told.rows}
-    names = ("findings", "not_evaluated", "agreement", "disputed", "scorecard", "predictions", "searches")
+    names = ("findings", "not_evaluated", "agreement", "disputed", "scorecard", "predictions")
     return msgspec.structs.replace(
         ranking,
         rows=tuple(msgspec.structs.replace(row, account=accounts.get(row.strategy)) for row in ranking.rows),
@@ -86,24 +86,20 @@ def _as_told(ranking: Ranking, folder: Path) -> Ranking:
     )
 
 
-def _searches(study: Study, runs: list[Run]) -> tuple[Search, ...]:
-    """Replay the searches of a study; one that measured a combining strategy without a search has none."""
-    alone = [run for run in runs if not run.spec.step]
-    combining = [
-        info for info in study.strategies if info.combines and info.name not in {r.spec.strategy for r in alone}
-    ]
-    if not combining:
-        return ()
-    singles = rank(study, alone, {})
-    return tuple(search(info, singles, runs, study.request.search_steps) for info in combining)
+def _searches(study: Study, folder: Path) -> tuple[Search, ...]:
+    """Read what the searches of a study decided; one that has not begun has nothing to tell."""
+    files = [search_file(folder, info.name) for info in study.strategies if info.combines]
+    return tuple(load_record(Search, file) for file in files if file.is_file())
 
 
-def _counts(run: Run, searches: tuple[Search, ...]) -> bool:
-    """Whether a run has its part in the ranking: of a search the step kept last, or those that failed without one."""
+def _counts(run: Run, recorded: Mapping[Path, Run], searches: tuple[Search, ...]) -> bool:
+    """Whether a run has its part in the ranking: of a search the one that measured last what it keeps."""
     if not run.spec.step:
         return True
-    measured = next((found.measured for found in searches if found.strategy == run.spec.strategy), None)
-    return run.spec.step == measured if measured is not None else run.outcome.state != "done"
+    kept = next((found.kept for found in searches if found.strategy == run.spec.strategy), None)
+    own = [one for one in own_runs(run.spec.strategy, recorded.values()) if one.outcome.state == "done"]
+    same = [one.spec.step for one in own if kept is None or one.spec.combines == kept]
+    return run.spec.step == max(same, default=0)
 
 
 def _telemetry(run: Path) -> Telemetry | None:

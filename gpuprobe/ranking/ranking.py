@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from gpuprobe.diagnosis.whatif.records import Prediction
 from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.rates import Interval
@@ -52,40 +54,86 @@ class Row(Record, frozen=True, kw_only=True):
         return next((mark for mark in self.marks if mark.startswith(("loss", "its loss"))), "")
 
 
-class SearchStep(Record, frozen=True, kw_only=True):
-    """One step of a search: `change` on top of what was kept before it, in one run; step 0 in its own runs.
+class Promise(Record, frozen=True, kw_only=True):
+    """What was known of a change before it was tried on top of what a search had kept.
 
-    `predicted` is what the change gained by itself: the step gains as much if gains multiply. `foretold` is what a
-    replay of the trace kept before it says that it gains on top. `gain` is how many times as fast the step was as the
-    one kept before it, step 0 as the start.
+    `foretold` is what a replay of the trace of that says; `hindrance` why it says nothing. `alone` is what the change
+    gained in the runs of its own strategy. `by` says which of the two counts, and is empty where neither is known.
     """
 
-    step: int
+    change: str
+    foretold: Gain | None = None
+    hindrance: str = ""
+    alone: Interval | None = None
+
+    @property
+    def by(self) -> Literal["trace", "runs", ""]:
+        """The evidence that counts: the trace of what is kept, where it tells; else what was measured elsewhere."""
+        return "trace" if self.foretold else "runs" if self.alone else ""
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast it promises to be; 1 where nothing is known."""
+        return self.foretold.ratio if self.foretold else self.alone.value if self.alone else 1.0
+
+    @property
+    def most(self) -> float:
+        """The upper end of what it promises."""
+        if self.foretold:
+            return self.foretold.high or self.foretold.ratio
+        return self.alone.high if self.alone else 1.0
+
+
+class SearchStep(Record, frozen=True, kw_only=True):
+    """One step of a search: `change` on top of what was kept before it, so that it `combines` all of these.
+
+    `measured_as` names the strategy that is just that, whose runs measured it before; without one, run number `run` of
+    the search did. `promise` is why it was chosen. `gain` is how many times as fast it was as what was kept before it,
+    `speedup` as the start.
+    `kept` is None until it is measured; `reason` says why it was kept or dropped.
+    """
+
     change: str
     combines: tuple[str, ...]
-    kept: bool
-    reason: str
-    predicted: Interval | None = None
-    foretold: Gain | None = None
+    promise: Promise
+    measured_as: str = ""
+    run: int = 0
     samples_per_s: Interval | None = None
     gain: Interval | None = None
+    speedup: Interval | None = None
+    kept: bool | None = None
+    reason: str = ""
+
+
+class Untried(Record, frozen=True, kw_only=True):
+    """A change that a search left alone in the end: what it promised on top of what was kept, and why it was left."""
+
+    promise: Promise
+    reason: str
 
 
 class Search(Record, frozen=True, kw_only=True):
-    """How a combining strategy was found, from what it is compared with: `start`.
+    """How a combining strategy was found, from `start`, step by step: what was decided when, and on which evidence.
 
-    `left` are the changes that were not tried, `at_most` how many could be after the first. `measured` is the step
-    whose run is the strategy's row; `following` what is measured next, None where the search has ended.
+    `least_gain` is how many times as fast a run must be here to be so beyond the noise. `left` is what was not tried in
+    the end. `final` is the number of the run that measured all that was kept once more, 0 while there is none.
+    `following` is what is to be measured next, as number `following_run`; None where the search has ended.
     """
 
+    schema: int = SCHEMA
     strategy: str
-    start: str | None
-    steps: tuple[SearchStep, ...]
-    kept: tuple[str, ...]
-    left: tuple[str, ...]
-    at_most: int | None = None
-    measured: int | None = None
+    start: str
+    steps: tuple[SearchStep, ...] = ()
+    least_gain: float = 1.0
+    left: tuple[Untried, ...] = ()
+    final: int = 0
     following: tuple[str, ...] | None = None
+    following_run: int = 0
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The changes that were kept, in their order."""
+        return tuple(step.change for step in self.steps if step.kept)
 
 
 class Failure(Record, frozen=True, kw_only=True):

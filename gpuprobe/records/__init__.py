@@ -9,11 +9,13 @@ from gpuprobe.records.base import SCHEMA, Record
 from gpuprobe.records.evidence import Confidence, Evidence, Finding, Gain, NotEvaluated, Signal
 from gpuprobe.records.files import load, save, to_json, write_whole
 from gpuprobe.records.run import LossPoint, Outcome, Phase, PhaseName, Run, Settings, State, TraceInfo
-from gpuprobe.records.study import Environment, GpuInfo, Request, RunSpec, StrategyInfo, Study
+from gpuprobe.records.strategy import Combination, Part, StrategyInfo, applied, chain
+from gpuprobe.records.study import Environment, GpuInfo, Request, RunSpec, Study
 from gpuprobe.records.watch import ThreadUse, Watch
 
 __all__ = [
     "SCHEMA",
+    "Combination",
     "Confidence",
     "Environment",
     "Evidence",
@@ -23,6 +25,7 @@ __all__ = [
     "LossPoint",
     "NotEvaluated",
     "Outcome",
+    "Part",
     "Phase",
     "PhaseName",
     "Record",
@@ -37,6 +40,8 @@ __all__ = [
     "ThreadUse",
     "TraceInfo",
     "Watch",
+    "applied",
+    "chain",
     "load",
     "save",
     "to_json",

@@ -5,20 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gpuprobe.records.base import SCHEMA, Record
-
-
-class StrategyInfo(Record, frozen=True, kw_only=True):
-    """A strategy as the report names it: its sentence, what it is compared with, and the one thing it changes.
-
-    `what_if` names the change that predicts its gain from the trace of the strategy it is compared with.
-    """
-
-    name: str
-    sentence: str
-    against: str | None = None
-    change: str = ""
-    combines: bool = False
-    what_if: str = ""
+from gpuprobe.records.strategy import StrategyInfo
 
 
 class RunSpec(Record, frozen=True, kw_only=True):
@@ -27,7 +14,8 @@ class RunSpec(Record, frozen=True, kw_only=True):
     The timed window ends after `steps` steps where given, else after `window_s` seconds, or earlier (but never
     before `window_min_s`) once the 95 % interval of its blocks is narrower than `precise_fraction` of the rate.
     `model` names the workload as `gpuprobe run --model` does; empty is the ResNet of `depth` on the images in `data`.
-    `step` counts the runs of a strategy that is found by a search, from 1; 0 is no step of one.
+    `step` counts the runs of a strategy that is found by a search, from 1; 0 is no step of one. It applies the changes
+    that it `combines`, in their order, to the strategy `start`; empty is the one it is compared with.
     """
 
     strategy: str
@@ -43,6 +31,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
     data: str = ""
     model: str = ""
     combines: tuple[str, ...] = ()
+    start: str = ""
     step: int = 0
     inject: tuple[str, ...] = ()
 
@@ -80,8 +69,8 @@ class Request(Record, frozen=True, kw_only=True):
 
     `data` is `auto`, `cifar10`, `synthetic` or a path; `samples` caps the training set. Exactly `steps` or `epochs`
     are timed where given, else as long as the budget allows. A run that shows no sign of life for `limit_s` is
-    ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own. A search tries at most
-    `search_steps` changes on top of the first where given, else all that gained by themselves.
+    ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own. A search takes at most
+    `search_steps` runs to try changes where given, else as many as promise a gain.
     """
 
     rounds: int
@@ -102,7 +91,10 @@ class Request(Record, frozen=True, kw_only=True):
 
 
 class Study(Record, frozen=True, kw_only=True):
-    """All runs of one `gpuprobe run`: what was asked, where, and in which order; `runs/` lies beside it."""
+    """All runs of one `gpuprobe run`: what was asked, where, and in which order; `runs/` lies beside it.
+
+    `changes` are those that a search may apply though no strategy of the study makes them.
+    """
 
     schema: int = SCHEMA
     name: str
@@ -117,4 +109,5 @@ class Study(Record, frozen=True, kw_only=True):
     epoch_samples: int
     strategies: tuple[StrategyInfo, ...]
     request: Request
+    changes: tuple[StrategyInfo, ...] = ()
     notes: tuple[str, ...] = ()

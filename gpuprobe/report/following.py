@@ -83,8 +83,7 @@ def _best(gained: list[Row], ranking: Ranking) -> list[str]:
 
 def _together(gained: list[Row]) -> list[str]:
     return [
-        f"Together, as `{row.strategy}`, {_names(row.combines)} give {times(row.gain)}"
-        + (f", or {times(row.speedup)} over the baseline." if row.speedup else ".")
+        f"Together, as `{row.strategy}`, {_names(row.combines)} give {times(row.gain)} over `{row.against}`."
         for row in gained
         if len(row.combines) > 1 and row.gain
     ]

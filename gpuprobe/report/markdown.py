@@ -35,7 +35,7 @@ def render(loaded: Loaded, plots: Sequence[Plot]) -> str:
         "rows": ranked,
         "used": used,
         "dropped": dropped,
-        "stories": [(search, story.table(search, ranking), story.ending(search)) for search in ranking.searches],
+        "stories": [story.told(search, ranking) for search in ranking.searches],
         "ledger": ledger,
         "categories": [(name, MEANINGS[name]) for name in ledger[0][2:]] if ledger else [],
         "meters": meters.table({row.strategy: row.meters for row in shown}),

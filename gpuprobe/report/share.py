@@ -23,6 +23,7 @@ from gpuprobe.recording import (
     TRACE_LEFT_OUT,
     load_runs,
     load_study,
+    search_file,
 )
 from gpuprobe.records import save
 from gpuprobe.report.write import write
@@ -64,6 +65,8 @@ def publish(study: Path, target: Path, *, traces: bool = True) -> None:
                 renamed = copy / trace.relative_to(source).with_name(f"{SHARED_HOST}.xplane.pb")
                 renamed.parent.mkdir(parents=True)
                 renamed.write_bytes(_without_paths(without_hostnames(trace.read_bytes())))
+        for decided in study.glob(search_file(study, "*").name):
+            (target / decided.name).write_bytes(decided.read_bytes())
         if not traces:
             save(_public_ranking(load(study).ranking), target / RANKING_FILE)
     except FileExistsError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
@@ -9,63 +10,97 @@ from gpuprobe.report.account import ratio
 from gpuprobe.report.cells import rate, times
 
 if TYPE_CHECKING:
-    from gpuprobe.ranking.ranking import Ranking, Search, SearchStep
+    from gpuprobe.ranking.ranking import Promise, Ranking, Search, SearchStep
+
+
+@dataclass(frozen=True)
+class Story:
+    """The story of one search: how it goes about, its steps as a table, what came of it, and what it left alone."""
+
+    strategy: str
+    beginning: str
+    table: list[list[str]]
+    ending: str
+    left: list[str]
+
+
+def told(search: Search, ranking: Ranking) -> Story:
+    """Tell it from what the search decided."""
+    return Story(search.strategy, beginning(search), table(search, ranking), ending(search, ranking), left(search))
+
+
+def beginning(search: Search) -> str:
+    """Say from where the search set out, and by which rules."""
+    least = wording.times(search.least_gain)
+    return (
+        f"From `{search.start}` on, the change that promises most is tried on top of what is kept so far. What it "
+        "promises is read from the trace of that, replayed with the change; where the trace cannot tell, what the "
+        "change gained in its own runs stands for it. It is kept where it is faster beyond the noise (here one run "
+        f"must be {least} as fast) and its loss stays in the band of the others. Then the new trace is asked again."
+    )
 
 
 def table(search: Search, ranking: Ranking) -> list[list[str]]:
     """Return the head, where the search starts, and one row of cells for each step; an empty cell was not measured."""
     if not search.steps:
         return []
-    whole = f"times as fast as {ranking.baseline}"
-    head = ["step", "change", "outcome", "predicted here", "gained here", "gained alone", whole, "samples/s (95 %)"]
-    return [head, *_start(search, ranking), *(_row(step, ranking) for step in search.steps)]
+    whole = f"times as fast as {search.start}"
+    head = ["step", "change", "predicted", "from", "measured", "outcome", whole, "samples/s (95 %)"]
+    start = ranking.row(search.start)
+    first = ["", f"`{search.start}`", "", "", "", "the start", "1", rate(start.samples_per_s) if start else ""]
+    return [head, first, *(_row(number, step) for number, step in enumerate(search.steps, start=1))]
 
 
-def ending(search: Search) -> str:
-    """Say what was kept, and what was not tried and why."""
-    kept = f"{_names(search.kept)} on top of `{search.start}`" if search.kept else f"no change of `{search.start}`"
-    said = [f"Kept: {kept}."]
-    if not search.steps and not search.left:
-        said.insert(0, "No change had gained by itself beyond the noise, so that none was tried.")
-    if search.left and search.following is None:
-        said.append(
-            f"Not tried: {_names(search.left)}; the search of this study has {_steps(search)} at most after the first."
-        )
-    elif search.following is not None:
-        waits = _names(search.left) if search.left else f"`{search.strategy}` as it was kept"
-        said.append(f"Not measured yet: {waits}.")
+def ending(search: Search, ranking: Ranking) -> str:
+    """Say what was kept, what that gives when it is measured once more, and whether the search has ended."""
+    said = [_kept(search)]
+    row = ranking.row(search.strategy)
+    if row is not None and row.gain and search.kept:
+        again = "Measured once more" if search.final else "Measured"
+        said.append(f"{again} as `{search.strategy}`, it is {times(row.gain)} as fast as `{search.start}`.")
+    elif search.following is None and not search.kept:
+        said.append(f"`{search.strategy}` would train as `{search.start}` does, and has no row in the ranking.")
+    if search.following is not None:
+        waits = _names(search.following) if search.following != search.kept else f"`{search.strategy}` as it was kept"
+        said.append(f"The search has not ended: {waits} is to be measured next.")
     return " ".join(said)
 
 
-def _start(search: Search, ranking: Ranking) -> list[list[str]]:
-    """The baseline, and the strategy that the search builds on where that is another."""
-    rows = []
-    for name, outcome in ((ranking.baseline, "the baseline"), (search.start, "where the search starts")):
-        row = ranking.row(name)
-        if row is not None and (name != ranking.baseline or outcome == "the baseline"):
-            speedup = wording.times(row.speedup.value) if row.speedup else "1"
-            rows.append(["", f"`{row.strategy}`", outcome, "", "", "", speedup, rate(row.samples_per_s)])
-    return rows
+def left(search: Search) -> list[str]:
+    """Say, a line each, what was not tried on top of what was kept, what it promised, and why it was left."""
+    return [f"`{one.promise.change.partition('=')[0]}`: {_promised(one.promise)}{one.reason}." for one in search.left]
 
 
-def _row(step: SearchStep, ranking: Ranking) -> list[str]:
-    baseline = ranking.row(ranking.baseline)
-    reached = step.samples_per_s.value / baseline.samples_per_s.value if step.samples_per_s and baseline else None
+def _kept(search: Search) -> str:
+    if search.kept:
+        return f"Kept: {_names(search.kept)} on top of `{search.start}`."
+    if not search.steps:
+        return f"No change was tried, since none promised more than the noise on top of `{search.start}`."
+    return f"Kept: nothing; no change gained on top of `{search.start}`."
+
+
+def _row(number: int, step: SearchStep) -> list[str]:
+    outcome = "not measured yet" if step.kept is None else f"{'kept' if step.kept else 'dropped'}: {step.reason}"
+    where = f", in the runs of `{step.measured_as}`" if step.measured_as and step.kept is not None else ""
+    promise = step.promise
+    predicted = ratio(promise.foretold) if promise.foretold else times(promise.alone) if promise.alone else ""
     return [
-        str(step.step),
+        str(number),
         f"`{step.change}`",
-        f"{'kept' if step.kept else 'dropped'}: {step.reason}",
-        ratio(step.foretold) if step.foretold else "",
+        predicted,
+        "its trace" if promise.by == "trace" else "its own runs",
         times(step.gain) if step.gain else "",
-        times(step.predicted) if step.predicted else "",
-        wording.times(reached) if reached else "",
+        outcome + where,
+        times(step.speedup) if step.speedup else "",
         rate(step.samples_per_s) if step.samples_per_s else "",
     ]
 
 
+def _promised(promise: Promise) -> str:
+    if promise.foretold:
+        return f"predicted {ratio(promise.foretold)}; "
+    return f"{times(promise.alone)} in its own runs; " if promise.alone else ""
+
+
 def _names(names: tuple[str, ...]) -> str:
     return wording.listing([f"`{name}`" for name in names])
-
-
-def _steps(search: Search) -> str:
-    return wording.count(search.at_most or 0, "step")

@@ -87,25 +87,38 @@ def _where(study: Study, ranking: Ranking) -> str:
 
 
 def _fastest(ranking: Ranking, study: Study) -> str:
-    first = [row for row in ranking.rows if row.rank == ranking.rows[0].rank]
+    """Say which strategy is the fastest of those that train as the baseline does, and what is faster and does not."""
     baseline = ranking.row(ranking.baseline)
     assert baseline is not None
-    best = first[0]
+    alike = [row for row in ranking.rows if row is baseline or not row.trains_otherwise]
+    best = alike[0]
+    first = [row for row in alike if row.rank == best.rank]
     epoch = f"{wording.clock(best.epoch_s.value)} an epoch of {study.epoch_samples:,} samples"
+    rate = f"{wording.significant(best.samples_per_s.value)} samples/s"
     if len(ranking.rows) == 1:
-        return f"`{best.strategy}` trains {wording.significant(best.samples_per_s.value)} samples/s, {epoch}."
+        return f"`{best.strategy}` trains {rate}, {epoch}."
+    otherwise = "".join(_otherwise(row) for row in ranking.rows[: ranking.rows.index(best)])
+    among = "" if len(alike) == len(ranking.rows) else " that train alike"
+    none = f"No strategy{among.replace('train', 'trains')} is faster than `{baseline.strategy}` beyond the noise"
+    if first == [baseline]:
+        return f"{none}, which trains {rate}, {epoch}.{otherwise}"
     if baseline in first:
-        start = f"No strategy is faster than `{ranking.baseline}` beyond the noise"
-        rate = f"{wording.significant(best.samples_per_s.value)} samples/s, {epoch}"
-        return f"{start}, which trains {rate}." if len(first) == 1 else f"{start}: {_tie(first)}."
+        return f"{none}: {_tie(first)}.{otherwise}"
     gain = times(best.speedup) if best.speedup else ""
-    among = wording.count(len(ranking.rows), "strategy", "strategies")
+    if best.speedup and best.speedup.low <= 1:
+        return f"{none}: the first of them, `{best.strategy}`, is {gain} as fast.{otherwise}"
     others = _others(first[1:]) if len(first) > 1 else ""
     return (
-        f"`{best.strategy}` is the fastest of {among}: {epoch} instead of "
-        f"{wording.clock(baseline.epoch_s.value)}, {gain} as fast as `{baseline.strategy}`"
-        f"{', but it trains otherwise' if best.trains_otherwise else ''}.{others}"
+        f"`{best.strategy}` is the fastest of {wording.count(len(alike), 'strategy', 'strategies')}{among}: {epoch} instead of "
+        f"{wording.clock(baseline.epoch_s.value)}, {gain} as fast as `{baseline.strategy}`.{others}{otherwise}"
     )
+
+
+def _otherwise(row: Row) -> str:
+    """Name one whose rate is above the best's, and which is no gain before its accuracy is known."""
+    if row.speedup is None or row.speedup.low <= 1:
+        return ""
+    return f" `{row.strategy}` is {times(row.speedup)} as fast, but trains otherwise."
 
 
 def _others(rows: list[Row]) -> str:

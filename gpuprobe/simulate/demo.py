@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
+from gpuprobe.records import applied
 from gpuprobe.simulate import fixes
 from gpuprobe.simulate.sessions import Member, StudyInProgress
 from gpuprobe.simulate.spec import Card, Copies, Host, Input, Kernels, Recording, Spec
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from gpuprobe.records import StrategyInfo
+    from gpuprobe.records import Combination, StrategyInfo
 
 TRACED_STEPS = 6
 # One image augmented by numpy in Python, and one scaled by a map function, on a laptop's core.
@@ -66,7 +67,7 @@ BASELINE = Spec(
 class Choose(Protocol):
     """Asked what the search for a combining strategy measures next."""
 
-    def __call__(self, folder: Path, strategy: str) -> tuple[str, ...] | None:
+    def __call__(self, folder: Path, strategy: str) -> Combination | None:
         """Return what to combine, from what the study's folder holds; None where the search has ended."""
 
 
@@ -97,11 +98,13 @@ def _large_batch(spec: Spec) -> Spec:
 
 
 # What each strategy changes about the one it is compared with; a strategy that is not here is not simulated.
-CHANGES: dict[str, Callable[[Spec], Spec]] = {
+# One whose size a search chooses takes it as its second argument.
+CHANGES: dict[str, Callable[..., Spec]] = {
     "python_feed": lambda spec: spec,
     "numpy": _numpy,
     "generator": _generator,
     "tfdata": _tfdata,
+    "tfdata_parallel": fixes.parallel_map,
     "tfdata_prefetch": fixes.prefetch,
     "tfdata_cache_prefetch": _cached,
     "device_resident": _resident,
@@ -121,26 +124,34 @@ def specs(strategies: Sequence[StrategyInfo]) -> dict[str, Spec]:
     return found
 
 
-def write(folder: Path, strategies: Sequence[StrategyInfo], choose: Choose, *, rounds: int) -> None:
+def write(
+    folder: Path,
+    strategies: Sequence[StrategyInfo],
+    choose: Choose,
+    *,
+    rounds: int,
+    changes: Sequence[StrategyInfo] = (),
+) -> None:
     """Simulate the story's study into a folder as `gpuprobe run` measures one: rounds of all, then the searches.
 
-    `choose` says what a search tries next, from what the folder holds; None ends it.
+    `choose` says what a search tries next, from what the folder holds; None ends it. `changes` are what it may try
+    beside those of the strategies.
     """
     sessions = specs(strategies)
     told = [info for info in strategies if info.name in sessions or info.combines]
-    study = StudyInProgress(folder, told, BASELINE, rounds=rounds, command="gpuprobe demo")
+    study = StudyInProgress(folder, told, BASELINE, rounds=rounds, command="gpuprobe demo", changes=changes)
     for number in range(1, rounds + 1):
         for info in told:
             if not info.combines:
                 study.measure(Member(info=info, spec=_short(sessions[info.name], info.name)), number)
+    infos = {info.name: info for info in (*strategies, *changes)}
     for info in told:
-        step = 1
-        while info.combines and (changes := choose(folder, info.name)) is not None:
-            spec = sessions[info.against or ""]
-            for name in changes:
-                spec = CHANGES[name](spec)
-            study.measure(Member(info=info, spec=_short(spec, info.name), combines=changes), rounds, step)
-            step += 1
+        while info.combines and (chosen := choose(folder, info.name)) is not None:
+            spec = BASELINE
+            for change in applied(infos, chosen.start, chosen.changes):
+                name, _, size = change.partition("=")
+                spec = CHANGES[name](spec, int(size)) if size else CHANGES[name](spec)
+            study.measure(Member(info=info, spec=_short(spec, info.name), combined=chosen), rounds)
 
 
 def _short(spec: Spec, name: str) -> Spec:

@@ -26,14 +26,14 @@ def input_free(spec: Spec) -> Spec:
     return replace(spec, input=replace(free, get_next_us=0.0))
 
 
-def prefetch(spec: Spec) -> Spec:
+def prefetch(spec: Spec, batches: int = PREFETCH) -> Spec:
     """Batches are prepared ahead of the training."""
-    return replace(spec, input=replace(spec.input, prefetch=max(spec.input.prefetch, PREFETCH)))
+    return replace(spec, input=replace(spec.input, prefetch=max(spec.input.prefetch, batches)))
 
 
-def parallel_map(spec: Spec) -> Spec:
+def parallel_map(spec: Spec, calls: int = PARALLEL) -> Spec:
     """The map function runs on several cores."""
-    return replace(spec, input=replace(spec.input, parallel_calls=max(spec.input.parallel_calls, PARALLEL)))
+    return replace(spec, input=replace(spec.input, parallel_calls=max(spec.input.parallel_calls, calls)))
 
 
 def copies_hidden(spec: Spec) -> Spec:
@@ -54,9 +54,9 @@ def launches_fused(spec: Spec) -> Spec:
     return replace(spec, kernels=replace(spec.kernels, fused=fused), host=replace(spec.host, eager=False))
 
 
-def steps_per_execution(spec: Spec) -> Spec:
+def steps_per_execution(spec: Spec, several: int = STEPS) -> Spec:
     """One call from Python runs several steps."""
-    steps = max(spec.host.steps_per_execution, STEPS)
+    steps = max(spec.host.steps_per_execution, several)
     return replace(spec, host=replace(spec.host, steps_per_execution=steps, eager=False))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER, run_folder
 from gpuprobe.records import (
+    Combination,
     Environment,
     GpuInfo,
     LossPoint,
@@ -38,6 +39,8 @@ START_NS = 1_700_000_000_000_000_000
 WARMUP_S = 6.0
 CORES = 8
 SAMPLES = 50_000
+# After so many updates the simulated loss has fallen to 1/e: a larger batch makes fewer of the same samples.
+LOSS_UPDATES = 625
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +64,7 @@ class SimulatedRun:
     slowdown: float | None = None
     device_peak_mib: float | None = None
     flop_per_sample: float | None = None
-    combines: tuple[str, ...] = ()
-    step: int = 0
+    combined: Combination | None = None
 
 
 def settings(*, device: str, batch_size: int, dtype_policy: str = "float32", **others: object) -> Settings:
@@ -126,7 +128,8 @@ def save_study(study: Study, folder: Path) -> None:
 
 def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Generator) -> int:
     """Write `run.json`, `telemetry.csv` and the trace of one run; return when it ended."""
-    folder = run_folder(study, run.number, run.strategy, run.step)
+    combined = run.combined or Combination(start="", changes=(), step=0)
+    folder = run_folder(study, run.number, run.strategy, combined.step)
     folder.mkdir(parents=True)
     window_ns = start_ns + round(WARMUP_S * 1e9)
     phases = [_warmup(start_ns, window_ns), _window(run, window_ns)]
@@ -141,8 +144,9 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
             round=run.number,
             seed=0,
             batch_size=run.settings.batch_size,
-            combines=run.combines,
-            step=run.step,
+            combines=combined.changes,
+            start=combined.start,
+            step=combined.step,
         ),
         outcome=Outcome(state=run.state),
         settings=run.settings,
@@ -180,6 +184,7 @@ def _trace_phase(session: Session, start_ns: int) -> Phase:
 def _losses(run: SimulatedRun, random: np.random.Generator) -> tuple[LossPoint, ...]:
     per_call = run.settings.batch_size * run.settings.steps_per_execution
     samples = np.linspace(per_call, per_call * len(run.call_ms), 40).astype(int)
-    falling = 2.3 * np.exp(-samples / 20_000) + run.loss_offset + 0.01 * random.standard_normal(40)
+    updates = samples / run.settings.batch_size
+    falling = 2.3 * np.exp(-updates / LOSS_UPDATES) + run.loss_offset + 0.01 * random.standard_normal(40)
     pairs = zip(samples.tolist(), falling.tolist(), strict=True)
     return tuple(LossPoint(samples=seen, loss=loss) for seen, loss in pairs)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
 from gpuprobe.records import GpuInfo, StrategyInfo, save
 from gpuprobe.simulate import readings, recordings, truth
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpuprobe.records import Settings
+    from gpuprobe.records import Combination, Settings
     from gpuprobe.simulate.session import Session
     from gpuprobe.simulate.spec import Spec
 
@@ -35,12 +36,12 @@ STREAMS_APART = 1000
 class Member:
     """One strategy of a simulated study: how it is told of, and the session that is simulated for it.
 
-    `combines` names the strategies whose changes it took over.
+    `combined` says which run of a search it is, and what that combines.
     """
 
     info: StrategyInfo
     spec: Spec
-    combines: tuple[str, ...] = ()
+    combined: Combination | None = None
 
 
 def write_session(spec: Spec, folder: Path) -> truth.Truth:
@@ -57,9 +58,19 @@ class StudyInProgress:
     """A study on disk whose runs are simulated one by one, each where the one before it ended."""
 
     def __init__(
-        self, folder: Path, strategies: Sequence[StrategyInfo], first: Spec, *, rounds: int, command: str
+        self,
+        folder: Path,
+        strategies: Sequence[StrategyInfo],
+        first: Spec,
+        *,
+        rounds: int,
+        command: str,
+        changes: Sequence[StrategyInfo] = (),
     ) -> None:
-        """Write the record of a study into a folder; `first` tells the machine and the batch size."""
+        """Write the record of a study into a folder; `first` tells the machine and the batch size.
+
+        `changes` are what a search may try beside those of the strategies.
+        """
         self._folder, self._clock_ns = folder, recordings.START_NS
         self._steady: dict[tuple[str, ...], Session] = {}
         study = recordings.study_record(
@@ -70,20 +81,21 @@ class StudyInProgress:
             batch_size=first.batch_size,
             command=command,
         )
-        recordings.save_study(study, folder)
+        recordings.save_study(replace(study, changes=tuple(changes)), folder)
 
-    def measure(self, member: Member, number: int = 1, step: int = 0) -> None:
-        """Write one run: the member's in round `number`, as `step` of a search where that is above 0.
+    def measure(self, member: Member, number: int = 1) -> None:
+        """Write one run: the member's in round `number`.
 
-        Traces come with the first round, and with the steps.
+        Traces come with the first round, and with the runs of a search.
         """
-        key = (member.info.name, *member.combines)
+        combined = member.combined
+        key = (member.info.name, *(combined.changes if combined else ()))
         session = self._steady.setdefault(key, steady(member.spec))
         place = list(self._steady).index(key)
         stream = number + STREAMS_APART * place
         random = np.random.default_rng([member.spec.seed, int(Source.TELEMETRY), stream])
-        traced = member.spec.recording.trace and (number == 1 or step > 0)
-        run = _run(member, session, random, number=number, step=step, stream=stream, traced=traced)
+        traced = member.spec.recording.trace and (number == 1 or combined is not None)
+        run = _run(member, session, random, number=number, stream=stream, traced=traced)
         self._clock_ns = recordings.save_run(run, self._folder, self._clock_ns, random)
 
 
@@ -96,20 +108,19 @@ def _cards(spec: Spec) -> list[GpuInfo]:
 
 
 def _run(
-    member: Member, session: Session, random: np.random.Generator, *, number: int, step: int, stream: int, traced: bool
+    member: Member, session: Session, random: np.random.Generator, *, number: int, stream: int, traced: bool
 ) -> recordings.SimulatedRun:
     spec = member.spec
     shown = simulate(spec) if traced else None
     return recordings.SimulatedRun(
         strategy=member.info.name,
         number=number,
-        step=step,
         settings=effective(spec),
         call_ms=_window_ms(session, stream, random),
         columns=_columns(session) if spec.recording.telemetry else None,
         facts={f"gpu{device}": readings.gpu_facts(spec) for device in range(session.devices)},
         traced=shown,
-        combines=member.combines,
+        combined=member.combined,
         slowdown=float(np.median(shown.call_ms) / np.median(session.call_ms)) if shown else None,
         device_peak_mib=spec.card.memory_used_mib if spec.card.on_gpu else None,
         flop_per_sample=1e6 * spec.kernels.mflop_per_sample or None,

@@ -105,11 +105,15 @@ def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> 
     """`fit` on tf.data: shuffle, map, batch, with the plan's cache and prefetch."""
     used = samples_used(plan, arrays.samples)
     samples = tf.data.Dataset.from_tensor_slices(arrays.first(used))
-    kept = _mapped(samples, workload).cache() if plan.cache else None
+    calls = plan.parallel_calls
+    kept = _mapped(samples, workload, calls).cache() if plan.cache else None
 
     def ready(epoch: int) -> tf.data.Dataset:
         order = _seed(seed, epoch)
-        shuffled = kept.shuffle(used, seed=order) if kept else _mapped(samples.shuffle(used, seed=order), workload)
+        if kept is not None:
+            shuffled = kept.shuffle(used, seed=order)
+        else:
+            shuffled = _mapped(samples.shuffle(used, seed=order), workload, calls)
         return _as_planned(shuffled.batch(plan.batch_size, drop_remainder=True), plan)
 
     def warm() -> None:
@@ -198,15 +202,20 @@ def cannot(plan: Plan, workload: Workload, given: Source) -> str | None:
     """Return why the plan's feed cannot feed this data, or None where it can."""
     if isinstance(given, ArraySource):
         return _cannot_arrays(plan, workload, given)
+    return _cannot_batches(plan, given)
+
+
+def _cannot_batches(plan: Plan, given: BatchSource) -> str | None:
+    if plan.parallel_calls != 1:
+        return "its batches come ready, with no map that could run in parallel"
     if plan.feed == "arrays":
         return f"{given.kind} cannot be fed as numpy arrays"
     if given.kind == "a tf.data dataset" and plan.feed in HOST_FEEDS:
         return f"{given.kind} cannot be fed by a Python loop over numpy"
     if plan.feed == "resident" and given.is_uneven:
         return "ragged or sparse batches cannot lie on the device as arrays"
-    if plan.batch_size > batch_size(next(given.items())) and given.is_uneven:
-        return "ragged or sparse batches cannot be joined to larger ones"
-    return None
+    joins = given.is_uneven and plan.batch_size > batch_size(next(given.items()))
+    return "ragged or sparse batches cannot be joined to larger ones" if joins else None
 
 
 def _cannot_arrays(plan: Plan, workload: Workload, given: ArraySource) -> str | None:
@@ -224,9 +233,10 @@ def _seed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
 
 
-def _mapped(samples: tf.data.Dataset, workload: Workload) -> tf.data.Dataset:
+def _mapped(samples: tf.data.Dataset, workload: Workload, calls: int) -> tf.data.Dataset:
     change = workload.pipeline_map
-    return samples.map(change) if change else samples
+    # Without a number of calls TensorFlow runs the map in the thread that asks for the next sample.
+    return samples.map(change, num_parallel_calls=None if calls == 1 else calls) if change else samples
 
 
 def _as_it_is(*parts: Any) -> tuple[Any, ...]:
@@ -240,7 +250,7 @@ def _merge(*parts: Any) -> Any:
 
 def _as_planned(batches: tf.data.Dataset, plan: Plan) -> tf.data.Dataset:
     if plan.prefetch:
-        batches = batches.prefetch(tf.data.AUTOTUNE)
+        batches = batches.prefetch(plan.prefetch)
     # By itself TensorFlow would add a prefetch, or fuse map and batch into one that works ahead; then what prefetching
     # gains could not be seen. The pipelines do what they say, and differ in nothing else.
     options = tf.data.Options()

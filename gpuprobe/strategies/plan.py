@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# As `tf.data.AUTOTUNE`: TensorFlow chooses while it runs.
+AUTOTUNE = -1
 # Tensor Cores came with compute capability 7.0 (Volta); before, float16 is no faster, and 1/64 rate on 6.1.
 # Source: CUDA C++ Programming Guide, "Arithmetic Instructions" and "Features per Compute Capability".
 TENSOR_CORES_FROM = 7.0
@@ -36,7 +38,8 @@ class Machine:
 class Plan:
     """How one run is fed and compiled; the starting values are those of plain Keras, with every choice explicit.
 
-    `feed` names a function of `gpuprobe.strategies.feeds`; `prefetch` and `cache` concern tf.data feeds only.
+    `feed` names a function of `gpuprobe.strategies.feeds`; `cache`, `prefetch` (how many batches are
+    made ahead) and `parallel_calls` (of the map) concern tf.data feeds only.
     """
 
     feed: str
@@ -44,6 +47,7 @@ class Plan:
     dtype_policy: str = "float32"
     jit_compile: bool = False
     steps_per_execution: int = 1
-    prefetch: bool = False
+    prefetch: int = 0
+    parallel_calls: int = 1
     cache: bool = False
     notes: tuple[str, ...] = ()

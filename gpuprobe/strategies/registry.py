@@ -10,20 +10,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gpuprobe.errors import UsageError
-from gpuprobe.records import StrategyInfo
+from gpuprobe.records import StrategyInfo, applied
 from gpuprobe.strategies.plan import Machine, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gpuprobe.records import Part
+
 
 class Change(Protocol):
-    """A strategy's function: the plan it is compared with becomes its own. The docstring is the report's sentence."""
+    """A strategy's function: the plan it is compared with becomes its own. The docstring is the report's sentence.
+
+    One that has `sizes` takes one of them as its third argument.
+    """
 
     __name__: str
     __doc__: str | None
 
-    def __call__(self, plan: Plan, machine: Machine) -> Plan:
+    def __call__(self, plan: Plan, machine: Machine, /) -> Plan:
         """Return the plan with one thing changed."""
 
 
@@ -38,6 +43,10 @@ class Strategy:
     apply: Change
     combines: bool = False
     what_if: str = ""
+    part: Part = "compute"
+    size: int | None = None
+    sizes: tuple[int, ...] = ()
+    alone: bool = True
 
     @property
     def sentence(self) -> str:
@@ -54,6 +63,9 @@ class Strategy:
             change=self.changes,
             combines=self.combines,
             what_if=self.what_if,
+            part=self.part,
+            size=self.size,
+            sizes=self.sizes,
         )
 
 
@@ -62,13 +74,23 @@ AnyChange = TypeVar("AnyChange", bound=Change)
 
 
 def strategy(
-    *, order: int, against: str | None, changes: str, combines: bool = False, what_if: str = ""
+    *,
+    order: int,
+    against: str | None,
+    changes: str,
+    combines: bool = False,
+    what_if: str = "",
+    part: Part = "compute",
+    size: int | None = None,
+    sizes: tuple[int, ...] = (),
+    alone: bool = True,
 ) -> Callable[[AnyChange], AnyChange]:
     """Register a function as the strategy of its name.
 
     `order` places it in the list, `against` names the strategy it is compared with, `changes` says in a few words
-    what differs from that one, and `what_if` names the change of a replayed trace that foretells it. One that
-    `combines` is found by a search over the changes that helped in the study.
+    what differs from that one, `part` which part of a training that is, and `what_if` names the change of a replayed
+    trace that foretells it. A search chooses among its `sizes`, of which `size` is the usual one. One that `combines`
+    is found by a search; one that is not measured `alone` is only tried there.
     """
 
     def register(function: AnyChange) -> AnyChange:
@@ -81,6 +103,10 @@ def strategy(
             apply=function,
             combines=combines,
             what_if=what_if,
+            part=part,
+            size=size,
+            sizes=sizes,
+            alone=alone,
         )
         return function
 
@@ -88,12 +114,18 @@ def strategy(
 
 
 @functools.cache
-def strategies() -> dict[str, Strategy]:
-    """Return every strategy by name, in catalogue order."""
+def changes() -> dict[str, Strategy]:
+    """Return all that the catalogue holds by name, in its order, what only a search tries included."""
     package = importlib.import_module("gpuprobe.strategies.catalogue")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
     return {found.name: found for found in sorted(_found.values(), key=lambda found: found.order)}
+
+
+@functools.cache
+def strategies() -> dict[str, Strategy]:
+    """Return every strategy that a study can measure by name, in catalogue order."""
+    return {name: found for name, found in changes().items() if found.alone}
 
 
 def select(text: str) -> tuple[Strategy, ...]:
@@ -113,15 +145,19 @@ def select(text: str) -> tuple[Strategy, ...]:
     return tuple(found for found in known.values() if found.name in names)
 
 
-def plan(name: str, batch_size: int, machine: Machine, combines: Sequence[str] = ()) -> Plan:
-    """Resolve a strategy: the plan of the one it is compared with, changed by it, then by those it combines."""
-    chain = [name]
-    while (against := strategies()[chain[-1]].against) is not None:
-        chain.append(against)
+def plan(name: str, batch_size: int, machine: Machine, combines: Sequence[str] = (), start: str = "") -> Plan:
+    """Resolve a strategy: the plan of the one it is compared with, changed by it, then by those it combines.
+
+    What it combines is applied to the plan of `start` where that is given.
+    """
+    infos = {found.name: found.info for found in changes().values()}
+    begins = (start or changes()[name].against or name) if changes()[name].combines else name
     resolved = Plan(feed="", batch_size=batch_size)
-    for step in [*reversed(chain), *combines]:
+    for step in applied(infos, begins, combines):
         # A note speaks of the change that made it, and is no note on the strategies that build on that one.
         kept = resolved.notes if step in combines else ()
-        changed = strategies()[step].apply(resolved, machine)
+        change, _, size = step.partition("=")
+        apply: Callable[..., Plan] = changes()[change].apply
+        changed = apply(resolved, machine, int(size)) if size else apply(resolved, machine)
         resolved = replace(changed, notes=(*kept, *(note for note in changed.notes if note not in resolved.notes)))
     return resolved

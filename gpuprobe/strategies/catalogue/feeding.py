@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gpuprobe.strategies.plan import AUTOTUNE
 from gpuprobe.strategies.registry import strategy
 
 if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Machine, Plan
 
 
-@strategy(order=10, against=None, changes="nothing: the starting point")
+@strategy(order=10, against=None, changes="nothing: the starting point", part="loop")
 def python_feed(plan: Plan, machine: Machine) -> Plan:
     """`train_on_batch` over numpy slices in a Python loop: what `fit` on arrays did in 2019.
 
@@ -20,7 +21,7 @@ def python_feed(plan: Plan, machine: Machine) -> Plan:
     return replace(plan, feed="slices")
 
 
-@strategy(order=20, against="numpy", changes="a Python generator augments and feeds the batches")
+@strategy(order=20, against="numpy", changes="a Python generator augments and feeds the batches", part="feed")
 def generator(plan: Plan, machine: Machine) -> Plan:
     """`fit` on a Python generator that shifts and flips each image with numpy, by as much as the Keras example does.
 
@@ -35,13 +36,14 @@ def generator(plan: Plan, machine: Machine) -> Plan:
     against="python_feed",
     changes="`fit` feeds the arrays instead of a Python loop",
     what_if="input_free",
+    part="feed",
 )
 def numpy(plan: Plan, machine: Machine) -> Plan:
     """`fit` on numpy arrays: in Keras 3 that is a tf.data pipeline with prefetch already."""
     return replace(plan, feed="arrays")
 
 
-@strategy(order=40, against="numpy", changes="an own tf.data pipeline scales each image in a map")
+@strategy(order=40, against="numpy", changes="an own tf.data pipeline scales each image in a map", part="feed")
 def tfdata(plan: Plan, machine: Machine) -> Plan:
     """`fit` on a tf.data pipeline as first written: shuffle, map, batch; nothing in parallel, nothing kept.
 
@@ -51,19 +53,39 @@ def tfdata(plan: Plan, machine: Machine) -> Plan:
     return replace(plan, feed="pipeline")
 
 
-@strategy(order=50, against="tfdata", changes="prefetch", what_if="prefetch")
-def tfdata_prefetch(plan: Plan, machine: Machine) -> Plan:
+@strategy(
+    order=45,
+    against="tfdata",
+    changes="its map runs on several cores",
+    what_if="parallel_map",
+    part="feed",
+    sizes=(2, 4, 8, 16),
+    alone=False,
+)
+def tfdata_parallel(plan: Plan, machine: Machine, calls: int = AUTOTUNE) -> Plan:
+    """The pipeline with `num_parallel_calls` in its map: several samples are prepared at a time."""
+    return replace(plan, parallel_calls=calls)
+
+
+@strategy(order=50, against="tfdata", changes="prefetch", what_if="prefetch", part="feed", sizes=(2, 4, 8))
+def tfdata_prefetch(plan: Plan, machine: Machine, batches: int = AUTOTUNE) -> Plan:
     """The pipeline with `prefetch(AUTOTUNE)` at its end: the next batch is prepared while the device computes."""
-    return replace(plan, prefetch=True)
+    return replace(plan, prefetch=batches)
 
 
-@strategy(order=60, against="tfdata_prefetch", changes="cache after the map", what_if="input_free")
+@strategy(order=60, against="tfdata_prefetch", changes="cache after the map", what_if="input_free", part="feed")
 def tfdata_cache_prefetch(plan: Plan, machine: Machine) -> Plan:
     """The pipeline with `cache()` after the map too: the images are scaled once, and kept in memory."""
     return replace(plan, cache=True)
 
 
-@strategy(order=70, against="tfdata_cache_prefetch", changes="the images lie on the device", what_if="input_free")
+@strategy(
+    order=70,
+    against="tfdata_cache_prefetch",
+    changes="the images lie on the device",
+    what_if="input_free",
+    part="feed",
+)
 def device_resident(plan: Plan, machine: Machine) -> Plan:
     """The whole training set lies on the device, and only shuffled indices are fed: the ceiling for any input."""
-    return replace(plan, feed="resident", cache=False, prefetch=True)
+    return replace(plan, feed="resident", cache=False, prefetch=AUTOTUNE)

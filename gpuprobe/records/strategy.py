@@ -1,0 +1,63 @@
+"""What a strategy is to the stages after it, and which changes are made where several are applied to one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from gpuprobe.records.base import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# What a strategy changes: the loop that the user wrote, how batches reach the device, how the step is computed, a
+# setting that only Keras's own `fit` has, or the batch size, with which a training learns otherwise.
+Part = Literal["loop", "feed", "compute", "fit", "batch"]
+
+
+class StrategyInfo(Record, frozen=True, kw_only=True):
+    """A strategy as the report names it: its sentence, what it is compared with, and the one thing it changes.
+
+    `what_if` names the change that predicts its gain from the trace of the strategy it is compared with; `part` says
+    what it changes. One that `combines` is found by a search. A change that has `sizes` to choose from is of `size`
+    where nothing is chosen; None leaves that to TensorFlow.
+    """
+
+    name: str
+    sentence: str
+    against: str | None = None
+    change: str = ""
+    combines: bool = False
+    what_if: str = ""
+    part: Part = "compute"
+    size: int | None = None
+    sizes: tuple[int, ...] = ()
+
+
+class Combination(Record, frozen=True, kw_only=True):
+    """What a search measures next: `changes` applied to the strategy `start`, as its run number `step`, from 1."""
+
+    start: str
+    changes: tuple[str, ...]
+    step: int
+
+
+def chain(infos: Mapping[str, StrategyInfo], name: str) -> tuple[str, ...]:
+    """Return what a strategy builds on, the first before all others, and last the strategy itself."""
+    names = [name]
+    while (info := infos.get(names[0])) is not None and info.against is not None:
+        names.insert(0, info.against)
+    return tuple(names)
+
+
+def applied(infos: Mapping[str, StrategyInfo], start: str, changes: Sequence[str]) -> tuple[str, ...]:
+    """Return all changes that are made, in their order, where `changes` are applied to the strategy `start`.
+
+    Another feed comes with all that it builds on: a cache is no use to a Python loop, so that it brings its pipeline.
+    A change of a chosen size is written `name=size`.
+    """
+    made = list(chain(infos, start))
+    for change in changes:
+        info = infos.get(change.partition("=")[0])
+        feeds = info is not None and info.part == "feed"
+        made += [*chain(infos, info.name)[:-1], change] if feeds and info is not None else [change]
+    return tuple(made)
