@@ -108,8 +108,9 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     if best.speedup and best.speedup.low <= 1:
         return f"{none}: the first of them, `{best.strategy}`, is {gain} as fast.{otherwise}"
     others = _others(first[1:]) if len(first) > 1 else ""
+    count = wording.count(len(alike), "strategy", "strategies")
     return (
-        f"`{best.strategy}` is the fastest of {wording.count(len(alike), 'strategy', 'strategies')}{among}: {epoch} instead of "
+        f"`{best.strategy}` is the fastest of {count}{among}: {epoch} instead of "
         f"{wording.clock(baseline.epoch_s.value)}, {gain} as fast as `{baseline.strategy}`.{others}{otherwise}"
     )
 
