@@ -13,10 +13,10 @@ NAMES = "tfdata_cache_prefetch,steps_per_execution,large_batch,tuned"
 FEW = ("--model", "mlp", "--rounds", 1, "--batch-size", 8, "--steps", 1600, "--no-trace")
 
 
-def told(study: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def told(study: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
     report = json.loads((study / "report.json").read_text())
     (search,) = report["searches"]
-    return search, next(row for row in report["rows"] if row["strategy"] == "tuned")
+    return search, next((row for row in report["rows"] if row["strategy"] == "tuned"), None)
 
 
 def test_the_path_is_measured_told_and_taken_up_again(cli: Cli, tmp_path: Path) -> None:
@@ -28,18 +28,24 @@ def test_the_path_is_measured_told_and_taken_up_again(cli: Cli, tmp_path: Path) 
     for step in search["steps"]:
         assert step["combines"] == [*kept, step["change"]]
         kept += [step["change"]] if step["kept"] else []
-    assert search["following"] is None
-    assert row["combines"] == search["kept"] == kept
-    steps = {int(path.name.rpartition("-")[2]): path for path in (study / "runs").glob("1-tuned-*")}
-    assert sorted(steps) == list(range(1, len(steps) + 1))
-    assert json.loads((steps[search["measured"]] / "run.json").read_text())["spec"]["combines"] == kept
-    assert "## How tuned was found" in (study / "report.md").read_text()
-    assert "tuned, step 1" in done.stdout
-    shutil.rmtree(steps[len(steps)])
-    again = cli("run", "--resume", study)
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert f"tuned, step {len(steps)}" in again.stdout
-    assert "tfdata_cache_prefetch, round" not in again.stdout
+    assert (search["start"], search["following"]) == ("tfdata_cache_prefetch", None)
+    assert "large_batch" not in kept
+    text = (study / "report.md").read_text()
+    assert "## How tuned was found" in text
+    runs = sorted(path.name for path in (study / "runs").glob("1-tuned-*"))
+    # A machine may be so restless that nothing promises more than its noise.
+    assert bool(kept) == bool(search["final"]) == (row is not None)
+    assert bool(runs) == any(step["run"] for step in search["steps"]) or bool(kept)
+    if row is not None:
+        assert (row["combines"], row["against"]) == (kept, "tfdata_cache_prefetch")
+        final = study / "runs" / f"1-tuned-{search['final']}"
+        assert json.loads((final / "run.json").read_text())["spec"]["combines"] == kept
+        shutil.rmtree(final)
+        again = cli("run", "--resume", study)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert f"tuned, step {search['final']}" in again.stdout
+        assert "tfdata_cache_prefetch, round" not in again.stdout
+        assert told(study)[0]["steps"] == search["steps"]
     finished = cli("run", "--resume", study)
     assert finished.returncode == 0
     assert ": starting" not in finished.stdout

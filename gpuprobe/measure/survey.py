@@ -80,7 +80,7 @@ def answer(question: Question) -> Survey:
 
     from gpuprobe.strategies.feeds import cannot
     from gpuprobe.strategies.plan import Machine
-    from gpuprobe.strategies.registry import plan
+    from gpuprobe.strategies.registry import changes, plan
     from gpuprobe.workloads.resolve import resolve
     from gpuprobe.workloads.source import ArraySource, batch_size, source
 
@@ -105,7 +105,8 @@ def answer(question: Question) -> Survey:
     # What a strategy would change is asked; how far it may go here is the run's business.
     machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: sys.maxsize)
     skip = {}
-    for name in question.strategies:
+    # What combines others starts from whatever can be trained.
+    for name in (name for name in question.strategies if not changes()[name].combines):
         planned = plan(name, size, machine)
         reasons = (
             cannot(planned, workload, given),

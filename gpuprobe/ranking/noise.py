@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Noise:
-    """The rates and losses of a study by name, to which the steps of a search are added; and how far rates spread.
+    """The rates of a study by name, to which the steps of a search are added; its losses, and how far rates spread.
 
-    `between` and `residual` are of the strategies alone: a step runs once, and tells nothing of what a repeat gives.
+    `curves`, `between` and `residual` are of the strategies alone: a step is judged by them, and changes none of them.
     """
 
     rates: spread.Rates
@@ -40,10 +40,9 @@ class Noise:
         return cls(rates, curves, spread.between_rounds(rates), spread.without_drift(rates))
 
     def add(self, name: str, run: Run) -> None:
-        """Take in the run of one step under a name of its own; one without a rate adds nothing."""
+        """Take in the rate of one step under a name of its own; a run without one adds nothing."""
         if rate := run_rate(run):
             self.rates[name] = {run.spec.round: rate}
-            self.curves[name] = run.losses
 
     def rate(self, name: str) -> Interval | None:
         """Return the samples per second of a strategy or a step, None where it was not measured."""
@@ -68,6 +67,7 @@ class Noise:
         alike = spread.ratio_interval(last, last, self.between, self.residual)
         return math.sqrt(alike.high / alike.low) if alike else 1.0
 
-    def other_loss(self, name: str) -> str | None:
-        """Say how its loss left the band of the others, None where it did not."""
-        return same_work.off_the_band(self.curves).get(name)
+    def other_loss(self, name: str, losses: Sequence[LossPoint] | None = None) -> str | None:
+        """Say how the loss of a strategy, or the `losses` of a step, left the band of the others; None where not."""
+        curves = self.curves if losses is None else {**self.curves, name: losses}
+        return same_work.off_the_band(curves).get(name)

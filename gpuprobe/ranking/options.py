@@ -115,6 +115,9 @@ def _too_little(promise: Promise, search: Search, known: Known) -> str | None:
         return f"nothing tells what it would gain ({promise.hindrance}, and it was not measured by itself)"
     if promise.alone and promise.alone.high < 1:
         return "it was slower by itself"
+    if promise.by == "runs" and promise.alone and promise.alone.low <= 1 and same_as(search, promise.change, known):
+        # Those runs are just what would be measured.
+        return "no gain beyond the noise"
     if promise.ratio < WORTH_A_RUN or promise.most <= known.noise.least_gain(last_kept(search)):
         return "it promises no more than the noise"
     return None

@@ -94,7 +94,7 @@ def _judged(search: Search, known: Known) -> Search:
 
 def _judge(step: SearchStep, name: str, run: Run | None, so_far: Search, known: Known) -> SearchStep:
     gain = known.noise.gain(name, last_kept(so_far))
-    against = _why_not(run, gain, known.noise.other_loss(name))
+    against = _why_not(run, gain, known.noise.other_loss(name, run.losses if run else None))
     return msgspec.structs.replace(
         step,
         samples_per_s=known.noise.rate(name),

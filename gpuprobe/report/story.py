@@ -84,11 +84,13 @@ def _row(number: int, step: SearchStep) -> list[str]:
     where = f", in the runs of `{step.measured_as}`" if step.measured_as and step.kept is not None else ""
     promise = step.promise
     predicted = ratio(promise.foretold) if promise.foretold else times(promise.alone) if promise.alone else ""
+    # What its own runs gained foretells nothing of themselves.
+    known = step.measured_as and promise.by == "runs"
     return [
         str(number),
         f"`{step.change}`",
-        predicted,
-        "its trace" if promise.by == "trace" else "its own runs",
+        "" if known else predicted,
+        "trace" if promise.by == "trace" else "" if known else "own runs",
         times(step.gain) if step.gain else "",
         outcome + where,
         times(step.speedup) if step.speedup else "",

@@ -21,11 +21,13 @@ def sure(ranking: Ranking, study: Study) -> str:
             f"{wording.count(len(misses), 'prediction')} from traces missed the step time that was then measured by "
             f"{_percent(median(misses))} in the median, {_percent(max(misses))} at most."
         )
-    rounds = sorted({row.samples_per_s.rounds for row in ranking.rows if not row.combines})
+    found = {info.name for info in study.strategies if info.combines}
+    rounds = sorted({row.samples_per_s.rounds for row in ranking.rows if row.strategy not in found})
     if rounds and study.request.rounds:
         often = {1: "once", 2: "twice"}.get(rounds[0], f"{rounds[0]} times")
         if len(rounds) > 1:
-            often = f"{rounds[0]} to {rounds[-1]} times"
+            once_more = study.request.rounds == 1 and rounds == [1, 2]
+            often = "once, the first once more at the end" if once_more else f"{rounds[0]} to {rounds[-1]} times"
         said.append(
             f"Each strategy ran {often}, in fresh processes; what stands in brackets is the 95 % interval of a "
             "measurement, and of a prediction the range that its assumptions leave open."

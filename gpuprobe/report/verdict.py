@@ -103,7 +103,7 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     if first == [baseline]:
         return f"{none}, which trains {rate}, {epoch}.{otherwise}"
     if baseline in first:
-        return f"{none}: {_tie(first)}.{otherwise}"
+        return f"{none}: {_tie(first, among)}.{otherwise}"
     gain = times(best.speedup) if best.speedup else ""
     if best.speedup and best.speedup.low <= 1:
         return f"{none}: the first of them, `{best.strategy}`, is {gain} as fast.{otherwise}"
@@ -126,11 +126,11 @@ def _others(rows: list[Row]) -> str:
     return f" {_who(rows, 'others')} {'ties' if len(rows) == 1 else 'tie'} with it within the noise."
 
 
-def _tie(rows: list[Row]) -> str:
-    """Say who ties, and over what range."""
+def _tie(rows: list[Row], among: str) -> str:
+    """Say who ties, and over what range; `among` says of which strategies these are the first."""
     rates = [row.samples_per_s.value for row in rows]
     slowest, fastest = wording.significant(min(rates)), wording.significant(max(rates))
-    return f"{_who(rows, 'strategies')} share the first rank, from {slowest} to {fastest} samples/s"
+    return f"{_who(rows, f'strategies{among}')} share the first rank, from {slowest} to {fastest} samples/s"
 
 
 def _who(rows: list[Row], noun: str) -> str:
