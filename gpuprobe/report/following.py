@@ -11,7 +11,7 @@ from gpuprobe.report.cells import comparison, times
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ranking.ranking import Ranking, Row
+    from gpuprobe.ranking.ranking import Ranking, Row, SearchStep
     from gpuprobe.records import Finding, Study
 
 
@@ -27,7 +27,7 @@ def gains(ranking: Ranking, study: Study) -> str:
     """Say what gained most by itself, what all together gave, and what not to do."""
     faster = [row for row in ranking.rows if row.gain and row.gain.low > 1]
     gained = [row for row in faster if not row.trains_otherwise]
-    parts = [*_best(gained, ranking), *_together(gained), *_otherwise(faster), *_away(ranking)]
+    parts = [*_best(gained, ranking), *_together(gained, ranking), *_otherwise(faster), *_away(ranking)]
     if not gained and not parts and not study.request.rounds:
         return "Hand the model and its data to gpuprobe run --model, which measures the changes that may help."
     if not gained:
@@ -81,12 +81,21 @@ def _best(gained: list[Row], ranking: Ranking) -> list[str]:
     return said
 
 
-def _together(gained: list[Row]) -> list[str]:
-    return [
-        f"Together, as `{row.strategy}`, {_names(row.combines)} give {times(row.gain)} over `{row.against}`."
-        for row in gained
-        if len(row.combines) > 1 and row.gain
-    ]
+def _together(gained: list[Row], ranking: Ranking) -> list[str]:
+    """The path of a search that kept something, with what each step was predicted and measured to gain."""
+    said = []
+    for row in gained:
+        search = ranking.search(row.strategy)
+        if search is not None and search.kept and row.gain:
+            steps = [f"`{step.change}` ({_step(step)})" for step in search.steps if step.kept]
+            path = ", then ".join(steps)
+            said.append(f"As `{row.strategy}`, {path} give {times(row.gain)} over `{row.against}`.")
+    return said
+
+
+def _step(step: SearchStep) -> str:
+    foretold = f"predicted {wording.times(step.promise.foretold.ratio)}, " if step.promise.foretold else ""
+    return f"{foretold}measured {wording.times(step.gain.value)}" if step.gain else "measured"
 
 
 def _otherwise(faster: list[Row]) -> list[str]:
