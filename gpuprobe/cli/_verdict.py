@@ -17,14 +17,7 @@ def show(console: Console, found: Verdict) -> None:
     console.print()
     if found.where:
         _line(console, _bare(found.where))
-    told = (
-        ("Verdict", found.verdict),
-        ("Why", found.why),
-        ("Next", found.next),
-        ("Gain", found.gain),
-        ("How sure", found.sure),
-    )
-    for title, text in told:
+    for title, text in found.told:
         if text:
             _titled(console, title, _bare(text))
         if title == "Next" and found.code:

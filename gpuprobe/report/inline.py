@@ -18,22 +18,14 @@ if TYPE_CHECKING:
 def study_text(loaded: Loaded) -> str:
     """Return a study's verdict in lines."""
     found = verdict(loaded)
-    told = (("Verdict", found.verdict), ("Why", found.why), ("Next", found.next), ("Gain", found.gain))
-    return _lines(found.where, told, found.code)
+    return _lines(found.where, found.told, found.code)
 
 
 def study_markdown(loaded: Loaded) -> str:
     """Return a study's verdict, and the table of its ranking."""
     found = verdict(loaded)
-    told = (
-        ("Verdict", found.verdict),
-        ("Why", found.why),
-        ("Next", found.next),
-        ("Gain", found.gain),
-        ("How sure", found.sure),
-    )
     ranked, _ = cells.table(loaded.ranking, cells.RANKED)
-    return _paragraphs(found.where, told, found.code, _table(ranked))
+    return _paragraphs(found.where, found.told, found.code, _table(ranked))
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:

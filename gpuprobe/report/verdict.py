@@ -39,6 +39,17 @@ class Verdict:
     sure: str = ""
 
     @property
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """Title and sentences of each question, in the order in which they are answered."""
+        return (
+            ("Verdict", self.verdict),
+            ("Why", self.why),
+            ("Next", self.next),
+            ("Gain", self.gain),
+            ("How sure", self.sure),
+        )
+
+    @property
     def line(self) -> str:
         """The verdict in one line without markup, for the live view."""
         return f"{self.verdict} {self.why}".replace("`", "").strip()
