@@ -15,13 +15,17 @@ CORES = 2
 COMPUTES, PYTHON = "resize/ResizeBicubic:ResizeBicubic", "PyFunc:PyFunc"
 
 
-def played_ms(own: float, making: float, width: float, maker: float) -> float:
-    """Play a fair scheduler: a step of the training beside the making of a batch, each so many ms long alone."""
+def played_ms(own: float, making: float, width: float, maker: float, *, first: bool = False) -> float:
+    """Play a scheduler: a step of the training beside the making of a batch, each so many ms long alone.
+
+    It is fair to both, or lets the making have its core `first`.
+    """
     left, lasted, tick = [own, making], 0.0, 0.001
     while max(left) > 0:
         wanted = (width if left[0] > 0 else 0) + (maker if left[1] > 0 else 0)
         pace = min(1.0, CORES / wanted) if wanted else 1.0
-        left = [part - tick * pace for part in left]
+        paces = ((CORES - maker) / width if left[1] > 0 else 1.0, 1.0) if first else (pace, pace)
+        left = [part - tick * each for part, each in zip(left, paces, strict=True)]
         lasted += tick
     return lasted
 
@@ -91,6 +95,24 @@ def test_a_machine_that_is_always_full_leaves_open_how_many_cores_the_training_w
     found = replayed(ahead(30.0 + period - 40.0, period, COMPUTES), (width * 30.0 + 40.0) / period).of("input_free")
     assert found is not None
     assert found.low_ms <= 30.0 <= found.high_ms
+
+
+@pytest.mark.parametrize("width", [1.5, 2.0])
+@pytest.mark.parametrize("making", [20.0, 30.0])
+def test_the_range_holds_a_scheduler_that_lets_the_pipeline_go_first(width: float, making: float) -> None:
+    period = played_ms(40.0, making, width, 1.0, first=True)
+    traced = replayed(ahead(period, making, COMPUTES), (width * 40.0 + making) / period).of("input_free")
+    assert traced is not None
+    assert traced.low_ms <= 40.0 <= traced.high_ms
+    before = replayed(inline(40.0, making, COMPUTES), (width * 40.0 + making) / (40.0 + making)).of("prefetch")
+    assert before is not None
+    assert before.low_ms <= period <= before.high_ms
+
+
+def test_a_map_on_every_core_leaves_the_training_some_of_it() -> None:
+    found = replayed(inline(40.0, 30.0, COMPUTES), (2.0 * 40 + 30) / 70).of("parallel_map")
+    assert found is not None
+    assert 0 < found.low_ms <= found.step_ms <= found.high_ms < 200
 
 
 def test_a_map_that_only_waits_takes_no_core() -> None:

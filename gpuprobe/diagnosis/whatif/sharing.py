@@ -3,6 +3,9 @@
 While both are at work and want more cores than there are, each goes on at the same share of its own pace (the
 scheduler's fair share). A step in which D of the training's own work lies beside P of the pipeline's then takes
 max(D, P) + min(D, P) (1 / pace - 1), both as they would take alone: the shorter is stretched, and the longer with it.
+
+A scheduler is not that fair to threads that sleep and wake: the pipeline's may run as soon as they want to, and the
+training has the cores that they leave. That is the other end of the range.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 US_PER_MS = 1e3
 # How finely the cores that the training uses are looked for.
 TRIED = 64
+# However many threads go first, no scheduler lets the others starve: so much of their fair share is left to them.
+LEAST_SHARE = 0.5
 # Processor times of a few seconds differ by so much.
 ALIKE = 0.03
 
@@ -28,12 +33,14 @@ ALIKE = 0.03
 @dataclass(frozen=True)
 class Sharing:
     """`cores` of the machine that others leave; `width` is how many the training's operations use at once where nothing
-    disturbs them, `maker` how much of one each thread of the pipeline uses (0: it waits, 1: it computes).
+    disturbs them, `maker` how much of one each thread of the pipeline uses (0: it waits, 1: it computes). With `first`
+    the pipeline is not slowed down by the training.
     """
 
     cores: float
     width: float
     maker: float
+    first: bool = False
 
     def pace(self, threads: float) -> float:
         """Return the share of its own pace at which each goes on while the training and so many threads run."""
@@ -42,16 +49,29 @@ class Sharing:
     def relieved(self, graph: Graph) -> Graph:
         """Return the graph of the trace with both as long as they would take alone."""
         training, making = _spent(graph)
-        together = min(training, making)
-        saved = together * (1 - self.pace(graph.feed.map_threads))
+        saved = min(training, making) * (1 - self._pace_of_training(graph))
         if not saved:
             return graph
         alone = graph.scaled(graph.does(Work.DISPATCH), 1 - saved / training)
-        return alone.scaled(alone.does(Work.PRODUCE), 1 - saved / making)
+        return alone if self.first else alone.scaled(alone.does(Work.PRODUCE), 1 - saved / making)
 
     def stretch_ms(self, graph: Graph) -> float:
         """Return by how much both at once make each step of such a graph longer."""
-        return min(_spent(graph)) * (1 / self.pace(graph.feed.map_threads) - 1) / graph.steps / US_PER_MS
+        training, making = _spent(graph)
+        pace = self._pace_of_training(graph)
+        if self.first:
+            beside = min(making, training / pace)
+            longer = max(0.0, training + beside * (1 - pace) - max(training, making))
+        else:
+            longer = min(training, making) * (1 / pace - 1)
+        return longer / graph.steps / US_PER_MS
+
+    def _pace_of_training(self, graph: Graph) -> float:
+        threads = graph.feed.map_threads
+        fair = self.pace(threads)
+        if not self.first:
+            return fair
+        return min(1.0, max((self.cores - self.maker * threads) / self.width, LEAST_SHARE * fair))
 
 
 def sharings(graph: Graph, known: Known, step_ms: float) -> tuple[Sharing, ...]:
@@ -67,7 +87,7 @@ def sharings(graph: Graph, known: Known, step_ms: float) -> tuple[Sharing, ...]:
     least, most = feed.computing, feed.computing + feed.unknown
     if known.busy_cores is None:
         usual = Sharing(cores, (1 + cores) / 2, (least + most) / 2)
-        return usual, Sharing(cores, 1.0, least), Sharing(cores, cores, most)
+        return usual, Sharing(cores, 1.0, least), Sharing(cores, cores, most), Sharing(cores, cores, most, first=True)
     used_us = known.busy_cores * step_ms * US_PER_MS * graph.steps
     training, making = _spent(graph)[0], _made_us(graph)
     # What the training cannot have used with one core, the pipeline's threads may have.
@@ -78,7 +98,8 @@ def sharings(graph: Graph, known: Known, step_ms: float) -> tuple[Sharing, ...]:
     # Where both always want more cores than there are, any width uses them all.
     near = widths[off <= off.min() + ALIKE * used_us]
     fewer, more = Sharing(cores, float(near[0]), least), Sharing(cores, float(near[-1]), most)
-    return Sharing(cores, float(near.mean()), maker), fewer, more
+    width = float(near.mean())
+    return Sharing(cores, width, maker), fewer, more, Sharing(cores, width, maker, first=True)
 
 
 def _used_us(graph: Graph, sharing: Sharing) -> float:
