@@ -125,6 +125,25 @@ model.compile(optimizer, loss)
 """
 
 
+@pytest.mark.parametrize(
+    ("known", "said", "unsaid"),
+    [
+        ({}, "as it was", "--no-trace"),
+        ({"in_study": True}, "without --no-trace", "as it was"),
+        ({"device_kind": "cpu", "in_study": True}, "--strategies numpy,large_batch,steps", "Trace a few"),
+        ({"device_kind": "cpu", "in_study": True, "gain.large_batch": 1.4}, "`large_batch` in the", "gpuprobe run"),
+        ({"device_kind": "gpu"}, "gpuprobe run --model", "py-spy"),
+        ({"device_kind": "gpu", "lost_fraction": 0.21}, "dropped 21 %", "can be joined"),
+        ({"device_kind": "gpu", "lost_fraction": 0.2, "joined_fraction": 0.5}, "gpuprobe run", "dropped"),
+        ({"device_kind": "gpu", "joined_fraction": 0.49}, "Only 49 %", "dropped"),
+    ],
+)  # fmt: skip
+def test_where_nothing_tells_the_advice_fits_what_was_done(known: dict[str, Any], said: str, unsaid: str) -> None:
+    fix = advice("unattributed", **known).fix
+    assert said in fix
+    assert unsaid not in fix
+
+
 def after(code: str) -> str:
     """The code as it is once the diff is applied: what stays and what comes, without what goes."""
     lines = code.splitlines()

@@ -37,21 +37,27 @@ def diagnose(
     """Join what is known of the baseline. `run` is its last one, `traced` and `readings` are of it."""
     account = traced.account if traced else None
     told = evidence_of(account) if account else Evidence()
+    gained = tuple(_signal(f"gain.{row.strategy}", row.gain) for row in rows if row.gain)
     votes = [
         trace_vote(account, told, limits, run.trace.missing if run and run.trace else None),
-        _differential(study, rows, baseline, limits),
+        _differential(study, rows, baseline, gained, limits),
         telemetry_vote(readings, told, limits),
     ]
     known = readings.signals if readings else ()
     evidence = Evidence(signals=(*told.signals, *_setting(study, baseline, run), *known))
     joined = join(votes, conditions.diagnose(evidence, limits), limits)
+    # A watched training is recorded as a study too, but nobody ran strategies for it.
+    here = Signal(name="in_study", unit="", source="study", value=study.request.rounds > 0)
+    evidence = Evidence(signals=(*evidence.signals, *gained, here))
     joined = msgspec.structs.replace(joined, findings=advised(joined.findings, evidence, limits))
     if traced is None or traced.replay is None:
         return joined
     return msgspec.structs.replace(joined, findings=with_gains(joined.findings, traced.replay))
 
 
-def _differential(study: Study, rows: Sequence[Row], baseline: Row | None, limits: Thresholds) -> Vote:
+def _differential(
+    study: Study, rows: Sequence[Row], baseline: Row | None, gained: Sequence[Signal], limits: Thresholds
+) -> Vote:
     signals = [Signal(name="gpu", unit="", source="NVML", value=bool(study.environment.gpus))]
     if rows:
         on_gpu = "GPU" in rows[0].settings.device.upper()
@@ -59,7 +65,7 @@ def _differential(study: Study, rows: Sequence[Row], baseline: Row | None, limit
     signals += [signal for signal in _setting(study, baseline, None) if signal.name == "has_tensor_cores"]
     if baseline and baseline.input_share:
         signals.append(_signal("input_share", baseline.input_share))
-    signals += [_signal(f"gain.{row.strategy}", row.gain) for row in rows if row.gain]
+    signals += gained
     found, undecided = differential.diagnose(Evidence(signals=tuple(signals)), limits)
     return Vote(kind="differential runs", findings=found, not_evaluated=undecided)
 

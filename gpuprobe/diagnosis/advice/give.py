@@ -9,6 +9,7 @@ import msgspec
 from gpuprobe.diagnosis.advice import compute, feeding
 from gpuprobe.diagnosis.advice.others import OTHERS
 from gpuprobe.diagnosis.advice.situation import situation
+from gpuprobe.diagnosis.advice.unknown import unattributed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +36,12 @@ ADVICE: dict[str, Callable[[Finding, Situation], tuple[str, str]]] = {
 def advised(findings: Sequence[Finding], known: Evidence, limits: Thresholds) -> tuple[Finding, ...]:
     """Return the findings, each with the advice that fits what is known of the training, in its framework's words."""
     here, framework = situation(known, limits), known.text("framework")
-    return tuple(_advised(found, here, framework) for found in findings)
+    return tuple(
+        msgspec.structs.replace(found, fix=unattributed(found, known))
+        if found.cause == "unattributed" and found.primary and framework not in OTHERS
+        else _advised(found, here, framework)
+        for found in findings
+    )
 
 
 def _advised(found: Finding, here: Situation, framework: str) -> Finding:
