@@ -114,7 +114,8 @@ def singles(made: Study, alone: Mapping[str, float] = ALONE) -> list[Run]:
 def known(made: Study, runs: Sequence[Run], foretold: Mapping[str, Mapping[str, float]] | None = None) -> Known:
     """What a search knows; `foretold` gives the gains that the trace of what is kept predicts, by its last change."""
 
-    def oracle(base: tuple[Path, Run] | None, infos: Sequence[StrategyInfo]) -> dict[str, Foretold]:
+    def oracle(base: tuple[Path, Run] | None, infos: Sequence[StrategyInfo], *, loop: bool) -> dict[str, Foretold]:
+        assert not loop or made.strategies[0].part == "loop"
         kept = (base[1].spec.combines or (base[1].spec.strategy,))[-1] if base else ""
         gains = (foretold or {}).get(kept, {})
         return {
@@ -484,19 +485,19 @@ def test_sizes_are_chosen_by_what_the_trace_foretells(tmp_path: Path) -> None:
     runs, study_ = load_runs(tmp_path), load_study(tmp_path)
     by_name = {run.spec.strategy: (path, run) for path, run in runs.items()}
     asked = [infos[name] for name in ("steps_per_execution", "tfdata_prefetch", "tfdata_parallel")]
-    on_fit = foretell(by_name["numpy"], asked, study_, runs)
+    on_fit = foretell(by_name["numpy"], asked, loop=False, study=study_, runs=runs)
     steps = on_fit["steps_per_execution"]
     assert steps.gain is not None
     name, _, size = steps.change.partition("=")
     assert (name, int(size or 8) > 2) == ("steps_per_execution", True)
     assert "ahead already" in on_fit["tfdata_prefetch"].hindrance
-    inline = foretell(by_name["tfdata"], asked, study_, runs)
+    inline = foretell(by_name["tfdata"], asked, loop=False, study=study_, runs=runs)
     assert inline["tfdata_prefetch"].gain is not None
     assert inline["tfdata_prefetch"].gain.ratio > 1.1
     parallel = inline["tfdata_parallel"]
     assert parallel.gain is not None
     assert int(parallel.change.removeprefix("tfdata_parallel=")) in infos["tfdata_parallel"].sizes
-    nothing = foretell(None, asked, study_, runs)
+    nothing = foretell(None, asked, loop=False, study=study_, runs=runs)
     assert {one.hindrance for one in nothing.values()} == {"there is no trace of it"}
 
 

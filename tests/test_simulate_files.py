@@ -315,10 +315,16 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path:
         assert step.promise.by == "trace"
         assert step.gain is not None
         assert step.kept == (step.gain.low > 1)
+        foretold_gain = step.promise.foretold
+        assert foretold_gain is not None
+        assert (foretold_gain.low or 0) <= step.gain.value <= (foretold_gain.high or 0)
         run = f"2-tuned-{step.run}" if step.run else f"2-{step.measured_as}"
         assert (tmp_path / "demo" / "runs" / run / "run.json").is_file()
     assert first.gain is not None
     assert first.gain.value == pytest.approx(first.promise.ratio, rel=0.06)
+    assert "predicts 1.98x (1.69 to 2.05), and 1.89x (" in answer, "predicted on the baseline, and measured there"
+    worst = max(abs(step.error or 0.0) for step in search.steps)
+    assert f"{100 * worst:.0f} % at most" in answer, "the search's own misses count"
     tuned = ranking.row("tuned")
     assert tuned is not None
     assert tuned.speedup is not None

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gpuprobe import wording
-from gpuprobe.ranking.promise import Foretold
 from gpuprobe.ranking.ranking import Promise
 from gpuprobe.records import Run, StrategyInfo, applied, chain
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.noise import Noise
+    from gpuprobe.ranking.promise import Foretold
     from gpuprobe.ranking.ranking import Search, SearchStep
     from gpuprobe.ranking.rates import Interval
 
 # No prediction is finer than this (`whatif.predict.FINEST`), and less is not worth a run.
 WORTH_A_RUN = 1.03
 
-# Asked what the trace of a run foretells of each of these changes to it.
-Foretell = Callable[[tuple[Path, Run] | None, Sequence[StrategyInfo]], Mapping[str, Foretold]]
+
+class Foretell(Protocol):
+    """Asked what the trace of a run foretells of each of these changes to it, which has a `loop` of its own or not."""
+
+    def __call__(
+        self, base: tuple[Path, Run] | None, infos: Sequence[StrategyInfo], *, loop: bool
+    ) -> Mapping[str, Foretold]:
+        """Return it by the names of the changes."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,13 @@ def promises(search: Search, known: Known) -> list[Promise]:
     """Return what each change promises that is neither part of what is kept nor was tried."""
     made = set(applied(known.infos, search.start, search.kept))
     tried = {plain(step.change) for step in search.steps}
-    in_fit = known.part(search.start) != "loop" or any(known.part(change) == "feed" for change in search.kept)
+    loop = known.part(search.start) == "loop" and not any(known.part(change) == "feed" for change in search.kept)
     left = [
         info
         for info in known.candidates
-        if info.name not in made and info.name not in tried and (info.part != "fit" or in_fit)
+        if info.name not in made and info.name not in tried and not (loop and info.part == "fit")
     ]
-    foretold = known.foretell(_traced(search, known), left)
+    foretold = known.foretell(_traced(search, known), left, loop=loop)
     return [
         Promise(
             change=foretold[info.name].change,
@@ -112,7 +118,7 @@ def same_as(search: Search, change: str, known: Known) -> str:
 
 def _too_little(promise: Promise, search: Search, known: Known) -> str | None:
     if not promise.by:
-        return f"nothing tells what it would gain ({promise.hindrance}, and it was not measured by itself)"
+        return f"{promise.hindrance}, and it was not measured by itself"
     if promise.alone and promise.alone.high < 1:
         return "it was slower by itself"
     if promise.by == "runs" and promise.alone and promise.alone.low <= 1 and same_as(search, promise.change, known):

@@ -35,9 +35,17 @@ class Foretold:
 
 
 def foretell(
-    base: tuple[Path, Run] | None, infos: Sequence[StrategyInfo], study: Study, runs: Mapping[Path, Run]
+    base: tuple[Path, Run] | None,
+    infos: Sequence[StrategyInfo],
+    *,
+    loop: bool,
+    study: Study,
+    runs: Mapping[Path, Run],
 ) -> dict[str, Foretold]:
-    """Return what the trace of one run foretells of each of these changes to it, by their names."""
+    """Return what the trace of one run foretells of each of these changes to it, by their names.
+
+    Where that feeds its batches by a Python `loop` of its own, another feed takes the place of all that the loop does.
+    """
     if base is None:
         return {info.name: Foretold(info.name, hindrance="there is no trace of it") for info in infos}
     path, run = base
@@ -45,10 +53,16 @@ def foretell(
     if timeline is None:
         return {info.name: Foretold(info.name, hindrance=trouble) for info in infos}
     known = known_in(study, path, run)
-    tried = {info.name: _sizes(info, known, run, runs) for info in infos}
+    tried = {info.name: _instead(info) if loop and info.part == "feed" else {} for info in infos}
+    tried = {info.name: tried[info.name] or _sizes(info, known, run, runs) for info in infos}
     wanted = {change.id: change for sizes in tried.values() for change in sizes.values()}
     replay = predict(timeline, account_of(timeline), known, tuple(wanted.values()))
     return {info.name: _chosen(info, tried[info.name], replay) for info in infos}
+
+
+def _instead(info: StrategyInfo) -> dict[str, Change]:
+    frees = info.what_if == "input_free"
+    return {info.name: host_changes.fit_instead_of_a_loop()} if frees else {}
 
 
 def _sizes(info: StrategyInfo, known: Known, run: Run, runs: Mapping[Path, Run]) -> dict[str, Change]:

@@ -104,6 +104,12 @@ class SearchStep(Record, frozen=True, kw_only=True):
     kept: bool | None = None
     reason: str = ""
 
+    @property
+    def error(self) -> float | None:
+        """By how much the step time that the trace predicted missed the measured one; None without one of them."""
+        foretold = self.promise.foretold
+        return self.gain.value / foretold.ratio - 1 if self.gain and foretold else None
+
 
 class Untried(Record, frozen=True, kw_only=True):
     """A change that a search left alone in the end: what it promised on top of what was kept, and why it was left."""

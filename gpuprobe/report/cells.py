@@ -84,11 +84,10 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     said = []
     against = ranking.row(row.against)
     if row.gain and against:
-        said.append(f"Against `{row.against}` it changes one thing, {row.change}: {comparison(row.gain)}.")
+        one = "it is" if row.combines else f"it changes one thing, {row.change}:"
+        said.append(f"Against `{row.against}` {one} {comparison(row.gain)}.")
     if row.combines:
         said.append(f"It combines {wording.listing([f'`{name}`' for name in row.combines])}.")
-    elif row.strategy == "tuned":
-        said.append("No change was kept, so that it trains as the one it is compared with.")
     if row.input_share:
         said.append(_input(row.input_share))
     if row.profiler_slowdown:
@@ -131,8 +130,16 @@ def comparison(gain: Interval) -> str:
 def scored(row: Scored) -> list[str]:
     """Return the cells of one prediction beside what was measured; the reason where there is none."""
     predicted = ratio(row.predicted) if row.predicted else f"none: {row.missing}"
-    miss = f"{100 * row.error:+.0f} %" if row.error is not None else ""
-    return [f"`{row.strategy}`", f"`{row.against}`", f"`{row.change}`", predicted, times(row.measured), miss]
+    cells = [f"`{row.strategy}`", f"`{row.against}`", f"`{row.change}`", predicted, times(row.measured)]
+    return [*cells, miss(row.error)]
+
+
+def miss(error: float | None) -> str:
+    """Write by how much a predicted step missed the measured one, as a fraction of it: `+10 %`; empty where unknown."""
+    if error is None:
+        return ""
+    percent = round(100 * error)
+    return f"{percent:+d} %" if percent else "0 %"
 
 
 SCORED = ["strategy", "against", "the change replayed", "predicted", "measured", "miss"]

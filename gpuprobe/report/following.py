@@ -27,7 +27,7 @@ def gains(ranking: Ranking, study: Study) -> str:
     """Say what gained most by itself, what all together gave, and what not to do."""
     faster = [row for row in ranking.rows if row.gain and row.gain.low > 1]
     gained = [row for row in faster if not row.trains_otherwise]
-    parts = [*_best(gained, ranking), *_together(gained, ranking), *_otherwise(faster), *_away(ranking)]
+    parts = [*_together(gained, ranking), *_best(gained, ranking), *_otherwise(faster), *_away(ranking)]
     if not gained and not parts and not study.request.rounds:
         return "Hand the model and its data to gpuprobe run --model, which measures the changes that may help."
     if not gained:
@@ -62,13 +62,21 @@ def _on_baseline(row: Row, ranking: Ranking, study: Study) -> str:
     made = next((one for one in ranking.predictions if change and one.change.startswith(change)), None)
     if made is None or row.against == ranking.baseline:
         return ""
-    return f"; on `{ranking.baseline}` as it stands its trace predicts {ratio(made.gain)}"
+    return f"; on `{ranking.baseline}` as it stands its trace predicts {ratio(made.gain)}{_there(row, ranking)}"
+
+
+def _there(row: Row, ranking: Ranking) -> str:
+    """What a search measured of the same change on the baseline itself, where one did."""
+    steps = [step for search in ranking.searches if search.start == ranking.baseline for step in search.steps]
+    gain = next((step.gain for step in steps if step.combines == (row.strategy,)), None)
+    return f", and {times(gain)} was measured" if gain else ""
 
 
 def _best(gained: list[Row], ranking: Ranking) -> list[str]:
-    """The single change that gained most; one that changes what is learnt says so."""
+    """The single change that gained most, where no search tells of it; one that changes what is learnt says so."""
     best = max((row for row in gained if not row.combines), key=_gain, default=None)
-    if best is None or best.gain is None:
+    told = {change for search in ranking.searches for change in search.kept}
+    if best is None or best.gain is None or best.strategy in told:
         return []
     before = ranking.row(best.against)
     way = f", which itself gives {times(before.speedup)} over the baseline" if before and before.speedup else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.report.account import ratio
-from gpuprobe.report.cells import rate, times
+from gpuprobe.report.cells import miss, rate, times
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Promise, Ranking, Search, SearchStep
@@ -45,9 +45,9 @@ def table(search: Search, ranking: Ranking) -> list[list[str]]:
     if not search.steps:
         return []
     whole = f"times as fast as {search.start}"
-    head = ["step", "change", "predicted", "from", "measured", "outcome", whole, "samples/s (95 %)"]
+    head = ["step", "change", "predicted", "from", "measured", "miss", "outcome", whole, "samples/s (95 %)"]
     start = ranking.row(search.start)
-    first = ["", f"`{search.start}`", "", "", "", "the start", "1", rate(start.samples_per_s) if start else ""]
+    first = ["", f"`{search.start}`", "", "", "", "", "the start", "1", rate(start.samples_per_s) if start else ""]
     return [head, first, *(_row(number, step) for number, step in enumerate(search.steps, start=1))]
 
 
@@ -92,6 +92,7 @@ def _row(number: int, step: SearchStep) -> list[str]:
         "" if known else predicted,
         "trace" if promise.by == "trace" else "" if known else "own runs",
         times(step.gain) if step.gain else "",
+        miss(step.error),
         outcome + where,
         times(step.speedup) if step.speedup else "",
         rate(step.samples_per_s) if step.samples_per_s else "",

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def sure(ranking: Ranking, study: Study) -> str:
     """Say it in a few sentences."""
     said = [ranking.agreement] if ranking.agreement else []
-    misses = [abs(one.error) for one in ranking.scorecard if one.error is not None]
+    errors = [one.error for one in ranking.scorecard]
+    errors += [step.error for search in ranking.searches for step in search.steps]
+    misses = [abs(error) for error in errors if error is not None]
     if misses:
         said.append(
             f"{wording.count(len(misses), 'prediction')} from traces missed the step time that was then measured by "

@@ -207,14 +207,30 @@ def _launches_copy_back(graph: Graph) -> Bools:
     return copying
 
 
+def fit_instead_of_a_loop() -> Change:
+    """Keras's `fit` takes the place of a Python loop that cuts each batch, waits for the step, and reads the loss."""
+    return Change(
+        id="fit_instead_of_a_loop",
+        assumption="every batch is ready when it is asked for, and the host reads nothing back",
+        alter=lambda graph: _syncs_removed(_input_free(graph)),
+        # `fit` has callbacks of its own.
+        least=_input_free,
+        hindrance=input_free().hindrance,
+    )
+
+
 def syncs_removed() -> Change:
     """The host reads nothing back."""
     return Change(
         id="syncs_removed",
         assumption="the host never waits for the device but for room in its queue",
-        alter=lambda graph: graph.without(Edge.READ).scaled(graph.does(Work.SYNC), 0.0),
+        alter=_syncs_removed,
         hindrance=lambda graph, _: None if (graph.reason == Edge.READ).any() else "nothing is read back",
     )
+
+
+def _syncs_removed(graph: Graph) -> Graph:
+    return graph.without(Edge.READ).scaled(graph.does(Work.SYNC), 0.0)
 
 
 def compiling_removed() -> Change:
