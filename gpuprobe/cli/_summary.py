@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 COMMAND_WIDTH = 60
 
 
-def show(console: Console, record: Watch, verdict: Verdict, *, traced: bool = False) -> None:
+def show(console: Console, record: Watch, verdict: Verdict, *, traced: bool = False, asked: bool = False) -> None:
     """Print the figures and the verdict; wrapped in a terminal, a line each in a pipe.
 
-    Where its training was `traced`, the trace says what to do, and knows what telemetry cannot.
+    Where its training was `traced`, the trace says what to do, and knows what telemetry cannot. Where a trace was
+    `asked` for and did not come about, nobody is told to take one.
     """
     words = " ".join(shlex.join(record.command).split())
     short = words if len(words) <= COMMAND_WIDTH else words[: COMMAND_WIDTH - 3] + "..."
@@ -41,7 +42,7 @@ def show(console: Console, record: Watch, verdict: Verdict, *, traced: bool = Fa
     _line(console, "", verdict.where)
     for title, text in verdict.lines:
         _line(console, title, text, style="")
-    following = "" if traced else verdict.next
+    following = "" if traced or (asked and _only_a_trace_helps(verdict)) else verdict.next
     first = "By telemetry" if traced else "Verdict"
     for title, text in ((first, verdict.verdict), ("Why", verdict.why), ("Next", following)):
         if text:
@@ -50,6 +51,10 @@ def show(console: Console, record: Watch, verdict: Verdict, *, traced: bool = Fa
         _line(console, "Note", note + ".", style="yellow")
     if not traced:
         _line(console, "Not known", "without a trace: " + "; ".join(verdict.unknown) + ".", style="dim")
+
+
+def _only_a_trace_helps(verdict: Verdict) -> bool:
+    return any(finding.primary and finding.cause == "unattributed" for finding in verdict.judged[0].findings)
 
 
 def show_trainings(console: Console, trainings: Sequence[Training], folder: Path) -> None:

@@ -57,7 +57,11 @@ NOTES = (
     type=Number(min=0, max=65535),
     help="Serve the newest values for Prometheus on this port of this machine; 0 takes a free one.",
 )
-@click.option("--trace", is_flag=True, help="Trace a few steps of each Keras fit in the command, and diagnose them.")
+@click.option(
+    "--trace",
+    is_flag=True,
+    help="Trace a few steps of each Keras training in the command, and diagnose them.",
+)
 @click.option("--live/--no-live", default=True, help="Show a status bar where stderr is a terminal.")
 def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, trace: bool, live: bool) -> None:
     """Sample any command, and say what its telemetry supports.
@@ -147,7 +151,7 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
     from gpuprobe.cli._console import Console
     from gpuprobe.cli._summary import show, show_trainings
     from gpuprobe.errors import InputError
-    from gpuprobe.recording import TELEMETRY_FILE
+    from gpuprobe.recording import TELEMETRY_FILE, TRAININGS_FOLDER
     from gpuprobe.report.trainings import why_none
     from gpuprobe.telemetry import read
     from gpuprobe.watch.verdict import judge
@@ -158,7 +162,8 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
         trainings = _trainings(console, folder)
         try:
             _, verdict = judge(read(folder / TELEMETRY_FILE), record)
-            show(console, record, verdict, traced=any(training.diagnosis for training in trainings))
+            traced, asked = any(training.diagnosis for training in trainings), (folder / TRAININGS_FOLDER).is_dir()
+            show(console, record, verdict, traced=traced, asked=asked)
         except InputError as error:
             _say(console, f"gpuprobe: nothing to sum up: {error}")
         show_trainings(console, trainings, folder)

@@ -2,7 +2,8 @@
 
 `hook_environment` puts a folder with a `sitecustomize.py` in front of the child's PYTHONPATH. That file takes itself
 out again, runs the user's own `sitecustomize`, and calls `attach` here; as soon as Keras is imported, `Model.fit` gets
-the callback. Light: neither Keras nor TensorFlow is imported before the script does it.
+the callback, and loops of one's own are watched too. Light: neither Keras nor TensorFlow is imported before the script
+does it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ import importlib.util
 import inspect
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from gpuprobe.keras.loops import Loops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
     from gpuprobe.keras.callback import Probe
+    from gpuprobe.keras.session import Wishes
 
 # Where recordings go; its presence is what the hook acts on.
 FOLDER = "GPUPROBE_ATTACH"
@@ -31,10 +36,14 @@ PATH_BEFORE = "GPUPROBE_PYTHONPATH"
 # Where this very package lies, for a child whose interpreter does not know it.
 HOME = "GPUPROBE_HOME"
 STARTUP = Path(__file__).with_name("startup")
+# What recordings are named after.
+FIT, LOOP = "fit", "loop"
 # A script that calls `fit` for each epoch would else get a recording, a sampler and a trace for each.
-MOST_FITS = 8
-# Where each `fit` is too short for a timed window, a later one is traced as soon as its input is likely to flow.
+MOST_TRAININGS = 8
+# Where each training is too short for a timed window, a later one is traced as soon as its input is likely to flow.
 LATER_TRACE_AT = 4
+# A loop tells of no epoch's end, which in `fit` closes the timed window: a tutorial is over in seconds.
+LOOP_WINDOW_S = 1.0
 
 
 def hook_environment(environ: Mapping[str, str], folder: str | os.PathLike[str]) -> dict[str, str]:
@@ -53,7 +62,7 @@ def hook_environment(environ: Mapping[str, str], folder: str | os.PathLike[str])
 
 
 def attach(folder: str) -> None:
-    """Patch `keras.Model.fit` now if Keras is there, else when it is imported; stay attached where Python is replaced.
+    """Patch Keras now if it is there, else when it is imported; stay attached where Python is replaced.
 
     A script that starts itself anew through `os.exec...`, to set a variable before TensorFlow loads, is still the
     same process.
@@ -80,36 +89,39 @@ def _attached_exec(replace: Callable[..., Any], folder: str) -> Callable[..., An
 
 
 def patch(keras: ModuleType, folder: str) -> None:
-    """Make the first `fit`s of this process carry a Probe, unless the user gave one."""
+    """Make the first trainings of this process leave recordings, unless the user watches them already."""
     fit = keras.Model.fit
     if getattr(fit, "gpuprobe", False):
         return
-    _mark(folder)
-    signature, left = inspect.signature(fit), iter(range(MOST_FITS))
+    _mark(folder, keras.backend.backend())
+    signature, left = inspect.signature(fit), iter(range(MOST_TRAININGS))
     failed = False
+    loops = Loops(lambda: None if next(left, None) is None else _wishes(folder, LOOP), _say)
 
     @functools.wraps(fit)
     def probed_fit(*given: Any, **named: Any) -> Any:
         nonlocal failed
-        if not failed and next(left, None) is not None:
-            try:
-                given, named = _with_probe(signature, given, named, folder)
-            except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
-                failed = True
-                _say(error)
-        return fit(*given, **named)
+        with loops.apart():
+            if not failed and next(left, None) is not None:
+                try:
+                    given, named = _with_probe(signature, given, named, folder)
+                except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
+                    failed = True
+                    _say(error)
+            return fit(*given, **named)
 
     probed_fit.gpuprobe = True  # type: ignore[attr-defined]
     keras.Model.fit = probed_fit
+    loops.hook(keras)
 
 
-def _mark(folder: str) -> None:
-    """Tell whoever reads the recording that Keras was reached; where that fails, it is not told."""
+def _mark(folder: str, backend: str) -> None:
+    """Tell whoever reads the recording that Keras was reached, and its backend; where that fails, it is not told."""
     from gpuprobe.recording import KERAS_SEEN
 
     with contextlib.suppress(OSError):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / KERAS_SEEN).touch()
+        (Path(folder) / KERAS_SEEN).write_text(backend)
 
 
 def _with_probe(
@@ -144,9 +156,18 @@ def _probe(folder: str) -> Probe:
     """Return a Probe that the script does not notice."""
     from gpuprobe.keras.callback import Probe
 
+    wishes = _wishes(folder, FIT)
+    return Probe(wishes.out, name=wishes.name, trace_at=wishes.trace_at, discreet=True)
+
+
+def _wishes(folder: str, name: str) -> Wishes:
+    """Return what the recording of the next training is to be."""
+    from gpuprobe.keras.session import Wishes
+
     earlier = any(Path(folder).glob("*/runs/*"))
     traced = any(Path(folder).glob("*/runs/*/trace"))
-    return Probe(folder, trace_at=LATER_TRACE_AT if earlier and not traced else None, discreet=True)
+    wishes = Wishes(name=name, out=folder, trace_at=LATER_TRACE_AT if earlier and not traced else None)
+    return wishes if name == FIT else replace(wishes, window_s=LOOP_WINDOW_S)
 
 
 class _WhenKerasIsImported(importlib.abc.MetaPathFinder):

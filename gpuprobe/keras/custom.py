@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
+    from gpuprobe.records import State
+
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
@@ -21,8 +23,9 @@ Answer = TypeVar("Answer")
 class Steps:
     """What `window` gives: tell it where each step ends."""
 
-    def __init__(self, watcher: Watcher, batch_size: int) -> None:
-        self._watcher, self._batch_size = watcher, batch_size
+    def __init__(self, watcher: Watcher, batch_size: int, model: Any = None) -> None:
+        """Begin the first step; `model`, where a Keras one is known, tells the settings of the training."""
+        self._watcher, self._batch_size, self._model = watcher, batch_size, model
         self._marker: AbstractContextManager[Any] = nullcontext()
         self._began_ns = 0
         self._open()
@@ -38,6 +41,11 @@ class Steps:
         """Trace the next steps."""
         self._watcher.ask(lambda session: session.ask_for_trace(), None)
 
+    def end(self, state: State = "done", message: str = "") -> None:
+        """End the recording; what has begun since the last step is none."""
+        self._close()
+        self._watcher.end(state, message)
+
     @property
     def figures(self) -> dict[str, float]:
         """`samples_per_s` and `gpu_utilization` so far, as the callback puts them into Keras's logs."""
@@ -46,7 +54,8 @@ class Steps:
     def _after_step(self, session: Any) -> None:
         if session.calls == 1:
             session.samples_per_call = self._batch_size
-            session.describe(None, 0)
+            known = self._model is not None
+            session.describe(session.settings(self._model, self._batch_size, "unknown") if known else None, 0)
 
     def _open(self) -> None:
         self._marker = self._watcher.ask(lambda session: session.marker(), nullcontext())
@@ -78,11 +87,9 @@ def window(
     try:
         yield steps
     except BaseException as error:
-        steps._close()
-        watcher.end("interrupted", type(error).__name__)
+        steps.end("interrupted", type(error).__name__)
         raise
-    steps._close()
-    watcher.end()
+    steps.end()
 
 
 def steps(name: str, **wishes: Any) -> Callable[[Callable[Given, Answer]], Callable[Given, Answer]]:

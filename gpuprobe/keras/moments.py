@@ -42,10 +42,14 @@ class Action(Enum):
 
 @dataclass
 class Moments:
-    """The state of one training. `trace_at` counts calls from 1; None means right after the timed window, 0 never."""
+    """The state of one training. `trace_at` counts calls from 1; None means right after the timed window, 0 never.
+
+    The window closes after `window_s` seconds, where no epoch's end closes it before.
+    """
 
     trace_calls: int
     trace_at: int | None = None
+    window_s: float = WINDOW_S
     phase: PhaseName = "warmup"
     calls: int = 0
     _ends_ns: list[int] = field(default_factory=list)
@@ -114,7 +118,7 @@ class Moments:
 
     def _after_window_call(self, now_ns: int) -> Action:
         calls = len(self._ends_ns) - 1
-        long = self._ends_ns[-1] - self._ends_ns[0] >= WINDOW_S * 1e9
+        long = self._ends_ns[-1] - self._ends_ns[0] >= self.window_s * 1e9
         if calls < WINDOW_CALLS or not long:
             return Action.GO_ON
         return self._enter("rest", now_ns)

@@ -18,7 +18,7 @@ import msgspec
 from gpuprobe import telemetry
 from gpuprobe.keras.backends import backend
 from gpuprobe.keras.journal import Journal
-from gpuprobe.keras.moments import Action, Moments
+from gpuprobe.keras.moments import WINDOW_S, Action, Moments
 from gpuprobe.keras.tail import Tail
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
@@ -38,7 +38,7 @@ EXTRA_CALLS = 1
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user asked for: where recordings go, and how many calls to trace, and from which call on.
+    """What the user asked for: where recordings go, how many calls to trace and from which on, how long to time.
 
     `trace_at` counts calls of the train function from 1; None is right after the timed window, 0 never.
     """
@@ -47,6 +47,7 @@ class Wishes:
     out: str | os.PathLike[str] = "reports"
     trace_steps: int = 5
     trace_at: int | None = None
+    window_s: float = WINDOW_S
 
 
 class Session:
@@ -55,7 +56,7 @@ class Session:
     def __init__(self, wishes: Wishes) -> None:
         self._wishes, self._backend = wishes, backend()
         traced = 0 if self._backend.no_trace else wishes.trace_steps
-        self._moments = Moments(traced + EXTRA_CALLS if traced else 0, wishes.trace_at)
+        self._moments = Moments(traced + EXTRA_CALLS if traced else 0, wishes.trace_at, wishes.window_s)
         self._journal = Journal()
         self._epoch_calls = 0
         self.samples_per_call = 0

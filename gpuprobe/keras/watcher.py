@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from gpuprobe.errors import in_short
 from gpuprobe.keras import listening
@@ -33,6 +33,9 @@ class Watcher:
 
     Without `diagnoses` the trace is left to whoever reads the recording.
     """
+
+    # Those of this process that watch just now.
+    live: ClassVar[set[Watcher]] = set()
 
     def __init__(self, wishes: Wishes, *, verbose: bool = True, diagnoses: bool = True) -> None:
         self._wishes, self._verbose, self._diagnoses = wishes, verbose, diagnoses
@@ -59,6 +62,7 @@ class Watcher:
         def start() -> None:
             self._pid = os.getpid()
             self._session = Session(self._wishes)
+            self.live.add(self)
             atexit.register(self._at_exit)
             self._listen()
 
@@ -143,6 +147,7 @@ class Watcher:
 
     def _forget(self) -> None:
         self._session = None
+        self.live.discard(self)
         with suppress(Exception):
             atexit.unregister(self._at_exit)
             # First: nobody may ask any more when the signal ends the process again.

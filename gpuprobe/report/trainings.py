@@ -17,14 +17,22 @@ NO_KERAS = (
     "the command never loaded Keras, or it is not Python, or its Python leaves PYTHONPATH aside (-E, -I, -S) or cannot "
     "load gpuprobe"
 )
-NO_FIT = (
-    "Keras was loaded and fit was not called without a Probe of its own; around another loop put gpuprobe.window(...)"
+# By what Keras trained with, which the hook noted.
+NO_STEP = {
+    "tensorflow": "Keras was loaded, fit was not called without a Probe of its own, and no update by a Keras optimizer "
+    "was seen; around another loop put gpuprobe.window(...)",
+    "jax": "Keras was loaded, and neither fit nor train_on_batch was called without a Probe of its own; a loop over "
+    "functions that JAX compiled does not show its steps: put gpuprobe.window(...) around it",
+}
+NO_STEP_ELSE = (
+    "Keras was loaded, and neither fit nor train_on_batch was called; with this backend ({backend}) there would be no "
+    "trace either, only step times and telemetry"
 )
-TOO_SHORT = "the training ended before a trace was due, which is after its timed steps"
+TOO_SHORT = "the training ended before a trace was due, which is after its timed steps; watch one of more epochs"
 
 
 class Training(Record, frozen=True, kw_only=True):
-    """One call of `fit`: its recording's folder within the watch's, and its diagnosis or the reason why it has none."""
+    """One `fit` or other loop: its recording's folder within the watch's, and its diagnosis or why it has none."""
 
     folder: str
     diagnosis: Diagnosis | None = None
@@ -46,7 +54,11 @@ def why_none(folder: Path) -> str:
     """Say why a watch that was to attach saw no training; empty where it saw one, or was not to."""
     if not (folder / TRAININGS_FOLDER).is_dir() or studies(folder):
         return ""
-    return NO_FIT if (folder / TRAININGS_FOLDER / KERAS_SEEN).exists() else NO_KERAS
+    try:
+        backend = (folder / TRAININGS_FOLDER / KERAS_SEEN).read_text()
+    except OSError:
+        return NO_KERAS
+    return NO_STEP.get(backend, NO_STEP_ELSE.format(backend=backend))
 
 
 def _training(run: Path, name: str) -> Training:

@@ -1,0 +1,194 @@
+"""Watches loops that are no `fit` in a script that nobody changed: a step is one update by a Keras optimizer.
+
+Such a loop tells nobody that it trains. With TensorFlow it ends each step in `optimizer.apply`, which is called by
+Python in an eager loop, and in a `tf.function` only while that is traced: which function holds an update is noted then,
+and each later call of it is a step. `train_on_batch` is a step with every backend. Nothing is added to a graph.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+    from gpuprobe.keras.custom import Steps
+    from gpuprobe.keras.session import Wishes
+
+# More updates than a critic makes between two of a generator (WGAN: 5); after so many the first one has stopped.
+HANDOVER = 16
+
+
+class Leader:
+    """Tells where a step ends though several update in it, as in a GAN: with the one that was seen first."""
+
+    def __init__(self) -> None:
+        self._leader: int | None = None
+        self._others = 0
+
+    def leads(self, who: int) -> bool:
+        """Take note of an update; return whether it ends a step. Another one leads once the leader has stopped."""
+        if who != self._leader:
+            self._others += 1
+            if self._leader is not None and self._others < HANDOVER:
+                return False
+            self._leader = who
+        self._others = 0
+        return True
+
+
+class Loops:
+    """The loops of one process: a recording begins with the first update, and ends before a `fit` or with the process.
+
+    `wishes` gives what the next recording is to be, None where there are enough. `say` is told once what failed.
+    """
+
+    def __init__(self, wishes: Callable[[], Wishes | None], say: Callable[[Exception], None]) -> None:
+        self._wishes, self._say = wishes, say
+        self._lock = threading.RLock()
+        self._leader = Leader()
+        self._steps: Steps | None = None
+        self._within = 0
+        self._over = False
+        # Updates that were put into graphs so far.
+        self._traced = 0
+        # A fork of the training has not the recording, which is its parent's.
+        os.register_at_fork(after_in_child=self._stop)
+
+    def hook(self, keras: ModuleType) -> None:
+        """See the updates from now on."""
+        self._hook_train_on_batch(keras)
+        if keras.backend.backend() == "tensorflow":
+            self._hook_updates(keras)
+            self._hook_functions()
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Enclose what is watched otherwise, as `fit` is: the loop before it has ended, and no update in it counts."""
+        self._guarded(self._end)
+        with self._one():
+            yield
+
+    def updated(self, who: object, model: Any = None, batch_size: int = 0) -> None:
+        """Take note of an update, by an optimizer, a function or a model. Never raises."""
+        if self._within or self._over:
+            return
+
+        def note() -> None:
+            with self._lock:
+                if self._leader.leads(id(who)):
+                    self._step(model, batch_size)
+
+        self._guarded(note)
+
+    def _step(self, model: Any, batch_size: int) -> None:
+        if self._steps is not None:
+            self._steps.step()
+            return
+        from gpuprobe.keras.custom import Steps
+        from gpuprobe.keras.watcher import Watcher
+
+        if Watcher.live:
+            # The script has a window of its own.
+            return
+        wishes = self._wishes()
+        if wishes is None:
+            self._stop()
+            return
+        watcher = Watcher(wishes, verbose=False, diagnoses=False)
+        watcher.begin()
+        watcher.ends_well()
+        self._steps = Steps(watcher, batch_size, model)
+
+    def _end(self) -> None:
+        with self._lock:
+            steps, self._steps, self._leader = self._steps, None, Leader()
+            if steps is not None:
+                steps.end()
+
+    def _stop(self) -> None:
+        self._over = True
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
+            if not self._over:
+                self._say(error)
+            self._stop()
+
+    @contextmanager
+    def _one(self) -> Iterator[None]:
+        """Let what is inside count as one, or not at all."""
+        with self._lock:
+            self._within += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._within -= 1
+
+    def _hook_train_on_batch(self, keras: ModuleType) -> None:
+        train = keras.Model.train_on_batch
+
+        @functools.wraps(train)
+        def train_watched(model: Any, *given: Any, **named: Any) -> Any:
+            with self._one():
+                answer = train(model, *given, **named)
+            self.updated(model, model, _length(keras, given[0] if given else named.get("x")))
+            return answer
+
+        keras.Model.train_on_batch = train_watched
+
+    def _hook_updates(self, keras: ModuleType) -> None:
+        from tensorflow import executing_eagerly
+
+        apply = keras.Optimizer.apply
+
+        @functools.wraps(apply)
+        def apply_watched(optimizer: Any, *given: Any, **named: Any) -> Any:
+            answer = apply(optimizer, *given, **named)
+            if executing_eagerly():
+                self.updated(optimizer)
+            else:
+                self._traced += 1
+            return answer
+
+        keras.Optimizer.apply = apply_watched
+
+    def _hook_functions(self) -> None:
+        import tensorflow as tf
+
+        updating: weakref.WeakSet[Any] = weakref.WeakSet()
+        executing_eagerly = tf.executing_eagerly
+        kind = type(tf.function(lambda: None))
+        call = kind.__call__
+
+        @functools.wraps(call)
+        def call_watched(function: Any, *given: Any, **named: Any) -> Any:
+            if not executing_eagerly():
+                # What was traced before is put into another graph, without being traced again.
+                self._traced += function in updating
+                return call(function, *given, **named)
+            before = self._traced
+            answer = call(function, *given, **named)
+            if self._traced != before:
+                updating.add(function)
+            if function in updating:
+                self.updated(function)
+            return answer
+
+        kind.__call__ = call_watched
+
+
+def _length(keras: ModuleType, batch: Any) -> int:
+    """Return how many samples a batch holds; 0 where it does not show."""
+    leaves = keras.tree.flatten(batch)
+    shape = getattr(leaves[0], "shape", None) if leaves else None
+    return int(shape[0]) if shape is not None and len(shape) and shape[0] else 0
