@@ -124,6 +124,24 @@ def test_a_trace_from_a_running_profiler_server(tmp_path: Path, cli: Cli) -> Non
         job.wait()
 
 
+@pytest.mark.parametrize(
+    ("host", "code", "said"),
+    [
+        ("::1", 2, "takes no IPv6 address"),
+        ("[::1]", 2, "takes no IPv6 address"),
+        ("http://localhost", 2, "a name or an IPv4 address alone"),
+        ("", 2, "a name or an IPv4 address alone"),
+        ("nobody.invalid", 5, "no machine of that name is known here"),
+        ("a" * 300, 5, "no machine of that name is known here"),
+        ("127.0.0.2", 5, "nobody answers (Connection refused)"),
+    ],
+)
+def test_a_host_that_is_none_is_one_clear_line(host: str, code: int, said: str, cli: Cli) -> None:
+    done = cli("capture", "--host", host, "--port", 1)
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
+    assert said in done.stderr
+
+
 def test_what_cannot_be_captured_is_one_clear_line(cli: Cli) -> None:
     both, gone = cli("capture"), cli("capture", "--pid", 4_000_000)
     assert (both.returncode, gone.returncode) == (2, 3)

@@ -24,7 +24,8 @@ WITHOUT = "answered without a trace, as where no step runs; was it training just
 def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path]:
     """Trace a job that called `tf.profiler.experimental.server.start(port)`; return the traces that were written.
 
-    Raises MissingError where nobody answers there, GpuprobeError where the trace is empty.
+    Raises UsageError where the host cannot be one, MissingError where nobody answers there, GpuprobeError where the
+    trace is empty.
     """
     _reach(host, port)
     # What TensorFlow logs as it starts says nothing about the trace.
@@ -70,8 +71,19 @@ def _instead() -> str:
 
 def _reach(host: str, port: int) -> None:
     """Try to connect: the profiler's client would wait long, and not say whether anybody is there."""
+    if not host or set(host) & set(":/[] "):
+        # The client itself refuses what has a colon, and so every IPv6 address.
+        raise UsageError(
+            f"--host {host!r}: has to be a name or an IPv4 address alone; TensorFlow's profiler takes no IPv6 address, "
+            "for which the machine's name has to stand"
+        )
     try:
         socket.create_connection((host, port), CONNECT_S).close()
+    except (socket.gaierror, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no valid name"
+        raise MissingError(
+            f"--host {host}: no machine of that name is known here ({reason}); check the name"
+        ) from error
     except OSError as error:
         raise MissingError(
             f"{host}:{port}: nobody answers ({error.strerror or error}); the job has to call "

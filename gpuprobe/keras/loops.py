@@ -75,19 +75,19 @@ class Loops:
         with self._one():
             yield
 
-    def updated(self, who: object, model: Any = None, batch_size: int = 0) -> None:
-        """Take note of an update, by an optimizer, a function or a model. Never raises."""
+    def updated(self, who: object, model: Any = None, batch: Any = None) -> None:
+        """Take note of an update, by an optimizer, a function or a model with its batch. Never raises."""
         if self._within or self._over:
             return
 
         def note() -> None:
             with self._lock:
                 if self._leader.leads(id(who)):
-                    self._step(model, batch_size)
+                    self._step(model, batch)
 
         self._guarded(note)
 
-    def _step(self, model: Any, batch_size: int) -> None:
+    def _step(self, model: Any, batch: Any) -> None:
         if self._steps is not None:
             self._steps.step()
             return
@@ -104,7 +104,7 @@ class Loops:
         watcher = Watcher(wishes, verbose=False, diagnoses=False)
         watcher.begin()
         watcher.ends_well()
-        self._steps = Steps(watcher, batch_size, model)
+        self._steps = Steps(watcher, _length(batch), model)
 
     def _end(self) -> None:
         with self._lock:
@@ -141,7 +141,7 @@ class Loops:
         def train_watched(model: Any, *given: Any, **named: Any) -> Any:
             with self._one():
                 answer = train(model, *given, **named)
-            self.updated(model, model, _length(keras, given[0] if given else named.get("x")))
+            self.updated(model, model, given[0] if given else named.get("x"))
             return answer
 
         keras.Model.train_on_batch = train_watched
@@ -187,8 +187,10 @@ class Loops:
         kind.__call__ = call_watched
 
 
-def _length(keras: ModuleType, batch: Any) -> int:
+def _length(batch: Any) -> int:
     """Return how many samples a batch holds; 0 where it does not show."""
+    import keras
+
     leaves = keras.tree.flatten(batch)
     shape = getattr(leaves[0], "shape", None) if leaves else None
     return int(shape[0]) if shape is not None and len(shape) and shape[0] else 0
