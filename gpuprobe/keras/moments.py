@@ -26,6 +26,8 @@ FEWEST_CALLS = 8
 # The first calls of an epoch wait for buffers to fill. Where epochs are too short for a window, a trace is still due.
 SKIPPED_CALLS = 2
 LATEST_TRACE = 100
+# A call may hold a whole epoch, in a loop within a graph: what it leaves in a longer trace nobody can open.
+LONGEST_TRACE_S = 20.0
 # Where the training runs the profiler itself, a trace is tried again after so many calls, then twice as many.
 RETRY_CALLS = 50
 MOST_TRIES = 6
@@ -78,7 +80,8 @@ class Moments:
         self.calls += 1
         self._ends_ns.append(now_ns)
         if self.phase == "trace":
-            return self._end_trace(now_ns) if len(self._ends_ns) > self.trace_calls else Action.GO_ON
+            long = now_ns - self._ends_ns[0] >= LONGEST_TRACE_S * 1e9
+            return self._end_trace(now_ns) if long or len(self._ends_ns) > self.trace_calls else Action.GO_ON
         if self._wants_trace():
             return self._begin_trace(now_ns)
         if self.phase == "warmup":
