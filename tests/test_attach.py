@@ -115,6 +115,8 @@ def test_a_trace_from_a_running_profiler_server(tmp_path: Path, cli: Cli) -> Non
         refused = cli("capture", "--pid", job.pid)
         assert refused.returncode == 2
         assert "no Probe" in refused.stderr
+        nowhere = cli("capture", "--port", port, "--out", "/proc/nowhere")
+        assert (nowhere.returncode, len(nowhere.stderr.splitlines())) == (4, 1), nowhere.stderr
         done = cli("capture", "--port", port, "--time", "1s", "--out", tmp_path / "trace")
         assert done.returncode == 0, done.stderr
         assert list((tmp_path / "trace" / "plugins" / "profile").glob("*/*.xplane.pb"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 from typing import TYPE_CHECKING
 
-from gpuprobe.errors import GpuprobeError, InputError, MissingError, UsageError
+from gpuprobe.errors import GpuprobeError, InputError, MissingError, OutputError, UsageError
 from gpuprobe.keras.listening import listeners, listens
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ WITHOUT = "answered without a trace, as where no step runs; was it training just
 def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path]:
     """Trace a job that called `tf.profiler.experimental.server.start(port)`; return the traces that were written.
 
-    Raises UsageError where the host cannot be one, MissingError where nobody answers there, GpuprobeError where the
-    trace is empty.
+    Raises UsageError where the host cannot be one, MissingError where nobody answers there, OutputError where the
+    folder cannot be written, GpuprobeError where the trace is empty.
     """
     _reach(host, port)
+    _writable(folder)
     # What TensorFlow logs as it starts says nothing about the trace.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
@@ -89,6 +91,15 @@ def _reach(host: str, port: int) -> None:
             f"{host}:{port}: nobody answers ({error.strerror or error}); the job has to call "
             f"tf.profiler.experimental.server.start({port})"
         ) from error
+
+
+def _writable(folder: Path) -> None:
+    """Try to write there: the profiler's client would trace for nothing, and say that there was no event."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}); name another with --out") from error
 
 
 def _traces(folder: Path) -> list[Path]:
