@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from conftest import Cli
@@ -119,8 +120,16 @@ def test_a_trace_from_a_running_profiler_server(tmp_path: Path, cli: Cli) -> Non
         assert (nowhere.returncode, len(nowhere.stderr.splitlines())) == (4, 1), nowhere.stderr
         done = cli("capture", "--port", port, "--time", "1s", "--out", tmp_path / "trace")
         assert done.returncode == 0, done.stderr
-        assert list((tmp_path / "trace" / "plugins" / "profile").glob("*/*.xplane.pb"))
+        (trace,) = (tmp_path / "trace" / "plugins" / "profile").glob("*/*.xplane.pb")
+        assert done.stdout == f"{trace}\n"
         assert job.poll() is None, "the job goes on"
+        ending = Timer(6, job.kill)
+        ending.start()
+        gone = cli("capture", "--port", port, "--time", "60s", "--out", tmp_path / "gone")
+        ending.join()
+        assert (gone.returncode, gone.stdout) == (1, "")
+        assert "the job ended" in gone.stderr
+        assert not (tmp_path / "gone").exists()
     finally:
         job.kill()
         job.wait()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import tempfile
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import GpuprobeError, InputError, MissingError, OutputError, UsageError
 from gpuprobe.keras.listening import listeners, listens
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # What asks a Probe for a trace. TensorFlow leaves it alone, and so do the batch systems, which send SIGUSR1.
@@ -19,7 +22,11 @@ SIGNAL = signal.SIGUSR2
 CONNECT_S = 5.0
 # How TensorFlow's client says that the server had nothing to send.
 NO_EVENTS = "No trace event was collected"
-WITHOUT = "answered without a trace, as where no step runs; was it training just then? --time 10s waits for longer"
+WITHOUT = (
+    "answered without a trace, as where no step runs; is it a profiler server, and was it training just then? "
+    "--time 10s waits for longer"
+)
+GONE = "the job ended, or its machine could not be reached any more, before the trace was there"
 
 
 def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path]:
@@ -36,15 +43,31 @@ def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path
 
     service, before = f"grpc://{host}:{port}", set(_traces(folder))
     try:
-        tf.profiler.experimental.client.trace(service, str(folder), int(1000 * seconds), num_tracing_attempts=1)
+        with _quiet_client():
+            tf.profiler.experimental.client.trace(service, str(folder), int(1000 * seconds), num_tracing_attempts=1)
     except (tf.errors.OpError, RuntimeError) as error:
-        if NO_EVENTS in str(error):
-            raise GpuprobeError(f"{host}:{port}: {WITHOUT}") from error
-        raise GpuprobeError(f"{host}:{port}: no trace was taken ({_first(error)})") from error
+        if NO_EVENTS not in str(error):
+            raise GpuprobeError(f"{host}:{port}: no trace was taken ({_first(error)})") from error
     written = [path for path in _traces(folder) if path not in before]
     if not written:
-        raise GpuprobeError(f"{host}:{port}: {WITHOUT}")
+        with suppress(OSError):
+            folder.rmdir()
+        raise GpuprobeError(f"{host}:{port}: {WITHOUT if _answers(host, port) else GONE}")
     return written
+
+
+@contextmanager
+def _quiet_client() -> Iterator[None]:
+    """Keep what TensorFlow's client prints, advice on an option of its own among it, out of our output."""
+    sys.stdout.flush()
+    ours, away = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(away, 1)
+    try:
+        yield
+    finally:
+        os.dup2(ours, 1)
+        os.close(ours)
+        os.close(away)
 
 
 def from_process(pid: int) -> None:
@@ -91,6 +114,14 @@ def _reach(host: str, port: int) -> None:
             f"{host}:{port}: nobody answers ({error.strerror or error}); the job has to call "
             f"tf.profiler.experimental.server.start({port})"
         ) from error
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), CONNECT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _writable(folder: Path) -> None:
