@@ -318,6 +318,20 @@ def test_a_training_that_profiles_itself_gets_its_profile(tmp_path: Path, first:
     assert len(list(the_recording(tmp_path / "out").glob("trace/**/*.xplane.pb"))) == 1
 
 
+def test_a_loop_that_profiles_itself_in_a_block_gets_its_profile(tmp_path: Path) -> None:
+    work = tf.function(tf.reduce_sum)
+    with gpuprobe.window("mine", out=tmp_path / "out", trace_at=2, verbose=False) as probe:
+        for step in range(9):
+            if step == 5:
+                with tf.profiler.experimental.Profile(str(tmp_path / "board")):
+                    work(X)
+            work(X)
+            probe.step()
+    assert list((tmp_path / "board").glob("**/*.xplane.pb"))
+    run = load_record(Run, the_recording(tmp_path / "out") / "run.json")
+    assert (run.outcome.state, run.trace and run.trace.missing) == ("done", "the training started the profiler itself")
+
+
 def test_a_fork_of_the_training_leaves_the_recording_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     watcher = Watcher(Wishes(name="fork", out=tmp_path), verbose=False)
     watcher.begin()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 def stand_before(place: Any, name: str, give_way: Callable[[], None]) -> Callable[[], None]:
     """Call `give_way` before anybody's `place.name(...)` from now on; what this returns takes that back.
 
-    The TensorBoard callback and most programs look the profiler's `start` up when they call it.
+    The TensorBoard callback and most programs look the profiler's `start` up there when they call it; the context
+    managers of TensorFlow and JAX look it up in the module in which it is defined.
     """
     start = getattr(place, name)
 
@@ -21,10 +23,14 @@ def stand_before(place: Any, name: str, give_way: Callable[[], None]) -> Callabl
         give_way()
         return start(*given, **named)
 
-    def take_back() -> None:
-        # Somebody may have put something of their own before it meanwhile; that stays.
-        if getattr(place, name) is start_after_us:
-            setattr(place, name, start)
+    places = [one for one in (place, sys.modules.get(start.__module__)) if getattr(one, name, None) is start]
 
-    setattr(place, name, start_after_us)
+    def take_back() -> None:
+        for one in places:
+            # Somebody may have put something of their own before it meanwhile; that stays.
+            if getattr(one, name) is start_after_us:
+                setattr(one, name, start)
+
+    for one in places:
+        setattr(one, name, start_after_us)
     return take_back
