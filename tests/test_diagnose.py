@@ -154,3 +154,20 @@ def test_a_study_of_one_run_is_that_run_and_one_of_several_says_which_to_name(tm
     (study / "runs" / "1-other").mkdir()
     with pytest.raises(InputError, match=f"a study with 2 runs, .*: name one, as {study}/runs/1-only"):
         recorded(study)
+
+
+def test_a_watch_with_one_trace_is_its_training(tmp_path: Path) -> None:
+    watch, made = tmp_path / "watch", tmp_path / "made"
+    (watch / "trainings").mkdir(parents=True)
+    (watch / "watch.json").write_text("{}")
+    with pytest.raises(InputError, match=r"a watch with 0 runs, .*gpuprobe report"):
+        recorded(watch)
+    write_session(Spec(name="only", kernels=Kernels(count=40)), made)
+    alone = recorded(made).account
+    made.rename(watch / "trainings" / "a")
+    short = watch / "trainings" / "b" / "runs" / "1-fit"
+    short.mkdir(parents=True)
+    assert recorded(watch).account.devices == alone.devices
+    (short / "trace").mkdir()
+    with pytest.raises(InputError, match=f"a watch with 2 runs, .*: name one, as {watch}/trainings/a/runs/1-only"):
+        recorded(watch)

@@ -229,4 +229,5 @@ def test_a_loop_of_ones_own_is_diagnosed(tmp_path: Path, cli: Cli) -> None:
     assert "Its training, by its trace" in done.stderr
     assert "6 steps by step markers" in done.stderr
     (study,) = (tmp_path / "r" / "trainings").glob("*-loop")
-    assert cli("diagnose", study / "runs" / "1-fit").returncode == 0
+    assert cli("diagnose", tmp_path / "r").returncode == 0
+    assert (study / "runs" / "1-fit" / "run.json").is_file()

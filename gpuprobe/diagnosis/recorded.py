@@ -12,7 +12,15 @@ from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import Account
-from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER
+from gpuprobe.recording import (
+    RUN_FILE,
+    RUNS_FOLDER,
+    STUDY_FILE,
+    TELEMETRY_FILE,
+    TRACE_FOLDER,
+    TRAININGS_FOLDER,
+    WATCH_FILE,
+)
 from gpuprobe.records import Environment, Run, Study, load
 from gpuprobe.traces.read import read
 
@@ -39,7 +47,7 @@ class Recorded:
 
 
 def recorded(path: Path, readings: Path | None = None, columns: str = "", *, what_if: bool | None = None) -> Recorded:
-    """Gather what `path` holds: a trace, a run or a study of one run, or readings alone (a CSV).
+    """Gather what `path` holds: a trace, a run, a study or a watch of one run, or readings alone (a CSV).
 
     `columns` names those of readings without a header, as they were given to nvidia-smi.
 
@@ -65,15 +73,19 @@ def recorded(path: Path, readings: Path | None = None, columns: str = "", *, wha
 
 
 def _run_of(path: Path) -> Path:
-    """Return the run of a study of one, as the Probe and the simulator leave it; any other path as it is."""
-    if not (path / STUDY_FILE).is_file():
+    """Return the run of a study of one, or the traced one of a watch; any other path as it is."""
+    if (path / STUDY_FILE).is_file():
+        what, runs = "study", sorted((path / RUNS_FOLDER).glob("*/"))
+    elif (path / WATCH_FILE).is_file():
+        what, runs = "watch", sorted((path / TRAININGS_FOLDER).glob(f"*/{RUNS_FOLDER}/*/"))
+        runs = [run for run in runs if (run / TRACE_FOLDER).is_dir()] or runs
+    else:
         return path
-    runs = sorted((path / RUNS_FOLDER).glob("*/"))
     if len(runs) == 1:
         return runs[0]
     example = f"name one, as {runs[0]}; " if runs else ""
     raise InputError(
-        f"{path}: a study with {wording.count(len(runs), 'run')}, and a diagnosis is of one: {example}"
+        f"{path}: a {what} with {wording.count(len(runs), 'run')}, and a diagnosis is of one: {example}"
         f"gpuprobe report {path} is about all of it"
     )
 
