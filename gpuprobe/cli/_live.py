@@ -51,6 +51,7 @@ class LiveView:
         self._states = {strategy.name: "" for strategy in study.strategies}
         self._rates: dict[str, list[Interval]] = {strategy.name: [] for strategy in study.strategies}
         self._done, self._total, self._started, self._drawn = 0, 1, time.monotonic(), 0.0
+        self._finished_s = 0.0
         self._spec: RunSpec | None = None
         self._phase = ""
         self._load = ""
@@ -93,6 +94,7 @@ class LiveView:
     def run_finished(self, run: Run) -> None:
         """Show how the run ended, and the verdict so far."""
         self._done += 1
+        self._finished_s = time.monotonic() - self._started
         name, ended = run.spec.strategy, run.outcome
         rate = rate_so_far(run)
         if ended.state == "done" and rate:
@@ -112,8 +114,10 @@ class LiveView:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _left_s(self) -> float:
+        """Expect of each run that is left what the finished ones took, and no more than the budget allows."""
         spent = time.monotonic() - self._started
-        return spent / max(1, self._done) * (self._total - self._done)
+        runs_s = self._finished_s / max(1, self._done) * (self._total - self._done)
+        return max(0.0, min(self._finished_s + runs_s, self._study.request.budget_s) - spent)
 
     def _picture(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -89,12 +89,12 @@ def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays | Non
 def _introduce(console: Console, study: Study, where: Path) -> None:
     gpus = ", ".join(gpu.name for gpu in study.environment.gpus)
     device = gpus or f"no GPU here ({study.environment.no_gpu}); ranking for the processor, {study.environment.cpu}"
-    console.print(f"{study.workload}, batch {study.batch_size}; {device}", highlight=False, soft_wrap=True)
-    console.print(study.data_source, highlight=False, soft_wrap=True)
+    _say(console, f"{study.workload}, batch {study.batch_size}; {device}")
+    _say(console, study.data_source)
     strategies = wording.count(len(study.strategies), "strategy", "strategies")
     rounds = wording.count(study.request.rounds, "round")
     plan = f"{strategies}, {rounds}, within about {wording.clock(study.request.budget_s)}; into {where}"
-    console.print(plan, highlight=False, soft_wrap=True)
+    _say(console, plan)
 
 
 def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interrupted: bool) -> int:
@@ -103,15 +103,15 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
     show(console, found)
     for failure in loaded.ranking.failures:
         state = failure.state.replace("_", " ")
-        console.print(f"{failure.strategy}, round {failure.round}: {state}, {failure.message}", markup=False)
+        _say(console, f"{failure.strategy}, round {failure.round}: {state}, {failure.message}")
     for skipped in loaded.ranking.skipped:
-        console.print(f"{skipped.strategy}: skipped, {skipped.message}", markup=False, highlight=False, soft_wrap=True)
+        _say(console, f"{skipped.strategy}: skipped, {skipped.message}")
     if left:
         names = wording.listing([_named(planned) for planned in left])
-        console.print(f"The budget left no time for {names}.", highlight=False, soft_wrap=True)
+        _say(console, f"The budget left no time for {names}.")
     if left or interrupted:
-        console.print(f"Finish it with: gpuprobe run --resume {where}", highlight=False, soft_wrap=True)
-    console.print(f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)", highlight=False, soft_wrap=True)
+        _say(console, f"Finish it with: gpuprobe run --resume {shlex.quote(str(where))}")
+    _say(console, f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)")
     if interrupted:
         return INTERRUPTED
     return FAILED if loaded.ranking.failures or not loaded.ranking.rows else 0
@@ -120,3 +120,8 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
 def _named(planned: Planned) -> str:
     step = f"step {planned.step} of the search for " if planned.step else ""
     return f"{step}{planned.strategy} (round {planned.round})"
+
+
+def _say(console: Console, text: str) -> None:
+    """Print a line, which only a terminal has a width for."""
+    console.print(text, markup=False, highlight=False, soft_wrap=not console.is_terminal)

@@ -26,8 +26,8 @@ UNCAUSED = {"compute_bound": "Nothing holds it up", "unattributed": "No cause is
 class Verdict:
     """A few sentences for each question, and the first line on where it was measured; empty where there is none.
 
-    `next` is the remedy of the cause and `code` its change, as a diff; `gain` is what the changes that were measured
-    gave, and `sure` how far all of it can be trusted.
+    `cause` is the primary finding's, empty where there is none; `next` is its remedy and `code` its change, as a diff;
+    `gain` is what the changes that were measured gave, and `sure` how far all of it can be trusted.
     """
 
     where: str
@@ -37,6 +37,7 @@ class Verdict:
     code: str
     gain: str = ""
     sure: str = ""
+    cause: str = ""
 
     @property
     def told(self) -> tuple[tuple[str, str], ...]:
@@ -51,8 +52,9 @@ class Verdict:
 
     @property
     def line(self) -> str:
-        """The verdict in one line without markup, for the live view."""
-        return f"{self.verdict} {self.why}".replace("`", "").strip()
+        """The verdict in one line without markup, for the live view: the cause is told once there is one."""
+        why = "" if self.cause in {"", "unattributed"} else self.why
+        return f"{self.verdict} {why}".replace("`", "").strip()
 
 
 def verdict(loaded: Loaded) -> Verdict:
@@ -64,7 +66,8 @@ def verdict(loaded: Loaded) -> Verdict:
     step, why = _why(ranking)
     first, code = following(ranking, study)
     told = f"{step} {_fastest(ranking, study)}".strip()
-    return Verdict(where, told, why, first, code, gains(ranking, study), sure(ranking, study))
+    primary = next((finding.cause for finding in ranking.findings if finding.primary), "")
+    return Verdict(where, told, why, first, code, gains(ranking, study), sure(ranking, study), primary)
 
 
 def _why(ranking: Ranking) -> tuple[str, str]:
