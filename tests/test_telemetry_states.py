@@ -107,6 +107,22 @@ UNUSABLE = {
     "devices 0\n": "no_device",
     "devices 4294967295\n": "unreadable",
 }
+# A card that MIG splits, and one of which it removes a part, while they are sampled.
+SPLIT_ANEW = """
+devices 2
+mig_used_mib 700
+gpu0.mig 0 2@1
+gpu1.mig 2 1@1
+"""
+# A driver whose card counts what its links carry in bytes alone.
+NEW_LINKS = """
+gpm 1
+gpm.60 250
+gpm.61 125
+field.91 2
+field.202 1048576 5242880@1
+field.204 2097152
+"""
 # Each script, and how long it is sampled from the first row on, in seconds.
 PLAYED = {
     DATACENTER.format(pid=os.getpid(), other=os.getppid()): 3.4,
@@ -120,6 +136,8 @@ PLAYED = {
     (OLD := "fail.event_reasons 13\nthrottle 32\n"): 0.8,
     (LATE := "block.power 3.5@0.5 0@1\n"): 6.5,
     (CRASH := "crash.power 1@1\n"): 4.0,
+    SPLIT_ANEW: 7.5,
+    NEW_LINKS: 3.4,
     (LOST_FROM_THE_START := "devices 2\ngpu0.fail.all 15 0@2\nname Card\n"): 7.5,
 }
 Played = dict[str, telemetry.Telemetry]
@@ -258,6 +276,30 @@ def test_a_field_without_permission_is_said_once(troubled: telemetry.Telemetry) 
     power = summary(troubled).signal("power_w", 6)
     assert power is not None
     assert "permission" in (power.missing or "")
+
+
+def test_parts_that_mig_makes_or_removes_while_sampling_are_followed(played: Played) -> None:
+    recording = played[SPLIT_ANEW]
+    assert [str(said) for said in recording.states if said.state == "split_anew"] == [
+        "gpu0: split_anew: MIG has made mig0 and made mig1",
+        "gpu1: split_anew: MIG has removed mig1",
+    ]
+    assert set(recording.series("gpu0_mig1_memory_used_mib")[1]) == {700}
+    assert (recording.facts["gpu0"]["mig_mode"], recording.facts["gpu0"]["mig1_uuid"]) == (True, "MIG-0000-513")
+    assert "mig1_uuid" not in recording.facts["gpu1"]
+    kept, removed = (recording.series(f"gpu1_mig{place}_memory_used_mib")[0] for place in (0, 1))
+    assert kept[-1] - removed[-1] > S
+    assert not [gap for gap in summary(recording).gaps if gap.where.startswith("gpu")]
+
+
+def test_links_of_a_card_that_counts_bytes_alone_are_read(played: Played) -> None:
+    """The counters in KiB are refused; of those that came later the fields 202 and 204 are in bytes (nvml.h)."""
+    recording = played[NEW_LINKS]
+    assert set(recording.series("gpu0_nvlink_sent_mib")[1]) == {1, 5}
+    assert set(recording.series("gpu0_nvlink1_received_mib")[1]) == {2}
+    found = values(summary(recording), 0)
+    assert found["nvlink_sent_mib_per_s"] > 0
+    assert (found["gpm_nvlink_received_mib_per_s"], found["gpm_nvlink_sent_mib_per_s"]) == (250, 125)
 
 
 def test_a_card_split_by_mig_shows_its_parts(troubled: telemetry.Telemetry) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from math import isnan
+from math import inf, isnan
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.telemetry import facts, fields, monitors, processes
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # A GPU that is gone is asked again so seldom that it costs nothing; so is a field whose error may pass, each time that
 # it does not pass after twice as long.
 REVIVE_EVERY_S, RETRY_AFTER_S, RETRY_AFTER_MOST_S = 5.0, 1.0, 60.0
+# Parts are made and removed by hand, before a training; asking for them costs a call a part.
+PARTS_EVERY_S = 5.0
 # No temperature is below it, and nothing else is negative.
 LEAST = -273.15
 
@@ -29,7 +31,7 @@ LEAST = -273.15
 class Sampled:
     """What one visit to a GPU found: values by column, what there is to say, and values that bear their own time.
 
-    `facts` are those of a GPU that could not be asked before.
+    `facts` are those of a GPU that could not be asked before, or was split anew.
     """
 
     values: dict[str, float] = field(default_factory=dict)
@@ -64,6 +66,21 @@ class Gpu:
         for instance in self.mig:
             self.facts |= instance.facts
         return [f"{self.where}.{name}: {reason}" for name, reason in missing.items()]
+
+    def parts_anew(self) -> tuple[list[facts.Instance], list[facts.Instance]]:
+        """Ask which parts MIG splits the GPU into now; return those made and those removed since it was asked last."""
+        before = {(part.place, *part.facts.values()): part for part in self.mig}
+        now = {(part.place, *part.facts.values()): part for part in facts.mig_devices(self.handle)}
+        made = [part for key, part in now.items() if key not in before]
+        removed = [part for key, part in before.items() if key not in now]
+        if made or removed:
+            self.mig = [before.get(key, part) for key, part in now.items()]
+            gone = {name for part in removed for name in part.facts}
+            self.facts = {name: fact for name, fact in self.facts.items() if name not in gone}
+            for part in made:
+                self.facts |= part.facts
+            self.facts["mig_mode"] = bool(self.mig)
+        return made, removed
 
     def lose(self, state: str, words: str) -> list[str]:
         """Note that the GPU is gone; return what to say, nothing where that was said already."""
@@ -112,8 +129,9 @@ class _Asked:
 class Feed:
     """The readings of one GPU at one pace. A field that it does not offer is asked for once, and its reason said."""
 
-    def __init__(self, gpu: Gpu, readings: Sequence[Reading | SampleBuffer]) -> None:
+    def __init__(self, gpu: Gpu, readings: Sequence[Reading | SampleBuffer], *, parts: bool = False) -> None:
         self.gpu = gpu
+        self._parts_s = 0.0 if parts else inf
         self._asked = tuple(_Asked(gpu.where, reading) for reading in readings)
         self._unoffered: set[str] = set()
         self._nonsense: set[str] = set()
@@ -125,6 +143,9 @@ class Feed:
         sampled = Sampled()
         if self.gpu.gone and not self._revive(now_s, sampled):
             return sampled
+        if now_s >= self._parts_s:
+            self._parts_s = now_s + PARTS_EVERY_S
+            self._take_parts(sampled)
         for asked in self._asked:
             if asked.retry_s > now_s:
                 continue
@@ -139,6 +160,19 @@ class Feed:
                 continue
             self._take(asked, found, sampled)
         return sampled
+
+    def _take_parts(self, sampled: Sampled) -> None:
+        """Read the parts that MIG has made meanwhile, and no longer those that it has removed."""
+        made, removed = self.gpu.parts_anew()
+        if not made and not removed:
+            return
+        where = self.gpu.where
+        gone = tuple(f"{where}_mig{part.place}_" for part in removed)
+        self._asked = tuple(asked for asked in self._asked if not asked.columns[0].startswith(gone))
+        self._asked += tuple(_Asked(where, reading) for part in made for reading in monitors.instance(part))
+        changes = [f"made mig{part.place}" for part in made] + [f"removed mig{part.place}" for part in removed]
+        sampled.said.append(say(where, "split_anew", f"MIG has {' and '.join(changes)}"))
+        sampled.facts = self.gpu.facts
 
     def _take(self, asked: _Asked, found: Sequence[float] | list[tuple[int, float]], sampled: Sampled) -> None:
         asked.worked = True
@@ -179,6 +213,9 @@ class Feed:
         if state == "invalid" and asked.worked:
             listed = self.gpu.is_listed()
             state, words = ("unreadable", words) if listed else ("vanished", "the GPU is gone from the driver's list")
+        if state == "vanished" and self.gpu.is_listed():
+            # A part of it is gone.
+            state = "unreadable"
         if state in GPU_GONE:
             sampled.said += self.gpu.lose(state, words)
             return False
@@ -236,4 +273,5 @@ def feeds(gpu: Gpu, tree: TreeScan) -> tuple[Feed, Feed]:
         *fields.slow(),
         *monitors.sample_buffers(),
     ]
-    return Feed(gpu, fields.fast()), Feed(gpu, slow)
+    # Where the driver knows MIG for this card, its parts may change.
+    return Feed(gpu, fields.fast()), Feed(gpu, slow, parts="mig_mode" in gpu.facts)

@@ -23,6 +23,7 @@ STATES = {
     "not_supported": "this GPU does not offer the field",
     "not_known": "this driver does not know the call",
     "back": "what had failed answers again",
+    "split_anew": "MIG has split the GPU into other parts",
     "other_process": "a process outside the observed tree uses the GPU",
     "too_many": "there are more of them than are recorded one by one",
     "clock_stepped": "the clock of the host was set while sampling",
