@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,20 @@ def test_what_is_faster_and_trains_otherwise_is_no_gain_and_is_told(tmp_path: Pa
     assert " as fast, but trains otherwise." in top
     assert "as fast as `xla` and trains otherwise (loss " in top
     assert "The single change that gained most is `off`" not in top
+
+
+def test_what_was_not_measured_is_not_claimed(tmp_path: Path) -> None:
+    late = SimulatedStrategy(name="late", step_ms=10.0, against="xla")
+    simulate_study(tmp_path, [*STORY, late])
+    for run in (tmp_path / "runs").glob("*-late"):
+        shutil.rmtree(run)
+    write(tmp_path)
+    top, _, _ = (tmp_path / "report.md").read_text().partition("## Ranking")
+    assert "1 of 6 strategies were not measured." in top
+    only = tmp_path / "only"
+    simulate_study(only, [SimulatedStrategy(name="python_feed", step_ms=30.0)])
+    write(only)
+    assert "**Gain.** No change was measured." in (only / "report.md").read_text()
 
 
 def test_table_and_json_agree(tmp_path: Path) -> None:

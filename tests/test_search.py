@@ -305,8 +305,8 @@ def test_it_always_ends_and_never_tries_a_change_twice(alone: dict[str, float], 
 class Machine:
     """Stands in for the processes and the clock of a study: every run takes 20 s beside its window."""
 
-    def __init__(self, failing: tuple[str, ...] = ()) -> None:
-        self.now_s, self.failing = 0.0, failing
+    def __init__(self, failing: tuple[str, ...] = (), alone: Mapping[str, float] = ALONE) -> None:
+        self.now_s, self.failing, self.alone = 0.0, failing, alone
         self.started: list[tuple[int, str, tuple[str, ...]]] = []
 
     def __call__(self) -> Machine:
@@ -316,7 +316,7 @@ class Machine:
         self.started.append((asked.round, asked.strategy, asked.combines))
         self.now_s += 20.0
         save(asked, folder / SPEC_FILE)
-        log, run = EventLog(folder), measured(asked)
+        log, run = EventLog(folder), measured(asked, self.alone)
         log.write("phase", 1, name="held")
         log.write("settings", 1, settings=msgspec.to_builtins(run.settings))
         log.write("phase", 1, name="window")
@@ -525,6 +525,12 @@ def test_where_time_is_short_the_search_comes_before_what_promises_least(tmp_pat
     assert [combines for _, _, combines in machine.started if combines], "the search had time kept for it"
     assert left, "and the plan was cut"
     assert load(tmp_path).ranking.search(TUNED) is not None
+
+
+def test_time_that_the_search_does_not_need_goes_to_the_rest_of_the_plan(tmp_path: Path, on: On) -> None:
+    machine = on(Machine(alone=dict.fromkeys(ALONE, 1.0)))
+    assert carried_out(with_budget(study(), 280.0), tmp_path) == []
+    assert len(machine.started) == 2 * 5
 
 
 def test_without_time_for_anything_the_search_is_left_too(tmp_path: Path, on: On) -> None:

@@ -107,8 +107,7 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
     for skipped in loaded.ranking.skipped:
         _say(console, f"{skipped.strategy}: skipped, {skipped.message}")
     if left:
-        names = wording.listing([_named(planned) for planned in left])
-        _say(console, f"The budget left no time for {names}.")
+        _say(console, f"The budget left no time for {_left(left)}.")
     if left or interrupted:
         _say(console, f"Finish it with: gpuprobe run --resume {shlex.quote(str(where))}")
     _say(console, f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)")
@@ -117,9 +116,16 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
     return FAILED if loaded.ranking.failures or not loaded.ranking.rows else 0
 
 
+def _left(left: Sequence[Planned]) -> str:
+    """Name the strategies and steps that were not measured; of runs that only repeat one it is enough how many."""
+    first = [_named(planned) for planned in left if planned.round == 1 or planned.step]
+    again = len(left) - len(first)
+    repeated = [wording.count(again, "run") + " of a further round"] if again else []
+    return wording.listing([*first, *repeated])
+
+
 def _named(planned: Planned) -> str:
-    step = f"step {planned.step} of the search for " if planned.step else ""
-    return f"{step}{planned.strategy} (round {planned.round})"
+    return f"step {planned.step} of the search for {planned.strategy}" if planned.step else planned.strategy
 
 
 def _say(console: Console, text: str) -> None:

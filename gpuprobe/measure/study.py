@@ -111,23 +111,45 @@ class _Runner:
         self._lanes = _lanes(study)
         longest_s = LONGEST_QUICK_WINDOW_S if study.request.quick else LONGEST_WINDOW_S
         self._budget = Budget(study.request.budget_s, time.monotonic(), longest_s)
+        self._waiting: list[Planned] = []
+        self._done = 0
 
     def carry_out(self, waiting: list[Planned], searched: Sequence[str]) -> list[Planned]:
-        expected = len(waiting) + sum(expected_runs(self._study, 0) for _ in searched)
+        """Measure all that the time lasts for; return what is left of the plan, and of the searches."""
+        self._waiting = waiting
         # The searches begin where the baseline is, with what promises most: that comes before what promises least.
-        kept_back = KEPT_FOR_A_SEARCH * len(searched)
-        index = 0
-        while index < len(waiting):
-            waiting[index:] = self._by_promise(waiting[index:])
+        self._rounds(len(searched), kept_back=KEPT_FOR_A_SEARCH * len(searched))
+        left = self._searches(searched)
+        if self._waiting and not left:
+            # They took less than was kept for them; what is measured now may tell them more.
+            self._rounds(0, kept_back=0)
+            left = self._searches(searched)
+        return [*self._waiting, *left]
+
+    def _rounds(self, searches: int, kept_back: int) -> None:
+        """Measure what the plan holds while the time lasts; it is kept back for so many runs of `searches` to come."""
+        while self._waiting:
+            self._waiting = self._by_promise(self._waiting)
             if not self._budget.allows(time.monotonic(), 1 + kept_back * self._lanes):
-                break
-            group = waiting[index : index + self._lanes]
-            self._measure([self._spec(planned, expected - index) for planned in group], index, expected)
-            index += len(group)
-        left = waiting[index:]
+                return
+            runs_left = len(self._waiting) + searches * expected_runs(self._study, 0)
+            group = self._waiting[: self._lanes]
+            self._measure([self._spec(planned, runs_left) for planned in group], runs_left)
+            del self._waiting[: len(group)]
+
+    def _searches(self, searched: Sequence[str]) -> list[Planned]:
+        """Measure run after run of each search until it has ended, or the time; return what is left."""
+        left = []
         for name in searched:
-            stopped, index = self._search(name, index)
-            left += stopped
+            taken = 0
+            while (chosen := self._choose(self._folder, name)) is not None:
+                planned = Planned(self._study.request.rounds, name, chosen.step)
+                if not self._budget.allows(time.monotonic(), self._lanes):
+                    left.append(planned)
+                    break
+                runs_left = expected_runs(self._study, taken)
+                self._measure([self._spec(planned, runs_left, sharing=self._lanes, chosen=chosen)], runs_left)
+                taken += 1
         return left
 
     def _by_promise(self, waiting: list[Planned]) -> list[Planned]:
@@ -141,23 +163,11 @@ class _Runner:
                 return in_order(waiting, names)
         return waiting
 
-    def _search(self, strategy: str, index: int) -> tuple[list[Planned], int]:
-        """Measure step after step until the search has ended, or the time; return what is left, and the next index."""
-        taken = 0
-        while (chosen := self._choose(self._folder, strategy)) is not None:
-            planned = Planned(self._study.request.rounds, strategy, chosen.step)
-            if not self._budget.allows(time.monotonic(), self._lanes):
-                return [planned], index
-            runs_left = expected_runs(self._study, taken)
-            spec = self._spec(planned, runs_left, sharing=self._lanes, chosen=chosen)
-            self._measure([spec], index, index + runs_left)
-            taken, index = taken + 1, index + 1
-        return [], index
-
-    def _measure(self, specs: list[RunSpec], index: int, total: int) -> None:
-        """Carry out runs that warm up together, and learn what they cost."""
+    def _measure(self, specs: list[RunSpec], runs_left: int) -> None:
+        """Carry out runs that warm up together, of so many that are left, and learn what they cost."""
         started = time.monotonic()
-        runs = self._run_group(specs, index, total)
+        runs = self._run_group(specs, self._done, self._done + runs_left)
+        self._done += len(runs)
         spent_s = time.monotonic() - started
         self._budget.learn((spent_s - sum(map(_window_s, runs))) / len(runs))
 

@@ -65,7 +65,7 @@ def verdict(loaded: Loaded) -> Verdict:
         return Verdict(where, "Nothing was measured to the end.", _failed(ranking), "", "")
     step, why = _why(ranking)
     first, code = following(ranking, study)
-    told = f"{step} {_fastest(ranking, study)}".strip()
+    told = f"{step} {_fastest(ranking, study)}{_unmeasured(ranking, study)}".strip()
     primary = next((finding.cause for finding in ranking.findings if finding.primary), "")
     return Verdict(where, told, why, first, code, gains(ranking, study), sure(ranking, study), primary)
 
@@ -127,6 +127,13 @@ def _fastest(ranking: Ranking, study: Study) -> str:
         f"`{best.strategy}` is the fastest of {count}{among}: {epoch} instead of "
         f"{wording.clock(baseline.epoch_s.value)}, {gain} as fast as `{baseline.strategy}`.{others}{otherwise}"
     )
+
+
+def _unmeasured(ranking: Ranking, study: Study) -> str:
+    """Say of how many strategies nothing is known yet: the fastest may be among them."""
+    if not ranking.not_run or len(study.strategies) < 2:
+        return ""
+    return f" {len(ranking.not_run)} of {len(study.strategies)} strategies were not measured."
 
 
 def _otherwise(row: Row) -> str:
