@@ -1,12 +1,13 @@
 """The NVIDIA cards: what each can do at most, by its name or from what the driver tells of it."""
 
-from gpuprobe.cards.architecture import Architecture, architecture
+from gpuprobe.cards.architecture import TENSOR_CORES_FROM, Architecture, architecture, has_tensor_cores
 from gpuprobe.cards.match import estimate, find
 from gpuprobe.cards.occupancy import Occupancy, occupancy
 from gpuprobe.cards.peak import Precision, bandwidth_bytes_per_s, peak_flop_per_s
 from gpuprobe.cards.table import Card, cards
 
 __all__ = [
+    "TENSOR_CORES_FROM",
     "Architecture",
     "Card",
     "Occupancy",
@@ -16,6 +17,7 @@ __all__ = [
     "cards",
     "estimate",
     "find",
+    "has_tensor_cores",
     "occupancy",
     "peak_flop_per_s",
 ]

@@ -9,11 +9,17 @@ and RTX Blackwell, from their peak rates over SMs times clock; for 10.0 from DGX
 
 from __future__ import annotations
 
+import re
+
 from gpuprobe.records import Record
 
 REGISTERS_PER_SM = 65_536
 WARP = 32
 KIB = 1024
+# Tensor Cores came with this compute capability (the guide's "Technical Specifications"). The chips TU116 and TU117
+# have none, though they are of 7.5: GTX 16, MX450 and MX550, T400 to T2000. Their 16-bit arithmetic has twice the rate.
+TENSOR_CORES_FROM = 7.0
+_WITHOUT = re.compile(r"\b(?:GTX 16\d\d|MX[45]50|T(?:400|500|550|600|1000|1200|2000))\b")
 
 
 class Architecture(Record, frozen=True, kw_only=True):
@@ -88,3 +94,9 @@ _KNOWN = {
 def architecture(compute_capability: str | float) -> Architecture | None:
     """Return what is known of a compute capability, as `6.1`; None where this table does not hold it."""
     return _KNOWN.get(str(compute_capability))
+
+
+def has_tensor_cores(name: str, compute_capability: str | float) -> bool:
+    """Tell whether a card of that name and compute capability, such as `7.5`, has Tensor Cores."""
+    capability = float(compute_capability)
+    return capability >= TENSOR_CORES_FROM and not (capability == 7.5 and _WITHOUT.search(name))

@@ -85,8 +85,7 @@ def _tensor_cores(name: str, capability: str, card: Card | None) -> Signal:
     source = "table of cards"
     if card is not None:
         value = bool(card.tensor_cores)
-    elif capability and (found := cards.architecture(capability)) is not None:
-        # Of compute capability 7.5, the GTX 16 series alone has none; a name that says so is in the table.
-        value, source = found.tensor_half_flop is not None, f"compute capability {capability}"
+    elif capability:
+        value, source = cards.has_tensor_cores(name, capability), f"compute capability {capability}"
     missing = None if value is not None else f"nothing is known of {name or 'this card'}"
     return Signal(name="has_tensor_cores", unit="", source=source, value=value, missing=missing)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpuprobe import wording
+from gpuprobe.cards import TENSOR_CORES_FROM
 from gpuprobe.diagnosis import telemetry_conditions
 from gpuprobe.diagnosis.rules import Decided, Result, Rule, apply
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
@@ -48,13 +49,17 @@ def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
-    """16-bit compute on a card that is not faster at it; on compute capability 6.1 at 1/64 of the rate."""
+    """16-bit compute on a card that is not faster at it; on compute capability 6.1 at 1/64 of the rate.
+
+    The cards of 7.5 that have no Tensor Cores do such arithmetic at twice the rate: theirs is no loss.
+    """
     del limits
     names = ("compute_dtype", "has_tensor_cores")
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="fp16_without_tensor_cores", reason=reason)
     dtype = evidence.text("compute_dtype")
-    if dtype not in {"float16", "bfloat16"} or evidence.flag("has_tensor_cores"):
+    faster = (evidence.number("compute_capability") or 0.0) >= TENSOR_CORES_FROM
+    if dtype not in {"float16", "bfloat16"} or evidence.flag("has_tensor_cores") or faster:
         return None
     return _finding(
         evidence,

@@ -15,7 +15,6 @@ from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import Intervals, covered, difference, union
-from gpuprobe.ledger.launches import lost_fraction
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
@@ -106,7 +105,6 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
     sm, occupied, outside = kernels.sm_efficiency(time), kernels.occupancy(time), _idle_outside(time)
-    lost = lost_fraction([other for other in timeline.devices if other.host == device.host], host)
     return DeviceAccount(
         name=device.name,
         host=device.host,
@@ -131,8 +129,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         spread=_spread(steps.counted),
         each_step=tuple(steps.each),
         joined_fraction=time.work.joined_fraction,
-        lost_fraction=lost,
-        confidence=_confidence(steps.typical, time.work.joined_fraction, max(lost, _told_lost(timeline))),
+        lost_fraction=time.lost.fraction,
+        confidence=_confidence(steps.typical, time.work.joined_fraction, max(time.lost.fraction, _told_lost(timeline))),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
         copies=kernels.copy_facts(time),

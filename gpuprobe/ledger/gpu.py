@@ -11,6 +11,7 @@ from gpuprobe.ledger import names
 from gpuprobe.ledger.categories import BUSY, COPIES, IDLE, UNATTRIBUTED
 from gpuprobe.ledger.intervals import Intervals, between, difference, intersection, join, sweep, union
 from gpuprobe.ledger.launches import NO_LAUNCH, Launches, launches, reads
+from gpuprobe.ledger.lost import Lost, blind
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.steps import Windows, find
 from gpuprobe.traces.timeline import Direction
@@ -34,6 +35,7 @@ class GpuTime:
     device: Device
     windows: Windows
     work: Launches
+    lost: Lost
     parts: dict[str, Intervals]
     busy: Intervals
     kernels: Intervals
@@ -49,7 +51,10 @@ def gpu_time(timeline: Timeline, device: Device, host: Host) -> GpuTime | None:
     span = between(int(work.start_ps[0]), int(work.end_ps.max()))
     launched = work.launch_ps[work.launch_ps != NO_LAUNCH]
     first = min(int(launched.min()), int(work.start_ps[0])) if len(launched) else int(work.start_ps[0])
-    windows = find(host, device.steps, (first, int(work.end_ps.max())), len(device.kernels) > 0)
+    missing = host.lost.of(work.feeding)
+    # What was launched was done, whether it is in the trace or not.
+    ended = max([int(work.end_ps.max()), *missing.launch_ps[-1:].tolist()])
+    windows = find(host, device.steps, (first, ended), len(device.kernels) > 0)
     if windows is None:
         return None
     busy = union(work.start_ps, work.end_ps)
@@ -57,10 +62,13 @@ def gpu_time(timeline: Timeline, device: Device, host: Host) -> GpuTime | None:
     copies = union(device.copies.start_ps, device.copies.end_ps)
     window = union(windows.start_ps, windows.end_ps)
     got, idle = sweep(window, _busy_layers(timeline, device))
+    # What dropped events may have filled is not known to be idle at all.
+    unknown = intersection(idle, blind(work, missing))
+    idle = difference(idle, unknown)
     others = [other for other in timeline.devices if other.host == device.host and other is not device]
     reasons, left = sweep(idle, _idle_layers(host, work, others, windows, busy, idle))
-    parts = dict(zip((*BUSY, *IDLE, UNATTRIBUTED), (*got, *reasons, left), strict=True))
-    return GpuTime(device, windows, work, parts, busy, kernels, copies, span)
+    parts = dict(zip((*BUSY, *IDLE, UNATTRIBUTED), (*got, *reasons, join([left, unknown])), strict=True))
+    return GpuTime(device, windows, work, missing, parts, busy, kernels, copies, span)
 
 
 def _busy_layers(timeline: Timeline, device: Device) -> list[Intervals]:

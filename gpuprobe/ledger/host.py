@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, difference, join, union
+from gpuprobe.ledger.lost import Lost, lost
 from gpuprobe.ledger.names import Kind, kinds, waits
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import NO_CORRELATION
@@ -43,6 +44,7 @@ class Host:
     def __init__(self, timeline: Timeline, name: str, kind_of_name: NDArray[np.int32] | None = None) -> None:
         self.name, self.names = name, timeline.names
         self.threads: tuple[Thread, ...] = tuple(thread for thread in timeline.threads if thread.host == name)
+        self.devices = tuple(device for device in timeline.devices if device.host == name)
         known = kinds(timeline.names) if kind_of_name is None else kind_of_name
         self.kinds = [known[thread.events.name] for thread in self.threads]
 
@@ -84,6 +86,11 @@ class Host:
         # first is the one that the program made.
         order = np.lexsort((found[1], found[0]))
         return Calls(*(column[order] for column in found))
+
+    @cached_property
+    def lost(self) -> Lost:
+        """The launch calls whose work no device of this host shows."""
+        return lost(self.devices, self)
 
     @cached_property
     def compiling(self) -> Intervals:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, union
-from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.names import among
 from gpuprobe.traces.timeline import NO_CORRELATION, Direction
 
@@ -80,26 +79,6 @@ def reads(devices: Sequence[Device], host: Host, threads: set[int]) -> Intervals
     at = place[_joined(calls.correlation, place, wanted)]
     at = at[among(calls.thread[at], np.array(sorted(threads), np.int64))]
     return union(calls.start_ps[at], calls.end_ps[at])
-
-
-def lost_fraction(devices: Sequence[Device], host: Host) -> float:
-    """Return the share of a host's launch calls whose kernel none of its devices shows: events that were dropped.
-
-    Calls outside the span of the devices' events are left out, whose kernels the profiler never saw.
-    """
-    work = [events for device in devices for events in (device.kernels, device.copies) if len(events)]
-    if not work:
-        return 0.0
-    seen = np.concatenate([events.correlation for events in work])
-    first, last = min(int(events.start_ps[0]) for events in work), max(int(events.start_ps[-1]) for events in work)
-    asked = []
-    for place, thread in enumerate(host.threads):
-        events = thread.events
-        if len(events.correlation):
-            inside = (events.start_ps >= first) & (events.end_ps <= last) & (events.correlation != NO_CORRELATION)
-            asked.append(events.correlation[inside & ((host.kinds[place] & Kind.LAUNCH) != 0)])
-    calls = np.concatenate(asked) if asked else np.empty(0, np.int64)
-    return float((~np.isin(calls, seen)).mean()) if len(calls) else 0.0
 
 
 def _joined(known: Int64s, place: NDArray[np.intp], wanted: Int64s) -> NDArray[np.bool_]:

@@ -84,7 +84,11 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.CONVERT, r"(?:tf\.constant|convert_to_tensor)$"),
     # What gpuprobe's own loops call the making of a batch in Python (`strategies/feeds.py`).
     (Kind.FEED, r"NextBatch$"),
-    (Kind.LAUNCH, r"(?:cu|cuda|hip)(?:Launch|GraphLaunch|ModuleLaunch|ExtLaunch|ExtModuleLaunch)"),
+    (
+        Kind.LAUNCH,
+        r"(?:cu|cuda|hip)(?:Launch|GraphLaunch|ModuleLaunch|ExtLaunch|ExtModuleLaunch"
+        r"|Memcpy(?:HtoD|DtoD|DtoHAsync|Async|Peer))",
+    ),
     # What XLA's programs are on the processor under JAX, on the threads that run them and on the one that waits.
     (Kind.KERNEL_RUN | Kind.PROGRAM, r"ThunkExecutor::Execute(?: \(wait for completion\))?$"),
     (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gpuprobe.simulate.work import TENSOR_CORES_FROM, multiplies
+from gpuprobe.simulate.work import has_tensor_cores, multiplies
 
 if TYPE_CHECKING:
     from gpuprobe.simulate.spec import Spec
@@ -52,7 +52,7 @@ def kernel(spec: Spec, place: int) -> Described:
     grid = max(1, round(kernels.sm_fill * spec.card.sm_count))
     if kernels.fused > 1 and not matmul:
         return Described(f"fusion_{place}", f"cluster_{place}/fusion:XlaRun", grid, 32, 0, 100)
-    half = kernels.dtype == "float16" and float(spec.card.compute_capability) >= TENSOR_CORES_FROM
+    half = kernels.dtype == "float16" and has_tensor_cores(spec.card)
     table = (_TENSOR_CORE if half else _MATMUL) if matmul else _OTHER
     name, kind = table[first % len(table)]
     layer = f"resnet/block_{first // 16}/{kind.lower()}_{first % 16}"

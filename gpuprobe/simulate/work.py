@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe import cards
 from gpuprobe.simulate.noise import Noise, Source
 
 if TYPE_CHECKING:
@@ -14,15 +15,13 @@ if TYPE_CHECKING:
 
     from gpuprobe.simulate.spec import Card, Kernels, Spec
 
-# First compute capability with Tensor Cores. Source: CUDA C++ Programming Guide, "Features per Compute Capability".
-TENSOR_CORES_FROM = 7.0
 # Multiples of the golden ratio spread the kernels that multiply matrices evenly over the step.
 GOLDEN = 0.6180339887498949
 
 
 def has_tensor_cores(card: Card) -> bool:
     """Whether the card has Tensor Cores."""
-    return float(card.compute_capability) >= TENSOR_CORES_FROM
+    return cards.has_tensor_cores(card.name, card.compute_capability)
 
 
 def multiplies(kernels: Kernels, place: int) -> bool:
@@ -34,7 +33,10 @@ def dtype_factor(spec: Spec) -> float:
     """How much longer a kernel that multiplies matrices takes than in float32."""
     if spec.kernels.dtype == "float32":
         return 1.0
-    return 1 / spec.kernels.tensor_core_speedup if has_tensor_cores(spec.card) else spec.kernels.fp16_slowdown
+    if has_tensor_cores(spec.card):
+        return 1 / spec.kernels.tensor_core_speedup
+    slower = float(spec.card.compute_capability) < cards.TENSOR_CORES_FROM
+    return spec.kernels.fp16_slowdown if slower else 1.0
 
 
 def durations_us(spec: Spec, noise: Noise, device: int, step: int) -> list[float]:

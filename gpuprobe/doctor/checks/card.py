@@ -6,15 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.cards import TENSOR_CORES_FROM, has_tensor_cores
 from gpuprobe.doctor.check import NO_GPU, CheckResult, check, passed, skipped, unknown, warned
 
 if TYPE_CHECKING:
     from gpuprobe.doctor.facts import CardFacts, Facts
 
 ORDER = 40
-# Tensor Cores came with 7.0 (Volta). These cards are 7.5 without them: NVIDIA's TU116 and TU117 chips.
-TENSOR_CORES_FROM = (7, 0)
-WITHOUT_TENSOR_CORES = re.compile(r"\b(?:GTX 16\d\d|MX[45]50|T(?:400|500|550|600|1000|1200))\b")
 # fp16 against fp32 rate. Source: NVIDIA, "CUDA C++ Programming Guide", throughput of arithmetic instructions.
 SLOW_FP16 = {"5.0": "none at all", "5.2": "none at all", "6.1": "1/64 of the fp32 rate"}
 BFLOAT16_FROM = (8, 0)
@@ -41,11 +39,11 @@ def _precision(name: str, capability: str) -> CheckResult:
         return unknown(f"{name} does not tell its compute capability")
     version = int(match[1]), int(match[2])
     evidence = f"{name}: compute capability {capability}"
-    if version < TENSOR_CORES_FROM:
+    if float(capability) < TENSOR_CORES_FROM:
         rate = SLOW_FP16.get(capability)
         why = f"no Tensor Cores{f', fp16 at {rate}' if rate else ''}"
         return warned(f"{why}: mixed_float16 gains nothing here", "keep the policy float32", evidence)
-    if WITHOUT_TENSOR_CORES.search(name):
+    if not has_tensor_cores(name, capability):
         says = "no Tensor Cores in this family, although 7.5: mixed_float16 gains little"
         return warned(says, "measure it before you use it: gpuprobe run", evidence)
     kinds = "mixed_float16, mixed_bfloat16 and TF32" if version >= BFLOAT16_FROM else "mixed_float16, not bfloat16"

@@ -1,0 +1,132 @@
+"""Work that was launched and that no device shows: events that the profiler dropped, and the time that they may have
+filled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.intervals import Intervals, union
+from gpuprobe.ledger.launches import NO_LAUNCH
+from gpuprobe.ledger.names import Kind
+from gpuprobe.traces.details import copy_direction
+from gpuprobe.traces.names import among
+from gpuprobe.traces.timeline import NO_CORRELATION
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.launches import Launches
+    from gpuprobe.traces.timeline import Device, Events, Int64s
+
+# Work that was launched so long before the trace ends, and on a device at rest, has begun: a launch takes microseconds.
+AT_REST_PS = 1_000_000_000
+# What the calls that copy have in their names: cuMemcpyHtoDAsync, cudaMemcpyAsync, MemcpyH2D.
+COPYING = "emcpy"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The launch calls of one host whose work none of its devices shows, sorted by start, (n,) each.
+
+    `thread` is the place of the calling thread, `copies` tells which of them copied. `fraction` is their share of all
+    launch calls but those so near the end of the trace that their work may not have begun. `feeding` are the threads
+    that launched what the devices show.
+    """
+
+    fraction: float
+    launch_ps: Int64s
+    thread: Int64s
+    copies: NDArray[np.bool_]
+    feeding: frozenset[int]
+
+    def of(self, threads: Collection[int]) -> Lost:
+        """Return those of the device that these threads feed: theirs, and those of threads that feed no other."""
+        others = np.array(sorted(self.feeding - set(threads)), np.int64)
+        chosen = ~among(self.thread, others)
+        return replace(self, launch_ps=self.launch_ps[chosen], thread=self.thread[chosen], copies=self.copies[chosen])
+
+
+def lost(devices: Sequence[Device], host: Host) -> Lost:
+    """Find the launch calls of a host whose work none of its devices shows."""
+    work = [events for device in devices for events in (device.kernels, device.copies) if len(events)]
+    launching = _launching(work, host)
+    seen = np.concatenate([np.empty(0, np.int64), *(events.correlation for events in work)])
+    until = _begun_until(work, host)
+    starts, places, called = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    feeding: set[int] = set()
+    asked = gone = 0
+    for place, thread in enumerate(host.threads):
+        events = thread.events
+        if not len(events.correlation):
+            continue
+        calls = np.flatnonzero(
+            (((host.kinds[place] & Kind.LAUNCH) != 0) | launching[events.name]) & (events.correlation != NO_CORRELATION)
+        )
+        missing = ~among(events.correlation[calls], seen)
+        if not missing.all():
+            feeding.add(place)
+        begun = events.end_ps[calls] <= until
+        asked, gone = asked + int(begun.sum()), gone + int((begun & missing).sum())
+        chosen = calls[missing]
+        starts.append(events.start_ps[chosen])
+        places.append(np.full(len(chosen), place, np.int64))
+        called.append(events.name[chosen].astype(np.int64))
+    start = np.concatenate(starts)
+    order = np.argsort(start, kind="stable")
+    copying = np.array([COPYING in text for text in host.names], np.bool_)
+    return Lost(
+        fraction=gone / asked if asked else 0.0,
+        launch_ps=start[order],
+        thread=np.concatenate(places)[order],
+        copies=copying[np.concatenate(called)[order]],
+        feeding=frozenset(feeding),
+    )
+
+
+def blind(work: Launches, missing: Lost) -> Intervals:
+    """Return the time of a device in which work that the trace does not show may have run.
+
+    It ran after what was launched before it and before what was launched after it; kernels no longer than the longest
+    that is seen, each.
+    """
+    known = np.flatnonzero(work.launch_ps != NO_LAUNCH)
+    launch = missing.launch_ps
+    if not len(launch) or not len(known):
+        return Intervals()
+    known = known[np.argsort(work.launch_ps[known], kind="stable")]
+    after = np.searchsorted(work.launch_ps[known], launch, side="right")
+    done = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(work.end_ps[known])])
+    begun = np.append(np.minimum.accumulate(work.start_ps[known][::-1])[::-1], np.iinfo(np.int64).max)
+    start = np.maximum(launch, done[after])
+    # Several that are missing in one place ran one after the other.
+    together = np.bincount(after, minlength=len(known) + 1)[after]
+    longest = int((work.end_ps - work.start_ps).max())
+    end = np.where(missing.copies, begun[after], np.minimum(begun[after], start + together * longest))
+    return union(start, end)
+
+
+def _launching(work: Sequence[Events], host: Host) -> NDArray[np.bool_]:
+    """Tell which names (n,) are those of work: TensorFlow 2.3 gave a launch call the name of what it launched."""
+    named = np.array([copy_direction(text) is not None for text in host.names], np.bool_)
+    for events in work:
+        named[events.name] = True
+    return named
+
+
+def _begun_until(work: Sequence[Events], host: Host) -> int:
+    """Return the instant up to which all that was launched has surely begun."""
+    if not work:
+        return np.iinfo(np.int64).min
+    ended = max(int(events.end_ps.max()) for events in work)
+    longest = max(int(events.duration_ps.max()) for events in work)
+    latest = host.last_ps - AT_REST_PS - longest
+    # A device that rests before the end had begun whatever was launched before that.
+    started = max(int(events.start_ps[-1]) for events in work)
+    return max(started, latest) if ended <= latest else started
