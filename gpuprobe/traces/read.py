@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from gpuprobe.traces.clocks import aligned
 from gpuprobe.traces.find import find, is_chrome
 
 if TYPE_CHECKING:
@@ -26,5 +27,5 @@ def read(path: Path) -> Timeline:
         from gpuprobe.traces.chrome import read_chrome as read_files
     else:
         from gpuprobe.traces.xplane import read_xplane as read_files
-    timeline = read_files(path, files)
+    timeline = aligned(read_files(path, files))
     return dataclasses.replace(timeline, warnings=(*warnings, *timeline.warnings))
