@@ -99,19 +99,19 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
 
 def straggler(evidence: Evidence, limits: Thresholds) -> Result:
     """One device computes longer than the others, which wait for it."""
-    if reason := evidence.lacking("straggler_ratio"):
+    if reason := evidence.lacking("straggler_ratio", "straggler_share"):
         return NotEvaluated(cause="straggler", reason=reason)
-    (ratio,) = evidence.numbers("straggler_ratio")
+    ratio, lost = evidence.numbers("straggler_ratio", "straggler_share")
     if ratio < limits.straggler_ratio:
         return None
     return _finding(
         evidence,
         "straggler",
-        severity=1 - 1 / ratio,
+        severity=lost,
         claim=f"{evidence.text('straggler_device') or 'One device'} computes {ratio:.2f} times as long as the median "
-        "device: the others wait for it.",
+        f"device: the others wait for it, {wording.share(lost)} of the step.",
         fix="Give it its equal share of the data, and look at its clocks, its heat and who else uses it.",
-        names=("straggler_ratio", "straggler_device"),
+        names=("straggler_ratio", "straggler_share", "straggler_device"),
         confidence="high",
     )
 

@@ -6,8 +6,8 @@ The signals, of the device in which most kernel time went: `device_kind` (gpu, c
 `idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`,
 `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
 `tensor_core_time_fraction`, `eligible_time_fraction`, `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
-`pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_device`,
-`account_confidence` and `proof.<category>`, the events of the host behind it.
+`pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
+`straggler_device`, `account_confidence` and `proof.<category>`, the events of the host behind it.
 One that the trace does not give says why in `missing`.
 """
 
@@ -176,15 +176,20 @@ def _straggler(account: Account) -> list[Signal]:
     """The device that computes longest, against the median of the others."""
     computing = [device for device in account.devices if device.kernels is not None]
     source = "ledger, longest gpu_compute over the median of the other devices"
+    names = (("straggler_ratio", "times"), ("straggler_share", "of the step"))
     if len(computing) < 2:
         alone = "no two devices compute in the trace"
-        return [Signal(name="straggler_ratio", unit="times", source=source, missing=alone)]
+        return [Signal(name=name, unit=unit, source=source, missing=alone) for name, unit in names]
     slow = max(computing, key=lambda device: device.ledger_ms["gpu_compute"])
     others = median(np.array([device.ledger_ms["gpu_compute"] for device in computing if device is not slow]))
-    ratio = slow.ledger_ms["gpu_compute"] / others if others else None
-    missing = None if ratio else "the other devices compute nothing"
+    longest = slow.ledger_ms["gpu_compute"]
+    missing = None if longest and others else "the other devices compute nothing"
+    values = (None, None) if missing else (longest / others, (longest - others) / slow.step_ms)
     return [
-        Signal(name="straggler_ratio", unit="times", source=source, value=ratio, missing=missing, n=len(computing)),
+        *(
+            Signal(name=name, unit=unit, source=source, value=value, missing=missing, n=len(computing))
+            for (name, unit), value in zip(names, values, strict=True)
+        ),
         Signal(name="straggler_device", unit="", source=source, value=slow.name),
     ]
 

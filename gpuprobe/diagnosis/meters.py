@@ -23,7 +23,7 @@ def meters(utilization: Signal | None, device: DeviceAccount | None, mfu: Signal
         return ()
     return (
         _nvml(utilization),
-        _of_step(KERNELS, device, device.ledger_ms["gpu_compute"] / device.step_ms if device else None),
+        _of_step(KERNELS, device, _running(device) if device else None),
         _of_step(SMS, device, device.sm_efficiency if device else None),
         mfu or Signal(name=MFU, unit="", source="", missing="the arithmetic of a step was not counted"),
         _of_step(COPIES, device, _copying(device) if device else None),
@@ -42,6 +42,11 @@ def _of_step(name: str, device: DeviceAccount | None, value: float | None) -> Si
     if value is None:
         missing = device.missing.get(name, "the trace does not give it") if device else NO_TRACE
     return Signal(name=name, unit="of the step", source="trace", value=value, missing=missing)
+
+
+def _running(device: DeviceAccount) -> float:
+    """How much of the step any kernel runs: those that exchange gradients count for NVML too."""
+    return (device.ledger_ms["gpu_compute"] + device.ledger_ms["gpu_collective"]) / device.step_ms
 
 
 def _copying(device: DeviceAccount) -> float:

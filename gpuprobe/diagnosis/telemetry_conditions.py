@@ -158,5 +158,8 @@ RULES: tuple[Rule, ...] = (throttled, gpu_memory_tight, pcie_degraded, gpu_share
 
 def _worked_without_gpu(evidence: Evidence, limits: Thresholds) -> bool:
     memory = evidence.get("memory_peak_mib")
-    grown_mib = evidence.numbers("memory_peak_mib")[0] - ((memory.low if memory else None) or 0.0)
+    before_mib = (memory.low if memory else None) or 0.0
+    # Where no other program has the card open, what fills its memory is the command's own, from the start on.
+    own = evidence.number("other_gpu_processes") == 0 and before_mib >= limits.reserved_mib
+    grown_mib = evidence.numbers("memory_peak_mib")[0] - (0.0 if own else before_mib)
     return grown_mib < limits.context_mib and evidence.numbers("cpu_cores")[0] >= limits.at_work_cores

@@ -174,6 +174,10 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         AtLeastZero,
         Meta(description="A CUDA context alone takes more than this of a card's memory."),
     ] = 64.0
+    reserved_mib: Annotated[
+        AtLeastZero,
+        Meta(description="The driver itself reserves some hundreds of MiB of a card's memory; this is more."),
+    ] = 1024.0
     memory_full: Annotated[Share, Meta(description="Kineto's profiler warns above 90 % of the card's memory.")] = 0.9
     memory_jump: Annotated[
         Share,

@@ -62,6 +62,8 @@ ROOTS: dict[str, tuple[str, ...]] = {
     "recompiling": ("eager_or_retracing",),
     "host_between_steps": ("eager_or_retracing",),
 }
+# Of what these take, the cause behind them must make up most, or it is beside the point.
+IN_PARTS = frozenset({"copy_bound", "collective_bound"})
 # What is true beside a cause, but is never what a verdict stands on while another cause is known.
 CONDITIONS = frozenset({"wrong_meter", "profiler_perturbed", "gpu_memory_tight", "unattributed"})
 # What a trace that names a cause has decided, for or against: a hint of the readings at one of these adds nothing.
@@ -139,10 +141,12 @@ def join(votes: Sequence[Vote], conditions: Decided = ((), ()), limits: Threshol
 
 def _root(merged: Sequence[Finding], cause: str, limits: Thresholds) -> Finding | None:
     """Return the surest and largest cause that lies behind the one that shows, None where there is none."""
+    shown = max((found.severity for found in merged if found.cause == cause and cause in IN_PARTS), default=0.0)
+    least = max(limits.root_share, limits.mostly * shown)
     sure = [
         found
         for found in merged
-        if found.cause in ROOTS.get(cause, ()) and found.confidence == "high" and found.severity >= limits.root_share
+        if found.cause in ROOTS.get(cause, ()) and found.confidence == "high" and found.severity >= least
     ]
     return max(sure, key=lambda found: found.severity, default=None)
 

@@ -39,9 +39,13 @@ OUTLIER_SIGMAS, SIGMA_PER_MAD = 3.0, 1.4826
 QUIET_FRACTION = 0.1
 # TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
 LOST = "events dropped"
+NO_CUPTI = "gpuprobe doctor tells whether the profiler sees the GPU (CUPTI)"
+EMPTY = f"{{}} is in the trace and did nothing: where the training did not run on the processor, {NO_CUPTI}"
 # What the account's confidence rests on: kernels that were launched and are not in the trace, since the profiler drops
 # events when its buffers are full, so that idle time may be theirs; work joined to its launch; unexplained time.
 LOST_HIGH, LOST_LOW = 0.05, 0.20
+# A step that only the device's work tells of speaks for the trace where it is at least so much of it.
+COVERED = 0.5
 JOINED_HIGH, JOINED_LOW, UNATTRIBUTED_HIGH, UNATTRIBUTED_LOW = 0.95, 0.5, 0.05, 0.20
 
 
@@ -62,14 +66,18 @@ def account_of(timeline: Timeline) -> Account:
             devices.append(_gpu(timeline, time, host))
             found.append(time.windows)
             described.setdefault(host.name, host_account(host, time.windows))
-    if not devices and not timeline.others:
+    worked = any(len(device.kernels) or len(device.copies) for device in timeline.devices)
+    launched = sum(len(host.lost.launch_ps) for host in hosts.values())
+    if not (devices or timeline.others or worked or launched):
         for host in hosts.values():
             spent = cpu_time(host)
             if spent is not None:
                 devices.append(_cpu(timeline, host, spent))
                 found.append(spent.windows)
                 described[host.name] = host_account(host, spent.windows)
-    warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline))
+    warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline, launched))
+    if devices and timeline.devices and not worked:
+        warnings = (*warnings, EMPTY.format(timeline.devices[0].name))
     slowest, why = _slowest(devices)
     began, ended = _clock(timeline, found)
     return Account(
@@ -130,7 +138,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         each_step=tuple(steps.each),
         joined_fraction=time.work.joined_fraction,
         lost_fraction=time.lost.fraction,
-        confidence=_confidence(steps.typical, time.work.joined_fraction, max(time.lost.fraction, _told_lost(timeline))),
+        confidence=_trusted(steps.typical, time, host, _told_lost(timeline)),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
         copies=kernels.copy_facts(time),
@@ -246,6 +254,15 @@ def _confidence(step: StepAccount, joined: float, lost: float) -> Confidence:
     return "medium" if joined >= JOINED_LOW and unknown <= UNATTRIBUTED_LOW and lost <= LOST_LOW else "low"
 
 
+def _trusted(step: StepAccount, time: GpuTime, host: Host, told_lost: float) -> Confidence:
+    """The account's confidence; low where most of what the host did lies outside the one step that could be guessed."""
+    windows = time.windows
+    step_ps = int(windows.end_ps[-1] - windows.start_ps[0])
+    if windows.guessed and step_ps < COVERED * (host.last_ps - host.first_ps):
+        return "low"
+    return _confidence(step, time.work.joined_fraction, max(time.lost.fraction, told_lost))
+
+
 def _missing(device: Device, sm: float | None, occupied: float | None, outside: float | None) -> dict[str, str]:
     missing = {}
     if sm is None:
@@ -260,13 +277,18 @@ def _missing(device: Device, sm: float | None, occupied: float | None, outside: 
     return missing
 
 
-def _nothing(timeline: Timeline) -> str:
+def _nothing(timeline: Timeline, launched: int) -> str:
     if not timeline.devices and not any(len(thread.events) for thread in timeline.threads):
         return "the trace holds no events"
     if timeline.others:
         return (
-            f"the work of {timeline.others[0]} is not accounted for: of devices only GPUs are, and the trace has none"
+            f"the work of {timeline.others[0]} is not accounted for: of devices only the streams of GPUs are, and the "
+            "trace has none"
         )
+    if any(len(device.kernels) or len(device.copies) for device in timeline.devices):
+        return "no step was found: the work of the GPU lies outside every step of the host"
+    if launched:
+        return f"the host launched work {wording.count(launched, 'time')}, and the trace shows no GPU at it; {NO_CUPTI}"
     return "no step was found: no marker, no training function, no device work and no iterator"
 
 

@@ -157,6 +157,11 @@ class Host:
         return self.select(Kind.PROGRAM)
 
     @cached_property
+    def first_ps(self) -> int:
+        """The instant at which the first event of any thread starts."""
+        return min((int(thread.events.start_ps[0]) for thread in self.threads if len(thread.events)), default=0)
+
+    @cached_property
     def last_ps(self) -> int:
         """The instant at which the last event of any thread ends."""
         return max((int(thread.events.end_ps.max()) for thread in self.threads if len(thread.events)), default=0)

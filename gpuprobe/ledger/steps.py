@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.host import Host
     from gpuprobe.traces.timeline import Events, Int64s, Steps
 
+NO_MARKER = "no marker: the whole trace is taken as one step"
 # What TensorFlow and JAX call the call of a function that they compiled.
 _FUNCTION_OF_CALL = re.compile(r"(?:Eager(?:Local)?Execute: __inference_(.+?)_\d+|\w+Function\((.+)\))$")
 
@@ -46,6 +47,11 @@ class Windows:
     def __len__(self) -> int:
         """Count the steps."""
         return len(self.start_ps)
+
+    @property
+    def guessed(self) -> bool:
+        """Whether nothing told of steps, so that the device's work is taken as one."""
+        return self.source == NO_MARKER
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ def _whole(worked_ps: tuple[int, int] | None) -> _Found | None:
     if worked_ps is None:
         return None
     start = np.array([worked_ps[0]], np.int64)
-    return _Found(start, _unknown(start), worked_ps[1], "no marker: the whole trace is taken as one step", whole=True)
+    return _Found(start, _unknown(start), worked_ps[1], NO_MARKER, whole=True)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ PLANE = "/device:GPU:"
 # The other lines of a GPU's plane (`Steps`, `TensorFlow Ops`, `XLA Modules`, ...) tell the same time again.
 STREAM = re.compile(r"Stream #(\d{1,18})")
 STEPS = "Steps"
+# Those lines, and what they have in common with those of tomorrow.
+DERIVED = re.compile(r"Steps$|TensorFlow |Framework |XLA |Async |Source|Kernel Launch|CUPTI|Launch Stats|SparseCore|$")
 # The stats that are read of each, and the columns that they go to.
 STREAM_STATS = {
     name: name
@@ -66,6 +68,12 @@ def stats_read(line: str) -> dict[str, str] | None:
     if STREAM.match(line):
         return STREAM_STATS
     return STEP_STATS if line == STEPS else None
+
+
+def is_unknown(plane: Plane) -> bool:
+    """Say whether a GPU did something on lines of which none is a stream by its name."""
+    streams = any(STREAM.match(line.name) for line in plane.lines)
+    return not streams and any(not DERIVED.match(line) for line in plane.unread)
 
 
 def device_of(plane: Plane, frame: Frame) -> Device:

@@ -51,13 +51,17 @@ NO_LINE = Line(0, "", 0, LineColumns(_NONE, _NONE, _NONE))
 
 @dataclass(frozen=True)
 class Plane:
-    """One plane: `names` of events by metadata id, `stats` of the plane itself by name, `texts` of the stat columns."""
+    """One plane: `names` of events by metadata id, `stats` of the plane itself by name, `texts` of the stat columns.
+
+    `unread` are the names of the lines that hold events and were not chosen.
+    """
 
     name: str
     lines: tuple[Line, ...]
     names: dict[int, str]
     stats: dict[str, float | str]
     texts: Names
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,11 +163,12 @@ def _plane(path: Path, plane: RawPlane, reads: Reads) -> Plane:
     stat_names = {number: readable(stat.name) for number, stat in plane.stat_metadata.items()}
     names = {number: readable(event.name or event.display_name) for number, event in plane.event_metadata.items()}
     silent = frozenset(number for number, event in names.items() if event.startswith(SILENT))
-    lines = []
+    lines, unread = [], []
     for line in plane.lines:
         line_name = readable(line.display_name or line.name)
         columns = reads(name, line_name)
         if columns is None:
+            unread += [line_name] if line.events else []
             continue
         slots = {number: columns[stat] for number, stat in stat_names.items() if stat in columns}
         try:
@@ -175,7 +180,7 @@ def _plane(path: Path, plane: RawPlane, reads: Reads) -> Plane:
             ) from error
         lines.append(Line(line.id, line_name, line.timestamp_ns, events))
     stats = {stat_names.get(stat.metadata_id, ""): stat_value(stat, stat_names) for stat in plane.stats}
-    return Plane(name, tuple(lines), names, stats, texts)
+    return Plane(name, tuple(lines), names, stats, texts, tuple(unread))
 
 
 def _parsed(kind: type[AnyMessage], data: bytes, where: str) -> AnyMessage:

@@ -144,7 +144,7 @@ class Timeline:
     `origin_ns` is nanoseconds since the Unix epoch where `unix`, else on a clock of the trace's own. `source` is the
     file or folder it was read from, `format` is `xplane` or `chrome`. `steps` are the markers on the host's threads
     (events that carry a step number), empty where there are none. `others` are devices whose work is not read: those
-    that are no GPUs.
+    that are no GPUs, and GPUs whose streams are called by no name that is known.
     """
 
     source: str

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gpuprobe.traces import devices, hosts
 from gpuprobe.traces.frame import OTHERS, UNCOMPARED, Frame, shifts_ns
 from gpuprobe.traces.names import Names
-from gpuprobe.traces.planes import Space, read_space
+from gpuprobe.traces.planes import Plane, Space, read_space
 from gpuprobe.traces.timeline import Steps, Timeline
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def read_xplane(source: Path, files: list[Path]) -> Timeline:
         threads=tuple(threads),
         steps=steps,
         warnings=tuple(warnings),
-        others=tuple(plane.name for space in spaces for plane in space.planes if OTHERS.match(plane.name)),
+        others=tuple(plane.name for space in spaces for plane in space.planes if _is_other(plane)),
     )
 
 
@@ -61,6 +61,11 @@ def _stats_read(plane: str, line: str) -> Mapping[str, str] | None:
     if hosts.is_host(plane):
         return hosts.STATS
     return devices.stats_read(line) if plane.startswith(devices.PLANE) else None
+
+
+def _is_other(plane: Plane) -> bool:
+    gpu = plane.name.startswith(devices.PLANE)
+    return devices.is_unknown(plane) if gpu else bool(OTHERS.match(plane.name))
 
 
 def _began_ns(space: Space) -> int:
