@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpuprobe.diagnosis import conditions, differential, telemetry, thresholds, trace
+from gpuprobe.diagnosis import conditions, differential, telemetry, telemetry_conditions, thresholds, trace
 from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.card import card_signals, find, mfu
 from gpuprobe.errors import InputError
@@ -122,7 +122,11 @@ def causes(**values: Any) -> set[str]:
             {"compute_dtype": "float16", "has_tensor_cores": False},
             {"compute_dtype": "float32", "has_tensor_cores": False},
         ),
-        ("straggler", {"straggler_ratio": T.straggler_ratio}, {"straggler_ratio": T.straggler_ratio - 0.01}),
+        (
+            "straggler",
+            {"straggler_ratio": T.straggler_ratio, "straggler_share": 0.05},
+            {"straggler_ratio": T.straggler_ratio - 0.01, "straggler_share": 0.05},
+        ),
         (
             "eager_or_retracing",
             {"eager_share": T.eager_share, "step_ms": 10.0},
@@ -211,6 +215,21 @@ def test_every_cause_is_not_evaluated_on_no_evidence_and_has_plain_words(cause: 
     assert PLAIN[cause] != cause
 
 
+def test_half_precision_is_no_loss_on_the_cards_of_7_5_that_have_no_tensor_cores() -> None:
+    half = {"compute_dtype": "float16", "has_tensor_cores": False}
+    assert "fp16_without_tensor_cores" in causes(**half, compute_capability=6.1)
+    assert "fp16_without_tensor_cores" not in causes(**half, compute_capability=7.5)
+
+
+def test_a_gpu_whose_memory_is_the_command_s_from_the_start_is_used() -> None:
+    seen = {"utilization_percent": 4.0, "utilization_p95_percent": 9.0, "cpu_cores": 2.0}
+    for used_mib, others, found in ((5000.0, 0.0, False), (5000.0, 2.0, True), (500.0, 0.0, True)):
+        memory = Signal(name="memory_peak_mib", unit="MiB", source="test", value=used_mib, low=used_mib)
+        signals = (*evidence(**seen, other_gpu_processes=others).signals, memory)
+        result = telemetry_conditions.not_on_gpu(Evidence(signals=signals), T)
+        assert (result is not None) is found
+
+
 def test_a_missing_signal_gives_its_reason() -> None:
     missing = Signal(name="profiler_slowdown", unit="1", source="test", missing="no trace was captured")
     undecided = conditions.profiler_perturbed(Evidence(signals=(missing,)), T)
@@ -234,6 +253,12 @@ def test_the_advice_knows_the_card() -> None:
         ("NVIDIA GeForce GTX 1650", "7.5", False),
         ("Tesla T4", "7.5", True),
         ("A card of tomorrow", "8.6", True),
+        ("A card of tomorrow", "13.0", True),
+        ("Tesla K80", "3.7", False),
+        ("Tesla M60", "5.2", False),
+        ("NVIDIA T500", "7.5", False),
+        ("NVIDIA GeForce MX450", "7.5", False),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "8.0", True),
         ("A card of tomorrow", "", None),
         ("", "", None),
     ],

@@ -18,7 +18,7 @@ from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.ledger.account import account_of
 from gpuprobe.simulate import xplane
 from gpuprobe.simulate.engine import simulate
-from gpuprobe.simulate.spec import Copies, Host, Input, Spec
+from gpuprobe.simulate.spec import Card, Copies, Host, Input, Spec
 from gpuprobe.traces.timeline import Direction
 from gpuprobe.traces.xplane_pb2 import XSpace
 
@@ -119,7 +119,7 @@ def test_the_cause_stays_or_becomes_doubt(
     assert first.cause in {told.cause, "unattributed"} or told.cause == first.ties_with or first.confidence == "low"
 
 
-@pytest.mark.parametrize("offset_ms", [-1000, -3, 0, 1000])
+@pytest.mark.parametrize("offset_ms", [-1000, -20, 0, 1000])
 @pytest.mark.parametrize("cause", ["launch_bound", "copy_bound"])
 def test_a_clock_that_is_off_is_put_right_and_said(tmp_path: Path, cause: str, offset_ms: int) -> None:
     right, space = (XSpace.FromString(encoded(cause, "current")) for _ in range(2))
@@ -178,8 +178,19 @@ def test_the_work_of_a_gpu_whose_lines_have_no_known_name_is_not_taken_for_a_pro
     assert "/device:GPU:0" in found.warnings[-1]
 
 
-def test_a_gpu_that_did_nothing_is_said(tmp_path: Path) -> None:
+def test_work_that_was_launched_and_never_seen_is_no_processor_s(tmp_path: Path) -> None:
     space = XSpace.FromString(encoded("input_bound", "current"))
     for plane in gpus(space):
         del plane.lines[:]
-    assert "did nothing" in judged(space, tmp_path).warnings[-1]
+    found = judged(space, tmp_path)
+    assert not found.devices
+    assert "launched work" in found.warnings[-1]
+
+
+def test_a_gpu_that_did_nothing_is_said(tmp_path: Path) -> None:
+    space = xplane.encode(simulate(Spec(kernels=SMALL, card=Card(on_gpu=False))), 10**18)
+    assert not judged(space, tmp_path).warnings
+    space.planes.add(name="/device:GPU:0")
+    found = judged(space, tmp_path)
+    assert [device.kind for device in found.devices] == ["cpu"]
+    assert "did nothing" in found.warnings[-1]

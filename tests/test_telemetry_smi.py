@@ -241,6 +241,11 @@ def test_the_columns_of_a_bare_log_can_be_named_to_diagnose(cli: Cli, tmp_path: 
         ('<?xml version="1.0" ?>\n<nvidia_smi_log>\n', "XML of nvidia-smi -q -x"),
         ("\n====NVSMI LOG====\n\nTimestamp : now\n", "text of nvidia-smi -q"),
         ("# gpu        pid  type    sm\n# Idx          #   C/G     %\n 0 1 C 5\n", "single processes"),
+        ("#Date Time gpu pid type sm command\n#YYYYMMDD HH:MM:SS Idx # C/G % name\n", "single processes"),
+        ("timestamp, pid, process_name, used_gpu_memory [MiB]\n", "single processes"),
+        ("RAM 2196/7772MB (lfb 1x2MB) CPU [5%@729] GR3D_FREQ 12%\n", "tegrastats"),
+        ("===== ROCm System Management Interface =====\n", "AMD"),
+        ("#Entity GRACT SMACT\nID\nGPU 0 0.953 0.801\n", "dcgmi"),
         ("0, 43, 48, -, 1, 1, 0, 0\n", "begin with #"),
         ("Failed to initialize NVML: Driver/library version mismatch\n", "nvidia-smi said 'Failed to initialize"),
         ("No devices were found\n", "nvidia-smi said 'No devices"),
@@ -268,6 +273,23 @@ def test_a_last_line_that_is_cut_off_is_left_out_and_said(tmp_path: Path) -> Non
     )
     assert len(recording.t_ns) == 1
     assert "(3) is cut off" in recording.said[-1][1] or any("cut off" in words for _, words in recording.said)
+
+
+@pytest.mark.parametrize("name", ["smi.txt", "smi.log", "dmon_out"])
+@pytest.mark.parametrize(
+    "text", ["# gpu sm\n# Idx %\n" + 4 * " 0 45\n" + " 0\n", "utilization.gpu [%]\n" + 4 * "45 %\n"]
+)
+def test_a_log_may_be_called_anything(cli: Cli, tmp_path: Path, name: str, text: str) -> None:
+    done = cli("diagnose", written(tmp_path / name, text))
+    assert done.returncode == 0, done.stderr
+    assert "busy 45 %" in done.stdout
+
+
+@pytest.mark.parametrize("content", [b'{"traceEvents": []}', b"[\n{}", b"\x0a\x05\x12\x03abc", b"", b"  \n"])
+def test_what_is_no_text_is_no_log(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes(content)
+    assert not telemetry.is_log(path)
 
 
 def test_utf16_as_powershell_writes_it(tmp_path: Path) -> None:

@@ -69,6 +69,15 @@ def test_a_cause_that_goes_with_the_primary_one_is_its_symptom() -> None:
     assert found == {"sync_every_step": None, "launch_bound": "sync_every_step", "copy_bound": None}
 
 
+def test_a_slow_device_lies_behind_an_exchange_only_where_it_makes_up_most_of_it() -> None:
+    exchange = vote("trace", finding("collective_bound", primary=True, severity=0.6, confidence="high"))
+    for severity, first in ((0.4, "straggler"), (0.2, "collective_bound")):
+        slow = finding("straggler", severity=severity, confidence="high")
+        found = join([exchange], ((slow,), ()))
+        assert found.primary is not None
+        assert found.primary.cause == first
+
+
 def test_a_hint_of_the_readings_at_what_the_trace_has_decided_is_left_out() -> None:
     readings = vote("telemetry", finding("input_bound", primary=True, confidence="low"), finding("throttled"))
     found = join([vote("trace", finding("launch_bound", primary=True, confidence="high")), readings])

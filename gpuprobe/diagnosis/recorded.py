@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Timeline
 
 READINGS = ".csv"
+# How the files of traces end.
+TRACES = frozenset({".pb", ".json", ".gz"})
 # Each replay goes through all operations in Python; these take about half a second.
 READILY_REPLAYED = 20_000
 
@@ -55,7 +57,7 @@ def recorded(path: Path, readings: Path | None = None, columns: str = "", *, wha
     Raises InputError where it holds none of these or cannot be read.
     """
     path = _run_of(path)
-    if path.suffix == READINGS:
+    if _holds_readings(path):
         return Recorded(
             Account(source=str(path), format="telemetry", devices=()), _readings(path, None, None, None, columns), ()
         )
@@ -88,6 +90,17 @@ def _run_of(path: Path) -> Path:
         f"{path}: a {what} with {wording.count(len(runs), 'run')}, and a diagnosis is of one: {example}"
         f"gpuprobe report {path} is about all of it"
     )
+
+
+def _holds_readings(path: Path) -> bool:
+    """Whether a file is a log of readings: people call those `.csv`, `.txt`, `.log` or nothing at all."""
+    if path.suffix == READINGS:
+        return True
+    if path.suffix in TRACES or not path.is_file():
+        return False
+    from gpuprobe import telemetry
+
+    return telemetry.is_log(path)
 
 
 def _replay(timeline: Timeline, account: Account, known: Known | None, wanted: bool | None) -> Replay | None:

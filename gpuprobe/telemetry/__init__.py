@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.recording import Telemetry, read
     from gpuprobe.telemetry.scalars import write_scalars
     from gpuprobe.telemetry.session import sampling
-    from gpuprobe.telemetry.smi import read_any
+    from gpuprobe.telemetry.smi import is_log, read_any
     from gpuprobe.telemetry.states import Said
     from gpuprobe.telemetry.summary import Gap, TelemetrySummary, summarize
 
@@ -27,6 +27,7 @@ _FOUND_IN = {
     "TelemetrySummary": "summary",
     "Visible": "matching",
     "inventory": "devices",
+    "is_log": "smi",
     "load_now": "follow",
     "read": "recording",
     "read_any": "smi",
@@ -45,6 +46,7 @@ __all__ = [
     "TelemetrySummary",
     "Visible",
     "inventory",
+    "is_log",
     "load_now",
     "read",
     "read_any",

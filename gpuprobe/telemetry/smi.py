@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # Of so many lines one may be damaged, as by two writers or a full disk, before the whole log is refused.
 LINES_FOR_A_DAMAGED_ONE = 100
+# What no text holds, and how JSON begins.
+BINARY = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+JSON = re.compile(r"\{|\[\s*[\[{\]\"]")
 FRACTION = re.compile(r"\d{9}[-+]\d\d:\d\d")
 
 
@@ -49,8 +52,19 @@ def read_any(path: Path, columns: str = "") -> Telemetry:
         raise InputError(f"{path}: {refused}")
     whole = text.endswith(("\n", "\r"))
     if lines[0][1].startswith("#"):
-        return _read_dmon(path, lines, whole=whole)
+        return _read_dmon(path, lines)
     return _read_query(path, lines, columns, whole=whole)
+
+
+def is_log(path: Path) -> bool:
+    """Say whether a file holds text that may be a log, by its beginning: no packed or binary trace, and no JSON."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except OSError:
+        return False
+    text = _decoded(head).lstrip()
+    return bool(text) and not BINARY.search(text) and not JSON.match(text)
 
 
 def _decoded(content: bytes) -> str:
@@ -73,7 +87,7 @@ def _read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: 
         elif len(cells) == len(columns):
             _take_row(log, f"{path}:{number}", columns, cells)
         else:
-            _leave_out(log, path, number, len(cells), len(columns), cut=place == len(rows) - 1 and not whole)
+            _leave_out(log, path, number, len(cells), len(columns), cut=place == len(rows) - 1)
     return _finished(log, path, len(rows))
 
 
@@ -147,7 +161,7 @@ def _take_row(log: Log, where: str, columns: Sequence[Column], cells: Sequence[s
 
 
 def _leave_out(log: Log, path: Path, number: int, found: int, expected: int, *, cut: bool) -> None:
-    if cut:
+    if cut and found < expected:
         log.assumed.append(f"the last line ({number}) is cut off and left out")
     else:
         log.damaged.append(f"{path}:{number}: has {found} cells where {expected} are expected")
@@ -163,7 +177,7 @@ def _finished(log: Log, path: Path, lines: int) -> Telemetry:
     return log.finished()
 
 
-def _read_dmon(path: Path, lines: list[tuple[int, str]], *, whole: bool) -> Telemetry:
+def _read_dmon(path: Path, lines: list[tuple[int, str]]) -> Telemetry:
     """Read rows under a line of names and a line of units, both of which begin with # and repeat."""
     log = Log("nvidia-smi dmon")
     columns: list[Column] = []
@@ -181,7 +195,7 @@ def _read_dmon(path: Path, lines: list[tuple[int, str]], *, whole: bool) -> Tele
         elif len(cells) == len(columns):
             _take_dmon_row(log, where, columns, cells)
         else:
-            _leave_out(log, path, number, len(cells), len(columns), cut=place == len(lines) - 1 and not whole)
+            _leave_out(log, path, number, len(cells), len(columns), cut=place == len(lines) - 1)
     return _finished(log, path, len(lines))
 
 

@@ -18,7 +18,13 @@ OTHERS = (
     (r"<\?xml|<!DOCTYPE nvidia_smi_log|<nvidia_smi_log", f"is the XML of nvidia-smi -q -x; {RECORD}"),
     (r"=+NVSMI LOG=+", f"is the text of nvidia-smi -q; {RECORD}"),
     (r"\[\d+\] .*\|.*\|", f"is the output of gpustat; {RECORD}"),
-    (r"(# ?gpu +pid\b|pid,|gpu_uuid, *pid\b|pid +process_name)", f"tells single processes and not the GPU; {RECORD}"),
+    (r"(#.*\bpid\b|(timestamp, *)?(gpu_\w+, *)*pid\b)", f"tells single processes and not the GPU; {RECORD}"),
+    (r"#Entity\b|# ?Entity ", f"is the output of dcgmi dmon, which is not read; {RECORD}"),
+    (
+        r"(.* )?RAM \d+/\d+MB ",
+        "is the output of tegrastats: the GPU of a Jetson is not read",
+    ),
+    (r"=* *ROCm|device,.*GPU use|=+ AMD|\+-+ AMD-SMI", "is of an AMD card: only readings of NVIDIA's are understood"),
 )
 LINES = 4
 BARE_DMON = re.compile(r"(-|\d+)([ ,]+(-|\d+)){5,}$")
