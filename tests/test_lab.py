@@ -94,7 +94,8 @@ def test_a_prediction_may_miss_by_what_its_measurement_does_not_repeat() -> None
     assert off(0.18, 0.1).good_enough
     # However busy the machine, a prediction that is wrong by more than that is.
     assert not off(0.25, 0.1).good_enough
-    assert "A/A control:                  10.0 %" in render(off(0.18, 0.1), [])
+    assert "A/A control:                  10.0 %   (allowed on top)" in render(off(0.18, 0.1), [])
+    assert "too busy to judge" in render(off(0.18, 0.3), [])
 
 
 def test_a_stage_counts_where_the_input_was_named() -> None:

@@ -167,7 +167,7 @@ def render(grades: Grades, wrong: Sequence[Graded]) -> str:
             f"{what + ':':28}{_percent(value):>8}   (wanted: at {'least' if least else 'most'} {_percent(goal)})"
             for what, value, least, goal in goals(grades)
         ),
-        *([f"{'A/A control:':28}{_percent(grades.control):>8}   (allowed on top)"] if grades.control else []),
+        *([_control(grades.control)] if grades.control else []),
         f"{'stage of the input right:':28}{_percent(grades.stages_right):>8}",
         "",
         f"{'cause':28}{'cases':>6}{'precision':>11}{'recall':>9}   taken for",
@@ -179,6 +179,11 @@ def render(grades: Grades, wrong: Sequence[Graded]) -> str:
         lines.append(f"{cause:28}{count:>6}{figures}   {', '.join(taken)}".rstrip())
     lines += ["", *(f"wrong: {one.name}: {one.said}, and not {' or '.join(one.truth.accepted)}" for one in wrong)]
     return "\n".join(lines) + "\n"
+
+
+def _control(control: float) -> str:
+    busy = "; the machine is too busy to judge predictions" if control > P90 else ""
+    return f"{'A/A control:':28}{_percent(control):>8}   (allowed on top{busy})"
 
 
 def _share(part: int, whole: int) -> float | None:
