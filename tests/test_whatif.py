@@ -338,7 +338,11 @@ def test_the_untraced_step_is_what_gains_count_from() -> None:
 
 def test_a_range_is_no_finer_than_the_step_repeats() -> None:
     trace = timeline(4, kernels=50, launch_us=5, kernel_us=4, between_us=100, read_back=False)
-    calm, noisy = (predict(trace, account_of(trace), Known(repeats_within=part)).predictions for part in (0.0, 0.2))
+    calm, noisy, useless = (
+        predict(trace, account_of(trace), Known(repeats_within=part)).predictions for part in (0.0, 0.2, 3.0)
+    )
+    assert [found.change for found in useless] == [found.change for found in calm]
+    assert all(0 < found.low_ms < 0.2 * found.step_ms for found in useless)
     assert calm
     for narrow, wide in zip(calm, noisy, strict=True):
         assert wide.step_ms == narrow.step_ms

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 LARGEST_ERROR = 0.05
 # No prediction is finer than steps of the same training differ from minute to minute, or its own repeat in its window.
 FINEST = 0.03
+# Nor is any so coarse that its range reaches to a step of no length.
+MOST_DOUBT = 0.9
 # Work of fewer operations than this share with a known launch cannot be ordered.
 FEWEST_JOINED = 0.5
 # The profiler slows the host by at most so much; what is more has another reason.
@@ -138,7 +140,7 @@ class _Base:
         fitted = _without_overhead(graph, untraced * known.steps_per_call) if untraced < steady else graph
         pace = steady_ms(fitted) / known.steps_per_call
         aside = untraced - pace if untraced > pace * (1 + DRIFT) else 0.0
-        doubt = max(FINEST, abs(error), abs(untraced / pace - 1) / 2, known.repeats_within)
+        doubt = min(MOST_DOUBT, max(FINEST, abs(error), abs(untraced / pace - 1) / 2, known.repeats_within))
         drift = (untraced - aside) / pace
         shared = sharings(fitted, known, untraced * known.steps_per_call)
         return cls(fitted, known.steps_per_call, untraced, drift, aside, error, doubt, shared)
