@@ -51,10 +51,19 @@ def search_file(study: Path, strategy: str) -> Path:
 def load_study(folder: Path) -> Study:
     """Read a study's record. Raises InputError where the folder is none of gpuprobe's studies."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder; name the folder of a study, as in reports/STUDY")
+        what = "is a file" if folder.exists() else "there is no such folder"
+        raise InputError(f"{folder}: {what}; name the folder of a study, as in reports/STUDY")
     if not (folder / STUDY_FILE).is_file():
-        raise InputError(f"{folder}: not a study of gpuprobe (it has no {STUDY_FILE})")
+        newest = _newest_below(folder)
+        hint = f"; the newest below it is {newest}" if newest else ""
+        raise InputError(f"{folder}: not a study of gpuprobe (it has no {STUDY_FILE}){hint}")
     return load(Study, folder / STUDY_FILE)
+
+
+def _newest_below(folder: Path) -> Path | None:
+    """Return the study that was begun last in a folder, or in one of its folders; None where there is none."""
+    found = [path for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{STUDY_FILE}")]
+    return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
 
 
 def load_runs(folder: Path) -> dict[Path, Run]:

@@ -112,12 +112,17 @@ def test_memory_and_sms_tell_cards_of_one_name_apart() -> None:
         find("RTX 3060")
 
 
-def test_a_miss_names_the_nearest_or_nothing() -> None:
+@pytest.mark.parametrize(("name", "card"), [("1080 ti", "GeForce GTX 1080 Ti"), ("2060", "GeForce RTX 2060")])
+def test_people_leave_the_series_out(name: str, card: str) -> None:
+    assert find(name).name == card
+
+
+def test_a_miss_names_the_nearest_or_how_to_write_it() -> None:
     with pytest.raises(UsageError, match=r"did you mean .*GeForce GTX 1080"):
         find("GTX 1085")
     with pytest.raises(UsageError, match="A100-SXM4-40GB"):
         find("A100")
-    with pytest.raises(UsageError, match=r"not in the table of cards$"):
+    with pytest.raises(UsageError, match=r"not in the table of cards; name an NVIDIA card"):
         find("Graphics Device")
 
 

@@ -11,7 +11,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from conftest import STORY
 
+from gpuprobe.simulate.study import simulate_study
 from gpuprobe.traces.xplane_pb2 import XSpace
 
 FOLDER = Path(__file__).parent.parent / "gpuprobe" / "cli"
@@ -121,6 +123,38 @@ def test_wrong_usage_is_one_line_that_names_the_command_and_its_help(words: list
     assert (done.returncode, done.stdout) == (2, "")
     assert line.startswith("gpuprobe")
     assert "--help shows" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["new", "."], 2, "name a Python file, as workload.py"),
+        (["new", "mine"], 2, "name a Python file, as mine.py"),
+        (["report", "reports"], 3, "reports: not a study of gpuprobe (it has no study.json); the newest below it is"),
+        (["report", "mine.py"], 3, "mine.py: is a file; name the folder of a study"),
+        (["run", "--model", "mine.py"], 2, "name the factory in it, as mine.py:workload"),
+        (["run", "--resume", "reports/demo"], 2, "reports/demo: is simulated"),
+        (["train", "--strategy", "xla", "--study", "reports/demo"], 2, "it goes with --strategy tuned"),
+        (["train", "--strategy", "xlaa"], 2, "--strategy: there is no strategy 'xlaa'; did you mean xla?"),
+        (["predict", "--gpu", "Radeon"], 2, "name an NVIDIA card as the driver or a shop does"),
+        (
+            ["diagnose", "mine.py", "--thresholds", "other.toml"],
+            3,
+            "no threshold is called 'q'; gpuprobe diagnose",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(
+    words: list[str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "other.toml").write_text("q = 1\n")
+    simulate_study(tmp_path / "reports" / "demo", STORY[:1])
+    monkeypatch.chdir(tmp_path)
+    done = gpuprobe(*words)
+    assert done.returncode == code
+    (line,) = done.stderr.splitlines()
+    assert said in line
 
 
 def test_a_reader_that_goes_ends_it_with_the_code_of_a_pipe_that_nobody_reads() -> None:

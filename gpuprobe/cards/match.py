@@ -13,6 +13,7 @@ from gpuprobe.errors import UsageError
 # Words that name the maker or the family, and tell no two cards of the table apart.
 FILLERS = ("nvidia", "geforce", "quadro", "tesla", "corporation", "generation", "graphics", "design", "edition", "gpu")
 MEMORY = re.compile(r" \d+GB$")
+SERIES = re.compile(r"^(gtx|rtx)(?=\d)")
 # A card of a name may report a little less memory than it was sold with: reserved, or kept for error correction.
 MEMORY_TOLERANCE = 0.12
 SUGGESTIONS = 3
@@ -81,8 +82,13 @@ def _named(name: str) -> list[Card]:
     key = _key(name)
     # Up to the 20 series it gives a laptop card the name of the desktop one, which the table tells apart.
     exact = [card for card in cards() if key in (_key(card.name), _key(card.name.removesuffix(" (laptop)")))]
-    # NVML leaves the memory out of most names: `GeForce RTX 3060` is the one with 12 GB or the one with 8.
-    return exact or [card for card in cards() if key and _key(MEMORY.sub("", card.name)) == key]
+    # NVML leaves the memory out of most names: `GeForce RTX 3060` is the one with 12 GB or the one with 8. People leave
+    # out the series, too: `1080 Ti`.
+    return (
+        exact
+        or [card for card in cards() if key and _key(MEMORY.sub("", card.name)) == key]
+        or [card for card in cards() if key and SERIES.sub("", _key(card.name)) == key]
+    )
 
 
 @functools.cache
@@ -106,4 +112,6 @@ def _hint(name: str) -> str:
     near = difflib.get_close_matches(wanted, keys, n=SUGGESTIONS, cutoff=CLOSE_ENOUGH)
     longer = [key for key in keys if wanted and key.startswith(wanted)][:SUGGESTIONS]
     found = [keys[key] for key in dict.fromkeys([*longer, *near])][:SUGGESTIONS]
-    return f"; did you mean {wording.listing(found, 'or')}?" if found else ""
+    if found:
+        return f"; did you mean {wording.listing(found, 'or')}?"
+    return "; name an NVIDIA card as the driver or a shop does, as GTX 1060 3GB"

@@ -13,7 +13,7 @@ from gpuprobe import wording
 from gpuprobe.cli._console import Console
 from gpuprobe.cli._live import LiveView
 from gpuprobe.cli._verdict import show
-from gpuprobe.errors import FAILED, INTERRUPTED, GpuprobeError
+from gpuprobe.errors import FAILED, INTERRUPTED, GpuprobeError, UsageError
 from gpuprobe.measure import faults, folder
 from gpuprobe.measure.begin import begin, find_images
 from gpuprobe.measure.environment import environment
@@ -52,17 +52,18 @@ def finish(where: Path, budget_s: float | None) -> int:
     console = Console()
     machine = environment()
     then = study.environment
+    if then.simulated:
+        raise UsageError(f"{where}: is simulated, and nothing of it is left to measure")
     if (machine.cpu, machine.cores, machine.gpus) != (then.cpu, then.cores, then.gpus):
-        raise GpuprobeError(
-            f"{where}: was measured on another machine ({then.cpu}, {wording.count(then.cores, 'core')})"
+        raise UsageError(
+            f"{where}: was measured on another machine ({then.cpu}, {wording.count(then.cores, 'core')}); go on "
+            "there, or start a new study here"
         )
     folder.recover(where)
     request = study.request
     arrays = find_images(request)
     if arrays is not None and (arrays.name, len(arrays.x)) != (study.data_name, study.train_samples):
-        raise GpuprobeError(
-            f"{where}: was measured on {study.data_name}, which is not to be had now; start a new study"
-        )
+        raise UsageError(f"{where}: was measured on {study.data_name}, which is not to be had now; start a new study")
     with folder.held(where):
         return _carry_out(console, study, where, arrays)
 

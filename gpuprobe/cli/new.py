@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from gpuprobe.cli._help import Described, codes
-from gpuprobe.errors import OutputError
+from gpuprobe.errors import OutputError, UsageError
 
 HELP_ORDER = 25
 HELP_GROUP = "Prepare"
@@ -27,6 +28,8 @@ def command(path: Path) -> None:
     """
     from gpuprobe.workloads.template import template
 
+    if path.suffix != ".py":
+        raise UsageError(f"{path}: name a Python file, as {path.with_suffix('.py') if path.name else 'workload.py'}")
     try:
         with path.open("x") as file:
             file.write(template(path.name))
@@ -34,4 +37,5 @@ def command(path: Path) -> None:
         raise OutputError(f"{path}: exists already; name a new file") from error
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-    click.echo(f"{path}: put your model and data into it, then: gpuprobe run --model {path}:workload --quick")
+    model = shlex.quote(f"{path}:workload")
+    click.echo(f"{path}: put your model and data into it, then: gpuprobe run --model {model} --quick")

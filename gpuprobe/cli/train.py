@@ -75,10 +75,12 @@ def command(
     if resume is not None:
         begun = load_spec(resume)
         raise SystemExit(carry_out(msgspec.structs.replace(begun, epochs=epochs or begun.epochs), resume, out))
-    chosen = select(strategy)
+    chosen = select(strategy, "--strategy")
     if len(chosen) != 1:
         raise UsageError("--strategy: name one; gpuprobe list shows them")
-    combined = _combined(study, chosen[0].name) if study is not None and chosen[0].combines else None
+    if study is not None and not chosen[0].combines:
+        raise UsageError(f"--study: {chosen[0].name} takes nothing from a study; it goes with --strategy tuned")
+    combined = _combined(study, chosen[0].name) if study is not None else None
     spec = TrainingSpec(
         epochs=epochs or EPOCHS,
         strategy=chosen[0].name,

@@ -240,4 +240,5 @@ def _unknown(given: dict[str, object]) -> str | None:
     if name is None:
         return None
     near = difflib.get_close_matches(name, known, 1)
-    return f"no threshold is called {name!r}" + (f"; did you mean {near[0]}?" if near else f"; see {', '.join(known)}")
+    hint = f"did you mean {near[0]}?" if near else "gpuprobe diagnose --list-thresholds names all"
+    return f"no threshold is called {name!r}; {hint}"

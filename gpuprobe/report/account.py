@@ -237,4 +237,6 @@ def _signal(signal: Signal) -> str:
         # A part of the step that rounds to nothing proves nothing.
         told = value >= WORTH_SAYING or not signal.name.startswith("share.")
         return f"{name} {wording.share(value)} {signal.unit}" if told else ""
-    return f"{name.removesuffix(' ' + signal.unit)} {wording.significant(value)} {signal.unit}"
+    unit = {"%": "percent", "1": ""}.get(signal.unit, signal.unit)
+    figure = wording.significant(value)
+    return f"{name.removesuffix(' ' + unit)} {figure} {signal.unit}" if unit else f"{name} {figure}"

@@ -128,20 +128,20 @@ def strategies() -> dict[str, Strategy]:
     return {name: found for name, found in changes().items() if found.alone}
 
 
-def select(text: str) -> tuple[Strategy, ...]:
+def select(text: str, option: str = "--strategies") -> tuple[Strategy, ...]:
     """Return the strategies named by `all` or a comma list, in catalogue order.
 
-    Raises UsageError for an unknown name, with the nearest known one, and for an empty list.
+    Raises UsageError, which names the `option`, for an unknown name, with the nearest known one, and for an empty list.
     """
     known = strategies()
     names = list(known) if text.strip() == "all" else [part.strip() for part in text.split(",") if part.strip()]
     if not names:
-        raise UsageError("--strategies: name at least one (gpuprobe list shows them), or all")
+        raise UsageError(f"{option}: name at least one (gpuprobe list shows them), or all")
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; gpuprobe list shows them"
-            raise UsageError(f"--strategies: there is no strategy {name!r}{hint}")
+            raise UsageError(f"{option}: there is no strategy {name!r}{hint}")
     return tuple(found for found in known.values() if found.name in names)
 
 

@@ -28,6 +28,8 @@ def check(model: str) -> str:
         return model
     target, colon, factory = model.rpartition(":")
     if not colon or not target or not factory:
+        if model.endswith(".py") and Path(model).is_file():
+            raise UsageError(f"--model {model}: name the factory in it, as {model}:workload")
         near = difflib.get_close_matches(model, workloads(), n=1)
         hint = f"did you mean {near[0]}?" if near else "gpuprobe list --models shows them."
         raise UsageError(f"--model: there is no model {model!r}; {hint} Or name your own: path/to/file.py:factory")
