@@ -20,7 +20,7 @@ from gpuprobe.measure.events import EventLog
 from gpuprobe.ranking.choose import by_predicted_gain, combined, following
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.noise import Noise
-from gpuprobe.ranking.options import Known
+from gpuprobe.ranking.options import Basis
 from gpuprobe.ranking.promise import Foretold, foretell
 from gpuprobe.ranking.ranking import Search
 from gpuprobe.ranking.search import as_measured, go_on
@@ -111,7 +111,7 @@ def singles(made: Study, alone: Mapping[str, float] = ALONE) -> list[Run]:
     return [measured(spec(i.name, n), alone) for n in rounds for i in made.strategies if not i.combines]
 
 
-def known(made: Study, runs: Sequence[Run], foretold: Mapping[str, Mapping[str, float]] | None = None) -> Known:
+def known(made: Study, runs: Sequence[Run], foretold: Mapping[str, Mapping[str, float]] | None = None) -> Basis:
     """What a search knows; `foretold` gives the gains that the trace of what is kept predicts, by its last change."""
 
     def oracle(base: tuple[Path, Run] | None, infos: Sequence[StrategyInfo], *, loop: bool) -> dict[str, Foretold]:
@@ -125,7 +125,7 @@ def known(made: Study, runs: Sequence[Run], foretold: Mapping[str, Mapping[str, 
             for info in infos
         }
 
-    return Known(
+    return Basis(
         infos={info.name: info for info in made.strategies},
         candidates=[info for info in made.strategies if info.what_if],
         runs={Path(f"{run.spec.round}-{run.spec.strategy}-{run.spec.step}"): run for run in runs},

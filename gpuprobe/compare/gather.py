@@ -156,7 +156,8 @@ def _work(study: Study | None, run: Run | None) -> dict[str, str]:
 
 
 def _choices(run: Run) -> dict[str, str]:
-    told = {"combines": run.spec.combines, "injected faults": run.spec.inject}
+    start = (run.spec.start,) if run.spec.start else ()
+    told = {"starts from": start, "combines": run.spec.combines, "injected faults": run.spec.inject}
     return {name: ", ".join(values) for name, values in told.items()}
 
 

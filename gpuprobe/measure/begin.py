@@ -82,9 +82,7 @@ def begin(
         changes=tuple(strategy.info for strategy in further if strategy.name not in found.skip),
     )
     save(study, where / STUDY_FILE)
-    for strategy in strategies:
-        if strategy.name in found.skip:
-            _skip(study, where, strategy.name, found.skip[strategy.name])
+    _skip(study, where, found.skip)
     return Begun(study, where, images)
 
 
@@ -109,13 +107,20 @@ def _about(request: Request, strategies: Sequence[Strategy], images: Arrays | No
     return Survey(name=name, data=images.name, samples=len(images.x), batch_size=request.batch_size, skip={})
 
 
-def _skip(study: Study, where: Path, strategy: str, reason: str) -> None:
-    spec = RunSpec(
-        strategy=strategy, round=1, seed=study.request.seed, batch_size=study.batch_size, model=study.request.model
-    )
-    into = run_folder(where, spec.round, strategy)
-    into.mkdir(parents=True)
-    save(Run(spec=spec, outcome=Outcome(state="skipped", message=reason)), into / RUN_FILE)
+def _skip(study: Study, where: Path, reasons: dict[str, str]) -> None:
+    """Note for each strategy of the study that cannot be run why."""
+    for info in study.strategies:
+        if info.name in reasons:
+            spec = RunSpec(
+                strategy=info.name,
+                round=1,
+                seed=study.request.seed,
+                batch_size=study.batch_size,
+                model=study.request.model,
+            )
+            into = run_folder(where, spec.round, info.name)
+            into.mkdir(parents=True)
+            save(Run(spec=spec, outcome=Outcome(state="skipped", message=reasons[info.name])), into / RUN_FILE)
 
 
 def _slug(name: str) -> str:

@@ -10,7 +10,7 @@ from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ranking.accounts import known_in, timeline_of
 from gpuprobe.ranking.noise import Noise
-from gpuprobe.ranking.options import Known
+from gpuprobe.ranking.options import Basis
 from gpuprobe.ranking.promise import foretell
 from gpuprobe.ranking.ranking import Search
 from gpuprobe.ranking.search import as_measured, go_on
@@ -44,14 +44,14 @@ def following(folder: Path, strategy: str) -> Combination | None:
     return Combination(start=search.start, changes=search.following, step=search.following_run)
 
 
-def _known(study: Study, runs: Mapping[Path, Run]) -> Known:
+def _known(study: Study, runs: Mapping[Path, Run]) -> Basis:
     """Gather what a search of this study rests on; what cannot apply to its workload is no candidate."""
     singles = [run for run in runs.values() if not run.spec.step]
     noise = Noise.of(singles)
     ended = {run.spec.strategy: run.outcome for run in singles if run.spec.strategy not in noise.rates}
     skipped = {name for name, outcome in ended.items() if outcome.state == "skipped"}
     infos = (*study.strategies, *study.changes)
-    return Known(
+    return Basis(
         infos={info.name: info for info in infos},
         candidates=[one for one in infos if one.what_if and not one.combines and one.name not in skipped],
         runs=runs,

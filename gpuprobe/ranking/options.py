@@ -31,7 +31,7 @@ class Foretell(Protocol):
 
 
 @dataclass(frozen=True)
-class Known:
+class Basis:
     """What a search rests on: the strategies by name, those that may be applied, all runs, and what they differ by.
 
     `failed` says of strategies that were never measured to the end why. `most_runs` is how many runs the search may
@@ -68,7 +68,7 @@ def last_kept(search: Search) -> str:
     return name_of(search, step) if step else search.start
 
 
-def promises(search: Search, known: Known) -> list[Promise]:
+def promises(search: Search, known: Basis) -> list[Promise]:
     """Return what each change promises that is neither part of what is kept nor was tried."""
     made = set(applied(known.infos, search.start, search.kept))
     tried = {plain(step.change) for step in search.steps}
@@ -90,14 +90,14 @@ def promises(search: Search, known: Known) -> list[Promise]:
     ]
 
 
-def best(search: Search, known: Known, among: Sequence[Promise]) -> Promise | None:
+def best(search: Search, known: Basis, among: Sequence[Promise]) -> Promise | None:
     """Return the change that promises most of those that are worth a try, None where none is."""
     worth = [promise for promise in among if why_left(promise, search, known) is None]
     # Changes that free the input foretell alike: of those the one that was measured to gain most.
     return max(worth, key=lambda one: (round(one.ratio, 2), one.alone.value if one.alone else 0.0), default=None)
 
 
-def why_left(promise: Promise, search: Search, known: Known) -> str | None:
+def why_left(promise: Promise, search: Search, known: Basis) -> str | None:
     """Say why a change is not tried on top of what is kept, None where it is worth it."""
     name = plain(promise.change)
     if known.part(name) == "batch":
@@ -109,14 +109,14 @@ def why_left(promise: Promise, search: Search, known: Known) -> str | None:
     return _too_little(promise, search, known) or _out_of_runs(promise, search, known)
 
 
-def same_as(search: Search, change: str, known: Known) -> str:
+def same_as(search: Search, change: str, known: Basis) -> str:
     """Return the strategy that was measured and makes just the changes kept and this one; empty where there is none."""
     made = set(applied(known.infos, search.start, (*search.kept, change)))
     measured = (name for name in known.noise.rates if name in known.infos and not known.infos[name].combines)
     return next((name for name in measured if set(chain(known.infos, name)) == made), "")
 
 
-def _too_little(promise: Promise, search: Search, known: Known) -> str | None:
+def _too_little(promise: Promise, search: Search, known: Basis) -> str | None:
     if not promise.by:
         return f"{promise.hindrance}, and it was not measured by itself"
     if promise.alone and promise.alone.high < 1:
@@ -129,14 +129,14 @@ def _too_little(promise: Promise, search: Search, known: Known) -> str | None:
     return None
 
 
-def _out_of_runs(promise: Promise, search: Search, known: Known) -> str | None:
+def _out_of_runs(promise: Promise, search: Search, known: Basis) -> str | None:
     taken = sum(step.run > 0 for step in search.steps)
     if known.most_runs is None or taken < known.most_runs or same_as(search, promise.change, known):
         return None
     return f"the search of this study takes {wording.count(known.most_runs, 'run')} at most"
 
 
-def _alone(info: StrategyInfo, search: Search, known: Known) -> Interval | None:
+def _alone(info: StrategyInfo, search: Search, known: Basis) -> Interval | None:
     """What the change gained in runs of its own: over the feed that is in use, or over what it is compared with."""
     against = info.against or search.start
     if info.part == "feed":
@@ -145,7 +145,7 @@ def _alone(info: StrategyInfo, search: Search, known: Known) -> Interval | None:
     return known.noise.gain(info.name, against)
 
 
-def _traced(search: Search, known: Known) -> tuple[Path, Run] | None:
+def _traced(search: Search, known: Basis) -> tuple[Path, Run] | None:
     """The last traced run of what is kept."""
     step = next((step for step in reversed(search.steps) if step.kept), None)
     strategy = search.strategy if step and step.run else (step.measured_as if step else search.start)

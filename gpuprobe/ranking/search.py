@@ -17,12 +17,12 @@ from gpuprobe.ranking.ranking import Promise, Search, SearchStep, Untried
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gpuprobe.ranking.options import Known
+    from gpuprobe.ranking.options import Basis
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.records import Run
 
 
-def go_on(search: Search, known: Known) -> Search:
+def go_on(search: Search, known: Basis) -> Search:
     """Take in what was measured since, and go on up to the next run that is needed, or to the end."""
     # Every turn adds a step, of changes that are no more than the candidates.
     while True:
@@ -60,7 +60,7 @@ def own_runs(strategy: str, runs: Iterable[Run]) -> list[Run]:
     return sorted((run for run in found if run.outcome.state != "interrupted"), key=lambda run: run.spec.step)
 
 
-def _step(search: Search, promise: Promise, known: Known) -> SearchStep:
+def _step(search: Search, promise: Promise, known: Basis) -> SearchStep:
     same = same_as(search, promise.change, known)
     return SearchStep(
         change=promise.change,
@@ -71,12 +71,12 @@ def _step(search: Search, promise: Promise, known: Known) -> SearchStep:
     )
 
 
-def _next_run(search: Search, known: Known) -> int:
+def _next_run(search: Search, known: Basis) -> int:
     taken = [run.spec.step for run in own_runs(search.strategy, known.runs.values())]
     return 1 + max([*taken, *(step.run for step in search.steps)], default=0)
 
 
-def _judged(search: Search, known: Known) -> Search:
+def _judged(search: Search, known: Basis) -> Search:
     """Return the search with all steps judged that have been measured."""
     steps: list[SearchStep] = []
     by_number = {run.spec.step: run for run in own_runs(search.strategy, known.runs.values())}
@@ -92,7 +92,7 @@ def _judged(search: Search, known: Known) -> Search:
     return msgspec.structs.replace(search, steps=tuple(steps), least_gain=known.noise.least_gain(search.start))
 
 
-def _judge(step: SearchStep, name: str, run: Run | None, so_far: Search, known: Known) -> SearchStep:
+def _judge(step: SearchStep, name: str, run: Run | None, so_far: Search, known: Basis) -> SearchStep:
     gain = known.noise.gain(name, last_kept(so_far))
     against = _why_not(run, gain, known.noise.other_loss(name, run.losses if run else None))
     return msgspec.structs.replace(
@@ -118,7 +118,7 @@ def _why_not(run: Run | None, gain: Interval | None, loss: str | None) -> str | 
     return "slower" if gain.high < 1 else "no gain beyond the noise"
 
 
-def _ended(search: Search, among: Sequence[Promise], known: Known) -> Search:
+def _ended(search: Search, among: Sequence[Promise], known: Basis) -> Search:
     """Say what is left and why; what was kept is measured once more, which also tells a lucky step from a gain."""
     ordered = sorted(among, key=lambda one: -one.ratio)
     left = tuple(Untried(promise=one, reason=why_left(one, search, known) or "") for one in ordered)
