@@ -19,6 +19,7 @@ from gpuprobe.measure.events import EventLog  # noqa: E402
 from gpuprobe.measure.stepper import Stepper  # noqa: E402
 from gpuprobe.records import Finding, RunSpec  # noqa: E402
 from gpuprobe.strategies import feeds  # noqa: E402
+from gpuprobe.strategies.feasible import cannot  # noqa: E402
 from gpuprobe.strategies.plan import Machine  # noqa: E402
 from gpuprobe.strategies.registry import plan, strategies  # noqa: E402
 from gpuprobe.traces.read import read  # noqa: E402
@@ -39,7 +40,7 @@ def primary(workload: Workload, folder: Path) -> Finding:
     machine = Machine(compute_capability=None, cpu_has_bfloat16=False, largest_batch=lambda: 10**6)
     plans = (plan(name, workload.batch_size, machine) for name in strategies())
     # The first one that can feed it: text is fed by tf.data alone.
-    planned = next(each for each in plans if not feeds.cannot(each, workload, source(workload)))
+    planned = next(each for each in plans if not cannot(each, workload, source(workload)))
     model, _ = compiled(workload, planned)
     feed = feeds.make(planned, workload, 0)
     spec = RunSpec(strategy="", round=1, seed=0, batch_size=workload.batch_size, steps=3, trace_steps=4, window_s=0.2)

@@ -78,7 +78,7 @@ def answer(question: Question) -> Survey:
     """Build the workload and look at it (in the survey's own process)."""
     import keras
 
-    from gpuprobe.strategies.feeds import cannot
+    from gpuprobe.strategies.feasible import cannot
     from gpuprobe.strategies.plan import Machine
     from gpuprobe.strategies.registry import changes, plan
     from gpuprobe.workloads.resolve import resolve

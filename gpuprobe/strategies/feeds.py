@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gpuprobe.workloads.source import ArraySource, BatchSource, Source, batch_size, collected, mapped, source
+from gpuprobe.workloads.source import ArraySource, BatchSource, batch_size, collected, mapped, source
 
 if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
@@ -192,41 +192,6 @@ BATCHES: dict[str, Maker] = {
     "pipeline": batch_pipeline,
     "resident": batches_resident,
 }
-
-
-# Those that take arrays which are ready.
-HOST_FEEDS = {"slices", "arrays", "augmenting_generator"}
-
-
-def cannot(plan: Plan, workload: Workload, given: Source) -> str | None:
-    """Return why the plan's feed cannot feed this data, or None where it can."""
-    if isinstance(given, ArraySource):
-        return _cannot_arrays(plan, workload, given)
-    return _cannot_batches(plan, given)
-
-
-def _cannot_batches(plan: Plan, given: BatchSource) -> str | None:
-    if plan.parallel_calls != 1:
-        return "its batches come ready, with no map that could run in parallel"
-    if plan.feed == "arrays":
-        return f"{given.kind} cannot be fed as numpy arrays"
-    if given.kind == "a tf.data dataset" and plan.feed in HOST_FEEDS:
-        return f"{given.kind} cannot be fed by a Python loop over numpy"
-    if plan.feed == "resident" and given.is_uneven:
-        return "ragged or sparse batches cannot lie on the device as arrays"
-    joins = given.is_uneven and plan.batch_size > batch_size(next(given.items()))
-    return "ragged or sparse batches cannot be joined to larger ones" if joins else None
-
-
-def _cannot_arrays(plan: Plan, workload: Workload, given: ArraySource) -> str | None:
-    if plan.feed == "augmenting_generator" and workload.augment is None:
-        return "the workload names no augmentation"
-    if plan.feed != "pipeline" and workload.map is None and given.has_strings:
-        return "text can be fed by tf.data alone"
-    if plan.feed in HOST_FEEDS and workload.map and not workload.map_takes_batches:
-        # Done for all samples before training, it would cost nothing there, and hide what it costs.
-        return "its map works on one sample at a time, which tf.data does"
-    return None
 
 
 def _seed(seed: int, epoch: int) -> int:
