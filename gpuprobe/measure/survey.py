@@ -78,9 +78,6 @@ def answer(question: Question) -> Survey:
     """Build the workload and look at it (in the survey's own process)."""
     import keras
 
-    from gpuprobe.strategies.feasible import cannot
-    from gpuprobe.strategies.plan import Machine
-    from gpuprobe.strategies.registry import changes, plan
     from gpuprobe.workloads.resolve import resolve
     from gpuprobe.workloads.source import ArraySource, batch_size, source
 
@@ -102,21 +99,29 @@ def answer(question: Question) -> Survey:
         size = batch_size(next(given.items()))
         samples, words = size * given.steps, given.kind
     _try(model, workload, given)
+    skip = {name: _cannot(name, size, workload, given, model) for name in question.strategies}
+    return Survey(
+        name=workload.name or question.model.rpartition("/")[2],
+        data=words,
+        samples=samples,
+        batch_size=size,
+        skip={name: reason for name, reason in skip.items() if reason},
+    )
+
+
+def _cannot(strategy: str, batch_size: int, workload: Workload, given: Source, model: keras.Model) -> str | None:
+    """Return why a strategy cannot train this, or None where it can."""
+    from gpuprobe.strategies.feasible import cannot
+    from gpuprobe.strategies.plan import Machine
+    from gpuprobe.strategies.registry import changes, plan
+
+    if changes()[strategy].combines:
+        # It starts from whatever can be trained.
+        return None
     # What a strategy would change is asked; how far it may go here is the run's business.
     machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: sys.maxsize)
-    skip = {}
-    # What combines others starts from whatever can be trained.
-    for name in (name for name in question.strategies if not changes()[name].combines):
-        planned = plan(name, size, machine)
-        reasons = (
-            cannot(planned, workload, given),
-            _cannot_compute(planned, workload, model),
-            _too_large(planned, given),
-        )
-        if any(reasons):
-            skip[name] = next(reason for reason in reasons if reason)
-    name = workload.name or question.model.rpartition("/")[2]
-    return Survey(name=name, data=words, samples=samples, batch_size=size, skip=skip)
+    planned = plan(strategy, batch_size, machine)
+    return cannot(planned, workload, given) or _cannot_compute(planned, workload, model) or _too_large(planned, given)
 
 
 def _try(model: keras.Model, workload: Workload, given: Source) -> None:
