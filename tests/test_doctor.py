@@ -49,6 +49,20 @@ def test_facts_of_which_nothing_is_known_pass_no_check_that_needs_them() -> None
     assert passed <= names
 
 
+@pytest.mark.parametrize(
+    ("facts", "first"),
+    [
+        (HEALTHY, None),
+        (made(blind(libraries={"cudnn": ""}), driver={"cuda": "11.4"}), "driver_cuda"),
+        (made(blind(), packages={"versions": {"tensorflow": "2.21", "tensorflow-cpu": "2.21"}}), "package_versions"),
+        (made(blind(cuda_build=False), system={"system": "Windows"}), "platform"),
+    ],
+)
+def test_what_others_fail_by_is_to_be_mended_first(facts: Facts, first: str | None) -> None:
+    found = examine(facts).first
+    assert (None if found is None else found.name) == first
+
+
 @pytest.mark.parametrize("status", ["warn", "fail"])
 def test_whatever_is_wrong_has_a_fix(status: str) -> None:
     for name, facts, expected in CASES:
@@ -194,6 +208,12 @@ def test_a_check_decides_as_the_facts_say(name: str, facts: Facts, status: str) 
         ("gpu_driver", no_gpu(state="driver_mismatch"), "reboot"),
         ("tensorflow_gpu", blind(DLOPEN, libraries={"cudnn": "", "cudart": "/x"}), "libcudnn"),
         ("tensorflow_gpu", made(blind(), system={"environment": {"CUDA_VISIBLE_DEVICES": ""}}), "unset"),
+        ("tensorflow_gpu", made(blind(cuda_build=False), system={"system": "Windows"}), "wsl --install"),
+        (
+            "tensorflow_gpu",
+            made(blind(DLOPEN), system={"environment": {"LD_LIBRARY_PATH": "/opt/cuda-11/lib64"}}),
+            "unset LD_LIBRARY_PATH (it names /opt/cuda-11/lib64)",
+        ),
         ("cupti_allowed", log(NOT_ALLOWED), "NVreg_RestrictProfilingToAdminUsers=0"),
         ("cupti_allowed", made(log(NOT_ALLOWED), system={"container": True}), "--cap-add=SYS_ADMIN"),
         ("xla", stage("xla", "libdevice not found"), "--xla_gpu_cuda_data_dir=/cuda"),

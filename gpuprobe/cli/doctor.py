@@ -59,6 +59,8 @@ def _show(console: Console, report: Report) -> None:
         _line(console, result)
     for reason, titles in _skipped(report).items():
         _plain(console, f"not checked, {reason}: {', '.join(titles)}", "dim")
+    if report.first is not None and report.count("fail") > 1:
+        _plain(console, f"Mend first: {report.first.title}; the others may follow from it", "bold")
     counts = (("fail", "failed"), ("warn", "warned"), ("pass", "passed"), ("skip", "not checked"))
     _plain(console, ", ".join(f"{report.count(status)} {word}" for status, word in counts), "bold")  # type: ignore[arg-type]
 

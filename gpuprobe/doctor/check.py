@@ -16,6 +16,10 @@ from gpuprobe.records import Record
 Status = Literal["pass", "warn", "fail", "skip"]
 
 
+# Where one of these fails, others fail by it.
+ROOTS = frozenset({"platform", "gpu_driver", "package_versions"})
+
+
 class CheckResult(Record, frozen=True, kw_only=True):
     """One line of the screen: what was found, from which evidence, and the exact fix where something is wrong.
 
@@ -39,6 +43,12 @@ class Report(Record, frozen=True, kw_only=True):
     def count(self, status: Status) -> int:
         """How many checks ended so."""
         return sum(result.status == status for result in self.results)
+
+    @property
+    def first(self) -> CheckResult | None:
+        """What to mend first of what fails: what others may fail by, else the first on the screen; None if nothing."""
+        failing = [result for result in self.results if result.status == "fail"]
+        return min(failing, key=lambda result: result.name not in ROOTS, default=None)
 
 
 CheckFunction = Callable[[Facts], CheckResult]

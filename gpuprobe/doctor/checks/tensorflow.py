@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.doctor.check import NO_GPU, CheckResult, check, failed, passed, skipped, unknown, warned
+from gpuprobe.doctor.checks.system import WSL2
 
 if TYPE_CHECKING:
     from gpuprobe.doctor.facts import Facts
@@ -51,7 +52,7 @@ def tensorflow_imports(facts: Facts) -> CheckResult:
         build = {True: f"built for CUDA {tensorflow.cuda}", False: "built without CUDA", None: "unknown build"}
         return passed(f"{tensorflow.version}, {build[tensorflow.cuda_build]}")
     if tensorflow.missing == "it is not installed":
-        return failed("TensorFlow is not installed", INSTALL if facts.has_gpu else "pip install tensorflow")
+        return failed("TensorFlow is not installed", _install(facts) if facts.has_gpu else "pip install tensorflow")
     fix = "see what this prints: python -c 'import tensorflow'; a clash of packages is most often cured by a new venv"
     if "SIGILL" in tensorflow.missing:
         fix = "this processor lacks AVX, which TensorFlow's packages need: take a build without it (conda-forge)"
@@ -87,6 +88,8 @@ def tensorflow_gpu(facts: Facts) -> CheckResult:
 def _why_none(facts: Facts, visible: str | None) -> CheckResult:
     tensorflow = facts.tensorflow
     log = tensorflow.log
+    if facts.system.system == "Windows":
+        return failed("TensorFlow has used no GPU on native Windows since 2.11", WSL2)
     if tensorflow.cuda_build is False:
         return failed("this TensorFlow was built without CUDA", f"pip uninstall -y tensorflow-cpu; {INSTALL}")
     if visible is not None and visible.strip() in {"", "-1", "none", "NoDevFiles"}:
@@ -96,13 +99,20 @@ def _why_none(facts: Facts, visible: str | None) -> CheckResult:
     if lines or missing:
         named = f": {wording.listing(missing)}" if missing else ""
         says = f"none of {len(facts.driver.gpus)}: its CUDA libraries do not load{named}"
-        return failed(says, INSTALL, *[_shorten(line) for line in lines[:3]])
+        shell = facts.system.environment.get("LD_LIBRARY_PATH")
+        # What TensorFlow brings is found by itself, unless others come before it.
+        fix = INSTALL if missing or not shell else f"unset LD_LIBRARY_PATH (it names {shell}), or {INSTALL}"
+        return failed(says, fix, *[_shorten(line) for line in lines[:3]])
     for pattern, why, fix in SIGNS:
         match = re.search(pattern, log)
         if match:
             return failed(f"none of {len(facts.driver.gpus)}: {why}", fix, _shorten(_line_of(log, match.start())))
     fix = "gpuprobe doctor --json shows TensorFlow's log; most often it is cured by a new venv and " + INSTALL
     return failed(f"none of {len(facts.driver.gpus)}, and its log does not say why", fix, *_last_lines(log))
+
+
+def _install(facts: Facts) -> str:
+    return WSL2 if facts.system.system == "Windows" else INSTALL
 
 
 def missing_libraries(facts: Facts) -> list[str]:
