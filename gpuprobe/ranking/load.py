@@ -62,10 +62,7 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
             )
     by_strategy, notes = traced(study, runs) if traces else ({}, ())
     ranking = rank(study, list(runs.values()), summaries, by_strategy, readings, limits)
-    # A search that has ended and kept nothing leaves nothing to run.
-    ended = {found.strategy for found in searches if found.following is None}
-    not_run = tuple(name for name in ranking.not_run if name not in ended)
-    ranking = msgspec.structs.replace(ranking, searches=searches, not_run=not_run, notes=(*ranking.notes, *notes))
+    ranking = msgspec.structs.replace(ranking, searches=searches, notes=(*ranking.notes, *notes))
     if traces and any(run.trace is not None and run.trace.missing == TRACE_LEFT_OUT for run in runs.values()):
         ranking = _as_told(ranking, folder)
     return Loaded(folder, study, runs, recordings, ranking)

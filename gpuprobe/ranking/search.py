@@ -119,12 +119,13 @@ def _why_not(run: Run | None, gain: Interval | None, loss: str | None) -> str | 
 
 
 def _ended(search: Search, among: Sequence[Promise], known: Basis) -> Search:
-    """Say what is left and why; what was kept is measured once more, which also tells a lucky step from a gain."""
+    """Say what is left and why; what was kept is measured once more, which also tells a lucky step from a gain.
+
+    Where nothing was kept that is the start itself: the strategy has a row beside the others all the same.
+    """
     ordered = sorted(among, key=lambda one: -one.ratio)
     left = tuple(Untried(promise=one, reason=why_left(one, search, known) or "") for one in ordered)
     ended = msgspec.structs.replace(search, left=left)
-    if not search.kept:
-        return ended
     tried = {step.run for step in search.steps}
     again = [run.spec for run in own_runs(search.strategy, known.runs.values()) if run.spec.step not in tried]
     final = next((spec.step for spec in again if spec.combines == search.kept), 0)

@@ -84,10 +84,12 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     said = []
     against = ranking.row(row.against)
     if row.gain and against:
-        one = "it is" if row.combines else f"it changes one thing, {row.change}:"
+        one = "it is" if ranking.search(row.strategy) else f"it changes one thing, {row.change}:"
         said.append(f"Against `{row.against}` {one} {comparison(row.gain)}.")
     if row.combines:
         said.append(f"It combines {wording.listing([f'`{name}`' for name in row.combines])}.")
+    elif ranking.search(row.strategy):
+        said.append("No change was kept, so that it trains as that does.")
     if row.input_share:
         said.append(_input(row.input_share))
     if row.profiler_slowdown:

@@ -55,13 +55,13 @@ def ending(search: Search, ranking: Ranking) -> str:
     """Say what was kept, what that gives when it is measured once more, and whether the search has ended."""
     said = [_kept(search)]
     row = ranking.row(search.strategy)
-    if row is not None and row.gain and search.kept:
+    if row is not None and row.gain:
         again = "Measured once more" if search.final else "Measured"
-        said.append(f"{again} as `{search.strategy}`, it is {times(row.gain)} as fast as `{search.start}`.")
-    elif search.following is None and not search.kept:
-        said.append(f"`{search.strategy}` would train as `{search.start}` does, and has no row in the ranking.")
+        said.append(f"{again} as `{search.strategy}`, that is {times(row.gain)} as fast as `{search.start}`.")
     if search.following is not None:
-        waits = _names(search.following) if search.following != search.kept else f"`{search.strategy}` as it was kept"
+        waits = f"`{search.strategy}` as it was kept"
+        if search.following != search.kept:
+            waits = _names(search.following)
         said.append(f"The search has not ended: {waits} is to be measured next.")
     return " ".join(said)
 
