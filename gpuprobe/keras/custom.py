@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
+    from gpuprobe.keras.session import Session
     from gpuprobe.records import State
 
+NOTHING = nullcontext()
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
@@ -26,15 +28,19 @@ class Steps:
     def __init__(self, watcher: Watcher, batch_size: int, model: Any = None) -> None:
         """Begin the first step; `model`, where a Keras one is known, tells the settings of the training."""
         self._watcher, self._batch_size, self._model = watcher, batch_size, model
-        self._marker: AbstractContextManager[Any] = nullcontext()
+        self._marker: AbstractContextManager[Any] = NOTHING
         self._began_ns = 0
         self._open()
 
     def step(self) -> None:
         """Say that a step ended here, and that the next one begins: its input is part of it."""
         self._close()
-        self._watcher.ask(lambda session: session.call_ended(self._began_ns), None)
-        self._watcher.ask(self._after_step, None)
+        session = self._watcher.session
+        if session is None:
+            return
+        self._watcher.noted(session.call_ended, self._began_ns)
+        if session.calls == 1 and self._watcher.session is session:
+            self._watcher.noted(self._describe, session)
         self._open()
 
     def trace(self) -> None:
@@ -51,20 +57,19 @@ class Steps:
         """`samples_per_s` and `gpu_utilization` so far, as the callback puts them into Keras's logs."""
         return self._watcher.ask(lambda session: session.figures, {})
 
-    def _after_step(self, session: Any) -> None:
-        if session.calls == 1:
-            session.samples_per_call = self._batch_size
-            known = self._model is not None
-            session.describe(session.settings(self._model, self._batch_size, "unknown") if known else None, 0)
+    def _describe(self, session: Session) -> None:
+        session.samples_per_call = self._batch_size
+        known = self._model is not None
+        session.describe(session.settings(self._model, self._batch_size, "unknown") if known else None, 0)
 
     def _open(self) -> None:
-        self._marker = self._watcher.ask(lambda session: session.marker(), nullcontext())
+        self._marker = self._watcher.marker()
         self._marker.__enter__()
         self._began_ns = time.time_ns()
 
     def _close(self) -> None:
         self._marker.__exit__(None, None, None)
-        self._marker = nullcontext()
+        self._marker = NOTHING
 
 
 @contextmanager

@@ -89,21 +89,26 @@ class Watcher:
         session = self._session
         if session is None:
             return call(*given, **named)
-        marker: AbstractContextManager[Any] = nullcontext()
-        try:
-            marker = session.marker()
-        except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
-            self._give_up(error)
+        marker = self.marker()
         began_ns = time.time_ns()
         with marker:
             answer = call(*given, **named)
             if self._session is session:
-                self._noted(session.call_returned, answer)
+                self.noted(session.call_returned, answer)
         if self._session is session:
-            self._noted(session.call_ended, began_ns)
+            self.noted(session.call_ended, began_ns)
         return answer
 
-    def _noted(self, note: Callable[[Any], None], what: Any) -> None:
+    def marker(self) -> AbstractContextManager[Any]:
+        """Return the marker of the next step, one that does nothing where there is no session (any more)."""
+        try:
+            return self._session.marker() if self._session is not None else nullcontext()
+        except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
+            self._give_up(error)
+            return nullcontext()
+
+    def noted(self, note: Callable[[Any], None], what: Any) -> None:
+        """Tell the session something, as `guarded` does, without a closure for each step."""
         try:
             note(what)
         except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
