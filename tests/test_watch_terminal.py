@@ -16,6 +16,8 @@ import pyte
 import pytest
 from watches import COUNTER, LIMIT_S, WATCH, until
 
+from gpuprobe.records import Watch, load
+
 
 class Terminal:
     """A command in a terminal of its own: all that was written to it, and keys to press."""
@@ -44,6 +46,13 @@ class Terminal:
                 self._read()
                 return os.waitstatus_to_exitcode(status)
         raise AssertionError("it did not end")
+
+    def close(self) -> int:
+        """Close the terminal's window; return how what ran in it ended."""
+        os.close(self._fd)
+        ended: list[int] = []
+        until(lambda: ended.extend(status for pid, status in [os.waitpid(self.pid, os.WNOHANG)] if pid) or ended)
+        return os.waitstatus_to_exitcode(ended[0])
 
     def _read(self) -> str:
         while select.select([self._fd], [], [], 0.05)[0]:
@@ -101,3 +110,18 @@ def test_a_command_that_ignores_ctrl_c_goes_on(tmp_path: Path) -> None:
     seen.press(b"\x03")
     assert seen.finish() == 5
     assert "still here" in seen.text
+
+
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [("echo ready; exec sleep 60", 129), ("trap 'exit 7' HUP; echo ready; while :; do sleep 0.1; done", 7)],
+)
+def test_a_terminal_that_is_closed_ends_the_command_and_leaves_a_recording(
+    program: str, code: int, tmp_path: Path
+) -> None:
+    seen = Terminal(*WATCH, "--out", str(tmp_path / "r"), "--", "sh", "-c", program)
+    seen.read_until("ready")
+    assert seen.close() == code
+    outcome = load(Watch, tmp_path / "r" / "watch.json").outcome
+    assert outcome is not None
+    assert outcome.exit_code == code

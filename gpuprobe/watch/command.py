@@ -101,10 +101,11 @@ class Command:
         """Tell a signal to this process from one to its whole group, where the command has had it already.
 
         The kernel sends Ctrl-C to the foreground group (sigaction(2): si_code is positive), and a process may send
-        another to a group.
+        another to a group. Of a terminal that is closed it tells the session's leader alone, which may be us.
         """
-        to_group = self._witness.saw(signal.Signals(caught.si_signo))
-        return caught.si_code <= 0 and not to_group
+        number = signal.Signals(caught.si_signo)
+        to_group = self._witness.saw(number)
+        return not to_group and (caught.si_code <= 0 or number is signal.SIGHUP)
 
     def _pass_on(self, number: signal.Signals) -> None:
         # It has not been waited for, so that the number cannot belong to another process yet.
