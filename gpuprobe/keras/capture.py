@@ -26,6 +26,8 @@ WITHOUT = (
     "answered without a trace, as where no step runs; is it a profiler server, and was it training just then? "
     "--time 10s waits for longer"
 )
+# A step leaves tens of kilobytes; a trace without an event names its planes and nothing else.
+EMPTY_BYTES = 1024
 GONE = "the job ended, or its machine could not be reached any more, before the trace was there"
 
 
@@ -49,9 +51,10 @@ def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path
         if NO_EVENTS not in str(error):
             raise GpuprobeError(f"{host}:{port}: no trace was taken ({_first(error)})") from error
     written = [path for path in _traces(folder) if path not in before]
-    if not written:
-        with suppress(OSError):
-            folder.rmdir()
+    if all(path.stat().st_size < EMPTY_BYTES for path in written):
+        for path in written:
+            path.unlink()
+        _remove_empty(folder)
         raise GpuprobeError(f"{host}:{port}: {WITHOUT if _answers(host, port) else GONE}")
     return written
 
@@ -131,6 +134,13 @@ def _writable(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); name another with --out") from error
+
+
+def _remove_empty(folder: Path) -> None:
+    """Take away what the profiler made, and the folder itself, as far as nothing is in it."""
+    for path in sorted([folder, *folder.glob("plugins/**/")], reverse=True):
+        with suppress(OSError):
+            path.rmdir()
 
 
 def _traces(folder: Path) -> list[Path]:
