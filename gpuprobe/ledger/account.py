@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from gpuprobe import wording
 from gpuprobe.ledger import kernels
@@ -14,13 +11,13 @@ from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import Intervals, covered, difference, union
+from gpuprobe.ledger.intervals import difference, union
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
-from gpuprobe.ledger.quantiles import median, percentile
-from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, Spread, StepAccount
-from gpuprobe.traces.timeline import UNKNOWN
+from gpuprobe.ledger.quantiles import median
+from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, StepAccount
+from gpuprobe.ledger.step_accounts import StepAccounts
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.cpu import CpuTime
@@ -30,13 +27,6 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Device, Timeline
 
 PS_PER_MS, PS_PER_NS = 1e9, 1000
-# A first step this many times as long as any other is warm-up; it takes three others to tell. One that is as long as
-# another later on may be part of a pattern, such as a checkpoint every so many steps.
-WARMUP_FACTOR, WARMUP_OTHERS = 2.0, 3
-# SageMaker Debugger's StepOutlier rule: 3 sigma; here of the median absolute deviation, which outliers do not move.
-OUTLIER_SIGMAS, SIGMA_PER_MAD = 3.0, 1.4826
-# Steps of a quiet machine differ by less than this, which is then no outlier.
-QUIET_FRACTION = 0.1
 # TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
 LOST = "events dropped"
 NO_CUPTI = "gpuprobe doctor tells whether the profiler sees the GPU (CUPTI)"
@@ -109,7 +99,7 @@ def _host_names(timeline: Timeline) -> list[str]:
 
 def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     device, windows = time.device, time.windows
-    steps = _Steps.of(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
+    steps = StepAccounts.of(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
     sm, occupied, outside = kernels.sm_efficiency(time), kernels.occupancy(time), _idle_outside(time)
@@ -134,7 +124,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         inside_from=windows.inside_source,
         warmup=steps.warmup,
         counted=len(steps.counted),
-        spread=_spread(steps.counted),
+        spread=steps.spread,
         each_step=tuple(steps.each),
         joined_fraction=time.work.joined_fraction,
         lost_fraction=time.lost.fraction,
@@ -152,7 +142,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
 def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
     windows, parts = spent.windows, spent.parts
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
-    steps = _Steps.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
+    steps = StepAccounts.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
     return DeviceAccount(
         name="CPU",
         host=host.name,
@@ -164,7 +154,7 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
         inside_from=windows.inside_source,
         warmup=steps.warmup,
         counted=len(steps.counted),
-        spread=_spread(steps.counted),
+        spread=steps.spread,
         each_step=tuple(steps.each),
         confidence=_confidence(steps.typical, 1.0, _told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
@@ -174,72 +164,12 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
     )
 
 
-@dataclass(frozen=True)
-class _Steps:
-    """The steps of one device: each of them, how many at the start are warm-up, those that count, their mean."""
-
-    each: list[StepAccount]
-    warmup: int
-    counted: list[StepAccount]
-    typical: StepAccount
-
-    @classmethod
-    def of(cls, windows: Windows, parts: dict[str, Intervals]) -> _Steps:
-        each = _each_step(windows, parts)
-        warmup = _warmup(each)
-        counted = _counted(each, warmup, windows)
-        return cls(each, warmup, counted, _average(counted))
-
-
 def _idle_outside(time: GpuTime) -> float | None:
     """The share of the GPU's span in which it idled outside the training function; None where that is not known."""
     inside = time.windows.inside
     if inside is None:
         return None
     return difference(difference(time.span, time.busy), inside).total / max(time.span.total, 1)
-
-
-def _each_step(windows: Windows, parts: dict[str, Intervals]) -> list[StepAccount]:
-    cover = {name: covered(part, windows.start_ps, windows.end_ps) / PS_PER_MS for name, part in parts.items()}
-    lasted = (windows.end_ps - windows.start_ps) / PS_PER_MS
-    return [
-        StepAccount(
-            number=int(number) if number != UNKNOWN else None,
-            step_ms=float(lasted[place]),
-            ledger_ms={name: float(values[place]) for name, values in cover.items()},
-        )
-        for place, number in enumerate(windows.number.tolist())
-    ]
-
-
-def _average(steps: list[StepAccount]) -> StepAccount:
-    """The mean, since only means add up, and since a wait in every fourth step is a quarter of it in each."""
-    count = len(steps)
-    ledger = {name: sum(step.ledger_ms[name] for step in steps) / count for name in steps[0].ledger_ms}
-    return StepAccount(number=None, step_ms=sum(step.step_ms for step in steps) / count, ledger_ms=ledger)
-
-
-def _warmup(steps: list[StepAccount]) -> int:
-    """Count the steps at the beginning that only the beginning made slow."""
-    lasted = [step.step_ms for step in steps]
-    if len(lasted) <= WARMUP_OTHERS:
-        return 0
-    return int(lasted[0] > WARMUP_FACTOR * max(lasted[1:]))
-
-
-def _counted(steps: list[StepAccount], warmup: int, windows: Windows) -> list[StepAccount]:
-    """Leave out warm-up, and a last step that lacks what follows its work, where others are left."""
-    rest = steps[warmup:]
-    return rest if windows.whole or len(rest) < 2 else rest[:-1]
-
-
-def _spread(steps: list[StepAccount]) -> Spread:
-    lasted = np.array([step.step_ms for step in steps])
-    middle = median(lasted)
-    away = np.abs(lasted - middle)
-    limit = max(OUTLIER_SIGMAS * SIGMA_PER_MAD * median(away), QUIET_FRACTION * middle)
-    low, high = percentile(lasted, 5), percentile(lasted, 95)
-    return Spread(median_ms=middle, p5_ms=low, p95_ms=high, outliers=tuple(np.flatnonzero(away > limit).tolist()))
 
 
 def _told_lost(timeline: Timeline) -> float:

@@ -1,0 +1,88 @@
+"""The accounts of a device's steps: each, those that count, their mean and their spread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.intervals import covered
+from gpuprobe.ledger.quantiles import median, percentile
+from gpuprobe.ledger.records import Spread, StepAccount
+from gpuprobe.traces.timeline import UNKNOWN
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.intervals import Intervals
+    from gpuprobe.ledger.steps import Windows
+
+PS_PER_MS = 1e9
+# A first step this many times as long as any other is warm-up; it takes three others to tell. One that is as long as
+# another later on may be part of a pattern, such as a checkpoint every so many steps.
+WARMUP_FACTOR, WARMUP_OTHERS = 2.0, 3
+# SageMaker Debugger's StepOutlier rule: 3 sigma; here of the median absolute deviation, which outliers do not move.
+OUTLIER_SIGMAS, SIGMA_PER_MAD = 3.0, 1.4826
+# Steps of a quiet machine differ by less than this, which is then no outlier.
+QUIET_FRACTION = 0.1
+
+
+@dataclass(frozen=True)
+class StepAccounts:
+    """The steps of one device: each, how many at the start are warm-up, those that count, their mean and spread."""
+
+    each: list[StepAccount]
+    warmup: int
+    counted: list[StepAccount]
+    typical: StepAccount
+    spread: Spread
+
+    @classmethod
+    def of(cls, windows: Windows, parts: dict[str, Intervals]) -> StepAccounts:
+        """Give each window its time in each of the exclusive parts."""
+        each = _each_step(windows, parts)
+        warmup = _warmup(each)
+        counted = _counted(each, warmup, windows)
+        return cls(each, warmup, counted, _average(counted), _spread(counted))
+
+
+def _each_step(windows: Windows, parts: dict[str, Intervals]) -> list[StepAccount]:
+    cover = {name: covered(part, windows.start_ps, windows.end_ps) / PS_PER_MS for name, part in parts.items()}
+    lasted = (windows.end_ps - windows.start_ps) / PS_PER_MS
+    return [
+        StepAccount(
+            number=int(number) if number != UNKNOWN else None,
+            step_ms=float(lasted[place]),
+            ledger_ms={name: float(values[place]) for name, values in cover.items()},
+        )
+        for place, number in enumerate(windows.number.tolist())
+    ]
+
+
+def _average(steps: list[StepAccount]) -> StepAccount:
+    """The mean, since only means add up, and since a wait in every fourth step is a quarter of it in each."""
+    count = len(steps)
+    ledger = {name: sum(step.ledger_ms[name] for step in steps) / count for name in steps[0].ledger_ms}
+    return StepAccount(number=None, step_ms=sum(step.step_ms for step in steps) / count, ledger_ms=ledger)
+
+
+def _warmup(steps: list[StepAccount]) -> int:
+    """Count the steps at the beginning that only the beginning made slow."""
+    lasted = [step.step_ms for step in steps]
+    if len(lasted) <= WARMUP_OTHERS:
+        return 0
+    return int(lasted[0] > WARMUP_FACTOR * max(lasted[1:]))
+
+
+def _counted(steps: list[StepAccount], warmup: int, windows: Windows) -> list[StepAccount]:
+    """Leave out warm-up, and a last step that lacks what follows its work, where others are left."""
+    rest = steps[warmup:]
+    return rest if windows.whole or len(rest) < 2 else rest[:-1]
+
+
+def _spread(steps: list[StepAccount]) -> Spread:
+    lasted = np.array([step.step_ms for step in steps])
+    middle = median(lasted)
+    away = np.abs(lasted - middle)
+    limit = max(OUTLIER_SIGMAS * SIGMA_PER_MAD * median(away), QUIET_FRACTION * middle)
+    low, high = percentile(lasted, 5), percentile(lasted, 95)
+    return Spread(median_ms=middle, p5_ms=low, p95_ms=high, outliers=tuple(np.flatnonzero(away > limit).tolist()))
