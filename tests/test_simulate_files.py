@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Cli
+from conftest import ROOT, Cli
 from hypothesis import given, settings
 from msgspec.structs import replace
 from simulated import SMALL, specs
@@ -299,6 +300,10 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path:
                      "(`launch_bound`), with high confidence", "**Next.** `xla` first", "predicted 3.", "measured 4.1",
                      "fewer updates an epoch", "**Gain.**", "**How sure.**", "2 min 49 s"):  # fmt: skip
         assert question in answer
+    story = (ROOT / "README.md").read_text().partition("## The story")[2].partition("\n## ")[0]
+    quoted = " ".join(line[2:] for line in story.splitlines() if line.startswith(">"))
+    for sentence in re.split(r"(?<=\.) +(?=[A-Z`*])", quoted):
+        assert " ".join(sentence.split()) in answer, "the README is to tell it in the report's own words"
     assert "+ model.compile(optimizer, loss, jit_compile=True" in answer
     assert "recision" not in answer, "a card of compute capability 6.1 is not to compute in 16 bits"
     assert_tables_add_up(text, ranking)
