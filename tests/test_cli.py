@@ -157,6 +157,15 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
     assert said in line
 
 
+def test_a_package_that_is_not_installed_is_named() -> None:
+    program = "import sys; sys.modules['jinja2'] = None; sys.argv[1:] = ['demo', '--out', sys.argv[1]]; "
+    done = python(
+        program.replace("sys.argv[1]]", "'/nowhere/to/write']") + "from gpuprobe.cli._app import main; main()"
+    )
+    assert (done.returncode, done.stdout.count("\n")) == (5, 0)
+    assert done.stderr == "gpuprobe: the package jinja2 is not installed: pip install jinja2\n"
+
+
 def test_a_reader_that_goes_ends_it_with_the_code_of_a_pipe_that_nobody_reads() -> None:
     """As `gpuprobe list | head -1` does."""
     program = "import os, sys; os.close(0); sys.argv[1:] = ['list']; from gpuprobe.cli._app import main; main()"

@@ -35,6 +35,19 @@ def test_what_is_left_is_what_the_runs_took_within_the_budget(
     assert f"about {left} left\n  so far: the verdict\n" in shown.getvalue()
 
 
+def test_nothing_is_said_of_runs_before_they_are_planned(tmp_path: Path) -> None:
+    simulate_study(tmp_path, STORY)
+    study, (run, *_) = load_study(tmp_path), load_runs(tmp_path).values()
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=80, height=24)
+    with _live.LiveView(console, study, tmp_path, lambda: "the verdict") as view:
+        assert "preparing the first run" in shown.getvalue()
+        assert "run 1 of" not in shown.getvalue()
+        view.run_started(run.spec, 0, 7)
+        view.run_finished(run)
+    assert "run 2 of 7, about" in shown.getvalue()
+
+
 def test_the_verdict_so_far_names_a_cause_once_there_is_one(tmp_path: Path) -> None:
     simulate_study(tmp_path, STORY)
     found = verdict(load(tmp_path))

@@ -14,7 +14,7 @@ import click
 
 import gpuprobe
 from gpuprobe.cli._help import write_examples
-from gpuprobe.errors import INTERRUPTED, NOBODY_READS, UNEXPECTED, GpuprobeError
+from gpuprobe.errors import INTERRUPTED, NOBODY_READS, UNEXPECTED, GpuprobeError, MissingError
 
 EXAMPLES = (
     ("gpuprobe doctor", "can TensorFlow use and profile the GPU here, and if not, what to do"),
@@ -127,8 +127,19 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        click.echo(f"gpuprobe: unexpected {type(error).__name__}: {error}; --debug shows where", err=True)
-        raise SystemExit(UNEXPECTED) from None
+        said, code = _unexpected(error)
+        click.echo(f"gpuprobe: {said}", err=True)
+        raise SystemExit(code) from None
+
+
+def _unexpected(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error that is nobody's mistake, or of a package that is missing, and the exit code."""
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "gpuprobe").startswith("gpuprobe"):
+        return (
+            f"the package {error.name} is not installed: pip install {error.name}",
+            MissingError.exit_code,
+        )
+    return f"unexpected {type(error).__name__}: {error}; --debug shows where", UNEXPECTED
 
 
 def _complete() -> None:

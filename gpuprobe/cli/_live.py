@@ -60,7 +60,7 @@ class LiveView:
 
     def __enter__(self) -> LiveView:
         if self._console.is_terminal:
-            self._live.start()
+            self._live.start(refresh=True)
         return self
 
     def __exit__(
@@ -131,18 +131,24 @@ class LiveView:
             bar = "\u2588" * round(24 * rate.value / best) if rate and best else ""
             shown = Text(self._states[name], "cyan") if running or not rate else Text(bar, "green")
             table.add_row(Text(name, "bold" if running else ""), _rate(rate) if rate else "", shown)
-        done = ProgressBar(total=self._total, completed=self._done, width=40)
-        left = f"  run {min(self._done + 1, self._total)} of {self._total}"
-        if self._done:
-            left += f", about {wording.clock(self._left_s())} left"
-        line = Table.grid()
-        line.add_row(done, Text(left))
-        parts: list[RenderableType] = [Text(self._study.workload, "bold"), Text(""), table, Text(""), line]
+        # A heading of one line keeps the height of the picture when the terminal is resized.
+        heading = Text(self._study.workload, "bold", no_wrap=True, overflow="ellipsis")
+        parts: list[RenderableType] = [heading, Text(""), table, Text(""), self._progress()]
         if self._load:
             parts.append(Text(self._load, "dim"))
         if self._said:
             parts.append(Text(f"So far: {self._said}", "italic"))
         return Group(*parts)
+
+    def _progress(self) -> RenderableType:
+        if self._spec is None:
+            return Text("preparing the first run", "dim")
+        left = f"  run {min(self._done + 1, self._total)} of {self._total}"
+        if self._done:
+            left += f", about {wording.clock(self._left_s())} left"
+        line = Table.grid()
+        line.add_row(ProgressBar(total=self._total, completed=self._done, width=40), Text(left))
+        return line
 
 
 def _rate(rate: Interval) -> str:
