@@ -62,6 +62,21 @@ class Own(keras.Model):
     def train_step(self, data):
         return {**super().train_step(data), "own": 1.0}
 
+class Split(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = keras.Sequential([keras.layers.Dense(4)]), keras.Sequential([keras.layers.Dense(1)])
+        self.built = True
+    def call(self, x):
+        return self.second(self.first(x))
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        return {"loss": loss}
+
 def text():
     words = keras.layers.TextVectorization(vocabulary=["a", "b"])
     net = keras.Sequential([keras.Input((1,), dtype="string"), words, keras.layers.Embedding(9, 4),
@@ -75,6 +90,7 @@ def dataset(): return Workload(model=model, data=lambda: tf.data.Dataset.from_te
 def pydataset(): return Workload(model=model, data=Batches)
 def generator(): return Workload(model=model, data=endless, steps_per_epoch=8)
 def subclassed(): return Workload(model=Own, data=lambda: (data()[0], data()[0][:, :1]), loss="mse", batch_size=8)
+def two_parts(): return Workload(model=Split, data=lambda: (data()[0], data()[0][:, :1]), loss="mse", batch_size=8)
 def sequential(): return Workload(model=lambda: keras.Sequential([keras.layers.Dense(1)]),
                                   data=lambda: (data()[0], data()[0][:, :1]), loss="mse", batch_size=8)
 def built(): return Workload(model=model(), data=data, batch_size=8)
@@ -145,7 +161,8 @@ def test_what_cannot_apply_is_known_with_its_reason(own: Path, factory: str, ski
 
 
 @pytest.mark.parametrize(
-    "factory", ["dataset", "pydataset", "generator", "subclassed", "sequential", "text", "several", "sparse"]
+    "factory",
+    ["dataset", "pydataset", "generator", "subclassed", "two_parts", "sequential", "text", "several", "sparse"],
 )
 def test_every_kind_of_data_and_model_trains_where_it_is_not_skipped(own: Path, factory: str) -> None:
     machine = Machine(compute_capability=None, cpu_has_bfloat16=False, largest_batch=lambda: 10**6)

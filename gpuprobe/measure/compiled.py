@@ -19,7 +19,8 @@ def compiled(workload: Workload, plan: Plan) -> tuple[keras.Model, dict[str, Any
     """
     model = workload.build()
     workload.compile(model, jit_compile=plan.jit_compile, steps_per_execution=plan.steps_per_execution)
-    if model.built and model.optimizer is not None:
+    # A model may say that it is built while layers that it holds are not; Keras itself looks at each of them.
+    if model.optimizer is not None and all(layer.built for layer in model._flatten_layers()):
         model.optimizer.build(model.trainable_variables)
     if workload.loss == "categorical_crossentropy":
         _make_metrics(model, plan.batch_size)

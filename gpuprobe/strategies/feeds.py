@@ -73,7 +73,7 @@ def slices(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Fe
         for start in range(0, used, batch):
             yield ready.rows(order[start : start + batch])
 
-    return _loop(workload, batches)
+    return _loop(workload, batches, len(ready.parts))
 
 
 def augmenting_generator(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
@@ -148,7 +148,7 @@ def resident(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> 
 
 def batch_loop(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
     """`train_on_batch` over the batches in a Python loop."""
-    return _loop(workload, lambda _epoch: given.items())
+    return _loop(workload, lambda _epoch: given.items(), len(next(given.items())))
 
 
 def batches_as_given(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
@@ -224,7 +224,18 @@ def _as_planned(batches: tf.data.Dataset, plan: Plan) -> tf.data.Dataset:
     return batches.with_options(options)
 
 
-def _loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]]) -> Feed:
+def _loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]], parts: int) -> Feed:
+    """Return `train_on_batch` over the batches, each of so many parts: x; x and y; or with the samples' weights too."""
+
+    def adapt(model: keras.Model) -> None:
+        step = model.train_step
+
+        def step_on_what_there_is(data: tuple[Any, ...]) -> Any:
+            # `train_on_batch` always hands over three parts; a train step of one's own is written for those of `fit`.
+            return step(data[0] if parts == 1 and not isinstance(data[0], tuple) else data[:parts])
+
+        model.train_step = step_on_what_there_is
+
     def train(model: keras.Model, first: int, last: int, callbacks: list[keras.callbacks.Callback]) -> None:
         watching = keras.callbacks.CallbackList(callbacks, model=model)
         model.stop_training = False
@@ -243,7 +254,7 @@ def _loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]
                 sums = {name: sums.get(name, 0.0) + value for name, value in logs.items()}
             watching.on_epoch_end(epoch, {name: total / count for name, total in sums.items()})
 
-    return Feed(train=train)
+    return Feed(train=train, adapt=adapt)
 
 
 def _told(batches: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:

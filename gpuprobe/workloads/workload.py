@@ -74,7 +74,7 @@ class Workload:
             if self.loss is None:
                 raise InputError("the model is not compiled, and the workload names no loss; give it loss=...")
             optimizer = self.optimizer() if callable(self.optimizer) else self.optimizer
-            model.compile(optimizer=optimizer, loss=self.loss, metrics=list(self.metrics), jit_compile=False)
+            model.compile(optimizer=optimizer, loss=self.loss, metrics=list(self.metrics) or None, jit_compile=False)
         model.jit_compile = jit_compile
         model.steps_per_execution = steps_per_execution
         model.train_function = None
