@@ -13,7 +13,7 @@ from gpuprobe.ledger.intervals import Intervals, union
 from gpuprobe.ledger.launches import NO_LAUNCH
 from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.details import copy_direction
-from gpuprobe.traces.names import among
+from gpuprobe.traces.names import among, distinct
 from gpuprobe.traces.timeline import NO_CORRELATION
 
 if TYPE_CHECKING:
@@ -57,36 +57,29 @@ def lost(devices: Sequence[Device], host: Host) -> Lost:
     """Find the launch calls of a host whose work none of its devices shows."""
     work = [events for device in devices for events in (device.kernels, device.copies) if len(events)]
     launching = _launching(work, host)
-    seen = np.concatenate([np.empty(0, np.int64), *(events.correlation for events in work)])
-    until = _begun_until(work, host)
-    starts, places, called = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    feeding: set[int] = set()
-    asked = gone = 0
+    columns: list[list[Int64s]] = [[np.empty(0, np.int64)] for _ in range(5)]
     for place, thread in enumerate(host.threads):
         events = thread.events
         if not len(events.correlation):
             continue
-        calls = np.flatnonzero(
-            (((host.kinds[place] & Kind.LAUNCH) != 0) | launching[events.name]) & (events.correlation != NO_CORRELATION)
-        )
-        missing = ~among(events.correlation[calls], seen)
-        if not missing.all():
-            feeding.add(place)
-        begun = events.end_ps[calls] <= until
-        asked, gone = asked + int(begun.sum()), gone + int((begun & missing).sum())
-        chosen = calls[missing]
-        starts.append(events.start_ps[chosen])
-        places.append(np.full(len(chosen), place, np.int64))
-        called.append(events.name[chosen].astype(np.int64))
-    start = np.concatenate(starts)
-    order = np.argsort(start, kind="stable")
+        launches = ((host.kinds[place] & Kind.LAUNCH) != 0) | launching[events.name]
+        calls = np.flatnonzero(launches & (events.correlation != NO_CORRELATION))
+        start, name = events.start_ps[calls], events.name[calls].astype(np.int64)
+        found = (events.correlation[calls], start, start + events.duration_ps[calls], name, np.full(len(calls), place))
+        for column, values in zip(columns, found, strict=True):
+            column.append(values)
+    ids, start, end, name, place_of = (np.concatenate(column) for column in columns)
+    missing = ~among(ids, np.concatenate([np.empty(0, np.int64), *(events.correlation for events in work)]))
+    begun = end <= _begun_until(work, host)
+    chosen = np.flatnonzero(missing)
+    chosen = chosen[np.argsort(start[chosen], kind="stable")]
     copying = np.array([COPYING in text for text in host.names], np.bool_)
     return Lost(
-        fraction=gone / asked if asked else 0.0,
-        launch_ps=start[order],
-        thread=np.concatenate(places)[order],
-        copies=copying[np.concatenate(called)[order]],
-        feeding=frozenset(feeding),
+        fraction=float(missing[begun].mean()) if begun.any() else 0.0,
+        launch_ps=start[chosen],
+        thread=place_of[chosen],
+        copies=copying[name[chosen]],
+        feeding=frozenset(distinct(place_of[~missing])[0].tolist()),
     )
 
 
