@@ -11,7 +11,7 @@ from gpuprobe.diagnosis import conditions, differential, telemetry, telemetry_co
 from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.card import card_signals, find, mfu
 from gpuprobe.errors import InputError
-from gpuprobe.records import Evidence, NotEvaluated, Settings, Signal
+from gpuprobe.records import Evidence, Finding, NotEvaluated, Settings, Signal
 from gpuprobe.report.causes import PLAIN
 
 T = thresholds.DEFAULTS
@@ -228,6 +228,16 @@ def test_a_gpu_whose_memory_is_the_command_s_from_the_start_is_used() -> None:
         signals = (*evidence(**seen, other_gpu_processes=others).signals, memory)
         result = telemetry_conditions.not_on_gpu(Evidence(signals=signals), T)
         assert (result is not None) is found
+
+
+def test_a_card_that_no_table_holds_tells_its_clock_in_the_trace() -> None:
+    hot = {"throttled_heat_fraction": 1.0, "power_cap_fraction": 0.0, "sm_clock_mhz": 600.0, "share.gpu_compute": 0.9}
+    known = telemetry_conditions.throttled(evidence(**hot, device_clock_mhz=1200.0), T)
+    assert isinstance(known, Finding)
+    assert (known.severity, known.confidence) == (pytest.approx(0.45), "high")
+    table = telemetry_conditions.throttled(evidence(**hot, boost_mhz=800.0, device_clock_mhz=1200.0), T)
+    assert isinstance(table, Finding)
+    assert table.severity == pytest.approx(0.225)
 
 
 def test_a_missing_signal_gives_its_reason() -> None:

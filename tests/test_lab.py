@@ -137,7 +137,7 @@ def test_a_diagnosis_sees_the_recording_and_not_the_truth() -> None:
     assert not seen
 
 
-@pytest.mark.parametrize("cause", [*TROUBLES, "healthy", "unanswerable", "mix"])
+@pytest.mark.parametrize("cause", [*TROUBLES, "healthy", "unusual", "unanswerable", "mix"])
 def test_one_session_of_every_kind_is_judged_right(cause: str) -> None:
     # All of them, with other seeds too, are `make lab`'s.
     whole = (case for case in cases() if case.name.startswith(f"{cause}-") and case.spec.recording.telemetry)

@@ -5,7 +5,8 @@ The signals, of the device in which most kernel time went: `device_kind` (gpu, c
 `share.dispatch`, which lie across the categories), `kernel_fraction`, `exposed_copy_fraction`,
 `idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`,
 `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
-`tensor_core_time_fraction`, `eligible_time_fraction`, `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
+`tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (what CUDA calls the card's clock),
+`copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
 `pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
 `straggler_device`, `account_confidence` and `proof.<category>`, the events of the host behind it.
 One that the trace does not give says why in `missing`.
@@ -105,7 +106,7 @@ def _shares(device: DeviceAccount) -> list[Signal]:
 
 def _work(device: DeviceAccount) -> list[Signal]:
     kernels = device.kernels
-    of_span = "of the GPU span"
+    of_span, clock = "of the GPU span", device.facts.get("clock_mhz")
     figures: list[tuple[str, str, float | None]] = [
         ("kernel_fraction", of_span, device.kernel_fraction),
         ("exposed_copy_fraction", of_span, device.exposed_copy_fraction),
@@ -120,6 +121,7 @@ def _work(device: DeviceAccount) -> list[Signal]:
         ("kernels_under_10us_time_fraction", "of kernel time", kernels.under_10us_time_fraction if kernels else None),
         ("tensor_core_time_fraction", "of kernel time", kernels.tensor_core_time_fraction if kernels else None),
         ("eligible_time_fraction", "of kernel time", kernels.eligible_time_fraction if kernels else None),
+        ("device_clock_mhz", "MHz", clock if isinstance(clock, float) else None),
         ("copy_h2d_gb_per_s", "GB/s", next((c.gb_per_s for c in device.copies if c.direction == "h2d"), None)),
     ]
     return [

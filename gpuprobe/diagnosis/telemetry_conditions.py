@@ -48,6 +48,8 @@ def throttled(evidence: Evidence, limits: Thresholds) -> Result:
         return NotEvaluated(cause="throttled", reason=reason)
     heat, power = evidence.numbers("throttled_heat_fraction", "power_cap_fraction")
     clock_mhz, rated_mhz = evidence.number("sm_clock_mhz"), evidence.number("boost_mhz")
+    # A card that no table holds tells its clock in the trace.
+    rated_mhz = rated_mhz if rated_mhz is not None else evidence.number("device_clock_mhz")
     best_mhz = max(evidence.number("sm_clock_peak_mhz") or 0.0, rated_mhz or 0.0)
     down = max(0.0, 1 - clock_mhz / best_mhz) if clock_mhz is not None and best_mhz else 0.0
     slowed = max(heat, power) >= limits.throttled_fraction and down >= limits.clocks_down

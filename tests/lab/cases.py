@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gpuprobe.simulate.spec import Card, Collective, Copies, Host, Input, Kernels, Recording, Spec
 
-Kind = Literal["trouble", "mix", "healthy", "unanswerable"]
+Kind = Literal["trouble", "mix", "healthy", "unusual", "unanswerable"]
 # The share of the step that a trouble is meant to cost.
 SEVERITIES = (0.35, 0.55, 0.8)
 CARDS = (
@@ -24,6 +24,15 @@ CARDS = (
     Card(name="Tesla T4", compute_capability="7.5", sm_count=40, clock_mhz=1590, memory_mib=15109, power_limit_w=70),
     Card(name="NVIDIA GeForce RTX 3060", compute_capability="8.6", sm_count=28, clock_mhz=1777, memory_mib=12288),
     Card(name="NVIDIA A100-SXM4-40GB", compute_capability="8.0", sm_count=108, clock_mhz=1410, memory_mib=40536),
+)
+# Older and newer ones, one without Tensor Cores that is of 7.5, one that is a part of another.
+UNUSUAL_CARDS = (
+    Card(name="Tesla K80", compute_capability="3.7", sm_count=13, clock_mhz=875, memory_mib=11441),
+    Card(name="Tesla M60", compute_capability="5.2", sm_count=16, clock_mhz=1178, memory_mib=8129),
+    Card(name="NVIDIA GeForce GTX 1650", compute_capability="7.5", sm_count=14, clock_mhz=1665, memory_mib=4096),
+    Card(name="NVIDIA A100-SXM4-40GB MIG 1g.5gb", compute_capability="8.0", sm_count=14, clock_mhz=1410),
+    Card(name="NVIDIA GeForce RTX 4090", compute_capability="8.9", sm_count=128, clock_mhz=2520, memory_mib=24564),
+    Card(name="NVIDIA H100 80GB HBM3", compute_capability="9.0", sm_count=132, clock_mhz=1980, memory_mib=81559),
 )
 
 
@@ -209,7 +218,7 @@ TROUBLES: dict[str, tuple[Callable[[_Draw], Spec], ...]] = {
 IDLE = ("input_bound", "launch_bound", "sync_every_step", "host_between_steps", "gpu_memory_tight")
 # Those that can be laid over any other.
 SECOND = ("input_bound", "host_between_steps", "launch_bound", "copy_bound", "sync_every_step")
-EACH, MIXES, HEALTHY, UNANSWERABLE = 9, 30, 42, 27
+EACH, MIXES, HEALTHY, UNUSUAL, UNANSWERABLE = 9, 30, 42, 20, 27
 
 
 def cases(seed: int = 0) -> list[Case]:
@@ -217,6 +226,7 @@ def cases(seed: int = 0) -> list[Case]:
     found = [_trouble(cause, number, seed) for cause in TROUBLES for number in range(EACH)]
     found += [_mix(number, seed) for number in range(MIXES)]
     found += [_healthy(number, seed) for number in range(HEALTHY)]
+    found += [_unusual(number, seed) for number in range(UNUSUAL)]
     found += [_unanswerable(number, seed) for number in range(UNANSWERABLE)]
     return found
 
@@ -278,6 +288,38 @@ def _healthy(number: int, seed: int) -> Case:
     random = np.random.default_rng([seed, 101, number])
     name = f"healthy-{number}"
     return Case(name, "healthy", "compute_bound", _base(random, name))
+
+
+def _unusual(number: int, seed: int) -> Case:
+    """Draw a trouble in a session unlike the others: in its card, its step's length, its streams, and its recording."""
+    random = np.random.default_rng([seed, 103, number])
+    cause = sorted(TROUBLES)[number % len(TROUBLES)]
+    name = f"unusual-{number}-{cause}"
+    base = _base(random, name)
+    card = UNUSUAL_CARDS[int(random.integers(len(UNUSUAL_CARDS)))]
+    kernels = replace(
+        base.kernels,
+        count=int(random.integers(6, 60)),
+        mean_us=base.kernels.mean_us * float(random.choice([0.6, 1.0, 8.0])),
+        streams=int(random.choice([1, 2, 4])),
+        dtype="float16" if float(card.compute_capability) >= 7 else "float32",
+    )
+    recording = Recording(
+        step_markers=bool(random.random() < 0.5),
+        nvml_period_s=float(random.choice([1 / 6, 1.0])),
+        dropped_share=float(random.choice([0.0, 0.04])),
+        window_s=4.0,
+    )
+    spec = replace(
+        base,
+        noise=float(random.uniform(0.0, 0.15)),
+        steps=int(random.integers(2, 4)),
+        card=replace(card, memory_used_mib=0.5 * card.memory_mib),
+        kernels=kernels,
+        host=replace(base.host, steps_per_execution=int(random.choice([1, 1, 4]))),
+        recording=recording,
+    )
+    return Case(name, "unusual", cause, _put_in(spec, cause, SEVERITIES[number % len(SEVERITIES)], number, random))
 
 
 def _unanswerable(number: int, seed: int) -> Case:
