@@ -158,12 +158,29 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
 
 
 def test_a_package_that_is_not_installed_is_named() -> None:
-    program = "import sys; sys.modules['jinja2'] = None; sys.argv[1:] = ['demo', '--out', sys.argv[1]]; "
-    done = python(
-        program.replace("sys.argv[1]]", "'/nowhere/to/write']") + "from gpuprobe.cli._app import main; main()"
-    )
-    assert (done.returncode, done.stdout.count("\n")) == (5, 0)
+    done = python("""
+import sys
+sys.modules["jinja2"] = None
+sys.argv[1:] = ["demo", "--out", "/nowhere/to/write"]
+from gpuprobe.cli._app import main
+main()
+""")
+    assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr == "gpuprobe: the package jinja2 is not installed: pip install jinja2\n"
+
+
+def test_a_demo_that_finds_no_room_is_one_line(tmp_path: Path) -> None:
+    done = python(f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.argv[1:] = ["demo", "--out", {str(tmp_path)!r}]
+from gpuprobe.cli._app import main
+main()
+""")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 4
+    assert f"{tmp_path}/demo" in line
+    assert "cannot be written" in line
 
 
 def test_a_reader_that_goes_ends_it_with_the_code_of_a_pipe_that_nobody_reads() -> None:

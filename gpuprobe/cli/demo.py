@@ -8,6 +8,7 @@ import click
 
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import reports_folder
+from gpuprobe.errors import OutputError
 
 HELP_ORDER = 5
 HELP_GROUP = "Begin"
@@ -41,6 +42,9 @@ def command(out: Path) -> None:
     where = folder.make(out, "demo")
     measured = [strategy.info for strategy in strategies().values()]
     searched = [one.info for name, one in changes().items() if name not in strategies()]
-    demo.write(where, measured, following, rounds=ROUNDS, changes=searched)
+    try:
+        demo.write(where, measured, following, rounds=ROUNDS, changes=searched)
+    except OSError as error:
+        raise OutputError(f"{where}: cannot be written ({error.strerror}); name another with --out") from error
     show(console, verdict(write(where)))
     console.print(f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)", highlight=False, soft_wrap=True)
