@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 PLAIN = {
     "input_bound": "the next batch comes too late",
     "launch_bound": "the host starts the kernels more slowly than the GPU runs them",
-    "batch_too_small": "the batch is too small to fill the GPU",
+    "batch_too_small": "the batch is too small to keep the device at work",
     "copy_bound": "copies between host and GPU take the time",
     "sync_every_step": "the host stops to read results in every step",
     "host_between_steps": "Python is busy between the steps",

@@ -30,7 +30,7 @@ def gains(ranking: Ranking, study: Study) -> str:
     parts = [*_together(gained, ranking), *_best(gained, ranking), *_otherwise(faster), *_away(ranking)]
     if not gained and not parts and not study.request.rounds:
         return "Hand the model and its data to gpuprobe run --model, which measures the changes that may help."
-    if not any(row.gain for row in ranking.rows):
+    if not any(row.gain or row.speedup for row in ranking.rows):
         return "No change was measured."
     if not gained:
         rounds = max(3, study.request.rounds + 2)
