@@ -119,12 +119,17 @@ def train_on_batch():
 
 @form
 def distributed():
+    nets, run = distributed_eagerly()
+    return nets, tf.function(run)
+
+@form
+def distributed_eagerly():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         net, optimizer = network(), keras.optimizers.SGD()
         optimizer.build(net.trainable_weights)
     update = updating(net, optimizer)
-    return [net], tf.function(lambda x: strategy.run(update, args=(x,)))
+    return [net], lambda x: strategy.run(update, args=(x,))
 
 tiny = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
 tiny.compile("sgd", "mse")
@@ -151,6 +156,7 @@ FORMS = (
     "two_functions",
     "train_on_batch",
     "distributed",
+    "distributed_eagerly",
 )
 
 

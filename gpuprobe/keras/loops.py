@@ -75,12 +75,17 @@ class Loops:
         with self._one():
             yield
 
-    def updated(self, who: object, model: Any = None, batch: Any = None) -> None:
-        """Take note of an update, by an optimizer, a function or a model with its batch. Never raises."""
+    def updated(self, who: object, model: Any = None, batch: Any = None, of: Callable[[], int] | None = None) -> None:
+        """Take note of an update, by an optimizer, a function or a model with its batch. Never raises.
+
+        `of` tells the number of the replica that updates: those beside the first, 0, do the same.
+        """
         if self._within or self._over:
             return
 
         def note() -> None:
+            if of is not None and of():
+                return
             with self._lock:
                 if self._leader.leads(id(who)):
                     self._step(model, batch)
@@ -147,7 +152,7 @@ class Loops:
         keras.Model.train_on_batch = train_watched
 
     def _hook_updates(self, keras: ModuleType) -> None:
-        from tensorflow import executing_eagerly
+        from tensorflow import distribute, executing_eagerly
 
         apply = keras.Optimizer.apply
 
@@ -155,7 +160,8 @@ class Loops:
         def apply_watched(optimizer: Any, *given: Any, **named: Any) -> Any:
             answer = apply(optimizer, *given, **named)
             if executing_eagerly():
-                self.updated(optimizer)
+                # Each replica of a distribution strategy calls it, on a thread of its own.
+                self.updated(optimizer, of=lambda: _replica(distribute))
             else:
                 self._traced += 1
             return answer
@@ -185,6 +191,12 @@ class Loops:
             return answer
 
         kind.__call__ = call_watched
+
+
+def _replica(distribute: Any) -> int:
+    """Return the number of the replica that this thread is; 0 without a distribution strategy."""
+    context = distribute.get_replica_context() if distribute.has_strategy() else None
+    return int(context.replica_id_in_sync_group) if context is not None else 0
 
 
 def _length(batch: Any) -> int:
