@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import Cli
 
-from gpuprobe.keras.loops import HANDOVER, Leader
+import gpuprobe
+from gpuprobe.keras.loops import HANDOVER, Leader, Loops
 from gpuprobe.ledger.account import account_of
 from gpuprobe.records import Run, load
 from gpuprobe.traces.read import read
@@ -117,19 +118,23 @@ def train_on_batch():
     net.compile("adam", "mse")
     return [net], lambda x: net.train_on_batch(x, x[:, :1])
 
+def on_two_devices(layers):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        net, optimizer = keras.Sequential([keras.Input((4,)), *layers()]), keras.optimizers.SGD()
+        optimizer.build(net.trainable_weights)
+    update = updating(net, optimizer)
+    return [net], lambda x: strategy.run(update, args=(x,))
+
 @form
 def distributed():
-    nets, run = distributed_eagerly()
+    nets, run = on_two_devices(lambda: [keras.layers.Dense(3), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
     return nets, tf.function(run)
 
 @form
 def distributed_eagerly():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
-        net, optimizer = network(), keras.optimizers.SGD()
-        optimizer.build(net.trainable_weights)
-    update = updating(net, optimizer)
-    return [net], lambda x: strategy.run(update, args=(x,))
+    # Of several variables TensorFlow's own threads mix the exchanges up, now and then.
+    return on_two_devices(lambda: [keras.layers.Dense(1, use_bias=False)])
 
 tiny = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
 tiny.compile("sgd", "mse")
@@ -203,6 +208,33 @@ def test_every_form_of_loop_is_traced_step_by_step_to_the_same_weights(tmp_path:
 def test_of_several_that_update_the_first_ends_a_step_until_it_stops(updates: str, steps: int) -> None:
     leader = Leader()
     assert sum(leader.leads(ord(who)) for who in updates) == steps
+
+
+def test_whatever_fails_in_watching_a_loop_is_said_once() -> None:
+    pytest.importorskip("keras")
+    said: list[Exception] = []
+
+    def fail() -> None:
+        raise OSError("made to fail")
+
+    loops, optimizer = Loops(fail, said.append), object()
+    for _ in range(3):
+        loops.updated(optimizer)
+    with loops.apart():
+        loops.updated(optimizer)
+    assert [str(error) for error in said] == ["made to fail"]
+
+
+def test_a_loop_with_a_window_of_its_own_is_left_alone(tmp_path: Path) -> None:
+    pytest.importorskip("keras")
+    asked: list[object] = []
+    loops = Loops(lambda: asked.append("for wishes"), asked.append)
+    with gpuprobe.window("mine", out=tmp_path, trace_steps=0, verbose=False):
+        loops.updated(loops)
+    assert not asked
+    loops.updated(loops)
+    loops.updated(loops)
+    assert asked == ["for wishes"], "there are enough recordings"
 
 
 LOOP = """
