@@ -85,7 +85,8 @@ class Stepper:
         self._calls += 1
         self._since_reset += self._samples_per_call
         self._unwritten.append(now_ns)
-        if self._phase != "trace":
+        # A train step of its author's may return other metrics alone; then nothing is compared.
+        if self._phase != "trace" and "loss" in logs:
             self._losses.append((self._calls * self._samples_per_call, self._since_reset, logs["loss"]))
         {"window": self._window_ns, "trace": self._trace_ns}.get(self._phase, []).append(now_ns)
         action = self._conductor.after_call(now_ns)
