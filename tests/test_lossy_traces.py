@@ -21,6 +21,7 @@ from gpuprobe.simulate.engine import simulate
 from gpuprobe.simulate.spec import Card, Copies, Host, Input, Spec
 from gpuprobe.traces.timeline import Direction
 from gpuprobe.traces.xplane_pb2 import XSpace
+from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.traces.xplane_pb2 import XLine, XPlane
 
-PS_PER_MS = 10**9
 SESSIONS = {
     "compute_bound": Spec(kernels=replace(SMALL, mean_us=200.0)),
     "launch_bound": Spec(kernels=SMALL, host=Host(dispatch_us=200.0, launch_us=20.0)),

@@ -18,8 +18,8 @@ from gpuprobe.traces.timeline import (
     Thread,
     Timeline,
 )
+from gpuprobe.units import PS_PER_MS
 
-PS_PER_MS = 10**9
 HOST = "host"
 
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 
 from gpuprobe.records import Record
+from gpuprobe.units import KIB
 
 REGISTERS_PER_SM = 65_536
 WARP = 32
-KIB = 1024
 # Tensor Cores came with this compute capability (the guide's "Technical Specifications"). The chips TU116 and TU117
 # have none, though they are of 7.5: GTX 16, MX450 and MX550, T400 to T2000. Their 16-bit arithmetic has twice the rate.
 TENSOR_CORES_FROM = 7.0

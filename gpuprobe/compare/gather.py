@@ -15,6 +15,7 @@ from gpuprobe.ranking.rates import run_rate, window_rate
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Phase, Run, Signal, Study, Watch, load
 from gpuprobe.traces.read import read
+from gpuprobe.units import NS_PER_MS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +143,7 @@ def _steps_rate(device: DeviceAccount) -> RunRate | None:
     """Return the rate of the traced steps that count, in steps a second."""
     end_ns, ends_ns = 0.0, []
     for step in device.each_step[device.warmup :][: device.counted]:
-        end_ns += 1e6 * step.step_ms
+        end_ns += NS_PER_MS * step.step_ms
         ends_ns.append(round(end_ns))
     whole = Phase(name="trace", start_ns=0, end_ns=round(end_ns), call_ends_ns=tuple(ends_ns))
     return window_rate(whole, batch_size=1)

@@ -21,11 +21,11 @@ from gpuprobe.doctor.packages import packages
 from gpuprobe.errors import InputError
 from gpuprobe.recording import TELEMETRY_FILE
 from gpuprobe.telemetry import cgroup
+from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MIB = 2**20
 # A card leaves its resting clocks and link speed within a second of work.
 SETTLE_NS = 1_000_000_000
 LEAST_S = 3.0

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from gpuprobe.measure.conductor import STEADY_CALLS, STEADY_FACTOR
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from gpuprobe.records import PhaseName
@@ -80,7 +81,7 @@ class Moments:
         self.calls += 1
         self._ends_ns.append(now_ns)
         if self.phase == "trace":
-            long = now_ns - self._ends_ns[0] >= LONGEST_TRACE_S * 1e9
+            long = now_ns - self._ends_ns[0] >= LONGEST_TRACE_S * NS_PER_S
             return self._end_trace(now_ns) if long or len(self._ends_ns) > self.trace_calls else Action.GO_ON
         if self._wants_trace():
             return self._begin_trace(now_ns)
@@ -121,7 +122,7 @@ class Moments:
 
     def _after_window_call(self, now_ns: int) -> Action:
         calls = len(self._ends_ns) - 1
-        long = self._ends_ns[-1] - self._ends_ns[0] >= self.window_s * 1e9
+        long = self._ends_ns[-1] - self._ends_ns[0] >= self.window_s * NS_PER_S
         if calls < WINDOW_CALLS or not long:
             return Action.GO_ON
         return self._enter("rest", now_ns)
@@ -143,7 +144,7 @@ class Moments:
         lengths = [later - earlier for earlier, later in itertools.pairwise(ends)]
         if len(lengths) < STEADY_CALLS:
             return False
-        return max(lengths) <= STEADY_FACTOR * min(lengths) or ends[-1] - self._ends_ns[0] >= SETTLE_S * 1e9
+        return max(lengths) <= STEADY_FACTOR * min(lengths) or ends[-1] - self._ends_ns[0] >= SETTLE_S * NS_PER_S
 
     def _enter(self, phase: PhaseName, now_ns: int) -> Action:
         self.phase, self._ends_ns = phase, [now_ns]

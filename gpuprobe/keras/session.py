@@ -25,6 +25,7 @@ from gpuprobe.measure.environment import environment
 from gpuprobe.measure.events import EventLog, fold
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER, run_folder
 from gpuprobe.records import Outcome, Request, Run, RunSpec, Settings, StrategyInfo, Study, TraceInfo, save
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from gpuprobe.records import PhaseName, State
@@ -175,7 +176,7 @@ class Session:
     def _look(self, now_ns: int) -> None:
         self._looked_ns = now_ns
         self._tail.look(now_ns)
-        seconds = (now_ns - self._began_ns) / 1e9
+        seconds = (now_ns - self._began_ns) / NS_PER_S
         per_s = self._epoch_calls / seconds if seconds > 0 else 0.0
         rate = {"samples_per_s": per_s * self.samples_per_call} if self.samples_per_call else {"calls_per_s": per_s}
         busy = self._tail.mean()

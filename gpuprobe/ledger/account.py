@@ -18,6 +18,7 @@ from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, StepAccount
 from gpuprobe.ledger.step_accounts import StepAccounts
+from gpuprobe.units import PS_PER_MS, PS_PER_NS
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.cpu import CpuTime
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from gpuprobe.records import Confidence
     from gpuprobe.traces.timeline import Device, Timeline
 
-PS_PER_MS, PS_PER_NS = 1e9, 1000
 # TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
 LOST = "events dropped"
 NO_CUPTI = "gpuprobe doctor tells whether the profiler sees the GPU (CUPTI)"

@@ -12,13 +12,13 @@ from gpuprobe.ledger.intervals import Intervals, covered, difference, intersecti
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.steps import Windows, find
 from gpuprobe.traces.timeline import Steps
+from gpuprobe.units import PS_PER_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gpuprobe.ledger.host import Host
 
-PS_PER_US = 1_000_000
 # TensorFlow's GPU guide gives 20 to 40 us for a launch: a shorter operation costs more to start than to do.
 LEAST_WORK_PS = 25 * PS_PER_US
 # Python that goes from one operation to the next: a pause longer than this has another reason.

@@ -13,12 +13,12 @@ from gpuprobe.ledger.intervals import Intervals, between, covered, difference, i
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import Gap, GapBin, HostEvent
 from gpuprobe.traces.timeline import NO_CORRELATION
+from gpuprobe.units import PS_PER_MS, PS_PER_US
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.ledger.host import Host
 
-PS_PER_MS, PS_PER_US = 1e9, 1e6
 EDGES_US = (0.0, 10.0, 25.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
 TOP = 5
 EVENTS_PER_GAP = 4

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # Python between two operations leaves holes of tens of microseconds in what the profiler sees of a thread. In a hole
 # longer than this, and where no training function is known, the host was not dispatching.
 SILENT_PS = 1_000_000_000
-PS_PER_MS = 1e9
 # Memsets and copies from device to device move data within the device, and so does what the trace names no further.
 _CATEGORY_OF_DIRECTION: dict[int, str] = {Direction.H2D: "gpu_copy_h2d", Direction.D2H: "gpu_copy_d2h"}
 

@@ -12,6 +12,7 @@ from gpuprobe.ledger.occupied import occupancies
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.records import CopyFacts, KernelFacts, TopKernel
 from gpuprobe.traces.timeline import UNKNOWN, Direction
+from gpuprobe.units import MIB, PS_PER_MS, PS_PER_S, PS_PER_US
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.traces.timeline import Kernels
 
-PS_PER_MS, PS_PER_US = 1e9, 1e6
 TOP = 10
 # Starting a kernel costs the host about as much (TensorFlow's GPU guide: launch latency 20 to 40 us).
 TINY_US, SMALL_US = 10.0, 25.0
@@ -38,7 +38,7 @@ def kernel_facts(texts: Sequence[str], time: GpuTime) -> KernelFacts | None:
     cores = names.tensor_core(texts, kernels.name[chosen])
     ops = kernels.op[chosen] if len(kernels.op) else np.full(len(lasted), UNKNOWN, np.int32)
     told = bool(np.any(ops != UNKNOWN))
-    seconds = (time.windows.end_ps - time.windows.start_ps).sum() / 1e12
+    seconds = (time.windows.end_ps - time.windows.start_ps).sum() / PS_PER_S
     return KernelFacts(
         count=len(lasted),
         median_us=median(lasted),
@@ -141,7 +141,7 @@ def _copies(time: GpuTime, direction: Direction, mask: NDArray[np.bool_]) -> Cop
         direction=direction.name.lower(),
         count=len(start),
         total_ms=lasted / PS_PER_MS,
-        mebibytes=moved / 2**20 if known.any() else None,
+        mebibytes=moved / MIB if known.any() else None,
         gb_per_s=rate,
         link_fraction=2 * rate / memory if within and rate is not None and isinstance(memory, float) else None,
         hidden_fraction=hidden / lasted if lasted else 0.0,

@@ -10,6 +10,7 @@ import numpy as np
 from gpuprobe.ledger.intervals import Intervals, difference, intersection, join, union
 from gpuprobe.ledger.names import Kind, waits
 from gpuprobe.ledger.records import CpuOp, HostAccount, IteratorFacts
+from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.host import Host
     from gpuprobe.ledger.steps import Windows
 
-PS_PER_MS = 1e9
 TOP = 10
 # Stages that keep batches ready: time in them is a wait for the stage below, which runs on threads of its own.
 BUFFERS = ("Prefetch", "ParallelMap", "ParallelInterleave", "ParallelBatch", "MapAndBatch", "Model", "Root")

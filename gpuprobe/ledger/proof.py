@@ -9,13 +9,13 @@ import numpy as np
 from gpuprobe.ledger.intervals import Intervals, covered, holds
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import HostEvent
+from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpuprobe.ledger.host import Host
 
-PS_PER_MS = 1e9
 TOP = 4
 _KIND_OF_CATEGORY = {
     "idle_compile": Kind.COMPILE,

@@ -11,12 +11,12 @@ from gpuprobe.ledger.intervals import covered
 from gpuprobe.ledger.quantiles import median, percentile
 from gpuprobe.ledger.records import Spread, StepAccount
 from gpuprobe.traces.timeline import UNKNOWN
+from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.intervals import Intervals
     from gpuprobe.ledger.steps import Windows
 
-PS_PER_MS = 1e9
 # A first step this many times as long as any other is warm-up; it takes three others to tell. One that is as long as
 # another later on may be part of a pattern, such as a checkpoint every so many steps.
 WARMUP_FACTOR, WARMUP_OTHERS = 2.0, 3

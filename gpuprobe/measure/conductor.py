@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from gpuprobe.units import NS_PER_S
+
 if TYPE_CHECKING:
     from gpuprobe.records import RunSpec
 
@@ -137,7 +139,7 @@ class Conductor:
         return self.epoch_calls - self._in_epoch % self.epoch_calls if self.epoch_calls else math.inf
 
     def _spent_s(self) -> float:
-        return (self._ends_ns[-1] - self._ends_ns[0]) / 1e9
+        return (self._ends_ns[-1] - self._ends_ns[0]) / NS_PER_S
 
     def _precise_enough(self) -> bool:
         calls = _durations(self._ends_ns)

@@ -10,6 +10,7 @@ import psutil
 
 from gpuprobe import telemetry
 from gpuprobe.records import Environment
+from gpuprobe.units import MIB
 
 PACKAGES = ("gpuprobe", "tensorflow", "keras", "numpy", "tensorboard", "xprof", "nvidia-ml-py")
 
@@ -24,7 +25,7 @@ def environment() -> Environment:
         cores=len(psutil.Process().cpu_affinity())
         if hasattr(psutil.Process, "cpu_affinity")
         else psutil.cpu_count() or 1,
-        memory_mib=psutil.virtual_memory().total / 2**20,
+        memory_mib=psutil.virtual_memory().total / MIB,
         versions={name: version for name in PACKAGES if (version := _version(name))},
         gpus=found.gpus,
         driver=found.driver,

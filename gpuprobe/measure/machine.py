@@ -16,6 +16,7 @@ import tensorflow as tf
 from gpuprobe.records import Settings
 from gpuprobe.strategies.plan import Machine
 from gpuprobe.telemetry.matching import cuda_bus_ids
+from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
     from gpuprobe.workloads.workload import Workload
@@ -67,10 +68,10 @@ def settings(model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
 def peak_memory_mib() -> tuple[float, float | None]:
     """Return the peak memory of this process, and of TensorFlow's allocator on the first GPU where there is one."""
     unit = 1 if sys.platform == "darwin" else 1024
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
     if not tf.config.list_logical_devices("GPU"):
         return host, None
-    return host, tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    return host, tf.config.experimental.get_memory_info("GPU:0")["peak"] / MIB
 
 
 def _cpu_has_bfloat16() -> bool:

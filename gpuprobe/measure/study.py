@@ -17,6 +17,7 @@ from gpuprobe.measure.plan import Planned, expected_runs, forget_failed_end, in_
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, load_runs, run_folder
 from gpuprobe.records import Combination, Outcome, Run, RunSpec, Study, save
+from gpuprobe.units import NS_PER_S
 from gpuprobe.workloads.arrays import save_arrays
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ def _write_scalars(folder: Path) -> None:
 
 def _window_s(run: Run) -> float:
     window = run.phase("window")
-    return (window.end_ns - window.start_ns) / 1e9 if window else 0.0
+    return (window.end_ns - window.start_ns) / NS_PER_S if window else 0.0
 
 
 def _make_empty(folder: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.predict.published import CALIBRATION_DEPTH, TABLE_CARD, TABLE_EPOCH_S
+from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
     from gpuprobe.predict.card import CardPrediction
@@ -40,7 +41,7 @@ def card_text(found: CardPrediction, compared: Comparison | None = None) -> str:
         f"  host between steps  {_ms(found.host_ms)}",
         f"  launches            {_ms(found.launch_ms)}: {found.operations:,} operations, {_us(found.launch_us)} apart",
         f"  kernels, arithmetic {_ms(found.compute_ms)}: {wording.significant(found.flop_per_step / 1e9)} GFLOP",
-        f"  kernels, memory     {_ms(found.memory_ms)}: {wording.mebibytes(found.bytes_per_step / 2**20)} moved",
+        f"  kernels, memory     {_ms(found.memory_ms)}: {wording.mebibytes(found.bytes_per_step / MIB)} moved",
         f"  kernels, small      {_ms(found.small_ms)}",
         f"  share of peak       {wording.share(found.share_of_peak(found.epoch_s.value))}",
     ]

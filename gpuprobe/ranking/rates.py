@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from gpuprobe.records import Record
+from gpuprobe.units import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ class RunRate:
 
 def window_rate(window: Phase, batch_size: int) -> RunRate | None:
     """Return the rate of a timed window, or None where it holds too few calls to say."""
-    ends = np.asarray((window.start_ns, *window.call_ends_ns), np.float64) / 1e9
+    ends = np.asarray((window.start_ns, *window.call_ends_ns), np.float64) / NS_PER_S
     calls = len(ends) - 1
     blocks = min(BLOCKS, calls)
     if blocks < FEWEST_BLOCKS or ends[-1] <= ends[0]:
@@ -111,7 +112,7 @@ def step_times_ms(run: Run) -> NDArray[np.float64]:
     if window is None:
         return np.empty(0)
     ends = np.asarray((window.start_ns, *window.call_ends_ns), np.float64)
-    return np.diff(ends) / 1e6 / window.steps_per_call
+    return np.diff(ends) / NS_PER_MS / window.steps_per_call
 
 
 def unstable(rates: Sequence[RunRate]) -> str | None:

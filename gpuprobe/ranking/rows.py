@@ -13,6 +13,7 @@ from gpuprobe.ranking import same_work, spread, ties
 from gpuprobe.ranking.ranking import Row
 from gpuprobe.ranking.rates import Interval, run_rate, unstable
 from gpuprobe.records import Run, Signal, Study
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -213,9 +214,9 @@ def _energy_per_sample(run: Run, summary: TelemetrySummary | None) -> float | No
 
 
 def _warmup_s(run: Run) -> float:
-    return sum((phase.end_ns - phase.start_ns) / 1e9 for phase in run.phases if phase.name in {"warmup", "settle"})
+    return sum((phase.end_ns - phase.start_ns) / NS_PER_S for phase in run.phases if phase.name in {"warmup", "settle"})
 
 
 def _first_call_s(run: Run) -> float:
     warmup = run.phase("warmup")
-    return (warmup.call_ends_ns[0] - warmup.start_ns) / 1e9 if warmup and warmup.call_ends_ns else 0.0
+    return (warmup.call_ends_ns[0] - warmup.start_ns) / NS_PER_S if warmup and warmup.call_ends_ns else 0.0

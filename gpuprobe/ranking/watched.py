@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.telemetry.states import parse
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,6 @@ def notes(summaries: Mapping[tuple[int, str], TelemetrySummary], no_gpu: str | N
                 if said.state in NOTABLE and not of_field and not told:
                     found.setdefault(f"{run}: {said.where} {said.state.replace('_', ' ')}: {said.words}.")
         for gap in summary.gaps:
-            length = wording.significant((gap.end_ns - gap.start_ns) / 1e9, 2)
+            length = wording.significant((gap.end_ns - gap.start_ns) / NS_PER_S, 2)
             found.setdefault(f"{run}: nothing was read of {gap.where} for {length} s ({gap.reason}).")
     return tuple(found)

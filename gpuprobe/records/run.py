@@ -6,6 +6,7 @@ from typing import Literal
 
 from gpuprobe.records.base import SCHEMA, Record
 from gpuprobe.records.study import RunSpec
+from gpuprobe.units import NS_PER_S
 
 # `warmup` is up to the end of the first call, which traces and compiles; `held` the wait for a quiet machine;
 # `settle` the calls after it until they are steady; `window` the timed steps; `rest` what a training that nobody
@@ -53,7 +54,7 @@ class Phase(Record, frozen=True, kw_only=True):
     @property
     def steps_per_s(self) -> float | None:
         """The pace from its begin to the end of its last call, None where no call ended."""
-        return self.steps / ((self.call_ends_ns[-1] - self.start_ns) / 1e9) if self.call_ends_ns else None
+        return self.steps / ((self.call_ends_ns[-1] - self.start_ns) / NS_PER_S) if self.call_ends_ns else None
 
 
 class LossPoint(Record, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from gpuprobe.report import account, cells, meters, story
 from gpuprobe.report.categories import MEANINGS
 from gpuprobe.report.page import template
 from gpuprobe.report.verdict import verdict
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ def render(loaded: Loaded, plots: Sequence[Plot]) -> str:
         "predictions": cells.predictions(ranking),
         "scorecard": cells.scorecard(ranking),
         "details": [cells.details(row, ranking, study) for row in ranking.rows],
-        "made": datetime.fromtimestamp(study.created_ns / 1e9, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "made": datetime.fromtimestamp(study.created_ns / NS_PER_S, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "plots": plots,
         "traces": cells.traces(loaded),
         "folder": PurePath(loaded.folder).name,

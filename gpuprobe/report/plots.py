@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from gpuprobe.ranking.rates import step_times_ms
 from gpuprobe.report import account
 from gpuprobe.report.categories import SHORT
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,7 @@ def utilization(loaded: Loaded) -> Figure | None:
         if recording is None or window is None or not len(recording.t_ns):
             continue
         times, values = recording.series("gpu0_utilization_percent" if gpu else "tree_cpu_s")
-        seconds = (times - window.start_ns) / 1e9
+        seconds = (times - window.start_ns) / NS_PER_S
         if not gpu:
             # A counter of seconds: its slope is the number of busy cores.
             values = np.diff(values) / np.diff(seconds) if len(values) > 1 else values[:0]

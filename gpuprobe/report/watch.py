@@ -14,6 +14,7 @@ from gpuprobe.report import account, html
 from gpuprobe.report.page import template
 from gpuprobe.report.trainings import Training, read_trainings, why_none
 from gpuprobe.telemetry import read
+from gpuprobe.units import NS_PER_S
 from gpuprobe.watch.verdict import Verdict, judge, not_offered
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def load_report(folder: Path) -> WatchReport:
 
 def render(report: WatchReport) -> str:
     """Return `report.md`."""
-    made = datetime.fromtimestamp(report.watch.started_ns / 1e9, timezone.utc)
+    made = datetime.fromtimestamp(report.watch.started_ns / NS_PER_S, timezone.utc)
     return template("watch.md.jinja").render(
         watch=report.watch,
         seen=report.seen,

@@ -8,8 +8,9 @@ from gpuprobe.simulate.noise import Source
 from gpuprobe.simulate.progress import PYTHON, Progress, span_ns
 from gpuprobe.simulate.session import Doing, Kind
 from gpuprobe.simulate.work import durations_us
+from gpuprobe.units import MIB
 
-MIB, SCALAR_BYTES = 2**20, 4
+SCALAR_BYTES = 4
 
 
 class Dispatcher:

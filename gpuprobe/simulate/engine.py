@@ -10,11 +10,12 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from gpuprobe.simulate.dispatch import MIB, SCALAR_BYTES, Dispatcher
+from gpuprobe.simulate.dispatch import SCALAR_BYTES, Dispatcher
 from gpuprobe.simulate.inputs import Pipeline, Taken
 from gpuprobe.simulate.noise import Source
 from gpuprobe.simulate.progress import PYTHON, Progress, span_ns
 from gpuprobe.simulate.session import Call, Doing, Session
+from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

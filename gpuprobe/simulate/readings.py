@@ -11,6 +11,7 @@ from gpuprobe.simulate.ledger import union
 from gpuprobe.simulate.session import Kind, Session
 from gpuprobe.telemetry.signals import THROTTLE_REASONS
 from gpuprobe.telemetry.writer import Writer
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,6 @@ IDLE_POWER, IDLE_CLOCK = 0.12, 0.45
 COOL_C, HOT_C, LIMIT_C = 42.0, 78.0, 87.0
 # A card keeps an energy counter from Volta on (NVML API Reference, nvmlDeviceGetTotalEnergyConsumption).
 ENERGY_COUNTER_FROM = 7.0
-MIB = 2**20
 PCIE_GENERATION, PCIE_LANES = 3.0, 16.0
 
 
@@ -42,7 +42,7 @@ def write(
     writer = Writer(path, list(columns))
     for where, told in facts.items():
         writer.facts(where, told)
-    for tick, t_ns in enumerate(range(start_ns, end_ns, round(TICK_S * 1e9))):
+    for tick, t_ns in enumerate(range(start_ns, end_ns, round(TICK_S * NS_PER_S))):
         seconds = tick * TICK_S
         writer.row(t_ns, {name: column(seconds) for name, column in columns.items()}, "")
 
@@ -59,7 +59,7 @@ class Busy:
         begin = spans[0][0] if spans else 0
         self._cycle_s = max(sum(session.call_ms) / 1000, 1e-9)
         edges = np.array(spans, np.float64).reshape(-1, 2) - begin
-        self._edges: NDArray[np.float64] = np.minimum(edges.ravel() / 1e9, self._cycle_s)
+        self._edges: NDArray[np.float64] = np.minimum(edges.ravel() / NS_PER_S, self._cycle_s)
         lengths = self._edges[1::2] - self._edges[::2]
         self._done: NDArray[np.float64] = np.repeat(lengths.cumsum(), 2)
         self._done[::2] -= lengths

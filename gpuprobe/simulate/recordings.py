@@ -26,6 +26,7 @@ from gpuprobe.records import (
     save,
 )
 from gpuprobe.simulate import readings, xplane
+from gpuprobe.units import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -131,7 +132,7 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
     combined = run.combined or Combination(start="", changes=(), step=0)
     folder = run_folder(study, run.number, run.strategy, combined.step)
     folder.mkdir(parents=True)
-    window_ns = start_ns + round(WARMUP_S * 1e9)
+    window_ns = start_ns + round(WARMUP_S * NS_PER_S)
     phases = [_warmup(start_ns, window_ns), _window(run, window_ns)]
     trace = TraceInfo(path=None, missing="no trace was simulated")
     if run.traced is not None:
@@ -164,11 +165,11 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
 
 
 def _warmup(start_ns: int, end_ns: int) -> Phase:
-    return Phase(name="warmup", start_ns=start_ns, end_ns=end_ns, call_ends_ns=(end_ns - 10**9, end_ns))
+    return Phase(name="warmup", start_ns=start_ns, end_ns=end_ns, call_ends_ns=(end_ns - NS_PER_S, end_ns))
 
 
 def _window(run: SimulatedRun, start_ns: int) -> Phase:
-    ends = tuple((start_ns + 1e6 * run.call_ms.cumsum()).astype(np.int64).tolist())
+    ends = tuple((start_ns + NS_PER_MS * run.call_ms.cumsum()).astype(np.int64).tolist())
     steps = run.settings.steps_per_execution
     return Phase(name="window", start_ns=start_ns, end_ns=ends[-1], call_ends_ns=ends, steps_per_call=steps)
 

@@ -15,6 +15,7 @@ from gpuprobe.simulate import fixes, ledger
 from gpuprobe.simulate.engine import simulate, steady
 from gpuprobe.simulate.session import Kind, Session
 from gpuprobe.simulate.spec import Spec
+from gpuprobe.units import NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,10 +123,10 @@ def device_truth(session: Session, index: int) -> TrueDevice:
     span = max(end - begin, 1)
     return TrueDevice(
         name=f"/device:GPU:{index}" if on_gpu else "/device:CPU:0",
-        step_ms=fmean(sum(step.values()) for step in steps) / 1e6,
-        ledger_ms={name: fmean(step[name] for step in steps) / 1e6 for name in steps[0]},
-        steps_ms=tuple({name: value / 1e6 for name, value in step.items() if value} for step in steps),
-        gpu_span_ms=span / 1e6 if on_gpu else None,
+        step_ms=fmean(sum(step.values()) for step in steps) / NS_PER_MS,
+        ledger_ms={name: fmean(step[name] for step in steps) / NS_PER_MS for name in steps[0]},
+        steps_ms=tuple({name: value / NS_PER_MS for name, value in step.items() if value} for step in steps),
+        gpu_span_ms=span / NS_PER_MS if on_gpu else None,
         kernel_fraction=busy / span if on_gpu else None,
         exposed_copy_fraction=copied / span if on_gpu else None,
     )

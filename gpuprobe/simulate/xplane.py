@@ -15,6 +15,7 @@ from gpuprobe.simulate.noise import Noise, Source
 from gpuprobe.simulate.progress import PYTHON
 from gpuprobe.simulate.session import DeviceOp, HostEvent, Kind, Session
 from gpuprobe.traces import xplane_pb2
+from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -201,7 +202,7 @@ def _facts(plane: _Plane, spec: Spec) -> None:
     plane.stat("clock_rate", round(1000 * card.clock_mhz))
     plane.stat("core_count", card.sm_count)
     plane.stat("memory_bandwidth", round(1e9 * card.memory_gb_per_s))
-    plane.stat("memory_size", round(2**20 * card.memory_mib))
+    plane.stat("memory_size", round(MIB * card.memory_mib))
     plane.stat("compute_cap_major", int(major))
     plane.stat("compute_cap_minor", int(minor))
     if spec.recording.style == "current":

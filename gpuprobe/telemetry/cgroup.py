@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpuprobe.units import MIB
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MIB = 2**20
 FIELDS = ("cgroup_cpu_s", "cgroup_throttled_s", "cgroup_memory_mib")
 # Version 1 writes "no limit" as the largest multiple of a page that fits 63 bits.
 NO_LIMIT = 2**60

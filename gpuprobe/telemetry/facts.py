@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpuprobe.telemetry.nvml import NvmlError, ask, constant, field_values, gpm_supported, text
 from gpuprobe.telemetry.states import GPU_GONE
+from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MIB = 2**20
 Fact = str | float | bool
 # nvml.h, nvmlGpuVirtualizationMode_t.
 VIRTUALIZATION = ("none", "passthrough", "vGPU guest", "vGPU host", "vSGA host")

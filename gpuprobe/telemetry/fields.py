@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from gpuprobe.telemetry.nvml import NvmlError, ask, constant, field_values
 from gpuprobe.telemetry.states import FINAL
+from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-MIB = 2**20
 KIB_PER_MIB = 1024
 # The scope that sums over all links of a card (nvml.h, NVML_FI_DEV_NVLINK_THROUGHPUT_*).
 ALL_LINKS = 0xFFFFFFFF

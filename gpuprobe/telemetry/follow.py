@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +67,7 @@ class Follower:
         last, before = self.latest.get(name), self.before.get(name)
         if last is None or before is None or last[0] <= before[0]:
             return None
-        return (last[1] - before[1]) / ((last[0] - before[0]) / 1e9)
+        return (last[1] - before[1]) / ((last[0] - before[0]) / NS_PER_S)
 
     def _take(self, line: str) -> None:
         if not line or line.startswith("#"):

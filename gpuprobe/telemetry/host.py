@@ -10,13 +10,13 @@ import psutil
 
 from gpuprobe.telemetry import cgroup, proctree
 from gpuprobe.telemetry.states import say
+from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gpuprobe.telemetry.facts import Fact
 
-MIB = 2**20
 FIELDS = (
     *proctree.FIELDS,
     "memory_available_mib",
@@ -117,7 +117,10 @@ class Host:
         network = psutil.net_io_counters()
         if not network:
             return {}
-        return {"network_received_mib": network.bytes_recv / MIB, "network_sent_mib": network.bytes_sent / MIB}
+        return {
+            "network_received_mib": network.bytes_recv / MIB,
+            "network_sent_mib": network.bytes_sent / MIB,
+        }
 
     def _container(self) -> dict[str, float]:
         return self._cgroup.usage() if self._cgroup else {}

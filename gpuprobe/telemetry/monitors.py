@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.telemetry import nvml
-from gpuprobe.telemetry.fields import MIB, Reading
+from gpuprobe.telemetry.fields import Reading
 from gpuprobe.telemetry.nvml import NvmlError, ask, constant
+from gpuprobe.units import MIB, US_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,7 @@ class SampleBuffer:
         found = [
             (t_us, value)
             for t_us, value in stamped
-            if t_us > self._seen_us and abs(now_us - t_us) < OLDEST_SAMPLE_S * 1e6 and 0 <= value <= MOST_PERCENT
+            if t_us > self._seen_us and abs(now_us - t_us) < OLDEST_SAMPLE_S * US_PER_S and 0 <= value <= MOST_PERCENT
         ]
         if samples and not found and not self._seen_us:
             raise NvmlError(

@@ -6,9 +6,10 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gpuprobe.telemetry.fields import MIB, Reading, first_of
+from gpuprobe.telemetry.fields import Reading, first_of
 from gpuprobe.telemetry.nvml import NvmlError, ask
 from gpuprobe.telemetry.states import FINAL, GPU_GONE, say
+from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
+from gpuprobe.units import MIB
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-MIB = 2**20
 FIELDS = (
     "tree_cpu_s",
     "tree_memory_mib",

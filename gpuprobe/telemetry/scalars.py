@@ -14,6 +14,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from gpuprobe.errors import OutputError
 from gpuprobe.telemetry.monitors import BUFFER_FIELDS
 from gpuprobe.telemetry.recording import GPU_COLUMN
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from gpuprobe.telemetry.recording import Telemetry
 
-NS = 1_000_000_000
 # Of the host, what a person looks at beside the GPU; counters become rates.
 HOST_LEVELS = ("tree_memory_mib", "memory_available_mib", "run_queue")
 HOST_RATES = {"tree_cpu_s": "cpu_cores", "iowait_s": "iowait_cores", "disk_read_mib": "disk_read_mib_per_s"}
@@ -43,10 +43,10 @@ def write_scalars(recording: Telemetry, folder: Path) -> int:
     written = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        writer = Writer(_FileOutput(folder / f"events.out.tfevents.{start_ns // NS}.gpuprobe"))
+        writer = Writer(_FileOutput(folder / f"events.out.tfevents.{start_ns // NS_PER_S}.gpuprobe"))
         for tag, times, values in _series(recording):
-            for second, mean in _by_second((times - start_ns) // NS, values):
-                writer.add_scalar(tag, mean, second, wall_time=start_ns / NS + second)
+            for second, mean in _by_second((times - start_ns) // NS_PER_S, values):
+                writer.add_scalar(tag, mean, second, wall_time=start_ns / NS_PER_S + second)
                 written += 1
         writer.close()
     except OSError as error:
@@ -91,7 +91,7 @@ def _series(recording: Telemetry) -> list[tuple[str, NDArray[np.int64], NDArray[
     for column, name in HOST_RATES.items():
         times, values = recording.series(column)
         if len(times) > 1:
-            found.append((f"host/{name}", times[1:], np.diff(values) / (np.diff(times) / NS)))
+            found.append((f"host/{name}", times[1:], np.diff(values) / (np.diff(times) / NS_PER_S)))
     return found
 
 

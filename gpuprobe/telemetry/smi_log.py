@@ -15,6 +15,7 @@ from gpuprobe.telemetry.matching import same_bus
 from gpuprobe.telemetry.recording import Telemetry
 from gpuprobe.telemetry.smi_refused import message
 from gpuprobe.telemetry.states import GPU_GONE, STATES, Said
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,9 +175,9 @@ def time_ns(where: str, cell: str) -> int:
             if match[9]:
                 ahead = timedelta(hours=int(match[10]), minutes=int(match[11]))
                 found -= ahead if match[9] == "+" else -ahead
-            return int(found.timestamp()) * 1_000_000_000 + int((match[7] or "0").ljust(9, "0"))
+            return int(found.timestamp()) * NS_PER_S + int((match[7] or "0").ljust(9, "0"))
         if cell[:1].isalpha():
-            return int(datetime.strptime(cell, DATE).replace(tzinfo=timezone.utc).timestamp()) * 1_000_000_000
+            return int(datetime.strptime(cell, DATE).replace(tzinfo=timezone.utc).timestamp()) * NS_PER_S
         number = float(cell.replace(",", "."))
     except (ValueError, OverflowError):
         raise InputError(f"{where}: {cell!r} is no time stamp") from None

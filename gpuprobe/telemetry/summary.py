@@ -18,11 +18,11 @@ from gpuprobe.telemetry.signals import (
     THROTTLE_REASONS,
     THROTTLED,
 )
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from gpuprobe.telemetry.recording import Telemetry
 
-NS = 1e9
 # What was counted or integrated over less than this share of the window does not tell the energy of all of it.
 ENOUGH_COVERED = 0.9
 # What was said so long before a gap began may be its reason: the driver is given 2 s before it counts as hung.
@@ -64,7 +64,7 @@ def summarize(telemetry: Telemetry, start_ns: int, end_ns: int, *, gpu_pci_bus_i
     used = by_bus(gpu_pci_bus_id, telemetry.facts)
     numbers = sorted(telemetry.gpus, key=lambda number: number != used)
     return TelemetrySummary(
-        duration_s=(end_ns - start_ns) / NS,
+        duration_s=(end_ns - start_ns) / NS_PER_S,
         host=window.host(),
         gpus=tuple(window.gpu(f"gpu{number}_") for number in numbers),
         said=tuple(str(said) for said in telemetry.states if said.t_ns <= end_ns),
@@ -203,7 +203,7 @@ class _Window:
 
     def _energy(self, prefix: str) -> Signal:
         """Energy in joules: by the card's counter scaled to the window, else the power integrated by trapezoids."""
-        duration_s = (self._end_ns - self._start_ns) / NS
+        duration_s = (self._end_ns - self._start_ns) / NS_PER_S
         counter = self._telemetry.series(prefix + "energy_j")
         counted_j, counted_s, readings = windows.growth(*counter, self._start_ns, self._end_ns)
         if counted_s > 0 and counted_s >= ENOUGH_COVERED * duration_s:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.units import NS_PER_S
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Times = NDArray[np.int64]
     Values = NDArray[np.float64]
 
-NS = 1e9
 # A reading stands for the time until the next one, but not longer than five usual intervals. The driver itself
 # renews the utilization only every 1/6 to 1 s (NVML API Reference, nvmlUtilization_t), so that a shorter pause
 # loses nothing.
@@ -77,7 +78,7 @@ def growth(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple[fl
     if not len(times):
         return 0.0, 0.0, 0
     first, last = (int(np.abs(times - edge).argmin()) for edge in (start_ns, end_ns))
-    steps, seconds = np.diff(values[first : last + 1]), np.diff(times[first : last + 1]) / NS
+    steps, seconds = np.diff(values[first : last + 1]), np.diff(times[first : last + 1]) / NS_PER_S
     rising = steps >= 0
     return float(steps[rising].sum()), float(seconds[rising].sum()), max(0, last - first + 1)
 
@@ -86,8 +87,8 @@ def trapezoid(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple
     """Return (integral over seconds, seconds covered) of a level, by trapezoids over the true times, gaps left out."""
     _, limit_ns = _limits(times)
     inside = (times >= start_ns) & (times <= end_ns)
-    seconds, levels = np.diff(times[inside]) / NS, values[inside]
-    joined = seconds <= limit_ns / NS
+    seconds, levels = np.diff(times[inside]) / NS_PER_S, values[inside]
+    joined = seconds <= limit_ns / NS_PER_S
     areas = (levels[1:] + levels[:-1]) / 2 * seconds
     return float(areas[joined].sum()), float(seconds[joined].sum())
 

@@ -19,11 +19,11 @@ from gpuprobe.traces.chrome_columns import (
     ChromeColumns,
     read_columns,
 )
-from gpuprobe.traces.chrome_times import PS_PER_US
 from gpuprobe.traces.frame import OTHERS, UNCOMPARED, outer_first, shifts_ns
 from gpuprobe.traces.hosts import markers_of
 from gpuprobe.traces.names import Names
 from gpuprobe.traces.timeline import UNKNOWN, Events, Steps, Thread, Timeline
+from gpuprobe.units import PS_PER_NS, PS_PER_US
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +99,7 @@ def _starts(part: ChromeColumns, zero_ns: int) -> Int64s:
         raise InputError(
             f"{part.path}: its clock is {apart_ns / 86_400e9:,.0f} days after the others'; name one file alone"
         )
-    return (part.start_us - zero_us) * PS_PER_US + part.start_ps - rest_ns * 1000
+    return (part.start_us - zero_us) * PS_PER_US + part.start_ps - rest_ns * PS_PER_NS
 
 
 def _threads(part: ChromeColumns, start_ps: Int64s, names: Names) -> tuple[Thread, ...]:

@@ -12,10 +12,11 @@ import numpy as np
 
 from gpuprobe.errors import InputError
 from gpuprobe.traces.chrome_json import Args, Document, Event, batches, read_document
-from gpuprobe.traces.chrome_times import PS_PER_US, split_us
+from gpuprobe.traces.chrome_times import split_us
 from gpuprobe.traces.find import CHROME
 from gpuprobe.traces.names import LONGEST_NAME, Names
 from gpuprobe.traces.timeline import UNKNOWN, Int64s
+from gpuprobe.units import PS_PER_US
 from gpuprobe.wording import count
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from gpuprobe.traces.chrome_columns import (
 from gpuprobe.traces.details import NO_SHAPE, Launch, parse_bytes, parse_launch
 from gpuprobe.traces.devices import KERNEL, STREAM, kinds_of, place_of_op
 from gpuprobe.traces.timeline import UNKNOWN, Copies, Device, Direction, Int64s, Kernels, Steps
+from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -220,7 +221,7 @@ def _facts(part: ChromeColumns, label: str) -> dict[str, float | str]:
     if 0 < multiprocessors < MOST_MULTIPROCESSORS:
         facts["sm_count"] = float(multiprocessors)
     if whole(card.get("totalGlobalMem")) > 0:
-        facts["memory_mib"] = int(card["totalGlobalMem"]) / 2**20
+        facts["memory_mib"] = int(card["totalGlobalMem"]) / MIB
     major, minor = (
         whole(card.get("computeMajor", card.get("major"))),
         whole(card.get("computeMinor", card.get("minor"))),

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.units import PS_PER_US
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.traces.timeline import Int64s
 
-PS_PER_US = 1_000_000
 # A time beyond this is damage: 146,000 years.
 LONGEST_US = 2**62
 # Below it the nearest picosecond to a float of microseconds is the one that was written; above it (up to

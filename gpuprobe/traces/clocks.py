@@ -14,6 +14,7 @@ import numpy as np
 
 from gpuprobe.traces.names import among
 from gpuprobe.traces.timeline import NO_CORRELATION, Copies, Device, Direction, Kernels, Steps
+from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +43,8 @@ def aligned(timeline: Timeline) -> Timeline:
         return timeline
     pairs = list(zip(timeline.devices, offsets, strict=True))
     told = tuple(
-        f"{device.name}: its clock is {abs(offset) / 1e9:,.3g} ms {'behind' if offset > 0 else 'ahead of'} its host's; "
-        "its times are moved by that"
+        f"{device.name}: its clock is {abs(offset) / PS_PER_MS:,.3g} ms {'behind' if offset > 0 else 'ahead of'} its "
+        "host's; its times are moved by that"
         for device, offset in pairs
         if offset
     )

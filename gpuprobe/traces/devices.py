@@ -12,6 +12,7 @@ from gpuprobe.traces.details import Launch, copy_direction, parse_bytes, parse_l
 from gpuprobe.traces.names import Names, distinct, each_once, places_of
 from gpuprobe.traces.planes import NO_LINE
 from gpuprobe.traces.timeline import NO_CORRELATION, UNKNOWN, Copies, Device, Int32s, Int64s, Kernels, Steps
+from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -218,7 +219,7 @@ def _facts(plane: Plane) -> dict[str, float | str]:
 _FACTS = (
     ("core_count", "sm_count", 1),
     ("clock_rate", "clock_mhz", 1e3),
-    ("memory_size", "memory_mib", 2**20),
+    ("memory_size", "memory_mib", MIB),
     ("memory_bandwidth", "memory_bandwidth_gb_per_s", 1e9),
 )
 _MODELS = ("gpu_device_name", "device_name", "device_type_string", "gpu_model")

@@ -14,6 +14,7 @@ from gpuprobe.diagnosis.readings.grid import Grid, percentile
 from gpuprobe.diagnosis.readings.phases import IDLE_BELOW_PERCENT, busy_span, phases
 from gpuprobe.records import Evidence, Record, Signal
 from gpuprobe.telemetry.signals import THROTTLE_REASONS, THROTTLED
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ def see(recording: Telemetry, watch: Watch) -> Seen:
     whole = Grid(recording, watch.started_ns, watch.ended_ns or max(last_ns, watch.started_ns))
     infos = {gpu.index: gpu for gpu in watch.environment.gpus} if watch.environment else {}
     return Seen(
-        duration_s=(whole.end_ns - whole.start_ns) / 1e9,
+        duration_s=(whole.end_ns - whole.start_ns) / NS_PER_S,
         host=Evidence(signals=_host(whole, watch)),
         gpus=tuple(_gpu(whole, watch, index, infos.get(index)) for index in recording.gpus),
         said=tuple(words for _, words in recording.said),

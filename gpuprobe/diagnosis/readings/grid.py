@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.units import NS_PER_S
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpuprobe.telemetry import Telemetry
 
-NS = 1_000_000_000
 # Longer than this without a reading is a gap in which nothing is known; slow columns are read once or twice a second.
-GAP_NS = 3 * NS
+GAP_NS = 3 * NS_PER_S
 # Counters of the kernel tick every 10 ms: a shorter stretch than this cannot be divided by.
 COVERED_S = 0.25
 
@@ -31,13 +32,13 @@ class Grid:
     @property
     def edges_ns(self) -> NDArray[np.int64]:
         """The edges of the bins, (n + 1,); no bins where the stretch is empty."""
-        count = math.ceil(max(0, self.end_ns - self.start_ns) / NS)
-        return np.minimum(self.start_ns + NS * np.arange(count + 1, dtype=np.int64), self.end_ns)
+        count = math.ceil(max(0, self.end_ns - self.start_ns) / NS_PER_S)
+        return np.minimum(self.start_ns + NS_PER_S * np.arange(count + 1, dtype=np.int64), self.end_ns)
 
     @property
     def widths_s(self) -> NDArray[np.float64]:
         """The lengths of the bins, (n,), in seconds."""
-        return np.asarray(np.diff(self.edges_ns) / NS, np.float64)
+        return np.asarray(np.diff(self.edges_ns) / NS_PER_S, np.float64)
 
     def level(self, column: str) -> NDArray[np.float64]:
         """Mean of a quantity that goes up and down in each bin, (n,), NaN where it was not read."""
@@ -59,7 +60,7 @@ class Grid:
         # Readings do not fall on the edges: between two near ones a counter is taken to grow evenly. A bin that the
         # readings cover in part is judged by that part.
         covered = np.clip(edges, times[0], times[-1])
-        seconds = np.diff(covered) / NS
+        seconds = np.diff(covered) / NS_PER_S
         growth = np.diff(np.interp(covered, times, values))
         rates = np.divide(growth, seconds, out=np.full(bins, np.nan), where=seconds >= COVERED_S)
         first, last = edges[:-1], edges[1:]
@@ -78,7 +79,7 @@ class Grid:
     def weighted(self, column: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the readings within the stretch and the seconds that each stands for, at most the length of a gap."""
         times, values = self.inside(column)
-        seconds = np.diff(np.append(times, self.end_ns)).clip(0, GAP_NS) / NS
+        seconds = np.diff(np.append(times, self.end_ns)).clip(0, GAP_NS) / NS_PER_S
         return values, seconds
 
 

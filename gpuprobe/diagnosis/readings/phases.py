@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.diagnosis.readings.grid import NS
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.readings.grid import Grid
@@ -30,7 +30,7 @@ class Phase:
     @property
     def seconds(self) -> float:
         """How long it lasted."""
-        return (self.end_ns - self.start_ns) / NS
+        return (self.end_ns - self.start_ns) / NS_PER_S
 
 
 def phases(grid: Grid, column: str) -> tuple[Phase, ...]:

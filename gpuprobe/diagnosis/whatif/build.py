@@ -20,6 +20,7 @@ from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import between
 from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.names import distinct
+from gpuprobe.units import PS_PER_MS, PS_PER_US
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.graph import Ints
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device, Timeline
 
-US = 1e6
 # How the profiler names an operation that Python calls; a call of a function bears the function's name instead.
 EAGER_OP = re.compile(r"EagerLocalExecute: (?!__)")
 EAGER_FRACTION = 0.5
@@ -84,7 +84,7 @@ def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAc
     until = int(own.max()) if len(own) else int(chain.end[-1])
     graph = whole.graph(
         steps=steps,
-        measured_ms=(until - begin) / steps / US / 1e3,
+        measured_ms=(until - begin) / steps / PS_PER_MS,
         gpu=bool(devices),
         eager=_eager(host, found),
         feed=feed,
@@ -114,7 +114,7 @@ def _carried(carried: np.ndarray, everything: Operations, found: Operations, beg
     number, _ = resources(everything.device, everything.stream, FIRST_STREAM)
     launched = np.where(everything.joined, everything.call_start, everything.start)
     early = (launched < begin) & (everything.end > begin)
-    left = np.bincount(number[early], (everything.end - np.maximum(everything.start, begin))[early] / US)
+    left = np.bincount(number[early], (everything.end - np.maximum(everything.start, begin))[early] / PS_PER_US)
     known = min(len(left), len(carried))
     carried[:known] += left[:known]
     return carried
@@ -143,7 +143,7 @@ def _add_host(whole: Assembly, chain: Chain, made: Feeding, lasted: Ints, *, gpu
         since = np.maximum(chain.end[inside] - chain.lasted[inside], done)
         lasted[inside] = np.where(known, np.maximum(chain.end[inside] - since, 0), lasted[inside])
     ours = np.full(len(chain.end), not gpu)
-    return whole.add(chain.end, HOSTING, HOST, chain.work, lasted / US, ours=ours)
+    return whole.add(chain.end, HOSTING, HOST, chain.work, lasted / PS_PER_US, ours=ours)
 
 
 def _add_feed(whole: Assembly, chain: Chain, made: Feeding, taken: Ints) -> None:
@@ -172,7 +172,7 @@ def _add_tail(whole: Assembly, chain: Chain, windows: Windows, begin: int) -> No
     outside, last = chain.work == Work.BETWEEN, chain.end > starts[-1]
     usual = chain.lasted[outside & ~last].sum() / (len(starts) - 1)
     left = max(0.0, float(usual - chain.lasted[outside & last].sum()))
-    whole.add(chain.end[-1:], HOSTING, HOST, int(Work.BETWEEN), np.array([left / US]))
+    whole.add(chain.end[-1:], HOSTING, HOST, int(Work.BETWEEN), np.array([left / PS_PER_US]))
 
 
 def _add_devices(whole: Assembly, chain: Chain, found: Operations, nodes: Ints, queue: waits.Queue) -> None:
@@ -180,13 +180,13 @@ def _add_devices(whole: Assembly, chain: Chain, found: Operations, nodes: Ints, 
     stream, ours = resources(found.device, found.stream, FIRST_STREAM)
     groups = _collectives(found)
     together = np.isin(np.arange(len(found)), groups)
-    us = np.where(together, 0, found.end - found.start) / US
+    us = np.where(together, 0, found.end - found.start) / PS_PER_US
     more = {"fill": found.fill, "matrix": found.matrix, "sized": found.sized, "ours": ours}
     begun = whole.add(found.start, RUNNING, stream, found.work, us, **more)
     ended = begun.copy()
     if groups.size:
         key = np.broadcast_to(found.start[groups].max(axis=0), groups.shape).reshape(-1)
-        lasts = np.broadcast_to((found.end - found.start)[groups].min(axis=0), groups.shape).reshape(-1) / US
+        lasts = np.broadcast_to((found.end - found.start)[groups].min(axis=0), groups.shape).reshape(-1) / PS_PER_US
         every = groups.reshape(-1)
         ended[every] = whole.add(key, JOINING, stream[every], int(Work.COLLECTIVE), lasts, ours=ours[every])
         for first in groups:
@@ -197,9 +197,9 @@ def _add_devices(whole: Assembly, chain: Chain, found: Operations, nodes: Ints, 
     copying = chain.work[target] == Work.COPYING
     for chosen, reason in ((copying, Edge.COPIED), (~copying, Edge.READ)):
         whole.wait(nodes[target[chosen]], ended[source[chosen]], reason)
-    whole.columns[0]["us"][target] = after / US
+    whole.columns[0]["us"][target] = after / PS_PER_US
     free = waits.starts(found)
-    later, earlier = waits.across_streams(found, free, (waits.lags(found, free) * US).astype(np.int64))
+    later, earlier = waits.across_streams(found, free, (waits.lags(found, free) * PS_PER_US).astype(np.int64))
     whole.wait(begun[later], ended[earlier], Edge.STREAM)
     for copies, kernels, back in waits.copies_after_kernels(found):
         whole.wait(begun[copies], ended[kernels], Edge.ORDER, back=back)
@@ -215,7 +215,7 @@ def _add_launches(
     node = chain.at(handed)
     kept = node >= 0
     usual = waits.lags(found, free)[joined]
-    lag = np.where(held >= 0, np.minimum((found.start[joined] - handed) / US, usual), usual)
+    lag = np.where(held >= 0, np.minimum((found.start[joined] - handed) / PS_PER_US, usual), usual)
     whole.wait(begun[joined[kept]], nodes[node[kept]], Edge.LAUNCHED, lag_us=lag[kept])
     for device in distinct(found.device)[0].tolist():
         mine = joined[found.device[joined] == device]

@@ -12,13 +12,13 @@ from gpuprobe.ledger.intervals import intersection, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.pipeline import is_buffer, iterators
 from gpuprobe.traces.names import distinct
+from gpuprobe.units import PS_PER_US
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.graph import Floats, Ints
     from gpuprobe.ledger.host import Host
     from gpuprobe.ledger.intervals import Intervals
 
-US = 1e6
 # A batch may be handed over a little before the event of its making ends.
 HANDED_PS = 50_000_000
 # From this share of the time on (XProf: "moderately"), waits tell how fast the input is; below it, nothing does.
@@ -71,7 +71,7 @@ def _feeding(host: Host, waits: Intervals, window: Intervals, batch_copies: bool
     start, end = start[kept], end[kept]
     if not len(start):
         return _by_waits(waits, window, share, threads)
-    service = (end - start) / US
+    service = (end - start) / PS_PER_US
     partly = start[0] <= window.start[0]
     if partly and len(service) > 1:
         # The profiler shows of what began before it only the rest, or as little as its own begin lets it see.
@@ -83,7 +83,7 @@ def _feeding(host: Host, waits: Intervals, window: Intervals, batch_copies: bool
         "prefetch",
         service_us=service,
         ended=end,
-        begun_us=float(service[0] - (end[0] - window.start[0]) / US) if partly else 0.0,
+        begun_us=float(service[0] - (end[0] - window.start[0]) / PS_PER_US) if partly else 0.0,
         ready=ready,
         buffer=max(ready, most, 1),
         map_share=share,
@@ -106,9 +106,9 @@ def _by_waits(waits: Intervals, window: Intervals, share: float | None, threads:
         return Feeding("hidden", map_share=share, map_threads=threads)
     ended = waits.end
     first = int(window.start[0])
-    service = np.diff(ended, prepend=first) / US
+    service = np.diff(ended, prepend=first) / PS_PER_US
     if len(ended) > 1:
-        service[:] = (ended[-1] - ended[0]) / (len(ended) - 1) / US
+        service[:] = (ended[-1] - ended[0]) / (len(ended) - 1) / PS_PER_US
     return Feeding(
         "parallel", service_us=service, ended=ended, buffer=TYPICAL_BUFFER, map_share=share, map_threads=threads
     )

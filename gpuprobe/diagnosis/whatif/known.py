@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.records import Record
+from gpuprobe.units import NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.records import Environment, Evidence, Run
 
-NS_PER_MS = 1e6
 # Blocks of a timed window, and Student's t for 95 % at 7 degrees of freedom.
 BLOCKS, T_95 = 8, 2.365
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.diagnosis.whatif.graph import Edge
+from gpuprobe.units import US_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gpuprobe.diagnosis.whatif.graph import Floats, Graph
 
-US_PER_MS = 1e3
 # A long training is the trace over and over: as often as it takes to fill buffers and queues, and no longer.
 STEPS, FEWEST_PASSES, MOST_NODES = 32, 3, 120_000
 # Passes that differ by no more than this are the same.

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.diagnosis.whatif.graph import Work
+from gpuprobe.units import US_PER_MS
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.graph import Graph
     from gpuprobe.diagnosis.whatif.known import Known
 
-US_PER_MS = 1e3
 # How finely the cores that the training uses are looked for.
 TRIED = 64
 # However many threads go first, no scheduler lets the others starve: so much of their fair share is left to them.

@@ -10,6 +10,7 @@ import numpy as np
 from gpuprobe.diagnosis.whatif.graph import Work
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.traces.names import distinct
+from gpuprobe.units import PS_PER_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,22 +19,21 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.graph import Bools, Floats, Ints
     from gpuprobe.diagnosis.whatif.operations import Operations
 
-US = 1_000_000
 # An operation that begins this soon after another one ended may have waited for it; and events may overlap a little.
-CLOSE_PS, OVERLAP_PS = 20 * US, 1 * US
+CLOSE_PS, OVERLAP_PS = 20 * PS_PER_US, 1 * PS_PER_US
 # Fewer launches onto an idle device than this do not tell how long a launch takes to arrive.
 FEWEST_SAMPLES = 5
 # A launch that takes this long to reach an idle device, while the host makes so many more, was held back.
-HELD_PS, FEWEST_HELD = 30 * US, 3
+HELD_PS, FEWEST_HELD = 30 * PS_PER_US, 3
 # A kernel's way from the launch call to its begin, where the trace shows none: the lower end of 5 to 10 us.
 TYPICAL_LAUNCH_US = 5.0
 # A copy call that returns this soon after its copy has waited for it; one from pageable memory may do so this long
 # before (in traces of 2020 up to 124 us), in which no more than this share of the copy is left.
-BLOCKING_PS, STAGED_PS, STAGED_SHARE = 20 * US, 200 * US, 0.1
+BLOCKING_PS, STAGED_PS, STAGED_SHARE = 20 * PS_PER_US, 200 * PS_PER_US, 0.1
 # CUDA holds about so many launches before the next call blocks.
 CUDA_QUEUE = 1024
 # A launch call this many times as long as most, and this much longer, was blocked.
-BLOCKED_FACTOR, BLOCKED_PS = 5, 20 * US
+BLOCKED_FACTOR, BLOCKED_PS = 5, 20 * PS_PER_US
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def lags(found: Operations, free: Starts) -> Floats:
     That is the median of those launched onto an idle device and not held back: of that kind, else of any.
     """
     idle = _onto_idle(found, free) & (held_until(found, free) < 0)
-    lasted = (found.start - found.call_start) / US
+    lasted = (found.start - found.call_start) / PS_PER_US
     usual = median(lasted[idle]) if idle.any() else TYPICAL_LAUNCH_US
     copies = found.work >= Work.H2D
     lag = np.full(len(found), usual)
