@@ -38,9 +38,9 @@ def run(
     """Train a workload under each strategy, write the report, and return the study, which shows itself as its answer.
 
     `workload` is a `Workload`, or what `gpuprobe run --model` takes. Every run is a fresh process: a `Workload` reaches
-    it pickled, functions by value, so a script needs no `if __name__ == "__main__"`. A tf.data dataset can't be
-    pickled: give the function that makes it. Raises GpuprobeError where it cannot be trained at all; a run that fails
-    is in the result's `ranking.failures`, a strategy that cannot apply in `ranking.skipped`.
+    it pickled, classes and functions of the script by value, so it needs no `if __name__ == "__main__"`. A tf.data
+    dataset can't be pickled: give the function that makes it. Raises GpuprobeError where it cannot be trained at all; a
+    run that fails is in the result's `ranking.failures`, a strategy that cannot apply in `ranking.skipped`.
     """
     chosen = select(strategies if isinstance(strategies, str) else ",".join(strategies))
     own = None if isinstance(workload, str) else workload

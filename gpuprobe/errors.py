@@ -8,6 +8,8 @@ import re
 _PREAMBLE = re.compile(
     r"Graph execution error:|Detected at node|<stack traces unavailable>|Exception encountered when calling|File \""
 )
+# A sentence that they broke goes on after a line of at least so many letters; what is told is cut after so many.
+_BROKEN_FROM, _LONGEST = 30, 300
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -54,10 +56,23 @@ class MissingError(GpuprobeError):
 
 
 def in_short(error: BaseException) -> str:
-    """Return an error of somebody else's as one line: its type, and the first line that says what happened."""
+    """Return an error of somebody else's as one line: its type, and the first line that says what happened.
+
+    A sentence that goes on in the next lines is told whole; what is longer than a line can be, as a model's config, is
+    cut.
+    """
     lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
     if lines and lines[0].startswith("in user code:"):
         # AutoGraph: the calls, then the error.
         lines = lines[-1:]
     said = [line for line in lines if not _PREAMBLE.match(line)] or lines
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+    if not said:
+        return type(error).__name__
+    words = said[0]
+    for line in said[1:]:
+        if len(words) < _BROKEN_FROM or words.endswith((".", ":", "!", "?")) or not line[0].islower():
+            break
+        words += f" {line}"
+    if len(words) > _LONGEST:
+        words = words[:_LONGEST].rpartition(" ")[0] + " ..."
+    return f"{type(error).__name__}: {words}"

@@ -265,6 +265,11 @@ def test_what_is_wrong_is_one_clear_line(own: Path, tmp_path: Path, model: str, 
         ("Exception encountered when calling Net.call().\n\n\x1b[1mtoo wide\x1b[0m\n\nArguments:", "too wide"),
         ('in user code:\n\n    File "a.py", line 3, in f  *\n        x / 0\n\n    TypeError: no', "TypeError: no"),
         ("plain\nsecond", "plain"),
+        (
+            "Net was created by passing things that\nno config holds.\nfix",
+            "Net was created by passing things that no config holds.",
+        ),
+        ("No class Net: " + "'config': " * 99, "No class Net:" + " 'config':" * 28 + " ..."),
         ("", ""),
     ],
 )
@@ -282,7 +287,11 @@ def test_a_workload_object_reaches_the_runs(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\nimport gpuprobe\nassert 'numpy' not in sys.modules\nimport keras, numpy as np\n"
-        "x = np.ones((64, 4), 'float32')\nnet = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])\n"
+        "x = np.ones((64, 4), 'float32')\n"
+        "@keras.saving.register_keras_serializable()\nclass Net(keras.Model):\n    pass\n"
+        "class Twice(keras.layers.Layer):\n    def call(self, x):\n        return 2 * x\n"
+        "def bend(x):\n    return keras.ops.relu(x)\n"
+        "given = keras.Input((4,))\nnet = Net(given, Twice()(keras.layers.Dense(1, activation=bend)(given)))\n"
         "net.compile('sgd', 'mse')\n"
         "job = gpuprobe.Workload(model=net, data=(x, x[:, :1]), batch_size=8, name='mine')\n"
         "found = gpuprobe.run(job, ['numpy', 'mixed_precision'], out='out', rounds=1, steps=8, trace=False)\n"

@@ -6,7 +6,9 @@ import difflib
 import importlib
 import importlib.util
 import sys
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.errors import InputError, UsageError, in_short
@@ -67,7 +69,7 @@ def pickle(workload: Workload, path: Path) -> None:
     import cloudpickle
 
     try:
-        path.write_bytes(cloudpickle.dumps((sys.path, cloudpickle.dumps(workload))))
+        path.write_bytes(cloudpickle.dumps((sys.path, _named(workload), cloudpickle.dumps(workload))))
     except Exception as error:
         raise InputError(
             f"the workload cannot be handed to the runs, which are processes of their own ({in_short(error)}); "
@@ -80,12 +82,45 @@ def unpickle(path: Path) -> Workload:
     import cloudpickle
 
     try:
-        places, body = cloudpickle.loads(path.read_bytes())
+        places, named, body = cloudpickle.loads(path.read_bytes())
         sys.path += [place for place in places if place not in sys.path]
-        workload: Workload = cloudpickle.loads(body)
+        with _known_to_keras({name: cloudpickle.loads(one) for name, one in named.items()}):
+            workload: Workload = cloudpickle.loads(body)
     except Exception as error:
         raise InputError(f"the workload could not be read back: {in_short(error)}") from error
     return workload
+
+
+def _named(workload: Workload) -> dict[str, bytes]:
+    """Return, pickled, what Keras will look up by name as it reads a model that was built already.
+
+    Keras writes a model as its config, and finds the classes and functions in it by import or in its register. Those of
+    a script or a notebook (`__main__`) can't be imported in another process, and what registered them does not run
+    there.
+    """
+    if callable(workload.model) and not workload.built_before:
+        return {}
+    import cloudpickle
+    import keras
+
+    script = sys.modules.get("__main__")
+    kept = {name: value for name, value in vars(script).items() if isinstance(value, type | FunctionType)}
+    own = {name: value for name, value in kept.items() if value.__module__ == "__main__"}
+    named = {}
+    for name, value in {**own, **keras.saving.get_custom_objects()}.items():
+        # What else a script holds need not leave the process.
+        with suppress(Exception):
+            named[name] = cloudpickle.dumps(value)
+    return named
+
+
+def _known_to_keras(named: dict[str, Any]) -> AbstractContextManager[Any]:
+    if not named:
+        return nullcontext()
+    import keras
+
+    scope: AbstractContextManager[Any] = keras.saving.custom_object_scope(named)
+    return scope
 
 
 def _is_file(target: str) -> bool:
