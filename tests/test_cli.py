@@ -67,6 +67,7 @@ for name in {COMMANDS}:
     shown = dict(text.split("\1") for text in done.stdout.split("\0")[1:])
     assert sorted(shown) == COMMANDS
     assert [line for text in shown.values() for line in text.splitlines() if len(line) > 80] == []
+    assert [name for name, text in shown.items() if "None" in text] == []
     assert [name for name, text in shown.items() if f"Examples:\n  gpuprobe {name}" not in text] == []
     assert [name for name, text in shown.items() if "exit code" not in text.lower()] == []
 

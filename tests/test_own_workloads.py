@@ -172,6 +172,7 @@ def test_what_cannot_apply_is_known_with_its_reason(own: Path, factory: str, ski
     "factory",
     ["dataset", "pydataset", "generator", "subclassed", "two_parts", "sequential", "text", "several", "sparse"],
 )
+@pytest.mark.filterwarnings("error:.*shuffle=True.*will be ignored")
 def test_every_kind_of_data_and_model_trains_where_it_is_not_skipped(own: Path, factory: str) -> None:
     machine = Machine(compute_capability=None, cpu_has_bfloat16=False, largest_batch=lambda: 10**6)
     skipped = look(own, factory)

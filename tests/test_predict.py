@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -293,6 +294,34 @@ def test_wrong_usage_is_one_line(cli: Cli, words: list[str], says: str) -> None:
     done = cli("predict", *words)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert says in done.stderr
+
+
+def test_a_terminal_breaks_the_lines_between_words_and_a_pipe_does_not(cli: Cli) -> None:
+    words = ("predict", "--gpu", "GTX 1060 3GB", "--measured", "170")
+    piped = cli(*words).stdout
+    ours, theirs = pty.openpty()
+    # Read while it writes: a terminal holds only so much.
+    with subprocess.Popen(
+        [sys.executable, "-m", "gpuprobe.cli", *words], stdout=theirs, env={**os.environ, "COLUMNS": "60"}
+    ) as running:
+        os.close(theirs)
+        shown = b""
+        while part := _read(ours):
+            shown += part
+    os.close(ours)
+    assert running.returncode == 0
+    lines = shown.decode().split("\r\n")
+    assert max(map(len, lines)) <= 60 < max(map(len, piped.splitlines()))
+    assert not [line for line in lines if line.lstrip().startswith("%")]
+    assert " ".join(" ".join(lines).split()) == " ".join(piped.split())
+
+
+def _read(terminal: int) -> bytes:
+    """Read what was written to a terminal; nothing once its other end is closed, which Linux calls an error."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
 
 
 def test_a_study_is_predicted_from_and_the_prediction_written(cli: Cli, tmp_path: Path) -> None:

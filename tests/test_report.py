@@ -63,6 +63,15 @@ def test_what_was_not_measured_is_not_claimed(tmp_path: Path) -> None:
     assert "**Gain.** No change was measured." in (only / "report.md").read_text()
 
 
+def test_a_cause_that_nothing_tells_is_said_to_lack_its_trace_first(tmp_path: Path) -> None:
+    simulate_study(tmp_path, [SimulatedStrategy(name="python_feed", step_ms=30.0)], gpu=False)
+    for table in tmp_path.glob("runs/*/telemetry.csv"):
+        table.unlink()
+    write(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "**Why.** Not known yet: there is no trace of the baseline that tells, and device_resident" in text
+
+
 def test_table_and_json_agree(tmp_path: Path) -> None:
     _, _, text = report(tmp_path, *STORY).partition("## Ranking")
     text = text.partition("\n## ")[0]

@@ -124,6 +124,12 @@ def test_a_gpu_that_does_not_tell_its_utilization_gets_no_verdict(tmp_path: Path
     assert any("No GPU told its utilization" in note for note in verdict.notes)
 
 
+def test_other_programs_never_took_less_than_nothing(tmp_path: Path) -> None:
+    # The process's counter runs ahead of the machine's.
+    record(tmp_path, [20.0] * 30, cores=2.0, others=-0.01)
+    assert seen_value(tmp_path, "other_cpu_cores") == 0.0
+
+
 def test_without_threads_a_tree_of_one_core_stands_in(tmp_path: Path) -> None:
     assert judged(tmp_path, [20.0] * 30, cores=1.05).stage == "python_feed"
 

@@ -75,9 +75,11 @@ def resnet_options(command: Command) -> Command:
             metavar="auto|cifar10|synthetic|digits|PATH",
             help="The images; auto takes CIFAR-10 if it can, else a synthetic stand-in.",
         ),
-        click.option("--depth", type=Number(), default=20, help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2)."),
+        click.option(
+            "--depth", type=int, metavar="NUMBER", default=20, help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2)."
+        ),
         click.option("--samples", type=Number(min=1), help="Use only the first so many training images."),
-        click.option("--seed", type=Number(), default=0, help="Seed of weights, order and synthetic data."),
+        click.option("--seed", type=Number(min=0), default=0, help="Seed of weights, order and synthetic data."),
     )
     for option in reversed(options):
         command = option(command)

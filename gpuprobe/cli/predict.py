@@ -10,6 +10,7 @@ import click
 
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import Figure, Number
+from gpuprobe.cli._wrap import echo_lines
 from gpuprobe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ EXIT_CODES = codes("predicted", 3, 4)
     help="Predict for this study's machine; may be given again.",
 )
 @click.option("--model", metavar="resnetN", help="The built-in model, as resnet20.")
-@click.option("--depth", type=Number(), help="Depth of the ResNet: 20, 32, 44, 56, 110. [default: 20]")
+@click.option("--depth", type=int, metavar="NUMBER", help="Depth of the ResNet: 20, 32, 44, 56, 110. [default: 20]")
 @click.option("--batch-size", type=Number(min=1), default=32, help="Samples a step.")
 @click.option("--strategy", help="With --from: the strategy. [default: numpy]")
 @click.option("--measured", type=Figure(min=0.001), metavar="SECONDS", help="An epoch as you measured it, to compare.")
@@ -74,7 +75,10 @@ def command(
 
     found = predict_card(find(gpu or ""), layers, batch_size)
     compared = compare_card(found, measured) if measured else None
-    click.echo(_json(found, compared) if as_json else card_text(found, compared))
+    if as_json:
+        click.echo(_json(found, compared))
+    else:
+        echo_lines(card_text(found, compared))
 
 
 def _depth(model: str | None, depth: int | None) -> int:
@@ -96,7 +100,10 @@ def _from_study(
     found = predict_from(studies, depth=depth, batch_size=batch_size, strategy=strategy)
     path = remember(studies[0], found)
     compared = compare_study(found, measured) if measured else None
-    click.echo(_json(found, compared) if as_json else f"{study_text(found, compared)}\nWritten to {path}")
+    if as_json:
+        click.echo(_json(found, compared))
+    else:
+        echo_lines(f"{study_text(found, compared)}\nWritten to {path}")
 
 
 def _json(prediction: Record, compared: Record | None) -> str:

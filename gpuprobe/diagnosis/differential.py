@@ -15,7 +15,7 @@ from gpuprobe.diagnosis.rules import Decided, Result, Rule, apply
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.records import Evidence, Finding, Gain, NotEvaluated, Signal
 
-UNCOMPARED = "device_resident was not measured beside the baseline"
+UNCOMPARED = "device_resident, which shows what the input costs, was not measured beside the baseline"
 
 
 def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:

@@ -168,4 +168,6 @@ def _failed(ranking: Ranking) -> str:
 
 def _undecided(ranking: Ranking) -> str:
     known = {reason.cause: reason.reason for reason in ranking.not_evaluated}
-    return (known.get("compute_bound") or "no rule had its evidence") + "."
+    baseline = ranking.row(ranking.baseline)
+    untraced = "" if baseline and baseline.account else "there is no trace of the baseline that tells, and "
+    return f"{untraced}{known.get('compute_bound') or 'no rule had its evidence'}."

@@ -98,7 +98,7 @@ def arrays(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Fe
     """`fit` on arrays."""
     x, *rest = mapped(workload, arrays).first(samples_used(plan, arrays.samples))
     named = dict(zip(("y", "sample_weight"), rest, strict=False))
-    return _fit(workload, lambda _epoch: x, batch_size=plan.batch_size, **named)
+    return _fit(workload, lambda _epoch: x, batch_size=plan.batch_size, shuffle=True, **named)
 
 
 def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
@@ -275,6 +275,9 @@ def _fit(
     adapt: Callable[[keras.Model], None] = lambda _model: None,
     **options: Any,
 ) -> Feed:
+    # Only arrays are for `fit` to shuffle; of all else it warns in each run's log that it cannot.
+    options = {"shuffle": False, **options}
+
     def train(model: keras.Model, first: int, last: int, callbacks: list[keras.callbacks.Callback]) -> None:
         if workload.learning_rate:
             # The scheduler has no batch hooks, so it costs no step anything and forces no reading of the loss.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from gpuprobe.diagnosis.readings.grid import Grid, percentile
@@ -117,7 +118,7 @@ def _host(grid: Grid, watch: Watch) -> tuple[Signal, ...]:
         _share((cores >= PINNED) & (cores <= ONE_CORE_AT_MOST), cores, "one_core_fraction", HOST),
         _pinned(grid),
         _busiest_thread(grid, watch),
-        _mean(grid, _all_cores(grid) - cores, "other_cpu_cores", "cores"),
+        _not_below_zero(_mean(grid, _all_cores(grid) - cores, "other_cpu_cores", "cores")),
         _mean(grid, _all_cores(grid) / max(1, len(_core_columns(grid))), "machine_fraction", "1"),
         _share(grid.rate("iowait_s") >= IOWAIT_CORES, grid.rate("iowait_s"), "iowait_fraction", HOST),
         _mean(grid, grid.rate("iowait_s"), "iowait_cores", "cores"),
@@ -147,6 +148,16 @@ def _all_cores(grid: Grid) -> NDArray[np.float64]:
     for name in _core_columns(grid):
         total += grid.rate(name)
     return total if _core_columns(grid) else np.full(len(total), np.nan)
+
+
+def _not_below_zero(signal: Signal) -> Signal:
+    """The machine's counters and the process's tick apart, so that the rest of their difference can be negative."""
+
+    def clipped(value: float | None) -> float | None:
+        return None if value is None else max(0.0, value)
+
+    value = clipped(signal.value) if isinstance(signal.value, float) else signal.value
+    return msgspec.structs.replace(signal, value=value, low=clipped(signal.low), high=clipped(signal.high))
 
 
 def _busiest_thread(grid: Grid, watch: Watch) -> Signal:
