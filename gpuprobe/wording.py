@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# Below so many seconds a duration is told in parts of one.
+SHORT_S = 1.0
+
 
 def share(fraction: float) -> str:
     """Write a fraction (0 to 1) as a percentage: `19 %`, with one digit more below ten: `1.4 %`."""
@@ -37,7 +40,9 @@ def milliseconds(value_ms: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Write a duration in seconds as a person says it: `45 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Write a duration in seconds as a person says it: `0.24 s`, `45 s`, `3 min 20 s`, `2 h 05 min`."""
+    if 0 < seconds < SHORT_S:
+        return f"{significant(seconds, 2)} s"
     whole = max(0, round(seconds))
     minutes, rest = divmod(whole, 60)
     hours, minutes_left = divmod(minutes, 60)

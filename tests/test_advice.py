@@ -13,7 +13,8 @@ import pytest
 
 from gpuprobe.diagnosis.advice.give import ADVICE, advised
 from gpuprobe.diagnosis.thresholds import DEFAULTS
-from gpuprobe.records import Evidence, Finding, Signal
+from gpuprobe.diagnosis.whatif.records import Prediction, Replay
+from gpuprobe.records import Evidence, Finding, Gain, Signal
 
 GPU = {"device_kind": "gpu"}
 # A laptop's card of compute capability 6.1.
@@ -30,15 +31,28 @@ SITUATIONS: tuple[dict[str, Any], ...] = (
     GPU | {"pipeline_stages": "Prefetch, Map, Shuffle"},
     GPU | {"pipeline_stages": "ParallelMapV2, MemoryCache"},
     GPU | {"pipeline_stages": "Prefetch, Generator"},
+    GPU | {"pipeline_stages": "Prefetch, BatchV2, Map", "batch_size": 32.0},
+    GPU | {"data_kind": "a PyDataset", "batch_size": 32.0},
 )  # fmt: skip
 
 
-def advice(cause: str, stage: str | None = None, **known: Any) -> Finding:
+def replay(promised: dict[str, float]) -> Replay:
+    made = [
+        Prediction(
+            change=change, step_ms=1.0, low_ms=1.0, high_ms=1.0, gain=Gain(ratio=ratio), bound=ratio,
+            replay_error_fraction=0.0, assumption="",
+        )
+        for change, ratio in promised.items()
+    ]  # fmt: skip
+    return Replay(predictions=tuple(made))
+
+
+def advice(cause: str, stage: str | None = None, replay: Replay | None = None, **known: Any) -> Finding:
     signals = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in known.items())
     found = Finding(
         cause=cause, stage=stage, primary=True, severity=0.5, confidence="high", claim="", evidence=(), fix="as it was"
     )
-    (given,) = advised([found], Evidence(signals=signals), DEFAULTS)
+    (given,) = advised([found], Evidence(signals=signals), DEFAULTS, replay)
     return given
 
 
@@ -96,6 +110,45 @@ def test_a_batch_that_is_not_known_is_told_by_how_much_it_grows() -> None:
     assert "A batch of 512 makes 8 times fewer updates an epoch than one of 64," in known
 
 
+def test_no_number_is_shown_as_theirs_that_nobody_saw() -> None:
+    for cause in ADVICE:
+        for stage in STAGES:
+            code = advice(cause, stage, **GPU).code
+            before = "\n".join(line for line in code.splitlines() if line.startswith("-"))
+            assert set(re.findall(r"\b[1-9]\d+\b", before)) <= {"255"}, before  # the largest byte
+    assert "batch_size=64" in advice("input_bound", "python_feed", **GPU, batch_size=64.0).code
+    assert advice("batch_too_small", **GPU).code == "+ batch_size *= 8  # where the batches are made"
+    piped = advice("batch_too_small", **GPU, batch_size=32.0, pipeline_stages="Prefetch, PaddedBatchV2")
+    assert piped.code == "- ds = ds.batch(32)\n+ ds = ds.batch(256)"
+
+
+def test_python_that_makes_batches_is_advised_by_what_makes_them() -> None:
+    assert "workers=" in advice("input_bound", "python_feed", **GPU, data_kind="a PyDataset").fix
+    assert "from_generator" in advice("input_bound", "python_feed", **GPU, data_kind="a generator").code
+    assert "train_on_batch" in advice("input_bound", "python_feed", **GPU, data_kind="arrays").code
+
+
+@pytest.mark.parametrize(
+    ("promised", "code", "unsaid"),
+    [
+        ({"steps_per_execution_32": 1.029}, "", "steps in one call"),
+        ({"steps_per_execution_32": 1.03}, "steps_per_execution=32", "not worth"),
+        ({"launches_fused_4": 1.5, "steps_per_execution_8": 1.0}, "loss, jit_compile=True)", "steps in one call"),
+        ({"launches_fused_4": 1.0, "batch_times_8": 2.0}, "batch_size=256", "XLA"),
+        ({"launches_fused_4": 1.0, "batch_times_8": 1.0, "steps_per_execution_8": 1.0}, "", "Launch less"),
+    ],
+)
+def test_code_shows_only_what_the_replay_promises_a_gain_from(
+    promised: dict[str, float], code: str, unsaid: str
+) -> None:
+    given = advice("launch_bound", replay=replay(promised), **GPU, batch_size=32.0)
+    assert code in given.code if code else not given.code
+    assert unsaid not in given.fix
+    between = advice("host_between_steps", replay=replay(promised), **GPU)
+    assert ("steps_per_execution=32" in between.code) == (code == "steps_per_execution=32")
+    assert "verbose=2" in between.code
+
+
 def test_memory_that_was_taken_at_once_says_nothing_of_the_need() -> None:
     known = GPU | {"batch_size": 32.0, "memory_peak_fraction": 0.95}
     assert "holds no larger batch" in advice("batch_too_small", **known, memory_jump_fraction=0.1).fix
@@ -113,6 +166,10 @@ import tensorflow as tf
 import keras
 x = np.random.rand(64, 8, 8, 3).astype("float32"); y = np.zeros(64, "int32")
 scale = augment = lambda image, *label: (image / 2, *label) if label else image / 2
+batch_size = buffer_size = 16
+class Batches(keras.utils.PyDataset):
+    def __len__(self): return 4
+    def __getitem__(self, index): return x[:16], y[:16]
 images = (x * 255).astype("uint8") if BYTES else x
 ds = tf.data.Dataset.from_tensor_slices((images, y))
 ds = ds if BATCHES else ds.batch(16)

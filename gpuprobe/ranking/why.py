@@ -48,11 +48,11 @@ def diagnose(
     joined = join(votes, conditions.diagnose(evidence, limits), limits)
     # A watched training is recorded as a study too, but nobody ran strategies for it.
     here = Signal(name="in_study", unit="", source="study", value=study.request.rounds > 0)
-    evidence = Evidence(signals=(*evidence.signals, *gained, here))
-    joined = msgspec.structs.replace(joined, findings=advised(joined.findings, evidence, limits))
-    if traced is None or traced.replay is None:
-        return joined
-    return msgspec.structs.replace(joined, findings=with_gains(joined.findings, traced.replay))
+    data = Signal(name="data_kind", unit="", source="study", value=study.data_name)
+    evidence = Evidence(signals=(*evidence.signals, *gained, here, data))
+    replay = traced.replay if traced else None
+    findings = advised(joined.findings, evidence, limits, replay)
+    return msgspec.structs.replace(joined, findings=with_gains(findings, replay) if replay else findings)
 
 
 def _differential(

@@ -9,19 +9,20 @@ if TYPE_CHECKING:
     from gpuprobe.records import Finding
 
 PYTHON_LOOP = """\
-- for start in range(0, len(x), 32):
--     model.train_on_batch(x[start : start + 32], y[start : start + 32])
-+ model.fit(x, y, batch_size=32)"""
+- for start in range(0, len(x), SIZE):
+-     model.train_on_batch(x[start : start + SIZE], y[start : start + SIZE])
++ model.fit(x, y, batch_size=SIZE)"""
 GENERATOR = """\
 - ds = tf.data.Dataset.from_generator(batches, output_signature=signature)
 + ds = tf.data.Dataset.from_tensor_slices((x, y)).map(scale, num_parallel_calls=tf.data.AUTOTUNE)
-+ ds = ds.batch(32).prefetch(tf.data.AUTOTUNE)"""
++ ds = ds.batch(SIZE).prefetch(tf.data.AUTOTUNE)"""
+WORKERS = "- model.fit(Batches())\n+ model.fit(Batches(workers=4, max_queue_size=16))"
 PREFETCH = "+ ds = ds.prefetch(tf.data.AUTOTUNE)"
 READ_ONCE = "+ ds = ds.cache()  # before anything random, and where the data fit into memory"
 FASTER_FIRST = """\
 - ds = ds.map(scale).cache()
 + ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE).cache()"""
-SMALLER_BUFFER = "- ds = ds.shuffle(50_000)\n+ ds = ds.shuffle(2_000)"
+SMALLER_BUFFER = "- ds = ds.shuffle(buffer_size)\n+ ds = ds.shuffle(min(buffer_size, 2_000))"
 ON_THE_DEVICE = """\
 - ds = ds.map(lambda image, label: (augment(image), label))
 + model = keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomTranslation(0.1, 0.1), model])"""
@@ -43,6 +44,12 @@ BY_STAGE = {
         "what the generator does.",
         GENERATOR,
     ),
+    "python_feed_a PyDataset": (
+        "Let several workers make the batches at once: workers= of the PyDataset, with use_multiprocessing=True where "
+        "the work is Python's own and not waiting, reading or numpy. Or give tf.data what the PyDataset reads, and its "
+        "map what it does.",
+        WORKERS,
+    ),
     "cold_cache": ("Read the data once: cache() in memory, or a copy on a faster disk.", READ_ONCE),
     "cold_cache_seen": (
         "The cache is being filled: from the second epoch on nothing of this is left. Where epochs are few, map in "
@@ -61,7 +68,10 @@ def input_bound(found: Finding, here: Situation) -> tuple[str, str]:
     """Give what the pipeline lacks; where it lacks nothing, less work for each sample."""
     stage = found.stage or ""
     if stage in BY_STAGE:
-        return BY_STAGE[f"{stage}_seen" if any(map(here.has, SEEN.get(stage, ()))) else stage]
+        seen = any(map(here.has, SEEN.get(stage, ()))) or (stage == "python_feed" and here.data_kind == "a generator")
+        own = f"{stage}_{here.data_kind}"
+        fix, code = BY_STAGE[own if own in BY_STAGE else f"{stage}_seen" if seen else stage]
+        return fix, code.replace("SIZE", here.batch_words)
     lacking = _lacking(here)
     if not lacking:
         return (

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.diagnosis.advice.situation import Situation
     from gpuprobe.diagnosis.thresholds import Thresholds
+    from gpuprobe.diagnosis.whatif.records import Replay
     from gpuprobe.records import Evidence, Finding
 
 # (sentence, diff); a cause that is not here keeps what its rule said.
@@ -33,9 +34,14 @@ ADVICE: dict[str, Callable[[Finding, Situation], tuple[str, str]]] = {
 }
 
 
-def advised(findings: Sequence[Finding], known: Evidence, limits: Thresholds) -> tuple[Finding, ...]:
-    """Return the findings, each with the advice that fits what is known of the training, in its framework's words."""
-    here, framework = situation(known, limits), known.text("framework")
+def advised(
+    findings: Sequence[Finding], known: Evidence, limits: Thresholds, replay: Replay | None = None
+) -> tuple[Finding, ...]:
+    """Return the findings, each with the advice that fits what is known of the training, in its framework's words.
+
+    Where there is a replay of the trace, code shows only what that promises a gain from.
+    """
+    here, framework = situation(known, limits, replay), known.text("framework")
     return tuple(
         msgspec.structs.replace(found, fix=unattributed(found, known))
         if found.cause == "unattributed" and found.primary and framework not in OTHERS

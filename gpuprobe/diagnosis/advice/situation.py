@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.thresholds import Thresholds
+    from gpuprobe.diagnosis.whatif.records import Prediction, Replay
     from gpuprobe.records import Evidence
 
 # The factor by which a batch is grown at once, as the strategy `large_batch` does on a GPU, and the least worth trying.
 GROWTH, LEAST_GROWTH = 8, 2
 USUAL_BATCH = 32
+# No prediction is finer (`whatif.predict.FINEST`): what promises less is no advice.
+WORTH_IT = 1.03
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Situation:
     """What is known; None where nobody tells, which forbids no advice.
 
     `stages` are the stages of tf.data that the trace saw, `grown` the largest batch advised, 0 where none fits.
+    `data_kind` says what a study's own data is, as `a PyDataset`. `replay` is that of the trace, where it has one.
     """
 
     on_gpu: bool
@@ -32,6 +36,8 @@ class Situation:
     batch: int | None
     grown: int
     stages: tuple[str, ...]
+    data_kind: str
+    replay: Replay | None
 
     @property
     def half(self) -> str:
@@ -44,13 +50,32 @@ class Situation:
         """Whether 16-bit compute can be faster on this card and is not on yet, as far as is known."""
         return self.on_gpu and self.tensor_cores is not False and self.compute_dtype in {"", "float32"}
 
+    @property
+    def batch_words(self) -> str:
+        """The size of a batch as code has it: the number, or a name where it is not known."""
+        return str(self.batch or "batch_size")
+
     def has(self, stage: str) -> bool:
         """Whether the trace saw such a stage of tf.data."""
         return any(name.startswith(stage) for name in self.stages)
 
+    def promised(self, change: str) -> Prediction | None:
+        """What the replay says of a change, if it says anything."""
+        return self.replay.of(change) if self.replay else None
 
-def situation(known: Evidence, limits: Thresholds) -> Situation:
-    """Read what is known from the signals of a trace, of the readings and of the run."""
+    def worth(self, change: str) -> bool:
+        """Whether code should show a change: the replay promises a gain, or there is no replay to ask."""
+        made = self.promised(change)
+        return self.replay is None or self.replay.refused is not None or (made is not None and _gains(made))
+
+    def pointless(self, change: str) -> bool:
+        """Whether the replay says that a change gains nothing."""
+        made = self.promised(change)
+        return made is not None and not _gains(made)
+
+
+def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None) -> Situation:
+    """Read what is known from the signals of a trace, of the readings and of the run, and from the trace's replay."""
     batch, steps = known.number("batch_size"), known.number("steps_per_execution")
     return Situation(
         on_gpu=known.text("device_kind") != "cpu" and known.flag("device_is_gpu") is not False,
@@ -64,7 +89,13 @@ def situation(known: Evidence, limits: Thresholds) -> Situation:
         batch=round(batch) if batch else None,
         grown=_grown(known, limits, round(batch) if batch else USUAL_BATCH),
         stages=tuple(known.text("pipeline_stages").split(", ")) if known.text("pipeline_stages") else (),
+        data_kind=known.text("data_kind"),
+        replay=replay,
     )
+
+
+def _gains(made: Prediction) -> bool:
+    return made.gain.ratio >= WORTH_IT
 
 
 def convergence(before: int | None, after: int) -> str:
