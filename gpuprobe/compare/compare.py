@@ -12,7 +12,7 @@ from gpuprobe.ranking import spread
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.compare.records import Measured, Outcome, Side
+    from gpuprobe.compare.records import Measured, Side, SpeedChange
     from gpuprobe.compare.sameness import Pair
     from gpuprobe.ranking.rates import Interval
 
@@ -131,7 +131,7 @@ def _why_no_ratio(a: Measured, b: Measured) -> str:
     return "; ".join(f"{side} has no rate ({why})" for side, why in told.items())
 
 
-def _outcome(ratio: Interval | None) -> Outcome:
+def _outcome(ratio: Interval | None) -> SpeedChange:
     if ratio is None:
         return "unknown"
     if ratio.low <= 1 <= ratio.high:

@@ -17,7 +17,7 @@ from gpuprobe.records import Environment, Record, Settings, Signal
 COMPARISON_SCHEMA = 1
 
 Kind = Literal["study", "run", "watch", "trace", "readings"]
-Outcome = Literal["faster", "slower", "tie", "unknown"]
+SpeedChange = Literal["faster", "slower", "tie", "unknown"]
 
 
 class Measured(Record, frozen=True, kw_only=True):
@@ -105,7 +105,7 @@ class StrategyChange(Record, frozen=True, kw_only=True):
     """
 
     strategy: str
-    outcome: Outcome
+    outcome: SpeedChange
     rate_unit: str
     a_rate: Interval | None = None
     b_rate: Interval | None = None
