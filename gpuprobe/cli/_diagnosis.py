@@ -13,7 +13,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.evidence import main_device
 from gpuprobe.report import account as reading
 from gpuprobe.report import meters
-from gpuprobe.report.categories import LETTERS
+from gpuprobe.report.categories import CATEGORIES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,23 +24,6 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.records import DeviceAccount, HostAccount
     from gpuprobe.records import Signal
 
-COLOURS = {
-    "gpu_compute": "green",
-    "cpu_compute": "green",
-    "cpu_dispatch": "yellow",
-    "gpu_collective": "cyan",
-    "gpu_copy_h2d": "blue",
-    "gpu_copy_d2h": "blue",
-    "gpu_copy_d2d": "blue",
-    "idle_input": "red",
-    "idle_launch": "yellow",
-    "idle_queue": "yellow",
-    "idle_sync": "magenta",
-    "idle_between_steps": "bright_red",
-    "idle_compile": "bright_magenta",
-    "idle_memory": "bright_blue",
-    "unattributed": "bright_black",
-}
 SHOWN_KERNELS, SHOWN_GAPS, SHOWN_CHANGES = 5, 5, 6
 MARGIN = 2
 # One meter alone has nothing beside it that it could differ from.
@@ -112,7 +95,8 @@ def _details(device: DeviceAccount, host: HostAccount | None) -> RenderableType:
 def _bar(device: DeviceAccount, width: int) -> Text:
     text = Text()
     for category, cells in reading.bar(device, width):
-        text.append(LETTERS[category] * cells, f"bold white on {COLOURS[category]}")
+        look = CATEGORIES[category]
+        text.append(look.letter * cells, f"bold white on {look.terminal}")
     return text
 
 
@@ -120,7 +104,8 @@ def _table(device: DeviceAccount) -> Table:
     table = _plain("", "category", "ms a step", "%", "what it is")
     for line in reading.lines(device):
         ms, percent = f"{line.ms:,.3f}", f"{100 * line.fraction:.1f}"
-        table.add_row(Text(line.letter, COLOURS[line.category]), line.category, ms, percent, Text(line.meaning, "dim"))
+        letter, meaning = Text(line.shown.letter, line.shown.terminal), Text(line.shown.meaning, "dim")
+        table.add_row(letter, line.category, ms, percent, meaning)
     total = sum(line.ms for line in reading.lines(device))
     table.add_row("", Text("step", "bold"), Text(f"{total:,.3f}", "bold"), Text("100.0", "bold"), "")
     return table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.diagnosis.evidence import main_device
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
-from gpuprobe.report.categories import COMPUTED, LETTERS, MEANINGS, TOLD
+from gpuprobe.report.categories import CATEGORIES, COMPUTED, Category
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,13 +30,12 @@ WORTH_A_LINE = 1.02
 
 @dataclass(frozen=True)
 class Line:
-    """One category of the table: its letter in the bar, its time in an average step, and its share of it (0 to 1)."""
+    """One category of the table: its time in an average step, its share of it (0 to 1), and how it is shown."""
 
     category: str
-    letter: str
     ms: float
     fraction: float
-    meaning: str
+    shown: Category
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def lines(device: DeviceAccount) -> list[Line]:
     """Return the categories of a device that took any time, in the design's order."""
     order = CPU_CATEGORIES if device.kind == "cpu" else GPU_CATEGORIES
     return [
-        Line(name, LETTERS[name], device.ledger_ms[name], device.ledger_ms[name] / device.step_ms, MEANINGS[name])
+        Line(name, device.ledger_ms[name], device.ledger_ms[name] / device.step_ms, CATEGORIES[name])
         for name in order
         if device.ledger_ms[name] > 0
     ]
@@ -64,7 +63,7 @@ def step_sentence(who: str, device: DeviceAccount) -> str:
     name = "processor" if device.kind == "cpu" else "GPU"
     shares: dict[str, float] = {}
     for line in lines(device):
-        words = TOLD[line.category]
+        words = line.shown.told
         shares[words] = shares.get(words, 0.0) + line.fraction
     computed = shares.pop(COMPUTED, 0.0)
     rest = sorted((share, words) for words, share in shares.items() if share >= WORTH_TELLING)
@@ -77,7 +76,7 @@ def table(rows: Sequence[Row]) -> list[list[str]]:
     """Return a heading and one row a strategy: its traced step in ms, and the share of each category that took time."""
     devices = [(row.strategy, row.account) for row in rows if row.account is not None]
     shares = {name: {line.category: line.fraction for line in lines(device)} for name, device in devices}
-    shown = [name for name in MEANINGS if any(name in share for share in shares.values())]
+    shown = [name for name in CATEGORIES if any(name in share for share in shares.values())]
     if not devices:
         return []
     heading = ["strategy", "traced step", *shown]

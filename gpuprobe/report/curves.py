@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from gpuprobe.report.plots import COLOURS, STYLE, WIDTH_INCH
+from gpuprobe.report.palette import COLOURS
+from gpuprobe.report.plots import STYLE, WIDTH_INCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

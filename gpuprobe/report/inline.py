@@ -42,7 +42,7 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     accounts = []
     for device in diagnosis.devices:
         rows = [
-            [f"`{line.category}`", f"{line.ms:,.3f}", wording.share(line.fraction), line.meaning]
+            [f"`{line.category}`", f"{line.ms:,.3f}", wording.share(line.fraction), line.shown.meaning]
             for line in account.lines(device)
         ]
         accounts += [account.headline(device), _table([["category", "ms a step", "share", "what it is"], *rows])]

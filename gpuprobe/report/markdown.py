@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuprobe import wording
 from gpuprobe.report import account, cells, meters, story
-from gpuprobe.report.categories import MEANINGS
+from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.report.page import template
 from gpuprobe.report.verdict import verdict
 from gpuprobe.units import NS_PER_S
@@ -38,7 +38,7 @@ def render(loaded: Loaded, plots: Sequence[Plot]) -> str:
         "dropped": dropped,
         "stories": [story.told(search, ranking) for search in ranking.searches],
         "ledger": ledger,
-        "categories": [(name, MEANINGS[name]) for name in ledger[0][2:]] if ledger else [],
+        "categories": [(name, CATEGORIES[name].meaning) for name in ledger[0][2:]] if ledger else [],
         "meters": meters.table({row.strategy: row.meters for row in shown}),
         "meters_explained": f"{baseline.strategy}: {meters.explained(baseline.meters)}" if baseline else "",
         "task_manager": meters.task_manager(baseline.meters) if baseline else "",

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from gpuprobe.ranking.rates import step_times_ms
 from gpuprobe.report import account
-from gpuprobe.report.categories import SHORT
+from gpuprobe.report.palette import BLUE, COLOURS, GREEN, INK, ORANGE
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -25,29 +25,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Run
 
 PLOTS_FOLDER = "plots"
-# A grey of middling lightness has contrast enough against white and against GitHub's dark page.
-INK = "#7d8590"
-# Okabe and Ito's colours for colour-blind readers, without black and yellow, which vanish on one paper or the other.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-# Work in one colour, copies in a second, waiting in warm ones; hatches part those of one colour.
 PAPER = "#ffffff80"
-LEDGER = {
-    "gpu_compute": (COLOURS[2], ""),
-    "cpu_compute": (COLOURS[2], ""),
-    "cpu_dispatch": (COLOURS[5], ""),
-    "gpu_collective": (COLOURS[2], "///"),
-    "gpu_copy_h2d": (COLOURS[4], ""),
-    "gpu_copy_d2h": (COLOURS[4], "///"),
-    "gpu_copy_d2d": (COLOURS[4], "..."),
-    "idle_input": (COLOURS[1], ""),
-    "idle_launch": (COLOURS[5], ""),
-    "idle_queue": (COLOURS[5], "///"),
-    "idle_sync": (COLOURS[3], "///"),
-    "idle_between_steps": (COLOURS[3], ""),
-    "idle_compile": (COLOURS[0], ""),
-    "idle_memory": (COLOURS[0], "///"),
-    "unattributed": (INK, ""),
-}
 WIDTH_INCH = 9.0
 STYLE = {
     "svg.fonttype": "none",
@@ -74,7 +52,7 @@ def throughput(loaded: Loaded) -> Figure | None:
     figure, axes = _figure(0.5 + 0.36 * len(rows))
     for place, row in enumerate(reversed(rows)):
         rate = row.samples_per_s
-        colour = COLOURS[2] if row.rank == rows[0].rank else COLOURS[0]
+        colour = GREEN if row.rank == rows[0].rank else BLUE
         axes.barh(place, rate.value, color=colour, height=0.62)
         error = [[max(0.0, rate.value - rate.low)], [max(0.0, rate.high - rate.value)]]
         axes.errorbar(rate.value, place, xerr=error, color=INK, capsize=3, linewidth=1.4)
@@ -142,7 +120,7 @@ def step_times(loaded: Loaded) -> Figure | None:
         boxprops=line,
         whiskerprops=line,
         capprops=line,
-        medianprops={"color": COLOURS[1], "linewidth": 2},
+        medianprops={"color": ORANGE, "linewidth": 2},
     )
     axes.set_xlim(left=0)
     axes.set_xlabel("ms a step: median (orange), quartiles (box), 5th to 95th percentile (lines)")
@@ -182,10 +160,9 @@ def ledger(loaded: Loaded) -> Figure | None:
         assert row.account is not None
         left = 0.0
         for line in account.lines(row.account):
-            colour, hatch = LEDGER[line.category]
-            label = "_" + line.category if line.category in seen else SHORT[line.category]
+            label = "_" + line.category if line.category in seen else line.shown.legend
             seen.setdefault(line.category)
-            width = 100 * line.fraction
+            width, colour, hatch = 100 * line.fraction, line.shown.paper, line.shown.hatch
             axes.barh(place, width, left=left, color=colour, hatch=hatch, edgecolor=PAPER, height=0.62, label=label)
             left += width
     axes.set_yticks(range(len(rows)), [row.strategy for row in reversed(rows)])

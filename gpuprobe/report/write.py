@@ -8,7 +8,7 @@ from gpuprobe.errors import OutputError
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE
 from gpuprobe.records import to_json, write_whole
-from gpuprobe.report import html, markdown, plots
+from gpuprobe.report import html, markdown, palette, plots
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def write(folder: Path) -> Loaded:
     loaded = load(folder)
     drawn = plots.render(loaded)
     text = markdown.render(loaded, drawn)
-    page = html.render(text, drawn, ink=plots.INK, simulated=loaded.study.environment.simulated)
+    page = html.render(text, drawn, ink=palette.INK, simulated=loaded.study.environment.simulated)
     try:
         (folder / plots.PLOTS_FOLDER).mkdir(exist_ok=True)
     except OSError as error:
