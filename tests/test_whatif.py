@@ -14,6 +14,7 @@ from timelines import Made
 from gpuprobe.cards import find
 from gpuprobe.diagnosis.whatif import device_changes as device
 from gpuprobe.diagnosis.whatif import host_changes as host
+from gpuprobe.diagnosis.whatif import input_changes
 from gpuprobe.diagnosis.whatif.causes import cure, with_gains
 from gpuprobe.diagnosis.whatif.change import Change, mixture_ms
 from gpuprobe.diagnosis.whatif.graph import FIRST_STREAM, HOST, PRODUCER, Edge, Feed, Graph, Work
@@ -134,10 +135,10 @@ def test_batches_made_ahead_hide_behind_the_training(making: float, training: fl
     inline, made_ahead = feeding(making, training, ahead=None), feeding(making, training, ahead=ahead)
     assert steady_ms(inline) * 1e3 == pytest.approx(making + training)
     assert steady_ms(made_ahead) * 1e3 == pytest.approx(max(making, training))
-    assert after(host.prefetch(ahead), inline) == pytest.approx(max(making, training))
-    assert after(host.input_free(), inline) == pytest.approx(training)
-    assert after(host.input_free(), made_ahead) == pytest.approx(training)
-    assert after(host.parallel_map(4), inline) == pytest.approx(making * 0.4 + training)
+    assert after(input_changes.prefetch(ahead), inline) == pytest.approx(max(making, training))
+    assert after(input_changes.input_free(), inline) == pytest.approx(training)
+    assert after(input_changes.input_free(), made_ahead) == pytest.approx(training)
+    assert after(input_changes.parallel_map(4), inline) == pytest.approx(making * 0.4 + training)
 
 
 @settings(deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.whatif import device_changes, host_changes
+from gpuprobe.diagnosis.whatif import device_changes, host_changes, input_changes
 from gpuprobe.diagnosis.whatif.predict import predict, usual_changes
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ranking.accounts import LARGER_BATCH, known_in, timeline_of
@@ -76,10 +76,10 @@ def _sizes(info: StrategyInfo, known: Known, run: Run, runs: Mapping[Path, Run])
         fitting = [size for size in info.sizes if size * step_ms <= LONGEST_CALL_MS or size == min(info.sizes)]
         return {_name(info, size): host_changes.steps_per_execution(size, known.steps_per_call) for size in fitting}
     if info.what_if == "prefetch":
-        return {_name(info, size): host_changes.prefetch(size) for size in info.sizes}
+        return {_name(info, size): input_changes.prefetch(size) for size in info.sizes}
     if info.what_if == "parallel_map":
         cores = known.cores or max(info.sizes)
-        return {_name(info, size): host_changes.parallel_map(size) for size in info.sizes if size <= max(2, cores)}
+        return {_name(info, size): input_changes.parallel_map(size) for size in info.sizes if size <= max(2, cores)}
     usual = [one for one in usual_changes(known) if one.id == info.what_if or one.id.startswith(f"{info.what_if}_")]
     return {info.name: usual[0]} if usual else {}
 

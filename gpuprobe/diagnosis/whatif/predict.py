@@ -9,7 +9,7 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.evidence import main_device
-from gpuprobe.diagnosis.whatif import device_changes, host_changes
+from gpuprobe.diagnosis.whatif import device_changes, host_changes, input_changes
 from gpuprobe.diagnosis.whatif.build import build
 from gpuprobe.diagnosis.whatif.change import Alter, Change, mixture_ms
 from gpuprobe.diagnosis.whatif.graph import Edge, Graph, Work
@@ -46,9 +46,9 @@ def usual_changes(known: Known) -> tuple[Change, ...]:
     """Return the changes that are tried on every trace."""
     threads = min(PARALLEL, known.cores) if known.cores else PARALLEL
     return (
-        host_changes.input_free(),
-        host_changes.prefetch(PREFETCH),
-        host_changes.parallel_map(threads),
+        input_changes.input_free(),
+        input_changes.prefetch(PREFETCH),
+        input_changes.parallel_map(threads),
         device_changes.copies_hidden(),
         device_changes.uint8_feed(),
         host_changes.launches_fused(FUSED),
