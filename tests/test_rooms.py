@@ -16,7 +16,7 @@ COMMON = {"errors", "recording", "records", "units", "wording"}
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "models": (set(), {"keras"}),
     "workloads": ({"models"}, {"tensorflow", "keras"}),
-    "strategies": ({"workloads"}, {"tensorflow", "keras"}),
+    "strategies": ({"workloads", "cards"}, {"tensorflow", "keras"}),
     "api": ({"measure", "ranking", "report", "results", "strategies", "workloads"}, set()),
     "results": ({"ranking", "report", "diagnosis"}, set()),
     "measure": ({"strategies", "workloads", "telemetry"}, {"tensorflow", "keras", "psutil"}),

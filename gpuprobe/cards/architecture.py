@@ -16,8 +16,9 @@ from gpuprobe.units import KIB
 
 REGISTERS_PER_SM = 65_536
 WARP = 32
-# Tensor Cores came with this compute capability (the guide's "Technical Specifications"). The chips TU116 and TU117
-# have none, though they are of 7.5: GTX 16, MX450 and MX550, T400 to T2000. Their 16-bit arithmetic has twice the rate.
+# Tensor Cores came with this compute capability (the guide's "Technical Specifications"); before, float16 is no faster,
+# and has 1/64 of the rate on 6.1 ("Arithmetic Instructions"). The chips TU116 and TU117 have none, though they are of
+# 7.5: GTX 16, MX450 and MX550, T400 to T2000. Their 16-bit arithmetic has twice the rate.
 TENSOR_CORES_FROM = 7.0
 _WITHOUT = re.compile(r"\b(?:GTX 16\d\d|MX[45]50|T(?:400|500|550|600|1000|1200|2000))\b")
 

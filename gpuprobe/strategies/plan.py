@@ -10,9 +10,6 @@ if TYPE_CHECKING:
 
 # As `tf.data.AUTOTUNE`: TensorFlow chooses while it runs.
 AUTOTUNE = -1
-# Tensor Cores came with compute capability 7.0 (Volta); before, float16 is no faster, and 1/64 rate on 6.1.
-# Source: CUDA C++ Programming Guide, "Arithmetic Instructions" and "Features per Compute Capability".
-TENSOR_CORES_FROM = 7.0
 
 
 @dataclass(frozen=True, kw_only=True)

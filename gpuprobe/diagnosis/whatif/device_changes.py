@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.cards import bandwidth_bytes_per_s, peak_flop_per_s
+from gpuprobe.cards import TENSOR_CORES_FROM, bandwidth_bytes_per_s, peak_flop_per_s
 from gpuprobe.diagnosis.whatif.change import Change
 from gpuprobe.diagnosis.whatif.graph import Edge, Graph, Work
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.whatif.graph import Bools, Floats
     from gpuprobe.diagnosis.whatif.known import Known
 
-# First compute capability with Tensor Cores (CUDA C++ Programming Guide, "Features per Compute Capability").
-TENSOR_CORES_FROM = 7.0
 # NVIDIA's mixed precision guide: up to 3x for networks that are mostly such kernels; their peak is 8 times fp32's.
 TENSOR_CORE_SPEEDUP, LEAST_SPEEDUP, MOST_SPEEDUP = 3.0, 1.5, 8.0
 # No copy is all latency: a few microseconds, as the shortest copies of the trace show.

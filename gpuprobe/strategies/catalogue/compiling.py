@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gpuprobe.strategies.plan import TENSOR_CORES_FROM
+from gpuprobe.cards import TENSOR_CORES_FROM
 from gpuprobe.strategies.registry import strategy
 
 if TYPE_CHECKING:
