@@ -21,11 +21,17 @@ from gpuprobe.ledger.step_accounts import StepAccounts
 from gpuprobe.units import PS_PER_MS, PS_PER_NS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypeAlias
+
     from gpuprobe.ledger.cpu import CpuTime
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.records import Confidence
     from gpuprobe.traces.timeline import Device, Timeline
+
+    # A device's account, its host, and the steps that were accounted for.
+    Found: TypeAlias = tuple[DeviceAccount, Host, Windows]
 
 # TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
 LOST = "events dropped"
@@ -46,35 +52,22 @@ def account_of(timeline: Timeline) -> Account:
     """
     known = kinds(timeline.names)
     hosts = {name: Host(timeline, name, known) for name in _host_names(timeline)}
-    devices: list[DeviceAccount] = []
-    described: dict[str, HostAccount] = {}
-    found: list[Windows] = []
-    for device in timeline.devices:
-        host = hosts[device.host]
-        time = gpu_time(timeline, device, host)
-        if time is not None:
-            devices.append(_gpu(timeline, time, host))
-            found.append(time.windows)
-            described.setdefault(host.name, host_account(host, time.windows))
     worked = any(len(device.kernels) or len(device.copies) for device in timeline.devices)
     launched = sum(len(host.lost.launch_ps) for host in hosts.values())
-    if not (devices or timeline.others or worked or launched):
-        for host in hosts.values():
-            spent = cpu_time(host)
-            if spent is not None:
-                devices.append(_cpu(timeline, host, spent))
-                found.append(spent.windows)
-                described[host.name] = host_account(host, spent.windows)
+    found = _on_gpus(timeline, hosts)
+    if not (found or timeline.others or worked or launched):
+        found = _on_processors(timeline, hosts)
+    devices = [device for device, _, _ in found]
     warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline, launched))
     if devices and timeline.devices and not worked:
         warnings = (*warnings, EMPTY.format(timeline.devices[0].name))
     slowest, why = _slowest(devices)
-    began, ended = _clock(timeline, found)
+    began, ended = _clock(timeline, [windows for _, _, windows in found])
     return Account(
         source=timeline.source,
         format=timeline.format,
         devices=tuple(devices),
-        hosts=tuple(described.values()),
+        hosts=_described(found),
         framework=framework(timeline.names, known),
         began_ns=began,
         ended_ns=ended,
@@ -82,6 +75,22 @@ def account_of(timeline: Timeline) -> Account:
         slowest_why=why,
         warnings=warnings,
     )
+
+
+def _on_gpus(timeline: Timeline, hosts: Mapping[str, Host]) -> list[Found]:
+    times = [(hosts[device.host], gpu_time(timeline, device, hosts[device.host])) for device in timeline.devices]
+    return [(_gpu(timeline, time, host), host, time.windows) for host, time in times if time is not None]
+
+
+def _on_processors(timeline: Timeline, hosts: Mapping[str, Host]) -> list[Found]:
+    times = [(host, cpu_time(host)) for host in hosts.values()]
+    return [(_cpu(timeline, host, spent), host, spent.windows) for host, spent in times if spent is not None]
+
+
+def _described(found: list[Found]) -> tuple[HostAccount, ...]:
+    """Account for each host once, over the steps of its first device."""
+    first = {host.name: (host, windows) for _, host, windows in reversed(found)}
+    return tuple(host_account(*first[name]) for name in dict.fromkeys(host.name for _, host, _ in found))
 
 
 def _clock(timeline: Timeline, found: list[Windows]) -> tuple[int | None, int | None]:
