@@ -70,20 +70,14 @@ def command(
     from gpuprobe.cli._training import carry_out
     from gpuprobe.measure.train import load_spec
     from gpuprobe.measure.training import TrainingSpec
-    from gpuprobe.strategies.registry import select
 
     if resume is not None:
         begun = load_spec(resume)
         raise SystemExit(carry_out(msgspec.structs.replace(begun, epochs=epochs or begun.epochs), resume, out))
-    chosen = select(strategy, "--strategy")
-    if len(chosen) != 1:
-        raise UsageError("--strategy: name one; gpuprobe list shows them")
-    if study is not None and not chosen[0].combines:
-        raise UsageError(f"--study: {chosen[0].name} takes nothing from a study; it goes with --strategy tuned")
-    combined = _combined(study, chosen[0].name) if study is not None else None
+    name, combined = _chosen(strategy, study)
     spec = TrainingSpec(
         epochs=epochs or EPOCHS,
-        strategy=chosen[0].name,
+        strategy=name,
         batch_size=batch_size,
         seed=seed,
         depth=resnet_depth(depth),
@@ -93,6 +87,20 @@ def command(
         start=combined.start if combined else "",
     )
     raise SystemExit(carry_out(spec, None, out))
+
+
+def _chosen(strategy: str, study: Path | None) -> tuple[str, Combination | None]:
+    """Return the one strategy that is named, and what it takes from the study."""
+    from gpuprobe.strategies.registry import select
+
+    chosen = select(strategy, "--strategy")
+    if len(chosen) != 1:
+        raise UsageError("--strategy: name one; gpuprobe list shows them")
+    if study is None:
+        return chosen[0].name, None
+    if not chosen[0].combines:
+        raise UsageError(f"--study: {chosen[0].name} takes nothing from a study; it goes with --strategy tuned")
+    return chosen[0].name, _combined(study, chosen[0].name)
 
 
 def _combined(study: Path, strategy: str) -> Combination:

@@ -68,16 +68,6 @@ def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAc
     _add_tail(whole, chain, windows, begin)
     if len(found):
         _add_devices(whole, chain, found, nodes, queue)
-    feed = Feed(
-        kind=made.kind,
-        taken=taken,
-        ready=made.ready,
-        buffer=made.buffer,
-        map_share=made.map_share,
-        map_threads=made.map_threads,
-        computing=made.computing,
-        unknown=made.unknown,
-    )
     facts = {"compute_capability": _number(device.facts.get("compute_capability"))}
     steps = len(windows) - device.warmup
     own = everything.end[everything.device == 0]
@@ -87,12 +77,25 @@ def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAc
         measured_ms=(until - begin) / steps / PS_PER_MS,
         gpu=bool(devices),
         eager=_eager(host, found),
-        feed=feed,
+        feed=_feed(made, taken),
         facts=facts,
     )
     carried = graph.carried_us.copy()
     carried[PRODUCER] = -made.begun_us
     return replace(graph, carried_us=_carried(carried, everything, found, begin))
+
+
+def _feed(made: Feeding, taken: Ints) -> Feed:
+    return Feed(
+        kind=made.kind,
+        taken=taken,
+        ready=made.ready,
+        buffer=made.buffer,
+        map_share=made.map_share,
+        map_threads=made.map_threads,
+        computing=made.computing,
+        unknown=made.unknown,
+    )
 
 
 def _eager(host: Host, found: Operations) -> bool:
