@@ -17,6 +17,10 @@ from gpuprobe.records import RunSpec, load
 from gpuprobe.telemetry.lifeline import end_with_parent
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    import keras
+
     from gpuprobe.records import State
     from gpuprobe.workloads.workload import Workload
 
@@ -53,8 +57,7 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     from gpuprobe.measure.compiled import compiled
     from gpuprobe.measure.conductor import Conductor
     from gpuprobe.measure.faults import inject
-    from gpuprobe.measure.flops import step_flop
-    from gpuprobe.measure.machine import inspect, peak_memory_mib, settings
+    from gpuprobe.measure.machine import inspect, settings
     from gpuprobe.measure.stepper import Stepper
     from gpuprobe.strategies import feeds, registry
 
@@ -86,9 +89,17 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     feed.warm()
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, feeds.ENDLESS, [notice])
+    _log_used(log, model, seen, has_gpu=machine.has_gpu)
+
+
+def _log_used(log: EventLog, model: keras.Model, seen: dict[str, Any], *, has_gpu: bool) -> None:
+    """Write the most memory that the run held, and the arithmetic of one sample."""
+    from gpuprobe.measure.flops import step_flop
+    from gpuprobe.measure.machine import peak_memory_mib
+
     host_mib, device_mib = peak_memory_mib()
     log.write("memory", host_peak_mib=host_mib, device_peak_mib=device_mib)
-    if machine.has_gpu:
+    if has_gpu:
         # Only a GPU's peak is known, so that only there the count says how much of it was used.
         flop = step_flop(model.train_step, seen["data"])
         log.write("flop", per_sample=flop / seen["batch_size"] if flop else None)
