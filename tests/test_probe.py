@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import psutil
@@ -441,6 +441,35 @@ def test_a_distribution_strategy_is_watched(tmp_path: Path, capsys: pytest.Captu
     run = load_record(Run, the_recording(tmp_path) / "run.json")
     assert run.settings is not None
     assert (run.outcome.state, run.settings.batch_size) == ("done", 16)
+
+
+class Bare(keras.Model):  # type: ignore[misc]
+    """A train step of its own, without the metrics that count samples."""
+
+    metrics: ClassVar[list[Any]] = []
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(data[0]) - data[1]) ** 2)
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights, strict=True)
+        )
+        return {"error": loss}
+
+
+@pytest.mark.parametrize("told", [None, 8])
+def test_where_the_batch_cannot_be_seen_the_verdict_says_what_to_give(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], told: int | None
+) -> None:
+    given = keras.Input((8,))
+    net = Bare(given, keras.layers.Dense(1)(given))
+    net.compile("sgd")
+    signature = (tf.TensorSpec((None, 8)), tf.TensorSpec((None, 1)))
+    batches = tf.data.Dataset.from_generator(lambda: ((X[:8], Y[:8]) for _ in range(60)), output_signature=signature)
+    probe = gpuprobe.keras.Probe(tmp_path, trace_steps=0, batch_size=told)
+    history = net.fit(batches, epochs=2, verbose=0, callbacks=[probe]).history
+    assert ("samples_per_s" in history, "calls_per_s" in history) == (told is not None, told is None)
+    assert capsys.readouterr().out.count("Probe(batch_size=...)") == (told is None)
 
 
 def test_a_loop_of_ones_own_and_a_decorated_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

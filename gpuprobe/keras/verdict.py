@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.diagnosed import Diagnosis
 
 FILE = "verdict.json"
+# The unit of the rate where nobody could see how many samples a step has, and what helps.
+STEPS = "steps/s"
+UNCOUNTED = "The size of a batch could not be seen; with it, as in Probe(batch_size=...), samples are counted too."
 # The first reasons are said; the recording holds them all.
 MOST_SAID = 3
 
@@ -49,6 +52,7 @@ class Verdict(Record, frozen=True, kw_only=True):
         lines += [f"Why      {finding.claim}" for finding in self.findings[:MOST_SAID]]
         lines += [f"Why      Not known: {reason.reason}." for reason in self.not_evaluated if not self.findings]
         lines += [f"No trace {self.no_trace}."] if self.no_trace else []
+        lines += [f"Note     {UNCOUNTED}"] if rate.value and rate.unit == STEPS else []
         return lines + [f"Next     {finding.fix}" for finding in self.findings[:1]]
 
     def _cause(self) -> str:
@@ -133,7 +137,7 @@ def _rate(run: Run) -> Signal:
     pace = window.steps_per_s if window else None
     if window is None or pace is None:
         return Signal(name=name, unit="samples/s", source="clock", missing="too few steps for a rate")
-    unit, batch = ("samples/s", run.spec.batch_size) if run.spec.batch_size else ("steps/s", 1)
+    unit, batch = ("samples/s", run.spec.batch_size) if run.spec.batch_size else (STEPS, 1)
     return Signal(name=name, unit=unit, source="clock", value=batch * pace, n=len(window.call_ends_ns))
 
 
