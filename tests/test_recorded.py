@@ -77,3 +77,15 @@ def test_a_healthy_session_is_called_so(tmp_path: Path) -> None:
     assert found.primary == found.truth.primary == "compute_bound"
     assert found.diagnosis.primary is not None
     assert found.diagnosis.primary.symptom_of is None
+
+
+@pytest.mark.parametrize(("launch_us", "primary"), [(140.0, "compute_bound"), (5.0, "tensor_cores_unused")])
+def test_shorter_kernels_are_no_cure_where_launches_are_next(launch_us: float, primary: str, tmp_path: Path) -> None:
+    spec = replace(
+        HEALTHY,
+        kernels=replace(HEALTHY.kernels, dtype="float32", matmul_share=0.4, spread=0.0),
+        host=Host(dispatch_us=launch_us, launch_us=5.0, profiler_us=0.0),
+    )
+    found = session(spec, tmp_path)
+    assert found.primary == found.truth.primary == primary
+    assert "tensor_cores_unused" in {finding.cause for finding in found.diagnosis.findings}

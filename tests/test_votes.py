@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuprobe.diagnosis.thresholds import Thresholds
 from gpuprobe.diagnosis.votes import AUTHORITY, Kind, Vote, join
+from gpuprobe.diagnosis.whatif.records import Prediction, Replay
 from gpuprobe.records import Finding, Gain, NotEvaluated, Signal
 
 CAUSES = ("input_bound", "launch_bound", "copy_bound", "compute_bound", "sync_every_step", "unattributed")
@@ -18,6 +20,14 @@ def finding(cause: str, *, primary: bool = False, severity: float = 0.5, **more:
     signal = Signal(name=f"{cause}.share", unit="1", source="test", value=severity)
     words = {"confidence": "medium", "claim": f"It is {cause}.", "fix": "Fix it.", "evidence": (signal,), **more}
     return Finding(cause=cause, primary=primary, severity=severity, **words)
+
+
+def replayed(change: str, saved: float) -> Replay:
+    """A replay of a step of 10 ms in which that change saves that share of it."""
+    gain = Gain(ratio=1 / (1 - saved))
+    step_ms = 10 * (1 - saved)
+    known = {"low_ms": step_ms, "high_ms": step_ms, "bound": gain.ratio, "replay_error_fraction": 0.0}
+    return Replay(predictions=(Prediction(change=change, step_ms=step_ms, gain=gain, assumption="", **known),))
 
 
 def vote(kind: Kind, *findings: Finding, **more: Any) -> Vote:
@@ -100,6 +110,46 @@ def test_what_makes_kernels_long_lies_behind_a_full_gpu() -> None:
     assert little is not None
     assert strict is not None
     assert {unsure.cause, little.cause, strict.cause} == {"compute_bound"}
+
+
+@pytest.mark.parametrize(
+    ("cause", "change", "shown"),
+    [
+        ("tensor_cores_unused", "fp16", "compute_bound"),
+        ("batch_too_small", "batch_times_4", "compute_bound"),
+        ("eager_or_retracing", "eager_removed", "launch_bound"),
+    ],
+)
+def test_what_the_replay_saves_outweighs_a_share(cause: str, change: str, shown: str) -> None:
+    least = Thresholds().root_share
+    seen = vote("trace", finding(shown, primary=True, severity=0.95 if shown == "compute_bound" else 0.2))
+    for severity, saved, first in ((0.4, least - 0.01, shown), (least - 0.02, least + 0.01, cause)):
+        behind = finding(cause, severity=severity, confidence="high")
+        found = join([seen], ((behind,), ()), replay=replayed(change, saved))
+        assert found.primary is not None
+        assert found.primary.cause == first
+        assert cause in {named.cause for named in found.findings}, "it is told all the same"
+        unknown = join([seen], ((behind,), ()), replay=Replay(refused="too long")).primary
+        assert unknown is not None
+        assert unknown.cause == (cause if severity >= least else shown)
+
+
+def test_a_slow_link_is_not_weighed_by_copies_that_are_hidden() -> None:
+    copies = vote("trace", finding("copy_bound", primary=True, severity=0.9))
+    slow = finding("pcie_degraded", severity=0.8, confidence="high")
+    found = join([copies], ((slow,), ()), replay=replayed("copies_hidden", 0.05)).primary
+    assert found is not None
+    assert found.cause == "pcie_degraded"
+
+
+@pytest.mark.parametrize("shown", ["launch_bound", "recompiling", "host_between_steps"])
+def test_a_few_single_operations_are_not_what_takes_the_step(shown: str) -> None:
+    taken = vote("trace", finding(shown, primary=True, severity=0.6))
+    for severity, first in ((0.31, "eager_or_retracing"), (0.29, shown)):
+        few = finding("eager_or_retracing", severity=severity, confidence="high")
+        found = join([taken], ((few,), ())).primary
+        assert found is not None
+        assert found.cause == first
 
 
 def test_a_device_that_is_full_and_that_the_others_wait_for_is_a_straggler() -> None:

@@ -75,7 +75,7 @@ def diagnosed(
     seen = readings.signals if readings else ()
     known = Evidence(signals=(*traced.signals, *setting, *_card(account), *seen))
     beside = conditions.diagnose if account.devices or setting else telemetry_conditions.diagnose
-    joined = join(votes, beside(known, limits), limits)
+    joined = join(votes, beside(known, limits), limits, replay)
     findings = joined.findings if joined.primary else (_unattributed(account, votes[0], traced), *joined.findings)
     findings = advised(findings if seen else tuple(map(_unread, findings)), known, limits, replay)
     fields = {name: getattr(account, name) for name in account.__struct_fields__}

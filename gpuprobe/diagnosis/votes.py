@@ -13,12 +13,14 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
+from gpuprobe.diagnosis.whatif.causes import saved_share
 from gpuprobe.records import Confidence, Finding, NotEvaluated, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.rules import Decided
+    from gpuprobe.diagnosis.whatif.records import Replay
 
 Kind = Literal["trace", "differential runs", "telemetry"]
 # Which kind knows best: a trace sees the calls themselves, a differential run only what a change gains, and telemetry
@@ -63,7 +65,9 @@ ROOTS: dict[str, tuple[str, ...]] = {
     "host_between_steps": ("eager_or_retracing",),
 }
 # Of what these take, the cause behind them must make up most, or it is beside the point.
-IN_PARTS = frozenset({"copy_bound", "collective_bound"})
+IN_PARTS = frozenset({"copy_bound", "collective_bound", "launch_bound", "recompiling", "host_between_steps"})
+# Causes whose remedy the replay tries itself: not one that goes around them, as hidden copies do around a slow link.
+REPLAYED = frozenset({"tensor_cores_unused", "batch_too_small", "eager_or_retracing"})
 # What is true beside a cause, but is never what a verdict stands on while another cause is known.
 CONDITIONS = frozenset({"wrong_meter", "profiler_perturbed", "gpu_memory_tight", "unattributed"})
 # What a trace that names a cause has decided, for or against: a hint of the readings at one of these adds nothing.
@@ -103,10 +107,16 @@ class Joined(Record, frozen=True, kw_only=True):
         return next((found for found in self.findings if found.primary), None)
 
 
-def join(votes: Sequence[Vote], conditions: Decided = ((), ()), limits: Thresholds = DEFAULTS) -> Joined:
+def join(
+    votes: Sequence[Vote],
+    conditions: Decided = ((), ()),
+    limits: Thresholds = DEFAULTS,
+    replay: Replay | None = None,
+) -> Joined:
     """Join the votes, in any order, into one diagnosis.
 
-    `conditions` are findings on what is true beside the cause, and what could not be decided of those.
+    `conditions` are findings on what is true beside the cause, and what could not be decided of those. A `replay` of
+    the trace tells of a cause behind another what its remedy would save.
     """
     cast = sorted(votes, key=lambda vote: AUTHORITY.index(vote.kind))
     merged = _merged([*_telling(cast), conditions[0]])
@@ -115,7 +125,7 @@ def join(votes: Sequence[Vote], conditions: Decided = ((), ()), limits: Threshol
     if leader is None or leader.primary is None:
         return Joined(findings=_unknown(merged, None), not_evaluated=undecided, agreement=_silent(cast))
     cause = leader.primary.cause
-    root = _root(merged, cause, limits)
+    root = _root(merged, cause, limits, replay)
     others = [vote for vote in cast if vote is not leader]
     agreeing = [vote for vote in others if vote.primary and _same(vote.primary.cause, cause)]
     against = [vote for vote in others if vote.primary and not _same(vote.primary.cause, cause)]
@@ -139,16 +149,25 @@ def join(votes: Sequence[Vote], conditions: Decided = ((), ()), limits: Threshol
     )
 
 
-def _root(merged: Sequence[Finding], cause: str, limits: Thresholds) -> Finding | None:
+def _root(merged: Sequence[Finding], cause: str, limits: Thresholds, replay: Replay | None) -> Finding | None:
     """Return the surest and largest cause that lies behind the one that shows, None where there is none."""
     shown = max((found.severity for found in merged if found.cause == cause and cause in IN_PARTS), default=0.0)
     least = max(limits.root_share, limits.mostly * shown)
     sure = [
         found
         for found in merged
-        if found.cause in ROOTS.get(cause, ()) and found.confidence == "high" and found.severity >= least
+        if found.cause in ROOTS.get(cause, ()) and found.confidence == "high" and _cost(found, replay) >= least
     ]
     return max(sure, key=lambda found: found.severity, default=None)
+
+
+def _cost(found: Finding, replay: Replay | None) -> float:
+    """Return the share of the step that goes with a cause: what its remedy saves in the replay, else its severity.
+
+    Kernels made shorter save nothing where the launches behind them are next to limit the step.
+    """
+    saved = saved_share(replay, found.cause) if replay and found.cause in REPLAYED else None
+    return found.severity if saved is None else saved
 
 
 def _telling(cast: Sequence[Vote]) -> list[Sequence[Finding]]:

@@ -45,7 +45,7 @@ def diagnose(
     ]
     known = readings.signals if readings else ()
     evidence = Evidence(signals=(*told.signals, *_setting(study, baseline, run), *known))
-    joined = join(votes, conditions.diagnose(evidence, limits), limits)
+    joined = join(votes, conditions.diagnose(evidence, limits), limits, traced.replay if traced else None)
     # A watched training is recorded as a study too, but nobody ran strategies for it.
     here = Signal(name="in_study", unit="", source="study", value=study.request.rounds > 0)
     data = Signal(name="data_kind", unit="", source="study", value=study.data_name)

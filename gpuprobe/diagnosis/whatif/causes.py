@@ -45,6 +45,12 @@ def cure(replay: Replay, cause: str, stage: str | None = None) -> Prediction | N
     return next((prediction for prediction in made if prediction is not None), None)
 
 
+def saved_share(replay: Replay, cause: str) -> float | None:
+    """Return the share of the step (0 to 1) that the best remedy of a cause saves; None where none was predicted."""
+    made = [replay.of(change) for change in CURES.get(cause, ())]
+    return max((1 - 1 / prediction.gain.ratio for prediction in made if prediction is not None), default=None)
+
+
 def with_gains(findings: Iterable[Finding], replay: Replay) -> tuple[Finding, ...]:
     """Return the findings with the gain that is predicted for their cause, where one is."""
     return tuple(_with_gain(finding, cure(replay, finding.cause, finding.stage)) for finding in findings)
