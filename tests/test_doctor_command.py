@@ -67,7 +67,9 @@ def test_a_tensorflow_that_does_not_import_is_one_reason(
     stand_in(tmp_path, program, monkeypatch)
     found = ask(3.0 if "sleep" in program else 60.0)
     assert words in (found.missing or "")
-    assert result(msgspec.structs.replace(HEALTHY, tensorflow=found), "tensorflow_imports").status == "fail"
+    told = result(msgspec.structs.replace(HEALTHY, tensorflow=found), "tensorflow_imports")
+    assert told.status == "fail"
+    assert ("--limit" in told.fix) == ("sleep" in program)
 
 
 def test_a_stage_that_fails_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +163,10 @@ def test_a_driver_that_cannot_be_used_fails_with_its_reason(
     done = cli("doctor")
     assert done.returncode == 1
     assert [line for line in done.stdout.splitlines() if line.startswith("FAIL NVIDIA driver") and words in line]
+    first, second, *_ = done.stdout.splitlines()
+    assert "no NVIDIA GPU here" not in first
+    # TensorFlow fails here too.
+    assert second.startswith("Mend first: ")
 
 
 def test_the_command_exits_with_one_where_something_fails(

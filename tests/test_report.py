@@ -70,6 +70,7 @@ def test_a_cause_that_nothing_tells_is_said_to_lack_its_trace_first(tmp_path: Pa
     write(tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "**Why.** Not known yet: there is no trace of the baseline that tells, and device_resident" in text
+    assert "**Next.** A trace of the baseline is missing: " in text
 
 
 def test_table_and_json_agree(tmp_path: Path) -> None:

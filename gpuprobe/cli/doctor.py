@@ -50,19 +50,25 @@ def command(as_json: bool, limit: float) -> None:
 
 
 def _show(console: Console, report: Report) -> None:
-    counts_by_name = Counter(gpu.name for gpu in report.facts.driver.gpus)
-    names = ", ".join(f"{count} x {name}" for name, count in counts_by_name.items())
-    here = names or "no NVIDIA GPU here, TensorFlow trains on the processor"
-    _plain(console, f"gpuprobe doctor: {here}", "bold")
+    _plain(console, f"gpuprobe doctor: {_here(report)}", "bold")
+    if report.first is not None and report.count("fail") > 1:
+        _plain(console, f"Mend first: {report.first.title}; the others may follow from it", "bold")
     shown = [result for result in report.results if result.status != "skip"]
     for result in shown:
         _line(console, result)
     for reason, titles in _skipped(report).items():
         _plain(console, f"not checked, {reason}: {', '.join(titles)}", "dim")
-    if report.first is not None and report.count("fail") > 1:
-        _plain(console, f"Mend first: {report.first.title}; the others may follow from it", "bold")
     counts = (("fail", "failed"), ("warn", "warned"), ("pass", "passed"), ("skip", "not checked"))
     _plain(console, ", ".join(f"{report.count(status)} {word}" for status, word in counts), "bold")  # type: ignore[arg-type]
+
+
+def _here(report: Report) -> str:
+    """Name the cards; where the driver names none, say whether that is for want of a GPU or of the driver's answer."""
+    counts_by_name = Counter(gpu.name for gpu in report.facts.driver.gpus)
+    names = ", ".join(f"{count} x {name}" for name, count in counts_by_name.items())
+    broken = any(result.name == "gpu_driver" and result.status == "fail" for result in report.results)
+    none = "the NVIDIA driver shows no GPU" if broken else "no NVIDIA GPU here"
+    return names or f"{none}, TensorFlow trains on the processor"
 
 
 def _skipped(report: Report) -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.advice.unknown import TRACE_IT
 from gpuprobe.report.account import ratio
 from gpuprobe.report.cells import comparison, times
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 def following(ranking: Ranking, study: Study) -> tuple[str, str]:
     """Return what to do about the primary cause, with what it was predicted and measured to gain, and its code."""
     primary = next((finding for finding in ranking.findings if finding.primary), None)
-    if primary is None or primary.cause == "compute_bound":
+    if primary is None:
+        baseline = ranking.row(ranking.baseline)
+        return "" if baseline is None or baseline.account else TRACE_IT, ""
+    if primary.cause == "compute_bound":
         return "", ""
     return " ".join([*_tried(primary, ranking, study), primary.fix]), primary.code
 

@@ -25,13 +25,17 @@ def unattributed(found: Finding, known: Evidence) -> str:
     return " ".join([*lacking, _what_else(known, in_study=in_study)])
 
 
+# In a study whose baseline left no trace that tells.
+TRACE_IT = (
+    "A trace of the baseline is missing: run it again with one (without --no-trace); where none came, gpuprobe doctor "
+    "says what keeps the profiler from working."
+)
+
+
 def _without_trace(found: Finding, *, in_study: bool) -> str:
     if not in_study:
         return found.fix
-    return (
-        "A trace of the baseline is missing: run it again with one (without --no-trace); where none came, gpuprobe "
-        "doctor says what keeps the profiler from working."
-    )
+    return TRACE_IT
 
 
 def _lost(known: Evidence) -> str:

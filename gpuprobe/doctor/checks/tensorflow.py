@@ -56,6 +56,8 @@ def tensorflow_imports(facts: Facts) -> CheckResult:
     fix = "see what this prints: python -c 'import tensorflow'; a clash of packages is most often cured by a new venv"
     if "SIGILL" in tensorflow.missing:
         fix = "this processor lacks AVX, which TensorFlow's packages need: take a build without it (conda-forge)"
+    if "had not ended" in tensorflow.missing:
+        fix = f"give it longer (gpuprobe doctor --limit 10m); if that does not help, {fix}"
     return failed(f"its import does not end well: {tensorflow.missing}", fix, *_last_lines(tensorflow.log))
 
 
