@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -17,15 +16,16 @@ from gpuprobe.cli._live import LiveView
 from gpuprobe.measure.events import EventReader, RunInProgress
 from gpuprobe.measure.study import LOOK_EVERY_S
 from gpuprobe.recording import run_folder
-from gpuprobe.records import RunSpec
-from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
+from gpuprobe.records import RunSpec, StrategyInfo
+from gpuprobe.simulate import recordings
 
 
 def main(study: Path) -> None:
     spec = RunSpec(strategy="numpy", round=1, seed=0, batch_size=32)
     # The view needs a study's record; only its list of strategies is shown.
-    with tempfile.TemporaryDirectory(prefix="gpuprobe-overhead-") as elsewhere:
-        record = simulate_study(Path(elsewhere), [SimulatedStrategy(name="numpy", step_ms=1.0)], rounds=1)
+    shown = StrategyInfo(name="numpy", sentence="Batches cut by Python.", against=None, change="")
+    machine = recordings.environment([])
+    record = recordings.study_record("overhead", machine, [shown], rounds=1, batch_size=32, command="gpuprobe run")
     reader, progress = EventReader(run_folder(study, 1, "numpy")), RunInProgress(spec)
     with Path(os.devnull).open("w") as nowhere:
         console = Console(file=nowhere, force_terminal=True, width=120)

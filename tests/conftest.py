@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from gpuprobe.simulate.study import SimulatedStrategy
+from studies import SimulatedStrategy
 
 ROOT = Path(__file__).parent.parent
 FAKE_DRIVER = Path(__file__).parent / "nvml" / "fake_nvml.c"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from conftest import STORY
+from studies import simulate_study
 
-from gpuprobe.simulate.study import simulate_study
 from gpuprobe.traces.xplane_pb2 import XSpace
 
 FOLDER = Path(__file__).parent.parent / "gpuprobe" / "cli"

@@ -13,6 +13,7 @@ import pytest
 from conftest import STORY, Cli
 from hypothesis import given
 from hypothesis import strategies as st
+from studies import SimulatedStrategy, simulate_study
 from watches import record
 
 from gpuprobe.compare.compare import compare
@@ -26,7 +27,6 @@ from gpuprobe.records import GpuInfo, Run, Study, load, save
 from gpuprobe.report.compare import text
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Collective, Host, Input, Kernels, Spec
-from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
 ROUNDS = 3
 SESSION = Spec(name="session", kernels=Kernels(count=40, mean_us=150.0), host=Host(callback_ms=0.1))

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 from conftest import STORY
+from studies import simulate_study
 
 from gpuprobe.cli import _live
 from gpuprobe.cli._console import Console
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import load_runs, load_study
 from gpuprobe.report.verdict import Verdict, verdict
-from gpuprobe.simulate.study import simulate_study
 
 
 @pytest.mark.parametrize(("budget_s", "left"), [(1000.0, "1 min 20 s"), (50.0, "30 s")])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from studies import SimulatedStrategy, simulate_study
 
 from gpuprobe.errors import UsageError
 from gpuprobe.measure import faults, folder
@@ -19,7 +20,6 @@ from gpuprobe.measure.events import FILE, EventLog, EventReader, RunInProgress, 
 from gpuprobe.measure.losses import MAX_POINTS, points
 from gpuprobe.measure.plan import plan_rounds
 from gpuprobe.records import Outcome, RunSpec
-from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
 S = 1_000_000_000
 

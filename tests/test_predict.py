@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, Cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from studies import SimulatedStrategy, simulate_study
 
 from gpuprobe.cards import Card, cards, find
 from gpuprobe.errors import UsageError
@@ -25,7 +26,6 @@ from gpuprobe.predict.study import PREDICTIONS_FILE, Predictions, predict_from, 
 from gpuprobe.predict.work import train_step
 from gpuprobe.recording import STUDY_FILE
 from gpuprobe.records import Study, load, save
-from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
 DEPTHS = st.integers(1, 20).map(lambda n: 6 * n + 2)
 

@@ -9,13 +9,13 @@ import pytest
 from conftest import STORY
 from hypothesis import given
 from hypothesis import strategies as st
+from studies import SimulatedStrategy, simulate_study
 
 from gpuprobe.ranking import spread, ties
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.rates import Interval, window_rate
 from gpuprobe.ranking.same_work import off_the_band
 from gpuprobe.records import LossPoint, Phase
-from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Ranking

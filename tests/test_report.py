@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import STORY, Cli
+from studies import SimulatedStrategy, simulate_study
 
 from gpuprobe.errors import InputError, OutputError
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_runs
@@ -18,7 +19,6 @@ from gpuprobe.report.share import publish
 from gpuprobe.report.write import write
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Recording, Spec
-from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 from gpuprobe.traces.planes import without_hostnames
 
 

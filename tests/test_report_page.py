@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import STORY
+from studies import SimulatedStrategy, simulate_study
 
 from gpuprobe.report import html
 from gpuprobe.report.page import code, plain
@@ -15,7 +16,6 @@ from gpuprobe.report.plots import Plot
 from gpuprobe.report.write import write
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Recording, Spec
-from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
 HOSTILE = "<img src=x onerror=alert(1)>|`a`*b*"
 

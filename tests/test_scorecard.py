@@ -6,12 +6,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from studies import SimulatedStrategy, simulate_study
 
 from gpuprobe.diagnosis.whatif.records import Prediction, Replay, Unpredicted
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.scorecard import foretold, scorecard
 from gpuprobe.records import Finding, Gain, Signal
-from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
 
 def prediction(change: str, ratio: float) -> Prediction:

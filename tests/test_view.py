@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from conftest import run_cli
+from studies import SimulatedStrategy, simulate_study
 
 from gpuprobe.errors import InputError, OutputError
 from gpuprobe.report.viewer import serving
-from gpuprobe.simulate.study import SimulatedStrategy, simulate_study
 
 PLUGIN = "data/plugin/profile"
 # No network is asked for anything; the page gets twenty seconds of its own time to draw.
