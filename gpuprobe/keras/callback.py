@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -60,7 +61,8 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Begin to count the epoch."""
-        self._watcher.ask(lambda session: session.epoch_began(), None)
+        last = epoch + 1 == self.params.get("epochs")
+        self._watcher.ask(lambda session: session.epoch_began(last=last), None)
 
     def on_train_batch_end(self, batch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Put the latest figures into the progress line; they are renewed twice a second."""
@@ -127,7 +129,9 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         # What a distribution strategy hands out has no dtype of its own.
         dtype = getattr(getattr(leaves[0], "dtype", None), "name", "unknown") if leaves else "unknown"
         session.samples_per_call = batch * steps
-        per_epoch = (self.params.get("steps") or 0) * batch
+        in_epoch = self.params.get("steps") or 0
+        session.expect(math.ceil(in_epoch / steps))
+        per_epoch = in_epoch * batch
         session.describe(session.settings(self.model, batch, dtype), per_epoch)
 
 

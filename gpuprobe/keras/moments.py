@@ -1,7 +1,8 @@
 """Decides when a training that nobody planned is warm, what is timed, and when to trace.
 
 A pure state machine: it is told the time, and touches neither Keras nor the clock. The timed window never spans the end
-of an epoch, so that validation and checkpoints between epochs are no part of a step.
+of an epoch, so that validation and checkpoints between epochs are no part of a step. Nor does a trace that nobody asked
+for, where an epoch has room for it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Action(Enum):
 class Moments:
     """The state of one training. `trace_at` counts calls from 1; None means right after the timed window, 0 never.
 
-    The window closes after `window_s` seconds, where no epoch's end closes it before.
+    The window closes after `window_s` seconds, where no epoch's end closes it before. `epoch_calls` is how many calls
+    an epoch has, 0 where that is not known yet; after the `last_epoch` there is no better moment for a trace.
     """
 
     trace_calls: int
@@ -55,6 +57,9 @@ class Moments:
     window_s: float = WINDOW_S
     phase: PhaseName = "warmup"
     calls: int = 0
+    epoch_calls: int = 0
+    last_epoch: bool = False
+    _in_epoch: int = 0
     _ends_ns: list[int] = field(default_factory=list)
     _before_trace: PhaseName = "rest"
     _asked: bool = False
@@ -79,6 +84,7 @@ class Moments:
     def after_call(self, now_ns: int) -> Action:
         """Take note of a call that ended now, and say what to do."""
         self.calls += 1
+        self._in_epoch += 1
         self._ends_ns.append(now_ns)
         if self.phase == "trace":
             long = now_ns - self._ends_ns[0] >= LONGEST_TRACE_S * NS_PER_S
@@ -96,6 +102,7 @@ class Moments:
 
     def epoch_ended(self, now_ns: int) -> Action:
         """Close a window that is long enough, and begin one that is not anew. Steps of the next epoch settle again."""
+        self.epoch_calls = self._in_epoch
         if self.phase == "window":
             if len(self._ends_ns) > FEWEST_CALLS:
                 return self._enter("rest", now_ns)
@@ -104,8 +111,9 @@ class Moments:
             self._ends_ns = []
         return Action.GO_ON
 
-    def epoch_began(self, now_ns: int) -> None:
+    def epoch_began(self, now_ns: int, *, last: bool = False) -> None:
         """Count from here; a trace that has begun counts on."""
+        self._in_epoch, self.last_epoch = 0, last
         if self.phase != "trace":
             self._ends_ns = [now_ns]
 
@@ -118,7 +126,12 @@ class Moments:
             return self.calls >= self.trace_at
         since_epoch_began = len(self._ends_ns) - 1
         timed, late = self.phase == "rest", self.phase == "settle" and self.calls >= LATEST_TRACE
-        return (timed or late) and since_epoch_began >= SKIPPED_CALLS
+        return (timed or late) and since_epoch_began >= SKIPPED_CALLS and (self.last_epoch or self._has_room())
+
+    def _has_room(self) -> bool:
+        """Whether the calls to be traced still fit into this epoch, or as many of them as any epoch has."""
+        left = self.epoch_calls - self._in_epoch
+        return not self.epoch_calls or left >= min(self.trace_calls, self.epoch_calls - SKIPPED_CALLS)
 
     def _after_window_call(self, now_ns: int) -> Action:
         calls = len(self._ends_ns) - 1

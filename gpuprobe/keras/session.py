@@ -111,11 +111,11 @@ class Session:
         if now_ns - self._looked_ns >= LOOK_EVERY_NS:
             self._look(now_ns)
 
-    def epoch_began(self) -> None:
-        """Begin to count an epoch."""
+    def epoch_began(self, *, last: bool = False) -> None:
+        """Begin to count an epoch, the `last` one if that is known."""
         self._began_ns = time.time_ns()
         self._epoch_calls = 0
-        self._moments.epoch_began(self._began_ns)
+        self._moments.epoch_began(self._began_ns, last=last)
         self._tail.reset()
 
     def epoch_ended(self) -> None:
@@ -123,6 +123,10 @@ class Session:
         # Validation has passed since the last call, and is no part of it.
         self._look(self._last_ns)
         self._carry_out(self._moments.epoch_ended(self._last_ns), self._last_ns)
+
+    def expect(self, epoch_calls: int) -> None:
+        """Take note of how many calls an epoch will have, so that a trace fits into one."""
+        self._moments.epoch_calls = epoch_calls
 
     def describe(self, settings: Settings | None, samples_per_epoch: int) -> None:
         """Save what is known after the first call: the settings, and how many samples an epoch has (0: unknown)."""
