@@ -148,3 +148,9 @@ def test_text_of_others_survives_as_code_and_as_text(text: str) -> None:
     shown = " ".join(Page(html.render(f"x {code(text)} y {plain(text)} z")).text.split())
     told = " ".join(text.split())
     assert f"x {told} y {told} z" in shown
+
+
+def test_a_long_name_may_break_at_the_head_of_a_table_and_nowhere_else() -> None:
+    text = html.render("# T\n\n| idle_between_steps |\n|---|\n| idle_between_steps |\n")
+    assert "<th>idle_<wbr>between_<wbr>steps</th>" in text
+    assert text.count("<wbr>") == 2

@@ -46,8 +46,9 @@ def render(markdown: str, plots: Sequence[Plot] = (), *, ink: str = "", simulate
     top = next((place for place, token in enumerate(tokens) if _opens(token, "h2")), len(tokens))
 
     def drawn(part: list[Token]) -> str:
-        # A figure and its sign stay on one line.
-        return str(parser.renderer.render(part, parser.options, {})).replace(" %", "\u00a0%")
+        # A figure and its sign stay on one line; a long name at the head of narrow figures may break.
+        text = str(parser.renderer.render(part, parser.options, {})).replace(" %", "\u00a0%")
+        return re.sub(r"<th>[^<]*</th>", lambda head: head[0].replace("_", "_<wbr>"), text)
 
     return _environment.get_template("page.html.jinja").render(
         title=title,
