@@ -28,9 +28,9 @@ def model():
 def data():
     """Return your training data. gpuprobe calls this once in each run, in a fresh process.
 
-    Arrays (x, y) or (x, y, sample_weight) allow every strategy. A tf.data.Dataset of batches, a
-    keras.utils.PyDataset, or a generator function in place of this one work too; strategies that cannot
-    apply to them are skipped, and the report says why.
+    Arrays (x, y) or (x, y, sample_weight) allow every strategy; a class_weight of fit becomes the weight of each
+    sample. A tf.data.Dataset of batches, a keras.utils.PyDataset, or a generator function in place of this one work
+    too; strategies that cannot apply to them are skipped, and the report says why.
     """
     random = np.random.default_rng(0)
     x = random.standard_normal((4096, 32), np.float32)

@@ -22,8 +22,9 @@ class Workload:
     another is compiled with `loss`, `optimizer` (a name, or a function that returns one) and `metrics`.
 
     `data` is a tuple of arrays `(x, y)` or `(x, y, sample_weight)`, each with one row a sample and nested as the model
-    takes it; or batches: a `tf.data.Dataset`, a `keras.utils.PyDataset`, or a generator function. A function that
-    returns one of these is called in each run. `steps_per_epoch` is needed where the batches have no known end.
+    takes it (a `class_weight` of `fit` is here the weight of each sample); or batches: a `tf.data.Dataset`, a
+    `keras.utils.PyDataset`, or a generator function. A function that returns one of these is called in each run.
+    `steps_per_epoch` is needed where the batches have no known end.
 
     `map` is for arrays: TensorFlow operations on one sample, as `tf.data.Dataset.map` takes them; where it works on a
     whole batch as well, `map_takes_batches` says so: then it may run on the device, or on all samples before training.
