@@ -65,12 +65,14 @@ def test_a_slow_map_is_found(cli: Cli, tmp_path: Path) -> None:
 
 def test_failures_cost_only_themselves_and_resume_fills_in(cli: Cli, tmp_path: Path) -> None:
     faults = ("--inject", "raise@tfdata", "--inject", "out_of_memory@xla", "--inject", "hang@numpy")
-    names = "python_feed,numpy,tfdata,xla"
+    faults += ("--inject", "out_of_memory=mapping@generator")
+    names = "python_feed,generator,numpy,tfdata,xla"
     done = cli("run", "--strategies", names, *FEW, "--no-trace", "--limit", "45s", *faults, "--out", tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     study = study_in(tmp_path)
     failures = json.loads((study / "report.json").read_text())["failures"]
     assert {failure["strategy"]: failure["state"] for failure in failures} == {
+        "generator": "out_of_memory",
         "numpy": "timeout",
         "tfdata": "failed",
         "xla": "out_of_memory",

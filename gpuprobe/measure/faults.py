@@ -5,6 +5,8 @@ Written `FAULT`, `FAULT=VALUE` or `FAULT=VALUE@STRATEGY`; recorded in the run's 
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -73,7 +75,10 @@ def _raise(workload: Workload, _value: str) -> Workload:
     raise RuntimeError("injected error")
 
 
-def _out_of_memory(workload: Workload, _value: str) -> Workload:
+def _out_of_memory(workload: Workload, value: str) -> Workload:
+    """`out_of_memory=mapping`: as the system refuses to map a file, which Python calls an OSError."""
+    if value == "mapping":
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     raise MemoryError("injected: out of memory")
 
 

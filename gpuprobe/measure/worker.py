@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -116,7 +117,8 @@ def _workload(spec: RunSpec) -> Workload:
 
 
 def _state(error: Exception) -> State:
-    if isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__:
+    refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if refused or isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__:
         return "out_of_memory"
     return "skipped" if UNSUPPORTED_BY_XLA in str(error) else "failed"
 
