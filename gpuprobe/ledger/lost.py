@@ -1,6 +1,4 @@
-"""Work that was launched and that no device shows: events that the profiler dropped, and the time that they may have
-filled.
-"""
+"""Work that was launched and that no device shows, since the profiler dropped it, and the time it may have filled."""
 
 from __future__ import annotations
 
