@@ -50,6 +50,17 @@ def test_kernels_that_fill_the_span(filled: float, cause: str) -> None:
     assert primary(evidence(kernel_fraction=filled, share__gpu_compute=0.7, launch_bound=0.3)).cause == cause
 
 
+@pytest.mark.parametrize("unknown", [0.08, 0.1])
+def test_a_small_share_does_not_lead_where_more_is_unexplained(unknown: float) -> None:
+    of = evidence(kernel_fraction=0.79, share__gpu_compute=0.78, launch_bound=0.09, share__unattributed=unknown)
+    found, undecided = diagnose(of)
+    if unknown < 0.09:
+        assert found[0].cause == "launch_bound"
+    else:
+        assert found == ()
+        assert "no cause takes as much of the step as the 10 %" in undecided[-1].reason
+
+
 def test_exchange_between_devices_is_not_compute() -> None:
     of = evidence(kernel_fraction=0.95, share__gpu_compute=0.6, collective_bound=0.3)
     assert primary(of).cause == "collective_bound"

@@ -135,11 +135,11 @@ def _untold(cause: Cause, evidence: Evidence) -> bool:
 
 
 def _leads(evidence: Evidence, cause: Cause, limits: Thresholds) -> bool:
-    """Whether the largest cause may be called the first: on a processor, what is unknown may be larger."""
+    """Whether the largest cause may be called the first: what is unknown may be larger."""
     share = _share(evidence, cause)
-    if evidence.text("device_kind") == "cpu":
-        return share >= cause.threshold(limits)
-    return share > 0
+    if share >= cause.threshold(limits):
+        return share > 0
+    return evidence.text("device_kind") != "cpu" and _outweighs(evidence, cause)
 
 
 def _outweighs(evidence: Evidence, cause: Cause) -> bool:
@@ -166,10 +166,14 @@ def _tie(evidence: Evidence, ranked: list[Cause], first: str, limits: Thresholds
 
 def _nothing_leads(evidence: Evidence) -> str:
     filled = evidence.number("kernel_fraction") or 0.0
+    unknown = wording.share(evidence.number("share.unattributed") or 0.0)
     if evidence.text("device_kind") == "cpu":
-        unknown = wording.share(evidence.number("share.unattributed") or 0.0)
         return f"the trace does not tell what the processor did in {unknown} of the step"
-    return f"kernels fill only {wording.share(filled)} of the GPU span, and no part of the idle time has a known cause"
+    if any(_share(evidence, cause) for cause in CAUSES):
+        rest = f"no cause takes as much of the step as the {unknown} that nothing explains"
+    else:
+        rest = "no part of the idle time has a known cause"
+    return f"kernels fill only {wording.share(filled)} of the GPU span, and {rest}"
 
 
 def _only_unjoined(cause: Cause, evidence: Evidence, limits: Thresholds) -> bool:
