@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,12 @@ from pathlib import Path
 
 import pytest
 from studies import SimulatedStrategy
+
+# A shell without job control has what it starts in the background ignore Ctrl-C, and nohup a terminal's end; programs
+# under test would inherit that. What has a handler here is as usual again in them.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 ROOT = Path(__file__).parent.parent
 FAKE_DRIVER = Path(__file__).parent / "nvml" / "fake_nvml.c"
