@@ -200,8 +200,16 @@ def test_of_several_that_update_the_first_ends_a_step_until_it_stops(updates: st
     assert sum(leader.leads(ord(who)) for who in updates) == steps
 
 
-def test_whatever_fails_in_watching_a_loop_is_said_once() -> None:
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the trainings that other tests in this process broke off, which are watched until its end."""
     pytest.importorskip("keras")
+    from gpuprobe.keras.watcher import Watcher
+
+    monkeypatch.setattr(Watcher, "live", set())
+
+
+def test_whatever_fails_in_watching_a_loop_is_said_once(alone: None) -> None:
     said: list[Exception] = []
 
     def fail() -> None:
@@ -215,8 +223,7 @@ def test_whatever_fails_in_watching_a_loop_is_said_once() -> None:
     assert [str(error) for error in said] == ["made to fail"]
 
 
-def test_a_loop_with_a_window_of_its_own_is_left_alone(tmp_path: Path) -> None:
-    pytest.importorskip("keras")
+def test_a_loop_with_a_window_of_its_own_is_left_alone(alone: None, tmp_path: Path) -> None:
     asked: list[object] = []
     loops = Loops(lambda: asked.append("for wishes"), asked.append)
     with gpuprobe.window("mine", out=tmp_path, trace_steps=0, verbose=False):

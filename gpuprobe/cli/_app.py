@@ -6,6 +6,7 @@ import atexit
 import gc
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,9 @@ def main() -> None:
         said, code = _unexpected(error)
         click.echo(f"gpuprobe: {said}", err=True)
         raise SystemExit(code) from None
+    finally:
+        # All is written: a Ctrl-C too many finds the interpreter on its way out, and would change the exit code.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _unexpected(error: Exception) -> tuple[str, int]:
