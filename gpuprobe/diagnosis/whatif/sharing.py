@@ -97,8 +97,12 @@ def sharings(graph: Graph, known: Known, step_ms: float) -> tuple[Sharing, ...]:
     off = np.array([abs(_used_us(graph, Sharing(cores, width, maker)) - used_us) for width in widths])
     # Where both always want more cores than there are, any width uses them all.
     near = widths[off <= off.min() + ALIKE * used_us]
-    fewer, more = Sharing(cores, float(near[0]), least), Sharing(cores, float(near[-1]), most)
-    width = float(near.mean())
+    width, widest = float(near.mean()), float(near[-1])
+    if _spent(graph)[1]:
+        # An operation on several cores waits for its last piece. While the pipeline has that core the others idle, so
+        # that the cores which were used are the fewest that the training wants.
+        width, widest = (width + cores) / 2, cores
+    fewer, more = Sharing(cores, float(near[0]), least), Sharing(cores, widest, most)
     return Sharing(cores, width, maker), fewer, more, Sharing(cores, width, maker, first=True)
 
 
