@@ -5,12 +5,12 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-UNITS = 64
+UNITS = 16
 HIDDEN_LAYERS = 12
 
 
 def perceptron(features: int, classes: int) -> keras.Model:
-    """Build the network, uncompiled: twelve ReLU layers of 64 units and a softmax, for rows of so many features."""
+    """Build the network, uncompiled: twelve ReLU layers of 16 units and a softmax, for rows of so many features."""
     inputs = keras.Input((features,))
     x = inputs
     for _ in range(HIDDEN_LAYERS):
