@@ -120,8 +120,7 @@ def main() -> None:
         click.echo(f"gpuprobe: {error}", err=True)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        # One that came inside the `exec` of a string, as where a dataclass is made, has CPython end by the signal
-        # after all (Py_RunMain, unhandled_keyboard_interrupt); the next `exec` takes that back.
+        # Within the `exec` of a string, as a dataclass's, it has Py_RunMain end by the signal; the next undoes it.
         exec("")  # noqa: S102
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
