@@ -20,16 +20,16 @@ import numpy as np
 from whatif_sessions import session
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.whatif.known import known_of
-from gpuprobe.diagnosis.whatif.predict import predict
 from gpuprobe.ledger.account import account_of
 from gpuprobe.recording import run_folder
 from gpuprobe.records import Run, load
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.traces.read import read
+from gpuprobe.whatif.predict import predict
+from gpuprobe.whatif.run_facts import known_of
 
 if TYPE_CHECKING:
-    from gpuprobe.diagnosis.whatif.records import Replay
+    from gpuprobe.whatif.records import Replay
 
 RUN = "run.json"
 # A fix that changes the step by less than this is predicted well by predicting nothing: it is counted apart.

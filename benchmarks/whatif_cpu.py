@@ -30,13 +30,13 @@ import tensorflow as tf
 from gpuprobe.models.resnet20 import resnet_v1
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.whatif.known import Known
-from gpuprobe.diagnosis.whatif.predict import predict
 from gpuprobe.ledger.account import account_of
 from gpuprobe.traces.read import read
+from gpuprobe.whatif.predict import predict
+from gpuprobe.whatif.run_facts import Known
 
 if TYPE_CHECKING:
-    from gpuprobe.diagnosis.whatif.records import Replay
+    from gpuprobe.whatif.records import Replay
 
 BATCH, STEPS, TRACED, THREADS = 32, 8, 10, 2
 # A window of fewer steps tells too little; a training is settled after so long.

@@ -9,10 +9,10 @@ from gpuprobe.measure import folder
 from gpuprobe.measure.begin import begin
 from gpuprobe.measure.budget import DEFAULT_ROUNDS, DEFAULT_S
 from gpuprobe.measure.study import carry_out
-from gpuprobe.ranking.choose import by_predicted_gain, following
 from gpuprobe.records import Request, Run, RunSpec
 from gpuprobe.report.write import write
 from gpuprobe.results import Result, result
+from gpuprobe.search.next_run import by_predicted_gain, following
 from gpuprobe.strategies.registry import select
 from gpuprobe.workloads.resolve import check
 

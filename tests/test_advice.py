@@ -13,8 +13,8 @@ import pytest
 
 from gpuprobe.diagnosis.advice.give import ADVICE, advised
 from gpuprobe.diagnosis.thresholds import DEFAULTS
-from gpuprobe.diagnosis.whatif.records import Prediction, Replay
 from gpuprobe.records import Evidence, Finding, Gain, Signal
+from gpuprobe.whatif.records import Prediction, Replay
 
 GPU = {"device_kind": "gpu"}
 # A laptop's card of compute capability 6.1.

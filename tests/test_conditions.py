@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from gpuprobe.diagnosis import conditions, differential, telemetry, telemetry_conditions, thresholds, trace
+from gpuprobe.diagnosis import thresholds
 from gpuprobe.diagnosis.advice.give import advised
-from gpuprobe.diagnosis.card import card_signals, find, mfu
+from gpuprobe.diagnosis.rules import card_and_settings, differential, gpu_state, telemetry, trace
 from gpuprobe.errors import InputError
+from gpuprobe.evidence.card import card_signals, find, mfu
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Settings, Signal
 from gpuprobe.report.causes import PLAIN
 
@@ -36,7 +37,7 @@ def evidence(**values: Any) -> Evidence:
 
 
 def causes(**values: Any) -> set[str]:
-    return {finding.cause for finding in conditions.diagnose(evidence(**values))[0]}
+    return {finding.cause for finding in card_and_settings.diagnose(evidence(**values))[0]}
 
 
 @pytest.mark.parametrize(
@@ -167,19 +168,20 @@ def test_heat_alone_tells_only_where_the_rated_clock_is_unknown(
     rated: dict[str, float], confidence: str | None
 ) -> None:
     heat = {"throttled_heat_fraction": 0.5, "power_cap_fraction": 0.0}
-    found, _ = conditions.diagnose(evidence(**heat, **rated))
+    found, _ = card_and_settings.diagnose(evidence(**heat, **rated))
     assert [finding.confidence for finding in found] == ([confidence] if confidence else [])
 
 
 def test_a_power_cap_without_clocks_is_undecided() -> None:
-    found, undecided = conditions.diagnose(evidence(throttled_heat_fraction=0.0, power_cap_fraction=0.9))
+    found, undecided = card_and_settings.diagnose(evidence(throttled_heat_fraction=0.0, power_cap_fraction=0.9))
     assert found == ()
     assert {reason.cause: reason.reason for reason in undecided}["throttled"] == "sm_clock_mhz was not gathered"
 
 
 def test_a_program_that_only_has_the_gpu_open_is_a_note() -> None:
     ((idle,), _), ((busy,), _) = (
-        conditions.diagnose(evidence(other_gpu_processes=2.0, other_sm_percent=percent)) for percent in (0.0, 50.0)
+        card_and_settings.diagnose(evidence(other_gpu_processes=2.0, other_sm_percent=percent))
+        for percent in (0.0, 50.0)
     )
     assert (idle.cause, idle.severity, idle.confidence) == ("gpu_shared", 0.0, "medium")
     assert (busy.cause, busy.severity, busy.confidence) == ("gpu_shared", 0.5, "high")
@@ -199,15 +201,15 @@ def test_a_slow_link_matters_at_work_and_where_copies_take_time(beside: dict[str
 
 
 def test_no_evidence_decides_nothing() -> None:
-    found, undecided = conditions.diagnose(Evidence())
+    found, undecided = card_and_settings.diagnose(Evidence())
     assert found == ()
-    assert {reason.cause for reason in undecided} == {rule.__name__ for rule in conditions.RULES}
+    assert {reason.cause for reason in undecided} == {rule.__name__ for rule in card_and_settings.RULES}
     assert all(reason.reason for reason in undecided)
 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_every_cause_is_not_evaluated_on_no_evidence_and_has_plain_words(cause: str) -> None:
-    rooms = (trace, differential, telemetry, conditions)
+    rooms = (trace, differential, telemetry, card_and_settings)
     undecided = [reason for room in rooms for reason in room.diagnose(Evidence())[1] if reason.cause == cause]
     assert undecided
     assert all(reason.reason for reason in undecided)
@@ -226,23 +228,23 @@ def test_a_gpu_whose_memory_is_the_command_s_from_the_start_is_used() -> None:
     for used_mib, others, found in ((5000.0, 0.0, False), (5000.0, 2.0, True), (500.0, 0.0, True)):
         memory = Signal(name="memory_peak_mib", unit="MiB", source="test", value=used_mib, low=used_mib)
         signals = (*evidence(**seen, other_gpu_processes=others).signals, memory)
-        result = telemetry_conditions.not_on_gpu(Evidence(signals=signals), T)
+        result = gpu_state.not_on_gpu(Evidence(signals=signals), T)
         assert (result is not None) is found
 
 
 def test_a_card_that_no_table_holds_tells_its_clock_in_the_trace() -> None:
     hot = {"throttled_heat_fraction": 1.0, "power_cap_fraction": 0.0, "sm_clock_mhz": 600.0, "share.gpu_compute": 0.9}
-    known = telemetry_conditions.throttled(evidence(**hot, device_clock_mhz=1200.0), T)
+    known = gpu_state.throttled(evidence(**hot, device_clock_mhz=1200.0), T)
     assert isinstance(known, Finding)
     assert (known.severity, known.confidence) == (pytest.approx(0.45), "high")
-    table = telemetry_conditions.throttled(evidence(**hot, boost_mhz=800.0, device_clock_mhz=1200.0), T)
+    table = gpu_state.throttled(evidence(**hot, boost_mhz=800.0, device_clock_mhz=1200.0), T)
     assert isinstance(table, Finding)
     assert table.severity == pytest.approx(0.225)
 
 
 def test_a_missing_signal_gives_its_reason() -> None:
     missing = Signal(name="profiler_slowdown", unit="1", source="test", missing="no trace was captured")
-    undecided = conditions.profiler_perturbed(Evidence(signals=(missing,)), T)
+    undecided = card_and_settings.profiler_perturbed(Evidence(signals=(missing,)), T)
     assert isinstance(undecided, NotEvaluated)
     assert undecided.reason == "profiler_slowdown: no trace was captured"
 
@@ -251,7 +253,7 @@ def test_the_advice_knows_the_card() -> None:
     unused = {"eligible_time_fraction": 0.6, "tensor_core_time_fraction": 0.0, "share.gpu_compute": 0.8}
     for capability, policy in ((7.0, "mixed_float16"), (8.0, "mixed_bfloat16")):
         known = evidence(has_tensor_cores=True, compute_capability=capability, **unused)
-        (found,) = advised(conditions.diagnose(known)[0], known, T)
+        (found,) = advised(card_and_settings.diagnose(known)[0], known, T)
         assert policy in found.code
     assert causes(has_tensor_cores=False, compute_capability=6.1, **unused) == set()
 

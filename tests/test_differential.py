@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gpuprobe.diagnosis import differential
-from gpuprobe.diagnosis.differential import diagnose
-from gpuprobe.diagnosis.rules import Rule
+from gpuprobe.diagnosis.rules import differential
+from gpuprobe.diagnosis.rules.differential import diagnose
+from gpuprobe.diagnosis.rules.rule import Rule
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Signal
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from timelines import Made
 
-from gpuprobe.diagnosis.evidence import evidence_of
+from gpuprobe.evidence.breakdown import evidence_of
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import Account, DeviceAccount
 from gpuprobe.records import to_json

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
-from gpuprobe.diagnosis.meters import KERNELS, MFU, NVML, SMS, meters
 from gpuprobe.diagnosis.recorded import recorded
+from gpuprobe.evidence.meters import KERNELS, MFU, NVML, SMS, meters
 from gpuprobe.records import Signal
 from gpuprobe.report.meters import explained, table, task_manager
 from gpuprobe.simulate.sessions import write_session

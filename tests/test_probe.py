@@ -29,7 +29,7 @@ from gpuprobe.errors import UsageError  # noqa: E402
 from gpuprobe.keras import session as session_module  # noqa: E402
 from gpuprobe.keras.capture import from_process  # noqa: E402
 from gpuprobe.keras.moments import LONGEST_TRACE_S, Action, Moments  # noqa: E402
-from gpuprobe.keras.session import Wishes  # noqa: E402
+from gpuprobe.keras.session import ProbeOptions  # noqa: E402
 from gpuprobe.keras.traced import joined  # noqa: E402
 from gpuprobe.keras.watcher import Watcher  # noqa: E402
 from gpuprobe.ledger.records import DeviceAccount, Spread  # noqa: E402
@@ -356,7 +356,7 @@ def test_a_loop_that_profiles_itself_in_a_block_gets_its_profile(tmp_path: Path)
 
 
 def test_a_fork_of_the_training_leaves_the_recording_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    watcher = Watcher(Wishes(name="fork", out=tmp_path), verbose=False)
+    watcher = Watcher(ProbeOptions(name="fork", out=tmp_path), verbose=False)
     watcher.begin()
     with monkeypatch.context() as forked:
         forked.setattr(os, "getpid", lambda: -1)

@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from rooms import COMMON, FREE, ROOMS, ROOT, files, imported, module_of, room_of
 
-ROOT = Path(__file__).parent.parent
-COMMON = {"errors", "recording", "records", "units", "wording"}
-
-# What each room may import: our own rooms (besides the common files), then the packages that only some may use.
-ROOMS: dict[str, tuple[set[str], set[str]]] = {
-    "models": (set(), {"keras"}),
-    "workloads": ({"models"}, {"tensorflow", "keras"}),
-    "strategies": ({"workloads", "cards"}, {"tensorflow", "keras"}),
-    "api": ({"measure", "ranking", "report", "results", "strategies", "workloads"}, set()),
-    "results": ({"ranking", "report", "diagnosis"}, set()),
-    "measure": ({"strategies", "workloads", "telemetry"}, {"tensorflow", "keras", "psutil"}),
-    "telemetry": (set(), {"pynvml", "psutil"}),
-    "traces": (set(), {"google"}),
-    "ledger": ({"traces", "cards"}, set()),
-    "cards": (set(), set()),
-    "diagnosis": ({"ledger", "traces", "telemetry", "cards"}, set()),
-    "ranking": ({"telemetry", "traces", "ledger", "diagnosis"}, {"scipy"}),
-    "compare": ({"ranking", "ledger", "diagnosis", "traces", "telemetry"}, set()),
-    "simulate": ({"traces", "telemetry", "cards"}, {"google"}),
-    "predict": ({"cards", "ranking"}, set()),
-    # TensorFlow is asked in a child process alone: `probe.py` is that child.
-    "doctor": ({"telemetry", "cards"}, {"psutil", "tensorflow"}),
-    "watch": ({"telemetry", "diagnosis"}, {"psutil"}),
-    "keras": ({"telemetry", "measure", "diagnosis"}, {"keras", "tensorflow"}),
-    "report": (
-        {"ranking", "ledger", "diagnosis", "telemetry", "traces", "cards", "watch", "compare"},
-        {"matplotlib", "jinja2", "markdown_it"},
-    ),
-}
 # Files with a heavy import that the rest of their room must not have.
 ONLY_IN = {
     "pynvml": {"gpuprobe/telemetry/nvml.py"},
@@ -59,36 +31,12 @@ GUARDED = {
 }
 
 
-def files() -> list[Path]:
-    return sorted([*ROOT.glob("gpuprobe/**/*.py"), *ROOT.glob("models/**/*.py")])
-
-
-def room_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return "models" if parts[0] == "models" else (parts[1] if len(parts) > 1 else "")
-
-
-def imported(path: Path) -> set[str]:
-    """Return every dotted module that the file imports, wherever in it the import stands."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
     room = room_of(path)
-    if room in {"cli", "__init__"} | COMMON:
-        # The package's own file names what it imports lazily, for the type checker.
-        own: set[str] | None = None if room in {"cli", "__init__"} else COMMON
-        packages = {"click", "rich"} if room == "cli" else set()
-    else:
-        own, packages = ROOMS[room][0] | COMMON | {room}, ROOMS[room][1]
+    known = ROOMS | COMMON
+    own = None if room in FREE else known[room].rooms | set(COMMON) | {room}
+    packages = {"click", "rich"} if room == "cli" else set() if room in FREE else known[room].packages
     for name in imported(path):
         top, _, rest = name.partition(".")
         if top == "gpuprobe" and rest and own is not None and not rest.startswith("__"):
@@ -98,6 +46,32 @@ def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
             places = ONLY_IN.get(top)
             where = str(path.relative_to(ROOT))
             assert places is None or any(where.startswith(place) for place in places), f"{where} imports {top}"
+
+
+def test_no_file_imports_in_a_circle_annotations_included() -> None:
+    modules = {module_of(path): path for path in files()}
+    arrows = {
+        module: {name if name in modules else name.rpartition(".")[0] for name in imported(path)}
+        & set(modules) - {module}
+        for module, path in modules.items()
+    }
+    try:
+        list(TopologicalSorter(arrows).static_order())
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
+
+
+def test_data_flows_one_way_through_the_rooms() -> None:
+    list(
+        TopologicalSorter(
+            {name: room.rooms - {"records", "errors", "units"} for name, room in ROOMS.items()}
+        ).static_order()
+    )
+
+
+def test_every_folder_is_a_room_of_the_table() -> None:
+    folders = {path.parent.name for path in ROOT.glob("gpuprobe/*/__init__.py")} - FREE - set(COMMON)
+    assert folders == set(ROOMS) - {"models", "api", "results"}
 
 
 def test_every_package_is_installed() -> None:

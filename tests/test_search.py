@@ -17,13 +17,9 @@ from hypothesis import strategies as st
 
 from gpuprobe.measure import study as measure
 from gpuprobe.measure.events import EventLog
-from gpuprobe.ranking.choose import by_predicted_gain, combined, following
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.noise import Noise
-from gpuprobe.ranking.options import Basis
-from gpuprobe.ranking.promise import Foretold, foretell
 from gpuprobe.ranking.ranking import Search
-from gpuprobe.ranking.search import as_measured, go_on
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, load_runs, load_study
 from gpuprobe.records import (
     Combination,
@@ -42,6 +38,10 @@ from gpuprobe.records import (
 )
 from gpuprobe.report.story import told
 from gpuprobe.report.write import write
+from gpuprobe.search.candidates import Basis
+from gpuprobe.search.forecast import Foretold, foretell
+from gpuprobe.search.greedy import as_measured, go_on
+from gpuprobe.search.next_run import by_predicted_gain, combined, following
 from gpuprobe.simulate import demo, recordings
 from gpuprobe.simulate.sessions import Member, StudyInProgress
 from gpuprobe.strategies.registry import changes, strategies

@@ -22,14 +22,14 @@ import json, os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np, keras, tensorflow as tf
 from gpuprobe.keras import attach, custom
-from gpuprobe.keras.session import Wishes
+from gpuprobe.keras.session import ProbeOptions
 
 STEPS = int(sys.argv[2])
 counted = {}
 if sys.argv[1]:
     attach.MOST_TRAININGS = 99
     attach._with_probe = lambda signature, given, named, folder: (given, named)
-    attach._wishes = lambda folder, name: Wishes(name=name, out=folder, trace_at=4)
+    attach._options = lambda folder, name: ProbeOptions(name=name, out=folder, trace_at=4)
     step = custom.Steps.step
     def counts(steps):
         counted[form] = counted.get(form, 0) + 1
@@ -225,7 +225,7 @@ def test_whatever_fails_in_watching_a_loop_is_said_once(alone: None) -> None:
 
 def test_a_loop_with_a_window_of_its_own_is_left_alone(alone: None, tmp_path: Path) -> None:
     asked: list[object] = []
-    loops = Loops(lambda: asked.append("for wishes"), asked.append)
+    loops = Loops(lambda: asked.append("for options"), asked.append)
     with gpuprobe.window("mine", out=tmp_path, trace_steps=0, verbose=False):
         loops.updated(loops)
     assert not asked
@@ -233,7 +233,7 @@ def test_a_loop_with_a_window_of_its_own_is_left_alone(alone: None, tmp_path: Pa
     assert not asked, "the first replica counts for all"
     loops.updated(loops, of=lambda: 0)
     loops.updated(loops)
-    assert asked == ["for wishes"], "there are enough recordings"
+    assert asked == ["for options"], "there are enough recordings"
 
 
 LOOP = """

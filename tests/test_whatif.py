@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from timelines import Made
 
 from gpuprobe.cards import find
-from gpuprobe.diagnosis.whatif import device_changes as device
-from gpuprobe.diagnosis.whatif import host_changes as host
-from gpuprobe.diagnosis.whatif import input_changes
-from gpuprobe.diagnosis.whatif.causes import cure, with_gains
-from gpuprobe.diagnosis.whatif.change import Change, mixture_ms
-from gpuprobe.diagnosis.whatif.graph import FIRST_STREAM, HOST, PRODUCER, Edge, Feed, Graph, Work
-from gpuprobe.diagnosis.whatif.known import Known, repeats
-from gpuprobe.diagnosis.whatif.predict import predict
-from gpuprobe.diagnosis.whatif.records import Prediction, Replay
-from gpuprobe.diagnosis.whatif.replay import run, steady_ms, traced_ms
+from gpuprobe.diagnosis.gains import cure, with_gains
 from gpuprobe.ledger.account import account_of
 from gpuprobe.records import Finding, Gain
 from gpuprobe.traces.read import read
 from gpuprobe.traces.timeline import Copies, Device, Direction, Events, Kernels, Thread, Timeline
+from gpuprobe.whatif import device_changes as device
+from gpuprobe.whatif import host_changes as host
+from gpuprobe.whatif import input_changes
+from gpuprobe.whatif.change import Change, mixture_ms
+from gpuprobe.whatif.graph import FIRST_STREAM, HOST, PRODUCER, Edge, Feed, Graph, Work
+from gpuprobe.whatif.predict import predict
+from gpuprobe.whatif.records import Prediction, Replay
+from gpuprobe.whatif.replay import run, steady_ms, traced_ms
+from gpuprobe.whatif.run_facts import Known, repeats
 
 Node = tuple[int, Work, float]
 Wait = tuple[int, int, Edge, int]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from timelines import Made
 
-from gpuprobe.diagnosis.whatif.known import Known
-from gpuprobe.diagnosis.whatif.predict import predict
-from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.account import account_of
+from gpuprobe.whatif.predict import predict
+from gpuprobe.whatif.records import Replay
+from gpuprobe.whatif.run_facts import Known
 
 STEPS = 12
 CORES = 2

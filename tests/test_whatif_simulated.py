@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gpuprobe.diagnosis.whatif.known import known_of
-from gpuprobe.diagnosis.whatif.predict import predict
-from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ranking.accounts import known_in
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, load_study, run_folder
@@ -18,6 +15,9 @@ from gpuprobe.records import Run, load
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Collective, Copies, Host, Input, Kernels, Recording, Spec
 from gpuprobe.traces.read import read
+from gpuprobe.whatif.predict import predict
+from gpuprobe.whatif.records import Replay
+from gpuprobe.whatif.run_facts import known_of
 
 if TYPE_CHECKING:
     from gpuprobe.simulate.truth import Truth

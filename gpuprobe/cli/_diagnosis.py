@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.evidence import main_device
+from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.report import account as reading
 from gpuprobe.report import meters
 from gpuprobe.report.categories import CATEGORIES
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from gpuprobe.cli._console import Console
     from gpuprobe.diagnosis.diagnosed import Diagnosis
-    from gpuprobe.diagnosis.whatif.records import Replay
     from gpuprobe.ledger.records import DeviceAccount, HostAccount
     from gpuprobe.records import Signal
+    from gpuprobe.whatif.records import Replay
 
 SHOWN_KERNELS, SHOWN_GAPS, SHOWN_CHANGES = 5, 5, 6
 MARGIN = 2

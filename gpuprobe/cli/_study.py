@@ -18,11 +18,11 @@ from gpuprobe.measure import faults, folder
 from gpuprobe.measure.begin import begin, find_images
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.study import carry_out
-from gpuprobe.ranking.choose import by_predicted_gain, following
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import PAGE_FILE, REPORT_FILE, load_study
 from gpuprobe.report.verdict import verdict
 from gpuprobe.report.write import write
+from gpuprobe.search.next_run import by_predicted_gain, following
 from gpuprobe.strategies.registry import select
 
 if TYPE_CHECKING:

@@ -30,10 +30,10 @@ def command(out: Path) -> None:
     from gpuprobe.cli._console import Console
     from gpuprobe.cli._verdict import show
     from gpuprobe.measure import folder
-    from gpuprobe.ranking.choose import following
     from gpuprobe.recording import PAGE_FILE, REPORT_FILE
     from gpuprobe.report.verdict import verdict
     from gpuprobe.report.write import write
+    from gpuprobe.search.next_run import following
     from gpuprobe.simulate import demo
     from gpuprobe.strategies.registry import changes, strategies
 

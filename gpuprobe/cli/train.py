@@ -104,7 +104,7 @@ def _chosen(strategy: str, study: Path | None) -> tuple[str, Combination | None]
 
 
 def _combined(study: Path, strategy: str) -> Combination:
-    from gpuprobe.ranking.choose import combined
     from gpuprobe.ranking.load import load
+    from gpuprobe.search.next_run import combined
 
     return combined(load(study, traces=False), strategy)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import telemetry
 from gpuprobe.compare.records import Measured, Side
-from gpuprobe.diagnosis.evidence import main_device
 from gpuprobe.errors import InputError
+from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ranking.accounts import timeline_of
 from gpuprobe.ranking.load import load as load_ranked

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.diagnosis import card, conditions, telemetry, telemetry_conditions, trace
 from gpuprobe.diagnosis.advice.give import advised
-from gpuprobe.diagnosis.evidence import evidence_of, main_device
-from gpuprobe.diagnosis.meters import meters
+from gpuprobe.diagnosis.gains import with_gains
+from gpuprobe.diagnosis.join import TRACE_MORE, Vote, join
+from gpuprobe.diagnosis.rules import card_and_settings, gpu_state, telemetry, trace
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
-from gpuprobe.diagnosis.votes import TRACE_MORE, Vote, join
-from gpuprobe.diagnosis.whatif.causes import with_gains
-from gpuprobe.diagnosis.whatif.records import Replay
+from gpuprobe.evidence import card
+from gpuprobe.evidence.breakdown import evidence_of, main_device
+from gpuprobe.evidence.meters import meters
 from gpuprobe.ledger.records import Account
 from gpuprobe.records import Evidence, Finding, Gain, NotEvaluated, Signal
+from gpuprobe.whatif.records import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ def diagnosed(
         votes.append(telemetry_vote(readings, traced, limits))
     seen = readings.signals if readings else ()
     known = Evidence(signals=(*traced.signals, *setting, *_card(account), *seen))
-    beside = conditions.diagnose if account.devices or setting else telemetry_conditions.diagnose
+    beside = card_and_settings.diagnose if account.devices or setting else gpu_state.diagnose
     joined = join(votes, beside(known, limits), limits, replay)
     findings = joined.findings if joined.primary else (_unattributed(account, votes[0], traced), *joined.findings)
     findings = advised(findings if seen else tuple(map(_unread, findings)), known, limits, replay)

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.setting import setting
-from gpuprobe.diagnosis.whatif.known import known_beside
-from gpuprobe.diagnosis.whatif.records import Replay
 from gpuprobe.errors import InputError
+from gpuprobe.evidence.run import setting
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import Account
 from gpuprobe.recording import (
@@ -23,13 +21,15 @@ from gpuprobe.recording import (
 )
 from gpuprobe.records import Environment, Run, Study, load
 from gpuprobe.traces.read import read
+from gpuprobe.whatif.records import Replay
+from gpuprobe.whatif.run_facts import known_beside
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuprobe.diagnosis.whatif.known import Known
     from gpuprobe.records import Evidence, GpuInfo, Signal
     from gpuprobe.traces.timeline import Timeline
+    from gpuprobe.whatif.run_facts import Known
 
 READINGS = ".csv"
 # How the files of traces end.
@@ -111,7 +111,7 @@ def _replay(timeline: Timeline, account: Account, known: Known | None, wanted: b
         reason = f"the trace holds {work:,} operations, whose replay takes long; --what-if replays it all the same"
         return Replay(refused=reason)
     # Imported here: a diagnosis without a replay need not wait for it.
-    from gpuprobe.diagnosis.whatif.predict import predict
+    from gpuprobe.whatif.predict import predict
 
     return predict(timeline, account, known)
 
@@ -132,7 +132,7 @@ def _readings(
     """Gather the readings of the timed window, else of the traced steps, else, where these share no clock, of all."""
     # Imported here, as the replay is: a trace alone has no readings.
     from gpuprobe import telemetry
-    from gpuprobe.diagnosis.readings.window import readings_in
+    from gpuprobe.evidence.readings.window import readings_in
 
     recording = telemetry.read_any(file, columns)
     times = recording.t_ns

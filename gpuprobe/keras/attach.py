@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from gpuprobe.keras.callback import Probe
-    from gpuprobe.keras.session import Wishes
+    from gpuprobe.keras.session import ProbeOptions
 
 # Where recordings go; its presence is what the hook acts on.
 FOLDER = "GPUPROBE_ATTACH"
@@ -96,7 +96,7 @@ def patch(keras: ModuleType, folder: str) -> None:
     _mark(folder, keras.backend.backend())
     signature, left = inspect.signature(fit), iter(range(MOST_TRAININGS))
     failed = False
-    loops = Loops(lambda: None if next(left, None) is None else _wishes(folder, LOOP), _say)
+    loops = Loops(lambda: None if next(left, None) is None else _options(folder, LOOP), _say)
 
     @functools.wraps(fit)
     def probed_fit(*given: Any, **named: Any) -> Any:
@@ -156,18 +156,18 @@ def _probe(folder: str) -> Probe:
     """Return a Probe that the script does not notice."""
     from gpuprobe.keras.callback import Probe
 
-    wishes = _wishes(folder, FIT)
-    return Probe(wishes.out, name=wishes.name, trace_at=wishes.trace_at, discreet=True)
+    options = _options(folder, FIT)
+    return Probe(options.out, name=options.name, trace_at=options.trace_at, discreet=True)
 
 
-def _wishes(folder: str, name: str) -> Wishes:
+def _options(folder: str, name: str) -> ProbeOptions:
     """Return what the recording of the next training is to be."""
-    from gpuprobe.keras.session import Wishes
+    from gpuprobe.keras.session import ProbeOptions
 
     earlier = any(Path(folder).glob("*/runs/*"))
     traced = any(Path(folder).glob("*/runs/*/trace"))
-    wishes = Wishes(name=name, out=folder, trace_at=LATER_TRACE_AT if earlier and not traced else None)
-    return wishes if name == FIT else replace(wishes, window_s=LOOP_WINDOW_S)
+    options = ProbeOptions(name=name, out=folder, trace_at=LATER_TRACE_AT if earlier and not traced else None)
+    return options if name == FIT else replace(options, window_s=LOOP_WINDOW_S)
 
 
 class _WhenKerasIsImported(importlib.abc.MetaPathFinder):

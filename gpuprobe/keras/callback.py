@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from gpuprobe.keras.scalars import Scalars
-from gpuprobe.keras.session import Session, Wishes
+from gpuprobe.keras.session import ProbeOptions, Session
 from gpuprobe.keras.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         discreet: bool = False,
     ) -> None:
         super().__init__()
-        wishes = Wishes(name=name, out=out, trace_steps=trace_steps, trace_at=trace_at)
-        self._watcher = Watcher(wishes, verbose=verbose and not discreet, diagnoses=not discreet)
+        options = ProbeOptions(name=name, out=out, trace_steps=trace_steps, trace_at=trace_at)
+        self._watcher = Watcher(options, verbose=verbose and not discreet, diagnoses=not discreet)
         self._discreet = discreet
         self._batch_size = batch_size
         self._scalars = Scalars(tensorboard) if tensorboard is not None else None

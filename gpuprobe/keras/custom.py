@@ -7,7 +7,7 @@ import time
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from gpuprobe.keras.session import Wishes
+from gpuprobe.keras.session import ProbeOptions
 from gpuprobe.keras.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def window(
 
     `batch_size` turns steps into samples per second. The rest is as in `Probe`. What the block raises goes through.
     """
-    watcher = Watcher(Wishes(name=name, out=out, trace_steps=trace_steps, trace_at=trace_at), verbose=verbose)
+    watcher = Watcher(ProbeOptions(name=name, out=out, trace_steps=trace_steps, trace_at=trace_at), verbose=verbose)
     watcher.begin()
     steps = Steps(watcher, batch_size)
     try:
@@ -97,13 +97,13 @@ def window(
     steps.end()
 
 
-def steps(name: str, **wishes: Any) -> Callable[[Callable[Given, Answer]], Callable[Given, Answer]]:
+def steps(name: str, **options: Any) -> Callable[[Callable[Given, Answer]], Callable[Given, Answer]]:
     """Decorate a step function: each call is a step; the recording begins with the first and ends with the process.
 
     Takes what `window` takes.
     """
-    batch_size, verbose = wishes.pop("batch_size", 0), wishes.pop("verbose", True)
-    watcher = Watcher(Wishes(name=name, **wishes), verbose=verbose)
+    batch_size, verbose = options.pop("batch_size", 0), options.pop("verbose", True)
+    watcher = Watcher(ProbeOptions(name=name, **options), verbose=verbose)
 
     def decorate(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
         started = False

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from gpuprobe.keras.custom import Steps
-    from gpuprobe.keras.session import Wishes
+    from gpuprobe.keras.session import ProbeOptions
 
 # More updates than a critic makes between two of a generator (WGAN: 5); after so many the first one has stopped.
 HANDOVER = 16
@@ -46,11 +46,11 @@ class Leader:
 class Loops:
     """The loops of one process: a recording begins with the first update, and ends before a `fit` or with the process.
 
-    `wishes` gives what the next recording is to be, None where there are enough. `say` is told once what failed.
+    `options` gives what the next recording is to be, None where there are enough. `say` is told once what failed.
     """
 
-    def __init__(self, wishes: Callable[[], Wishes | None], say: Callable[[Exception], None]) -> None:
-        self._wishes, self._say = wishes, say
+    def __init__(self, options: Callable[[], ProbeOptions | None], say: Callable[[Exception], None]) -> None:
+        self._options, self._say = options, say
         self._lock = threading.RLock()
         self._leader = Leader()
         self._steps: Steps | None = None
@@ -102,11 +102,11 @@ class Loops:
         if Watcher.live:
             # The script has a window of its own.
             return
-        wishes = self._wishes()
-        if wishes is None:
+        options = self._options()
+        if options is None:
             self._stop()
             return
-        watcher = Watcher(wishes, verbose=False, diagnoses=False)
+        watcher = Watcher(options, verbose=False, diagnoses=False)
         watcher.begin()
         watcher.ends_well()
         self._steps = Steps(watcher, _length(batch), model)

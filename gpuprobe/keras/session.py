@@ -38,7 +38,7 @@ EXTRA_CALLS = 1
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ProbeOptions:
     """What the user asked for: where recordings go, how many calls to trace and from which on, how long to time.
 
     `trace_at` counts calls of the train function from 1; None is right after the timed window, 0 never.
@@ -54,16 +54,16 @@ class Wishes:
 class Session:
     """One training; the one who drives it encloses every call of the train function, and tells where epochs end."""
 
-    def __init__(self, wishes: Wishes) -> None:
-        self._wishes, self._backend = wishes, backend()
-        traced = 0 if self._backend.no_trace else wishes.trace_steps
-        self._moments = Moments(traced + EXTRA_CALLS if traced else 0, wishes.trace_at, wishes.window_s)
+    def __init__(self, options: ProbeOptions) -> None:
+        self._options, self._backend = options, backend()
+        traced = 0 if self._backend.no_trace else options.trace_steps
+        self._moments = Moments(traced + EXTRA_CALLS if traced else 0, options.trace_at, options.window_s)
         self._journal = Journal()
         self._epoch_calls = 0
         self.samples_per_call = 0
         self.figures: dict[str, float] = {}
         now = datetime.now(timezone.utc)
-        self.study_folder = folder.make(Path(wishes.out), f"{now:%Y%m%d-%H%M%S}-{wishes.name}")
+        self.study_folder = folder.make(Path(options.out), f"{now:%Y%m%d-%H%M%S}-{options.name}")
         self.folder = run_folder(self.study_folder, 1, STRATEGY)
         self.folder.mkdir(parents=True)
         self._study = self._described()
@@ -90,7 +90,7 @@ class Session:
     def ask_for_trace(self) -> None:
         """Trace the next calls."""
         if not self._backend.no_trace:
-            self._moments.trace_calls = self._moments.trace_calls or self._wishes.trace_steps + EXTRA_CALLS
+            self._moments.trace_calls = self._moments.trace_calls or self._options.trace_steps + EXTRA_CALLS
             self._moments.ask_for_trace()
 
     def marker(self) -> AbstractContextManager[Any]:
@@ -222,7 +222,7 @@ class Session:
             created_ns=time.time_ns(),
             command=shlex.join(sys.argv),
             environment=environment(),
-            workload=self._wishes.name,
+            workload=self._options.name,
             data_name="the training's own data",
             data_source="The training's own data, as its author feeds it.",
             batch_size=0,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from gpuprobe.errors import in_short
 from gpuprobe.keras import listening
 from gpuprobe.keras.capture import SIGNAL
-from gpuprobe.keras.session import Session, Wishes
+from gpuprobe.keras.session import ProbeOptions, Session
 from gpuprobe.keras.traced import diagnosis_of
 from gpuprobe.keras.verdict import FILE, verdict
 from gpuprobe.records import save
@@ -37,8 +37,8 @@ class Watcher:
     # Those of this process that watch just now.
     live: ClassVar[set[Watcher]] = set()
 
-    def __init__(self, wishes: Wishes, *, verbose: bool = True, diagnoses: bool = True) -> None:
-        self._wishes, self._verbose, self._diagnoses = wishes, verbose, diagnoses
+    def __init__(self, options: ProbeOptions, *, verbose: bool = True, diagnoses: bool = True) -> None:
+        self._options, self._verbose, self._diagnoses = options, verbose, diagnoses
         self._session: Session | None = None
         self._pid = os.getpid()
         self._handler: Any = None
@@ -61,7 +61,7 @@ class Watcher:
 
         def start() -> None:
             self._pid = os.getpid()
-            self._session = Session(self._wishes)
+            self._session = Session(self._options)
             self.live.add(self)
             atexit.register(self._at_exit)
             self._listen()

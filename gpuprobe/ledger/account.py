@@ -12,6 +12,7 @@ from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import difference, union
+from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.ledger.cpu import CpuTime
     from gpuprobe.ledger.gpu import GpuTime
+    from gpuprobe.ledger.lost import Lost
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.records import Confidence
     from gpuprobe.traces.timeline import Device, Timeline
@@ -53,8 +55,9 @@ def account_of(timeline: Timeline) -> Account:
     known = kinds(timeline.names)
     hosts = {name: Host(timeline, name, known) for name in _host_names(timeline)}
     worked = any(len(device.kernels) or len(device.copies) for device in timeline.devices)
-    launched = sum(len(host.lost.launch_ps) for host in hosts.values())
-    found = _on_gpus(timeline, hosts)
+    missing = {name: lost(host) for name, host in hosts.items()}
+    launched = sum(len(one.launch_ps) for one in missing.values())
+    found = _on_gpus(timeline, hosts, missing)
     if not (found or timeline.others or worked or launched):
         found = _on_processors(timeline, hosts)
     devices = [device for device, _, _ in found]
@@ -77,8 +80,11 @@ def account_of(timeline: Timeline) -> Account:
     )
 
 
-def _on_gpus(timeline: Timeline, hosts: Mapping[str, Host]) -> list[Found]:
-    times = [(hosts[device.host], gpu_time(timeline, device, hosts[device.host])) for device in timeline.devices]
+def _on_gpus(timeline: Timeline, hosts: Mapping[str, Host], missing: Mapping[str, Lost]) -> list[Found]:
+    times = [
+        (hosts[device.host], gpu_time(timeline, device, hosts[device.host], missing[device.host]))
+        for device in timeline.devices
+    ]
     return [(_gpu(timeline, time, host), host, time.windows) for host, time in times if time is not None]
 
 

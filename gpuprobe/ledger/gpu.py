@@ -42,15 +42,18 @@ class GpuTime:
     span: Intervals
 
 
-def gpu_time(timeline: Timeline, device: Device, host: Host) -> GpuTime | None:
-    """Give every instant of a GPU's steps to one category; None where it did nothing or no step can be found."""
+def gpu_time(timeline: Timeline, device: Device, host: Host, lost: Lost) -> GpuTime | None:
+    """Give every instant of a GPU's steps to one category; None where it did nothing or no step can be found.
+
+    `lost` are the launch calls of its host whose work the trace does not show.
+    """
     work = launches(device, host)
     if not len(work.start_ps):
         return None
     span = between(int(work.start_ps[0]), int(work.end_ps.max()))
     launched = work.launch_ps[work.launch_ps != NO_LAUNCH]
     first = min(int(launched.min()), int(work.start_ps[0])) if len(launched) else int(work.start_ps[0])
-    missing = host.lost.of(work.feeding)
+    missing = lost.of(work.feeding)
     # What was launched was done, whether it is in the trace or not.
     ended = max([int(work.end_ps.max()), *missing.launch_ps[-1:].tolist()])
     windows = find(host, device.steps, (first, ended), len(device.kernels) > 0)

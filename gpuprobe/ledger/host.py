@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, difference, join, union
-from gpuprobe.ledger.lost import Lost, lost
 from gpuprobe.ledger.names import Kind, kinds, waits
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import NO_CORRELATION
@@ -86,11 +85,6 @@ class Host:
         # first is the one that the program made.
         order = np.lexsort((found[1], found[0]))
         return Calls(*(column[order] for column in found))
-
-    @cached_property
-    def lost(self) -> Lost:
-        """The launch calls whose work no device of this host shows."""
-        return lost(self.devices, self)
 
     @cached_property
     def compiling(self) -> Intervals:

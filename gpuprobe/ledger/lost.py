@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.ledger.host import Host
     from gpuprobe.ledger.launches import Launches
-    from gpuprobe.traces.timeline import Device, Events, Int64s
+    from gpuprobe.traces.timeline import Events, Int64s
 
 # Work that was launched so long before the trace ends, and on a device at rest, has begun: a launch takes microseconds.
 AT_REST_PS = 1_000_000_000
@@ -51,9 +51,9 @@ class Lost:
         return replace(self, launch_ps=self.launch_ps[chosen], thread=self.thread[chosen], copies=self.copies[chosen])
 
 
-def lost(devices: Sequence[Device], host: Host) -> Lost:
+def lost(host: Host) -> Lost:
     """Find the launch calls of a host whose work none of its devices shows."""
-    work = [events for device in devices for events in (device.kernels, device.copies) if len(events)]
+    work = [events for device in host.devices for events in (device.kernels, device.copies) if len(events)]
     launching = _launching(work, host)
     columns: list[list[Int64s]] = [[np.empty(0, np.int64)] for _ in range(5)]
     for place, thread in enumerate(host.threads):

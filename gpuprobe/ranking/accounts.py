@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import telemetry
-from gpuprobe.diagnosis.readings.window import readings_in
-from gpuprobe.diagnosis.whatif.device_changes import batch_times
-from gpuprobe.diagnosis.whatif.known import Known, known_beside
-from gpuprobe.diagnosis.whatif.predict import predict, usual_changes
 from gpuprobe.errors import InputError
+from gpuprobe.evidence.readings.window import readings_in
 from gpuprobe.ledger.account import account_of
 from gpuprobe.recording import TELEMETRY_FILE, TRACE_FOLDER
 from gpuprobe.traces.read import read
+from gpuprobe.whatif.device_changes import batch_times
+from gpuprobe.whatif.predict import predict, usual_changes
+from gpuprobe.whatif.run_facts import Known, known_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gpuprobe.diagnosis.whatif.change import Change
-    from gpuprobe.diagnosis.whatif.records import Replay
     from gpuprobe.ledger.records import Account
     from gpuprobe.records import Run, Study
     from gpuprobe.traces.timeline import Timeline
+    from gpuprobe.whatif.change import Change
+    from gpuprobe.whatif.records import Replay
 
 # The change that names no size: it grows the batch as the strategy that makes it does.
 LARGER_BATCH = "batch_times"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import telemetry
-from gpuprobe.diagnosis.readings.window import readings_in
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.errors import InputError
+from gpuprobe.evidence.readings.window import readings_in
 from gpuprobe.ranking.accounts import traced
 from gpuprobe.ranking.rank import rank
 from gpuprobe.ranking.ranking import Ranking, Search
-from gpuprobe.ranking.search import own_runs
+from gpuprobe.ranking.searched import own_runs
 from gpuprobe.recording import RANKING_FILE, TELEMETRY_FILE, TRACE_LEFT_OUT, load_runs, load_study, search_file
 from gpuprobe.records import load as load_record
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpuprobe.diagnosis.whatif.records import Prediction
 from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.records import SCHEMA, Finding, Gain, NotEvaluated, Record, Settings, Signal, State
+from gpuprobe.whatif.records import Prediction
 
 
 class Row(Record, frozen=True, kw_only=True):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from gpuprobe.diagnosis.evidence import main_device
-from gpuprobe.diagnosis.meters import meters
-from gpuprobe.diagnosis.setting import clock_mhz, setting
+from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.evidence.meters import meters
+from gpuprobe.evidence.run import clock_mhz, setting
 from gpuprobe.ranking import same_work, spread, ties
 from gpuprobe.ranking.ranking import Row
 from gpuprobe.ranking.rates import Interval, run_rate, unstable

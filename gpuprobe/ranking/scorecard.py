@@ -12,10 +12,10 @@ from gpuprobe.ranking.ranking import Scored
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpuprobe.diagnosis.whatif.records import Replay
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.records import Finding, Gain, StrategyInfo
+    from gpuprobe.whatif.records import Replay
 
 
 def scorecard(infos: Sequence[StrategyInfo], rows: Sequence[Row], replays: Mapping[str, Replay]) -> tuple[Scored, ...]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.diagnosis import conditions, differential
 from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.diagnosed import telemetry_vote, trace_vote
-from gpuprobe.diagnosis.evidence import evidence_of
-from gpuprobe.diagnosis.setting import clock_mhz, setting
-from gpuprobe.diagnosis.votes import Joined, Vote, join
-from gpuprobe.diagnosis.whatif.causes import with_gains
+from gpuprobe.diagnosis.gains import with_gains
+from gpuprobe.diagnosis.join import Joined, Vote, join
+from gpuprobe.diagnosis.rules import card_and_settings, differential
+from gpuprobe.evidence.breakdown import evidence_of
+from gpuprobe.evidence.run import clock_mhz, setting
 from gpuprobe.records import Evidence, Signal
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def diagnose(
     ]
     known = readings.signals if readings else ()
     evidence = Evidence(signals=(*told.signals, *_setting(study, baseline, run), *known))
-    joined = join(votes, conditions.diagnose(evidence, limits), limits, traced.replay if traced else None)
+    joined = join(votes, card_and_settings.diagnose(evidence, limits), limits, traced.replay if traced else None)
     # A watched training is recorded as a study too, but nobody ran strategies for it.
     here = Signal(name="in_study", unit="", source="study", value=study.request.rounds > 0)
     data = Signal(name="data_kind", unit="", source="study", value=study.data_name)

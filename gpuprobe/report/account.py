@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.evidence import main_device
+from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
 from gpuprobe.report.categories import CATEGORIES, COMPUTED, Category
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.diagnosed import Diagnosis
-    from gpuprobe.diagnosis.whatif.records import Prediction
     from gpuprobe.ledger.records import DeviceAccount, Gap
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.records import Finding, Gain, Signal
+    from gpuprobe.whatif.records import Prediction
 
 # The rest of a step's parts stand in the table.
 MOST_TOLD, WORTH_TELLING, WORTH_SAYING = 3, 0.01, 0.005

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.meters import COPIES, KERNELS, MFU, NVML, SMS
+from gpuprobe.evidence.meters import COPIES, KERNELS, MFU, NVML, SMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.readings.evidence import Seen
+from gpuprobe.evidence.readings.signals import Seen
 from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE, TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Record, Watch, load, to_json, write_whole
 from gpuprobe.report import account, html

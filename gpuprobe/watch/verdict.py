@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis import telemetry as rules
-from gpuprobe.diagnosis import telemetry_conditions as conditions
-from gpuprobe.diagnosis.readings.evidence import Seen, see
+from gpuprobe.diagnosis.rules import gpu_state
+from gpuprobe.diagnosis.rules import telemetry as rules
 from gpuprobe.diagnosis.thresholds import DEFAULTS
+from gpuprobe.evidence.readings.signals import Seen, see
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
 from gpuprobe.watch import inside
 
 if TYPE_CHECKING:
-    from gpuprobe.diagnosis.readings.evidence import GpuSeen
+    from gpuprobe.evidence.readings.signals import GpuSeen
     from gpuprobe.records import Watch
     from gpuprobe.telemetry import Telemetry
 
@@ -87,7 +87,7 @@ def _unknown(recording: Telemetry) -> tuple[str, ...]:
 
 def _judged(device: str, evidence: Evidence) -> Judged:
     causes, undecided = rules.diagnose(evidence)
-    beside, undecided_too = conditions.diagnose(evidence)
+    beside, undecided_too = gpu_state.diagnose(evidence)
     return Judged(device=device, findings=(*causes, *beside), not_evaluated=(*undecided, *undecided_too))
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from gpuprobe.diagnosis.advice.situation import Situation
     from gpuprobe.diagnosis.thresholds import Thresholds
-    from gpuprobe.diagnosis.whatif.records import Replay
     from gpuprobe.records import Evidence, Finding
+    from gpuprobe.whatif.records import Replay
 
 # (sentence, diff); a cause that is not here keeps what its rule said.
 ADVICE: dict[str, Callable[[Finding, Situation], tuple[str, str]]] = {

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.thresholds import Thresholds
-    from gpuprobe.diagnosis.whatif.records import Prediction, Replay
     from gpuprobe.records import Evidence
+    from gpuprobe.whatif.records import Prediction, Replay
 
 # The factor by which a batch is grown at once, as the strategy `large_batch` does on a GPU, and the least worth trying.
 GROWTH, LEAST_GROWTH = 8, 2

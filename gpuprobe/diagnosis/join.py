@@ -1,0 +1,265 @@
+"""Joins what each kind of evidence says into one diagnosis: one primary cause, and how sure it is.
+
+The trace, the differential runs and the telemetry vote, each with findings of its own. Where two kinds name the same
+primary cause the confidence is high; where they differ the diagnosis says so and lowers it. A cause that goes when
+the primary one is fixed is marked as its symptom.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.gains import saved_share
+from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
+from gpuprobe.records import Confidence, Finding, NotEvaluated, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.diagnosis.rules.rule import Decided
+    from gpuprobe.whatif.records import Replay
+
+Kind = Literal["trace", "differential runs", "telemetry"]
+# Which kind knows best: a trace sees the calls themselves, a differential run only what a change gains, and telemetry
+# only that the device idled while the host did something.
+AUTHORITY: tuple[Kind, ...] = ("trace", "differential runs", "telemetry")
+# What one kind calls this, another that sees less calls that: too small a batch shows in launches that do not keep
+# up; what Python does for each operation shows as launches too.
+FAMILIES = (
+    frozenset({"launch_bound", "batch_too_small", "eager_or_retracing"}),
+    frozenset({"host_between_steps", "sync_every_step"}),
+    frozenset({"compute_bound", "tensor_cores_unused", "fp16_without_tensor_cores", "throttled"}),
+)
+# Causes that vanish when the one named first is fixed.
+SYMPTOMS: dict[str, frozenset[str]] = {
+    # Nothing of the GPU's step is left once the work is there.
+    "not_on_gpu": frozenset({"input_bound", "launch_bound", "copy_bound", "host_between_steps", "batch_too_small"}),
+    # Python that dispatches or builds graphs is what launches late and what runs between steps.
+    "eager_or_retracing": frozenset({"batch_too_small"}),
+    "recompiling": frozenset({"launch_bound", "host_between_steps"}),
+    # A sync drains the queue, so that the launches after it come late.
+    "sync_every_step": frozenset({"launch_bound", "batch_too_small"}),
+    # The results that a callback reads are what the host waits for.
+    "host_between_steps": frozenset({"sync_every_step"}),
+}
+# Causes that lie behind another: where their own evidence is sure, they are primary, and the other is their symptom.
+# Kernels that fill the GPU are no healthy case where something makes each of them longer than it need be.
+ROOTS: dict[str, tuple[str, ...]] = {
+    "compute_bound": (
+        "not_on_gpu",
+        "fp16_without_tensor_cores",
+        "gpu_shared",
+        "throttled",
+        # The slowest device computes all the time, and the others wait for it.
+        "straggler",
+        "batch_too_small",
+        "tensor_cores_unused",
+    ),
+    "copy_bound": ("pcie_degraded",),
+    "collective_bound": ("straggler",),
+    "launch_bound": ("eager_or_retracing",),
+    "recompiling": ("eager_or_retracing",),
+    "host_between_steps": ("eager_or_retracing",),
+}
+# Of what these take, the cause behind them must make up most, or it is beside the point.
+IN_PARTS = frozenset({"copy_bound", "collective_bound", "launch_bound", "recompiling", "host_between_steps"})
+# Causes whose remedy the replay tries itself: not one that goes around them, as hidden copies do around a slow link.
+REPLAYED = frozenset({"tensor_cores_unused", "batch_too_small", "eager_or_retracing"})
+# What is true beside a cause, but is never what a verdict stands on while another cause is known.
+CONDITIONS = frozenset({"wrong_meter", "profiler_perturbed", "gpu_memory_tight", "unattributed"})
+# What a trace that names a cause has decided, for or against: a hint of the readings at one of these adds nothing.
+DECIDED_BY_TRACE = frozenset(
+    {"input_bound", "launch_bound", "copy_bound", "sync_every_step", "host_between_steps", "compute_bound"}
+)
+TRACE_MORE = "Trace a few steady steps with all of the host's events: gpuprobe run, or the Probe callback."
+SURE: dict[Confidence, int] = {"high": 2, "medium": 1, "low": 0}
+LOWER: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
+
+
+class Vote(Record, frozen=True, kw_only=True):
+    """What one kind of evidence says; `missing` is the reason where there was none of its kind."""
+
+    kind: Kind
+    findings: tuple[Finding, ...] = ()
+    not_evaluated: tuple[NotEvaluated, ...] = ()
+    missing: str | None = None
+
+    @property
+    def primary(self) -> Finding | None:
+        """The vote's own primary finding, None where it names no cause."""
+        return next((found for found in self.findings if found.primary and found.cause != "unattributed"), None)
+
+
+class Joined(Record, frozen=True, kw_only=True):
+    """All findings, the primary one first; what could not be decided; and how far the kinds of evidence agree."""
+
+    findings: tuple[Finding, ...] = ()
+    not_evaluated: tuple[NotEvaluated, ...] = ()
+    agreement: str = ""
+    disputed: bool = False
+
+    @property
+    def primary(self) -> Finding | None:
+        """The primary finding, None where nothing could be decided."""
+        return next((found for found in self.findings if found.primary), None)
+
+
+def join(
+    votes: Sequence[Vote],
+    conditions: Decided = ((), ()),
+    limits: Thresholds = DEFAULTS,
+    replay: Replay | None = None,
+) -> Joined:
+    """Join the votes, in any order, into one diagnosis.
+
+    `conditions` are findings on what is true beside the cause, and what could not be decided of those. A `replay` of
+    the trace tells of a cause behind another what its remedy would save.
+    """
+    cast = sorted(votes, key=lambda vote: AUTHORITY.index(vote.kind))
+    merged = _merged([*_telling(cast), conditions[0]])
+    undecided = _undecided([*(vote.not_evaluated for vote in cast), conditions[1]], {found.cause for found in merged})
+    leader = next((vote for vote in cast if vote.primary is not None), None)
+    if leader is None or leader.primary is None:
+        return Joined(findings=_unknown(merged, None), not_evaluated=undecided, agreement=_silent(cast))
+    cause = leader.primary.cause
+    root = _root(merged, cause, limits, replay)
+    others = [vote for vote in cast if vote is not leader]
+    agreeing = [vote for vote in others if vote.primary and _same(vote.primary.cause, cause)]
+    against = [vote for vote in others if vote.primary and not _same(vote.primary.cause, cause)]
+    if leader.primary.confidence == "low" and not agreeing:
+        return Joined(findings=_unknown(merged, leader), not_evaluated=undecided, agreement=_silent(cast))
+    # A vote that is itself no more than a hint is told, but does not shake one that rests on more.
+    doubts = [vote for vote in against if vote.primary and vote.primary.confidence != "low"]
+    primary = msgspec.structs.replace(
+        root or next(found for found in merged if found.cause == cause),
+        primary=True,
+        confidence=root.confidence if root else _confidence(leader.primary.confidence, agreeing, doubts),
+        ties_with=None if root else leader.primary.ties_with,
+    )
+    named = {primary.cause, "unattributed"}
+    rest = tuple(_beside(found, primary.cause) for found in merged if found.cause not in named)
+    return Joined(
+        findings=(primary, *rest),
+        not_evaluated=undecided,
+        agreement=_agreement(leader, agreeing, against, [vote for vote in others if vote.primary is None]),
+        disputed=bool(doubts),
+    )
+
+
+def _root(merged: Sequence[Finding], cause: str, limits: Thresholds, replay: Replay | None) -> Finding | None:
+    """Return the surest and largest cause that lies behind the one that shows, None where there is none."""
+    shown = max((found.severity for found in merged if found.cause == cause and cause in IN_PARTS), default=0.0)
+    least = max(limits.root_share, limits.mostly * shown)
+    sure = [
+        found
+        for found in merged
+        if found.cause in ROOTS.get(cause, ()) and found.confidence == "high" and _cost(found, replay) >= least
+    ]
+    return max(sure, key=lambda found: found.severity, default=None)
+
+
+def _cost(found: Finding, replay: Replay | None) -> float:
+    """Return the share of the step that goes with a cause: what its remedy saves in the replay, else its severity.
+
+    Kernels made shorter save nothing where the launches behind them are next to limit the step.
+    """
+    saved = saved_share(replay, found.cause) if replay and found.cause in REPLAYED else None
+    return found.severity if saved is None else saved
+
+
+def _telling(cast: Sequence[Vote]) -> list[Sequence[Finding]]:
+    """Return each vote's findings, without the hints of telemetry that a trace has decided."""
+    sure = next((vote for vote in cast if vote.kind == "trace" and vote.primary), None)
+    decided = DECIDED_BY_TRACE if sure and sure.primary and sure.primary.confidence != "low" else frozenset()
+    named = {found.cause for found in sure.findings} if sure else set()
+    return [
+        [found for found in vote.findings if vote.kind != "telemetry" or found.cause not in decided - named]
+        for vote in cast
+    ]
+
+
+def _unknown(merged: Sequence[Finding], hint: Vote | None) -> tuple[Finding, ...]:
+    """Return what there is, led by `unattributed` where something was seen and nothing is sure enough to stand on."""
+    first = next((found for found in merged if found.cause == "unattributed"), None)
+    if hint is not None and hint.primary is not None:
+        first = Finding(
+            cause="unattributed",
+            primary=True,
+            severity=hint.primary.severity,
+            confidence="low",
+            claim=f"What is known does not tell the cause; the {hint.kind} may point to {hint.primary.cause}.",
+            evidence=hint.primary.evidence,
+            fix=TRACE_MORE,
+        )
+    rest = tuple(_beside(found, None) for found in merged if found.cause != "unattributed")
+    return rest if first is None else (msgspec.structs.replace(first, primary=True), *rest)
+
+
+def _merged(groups: Sequence[Sequence[Finding]]) -> list[Finding]:
+    """Return one finding a cause: the words of the surest that names it, the evidence and the gains of all."""
+    by_cause: dict[str, Finding] = {}
+    for found in (found for group in groups for found in group):
+        known = by_cause.get(found.cause)
+        if known is None:
+            by_cause[found.cause] = msgspec.structs.replace(found, primary=False)
+            continue
+        surer, other = (found, known) if SURE[found.confidence] > SURE[known.confidence] else (known, found)
+        names = {signal.name for signal in surer.evidence}
+        by_cause[found.cause] = msgspec.structs.replace(
+            surer,
+            primary=False,
+            evidence=(*surer.evidence, *(signal for signal in other.evidence if signal.name not in names)),
+            stage=surer.stage or other.stage,
+            code=surer.code or other.code,
+            predicted_gain=surer.predicted_gain or other.predicted_gain,
+            measured_gain=surer.measured_gain or other.measured_gain,
+        )
+    return sorted(by_cause.values(), key=lambda found: (found.cause in CONDITIONS, -found.severity))
+
+
+def _undecided(groups: Sequence[Sequence[NotEvaluated]], known: set[str]) -> tuple[NotEvaluated, ...]:
+    reasons: dict[str, NotEvaluated] = {}
+    for group in groups:
+        for reason in group:
+            if reason.cause not in known:
+                reasons.setdefault(reason.cause, reason)
+    return tuple(reasons.values())
+
+
+def _same(cause: str, other: str) -> bool:
+    return cause == other or any({cause, other} <= family for family in FAMILIES)
+
+
+def _beside(found: Finding, primary: str | None) -> Finding:
+    behind = primary is not None and (found.cause in SYMPTOMS.get(primary, ()) or primary in ROOTS.get(found.cause, ()))
+    symptom = primary if behind else None
+    return msgspec.structs.replace(found, primary=False, ties_with=None, symptom_of=symptom)
+
+
+def _confidence(own: Confidence, agreeing: Sequence[Vote], against: Sequence[Vote]) -> Confidence:
+    if against:
+        return LOWER[own]
+    return "high" if agreeing else own
+
+
+def _agreement(leader: Vote, agreeing: Sequence[Vote], against: Sequence[Vote], silent: Sequence[Vote]) -> str:
+    sentences = []
+    if agreeing:
+        kinds = wording.listing([f"the {vote.kind}" for vote in (leader, *agreeing)])
+        sentences.append(f"{kinds[0].upper()}{kinds[1:]} agree.")
+    for vote in against:
+        assert vote.primary is not None
+        says = "may point to" if vote.primary.confidence == "low" else "would rather say"
+        blind = ", which does not see into a step," if vote.kind == "telemetry" else ""
+        sentences.append(f"The {vote.kind}{blind} {says} {vote.primary.cause}.")
+    if not agreeing and not against:
+        sentences.append(f"Only the {leader.kind} could tell.")
+    sentences += [f"The {vote.kind}: {vote.missing}." for vote in silent if vote.missing]
+    return " ".join(sentences)
+
+
+def _silent(cast: Sequence[Vote]) -> str:
+    return " ".join(f"The {vote.kind}: {vote.missing}." for vote in cast if vote.missing)

@@ -1,1 +1,0 @@
-"""A recording of telemetry into evidence, on a grid of whole seconds."""

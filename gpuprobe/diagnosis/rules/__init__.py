@@ -1,0 +1,1 @@
+"""The rules: evidence into findings, one file for each kind of evidence."""

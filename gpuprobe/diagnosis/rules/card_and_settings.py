@@ -1,0 +1,217 @@
+"""What is true of the card, the settings and the meters beside the cause of the idle time.
+
+One rule a cause, on the signals of one run: those of the trace (`diagnosis.evidence`), those of the telemetry over the
+timed window, and those of the run itself (`diagnosis.setting`): `compute_dtype`, `compute_capability`,
+`has_tensor_cores`, `batch_size`, `profiler_slowdown`, `mfu`. What readings of a GPU tell without a trace lies in
+`telemetry_conditions`. A rule whose signal is missing is not evaluated, with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpuprobe import wording
+from gpuprobe.cards import TENSOR_CORES_FROM
+from gpuprobe.diagnosis.rules import gpu_state
+from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
+from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
+from gpuprobe.records import Confidence, Evidence, Finding, NotEvaluated
+
+
+def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+    """Return what holds, none of it primary, and the rules that could not be decided."""
+    return apply(RULES, evidence, limits)
+
+
+def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
+    """The card has Tensor Cores, operations could use them, and no kernel did."""
+    names = ("has_tensor_cores", "eligible_time_fraction", "tensor_core_time_fraction", "share.gpu_compute")
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="tensor_cores_unused", reason=reason)
+    eligible, used, computing = evidence.numbers(*names[1:])
+    if not evidence.flag("has_tensor_cores"):
+        return None
+    if eligible < limits.tensor_eligible_fraction or used >= limits.tensor_used_fraction:
+        return None
+    # The trace alone cannot tell what the model computes in; the run's own settings can.
+    sure = evidence.text("compute_dtype") == "float32"
+    return _finding(
+        evidence,
+        "tensor_cores_unused",
+        # Twice the arithmetic rate is the least that 16 bits give: at most half of the eligible time goes.
+        severity=eligible * computing / 2,
+        claim=f"Operations that Tensor Cores could run take {wording.share(eligible)} of the kernels' time, and "
+        f"{wording.share(used)} of it used them.",
+        fix="Switch mixed precision on before the model is built, and keep channels multiples of 8.",
+        names=(*names, "compute_dtype"),
+        confidence="high" if sure else "medium",
+    )
+
+
+def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
+    """16-bit compute on a card that is not faster at it; on compute capability 6.1 at 1/64 of the rate.
+
+    The cards of 7.5 that have no Tensor Cores do such arithmetic at twice the rate: theirs is no loss.
+    """
+    del limits
+    names = ("compute_dtype", "has_tensor_cores")
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="fp16_without_tensor_cores", reason=reason)
+    dtype = evidence.text("compute_dtype")
+    faster = (evidence.number("compute_capability") or 0.0) >= TENSOR_CORES_FROM
+    if dtype not in {"float16", "bfloat16"} or evidence.flag("has_tensor_cores") or faster:
+        return None
+    return _finding(
+        evidence,
+        "fp16_without_tensor_cores",
+        severity=evidence.number("share.gpu_compute") or 0.0,
+        claim=f"The model computes in {dtype}, and this card has no Tensor Cores: nothing is gained, and on compute "
+        "capability 6.1 such arithmetic runs at 1/64 of the rate.",
+        fix="Stay with float32 on this card.",
+        code='- keras.mixed_precision.set_global_policy("mixed_float16")',
+        names=(*names, "compute_capability", "share.gpu_compute"),
+        confidence="high",
+    )
+
+
+def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
+    """The kernels keep the GPU busy, and leave most of its multiprocessors idle while they run."""
+    names = ("kernel_fraction", "sm_efficiency", "share.gpu_compute")
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="batch_too_small", reason=reason)
+    kernels, efficiency, busy = evidence.numbers(*names)
+    filled = efficiency / busy if busy else 1.0
+    if kernels < limits.compute_fraction or filled >= limits.sm_filled:
+        return None
+    batch = evidence.number("batch_size")
+    return _finding(
+        evidence,
+        "batch_too_small",
+        severity=busy * (1 - filled),
+        claim=f"While kernels ran they filled {wording.share(filled)} of the multiprocessors: too few blocks for this "
+        f"card{f' at a batch of {batch:.0f}' if batch else ''}.",
+        fix="Train with a larger batch and a learning rate to match, and check that the loss still falls as before.",
+        names=(*names, "batch_size"),
+        # From the trace alone it is a remark on the kernels; with the run's settings the batch can be named.
+        confidence="high" if batch else "medium",
+    )
+
+
+def straggler(evidence: Evidence, limits: Thresholds) -> Result:
+    """One device computes longer than the others, which wait for it."""
+    if reason := evidence.lacking("straggler_ratio", "straggler_share"):
+        return NotEvaluated(cause="straggler", reason=reason)
+    ratio, lost = evidence.numbers("straggler_ratio", "straggler_share")
+    if ratio < limits.straggler_ratio:
+        return None
+    return _finding(
+        evidence,
+        "straggler",
+        severity=lost,
+        claim=f"{evidence.text('straggler_device') or 'One device'} computes {ratio:.2f} times as long as the median "
+        f"device: the others wait for it, {wording.share(lost)} of the step.",
+        fix="Give it its equal share of the data, and look at its clocks, its heat and who else uses it.",
+        names=("straggler_ratio", "straggler_share", "straggler_device"),
+        confidence="high",
+    )
+
+
+def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
+    """Python dispatches single operations, or builds its graph again, while it trains."""
+    if reason := evidence.lacking("eager_share", "step_ms"):
+        return NotEvaluated(cause="eager_or_retracing", reason=reason)
+    # A processor's operations run while Python dispatches them, so that their own time is only a part of it.
+    share = max(*evidence.numbers("eager_share"), evidence.number("share.dispatch") or 0.0)
+    graphs = evidence.number("graphs_built") or 0.0
+    compiling = evidence.number("share.idle_compile") or 0.0
+    rebuilt = graphs >= limits.graphs_built and compiling >= limits.compile_share
+    if share < limits.eager_share and not rebuilt:
+        return None
+    how = (
+        f"{graphs:.0f} graphs were built while steady steps were traced"
+        if rebuilt
+        else f"Python starts single operations one by one in {wording.share(share)} of it"
+    )
+    return _finding(
+        evidence,
+        "eager_or_retracing",
+        severity=max(share, compiling),
+        claim=f"The step is not one graph: {how}.",
+        fix="Compile without run_eagerly, put the step into one tf.function, and give it tensors of one shape.",
+        names=("graphs_built", "share.idle_compile", "run_eagerly") if rebuilt else ("eager_share", "run_eagerly"),
+        confidence="high",
+    )
+
+
+def wrong_meter(evidence: Evidence, limits: Thresholds) -> Result:
+    """NVML's utilization says busy where the kernels, or what they use of the card, say otherwise."""
+    if reason := evidence.lacking("utilization_percent", "kernel_fraction"):
+        return NotEvaluated(cause="wrong_meter", reason=reason)
+    percent, kernels = evidence.numbers("utilization_percent", "kernel_fraction")
+    meter = percent / 100
+    efficiency = evidence.number("sm_efficiency")
+    apart = max(meter - kernels, meter - efficiency if efficiency is not None else 0.0)
+    if apart < limits.meters_apart:
+        return None
+    said = f"kernels run {wording.share(kernels)} of the time"
+    if efficiency is not None:
+        said += f" and fill {wording.share(efficiency)} of the SMs"
+    if (mfu := evidence.number("mfu")) is not None:
+        said += f", with {wording.share(mfu)} of the card's arithmetic"
+    return _finding(
+        evidence,
+        "wrong_meter",
+        severity=apart,
+        claim=f"NVML's utilization says {wording.share(meter)}, but {said}. NVML counts a moment as busy when any "
+        "kernel runs in it, however small; Windows' Task Manager leaves CUDA out of the graphs that it shows first.",
+        fix="Judge by the time a step takes, and by the kernels' share of it.",
+        names=("utilization_percent", "kernel_fraction", "sm_efficiency", "mfu"),
+        confidence="high",
+    )
+
+
+def profiler_perturbed(evidence: Evidence, limits: Thresholds) -> Result:
+    """The profiler slowed the steps that it recorded."""
+    if reason := evidence.lacking("profiler_slowdown"):
+        return NotEvaluated(cause="profiler_perturbed", reason=reason)
+    (slowdown,) = evidence.numbers("profiler_slowdown")
+    if slowdown < limits.profiler_slowdown:
+        return None
+    return _finding(
+        evidence,
+        "profiler_perturbed",
+        severity=1 - 1 / slowdown,
+        claim=f"While it was traced a step took {slowdown:.2f} times as long: shares of launches and host time in the "
+        "trace are larger than in training.",
+        fix="Trust the differential runs and the rates, which were taken without the profiler.",
+        names=("profiler_slowdown",),
+        confidence="high",
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    gpu_state.not_on_gpu,
+    *gpu_state.RULES,
+    tensor_cores_unused,
+    fp16_without_tensor_cores,
+    batch_too_small,
+    straggler,
+    eager_or_retracing,
+    wrong_meter,
+    profiler_perturbed,
+)
+
+
+def _finding(
+    evidence: Evidence,
+    cause: str,
+    *,
+    severity: float,
+    claim: str,
+    fix: str,
+    names: tuple[str, ...],
+    code: str = "",
+    confidence: Confidence = "medium",
+) -> Finding:
+    words: dict[str, Any] = {"claim": claim, "fix": fix, "code": code, "confidence": confidence}
+    return Finding(cause=cause, primary=False, severity=severity, evidence=evidence.only(*names), **words)

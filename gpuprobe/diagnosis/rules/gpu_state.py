@@ -1,0 +1,167 @@
+"""What the readings of a GPU tell of it beside the cause of its idle time, surer where a trace tells what it costs.
+
+The readings alone decide every rule here, so that a watched command gets them too. A trace adds `device_kind`,
+`share.gpu_compute` and `share.copy`, the table of cards `boost_mhz`.
+"""
+
+from __future__ import annotations
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
+from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
+from gpuprobe.records import Evidence, Finding, NotEvaluated
+
+
+def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+    """Return what slows the training down beside its cause, none of it primary; nothing where no GPU was read."""
+    return apply(RULES, evidence, limits) if evidence.get("utilization_percent") else ((), ())
+
+
+def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
+    """The driver shows a GPU at rest while the training computed: on the processor."""
+    traced = bool(evidence.text("device_kind"))
+    names = ("utilization_p95_percent", *(() if traced else ("memory_peak_mib", "cpu_cores")))
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="not_on_gpu", reason=reason)
+    busy = evidence.numbers("utilization_p95_percent")[0] / 100
+    elsewhere = evidence.text("device_kind") == "cpu" if traced else _worked_without_gpu(evidence, limits)
+    if busy >= limits.at_rest or not elsewhere:
+        return None
+    return Finding(
+        cause="not_on_gpu",
+        primary=False,
+        severity=evidence.number("share.cpu_compute") or 0.0 if traced else 1.0,
+        confidence="high" if traced else "medium",
+        claim="The driver shows a GPU at rest, and the training computed on the processor."
+        if traced
+        else "The GPU did nothing and its memory did not grow, while the command used "
+        f"{wording.cores(evidence.numbers('cpu_cores')[0])}: it computed on the processor.",
+        evidence=evidence.only("device_kind", *names, "share.cpu_compute"),
+        fix="`gpuprobe doctor` says whether TensorFlow sees the GPU, and if not, why and what to install.",
+        code="pip install 'tensorflow[and-cuda]'",
+    )
+
+
+def throttled(evidence: Evidence, limits: Thresholds) -> Result:
+    """Heat, the board or its power limit held the clocks down."""
+    if reason := evidence.lacking("throttled_heat_fraction", "power_cap_fraction"):
+        return NotEvaluated(cause="throttled", reason=reason)
+    heat, power = evidence.numbers("throttled_heat_fraction", "power_cap_fraction")
+    clock_mhz, rated_mhz = evidence.number("sm_clock_mhz"), evidence.number("boost_mhz")
+    # A card that no table holds tells its clock in the trace.
+    rated_mhz = rated_mhz if rated_mhz is not None else evidence.number("device_clock_mhz")
+    best_mhz = max(evidence.number("sm_clock_peak_mhz") or 0.0, rated_mhz or 0.0)
+    down = max(0.0, 1 - clock_mhz / best_mhz) if clock_mhz is not None and best_mhz else 0.0
+    slowed = max(heat, power) >= limits.throttled_fraction and down >= limits.clocks_down
+    # Without the card's rated clock heat alone tells: the highest clock that was seen may have been held down too.
+    unrated = rated_mhz is None or clock_mhz is None
+    if not slowed and not (unrated and heat >= limits.throttled_fraction):
+        unknown = evidence.lacking("sm_clock_mhz") if power >= limits.throttled_fraction else None
+        return NotEvaluated(cause="throttled", reason=unknown) if unknown else None
+    hot, busy = heat >= power or not slowed, evidence.number("share.gpu_compute")
+    why, of = ("heat or the board", heat) if hot else ("the power limit", power)
+    best = "the highest seen" if rated_mhz is None else f"the card's {best_mhz:.0f} MHz"
+    claim = f"During {wording.share(of)} of the readings {why} held the clocks down"
+    return Finding(
+        cause="throttled",
+        primary=False,
+        severity=down * (busy if busy is not None else 1.0),
+        confidence="high" if slowed and (rated_mhz is not None or busy is not None) else "medium",
+        claim=f"{claim}; on average they ran {wording.share(down)} below {best}." if down else f"{claim}.",
+        evidence=evidence.only(
+            "throttled_heat_fraction", "power_cap_fraction", "sm_clock_mhz", "sm_clock_peak_mhz", "boost_mhz"
+        ),
+        fix="Clean the fans and free the air flow." if hot else "Raise the limit where the card allows it.",
+        code="" if hot else "nvidia-smi -pl WATTS",
+    )
+
+
+def gpu_memory_tight(evidence: Evidence, limits: Thresholds) -> Result:
+    """Memory nearly full, unless TensorFlow took it all at once, which says nothing about the need."""
+    names = ("memory_peak_fraction", "memory_jump_fraction")
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="gpu_memory_tight", reason=reason)
+    peak, jump = evidence.numbers(*names)
+    if peak < limits.memory_full:
+        return None
+    if jump >= limits.memory_jump:
+        reason = (
+            "the memory was taken at once, as TensorFlow does whatever it needs; "
+            "TF_FORCE_GPU_ALLOW_GROWTH=true shows the need"
+        )
+        return NotEvaluated(cause="gpu_memory_tight", reason=reason)
+    return Finding(
+        cause="gpu_memory_tight",
+        primary=False,
+        severity=0.0,
+        confidence="medium",
+        claim=f"The GPU's memory grew to {wording.share(peak)} of what it has.",
+        evidence=evidence.only(*names),
+        fix="A larger batch will not fit; mixed precision or a smaller batch frees memory.",
+    )
+
+
+def pcie_degraded(evidence: Evidence, limits: Thresholds) -> Result:
+    """The link to the host is less than card and slot allow; with a trace, only where copies lose time by it."""
+    names = ("pcie_generation_fraction", "pcie_width_fraction")
+    copied = evidence.number("share.copy")
+    if reason := evidence.lacking(*names, *(("utilization_percent",) if copied is None else ())):
+        return NotEvaluated(cause="pcie_degraded", reason=reason)
+    part = min(evidence.numbers(*names))
+    lost = (copied or 0.0) * (1 - part)
+    if copied is None:
+        # A card at rest slows its link down on purpose.
+        holds = part < 1 and evidence.numbers("utilization_percent")[0] >= 100 * limits.at_rest
+        claim = f"The PCIe link never reached more than {wording.share(part)} of its maximum while the GPU worked."
+    else:
+        holds = part <= limits.pcie_part and lost >= limits.pcie_share
+        claim = (
+            f"Copies take {wording.share(copied)} of the step, over a link at {wording.share(part)} of what card and "
+            "slot allow."
+        )
+    if not holds:
+        return None
+    return Finding(
+        cause="pcie_degraded",
+        primary=False,
+        severity=lost,
+        confidence="medium" if copied is None else "high",
+        claim=claim,
+        evidence=evidence.only(*names, "share.copy"),
+        fix="Reseat the card, use the slot next to the processor, or raise the slot's speed in the firmware.",
+    )
+
+
+def gpu_shared(evidence: Evidence, limits: Thresholds) -> Result:
+    """Another program computes on the GPU, or at least has it open."""
+    computing, others = evidence.number("other_sm_percent"), evidence.number("other_gpu_processes")
+    if computing is None and others is None:
+        return NotEvaluated(cause="gpu_shared", reason=evidence.lacking("other_gpu_processes") or "not recorded")
+    share = (computing or 0.0) / 100
+    sure = share >= limits.shared_fraction
+    if not sure and not others:
+        return None
+    return Finding(
+        cause="gpu_shared",
+        primary=False,
+        severity=share if sure else 0.0,
+        confidence="high" if sure else "medium",
+        claim=f"Other programs computed on this GPU for {wording.share(share)} of the time."
+        if sure
+        else f"Other programs had this GPU open ({others or 0:.0f} at most at a time): part of the utilization and "
+        "memory may be theirs.",
+        evidence=evidence.only("other_sm_percent", "other_gpu_processes"),
+        fix="Move them to another GPU, or train when they are done; nvidia-smi lists them.",
+    )
+
+
+RULES: tuple[Rule, ...] = (throttled, gpu_memory_tight, pcie_degraded, gpu_shared)
+
+
+def _worked_without_gpu(evidence: Evidence, limits: Thresholds) -> bool:
+    memory = evidence.get("memory_peak_mib")
+    before_mib = (memory.low if memory else None) or 0.0
+    # Where no other program has the card open, what fills its memory is the command's own, from the start on.
+    own = evidence.number("other_gpu_processes") == 0 and before_mib >= limits.reserved_mib
+    grown_mib = evidence.numbers("memory_peak_mib")[0] - (0.0 if own else before_mib)
+    return grown_mib < limits.context_mib and evidence.numbers("cpu_cores")[0] >= limits.at_work_cores

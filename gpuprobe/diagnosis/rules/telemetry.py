@@ -1,0 +1,296 @@
+"""Findings from telemetry alone: what NVML and the host's counters suggest where there is no trace.
+
+They name the share of the time in which the GPU idled and what the host did meanwhile, never which call it was in: the
+confidence is at most medium, and a rule that has a trace knows better. The signals are those of `readings.evidence`, of
+one GPU over its busy span, or of the host alone where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.rules.gpu_state import not_on_gpu
+from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
+from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
+from gpuprobe.records import Confidence, Evidence, Finding, NotEvaluated, Signal
+
+
+def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+    """Return the findings, the primary one first, and the rules that could not be decided."""
+    on_gpu = evidence.get("utilization_percent") is not None
+    causes, undecided = apply(GPU_RULES if on_gpu else HOST_RULES, evidence, limits)
+    if not causes:
+        last = unattributed(evidence, limits)
+        if isinstance(last, NotEvaluated):
+            return (), (*undecided, last)
+        causes = (last,)
+    return (msgspec.structs.replace(causes[0], primary=True), *causes[1:]), undecided
+
+
+def compute_bound(evidence: Evidence, limits: Thresholds) -> Result:
+    """A kernel runs nearly all the time: the healthy case, as far as NVML can tell."""
+    if reason := evidence.lacking("utilization_percent"):
+        return NotEvaluated(cause="compute_bound", reason=reason)
+    busy = evidence.numbers("utilization_percent")[0] / 100
+    if busy < limits.compute_fraction:
+        return None
+    return Finding(
+        cause="compute_bound",
+        primary=False,
+        severity=busy,
+        confidence="medium",
+        claim=f"A kernel ran during {wording.share(busy)} of the busy span: the GPU was kept at work. "
+        "How well its kernels fill it, NVML cannot tell.",
+        evidence=evidence.only("utilization_percent"),
+        fix="Look at the kernels: `gpuprobe run` traces them.",
+    )
+
+
+def disk_wait(evidence: Evidence, limits: Thresholds) -> Result:
+    """The GPU idles while a core waits for a disk (SageMaker Debugger, IOBottleneck)."""
+    return _mostly(
+        evidence,
+        limits,
+        ("iowait_gpu_idle_fraction", "utilization_idle_fraction"),
+        "During {} of the busy span the GPU idled while a core waited for a disk.",
+        "Keep the data in memory or on a faster disk: tf.data's cache(), larger files, prefetch.",
+        stage="cold_cache",
+        confidence="medium",
+    )
+
+
+def processor_full(evidence: Evidence, limits: Thresholds) -> Result:
+    """The GPU idles while the processors are full (SageMaker Debugger, CPUBottleneck)."""
+    may_use = wording.cores(evidence.number("cpu_limit") or 0.0)
+    return _mostly(
+        evidence,
+        limits,
+        ("cpu_full_gpu_idle_fraction", "cpu_cores", "cpu_limit"),
+        f"During {{}} of the busy span the GPU idled while all {may_use} were full: the host's work, most often "
+        "preparing data, is what takes the time.",
+        "Do less of it for each batch: cache() what does not change, augment on the GPU.",
+    )
+
+
+def python_feed(evidence: Evidence, limits: Thresholds) -> Result:
+    """The GPU is under-used while one thread has a core to itself: Python that feeds or dispatches."""
+    names = ("utilization_percent", "utilization_p95_percent")
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="input_bound", reason=reason)
+    pinned = _busiest(evidence)
+    if pinned is None:
+        return NotEvaluated(cause="input_bound", reason="neither threads nor cores were seen")
+    # Where all processors are full, the one thread is not what the others wait for.
+    all_full = (evidence.number("cpu_full_gpu_idle_fraction") or 0.0) > limits.mostly
+    if all_full or not _under_used(evidence, limits) or not _is_pinned(pinned, limits):
+        return None
+    idle = 1 - evidence.numbers("utilization_percent")[0] / 100
+    return Finding(
+        cause="input_bound",
+        stage="python_feed",
+        primary=False,
+        severity=idle,
+        confidence="low",
+        claim=f"The GPU idled {wording.share(idle)} of its busy span while {_says(pinned)}: that "
+        "suggests, but does not prove, Python that feeds it batch by batch. Python that launches every operation "
+        "looks the same.",
+        evidence=evidence.only(*names, pinned.name),
+        fix="Feed through tf.data with map, cache and prefetch, and train inside tf.function; a trace tells which of "
+        "the two it is.",
+    )
+
+
+def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
+    """Processor, GPU and its memory bus all have room (SageMaker Debugger, BatchSize)."""
+    names = ("utilization_p95_percent", "memory_utilization_p95_percent", "cpu_p95_fraction", "cpu_cores")
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="batch_too_small", reason=reason)
+    gpu, memory, cpu, cores = evidence.numbers(*names)
+    room = max(gpu, memory, 100 * cpu) < 100 * limits.underused
+    # A host that hardly computes waits for something else than larger batches.
+    if not room or cores < limits.at_work_cores or gpu < 100 * limits.at_rest:
+        return None
+    mean = evidence.number("utilization_percent")
+    return Finding(
+        cause="batch_too_small",
+        primary=False,
+        # Room is a hint, weaker than a core that is full or a disk that is waited for.
+        severity=(1 - mean / 100) / 2 if mean is not None else 0.0,
+        confidence="low",
+        claim=f"GPU, its memory bus and the processors all had room (95th percentiles {gpu:.0f} %, "
+        f"{memory:.0f} % and {wording.share(cpu)}): a larger batch may use it.",
+        evidence=evidence.only(*names[:3]),
+        fix="Double the batch size and watch again; where the step then takes as long, go on doubling.",
+    )
+
+
+def cores_full(evidence: Evidence, limits: Thresholds) -> Result:
+    """Without a GPU: all cores at work is what a processor can give."""
+    names = ("cpu_fraction", "cpu_limit")
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="compute_bound", reason=reason)
+    share, may_use = evidence.numbers(*names)
+    if share < limits.compute_fraction:
+        return None
+    return Finding(
+        cause="compute_bound",
+        primary=False,
+        severity=share,
+        confidence="medium",
+        claim=f"The command kept {wording.share(share)} of the {wording.cores(may_use)} "
+        "busy: the processor is what limits it.",
+        evidence=evidence.only(*names),
+        fix="More cores or a GPU; on this processor, less work for each step.",
+    )
+
+
+def disk_wait_host(evidence: Evidence, limits: Thresholds) -> Result:
+    """Without a GPU: a core waits for a disk more than half of the time."""
+    return _mostly(
+        evidence,
+        limits,
+        ("iowait_fraction",),
+        "During {} of the time a core of this machine waited for a disk.",
+        "Keep the data in memory or on a faster disk. Other programs may have caused it: the counter is the machine's.",
+        stage="cold_cache",
+    )
+
+
+def one_thread(evidence: Evidence, limits: Thresholds) -> Result:
+    """Without a GPU: one thread at work while the other cores idle."""
+    names, pinned = ("cpu_fraction", "cpu_limit"), _busiest(evidence)
+    if reason := evidence.lacking(*names, *(("one_core_fraction",) if pinned is None else ())):
+        return NotEvaluated(cause="input_bound", reason=reason)
+    share, may_use = evidence.numbers(*names)
+    if pinned is None or may_use < 2 or share >= limits.compute_fraction or not _is_pinned(pinned, limits):
+        return None
+    return Finding(
+        cause="input_bound",
+        stage="python_feed",
+        primary=False,
+        severity=1 - share,
+        confidence="low",
+        claim=f"{_says(pinned, capital=True)} while {wording.share(1 - share)} of the processors idled: that "
+        "suggests, but does not prove, Python that works alone, as a feed does.",
+        evidence=evidence.only(*names, pinned.name),
+        fix="Let libraries do the loop: tf.data with parallel map and prefetch, tf.function, vectorised NumPy.",
+    )
+
+
+def unattributed(evidence: Evidence, limits: Thresholds) -> Finding | NotEvaluated:
+    """What no rule explains, said plainly."""
+    of_gpu = ("utilization_percent", "utilization_p95_percent", "utilization_p5_percent")
+    of_host = ("cpu_fraction", "cpu_cores")
+    on_gpu = evidence.get("utilization_percent") is not None
+    names = of_gpu if on_gpu else of_host
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="unattributed", reason=reason)
+    used = evidence.numbers(names[0])[0] / (100 if on_gpu else 1)
+    return Finding(
+        cause="unattributed",
+        primary=False,
+        severity=1 - used,
+        confidence="low",
+        claim=_idled(evidence, limits, used) if on_gpu else _waited(evidence, limits),
+        evidence=evidence.only(*names),
+        fix="A trace tells what the time goes to: `gpuprobe watch --trace` takes one of a Keras training.",
+    )
+
+
+GPU_RULES: tuple[Rule, ...] = (
+    not_on_gpu,
+    compute_bound,
+    disk_wait,
+    processor_full,
+    python_feed,
+    batch_too_small,
+)
+HOST_RULES: tuple[Rule, ...] = (cores_full, disk_wait_host, one_thread)
+
+
+def _mostly(
+    evidence: Evidence,
+    limits: Thresholds,
+    names: tuple[str, ...],
+    claim: str,
+    fix: str,
+    *,
+    stage: str | None = None,
+    confidence: Confidence = "low",
+) -> Result:
+    """Find the input too slow where the first of the signals, a share of the time put into the claim, is the most."""
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="input_bound", reason=reason)
+    share = evidence.numbers(*names)[0]
+    if share <= limits.mostly:
+        return None
+    return Finding(
+        cause="input_bound",
+        stage=stage,
+        primary=False,
+        severity=share,
+        confidence=confidence,
+        claim=claim.format(wording.share(share)),
+        evidence=evidence.only(*names),
+        fix=fix,
+    )
+
+
+def _idled(evidence: Evidence, limits: Thresholds, busy: float) -> str:
+    p95, p5 = evidence.numbers("utilization_p95_percent", "utilization_p5_percent")
+    bursts = p95 >= 100 * limits.underused and p5 < 100 * limits.at_rest
+    how = "works in bursts and waits between them" if bursts else "is under-used"
+    claim = f"The GPU {how} (busy {wording.share(busy)} of the time), and telemetry names no cause."
+    cores = evidence.number("cpu_cores")
+    if cores is not None and cores < limits.wanted_cores and busy:
+        claim += " The command hardly used the processor: what the GPU did may have been another program's work."
+    return claim
+
+
+def _waited(evidence: Evidence, limits: Thresholds) -> str:
+    share, cores = evidence.numbers("cpu_fraction", "cpu_cores")
+    used = f"The command used {wording.cores(cores)} on average, {wording.share(share)}"
+    others = evidence.number("other_cpu_cores") or 0.0
+    full = (evidence.number("machine_fraction") or 0.0) >= limits.machine_full
+    if full and cores >= limits.wanted_cores and others >= limits.at_work_cores:
+        return (
+            f"{used} of what it may, on a machine that was full: other programs took {wording.cores(others)}. "
+            "Measure again on a quiet machine."
+        )
+    if share < limits.mostly:
+        return f"{used} of what it may: it waited most of the time, and telemetry cannot tell for what."
+    return f"{used} of what it may, and telemetry names no cause."
+
+
+def _under_used(evidence: Evidence, limits: Thresholds) -> bool:
+    names = ("utilization_percent", "utilization_p95_percent", "utilization_p5_percent")
+    if evidence.lacking(*names):
+        return False
+    mean, p95, p5 = evidence.numbers(*names)
+    fluctuates = p5 < 100 * limits.at_rest
+    return mean < 100 * limits.compute_fraction and (p95 < 100 * limits.underused or fluctuates)
+
+
+def _busiest(evidence: Evidence) -> Signal | None:
+    """Return the sign of one busy thread that says most: the thread itself, then the tree, then one full core.
+
+    A thread moves between cores, so that no core need be full; and a full core may be another program's.
+    """
+    known = evidence.only("busiest_thread_fraction", "one_core_fraction", "pinned_core_fraction")
+    return known[0] if known else None
+
+
+def _is_pinned(busiest: Signal, limits: Thresholds) -> bool:
+    enough = limits.thread_pinned if busiest.name == "busiest_thread_fraction" else limits.mostly
+    return float(busiest.value or 0.0) >= enough
+
+
+def _says(busiest: Signal, *, capital: bool = False) -> str:
+    share = wording.share(float(busiest.value or 0.0))
+    words = {
+        "busiest_thread_fraction": f"one thread kept a core {share} busy",
+        "one_core_fraction": f"the command used just one core during {share} of the time",
+        "pinned_core_fraction": f"one core was full during {share} of the time",
+    }[busiest.name]
+    return words[0].upper() + words[1:] if capital else words

@@ -1,0 +1,215 @@
+"""The account of a trace as named signals: the interface between the ledger and the rules.
+
+The signals, of the device in which most kernel time went: `device_kind` (gpu, cpu), `device`, `step_ms`,
+`share.<category>` of the step, `share.copy` and `share.launch` as sums (on a processor `share.overhead` and
+`share.dispatch`, which lie across the categories), `kernel_fraction`, `exposed_copy_fraction`,
+`idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`,
+`kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
+`tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (what CUDA calls the card's clock),
+`copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
+`pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
+`straggler_device`, `account_confidence` and `proof.<category>`, the events of the host behind it.
+One that the trace does not give says why in `missing`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.evidence.input_stage import input_stage
+from gpuprobe.ledger.categories import COPIES
+from gpuprobe.ledger.quantiles import median
+from gpuprobe.records import Evidence, Signal
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, HostEvent
+
+# A device that computes less than this share of what another does has no full part in the training; steps that differ
+# by less than this are as slow.
+MUCH, ALIKE = 0.5, 0.05
+UNSEEN = "only stages that hand on what is ready were seen while the training waited"
+NO_KERNELS = "there are no kernels in the trace"
+
+
+def evidence_of(account: Account) -> Evidence:
+    """Gather the signals of a trace; none where its account holds no device."""
+    device = main_device(account)
+    if device is None:
+        return Evidence()
+    host = next((host for host in account.hosts if host.host == device.host), None)
+    return Evidence(
+        signals=(
+            *_whole(device),
+            Signal(name="framework", unit="", source="trace, names of its events", value=account.framework),
+            *_shares(device),
+            *_work(device),
+            *_host(host, device),
+            *_straggler(account),
+            *_proof(device),
+        )
+    )
+
+
+def main_device(account: Account) -> DeviceAccount | None:
+    """Return the device that a verdict is about; None where there is none.
+
+    It is the slowest of those that compute much, as the others wait for it; of several that are as slow, the one that
+    computes most.
+    """
+    most = max(map(_computed_ms, account.devices), default=0.0)
+    much = [device for device in account.devices if _computed_ms(device) >= MUCH * most]
+    slowest = max((device.step_ms for device in much), default=0.0)
+    as_slow = [device for device in much if device.step_ms >= (1 - ALIKE) * slowest]
+    return max(as_slow, key=_computed_ms, default=None)
+
+
+def _computed_ms(device: DeviceAccount) -> float:
+    return (device.kernel_fraction or 0.0) * (device.gpu_span_ms or 0.0)
+
+
+def _whole(device: DeviceAccount) -> list[Signal]:
+    source = f"trace, steps by {device.steps_from}"
+    step = Signal(
+        name="step_ms",
+        unit="ms",
+        source=source,
+        value=device.step_ms,
+        low=device.spread.p5_ms,
+        high=device.spread.p95_ms,
+        n=device.counted,
+    )
+    return [
+        Signal(name="device_kind", unit="", source="trace", value=device.kind),
+        Signal(name="device", unit="", source="trace", value=device.model or device.name),
+        Signal(name="account_confidence", unit="", source="trace, launches joined", value=device.confidence),
+        step,
+    ]
+
+
+def _shares(device: DeviceAccount) -> list[Signal]:
+    shares = {name: value / device.step_ms for name, value in device.ledger_ms.items()}
+    if device.kind == "gpu":
+        sums = {
+            "copy": sum(shares[name] for name in COPIES),
+            "launch": shares["idle_launch"] + shares["idle_queue"],
+        }
+    else:
+        across = {"overhead": device.overhead_fraction, "dispatch": device.dispatch_fraction}
+        sums = {name: value for name, value in across.items() if value is not None}
+    return [
+        Signal(name=f"share.{name}", unit="of the step", source="ledger", value=value, n=device.counted)
+        for name, value in (shares | sums).items()
+    ]
+
+
+def _work(device: DeviceAccount) -> list[Signal]:
+    kernels = device.kernels
+    of_span, clock = "of the GPU span", device.facts.get("clock_mhz")
+    figures: list[tuple[str, str, float | None]] = [
+        ("kernel_fraction", of_span, device.kernel_fraction),
+        ("exposed_copy_fraction", of_span, device.exposed_copy_fraction),
+        ("idle_outside_step_fraction", of_span, device.idle_outside_step_fraction),
+        ("sm_efficiency", "of the step", device.sm_efficiency),
+        ("occupancy", "of the threads that fit", device.occupancy),
+        ("joined_fraction", "of the device's work", device.joined_fraction),
+        ("lost_fraction", "of the launch calls", device.lost_fraction),
+        ("kernels_per_step", "per step", kernels.count / device.steps if kernels else None),
+        ("kernel_median_us", "us", kernels.median_us if kernels else None),
+        ("kernels_under_10us_count_fraction", "of the kernels", kernels.under_10us_count_fraction if kernels else None),
+        ("kernels_under_10us_time_fraction", "of kernel time", kernels.under_10us_time_fraction if kernels else None),
+        ("tensor_core_time_fraction", "of kernel time", kernels.tensor_core_time_fraction if kernels else None),
+        ("eligible_time_fraction", "of kernel time", kernels.eligible_time_fraction if kernels else None),
+        ("device_clock_mhz", "MHz", clock if isinstance(clock, float) else None),
+        ("copy_h2d_gb_per_s", "GB/s", next((c.gb_per_s for c in device.copies if c.direction == "h2d"), None)),
+    ]
+    return [
+        Signal(
+            name=name,
+            unit=unit,
+            source="ledger",
+            value=value,
+            missing=None if value is not None else device.missing.get(name, _why_missing(device, name)),
+        )
+        for name, unit, value in figures
+    ]
+
+
+def _why_missing(device: DeviceAccount, name: str) -> str:
+    if device.kind == "cpu":
+        return "there is no GPU in the trace"
+    if device.kernels is None:
+        return NO_KERNELS
+    return "the trace has no such copy with its size" if name.startswith("copy") else "the trace does not give it"
+
+
+def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
+    if host is None:
+        return []
+    iterator = host.slowest_iterator
+    missing = None if iterator else "no stage of tf.data was seen while the training waited"
+    source = "trace, self time of the iterators while the training waited"
+    stage = input_stage(host.iterators, device.ledger_ms["idle_input"] / device.step_ms)
+    return [
+        Signal(name="slowest_iterator", unit="", source=source, value=iterator, missing=missing),
+        Signal(name="input_stage", unit="", source=source, value=stage, missing=None if stage else missing or UNSEEN),
+        _stages(host),
+        Signal(
+            name="eager_share",
+            unit="of the step",
+            source="trace, operations that Python started one by one",
+            value=host.eager_ms_per_step / device.step_ms,
+        ),
+        Signal(name="graphs_built", unit="", source="trace", value=float(host.graphs_built)),
+        Signal(name="compile_ms", unit="ms in all steps", source="trace", value=host.compile_ms),
+    ]
+
+
+def _stages(host: HostAccount) -> Signal:
+    """The kinds of the pipeline's stages, each named by the last part of its iterators' path."""
+    kinds = dict.fromkeys(stage.name.rpartition("::")[2] for stage in host.iterators)
+    told = ", ".join(kind for kind in kinds if kind)
+    missing = None if told else "no stage of tf.data was seen"
+    return Signal(name="pipeline_stages", unit="", source="trace", value=told or None, missing=missing)
+
+
+def _straggler(account: Account) -> list[Signal]:
+    """The device that computes longest, against the median of the others."""
+    computing = [device for device in account.devices if device.kernels is not None]
+    source = "ledger, longest gpu_compute over the median of the other devices"
+    names = (("straggler_ratio", "times"), ("straggler_share", "of the step"))
+    if len(computing) < 2:
+        alone = "no two devices compute in the trace"
+        return [Signal(name=name, unit=unit, source=source, missing=alone) for name, unit in names]
+    slow = max(computing, key=lambda device: device.ledger_ms["gpu_compute"])
+    others = median(np.array([device.ledger_ms["gpu_compute"] for device in computing if device is not slow]))
+    longest = slow.ledger_ms["gpu_compute"]
+    missing = None if longest and others else "the other devices compute nothing"
+    values = (None, None) if missing else (longest / others, (longest - others) / slow.step_ms)
+    return [
+        *(
+            Signal(name=name, unit=unit, source=source, value=value, missing=missing, n=len(computing))
+            for (name, unit), value in zip(names, values, strict=True)
+        ),
+        Signal(name="straggler_device", unit="", source=source, value=slow.name),
+    ]
+
+
+def _proof(device: DeviceAccount) -> list[Signal]:
+    return [
+        Signal(
+            name=f"proof.{category}",
+            unit="ms over all steps",
+            source=_names(events),
+            value=events[0].ms,
+            n=device.steps,
+        )
+        for category, events in device.proof.items()
+    ]
+
+
+def _names(events: tuple[HostEvent, ...]) -> str:
+    # TensorFlow appends a number to the names of its threads that means nothing outside the process.
+    told = (f"{event.name} ({event.thread.partition('/')[0]})" for event in events)
+    return "trace, events: " + ", ".join(dict.fromkeys(told))

@@ -1,0 +1,1 @@
+"""A recording of telemetry into evidence."""

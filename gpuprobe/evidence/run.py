@@ -1,0 +1,71 @@
+"""The run itself as signals: its card, its settings as they were read back, what the profiler cost, and its MFU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.evidence import card
+from gpuprobe.records import Signal
+
+if TYPE_CHECKING:
+    from gpuprobe.records import GpuInfo, Settings
+
+READ_BACK = "Keras, read back"
+
+
+def setting(
+    settings: Settings | None,
+    gpu: GpuInfo | None,
+    *,
+    slowdown: float | None = None,
+    flop_per_s: float | None = None,
+    sm_clock_mhz: float | None = None,
+    device_peak_mib: float | None = None,
+) -> tuple[Signal, ...]:
+    """Return the signals of a run: `gpu` is the card it used, `flop_per_s` its own arithmetic per second.
+
+    `device_peak_mib` is the most that TensorFlow's allocator had given out.
+    """
+    known = card.find(gpu.name, compute_capability=gpu.compute_capability, memory_mib=gpu.memory_mib) if gpu else None
+    signals = (
+        card.card_signals(gpu.name, compute_capability=gpu.compute_capability, memory_mib=gpu.memory_mib) if gpu else ()
+    )
+    profiler = Signal(
+        name="profiler_slowdown",
+        unit="times",
+        source="median traced step over median timed step",
+        value=slowdown,
+        missing=None if slowdown else "no step was both timed and traced",
+    )
+    if settings is None:
+        return (*signals, profiler)
+    return (
+        *signals,
+        profiler,
+        card.mfu(settings, known, flop_per_s, sm_clock_mhz),
+        Signal(name="compute_dtype", unit="", source=READ_BACK, value=settings.compute_dtype),
+        Signal(name="batch_size", unit="samples", source=READ_BACK, value=float(settings.batch_size)),
+        Signal(name="run_eagerly", unit="", source=READ_BACK, value=settings.run_eagerly),
+        Signal(name="jit_compile", unit="", source=READ_BACK, value=settings.jit_compile),
+        Signal(name="steps_per_execution", unit="", source=READ_BACK, value=float(settings.steps_per_execution)),
+        Signal(name="feed_dtype", unit="", source=READ_BACK, value=settings.feed_dtype),
+        Signal(name="device_is_gpu", unit="", source="TensorFlow", value="GPU" in settings.device.upper()),
+        _allocated(device_peak_mib, gpu),
+    )
+
+
+def _allocated(device_peak_mib: float | None, gpu: GpuInfo | None) -> Signal:
+    total = gpu.memory_mib if gpu else None
+    known = device_peak_mib is not None and total
+    return Signal(
+        name="allocator_peak_fraction",
+        unit="of the card's memory",
+        source="TensorFlow's allocator",
+        value=device_peak_mib / total if known and device_peak_mib is not None and total else None,
+        missing=None if known else "TensorFlow did not tell what it had given out on a card of known memory",
+    )
+
+
+def clock_mhz(clock: Signal | None) -> float | None:
+    """Return the mean clock of the multiprocessors from its signal, None where it was not read."""
+    return clock.value if clock is not None and isinstance(clock.value, float) else None

@@ -1,0 +1,16 @@
+"""Which of a study's runs a search for a combining strategy took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gpuprobe.records import Run
+
+
+def own_runs(strategy: str, runs: Iterable[Run]) -> list[Run]:
+    """Return the runs that a search took, in their order; one that was stopped with its study does not count."""
+    found = [run for run in runs if run.spec.strategy == strategy and run.spec.step]
+    return sorted((run for run in found if run.outcome.state != "interrupted"), key=lambda run: run.spec.step)

@@ -1,0 +1,1 @@
+"""Which change to measure next: the search that finds the `tuned` strategy."""

@@ -1,0 +1,154 @@
+"""What a search may do next: the changes on top of what it kept, what they promise, and which are worth a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from gpuprobe import wording
+from gpuprobe.ranking.ranking import Promise
+from gpuprobe.records import Run, StrategyInfo, applied, chain
+
+if TYPE_CHECKING:
+    from gpuprobe.ranking.noise import Noise
+    from gpuprobe.ranking.ranking import Search, SearchStep
+    from gpuprobe.ranking.rates import Interval
+    from gpuprobe.search.forecast import Foretold
+
+# No prediction is finer than this (`whatif.predict.FINEST`), and less is not worth a run.
+WORTH_A_RUN = 1.03
+
+
+class Foretell(Protocol):
+    """Asked what the trace of a run foretells of each of these changes to it, which has a `loop` of its own or not."""
+
+    def __call__(
+        self, base: tuple[Path, Run] | None, infos: Sequence[StrategyInfo], *, loop: bool
+    ) -> Mapping[str, Foretold]:
+        """Return it by the names of the changes."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a search rests on: the strategies by name, those that may be applied, all runs, and what they differ by.
+
+    `failed` says of strategies that were never measured to the end why. `most_runs` is how many runs the search may
+    take for changes, None where it may take as many as promise something.
+    """
+
+    infos: Mapping[str, StrategyInfo]
+    candidates: Sequence[StrategyInfo]
+    runs: Mapping[Path, Run]
+    noise: Noise
+    foretell: Foretell
+    failed: Mapping[str, str]
+    most_runs: int | None = None
+
+    def part(self, change: str) -> str:
+        """Return what a change concerns, empty where nothing is known of it."""
+        info = self.infos.get(plain(change))
+        return info.part if info else ""
+
+
+def plain(change: str) -> str:
+    """Return the name of a change without its size."""
+    return change.partition("=")[0]
+
+
+def name_of(search: Search, step: SearchStep) -> str:
+    """Return the name under which the rate of a step is known: the strategy that is just that, or its run."""
+    return step.measured_as or f"{search.strategy}, run {step.run}"
+
+
+def last_kept(search: Search) -> str:
+    """Return the name under which the rate of what is kept so far is known."""
+    step = next((step for step in reversed(search.steps) if step.kept), None)
+    return name_of(search, step) if step else search.start
+
+
+def promises(search: Search, known: Basis) -> list[Promise]:
+    """Return what each change promises that is neither part of what is kept nor was tried."""
+    made = set(applied(known.infos, search.start, search.kept))
+    tried = {plain(step.change) for step in search.steps}
+    loop = known.part(search.start) == "loop" and not any(known.part(change) == "feed" for change in search.kept)
+    left = [
+        info
+        for info in known.candidates
+        if info.name not in made and info.name not in tried and not (loop and info.part == "fit")
+    ]
+    foretold = known.foretell(_traced(search, known), left, loop=loop)
+    return [
+        Promise(
+            change=foretold[info.name].change,
+            foretold=foretold[info.name].gain,
+            hindrance=foretold[info.name].hindrance,
+            alone=_alone(info, search, known),
+        )
+        for info in left
+    ]
+
+
+def best(search: Search, known: Basis, among: Sequence[Promise]) -> Promise | None:
+    """Return the change that promises most of those that are worth a try, None where none is."""
+    worth = [promise for promise in among if why_left(promise, search, known) is None]
+    # Changes that free the input foretell alike: of those the one that was measured to gain most.
+    return max(worth, key=lambda one: (round(one.ratio, 2), one.alone.value if one.alone else 0.0), default=None)
+
+
+def why_left(promise: Promise, search: Search, known: Basis) -> str | None:
+    """Say why a change is not tried on top of what is kept, None where it is worth it."""
+    name = plain(promise.change)
+    if known.part(name) == "batch":
+        return "it changes what is learnt, which a search does not"
+    if name in known.failed:
+        return f"by itself it {known.failed[name]}"
+    if loss := known.noise.other_loss(name):
+        return f"it trains otherwise: {loss}"
+    return _too_little(promise, search, known) or _out_of_runs(promise, search, known)
+
+
+def same_as(search: Search, change: str, known: Basis) -> str:
+    """Return the strategy that was measured and makes just the changes kept and this one; empty where there is none."""
+    made = set(applied(known.infos, search.start, (*search.kept, change)))
+    measured = (name for name in known.noise.rates if name in known.infos and not known.infos[name].combines)
+    return next((name for name in measured if set(chain(known.infos, name)) == made), "")
+
+
+def _too_little(promise: Promise, search: Search, known: Basis) -> str | None:
+    if not promise.by:
+        return f"{promise.hindrance}, and it was not measured by itself"
+    if promise.alone and promise.alone.high < 1:
+        return "it was slower by itself"
+    if promise.by == "runs" and promise.alone and promise.alone.low <= 1 and same_as(search, promise.change, known):
+        # Those runs are just what would be measured.
+        return "no gain beyond the noise"
+    if promise.ratio < WORTH_A_RUN or promise.most <= known.noise.least_gain(last_kept(search)):
+        return "it promises no more than the noise"
+    return None
+
+
+def _out_of_runs(promise: Promise, search: Search, known: Basis) -> str | None:
+    taken = sum(step.run > 0 for step in search.steps)
+    if known.most_runs is None or taken < known.most_runs or same_as(search, promise.change, known):
+        return None
+    return f"the search of this study takes {wording.count(known.most_runs, 'run')} at most"
+
+
+def _alone(info: StrategyInfo, search: Search, known: Basis) -> Interval | None:
+    """What the change gained in runs of its own: over the feed that is in use, or over what it is compared with."""
+    against = info.against or search.start
+    if info.part == "feed":
+        feeds = [change for change in search.kept if known.part(change) == "feed"]
+        against = plain(feeds[-1]) if feeds else search.start
+    return known.noise.gain(info.name, against)
+
+
+def _traced(search: Search, known: Basis) -> tuple[Path, Run] | None:
+    """The last traced run of what is kept."""
+    step = next((step for step in reversed(search.steps) if step.kept), None)
+    strategy = search.strategy if step and step.run else (step.measured_as if step else search.start)
+    wanted = (strategy, step.run if step else 0)
+    found = [(path, run) for path, run in known.runs.items() if (run.spec.strategy, run.spec.step) == wanted]
+    return next((one for one in reversed(found) if one[1].trace and one[1].trace.path), None)

@@ -1,0 +1,101 @@
+"""What each change promises on top of what a search has kept: by the trace of that, and by what it gained alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe.ledger.account import account_of
+from gpuprobe.ranking.accounts import LARGER_BATCH, known_in, timeline_of
+from gpuprobe.whatif import device_changes, host_changes, input_changes
+from gpuprobe.whatif.predict import predict, usual_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from gpuprobe.records import Gain, Run, StrategyInfo, Study
+    from gpuprobe.whatif.change import Change
+    from gpuprobe.whatif.records import Replay
+    from gpuprobe.whatif.run_facts import Known
+
+# A size is large enough once it gains as much as the largest but for a hundredth: a larger one costs memory, and calls
+# that take so long that a window holds few of them and the progress bar stands still.
+LARGE_ENOUGH = 0.99
+LONGEST_CALL_MS = 1000.0
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What the trace says of one change, with the size that it would choose; `hindrance` is why it says nothing."""
+
+    change: str
+    gain: Gain | None = None
+    hindrance: str = ""
+
+
+def foretell(
+    base: tuple[Path, Run] | None,
+    infos: Sequence[StrategyInfo],
+    *,
+    loop: bool,
+    study: Study,
+    runs: Mapping[Path, Run],
+) -> dict[str, Foretold]:
+    """Return what the trace of one run foretells of each of these changes to it, by their names.
+
+    Where that feeds its batches by a Python `loop` of its own, another feed takes the place of all that the loop does.
+    """
+    if base is None:
+        return {info.name: Foretold(info.name, hindrance="there is no trace of it") for info in infos}
+    path, run = base
+    timeline, trouble = timeline_of(path, run)
+    if timeline is None:
+        return {info.name: Foretold(info.name, hindrance=trouble) for info in infos}
+    known = known_in(study, path, run)
+    tried = {info.name: _instead(info) if loop and info.part == "feed" else {} for info in infos}
+    tried = {info.name: tried[info.name] or _sizes(info, known, run, runs) for info in infos}
+    wanted = {change.id: change for sizes in tried.values() for change in sizes.values()}
+    replay = predict(timeline, account_of(timeline), known, tuple(wanted.values()))
+    return {info.name: _chosen(info, tried[info.name], replay) for info in infos}
+
+
+def _instead(info: StrategyInfo) -> dict[str, Change]:
+    frees = info.what_if == "input_free"
+    return {info.name: host_changes.fit_instead_of_a_loop()} if frees else {}
+
+
+def _sizes(info: StrategyInfo, known: Known, run: Run, runs: Mapping[Path, Run]) -> dict[str, Change]:
+    """The changes of a replay for each size that one may have, by how a search writes it."""
+    if info.what_if == LARGER_BATCH:
+        sizes = [of.settings.batch_size for of in runs.values() if of.settings and of.spec.strategy == info.name]
+        own = run.settings.batch_size if run.settings else 0
+        return {info.name: device_changes.batch_times(sizes[0] / own)} if sizes and own and sizes[0] != own else {}
+    if info.what_if == "steps_per_execution":
+        step_ms = known.untraced_step_ms or 0.0
+        fitting = [size for size in info.sizes if size * step_ms <= LONGEST_CALL_MS or size == min(info.sizes)]
+        return {_name(info, size): host_changes.steps_per_execution(size, known.steps_per_call) for size in fitting}
+    if info.what_if == "prefetch":
+        return {_name(info, size): input_changes.prefetch(size) for size in info.sizes}
+    if info.what_if == "parallel_map":
+        cores = known.cores or max(info.sizes)
+        return {_name(info, size): input_changes.parallel_map(size) for size in info.sizes if size <= max(2, cores)}
+    usual = [one for one in usual_changes(known) if one.id == info.what_if or one.id.startswith(f"{info.what_if}_")]
+    return {info.name: usual[0]} if usual else {}
+
+
+def _name(info: StrategyInfo, size: int) -> str:
+    return info.name if size == info.size else f"{info.name}={size}"
+
+
+def _chosen(info: StrategyInfo, tried: Mapping[str, Change], replay: Replay) -> Foretold:
+    """The smallest size that gains about as much as any; where the size does not matter, TensorFlow chooses it."""
+    made = {name: found.gain for name, change in tried.items() if (found := replay.of(change.id)) is not None}
+    if not made:
+        reasons = {one.change: one.reason for one in replay.unpredicted}
+        why = next((reasons[change.id] for change in tried.values() if change.id in reasons), "")
+        return Foretold(info.name, hindrance=replay.refused or why or "nothing foretells it")
+    most = max(gain.ratio for gain in made.values())
+    enough = [name for name, gain in made.items() if gain.ratio >= LARGE_ENOUGH * most]
+    free = info.size is None and len(made) > 1 and len(enough) == len(made)
+    return Foretold(info.name if free else enough[0], made[enough[0]])

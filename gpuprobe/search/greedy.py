@@ -1,0 +1,129 @@
+"""The search that finds a combining strategy: greedy, one change at a time, each on top of those kept before it.
+
+From the study's baseline on, the change that promises most is measured, and kept where it is faster beyond the noise
+and the loss stays in the band; then the trace of what is kept tells anew what is left to gain. It ends where nothing
+promises more than the noise. What is measured already as a strategy of the study is taken from there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe.ranking.ranking import Promise, Search, SearchStep, Untried
+from gpuprobe.ranking.searched import own_runs
+from gpuprobe.search.candidates import best, last_kept, name_of, promises, same_as, why_left
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gpuprobe.ranking.rates import Interval
+    from gpuprobe.records import Run
+    from gpuprobe.search.candidates import Basis
+
+
+def go_on(search: Search, known: Basis) -> Search:
+    """Take in what was measured since, and go on up to the next run that is needed, or to the end."""
+    # Every turn adds a step, of changes that are no more than the candidates.
+    while True:
+        search = _judged(search, known)
+        pending = next((step for step in search.steps if step.kept is None), None)
+        if pending is not None:
+            return msgspec.structs.replace(search, following=pending.combines, following_run=pending.run)
+        found = promises(search, known)
+        chosen = best(search, known, found)
+        if chosen is None:
+            return _ended(search, found, known)
+        search = msgspec.structs.replace(search, steps=(*search.steps, _step(search, chosen, known)))
+
+
+def as_measured(search: Search, runs: Iterable[Run]) -> Search:
+    """Return the search up to the first step whose run is not there any more: that is measured again, and all after.
+
+    A run that was stopped with its study is none. What was decided on runs that are there stays.
+    """
+    there = {run.spec.step for run in own_runs(search.strategy, runs)}
+    steps: list[SearchStep] = []
+    for step in search.steps:
+        if step.run and step.run not in there:
+            steps.append(
+                msgspec.structs.replace(step, samples_per_s=None, gain=None, speedup=None, kept=None, reason="")
+            )
+            break
+        steps.append(step)
+    return msgspec.structs.replace(search, steps=tuple(steps), final=0, left=(), following=None, following_run=0)
+
+
+def _step(search: Search, promise: Promise, known: Basis) -> SearchStep:
+    same = same_as(search, promise.change, known)
+    return SearchStep(
+        change=promise.change,
+        combines=(*search.kept, promise.change),
+        promise=promise,
+        measured_as=same,
+        run=0 if same else _next_run(search, known),
+    )
+
+
+def _next_run(search: Search, known: Basis) -> int:
+    taken = [run.spec.step for run in own_runs(search.strategy, known.runs.values())]
+    return 1 + max([*taken, *(step.run for step in search.steps)], default=0)
+
+
+def _judged(search: Search, known: Basis) -> Search:
+    """Return the search with all steps judged that have been measured."""
+    steps: list[SearchStep] = []
+    by_number = {run.spec.step: run for run in own_runs(search.strategy, known.runs.values())}
+    for step in search.steps:
+        name, run = name_of(search, step), by_number.get(step.run)
+        if run is not None:
+            known.noise.add(name, run)
+        if step.kept is None and (run is not None or step.measured_as):
+            so_far = msgspec.structs.replace(search, steps=tuple(steps))
+            steps.append(_judge(step, name, run, so_far, known))
+        else:
+            steps.append(step)
+    return msgspec.structs.replace(search, steps=tuple(steps), least_gain=known.noise.least_gain(search.start))
+
+
+def _judge(step: SearchStep, name: str, run: Run | None, so_far: Search, known: Basis) -> SearchStep:
+    gain = known.noise.gain(name, last_kept(so_far))
+    against = _why_not(run, gain, known.noise.other_loss(name, run.losses if run else None))
+    return msgspec.structs.replace(
+        step,
+        samples_per_s=known.noise.rate(name),
+        gain=gain,
+        speedup=known.noise.gain(name, so_far.start),
+        kept=against is None,
+        reason=against or "faster beyond the noise",
+    )
+
+
+def _why_not(run: Run | None, gain: Interval | None, loss: str | None) -> str | None:
+    if run is not None and run.outcome.state != "done":
+        state = run.outcome.state.replace("_", " ")
+        return f"{state}: {run.outcome.message}" if run.outcome.message else state
+    if gain is None:
+        return "its window holds too few steps for a rate"
+    if loss:
+        return loss
+    if gain.low > 1:
+        return None
+    return "slower" if gain.high < 1 else "no gain beyond the noise"
+
+
+def _ended(search: Search, among: Sequence[Promise], known: Basis) -> Search:
+    """Say what is left and why; what was kept is measured once more, which also tells a lucky step from a gain.
+
+    Where nothing was kept that is the start itself: the strategy has a row beside the others all the same.
+    """
+    ordered = sorted(among, key=lambda one: -one.ratio)
+    left = tuple(Untried(promise=one, reason=why_left(one, search, known) or "") for one in ordered)
+    ended = msgspec.structs.replace(search, left=left)
+    tried = {step.run for step in search.steps}
+    again = [run.spec for run in own_runs(search.strategy, known.runs.values()) if run.spec.step not in tried]
+    final = next((spec.step for spec in again if spec.combines == search.kept), 0)
+    if final:
+        return msgspec.structs.replace(ended, final=final)
+    return msgspec.structs.replace(ended, following=search.kept, following_run=_next_run(search, known))

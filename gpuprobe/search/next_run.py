@@ -1,0 +1,102 @@
+"""What to measure next: strategies by the gain that a trace predicts, and the changes of a combining strategy."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gpuprobe.ledger.account import account_of
+from gpuprobe.ranking.accounts import known_in, timeline_of
+from gpuprobe.ranking.noise import Noise
+from gpuprobe.ranking.ranking import Search
+from gpuprobe.recording import load_runs, load_study, search_file
+from gpuprobe.records import Combination, load, save
+from gpuprobe.search.candidates import Basis
+from gpuprobe.search.forecast import foretell
+from gpuprobe.search.greedy import as_measured, go_on
+from gpuprobe.whatif.predict import predict
+from gpuprobe.whatif.records import Replay
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from gpuprobe.ranking.load import Loaded
+    from gpuprobe.records import Run, Study
+
+
+def following(folder: Path, strategy: str) -> Combination | None:
+    """Return what the search for a combining strategy measures next, None where it has ended.
+
+    What it decided is kept in the study's folder, so that it goes on where it stopped, and the report tells its path.
+    """
+    study, runs = load_study(folder), load_runs(folder)
+    known = _known(study, runs)
+    start = next((info.name for info in study.strategies if info.name in known.noise.rates), None)
+    if start is None:
+        return None
+    file = search_file(folder, strategy)
+    search = load(Search, file) if file.is_file() else Search(strategy=strategy, start=start)
+    search = go_on(as_measured(search, runs.values()), known)
+    save(search, file)
+    if search.following is None:
+        return None
+    return Combination(start=search.start, changes=search.following, step=search.following_run)
+
+
+def _known(study: Study, runs: Mapping[Path, Run]) -> Basis:
+    """Gather what a search of this study rests on; what cannot apply to its workload is no candidate."""
+    singles = [run for run in runs.values() if not run.spec.step]
+    noise = Noise.of(singles)
+    ended = {run.spec.strategy: run.outcome for run in singles if run.spec.strategy not in noise.rates}
+    skipped = {name for name, outcome in ended.items() if outcome.state == "skipped"}
+    infos = (*study.strategies, *study.changes)
+    return Basis(
+        infos={info.name: info for info in infos},
+        candidates=[one for one in infos if one.what_if and not one.combines and one.name not in skipped],
+        runs=runs,
+        noise=noise,
+        foretell=partial(foretell, study=study, runs=runs),
+        failed={
+            name: f"{outcome.state.replace('_', ' ')}: {outcome.message}"
+            for name, outcome in ended.items()
+            if name not in skipped and outcome.state not in {"done", "interrupted"}
+        },
+        most_runs=study.request.search_steps,
+    )
+
+
+def combined(loaded: Loaded, strategy: str) -> Combination:
+    """Return what to train a combining strategy with: what its search has kept, on top of where that started.
+
+    A study from before there was a search combined once; its runs tell what.
+    """
+    search, row = loaded.ranking.search(strategy), loaded.ranking.row(strategy)
+    if search is not None:
+        return Combination(start=search.start, changes=search.kept, step=0)
+    return Combination(start=(row.against or "") if row else "", changes=row.combines if row else (), step=0)
+
+
+def by_predicted_gain(folder: Path, strategies: Sequence[str]) -> tuple[str, ...] | None:
+    """Order strategies by the gain that the baseline's trace predicts for what each changes, the largest first.
+
+    One for which nothing is predicted counts as no gain, and stays in its place among those. What a strategy is
+    compared with comes right before it. None where the baseline was not traced yet.
+    """
+    study = load_study(folder)
+    infos = study.strategies
+    runs = {path: run for path, run in load_runs(folder).items() if run.spec.strategy == infos[0].name and run.trace}
+    if not runs:
+        return None
+    path, run = next(reversed(runs.items()))
+    timeline, _ = timeline_of(path, run)
+    known = known_in(study, path, run)
+    replay = predict(timeline, account_of(timeline), known) if timeline is not None else Replay()
+    predicted = {info.name: made.gain.ratio for info in infos if info.what_if and (made := replay.of(info.what_if))}
+    against = {info.name: info.against for info in infos}
+    ordered: list[str] = []
+    for name in sorted(strategies, key=lambda name: -predicted.get(name, 1.0)):
+        ordered += [
+            one for one in (against.get(name), name) if one is not None and one in strategies and one not in ordered
+        ]
+    return tuple(ordered)

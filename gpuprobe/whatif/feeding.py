@@ -1,0 +1,205 @@
+"""How the batches of a trace came about: who made them, how long each took, and how many lay ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger import names
+from gpuprobe.ledger.intervals import intersection, union
+from gpuprobe.ledger.names import Kind
+from gpuprobe.ledger.pipeline import is_buffer, iterators
+from gpuprobe.traces.names import distinct
+from gpuprobe.units import PS_PER_US
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.intervals import Intervals
+    from gpuprobe.whatif.graph import Floats, Ints
+
+# A batch may be handed over a little before the event of its making ends.
+HANDED_PS = 50_000_000
+# From this share of the time on (XProf: "moderately"), waits tell how fast the input is; below it, nothing does.
+WAITING_FRACTION = 0.05
+# Prefetch with AUTOTUNE begins with so many batches.
+TYPICAL_BUFFER = 2
+PIPELINE_THREADS = "tf_data"
+# Python may compute or wait, which nobody sees from outside.
+PYTHON_OPS = (":PyFunc", ":EagerPyFunc")
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """How batches came, as in `Feed`; `service_us` (p,) is how long each took to make ahead, `ended` (p,) when (ps).
+
+    `computing` and `unknown` are as in `Feed`; `begun_us` is how long the first of them had been in the making when the
+    trace began.
+    """
+
+    kind: str
+    service_us: Floats = field(default_factory=lambda: np.empty(0))
+    ended: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    begun_us: float = 0.0
+    ready: int = 0
+    buffer: int = 1
+    map_share: float | None = None
+    map_threads: int = 1
+    computing: float = 0.0
+    unknown: float = 0.0
+
+
+def feeding_of(host: Host, waits: Intervals, window: Intervals, batch_copies: bool) -> Feeding:
+    """Return how the batches of the window came; `batch_copies` says that a device got some from the host."""
+    computing, unknown = _at_work(host, window)
+    return replace(_feeding(host, waits, window, batch_copies), computing=computing, unknown=unknown)
+
+
+def _feeding(host: Host, waits: Intervals, window: Intervals, batch_copies: bool) -> Feeding:
+    if not len(waits):
+        seen = len(host.select(Kind.ITERATOR)) > 0
+        return Feeding("python" if batch_copies and not seen else "none")
+    share, threads = _map_share(host, window), _map_threads(host)
+    made = _made_ahead(host)
+    if made is None and _runs_ahead(host):
+        return _by_waits(waits, window, share, threads)
+    if made is None:
+        return Feeding("inline", map_share=share, map_threads=threads)
+    start, end = made
+    kept = end > window.start[0]
+    start, end = start[kept], end[kept]
+    if not len(start):
+        return _by_waits(waits, window, share, threads)
+    service = (end - start) / PS_PER_US
+    partly = start[0] <= window.start[0]
+    if partly and len(service) > 1:
+        # The profiler shows of what began before it only the rest, or as little as its own begin lets it see.
+        service[0] = service[1:].mean()
+    ready = _ready(waits, end)
+    taken_before = np.arange(len(waits))
+    most = int((np.searchsorted(end, waits.start, side="right") + ready - taken_before).max())
+    return Feeding(
+        "prefetch",
+        service_us=service,
+        ended=end,
+        begun_us=float(service[0] - (end[0] - window.start[0]) / PS_PER_US) if partly else 0.0,
+        ready=ready,
+        buffer=max(ready, most, 1),
+        map_share=share,
+        map_threads=threads,
+    )
+
+
+def _ready(waits: Intervals, ended: Ints) -> int:
+    """How many batches lay ready at the begin: the fewest with which none was taken before it was made."""
+    for ready in range(len(waits)):
+        taken = waits.end[ready:][: len(ended)]
+        if (ended[: len(taken)] <= taken + HANDED_PS).all():
+            return ready
+    return len(waits)
+
+
+def _by_waits(waits: Intervals, window: Intervals, share: float | None, threads: int) -> Feeding:
+    """Batches made on threads that the trace does not show: where the training waits, they come as fast as they can."""
+    if waits.total < WAITING_FRACTION * window.total:
+        return Feeding("hidden", map_share=share, map_threads=threads)
+    ended = waits.end
+    first = int(window.start[0])
+    service = np.diff(ended, prepend=first) / PS_PER_US
+    if len(ended) > 1:
+        service[:] = (ended[-1] - ended[0]) / (len(ended) - 1) / PS_PER_US
+    return Feeding(
+        "parallel", service_us=service, ended=ended, buffer=TYPICAL_BUFFER, map_share=share, map_threads=threads
+    )
+
+
+def _consumers(host: Host) -> set[int]:
+    wanted = Kind.INPUT | Kind.ITERATOR_ROOT
+    return {place for place in range(len(host.threads)) if np.any(host.kinds[place] & wanted)}
+
+
+def _made_ahead(host: Host) -> tuple[Ints, Ints] | None:
+    """The stage below the outermost prefetch, on the thread that makes batches: begins and ends, sorted."""
+    best: tuple[int, Ints, Ints] | None = None
+    consumers = _consumers(host)
+    for place, thread in enumerate(host.threads):
+        if place in consumers:
+            continue
+        events, mask = thread.events, (host.kinds[place] & Kind.ITERATOR) != 0
+        for used in distinct(events.name[mask].astype(np.int64))[0].tolist():
+            path = host.names[used].split("::")
+            below = next((depth for depth, stage in enumerate(path) if stage.startswith("Prefetch")), len(path))
+            if below == len(path) - 2 and (best is None or below < best[0]):
+                own = mask & (events.name == used)
+                best = below, events.start_ps[own], events.end_ps[own]
+    if best is None:
+        return None
+    order = np.argsort(best[2], kind="stable")
+    return best[1][order], best[2][order]
+
+
+def _runs_ahead(host: Host) -> bool:
+    """Whether the outermost stages keep batches ready on threads of their own."""
+    for name in set(host.names):
+        path = name.split("::")
+        if path[0] == "Iterator" and len(path) > 2 and path[1] in {"Root", "Model"}:
+            stages = [
+                stage for stage in path[2:] if stage not in {"Model", "MaxIntraOpParallelism", "PrivateThreadPool"}
+            ]
+            if stages and is_buffer(stages[0]):
+                return True
+    return False
+
+
+def _map_share(host: Host, window: Intervals) -> float | None:
+    """The share of the pipeline's own time that its map functions take, 0 to 1; None where no stage is known."""
+    stages = iterators(host, window)
+    own = {stage.name: stage.self_ms for stage in stages if _works(stage.name)}
+    total = sum(own.values())
+    mapping = sum(spent for name, spent in own.items() if "Map" in name.rpartition("::")[2])
+    return mapping / total if total else None
+
+
+def _works(name: str) -> bool:
+    last = name.rpartition("::")[2]
+    return not last.startswith(("Prefetch", "Model", "Root", "MaxIntraOpParallelism", "PrivateThreadPool"))
+
+
+def _map_threads(host: Host) -> int:
+    """How many threads ran the map function at a time, 1 where no parallel map is seen."""
+    if not any("ParallelMap" in name or "MapAndBatch" in name for name in host.names):
+        return 1
+    running = np.array(["CapturedFunction::Run" in name for name in host.names], np.bool_)
+    busy = [
+        union(thread.events.start_ps[mask], thread.events.end_ps[mask])
+        for thread in host.threads
+        if (mask := running[thread.events.name]).any()
+    ]
+    if not busy:
+        return 1
+    # As many as ran at once on average, while any did.
+    together = union(np.concatenate([part.start for part in busy]), np.concatenate([part.end for part in busy]))
+    return max(1, round(sum(part.total for part in busy) / max(together.total, 1)))
+
+
+def _at_work(host: Host, window: Intervals) -> tuple[float, float]:
+    """Return the shares of the pipeline's busy time in which operations compute, and in which Python does something."""
+    busy: list[Intervals] = []
+    computing: list[Intervals] = []
+    python: list[Intervals] = []
+    of_python = np.array([name.endswith(PYTHON_OPS) for name in host.names], np.bool_)
+    waiting = np.array([names.waits(name) for name in host.names], np.bool_)
+    for place, thread in enumerate(host.threads):
+        if not thread.name.startswith(PIPELINE_THREADS):
+            continue
+        events = thread.events
+        runs = (host.kinds[place] & Kind.OP) != 0
+        for found, mask in ((computing, runs & ~waiting[events.name]), (python, runs & of_python[events.name])):
+            found.append(intersection(union(events.start_ps[mask], events.end_ps[mask]), window))
+        busy.append(intersection(host.of_thread(place, Kind.OP), window))
+    whole = sum(part.total for part in busy)
+    if not whole:
+        # No operation of the pipeline was seen: it may do anything.
+        return 0.0, 1.0
+    return sum(part.total for part in computing) / whole, sum(part.total for part in python) / whole

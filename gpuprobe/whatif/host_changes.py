@@ -1,0 +1,216 @@
+"""Changes to what the host does beside its input: its launches, and what it does between steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.whatif.change import Altered, Change
+from gpuprobe.whatif.graph import Edge, Graph, Work
+from gpuprobe.whatif.input_changes import PYTHON_FEED, input_free, with_input_free
+
+if TYPE_CHECKING:
+    from gpuprobe.whatif.graph import Bools
+    from gpuprobe.whatif.run_facts import Known
+
+# What Keras's own loop does between two steps, with no callback at all.
+KERAS_LOOP_US = 300.0
+# TensorFlow's executor dispatches an operation of a compiled function in 5 to 10 us; Python takes many times as long.
+EXECUTOR_US = 6.0
+OTHER_LOOPS = frozenset({"jax", "pytorch"})
+
+
+def _found(graph: Graph, *works: Work) -> float:
+    return float(graph.us[graph.does(*works)].sum())
+
+
+# --- between the steps -------------------------------------------------------------------------------------------
+
+
+def callbacks_removed() -> Change:
+    """The host does nothing between two steps but to begin the next."""
+    return Change(
+        id="callbacks_removed",
+        assumption="what the host does outside the training function goes, and reads of results stay",
+        alter=lambda graph: graph.scaled(graph.does(Work.BETWEEN), 0.0),
+        least=_loop_left,
+        hindrance=_no_callbacks,
+    )
+
+
+def _no_callbacks(graph: Graph, _: Known) -> str | None:
+    if graph.feed.kind == "python":
+        return "the trace does not tell Python's callbacks from Python that makes the next batch"
+    return None if _found(graph, Work.BETWEEN) else "nothing was done outside the training function"
+
+
+def _loop_left(graph: Graph) -> Graph:
+    between = graph.does(Work.BETWEEN)
+    left = min(1.0, KERAS_LOOP_US * graph.steps / max(float(graph.us[between].sum()), KERAS_LOOP_US))
+    return graph.scaled(between, left)
+
+
+def steps_per_execution(steps: int, now: int) -> Change:
+    """One call of the training function runs `steps` steps, where it runs `now`."""
+    times = steps / now
+    return Change(
+        id=f"steps_per_execution_{steps}",
+        assumption=f"callbacks, reads of results and the begin of a call come once in {steps} steps",
+        alter=partial(_fewer_calls, times=times),
+        utmost=lambda graph: _without_call_reads(_scaled_calls(graph, 0.0)),
+        hindrance=lambda graph, known: _no_fewer_calls(graph, known, times),
+    )
+
+
+def _no_fewer_calls(graph: Graph, known: Known, times: float) -> str | None:
+    if known.framework in OTHER_LOOPS:
+        return "the trace is not of Keras, whose training loop has this setting"
+    if times <= 1:
+        return "as many steps run in one call already"
+    if graph.eager:
+        return "the model runs eagerly; compile it into a function first"
+    return PYTHON_FEED if graph.feed.kind == "python" else None
+
+
+def _fewer_calls(graph: Graph, times: float) -> Altered:
+    """Of `times` steps the last is as now, and in the others the host does not leave the call.
+
+    Where a call waits for no result, what it does once hides behind the device's work: each step has its share of it.
+    """
+    if not call_reads(graph).any():
+        return _scaled_calls(graph, 1 / times)
+    return ((1 / times, graph), (1 - 1 / times, _without_call_reads(_scaled_calls(graph, 0.0))))
+
+
+def _scaled_calls(graph: Graph, factor: float) -> Graph:
+    return graph.scaled(graph.does(Work.BETWEEN, Work.CALL), factor)
+
+
+def _without_call_reads(graph: Graph) -> Graph:
+    reads = call_reads(graph)
+    return graph.keeping(~((graph.reason == Edge.READ) & reads[graph.target])).scaled(reads, 0.0)
+
+
+def call_reads(graph: Graph) -> Bools:
+    """Tell which nodes wait for a result after the last launch of their step, (n,) bool."""
+    nodes = np.arange(len(graph))
+    launches = np.flatnonzero(graph.does(Work.LAUNCH) & ~_launches_copy_back(graph))
+    marks = np.flatnonzero(graph.does(Work.MARK))
+    next_launch = np.append(launches, len(graph))[np.searchsorted(launches, nodes)]
+    next_mark = np.append(marks, len(graph))[np.searchsorted(marks, nodes)]
+    after_last: Bools = next_launch >= next_mark
+    return graph.does(Work.SYNC) & after_last
+
+
+def _launches_copy_back(graph: Graph) -> Bools:
+    launched = graph.reason == Edge.LAUNCHED
+    back = graph.work[graph.target] == Work.D2H
+    copying = np.zeros(len(graph), np.bool_)
+    copying[graph.source[launched & back]] = True
+    return copying
+
+
+def fit_instead_of_a_loop() -> Change:
+    """Keras's `fit` takes the place of a Python loop that cuts each batch, waits for the step, and reads the loss."""
+    return Change(
+        id="fit_instead_of_a_loop",
+        assumption="every batch is ready when it is asked for, and the host reads nothing back",
+        alter=lambda graph: _syncs_removed(with_input_free(graph)),
+        # `fit` has callbacks of its own.
+        least=with_input_free,
+        hindrance=input_free().hindrance,
+    )
+
+
+def syncs_removed() -> Change:
+    """The host reads nothing back."""
+    return Change(
+        id="syncs_removed",
+        assumption="the host never waits for the device but for room in its queue",
+        alter=_syncs_removed,
+        hindrance=lambda graph, _: None if (graph.reason == Edge.READ).any() else "nothing is read back",
+    )
+
+
+def _syncs_removed(graph: Graph) -> Graph:
+    return graph.without(Edge.READ).scaled(graph.does(Work.SYNC), 0.0)
+
+
+def compiling_removed() -> Change:
+    """Nothing is compiled or traced after warm-up."""
+    return _gone("compiling_removed", "nothing is traced or compiled in these steps", Work.COMPILE)
+
+
+def allocations_removed() -> Change:
+    """No memory is asked of the driver."""
+    return _gone("allocations_removed", "the driver is asked for no memory in these steps", Work.MEMORY)
+
+
+def _gone(name: str, assumption: str, work: Work) -> Change:
+    def hindrance(graph: Graph, _: Known) -> str | None:
+        return None if _found(graph, work) else "there is none in this trace"
+
+    return Change(
+        id=name,
+        assumption=assumption,
+        alter=lambda graph: graph.scaled(graph.does(work), 0.0),
+        hindrance=hindrance,
+    )
+
+
+# --- the launches ------------------------------------------------------------------------------------------------
+
+
+def launches_fused(factor: float) -> Change:
+    """XLA makes one kernel of `factor`."""
+    # How many it fuses depends on the model: chains of small operations into one, convolutions hardly.
+    fewest, most = max(1.0, factor / 3), factor * 2
+    return Change(
+        id=f"launches_fused_{factor:g}",
+        assumption=f"XLA launches one kernel for every {factor:g} of now, with the work of all",
+        alter=partial(_fused, factor=factor),
+        least=partial(_fused, factor=fewest),
+        most=partial(_fused, factor=most),
+        utmost=partial(_fused, factor=np.inf),
+        hindrance=_no_fusing,
+    )
+
+
+def _no_fusing(graph: Graph, known: Known) -> str | None:
+    if not graph.gpu:
+        return "there is no GPU in the trace"
+    return "XLA is on already" if known.jit_compile else None
+
+
+def _fused(graph: Graph, factor: float) -> Graph:
+    compiled = as_function(graph) if graph.eager else graph
+    fewer = compiled.scaled(compiled.does(Work.DISPATCH, Work.LAUNCH), 1 / factor).without(Edge.QUEUE)
+    kernels = fewer.does(Work.KERNEL)
+    saved = np.minimum(fewer.us, fewer.floor_us) * (1 - 1 / factor)
+    return replace(fewer, us=np.where(kernels, fewer.us - saved, fewer.us))
+
+
+def as_function(graph: Graph) -> Graph:
+    """Return the graph with operations that the runtime dispatches, where Python does."""
+    dispatch = graph.does(Work.DISPATCH)
+    return replace(graph, us=np.where(dispatch, np.minimum(graph.us, EXECUTOR_US), graph.us))
+
+
+def eager_removed() -> Change:
+    """The training step is compiled into a function."""
+    return Change(
+        id="eager_removed",
+        assumption=f"the runtime dispatches each operation in {EXECUTOR_US:g} us where Python does now",
+        alter=as_function,
+        hindrance=_no_function_to_make,
+    )
+
+
+def _no_function_to_make(graph: Graph, _: Known) -> str | None:
+    if not graph.eager:
+        return "the training function is compiled already"
+    # Shortened to what dispatching takes, such a call would lose its work too.
+    return None if graph.gpu else "on the processor an operation runs inside the call that dispatches it"

@@ -1,0 +1,109 @@
+"""Changes to how the batches are made: ahead of the training, on more cores, or in no time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.whatif.change import Change
+from gpuprobe.whatif.graph import HOST, PRODUCER, Edge, Graph, Work
+
+if TYPE_CHECKING:
+    from gpuprobe.whatif.run_facts import Known
+
+AHEAD = ("prefetch", "parallel", "hidden")
+NO_INPUT = "the trace shows no input pipeline"
+PYTHON_FEED = "the batches are made by Python between the steps; make them in a tf.data pipeline first"
+
+
+def input_free() -> Change:
+    """Every batch is there when it is asked for."""
+    return Change(
+        id="input_free",
+        assumption="every batch is ready when it is asked for, and is copied to the device as before",
+        alter=with_input_free,
+        hindrance=lambda graph, _: NO_INPUT if graph.feed.kind == "none" else None,
+    )
+
+
+def with_input_free(graph: Graph) -> Graph:
+    """Return the graph in which no batch is waited for, and making it takes no time."""
+    freed = graph.without(Edge.BATCH, Edge.SLOT)
+    works = [Work.INPUT, Work.PRODUCE, *([Work.BETWEEN] if graph.feed.kind == "python" else [])]
+    return freed.scaled(freed.does(*works), 0.0)
+
+
+def prefetch(batches: int) -> Change:
+    """Batches are made ahead of the training, `batches` of them."""
+    return Change(
+        id=f"prefetch_{batches}",
+        assumption=f"{batches} batches are made ahead on a core that is free, each in the time it takes now",
+        alter=partial(_prefetch, batches=batches),
+        utmost=with_input_free,
+        hindrance=_no_prefetch,
+    )
+
+
+def _no_prefetch(graph: Graph, _: Known) -> str | None:
+    if graph.feed.kind in AHEAD:
+        return "batches are made ahead already"
+    if graph.feed.kind == "python":
+        return PYTHON_FEED
+    return NO_INPUT if graph.feed.kind == "none" else None
+
+
+def _prefetch(graph: Graph, batches: int) -> Graph:
+    """Give the work of the waits to a producer: each batch waits for room, and the training for each batch."""
+    making, taken = np.flatnonzero(graph.does(Work.INPUT)), graph.feed.taken
+    work, resource = graph.work.copy(), graph.resource.copy()
+    work[making], resource[making] = Work.PRODUCE, PRODUCER
+    ahead = replace(graph, work=work, resource=resource)
+    batch = np.searchsorted(taken, making)
+    begin = np.flatnonzero(np.diff(batch, prepend=-1))
+    of_batch = batch[begin]
+    kept = of_batch < len(taken)
+    first, last = making[begin[kept]], taken[of_batch[kept]]
+    on_host = np.flatnonzero(resource == HOST)
+    place = np.searchsorted(on_host, last)
+    # After the last one the training goes on in the next pass.
+    target, wraps = on_host[place % len(on_host)], place // len(on_host)
+    ahead = ahead.waiting(target, last, wraps, Edge.BATCH)
+    room = np.arange(len(first)) - batches
+    # There is room as soon as the training has the batch: when what follows begins, not when it is done.
+    freeing = target[room % len(first)]
+    return ahead.waiting(first, freeing, -(room // len(first)), Edge.SLOT, lag_us=-ahead.us[freeing])
+
+
+def parallel_map(threads: int) -> Change:
+    """The map function runs on `threads` cores at a time."""
+    return Change(
+        id=f"parallel_map_{threads}",
+        assumption=f"the map function's share of making a batch is divided by up to {threads} cores, as far as there "
+        "are so many and Python's lock lets it",
+        alter=partial(_parallel_map, threads=threads),
+        # A map function that holds Python's lock gains nothing.
+        least=lambda graph: graph,
+        utmost=partial(_parallel_map, threads=np.inf),
+        hindrance=_no_parallel_map,
+    )
+
+
+def _no_parallel_map(graph: Graph, known: Known) -> str | None:
+    if graph.feed.kind in {"none", "python"}:
+        return PYTHON_FEED if graph.feed.kind == "python" else NO_INPUT
+    if graph.feed.kind in {"parallel", "hidden"} or graph.feed.map_share is None:
+        return "the trace does not show how long the map function takes"
+    if not graph.feed.map_share:
+        return "the pipeline has no map function"
+    return "there is one core only" if known.cores == 1 else None
+
+
+def _parallel_map(graph: Graph, threads: float) -> Graph:
+    share = graph.feed.map_share or 0.0
+    left = 1 - share * (1 - min(1.0, graph.feed.map_threads / threads))
+    # A thread of its own per core takes from the training what it gives to the map.
+    spread = replace(graph, feed=replace(graph.feed, map_threads=max(graph.feed.map_threads, threads)))
+    return spread.scaled(spread.does(Work.INPUT, Work.PRODUCE), left)

@@ -1,0 +1,164 @@
+"""All work of a host's devices as one table, each operation with the call that launched it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger import names
+from gpuprobe.traces.names import distinct
+from gpuprobe.traces.timeline import NO_CORRELATION, UNKNOWN, Direction
+from gpuprobe.units import PS_PER_US
+from gpuprobe.whatif.graph import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.ledger.host import Host
+    from gpuprobe.traces.timeline import Device, Int32s, Kernels
+    from gpuprobe.whatif.graph import Bools, Floats, Ints
+
+# A copy of at least so much brings a batch; parameters and constants that are fed every step are smaller.
+BATCH_BYTES = 16_384
+# What updates the weights does the same work for a batch of any size.
+_FIXED_OPS = ("Apply", "Assign", "optimizer", "Optimizer", "Adam/", "SGD/")
+# Kernels of convolutions and products of matrices, where the trace does not name the operation.
+_MATRIX_KERNELS = ("gemm", "conv", "wgrad", "dgrad", "winograd")
+# A copy call that returns this soon after its copy has waited for it; one from pageable memory may do so this long
+# before (in traces of 2020 up to 124 us), in which no more than this share of the copy is left.
+BLOCKING_PS, STAGED_PS, STAGED_SHARE = 20 * PS_PER_US, 200 * PS_PER_US, 0.1
+_DIRECTIONS = {Direction.H2D: Work.H2D, Direction.D2H: Work.D2H}
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Work of the devices by its begin, all (k,): times in ps, `call_start` and `call_end` UNKNOWN where not joined.
+
+    `fill`, `matrix` and `sized` are as in `Graph`.
+    """
+
+    device: Ints
+    stream: Ints
+    work: Ints
+    start: Ints
+    end: Ints
+    call_start: Ints
+    call_end: Ints
+    fill: Floats
+    matrix: Bools
+    sized: Bools
+
+    def __len__(self) -> int:
+        """Count the operations."""
+        return len(self.start)
+
+    @property
+    def joined(self) -> Bools:
+        """Which have a launch call, (k,)."""
+        joined: Bools = self.call_start != UNKNOWN
+        return joined
+
+    @property
+    def blocking(self) -> Bools:
+        """Which are copies to the device that their call waits for, with a launch that is known, (k,).
+
+        From pageable memory the call returns when the last piece is staged, which the device copies a moment later.
+        """
+        before, lasts = self.end - self.call_end, self.end - self.start
+        within = (self.start >= self.call_start) & (before <= STAGED_SHARE * lasts)
+        near = (before < STAGED_PS) & (before > -BLOCKING_PS)
+        blocked: Bools = self.joined & (self.work == Work.H2D) & within & near
+        return blocked
+
+    def where(self, chosen: Bools | Ints) -> Operations:
+        """Return some of them, (k,) bool or their places."""
+        return Operations(**{name: column[chosen] for name, column in vars(self).items()})
+
+
+def operations(devices: Sequence[Device], host: Host) -> Operations:
+    """Return all work of those devices of one host."""
+    parts = [
+        part for place, device in enumerate(devices) for part in (_kernels(place, device, host), _copies(place, device))
+    ]
+    if not parts:
+        return _none()
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    correlation = columns.pop("correlation")
+    calls = host.calls
+    at = np.searchsorted(calls.correlation, correlation)
+    near = np.minimum(at, max(len(calls.correlation) - 1, 0))
+    joined = (correlation != NO_CORRELATION) & (at < len(calls.correlation))
+    if len(calls.correlation):
+        joined &= calls.correlation[near] == correlation
+    call_start, call_end = (np.full(len(correlation), UNKNOWN, np.int64) for _ in range(2))
+    call_start[joined], call_end[joined] = calls.start_ps[near[joined]], calls.end_ps[near[joined]]
+    found = Operations(**columns, call_start=call_start, call_end=call_end)
+    return found.where(np.argsort(found.start, kind="stable"))
+
+
+def _none() -> Operations:
+    whole, real, flag = np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_)
+    return Operations(whole, whole, whole, whole, whole, whole, whole, fill=real, matrix=flag, sized=flag)
+
+
+def _kernels(place: int, device: Device, host: Host) -> dict[str, np.ndarray]:
+    kernels = device.kernels
+    together = names.collective(host.names, kernels.name)
+    named = len(kernels.op) == len(kernels)
+    ops = kernels.op if named else np.full(len(kernels), UNKNOWN, np.int32)
+    return {
+        "device": np.full(len(kernels), place),
+        "stream": kernels.stream,
+        "work": np.where(together, int(Work.COLLECTIVE), int(Work.KERNEL)),
+        "start": kernels.start_ps,
+        "end": kernels.end_ps,
+        "correlation": kernels.correlation,
+        "fill": _fill(kernels, device),
+        "matrix": _matrix(kernels, ops, host.names) & ~names.tensor_core(host.names, kernels.name),
+        "sized": ~_containing(ops, host.names, _FIXED_OPS),
+    }
+
+
+def _copies(place: int, device: Device) -> dict[str, np.ndarray]:
+    copies = device.copies
+    sizes = copies.bytes if len(copies.bytes) == len(copies) else np.full(len(copies), UNKNOWN, np.int64)
+    h2d = copies.direction == Direction.H2D
+    large = sizes >= BATCH_BYTES
+    if not np.any(sizes[h2d] != UNKNOWN) and h2d.any():
+        large = copies.duration_ps >= copies.duration_ps[h2d].max() / 2
+    return {
+        "device": np.full(len(copies), place),
+        "stream": copies.stream,
+        "work": np.array([int(_DIRECTIONS.get(way, Work.D2D)) for way in copies.direction.tolist()], np.int64),
+        "start": copies.start_ps,
+        "end": copies.end_ps,
+        "correlation": copies.correlation,
+        "fill": np.full(len(copies), np.nan),
+        "matrix": np.zeros(len(copies), np.bool_),
+        "sized": h2d & large,
+    }
+
+
+def _fill(kernels: Kernels, device: Device) -> Floats:
+    """Blocks per multiprocessor (n,), NaN where unknown."""
+    count = device.facts.get("sm_count")
+    if not isinstance(count, float) or len(kernels.grid) != len(kernels) or not len(kernels):
+        return np.full(len(kernels), np.nan)
+    blocks = kernels.grid.astype(np.float64).prod(axis=1)
+    return np.where((kernels.grid > 0).all(axis=1), blocks / count, np.nan)
+
+
+def _matrix(kernels: Kernels, ops: Int32s, texts: Sequence[str]) -> Bools:
+    if np.any(ops != UNKNOWN):
+        return names.eligible(texts, ops)
+    return _containing(kernels.name, texts, _MATRIX_KERNELS)
+
+
+def _containing(places: Int32s, texts: Sequence[str], parts: tuple[str, ...]) -> Bools:
+    """Tell which of the names hold any of these parts, (n,) bool; an unknown one holds none."""
+    hits = np.zeros(len(texts) + 1, np.bool_)
+    used = distinct(places[places >= 0].astype(np.int64))[0]
+    hits[used] = [any(part in texts[place] for part in parts) for place in used.tolist()]
+    return hits[places]

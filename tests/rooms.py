@@ -1,0 +1,104 @@
+"""The rooms of the house: the job of each, and what it may import. `test_rooms.py` holds the code to it."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Room:
+    """A folder of the package (or one of its own files): its job, the rooms and the guarded packages it may import."""
+
+    job: str
+    rooms: frozenset[str] = frozenset()
+    packages: frozenset[str] = frozenset()
+
+
+def _room(job: str, rooms: str = "", packages: str = "") -> Room:
+    return Room(job, frozenset(rooms.split()), frozenset(packages.split()))
+
+
+# What every room may import: single files of the package, and the records.
+COMMON = {
+    "errors": _room("the errors that a user sees as one line, each with its exit code"),
+    "recording": _room("the files of a study and of a run, by name"),
+    "records": _room("the frozen types that pass between the rooms, and their JSON"),
+    "units": _room("factors between units"),
+    "wording": _room("numbers in words: shares, times, counts"),
+}
+# In the order in which data flows.
+ROOMS = {
+    "models": _room("the networks, in Keras alone", "", "keras"),
+    "workloads": _room("what is trained: model, data, loss, optimiser in one", "models", "tensorflow keras"),
+    "strategies": _room(
+        "how it is fed and compiled; one decorated function each", "workloads cards", "tensorflow keras"
+    ),
+    "telemetry": _room("samples the GPU and the host in its own process; reads recordings, logs", "", "pynvml psutil"),
+    "measure": _room(
+        "plans a study, starts one fresh process a run, times, traces",
+        "strategies workloads telemetry",
+        "tensorflow keras psutil",
+    ),
+    "traces": _room("readers: XPlane and Chrome JSON into a `Timeline`", "", "google"),
+    "cards": _room("what each GPU can do"),
+    "ledger": _room("a `Timeline` into the step-time breakdown of each device", "traces cards"),
+    "evidence": _room("breakdown, run, card, readings into named signals", "ledger cards telemetry"),
+    "whatif": _room("a trace replayed as a dependency graph with one change", "ledger evidence traces cards"),
+    "diagnosis": _room(
+        "evidence into findings by rules, joined into one diagnosis", "whatif evidence ledger traces telemetry cards"
+    ),
+    "ranking": _room(
+        "runs into intervals, ties and ranks", "diagnosis whatif evidence ledger traces telemetry", "scipy"
+    ),
+    "search": _room("which change to measure next", "ranking whatif ledger"),
+    "compare": _room("two studies side by side", "ranking evidence ledger traces telemetry"),
+    "simulate": _room("sessions whose truth is known", "traces telemetry cards", "google"),
+    "predict": _room("the epoch time that a card should reach", "cards ranking"),
+    # TensorFlow is asked in a child process alone: `probe.py` is that child.
+    "doctor": _room("can the GPU be used here, and the fix where not", "telemetry cards", "psutil tensorflow"),
+    "watch": _room("any command, sampled and judged", "telemetry evidence diagnosis", "psutil"),
+    "keras": _room("one line in a user's code", "telemetry measure diagnosis", "keras tensorflow"),
+    "report": _room(
+        "text, pages and plots of what was found",
+        "ranking compare watch diagnosis whatif evidence ledger traces telemetry cards",
+        "matplotlib jinja2 markdown_it",
+    ),
+    "results": _room("what the functions of the package return", "ranking report diagnosis"),
+    "api": _room("the functions of the package", "measure search report results strategies workloads"),
+}
+# The package's own file names what it imports lazily, for the type checker; a subcommand uses every room.
+FREE = {"cli", "__init__"}
+
+
+def files() -> list[Path]:
+    """Return every file of the package."""
+    return sorted([*ROOT.glob("gpuprobe/**/*.py"), *ROOT.glob("models/**/*.py")])
+
+
+def room_of(path: Path) -> str:
+    """Return the room that a file is in; one that lies in the package itself is its own."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return "models" if parts[0] == "models" else (parts[1] if len(parts) > 1 else "")
+
+
+def module_of(path: Path) -> str:
+    """Return the dotted name by which a file is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    inside = ("gpuprobe", *parts) if parts[0] == "models" else parts
+    return ".".join(inside[:-1] if inside[-1] == "__init__" else inside)
+
+
+def imported(path: Path) -> set[str]:
+    """Return every dotted name that the file imports, wherever in it the import stands."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
