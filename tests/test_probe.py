@@ -270,7 +270,7 @@ def test_whatever_fails_is_said_once_and_changes_no_weight(
         "gpuprobe.keras.session.telemetry.sampling",
         "gpuprobe.keras.session.fold",
         "gpuprobe.keras.journal.Journal.write_calls",
-        "gpuprobe.keras.tail.Tail.look",
+        "gpuprobe.telemetry.follow.Follower.look",
         "os.write",
     ],
 )

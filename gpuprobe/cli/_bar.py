@@ -19,7 +19,7 @@ from rich.text import Text
 
 from gpuprobe import wording
 from gpuprobe.cli._console import Console
-from gpuprobe.watch.latest import Latest
+from gpuprobe.telemetry import Follower
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ class StatusBar:
 
     def __init__(self, fd: int, recording: Path, cores: float) -> None:
         self._fd, self._path, self._cores = fd, recording, cores
-        self._latest: Latest | None = None
+        self._latest: Follower | None = None
         self._started = time.monotonic()
         self._shape = (0, 0, 0)
         self._history: dict[str, deque[float]] = {}
@@ -69,7 +69,8 @@ class StatusBar:
         columns, rows = self._size()
         # The sampler names the columns of its file some time after the start.
         if self._latest is None or self._latest.t_ns is None:
-            self._latest = Latest(self._path)
+            self._latest = Follower(self._path)
+            self._latest.skip_to_tail()
         self._latest.look()
         lines = self._lines(self._latest, columns)
         if rows < LEAST_ROWS:
@@ -96,7 +97,7 @@ class StatusBar:
             self._write(f"{SAVE}{WHOLE_SCREEN}{cleared}{RESTORE}")
         self._shape = (0, 0, 0)
 
-    def _lines(self, now: Latest, columns: int) -> list[str]:
+    def _lines(self, now: Follower, columns: int) -> list[str]:
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_row(Text("gpuprobe", "bold cyan"), Text(wording.clock(time.monotonic() - self._started), "dim"))
         if now.t_ns is None:
@@ -112,8 +113,8 @@ class StatusBar:
             console.print(table, no_wrap=True, overflow="crop", crop=True)
         return captured.get().splitlines()
 
-    def _gpu(self, now: Latest, index: int) -> list[Text]:
-        values = now.values
+    def _gpu(self, now: Follower, index: int) -> list[Text]:
+        values = now.recent
 
         def value(field: str) -> float | None:
             return values.get(f"gpu{index}_{field}")
@@ -128,9 +129,9 @@ class StatusBar:
         shown = f"{used:3.0f} %" if used is not None else "  ? %"
         return [self._curve(f"gpu{index}", used, 100.0), Text(shown, "bold"), Text("  ".join(filter(None, parts)))]
 
-    def _cpu(self, now: Latest) -> list[Text]:
+    def _cpu(self, now: Follower) -> list[Text]:
         cores = now.rate("tree_cpu_s")
-        memory = now.values.get("tree_memory_mib")
+        memory = now.recent.get("tree_memory_mib")
         shown = f"{wording.significant(max(cores, 0.0), 2)} of {self._cores:g} cores" if cores is not None else ""
         return [
             self._curve("cpu", cores, self._cores),

@@ -19,7 +19,6 @@ from gpuprobe import telemetry
 from gpuprobe.keras.backends import backend
 from gpuprobe.keras.journal import Journal
 from gpuprobe.keras.moments import WINDOW_S, Action, Moments
-from gpuprobe.keras.tail import Tail
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.events import EventLog, fold
@@ -75,7 +74,7 @@ class Session:
             self._log = EventLog(self.folder)
             stack.callback(self._log.close)
             stack.enter_context(telemetry.sampling(self.folder / TELEMETRY_FILE, os.getpid()))
-            self._tail = Tail(self.folder / TELEMETRY_FILE, "gpu0_utilization_percent")
+            self._follower = telemetry.Follower(self.folder / TELEMETRY_FILE, averaged="gpu0_utilization_percent")
             self._began_ns = self._looked_ns = self._last_ns = time.time_ns()
             self._enter("warmup", self._began_ns)
             if self._backend.no_trace:
@@ -116,7 +115,7 @@ class Session:
         self._began_ns = time.time_ns()
         self._epoch_calls = 0
         self._moments.epoch_began(self._began_ns, last=last)
-        self._tail.reset()
+        self._follower.reset()
 
     def epoch_ended(self) -> None:
         """Close what must not reach beyond the epoch; `figures` then are those of the whole epoch's steps."""
@@ -179,11 +178,11 @@ class Session:
 
     def _look(self, now_ns: int) -> None:
         self._looked_ns = now_ns
-        self._tail.look(now_ns)
+        self._follower.look(now_ns)
         seconds = (now_ns - self._began_ns) / NS_PER_S
         per_s = self._epoch_calls / seconds if seconds > 0 else 0.0
         rate = {"samples_per_s": per_s * self.samples_per_call} if self.samples_per_call else {"calls_per_s": per_s}
-        busy = self._tail.mean()
+        busy = self._follower.mean()
         self.figures = {**rate, **({} if busy is None else {"gpu_utilization": busy / 100})}
 
     def _start_trace(self) -> None:

@@ -1,8 +1,9 @@
-"""The latest values of a recording that is being written, for a live view and for exports; light, without numpy."""
+"""Follows a recording that is being written, for live views, exports and the progress line; light, without numpy."""
 
 from __future__ import annotations
 
 import csv
+import re
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
@@ -18,16 +19,23 @@ STALE_AFTER_NS = 5_000_000_000
 
 
 class Follower:
-    """Reads on from where it stopped, and keeps the last value of every column with its time."""
+    """Reads on from where it stopped, and keeps the last value of every column with its time.
 
-    def __init__(self, path: Path) -> None:
+    Of the column `averaged` it also keeps the mean since the last `reset`.
+    """
+
+    def __init__(self, path: Path, averaged: str = "") -> None:
         self._path, self._offset, self._names = path, 0, list[str]()
+        self._averaged, self._sum, self._count = averaged, 0.0, 0
         self.latest: dict[str, tuple[int, float]] = {}
         self.before: dict[str, tuple[int, float]] = {}
         self.said: list[str] = []
 
-    def look(self) -> bool:
-        """Take in the rows written since the last look; return whether there were any. A missing file has none."""
+    def look(self, until_ns: int | None = None) -> bool:
+        """Take in the rows written since the last look; return whether there were any. A missing file has none.
+
+        Rows later than `until_ns` are no part of the mean.
+        """
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -39,7 +47,7 @@ class Follower:
             return False
         self._offset += len(whole) + 1
         for line in whole.decode(errors="replace").split("\n"):
-            self._take(line)
+            self._take(line, until_ns)
         return True
 
     def skip_to_tail(self) -> None:
@@ -57,6 +65,31 @@ class Follower:
                 self._take(line)
         self._offset = start + len(torn)
 
+    @property
+    def t_ns(self) -> int | None:
+        """When the newest value was read, None where none was."""
+        return max((t_ns for t_ns, _ in self.latest.values()), default=None)
+
+    @property
+    def recent(self) -> dict[str, float]:
+        """The values of all columns that were read in the last seconds of the recording."""
+        newest = self.t_ns or 0
+        return {name: value for name, (t_ns, value) in self.latest.items() if newest - t_ns <= STALE_AFTER_NS}
+
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        """The numbers of the GPUs with a recent value."""
+        return tuple(sorted({int(match[1]) for name in self.recent if (match := re.match(r"gpu(\d+)_", name))}))
+
+    def reset(self) -> None:
+        """Begin a new mean; rows that were written before and not read yet are left out."""
+        self.look()
+        self._sum, self._count = 0.0, 0
+
+    def mean(self) -> float | None:
+        """Return the mean of the averaged column since the last reset, None where nothing was read."""
+        return self._sum / self._count if self._count else None
+
     def value(self, name: str) -> float | None:
         """Return the last value of a column."""
         found = self.latest.get(name)
@@ -69,7 +102,7 @@ class Follower:
             return None
         return (last[1] - before[1]) / ((last[0] - before[0]) / NS_PER_S)
 
-    def _take(self, line: str) -> None:
+    def _take(self, line: str, until_ns: int | None = None) -> None:
         if not line or line.startswith("#"):
             return
         cells = next(csv.reader([line]), [""]) if '"' in line else line.split(",")
@@ -90,6 +123,8 @@ class Follower:
                 if name in self.latest:
                     self.before[name] = self.latest[name]
                 self.latest[name] = (t_ns, value)
+                if name == self._averaged and (until_ns is None or t_ns <= until_ns):
+                    self._sum, self._count = self._sum + value, self._count + 1
 
 
 def load_now(path: Path) -> str:
