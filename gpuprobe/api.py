@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpuprobe.errors import UsageError
 from gpuprobe.measure import folder
-from gpuprobe.measure.begin import begin
+from gpuprobe.measure.begin import Begun, begin
+from gpuprobe.measure.begin import resume as take_up
 from gpuprobe.measure.budget import DEFAULT_ROUNDS, DEFAULT_S
 from gpuprobe.measure.study import carry_out
 from gpuprobe.records import Request, Run, RunSpec
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    workload: Workload | str,
+    workload: Workload | str | None = None,
     strategies: str | Sequence[str] = "all",
     *,
     out: str | Path = "reports",
@@ -34,16 +36,21 @@ def run(
     batch_size: int | None = None,
     seed: int = 0,
     trace: bool = True,
+    resume: str | Path | None = None,
 ) -> Result:
     """Train a workload under each strategy, write the report, and return the study, which shows itself as its answer.
 
     `workload` is a `Workload`, or what `gpuprobe run --model` takes. Every run is a fresh process: a `Workload` reaches
     it pickled, classes and functions of the script by value, so it needs no `if __name__ == "__main__"`. A tf.data
-    dataset can't be pickled: give the function that makes it. Raises GpuprobeError where it cannot be trained at all; a
-    run that fails is in the result's `ranking.failures`, a strategy that cannot apply in `ranking.skipped`.
+    dataset can't be pickled: give the function that makes it. `resume`, instead of a workload, is the folder of a study
+    that was interrupted, which goes on with its own options. Raises GpuprobeError where nothing can be trained; a run
+    that fails is in the result's `ranking.failures`, a strategy that cannot apply in `ranking.skipped`.
     """
+    if (workload is None) == (resume is None):
+        raise UsageError("gpuprobe.run takes either a workload or resume=..., the folder of a study to finish")
+    if resume is not None:
+        return _carried_out(take_up(Path(resume)))
     chosen = select(strategies if isinstance(strategies, str) else ",".join(strategies))
-    own = None if isinstance(workload, str) else workload
     request = Request(
         rounds=rounds,
         budget_s=budget_s,
@@ -53,10 +60,13 @@ def run(
         steps=steps,
         trace_steps=4 if trace else 0,
     )
-    begun = begin(request, chosen, Path(out), "gpuprobe.run(...)", own)
+    own = None if isinstance(workload, str) else workload
+    return _carried_out(begin(request, chosen, Path(out), "gpuprobe.run(...)", own))
+
+
+def _carried_out(begun: Begun) -> Result:
     with folder.held(begun.folder):
-        study = begun.study
-        carry_out(study, begun.folder, begun.arrays, _Silent(), following, by_predicted_gain)
+        carry_out(begun.study, begun.folder, begun.arrays, _Silent(), following, by_predicted_gain)
         return result(write(begun.folder))
 
 

@@ -297,10 +297,13 @@ def test_a_workload_object_reaches_the_runs(tmp_path: Path) -> None:
         "job = gpuprobe.Workload(model=net, data=(x, x[:, :1]), batch_size=8, name='mine')\n"
         "found = gpuprobe.run(job, ['numpy', 'mixed_precision'], out='out', rounds=1, steps=8, trace=False)\n"
         "print([row.strategy for row in found.ranking.rows], [s.strategy for s in found.ranking.skipped])\n"
+        "import shutil\nshutil.rmtree(found.folder / 'runs' / '1-numpy')\n"
+        "again = gpuprobe.run(resume=found.folder)\n"
+        "print([row.strategy for row in again.ranking.rows], again.folder == found.folder)\n"
     )
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "['numpy'] ['mixed_precision']"
+    assert done.stdout.splitlines()[-2:] == ["['numpy'] ['mixed_precision']", "['numpy'] True"]
 
 
 def test_the_template_runs_as_it_is(tmp_path: Path, cli: Cli) -> None:

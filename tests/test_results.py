@@ -11,7 +11,7 @@ import pytest
 
 import gpuprobe
 from gpuprobe.diagnosis.diagnosed import Diagnosis
-from gpuprobe.errors import InputError
+from gpuprobe.errors import InputError, UsageError
 from gpuprobe.records import to_json
 from gpuprobe.simulate import spec_file
 from gpuprobe.simulate.sessions import write_session
@@ -51,6 +51,16 @@ def test_what_is_no_study_and_no_trace_raises_what_the_command_says(tmp_path: Pa
         gpuprobe.load(tmp_path / "none")
     with pytest.raises(InputError, match="no such file"):
         gpuprobe.diagnose(tmp_path / "none")
+
+
+def test_a_study_goes_on_from_python_under_the_rules_of_the_command(session: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is simulated, and nothing of it is left to measure"):
+        gpuprobe.run(resume=session)
+    with pytest.raises(InputError, match="no such folder"):
+        gpuprobe.run(resume=tmp_path / "none")
+    for given in ({}, {"workload": "mlp", "resume": session}):
+        with pytest.raises(UsageError, match="either a workload or resume="):
+            gpuprobe.run(**given)
 
 
 def test_all_that_is_public_is_there_is_documented_and_is_listed_without_importing_it() -> None:

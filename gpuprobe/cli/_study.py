@@ -7,19 +7,16 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gpuprobe import wording
 from gpuprobe.cli._console import Console
 from gpuprobe.cli._live import LiveView
 from gpuprobe.cli._verdict import show
-from gpuprobe.errors import FAILED, INTERRUPTED, GpuprobeError, UsageError
+from gpuprobe.errors import FAILED, INTERRUPTED, GpuprobeError
 from gpuprobe.measure import faults, folder
-from gpuprobe.measure.begin import begin, find_images
-from gpuprobe.measure.environment import environment
+from gpuprobe.measure.begin import begin, resume
 from gpuprobe.measure.study import carry_out
 from gpuprobe.ranking.load import load
-from gpuprobe.recording import PAGE_FILE, REPORT_FILE, load_study
+from gpuprobe.recording import PAGE_FILE, REPORT_FILE
 from gpuprobe.report.verdict import verdict
 from gpuprobe.report.write import write
 from gpuprobe.search.next_run import by_predicted_gain, following
@@ -46,26 +43,10 @@ def start(request: Request, strategies: str, out: Path, words: Sequence[str]) ->
 
 def finish(where: Path, budget_s: float | None) -> int:
     """Carry out what a study lacks; return the exit code."""
-    study = load_study(where)
-    if budget_s is not None:
-        study = msgspec.structs.replace(study, request=msgspec.structs.replace(study.request, budget_s=budget_s))
     console = Console()
-    machine = environment()
-    then = study.environment
-    if then.simulated:
-        raise UsageError(f"{where}: is simulated, and nothing of it is left to measure")
-    if (machine.cpu, machine.cores, machine.gpus) != (then.cpu, then.cores, then.gpus):
-        raise UsageError(
-            f"{where}: was measured on another machine ({then.cpu}, {wording.count(then.cores, 'core')}); go on "
-            "there, or start a new study here"
-        )
-    folder.recover(where)
-    request = study.request
-    arrays = find_images(request)
-    if arrays is not None and (arrays.name, len(arrays.x)) != (study.data_name, study.train_samples):
-        raise UsageError(f"{where}: was measured on {study.data_name}, which is not to be had now; start a new study")
+    resumed = resume(where, budget_s)
     with folder.held(where):
-        return _carry_out(console, study, where, arrays)
+        return _carry_out(console, resumed.study, where, resumed.arrays)
 
 
 def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays | None) -> int:

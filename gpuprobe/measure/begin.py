@@ -1,4 +1,4 @@
-"""Begins a study: looks at the workload and the machine, makes the folder, and notes what cannot be run."""
+"""Begins a study, or takes up one that was interrupted: the workload, the machine, the folder, what cannot be run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gpuprobe import wording
+from gpuprobe.errors import UsageError
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.survey import Question, Survey, survey
-from gpuprobe.recording import RUN_FILE, STUDY_FILE, run_folder
+from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_study, run_folder
 from gpuprobe.records import Outcome, Run, RunSpec, Study, save
 from gpuprobe.strategies.registry import changes
 from gpuprobe.workloads import data
@@ -83,6 +85,31 @@ def begin(
     )
     save(study, where / STUDY_FILE)
     _skip(study, where, found.skip)
+    return Begun(study, where, images)
+
+
+def resume(where: Path, budget_s: float | None = None) -> Begun:
+    """Take up the study in a folder where it was left; a `budget_s` replaces its own.
+
+    Raises InputError where the folder holds no study, UsageError where it cannot go on here: it was measured on another
+    machine, on data that is not to be had now, or simulated.
+    """
+    study = load_study(where)
+    if budget_s is not None:
+        study = msgspec.structs.replace(study, request=msgspec.structs.replace(study.request, budget_s=budget_s))
+    then = study.environment
+    if then.simulated:
+        raise UsageError(f"{where}: is simulated, and nothing of it is left to measure")
+    machine = environment()
+    if (machine.cpu, machine.cores, machine.gpus) != (then.cpu, then.cores, then.gpus):
+        raise UsageError(
+            f"{where}: was measured on another machine ({then.cpu}, {wording.count(then.cores, 'core')}); go on "
+            "there, or start a new study here"
+        )
+    folder.recover(where)
+    images = find_images(study.request)
+    if images is not None and (images.name, len(images.x)) != (study.data_name, study.train_samples):
+        raise UsageError(f"{where}: was measured on {study.data_name}, which is not to be had now; start a new study")
     return Begun(study, where, images)
 
 
