@@ -14,8 +14,9 @@ Each is imported when it is first used. `gpuprobe.errors.GpuprobeError` is what 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from gpuprobe import keras as keras
@@ -27,27 +28,15 @@ if TYPE_CHECKING:
     from gpuprobe.workloads.workload import Workload as Workload
 
 __version__ = "0.1.0"
-__all__ = ["Workload", "diagnose", "keras", "load", "run", "steps", "window"]
 
-# What `gpuprobe.NAME` stands for, imported when it is first used: the command line starts with none of it.
-LAZY = {
-    "Workload": "gpuprobe.workloads.workload",
-    "diagnose": "gpuprobe.results",
-    "load": "gpuprobe.results",
-    "run": "gpuprobe.api",
-    "window": "gpuprobe.keras.custom",
-    "steps": "gpuprobe.keras.custom",
-}
-
-
-def __dir__() -> list[str]:
-    # What is there to use; what this file itself imports is not.
-    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])
-
-
-def __getattr__(name: str) -> Any:
-    if name == "keras":
-        return importlib.import_module("gpuprobe.keras")
-    if name in LAZY:
-        return getattr(importlib.import_module(LAZY[name]), name)
-    raise AttributeError(f"module 'gpuprobe' has no attribute {name!r}")
+# Imported when it is first used: the command line starts with none of it.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules={"keras"},
+    submod_attrs={
+        "api": ["run"],
+        "keras.custom": ["steps", "window"],
+        "results": ["diagnose", "load"],
+        "workloads.workload": ["Workload"],
+    },
+)

@@ -2,64 +2,42 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+import lazy_loader
+
 if TYPE_CHECKING:
-    from gpuprobe.telemetry.devices import Inventory, inventory
-    from gpuprobe.telemetry.follow import Follower, load_now
-    from gpuprobe.telemetry.matching import Visible, visible
-    from gpuprobe.telemetry.metrics import serving
-    from gpuprobe.telemetry.recording import Telemetry, read
-    from gpuprobe.telemetry.scalars import write_scalars
-    from gpuprobe.telemetry.session import sampling
-    from gpuprobe.telemetry.smi import is_log, read_any
-    from gpuprobe.telemetry.states import Said
-    from gpuprobe.telemetry.summary import Gap, TelemetrySummary, summarize
+    from gpuprobe.telemetry.devices import Inventory as Inventory
+    from gpuprobe.telemetry.devices import inventory as inventory
+    from gpuprobe.telemetry.follow import Follower as Follower
+    from gpuprobe.telemetry.follow import load_now as load_now
+    from gpuprobe.telemetry.matching import Visible as Visible
+    from gpuprobe.telemetry.matching import visible as visible
+    from gpuprobe.telemetry.metrics import serving as serving
+    from gpuprobe.telemetry.recording import Telemetry as Telemetry
+    from gpuprobe.telemetry.recording import read as read
+    from gpuprobe.telemetry.scalars import write_scalars as write_scalars
+    from gpuprobe.telemetry.session import sampling as sampling
+    from gpuprobe.telemetry.smi import is_log as is_log
+    from gpuprobe.telemetry.smi import read_any as read_any
+    from gpuprobe.telemetry.states import Said as Said
+    from gpuprobe.telemetry.summary import Gap as Gap
+    from gpuprobe.telemetry.summary import TelemetrySummary as TelemetrySummary
+    from gpuprobe.telemetry.summary import summarize as summarize
 
-# Where each public name is found.
-_FOUND_IN = {
-    "Follower": "follow",
-    "Gap": "summary",
-    "Inventory": "devices",
-    "Said": "states",
-    "Telemetry": "recording",
-    "TelemetrySummary": "summary",
-    "Visible": "matching",
-    "inventory": "devices",
-    "is_log": "smi",
-    "load_now": "follow",
-    "read": "recording",
-    "read_any": "smi",
-    "sampling": "session",
-    "serving": "metrics",
-    "summarize": "summary",
-    "visible": "matching",
-    "write_scalars": "scalars",
-}
-__all__ = [
-    "Follower",
-    "Gap",
-    "Inventory",
-    "Said",
-    "Telemetry",
-    "TelemetrySummary",
-    "Visible",
-    "inventory",
-    "is_log",
-    "load_now",
-    "read",
-    "read_any",
-    "sampling",
-    "serving",
-    "summarize",
-    "visible",
-    "write_scalars",
-]
-
-
-def __getattr__(name: str) -> object:
-    """Import what is asked for when it is asked for: the sampler must not pay for numpy."""
-    if name not in _FOUND_IN:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_FOUND_IN[name]}"), name)
+# Imported when it is first used: the sampler must not pay for numpy.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "devices": ["Inventory", "inventory"],
+        "follow": ["Follower", "load_now"],
+        "matching": ["Visible", "visible"],
+        "metrics": ["serving"],
+        "recording": ["Telemetry", "read"],
+        "scalars": ["write_scalars"],
+        "session": ["sampling"],
+        "smi": ["is_log", "read_any"],
+        "states": ["Said"],
+        "summary": ["Gap", "TelemetrySummary", "summarize"],
+    },
+)
