@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "architecture.md"
 
 
 @dataclass(frozen=True)
@@ -102,3 +103,44 @@ def imported(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def picture() -> str:
+    """Draw the rooms as Mermaid, in the order in which data flows; what every room may import is left out.
+
+    An arrow leads from a room to one that imports it: the way that data takes. One that a longer way shows is left out.
+    """
+    lines = ["flowchart LR"]
+    lines += [f'    {name}["<b>{name}</b><br>{room.job}"]' for name, room in ROOMS.items()]
+    reached = {name: _reached(name) for name in ROOMS}
+    for name, room in ROOMS.items():
+        direct = [one for one in ROOMS if one in room.rooms]
+        lines += [
+            f"    {one} --> {name}"
+            for one in direct
+            if not any(one in reached[other] for other in direct if other != one)
+        ]
+    return "\n".join(lines)
+
+
+def _reached(name: str) -> set[str]:
+    return {*ROOMS[name].rooms}.union(*(_reached(other) for other in ROOMS[name].rooms))
+
+
+def table() -> str:
+    """Return the rooms as a Markdown table: each room's job."""
+    rows = [f"| `{name}` | {room.job} |" for name, room in (ROOMS | COMMON).items()]
+    return "\n".join(["| room | its job |", "|---|---|", *rows, "| `cli` | one file a subcommand; prints and exits |"])
+
+
+def written(text: str) -> str:
+    """Return the page of the architecture with picture and table as they are now."""
+    for name, block in (("picture", f"```mermaid\n{picture()}\n```"), ("table", table())):
+        begin, end = f"<!-- {name} of tests/rooms.py -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{block}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text()))

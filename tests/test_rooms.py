@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-from rooms import COMMON, FREE, ROOMS, ROOT, files, imported, module_of, room_of
+from rooms import COMMON, FREE, PAGE, ROOMS, ROOT, files, imported, module_of, room_of, written
 
 # Files with a heavy import that the rest of their room must not have.
 ONLY_IN = {
@@ -72,6 +72,11 @@ def test_data_flows_one_way_through_the_rooms() -> None:
 def test_every_folder_is_a_room_of_the_table() -> None:
     folders = {path.parent.name for path in ROOT.glob("gpuprobe/*/__init__.py")} - FREE - set(COMMON)
     assert folders == set(ROOMS) - {"models", "api", "results"}
+
+
+def test_the_page_of_the_architecture_is_of_today() -> None:
+    page = PAGE.read_text()
+    assert page == written(page), "make it anew: python tests/rooms.py"
 
 
 def test_every_package_is_installed() -> None:
