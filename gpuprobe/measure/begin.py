@@ -7,8 +7,6 @@ import shutil
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +16,7 @@ from gpuprobe.measure.environment import environment
 from gpuprobe.measure.survey import Question, Survey, survey
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, run_folder
 from gpuprobe.records import Outcome, Run, RunSpec, Study, save
+from gpuprobe.scratch import scratch
 from gpuprobe.strategies.registry import changes
 from gpuprobe.workloads import data
 from gpuprobe.workloads.cifar import workload_name
@@ -25,6 +24,7 @@ from gpuprobe.workloads.resolve import PICKLE, pickle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from gpuprobe.records import Request
     from gpuprobe.strategies.registry import Strategy
@@ -51,8 +51,8 @@ def begin(
 
     Raises InputError where the workload or its data cannot be had, OutputError where the folder cannot be made.
     """
-    with TemporaryDirectory(prefix="gpuprobe-") as scratch:
-        handed_over = Path(scratch) / f"workload{PICKLE}"
+    with scratch() as kept_here:
+        handed_over = kept_here / f"workload{PICKLE}"
         if workload is not None:
             pickle(workload, handed_over)
             request = msgspec.structs.replace(request, model=str(handed_over))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from contextlib import ExitStack, closing, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gpuprobe import telemetry
@@ -17,11 +15,13 @@ from gpuprobe.measure.plan import Planned, expected_runs, forget_failed_end, in_
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, load_runs, run_folder
 from gpuprobe.records import Combination, Outcome, Run, RunSpec, Study, save
+from gpuprobe.scratch import scratch
 from gpuprobe.units import NS_PER_S
 from gpuprobe.workloads.arrays import save_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from gpuprobe.measure.events import RunInProgress
     from gpuprobe.workloads.arrays import Arrays
@@ -87,10 +87,10 @@ def carry_out(
         return []
     # On a machine with a driver each worker starts afresh; see the zygote for the reason.
     launcher: Launcher = FreshLauncher() if study.environment.gpus else ForkingLauncher()
-    with closing(launcher), tempfile.TemporaryDirectory(prefix="gpuprobe-", ignore_cleanup_errors=True) as scratch:
+    with closing(launcher), scratch() as data_folder:
         if arrays is not None:
-            save_arrays(arrays, Path(scratch))
-        runner = _Runner(study, folder, scratch, launcher, observer, choose, order)
+            save_arrays(arrays, data_folder)
+        runner = _Runner(study, folder, str(data_folder), launcher, observer, choose, order)
         return runner.carry_out(waiting, searched)
 
 

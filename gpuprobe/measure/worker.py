@@ -15,7 +15,6 @@ from gpuprobe.errors import in_short
 from gpuprobe.measure.events import EventLog
 from gpuprobe.recording import GO_FILE, LOG_FILE, SPEC_FILE, TRACE_FOLDER
 from gpuprobe.records import RunSpec, load
-from gpuprobe.telemetry.lifeline import end_with_parent
 
 if TYPE_CHECKING:
     from typing import Any
@@ -35,7 +34,6 @@ def run(folder: Path) -> int:
 
     All output of TensorFlow goes to `log.txt` beside it. A failure is written as an event before the process ends.
     """
-    end_with_parent()
     output = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(output, 1)
     os.dup2(output, 2)
