@@ -102,7 +102,8 @@ def _searched_too(strategies: Sequence[Strategy]) -> tuple[Strategy, ...]:
 def _about(request: Request, strategies: Sequence[Strategy], images: Arrays | None) -> Survey:
     if images is None:
         names = tuple(strategy.name for strategy in strategies)
-        return survey(Question(model=request.model, batch_size=request.batch_size or None, strategies=names))
+        question = Question(model=request.model, batch_size=request.batch_size or None, strategies=names)
+        return survey(question, request.limit_s)
     name = workload_name(request.depth, images.name)
     return Survey(name=name, data=images.name, samples=len(images.x), batch_size=request.batch_size, skip={})
 

@@ -11,6 +11,7 @@ from gpuprobe import telemetry
 from gpuprobe.errors import GpuprobeError, OutputError
 from gpuprobe.measure.active import ActiveRun
 from gpuprobe.measure.budget import LONGEST_QUICK_WINDOW_S, LONGEST_WINDOW_S, Budget
+from gpuprobe.measure.folder import Place
 from gpuprobe.measure.plan import Planned, expected_runs, forget_failed_end, in_order, plan_rounds
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, load_runs, run_folder
@@ -108,6 +109,7 @@ class _Runner:
         order: Order | None,
     ) -> None:
         self._study, self._folder, self._data_folder = study, folder, data_folder
+        self._place = Place(folder)
         self._launcher, self._observer, self._choose, self._order = launcher, observer, choose, order
         self._lanes = _lanes(study)
         longest_s = LONGEST_QUICK_WINDOW_S if study.request.quick else LONGEST_WINDOW_S
@@ -216,12 +218,15 @@ class _Runner:
                     if run.outcome is None:
                         run.worker.kill()
                         run.outcome = Outcome(state="interrupted", message="stopped by the user")
-                        save(run.record(), run.folder / RUN_FILE)
+                        # The reason to stop may be that its folder is gone.
+                        with suppress(OutputError):
+                            save(run.record(), run.folder / RUN_FILE)
                 raise
         return [run.record() for run in active]
 
     def _start(self, spec: RunSpec, stack: ExitStack) -> ActiveRun:
         folder = run_folder(self._folder, spec.round, spec.strategy, spec.step)
+        self._place.check()
         _make_empty(folder)
         worker = self._launcher.start(folder, spec)
         stack.enter_context(telemetry.sampling(folder / TELEMETRY_FILE, worker.pid))

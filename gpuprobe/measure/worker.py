@@ -41,7 +41,7 @@ def run(folder: Path) -> int:
     log.write("phase", name="start")
     try:
         _train(load(RunSpec, folder / SPEC_FILE), folder, log)
-    except Exception as error:  # noqa: BLE001 - whatever the training raises is the outcome of this run
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the training raises is the outcome of this run
         traceback.print_exc()
         log.write("error", state=_state(error), message=in_short(error))
         return 1
@@ -114,7 +114,7 @@ def _workload(spec: RunSpec) -> Workload:
     return resnet_on_cifar(load_arrays(Path(spec.data)), depth=spec.depth, batch_size=spec.batch_size)
 
 
-def _state(error: Exception) -> State:
+def _state(error: BaseException) -> State:
     refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
     if refused or isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__:
         return "out_of_memory"
@@ -122,4 +122,8 @@ def _state(error: Exception) -> State:
 
 
 if __name__ == "__main__":
-    sys.exit(run(Path(sys.argv[1])))
+    ended = run(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # As where it is forked: a thread that the user's code left behind must not keep the process.
+    os._exit(ended)
