@@ -74,7 +74,7 @@ def survey(question: Question, limit_s: float) -> Survey:
     if isinstance(said, Survey):
         return said
     raise InputError(
-        said.refused if isinstance(said, Refusal) else f"{question.model}: {_ended(asked, limit_s)} as {said.stage}"
+        said.refused if isinstance(said, Refusal) else f"{question.model}: {_ended(asked, limit_s)} while {said.stage}"
     )
 
 
@@ -91,7 +91,7 @@ def _ended(asked: child.Answer, limit_s: float) -> str:
     if asked.code is None:
         return f"had not answered after {limit_s:.0f} s (--limit sets this time)"
     if asked.code == 0:
-        return "ended the process by os._exit(0)"
+        return "ended the process with exit code 0 (as os._exit does; take that out)"
     lines = asked.err.decode(errors="replace").splitlines()
     told = [line.strip() for line in lines if line.strip() and not LOGGED.match(line)]
     last = f" ({told[-1]})" if told else ""
@@ -232,7 +232,7 @@ def main() -> None:
     except GpuprobeError as error:
         said = Refusal(refused=str(error))
     except SystemExit as error:
-        said = Refusal(refused=f"the workload called sys.exit({error.code!r}) as {stage}")
+        said = Refusal(refused=f"the workload called sys.exit({error.code!r}) while {stage}; take that out")
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises is the answer
         said = Refusal(refused=f"the workload cannot be built: {in_short(error)}")
     tell(said)
