@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,32 @@ def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
             places = ONLY_IN.get(top)
             where = str(path.relative_to(ROOT))
             assert places is None or any(where.startswith(place) for place in places), f"{where} imports {top}"
+
+
+# Besides, `watch` starts the user's command and a witness of its signals, and the zygote forks.
+STARTS = {
+    "gpuprobe/child.py": {"subprocess.Popen", "sys.executable"},
+    "gpuprobe/measure/zygote.py": {"os.fork"},
+    "gpuprobe/watch/command.py": {"os.posix_spawnp"},
+    "gpuprobe/watch/witness.py": {"os.posix_spawnp", "sys.executable"},
+}
+STARTING = re.compile(
+    r"sys\.executable|subprocess\.(Popen|run|call|check_call|check_output|getoutput|getstatusoutput)"
+    r"|os\.(fork|forkpty|system|popen|posix_spawnp?|spawn\w+)"
+)
+
+
+def test_child_processes_are_started_in_one_place() -> None:
+    """`child` keeps the user's folder off their path, and ends them with their parent."""
+    found = {}
+    for path in files():
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        names = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+        names |= {"sys.executable" for node in nodes if ast.unparse(node) == "sys.executable"}
+        starts = {name for name in names if STARTING.fullmatch(name)}
+        if starts:
+            found[str(path.relative_to(ROOT))] = starts
+    assert found == STARTS
 
 
 def test_every_package_is_installed() -> None:
