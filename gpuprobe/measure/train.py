@@ -49,15 +49,19 @@ def images(spec: TrainingSpec) -> Arrays:
 def train(spec: TrainingSpec, where: Path, arrays: Arrays) -> Iterator[EpochRow]:
     """Train in a fresh process, and yield each epoch's row, those of before an interruption first.
 
-    Raises GpuprobeError where the training fails. The process ends with its caller.
+    Raises GpuprobeError where the training fails, OutputError where its folder is gone by then. The process ends with
+    its caller.
     """
     with folder.held(where), scratch() as kept:
         save_arrays(arrays, kept)
         save(msgspec.structs.replace(spec, arrays=str(kept), images=arrays.name), where / SPEC_FILE)
+        place = folder.Place(where)
         process = child.start("gpuprobe.measure.training", where, environ=TRAINING, stdout=subprocess.PIPE, stderr=None)
         try:
             with telemetry.sampling(where / TELEMETRY_FILE, process.pid):
-                yield from _rows(process, where)
+                for row in _rows(process, where):
+                    place.check()
+                    yield row
         finally:
             child.end(process)
 
