@@ -25,9 +25,13 @@ def _room(job: str, rooms: str = "", packages: str = "") -> Room:
 
 # What every room may import: single files of the package, and the records.
 COMMON = {
+    "bootstrap": _room("runs a module of the package in a child, on a safe path"),
+    "child": _room("the one place where child processes are started"),
     "errors": _room("the errors that a user sees as one line, each with its exit code"),
+    "lifeline": _room("ends a child with its parent"),
     "recording": _room("the files of a study and of a run, by name"),
     "records": _room("the frozen types that pass between the rooms, and their JSON"),
+    "scratch": _room("temporary folders, and what killed programs left of them"),
     "units": _room("factors between units"),
     "wording": _room("numbers in words: shares, times, counts"),
 }

@@ -7,8 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from threading import Timer
+from threading import Thread, Timer
 
 import pytest
 from conftest import Cli
@@ -151,6 +152,40 @@ def test_a_host_that_is_none_is_one_clear_line(host: str, code: int, said: str, 
     done = cli("capture", "--host", host, "--port", 1)
     assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
     assert said in done.stderr
+
+
+def quiet(server: socket.socket) -> None:
+    """Take no connection: the kernel does, and nobody says anything."""
+
+
+def closing(server: socket.socket) -> None:
+    server.accept()[0].close()
+
+
+def of_the_web(server: socket.socket) -> None:
+    with server.accept()[0] as connection:
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("serve", "said"),
+    [
+        (quiet, "took the connection and said nothing for 5 s"),
+        (closing, "closed the connection"),
+        (of_the_web, "answered as no profiler server does"),
+    ],
+)
+def test_what_is_no_profiler_server_is_told_by_us_alone_within_seconds(
+    serve: Callable[[socket.socket], None], said: str, tmp_path: Path, cli: Cli
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=serve, args=(server,), daemon=True).start()
+        port = server.getsockname()[1]
+        done = cli("capture", "--host", "127.0.0.1", "--port", port, "--out", tmp_path / "trace")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (5, "", 1), done.stderr
+    assert done.stderr.startswith(f"gpuprobe: 127.0.0.1:{port}: {said}")
+    assert not (tmp_path / "trace").exists()
 
 
 def test_what_cannot_be_captured_is_one_clear_line(cli: Cli) -> None:

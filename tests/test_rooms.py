@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -62,11 +64,8 @@ def test_no_file_imports_in_a_circle_annotations_included() -> None:
 
 
 def test_data_flows_one_way_through_the_rooms() -> None:
-    list(
-        TopologicalSorter(
-            {name: room.rooms - {"records", "errors", "units"} for name, room in ROOMS.items()}
-        ).static_order()
-    )
+    order = TopologicalSorter({name: room.rooms for name, room in ROOMS.items()}).static_order()
+    assert set(order) == set(ROOMS)
 
 
 def test_every_folder_is_a_room_of_the_table() -> None:
@@ -77,6 +76,32 @@ def test_every_folder_is_a_room_of_the_table() -> None:
 def test_the_page_of_the_architecture_is_of_today() -> None:
     page = PAGE.read_text()
     assert page == written(page), "make it anew: python tests/rooms.py"
+
+
+# Besides, `watch` starts the user's command and a witness of its signals, and the zygote forks.
+STARTS = {
+    "gpuprobe/child.py": {"subprocess.Popen", "sys.executable"},
+    "gpuprobe/measure/zygote.py": {"os.fork"},
+    "gpuprobe/watch/command.py": {"os.posix_spawnp"},
+    "gpuprobe/watch/witness.py": {"os.posix_spawnp", "sys.executable"},
+}
+STARTING = re.compile(
+    r"sys\.executable|subprocess\.(Popen|run|call|check_call|check_output|getoutput|getstatusoutput)"
+    r"|os\.(fork|forkpty|system|popen|posix_spawnp?|spawn\w+)"
+)
+
+
+def test_child_processes_are_started_in_one_place() -> None:
+    """`child` keeps the user's folder off their path, and ends them with their parent."""
+    found = {}
+    for path in files():
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        names = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+        names |= {"sys.executable" for node in nodes if ast.unparse(node) == "sys.executable"}
+        starts = {name for name in names if STARTING.fullmatch(name)}
+        if starts:
+            found[str(path.relative_to(ROOT))] = starts
+    assert found == STARTS
 
 
 def test_every_package_is_installed() -> None:

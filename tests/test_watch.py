@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -170,15 +171,23 @@ def test_a_killed_command_is_said(tmp_path: Path) -> None:
 # --- where the recording cannot be kept ---
 
 
-@pytest.mark.parametrize("where", ["file", "file/below", "taken"])
-def test_a_folder_that_cannot_be_used_stops_before_the_command(where: str, cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["file", "file/below", "taken", "half", "n" * 300, "/proc/nowhere"])
+def test_a_folder_that_cannot_be_used_costs_the_recording_and_not_the_command(
+    where: str, cli: Cli, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / WATCH_FILE).touch()
-    done = cli("watch", "--out", tmp_path / where, "--", "echo", "started")
-    assert done.returncode == 4
-    assert done.stdout == ""
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / TELEMETRY_FILE).touch()
+    before = sorted(tmp_path.rglob("*"))
+    done = cli("watch", "--out", tmp_path / where, "--", "sh", "-c", "echo started; exit 7")
+    assert done.returncode == 7
+    assert done.stdout == "started\n"
+    assert f"{tmp_path / where}: " in done.stderr
+    assert "nothing is recorded" in done.stderr
     assert "--out" in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -196,6 +205,40 @@ def test_without_out_a_new_folder_is_made_each_time(cli: Cli, tmp_path: Path) ->
     for _ in range(2):
         assert cli("watch", "--", "true", cwd=tmp_path).returncode == 0
     assert len(list((tmp_path / "reports").glob("*-watch*/watch.json"))) == 2
+
+
+@pytest.mark.parametrize("out", [(), ("--out", "one")], ids=["default", "the same"])
+def test_of_watches_that_begin_at_once_each_runs_its_command(out: tuple[str, ...], tmp_path: Path) -> None:
+    """Each command goes on only when all have begun; without a name, each has a folder of its own."""
+    together = f"touch $0; until [ $(ls {tmp_path}/begun-* | wc -l) = 4 ]; do sleep 0.05; done; exit 5"
+    watches = [
+        subprocess.Popen(
+            [*WATCH, *out, "--", "sh", "-c", together, str(tmp_path / f"begun-{number}")],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    said = [watch.communicate(timeout=LIMIT_S)[1] for watch in watches]
+    assert [watch.returncode for watch in watches] == [5] * 4, said
+    assert sum("nothing is recorded" in words for words in said) == (3 if out else 0), said
+    kept = list(tmp_path.glob("one/watch.json" if out else "reports/*-watch*/watch.json"))
+    assert [load(Watch, path).outcome for path in kept] == [
+        Outcome(state="failed", exit_code=5, message="it ended with exit code 5")
+    ] * (1 if out else 4)
+
+
+def test_a_folder_that_nobody_may_write_into_costs_no_job(tmp_path: Path) -> None:
+    """The current folder is gone, so that not even a path can be made."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"cd {gone}; rmdir {gone}; exec {shlex.join(WATCH)} -- sh -c 'echo started; exit 6'"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert (done.returncode, done.stdout) == (6, "started\n"), done.stderr
+    ours = [line for line in done.stderr.splitlines() if not line.startswith("sh: ")]
+    assert len(ours) == 1
+    assert "nothing is recorded" in ours[0]
 
 
 # --- GPUs, through the real pynvml ---

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 import gpuprobe
+from gpuprobe.cli._ending import unwinding
 from gpuprobe.cli._help import write_examples
 from gpuprobe.errors import INTERRUPTED, NOBODY_READS, UNEXPECTED, GpuprobeError, MissingError
 
@@ -104,7 +105,7 @@ def main() -> None:
     debug = "--debug" in sys.argv or bool(os.environ.get("GPUPROBE_DEBUG"))
     try:
         # Not Click's own `main`, which has other exit codes for an interruption and for a reader that has gone.
-        with _program.make_context("gpuprobe", sys.argv[1:]) as context:
+        with unwinding(), _program.make_context("gpuprobe", sys.argv[1:]) as context:
             _program.invoke(context)
     except click.exceptions.Exit as end:
         raise SystemExit(end.exit_code) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import click
 
 from gpuprobe.cli._help import Described
 from gpuprobe.cli._options import Number
-from gpuprobe.errors import MissingError
+from gpuprobe.errors import MissingError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,10 @@ EXAMPLES = (
 NOTES = (
     "The command keeps its stdin, stdout, stderr and signals; what gpuprobe has to say goes to stderr.",
     "The exit code is the command's: 128 + n where signal n ended it, 127 where it is not found, 126 where it cannot "
-    "be run. Before it starts: 2 wrong usage, 4 output cannot be written, 5 something is not installed.",
+    "be run. Before it starts: 2 wrong usage, 5 something is not installed.",
+    "Where no recording can be made, gpuprobe says so and runs the command without one.",
 )
+MOST_IN_A_SECOND = 1000
 
 
 # What follows the command's name is the command's, options that look like ours too.
@@ -81,16 +83,22 @@ def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, 
         from gpuprobe.keras.attach import hook_environment
         from gpuprobe.measure.environment import environment
         from gpuprobe.recording import TELEMETRY_FILE, TRAININGS_FOLDER
-        from gpuprobe.watch.session import cpu_limit, new_recording, watch
+        from gpuprobe.watch.session import cpu_limit, unwatched, watch
 
-        folder = out or _new_folder()
-        recording = folder / TELEMETRY_FILE
-        bar = StatusBar(2, recording, cpu_limit())
-        tick = bar.draw if live and _is_terminal() else _quiet
         inside = TRAININGS_FOLDER if trace else ""
-        environ = hook_environment(os.environ, folder / inside) if trace else os.environ
-        with new_recording(folder, inside), _metrics(recording, metrics_port), bar:
-            record, trouble = watch(words, folder, mask, environment, tick, environ)
+        with ExitStack() as undo:
+            try:
+                folder, record = _new_recording(words, out, inside, undo)
+            except OutputError as error:
+                # What a job is started for is not its recording.
+                click.echo(f"gpuprobe: {error}: nothing is recorded; name another folder with --out", err=True)
+                raise SystemExit(unwatched(words, mask, os.environ).exit_code) from None
+            recording = folder / TELEMETRY_FILE
+            bar = StatusBar(2, recording, cpu_limit())
+            tick = bar.draw if live and _is_terminal() else _quiet
+            environ = hook_environment(os.environ, folder / inside) if trace else os.environ
+            with _metrics(recording, metrics_port), bar:
+                record, trouble = watch(record, folder, mask, environment, tick, environ, undo.pop_all)
     _conclude(record, folder, trouble)
     assert record.outcome is not None
     raise SystemExit(record.outcome.exit_code)
@@ -109,16 +117,23 @@ def _open_stderr() -> None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
-def _new_folder() -> Path:
+def _new_recording(words: tuple[str, ...], out: Path | None, inside: str, undo: ExitStack) -> tuple[Path, Watch]:
+    """Begin a recording, in a new folder where none is named; return its folder and record."""
     import datetime
 
+    from gpuprobe.watch.session import TakenError, new_recording
+
+    if out is not None:
+        return out, new_recording(words, out, inside, undo)
     now = datetime.datetime.now(datetime.timezone.utc)
-    named = Path("reports") / f"{now:%Y%m%d-%H%M%S}-watch"
-    return next(path for count in range(1, 1000) if not (path := _numbered(named, count)).exists())
-
-
-def _numbered(path: Path, count: int) -> Path:
-    return path if count == 1 else path.with_name(f"{path.name}-{count}")
+    name = f"{now:%Y%m%d-%H%M%S}-watch"
+    for count in range(1, MOST_IN_A_SECOND):
+        folder = Path("reports") / (name if count == 1 else f"{name}-{count}")
+        try:
+            return folder, new_recording(words, folder, inside, undo, exist_ok=False)
+        except TakenError:
+            continue
+    raise OutputError(f"reports: holds {MOST_IN_A_SECOND} recordings of this second")
 
 
 def _is_terminal() -> bool:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,6 +14,7 @@ from typing import IO, Any
 
 import msgspec
 
+from gpuprobe import child
 from gpuprobe.doctor.facts import TensorflowFacts
 
 # A log that is longer than this holds the same lines again.
@@ -28,27 +27,20 @@ Observer = Callable[[int], AbstractContextManager[object]]
 def ask(limit_s: float, observed: Observer = contextlib.nullcontext) -> TensorflowFacts:
     """Return what TensorFlow says within `limit_s` seconds; `observed` is entered with the child's pid around it."""
     # What it logs below warnings names the libraries that it could not load.
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0", "PYTHONUNBUFFERED": "1"}
+    environ = {"TF_CPP_MIN_LOG_LEVEL": "0", "PYTHONUNBUFFERED": "1"}
     with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "gpuprobe.doctor.probe"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-        assert child.stdout is not None
+        probe = child.start("gpuprobe.doctor.probe", environ=environ, stdout=subprocess.PIPE, stderr=log)
+        assert probe.stdout is not None
         too_late: list[bool] = []
-        timer = Timer(limit_s, _end, (child, too_late))
+        timer = Timer(limit_s, _end, (probe, too_late))
         timer.start()
         try:
-            with observed(child.pid):
-                found, stages = _listen(child.stdout)
-                code = child.wait()
+            with observed(probe.pid):
+                found, stages = _listen(probe.stdout)
+                code = probe.wait()
         finally:
             timer.cancel()
-            _kill_group(child)
+            child.end(probe)
         log.seek(0)
         text = log.read(LOG_BYTES).decode(errors="replace")
     return _facts(found, stages, _died(code, stages, limit_s if too_late else None), text)
@@ -92,12 +84,6 @@ def _died(code: int, stages: dict[str, str], limit_s: float | None) -> str:
     return f"stage {stage} ended the process with exit code {code}" if code else ""
 
 
-def _end(child: subprocess.Popen[bytes], too_late: list[bool]) -> None:
+def _end(probe: subprocess.Popen[bytes], too_late: list[bool]) -> None:
     too_late.append(True)
-    _kill_group(child)
-
-
-def _kill_group(child: subprocess.Popen[bytes]) -> None:
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+    child.end_session(probe.pid)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import re
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from gpuprobe.doctor.facts import CardFacts, DriverFacts, Facts, SystemFacts, Te
 from gpuprobe.doctor.packages import packages
 from gpuprobe.errors import InputError
 from gpuprobe.recording import TELEMETRY_FILE
+from gpuprobe.scratch import scratch
 from gpuprobe.telemetry import cgroup
 from gpuprobe.units import MIB
 
@@ -70,8 +70,8 @@ def gather(limit_s: float) -> Facts:
 
 def _observe(limit_s: float) -> tuple[TensorflowFacts, telemetry.Telemetry | None]:
     """Ask TensorFlow under the sampler, so that the cards are seen before and while it computes."""
-    with tempfile.TemporaryDirectory(prefix="gpuprobe-doctor-") as folder:
-        path = Path(folder) / TELEMETRY_FILE
+    with scratch() as folder:
+        path = folder / TELEMETRY_FILE
 
         @contextlib.contextmanager
         def sampled(pid: int) -> Iterator[None]:

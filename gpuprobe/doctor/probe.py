@@ -10,10 +10,11 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from gpuprobe.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,19 +148,16 @@ def _xla(tf: Any) -> None:
 
 
 def _profile(tf: Any) -> None:
-    folder = tempfile.mkdtemp(prefix="gpuprobe-doctor-")
-    try:
-        tf.profiler.experimental.start(folder)
+    with scratch() as folder:
+        tf.profiler.experimental.start(str(folder))
         for _ in range(3):
             float(tf.reduce_sum(tf.linalg.matmul(tf.ones((256, 256)), tf.ones((256, 256)))))
         tf.profiler.experimental.stop()
-        traces = list(Path(folder).glob("plugins/profile/*/*.xplane.pb"))
+        traces = list(folder.glob("plugins/profile/*/*.xplane.pb"))
         if not traces:
             raise FileNotFoundError("the profiler wrote no trace")
         # The name of the lines on which GPU kernels stand.
         _say(gpu_events_traced=b"Stream #" in traces[0].read_bytes())
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _load(tf: Any) -> None:

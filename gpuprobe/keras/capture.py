@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from gpuprobe import child
 from gpuprobe.errors import GpuprobeError, InputError, MissingError, OutputError, UsageError
 from gpuprobe.keras.listening import listeners, listens
+from gpuprobe.keras.reaching import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 # What asks a Probe for a trace. TensorFlow leaves it alone, and so do the batch systems, which send SIGUSR1.
 SIGNAL = signal.SIGUSR2
-CONNECT_S = 5.0
+# For importing TensorFlow, and for a job that is slow to hand its trace out.
+CLIENT_S = 120.0
 # How TensorFlow's client says that the server had nothing to send.
 NO_EVENTS = "No trace event was collected"
 WITHOUT = (
@@ -39,17 +41,12 @@ def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path
     """
     _reach(host, port)
     _writable(folder)
-    # What TensorFlow logs as it starts says nothing about the trace.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
-
-    service, before = f"grpc://{host}:{port}", set(_traces(folder))
+    before = set(_traces(folder))
     try:
-        with _quiet_client():
-            tf.profiler.experimental.client.trace(service, str(folder), int(1000 * seconds), num_tracing_attempts=1)
-    except (tf.errors.OpError, RuntimeError) as error:
-        if NO_EVENTS not in str(error):
-            raise GpuprobeError(f"{host}:{port}: no trace was taken ({_first(error)})") from error
+        _trace(host, port, seconds, folder)
+    except GpuprobeError:
+        _remove_empty(folder)
+        raise
     written = [path for path in _traces(folder) if path not in before]
     if all(path.stat().st_size < EMPTY_BYTES for path in written):
         for path in written:
@@ -59,18 +56,22 @@ def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path
     return written
 
 
-@contextmanager
-def _quiet_client() -> Iterator[None]:
-    """Keep what TensorFlow's client prints, advice on an option of its own among it, out of our output."""
-    sys.stdout.flush()
-    ours, away = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(away, 1)
-    try:
-        yield
-    finally:
-        os.dup2(ours, 1)
-        os.close(ours)
-        os.close(away)
+def _trace(host: str, port: int, seconds: float, folder: Path) -> None:
+    """Have TensorFlow's client write a trace into the folder. Raises GpuprobeError where it got an error for one."""
+    if find_spec("tensorflow") is None:
+        raise MissingError("the package tensorflow is not installed: pip install tensorflow")
+    limit_s = seconds + CLIENT_S
+    # What TensorFlow logs as it starts says nothing about the trace.
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
+    words = (f"grpc://{host}:{port}", folder, int(1000 * seconds))
+    asked = child.ask("gpuprobe.keras.client", *words, limit_s=limit_s, environ=quiet)
+    if asked.code is None:
+        raise GpuprobeError(f"{host}:{port}: no trace came within {limit_s:.0f} s; is it a profiler server?")
+    said = asked.out.decode(errors="replace")
+    if asked.code:
+        said = (asked.err.decode(errors="replace").strip().splitlines() or ["TensorFlow's client ended early"])[-1]
+    if said and NO_EVENTS not in said:
+        raise GpuprobeError(f"{host}:{port}: no trace was taken ({said})")
 
 
 def from_process(pid: int) -> None:
@@ -106,7 +107,7 @@ def _reach(host: str, port: int) -> None:
             "for which the machine's name has to stand"
         )
     try:
-        socket.create_connection((host, port), CONNECT_S).close()
+        refused = refusal(host, port)
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no valid name"
         raise MissingError(
@@ -117,14 +118,17 @@ def _reach(host: str, port: int) -> None:
             f"{host}:{port}: nobody answers ({error.strerror or error}); the job has to call "
             f"tf.profiler.experimental.server.start({port})"
         ) from error
+    if refused:
+        raise MissingError(
+            f"{host}:{port}: {refused}; name the port at which the job called tf.profiler.experimental.server.start"
+        )
 
 
 def _answers(host: str, port: int) -> bool:
     try:
-        socket.create_connection((host, port), CONNECT_S).close()
+        return not refusal(host, port)
     except OSError:
         return False
-    return True
 
 
 def _writable(folder: Path) -> None:
@@ -145,7 +149,3 @@ def _remove_empty(folder: Path) -> None:
 
 def _traces(folder: Path) -> list[Path]:
     return sorted(folder.glob("plugins/profile/*/*.xplane.pb"))
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -6,7 +6,9 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from gpuprobe.errors import OutputError
 from gpuprobe.measure.events import EventReader, RunInProgress
+from gpuprobe.measure.folder import Place
 from gpuprobe.recording import GO_FILE
 from gpuprobe.records import Outcome, Run, RunSpec
 
@@ -23,7 +25,7 @@ class ActiveRun:
         self.spec, self.folder, self.worker = spec, folder, worker
         self.progress = RunInProgress(spec)
         self.outcome: Outcome | None = None
-        self._reader = EventReader(folder)
+        self._reader, self._place = EventReader(folder), Place(folder)
         self._limit_s, self._alive_s = limit_s, time.monotonic()
 
     @property
@@ -34,12 +36,19 @@ class ActiveRun:
     def let_go(self) -> None:
         """Let it time its steps: the machine is quiet."""
         self._alive_s = time.monotonic()
-        (self.folder / GO_FILE).touch()
+        try:
+            (self.folder / GO_FILE).touch()
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be written ({error.strerror})") from error
 
     def look(self) -> None:
-        """Take in what it wrote, and end it where it has shown no sign of life for too long."""
+        """Take in what it wrote, and end it where it has shown no sign of life for too long.
+
+        Raises OutputError where its folder is gone: nothing that it writes would be seen.
+        """
         if self.outcome is not None:
             return
+        self._place.check()
         code = self.worker.exit_code()
         for event in self._reader.new():
             self._alive_s = time.monotonic()

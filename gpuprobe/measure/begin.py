@@ -7,8 +7,6 @@ import shutil
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +18,7 @@ from gpuprobe.measure.environment import environment
 from gpuprobe.measure.survey import Question, Survey, survey
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_study, run_folder
 from gpuprobe.records import Outcome, Run, RunSpec, Study, save
+from gpuprobe.scratch import scratch
 from gpuprobe.strategies.registry import changes
 from gpuprobe.workloads import data
 from gpuprobe.workloads.cifar import workload_name
@@ -27,6 +26,7 @@ from gpuprobe.workloads.resolve import PICKLE, pickle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from gpuprobe.records import Request
     from gpuprobe.strategies.registry import Strategy
@@ -53,8 +53,8 @@ def begin(
 
     Raises InputError where the workload or its data cannot be had, OutputError where the folder cannot be made.
     """
-    with TemporaryDirectory(prefix="gpuprobe-") as scratch:
-        handed_over = Path(scratch) / f"workload{PICKLE}"
+    with scratch() as kept_here:
+        handed_over = kept_here / f"workload{PICKLE}"
         if workload is not None:
             pickle(workload, handed_over)
             request = msgspec.structs.replace(request, model=str(handed_over))
@@ -129,7 +129,8 @@ def _searched_too(strategies: Sequence[Strategy]) -> tuple[Strategy, ...]:
 def _about(request: Request, strategies: Sequence[Strategy], images: Arrays | None) -> Survey:
     if images is None:
         names = tuple(strategy.name for strategy in strategies)
-        return survey(Question(model=request.model, batch_size=request.batch_size or None, strategies=names))
+        question = Question(model=request.model, batch_size=request.batch_size or None, strategies=names)
+        return survey(question, request.limit_s)
     name = workload_name(request.depth, images.name)
     return Survey(name=name, data=images.name, samples=len(images.x), batch_size=request.batch_size, skip={})
 

@@ -35,9 +35,34 @@ def make(parent: Path, name: str) -> Path:
     raise OutputError(f"{parent}: holds a thousand studies named {name}")
 
 
+class Place:
+    """A folder that is there now, and may be deleted or renamed by somebody while it is written into."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._was = folder, _identity(folder)
+
+    def check(self) -> None:
+        """Raise OutputError where another folder, or none, is at its path now."""
+        if self._was is None or _identity(self._folder) != self._was:
+            raise OutputError(
+                f"{self._folder}: was deleted or renamed while it was written into; leave it where it is until the end"
+            )
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a study's folder, so that no second process measures into it. Raises OutputError where one does."""
+    """Hold a study's folder, so that no second process measures into it.
+
+    Raises OutputError where one does, and in place of an error of the block where the folder is gone by then.
+    """
     try:
         lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
@@ -49,8 +74,13 @@ def held(folder: Path) -> Iterator[None]:
         raise OutputError(
             f"{folder}: another gpuprobe is measuring into it; wait for it, or start a new study"
         ) from error
+    place = Place(folder)
     try:
         yield
+    except Exception:
+        # Whatever failed for it: what to say is that the folder is gone.
+        place.check()
+        raise
     finally:
         os.close(lock)
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from queue import Queue
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
+from gpuprobe import child
 from gpuprobe.errors import MissingError
 from gpuprobe.recording import SPEC_FILE
 from gpuprobe.records import save
@@ -61,8 +61,7 @@ class FreshLauncher:
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Start a new interpreter."""
         save(spec, folder / SPEC_FILE)
-        command = [sys.executable, "-m", "gpuprobe.measure.worker", str(folder)]
-        return _Fresh(_popen(command, stdout=subprocess.DEVNULL))
+        return _Fresh(child.start("gpuprobe.measure.worker", folder, environ=TRAINING))
 
     def close(self) -> None:
         """Nothing is kept."""
@@ -84,15 +83,16 @@ class ForkingLauncher:
 
     def close(self) -> None:
         """End the zygote, and with it whatever it forked."""
-        self._zygote.process.kill()
-        self._zygote.process.wait()
+        child.end(self._zygote.process)
 
 
 class _Zygote:
     """The process that forks, and what it has answered so far."""
 
     def __init__(self) -> None:
-        self.process = _popen([sys.executable, "-m", "gpuprobe.measure.zygote"], stdout=subprocess.PIPE)
+        self.process = child.start(
+            "gpuprobe.measure.zygote", environ=TRAINING, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         self.exit_codes: dict[int, int] = {}
         self._started: Queue[dict[str, Any]] = Queue()
         Thread(target=self._read_answers, daemon=True).start()
@@ -127,10 +127,13 @@ class _Fresh:
         self.pid = process.pid
 
     def exit_code(self) -> int | None:
-        return self._process.poll()
+        code = self._process.poll()
+        if code is not None:
+            child.end_session(self.pid)
+        return code
 
     def kill(self) -> None:
-        self._process.kill()
+        child.end(self._process)
 
 
 class _Forked:
@@ -147,16 +150,7 @@ class _Forked:
 
     def kill(self) -> None:
         if self.exit_code() is None:
-            os.kill(self.pid, signal.SIGKILL)
-
-
-def _popen(command: list[str], stdout: int) -> subprocess.Popen[bytes]:
-    # In a session of their own, so that Ctrl-C in the terminal reaches the parent alone, which decides.
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=stdout,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **TRAINING},
-        start_new_session=True,
-    )
+            child.end_session(self.pid)
+            # One that was forked just now may not lead its session yet.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from contextlib import ExitStack, closing, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gpuprobe import telemetry
 from gpuprobe.errors import GpuprobeError, OutputError
 from gpuprobe.measure.active import ActiveRun
 from gpuprobe.measure.budget import LONGEST_QUICK_WINDOW_S, LONGEST_WINDOW_S, Budget
+from gpuprobe.measure.folder import Place
 from gpuprobe.measure.plan import Planned, expected_runs, forget_failed_end, in_order, plan_rounds
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, load_runs, run_folder
 from gpuprobe.records import Combination, Outcome, Run, RunSpec, Study, save
+from gpuprobe.scratch import scratch
 from gpuprobe.units import NS_PER_S
 from gpuprobe.workloads.arrays import save_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from gpuprobe.measure.events import RunInProgress
     from gpuprobe.workloads.arrays import Arrays
@@ -87,10 +88,10 @@ def carry_out(
         return []
     # On a machine with a driver each worker starts afresh; see the zygote for the reason.
     launcher: Launcher = FreshLauncher() if study.environment.gpus else ForkingLauncher()
-    with closing(launcher), tempfile.TemporaryDirectory(prefix="gpuprobe-", ignore_cleanup_errors=True) as scratch:
+    with closing(launcher), scratch() as data_folder:
         if arrays is not None:
-            save_arrays(arrays, Path(scratch))
-        runner = _Runner(study, folder, scratch, launcher, observer, choose, order)
+            save_arrays(arrays, data_folder)
+        runner = _Runner(study, folder, str(data_folder), launcher, observer, choose, order)
         return runner.carry_out(waiting, searched)
 
 
@@ -108,6 +109,7 @@ class _Runner:
         order: Order | None,
     ) -> None:
         self._study, self._folder, self._data_folder = study, folder, data_folder
+        self._place = Place(folder)
         self._launcher, self._observer, self._choose, self._order = launcher, observer, choose, order
         self._lanes = _lanes(study)
         longest_s = LONGEST_QUICK_WINDOW_S if study.request.quick else LONGEST_WINDOW_S
@@ -216,12 +218,15 @@ class _Runner:
                     if run.outcome is None:
                         run.worker.kill()
                         run.outcome = Outcome(state="interrupted", message="stopped by the user")
-                        save(run.record(), run.folder / RUN_FILE)
+                        # The reason to stop may be that its folder is gone.
+                        with suppress(OutputError):
+                            save(run.record(), run.folder / RUN_FILE)
                 raise
         return [run.record() for run in active]
 
     def _start(self, spec: RunSpec, stack: ExitStack) -> ActiveRun:
         folder = run_folder(self._folder, spec.round, spec.strategy, spec.step)
+        self._place.check()
         _make_empty(folder)
         worker = self._launcher.start(folder, spec)
         stack.enter_context(telemetry.sampling(folder / TELEMETRY_FILE, worker.pid))

@@ -7,17 +7,22 @@ The parent of a study never runs a user's code and never imports TensorFlow.
 from __future__ import annotations
 
 import os
-import subprocess
+import re
+import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from gpuprobe import child
 from gpuprobe.errors import GpuprobeError, InputError, UsageError, in_short
 from gpuprobe.measure.process import QUIET
 from gpuprobe.records import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import keras
 
     from gpuprobe.strategies.plan import Plan
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
 
 # Of the free memory: the epoch is copied once more when it becomes a tensor, and others on the machine need some.
 USABLE_MEMORY_FRACTION = 0.4
+# What TensorFlow and its libraries log below errors, which never says why a process ended.
+LOGGED = re.compile(r"[IW]\d{4} |\d{4}-\d\d-\d\d \S+ [IW] |WARNING: All log messages before absl|To enable the foll")
 
 
 class Question(Record, frozen=True, kw_only=True):
@@ -52,30 +59,53 @@ class Refusal(Record, frozen=True, kw_only=True):
     refused: str
 
 
-def survey(question: Question) -> Survey:
+class Stage(Record, frozen=True, kw_only=True):
+    """What the survey is about to do with the user's code."""
+
+    stage: str
+
+
+def survey(question: Question, limit_s: float) -> Survey:
     """Ask a fresh process about the workload. Raises InputError with its one line where it cannot be trained."""
-    asked = subprocess.run(
-        [sys.executable, "-m", "gpuprobe.measure.survey"],
-        input=msgspec.json.encode(question),
-        capture_output=True,
-        env={**os.environ, **QUIET},
-        check=False,
+    asked = child.ask("gpuprobe.measure.survey", question=msgspec.json.encode(question), limit_s=limit_s, environ=QUIET)
+    said: Survey | Refusal | Stage = Stage(stage="TensorFlow was imported")
+    for line in asked.out.splitlines():
+        said = _read(line)
+    if isinstance(said, Survey):
+        return said
+    raise InputError(
+        said.refused if isinstance(said, Refusal) else f"{question.model}: {_ended(asked, limit_s)} while {said.stage}"
     )
-    answer = asked.stdout.splitlines()[-1] if asked.stdout else b""
-    try:
-        return msgspec.json.decode(answer, type=Survey)
-    except msgspec.MsgspecError:
-        pass
-    try:
-        refusal = msgspec.json.decode(answer, type=Refusal).refused
-    except msgspec.MsgspecError:
-        last = (asked.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        refusal = f"{question.model}: the process that looked at it ended early: {last}"
-    raise InputError(refusal)
 
 
-def answer(question: Question) -> Survey:
-    """Build the workload and look at it (in the survey's own process)."""
+def _read(line: bytes) -> Survey | Refusal | Stage:
+    with suppress(msgspec.ValidationError):
+        return msgspec.json.decode(line, type=Survey)
+    with suppress(msgspec.ValidationError):
+        return msgspec.json.decode(line, type=Refusal)
+    return msgspec.json.decode(line, type=Stage)
+
+
+def _ended(asked: child.Answer, limit_s: float) -> str:
+    """Say how the process ended that gave no answer."""
+    if asked.code is None:
+        return f"had not answered after {limit_s:.0f} s (--limit sets this time)"
+    if asked.code == 0:
+        return "ended the process with exit code 0 (as os._exit does; take that out)"
+    lines = asked.err.decode(errors="replace").splitlines()
+    told = [line.strip() for line in lines if line.strip() and not LOGGED.match(line)]
+    last = f" ({told[-1]})" if told else ""
+    if asked.code > 0:
+        return f"ended the process with exit code {asked.code}{last}"
+    return f"was ended by {signal.Signals(-asked.code).name}{last}"
+
+
+def _say_nothing(_stage: str) -> None:
+    return
+
+
+def answer(question: Question, begin: Callable[[str], None] = _say_nothing) -> Survey:
+    """Build the workload and look at it (in the survey's own process); `begin` gets the name of each stage."""
     import keras
 
     from gpuprobe.workloads.resolve import resolve
@@ -86,8 +116,11 @@ def answer(question: Question) -> Survey:
             f"Keras trains with {keras.backend.backend()} here; the strategies are TensorFlow's. "
             "Set KERAS_BACKEND=tensorflow, or watch your own training with gpuprobe.keras.Probe()"
         )
+    begin("its code was loaded and its factory called")
     workload = resolve(question.model)
+    begin("its data was made")
     given = source(workload)
+    begin("its model was built")
     model = workload.build()
     workload.compile(model, jit_compile=True, steps_per_execution=1)
     if isinstance(given, ArraySource):
@@ -98,6 +131,7 @@ def answer(question: Question) -> Survey:
     else:
         size = batch_size(next(given.items()))
         samples, words = size * given.steps, given.kind
+    begin("its model was tried on its data")
     _try(model, workload, given)
     skip = {name: _cannot(name, size, workload, given, model) for name in question.strategies}
     return Survey(
@@ -182,14 +216,28 @@ def main() -> None:
     """Answer the question on stdin; whatever the user's code prints must not get between the answer's lines."""
     out = os.dup(1)
     os.dup2(2, 1)
+    stage = ""
+
+    def tell(said: Record) -> None:
+        os.write(out, msgspec.json.encode(said) + b"\n")
+
+    def begin(words: str) -> None:
+        nonlocal stage
+        stage = words
+        tell(Stage(stage=words))
+
     said: Record
     try:
-        said = answer(msgspec.json.decode(sys.stdin.buffer.read(), type=Question))
+        said = answer(msgspec.json.decode(sys.stdin.buffer.read(), type=Question), begin)
     except GpuprobeError as error:
         said = Refusal(refused=str(error))
+    except SystemExit as error:
+        said = Refusal(refused=f"the workload called sys.exit({error.code!r}) while {stage}; take that out")
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises is the answer
         said = Refusal(refused=f"the workload cannot be built: {in_short(error)}")
-    os.write(out, msgspec.json.encode(said) + b"\n")
+    tell(said)
+    # A thread that the user's code left behind must not keep the process.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe import telemetry
+from gpuprobe import child, telemetry
 from gpuprobe.errors import GpuprobeError, InputError
 from gpuprobe.measure import folder
 from gpuprobe.measure.process import TRAINING
 from gpuprobe.measure.training import SPEC_FILE, EpochRow, Failure, TrainingSpec
 from gpuprobe.recording import TELEMETRY_FILE
 from gpuprobe.records import load, save
+from gpuprobe.scratch import scratch
 from gpuprobe.workloads import data
 from gpuprobe.workloads.arrays import Arrays, save_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class TrainingFailedError(GpuprobeError):
@@ -51,24 +49,21 @@ def images(spec: TrainingSpec) -> Arrays:
 def train(spec: TrainingSpec, where: Path, arrays: Arrays) -> Iterator[EpochRow]:
     """Train in a fresh process, and yield each epoch's row, those of before an interruption first.
 
-    Raises GpuprobeError where the training fails. The process ends with its caller.
+    Raises GpuprobeError where the training fails, OutputError where its folder is gone by then. The process ends with
+    its caller.
     """
-    with folder.held(where), tempfile.TemporaryDirectory(prefix="gpuprobe-") as scratch:
-        save_arrays(arrays, Path(scratch))
-        save(msgspec.structs.replace(spec, arrays=scratch, images=arrays.name), where / SPEC_FILE)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gpuprobe.measure.training", str(where)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **TRAINING},
-            start_new_session=True,
-        )
+    with folder.held(where), scratch() as kept:
+        save_arrays(arrays, kept)
+        save(msgspec.structs.replace(spec, arrays=str(kept), images=arrays.name), where / SPEC_FILE)
+        place = folder.Place(where)
+        process = child.start("gpuprobe.measure.training", where, environ=TRAINING, stdout=subprocess.PIPE, stderr=None)
         try:
             with telemetry.sampling(where / TELEMETRY_FILE, process.pid):
-                yield from _rows(process, where)
+                for row in _rows(process, where):
+                    place.check()
+                    yield row
         finally:
-            process.kill()
-            process.wait()
+            child.end(process)
 
 
 def _rows(process: subprocess.Popen[bytes], where: Path) -> Iterator[EpochRow]:

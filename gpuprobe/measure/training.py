@@ -23,7 +23,6 @@ import msgspec
 
 from gpuprobe.errors import GpuprobeError, InputError, OutputError, in_short
 from gpuprobe.records import Record, load
-from gpuprobe.telemetry.lifeline import end_with_parent
 
 if TYPE_CHECKING:
     import keras
@@ -200,7 +199,6 @@ def read_curves(folder: Path) -> list[EpochRow]:
 
 def main(folder: Path) -> int:
     """Train, and answer with one JSON line an epoch on stdout, or with a `Failure`; all else goes to log.txt."""
-    end_with_parent()
     out = os.dup(1)
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)

@@ -15,7 +15,6 @@ from gpuprobe.errors import in_short
 from gpuprobe.measure.events import EventLog
 from gpuprobe.recording import GO_FILE, LOG_FILE, SPEC_FILE, TRACE_FOLDER
 from gpuprobe.records import RunSpec, load
-from gpuprobe.telemetry.lifeline import end_with_parent
 
 if TYPE_CHECKING:
     from typing import Any
@@ -35,7 +34,6 @@ def run(folder: Path) -> int:
 
     All output of TensorFlow goes to `log.txt` beside it. A failure is written as an event before the process ends.
     """
-    end_with_parent()
     output = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -43,7 +41,7 @@ def run(folder: Path) -> int:
     log.write("phase", name="start")
     try:
         _train(load(RunSpec, folder / SPEC_FILE), folder, log)
-    except Exception as error:  # noqa: BLE001 - whatever the training raises is the outcome of this run
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the training raises is the outcome of this run
         traceback.print_exc()
         log.write("error", state=_state(error), message=in_short(error))
         return 1
@@ -116,7 +114,7 @@ def _workload(spec: RunSpec) -> Workload:
     return resnet_on_cifar(load_arrays(Path(spec.data)), depth=spec.depth, batch_size=spec.batch_size)
 
 
-def _state(error: Exception) -> State:
+def _state(error: BaseException) -> State:
     refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
     if refused or isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__:
         return "out_of_memory"
@@ -124,4 +122,8 @@ def _state(error: Exception) -> State:
 
 
 if __name__ == "__main__":
-    sys.exit(run(Path(sys.argv[1])))
+    ended = run(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # As where it is forked: a thread that the user's code left behind must not keep the process.
+    os._exit(ended)

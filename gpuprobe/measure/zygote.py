@@ -18,12 +18,12 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from gpuprobe.telemetry.lifeline import end_with_parent
+from gpuprobe.child import end_session
+from gpuprobe.lifeline import end_with
 
 
 def serve() -> None:
     """Fork workers until stdin closes."""
-    end_with_parent()
     # The answers have a descriptor of their own: whatever an import prints must not get between them.
     answers = os.dup(1)
     os.dup2(2, 1)
@@ -53,9 +53,12 @@ def serve() -> None:
 
 
 def _fork(folder: Path) -> int:
+    zygote = os.getpid()
     pid = os.fork()
     if pid:
         return pid
+    end_with(zygote)
+    os.setsid()
     from gpuprobe.measure.worker import run
 
     signal.set_wakeup_fd(-1)
@@ -71,11 +74,14 @@ def _fork(folder: Path) -> int:
 def _reap(answers: int) -> None:
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if not pid:
+        if ended is None:
             return
+        # What the user's code started and left behind; the number is nobody else's until it is waited for.
+        end_session(ended.si_pid)
+        pid, status = os.waitpid(ended.si_pid, 0)
         _answer(answers, {"ended": pid, "exit_code": os.waitstatus_to_exitcode(status)})
 
 

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import importlib.util
 import socket
-import subprocess
-import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from gpuprobe import child
 from gpuprobe.errors import InputError, MissingError, OutputError
 from gpuprobe.recording import RUNS_FOLDER, load_study
 from gpuprobe.report.share import TRACE_PATTERN
+from gpuprobe.scratch import scratch
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 HOST = "127.0.0.1"
 # TensorBoard imports its plugins before it answers: seconds, on a slow machine many.
@@ -67,32 +67,21 @@ def serving(study: Path, port: int) -> Iterator[Viewer]:
         if importlib.util.find_spec(module) is None:
             raise MissingError(f"{module} is not installed: pip install tensorboard tensorboard-plugin-profile")
     port = _free(port)
-    with tempfile.TemporaryDirectory(prefix="gpuprobe-view-", ignore_cleanup_errors=True) as scratch:
+    with scratch() as links:
         for trace in traces:
-            link = Path(scratch) / trace.relative_to(study / RUNS_FOLDER)
+            link = links / trace.relative_to(study / RUNS_FOLDER)
             link.parent.mkdir(parents=True)
             link.symlink_to(trace.resolve())
-        command = [
-            sys.executable,
-            "-m",
-            "tensorboard.main",
-            "--logdir",
-            scratch,
-            "--host",
-            HOST,
-            "--port",
-            str(port),
-        ]
-        log = Path(scratch) / "tensorboard.log"
+        log = links / "tensorboard.log"
+        words = ("--logdir", links, "--host", HOST, "--port", port)
         with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+            process = child.start("tensorboard.main", *words, stdout=output, stderr=output)
         try:
             address = f"http://{HOST}:{port}"
             _wait_until_it_answers(process, address, log)
             yield Viewer(process, address, [trace.relative_to(study / RUNS_FOLDER) for trace in traces])
         finally:
-            process.terminate()
-            process.wait()
+            child.end(process)
 
 
 def _page(root: str, trace: Path) -> TracePage:

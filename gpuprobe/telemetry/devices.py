@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 
 import msgspec
 
+from gpuprobe import child
 from gpuprobe.records import GpuInfo, Record
 
 # A healthy driver answers in well under a second; one that wakes a sleeping card takes a few.
@@ -32,18 +31,13 @@ class Inventory(Record, frozen=True, kw_only=True):
 def inventory() -> Inventory:
     """Ask the NVIDIA driver, within a bounded time; never raises."""
     try:
-        asked = subprocess.run(
-            [sys.executable, "-m", "gpuprobe.telemetry.devices"],
-            capture_output=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-        if asked.returncode < 0:
-            words = f"a call into the NVIDIA driver crashed ({signal.Signals(-asked.returncode).name})"
+        asked = child.ask("gpuprobe.telemetry.devices", limit_s=LIMIT_S)
+        if asked.code is None:
+            return Inventory(missing=f"the NVIDIA driver did not answer within {LIMIT_S:.0f} s", state="driver_hung")
+        if asked.code < 0:
+            words = f"a call into the NVIDIA driver crashed ({signal.Signals(-asked.code).name})"
             return Inventory(missing=words, state="driver_crashed")
-        return msgspec.json.decode(asked.stdout, type=Inventory)
-    except subprocess.TimeoutExpired:
-        return Inventory(missing=f"the NVIDIA driver did not answer within {LIMIT_S:.0f} s", state="driver_hung")
+        return msgspec.json.decode(asked.out, type=Inventory)
     except (OSError, msgspec.MsgspecError) as error:
         return Inventory(missing=f"the NVIDIA driver could not be asked ({error})", state="unreadable")
 

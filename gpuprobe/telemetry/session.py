@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from gpuprobe import child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ class Sampler:
     """The sampler's process; where a crash in the driver ends it, another goes on with the host alone."""
 
     def __init__(self, path: Path, pid: int) -> None:
-        self._words = (sys.executable, "-m", "gpuprobe.telemetry", str(path), str(pid), str(os.getpid()))
+        self._words = (path, pid, os.getpid())
         self._process = self._start()
         self._lock = threading.Lock()
         self._stopped = False
@@ -59,13 +60,8 @@ class Sampler:
             self._process.wait()
 
     def _start(self, *more: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [*self._words, *more],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        # Not bound: the thread that starts it may end before the work does. It looks after its parent itself.
+        return child.start("gpuprobe.telemetry", *self._words, *more, bound=False, stdin=subprocess.PIPE)
 
     def _look_after(self) -> None:
         code = self._process.wait()

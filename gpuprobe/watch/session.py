@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from gpuprobe.records import Environment
+    from gpuprobe.records import Environment, Outcome
 
 # Half a second is what a person sees as live, and costs a thousandth of a core.
 TICK_S = 0.5
@@ -39,57 +39,82 @@ def cpu_limit() -> float:
     return allowed if quota is None else min(allowed, quota)
 
 
-@contextlib.contextmanager
-def new_recording(folder: Path, inside: str = "") -> Iterator[None]:
-    """Make the folder of a recording, and one inside it, for a block; take them away again where the block fails.
+class TakenError(OutputError):
+    """The folder holds, or is about to hold, another recording."""
 
-    Raises OutputError where it cannot be written or holds a recording already.
+
+def new_recording(
+    words: Sequence[str], folder: Path, inside: str, undo: contextlib.ExitStack, *, exist_ok: bool = True
+) -> Watch:
+    """Make a recording's folder, one inside it, and its record; `undo` is told how to take them away again.
+
+    Raises TakenError where it holds a recording already, or is there at all and may not be (`exist_ok`), OutputError
+    where it cannot be written.
     """
-    made = _missing_folders(folder / inside)
-    try:
-        (folder / inside).mkdir(parents=True, exist_ok=True)
-        if (folder / WATCH_FILE).exists() or (folder / TELEMETRY_FILE).exists():
-            raise OutputError(f"{folder}: holds a recording already; name a new folder with --out")
-        (folder / TELEMETRY_FILE).touch()
-        (folder / TELEMETRY_FILE).unlink()
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}); name another with --out") from error
-    try:
-        yield
-    except BaseException:
-        for path in made:
-            # One that somebody has put something into stays.
-            with contextlib.suppress(OSError):
-                path.rmdir()
-        raise
+    record = Watch(name=folder.name, command=tuple(words), started_ns=time.time_ns(), cpu_limit=cpu_limit())
+    with contextlib.ExitStack() as made:
+        try:
+            _make(folder, made, exist_ok=exist_ok)
+            # Of two that come at once, one makes it.
+            (folder / WATCH_FILE).open("xb").close()
+            made.callback(_try, (folder / WATCH_FILE).unlink)
+            taken = (folder / TELEMETRY_FILE).exists()
+            _make(folder / inside, made)
+        except FileExistsError as error:
+            if folder.is_dir():
+                raise TakenError(f"{folder}: holds a recording already") from error
+            raise OutputError(f"{folder}: is a file") from error
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
+        if taken:
+            raise TakenError(f"{folder}: holds a recording already")
+        save(record, folder / WATCH_FILE)
+        undo.push(made.pop_all())
+    return record
 
 
-def _missing_folders(folder: Path) -> list[Path]:
-    """Return the folder and those above it that do not exist yet, the innermost first."""
-    return [path for path in (folder, *folder.parents) if not path.exists()]
+def _make(folder: Path, undo: contextlib.ExitStack, *, exist_ok: bool = True) -> None:
+    """Make a folder and those above it; only what was made here is to be taken away again."""
+    for path in (*reversed(folder.parents), folder):
+        if path is not folder and path.exists():
+            continue
+        try:
+            path.mkdir()
+        except FileExistsError:
+            if not path.is_dir() or (path is folder and not exist_ok):
+                raise
+        else:
+            undo.callback(_try, path.rmdir)
+
+
+def _try(remove: Callable[[], None]) -> None:
+    """Remove what nobody has put something into."""
+    with contextlib.suppress(OSError):
+        remove()
+
+
+def unwatched(words: Sequence[str], mask: set[signal.Signals], environ: Mapping[str, str]) -> Outcome:
+    """Run the command without a recording, under the conditions of `watch`."""
+    return Command(words, mask, environ).wait(TICK_S, lambda: None)
 
 
 def watch(
-    words: Sequence[str],
+    record: Watch,
     folder: Path,
     mask: set[signal.Signals],
     environment: Callable[[], Environment],
     tick: Callable[[], None],
     environ: Mapping[str, str],
+    begun: Callable[[], object],
 ) -> tuple[Watch, str]:
-    """Run the command under the sampler; return its record and, where it could not be saved, why.
+    """Run the record's command under the sampler; return the record and, where it could not be saved, why.
 
-    Signals must be held (`signals_held`, whose mask the command gets); `environ` are the command's variables. Raises
-    NotStartedError where the command cannot be started, OutputError where the folder cannot be written; from its start
-    on, nothing that happens to the recording disturbs the command.
+    Signals must be held (`signals_held`, whose mask the command gets); `environ` are the command's variables, and
+    `begun` is called once it runs. Raises NotStartedError where it cannot be started; from its start on, nothing that
+    happens to the recording disturbs it.
     """
-    record = Watch(name=folder.name, command=tuple(words), started_ns=time.time_ns(), cpu_limit=cpu_limit())
-    save(record, folder / WATCH_FILE)
-    try:
-        command = Command(words, mask, environ)
-    except BaseException:
-        (folder / WATCH_FILE).unlink(missing_ok=True)
-        raise
+    command = Command(record.command, mask, environ)
+    begun()
     progress = _Progress(record, folder, Threads(command.pid), _Asked(environment), tick)
     with telemetry.sampling(folder / TELEMETRY_FILE, command.pid) as sampler:
         outcome = command.wait(TICK_S, progress.tick)

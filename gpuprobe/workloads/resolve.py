@@ -83,7 +83,8 @@ def unpickle(path: Path) -> Workload:
 
     try:
         places, named, body = cloudpickle.loads(path.read_bytes())
-        sys.path += [place for place in places if place not in sys.path]
+        # In the order of that process: its script's neighbours come first, as where it runs.
+        sys.path[:] = [*places, *(place for place in sys.path if place not in places)]
         with _known_to_keras({name: cloudpickle.loads(one) for name, one in named.items()}):
             workload: Workload = cloudpickle.loads(body)
     except Exception as error:

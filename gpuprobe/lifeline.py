@@ -10,14 +10,14 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
-def end_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies. Linux only; elsewhere nothing happens.
+def end_with(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent dies, and end now where that has died already.
 
-    Source: prctl(2), PR_SET_PDEATHSIG. A parent that died before the call has left us to another process.
+    The parent is the thread that started this process. Linux only; elsewhere nothing happens. Source: prctl(2),
+    PR_SET_PDEATHSIG.
     """
     if not sys.platform.startswith("linux"):
         return
-    parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
