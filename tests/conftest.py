@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from studies import SimulatedStrategy
@@ -34,11 +35,14 @@ STORY = (
 )
 
 
-def run_cli(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
+def run_cli(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the real program in a process of its own."""
     command = [sys.executable, "-m", "gpuprobe.cli", *map(str, words)]
-    environment = {**os.environ, "COLUMNS": "200", **dict(options.pop("env", {}))}  # type: ignore[call-overload]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, env=environment, **options)  # type: ignore[call-overload]
+    environment = {**os.environ, "COLUMNS": "200", **options.pop("env", {})}
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=400, env=environment, **options
+    )
+    return done
 
 
 @pytest.fixture(scope="session")

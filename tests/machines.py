@@ -75,7 +75,7 @@ def made(facts: Facts = HEALTHY, **parts: dict[str, Any]) -> Facts:
     return msgspec.structs.replace(facts, **changed)
 
 
-def with_card(*, loaded: bool = True, **fields: Any) -> Facts:
+def with_card(*, loaded: Any = True, **fields: Any) -> Facts:
     card = msgspec.structs.replace(CARD, **fields)
     return msgspec.structs.replace(HEALTHY, cards=(card,), cards_loaded=(card,) if loaded else ())
 

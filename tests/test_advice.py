@@ -47,7 +47,7 @@ def replay(promised: dict[str, float]) -> Replay:
     return Replay(predictions=tuple(made))
 
 
-def advice(cause: str, stage: str | None = None, replay: Replay | None = None, **known: Any) -> Finding:
+def advice(cause: str, stage: Any = None, replay: Any = None, **known: Any) -> Finding:
     signals = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in known.items())
     found = Finding(
         cause=cause, stage=stage, primary=True, severity=0.5, confidence="high", claim="", evidence=(), fix="as it was"

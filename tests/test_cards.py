@@ -162,7 +162,8 @@ def test_occupancy_by_its_limit(
 ) -> None:
     found = occupancy(threads, registers, shared, capability)
     assert found is not None
-    assert (found.fraction, found.limit) == (pytest.approx(fraction), limit)
+    assert found.fraction == pytest.approx(fraction)
+    assert found.limit == limit
 
 
 def test_a_block_that_fits_no_sm_has_no_occupancy() -> None:

@@ -6,7 +6,9 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -143,7 +145,7 @@ def other_model(folder: Path) -> Path:
     return folder
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Callable[[Path], Path], dict[str, Any], str]] = {
     "card": (other_card, {}, "different hardware (GPU: NVIDIA GeForce GTX 1060 3GB in A, NVIDIA GeForce GTX 1080 Ti"),
     "model": (other_model, {}, "different work (model: resnet20 in A, resnet56 in B)"),
     "data": (lambda folder: change_study(folder, data_name="cifar10"), {}, "different work (data: simulated images"),

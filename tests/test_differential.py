@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gpuprobe.diagnosis.rules import differential
@@ -16,7 +18,7 @@ def signal(name: str, value: float | bool, spread: float = 0.01) -> Signal:
     return Signal(name=name, unit="1", source="test", value=value, low=low, high=high)
 
 
-def evidence(*, gpu: bool = True, device: bool = True, **values: float) -> Evidence:
+def evidence(*, gpu: Any = True, device: Any = True, **values: float) -> Evidence:
     known = [signal("gpu", gpu), signal("device_is_gpu", device)]
     return Evidence(
         signals=(*known, *(signal(name.replace("gain_", "gain."), value) for name, value in values.items()))

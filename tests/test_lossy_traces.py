@@ -144,7 +144,7 @@ def account(made: Made) -> DeviceAccount:
 def test_time_that_a_lost_copy_may_have_filled_has_no_cause() -> None:
     made = Made().host(0, 100, "train_function").kernel(10, 12, launch=5).kernel(70, 95, launch=65)
     whole = account(made)
-    assert (whole.lost_fraction, whole.ledger_ms["idle_launch"]) == (0, pytest.approx(58))
+    assert (whole.lost_fraction, whole.ledger_ms["idle_launch"]) == pytest.approx((0, 58))
     made.calls["python"].append((13, 13.1, "cuMemcpyHtoDAsync_v2", 77, -1))
     lost = account(made)
     assert lost.lost_fraction == pytest.approx(1 / 3)

@@ -42,7 +42,8 @@ S = 1_000_000_000
 
 def play(moments: Moments, lengths_s: list[float], epoch: int = 10_000) -> list[str]:
     """Play calls of given lengths, epochs of so many calls, and return the phases as they were entered."""
-    now, phases = 0, [moments.phase]
+    now = 0
+    phases: list[str] = [moments.phase]
     moments.epoch_began(now)
     for place, length in enumerate(lengths_s, start=1):
         now += round(length * S)
@@ -300,7 +301,7 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(capsys: pytest.Cap
 
 
 def test_the_trainings_own_error_goes_through_and_is_recorded(tmp_path: Path) -> None:
-    class Broken(keras.callbacks.Callback):
+    class Broken(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             raise KeyError("the user's own")
 
@@ -426,7 +427,7 @@ def test_one_that_is_killed_leaves_a_recording_to_report(tmp_path: Path, cli: Cl
     assert json.loads((the_recording(out) / "run.json").read_text())["outcome"]["state"] == "interrupted"
 
 
-class Own(keras.Model):  # type: ignore[misc]
+class Own(keras.Model):  # type: ignore[misc, name-defined]
     def __init__(self) -> None:
         super().__init__()
         self.dense = keras.layers.Dense(1)
@@ -466,7 +467,7 @@ def test_a_distribution_strategy_is_watched(tmp_path: Path, capsys: pytest.Captu
     assert (run.outcome.state, run.settings.batch_size) == ("done", 16)
 
 
-class Bare(keras.Model):  # type: ignore[misc]
+class Bare(keras.Model):  # type: ignore[misc, name-defined]
     """A train step of its own, without the metrics that count samples."""
 
     metrics: ClassVar[list[Any]] = []

@@ -58,9 +58,9 @@ def test_a_study_goes_on_from_python_under_the_rules_of_the_command(session: Pat
         gpuprobe.run(resume=session)
     with pytest.raises(InputError, match="no such folder"):
         gpuprobe.run(resume=tmp_path / "none")
-    for given in ({}, {"workload": "mlp", "resume": session}):
+    for workload, resume in ((None, None), ("mlp", session)):
         with pytest.raises(UsageError, match="either a workload or resume="):
-            gpuprobe.run(**given)
+            gpuprobe.run(workload, resume=resume)
 
 
 def test_all_that_is_public_is_there_is_documented_and_is_listed_without_importing_it() -> None:

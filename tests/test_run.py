@@ -64,7 +64,7 @@ def test_a_slow_map_is_found(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_failures_cost_only_themselves_and_resume_fills_in(cli: Cli, tmp_path: Path) -> None:
-    faults = ("--inject", "raise@tfdata", "--inject", "out_of_memory@xla", "--inject", "hang@numpy")
+    faults: tuple[str, ...] = ("--inject", "raise@tfdata", "--inject", "out_of_memory@xla", "--inject", "hang@numpy")
     faults += ("--inject", "out_of_memory=mapping@generator")
     names = "python_feed,generator,numpy,tfdata,xla"
     done = cli("run", "--strategies", names, *FEW, "--no-trace", "--limit", "45s", *faults, "--out", tmp_path)

@@ -409,7 +409,7 @@ def test_what_promises_most_is_measured_first(tmp_path: Path, on: On) -> None:
     promising = ["large_batch", "xla", BASE, "steps_per_execution", "mixed_precision"]
     asked = 0
 
-    def order(_: Path, strategies: Sequence[str]) -> list[str] | None:
+    def order(folder: Path, strategies: Sequence[str]) -> list[str] | None:
         nonlocal asked
         asked += 1
         # Before the baseline has a trace nothing can be told.

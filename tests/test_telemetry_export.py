@@ -55,7 +55,7 @@ def test_prometheus_sees_what_is_being_recorded(tmp_path: Path) -> None:
         writer.row(now, {"gpu0_utilization_percent": 99.0}, "gpu1: back: answers again")
         text = scraped(url, "application/openmetrics-text; version=1.0.0")
         assert text.endswith("# EOF\n")
-        families = {family.name: family for family in openmetrics(text)}
+        families = {family.name: family for family in openmetrics(text)}  # type: ignore[no-untyped-call]
         assert families["gpuprobe_gpu_utilization_percent"].samples[0].value == 99
         assert not families["gpuprobe_state"].samples
     with pytest.raises(OSError, match="refused"):

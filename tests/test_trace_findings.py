@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -20,7 +21,7 @@ from gpuprobe.records import Evidence, Finding, Signal
 from gpuprobe.traces.timeline import Timeline
 
 
-def evidence(kind: str = "gpu", confidence: str = "high", **shares: float | str | None) -> Evidence:
+def evidence(kind: Any = "gpu", confidence: Any = "high", **shares: Any) -> Evidence:
     """Build signals: `input=0.2` is `share.idle_input`, `kernel_fraction=0.5` itself."""
     short = {cause.id: cause.share for cause in CAUSES}
     texts = {"device_kind": kind, "account_confidence": confidence}

@@ -34,8 +34,8 @@ def space() -> XSpace:
         plane = XPlane(name=name)
         for number, stat in enumerate(("correlation_id", "kernel_details", "step_num", "regs:3 grid:1,2,3", "_p"), 1):
             plane.stat_metadata[number].name = stat
-        for number, event in enumerate(CALLS, 1):
-            plane.event_metadata[number].name = event
+        for number, call in enumerate(CALLS, 1):
+            plane.event_metadata[number].name = call
         plane.stats.add(metadata_id=1, int64_value=5)
         for thread, line_name in enumerate(lines, 1):
             line = plane.lines.add(id=thread, name=line_name, timestamp_ns=1000)

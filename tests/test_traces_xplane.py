@@ -91,7 +91,7 @@ def whole(event: XEvent, number: int) -> int:
     for stat in reversed(event.stats):
         kind = stat.WhichOneof("value")
         if stat.metadata_id == number and kind in {"int64_value", "uint64_value"}:
-            value = getattr(stat, kind)
+            value: int = getattr(stat, kind)
             return value - 2**64 if value >= 2**63 else value
     return -1
 

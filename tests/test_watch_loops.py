@@ -161,7 +161,7 @@ def test_every_form_of_loop_is_traced_step_by_step_to_the_same_weights(tmp_path:
     (tmp_path / "forms.py").write_text(SCRIPT)
     said = []
     for folder in ("", str(tmp_path)):
-        command = [sys.executable, tmp_path / "forms.py", folder, str(STEPS)]
+        command = [sys.executable, str(tmp_path / "forms.py"), folder, str(STEPS)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr.count("gpuprobe")) == (0, 0), done.stderr
         said.append(json.loads(done.stdout))
@@ -175,10 +175,10 @@ def test_every_form_of_loop_is_traced_step_by_step_to_the_same_weights(tmp_path:
     }
     runs = list(tmp_path.glob("*-loop*/runs/1-fit"))
     assert len(runs) == len(FORMS), "updates within fit are no loop"
-    for folder in runs:
-        run = load(Run, folder / "run.json")
+    recorded = [load(Run, folder / "run.json") for folder in runs]
+    for run in recorded:
         assert (run.outcome.state, run.trace and run.trace.steps) == ("done", 6)
-    batches = [load(Run, folder / "run.json").spec.batch_size for folder in runs]
+    batches = [run.spec.batch_size for run in recorded]
     assert sorted(batches) == [0] * (len(FORMS) - 1) + [8], "train_on_batch shows it"
     (device,) = account_of(read(runs[0] / "trace")).devices
     assert (device.steps, device.steps_from) == (6, "step markers")

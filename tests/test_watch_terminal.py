@@ -51,7 +51,13 @@ class Terminal:
         """Close the terminal's window; return how what ran in it ended."""
         os.close(self._fd)
         ended: list[int] = []
-        until(lambda: ended.extend(status for pid, status in [os.waitpid(self.pid, os.WNOHANG)] if pid) or ended)
+
+        def has_ended() -> bool:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            ended.extend([status] if pid else [])
+            return bool(ended)
+
+        until(has_ended)
         return os.waitstatus_to_exitcode(ended[0])
 
     def _read(self) -> str:

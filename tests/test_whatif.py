@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def graph(nodes: list[Node], waits: list[Wait], *, feed: Feed | None = None, **f
     return Graph(**{**plain, **facts})  # type: ignore[arg-type]
 
 
-def launching(call_us: float, launch_us: float, kernel_us: float, between_us: float = 0.0, **facts: object) -> Graph:
+def launching(call_us: float, launch_us: float, kernel_us: float, between_us: float = 0.0, **facts: Any) -> Graph:
     """One step: a call, one launch, one kernel; then Python."""
     nodes = [
         (HOST, Work.CALL, call_us),
@@ -111,7 +112,8 @@ def test_host_and_device_run_beside_each_other_until_one_reads(
 @settings(deadline=None)
 @given(st.lists(lengths, min_size=1, max_size=30), lengths)
 def test_a_step_is_never_shorter_than_its_busiest_resource(kernels: list[float], launch: float) -> None:
-    nodes, waits = [], []
+    nodes: list[tuple[int, Work, float]] = []
+    waits = []
     for kernel in kernels:
         waits.append((len(nodes) + 1, len(nodes), Edge.LAUNCHED, 0))
         nodes += [(HOST, Work.LAUNCH, launch), (FIRST_STREAM, Work.KERNEL, kernel)]
@@ -187,7 +189,7 @@ def test_only_kernels_that_can_use_tensor_cores_gain_from_them() -> None:
 
 
 def test_a_function_in_place_of_python_is_promised_only_where_the_work_is_not_in_the_dispatch() -> None:
-    nodes = [(HOST, Work.DISPATCH, 500), (HOST, Work.LAUNCH, 5), (FIRST_STREAM, Work.KERNEL, 20)]
+    nodes = [(HOST, Work.DISPATCH, 500.0), (HOST, Work.LAUNCH, 5.0), (FIRST_STREAM, Work.KERNEL, 20.0)]
     step = graph(nodes, [(2, 1, Edge.LAUNCHED, 0)], eager=True, gpu=True)
     change = host.eager_removed()
     assert change.hindrance(step, Known()) is None

@@ -36,7 +36,7 @@ def workload(images: Arrays) -> Workload:
 def ahead(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
     given = source(workload)
     assert isinstance(given, ArraySource)
-    return mapped(workload, given).parts  # type: ignore[return-value]
+    return mapped(workload, given).parts
 
 
 def test_batches_samples_and_arrays_are_scaled_alike(workload: Workload, images: Arrays) -> None:

@@ -99,10 +99,12 @@ class Made:
         )
 
 
-def _columns(work: list[tuple[float, float, str, int, str]], place: dict[str, int]) -> list[np.ndarray]:
+def _columns(
+    work: list[tuple[float, float, str, int, str]], place: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     start, end = _ps([one[0] for one in work]), _ps([one[1] for one in work])
     names = np.array([place[one[2]] for one in work], np.int32)
-    return [start, end - start, names, np.array([one[3] for one in work], np.int64)]
+    return start, end - start, names, np.array([one[3] for one in work], np.int64)
 
 
 def _ps(values_ms: list[float]) -> np.ndarray:

@@ -109,7 +109,7 @@ def generator_in_python(out: Path) -> None:
 def pydataset_in_python(out: Path) -> None:
     """A `PyDataset` makes each batch in Python with a single worker."""
 
-    class Slow(keras.utils.PyDataset):
+    class Slow(keras.utils.PyDataset):  # type: ignore[misc]
         def __len__(self) -> int:
             return STEPS
 
