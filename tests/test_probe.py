@@ -69,7 +69,7 @@ def test_a_window_ends_with_its_epoch_and_a_short_one_is_tried_again() -> None:
 def test_trace_at_and_never_and_on_demand() -> None:
     assert play(Moments(3, trace_at=2), [0.1] * 9)[:3] == ["warmup", "settle", "trace"]
     assert "trace" not in play(Moments(6, trace_at=0), [0.2] * 300)
-    assert play(Moments(6, trace_at=3), [0.1] * 20, epoch=5)[-1] == "settle", "an epoch's end makes it no longer"
+    assert play(Moments(6, trace_at=3), [0.1] * 20, epoch=9)[-1] == "settle", "an epoch's end makes it no longer"
     asked = Moments(6, trace_at=0)
     asked.ask_for_trace()
     assert "trace" in play(asked, [0.1] * 9)
@@ -106,6 +106,40 @@ def test_a_trace_that_nobody_asked_for_ends_with_its_epoch() -> None:
                 moments.epoch_began(now)
         assert len(traced_in) == 2, epoch
         assert traced_in[0] == traced_in[1], epoch
+
+
+@given(
+    st.integers(1, 400), st.integers(1, 40), st.integers(1, 6), st.floats(1e-4, 0.2)
+)  # fmt: skip
+def test_a_training_of_known_length_is_traced_however_short_it_is(
+    epoch: int, epochs: int, steps: int, length_s: float
+) -> None:
+    total = epoch * epochs
+    moments = Moments(steps + 1, epoch_calls=epoch, total_calls=total)
+    started = []
+    for place in range(total):
+        if place % epoch == 0:
+            moments.epoch_began(round(place * length_s * S), last=place // epoch + 1 == epochs)
+        now = round((place + 1) * length_s * S)
+        if moments.after_call(now) is Action.START_TRACE:
+            started.append(place + 1)
+        if (place + 1) % epoch == 0:
+            moments.epoch_ended(now)
+    # Two calls at least: the first pays for the profiler's start. Two before it: they fill buffers and compile.
+    assert len(started) == (total >= 5)
+    assert all(total - place >= 2 for place in started)
+
+
+def test_epochs_of_one_call_are_timed_together() -> None:
+    moments = Moments(6, epoch_calls=1)
+    phases = []
+    for place in range(200):
+        moments.epoch_began(round(place * 0.2 * S))
+        now = round((place + 1) * 0.2 * S)
+        moments.after_call(now)
+        moments.epoch_ended(now)
+        phases.append(moments.phase)
+    assert list(dict.fromkeys(phases)) == ["settle", "window", "rest", "trace"]
 
 
 def test_in_the_last_epoch_a_trace_is_begun_even_where_no_room_is_left() -> None:
@@ -479,6 +513,50 @@ class Bare(keras.Model):  # type: ignore[misc, name-defined]
             zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights, strict=True)
         )
         return {"error": loss}
+
+
+class Counting(Own):
+    """A train step of its own with a metric called loss, which counts each step as one sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tracker = keras.metrics.Mean(name="loss")
+
+    @property
+    def metrics(self) -> list[Any]:
+        return [self.tracker]
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        self.tracker.update_state(super().train_step(data)["my_loss"])
+        return {"loss": self.tracker.result()}
+
+
+@pytest.mark.parametrize("told", [None, 16])
+def test_samples_are_not_counted_by_a_metric_that_counts_steps(tmp_path: Path, told: int | None) -> None:
+    net = Counting()
+    net.compile("sgd")
+    probe = gpuprobe.keras.Probe(tmp_path, trace_steps=0, batch_size=told, verbose=False)
+    # The rest of one sample leaves the size of a batch open.
+    net.fit(X[:65], Y[:65], batch_size=16, epochs=2, verbose=0, callbacks=[probe])
+    run = load_record(Run, the_recording(tmp_path) / "run.json")
+    assert run.settings is not None
+    assert run.settings.batch_size == (told or 0)
+
+
+def test_a_training_that_is_over_before_a_trace_is_due_says_how_to_get_one(tmp_path: Path) -> None:
+    model().fit(X[:64], Y[:64], batch_size=16, verbose=0, callbacks=[gpuprobe.keras.Probe(tmp_path, verbose=False)])
+    trace = load_record(Run, the_recording(tmp_path) / "run.json").trace
+    assert trace is not None
+    assert trace.missing is not None
+    assert trace.missing.startswith("the training ended after 4 calls, before a trace was due; with trace_at=4")
+
+
+def test_epochs_of_one_call_are_traced(tmp_path: Path) -> None:
+    probe = gpuprobe.keras.Probe(tmp_path, verbose=False)
+    model().fit(X[:32], Y[:32], batch_size=32, epochs=30, verbose=0, callbacks=[probe])
+    trace = load_record(Run, the_recording(tmp_path) / "run.json").trace
+    assert trace is not None
+    assert trace.steps == 6
 
 
 @pytest.mark.parametrize("told", [None, 8])

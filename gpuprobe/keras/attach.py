@@ -42,6 +42,8 @@ FIT, LOOP = "fit", "loop"
 MOST_TRAININGS = 8
 # Where each training is too short for a timed window, a later one is traced as soon as its input is likely to flow.
 LATER_TRACE_AT = 4
+# What `fit` takes for arrays where it is given none (its documentation).
+KERAS_BATCH_SIZE = 32
 # A loop tells of no epoch's end, which in `fit` closes the timed window: a tutorial is over in seconds.
 LOOP_WINDOW_S = 1.0
 
@@ -148,16 +150,25 @@ def _with_probe(
     own = [] if callbacks is None else keras.tree.flatten(callbacks)
     if any(isinstance(callback, Probe) for callback in own):
         return given, named
-    bound.arguments["callbacks"] = [_probe(folder), *own]
+    bound.arguments["callbacks"] = [_probe(folder, _batch_size(bound.arguments)), *own]
     return bound.args, bound.kwargs
 
 
-def _probe(folder: str) -> Probe:
+def _probe(folder: str, batch_size: int | None = None) -> Probe:
     """Return a Probe that the script does not notice."""
     from gpuprobe.keras.callback import Probe
 
     options = _options(folder, FIT)
-    return Probe(options.out, name=options.name, trace_at=options.trace_at, discreet=True)
+    return Probe(options.out, name=options.name, trace_at=options.trace_at, batch_size=batch_size, discreet=True)
+
+
+def _batch_size(arguments: Mapping[str, Any]) -> int | None:
+    """Return the batch size of a `fit` on arrays, None where the data makes its own batches."""
+    import keras
+
+    leaves = keras.tree.flatten(arguments.get("x"))
+    arrays = leaves and all(getattr(leaf, "shape", ()) for leaf in leaves)
+    return (arguments.get("batch_size") or KERAS_BATCH_SIZE) if arrays else None
 
 
 def _options(folder: str, name: str) -> ProbeOptions:

@@ -125,14 +125,20 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         steps = int(self.model.steps_per_execution)
         spec = getattr(iterator, "element_spec", None)
         leaves = keras.tree.flatten(spec) if spec is not None else []
-        batch = self._batch_size or session.samples_counted(self.model, answer) // steps or _first_size(leaves)
+        counted = session.samples_counted(self.model, answer) // steps if _keras_counts(self.model) else 0
+        batch = self._batch_size or counted or _first_size(leaves)
         # What a distribution strategy hands out has no dtype of its own.
         dtype = getattr(getattr(leaves[0], "dtype", None), "name", "unknown") if leaves else "unknown"
         session.samples_per_call = batch * steps
         in_epoch = self.params.get("steps") or 0
-        session.expect(math.ceil(in_epoch / steps))
+        session.expect(math.ceil(in_epoch / steps), self.params.get("epochs") or 0)
         per_epoch = in_epoch * batch
         session.describe(session.settings(self.model, batch, dtype), per_epoch)
+
+
+def _keras_counts(model: keras.Model) -> bool:
+    """Whether Keras's own train step updates the running loss: another's may count each step as one sample."""
+    return type(model).train_step is keras.Model.train_step
 
 
 def _first_size(leaves: list[Any]) -> int:

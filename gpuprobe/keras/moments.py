@@ -1,8 +1,9 @@
 """Decides when a training that nobody planned is warm, what is timed, and when to trace.
 
 A pure state machine: it is told the time, and touches neither Keras nor the clock. The timed window never spans the end
-of an epoch, so that validation and checkpoints between epochs are no part of a step. Nor does a trace that nobody asked
-for, where an epoch has room for it.
+of an epoch, so that validation and checkpoints between epochs are no part of a step, unless epochs are so short that
+what lies between them is part of each few steps. Nor does a trace that nobody asked for, where an epoch has room for
+it. Where it is known how many calls there will be, the last of them are traced at the latest.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ SKIPPED_CALLS = 2
 LATEST_TRACE = 100
 # A call may hold a whole epoch, in a loop within a graph: what it leaves in a longer trace nobody can open.
 LONGEST_TRACE_S = 20.0
+# The first call of a trace pays for starting the profiler: one alone tells nothing.
+FEWEST_TRACED = 2
 # Where the training runs the profiler itself, a trace is tried again after so many calls, then twice as many.
 RETRY_CALLS = 50
 MOST_TRIES = 6
@@ -49,7 +52,8 @@ class Moments:
     """The state of one training. `trace_at` counts calls from 1; None means right after the timed window, 0 never.
 
     The window closes after `window_s` seconds, where no epoch's end closes it before. `epoch_calls` is how many calls
-    an epoch has, 0 where that is not known yet; after the `last_epoch` there is no better moment for a trace.
+    an epoch has, `total_calls` all epochs together; 0 where that is not known yet. After the `last_epoch` there is no
+    better moment for a trace.
     """
 
     trace_calls: int
@@ -58,6 +62,7 @@ class Moments:
     phase: PhaseName = "warmup"
     calls: int = 0
     epoch_calls: int = 0
+    total_calls: int = 0
     last_epoch: bool = False
     _in_epoch: int = 0
     _ends_ns: list[int] = field(default_factory=list)
@@ -69,6 +74,11 @@ class Moments:
 
     def __post_init__(self) -> None:
         self._traced = self.trace_calls == 0 or self.trace_at == 0
+
+    @property
+    def awaits_trace(self) -> bool:
+        """Whether a trace is still to come."""
+        return not self._traced and not self._tries
 
     def ask_for_trace(self) -> None:
         """Trace from the next call on, whatever was planned."""
@@ -103,6 +113,8 @@ class Moments:
     def epoch_ended(self, now_ns: int) -> Action:
         """Close a window that is long enough, and begin one that is not anew. Steps of the next epoch settle again."""
         self.epoch_calls = self._in_epoch
+        if self._spans_epochs:
+            return Action.GO_ON
         if self.phase == "window":
             if len(self._ends_ns) > FEWEST_CALLS:
                 return self._enter("rest", now_ns)
@@ -114,7 +126,7 @@ class Moments:
     def epoch_began(self, now_ns: int, *, last: bool = False) -> None:
         """Count from here; a trace that has begun counts on."""
         self._in_epoch, self.last_epoch = 0, last
-        if self.phase != "trace":
+        if self.phase != "trace" and not self._spans_epochs:
             self._ends_ns = [now_ns]
 
     def _wants_trace(self) -> bool:
@@ -124,9 +136,21 @@ class Moments:
             return False
         if self.trace_at is not None:
             return self.calls >= self.trace_at
-        since_epoch_began = len(self._ends_ns) - 1
+        if self._must_begin():
+            return True
         timed, late = self.phase == "rest", self.phase == "settle" and self.calls >= LATEST_TRACE
-        return (timed or late) and since_epoch_began >= SKIPPED_CALLS and (self.last_epoch or self._has_room())
+        begun = self._spans_epochs or len(self._ends_ns) > SKIPPED_CALLS
+        return (timed or late) and begun and (self.last_epoch or self._has_room())
+
+    def _must_begin(self) -> bool:
+        """Whether no more calls are to come than a trace holds, of a training whose first calls are over."""
+        left = self.total_calls - self.calls
+        return self.calls > SKIPPED_CALLS and FEWEST_TRACED <= left <= self.trace_calls
+
+    @property
+    def _spans_epochs(self) -> bool:
+        """Whether epochs are too short to hold a timed window."""
+        return 0 < self.epoch_calls <= FEWEST_CALLS
 
     def _has_room(self) -> bool:
         """Whether the calls to be traced still fit into this epoch, or as many of them as any epoch has."""

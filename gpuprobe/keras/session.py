@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gpuprobe import telemetry
+from gpuprobe import telemetry, wording
 from gpuprobe.keras.backends import backend
 from gpuprobe.keras.journal import Journal
 from gpuprobe.keras.moments import WINDOW_S, Action, Moments
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 STRATEGY = "fit"
 # Figures in the progress line are renewed so often.
 LOOK_EVERY_NS = 500_000_000
+TOO_SHORT = (
+    "the training ended after {}, before a trace was due; "
+    "with trace_at=4, Probe and window trace from the fourth call on"
+)
 # The first traced call pays for starting the profiler.
 EXTRA_CALLS = 1
 
@@ -123,9 +127,10 @@ class Session:
         self._look(self._last_ns)
         self._carry_out(self._moments.epoch_ended(self._last_ns), self._last_ns)
 
-    def expect(self, epoch_calls: int) -> None:
-        """Take note of how many calls an epoch will have, so that a trace fits into one."""
+    def expect(self, epoch_calls: int, epochs: int) -> None:
+        """Take note of how many calls an epoch will have, and how many epochs; 0 where that is not known."""
         self._moments.epoch_calls = epoch_calls
+        self._moments.total_calls = epoch_calls * epochs
 
     def describe(self, settings: Settings | None, samples_per_epoch: int) -> None:
         """Save what is known after the first call: the settings, and how many samples an epoch has (0: unknown)."""
@@ -156,6 +161,10 @@ class Session:
         with self._stack:
             if self._moments.phase == "trace":
                 self._stop_trace()
+            elif self._moments.awaits_trace:
+                self._log.write(
+                    "trace", trace=TraceInfo(path=None, missing=TOO_SHORT.format(wording.count(self.calls, "call")))
+                )
             self._journal.close()
             self._journal.write(self._log)
             self._log.write("done" if state == "done" else "error", state=state, message=message)

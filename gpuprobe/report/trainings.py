@@ -28,7 +28,7 @@ NO_STEP_ELSE = (
     "Keras was loaded, and neither fit nor train_on_batch was called; with this backend ({backend}) there would be no "
     "trace either, only step times and telemetry"
 )
-TOO_SHORT = "the training ended before a trace was due, which is after its timed steps; watch one of more epochs"
+UNSAID = "it left no trace, and its record does not say why"
 
 
 class Training(Record, frozen=True, kw_only=True):
@@ -75,4 +75,4 @@ def _why_no_trace(run: Path) -> str:
     if not (run / RUN_FILE).is_file():
         return "it is still running, and has no trace yet"
     trace = load(Run, run / RUN_FILE).trace
-    return trace.missing if trace is not None and trace.missing else TOO_SHORT
+    return trace.missing if trace is not None and trace.missing else UNSAID
