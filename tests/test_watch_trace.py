@@ -51,7 +51,7 @@ def test_an_unmodified_training_is_diagnosed_and_notices_nothing(script: Path, t
     out = tmp_path / "r"
     done = cli("watch", "--trace", "--out", out, "--", sys.executable, script, NEVER, 3)
     assert (done.returncode, done.stdout) == (3, "['loss']\n"), done.stderr
-    assert "Not diagnosed: 1 training: the training ended after 1 call, before a trace was due" in done.stderr
+    assert "Not diagnosed: 1 training: the training ended after 2 calls, before a trace was due" in done.stderr
     assert "Training 2 of 2, by its trace" in done.stderr
     assert "Verdict: input_bound" in done.stderr
     assert "Next: Make the input pipeline faster" in done.stderr
