@@ -14,11 +14,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
-from gpuprobe.cli._console import Console
 from gpuprobe.watch.latest import Latest
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._options import READ, WRITTEN
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 30
@@ -20,10 +21,10 @@ EXIT_CODES = codes("written", 3, 4)
 
 
 @click.command("report", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
-@click.argument("study", type=click.Path(path_type=Path), help="The folder of a study or of a watch, as reports/STUDY.")
+@click.argument("study", type=READ, help="The folder of a study or of a watch, as reports/STUDY.")
 @click.option(
     "--share",
-    type=click.Path(path_type=Path),
+    type=WRITTEN,
     metavar="DIR",
     help="Write a copy fit to publish: no host, user or path in it.",
 )
@@ -48,7 +49,7 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
 
         for training in studies(study):
             recover(training)
-        click.echo(write_watch(study))
+        print(write_watch(study))
         return
     from gpuprobe.report.share import publish
     from gpuprobe.report.write import write
@@ -58,4 +59,4 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
     write(study)
     if share is not None:
         publish(study, share, traces=traces)
-    click.echo((share or study) / REPORT_FILE)
+    print((share or study) / REPORT_FILE)

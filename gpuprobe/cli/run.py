@@ -10,6 +10,7 @@ import click
 
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import (
+    READ,
     Duration,
     Number,
     complete_models,
@@ -65,9 +66,7 @@ DEFAULT_BATCH_SIZE = 32
 @click.option(
     "--limit", type=Duration(), default="180s", metavar="TIME", help="End a run that shows no sign of life for so long."
 )
-@click.option(
-    "--resume", type=click.Path(path_type=Path), metavar="STUDY", help="Finish this study; other options are its own."
-)
+@click.option("--resume", type=READ, metavar="STUDY", help="Finish this study; other options are its own.")
 @click.option("--inject", multiple=True, hidden=True)
 def command(
     strategies: str,
