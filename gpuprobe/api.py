@@ -14,13 +14,16 @@ from gpuprobe.records import Request, Run, RunSpec
 from gpuprobe.report.write import write
 from gpuprobe.results import Result, result
 from gpuprobe.strategies.registry import select
-from gpuprobe.workloads.resolve import check
+from gpuprobe.workloads.resolve import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.measure.events import RunInProgress
     from gpuprobe.workloads.workload import Workload
+
+# The story's ResNet, and its batch.
+STORY_DEPTH, DEFAULT_BATCH = 20, 32
 
 
 def run(
@@ -42,14 +45,16 @@ def run(
     dataset can't be pickled: give the function that makes it. Raises GpuprobeError where it cannot be trained at all; a
     run that fails is in the result's `ranking.failures`, a strategy that cannot apply in `ranking.skipped`.
     """
-    chosen = select(strategies if isinstance(strategies, str) else ",".join(strategies))
+    chosen = select(strategies if isinstance(strategies, str) else ",".join(strategies), "strategies")
     own = None if isinstance(workload, str) else workload
+    depth, target = named(workload, "workload") if isinstance(workload, str) else (None, "")
     request = Request(
         rounds=rounds,
         budget_s=budget_s,
-        batch_size=batch_size or 0,
+        batch_size=batch_size or (DEFAULT_BATCH if depth else 0),
         seed=seed,
-        model=check(workload) if isinstance(workload, str) else "",
+        depth=depth or STORY_DEPTH,
+        model=target,
         steps=steps,
         trace_steps=4 if trace else 0,
     )

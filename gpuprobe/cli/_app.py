@@ -33,6 +33,15 @@ COMPLETION = (
 )
 # Set by the shell that asks what could follow.
 COMPLETE = "_GPUPROBE_COMPLETE"
+# What pip calls the packages that are imported by another name.
+DISTRIBUTIONS = {
+    "google": "protobuf",
+    "markdown_it": "markdown-it-py",
+    "prometheus_client": "prometheus-client",
+    "pynvml": "nvidia-ml-py",
+    "sklearn": "scikit-learn",
+    "xprof": "tensorboard-plugin-profile",
+}
 # A disk or a quota that is full, and one that cannot be written at all.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
@@ -163,10 +172,16 @@ def _unexpected(error: Exception) -> tuple[str, int]:
         return f"{error.filename or 'a file'}: cannot be written ({error.strerror})", OutputError.exit_code
     if isinstance(error, ModuleNotFoundError) and not (error.name or "gpuprobe").startswith("gpuprobe"):
         return (
-            f"the package {error.name} is not installed: pip install {error.name}",
+            f"the package {error.name} is not installed: pip install {_distribution(error.name or '')}",
             MissingError.exit_code,
         )
     return f"unexpected {type(error).__name__}: {error}; --debug shows where", UNEXPECTED
+
+
+def _distribution(module: str) -> str:
+    """Return what pip calls the package that a module is of."""
+    top = module.partition(".")[0]
+    return DISTRIBUTIONS.get(top, top)
 
 
 def _is_of_memory(error: Exception) -> bool:

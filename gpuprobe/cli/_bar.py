@@ -158,4 +158,4 @@ class StatusBar:
     def _write(self, text: str) -> None:
         # A terminal that has gone away must not end the command.
         with contextlib.suppress(OSError):
-            os.write(self._fd, text.encode())
+            os.write(self._fd, text.encode(errors="replace"))

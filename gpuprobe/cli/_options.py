@@ -52,8 +52,6 @@ READ, WRITTEN = Place(InputError, "read"), Place(OutputError, "written")
 Command = TypeVar("Command", bound="Callable[..., object]")
 
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-# One block in each of the three stages.
-SHALLOWEST = 8
 
 
 class Duration(click.ParamType[float]):
@@ -69,13 +67,6 @@ class Duration(click.ParamType[float]):
             option = param.opts[0] if param else "TIME"
             raise UsageError(f"{option}: {value!r} is no duration; write it as 90s, 5m or 1.5h")
         return seconds
-
-
-def resnet_depth(depth: int) -> int:
-    """Return a depth that this ResNet can have, 6n+2. Raises UsageError for any other."""
-    if (depth - 2) % 6 or depth < SHALLOWEST:
-        raise UsageError(f"--depth: {depth} is not 6n+2; this ResNet has 20, 32, 44, 56 or 110 layers")
-    return depth
 
 
 def reports_folder(what: str) -> Callable[[Command], Command]:

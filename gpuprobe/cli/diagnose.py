@@ -127,4 +127,4 @@ def _write(diagnosis: Diagnosis, folder: Path) -> None:
     except OSError as error:
         raise OutputError(f"{folder}: the diagnosis cannot be written ({error.strerror})") from error
     write_whole(folder / JSON_FILE, to_json(diagnosis))
-    write_whole(folder / TEXT_FILE, text.getvalue().encode(errors="replace"))
+    write_whole(folder / TEXT_FILE, text.getvalue())

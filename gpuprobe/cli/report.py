@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._ends import say
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import READ, WRITTEN
 from gpuprobe.errors import UsageError
@@ -56,7 +57,9 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
 
     load_study(study)
     recover(study)
-    write(study)
+    for failure in write(study).ranking.failures:
+        if failure.state == "unreadable":
+            say(f"gpuprobe: {failure.strategy}, round {failure.round}: unreadable, {failure.message}")
     if share is not None:
         publish(study, share, traces=traces)
     print((share or study) / REPORT_FILE)

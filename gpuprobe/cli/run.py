@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from gpuprobe.cli._options import (
     complete_models,
     complete_strategies,
     reports_folder,
-    resnet_depth,
     resnet_options,
 )
 from gpuprobe.errors import UsageError
@@ -122,9 +120,9 @@ def command(
 
 def _model(model: str | None, depth: int) -> tuple[int, str]:
     """Return the depth of the ResNet, and the workload's name, empty for the ResNet."""
-    from gpuprobe.workloads.resolve import check
+    from gpuprobe.workloads.resolve import named, resnet_depth
 
     if model is None:
         return resnet_depth(depth), ""
-    resnet = re.fullmatch(r"resnet(\d+)", model)
-    return (resnet_depth(int(resnet[1])), "") if resnet else (depth, check(model))
+    layers, target = named(model)
+    return layers or depth, target

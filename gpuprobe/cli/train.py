@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpuprobe.cli._help import Described, codes
-from gpuprobe.cli._options import READ, Number, complete_strategies, reports_folder, resnet_depth, resnet_options
+from gpuprobe.cli._options import READ, Number, complete_strategies, reports_folder, resnet_options
 from gpuprobe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def command(
     from gpuprobe.cli._training import carry_out
     from gpuprobe.measure.train import load_spec
     from gpuprobe.measure.training import TrainingSpec
+    from gpuprobe.workloads.resolve import resnet_depth
 
     if resume is not None:
         begun = load_spec(resume)

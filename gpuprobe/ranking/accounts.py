@@ -13,7 +13,7 @@ from gpuprobe.diagnosis.whatif.known import Known, known_beside
 from gpuprobe.diagnosis.whatif.predict import predict, usual_changes
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.account import account_of
-from gpuprobe.recording import TELEMETRY_FILE, TRACE_FOLDER
+from gpuprobe.recording import TELEMETRY_FILE, TRACE_FOLDER, without_folder
 from gpuprobe.traces.read import read
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def timeline_of(path: Path, run: Run) -> tuple[Timeline | None, str]:
     try:
         return read(path / TRACE_FOLDER), ""
     except InputError as error:
-        return None, f"The trace of {run.spec.strategy} does not count: {error}."
+        return None, f"The trace of {run.spec.strategy} does not count: {without_folder(error, path)}."
 
 
 def batch_change(own: int, other: int) -> str:
