@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from gpuprobe.predict.study import PREDICTIONS_FILE
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.rates import interval_of_one, run_rate
 
@@ -76,12 +75,12 @@ def main() -> None:
     out = wanted.out or Path(tempfile.mkdtemp(prefix="gpuprobe-predict-"))
     studies = [measured(training, out / f"calibrating-{training.batch}", wanted) for training in CALIBRATING]
     given = [word for study in studies for word in ("--from", study)]
-    found = []
+    found, kept = [], out / "predictions.json"
     for training in PREDICTED:
         size = ("--depth", training.depth, "--batch-size", training.batch)
-        told = gpuprobe("predict", *given, *size, "--strategy", STRATEGY, "--json")
+        told = gpuprobe("predict", *given, *size, "--strategy", STRATEGY, "--json", "--out", kept)
         found.append(json.loads(told)["prediction"]["step_ms"])
-    print(f"Written before any of it is measured: {studies[0] / PREDICTIONS_FILE}\n", flush=True)
+    print(f"Written before any of it is measured: {kept}\n", flush=True)
     print("| training | predicted step | range | measured | error | in range |")
     print("|---|---|---|---|---|---|")
     errors = []

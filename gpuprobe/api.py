@@ -16,13 +16,16 @@ from gpuprobe.report.write import write
 from gpuprobe.results import Result, result
 from gpuprobe.search.next_run import by_predicted_gain, following
 from gpuprobe.strategies.registry import select
-from gpuprobe.workloads.resolve import check
+from gpuprobe.workloads.resolve import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.measure.events import RunInProgress
     from gpuprobe.workloads.workload import Workload
+
+# The story's ResNet, and its batch.
+STORY_DEPTH, DEFAULT_BATCH = 20, 32
 
 
 def run(
@@ -50,17 +53,19 @@ def run(
         raise UsageError("gpuprobe.run takes either a workload or resume=..., the folder of a study to finish")
     if resume is not None:
         return _carried_out(take_up(Path(resume)))
-    chosen = select(strategies if isinstance(strategies, str) else ",".join(strategies))
+    chosen = select(strategies if isinstance(strategies, str) else ",".join(strategies), "strategies")
+    own = None if isinstance(workload, str) else workload
+    depth, target = named(workload, "workload") if isinstance(workload, str) else (None, "")
     request = Request(
         rounds=rounds,
         budget_s=budget_s,
-        batch_size=batch_size or 0,
+        batch_size=batch_size or (DEFAULT_BATCH if depth else 0),
         seed=seed,
-        model=check(workload) if isinstance(workload, str) else "",
+        depth=depth or STORY_DEPTH,
+        model=target,
         steps=steps,
         trace_steps=4 if trace else 0,
     )
-    own = None if isinstance(workload, str) else workload
     return _carried_out(begin(request, chosen, Path(out), "gpuprobe.run(...)", own))
 
 

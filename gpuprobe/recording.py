@@ -8,13 +8,16 @@ reports/<watch>/{watch.json, telemetry.csv, trainings/<study>/..., report.json, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gpuprobe.errors import InputError
-from gpuprobe.records import Run, Study, load
+from gpuprobe.records import Outcome, Run, RunSpec, Study, load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+Found = TypeVar("Found")
 
 STUDY_FILE = "study.json"
 # The report of a study or a watch, as text and as a page.
@@ -67,7 +70,49 @@ def _newest_below(folder: Path) -> Path | None:
 
 
 def load_runs(folder: Path) -> dict[Path, Run]:
-    """Read all finished records of a study's runs, by run folder, in the order of rounds, names and steps."""
+    """Read all finished records of a study's runs, by run folder, in the order of rounds, names and steps.
+
+    One that cannot be read is a run that ended as `unreadable`, with the reason: the others are worth as much.
+    """
     found = sorted((folder / RUNS_FOLDER).glob(f"*/{RUN_FILE}"))
-    runs = {path.parent: load(Run, path) for path in found}
+    runs = {path.parent: _run(path) for path in found}
     return dict(sorted(runs.items(), key=lambda item: (item[1].spec.round, item[1].spec.strategy, item[1].spec.step)))
+
+
+def spec_of(run: Path) -> RunSpec:
+    """Return what a run was asked to do; of a specification that cannot be read, what the folder's name tells of it."""
+    try:
+        return load(RunSpec, run / SPEC_FILE)
+    except InputError:
+        number, _, name = run.name.partition("-")
+        strategy, _, step = name.rpartition("-")
+        searched = step.isdecimal() and bool(strategy)
+        return RunSpec(
+            strategy=(strategy if searched else name) or run.name,
+            round=int(number) if number.isdecimal() else 1,
+            seed=0,
+            batch_size=0,
+            step=int(step) if searched else 0,
+        )
+
+
+def without_folder(error: InputError, folder: Path) -> str:
+    """Return what an error says of a file, named as it lies in the folder: a study may be moved, and be shared."""
+    return str(error).replace(f"{folder}/", "")
+
+
+def whole(read: Callable[[], Found], troubles: list[str]) -> Found | None:
+    """Return what is read, or None where it is damaged, and add to the troubles why: the rest counts without it."""
+    try:
+        return read()
+    except InputError as error:
+        troubles.append(f"Left out: {error}.")
+        return None
+
+
+def _run(path: Path) -> Run:
+    try:
+        return load(Run, path)
+    except InputError as error:
+        outcome = Outcome(state="unreadable", message=without_folder(error, path.parent))
+        return Run(spec=spec_of(path.parent), outcome=outcome)

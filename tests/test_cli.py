@@ -10,13 +10,17 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 from conftest import STORY
 from studies import simulate_study
 
+from gpuprobe.cards import cards, find
+from gpuprobe.cli._options import complete_cards
 from gpuprobe.traces.xplane_pb2 import XSpace
 
 FOLDER = Path(__file__).parent.parent / "gpuprobe" / "cli"
+DEMO_BEGINS = "gpuprobe demo: simulating a study, which takes 10 to 40 seconds"
 COMMANDS = sorted(file.stem for file in FOLDER.glob("*.py") if not file.name.startswith("_"))
 
 
@@ -167,7 +171,7 @@ from gpuprobe.cli._app import main
 main()
 """)
     assert (done.returncode, done.stdout) == (5, "")
-    assert done.stderr == "gpuprobe: the package jinja2 is not installed: pip install jinja2\n"
+    assert done.stderr == f"{DEMO_BEGINS}\ngpuprobe: the package jinja2 is not installed: pip install jinja2\n"
 
 
 def test_a_demo_that_finds_no_room_is_one_line(tmp_path: Path) -> None:
@@ -178,7 +182,8 @@ sys.argv[1:] = ["demo", "--out", {str(tmp_path)!r}]
 from gpuprobe.cli._app import main
 main()
 """)
-    (line,) = done.stderr.splitlines()
+    progress, line = done.stderr.splitlines()
+    assert progress == DEMO_BEGINS
     assert done.returncode == 4
     assert f"{tmp_path}/demo" in line
     assert "cannot be written" in line
@@ -202,6 +207,8 @@ def test_a_reader_that_goes_ends_it_with_the_code_of_a_pipe_that_nobody_reads() 
         ("gpuprobe run --strategies numpy,tfdata_c", {"numpy,tfdata_cache_prefetch"}),
         ("gpuprobe train --strategy tu", {"tuned"}),
         ("gpuprobe run --model ml", {"mlp"}),
+        ("gpuprobe predict --gpu GTX-1060-3", {"GTX-1060-3GB"}),
+        ("gpuprobe predict --gpu geforce-gtx-1060-3", {"GeForce-GTX-1060-3GB"}),
     ],
 )
 def test_the_shell_completes_commands_options_and_names(typed: str, offered: set[str]) -> None:
@@ -211,6 +218,14 @@ def test_the_shell_completes_commands_options_and_names(typed: str, offered: set
         [sys.executable, "-c", program], env={**os.environ, **asked}, capture_output=True, text=True, check=False
     )
     assert {line.partition(",")[2] for line in done.stdout.splitlines()} == offered, done.stderr
+
+
+def test_every_card_that_is_offered_is_found_and_is_one_word() -> None:
+    offered = complete_cards(click.Context(click.Command("predict")), click.Option(["--gpu"]), "")
+    assert [name for name in offered if re.search(r"[^\w.+-]", name)] == []
+    full = [re.sub(r"[ ()]+", "-", card.name).strip("-") for card in cards()]
+    assert [card.name for card, name in zip(cards(), full, strict=True) if find(name) is not find(card.name)] == []
+    assert set(full) <= set(offered)
 
 
 def test_no_word_at_all_shows_the_help_and_is_wrong_usage() -> None:

@@ -9,9 +9,9 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.console import Console
 from simulated import SMALL
 
-from gpuprobe.cli._console import Console
 from gpuprobe.cli._diagnosis import show
 from gpuprobe.diagnosis.diagnosed import diagnosed
 from gpuprobe.diagnosis.recorded import Recorded, recorded

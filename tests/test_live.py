@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 from conftest import STORY
+from rich.console import Console
 from studies import simulate_study
 
 from gpuprobe.cli import _live
-from gpuprobe.cli._console import Console
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import load_runs, load_study
 from gpuprobe.report.verdict import Verdict, verdict

@@ -22,7 +22,7 @@ from gpuprobe.predict.card import predict_card
 from gpuprobe.predict.compare import compare_card, compare_study
 from gpuprobe.predict.layers import resnet_v1
 from gpuprobe.predict.published import CALIBRATION_DEPTH, TABLE_BATCH, TABLE_CARD, TABLE_EPOCH_S, table_host
-from gpuprobe.predict.study import PREDICTIONS_FILE, Predictions, predict_from, remember
+from gpuprobe.predict.study import Predictions, predict_from, remember
 from gpuprobe.predict.work import train_step
 from gpuprobe.recording import STUDY_FILE
 from gpuprobe.records import Study, load, save
@@ -255,8 +255,8 @@ def test_one_batch_size_is_said_to_be_an_assumption_and_its_range_holds_the_trut
 def test_predictions_are_kept_in_their_order(tmp_path: Path) -> None:
     study = study_of(tmp_path / "s", 20, {"numpy": 32, "large_batch": 256})
     for batch in (8, 128):
-        remember(study, predict_from([study], depth=20, batch_size=batch))
-    kept = load(Predictions, study / PREDICTIONS_FILE).predictions
+        remember(tmp_path / "kept.json", predict_from([study], depth=20, batch_size=batch))
+    kept = load(Predictions, tmp_path / "kept.json").predictions
     assert [found.batch_size for found in kept] == [8, 128]
 
 
@@ -324,12 +324,36 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def test_a_study_is_predicted_from_and_the_prediction_written(cli: Cli, tmp_path: Path) -> None:
-    study = study_of(tmp_path / "s", 20, {"numpy": 32, "large_batch": 256})
-    done = cli("predict", "--from", study, "--depth", 56, "--batch-size", 8, "--measured", 400)
+def test_a_study_is_predicted_from_and_the_prediction_written_where_asked(cli: Cli, tmp_path: Path) -> None:
+    study, kept = study_of(tmp_path / "s", 20, {"numpy": 32, "large_batch": 256}), tmp_path / "kept.json"
+    before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
+    words = ("predict", "--from", study, "--depth", 56, "--batch-size", 8, "--measured", 400)
+    done = cli(*words)
     assert done.returncode == 0, done.stderr
     assert "the prediction is" in done.stdout
-    assert (study / PREDICTIONS_FILE).exists()
+    assert f"Written to {kept}" in cli(*words, "--out", kept).stdout
+    assert [found.depth for found in load(Predictions, kept).predictions] == [56]
+    # The study that is read stays as it is.
+    assert {path: path.read_bytes() for path in study.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model": "mlp"}, "is a study of a perceptron"),
+        ({"rounds": 0}, "is the recording of a training of a perceptron"),
+    ],
+)
+def test_what_trained_something_else_predicts_no_resnet(
+    cli: Cli, tmp_path: Path, changed: dict[str, object], said: str
+) -> None:
+    folder = study_of(tmp_path / "s", 20, {"numpy": 32})
+    study = load(Study, folder / STUDY_FILE)
+    other = msgspec.structs.replace(study.request, **changed)
+    save(msgspec.structs.replace(study, request=other, workload="a perceptron"), folder / STUDY_FILE)
+    done = cli("predict", "--from", folder)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"{folder}: {said}; a prediction is of the built-in ResNet" in done.stderr
 
 
 def test_the_benchmark_prints_every_row() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ import click
 
 import gpuprobe
 from gpuprobe.cli._ending import unwinding
+from gpuprobe.cli._ends import ReaderGoneError, guard, say
 from gpuprobe.cli._help import write_examples
-from gpuprobe.errors import INTERRUPTED, NOBODY_READS, UNEXPECTED, GpuprobeError, MissingError
+from gpuprobe.errors import INTERRUPTED, UNEXPECTED, GpuprobeError, MissingError, OutputError, in_short
 
 EXAMPLES = (
     ("gpuprobe doctor", "can TensorFlow use and profile the GPU here, and if not, what to do"),
@@ -31,6 +34,17 @@ COMPLETION = (
 )
 # Set by the shell that asks what could follow.
 COMPLETE = "_GPUPROBE_COMPLETE"
+# What pip calls the packages that are imported by another name.
+DISTRIBUTIONS = {
+    "google": "protobuf",
+    "markdown_it": "markdown-it-py",
+    "prometheus_client": "prometheus-client",
+    "pynvml": "nvidia-ml-py",
+    "sklearn": "scikit-learn",
+    "xprof": "tensorboard-plugin-profile",
+}
+# A disk or a quota that is full, and one that cannot be written at all.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 class _Commands(click.Group):
@@ -101,52 +115,86 @@ def main() -> None:
     """Run the command line; the installed `gpuprobe` program."""
     # At its end the interpreter would look through every object for cycles, and all of the memory goes anyway.
     atexit.register(gc.freeze)
-    _complete()
+    guard()
     debug = "--debug" in sys.argv or bool(os.environ.get("GPUPROBE_DEBUG"))
     try:
-        # Not Click's own `main`, which has other exit codes for an interruption and for a reader that has gone.
-        with unwinding(), _program.make_context("gpuprobe", sys.argv[1:]) as context:
-            _program.invoke(context)
+        with unwinding():
+            _carry_out()
     except click.exceptions.Exit as end:
         raise SystemExit(end.exit_code) from None
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         raise SystemExit(error.exit_code) from None
     except click.ClickException as error:
-        click.echo(_in_one_line(error), err=True)
+        say(_in_one_line(error))
+        raise SystemExit(error.exit_code) from None
+    except ReaderGoneError as error:
         raise SystemExit(error.exit_code) from None
     except GpuprobeError as error:
         if debug:
             raise
-        click.echo(f"gpuprobe: {error}", err=True)
+        say(f"gpuprobe: {error}")
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         # Within the `exec` of a string, as a dataclass's, it has Py_RunMain end by the signal; the next undoes it.
         exec("")  # noqa: S102
         raise SystemExit(INTERRUPTED) from None
-    except BrokenPipeError:
-        # The reader (head, less) has gone. Point stdout elsewhere so that the flush at exit cannot raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(NOBODY_READS) from None
     except Exception as error:
         if debug:
             raise
         said, code = _unexpected(error)
-        click.echo(f"gpuprobe: {said}", err=True)
+        say(f"gpuprobe: {said}")
         raise SystemExit(code) from None
     finally:
         # All is written: a Ctrl-C too many finds the interpreter on its way out, and would change the exit code.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # What was printed before an error; one that stdout has of its own is not told on top of it.
+        with suppress(GpuprobeError):
+            sys.stdout.flush()
+
+
+def _carry_out() -> None:
+    """Answer the shell that asks what could follow, or run the subcommand, up to the last of what it printed."""
+    try:
+        _complete()
+        # Not Click's own `main`, which has other exit codes for an interruption and for a reader that has gone.
+        with _program.make_context("gpuprobe", sys.argv[1:]) as context:
+            _program.invoke(context)
+    except (SystemExit, click.exceptions.Exit):
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
 
 
 def _unexpected(error: Exception) -> tuple[str, int]:
-    """Return what to say of an error that is nobody's mistake, or of a package that is missing, and the exit code."""
+    """Return what to say of an error that is nobody's mistake, or of what the machine lacks, and the exit code."""
+    if _is_of_memory(error):
+        return f"there is not enough memory ({in_short(error)})", MissingError.exit_code
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"{error.filename or 'a file'}: cannot be written ({error.strerror})", OutputError.exit_code
     if isinstance(error, ModuleNotFoundError) and not (error.name or "gpuprobe").startswith("gpuprobe"):
         return (
-            f"the package {error.name} is not installed: pip install {error.name}",
+            f"the package {error.name} is not installed: pip install {_distribution(error.name or '')}",
             MissingError.exit_code,
         )
     return f"unexpected {type(error).__name__}: {error}; --debug shows where", UNEXPECTED
+
+
+def _distribution(module: str) -> str:
+    """Return what pip calls the package that a module is of."""
+    top = module.partition(".")[0]
+    return DISTRIBUTIONS.get(top, top)
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether it says that the system had no memory to give: for data, for a thread, or to load a library into."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    words = (
+        ("failed to map segment", "annot allocate memory") if isinstance(error, ImportError) else ("start new thread",)
+    )
+    said = isinstance(error, ImportError | RuntimeError) and any(word in str(error) for word in words)
+    return isinstance(error, MemoryError) or said
 
 
 def _complete() -> None:

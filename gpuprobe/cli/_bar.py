@@ -14,11 +14,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
-from gpuprobe.cli._console import Console
 from gpuprobe.telemetry import Follower
 
 if TYPE_CHECKING:
@@ -159,4 +159,4 @@ class StatusBar:
     def _write(self, text: str) -> None:
         # A terminal that has gone away must not end the command.
         with contextlib.suppress(OSError):
-            os.write(self._fd, text.encode())
+            os.write(self._fd, text.encode(errors="replace"))

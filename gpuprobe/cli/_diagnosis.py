@@ -16,9 +16,8 @@ from gpuprobe.report import meters
 from gpuprobe.report.categories import CATEGORIES
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
-    from gpuprobe.cli._console import Console
     from gpuprobe.diagnosis.diagnosed import Diagnosis
     from gpuprobe.ledger.records import DeviceAccount, HostAccount
     from gpuprobe.records import Signal

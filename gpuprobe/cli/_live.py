@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
-    from gpuprobe.cli._console import Console
     from gpuprobe.measure.events import RunInProgress
     from gpuprobe.records import Run, RunSpec, Study
 

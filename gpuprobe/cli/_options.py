@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gpuprobe.errors import UsageError
+from gpuprobe.errors import GpuprobeError, InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +27,31 @@ class Figure(click.FloatRange):
     name = "number"
 
 
+class Place(click.Path):
+    """A path that can be looked at; one that cannot, as a name of 300 letters, is told of before anything begins."""
+
+    def __init__(self, trouble: type[GpuprobeError], done: str) -> None:
+        super().__init__(path_type=Path)
+        self._trouble, self._done = trouble, done
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path. Raises UsageError where it is empty, the error of its kind where the system refuses it."""
+        if not str(value):
+            raise UsageError(f"{param.get_error_hint(ctx) if param else 'a path'}: is empty; name a file or a folder")
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return path
+        except OSError as error:
+            raise self._trouble(f"{path}: cannot be {self._done} ({error.strerror})") from error
+        return path
+
+
+READ, WRITTEN = Place(InputError, "read"), Place(OutputError, "written")
 Command = TypeVar("Command", bound="Callable[..., object]")
 
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-# One block in each of the three stages.
-SHALLOWEST = 8
 
 
 class Duration(click.ParamType[float]):
@@ -48,18 +69,11 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
-def resnet_depth(depth: int) -> int:
-    """Return a depth that this ResNet can have, 6n+2. Raises UsageError for any other."""
-    if (depth - 2) % 6 or depth < SHALLOWEST:
-        raise UsageError(f"--depth: {depth} is not 6n+2; this ResNet has 20, 32, 44, 56 or 110 layers")
-    return depth
-
-
 def reports_folder(what: str) -> Callable[[Command], Command]:
     """Return the option `--out`: the folder in which the new one of a study or a training is made."""
     return click.option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=WRITTEN,
         default=Path("reports"),
         metavar="DIR",
         help=f"Where the {what}'s folder is made.",
@@ -99,3 +113,15 @@ def complete_models(_context: click.Context, _option: click.Parameter, typed: st
     from gpuprobe.workloads.registry import workloads
 
     return [name for name in workloads() if name.startswith(typed)]
+
+
+def complete_cards(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
+    """Return the cards that begin so, their maker's family (GeForce, Tesla) typed or not.
+
+    Without spaces, which a shell would take for the end of the word, unless there is one in what was typed.
+    """
+    from gpuprobe.cards import cards
+
+    names = [name for card in cards() for name in (card.name, card.name.partition(" ")[2])]
+    offered = names if " " in typed else [re.sub(r"[ ()]+", "-", name).strip("-") for name in names]
+    return [name for name in dict.fromkeys(offered) if name.lower().startswith(typed.lower())]

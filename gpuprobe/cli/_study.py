@@ -7,8 +7,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from gpuprobe import wording
-from gpuprobe.cli._console import Console
 from gpuprobe.cli._live import LiveView
 from gpuprobe.cli._verdict import show
 from gpuprobe.errors import FAILED, INTERRUPTED, GpuprobeError

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gpuprobe.cli._console import Console
+    from rich.console import Console
+
     from gpuprobe.diagnosis.diagnosed import Diagnosis
     from gpuprobe.records import Watch
     from gpuprobe.report.trainings import Training

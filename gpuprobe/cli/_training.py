@@ -6,8 +6,9 @@ import statistics
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from gpuprobe import wording
-from gpuprobe.cli._console import Console
 from gpuprobe.errors import INTERRUPTED, OutputError
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment

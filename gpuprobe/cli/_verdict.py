@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gpuprobe.cli._console import Console
+    from rich.console import Console
+
     from gpuprobe.report.verdict import Verdict
 
 

@@ -6,8 +6,6 @@ import shutil
 import sys
 import textwrap
 
-import click
-
 # What a continued line is set in by, beyond its first.
 FURTHER = 2
 
@@ -17,7 +15,7 @@ def echo_lines(text: str) -> None:
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         text = "\n".join(_broken(line, width) for line in text.split("\n"))
-    click.echo(text)
+    print(text)
 
 
 def _broken(line: str, width: int) -> str:

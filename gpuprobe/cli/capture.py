@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gpuprobe.cli._help import Described, codes
-from gpuprobe.cli._options import Duration, Number
+from gpuprobe.cli._options import WRITTEN, Duration, Number
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 60
@@ -29,9 +29,7 @@ EXIT_CODES = {
 @click.option("--host", default="localhost", help="The machine that it runs on.")
 @click.option("--pid", type=Number(min=1), help="A process with a Probe: it traces its next steps.")
 @click.option("--time", type=Duration(), default="2s", metavar="TIME", help="How long to trace a server's job.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("trace"), metavar="DIR", help="Where a server's trace goes."
-)
+@click.option("--out", type=WRITTEN, default=Path("trace"), metavar="DIR", help="Where a server's trace goes.")
 def command(port: int | None, host: str, pid: int | None, time: float, out: Path) -> None:
     """Take a profiler trace from a job that is running.
 
@@ -43,8 +41,8 @@ def command(port: int | None, host: str, pid: int | None, time: float, out: Path
         raise UsageError("name either --port of a profiler server, or --pid of a process with a Probe")
     if pid is not None:
         from_process(pid)
-        click.echo(f"Asked process {pid} for a trace of its next steps; it lies in the recording that its Probe keeps.")
+        print(f"Asked process {pid} for a trace of its next steps; it lies in the recording that its Probe keeps.")
         return
     assert port is not None
     for path in from_server(host, port, time, out):
-        click.echo(path)
+        print(path)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._ends import echo_json
 from gpuprobe.cli._help import Described
-from gpuprobe.cli._options import Figure
+from gpuprobe.cli._options import READ, Figure
 from gpuprobe.errors import FAILED
 
 HELP_ORDER = 35
@@ -35,10 +36,8 @@ EXIT_CODES = {
 
 
 @click.command("compare", cls=Described, examples=EXAMPLES, notes=NOTES, exit_codes=EXIT_CODES)
-@click.argument(
-    "a", type=click.Path(path_type=Path), metavar="A", help="A study, a run, a watch, a trace, or readings: before."
-)
-@click.argument("b", type=click.Path(path_type=Path), metavar="B", help="The same of after.")
+@click.argument("a", type=READ, metavar="A", help="A study, a run, a watch, a trace, or readings: before.")
+@click.argument("b", type=READ, metavar="B", help="The same of after.")
 @click.option(
     "--fail-below",
     type=Figure(min=0.001),
@@ -58,6 +57,9 @@ def command(a: Path, b: Path, fail_below: float | None, as_json: bool, force: bo
     from gpuprobe.report.compare import text
 
     found = compare(gather(a), gather(b), fail_below=fail_below, force=force)
-    click.echo(to_json(found).decode().rstrip() if as_json else text(found))
+    if as_json:
+        echo_json(to_json(found))
+    else:
+        print(text(found))
     if found.failed:
         raise click.exceptions.Exit(FAILED)

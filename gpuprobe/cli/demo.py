@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._ends import say
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import reports_folder
 from gpuprobe.errors import OutputError
@@ -27,7 +28,9 @@ def command(out: Path) -> None:
 
     The whole pipeline to the whole report, without TensorFlow or a GPU; every page says SIMULATED.
     """
-    from gpuprobe.cli._console import Console
+    say("gpuprobe demo: simulating a study, which takes 10 to 40 seconds")
+    from rich.console import Console
+
     from gpuprobe.cli._verdict import show
     from gpuprobe.measure import folder
     from gpuprobe.recording import PAGE_FILE, REPORT_FILE
@@ -37,8 +40,6 @@ def command(out: Path) -> None:
     from gpuprobe.simulate import demo
     from gpuprobe.strategies.registry import changes, strategies
 
-    console = Console()
-    console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
     where = folder.make(out, "demo")
     measured = [strategy.info for strategy in strategies().values()]
     searched = [one.info for name, one in changes().items() if name not in strategies()]
@@ -46,5 +47,8 @@ def command(out: Path) -> None:
         demo.write(where, measured, following, rounds=ROUNDS, changes=searched)
     except OSError as error:
         raise OutputError(f"{where}: cannot be written ({error.strerror}); name another with --out") from error
-    show(console, verdict(write(where)))
+    found = verdict(write(where))
+    console = Console()
+    console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
+    show(console, found)
     console.print(f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)", highlight=False, soft_wrap=True)

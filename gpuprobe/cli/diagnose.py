@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpuprobe.cli._ends import echo_json
 from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._options import READ, WRITTEN
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.diagnosed import Diagnosis
@@ -34,19 +36,17 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
     if asked:
         from gpuprobe.diagnosis.thresholds import listing
 
-        click.echo(listing())
+        print(listing())
         context.exit()
 
 
 @click.command("diagnose", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.argument(
     "path",
-    type=click.Path(path_type=Path),
+    type=READ,
     help="A log folder, a run, one .xplane.pb, a .trace.json.gz, or the readings of a GPU as CSV.",
 )
-@click.option(
-    "--telemetry", type=click.Path(path_type=Path), metavar="CSV", help="Readings of the GPU taken at the same time."
-)
+@click.option("--telemetry", type=READ, metavar="CSV", help="Readings of the GPU taken at the same time.")
 @click.option(
     "--columns",
     default="",
@@ -62,7 +62,7 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
 )
 @click.option(
     "--thresholds",
-    type=click.Path(path_type=Path),
+    type=READ,
     metavar="TOML",
     help="Other thresholds than those of --list-thresholds: copy_share = 0.2 a line.",
 )
@@ -74,7 +74,7 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
     is_eager=True,
     help="Print the file of all thresholds with their sources, and exit.",
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write both forms into this folder too.")
+@click.option("--out", type=WRITTEN, metavar="DIR", help="Write both forms into this folder too.")
 def command(
     path: Path,
     telemetry: Path | None,
@@ -100,28 +100,31 @@ def command(
     limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
     found = recorded(path, telemetry, columns, what_if=what_if)
     diagnosis = diagnosed(found.account, found.readings, found.setting, limits, found.replay)
+    # Written first: whoever reads stdout may go at once (head), or it may lead to a full disk.
+    if out is not None:
+        _write(diagnosis, out)
     if json:
-        click.echo(to_json(diagnosis).decode())
+        echo_json(to_json(diagnosis))
     else:
-        from gpuprobe.cli._console import Console
+        from rich.console import Console
+
         from gpuprobe.cli._diagnosis import show
 
         show(Console(highlight=False), diagnosis)
-    if out is not None:
-        _write(diagnosis, out)
 
 
 def _write(diagnosis: Diagnosis, folder: Path) -> None:
-    from gpuprobe.cli._console import Console
+    from rich.console import Console
+
     from gpuprobe.cli._diagnosis import show
     from gpuprobe.errors import OutputError
-    from gpuprobe.records import to_json
+    from gpuprobe.records import to_json, write_whole
 
     text = io.StringIO()
     show(Console(file=text, width=WIDTH_OF_A_FILE, highlight=False), diagnosis)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / JSON_FILE).write_bytes(to_json(diagnosis))
-        (folder / TEXT_FILE).write_text(text.getvalue())
     except OSError as error:
         raise OutputError(f"{folder}: the diagnosis cannot be written ({error.strerror})") from error
+    write_whole(folder / JSON_FILE, to_json(diagnosis))
+    write_whole(folder / TEXT_FILE, text.getvalue())

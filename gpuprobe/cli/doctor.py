@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpuprobe.cli._ends import echo_json
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import Duration
 from gpuprobe.errors import FAILED
 
 if TYPE_CHECKING:
-    from gpuprobe.cli._console import Console
+    from rich.console import Console
+
     from gpuprobe.doctor import CheckResult, Report
 
 HELP_ORDER = 5
@@ -35,7 +37,8 @@ def command(as_json: bool, limit: float) -> None:
 
     Each line is pass, warn or fail, with its evidence and the exact fix.
     """
-    from gpuprobe.cli._console import Console
+    from rich.console import Console
+
     from gpuprobe.doctor import examine, gather
     from gpuprobe.records import to_json
 
@@ -43,7 +46,7 @@ def command(as_json: bool, limit: float) -> None:
     with Console(stderr=True).status("asking the driver and TensorFlow"):
         report = examine(gather(limit))
     if as_json:
-        click.echo(to_json(report).decode(), nl=False)
+        echo_json(to_json(report))
     else:
         _show(console, report)
     raise SystemExit(FAILED if report.count("fail") else 0)

@@ -29,9 +29,9 @@ def command(models: bool) -> None:
 
 
 def _list_strategies() -> None:
+    from rich.console import Console
     from rich.table import Table
 
-    from gpuprobe.cli._console import Console
     from gpuprobe.strategies.registry import strategies
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
@@ -41,13 +41,13 @@ def _list_strategies() -> None:
     for strategy in strategies().values():
         table.add_row(strategy.name, strategy.against or "-", strategy.sentence)
     Console().print(table)
-    click.echo("gpuprobe run --strategies NAME,NAME trains under some of them, all under every one.")
+    print("gpuprobe run --strategies NAME,NAME trains under some of them, all under every one.")
 
 
 def _list_models() -> None:
+    from rich.console import Console
     from rich.table import Table
 
-    from gpuprobe.cli._console import Console
     from gpuprobe.workloads.cifar import ON_CPU, ON_GPU
     from gpuprobe.workloads.registry import workloads
 
@@ -65,4 +65,4 @@ def _list_models() -> None:
     for entry in workloads().values():
         table.add_row(entry.name, entry.sentence, entry.on_cpu, entry.on_gpu)
     Console().print(table)
-    click.echo("gpuprobe run --model NAME trains one; --model FILE.py:FACTORY trains your own (see gpuprobe new).")
+    print("gpuprobe run --model NAME trains one; --model FILE.py:FACTORY trains your own (see gpuprobe new).")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._options import WRITTEN
 from gpuprobe.errors import OutputError, UsageError
 
 HELP_ORDER = 25
@@ -20,7 +21,7 @@ EXIT_CODES = codes("written", 4)
 
 
 @click.command("new", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
-@click.argument("path", type=click.Path(path_type=Path), help="The Python file to write, as workload.py.")
+@click.argument("path", type=WRITTEN, help="The Python file to write, as workload.py.")
 def command(path: Path) -> None:
     """Write a template for training your own model and data.
 
@@ -38,4 +39,4 @@ def command(path: Path) -> None:
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
     model = shlex.quote(f"{path}:workload")
-    click.echo(f"{path}: put your model and data into it, then: gpuprobe run --model {model} --quick")
+    print(f"{path}: put your model and data into it, then: gpuprobe run --model {model} --quick")

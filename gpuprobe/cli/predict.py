@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpuprobe.cli._ends import echo_json
 from gpuprobe.cli._help import Described, codes
-from gpuprobe.cli._options import Figure, Number
+from gpuprobe.cli._options import READ, WRITTEN, Figure, Number, complete_cards
 from gpuprobe.cli._wrap import echo_lines
 from gpuprobe.errors import UsageError
 
@@ -23,19 +24,17 @@ EXAMPLES = (
     ('gpuprobe predict --gpu "GTX 1080 Ti" --model resnet110', "a deeper model"),
     ("gpuprobe predict --from reports/STUDY --depth 56", "for the machine that a study was measured on"),
 )
-NOTES = (
-    "A prediction from a study is also added to its predictions.json, so that it lies there before the run it speaks "
-    "of.",
-)
 EXIT_CODES = codes("predicted", 3, 4)
 
 
-@click.command("predict", cls=Described, examples=EXAMPLES, notes=NOTES, exit_codes=EXIT_CODES)
-@click.option("--gpu", metavar="NAME", help="The card, as the driver or a shop names it.")
+@click.command("predict", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.option(
+    "--gpu", metavar="NAME", shell_complete=complete_cards, help="The card, as the driver or a shop names it."
+)
 @click.option(
     "--from",
     "studies",
-    type=click.Path(path_type=Path),
+    type=READ,
     multiple=True,
     metavar="STUDY",
     help="Predict for this study's machine; may be given again.",
@@ -46,6 +45,12 @@ EXIT_CODES = codes("predicted", 3, 4)
 @click.option("--strategy", help="With --from: the strategy. [default: numpy]")
 @click.option("--measured", type=Figure(min=0.001), metavar="SECONDS", help="An epoch as you measured it, to compare.")
 @click.option("--json", "as_json", is_flag=True, help="Print the prediction as JSON.")
+@click.option(
+    "--out",
+    type=WRITTEN,
+    metavar="FILE",
+    help="With --from: add the prediction to this JSON file, before the run it speaks of.",
+)
 def command(
     gpu: str | None,
     studies: tuple[Path, ...],
@@ -55,6 +60,7 @@ def command(
     strategy: str | None,
     measured: float | None,
     as_json: bool,
+    out: Path | None,
 ) -> None:
     """Predict an epoch's time on a card, or on a study's machine.
 
@@ -64,8 +70,10 @@ def command(
     if (gpu is None) == (not studies):
         raise UsageError("name a card with --gpu, or a measured study with --from: one of the two")
     if studies:
-        _from_study(studies, layers, batch_size, strategy, measured, as_json)
+        _from_study(studies, layers, batch_size, strategy, measured, as_json, out)
         return
+    if out is not None:
+        raise UsageError("--out goes with --from: a card's prediction is the same whenever it is asked for")
     if strategy is not None:
         raise UsageError("--strategy goes with --from: the table of cards knows no strategies")
     from gpuprobe.cards import find
@@ -76,7 +84,7 @@ def command(
     found = predict_card(find(gpu or ""), layers, batch_size)
     compared = compare_card(found, measured) if measured else None
     if as_json:
-        click.echo(_json(found, compared))
+        echo_json(_json(found, compared))
     else:
         echo_lines(card_text(found, compared))
 
@@ -91,22 +99,29 @@ def _depth(model: str | None, depth: int | None) -> int:
 
 
 def _from_study(
-    studies: tuple[Path, ...], depth: int, batch_size: int, strategy: str | None, measured: float | None, as_json: bool
+    studies: tuple[Path, ...],
+    depth: int,
+    batch_size: int,
+    strategy: str | None,
+    measured: float | None,
+    as_json: bool,
+    out: Path | None,
 ) -> None:
     from gpuprobe.predict.compare import compare_study
     from gpuprobe.predict.study import predict_from, remember
     from gpuprobe.predict.text import study_text
 
     found = predict_from(studies, depth=depth, batch_size=batch_size, strategy=strategy)
-    path = remember(studies[0], found)
+    if out is not None:
+        remember(out, found)
     compared = compare_study(found, measured) if measured else None
     if as_json:
-        click.echo(_json(found, compared))
+        echo_json(_json(found, compared))
     else:
-        echo_lines(f"{study_text(found, compared)}\nWritten to {path}")
+        echo_lines(study_text(found, compared) + (f"\nWritten to {out}" if out else ""))
 
 
-def _json(prediction: Record, compared: Record | None) -> str:
+def _json(prediction: Record, compared: Record | None) -> bytes:
     from gpuprobe.records import to_json
 
-    return to_json({"prediction": prediction, "compared": compared}).decode().rstrip()
+    return to_json({"prediction": prediction, "compared": compared})

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._ends import say
 from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._options import READ, WRITTEN
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 30
@@ -20,10 +22,10 @@ EXIT_CODES = codes("written", 3, 4)
 
 
 @click.command("report", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
-@click.argument("study", type=click.Path(path_type=Path), help="The folder of a study or of a watch, as reports/STUDY.")
+@click.argument("study", type=READ, help="The folder of a study or of a watch, as reports/STUDY.")
 @click.option(
     "--share",
-    type=click.Path(path_type=Path),
+    type=WRITTEN,
     metavar="DIR",
     help="Write a copy fit to publish: no host, user or path in it.",
 )
@@ -48,14 +50,16 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
 
         for training in studies(study):
             recover(training)
-        click.echo(write_watch(study))
+        print(write_watch(study))
         return
     from gpuprobe.report.share import publish
     from gpuprobe.report.write import write
 
     load_study(study)
     recover(study)
-    write(study)
+    for failure in write(study).ranking.failures:
+        if failure.state == "unreadable":
+            say(f"gpuprobe: {failure.strategy}, round {failure.round}: unreadable, {failure.message}")
     if share is not None:
         publish(study, share, traces=traces)
-    click.echo((share or study) / REPORT_FILE)
+    print((share or study) / REPORT_FILE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import click
 
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import (
+    READ,
     Duration,
     Number,
     complete_models,
     complete_strategies,
     reports_folder,
-    resnet_depth,
     resnet_options,
 )
 from gpuprobe.errors import UsageError
@@ -65,9 +64,7 @@ DEFAULT_BATCH_SIZE = 32
 @click.option(
     "--limit", type=Duration(), default="180s", metavar="TIME", help="End a run that shows no sign of life for so long."
 )
-@click.option(
-    "--resume", type=click.Path(path_type=Path), metavar="STUDY", help="Finish this study; other options are its own."
-)
+@click.option("--resume", type=READ, metavar="STUDY", help="Finish this study; other options are its own.")
 @click.option("--inject", multiple=True, hidden=True)
 def command(
     strategies: str,
@@ -123,9 +120,9 @@ def command(
 
 def _model(model: str | None, depth: int) -> tuple[int, str]:
     """Return the depth of the ResNet, and the workload's name, empty for the ResNet."""
-    from gpuprobe.workloads.resolve import check
+    from gpuprobe.workloads.resolve import named, resnet_depth
 
     if model is None:
         return resnet_depth(depth), ""
-    resnet = re.fullmatch(r"resnet(\d+)", model)
-    return (resnet_depth(int(resnet[1])), "") if resnet else (depth, check(model))
+    layers, target = named(model)
+    return layers or depth, target

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._options import READ, WRITTEN
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 80
@@ -20,10 +21,8 @@ EXIT_CODES = codes("simulated", 3, 4)
 
 
 @click.command("simulate", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
-@click.argument(
-    "spec", type=click.Path(path_type=Path), required=False, metavar="[SPEC.toml]", help="The session, in TOML."
-)
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="A new folder for recording and truth.")
+@click.argument("spec", type=READ, required=False, metavar="[SPEC.toml]", help="The session, in TOML.")
+@click.option("--out", type=WRITTEN, metavar="DIR", help="A new folder for recording and truth.")
 @click.option("--schema", is_flag=True, help="Print every knob of a spec and its meaning.")
 def command(spec: Path | None, out: Path | None, schema: bool) -> None:
     """Simulate a training session of which all is known.
@@ -36,14 +35,14 @@ def command(spec: Path | None, out: Path | None, schema: bool) -> None:
     from gpuprobe.simulate.sessions import TRUTH_FILE, write_session
 
     if schema:
-        click.echo(spec_file.schema(), nl=False)
+        print(spec_file.schema(), end="")
         return
     if spec is None or out is None:
         raise UsageError("name a spec and a folder: gpuprobe simulate SPEC.toml --out DIR (--schema lists the knobs)")
     wanted = spec_file.read(spec)
     with new_folder(out):
         told = write_session(wanted, out)
-    click.echo(f"SIMULATED: a step of {wording.milliseconds(told.step_ms)}; primary cause: {told.primary}.")
+    print(f"SIMULATED: a step of {wording.milliseconds(told.step_ms)}; primary cause: {told.primary}.")
     for name, gain in sorted(told.fixes.items(), key=lambda item: -item[1].ratio)[:3]:
-        click.echo(f"  {name}: {gain.ratio:.2f} times as fast")
-    click.echo(f"Recording: {out}, truth: {out / TRUTH_FILE}")
+        print(f"  {name}: {gain.ratio:.2f} times as fast")
+    print(f"Recording: {out}, truth: {out / TRUTH_FILE}")

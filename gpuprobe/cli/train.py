@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpuprobe.cli._help import Described, codes
-from gpuprobe.cli._options import Number, complete_strategies, reports_folder, resnet_depth, resnet_options
+from gpuprobe.cli._options import READ, Number, complete_strategies, reports_folder, resnet_options
 from gpuprobe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,15 +37,13 @@ EPOCHS = 50
     help="How often the training set is seen; with --resume, in all. [default: 50]",
 )
 @click.option("--strategy", default="tuned", shell_complete=complete_strategies, help="One of gpuprobe list.")
-@click.option(
-    "--study", type=click.Path(path_type=Path), metavar="STUDY", help="For tuned: the study whose search it follows."
-)
+@click.option("--study", type=READ, metavar="STUDY", help="For tuned: the study whose search it follows.")
 @reports_folder("training")
 @click.option("--batch-size", type=Number(min=1), default=32, help="Samples a step.")
 @resnet_options
 @click.option(
     "--resume",
-    type=click.Path(path_type=Path),
+    type=READ,
     metavar="TRAINING",
     help="Go on with this one; options but --epochs are its own.",
 )
@@ -70,6 +68,7 @@ def command(
     from gpuprobe.cli._training import carry_out
     from gpuprobe.measure.train import load_spec
     from gpuprobe.measure.training import TrainingSpec
+    from gpuprobe.workloads.resolve import resnet_depth
 
     if resume is not None:
         begun = load_spec(resume)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._ends import say
 from gpuprobe.cli._help import Described, codes
-from gpuprobe.cli._options import Number
+from gpuprobe.cli._options import READ, Number
 
 HELP_ORDER = 40
 HELP_GROUP = "Understand"
@@ -19,7 +20,7 @@ EXIT_CODES = {**codes("TensorBoard ended", 3, 4, 5), 130: "stopped with Ctrl-C"}
 
 
 @click.command("view", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
-@click.argument("study", type=click.Path(path_type=Path), help="The folder of a study, as reports/STUDY.")
+@click.argument("study", type=READ, help="The folder of a study, as reports/STUDY.")
 @click.option("--port", type=Number(min=0, max=65535), default=0, help="Port on this machine; 0 takes a free one.")
 def command(study: Path, port: int) -> None:
     """Open a study's traces in TensorBoard's profiler.
@@ -28,10 +29,11 @@ def command(study: Path, port: int) -> None:
     """
     from gpuprobe.report.viewer import serving
 
+    say("gpuprobe view: starting TensorBoard, which takes up to a minute")
     with serving(study, port) as viewer:
-        click.echo(f"TensorBoard's profiler: {viewer.address}")
-        click.echo("Its trace viewer alone, which needs no network:")
+        print(f"TensorBoard's profiler: {viewer.address}")
+        print("Its trace viewer alone, which needs no network:")
         for page in viewer.pages:
-            click.echo(f"  {page.run}  {page.address}")
-        click.echo("Ctrl-C stops it.")
+            print(f"  {page.run}  {page.address}")
+        print("Ctrl-C stops it.", flush=True)
         viewer.wait()

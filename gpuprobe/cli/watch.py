@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpuprobe.cli._ends import say
 from gpuprobe.cli._help import Described
-from gpuprobe.cli._options import Number
+from gpuprobe.cli._options import WRITTEN, Number
 from gpuprobe.errors import MissingError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gpuprobe.cli._console import Console
+    from rich.console import Console
+
     from gpuprobe.records import Watch
     from gpuprobe.report.trainings import Training
 
@@ -50,7 +52,7 @@ MOST_IN_A_SECOND = 1000
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=WRITTEN,
     metavar="DIR",
     help="The recording's folder. [default: a new one in reports]",
 )
@@ -74,7 +76,6 @@ def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, 
         raise MissingError(f"gpuprobe watch needs Linux (or WSL2): on {sys.platform} it cannot pass signals on")
     from gpuprobe.watch.command import signals_held
 
-    _open_stderr()
     # Before anything heavy is imported: NumPy's threads must hold signals back as well.
     with signals_held() as mask:
         import os
@@ -91,7 +92,7 @@ def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, 
                 folder, record = _new_recording(words, out, inside, undo)
             except OutputError as error:
                 # What a job is started for is not its recording.
-                click.echo(f"gpuprobe: {error}: nothing is recorded; name another folder with --out", err=True)
+                say(f"gpuprobe: {error}: nothing is recorded; name another folder with --out")
                 raise SystemExit(unwatched(words, mask, os.environ).exit_code) from None
             recording = folder / TELEMETRY_FILE
             bar = StatusBar(2, recording, cpu_limit())
@@ -102,19 +103,6 @@ def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, 
     _conclude(record, folder, trouble)
     assert record.outcome is not None
     raise SystemExit(record.outcome.exit_code)
-
-
-def _open_stderr() -> None:
-    """Give a program that was started without a stderr one that leads nowhere: what it says must not be its end."""
-    import os
-
-    if sys.stderr is None:
-        # The lowest free number is 2, as long as stdin and stdout are open; a file of ours must not become it.
-        while (number := os.open(os.devnull, os.O_RDWR)) < 2:
-            pass
-        if number != 2:
-            os.close(number)
-        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _new_recording(words: tuple[str, ...], out: Path | None, inside: str, undo: ExitStack) -> tuple[Path, Watch]:
@@ -155,7 +143,7 @@ def _metrics(recording: Path, port: int | None) -> Iterator[None]:
     from gpuprobe.telemetry.metrics import serving
 
     with serving(recording, port) as address:
-        click.echo(f"gpuprobe: metrics at {address}", err=True)
+        say(f"gpuprobe: metrics at {address}")
         yield
 
 
@@ -163,7 +151,8 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
     """Print the summary on stderr; a recording that cannot be read is one line there."""
     import contextlib
 
-    from gpuprobe.cli._console import Console
+    from rich.console import Console
+
     from gpuprobe.cli._summary import show, show_trainings
     from gpuprobe.errors import InputError
     from gpuprobe.recording import TELEMETRY_FILE, TRAININGS_FOLDER

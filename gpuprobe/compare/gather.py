@@ -12,7 +12,7 @@ from gpuprobe.ledger.account import account_of
 from gpuprobe.ranking.accounts import timeline_of
 from gpuprobe.ranking.load import load as load_ranked
 from gpuprobe.ranking.rates import run_rate, window_rate
-from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, WATCH_FILE
+from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, WATCH_FILE, whole
 from gpuprobe.records import Phase, Run, Signal, Study, Watch, load
 from gpuprobe.traces.read import read
 from gpuprobe.units import NS_PER_MS
@@ -63,6 +63,11 @@ def _study(path: Path) -> Side:
         )
     failures = {failure.strategy: f"{failure.state}: {failure.message}" for failure in loaded.ranking.failures}
     return Side(
+        notes=tuple(
+            f"{failure.strategy}, round {failure.round}, is unreadable and left out: {failure.message}"
+            for failure in loaded.ranking.failures
+            if failure.state == "unreadable"
+        ),
         path=str(path),
         kind="study",
         measured=tuple(measured),
@@ -75,8 +80,11 @@ def _study(path: Path) -> Side:
 def _run(path: Path) -> Side:
     run = load(Run, path / RUN_FILE)
     above = path.resolve().parent.parent / STUDY_FILE
-    study = load(Study, above) if above.is_file() else None
+    notes: list[str] = []
+    study = whole(lambda: load(Study, above), notes) if above.is_file() else None
     timeline, trouble = timeline_of(path, run)
+    if trouble:
+        notes.append(trouble)
     rate = run_rate(run)
     ended = f"{run.outcome.state}: {run.outcome.message}".rstrip(": ")
     why = "its window holds too few steps for a rate" if run.outcome.state == "done" else ended
@@ -87,7 +95,7 @@ def _run(path: Path) -> Side:
         settings=run.settings,
         choices=_choices(run),
         account=main_device(account_of(timeline)) if timeline else None,
-        telemetry=_window_readings(path, run),
+        telemetry=whole(lambda: _window_readings(path, run), notes) or (),
     )
     return Side(
         path=str(path),
@@ -96,21 +104,21 @@ def _run(path: Path) -> Side:
         environment=study.environment if study else None,
         work=_work(study, run),
         failed={} if rate else {run.spec.strategy: why},
-        notes=(trouble,) if trouble else (),
+        notes=tuple(notes),
     )
 
 
 def _watch(path: Path) -> Side:
     record = load(Watch, path / WATCH_FILE)
-    file = path / TELEMETRY_FILE
+    file, notes = path / TELEMETRY_FILE, list[str]()
     measured = Measured(
         strategy="watched command",
         rates={},
         why_no_rate=NO_RATE_OF_A_WATCH,
         choices={"command": " ".join(record.command)},
-        telemetry=_all_readings(telemetry.read(file)) if file.is_file() else (),
+        telemetry=whole(lambda: _all_readings(telemetry.read(file)), notes) or () if file.is_file() else (),
     )
-    return Side(path=str(path), kind="watch", measured=(measured,), environment=record.environment)
+    return Side(path=str(path), kind="watch", measured=(measured,), environment=record.environment, notes=tuple(notes))
 
 
 def _trace(path: Path) -> Side:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpuprobe import wording
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.run import setting
@@ -18,6 +20,7 @@ from gpuprobe.recording import (
     TRACE_FOLDER,
     TRAININGS_FOLDER,
     WATCH_FILE,
+    whole,
 )
 from gpuprobe.records import Environment, Run, Study, load
 from gpuprobe.traces.read import read
@@ -61,13 +64,18 @@ def recorded(path: Path, readings: Path | None = None, columns: str = "", *, wha
         return Recorded(
             Account(source=str(path), format="telemetry", devices=()), _readings(path, None, None, None, columns), ()
         )
-    run = load(Run, path / RUN_FILE) if (path / RUN_FILE).is_file() else None
-    environment = _environment(path) if run else None
+    troubles: list[str] = []
+    run = _run(path, troubles) if (path / RUN_FILE).is_file() else None
+    environment = whole(lambda: _environment(path), troubles) if run else None
     timeline = read(path) if run is None or (path / TRACE_FOLDER).is_dir() else None
     account = _untraced(path, run) if timeline is None else account_of(timeline)
-    beside = path / TELEMETRY_FILE
-    file = readings or (beside if beside.is_file() else None)
-    found = _readings(file, run, account, environment, columns) if file else None
+    if readings is not None:
+        found = _readings(readings, run, account, environment, columns)
+    elif (beside := path / TELEMETRY_FILE).is_file():
+        found = whole(lambda: _readings(beside, run, account, environment, columns), troubles)
+    else:
+        found = None
+    account = msgspec.structs.replace(account, warnings=(*account.warnings, *troubles))
     gpus = environment.gpus if environment else ()
     known = known_beside(run, environment, found) if run else None
     replay = _replay(timeline, account, known, what_if) if timeline is not None else None
@@ -90,6 +98,13 @@ def _run_of(path: Path) -> Path:
         f"{path}: a {what} with {wording.count(len(runs), 'run')}, and a diagnosis is of one: {example}"
         f"gpuprobe report {path} is about all of it"
     )
+
+
+def _run(path: Path, troubles: list[str]) -> Run | None:
+    """Read the record of a run; its trace, where it has one, tells without it."""
+    if not (path / TRACE_FOLDER).is_dir():
+        return load(Run, path / RUN_FILE)
+    return whole(lambda: load(Run, path / RUN_FILE), troubles)
 
 
 def _holds_readings(path: Path) -> bool:

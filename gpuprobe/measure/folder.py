@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import GpuprobeError, OutputError
 from gpuprobe.measure.events import fold
-from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, SPEC_FILE
-from gpuprobe.records import Outcome, RunSpec, load, save
+from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, SPEC_FILE, spec_of
+from gpuprobe.records import Outcome, save
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +96,7 @@ def recover(folder: Path) -> list[Path]:
             for spec in sorted((folder / RUNS_FOLDER).glob(f"*/{SPEC_FILE}")):
                 if not (spec.parent / RUN_FILE).exists():
                     outcome = Outcome(state="interrupted", message="the study was cut off during this run")
-                    save(fold(spec.parent, load(RunSpec, spec), outcome), spec.parent / RUN_FILE)
+                    save(fold(spec.parent, spec_of(spec.parent), outcome), spec.parent / RUN_FILE)
                     recovered.append(spec.parent)
     except GpuprobeError:
         # A read-only or busy folder is reported with what it has.

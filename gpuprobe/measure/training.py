@@ -189,12 +189,16 @@ def _save_best(model: keras.Model, folder: Path) -> None:
 
 
 def read_curves(folder: Path) -> list[EpochRow]:
-    """Read the rows of a training's curves, none where its first epoch is not done."""
+    """Read the rows of a training's curves, none where its first epoch is not done. Raises InputError for others."""
     try:
-        with (folder / CURVES_FILE).open(newline="") as file:
+        with (folder / CURVES_FILE).open(newline="", encoding="utf-8") as file:
             return [msgspec.convert(row, EpochRow, strict=False) for row in csv.DictReader(file)]
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise InputError(f"{folder / CURVES_FILE}: cannot be read ({error.strerror})") from error
+    except (csv.Error, ValueError) as error:
+        raise InputError(f"{folder / CURVES_FILE}: not the curves of a training ({in_short(error)})") from error
 
 
 def main(folder: Path) -> int:

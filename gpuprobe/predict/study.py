@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.records import Settings
 
-PREDICTIONS_FILE = "predictions.json"
 PREFERRED = "numpy"
 
 
@@ -49,7 +48,7 @@ class StudyPrediction(Record, frozen=True, kw_only=True):
 
 
 class Predictions(Record, frozen=True, kw_only=True):
-    """All predictions made from a study, in the order in which they were made: `predictions.json`."""
+    """What the file of `gpuprobe predict --out` holds: predictions in the order in which they were made."""
 
     schema: int = SCHEMA
     predictions: tuple[StudyPrediction, ...] = ()
@@ -60,9 +59,11 @@ def predict_from(
 ) -> StudyPrediction:
     """Predict a step from the first study, with more measured steps of the same strategy from the others.
 
-    Raises InputError where a study holds no measured run, UsageError where it lacks the strategy or ran elsewhere.
+    Raises InputError where a study holds no measured run, UsageError where it lacks the strategy, or ran elsewhere or
+    something else.
     """
     studies = [load(folder) for folder in folders]
+    _of_the_resnet(studies)
     _same_machine(studies)
     name = _strategy(studies[0], strategy)
     steps = [_step(found, row) for found in studies for row in found.ranking.rows if row.strategy == name]
@@ -88,12 +89,25 @@ def predict_from(
     )
 
 
-def remember(folder: Path, prediction: StudyPrediction) -> Path:
-    """Add a prediction to those of the study; return the file. Raises OutputError where it cannot be written."""
-    path = folder / PREDICTIONS_FILE
+def remember(path: Path, prediction: StudyPrediction) -> None:
+    """Add a prediction to those in a file, so that it lies there before the run it speaks of.
+
+    Raises InputError where the file holds something else, OutputError where it cannot be written.
+    """
     before = load_record(Predictions, path).predictions if path.exists() else ()
     save(Predictions(predictions=(*before, prediction)), path)
-    return path
+
+
+def _of_the_resnet(studies: Sequence[Loaded]) -> None:
+    """Refuse what trained something else: the step of another model follows from other operations."""
+    for found in studies:
+        study = found.study
+        if study.request.model or not study.request.rounds:
+            what = "a study" if study.request.rounds else "the recording of a training"
+            raise UsageError(
+                f"{found.folder}: is {what} of {study.workload}; a prediction is of the built-in ResNet, from a study "
+                "of it (gpuprobe run without --model)"
+            )
 
 
 def _same_machine(studies: Sequence[Loaded]) -> None:

@@ -10,7 +10,7 @@ from gpuprobe import telemetry
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.readings.window import readings_in
 from gpuprobe.ledger.account import account_of
-from gpuprobe.recording import TELEMETRY_FILE, TRACE_FOLDER
+from gpuprobe.recording import TELEMETRY_FILE, TRACE_FOLDER, without_folder
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.device_changes import batch_times
 from gpuprobe.whatif.predict import predict, usual_changes
@@ -74,7 +74,7 @@ def timeline_of(path: Path, run: Run) -> tuple[Timeline | None, str]:
     try:
         return read(path / TRACE_FOLDER), ""
     except InputError as error:
-        return None, f"The trace of {run.spec.strategy} does not count: {error}."
+        return None, f"The trace of {run.spec.strategy} does not count: {without_folder(error, path)}."
 
 
 def batch_change(own: int, other: int) -> str:

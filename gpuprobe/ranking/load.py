@@ -15,7 +15,15 @@ from gpuprobe.ranking.accounts import traced
 from gpuprobe.ranking.rank import rank
 from gpuprobe.ranking.ranking import Ranking, Search
 from gpuprobe.ranking.searched import own_runs
-from gpuprobe.recording import RANKING_FILE, TELEMETRY_FILE, TRACE_LEFT_OUT, load_runs, load_study, search_file
+from gpuprobe.recording import (
+    RANKING_FILE,
+    TELEMETRY_FILE,
+    TRACE_LEFT_OUT,
+    load_runs,
+    load_study,
+    search_file,
+    without_folder,
+)
 from gpuprobe.records import load as load_record
 
 if TYPE_CHECKING:
@@ -47,9 +55,9 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
     Raises InputError where the folder is none; runs without telemetry or with a damaged trace are ranked too.
     """
     study, recorded = load_study(folder), load_runs(folder)
-    searches = _searches(study, folder)
+    searches, lost = _searches(study, folder)
     runs = {path: run for path, run in recorded.items() if _counts(run, recorded, searches)}
-    recordings = {path: found for path in runs if (found := _telemetry(path))}
+    recordings, troubles = _recordings(runs)
     summaries, readings = {}, {}
     for path, recording in recordings.items():
         run, window = runs[path], runs[path].phase("window")
@@ -62,7 +70,7 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
             )
     by_strategy, notes = traced(study, runs) if traces else ({}, ())
     ranking = rank(study, list(runs.values()), summaries, by_strategy, readings, limits)
-    ranking = msgspec.structs.replace(ranking, searches=searches, notes=(*ranking.notes, *notes))
+    ranking = msgspec.structs.replace(ranking, searches=searches, notes=(*ranking.notes, *lost, *troubles, *notes))
     if traces and any(run.trace is not None and run.trace.missing == TRACE_LEFT_OUT for run in runs.values()):
         ranking = _as_told(ranking, folder)
     return Loaded(folder, study, runs, recordings, ranking)
@@ -83,10 +91,17 @@ def _as_told(ranking: Ranking, folder: Path) -> Ranking:
     )
 
 
-def _searches(study: Study, folder: Path) -> tuple[Search, ...]:
-    """Read what the searches of a study decided; one that has not begun has nothing to tell."""
-    files = [search_file(folder, info.name) for info in study.strategies if info.combines]
-    return tuple(load_record(Search, file) for file in files if file.is_file())
+def _searches(study: Study, folder: Path) -> tuple[tuple[Search, ...], list[str]]:
+    """Read what the searches of a study decided, and say which cannot be read; one that has not begun tells nothing."""
+    searches, lost = [], []
+    for info in study.strategies:
+        file = search_file(folder, info.name)
+        if info.combines and file.is_file():
+            try:
+                searches.append(load_record(Search, file))
+            except InputError as error:
+                lost.append(f"How `{info.name}` was found is lost: {without_folder(error, folder)}.")
+    return tuple(searches), lost
 
 
 def _counts(run: Run, recorded: Mapping[Path, Run], searches: tuple[Search, ...]) -> bool:
@@ -99,8 +114,14 @@ def _counts(run: Run, recorded: Mapping[Path, Run], searches: tuple[Search, ...]
     return run.spec.step == max(same, default=0)
 
 
-def _telemetry(run: Path) -> Telemetry | None:
-    try:
-        return telemetry.read(run / TELEMETRY_FILE)
-    except InputError:
-        return None
+def _recordings(runs: Mapping[Path, Run]) -> tuple[dict[Path, Telemetry], list[str]]:
+    """Read the telemetry of the runs that have some, and say whose cannot be read."""
+    found, troubles = {}, []
+    for path, run in runs.items():
+        if (path / TELEMETRY_FILE).exists():
+            try:
+                found[path] = telemetry.read(path / TELEMETRY_FILE)
+            except InputError as error:
+                whose = f"`{run.spec.strategy}`, round {run.spec.round}"
+                troubles.append(f"The telemetry of {whose}, is left out: {without_folder(error, path)}.")
+    return found, troubles

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def own_runs(strategy: str, runs: Iterable[Run]) -> list[Run]:
-    """Return the runs that a search took, in their order; one that was stopped with its study does not count."""
+    """Return the runs that a search took, in their order; one that was stopped, or cannot be read, does not count."""
     found = [run for run in runs if run.spec.strategy == strategy and run.spec.step]
-    return sorted((run for run in found if run.outcome.state != "interrupted"), key=lambda run: run.spec.step)
+    counting = (run for run in found if run.outcome.state not in {"interrupted", "unreadable"})
+    return sorted(counting, key=lambda run: run.spec.step)

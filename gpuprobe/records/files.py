@@ -13,12 +13,19 @@ from gpuprobe.records.base import SCHEMA, Record
 if TYPE_CHECKING:
     from pathlib import Path
 
+# How a byte of a name that is no UTF-8 reads in what we write.
+UNENCODABLE = "backslashreplace"
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def to_json(record: Record | Any) -> bytes:
     """Encode a record as indented JSON that ends with a newline."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+    try:
+        encoded = msgspec.json.encode(record)
+    except UnicodeEncodeError:
+        # A path that is not UTF-8, as Python hands it on.
+        encoded = msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
+    return msgspec.json.format(encoded, indent=1) + b"\n"
 
 
 def save(record: Record, path: Path) -> None:
@@ -26,11 +33,13 @@ def save(record: Record, path: Path) -> None:
     write_whole(path, to_json(record))
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a half.
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write a file, text as UTF-8, so that a reader sees the old one or the new one, never a half.
 
     Raises OutputError where it cannot be written; the old file is then as it was.
     """
+    if isinstance(content, str):
+        content = content.encode(errors=UNENCODABLE)
     partial = path.with_name(path.name + ".partial")
     try:
         partial.write_bytes(content)
@@ -56,11 +65,20 @@ def load(kind: type[AnyRecord], path: Path) -> AnyRecord:
         if schema is not None and schema > SCHEMA:
             raise InputError(
                 f"{path}: written by a newer gpuprobe (schema {schema}, this one reads up to {SCHEMA}); "
-                "upgrade with: pip install --upgrade gpuprobe"
+                "upgrade this one: git pull and pip install . in its checkout"
             )
         return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:
         raise InputError(f"{path}: not a {kind.__name__.lower()} record of gpuprobe ({error})") from error
+
+
+def _encodable(value: Any) -> Any:
+    """Return plain data with what UTF-8 does not have written out in every text."""
+    if isinstance(value, str):
+        return value.encode(errors=UNENCODABLE).decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(one) for key, one in value.items()}
+    return [_encodable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 class _Versioned(msgspec.Struct):

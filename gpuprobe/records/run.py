@@ -12,7 +12,8 @@ from gpuprobe.units import NS_PER_S
 # `settle` the calls after it until they are steady; `window` the timed steps; `rest` what a training that nobody
 # planned does after them.
 PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace", "rest"]
-State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interrupted", "skipped"]
+# `unreadable` is what the record of a run that cannot be read back stands for; no run ends so by itself.
+State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interrupted", "skipped", "unreadable"]
 
 
 class Settings(Record, frozen=True, kw_only=True):

@@ -68,7 +68,7 @@ def write_watch(folder: Path) -> Path:
     report = load_report(folder)
     text = render(report)
     simulated = report.watch.environment is not None and report.watch.environment.simulated
-    write_whole(folder / REPORT_FILE, text.encode())
-    write_whole(folder / PAGE_FILE, html.render(text, simulated=simulated).encode())
+    write_whole(folder / REPORT_FILE, text)
+    write_whole(folder / PAGE_FILE, html.render(text, simulated=simulated))
     write_whole(folder / RANKING_FILE, to_json(report))
     return folder / REPORT_FILE

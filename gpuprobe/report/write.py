@@ -30,8 +30,8 @@ def write(folder: Path) -> Loaded:
     except OSError as error:
         raise OutputError(f"{folder}: the report cannot be written ({error.strerror})") from error
     # What is read first is written first: a disk may be nearly full.
-    write_whole(folder / REPORT_FILE, text.encode())
-    write_whole(folder / PAGE_FILE, page.encode())
+    write_whole(folder / REPORT_FILE, text)
+    write_whole(folder / PAGE_FILE, page)
     write_whole(folder / RANKING_FILE, to_json(loaded.ranking))
     for plot in drawn:
         write_whole(folder / plot.file, plot.svg)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gpuprobe.errors import InputError
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ranking.accounts import known_in, timeline_of
 from gpuprobe.ranking.noise import Noise
@@ -36,7 +38,11 @@ def following(folder: Path, strategy: str) -> Combination | None:
     if start is None:
         return None
     file = search_file(folder, strategy)
-    search = load(Search, file) if file.is_file() else Search(strategy=strategy, start=start)
+    search = Search(strategy=strategy, start=start)
+    if file.is_file():
+        # One that cannot be read is decided again, from the runs that are there.
+        with suppress(InputError):
+            search = load(Search, file)
     search = go_on(as_measured(search, runs.values()), known)
     save(search, file)
     if search.following is None:
@@ -60,7 +66,7 @@ def _known(study: Study, runs: Mapping[Path, Run]) -> Basis:
         failed={
             name: f"{outcome.state.replace('_', ' ')}: {outcome.message}"
             for name, outcome in ended.items()
-            if name not in skipped and outcome.state not in {"done", "interrupted"}
+            if name not in skipped and outcome.state not in {"done", "interrupted", "unreadable"}
         },
         most_runs=study.request.search_steps,
     )

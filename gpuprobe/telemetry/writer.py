@@ -59,7 +59,7 @@ class Writer:
         self._file.close()
 
     def _write(self, line: str) -> None:
-        data = (("\n" if self._torn else "") + line + "\n").encode()
+        data = (("\n" if self._torn else "") + line + "\n").encode(errors="backslashreplace")
         try:
             # A disk that is full costs rows, not the sampler; what was cut short is ended before the next row.
             self._torn = os.write(self._file.fileno(), data) < len(data)

@@ -23,7 +23,7 @@ def digits() -> Arrays:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise MissingError("--data digits needs scikit-learn: pip install 'gpuprobe[digits]'") from error
+        raise MissingError("the digits need scikit-learn, which is not installed: pip install scikit-learn") from error
     found = load_digits()
     x, y = _resized(found.images), found.target.astype(np.int64)
     order = np.random.default_rng(0).permutation(len(x))

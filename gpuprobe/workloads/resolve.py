@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import re
 import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -19,26 +20,43 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 PICKLE = ".pkl"
+RESNET = re.compile(r"resnet(\d+)")
+# One block in each of the three stages.
+SHALLOWEST = 8
 
 
-def check(model: str) -> str:
+def resnet_depth(depth: int, option: str = "--depth") -> int:
+    """Return a depth that this ResNet can have, 6n+2. Raises UsageError, which names the `option`, for any other."""
+    if (depth - 2) % 6 or depth < SHALLOWEST:
+        raise UsageError(f"{option}: {depth} is not 6n+2; this ResNet has 20, 32, 44, 56 or 110 layers")
+    return depth
+
+
+def named(model: str, option: str = "--model") -> tuple[int | None, str]:
+    """Return the depth of the ResNet that is named, with no target; of any other workload no depth and its target."""
+    resnet = RESNET.fullmatch(model)
+    return (resnet_depth(int(resnet[1]), option), "") if resnet else (None, check(model, option))
+
+
+def check(model: str, option: str = "--model") -> str:
     """Return `model` as the runs can find it, a file's path made absolute; imports nothing of the user's.
 
-    Raises UsageError where it is neither a known name nor a target, InputError where the file does not exist.
+    Raises UsageError, which names the `option`, where it is neither a known name nor a target, InputError where the
+    file does not exist.
     """
     if model in workloads():
         return model
     target, colon, factory = model.rpartition(":")
     if not colon or not target or not factory:
-        if model.endswith(".py") and Path(model).is_file():
-            raise UsageError(f"--model {model}: name the factory in it, as {model}:workload")
+        if model.endswith(".py") and _is_there(Path(model)):
+            raise UsageError(f"{option} {model}: name the factory in it, as {model}:workload")
         near = difflib.get_close_matches(model, workloads(), n=1)
         hint = f"did you mean {near[0]}?" if near else "gpuprobe list --models shows them."
-        raise UsageError(f"--model: there is no model {model!r}; {hint} Or name your own: path/to/file.py:factory")
+        raise UsageError(f"{option}: there is no model {model!r}; {hint} Or name your own: path/to/file.py:factory")
     if not _is_file(target):
         return model
-    if not Path(target).is_file():
-        raise InputError(f"{target}: there is no such file (from --model {model})")
+    if not _is_there(Path(target)):
+        raise InputError(f"{target}: there is no such file (from {option} {model})")
     return f"{Path(target).resolve()}:{factory}"
 
 
@@ -122,6 +140,14 @@ def _known_to_keras(named: dict[str, Any]) -> AbstractContextManager[Any]:
 
     scope: AbstractContextManager[Any] = keras.saving.custom_object_scope(named)
     return scope
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file. Raises InputError where the system will not say, as of a name of 300 letters."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _is_file(target: str) -> bool:

@@ -1,0 +1,85 @@
+"""The program's standard streams, which no encoding, full disk or reader that has gone can make crash."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from gpuprobe.errors import NOBODY_READS, GpuprobeError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STDOUT, STDERR = 1, 2
+
+
+class ReaderGoneError(GpuprobeError):
+    """Whoever read stdout (head, less) has gone: nobody is there to be told, and the program ends."""
+
+    exit_code = NOBODY_READS
+
+
+class _Out(io.FileIO):
+    """Stdout below its buffers: the first write that fails is told of, and what follows it is lost."""
+
+    _failed = False
+
+    def write(self, data: Any) -> int | None:  # type: ignore[override]
+        if self._failed:
+            return len(data)
+        try:
+            return super().write(data)
+        except BrokenPipeError as error:
+            self._failed = True
+            raise ReaderGoneError("nobody reads the output any more") from error
+        except OSError as error:
+            self._failed = True
+            raise OutputError(f"standard output: cannot be written ({error.strerror})") from error
+
+
+class _Err(io.FileIO):
+    """Stderr below its buffers: what cannot be said there is lost, and changes neither work nor exit code."""
+
+    def write(self, data: Any) -> int | None:  # type: ignore[override]
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def guard() -> None:
+    """Put streams in place that replace what their encoding lacks, and turn a write that fails into an exit code.
+
+    One that was closed before the start leads nowhere, and no file that is opened later gets its number.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(number)
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _stream(sys.stdout, _Out, STDOUT)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _stream(sys.stderr, _Err, STDERR)
+
+
+def say(text: str) -> None:
+    """Print a line on stderr: progress, and what went wrong."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def echo_json(encoded: bytes) -> None:
+    """Print a JSON document, which is UTF-8 whatever the terminal's encoding is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(encoded)
+    sys.stdout.buffer.flush()
+
+
+def _stream(before: TextIO | None, raw: Callable[..., io.FileIO], number: int) -> TextIO:
+    unbuffered = number == STDERR or getattr(before, "line_buffering", False) or getattr(before, "write_through", False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw(number, "w", closefd=False)),
+        encoding=before.encoding if before is not None else "utf-8",
+        errors="replace",
+        line_buffering=unbuffered,
+    )
