@@ -14,10 +14,12 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from gpuprobe.recording import RUNS_FOLDER
 from gpuprobe.simulate.sessions import TRUTH_FILE, write_session
+from lab import documented
 from lab.answers import from_command
 from lab.cases import Case, cases
 from lab.grade import REAL_MEDIAN, SIMULATED_MEDIAN, Answer, Graded, grade, render
@@ -60,7 +62,8 @@ def main() -> int:
         good = told("Simulated sessions", graded, SIMULATED_MEDIAN)
     if chosen.kind != "simulated":
         with tempfile.TemporaryDirectory(prefix="gpuprobe-lab-") as scratch:
-            graded = judged(train(chosen.only, Path(scratch)), chosen.diagnosis)
+            trained = chain(train(chosen.only, Path(scratch)), documented.train(chosen.only, Path(scratch)))
+            graded = judged(trained, chosen.diagnosis)
         good = told("Real trainings on this processor", graded, REAL_MEDIAN) and good
     return 0 if good else 1
 
