@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ from gpuprobe.workloads.source import source  # noqa: E402
 from gpuprobe.workloads.synthetic import synthetic  # noqa: E402
 from gpuprobe.workloads.workload import Workload  # noqa: E402
 
-MADE = {
+MADE: dict[str, Callable[[], Workload]] = {
     **{name: entry.make for name, entry in workloads().items()},
     RESNET: lambda: resnet_on_cifar(synthetic(0, "", train=512, test=32)),
 }
