@@ -37,6 +37,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"ranking", "ledger", "diagnosis", "telemetry", "traces", "cards", "watch", "compare"},
         {"matplotlib", "jinja2", "markdown_it"},
     ),
+    "sharing": ({"report", "ranking", "telemetry", "traces"}, {"psutil"}),
 }
 # Files with a heavy import that the rest of their room must not have.
 ONLY_IN = {

@@ -50,8 +50,8 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
             recover(training)
         click.echo(write_watch(study))
         return
-    from gpuprobe.report.share import publish
     from gpuprobe.report.write import write
+    from gpuprobe.sharing.publish import publish
 
     load_study(study)
     recover(study)

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from gpuprobe.errors import InputError, MissingError, OutputError
-from gpuprobe.recording import RUNS_FOLDER, load_study
-from gpuprobe.report.share import TRACE_PATTERN
+from gpuprobe.recording import RUNS_FOLDER, TRACE_PATTERN, load_study
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
