@@ -34,7 +34,10 @@ class Facts:
 
 @dataclass
 class Gathering:
-    """Facts while they are found, of the same names; `done` returns them."""
+    """Facts while they are found, of the same names; `done` returns them.
+
+    Each of `accounts` may be a user and a host: who is known by the host.
+    """
 
     studies: set[str] = field(default_factory=set)
     homes: set[str] = field(default_factory=set)
@@ -46,6 +49,7 @@ class Gathering:
     addresses: set[str] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
     cards: list[set[str]] = field(default_factory=list)
+    accounts: set[tuple[str, str]] = field(default_factory=set)
 
     def card(self, ids: Iterable[str]) -> None:
         """Note ids of one card: what shares an id with a card that is known is that card."""
@@ -59,7 +63,9 @@ class Gathering:
 
     def done(self) -> Facts:
         """Return what was found; a folder that is also a home, or the study's, is that alone."""
-        found = {each.name: frozenset(getattr(self, each.name)) for each in fields(self) if each.name != "cards"}
+        self.users |= {user for user, host in self.accounts if host in self.hosts}
+        kinds = [each.name for each in fields(Facts) if each.name != "cards"]
+        found: dict[str, frozenset[str]] = {kind: frozenset(getattr(self, kind)) for kind in kinds}
         found["folders"] -= found["studies"] | found["homes"] | found["temporary"] | found["pythons"]
         return Facts(**found, cards=tuple(map(frozenset, self.cards)))
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from gpuprobe.sharing.facts import Gathering
 
-HOME = re.compile(r"(?<![\w-])(?:/home|/Users)/(\w[^\s/\"'<>:;,|()\[\]{}=&%\\]+)")
+# On clusters homes lie deeper, as in /nfs/home/NAME.
+HOME = re.compile(r"/(?:home|[Uu]sers)/(\w[^\s/\"'<>:;,|()\[\]{}=&%\\]*)")
+ACCOUNT = re.compile(r"([\w.-]{1,32})@([\w.-]{1,253})")
 WINDOWS_HOME = re.compile(r"[A-Za-z]:(?:\\{1,2}|/)Users(?:\\{1,2}|/)([^\s/\\\"'<>:;,|]+)")
 TEMPORARY = re.compile(r"/var/folders/\w\w/\w+/\w")
 PYTHON = re.compile(r"/(?:lib|bin)/python\d?")
@@ -30,7 +32,9 @@ LINK_LOCAL = re.compile(r"(?<![\w:])fe80:(?::?[0-9a-f]{1,4}){1,7}", re.IGNORECAS
 # What any of them needs: cheap to look for.
 HINTS = (
     "/home/",
-    "users",
+    "/users/",
+    r"users\\",
+    "@",
     "/var/folders/",
     "/lib/python",
     "/bin/python",
@@ -50,10 +54,14 @@ LOCAL = ("127.", "0.")
 
 def find(text: str, into: Gathering) -> None:
     """Note what one text holds."""
-    for pattern in (HOME, WINDOWS_HOME):
-        for match in pattern.finditer(text):
-            into.homes.add(match[0].rstrip("."))
-            into.users.add(match[1].rstrip("."))
+    for match in HOME.finditer(text):
+        homes = _ending(text, match.end())
+        into.homes.update(home.rstrip(".") for home in homes)
+        into.users.update([match[1].rstrip(".")] if homes else [])
+    for match in WINDOWS_HOME.finditer(text):
+        into.homes.add(match[0])
+        into.users.add(match[1])
+    into.accounts.update(ACCOUNT.findall(text))
     into.temporary.update(TEMPORARY.findall(text))
     for match in PYTHON.finditer(text):
         into.pythons.update(path for path in _ending(text, match.start()) if is_private(path))
