@@ -37,6 +37,9 @@ GO_FILE = "go"
 TELEMETRY_FILE = "telemetry.csv"
 LOG_FILE = "log.txt"
 TRACE_FOLDER = "trace"
+# Where, within a run, the sessions of the profiler lie, and TensorFlow's traces in them, one of each host.
+PROFILES_PATTERN = f"{TRACE_FOLDER}/plugins/profile/*"
+TRACE_PATTERN = f"{PROFILES_PATTERN}/*.xplane.pb"
 # What a run says of its trace where it is part of such a copy.
 TRACE_LEFT_OUT = "left out of the shared copy"
 

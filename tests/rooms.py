@@ -72,6 +72,9 @@ ROOMS = {
         "ranking compare watch diagnosis whatif evidence ledger traces telemetry cards",
         "matplotlib jinja2 markdown_it",
     ),
+    "sharing": _room(
+        "a copy of a study without paths, names and secrets, and the proof", "report ranking telemetry traces", "psutil"
+    ),
     "results": _room("what the functions of the package return", "ranking report diagnosis"),
     "api": _room("the functions of the package", "measure search report results strategies workloads"),
 }

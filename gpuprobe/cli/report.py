@@ -52,8 +52,8 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
             recover(training)
         print(write_watch(study))
         return
-    from gpuprobe.report.share import publish
     from gpuprobe.report.write import write
+    from gpuprobe.sharing.publish import publish
 
     load_study(study)
     recover(study)

@@ -18,8 +18,7 @@ from urllib.parse import quote
 
 from gpuprobe import child
 from gpuprobe.errors import InputError, MissingError, OutputError
-from gpuprobe.recording import RUNS_FOLDER, load_study
-from gpuprobe.report.share import TRACE_PATTERN
+from gpuprobe.recording import RUNS_FOLDER, TRACE_PATTERN, load_study
 from gpuprobe.scratch import scratch
 
 if TYPE_CHECKING:

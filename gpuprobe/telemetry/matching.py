@@ -26,9 +26,12 @@ class Visible(Record, frozen=True, kw_only=True):
 
 
 def same_bus(one: str, other: str) -> bool:
-    """Whether two PCI bus ids name one place: `0000:01:00.0` and `00000000:01:00.0` do."""
-    first, second = _bus(one), _bus(other)
-    return first is not None and first == second
+    """Whether two PCI bus ids name one place: `0000:01:00.0` and `00000000:01:00.0` do.
+
+    A shared copy of a study has the same words for one place instead.
+    """
+    first, second = _bus(one) or one, _bus(other) or other
+    return bool(first) and first == second
 
 
 def by_bus(pci_bus_id: str, facts: Mapping[str, Mapping[str, object]]) -> int | None:

@@ -55,6 +55,11 @@ def traces_in(folder: Path) -> list[Path]:
     return xplanes or chromes
 
 
+def suffix_of(trace: Path) -> str:
+    """Return how the name of a trace ends, after the host's."""
+    return next((end for end in (XPLANE, *CHROME) if trace.name.endswith(end)), trace.suffix)
+
+
 def _sessions(path: Path) -> list[Path]:
     if traces_in(path):
         return [path]

@@ -106,19 +106,6 @@ def read_space(path: Path, reads: Reads) -> Space:
     return Space(path, host, tuple(planes), tuple(f"{path.name}: the profiler says: {note}" for note in notes))
 
 
-def without_hostnames(data: bytes) -> bytes:
-    """Return an XPlane file's bytes without its list of host names; what is no XPlane file comes back unchanged.
-
-    What this reader does not know of the file stays in it: protobuf keeps unknown fields.
-    """
-    try:
-        space = RawSpace.FromString(data)
-    except DecodeError:
-        return data
-    space.ClearField("hostnames")
-    return space.SerializeToString()
-
-
 def _check_counts(path: Path, plane: RawPlane, planes: int, lines: int) -> None:
     if planes > MOST_PLANES or lines > MOST_LINES:
         raise InputError(

@@ -1,0 +1,79 @@
+"""What tells whose machine a study is of: values as they may stand in a text, by kind."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PCI = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What must not be in a shared copy; each of `cards` holds all ids of one card.
+
+    `folders` are the current one and those that hold the study, its data and its model; `pythons` the prefixes of
+    interpreters.
+    """
+
+    studies: frozenset[str] = frozenset()
+    homes: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()
+    temporary: frozenset[str] = frozenset()
+    pythons: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
+    secrets: frozenset[str] = frozenset()
+    cards: tuple[frozenset[str], ...] = ()
+
+
+@dataclass
+class Gathering:
+    """Facts while they are found, of the same names; `done` returns them.
+
+    Each of `accounts` may be a user and a host: who is known by the host.
+    """
+
+    studies: set[str] = field(default_factory=set)
+    homes: set[str] = field(default_factory=set)
+    folders: set[str] = field(default_factory=set)
+    temporary: set[str] = field(default_factory=set)
+    pythons: set[str] = field(default_factory=set)
+    hosts: set[str] = field(default_factory=set)
+    users: set[str] = field(default_factory=set)
+    addresses: set[str] = field(default_factory=set)
+    secrets: set[str] = field(default_factory=set)
+    cards: list[set[str]] = field(default_factory=list)
+    accounts: set[tuple[str, str]] = field(default_factory=set)
+
+    def card(self, ids: Iterable[str]) -> None:
+        """Note ids of one card: what shares an id with a card that is known is that card."""
+        new = {form for one in ids if one for form in _forms(one)}
+        if new:
+            same = [card for card in self.cards if card & new]
+            joint = new.union(*same)
+            place = self.cards.index(same[0]) if same else len(self.cards)
+            self.cards = [card for card in self.cards if not any(card is one for one in same)]
+            self.cards.insert(place, joint)
+
+    def done(self) -> Facts:
+        """Return what was found; a folder that is also a home, or the study's, is that alone."""
+        self.users |= {user for user, host in self.accounts if host in self.hosts}
+        kinds = [each.name for each in fields(Facts) if each.name != "cards"]
+        found: dict[str, frozenset[str]] = {kind: frozenset(getattr(self, kind)) for kind in kinds}
+        found["folders"] -= found["studies"] | found["homes"] | found["temporary"] | found["pythons"]
+        return Facts(**found, cards=tuple(map(frozenset, self.cards)))
+
+
+def _forms(card: str) -> set[str]:
+    """Return the ways in which drivers and CUDA write one id: a place on the PCI bus with a short domain or a long."""
+    match = PCI.fullmatch(card.strip())
+    if match is None:
+        return {card.strip().lower()}
+    domain, bus, device, function = int(match[1], 16), *(part.lower() for part in match.groups()[1:])
+    return {f"{domain:0{width}x}:{bus}:{device}.{function}" for width in (4, 8)}

@@ -1,0 +1,115 @@
+"""Gathers all facts about a study: from this machine, from its records, and from every text of what will be copied."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from gpuprobe.sharing import find, rules, secrets
+from gpuprobe.sharing.facts import Gathering
+from gpuprobe.sharing.kinds import FACTS_LINE, kind_of
+from gpuprobe.sharing.machine import this_machine
+from gpuprobe.sharing.protobuf import HOST_KEY
+from gpuprobe.sharing.touch import touch_of
+from gpuprobe.traces.find import CHROME, XPLANE, suffix_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gpuprobe.records import GpuInfo, Run, Study
+    from gpuprobe.sharing.facts import Facts
+
+# Facts of a card that tell it from another.
+CARD_FACTS = ("uuid", "serial", "pci_bus_id")
+# A shorter name of a study may be a word, and is not looked for as a folder.
+SHORTEST_STUDY = 8
+
+
+def gather(
+    places: Sequence[Path], study: Study, runs: Iterable[Run], run_names: Iterable[str], files: Iterable[Path]
+) -> Facts:
+    """Return the facts about a study that lies in the first of `places`, of which `files` will be copied.
+
+    Also the others are names of the study's folder: that of the copy while it is made.
+    """
+    into = Gathering()
+    this_machine(into)
+    for place in places:
+        for path in {str(place), os.path.abspath(place), os.path.realpath(place)}:  # noqa: PTH100
+            if path.startswith("/"):
+                find.study(path, into)
+    into.studies.update(str(place) for place in places[1:])
+    for gpu in study.environment.gpus:
+        into.card(_ids(gpu))
+    for target in {study.request.data, study.request.model, *(run.spec.model for run in runs)}:
+        _target(target.rpartition(":")[0] or target, into)
+    _command(study.command, into)
+    marks = [f"/runs/{name}" for name in run_names]
+    marks += [f"/{study.name}"] if len(study.name) >= SHORTEST_STUDY else []
+    _read(files, marks, into)
+    return into.done()
+
+
+def _ids(gpu: GpuInfo) -> list[str]:
+    told = [str(fact) for name, fact in gpu.facts.items() if name.endswith(CARD_FACTS)]
+    return [gpu.uuid, gpu.pci_bus_id, *told]
+
+
+def _command(command: str, into: Gathering) -> None:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    for word in words:
+        for part in {word, word.partition("=")[2]}:
+            _target(part.rpartition(":")[0] or part, into)
+    find.find_secrets(command, into)
+
+
+def _target(path: str, into: Gathering) -> None:
+    """Note the folder of a file that the user named, or, directly under the root, nothing."""
+    if path.startswith("/"):
+        find.folder(str(PurePosixPath(path).parent), into)
+
+
+def _read(files: Iterable[Path], marks: Sequence[str], into: Gathering) -> None:
+    """Look through every text of the files that may hold a fact."""
+    touch = touch_of(marks, rules.HINTS)
+    for file in files:
+        trace = file.name.endswith((XPLANE, *CHROME[:2]))
+        if trace:
+            into.hosts.add(file.name.removesuffix(suffix_of(file)))
+        data = file.read_bytes()
+        if file.suffix == ".csv":
+            _telemetry(data, into)
+        for text, key in kind_of(file).texts(data, touch):
+            _note(text, key, into)
+            find.find(text, into)
+            find.former(text, marks, into)
+            if not trace:
+                find.find_secrets(text, into)
+
+
+def _note(text: str, key: str, into: Gathering) -> None:
+    """Note what a text is by what it stands under."""
+    if key == HOST_KEY:
+        into.hosts.add(text)
+    elif rules.CARD_KEYS.fullmatch(key):
+        into.card([text])
+    elif key and secrets.is_secret_key(key):
+        into.secrets.add(text)
+
+
+def _telemetry(data: bytes, into: Gathering) -> None:
+    """Note that the ids of one line of facts are of one card."""
+    for line in data.splitlines():
+        match = FACTS_LINE.match(line.decode(errors="replace")) if line.startswith(b"# gpu") else None
+        try:
+            facts = json.loads(match[2]) if match else None
+        except ValueError:
+            continue
+        if isinstance(facts, dict):
+            into.card([str(fact) for name, fact in facts.items() if name.endswith(CARD_FACTS)])

@@ -1,0 +1,201 @@
+"""The texts of an XPlane file, read and rewritten in place: what holds none that matters is not even looked into.
+
+A trace holds millions of events and few texts. So it is searched as bytes for where a text may matter, and only the
+messages around such a place are taken apart; the lengths of all that hold a changed text are written anew. Wire format:
+https://protobuf.dev/programming-guides/encoding/; fields: xla/tsl/profiler/protobuf/xplane.proto.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gpuprobe.sharing.touch import Touch
+
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+# Sizes of what has no length before it.
+FIXED = {FIXED64: 8, FIXED32: 4}
+DEEPEST = 100
+
+
+class Schema(NamedTuple):
+    """What the fields of a message are, by number: messages of their own, and texts."""
+
+    messages: dict[int, Schema]
+    texts: frozenset[int] = frozenset()
+
+
+HOSTS_FIELD = 4
+STAT = Schema({}, frozenset({5}))
+EVENT = Schema({4: STAT})
+LINE = Schema({4: EVENT}, frozenset({2, 11}))
+EVENT_METADATA = Schema({2: Schema({5: STAT}, frozenset({2, 4}))})
+STAT_METADATA = Schema({2: Schema({}, frozenset({2, 3}))})
+PLANE = Schema({3: LINE, 4: EVENT_METADATA, 5: STAT_METADATA, 6: STAT}, frozenset({2}))
+SPACE = Schema({1: PLANE}, frozenset({2, 3, HOSTS_FIELD}))
+# The names of the hosts are looked at whatever they are.
+HOST_KEY = "hostname"
+
+
+class Field(NamedTuple):
+    """A field of a message: its number, where it starts, and where its body, which has a length, starts and ends."""
+
+    number: int
+    start: int
+    body: int
+    end: int
+
+
+class NoMessageError(Exception):
+    """Bytes are no protobuf message."""
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """How each text is rewritten: `clean` a text under a key, `blank` one in bytes whose format is not known."""
+
+    clean: Callable[[str, str], str]
+    blank: Callable[[str], str]
+
+
+def rewritten(data: bytes, touch: Touch, how: Rewriting) -> bytes:
+    """Return an XPlane file with its texts rewritten; what is no protobuf is a text, or overwritten in place."""
+    return _Walk(data, touch.hits(data), how).space()
+
+
+def texts(data: bytes, touch: Touch) -> list[tuple[str, str]]:
+    """Return the texts of an XPlane file that may matter, each with its key."""
+    found: list[tuple[str, str]] = []
+
+    def note(text: str, key: str = "") -> str:
+        found.append((text, key))
+        return text
+
+    rewritten(data, touch, Rewriting(note, note))
+    return found
+
+
+class _Walk:
+    """One file, and where a text in it may matter."""
+
+    def __init__(self, data: bytes, hits: Sequence[int], how: Rewriting) -> None:
+        self._data, self._hits, self._how = data, hits, how
+
+    def space(self) -> bytes:
+        try:
+            return self._message(0, len(self._data), SPACE, 0)
+        except NoMessageError:
+            return self._unknown(0, len(self._data), 0) if self._hits else self._data
+
+    def _touched(self, start: int, end: int) -> bool:
+        place = bisect_left(self._hits, start)
+        return place < len(self._hits) and self._hits[place] < end
+
+    def _message(self, start: int, end: int, schema: Schema | None, depth: int) -> bytes:
+        parts, kept = [], start
+        for field in self._fields(start, end):
+            hosts = schema is SPACE and field.number == HOSTS_FIELD
+            if not hosts and not self._touched(field.body, field.end):
+                continue
+            new = self._body(field, schema, depth + 1, HOST_KEY if hosts else "")
+            if new != self._data[field.body : field.end]:
+                parts += [self._data[kept : field.start], varint(field.number << 3 | LENGTH), varint(len(new)), new]
+                kept = field.end
+        return b"".join([*parts, self._data[kept:end]])
+
+    def _body(self, field: Field, schema: Schema | None, depth: int, key: str) -> bytes:
+        if schema is not None and field.number in schema.texts:
+            return self._text(field.body, field.end, key)
+        if schema is not None and field.number in schema.messages:
+            return self._message(field.body, field.end, schema.messages[field.number], depth)
+        return self._unknown(field.body, field.end, depth)
+
+    def _unknown(self, start: int, end: int, depth: int) -> bytes:
+        """Rewrite bytes that may be a text or a message: a message has lengths and tags, which are hardly printable."""
+        data = self._data[start:end]
+        # The tag of a first field that is a text reads as a line feed.
+        if data[:1] == b"\n" or not _is_printable(data):
+            try:
+                if depth < DEEPEST and self._holds_all_hits(start, end):
+                    return self._message(start, end, None, depth)
+            except NoMessageError:
+                pass
+            if not _is_text(data):
+                return self._how.blank(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+        return self._text(start, end, "")
+
+    def _holds_all_hits(self, start: int, end: int) -> bool:
+        """Say whether all that may matter lies in fields that have a length; raises NoMessageError where none is."""
+        at, stop = bisect_left(self._hits, start), bisect_left(self._hits, end)
+        within = sum(
+            bisect_left(self._hits, field.end) - bisect_left(self._hits, field.body)
+            for field in self._fields(start, end)
+        )
+        return within == stop - at
+
+    def _text(self, start: int, end: int, key: str) -> bytes:
+        # A profiler may write names that are no UTF-8.
+        text = self._data[start:end].decode(errors="surrogateescape")
+        return self._how.clean(text, key).encode(errors="surrogateescape")
+
+    def _fields(self, at: int, end: int) -> Iterator[Field]:
+        """Yield the fields that have a length. Raises NoMessageError where the bytes are no message to their end."""
+        data = self._data
+        while at < end:
+            start = at
+            tag, at = _varint(data, at, end)
+            number, wire = tag >> 3, tag & 7
+            if not number or number >= 2**29:
+                raise NoMessageError
+            if wire == LENGTH:
+                length, body = _varint(data, at, end)
+                at = body + length
+                if at > end:
+                    raise NoMessageError
+                yield Field(number, start, body, at)
+            elif wire == VARINT:
+                _, at = _varint(data, at, end)
+            elif wire in FIXED:
+                at += FIXED[wire]
+            else:
+                raise NoMessageError
+        if at != end:
+            raise NoMessageError
+
+
+def varint(value: int) -> bytes:
+    """Return a number as protobuf writes it."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < end and shift < 70:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise NoMessageError
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in data
+
+
+def _is_printable(data: bytes) -> bool:
+    return _is_text(data) and not any(byte < 0x20 and byte not in b"\t\n\r" for byte in data)

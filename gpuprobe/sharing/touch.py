@@ -1,0 +1,59 @@
+"""Which texts are worth a closer look: those that hold a fact, or what facts are found by, be it a part of a word."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# A text within bytes that are none: what is printable, and as long as the shortest fact.
+RUN = re.compile(rb"[\x20-\x7e]{3,}")
+_PRINTABLE = re.compile(r"[\x20-\x7e]{3,}")
+
+
+@dataclass(frozen=True)
+class Touch:
+    """`pattern` finds a begin of what may be a fact in a printable run; `raw` are facts that hold no such run."""
+
+    pattern: re.Pattern[str]
+    raw: tuple[bytes, ...] = ()
+
+    def in_text(self, text: str) -> bool:
+        """Say whether a text may hold a fact."""
+        return self.pattern.search(text) is not None or any(
+            fact.decode(errors="surrogateescape") in text for fact in self.raw
+        )
+
+    def hits(self, data: bytes) -> list[int]:
+        """Return where in bytes of any kind a fact may be, in order."""
+        seen: dict[bytes, list[int]] = {}
+        found: list[int] = []
+        for run in RUN.finditer(data):
+            text = run[0]
+            places = seen.get(text)
+            if places is None:
+                places = seen[text] = [match.start() for match in self.pattern.finditer(text.decode())]
+            if places:
+                found += [run.start() + place for place in places]
+        for fact in self.raw:
+            at = data.find(fact)
+            while at >= 0:
+                found.append(at)
+                at = data.find(fact, at + 1)
+        return sorted(found)
+
+
+def touch_of(facts: Iterable[str], hints: Iterable[str]) -> Touch:
+    """Return what finds these facts, and hints, which are patterns; both without regard to case."""
+    parts, raw = set(), []
+    for fact in facts:
+        printable = max(_PRINTABLE.findall(fact), key=len, default="")
+        if printable:
+            parts.add(re.escape(printable.lower()))
+        elif fact:
+            raw.append(fact.encode(errors="surrogateescape"))
+    ordered = [*sorted(parts, key=len, reverse=True), *hints]
+    return Touch(re.compile("|".join(ordered) or r"(?!)", re.IGNORECASE | re.ASCII), tuple(raw))
