@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.diagnosis import telemetry as rules
 from gpuprobe.diagnosis import telemetry_conditions as conditions
-from gpuprobe.diagnosis.readings.evidence import Seen, see
+from gpuprobe.diagnosis.readings.evidence import Seen, ended_ns, see
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
 from gpuprobe.watch import inside
@@ -68,16 +68,11 @@ def judge(recording: Telemetry, watch: Watch) -> tuple[Seen, Verdict]:
         verdict=said,
         why=why,
         next=following,
-        lines=(*_lines(seen), *inside.lines(recording, watch.started_ns, _end_ns(recording, watch))),
+        lines=(*_lines(seen), *inside.lines(recording, watch.started_ns, ended_ns(recording, watch))),
         judged=judged,
         notes=tuple(_notes(seen, watch, used)),
         unknown=_unknown(recording) if seen.gpus else UNKNOWN_OF_HOST,
     )
-
-
-def _end_ns(recording: Telemetry, watch: Watch) -> int:
-    last_ns = int(recording.t_ns[-1]) if len(recording.t_ns) else watch.started_ns
-    return watch.ended_ns or max(last_ns, watch.started_ns)
 
 
 def _unknown(recording: Telemetry) -> tuple[str, ...]:

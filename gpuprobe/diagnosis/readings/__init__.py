@@ -1,1 +1,1 @@
-"""A recording of telemetry into evidence, on a grid of whole seconds."""
+"""A recording of telemetry into evidence: its phases, and figures of the steady one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.diagnosis.readings.evidence import see
+from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.records import Evidence, Watch
 from gpuprobe.telemetry.matching import by_bus
 
@@ -20,6 +21,7 @@ def readings_in(
     *,
     environment: Environment | None = None,
     gpu_pci_bus_id: str = "",
+    limits: Thresholds = DEFAULTS,
 ) -> Evidence:
     """Gather the signals of the GPU that the run used, or of the host alone where none was sampled."""
     watched = Watch(
@@ -30,6 +32,6 @@ def readings_in(
         environment=environment,
         cpu_limit=float(environment.cores) if environment else None,
     )
-    seen = see(recording, watched)
+    seen = see(recording, watched, limits)
     index = by_bus(gpu_pci_bus_id, recording.facts) or 0
     return next((gpu.evidence for gpu in seen.gpus if gpu.index == index), seen.host)
