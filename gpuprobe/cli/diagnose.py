@@ -98,7 +98,7 @@ def command(
     from gpuprobe.records import to_json
 
     limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
-    found = recorded(path, telemetry, columns, what_if=what_if)
+    found = recorded(path, telemetry, columns, what_if=what_if, limits=limits)
     diagnosis = diagnosed(found.account, found.readings, found.setting, limits, found.replay)
     if json:
         click.echo(to_json(diagnosis).decode())

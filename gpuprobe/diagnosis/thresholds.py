@@ -236,6 +236,10 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         AtLeastZero,
         Meta(description="Chosen here: a wait of a minute, with as much work around it, is no wait of a step."),
     ] = 60.0
+    pause_readings: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: of so many idle readings in a row none is there by chance."),
+    ] = 8.0
     pauses_few: Annotated[
         AtLeastZero,
         Meta(description="Chosen here: more pauses than these are how the training works, unless they are short."),
@@ -248,6 +252,10 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Share,
         Meta(description="Chosen here: a GPU that idles for a twentieth of the time waits now and then."),
     ] = 0.05
+    waits_most: Annotated[
+        Share,
+        Meta(description="Chosen here: a GPU that idles for more than a third of the time works in bursts."),
+    ] = 0.33
     sm_low: Annotated[
         Share,
         Meta(description="DCGM, SM activity: a value below 0.5 likely indicates ineffective use of the GPU."),

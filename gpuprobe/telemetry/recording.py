@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FACTS = re.compile(r"# (\w+) (\{.*\})$")
 # No reading of anything is larger; sums of those that are not finite, or nearly not, are no figures.
 MOST = 1e18
-GPU_COLUMN = re.compile(r"gpu(\d+)_")
+GPU_COLUMN = re.compile(r"gpu(\d{1,5})_", re.ASCII)
 
 
 @dataclass(frozen=True)

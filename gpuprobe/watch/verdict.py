@@ -8,6 +8,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis import telemetry as rules
 from gpuprobe.diagnosis import telemetry_conditions as conditions
 from gpuprobe.diagnosis.readings.evidence import Seen, ended_ns, see
+from gpuprobe.diagnosis.readings.told import parts_told
 from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
 from gpuprobe.watch import inside
@@ -132,6 +133,8 @@ def _lines(seen: Seen) -> list[tuple[str, str]]:
         lines.append((f"{name} utilization", _utilization(gpu)))
         if gpu.busy_s or gpu.idle_after_s:
             lines.append((f"{name} phases", _phases(gpu)))
+        if told := parts_told(gpu):
+            lines.append((f"{name} judged", told))
         lines.append((f"{name} power, clock", _power(gpu.evidence)))
         lines.append((f"{name} memory", _memory(gpu.evidence)))
     lines.append(("CPU", _cpu(seen.host)))
@@ -148,7 +151,10 @@ def _utilization(gpu: GpuSeen) -> str:
         signal = gpu.evidence.get("utilization_percent")
         return f"not known: {signal.missing if signal else 'not gathered'}"
     mean, p5, p50, p95 = values
-    span = "from its first to its last busy second: " if gpu.busy_s else ""
+    steady_s = sum(part.seconds for part in gpu.parts if part.kind == "steady")
+    all_of_it = abs(steady_s - gpu.busy_s - gpu.idle_between_s) < TOO_SHORT_S
+    span = "from its first to its last busy second: " if all_of_it else "in its steady phase: "
+    span = span if gpu.busy_s else ""
     return f"{span}mean {mean:.0f} %, p5 {p5:.0f} %, p50 {p50:.0f} %, p95 {p95:.0f} %"
 
 

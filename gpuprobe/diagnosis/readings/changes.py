@@ -23,8 +23,8 @@ def change_points(levels: NDArray[np.float64], cell_s: float, limits: Thresholds
 
     A change is one by at least `phase_points`, between parts of `phase_cells` points and `phase_s` and more, that is
     `phase_deviations` standard errors large; `start_up_deviations` suffice where a part at the beginning or the end is
-    idle but for moments, as starting up is, beside one that is mostly busy. The error is taken from means over blocks of every length, so that bursts
-    that come again and again are noise and no change.
+    idle but for moments, as starting up is, beside one that is mostly busy. The error is taken from means over blocks
+    of every length, so that bursts that come again and again are noise and no change.
     """
     group = -(-len(levels) // MOST_POINTS) or 1
     whole = len(levels) // group * group

@@ -87,7 +87,9 @@ def parts(recording: Telemetry, column: str, found: Sequence[Phase], limits: Thr
     span = busy_span(found)
     if span is None:
         return ()
-    works = _works(found, span, limits)
+    usual_ns, _ = windows.limits(recording.series(column)[0], 1)
+    least_s = max(limits.pause_s, limits.pause_readings * usual_ns / NS_PER_S)
+    works = _works(found, span, least_s, limits)
     levels = _levels(recording, column, works, limits)
     steady = max(levels, key=lambda one: one[1])[0]
     named: list[tuple[Kind, tuple[Span, ...]]] = []
@@ -134,19 +136,19 @@ def _idle_below(values: NDArray[np.float64]) -> float:
     return min(IDLE_BELOW_PERCENT, usual / 2) if usual >= NOTHING_PERCENT else IDLE_BELOW_PERCENT
 
 
-def _works(found: Sequence[Phase], span: Span, limits: Thresholds) -> list[Span]:
+def _works(found: Sequence[Phase], span: Span, least_s: float, limits: Thresholds) -> list[Span]:
     """Return the spans of work between starting up, pauses and what comes after.
 
-    A pause is idle time of `pause_s` and more with as much work on both sides; where there are many, or they take much
+    A pause is idle time of `least_s` and more with as much work on both sides; where there are many, or they take much
     of the time, they are how it works.
     """
     inner = [phase for phase in found if span[0] <= phase.start_ns and phase.end_ns <= span[1]]
     works = [span]
     for phase in inner:
-        if phase.busy is False and phase.seconds >= limits.pause_s:
+        if phase.busy is False and phase.seconds >= least_s:
             start, end = works.pop()
             works += [(start, phase.start_ns), (phase.end_ns, end)]
-    long = [work for work in works if (work[1] - work[0]) / NS_PER_S >= limits.pause_s]
+    long = [work for work in works if (work[1] - work[0]) / NS_PER_S >= least_s]
     if not long:
         return [span]
     first, last = works.index(long[0]), works.index(long[-1])
