@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gpuprobe.diagnosis.advice.give import ADVICE, advised
-from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.records import Evidence, Finding, Gain, Signal
+from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.whatif.records import Prediction, Replay
 
 GPU = {"device_kind": "gpu"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpuprobe.diagnosis import thresholds
+from gpuprobe import thresholds
 from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.rules import card_and_settings, differential, gpu_state, telemetry, trace
 from gpuprobe.errors import InputError

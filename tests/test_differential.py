@@ -9,8 +9,8 @@ import pytest
 from gpuprobe.diagnosis.rules import differential
 from gpuprobe.diagnosis.rules.differential import diagnose
 from gpuprobe.diagnosis.rules.rule import Rule
-from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Signal
+from gpuprobe.thresholds import DEFAULTS
 
 
 def signal(name: str, value: float | bool, spread: float = 0.01) -> Signal:

@@ -245,7 +245,7 @@ def test_the_columns_of_a_bare_log_can_be_named_to_diagnose(cli: Cli, tmp_path: 
         ("timestamp, pid, process_name, used_gpu_memory [MiB]\n", "single processes"),
         ("RAM 2196/7772MB (lfb 1x2MB) CPU [5%@729] GR3D_FREQ 12%\n", "tegrastats"),
         ("===== ROCm System Management Interface =====\n", "AMD"),
-        ("#Entity GRACT SMACT\nID\nGPU 0 0.953 0.801\n", "dcgmi"),
+        ("#Entity GRACT SMACT\nID\nGPU-I 0 0.953 0.801\n", "holds no row of dcgmi"),
         ("0, 43, 48, -, 1, 1, 0, 0\n", "begin with #"),
         ("Failed to initialize NVML: Driver/library version mismatch\n", "nvidia-smi said 'Failed to initialize"),
         ("No devices were found\n", "nvidia-smi said 'No devices"),

@@ -11,13 +11,13 @@ from timelines import Made
 
 from gpuprobe.diagnosis.diagnosed import diagnosed
 from gpuprobe.diagnosis.rules.trace import diagnose
-from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.diagnosis.trace_causes import CAUSES, Cause
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import DeviceAccount, IteratorFacts
 from gpuprobe.records import Evidence, Finding, Signal
+from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.traces.timeline import Timeline
 
 

@@ -13,9 +13,9 @@ from watches import S, record
 
 from gpuprobe import telemetry
 from gpuprobe.diagnosis.rules.telemetry import diagnose
-from gpuprobe.evidence.readings.grid import Grid, percentile
 from gpuprobe.evidence.readings.phases import busy_span, phases
 from gpuprobe.evidence.readings.signals import see
+from gpuprobe.evidence.readings.stretch import Stretch, percentile
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Evidence, Finding, Signal, Watch, load
 from gpuprobe.report.watch import write_watch
@@ -56,8 +56,7 @@ def test_percentiles_are_weighted_by_time(tmp_path: Path) -> None:
 
 def test_busy_and_idle_phases_are_counted(tmp_path: Path) -> None:
     record(tmp_path, ([80.0] * 5 + [0.0] * 5) * 3)
-    grid = Grid(telemetry.read(tmp_path / TELEMETRY_FILE), 0, 30 * S)
-    found = phases(grid, "gpu0_utilization_percent")
+    found = phases(telemetry.read(tmp_path / TELEMETRY_FILE), "gpu0_utilization_percent", 0, 30 * S)
     assert [(phase.busy, phase.seconds) for phase in found] == [(True, 5), (False, 5)] * 3
     assert busy_span(found) == (0, 25 * S)
 
@@ -66,10 +65,14 @@ def test_a_gap_is_unknown_and_not_idle(tmp_path: Path) -> None:
     lines = ["t_ns,said,tree_cpu_s,gpu0_utilization_percent"]
     lines += [f"{second * S},,{second},50" for second in (*range(10), *range(20, 30))]
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
-    grid = Grid(telemetry.read(tmp_path / "t.csv"), 0, 30 * S)
-    assert [phase.busy for phase in phases(grid, "gpu0_utilization_percent")] == [True, None, True]
-    assert np.isnan(grid.rate("tree_cpu_s")[10:19]).all()
-    assert grid.rate("tree_cpu_s")[:9] == pytest.approx(1.0)
+    recording = telemetry.read(tmp_path / "t.csv")
+    found = phases(recording, "gpu0_utilization_percent", 0, 30 * S)
+    assert [(phase.busy, phase.seconds) for phase in found] == [(True, 10), (None, 10), (True, 10)]
+    stretch = Stretch(recording, ((0, 30 * S),))
+    within = (stretch.cells_ns[1] > 9 * S) & (stretch.cells_ns[0] < 20 * S)
+    assert np.isnan(stretch.rate("tree_cpu_s")[within]).all()
+    assert stretch.rate("tree_cpu_s")[:9] == pytest.approx(1.0)
+    assert stretch.rate("tree_cpu_s")[~within][:-1] == pytest.approx(1.0)
 
 
 @given(
@@ -88,7 +91,7 @@ def test_phases_cover_every_second_once(levels: list[float | None]) -> None:
     times = np.array([second * S for second, level in enumerate(levels) if level is not None], np.int64)
     values = np.array([level for level in levels if level is not None], np.float64)
     recording = telemetry.Telemetry(times, {"gpu0_utilization_percent": values})
-    found = phases(Grid(recording, 0, len(levels) * S), "gpu0_utilization_percent")
+    found = phases(recording, "gpu0_utilization_percent", 0, len(levels) * S)
     assert found[0].start_ns == 0
     assert found[-1].end_ns == len(levels) * S
     assert all(first.end_ns == second.start_ns for first, second in pairwise(found))

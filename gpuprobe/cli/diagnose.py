@@ -34,7 +34,7 @@ WIDTH_OF_A_FILE = 120
 
 def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        from gpuprobe.diagnosis.thresholds import listing
+        from gpuprobe.thresholds import listing
 
         print(listing())
         context.exit()
@@ -92,13 +92,13 @@ def command(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # A diagnosis leaves hardly a cycle behind, and to look for some takes a tenth of a small one.
     gc.disable()
-    from gpuprobe.diagnosis import thresholds as rules
+    from gpuprobe import thresholds as rules
     from gpuprobe.diagnosis.diagnosed import diagnosed
     from gpuprobe.diagnosis.recorded import recorded
     from gpuprobe.records import to_json
 
     limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
-    found = recorded(path, telemetry, columns, what_if=what_if)
+    found = recorded(path, telemetry, columns, what_if=what_if, limits=limits)
     diagnosis = diagnosed(found.account, found.readings, found.setting, limits, found.replay)
     # Written first: whoever reads stdout may go at once (head), or it may lead to a full disk.
     if out is not None:

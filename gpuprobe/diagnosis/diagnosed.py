@@ -10,12 +10,12 @@ from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.gains import with_gains
 from gpuprobe.diagnosis.join import TRACE_MORE, Vote, join
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state, telemetry, trace
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.evidence import card
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.meters import meters
 from gpuprobe.ledger.records import Account
 from gpuprobe.records import Evidence, Finding, Gain, NotEvaluated, Signal
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 from gpuprobe.whatif.records import Replay
 
 if TYPE_CHECKING:

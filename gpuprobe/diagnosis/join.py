@@ -13,8 +13,8 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.gains import saved_share
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.records import Confidence, Finding, NotEvaluated, Record
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,6 +23,7 @@ from gpuprobe.recording import (
     whole,
 )
 from gpuprobe.records import Environment, Run, Study, load
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.records import Replay
 from gpuprobe.whatif.run_facts import known_beside
@@ -51,28 +52,34 @@ class Recorded:
     replay: Replay | None = None
 
 
-def recorded(path: Path, readings: Path | None = None, columns: str = "", *, what_if: bool | None = None) -> Recorded:
+def recorded(
+    path: Path,
+    readings: Path | None = None,
+    columns: str = "",
+    *,
+    what_if: bool | None = None,
+    limits: Thresholds = DEFAULTS,
+) -> Recorded:
     """Gather what `path` holds: a trace, a run, a study or a watch of one run, or readings alone (a CSV).
 
-    `columns` names those of readings without a header, as they were given to nvidia-smi.
+    `columns` names those of readings without a header, as they were given to nvidia-smi. `limits` tell the phases of
+    readings apart.
 
     The trace is replayed where `what_if` says so; by default where it is not so long that one would wait for it.
     Raises InputError where it holds none of these or cannot be read.
     """
     path = _run_of(path)
     if _holds_readings(path):
-        return Recorded(
-            Account(source=str(path), format="telemetry", devices=()), _readings(path, None, None, None, columns), ()
-        )
+        return _log(path, columns, limits)
     troubles: list[str] = []
     run = _run(path, troubles) if (path / RUN_FILE).is_file() else None
     environment = whole(lambda: _environment(path), troubles) if run else None
     timeline = read(path) if run is None or (path / TRACE_FOLDER).is_dir() else None
     account = _untraced(path, run) if timeline is None else account_of(timeline)
     if readings is not None:
-        found = _readings(readings, run, account, environment, columns)
+        found = _readings(readings, run, account, environment, columns, limits)
     elif (beside := path / TELEMETRY_FILE).is_file():
-        found = whole(lambda: _readings(beside, run, account, environment, columns), troubles)
+        found = whole(lambda: _readings(beside, run, account, environment, columns, limits), troubles)
     else:
         found = None
     account = msgspec.structs.replace(account, warnings=(*account.warnings, *troubles))
@@ -118,6 +125,16 @@ def _holds_readings(path: Path) -> bool:
     return telemetry.is_log(path)
 
 
+def _log(path: Path, columns: str, limits: Thresholds) -> Recorded:
+    """Gather a log of readings alone, with what was assumed of it as warnings."""
+    from gpuprobe import telemetry
+    from gpuprobe.evidence.readings.window import readings_of_log
+
+    recording = telemetry.read_any(path, columns)
+    found, said = readings_of_log(recording, limits) if len(recording.t_ns) else (None, ())
+    return Recorded(Account(source=str(path), format="telemetry", devices=(), warnings=said), found, ())
+
+
 def _replay(timeline: Timeline, account: Account, known: Known | None, wanted: bool | None) -> Replay | None:
     work = sum(len(device.kernels) + len(device.copies) for device in timeline.devices)
     if wanted is False:
@@ -142,7 +159,12 @@ def _environment(path: Path) -> Environment | None:
 
 
 def _readings(
-    file: Path, run: Run | None, account: Account | None, environment: Environment | None, columns: str
+    file: Path,
+    run: Run | None,
+    account: Account | None,
+    environment: Environment | None,
+    columns: str,
+    limits: Thresholds,
 ) -> Evidence | None:
     """Gather the readings of the timed window, else of the traced steps, else, where these share no clock, of all."""
     # Imported here, as the replay is: a trace alone has no readings.
@@ -160,7 +182,7 @@ def _readings(
     first, last = int(times[0]), int(times[-1])
     start, end = next((span for span in spans if span[1] >= first and span[0] <= last), (first, last))
     bus = run.settings.gpu_pci_bus_id if run and run.settings else ""
-    return readings_in(recording, start, end, environment=environment, gpu_pci_bus_id=bus)
+    return readings_in(recording, start, end, environment=environment, gpu_pci_bus_id=bus, limits=limits)
 
 
 def _setting(run: Run, gpus: tuple[GpuInfo, ...], readings: Evidence | None) -> tuple[Signal, ...]:

@@ -11,8 +11,8 @@ from gpuprobe.ledger.pipeline import PYTHON_STAGE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpuprobe.diagnosis.thresholds import Thresholds
     from gpuprobe.records import Evidence
+    from gpuprobe.thresholds import Thresholds
 
 
 BOTH = frozenset({"gpu", "cpu"})

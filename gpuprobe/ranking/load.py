@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import telemetry
-from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.readings.window import readings_in
 from gpuprobe.ranking.accounts import traced
@@ -25,14 +24,15 @@ from gpuprobe.recording import (
     without_folder,
 )
 from gpuprobe.records import load as load_record
+from gpuprobe.thresholds import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gpuprobe.diagnosis.thresholds import Thresholds
     from gpuprobe.records import Run, Study
     from gpuprobe.telemetry import Telemetry
+    from gpuprobe.thresholds import Thresholds
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.errors import InputError
+from gpuprobe.telemetry import clock
 from gpuprobe.telemetry.states import Said, parse
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.facts import Fact
 
 FACTS = re.compile(r"# (\w+) (\{.*\})$")
-GPU_COLUMN = re.compile(r"gpu(\d+)_")
+# No reading of anything is larger; sums of those that are not finite, or nearly not, are no figures.
+MOST = 1e18
+GPU_COLUMN = re.compile(r"gpu(\d{1,5})_", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -127,12 +130,16 @@ class _Reader:
                 value = float(cell)
             except ValueError:
                 continue
+            if not abs(value) <= MOST:
+                continue
             where, values = self._columns.setdefault(names[index], ([], []))
             where.append(place)
             values.append(value)
 
     def _finished(self) -> Telemetry:
-        times = np.array(self._times, np.int64)
+        times, mended = clock.straighten(np.array(self._times, np.int64))
+        start_ns = int(times.min(initial=clock.LATEST_NS))
+        self._said += [Said(start_ns, "log", "assumed", words) for words in mended]
         order = np.argsort(times, kind="stable")
         columns = {}
         for name, (where, values) in self._columns.items():
@@ -144,7 +151,7 @@ class _Reader:
 
 
 def _is_time(cell: str) -> bool:
-    return cell.isascii() and cell.isdigit() and len(cell) <= 19 and int(cell) < 2**63
+    return cell.isascii() and cell.isdigit() and len(cell) <= 19 and int(cell) < clock.LATEST_NS
 
 
 def _cells(line: str) -> list[str]:

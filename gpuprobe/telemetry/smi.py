@@ -1,6 +1,6 @@
-"""Reads the logs of nvidia-smi as people keep them: `--query-gpu` CSV, with or without a header and units, and `dmon`.
+"""Reads logs as people keep them: CSV of nvidia-smi `--query-gpu`, with or without a header and units, and both `dmon`.
 
-Source of the names and units: `nvidia-smi --help-query-gpu` and `nvidia-smi dmon -h`.
+Source of the names and units: `nvidia-smi --help-query-gpu`, `nvidia-smi dmon -h` and `dcgmi dmon -l`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
-from gpuprobe.telemetry import smi_names
+from gpuprobe.telemetry import smi_guess, smi_names
 from gpuprobe.telemetry.recording import Telemetry, read
 from gpuprobe.telemetry.smi_log import Log
 from gpuprobe.telemetry.smi_refused import message, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from gpuprobe.telemetry.smi_names import Column
@@ -28,6 +28,11 @@ LINES_FOR_A_DAMAGED_ONE = 100
 BINARY = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 JSON = re.compile(r"\{|\[\s*[\[{\]\"]")
 FRACTION = re.compile(r"\d{9}[-+]\d\d:\d\d")
+LEADING = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+# DCGM's fractions may exceed one by rounding.
+FRACTION_AT_MOST = 1.5
+# The parts of a card, its links and its host, which dcgmi tells beside the card itself.
+PARTS = re.compile(r"(GPU-I|GPU-CI|CI|CPU|CPU-CORE|Core|Switch|NvSwitch|Link|NIC)\b", re.IGNORECASE)
 
 
 def read_any(path: Path, columns: str = "") -> Telemetry:
@@ -75,17 +80,18 @@ def _decoded(content: bytes) -> str:
 
 
 def _read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: bool) -> Telemetry:
-    log = Log("nvidia-smi --query-gpu")
+    log = Log("nvidia-smi --query-gpu", path)
     rows = list(_split(path, lines, whole=whole))
     columns = _columns(log, path, rows, names)
+    columns = _scaled(columns, [cells for _, cells in rows])
     for place, (number, cells) in enumerate(rows):
         said = message(",".join(cells)) if len(cells) < len(columns) else None
         if said:
             log.note(said[0], bus=said[1])
         elif smi_names.is_header(cells):
-            columns = _known(log, [smi_names.column(cell) for cell in cells])
+            columns = _scaled(_known(log, [smi_names.column(cell) for cell in cells]), [cells for _, cells in rows])
         elif len(cells) == len(columns):
-            _take_row(log, f"{path}:{number}", columns, cells)
+            _take_whole(log, f"{path}:{number}", columns, cells)
         else:
             _leave_out(log, path, number, len(cells), len(columns), cut=place == len(rows) - 1)
     return _finished(log, path, len(rows))
@@ -99,7 +105,7 @@ def _columns(log: Log, path: Path, rows: list[tuple[int, list[str]]], names: str
     elif smi_names.is_header(first):
         columns = [smi_names.column(name) for name in first]
     else:
-        columns, assumed = smi_names.guess([cells for _, cells in rows])
+        columns, assumed = smi_guess.guess([cells for _, cells in rows])
         log.assumed += assumed
     if not any(column.kind in {"value", "hex"} for column in columns):
         raise InputError(
@@ -108,6 +114,15 @@ def _columns(log: Log, path: Path, rows: list[tuple[int, list[str]]], names: str
             "header, name its columns: --columns timestamp,index,utilization.gpu"
         )
     return _known(log, columns)
+
+
+def _scaled(columns: list[Column], rows: Sequence[Sequence[str]]) -> list[Column]:
+    """Take DCGM's fractions for percents where the log holds them so: a fraction is never more than one."""
+    shares = [place for place, column in enumerate(columns) if column.unit == "1"]
+    cells = (row[place] for row in rows if len(row) == len(columns) for place in shares)
+    if any((match := LEADING.match(cell)) and float(match[0]) > FRACTION_AT_MOST for cell in cells):
+        return [replace(column, unit="%") if column.unit == "1" else column for column in columns]
+    return columns
 
 
 def _known(log: Log, columns: list[Column]) -> list[Column]:
@@ -147,10 +162,19 @@ def _split(path: Path, lines: list[tuple[int, str]], *, whole: bool) -> Iterator
             raise InputError(f"{path}:{number}: is no line of CSV ({error})") from error
 
 
+def _take_whole(log: Log, where: str, columns: Sequence[Column], cells: Sequence[str]) -> None:
+    """Take a row in, or note it as damaged where a cell is no value of its column."""
+    try:
+        _take_row(log, where, columns, cells)
+    except InputError as error:
+        log.damaged.append(str(error))
+
+
 def _take_row(log: Log, where: str, columns: Sequence[Column], cells: Sequence[str]) -> None:
     by_kind = {column.kind: cell for column, cell in zip(columns, cells, strict=True)}
     gpu = by_kind.get("index") or by_kind.get("identity") or "0"
-    t_ns = log.time_ns(where, by_kind["time"]) if "time" in by_kind else None
+    stamp = by_kind["time"] if "time" in by_kind else f"{by_kind.get('date', '')} {by_kind.get('clock', '')}".strip()
+    t_ns = log.time_ns(where, stamp) if "time" in by_kind or "clock" in by_kind else None
     values: dict[str, float] = {}
     for column, cell in zip(columns, cells, strict=True):
         if column.kind in {"value", "hex", "reason", "fact", "fact_number"}:
@@ -178,36 +202,46 @@ def _finished(log: Log, path: Path, lines: int) -> Telemetry:
 
 
 def _read_dmon(path: Path, lines: list[tuple[int, str]]) -> Telemetry:
-    """Read rows under a line of names and a line of units, both of which begin with # and repeat."""
-    log = Log("nvidia-smi dmon")
+    """Read rows of either dmon under a line of names, which begins with #, and a line of units; both repeat."""
+    of_dcgm = smi_names.is_dcgm_names(_cells(lines[0][1]))
+    log = Log("dcgmi dmon" if of_dcgm else "nvidia-smi dmon", path)
     columns: list[Column] = []
-    for place, (number, line) in enumerate(lines):
+    rows = [_of_dcgm(_cells(line)) if of_dcgm else _cells(line) for _, line in lines]
+    for place, ((number, line), cells) in enumerate(zip(lines, rows, strict=True)):
         where = f"{path}:{number}"
-        cells = line.lstrip("#").replace(",", " ").split()
         said = message(line)
         if said:
             log.note(said[0], bus=said[1])
         elif line.startswith("#"):
-            if smi_names.is_dmon_names(cells):
-                columns = [smi_names.dmon_column(name) for name in cells]
+            columns = _dmon_columns(log, cells, rows) or columns
+        elif of_dcgm and (cells[0].lower() == "id" or PARTS.match(line)):
+            _note_part(log, cells[0])
         elif not columns:
             raise InputError(f"{where}: a row before the line that names its columns (# gpu pwr ...)")
         elif len(cells) == len(columns):
-            _take_dmon_row(log, where, columns, cells)
+            _take_whole(log, where, columns, cells)
         else:
             _leave_out(log, path, number, len(cells), len(columns), cut=place == len(lines) - 1)
     return _finished(log, path, len(lines))
 
 
-def _take_dmon_row(log: Log, where: str, columns: Sequence[Column], cells: Iterable[str]) -> None:
-    row = dict(zip((column.title for column in columns), cells, strict=True))
-    by_kind = {column.kind: row[column.title] for column in columns}
-    t_ns = None
-    if "clock" in by_kind:
-        t_ns = log.time_ns(where, f"{by_kind.get('date', '')} {by_kind['clock']}".strip())
-    values: dict[str, float] = {}
-    gpu = by_kind.get("index", "0")
-    for column in columns:
-        if column.kind == "value":
-            log.take(where, column, row[column.title], gpu, values)
-    log.add(t_ns, gpu, values)
+def _cells(line: str) -> list[str]:
+    return line.lstrip("#").replace(",", " ").split() or [""]
+
+
+def _of_dcgm(cells: list[str]) -> list[str]:
+    """Join `GPU 0`, the first two words of a row of dcgmi, to the number of the card."""
+    return [cells[1], *cells[2:]] if cells[0].upper() == "GPU" and len(cells) > 1 else cells
+
+
+def _dmon_columns(log: Log, cells: list[str], rows: Sequence[Sequence[str]]) -> list[Column]:
+    """Return the columns that a line with # names; none where it names their units."""
+    if smi_names.is_dcgm_names(cells):
+        return _scaled(_known(log, [smi_names.dcgm_column(name) for name in cells]), rows)
+    return [smi_names.dmon_column(name) for name in cells] if smi_names.is_dmon_names(cells) else []
+
+
+def _note_part(log: Log, word: str) -> None:
+    words = "rows of parts of a card (GPU-I, GPU-CI) and of what is no card are left out"
+    if word.lower() != "id" and words not in log.assumed:
+        log.assumed.append(words)

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.errors import InputError
-from gpuprobe.telemetry import smi_names
+from gpuprobe.telemetry import clock, smi_names
 from gpuprobe.telemetry.matching import same_bus
-from gpuprobe.telemetry.recording import Telemetry
+from gpuprobe.telemetry.recording import MOST, Telemetry
 from gpuprobe.telemetry.smi_refused import message
 from gpuprobe.telemetry.states import GPU_GONE, STATES, Said
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from gpuprobe.telemetry.facts import Fact
     from gpuprobe.telemetry.smi_names import Column
@@ -32,6 +35,7 @@ VALUE = re.compile(r"([-+]?\d+(?:[.,]\d*)?(?:[eE][-+]?\d+)?)\s*([a-zA-Z%/]*)")
 TIME = re.compile(
     r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)[T ]+(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?\s*(Z|UTC|([-+])(\d\d):?(\d\d))?"
 )
+MOST_GPUS = 64
 CLOCK = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d+)?")
 DAY_NS = 86_400_000_000_000
 # As `date` writes it.
@@ -45,6 +49,7 @@ class Log:
     """Rows by time and GPU; `finished` turns them into columns."""
 
     source: str
+    path: Path
     rows: list[tuple[int | None, str, dict[str, float]]] = field(default_factory=list)
     facts: dict[str, dict[str, Fact]] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
@@ -63,26 +68,45 @@ class Log:
     def finished(self) -> Telemetry:
         """Number the GPUs, give rows without a time one, and turn all into columns."""
         numbers = _numbers([gpu for _, gpu, _ in self.rows])
+        if len(numbers) > MOST_GPUS:
+            raise InputError(
+                f"{self.path}: names {len(numbers):,} GPUs, more than a machine has: its columns are mixed up"
+            )
         if any(t_ns is None for t_ns, _, _ in self.rows):
             self.assumed.append("the log holds no time stamps: one row a second for each GPU is assumed")
-        counts: dict[str, int] = {}
-        times: list[int] = []
-        for t_ns, gpu, _ in self.rows:
-            counts[gpu] = counts.get(gpu, -1) + 1
-            times.append(counts[gpu] * ASSUMED_INTERVAL_NS if t_ns is None else t_ns)
-        columns: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
-        for place, (_, gpu, values) in enumerate(self.rows):
-            for name, value in values.items():
-                column = columns.setdefault(f"gpu{numbers[gpu]}_{name}", np.full(len(self.rows), np.nan))
-                column[place] = value
-        order = np.argsort(np.array(times, np.int64), kind="stable")
+        times = self._times()
+        columns = self._columns(numbers)
+        order = np.argsort(times, kind="stable")
         return Telemetry(
-            np.array(times, np.int64)[order],
+            times[order],
             {name: values[order] for name, values in columns.items()},
-            tuple(self._said(times, numbers, set(columns))),
+            tuple(self._said(times.tolist(), numbers, set(columns))),
             {f"gpu{numbers[gpu]}": found for gpu, found in self.facts.items() if gpu in numbers},
             self.source,
         )
+
+    def _times(self) -> NDArray[np.int64]:
+        """Return the times of all rows, those of each GPU straightened, or counted where it has none."""
+        places: dict[str, list[int]] = {}
+        for place, (_, gpu, _) in enumerate(self.rows):
+            places.setdefault(gpu, []).append(place)
+        times = np.empty(len(self.rows), np.int64)
+        for own in places.values():
+            given = [self.rows[place][0] for place in own]
+            counted = [count * ASSUMED_INTERVAL_NS if t_ns is None else t_ns for count, t_ns in enumerate(given)]
+            times[own], mended = clock.straighten(np.array(counted, np.int64))
+            self.assumed += [words for words in mended if words not in self.assumed]
+        return times
+
+    def _columns(self, numbers: dict[str, int]) -> dict[str, NDArray[np.float64]]:
+        columns: dict[str, NDArray[np.float64]] = {}
+        for place, (_, gpu, values) in enumerate(self.rows):
+            for name, value in values.items():
+                title = f"gpu{numbers[gpu]}_{name}"
+                if title not in columns:
+                    columns[title] = np.full(len(self.rows), np.nan)
+                columns[title][place] = value
+        return columns
 
     def take(self, where: str, column: Column, cell: str, gpu: str, values: dict[str, float]) -> None:
         """Take one cell in. Raises InputError, with `where`, for one that is no value of its column."""
@@ -130,7 +154,7 @@ class Log:
         start = min(times, default=0)
         said = [Said(start, "log", "assumed", words) for words in self.assumed]
         said += [
-            Said(start, f"gpu{number}.{name}", "not_supported", f"nvidia-smi wrote {cell!r}")
+            Said(start, f"gpu{number}.{name}", "not_supported", f"{self.source.split()[0]} wrote {cell!r}")
             for number in sorted(set(numbers.values()))
             for name, cell in self.missing.items()
             if f"gpu{number}_{name}" not in read
@@ -163,25 +187,32 @@ def value(where: str, column: Column, cell: str) -> float:
     scale = smi_names.scale(column.name, unit)
     if scale is None:
         raise InputError(f"{where}: {column.title!r} in {unit!r} is no unit that it is known in")
-    return float(match[1].replace(",", ".")) * scale
+    number = float(match[1].replace(",", ".")) * scale
+    if not abs(number) <= MOST:
+        raise InputError(f"{where}: {cell[:80]!r} is no value of {column.title!r}")
+    return number
 
 
 def time_ns(where: str, cell: str) -> int:
     """Return a time stamp in nanoseconds; one without a zone is taken as UTC. Raises InputError with `where`."""
-    match = TIME.fullmatch(cell)
     try:
-        if match:
-            found = datetime(*map(int, match.groups()[:6]), tzinfo=timezone.utc)  # type: ignore[arg-type, misc]
-            if match[9]:
-                ahead = timedelta(hours=int(match[10]), minutes=int(match[11]))
-                found -= ahead if match[9] == "+" else -ahead
-            return int(found.timestamp()) * NS_PER_S + int((match[7] or "0").ljust(9, "0"))
-        if cell[:1].isalpha():
-            return int(datetime.strptime(cell, DATE).replace(tzinfo=timezone.utc).timestamp()) * NS_PER_S
-        number = float(cell.replace(",", "."))
+        found = _stamp_ns(cell)
     except (ValueError, OverflowError):
-        raise InputError(f"{where}: {cell!r} is no time stamp") from None
-    for most, scale in EPOCHS:
-        if 0 <= number < most:
-            return int(number * scale)
-    raise InputError(f"{where}: {cell!r} is no time stamp")
+        found = None
+    if found is None or not 0 <= found < clock.LATEST_NS:
+        raise InputError(f"{where}: {cell[:80]!r} is no time stamp")
+    return found
+
+
+def _stamp_ns(cell: str) -> int | None:
+    match = TIME.fullmatch(cell)
+    if match:
+        found = datetime(*map(int, match.groups()[:6]), tzinfo=timezone.utc)  # type: ignore[arg-type, misc]
+        if match[9]:
+            ahead = timedelta(hours=int(match[10]), minutes=int(match[11]))
+            found -= ahead if match[9] == "+" else -ahead
+        return int(found.timestamp()) * NS_PER_S + int((match[7] or "0").ljust(9, "0"))
+    if cell[:1].isalpha() and cell[:1].isupper():
+        return int(datetime.strptime(cell, DATE).replace(tzinfo=timezone.utc).timestamp()) * NS_PER_S
+    number = float(cell.replace(",", "."))
+    return next((int(number * scale) for most, scale in EPOCHS if 0 <= number < most), None)

@@ -133,16 +133,43 @@ DMON: dict[str, tuple[str, Kind]] = {
     "rxpci": ("pcie_received_mib_per_s", "value"),
     "txpci": ("pcie_sent_mib_per_s", "value"),
 }
+# DCGM's number of a field, how `dcgmi dmon` heads it, its name without DCGM_FI_DEV_ and DCGM_FI_PROF_, ours, its unit.
+# Source: dcgm_fields.h.
+DCGM: tuple[tuple[int, str, str, str, str], ...] = (
+    (100, "smclk", "smclock", "sm_clock_mhz", ""),
+    (101, "mmclk", "memclock", "memory_clock_mhz", ""),
+    (140, "mmtmp", "memorytemp", "memory_temperature_c", ""),
+    (150, "tmptr", "gputemp", "temperature_c", ""),
+    (155, "power", "powerusage", "power_w", ""),
+    (203, "gputl", "gpuutil", "utilization_percent", ""),
+    (204, "mcutl", "memcopyutil", "memory_utilization_percent", ""),
+    (251, "fbfre", "fbfree", "memory_free_mib", ""),
+    (252, "fbusd", "fbused", "memory_used_mib", ""),
+    (1001, "gract", "grengineactive", "gpm_graphics_percent", "1"),
+    (1002, "smact", "smactive", "gpm_sm_percent", "1"),
+    (1003, "smocc", "smoccupancy", "gpm_occupancy_percent", "1"),
+    (1004, "tenso", "pipetensoractive", "gpm_tensor_percent", "1"),
+    (1005, "drama", "dramactive", "gpm_dram_percent", "1"),
+    (1006, "fp64a", "pipefp64active", "gpm_fp64_percent", "1"),
+    (1007, "fp32a", "pipefp32active", "gpm_fp32_percent", "1"),
+    (1008, "fp16a", "pipefp16active", "gpm_fp16_percent", "1"),
+    (1009, "pcitx", "pcietxbytes", "gpm_pcie_sent_mib_per_s", "b/s"),
+    (1010, "pcirx", "pcierxbytes", "gpm_pcie_received_mib_per_s", "b/s"),
+    (1011, "nvltx", "nvlinktxbytes", "gpm_nvlink_sent_mib_per_s", "b/s"),
+    (1012, "nvlrx", "nvlinkrxbytes", "gpm_nvlink_received_mib_per_s", "b/s"),
+)
+DCGM_TITLES = {key: (name, unit) for number, short, long, name, unit in DCGM for key in (str(number), short, long)}
+DCGM_PREFIX = re.compile(r"dcgmfi(?:dev|prof)")
 OWN_UNITS = {"pct": "%", "percent": "%", "perc": "%", "watt": "w", "watts": "w", "celsius": "c"}
 TITLE = re.compile(r"(.*?)\s*(?:[\[(]\s*(.*?)\s*[\])])?\s*")
 # A unit by the end of our name, and what one of the log's is worth in it.
 SCALES: dict[str, dict[str, float]] = {
-    "_percent": {"%": 1.0, "": 1.0},
+    "_percent": {"%": 1.0, "": 1.0, "1": 100.0},
     "_w": {"w": 1.0, "": 1.0, "mw": 1e-3},
     "_mhz": {"mhz": 1.0, "": 1.0, "ghz": 1e3},
     "_mib": {"mib": 1.0, "": 1.0, "mb": 1.0, "kib": 2**-10, "gib": 2**10, "gb": 2**10, "b": 2**-20},
     "_c": {"c": 1.0, "": 1.0, "°c": 1.0, "degc": 1.0},
-    "_per_s": {"mb/s": 1.0, "": 1.0},
+    "_per_s": {"mb/s": 1.0, "": 1.0, "b/s": 2**-20},
 }
 
 
@@ -160,6 +187,9 @@ def column(title: str) -> Column:
     # `gpu` heads the utilization where its unit is the percent.
     if _key(bare) == "gpu" and unit == "%":
         name, kind = "utilization_percent", "value"
+    if kind == "unknown":
+        name, told = DCGM_TITLES.get(DCGM_PREFIX.sub("", _key(bare)), ("", ""))
+        kind, unit = ("value", unit or told) if name else (kind, unit)
     reason = REASON.fullmatch(_key(bare))
     if kind == "unknown" and reason and reason[1] in REASONS:
         name, kind = reason[1], "reason"
@@ -176,15 +206,32 @@ def dmon_column(title: str) -> Column:
     return Column(name, kind, title)
 
 
+def dcgm_column(title: str) -> Column:
+    """Return what a title of `dcgmi dmon` stands for."""
+    if title.lower() == "entity":
+        return Column("", "index", title)
+    name, unit = DCGM_TITLES.get(title.lower(), ("", ""))
+    return Column(name, "value" if name else "unknown", title, unit)
+
+
+def is_dcgm_names(cells: Sequence[str]) -> bool:
+    """Whether a line that begins with # names columns of `dcgmi dmon`."""
+    return bool(cells) and cells[0].lower() == "entity"
+
+
 def is_dmon_names(cells: Sequence[str]) -> bool:
     """Whether a line that begins with # names columns, not their units."""
     return "gpu" in (cell.lower() for cell in cells)
 
 
 def is_header(cells: Sequence[str]) -> bool:
-    """Whether a line of a `--query-gpu` log names its columns: at least half of its cells are known titles."""
+    """Whether a line of a `--query-gpu` log names its columns: at least half of its cells are known titles.
+
+    Numbers are no titles, but for those of DCGM's fields beside a title in words.
+    """
+    numbers = [cell for cell in cells if re.fullmatch(r"[-+]?\d[\d.]*\s*\S*", cell)]
     known = sum(column(cell).kind != "unknown" for cell in cells)
-    return 2 * known >= len(cells) and not any(re.fullmatch(r"[-+]?\d[\d.]*\s*\S*", cell) for cell in cells)
+    return 2 * known >= len(cells) > len(numbers) and all(cell in DCGM_TITLES for cell in numbers)
 
 
 def scale(name: str, unit: str) -> float | None:
@@ -193,63 +240,3 @@ def scale(name: str, unit: str) -> float | None:
         if name.endswith(end):
             return units.get(unit.lower())
     return 1.0 if not unit else None
-
-
-CELLS: tuple[tuple[str, str], ...] = (
-    (r"\d{4}[/-]\d\d[/-]\d\d[ T]\d\d:\d\d:\d\d.*", "timestamp"),
-    (r"GPU-[0-9a-f-]+", "uuid"),
-    (r"[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d", "pci.bus_id"),
-    (r"P\d{1,2}", "pstate"),
-    (r"0x[0-9a-fA-F]{16}", "clocks_event_reasons.active"),
-    (r".*(NVIDIA|GeForce|Tesla|Quadro|RTX|GTX).*", "name"),
-)
-# What cells with that unit are, in the order in which nvidia-smi's own examples query them.
-BY_UNIT = {
-    "%": ("utilization.gpu", "utilization.memory"),
-    "W": ("power.draw", "power.limit"),
-    "MHz": ("clocks.sm", "clocks.mem"),
-}
-BY_MEMORY = {1: ("memory.used",), 2: ("memory.total", "memory.used"), 3: ("memory.total", "memory.used", "memory.free")}
-
-
-def guess(rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[str]]:
-    """Return the columns of a log without a header by their cells' shapes and units, and what was assumed."""
-    width = len(rows[0])
-    whole = [row for row in rows if len(row) == width] or [rows[0]]
-    titles: list[str] = []
-    seen: dict[str, int] = {}
-    memory = [place for place, cell in enumerate(rows[0]) if cell.endswith("MiB")]
-    if len(memory) in {2, 3}:
-        # The total is the largest and never changes.
-        memory.sort(key=lambda place: -_leading(rows[0][place]))
-        memory[1:] = sorted(memory[1:])
-    by_memory = dict(zip(memory, BY_MEMORY.get(len(memory), ()), strict=False))
-    for place, cell in enumerate(rows[0]):
-        title = next((title for pattern, title in CELLS if re.fullmatch(pattern, cell)), "")
-        unit = cell.rpartition(" ")[2]
-        if not title and unit in BY_UNIT:
-            place_in_unit = seen[unit] = seen.get(unit, -1) + 1
-            title = BY_UNIT[unit][place_in_unit] if place_in_unit < len(BY_UNIT[unit]) else ""
-        title = title or by_memory.get(place, "")
-        if not title and _is_index([row[place] for row in whole]):
-            title = "index"
-        titles.append(title)
-    columns = [
-        column(title) if title else Column("", "unknown", f"column {place}") for place, title in enumerate(titles, 1)
-    ]
-    taken = [f"column {place} is {title}" for place, title in enumerate(titles, 1) if title]
-    return columns, [f"the log has no header; by their units {', '.join(taken)}"] if taken else []
-
-
-def _leading(cell: str) -> float:
-    match = re.match(r"\d+", cell)
-    return float(match[0]) if match else 0.0
-
-
-def _is_index(cells: Sequence[str]) -> bool:
-    """Whether a column counts 0, 1, ..., 0, 1, ... as the rows of several GPUs do."""
-    if not all(cell.isdecimal() and len(cell) < 4 for cell in cells):
-        return False
-    numbers = [int(cell) for cell in cells]
-    count = max(numbers) + 1
-    return 2 <= count <= len(numbers) and all(number == place % count for place, number in enumerate(numbers))

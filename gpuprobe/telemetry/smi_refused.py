@@ -19,7 +19,6 @@ OTHERS = (
     (r"=+NVSMI LOG=+", f"is the text of nvidia-smi -q; {RECORD}"),
     (r"\[\d+\] .*\|.*\|", f"is the output of gpustat; {RECORD}"),
     (r"(#.*\bpid\b|(timestamp, *)?(gpu_\w+, *)*pid\b)", f"tells single processes and not the GPU; {RECORD}"),
-    (r"#Entity\b|# ?Entity ", f"is the output of dcgmi dmon, which is not read; {RECORD}"),
     (
         r"(.* )?RAM \d+/\d+MB ",
         "is the output of tegrastats: the GPU of a Jetson is not read",

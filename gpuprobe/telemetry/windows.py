@@ -52,7 +52,7 @@ def hold(times: Times, values: Values, start_ns: int, end_ns: int) -> Held:
     A reading before the window stands in it too, as far as it reaches; a pause longer than the limit is a gap from
     one usual interval after the last reading on.
     """
-    usual_ns, limit_ns = _limits(times)
+    usual_ns, limit_ns = limits(times)
     first = max(0, int(np.searchsorted(times, start_ns, "right")) - 1)
     last = int(np.searchsorted(times, end_ns, "right"))
     begins = times[first:last]
@@ -85,7 +85,7 @@ def growth(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple[fl
 
 def trapezoid(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple[float, float]:
     """Return (integral over seconds, seconds covered) of a level, by trapezoids over the true times, gaps left out."""
-    _, limit_ns = _limits(times)
+    _, limit_ns = limits(times)
     inside = (times >= start_ns) & (times <= end_ns)
     seconds, levels = np.diff(times[inside]) / NS_PER_S, values[inside]
     joined = seconds <= limit_ns / NS_PER_S
@@ -93,8 +93,20 @@ def trapezoid(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple
     return float(areas[joined].sum()), float(seconds[joined].sum())
 
 
-def _limits(times: Times) -> tuple[int, int]:
-    """Return (usual interval, longest that is not a gap)."""
+def limits(times: Times, least_ns: int = GAP_LEAST_NS) -> tuple[int, int]:
+    """Return (usual interval, longest that is not a gap, at least `least_ns`), whatever order the times are in."""
     intervals = np.diff(times)
+    intervals = intervals[intervals > 0]
     usual = int(np.median(intervals)) if len(intervals) else GAP_LEAST_NS
-    return usual, max(int(GAP_INTERVALS * usual), GAP_LEAST_NS)
+    return usual, max(int(GAP_INTERVALS * usual), least_ns)
+
+
+def reach(times: Times, least_ns: int) -> Times:
+    """Return until when each reading stands, (n,): until the next, or for one usual interval before a gap.
+
+    The last one stands as long as a pause may be that is no gap.
+    """
+    usual_ns, limit_ns = limits(times, least_ns)
+    nexts = np.append(times[1:], times[-1:] + limit_ns)
+    stands: Times = np.where(nexts - times > limit_ns, times + min(usual_ns, limit_ns), nexts)
+    return stands

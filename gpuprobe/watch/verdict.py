@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.diagnosis.rules import gpu_state
 from gpuprobe.diagnosis.rules import telemetry as rules
-from gpuprobe.diagnosis.thresholds import DEFAULTS
-from gpuprobe.evidence.readings.signals import Seen, see
+from gpuprobe.evidence.readings.signals import Seen, ended_ns, see
+from gpuprobe.evidence.readings.told import parts_told
 from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
+from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.watch import inside
 
 if TYPE_CHECKING:
@@ -68,16 +69,11 @@ def judge(recording: Telemetry, watch: Watch) -> tuple[Seen, Verdict]:
         verdict=said,
         why=why,
         next=following,
-        lines=(*_lines(seen), *inside.lines(recording, watch.started_ns, _end_ns(recording, watch))),
+        lines=(*_lines(seen), *inside.lines(recording, watch.started_ns, ended_ns(recording, watch))),
         judged=judged,
         notes=tuple(_notes(seen, watch, used)),
         unknown=_unknown(recording) if seen.gpus else UNKNOWN_OF_HOST,
     )
-
-
-def _end_ns(recording: Telemetry, watch: Watch) -> int:
-    last_ns = int(recording.t_ns[-1]) if len(recording.t_ns) else watch.started_ns
-    return watch.ended_ns or max(last_ns, watch.started_ns)
 
 
 def _unknown(recording: Telemetry) -> tuple[str, ...]:
@@ -137,6 +133,8 @@ def _lines(seen: Seen) -> list[tuple[str, str]]:
         lines.append((f"{name} utilization", _utilization(gpu)))
         if gpu.busy_s or gpu.idle_after_s:
             lines.append((f"{name} phases", _phases(gpu)))
+        if told := parts_told(gpu):
+            lines.append((f"{name} judged", told))
         lines.append((f"{name} power, clock", _power(gpu.evidence)))
         lines.append((f"{name} memory", _memory(gpu.evidence)))
     lines.append(("CPU", _cpu(seen.host)))
@@ -153,7 +151,10 @@ def _utilization(gpu: GpuSeen) -> str:
         signal = gpu.evidence.get("utilization_percent")
         return f"not known: {signal.missing if signal else 'not gathered'}"
     mean, p5, p50, p95 = values
-    span = "from its first to its last busy second: " if gpu.busy_s else ""
+    steady_s = sum(part.seconds for part in gpu.parts if part.kind == "steady")
+    all_of_it = abs(steady_s - gpu.busy_s - gpu.idle_between_s) < TOO_SHORT_S
+    span = "from its first to its last busy second: " if all_of_it else "in its steady phase: "
+    span = span if gpu.busy_s else ""
     return f"{span}mean {mean:.0f} %, p5 {p5:.0f} %, p50 {p50:.0f} %, p95 {p95:.0f} %"
 
 

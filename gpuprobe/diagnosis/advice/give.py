@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gpuprobe.diagnosis.advice.situation import Situation
-    from gpuprobe.diagnosis.thresholds import Thresholds
     from gpuprobe.records import Evidence, Finding
+    from gpuprobe.thresholds import Thresholds
     from gpuprobe.whatif.records import Replay
 
 # (sentence, diff); a cause that is not here keeps what its rule said.

@@ -14,8 +14,8 @@ from gpuprobe import wording
 from gpuprobe.cards import TENSOR_CORES_FROM
 from gpuprobe.diagnosis.rules import gpu_state
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.records import Confidence, Evidence, Finding, NotEvaluated
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 
 def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:

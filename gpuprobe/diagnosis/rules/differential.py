@@ -12,8 +12,8 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.records import Evidence, Finding, Gain, NotEvaluated, Signal
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 UNCOMPARED = "device_resident, which shows what the input costs, was not measured beside the baseline"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.records import Evidence, Finding, NotEvaluated
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 
 def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:

@@ -2,7 +2,7 @@
 
 They name the share of the time in which the GPU idled and what the host did meanwhile, never which call it was in: the
 confidence is at most medium, and a rule that has a trace knows better. The signals are those of `readings.evidence`, of
-one GPU over its busy span, or of the host alone where there is no GPU.
+one GPU over its steady phase, or of the host alone where there is no GPU.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ import msgspec
 from gpuprobe import wording
 from gpuprobe.diagnosis.rules.gpu_state import not_on_gpu
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.records import Confidence, Evidence, Finding, NotEvaluated, Signal
+from gpuprobe.thresholds import DEFAULTS, Thresholds
+
+TRACE_A_WAIT = (
+    "Trace a few steps that hold a wait: `gpuprobe watch --trace` takes them of a Keras training, and says whether the "
+    "input, copies or the host made the GPU wait."
+)
 
 
 def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
@@ -29,21 +34,52 @@ def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
 
 
 def compute_bound(evidence: Evidence, limits: Thresholds) -> Result:
-    """A kernel runs nearly all the time: the healthy case, as far as NVML can tell."""
+    """A kernel runs nearly all the time: the healthy case, as far as NVML can tell; its SMs, where told, work too."""
     if reason := evidence.lacking("utilization_percent"):
         return NotEvaluated(cause="compute_bound", reason=reason)
-    busy = evidence.numbers("utilization_percent")[0] / 100
-    if busy < limits.compute_fraction:
+    busy, active = evidence.numbers("utilization_percent")[0] / 100, evidence.number("sm_active_percent")
+    if busy < limits.compute_fraction or (active is not None and active < 100 * limits.sm_low):
         return None
+    idle = evidence.number("utilization_idle_fraction") or 0.0
+    waits = (
+        f" Now and then it waited: it idled {wording.share(idle)} of the time." if idle >= limits.waits_share else ""
+    )
+    fill = "How well its kernels fill it, NVML cannot tell."
+    if active is not None:
+        fill = f"On average {active:.0f} % of its multiprocessors (SMs) were at work."
     return Finding(
         cause="compute_bound",
         primary=False,
         severity=busy,
-        confidence="medium",
-        claim=f"A kernel ran during {wording.share(busy)} of the busy span: the GPU was kept at work. "
-        "How well its kernels fill it, NVML cannot tell.",
-        evidence=evidence.only("utilization_percent"),
-        fix="Look at the kernels: `gpuprobe run` traces them.",
+        confidence="low" if waits else "medium",
+        claim=f"A kernel ran during {wording.share(busy)} of the steady phase: the GPU was kept at work.{waits} {fill}",
+        evidence=evidence.only("utilization_percent", "sm_active_percent", *_idle_sign(waits)),
+        fix="Look at the kernels: `gpuprobe run` traces them." if not waits else TRACE_A_WAIT,
+    )
+
+
+def _idle_sign(waits: str) -> tuple[str, ...]:
+    return ("utilization_idle_fraction",) if waits else ()
+
+
+def half_filled(evidence: Evidence, limits: Thresholds) -> Result:
+    """A kernel runs nearly all the time, but DCGM shows most multiprocessors without work."""
+    names = ("utilization_percent", "sm_active_percent")
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="batch_too_small", reason=reason)
+    busy, active = (value / 100 for value in evidence.numbers(*names))
+    if busy < limits.compute_fraction or active >= limits.sm_low:
+        return None
+    return Finding(
+        cause="batch_too_small",
+        primary=False,
+        severity=busy - active,
+        confidence="low",
+        claim=f"A kernel ran during {wording.share(busy)} of the steady phase, but on average only "
+        f"{wording.share(active)} of the multiprocessors (SMs) were at work: the kernels are too small for the card, "
+        "or many are too short.",
+        evidence=evidence.only(*names),
+        fix="Double the batch size and watch again; a trace tells which kernels leave it empty.",
     )
 
 
@@ -53,7 +89,7 @@ def disk_wait(evidence: Evidence, limits: Thresholds) -> Result:
         evidence,
         limits,
         ("iowait_gpu_idle_fraction", "utilization_idle_fraction"),
-        "During {} of the busy span the GPU idled while a core waited for a disk.",
+        "During {} of the steady phase the GPU idled while a core waited for a disk.",
         "Keep the data in memory or on a faster disk: tf.data's cache(), larger files, prefetch.",
         stage="cold_cache",
         confidence="medium",
@@ -67,7 +103,7 @@ def processor_full(evidence: Evidence, limits: Thresholds) -> Result:
         evidence,
         limits,
         ("cpu_full_gpu_idle_fraction", "cpu_cores", "cpu_limit"),
-        f"During {{}} of the busy span the GPU idled while all {may_use} were full: the host's work, most often "
+        f"During {{}} of the steady phase the GPU idled while all {may_use} were full: the host's work, most often "
         "preparing data, is what takes the time.",
         "Do less of it for each batch: cache() what does not change, augment on the GPU.",
     )
@@ -92,7 +128,7 @@ def python_feed(evidence: Evidence, limits: Thresholds) -> Result:
         primary=False,
         severity=idle,
         confidence="low",
-        claim=f"The GPU idled {wording.share(idle)} of its busy span while {_says(pinned)}: that "
+        claim=f"The GPU idled {wording.share(idle)} of its steady phase while {_says(pinned)}: that "
         "suggests, but does not prove, Python that feeds it batch by batch. Python that launches every operation "
         "looks the same.",
         evidence=evidence.only(*names, pinned.name),
@@ -181,6 +217,7 @@ def one_thread(evidence: Evidence, limits: Thresholds) -> Result:
 def unattributed(evidence: Evidence, limits: Thresholds) -> Finding | NotEvaluated:
     """What no rule explains, said plainly."""
     of_gpu = ("utilization_percent", "utilization_p95_percent", "utilization_p5_percent")
+    more = ("utilization_p50_percent", "utilization_idle_fraction")
     of_host = ("cpu_fraction", "cpu_cores")
     on_gpu = evidence.get("utilization_percent") is not None
     names = of_gpu if on_gpu else of_host
@@ -193,14 +230,17 @@ def unattributed(evidence: Evidence, limits: Thresholds) -> Finding | NotEvaluat
         severity=1 - used,
         confidence="low",
         claim=_idled(evidence, limits, used) if on_gpu else _waited(evidence, limits),
-        evidence=evidence.only(*names),
-        fix="A trace tells what the time goes to: `gpuprobe watch --trace` takes one of a Keras training.",
+        evidence=evidence.only(*names, *(more if on_gpu and _is_mostly_full(evidence, limits) else ())),
+        fix=TRACE_A_WAIT
+        if on_gpu and _is_mostly_full(evidence, limits)
+        else "A trace tells what the time goes to: `gpuprobe watch --trace` takes one of a Keras training.",
     )
 
 
 GPU_RULES: tuple[Rule, ...] = (
     not_on_gpu,
     compute_bound,
+    half_filled,
     disk_wait,
     processor_full,
     python_feed,
@@ -239,6 +279,14 @@ def _mostly(
 
 def _idled(evidence: Evidence, limits: Thresholds, busy: float) -> str:
     p95, p5 = evidence.numbers("utilization_p95_percent", "utilization_p5_percent")
+    if _is_mostly_full(evidence, limits):
+        idle = evidence.number("utilization_idle_fraction")
+        how_long = f": it idled {wording.share(idle)} of the time" if idle else ""
+        return (
+            f"The GPU is full in most readings (the median is {evidence.number('utilization_p50_percent'):.0f} %) and "
+            f"waits now and then{how_long}, and was busy {wording.share(busy)} on average. Without the waits the same "
+            f"work would take {wording.share(busy)} of the time at best. Telemetry cannot tell what it waits for."
+        )
     bursts = p95 >= 100 * limits.underused and p5 < 100 * limits.at_rest
     how = "works in bursts and waits between them" if bursts else "is under-used"
     claim = f"The GPU {how} (busy {wording.share(busy)} of the time), and telemetry names no cause."
@@ -246,6 +294,15 @@ def _idled(evidence: Evidence, limits: Thresholds, busy: float) -> str:
     if cores is not None and cores < limits.wanted_cores and busy:
         claim += " The command hardly used the processor: what the GPU did may have been another program's work."
     return claim
+
+
+def _is_mostly_full(evidence: Evidence, limits: Thresholds) -> bool:
+    """Whether a GPU that is not busy enough on average is so in most readings: it waits now and then."""
+    names = ("utilization_p50_percent", "utilization_percent", "utilization_idle_fraction")
+    if evidence.lacking(*names):
+        return False
+    median, mean, idle = evidence.numbers(*names)
+    return median >= 100 * limits.compute_fraction > mean and idle <= limits.waits_most
 
 
 def _waited(evidence: Evidence, limits: Thresholds) -> str:

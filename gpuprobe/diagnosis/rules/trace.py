@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.diagnosis.trace_causes import CAUSES, because
 from gpuprobe.ledger.account import JOINED_LOW, LOST_LOW
 from gpuprobe.records import Finding, NotEvaluated
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Decided

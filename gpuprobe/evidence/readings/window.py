@@ -1,12 +1,17 @@
-"""The readings of a stretch of a run as evidence, like those of a command that was watched for so long."""
+"""The readings of a stretch of a run, or of a whole log, as evidence, like those of a command that was watched."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gpuprobe.evidence.readings.signals import see
+from gpuprobe.evidence.readings.told import parts_told
 from gpuprobe.records import Evidence, Watch
+from gpuprobe.telemetry import windows
 from gpuprobe.telemetry.matching import by_bus
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from gpuprobe.records import Environment
@@ -20,6 +25,7 @@ def readings_in(
     *,
     environment: Environment | None = None,
     gpu_pci_bus_id: str = "",
+    limits: Thresholds = DEFAULTS,
 ) -> Evidence:
     """Gather the signals of the GPU that the run used, or of the host alone where none was sampled."""
     watched = Watch(
@@ -30,6 +36,24 @@ def readings_in(
         environment=environment,
         cpu_limit=float(environment.cores) if environment else None,
     )
-    seen = see(recording, watched)
+    seen = see(recording, watched, limits)
     index = by_bus(gpu_pci_bus_id, recording.facts) or 0
     return next((gpu.evidence for gpu in seen.gpus if gpu.index == index), seen.host)
+
+
+def readings_of_log(recording: Telemetry, limits: Thresholds = DEFAULTS) -> tuple[Evidence, tuple[str, ...]]:
+    """Gather the signals of the GPU that a log shows busiest, and tell what was assumed and what was not judged."""
+    times = recording.t_ns
+    # The last row of a log stands for as long as the others.
+    usual_ns, _ = windows.limits(np.unique(times))
+    log = Watch(name="", command=(), started_ns=int(times[0]), ended_ns=int(times[-1]) + usual_ns)
+    seen = see(recording, log, limits)
+    busiest = max(seen.gpus, key=lambda gpu: (gpu.busy_s, -gpu.index), default=None)
+    said = [said.words for said in recording.states if said.where == "log"]
+    for gpu in seen.gpus:
+        told = parts_told(gpu)
+        judged = ", the busiest, is judged" if gpu is busiest and len(seen.gpus) > 1 else ""
+        if told or judged:
+            mean = gpu.evidence.number("utilization_percent")
+            said.append(f"GPU {gpu.index}{judged}: {told or f'utilization {mean or 0.0:.0f} %'}")
+    return (busiest.evidence if busiest else seen.host), tuple(said)

@@ -205,6 +205,61 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Share,
         Meta(description="Chosen here: a twentieth of the step lost by the slower link."),
     ] = 0.05
+    phase_points: Annotated[
+        Share,
+        Meta(description="Chosen here: levels of a GPU's utilization that differ by less are one phase."),
+    ] = 0.2
+    phase_cells: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: of fewer readings a second or more apart no level is known."),
+    ] = 12.0
+    phase_s: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: another level for less than half a minute is no phase of its own."),
+    ] = 30.0
+    phase_deviations: Annotated[
+        AtLeastZero,
+        Meta(
+            description="Chosen here: standard errors by which two phases differ; of 400 steady series of noise less "
+            "than one shows 5."
+        ),
+    ] = 5.0
+    start_up_deviations: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: starting up comes before every training, so that less proof of it is enough."),
+    ] = 3.5
+    start_up_level: Annotated[
+        Share,
+        Meta(description="Chosen here: a phase before or after the work that is idle but for moments."),
+    ] = 0.2
+    pause_s: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: a wait of a minute, with as much work around it, is no wait of a step."),
+    ] = 60.0
+    pause_readings: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: of so many idle readings in a row none is there by chance."),
+    ] = 8.0
+    pauses_few: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: more pauses than these are how the training works, unless they are short."),
+    ] = 3.0
+    pause_share: Annotated[
+        Share,
+        Meta(description="Chosen here: pauses that take less than a fifth of the work's time are none of it."),
+    ] = 0.2
+    waits_share: Annotated[
+        Share,
+        Meta(description="Chosen here: a GPU that idles for a twentieth of the time waits now and then."),
+    ] = 0.05
+    waits_most: Annotated[
+        Share,
+        Meta(description="Chosen here: a GPU that idles for more than a third of the time works in bursts."),
+    ] = 0.33
+    sm_low: Annotated[
+        Share,
+        Meta(description="DCGM, SM activity: a value below 0.5 likely indicates ineffective use of the GPU."),
+    ] = 0.5
 
 
 DEFAULTS = Thresholds()

@@ -1,0 +1,64 @@
+"""Readings of a stretch as signals: a mean, a percentile or a share, or why it is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.evidence.readings.stretch import Stretch, percentile
+from gpuprobe.records import Signal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HOST, NVML, THREADS = "psutil", "NVML", "gpuprobe watch, threads of the tree"
+
+
+def level_of(
+    stretch: Stretch, column: str, name: str, unit: str, at: float | None = None, source: str = NVML
+) -> Signal:
+    """Mean weighted by time, or a percentile where one is asked for; p5 and p95 as `low` and `high`."""
+    values, seconds = stretch.weighted(column)
+    if not len(values) or not seconds.sum():
+        return missing(name, unit, source, why_missing(stretch, column))
+    value = float(np.average(values, weights=seconds)) if at is None else percentile(values, seconds, at)
+    low, high = (percentile(values, seconds, percent) for percent in (5, 95))
+    return Signal(name=name, unit=unit, source=source, value=value, low=low, high=high, n=len(values))
+
+
+def share_of(
+    holds: NDArray[np.bool_], known: NDArray[np.float64], name: str, source: str, why: str = "not read in time"
+) -> Signal:
+    """Share of the bins in which something holds, among those in which it is known."""
+    sure = ~np.isnan(known)
+    if not sure.any():
+        return missing(name, "1", source, why)
+    return Signal(name=name, unit="1", source=source, value=float(holds[sure].mean()), n=int(sure.sum()))
+
+
+def mean_of(stretch: Stretch, bins: NDArray[np.float64], name: str, unit: str) -> Signal:
+    """Return the mean over the cells that are known, weighted by their lengths."""
+    sure = ~np.isnan(bins)
+    if not sure.any():
+        return missing(name, unit, HOST, "not read in time")
+    value = float(np.average(bins[sure], weights=stretch.widths_s[sure]))
+    return Signal(name=name, unit=unit, source=HOST, value=value, n=int(sure.sum()))
+
+
+def percentile_of(bins: NDArray[np.float64], percent: float, name: str) -> Signal:
+    """Return a percentile over the cells that are known."""
+    sure = bins[~np.isnan(bins)]
+    if not len(sure):
+        return missing(name, "1", HOST, "not read in time")
+    return Signal(name=name, unit="1", source=HOST, value=float(np.percentile(sure, percent)), n=len(sure))
+
+
+def why_missing(stretch: Stretch, column: str) -> str:
+    """Return what the recording says about a column that was not read."""
+    return stretch.recording.why_missing(column) or "nothing was read in time"
+
+
+def missing(name: str, unit: str, source: str, reason: str) -> Signal:
+    """Return a signal that says why it is missing."""
+    return Signal(name=name, unit=unit, source=source, missing=reason)

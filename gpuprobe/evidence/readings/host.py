@@ -1,0 +1,91 @@
+"""What the processors did in a stretch: the command's part, one thread's, and what others took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from gpuprobe.evidence.readings.figures import HOST, THREADS, level_of, mean_of, missing, percentile_of, share_of
+from gpuprobe.records import Signal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gpuprobe.evidence.readings.stretch import Stretch
+    from gpuprobe.records import Watch
+
+# One process that waits for a disk waits on one core, however many there are: half of that is SageMaker's 50 %.
+IOWAIT_CORES = 0.5
+# A core or tree that is this busy does nothing else; a tree of one busy thread uses a little more than one core.
+PINNED, ONE_CORE_AT_MOST = 0.90, 1.30
+# Threads are added up over all of a command: that speaks for the steady phase where it is at least so much of it.
+MOSTLY = 0.5
+
+
+def host_signals(stretch: Stretch, watch: Watch) -> tuple[Signal, ...]:
+    """Return the signals of the host, of a GPU's steady phase or of all the time."""
+    cores = stretch.rate("tree_cpu_s")
+    limit = watch.cpu_limit
+    share = cores / limit if limit else np.full(len(cores), np.nan)
+    return (
+        mean_of(stretch, cores, "cpu_cores", "cores"),
+        Signal(name="cpu_limit", unit="cores", source=HOST, value=limit, missing=None if limit else "not recorded"),
+        mean_of(stretch, share, "cpu_fraction", "1"),
+        percentile_of(share, 95, "cpu_p95_fraction"),
+        share_of((cores >= PINNED) & (cores <= ONE_CORE_AT_MOST), cores, "one_core_fraction", HOST),
+        _pinned(stretch),
+        _busiest_thread(stretch, watch),
+        _not_below_zero(mean_of(stretch, _all_cores(stretch) - cores, "other_cpu_cores", "cores")),
+        mean_of(stretch, _all_cores(stretch) / max(1, len(_core_columns(stretch))), "machine_fraction", "1"),
+        share_of(stretch.rate("iowait_s") >= IOWAIT_CORES, stretch.rate("iowait_s"), "iowait_fraction", HOST),
+        mean_of(stretch, stretch.rate("iowait_s"), "iowait_cores", "cores"),
+        level_of(stretch, "tree_memory_mib", "host_memory_peak_mib", "MiB", 100, HOST),
+        level_of(stretch, "memory_available_mib", "host_memory_left_mib", "MiB", 0, HOST),
+    )
+
+
+def _pinned(stretch: Stretch) -> Signal:
+    """Share of the seconds in which one core was full while the others were on average less than half busy."""
+    columns = _core_columns(stretch)
+    if len(columns) < 2:
+        return missing("pinned_core_fraction", "1", HOST, "there is only one core to look at")
+    cores = np.vstack([stretch.rate(name) for name in columns])
+    full = cores.max(axis=0, initial=0)
+    others = (cores.sum(axis=0) - full) / (len(columns) - 1)
+    return share_of((full >= PINNED) & (others < 0.5), full, "pinned_core_fraction", HOST)
+
+
+def _core_columns(stretch: Stretch) -> list[str]:
+    return [name for name in stretch.recording.columns if name.startswith("core") and name.endswith("_busy_s")]
+
+
+def _all_cores(stretch: Stretch) -> NDArray[np.float64]:
+    """How many cores of the machine were busy in each bin, whoever used them, (n,)."""
+    total = np.zeros(len(stretch.widths_s))
+    for name in _core_columns(stretch):
+        total += stretch.rate(name)
+    return total if _core_columns(stretch) else np.full(len(total), np.nan)
+
+
+def _not_below_zero(signal: Signal) -> Signal:
+    """The machine's counters and the process's tick apart, so that the rest of their difference can be negative."""
+
+    def clipped(value: float | None) -> float | None:
+        return None if value is None else max(0.0, value)
+
+    value = clipped(signal.value) if isinstance(signal.value, float) else signal.value
+    return msgspec.structs.replace(signal, value=value, low=clipped(signal.low), high=clipped(signal.high))
+
+
+def _busiest_thread(stretch: Stretch, watch: Watch) -> Signal:
+    threads = watch.threads
+    if not threads:
+        return missing("busiest_thread_fraction", "1", THREADS, "no thread was seen twice")
+    if stretch.widths_s.sum() < threads[0].seen_s * MOSTLY:
+        reason = "the threads were mostly seen outside the steady phase, as while starting up"
+        return missing("busiest_thread_fraction", "1", THREADS, reason)
+    first = threads[0]
+    who = f"{THREADS}: {first.name or 'unnamed'}, thread {first.tid} of process {first.pid}"
+    return Signal(name="busiest_thread_fraction", unit="1", source=who, value=first.cpu_s / first.seen_s)

@@ -1,0 +1,141 @@
+"""Readings within some spans of time, so that what the GPU and the processors did can be compared at each moment.
+
+All work is linear in the number of readings, whatever their times say: a span of a year with two readings is two cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.telemetry import windows
+from gpuprobe.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gpuprobe.telemetry import Telemetry
+
+# Longer than this without a reading, and than five usual intervals, is a gap in which nothing is known; slow columns
+# are read once or twice a second.
+GAP_NS = 3 * NS_PER_S
+# Counters of the kernel tick every 10 ms: a shorter stretch than this cannot be divided by.
+COVERED_S = 0.25
+# A cell is known where readings stand for so much of it.
+KNOWN_PART = 0.5
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Spans of a recording, (start, end) in order and apart, cut into cells that begin where something was read.
+
+    A cell begins with the first reading of each second, so that it is about a second long, or as long as the readings
+    are apart.
+    """
+
+    recording: Telemetry
+    spans: tuple[tuple[int, int], ...]
+
+    @cached_property
+    def cells_ns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The starts and the ends of the cells, (n,) each; none where the spans are empty."""
+        starts, ends = [], []
+        for start, end in self.spans:
+            if end > start:
+                within = self.recording.t_ns[slice(*np.searchsorted(self.recording.t_ns, (start, end)))]
+                seconds = (within - start) // NS_PER_S
+                _, firsts = np.unique(seconds, return_index=True)
+                inner = within[firsts[seconds[firsts] > 0]]
+                starts.append(np.append(np.int64(start), inner))
+                ends.append(np.append(inner, np.int64(end)))
+        nothing = np.empty(0, np.int64)
+        return np.concatenate([nothing, *starts]), np.concatenate([nothing, *ends])
+
+    @property
+    def widths_s(self) -> NDArray[np.float64]:
+        """The lengths of the cells, (n,), in seconds."""
+        starts, ends = self.cells_ns
+        return np.asarray((ends - starts) / NS_PER_S, np.float64)
+
+    @property
+    def seconds(self) -> float:
+        """How long the spans are together."""
+        return sum(end - start for start, end in self.spans) / NS_PER_S
+
+    def level(self, column: str) -> NDArray[np.float64]:
+        """Mean of a quantity that goes up and down in each cell, (n,), NaN where it was not read."""
+        times, values = self.recording.series(column)
+        if not len(times):
+            return np.full(len(self.widths_s), np.nan)
+        base = int(times[0])
+        stands = (windows.reach(times, GAP_NS) - times) / NS_PER_S
+        # Known seconds, and seconds times value, grow evenly while a reading stands, and not at all in a gap.
+        knots = np.column_stack([times - base, windows.reach(times, GAP_NS) - base]).ravel()
+        known, summed = (self._within(knots, grown, base) for grown in (stands, stands * values))
+        enough = known >= KNOWN_PART * self.widths_s
+        means: NDArray[np.float64] = np.divide(summed, known, out=np.full(len(known), np.nan), where=enough)
+        return means
+
+    def _within(self, knots: NDArray[np.int64], grown: NDArray[np.float64], base: int) -> NDArray[np.float64]:
+        after = np.cumsum(grown)
+        reached = np.column_stack([after - grown, after]).ravel()
+        starts, ends = (np.interp(edges - base, knots, reached) for edges in self.cells_ns)
+        return ends - starts
+
+    def rate(self, column: str) -> NDArray[np.float64]:
+        """Growth per second of a counter in each cell, (n,), NaN where it was not read or went back."""
+        starts, ends = self.cells_ns
+        times, values = self.recording.series(column)
+        if len(times) < 2:
+            return np.full(len(starts), np.nan)
+        # Readings do not fall on the edges: between two near ones a counter is taken to grow evenly. A cell that the
+        # readings cover in part is judged by that part.
+        first, last = (np.clip(edges, times[0], times[-1]) - times[0] for edges in (starts, ends))
+        since = times - times[0]
+        seconds = (last - first) / NS_PER_S
+        growth = np.interp(last, since, values) - np.interp(first, since, values)
+        rates = np.divide(growth, seconds, out=np.full(len(starts), np.nan), where=seconds >= COVERED_S)
+        _, limit_ns = windows.limits(times, GAP_NS)
+        gaps = np.flatnonzero(np.diff(times) > limit_ns)
+        begun, over = (np.searchsorted(times[gaps], ends), np.searchsorted(times[gaps + 1], starts, side="right"))
+        return np.where((begun > over) | (rates < 0), np.nan, rates)
+
+    def inside(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the readings of a column within the spans, (k,) times and (k,) values."""
+        times, values = self.recording.series(column)
+        within = self._are_inside(times)
+        return times[within], values[within]
+
+    def weighted(self, column: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the readings within the spans and the seconds that each stands for there."""
+        times, values = self.recording.series(column)
+        if not len(times) or not self.spans:
+            return np.empty(0), np.empty(0)
+        base = self.spans[0][0]
+        edges = np.array(self.spans, np.int64).ravel() - base
+        lengths = np.diff(edges)[::2]
+        after = np.cumsum(lengths)
+        reached = np.column_stack([after - lengths, after]).ravel() / NS_PER_S
+        upto, since = (np.interp(at - base, edges, reached) for at in (windows.reach(times, GAP_NS), times))
+        # One that was read before and still stands counts as well.
+        used = self._are_inside(times) | (upto > since)
+        return values[used], (upto - since)[used]
+
+    def _are_inside(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        if not self.spans:
+            return np.zeros(len(times), np.bool_)
+        starts, ends = np.array(self.spans, np.int64).T
+        place = np.searchsorted(starts, times, side="right") - 1
+        within: NDArray[np.bool_] = (place >= 0) & (times <= ends[place])
+        return within
+
+
+def percentile(values: NDArray[np.float64], weights: NDArray[np.float64], percent: float) -> float:
+    """Return the smallest value below or at which lies that share of the weight."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order])
+    place = int(np.searchsorted(reached, percent / 100 * reached[-1], side="left"))
+    return float(values[order][min(place, len(values) - 1)])

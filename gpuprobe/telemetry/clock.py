@@ -1,0 +1,60 @@
+"""Time stamps as files hold them: single wrong ones, clocks that were set back, logs joined in another order."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.telemetry import windows
+from gpuprobe.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from gpuprobe.telemetry.windows import Times
+
+# The sum of two such times fits into 64 bits; it is the year 2116.
+LATEST_NS = 2**62
+# Rows of two writers, or of two cards, may be this much out of order.
+OUT_OF_ORDER_NS = 5 * NS_PER_S
+
+
+def straighten(times: Times) -> tuple[Times, tuple[str, ...]]:
+    """Return the times of one device, in the order of the file, with wrong ones mended, and what was mended.
+
+    A single time far out of its neighbours' order is put between them. Where the clock was set back, so that what
+    follows would lie over what was there before, all that follows is moved behind it. Small disorder, gaps, and parts
+    that lie apart stay as they are: to sort them is enough.
+    """
+    if len(times) < 2 or not (np.diff(times) < 0).any():
+        return times, ()
+    usual_ns, limit_ns = windows.limits(times, OUT_OF_ORDER_NS)
+    mended, strays = _without_strays(times, usual_ns, limit_ns)
+    said = [f"wrong time stamps are put between their neighbours, {strays} in all"] if strays else []
+    back = np.flatnonzero(np.diff(mended) < -limit_ns) + 1
+    if len(back) and _overlap(mended, back):
+        moves = np.zeros(len(mended), np.int64)
+        moves[back] = mended[back - 1] - mended[back] + usual_ns
+        mended = mended + np.cumsum(moves)
+        said.append("the clock was set back in it: what follows is put behind what was read before")
+    return mended, tuple(said)
+
+
+def _without_strays(times: Times, usual_ns: int, limit_ns: int) -> tuple[Times, int]:
+    """Put a time that neither neighbour is near between them, where these are in order themselves."""
+    ends = np.array([times[1] - usual_ns, times[-2] + usual_ns], np.int64)
+    before, after = np.append(ends[:1], times[:-1]), np.append(times[1:], ends[1:])
+    near_after = (before <= after) & (after - before <= limit_ns)
+    off = near_after & ((times > after + limit_ns) | (times < before - limit_ns))
+    # The last row may be the first of what follows a gap: only one that goes back is wrong.
+    off[-1] &= bool(times[-1] < times[-2])
+    off[0] &= bool(times[0] > times[1])
+    middle: Times = np.where(off, before + (after - before) // 2, times)
+    return middle, int(off.sum())
+
+
+def _overlap(times: Times, back: Times) -> bool:
+    """Whether two of the parts between the places where time goes back cover the same time."""
+    parts = np.split(times, back)
+    spans = sorted((int(part.min()), int(part.max())) for part in parts)
+    return any(start <= end for (_, end), (start, _) in itertools.pairwise(spans))

@@ -1,0 +1,155 @@
+"""What the columns of a log without a header are, by the shapes, units and values of their cells."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.telemetry.smi_names import Column, column
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+NUMBER = re.compile(r"[-+]?\d{1,19}(?:\.\d{1,9})?", re.ASCII)
+CELLS: tuple[tuple[str, str], ...] = (
+    (r"\d{4}[/-]\d\d[/-]\d\d[ T]\d\d:\d\d:\d\d.*", "timestamp"),
+    (r"GPU-[0-9a-f-]+", "uuid"),
+    (r"[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d", "pci.bus_id"),
+    (r"P\d{1,2}", "pstate"),
+    (r"0x[0-9a-fA-F]{16}", "clocks_event_reasons.active"),
+    (r".*(NVIDIA|GeForce|Tesla|Quadro|RTX|GTX).*", "name"),
+)
+# What cells with that unit are, in the order in which nvidia-smi's own examples query them.
+BY_UNIT = {
+    "%": ("utilization.gpu", "utilization.memory"),
+    "W": ("power.draw", "power.limit"),
+    "MHz": ("clocks.sm", "clocks.mem"),
+}
+BY_MEMORY = {1: ("memory.used",), 2: ("memory.total", "memory.used"), 3: ("memory.total", "memory.used", "memory.free")}
+
+
+# So many rows tell what a column without a unit is; what never changes tells nothing.
+FEWEST_ROWS = 10
+# Seconds since 1970 of the years 2001 to 2096; milliseconds, microseconds and nanoseconds are so much more.
+EPOCH_S, EPOCH_SCALES = (1e9, 4e9), (1.0, 1e3, 1e6, 1e9)
+# Larger than any clock in MHz and than any power in W, a number can only be an amount of memory in MiB.
+MEMORY_ABOVE = 5000.0
+# A temperature stays within these degrees, and mostly changes by no more between two readings of a card.
+TEMPERATURE_C, TEMPERATURE_STEP_C = (15.0, 110.0), 2.0
+MOST_GPUS = 64
+
+
+def guess(rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[str]]:
+    """Return the columns of a log without a header by their cells' shapes, units and values, and what was assumed."""
+    width = len(rows[0])
+    whole = [row for row in rows if len(row) == width] or [rows[0]]
+    told = _by_units(rows[0])
+    by_value = _by_values(whole, told)
+    titles = [title or by_value.get(place, "") for place, title in enumerate(told)]
+    columns = [
+        column(title) if title else Column("", "unknown", f"column {place}") for place, title in enumerate(titles, 1)
+    ]
+    taken = [f"column {place} is {title}" for place, title in enumerate(titles, 1) if title]
+    by = "their values" if by_value else "their units"
+    return columns, [f"the log has no header; by {by} {', '.join(taken)}"] if taken else []
+
+
+def _by_units(cells: Sequence[str]) -> list[str]:
+    """Return a title for each cell whose shape or unit tells it, else an empty one."""
+    titles: list[str] = []
+    seen: dict[str, int] = {}
+    memory = [place for place, cell in enumerate(cells) if cell.endswith("MiB")]
+    if len(memory) in {2, 3}:
+        # The total is the largest and never changes.
+        memory.sort(key=lambda place: -_leading(cells[place]))
+        memory[1:] = sorted(memory[1:])
+    by_memory = dict(zip(memory, BY_MEMORY.get(len(memory), ()), strict=False))
+    for place, cell in enumerate(cells):
+        title = next((title for pattern, title in CELLS if re.fullmatch(pattern, cell)), "")
+        unit = cell.rpartition(" ")[2]
+        if not title and unit in BY_UNIT:
+            place_in_unit = seen[unit] = seen.get(unit, -1) + 1
+            title = BY_UNIT[unit][place_in_unit] if place_in_unit < len(BY_UNIT[unit]) else ""
+        titles.append(title or by_memory.get(place, ""))
+    return titles
+
+
+def _by_values(rows: Sequence[Sequence[str]], told: Sequence[str]) -> dict[int, str]:
+    """Return the titles of columns of bare numbers, by their place, as far as their values can only mean one thing."""
+    found: dict[int, str] = {}
+    bare = {
+        place: [row[place] for row in rows]
+        for place, title in enumerate(told)
+        if not title and all(NUMBER.fullmatch(row[place]) for row in rows)
+    }
+    index = next((place for place, cells in bare.items() if _is_index(cells)), None)
+    if index is not None:
+        found[index] = "index"
+    if len(rows) < FEWEST_ROWS:
+        return found
+    values = {place: np.array(cells, np.float64) for place, cells in bare.items() if place != index}
+    of_card = np.array(bare[index], np.int64) if index is not None else np.zeros(len(rows), np.int64)
+    order = np.argsort(of_card, kind="stable")
+    time = None if "timestamp" in told else next((place for place in values if _is_time(values[place])), None)
+    if time is not None:
+        found[time] = "timestamp"
+        del values[time]
+    missing = [
+        (title, is_it)
+        for title, is_it in (
+            ("utilization.gpu", _is_share),
+            ("memory.used", _is_memory),
+            ("temperature.gpu", _is_temperature),
+        )
+        if title not in told
+    ]
+    for title, is_it in missing:
+        place = next((place for place in values if is_it(values[place][order])), None)
+        if place is not None:
+            found[place] = title
+            del values[place]
+    return found
+
+
+def _is_time(values: NDArray[np.float64]) -> bool:
+    low, high = float(values.min()), float(values.max())
+    rising = np.diff(values) >= 0
+    return any(EPOCH_S[0] * scale <= low and high <= EPOCH_S[1] * scale for scale in EPOCH_SCALES) and bool(
+        rising.mean() > 0.5
+    )
+
+
+def _is_share(values: NDArray[np.float64]) -> bool:
+    """Whether these are percents that move: within 0 and 100, and no temperature."""
+    within = values.min() >= 0 and 1 < values.max() <= 100 and values.min() < values.max()
+    return bool(within) and not _is_temperature(values)
+
+
+def _is_memory(values: NDArray[np.float64]) -> bool:
+    return bool(values.min() >= 0 and values.max() > MEMORY_ABOVE and (values == values.round()).all())
+
+
+def _is_temperature(values: NDArray[np.float64]) -> bool:
+    within = values.min() >= TEMPERATURE_C[0] and values.max() <= TEMPERATURE_C[1]
+    return bool(
+        within and np.median(np.abs(np.diff(values))) <= TEMPERATURE_STEP_C and (values == values.round()).all()
+    )
+
+
+def _leading(cell: str) -> float:
+    match = re.match(r"\d+", cell)
+    return float(match[0]) if match else 0.0
+
+
+def _is_index(cells: Sequence[str]) -> bool:
+    """Whether a column counts 0, 1, ..., 0, 1, ... as the rows of several GPUs do, but for a row that is missing."""
+    if not all(cell.isdecimal() and len(cell) < 4 for cell in cells):
+        return False
+    numbers = np.array(cells, np.int64)
+    count = int(numbers.max()) + 1
+    follows = np.append(numbers[:1] == 0, numbers[1:] == (numbers[:-1] + 1) % count)
+    return 2 <= count <= min(len(cells), MOST_GPUS) and bool(follows.mean() >= 0.95)
