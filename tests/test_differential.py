@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import differential
 from gpuprobe.diagnosis.rules.differential import diagnose
 from gpuprobe.diagnosis.rules.rule import Rule
 from gpuprobe.diagnosis.thresholds import DEFAULTS
-from gpuprobe.records import Evidence, Finding, NotEvaluated, Signal
+from gpuprobe.records import Evidence, Signal
 
 
 def signal(name: str, value: float | bool, spread: float = 0.01) -> Signal:

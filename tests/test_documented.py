@@ -12,12 +12,13 @@ keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
 from gpuprobe.diagnosis.diagnosed import diagnosed  # noqa: E402
+from gpuprobe.diagnosis.records import Finding  # noqa: E402
 from gpuprobe.ledger.account import account_of  # noqa: E402
 from gpuprobe.measure.compiled import compiled  # noqa: E402
 from gpuprobe.measure.conductor import Conductor  # noqa: E402
 from gpuprobe.measure.events import EventLog  # noqa: E402
 from gpuprobe.measure.stepper import Stepper  # noqa: E402
-from gpuprobe.records import Finding, RunSpec  # noqa: E402
+from gpuprobe.records import RunSpec  # noqa: E402
 from gpuprobe.strategies import feeds  # noqa: E402
 from gpuprobe.strategies.feasible import cannot  # noqa: E402
 from gpuprobe.strategies.plan import Machine  # noqa: E402

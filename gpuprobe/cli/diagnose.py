@@ -13,7 +13,7 @@ import click
 from gpuprobe.cli._help import Described, codes
 
 if TYPE_CHECKING:
-    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.diagnosis.records import Diagnosis
 
 HELP_ORDER = 15
 HELP_GROUP = "Understand"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.thresholds import Thresholds
-from gpuprobe.records import Evidence, Finding, NotEvaluated
+from gpuprobe.records import Evidence
 
 # None where the rule was decided and does not hold.
 Result = Finding | NotEvaluated | None

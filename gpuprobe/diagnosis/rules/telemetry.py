@@ -7,13 +7,18 @@ one GPU over its busy span, or of the host alone where there is no GPU.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.gpu_state import not_on_gpu
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
-from gpuprobe.records import Confidence, Evidence, Finding, NotEvaluated, Signal
+
+if TYPE_CHECKING:
+    from gpuprobe.records import Confidence, Evidence, Signal
 
 
 def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
