@@ -6,12 +6,14 @@ from dataclasses import fields
 from typing import get_args
 
 import pytest
+from conftest import Cli
 
 from gpuprobe.diagnosis.causes import BY_SHARE, CATALOGUE, CAUSES, STAGES, Cause, CauseId, known, same_family
 from gpuprobe.diagnosis.rules import card_and_settings, differential, gpu_state, telemetry, trace
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
+from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds, source
 from gpuprobe.ledger.categories import GPU_CATEGORIES
 from gpuprobe.records import Evidence
+from gpuprobe.report.explain import explained
 from gpuprobe.whatif.predict import usual_changes
 from gpuprobe.whatif.run_facts import Known
 
@@ -75,3 +77,34 @@ def test_no_root_is_its_own_symptom_in_turn() -> None:
 def test_every_field_of_a_record_is_used_by_one() -> None:
     for field in fields(Cause):
         assert any(getattr(cause, field.name) for cause in CATALOGUE), field.name
+
+
+@NAMED
+def test_explain_says_what_decides_it_with_its_source(cause: Cause) -> None:
+    told = dict(explained(cause))
+    for name in cause.decided_by:
+        assert f"{name} = {getattr(DEFAULTS, name):g}: {source(name)}" in told["Decided by"]
+    assert cause.words in told["Cause"]
+    assert all(signal in told["Evidence"] for signal in cause.evidence)
+    assert told["Fix"]
+    assert cause.mistaken_for in told["Mistaken for"]
+
+
+def test_the_commands_explain_and_list_causes(cli: Cli) -> None:
+    told = cli("explain", "launch_bound").stdout
+    assert told.startswith(
+        "Cause         launch_bound: the host starts the kernels more slowly than the GPU runs them."
+    )
+    assert "+ model.compile(optimizer, loss, jit_compile=True, steps_per_execution=8)" in told
+    listed = cli("list", "--causes").stdout
+    assert all(f"\n{cause.id}  " in listed for cause in CATALOGUE)
+
+
+def test_an_unknown_cause_is_one_line_with_the_near_ones(cli: Cli) -> None:
+    near = cli("explain", "lunch_bound")
+    assert (near.returncode, near.stdout) == (2, "")
+    assert near.stderr == "gpuprobe: no cause is called 'lunch_bound'; did you mean launch_bound?\n"
+    far = cli("explain", "xyz")
+    assert far.stderr == "gpuprobe: no cause is called 'xyz'; gpuprobe list --causes names all\n"
+    both = cli("list", "--causes", "--models")
+    assert (both.returncode, both.stderr.count("\n")) == (2, 1)
