@@ -14,8 +14,8 @@ import pytest
 from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.causes import CATALOGUE
 from gpuprobe.diagnosis.records import Finding
-from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.records import Evidence, Gain, Signal
+from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.whatif.records import Prediction, Replay
 
 GPU = {"device_kind": "gpu"}

@@ -10,10 +10,10 @@ from conftest import Cli
 
 from gpuprobe.diagnosis.causes import BY_SHARE, CATALOGUE, CAUSES, STAGES, Cause, CauseId, known, same_family
 from gpuprobe.diagnosis.rules import card_and_settings, differential, gpu_state, telemetry, trace
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds, source
 from gpuprobe.ledger.categories import GPU_CATEGORIES
 from gpuprobe.records import Evidence
 from gpuprobe.report.explain import explained
+from gpuprobe.thresholds import DEFAULTS, Thresholds, source
 from gpuprobe.whatif.predict import usual_changes
 from gpuprobe.whatif.run_facts import Known
 

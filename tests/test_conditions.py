@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpuprobe.diagnosis import thresholds
+from gpuprobe import thresholds
 from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.causes import CAUSES as CATALOGUE
 from gpuprobe.diagnosis.records import Finding, NotEvaluated

@@ -8,8 +8,8 @@ from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import differential
 from gpuprobe.diagnosis.rules.differential import diagnose
 from gpuprobe.diagnosis.rules.rule import Rule
-from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.records import Evidence, Signal
+from gpuprobe.thresholds import DEFAULTS
 
 
 def signal(name: str, value: float | bool, spread: float = 0.01) -> Signal:

@@ -12,12 +12,12 @@ from gpuprobe.diagnosis.causes import BY_SHARE, Cause
 from gpuprobe.diagnosis.diagnosed import diagnosed
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules.trace import diagnose
-from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import DeviceAccount, IteratorFacts
 from gpuprobe.records import Evidence, Signal
+from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.traces.timeline import Timeline
 
 

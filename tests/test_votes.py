@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gpuprobe.diagnosis.join import AUTHORITY, Kind, Vote, join
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.diagnosis.thresholds import Thresholds
 from gpuprobe.records import Gain, Signal
+from gpuprobe.thresholds import Thresholds
 from gpuprobe.whatif.records import Prediction, Replay
 
 CAUSES = ("input_bound", "launch_bound", "copy_bound", "compute_bound", "sync_every_step", "unattributed")

@@ -32,7 +32,7 @@ WIDTH_OF_A_FILE = 120
 
 def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        from gpuprobe.diagnosis.thresholds import listing
+        from gpuprobe.thresholds import listing
 
         click.echo(listing())
         context.exit()
@@ -92,7 +92,7 @@ def command(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # A diagnosis leaves hardly a cycle behind, and to look for some takes a tenth of a small one.
     gc.disable()
-    from gpuprobe.diagnosis import thresholds as rules
+    from gpuprobe import thresholds as rules
     from gpuprobe.diagnosis.diagnosed import diagnosed
     from gpuprobe.diagnosis.recorded import recorded
     from gpuprobe.records import to_json

@@ -14,7 +14,7 @@ from gpuprobe.diagnosis.advice import compute, feeding, others
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.advice.situation import Situation
-    from gpuprobe.diagnosis.thresholds import Thresholds
+    from gpuprobe.thresholds import Thresholds
 
 CauseId = Literal[
     "input_bound",

@@ -12,11 +12,11 @@ from gpuprobe.diagnosis.gains import with_gains
 from gpuprobe.diagnosis.join import Vote, join
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state, telemetry, trace
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.evidence import card
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.meters import meters
 from gpuprobe.records import Evidence, Signal
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

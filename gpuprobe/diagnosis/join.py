@@ -15,8 +15,8 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.causes import CATALOGUE, CAUSES, same_family
 from gpuprobe.diagnosis.gains import saved_share
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.records import Confidence, Record
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

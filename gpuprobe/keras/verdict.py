@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import telemetry, wording
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.diagnosis.thresholds import DEFAULTS as LIMITS
 from gpuprobe.errors import InputError
 from gpuprobe.keras.traced import joined
 from gpuprobe.recording import TELEMETRY_FILE
 from gpuprobe.records import SCHEMA, Record, Run, Signal
+from gpuprobe.thresholds import DEFAULTS as LIMITS
 
 if TYPE_CHECKING:
     from pathlib import Path

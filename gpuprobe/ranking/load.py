@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import telemetry
-from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.readings.window import readings_in
 from gpuprobe.ranking.accounts import traced
@@ -17,14 +16,15 @@ from gpuprobe.ranking.ranking import Ranking, Search
 from gpuprobe.ranking.searched import own_runs
 from gpuprobe.recording import RANKING_FILE, TELEMETRY_FILE, TRACE_LEFT_OUT, load_runs, load_study, search_file
 from gpuprobe.records import load as load_record
+from gpuprobe.thresholds import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gpuprobe.diagnosis.thresholds import Thresholds
     from gpuprobe.records import Run, Study
     from gpuprobe.telemetry import Telemetry
+    from gpuprobe.thresholds import Thresholds
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.ranking import spread, watched
 from gpuprobe.ranking.ranking import Failure, Ranking
 from gpuprobe.ranking.rates import run_rate
 from gpuprobe.ranking.rows import Key, baseline_of, of, rates_of, rows_of
 from gpuprobe.ranking.scorecard import foretold, scorecard
 from gpuprobe.ranking.why import diagnose
+from gpuprobe.thresholds import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpuprobe.diagnosis.thresholds import Thresholds
     from gpuprobe.ranking.accounts import Traced
     from gpuprobe.records import Evidence, Run, Study
     from gpuprobe.telemetry import TelemetrySummary
+    from gpuprobe.thresholds import Thresholds
 
 
 def rank(

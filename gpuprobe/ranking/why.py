@@ -18,11 +18,11 @@ from gpuprobe.records import Evidence, Signal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.diagnosis.thresholds import Thresholds
     from gpuprobe.ranking.accounts import Traced
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.records import Run, Study
+    from gpuprobe.thresholds import Thresholds
 
 
 def diagnose(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.diagnosis.advice.situation import situation
 from gpuprobe.diagnosis.causes import CATALOGUE, STAGES
-from gpuprobe.diagnosis.thresholds import DEFAULTS, source
 from gpuprobe.records import Evidence
+from gpuprobe.thresholds import DEFAULTS, source
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import Cause

@@ -8,9 +8,9 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import gpu_state
 from gpuprobe.diagnosis.rules import telemetry as rules
-from gpuprobe.diagnosis.thresholds import DEFAULTS
 from gpuprobe.evidence.readings.signals import Seen, see
 from gpuprobe.records import Evidence, Record, Signal
+from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.watch import inside
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from gpuprobe.diagnosis.advice.situation import Situation
     from gpuprobe.diagnosis.records import Finding
-    from gpuprobe.diagnosis.thresholds import Thresholds
     from gpuprobe.records import Evidence
+    from gpuprobe.thresholds import Thresholds
     from gpuprobe.whatif.records import Replay
 
 

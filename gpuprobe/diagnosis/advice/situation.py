@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gpuprobe.diagnosis.thresholds import Thresholds
     from gpuprobe.records import Evidence
+    from gpuprobe.thresholds import Thresholds
     from gpuprobe.whatif.records import Prediction, Replay
 
 # The factor by which a batch is grown at once, as the strategy `large_batch` does on a GPU, and the least worth trying.

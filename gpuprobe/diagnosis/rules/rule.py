@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.diagnosis.thresholds import Thresholds
 from gpuprobe.records import Evidence
+from gpuprobe.thresholds import Thresholds
 
 # None where the rule was decided and does not hold.
 Result = Finding | NotEvaluated | None

@@ -15,8 +15,8 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES, Cause, CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.because import because
-from gpuprobe.diagnosis.thresholds import DEFAULTS, Thresholds
 from gpuprobe.ledger.account import JOINED_LOW, LOST_LOW
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Decided
