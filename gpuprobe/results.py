@@ -6,8 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
+from gpuprobe.diagnosis.diagnosed import diagnosed
 from gpuprobe.diagnosis.recorded import recorded
+from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.ranking.load import Loaded
 from gpuprobe.ranking.load import load as read
 from gpuprobe.recording import PAGE_FILE

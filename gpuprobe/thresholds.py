@@ -284,9 +284,12 @@ def read(path: Path) -> Thresholds:
 
 def listing() -> str:
     """Return all thresholds as a file that `read` takes, each below what it means and where it comes from."""
-    hints = get_type_hints(Thresholds, include_extras=True)
-    named = ((name, hints[name].__metadata__[-1].description) for name in Thresholds.__struct_fields__)
-    return "\n".join(f"# {why}\n{name} = {getattr(DEFAULTS, name)}" for name, why in named)
+    return "\n".join(f"# {source(name)}\n{name} = {getattr(DEFAULTS, name)}" for name in Thresholds.__struct_fields__)
+
+
+def source(name: str) -> str:
+    """Return what a threshold means and where it comes from."""
+    return str(get_type_hints(Thresholds, include_extras=True)[name].__metadata__[-1].description)
 
 
 def _unknown(given: dict[str, object]) -> str | None:

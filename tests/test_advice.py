@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 
-from gpuprobe.diagnosis.advice.give import ADVICE, advised
-from gpuprobe.records import Evidence, Finding, Gain, Signal
+from gpuprobe.diagnosis.advice.give import advised
+from gpuprobe.diagnosis.causes import CATALOGUE
+from gpuprobe.diagnosis.records import Finding
+from gpuprobe.records import Evidence, Gain, Signal
 from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.whatif.records import Prediction, Replay
 
 GPU = {"device_kind": "gpu"}
 # A laptop's card of compute capability 6.1.
 PASCAL = GPU | {"has_tensor_cores": False, "compute_capability": 6.1, "compute_dtype": "float32"}
+ADVICE = [cause.id for cause in CATALOGUE if cause.advice]
 TURING = GPU | {"has_tensor_cores": True, "compute_capability": 7.5, "compute_dtype": "float32"}
 STAGES = (None, "python_feed", "slow_map", "no_prefetch", "cold_cache", "shuffle_fill")
 SITUATIONS: tuple[dict[str, Any], ...] = (
@@ -47,7 +50,7 @@ def replay(promised: dict[str, float]) -> Replay:
     return Replay(predictions=tuple(made))
 
 
-def advice(cause: str, stage: Any = None, replay: Any = None, **known: Any) -> Finding:
+def advice(cause: Any, stage: Any = None, replay: Any = None, **known: Any) -> Finding:
     signals = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in known.items())
     found = Finding(
         cause=cause, stage=stage, primary=True, severity=0.5, confidence="high", claim="", evidence=(), fix="as it was"

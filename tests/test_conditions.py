@@ -9,11 +9,13 @@ import pytest
 
 from gpuprobe import thresholds
 from gpuprobe.diagnosis.advice.give import advised
+from gpuprobe.diagnosis.causes import CAUSES as CATALOGUE
+from gpuprobe.diagnosis.causes import CauseId
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import card_and_settings, differential, gpu_state, telemetry, trace
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.card import card_signals, find, mfu
-from gpuprobe.records import Evidence, Finding, NotEvaluated, Settings, Signal
-from gpuprobe.report.causes import PLAIN
+from gpuprobe.records import Evidence, Settings, Signal
 
 T = thresholds.DEFAULTS
 VOLTA = {"has_tensor_cores": True, "compute_capability": 7.0, "share.gpu_compute": 0.8}
@@ -208,13 +210,13 @@ def test_no_evidence_decides_nothing() -> None:
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_every_cause_is_not_evaluated_on_no_evidence_and_has_plain_words(cause: str) -> None:
+def test_every_cause_is_not_evaluated_on_no_evidence_and_has_plain_words(cause: CauseId) -> None:
     rooms = (trace, differential, telemetry, card_and_settings)
     undecided = [reason for room in rooms for reason in room.diagnose(Evidence())[1] if reason.cause == cause]
     assert undecided
     assert all(reason.reason for reason in undecided)
     assert not [found for room in rooms for found in room.diagnose(Evidence())[0]]
-    assert PLAIN[cause] != cause
+    assert CATALOGUE[cause].words
 
 
 def test_half_precision_is_no_loss_on_the_cards_of_7_5_that_have_no_tensor_cores() -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import differential
 from gpuprobe.diagnosis.rules.differential import diagnose
 from gpuprobe.diagnosis.rules.rule import Rule
-from gpuprobe.records import Evidence, Finding, NotEvaluated, Signal
+from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import DEFAULTS
 
 

@@ -18,7 +18,8 @@ from lab.documented import RECORDED, RESNET, documented
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed  # noqa: E402
+from gpuprobe.diagnosis.diagnosed import diagnosed  # noqa: E402
+from gpuprobe.diagnosis.records import Diagnosis  # noqa: E402
 from gpuprobe.ledger.account import account_of  # noqa: E402
 from gpuprobe.measure.compiled import compiled  # noqa: E402
 from gpuprobe.measure.conductor import Conductor  # noqa: E402

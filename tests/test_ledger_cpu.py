@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 from timelines import Made
 
-from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
+from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.ledger.account import account_of
 from gpuprobe.measure.conductor import Conductor
 from gpuprobe.measure.events import EventLog

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.diagnosis.records import Diagnosis
     from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.traces.xplane_pb2 import XLine, XPlane
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
+from gpuprobe.diagnosis.diagnosed import diagnosed
 from gpuprobe.diagnosis.recorded import recorded
+from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.evidence.meters import KERNELS, MFU, NVML, SMS, meters
 from gpuprobe.records import Signal
 from gpuprobe.report.meters import explained, table, task_manager

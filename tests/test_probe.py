@@ -24,7 +24,7 @@ keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
 import gpuprobe  # noqa: E402
-from gpuprobe.diagnosis.diagnosed import Diagnosis  # noqa: E402
+from gpuprobe.diagnosis.records import Diagnosis, Finding  # noqa: E402
 from gpuprobe.errors import UsageError  # noqa: E402
 from gpuprobe.keras import session as session_module  # noqa: E402
 from gpuprobe.keras.capture import from_process  # noqa: E402
@@ -34,7 +34,7 @@ from gpuprobe.keras.traced import joined  # noqa: E402
 from gpuprobe.keras.watcher import Watcher  # noqa: E402
 from gpuprobe.ledger.records import DeviceAccount, Spread  # noqa: E402
 from gpuprobe.ranking.load import load  # noqa: E402
-from gpuprobe.records import Finding, Run  # noqa: E402
+from gpuprobe.records import Run  # noqa: E402
 from gpuprobe.records import load as load_record  # noqa: E402
 
 S = 1_000_000_000
@@ -240,7 +240,7 @@ def test_a_trace_that_cannot_be_diagnosed_is_said_and_leaves_a_verdict(
     assert not json.loads((the_recording(tmp_path) / "verdict.json").read_text())["traced"]
 
 
-def finding(cause: str, *, primary: bool) -> Finding:
+def finding(cause: Any, *, primary: bool) -> Finding:
     return Finding(cause=cause, primary=primary, severity=0.3, confidence="high", claim="", evidence=(), fix="")
 
 

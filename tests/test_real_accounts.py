@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
+from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.occupied import occupancies
 from gpuprobe.traces.read import read

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
+from gpuprobe.diagnosis.diagnosed import diagnosed
 from gpuprobe.diagnosis.recorded import recorded
+from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.recording import RUNS_FOLDER
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Host, Kernels, Recording, Spec

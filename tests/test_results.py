@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import gpuprobe
-from gpuprobe.diagnosis.diagnosed import Diagnosis
+from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.errors import InputError, UsageError
 from gpuprobe.records import to_json
 from gpuprobe.simulate import spec_file

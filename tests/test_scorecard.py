@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from studies import SimulatedStrategy, simulate_study
 
+from gpuprobe.diagnosis.records import Finding
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.scorecard import foretold, scorecard
-from gpuprobe.records import Finding, Gain, Signal
+from gpuprobe.records import Gain, Signal
 from gpuprobe.whatif.records import Prediction, Replay, Unpredicted
 
 

@@ -9,21 +9,22 @@ import pytest
 from msgspec import structs
 from timelines import Made
 
+from gpuprobe.diagnosis.causes import BY_SHARE, Cause
 from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules.trace import diagnose
-from gpuprobe.diagnosis.trace_causes import CAUSES, Cause
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import DeviceAccount, IteratorFacts
-from gpuprobe.records import Evidence, Finding, Signal
+from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.traces.timeline import Timeline
 
 
 def evidence(kind: Any = "gpu", confidence: Any = "high", **shares: Any) -> Evidence:
     """Build signals: `input=0.2` is `share.idle_input`, `kernel_fraction=0.5` itself."""
-    short = {cause.id: cause.share for cause in CAUSES}
+    short: dict[str, str] = {cause.id: cause.shown.share for cause in BY_SHARE}
     texts = {"device_kind": kind, "account_confidence": confidence}
     signals = [Signal(name=name, unit="", source="test", value=value) for name, value in texts.items()]
     signals.append(Signal(name="step_ms", unit="ms", source="test", value=100.0))
@@ -72,9 +73,9 @@ def test_a_long_wait_before_the_first_kernel_is_not_healthy() -> None:
     assert primary(of).cause == "input_bound"
 
 
-@pytest.mark.parametrize("cause", [cause.id for cause in CAUSES if "gpu" in cause.on])
+@pytest.mark.parametrize("cause", [cause.id for cause in BY_SHARE if "gpu" in cause.shown.on])
 def test_the_largest_cause_leads(cause: str) -> None:
-    shares = {other.id: 0.05 for other in CAUSES} | {cause: 0.30}
+    shares = {other.id: 0.05 for other in BY_SHARE} | {cause: 0.30}
     found = primary(evidence(kernel_fraction=0.3, **shares))
     assert (found.cause, found.severity, found.ties_with) == (cause, 0.30, None)
     assert found.fix
@@ -82,10 +83,10 @@ def test_the_largest_cause_leads(cause: str) -> None:
     assert "30.0 ms" in found.claim
 
 
-@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
+@pytest.mark.parametrize("cause", BY_SHARE, ids=lambda cause: cause.id)
 @pytest.mark.parametrize(("by", "found"), [(0.001, True), (-0.001, False)])
 def test_what_else_is_worth_a_finding(cause: Cause, by: float, found: bool) -> None:
-    kind = "gpu" if "gpu" in cause.on else "cpu"
+    kind = "gpu" if "gpu" in cause.shown.on else "cpu"
     leading = "input_bound" if cause.id != "input_bound" else "copy_bound"
     shares = {leading: 0.9, cause.id: cause.threshold(DEFAULTS) + by}
     findings, _ = diagnose(evidence(kind, kernel_fraction=0.1, **shares))
@@ -193,7 +194,7 @@ def test_nothing_is_said_where_nothing_is_known() -> None:
 def test_no_account_decides_nothing() -> None:
     found, undecided = diagnose(evidence_of(account_of(Timeline("nothing", "xplane", 0, False, ()))))
     assert found == ()
-    assert {reason.cause for reason in undecided} == {"compute_bound", *(cause.id for cause in CAUSES)}
+    assert {reason.cause for reason in undecided} == {"compute_bound", *(cause.id for cause in BY_SHARE)}
 
 
 @pytest.mark.parametrize(("idle", "cause"), [(0.19, "compute_bound"), (0.21, "input_bound")])

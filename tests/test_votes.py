@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuprobe.diagnosis.join import AUTHORITY, Kind, Vote, join
-from gpuprobe.records import Finding, Gain, NotEvaluated, Signal
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.records import Gain, Signal
 from gpuprobe.thresholds import Thresholds
 from gpuprobe.whatif.records import Prediction, Replay
 
 CAUSES = ("input_bound", "launch_bound", "copy_bound", "compute_bound", "sync_every_step", "unattributed")
 
 
-def finding(cause: str, *, primary: bool = False, severity: float = 0.5, **more: Any) -> Finding:
+def finding(cause: Any, *, primary: bool = False, severity: float = 0.5, **more: Any) -> Finding:
     signal = Signal(name=f"{cause}.share", unit="1", source="test", value=severity)
     words = {"confidence": "medium", "claim": f"It is {cause}.", "fix": "Fix it.", "evidence": (signal,), **more}
     return Finding(cause=cause, primary=primary, severity=severity, **words)

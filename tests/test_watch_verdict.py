@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from watches import S, record
 
 from gpuprobe import telemetry
+from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules.telemetry import diagnose
 from gpuprobe.evidence.readings.phases import busy_span, phases
 from gpuprobe.evidence.readings.signals import see
 from gpuprobe.evidence.readings.stretch import Stretch, percentile
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
-from gpuprobe.records import Evidence, Finding, Signal, Watch, load
+from gpuprobe.records import Evidence, Signal, Watch, load
 from gpuprobe.report.watch import write_watch
 from gpuprobe.watch.verdict import judge, not_offered
 

@@ -14,8 +14,9 @@ from timelines import Made
 
 from gpuprobe.cards import find
 from gpuprobe.diagnosis.gains import cure, with_gains
+from gpuprobe.diagnosis.records import Finding
 from gpuprobe.ledger.account import account_of
-from gpuprobe.records import Finding, Gain
+from gpuprobe.records import Gain
 from gpuprobe.traces.read import read
 from gpuprobe.traces.timeline import Copies, Device, Direction, Events, Kernels, Thread, Timeline
 from gpuprobe.whatif import device_changes as device

@@ -18,7 +18,7 @@ from gpuprobe.report.categories import CATEGORIES
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.diagnosis.records import Diagnosis
     from gpuprobe.ledger.records import DeviceAccount, HostAccount
     from gpuprobe.records import Signal
     from gpuprobe.whatif.records import Replay

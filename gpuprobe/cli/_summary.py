@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.diagnosis.records import Diagnosis
     from gpuprobe.records import Watch
     from gpuprobe.report.trainings import Training
     from gpuprobe.watch.verdict import Verdict

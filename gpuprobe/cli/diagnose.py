@@ -15,7 +15,7 @@ from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import READ, WRITTEN
 
 if TYPE_CHECKING:
-    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.diagnosis.records import Diagnosis
 
 HELP_ORDER = 15
 HELP_GROUP = "Understand"

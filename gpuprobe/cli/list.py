@@ -1,29 +1,36 @@
-"""`gpuprobe list`: the strategies and what each changes, or the models and the verdict that each is made for."""
+"""`gpuprobe list`: the strategies and what each changes, the models and their verdicts, or the causes."""
 
 from __future__ import annotations
 
 import click
 
 from gpuprobe.cli._help import Described, codes
+from gpuprobe.errors import UsageError
 
 HELP_ORDER = 20
 HELP_GROUP = "Prepare"
 EXAMPLES = (
     ("gpuprobe list", "the twelve ways of feeding and compiling"),
     ("gpuprobe list --models", "what can be trained besides ResNet20"),
+    ("gpuprobe list --causes", "what a diagnosis may find; gpuprobe explain CAUSE tells more"),
 )
 EXIT_CODES = codes("listed")
 
 
 @click.command("list", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.option("--models", is_flag=True, help="List the models of ours instead.")
-def command(models: bool) -> None:
-    """List the strategies, or with --models the workloads.
+@click.option("--causes", is_flag=True, help="List the causes that a diagnosis may name instead.")
+def command(models: bool, causes: bool) -> None:
+    """List the strategies, the models or the causes.
 
-    What each does, and which one it is compared with.
+    Of a strategy what it does, and which one it is compared with.
     """
+    if models and causes:
+        raise UsageError("--models and --causes exclude each other; name one")
     if models:
         _list_models()
+    elif causes:
+        _list_causes()
     else:
         _list_strategies()
 
@@ -66,3 +73,19 @@ def _list_models() -> None:
         table.add_row(entry.name, entry.sentence, entry.on_cpu, entry.on_gpu)
     Console().print(table)
     print("gpuprobe run --model NAME trains one; --model FILE.py:FACTORY trains your own (see gpuprobe new).")
+
+
+def _list_causes() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from gpuprobe.report.explain import listed
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("cause", style="bold", no_wrap=True)
+    table.add_column("shown by", no_wrap=True)
+    table.add_column("what it is", ratio=1)
+    for name, words, devices in listed():
+        table.add_row(name, devices, words)
+    Console().print(table)
+    print("gpuprobe explain CAUSE tells how it shows, what decides it and what cures it.")

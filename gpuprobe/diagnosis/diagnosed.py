@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.diagnosis.advice.give import advised
+from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.gains import with_gains
-from gpuprobe.diagnosis.join import TRACE_MORE, Vote, join
+from gpuprobe.diagnosis.join import Vote, join
+from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state, telemetry, trace
 from gpuprobe.evidence import card
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.meters import meters
-from gpuprobe.ledger.records import Account
-from gpuprobe.records import Evidence, Finding, Gain, NotEvaluated, Signal
+from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import DEFAULTS, Thresholds
-from gpuprobe.whatif.records import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gpuprobe.ledger.records import Account
+    from gpuprobe.whatif.records import Replay
 
 NO_TRACE, NO_STEP = "there is no trace", "it holds no step"
 READINGS_ALONE = "Readings tell how busy the GPU was, not why it waited: that takes a trace of a few steps."
@@ -27,38 +30,6 @@ UNREAD = (
     "No readings of the GPU were taken: whether heat, its power limit or another program makes its kernels longer "
     "cannot be told."
 )
-
-
-class Diagnosis(Account, frozen=True, kw_only=True):
-    """An account, what it proves, and what it cannot tell. The primary finding comes first.
-
-    `telemetry` are the readings of the same time, where there are any. `agreement` says how far trace and telemetry
-    agree, `disputed` that they name different causes. `replay` is the trace played again with each change; `what_if`
-    holds the gain of each in short, as the ratio of samples per second then and now. `meters` say how busy the GPU was,
-    each in its own way.
-    """
-
-    findings: tuple[Finding, ...] = ()
-    not_evaluated: tuple[NotEvaluated, ...] = ()
-    agreement: str = ""
-    disputed: bool = False
-    telemetry: tuple[Signal, ...] = ()
-    replay: Replay | None = None
-    what_if: dict[str, Gain] = msgspec.field(default_factory=dict)
-    meters: tuple[Signal, ...] = ()
-
-    @property
-    def primary(self) -> Finding | None:
-        """The finding that leads; `unattributed` where nothing could be decided, None in no diagnosis of ours."""
-        return next((finding for finding in self.findings if finding.primary), None)
-
-    @property
-    def undecided(self) -> bool:
-        """Whether nothing points to any cause: not even a hint stands behind the primary finding."""
-        first = self.primary
-        return first is None or (
-            first.cause == "unattributed" and all(signal.name == "share.unattributed" for signal in first.evidence)
-        )
 
 
 def diagnosed(
@@ -109,7 +80,7 @@ def _unattributed(account: Account, trace: Vote, traced: Evidence) -> Finding:
         confidence="low",
         claim=claim,
         evidence=traced.only("share.unattributed"),
-        fix=TRACE_MORE,
+        fix=CAUSES["unattributed"].fix,
     )
 
 

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.causes import CATALOGUE, CAUSES, same_family
 from gpuprobe.diagnosis.gains import saved_share
-from gpuprobe.records import Confidence, Finding, NotEvaluated, Record
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.records import Confidence, Record
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.diagnosis.rules.rule import Decided
     from gpuprobe.whatif.records import Replay
 
@@ -26,55 +29,7 @@ Kind = Literal["trace", "differential runs", "telemetry"]
 # Which kind knows best: a trace sees the calls themselves, a differential run only what a change gains, and telemetry
 # only that the device idled while the host did something.
 AUTHORITY: tuple[Kind, ...] = ("trace", "differential runs", "telemetry")
-# What one kind calls this, another that sees less calls that: too small a batch shows in launches that do not keep
-# up; what Python does for each operation shows as launches too.
-FAMILIES = (
-    frozenset({"launch_bound", "batch_too_small", "eager_or_retracing"}),
-    frozenset({"host_between_steps", "sync_every_step"}),
-    frozenset({"compute_bound", "tensor_cores_unused", "fp16_without_tensor_cores", "throttled"}),
-)
-# Causes that vanish when the one named first is fixed.
-SYMPTOMS: dict[str, frozenset[str]] = {
-    # Nothing of the GPU's step is left once the work is there.
-    "not_on_gpu": frozenset({"input_bound", "launch_bound", "copy_bound", "host_between_steps", "batch_too_small"}),
-    # Python that dispatches or builds graphs is what launches late and what runs between steps.
-    "eager_or_retracing": frozenset({"batch_too_small"}),
-    "recompiling": frozenset({"launch_bound", "host_between_steps"}),
-    # A sync drains the queue, so that the launches after it come late.
-    "sync_every_step": frozenset({"launch_bound", "batch_too_small"}),
-    # The results that a callback reads are what the host waits for.
-    "host_between_steps": frozenset({"sync_every_step"}),
-}
-# Causes that lie behind another: where their own evidence is sure, they are primary, and the other is their symptom.
-# Kernels that fill the GPU are no healthy case where something makes each of them longer than it need be.
-ROOTS: dict[str, tuple[str, ...]] = {
-    "compute_bound": (
-        "not_on_gpu",
-        "fp16_without_tensor_cores",
-        "gpu_shared",
-        "throttled",
-        # The slowest device computes all the time, and the others wait for it.
-        "straggler",
-        "batch_too_small",
-        "tensor_cores_unused",
-    ),
-    "copy_bound": ("pcie_degraded",),
-    "collective_bound": ("straggler",),
-    "launch_bound": ("eager_or_retracing",),
-    "recompiling": ("eager_or_retracing",),
-    "host_between_steps": ("eager_or_retracing",),
-}
-# Of what these take, the cause behind them must make up most, or it is beside the point.
-IN_PARTS = frozenset({"copy_bound", "collective_bound", "launch_bound", "recompiling", "host_between_steps"})
-# Causes whose remedy the replay tries itself: not one that goes around them, as hidden copies do around a slow link.
-REPLAYED = frozenset({"tensor_cores_unused", "batch_too_small", "eager_or_retracing"})
-# What is true beside a cause, but is never what a verdict stands on while another cause is known.
-CONDITIONS = frozenset({"wrong_meter", "profiler_perturbed", "gpu_memory_tight", "unattributed"})
-# What a trace that names a cause has decided, for or against: a hint of the readings at one of these adds nothing.
-DECIDED_BY_TRACE = frozenset(
-    {"input_bound", "launch_bound", "copy_bound", "sync_every_step", "host_between_steps", "compute_bound"}
-)
-TRACE_MORE = "Trace a few steady steps with all of the host's events: gpuprobe run, or the Probe callback."
+DECIDED: frozenset[CauseId] = frozenset(cause.id for cause in CATALOGUE if cause.decided_by_trace)
 SURE: dict[Confidence, int] = {"high": 2, "medium": 1, "low": 0}
 LOWER: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
 
@@ -127,8 +82,8 @@ def join(
     cause = leader.primary.cause
     root = _root(merged, cause, limits, replay)
     others = [vote for vote in cast if vote is not leader]
-    agreeing = [vote for vote in others if vote.primary and _same(vote.primary.cause, cause)]
-    against = [vote for vote in others if vote.primary and not _same(vote.primary.cause, cause)]
+    agreeing = [vote for vote in others if vote.primary and same_family(vote.primary.cause, cause)]
+    against = [vote for vote in others if vote.primary and not same_family(vote.primary.cause, cause)]
     if leader.primary.confidence == "low" and not agreeing:
         return Joined(findings=_unknown(merged, leader), not_evaluated=undecided, agreement=_silent(cast))
     # A vote that is itself no more than a hint is told, but does not shake one that rests on more.
@@ -149,14 +104,16 @@ def join(
     )
 
 
-def _root(merged: Sequence[Finding], cause: str, limits: Thresholds, replay: Replay | None) -> Finding | None:
+def _root(merged: Sequence[Finding], cause: CauseId, limits: Thresholds, replay: Replay | None) -> Finding | None:
     """Return the surest and largest cause that lies behind the one that shows, None where there is none."""
-    shown = max((found.severity for found in merged if found.cause == cause and cause in IN_PARTS), default=0.0)
+    shown = max(
+        (found.severity for found in merged if found.cause == cause and CAUSES[cause].root_is_most), default=0.0
+    )
     least = max(limits.root_share, limits.mostly * shown)
     sure = [
         found
         for found in merged
-        if found.cause in ROOTS.get(cause, ()) and found.confidence == "high" and _cost(found, replay) >= least
+        if found.cause in CAUSES[cause].roots and found.confidence == "high" and _cost(found, replay) >= least
     ]
     return max(sure, key=lambda found: found.severity, default=None)
 
@@ -166,14 +123,14 @@ def _cost(found: Finding, replay: Replay | None) -> float:
 
     Kernels made shorter save nothing where the launches behind them are next to limit the step.
     """
-    saved = saved_share(replay, found.cause) if replay and found.cause in REPLAYED else None
+    saved = saved_share(replay, found.cause) if replay and CAUSES[found.cause].weighed else None
     return found.severity if saved is None else saved
 
 
 def _telling(cast: Sequence[Vote]) -> list[Sequence[Finding]]:
     """Return each vote's findings, without the hints of telemetry that a trace has decided."""
     sure = next((vote for vote in cast if vote.kind == "trace" and vote.primary), None)
-    decided = DECIDED_BY_TRACE if sure and sure.primary and sure.primary.confidence != "low" else frozenset()
+    decided = DECIDED if sure and sure.primary and sure.primary.confidence != "low" else frozenset()
     named = {found.cause for found in sure.findings} if sure else set()
     return [
         [found for found in vote.findings if vote.kind != "telemetry" or found.cause not in decided - named]
@@ -192,7 +149,7 @@ def _unknown(merged: Sequence[Finding], hint: Vote | None) -> tuple[Finding, ...
             confidence="low",
             claim=f"What is known does not tell the cause; the {hint.kind} may point to {hint.primary.cause}.",
             evidence=hint.primary.evidence,
-            fix=TRACE_MORE,
+            fix=CAUSES["unattributed"].fix,
         )
     rest = tuple(_beside(found, None) for found in merged if found.cause != "unattributed")
     return rest if first is None else (msgspec.structs.replace(first, primary=True), *rest)
@@ -200,7 +157,7 @@ def _unknown(merged: Sequence[Finding], hint: Vote | None) -> tuple[Finding, ...
 
 def _merged(groups: Sequence[Sequence[Finding]]) -> list[Finding]:
     """Return one finding a cause: the words of the surest that names it, the evidence and the gains of all."""
-    by_cause: dict[str, Finding] = {}
+    by_cause: dict[CauseId, Finding] = {}
     for found in (found for group in groups for found in group):
         known = by_cause.get(found.cause)
         if known is None:
@@ -217,11 +174,11 @@ def _merged(groups: Sequence[Sequence[Finding]]) -> list[Finding]:
             predicted_gain=surer.predicted_gain or other.predicted_gain,
             measured_gain=surer.measured_gain or other.measured_gain,
         )
-    return sorted(by_cause.values(), key=lambda found: (found.cause in CONDITIONS, -found.severity))
+    return sorted(by_cause.values(), key=lambda found: (CAUSES[found.cause].condition, -found.severity))
 
 
-def _undecided(groups: Sequence[Sequence[NotEvaluated]], known: set[str]) -> tuple[NotEvaluated, ...]:
-    reasons: dict[str, NotEvaluated] = {}
+def _undecided(groups: Sequence[Sequence[NotEvaluated]], known: set[CauseId]) -> tuple[NotEvaluated, ...]:
+    reasons: dict[CauseId, NotEvaluated] = {}
     for group in groups:
         for reason in group:
             if reason.cause not in known:
@@ -229,12 +186,8 @@ def _undecided(groups: Sequence[Sequence[NotEvaluated]], known: set[str]) -> tup
     return tuple(reasons.values())
 
 
-def _same(cause: str, other: str) -> bool:
-    return cause == other or any({cause, other} <= family for family in FAMILIES)
-
-
-def _beside(found: Finding, primary: str | None) -> Finding:
-    behind = primary is not None and (found.cause in SYMPTOMS.get(primary, ()) or primary in ROOTS.get(found.cause, ()))
+def _beside(found: Finding, primary: CauseId | None) -> Finding:
+    behind = primary and (found.cause in CAUSES[primary].symptoms or primary in CAUSES[found.cause].roots)
     symptom = primary if behind else None
     return msgspec.structs.replace(found, primary=False, ties_with=None, symptom_of=symptom)
 

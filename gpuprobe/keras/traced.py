@@ -11,8 +11,8 @@ from gpuprobe.recording import TRACE_FOLDER
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuprobe.diagnosis.diagnosed import Diagnosis
-    from gpuprobe.records import Finding, Run
+    from gpuprobe.diagnosis.records import Diagnosis, Finding
+    from gpuprobe.records import Run
 
 BETWEEN_STEPS = "host_between_steps"
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import telemetry, wording
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.errors import InputError
 from gpuprobe.keras.traced import joined
 from gpuprobe.recording import TELEMETRY_FILE
-from gpuprobe.records import SCHEMA, Finding, NotEvaluated, Record, Run, Signal
+from gpuprobe.records import SCHEMA, Record, Run, Signal
 from gpuprobe.thresholds import DEFAULTS as LIMITS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.diagnosis.records import Diagnosis
 
 FILE = "verdict.json"
 # The unit of the rate where nobody could see how many samples a step has, and what helps.

@@ -22,7 +22,7 @@ from gpuprobe.records import save
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.diagnosis.records import Diagnosis
     from gpuprobe.records import Run, State
 
 Answer = TypeVar("Answer")

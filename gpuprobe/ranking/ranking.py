@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.rates import Interval
-from gpuprobe.records import SCHEMA, Finding, Gain, NotEvaluated, Record, Settings, Signal, State
+from gpuprobe.records import SCHEMA, Gain, Record, Settings, Signal, State
 from gpuprobe.whatif.records import Prediction
 
 

@@ -12,9 +12,10 @@ from gpuprobe.ranking.ranking import Scored
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gpuprobe.diagnosis.records import Finding
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.ranking.rates import Interval
-    from gpuprobe.records import Finding, Gain, StrategyInfo
+    from gpuprobe.records import Gain, StrategyInfo
     from gpuprobe.whatif.records import Replay
 
 

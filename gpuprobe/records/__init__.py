@@ -6,7 +6,7 @@ a GPU and without TensorFlow. Units live in the names: `_ns`, `_s`, `_ms`, `_w`,
 """
 
 from gpuprobe.records.base import SCHEMA, Record
-from gpuprobe.records.evidence import Confidence, Evidence, Finding, Gain, NotEvaluated, Signal
+from gpuprobe.records.evidence import Confidence, Evidence, Gain, Signal
 from gpuprobe.records.files import load, save, to_json, write_whole
 from gpuprobe.records.run import LossPoint, Outcome, Phase, PhaseName, Run, Settings, State, TraceInfo
 from gpuprobe.records.strategy import Combination, Part, StrategyInfo, applied, chain
@@ -19,11 +19,9 @@ __all__ = [
     "Confidence",
     "Environment",
     "Evidence",
-    "Finding",
     "Gain",
     "GpuInfo",
     "LossPoint",
-    "NotEvaluated",
     "Outcome",
     "Part",
     "Phase",

@@ -82,31 +82,3 @@ class Gain(Record, frozen=True, kw_only=True):
     ratio: float
     low: float | None = None
     high: float | None = None
-
-
-class Finding(Record, frozen=True, kw_only=True):
-    """One cause, as the report prints it. `cause` is an id of the design's list; exactly one is `primary`.
-
-    `severity` is the share of the step's wall time that the cause explains (0 to 1).
-    """
-
-    cause: str
-    primary: bool
-    severity: float
-    confidence: Confidence
-    claim: str
-    evidence: tuple[Signal, ...]
-    fix: str
-    stage: str | None = None
-    code: str = ""
-    ties_with: str | None = None
-    symptom_of: str | None = None
-    predicted_gain: Gain | None = None
-    measured_gain: Gain | None = None
-
-
-class NotEvaluated(Record, frozen=True, kw_only=True):
-    """A rule that could not be decided, and the signal that was missing."""
-
-    cause: str
-    reason: str

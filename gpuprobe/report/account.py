@@ -13,10 +13,10 @@ from gpuprobe.report.categories import CATEGORIES, COMPUTED, Category
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.diagnosis.records import Diagnosis, Finding
     from gpuprobe.ledger.records import DeviceAccount, Gap
     from gpuprobe.ranking.ranking import Row
-    from gpuprobe.records import Finding, Gain, Signal
+    from gpuprobe.records import Gain, Signal
     from gpuprobe.whatif.records import Prediction
 
 # The rest of a step's parts stand in the table.

@@ -12,8 +12,9 @@ from gpuprobe.report.cells import comparison, times
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gpuprobe.diagnosis.records import Finding
     from gpuprobe.ranking.ranking import Ranking, Row, SearchStep
-    from gpuprobe.records import Finding, Study
+    from gpuprobe.records import Study
 
 
 def following(ranking: Ranking, study: Study) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from gpuprobe.report.verdict import verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.diagnosis.diagnosed import Diagnosis
+    from gpuprobe.diagnosis.records import Diagnosis
     from gpuprobe.ranking.load import Loaded
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.diagnosed import Diagnosis, diagnosed
+from gpuprobe.diagnosis.diagnosed import diagnosed
 from gpuprobe.diagnosis.recorded import recorded
+from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.errors import InputError
 from gpuprobe.recording import KERAS_SEEN, RUN_FILE, RUNS_FOLDER, STUDY_FILE, TRACE_FOLDER, TRAININGS_FOLDER
 from gpuprobe.records import Record, Run, load

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import gpu_state
 from gpuprobe.diagnosis.rules import telemetry as rules
 from gpuprobe.evidence.readings.signals import Seen, ended_ns, see
 from gpuprobe.evidence.readings.told import parts_told
-from gpuprobe.records import Evidence, Finding, NotEvaluated, Record, Signal
+from gpuprobe.records import Evidence, Record, Signal
 from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.watch import inside
 

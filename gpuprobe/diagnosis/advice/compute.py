@@ -9,7 +9,6 @@ from gpuprobe.diagnosis.advice.situation import USUAL_BATCH, convergence
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.advice.situation import Situation
-    from gpuprobe.records import Finding
 
 NO_ROOM = "The card's memory holds no larger batch."
 IN_EACH_STEP = """\
@@ -24,9 +23,9 @@ BATCHING = ("Batch", "ParallelBatch", "PaddedBatch", "MapAndBatch")
 USUAL_STEPS = "8"
 
 
-def launch_bound(found: Finding, here: Situation) -> tuple[str, str]:
+def launch_bound(here: Situation, stage: str | None) -> tuple[str, str]:
     """Launch less for the same work, by what is not on yet and, where a replay tells, by what gains."""
-    del found
+    del stage
     ways = {}
     if here.jit_compile is not True:
         ways["launches_fused"] = "compile with XLA (it fuses small kernels)"
@@ -51,23 +50,23 @@ def launch_bound(found: Finding, here: Situation) -> tuple[str, str]:
     return (words if here.grown else f"{words} {NO_ROOM}"), code
 
 
-def batch_too_small(found: Finding, here: Situation) -> tuple[str, str]:
+def batch_too_small(here: Situation, stage: str | None) -> tuple[str, str]:
     """A larger batch, where one fits."""
-    del found
+    del stage
     if not here.grown:
         return f"{NO_ROOM} Mixed precision or a smaller model would make room." if here.can_halve else NO_ROOM, ""
     return f"Train with a larger batch. {_converges(here)}", _batch(here)
 
 
-def sync_every_step(found: Finding, here: Situation) -> tuple[str, str]:
+def sync_every_step(here: Situation, stage: str | None) -> tuple[str, str]:
     """Read results seldom."""
-    del found, here
+    del here, stage
     return "Read losses and metrics on the host once an epoch, or once in many steps, not in each.", IN_EACH_STEP
 
 
-def host_between_steps(found: Finding, here: Situation) -> tuple[str, str]:
+def host_between_steps(here: Situation, stage: str | None) -> tuple[str, str]:
     """Less Python between two calls, and fewer calls."""
-    del found
+    del stage
     words = "Do less between steps: fewer callbacks and summaries per batch, verbose=2"
     fit = "- model.fit(ds, callbacks=[on_every_batch])\n+ model.fit(ds, verbose=2)"
     if (here.steps_per_execution or 1) > 1:
@@ -80,9 +79,9 @@ def host_between_steps(found: Finding, here: Situation) -> tuple[str, str]:
     )
 
 
-def eager_or_retracing(found: Finding, here: Situation) -> tuple[str, str]:
+def eager_or_retracing(here: Situation, stage: str | None) -> tuple[str, str]:
     """One graph for all steps."""
-    del found
+    del stage
     words = "Put the step into one graph: compile without run_eagerly, or one tf.function around a loop of your own"
     if here.run_eagerly is False:
         words += "; give it tensors of one shape and type, never Python numbers that change"
@@ -90,16 +89,16 @@ def eager_or_retracing(found: Finding, here: Situation) -> tuple[str, str]:
     return f"{words}.", EAGERLY
 
 
-def recompiling(found: Finding, here: Situation) -> tuple[str, str]:
+def recompiling(here: Situation, stage: str | None) -> tuple[str, str]:
     """One shape for all steps."""
-    del found
+    del stage
     words = "Let every step have the same shapes and types: full batches, tensors instead of Python numbers."
     return words, _one_shape(here)
 
 
-def tensor_cores_unused(found: Finding, here: Situation) -> tuple[str, str]:
+def tensor_cores_unused(here: Situation, stage: str | None) -> tuple[str, str]:
     """16 bits, before the model is built."""
-    del found
+    del stage
     policy = here.half
     return (
         "Switch mixed precision on before the model is built, keep the last softmax in float32, and channels multiples "
@@ -108,10 +107,11 @@ def tensor_cores_unused(found: Finding, here: Situation) -> tuple[str, str]:
     )
 
 
-def compute_bound(found: Finding, here: Situation) -> tuple[str, str]:
+def compute_bound(here: Situation, stage: str | None) -> tuple[str, str] | None:
     """Cheaper work, by what this card can do."""
+    del stage
     if not here.on_gpu:
-        return found.fix, ""
+        return None
     ways = [f"mixed precision ({here.half})"] if here.can_halve else []
     ways += ["XLA, to fuse kernels"] if here.jit_compile is not True else []
     ways.append("a smaller model or a faster card")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.advice.situation import Situation
-    from gpuprobe.records import Finding
 
 PYTHON_LOOP = """\
 - for start in range(0, len(x), SIZE):
@@ -64,9 +63,9 @@ BY_STAGE = {
 SEEN = {"python_feed": ("Generator",), "cold_cache": ("MemoryCache", "FileCache")}
 
 
-def input_bound(found: Finding, here: Situation) -> tuple[str, str]:
+def input_bound(here: Situation, stage: str | None) -> tuple[str, str]:
     """Give what the pipeline lacks; where it lacks nothing, less work for each sample."""
-    stage = found.stage or ""
+    stage = stage or ""
     if stage in BY_STAGE:
         seen = any(map(here.has, SEEN.get(stage, ()))) or (stage == "python_feed" and here.data_kind == "a generator")
         own = f"{stage}_{here.data_kind}"
@@ -84,9 +83,9 @@ def input_bound(found: Finding, here: Situation) -> tuple[str, str]:
     return f"Make the input pipeline faster: {told}.", _pipeline(lacking)
 
 
-def copy_bound(found: Finding, here: Situation) -> tuple[str, str]:
+def copy_bound(here: Situation, stage: str | None) -> tuple[str, str]:
     """Copy less, then earlier."""
-    del found
+    del stage
     if here.feed_dtype == "uint8":
         return "Copy earlier: prefetch to the device, or keep the data there.", TO_DEVICE
     return "Copy less and earlier: feed uint8 and scale on the device, then prefetch to the device.", BYTES

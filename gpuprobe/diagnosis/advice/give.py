@@ -6,32 +6,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.diagnosis.advice import compute, feeding
-from gpuprobe.diagnosis.advice.others import OTHERS
+from gpuprobe.diagnosis.advice.others import FRAMEWORKS
 from gpuprobe.diagnosis.advice.situation import situation
 from gpuprobe.diagnosis.advice.unknown import unattributed
+from gpuprobe.diagnosis.causes import known as record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from gpuprobe.diagnosis.advice.situation import Situation
-    from gpuprobe.records import Evidence, Finding
+    from gpuprobe.diagnosis.records import Finding
+    from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
     from gpuprobe.whatif.records import Replay
-
-# (sentence, diff); a cause that is not here keeps what its rule said.
-ADVICE: dict[str, Callable[[Finding, Situation], tuple[str, str]]] = {
-    "input_bound": feeding.input_bound,
-    "copy_bound": feeding.copy_bound,
-    "launch_bound": compute.launch_bound,
-    "batch_too_small": compute.batch_too_small,
-    "sync_every_step": compute.sync_every_step,
-    "host_between_steps": compute.host_between_steps,
-    "eager_or_retracing": compute.eager_or_retracing,
-    "recompiling": compute.recompiling,
-    "tensor_cores_unused": compute.tensor_cores_unused,
-    "compute_bound": compute.compute_bound,
-}
 
 
 def advised(
@@ -44,17 +31,21 @@ def advised(
     here, framework = situation(known, limits, replay), known.text("framework")
     return tuple(
         msgspec.structs.replace(found, fix=unattributed(found, known))
-        if found.cause == "unattributed" and found.primary and framework not in OTHERS
+        if found.cause == "unattributed" and found.primary and framework not in FRAMEWORKS
         else _advised(found, here, framework)
         for found in findings
     )
 
 
 def _advised(found: Finding, here: Situation, framework: str) -> Finding:
-    if framework in OTHERS:
-        fix, code = OTHERS[framework].get(found.cause, (found.fix, found.code))
-    elif found.cause in ADVICE:
-        fix, code = ADVICE[found.cause](found, here)
-    else:
+    cause = record_of(found.cause)
+    if cause is None:
         return found
+    if framework in FRAMEWORKS:
+        given = cause.elsewhere.get(framework)
+    else:
+        given = cause.advice(here, found.stage) if cause.advice else None
+    if given is None:
+        return found
+    fix, code = given
     return msgspec.structs.replace(found, fix=fix, code=code)

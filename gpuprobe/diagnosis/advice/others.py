@@ -2,59 +2,67 @@
 
 from __future__ import annotations
 
-# By framework and cause: the fix, and code that makes it, empty where no line does.
-OTHERS: dict[str, dict[str, tuple[str, str]]] = {
-    "pytorch": {
-        "input_bound": (
-            "Make the input pipeline faster: more workers, pinned memory, batches prepared ahead.",
-            "DataLoader(data, num_workers=4, pin_memory=True, persistent_workers=True, prefetch_factor=2)",
-        ),
-        "launch_bound": (
-            "Launch less for the same work: compile the model, with CUDA graphs, or take a larger batch.",
-            'model = torch.compile(model, mode="reduce-overhead")',
-        ),
-        "copy_bound": (
-            "Copy less and earlier: from pinned memory without waiting, uint8 that is cast on the device.",
-            'batch = batch.to("cuda", non_blocking=True)  # with DataLoader(..., pin_memory=True)',
-        ),
-        "sync_every_step": (
-            "Read losses and metrics on the host once in many steps, not in each.",
-            "if step % 100 == 0:\n    print(loss.item())  # and no .item(), .cpu() or print(tensor) elsewhere",
-        ),
-        "host_between_steps": (
-            "Do less Python between steps: log, evaluate and save less often; make batches in DataLoader workers.",
-            "",
-        ),
-        "recompiling": (
-            "Let every step have the same shapes and types, or let the compiler know which of them change.",
-            "model = torch.compile(model, dynamic=True)",
-        ),
-    },
-    "jax": {
-        "input_bound": (
-            "Make batches ahead on a thread of their own, and put them on the device before they are needed.",
-            "batches = flax.jax_utils.prefetch_to_device(batches, 2)",
-        ),
-        "launch_bound": (
-            "Launch less for the same work: one jax.jit around the whole step, several steps in one scan, or a larger "
-            "batch.",
-            "state, losses = jax.jit(lambda state, batches: jax.lax.scan(train_step, state, batches))(state, batches)",
-        ),
-        "copy_bound": (
-            "Copy less and earlier: put the next batch on the device while this one computes, as uint8 to cast there.",
-            "following = jax.device_put(next(batches))  # before this step's result is asked for",
-        ),
-        "sync_every_step": (
-            "Read losses and metrics on the host once in many steps: no float(loss) and no block_until_ready in each.",
-            "",
-        ),
-        "host_between_steps": (
-            "Do less Python between the calls of the compiled function; make batches ahead on a thread of their own.",
-            "",
-        ),
-        "recompiling": (
-            "Let every step have the same shapes, types and static arguments.",
-            'jax.config.update("jax_log_compiles", True)  # names what is compiled again',
-        ),
-    },
+# The frameworks whose traces are told apart from TensorFlow's, and for whose trainings there is advice.
+FRAMEWORKS = frozenset({"pytorch", "jax"})
+# For each cause, by framework: the fix, and code that makes it, empty where no line does.
+INPUT_BOUND = {
+    "pytorch": (
+        "Make the input pipeline faster: more workers, pinned memory, batches prepared ahead.",
+        "DataLoader(data, num_workers=4, pin_memory=True, persistent_workers=True, prefetch_factor=2)",
+    ),
+    "jax": (
+        "Make batches ahead on a thread of their own, and put them on the device before they are needed.",
+        "batches = flax.jax_utils.prefetch_to_device(batches, 2)",
+    ),
+}
+LAUNCH_BOUND = {
+    "pytorch": (
+        "Launch less for the same work: compile the model, with CUDA graphs, or take a larger batch.",
+        'model = torch.compile(model, mode="reduce-overhead")',
+    ),
+    "jax": (
+        "Launch less for the same work: one jax.jit around the whole step, several steps in one scan, or a larger "
+        "batch.",
+        "state, losses = jax.jit(lambda state, batches: jax.lax.scan(train_step, state, batches))(state, batches)",
+    ),
+}
+COPY_BOUND = {
+    "pytorch": (
+        "Copy less and earlier: from pinned memory without waiting, uint8 that is cast on the device.",
+        'batch = batch.to("cuda", non_blocking=True)  # with DataLoader(..., pin_memory=True)',
+    ),
+    "jax": (
+        "Copy less and earlier: put the next batch on the device while this one computes, as uint8 to cast there.",
+        "following = jax.device_put(next(batches))  # before this step's result is asked for",
+    ),
+}
+SYNC_EVERY_STEP = {
+    "pytorch": (
+        "Read losses and metrics on the host once in many steps, not in each.",
+        "if step % 100 == 0:\n    print(loss.item())  # and no .item(), .cpu() or print(tensor) elsewhere",
+    ),
+    "jax": (
+        "Read losses and metrics on the host once in many steps: no float(loss) and no block_until_ready in each.",
+        "",
+    ),
+}
+HOST_BETWEEN_STEPS = {
+    "pytorch": (
+        "Do less Python between steps: log, evaluate and save less often; make batches in DataLoader workers.",
+        "",
+    ),
+    "jax": (
+        "Do less Python between the calls of the compiled function; make batches ahead on a thread of their own.",
+        "",
+    ),
+}
+RECOMPILING = {
+    "pytorch": (
+        "Let every step have the same shapes and types, or let the compiler know which of them change.",
+        "model = torch.compile(model, dynamic=True)",
+    ),
+    "jax": (
+        "Let every step have the same shapes, types and static arguments.",
+        'jax.config.update("jax_log_compiles", True)  # names what is compiled again',
+    ),
 }

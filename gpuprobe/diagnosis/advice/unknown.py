@@ -8,7 +8,8 @@ from gpuprobe import wording
 from gpuprobe.ledger.account import JOINED_LOW, LOST_LOW
 
 if TYPE_CHECKING:
-    from gpuprobe.records import Evidence, Finding
+    from gpuprobe.diagnosis.records import Finding
+    from gpuprobe.records import Evidence
 
 # A trace of fewer steps may have caught a moment that is not like the rest.
 FEW_STEPS = 3

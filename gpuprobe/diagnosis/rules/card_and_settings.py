@@ -8,14 +8,18 @@ timed window, and those of the run itself (`diagnosis.setting`): `compute_dtype`
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpuprobe import wording
 from gpuprobe.cards import TENSOR_CORES_FROM
+from gpuprobe.diagnosis.causes import CAUSES, CauseId
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import gpu_state
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
-from gpuprobe.records import Confidence, Evidence, Finding, NotEvaluated
 from gpuprobe.thresholds import DEFAULTS, Thresholds
+
+if TYPE_CHECKING:
+    from gpuprobe.records import Confidence, Evidence
 
 
 def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
@@ -42,7 +46,6 @@ def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
         severity=eligible * computing / 2,
         claim=f"Operations that Tensor Cores could run take {wording.share(eligible)} of the kernels' time, and "
         f"{wording.share(used)} of it used them.",
-        fix="Switch mixed precision on before the model is built, and keep channels multiples of 8.",
         names=(*names, "compute_dtype"),
         confidence="high" if sure else "medium",
     )
@@ -67,7 +70,6 @@ def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
         severity=evidence.number("share.gpu_compute") or 0.0,
         claim=f"The model computes in {dtype}, and this card has no Tensor Cores: nothing is gained, and on compute "
         "capability 6.1 such arithmetic runs at 1/64 of the rate.",
-        fix="Stay with float32 on this card.",
         code='- keras.mixed_precision.set_global_policy("mixed_float16")',
         names=(*names, "compute_capability", "share.gpu_compute"),
         confidence="high",
@@ -90,7 +92,6 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
         severity=busy * (1 - filled),
         claim=f"While kernels ran they filled {wording.share(filled)} of the multiprocessors: too few blocks for this "
         f"card{f' at a batch of {batch:.0f}' if batch else ''}.",
-        fix="Train with a larger batch and a learning rate to match, and check that the loss still falls as before.",
         names=(*names, "batch_size"),
         # From the trace alone it is a remark on the kernels; with the run's settings the batch can be named.
         confidence="high" if batch else "medium",
@@ -110,7 +111,6 @@ def straggler(evidence: Evidence, limits: Thresholds) -> Result:
         severity=lost,
         claim=f"{evidence.text('straggler_device') or 'One device'} computes {ratio:.2f} times as long as the median "
         f"device: the others wait for it, {wording.share(lost)} of the step.",
-        fix="Give it its equal share of the data, and look at its clocks, its heat and who else uses it.",
         names=("straggler_ratio", "straggler_share", "straggler_device"),
         confidence="high",
     )
@@ -137,7 +137,6 @@ def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
         "eager_or_retracing",
         severity=max(share, compiling),
         claim=f"The step is not one graph: {how}.",
-        fix="Compile without run_eagerly, put the step into one tf.function, and give it tensors of one shape.",
         names=("graphs_built", "share.idle_compile", "run_eagerly") if rebuilt else ("eager_share", "run_eagerly"),
         confidence="high",
     )
@@ -164,7 +163,6 @@ def wrong_meter(evidence: Evidence, limits: Thresholds) -> Result:
         severity=apart,
         claim=f"NVML's utilization says {wording.share(meter)}, but {said}. NVML counts a moment as busy when any "
         "kernel runs in it, however small; Windows' Task Manager leaves CUDA out of the graphs that it shows first.",
-        fix="Judge by the time a step takes, and by the kernels' share of it.",
         names=("utilization_percent", "kernel_fraction", "sm_efficiency", "mfu"),
         confidence="high",
     )
@@ -183,7 +181,6 @@ def profiler_perturbed(evidence: Evidence, limits: Thresholds) -> Result:
         severity=1 - 1 / slowdown,
         claim=f"While it was traced a step took {slowdown:.2f} times as long: shares of launches and host time in the "
         "trace are larger than in training.",
-        fix="Trust the differential runs and the rates, which were taken without the profiler.",
         names=("profiler_slowdown",),
         confidence="high",
     )
@@ -204,14 +201,13 @@ RULES: tuple[Rule, ...] = (
 
 def _finding(
     evidence: Evidence,
-    cause: str,
+    cause: CauseId,
     *,
     severity: float,
     claim: str,
-    fix: str,
     names: tuple[str, ...],
     code: str = "",
     confidence: Confidence = "medium",
 ) -> Finding:
-    words: dict[str, Any] = {"claim": claim, "fix": fix, "code": code, "confidence": confidence}
+    words: dict[str, Any] = {"claim": claim, "fix": CAUSES[cause].fix, "code": code, "confidence": confidence}
     return Finding(cause=cause, primary=False, severity=severity, evidence=evidence.only(*names), **words)

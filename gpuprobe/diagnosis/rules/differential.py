@@ -8,12 +8,18 @@ Source of the method: Mohan et al., "Analyzing and Mitigating Data Stalls in DNN
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
-from gpuprobe.records import Evidence, Finding, Gain, NotEvaluated, Signal
+from gpuprobe.records import Evidence, Gain, Signal
 from gpuprobe.thresholds import DEFAULTS, Thresholds
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.causes import CauseId
 
 UNCOMPARED = "device_resident, which shows what the input costs, was not measured beside the baseline"
 
@@ -142,7 +148,9 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def _gpu_gain(evidence: Evidence, cause: str, stages: dict[str, str], threshold: float, claim: str, fix: str) -> Result:
+def _gpu_gain(
+    evidence: Evidence, cause: CauseId, stages: dict[str, str], threshold: float, claim: str, fix: str
+) -> Result:
     if not evidence.flag("gpu"):
         return NotEvaluated(cause=cause, reason="there is no GPU in use")
     if not any(evidence.get(f"gain.{name}") for name in stages):

@@ -6,10 +6,16 @@ The readings alone decide every rule here, so that a watched command gets them t
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gpuprobe import wording
+from gpuprobe.diagnosis.causes import CAUSES
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
-from gpuprobe.records import Evidence, Finding, NotEvaluated
 from gpuprobe.thresholds import DEFAULTS, Thresholds
+
+if TYPE_CHECKING:
+    from gpuprobe.records import Evidence
 
 
 def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
@@ -37,7 +43,7 @@ def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
         else "The GPU did nothing and its memory did not grow, while the command used "
         f"{wording.cores(evidence.numbers('cpu_cores')[0])}: it computed on the processor.",
         evidence=evidence.only("device_kind", *names, "share.cpu_compute"),
-        fix="`gpuprobe doctor` says whether TensorFlow sees the GPU, and if not, why and what to install.",
+        fix=CAUSES["not_on_gpu"].fix,
         code="pip install 'tensorflow[and-cuda]'",
     )
 
@@ -128,7 +134,7 @@ def pcie_degraded(evidence: Evidence, limits: Thresholds) -> Result:
         confidence="medium" if copied is None else "high",
         claim=claim,
         evidence=evidence.only(*names, "share.copy"),
-        fix="Reseat the card, use the slot next to the processor, or raise the slot's speed in the firmware.",
+        fix=CAUSES["pcie_degraded"].fix,
     )
 
 
@@ -151,7 +157,7 @@ def gpu_shared(evidence: Evidence, limits: Thresholds) -> Result:
         else f"Other programs had this GPU open ({others or 0:.0f} at most at a time): part of the utilization and "
         "memory may be theirs.",
         evidence=evidence.only("other_sm_percent", "other_gpu_processes"),
-        fix="Move them to another GPU, or train when they are done; nvidia-smi lists them.",
+        fix=CAUSES["gpu_shared"].fix,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gpuprobe.records import Evidence, Finding, NotEvaluated
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.records import Evidence
 from gpuprobe.thresholds import Thresholds
 
 # None where the rule was decided and does not hold.

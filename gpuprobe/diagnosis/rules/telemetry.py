@@ -7,13 +7,19 @@ one GPU over its steady phase, or of the host alone where there is no GPU.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.gpu_state import not_on_gpu
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
-from gpuprobe.records import Confidence, Evidence, Finding, NotEvaluated, Signal
 from gpuprobe.thresholds import DEFAULTS, Thresholds
+
+if TYPE_CHECKING:
+    from gpuprobe.records import Confidence, Evidence, Signal
+
 
 TRACE_A_WAIT = (
     "Trace a few steps that hold a wait: `gpuprobe watch --trace` takes them of a Keras training, and says whether the "

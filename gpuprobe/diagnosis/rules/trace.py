@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.trace_causes import CAUSES, because
+from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES, Cause, CauseId
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.rules.because import because
 from gpuprobe.ledger.account import JOINED_LOW, LOST_LOW
-from gpuprobe.records import Finding, NotEvaluated
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Decided
-    from gpuprobe.diagnosis.trace_causes import Cause
     from gpuprobe.records import Confidence, Evidence
 
 NO_DEVICE = "there is no step to account for"
@@ -29,10 +29,10 @@ def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the findings, the primary one first, and the causes that could not be decided."""
     kind = evidence.text("device_kind")
     if not kind:
-        names = [*(cause.id for cause in CAUSES), "compute_bound"]
+        names: list[CauseId] = [*(cause.id for cause in BY_SHARE), "compute_bound"]
         return (), tuple(NotEvaluated(cause=name, reason=NO_DEVICE) for name in names)
     # What only a processor's trace shows, a GPU's own rules tell otherwise.
-    causes = [cause for cause in CAUSES if kind == "cpu" or "gpu" in cause.on]
+    causes = [cause for cause in BY_SHARE if kind == "cpu" or "gpu" in cause.shown.on]
     undecided = [_undecided(cause, evidence) for cause in causes]
     known = [cause for cause, reason in zip(causes, undecided, strict=True) if reason is None]
     ranked = sorted(known, key=lambda cause: -_share(evidence, cause))
@@ -67,8 +67,7 @@ def _compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
         claim=f"Kernels fill {wording.share(filled)} of the time from the first to the last event of the "
         "GPU: the GPU itself is the limit.",
         evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy"),
-        fix="Feeding it faster gains little. Make the work cheaper: mixed precision where the card has Tensor Cores, "
-        "XLA to fuse kernels, or a faster card.",
+        fix=CAUSES["compute_bound"].fix,
     )
 
 
@@ -101,7 +100,7 @@ def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None
 def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
     share = _share(evidence, cause)
     time = wording.milliseconds(share * (evidence.number("step_ms") or 0.0))
-    sure = _confidence(evidence, limits, share, 0.0 if "gpu" in cause.on else share)
+    sure = _confidence(evidence, limits, share, 0.0 if "gpu" in cause.shown.on else share)
     if sure == "low" and _only_unjoined(cause, evidence, limits):
         sure = "medium"
     return Finding(
@@ -110,16 +109,16 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
         severity=share,
         # Where no training function is known, silence alone tells that the host was elsewhere.
         confidence=_lowered(sure) if _untold(cause, evidence) else sure,
-        claim=cause.claim.format(device=_device(evidence), share=wording.share(share), time=time)
-        + because(cause, evidence),
-        evidence=evidence.only(cause.share, "step_ms", *cause.also),
+        claim=cause.shown.claim.format(device=_device(evidence), share=wording.share(share), time=time)
+        + because(cause.id, evidence),
+        evidence=evidence.only(cause.shown.share, "step_ms", *cause.shown.also),
         fix=cause.fix,
         stage=(evidence.text("input_stage") or None) if cause.id == "input_bound" else None,
     )
 
 
 def _undecided(cause: Cause, evidence: Evidence) -> NotEvaluated | None:
-    if evidence.text("device_kind") not in cause.on:
+    if evidence.text("device_kind") not in cause.shown.on:
         return NotEvaluated(cause=cause.id, reason="there is no GPU in the trace")
     outside = evidence.get("idle_outside_step_fraction")
     if outside is not None and _untold(cause, evidence) and not _share(evidence, cause):
@@ -150,7 +149,7 @@ def _outweighs(evidence: Evidence, cause: Cause) -> bool:
     return _share(evidence, cause) > (evidence.number("share.unattributed") or 0.0)
 
 
-def _tie(evidence: Evidence, ranked: list[Cause], first: str, limits: Thresholds) -> str | None:
+def _tie(evidence: Evidence, ranked: list[Cause], first: CauseId, limits: Thresholds) -> CauseId | None:
     if first == "compute_bound":
         filled = evidence.number("kernel_fraction")
         near = filled and filled < limits.compute_fraction + limits.compute_margin and ranked
@@ -169,7 +168,7 @@ def _nothing_leads(evidence: Evidence) -> str:
     unknown = wording.share(evidence.number("share.unattributed") or 0.0)
     if evidence.text("device_kind") == "cpu":
         return f"the trace does not tell what the processor did in {unknown} of the step"
-    if any(_share(evidence, cause) for cause in CAUSES):
+    if any(_share(evidence, cause) for cause in BY_SHARE):
         rest = f"no cause takes as much of the step as the {unknown} that nothing explains"
     else:
         rest = "no part of the idle time has a known cause"
@@ -210,4 +209,4 @@ def _device(evidence: Evidence) -> str:
 
 
 def _share(evidence: Evidence, cause: Cause) -> float:
-    return evidence.number(cause.share) or 0.0
+    return evidence.number(cause.shown.share) or 0.0

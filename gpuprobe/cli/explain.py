@@ -1,0 +1,53 @@
+"""`gpuprobe explain`: what a cause is, how it shows, what decides it, and what cures it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._wrap import echo_lines
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.causes import Cause
+
+HELP_ORDER = 17
+HELP_GROUP = "Understand"
+EXAMPLES = (
+    ("gpuprobe explain launch_bound", "a cause that a diagnosis has named"),
+    ("gpuprobe list --causes", "the names of all"),
+)
+WIDEST_TITLE = len("How it shows")
+EXIT_CODES = codes("explained")
+
+
+@click.command("explain", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.argument("cause", metavar="CAUSE", help="The name of a cause, as launch_bound.")
+def command(cause: str) -> None:
+    """Explain a cause: how it shows, what decides it, what cures it.
+
+    The evidence with its thresholds and their sources, the fix, and what it can be mistaken for.
+    """
+    from gpuprobe.report.explain import CODE, explained
+
+    for title, text in explained(_find(cause)):
+        if title == CODE:
+            # As it stands, so that it can be copied.
+            click.echo(text)
+        else:
+            echo_lines(f"{title:<{WIDEST_TITLE}}  " + text.replace("\n", f"\n{'':<{WIDEST_TITLE}}  "))
+
+
+def _find(name: str) -> Cause:
+    from gpuprobe.diagnosis.causes import CATALOGUE, known
+    from gpuprobe.errors import UsageError
+
+    found = known(name)
+    if found is None:
+        import difflib
+
+        near = difflib.get_close_matches(name, [cause.id for cause in CATALOGUE], 3, 0.7)
+        hint = f"did you mean {' or '.join(near)}?" if near else "gpuprobe list --causes names all"
+        raise UsageError(f"no cause is called {name!r}; {hint}")
+    return found

@@ -1,0 +1,517 @@
+"""The catalogue of causes: what each is, how it shows, what cures it, and what it can be mistaken for.
+
+Everything that is said or decided about a cause by its id stands here or is derived from it. A new cause is an id, a
+record here, and, where it is no share of a traced step, a rule in `rules/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from gpuprobe.diagnosis.advice import compute, feeding, others
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.advice.situation import Situation
+    from gpuprobe.thresholds import Thresholds
+
+CauseId = Literal[
+    "input_bound",
+    "launch_bound",
+    "batch_too_small",
+    "copy_bound",
+    "sync_every_step",
+    "host_between_steps",
+    "eager_or_retracing",
+    "recompiling",
+    "compute_bound",
+    "tensor_cores_unused",
+    "fp16_without_tensor_cores",
+    "throttled",
+    "pcie_degraded",
+    "gpu_shared",
+    "gpu_memory_tight",
+    "collective_bound",
+    "straggler",
+    "not_on_gpu",
+    "wrong_meter",
+    "profiler_perturbed",
+    "unattributed",
+]
+Device = Literal["gpu", "cpu"]
+# What one kind of evidence calls by one name, another that sees less calls by another of the same family: too small a
+# batch shows in launches that do not keep up; what Python does for each operation shows as launches too.
+Family = Literal["launches", "host", "device"]
+# Gives the sentence and the code of an advice; None where what the rule said stands.
+Advice = Callable[["Situation", str | None], tuple[str, str] | None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share of a traced step that names a cause: its signal, the threshold from which on it is told, the claim.
+
+    `on` are the kinds of device in whose traces it shows; `also` are further signals that are shown with it.
+    """
+
+    share: str
+    threshold: str
+    claim: str
+    also: tuple[str, ...] = ()
+    on: frozenset[Device] = frozenset({"gpu"})
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One cause. `words` end the sentence "the cause is that ..."; `signature` says how it shows.
+
+    `thresholds` and `signals` are those that decide it, beside those of its `part`. `roots` lie behind it: where one of
+    them is sure, that one leads (`root_is_most`: only where it makes up most of it). `symptoms` vanish with it.
+    `cures` are the changes of a replay that cure it, the usual one first; a name stands for all sizes of the change
+    (`prefetch` for `prefetch_2`). `weighed` says that the replay tells what it costs; `condition` that it is true
+    beside a cause, and leads only where no cause is known; `decided_by_trace` that a trace has decided it, for or
+    against, so that a hint of the readings adds nothing. `elsewhere` is the advice for other frameworks.
+    """
+
+    id: CauseId
+    words: str
+    signature: str
+    fix: str
+    mistaken_for: str
+    devices: tuple[Device, ...] = ("gpu",)
+    part: Part | None = None
+    thresholds: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
+    family: Family | None = None
+    roots: tuple[CauseId, ...] = ()
+    root_is_most: bool = False
+    symptoms: tuple[CauseId, ...] = ()
+    cures: tuple[str, ...] = ()
+    weighed: bool = False
+    condition: bool = False
+    decided_by_trace: bool = False
+    advice: Advice | None = None
+    elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def threshold(self, limits: Thresholds) -> float:
+        """Return the share of the step from which on its part is told; 0 where it has none."""
+        return float(getattr(limits, self.part.threshold)) if self.part else 0.0
+
+    @property
+    def shown(self) -> Part:
+        """Return its part of a traced step, which the causes of `BY_SHARE` have."""
+        assert self.part is not None, f"{self.id} is no share of a step"
+        return self.part
+
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """The names of all thresholds that decide it."""
+        return (*([self.part.threshold] if self.part else []), *self.thresholds)
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """The names of all signals that it rests on."""
+        return (*([self.part.share, *self.part.also] if self.part else []), *self.signals)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the input that `input_bound` may name: plain words, and the changes that cure it."""
+
+    words: str
+    cures: tuple[str, ...]
+
+
+BOTH: frozenset[Device] = frozenset({"gpu", "cpu"})
+CATALOGUE = (
+    Cause(
+        id="input_bound",
+        words="the next batch comes too late",
+        signature="The device idles while the training waits in the iterator's next call.",
+        fix="Make the input pipeline faster: parallel map, cache() after it, prefetch at the end.",
+        mistaken_for="host_between_steps, where Python makes the batch outside the training function; launch_bound, "
+        "where one Python thread both feeds and launches",
+        devices=("gpu", "cpu"),
+        part=Part(
+            "share.idle_input",
+            "input_share",
+            "The {device} waits for the next batch in {share} of the step ({time}).",
+            ("slowest_iterator", "proof.idle_input"),
+            BOTH,
+        ),
+        thresholds=("mostly", "thread_pinned"),
+        signals=("input_share", "busiest_thread_fraction", "cpu_full_gpu_idle_fraction", "iowait_gpu_idle_fraction"),
+        cures=("input_free",),
+        decided_by_trace=True,
+        advice=feeding.input_bound,
+        elsewhere=others.INPUT_BOUND,
+    ),
+    Cause(
+        id="launch_bound",
+        words="the host starts the kernels more slowly than the GPU runs them",
+        signature="Many short kernels with gaps of the same length between them, at the pace of the launching thread.",
+        fix="Launch less for the same work: compile with XLA, a larger batch, several steps per execution.",
+        mistaken_for="eager_or_retracing and batch_too_small, which show as late launches too; sync_every_step, after "
+        "which the launches come late",
+        part=Part(
+            "share.launch",
+            "launch_share",
+            "The {device} waits in {share} of the step ({time}) for kernels that the host has not launched yet, or "
+            "that are launched and not started.",
+            (
+                "share.idle_launch",
+                "share.idle_queue",
+                "kernels_per_step",
+                "kernel_median_us",
+                "kernels_under_10us_count_fraction",
+            ),
+        ),
+        signals=("gain.xla", "gain.steps_per_execution"),
+        family="launches",
+        roots=("eager_or_retracing",),
+        root_is_most=True,
+        cures=("launches_fused", "batch_times", "steps_per_execution"),
+        decided_by_trace=True,
+        advice=compute.launch_bound,
+        elsewhere=others.LAUNCH_BOUND,
+    ),
+    Cause(
+        id="copy_bound",
+        words="copies between host and GPU take the time",
+        signature="Copies run while no kernel does.",
+        fix="Copy less and earlier: feed uint8 and cast on the device, prefetch to the device, or keep the data there.",
+        mistaken_for="pcie_degraded, where the link makes ordinary copies slow; input_bound, where the batch is late "
+        "and not its copy",
+        part=Part(
+            "share.copy",
+            "copy_share",
+            "Copies that no kernel hides take {share} of the step ({time}).",
+            (
+                "share.gpu_copy_h2d",
+                "share.gpu_copy_d2h",
+                "share.gpu_copy_d2d",
+                "exposed_copy_fraction",
+                "copy_h2d_gb_per_s",
+            ),
+        ),
+        roots=("pcie_degraded",),
+        root_is_most=True,
+        cures=("copies_hidden", "uint8_feed"),
+        decided_by_trace=True,
+        advice=feeding.copy_bound,
+        elsewhere=others.COPY_BOUND,
+    ),
+    Cause(
+        id="sync_every_step",
+        words="the host stops to read results in every step",
+        signature="The device idles while the host is inside a synchronising call or reads a result back.",
+        fix="Read losses and metrics on the host once in many steps, not in each.",
+        mistaken_for="host_between_steps: time after the call has returned is not its own",
+        part=Part(
+            "share.idle_sync",
+            "sync_share",
+            "The {device} is idle in {share} of the step ({time}) while the host waits inside a synchronising call or "
+            "reads a result back.",
+            ("proof.idle_sync",),
+        ),
+        family="host",
+        # A sync drains the queue, so that the launches after it come late.
+        symptoms=("launch_bound", "batch_too_small"),
+        cures=("syncs_removed",),
+        decided_by_trace=True,
+        advice=compute.sync_every_step,
+        elsewhere=others.SYNC_EVERY_STEP,
+    ),
+    Cause(
+        id="host_between_steps",
+        words="Python is busy between the steps",
+        signature="The device idles while the host is outside the training function.",
+        fix="Do less between steps: fewer callbacks and summaries per batch, verbose=2, several steps per execution.",
+        mistaken_for="input_bound, where a loop of your own makes batches in Python; compute_bound, where the host "
+        "outside the function only waits for the result",
+        devices=("gpu", "cpu"),
+        part=Part(
+            "share.idle_between_steps",
+            "between_steps_share",
+            "The {device} is idle in {share} of the step ({time}) while the host is outside the training function: "
+            "callbacks, metrics, logging, Python.",
+            ("idle_outside_step_fraction", "proof.idle_between_steps"),
+            BOTH,
+        ),
+        signals=("outside_fraction",),
+        family="host",
+        roots=("eager_or_retracing",),
+        root_is_most=True,
+        # The results that a callback reads are what the host waits for.
+        symptoms=("sync_every_step",),
+        cures=("callbacks_removed", "steps_per_execution"),
+        decided_by_trace=True,
+        advice=compute.host_between_steps,
+        elsewhere=others.HOST_BETWEEN_STEPS,
+    ),
+    Cause(
+        id="collective_bound",
+        words="exchanging gradients between devices takes the time",
+        signature="Kernels of a collectives library run while no other kernel does.",
+        fix="Exchange less often or in fewer, larger parts, in float16, or over a faster link.",
+        mistaken_for="straggler: a device inside an exchange may only wait for a slower one",
+        part=Part(
+            "share.gpu_collective",
+            "collective_share",
+            "Exchanging gradients between devices takes {share} of the step ({time}) in which no kernel computes.",
+            ("kernel_fraction",),
+        ),
+        roots=("straggler",),
+        root_is_most=True,
+    ),
+    Cause(
+        id="gpu_memory_tight",
+        words="the GPU's memory is nearly full",
+        signature="The device idles while its memory is allocated or freed, or its memory fills step by step.",
+        fix="Leave the allocator room: a smaller batch, or no other process on the card.",
+        mistaken_for="nothing wrong: TensorFlow takes nearly all memory at once, whatever it needs",
+        part=Part(
+            "share.idle_memory",
+            "memory_share",
+            "The {device} is idle in {share} of the step ({time}) while the host allocates or frees device memory.",
+            ("proof.idle_memory",),
+        ),
+        thresholds=("memory_full", "memory_jump"),
+        signals=("memory_peak_fraction", "memory_jump_fraction"),
+        cures=("allocations_removed",),
+        condition=True,
+    ),
+    Cause(
+        id="recompiling",
+        words="the step is compiled again and again",
+        signature="The device idles while the host builds graphs or compiles, after warm-up.",
+        fix="Let every step have the same shapes and types: drop_remainder=True, tensors instead of Python numbers.",
+        mistaken_for="a short warm-up: the first calls of any training compile; eager_or_retracing",
+        devices=("gpu", "cpu"),
+        part=Part(
+            "share.idle_compile",
+            "compile_share",
+            "The {device} is idle in {share} of the step ({time}) while the host builds graphs or compiles.",
+            ("graphs_built", "compile_ms", "proof.idle_compile"),
+            BOTH,
+        ),
+        roots=("eager_or_retracing",),
+        root_is_most=True,
+        symptoms=("launch_bound", "host_between_steps"),
+        cures=("compiling_removed",),
+        advice=compute.recompiling,
+        elsewhere=others.RECOMPILING,
+    ),
+    Cause(
+        id="eager_or_retracing",
+        words="Python runs the step operation by operation, or builds its graph again and again",
+        signature="Python starts single operations one by one, or graphs are built in steady steps.",
+        fix="Compile without run_eagerly, put the step into one tf.function, and give it tensors of one shape.",
+        mistaken_for="launch_bound and host_between_steps, which are how it shows on a GPU",
+        devices=("gpu", "cpu"),
+        # A GPU's trace tells it by a rule of its own; a processor's operations tell it in its steps.
+        part=Part(
+            "share.dispatch",
+            "overhead_share",
+            "In {share} of the step ({time}) Python starts single operations one by one.",
+            ("eager_share", "run_eagerly"),
+            frozenset({"cpu"}),
+        ),
+        thresholds=("eager_share", "graphs_built", "compile_share"),
+        signals=("graphs_built", "share.idle_compile"),
+        family="launches",
+        # Python that dispatches or builds graphs is what launches late and what runs between steps.
+        symptoms=("batch_too_small",),
+        cures=("eager_removed", "compiling_removed"),
+        weighed=True,
+        advice=compute.eager_or_retracing,
+    ),
+    Cause(
+        id="batch_too_small",
+        words="the batch is too small to keep the device at work",
+        signature="Kernels fill few of the multiprocessors, or a sample costs much less in a larger batch; on a "
+        "processor, starting operations takes longer than running them.",
+        fix="Train with a larger batch and a learning rate to match, and check that the loss still falls as before.",
+        mistaken_for="launch_bound, which a larger batch helps too; eager_or_retracing",
+        devices=("gpu", "cpu"),
+        part=Part(
+            "share.overhead",
+            "overhead_share",
+            "In {share} of the step ({time}) the function is called or runs, and no operation is at work that takes "
+            "longer than to start one: there is too little to do in each.",
+            ("batch_size", "share.cpu_compute"),
+            frozenset({"cpu"}),
+        ),
+        thresholds=("sm_filled", "compute_fraction", "batch_saved", "underused"),
+        signals=("kernel_fraction", "sm_efficiency", "share.gpu_compute", "gain.large_batch"),
+        family="launches",
+        cures=("batch_times",),
+        weighed=True,
+        advice=compute.batch_too_small,
+    ),
+    Cause(
+        id="compute_bound",
+        words="the device itself is the limit, which is the healthy case",
+        signature="Kernels fill the time from the first to the last event of the GPU.",
+        fix="Feeding it faster gains little. Make the work cheaper: mixed precision where the card has Tensor Cores, "
+        "XLA to fuse kernels, or a faster card.",
+        mistaken_for="what makes each kernel long: throttled, gpu_shared, batch_too_small, tensor_cores_unused; a busy "
+        "meter alone proves nothing (wrong_meter)",
+        devices=("gpu", "cpu"),
+        thresholds=("compute_fraction", "compute_of_step", "compute_margin", "cpu_busy_share", "cpu_idle_share"),
+        signals=("kernel_fraction", "share.gpu_compute", "share.cpu_compute", "input_share", "utilization_percent"),
+        family="device",
+        # Kernels that fill the GPU are no healthy case where something makes each of them longer than it need be.
+        roots=(
+            "not_on_gpu",
+            "fp16_without_tensor_cores",
+            "gpu_shared",
+            "throttled",
+            # The slowest device computes all the time, and the others wait for it.
+            "straggler",
+            "batch_too_small",
+            "tensor_cores_unused",
+        ),
+        cures=("fp16", "faster_card"),
+        decided_by_trace=True,
+        advice=compute.compute_bound,
+    ),
+    Cause(
+        id="tensor_cores_unused",
+        words="the Tensor Cores are left unused",
+        signature="The card has Tensor Cores, operations could use them, and no kernel's name shows that they did.",
+        fix="Switch mixed precision on before the model is built, and keep channels multiples of 8.",
+        mistaken_for="a model whose kernels are too small to gain by it (batch_too_small, launch_bound)",
+        thresholds=("tensor_eligible_fraction", "tensor_used_fraction", "precision_saved"),
+        signals=(
+            "has_tensor_cores",
+            "eligible_time_fraction",
+            "tensor_core_time_fraction",
+            "share.gpu_compute",
+            "compute_dtype",
+            "gain.mixed_precision",
+        ),
+        family="device",
+        cures=("fp16",),
+        weighed=True,
+        advice=compute.tensor_cores_unused,
+    ),
+    Cause(
+        id="fp16_without_tensor_cores",
+        words="the model computes in 16 bits on a card that is not made for it",
+        signature="The settings say float16 or bfloat16, and the card has no Tensor Cores.",
+        fix="Stay with float32 on this card.",
+        mistaken_for="nothing known: settings and card decide it",
+        signals=("compute_dtype", "has_tensor_cores", "compute_capability", "share.gpu_compute"),
+        family="device",
+    ),
+    Cause(
+        id="throttled",
+        words="heat or a power limit holds the clocks down",
+        signature="NVML gives heat or power as the reason, and the clocks run below what the card can.",
+        fix="Clean the fans and free the air flow, or raise the power limit where the card allows it.",
+        mistaken_for="a card at its power limit and near its full clock, which is normal",
+        thresholds=("throttled_fraction", "clocks_down"),
+        signals=(
+            "throttled_heat_fraction",
+            "power_cap_fraction",
+            "sm_clock_mhz",
+            "sm_clock_peak_mhz",
+            "boost_mhz",
+        ),
+        family="device",
+    ),
+    Cause(
+        id="pcie_degraded",
+        words="the link between host and GPU is slower than it could be",
+        signature="The link never reached the generation or width that card and slot allow while the GPU worked.",
+        fix="Reseat the card, use the slot next to the processor, or raise the slot's speed in the firmware.",
+        mistaken_for="a card at rest, which slows its link down on purpose",
+        thresholds=("pcie_part", "pcie_share", "at_rest"),
+        signals=("pcie_generation_fraction", "pcie_width_fraction", "share.copy"),
+        cures=("copies_hidden", "uint8_feed"),
+    ),
+    Cause(
+        id="gpu_shared",
+        words="another program uses the GPU",
+        signature="NVML lists other processes on the GPU, or time in which they computed.",
+        fix="Move them to another GPU, or train when they are done; nvidia-smi lists them.",
+        mistaken_for="a desktop that only has the GPU open, which costs little",
+        thresholds=("shared_fraction",),
+        signals=("other_sm_percent", "other_gpu_processes"),
+    ),
+    Cause(
+        id="straggler",
+        words="one device is slower than the others, which wait for it",
+        signature="One device computes longer in each step than the median of the others.",
+        fix="Give it its equal share of the data, and look at its clocks, its heat and who else uses it.",
+        mistaken_for="collective_bound: the others wait inside an exchange",
+        thresholds=("straggler_ratio",),
+        signals=("straggler_ratio", "straggler_share", "straggler_device"),
+    ),
+    Cause(
+        id="not_on_gpu",
+        words="the training runs on the processor, not on the GPU",
+        signature="The driver sees a GPU at rest while the training computes.",
+        fix="`gpuprobe doctor` says whether TensorFlow sees the GPU, and if not, why and what to install.",
+        mistaken_for="a GPU that waits for its input from start to end",
+        devices=("gpu", "cpu"),
+        thresholds=("at_rest", "context_mib", "reserved_mib", "at_work_cores"),
+        signals=("utilization_p95_percent", "memory_peak_mib", "cpu_cores", "device_is_gpu"),
+        # Nothing of the GPU's step is left once the work is there.
+        symptoms=("input_bound", "launch_bound", "copy_bound", "host_between_steps", "batch_too_small"),
+    ),
+    Cause(
+        id="wrong_meter",
+        words="the meter shows something else than how busy the GPU is",
+        signature="NVML's utilization is far above the share of the time in which kernels run, or what they fill.",
+        fix="Judge by the time a step takes, and by the kernels' share of it.",
+        mistaken_for="compute_bound, by whoever looks at the meter alone",
+        thresholds=("meters_apart",),
+        signals=("utilization_percent", "kernel_fraction", "sm_efficiency", "mfu"),
+        condition=True,
+    ),
+    Cause(
+        id="profiler_perturbed",
+        words="the profiler slowed down what it recorded",
+        signature="Traced steps take longer than timed ones.",
+        fix="Trust the differential runs and the rates, which were taken without the profiler.",
+        mistaken_for="launch_bound and host_between_steps, whose shares it makes larger",
+        devices=("gpu", "cpu"),
+        thresholds=("profiler_slowdown",),
+        signals=("profiler_slowdown",),
+        condition=True,
+    ),
+    Cause(
+        id="unattributed",
+        words="no rule explains the time",
+        signature="No cause takes more of the step than what nothing explains, or no evidence tells of a step.",
+        fix="Trace a few steady steps with all of the host's events: gpuprobe run, or the Probe callback.",
+        mistaken_for="any cause: it names none",
+        devices=("gpu", "cpu"),
+        thresholds=("unattributed_share", "root_share", "tie_points"),
+        signals=("share.unattributed",),
+        condition=True,
+    ),
+)
+CAUSES: dict[CauseId, Cause] = {cause.id: cause for cause in CATALOGUE}
+# The causes that a traced step's shares name, in the order in which ties are told.
+BY_SHARE = tuple(cause for cause in CATALOGUE if cause.part)
+STAGES: dict[str, Stage] = {
+    "python_feed": Stage("Python makes the batches", ("input_free",)),
+    "slow_map": Stage("the map function is slow", ("parallel_map", "input_free")),
+    "no_prefetch": Stage("batches are not prepared ahead", ("prefetch", "input_free")),
+    "cold_cache": Stage("the data are read from a disk", ("input_free",)),
+    "shuffle_fill": Stage("the shuffle buffer is filled again", ("input_free",)),
+}
+
+
+def known(cause: str) -> Cause | None:
+    """Return the record of a cause, None for one that this version does not know, as of a later one's file."""
+    return next((one for one in CATALOGUE if one.id == cause), None)
+
+
+def same_family(cause: CauseId, other: CauseId) -> bool:
+    """Whether two names may be given to one thing by kinds of evidence that see more or less of it."""
+    family = CAUSES[cause].family
+    return cause == other or (family is not None and family == CAUSES[other].family)

@@ -1,0 +1,56 @@
+"""A cause of the catalogue as text: what it is, how it shows, what decides it, what cures it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.advice.situation import situation
+from gpuprobe.diagnosis.causes import CATALOGUE, STAGES
+from gpuprobe.records import Evidence
+from gpuprobe.thresholds import DEFAULTS, source
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.causes import Cause
+
+CODE = "Code"
+DEVICES = {"gpu": "GPU", "cpu": "processor"}
+
+
+def explained(cause: Cause) -> list[tuple[str, str]]:
+    """Return titles and texts, of a line or more each; that of `CODE` is a diff."""
+    fix, code = _fix(cause)
+    told = [
+        ("Cause", f"{cause.id}: {cause.words}."),
+        ("How it shows", cause.signature),
+        ("Shown by", f"the traces and readings of a {' or a '.join(DEVICES[device] for device in cause.devices)}."),
+        ("Evidence", f"{', '.join(cause.evidence)} (names as in --json)."),
+        ("Decided by", "\n".join(map(_threshold, cause.decided_by))),
+        ("Stages", "\n".join(f"{name}: {stage.words}." for name, stage in STAGES.items()) if _staged(cause) else ""),
+        ("Fix", fix),
+        (CODE, code),
+        ("Predicted by", f"the replay of a trace with {wording.listing([*cause.cures])}." if cause.cures else ""),
+        ("Mistaken for", f"{cause.mistaken_for}."),
+        ("Behind it", f"{wording.listing([*cause.roots])}: where sure, that one leads." if cause.roots else ""),
+        ("Goes with it", f"{wording.listing([*cause.symptoms])}." if cause.symptoms else ""),
+    ]
+    return [(title, text) for title, text in told if text]
+
+
+def listed() -> list[tuple[str, str, str]]:
+    """Return id, plain words and the kinds of device that show it, for each cause."""
+    return [(cause.id, cause.words, " and ".join(DEVICES[device] for device in cause.devices)) for cause in CATALOGUE]
+
+
+def _fix(cause: Cause) -> tuple[str, str]:
+    """The advice for a TensorFlow training of which nothing is known: it shows all that may be done."""
+    given = cause.advice(situation(Evidence(), DEFAULTS), None) if cause.advice else None
+    return given or (cause.fix, "")
+
+
+def _staged(cause: Cause) -> bool:
+    return cause.id == "input_bound"
+
+
+def _threshold(name: str) -> str:
+    return f"{name} = {getattr(DEFAULTS, name):g}: {source(name)}"
