@@ -28,6 +28,7 @@ COMMON = {
     "bootstrap": _room("runs a module of the package in a child, on a safe path"),
     "child": _room("the one place where child processes are started"),
     "errors": _room("the errors that a user sees as one line, each with its exit code"),
+    "foreign": _room("text that others chose, made fit to be shown"),
     "lifeline": _room("ends a child with its parent"),
     "recording": _room("the files of a study and of a run, by name"),
     "records": _room("the frozen types that pass between the rooms, and their JSON"),

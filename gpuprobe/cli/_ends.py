@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gpuprobe.errors import NOBODY_READS, GpuprobeError, OutputError
+from gpuprobe.foreign import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ def guard() -> None:
 
 def say(text: str) -> None:
     """Print a line on stderr: progress, and what went wrong."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)
 
 
 def echo_json(encoded: bytes) -> None:

@@ -26,12 +26,17 @@ PLOT_FILE = "curves.svg"
 
 def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
     """Train, in a new folder or on in an old one, and say how it went; return the exit code."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     machine, arrays = environment(), images(spec)
     where = where or folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-train-resnet{spec.depth}")
     cards = [gpu.name for gpu in machine.gpus]
-    console.print(f"{workload_name(spec.depth, arrays.name)}, batch {spec.batch_size}, {_strategy(spec)}; into {where}")
-    console.print(f"{', '.join(cards) or f'no GPU here; on the processor, {machine.cpu}'}. {arrays.source}")
+    console.print(
+        f"{workload_name(spec.depth, arrays.name)}, batch {spec.batch_size}, {_strategy(spec)}; into {where}",
+        markup=False,
+    )
+    console.print(
+        f"{', '.join(cards) or f'no GPU here; on the processor, {machine.cpu}'}. {arrays.source}", markup=False
+    )
     try:
         for row in train(spec, where, arrays):
             console.print(_said(row, spec.epochs))

@@ -51,4 +51,6 @@ def command(out: Path) -> None:
     console = Console()
     console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
     show(console, found)
-    console.print(f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)", highlight=False, soft_wrap=True)
+    console.print(
+        f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)", highlight=False, markup=False, soft_wrap=True
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from gpuprobe.errors import InputError, OutputError
+from gpuprobe.foreign import visible_json
 from gpuprobe.records.base import SCHEMA, Record
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def load(kind: type[AnyRecord], path: Path) -> AnyRecord:
     Raises InputError where the file is missing, damaged, of another kind, or from a newer gpuprobe.
     """
     try:
-        data = path.read_bytes()
+        data = visible_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.foreign import shortened
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
 from gpuprobe.report.categories import CATEGORIES, COMPUTED, Category
 
@@ -215,7 +216,7 @@ def gap_events(gap: Gap) -> str:
 
 def short(name: str) -> str:
     """Cut a name, such as a kernel's with all its template arguments, to a length that fits a line."""
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
+    return shortened(name, LONGEST_NAME)
 
 
 def _evidence(finding: Finding) -> list[str]:

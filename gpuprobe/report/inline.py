@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.report import account, cells
+from gpuprobe.report.page import plain, said, table
 from gpuprobe.report.verdict import verdict
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def study_markdown(loaded: Loaded) -> str:
     """Return a study's verdict, and the table of its ranking."""
     found = verdict(loaded)
     ranked, _ = cells.table(loaded.ranking, cells.RANKED)
-    return _paragraphs(found.where, found.told, found.code, _table(ranked))
+    return _paragraphs(found.where, found.told, found.code, table(ranked))
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
@@ -45,7 +46,7 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
             [f"`{line.category}`", f"{line.ms:,.3f}", wording.share(line.fraction), line.shown.meaning]
             for line in account.lines(device)
         ]
-        accounts += [account.headline(device), _table([["category", "ms a step", "share", "what it is"], *rows])]
+        accounts += [plain(account.headline(device)), table([["category", "ms a step", "share", "what it is"], *rows])]
     return _paragraphs("", told, words.code, *accounts)
 
 
@@ -57,14 +58,8 @@ def _lines(first: str, told: Sequence[tuple[str, str]], code: str) -> str:
 
 
 def _paragraphs(first: str, told: Sequence[tuple[str, str]], code: str, *more: str) -> str:
-    parts = [first]
+    parts = [said(first)]
     for title, text in told:
-        parts += [f"**{title}.** {text}" if text else "", f"```diff\n{code}\n```" if title == "Next" and code else ""]
+        fenced = f"```diff\n{code}\n```" if title == "Next" and code else ""
+        parts += [f"**{title}.** {said(text)}" if text else "", fenced]
     return "\n\n".join(part for part in (*parts, *more) if part)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return ""
-    heading, *others = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([heading, "|" + "---|" * len(rows[0]), *others])

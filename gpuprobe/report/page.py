@@ -7,7 +7,10 @@ import re
 import jinja2
 
 # What CommonMark takes for markup within a line. An underscore within a word is none, and names are full of them.
-MARKUP = re.compile(r"([\\`*\[\]<>|])")
+MARKUP = re.compile(r"([\\`*\[\]<>|]|(?<!\w)_|_(?!\w))")
+# In a sentence two stars are ours; an underscore means markup only where a word begins or ends.
+BEYOND_CODE = re.compile(r"([\\\[\]<]|(?<!\*)\*(?!\*)|(?<!\w)_|_(?!\w))")
+CODE = re.compile(r"(`[^`]+`)")
 
 
 def plain(text: object) -> str:
@@ -16,8 +19,12 @@ def plain(text: object) -> str:
 
 
 def said(text: object) -> str:
-    """Write a sentence of ours, which may hold code in backticks, as one line; a tag in it is no tag."""
-    return " ".join(str(text).split()).replace("<", "\\<")
+    """Write a sentence of ours, which may hold code in backticks and names of others, as one line.
+
+    Backticks and two stars are all the markup that it has: a tag, a link or a picture in a name of others is none.
+    """
+    parts = CODE.split(" ".join(str(text).split()))
+    return "".join(part if place % 2 else BEYOND_CODE.sub(r"\\\1", part) for place, part in enumerate(parts))
 
 
 def cell(text: object) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.foreign import visible
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Follower:
         if not whole:
             return False
         self._offset += len(whole) + 1
-        for line in whole.decode(errors="replace").split("\n"):
+        for line in visible(whole.decode(errors="replace")).split("\n"):
             self._take(line, until_ns)
         return True
 
@@ -116,15 +118,23 @@ class Follower:
             if name == "said":
                 self.said += cell.split("; ") if cell else []
             elif cell:
-                try:
-                    value = float(cell)
-                except ValueError:
+                value = _number(cell)
+                if value is None:
                     continue
                 if name in self.latest:
                     self.before[name] = self.latest[name]
                 self.latest[name] = (t_ns, value)
                 if name == self._averaged and (until_ns is None or t_ns <= until_ns):
                     self._sum, self._count = self._sum + value, self._count + 1
+
+
+def _number(cell: str) -> float | None:
+    """Return the number in a cell, None where nothing was read."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def load_now(path: Path) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
+from gpuprobe.foreign import visible
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -74,7 +76,7 @@ def versions() -> tuple[str, str]:
 
 def text(value: str | bytes) -> str:
     """Return a text that the driver gave, whatever bytes are in it."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+    return visible(value.decode(errors="replace") if isinstance(value, bytes) else value)
 
 
 def field_values(gpu: Any, fields: Sequence[tuple[str, int]]) -> list[float]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.errors import InputError
+from gpuprobe.foreign import visible
 from gpuprobe.telemetry import clock
 from gpuprobe.telemetry.states import Said, parse
 
@@ -74,9 +75,10 @@ class Telemetry:
 def read(path: Path) -> Telemetry:
     """Read a recording; a last line that is torn is left out. Raises InputError where it is none."""
     try:
-        lines = path.read_bytes().decode(errors="replace").replace("\0", "").split("\n")
+        text = path.read_bytes().decode(errors="replace").replace("\0", "").replace("\r\n", "\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read as telemetry ({error.strerror})") from error
+    lines = visible(text).split("\n")
     if not lines[0].startswith("t_ns,"):
         raise InputError(f"{path}: not a telemetry recording of gpuprobe (its first column is not t_ns)")
     return _Reader().read(lines[:-1])
@@ -114,7 +116,9 @@ class _Reader:
             return
         if match and isinstance(facts, dict):
             self._facts[match[1]] = {
-                str(name): value for name, value in facts.items() if isinstance(value, str | float | int | bool)
+                visible(str(name)): visible(value) if isinstance(value, str) else value
+                for name, value in facts.items()
+                if isinstance(value, str | float | int | bool)
             }
 
     def _take(self, t_ns: int, cells: list[str], names: list[str], said_at: int) -> None:

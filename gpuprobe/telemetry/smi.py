@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
+from gpuprobe.foreign import visible
 from gpuprobe.telemetry import smi_guess, smi_names
 from gpuprobe.telemetry.recording import Telemetry, read
 from gpuprobe.telemetry.smi_log import Log
@@ -74,9 +75,9 @@ def is_log(path: Path) -> bool:
 
 def _decoded(content: bytes) -> str:
     """Windows PowerShell writes what it redirects as UTF-16."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
-    return content.decode("utf-8-sig", errors="replace")
+    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = content.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
+    return visible(text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: bool) -> Telemetry:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.errors import InputError
+from gpuprobe.foreign import visible
 from gpuprobe.traces import chrome_devices
 from gpuprobe.traces.chrome_columns import (
     CATEGORY,
@@ -121,8 +122,8 @@ def _thread(part: ChromeColumns, start_ps: Int64s, place: NDArray[np.intp], mark
     marked = markers[rows[:, NAME]]
     step = np.where(marked == UNKNOWN, rows[:, STEP], marked)
     return Thread(
-        name=part.thread_names.get(key, f"thread {key[1]}"),
-        host=part.host,
+        name=visible(part.thread_names.get(key, f"thread {key[1]}")),
+        host=visible(part.host),
         events=Events(
             start_ps=start_ps[place],
             duration_ps=part.duration_ps[place],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.errors import InputError
+from gpuprobe.foreign import visible
 from gpuprobe.traces.chrome_columns import (
     CATEGORY,
     CORRELATION,
@@ -114,8 +115,8 @@ def _device(
     kind = _told(part, work, kinds_of(part.rows[work, NAME], names))
     kernel, copy = kind == KERNEL, kind > KERNEL
     return Device(
-        name=label,
-        host=part.host,
+        name=visible(label),
+        host=visible(part.host),
         kernels=_kernels(part, start_ps, names, work[kernel], stream[kernel]),
         copies=_copies(part, start_ps, work[copy], stream[copy], kind[copy]),
         steps=_steps(part, start_ps, names, label),
@@ -228,7 +229,7 @@ def _facts(part: ChromeColumns, label: str) -> dict[str, float | str]:
     )
     model = card.get("name")
     if isinstance(model, str):
-        facts["model"] = model
+        facts["model"] = visible(model)
     # AMD's versions look alike and mean something else.
     if 0 < major < 100 and 0 <= minor < 10 and not (isinstance(model, str) and AMD.search(model)):
         facts["compute_capability"] = major + minor / 10

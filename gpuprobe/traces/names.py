@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from gpuprobe.foreign import visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -23,14 +25,14 @@ SPARSE = 2**12
 
 def readable(name: bytes) -> str:
     """Return a name as text, what is no UTF-8 marked, and cut where it is too long."""
-    return name[:LONGEST_NAME].decode(errors="replace")
+    return visible(name[:LONGEST_NAME].decode(errors="replace"))
 
 
 class _Places(dict[str, int]):
     """The place of each name: a dictionary looks up what it holds without Python's help."""
 
     def __missing__(self, name: str) -> int:
-        return self.setdefault(name[:LONGEST_NAME], len(self))
+        return self.setdefault(visible(name[:LONGEST_NAME]), len(self))
 
 
 class Names:
