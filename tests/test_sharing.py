@@ -331,7 +331,7 @@ def test_a_trace_of_a_recorded_gpu_decodes_alike(real_traces: Path, tmp_path: Pa
     assert len(before.threads) == len(after.threads)
 
 
-def private_study(root: Path, *, traces: bool = True) -> Path:
+def private_study(root: Path) -> Path:
     """Write a study with something private in every file and field, and move it."""
     old = root / "home" / "zelda" / "vault" / "reports" / "20260101-120000-resnet20"
     old.parent.mkdir(parents=True)
@@ -514,6 +514,21 @@ def test_a_rule_that_is_missing_is_found_out(left_out: str, tmp_path: Path, monk
     assert raised.value.exit_code == 4
     assert len(str(raised.value).splitlines()) == 1
     assert "hunter2" not in str(raised.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "moved"]
+
+
+def test_a_copy_that_is_not_clean_ends_with_one_line_and_is_gone(tmp_path: Path) -> None:
+    program = """
+import sys
+from gpuprobe.sharing import rules
+rules.KINDS = ()
+from gpuprobe.cli._app import main
+main()
+"""
+    command = [sys.executable, "-c", program, "report", private_study(tmp_path), "--share", tmp_path / "public"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 4
+    assert re.fullmatch(r"gpuprobe: \S+/public: not written: \S+ still holds the .*\n", done.stderr)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "moved"]
 
 

@@ -46,8 +46,8 @@ def publish(study: Path, target: Path, *, traces: bool = True) -> None:
     """Copy the records, telemetry and traces of a study to a new folder, without what tells whose machine it was.
 
     Its report is written there too; without its traces it still tells what they say. Logs, events and pickled
-    workloads are left behind. Raises OutputError where the folder exists or cannot be written, or where the copy, read
-    again, still holds something private: no copy is left then.
+    workloads are left behind. Raises InputError where the study or a trace is damaged, OutputError where the folder
+    exists or cannot be written, or where the copy, read again, still holds something private: none is left then.
     """
     try:
         with _beside(target) as copy:
@@ -62,7 +62,7 @@ def publish(study: Path, target: Path, *, traces: bool = True) -> None:
                 raise OutputError(f"{target}: not written: {left}; share it with --no-traces, or clean the study")
             copy.rename(target)
     except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
+        raise OutputError(f"{target}: cannot be written ({error.strerror}: {error.filename or study})") from error
 
 
 @contextmanager
