@@ -27,7 +27,7 @@ EXIT_CODES = codes("written", 3, 4)
     "--share",
     type=WRITTEN,
     metavar="DIR",
-    help="Write a copy fit to publish: no host, user or path in it.",
+    help="Write a copy fit to publish: no path, name, address, card id or secret of yours in it, or no copy.",
 )
 @click.option(
     "--traces/--no-traces",

@@ -34,7 +34,7 @@ HINTS = (
     "/home/",
     "/users/",
     r"users\\",
-    "@",
+    r"\w@\w",
     "/var/folders/",
     "/lib/python",
     "/bin/python",

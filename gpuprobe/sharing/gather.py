@@ -77,7 +77,7 @@ def _target(path: str, into: Gathering) -> None:
 
 def _read(files: Iterable[Path], marks: Sequence[str], into: Gathering) -> None:
     """Look through every text of the files that may hold a fact."""
-    touch = touch_of(marks, rules.HINTS)
+    touch = touch_of(marks, find.HINTS)
     for file in files:
         trace = file.name.endswith((XPLANE, *CHROME[:2]))
         if trace:
@@ -96,7 +96,8 @@ def _read(files: Iterable[Path], marks: Sequence[str], into: Gathering) -> None:
 def _note(text: str, key: str, into: Gathering) -> None:
     """Note what a text is by what it stands under."""
     if key == HOST_KEY:
-        into.hosts.add(text)
+        # Where several were profiled, with the port that each listened at.
+        into.hosts.update({text, text.partition(":")[0] or text})
     elif rules.CARD_KEYS.fullmatch(key):
         into.card([text])
     elif key and secrets.is_secret_key(key):

@@ -18,6 +18,7 @@ from gpuprobe.recording import (
     RUNS_FOLDER,
     STUDY_FILE,
     TELEMETRY_FILE,
+    TRACE_FOLDER,
     TRACE_LEFT_OUT,
     load_runs,
     load_study,
@@ -25,7 +26,7 @@ from gpuprobe.recording import (
 )
 from gpuprobe.records import to_json
 from gpuprobe.report.write import write
-from gpuprobe.sharing import proof, rules
+from gpuprobe.sharing import proof, rules, secrets
 from gpuprobe.sharing.gather import gather
 from gpuprobe.sharing.kinds import kind_of, short_system
 from gpuprobe.sharing.touch import touch_of
@@ -45,21 +46,23 @@ def publish(study: Path, target: Path, *, traces: bool = True) -> None:
     """Copy the records, telemetry and traces of a study to a new folder, without what tells whose machine it was.
 
     Its report is written there too; without its traces it still tells what they say. Logs, events and pickled
-    workloads are left behind. Raises OutputError where the folder exists or cannot be written, or where the copy, read
-    again, still holds something private: no copy is left then.
+    workloads are left behind. Raises InputError where the study or a trace is damaged, OutputError where the folder
+    exists or cannot be written, or where the copy, read again, still holds something private: none is left then.
     """
     try:
         with _beside(target) as copy:
-            sources = _sources(study, traces=traces)
+            sources = _sources(study)
             record, runs = load_study(study), load_runs(study)
             names = [folder.name for folder in runs]
+            # What is known of the traces holds for what was said of them too.
             facts = gather([study, copy], record, runs.values(), names, sources.values())
-            _Copy(copy, facts).make(study, sources, record, runs, traces=traces)
+            copied = {place: file for place, file in sources.items() if traces or TRACE_FOLDER not in place.parts}
+            _Copy(copy, facts).make(study, copied, record, runs, traces=traces)
             if left := proof.found(copy, facts):
                 raise OutputError(f"{target}: not written: {left}; share it with --no-traces, or clean the study")
             copy.rename(target)
     except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
+        raise OutputError(f"{target}: cannot be written ({error.strerror}: {error.filename or study})") from error
 
 
 @contextmanager
@@ -74,14 +77,14 @@ def _beside(target: Path) -> Iterator[Path]:
         yield copy
 
 
-def _sources(study: Path, *, traces: bool) -> dict[Path, Path]:
-    """Return the files to copy, by their place in the copy."""
+def _sources(study: Path) -> dict[Path, Path]:
+    """Return the files to copy, by their place in the copy; of a trace, its host is left out of the name."""
     found = {Path(STUDY_FILE): study / STUDY_FILE}
     found |= {Path(file.name): file for file in sorted(study.glob(search_file(study, "*").name))}
     for run in load_runs(study):
         into = Path(RUNS_FOLDER) / run.name
         found |= {into / name: run / name for name in (RUN_FILE, TELEMETRY_FILE) if (run / name).is_file()}
-        for session in sorted(run.glob(PROFILES_PATTERN)) if traces else ():
+        for session in sorted(run.glob(PROFILES_PATTERN)):
             files = traces_in(session) if session.is_dir() else []
             for number, file in enumerate(files, 1):
                 host = HOST if len(files) == 1 else f"{HOST}-{number:0{len(str(len(files)))}}"
@@ -95,7 +98,7 @@ class _Copy:
     def __init__(self, folder: Path, facts: Facts) -> None:
         self._folder = folder
         self._rules = rules.rules_of(facts)
-        self._touch = touch_of(self._rules.facts, rules.HINTS)
+        self._touch = touch_of(self._rules.needles, secrets.HINTS)
 
     def make(
         self, study: Path, sources: dict[Path, Path], record: Study, runs: dict[Path, Run], *, traces: bool

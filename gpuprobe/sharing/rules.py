@@ -32,8 +32,6 @@ AS_HOST = r"(?:(?<=HOST=)|(?<=HOSTNAME=)|(?<=@)|(?<=://)){}(?![\w-])"
 # The keys of JSON under which nothing else stands than what tells one card, one machine or one user.
 CARD_KEYS = re.compile(r"(?:mig\d+_)?(?:uuid|serial)|(?:gpu_)?pci_bus_id")
 HOST_KEYS, USER_KEYS = frozenset({"host", "hostname", "hostnames"}), frozenset({"user", "username"})
-# The contexts of ordinary names, and what finds facts: cheap to look for.
-HINTS = ("user", "logname", "host=", "hostname", "@", r"~\w", *find.HINTS)
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Rules:
         self._stand_ins = [rule.stand_in for rule in ordered]
         self._pattern = re.compile("|".join(map(_pattern, ordered)) or r"(?!)")
         self._keyed, self._secret = keyed, secret
-        self.facts = tuple(rule.fact for rule in ordered)
+        self.needles = tuple(needle for rule in ordered for needle in _needles(rule))
 
     def clean(self, text: str, key: str = "") -> str:
         """Return a text without what tells; `key` is what it stands under, in JSON or as an option."""
@@ -72,9 +70,8 @@ class Rules:
         def over(piece: str) -> str:
             return "_" * len(piece.encode(errors="surrogateescape"))
 
-        for start, end in secrets.spans(text) if self._secret else ():
-            text = text[:start] + "_" * (end - start) + text[end:] if text[start:end].isascii() else text
-        return self._pattern.sub(lambda match: over(match[0]), text)
+        hidden = secrets.hidden(text, over) if self._secret else text
+        return self._pattern.sub(lambda match: over(match[0]), hidden)
 
     def _stand_in(self, match: re.Match[str]) -> str:
         return self._stand_ins[(match.lastindex or 1) - 1]
@@ -116,7 +113,9 @@ def numbered(name: str, values: Iterable[str], same: Callable[[str], str] = str)
 
 def host_names(facts: Facts) -> dict[str, str]:
     """Return what stands for each host: its name with and without a domain is one."""
-    return numbered("host", facts.hosts, lambda host: host.lower().partition(".")[0])
+    return numbered(
+        "host", facts.hosts, lambda host: host.lower() if host[:1].isdigit() else host.lower().split(".")[0]
+    )
 
 
 def user_names(facts: Facts) -> dict[str, str]:
@@ -191,6 +190,13 @@ def _written(rule: Rule) -> Iterator[Rule]:
     ]
     for form in dict.fromkeys(forms):
         yield Rule(form, rule.stand_in, rule.around, rule.any_case)
+
+
+def _needles(rule: Rule) -> list[str]:
+    """Return what a text holds at the least where a rule may change it."""
+    if rule.around == AS_USER:
+        return [f"={rule.fact}", f"~{rule.fact}", f"{rule.fact}@"]
+    return [f"{mark}{rule.fact}" for mark in "=@/"] if rule.around == AS_HOST else [rule.fact]
 
 
 def _pattern(rule: Rule) -> str:

@@ -9,11 +9,12 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PLACEHOLDER = "<secret>"
+_KEYED = "(?:api|access|account|auth|client|private|secret|encryption)"
 _NAMES = (
-    r"(?:api|access|account|auth|client|private|secret|encryption)[_-]?key(?:[_-]?id)?|api[_-]?secret|client[_-]?secret"
+    rf"{_KEYED}[_-]?key(?:[_-]?id)?|api[_-]?secret|client[_-]?secret"
     r"|token|password|passwd|passphrase|pwd|secret|credentials?"
 )
 _VALUE = r"""(?:\\?(?P<quote>["']))?(?P<value>(?(quote)[^"'\r\n]+|[^\s"',;&<>()\[\]{}|]+))"""
@@ -28,7 +29,8 @@ AUTHORIZATION = re.compile(
     re.IGNORECASE,
 )
 BEARER = re.compile(r"\bbearer\s{1,4}(?P<value>[\w.~+/=-]{12,})", re.IGNORECASE)
-URL = re.compile(r"://(?P<value>[^\s/@\"'<>]+)@")
+# A password that was not encoded may hold a slash; a port holds none.
+URL = re.compile(r"://(?P<value>[^\s/@:\"'<>]{1,256}:(?!\d{1,5}/)[^\s@\"'<>]{1,256}|[^\s/@\"'<>]{1,256})@")
 QUERY = re.compile(
     r"[?&](?:key|sig|signature|code|x-amz-[a-z-]{1,30}|x-goog-[a-z-]{1,30})=(?P<value>[^\s&\"'<>]+)", re.IGNORECASE
 )
@@ -39,7 +41,8 @@ SHAPES = re.compile(
 )
 # What any of them needs: cheap to look for.
 HINTS = (
-    "key",
+    f"{_KEYED}[_-]?key",
+    r"[_?&]key=",
     "secret",
     "token",
     "passw",
@@ -83,12 +86,12 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
             yield match.span("value")
 
 
-def hidden(text: str) -> str:
-    """Return a text with a placeholder for each of its secrets."""
+def hidden(text: str, instead: Callable[[str], str] = lambda _secret: PLACEHOLDER) -> str:
+    """Return a text with something else instead of each of its secrets."""
     parts, at = [], 0
     for start, end in sorted(spans(text)):
         if start >= at:
-            parts += [text[at:start], PLACEHOLDER]
+            parts += [text[at:start], instead(text[start:end])]
         at = max(at, end)
     return "".join([*parts, text[at:]]) if parts else text
 
