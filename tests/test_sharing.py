@@ -202,7 +202,7 @@ PRIVATE = st.sampled_from(
 )
 TELLING = re.compile(rb"zelda|vault|labbox17|hunter2|123456789abc|aa:bb:cc|geheim", re.IGNORECASE)
 HARMLESS = st.text(
-    st.characters(codec="utf-8", exclude_categories=("Cc",), exclude_characters="/:=@~-%&\\"), max_size=12
+    st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/:=@~-%&\\"), max_size=12
 ).filter(lambda text: RULES.clean(text) == text)
 
 
@@ -525,7 +525,8 @@ rules.KINDS = ()
 from gpuprobe.cli._app import main
 main()
 """
-    command = [sys.executable, "-c", program, "report", private_study(tmp_path), "--share", tmp_path / "public"]
+    study, target = private_study(tmp_path), tmp_path / "public"
+    command = [sys.executable, "-c", program, "report", str(study), "--share", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 4
     assert re.fullmatch(r"gpuprobe: \S+/public: not written: \S+ still holds the .*\n", done.stderr)
