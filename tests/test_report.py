@@ -43,10 +43,10 @@ def test_the_verdict_comes_first_and_a_simulation_says_so(tmp_path: Path) -> Non
 def test_what_is_faster_and_trains_otherwise_is_no_gain_and_is_told(tmp_path: Path) -> None:
     off = SimulatedStrategy(name="off", step_ms=30.0, against="xla", loss_offset=1.0)
     top, _, _ = report(tmp_path, *STORY, off).partition("## Ranking")
-    assert "`xla` is the fastest of 5 strategies that train alike" in top
+    assert "`xla` is the fastest of 5 strategies with the same loss curve" in top
     assert "`off` is " in top
-    assert " as fast, but trains otherwise." in top
-    assert "as fast as `xla` and trains otherwise (loss " in top
+    assert " as fast, but its loss curve differs." in top
+    assert "as fast as `xla` but its loss curve differs (loss " in top
     assert "The single change that gained most is `off`" not in top
 
 
@@ -96,7 +96,7 @@ def test_without_a_gpu_it_is_said_first_and_empty_columns_go(tmp_path: Path) -> 
 
 def test_nothing_measured_gives_a_report_that_says_so(tmp_path: Path) -> None:
     text = report(tmp_path, SimulatedStrategy(name="a", step_ms=10.0, state="killed"), rounds=1)
-    assert "Nothing was measured to the end." in text
+    assert "No run finished." in text
     assert "- **a**, round 1: killed" in text
 
 
@@ -193,7 +193,7 @@ def test_a_copy_without_its_traces_tells_what_they_said(tmp_path: Path) -> None:
         assert path.is_dir() or b"secret-machine" not in path.read_bytes(), path
     assert not list((tmp_path / "public").rglob("*.xplane.pb"))
     report = (tmp_path / "public" / "report.md").read_text()
-    assert "## The account of the step" in report
+    assert "## Step-time breakdown" in report
     assert "Look into the traces" not in report
     write(tmp_path / "public")
     assert (tmp_path / "public" / "report.md").read_text() == report
@@ -221,5 +221,5 @@ def test_the_step_of_each_strategy_is_accounted_for(tmp_path: Path) -> None:
     account = loaded.ranking.rows[0].account
     assert account is not None
     report = (tmp_path / "study" / "report.md").read_text()
-    _, _, section = report.partition("## The account of the step")
+    _, _, section = report.partition("## Step-time breakdown")
     assert "gpu_compute" in section.partition("\n## ")[0]

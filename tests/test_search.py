@@ -251,7 +251,7 @@ def test_what_trains_otherwise_or_learns_otherwise_is_left_alone_and_said_so() -
     runs = [r if r.spec.strategy != "xla" else measured(r.spec, loss_offset=1.5) for r in singles(made)]
     *_, found = explore(made, runs)
     assert [step.change for step in found.steps] == ["mixed_precision"]
-    assert reasons(found)["xla"].startswith("it trains otherwise: loss")
+    assert reasons(found)["xla"].startswith("its loss curve differs: loss")
     assert "what is learnt" in reasons(found)["large_batch"]
 
 

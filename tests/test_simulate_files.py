@@ -262,7 +262,7 @@ def cells_of(text: str, heading: str) -> list[list[str]]:
 
 
 def assert_tables_add_up(text: str, ranking: Ranking) -> None:
-    shares = cells_of(text, "The account of the step")
+    shares = cells_of(text, "Step-time breakdown")
     assert len(shares) == len(ranking.rows)
     for _, _, *parts in shares:
         # Each is rounded to a percent, or a tenth below ten.

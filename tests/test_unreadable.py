@@ -87,7 +87,7 @@ def test_all_runs_unreadable_is_told_and_no_crash(study: Path, cli: Cli) -> None
         spoil(path)
     done = cli("report", study)
     assert (done.returncode, done.stderr.count("unreadable")) == (0, 6)
-    assert "Nothing was measured to the end." in (study / "report.md").read_text()
+    assert "No run finished." in (study / "report.md").read_text()
     assert cli("predict", "--from", study).returncode == 3
 
 

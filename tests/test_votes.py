@@ -60,7 +60,7 @@ def test_two_kinds_that_differ_are_shown_and_lower_the_confidence() -> None:
     )
     assert found.primary is not None
     assert (found.primary.cause, found.primary.confidence, found.disputed) == ("input_bound", "medium", True)
-    assert "The differential runs would rather say compute_bound" in found.agreement
+    assert "The differential runs point to compute_bound" in found.agreement
 
 
 def test_one_family_is_no_dispute() -> None:

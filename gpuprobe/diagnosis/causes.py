@@ -337,8 +337,7 @@ CATALOGUE = (
         part=Part(
             "share.overhead",
             "overhead_share",
-            "In {share} of the step ({time}) the function is called or runs, and no operation is at work that takes "
-            "longer than to start one: there is too little to do in each.",
+            "In {share} of the step ({time}) starting operations takes longer than running them.",
             ("batch_size", "share.cpu_compute"),
             frozenset({"cpu"}),
         ),

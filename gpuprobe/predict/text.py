@@ -34,7 +34,7 @@ def card_text(found: CardPrediction, compared: Comparison | None = None) -> str:
         *(["Its clocks are nominal: the maker of a laptop sets its power limit."] if card.kind == "laptop" else []),
         "",
         f"Expected  {_seconds(found.epoch_s)} an epoch, {_ms(found.step_ms)} a step, on a host as fast as the table's",
-        f"Card only {_seconds(found.card_bound_epoch_s)} an epoch, had the card alone set the pace of the table's row",
+        f"Card only {_seconds(found.card_bound_epoch_s)} an epoch, if only the card limited you",
         f"Pace      set by {SETS_THE_PACE[found.binds]}",
         "",
         "Terms of a step (launches and kernels run side by side, so the longer of them counts)",

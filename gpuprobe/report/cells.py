@@ -93,7 +93,7 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     if row.input_share:
         said.append(_input(row.input_share))
     if row.profiler_slowdown:
-        said.append(f"While it was traced, a step took {wording.significant(row.profiler_slowdown)} times as long.")
+        said.append(f"Tracing slowed the steps {wording.significant(row.profiler_slowdown)} times.")
     said += [f"Note: {note}." for note in row.notes]
     said += [f"Mark: {mark}." for mark in row.marks]
     settings = row.settings

@@ -41,8 +41,8 @@ def gains(ranking: Ranking, study: Study) -> str:
         rounds = max(3, study.request.rounds + 2)
         parts.insert(
             0,
-            "No change that trains alike gained beyond the noise; smaller differences than the intervals need more "
-            f"rounds (--rounds {rounds}).",
+            "No change that keeps the loss curve gained beyond the noise; smaller differences than the intervals need "
+            f"more rounds (--rounds {rounds}).",
         )
     return " ".join(parts)
 
@@ -116,7 +116,7 @@ def _step(step: SearchStep) -> str:
 def _otherwise(faster: list[Row]) -> list[str]:
     """What is faster and learns otherwise: no gain before its accuracy is known."""
     return [
-        f"`{row.strategy}` ({row.change}) is {times(row.gain)} as fast as `{row.against}` and trains otherwise "
+        f"`{row.strategy}` ({row.change}) is {times(row.gain)} as fast as `{row.against}` but its loss curve differs "
         f"({row.trains_otherwise}): compare the accuracy before taking it over."
         for row in faster
         if row.gain and row.trains_otherwise
@@ -130,7 +130,7 @@ def _away(ranking: Ranking) -> list[str]:
     worst = min(lost, key=_gain, default=None)
     if worst is None or worst.gain is None:
         return []
-    return [f"Keep away from `{worst.strategy}` here: {comparison(worst.gain)} as `{worst.against}`."]
+    return [f"Here `{worst.strategy}` is {comparison(worst.gain)} as `{worst.against}`."]
 
 
 def _names(names: Sequence[str]) -> str:

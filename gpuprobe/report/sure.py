@@ -36,7 +36,7 @@ def sure(ranking: Ranking, study: Study) -> str:
         )
     unstable = sum(any(mark.startswith("unstable") for mark in row.marks) for row in ranking.rows)
     if unstable:
-        said.append(f"The machine was restless: {unstable} of {len(ranking.rows)} strategies are marked unstable.")
+        said.append(f"Rates were unsteady: {unstable} of {len(ranking.rows)} strategies are marked unstable.")
     if study.environment.simulated:
         said.append("All of it is simulated: it shows how gpuprobe reasons, and proves nothing about a real GPU.")
     return " ".join(said)

@@ -62,7 +62,7 @@ def verdict(loaded: Loaded) -> Verdict:
     study, ranking = loaded.study, loaded.ranking
     where = _where(study, ranking)
     if not ranking.rows:
-        return Verdict(where, "Nothing was measured to the end.", _failed(ranking), "", "")
+        return Verdict(where, "No run finished.", _failed(ranking), "", "")
     step, why = _why(ranking)
     first, code = following(ranking, study)
     told = f"{step} {_fastest(ranking, study)}{_unmeasured(ranking, study)}".strip()
@@ -112,7 +112,7 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     if len(ranking.rows) == 1:
         return f"`{best.strategy}` trains {rate}, {epoch}."
     otherwise = "".join(_otherwise(row) for row in ranking.rows[: ranking.rows.index(best)])
-    among = "" if len(alike) == len(ranking.rows) else " that train alike"
+    among = "" if len(alike) == len(ranking.rows) else " with the same loss curve"
     none = f"No strategy{among.replace('train', 'trains')} is faster than `{baseline.strategy}` beyond the noise"
     if first == [baseline]:
         return f"{none}, which trains {rate}, {epoch}.{otherwise}"
@@ -140,7 +140,7 @@ def _otherwise(row: Row) -> str:
     """Name one whose rate is above the best's, and which is no gain before its accuracy is known."""
     if row.speedup is None or row.speedup.low <= 1:
         return ""
-    return f" `{row.strategy}` is {times(row.speedup)} as fast, but trains otherwise."
+    return f" `{row.strategy}` is {times(row.speedup)} as fast, but its loss curve differs."
 
 
 def _others(rows: list[Row]) -> str:

@@ -105,7 +105,7 @@ def why_left(promise: Promise, search: Search, known: Basis) -> str | None:
     if name in known.failed:
         return f"by itself it {known.failed[name]}"
     if loss := known.noise.other_loss(name):
-        return f"it trains otherwise: {loss}"
+        return f"its loss curve differs: {loss}"
     return _too_little(promise, search, known) or _out_of_runs(promise, search, known)
 
 

@@ -179,7 +179,7 @@ def profiler_perturbed(evidence: Evidence, limits: Thresholds) -> Result:
         evidence,
         "profiler_perturbed",
         severity=1 - 1 / slowdown,
-        claim=f"While it was traced a step took {slowdown:.2f} times as long: shares of launches and host time in the "
+        claim=f"Tracing slowed the steps {slowdown:.2f}x: shares of launches and host time in the "
         "trace are larger than in training.",
         names=("profiler_slowdown",),
         confidence="high",

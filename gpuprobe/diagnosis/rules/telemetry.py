@@ -318,12 +318,12 @@ def _waited(evidence: Evidence, limits: Thresholds) -> str:
     full = (evidence.number("machine_fraction") or 0.0) >= limits.machine_full
     if full and cores >= limits.wanted_cores and others >= limits.at_work_cores:
         return (
-            f"{used} of what it may, on a machine that was full: other programs took {wording.cores(others)}. "
-            "Measure again on a quiet machine."
+            f"{used} of the cores that it may use, on a machine that was full: other programs took "
+            f"{wording.cores(others)}. Measure again on a quiet machine."
         )
     if share < limits.mostly:
-        return f"{used} of what it may: it waited most of the time, and telemetry cannot tell for what."
-    return f"{used} of what it may, and telemetry names no cause."
+        return f"{used} of the cores that it may use: it waited most of the time, and telemetry cannot tell for what."
+    return f"{used} of the cores that it may use, and telemetry names no cause."
 
 
 def _under_used(evidence: Evidence, limits: Thresholds) -> bool:

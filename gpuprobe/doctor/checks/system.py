@@ -79,7 +79,7 @@ def host_memory(facts: Facts) -> CheckResult:
     return passed(f"{left} left of {total}{within}")
 
 
-@check("switches in the shell")
+@check("environment variables")
 def switches(facts: Facts) -> CheckResult:
     """No environment variable slows training down unnoticed."""
     found = facts.system.environment
