@@ -167,7 +167,6 @@ def test_text_that_is_written_is_utf8_in_any_locale(here: Path, tmp_path: Path) 
         ("train --resume LONG", 3),
         ("train --study LONG", 3),
         ("train --out LONG", 4),
-        ("watch --out LONG -- true", 4),
         ("watch -- LONG", 126),
         ("capture --port 9 --out LONG", 4),
     ],

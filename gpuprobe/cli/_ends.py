@@ -71,9 +71,14 @@ def say(text: str) -> None:
 
 def echo_json(encoded: bytes) -> None:
     """Print a JSON document, which is UTF-8 whatever the terminal's encoding is."""
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        # Within Python, where text is taken as it is.
+        sys.stdout.write(encoded.decode())
+        return
     sys.stdout.flush()
-    sys.stdout.buffer.write(encoded)
-    sys.stdout.buffer.flush()
+    buffer.write(encoded)
+    buffer.flush()
 
 
 def _stream(before: TextIO | None, raw: Callable[..., io.FileIO], number: int) -> TextIO:

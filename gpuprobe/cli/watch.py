@@ -11,7 +11,7 @@ import click
 
 from gpuprobe.cli._ends import say
 from gpuprobe.cli._help import Described
-from gpuprobe.cli._options import WRITTEN, Number
+from gpuprobe.cli._options import Number
 from gpuprobe.errors import MissingError, OutputError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ MOST_IN_A_SECOND = 1000
 )
 @click.option(
     "--out",
-    type=WRITTEN,
+    type=click.Path(path_type=Path),
     metavar="DIR",
     help="The recording's folder. [default: a new one in reports]",
 )

@@ -49,7 +49,7 @@ def read_any(path: Path, columns: str = "") -> Telemetry:
         raise InputError(f"{path}: cannot be read as telemetry ({error.strerror})") from error
     if head.startswith(b"t_ns,"):
         return read(path)
-    text = _decoded(content)
+    text = visible(_decoded(content).replace("\0", "").replace("\r\n", "\n").replace("\r", "\n"))
     lines = [(number, line.strip(" \r")) for number, line in enumerate(text.splitlines(), 1) if line.strip(" \t\0,;")]
     if not lines:
         raise InputError(f"{path}: is empty; it should hold telemetry of gpuprobe or a log of nvidia-smi")
@@ -76,8 +76,7 @@ def is_log(path: Path) -> bool:
 def _decoded(content: bytes) -> str:
     """Windows PowerShell writes what it redirects as UTF-16."""
     utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = content.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
-    return visible(text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n"))
+    return content.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
 
 
 def _read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: bool) -> Telemetry:

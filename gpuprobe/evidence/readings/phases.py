@@ -110,7 +110,7 @@ def _stretches(recording: Telemetry, column: str, start_ns: int, end_ns: int) ->
     if not len(times):
         yield Phase(None, start_ns, end_ns)
         return
-    stands = windows.reach(times, GAP_NS)
+    stands = windows.reach(times, windows.GAP_LEAST_NS)
     # What is missing for a moment before the first reading is the sampler's start.
     if start_ns < times[0] <= start_ns + GAP_NS:
         times = np.append(np.int64(start_ns), times[1:])
