@@ -255,6 +255,19 @@ def test_each_gpu_is_in_the_summary(gpus: int, driver: Path, cli: Cli, tmp_path:
     assert f"GPU {gpus} " not in done.stderr
 
 
+def test_a_summary_that_fails_costs_one_line_and_no_exit_code(tmp_path: Path) -> None:
+    program = (
+        "import gpuprobe.watch.verdict as verdict\n"
+        "def judge(*given):\n    raise ZeroDivisionError('made to fail')\n"
+        "verdict.judge = judge\n"
+        "from gpuprobe.cli._app import main\nmain()\n"
+    )
+    words = ["watch", "--out", str(tmp_path / "r"), "--", "sh", "-c", "exit 7"]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert "gpuprobe: the summary failed (ZeroDivisionError: made to fail)" in done.stderr
+
+
 def test_a_driver_without_a_gpu_gives_a_verdict_on_the_processor(driver: Path, cli: Cli, tmp_path: Path) -> None:
     driver.write_text("devices 0\n")
     done = cli("watch", "--out", tmp_path / "r", "--", "sleep", "3.5")

@@ -148,9 +148,19 @@ def _metrics(recording: Path, port: int | None) -> Iterator[None]:
 
 
 def _conclude(record: Watch, folder: Path, trouble: str) -> None:
-    """Print the summary on stderr; a recording that cannot be read is one line there."""
-    import contextlib
+    """Print the summary on stderr; whatever fails in it is one line there, and the exit code is still the command's."""
+    from gpuprobe.errors import in_short
 
+    try:
+        _sum_up(record, folder, trouble)
+    except OSError:
+        # The reader of stderr may have gone: there is nobody to tell.
+        return
+    except Exception as error:  # noqa: BLE001 - nothing of ours may change the command's exit code
+        say(f"gpuprobe: the summary failed ({in_short(error)}); gpuprobe report {folder} makes it")
+
+
+def _sum_up(record: Watch, folder: Path, trouble: str) -> None:
     from rich.console import Console
 
     from gpuprobe.cli._summary import show, show_trainings
@@ -161,23 +171,21 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
     from gpuprobe.watch.verdict import judge
 
     console = Console(stderr=True, highlight=False)
-    # The reader of stderr may have gone: the exit code is still the command's.
-    with contextlib.suppress(OSError):
-        trainings = _trainings(console, folder)
-        try:
-            _, verdict = judge(read(folder / TELEMETRY_FILE), record)
-            traced, asked = any(training.diagnosis for training in trainings), (folder / TRAININGS_FOLDER).is_dir()
-            show(console, record, verdict, traced=traced, asked=asked)
-        except InputError as error:
-            _say(console, f"gpuprobe: nothing to sum up: {error}")
-        show_trainings(console, trainings, folder)
-        why = why_none(folder)
-        if why:
-            _say(console, f"No training was traced: {why}.")
-        if trouble:
-            _say(console, f"gpuprobe: the recording is not complete: {trouble}")
-        else:
-            _say(console, f"Recording: {folder}; gpuprobe report {folder} writes a report of it")
+    trainings = _trainings(console, folder)
+    try:
+        _, verdict = judge(read(folder / TELEMETRY_FILE), record)
+        traced, asked = any(training.diagnosis for training in trainings), (folder / TRAININGS_FOLDER).is_dir()
+        show(console, record, verdict, traced=traced, asked=asked)
+    except InputError as error:
+        _say(console, f"gpuprobe: nothing to sum up: {error}")
+    show_trainings(console, trainings, folder)
+    why = why_none(folder)
+    if why:
+        _say(console, f"No training was traced: {why}.")
+    if trouble:
+        _say(console, f"gpuprobe: the recording is not complete: {trouble}")
+    else:
+        _say(console, f"Recording: {folder}; gpuprobe report {folder} writes a report of it")
 
 
 def _trainings(console: Console, folder: Path) -> tuple[Training, ...]:
