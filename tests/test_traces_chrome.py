@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpuprobe.foreign import visible
 from gpuprobe.traces.read import read
 from gpuprobe.traces.timeline import Direction, Timeline
 
@@ -228,7 +229,7 @@ def test_what_a_thread_did_reads_as_written(
             strict=True,
         )
     ]
-    assert sorted(found) == sorted((name, ts * 1000, dur * 1000, number) for name, ts, dur, number in events)
+    assert sorted(found) == sorted((visible(name), ts * 1000, dur * 1000, number) for name, ts, dur, number in events)
 
 
 def test_what_is_no_event_is_left_out_and_said(tmp_path: Path) -> None:
