@@ -26,7 +26,7 @@ EXAMPLES = (
     ("gpuprobe run --strategies numpy,xla", "two strategies, two rounds"),
     ("gpuprobe run --batch-size 128 --budget 20m", "another batch size, narrower intervals"),
     ("gpuprobe run --data cifar-10-python.tar.gz", "the real images from an archive you have"),
-    ("gpuprobe run --model train.py:workload", "your own model and data; gpuprobe new train.py writes a template"),
+    ("gpuprobe run --model train.py:workload", "your own model and data; gpuprobe new workload.py writes a template"),
     ("gpuprobe run --model mlp", "a workload of ours; gpuprobe list --models shows them"),
     ("gpuprobe run --resume reports/STUDY", "finish a study that was interrupted"),
 )
