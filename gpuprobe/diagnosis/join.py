@@ -84,7 +84,7 @@ def join(
     the trace leaves unexplained.
     """
     cast = sorted(votes, key=lambda vote: AUTHORITY.index(vote.kind))
-    merged = _merged([*_telling(cast), conditions[0]])
+    merged = _merged(_telling(cast), conditions[0])
     undecided = _undecided([*(vote.not_evaluated for vote in cast), conditions[1]], {found.cause for found in merged})
     leader = next((vote for vote in cast if vote.primary is not None), None)
     if leader is None or leader.primary is None:
@@ -171,7 +171,7 @@ def _within_a_step(findings: Sequence[Finding]) -> list[Finding]:
     """Return the findings with no more than one step among the causes that take time from each other.
 
     Kinds of evidence that see different steps may give them more: then the first has its share, and those after it what
-    is left.
+    is left. Conditions lie across the step, and are none of these.
     """
     left, kept = 1.0, []
     for found in findings:
@@ -181,31 +181,48 @@ def _within_a_step(findings: Sequence[Finding]) -> list[Finding]:
     return kept
 
 
-def _merged(groups: Sequence[Sequence[Finding]]) -> list[Finding]:
-    """Return one finding a cause: the words of the first kind that is more than a hint, the evidence and gains of all.
+def _merged(votes: Sequence[Sequence[Finding]], conditions: Sequence[Finding]) -> list[Finding]:
+    """Return one finding a cause, with the evidence and the gains of all that name it.
 
-    So its share is that of the step-time breakdown where a trace tells.
+    The words and the share are those of the first kind that is more than a hint: of the step-time breakdown where a
+    trace tells. A condition rests on all evidence together, so that it may be surer, or as sure and larger.
     """
     by_cause: dict[CauseId, Finding] = {}
-    for found in (found for group in groups for found in group):
+    for found in (found for vote in votes for found in vote):
         known = by_cause.get(found.cause)
-        if known is None:
-            by_cause[found.cause] = msgspec.structs.replace(found, primary=False)
-            continue
-        surer, other = (found, known) if known.confidence == "low" != found.confidence else (known, found)
-        names = {signal.name for signal in surer.evidence}
-        by_cause[found.cause] = msgspec.structs.replace(
-            surer,
-            primary=False,
-            confidence=max(known.confidence, found.confidence, key=lambda confidence: SURE[confidence]),
-            evidence=(*surer.evidence, *(signal for signal in other.evidence if signal.name not in names)),
-            stage=surer.stage or other.stage,
-            code=surer.code or other.code,
-            predicted_gain=surer.predicted_gain or other.predicted_gain,
-            measured_gain=surer.measured_gain or other.measured_gain,
-        )
-    findings = _within_a_step([*by_cause.values()])
-    return sorted(findings, key=lambda found: (CAUSES[found.cause].condition, -found.severity))
+        if known is None or known.confidence == "low" != found.confidence:
+            by_cause[found.cause] = _both(found, known)
+        else:
+            by_cause[found.cause] = _both(known, found)
+    by_cause = {found.cause: found for found in _within_a_step([*by_cause.values()])}
+    for found in conditions:
+        known = by_cause.get(found.cause)
+        if known is None or _strength(found) > _strength(known):
+            by_cause[found.cause] = _both(found, known)
+        else:
+            by_cause[found.cause] = _both(known, found)
+    return sorted(by_cause.values(), key=lambda found: (CAUSES[found.cause].condition, -found.severity))
+
+
+def _strength(found: Finding) -> tuple[int, float]:
+    return SURE[found.confidence], found.severity
+
+
+def _both(told: Finding, other: Finding | None) -> Finding:
+    """Return a finding in its own words, with what another on the same cause adds; not primary yet."""
+    if other is None:
+        return msgspec.structs.replace(told, primary=False)
+    names = {signal.name for signal in told.evidence}
+    return msgspec.structs.replace(
+        told,
+        primary=False,
+        confidence=max(told.confidence, other.confidence, key=lambda confidence: SURE[confidence]),
+        evidence=(*told.evidence, *(signal for signal in other.evidence if signal.name not in names)),
+        stage=told.stage or other.stage,
+        code=told.code or other.code,
+        predicted_gain=told.predicted_gain or other.predicted_gain,
+        measured_gain=told.measured_gain or other.measured_gain,
+    )
 
 
 def _undecided(groups: Sequence[Sequence[NotEvaluated]], known: set[CauseId]) -> tuple[NotEvaluated, ...]:
