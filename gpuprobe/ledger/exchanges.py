@@ -78,10 +78,7 @@ def match(timeline: Timeline, hosts: Mapping[str, Host]) -> tuple[Exchanges | No
     Where no device has any, the hosts' own are matched: those of processors. The reason is empty where there is
     nothing to match.
     """
-    own = {(device.name, device.host): _of_device(timeline, device) for device in timeline.devices}
-    if not any(own.values()):
-        own = {(PROCESSOR, name): _of_host(host) for name, host in hosts.items()}
-    taking = {member: of for member, of in own.items() if of}
+    taking = _taking_part(timeline, hosts)
     if len(taking) < 2:
         return None, "the trace holds the exchanges of one device alone" if taking else ""
     kinds = dict.fromkeys(kind for of in taking.values() for kind in of)
@@ -99,6 +96,13 @@ def match(timeline: Timeline, hosts: Mapping[str, Host]) -> tuple[Exchanges | No
     start, end = start[:, together], end[:, together]
     error = int(np.percentile(apart[together], 95))
     return Exchanges(members, start, end, (end - start).min(axis=0), error), ""
+
+
+def _taking_part(timeline: Timeline, hosts: Mapping[str, Host]) -> dict[Member, dict[str, Int64s]]:
+    own = {(device.name, device.host): _of_device(timeline, device) for device in timeline.devices}
+    if not any(own.values()):
+        own = {(PROCESSOR, name): _of_host(host) for name, host in hosts.items()}
+    return {member: of for member, of in own.items() if of}
 
 
 def _of_device(timeline: Timeline, device: Device) -> dict[str, Int64s]:
