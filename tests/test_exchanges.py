@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from timelines import Made
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.account import account_of
@@ -90,13 +91,13 @@ def test_the_one_that_is_waited_for_is_judged_and_not_the_one_that_waits() -> No
     assert judged is not None
     assert judged.host == "worker1"
     assert "the others wait" in account.slowest_why
-    found = {finding.cause: finding for finding in diagnosed(account).findings}
+    found = {finding.cause: finding for finding in diagnose(Case(account)).findings}
     assert "collective_bound" not in found
     assert found["straggler"].severity == pytest.approx(3 * 39 / judged.step_ms, rel=0.05)
 
 
 def test_of_one_device_alone_nobody_can_tell_transfer_from_waiting() -> None:
-    found = diagnosed(account_of(worker([10.0, 60.0], [50.0, 100.0]))).primary
+    found = diagnose(Case(account_of(worker([10.0, 60.0], [50.0, 100.0])))).primary
     assert found is not None
     assert (found.cause, found.confidence) == ("collective_bound", "medium")
     assert "only the traces of all devices tell" in found.claim
@@ -137,7 +138,7 @@ def test_a_processor_in_an_exchange_computes_nothing() -> None:
     alone = account_of(a_processor(0.0))
     (device,) = alone.devices
     assert device.ledger_ms["cpu_collective"] == pytest.approx(88, abs=1)
-    found = diagnosed(alone).primary
+    found = diagnose(Case(alone)).primary
     assert found is not None
     assert (found.cause, found.confidence) == ("collective_bound", "medium")
     both = account_of(of_several([a_processor(0.0), a_processor(80.0)]))
@@ -181,7 +182,7 @@ def test_a_real_job_of_eight_ranks_waits_for_one() -> None:
     judged = main_device(account)
     assert judged is not None
     assert judged.host == "worker7"
-    found = diagnosed(account)
+    found = diagnose(Case(account))
     assert found.primary is not None
     assert found.primary.cause == "launch_bound"
     assert any(finding.cause == "straggler" for finding in found.findings)
