@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-# Work of the device comes before idle time, and a kernel before the copies that it hides. Idle time goes to the first
-# reason that holds.
+# Work of the device comes before idle time, and a kernel before the copies that it hides; in an exchange that another
+# device has not reached, the device waits. Idle time goes to the first reason that holds.
 ORDER = (
     "gpu_compute",
     "gpu_copy_h2d",
     "gpu_copy_d2h",
     "gpu_copy_d2d",
+    "idle_peer",
     "gpu_collective",
     "idle_compile",
     "idle_once",

@@ -133,6 +133,15 @@ BUSY = {
 }
 
 
+def waits(session: Session, device: int) -> list[Stretch]:
+    """Return when a device was in an exchange that the last one had not come to; the n-th of each are one exchange."""
+    begun = [
+        [op.start_ns for op in session.ops if op.kind is Kind.COLLECTIVE and op.device == each]
+        for each in range(session.devices)
+    ]
+    return [Stretch("idle_peer", own, max(together)) for own, *together in zip(begun[device], *begun, strict=True)]
+
+
 def happened(session: Session, device: int) -> list[Stretch]:
     """Return all that happened for a device, each with what it means."""
     doing = session.doing[device]
@@ -140,6 +149,7 @@ def happened(session: Session, device: int) -> list[Stretch]:
     begin = session.calls[0].start_ns
     end = max(session.calls[-1].next_ns, *(op.end_ns for op in ops))
     return [
+        *waits(session, device),
         *(Stretch(BUSY[op.kind], op.start_ns, op.end_ns) for op in ops),
         *(Stretch("idle_queue", op.call[0], op.start_ns) for op in ops),
         *(Stretch(REASONS[what], *span) for what, spans in doing.items() for span in spans),
