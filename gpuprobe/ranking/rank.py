@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gpuprobe.ranking import spread, watched
+from gpuprobe.ranking.compared import Compared
 from gpuprobe.ranking.ranking import Failure, Ranking
 from gpuprobe.ranking.rates import run_rate
 from gpuprobe.ranking.rows import Key, baseline_of, of, rates_of, rows_of
@@ -54,6 +55,7 @@ def rank(
         predictions=replays[first].predictions if first in replays else (),
         agreement=why.agreement,
         disputed=why.disputed,
+        resolution=Compared.of(runs, first).resolution(),
         notes=(*_notes(rates), *watched.notes(telemetry, study.environment.no_gpu)),
     )
 

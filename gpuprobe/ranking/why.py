@@ -13,6 +13,7 @@ from gpuprobe.diagnosis.join import Joined, Vote, join
 from gpuprobe.diagnosis.rules import card_and_settings, differential
 from gpuprobe.evidence.breakdown import evidence_of
 from gpuprobe.evidence.run import clock_mhz, setting
+from gpuprobe.ranking.rows import CEILING
 from gpuprobe.records import Evidence, Signal
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def diagnose(
     """Join what is known of the baseline. `run` is its last one, `traced` and `readings` are of it."""
     account = traced.account if traced else None
     told = evidence_of(account) if account else Evidence()
-    gained = tuple(_signal(f"gain.{row.strategy}", row.gain) for row in rows if row.gain)
+    # What drift explains is no evidence, and a gain has to hold among all that were compared.
+    gained = tuple(_signal(f"gain.{row.strategy}", row.joint_gain) for row in rows if row.joint_gain and not row.drift)
     votes = [
         trace_vote(account, told, limits, run.trace.missing if run and run.trace else None),
         _differential(study, rows, baseline, gained, limits),
@@ -63,8 +65,9 @@ def _differential(
         on_gpu = "GPU" in rows[0].settings.device.upper()
         signals.append(Signal(name="device_is_gpu", unit="", source="TensorFlow", value=on_gpu))
     signals += [signal for signal in _setting(study, baseline, None) if signal.name == "has_tensor_cores"]
-    if baseline and baseline.input_share:
-        signals.append(_signal("input_share", baseline.input_share))
+    ceiling = next((row for row in rows if row.strategy == CEILING), None)
+    if baseline and baseline.joint_input_share and not (ceiling and ceiling.drift):
+        signals.append(_signal("input_share", baseline.joint_input_share))
     signals += gained
     found, undecided = differential.diagnose(Evidence(signals=tuple(signals)), limits)
     return Vote(kind="differential runs", findings=found, not_evaluated=undecided)
