@@ -180,7 +180,7 @@ def _column(lines: list[str], chance: random.Random) -> None:
 
 
 def _jump(lines: list[str], chance: random.Random) -> None:
-    by = chance.choice((YEAR_NS, -YEAR_NS, 10**9, -(10**9), 2**61, 2**62))
+    by = chance.choice((YEAR_NS, -YEAR_NS, 10**9, -(10**9), 2**61, 2**62 - 2**60))
     for at in range(chance.randrange(len(lines)), len(lines)):
         stamp, comma, rest = lines[at].partition(",")
         if stamp.isdecimal():
@@ -198,10 +198,14 @@ def _gone(lines: list[str], chance: random.Random) -> None:
     del lines[at : at + chance.choice((1, 10, len(lines)))]
 
 
+def _few(lines: list[str], chance: random.Random) -> None:
+    del lines[chance.randrange(1, 5) :]
+
+
 def _mixed(lines: list[str], chance: random.Random) -> None:
     chance.shuffle(lines)
 
 
 _LINES: tuple[Callable[[list[str], random.Random], None], ...] = (
-    *(_cell, _cell, _cell, _cell, _column, _column, _jump, _jump, _again, _gone, _mixed),
+    *(_cell, _cell, _cell, _cell, _column, _column, _jump, _jump, _again, _gone, _few, _mixed),
 )
