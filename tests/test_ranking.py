@@ -92,7 +92,7 @@ def test_other_work_is_marked(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_is_marked() -> None:
     fine = [LossPoint(samples=32 * n, loss=2.0) for n in range(1, 9)]
-    broken = [*fine, LossPoint(samples=999, loss=float("nan"))]
+    broken = [*fine, LossPoint(samples=999, loss=None)]
     assert off_the_band({"a": fine, "b": broken}) == {"b": "its loss is not a finite number"}
 
 

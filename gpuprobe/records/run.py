@@ -66,10 +66,13 @@ class Phase(Record, frozen=True, kw_only=True):
 
 
 class LossPoint(Record, frozen=True, kw_only=True):
-    """The training loss, averaged over the samples since the point before, after so many samples were seen."""
+    """The training loss, averaged over the samples since the point before, after so many samples were seen.
+
+    It is None where it was no finite number, as of a training that diverged.
+    """
 
     samples: int
-    loss: float
+    loss: float | None
 
 
 class TraceInfo(Record, frozen=True, kw_only=True):
