@@ -60,7 +60,7 @@ def show_trainings(console: Console, trainings: Sequence[Training], folder: Path
     for number, training in enumerate(trainings, start=1):
         if training.diagnosis is not None:
             title = f"Training {number} of {len(trainings)}" if len(trainings) > 1 else "Its training"
-            _line(console, "", f"{title}, by its trace")
+            _line(console, "", f"{title}, by {'its trace' if training.diagnosis.devices else 'the clock'}")
             for device in training.diagnosis.devices[:1]:
                 _line(console, "Trace", account.headline(device) + ".")
             if training is not leading:

@@ -26,15 +26,12 @@ Answer = TypeVar("Answer")
 class Steps:
     """What `window` gives: tell it where each step ends."""
 
-    def __init__(self, watcher: Watcher, batch_size: int, model: Any = None, began_ns: int = 0) -> None:
-        """Begin the first step, which began at `began_ns` where one was not watched.
-
-        `model`, where a Keras one is known, tells the settings of the training.
-        """
+    def __init__(self, watcher: Watcher, batch_size: int, model: Any = None) -> None:
+        """Begin the first step; `model`, where a Keras one is known, tells the settings of the training."""
         self._watcher, self._batch_size, self._model = watcher, batch_size, model
         self._marker: AbstractContextManager[Any] = NOTHING
         self._began_ns = 0
-        watcher.ask(lambda session: _begin_loop(session, began_ns), None)
+        watcher.ask(_begin_loop, None)
         self._open()
 
     def step(self) -> None:
@@ -63,7 +60,7 @@ class Steps:
         return self._watcher.ask(lambda session: session.figures, {})
 
     def _describe(self, session: Session) -> None:
-        phases().told(phases().loop_warm)
+        phases().told(lambda: phases().loop_warm(session))
         session.samples_per_call = self._batch_size
         known = self._model is not None
         session.describe(session.settings(self._model, self._batch_size, "unknown") if known else None, 0)
@@ -128,7 +125,7 @@ def steps(name: str, **options: Any) -> Callable[[Callable[Given, Answer]], Call
 
         def describe(session: Any) -> None:
             if session.calls == 1:
-                phases().told(phases().loop_warm)
+                phases().told(lambda: phases().loop_warm(session))
                 session.samples_per_call = batch_size
                 session.describe(None, 0)
 
@@ -137,6 +134,6 @@ def steps(name: str, **options: Any) -> Callable[[Callable[Given, Answer]], Call
     return decorate
 
 
-def _begin_loop(session: Session, began_ns: int = 0) -> None:
-    phases().told(lambda: phases().loop_began(session, began_ns))
+def _begin_loop(session: Session) -> None:
+    phases().told(phases().loop_began)
     session.training_began()

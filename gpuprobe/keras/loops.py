@@ -118,11 +118,13 @@ class Loops:
             self._stop()
             return
         watcher = Watcher(options, verbose=False, diagnoses=False)
+        account = phases()
+        account.told(lambda: account.loop_began(began_ns))
         watcher.begin()
         watcher.ends_well()
-        self._steps = Steps(watcher, _length(batch), model, began_ns)
+        self._steps = Steps(watcher, _length(batch), model)
         # The first update has passed, whoever counts.
-        phases().told(phases().loop_warm)
+        watcher.ask(lambda session: account.told(lambda: account.loop_warm(session)), None)
 
     def _end(self) -> None:
         with self._lock:

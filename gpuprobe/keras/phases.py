@@ -127,20 +127,21 @@ class Phases:
         self._counted = self._settle = None
         self._end()
 
-    def loop_began(self, counted: Counted, first_call_ns: int = 0) -> None:
+    def loop_began(self, first_call_ns: int = 0) -> None:
         """A loop that is no `fit` begins with its first call, now or where that began earlier."""
-        if self.clock.kind not in OUTSIDE:
+        if self._looping or self.clock.kind not in OUTSIDE:
             return
         self._owner = os.getpid(), threading.get_ident()
         self._leave_tail()
         self._new_training()
         self.clock.to("first_call", at_ns=first_call_ns or None)
-        self._counted, self._counted_before, self._looping = counted, 1, True
+        self._looping = True
 
-    def loop_warm(self) -> None:
-        """The first call of a loop has ended."""
+    def loop_warm(self, counted: Counted) -> None:
+        """The first call of a loop has ended; from now on its calls are counted."""
         if self._looping and self.clock.kind == "first_call":
             self.clock.to("steps", times=0)
+            self._counted, self._counted_before = counted, counted.calls
 
     def loop_ended(self) -> None:
         """What follows the loop's last update is no part of it."""

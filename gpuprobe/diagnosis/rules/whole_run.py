@@ -175,6 +175,8 @@ def retracing(evidence: Evidence, limits: Thresholds) -> Result:
         share,
         f"{times:.0f} calls built their graph again, which took {wording.share(share)} of the training.",
         ("run_share.retracing", "run_s.retracing", "run_times.retracing"),
+        fix="Give the tf.function tensors of one shape and type: each new Python number is a new graph.",
+        code="- step(x, y, weight)\n+ step(x, y, tf.constant(weight, tf.float32))  # an example: a number as a tensor",
     )
 
 
