@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from whole_runs import breakdown
 
+from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.causes import CAUSES
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules import whole_run as rules
 from gpuprobe.diagnosis.whole_run import tells_of_process, weighed
@@ -167,3 +169,25 @@ def test_a_run_without_an_account_decides_nothing() -> None:
         "startup",
         "compiled_again",
     }
+
+
+def test_what_the_script_evaluates_itself_is_validation_too() -> None:
+    (only,) = found_in(breakdown(steps=(60, 600), evaluate=(20, 10), validation=(20, 10)))
+    assert (only.cause, only.severity) == ("validation", pytest.approx(0.4))
+    assert "2.00 s each time" in only.claim
+
+
+def test_many_fits_of_many_steps_each_may_wait_for_their_epochs() -> None:
+    (only,) = found_in(breakdown(fit=(2, 20), steps=(60, 2000), epoch_start=(30, 20)))
+    assert only.cause == "epoch_start"
+
+
+def test_a_case_with_an_account_of_its_run_is_diagnosed_by_it() -> None:
+    run = breakdown(steps=(60, 600), validation=(40, 10))
+    found = diagnose(Case(whole_run=run))
+    assert found.primary is not None
+    assert (found.primary.cause, found.whole_run) == ("validation", run)
+    assert [finding.primary for finding in found.findings].count(True) == 1
+    healthy = diagnose(Case(whole_run=breakdown(steps=(60, 600))))
+    assert healthy.primary is not None
+    assert healthy.primary.cause == "unattributed"

@@ -518,6 +518,7 @@ CATALOGUE = (
         devices=("gpu", "cpu"),
         thresholds=("epoch_start_share", "short_epoch"),
         signals=("run_share.epoch_start", "run_share.between_epochs", "run_epochs", "run_calls_per_epoch"),
+        symptoms=("host_between_steps",),
     ),
     Cause(
         id="validation",
@@ -528,7 +529,7 @@ CATALOGUE = (
         mistaken_for="a slow step: the time of an epoch holds both",
         devices=("gpu", "cpu"),
         thresholds=("validation_share",),
-        signals=("run_share.validation", "run_s.validation"),
+        signals=("run_share.validation", "run_s.validation", "run_share.evaluate", "run_s.evaluate"),
     ),
     Cause(
         id="checkpointing",
@@ -540,6 +541,7 @@ CATALOGUE = (
         thresholds=("checkpoint_share",),
         signals=("run_share.checkpoint", "run_s.checkpoint", "run_name.checkpoint"),
         family="host",
+        symptoms=("host_between_steps",),
     ),
     Cause(
         id="startup",

@@ -53,7 +53,8 @@ def weighed(of_step: Sequence[Finding], of_run: Sequence[Finding], breakdown: Ru
     first = next((found for found in of_step if found.primary), None)
     lead = of_run[0]
     costs = 0.0 if first is None or first.cause in NO_FLAW else first.severity * of_steps
-    leads = first is None or lead.severity > costs or first.cause in CAUSES[lead.cause].symptoms
+    behind = lead.cause in OF_PROCESS and first is not None and first.cause in CAUSES[lead.cause].symptoms
+    leads = first is None or lead.severity > costs or behind
     rest = [found for found in of_step if found.cause not in named and found.cause != "unattributed"]
     if not leads and first is not None:
         ours = [_joined(found, of_step) for found in of_run if found.cause != first.cause]

@@ -95,7 +95,8 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
             return answer
 
         function = self._function()
-        self._hold(function, counted)
+        if function is not None:
+            self._hold(function, counted)
 
     def _hold(self, function: Any, hook: Any) -> None:
         """Have the training call `hook`, which calls its own `function`."""

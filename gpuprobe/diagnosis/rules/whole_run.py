@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 UNRECORDED = "the wall time of the run was not recorded"
 # What a call of `fit` costs beside its steps, and calls that are no step at all.
 AROUND_STEPS = ("fit", "epoch_start", "between_epochs", "predict", "evaluate")
+# What `fit` validates, and what the script itself evaluates.
+VALIDATING = ("validation", "evaluate")
 SMALL_FITS = "- model.fit(x, y)\n- model.predict(x)\n+ model.train_on_batch(x, y)\n+ model.predict_on_batch(x)"
 ONE_LONG_EPOCH = (
     "- model.fit(ds, epochs=epochs)\n"
@@ -41,7 +43,7 @@ def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
 def many_small_fits(evidence: Evidence, limits: Thresholds) -> Result:
     """`fit` or `predict` is called in a loop, and costs more than its steps."""
     fits, calls = evidence.number("run_trainings") or 0.0, evidence.number("run_calls_per_training") or 0.0
-    small = fits >= limits.many_calls and calls < limits.short_epoch
+    small = _fits_are_small(evidence, limits)
     predicts = evidence.number("run_times.predict") or 0.0
     loops = predicts >= limits.many_calls and bool(evidence.text("run_name.predict"))
     share = _share(evidence, *(AROUND_STEPS if small else ("predict",)))
@@ -64,8 +66,7 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
     """The iterator starts again at each epoch, or an epoch holds so few steps that its own cost leads."""
     epochs, calls = evidence.number("run_epochs") or 0.0, evidence.number("run_calls_per_epoch") or 0.0
     share = _share(evidence, "epoch_start", "between_epochs")
-    many = (evidence.number("run_trainings") or 0.0) >= limits.many_calls
-    if epochs < 2 or share < limits.epoch_start_share or many:
+    if epochs < 2 or share < limits.epoch_start_share or _fits_are_small(evidence, limits):
         return None
     seconds = sum(evidence.number(f"run_s.{part}") or 0.0 for part in ("epoch_start", "between_epochs"))
     short = calls < limits.short_epoch
@@ -88,16 +89,18 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
 
 def validation(evidence: Evidence, limits: Thresholds) -> Result:
     """Validating takes much of each epoch."""
-    share = _share(evidence, "validation")
+    share = _share(evidence, *VALIDATING)
     if share < limits.validation_share:
         return None
-    each = (evidence.number("run_s.validation") or 0.0) / max(1.0, evidence.number("run_times.validation") or 1.0)
+    seconds, times = (
+        sum(evidence.number(f"run_{what}.{part}") or 0.0 for part in VALIDATING) for what in ("s", "times")
+    )
     return _finding(
         evidence,
         "validation",
         share,
-        f"{wording.share(share)} of the training passes in validation, {wording.duration(each)} each time.",
-        ("run_share.validation", "run_s.validation"),
+        f"{wording.share(share)} of the training passes in validation, {wording.duration(seconds / times)} each time.",
+        ("run_share.validation", "run_share.evaluate", "run_s.validation", "run_s.evaluate"),
         code="- model.fit(ds, validation_data=val)\n+ model.fit(ds, validation_data=val, validation_freq=5)",
     )
 
@@ -198,6 +201,11 @@ CAUSES_OF_RUN: tuple[CauseId, ...] = (
     "startup",
     "compiled_again",
 )
+
+
+def _fits_are_small(evidence: Evidence, limits: Thresholds) -> bool:
+    fits, calls = evidence.number("run_trainings") or 0.0, evidence.number("run_calls_per_training") or 0.0
+    return fits >= limits.many_calls and calls < limits.short_epoch
 
 
 def _share(evidence: Evidence, *parts: str) -> float:
