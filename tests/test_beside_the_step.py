@@ -9,7 +9,7 @@ from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.ledger.account import account_of
 
-CALL = "EagerLocalExecute: __inference_one_step_on_data_123"
+CALL = "multi_step_on_iterator"
 READ = "EagerLocalExecute: ReadVariableOp"
 
 

@@ -173,7 +173,8 @@ def test_a_run_without_an_account_decides_nothing() -> None:
 
 def test_what_the_script_evaluates_itself_is_validation_too() -> None:
     (only,) = found_in(breakdown(steps=(60, 600), evaluate=(20, 10), validation=(20, 10)))
-    assert (only.cause, only.severity) == ("validation", pytest.approx(0.4))
+    assert only.cause == "validation"
+    assert only.severity == pytest.approx(0.4)
     assert "2.00 s each time" in only.claim
 
 
