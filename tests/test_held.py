@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from timelines import Made
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.host_work import work_kind
@@ -47,7 +48,7 @@ def told(made: Made) -> tuple[DeviceAccount, Finding]:
 
 
 def judged(made: Made) -> Diagnosis:
-    return diagnosed(account_of(made.timeline()))
+    return diagnose(Case(account_of(made.timeline())))
 
 
 def test_launches_at_their_pace_are_launches() -> None:
@@ -167,7 +168,7 @@ def test_a_call_that_starts_a_kernel_and_takes_long_loads_its_code(lasts: int, c
     durations = thread.events.duration_ps.copy()
     durations[50] = lasts * 10**9
     events = replace(thread.events, duration_ps=durations)
-    found = diagnosed(account_of(replace(timeline, threads=(replace(thread, events=events),)))).primary
+    found = diagnose(Case(account_of(replace(timeline, threads=(replace(thread, events=events),))))).primary
     assert found is not None
     assert (found.cause, found.confidence) == ("one_time_work", confidence)
 

@@ -77,10 +77,12 @@ def _gpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]
         ("idle_peer", _waiting(session, device)),
         ("gpu_collective", _of(ops, Kind.COLLECTIVE)),
         ("idle_compile", list(doing[Doing.COMPILE])),
+        ("idle_once", list(doing[Doing.ONCE])),
         ("idle_memory", list(doing[Doing.MEMORY])),
         ("idle_input", list(doing[Doing.INPUT])),
         ("idle_sync", list(doing[Doing.SYNC])),
         ("idle_between_steps", _between(session, steps)),
+        ("idle_host_work", list(doing[Doing.HOST_WORK])),
         ("idle_queue", [(op.call[0], op.start_ns) for op in ops]),
         ("idle_launch", steps),
     ]
