@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from simulated import SMALL
 
 import gpuprobe.simulate
-from gpuprobe.simulate.engine import simulate
+from gpuprobe.simulate.engine import simulate, steady, steady_ms
 from gpuprobe.simulate.removal import REMOVALS, removable, without
-from gpuprobe.simulate.savings import LEAST, NOTHING, accepted, savings, steady_ms
+from gpuprobe.simulate.savings import LEAST, NOTHING, accepted, savings
 from gpuprobe.simulate.spec import Card, Copies, Host, Input, Kernels, Spec, WholeRun
 
 HEALTHY = Spec(kernels=SMALL, steps=4)
@@ -78,6 +78,11 @@ def test_what_surrounds_the_steps_counts_by_its_share_of_the_run(run: WholeRun, 
     assert accepted(savings(replace(HEALTHY, run=run))) == (cause,)
 
 
+def test_the_mean_step_is_that_of_the_whole_session() -> None:
+    mixed = replace(HEALTHY, host=Host(sync_every=2, callback_ms=5.0, wddm_batch=4, steps_per_execution=2))
+    assert steady_ms(mixed) == pytest.approx(steady(mixed).step_ms)
+
+
 def test_no_cause_is_removed_from_a_session_that_does_not_have_it() -> None:
     plain = replace(
         HEALTHY,
@@ -97,3 +102,9 @@ def test_the_truth_knows_nothing_of_the_diagnosis_and_its_thresholds() -> None:
             names += [one.name for one in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             for name in names:
                 assert not {"thresholds", "diagnosis", "rules", "evidence"} & set(name.split(".")), path.name
+
+
+def test_the_page_shows_the_table_of_removals() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "simulated-truth.md").read_text()
+    table = page.split("removal.py -->\n")[1].split("<!-- end")[0].splitlines()[2:]
+    assert table == [f"| `{removal.cause}` | {removal.words} |" for removal in REMOVALS]

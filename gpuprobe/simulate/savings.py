@@ -6,12 +6,11 @@ that one flaw. The two numbers below are the definition's, and no rule of the di
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from gpuprobe.simulate.engine import simulate, steady
+from gpuprobe.simulate.engine import simulate, steady_ms
 from gpuprobe.simulate.removal import REMOVALS, removable, without
 from gpuprobe.simulate.spec import WholeRun
 
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
 # larger one tie, that least one included.
 LEAST, TIE = 1 / 20, 1 / 10
 NOTHING = "compute_bound"
-
-
-@lru_cache(maxsize=256)
-def steady_ms(spec: Spec) -> float:
-    """Return the mean step of a long training without the profiler."""
-    return steady(spec).step_ms
 
 
 def time_ms(spec: Spec, *, traced: bool) -> float:

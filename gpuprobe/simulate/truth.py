@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from gpuprobe.records import Record
 from gpuprobe.simulate import fixes, ledger
-from gpuprobe.simulate.engine import simulate
-from gpuprobe.simulate.savings import NOTHING, accepted, savings, steady_ms
+from gpuprobe.simulate.engine import simulate, steady_ms
+from gpuprobe.simulate.savings import NOTHING, accepted, savings
 from gpuprobe.simulate.session import Kind, Session
 from gpuprobe.simulate.spec import Spec
 from gpuprobe.units import NS_PER_MS
