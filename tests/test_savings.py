@@ -13,7 +13,8 @@ import gpuprobe.simulate
 from gpuprobe.simulate.engine import simulate, steady, steady_ms
 from gpuprobe.simulate.removal import REMOVALS, removable, without
 from gpuprobe.simulate.savings import LEAST, NOTHING, accepted, savings
-from gpuprobe.simulate.spec import Card, Copies, Host, Input, Kernels, Spec, WholeRun
+from gpuprobe.simulate.spec import Card, Copies, Host, Input, Kernels, Recording, Spec, WholeRun
+from gpuprobe.simulate.truth import tell
 
 HEALTHY = Spec(kernels=SMALL, steps=4)
 FAST = replace(HEALTHY, kernels=Kernels(count=40, mean_us=20.0))
@@ -51,6 +52,15 @@ def test_a_removal_that_contains_another_counts_for_what_it_saves_beyond_it() ->
     # The same copies on a sound link are as long as the kernels: most of it is theirs.
     large = replace(HEALTHY, card=Card(pcie_fraction=0.9), copies=Copies(batch_mib=200.0))
     assert accepted(savings(large)) == ("copy_bound",)
+
+
+def test_without_readings_a_hot_card_looks_like_a_larger_network() -> None:
+    hot = replace(HEALTHY, card=Card(clock_fraction=0.5))
+    assert tell(hot).accepted == ("throttled",)
+    blind = tell(replace(hot, recording=Recording(telemetry=False)))
+    assert (blind.primary, blind.accepted, blind.healthy) == ("throttled", ("throttled", NOTHING), False)
+    narrow = replace(HEALTHY, card=Card(pcie_fraction=0.1), copies=Copies(batch_mib=20.0))
+    assert tell(replace(narrow, recording=Recording(telemetry=False))).accepted == ("pcie_degraded", "copy_bound")
 
 
 @pytest.mark.parametrize("kind", ["code_loading", "autotuning", "specialising"])

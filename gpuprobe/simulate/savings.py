@@ -34,16 +34,16 @@ def time_ms(spec: Spec, *, traced: bool) -> float:
     return (simulate(steps).recorded.step_ms if traced else steady_ms(steps)) + spec.run.ms_per_step
 
 
-def savings(spec: Spec) -> dict[str, float]:
+def savings(spec: Spec, unseen: frozenset[str] = frozenset()) -> dict[str, float]:
     """Return the share of the time that goes with each flaw, from the largest on; 0 where removing it gains nothing.
 
     Work that is done once costs a long training nothing, and only the trace much: there the traced steps are compared.
     Where flaws hide each other, such that no removal saves anything that counts and all together do, each counts for
-    what it alone costs a session without the others.
+    what it alone costs a session without the others. Causes that are `unseen` are taken for work of the network.
     """
     traced = spec.host.once_ms > 0
     now_ms = time_ms(spec, traced=traced)
-    names = [removal.cause for removal in removable(spec)]
+    names = [removal.cause for removal in removable(spec) if removal.cause not in unseen]
     without_ms = {cause: time_ms(without(spec, (cause,)), traced=traced) for cause in names}
     for removal in REMOVALS:
         inner = removal.contains
