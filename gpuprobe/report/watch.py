@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.evidence.readings.signals import Seen
-from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE, TELEMETRY_FILE, WATCH_FILE
+from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE, TELEMETRY_FILE, TRACE_LEFT_OUT, WATCH_FILE
 from gpuprobe.records import Record, Watch, load, to_json, write_whole
 from gpuprobe.report import account, html
 from gpuprobe.report.page import template
@@ -35,10 +35,15 @@ class WatchReport(Record, frozen=True, kw_only=True):
 
 
 def load_report(folder: Path) -> WatchReport:
-    """Judge a recording again. Raises InputError where the folder holds none, or one that cannot be read."""
+    """Judge a recording again; one that was shared without its traces tells what they said.
+
+    Raises InputError where the folder holds none, or one that cannot be read.
+    """
     watch = load(Watch, folder / WATCH_FILE)
     seen, verdict = judge(read(folder / TELEMETRY_FILE), watch)
     trainings, why = read_trainings(folder), why_none(folder)
+    if any(training.missing == TRACE_LEFT_OUT for training in trainings):
+        trainings = load(WatchReport, folder / RANKING_FILE).trainings
     return WatchReport(watch=watch, seen=seen, verdict=verdict, trainings=trainings, no_training=why)
 
 
