@@ -65,7 +65,12 @@ def show_trainings(console: Console, trainings: Sequence[Training], folder: Path
             title = f"Training {number} of {len(trainings)}" if len(trainings) > 1 else "Its training"
             _line(console, "", f"{title}, by its trace")
             _show_diagnosis(console, training.diagnosis)
-            _line(console, "", f"All of it: gpuprobe diagnose {folder / training.folder}", style="dim")
+            _line(
+                console,
+                "",
+                f"All of it: {wording.command('gpuprobe', 'diagnose', folder / training.folder)}",
+                style="dim",
+            )
     for why, count in Counter(training.missing for training in trainings if training.missing).items():
         _line(console, "Not diagnosed", f"{wording.count(count, 'training')}: {why}.", style="yellow")
 
