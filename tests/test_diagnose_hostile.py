@@ -15,8 +15,9 @@ from figures import check_figures
 from rich.console import Console
 
 from gpuprobe.cli._diagnosis import show
-from gpuprobe.diagnosis.diagnosed import diagnosed
-from gpuprobe.diagnosis.recorded import Recorded, recorded
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.errors import InputError
 from gpuprobe.records import to_json
 from gpuprobe.traces.xplane_pb2 import XSpace
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def diagnose(path: Path) -> bool:
+def can_be_read(path: Path) -> bool:
     """Diagnose a file that may be damaged, all the way; tell whether it could be read."""
     try:
         found = recorded(path)
@@ -39,9 +40,9 @@ def diagnose(path: Path) -> bool:
     return False
 
 
-def check(found: Recorded) -> None:
+def check(found: Case) -> None:
     """Check that a diagnosis prints, and that its figures can be true."""
-    diagnosis = diagnosed(found.account, found.readings, found.setting, replay=found.replay)
+    diagnosis = diagnose(found)
     show(Console(file=io.StringIO(), width=100), diagnosis)
     told = json.loads(to_json(diagnosis))
     assert [finding["primary"] for finding in told["findings"]].count(True) == 1
@@ -62,7 +63,7 @@ def test_a_damaged_trace_is_diagnosed_soundly(tmp_path: Path, seed: int) -> None
                 plane_damaged(chance.choice([plane for plane in space.planes if plane.lines]), chance)
             path = tmp_path / "h.xplane.pb"
             path.write_bytes(space.SerializeToString())
-            outcomes.append(diagnose(path))
+            outcomes.append(can_be_read(path))
     assert any(outcomes)
     assert not all(outcomes)
 
@@ -74,6 +75,6 @@ def test_a_damaged_chrome_trace_is_diagnosed_soundly(tmp_path: Path) -> None:
     for _ in range(100):
         whole = json.dumps(kineto(chance)).encode()
         path.write_bytes(json_damaged(whole, chance) if chance.random() < 0.9 else whole)
-        outcomes.append(diagnose(path))
+        outcomes.append(can_be_read(path))
     assert any(outcomes)
     assert not all(outcomes)

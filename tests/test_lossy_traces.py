@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from simulated import SMALL
 from timelines import Made
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.ledger.account import account_of
 from gpuprobe.simulate import xplane
@@ -88,7 +89,7 @@ def judged(space: XSpace, folder: Path) -> Diagnosis:
     file = folder / "host.xplane.pb"
     file.write_bytes(space.SerializeToString())
     found = recorded(file, what_if=False)
-    return diagnosed(found.account)
+    return diagnose(Case(found.account))
 
 
 @cache
@@ -101,7 +102,7 @@ def encoded(cause: str, form: Literal["current", "2020"]) -> bytes:
 @given(
     form=st.sampled_from(FORMS), lose=st.sampled_from((drop, end_early, shift)), share=SHARES, seed=st.integers(0, 999)
 )
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_cause_stays_or_becomes_doubt(
     cause: str,
     tmp_path: Path,

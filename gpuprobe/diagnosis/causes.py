@@ -104,6 +104,12 @@ class Cause:
         return self.part
 
     @property
+    def exclusive(self) -> bool:
+        """Whether its share takes time from the others': one of a GPU's breakdown, the rest of which lies across it."""
+        part_of_it = self.part is not None and "gpu" in self.part.on
+        return part_of_it or self.id in {"compute_bound", "unattributed"}
+
+    @property
     def decided_by(self) -> tuple[str, ...]:
         """The names of all thresholds that decide it."""
         return (*([self.part.threshold] if self.part else []), *self.thresholds)
@@ -252,14 +258,16 @@ CATALOGUE = (
     Cause(
         id="collective_bound",
         words="exchanging gradients between devices takes the time",
-        signature="Kernels of a collectives library run while no other kernel does.",
+        signature="Kernels of a collectives library run while no other does; on processors, operations that exchange.",
         fix="Exchange less often or in fewer, larger parts, in float16, or over a faster link.",
-        mistaken_for="straggler: a device inside an exchange may only wait for a slower one",
+        mistaken_for="straggler: a device in an exchange may only wait for another, which its own trace cannot tell",
+        devices=("gpu", "cpu"),
         part=Part(
-            "share.gpu_collective",
+            "share.exchange",
             "collective_share",
-            "Exchanging gradients between devices takes {share} of the step ({time}) in which no kernel computes.",
+            "Exchanging gradients between devices takes {share} of the step ({time}) in which nothing is computed.",
             ("kernel_fraction",),
+            BOTH,
         ),
         roots=("straggler",),
         root_is_most=True,
@@ -442,11 +450,24 @@ CATALOGUE = (
     Cause(
         id="straggler",
         words="one device is slower than the others, which wait for it",
-        signature="One device computes longer in each step than the median of the others.",
+        signature="One device comes last to the exchanges, or computes longer than the median of the others.",
         fix="Give it its equal share of the data, and look at its clocks, its heat and who else uses it.",
         mistaken_for="collective_bound: the others wait inside an exchange",
-        thresholds=("straggler_ratio",),
-        signals=("straggler_ratio", "straggler_share", "straggler_device"),
+        devices=("gpu", "cpu"),
+        part=Part(
+            "share.idle_peer",
+            "collective_share",
+            "This {device} waits {share} of the step ({time}) in exchanges that another device has not reached.",
+            on=BOTH,
+        ),
+        thresholds=("straggler_ratio", "kept_waiting_share"),
+        signals=(
+            "straggler_ratio",
+            "straggler_share",
+            "straggler_device",
+            "kept_waiting_share",
+            "last_to_exchanges",
+        ),
     ),
     Cause(
         id="not_on_gpu",
@@ -485,7 +506,8 @@ CATALOGUE = (
         id="unattributed",
         words="no rule explains the time",
         signature="No cause takes more of the step than what nothing explains, or no evidence tells of a step.",
-        fix="Trace a few steady steps with all of the host's events: gpuprobe run, or the Probe callback.",
+        fix="Trace a few steady steps: `gpuprobe watch --trace` takes them of a Keras training as it is, the Probe "
+        "callback from within its code.",
         mistaken_for="any cause: it names none",
         devices=("gpu", "cpu"),
         thresholds=("unattributed_share", "root_share", "tie_points"),
