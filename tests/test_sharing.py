@@ -601,8 +601,8 @@ def test_an_interrupted_share_leaves_nothing(session: Path, tmp_path: Path, monk
     assert not list(tmp_path.iterdir())
 
 
-def test_what_a_killed_share_left_goes_at_the_next_start(tmp_path: Path) -> None:
-    write_session(Spec(recording=Recording(window_s=2.0)), tmp_path / "study")
+def test_what_a_killed_share_left_goes_at_the_next_start(session: Path, tmp_path: Path) -> None:
+    shutil.copytree(session, tmp_path / "study")
     program = """
 import os, signal, sys
 from pathlib import Path
@@ -618,16 +618,16 @@ publish.publish(Path(sys.argv[1]), Path(sys.argv[2]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["public", "study"]
 
 
-def private_watch(root: Path) -> Path:
-    """Write a watch with a private training in it, and with something private in its own files."""
-    study = private_study(root)
-    folder = root / "home" / "zelda" / "rec"
+@pytest.fixture
+def private_watch(private_study: Path, tmp_path: Path) -> Path:
+    """A watch with a private training in it, and with something private in its own files."""
+    folder = tmp_path / "home" / "zelda" / "rec"
     folder.mkdir()
     made = record(folder, [20.0] * 10)
     said = f"{folder}/{TRAININGS_FOLDER}/x failed for zelda@labbox17 with --api-key=hunter2hunter2"
-    command = ("python", f"{root}/home/zelda/vault/train.py", "--token", "hunter2hunter2", "--to", "10.1.2.3")
+    command = ("python", f"{tmp_path}/home/zelda/vault/train.py", "--token", "hunter2hunter2", "--to", "10.1.2.3")
     outcome = Outcome(state="failed", exit_code=1, message=said)
-    environment = load(Study, study / "study.json").environment
+    environment = load(Study, private_study / "study.json").environment
     save(
         msgspec.structs.replace(made, command=command, outcome=outcome, notes=(said,), environment=environment),
         folder / "watch.json",
@@ -635,13 +635,15 @@ def private_watch(root: Path) -> Path:
     trainings = folder / TRAININGS_FOLDER
     trainings.mkdir()
     (trainings / KERAS_SEEN).write_text("tensorflow")
-    study.rename(trainings / "20260101-120000-fit")
+    private_study.rename(trainings / "20260101-120000-fit")
     return folder
 
 
 @pytest.mark.parametrize("traces", ["--traces", "--no-traces"])
-def test_a_watch_is_shared_without_a_trace_of_its_owner(traces: str, cli: Cli, tmp_path: Path) -> None:
-    watch, public = private_watch(tmp_path), tmp_path / "public"
+def test_a_watch_is_shared_without_a_trace_of_its_owner(
+    traces: str, private_watch: Path, cli: Cli, tmp_path: Path
+) -> None:
+    watch, public = private_watch, tmp_path / "public"
     words = (*WORDS, str(tmp_path), str(Path.cwd()), sys.prefix)
     done = cli("report", watch, "--share", public, traces, env={"HOME": str(tmp_path / "home" / "zelda")})
     assert done.returncode == 0, done.stderr
