@@ -104,7 +104,7 @@ def _run_of(path: Path) -> Path:
     example = f"name one, as {runs[0]}; " if runs else ""
     raise InputError(
         f"{path}: a {what} with {wording.count(len(runs), 'run')}, and a diagnosis is of one: {example}"
-        f"gpuprobe report {path} is about all of it"
+        f"{wording.command('gpuprobe', 'report', path)} is about all of it"
     )
 
 
