@@ -1,4 +1,9 @@
-"""The `Ranking`: what a study's runs say about its strategies, as the report and `report.json` give it."""
+"""The `Ranking`: what a study's runs say about its strategies, as the report and `report.json` give it.
+
+Schema history
+1  first version
+2  the marks of a row are records with a kind, no longer sentences alone
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,15 @@ from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.records import SCHEMA, Gain, Record, Settings, Signal, State
 from gpuprobe.whatif.records import Prediction
+
+RANKING_SCHEMA = 2
+
+
+class Mark(Record, frozen=True, kw_only=True):
+    """Why a row is to be read with care: its rate is `unstable`, or it trains otherwise, since its `loss` differs."""
+
+    kind: Literal["unstable", "loss"]
+    words: str
 
 
 class Row(Record, frozen=True, kw_only=True):
@@ -42,17 +56,22 @@ class Row(Record, frozen=True, kw_only=True):
     first_call_s: float = 0.0
     profiler_slowdown: float | None = None
     combines: tuple[str, ...] = ()
-    marks: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
     notes: tuple[str, ...] = ()
 
     def signal(self, name: str) -> Signal | None:
         """Return one of the telemetry's signals by name."""
         return next((signal for signal in self.telemetry if signal.name == name), None)
 
+    def marked(self, kind: Literal["unstable", "loss"]) -> Mark | None:
+        """Return the row's mark of that kind, None where it has none."""
+        return next((mark for mark in self.marks if mark.kind == kind), None)
+
     @property
     def trains_otherwise(self) -> str:
-        """The mark that says how its loss left the others' band, empty where it did not."""
-        return next((mark for mark in self.marks if mark.startswith(("loss", "its loss"))), "")
+        """How its loss left the others' band, empty where it did not."""
+        mark = self.marked("loss")
+        return mark.words if mark else ""
 
 
 class Promise(Record, frozen=True, kw_only=True):
@@ -177,7 +196,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     the baseline's trace foretells of each change made to it alone, whether or not a strategy makes it.
     """
 
-    schema: int = SCHEMA
+    schema: int = RANKING_SCHEMA
     study: str
     baseline: str | None
     rows: tuple[Row, ...]
@@ -200,3 +219,23 @@ class Ranking(Record, frozen=True, kw_only=True):
     def search(self, strategy: str) -> Search | None:
         """Return the search for a strategy, None where it was not searched for."""
         return next((search for search in self.searches if search.strategy == strategy), None)
+
+
+class ToldRow(Record, frozen=True, kw_only=True):
+    """What the trace of a row's strategy said."""
+
+    strategy: str
+    account: DeviceAccount | None = None
+
+
+class Told(Record, frozen=True, kw_only=True):
+    """What the traces of a study said, as its `report.json` of any schema has it: a copy without them keeps no more."""
+
+    schema: int = RANKING_SCHEMA
+    rows: tuple[ToldRow, ...]
+    findings: tuple[Finding, ...]
+    not_evaluated: tuple[NotEvaluated, ...]
+    scorecard: tuple[Scored, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
+    agreement: str = ""
+    disputed: bool = False

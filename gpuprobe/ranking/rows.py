@@ -10,7 +10,7 @@ from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.meters import meters
 from gpuprobe.evidence.run import clock_mhz, setting
 from gpuprobe.ranking import same_work, spread, ties
-from gpuprobe.ranking.ranking import Row
+from gpuprobe.ranking.ranking import Mark, Row
 from gpuprobe.ranking.rates import Interval, run_rate, unstable
 from gpuprobe.records import Run, Signal, Study
 from gpuprobe.units import NS_PER_S
@@ -103,7 +103,7 @@ def _row(
     own = [run for run in of(runs, info.name) if run_rate(run)]
     measured, rate = _measured(own, telemetry), compared.intervals[info.name]
     against = (own[-1].spec.start or info.against) if info.combines else info.against
-    marks = (unstable(list(compared.rates[info.name].values())), loss)
+    unsteady = unstable(list(compared.rates[info.name].values()))
     return Row(
         rank=compared.ranks[info.name],
         strategy=info.name,
@@ -115,7 +115,10 @@ def _row(
         gain=compared.ratio(info.name, against),
         speedup=compared.ratio(info.name, first),
         input_share=_input_share(info.name, compared, runs),
-        marks=tuple(words for words in marks if words),
+        marks=(
+            *([Mark(kind="unstable", words=unsteady)] if unsteady else []),
+            *([Mark(kind="loss", words=loss)] if loss else []),
+        ),
         account=device,
         meters=_meters(study, own[-1], rate, measured["telemetry"], device),
         **measured,

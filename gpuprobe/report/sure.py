@@ -34,7 +34,7 @@ def sure(ranking: Ranking, study: Study) -> str:
             f"Each strategy ran {often}, in fresh processes; what stands in brackets is the 95 % interval of a "
             "measurement, and of a prediction the range that its assumptions leave open."
         )
-    unstable = sum(any(mark.startswith("unstable") for mark in row.marks) for row in ranking.rows)
+    unstable = sum(row.marked("unstable") is not None for row in ranking.rows)
     if unstable:
         said.append(f"Rates were unsteady: {unstable} of {len(ranking.rows)} strategies are marked unstable.")
     if study.environment.simulated:
