@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
@@ -50,7 +51,25 @@ COVERED = 0.5
 JOINED_HIGH, JOINED_LOW, UNATTRIBUTED_HIGH, UNATTRIBUTED_LOW = 0.95, 0.5, 0.05, 0.20
 
 
+@dataclass(frozen=True)
+class Breakdown:
+    """The account of a trace, with the host and the steps of each of its devices that it was made of."""
+
+    timeline: Timeline
+    account: Account
+    found: tuple[Found, ...]
+
+    def made_of(self, device: DeviceAccount) -> tuple[Host, Windows]:
+        """Return the host that feeds a device of the account, and its steps."""
+        return next((host, windows) for one, host, windows in self.found if one is device)
+
+
 def account_of(timeline: Timeline) -> Account:
+    """Return the account of every step of a trace, where nothing else is asked of its breakdown."""
+    return break_down(timeline).account
+
+
+def break_down(timeline: Timeline) -> Breakdown:
     """Account for every step of a trace; without a GPU in it the processor is the device.
 
     `devices` is empty where no step could be found, and the warnings say so.
@@ -71,7 +90,7 @@ def account_of(timeline: Timeline) -> Account:
     peers = peers_of(exchanged, devices)
     slowest, why = waited_for(devices, peers) or _slowest(devices)
     began, ended = _clock(timeline, [windows for _, _, windows in found])
-    return Account(
+    account = Account(
         source=timeline.source,
         format=timeline.format,
         devices=tuple(devices),
@@ -85,6 +104,7 @@ def account_of(timeline: Timeline) -> Account:
         unmatched=unmatched,
         warnings=warnings,
     )
+    return Breakdown(timeline, account, tuple(found))
 
 
 def _on_gpus(
