@@ -77,6 +77,14 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "much."
         ),
     ] = 0.15
+    host_work_share: Annotated[
+        Share,
+        Meta(description="As for copies: so much of the step for what the host does itself while the device idles."),
+    ] = 0.1
+    one_time_share: Annotated[
+        Share,
+        Meta(description="As for copies: so much of the traced steps for what is done once says little of a training."),
+    ] = 0.1
     between_steps_share: Annotated[Share, Meta(description="XProf warns of 'All Others' strongly from 15 % on.")] = 0.15
     copy_share: Annotated[
         Share,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from gpuprobe.diagnosis.advice import compute, feeding, others
+from gpuprobe.diagnosis.advice import compute, feeding, host_work, others
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.advice.situation import Situation
@@ -26,6 +26,8 @@ CauseId = Literal[
     "eager_or_retracing",
     "recompiling",
     "compute_bound",
+    "host_work",
+    "one_time_work",
     "tensor_cores_unused",
     "fp16_without_tensor_cores",
     "throttled",
@@ -164,7 +166,7 @@ CATALOGUE = (
         signature="Many short kernels with gaps of the same length between them, at the pace of the launching thread.",
         fix="Launch less for the same work: compile with XLA, a larger batch, several steps per execution.",
         mistaken_for="eager_or_retracing and batch_too_small, which show as late launches too; sync_every_step, after "
-        "which the launches come late",
+        "which the launches come late; host_work and one_time_work, in which nothing is launched for long",
         part=Part(
             "share.launch",
             "launch_share",
@@ -260,6 +262,48 @@ CATALOGUE = (
         decided_by_trace=True,
         advice=compute.host_between_steps,
         elsewhere=others.HOST_BETWEEN_STEPS,
+    ),
+    Cause(
+        id="host_work",
+        words="the host does work of its own while the device waits",
+        signature="The device idles while the launching thread is inside one operation, call or frame that launches "
+        "nothing, for long beside the pace at which it launches otherwise.",
+        fix="Take the work out of the step: into the input pipeline, onto the device, or onto another thread.",
+        mistaken_for="launch_bound, which needs many short gaps and which fewer launches cure: they do not cure this; "
+        "one_time_work, where it does not come again",
+        part=Part(
+            "share.idle_host_work",
+            "host_work_share",
+            "The {device} is idle in {share} of the step ({time}) while the host does work of its own and launches "
+            "nothing.",
+            ("proof.idle_host_work", "held_kind", "held_stretches", "held_steps"),
+        ),
+        family="host",
+        cures=("host_work_removed",),
+        decided_by_trace=True,
+        advice=host_work.host_work,
+        elsewhere=host_work.HOST_WORK,
+    ),
+    Cause(
+        id="one_time_work",
+        words="the trace holds work that is done once",
+        signature="The device idles while kernels' code is loaded, kernels are tried or compiled, or an operation "
+        "takes long that is short in the other steps.",
+        fix="Trace later, when all of it is done: the steps after it tell what the training costs.",
+        mistaken_for="recompiling, where it is done again and again; launch_bound; host_work",
+        devices=("gpu", "cpu"),
+        part=Part(
+            "share.idle_once",
+            "one_time_share",
+            "The {device} is idle in {share} of the step ({time}) while the host does what is done once: this trace "
+            "says little of the steps after it.",
+            ("proof.idle_once", "once_proven_fraction"),
+            BOTH,
+        ),
+        cures=("one_time_work_removed",),
+        decided_by_trace=True,
+        advice=host_work.one_time_work,
+        elsewhere=host_work.ONE_TIME_WORK,
     ),
     Cause(
         id="collective_bound",
