@@ -18,6 +18,8 @@ from lab.documented import RECORDED, RESNET, documented
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
+from gates import OpenGate, nothing  # noqa: E402
+
 from gpuprobe.diagnosis.diagnosed import diagnosed  # noqa: E402
 from gpuprobe.diagnosis.records import Diagnosis  # noqa: E402
 from gpuprobe.ledger.account import account_of  # noqa: E402
@@ -67,7 +69,7 @@ def trained(workload: Workload, folder: Path) -> Diagnosis:
     log = EventLog(folder)
     log.write("phase", name="warmup")
     conductor = Conductor(spec, 1, trace=True, epoch_calls=feed.epoch_calls)
-    Stepper(conductor, log, folder / "trace", workload.batch_size, lambda: None).attach(model)
+    Stepper(conductor, log, folder / "trace", workload.batch_size, OpenGate(folder), nothing).attach(model)
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, feeds.ENDLESS, [notice])
     return diagnosed(account_of(read(folder)))

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from gates import OpenGate, nothing
 from timelines import Made
 
 from gpuprobe.diagnosis.diagnosed import diagnosed
@@ -52,7 +53,7 @@ def traced(folder: Path) -> keras.Model:
     spec = RunSpec(strategy="numpy", round=1, seed=0, batch_size=BATCH, steps=3, trace_steps=TRACED)
     log = EventLog(folder)
     log.write("phase", name="warmup")
-    Stepper(Conductor(spec, 1, trace=True), log, folder / "trace", BATCH, lambda: None).attach(model)
+    Stepper(Conductor(spec, 1, trace=True), log, folder / "trace", BATCH, OpenGate(folder), nothing).attach(model)
     return model
 
 
