@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from simulated import SMALL
 from timelines import Made
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.ledger.account import account_of
 from gpuprobe.simulate import xplane
@@ -88,7 +89,7 @@ def judged(space: XSpace, folder: Path) -> Diagnosis:
     file = folder / "host.xplane.pb"
     file.write_bytes(space.SerializeToString())
     found = recorded(file, what_if=False)
-    return diagnosed(found.account)
+    return diagnose(Case(found.account))
 
 
 @cache
@@ -101,7 +102,7 @@ def encoded(cause: str, form: Literal["current", "2020"]) -> bytes:
 @given(
     form=st.sampled_from(FORMS), lose=st.sampled_from((drop, end_early, shift)), share=SHARES, seed=st.integers(0, 999)
 )
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_cause_stays_or_becomes_doubt(
     cause: str,
     tmp_path: Path,
@@ -142,9 +143,9 @@ def account(made: Made) -> DeviceAccount:
 
 
 def test_time_that_a_lost_copy_may_have_filled_has_no_cause() -> None:
-    made = Made().host(0, 100, "train_function").kernel(10, 12, launch=5).kernel(70, 95, launch=65)
+    made = Made().host(0, 100, "train_function").kernel(10, 12, launch=9).kernel(70, 95, launch=69)
     whole = account(made)
-    assert (whole.lost_fraction, whole.ledger_ms["idle_launch"]) == pytest.approx((0, 58))
+    assert (whole.lost_fraction, whole.ledger_ms["idle_host_work"]) == pytest.approx((0, 57))
     made.calls["python"].append((13, 13.1, "cuMemcpyHtoDAsync_v2", 77, -1))
     lost = account(made)
     assert lost.lost_fraction == pytest.approx(1 / 3)
@@ -154,7 +155,7 @@ def test_time_that_a_lost_copy_may_have_filled_has_no_cause() -> None:
 
 
 def test_a_lost_kernel_is_no_longer_than_those_that_are_seen() -> None:
-    made = Made().host(0, 100, "train_function").kernel(10, 12, launch=5).kernel(70, 95, launch=65)
+    made = Made().host(0, 100, "train_function").kernel(10, 12, launch=9).kernel(70, 95, launch=69)
     made.calls["python"].append((13, 13.1, "cuLaunchKernel", 77, -1))
     assert account(made).ledger_ms["unattributed"] == pytest.approx(25)
 

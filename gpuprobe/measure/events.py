@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gpuprobe.records import LossPoint, Outcome, Phase, PhaseName, Run, RunSpec, Settings, TraceInfo
+from gpuprobe.records import LossPoint, Outcome, Phase, PhaseName, Run, RunSpec, Settings, TraceInfo, Wall
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ class RunInProgress:
     host_peak_mib: float | None = None
     device_peak_mib: float | None = None
     flop_per_sample: float | None = None
+    outside_fraction: float | None = None
     notes: list[str] = field(default_factory=list)
+    wall: Wall | None = None
     error: Outcome | None = None
     done: bool = False
     last_ns: int = 0
@@ -144,11 +146,17 @@ class RunInProgress:
     def _take_trace(self, event: dict[str, Any]) -> None:
         self.trace = msgspec.convert(event["trace"], TraceInfo)
 
+    def _take_wall(self, event: dict[str, Any]) -> None:
+        self.wall = msgspec.convert(event["wall"], Wall)
+
     def _take_memory(self, event: dict[str, Any]) -> None:
         self.host_peak_mib, self.device_peak_mib = event["host_peak_mib"], event["device_peak_mib"]
 
     def _take_flop(self, event: dict[str, Any]) -> None:
         self.flop_per_sample = event["per_sample"]
+
+    def _take_outside(self, event: dict[str, Any]) -> None:
+        self.outside_fraction = event["fraction"]
 
     def _take_note(self, event: dict[str, Any]) -> None:
         self.notes.append(event["text"])
@@ -189,7 +197,9 @@ class RunInProgress:
             host_peak_mib=self.host_peak_mib,
             device_peak_mib=self.device_peak_mib,
             flop_per_sample=self.flop_per_sample,
+            outside_fraction=self.outside_fraction,
             notes=tuple(self.notes),
+            wall=self.wall,
         )
 
 

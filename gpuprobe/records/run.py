@@ -6,6 +6,7 @@ from typing import Literal
 
 from gpuprobe.records.base import SCHEMA, Record
 from gpuprobe.records.study import RunSpec
+from gpuprobe.records.wall import Wall
 from gpuprobe.units import NS_PER_S
 
 # `warmup` is up to the end of the first call, which traces and compiles; `held` the wait for a quiet machine;
@@ -66,10 +67,13 @@ class Phase(Record, frozen=True, kw_only=True):
 
 
 class LossPoint(Record, frozen=True, kw_only=True):
-    """The training loss, averaged over the samples since the point before, after so many samples were seen."""
+    """The training loss, averaged over the samples since the point before, after so many samples were seen.
+
+    It is None where it was no finite number, as of a training that diverged.
+    """
 
     samples: int
-    loss: float
+    loss: float | None
 
 
 class TraceInfo(Record, frozen=True, kw_only=True):
@@ -93,7 +97,9 @@ class Run(Record, frozen=True, kw_only=True):
     """One strategy measured once in a fresh process: `run.json` of its recording.
 
     Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device. `flop_per_sample` is
-    TensorFlow's own count for one sample of a training step, None where it was not counted.
+    TensorFlow's own count for one sample of a training step, None where it was not counted. `outside_fraction` is the
+    share of the timed window outside the train function, None where nobody held a clock beside it. `wall` is where the
+    wall time of a training went that was watched; that of a planned run is told by its phases.
     """
 
     schema: int = SCHEMA
@@ -106,7 +112,9 @@ class Run(Record, frozen=True, kw_only=True):
     host_peak_mib: float | None = None
     device_peak_mib: float | None = None
     flop_per_sample: float | None = None
+    outside_fraction: float | None = None
     notes: tuple[str, ...] = ()
+    wall: Wall | None = None
 
     def phase(self, name: PhaseName) -> Phase | None:
         """Return the phase of that name, or None where the run did not come so far."""

@@ -22,8 +22,8 @@ from gpuprobe.whatif.run_facts import Known
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.records import Account, DeviceAccount
-    from gpuprobe.traces.timeline import Timeline
+    from gpuprobe.ledger.account import Breakdown
+    from gpuprobe.ledger.records import DeviceAccount
 
 # A replay that misses the traced step by more than this is not believed.
 LARGEST_ERROR = 0.05
@@ -39,6 +39,8 @@ PREFETCH, PARALLEL, FUSED, STEPS, BATCH, FASTER = 2, 8, 8, 8, 4, 2
 BISECTIONS = 8
 # Steps of a few traced moments differ by so much from those of the whole training; more is something not in the trace.
 DRIFT = 0.10
+# What a gain is over where the training has no name.
+TRACED = "the traced training"
 NOTHING_LEFT = "the trace shows nothing of a step but what this change takes away"
 
 
@@ -58,26 +60,26 @@ def usual_changes(known: Known) -> tuple[Change, ...]:
         host_changes.callbacks_removed(),
         host_changes.syncs_removed(),
         host_changes.compiling_removed(),
+        host_changes.host_work_removed(),
+        host_changes.one_time_work_removed(),
         host_changes.eager_removed(),
         host_changes.allocations_removed(),
         device_changes.faster_card(FASTER),
     )
 
 
-def predict(
-    timeline: Timeline, account: Account, known: Known | None = None, changes: Sequence[Change] | None = None
-) -> Replay:
+def predict(breakdown: Breakdown, known: Known | None = None, changes: Sequence[Change] | None = None) -> Replay:
     """Replay the device that the verdict is about, as it was and with each change; `known` is what is known beside.
 
     Where the replay does not give the measured step within 5 %, or nothing can be replayed, it predicts nothing and
     says why.
     """
-    known = msgspec.structs.replace(known or Known(), framework=account.framework)
-    device = main_device(account)
+    known = msgspec.structs.replace(known or Known(), framework=breakdown.account.framework)
+    device = main_device(breakdown.account)
     if device is None:
         return Replay(refused="there is no step to replay")
     refused = _unfit(device)
-    graph = build(timeline, device) if refused is None else None
+    graph = build(breakdown, device) if refused is None else None
     if graph is None:
         return Replay(device=device.name, refused=refused or "there is no step to replay")
     replayed = traced_ms(graph)
@@ -118,9 +120,9 @@ def _unfit(device: DeviceAccount) -> str | None:
 class _Base:
     """What changes are tried on: the graph without the profiler's overhead, and the step time that gains count from.
 
-    `shared` is how a processor's cores are shared, as expected first. The replay's times are multiplied by `drift` to
-    be those of the untraced training. `aside_ms` is the part of the untraced step that the trace does not show, and
-    that no change touches.
+    `over` is what the gains are over. `shared` is how a processor's cores are shared, as expected first. The replay's
+    times are multiplied by `drift` to be those of the untraced training. `aside_ms` is the part of the untraced step
+    that the trace does not show, and that no change touches.
     """
 
     graph: Graph
@@ -130,6 +132,7 @@ class _Base:
     aside_ms: float
     error: float
     doubt: float
+    over: str
     shared: tuple[Sharing, ...] = ()
 
     @classmethod
@@ -143,7 +146,7 @@ class _Base:
         doubt = min(MOST_DOUBT, max(FINEST, abs(error), abs(untraced / pace - 1) / 2, known.repeats_within))
         drift = (untraced - aside) / pace
         shared = sharings(fitted, known, untraced * known.steps_per_call)
-        return cls(fitted, known.steps_per_call, untraced, drift, aside, error, doubt, shared)
+        return cls(fitted, known.steps_per_call, untraced, drift, aside, error, doubt, known.name or TRACED, shared)
 
     def prediction(self, change: Change) -> Prediction | None:
         """Try one change: as expected, at both ends of its range, and at its utmost; None where no time is left."""
@@ -152,9 +155,10 @@ class _Base:
         ends += [self._step_ms(change.alter, sharing) for sharing in self.shared[1:]]
         if (self.graph.reason == Edge.ORDER).any():
             ends.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
-        low, high = min(ends) * (1 - self.doubt), max(ends) * (1 + self.doubt)
         bound = min(*ends, self._step_ms(change.utmost or change.alter))
-        if min(low, bound) <= 0:
+        # However unsure the replay is, no way of making the change gains more than its utmost.
+        low, high = max(bound, min(ends) * (1 - self.doubt)), max(ends) * (1 + self.doubt)
+        if bound <= 0:
             return None
         now = self.step_ms * change.samples
         return Prediction(
@@ -162,7 +166,7 @@ class _Base:
             step_ms=expected,
             low_ms=low,
             high_ms=high,
-            gain=Gain(ratio=now / expected, low=now / high, high=now / low),
+            gain=Gain(ratio=now / expected, low=now / high, high=now / low, over=self.over),
             bound=now / bound,
             replay_error_fraction=self.error,
             assumption=change.assumption,
