@@ -21,7 +21,7 @@ from gpuprobe.simulate.spec import Card, Kernels, Spec
 from gpuprobe.simulate.truth import Truth, tell
 
 # Causes that sessions are made of and that no rule finds yet: graded apart, and never skipped.
-NOT_KNOWN_YET = {"host_work", "one_time_work", "epoch_start", "validation", "checkpointing", "startup"}
+NOT_KNOWN_YET = {"epoch_start", "validation", "checkpointing", "startup"}
 KNOWN = [cause for cause in TROUBLES if cause not in NOT_KNOWN_YET]
 
 
@@ -149,10 +149,10 @@ def test_a_cause_that_the_diagnosis_learns_is_graded_from_then_on() -> None:
 
 
 def test_causes_that_are_not_known_yet_are_told_apart() -> None:
-    host_work = Graded("host_work-0", truth("host_work-0"), Answer("launch_bound"), kind="trouble")
-    grades = grade([host_work, answered("copy_bound-0", "copy_bound")])
-    assert (grades.cases, grades.right, grades.unknown) == (1, 1.0, {("host_work", "launch_bound"): 1})
-    assert "host_work" in render(grades, [])
+    missed = Graded("startup-0", truth("startup-0"), Answer("launch_bound"), kind="trouble")
+    grades = grade([missed, answered("copy_bound-0", "copy_bound")])
+    assert (grades.cases, grades.right, grades.unknown) == (1, 1.0, {("startup", "launch_bound"): 1})
+    assert "startup" in render(grades, [])
 
 
 def test_a_wrong_cause_with_high_confidence_is_counted() -> None:
