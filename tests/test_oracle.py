@@ -18,7 +18,10 @@ from gpuprobe.simulate.engine import simulate
 from gpuprobe.simulate.session import Doing, Kind, Session
 from gpuprobe.simulate.spec import Spec
 from gpuprobe.traces.timeline import Direction
-from gpuprobe.units import PS_PER_MS
+from gpuprobe.units import PS_PER_MS, PS_PER_US
+
+# All times are whole tens of microseconds: no pause between two launches is longer than a launch may be on its way.
+UNIT_PS = 10 * PS_PER_US
 
 # --- timelines of which every event's meaning is drawn with it -----------------------------------------------------
 
@@ -39,16 +42,16 @@ DIRECTIONS = {"gpu_copy_h2d": Direction.H2D, "gpu_copy_d2h": Direction.D2H, "gpu
 
 @dataclass
 class Told:
-    """A timeline with the meaning of all that happens in it; `functions` are in ms, `steps` and `stretches` in ps."""
+    """A timeline with the meaning of all that happens in it: `functions` in units, `steps` and `stretches` in ps."""
 
-    made: Made = field(default_factory=Made)
+    made: Made = field(default_factory=lambda: Made(unit_ms=UNIT_PS / PS_PER_MS))
     steps: list[tuple[int, int]] = field(default_factory=list)
     functions: list[tuple[int, int]] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=list)
 
     def mean(self, category: str, begin: float, end: float) -> None:
         """Note that a category holds."""
-        self.stretches.append(Stretch(category, round(begin * PS_PER_MS), round(end * PS_PER_MS)))
+        self.stretches.append(Stretch(category, round(begin * UNIT_PS), round(end * UNIT_PS)))
 
     def work(self, category: str, launch: int, waits: int, lasts: int) -> int:
         """Add work of the device, launched at a time and begun so long after; return when it ends."""
@@ -93,7 +96,7 @@ def told(draw: st.DrawFn) -> Told:
         if category:
             made.mean(category, begin, end)
     last = max(*ends, begins[-1])
-    made.steps = [(begin * PS_PER_MS, end * PS_PER_MS) for begin, end in zip(begins, [*begins[1:], last], strict=True)]
+    made.steps = [(begin * UNIT_PS, end * UNIT_PS) for begin, end in zip(begins, [*begins[1:], last], strict=True)]
     for begin, end in made.functions:
         made.mean("idle_launch", begin, end)
     for begin, end in oracle.outside(0, last, made.functions):
