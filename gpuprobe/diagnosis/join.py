@@ -19,7 +19,7 @@ from gpuprobe.records import Confidence, Record
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.diagnosis.rules.rule import Decided
@@ -89,7 +89,8 @@ def join(
     leader = next((vote for vote in cast if vote.primary is not None), None)
     if leader is None or leader.primary is None:
         return Joined(findings=_unknown(merged), not_evaluated=undecided, agreement=_silent(cast))
-    cause = leader.primary.cause
+    tied = _gains_more(leader.primary, limits, replay)
+    cause = tied or leader.primary.cause
     root = _root(merged, cause, limits, replay)
     others = [vote for vote in cast if vote is not leader]
     agreeing = [vote for vote in others if vote.primary and same_family(vote.primary.cause, cause)]
@@ -102,7 +103,7 @@ def join(
         root or next(found for found in merged if found.cause == cause),
         primary=True,
         confidence=root.confidence if root else _confidence(leader.primary.confidence, agreeing, doubts),
-        ties_with=None if root else leader.primary.ties_with,
+        ties_with=None if root or tied else leader.primary.ties_with,
     )
     named = {primary.cause, "unattributed"}
     rest = tuple(_beside(found, primary.cause) for found in merged if found.cause not in named)
@@ -112,6 +113,19 @@ def join(
         agreement=_agreement(leader, agreeing, against, [vote for vote in others if vote.primary is None]),
         disputed=bool(doubts),
     )
+
+
+def _gains_more(first: Finding, limits: Thresholds, replay: Replay | None) -> CauseId | None:
+    """Return the cause that ties with the first where the replay tells the two apart, and for the other; else None.
+
+    What takes as much of the step as another may lie in its shadow: without it the step is as long as before.
+    """
+    if replay is None or first.ties_with is None:
+        return None
+    saved, instead = saved_share(replay, first.cause), saved_share(replay, first.ties_with)
+    if saved is None or instead is None or first.cause == "compute_bound" or first.ties_with == "compute_bound":
+        return None
+    return first.ties_with if instead - saved >= limits.tie_points else None
 
 
 def _root(merged: Sequence[Finding], cause: CauseId, limits: Thresholds, replay: Replay | None) -> Finding | None:
@@ -156,7 +170,7 @@ def _unknown(merged: Sequence[Finding], hint: Vote | None = None, unattributed: 
         first = Finding(
             cause="unattributed",
             primary=True,
-            severity=unattributed,
+            severity=min(unattributed, _left(found for found in merged if found.cause != "unattributed")),
             confidence="low",
             claim=f"What is known does not tell the cause; the {hint.kind} may point to {hint.primary.cause}{stage}. "
             f"{hint.primary.claim}",
@@ -173,12 +187,16 @@ def _within_a_step(findings: Sequence[Finding]) -> list[Finding]:
     Kinds of evidence that see different steps may give them more: then the first has its share, and those after it what
     is left. Conditions lie across the step, and are none of these.
     """
-    left, kept = 1.0, []
+    kept: list[Finding] = []
     for found in findings:
-        severity = min(found.severity, left) if CAUSES[found.cause].exclusive else found.severity
-        left -= severity if CAUSES[found.cause].exclusive else 0.0
+        severity = min(found.severity, _left(kept)) if CAUSES[found.cause].exclusive else found.severity
         kept.append(msgspec.structs.replace(found, severity=severity))
     return kept
+
+
+def _left(findings: Iterable[Finding]) -> float:
+    """Return the share of the step that is left of it by the causes that take time from each other."""
+    return max(0.0, 1 - sum(found.severity for found in findings if CAUSES[found.cause].exclusive))
 
 
 def _merged(votes: Sequence[Sequence[Finding]], conditions: Sequence[Finding]) -> list[Finding]:

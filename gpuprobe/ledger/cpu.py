@@ -59,7 +59,7 @@ def cpu_time(host: Host, waiting: Intervals) -> CpuTime | None:
     outside = difference(window, windows.inside) if windows.inside is not None else Intervals()
     # JAX hands its programs over and goes on: the processor is not idle while one runs, wherever Python is.
     called = join([host.select(Kind.CALL), _calling(host, windows)])
-    one_by_one = difference(_dispatching(host, windows.inside), called)
+    one_by_one = difference(windows.of_step(_dispatching(host, windows.inside)), called)
     fed = join([host.input_wait, host.feeding, difference(host.converting, one_by_one)])
     called = difference(called, host.blocked)
     exchanging = [waiting, host.exchanging]

@@ -194,7 +194,7 @@ class CpuOp(Record, frozen=True, kw_only=True):
 class HostAccount(Record, frozen=True, kw_only=True):
     """What one host did over the steps of its first device, in ms a step where the name says so.
 
-    `eager_ms_per_step` is the time in operations that Python started one by one, outside any tf.function.
+    `eager_ms_per_step` is the time of the step in operations that Python started one by one, outside any tf.function.
     """
 
     host: str
