@@ -1,4 +1,4 @@
-"""What surrounds the steps in a recording: the time before the first call, the pauses between epochs, and the account."""
+"""What surrounds the steps of a run in its recording: before the first call, between the epochs, and the account of it."""
 
 from __future__ import annotations
 
