@@ -1,4 +1,4 @@
-"""What surrounds the steps of a run in its recording: before the first call, between the epochs, and the account of it."""
+"""What surrounds the steps of a run in its recording: before the first call, between epochs, and the account of it."""
 
 from __future__ import annotations
 
