@@ -37,6 +37,7 @@ def test_the_story_is_ranked_by_its_truth(tmp_path: Path) -> None:
         row = found.row(truth.name)
         assert row is not None
         assert row.samples_per_s.low <= 32_000 / truth.step_ms <= row.samples_per_s.high
+        assert row.epoch_s is not None
         assert row.epoch_s.value == pytest.approx(50_000 / row.samples_per_s.value)
     xla = found.row("xla")
     assert xla is not None

@@ -48,7 +48,7 @@ class Row(Record, frozen=True, kw_only=True):
     change: str
     against: str | None
     samples_per_s: Interval
-    epoch_s: Interval
+    epoch_s: Interval | None
     settings: Settings
     gain: Interval | None = None
     beyond: Beyond = ""

@@ -92,7 +92,7 @@ def _row(
         change=info.change,
         against=against,
         samples_per_s=rate,
-        epoch_s=rate.inverse(study.epoch_samples),
+        epoch_s=rate.inverse(study.epoch_samples) if study.epoch_samples else None,
         gain=compared.ratio(info.name, against),
         beyond=compared.beyond(info.name, against),
         speedup=compared.ratio(info.name, compared.baseline),

@@ -66,7 +66,7 @@ def row(row: Row, ranking: Ranking) -> dict[str, str]:
         "rank": f"{row.rank}{' =' if shared else ''}",
         "strategy": f"**{plain(row.strategy)}**",
         "rate": rate(row.samples_per_s),
-        "epoch": wording.clock(row.epoch_s.value),
+        "epoch": wording.duration(row.epoch_s.value) if row.epoch_s else "",
         "speedup": times(row.speedup) if row.speedup else "",
         "gain": f"{times(row.gain)} {row.against}" if row.gain else "",
         "gpu": _level(row.signal("utilization_percent"), "%"),
@@ -171,15 +171,19 @@ def evidence(signal: Signal) -> str:
 
 
 def command(study: Study, strategy: str) -> str:
-    """Return the command that measures one strategy and the one it is compared with again."""
+    """Return the command that measures one strategy, and the one it is compared with where the study ran that, again.
+
+    A strategy that combines others needs all of them to choose from. It is empty where nothing was measured.
+    """
     request = study.request
+    if study.environment.simulated:
+        return ""
     if not request.rounds:
         # A training that was watched: only its author's own command repeats it.
         return study.command
     info = next(info for info in study.strategies if info.name == strategy)
-    # A strategy that combines others needs all of them to choose from.
-    names = "all" if info.combines else ",".join([*([info.against] if info.against else []), strategy])
-    words = ["gpuprobe", "run", "--strategies", names, "--batch-size", str(request.batch_size)]
+    chosen = [one.name for one in study.strategies if info.combines or one.name in {info.against, strategy}]
+    words = ["gpuprobe", "run", "--strategies", ",".join(chosen), "--batch-size", str(request.batch_size)]
     words += ["--model", request.model] if request.model else ["--depth", str(request.depth), "--data", request.data]
     words += ["--seed", str(request.seed), "--rounds", str(request.rounds)]
     if request.samples:

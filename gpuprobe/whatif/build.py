@@ -16,7 +16,7 @@ from gpuprobe.whatif import dependencies
 from gpuprobe.whatif.assembly import HOSTING, JOINING, MAKING, RUNNING, Assembly, resources
 from gpuprobe.whatif.feeding import Feeding, feeding_of
 from gpuprobe.whatif.graph import FIRST_STREAM, HOST, PRODUCER, Edge, Feed, Graph, Work
-from gpuprobe.whatif.host_chain import Chain, chain_of
+from gpuprobe.whatif.host_chain import Chain, Own, chain_of
 from gpuprobe.whatif.operations import Operations, operations
 
 if TYPE_CHECKING:
@@ -37,23 +37,24 @@ def build(made: Breakdown, device: DeviceAccount) -> Graph | None:
 
     The warm-up steps of the account are left out.
     """
-    host, windows = made.made_of(device)
+    of = made.made_of(device)
+    own = Own(of.held, of.once)
     if device.kind == "cpu":
-        return _graph(host, windows, [], device)
+        return _graph(of.host, of.windows, [], device, own)
     devices = [found for found in made.timeline.devices if found.host == device.host and len(found.kernels)]
     main = next((found for found in devices if found.name == device.name), None)
     if main is None:
         return None
     # The device of the account comes first.
-    return _graph(host, windows, [main, *(found for found in devices if found is not main)], device)
+    return _graph(of.host, of.windows, [main, *(found for found in devices if found is not main)], device, own)
 
 
-def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAccount) -> Graph:
+def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAccount, working: Own) -> Graph:
     begin = int(windows.start_ps[device.warmup])
     everything = operations(devices, host)
     launched = np.where(everything.joined, everything.call_start, everything.start)
     found = everything.where(launched >= begin)
-    chain = chain_of(host, windows, found, begin)
+    chain = chain_of(host, windows, found, begin, working)
     made = feeding_of(
         host, chain.waits, between(begin, int(chain.end[-1])), bool(found.sized[found.work == Work.H2D].any())
     )
