@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gpuprobe import wording
 from gpuprobe.report import account, cells, meters, story
 from gpuprobe.report.categories import CATEGORIES
-from gpuprobe.report.page import template
+from gpuprobe.report.page import filled
 from gpuprobe.report.verdict import verdict
 from gpuprobe.units import NS_PER_S
 
@@ -51,4 +51,4 @@ def render(loaded: Loaded, plots: Sequence[Plot]) -> str:
         "evidence": cells.evidence,
         "faults": study.request.inject,
     }
-    return template("report.md.jinja").render(context)
+    return filled("report.md.jinja", **context)
