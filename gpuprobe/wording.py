@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 # Below so many seconds a duration is told in parts of one.
 SHORT_S = 1.0
+# Below so many seconds milliseconds read best.
+IN_MILLISECONDS_S = 0.1
 # From so many seconds, and minutes, on whole ones have three digits.
 LEAST_WITH_THREE_DIGITS = 100
 
@@ -55,10 +57,12 @@ def clock(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration in seconds with at least three digits: `0.513 s`, `30.3 s`, `2 min 49 s`, `2 h 05 min`.
+    """Write a duration in seconds with at least three digits: `12.3 ms`, `0.513 s`, `30.3 s`, `2 min 49 s`.
 
     Whoever divides one by another then comes to the ratio that stands beside them.
     """
+    if seconds < IN_MILLISECONDS_S:
+        return milliseconds(1000 * seconds)
     if seconds < LEAST_WITH_THREE_DIGITS:
         return f"{significant(seconds)} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -9,7 +9,9 @@ import msgspec
 from gpuprobe import wording
 from gpuprobe.diagnosis.case import UNTRACED, Case
 from gpuprobe.errors import InputError
+from gpuprobe.evidence.pace import pace
 from gpuprobe.evidence.run import setting
+from gpuprobe.evidence.whole_run import breakdown_of_run
 from gpuprobe.ledger.account import account_of
 from gpuprobe.recording import (
     RUN_FILE,
@@ -83,7 +85,9 @@ def case_of(
 ) -> Case:
     """Return the case of one run of a study, where there is one, from what was read of it."""
     missing = run.trace.missing if run and run.trace and not account.devices else None
-    return Case(account, replay, readings, settings_of(run, study, readings) if run else (), no_trace=missing or "")
+    settings = settings_of(run, study, readings) if run else ()
+    whole_run = breakdown_of_run(run) if run else None
+    return Case(account, replay, readings, settings, no_trace=missing or "", whole_run=whole_run)
 
 
 def _run_of(path: Path) -> Path:
@@ -206,6 +210,7 @@ def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tup
             sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
         ),
         *_clock(run),
+        *pace(run.phase("window")),
         *(_of_study(study) if study else ()),
     )
 

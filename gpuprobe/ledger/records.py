@@ -106,6 +106,22 @@ class GapBin(Record, frozen=True, kw_only=True):
     total_ms: float
 
 
+class HeldFacts(Record, frozen=True, kw_only=True):
+    """How the host was held while the device idled: the stretches in which it launched nothing for long.
+
+    `steps` are those in which what held it longest did, `kind` is what that was (`host_work.WorkKind`). Of the time of
+    `idle_host_work`, `told_fraction` is the share of which an event tells what the host did; of that of `idle_once`,
+    `proven_fraction` the share of which one step is enough to say that it does not come again. Both 0 to 1, and None
+    where there is no such time.
+    """
+
+    stretches: int
+    steps: int
+    kind: str
+    told_fraction: float | None
+    proven_fraction: float | None
+
+
 class DeviceAccount(Record, frozen=True, kw_only=True):
     """The account of one device.
 
@@ -147,6 +163,7 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     kernels: KernelFacts | None = None
     top_kernels: tuple[TopKernel, ...] = ()
     copies: tuple[CopyFacts, ...] = ()
+    held: HeldFacts | None = None
     proof: dict[str, tuple[HostEvent, ...]] = msgspec.field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     gap_histogram: tuple[GapBin, ...] = ()
@@ -175,7 +192,7 @@ class CpuOp(Record, frozen=True, kw_only=True):
 class HostAccount(Record, frozen=True, kw_only=True):
     """What one host did over the steps of its first device, in ms a step where the name says so.
 
-    `eager_ms_per_step` is the time in operations that Python started one by one, outside any tf.function.
+    `eager_ms_per_step` is the time of the step in operations that Python started one by one, outside any tf.function.
     """
 
     host: str

@@ -22,7 +22,8 @@ class Situation:
     """What is known; None where nobody tells, which forbids no advice.
 
     `stages` are the stages of tf.data that the trace saw, `grown` the largest batch advised, 0 where none fits.
-    `data_kind` says what a study's own data is, as `a PyDataset`. `replay` is that of the trace, where it has one.
+    `data_kind` says what a study's own data is, as `a PyDataset`; `held_kind` what held the host while it launched
+    nothing (`ledger.host_work.WorkKind`). `replay` is that of the trace, where it has one.
     """
 
     on_gpu: bool
@@ -37,6 +38,7 @@ class Situation:
     grown: int
     stages: tuple[str, ...]
     data_kind: str
+    held_kind: str
     replay: Replay | None
 
     @property
@@ -90,6 +92,7 @@ def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None)
         grown=_grown(known, limits, round(batch) if batch else USUAL_BATCH),
         stages=tuple(known.text("pipeline_stages").split(", ")) if known.text("pipeline_stages") else (),
         data_kind=known.text("data_kind"),
+        held_kind=known.text("held_kind"),
         replay=replay,
     )
 
