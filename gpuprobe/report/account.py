@@ -52,11 +52,7 @@ class Words:
 def lines(device: DeviceAccount) -> list[Line]:
     """Return the categories of a device that took any time, in the design's order."""
     order = CPU_CATEGORIES if device.kind == "cpu" else GPU_CATEGORIES
-    return [
-        Line(name, device.ledger_ms[name], device.ledger_ms[name] / device.step_ms, CATEGORIES[name])
-        for name in order
-        if device.ledger_ms[name] > 0
-    ]
+    return [Line(name, device.ms(name), device.share(name), CATEGORIES[name]) for name in order if device.ms(name) > 0]
 
 
 def step_sentence(who: str, device: DeviceAccount) -> str:
