@@ -8,7 +8,6 @@ import msgspec
 
 from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.causes import CAUSES
-from gpuprobe.diagnosis.gains import with_gains
 from gpuprobe.diagnosis.join import Vote, join
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state, telemetry, trace
@@ -53,7 +52,7 @@ def diagnosed(
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
     return Diagnosis(
         **fields,
-        findings=with_gains(findings, replay) if replay else findings,
+        findings=findings,
         not_evaluated=joined.not_evaluated,
         agreement=joined.agreement if readings else "",
         disputed=joined.disputed,

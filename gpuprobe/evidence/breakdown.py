@@ -8,7 +8,8 @@ The signals, of the device in which most kernel time went: `device_kind` (gpu, c
 `tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (what CUDA calls the card's clock),
 `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
 `pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
-`straggler_device`, `account_confidence` and `proof.<category>`, the events of the host behind it.
+`straggler_device`, `account_confidence` and `proof.<category>`, the events of the host behind it; beside them those of
+`evidence.operations`.
 One that the trace does not give says why in `missing`.
 """
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.evidence.input_stage import input_stage
+from gpuprobe.evidence.operations import operation_signals
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.records import Evidence, Signal
@@ -46,6 +48,7 @@ def evidence_of(account: Account) -> Evidence:
             *_shares(device),
             *_work(device),
             *_host(host, device),
+            *operation_signals(device, host),
             *_straggler(account),
             *_proof(device),
         )

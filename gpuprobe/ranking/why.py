@@ -8,7 +8,6 @@ import msgspec
 
 from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.diagnosed import telemetry_vote, trace_vote
-from gpuprobe.diagnosis.gains import with_gains
 from gpuprobe.diagnosis.join import Joined, Vote, join
 from gpuprobe.diagnosis.rules import card_and_settings, differential
 from gpuprobe.evidence.breakdown import evidence_of
@@ -51,8 +50,7 @@ def diagnose(
     data = Signal(name="data_kind", unit="", source="study", value=study.data_name)
     evidence = Evidence(signals=(*evidence.signals, *gained, here, data))
     replay = traced.replay if traced else None
-    findings = advised(joined.findings, evidence, limits, replay)
-    return msgspec.structs.replace(joined, findings=with_gains(findings, replay) if replay else findings)
+    return msgspec.structs.replace(joined, findings=advised(joined.findings, evidence, limits, replay))
 
 
 def _differential(

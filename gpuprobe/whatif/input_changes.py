@@ -14,6 +14,8 @@ from gpuprobe.whatif.graph import HOST, PRODUCER, Edge, Graph, Work
 if TYPE_CHECKING:
     from gpuprobe.whatif.run_facts import Known
 
+# What is left of a map that takes a batch, of small samples whose calls cost more than their work; at worst, half.
+PER_BATCH, PER_BATCH_MOST = 0.1, 0.5
 AHEAD = ("prefetch", "parallel", "hidden")
 NO_INPUT = "the trace shows no input pipeline"
 PYTHON_FEED = "the batches are made by Python between the steps; make them in a tf.data pipeline first"
@@ -25,6 +27,7 @@ def input_free() -> Change:
         id="input_free",
         assumption="every batch is ready when it is asked for, and is copied to the device as before",
         alter=with_input_free,
+        most=lambda graph: without_lock(with_input_free(graph)),
         hindrance=lambda graph, _: NO_INPUT if graph.feed.kind == "none" else None,
     )
 
@@ -34,6 +37,42 @@ def with_input_free(graph: Graph) -> Graph:
     freed = graph.without(Edge.BATCH, Edge.SLOT)
     works = [Work.INPUT, Work.PRODUCE, *([Work.BETWEEN] if graph.feed.kind == "python" else [])]
     return freed.scaled(freed.does(*works), 0.0)
+
+
+def without_lock(graph: Graph) -> Graph:
+    """Return the graph whose training need not share the interpreter's lock with Python that makes its batches.
+
+    The lock is handed round among those who want it (`sys.setswitchinterval`): between two calls the training has had
+    its share of it. How much it wanted just then, no trace tells.
+    """
+    return graph.scaled(graph.does(Work.BETWEEN, Work.CALL), 1 / (1 + graph.feed.unknown * graph.feed.map_threads))
+
+
+def map_per_batch() -> Change:
+    """The map function takes a batch, where it takes each sample alone."""
+    return Change(
+        id="map_per_batch",
+        assumption=f"for a batch at once the map takes {PER_BATCH:.0%} of what it takes for all samples one by one, "
+        f"{PER_BATCH_MOST:.0%} at worst",
+        alter=partial(_map_scaled, left=PER_BATCH),
+        least=partial(_map_scaled, left=PER_BATCH_MOST),
+        most=lambda graph: without_lock(_map_scaled(graph, left=0.0)),
+        utmost=with_input_free,
+        hindrance=_no_map,
+    )
+
+
+def _no_map(graph: Graph, _: Known) -> str | None:
+    if graph.feed.kind in {"none", "python"}:
+        return PYTHON_FEED if graph.feed.kind == "python" else NO_INPUT
+    if graph.feed.kind == "hidden" or graph.feed.map_share is None:
+        return "the trace does not show how long the map function takes"
+    return None if graph.feed.map_share else "the pipeline has no map function"
+
+
+def _map_scaled(graph: Graph, left: float) -> Graph:
+    share = graph.feed.map_share or 0.0
+    return graph.scaled(graph.does(Work.INPUT, Work.PRODUCE), 1 - share * (1 - left))
 
 
 def prefetch(batches: int) -> Change:

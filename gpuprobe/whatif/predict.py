@@ -9,8 +9,9 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.evidence.operations import dense_update_ms, longest_loop
 from gpuprobe.records import Gain
-from gpuprobe.whatif import device_changes, host_changes, input_changes
+from gpuprobe.whatif import device_changes, host_changes, input_changes, operation_changes
 from gpuprobe.whatif.build import build
 from gpuprobe.whatif.change import Alter, Change, mixture_ms
 from gpuprobe.whatif.cpu_contention import Sharing, sharings
@@ -42,13 +43,14 @@ DRIFT = 0.10
 NOTHING_LEFT = "the trace shows nothing of a step but what this change takes away"
 
 
-def usual_changes(known: Known) -> tuple[Change, ...]:
-    """Return the changes that are tried on every trace."""
+def usual_changes(known: Known, device: DeviceAccount | None = None) -> tuple[Change, ...]:
+    """Return the changes that are tried on every trace; what the device's account tells makes some of them."""
     threads = min(PARALLEL, known.cores) if known.cores else PARALLEL
     return (
         input_changes.input_free(),
         input_changes.prefetch(PREFETCH),
         input_changes.parallel_map(threads),
+        input_changes.map_per_batch(),
         device_changes.copies_hidden(),
         device_changes.uint8_feed(),
         host_changes.launches_fused(FUSED),
@@ -61,6 +63,8 @@ def usual_changes(known: Known) -> tuple[Change, ...]:
         host_changes.eager_removed(),
         host_changes.allocations_removed(),
         device_changes.faster_card(FASTER),
+        operation_changes.loop_vectorised(longest_loop(device) if device else None),
+        operation_changes.rows_updated_only(dense_update_ms(device) if device else 0.0),
     )
 
 
@@ -91,7 +95,7 @@ def predict(
         )
         return msgspec.structs.replace(replay, refused=f"{text} were measured; beyond 5 % nothing is predicted from it")
     base = _Base.of(graph, known, error)
-    tried = usual_changes(known) if changes is None else changes
+    tried = usual_changes(known, device) if changes is None else changes
     hindered = {change.id: change.hindrance(graph, known) for change in tried}
     made = {change.id: base.prediction(change) for change in tried if hindered[change.id] is None}
     hindered |= {name: NOTHING_LEFT for name, prediction in made.items() if prediction is None}

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def because(cause: CauseId, evidence: Evidence) -> str:
     """Say what makes it so in this trace, as a sentence with a space before it; empty where the trace does not tell."""
+    if cause == "compute_bound" and (operations := evidence.text("operations")):
+        return f" The operations that take longest, of the step: {operations}."
     if cause == "launch_bound":
         count, median_us = evidence.number("kernels_per_step"), evidence.number("kernel_median_us")
         if count is not None and median_us is not None:

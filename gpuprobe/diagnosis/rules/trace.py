@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Decided
     from gpuprobe.records import Confidence, Evidence
 
+OPERATIONS = ("operations", "dense_update_share")
 NO_DEVICE = "there is no step to account for"
 
 
@@ -65,9 +66,10 @@ def _compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
         # Kernels that were seen are no guess: what is not known of the launches can only concern the rest.
         confidence="high" if busy >= limits.compute_fraction else _confidence(evidence, limits),
         claim=f"Kernels fill {wording.share(filled)} of the time from the first to the last event of the "
-        "GPU: the GPU itself is the limit.",
-        evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy"),
+        f"GPU: the GPU itself is the limit.{because('compute_bound', evidence)}",
+        evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy", *OPERATIONS),
         fix=CAUSES["compute_bound"].fix,
+        stage=_part(evidence, limits),
     )
 
 
@@ -91,10 +93,16 @@ def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None
         severity=busy,
         confidence=_confidence(evidence, limits, busy),
         claim="There is no GPU in the trace, and the processor itself is the limit: waiting for input, compiling and "
-        f"what lies between steps are {wording.share(idle)} of the step.",
-        evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps"),
+        f"what lies between steps are {wording.share(idle)} of the step.{because('compute_bound', evidence)}",
+        evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps", *OPERATIONS),
         fix="Only less work or a faster device helps.",
+        stage=_part(evidence, limits),
     )
+
+
+def _part(evidence: Evidence, limits: Thresholds) -> str | None:
+    """Name what most of the computing is for, where that is more than need be."""
+    return "dense_update" if (evidence.number("dense_update_share") or 0.0) >= limits.mostly else None
 
 
 def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:

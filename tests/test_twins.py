@@ -1,0 +1,73 @@
+"""Small trainings with one flaw, each beside its twin without it: recorded on a processor, three or four steps each.
+
+What was fixed must not be found again, and the advice on the flaw must be what the twin does.
+"""
+
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+
+import pytest
+
+from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.records import Finding
+from gpuprobe.ledger.account import account_of
+from gpuprobe.records import Signal
+from gpuprobe.traces.read import read
+from gpuprobe.whatif.predict import predict
+
+TWINS = Path(__file__).parent / "recorded" / "twins"
+# The flaw and its twin, the verdict on the flaw, and what its advice has to say.
+PAIRS = [
+    ("serial_loop", "vectorised", ("serial_loop", None), "vectorized_map", ""),
+    ("retraced", "traced_once", ("eager_or_retracing", None), "tf.constant(weight)", "run_eagerly"),
+    ("embedding_adam", "embedding_sgd", ("compute_bound", "dense_update"), "keras.optimizers.SGD", "jit_compile"),
+    ("parsed_singly", "parsed_at_once", ("input_bound", "slow_map"), "tf.io.parse_example", "num_parallel_calls"),
+    ("python_map", "map_of_batch", ("input_bound", "slow_map"), "interpreter's lock", "num_parallel_calls"),
+]
+
+
+def verdict(name: str, folder: Path) -> Finding:
+    """Diagnose a twin as `gpuprobe diagnose` does; its batch is what its training's settings told."""
+    path = folder / f"{name}.xplane.pb"
+    path.write_bytes(lzma.decompress((TWINS / f"{path.name}.xz").read_bytes()))
+    timeline = read(path)
+    account = account_of(timeline)
+    batch = Signal(name="batch_size", unit="samples", source="Keras, read back", value=32.0)
+    found = diagnosed(account, setting=(batch,), replay=predict(timeline, account)).primary
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("flaw", "twin", "cause", "said", "unsaid"), PAIRS, ids=[pair[0] for pair in PAIRS])
+def test_a_flaw_is_found_and_its_twin_is_not(
+    flaw: str, twin: str, cause: tuple[str, str | None], said: str, unsaid: str, tmp_path: Path
+) -> None:
+    flawed, fixed = verdict(flaw, tmp_path), verdict(twin, tmp_path)
+    assert (flawed.cause, flawed.stage, flawed.confidence) == (*cause, "high")
+    assert (fixed.cause, fixed.stage) != cause
+    assert said in flawed.fix + flawed.code
+    assert not unsaid or unsaid not in flawed.fix + flawed.code
+
+
+def test_a_map_that_draws_at_random_is_never_kept(tmp_path: Path) -> None:
+    found = verdict("random_map", tmp_path)
+    assert (found.cause, found.stage) == ("input_bound", "slow_map")
+    assert "would freeze" in found.fix
+    assert found.code.index("cache()") < found.code.rindex("augment")
+
+
+def test_the_update_of_an_embedding_gains_as_much_as_its_twin_shows(tmp_path: Path) -> None:
+    flawed, _ = verdict("embedding_adam", tmp_path), verdict("embedding_sgd", tmp_path)
+    gain, steps = flawed.predicted_gain, [step_ms(name, tmp_path) for name in ("embedding_adam", "embedding_sgd")]
+    assert gain is not None
+    assert gain.low is not None
+    assert gain.high is not None
+    assert gain.low <= steps[0] / steps[1] <= gain.high
+
+
+def step_ms(name: str, folder: Path) -> float:
+    """Return the traced step of a twin that was diagnosed before."""
+    (device,) = account_of(read(folder / f"{name}.xplane.pb")).devices
+    return device.step_ms
