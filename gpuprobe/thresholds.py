@@ -112,6 +112,10 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         AtLeastZero,
         Meta(description="Chosen here: a tenth more work than the others is beyond the noise of kernels of one model."),
     ] = 1.1
+    kept_waiting_share: Annotated[
+        Share,
+        Meta(description="As for the input: so much of the step that the other devices wait for one."),
+    ] = 0.05
     tensor_eligible_fraction: Annotated[
         Share,
         Meta(description="Chosen here: below a tenth of the kernels' time there is little to win from Tensor Cores."),

@@ -53,7 +53,7 @@ def test_a_rule_speaks_of_it(cause: Cause) -> None:
 
 
 def test_the_parts_of_a_step_are_of_its_ledger() -> None:
-    across = {"share.launch", "share.copy", "share.overhead", "share.dispatch"}
+    across = {"share.launch", "share.copy", "share.overhead", "share.dispatch", "share.exchange"}
     for cause in BY_SHARE:
         assert cause.shown.share in across | {f"share.{name}" for name in GPU_CATEGORIES}
         assert 0 < cause.threshold(DEFAULTS) < 1

@@ -42,7 +42,7 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
             console.print(_details(device, next((host for host in diagnosis.hosts if host.host == device.host), None)))
         console.print()
     if diagnosis.slowest_why:
-        console.print(Text(f"Slowest: {diagnosis.slowest_why}.\n"))
+        console.print(Text(f"{diagnosis.slowest_why[0].upper()}{diagnosis.slowest_why[1:]}.\n"))
     if diagnosis.replay is not None:
         console.print(_what_if(diagnosis.replay))
     if diagnosis.telemetry:

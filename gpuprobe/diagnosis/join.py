@@ -156,14 +156,14 @@ def _unknown(merged: Sequence[Finding], hint: Vote | None) -> tuple[Finding, ...
 
 
 def _merged(groups: Sequence[Sequence[Finding]]) -> list[Finding]:
-    """Return one finding a cause: the words of the surest that names it, the evidence and the gains of all."""
+    """Return one finding a cause: the words of the surest, then largest; the evidence and gains of all."""
     by_cause: dict[CauseId, Finding] = {}
     for found in (found for group in groups for found in group):
         known = by_cause.get(found.cause)
         if known is None:
             by_cause[found.cause] = msgspec.structs.replace(found, primary=False)
             continue
-        surer, other = (found, known) if SURE[found.confidence] > SURE[known.confidence] else (known, found)
+        surer, other = sorted((known, found), key=lambda one: (SURE[one.confidence], one.severity), reverse=True)
         names = {signal.name for signal in surer.evidence}
         by_cause[found.cause] = msgspec.structs.replace(
             surer,

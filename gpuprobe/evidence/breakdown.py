@@ -1,15 +1,15 @@
 """The account of a trace as named signals: the interface between the ledger and the rules.
 
 The signals, of the device in which most kernel time went: `device_kind` (gpu, cpu), `device`, `step_ms`,
-`share.<category>` of the step, `share.copy` and `share.launch` as sums (on a processor `share.overhead` and
-`share.dispatch`, which lie across the categories), `kernel_fraction`, `exposed_copy_fraction`,
+`share.<category>` of the step, `share.copy`, `share.launch` and `share.exchange` as sums (on a processor
+`share.overhead` and `share.dispatch` too, which lie across the categories), `kernel_fraction`, `exposed_copy_fraction`,
 `idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`,
 `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
 `tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (what CUDA calls the card's clock),
 `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
 `pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
-`straggler_device`, `account_confidence` and `proof.<category>`, the events of the host behind it; beside them those of
-`evidence.operations`.
+`straggler_device`, `kept_waiting_share`, `last_to_exchanges`, `account_confidence` and `proof.<category>`, the events
+of the host behind it; beside them those of `evidence.operations`.
 One that the trace does not give says why in `missing`.
 """
 
@@ -22,6 +22,7 @@ import numpy as np
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.evidence.operations import operation_signals
 from gpuprobe.ledger.categories import COPIES
+from gpuprobe.ledger.peers import waited_for
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.records import Evidence, Signal
 
@@ -50,6 +51,7 @@ def evidence_of(account: Account) -> Evidence:
             *_host(host, device),
             *operation_signals(device, host),
             *_straggler(account),
+            *_peers(account, device),
             *_proof(device),
         )
     )
@@ -58,9 +60,13 @@ def evidence_of(account: Account) -> Evidence:
 def main_device(account: Account) -> DeviceAccount | None:
     """Return the device that a verdict is about; None where there is none.
 
-    It is the slowest of those that compute much, as the others wait for it; of several that are as slow, the one that
+    It is the one that the others wait for in their exchanges. Where no exchange tells, it is the slowest of those that
+    compute much, as the others must wait for it; of several that are as slow, the one that
     computes most.
     """
+    kept = waited_for(account.devices, account.peers)
+    if kept is not None:
+        return account.devices[kept[0]]
     most = max(map(_computed_ms, account.devices), default=0.0)
     much = [device for device in account.devices if _computed_ms(device) >= MUCH * most]
     slowest = max((device.step_ms for device in much), default=0.0)
@@ -97,10 +103,12 @@ def _shares(device: DeviceAccount) -> list[Signal]:
         sums = {
             "copy": sum(shares[name] for name in COPIES),
             "launch": shares["idle_launch"] + shares["idle_queue"],
+            "exchange": shares["gpu_collective"],
         }
     else:
         across = {"overhead": device.overhead_fraction, "dispatch": device.dispatch_fraction}
         sums = {name: value for name, value in across.items() if value is not None}
+        sums["exchange"] = shares["cpu_collective"]
     return [
         Signal(name=f"share.{name}", unit="of the step", source="ledger", value=value, n=device.counted)
         for name, value in (shares | sums).items()
@@ -196,6 +204,25 @@ def _straggler(account: Account) -> list[Signal]:
             for (name, unit), value in zip(names, values, strict=True)
         ),
         Signal(name="straggler_device", unit="", source=source, value=slow.name),
+    ]
+
+
+def _peers(account: Account, device: DeviceAccount) -> list[Signal]:
+    """How long the other devices wait for the one that is judged, where their exchanges could be matched."""
+    source = "trace, the exchanges matched over the devices"
+    mine = next((peer for peer in account.peers if account.devices[peer.device] is device), None)
+    kept = mine.kept_ms / max(one.step_ms for one in account.devices) if mine else None
+    missing = None if mine else account.unmatched or "the trace holds no exchange between devices"
+    count = mine.exchanges if mine else None
+    return [
+        Signal(name="kept_waiting_share", unit="of the step", source=source, value=kept, missing=missing, n=count),
+        Signal(
+            name="last_to_exchanges",
+            unit=f"of {count} exchanges",
+            source=source,
+            value=float(mine.last) if mine else None,
+            missing=missing,
+        ),
     ]
 
 

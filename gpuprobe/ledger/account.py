@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.ledger import kernels
+from gpuprobe.ledger import exchanges, kernels
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, UNATTRIBUTED
 from gpuprobe.ledger.cpu import cpu_time
+from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import difference, union
+from gpuprobe.ledger.intervals import Intervals, difference, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
+from gpuprobe.ledger.peers import called, peers_of, waited_for
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.quantiles import median
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from gpuprobe.ledger.cpu import CpuTime
+    from gpuprobe.ledger.exchanges import Exchanges
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.ledger.lost import Lost
     from gpuprobe.ledger.steps import Windows
@@ -58,14 +61,16 @@ def account_of(timeline: Timeline) -> Account:
     worked = any(len(device.kernels) or len(device.copies) for device in timeline.devices)
     missing = {name: lost(host) for name, host in hosts.items()}
     launched = sum(len(one.launch_ps) for one in missing.values())
-    found = _on_gpus(timeline, hosts, missing)
+    exchanged, unmatched = exchanges.match(timeline, hosts)
+    found = _on_gpus(timeline, hosts, missing, exchanged)
     if not (found or timeline.others or worked or launched):
-        found = _on_processors(timeline, hosts)
+        found = _on_processors(timeline, hosts, exchanged)
     devices = [device for device, _, _ in found]
     warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline, launched))
     if devices and timeline.devices and not worked:
         warnings = (*warnings, EMPTY.format(timeline.devices[0].name))
-    slowest, why = _slowest(devices)
+    peers = peers_of(exchanged, devices)
+    slowest, why = waited_for(devices, peers) or _slowest(devices)
     began, ended = _clock(timeline, [windows for _, _, windows in found])
     return Account(
         source=timeline.source,
@@ -77,21 +82,29 @@ def account_of(timeline: Timeline) -> Account:
         ended_ns=ended,
         slowest=slowest,
         slowest_why=why,
+        peers=peers,
+        unmatched=unmatched,
         warnings=warnings,
     )
 
 
-def _on_gpus(timeline: Timeline, hosts: Mapping[str, Host], missing: Mapping[str, Lost]) -> list[Found]:
-    times = [
-        (hosts[device.host], gpu_time(timeline, device, hosts[device.host], missing[device.host]))
-        for device in timeline.devices
-    ]
+def _on_gpus(
+    timeline: Timeline, hosts: Mapping[str, Host], missing: Mapping[str, Lost], exchanged: Exchanges | None
+) -> list[Found]:
+    times = []
+    for device in timeline.devices:
+        host, waiting = hosts[device.host], _waiting(exchanged, device.name, device.host)
+        times.append((host, gpu_time(timeline, device, host, missing[device.host], waiting)))
     return [(_gpu(timeline, time, host), host, time.windows) for host, time in times if time is not None]
 
 
-def _on_processors(timeline: Timeline, hosts: Mapping[str, Host]) -> list[Found]:
-    times = [(host, cpu_time(host)) for host in hosts.values()]
+def _on_processors(timeline: Timeline, hosts: Mapping[str, Host], exchanged: Exchanges | None) -> list[Found]:
+    times = [(host, cpu_time(host, _waiting(exchanged, PROCESSOR, host.name))) for host in hosts.values()]
     return [(_cpu(timeline, host, spent), host, spent.windows) for host, spent in times if spent is not None]
+
+
+def _waiting(exchanged: Exchanges | None, device: str, host: str) -> Intervals:
+    return exchanged.waiting((device, host)) if exchanged else Intervals()
 
 
 def _described(found: list[Found]) -> tuple[HostAccount, ...]:
@@ -164,7 +177,7 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
     steps = StepAccounts.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
     operations, loops = made_up_of(on_processor(host), windows)
     return DeviceAccount(
-        name="CPU",
+        name=PROCESSOR,
         host=host.name,
         kind="cpu",
         step_ms=steps.typical.step_ms,
@@ -254,13 +267,7 @@ def _slowest(devices: list[DeviceAccount]) -> tuple[int | None, str]:
     more = {name: value - devices[fast].ledger_ms[name] for name, value in devices[slow].ledger_ms.items()}
     name = max(more, key=more.__getitem__)
     return slow, (
-        f"{_called(devices, slow)} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
-        f"{_called(devices, fast)} {wording.milliseconds(devices[fast].step_ms)}: "
+        f"{called(devices, slow)} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
+        f"{called(devices, fast)} {wording.milliseconds(devices[fast].step_ms)}: "
         f"{wording.milliseconds(more[name])} more of {name}"
     )
-
-
-def _called(devices: list[DeviceAccount], place: int) -> str:
-    device = devices[place]
-    several = len({other.host for other in devices}) > 1
-    return f"{device.name} of {device.host}" if several else device.name

@@ -46,8 +46,11 @@ class CpuTime:
     dispatching: Intervals
 
 
-def cpu_time(host: Host) -> CpuTime | None:
-    """Give every instant of a host's steps to one category; None where no step can be found."""
+def cpu_time(host: Host, waiting: Intervals) -> CpuTime | None:
+    """Give every instant of a host's steps to one category; None where no step can be found.
+
+    `waiting` is when the host was in an exchange that another had not reached.
+    """
     windows = find(host, Steps(), None)
     if windows is None:
         return None
@@ -58,9 +61,10 @@ def cpu_time(host: Host) -> CpuTime | None:
     one_by_one = difference(_dispatching(host, windows.inside), called)
     fed = join([host.input_wait, host.feeding, difference(host.converting, one_by_one)])
     called = difference(called, host.blocked)
-    layers = [host.compiling, fed, host.running, outside, host.computing, join([called, one_by_one])]
-    (*got, running, outside, computing, dispatch), left = sweep(window, layers)
-    found = (*got, outside, join([running, computing]), dispatch, left)
+    exchanging = [waiting, host.exchanging]
+    layers = [host.compiling, fed, host.running, outside, host.computing, *exchanging, join([called, one_by_one])]
+    (compiling, input_wait, running, outside, computing, *others), left = sweep(window, layers)
+    found = (compiling, input_wait, outside, join([running, computing]), *others, left)
     parts = dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), found, strict=True))
     free = difference(window, join([host.compiling, fed]))
     works = join(map(_works(host), range(len(host.threads))))

@@ -42,10 +42,11 @@ class GpuTime:
     span: Intervals
 
 
-def gpu_time(timeline: Timeline, device: Device, host: Host, lost: Lost) -> GpuTime | None:
+def gpu_time(timeline: Timeline, device: Device, host: Host, lost: Lost, waiting: Intervals) -> GpuTime | None:
     """Give every instant of a GPU's steps to one category; None where it did nothing or no step can be found.
 
-    `lost` are the launch calls of its host whose work the trace does not show.
+    `lost` are the launch calls of its host whose work the trace does not show; `waiting` is when the device was in a
+    collective that another had not reached.
     """
     work = launches(device, host)
     if not len(work.start_ps):
@@ -63,31 +64,31 @@ def gpu_time(timeline: Timeline, device: Device, host: Host, lost: Lost) -> GpuT
     kernels = union(device.kernels.start_ps, device.kernels.end_ps)
     copies = union(device.copies.start_ps, device.copies.end_ps)
     window = union(windows.start_ps, windows.end_ps)
-    got, idle = sweep(window, _busy_layers(timeline, device))
+    got, idle = sweep(window, _busy_layers(timeline, device, waiting))
     # What dropped events may have filled is not known to be idle at all.
-    unknown = intersection(idle, blind(work, missing))
+    unknown = difference(intersection(idle, blind(work, missing)), waiting)
     idle = difference(idle, unknown)
     others = [other for other in timeline.devices if other.host == device.host and other is not device]
-    reasons, left = sweep(idle, _idle_layers(host, work, others, windows, busy, idle))
+    reasons, left = sweep(idle, [waiting, *_idle_layers(host, work, others, windows, busy, idle)])
     parts = dict(zip((*BUSY, *IDLE, UNATTRIBUTED), (*got, *reasons, join([left, unknown])), strict=True))
     return GpuTime(device, windows, work, missing, parts, busy, kernels, copies, span)
 
 
-def _busy_layers(timeline: Timeline, device: Device) -> list[Intervals]:
+def _busy_layers(timeline: Timeline, device: Device, waiting: Intervals) -> list[Intervals]:
     kernels, copies = device.kernels, device.copies
     together = names.collective(timeline.names, kernels.name)
     category = np.array([_CATEGORY_OF_DIRECTION.get(d, "gpu_copy_d2d") for d in copies.direction.tolist()], "U12")
     return [
         union(kernels.start_ps[~together], kernels.end_ps[~together]),
         *(union(copies.start_ps[category == name], copies.end_ps[category == name]) for name in COPIES),
-        union(kernels.start_ps[together], kernels.end_ps[together]),
+        difference(union(kernels.start_ps[together], kernels.end_ps[together]), waiting),
     ]
 
 
 def _idle_layers(
     host: Host, work: Launches, others: list[Device], windows: Windows, busy: Intervals, idle: Intervals
 ) -> list[Intervals]:
-    """What the host did, in the order of `IDLE`."""
+    """What the host did, in the order of `IDLE` after its first, which is no doing of the host's."""
     feeding = work.feeding
     # The thread that calls the training function waits for its result, whether or not it launches anything itself.
     callers = [place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL))]

@@ -136,14 +136,20 @@ class Host:
 
     @cached_property
     def computing(self) -> Intervals:
-        """Time in which any thread outside the input pipeline ran an operation, of a function or called from Python."""
+        """Time in which any thread outside the input pipeline ran an operation that is no exchange between workers."""
         parts = [difference(self.select(Kind.EXECUTION), self.select(Kind.CALL))]
         for place, thread in enumerate(self.threads):
             if thread.name.startswith(INPUT_THREADS):
                 continue
             runs = (self.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
-            parts.append(self._spans(place, runs & ~self.waits[thread.events.name]))
+            waits = self.waits[thread.events.name] | ((self.kinds[place] & Kind.EXCHANGE) != 0)
+            parts.append(self._spans(place, runs & ~waits))
         return join(parts)
+
+    @cached_property
+    def exchanging(self) -> Intervals:
+        """Time in which an operation of any thread exchanged with other workers, or waited for them to come to it."""
+        return self.select(Kind.EXCHANGE)
 
     @cached_property
     def running(self) -> Intervals:

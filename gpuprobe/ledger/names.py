@@ -40,6 +40,7 @@ class Kind(IntFlag):
     PYTHON = 65536
     CONVERT = 131072
     FEED = 262144
+    EXCHANGE = 524288
 
 
 # `Compile` alone would match Keras's own ops, such as StatefulPartitionedCall/compile_loss/...: slashes are excluded.
@@ -98,6 +99,8 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     ),
     # Frames of Python as the profilers of TensorFlow, JAX and PyTorch write them: they enclose whatever is done.
     (Kind.PYTHON, r"\$|\S+\(\d+\): |<built-in |nn\.Module: "),
+    # Where the processor is the device, TensorFlow's workers exchange through operations.
+    (Kind.OP | Kind.EXCHANGE, r"[^\s:]+:Collective(?:Reduce|Gather|AllToAll|Bcast)\w*$"),
     # An operation is traced as name:Type.
     (Kind.OP, r"[^\s:]+:[A-Za-z_]\w*$"),
 )
@@ -113,6 +116,9 @@ _COLLECTIVE = re.compile(
     r".*(?:nccl|AllReduce|AllGather|ReduceScatter|AllToAll|(?<![a-z])(?:all[-_](?:reduce|gather|to[-_]all)"
     r"|reduce[-_]scatter)|cross_device_reduce)",
     re.DOTALL,
+)
+_COLLECTIVE_KIND = re.compile(
+    r"all[-_]?reduce|all[-_]?gather|reduce[-_]?scatter|all[-_]?to[-_]?all|send[-_]?recv|broadcast|reduce", re.I
 )
 # The names of kernels that use Tensor Cores: XProf's kernel_stats_utils.cc (884, 1688, hmma, xmma) and the allow-list
 # of Kineto's tb_plugin (h884, s884, h1688, s1688, i8816, 16816, c1688, xmma_gemm), with Hopper's wgmma.
@@ -139,6 +145,12 @@ def framework(names: Sequence[str], kind_of_name: NDArray[np.int32]) -> str:
 def collective(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
     """Tell which kernels are collectives, (n,) bool, from their place in the names."""
     return _matching(_COLLECTIVE, names, used)
+
+
+def collective_kind(name: str) -> str:
+    """Return what a collective does, as `allreduce`; its whole name where no word of it is known."""
+    found = _COLLECTIVE_KIND.search(name)
+    return re.sub("[-_]", "", found[0]).lower() if found else name
 
 
 def tensor_core(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:

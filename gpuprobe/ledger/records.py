@@ -225,12 +225,27 @@ class HostAccount(Record, frozen=True, kw_only=True):
     input_ops: tuple[CpuOp, ...] = ()
 
 
+class PeerFacts(Record, frozen=True, kw_only=True):
+    """What the exchanges between devices say of one of them, a step.
+
+    `device` is a place in `Account.devices`. `waited_ms` is how long it waited in exchanges for others. It came last to
+    `last` of the `exchanges` of all steps, and `kept_ms` is how long each of the others waited for it on average.
+    """
+
+    device: int
+    waited_ms: float
+    kept_ms: float
+    last: int
+    exchanges: int
+
+
 class Account(Record, frozen=True, kw_only=True):
     """The account of a whole trace. `slowest` is a place in `devices`, with the reason, where there are several.
 
     `framework` is `tensorflow`, `jax` or `pytorch` as the names of its events tell, empty where they do not.
     `began_ns` and `ended_ns` are when its steps did, in nanoseconds since the Unix epoch; None where the trace has
-    a clock of its own.
+    a clock of its own. `peers` are the devices whose exchanges could be matched, and `unmatched` is why
+    those that there are could not be.
     """
 
     schema: int = ACCOUNT_SCHEMA
@@ -243,4 +258,6 @@ class Account(Record, frozen=True, kw_only=True):
     ended_ns: int | None = None
     slowest: int | None = None
     slowest_why: str = ""
+    peers: tuple[PeerFacts, ...] = ()
+    unmatched: str = ""
     warnings: tuple[str, ...] = ()

@@ -90,6 +90,15 @@ CATEGORIES = {
         legend="exchanges gradients",
         told="it exchanged gradients",
     ),
+    "cpu_collective": Category(
+        letter="A",
+        terminal="cyan",
+        paper=GREEN,
+        hatch="///",
+        meaning="workers exchange gradients, no operation computes",
+        legend="exchanges gradients",
+        told="it exchanged gradients",
+    ),
     "idle_input": Category(
         letter="i",
         terminal="red",
@@ -148,6 +157,15 @@ CATEGORIES = {
         meaning="idle: the host allocates device memory",
         legend="waits: memory is allocated",
         told="it waited for memory to be allocated",
+    ),
+    "idle_peer": Category(
+        letter="p",
+        terminal="cyan",
+        paper=GREEN,
+        hatch="...",
+        meaning="idle: in an exchange that another device has not reached",
+        legend="waits for another device",
+        told="it waited for another device to come to an exchange",
     ),
     "unattributed": Category(
         letter="?",

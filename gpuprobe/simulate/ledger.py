@@ -22,9 +22,19 @@ GPU_CATEGORIES = (
     "idle_between_steps",
     "idle_compile",
     "idle_memory",
+    "idle_peer",
     "unattributed",
 )
-CPU_CATEGORIES = ("cpu_compute", "cpu_dispatch", "idle_input", "idle_between_steps", "idle_compile", "unattributed")
+CPU_CATEGORIES = (
+    "cpu_compute",
+    "cpu_dispatch",
+    "cpu_collective",
+    "idle_input",
+    "idle_between_steps",
+    "idle_compile",
+    "idle_peer",
+    "unattributed",
+)
 
 
 def windows(session: Session, device: int) -> list[Interval]:
@@ -61,6 +71,7 @@ def _gpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]
         ("gpu_copy_h2d", _of(ops, Kind.H2D)),
         ("gpu_copy_d2h", _of(ops, Kind.D2H)),
         ("gpu_copy_d2d", _of(ops, Kind.D2D)),
+        ("idle_peer", _waiting(session, device)),
         ("gpu_collective", _of(ops, Kind.COLLECTIVE)),
         ("idle_compile", list(doing[Doing.COMPILE])),
         ("idle_memory", list(doing[Doing.MEMORY])),
@@ -86,6 +97,16 @@ def _cpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]
 
 def _of(ops: Iterable[DeviceOp], kind: Kind) -> list[Interval]:
     return [(op.start_ns, op.end_ns) for op in ops if op.kind is kind]
+
+
+def _waiting(session: Session, device: int) -> list[Interval]:
+    """Return when a device was in a collective and another had not come to it: until the last one's begins."""
+    own = [op for op in session.ops if op.device == device and op.kind is Kind.COLLECTIVE]
+    begun: dict[int, int] = {}
+    for op in session.ops:
+        if op.kind is Kind.COLLECTIVE:
+            begun[op.end_ns] = max(begun.get(op.end_ns, 0), op.start_ns)
+    return [(op.start_ns, begun[op.end_ns]) for op in own]
 
 
 def _between(session: Session, steps: Sequence[Interval]) -> list[Interval]:

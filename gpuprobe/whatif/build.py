@@ -11,7 +11,7 @@ import numpy as np
 from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import between
+from gpuprobe.ledger.intervals import Intervals, between
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.names import distinct
@@ -41,11 +41,11 @@ def build(timeline: Timeline, device: DeviceAccount) -> Graph | None:
     """
     host = Host(timeline, device.host)
     if device.kind == "cpu":
-        spent = cpu_time(host)
+        spent = cpu_time(host, Intervals())
         return _graph(host, spent.windows, [], device) if spent else None
     devices = [found for found in timeline.devices if found.host == device.host and len(found.kernels)]
     main = next((found for found in devices if found.name == device.name), None)
-    time = gpu_time(timeline, main, host, lost(host)) if main is not None else None
+    time = gpu_time(timeline, main, host, lost(host), Intervals()) if main is not None else None
     if main is None or time is None:
         return None
     # The device of the account comes first.

@@ -28,4 +28,6 @@ def because(cause: CauseId, evidence: Evidence) -> str:
         if slowest.startswith(("Prefetch", "Model", "Root")):
             return " What fills its buffer of batches is slower than the training, and the trace shows no more of it."
         return f" The slowest stage of the pipeline is {slowest}."
+    if cause == "collective_bound" and evidence.number("kept_waiting_share") is None:
+        return " What of it is waiting for another device only the traces of all devices tell."
     return ""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from gpuprobe.records import Confidence, Evidence
 
 OPERATIONS = ("operations", "dense_update_share")
+TRACE_ALL = (
+    "Trace all workers in the same steps and name the folder that holds their traces: they tell whether the exchange "
+    "itself takes the time or one of them is waited for."
+)
 NO_DEVICE = "there is no step to account for"
 
 
@@ -75,7 +79,8 @@ def _compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
 
 def _filled(evidence: Evidence, limits: Thresholds, margin: float = 0.0) -> bool:
     """Whether kernels that compute fill the span, and the span most of the step."""
-    filled = (evidence.number("kernel_fraction") or 0.0) - (evidence.number("share.gpu_collective") or 0.0)
+    exchanged = sum(evidence.number(f"share.{part}") or 0.0 for part in ("exchange", "idle_peer"))
+    filled = (evidence.number("kernel_fraction") or 0.0) - exchanged
     busy = evidence.number("share.gpu_compute") or 0.0
     return filled >= limits.compute_fraction - margin and busy >= limits.compute_of_step
 
@@ -116,11 +121,11 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
         primary=False,
         severity=share,
         # Where no training function is known, silence alone tells that the host was elsewhere.
-        confidence=_lowered(sure) if _untold(cause, evidence) else sure,
+        confidence=_lowered(sure) if _untold(cause, evidence) or _alone(cause, evidence) else sure,
         claim=cause.shown.claim.format(device=_device(evidence), share=wording.share(share), time=time)
         + because(cause.id, evidence),
         evidence=evidence.only(cause.shown.share, "step_ms", *cause.shown.also),
-        fix=cause.fix,
+        fix=TRACE_ALL if _alone(cause, evidence) else cause.fix,
         stage=(evidence.text("input_stage") or None) if cause.id == "input_bound" else None,
     )
 
@@ -139,6 +144,11 @@ def _untold(cause: Cause, evidence: Evidence) -> bool:
     outside = evidence.get("idle_outside_step_fraction")
     missing = outside is not None and outside.value is None
     return cause.id == "host_between_steps" and missing and evidence.text("device_kind") == "gpu"
+
+
+def _alone(cause: Cause, evidence: Evidence) -> bool:
+    """Whether the exchanges of one device were seen alone, whose transfer may as well be waiting for another."""
+    return cause.id == "collective_bound" and evidence.number("kept_waiting_share") is None
 
 
 def _leads(evidence: Evidence, cause: Cause, limits: Thresholds) -> bool:
