@@ -16,6 +16,7 @@ from gpuprobe.ledger.account import account_of
 from gpuprobe.records import Signal
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.predict import predict
+from gpuprobe.whatif.run_facts import Known
 
 TWINS = Path(__file__).parent / "recorded" / "twins"
 # The flaw and its twin, the verdict on the flaw, and what its advice has to say.
@@ -65,6 +66,25 @@ def test_the_update_of_an_embedding_gains_as_much_as_its_twin_shows(tmp_path: Pa
     assert gain.low is not None
     assert gain.high is not None
     assert gain.low <= steps[0] / steps[1] <= gain.high
+
+
+def test_retracing_costs_all_that_the_traced_steps_do_not_show(tmp_path: Path) -> None:
+    verdict("retraced", tmp_path)
+    timeline = read(tmp_path / "retraced.xplane.pb")
+    account = account_of(timeline)
+    steps = {factor: factor * account.devices[0].step_ms for factor in (1.0, 3.0)}
+    made = {factor: predict(timeline, account, Known(untraced_step_ms=ms)) for factor, ms in steps.items()}
+    gains = {factor: replay.of("compiling_removed") for factor, replay in made.items()}
+    assert gains[1.0] is not None
+    assert gains[3.0] is not None
+    # In a training of three times as long steps more of them are compiled: what is left is as long as before.
+    assert gains[3.0].step_ms == pytest.approx(gains[1.0].step_ms, rel=0.05)
+    assert gains[3.0].gain.ratio == pytest.approx(3 * gains[1.0].gain.ratio, rel=0.05)
+    assert gains[3.0].gain.low is not None
+    assert gains[3.0].gain.low < gains[1.0].gain.ratio
+    others = made[3.0].of("callbacks_removed")
+    assert others is not None
+    assert others.gain.ratio < 1.1
 
 
 def step_ms(name: str, folder: Path) -> float:

@@ -2,8 +2,8 @@
 
 The signals: `operations` (the longest, in words), `operation_share` (of the longest), `dense_update_share` (an
 optimizer that goes through all rows of a weight for the few of a batch), `loop`, `loop_share` and `loop_turns` (the
-loop in the model's graph that takes longest, other than through time), `loop_maps`, `input_python_share`,
-`input_random` and `parsed_per_step`.
+loop in the model's graph that takes longest, other than through time), `loop_maps`, `input_operations`,
+`input_python_share`, `input_random` and `parsed_per_step`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.records import CpuOp, DeviceAccount, HostAccount, LoopFacts, OperationFacts
 
 OF_STEP, LEDGER = "of the step", "ledger"
-SHOWN, SHOWN_TYPES = 3, 3
+SHOWN, SHOWN_TYPES, SHOWN_INPUT = 3, 3, 2
 # Less of the step than this is no reason to name an operation.
 WORTH_NAMING = 0.02
 # A sparse gradient of which Keras's optimizers add up the rows, and what they then do to every row all the same.
@@ -63,6 +63,12 @@ def dense_update_ms(device: DeviceAccount) -> float:
     return sum(one.ms_per_step for one in device.operations if _is_dense_update(one))
 
 
+def computing_share(device: DeviceAccount) -> float:
+    """Return how much of a processor's time in the training function some operation runs, 0 to 1; 1 for a GPU."""
+    computes, starts = (device.ledger_ms.get(name, 0.0) for name in ("cpu_compute", "cpu_dispatch"))
+    return computes / (computes + starts) if computes + starts else 1.0
+
+
 def _of_step(device: DeviceAccount) -> list[Signal]:
     known = [one for one in device.operations if one.owner and one.fraction >= WORTH_NAMING]
     missing = None if device.operations else NO_OPERATIONS
@@ -100,15 +106,19 @@ def _loop(device: DeviceAccount) -> list[Signal]:
 
 def _of_input(host: HostAccount | None, steps: int) -> list[Signal]:
     ran: tuple[CpuOp, ...] = host.input_ops if host else ()
-    missing = None if ran else NO_PIPELINE
     total = sum(one.total_ms for one in ran)
+    if host is None or not total:
+        names = ("input_operations", "input_python_share", "input_random", "parsed_per_step")
+        return [_signal(name, "", None, NO_PIPELINE) for name in names]
     python = sum(one.total_ms for one in ran if one.type in PYTHON)
     random = ", ".join(one.type for one in ran if one.type.startswith(RANDOM))
     parsed = sum(one.count for one in ran if one.type in PARSING)
+    told = [f"{one.type} takes {wording.share(one.total_ms / total)}" for one in ran[:SHOWN_INPUT]]
     return [
-        _signal("input_python_share", "of the pipeline's operations", python / total if total else None, missing),
-        _signal("input_random", "", random if ran else None, missing),
-        _signal("parsed_per_step", "calls a step", parsed / steps if ran else None, missing),
+        _signal("input_operations", "", wording.listing(told), None),
+        _signal("input_python_share", "of the pipeline's operations", python / total, None),
+        _signal("input_random", "", random, None),
+        _signal("parsed_per_step", "calls a step", parsed / steps, None),
     ]
 
 

@@ -130,7 +130,7 @@ def cpu_ops(host: Host) -> tuple[CpuOp, ...]:
         alone: NDArray[np.bool_] = np.searchsorted(launched, start) == np.searchsorted(launched, end)
         return alone
 
-    return _by_type(host, range(len(host.threads)), quiet, with_waits=False)
+    return _by_type(host, range(len(host.threads)), quiet, with_waits=False)[:TOP]
 
 
 def input_ops(host: Host, window: Intervals) -> tuple[CpuOp, ...]:
@@ -165,7 +165,7 @@ def _by_type(
             if with_waits or not waits(text):
                 counts[kind] = counts.get(kind, 0) + int(per_name[used])
                 times[kind] = times.get(kind, 0) + int(time_of_name[used])
-    longest = sorted(times, key=lambda kind: -times[kind])[:TOP]
+    longest = sorted(times, key=lambda kind: -times[kind])
     return tuple(CpuOp(type=kind, count=counts[kind], total_ms=times[kind] / PS_PER_MS) for kind in longest)
 
 

@@ -104,7 +104,8 @@ def words(diagnosis: Diagnosis) -> Words:
     first = diagnosis.primary
     assert first is not None, "every diagnosis has a primary finding"
     tie = f" It ties with {first.ties_with}." if first.ties_with else ""
-    verdict = f"{first.cause} (confidence {first.confidence}). {first.claim}{tie}"
+    part = f", {first.stage}" if first.stage else ""
+    verdict = f"{first.cause} (confidence {first.confidence}){part}. {first.claim}{tie}"
     also = [f"{finding.cause} {wording.share(finding.severity)}" for finding in diagnosis.findings[1:]]
     why = "; ".join(_evidence(first))
     why += "." if why else ""

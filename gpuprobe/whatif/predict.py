@@ -9,7 +9,7 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
-from gpuprobe.evidence.operations import dense_update_ms, longest_loop
+from gpuprobe.evidence.operations import computing_share, dense_update_ms, longest_loop
 from gpuprobe.records import Gain
 from gpuprobe.whatif import device_changes, host_changes, input_changes, operation_changes
 from gpuprobe.whatif.build import build
@@ -59,7 +59,7 @@ def usual_changes(known: Known, device: DeviceAccount | None = None) -> tuple[Ch
         device_changes.fp16(),
         host_changes.callbacks_removed(),
         host_changes.syncs_removed(),
-        host_changes.compiling_removed(),
+        host_changes.compiling_removed(computing_share(device) if device else 1.0),
         host_changes.eager_removed(),
         host_changes.allocations_removed(),
         device_changes.faster_card(FASTER),
@@ -123,14 +123,15 @@ class _Base:
     """What changes are tried on: the graph without the profiler's overhead, and the step time that gains count from.
 
     `shared` is how a processor's cores are shared, as expected first. The replay's times are multiplied by `drift` to
-    be those of the untraced training. `aside_ms` is the part of the untraced step that the trace does not show, and
-    that no change touches.
+    be those of the untraced training, `pace_ms` a step. `aside_ms` is the part of the untraced step that the trace does
+    not show: it stays, but for what comes in some steps only; or it is more of what the trace shows.
     """
 
     graph: Graph
     per_call: int
     step_ms: float
     drift: float
+    pace_ms: float
     aside_ms: float
     error: float
     doubt: float
@@ -147,17 +148,19 @@ class _Base:
         doubt = min(MOST_DOUBT, max(FINEST, abs(error), abs(untraced / pace - 1) / 2, known.repeats_within))
         drift = (untraced - aside) / pace
         shared = sharings(fitted, known, untraced * known.steps_per_call)
-        return cls(fitted, known.steps_per_call, untraced, drift, aside, error, doubt, shared)
+        return cls(fitted, known.steps_per_call, untraced, drift, pace * drift, aside, error, doubt, shared)
 
     def prediction(self, change: Change) -> Prediction | None:
         """Try one change: as expected, at both ends of its range, and at its utmost; None where no time is left."""
-        expected = self._step_ms(change.alter)
-        ends = [expected, *(self._step_ms(alter) for alter in (change.least, change.most) if alter is not None)]
-        ends += [self._step_ms(change.alter, sharing) for sharing in self.shared[1:]]
+        unseen = 0.0 if change.in_some_steps else self.aside_ms
+        expected = self._step_ms(change.alter) + unseen
+        seen = [self._step_ms(alter) for alter in (change.alter, change.least, change.most) if alter is not None]
+        seen += [self._step_ms(change.alter, sharing) for sharing in self.shared[1:]]
         if (self.graph.reason == Edge.ORDER).any():
-            ends.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
+            seen.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
+        ends = [end for step in seen for end in (step + unseen, step * (1 + self.aside_ms / self.pace_ms))]
         low, high = min(ends) * (1 - self.doubt), max(ends) * (1 + self.doubt)
-        bound = min(*ends, self._step_ms(change.utmost or change.alter))
+        bound = min(*ends, self._step_ms(change.utmost or change.alter) + unseen)
         if min(low, bound) <= 0:
             return None
         now = self.step_ms * change.samples
@@ -173,10 +176,10 @@ class _Base:
         )
 
     def _step_ms(self, alter: Alter, sharing: Sharing | None = None) -> float:
-        """The step after a change, on cores that are shared as expected, or in this other way."""
+        """What the trace shows of a step, after a change, on cores shared as expected, or in this other way."""
         sharing = sharing or next(iter(self.shared), None)
         graph = sharing.relieved(self.graph) if sharing else self.graph
-        return mixture_ms(alter(graph), sharing) / self.per_call * self.drift + self.aside_ms
+        return mixture_ms(alter(graph), sharing) / self.per_call * self.drift
 
 
 def _without_overhead(graph: Graph, call_ms: float) -> Graph:

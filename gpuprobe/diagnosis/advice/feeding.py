@@ -161,7 +161,10 @@ def _kept(here: Situation) -> list[Given]:
     if here.caches or here.epochs == 1:
         return []
     if here.may_cache:
-        return [Given("Keep what the map makes with cache(): the gain is that of later epochs.", KEPT, INPUT_FREE)]
+        fix = (
+            "Keep with cache() what the map makes, as nothing random was seen in it: the gain is that of later epochs."
+        )
+        return [Given(fix, KEPT, INPUT_FREE)]
     if not here.random:
         return []
     # What of the map's work comes before the random part, no trace tells.
