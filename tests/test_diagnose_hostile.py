@@ -13,8 +13,9 @@ from rich.console import Console
 from simulated import SMALL
 
 from gpuprobe.cli._diagnosis import show
-from gpuprobe.diagnosis.diagnosed import diagnosed
-from gpuprobe.diagnosis.recorded import Recorded, recorded
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.errors import InputError
 from gpuprobe.records import to_json
 from gpuprobe.simulate import xplane
@@ -46,7 +47,7 @@ SESSIONS = (
 )
 
 
-def diagnose(path: Path) -> bool:
+def can_be_read(path: Path) -> bool:
     """Diagnose a file that may be damaged, all the way; tell whether it could be read."""
     try:
         found = recorded(path)
@@ -60,9 +61,9 @@ def diagnose(path: Path) -> bool:
     return False
 
 
-def check(found: Recorded) -> None:
+def check(found: Case) -> None:
     """Check that a diagnosis prints, and that its figures can be true."""
-    diagnosis = diagnosed(found.account, found.readings, found.setting, replay=found.replay)
+    diagnosis = diagnose(found)
     show(Console(file=io.StringIO(), width=100), diagnosis)
     told = json.loads(to_json(diagnosis))
     assert [finding["primary"] for finding in told["findings"]].count(True) == 1
@@ -114,7 +115,7 @@ def test_a_damaged_trace_is_diagnosed_soundly(tmp_path: Path, seed: int) -> None
                 damage(chance.choice([plane for plane in space.planes if plane.lines]), chance)
             path = tmp_path / "h.xplane.pb"
             path.write_bytes(space.SerializeToString())
-            outcomes.append(diagnose(path))
+            outcomes.append(can_be_read(path))
     assert any(outcomes)
     assert not all(outcomes)
 
@@ -150,6 +151,6 @@ def test_a_damaged_chrome_trace_is_diagnosed_soundly(tmp_path: Path) -> None:
             of = event["args"] if isinstance(event.get("args"), dict) and chance.random() < 0.4 else event
             of[chance.choice([*of, "ts"])] = chance.choice(VALUES)
         path.write_text(json.dumps({"traceEvents": events}, default=str))
-        outcomes.append(diagnose(path))
+        outcomes.append(can_be_read(path))
     assert any(outcomes)
     assert not all(outcomes)

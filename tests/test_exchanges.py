@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from timelines import Made
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.errors import InputError
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.exchanges import match
@@ -89,29 +91,36 @@ def test_the_one_that_is_waited_for_is_judged_and_not_the_one_that_waits() -> No
     assert judged is not None
     assert judged.host == "worker1"
     assert "the others wait" in account.slowest_why
-    found = {finding.cause: finding for finding in diagnosed(account).findings}
+    found = {finding.cause: finding for finding in diagnose(Case(account)).findings}
     assert "collective_bound" not in found
     assert found["straggler"].severity == pytest.approx(3 * 39 / judged.step_ms, rel=0.05)
 
 
 def test_of_one_device_alone_nobody_can_tell_transfer_from_waiting() -> None:
-    found = diagnosed(account_of(worker([10.0, 60.0], [50.0, 100.0]))).primary
+    found = diagnose(Case(account_of(worker([10.0, 60.0], [50.0, 100.0])))).primary
     assert found is not None
     assert (found.cause, found.confidence) == ("collective_bound", "medium")
     assert "only the traces of all devices tell" in found.claim
 
 
-@pytest.mark.parametrize(
-    ("other", "why"),
-    [
-        (worker([10.0, 60.0], [50.0, 100.0]), "not equally many"),
-        (worker([10.0, 70.0, 115.0], [50.0, 130.0, 190.0]), "do not end together"),
-    ],
-)
-def test_exchanges_that_are_not_the_same_are_not_compared(other: Timeline, why: str) -> None:
+@pytest.mark.parametrize(("first", "last"), [(0, 4), (1, 5), (1, 4), (0, 3)])
+@pytest.mark.parametrize("unix", [True, False])
+def test_a_trace_may_begin_or_end_an_exchange_before_the_other(first: int, last: int, unix: bool) -> None:
+    comes, ends = [10.0, 70.0, 115.0, 190.0, 260.0], [50.0, 100.0, 170.0, 230.0, 300.0]
+    early = worker(comes, ends)
+    late = worker([end - 1 for end in ends[first:last]], ends[first:last])
+    exchanged, reason = match(replace(of_several([late, early]), unix=unix), {})
+    assert exchanged is not None, reason
+    waited = [end - came - 1 for came, end in zip(comes[first:last], ends[first:last], strict=True)]
+    assert exchanged.waited_ps[1] / PS_PER_MS == pytest.approx(waited)
+    assert exchanged.waited_ps[0].sum() == 0
+
+
+def test_exchanges_that_are_not_the_same_are_not_compared() -> None:
+    other = worker([10.0, 70.0, 115.0], [50.0, 130.0, 190.0])
     account = account_of(of_several([worker([10.0, 60.0, 110.0], [50.0, 100.0, 150.0]), other]))
     assert not account.peers
-    assert why in account.unmatched
+    assert "do not end together" in account.unmatched
     assert all(device.ledger_ms["idle_peer"] == 0 for device in account.devices)
 
 
@@ -129,7 +138,7 @@ def test_a_processor_in_an_exchange_computes_nothing() -> None:
     alone = account_of(a_processor(0.0))
     (device,) = alone.devices
     assert device.ledger_ms["cpu_collective"] == pytest.approx(88, abs=1)
-    found = diagnosed(alone).primary
+    found = diagnose(Case(alone)).primary
     assert found is not None
     assert (found.cause, found.confidence) == ("collective_bound", "medium")
     both = account_of(of_several([a_processor(0.0), a_processor(80.0)]))
@@ -150,9 +159,16 @@ def test_two_workers_of_one_machine_are_kept_apart(tmp_path: Path) -> None:
     assert len(files) == 2
     assert called_apart(["box", "box"], files) == ["chief", "worker"]
     assert called_apart(["box", "other"], files) == ["box", "other"]
+    watched = tmp_path / "watched"
+    for name in ("r0", "r1"):
+        run = watched / name / "trainings" / f"job-{name}" / "runs" / "1-fit"
+        taken = run / "trace" / "plugins" / "profile" / "2026_01_31_10_00_00"
+        taken.mkdir(parents=True)
+        (taken / "box.xplane.pb").write_bytes(b"")
+    assert called_apart(["box", "box"], find(watched)[0]) == ["r0", "r1"]
     later = tmp_path / "worker" / "plugins" / "profile"
     (later / "2026_01_31_10_00_00").rename(later / "2026_01_31_10_00_40")
-    with pytest.raises(Exception, match="there is one below"):
+    with pytest.raises(InputError, match="there is one below"):
         find(tmp_path)
 
 
@@ -166,7 +182,7 @@ def test_a_real_job_of_eight_ranks_waits_for_one() -> None:
     judged = main_device(account)
     assert judged is not None
     assert judged.host == "worker7"
-    found = diagnosed(account)
+    found = diagnose(Case(account))
     assert found.primary is not None
     assert found.primary.cause == "launch_bound"
     assert any(finding.cause == "straggler" for finding in found.findings)

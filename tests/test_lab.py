@@ -9,14 +9,20 @@ from pathlib import Path
 import pytest
 from lab.__main__ import judge
 from lab.answers import from_command, from_json
-from lab.cases import TROUBLES, cases
+from lab.cases import cases
 from lab.grade import HEALTHY, REAL_MEDIAN, UNANSWERED, Answer, Graded, Grades, grade, render
 from lab.real import step_ms
+from lab.troubles import TROUBLES
 
+from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Kernels, Spec
 from gpuprobe.simulate.truth import Truth, tell
+
+# Causes that sessions are made of and that no rule finds yet: graded apart, and never skipped.
+NOT_KNOWN_YET = {"host_work", "one_time_work", "epoch_start", "validation", "checkpointing", "startup"}
+KNOWN = [cause for cause in TROUBLES if cause not in NOT_KNOWN_YET]
 
 
 @cache
@@ -32,7 +38,7 @@ def test_there_are_enough_sessions_of_every_kind() -> None:
     found = cases()
     kinds = Counter(case.kind for case in found)
     assert len(found) >= 240
-    assert 0.25 <= (kinds["healthy"] + kinds["unanswerable"]) / len(found) <= 0.35
+    assert 0.2 <= (kinds["healthy"] + kinds["unanswerable"]) / len(found) <= 0.35
     assert {case.put_in for case in found} == {*TROUBLES, HEALTHY}
     assert len({case.name for case in found}) == len(found)
     assert len({case.spec.card.name for case in found}) >= 6
@@ -137,7 +143,28 @@ def test_a_diagnosis_sees_the_recording_and_not_the_truth() -> None:
     assert not seen
 
 
-@pytest.mark.parametrize("cause", [*TROUBLES, "healthy", "unusual", "unanswerable", "mix"])
+def test_a_cause_that_the_diagnosis_learns_is_graded_from_then_on() -> None:
+    # This fails once a rule finds one of them: then its sessions must be judged right, and the list be shorter.
+    assert {cause for cause in TROUBLES if cause not in CAUSES} == NOT_KNOWN_YET
+
+
+def test_causes_that_are_not_known_yet_are_told_apart() -> None:
+    host_work = Graded("host_work-0", truth("host_work-0"), Answer("launch_bound"), kind="trouble")
+    grades = grade([host_work, answered("copy_bound-0", "copy_bound")])
+    assert (grades.cases, grades.right, grades.unknown) == (1, 1.0, {("host_work", "launch_bound"): 1})
+    assert "host_work" in render(grades, [])
+
+
+def test_a_wrong_cause_with_high_confidence_is_counted() -> None:
+    wrong = [
+        Graded("input_bound-0", truth("input_bound-0"), Answer("copy_bound", sure=sure), kind="trouble")
+        for sure in (True, False)
+    ]
+    assert grade(wrong).sure_and_wrong == 1
+    assert grade(wrong).kinds == {"trouble": (2, 0)}
+
+
+@pytest.mark.parametrize("cause", [*KNOWN, "healthy", "unusual", "unanswerable", "mix"])
 def test_one_session_of_every_kind_is_judged_right(cause: str) -> None:
     # All of them, with other seeds too, are `make lab`'s.
     whole = (case for case in cases() if case.name.startswith(f"{cause}-") and case.spec.recording.telemetry)

@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 from timelines import Made
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.ledger.account import account_of
 from gpuprobe.measure.conductor import Conductor
@@ -62,7 +63,7 @@ def batches() -> tf.data.Dataset:
 
 
 def diagnosis(folder: Path) -> Diagnosis:
-    found = diagnosed(account_of(read(folder)))
+    found = diagnose(Case(account_of(read(folder))))
     assert [device.kind for device in found.devices] == ["cpu"]
     device = found.devices[0]
     # The conductor runs one more than is asked for: the first pays for starting the profiler.

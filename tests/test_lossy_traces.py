@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from simulated import SMALL
 from timelines import Made
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.ledger.account import account_of
 from gpuprobe.simulate import xplane
@@ -88,7 +89,7 @@ def judged(space: XSpace, folder: Path) -> Diagnosis:
     file = folder / "host.xplane.pb"
     file.write_bytes(space.SerializeToString())
     found = recorded(file, what_if=False)
-    return diagnosed(found.account)
+    return diagnose(Case(found.account))
 
 
 @cache

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from timelines import Made
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.operations import serial_loop
 from gpuprobe.ledger.account import account_of
@@ -137,7 +138,7 @@ def verdict(made: Made, **known: Any) -> Finding:
     setting = [Signal(name=name, unit="", source="test", value=value) for name, value in known.items()]
     timeline = made.timeline()
     account = account_of(timeline)
-    found = diagnosed(account, setting=setting, replay=predict(timeline, account)).primary
+    found = diagnose(Case(account, predict(timeline, account), settings=tuple(setting))).primary
     assert found is not None
     return found
 

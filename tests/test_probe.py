@@ -23,16 +23,14 @@ from hypothesis import strategies as st
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
+
 import gpuprobe  # noqa: E402
-from gpuprobe.diagnosis.records import Diagnosis, Finding  # noqa: E402
 from gpuprobe.errors import UsageError  # noqa: E402
 from gpuprobe.keras import session as session_module  # noqa: E402
 from gpuprobe.keras.capture import from_process  # noqa: E402
 from gpuprobe.keras.moments import LONGEST_TRACE_S, Action, Moments  # noqa: E402
 from gpuprobe.keras.session import ProbeOptions  # noqa: E402
-from gpuprobe.keras.traced import joined  # noqa: E402
 from gpuprobe.keras.watcher import Watcher  # noqa: E402
-from gpuprobe.ledger.records import DeviceAccount, Spread  # noqa: E402
 from gpuprobe.ranking.load import load  # noqa: E402
 from gpuprobe.records import Run  # noqa: E402
 from gpuprobe.records import load as load_record  # noqa: E402
@@ -238,32 +236,6 @@ def test_a_trace_that_cannot_be_diagnosed_is_said_and_leaves_a_verdict(
     assert "made to fail" in said.err
     assert "Verdict" in said.out
     assert not json.loads((the_recording(tmp_path) / "verdict.json").read_text())["traced"]
-
-
-def finding(cause: Any, *, primary: bool) -> Finding:
-    return Finding(cause=cause, primary=primary, severity=0.3, confidence="high", claim="", evidence=(), fix="")
-
-
-@pytest.mark.parametrize(
-    ("traced", "kind", "causes"),
-    [
-        ("input_bound", "gpu", ["input_bound", "host_between_steps"]),
-        ("compute_bound", "cpu", ["compute_bound", "host_between_steps"]),
-        ("compute_bound", "gpu", ["compute_bound"]),
-        ("host_between_steps", "gpu", ["host_between_steps"]),
-    ],
-)
-def test_time_between_steps_is_told_beside_the_trace_unless_a_busy_gpu_hides_it(
-    traced: str, kind: Any, causes: list[str]
-) -> None:
-    spread = Spread(median_ms=1.0, p5_ms=1.0, p95_ms=1.0)
-    device = DeviceAccount(host="h", name="d", kind=kind, steps=1, ledger_ms={}, spread=spread, step_ms=1.0)
-    diagnosis = Diagnosis(source="t", format="xplane", devices=(device,), findings=(finding(traced, primary=True),))
-    found = joined(diagnosis, finding("host_between_steps", primary=True))
-    assert [one.cause for one in found] == causes
-    assert [one.primary for one in found] == [True, False][: len(causes)]
-    undecided = Diagnosis(source="t", format="xplane", devices=(device,))
-    assert joined(undecided, finding("host_between_steps", primary=True)) == ()
 
 
 def test_the_progress_line_shows_throughput(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,7 +107,6 @@ def test_nothing_measured_is_no_crash_and_no_claim(tmp_path: Path) -> None:
     found = ranking(tmp_path, SimulatedStrategy(name="a", step_ms=10.0, state="killed"), rounds=1)
     assert found.rows == ()
     assert found.findings == ()
-    assert found.not_evaluated
 
 
 INTERVALS = st.dictionaries(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.occupied import occupancies
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @cache
 def diagnosis(path: Path) -> Diagnosis:
-    return diagnosed(account_of(read(path)))
+    return diagnose(Case(account_of(read(path))))
 
 
 def only(path: Path) -> DeviceAccount:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.recording import RUNS_FOLDER
@@ -39,7 +39,7 @@ class Session:
 def session(spec: Spec, folder: Path) -> Session:
     truth = write_session(spec, folder / "study")
     found = recorded(next((folder / "study" / RUNS_FOLDER).iterdir()))
-    return Session(truth, diagnosed(found.account, found.readings, found.setting, replay=found.replay))
+    return Session(truth, diagnose(found))
 
 
 def test_launches_that_do_not_keep_up_and_what_fewer_of_them_would_give(tmp_path: Path) -> None:

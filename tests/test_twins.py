@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.ledger.account import account_of
 from gpuprobe.records import Signal
@@ -36,7 +37,7 @@ def verdict(name: str, folder: Path) -> Finding:
     timeline = read(path)
     account = account_of(timeline)
     batch = Signal(name="batch_size", unit="samples", source="Keras, read back", value=32.0)
-    found = diagnosed(account, setting=(batch,), replay=predict(timeline, account)).primary
+    found = diagnose(Case(account, predict(timeline, account), settings=(batch,))).primary
     assert found is not None
     return found
 

@@ -165,20 +165,16 @@ def _sum_up(record: Watch, folder: Path, trouble: str) -> None:
 
     from gpuprobe.cli._summary import show, show_trainings
     from gpuprobe.errors import InputError
-    from gpuprobe.recording import TELEMETRY_FILE, TRAININGS_FOLDER
     from gpuprobe.report.trainings import why_none
-    from gpuprobe.telemetry import read
-    from gpuprobe.watch.verdict import judge
+    from gpuprobe.report.watch import reported
 
     console = Console(stderr=True, highlight=False)
     trainings = _trainings(console, folder)
     try:
-        _, verdict = judge(read(folder / TELEMETRY_FILE), record)
-        traced, asked = any(training.diagnosis for training in trainings), (folder / TRAININGS_FOLDER).is_dir()
-        show(console, record, verdict, traced=traced, asked=asked)
+        show(console, reported(folder, record, trainings), folder)
     except InputError as error:
         _say(console, f"gpuprobe: nothing to sum up: {error}")
-    show_trainings(console, trainings, folder)
+        show_trainings(console, trainings, folder)
     why = why_none(folder)
     if why:
         _say(console, f"No training was traced: {why}.")

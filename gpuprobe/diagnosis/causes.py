@@ -106,6 +106,12 @@ class Cause:
         return self.part
 
     @property
+    def exclusive(self) -> bool:
+        """Whether its share takes time from the others': one of a GPU's breakdown, the rest of which lies across it."""
+        part_of_it = self.part is not None and "gpu" in self.part.on
+        return part_of_it or self.id in {"compute_bound", "unattributed"}
+
+    @property
     def decided_by(self) -> tuple[str, ...]:
         """The names of all thresholds that decide it."""
         return (*([self.part.threshold] if self.part else []), *self.thresholds)
@@ -531,7 +537,8 @@ CATALOGUE = (
         id="unattributed",
         words="no rule explains the time",
         signature="No cause takes more of the step than what nothing explains, or no evidence tells of a step.",
-        fix="Trace a few steady steps with all of the host's events: gpuprobe run, or the Probe callback.",
+        fix="Trace a few steady steps: `gpuprobe watch --trace` takes them of a Keras training as it is, the Probe "
+        "callback from within its code.",
         mistaken_for="any cause: it names none",
         devices=("gpu", "cpu"),
         thresholds=("unattributed_share", "root_share", "tie_points"),

@@ -20,7 +20,9 @@ else:
 class Finding(Record, frozen=True, kw_only=True):
     """One cause, as the report prints it; exactly one is `primary`.
 
-    `severity` is the share of the step's wall time that the cause explains (0 to 1).
+    `severity` is the share of the wall time of a step that the cause explains (0 to 1): of the step of the training
+    that is diagnosed, as the first kind of evidence that names the cause saw it. Those of the causes that take time
+    from each other add up to at most 1. Each gain says what it is over.
     """
 
     cause: CauseId

@@ -66,8 +66,19 @@ class TensorFlow:
     def stop_trace(self) -> None:
         """Wait for the device, so that the last step's kernels are there, and write the trace."""
         self._alone()
-        self._tf.test.experimental.sync_devices()
+        self._wait_for_devices()
         self._tf.profiler.experimental.stop()
+
+    def _wait_for_devices(self) -> None:
+        """Wait for what this process's GPUs were given.
+
+        Not with `sync_devices`, which asks the other workers of a cluster too and fails there (`Haven't set up remote
+        eager worker ... [Op:SyncDevice]`): a device does its work in order, so that a result read back is the last.
+        """
+        for device in self._tf.config.list_logical_devices("GPU"):
+            name = self._tf.DeviceSpec.from_string(device.name)
+            with self._tf.device(f"/device:GPU:{name.device_index}"):
+                self._tf.ones(()).numpy()
 
     def finish(self, answer: Any) -> None:
         """Go on: on a GPU the trace tells whose kernels are whose, and on a processor the call has waited."""

@@ -152,9 +152,10 @@ class Session:
         """Read the effective settings of a Keras model back."""
         return self._backend.settings(model, batch_size, feed_dtype)
 
-    def outside_fraction(self) -> float | None:
-        """Return the share of the timed window that passed outside the train function; None without a window."""
-        return self._journal.outside_fraction()
+    @property
+    def no_gpu(self) -> str:
+        """Why the machine has no GPU, empty where it has one."""
+        return self._study.environment.no_gpu or ""
 
     def end(self, state: State = "done", message: str = "") -> Run:
         """Stop everything, and save the record of the run."""
@@ -167,6 +168,7 @@ class Session:
                 )
             self._journal.close()
             self._journal.write(self._log)
+            self._log.write("outside", fraction=self._journal.outside_fraction())
             self._log.write("done" if state == "done" else "error", state=state, message=message)
         run = fold(self.folder, self._spec, Outcome(state=state, message=message))
         save(run, self.folder / RUN_FILE)

@@ -15,15 +15,15 @@ from gpuprobe.errors import in_short
 from gpuprobe.keras import listening
 from gpuprobe.keras.capture import SIGNAL
 from gpuprobe.keras.session import ProbeOptions, Session
-from gpuprobe.keras.traced import diagnosis_of
-from gpuprobe.keras.verdict import FILE, verdict
+from gpuprobe.keras.verdict import FILE, diagnosis_of, verdict
 from gpuprobe.records import save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gpuprobe.diagnosis.records import Diagnosis
-    from gpuprobe.records import Run, State
+    from gpuprobe.records import State
 
 Answer = TypeVar("Answer")
 
@@ -31,7 +31,7 @@ Answer = TypeVar("Answer")
 class Watcher:
     """Drives a session without ever raising; `session` is the one that has not failed, None where there is none.
 
-    Without `diagnoses` the trace is left to whoever reads the recording.
+    Without `diagnoses` that is left to whoever reads the recording.
     """
 
     # Those of this process that watch just now.
@@ -122,8 +122,8 @@ class Watcher:
 
         def finish() -> None:
             run = session.end(state, message)
-            diagnosis = self._diagnosis(run, session) if self._diagnoses and state == "done" else None
-            found = verdict(run, session.folder, session.outside_fraction(), diagnosis)
+            diagnosis = self._diagnosis(session.folder, trace=state == "done") if self._diagnoses else None
+            found = verdict(run, session.no_gpu, diagnosis)
             save(found, session.folder / FILE)
             if self._verbose:
                 self._say("\n".join([*found.lines(), f"Recording: {session.study_folder}"]), sys.stdout)
@@ -131,12 +131,12 @@ class Watcher:
         self.guarded(finish)
         self._forget()
 
-    def _diagnosis(self, run: Run, session: Session) -> Diagnosis | None:
-        """Diagnose the trace; where that fails, say so: there is a verdict without it."""
+    def _diagnosis(self, folder: Path, *, trace: bool) -> Diagnosis | None:
+        """Diagnose the recording; where that fails, say so: there is a verdict without it."""
         try:
-            return diagnosis_of(run, session.folder)
+            return diagnosis_of(folder, trace=trace)
         except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
-            words = f"the trace was not diagnosed ({in_short(error)}); the verdict is without it"
+            words = f"the training was not diagnosed ({in_short(error)}); the verdict holds its figures alone"
             self._say(f"gpuprobe: {words}", sys.stderr)
             return None
 

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 APART_PS, APART_SHARE = 200_000_000, 0.25
 # So many of them have to end together, else they are not the same ones.
 MOSTLY = 0.8
+# So many exchanges may one trace show beyond the other's first or last.
+EDGE = 2
+# So many ends in a row tell by their distances which they are, where no clock does.
+TELLING = 3
 PROCESSOR = "CPU"
 
 
@@ -81,21 +85,67 @@ def match(timeline: Timeline, hosts: Mapping[str, Host]) -> tuple[Exchanges | No
     taking = _taking_part(timeline, hosts)
     if len(taking) < 2:
         return None, "the trace holds the exchanges of one device alone" if taking else ""
-    kinds = dict.fromkeys(kind for of in taking.values() for kind in of)
-    common = [kind for kind in kinds if len({len(of.get(kind, ())) for of in taking.values()}) == 1]
-    if not common:
-        return None, "the devices' exchanges are not equally many, so that they cannot be matched"
     members = tuple(taking)
-    columns = np.stack([np.concatenate([taking[member][kind] for kind in common]) for member in members])
+    kinds = [kind for kind in taking[members[0]] if all(kind in of for of in taking.values())]
+    found = [_side_by_side([taking[member][kind] for member in members], members, timeline.unix) for kind in kinds]
+    matched = [columns for columns in found if columns is not None]
+    if not matched:
+        return None, "the devices' exchanges do not end together: they are of different steps or groups"
+    columns = np.concatenate(matched, axis=1)
     columns = columns[:, np.argsort(columns[0, :, 0], kind="stable")]
     start, end = columns[:, :, 0], columns[:, :, 1]
     apart = _apart_ps(end, [host for _, host in members])
-    together = apart <= np.maximum(APART_PS, APART_SHARE * (end - start).max(axis=0))
-    if together.mean() < MOSTLY:
-        return None, "the devices' exchanges do not end together: they are of different steps or groups"
-    start, end = start[:, together], end[:, together]
+    together = apart <= _allowed_ps(columns)
     error = int(np.percentile(apart[together], 95))
+    start, end = start[:, together], end[:, together]
     return Exchanges(members, start, end, (end - start).min(axis=0), error), ""
+
+
+def _side_by_side(own: Sequence[Int64s], members: Sequence[Member], unix: bool) -> Int64s | None:
+    """Return the exchanges of one kind that all members show, (d, k, 2); None where they are not the same ones.
+
+    The traces of a job begin and end a little apart, so that one may hold an exchange more at either end.
+    """
+    first = min(range(len(own)), key=lambda row: len(own[row]))
+    ahead = [_ahead(of, own[first], members[row][1] == members[first][1], unix) for row, of in enumerate(own)]
+    if None in ahead:
+        return None
+    places = np.array([place for place in ahead if place is not None])
+    low = max(0, -int(places.min()))
+    high = min(len(of) - int(place) for of, place in zip(own, places, strict=True))
+    if high <= low:
+        return None
+    columns = np.stack([of[low + place : high + place] for of, place in zip(own, places.tolist(), strict=True)])
+    apart = _apart_ps(columns[:, :, 1], [host for _, host in members])
+    return columns if (apart <= _allowed_ps(columns)).mean() >= MOSTLY else None
+
+
+def _ahead(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None:
+    """Return how many exchanges a member shows before the first of another's; None where they do not fit.
+
+    Steps that are alike fit in several ways: then the one counts in which the clocks differ least, where they are
+    clocks of the same kind; else the one without a shift where both show as many, or the one that fits best by far.
+    """
+    fewest = max(1 if one_clock or unix else TELLING, len(first) - EDGE)
+    offset: dict[int, float] = {}
+    spread: dict[int, float] = {}
+    for place in range(-EDGE, len(of) - len(first) + EDGE + 1):
+        low, high = max(0, -place), min(len(first), len(of) - place)
+        if high - low < fewest:
+            continue
+        pair = np.stack([first[low:high], of[low + place : high + place]])
+        apart = pair[1, :, 1] - pair[0, :, 1]
+        usual = 0.0 if one_clock else float(np.median(apart))
+        if (np.abs(apart - usual) <= _allowed_ps(pair)).mean() >= MOSTLY:
+            offset[place] = abs(float(np.median(apart)))
+            spread[place] = float(np.abs(apart - usual).mean())
+    if one_clock or unix:
+        return min(offset, key=offset.__getitem__, default=None)
+    if len(of) == len(first) and (0 in offset or len(of) < TELLING):
+        return 0
+    best = min(spread, key=spread.__getitem__, default=None)
+    others = [value for place, value in spread.items() if place != best]
+    return best if best is None or all(2 * spread[best] < other for other in others) else None
 
 
 def _taking_part(timeline: Timeline, hosts: Mapping[str, Host]) -> dict[Member, dict[str, Int64s]]:
@@ -129,6 +179,13 @@ def _by_kind(texts: Sequence[str], name: NDArray[np.integer], start_ps: Int64s, 
     kinds = np.array([names.collective_kind(texts[place]) for place in name.tolist()])
     spans = np.stack([start_ps, end_ps], axis=1)
     return {str(kind): spans[kinds == kind] for kind in np.unique(kinds)}
+
+
+def _allowed_ps(columns: Int64s) -> NDArray[np.float64]:
+    """How far the ends of each exchange, (d, k, 2), may lie apart."""
+    longest: Int64s = (columns[:, :, 1] - columns[:, :, 0]).max(axis=0)
+    allowed: NDArray[np.float64] = np.maximum(float(APART_PS), APART_SHARE * longest)
+    return allowed
 
 
 def _apart_ps(end: Int64s, hosts: Sequence[str]) -> Int64s:

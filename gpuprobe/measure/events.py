@@ -87,6 +87,7 @@ class RunInProgress:
     host_peak_mib: float | None = None
     device_peak_mib: float | None = None
     flop_per_sample: float | None = None
+    outside_fraction: float | None = None
     notes: list[str] = field(default_factory=list)
     error: Outcome | None = None
     done: bool = False
@@ -125,6 +126,9 @@ class RunInProgress:
     def _take_flop(self, event: dict[str, Any]) -> None:
         self.flop_per_sample = event["per_sample"]
 
+    def _take_outside(self, event: dict[str, Any]) -> None:
+        self.outside_fraction = event["fraction"]
+
     def _take_note(self, event: dict[str, Any]) -> None:
         self.notes.append(event["text"])
 
@@ -156,6 +160,7 @@ class RunInProgress:
             host_peak_mib=self.host_peak_mib,
             device_peak_mib=self.device_peak_mib,
             flop_per_sample=self.flop_per_sample,
+            outside_fraction=self.outside_fraction,
             notes=tuple(self.notes),
         )
 

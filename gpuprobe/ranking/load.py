@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import telemetry
+from gpuprobe.diagnosis.case import UNTRACED
+from gpuprobe.diagnosis.recorded import readings_of
 from gpuprobe.errors import InputError
-from gpuprobe.evidence.readings.window import readings_in
 from gpuprobe.ranking.accounts import traced
 from gpuprobe.ranking.rank import rank
 from gpuprobe.ranking.ranking import Ranking, Search
@@ -65,10 +66,8 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
             used = run.settings.gpu_pci_bus_id if run.settings else ""
             key = (run.spec.round, run.spec.strategy)
             summaries[key] = telemetry.summarize(recording, window.start_ns, window.end_ns, gpu_pci_bus_id=used)
-            readings[run.spec.strategy] = readings_in(
-                recording, window.start_ns, window.end_ns, environment=study.environment, gpu_pci_bus_id=used
-            )
-    by_strategy, notes = traced(study, runs) if traces else ({}, ())
+            readings[run.spec.strategy] = readings_of(recording, run, UNTRACED, study, limits)
+    by_strategy, notes = traced(study, runs, recordings, limits) if traces else ({}, ())
     ranking = rank(study, list(runs.values()), summaries, by_strategy, readings, limits)
     ranking = msgspec.structs.replace(ranking, searches=searches, notes=(*ranking.notes, *lost, *troubles, *notes))
     if traces and any(run.trace is not None and run.trace.missing == TRACE_LEFT_OUT for run in runs.values()):

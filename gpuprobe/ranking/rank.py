@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.ranking import spread, watched
 from gpuprobe.ranking.ranking import Failure, Ranking
-from gpuprobe.ranking.rates import run_rate
 from gpuprobe.ranking.rows import Key, baseline_of, of, rates_of, rows_of
-from gpuprobe.ranking.scorecard import foretold, scorecard
-from gpuprobe.ranking.why import diagnose
+from gpuprobe.ranking.scorecard import scorecard
+from gpuprobe.ranking.why import case
 from gpuprobe.thresholds import DEFAULTS
 
 if TYPE_CHECKING:
@@ -27,18 +27,19 @@ def rank(
     runs: Sequence[Run],
     telemetry: Mapping[Key, TelemetrySummary],
     traces: Mapping[str, Traced] | None = None,
-    readings: Mapping[str, Evidence] | None = None,
+    readings: Mapping[str, Evidence | None] | None = None,
     limits: Thresholds = DEFAULTS,
 ) -> Ranking:
     """Rank all strategies that were measured to the end at least once, and say why the baseline takes its time.
 
-    `telemetry` and `readings` cover the timed windows, by run and by strategy; `traces` are by strategy.
+    `telemetry` covers the timed windows, by run. `traces` and `readings` are by strategy; those of a strategy that was
+    traced are with its trace.
     """
     traces, rates = traces or {}, rates_of(runs)
     rows, first = rows_of(study, runs, telemetry, traces), baseline_of(study, rates)
     baseline = next((row for row in rows if row.strategy == first), None)
-    last = next((run for run in reversed(runs) if run.spec.strategy == first and run_rate(run)), None)
-    why = diagnose(study, rows, baseline, last, traces.get(first or ""), (readings or {}).get(first or ""), limits)
+    known = case(study, runs, rows, baseline, traces, readings or {}) if baseline else None
+    why = diagnose(known, limits) if known else None
     replays = {name: found.replay for name, found in traces.items() if found.replay}
     scored = scorecard(study.strategies, rows, replays)
     return Ranking(
@@ -48,12 +49,12 @@ def rank(
         failures=_failures([run for run in runs if run.outcome.state != "skipped"], rates),
         skipped=_failures([run for run in runs if run.outcome.state == "skipped"], rates),
         not_run=tuple(info.name for info in study.strategies if not of(runs, info.name)),
-        findings=foretold(why.findings, scored),
-        not_evaluated=why.not_evaluated,
+        findings=why.findings if why else (),
+        not_evaluated=why.not_evaluated if why else (),
         scorecard=scored,
         predictions=replays[first].predictions if first in replays else (),
-        agreement=why.agreement,
-        disputed=why.disputed,
+        agreement=why.agreement if why else "",
+        disputed=why is not None and why.disputed,
         notes=(*_notes(rates), *watched.notes(telemetry, study.environment.no_gpu)),
     )
 

@@ -86,7 +86,8 @@ class Run(Record, frozen=True, kw_only=True):
     """One strategy measured once in a fresh process: `run.json` of its recording.
 
     Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device. `flop_per_sample` is
-    TensorFlow's own count for one sample of a training step, None where it was not counted.
+    TensorFlow's own count for one sample of a training step, None where it was not counted. `outside_fraction` is the
+    share of the timed window outside the train function, None where nobody held a clock beside it.
     """
 
     schema: int = SCHEMA
@@ -99,6 +100,7 @@ class Run(Record, frozen=True, kw_only=True):
     host_peak_mib: float | None = None
     device_peak_mib: float | None = None
     flop_per_sample: float | None = None
+    outside_fraction: float | None = None
     notes: tuple[str, ...] = ()
 
     def phase(self, name: PhaseName) -> Phase | None:

@@ -114,7 +114,7 @@ def words(diagnosis: Diagnosis) -> Words:
     if (judged := _judged(diagnosis)) is not None:
         why = f"{why} {judged}".lstrip()
     gain = first.predicted_gain
-    following = first.fix + (f" Predicted gain: {ratio(gain)}." if gain else "")
+    following = first.fix + (f" Predicted gain: {told(gain)}." if gain else "")
     return Words(verdict, why, following, first.code)
 
 
@@ -153,6 +153,11 @@ def predictions(made_by_replay: Sequence[Prediction]) -> list[tuple[str, str, st
 def ratio(gain: Gain) -> str:
     """Write a gain with its range where it has one: `2.30x (2.10 to 2.50)`."""
     return wording.times(gain.ratio, gain.low, gain.high)
+
+
+def told(gain: Gain) -> str:
+    """Write a gain with what it is over: `2.30x (2.10 to 2.50) over numpy`."""
+    return f"{ratio(gain)} over {gain.over}" if gain.over else ratio(gain)
 
 
 def headline(device: DeviceAccount, *, of_several_hosts: bool = False) -> str:

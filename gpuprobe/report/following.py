@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.advice.unknown import TRACE_IT
 from gpuprobe.report.account import ratio
+from gpuprobe.report.account import told as told_gain
 from gpuprobe.report.cells import comparison, times
 
 if TYPE_CHECKING:
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 def following(ranking: Ranking, study: Study) -> tuple[str, str]:
     """Return what to do about the primary cause, with what it was predicted and measured to gain, and its code."""
     primary = next((finding for finding in ranking.findings if finding.primary), None)
-    if primary is None:
-        baseline = ranking.row(ranking.baseline)
-        return "" if baseline is None or baseline.account else TRACE_IT, ""
-    if primary.cause == "compute_bound":
+    if primary is None or primary.cause == "compute_bound":
         return "", ""
     return " ".join([*_tried(primary, ranking, study), primary.fix]), primary.code
 
@@ -59,7 +56,7 @@ def _tried(primary: Finding, ranking: Ranking, study: Study) -> list[str]:
         told = f"`{row.strategy}` first ({row.change}): {predicted}measured {times(row.gain)}"
         said.append(f"{told} over `{row.against}`{_on_baseline(row, ranking, study)}.")
     if not rows and primary.predicted_gain:
-        said.append(f"Predicted gain: {ratio(primary.predicted_gain)}; it was not measured here.")
+        said.append(f"Predicted gain: {told_gain(primary.predicted_gain)}; it was not measured here.")
     return said
 
 

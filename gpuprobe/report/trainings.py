@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.errors import InputError
@@ -12,6 +12,7 @@ from gpuprobe.recording import KERAS_SEEN, RUN_FILE, RUNS_FOLDER, STUDY_FILE, TR
 from gpuprobe.records import Record, Run, load
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 NO_KERAS = (
@@ -62,14 +63,25 @@ def why_none(folder: Path) -> str:
     return NO_STEP.get(backend, NO_STEP_ELSE.format(backend=backend))
 
 
+def first_traced(trainings: Sequence[Training]) -> Training | None:
+    """Return the first training whose trace was diagnosed: it leads; None where there is none."""
+    return next((training for training in trainings if training.diagnosis is not None), None)
+
+
+def why_no_trace(folder: Path, trainings: Sequence[Training]) -> str:
+    """Say why a watch that was to trace has no trace; empty where it has one, or was not to."""
+    if first_traced(trainings) is not None:
+        return ""
+    return why_none(folder) or next((training.missing for training in trainings), "")
+
+
 def _training(run: Path, name: str) -> Training:
     try:
         if not any((run / TRACE_FOLDER).glob("**/*.xplane.pb")):
             return Training(folder=name, missing=_why_no_trace(run))
-        found = recorded(run)
+        return Training(folder=name, diagnosis=diagnose(recorded(run)))
     except InputError as error:
         return Training(folder=name, missing=str(error))
-    return Training(folder=name, diagnosis=diagnosed(found.account, found.readings, found.setting, replay=found.replay))
 
 
 def _why_no_trace(run: Path) -> str:

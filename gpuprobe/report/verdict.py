@@ -76,7 +76,7 @@ def _why(ranking: Ranking) -> tuple[str, str]:
     primary = next((finding for finding in ranking.findings if finding.primary), None)
     step = step_sentence(baseline.strategy, baseline.account) if baseline and baseline.account else ""
     if primary is None:
-        return step, f"Not known yet: {_undecided(ranking)}"
+        return step, ""
     tie = f", which ties with `{primary.ties_with}`" if primary.ties_with else ""
     sentences = [f"The cause is that {named(primary)}{tie}, with {primary.confidence} confidence.", primary.claim]
     if primary.cause in UNCAUSED:
@@ -164,10 +164,3 @@ def _failed(ranking: Ranking) -> str:
         return "No run was started."
     failure = ranking.failures[0]
     return f"{failure.strategy}: {failure.state.replace('_', ' ')}, {failure.message}."
-
-
-def _undecided(ranking: Ranking) -> str:
-    known = {reason.cause: reason.reason for reason in ranking.not_evaluated}
-    baseline = ranking.row(ranking.baseline)
-    untraced = "" if baseline and baseline.account else "there is no trace of the baseline that tells, and "
-    return f"{untraced}{known.get('compute_bound') or 'no rule had its evidence'}."

@@ -6,13 +6,15 @@ import shlex
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpuprobe import wording
 from gpuprobe.evidence.readings.signals import Seen
 from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE, TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Record, Watch, load, to_json, write_whole
 from gpuprobe.report import account, html
 from gpuprobe.report.page import template
-from gpuprobe.report.trainings import Training, read_trainings, why_none
+from gpuprobe.report.trainings import Training, first_traced, read_trainings, why_no_trace, why_none
 from gpuprobe.telemetry import read
 from gpuprobe.units import NS_PER_S
 from gpuprobe.watch.verdict import Verdict, judge, not_offered
@@ -36,10 +38,28 @@ class WatchReport(Record, frozen=True, kw_only=True):
 
 def load_report(folder: Path) -> WatchReport:
     """Judge a recording again. Raises InputError where the folder holds none, or one that cannot be read."""
-    watch = load(Watch, folder / WATCH_FILE)
-    seen, verdict = judge(read(folder / TELEMETRY_FILE), watch)
-    trainings, why = read_trainings(folder), why_none(folder)
-    return WatchReport(watch=watch, seen=seen, verdict=verdict, trainings=trainings, no_training=why)
+    watch, trainings = load(Watch, folder / WATCH_FILE), read_trainings(folder)
+    return reported(folder, watch, trainings)
+
+
+def reported(folder: Path, watch: Watch, trainings: tuple[Training, ...]) -> WatchReport:
+    """Judge a watch whose trainings were diagnosed: a trace leads, readings alone do where there is none.
+
+    Raises InputError where its telemetry cannot be read.
+    """
+    seen, verdict = judge(read(folder / TELEMETRY_FILE), watch, why_no_trace(folder, trainings))
+    verdict = _led_by_trace(verdict, trainings)
+    return WatchReport(watch=watch, seen=seen, verdict=verdict, trainings=trainings, no_training=why_none(folder))
+
+
+def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
+    first = first_traced(trainings)
+    if first is None or first.diagnosis is None:
+        return verdict
+    words, count = account.words(first.diagnosis), len(trainings)
+    which = f"training {trainings.index(first) + 1} of {count}" if count > 1 else "its training"
+    said = f"By the trace of {which}: {words.verdict}"
+    return msgspec.structs.replace(verdict, verdict=said, why=words.why, next=words.next, code=words.code)
 
 
 def render(report: WatchReport) -> str:
@@ -50,7 +70,7 @@ def render(report: WatchReport) -> str:
         seen=report.seen,
         verdict=report.verdict,
         trainings=report.trainings,
-        traced=any(training.diagnosis for training in report.trainings),
+        leading=first_traced(report.trainings),
         no_training=report.no_training,
         account=account,
         command=shlex.join(report.watch.command),

@@ -68,7 +68,7 @@ class _Python(Progress):
     def run(self, calls: int) -> Session:
         marks: list[tuple[float, float]] = []
         ends: list[float] = []
-        before = warmup_calls(self.spec)
+        before = self.first_call = warmup_calls(self.spec)
         for call in range(before + calls):
             self.call, self.counting = call, call >= before
             if call == before:
@@ -102,6 +102,7 @@ class _Python(Progress):
         """Run one call; return when it comes back to Python."""
         knobs, begin = self.spec.host, self.now
         self.now += knobs.function_call_us * self.noise.factor(Source.HOST, self.call, 1)
+        self._specialise()
         compiled = self._compile()
         run_begin = self.now
         for _ in range(knobs.steps_per_execution):
@@ -130,6 +131,14 @@ class _Python(Progress):
         for device in self.doing:
             device[Doing.COMPILE].append(span_ns(begin, self.now))
         return True
+
+    def _specialise(self) -> None:
+        """Compile a function once more for what it has not met before."""
+        for gpu in self.gpus:
+            begin, self.now = self.now, self.now + self.once_us("specialising", gpu.index)
+            self.tell(PYTHON, "XlaCompile", begin, self.now)
+            if self.now > begin:
+                self.doing[gpu.index][Doing.ONCE].append(span_ns(begin, self.now))
 
     def _one_step(self) -> None:
         """Dispatch one step on all devices: input, copies, kernels, collectives in buckets, and what follows them."""

@@ -50,7 +50,7 @@ class SimulatedRun:
 
     `call_ms` are the calls of the timed window; `columns` the telemetry as functions of the seconds since its start,
     None where none was taken, and `facts` what the driver says of each GPU once; `traced` the session whose trace is
-    written, None for a run without a trace.
+    written, None for a run without a trace; `startup_s` and `tail_s` lie before the warm-up and after all else.
     """
 
     strategy: str
@@ -66,6 +66,8 @@ class SimulatedRun:
     device_peak_mib: float | None = None
     flop_per_sample: float | None = None
     combined: Combination | None = None
+    startup_s: float = 0.0
+    tail_s: float = 0.0
 
 
 def settings(*, device: str, batch_size: int, dtype_policy: str = "float32", **others: object) -> Settings:
@@ -132,8 +134,9 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
     combined = run.combined or Combination(start="", changes=(), step=0)
     folder = run_folder(study, run.number, run.strategy, combined.step)
     folder.mkdir(parents=True)
-    window_ns = start_ns + round(WARMUP_S * NS_PER_S)
-    phases = [_warmup(start_ns, window_ns), _window(run, window_ns)]
+    warmup_ns = start_ns + round(run.startup_s * NS_PER_S)
+    window_ns = warmup_ns + round(WARMUP_S * NS_PER_S)
+    phases = [_warmup(warmup_ns, window_ns), _window(run, window_ns)]
     trace = TraceInfo(path=None, missing="no trace was simulated")
     if run.traced is not None:
         phases.append(_trace_phase(run.traced, phases[-1].end_ns))
@@ -159,9 +162,10 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
         flop_per_sample=run.flop_per_sample,
     )
     save(record, folder / RUN_FILE)
+    end_ns = phases[-1].end_ns + round(run.tail_s * NS_PER_S)
     if run.columns is not None:
-        readings.write(folder / TELEMETRY_FILE, start_ns, phases[-1].end_ns, run.columns, run.facts)
-    return phases[-1].end_ns
+        readings.write(folder / TELEMETRY_FILE, start_ns, end_ns, run.columns, run.facts)
+    return end_ns
 
 
 def _warmup(start_ns: int, end_ns: int) -> Phase:

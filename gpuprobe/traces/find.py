@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
+from gpuprobe.recording import PROFILES_PATTERN, RUNS_FOLDER, TRAININGS_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,12 +69,9 @@ def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:
     """
     stems = [file.name.removesuffix(suffix_of(file)) for file in files]
     if len(set(stems)) < len(stems):
-        # Each worker's folder has its own name somewhere along the path.
-        parts = [file.parts for file in files]
-        stems = [
-            "/".join(part for part in own if any(part not in other for other in parts)) or stem
-            for own, stem in zip([one[:-1] for one in parts], stems, strict=True)
-        ]
+        # Each worker has a folder of its own somewhere along the path: the first one in which they differ.
+        levels = list(zip(*(file.parts[:-1] for file in files), strict=False))
+        stems = list(next((level for level in levels if len(set(level)) == len(files)), stems))
     return [stem if hosts.count(host) > 1 else host for host, stem in zip(hosts, stems, strict=True)]
 
 
@@ -100,12 +98,18 @@ def _of_workers(path: Path) -> list[Path]:
     A profile's folder is named for the second in which it was taken. Those of runs that followed each other differ.
     """
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
-    found = [_newest(sessions) for folder in folders if (sessions := _sessions(folder))]
+    found = [_newest(sessions) for folder in folders if (sessions := _sessions(folder) or _recorded(folder))]
     times = [_taken_s(session) for session in found]
     if len(found) < 2 or None in times:
         return []
     known = [time for time in times if time is not None]
     return [file for session in found for file in traces_in(session)] if max(known) - min(known) <= TOGETHER_S else []
+
+
+def _recorded(watch: Path) -> list[Path]:
+    """Return the profiles that `gpuprobe watch --trace` took."""
+    pattern = f"{TRAININGS_FOLDER}/*/{RUNS_FOLDER}/*/{PROFILES_PATTERN}"
+    return [folder for folder in sorted(watch.glob(pattern)) if folder.is_dir() and traces_in(folder)]
 
 
 def _taken_s(session: Path) -> float | None:

@@ -40,6 +40,8 @@ PREFETCH, PARALLEL, FUSED, STEPS, BATCH, FASTER = 2, 8, 8, 8, 4, 2
 BISECTIONS = 8
 # Steps of a few traced moments differ by so much from those of the whole training; more is something not in the trace.
 DRIFT = 0.10
+# What a gain is over where the training has no name.
+TRACED = "the traced training"
 NOTHING_LEFT = "the trace shows nothing of a step but what this change takes away"
 
 
@@ -122,9 +124,10 @@ def _unfit(device: DeviceAccount) -> str | None:
 class _Base:
     """What changes are tried on: the graph without the profiler's overhead, and the step time that gains count from.
 
-    `shared` is how a processor's cores are shared, as expected first. The replay's times are multiplied by `drift` to
-    be those of the untraced training, `pace_ms` a step. `aside_ms` is the part of the untraced step that the trace does
-    not show: it stays, but for what comes in some steps only; or it is more of what the trace shows.
+    `over` is what the gains are over. `shared` is how a processor's cores are shared, as expected first. The replay's
+    times are multiplied by `drift` to be those of the untraced training, `pace_ms` a step. `aside_ms` is the part of
+    the untraced step that the trace does not show: it stays, but for what comes in some steps only; or it is more of
+    what the trace shows.
     """
 
     graph: Graph
@@ -135,6 +138,7 @@ class _Base:
     aside_ms: float
     error: float
     doubt: float
+    over: str
     shared: tuple[Sharing, ...] = ()
 
     @classmethod
@@ -148,7 +152,8 @@ class _Base:
         doubt = min(MOST_DOUBT, max(FINEST, abs(error), abs(untraced / pace - 1) / 2, known.repeats_within))
         drift = (untraced - aside) / pace
         shared = sharings(fitted, known, untraced * known.steps_per_call)
-        return cls(fitted, known.steps_per_call, untraced, drift, pace * drift, aside, error, doubt, shared)
+        over = known.name or TRACED
+        return cls(fitted, known.steps_per_call, untraced, drift, pace * drift, aside, error, doubt, over, shared)
 
     def prediction(self, change: Change) -> Prediction | None:
         """Try one change: as expected, at both ends of its range, and at its utmost; None where no time is left."""
@@ -159,9 +164,10 @@ class _Base:
         if (self.graph.reason == Edge.ORDER).any():
             seen.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
         ends = [end for step in seen for end in (step + unseen, step * (1 + self.aside_ms / self.pace_ms))]
-        low, high = min(ends) * (1 - self.doubt), max(ends) * (1 + self.doubt)
         bound = min(*ends, self._step_ms(change.utmost or change.alter) + unseen)
-        if min(low, bound) <= 0:
+        # However unsure the replay is, no way of making the change gains more than its utmost.
+        low, high = max(bound, min(ends) * (1 - self.doubt)), max(ends) * (1 + self.doubt)
+        if bound <= 0:
             return None
         now = self.step_ms * change.samples
         return Prediction(
@@ -169,7 +175,7 @@ class _Base:
             step_ms=expected,
             low_ms=low,
             high_ms=high,
-            gain=Gain(ratio=now / expected, low=now / high, high=now / low),
+            gain=Gain(ratio=now / expected, low=now / high, high=now / low, over=self.over),
             bound=now / bound,
             replay_error_fraction=self.error,
             assumption=change.assumption,
