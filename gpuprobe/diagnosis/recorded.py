@@ -9,7 +9,7 @@ import msgspec
 from gpuprobe import wording
 from gpuprobe.diagnosis.case import UNTRACED, Case
 from gpuprobe.errors import InputError
-from gpuprobe.evidence.run import setting
+from gpuprobe.evidence.run import given_signals, setting
 from gpuprobe.ledger.account import account_of
 from gpuprobe.recording import (
     RUN_FILE,
@@ -206,6 +206,7 @@ def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tup
             sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
         ),
         *_clock(run),
+        *given_signals(run.given),
         *(_of_study(study) if study else ()),
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from gpuprobe.keras.given import given_to_fit
 from gpuprobe.keras.scalars import Scalars
 from gpuprobe.keras.session import ProbeOptions, Session
 from gpuprobe.keras.watcher import Watcher
@@ -134,6 +135,7 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         session.expect(math.ceil(in_epoch / steps), self.params.get("epochs") or 0)
         per_epoch = in_epoch * batch
         session.describe(session.settings(self.model, batch, dtype), per_epoch)
+        session.was_given(given_to_fit(self.model, leaves, Probe))
 
 
 def _keras_counts(model: keras.Model) -> bool:

@@ -23,7 +23,7 @@ from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.events import EventLog, fold
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER, run_folder
-from gpuprobe.records import Outcome, Request, Run, RunSpec, Settings, StrategyInfo, Study, TraceInfo, save
+from gpuprobe.records import Given, Outcome, Request, Run, RunSpec, Settings, StrategyInfo, Study, TraceInfo, save
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -131,6 +131,10 @@ class Session:
         """Take note of how many calls an epoch will have, and how many epochs; 0 where that is not known."""
         self._moments.epoch_calls = epoch_calls
         self._moments.total_calls = epoch_calls * epochs
+
+    def was_given(self, given: Given) -> None:
+        """Save what the training was given."""
+        self._log.write("given", given=given)
 
     def describe(self, settings: Settings | None, samples_per_epoch: int) -> None:
         """Save what is known after the first call: the settings, and how many samples an epoch has (0: unknown)."""
