@@ -7,19 +7,24 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from studies import SimulatedStrategy
+from waiting import LIMIT_S
 
 # A shell without job control has what it starts in the background ignore Ctrl-C, and nohup a terminal's end; programs
 # under test would inherit that. What has a handler here is as usual again in them.
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+# How long an example takes, or to make one, is the machine's affair.
+settings.register_profile("on any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("on any machine")
 
 ROOT = Path(__file__).parent.parent
 FAKE_DRIVER = Path(__file__).parent / "nvml" / "fake_nvml.c"
@@ -40,7 +45,7 @@ def run_cli(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gpuprobe.cli", *map(str, words)]
     environment = {**os.environ, "COLUMNS": "200", **options.pop("env", {})}
     done: subprocess.CompletedProcess[str] = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=400, env=environment, **options
+        command, capture_output=True, text=True, check=False, timeout=LIMIT_S, env=environment, **options
     )
     return done
 
@@ -78,12 +83,3 @@ def driver(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setenv("LD_LIBRARY_PATH", str(library))
     monkeypatch.setenv("FAKE_NVML", str(script))
     return script
-
-
-def until_rows(path: Path, count: int = 1) -> None:
-    """Wait until a sampler, on however busy a machine, has written that many rows."""
-    for _ in range(400):
-        if path.exists() and sum(line[:1].isdigit() for line in path.read_text().splitlines()) >= count:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{path}: the sampler wrote no {count} rows")

@@ -58,8 +58,9 @@ ROOMS = {
     "diagnosis": _room(
         "evidence into findings by rules, joined into one diagnosis", "whatif evidence ledger traces telemetry cards"
     ),
+    "paired": _room("runs that took turns, in pairs of blocks: one fit, and what holds for all at once", "", "scipy"),
     "ranking": _room(
-        "runs into intervals, ties and ranks", "diagnosis whatif evidence ledger traces telemetry", "scipy"
+        "runs into intervals, ties and ranks", "paired diagnosis whatif evidence ledger traces telemetry", "scipy"
     ),
     "search": _room("which change to measure next", "ranking whatif ledger"),
     "compare": _room("two studies side by side", "ranking evidence ledger traces telemetry"),

@@ -264,7 +264,7 @@ def test_wsl_is_told_by_the_release_of_the_kernel(release: str, version: int) ->
 def test_checking_imports_no_tensorflow() -> None:
     program = "import sys, gpuprobe.doctor as d; from gpuprobe.doctor.check import checks; checks(); "
     program += "assert 'tensorflow' not in sys.modules"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_the_facts_and_results_come_back_from_json() -> None:

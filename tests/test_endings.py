@@ -12,8 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conftest import run_cli
 from studies import SimulatedStrategy, simulate_study
-from watches import until
+from waiting import LIMIT_S, ended, until, until_gone
 
 from gpuprobe.errors import InputError
 from gpuprobe.measure.survey import Question, survey
@@ -22,7 +23,6 @@ from gpuprobe.scratch import scratch
 FEW = ("--rounds", "1", "--depth", "8", "--batch-size", "8", "--data", "synthetic", "--samples", "512", "--no-trace")
 LONG = ("run", "--strategies", "python_feed", *FEW, "--steps", "1000000")
 TRAIN = ("train", *FEW[2:-1], "--strategy", "numpy", "--epochs", "10000")
-LIMIT_S = 400.0
 
 
 def start(*words: str, cwd: Path, said: str) -> subprocess.Popen[str]:
@@ -41,20 +41,13 @@ def start(*words: str, cwd: Path, said: str) -> subprocess.Popen[str]:
     return process
 
 
-def ended(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
-
-
 def end(process: subprocess.Popen[str], number: signal.Signals) -> None:
     """End it so, and see that all that it started ends too."""
     started = psutil.Process(process.pid).children(recursive=True)
     assert started
     process.send_signal(number)
     assert process.wait(LIMIT_S) == -number
-    until(lambda: all(map(ended, started)))
+    until(lambda: all(ended(one.pid) for one in started), "the end of all that it started")
 
 
 def test_whatever_ends_view_nothing_is_left_but_what_the_next_start_clears(
@@ -86,9 +79,14 @@ def test_whatever_ends_view_nothing_is_left_but_what_the_next_start_clears(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_whatever_ends_a_study_no_process_is_left(number: signal.Signals, tmp_path: Path) -> None:
+def test_whatever_ends_a_study_no_process_is_left_but_a_study_to_report(number: signal.Signals, tmp_path: Path) -> None:
     end(start(*LONG, cwd=tmp_path, said="measuring"), number)
     assert len([*(tmp_path / "tmp").glob("gpuprobe-*")]) == (1 if number == signal.SIGKILL else 0)
+    if number == signal.SIGKILL:
+        (study,) = (tmp_path / "reports").iterdir()
+        done = run_cli("report", study)
+        assert done.returncode == 0, done.stderr
+        assert "cut off" in (study / "report.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -189,5 +187,4 @@ def test_what_code_leaves_running_neither_keeps_the_survey_nor_outlives_it(
     monkeypatch.setenv("LEFT", str(tmp_path / "left"))
     found = survey(Question(model=f"{code}:leaves_some_behind", batch_size=None, strategies=()), LIMIT_S)
     assert found.samples == 64
-    left = int((tmp_path / "left").read_text())
-    until(lambda: not psutil.pid_exists(left) or ended(psutil.Process(left)))
+    until_gone(int((tmp_path / "left").read_text()))

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 from conftest import STORY, run_cli
 from studies import simulate_study
+from waiting import LIMIT_S
 
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Spec
@@ -57,8 +60,14 @@ def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedPr
         env={**os.environ, **environment},
         capture_output=True,
         check=False,
-        timeout=200,
+        timeout=LIMIT_S,
     )
+
+
+@pytest.fixture(scope="module")
+def usual(here: Path) -> Callable[[str], subprocess.CompletedProcess[bytes]]:
+    """Give what a command says where it can say all, run once."""
+    return cache(lambda words: shell(f"gpuprobe {words}", here))
 
 
 def lines(said: bytes) -> list[str]:
@@ -93,15 +102,17 @@ def test_a_stdout_that_was_closed_is_no_error(words: str, here: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ODD)
 @pytest.mark.parametrize("words", ["list", "diagnose session", "diagnose session --json", "report study"])
-def test_what_an_encoding_lacks_is_replaced(words: str, encoding: str, here: Path) -> None:
-    usual, odd = shell(f"gpuprobe {words}", here), shell(f"gpuprobe {words}", here, **ODD[encoding])
+def test_what_an_encoding_lacks_is_replaced(
+    words: str, encoding: str, here: Path, usual: Callable[[str], subprocess.CompletedProcess[bytes]]
+) -> None:
+    odd = shell(f"gpuprobe {words}", here, **ODD[encoding])
     assert (odd.returncode, odd.stderr) == (0, b"")
     if "--json" in words:
         # JSON is UTF-8 by its definition (RFC 8259), whatever the terminal's encoding.
-        assert {**json.loads(odd.stdout), "prediction": 0} == {**json.loads(usual.stdout), "prediction": 0}
+        assert {**json.loads(odd.stdout), "prediction": 0} == {**json.loads(usual(words).stdout), "prediction": 0}
     else:
         assert len(odd.stdout.decode("latin-1" if encoding == "latin-1" else "ascii").splitlines()) == len(
-            lines(usual.stdout)
+            lines(usual(words).stdout)
         )
 
 
@@ -133,7 +144,10 @@ def test_what_is_to_stay_is_written_before_anything_is_printed(end: str, here: P
         here,
     )
     assert (tmp_path / "S" / "truth.json").is_file()
-    shell(f"gpuprobe demo --out {tmp_path} {end}", here)
+
+
+def test_a_demo_is_written_before_anything_is_printed(here: Path, tmp_path: Path) -> None:
+    shell(f"gpuprobe demo --out {tmp_path} > /dev/full", here)
     assert (tmp_path / "demo" / "report.html").is_file()
 
 

@@ -102,7 +102,7 @@ def encoded(cause: str, form: Literal["current", "2020"]) -> bytes:
 @given(
     form=st.sampled_from(FORMS), lose=st.sampled_from((drop, end_early, shift)), share=SHARES, seed=st.integers(0, 999)
 )
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_cause_stays_or_becomes_doubt(
     cause: str,
     tmp_path: Path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 from pathlib import Path
@@ -19,7 +20,7 @@ from gpuprobe.measure.conductor import Action, Conductor
 from gpuprobe.measure.events import FILE, EventLog, EventReader, RunInProgress, fold
 from gpuprobe.measure.losses import MAX_POINTS, points
 from gpuprobe.measure.plan import plan_rounds
-from gpuprobe.records import Outcome, RunSpec
+from gpuprobe.records import Outcome, Run, RunSpec, load, save
 
 S = 1_000_000_000
 
@@ -177,7 +178,17 @@ def test_losses_keep_their_mean_and_their_bound(losses: list[float], batch: int)
     assert len(found) <= MAX_POINTS
     assert found[-1].samples == len(losses) * batch
     if len(losses) <= MAX_POINTS:
-        assert sum(point.loss for point in found) == pytest.approx(sum(losses), rel=1e-6)
+        assert sum(point.loss or 0.0 for point in found) == pytest.approx(sum(losses), rel=1e-6)
+
+
+def test_a_loss_that_is_no_finite_number_is_read_back_as_such(tmp_path: Path) -> None:
+    found = points([(32, 32, 3.0), (64, 64, math.nan), (96, 96, math.nan), (128, 32, math.inf), (160, 32, 1.0)])
+    assert [point.loss for point in found] == [3.0, None, None, None, 1.0]
+    log = EventLog(tmp_path)
+    log.write("losses", points=found)
+    log.close()
+    save(fold(tmp_path, spec(), Outcome(state="done")), tmp_path / "run.json")
+    assert load(Run, tmp_path / "run.json").losses == tuple(found)
 
 
 def test_events_fold_into_the_run_and_a_torn_line_is_left_out(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_on_the_cpu_too(tmp_path: Path) -> None:
 
 
 @given(spec=specs())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_the_mix(spec: Spec, tmp_path: Path) -> None:
     # Steps of a millisecond or less may differ by the few launch calls that remain.
     # Work of the launching thread and what is done once are no categories of the ledger yet.

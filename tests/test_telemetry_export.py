@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
+from waiting import LIMIT_S
 
 from gpuprobe import telemetry
 from gpuprobe.errors import OutputError, UsageError
@@ -24,7 +25,7 @@ COLUMNS = ["gpu0_utilization_percent", "gpu0_energy_j", "gpu1_utilization_percen
 
 def scraped(url: str, accept: str = "text/plain") -> str:
     request = urllib.request.Request(url, headers={"Accept": accept})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
         return str(answer.read().decode())
 
 

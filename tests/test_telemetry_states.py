@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import until_rows
+from waiting import recorded_s, until, until_recorded, until_rows
 
 from gpuprobe import telemetry
 
@@ -123,23 +122,27 @@ field.91 2
 field.202 1048576 5242880@1
 field.204 2097152
 """
-# Each script, and how long it is sampled from the first row on, in seconds.
-PLAYED = {
-    DATACENTER.format(pid=os.getpid(), other=os.getppid()): 3.4,
-    (BUFFER := "utilization 10 90@1\nsample_s 0.16\n"): 3.4,
-    TROUBLES: 7.5,
-    **dict.fromkeys(UNUSABLE, 1.5),
-    (FORBIDDEN := "devices 2\ngpu0.fail.handle 4\n"): 0.8,
-    (SLOW_START := "block.init 3\n"): 5.0,
+# Each script, how many seconds of it are recorded at least, and what the sampler has said a second before the end.
+PLAYED: dict[str, tuple[float, tuple[str, ...]]] = {
+    DATACENTER.format(pid=os.getpid(), other=os.getppid()): (3.4, ()),
+    (BUFFER := "utilization 10 90@1\nsample_s 0.16\n"): (3.4, ()),
+    TROUBLES: (
+        6.0,
+        ("gpu3: driver_hung", "gpu4.power_w: back", "gpu5: back", "gpu6.memory_utilization_percent: back",
+         "gpu7.performance_state: back"),
+    ),
+    **dict.fromkeys(UNUSABLE, (1.5, ())),
+    (FORBIDDEN := "devices 2\ngpu0.fail.handle 4\n"): (0.8, ()),
+    (SLOW_START := "block.init 3\n"): (3.0, ("driver: back",)),
     # A name that is no UTF-8, as some boards have, costs nothing.
-    (LOADED_LATE := "init 9 0@1\nname Card \xe9\n"): 4.0,
-    (OLD := "fail.event_reasons 13\nthrottle 32\n"): 0.8,
-    (LATE := "block.power 3.5@0.5 0@1\n"): 6.5,
-    (CRASH := "crash.power 1@1\n"): 4.0,
-    SPLIT_ANEW: 7.5,
-    NEW_LINKS: 3.4,
-    (LOST_FROM_THE_START := "devices 2\ngpu0.fail.all 15 0@2\nname Card\n"): 7.5,
-}
+    (LOADED_LATE := "init 9 0@1\nname Card \xe9\n"): (2.0, ("driver: back",)),
+    (OLD := "fail.event_reasons 13\nthrottle 32\n"): (0.8, ()),
+    (LATE := "block.power 3.5@0.5 0@1\n"): (5.0, ("gpu0: back",)),
+    (CRASH := "crash.power 1@1\n"): (2.0, ("driver: driver_crashed",)),
+    SPLIT_ANEW: (6.0, ("gpu0: split_anew", "gpu1: split_anew")),
+    NEW_LINKS: (3.4, ()),
+    (LOST_FROM_THE_START := "devices 2\ngpu0.fail.all 15 0@2\nname Card\n"): (5.0, ("gpu0: back",)),
+}  # fmt: skip
 Played = dict[str, telemetry.Telemetry]
 
 
@@ -149,22 +152,28 @@ def played(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder = tmp_path_factory.mktemp("played")
     with pytest.MonkeyPatch.context() as patch, ExitStack() as samplers:
         patch.setenv("LD_LIBRARY_PATH", str(library))
-        began: list[tuple[float, str, Path, ExitStack]] = []
-        for place, (script, seconds) in enumerate(PLAYED.items()):
+        began: list[tuple[str, Path, ExitStack]] = []
+        for place, script in enumerate(PLAYED):
             path = folder / f"{place}.csv"
             path.with_suffix(".txt").write_bytes(script.encode("latin-1"))
             patch.setenv("FAKE_NVML", str(path.with_suffix(".txt")))
             own = samplers.enter_context(ExitStack())
             own.enter_context(telemetry.sampling(path, os.getpid()))
-            began.append((seconds, script, path, own))
-        for _, _, path, _ in began:
-            until_rows(path)
-        start_s, found = time.monotonic(), {}
-        for seconds, script, path, own in sorted(began, key=lambda one: one[0]):
-            time.sleep(max(0.0, start_s + seconds - time.monotonic()))
+            began.append((script, path, own))
+        found = {}
+        for script, path, own in sorted(began, key=lambda one: PLAYED[one[0]]):
+            until_played(path, *PLAYED[script])
             own.close()
             found[script] = telemetry.read(path)
         return found
+
+
+def until_played(path: Path, seconds: float, words: tuple[str, ...]) -> None:
+    """Wait until so much was recorded and all of it said, and another second was recorded after that."""
+    until_rows(path)
+    for said in words:
+        until(lambda said=said: said in path.read_text(errors="replace"), f"{path}: {said}")  # type: ignore[misc]
+    until_recorded(path, max(seconds, recorded_s(path) + 1.0 if words else 0.0))
 
 
 @pytest.fixture
@@ -214,8 +223,8 @@ def test_all_that_a_large_card_offers_is_read(played: Played) -> None:
     assert found["gpm_pcie_sent_mib_per_s"] == 1500
     own = {name: set(recording.series(f"gpu0_{name}")[1]) for name in EACH}
     assert own == dict(zip(EACH, ({1000}, {80}, {33}, {5}, {1, 5}, {0}, {12000}, {40}), strict=True))
-    duration_s = summary(recording).duration_s
-    assert found["energy_j"] == pytest.approx(300 * duration_s, rel=0.03)
+    times, _ = recording.series("gpu0_energy_j")
+    assert found["energy_j"] == pytest.approx(300 * (times[-1] - times[0]) / S, rel=0.03)
     energy = summary(recording).signal("energy_j", 0)
     assert energy is not None
     assert "counter" in energy.source
@@ -227,7 +236,9 @@ def test_the_drivers_own_samples_agree_with_ours(played: Played) -> None:
     times, samples = recording.series("gpu0_utilization_buffer_percent")
     assert set(samples) == {10, 90}
     assert np.diff(times) / S == pytest.approx(0.16, abs=0.001), "each sample is there once, at its own time"
-    found = values(summary(recording), 0)
+    ours, _ = recording.series("gpu0_utilization_percent")
+    both = telemetry.summarize(recording, int(max(times[0], ours[0])), int(min(times[-1], ours[-1])))
+    found = values(both, 0)
     assert found["utilization_buffer_percent"] == pytest.approx(found["utilization_percent"], abs=8)
 
 
@@ -249,8 +260,9 @@ def test_no_card_costs_another_or_the_host_its_samples(troubled: telemetry.Telem
     assert where == {"gpu0", "gpu1", "gpu2", "gpu3", "gpu5"}
     fast, _ = troubled.series("gpu6_utilization_percent")
     host, _ = troubled.series("tree_cpu_s")
-    assert troubled.t_ns[-1] - fast[-1] < S
-    assert troubled.t_ns[-1] - host[-1] < S
+    last_said_ns = max(one.t_ns for one in troubled.states)
+    assert fast[-1] > last_said_ns
+    assert host[-1] > last_said_ns
     assert set(troubled.gpus) == set(range(8))
 
 
@@ -369,10 +381,10 @@ def test_a_call_that_returns_late_gives_its_card_back(played: Played) -> None:
     times, _ = recording.series("gpu0_power_w")
     (gap,) = [gap for gap in summary(recording).gaps if gap.where == "gpu0"]
     assert "driver_hung" in gap.reason
-    assert (gap.end_ns - gap.start_ns) / S == pytest.approx(3.5, abs=1)
-    assert times[-1] > gap.end_ns + S, "one thread samples on"
+    assert (gap.end_ns - gap.start_ns) / S >= 3.4
+    assert times[-1] > gap.end_ns + S / 2, "one thread samples on"
     intervals = np.diff(times[times > gap.end_ns]) / S
-    assert np.median(intervals) == pytest.approx(0.05, abs=0.02), "and only one"
+    assert np.median(intervals) > 0.03, "and only one"
 
 
 def test_a_driver_that_crashes_costs_only_the_gpus_and_is_said(played: Played) -> None:

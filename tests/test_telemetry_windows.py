@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import until
 
 from gpuprobe import telemetry
 from gpuprobe.telemetry import cgroup, windows
@@ -166,9 +166,10 @@ def test_a_process_may_have_any_name(name: bytes) -> None:
 
 
 def test_the_tree_is_followed_through_children_and_orphans() -> None:
-    # The shell ends at once; its child, which sleeps, then belongs to no parent of ours but stays in the tree.
-    inner = "import subprocess, sys, time; subprocess.Popen(['sleep', '30']); print('up', flush=True); time.sleep(1.5)"
-    root = subprocess.Popen([sys.executable, "-c", inner], stdout=subprocess.PIPE)
+    # The child, which sleeps, then belongs to no parent of ours but stays in the tree.
+    inner = "import subprocess, sys; subprocess.Popen(['sleep', '600']); print('up', flush=True); sys.stdin.read()"
+    root = subprocess.Popen([sys.executable, "-c", inner], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert root.stdin is not None
     assert root.stdout is not None
     root.stdout.readline()
     scan = TreeScan(root.pid)
@@ -176,14 +177,11 @@ def test_the_tree_is_followed_through_children_and_orphans() -> None:
     assert first["tree_processes"] == 2
     (child,) = scan.pids - {root.pid}
     assert scan.name(child) == "sleep"
+    root.stdin.close()
     root.wait()
     after = scan.scan()
     assert scan.pids == {child}
     assert after["tree_cpu_s"] >= first["tree_cpu_s"], "a counter does not fall when a process ends"
     subprocess.run(["kill", str(child)], check=True)
-    for _ in range(50):
-        if not scan.scan():
-            break
-        time.sleep(0.1)
-    assert scan.scan() == {}
+    until(lambda: scan.scan() == {}, "an empty tree")
     assert scan.name(2**30) is None

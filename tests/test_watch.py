@@ -9,14 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 from conftest import Cli
-from watches import COUNTER, LIMIT_S, WATCH, record, until
+from waiting import LIMIT_S, until, until_gone
+from watches import COUNTER, WATCH, record, until_recorded
 
 from gpuprobe import telemetry
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
@@ -88,7 +88,7 @@ def test_signals_are_passed_on_once_each_and_the_command_may_outlive_them(tmp_pa
     assert watched.stdout.readline() == b"ready\n"
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT):
         watched.send_signal(number)
-        time.sleep(0.1)
+        assert watched.stdout.readline() == f"got {number.name}\n".encode()
     out, err = watched.communicate(timeout=LIMIT_S)
     assert out == b"SIGINT SIGTERM SIGHUP SIGUSR1 SIGQUIT\n"
     assert watched.returncode == 9
@@ -100,19 +100,26 @@ def test_a_signal_to_the_whole_group_reaches_the_command_once(tmp_path: Path) ->
     assert watched.stdout is not None
     assert watched.stdout.readline() == b"ready\n"
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+        seen_by = witness(watched.pid)
         os.killpg(watched.pid, number)
-        time.sleep(0.3)
+        assert watched.stdout.readline() == f"got {number.name}\n".encode()
+        # The next is seen by another one, which must be there first; after the last the command ends.
+        until(lambda was=seen_by: witness(watched.pid) not in {None, was} or watched.poll() is not None)  # type: ignore[misc]
     out, err = watched.communicate(timeout=LIMIT_S)
     assert out == b"SIGINT SIGTERM SIGINT\n"
     assert watched.returncode == 9
     assert b"Passed on" not in err
 
 
+def witness(pid: int) -> int | None:
+    """Return the process with which a watcher sees what its whole group gets, None while it is replaced."""
+    return next((child.pid for child in psutil.Process(pid).children() if child.name() == "cat"), None)
+
+
 def test_a_command_that_ends_on_a_signal_gives_its_number(tmp_path: Path) -> None:
-    watched = start(tmp_path / "r", "sh", "-c", "echo ready; exec sleep 60")
+    watched = start(tmp_path / "r", "sh", "-c", "echo ready; exec sleep 600")
     assert watched.stdout is not None
     watched.stdout.readline()
-    time.sleep(0.2)
     watched.send_signal(signal.SIGINT)
     watched.communicate(timeout=LIMIT_S)
     assert watched.returncode == 130
@@ -134,7 +141,9 @@ def masks(status: str) -> list[int]:
 
 
 def test_a_command_that_forks_is_watched_with_its_children(tmp_path: Path) -> None:
-    program = "import os, time; pid = os.fork(); t = time.time()\nwhile time.time() - t < 2.5: pass\n"
+    # Long enough to be looked at twice, once a second, and not without computing.
+    program = "import os, time; pid = os.fork(); end = time.time() + 4\n"
+    program += "while time.time() < end or time.process_time() < 0.5: sum(range(100_000)); time.sleep(0.02)\n"
     program += "pid and os.waitpid(pid, 0)"
     watched = start(tmp_path / "r", sys.executable, "-c", program)
     watched.communicate(timeout=LIMIT_S)
@@ -144,15 +153,17 @@ def test_a_command_that_forks_is_watched_with_its_children(tmp_path: Path) -> No
 
 
 def test_a_killed_watcher_leaves_the_command_alone_and_a_readable_recording(tmp_path: Path) -> None:
-    out, proof = tmp_path / "r", tmp_path / "proof"
-    watched = start(out, "sh", "-c", f"echo $$; sleep 3; echo alive > {proof}", stderr=subprocess.DEVNULL)
+    out, gone, proof = tmp_path / "r", tmp_path / "gone", tmp_path / "proof"
+    program = f"echo $$; until [ -e {gone} ]; do sleep 0.1; done; echo alive > {proof}"
+    watched = start(out, "sh", "-c", program, stderr=subprocess.DEVNULL)
     assert watched.stdout is not None
-    watched.stdout.readline()
+    command = int(watched.stdout.readline())
     until(lambda: (out / TELEMETRY_FILE).exists() and telemetry.read(out / TELEMETRY_FILE).series("tree_cpu_s")[0].size)
-    time.sleep(0.6)
     watched.kill()
     watched.wait()
-    until(proof.exists)
+    gone.touch()
+    until_gone(command)
+    assert proof.exists()
     report = load_report(out)
     assert report.watch.ended_ns is None
     assert any("killed" in note or "ended before the command" in note for note in report.verdict.notes)
@@ -160,7 +171,7 @@ def test_a_killed_watcher_leaves_the_command_alone_and_a_readable_recording(tmp_
 
 
 def test_a_killed_command_is_said(tmp_path: Path) -> None:
-    watched = start(tmp_path / "r", "sh", "-c", "echo $$; exec sleep 60")
+    watched = start(tmp_path / "r", "sh", "-c", "echo $$; exec sleep 600")
     assert watched.stdout is not None
     os.kill(int(watched.stdout.readline()), signal.SIGKILL)
     _, err = watched.communicate(timeout=LIMIT_S)
@@ -247,7 +258,7 @@ def test_a_folder_that_nobody_may_write_into_costs_no_job(tmp_path: Path) -> Non
 @pytest.mark.parametrize("gpus", [1, 2])
 def test_each_gpu_is_in_the_summary(gpus: int, driver: Path, cli: Cli, tmp_path: Path) -> None:
     driver.write_text(f"devices {gpus}\nname NVIDIA GeForce GTX 1060 3GB\n")
-    done = cli("watch", "--out", tmp_path / "r", "--", "sleep", "4")
+    done = cli("watch", "--out", tmp_path / "r", "--", *until_recorded(tmp_path / "r", 3.0, "gpu0_utilization_percent"))
     assert done.returncode == 0
     for index in range(gpus):
         assert f"GPU {index} utilization: from its first to its last busy second: mean 19 %" in done.stderr
@@ -270,7 +281,7 @@ def test_a_summary_that_fails_costs_one_line_and_no_exit_code(tmp_path: Path) ->
 
 def test_a_driver_without_a_gpu_gives_a_verdict_on_the_processor(driver: Path, cli: Cli, tmp_path: Path) -> None:
     driver.write_text("devices 0\n")
-    done = cli("watch", "--out", tmp_path / "r", "--", "sleep", "3.5")
+    done = cli("watch", "--out", tmp_path / "r", "--", *until_recorded(tmp_path / "r", 3.0))
     assert "No GPU was sampled" in done.stderr
     assert "says nothing of a GPU" in done.stderr
     assert "GPU 0" not in done.stderr
@@ -280,7 +291,8 @@ def test_a_gpu_that_is_lost_midway_is_named_and_costs_the_command_nothing(
     driver: Path, cli: Cli, tmp_path: Path
 ) -> None:
     driver.write_text("devices 2\nname Card\nutilization 50\ngpu0.fail.all 15@2\n")
-    done = cli("watch", "--out", tmp_path / "r", "--", "sh", "-c", "sleep 5; echo done")
+    *shell, lasting = until_recorded(tmp_path / "r", 4.0, "gpu1_utilization_percent")
+    done = cli("watch", "--out", tmp_path / "r", "--", *shell, f"{lasting}; echo done")
     assert done.stdout == "done\n"
     assert done.returncode == 0
     assert "gpu0: gpu_lost" in done.stderr
@@ -291,7 +303,7 @@ def test_a_gpu_that_is_lost_midway_is_named_and_costs_the_command_nothing(
 
 
 def test_metrics_can_be_fetched_while_the_command_runs(driver: Path, tmp_path: Path) -> None:
-    words = [*WATCH, "--out", str(tmp_path / "r"), "--metrics-port", "0", "--", "sleep", "30"]
+    words = [*WATCH, "--out", str(tmp_path / "r"), "--metrics-port", "0", "--", "sleep", "600"]
     watched = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert watched.stderr is not None
     address = watched.stderr.readline().rpartition(" ")[2].strip()
@@ -299,7 +311,7 @@ def test_metrics_can_be_fetched_while_the_command_runs(driver: Path, tmp_path: P
 
     def fetched() -> bool:
         nonlocal text
-        with urllib.request.urlopen(address, timeout=5) as answer:
+        with urllib.request.urlopen(address, timeout=LIMIT_S) as answer:
             text = answer.read().decode()
         return "gpuprobe_host_tree_memory_mib" in text and "gpuprobe_gpu_power_w" in text
 
@@ -330,12 +342,12 @@ def test_a_port_that_is_taken_is_one_line_and_stops_before_the_command(cli: Cli,
 
 def test_the_report_of_a_watch_is_written_again(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "r"
-    cli("watch", "--out", out, "--", "sleep", "3.2")
+    cli("watch", "--out", out, "--", "sleep", "0.2")
     done = cli("report", out)
     assert done.returncode == 0, done.stderr
     text = (out / "report.md").read_text()
     assert done.stdout.strip() == str(out / "report.md")
-    assert "sleep 3.2" in text
+    assert "sleep 0.2" in text
     assert "**Verdict.**" in text
     page = (out / "report.html").read_text()
     assert "<strong>Verdict.</strong>" in page

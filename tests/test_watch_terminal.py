@@ -9,12 +9,13 @@ import select
 import struct
 import sys
 import termios
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyte
 import pytest
-from watches import COUNTER, LIMIT_S, WATCH, until
+from waiting import until
+from watches import COUNTER, WATCH
 
 from gpuprobe.records import Watch, load
 
@@ -26,9 +27,8 @@ class Terminal:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "xterm"
-            time.sleep(0.2)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 100, 0, 0))
             os.execv(command[0], command)
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 100, 0, 0))
         self.text = ""
 
     def read_until(self, words: str) -> None:
@@ -38,21 +38,21 @@ class Terminal:
         os.write(self._fd, keys)
 
     def finish(self) -> int:
-        end = time.monotonic() + LIMIT_S
-        while time.monotonic() < end:
-            self._read()
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self._read()
-                return os.waitstatus_to_exitcode(status)
-        raise AssertionError("it did not end")
+        """Read on to its end; return how it ended."""
+        code = self._ended(self._read)
+        self._read()
+        return code
 
     def close(self) -> int:
         """Close the terminal's window; return how what ran in it ended."""
         os.close(self._fd)
+        return self._ended(lambda: "")
+
+    def _ended(self, meanwhile: Callable[[], str]) -> int:
         ended: list[int] = []
 
         def has_ended() -> bool:
+            meanwhile()
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             ended.extend([status] if pid else [])
             return bool(ended)
@@ -73,11 +73,15 @@ class Terminal:
 
 
 def test_the_bar_stays_out_of_the_commands_lines_and_goes_with_it(tmp_path: Path) -> None:
-    program = "test -t 1 && echo terminal; for i in 1 2 3 4 5 6 7 8; do printf 'half '; sleep 0.3; echo line $i; done"
+    line = "printf 'half '; sleep 0.2; echo line $i"
+    wait = f"until [ -e {tmp_path / 'seen'} ]; do sleep 0.1; done"
+    program = f"test -t 1 && echo terminal; for i in 1 2 3 4; do {line}; done; {wait}; "
+    program += f"for i in 5 6 7 8; do {line}; done"
     seen = Terminal(*WATCH, "--out", str(tmp_path / "r"), "--", "sh", "-c", program)
+    seen.read_until("cores")
+    (tmp_path / "seen").touch()
     assert seen.finish() == 0
     assert "terminal\r\n" in seen.text
-    assert "cores" in seen.text
     while_running, after = screen(seen.text[: seen.text.rindex("\x1b[r")]), screen(seen.text)
     for lines in (while_running, after):
         assert [line for line in lines if "line" in line] == [f"half line {n}" for n in range(1, 9)]
@@ -110,17 +114,19 @@ def test_ctrl_c_reaches_the_command_once(tmp_path: Path) -> None:
 
 
 def test_a_command_that_ignores_ctrl_c_goes_on(tmp_path: Path) -> None:
-    program = "trap '' INT; echo ready; sleep 1; echo still here; exit 5"
+    wait = f"until [ -e {tmp_path / 'pressed'} ]; do sleep 0.1; done"
+    program = f"trap '' INT; echo ready; {wait}; echo still here; exit 5"
     seen = Terminal(*WATCH, "--out", str(tmp_path / "r"), "--", "sh", "-c", program)
     seen.read_until("ready")
     seen.press(b"\x03")
+    (tmp_path / "pressed").touch()
     assert seen.finish() == 5
     assert "still here" in seen.text
 
 
 @pytest.mark.parametrize(
     ("program", "code"),
-    [("echo ready; exec sleep 60", 129), ("trap 'exit 7' HUP; echo ready; while :; do sleep 0.1; done", 7)],
+    [("echo ready; exec sleep 600", 129), ("trap 'exit 7' HUP; echo ready; while :; do sleep 0.1; done", 7)],
 )
 def test_a_terminal_that_is_closed_ends_the_command_and_leaves_a_recording(
     program: str, code: int, tmp_path: Path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import subprocess
 
-LIMIT_S = 400.0
+LIMIT_S = 1000.0
 
 
 def until(holds: Callable[[], object], what: str = "it", limit_s: float = LIMIT_S) -> None:
@@ -43,6 +43,19 @@ def until_rows(path: Path, count: int = 1) -> None:
 def rows(path: Path) -> int:
     """Count the rows that a sampler has written so far."""
     return sum(line[:1].isdigit() for line in path.read_text().splitlines()) if path.exists() else 0
+
+
+def until_recorded(path: Path, seconds: float) -> None:
+    """Wait until the rows of a sampler span so many seconds by their own times."""
+    until(lambda: recorded_s(path) >= seconds, f"{path}: {seconds:g} s of the sampler")
+
+
+def recorded_s(path: Path) -> float:
+    """Return how many seconds the rows of a sampler span so far."""
+    text = path.read_text(errors="replace") if path.exists() else ""
+    # The last line may not be whole yet.
+    times = [int(line.partition(",")[0]) for line in text.splitlines()[:-1] if line[:1].isdigit()]
+    return (max(times) - min(times)) / 1e9 if times else 0.0
 
 
 def until_gone(pid: int) -> None:

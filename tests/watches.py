@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
@@ -12,8 +10,7 @@ from gpuprobe.records import Environment, GpuInfo, Outcome, ThreadUse, Watch, sa
 
 S = 1_000_000_000
 WATCH = (sys.executable, "-m", "gpuprobe.cli", "watch")
-LIMIT_S = 60.0
-# Notes the signals that it gets, until it has so many.
+# Says each signal that it gets, until it has so many, and all of them at its end.
 COUNTER = """
 import signal, sys, time
 got = []
@@ -22,21 +19,30 @@ def note(number, frame):
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT):
     signal.signal(number, note)
 print("ready", flush=True)
-end = time.monotonic() + 30
-while len(got) < int(sys.argv[1]) and time.monotonic() < end:
+said = 0
+while said < int(sys.argv[1]):
     time.sleep(0.02)
+    for said, name in enumerate(got[said:], said + 1):
+        print("got", name, flush=True)
+# One that came twice would come now.
 time.sleep(0.3)
 print(" ".join(got), flush=True)
 sys.exit(9)
 """
 
 
-def until(holds: Callable[[], object], limit_s: float = LIMIT_S) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < end, "it did not come to pass in time"
-        time.sleep(0.02)
+# Prints the seconds that a column of a recording spans so far; the column's place may change with each new header.
+SPAN = """
+$1 == "t_ns" { for (place = 1; place <= NF; place++) if ($place == wanted) column = place }
+/^[0-9]/ && column && $column != "" { first = first ? first : $1; last = $1 }
+END { exit (last - first) / 1e9 < seconds }
+"""
+
+
+def until_recorded(out: Path, seconds: float, column: str = "memory_available_mib") -> tuple[str, ...]:
+    """Return a command that goes on until its recording in `out` holds so many seconds of the column."""
+    holds = f"awk -F, -v wanted={column} -v seconds={seconds} '{SPAN}' {out / TELEMETRY_FILE} 2>/dev/null"
+    return "sh", "-c", f"until {holds}; do sleep 0.1; done"
 
 
 def record(

@@ -69,10 +69,14 @@ def _strategy(spec: TrainingSpec) -> str:
 
 def _said(row: EpochRow, epochs: int) -> str:
     return (
-        f"epoch {row.epoch}/{epochs}: loss {row.train_loss:.4f}, accuracy {wording.share(row.train_accuracy)}; "
-        f"test loss {row.test_loss:.4f}, accuracy {wording.share(row.test_accuracy)}; "
+        f"epoch {row.epoch}/{epochs}: loss {_loss(row.train_loss)}, accuracy {wording.share(row.train_accuracy)}; "
+        f"test loss {_loss(row.test_loss)}, accuracy {wording.share(row.test_accuracy)}; "
         f"{wording.significant(row.epoch_s)} s"
     )
+
+
+def _loss(loss: float | None) -> str:
+    return "not a finite number" if loss is None else f"{loss:.4f}"
 
 
 def _write_plot(where: Path) -> list[EpochRow]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gpuprobe.errors import GpuprobeError, InputError, OutputError, in_short
+from gpuprobe.measure.losses import finite
 from gpuprobe.records import Record, load
 
 if TYPE_CHECKING:
@@ -65,12 +66,15 @@ class Failure(Record, frozen=True, kw_only=True):
 
 
 class EpochRow(Record, frozen=True, kw_only=True):
-    """One epoch, from 1: losses and accuracies (0 to 1) on training and test set, and the seconds it trained for."""
+    """One epoch, from 1: losses and accuracies (0 to 1) on training and test set, and the seconds it trained for.
+
+    A loss is None where it is no finite number.
+    """
 
     epoch: int
-    train_loss: float
+    train_loss: float | None
     train_accuracy: float
-    test_loss: float
+    test_loss: float | None
     test_accuracy: float
     learning_rate: float
     epoch_s: float
@@ -125,9 +129,9 @@ def _epoch(model: keras.Model, feed: Any, test: ArraySource, epoch: int) -> Epoc
     tested = model.evaluate(x, y, batch_size=TEST_BATCH, verbose=0, return_dict=True)
     return EpochRow(
         epoch=epoch + 1,
-        train_loss=float(seen["loss"]),
+        train_loss=finite(float(seen["loss"])),
         train_accuracy=float(seen["accuracy"]),
-        test_loss=float(tested["loss"]),
+        test_loss=finite(float(tested["loss"])),
         test_accuracy=float(tested["accuracy"]),
         learning_rate=float(model.optimizer.learning_rate),
         epoch_s=seconds,
@@ -192,7 +196,8 @@ def read_curves(folder: Path) -> list[EpochRow]:
     """Read the rows of a training's curves, none where its first epoch is not done. Raises InputError for others."""
     try:
         with (folder / CURVES_FILE).open(newline="", encoding="utf-8") as file:
-            return [msgspec.convert(row, EpochRow, strict=False) for row in csv.DictReader(file)]
+            rows = [{name: cell or None for name, cell in row.items()} for row in csv.DictReader(file)]
+        return [msgspec.convert(row, EpochRow, strict=False) for row in rows]
     except FileNotFoundError:
         return []
     except OSError as error:

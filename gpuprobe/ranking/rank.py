@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.ranking import spread, watched
+from gpuprobe.ranking.compared import Compared
 from gpuprobe.ranking.ranking import Failure, Ranking
 from gpuprobe.ranking.rows import Key, baseline_of, of, rates_of, rows_of
 from gpuprobe.ranking.scorecard import scorecard
@@ -55,6 +56,7 @@ def rank(
         predictions=replays[first].predictions if first in replays else (),
         agreement=why.agreement if why else "",
         disputed=why is not None and why.disputed,
+        resolution=Compared.of(runs, first).resolution(),
         notes=(*_notes(rates), *watched.notes(telemetry, study.environment.no_gpu)),
     )
 

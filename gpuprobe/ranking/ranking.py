@@ -6,6 +6,7 @@ from typing import Literal
 
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.ranking.compared import Beyond
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.records import SCHEMA, Gain, Record, Settings, Signal, State
 from gpuprobe.whatif.records import Prediction
@@ -15,7 +16,10 @@ class Row(Record, frozen=True, kw_only=True):
     """One strategy that was measured to the end at least once.
 
     `gain` is how many times as fast it is as `against`, `speedup` as the study's baseline; `input_share` the share of
-    its time that would go if the data lay on the device. `account` is that of the device that did most in its trace.
+    its time that would go if the data lay on the device. Their intervals are those of each alone; `joint_gain` and
+    `joint_input_share` have ones that hold for all comparisons together. `beyond` and `beyond_baseline` say whether the
+    two ratios differ from 1 beyond the noise of them all. `drift` says why a gain is none, empty where it is one.
+    `account` is that of the device that did most in its trace.
     `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how busy the GPU was.
     `warmup_s` is what the first call and the calls until steady took; `first_call_s` of it the first, which traces and
     compiles.
@@ -30,8 +34,13 @@ class Row(Record, frozen=True, kw_only=True):
     epoch_s: Interval
     settings: Settings
     gain: Interval | None = None
+    beyond: Beyond = ""
     speedup: Interval | None = None
+    beyond_baseline: Beyond = ""
+    joint_gain: Interval | None = None
     input_share: Interval | None = None
+    joint_input_share: Interval | None = None
+    drift: str = ""
     account: DeviceAccount | None = None
     telemetry: tuple[Signal, ...] = ()
     meters: tuple[Signal, ...] = ()
@@ -48,6 +57,16 @@ class Row(Record, frozen=True, kw_only=True):
     def signal(self, name: str) -> Signal | None:
         """Return one of the telemetry's signals by name."""
         return next((signal for signal in self.telemetry if signal.name == name), None)
+
+    @property
+    def gained(self) -> bool:
+        """Whether it is faster than what it changes, beyond the noise and not by drift."""
+        return self.beyond == "faster" and not self.drift
+
+    @property
+    def is_faster(self) -> bool:
+        """Whether it is faster than the baseline, beyond the noise and not by drift."""
+        return self.beyond_baseline == "faster" and not self.drift
 
     @property
     def trains_otherwise(self) -> str:
@@ -174,7 +193,8 @@ class Ranking(Record, frozen=True, kw_only=True):
     `failures` went wrong, `skipped` cannot apply to the workload, `not_run` lacked time; `searches` tell how the
     combining strategies were found. `agreement` says how far trace, differential runs and telemetry agree; `disputed`
     that they name different causes. `scorecard` holds the predicted gains beside the measured ones, `predictions` what
-    the baseline's trace foretells of each change made to it alone, whether or not a strategy makes it.
+    the baseline's trace foretells of each change made to it alone, whether or not a strategy makes it. `resolution` is
+    the smallest difference that the study could tell, as a fraction of the rate.
     """
 
     schema: int = SCHEMA
@@ -191,6 +211,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     predictions: tuple[Prediction, ...] = ()
     agreement: str = ""
     disputed: bool = False
+    resolution: float | None = None
     notes: tuple[str, ...]
 
     def row(self, strategy: str | None) -> Row | None:

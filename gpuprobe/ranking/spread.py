@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from gpuprobe.paired.estimate import Estimate
 from gpuprobe.ranking.rates import Interval, RunRate, log_interval, student_t
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 # One control run gives one degree of freedom: by luck it sees no drift at all, or Student's t of 12.7 makes a tie of
 # everything. So what is seen is moderated by what is expected (Smyth 2004, "Linear models and empirical Bayes methods",
@@ -70,9 +71,9 @@ def rate_interval(runs: Mapping[int, RunRate], spread: Spread) -> Interval:
     return log_interval(mean, half, sum(run.blocks for run in runs.values()), len(runs))
 
 
-def ratio_interval(
+def ratio(
     runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread, residual: Spread
-) -> Interval | None:
+) -> Estimate | None:
     """Return how many times as fast a strategy is as another, paired by round; None where no round has both.
 
     Without a residual spread, as in one round, the halves of both rates' intervals add up: what those cannot tell
@@ -83,12 +84,23 @@ def ratio_interval(
         return None
     mean = fmean(runs[number].log_rate - against[number].log_rate for number in both)
     if residual.freedom:
-        half = student_t(residual.freedom) * math.sqrt(2 * residual.variance / len(both))
-    else:
-        half = sum(
-            max(between_half(between, len(both)), _within([of[number] for number in both])) for of in (runs, against)
-        )
-    return log_interval(mean, half, sum(runs[number].blocks for number in both), len(both))
+        return Estimate(mean, math.sqrt(2 * residual.variance / len(both)), residual.freedom)
+    half = sum(
+        max(between_half(between, len(both)), _within([of[number] for number in both])) for of in (runs, against)
+    )
+    freedom = between.freedom + EXPECTED_FREEDOM if between.freedom else _freedom(runs[number] for number in both)
+    return Estimate(mean, half / student_t(freedom), freedom)
+
+
+def ratio_interval(
+    runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread, residual: Spread
+) -> Interval | None:
+    """Return the same with its 95 % interval."""
+    found = ratio(runs, against, between, residual)
+    if found is None:
+        return None
+    both = sorted(runs.keys() & against.keys())
+    return log_interval(found.log_ratio, found.half(), sum(runs[number].blocks for number in both), len(both))
 
 
 def unpaired_ratio(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread) -> Interval:
@@ -111,7 +123,11 @@ def between_half(spread: Spread, rounds: int) -> float:
     return student_t(freedom) * math.sqrt(variance / rounds)
 
 
+def _freedom(runs: Iterable[RunRate]) -> int:
+    return sum(run.blocks - 1 for run in runs)
+
+
 def _within(runs: list[RunRate]) -> float:
-    freedom = sum(run.blocks - 1 for run in runs)
+    freedom = _freedom(runs)
     error = math.sqrt(sum(run.log_error**2 for run in runs)) / len(runs)
     return student_t(freedom) * error

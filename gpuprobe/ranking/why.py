@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.recorded import case_of
 from gpuprobe.ranking.rates import run_rate
+from gpuprobe.ranking.rows import CEILING
 from gpuprobe.records import Evidence, Signal
 
 if TYPE_CHECKING:
@@ -42,9 +43,12 @@ def case(
 
 def _compared(rows: Sequence[Row], baseline: Row) -> Evidence | None:
     """Return what the strategies gained over each other, as signals; None where no two were compared."""
-    signals = [signal for row in rows if row.gain for signal in _gained(row, row.gain, rows, baseline)]
-    if baseline.input_share:
-        signals.append(_signal("input_share", f"of the step of {baseline.strategy}", baseline.input_share))
+    # What drift explains is no evidence, and a gain has to hold among all that were compared.
+    held = [(row, row.joint_gain) for row in rows if row.joint_gain and not row.drift]
+    signals = [signal for row, gain in held for signal in _gained(row, gain, rows, baseline)]
+    ceiling = next((row for row in rows if row.strategy == CEILING), None)
+    if baseline.joint_input_share and not (ceiling and ceiling.drift):
+        signals.append(_signal("input_share", f"of the step of {baseline.strategy}", baseline.joint_input_share))
     if not signals:
         return None
     return Evidence(signals=(Signal(name="baseline", unit="", source=SOURCE, value=baseline.strategy), *signals))

@@ -10,8 +10,9 @@ from gpuprobe.units import NS_PER_S
 
 # `warmup` is up to the end of the first call, which traces and compiles; `held` the wait for a quiet machine;
 # `settle` the calls after it until they are steady; `window` the timed steps; `rest` what a training that nobody
-# planned does after them.
-PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace", "rest"]
+# planned does after them. Runs that take turns are `paused` between their turns; `refill` is what the pipeline had
+# ready by then, and `turn` the timed steps after it.
+PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace", "rest", "paused", "refill", "turn"]
 # `unreadable` is what the record of a run that cannot be read back stands for; no run ends so by itself.
 State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interrupted", "skipped", "unreadable"]
 
@@ -54,13 +55,19 @@ class Given(Record, frozen=True, kw_only=True):
 
 
 class Phase(Record, frozen=True, kw_only=True):
-    """One part of a run; `call_ends_ns` are the ends of the calls of the train function, each of so many steps."""
+    """One part of a run; `call_ends_ns` are the ends of the calls of the train function, each of so many steps.
+
+    Timed phases of several runs that took turns have the same number of the `lap`, from 1; 0 is none. `disturbed` says
+    what disturbed one, empty where nothing was seen.
+    """
 
     name: PhaseName
     start_ns: int
     end_ns: int
     call_ends_ns: tuple[int, ...] = ()
     steps_per_call: int = 1
+    lap: int = 0
+    disturbed: str = ""
 
     @property
     def steps(self) -> int:
@@ -74,10 +81,13 @@ class Phase(Record, frozen=True, kw_only=True):
 
 
 class LossPoint(Record, frozen=True, kw_only=True):
-    """The training loss, averaged over the samples since the point before, after so many samples were seen."""
+    """The training loss, averaged over the samples since the point before, after so many samples were seen.
+
+    It is None where it was no finite number, as of a training that diverged.
+    """
 
     samples: int
-    loss: float
+    loss: float | None
 
 
 class TraceInfo(Record, frozen=True, kw_only=True):
@@ -122,3 +132,8 @@ class Run(Record, frozen=True, kw_only=True):
     def phase(self, name: PhaseName) -> Phase | None:
         """Return the phase of that name, or None where the run did not come so far."""
         return next((phase for phase in self.phases if phase.name == name), None)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its timed window was over, however it ended later: then it counts."""
+        return self.outcome.state == "done" or (self.phase("window") is not None and self.phases[-1].name != "window")

@@ -12,6 +12,7 @@ from gpuprobe.report.account import ratio
 from gpuprobe.report.page import plain
 
 if TYPE_CHECKING:
+    from gpuprobe.ranking.compared import Beyond
     from gpuprobe.ranking.load import Loaded
     from gpuprobe.ranking.ranking import Ranking, Row, Scored
     from gpuprobe.ranking.rates import Interval
@@ -85,7 +86,7 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     against = ranking.row(row.against)
     if row.gain and against:
         one = "it is" if ranking.search(row.strategy) else f"it changes one thing, {row.change}:"
-        said.append(f"Against `{row.against}` {one} {comparison(row.gain)}.")
+        said.append(f"Against `{row.against}` {one} {comparison(row.gain, row.beyond)}.")
     if row.combines:
         said.append(f"It combines {wording.listing([f'`{name}`' for name in row.combines])}.")
     elif ranking.search(row.strategy):
@@ -120,11 +121,11 @@ def times(interval: Interval) -> str:
     return wording.times(interval.value, interval.low, interval.high)
 
 
-def comparison(gain: Interval) -> str:
-    """Say what a ratio means, a tie where its interval holds 1."""
-    if gain.low > 1:
+def comparison(gain: Interval, beyond: Beyond) -> str:
+    """Say what a ratio means, a tie where it does not differ from 1 beyond the noise of all comparisons."""
+    if beyond == "faster":
         return f"{times(gain)} as fast"
-    if gain.high < 1:
+    if beyond == "slower":
         return f"slower, {times(gain)} as fast"
     return f"no difference beyond the noise, {times(gain)}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -138,7 +139,7 @@ def losses(loaded: Loaded) -> Figure | None:
         samples = [point.samples for point in run.losses]
         axes.plot(
             samples,
-            [point.loss for point in run.losses],
+            [math.nan if point.loss is None else point.loss for point in run.losses],
             color=_colour(place),
             linestyle=_dash(place),
             label=run.spec.strategy,

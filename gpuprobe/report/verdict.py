@@ -104,7 +104,7 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     """Say which strategy is the fastest of those that train as the baseline does, and what is faster and does not."""
     baseline = ranking.row(ranking.baseline)
     assert baseline is not None
-    alike = [row for row in ranking.rows if row is baseline or not row.trains_otherwise]
+    alike = [row for row in ranking.rows if row is baseline or not (row.trains_otherwise or row.drift)]
     best = alike[0]
     first = [row for row in alike if row.rank == best.rank]
     epoch = f"{wording.clock(best.epoch_s.value)} an epoch of {study.epoch_samples:,} samples"
@@ -119,7 +119,7 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     if baseline in first:
         return f"{none}: {_tie(first, among)}.{otherwise}"
     gain = times(best.speedup) if best.speedup else ""
-    if best.speedup and best.speedup.low <= 1:
+    if not best.is_faster:
         return f"{none}: the first of them, `{best.strategy}`, is {gain} as fast.{otherwise}"
     others = _others(first[1:]) if len(first) > 1 else ""
     count = wording.count(len(alike), "strategy", "strategies")
@@ -138,7 +138,7 @@ def _unmeasured(ranking: Ranking, study: Study) -> str:
 
 def _otherwise(row: Row) -> str:
     """Name one whose rate is above the best's, and which is no gain before its accuracy is known."""
-    if row.speedup is None or row.speedup.low <= 1:
+    if row.speedup is None or not row.is_faster:
         return ""
     return f" `{row.strategy}` is {times(row.speedup)} as fast, but its loss curve differs."
 
