@@ -12,6 +12,7 @@ import msgspec
 from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.causes import CAUSES
+from gpuprobe.diagnosis.doubts import doubted
 from gpuprobe.diagnosis.join import join
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state
@@ -46,6 +47,7 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     unknown = traced.number("share.unattributed") or 0.0
     joined = join(votes, beside.diagnose(known, limits), limits, replay, unknown)
     findings = joined.findings if joined.primary else (_unattributed(case, votes, traced), *joined.findings)
+    findings = doubted(findings, case, known, limits)
     findings = advised(findings if seen else tuple(map(_unread, findings)), known, limits, replay)
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
     return Diagnosis(

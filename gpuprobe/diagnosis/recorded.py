@@ -25,7 +25,7 @@ from gpuprobe.records import Run, Signal, Study, load
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.records import Replay
-from gpuprobe.whatif.run_facts import known_beside
+from gpuprobe.whatif.run_facts import known_beside, known_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -206,6 +206,7 @@ def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tup
             sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
         ),
         *_clock(run),
+        *_pace(run),
         *given_signals(run.given),
         *(_of_study(study) if study else ()),
     )
@@ -217,6 +218,18 @@ def _clock(run: Run) -> tuple[Signal, ...]:
         return ()
     source = "clock around the train function"
     return (Signal(name="outside_fraction", unit="of the timed window", source=source, value=run.outside_fraction),)
+
+
+def _pace(run: Run) -> tuple[Signal, ...]:
+    """The mean call of the timed window, and how far it repeats: what the traced steps are held against."""
+    known = known_of(run)
+    if known.untraced_step_ms is None:
+        return ()
+    step_ms = known.untraced_step_ms * known.steps_per_call
+    return (
+        Signal(name="untraced_step_ms", unit="ms", source="clock, mean of the timed window", value=step_ms),
+        Signal(name="step_repeats_within", unit="of it", source="clock", value=known.repeats_within),
+    )
 
 
 def _of_study(study: Study) -> tuple[Signal, ...]:

@@ -1,0 +1,115 @@
+"""Why a trace may not speak for its training: it was slowed, it misses what the window shows, or its steps disagree.
+
+Each lowers the confidence of what leads where it could change it, and is said. None changes the cause.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES
+from gpuprobe.diagnosis.join import LOWER
+from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.ledger.categories import COPIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.diagnosis.case import Case
+    from gpuprobe.diagnosis.records import Finding
+    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.records import Evidence
+    from gpuprobe.thresholds import Thresholds
+
+# Of steps that differ, the mean lead has to be so many standard errors above nothing: 95 of 100 times, for some steps.
+ERRORS, FEWEST_STEPS = 2.0, 3
+SUMS = {"share.copy": COPIES, "share.launch": ("idle_launch", "idle_queue")}
+# What comes in some steps only is what the steps that were not traced may have more of.
+IN_SOME_STEPS = frozenset({"recompiling", "eager_or_retracing"})
+
+
+def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Thresholds) -> tuple[Finding, ...]:
+    """Return the findings of a case, the primary one less sure where its trace may not speak for the training."""
+    first = next((found for found in findings if found.primary and found.cause != "unattributed"), None)
+    device = main_device(case.account)
+    if first is None or device is None:
+        return tuple(findings)
+    lead = _lead(findings, first)
+    reasons = [
+        text
+        for text in (
+            _slowed(first, lead, device, known, limits),
+            _unseen(first, lead, known),
+            _differing(first, device),
+        )
+        if text
+    ]
+    if not reasons:
+        return tuple(findings)
+    said = f"{first.claim} Less sure, since {wording.listing(reasons)}."
+    less = msgspec.structs.replace(first, claim=said, confidence=LOWER[first.confidence])
+    return tuple(less if found is first else found for found in findings)
+
+
+def _lead(findings: Sequence[Finding], first: Finding) -> float:
+    """Return by how much of the step the first is ahead of the next that is neither its root nor its symptom."""
+    others = [
+        found.severity
+        for found in findings
+        if found is not first and found.symptom_of is None and not CAUSES[found.cause].condition
+    ]
+    return first.severity - max(others, default=0.0)
+
+
+def _slowed(first: Finding, lead: float, device: DeviceAccount, known: Evidence, limits: Thresholds) -> str:
+    """The time that the profiler added may be all of the lead; kernels it does not make longer."""
+    slowdown = known.number("profiler_slowdown") or 1.0
+    if slowdown < limits.profiler_slowdown or (first.cause == "compute_bound" and device.kind == "gpu"):
+        return ""
+    if 1 - 1 / slowdown < lead:
+        return ""
+    return f"tracing slowed the steps {slowdown:.2g}x, and what it added may be most of this"
+
+
+def _unseen(first: Finding, lead: float, known: Evidence) -> str:
+    """What the steps of the timed window take longer than the traced ones may be more than the lead."""
+    traced, untraced = known.number("step_ms"), known.number("untraced_step_ms")
+    if not traced or not untraced or first.cause in IN_SOME_STEPS:
+        return ""
+    missed = 1 - traced / untraced
+    # Steps repeat within this from one part of a window to the next.
+    repeats = known.number("step_repeats_within") or 0.0
+    if missed <= repeats or missed < lead:
+        return ""
+    return (
+        f"the steps of the timed window take {wording.milliseconds(untraced)} and the traced ones "
+        f"{wording.milliseconds(traced)}: {wording.share(missed)} of it is not in the trace"
+    )
+
+
+def _differing(first: Finding, device: DeviceAccount) -> str:
+    """Other steps may have another cause: those of the trace do not agree on this one."""
+    shares = {cause.id: cause.shown.share for cause in BY_SHARE if _told(cause.shown.share, device)}
+    steps = device.each_step[device.warmup :][: device.counted]
+    if first.cause not in shares or len(steps) < FEWEST_STEPS:
+        return ""
+    took = {cause: np.array([_of(share, step.ledger_ms) for step in steps]) for cause, share in shares.items()}
+    others = {cause: times for cause, times in took.items() if cause != first.cause}
+    second = max(others.values(), key=lambda times: float(times.mean()))
+    ahead = took[first.cause] - second
+    if ahead.mean() > ERRORS * ahead.std(ddof=1) / np.sqrt(len(steps)):
+        return ""
+    return f"its {wording.count(len(steps), 'traced step')} differ in what leads"
+
+
+def _told(share: str, device: DeviceAccount) -> bool:
+    """Whether the ledger tells the share of each step by itself."""
+    return share in SUMS or share.removeprefix("share.") in device.ledger_ms
+
+
+def _of(share: str, ledger_ms: dict[str, float]) -> float:
+    return sum(ledger_ms.get(name, 0.0) for name in SUMS.get(share, (share.removeprefix("share."),)))
