@@ -51,6 +51,13 @@ def clock(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def duration(seconds: float) -> str:
+    """Write a duration that may be short or long: `12.3 ms`, `1.42 s`, `3 min 20 s`."""
+    if seconds >= 60:
+        return clock(seconds)
+    return f"{significant(seconds)} s" if seconds >= 1 else milliseconds(1000 * seconds)
+
+
 def times(value: float, low: float | None = None, high: float | None = None) -> str:
     """Write a ratio with its range where it has one: `2.30x (2.10 to 2.50)`, from a hundred on `280x (268 to 288)`."""
     figures = [f"{one:.2f}" if abs(one) < 100 else significant(one) for one in (value, low, high) if one is not None]

@@ -26,6 +26,13 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 settings.register_profile("on any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("on any machine")
 
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Let one worker more run than there are cores: many tests wait, for a sleep or for a process to start."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 ROOT = Path(__file__).parent.parent
 FAKE_DRIVER = Path(__file__).parent / "nvml" / "fake_nvml.c"
 Cli = Callable[..., subprocess.CompletedProcess[str]]

@@ -43,15 +43,6 @@ def test_a_trace_that_slowed_its_steps_is_less_sure_and_says_so(slowdown: float,
     assert ("tracing slowed the steps 6x" in found.claim) == (confidence == "medium")
 
 
-@pytest.mark.parametrize(
-    ("untraced", "repeats", "confidence"), [(110.0, 0.0, "high"), (900.0, 0.0, "medium"), (900.0, 0.95, "high")]
-)
-def test_steps_that_lack_what_the_window_shows_are_less_sure(untraced: float, repeats: float, confidence: str) -> None:
-    found = verdict(stepped(60, 62, 58, 61), untraced_step_ms=untraced, step_repeats_within=repeats)
-    assert (found.cause, found.confidence) == ("input_bound", confidence)
-    assert ("of it is not in the trace" in found.claim) == (confidence == "medium")
-
-
 def test_captures_of_one_job_whose_steps_differ_are_never_both_sure() -> None:
     """Steps of two kinds come in turns: what leads in a capture is how many of each it happened to catch."""
     first = verdict(stepped(85, 85, 5, 85, 5, between=(5, 5, 85, 5, 85)))

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from simulated import SMALL
 
 import gpuprobe.simulate
-from gpuprobe.simulate.engine import simulate
+from gpuprobe.simulate.engine import simulate, steady, steady_ms
 from gpuprobe.simulate.removal import REMOVALS, removable, without
-from gpuprobe.simulate.savings import LEAST, NOTHING, accepted, savings, steady_ms
-from gpuprobe.simulate.spec import Card, Copies, Host, Input, Kernels, Spec, WholeRun
+from gpuprobe.simulate.savings import LEAST, NOTHING, accepted, savings
+from gpuprobe.simulate.spec import Card, Copies, Host, Input, Kernels, Recording, Spec, WholeRun
+from gpuprobe.simulate.truth import tell
 
 HEALTHY = Spec(kernels=SMALL, steps=4)
 FAST = replace(HEALTHY, kernels=Kernels(count=40, mean_us=20.0))
@@ -53,6 +54,15 @@ def test_a_removal_that_contains_another_counts_for_what_it_saves_beyond_it() ->
     assert accepted(savings(large)) == ("copy_bound",)
 
 
+def test_without_readings_a_hot_card_looks_like_a_larger_network() -> None:
+    hot = replace(HEALTHY, card=Card(clock_fraction=0.5))
+    assert tell(hot).accepted == ("throttled",)
+    blind = tell(replace(hot, recording=Recording(telemetry=False)))
+    assert (blind.primary, blind.accepted, blind.healthy) == ("throttled", ("throttled", NOTHING), False)
+    narrow = replace(HEALTHY, card=Card(pcie_fraction=0.1), copies=Copies(batch_mib=20.0))
+    assert tell(replace(narrow, recording=Recording(telemetry=False))).accepted == ("pcie_degraded", "copy_bound")
+
+
 @pytest.mark.parametrize("kind", ["code_loading", "autotuning", "specialising"])
 def test_what_is_done_once_costs_the_trace_and_no_long_training(kind: str) -> None:
     host = Host(once_ms=100.0, once_kind=kind, once_call=1)  # type: ignore[arg-type]
@@ -78,6 +88,11 @@ def test_what_surrounds_the_steps_counts_by_its_share_of_the_run(run: WholeRun, 
     assert accepted(savings(replace(HEALTHY, run=run))) == (cause,)
 
 
+def test_the_mean_step_is_that_of_the_whole_session() -> None:
+    mixed = replace(HEALTHY, host=Host(sync_every=2, callback_ms=5.0, wddm_batch=4, steps_per_execution=2))
+    assert steady_ms(mixed) == pytest.approx(steady(mixed).step_ms)
+
+
 def test_no_cause_is_removed_from_a_session_that_does_not_have_it() -> None:
     plain = replace(
         HEALTHY,
@@ -97,3 +112,9 @@ def test_the_truth_knows_nothing_of_the_diagnosis_and_its_thresholds() -> None:
             names += [one.name for one in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             for name in names:
                 assert not {"thresholds", "diagnosis", "rules", "evidence"} & set(name.split(".")), path.name
+
+
+def test_the_page_shows_the_table_of_removals() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "simulated-truth.md").read_text()
+    table = page.split("removal.py -->\n")[1].split("<!-- end")[0].splitlines()[2:]
+    assert table == [f"| `{removal.cause}` | {removal.words} |" for removal in REMOVALS]

@@ -21,7 +21,7 @@ gpu1.fail.all 15@1
 gpu2.fail.all 16@1
 gpu3.fail.all 2@1
 gpu4.fail.all 28@1
-gpu5.block.power 60@1
+gpu5.block.power 900@1
 gpu6.fail.handle 4
 gpu7.fail.all 15@0.8 0@2
 """
@@ -34,8 +34,8 @@ OF_CARDS = (
     ("gpu6", "no_permission", "no permission to ask the NVIDIA driver"),
     ("gpu7", "gpu_lost", "the GPU has fallen off the bus or is not reachable"),
 )
-# A driver that is in one trouble after the other, from its being loaded on, and is gone in the end.
-DRIVER = "init 18 9@1 4@3 0@5 12@7\ndevices 0\n"
+# A driver that is in another trouble each time that it is asked, and is gone in the end.
+DRIVER = "init 18 9#2 4#3 0#4 12#5\ndevices 0\n"
 OF_DRIVER = (
     ("driver", "driver_mismatch", "the NVIDIA driver and its library differ in version, reboot or reload the driver"),
     ("driver", "driver_not_loaded", "the NVIDIA driver is installed but not loaded"),
@@ -44,9 +44,11 @@ OF_DRIVER = (
     ("driver", "no_driver", "no NVIDIA driver: libnvidia-ml.so.1 does not load"),
 )
 # Sleep makes the steps last until all has happened, and costs the machine nothing.
-RUN = ("--strategies", "tfdata", "--rounds", 1, "--depth", 8, "--batch-size", 8, "--samples", 64, "--steps", 8)
+RUN = ("--strategies", "tfdata", "--rounds", 1, "--depth", 8, "--batch-size", 8, "--samples", 64, "--steps", 10)
 SLOW = ("--data", "synthetic", "--no-trace", "--inject", "slow_map=0.09")
 SCRIPTS = {"cards": CARDS, "driver": DRIVER}
+# What is said last of all, in whatever order.
+LAST = {"cards": ("gpu5: driver_hung", "gpu7: back"), "driver": ("driver: no_driver",)}
 Made = dict[tuple[str, str], tuple[str, telemetry.Telemetry]]
 
 
@@ -59,10 +61,10 @@ def made(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
         (folder / name).write_text(script)
 
     def make(
-        command: Callable[[Path, dict[str, str]], tuple[Path, Path]], name: str
+        command: Callable[[Path, dict[str, str], str], tuple[Path, Path]], name: str
     ) -> tuple[str, telemetry.Telemetry]:
         environment = {"LD_LIBRARY_PATH": str(library), "FAKE_NVML": str(folder / name)}
-        report, recording = command(folder / f"{command.__name__}-{name}", environment)
+        report, recording = command(folder / f"{command.__name__}-{name}", environment, name)
         return report.read_text(), telemetry.read(recording)
 
     with ThreadPoolExecutor() as pool:
@@ -70,7 +72,7 @@ def made(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
         return {(command.__name__, name): found for (command, name), found in zip(asked, done, strict=True)}
 
 
-def run(folder: Path, environment: dict[str, str]) -> tuple[Path, Path]:
+def run(folder: Path, environment: dict[str, str], _script: str) -> tuple[Path, Path]:
     """Run one strategy; return where its report and its telemetry are."""
     done = run_cli("run", *RUN, *SLOW, "--out", folder, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -78,9 +80,11 @@ def run(folder: Path, environment: dict[str, str]) -> tuple[Path, Path]:
     return study / "report.md", study / "runs" / "1-tfdata" / "telemetry.csv"
 
 
-def watch(folder: Path, environment: dict[str, str]) -> tuple[Path, Path]:
-    """Watch a command that sleeps; return where its report and its telemetry are."""
-    done = run_cli("watch", "--out", folder, "--", "sh", "-c", "sleep 9.5; echo done; exit 3", env=environment)
+def watch(folder: Path, environment: dict[str, str], script: str) -> tuple[Path, Path]:
+    """Watch a command that sleeps until all has happened; return where its report and its telemetry are."""
+    said = " && ".join(f"grep -q '{words}' {folder}/telemetry.csv" for words in LAST[script])
+    sleeps = f"until {said}; do sleep 0.2; done; sleep 2; echo done; exit 3"
+    done = run_cli("watch", "--out", folder, "--", "sh", "-c", sleeps, env=environment)
     assert (done.stdout, done.returncode) == ("done\n", 3), done.stderr
     assert "Traceback" not in done.stderr
     assert run_cli("report", folder, env=environment).returncode == 0
@@ -100,7 +104,8 @@ def test_each_trouble_of_a_card_is_a_state_and_a_line(command: str, made: Made) 
     assert recording.facts["gpu0"]["name"] == "NVIDIA GeForce GTX 1060 3GB"
     times, values = recording.series("gpu0_utilization_percent")
     assert set(values) == {50}
-    assert recording.t_ns[-1] - times[-1] < 1e9, "the troubles of the others cost a healthy card nothing"
+    last_said_ns = max(one.t_ns for one in recording.states)
+    assert times[-1] > last_said_ns, "the troubles of the others cost a healthy card nothing"
 
 
 @pytest.mark.parametrize("command", ["run", "watch"])

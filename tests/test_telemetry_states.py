@@ -83,7 +83,7 @@ devices 8
 gpu0.fail.all 15@0.8
 gpu1.fail.all 16@0.8
 gpu2.fail.all 2@0.8
-gpu3.block.power 60@0.8
+gpu3.block.power 900@0.8
 gpu4.fail.power 999@0.5 0@1.6
 gpu5.fail.all 15@0.8 0@2
 gpu6.fail.power 4

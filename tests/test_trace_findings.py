@@ -126,7 +126,9 @@ def test_the_fix_for_a_data_loader_is_no_tf_data() -> None:
 def test_the_fix_is_in_the_words_of_the_framework(call: str, code: str) -> None:
     made = Made()
     for at in range(0, 60, 20):
-        made.host(at, at + 19, call).kernel(at + 10, at + 12, launch=at + 9)
+        made.host(at, at + 19, call)
+        for begin in range(at, at + 18):
+            made.kernel(begin + 0.8, begin + 1, launch=begin + 0.7)
     found = diagnose(Case(account_of(made.timeline()))).primary
     assert found is not None
     assert (found.cause, code in found.code) == ("launch_bound", True)

@@ -11,8 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import run_cli
 from studies import SimulatedStrategy, simulate_study
+from waiting import LIMIT_S
 
 from gpuprobe.errors import InputError, OutputError
 from gpuprobe.report.viewer import serving
@@ -26,7 +26,7 @@ HEADLESS = (
 
 
 def ask(address: str) -> bytes:
-    with urllib.request.urlopen(address, timeout=120) as response:
+    with urllib.request.urlopen(address, timeout=LIMIT_S) as response:
         content = bytes(response.read())
     # The plugin compresses whether it was asked to or not.
     return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
@@ -34,11 +34,16 @@ def ask(address: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study with one short, real trace."""
+    """A study with one short, real trace of a training that tf.data feeds."""
+    keras, tf = pytest.importorskip("keras"), pytest.importorskip("tensorflow")
+    from gpuprobe.keras import Probe
+
     out = tmp_path_factory.mktemp("view")
-    few = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 256, "--steps", 4)
-    done = run_cli("run", "--strategies", "tfdata_prefetch", *few, "--out", out)
-    assert done.returncode == 0, done.stdout + done.stderr
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    net.compile("sgd", "mse", jit_compile=False)
+    batch = tf.ones((8, 4)), tf.ones((8, 1))
+    data = tf.data.Dataset.from_tensors(batch).repeat(30).map(lambda x, y: (x, y), tf.data.AUTOTUNE).prefetch(2)
+    net.fit(data, epochs=1, verbose=0, callbacks=[Probe(out, name="view", trace_at=9, verbose=False)])
     (folder,) = out.iterdir()
     return folder
 
@@ -48,7 +53,7 @@ def test_the_profile_plugin_shows_the_steps(study: Path) -> None:
     with serving(study, 0) as viewer:
         root = viewer.address.partition("#")[0]
         (run,) = json.loads(ask(f"{root}{PLUGIN}/runs"))
-        assert "tfdata_prefetch" in run
+        assert "1-fit" in run
         hosts = json.loads(ask(f"{root}{PLUGIN}/hosts?run={run}&tag=overview_page"))
         host = hosts[0]["hostname"] if hosts else ""
         page = json.loads(ask(f"{root}{PLUGIN}/data?run={run}&tag=overview_page&host={host}"))
@@ -66,7 +71,7 @@ def test_a_browser_shows_the_trace_viewer(study: Path, tmp_path: Path) -> None:
             [browser, *HEADLESS, f"--user-data-dir={tmp_path}", "--dump-dom", viewer.pages[0].address],
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=LIMIT_S,
             check=False,
         )
     # The names of the host's threads come from the trace; the page without it has none.

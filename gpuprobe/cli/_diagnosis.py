@@ -12,13 +12,14 @@ from rich.text import Text
 from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.report import account as reading
-from gpuprobe.report import meters
+from gpuprobe.report import meters, whole_run
 from gpuprobe.report.categories import CATEGORIES
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from gpuprobe.diagnosis.records import Diagnosis
+    from gpuprobe.evidence.whole_run import RunBreakdown
     from gpuprobe.ledger.records import DeviceAccount, HostAccount
     from gpuprobe.records import Signal
     from gpuprobe.whatif.records import Replay
@@ -41,6 +42,8 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
         if device is judged:
             console.print(_details(device, next((host for host in diagnosis.hosts if host.host == device.host), None)))
         console.print()
+    if diagnosis.whole_run is not None:
+        console.print(_whole_run(diagnosis.whole_run))
     if diagnosis.slowest_why:
         console.print(Text(f"{diagnosis.slowest_why[0].upper()}{diagnosis.slowest_why[1:]}.\n"))
     if diagnosis.replay is not None:
@@ -52,6 +55,13 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
         console.print(Text(line, "dim"))
     for warning in diagnosis.warnings:
         console.print(Text(f"Note: {warning}", "dim"))
+
+
+def _whole_run(breakdown: RunBreakdown) -> RenderableType:
+    table = _plain("", "time", "share", "times")
+    for line in whole_run.lines(breakdown):
+        table.add_row(Text(line.what), line.time, line.share, line.times)
+    return Group(Text(f"{whole_run.headline(breakdown)}", "bold"), table, Text(""))
 
 
 def _what_if(replay: Replay) -> RenderableType:

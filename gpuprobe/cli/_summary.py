@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
-from gpuprobe.report import account
+from gpuprobe.report import account, whole_run
 from gpuprobe.report.trainings import first_traced
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ def show(console: Console, report: WatchReport, folder: Path) -> None:
         _line(console, title, text, style="")
     for note in verdict.notes:
         _line(console, "Note", note + ".", style="yellow")
+    for breakdown in report.processes:
+        _line(console, "", whole_run.headline(breakdown))
+        for line in whole_run.lines(breakdown):
+            times = f", {line.times} times" if line.times else ""
+            _line(console, line.what, f"{line.time}, {line.share}{times}", style="")
     if leading is None:
         _line(console, "Not known", "without a trace: " + "; ".join(verdict.unknown) + ".", style="dim")
     show_trainings(console, report.trainings, folder)
@@ -55,7 +60,7 @@ def show_trainings(console: Console, trainings: Sequence[Training], folder: Path
     for number, training in enumerate(trainings, start=1):
         if training.diagnosis is not None:
             title = f"Training {number} of {len(trainings)}" if len(trainings) > 1 else "Its training"
-            _line(console, "", f"{title}, by its trace")
+            _line(console, "", f"{title}, by {'its trace' if training.diagnosis.devices else 'the clock'}")
             for device in training.diagnosis.devices[:1]:
                 _line(console, "Trace", account.headline(device) + ".")
             if training is not leading:

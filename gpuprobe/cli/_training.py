@@ -10,11 +10,15 @@ from rich.console import Console
 
 from gpuprobe import wording
 from gpuprobe.errors import INTERRUPTED, OutputError
+from gpuprobe.evidence.whole_run import breakdown_of
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.train import images, train
-from gpuprobe.measure.training import BEST_FILE, CURVES_FILE, EpochRow, TrainingSpec, read_curves
+from gpuprobe.measure.training import BEST_FILE, CURVES_FILE, WALL_FILE, EpochRow, TrainingSpec, read_curves
 from gpuprobe.predict.published import SOURCE, published_epoch_s
+from gpuprobe.recording import whole
+from gpuprobe.records import Wall, load
+from gpuprobe.report import whole_run
 from gpuprobe.report.curves import curves
 from gpuprobe.workloads.cifar import workload_name
 
@@ -53,8 +57,20 @@ def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
         f"Best test accuracy {wording.share(best.test_accuracy)}, after epoch {best.epoch}: {where / BEST_FILE}"
     )
     console.print(f"An epoch takes {wording.significant(epoch_s)} s; {against}.")
+    for line in _whole_run(where):
+        console.print(line)
     console.print(f"Curves: {where / PLOT_FILE}, {where / CURVES_FILE}")
     return 0
+
+
+def _whole_run(where: Path) -> list[str]:
+    """Say where the wall time of the training's newest process went; nothing where it was not kept."""
+    wall = whole(lambda: load(Wall, where / WALL_FILE), [])
+    breakdown = breakdown_of(wall) if wall is not None else None
+    if breakdown is None:
+        return []
+    told = [f"{line.what} {line.share}" for line in whole_run.lines(breakdown)]
+    return [f"{whole_run.headline(breakdown)}: {', '.join(told)}."]
 
 
 def _strategy(spec: TrainingSpec) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from gpuprobe.diagnosis.advice import compute, feeding, others
+from gpuprobe.diagnosis.advice import compute, feeding, host_work, others
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.advice.given import Given
@@ -28,6 +28,8 @@ CauseId = Literal[
     "recompiling",
     "compute_bound",
     "serial_loop",
+    "host_work",
+    "one_time_work",
     "tensor_cores_unused",
     "fp16_without_tensor_cores",
     "throttled",
@@ -39,6 +41,12 @@ CauseId = Literal[
     "not_on_gpu",
     "wrong_meter",
     "profiler_perturbed",
+    "epoch_start",
+    "validation",
+    "checkpointing",
+    "startup",
+    "compiled_again",
+    "many_small_fits",
     "unattributed",
 ]
 Device = Literal["gpu", "cpu"]
@@ -161,7 +169,7 @@ CATALOGUE = (
         signature="Many short kernels with gaps of the same length between them, at the pace of the launching thread.",
         fix="Launch less for the same work: compile with XLA, a larger batch, several steps per execution.",
         mistaken_for="eager_or_retracing and batch_too_small, which show as late launches too; sync_every_step, after "
-        "which the launches come late",
+        "which the launches come late; host_work and one_time_work, in which nothing is launched for long",
         part=Part(
             "share.launch",
             "launch_share",
@@ -257,6 +265,48 @@ CATALOGUE = (
         decided_by_trace=True,
         advice=compute.host_between_steps,
         elsewhere=others.HOST_BETWEEN_STEPS,
+    ),
+    Cause(
+        id="host_work",
+        words="the host does work of its own while the device waits",
+        signature="The device idles while the launching thread is inside one operation, call or frame that launches "
+        "nothing, for long beside the pace at which it launches otherwise.",
+        fix="Take the work out of the step: into the input pipeline, onto the device, or onto another thread.",
+        mistaken_for="launch_bound, which needs many short gaps and which fewer launches cure: they do not cure this; "
+        "one_time_work, where it does not come again",
+        part=Part(
+            "share.idle_host_work",
+            "host_work_share",
+            "The {device} is idle in {share} of the step ({time}) while the host does work of its own and launches "
+            "nothing.",
+            ("proof.idle_host_work", "held_kind", "held_stretches", "held_steps"),
+        ),
+        family="host",
+        cures=("host_work_removed",),
+        decided_by_trace=True,
+        advice=host_work.host_work,
+        elsewhere=host_work.HOST_WORK,
+    ),
+    Cause(
+        id="one_time_work",
+        words="the trace holds work that is done once",
+        signature="The device idles while kernels' code is loaded, kernels are tried or compiled, or an operation "
+        "takes long that is short in the other steps.",
+        fix="Trace later, when all of it is done: the steps after it tell what the training costs.",
+        mistaken_for="recompiling, where it is done again and again; launch_bound; host_work",
+        devices=("gpu", "cpu"),
+        part=Part(
+            "share.idle_once",
+            "one_time_share",
+            "The {device} is idle in {share} of the step ({time}) while the host does what is done once: this trace "
+            "says little of the steps after it.",
+            ("proof.idle_once", "once_proven_fraction"),
+            BOTH,
+        ),
+        cures=("one_time_work_removed",),
+        decided_by_trace=True,
+        advice=host_work.one_time_work,
+        elsewhere=host_work.ONE_TIME_WORK,
     ),
     Cause(
         id="collective_bound",
@@ -532,6 +582,74 @@ CATALOGUE = (
         thresholds=("profiler_slowdown",),
         signals=("profiler_slowdown",),
         condition=True,
+    ),
+    Cause(
+        id="epoch_start",
+        words="what lies between the epochs takes the time",
+        signature="The iterator starts again at each epoch, fills its shuffle buffer, and the first step waits for it.",
+        fix="Let the iterator start once: shuffle indices or file names in place of samples, or repeat() with "
+        "steps_per_epoch.",
+        mistaken_for="compute_bound and input_bound, by a trace that holds steps of one epoch",
+        devices=("gpu", "cpu"),
+        thresholds=("epoch_start_share", "short_epoch"),
+        signals=("run_share.epoch_start", "run_share.between_epochs", "run_epochs", "run_calls_per_epoch"),
+        symptoms=("host_between_steps",),
+    ),
+    Cause(
+        id="validation",
+        words="validating takes the time",
+        signature="Much of each epoch passes in its validation.",
+        fix="Validate less often (validation_freq=5), on less (validation_steps), or in larger batches "
+        "(validation_batch_size).",
+        mistaken_for="a slow step: the time of an epoch holds both",
+        devices=("gpu", "cpu"),
+        thresholds=("validation_share",),
+        signals=("run_share.validation", "run_s.validation", "run_share.evaluate", "run_s.evaluate"),
+    ),
+    Cause(
+        id="checkpointing",
+        words="saving the model takes the time",
+        signature="The training waits while the weights are written.",
+        fix='Save less often (save_freq="epoch"), the weights alone, or onto a faster disk.',
+        mistaken_for="host_between_steps and eager_or_retracing: saving reads each weight by itself",
+        devices=("gpu", "cpu"),
+        thresholds=("checkpoint_share",),
+        signals=("run_share.checkpoint", "run_s.checkpoint", "run_name.checkpoint"),
+        family="host",
+        symptoms=("host_between_steps",),
+    ),
+    Cause(
+        id="startup",
+        words="most of the run passes before its first step",
+        signature="Imports, loading the data and building the model take longer than the training.",
+        fix="Keep what is computed at the start: save prepared data once, and load it; import less.",
+        mistaken_for="a short trial: what comes once weighs little in a long training",
+        devices=("gpu", "cpu"),
+        thresholds=("startup_share", "startup_s"),
+        signals=("run_share.startup", "run_s.imports", "run_s.build"),
+    ),
+    Cause(
+        id="compiled_again",
+        words="models or functions that do the same are traced and compiled again",
+        signature="The first call comes again and again: each new model or tf.function is traced and compiled anew.",
+        fix="Build and compile the model once, and call fit again on the same one, with data of one shape.",
+        mistaken_for="recompiling, where one function meets new shapes; a slow first epoch",
+        devices=("gpu", "cpu"),
+        thresholds=("compiled_again_share", "compiled_again"),
+        signals=("run_share.first_call_again", "run_s.first_call_again", "run_times.first_call_again"),
+        symptoms=("host_between_steps", "epoch_start"),
+    ),
+    Cause(
+        id="many_small_fits",
+        words="`fit` or `predict` is called in a loop for a few steps each",
+        signature="Most of the time passes in what each call of fit or predict costs beside its steps.",
+        fix="Call train_on_batch and predict_on_batch (or the model itself) in the loop, or fit on many samples at a "
+        "time.",
+        mistaken_for="batch_too_small and host_between_steps, by a trace of the few steps",
+        devices=("gpu", "cpu"),
+        thresholds=("many_calls", "many_calls_share", "short_epoch"),
+        signals=("run_trainings", "run_calls_per_training", "run_share.fit", "run_share.predict", "run_times.predict"),
+        symptoms=("host_between_steps", "epoch_start", "eager_or_retracing", "batch_too_small"),
     ),
     Cause(
         id="unattributed",

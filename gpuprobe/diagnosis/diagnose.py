@@ -14,9 +14,11 @@ from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.doubts import doubted
 from gpuprobe.diagnosis.join import join
+from gpuprobe.diagnosis.pace import paced
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state
 from gpuprobe.diagnosis.votes import NO_STEP, votes_of
+from gpuprobe.diagnosis.whole_run import with_whole_run
 from gpuprobe.evidence import card
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.meters import meters
@@ -50,9 +52,9 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     findings = doubted(findings, case, known, limits)
     findings = advised(findings if seen else tuple(map(_unread, findings)), known, limits, replay)
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
-    return Diagnosis(
+    made = Diagnosis(
         **fields,
-        findings=findings,
+        findings=paced(findings, known, limits) if account.devices else findings,
         not_evaluated=joined.not_evaluated,
         agreement=joined.agreement if case.readings or case.compared else "",
         disputed=joined.disputed,
@@ -61,6 +63,7 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
         what_if={made.change: made.gain for made in replay.predictions} if replay else {},
         meters=meters(known.get("utilization_percent"), main_device(account), known.get("mfu")),
     )
+    return with_whole_run(made, case.whole_run, limits)
 
 
 def _known(case: Case, traced: Evidence) -> Evidence:

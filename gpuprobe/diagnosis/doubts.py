@@ -1,6 +1,7 @@
-"""Why a trace may not speak for its training: it was slowed, it misses what the window shows, or its steps disagree.
+"""Why a trace may not speak for its training: it was slowed, or its own steps disagree.
 
-Each lowers the confidence of what leads where it could change it, and is said. None changes the cause.
+Each lowers the confidence of what leads where it could change it, and is said. None changes the cause. What the timed
+window tells of the traced steps is held against them in `pace.py`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 # Of steps that differ, the mean lead has to be so many standard errors above nothing: 95 of 100 times, for some steps.
 ERRORS, FEWEST_STEPS = 2.0, 3
 SUMS = {"share.copy": COPIES, "share.launch": ("idle_launch", "idle_queue")}
-# What comes in some steps only is what the steps that were not traced may have more of.
-IN_SOME_STEPS = frozenset({"recompiling", "eager_or_retracing"})
 
 
 def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Thresholds) -> tuple[Finding, ...]:
@@ -39,15 +38,7 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
     if first is None or device is None:
         return tuple(findings)
     lead = _lead(findings, first)
-    reasons = [
-        text
-        for text in (
-            _slowed(first, lead, device, known, limits),
-            _unseen(first, lead, known),
-            _differing(first, device),
-        )
-        if text
-    ]
+    reasons = [text for text in (_slowed(first, lead, device, known, limits), _differing(first, device)) if text]
     if not reasons:
         return tuple(findings)
     said = f"{first.claim} Less sure, since {wording.listing(reasons)}."
@@ -68,27 +59,14 @@ def _lead(findings: Sequence[Finding], first: Finding) -> float:
 def _slowed(first: Finding, lead: float, device: DeviceAccount, known: Evidence, limits: Thresholds) -> str:
     """The time that the profiler added may be all of the lead; kernels it does not make longer."""
     slowdown = known.number("profiler_slowdown") or 1.0
+    if known.get("window_call_ms") is not None and slowdown >= limits.traced_apart:
+        # The window's pace tells it.
+        return ""
     if slowdown < limits.profiler_slowdown or (first.cause == "compute_bound" and device.kind == "gpu"):
         return ""
     if 1 - 1 / slowdown < lead:
         return ""
     return f"tracing slowed the steps {slowdown:.2g}x, and what it added may be most of this"
-
-
-def _unseen(first: Finding, lead: float, known: Evidence) -> str:
-    """What the steps of the timed window take longer than the traced ones may be more than the lead."""
-    traced, untraced = known.number("step_ms"), known.number("untraced_step_ms")
-    if not traced or not untraced or first.cause in IN_SOME_STEPS:
-        return ""
-    missed = 1 - traced / untraced
-    # Steps repeat within this from one part of a window to the next.
-    repeats = known.number("step_repeats_within") or 0.0
-    if missed <= repeats or missed < lead:
-        return ""
-    return (
-        f"the steps of the timed window take {wording.milliseconds(untraced)} and the traced ones "
-        f"{wording.milliseconds(traced)}: {wording.share(missed)} of it is not in the trace"
-    )
 
 
 def _differing(first: Finding, device: DeviceAccount) -> str:

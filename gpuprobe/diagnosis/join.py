@@ -89,7 +89,8 @@ def join(
     leader = next((vote for vote in cast if vote.primary is not None), None)
     if leader is None or leader.primary is None:
         return Joined(findings=_unknown(merged), not_evaluated=undecided, agreement=_silent(cast))
-    cause = leader.primary.cause
+    tied = _gains_more(leader.primary, limits, replay)
+    cause = tied or leader.primary.cause
     root = _root(merged, cause, limits, replay)
     others = [vote for vote in cast if vote is not leader]
     agreeing = [vote for vote in others if vote.primary and same_family(vote.primary.cause, cause)]
@@ -102,7 +103,7 @@ def join(
         root or next(found for found in merged if found.cause == cause),
         primary=True,
         confidence=root.confidence if root else _confidence(leader.primary.confidence, agreeing, doubts),
-        ties_with=None if root else leader.primary.ties_with,
+        ties_with=None if root or tied else leader.primary.ties_with,
     )
     named = {primary.cause, "unattributed"}
     rest = tuple(_beside(found, primary.cause) for found in merged if found.cause not in named)
@@ -112,6 +113,19 @@ def join(
         agreement=_agreement(leader, agreeing, against, [vote for vote in others if vote.primary is None]),
         disputed=bool(doubts),
     )
+
+
+def _gains_more(first: Finding, limits: Thresholds, replay: Replay | None) -> CauseId | None:
+    """Return the cause that ties with the first where the replay tells the two apart, and for the other; else None.
+
+    What takes as much of the step as another may lie in its shadow: without it the step is as long as before.
+    """
+    if replay is None or first.ties_with is None:
+        return None
+    saved, instead = saved_share(replay, first.cause), saved_share(replay, first.ties_with)
+    if saved is None or instead is None or first.cause == "compute_bound" or first.ties_with == "compute_bound":
+        return None
+    return first.ties_with if instead - saved >= limits.tie_points else None
 
 
 def _root(merged: Sequence[Finding], cause: CauseId, limits: Thresholds, replay: Replay | None) -> Finding | None:

@@ -9,7 +9,9 @@ import msgspec
 from gpuprobe import wording
 from gpuprobe.diagnosis.case import UNTRACED, Case
 from gpuprobe.errors import InputError
+from gpuprobe.evidence.pace import pace
 from gpuprobe.evidence.run import given_signals, setting
+from gpuprobe.evidence.whole_run import breakdown_of_run
 from gpuprobe.ledger.account import account_of
 from gpuprobe.recording import (
     RUN_FILE,
@@ -25,7 +27,7 @@ from gpuprobe.records import Run, Signal, Study, load
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.records import Replay
-from gpuprobe.whatif.run_facts import known_beside, known_of
+from gpuprobe.whatif.run_facts import known_beside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +85,9 @@ def case_of(
 ) -> Case:
     """Return the case of one run of a study, where there is one, from what was read of it."""
     missing = run.trace.missing if run and run.trace and not account.devices else None
-    return Case(account, replay, readings, settings_of(run, study, readings) if run else (), no_trace=missing or "")
+    settings = settings_of(run, study, readings) if run else ()
+    whole_run = breakdown_of_run(run) if run else None
+    return Case(account, replay, readings, settings, no_trace=missing or "", whole_run=whole_run)
 
 
 def _run_of(path: Path) -> Path:
@@ -206,8 +210,8 @@ def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tup
             sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
         ),
         *_clock(run),
-        *_pace(run),
         *given_signals(run.given),
+        *pace(run.phase("window")),
         *(_of_study(study) if study else ()),
     )
 
@@ -218,18 +222,6 @@ def _clock(run: Run) -> tuple[Signal, ...]:
         return ()
     source = "clock around the train function"
     return (Signal(name="outside_fraction", unit="of the timed window", source=source, value=run.outside_fraction),)
-
-
-def _pace(run: Run) -> tuple[Signal, ...]:
-    """The mean call of the timed window, and how far it repeats: what the traced steps are held against."""
-    known = known_of(run)
-    if known.untraced_step_ms is None:
-        return ()
-    step_ms = known.untraced_step_ms * known.steps_per_call
-    return (
-        Signal(name="untraced_step_ms", unit="ms", source="clock, mean of the timed window", value=step_ms),
-        Signal(name="step_repeats_within", unit="of it", source="clock", value=known.repeats_within),
-    )
 
 
 def _of_study(study: Study) -> tuple[Signal, ...]:

@@ -9,7 +9,8 @@ The signals, of the device in which most kernel time went: `device_kind` (gpu, c
 `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
 `pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
 `straggler_device`, `kept_waiting_share`, `last_to_exchanges`, `account_confidence` and `proof.<category>`, the events
-of the host behind it; beside them those of `evidence.operations`.
+of the host behind it; beside them those of `evidence.operations`. Where the host was held without launching anything:
+`held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and `once_proven_fraction`.
 One that the trace does not give says why in `missing`.
 """
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # by less than this are as slow.
 MUCH, ALIKE = 0.5, 0.05
 UNSEEN = "only stages that hand on what is ready were seen while the training waited"
+NOT_HELD = "the trace holds none of it"
 NO_KERNELS = "there are no kernels in the trace"
 
 
@@ -52,6 +54,7 @@ def evidence_of(account: Account) -> Evidence:
             *operation_signals(device, host),
             *_straggler(account),
             *_peers(account, device),
+            *_held(device),
             *_proof(device),
         )
     )
@@ -223,6 +226,26 @@ def _peers(account: Account, device: DeviceAccount) -> list[Signal]:
             value=float(mine.last) if mine else None,
             missing=missing,
         ),
+    ]
+
+
+def _held(device: DeviceAccount) -> list[Signal]:
+    """What held the host while it launched nothing: signals only of a trace in which something did."""
+    held, source = device.held, "ledger, stretches in which nothing is launched"
+    if held is None:
+        return []
+    by = device.proof.get("idle_host_work")
+    figures: list[tuple[str, str, float | str | None]] = [
+        ("held_by", "", by[0].name if by else None),
+        ("held_kind", "", held.kind or None),
+        ("held_stretches", "in all steps", float(held.stretches)),
+        ("held_steps", "steps", float(held.steps)),
+        ("held_told_fraction", "of idle_host_work", held.told_fraction),
+        ("once_proven_fraction", "of idle_once", held.proven_fraction),
+    ]
+    return [
+        Signal(name=name, unit=unit, source=source, value=value, missing=None if value is not None else NOT_HELD)
+        for name, unit, value in figures
     ]
 
 

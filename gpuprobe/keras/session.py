@@ -19,6 +19,7 @@ from gpuprobe import telemetry, wording
 from gpuprobe.keras.backends import backend
 from gpuprobe.keras.journal import Journal
 from gpuprobe.keras.moments import WINDOW_S, Action, Moments
+from gpuprobe.keras.phases import phases
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.events import EventLog, fold
@@ -27,11 +28,14 @@ from gpuprobe.records import Given, Outcome, Request, Run, RunSpec, Settings, St
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
+    from gpuprobe.measure.wall import Tally
     from gpuprobe.records import PhaseName, State
 
 STRATEGY = "fit"
 # Figures in the progress line are renewed so often.
 LOOK_EVERY_NS = 500_000_000
+# A training that is killed leaves the account of its wall time as it was so long ago at most.
+WALL_EVERY_NS = 5_000_000_000
 TOO_SHORT = (
     "the training ended after {}, before a trace was due; "
     "with trace_at=4, Probe and window trace from the fourth call on"
@@ -63,6 +67,7 @@ class Session:
         self._moments = Moments(traced + EXTRA_CALLS if traced else 0, options.trace_at, options.window_s)
         self._journal = Journal()
         self._epoch_calls = 0
+        self._began: tuple[int, Tally] | None = None
         self.samples_per_call = 0
         self.figures: dict[str, float] = {}
         now = datetime.now(timezone.utc)
@@ -79,7 +84,7 @@ class Session:
             stack.callback(self._log.close)
             stack.enter_context(telemetry.sampling(self.folder / TELEMETRY_FILE, os.getpid()))
             self._follower = telemetry.Follower(self.folder / TELEMETRY_FILE, averaged="gpu0_utilization_percent")
-            self._began_ns = self._looked_ns = self._last_ns = time.time_ns()
+            self._began_ns = self._looked_ns = self._last_ns = self._wall_ns = time.time_ns()
             self._enter("warmup", self._began_ns)
             if self._backend.no_trace:
                 self._log.write("trace", trace=TraceInfo(path=None, missing=self._backend.no_trace))
@@ -89,6 +94,15 @@ class Session:
     def calls(self) -> int:
         """How many calls have ended."""
         return self._moments.calls
+
+    @property
+    def last_ns(self) -> int:
+        """When the last call ended."""
+        return self._last_ns
+
+    def training_began(self) -> None:
+        """Take note that the training that is recorded began, of which the wall time is accounted for."""
+        self._began = self._began or phases().began
 
     def ask_for_trace(self) -> None:
         """Trace the next calls."""
@@ -129,8 +143,11 @@ class Session:
 
     def expect(self, epoch_calls: int, epochs: int) -> None:
         """Take note of how many calls an epoch will have, and how many epochs; 0 where that is not known."""
-        self._moments.epoch_calls = epoch_calls
-        self._moments.total_calls = epoch_calls * epochs
+        self._moments.expect(epoch_calls, epochs)
+
+    def go_on(self) -> None:
+        """Take what follows, another training of a few calls, for the same one."""
+        self._moments.go_on()
 
     def was_given(self, given: Given) -> None:
         """Save what the training was given."""
@@ -173,6 +190,7 @@ class Session:
             self._journal.close()
             self._journal.write(self._log)
             self._log.write("outside", fraction=self._journal.outside_fraction())
+            self._write_wall(complete=state == "done")
             self._log.write("done" if state == "done" else "error", state=state, message=message)
         run = fold(self.folder, self._spec, Outcome(state=state, message=message))
         save(run, self.folder / RUN_FILE)
@@ -193,6 +211,9 @@ class Session:
 
     def _look(self, now_ns: int) -> None:
         self._looked_ns = now_ns
+        if now_ns - self._wall_ns >= WALL_EVERY_NS:
+            self._write_wall(complete=False)
+        phases().save(complete=False)
         self._follower.look(now_ns)
         seconds = (now_ns - self._began_ns) / NS_PER_S
         per_s = self._epoch_calls / seconds if seconds > 0 else 0.0
@@ -200,9 +221,15 @@ class Session:
         busy = self._follower.mean()
         self.figures = {**rate, **({} if busy is None else {"gpu_utilization": busy / 100})}
 
+    def _write_wall(self, *, complete: bool) -> None:
+        self._wall_ns = self._last_ns
+        if self._began is not None and phases().ours:
+            self._log.write("wall", wall=phases().training(self._began, complete=complete))
+
     def _start_trace(self) -> None:
         try:
-            self._backend.start_trace(self.folder / TRACE_FOLDER, self._give_way)
+            with phases().doing("gpuprobe"):
+                self._backend.start_trace(self.folder / TRACE_FOLDER, self._give_way)
         except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
             self._without_trace(f"the profiler did not start: {error}")
 
@@ -222,7 +249,8 @@ class Session:
 
     def _stop_trace(self) -> None:
         try:
-            self._backend.stop_trace()
+            with phases().doing("gpuprobe"):
+                self._backend.stop_trace()
         except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
             self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler saved nothing: {error}"))
             return

@@ -54,6 +54,7 @@ class Verdict(Record, frozen=True, kw_only=True):
         if first is None or (first.cause == "unattributed" and not self.traced):
             return ""
         by = "By the trace" if self.traced else "Without a trace"
+        by = "By the clock over the whole run" if first.of == "run" else by
         tie = f", which ties with {first.ties_with}" if first.ties_with else ""
         return f" {by}: {first.cause} (confidence {first.confidence}){tie}."
 

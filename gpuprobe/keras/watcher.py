@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from gpuprobe.errors import in_short
 from gpuprobe.keras import listening
 from gpuprobe.keras.capture import SIGNAL
+from gpuprobe.keras.phases import phases
 from gpuprobe.keras.session import ProbeOptions, Session
 from gpuprobe.keras.verdict import FILE, diagnosis_of, verdict
 from gpuprobe.records import save
@@ -50,6 +51,15 @@ class Watcher:
         """Take the end of the process for the end of the training."""
         self._last_words = ("done", "")
 
+    def rest(self) -> None:
+        """Watch nothing for now; the session stays open for what may follow, and ends well with the process."""
+        self.ends_well()
+        self.live.discard(self)
+
+    def resume(self) -> None:
+        """Watch again."""
+        self.live.add(self)
+
     @property
     def session(self) -> Session | None:
         """The session, as long as it watches."""
@@ -61,7 +71,8 @@ class Watcher:
 
         def start() -> None:
             self._pid = os.getpid()
-            self._session = Session(self._options)
+            with phases().doing("gpuprobe"):
+                self._session = Session(self._options)
             self.live.add(self)
             atexit.register(self._at_exit)
             self._listen()
@@ -128,7 +139,9 @@ class Watcher:
             if self._verbose:
                 self._say("\n".join([*found.lines(), f"Recording: {session.study_folder}"]), sys.stdout)
 
-        self.guarded(finish)
+        phases().told(phases().loop_ended)
+        with phases().doing("gpuprobe"):
+            self.guarded(finish)
         self._forget()
 
     def _diagnosis(self, folder: Path, *, trace: bool) -> Diagnosis | None:
@@ -143,6 +156,7 @@ class Watcher:
     def _give_up(self, error: Exception) -> None:
         session = self._session
         self._forget()
+        phases().give_up()
         if not self._said:
             self._said = True
             self._say(f"gpuprobe: stopped watching ({in_short(error)}); the training goes on", sys.stderr)

@@ -11,6 +11,7 @@ from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
+from gpuprobe.ledger.held_facts import held_facts
 from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import Intervals, difference, union
 from gpuprobe.ledger.lost import lost
@@ -164,7 +165,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         operations=operations,
         loops=loops,
         copies=kernels.copy_facts(time),
-        proof=proof(host, time.parts, windows.inside),
+        held=held_facts(time, host),
+        proof=proof(host, time.parts, windows.inside, time.idle),
         gaps=top_gaps(time, host, gaps),
         gap_histogram=histogram(gaps),
         missing=_missing(device, sm, occupied, outside),

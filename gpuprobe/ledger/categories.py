@@ -8,10 +8,12 @@ BUSY = ("gpu_compute", "gpu_copy_h2d", "gpu_copy_d2h", "gpu_copy_d2d", "gpu_coll
 IDLE = (
     "idle_peer",
     "idle_compile",
+    "idle_once",
     "idle_memory",
     "idle_input",
     "idle_sync",
     "idle_between_steps",
+    "idle_host_work",
     "idle_queue",
     "idle_launch",
 )
@@ -22,8 +24,10 @@ GPU_CATEGORIES = (
     "idle_input",
     "idle_launch",
     "idle_queue",
+    "idle_host_work",
     "idle_sync",
     "idle_between_steps",
+    "idle_once",
     "idle_compile",
     "idle_memory",
     "idle_peer",
@@ -32,6 +36,7 @@ GPU_CATEGORIES = (
 # Where the processor is the device. Its idle time comes first: an operation of the input pipeline is no training.
 CPU_PRECEDENCE = (
     "idle_compile",
+    "idle_once",
     "idle_input",
     "idle_between_steps",
     "cpu_compute",
@@ -45,6 +50,7 @@ CPU_CATEGORIES = (
     "cpu_collective",
     "idle_input",
     "idle_between_steps",
+    "idle_once",
     "idle_compile",
     "idle_peer",
     UNATTRIBUTED,

@@ -38,6 +38,7 @@ def host_account(host: Host, windows: Windows) -> HostAccount:
     stages = _with_python(host, window, iterators(host, window))
     blocking = [stage for stage in stages if stage.blocking_ms > 0]
     slowest = _slowest(blocking)
+    eager = intersection(host.select(Kind.EAGER), window)
     outside = None if windows.inside is None else difference(window, windows.inside).total / PS_PER_MS / len(windows)
     return HostAccount(
         host=host.name,
@@ -45,7 +46,7 @@ def host_account(host: Host, windows: Windows) -> HostAccount:
         slowest_iterator=slowest.name if slowest else None,
         input_wait_ms_per_step=intersection(host.input_wait, window).total / PS_PER_MS / len(windows),
         between_steps_ms_per_step=outside,
-        eager_ms_per_step=intersection(host.select(Kind.EAGER), window).total / PS_PER_MS / len(windows),
+        eager_ms_per_step=windows.of_step(eager).total / PS_PER_MS / len(windows),
         compile_ms=intersection(host.compiling, window).total / PS_PER_MS,
         graphs_built=sum(int(((kind & Kind.GRAPH) != 0).sum()) for kind in host.kinds),
         cpu_ops=cpu_ops(host),

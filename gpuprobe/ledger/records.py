@@ -138,6 +138,22 @@ class LoopFacts(Record, frozen=True, kw_only=True):
     recurrent: bool = False
 
 
+class HeldFacts(Record, frozen=True, kw_only=True):
+    """How the host was held while the device idled: the stretches in which it launched nothing for long.
+
+    `steps` are those in which what held it longest did, `kind` is what that was (`host_work.WorkKind`). Of the time of
+    `idle_host_work`, `told_fraction` is the share of which an event tells what the host did; of that of `idle_once`,
+    `proven_fraction` the share of which one step is enough to say that it does not come again. Both 0 to 1, and None
+    where there is no such time.
+    """
+
+    stretches: int
+    steps: int
+    kind: str
+    told_fraction: float | None
+    proven_fraction: float | None
+
+
 class DeviceAccount(Record, frozen=True, kw_only=True):
     """The account of one device.
 
@@ -181,6 +197,7 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     operations: tuple[OperationFacts, ...] = ()
     loops: tuple[LoopFacts, ...] = ()
     copies: tuple[CopyFacts, ...] = ()
+    held: HeldFacts | None = None
     proof: dict[str, tuple[HostEvent, ...]] = msgspec.field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     gap_histogram: tuple[GapBin, ...] = ()
@@ -209,8 +226,8 @@ class CpuOp(Record, frozen=True, kw_only=True):
 class HostAccount(Record, frozen=True, kw_only=True):
     """What one host did over the steps of its first device, in ms a step where the name says so.
 
-    `eager_ms_per_step` is the time in operations that Python started one by one, outside any tf.function. `cpu_ops` are
-    all that ran on the processor, `input_ops` those of the input pipeline alone.
+    `eager_ms_per_step` is the time of the step in operations that Python started one by one, outside any tf.function.
+    `cpu_ops` are all that ran on the processor, `input_ops` those of the input pipeline alone.
     """
 
     host: str

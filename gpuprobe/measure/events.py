@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gpuprobe.records import Given, LossPoint, Outcome, Phase, PhaseName, Run, RunSpec, Settings, TraceInfo
+from gpuprobe.records import Given, LossPoint, Outcome, Phase, PhaseName, Run, RunSpec, Settings, TraceInfo, Wall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +90,7 @@ class RunInProgress:
     flop_per_sample: float | None = None
     outside_fraction: float | None = None
     notes: list[str] = field(default_factory=list)
+    wall: Wall | None = None
     error: Outcome | None = None
     done: bool = False
     last_ns: int = 0
@@ -123,6 +124,9 @@ class RunInProgress:
 
     def _take_trace(self, event: dict[str, Any]) -> None:
         self.trace = msgspec.convert(event["trace"], TraceInfo)
+
+    def _take_wall(self, event: dict[str, Any]) -> None:
+        self.wall = msgspec.convert(event["wall"], Wall)
 
     def _take_memory(self, event: dict[str, Any]) -> None:
         self.host_peak_mib, self.device_peak_mib = event["host_peak_mib"], event["device_peak_mib"]
@@ -167,6 +171,7 @@ class RunInProgress:
             flop_per_sample=self.flop_per_sample,
             outside_fraction=self.outside_fraction,
             notes=tuple(self.notes),
+            wall=self.wall,
         )
 
 

@@ -23,7 +23,8 @@ import msgspec
 
 from gpuprobe.errors import GpuprobeError, InputError, OutputError, in_short
 from gpuprobe.measure.losses import finite
-from gpuprobe.records import Record, load
+from gpuprobe.measure.wall import WallClock, process_started_ns
+from gpuprobe.records import Record, load, save
 
 if TYPE_CHECKING:
     import keras
@@ -36,6 +37,8 @@ SPEC_FILE = "training.json"
 CHECKPOINT_FILE = "checkpoint.npz"
 CURVES_FILE = "curves.csv"
 BEST_FILE = "best.keras"
+# Where the wall time of the newest process of the training went.
+WALL_FILE = "wall.json"
 TEST_BATCH = 256
 
 
@@ -82,6 +85,8 @@ class EpochRow(Record, frozen=True, kw_only=True):
 
 def run(folder: Path, tell: Any) -> None:
     """Train to the end; `tell` gets each row as it is done, those of before first."""
+    started_ns = process_started_ns()
+    clock = WallClock("imports", started_ns)
     # TensorFlow is imported here, in the worker, and nowhere else.
     import keras
 
@@ -91,6 +96,7 @@ def run(folder: Path, tell: Any) -> None:
     from gpuprobe.workloads.arrays import load_arrays
     from gpuprobe.workloads.cifar import resnet_on_cifar
 
+    clock.to("build")
     spec = load(TrainingSpec, folder / SPEC_FILE)
     images = load_arrays(Path(spec.arrays))
     workload = resnet_on_cifar(images, depth=spec.depth, batch_size=spec.batch_size)
@@ -107,24 +113,46 @@ def run(folder: Path, tell: Any) -> None:
     for row in rows:
         tell(row)
     feed.warm()
+    _tell_first_call(model, clock)
     for epoch in range(len(rows), spec.epochs):
         # Shuffles that Keras draws itself start anew, so that they depend on the epoch and not on what ran before.
         keras.utils.set_random_seed(spec.seed + 1000 * (epoch + 1))
-        rows.append(_epoch(model, feed, test, epoch))
+        rows.append(_epoch(model, feed, test, epoch, clock))
         if rows[-1].test_accuracy > max((row.test_accuracy for row in rows[:-1]), default=-1.0):
+            clock.to("checkpoint", BEST_FILE)
             _save_best(model, folder)
+        clock.to("checkpoint", CHECKPOINT_FILE)
         _save(model, rows, folder)
+        clock.to("between_epochs")
+        save(clock.wall(started_ns, complete=epoch + 1 == spec.epochs), folder / WALL_FILE)
         tell(rows[-1])
 
 
-def _epoch(model: keras.Model, feed: Any, test: ArraySource, epoch: int) -> EpochRow:
+def _tell_first_call(model: keras.Model, clock: WallClock) -> None:
+    """Put a look at the clock around the first call of the train function, which traces and compiles it."""
+    model.make_train_function()
+    call = model.train_function
+
+    def first(*given: Any) -> Any:
+        model.train_function = call
+        former = clock.to("first_call")
+        logs = call(*given)
+        clock.back(former)
+        return logs
+
+    model.train_function = first
+
+
+def _epoch(model: keras.Model, feed: Any, test: ArraySource, epoch: int, clock: WallClock) -> EpochRow:
     import keras
 
     seen: dict[str, float] = {}
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, logs: seen.update(logs))
+    clock.to("steps", times=0)
     started = time.perf_counter()
     feed.train(model, epoch, epoch + 1, [note])
     seconds = time.perf_counter() - started
+    clock.to("validation")
     x, y = test.parts
     tested = model.evaluate(x, y, batch_size=TEST_BATCH, verbose=0, return_dict=True)
     return EpochRow(

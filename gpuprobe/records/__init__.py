@@ -11,6 +11,7 @@ from gpuprobe.records.files import load, save, to_json, write_whole
 from gpuprobe.records.run import Given, LossPoint, Outcome, Phase, PhaseName, Run, Settings, State, TraceInfo
 from gpuprobe.records.strategy import Combination, Part, StrategyInfo, applied, chain
 from gpuprobe.records.study import Environment, GpuInfo, Request, RunSpec, Study
+from gpuprobe.records.wall import PartKind, Wall, WallPart
 from gpuprobe.records.watch import ThreadUse, Watch
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "LossPoint",
     "Outcome",
     "Part",
+    "PartKind",
     "Phase",
     "PhaseName",
     "Record",
@@ -38,6 +40,8 @@ __all__ = [
     "Study",
     "ThreadUse",
     "TraceInfo",
+    "Wall",
+    "WallPart",
     "Watch",
     "applied",
     "chain",

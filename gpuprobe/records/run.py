@@ -6,6 +6,7 @@ from typing import Literal
 
 from gpuprobe.records.base import SCHEMA, Record
 from gpuprobe.records.study import RunSpec
+from gpuprobe.records.wall import Wall
 from gpuprobe.units import NS_PER_S
 
 # `warmup` is up to the end of the first call, which traces and compiles; `held` the wait for a quiet machine;
@@ -112,7 +113,8 @@ class Run(Record, frozen=True, kw_only=True):
 
     Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device. `flop_per_sample` is
     TensorFlow's own count for one sample of a training step, None where it was not counted. `outside_fraction` is the
-    share of the timed window outside the train function, None where nobody held a clock beside it.
+    share of the timed window outside the train function, None where nobody held a clock beside it. `wall` is where the
+    wall time of a training went that was watched; that of a planned run is told by its phases.
     """
 
     schema: int = SCHEMA
@@ -128,6 +130,7 @@ class Run(Record, frozen=True, kw_only=True):
     flop_per_sample: float | None = None
     outside_fraction: float | None = None
     notes: tuple[str, ...] = ()
+    wall: Wall | None = None
 
     def phase(self, name: PhaseName) -> Phase | None:
         """Return the phase of that name, or None where the run did not come so far."""

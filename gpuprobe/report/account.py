@@ -106,16 +106,20 @@ def words(diagnosis: Diagnosis) -> Words:
     tie = f" It ties with {first.ties_with}." if first.ties_with else ""
     part = f", {first.stage}" if first.stage else ""
     verdict = f"{first.cause} (confidence {first.confidence}){part}. {first.claim}{tie}"
-    also = [f"{finding.cause} {wording.share(finding.severity)}" for finding in diagnosis.findings[1:]]
+    also = [_beside(finding) for finding in diagnosis.findings[1:]]
     why = "; ".join(_evidence(first))
     why += "." if why else ""
     if also:
-        why = f"{why} Besides: {wording.listing(also)} of the step.".lstrip()
+        why = f"{why} Besides: {wording.listing(also)}.".lstrip()
     if (judged := _judged(diagnosis)) is not None:
         why = f"{why} {judged}".lstrip()
     gain = first.predicted_gain
     following = first.fix + (f" Predicted gain: {told(gain)}." if gain else "")
     return Words(verdict, why, following, first.code)
+
+
+def _beside(finding: Finding) -> str:
+    return f"{finding.cause} {wording.share(finding.severity)} of the {finding.of}"
 
 
 def called(device: DeviceAccount, *, of_several_hosts: bool) -> str:

@@ -124,6 +124,15 @@ CATEGORIES = {
         legend="waits: launched, not started",
         told=LAUNCHES,
     ),
+    "idle_host_work": Category(
+        letter="h",
+        terminal="bright_yellow",
+        paper=ORANGE,
+        hatch="///",
+        meaning="idle: the host is inside an operation, call or frame that launches nothing",
+        legend="waits: host works itself",
+        told="it waited for work that the host does itself",
+    ),
     "idle_sync": Category(
         letter="s",
         terminal="magenta",
@@ -140,6 +149,15 @@ CATEGORIES = {
         meaning="idle: the host is outside the training function",
         legend="waits: Python between steps",
         told="it waited for what the host does between steps",
+    ),
+    "idle_once": Category(
+        letter="o",
+        terminal="cyan",
+        paper=BLUE,
+        hatch="...",
+        meaning="idle: work that is done once, as loading code, autotuning, a first compilation",
+        legend="waits: done once",
+        told="it waited for work that is done once",
     ),
     "idle_compile": Category(
         letter="c",

@@ -25,6 +25,8 @@ class Dispatcher:
         self.collectives: list[Pending] = []
         self.place = 0
         self.factor = running.noise.factor(Source.HOST, running.call, 4)
+        # Python's part, and the runtime's.
+        self.each_us = (spec.host.eager * spec.host.eager_op_us + spec.host.dispatch_us) * self.factor
         self.syncs = self._places(spec.host.syncs_in_step)
         self.stalls = self._places(spec.host.host_work_pieces if spec.host.host_work_ms else 0)
 
@@ -70,8 +72,9 @@ class Dispatcher:
     def _kernel(self, place: int) -> None:
         running, knobs = self.running, self.running.spec.host
         begin = self.now
-        self._tune()
-        self.now += (knobs.eager_op_us if knobs.eager else 0.0) * self.factor + knobs.dispatch_us * self.factor
+        if knobs.once_ms:
+            self._tune()
+        self.now += self.each_us
         stream = compute_stream(place % running.spec.kernels.streams)
         op = Pending(Kind.KERNEL, stream, self.durations[place], self.now, self.now, self.thread, running.call, place)
         if not running.spec.card.on_gpu:
@@ -80,10 +83,11 @@ class Dispatcher:
         else:
             # Streams begin a step together, after its copies and all that the step before left behind.
             op.after = (*self.first, *self.collectives) if place < running.spec.kernels.streams else self.collectives
-            loading_us = running.once_us("code_loading", self.gpu.index)
+            loading_us = running.once_us("code_loading", self.gpu.index) if knobs.once_ms else 0.0
             self.now = self.gpu.launch(op, running.launch_us + loading_us)
             self._note(Doing.ONCE, op.call_begin, op.call_begin + loading_us)
-        running.tell(self.thread, "op", begin, self.now, ("place", place))
+        if running.traced:
+            running.tell(self.thread, "op", begin, self.now, ("place", place))
 
     def _host_work(self, place: int) -> None:
         """Do what launches nothing: an operation of the graph that is placed on the processor, or Python."""

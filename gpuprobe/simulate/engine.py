@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpuprobe.simulate.dispatch import SCALAR_BYTES, Dispatcher
@@ -35,6 +36,16 @@ def simulate(spec: Spec) -> Session:
 
 def steady(spec: Spec) -> Session:
     """Return the session without the profiler, over enough calls that its mean step time is that of a long training."""
+    return _Python(spec, traced=False).run(_enough_calls(spec))
+
+
+@lru_cache(maxsize=256)
+def steady_ms(spec: Spec) -> float:
+    """Return the mean step of that session."""
+    return _Python(spec, traced=False).step_ms(_enough_calls(spec))
+
+
+def _enough_calls(spec: Spec) -> int:
     rhythms = [1]
     if spec.host.compile_every and spec.host.compile_ms:
         rhythms.append(spec.host.compile_every)
@@ -47,7 +58,7 @@ def steady(spec: Spec) -> Session:
     fewest = max(FEWEST_CALLS, math.ceil(FEWEST_STEPS / spec.host.steps_per_execution), 2 * max(rhythms))
     # A whole number of the longest rhythm, so that each of its pauses counts as often as it comes.
     calls = max(rhythms) * math.ceil(fewest / max(rhythms))
-    return _Python(spec, traced=False).run(min(calls, MOST_CALLS))
+    return min(calls, MOST_CALLS)
 
 
 def warmup_calls(spec: Spec) -> int:
@@ -66,6 +77,17 @@ class _Python(Progress):
         self.now = 0.0
 
     def run(self, calls: int) -> Session:
+        """Return what happened in so many calls after the warm-up."""
+        marks, ends = self._play(calls)
+        return self._finished(marks, ends, self.first_call)
+
+    def step_ms(self, calls: int) -> float:
+        """Return only how long a step took."""
+        _, ends = self._play(calls)
+        return (ends[-1] - ends[0]) / 1000 / calls / self.spec.host.steps_per_execution
+
+    def _play(self, calls: int) -> tuple[list[tuple[float, float]], list[float]]:
+        """Return begin and end of every call, and when the devices were done, from the last of the warm-up on."""
         marks: list[tuple[float, float]] = []
         ends: list[float] = []
         before = self.first_call = warmup_calls(self.spec)
@@ -77,7 +99,7 @@ class _Python(Progress):
             marks.append((self.now, self._train_function()))
             ends.append(max(gpu.last_end() for gpu in self.gpus))
         self._between(before + calls)
-        return self._finished(marks, [begun, *ends[before:]], before)
+        return marks, [begun, *ends[before:]]
 
     def _barrier(self) -> float:
         """Wait for all devices where a trace begins; return when the last call before it was done."""

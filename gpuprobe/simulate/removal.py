@@ -2,7 +2,7 @@
 
 A removal takes away the flaw whole and leaves all else as it is, the work that the network needs above all. So none is
 a fix that somebody could apply: those are in `fixes`, and gain less. `REMOVALS` is the simulator's definition of its
-causes.
+causes; docs/simulated-truth.md shows it.
 """
 
 from __future__ import annotations

@@ -6,12 +6,11 @@ that one flaw. The two numbers below are the definition's, and no rule of the di
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from gpuprobe.simulate.engine import simulate, steady
+from gpuprobe.simulate.engine import simulate, steady_ms
 from gpuprobe.simulate.removal import REMOVALS, removable, without
 from gpuprobe.simulate.spec import WholeRun
 
@@ -26,12 +25,6 @@ LEAST, TIE = 1 / 20, 1 / 10
 NOTHING = "compute_bound"
 
 
-@lru_cache(maxsize=256)
-def steady_ms(spec: Spec) -> float:
-    """Return the mean step of a long training without the profiler."""
-    return steady(spec).step_ms
-
-
 def time_ms(spec: Spec, *, traced: bool) -> float:
     """Return what one step of the run takes, with its share of all that surrounds the steps.
 
@@ -41,16 +34,16 @@ def time_ms(spec: Spec, *, traced: bool) -> float:
     return (simulate(steps).recorded.step_ms if traced else steady_ms(steps)) + spec.run.ms_per_step
 
 
-def savings(spec: Spec) -> dict[str, float]:
+def savings(spec: Spec, unseen: frozenset[str] = frozenset()) -> dict[str, float]:
     """Return the share of the time that goes with each flaw, from the largest on; 0 where removing it gains nothing.
 
     Work that is done once costs a long training nothing, and only the trace much: there the traced steps are compared.
     Where flaws hide each other, such that no removal saves anything that counts and all together do, each counts for
-    what it alone costs a session without the others.
+    what it alone costs a session without the others. Causes that are `unseen` are taken for work of the network.
     """
     traced = spec.host.once_ms > 0
     now_ms = time_ms(spec, traced=traced)
-    names = [removal.cause for removal in removable(spec)]
+    names = [removal.cause for removal in removable(spec) if removal.cause not in unseen]
     without_ms = {cause: time_ms(without(spec, (cause,)), traced=traced) for cause in names}
     for removal in REMOVALS:
         inner = removal.contains

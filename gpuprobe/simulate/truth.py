@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from gpuprobe.records import Record
 from gpuprobe.simulate import fixes, ledger
-from gpuprobe.simulate.engine import simulate
-from gpuprobe.simulate.savings import NOTHING, accepted, savings, steady_ms
+from gpuprobe.simulate.engine import simulate, steady_ms
+from gpuprobe.simulate.savings import NOTHING, accepted, savings
 from gpuprobe.simulate.session import Kind, Session
 from gpuprobe.simulate.spec import Spec
 from gpuprobe.units import NS_PER_MS
@@ -36,6 +36,8 @@ SHOWN_BY_THE_HOST = frozenset(
         "gpu_memory_tight",
     )
 )
+# Causes that only readings of the card show: a trace looks the same where the network has longer kernels or copies.
+SHOWN_BY_READINGS = frozenset(("throttled", "gpu_shared", "pcie_degraded"))
 # Causes that lie outside the steps: the run's own record shows them, whatever the trace lacks.
 SHOWN_BY_THE_RUN = frozenset(("epoch_start", "validation", "checkpointing", "startup"))
 # A trace that has lost more of the device's events than it holds tells nothing.
@@ -64,6 +66,8 @@ class TrueGain(Record, frozen=True, kw_only=True):
 
 class Truth(Record, frozen=True, kw_only=True):
     """`truth.json`. `accepted` are all causes that nobody could fault: the primary, and those that tie with it.
+
+    Where the recording has no readings, so are those that are true of all that it does show.
 
     `costs` is the share of the time that goes when a cause is removed (`savings`). `step_ms` is that of the training
     without the profiler, `traced_step_ms` that of the trace. A session is `answerable` where its recording holds enough
@@ -95,6 +99,8 @@ def tell(spec: Spec, session: Session | None = None) -> Truth:
     devices = tuple(device_truth(session.recorded, index) for index in range(session.devices))
     costs = savings(spec)
     causes = accepted(costs)
+    if not spec.recording.telemetry and SHOWN_BY_READINGS & set(causes):
+        causes = tuple(dict.fromkeys((*causes, *accepted(savings(spec, SHOWN_BY_READINGS)))))
     return Truth(
         primary=causes[0],
         stage=_stage(spec) if causes[0] == "input_bound" else None,

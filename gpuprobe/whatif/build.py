@@ -20,7 +20,7 @@ from gpuprobe.whatif import dependencies
 from gpuprobe.whatif.assembly import HOSTING, JOINING, MAKING, RUNNING, Assembly, resources
 from gpuprobe.whatif.feeding import Feeding, feeding_of
 from gpuprobe.whatif.graph import FIRST_STREAM, HOST, PRODUCER, Edge, Feed, Graph, Work
-from gpuprobe.whatif.host_chain import Chain, chain_of
+from gpuprobe.whatif.host_chain import Chain, Own, chain_of
 from gpuprobe.whatif.operations import Operations, operations
 
 if TYPE_CHECKING:
@@ -42,22 +42,23 @@ def build(timeline: Timeline, device: DeviceAccount) -> Graph | None:
     host = Host(timeline, device.host)
     if device.kind == "cpu":
         spent = cpu_time(host, Intervals())
-        return _graph(host, spent.windows, [], device) if spent else None
+        return _graph(host, spent.windows, [], device, Own(Intervals(), spent.parts["idle_once"])) if spent else None
     devices = [found for found in timeline.devices if found.host == device.host and len(found.kernels)]
     main = next((found for found in devices if found.name == device.name), None)
     time = gpu_time(timeline, main, host, lost(host), Intervals()) if main is not None else None
     if main is None or time is None:
         return None
     # The device of the account comes first.
-    return _graph(host, time.windows, [main, *(found for found in devices if found is not main)], device)
+    own = Own(time.idle.busy_held, time.idle.busy_once)
+    return _graph(host, time.windows, [main, *(found for found in devices if found is not main)], device, own)
 
 
-def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAccount) -> Graph:
+def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAccount, working: Own) -> Graph:
     begin = int(windows.start_ps[device.warmup])
     everything = operations(devices, host)
     launched = np.where(everything.joined, everything.call_start, everything.start)
     found = everything.where(launched >= begin)
-    chain = chain_of(host, windows, found, begin)
+    chain = chain_of(host, windows, found, begin, working)
     made = feeding_of(
         host, chain.waits, between(begin, int(chain.end[-1])), bool(found.sized[found.work == Work.H2D].any())
     )

@@ -159,6 +159,16 @@ def _nothing_new(graph: Graph, computing: float) -> Graph:
     return graph.scaled(graph.does(Work.COMPILE), 0.0).scaled(starting, computing)
 
 
+def host_work_removed() -> Change:
+    """The host does no work of its own in the step."""
+    return _gone("host_work_removed", "what the host does while it launches nothing is done elsewhere", Work.HELD)
+
+
+def one_time_work_removed() -> Change:
+    """All that is done once is done."""
+    return _gone("one_time_work_removed", "what is done once does not come again in later steps", Work.ONCE)
+
+
 def allocations_removed() -> Change:
     """No memory is asked of the driver."""
     return _gone("allocations_removed", "the driver is asked for no memory in these steps", Work.MEMORY)

@@ -62,6 +62,8 @@ def usual_changes(known: Known, device: DeviceAccount | None = None) -> tuple[Ch
         host_changes.callbacks_removed(),
         host_changes.syncs_removed(),
         host_changes.compiling_removed(computing_share(device) if device else 1.0),
+        host_changes.host_work_removed(),
+        host_changes.one_time_work_removed(),
         host_changes.eager_removed(),
         host_changes.allocations_removed(),
         device_changes.faster_card(FASTER),

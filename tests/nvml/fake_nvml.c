@@ -1,10 +1,10 @@
 /* A libnvidia-ml.so.1 without hardware: answers what the file named by FAKE_NVML says.
  *
  * Each line is `key value...`; a value may bear the second from which it holds: `utilization 10 90@1.5` is 10, then 90
- * from 1.5 s after the library was loaded. `gpu1.power 250000` is for one GPU, and goes before `power`. Units are
- * NVML's own. What has no key and no default here is NOT_SUPPORTED. `fail.KEY CODE` answers with an NVML error,
- * `fail.all 15@2` loses the GPU after 2 s, `block.KEY 5@1` makes calls hang for 5 s from second 1 on, `crash.KEY 1@2`
- * makes them crash from second 2 on.
+ * from 1.5 s after the library was loaded; `init 9 0#3` is 9, then 0 from the third call of nvmlInit on.
+ * `gpu1.power 250000` is for one GPU, and goes before `power`. Units are NVML's own. What has no key and no default here
+ * is NOT_SUPPORTED. `fail.KEY CODE` answers with an NVML error, `fail.all 15@2` loses the GPU after 2 s,
+ * `block.KEY 5@1` makes calls hang for 5 s from second 1 on, `crash.KEY 1@2` makes them crash from second 2 on.
  * Layouts and codes: NVIDIA's nvml.h.
  */
 #include <signal.h>
@@ -32,7 +32,7 @@ typedef struct { uint version, count; void *first, *second; Metric metrics[]; } 
 
 typedef struct { char key[48], text[208]; } Line;
 static Line lines[256];
-static int count;
+static int count, inits;
 static double loaded_s;
 
 static double now_s(void)
@@ -79,10 +79,12 @@ static int value_at(void *gpu, const char *key, double at_s, double *value)
     char *next;
     int found = 0;
     while (text && *text) {
-        double number = strtod(text, &next), from = 0;
+        double number = strtod(text, &next);
+        int holds = 1;
         if (next == text) break;
-        if (*next == '@') from = strtod(next + 1, &next);
-        if (from <= at_s - loaded_s) { *value = number; found = 1; }
+        if (*next == '@') holds = strtod(next + 1, &next) <= at_s - loaded_s;
+        else if (*next == '#') holds = (int)strtol(next + 1, &next, 10) <= inits;
+        if (holds) { *value = number; found = 1; }
         text = next + strspn(next, " ");
     }
     return found;
@@ -135,7 +137,7 @@ static int answer_text(void *gpu, const char *key, char *text, uint size, const 
 
 static void *handle_of(uint index) { return (void *)(size_t)(index + 1); }
 
-int nvmlInitWithFlags(uint flags) { (void)flags; return (int)get(NULL, "init", state(NULL, "init")); }
+int nvmlInitWithFlags(uint flags) { (void)flags; inits++; return (int)get(NULL, "init", state(NULL, "init")); }
 int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
 int nvmlShutdown(void) { return SUCCESS; }
 int nvmlSystemGetDriverVersion(char *text, uint size) { return answer_text(NULL, "driver", text, size, "550.54.14"); }

@@ -30,7 +30,8 @@ class Situation:
     `python_share` is the share of the pipeline's operations that are Python's, `random` names those that draw at random
     (None: nothing is known of them), `parsed` how often records are parsed in a step. `graphs_built` is how many graphs
     Python built in the traced steps, `verbose` what `fit` was told, `varies` whether samples differ in their shape.
-    `replay` is that of the trace, where it has one.
+    `held_kind` is what held the host while it launched nothing (`ledger.host_work.WorkKind`). `replay` is that of the
+    trace, where it has one.
     """
 
     on_gpu: bool
@@ -54,6 +55,7 @@ class Situation:
     graphs_built: float
     verbose: float | None
     varies: bool | None
+    held_kind: str
     replay: Replay | None
 
     @property
@@ -148,6 +150,7 @@ def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None)
         graphs_built=known.number("graphs_built") or 0.0,
         verbose=known.number("verbose"),
         varies=known.flag("samples_vary"),
+        held_kind=known.text("held_kind"),
         replay=replay,
     )
 

@@ -1,7 +1,8 @@
 """Findings from the account of one trace alone: which cause leads, and which others matter.
 
 Exactly one is primary: `compute_bound` where kernels fill the GPU, else the largest of exposed copies, input, launches,
-syncs, exchange between devices, compilation, allocation, and what the host does between steps. Where the first leads
+work of the host's own, work that is done once, syncs, exchange between devices, compilation, allocation, and what the
+host does between steps. Where the first leads
 by little, it says that the two tie.
 """
 
@@ -15,7 +16,8 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES, Cause, CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.because import because
-from gpuprobe.ledger.account import JOINED_LOW, LOST_LOW
+from gpuprobe.diagnosis.rules.held import doubt, held_in
+from gpuprobe.ledger.account import JOINED_HIGH, JOINED_LOW, LOST_HIGH, LOST_LOW
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
@@ -116,14 +118,17 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
     sure = _confidence(evidence, limits, share, 0.0 if "gpu" in cause.shown.on else share)
     if sure == "low" and _only_unjoined(cause, evidence, limits):
         sure = "medium"
+    open_question = doubt(cause.id, evidence, limits)
     return Finding(
         cause=cause.id,
         primary=False,
         severity=share,
         # Where no training function is known, silence alone tells that the host was elsewhere.
-        confidence=_lowered(sure) if _untold(cause, evidence) or _alone(cause, evidence) else sure,
+        confidence=_lowered(sure) if _untold(cause, evidence) or _alone(cause, evidence) or open_question else sure,
         claim=cause.shown.claim.format(device=_device(evidence), share=wording.share(share), time=time)
-        + because(cause.id, evidence),
+        + because(cause.id, evidence)
+        + held_in(cause.id, evidence)
+        + open_question,
         evidence=evidence.only(cause.shown.share, "step_ms", *cause.shown.also),
         fix=TRACE_ALL if _alone(cause, evidence) else cause.fix,
         stage=(evidence.text("input_stage") or None) if cause.id == "input_bound" else None,
@@ -208,14 +213,22 @@ def _only_unjoined(cause: Cause, evidence: Evidence, limits: Thresholds) -> bool
 def _confidence(evidence: Evidence, limits: Thresholds, share: float = 0.0, explained: float = 0.0) -> Confidence:
     """That of the account, but low where too much of the step is unexplained.
 
-    On a processor nothing that was launched can be missing: a share that is larger than all that is unexplained leads
-    whatever that may be. `explained` is what a cause tells of it that lies across the categories.
+    Where nothing that was launched is missing, a share that is larger than all that is unexplained leads whatever that
+    may be. `explained` is what a cause tells of it that lies across the categories.
     """
     unexplained = evidence.number("share.unattributed") or 0.0
     if unexplained > limits.unattributed_share:
-        return "medium" if evidence.text("device_kind") == "cpu" and share > unexplained - explained else "low"
+        return "medium" if _all_seen(evidence) and share > unexplained - explained else "low"
     told = evidence.text("account_confidence")
     return "high" if told == "high" else "medium" if told == "medium" else "low"
+
+
+def _all_seen(evidence: Evidence) -> bool:
+    """Whether all that was launched is in the trace, as on a processor it always is."""
+    if evidence.text("device_kind") == "cpu":
+        return True
+    joined, lost = evidence.number("joined_fraction") or 0.0, evidence.number("lost_fraction")
+    return joined >= JOINED_HIGH and lost is not None and lost <= LOST_HIGH
 
 
 def _lowered(confidence: Confidence) -> Confidence:
