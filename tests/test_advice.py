@@ -93,6 +93,7 @@ def test_nothing_is_advised_that_is_on_already() -> None:
     assert "steps_per_execution" not in advice("host_between_steps", **GPU, steps_per_execution=8.0).code
     assert "verbose" not in advice("host_between_steps", **GPU, verbose=2.0).fix
     assert "verbose=2" in advice("host_between_steps", **GPU, verbose=1.0).code
+    assert 'save_freq="epoch"' in advice("host_between_steps", **GPU, own_callbacks="ModelCheckpoint, Mine").code
     assert "uint8" not in advice("copy_bound", **GPU, feed_dtype="uint8").fix
 
 
@@ -211,6 +212,8 @@ def test_no_number_is_shown_as_theirs_that_nobody_saw() -> None:
     assert advice("batch_too_small", **GPU).code.endswith("\n+ batch_size *= 8  # where the batches are made")
     piped = advice("batch_too_small", **GPU, batch_size=32.0, pipeline_stages="Prefetch, PaddedBatchV2")
     assert piped.code.endswith("\n- ds = ds.batch(32)\n+ ds = ds.batch(256)")
+    given = advice("batch_too_small", **GPU, batch_size=32.0, data_kind="a tf.data dataset")
+    assert given.code == piped.code
 
 
 def test_python_that_makes_batches_is_advised_by_what_makes_them() -> None:

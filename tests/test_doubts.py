@@ -45,12 +45,17 @@ def test_a_trace_that_slowed_its_steps_is_less_sure_and_says_so(slowdown: float,
 
 def test_captures_of_one_job_whose_steps_differ_are_never_both_sure() -> None:
     """Steps of two kinds come in turns: what leads in a capture is how many of each it happened to catch."""
-    first = verdict(stepped(85, 85, 5, 85, 5, between=(5, 5, 85, 5, 85)))
-    second = verdict(stepped(5, 85, 5, 85, 5, between=(85, 5, 85, 5, 85)))
+    first = verdict(stepped(85, 5, 85, 5, 85, 85, between=(5, 85, 5, 85, 5, 5)))
+    second = verdict(stepped(5, 85, 5, 85, 5, 5, between=(85, 5, 85, 5, 85, 85)))
     assert (first.cause, second.cause) == ("input_bound", "host_between_steps")
     for found in (first, second):
         assert found.confidence != "high"
-        assert "differ in what leads" in found.claim
+        assert "another cause leads" in found.claim
+
+
+def test_steps_without_the_cause_are_no_steps_with_another() -> None:
+    found = verdict(stepped(0, 0, 0, 0, 0, between=(90, 5, 90, 5, 90)))
+    assert (found.cause, found.confidence) == ("host_between_steps", "high")
 
 
 def test_kernels_are_no_longer_for_being_traced() -> None:

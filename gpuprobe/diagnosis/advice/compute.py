@@ -36,6 +36,7 @@ BATCHING = ("Batch", "ParallelBatch", "PaddedBatch", "MapAndBatch")
 USUAL_STEPS = "8"
 # What Keras's progress bar is: `auto`, or a line that each batch writes anew.
 BAR = 1.0
+SAVES = "ModelCheckpoint"
 
 
 def launch_bound(here: Situation, stage: str | None) -> Given:
@@ -91,7 +92,9 @@ def host_between_steps(here: Situation, stage: str | None) -> Given:
     """Less Python between two calls, and fewer calls."""
     del stage
     words, code = "Do less between steps: fewer callbacks, summaries and checkpoints per batch", SAVE_SELDOM
-    if here.verbose is None or here.verbose == BAR:
+    if here.callbacks:
+        words = f"{words} (here {wording.listing(here.callbacks)})"
+    if SAVES not in here.callbacks and (here.verbose is None or here.verbose == BAR):
         words, code = f"{words}, verbose=2", QUIET_FIT
     if (here.steps_per_execution or 1) > 1:
         return Given(f"{words}; several steps already run in one call.", code, "callbacks_removed")
@@ -208,7 +211,7 @@ def _batch(here: Situation) -> str:
     """A larger batch as code, of the numbers where they are known, and where the batches are made."""
     if not here.batch:
         return f"+ batch_size *= {here.grown // USUAL_BATCH}  # where the batches are made"
-    if any(map(here.has, BATCHING)):
+    if any(map(here.has, BATCHING)) or here.data_kind == "a tf.data dataset":
         return f"- ds = ds.batch({here.batch})\n+ ds = ds.batch({here.grown})"
     return f"- model.fit(x, y, batch_size={here.batch})\n+ model.fit(x, y, batch_size={here.grown})"
 

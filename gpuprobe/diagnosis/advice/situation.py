@@ -29,9 +29,9 @@ class Situation:
     `data_kind` says what a training's own data is, as `a PyDataset`, and `workers` how many make its batches.
     `python_share` is the share of the pipeline's operations that are Python's, `random` names those that draw at random
     (None: nothing is known of them), `parsed` how often records are parsed in a step. `graphs_built` is how many graphs
-    Python built in the traced steps, `verbose` what `fit` was told, `varies` whether samples differ in their shape.
-    `held_kind` is what held the host while it launched nothing (`ledger.host_work.WorkKind`). `replay` is that of the
-    trace, where it has one.
+    Python built in the traced steps, `verbose` what `fit` was told, `callbacks` the user's own, `varies` whether samples
+    differ in their shape. `held_kind` is what held the host while it launched nothing (`ledger.host_work.WorkKind`).
+    `replay` is that of the trace, where it has one.
     """
 
     on_gpu: bool
@@ -54,6 +54,7 @@ class Situation:
     parsed: float
     graphs_built: float
     verbose: float | None
+    callbacks: tuple[str, ...]
     varies: bool | None
     held_kind: str
     replay: Replay | None
@@ -149,6 +150,7 @@ def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None)
         parsed=(known.number("parsed_per_step") or 0.0) / (steps or 1.0),
         graphs_built=known.number("graphs_built") or 0.0,
         verbose=known.number("verbose"),
+        callbacks=tuple(known.text("own_callbacks").split(", ")) if known.text("own_callbacks") else (),
         varies=known.flag("samples_vary"),
         held_kind=known.text("held_kind"),
         replay=replay,
