@@ -29,9 +29,9 @@ class Situation:
     `data_kind` says what a training's own data is, as `a PyDataset`, and `workers` how many make its batches.
     `python_share` is the share of the pipeline's operations that are Python's, `random` names those that draw at random
     (None: nothing is known of them), `parsed` how often records are parsed in a step. `graphs_built` is how many graphs
-    Python built in the traced steps, `verbose` what `fit` was told, `callbacks` the user's own, `varies` whether samples
-    differ in their shape. `held_kind` is what held the host while it launched nothing (`ledger.host_work.WorkKind`).
-    `replay` is that of the trace, where it has one.
+    Python built in the traced steps, `verbose` what `fit` was told, `callbacks` the user's own, `varies` whether the
+    samples differ in their shape. `held_kind` is what held the host while it launched nothing
+    (`ledger.host_work.WorkKind`). `replay` is that of the trace, where it has one.
     """
 
     on_gpu: bool
