@@ -6,6 +6,7 @@ What was fixed must not be found again, and the advice on the flaw must be what 
 from __future__ import annotations
 
 import lzma
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from gpuprobe.diagnosis.records import Finding
 from gpuprobe.ledger.account import account_of
 from gpuprobe.records import Signal
 from gpuprobe.traces.read import read
+from gpuprobe.whatif.build import build
+from gpuprobe.whatif.graph import Work
+from gpuprobe.whatif.input_changes import without_lock
 from gpuprobe.whatif.predict import predict
 from gpuprobe.whatif.run_facts import Known
 
@@ -67,6 +71,20 @@ def test_the_update_of_an_embedding_gains_as_much_as_its_twin_shows(tmp_path: Pa
     assert gain.low is not None
     assert gain.high is not None
     assert gain.low <= steps[0] / steps[1] <= gain.high
+
+
+@pytest.mark.parametrize(("python", "left"), [(0.0, 1.0), (1.0, 0.5)])
+def test_python_in_the_pipeline_may_hold_the_training_up_by_its_lock(
+    python: float, left: float, tmp_path: Path
+) -> None:
+    verdict("map_of_batch", tmp_path)
+    timeline = read(tmp_path / "map_of_batch.xplane.pb")
+    graph = build(timeline, account_of(timeline).devices[0])
+    assert graph is not None
+    shared = replace(graph, feed=replace(graph.feed, unknown=python, map_threads=1))
+    freed = without_lock(shared, computing=0.2)
+    for work, kept in ((Work.BETWEEN, left), (Work.DISPATCH, 0.2 + 0.8 * left), (Work.PRODUCE, 1.0)):
+        assert freed.us[freed.does(work)].sum() == pytest.approx(kept * graph.us[graph.does(work)].sum())
 
 
 def test_retracing_costs_all_that_the_traced_steps_do_not_show(tmp_path: Path) -> None:

@@ -428,7 +428,7 @@ CATALOGUE = (
             "share.cpu_compute",
             "input_share",
             "utilization_percent",
-            "operations",
+            "operation_share",
             "dense_update_share",
         ),
         family="device",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.records import Diagnosis, Finding
-    from gpuprobe.ledger.records import DeviceAccount, Gap
+    from gpuprobe.ledger.records import DeviceAccount, Gap, OperationFacts
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.records import Gain, Signal
     from gpuprobe.whatif.records import Prediction
@@ -120,6 +120,11 @@ def words(diagnosis: Diagnosis) -> Words:
 
 def _beside(finding: Finding) -> str:
     return f"{finding.cause} {wording.share(finding.severity)} of the {finding.of}"
+
+
+def owner(one: OperationFacts) -> str:
+    """Say whose operations they are."""
+    return f"{'the optimizer ' if one.of_optimizer else ''}{one.owner or 'of no layer'}"
 
 
 def called(device: DeviceAccount, *, of_several_hosts: bool) -> str:

@@ -21,13 +21,13 @@ NO_INPUT = "the trace shows no input pipeline"
 PYTHON_FEED = "the batches are made by Python between the steps; make them in a tf.data pipeline first"
 
 
-def input_free() -> Change:
-    """Every batch is there when it is asked for."""
+def input_free(computing: float = 1.0) -> Change:
+    """Every batch is there when it is asked for; `computing` is as in `without_lock`."""
     return Change(
         id="input_free",
         assumption="every batch is ready when it is asked for, and is copied to the device as before",
         alter=with_input_free,
-        most=lambda graph: without_lock(with_input_free(graph)),
+        most=lambda graph: without_lock(with_input_free(graph), computing),
         hindrance=lambda graph, _: NO_INPUT if graph.feed.kind == "none" else None,
     )
 
@@ -39,24 +39,27 @@ def with_input_free(graph: Graph) -> Graph:
     return freed.scaled(freed.does(*works), 0.0)
 
 
-def without_lock(graph: Graph) -> Graph:
+def without_lock(graph: Graph, computing: float) -> Graph:
     """Return the graph whose training need not share the interpreter's lock with Python that makes its batches.
 
-    The lock is handed round among those who want it (`sys.setswitchinterval`): between two calls the training has had
-    its share of it. How much it wanted just then, no trace tells.
+    The lock is handed round among those who want it (`sys.setswitchinterval`), and the training wants it between two
+    calls and on its way into one. How much, no trace tells: at most, all of the time in which no operation runs;
+    `computing` is the share of a processor's time in the training function in which one does (0 to 1).
     """
-    return graph.scaled(graph.does(Work.BETWEEN, Work.CALL), 1 / (1 + graph.feed.unknown * graph.feed.map_threads))
+    share = 1 / (1 + graph.feed.unknown * graph.feed.map_threads)
+    freed = graph.scaled(graph.does(Work.BETWEEN, Work.CALL), share)
+    return freed.scaled(freed.does(Work.DISPATCH), computing + (1 - computing) * share)
 
 
-def map_per_batch() -> Change:
-    """The map function takes a batch, where it takes each sample alone."""
+def map_per_batch(computing: float = 1.0) -> Change:
+    """The map function takes a batch, where it takes each sample alone; `computing` is as in `without_lock`."""
     return Change(
         id="map_per_batch",
         assumption=f"for a batch at once the map takes {PER_BATCH:.0%} of what it takes for all samples one by one, "
         f"{PER_BATCH_MOST:.0%} at worst",
         alter=partial(_map_scaled, left=PER_BATCH),
         least=partial(_map_scaled, left=PER_BATCH_MOST),
-        most=lambda graph: without_lock(_map_scaled(graph, left=0.0)),
+        most=lambda graph: without_lock(_map_scaled(graph, left=0.0), computing),
         utmost=with_input_free,
         hindrance=_no_map,
     )

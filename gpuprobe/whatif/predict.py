@@ -48,11 +48,12 @@ NOTHING_LEFT = "the trace shows nothing of a step but what this change takes awa
 def usual_changes(known: Known, device: DeviceAccount | None = None) -> tuple[Change, ...]:
     """Return the changes that are tried on every trace; what the device's account tells makes some of them."""
     threads = min(PARALLEL, known.cores) if known.cores else PARALLEL
+    computing = computing_share(device) if device else 1.0
     return (
-        input_changes.input_free(),
+        input_changes.input_free(computing),
         input_changes.prefetch(PREFETCH),
         input_changes.parallel_map(threads),
-        input_changes.map_per_batch(),
+        input_changes.map_per_batch(computing),
         device_changes.copies_hidden(),
         device_changes.uint8_feed(),
         host_changes.launches_fused(FUSED),
@@ -61,7 +62,7 @@ def usual_changes(known: Known, device: DeviceAccount | None = None) -> tuple[Ch
         device_changes.fp16(),
         host_changes.callbacks_removed(),
         host_changes.syncs_removed(),
-        host_changes.compiling_removed(computing_share(device) if device else 1.0),
+        host_changes.compiling_removed(computing),
         host_changes.host_work_removed(),
         host_changes.one_time_work_removed(),
         host_changes.eager_removed(),

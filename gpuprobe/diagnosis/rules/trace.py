@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Decided
     from gpuprobe.records import Confidence, Evidence
 
-OPERATIONS = ("operations", "dense_update_share")
+OPERATIONS = ("operation_share", "dense_update_share")
 TRACE_ALL = (
     "Trace all workers in the same steps and name the folder that holds their traces: they tell whether the exchange "
     "itself takes the time or one of them is waited for."
