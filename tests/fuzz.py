@@ -31,13 +31,13 @@ from diagnosed_files import files
 from figures import check_figures
 
 from gpuprobe.cli import _app, _diagnosis, diagnose
-from gpuprobe.diagnosis import diagnose as one_diagnosis
+from gpuprobe.diagnosis import diagnose as diagnosing
 from gpuprobe.diagnosis import recorded
 from gpuprobe.evidence.readings import window
 from gpuprobe.foreign import UNSEEN
 from gpuprobe.whatif import predict
 
-IMPORTED = (_diagnosis, diagnose, one_diagnosis, recorded, window, predict, np)
+IMPORTED = (_diagnosis, diagnose, diagnosing, recorded, window, predict, np)
 MEMORY_BYTES = 2 * 2**30
 # Seconds of the processor, whatever else the machine does, and of the clock, for what waits for something.
 CPU_S, WALL_S = 60, 300

@@ -10,7 +10,7 @@ from timelines import Made
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis, Finding
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import account_of, break_down
 from gpuprobe.ledger.host_work import work_kind
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import DeviceAccount
@@ -222,7 +222,7 @@ def test_names_say_what_it_was(name: str, kind: Kind, what: str) -> None:
 
 def test_fewer_launches_do_not_shorten_work_of_the_host() -> None:
     timeline = steps(4, 15.0).timeline()
-    replay = predict(timeline, account_of(timeline))
+    replay = predict(break_down(timeline))
     removed, fused = replay.of("host_work_removed"), replay.of("launches_fused")
     assert removed is not None
     assert fused is not None
@@ -235,6 +235,6 @@ def test_what_is_done_once_does_not_come_again() -> None:
     timeline = launches(
         launches(Made().host(0, 60, "train_function"), 0, 10).host(10, 50, "Autotuning"), 50, 60
     ).timeline()
-    removed = predict(timeline, account_of(timeline)).of("one_time_work_removed")
+    removed = predict(break_down(timeline)).of("one_time_work_removed")
     assert removed is not None
     assert removed.step_ms == pytest.approx(20, rel=0.05)

@@ -11,7 +11,7 @@ from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.operations import serial_loop
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import account_of, break_down
 from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ledger.scopes import maps, recurrent, scope_of
 from gpuprobe.records import Evidence, Signal
@@ -124,21 +124,19 @@ def test_a_loop_is_counted_from_its_first_turn_to_its_last() -> None:
 
 
 def test_the_gain_of_a_loop_written_for_the_batch_is_that_of_the_loop() -> None:
-    timeline = looped(16, 5).timeline()
-    made = predict(timeline, account_of(timeline)).of("loop_vectorised")
+    made = predict(break_down(looped(16, 5).timeline())).of("loop_vectorised")
     assert made is not None
     # One turn of 4.8 ms and half of the 40 ms in which it computed stay of 77.5 ms.
     assert made.step_ms == pytest.approx(100 - 77.5 + 4.8 + 20, abs=3)
     assert made.low_ms < made.step_ms < made.high_ms
     plain = stepped(4, [(1, 90, f"{CALL}/net/dense/MatMul:MatMul")]).timeline()
-    assert predict(plain, account_of(plain)).of("loop_vectorised") is None
+    assert predict(break_down(plain)).of("loop_vectorised") is None
 
 
 def verdict(made: Made, **known: Any) -> Finding:
     setting = [Signal(name=name, unit="", source="test", value=value) for name, value in known.items()]
-    timeline = made.timeline()
-    account = account_of(timeline)
-    found = diagnose(Case(account, predict(timeline, account), settings=tuple(setting))).primary
+    broken = break_down(made.timeline())
+    found = diagnose(Case(broken.account, predict(broken), settings=tuple(setting))).primary
     assert found is not None
     return found
 

@@ -32,6 +32,7 @@ from gpuprobe.keras.moments import LONGEST_TRACE_S, Action, Moments  # noqa: E40
 from gpuprobe.keras.session import ProbeOptions  # noqa: E402
 from gpuprobe.keras.watcher import Watcher  # noqa: E402
 from gpuprobe.ranking.load import load  # noqa: E402
+from gpuprobe.recording import load_study  # noqa: E402
 from gpuprobe.records import Run  # noqa: E402
 from gpuprobe.records import load as load_record  # noqa: E402
 
@@ -199,6 +200,28 @@ def test_logs_history_trace_verdict_and_recording(tmp_path: Path, capsys: pytest
     assert "Verdict" in capsys.readouterr().out
     assert load(out / folder.parts[-3]).study.train_samples == 480
     assert list(board.glob("gpuprobe/events.*"))
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_the_samples_of_an_epoch_are_counted_to_the_last_batch(tmp_path: Path, validated: bool) -> None:
+    probe = gpuprobe.keras.Probe(tmp_path, trace_steps=0, verbose=False)
+    checked = (X[:64], Y[:64]) if validated else None
+    model().fit(X[:470], Y[:470], batch_size=16, epochs=2, verbose=0, callbacks=[probe], validation_data=checked)
+    study = load_study(next(tmp_path.iterdir()))
+    assert (study.epoch_samples, study.epoch) == (470, "470 samples")
+
+
+def test_samples_that_nobody_counts_are_told_as_what_they_may_be_at_most(tmp_path: Path) -> None:
+    class Own(keras.Model):  # type: ignore[misc, name-defined]
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    inputs = keras.Input((8,))
+    own = Own(inputs, keras.layers.Dense(1)(inputs))
+    own.compile("sgd", "mse")
+    probe = gpuprobe.keras.Probe(tmp_path, trace_steps=0, verbose=False, batch_size=16)
+    own.fit(X[:470], Y[:470], batch_size=16, verbose=0, callbacks=[probe])
+    assert load_study(next(tmp_path.iterdir())).epoch == "up to 480 samples"
 
 
 def with_a_slow_map(out: Path) -> None:

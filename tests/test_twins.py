@@ -14,7 +14,7 @@ import pytest
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import account_of, break_down
 from gpuprobe.records import Signal
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.build import build
@@ -38,10 +38,9 @@ def verdict(name: str, folder: Path) -> Finding:
     """Diagnose a twin as `gpuprobe diagnose` does; its batch is what its training's settings told."""
     path = folder / f"{name}.xplane.pb"
     path.write_bytes(lzma.decompress((TWINS / f"{path.name}.xz").read_bytes()))
-    timeline = read(path)
-    account = account_of(timeline)
+    made = break_down(read(path))
     batch = Signal(name="batch_size", unit="samples", source="Keras, read back", value=32.0)
-    found = diagnose(Case(account, predict(timeline, account), settings=(batch,))).primary
+    found = diagnose(Case(made.account, predict(made), settings=(batch,))).primary
     assert found is not None
     return found
 
@@ -78,8 +77,8 @@ def test_python_in_the_pipeline_may_hold_the_training_up_by_its_lock(
     python: float, left: float, tmp_path: Path
 ) -> None:
     verdict("map_of_batch", tmp_path)
-    timeline = read(tmp_path / "map_of_batch.xplane.pb")
-    graph = build(timeline, account_of(timeline).devices[0])
+    broken = break_down(read(tmp_path / "map_of_batch.xplane.pb"))
+    graph = build(broken, broken.account.devices[0])
     assert graph is not None
     shared = replace(graph, feed=replace(graph.feed, unknown=python, map_threads=1))
     freed = without_lock(shared, computing=0.2)
@@ -89,10 +88,9 @@ def test_python_in_the_pipeline_may_hold_the_training_up_by_its_lock(
 
 def test_retracing_costs_all_that_the_traced_steps_do_not_show(tmp_path: Path) -> None:
     verdict("retraced", tmp_path)
-    timeline = read(tmp_path / "retraced.xplane.pb")
-    account = account_of(timeline)
-    steps = {factor: factor * account.devices[0].step_ms for factor in (1.0, 3.0)}
-    made = {factor: predict(timeline, account, Known(untraced_step_ms=ms)) for factor, ms in steps.items()}
+    broken = break_down(read(tmp_path / "retraced.xplane.pb"))
+    steps = {factor: factor * broken.account.devices[0].step_ms for factor in (1.0, 3.0)}
+    made = {factor: predict(broken, Known(untraced_step_ms=ms)) for factor, ms in steps.items()}
     gains = {factor: replay.of("compiling_removed") for factor, replay in made.items()}
     assert gains[1.0] is not None
     assert gains[3.0] is not None

@@ -92,7 +92,7 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
     if left:
         _say(console, f"The budget left no time for {_left(left)}.")
     if left or interrupted:
-        _say(console, f"Finish it with: gpuprobe run --resume {shlex.quote(str(where))}")
+        _say(console, f"Finish it with: {wording.command('gpuprobe', 'run', '--resume', where)}")
     _say(console, f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)")
     if interrupted:
         return INTERRUPTED

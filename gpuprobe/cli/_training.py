@@ -46,7 +46,7 @@ def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
             console.print(_said(row, spec.epochs))
     except KeyboardInterrupt:
         _write_plot(where)
-        console.print(f"Stopped. Go on with: gpuprobe train --resume {where}")
+        console.print(f"Stopped. Go on with: {wording.command('gpuprobe', 'train', '--resume', where)}")
         return INTERRUPTED
     rows = _write_plot(where)
     best = max(rows, key=lambda row: row.test_accuracy)

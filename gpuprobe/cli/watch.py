@@ -156,8 +156,10 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
     except OSError:
         # The reader of stderr may have gone: there is nobody to tell.
         return
+    except KeyboardInterrupt:
+        say(f"gpuprobe: the summary was stopped; {_again(folder)} makes it")
     except Exception as error:  # noqa: BLE001 - nothing of ours may change the command's exit code
-        say(f"gpuprobe: the summary failed ({in_short(error)}); gpuprobe report {folder} makes it")
+        say(f"gpuprobe: the summary failed ({in_short(error)}); {_again(folder)} makes it")
 
 
 def _sum_up(record: Watch, folder: Path, trouble: str) -> None:
@@ -181,7 +183,7 @@ def _sum_up(record: Watch, folder: Path, trouble: str) -> None:
     if trouble:
         _say(console, f"gpuprobe: the recording is not complete: {trouble}")
     else:
-        _say(console, f"Recording: {folder}; gpuprobe report {folder} writes a report of it")
+        _say(console, f"Recording: {folder}; {_again(folder)} writes a report of it")
 
 
 def _trainings(console: Console, folder: Path) -> tuple[Training, ...]:
@@ -194,10 +196,16 @@ def _trainings(console: Console, folder: Path) -> tuple[Training, ...]:
             recover(study)
         return read_trainings(folder)
     except KeyboardInterrupt:
-        _say(console, f"gpuprobe: the diagnosis was stopped; gpuprobe report {folder} makes it")
+        _say(console, f"gpuprobe: the diagnosis was stopped; {_again(folder)} makes it")
     except Exception as error:  # noqa: BLE001 - nothing of ours may change the command's exit code
         _say(console, f"gpuprobe: the trainings were not diagnosed ({type(error).__name__}: {error})")
     return ()
+
+
+def _again(folder: Path) -> str:
+    from gpuprobe import wording
+
+    return wording.command("gpuprobe", "report", folder)
 
 
 def _say(console: Console, text: str) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+EXACT_IN_FLOAT32 = 2**24
+
 
 class Backend(Protocol):
     """One backend; `no_trace` says why it cannot be traced, None where it can."""
@@ -180,6 +182,15 @@ def backend() -> Backend:
     if name == "tensorflow":
         return TensorFlow()
     return Jax() if name == "jax" else Other(name)
+
+
+def samples_of_epoch(model: keras.Model) -> int:
+    """Read how many samples the running loss is of, at an epoch's end, when every backend has it; 0 where unknown.
+
+    It is counted in float32, which holds no larger number exactly.
+    """
+    counted = _as_number(_loss_count(model))
+    return counted if counted < EXACT_IN_FLOAT32 else 0
 
 
 def _nothing() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from gpuprobe.keras.backends import samples_of_epoch
 from gpuprobe.keras.given import given_to_fit
 from gpuprobe.keras.scalars import Scalars
 from gpuprobe.keras.session import ProbeOptions, Session
@@ -52,6 +53,8 @@ class Probe(Timed):
         self._records = True
         self._batch_size = batch_size
         self._scalars = Scalars(tensorboard) if tensorboard is not None else None
+        # Whether Keras counts the samples of an epoch that nobody has asked for yet.
+        self._counts = False
 
     @property
     def calls(self) -> int:
@@ -87,11 +90,16 @@ class Probe(Timed):
         if logs is not None and not self._discreet and (session := self._watcher.session) is not None:
             logs.update(session.figures)
 
+    def on_test_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
+        """Count the epoch's samples: a validation at its end counts anew."""
+        self._watcher.ask(self._count, None)
+
     def on_epoch_end(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Put the figures of the epoch's steps into the logs, and so into the history."""
 
         def end(session: Session) -> None:
             session.epoch_ended()
+            self._count(session)
             if logs is not None and not self._discreet:
                 logs.update(session.figures)
             if self._scalars is not None:
@@ -144,9 +152,15 @@ class Probe(Timed):
         session.samples_per_call = batch * steps
         in_epoch = self.params.get("steps") or 0
         session.expect(math.ceil(in_epoch / steps), self.params.get("epochs") or 0)
-        per_epoch = in_epoch * batch
-        session.describe(session.settings(self.model, batch, dtype), per_epoch)
+        session.describe(session.settings(self.model, batch, dtype), in_epoch)
         session.was_given(given_to_fit(self.model, leaves, Timed))
+        self._counts = counted > 0
+
+    def _count(self, session: Session) -> None:
+        """Tell the session how many samples the first epoch had, at its end: its last batch may hold fewer."""
+        if self._counts:
+            self._counts = False
+            session.epoch_has(samples_of_epoch(self.model))
 
 
 def _keras_counts(model: keras.Model) -> bool:

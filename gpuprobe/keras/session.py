@@ -153,17 +153,25 @@ class Session:
         """Save what the training was given."""
         self._log.write("given", given=given)
 
-    def describe(self, settings: Settings | None, samples_per_epoch: int) -> None:
-        """Save what is known after the first call: the settings, and how many samples an epoch has (0: unknown)."""
+    def describe(self, settings: Settings | None, steps_per_epoch: int) -> None:
+        """Save what is known after the first call: the settings, and how many steps an epoch has (0: unknown)."""
         batch = settings.batch_size if settings else self.samples_per_call
-        self._study = msgspec.structs.replace(
-            self._study, batch_size=batch, train_samples=samples_per_epoch, epoch_samples=samples_per_epoch
-        )
+        self._study = msgspec.structs.replace(self._study, batch_size=batch)
+        self._epoch_is(steps_per_epoch * batch, counted=False)
         self._spec = msgspec.structs.replace(self._spec, batch_size=batch)
-        save(self._study, self.study_folder / STUDY_FILE)
         save(self._spec, self.folder / SPEC_FILE)
         if settings is not None:
             self._log.write("settings", settings=settings)
+
+    def epoch_has(self, samples: int) -> None:
+        """Save how many samples an epoch has, once one was counted to its end."""
+        if 0 <= self._study.epoch_samples - samples < self._study.batch_size:
+            self._epoch_is(samples, counted=True)
+
+    def _epoch_is(self, samples: int, *, counted: bool) -> None:
+        known = {"train_samples": samples, "epoch_samples": samples, "counted": counted}
+        self._study = msgspec.structs.replace(self._study, **known)
+        save(self._study, self.study_folder / STUDY_FILE)
 
     def samples_counted(self, model: Any, answer: Any) -> int:
         """Read how many samples a Keras model's first call trained on, 0 where nobody counts."""
@@ -262,7 +270,7 @@ class Session:
         return Study(
             name=self.study_folder.name,
             created_ns=time.time_ns(),
-            command=shlex.join(sys.argv),
+            command=shlex.join(sys.orig_argv),
             environment=environment(),
             workload=self._options.name,
             data_name="the training's own data",

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gpuprobe import wording
 from gpuprobe.errors import GpuprobeError, InputError, OutputError, in_short
 from gpuprobe.measure.losses import finite
 from gpuprobe.measure.wall import WallClock, process_started_ns
@@ -254,7 +255,8 @@ def _failure(error: Exception, folder: Path) -> Failure:
     if isinstance(error, GpuprobeError):
         return Failure(error=str(error), exit_code=error.exit_code)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
-        words = f"{folder}: cannot be written ({error.strerror}); make room, then gpuprobe train --resume {folder}"
+        again = wording.command("gpuprobe", "train", "--resume", folder)
+        words = f"{folder}: cannot be written ({error.strerror}); make room, then {again}"
         return Failure(error=words, exit_code=OutputError.exit_code)
     return Failure(error=f"{folder}: the training failed: {in_short(error)}", exit_code=1)
 

@@ -13,7 +13,7 @@ from gpuprobe.diagnosis.recorded import readings_of
 from gpuprobe.errors import InputError
 from gpuprobe.ranking.accounts import traced
 from gpuprobe.ranking.rank import rank
-from gpuprobe.ranking.ranking import Ranking, Search
+from gpuprobe.ranking.ranking import Ranking, Search, Told
 from gpuprobe.ranking.searched import own_runs
 from gpuprobe.recording import (
     RANKING_FILE,
@@ -78,11 +78,11 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
 def _as_told(ranking: Ranking, folder: Path) -> Ranking:
     """Take what the traces of a study said from its report, where the copy came without them."""
     try:
-        told = load_record(Ranking, folder / RANKING_FILE)
+        told = load_record(Told, folder / RANKING_FILE)
     except InputError as error:
         return msgspec.structs.replace(ranking, notes=(*ranking.notes, f"What the traces said is lost: {error}."))
     accounts = {row.strategy: row.account for row in told.rows}
-    names = ("findings", "not_evaluated", "agreement", "disputed", "scorecard", "predictions")
+    names = set(Told.__struct_fields__) - {"schema", "rows"}
     return msgspec.structs.replace(
         ranking,
         rows=tuple(msgspec.structs.replace(row, account=accounts.get(row.strategy)) for row in ranking.rows),

@@ -93,7 +93,9 @@ class Request(Record, frozen=True, kw_only=True):
 class Study(Record, frozen=True, kw_only=True):
     """All runs of one `gpuprobe run`: what was asked, where, and in which order; `runs/` lies beside it.
 
-    `changes` are those that a search may apply though no strategy of the study makes them.
+    `epoch_samples` is 0 where an epoch has no end that is known; `counted` says that the last batch of an epoch was
+    counted, which may hold fewer samples than the others. `changes` are those that a search may apply though no
+    strategy of the study makes them.
     """
 
     schema: int = SCHEMA
@@ -111,3 +113,9 @@ class Study(Record, frozen=True, kw_only=True):
     request: Request
     changes: tuple[StrategyInfo, ...] = ()
     notes: tuple[str, ...] = ()
+    counted: bool = True
+
+    @property
+    def epoch(self) -> str:
+        """Say how many samples an epoch has."""
+        return f"{'' if self.counted else 'up to '}{self.epoch_samples:,} samples"

@@ -50,12 +50,12 @@ class Words:
 
 
 def lines(device: DeviceAccount) -> list[Line]:
-    """Return the categories of a device that took any time, in the design's order."""
+    """Return the categories of a device that took any time, in the design's order; an old report knew fewer."""
     order = CPU_CATEGORIES if device.kind == "cpu" else GPU_CATEGORIES
     return [
-        Line(name, device.ledger_ms[name], device.ledger_ms[name] / device.step_ms, CATEGORIES[name])
+        Line(name, ms, ms / device.step_ms, CATEGORIES[name])
         for name in order
-        if device.ledger_ms[name] > 0
+        if (ms := device.ledger_ms.get(name, 0.0)) > 0
     ]
 
 

@@ -66,7 +66,7 @@ def row(row: Row, ranking: Ranking) -> dict[str, str]:
         "rank": f"{row.rank}{' =' if shared else ''}",
         "strategy": f"**{plain(row.strategy)}**",
         "rate": rate(row.samples_per_s),
-        "epoch": wording.clock(row.epoch_s.value),
+        "epoch": wording.duration(row.epoch_s.value) if row.epoch_s else "",
         "speedup": times(row.speedup) if row.speedup else "",
         "gain": f"{times(row.gain)} {row.against}" if row.gain else "",
         "gpu": _level(row.signal("utilization_percent"), "%"),
@@ -76,7 +76,7 @@ def row(row: Row, ranking: Ranking) -> dict[str, str]:
         "cpu": _value(row.signal("cpu_cores"), "cores"),
         "host_memory": wording.mebibytes(row.host_peak_mib) if row.host_peak_mib else "",
         "warmup": f"{wording.significant(row.warmup_s)} s" if row.warmup_s else "",
-        "marks": "; ".join(row.marks),
+        "marks": "; ".join(mark.words for mark in row.marks),
     }
 
 
@@ -96,7 +96,7 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     if row.profiler_slowdown:
         said.append(f"Tracing slowed the steps {wording.significant(row.profiler_slowdown)} times.")
     said += [f"Note: {note}." for note in row.notes]
-    said += [f"Mark: {mark}." for mark in row.marks]
+    said += [f"Mark: {mark.words}." for mark in row.marks]
     settings = row.settings
     effective = (
         f"{settings.device.rpartition('device:')[2]}, batch {settings.batch_size}, {settings.dtype_policy}, "
@@ -171,15 +171,19 @@ def evidence(signal: Signal) -> str:
 
 
 def command(study: Study, strategy: str) -> str:
-    """Return the command that measures one strategy and the one it is compared with again."""
+    """Return the command that measures one strategy, and the one it is compared with where the study ran that, again.
+
+    A strategy that combines others needs all of them to choose from. It is empty where nothing was measured.
+    """
     request = study.request
+    if study.environment.simulated:
+        return ""
     if not request.rounds:
         # A training that was watched: only its author's own command repeats it.
         return study.command
     info = next(info for info in study.strategies if info.name == strategy)
-    # A strategy that combines others needs all of them to choose from.
-    names = "all" if info.combines else ",".join([*([info.against] if info.against else []), strategy])
-    words = ["gpuprobe", "run", "--strategies", names, "--batch-size", str(request.batch_size)]
+    chosen = [one.name for one in study.strategies if info.combines or one.name in {info.against, strategy}]
+    words = ["gpuprobe", "run", "--strategies", ",".join(chosen), "--batch-size", str(request.batch_size)]
     words += ["--model", request.model] if request.model else ["--depth", str(request.depth), "--data", request.data]
     words += ["--seed", str(request.seed), "--rounds", str(request.rounds)]
     if request.samples:

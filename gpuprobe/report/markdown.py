@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe import wording
@@ -50,7 +49,6 @@ def render(loaded: Loaded, plots: Sequence[Plot]) -> str:
         "made": datetime.fromtimestamp(study.created_ns / NS_PER_S, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "plots": plots,
         "traces": cells.traces(loaded),
-        "folder": PurePath(loaded.folder).name,
         "wording": wording,
         "evidence": cells.evidence,
         "faults": study.request.inject,

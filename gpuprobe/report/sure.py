@@ -46,7 +46,7 @@ def _repeated(ranking: Ranking, study: Study) -> str:
 
 
 def _unsteady(ranking: Ranking) -> str:
-    unstable = sum(any(mark.startswith("unstable") for mark in row.marks) for row in ranking.rows)
+    unstable = sum(row.marked("unstable") is not None for row in ranking.rows)
     return f"Rates were unsteady: {unstable} of {len(ranking.rows)} strategies are marked unstable." if unstable else ""
 
 

@@ -107,15 +107,15 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     alike = [row for row in ranking.rows if row is baseline or not (row.trains_otherwise or row.drift)]
     best = alike[0]
     first = [row for row in alike if row.rank == best.rank]
-    epoch = f"{wording.clock(best.epoch_s.value)} an epoch of {study.epoch_samples:,} samples"
-    rate = f"{wording.significant(best.samples_per_s.value)} samples/s"
+    epoch = f"{wording.duration(best.epoch_s.value)} an epoch of {study.epoch}" if best.epoch_s else ""
+    rate = ", ".join([f"{wording.significant(best.samples_per_s.value)} samples/s", *([epoch] if epoch else [])])
     if len(ranking.rows) == 1:
-        return f"`{best.strategy}` trains {rate}, {epoch}."
+        return f"`{best.strategy}` trains {rate}."
     otherwise = "".join(_otherwise(row) for row in ranking.rows[: ranking.rows.index(best)])
     among = "" if len(alike) == len(ranking.rows) else " with the same loss curve"
     none = f"No strategy{among.replace('train', 'trains')} is faster than `{baseline.strategy}` beyond the noise"
     if first == [baseline]:
-        return f"{none}, which trains {rate}, {epoch}.{otherwise}"
+        return f"{none}, which trains {rate}.{otherwise}"
     if baseline in first:
         return f"{none}: {_tie(first, among)}.{otherwise}"
     gain = times(best.speedup) if best.speedup else ""
@@ -123,9 +123,10 @@ def _fastest(ranking: Ranking, study: Study) -> str:
         return f"{none}: the first of them, `{best.strategy}`, is {gain} as fast.{otherwise}"
     others = _others(first[1:]) if len(first) > 1 else ""
     count = wording.count(len(alike), "strategy", "strategies")
+    instead = f"{epoch} instead of {wording.duration(baseline.epoch_s.value)}, " if baseline.epoch_s else ""
     return (
-        f"`{best.strategy}` is the fastest of {count}{among}: {epoch} instead of "
-        f"{wording.clock(baseline.epoch_s.value)}, {gain} as fast as `{baseline.strategy}`.{others}{otherwise}"
+        f"`{best.strategy}` is the fastest of {count}{among}: {instead}{gain} as fast as `{baseline.strategy}`."
+        f"{others}{otherwise}"
     )
 
 

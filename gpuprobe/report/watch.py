@@ -11,7 +11,7 @@ import msgspec
 from gpuprobe import wording
 from gpuprobe.evidence.readings.signals import Seen
 from gpuprobe.evidence.whole_run import RunBreakdown
-from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE, TELEMETRY_FILE, WATCH_FILE
+from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE, TELEMETRY_FILE, TRACE_LEFT_OUT, WATCH_FILE
 from gpuprobe.records import Record, Watch, load, to_json, write_whole
 from gpuprobe.report import account, html, whole_run
 from gpuprobe.report.page import template
@@ -40,8 +40,13 @@ class WatchReport(Record, frozen=True, kw_only=True):
 
 
 def load_report(folder: Path) -> WatchReport:
-    """Judge a recording again. Raises InputError where the folder holds none, or one that cannot be read."""
+    """Judge a recording again; one that was shared without its traces tells what they said.
+
+    Raises InputError where the folder holds none, or one that cannot be read.
+    """
     watch, trainings = load(Watch, folder / WATCH_FILE), read_trainings(folder)
+    if any(training.missing == TRACE_LEFT_OUT for training in trainings):
+        trainings = load(WatchReport, folder / RANKING_FILE).trainings
     return reported(folder, watch, trainings)
 
 
