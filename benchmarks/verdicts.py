@@ -14,7 +14,8 @@ import re
 import sys
 from pathlib import Path
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.ledger.account import account_of
 from gpuprobe.traces.read import read
 
@@ -50,7 +51,7 @@ def main(folder: Path) -> None:
     right = {"xprof": 0, "gpuprobe": 0}
     rows = list(csv.DictReader((folder / "INDEX.csv").read_text().splitlines()))
     for row in rows:
-        primary = diagnosed(account_of(read(folder / row["file"]))).primary
+        primary = diagnose(Case(account_of(read(folder / row["file"])))).primary
         ours, sure = (primary.cause, primary.confidence) if primary else ("nothing", "")
         words, theirs = xprof_says(row["xprof_statement"])
         marks = {"xprof": is_right(theirs, row["label"]), "gpuprobe": is_right(ours, row["label"])}

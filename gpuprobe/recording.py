@@ -3,7 +3,8 @@
 reports/<study>/{study.json, report.json, report.md, report.html, plots/}
 reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
 reports/<study>/runs/<round>-<strategy>-<step>/ where the strategy is found by a search, and search-<strategy>.json
-reports/<watch>/{watch.json, telemetry.csv, trainings/<study>/..., report.json, report.md, report.html}
+reports/<watch>/{watch.json, telemetry.csv, report.json, report.md, report.html}
+reports/<watch>/trainings/{wall-<pid>.json, <study>/...} where it traces: each training is a study of one run
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ WATCH_FILE = "watch.json"
 TRAININGS_FOLDER = "trainings"
 # Left there once a Python of the command has loaded Keras.
 KERAS_SEEN = "keras.seen"
+# Where the wall time of each process went that loaded Keras, by its id.
+WALL_FILES = "wall-{}.json"
 RUNS_FOLDER = "runs"
 RUN_FILE = "run.json"
 SPEC_FILE = "spec.json"
-# The parent makes it when the machine is quiet: a worker that has warmed up waits for it.
+# The parent writes into it what comes next: a worker that has warmed up, or paused, waits for it.
 GO_FILE = "go"
 TELEMETRY_FILE = "telemetry.csv"
 LOG_FILE = "log.txt"

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.diagnose import diagnose as judge
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.ranking.load import Loaded
@@ -62,6 +62,5 @@ def diagnose(
     are readings of the same time. The trace is replayed with each change where `what_if` says so; by default where it
     is not so long that one would wait. Raises InputError where there is nothing that can be read.
     """
-    found = recorded(Path(path), None if telemetry is None else Path(telemetry), what_if=what_if)
-    made = diagnosed(found.account, found.readings, found.setting, replay=found.replay)
+    made = judge(recorded(Path(path), None if telemetry is None else Path(telemetry), what_if=what_if))
     return Diagnosed(**{name: getattr(made, name) for name in made.__struct_fields__})

@@ -30,16 +30,34 @@ def scratch() -> Iterator[Path]:
     Raises OutputError where none can be made.
     """
     try:
-        where = Path(tempfile.gettempdir())
-        _clear(where)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
-        lock = _own(folder)
+        folder, lock = _made(Path(tempfile.gettempdir()), PREFIX)
     except OSError as error:
         raise OutputError(
             f"no temporary folder can be made ({error.strerror or error}); name a place for it: TMPDIR=..."
         ) from error
-    try:
+    with _going(folder, lock):
         yield folder
+
+
+@contextmanager
+def held(where: Path, prefix: str) -> Iterator[Path]:
+    """Give a block a folder in another one, as `scratch` does. Raises OSError where none can be made."""
+    folder, lock = _made(where, prefix)
+    with _going(folder, lock):
+        yield folder
+
+
+def _made(where: Path, prefix: str) -> tuple[Path, int]:
+    """Clear what killed processes left there, and make a folder; return it, and the descriptor of its locked file."""
+    _clear(where, prefix)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
+    return folder, _own(folder)
+
+
+@contextmanager
+def _going(folder: Path, lock: int) -> Iterator[None]:
+    try:
+        yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
@@ -54,9 +72,9 @@ def _own(folder: Path) -> int:
     return lock
 
 
-def _clear(where: Path) -> None:
+def _clear(where: Path, prefix: str) -> None:
     """Remove the folders of ours there whose owner has ended."""
-    for folder in where.glob(f"{PREFIX}*/"):
+    for folder in where.glob(f"{prefix}*/"):
         with suppress(OSError):
             if not folder.is_symlink() and folder.stat().st_uid == os.getuid():
                 _remove_left(folder)

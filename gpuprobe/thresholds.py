@@ -77,6 +77,14 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "much."
         ),
     ] = 0.15
+    host_work_share: Annotated[
+        Share,
+        Meta(description="As for copies: so much of the step for what the host does itself while the device idles."),
+    ] = 0.1
+    one_time_share: Annotated[
+        Share,
+        Meta(description="As for copies: so much of the traced steps for what is done once says little of a training."),
+    ] = 0.1
     between_steps_share: Annotated[Share, Meta(description="XProf warns of 'All Others' strongly from 15 % on.")] = 0.15
     copy_share: Annotated[
         Share,
@@ -98,12 +106,24 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Share,
         Meta(description="As for the input: waiting for the allocator of the device's memory."),
     ] = 0.05
+    loop_share: Annotated[
+        Share,
+        Meta(description="Chosen here: a loop over samples that takes a fifth of the step is worth writing without."),
+    ] = 0.2
+    loop_turns: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: of a loop of fewer turns little is left to win by running them at once."),
+    ] = 8.0
     eager_share: Annotated[Share, Meta(description="XProf: eager operations above 10 % of the step.")] = 0.1
     graphs_built: Annotated[AtLeastZero, Meta(description="A graph built in a steady step is one too many.")] = 1.0
     straggler_ratio: Annotated[
         AtLeastZero,
         Meta(description="Chosen here: a tenth more work than the others is beyond the noise of kernels of one model."),
     ] = 1.1
+    kept_waiting_share: Annotated[
+        Share,
+        Meta(description="As for the input: so much of the step that the other devices wait for one."),
+    ] = 0.05
     tensor_eligible_fraction: Annotated[
         Share,
         Meta(description="Chosen here: below a tenth of the kernels' time there is little to win from Tensor Cores."),
@@ -123,6 +143,17 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Chosen here: meters that differ by less than twenty points tell the same story."),
     ] = 0.2
     profiler_slowdown: Annotated[AtLeastZero, Meta(description="pyperf calls a tenth unstable.")] = 1.1
+    pace_apart: Annotated[
+        AtLeastZero,
+        Meta(
+            description="Chosen here: where a timed step takes half as much again as a traced one, a third of it is "
+            "not in the trace."
+        ),
+    ] = 1.5
+    traced_apart: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: of a step that takes twice as long traced, half is not the training's own."),
+    ] = 2.0
     batch_saved: Annotated[
         Share,
         Meta(
@@ -260,6 +291,58 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Share,
         Meta(description="DCGM, SM activity: a value below 0.5 likely indicates ineffective use of the GPU."),
     ] = 0.5
+
+    epoch_start_share: Annotated[
+        Share,
+        Meta(description="As for what lies between steps: so much of a training for what lies between its epochs."),
+    ] = 0.15
+    short_epoch: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: an epoch of fewer calls is over before its input flows."),
+    ] = 10.0
+    validation_share: Annotated[
+        Share,
+        Meta(
+            description="Chosen here: a pass forward costs a third of a step, so that a validation set of a fifth of "
+            "the data takes less than a tenth; twice that is more than it has to be."
+        ),
+    ] = 0.2
+    checkpoint_share: Annotated[
+        Share,
+        Meta(description="Chosen here: a tenth of a training for saving it is more than a rare loss is worth."),
+    ] = 0.1
+    callback_share: Annotated[
+        Share,
+        Meta(description="Chosen here: a tenth of a training in callbacks is no bookkeeping any more."),
+    ] = 0.1
+    startup_share: Annotated[
+        Share,
+        Meta(description="Chosen here: more than half of a run before its first step."),
+    ] = 0.5
+    startup_s: Annotated[
+        AtLeastZero,
+        Meta(
+            description="Chosen here: importing and building take some ten seconds; a minute is loading or making data."
+        ),
+    ] = 60.0
+    compiled_again_share: Annotated[
+        Share,
+        Meta(description="Chosen here: a tenth of a run for compiling what was compiled before."),
+    ] = 0.1
+    compiled_again: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: a second function is what a GAN has; two more are a habit."),
+    ] = 2.0
+    many_calls: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: `fit` or `predict` called so often is called in a loop."),
+    ] = 10.0
+    many_calls_share: Annotated[
+        Share,
+        Meta(
+            description="Chosen here: a fifth of a run for what calls of `fit` and `predict` cost beside their steps."
+        ),
+    ] = 0.2
 
 
 DEFAULTS = Thresholds()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
 
 # Below so many seconds a duration is told in parts of one.
 SHORT_S = 1.0
+# Below so many seconds milliseconds read best.
+IN_MILLISECONDS_S = 0.1
+# From so many seconds, and minutes, on whole ones have three digits.
+LEAST_WITH_THREE_DIGITS = 100
 
 
 def share(fraction: float) -> str:
@@ -51,6 +56,19 @@ def clock(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def duration(seconds: float) -> str:
+    """Write a duration in seconds with at least three digits: `12.3 ms`, `0.513 s`, `30.3 s`, `2 min 49 s`.
+
+    Whoever divides one by another then comes to the ratio that stands beside them.
+    """
+    if seconds < IN_MILLISECONDS_S:
+        return milliseconds(1000 * seconds)
+    if seconds < LEAST_WITH_THREE_DIGITS:
+        return f"{significant(seconds)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return clock(seconds) if minutes >= LEAST_WITH_THREE_DIGITS else f"{minutes} min {rest:02d} s"
+
+
 def times(value: float, low: float | None = None, high: float | None = None) -> str:
     """Write a ratio with its range where it has one: `2.30x (2.10 to 2.50)`, from a hundred on `280x (268 to 288)`."""
     figures = [f"{one:.2f}" if abs(one) < 100 else significant(one) for one in (value, low, high) if one is not None]
@@ -70,6 +88,15 @@ def cores(value: float) -> str:
 def count(number: int, noun: str, plural: str = "") -> str:
     """Write a count with its noun, plural where it is one: `1 step`, `1,563 steps`, `2 clashes`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def command(*words: object) -> str:
+    """Write a command as a shell takes it, whatever folders are called: words with blanks, and paths like options."""
+    return shlex.join(word if isinstance(word, str) else _path(str(word)) for word in words)
+
+
+def _path(path: str) -> str:
+    return f"./{path}" if path.startswith("-") else path
 
 
 def listing(names: Sequence[str], last: str = "and") -> str:

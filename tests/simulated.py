@@ -42,6 +42,11 @@ def specs(draw: st.DrawFn) -> Spec:
             compile_ms=draw(floats(0.0, 30.0)),
             allocations=draw(st.integers(0, 2)),
             allocation_us=draw(floats(0.0, 500.0)),
+            # Each piece is longer than a launch on its way can be (`ledger.pace`).
+            host_work_ms=draw(st.sampled_from([0.0, 0.0, 12.0])),
+            host_work_pieces=draw(st.integers(1, 3)),
+            once_ms=draw(st.sampled_from([0.0, 0.0, 20.0])),
+            once_kind=draw(st.sampled_from(["code_loading", "autotuning", "specialising"])),
         ),
         input=Input(
             feed=draw(st.sampled_from(["tf_data", "generator", "python", "device"])),

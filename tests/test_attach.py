@@ -7,7 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread, Timer
 
@@ -92,6 +94,7 @@ def test_what_the_hook_cannot_do_leaves_the_script_alone(tmp_path: Path) -> None
 
 SERVER = """
 import sys
+import time
 import numpy as np, keras, tensorflow as tf
 tf.profiler.experimental.server.start(int(sys.argv[1]))
 net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
@@ -168,10 +171,26 @@ def of_the_web(server: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
+def silent_after_its_settings(server: socket.socket) -> None:
+    with server.accept()[0] as connection:
+        connection.sendall(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        while connection.recv(100):
+            pass
+
+
+def talking_of_other_things(server: socket.socket) -> None:
+    with server.accept()[0] as connection, suppress(OSError):
+        while True:
+            connection.sendall(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            time.sleep(0.1)
+
+
 @pytest.mark.parametrize(
     ("serve", "said"),
     [
-        (quiet, "took the connection and said nothing for 5 s"),
+        (quiet, "took the connection and did not answer within 5 s"),
+        (silent_after_its_settings, "took the connection and did not answer within 5 s"),
+        (talking_of_other_things, "took the connection and did not answer within 5 s"),
         (closing, "closed the connection"),
         (of_the_web, "answered as no profiler server does"),
     ],

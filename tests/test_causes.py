@@ -9,7 +9,7 @@ import pytest
 from conftest import Cli
 
 from gpuprobe.diagnosis.causes import BY_SHARE, CATALOGUE, CAUSES, STAGES, Cause, CauseId, known, same_family
-from gpuprobe.diagnosis.rules import card_and_settings, differential, gpu_state, telemetry, trace
+from gpuprobe.diagnosis.rules import card_and_settings, differential, gpu_state, telemetry, trace, whole_run
 from gpuprobe.ledger.categories import GPU_CATEGORIES
 from gpuprobe.records import Evidence
 from gpuprobe.report.explain import explained
@@ -47,13 +47,13 @@ def test_what_cures_it_is_a_change_that_is_replayed(cause: Cause) -> None:
 def test_a_rule_speaks_of_it(cause: Cause) -> None:
     if cause.id == "unattributed":
         return
-    rooms = (trace, differential, telemetry, card_and_settings, gpu_state)
+    rooms = (trace, differential, telemetry, card_and_settings, gpu_state, whole_run)
     undecided = {reason.cause for room in rooms for reason in room.diagnose(Evidence())[1]}
     assert cause.id in undecided
 
 
 def test_the_parts_of_a_step_are_of_its_ledger() -> None:
-    across = {"share.launch", "share.copy", "share.overhead", "share.dispatch"}
+    across = {"share.launch", "share.copy", "share.overhead", "share.dispatch", "share.exchange"}
     for cause in BY_SHARE:
         assert cause.shown.share in across | {f"share.{name}" for name in GPU_CATEGORIES}
         assert 0 < cause.threshold(DEFAULTS) < 1

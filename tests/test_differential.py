@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.diagnosis.rules import differential
+from gpuprobe.diagnosis.rules import differential, placement
 from gpuprobe.diagnosis.rules.differential import diagnose
 from gpuprobe.diagnosis.rules.rule import Rule
 from gpuprobe.records import Evidence, Signal
@@ -60,8 +60,25 @@ def test_precision(saved: float, found: str) -> None:
     assert primary(evidence(input_share=0.0, gain_mixed_precision=1 / (1 - saved))) == found
 
 
-def test_a_gpu_that_is_not_used_comes_before_all() -> None:
-    assert primary(evidence(device=False, input_share=0.4)) == "not_on_gpu"
+def test_a_gpu_that_is_not_used_is_told_by_the_settings() -> None:
+    (found,), _ = placement.diagnose(evidence(device=False))
+    assert (found.cause, found.primary) == ("not_on_gpu", True)
+    assert placement.diagnose(evidence(device=True)) == ((), ())
+    assert placement.diagnose(evidence(gpu=False, device=False)) == ((), ())
+
+
+def test_a_severity_is_of_the_baselines_step_whatever_the_change_was_made_to() -> None:
+    slow = evidence(input_share=0.6, gain_xla=2.0)
+    over = (
+        Signal(name="over.xla", unit="", source="test", value="cached"),
+        Signal(name="over_share.xla", unit="of the step", source="test", value=0.4),
+    )
+    found, _ = diagnose(Evidence(signals=(*slow.signals, *over)))
+    severities = {one.cause: one.severity for one in found}
+    assert severities == {"input_bound": pytest.approx(0.6), "launch_bound": pytest.approx(0.2)}
+    gain = next(one.measured_gain for one in found if one.cause == "launch_bound")
+    assert gain is not None
+    assert (gain.ratio, gain.over) == (2.0, "cached")
 
 
 def test_without_a_gpu_nothing_is_said_about_launches() -> None:

@@ -18,7 +18,10 @@ from lab.documented import RECORDED, RESNET, documented
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from gpuprobe.diagnosis.diagnosed import diagnosed  # noqa: E402
+from gates import OpenGate, nothing  # noqa: E402
+
+from gpuprobe.diagnosis.case import Case  # noqa: E402
+from gpuprobe.diagnosis.diagnose import diagnose  # noqa: E402
 from gpuprobe.diagnosis.records import Diagnosis  # noqa: E402
 from gpuprobe.ledger.account import account_of  # noqa: E402
 from gpuprobe.measure.compiled import compiled  # noqa: E402
@@ -47,7 +50,7 @@ TRACED = 4
 @pytest.mark.parametrize("name", list(MADE))
 def test_a_recorded_trace_of_each_gives_the_verdict_that_it_documents(name: str, tmp_path: Path) -> None:
     (tmp_path / "of.xplane.pb").write_bytes(lzma.decompress((RECORDED / f"{name}.xplane.pb.xz").read_bytes()))
-    found = diagnosed(account_of(read(tmp_path))).primary
+    found = diagnose(Case(account_of(read(tmp_path)))).primary
     wanted = documented()[name]
     assert found is not None
     assert (found.cause, found.stage) == (wanted.cause, wanted.stage)
@@ -67,10 +70,10 @@ def trained(workload: Workload, folder: Path) -> Diagnosis:
     log = EventLog(folder)
     log.write("phase", name="warmup")
     conductor = Conductor(spec, 1, trace=True, epoch_calls=feed.epoch_calls)
-    Stepper(conductor, log, folder / "trace", workload.batch_size, lambda: None).attach(model)
+    Stepper(conductor, log, folder / "trace", workload.batch_size, OpenGate(folder), nothing).attach(model)
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, feeds.ENDLESS, [notice])
-    return diagnosed(account_of(read(folder)))
+    return diagnose(Case(account_of(read(folder))))
 
 
 on_a_processor = pytest.mark.skipif(
@@ -100,7 +103,7 @@ def test_a_study_of_a_workload_of_ours_is_judged_by_its_trace(cli: Cli, tmp_path
     (study,) = tmp_path.iterdir()
     findings = json.loads((study / "report.json").read_text())["findings"]
     (first,) = [finding["cause"] for finding in findings if finding["primary"]]
-    by_trace = diagnosed(account_of(read(study / "runs" / "1-python_feed"))).primary
+    by_trace = diagnose(Case(account_of(read(study / "runs" / "1-python_feed")))).primary
     assert by_trace is not None
     assert by_trace.cause in {finding["cause"] for finding in findings}
     assert f"(`{first}`)" in next(line for line in (study / "report.md").read_text().splitlines() if "**Why.**" in line)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Input, Kernels, Recording, Spec
@@ -30,6 +30,6 @@ def test_a_simulated_input_is_blamed_for_what_is_true(tmp_path: Path, given: Inp
     truth = write_session(replace(plain, input=given), tmp_path / "study")
     (run,) = (tmp_path / "study" / "runs").iterdir()
     found = recorded(run, what_if=False)
-    primary = diagnosed(found.account, found.readings, found.setting).primary
+    primary = diagnose(found).primary
     assert primary is not None
     assert (primary.cause, primary.stage) == (truth.primary, truth.stage)

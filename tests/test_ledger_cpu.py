@@ -10,9 +10,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from gates import OpenGate, nothing
 from timelines import Made
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.ledger.account import account_of
 from gpuprobe.measure.conductor import Conductor
@@ -37,7 +39,7 @@ def traced(folder: Path) -> keras.Model:
     spec = RunSpec(strategy="numpy", round=1, seed=0, batch_size=BATCH, steps=3, trace_steps=TRACED)
     log = EventLog(folder)
     log.write("phase", name="warmup")
-    Stepper(Conductor(spec, 1, trace=True), log, folder / "trace", BATCH, lambda: None).attach(model)
+    Stepper(Conductor(spec, 1, trace=True), log, folder / "trace", BATCH, OpenGate(folder), nothing).attach(model)
     return model
 
 
@@ -47,7 +49,7 @@ def batches() -> tf.data.Dataset:
 
 
 def diagnosis(folder: Path) -> Diagnosis:
-    found = diagnosed(account_of(read(folder)))
+    found = diagnose(Case(account_of(read(folder))))
     assert [device.kind for device in found.devices] == ["cpu"]
     device = found.devices[0]
     # One more than is asked for, since the first pays for starting the profiler; fewer where steps take seconds.

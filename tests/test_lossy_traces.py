@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from simulated import SMALL
 from timelines import Made
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.ledger.account import account_of
 from gpuprobe.simulate import xplane
@@ -88,7 +89,7 @@ def judged(space: XSpace, folder: Path) -> Diagnosis:
     file = folder / "host.xplane.pb"
     file.write_bytes(space.SerializeToString())
     found = recorded(file, what_if=False)
-    return diagnosed(found.account)
+    return diagnose(Case(found.account))
 
 
 @cache
@@ -142,9 +143,10 @@ def account(made: Made) -> DeviceAccount:
 
 
 def test_time_that_a_lost_copy_may_have_filled_has_no_cause() -> None:
-    made = Made().host(0, 100, "train_function").kernel(10, 12, launch=5).kernel(70, 95, launch=65)
+    made = Made().host(0, 100, "train_function").kernel(10, 12, launch=9).kernel(70, 95, launch=69)
+    made.host(12, 69, "embed/GatherV2:GatherV2", "tf_Compute")
     whole = account(made)
-    assert (whole.lost_fraction, whole.ledger_ms["idle_launch"]) == pytest.approx((0, 58))
+    assert (whole.lost_fraction, whole.ledger_ms["idle_host_work"]) == pytest.approx((0, 57))
     made.calls["python"].append((13, 13.1, "cuMemcpyHtoDAsync_v2", 77, -1))
     lost = account(made)
     assert lost.lost_fraction == pytest.approx(1 / 3)
@@ -154,7 +156,8 @@ def test_time_that_a_lost_copy_may_have_filled_has_no_cause() -> None:
 
 
 def test_a_lost_kernel_is_no_longer_than_those_that_are_seen() -> None:
-    made = Made().host(0, 100, "train_function").kernel(10, 12, launch=5).kernel(70, 95, launch=65)
+    made = Made().host(0, 100, "train_function").kernel(10, 12, launch=9).kernel(70, 95, launch=69)
+    made.host(12, 69, "embed/GatherV2:GatherV2", "tf_Compute")
     made.calls["python"].append((13, 13.1, "cuLaunchKernel", 77, -1))
     assert account(made).ledger_ms["unattributed"] == pytest.approx(25)
 

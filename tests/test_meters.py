@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.evidence.meters import KERNELS, MFU, NVML, SMS, meters
@@ -34,7 +34,7 @@ def judged(spec: Spec, folder: Path) -> Diagnosis:
     write_session(spec, folder / "study")
     (run,) = (folder / "study" / "runs").iterdir()
     found = recorded(run, what_if=False)
-    return diagnosed(found.account, found.readings, found.setting)
+    return diagnose(found)
 
 
 def given(**values: float | None) -> tuple[Signal, ...]:

@@ -24,17 +24,16 @@ from hypothesis import strategies as st
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
+
 import gpuprobe  # noqa: E402
-from gpuprobe.diagnosis.records import Diagnosis, Finding  # noqa: E402
 from gpuprobe.errors import UsageError  # noqa: E402
 from gpuprobe.keras import session as session_module  # noqa: E402
 from gpuprobe.keras.capture import from_process  # noqa: E402
 from gpuprobe.keras.moments import LONGEST_TRACE_S, Action, Moments  # noqa: E402
 from gpuprobe.keras.session import ProbeOptions  # noqa: E402
-from gpuprobe.keras.traced import joined  # noqa: E402
 from gpuprobe.keras.watcher import Watcher  # noqa: E402
-from gpuprobe.ledger.records import DeviceAccount, Spread  # noqa: E402
 from gpuprobe.ranking.load import load  # noqa: E402
+from gpuprobe.recording import load_study  # noqa: E402
 from gpuprobe.records import Run  # noqa: E402
 from gpuprobe.records import load as load_record  # noqa: E402
 
@@ -210,6 +209,28 @@ def test_logs_history_trace_verdict_and_recording(tmp_path: Path, capsys: pytest
     assert list(board.glob("gpuprobe/events.*"))
 
 
+@pytest.mark.parametrize("validated", [False, True])
+def test_the_samples_of_an_epoch_are_counted_to_the_last_batch(tmp_path: Path, validated: bool) -> None:
+    probe = gpuprobe.keras.Probe(tmp_path, trace_steps=0, verbose=False)
+    checked = (X[:64], Y[:64]) if validated else None
+    model().fit(X[:470], Y[:470], batch_size=16, epochs=2, verbose=0, callbacks=[probe], validation_data=checked)
+    study = load_study(next(tmp_path.iterdir()))
+    assert (study.epoch_samples, study.epoch) == (470, "470 samples")
+
+
+def test_samples_that_nobody_counts_are_told_as_what_they_may_be_at_most(tmp_path: Path) -> None:
+    class Own(keras.Model):  # type: ignore[misc, name-defined]
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    inputs = keras.Input((8,))
+    own = Own(inputs, keras.layers.Dense(1)(inputs))
+    own.compile("sgd", "mse")
+    probe = gpuprobe.keras.Probe(tmp_path, trace_steps=0, verbose=False, batch_size=16)
+    own.fit(X[:470], Y[:470], batch_size=16, verbose=0, callbacks=[probe])
+    assert load_study(next(tmp_path.iterdir())).epoch == "up to 480 samples"
+
+
 def with_a_slow_map(out: Path) -> None:
     """Train on data whose map sleeps, and trace some of its steps."""
 
@@ -245,32 +266,6 @@ def test_a_trace_that_cannot_be_diagnosed_is_said_and_leaves_a_verdict(
     assert "made to fail" in said.err
     assert "Verdict" in said.out
     assert not json.loads((the_recording(tmp_path) / "verdict.json").read_text())["traced"]
-
-
-def finding(cause: Any, *, primary: bool) -> Finding:
-    return Finding(cause=cause, primary=primary, severity=0.3, confidence="high", claim="", evidence=(), fix="")
-
-
-@pytest.mark.parametrize(
-    ("traced", "kind", "causes"),
-    [
-        ("input_bound", "gpu", ["input_bound", "host_between_steps"]),
-        ("compute_bound", "cpu", ["compute_bound", "host_between_steps"]),
-        ("compute_bound", "gpu", ["compute_bound"]),
-        ("host_between_steps", "gpu", ["host_between_steps"]),
-    ],
-)
-def test_time_between_steps_is_told_beside_the_trace_unless_a_busy_gpu_hides_it(
-    traced: str, kind: Any, causes: list[str]
-) -> None:
-    spread = Spread(median_ms=1.0, p5_ms=1.0, p95_ms=1.0)
-    device = DeviceAccount(host="h", name="d", kind=kind, steps=1, ledger_ms={}, spread=spread, step_ms=1.0)
-    diagnosis = Diagnosis(source="t", format="xplane", devices=(device,), findings=(finding(traced, primary=True),))
-    found = joined(diagnosis, finding("host_between_steps", primary=True))
-    assert [one.cause for one in found] == causes
-    assert [one.primary for one in found] == [True, False][: len(causes)]
-    undecided = Diagnosis(source="t", format="xplane", devices=(device,))
-    assert joined(undecided, finding("host_between_steps", primary=True)) == ()
 
 
 def test_the_progress_line_shows_throughput(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studies import SimulatedStrategy, simulate_study
 
+from gpuprobe.errors import InputError
 from gpuprobe.ranking import spread, ties
 from gpuprobe.ranking.load import load
+from gpuprobe.ranking.ranking import Told
 from gpuprobe.ranking.rates import Interval, window_rate
 from gpuprobe.ranking.same_work import off_the_band
-from gpuprobe.records import LossPoint, Phase
+from gpuprobe.records import Gain, LossPoint, Phase, to_json
+from gpuprobe.records import load as load_record
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Ranking
@@ -33,6 +37,7 @@ def test_the_story_is_ranked_by_its_truth(tmp_path: Path) -> None:
         row = found.row(truth.name)
         assert row is not None
         assert row.samples_per_s.low <= 32_000 / truth.step_ms <= row.samples_per_s.high
+        assert row.epoch_s is not None
         assert row.epoch_s.value == pytest.approx(50_000 / row.samples_per_s.value)
     xla = found.row("xla")
     assert xla is not None
@@ -80,19 +85,19 @@ def test_a_lucky_control_is_not_believed_and_a_drifting_one_is_not_despaired_of(
 def test_an_unstable_figure_says_so(tmp_path: Path) -> None:
     wild = SimulatedStrategy(name="wild", step_ms=400.0, spread=0.6)
     row = ranking(tmp_path, wild).rows[0]
-    assert any("unstable" in mark for mark in row.marks)
+    assert row.marked("unstable")
 
 
 def test_other_work_is_marked(tmp_path: Path) -> None:
     off = SimulatedStrategy(name="off", step_ms=30.0, loss_offset=1.0)
     found = ranking(tmp_path, *STORY, off)
-    marked = {row.strategy for row in found.rows if any(mark.startswith("loss") for mark in row.marks)}
+    marked = {row.strategy for row in found.rows if row.marked("loss")}
     assert marked == {"off"}
 
 
 def test_a_loss_that_is_not_finite_is_marked() -> None:
     fine = [LossPoint(samples=32 * n, loss=2.0) for n in range(1, 9)]
-    broken = [*fine, LossPoint(samples=999, loss=float("nan"))]
+    broken = [*fine, LossPoint(samples=999, loss=None)]
     assert off_the_band({"a": fine, "b": broken}) == {"b": "its loss is not a finite number"}
 
 
@@ -107,7 +112,6 @@ def test_nothing_measured_is_no_crash_and_no_claim(tmp_path: Path) -> None:
     found = ranking(tmp_path, SimulatedStrategy(name="a", step_ms=10.0, state="killed"), rounds=1)
     assert found.rows == ()
     assert found.findings == ()
-    assert found.not_evaluated
 
 
 INTERVALS = st.dictionaries(
@@ -123,9 +127,14 @@ def overlap(one: Interval, other: Interval) -> bool:
     return one.low <= other.high and other.low <= one.high
 
 
+def ranked_by(intervals: dict[str, Interval]) -> dict[str, int]:
+    values = {name: interval.value for name, interval in intervals.items()}
+    return ties.ranks(values, lambda name, other: not overlap(intervals[name], intervals[other]))
+
+
 @given(INTERVALS)
 def test_nobody_shares_a_rank_with_one_that_is_faster_beyond_the_noise(intervals: dict[str, Interval]) -> None:
-    ranked = ties.ranks(intervals)
+    ranked = ranked_by(intervals)
     assert ranked.keys() == intervals.keys()
     for first, one in intervals.items():
         for second, other in intervals.items():
@@ -139,7 +148,7 @@ def test_nobody_shares_a_rank_with_one_that_is_faster_beyond_the_noise(intervals
 
 @given(INTERVALS)
 def test_a_rank_ends_only_where_one_is_slower_beyond_the_noise(intervals: dict[str, Interval]) -> None:
-    ranked = ties.ranks(intervals)
+    ranked = ranked_by(intervals)
     for rank in set(ranked.values()) - {1}:
         first = max((name for name in ranked if ranked[name] == rank), key=lambda name: intervals[name].value)
         above = max(other for other in ranked.values() if other < rank)
@@ -148,7 +157,7 @@ def test_a_rank_ends_only_where_one_is_slower_beyond_the_noise(intervals: dict[s
 
 def test_a_chain_of_ties_is_no_tie() -> None:
     chain = {name: Interval(value=v, low=v - 6, high=v + 6, n=8) for name, v in (("a", 100), ("b", 91), ("c", 82))}
-    assert ties.ranks(chain) == {"a": 1, "b": 1, "c": 3}, "b overlaps with both, and c is slower than a for sure"
+    assert ranked_by(chain) == {"a": 1, "b": 1, "c": 3}, "b overlaps with both, and c is slower than a for sure"
 
 
 @given(st.lists(st.floats(0.001, 10), max_size=40), st.integers(1, 8), st.integers(1, 512))
@@ -165,3 +174,18 @@ def test_a_windows_rate_never_crashes_and_holds_its_mean(lengths: list[float], p
     else:
         assert rate is not None
         assert min(rate.block_rates) * 0.999 <= 2.718281828459045**rate.log_rate <= max(rate.block_rates) * 1.001
+
+
+def test_what_the_traces_said_is_read_from_a_report_of_before_marks_had_kinds(tmp_path: Path) -> None:
+    found = json.loads(to_json(ranking(tmp_path, SimulatedStrategy(name="a", step_ms=10.0))))
+    found["schema"] = 1
+    found["rows"][0]["marks"] = ["loss 2.1 after 512 samples, above the others' 1.0"]
+    for finding in found["findings"]:
+        finding["predicted_gain"] = {"ratio": 2.0}
+    (tmp_path / "report.json").write_text(json.dumps(found))
+    old = load_record(Told, tmp_path / "report.json")
+    assert [row.strategy for row in old.rows] == ["a"]
+    assert old.findings[0].predicted_gain == Gain(ratio=2.0)
+    (tmp_path / "report.json").write_text(json.dumps({**found, "schema": 3}))
+    with pytest.raises(InputError, match="newer gpuprobe"):
+        load_record(Told, tmp_path / "report.json")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.occupied import occupancies
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @cache
 def diagnosis(path: Path) -> Diagnosis:
-    return diagnosed(account_of(read(path)))
+    return diagnose(Case(account_of(read(path))))
 
 
 def only(path: Path) -> DeviceAccount:
@@ -48,6 +49,40 @@ def test_every_labelled_trace(real_traces: Path) -> None:
         assert sum(device.ledger_ms.values()) == pytest.approx(device.step_ms, abs=1e-3), told
         assert device.ledger_ms["unattributed"] <= 0.05 * device.step_ms, told
         assert device.joined_fraction == 1, told
+
+
+@pytest.mark.parametrize(
+    ("name", "cause", "sure"),
+    [
+        ("a100-steady-bs16", "launch_bound", {"high"}),
+        ("a100-steady-bs128", "compute_bound", {"high"}),
+        # One step each: what is done once is not seen to be, but for a call that does nothing else.
+        ("a100-jit-recompiles-bs256", "one_time_work", {"medium"}),
+        ("a100-first-kernel-load-bs512", "one_time_work", {"medium", "high"}),
+        ("mi300-video-preprocess-on-host", "host_work", {"medium"}),
+    ],
+)
+def test_one_long_gap_is_no_slow_launching(name: str, cause: str, sure: set[str], real_traces: Path) -> None:
+    found = diagnosis(real_traces / "pytorch" / f"{name}.trace.json.gz").primary
+    assert found is not None
+    assert found.cause == cause
+    assert found.confidence in sure
+
+
+def test_what_held_the_host_is_named(real_traces: Path) -> None:
+    held = {
+        "a100-jit-recompiles-bs256": ("idle_once", "delta_r2", 296),
+        "a100-first-kernel-load-bs512": ("idle_once", "cudaLaunchKernel", 626),
+        "mi300-video-preprocess-on-host": ("idle_host_work", "preprocess", 268),
+    }
+    for name, (category, event, ms) in held.items():
+        device = only(real_traces / "pytorch" / f"{name}.trace.json.gz")
+        first = device.proof[category][0]
+        assert event in first.name
+        assert first.ms == pytest.approx(ms, rel=0.01)
+    # A gap of 292 ms in which the host shows nothing at all.
+    silent = only(real_traces / "pytorch" / "a100-first-kernel-load-bs512.trace.json.gz")
+    assert silent.ledger_ms["unattributed"] == pytest.approx(292, rel=0.01)
 
 
 def test_several_devices_of_which_most_did_nothing(real_traces: Path) -> None:

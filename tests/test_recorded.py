@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.recording import RUNS_FOLDER
 from gpuprobe.simulate.sessions import write_session
-from gpuprobe.simulate.spec import Card, Host, Kernels, Recording, Spec
+from gpuprobe.simulate.spec import Card, Copies, Host, Input, Kernels, Recording, Spec
 from gpuprobe.simulate.truth import Truth
 
 # A healthy session on a V100: kernels follow one another.
@@ -39,7 +39,7 @@ class Session:
 def session(spec: Spec, folder: Path) -> Session:
     truth = write_session(spec, folder / "study")
     found = recorded(next((folder / "study" / RUNS_FOLDER).iterdir()))
-    return Session(truth, diagnosed(found.account, found.readings, found.setting, replay=found.replay))
+    return Session(truth, diagnose(found))
 
 
 def test_launches_that_do_not_keep_up_and_what_fewer_of_them_would_give(tmp_path: Path) -> None:
@@ -55,6 +55,17 @@ def test_launches_that_do_not_keep_up_and_what_fewer_of_them_would_give(tmp_path
 def test_a_trace_that_lost_its_kernels_tells_no_cause(dropped: float, primary: str, tmp_path: Path) -> None:
     spec = replace(SLOW_LAUNCHES, recording=replace(HEALTHY.recording, dropped_share=dropped))
     assert session(spec, tmp_path).primary == primary
+
+
+def test_of_two_that_tie_the_one_leads_without_which_the_step_is_shorter(tmp_path: Path) -> None:
+    # Copying takes as long as computing, and both together less than making the next batch, which is made meanwhile.
+    given = Input(map_ms=22.0, parallel_calls=1, prefetch=1)
+    found = session(replace(HEALTHY, input=given, copies=Copies(batch_mib=98.0)), tmp_path)
+    account = found.truth.devices[0].ledger_ms
+    assert account["gpu_copy_h2d"] > account["idle_input"] > account["gpu_copy_h2d"] - 0.1 * found.truth.step_ms
+    assert found.primary == found.truth.primary == "input_bound"
+    assert found.diagnosis.primary is not None
+    assert found.diagnosis.primary.ties_with is None
 
 
 def test_what_makes_kernels_long_lies_behind_a_full_gpu(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ import msgspec
 import pytest
 from studies import SimulatedStrategy, simulate_study
 
-from gpuprobe.diagnosis.records import Finding
 from gpuprobe.ranking.load import load
-from gpuprobe.ranking.scorecard import foretold, scorecard
-from gpuprobe.records import Gain, Signal
+from gpuprobe.ranking.scorecard import scorecard
+from gpuprobe.records import Gain
 from gpuprobe.whatif.records import Prediction, Replay, Unpredicted
 
 
@@ -60,17 +59,3 @@ def test_without_a_prediction_there_is_a_reason(tmp_path: Path, replay: Replay |
     found = scored(tmp_path, {"plain": replay} if replay else {})["fused"]
     assert found.predicted is None  # type: ignore[attr-defined]
     assert found.missing == reason  # type: ignore[attr-defined]
-
-
-def test_a_finding_takes_over_the_prediction_of_the_change_that_was_measured(tmp_path: Path) -> None:
-    found = scored(tmp_path, {"plain": Replay(predictions=(prediction("launches_fused_8", 2.5),))})
-    signal = Signal(name="gain.fused", unit="1", source="differential runs", value=2.0)
-    words = {"confidence": "high", "claim": "", "fix": ""}
-    findings = [
-        Finding(cause="launch_bound", primary=True, severity=0.5, evidence=(signal,), **words),  # type: ignore[arg-type]
-        Finding(cause="copy_bound", primary=False, severity=0.1, evidence=(), **words),  # type: ignore[arg-type]
-    ]
-    launch, copy = foretold(findings, list(found.values()))  # type: ignore[arg-type]
-    assert launch.predicted_gain is not None
-    assert launch.predicted_gain.ratio == 2.5
-    assert copy.predicted_gain is None

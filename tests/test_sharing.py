@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,13 +19,16 @@ import pytest
 from conftest import ROOT, Cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from watches import record
 
 from gpuprobe.compare.compare import compare
 from gpuprobe.compare.gather import gather
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.errors import InputError, OutputError
 from gpuprobe.ranking.load import load as load_study_whole
+from gpuprobe.recording import KERAS_SEEN, TRAININGS_FOLDER
 from gpuprobe.records import GpuInfo, Outcome, Run, Study, load, save
+from gpuprobe.report.watch import load_report
 from gpuprobe.sharing import find, proof, publish, rules, secrets
 from gpuprobe.sharing.facts import Facts, Gathering
 from gpuprobe.sharing.kinds import KINDS, kind_of, short_system
@@ -595,6 +599,60 @@ def test_an_interrupted_share_leaves_nothing(session: Path, tmp_path: Path, monk
     with pytest.raises(KeyboardInterrupt):
         publish.publish(session, tmp_path / "public")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_share_left_goes_at_the_next_start(session: Path, tmp_path: Path) -> None:
+    shutil.copytree(session, tmp_path / "study")
+    program = """
+import os, signal, sys
+from pathlib import Path
+from gpuprobe.sharing import publish
+publish.write = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+publish.publish(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "study"), str(tmp_path / "public")]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=200)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    publish.publish(tmp_path / "study", tmp_path / "public")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["public", "study"]
+
+
+@pytest.fixture
+def private_watch(private_study: Path, tmp_path: Path) -> Path:
+    """A watch with a private training in it, and with something private in its own files."""
+    folder = tmp_path / "home" / "zelda" / "rec"
+    folder.mkdir()
+    made = record(folder, [20.0] * 10)
+    said = f"{folder}/{TRAININGS_FOLDER}/x failed for zelda@labbox17 with --api-key=hunter2hunter2"
+    command = ("python", f"{tmp_path}/home/zelda/vault/train.py", "--token", "hunter2hunter2", "--to", "10.1.2.3")
+    outcome = Outcome(state="failed", exit_code=1, message=said)
+    environment = load(Study, private_study / "study.json").environment
+    save(
+        msgspec.structs.replace(made, command=command, outcome=outcome, notes=(said,), environment=environment),
+        folder / "watch.json",
+    )
+    trainings = folder / TRAININGS_FOLDER
+    trainings.mkdir()
+    (trainings / KERAS_SEEN).write_text("tensorflow")
+    private_study.rename(trainings / "20260101-120000-fit")
+    return folder
+
+
+@pytest.mark.parametrize("traces", ["--traces", "--no-traces"])
+def test_a_watch_is_shared_without_a_trace_of_its_owner(
+    traces: str, private_watch: Path, cli: Cli, tmp_path: Path
+) -> None:
+    watch, public = private_watch, tmp_path / "public"
+    words = (*WORDS, str(tmp_path), str(Path.cwd()), sys.prefix)
+    done = cli("report", watch, "--share", public, traces, env={"HOME": str(tmp_path / "home" / "zelda")})
+    assert done.returncode == 0, done.stderr
+    assert leaks(public, words) == []
+    assert bool(list(public.rglob("*.xplane.pb"))) == (traces == "--traces")
+    told = {folder: load_report(folder) for folder in (watch, public)}
+    causes = [[one.diagnosis.findings[0].cause for one in each.trainings if one.diagnosis] for each in told.values()]
+    assert causes[0] == causes[1] != []
+    assert told[watch].verdict.verdict == told[public].verdict.verdict
 
 
 def test_each_host_of_a_session_keeps_its_trace(session: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from simulated import SMALL, floats, specs
 from gpuprobe.simulate import ledger, truth, xplane
 from gpuprobe.simulate.engine import simulate, steady
 from gpuprobe.simulate.session import DeviceOp, Kind, Session
-from gpuprobe.simulate.spec import Card, Collective, Copies, Host, Input, Kernels, Spec
+from gpuprobe.simulate.spec import Card, Collective, Copies, Host, Input, Kernels, Spec, WholeRun
 
 HEALTHY = Spec(kernels=SMALL, steps=4)
 
@@ -100,6 +100,8 @@ def test_slower_input_never_waits_less(prefetch: int, map_ms: float, more_ms: fl
         (replace(HEALTHY, copies=Copies(back_mib=60.0, link_gb_per_s=6.0)), "gpu_copy_d2h", 10.5),
         (replace(HEALTHY, copies=Copies(on_card_mib=3000.0)), "gpu_copy_d2d", 10.2),
         (replace(HEALTHY, collective=Collective(gpus=2, allreduce_ms=9.0)), "gpu_collective", 9.0),
+        (replace(READING, host=Host(host_work_ms=12.0, host_work_pieces=3, sync_every=1)), "idle_host_work", 9.9),
+        (replace(READING, host=Host(once_ms=40.0, once_call=2, sync_every=1)), "idle_once", 10.0),
     ],
 )
 def test_a_trouble_is_found_in_its_category(spec: Spec, category: str, expected_ms: float) -> None:
@@ -160,6 +162,12 @@ CAUSES = {
     "collective_bound": replace(HEALTHY, collective=Collective(gpus=2, allreduce_ms=10.0)),
     "straggler": replace(HEALTHY, collective=Collective(gpus=2, allreduce_ms=0.5, straggler=1, straggler_slowdown=3.0)),
     "not_on_gpu": replace(HEALTHY, card=Card(on_gpu=False)),
+    "host_work": replace(HEALTHY, host=Host(host_work_ms=12.0, host_work_pieces=2)),
+    "one_time_work": replace(HEALTHY, host=Host(once_ms=60.0, once_kind="autotuning")),
+    "epoch_start": replace(HEALTHY, run=WholeRun(steps_per_epoch=100, epoch_start_ms=300.0)),
+    "validation": replace(HEALTHY, run=WholeRun(steps_per_epoch=100, validation_ms=300.0)),
+    "checkpointing": replace(HEALTHY, run=WholeRun(steps_per_epoch=100, checkpoint_ms=300.0)),
+    "startup": replace(HEALTHY, run=WholeRun(steps_per_epoch=100, epochs=1, startup_s=1.0)),
 }
 
 

@@ -291,6 +291,7 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path:
     assert len(ranking.rows) == 12
     baseline = ranking.row("python_feed")
     assert baseline is not None
+    assert baseline.epoch_s is not None
     assert baseline.epoch_s.value == pytest.approx(170, rel=0.03)
     busy = next(signal for signal in baseline.telemetry if signal.name == "utilization_percent")
     assert busy.value == pytest.approx(20, abs=2)

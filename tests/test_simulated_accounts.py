@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 from simulated import SMALL, specs
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.simulate import xplane
@@ -52,6 +53,10 @@ SPECS = {
         BASE, kernels=Kernels(count=120, mean_us=10.0, streams=3), host=Host(wddm_batch=4, wddm_submit_us=126.0)
     ),
     "several steps a call": replace(BASE, host=Host(steps_per_execution=4, callback_ms=20.0, sync_every=1)),
+    "works on the host": replace(BASE, host=Host(host_work_ms=24.0, host_work_pieces=4)),
+    "loads code": replace(BASE, host=Host(once_ms=250.0)),
+    "tries kernels": replace(BASE, host=Host(once_ms=60.0, once_kind="autotuning")),
+    "specialises": replace(BASE, host=Host(once_ms=60.0, once_kind="specialising")),
     "another process": replace(BASE, card=Card(other_process_share=0.4)),
     "the form of 2020": replace(
         BASE, recording=Recording(style="2020"), input=Input(map_ms=12.0, parallel_calls=1, prefetch=0)
@@ -65,10 +70,16 @@ def both(session: Session, folder: Path) -> list[tuple[DeviceAccount, TrueDevice
     return list(zip(found.devices, truths, strict=True))
 
 
+def compiling_together(ledger_ms: dict[str, float]) -> dict[str, float]:
+    """Steps as few as these do not show whether what the first of them compiles is compiled again."""
+    once = ledger_ms.get("idle_once", 0.0)
+    return ledger_ms | {"idle_compile": ledger_ms.get("idle_compile", 0.0) + once, "idle_once": 0.0}
+
+
 def check(account: DeviceAccount, truth: TrueDevice, allow_ms: float = 0.0) -> None:
     assert len(account.each_step) == len(truth.steps_ms)
-    found = [step.ledger_ms for step in account.each_step]
-    for category, true_ms in truth.ledger_ms.items():
+    found = [compiling_together(step.ledger_ms) for step in account.each_step]
+    for category, true_ms in compiling_together(truth.ledger_ms).items():
         mean_ms = sum(step.get(category, 0.0) for step in found) / len(found)
         assert mean_ms == pytest.approx(true_ms, abs=max(CLOSE * truth.step_ms, allow_ms)), category
 
@@ -95,7 +106,7 @@ def test_the_ledger_finds_every_category(kind: str, tmp_path: Path) -> None:
 def test_without_correlation_the_cause_is_told_less_surely(kind: str, cause: str, tmp_path: Path) -> None:
     session = simulate(replace(SPECS[kind], recording=Recording(correlated=False)))
     account = account_of(read(xplane.write(session, tmp_path, 10**18)))
-    primary = diagnosed(account).primary
+    primary = diagnose(Case(account)).primary
     assert primary is not None
     assert (primary.cause, primary.confidence) == (cause, "medium")
     # Launched or not yet is what nobody can tell; the two together are as they were.
@@ -116,7 +127,12 @@ def test_on_the_cpu_too(tmp_path: Path) -> None:
 @given(spec=specs())
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_the_mix(spec: Spec, tmp_path: Path) -> None:
-    # Steps of a millisecond or less may differ by the few launch calls that remain.
-    whole = replace(spec, recording=Recording())
+    # Steps of a millisecond or less may differ by the few launch calls that remain; and the call of the train function
+    # that work of its thread follows, before anything is launched, is taken for a part of that work.
+    allow_ms = 0.05 + (spec.host.function_call_us / 1000 if spec.host.host_work_ms else 0.0)
+    # Work of the host between a launch and its start is not told from a start that is late: so under WDDM. Of so few
+    # steps it is not told from work that is done once either.
+    host = replace(spec.host, once_ms=0.0, wddm_batch=1 if spec.host.host_work_ms else spec.host.wddm_batch)
+    whole = replace(spec, recording=Recording(), host=host)
     for account, truth in both(simulate(whole), tmp_path):
-        check(account, truth, allow_ms=0.05)
+        check(account, truth, allow_ms)

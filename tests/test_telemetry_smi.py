@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gpuprobe import telemetry
 from gpuprobe.errors import InputError
+from gpuprobe.evidence.readings.window import readings_of_log
 
 S = 1_000_000_000
 ROOT = Path(__file__).parent.parent
@@ -312,3 +313,22 @@ def test_real_logs_are_read() -> None:
     assert named.series("gpu0_utilization_percent")[1][:3].tolist() == [10, 6, 37]
     assert named.series("gpu0_temperature_c")[1][0] == 72
     assert mean(named, "memory_peak_mib") == 13002
+
+
+@pytest.mark.parametrize(
+    "times", [(0, 2**61), (0, 2**61, 2**62 - 1), (*(0, 1, 2, 2**62 - 3, 2**62 - 2, 2**62 - 1) * 9,)]
+)
+def test_times_as_far_apart_as_can_be_stay_in_order(tmp_path: Path, times: tuple[int, ...]) -> None:
+    rows = "".join(f"{t_ns},,50\n" for t_ns in times)
+    recording = telemetry.read_any(written(tmp_path / "t.csv", f"t_ns,said,gpu0_utilization_percent\n{rows}"))
+    found, _ = readings_of_log(recording)
+    assert recording.t_ns[0] >= 0
+    assert (np.diff(recording.t_ns) >= 0).all()
+    assert found.number("utilization_percent") == pytest.approx(50)
+
+
+@pytest.mark.parametrize("mask", ["0xffffffffffffffff", "0x" + "f" * 400, "0x-1", "0x"])
+def test_a_mask_that_no_driver_writes_is_refused_in_one_line(tmp_path: Path, mask: str) -> None:
+    path = written(tmp_path / "g.csv", f"utilization.gpu [%], clocks_event_reasons.active\n50 %, {mask}\n")
+    with pytest.raises(InputError, match=r"g\.csv:2: .{,90}'clocks_event_reasons.active'.{,199}$"):
+        telemetry.read_any(path)

@@ -9,10 +9,11 @@ import pytest
 from msgspec import structs
 from timelines import Made
 
+from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.causes import BY_SHARE, Cause
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
-from gpuprobe.diagnosis.rules.trace import diagnose
+from gpuprobe.diagnosis.rules import trace
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.ledger.account import account_of
@@ -42,7 +43,7 @@ def evidence(kind: Any = "gpu", confidence: Any = "high", **shares: Any) -> Evid
 
 
 def primary(of: Evidence) -> Finding:
-    found, _ = diagnose(of)
+    found, _ = trace.diagnose(of)
     assert [finding.primary for finding in found] == [True] + [False] * (len(found) - 1)
     return found[0]
 
@@ -55,7 +56,7 @@ def test_kernels_that_fill_the_span(filled: float, cause: str) -> None:
 @pytest.mark.parametrize("unknown", [0.08, 0.1])
 def test_a_small_share_does_not_lead_where_more_is_unexplained(unknown: float) -> None:
     of = evidence(kernel_fraction=0.79, share__gpu_compute=0.78, launch_bound=0.09, share__unattributed=unknown)
-    found, undecided = diagnose(of)
+    found, undecided = trace.diagnose(of)
     if unknown < 0.09:
         assert found[0].cause == "launch_bound"
     else:
@@ -89,7 +90,7 @@ def test_what_else_is_worth_a_finding(cause: Cause, by: float, found: bool) -> N
     kind = "gpu" if "gpu" in cause.shown.on else "cpu"
     leading = "input_bound" if cause.id != "input_bound" else "copy_bound"
     shares = {leading: 0.9, cause.id: cause.threshold(DEFAULTS) + by}
-    findings, _ = diagnose(evidence(kind, kernel_fraction=0.1, **shares))
+    findings, _ = trace.diagnose(evidence(kind, kernel_fraction=0.1, **shares))
     assert (cause.id in [finding.cause for finding in findings]) is found
 
 
@@ -113,7 +114,7 @@ def test_kernels_that_fill_the_span_of_a_step_that_waits_do_not_tie() -> None:
 def test_the_fix_for_a_data_loader_is_no_tf_data() -> None:
     made = Made().host(0, 60, "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__")
     made.kernel(-5, 0, launch=-6).kernel(70, 80, launch=65)
-    found = diagnosed(account_of(made.timeline())).primary
+    found = diagnose(Case(account_of(made.timeline()))).primary
     assert found is not None
     assert "DataLoader" in found.code
 
@@ -125,15 +126,17 @@ def test_the_fix_for_a_data_loader_is_no_tf_data() -> None:
 def test_the_fix_is_in_the_words_of_the_framework(call: str, code: str) -> None:
     made = Made()
     for at in range(0, 60, 20):
-        made.host(at, at + 19, call).kernel(at + 10, at + 12, launch=at + 9)
-    found = diagnosed(account_of(made.timeline())).primary
+        made.host(at, at + 19, call)
+        for begin in range(at, at + 18):
+            made.kernel(begin + 0.8, begin + 1, launch=begin + 0.7)
+    found = diagnose(Case(account_of(made.timeline()))).primary
     assert found is not None
     assert (found.cause, code in found.code) == ("launch_bound", True)
 
 
 def test_there_is_a_primary_finding_even_where_nothing_is_known() -> None:
     for timeline in (Made().timeline(), Made().host(0, 5, "train", step=0).timeline()):
-        found = diagnosed(account_of(timeline))
+        found = diagnose(Case(account_of(timeline)))
         assert [(finding.cause, finding.primary) for finding in found.findings] == [("unattributed", True)]
         assert found.undecided
         assert found.findings[0].claim.startswith(("There is no step to account for: the trace holds", "What limits"))
@@ -180,19 +183,19 @@ def test_much_that_is_unknown_lowers_the_confidence(unknown: float, confidence: 
 
 def test_between_steps_needs_a_training_function() -> None:
     of = evidence(kernel_fraction=0.3, launch_bound=0.4, idle_outside_step_fraction=None)
-    _, undecided = diagnose(of)
+    _, undecided = trace.diagnose(of)
     assert [(reason.cause, reason.reason) for reason in undecided] == [("host_between_steps", "the test leaves it out")]
 
 
 def test_nothing_is_said_where_nothing_is_known() -> None:
-    found, undecided = diagnose(evidence(kernel_fraction=0.1, share__unattributed=0.9))
+    found, undecided = trace.diagnose(evidence(kernel_fraction=0.1, share__unattributed=0.9))
     assert found == ()
     assert undecided[-1].cause == "compute_bound"
     assert "10 %" in undecided[-1].reason
 
 
 def test_no_account_decides_nothing() -> None:
-    found, undecided = diagnose(evidence_of(account_of(Timeline("nothing", "xplane", 0, False, ()))))
+    found, undecided = trace.diagnose(evidence_of(account_of(Timeline("nothing", "xplane", 0, False, ()))))
     assert found == ()
     assert {reason.cause for reason in undecided} == {"compute_bound", *(cause.id for cause in BY_SHARE)}
 
@@ -203,7 +206,7 @@ def test_a_processor_that_is_the_limit(idle: float, cause: str) -> None:
 
 
 def test_a_processor_of_which_little_is_known_is_not_called_the_limit() -> None:
-    found, undecided = diagnose(evidence("cpu", share__cpu_compute=0.49, share__unattributed=0.5))
+    found, undecided = trace.diagnose(evidence("cpu", share__cpu_compute=0.49, share__unattributed=0.5))
     assert found == ()
     assert "50 %" in undecided[-1].reason
 
@@ -211,12 +214,12 @@ def test_a_processor_of_which_little_is_known_is_not_called_the_limit() -> None:
 @pytest.mark.parametrize(("unknown", "known"), [(0.2, True), (0.4, False)])
 def test_the_largest_of_small_causes_leads_where_it_is_more_than_is_unexplained(unknown: float, known: bool) -> None:
     shares = {"share__cpu_compute": 0.45, "share__unattributed": unknown, "batch_too_small": 0.35}
-    found, _ = diagnose(evidence("cpu", host_between_steps=0.1, input_bound=0.04, **shares))
+    found, _ = trace.diagnose(evidence("cpu", host_between_steps=0.1, input_bound=0.04, **shares))
     assert [finding.cause for finding in found] == (["batch_too_small"] if known else [])
 
 
 def test_a_processor_has_no_launches_and_no_copies() -> None:
-    _, undecided = diagnose(evidence("cpu", share__cpu_compute=0.9))
+    _, undecided = trace.diagnose(evidence("cpu", share__cpu_compute=0.9))
     assert {reason.cause for reason in undecided} >= {"launch_bound", "copy_bound", "sync_every_step"}
 
 
@@ -235,7 +238,7 @@ def test_the_device_that_computes_longest_against_the_others() -> None:
 
 def test_the_evidence_names_the_events_that_prove_it() -> None:
     made = Made().host(0, 80, "train_function").host(5, 60, "IteratorGetNextOp::DoCompute", "tf_data/17")
-    found = diagnosed(account_of(made.kernel(70, 80, launch=65).timeline())).primary
+    found = diagnose(Case(account_of(made.kernel(70, 80, launch=65).timeline()))).primary
     assert found is not None
     assert found.cause == "input_bound"
     proof = next(signal for signal in found.evidence if signal.name == "proof.idle_input")
@@ -272,7 +275,7 @@ def test_a_processor_to_which_python_hands_single_operations(share: float, cause
 
 
 def test_a_gpu_has_rules_of_its_own_for_what_only_a_processor_shows_in_its_steps() -> None:
-    found, undecided = diagnose(evidence(kernel_fraction=0.3, input_bound=0.4, batch_too_small=0.9))
+    found, undecided = trace.diagnose(evidence(kernel_fraction=0.3, input_bound=0.4, batch_too_small=0.9))
     assert [finding.cause for finding in found] == ["input_bound"]
     assert "batch_too_small" not in {reason.cause for reason in undecided}
 
@@ -318,11 +321,11 @@ def test_the_stage_is_part_of_the_finding() -> None:
 def test_a_full_gpu_without_readings_says_what_they_would_have_told() -> None:
     made = Made().kernel(0, 100, launch=-1).kernel(100, 200, launch=0)
     account = account_of(made.timeline())
-    found = diagnosed(account).primary
+    found = diagnose(Case(account)).primary
     assert found is not None
     assert (found.cause, "another program" in found.claim) == ("compute_bound", True)
     readings = Evidence(signals=(Signal(name="utilization_percent", unit="%", source="test", value=99.0),))
-    read = diagnosed(account, readings).primary
+    read = diagnose(Case(account, readings=readings)).primary
     assert read is not None
     assert "another program" not in read.claim
 
@@ -332,6 +335,6 @@ def test_kernels_alone_are_no_whole_step_where_the_driver_saw_the_gpu_at_rest(pe
     # Nothing of the host but a Steps line of the profiler: what came before the first kernel may be missing.
     account = account_of(Made(correlated=False).kernel(0, 100, launch=-1).line(0, 100).timeline())
     readings = Evidence(signals=(Signal(name="utilization_percent", unit="%", source="test", value=percent),))
-    found = diagnosed(account, readings).primary
+    found = diagnose(Case(account, readings=readings)).primary
     assert found is not None
     assert found.cause == cause

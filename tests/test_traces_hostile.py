@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from damaging import bytes_damaged
 
 from gpuprobe.errors import InputError
 from gpuprobe.traces.read import find, read
@@ -95,33 +96,13 @@ def attempt(path: Path) -> Timeline | None:
     return None
 
 
-def mutated(data: bytes, chance: random.Random) -> bytes:
-    damaged = bytearray(data)
-    for _ in range(chance.choice((1, 1, 2, 5, 20))):
-        at = chance.randrange(len(damaged))
-        way = chance.randrange(5)
-        if way == 0:
-            damaged[at] ^= 1 << chance.randrange(8)
-        elif way == 1:
-            damaged[at] = chance.choice((0, 0x7F, 0x80, 0xFF, 0x0A, 0x22))
-        elif way == 2:
-            del damaged[at : at + chance.randrange(1, 9)]
-        elif way == 3:
-            damaged[at:at] = bytes(chance.choices((0, 0x80, 0xFF, 0x22), k=chance.randrange(1, 12)))
-        else:
-            damaged[at:at] = damaged[at : at + chance.randrange(1, 60)]
-        if not damaged:
-            break
-    return bytes(damaged)
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_a_damaged_xplane_file(tmp_path: Path, seed: int) -> None:
     chance, data = random.Random(seed), space().SerializeToString()
     path = tmp_path / "h.xplane.pb"
     outcomes = []
     for _ in range(400):
-        path.write_bytes(mutated(data, chance))
+        path.write_bytes(bytes_damaged(data, chance))
         outcomes.append(attempt(path) is not None)
     assert any(outcomes)
     assert not all(outcomes)
@@ -134,11 +115,11 @@ def test_a_damaged_chrome_trace(tmp_path: Path, name: str) -> None:
     outcomes = []
     for turn in range(600):
         if name.endswith(".json"):
-            path.write_bytes(mutated(data, chance))
+            path.write_bytes(bytes_damaged(data, chance))
         elif turn % 2:
-            path.write_bytes(gzip.compress(mutated(data, chance)))
+            path.write_bytes(gzip.compress(bytes_damaged(data, chance)))
         else:
-            path.write_bytes(mutated(gzip.compress(data), chance))
+            path.write_bytes(bytes_damaged(gzip.compress(data), chance))
         outcomes.append(attempt(path) is not None)
     assert any(outcomes)
     assert not all(outcomes)

@@ -48,7 +48,7 @@ def test_an_epoch_is_expected_where_a_figure_was_published() -> None:
     assert published_epoch_s([], 20, 50_000) is None
 
 
-def curve(rows: list[EpochRow]) -> list[tuple[float, ...]]:
+def curve(rows: list[EpochRow]) -> list[tuple[float | None, ...]]:
     return [(row.train_loss, row.train_accuracy, row.test_loss, row.test_accuracy) for row in rows]
 
 

@@ -151,6 +151,27 @@ def test_a_run_that_was_cut_off_with_a_broken_specification_is_recovered_with_th
     assert (spec.round, spec.strategy, spec.step) == (1, "tuned", 2)
 
 
+def test_the_curves_of_a_training_that_diverged_are_read_back_and_drawn(tmp_path: Path) -> None:
+    from gpuprobe.measure.training import EpochRow, _save_curves, read_curves
+    from gpuprobe.report.curves import curves
+
+    rows = [
+        EpochRow(
+            epoch=number,
+            train_loss=loss,
+            train_accuracy=0.1,
+            test_loss=loss,
+            test_accuracy=0.1,
+            learning_rate=1.0,
+            epoch_s=1.0,
+        )
+        for number, loss in ((1, 2.5), (2, None), (3, None))
+    ]
+    _save_curves(rows, tmp_path)
+    assert read_curves(tmp_path) == rows
+    assert b"nan" not in curves(rows).lower()
+
+
 def test_curves_that_cannot_be_read_are_one_error(tmp_path: Path) -> None:
     from gpuprobe.measure.training import CURVES_FILE, read_curves
 

@@ -279,6 +279,31 @@ def test_a_summary_that_fails_costs_one_line_and_no_exit_code(tmp_path: Path) ->
     assert "gpuprobe: the summary failed (ZeroDivisionError: made to fail)" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        ("gpuprobe.telemetry.sampling", "the recording is not complete: ZeroDivisionError: made to fail"),
+        ("gpuprobe.watch.session._Asked", "the recording is not complete: ZeroDivisionError: made to fail"),
+        ("gpuprobe.watch.threads.Threads.look", "the recording is not complete: ZeroDivisionError: made to fail"),
+        ("gpuprobe.telemetry.session.Sampler.stop", "the recording is not complete"),
+        ("gpuprobe.measure.environment.environment", "Recording: "),
+    ],
+)
+def test_what_fails_beside_the_command_is_one_line_and_no_exit_code(fails: str, said: str, tmp_path: Path) -> None:
+    program = (
+        "from pkgutil import resolve_name\n"
+        "def fail(*given, **named):\n    raise ZeroDivisionError('made to fail')\n"
+        f"owner, _, name = {fails!r}.rpartition('.')\n"
+        "setattr(resolve_name(owner), name, fail)\n"
+        "from gpuprobe.cli._app import main\nmain()\n"
+    )
+    words = ["watch", "--out", str(tmp_path / "r"), "--", "sh", "-c", "sleep 1; echo ran; exit 7"]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (7, "ran\n")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_driver_without_a_gpu_gives_a_verdict_on_the_processor(driver: Path, cli: Cli, tmp_path: Path) -> None:
     driver.write_text("devices 0\n")
     done = cli("watch", "--out", tmp_path / "r", "--", *until_recorded(tmp_path / "r", 3.0))
@@ -354,13 +379,6 @@ def test_the_report_of_a_watch_is_written_again(cli: Cli, tmp_path: Path) -> Non
     assert "default-src 'none'" in page
     assert "{{" not in text
     assert json.loads((out / "report.json").read_text())["watch"]["outcome"]["exit_code"] == 0
-
-
-def test_a_watch_is_not_shared(cli: Cli, tmp_path: Path) -> None:
-    record(tmp_path, [])
-    done = cli("report", tmp_path, "--share", tmp_path / "copy")
-    assert done.returncode == 2
-    assert not (tmp_path / "copy").exists()
 
 
 @pytest.mark.parametrize("file", [WATCH_FILE, TELEMETRY_FILE])

@@ -53,15 +53,17 @@ def test_an_unmodified_training_is_diagnosed_and_notices_nothing(script: Path, t
     assert (done.returncode, done.stdout) == (3, "['loss']\n"), done.stderr
     assert "Not diagnosed: 1 training: the training ended after 2 calls, before a trace was due" in done.stderr
     assert "Training 2 of 2, by its trace" in done.stderr
-    assert "Verdict: input_bound" in done.stderr
+    assert "Verdict: By the trace of training 2 of 2: input_bound" in done.stderr
     assert "Next: Make the input pipeline faster" in done.stderr
     assert "Not known: without a trace" not in done.stderr
     assert done.stderr.count("Next:") == 1, "the trace says what to do"
     assert cli("report", out).returncode == 0
     text = (out / "report.md").read_text()
-    assert "**Verdict.** input_bound" in text
+    assert "**Verdict.** By the trace of training 2 of 2: input_bound" in text
     assert "Not diagnosed, 1 training: " in text
     assert "| idle_input |" in text
+    assert "## Where the wall time went: " in text
+    assert "| steps |" in text
     assert "Without a trace" not in text
     short, training = json.loads((out / "report.json").read_text())["trainings"]
     assert short["diagnosis"] is None
@@ -73,7 +75,7 @@ def test_one_that_is_killed_midway_is_diagnosed_by_what_it_left(script: Path, tm
     done = cli("watch", "--trace", "--out", tmp_path / "r", "--", sys.executable, script, 2, 9)
     assert (done.returncode, done.stdout) == (137, "")
     assert "it was ended by SIGKILL" in done.stderr
-    assert "Verdict: input_bound" in done.stderr
+    assert "Verdict: By the trace of training 2 of 2: input_bound" in done.stderr
 
 
 @pytest.mark.parametrize(

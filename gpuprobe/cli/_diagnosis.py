@@ -12,18 +12,19 @@ from rich.text import Text
 from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.report import account as reading
-from gpuprobe.report import meters
+from gpuprobe.report import meters, whole_run
 from gpuprobe.report.categories import CATEGORIES
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from gpuprobe.diagnosis.records import Diagnosis
+    from gpuprobe.evidence.whole_run import RunBreakdown
     from gpuprobe.ledger.records import DeviceAccount, HostAccount
     from gpuprobe.records import Signal
     from gpuprobe.whatif.records import Replay
 
-SHOWN_KERNELS, SHOWN_GAPS, SHOWN_CHANGES = 5, 5, 6
+SHOWN_KERNELS, SHOWN_GAPS, SHOWN_CHANGES, SHOWN_TYPES = 5, 5, 6, 3
 MARGIN = 2
 # One meter alone has nothing beside it that it could differ from.
 FEWEST_METERS = 2
@@ -41,8 +42,10 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
         if device is judged:
             console.print(_details(device, next((host for host in diagnosis.hosts if host.host == device.host), None)))
         console.print()
+    if diagnosis.whole_run is not None:
+        console.print(_whole_run(diagnosis.whole_run))
     if diagnosis.slowest_why:
-        console.print(Text(f"Slowest: {diagnosis.slowest_why}.\n"))
+        console.print(Text(f"{diagnosis.slowest_why[0].upper()}{diagnosis.slowest_why[1:]}.\n"))
     if diagnosis.replay is not None:
         console.print(_what_if(diagnosis.replay))
     if diagnosis.telemetry:
@@ -52,6 +55,13 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
         console.print(Text(line, "dim"))
     for warning in diagnosis.warnings:
         console.print(Text(f"Note: {warning}", "dim"))
+
+
+def _whole_run(breakdown: RunBreakdown) -> RenderableType:
+    table = _plain("", "time", "share", "times")
+    for line in whole_run.lines(breakdown):
+        table.add_row(Text(line.what), line.time, line.share, line.times)
+    return Group(Text(f"{whole_run.headline(breakdown)}", "bold"), table, Text(""))
 
 
 def _what_if(replay: Replay) -> RenderableType:
@@ -86,6 +96,8 @@ def _details(device: DeviceAccount, host: HostAccount | None) -> RenderableType:
         parts += [Text("\nLongest gaps", "bold"), _gaps(device)]
     if device.top_kernels:
         parts += [Text("\nLongest kernels", "bold"), _kernels(device)]
+    if device.operations:
+        parts += [Text("\nOperations, by layer and optimizer", "bold"), _operations(device)]
     if host is not None and host.iterators:
         parts += [Text("\nInput pipeline, by time while the training waited", "bold"), _iterators(host)]
     return Group(*parts)
@@ -126,6 +138,14 @@ def _kernels(device: DeviceAccount) -> Table:
     return table
 
 
+def _operations(device: DeviceAccount) -> RenderableType:
+    table = _plain("ms a step", "%", "in a step", "whose", "kinds")
+    for one in device.operations[:SHOWN_KERNELS]:
+        figures = f"{one.ms_per_step:,.3f}", f"{100 * one.fraction:.1f}", f"{one.count:,.1f}"
+        table.add_row(*figures, Text(reading.owner(one)), Text(", ".join([*one.types][:SHOWN_TYPES]), "dim"))
+    return table
+
+
 def _iterators(host: HostAccount) -> Table:
     table = _plain("waited ms", "self ms", "calls", "stage")
     for stage in host.iterators[:SHOWN_KERNELS]:
@@ -160,7 +180,19 @@ def _telemetry(signals: tuple[Signal, ...]) -> RenderableType:
 
 def _plain(*titles: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    words = {"category", "what it is", "why", "the host was in", "kernel", "stage", "telemetry", "unit", ""}
+    words = {
+        "category",
+        "what it is",
+        "why",
+        "the host was in",
+        "kernel",
+        "stage",
+        "telemetry",
+        "unit",
+        "whose",
+        "kinds",
+        "",
+    }
     for title in titles:
         table.add_column(title, justify="left" if title in words else "right", header_style="dim")
     return table

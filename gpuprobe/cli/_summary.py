@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
-from gpuprobe.report import account
+from gpuprobe.report import account, whole_run
+from gpuprobe.report.trainings import first_traced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,20 +20,17 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from gpuprobe.diagnosis.records import Diagnosis
-    from gpuprobe.records import Watch
+    from gpuprobe.report.account import Words
     from gpuprobe.report.trainings import Training
+    from gpuprobe.report.watch import WatchReport
     from gpuprobe.watch.verdict import Verdict
 
 COMMAND_WIDTH = 60
 
 
-def show(console: Console, record: Watch, verdict: Verdict, *, traced: bool = False, asked: bool = False) -> None:
-    """Print the figures and the verdict; wrapped in a terminal, a line each in a pipe.
-
-    Where its training was `traced`, the trace says what to do, and knows what telemetry cannot. Where a trace was
-    `asked` for and did not come about, nobody is told to take one.
-    """
+def show(console: Console, report: WatchReport, folder: Path) -> None:
+    """Print the verdict and the figures, then each training: wrapped in a terminal, a line each in a pipe."""
+    record, verdict, leading = report.watch, report.verdict, first_traced(report.trainings)
     words = " ".join(shlex.join(record.command).split())
     short = words if len(words) <= COMMAND_WIDTH else words[: COMMAND_WIDTH - 3] + "..."
     if console.is_terminal:
@@ -41,42 +39,42 @@ def show(console: Console, record: Watch, verdict: Verdict, *, traced: bool = Fa
     ended = record.outcome.message if record.outcome else ""
     _line(console, "", f"gpuprobe watch: {short}" + (f"; {ended}" if ended else ""))
     _line(console, "", verdict.where)
+    _answer(console, verdict)
     for title, text in verdict.lines:
         _line(console, title, text, style="")
-    following = "" if traced or (asked and _only_a_trace_helps(verdict)) else verdict.next
-    first = "By telemetry" if traced else "Verdict"
-    for title, text in ((first, verdict.verdict), ("Why", verdict.why), ("Next", following)):
-        if text:
-            _line(console, title, text, style="bold")
     for note in verdict.notes:
         _line(console, "Note", note + ".", style="yellow")
-    if not traced:
+    for breakdown in report.processes:
+        _line(console, "", whole_run.headline(breakdown))
+        for line in whole_run.lines(breakdown):
+            times = f", {line.times} times" if line.times else ""
+            _line(console, line.what, f"{line.time}, {line.share}{times}", style="")
+    if leading is None:
         _line(console, "Not known", "without a trace: " + "; ".join(verdict.unknown) + ".", style="dim")
-
-
-def _only_a_trace_helps(verdict: Verdict) -> bool:
-    return any(finding.primary and finding.cause == "unattributed" for finding in verdict.judged[0].findings)
+    show_trainings(console, report.trainings, folder)
 
 
 def show_trainings(console: Console, trainings: Sequence[Training], folder: Path) -> None:
-    """Print the diagnosis of each training that lies in a watch's folder, and why the others have none."""
+    """Print the trace of each training that lies in a watch's folder, and why the others have none."""
+    leading = first_traced(trainings)
     for number, training in enumerate(trainings, start=1):
         if training.diagnosis is not None:
             title = f"Training {number} of {len(trainings)}" if len(trainings) > 1 else "Its training"
-            _line(console, "", f"{title}, by its trace")
-            _show_diagnosis(console, training.diagnosis)
-            _line(console, "", f"All of it: gpuprobe diagnose {folder / training.folder}", style="dim")
+            _line(console, "", f"{title}, by {'its trace' if training.diagnosis.devices else 'the clock'}")
+            for device in training.diagnosis.devices[:1]:
+                _line(console, "Trace", account.headline(device) + ".")
+            if training is not leading:
+                _answer(console, account.words(training.diagnosis))
+            whole = wording.command("gpuprobe", "diagnose", folder / training.folder)
+            _line(console, "", f"All of it: {whole}", style="dim")
     for why, count in Counter(training.missing for training in trainings if training.missing).items():
         _line(console, "Not diagnosed", f"{wording.count(count, 'training')}: {why}.", style="yellow")
 
 
-def _show_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
-    words = account.words(diagnosis)
-    for device in diagnosis.devices[:1]:
-        _line(console, "Trace", account.headline(device) + ".")
-    for name, text in (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next)):
+def _answer(console: Console, words: Verdict | Words) -> None:
+    for title, text in (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next)):
         if text:
-            _line(console, name, text)
+            _line(console, title, text)
     if words.code:
         console.print(words.code, markup=False, soft_wrap=True)
 

@@ -6,15 +6,18 @@ import statistics
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from gpuprobe import wording
+from gpuprobe.cli._terminal import Terminal
 from gpuprobe.errors import INTERRUPTED, OutputError
+from gpuprobe.evidence.whole_run import breakdown_of
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.train import images, train
-from gpuprobe.measure.training import BEST_FILE, CURVES_FILE, EpochRow, TrainingSpec, read_curves
+from gpuprobe.measure.training import BEST_FILE, CURVES_FILE, WALL_FILE, EpochRow, TrainingSpec, read_curves
 from gpuprobe.predict.published import SOURCE, published_epoch_s
+from gpuprobe.recording import whole
+from gpuprobe.records import Wall, load
+from gpuprobe.report import whole_run
 from gpuprobe.report.curves import curves
 from gpuprobe.workloads.cifar import workload_name
 
@@ -26,7 +29,7 @@ PLOT_FILE = "curves.svg"
 
 def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
     """Train, in a new folder or on in an old one, and say how it went; return the exit code."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(highlight=False, markup=False, soft_wrap=True)
     machine, arrays = environment(), images(spec)
     where = where or folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-train-resnet{spec.depth}")
     cards = [gpu.name for gpu in machine.gpus]
@@ -42,7 +45,7 @@ def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
             console.print(_said(row, spec.epochs))
     except KeyboardInterrupt:
         _write_plot(where)
-        console.print(f"Stopped. Go on with: gpuprobe train --resume {where}")
+        console.print(f"Stopped. Go on with: {wording.command('gpuprobe', 'train', '--resume', where)}")
         return INTERRUPTED
     rows = _write_plot(where)
     best = max(rows, key=lambda row: row.test_accuracy)
@@ -53,8 +56,20 @@ def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
         f"Best test accuracy {wording.share(best.test_accuracy)}, after epoch {best.epoch}: {where / BEST_FILE}"
     )
     console.print(f"An epoch takes {wording.significant(epoch_s)} s; {against}.")
+    for line in _whole_run(where):
+        console.print(line)
     console.print(f"Curves: {where / PLOT_FILE}, {where / CURVES_FILE}")
     return 0
+
+
+def _whole_run(where: Path) -> list[str]:
+    """Say where the wall time of the training's newest process went; nothing where it was not kept."""
+    wall = whole(lambda: load(Wall, where / WALL_FILE), [])
+    breakdown = breakdown_of(wall) if wall is not None else None
+    if breakdown is None:
+        return []
+    told = [f"{line.what} {line.share}" for line in whole_run.lines(breakdown)]
+    return [f"{whole_run.headline(breakdown)}: {', '.join(told)}."]
 
 
 def _strategy(spec: TrainingSpec) -> str:
@@ -69,10 +84,14 @@ def _strategy(spec: TrainingSpec) -> str:
 
 def _said(row: EpochRow, epochs: int) -> str:
     return (
-        f"epoch {row.epoch}/{epochs}: loss {row.train_loss:.4f}, accuracy {wording.share(row.train_accuracy)}; "
-        f"test loss {row.test_loss:.4f}, accuracy {wording.share(row.test_accuracy)}; "
+        f"epoch {row.epoch}/{epochs}: loss {_loss(row.train_loss)}, accuracy {wording.share(row.train_accuracy)}; "
+        f"test loss {_loss(row.test_loss)}, accuracy {wording.share(row.test_accuracy)}; "
         f"{wording.significant(row.epoch_s)} s"
     )
+
+
+def _loss(loss: float | None) -> str:
+    return "not a finite number" if loss is None else f"{loss:.4f}"
 
 
 def _write_plot(where: Path) -> list[EpochRow]:

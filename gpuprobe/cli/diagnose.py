@@ -93,35 +93,32 @@ def command(
     # A diagnosis leaves hardly a cycle behind, and to look for some takes a tenth of a small one.
     gc.disable()
     from gpuprobe import thresholds as rules
-    from gpuprobe.diagnosis.diagnosed import diagnosed
+    from gpuprobe.diagnosis.diagnose import diagnose
     from gpuprobe.diagnosis.recorded import recorded
     from gpuprobe.records import to_json
 
     limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
-    found = recorded(path, telemetry, columns, what_if=what_if, limits=limits)
-    diagnosis = diagnosed(found.account, found.readings, found.setting, limits, found.replay)
+    diagnosis = diagnose(recorded(path, telemetry, columns, what_if=what_if, limits=limits), limits)
     # Written first: whoever reads stdout may go at once (head), or it may lead to a full disk.
     if out is not None:
         _write(diagnosis, out)
     if json:
         echo_json(to_json(diagnosis))
     else:
-        from rich.console import Console
-
         from gpuprobe.cli._diagnosis import show
+        from gpuprobe.cli._terminal import Terminal
 
-        show(Console(highlight=False), diagnosis)
+        show(Terminal(highlight=False), diagnosis)
 
 
 def _write(diagnosis: Diagnosis, folder: Path) -> None:
-    from rich.console import Console
-
     from gpuprobe.cli._diagnosis import show
+    from gpuprobe.cli._terminal import Terminal
     from gpuprobe.errors import OutputError
     from gpuprobe.records import to_json, write_whole
 
     text = io.StringIO()
-    show(Console(file=text, width=WIDTH_OF_A_FILE, highlight=False), diagnosis)
+    show(Terminal(file=text, width=WIDTH_OF_A_FILE, highlight=False), diagnosis)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

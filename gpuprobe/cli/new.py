@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
+from gpuprobe import wording
+from gpuprobe.cli._ends import echo
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import WRITTEN
 from gpuprobe.errors import OutputError, UsageError
@@ -38,5 +39,5 @@ def command(path: Path) -> None:
         raise OutputError(f"{path}: exists already; name a new file") from error
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-    model = shlex.quote(f"{path}:workload")
-    print(f"{path}: put your model and data into it, then: gpuprobe run --model {model} --quick")
+    then = wording.command("gpuprobe", "run", "--model", f"{path}:workload", "--quick")
+    echo(f"{path}: put your model and data into it, then: {then}")

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from gpuprobe.cli._ends import say
+from gpuprobe.cli._ends import echo, say
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import READ, WRITTEN
-from gpuprobe.errors import UsageError
 
 HELP_ORDER = 30
 HELP_GROUP = "Understand"
@@ -17,6 +16,7 @@ EXAMPLES = (
     ("gpuprobe report reports/STUDY", "write report.html, .md and .json of a study again"),
     ("gpuprobe report reports/WATCH", "the same of what gpuprobe watch recorded"),
     ("gpuprobe report reports/STUDY --share public --no-traces", "a copy to publish, without its traces"),
+    ("gpuprobe report reports/WATCH --share public", "the same of a watch, its trainings' traces included"),
 )
 EXIT_CODES = codes("written", 3, 4)
 
@@ -43,23 +43,22 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
     from gpuprobe.recording import REPORT_FILE, WATCH_FILE, load_study
 
     if (study / WATCH_FILE).is_file():
-        if share is not None:
-            raise UsageError("--share: copies studies alone; a watch holds the command line as it was typed")
         from gpuprobe.report.trainings import studies
         from gpuprobe.report.watch import write_watch
 
         for training in studies(study):
             recover(training)
-        print(write_watch(study))
-        return
-    from gpuprobe.report.write import write
-    from gpuprobe.sharing.publish import publish
+        write_watch(study)
+    else:
+        from gpuprobe.report.write import write
 
-    load_study(study)
-    recover(study)
-    for failure in write(study).ranking.failures:
-        if failure.state == "unreadable":
-            say(f"gpuprobe: {failure.strategy}, round {failure.round}: unreadable, {failure.message}")
+        load_study(study)
+        recover(study)
+        for failure in write(study).ranking.failures:
+            if failure.state == "unreadable":
+                say(f"gpuprobe: {failure.strategy}, round {failure.round}: unreadable, {failure.message}")
     if share is not None:
+        from gpuprobe.sharing.publish import publish
+
         publish(study, share, traces=traces)
-    print((share or study) / REPORT_FILE)
+    echo(str((share or study) / REPORT_FILE))

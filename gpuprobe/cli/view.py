@@ -1,4 +1,4 @@
-"""`gpuprobe view`: TensorBoard's profiler on a study's traces."""
+"""`gpuprobe view`: TensorBoard's profiler on the traces of a study or a watch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpuprobe.cli._ends import say
+from gpuprobe.cli._ends import echo, say
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import READ, Number
 
@@ -20,10 +20,10 @@ EXIT_CODES = {**codes("TensorBoard ended", 3, 4, 5), 130: "stopped with Ctrl-C"}
 
 
 @click.command("view", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
-@click.argument("study", type=READ, help="The folder of a study, as reports/STUDY.")
+@click.argument("study", type=READ, help="The folder of a study or of a watch, as reports/STUDY.")
 @click.option("--port", type=Number(min=0, max=65535), default=0, help="Port on this machine; 0 takes a free one.")
 def command(study: Path, port: int) -> None:
-    """Open a study's traces in TensorBoard's profiler.
+    """Open the traces of a study or a watch in TensorBoard's profiler.
 
     Serves until Ctrl-C.
     """
@@ -31,9 +31,9 @@ def command(study: Path, port: int) -> None:
 
     say("gpuprobe view: starting TensorBoard, which takes up to a minute")
     with serving(study, port) as viewer:
-        print(f"TensorBoard's profiler: {viewer.address}")
-        print("Its trace viewer alone, which needs no network:")
+        echo(f"TensorBoard's profiler: {viewer.address}")
+        echo("Its trace viewer alone, which needs no network:")
         for page in viewer.pages:
-            print(f"  {page.run}  {page.address}")
-        print("Ctrl-C stops it.", flush=True)
+            echo(f"  {page.run}  {page.address}")
+        echo("Ctrl-C stops it.")
         viewer.wait()

@@ -156,36 +156,33 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
     except OSError:
         # The reader of stderr may have gone: there is nobody to tell.
         return
+    except KeyboardInterrupt:
+        say(f"gpuprobe: the summary was stopped; {_again(folder)} makes it")
     except Exception as error:  # noqa: BLE001 - nothing of ours may change the command's exit code
-        say(f"gpuprobe: the summary failed ({in_short(error)}); gpuprobe report {folder} makes it")
+        say(f"gpuprobe: the summary failed ({in_short(error)}); {_again(folder)} makes it")
 
 
 def _sum_up(record: Watch, folder: Path, trouble: str) -> None:
-    from rich.console import Console
-
     from gpuprobe.cli._summary import show, show_trainings
+    from gpuprobe.cli._terminal import Terminal
     from gpuprobe.errors import InputError
-    from gpuprobe.recording import TELEMETRY_FILE, TRAININGS_FOLDER
     from gpuprobe.report.trainings import why_none
-    from gpuprobe.telemetry import read
-    from gpuprobe.watch.verdict import judge
+    from gpuprobe.report.watch import reported
 
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True, highlight=False)
     trainings = _trainings(console, folder)
     try:
-        _, verdict = judge(read(folder / TELEMETRY_FILE), record)
-        traced, asked = any(training.diagnosis for training in trainings), (folder / TRAININGS_FOLDER).is_dir()
-        show(console, record, verdict, traced=traced, asked=asked)
+        show(console, reported(folder, record, trainings), folder)
     except InputError as error:
         _say(console, f"gpuprobe: nothing to sum up: {error}")
-    show_trainings(console, trainings, folder)
+        show_trainings(console, trainings, folder)
     why = why_none(folder)
     if why:
         _say(console, f"No training was traced: {why}.")
     if trouble:
         _say(console, f"gpuprobe: the recording is not complete: {trouble}")
     else:
-        _say(console, f"Recording: {folder}; gpuprobe report {folder} writes a report of it")
+        _say(console, f"Recording: {folder}; {_again(folder)} writes a report of it")
 
 
 def _trainings(console: Console, folder: Path) -> tuple[Training, ...]:
@@ -198,10 +195,16 @@ def _trainings(console: Console, folder: Path) -> tuple[Training, ...]:
             recover(study)
         return read_trainings(folder)
     except KeyboardInterrupt:
-        _say(console, f"gpuprobe: the diagnosis was stopped; gpuprobe report {folder} makes it")
+        _say(console, f"gpuprobe: the diagnosis was stopped; {_again(folder)} makes it")
     except Exception as error:  # noqa: BLE001 - nothing of ours may change the command's exit code
         _say(console, f"gpuprobe: the trainings were not diagnosed ({type(error).__name__}: {error})")
     return ()
+
+
+def _again(folder: Path) -> str:
+    from gpuprobe import wording
+
+    return wording.command("gpuprobe", "report", folder)
 
 
 def _say(console: Console, text: str) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from gpuprobe.diagnosis.advice import compute, feeding, others
+from gpuprobe.diagnosis.advice import compute, feeding, host_work, others
 
 if TYPE_CHECKING:
+    from gpuprobe.diagnosis.advice.given import Given
     from gpuprobe.diagnosis.advice.situation import Situation
     from gpuprobe.thresholds import Thresholds
 
@@ -26,6 +27,9 @@ CauseId = Literal[
     "eager_or_retracing",
     "recompiling",
     "compute_bound",
+    "serial_loop",
+    "host_work",
+    "one_time_work",
     "tensor_cores_unused",
     "fp16_without_tensor_cores",
     "throttled",
@@ -37,14 +41,20 @@ CauseId = Literal[
     "not_on_gpu",
     "wrong_meter",
     "profiler_perturbed",
+    "epoch_start",
+    "validation",
+    "checkpointing",
+    "startup",
+    "compiled_again",
+    "many_small_fits",
     "unattributed",
 ]
 Device = Literal["gpu", "cpu"]
 # What one kind of evidence calls by one name, another that sees less calls by another of the same family: too small a
 # batch shows in launches that do not keep up; what Python does for each operation shows as launches too.
 Family = Literal["launches", "host", "device"]
-# Gives the sentence and the code of an advice; None where what the rule said stands.
-Advice = Callable[["Situation", str | None], tuple[str, str] | None]
+# Gives an advice; None where what the rule said stands.
+Advice = Callable[["Situation", str | None], "Given | None"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,12 @@ class Cause:
         return self.part
 
     @property
+    def exclusive(self) -> bool:
+        """Whether its share takes time from the others': one of a GPU's breakdown, the rest of which lies across it."""
+        part_of_it = self.part is not None and "gpu" in self.part.on
+        return part_of_it or self.id in {"compute_bound", "unattributed"}
+
+    @property
     def decided_by(self) -> tuple[str, ...]:
         """The names of all thresholds that decide it."""
         return (*([self.part.threshold] if self.part else []), *self.thresholds)
@@ -116,10 +132,11 @@ class Cause:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the input that `input_bound` may name: plain words, and the changes that cure it."""
+    """A part of a cause that a finding may name, as a stage of the input: plain words, and the changes that cure it."""
 
     words: str
     cures: tuple[str, ...]
+    of: CauseId = "input_bound"
 
 
 BOTH: frozenset[Device] = frozenset({"gpu", "cpu"})
@@ -152,7 +169,7 @@ CATALOGUE = (
         signature="Many short kernels with gaps of the same length between them, at the pace of the launching thread.",
         fix="Launch less for the same work: compile with XLA, a larger batch, several steps per execution.",
         mistaken_for="eager_or_retracing and batch_too_small, which show as late launches too; sync_every_step, after "
-        "which the launches come late",
+        "which the launches come late; host_work and one_time_work, in which nothing is launched for long",
         part=Part(
             "share.launch",
             "launch_share",
@@ -168,7 +185,7 @@ CATALOGUE = (
         ),
         signals=("gain.xla", "gain.steps_per_execution"),
         family="launches",
-        roots=("eager_or_retracing",),
+        roots=("eager_or_retracing", "serial_loop"),
         root_is_most=True,
         cures=("launches_fused", "batch_times", "steps_per_execution"),
         decided_by_trace=True,
@@ -250,16 +267,60 @@ CATALOGUE = (
         elsewhere=others.HOST_BETWEEN_STEPS,
     ),
     Cause(
+        id="host_work",
+        words="the host does work of its own while the device waits",
+        signature="The device idles while the launching thread is inside one operation, call or frame that launches "
+        "nothing, for long beside the pace at which it launches otherwise.",
+        fix="Take the work out of the step: into the input pipeline, onto the device, or onto another thread.",
+        mistaken_for="launch_bound, which needs many short gaps and which fewer launches cure: they do not cure this; "
+        "one_time_work, where it does not come again",
+        part=Part(
+            "share.idle_host_work",
+            "host_work_share",
+            "The {device} is idle in {share} of the step ({time}) while the host does work of its own and launches "
+            "nothing.",
+            ("proof.idle_host_work", "held_kind", "held_stretches", "held_steps"),
+        ),
+        family="host",
+        cures=("host_work_removed",),
+        decided_by_trace=True,
+        advice=host_work.host_work,
+        elsewhere=host_work.HOST_WORK,
+    ),
+    Cause(
+        id="one_time_work",
+        words="the trace holds work that is done once",
+        signature="The device idles while kernels' code is loaded, kernels are tried or compiled, or an operation "
+        "takes long that is short in the other steps.",
+        fix="Trace later, when all of it is done: the steps after it tell what the training costs.",
+        mistaken_for="recompiling, where it is done again and again; launch_bound; host_work",
+        devices=("gpu", "cpu"),
+        part=Part(
+            "share.idle_once",
+            "one_time_share",
+            "The {device} is idle in {share} of the step ({time}) while the host does what is done once: this trace "
+            "says little of the steps after it.",
+            ("proof.idle_once", "once_proven_fraction"),
+            BOTH,
+        ),
+        cures=("one_time_work_removed",),
+        decided_by_trace=True,
+        advice=host_work.one_time_work,
+        elsewhere=host_work.ONE_TIME_WORK,
+    ),
+    Cause(
         id="collective_bound",
         words="exchanging gradients between devices takes the time",
-        signature="Kernels of a collectives library run while no other kernel does.",
+        signature="Kernels of a collectives library run while no other does; on processors, operations that exchange.",
         fix="Exchange less often or in fewer, larger parts, in float16, or over a faster link.",
-        mistaken_for="straggler: a device inside an exchange may only wait for a slower one",
+        mistaken_for="straggler: a device in an exchange may only wait for another, which its own trace cannot tell",
+        devices=("gpu", "cpu"),
         part=Part(
-            "share.gpu_collective",
+            "share.exchange",
             "collective_share",
-            "Exchanging gradients between devices takes {share} of the step ({time}) in which no kernel computes.",
+            "Exchanging gradients between devices takes {share} of the step ({time}) in which nothing is computed.",
             ("kernel_fraction",),
+            BOTH,
         ),
         roots=("straggler",),
         root_is_most=True,
@@ -344,6 +405,9 @@ CATALOGUE = (
         thresholds=("sm_filled", "compute_fraction", "batch_saved", "underused"),
         signals=("kernel_fraction", "sm_efficiency", "share.gpu_compute", "gain.large_batch"),
         family="launches",
+        # A larger batch makes such a loop longer.
+        roots=("serial_loop",),
+        root_is_most=True,
         cures=("batch_times",),
         weighed=True,
         advice=compute.batch_too_small,
@@ -358,7 +422,15 @@ CATALOGUE = (
         "meter alone proves nothing (wrong_meter)",
         devices=("gpu", "cpu"),
         thresholds=("compute_fraction", "compute_of_step", "compute_margin", "cpu_busy_share", "cpu_idle_share"),
-        signals=("kernel_fraction", "share.gpu_compute", "share.cpu_compute", "input_share", "utilization_percent"),
+        signals=(
+            "kernel_fraction",
+            "share.gpu_compute",
+            "share.cpu_compute",
+            "input_share",
+            "utilization_percent",
+            "operation_share",
+            "dense_update_share",
+        ),
         family="device",
         # Kernels that fill the GPU are no healthy case where something makes each of them longer than it need be.
         roots=(
@@ -368,12 +440,29 @@ CATALOGUE = (
             "throttled",
             # The slowest device computes all the time, and the others wait for it.
             "straggler",
+            "serial_loop",
             "batch_too_small",
             "tensor_cores_unused",
         ),
         cures=("fp16", "faster_card"),
         decided_by_trace=True,
         advice=compute.compute_bound,
+    ),
+    Cause(
+        id="serial_loop",
+        words="a loop in the model takes the samples of a batch one by one",
+        signature="The step's graph holds a loop that turns as often as a batch has samples, or a tf.map_fn.",
+        fix="Write the loop's body for the whole batch at once.",
+        mistaken_for="compute_bound, launch_bound and batch_too_small, which are how its many small operations show; a "
+        "layer that goes through time, whose turns need one another",
+        devices=("gpu", "cpu"),
+        thresholds=("loop_share", "loop_turns"),
+        signals=("loop", "loop_share", "loop_turns", "loop_maps", "batch_size"),
+        family="launches",
+        symptoms=("launch_bound", "batch_too_small"),
+        cures=("loop_vectorised",),
+        weighed=True,
+        advice=compute.serial_loop,
     ),
     Cause(
         id="tensor_cores_unused",
@@ -442,11 +531,24 @@ CATALOGUE = (
     Cause(
         id="straggler",
         words="one device is slower than the others, which wait for it",
-        signature="One device computes longer in each step than the median of the others.",
+        signature="One device comes last to the exchanges, or computes longer than the median of the others.",
         fix="Give it its equal share of the data, and look at its clocks, its heat and who else uses it.",
         mistaken_for="collective_bound: the others wait inside an exchange",
-        thresholds=("straggler_ratio",),
-        signals=("straggler_ratio", "straggler_share", "straggler_device"),
+        devices=("gpu", "cpu"),
+        part=Part(
+            "share.idle_peer",
+            "collective_share",
+            "This {device} waits {share} of the step ({time}) in exchanges that another device has not reached.",
+            on=BOTH,
+        ),
+        thresholds=("straggler_ratio", "kept_waiting_share"),
+        signals=(
+            "straggler_ratio",
+            "straggler_share",
+            "straggler_device",
+            "kept_waiting_share",
+            "last_to_exchanges",
+        ),
     ),
     Cause(
         id="not_on_gpu",
@@ -482,10 +584,79 @@ CATALOGUE = (
         condition=True,
     ),
     Cause(
+        id="epoch_start",
+        words="what lies between the epochs takes the time",
+        signature="The iterator starts again at each epoch, fills its shuffle buffer, and the first step waits for it.",
+        fix="Let the iterator start once: shuffle indices or file names in place of samples, or repeat() with "
+        "steps_per_epoch.",
+        mistaken_for="compute_bound and input_bound, by a trace that holds steps of one epoch",
+        devices=("gpu", "cpu"),
+        thresholds=("epoch_start_share", "short_epoch"),
+        signals=("run_share.epoch_start", "run_share.between_epochs", "run_epochs", "run_calls_per_epoch"),
+        symptoms=("host_between_steps",),
+    ),
+    Cause(
+        id="validation",
+        words="validating takes the time",
+        signature="Much of each epoch passes in its validation.",
+        fix="Validate less often (validation_freq=5), on less (validation_steps), or in larger batches "
+        "(validation_batch_size).",
+        mistaken_for="a slow step: the time of an epoch holds both",
+        devices=("gpu", "cpu"),
+        thresholds=("validation_share",),
+        signals=("run_share.validation", "run_s.validation", "run_share.evaluate", "run_s.evaluate"),
+    ),
+    Cause(
+        id="checkpointing",
+        words="saving the model takes the time",
+        signature="The training waits while the weights are written.",
+        fix='Save less often (save_freq="epoch"), the weights alone, or onto a faster disk.',
+        mistaken_for="host_between_steps and eager_or_retracing: saving reads each weight by itself",
+        devices=("gpu", "cpu"),
+        thresholds=("checkpoint_share",),
+        signals=("run_share.checkpoint", "run_s.checkpoint", "run_name.checkpoint"),
+        family="host",
+        symptoms=("host_between_steps",),
+    ),
+    Cause(
+        id="startup",
+        words="most of the run passes before its first step",
+        signature="Imports, loading the data and building the model take longer than the training.",
+        fix="Keep what is computed at the start: save prepared data once, and load it; import less.",
+        mistaken_for="a short trial: what comes once weighs little in a long training",
+        devices=("gpu", "cpu"),
+        thresholds=("startup_share", "startup_s"),
+        signals=("run_share.startup", "run_s.imports", "run_s.build"),
+    ),
+    Cause(
+        id="compiled_again",
+        words="models or functions that do the same are traced and compiled again",
+        signature="The first call comes again and again: each new model or tf.function is traced and compiled anew.",
+        fix="Build and compile the model once, and call fit again on the same one, with data of one shape.",
+        mistaken_for="recompiling, where one function meets new shapes; a slow first epoch",
+        devices=("gpu", "cpu"),
+        thresholds=("compiled_again_share", "compiled_again"),
+        signals=("run_share.first_call_again", "run_s.first_call_again", "run_times.first_call_again"),
+        symptoms=("host_between_steps", "epoch_start"),
+    ),
+    Cause(
+        id="many_small_fits",
+        words="`fit` or `predict` is called in a loop for a few steps each",
+        signature="Most of the time passes in what each call of fit or predict costs beside its steps.",
+        fix="Call train_on_batch and predict_on_batch (or the model itself) in the loop, or fit on many samples at a "
+        "time.",
+        mistaken_for="batch_too_small and host_between_steps, by a trace of the few steps",
+        devices=("gpu", "cpu"),
+        thresholds=("many_calls", "many_calls_share", "short_epoch"),
+        signals=("run_trainings", "run_calls_per_training", "run_share.fit", "run_share.predict", "run_times.predict"),
+        symptoms=("host_between_steps", "epoch_start", "eager_or_retracing", "batch_too_small"),
+    ),
+    Cause(
         id="unattributed",
         words="no rule explains the time",
         signature="No cause takes more of the step than what nothing explains, or no evidence tells of a step.",
-        fix="Trace a few steady steps with all of the host's events: gpuprobe run, or the Probe callback.",
+        fix="Trace a few steady steps: `gpuprobe watch --trace` takes them of a Keras training as it is, the Probe "
+        "callback from within its code.",
         mistaken_for="any cause: it names none",
         devices=("gpu", "cpu"),
         thresholds=("unattributed_share", "root_share", "tie_points"),
@@ -502,6 +673,11 @@ STAGES: dict[str, Stage] = {
     "no_prefetch": Stage("batches are not prepared ahead", ("prefetch", "input_free")),
     "cold_cache": Stage("the data are read from a disk", ("input_free",)),
     "shuffle_fill": Stage("the shuffle buffer is filled again", ("input_free",)),
+    "dense_update": Stage(
+        "the optimizer goes through all rows of a weight for the few that a batch used",
+        ("rows_updated_only",),
+        "compute_bound",
+    ),
 }
 
 

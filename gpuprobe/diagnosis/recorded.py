@@ -1,17 +1,18 @@
-"""What lies on disk about one training, gathered for its diagnosis: a trace, readings of the GPU, the run's record."""
+"""What lies on disk about one training, gathered as the case of its diagnosis: trace, readings, the run's record."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.case import UNTRACED, Case
 from gpuprobe.errors import InputError
-from gpuprobe.evidence.run import setting
-from gpuprobe.ledger.account import account_of
-from gpuprobe.ledger.records import Account
+from gpuprobe.evidence.pace import pace
+from gpuprobe.evidence.run import given_signals, setting
+from gpuprobe.evidence.whole_run import breakdown_of_run
+from gpuprobe.ledger.account import break_down
 from gpuprobe.recording import (
     RUN_FILE,
     RUNS_FOLDER,
@@ -22,7 +23,7 @@ from gpuprobe.recording import (
     WATCH_FILE,
     whole,
 )
-from gpuprobe.records import Environment, Run, Study, load
+from gpuprobe.records import Run, Signal, Study, load
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.records import Replay
@@ -31,8 +32,10 @@ from gpuprobe.whatif.run_facts import known_beside
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuprobe.records import Evidence, GpuInfo, Signal
-    from gpuprobe.traces.timeline import Timeline
+    from gpuprobe.ledger.account import Breakdown
+    from gpuprobe.ledger.records import Account
+    from gpuprobe.records import Evidence
+    from gpuprobe.telemetry import Telemetry
     from gpuprobe.whatif.run_facts import Known
 
 READINGS = ".csv"
@@ -42,30 +45,20 @@ TRACES = frozenset({".pb", ".json", ".gz"})
 READILY_REPLAYED = 20_000
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """A training as it lies on disk; `account` has no device where there is no trace."""
-
-    account: Account
-    readings: Evidence | None
-    setting: tuple[Signal, ...]
-    replay: Replay | None = None
-
-
 def recorded(
     path: Path,
     readings: Path | None = None,
     columns: str = "",
     *,
+    trace: bool = True,
     what_if: bool | None = None,
     limits: Thresholds = DEFAULTS,
-) -> Recorded:
+) -> Case:
     """Gather what `path` holds: a trace, a run, a study or a watch of one run, or readings alone (a CSV).
 
     `columns` names those of readings without a header, as they were given to nvidia-smi. `limits` tell the phases of
-    readings apart.
-
-    The trace is replayed where `what_if` says so; by default where it is not so long that one would wait for it.
+    readings apart. A run's trace is left alone where `trace` says so; it is replayed where `what_if` does, by default
+    where it is not so long that one would wait for it.
     Raises InputError where it holds none of these or cannot be read.
     """
     path = _run_of(path)
@@ -73,20 +66,29 @@ def recorded(
         return _log(path, columns, limits)
     troubles: list[str] = []
     run = _run(path, troubles) if (path / RUN_FILE).is_file() else None
-    environment = whole(lambda: _environment(path), troubles) if run else None
-    timeline = read(path) if run is None or (path / TRACE_FOLDER).is_dir() else None
-    account = _untraced(path, run) if timeline is None else account_of(timeline)
+    study = whole(lambda: _study(path), troubles) if run else None
+    traced = run is None or (trace and (path / TRACE_FOLDER).is_dir())
+    breakdown = break_down(read(path)) if traced else None
+    account = breakdown.account if breakdown else _untraced(path, run)
+    found = None
     if readings is not None:
-        found = _readings(readings, run, account, environment, columns, limits)
+        found = _readings(readings, run, account, study, columns, limits)
     elif (beside := path / TELEMETRY_FILE).is_file():
-        found = whole(lambda: _readings(beside, run, account, environment, columns, limits), troubles)
-    else:
-        found = None
+        found = whole(lambda: _readings(beside, run, account, study, columns, limits), troubles)
     account = msgspec.structs.replace(account, warnings=(*account.warnings, *troubles))
-    gpus = environment.gpus if environment else ()
-    known = known_beside(run, environment, found) if run else None
-    replay = _replay(timeline, account, known, what_if) if timeline is not None else None
-    return Recorded(account, found, _setting(run, gpus, found) if run else (), replay)
+    known = known_beside(run, study.environment if study else None, found) if run else None
+    replay = _replay(breakdown, known, what_if) if breakdown else None
+    return case_of(account, replay, found, run, study)
+
+
+def case_of(
+    account: Account, replay: Replay | None, readings: Evidence | None, run: Run | None, study: Study | None
+) -> Case:
+    """Return the case of one run of a study, where there is one, from what was read of it."""
+    missing = run.trace.missing if run and run.trace and not account.devices else None
+    settings = settings_of(run, study, readings) if run else ()
+    whole_run = breakdown_of_run(run) if run else None
+    return Case(account, replay, readings, settings, no_trace=missing or "", whole_run=whole_run)
 
 
 def _run_of(path: Path) -> Path:
@@ -103,7 +105,7 @@ def _run_of(path: Path) -> Path:
     example = f"name one, as {runs[0]}; " if runs else ""
     raise InputError(
         f"{path}: a {what} with {wording.count(len(runs), 'run')}, and a diagnosis is of one: {example}"
-        f"gpuprobe report {path} is about all of it"
+        f"{wording.command('gpuprobe', 'report', path)} is about all of it"
     )
 
 
@@ -125,18 +127,18 @@ def _holds_readings(path: Path) -> bool:
     return telemetry.is_log(path)
 
 
-def _log(path: Path, columns: str, limits: Thresholds) -> Recorded:
+def _log(path: Path, columns: str, limits: Thresholds) -> Case:
     """Gather a log of readings alone, with what was assumed of it as warnings."""
     from gpuprobe import telemetry
     from gpuprobe.evidence.readings.window import readings_of_log
 
     recording = telemetry.read_any(path, columns)
     found, said = readings_of_log(recording, limits) if len(recording.t_ns) else (None, ())
-    return Recorded(Account(source=str(path), format="telemetry", devices=(), warnings=said), found, ())
+    return Case(_without_steps(path, *said), readings=found)
 
 
-def _replay(timeline: Timeline, account: Account, known: Known | None, wanted: bool | None) -> Replay | None:
-    work = sum(len(device.kernels) + len(device.copies) for device in timeline.devices)
+def _replay(breakdown: Breakdown, known: Known | None, wanted: bool | None) -> Replay | None:
+    work = sum(len(device.kernels) + len(device.copies) for device in breakdown.timeline.devices)
     if wanted is False:
         return None
     if wanted is None and work > READILY_REPLAYED:
@@ -145,54 +147,97 @@ def _replay(timeline: Timeline, account: Account, known: Known | None, wanted: b
     # Imported here: a diagnosis without a replay need not wait for it.
     from gpuprobe.whatif.predict import predict
 
-    return predict(timeline, account, known)
+    return predict(breakdown, known)
 
 
 def _untraced(path: Path, run: Run | None) -> Account:
     why = run.trace.missing if run and run.trace and run.trace.missing else "none was captured"
-    return Account(source=str(path), format="telemetry", devices=(), warnings=(f"There is no trace: {why}.",))
+    return _without_steps(path, f"There is no trace: {why}.")
 
 
-def _environment(path: Path) -> Environment | None:
+def _without_steps(path: Path, *warnings: str) -> Account:
+    return msgspec.structs.replace(UNTRACED, source=str(path), warnings=warnings)
+
+
+def _study(path: Path) -> Study | None:
     study = path.resolve().parent.parent / STUDY_FILE
-    return load(Study, study).environment if study.is_file() else None
+    return load(Study, study) if study.is_file() else None
 
 
 def _readings(
     file: Path,
     run: Run | None,
-    account: Account | None,
-    environment: Environment | None,
+    account: Account,
+    study: Study | None,
     columns: str,
     limits: Thresholds,
 ) -> Evidence | None:
-    """Gather the readings of the timed window, else of the traced steps, else, where these share no clock, of all."""
     # Imported here, as the replay is: a trace alone has no readings.
     from gpuprobe import telemetry
+
+    return readings_of(telemetry.read_any(file, columns), run, account, study, limits)
+
+
+def readings_of(
+    recording: Telemetry, run: Run | None, account: Account, study: Study | None, limits: Thresholds = DEFAULTS
+) -> Evidence | None:
+    """Gather the readings of the timed window, else of the traced steps, else, where these share no clock, of all."""
     from gpuprobe.evidence.readings.window import readings_in
 
-    recording = telemetry.read_any(file, columns)
     times = recording.t_ns
     if not len(times):
         return None
     window = run.phase("window") if run else None
     spans = [(window.start_ns, window.end_ns)] if window else []
-    if account is not None and account.began_ns is not None and account.ended_ns is not None:
+    if account.began_ns is not None and account.ended_ns is not None:
         spans.append((account.began_ns, account.ended_ns))
     first, last = int(times[0]), int(times[-1])
     start, end = next((span for span in spans if span[1] >= first and span[0] <= last), (first, last))
     bus = run.settings.gpu_pci_bus_id if run and run.settings else ""
+    environment = study.environment if study else None
     return readings_in(recording, start, end, environment=environment, gpu_pci_bus_id=bus, limits=limits)
 
 
-def _setting(run: Run, gpus: tuple[GpuInfo, ...], readings: Evidence | None) -> tuple[Signal, ...]:
-    return setting(
-        run.settings,
-        gpus[0] if gpus else None,
-        slowdown=run.trace.slowdown if run.trace else None,
-        flop_per_s=_flop_per_s(run),
-        device_peak_mib=run.device_peak_mib,
-        sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
+def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tuple[Signal, ...]:
+    """Return the signals of a run itself, and of the study that it is part of."""
+    gpus = study.environment.gpus if study else ()
+    return (
+        *setting(
+            run.settings,
+            gpus[0] if gpus else None,
+            slowdown=run.trace.slowdown if run.trace else None,
+            flop_per_s=_flop_per_s(run),
+            device_peak_mib=run.device_peak_mib,
+            sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
+        ),
+        *_clock(run),
+        *given_signals(run.given),
+        *pace(run.phase("window")),
+        *(_of_study(study) if study else ()),
+    )
+
+
+def _clock(run: Run) -> tuple[Signal, ...]:
+    """The share of the timed window outside the train function; nothing where nobody held a clock beside it."""
+    if run.outside_fraction is None:
+        return ()
+    source = "clock around the train function"
+    return (Signal(name="outside_fraction", unit="of the timed window", source=source, value=run.outside_fraction),)
+
+
+def _of_study(study: Study) -> tuple[Signal, ...]:
+    return (
+        Signal(name="gpu", unit="", source="NVML", value=bool(study.environment.gpus)),
+        # A watched training is recorded as a study too, but nobody ran strategies for it.
+        Signal(name="in_study", unit="", source="study", value=study.request.rounds > 0),
+        Signal(name="data_kind", unit="", source="study", value=study.data_name),
+        Signal(
+            name="epoch_samples",
+            unit="samples",
+            source="study",
+            value=float(study.epoch_samples) if study.epoch_samples else None,
+            missing=None if study.epoch_samples else "the data do not tell how many samples an epoch has",
+        ),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from gpuprobe.evidence.whole_run import RunBreakdown
 from gpuprobe.ledger.records import Account
 from gpuprobe.records import Confidence, Gain, Record, Signal
 from gpuprobe.whatif.records import Replay
@@ -20,7 +21,10 @@ else:
 class Finding(Record, frozen=True, kw_only=True):
     """One cause, as the report prints it; exactly one is `primary`.
 
-    `severity` is the share of the step's wall time that the cause explains (0 to 1).
+    `severity` is the share of the wall time of a step that the cause explains (0 to 1): of the step of the training
+    that is diagnosed, as the first kind of evidence that names the cause saw it. Those of the causes that take time
+    from each other add up to at most 1. Each gain says what it is over. Where it is `of` the run, it is the share of
+    the whole run without what comes once.
     """
 
     cause: CauseId
@@ -36,6 +40,7 @@ class Finding(Record, frozen=True, kw_only=True):
     symptom_of: CauseId | None = None
     predicted_gain: Gain | None = None
     measured_gain: Gain | None = None
+    of: Literal["step", "run"] = "step"
 
 
 class NotEvaluated(Record, frozen=True, kw_only=True):
@@ -51,7 +56,7 @@ class Diagnosis(Account, frozen=True, kw_only=True):
     `telemetry` are the readings of the same time, where there are any. `agreement` says how far trace and telemetry
     agree, `disputed` that they name different causes. `replay` is the trace played again with each change; `what_if`
     holds the gain of each in short, as the ratio of samples per second then and now. `meters` say how busy the GPU was,
-    each in its own way.
+    each in its own way. `whole_run` is where the run's wall time went, where its phases were recorded.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -62,6 +67,7 @@ class Diagnosis(Account, frozen=True, kw_only=True):
     replay: Replay | None = None
     what_if: dict[str, Gain] = msgspec.field(default_factory=dict)
     meters: tuple[Signal, ...] = ()
+    whole_run: RunBreakdown | None = None
 
     @property
     def primary(self) -> Finding | None:

@@ -1,14 +1,18 @@
 """The account of a trace as named signals: the interface between the ledger and the rules.
 
 The signals, of the device in which most kernel time went: `device_kind` (gpu, cpu), `device`, `step_ms`,
-`share.<category>` of the step, `share.copy` and `share.launch` as sums (on a processor `share.overhead` and
-`share.dispatch`, which lie across the categories), `kernel_fraction`, `exposed_copy_fraction`,
+`share.<category>` of the step, `share.copy`, `share.launch` and `share.exchange` as sums (on a processor
+`share.overhead` and `share.dispatch` too, which lie across the categories), `share.stalled`, the part of `idle_queue`
+that is none of `share.launch`, since nothing tells why the work did not start, `kernel_fraction`,
+`exposed_copy_fraction`,
 `idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`,
 `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
 `tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (what CUDA calls the card's clock),
 `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
 `pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
-`straggler_device`, `account_confidence` and `proof.<category>`, the events of the host behind it.
+`straggler_device`, `kept_waiting_share`, `last_to_exchanges`, `account_confidence` and `proof.<category>`, the events
+of the host behind it; beside them those of `evidence.operations`. Where the host was held without launching anything:
+`held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and `once_proven_fraction`.
 One that the trace does not give says why in `missing`.
 """
 
@@ -19,7 +23,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.evidence.input_stage import input_stage
+from gpuprobe.evidence.operations import operation_signals
 from gpuprobe.ledger.categories import COPIES
+from gpuprobe.ledger.peers import waited_for
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.records import Evidence, Signal
 
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 # by less than this are as slow.
 MUCH, ALIKE = 0.5, 0.05
 UNSEEN = "only stages that hand on what is ready were seen while the training waited"
+NOT_HELD = "the trace holds none of it"
 NO_KERNELS = "there are no kernels in the trace"
 
 
@@ -46,7 +53,10 @@ def evidence_of(account: Account) -> Evidence:
             *_shares(device),
             *_work(device),
             *_host(host, device),
+            *operation_signals(device, host),
             *_straggler(account),
+            *_peers(account, device),
+            *_held(device),
             *_proof(device),
         )
     )
@@ -55,9 +65,13 @@ def evidence_of(account: Account) -> Evidence:
 def main_device(account: Account) -> DeviceAccount | None:
     """Return the device that a verdict is about; None where there is none.
 
-    It is the slowest of those that compute much, as the others wait for it; of several that are as slow, the one that
+    It is the one that the others wait for in their exchanges. Where no exchange tells, it is the slowest of those that
+    compute much, as the others must wait for it; of several that are as slow, the one that
     computes most.
     """
+    kept = waited_for(account.devices, account.peers)
+    if kept is not None:
+        return account.devices[kept[0]]
     most = max(map(_computed_ms, account.devices), default=0.0)
     much = [device for device in account.devices if _computed_ms(device) >= MUCH * most]
     slowest = max((device.step_ms for device in much), default=0.0)
@@ -89,15 +103,18 @@ def _whole(device: DeviceAccount) -> list[Signal]:
 
 
 def _shares(device: DeviceAccount) -> list[Signal]:
-    shares = {name: value / device.step_ms for name, value in device.ledger_ms.items()}
+    shares = {name: device.share(name) for name in device.ledger_ms}
     if device.kind == "gpu":
         sums = {
-            "copy": sum(shares[name] for name in COPIES),
-            "launch": shares["idle_launch"] + shares["idle_queue"],
+            "copy": sum(device.share(name) for name in COPIES),
+            "launch": device.share("idle_launch") + device.share("idle_queue") - device.stalled_ms / device.step_ms,
+            "stalled": device.stalled_ms / device.step_ms,
+            "exchange": device.share("gpu_collective"),
         }
     else:
         across = {"overhead": device.overhead_fraction, "dispatch": device.dispatch_fraction}
         sums = {name: value for name, value in across.items() if value is not None}
+        sums["exchange"] = device.share("cpu_collective")
     return [
         Signal(name=f"share.{name}", unit="of the step", source="ledger", value=value, n=device.counted)
         for name, value in (shares | sums).items()
@@ -150,7 +167,7 @@ def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
     iterator = host.slowest_iterator
     missing = None if iterator else "no stage of tf.data was seen while the training waited"
     source = "trace, self time of the iterators while the training waited"
-    stage = input_stage(host.iterators, device.ledger_ms["idle_input"] / device.step_ms)
+    stage = input_stage(host.iterators, device.share("idle_input"))
     return [
         Signal(name="slowest_iterator", unit="", source=source, value=iterator, missing=missing),
         Signal(name="input_stage", unit="", source=source, value=stage, missing=None if stage else missing or UNSEEN),
@@ -182,9 +199,9 @@ def _straggler(account: Account) -> list[Signal]:
     if len(computing) < 2:
         alone = "no two devices compute in the trace"
         return [Signal(name=name, unit=unit, source=source, missing=alone) for name, unit in names]
-    slow = max(computing, key=lambda device: device.ledger_ms["gpu_compute"])
-    others = median(np.array([device.ledger_ms["gpu_compute"] for device in computing if device is not slow]))
-    longest = slow.ledger_ms["gpu_compute"]
+    slow = max(computing, key=lambda device: device.ms("gpu_compute"))
+    others = median(np.array([device.ms("gpu_compute") for device in computing if device is not slow]))
+    longest = slow.ms("gpu_compute")
     missing = None if longest and others else "the other devices compute nothing"
     values = (None, None) if missing else (longest / others, (longest - others) / slow.step_ms)
     return [
@@ -193,6 +210,45 @@ def _straggler(account: Account) -> list[Signal]:
             for (name, unit), value in zip(names, values, strict=True)
         ),
         Signal(name="straggler_device", unit="", source=source, value=slow.name),
+    ]
+
+
+def _peers(account: Account, device: DeviceAccount) -> list[Signal]:
+    """How long the other devices wait for the one that is judged, where their exchanges could be matched."""
+    source = "trace, the exchanges matched over the devices"
+    mine = next((peer for peer in account.peers if account.devices[peer.device] is device), None)
+    kept = mine.kept_ms / max(one.step_ms for one in account.devices) if mine else None
+    missing = None if mine else account.unmatched or "the trace holds no exchange between devices"
+    count = mine.exchanges if mine else None
+    return [
+        Signal(name="kept_waiting_share", unit="of the step", source=source, value=kept, missing=missing, n=count),
+        Signal(
+            name="last_to_exchanges",
+            unit=f"of {count} exchanges",
+            source=source,
+            value=float(mine.last) if mine else None,
+            missing=missing,
+        ),
+    ]
+
+
+def _held(device: DeviceAccount) -> list[Signal]:
+    """What held the host while it launched nothing: signals only of a trace in which something did."""
+    held, source = device.held, "ledger, stretches in which nothing is launched"
+    if held is None:
+        return []
+    by = device.proof.get("idle_host_work")
+    figures: list[tuple[str, str, float | str | None]] = [
+        ("held_by", "", by[0].name if by else None),
+        ("held_kind", "", held.kind or None),
+        ("held_stretches", "in all steps", float(held.stretches)),
+        ("held_steps", "steps", float(held.steps)),
+        ("held_told_fraction", "of idle_host_work", held.told_fraction),
+        ("once_proven_fraction", "of idle_once", held.proven_fraction),
+    ]
+    return [
+        Signal(name=name, unit=unit, source=source, value=value, missing=None if value is not None else NOT_HELD)
+        for name, unit, value in figures
     ]
 
 

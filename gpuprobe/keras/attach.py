@@ -8,6 +8,7 @@ does it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import importlib.abc
@@ -20,13 +21,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuprobe.keras.loops import Loops
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
-    from gpuprobe.keras.callback import Probe
     from gpuprobe.keras.session import ProbeOptions
 
 # Where recordings go; its presence is what the hook acts on.
@@ -40,12 +38,8 @@ STARTUP = Path(__file__).with_name("startup")
 FIT, LOOP = "fit", "loop"
 # A script that calls `fit` for each epoch would else get a recording, a sampler and a trace for each.
 MOST_TRAININGS = 8
-# Where each training is too short for a timed window, a later one is traced as soon as its input is likely to flow.
-LATER_TRACE_AT = 4
 # What `fit` takes for arrays where it is given none (its documentation).
 KERAS_BATCH_SIZE = 32
-# A loop tells of no epoch's end, which in `fit` closes the timed window: a tutorial is over in seconds.
-LOOP_WINDOW_S = 1.0
 
 
 def hook_environment(environ: Mapping[str, str], folder: str | os.PathLike[str]) -> dict[str, str]:
@@ -92,21 +86,34 @@ def _attached_exec(replace: Callable[..., Any], folder: str) -> Callable[..., An
 
 def patch(keras: ModuleType, folder: str) -> None:
     """Make the first trainings of this process leave recordings, unless the user watches them already."""
+    from gpuprobe.keras.calls import tell_calls
+    from gpuprobe.keras.loops import Loops
+    from gpuprobe.keras.phases import phases
+    from gpuprobe.recording import WALL_FILES
+
     fit = keras.Model.fit
     if getattr(fit, "gpuprobe", False):
         return
     _mark(folder, keras.backend.backend())
+    account = phases()
+    account.keras_loaded()
+    account.save_to(Path(folder) / WALL_FILES.format(os.getpid()))
+    atexit.register(account.finish)
     signature, left = inspect.signature(fit), iter(range(MOST_TRAININGS))
     failed = False
-    loops = Loops(lambda: None if next(left, None) is None else _options(folder, LOOP), _say)
+
+    def options(name: str) -> ProbeOptions | None:
+        return None if next(left, None) is None else _options(folder, name)
+
+    loops = Loops(lambda: options(LOOP), _say)
 
     @functools.wraps(fit)
     def probed_fit(*given: Any, **named: Any) -> Any:
         nonlocal failed
-        with loops.apart():
-            if not failed and next(left, None) is not None:
+        with loops.apart(), account.call_of_keras("fit"):
+            if not failed:
                 try:
-                    given, named = _with_probe(signature, given, named, folder)
+                    given, named = _with_probe(signature, given, named, lambda: options(FIT))
                 except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
                     failed = True
                     _say(error)
@@ -115,6 +122,7 @@ def patch(keras: ModuleType, folder: str) -> None:
     probed_fit.gpuprobe = True  # type: ignore[attr-defined]
     keras.Model.fit = probed_fit
     loops.hook(keras)
+    tell_calls(keras.Model, account)
 
 
 def _mark(folder: str, backend: str) -> None:
@@ -127,11 +135,15 @@ def _mark(folder: str, backend: str) -> None:
 
 
 def _with_probe(
-    signature: inspect.Signature, given: tuple[Any, ...], named: dict[str, Any], folder: str
+    signature: inspect.Signature,
+    given: tuple[Any, ...],
+    named: dict[str, Any],
+    options: Callable[[], ProbeOptions | None],
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of a call of `fit` with a Probe among the callbacks, unless the user gave one."""
     import keras
 
+    from gpuprobe.keras.attached import Attached
     from gpuprobe.keras.callback import Probe
 
     try:
@@ -142,7 +154,7 @@ def _with_probe(
     callbacks = bound.arguments.get("callbacks")
     if isinstance(callbacks, keras.callbacks.CallbackList):
         if not any(isinstance(callback, Probe) for callback in callbacks.callbacks):
-            probe = _probe(folder)
+            probe = Attached.next(options)
             probe.set_model(bound.args[0])
             probe.set_params(callbacks.params)
             callbacks.append(probe)
@@ -150,16 +162,8 @@ def _with_probe(
     own = [] if callbacks is None else keras.tree.flatten(callbacks)
     if any(isinstance(callback, Probe) for callback in own):
         return given, named
-    bound.arguments["callbacks"] = [_probe(folder, _batch_size(bound.arguments)), *own]
+    bound.arguments["callbacks"] = [Attached.next(options, _batch_size(bound.arguments)), *own]
     return bound.args, bound.kwargs
-
-
-def _probe(folder: str, batch_size: int | None = None) -> Probe:
-    """Return a Probe that the script does not notice."""
-    from gpuprobe.keras.callback import Probe
-
-    options = _options(folder, FIT)
-    return Probe(options.out, name=options.name, trace_at=options.trace_at, batch_size=batch_size, discreet=True)
 
 
 def _batch_size(arguments: Mapping[str, Any]) -> int | None:
@@ -173,12 +177,13 @@ def _batch_size(arguments: Mapping[str, Any]) -> int | None:
 
 def _options(folder: str, name: str) -> ProbeOptions:
     """Return what the recording of the next training is to be."""
+    from gpuprobe.keras.moments import BRIEF_WINDOW_S, EARLY_TRACE_AT
     from gpuprobe.keras.session import ProbeOptions
 
     earlier = any(Path(folder).glob("*/runs/*"))
     traced = any(Path(folder).glob("*/runs/*/trace"))
-    options = ProbeOptions(name=name, out=folder, trace_at=LATER_TRACE_AT if earlier and not traced else None)
-    return options if name == FIT else replace(options, window_s=LOOP_WINDOW_S)
+    options = ProbeOptions(name=name, out=folder, trace_at=EARLY_TRACE_AT if earlier and not traced else None)
+    return options if name == FIT else replace(options, window_s=BRIEF_WINDOW_S)
 
 
 class _WhenKerasIsImported(importlib.abc.MetaPathFinder):

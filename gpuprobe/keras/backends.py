@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+EXACT_IN_FLOAT32 = 2**24
+
 
 class Backend(Protocol):
     """One backend; `no_trace` says why it cannot be traced, None where it can."""
@@ -66,8 +68,19 @@ class TensorFlow:
     def stop_trace(self) -> None:
         """Wait for the device, so that the last step's kernels are there, and write the trace."""
         self._alone()
-        self._tf.test.experimental.sync_devices()
+        self._wait_for_devices()
         self._tf.profiler.experimental.stop()
+
+    def _wait_for_devices(self) -> None:
+        """Wait for what this process's GPUs were given.
+
+        Not with `sync_devices`, which asks the other workers of a cluster too and fails there (`Haven't set up remote
+        eager worker ... [Op:SyncDevice]`): a device does its work in order, so that a result read back is the last.
+        """
+        for device in self._tf.config.list_logical_devices("GPU"):
+            name = self._tf.DeviceSpec.from_string(device.name)
+            with self._tf.device(f"/device:GPU:{name.device_index}"):
+                self._tf.ones(()).numpy()
 
     def finish(self, answer: Any) -> None:
         """Go on: on a GPU the trace tells whose kernels are whose, and on a processor the call has waited."""
@@ -169,6 +182,15 @@ def backend() -> Backend:
     if name == "tensorflow":
         return TensorFlow()
     return Jax() if name == "jax" else Other(name)
+
+
+def samples_of_epoch(model: keras.Model) -> int:
+    """Read how many samples the running loss is of, at an epoch's end, when every backend has it; 0 where unknown.
+
+    It is counted in float32, which holds no larger number exactly.
+    """
+    counted = _as_number(_loss_count(model))
+    return counted if counted < EXACT_IN_FLOAT32 else 0
 
 
 def _nothing() -> None:

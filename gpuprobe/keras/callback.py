@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from gpuprobe.keras.backends import samples_of_epoch
+from gpuprobe.keras.given import given_to_fit
 from gpuprobe.keras.scalars import Scalars
 from gpuprobe.keras.session import ProbeOptions, Session
+from gpuprobe.keras.timed import Timed
 from gpuprobe.keras.watcher import Watcher
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
 # What Keras itself catches from a train function: the data of an epoch, of unknown length, has ended.
 ENDS_OF_DATA = {"StopIteration", "OutOfRangeError"}
 
 
-class Probe(keras.callbacks.Callback):  # type: ignore[misc]
+class Probe(Timed):
     """Watches a training: throughput and GPU utilization in its logs, a short trace, a verdict, and a recording.
 
     `out` is the folder that recordings go to. `trace_steps` calls of the train function are traced (0: none), once the
@@ -30,9 +33,6 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
     A `discreet` one changes nothing that the training shows: it leaves the logs alone, prints nothing, and leaves the
     trace to whoever reads the recording (`gpuprobe watch --trace`).
     """
-
-    # Nothing here needs the loss on the host, so Keras need not wait for the device after each step.
-    async_safe = True
 
     def __init__(
         self,
@@ -50,17 +50,38 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         options = ProbeOptions(name=name, out=out, trace_steps=trace_steps, trace_at=trace_at)
         self._watcher = Watcher(options, verbose=verbose and not discreet, diagnoses=not discreet)
         self._discreet = discreet
+        self._records = True
         self._batch_size = batch_size
         self._scalars = Scalars(tensorboard) if tensorboard is not None else None
-        self._hook: Any = None
+        # Whether Keras counts the samples of an epoch that nobody has asked for yet.
+        self._counts = False
+
+    @property
+    def calls(self) -> int:
+        """How many calls of the train function have ended."""
+        session = self._watcher.session
+        return super().calls if session is None else session.calls
+
+    @property
+    def last_ns(self) -> int:
+        """When the last of them ended, the hooks of its batch included."""
+        session = self._watcher.session
+        return super().last_ns if session is None else max(session.last_ns, super().last_ns)
 
     def on_train_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
         """Begin a recording, and put the clock and the step marker around the train function."""
-        self._watcher.begin()
-        self._watcher.guarded(self._attach)
+        # Where a training was broken off, its hook is still there, and in a notebook its sampler too.
+        former = getattr(self.model.train_function, "broken_off", None)
+        if former is not None:
+            former("another training of the model began")
+        if self._records:
+            self._watcher.begin()
+        super().on_train_begin(logs)
+        self._watcher.ask(lambda session: session.training_began(), None)
 
     def on_epoch_begin(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Begin to count the epoch."""
+        super().on_epoch_begin(epoch, logs)
         last = epoch + 1 == self.params.get("epochs")
         self._watcher.ask(lambda session: session.epoch_began(last=last), None)
 
@@ -69,31 +90,36 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         if logs is not None and not self._discreet and (session := self._watcher.session) is not None:
             logs.update(session.figures)
 
+    def on_test_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
+        """Count the epoch's samples: a validation at its end counts anew."""
+        self._watcher.ask(self._count, None)
+
     def on_epoch_end(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Put the figures of the epoch's steps into the logs, and so into the history."""
 
         def end(session: Session) -> None:
             session.epoch_ended()
+            self._count(session)
             if logs is not None and not self._discreet:
                 logs.update(session.figures)
             if self._scalars is not None:
                 self._scalars.write(session.figures, epoch)
 
+        super().on_epoch_end(epoch, logs)
         self._watcher.ask(end, None)
 
     def on_train_end(self, logs: MutableMapping[str, Any] | None = None) -> None:
         """Give the train function back, save the recording, and say the verdict."""
-        self._watcher.guarded(self._detach)
+        super().on_train_end(logs)
         self._watcher.end()
 
-    def _attach(self) -> None:
-        # Where a training was broken off, its hook is still there, and in a notebook its sampler too.
-        call = getattr(self.model.train_function, "of_training", self.model.train_function)
-        former = getattr(self.model.train_function, "broken_off", None)
-        if former is not None:
-            former("another training of the model began")
-        watcher, session = self._watcher, self._watcher.session
+    def _guarded(self, work: Callable[[], Any]) -> None:
+        self._watcher.guarded(work)
+
+    def _hook_in(self) -> None:
+        watcher, session, call = self._watcher, self._watcher.session, self._function()
         if session is None or call is None:
+            super()._hook_in()
             return
 
         def watched(*given: Any, **named: Any) -> Any:
@@ -111,14 +137,8 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
             if watcher.session is session:
                 watcher.end("interrupted", why)
 
-        watched.of_training, watched.broken_off = call, broken_off  # type: ignore[attr-defined]
-        self._hook, self.model.train_function = watched, watched
-
-    def _detach(self) -> None:
-        # A training may have made its train function anew since.
-        if self._hook is not None and self.model.train_function is self._hook:
-            self.model.train_function = self._hook.of_training
-        self._hook = None
+        watched.broken_off = broken_off  # type: ignore[attr-defined]
+        self._hold(call, watched)
 
     def _describe(self, session: Session, iterator: Any, answer: Any) -> None:
         """Tell the session what the first call showed."""
@@ -132,8 +152,15 @@ class Probe(keras.callbacks.Callback):  # type: ignore[misc]
         session.samples_per_call = batch * steps
         in_epoch = self.params.get("steps") or 0
         session.expect(math.ceil(in_epoch / steps), self.params.get("epochs") or 0)
-        per_epoch = in_epoch * batch
-        session.describe(session.settings(self.model, batch, dtype), per_epoch)
+        session.describe(session.settings(self.model, batch, dtype), in_epoch)
+        session.was_given(given_to_fit(self.model, leaves, Timed))
+        self._counts = counted > 0
+
+    def _count(self, session: Session) -> None:
+        """Tell the session how many samples the first epoch had, at its end: its last batch may hold fewer."""
+        if self._counts:
+            self._counts = False
+            session.epoch_has(samples_of_epoch(self.model))
 
 
 def _keras_counts(model: keras.Model) -> bool:

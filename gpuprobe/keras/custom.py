@@ -7,6 +7,7 @@ import time
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from gpuprobe.keras.phases import phases
 from gpuprobe.keras.session import ProbeOptions
 from gpuprobe.keras.watcher import Watcher
 
@@ -30,6 +31,7 @@ class Steps:
         self._watcher, self._batch_size, self._model = watcher, batch_size, model
         self._marker: AbstractContextManager[Any] = NOTHING
         self._began_ns = 0
+        watcher.ask(_begin_loop, None)
         self._open()
 
     def step(self) -> None:
@@ -58,6 +60,7 @@ class Steps:
         return self._watcher.ask(lambda session: session.figures, {})
 
     def _describe(self, session: Session) -> None:
+        phases().told(lambda: phases().loop_warm(session))
         session.samples_per_call = self._batch_size
         known = self._model is not None
         session.describe(session.settings(self._model, self._batch_size, "unknown") if known else None, 0)
@@ -115,15 +118,22 @@ def steps(name: str, **options: Any) -> Callable[[Callable[Given, Answer]], Call
                 started = True
                 watcher.begin()
                 watcher.ends_well()
+                watcher.ask(_begin_loop, None)
             answer = watcher.called(function, *given, **named)
             watcher.ask(describe, None)
             return answer
 
         def describe(session: Any) -> None:
             if session.calls == 1:
+                phases().told(lambda: phases().loop_warm(session))
                 session.samples_per_call = batch_size
                 session.describe(None, 0)
 
         return step
 
     return decorate
+
+
+def _begin_loop(session: Session) -> None:
+    phases().told(phases().loop_began)
+    session.training_began()

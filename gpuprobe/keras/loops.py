@@ -10,9 +10,12 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from gpuprobe.keras.phases import phases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,9 +78,17 @@ class Loops:
         with self._one():
             yield
 
-    def updated(self, who: object, model: Any = None, batch: Any = None, of: Callable[[], int] | None = None) -> None:
+    def updated(
+        self,
+        who: object,
+        model: Any = None,
+        batch: Any = None,
+        of: Callable[[], int] | None = None,
+        began_ns: int = 0,
+    ) -> None:
         """Take note of an update, by an optimizer, a function or a model with its batch. Never raises.
 
+        `began_ns` is when its call began, 0 where that is not known.
         `of` tells the number of the replica that updates: those beside the first, 0, do the same.
         """
         if self._within or self._over:
@@ -88,11 +99,11 @@ class Loops:
                 return
             with self._lock:
                 if self._leader.leads(id(who)):
-                    self._step(model, batch)
+                    self._step(model, batch, began_ns)
 
         self._guarded(note)
 
-    def _step(self, model: Any, batch: Any) -> None:
+    def _step(self, model: Any, batch: Any, began_ns: int) -> None:
         if self._steps is not None:
             self._steps.step()
             return
@@ -107,9 +118,13 @@ class Loops:
             self._stop()
             return
         watcher = Watcher(options, verbose=False, diagnoses=False)
+        account = phases()
+        account.told(lambda: account.loop_began(began_ns))
         watcher.begin()
         watcher.ends_well()
         self._steps = Steps(watcher, _length(batch), model)
+        # The first update has passed, whoever counts.
+        watcher.ask(lambda session: account.told(lambda: account.loop_warm(session)), None)
 
     def _end(self) -> None:
         with self._lock:
@@ -144,9 +159,10 @@ class Loops:
 
         @functools.wraps(train)
         def train_watched(model: Any, *given: Any, **named: Any) -> Any:
+            began_ns = time.time_ns()
             with self._one():
                 answer = train(model, *given, **named)
-            self.updated(model, model, given[0] if given else named.get("x"))
+            self.updated(model, model, given[0] if given else named.get("x"), began_ns=began_ns)
             return answer
 
         keras.Model.train_on_batch = train_watched
@@ -182,12 +198,16 @@ class Loops:
                 # What was traced before is put into another graph, without being traced again.
                 self._traced += function in updating
                 return call(function, *given, **named)
-            before = self._traced
+            before, known = self._traced, function in updating
+            began_ns = 0 if known else time.time_ns()
             answer = call(function, *given, **named)
             if self._traced != before:
                 updating.add(function)
-            if function in updating:
-                self.updated(function)
+                account = phases()
+                account.told(lambda: account.graph_built(again=known, began_ns=began_ns))
+            elif not known:
+                return answer
+            self.updated(function, began_ns=began_ns)
             return answer
 
         kind.__call__ = call_watched

@@ -24,11 +24,16 @@ SETTLE_S = 5.0
 # Enough for eight blocks of a few calls each, and long enough for a dozen readings of NVML's one-second average.
 WINDOW_S = 15.0
 WINDOW_CALLS = 24
+# Where nothing tells how long a training goes on, as in a loop of one's own or an epoch of open length: it may be over
+# in seconds, as a tutorial is.
+BRIEF_WINDOW_S = 1.0
 # A window that an epoch's end cuts short is kept from this many calls on.
 FEWEST_CALLS = 8
 # The first calls of an epoch wait for buffers to fill. Where epochs are too short for a window, a trace is still due.
 SKIPPED_CALLS = 2
 LATEST_TRACE = 100
+# Where each training is too short for a timed window, the trace comes as soon as its input is likely to flow.
+EARLY_TRACE_AT = 4
 # A call may hold a whole epoch, in a loop within a graph: what it leaves in a longer trace nobody can open.
 LONGEST_TRACE_S = 20.0
 # The first call of a trace pays for starting the profiler: one alone tells nothing.
@@ -71,6 +76,7 @@ class Moments:
     _traced: bool = False
     _tries: int = 0
     _not_before: int = 0
+    _window_calls: int = WINDOW_CALLS
 
     def __post_init__(self) -> None:
         self._traced = self.trace_calls == 0 or self.trace_at == 0
@@ -79,6 +85,21 @@ class Moments:
     def awaits_trace(self) -> bool:
         """Whether a trace is still to come."""
         return not self._traced and not self._tries
+
+    def expect(self, epoch_calls: int, epochs: int) -> None:
+        """Take note of how many calls an epoch will have, and how many epochs; 0 where that is not known."""
+        self.epoch_calls, self.total_calls = epoch_calls, epoch_calls * epochs
+        if not epoch_calls and epochs == 1:
+            self._be_brief()
+
+    def go_on(self) -> None:
+        """Another training of a few calls goes on where the last one ended: the trace may span several of them."""
+        self._be_brief()
+        if self.trace_at is None:
+            self.trace_at = EARLY_TRACE_AT
+
+    def _be_brief(self) -> None:
+        self.window_s, self._window_calls = min(self.window_s, BRIEF_WINDOW_S), FEWEST_CALLS
 
     def ask_for_trace(self) -> None:
         """Trace from the next call on, whatever was planned."""
@@ -160,7 +181,7 @@ class Moments:
     def _after_window_call(self, now_ns: int) -> Action:
         calls = len(self._ends_ns) - 1
         long = self._ends_ns[-1] - self._ends_ns[0] >= self.window_s * NS_PER_S
-        if calls < WINDOW_CALLS or not long:
+        if calls < self._window_calls or not long:
             return Action.GO_ON
         return self._enter("rest", now_ns)
 

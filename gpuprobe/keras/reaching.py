@@ -6,9 +6,14 @@ import socket
 import time
 
 LIMIT_S = 5.0
-# How HTTP/2, and so gRPC, begins on either side; a frame's type is its fourth byte. Source: RFC 9113, 3.4, 4.1, 6.5.
-SETTINGS, HEAD_BYTES = 4, 9
+# How HTTP/2, and so gRPC, begins: the client's words, its settings, and here a ping, which either side has to answer.
+# A frame's head is the length of its body (3 bytes), its type, its flags, and its stream (4 bytes).
+# Source: RFC 9113, 3.4, 4.1, 6.5, 6.7.
+SETTINGS, PING, ACK, HEAD_BYTES = 4, 6, 1, 9
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, SETTINGS, 0, 0, 0, 0, 0])
+ASKED = bytes([0, 0, 8, PING, 0, 0, 0, 0, 0]) + b"gpuprobe"
+# No longer body may follow before larger ones were agreed on (RFC 9113, 4.2).
+LONGEST_BODY = 2**14
 
 
 def refusal(host: str, port: int) -> str:
@@ -16,26 +21,40 @@ def refusal(host: str, port: int) -> str:
 
     Raises OSError or UnicodeError where nobody can be reached.
     """
+    deadline = time.monotonic() + LIMIT_S
     with socket.create_connection((host, port), LIMIT_S) as connection:
         try:
-            connection.sendall(HELLO)
-            said = _said(connection, time.monotonic() + LIMIT_S)
+            connection.sendall(HELLO + ASKED)
+            return _refusal(connection, deadline)
         except TimeoutError:
-            return f"took the connection and said nothing for {LIMIT_S:.0f} s"
+            return f"took the connection and did not answer within {LIMIT_S:.0f} s"
         except ConnectionError:
-            said = b""
-    if len(said) < HEAD_BYTES:
-        return "closed the connection"
-    return "" if said[3] == SETTINGS else "answered as no profiler server does"
+            return "closed the connection"
 
 
-def _said(connection: socket.socket, deadline: float) -> bytes:
-    """Return the head of the first frame, or less where the connection is closed before."""
+def _refusal(connection: socket.socket, deadline: float) -> str:
+    """Read frames, the settings first, until the answer to the ping. Raises TimeoutError or ConnectionError."""
+    first = True
+    while True:
+        head = _said(connection, HEAD_BYTES, deadline)
+        length, kind = int.from_bytes(head[:3], "big"), head[3]
+        if (first and kind != SETTINGS) or length > LONGEST_BODY:
+            return "answered as no profiler server does"
+        if kind == PING and head[4] & ACK:
+            return ""
+        _said(connection, length, deadline)
+        first = False
+
+
+def _said(connection: socket.socket, count: int, deadline: float) -> bytes:
+    """Return so many bytes. Raises TimeoutError after the deadline, ConnectionError where it is closed before."""
     said = b""
-    while len(said) < HEAD_BYTES:
+    while len(said) < count:
         connection.settimeout(max(0.01, deadline - time.monotonic()))
-        more = connection.recv(HEAD_BYTES - len(said))
+        more = connection.recv(count - len(said))
         if not more:
-            break
+            raise ConnectionResetError
+        if time.monotonic() > deadline:
+            raise TimeoutError
         said += more
     return said

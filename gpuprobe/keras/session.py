@@ -19,19 +19,23 @@ from gpuprobe import telemetry, wording
 from gpuprobe.keras.backends import backend
 from gpuprobe.keras.journal import Journal
 from gpuprobe.keras.moments import WINDOW_S, Action, Moments
+from gpuprobe.keras.phases import phases
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.events import EventLog, fold
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER, run_folder
-from gpuprobe.records import Outcome, Request, Run, RunSpec, Settings, StrategyInfo, Study, TraceInfo, save
+from gpuprobe.records import Given, Outcome, Request, Run, RunSpec, Settings, StrategyInfo, Study, TraceInfo, save
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
+    from gpuprobe.measure.wall import Tally
     from gpuprobe.records import PhaseName, State
 
 STRATEGY = "fit"
 # Figures in the progress line are renewed so often.
 LOOK_EVERY_NS = 500_000_000
+# A training that is killed leaves the account of its wall time as it was so long ago at most.
+WALL_EVERY_NS = 5_000_000_000
 TOO_SHORT = (
     "the training ended after {}, before a trace was due; "
     "with trace_at=4, Probe and window trace from the fourth call on"
@@ -63,6 +67,7 @@ class Session:
         self._moments = Moments(traced + EXTRA_CALLS if traced else 0, options.trace_at, options.window_s)
         self._journal = Journal()
         self._epoch_calls = 0
+        self._began: tuple[int, Tally] | None = None
         self.samples_per_call = 0
         self.figures: dict[str, float] = {}
         now = datetime.now(timezone.utc)
@@ -79,7 +84,7 @@ class Session:
             stack.callback(self._log.close)
             stack.enter_context(telemetry.sampling(self.folder / TELEMETRY_FILE, os.getpid()))
             self._follower = telemetry.Follower(self.folder / TELEMETRY_FILE, averaged="gpu0_utilization_percent")
-            self._began_ns = self._looked_ns = self._last_ns = time.time_ns()
+            self._began_ns = self._looked_ns = self._last_ns = self._wall_ns = time.time_ns()
             self._enter("warmup", self._began_ns)
             if self._backend.no_trace:
                 self._log.write("trace", trace=TraceInfo(path=None, missing=self._backend.no_trace))
@@ -89,6 +94,15 @@ class Session:
     def calls(self) -> int:
         """How many calls have ended."""
         return self._moments.calls
+
+    @property
+    def last_ns(self) -> int:
+        """When the last call ended."""
+        return self._last_ns
+
+    def training_began(self) -> None:
+        """Take note that the training that is recorded began, of which the wall time is accounted for."""
+        self._began = self._began or phases().began
 
     def ask_for_trace(self) -> None:
         """Trace the next calls."""
@@ -129,20 +143,35 @@ class Session:
 
     def expect(self, epoch_calls: int, epochs: int) -> None:
         """Take note of how many calls an epoch will have, and how many epochs; 0 where that is not known."""
-        self._moments.epoch_calls = epoch_calls
-        self._moments.total_calls = epoch_calls * epochs
+        self._moments.expect(epoch_calls, epochs)
 
-    def describe(self, settings: Settings | None, samples_per_epoch: int) -> None:
-        """Save what is known after the first call: the settings, and how many samples an epoch has (0: unknown)."""
+    def go_on(self) -> None:
+        """Take what follows, another training of a few calls, for the same one."""
+        self._moments.go_on()
+
+    def was_given(self, given: Given) -> None:
+        """Save what the training was given."""
+        self._log.write("given", given=given)
+
+    def describe(self, settings: Settings | None, steps_per_epoch: int) -> None:
+        """Save what is known after the first call: the settings, and how many steps an epoch has (0: unknown)."""
         batch = settings.batch_size if settings else self.samples_per_call
-        self._study = msgspec.structs.replace(
-            self._study, batch_size=batch, train_samples=samples_per_epoch, epoch_samples=samples_per_epoch
-        )
+        self._study = msgspec.structs.replace(self._study, batch_size=batch)
+        self._epoch_is(steps_per_epoch * batch, counted=False)
         self._spec = msgspec.structs.replace(self._spec, batch_size=batch)
-        save(self._study, self.study_folder / STUDY_FILE)
         save(self._spec, self.folder / SPEC_FILE)
         if settings is not None:
             self._log.write("settings", settings=settings)
+
+    def epoch_has(self, samples: int) -> None:
+        """Save how many samples an epoch has, once one was counted to its end."""
+        if 0 <= self._study.epoch_samples - samples < self._study.batch_size:
+            self._epoch_is(samples, counted=True)
+
+    def _epoch_is(self, samples: int, *, counted: bool) -> None:
+        known = {"train_samples": samples, "epoch_samples": samples, "counted": counted}
+        self._study = msgspec.structs.replace(self._study, **known)
+        save(self._study, self.study_folder / STUDY_FILE)
 
     def samples_counted(self, model: Any, answer: Any) -> int:
         """Read how many samples a Keras model's first call trained on, 0 where nobody counts."""
@@ -152,9 +181,10 @@ class Session:
         """Read the effective settings of a Keras model back."""
         return self._backend.settings(model, batch_size, feed_dtype)
 
-    def outside_fraction(self) -> float | None:
-        """Return the share of the timed window that passed outside the train function; None without a window."""
-        return self._journal.outside_fraction()
+    @property
+    def no_gpu(self) -> str:
+        """Why the machine has no GPU, empty where it has one."""
+        return self._study.environment.no_gpu or ""
 
     def end(self, state: State = "done", message: str = "") -> Run:
         """Stop everything, and save the record of the run."""
@@ -167,6 +197,8 @@ class Session:
                 )
             self._journal.close()
             self._journal.write(self._log)
+            self._log.write("outside", fraction=self._journal.outside_fraction())
+            self._write_wall(complete=state == "done")
             self._log.write("done" if state == "done" else "error", state=state, message=message)
         run = fold(self.folder, self._spec, Outcome(state=state, message=message))
         save(run, self.folder / RUN_FILE)
@@ -187,6 +219,9 @@ class Session:
 
     def _look(self, now_ns: int) -> None:
         self._looked_ns = now_ns
+        if now_ns - self._wall_ns >= WALL_EVERY_NS:
+            self._write_wall(complete=False)
+        phases().save(complete=False)
         self._follower.look(now_ns)
         seconds = (now_ns - self._began_ns) / NS_PER_S
         per_s = self._epoch_calls / seconds if seconds > 0 else 0.0
@@ -194,9 +229,15 @@ class Session:
         busy = self._follower.mean()
         self.figures = {**rate, **({} if busy is None else {"gpu_utilization": busy / 100})}
 
+    def _write_wall(self, *, complete: bool) -> None:
+        self._wall_ns = self._last_ns
+        if self._began is not None and phases().ours:
+            self._log.write("wall", wall=phases().training(self._began, complete=complete))
+
     def _start_trace(self) -> None:
         try:
-            self._backend.start_trace(self.folder / TRACE_FOLDER, self._give_way)
+            with phases().doing("gpuprobe"):
+                self._backend.start_trace(self.folder / TRACE_FOLDER, self._give_way)
         except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
             self._without_trace(f"the profiler did not start: {error}")
 
@@ -216,7 +257,8 @@ class Session:
 
     def _stop_trace(self) -> None:
         try:
-            self._backend.stop_trace()
+            with phases().doing("gpuprobe"):
+                self._backend.stop_trace()
         except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
             self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler saved nothing: {error}"))
             return
@@ -228,7 +270,7 @@ class Session:
         return Study(
             name=self.study_folder.name,
             created_ns=time.time_ns(),
-            command=shlex.join(sys.argv),
+            command=shlex.join(sys.orig_argv),
             environment=environment(),
             workload=self._options.name,
             data_name="the training's own data",

@@ -1,24 +1,18 @@
-"""The verdict at the end of a watched training: the one place where it is made.
-
-It rests on the step times and the telemetry; where a trace was taken, its account leads.
-"""
+"""The verdict at the end of a watched training: its figures, and the diagnosis of its recording."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe import telemetry, wording
+from gpuprobe import wording
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.errors import InputError
-from gpuprobe.keras.traced import joined
-from gpuprobe.recording import TELEMETRY_FILE
-from gpuprobe.records import SCHEMA, Record, Run, Signal
-from gpuprobe.thresholds import DEFAULTS as LIMITS
+from gpuprobe.records import SCHEMA, Record, Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.diagnosis.records import Diagnosis
+    from gpuprobe.records import Run
 
 FILE = "verdict.json"
 # The unit of the rate where nobody could see how many samples a step has, and what helps.
@@ -31,7 +25,8 @@ MOST_SAID = 3
 class Verdict(Record, frozen=True, kw_only=True):
     """What a watched training says: its figures, what was found, and what could not be told; `verdict.json`.
 
-    `traced` tells that the findings are those of a trace, the primary one first; `no_trace` why there is none.
+    `traced` tells that the findings rest on a trace, `no_trace` why there is none. `whole_run` says where most of the
+    training's wall time went.
     """
 
     schema: int = SCHEMA
@@ -40,6 +35,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     not_evaluated: tuple[NotEvaluated, ...]
     traced: bool = False
     no_trace: str = ""
+    whole_run: str = ""
 
     def lines(self) -> list[str]:
         """Say it: the verdict, why, and what to do next."""
@@ -51,85 +47,52 @@ class Verdict(Record, frozen=True, kw_only=True):
         )
         lines = [f"Verdict  {figures}; {meter}.{self._cause()}"]
         lines += [f"Why      {finding.claim}" for finding in self.findings[:MOST_SAID]]
-        lines += [f"Why      Not known: {reason.reason}." for reason in self.not_evaluated if not self.findings]
+        lines += [f"Run      {self.whole_run}."] if self.whole_run else []
         lines += [f"No trace {self.no_trace}."] if self.no_trace else []
         lines += [f"Note     {UNCOUNTED}"] if rate.value and rate.unit == STEPS else []
         return lines + [f"Next     {finding.fix}" for finding in self.findings[:1]]
 
     def _cause(self) -> str:
-        if not self.traced:
+        first = next(iter(self.findings), None)
+        if first is None or (first.cause == "unattributed" and not self.traced):
             return ""
-        first = self.findings[0]
+        by = "By the trace" if self.traced else "Without a trace"
+        by = "By the clock over the whole run" if first.of == "run" else by
         tie = f", which ties with {first.ties_with}" if first.ties_with else ""
-        return f" By the trace: {first.cause} (confidence {first.confidence}){tie}."
+        return f" {by}: {first.cause} (confidence {first.confidence}){tie}."
 
 
-def verdict(run: Run, folder: Path, outside_fraction: float | None, diagnosis: Diagnosis | None = None) -> Verdict:
-    """Judge a watched training from its record, its telemetry and the diagnosis of its trace, where there is one.
+def diagnosis_of(folder: Path, *, trace: bool) -> Diagnosis:
+    """Diagnose the recording of a run whose record is saved, by its `trace` too.
 
-    Never raises for what is missing: it is said.
+    Raises InputError where the trace cannot be read.
     """
-    summary = _summary(run, folder)
-    outside = Signal(
-        name="outside_fraction",
-        unit="1",
-        source="clock around the train function",
-        value=outside_fraction,
-        missing=None if outside_fraction is not None else "no epoch had steps enough for a timed window",
-    )
-    busy = summary.signal("utilization_percent", gpu=0) if summary else None
-    core = summary.signal("cpu_busiest_core") if summary else None
-    reason = (
-        next((words for words in summary.said if "no GPU" in words), "none was sampled") if summary else "no window"
-    )
-    utilization = Signal(
-        name="gpu_utilization",
-        unit="1",
-        source="NVML",
-        value=busy.value / 100 if busy and isinstance(busy.value, float) else None,
-        high=busy.high / 100 if busy and busy.high is not None else None,
-        missing=None if busy and isinstance(busy.value, float) else reason.rpartition("no GPU: ")[2],
-    )
-    signals = (_rate(run), utilization, outside, *((core,) if core else ()))
-    findings, undecided = _judge(outside, utilization, core)
-    traced = joined(diagnosis, findings[0] if findings else None) if diagnosis else ()
-    if diagnosis and traced:
-        return Verdict(signals=signals, findings=traced, not_evaluated=diagnosis.not_evaluated, traced=True)
+    # Only at the end of a training are the rules loaded.
+    from gpuprobe.diagnosis.diagnose import diagnose
+    from gpuprobe.diagnosis.recorded import recorded
+
+    return diagnose(recorded(folder, trace=trace))
+
+
+def verdict(run: Run, no_gpu: str, diagnosis: Diagnosis | None) -> Verdict:
+    """Return the figures of a watched training with its diagnosis, None where there is none.
+
+    `no_gpu` is why the machine has no GPU, empty where it has one.
+    """
+    # As above: they are loaded by now.
+    from gpuprobe.diagnosis.whole_run import in_short
+
+    signals = (_rate(run), _utilization(diagnosis, no_gpu), _outside(run))
     no_trace = run.trace.missing if run.trace and run.trace.missing else ""
-    return Verdict(signals=signals, findings=findings, not_evaluated=undecided, no_trace=no_trace)
-
-
-def _judge(
-    outside: Signal, utilization: Signal, core: Signal | None
-) -> tuple[tuple[Finding, ...], tuple[NotEvaluated, ...]]:
-    if not isinstance(outside.value, float):
-        return (), (NotEvaluated(cause="host_between_steps", reason=str(outside.missing)),)
-    if outside.value >= LIMITS.between_steps_share:
-        return (_between_steps(outside, utilization),), ()
-    if not isinstance(utilization.value, float):
-        reason = "steps follow one another closely, and without a GPU only a trace tells input from compute"
-        return (), (NotEvaluated(cause="compute_bound", reason=reason),)
-    if (utilization.high or 1.0) >= LIMITS.underused:
-        reason = "NVML sees kernels nearly all the time; whether they fill the GPU, a trace tells"
-        return (), (NotEvaluated(cause="compute_bound", reason=reason),)
-    one = isinstance(core, Signal) and isinstance(core.value, float) and core.value >= LIMITS.thread_pinned
-    words = "one core is busy all the time: feeding or launching holds the GPU up" if one else "no core is full either"
-    return (), (
-        NotEvaluated(cause="launch_bound", reason=f"the GPU waits inside the step, and {words}; a trace tells"),
-    )
-
-
-def _between_steps(outside: Signal, utilization: Signal) -> Finding:
-    share = float(outside.value or 0.0)
-    return Finding(
-        cause="host_between_steps",
-        primary=True,
-        severity=share,
-        confidence="high" if share >= 2 * LIMITS.between_steps_share else "medium",
-        claim=f"{wording.share(share)} of the time passes between the steps: callbacks, metrics, progress bar.",
-        evidence=(outside, utilization),
-        fix="Run several steps in one call, use verbose=2, and move what callbacks do to the end of an epoch.",
-        code="model.compile(..., steps_per_execution=8)",
+    if diagnosis is None:
+        return Verdict(signals=signals, findings=(), not_evaluated=(), no_trace=no_trace)
+    return Verdict(
+        signals=signals,
+        findings=diagnosis.findings,
+        not_evaluated=diagnosis.not_evaluated,
+        traced=bool(diagnosis.devices),
+        no_trace=no_trace,
+        whole_run=in_short(diagnosis.whole_run) if diagnosis.whole_run else "",
     )
 
 
@@ -142,11 +105,17 @@ def _rate(run: Run) -> Signal:
     return Signal(name=name, unit=unit, source="clock", value=batch * pace, n=len(window.call_ends_ns))
 
 
-def _summary(run: Run, folder: Path) -> telemetry.TelemetrySummary | None:
-    window = run.phase("window")
-    if window is None:
-        return None
-    try:
-        return telemetry.summarize(telemetry.read(folder / TELEMETRY_FILE), window.start_ns, window.end_ns)
-    except InputError:
-        return None
+def _utilization(diagnosis: Diagnosis | None, no_gpu: str) -> Signal:
+    read = diagnosis.telemetry if diagnosis else ()
+    busy = next((signal.value for signal in read if signal.name == "utilization_percent"), None)
+    value = busy / 100 if isinstance(busy, float) else None
+    missing = None if value is not None else no_gpu or "its utilization was not read"
+    return Signal(name="gpu_utilization", unit="1", source="NVML", value=value, missing=missing)
+
+
+def _outside(run: Run) -> Signal:
+    value = run.outside_fraction
+    missing = None if value is not None else "no epoch had steps enough for a timed window"
+    return Signal(
+        name="outside_fraction", unit="1", source="clock around the train function", value=value, missing=missing
+    )

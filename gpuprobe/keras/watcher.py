@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from gpuprobe.errors import in_short
 from gpuprobe.keras import listening
 from gpuprobe.keras.capture import SIGNAL
+from gpuprobe.keras.phases import phases
 from gpuprobe.keras.session import ProbeOptions, Session
-from gpuprobe.keras.traced import diagnosis_of
-from gpuprobe.keras.verdict import FILE, verdict
+from gpuprobe.keras.verdict import FILE, diagnosis_of, verdict
 from gpuprobe.records import save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gpuprobe.diagnosis.records import Diagnosis
-    from gpuprobe.records import Run, State
+    from gpuprobe.records import State
 
 Answer = TypeVar("Answer")
 
@@ -31,7 +32,7 @@ Answer = TypeVar("Answer")
 class Watcher:
     """Drives a session without ever raising; `session` is the one that has not failed, None where there is none.
 
-    Without `diagnoses` the trace is left to whoever reads the recording.
+    Without `diagnoses` that is left to whoever reads the recording.
     """
 
     # Those of this process that watch just now.
@@ -50,6 +51,15 @@ class Watcher:
         """Take the end of the process for the end of the training."""
         self._last_words = ("done", "")
 
+    def rest(self) -> None:
+        """Watch nothing for now; the session stays open for what may follow, and ends well with the process."""
+        self.ends_well()
+        self.live.discard(self)
+
+    def resume(self) -> None:
+        """Watch again."""
+        self.live.add(self)
+
     @property
     def session(self) -> Session | None:
         """The session, as long as it watches."""
@@ -61,7 +71,8 @@ class Watcher:
 
         def start() -> None:
             self._pid = os.getpid()
-            self._session = Session(self._options)
+            with phases().doing("gpuprobe"):
+                self._session = Session(self._options)
             self.live.add(self)
             atexit.register(self._at_exit)
             self._listen()
@@ -122,27 +133,30 @@ class Watcher:
 
         def finish() -> None:
             run = session.end(state, message)
-            diagnosis = self._diagnosis(run, session) if self._diagnoses and state == "done" else None
-            found = verdict(run, session.folder, session.outside_fraction(), diagnosis)
+            diagnosis = self._diagnosis(session.folder, trace=state == "done") if self._diagnoses else None
+            found = verdict(run, session.no_gpu, diagnosis)
             save(found, session.folder / FILE)
             if self._verbose:
                 self._say("\n".join([*found.lines(), f"Recording: {session.study_folder}"]), sys.stdout)
 
-        self.guarded(finish)
+        phases().told(phases().loop_ended)
+        with phases().doing("gpuprobe"):
+            self.guarded(finish)
         self._forget()
 
-    def _diagnosis(self, run: Run, session: Session) -> Diagnosis | None:
-        """Diagnose the trace; where that fails, say so: there is a verdict without it."""
+    def _diagnosis(self, folder: Path, *, trace: bool) -> Diagnosis | None:
+        """Diagnose the recording; where that fails, say so: there is a verdict without it."""
         try:
-            return diagnosis_of(run, session.folder)
+            return diagnosis_of(folder, trace=trace)
         except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
-            words = f"the trace was not diagnosed ({in_short(error)}); the verdict is without it"
+            words = f"the training was not diagnosed ({in_short(error)}); the verdict holds its figures alone"
             self._say(f"gpuprobe: {words}", sys.stderr)
             return None
 
     def _give_up(self, error: Exception) -> None:
         session = self._session
         self._forget()
+        phases().give_up()
         if not self._said:
             self._said = True
             self._say(f"gpuprobe: stopped watching ({in_short(error)}); the training goes on", sys.stderr)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.ledger import kernels
+from gpuprobe.ledger import exchanges, kernels
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, UNATTRIBUTED
 from gpuprobe.ledger.cpu import cpu_time
+from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
+from gpuprobe.ledger.held_facts import held_facts
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import difference, union
+from gpuprobe.ledger.intervals import Intervals, covered, difference, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
+from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
+from gpuprobe.ledger.peers import called, peers_of, waited_for
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.quantiles import median
@@ -23,17 +28,14 @@ from gpuprobe.units import PS_PER_MS, PS_PER_NS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import TypeAlias
 
     from gpuprobe.ledger.cpu import CpuTime
+    from gpuprobe.ledger.exchanges import Exchanges
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.ledger.lost import Lost
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.records import Confidence
     from gpuprobe.traces.timeline import Device, Timeline
-
-    # A device's account, its host, and the steps that were accounted for.
-    Found: TypeAlias = tuple[DeviceAccount, Host, Windows]
 
 # TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
 LOST = "events dropped"
@@ -47,7 +49,39 @@ COVERED = 0.5
 JOINED_HIGH, JOINED_LOW, UNATTRIBUTED_HIGH, UNATTRIBUTED_LOW = 0.95, 0.5, 0.05, 0.20
 
 
+@dataclass(frozen=True)
+class Found:
+    """A device's account, with what it was made of: its host, the steps, and when the host was held by work.
+
+    `held` is work of its own, `once` what is done once, whether or not the device idled meanwhile.
+    """
+
+    account: DeviceAccount
+    host: Host
+    windows: Windows
+    held: Intervals
+    once: Intervals
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """The account of a trace, with what the account of each of its devices was made of."""
+
+    timeline: Timeline
+    account: Account
+    found: tuple[Found, ...]
+
+    def made_of(self, device: DeviceAccount) -> Found:
+        """Return what the account of a device was made of."""
+        return next(found for found in self.found if found.account is device)
+
+
 def account_of(timeline: Timeline) -> Account:
+    """Return the account of every step of a trace, where nothing else is asked of its breakdown."""
+    return break_down(timeline).account
+
+
+def break_down(timeline: Timeline) -> Breakdown:
     """Account for every step of a trace; without a GPU in it the processor is the device.
 
     `devices` is empty where no step could be found, and the warnings say so.
@@ -57,16 +91,18 @@ def account_of(timeline: Timeline) -> Account:
     worked = any(len(device.kernels) or len(device.copies) for device in timeline.devices)
     missing = {name: lost(host) for name, host in hosts.items()}
     launched = sum(len(one.launch_ps) for one in missing.values())
-    found = _on_gpus(timeline, hosts, missing)
+    exchanged, unmatched = exchanges.match(timeline, hosts)
+    found = _on_gpus(timeline, hosts, missing, exchanged)
     if not (found or timeline.others or worked or launched):
-        found = _on_processors(timeline, hosts)
-    devices = [device for device, _, _ in found]
+        found = _on_processors(timeline, hosts, exchanged)
+    devices = [one.account for one in found]
     warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline, launched))
     if devices and timeline.devices and not worked:
         warnings = (*warnings, EMPTY.format(timeline.devices[0].name))
-    slowest, why = _slowest(devices)
-    began, ended = _clock(timeline, [windows for _, _, windows in found])
-    return Account(
+    peers = peers_of(exchanged, devices)
+    slowest, why = waited_for(devices, peers) or _slowest(devices)
+    began, ended = _clock(timeline, [one.windows for one in found])
+    account = Account(
         source=timeline.source,
         format=timeline.format,
         devices=tuple(devices),
@@ -76,27 +112,45 @@ def account_of(timeline: Timeline) -> Account:
         ended_ns=ended,
         slowest=slowest,
         slowest_why=why,
+        peers=peers,
+        unmatched=unmatched,
         warnings=warnings,
     )
+    return Breakdown(timeline, account, tuple(found))
 
 
-def _on_gpus(timeline: Timeline, hosts: Mapping[str, Host], missing: Mapping[str, Lost]) -> list[Found]:
-    times = [
-        (hosts[device.host], gpu_time(timeline, device, hosts[device.host], missing[device.host]))
-        for device in timeline.devices
+def _on_gpus(
+    timeline: Timeline, hosts: Mapping[str, Host], missing: Mapping[str, Lost], exchanged: Exchanges | None
+) -> list[Found]:
+    times = []
+    for device in timeline.devices:
+        host, waiting = hosts[device.host], _waiting(exchanged, device.name, device.host)
+        times.append((host, gpu_time(timeline, device, host, missing[device.host], waiting)))
+    return [
+        Found(_gpu(timeline, time, host), host, time.windows, time.idle.busy_held, time.idle.busy_once)
+        for host, time in times
+        if time is not None
     ]
-    return [(_gpu(timeline, time, host), host, time.windows) for host, time in times if time is not None]
 
 
-def _on_processors(timeline: Timeline, hosts: Mapping[str, Host]) -> list[Found]:
-    times = [(host, cpu_time(host)) for host in hosts.values()]
-    return [(_cpu(timeline, host, spent), host, spent.windows) for host, spent in times if spent is not None]
+def _on_processors(timeline: Timeline, hosts: Mapping[str, Host], exchanged: Exchanges | None) -> list[Found]:
+    times = [(host, cpu_time(host, _waiting(exchanged, PROCESSOR, host.name))) for host in hosts.values()]
+    return [
+        Found(_cpu(timeline, host, spent), host, spent.windows, Intervals(), spent.parts["idle_once"])
+        for host, spent in times
+        if spent is not None
+    ]
+
+
+def _waiting(exchanged: Exchanges | None, device: str, host: str) -> Intervals:
+    return exchanged.waiting((device, host)) if exchanged else Intervals()
 
 
 def _described(found: list[Found]) -> tuple[HostAccount, ...]:
     """Account for each host once, over the steps of its first device."""
-    first = {host.name: (host, windows) for _, host, windows in reversed(found)}
-    return tuple(host_account(*first[name]) for name in dict.fromkeys(host.name for _, host, _ in found))
+    first = {one.host.name: one for one in reversed(found)}
+    names = dict.fromkeys(one.host.name for one in found)
+    return tuple(host_account(first[name].host, first[name].windows) for name in names)
 
 
 def _clock(timeline: Timeline, found: list[Windows]) -> tuple[int | None, int | None]:
@@ -118,6 +172,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
     sm, occupied, outside = kernels.sm_efficiency(time), kernels.occupancy(time), _idle_outside(time)
+    operations, loops = made_up_of(on_device(timeline.names, device), windows)
     return DeviceAccount(
         name=device.name,
         host=device.host,
@@ -146,20 +201,31 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         confidence=_trusted(steps.typical, time, host, _told_lost(timeline)),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
+        operations=operations,
+        loops=loops,
         copies=kernels.copy_facts(time),
-        proof=proof(host, time.parts, windows.inside),
+        held=held_facts(time, host),
+        stalled_ms=_per_step_ms(time.idle.stalled, windows, steps),
+        proof=proof(host, time.parts, windows.inside, time.idle),
         gaps=top_gaps(time, host, gaps),
         gap_histogram=histogram(gaps),
         missing=_missing(device, sm, occupied, outside),
     )
 
 
+def _per_step_ms(part: Intervals, windows: Windows, steps: StepAccounts) -> float:
+    """The mean of a part's time over the steps that count."""
+    counted = slice(steps.warmup, steps.warmup + len(steps.counted))
+    return float(covered(part, windows.start_ps[counted], windows.end_ps[counted]).mean()) / PS_PER_MS
+
+
 def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
     windows, parts = spent.windows, spent.parts
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
     steps = StepAccounts.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
+    operations, loops = made_up_of(on_processor(host), windows)
     return DeviceAccount(
-        name="CPU",
+        name=PROCESSOR,
         host=host.name,
         kind="cpu",
         step_ms=steps.typical.step_ms,
@@ -174,6 +240,8 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
         confidence=_confidence(steps.typical, 1.0, _told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
+        operations=operations,
+        loops=loops,
         proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )
@@ -247,13 +315,7 @@ def _slowest(devices: list[DeviceAccount]) -> tuple[int | None, str]:
     more = {name: value - devices[fast].ledger_ms[name] for name, value in devices[slow].ledger_ms.items()}
     name = max(more, key=more.__getitem__)
     return slow, (
-        f"{_called(devices, slow)} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
-        f"{_called(devices, fast)} {wording.milliseconds(devices[fast].step_ms)}: "
+        f"{called(devices, slow)} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
+        f"{called(devices, fast)} {wording.milliseconds(devices[fast].step_ms)}: "
         f"{wording.milliseconds(more[name])} more of {name}"
     )
-
-
-def _called(devices: list[DeviceAccount], place: int) -> str:
-    device = devices[place]
-    several = len({other.host for other in devices}) > 1
-    return f"{device.name} of {device.host}" if several else device.name

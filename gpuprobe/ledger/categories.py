@@ -6,11 +6,14 @@ from __future__ import annotations
 BUSY = ("gpu_compute", "gpu_copy_h2d", "gpu_copy_d2h", "gpu_copy_d2d", "gpu_collective")
 # Idle time goes to the first of these that the host was in; what none of them explains is `UNATTRIBUTED`.
 IDLE = (
+    "idle_peer",
     "idle_compile",
+    "idle_once",
     "idle_memory",
     "idle_input",
     "idle_sync",
     "idle_between_steps",
+    "idle_host_work",
     "idle_queue",
     "idle_launch",
 )
@@ -21,13 +24,35 @@ GPU_CATEGORIES = (
     "idle_input",
     "idle_launch",
     "idle_queue",
+    "idle_host_work",
     "idle_sync",
     "idle_between_steps",
+    "idle_once",
     "idle_compile",
     "idle_memory",
+    "idle_peer",
     UNATTRIBUTED,
 )
 # Where the processor is the device. Its idle time comes first: an operation of the input pipeline is no training.
-CPU_PRECEDENCE = ("idle_compile", "idle_input", "idle_between_steps", "cpu_compute", "cpu_dispatch")
-CPU_CATEGORIES = ("cpu_compute", "cpu_dispatch", "idle_input", "idle_between_steps", "idle_compile", UNATTRIBUTED)
+CPU_PRECEDENCE = (
+    "idle_compile",
+    "idle_once",
+    "idle_input",
+    "idle_between_steps",
+    "cpu_compute",
+    "idle_peer",
+    "cpu_collective",
+    "cpu_dispatch",
+)
+CPU_CATEGORIES = (
+    "cpu_compute",
+    "cpu_dispatch",
+    "cpu_collective",
+    "idle_input",
+    "idle_between_steps",
+    "idle_once",
+    "idle_compile",
+    "idle_peer",
+    UNATTRIBUTED,
+)
 COPIES = ("gpu_copy_h2d", "gpu_copy_d2h", "gpu_copy_d2d")

@@ -10,6 +10,7 @@ import numpy as np
 from gpuprobe.ledger.categories import CPU_PRECEDENCE, UNATTRIBUTED
 from gpuprobe.ledger.intervals import Intervals, covered, difference, intersection, join, sweep, union
 from gpuprobe.ledger.names import Kind
+from gpuprobe.ledger.once import compiled_once
 from gpuprobe.ledger.steps import Windows, find
 from gpuprobe.traces.timeline import Steps
 from gpuprobe.units import PS_PER_US
@@ -46,8 +47,11 @@ class CpuTime:
     dispatching: Intervals
 
 
-def cpu_time(host: Host) -> CpuTime | None:
-    """Give every instant of a host's steps to one category; None where no step can be found."""
+def cpu_time(host: Host, waiting: Intervals) -> CpuTime | None:
+    """Give every instant of a host's steps to one category; None where no step can be found.
+
+    `waiting` is when the host was in an exchange that another had not reached.
+    """
     windows = find(host, Steps(), None)
     if windows is None:
         return None
@@ -55,12 +59,15 @@ def cpu_time(host: Host) -> CpuTime | None:
     outside = difference(window, windows.inside) if windows.inside is not None else Intervals()
     # JAX hands its programs over and goes on: the processor is not idle while one runs, wherever Python is.
     called = join([host.select(Kind.CALL), _calling(host, windows)])
-    one_by_one = difference(_dispatching(host, windows.inside), called)
+    one_by_one = difference(windows.of_step(_dispatching(host, windows.inside)), called)
     fed = join([host.input_wait, host.feeding, difference(host.converting, one_by_one)])
     called = difference(called, host.blocked)
-    layers = [host.compiling, fed, host.running, outside, host.computing, join([called, one_by_one])]
-    (*got, running, outside, computing, dispatch), left = sweep(window, layers)
-    found = (*got, outside, join([running, computing]), dispatch, left)
+    exchanging = [waiting, host.exchanging]
+    once = compiled_once(host, windows).time
+    compiled = [difference(host.compiling, once), once]
+    layers = [*compiled, fed, host.running, outside, host.computing, *exchanging, join([called, one_by_one])]
+    (*compiled, input_wait, running, outside, computing, peer, exchange, dispatch), left = sweep(window, layers)
+    found = (*compiled, input_wait, outside, join([running, computing]), peer, exchange, dispatch, left)
     parts = dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), found, strict=True))
     free = difference(window, join([host.compiling, fed]))
     works = join(map(_works(host), range(len(host.threads))))

@@ -29,7 +29,7 @@ WORTH_NAMING = 0.05
 # The calls of a driver by their own names.
 DRIVER = re.compile(r"(?:cu|cuda|hip)[A-Z]|Mem(?:cpy|set)")
 # Events that are themselves a reason to wait.
-CAUSES = Kind.COMPILE | Kind.MEMORY | Kind.INPUT | Kind.ITERATOR_ROOT | Kind.ITERATOR | Kind.SYNC
+CAUSES = Kind.COMPILE | Kind.ONCE | Kind.MEMORY | Kind.INPUT | Kind.ITERATOR_ROOT | Kind.ITERATOR | Kind.SYNC
 
 
 def gaps_of(time: GpuTime) -> Intervals:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger import names
-from gpuprobe.ledger.categories import BUSY, COPIES, IDLE, UNATTRIBUTED
+from gpuprobe.ledger.categories import BUSY, COPIES, UNATTRIBUTED
+from gpuprobe.ledger.idle import Idle, idle_of
 from gpuprobe.ledger.intervals import Intervals, between, difference, intersection, join, sweep, union
-from gpuprobe.ledger.launches import NO_LAUNCH, Launches, launches, reads
+from gpuprobe.ledger.launches import NO_LAUNCH, Launches, launches
 from gpuprobe.ledger.lost import Lost, blind
-from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.steps import Windows, find
 from gpuprobe.traces.timeline import Direction
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.host import Host
     from gpuprobe.traces.timeline import Device, Timeline
 
-# Python between two operations leaves holes of tens of microseconds in what the profiler sees of a thread. In a hole
-# longer than this, and where no training function is known, the host was not dispatching.
-SILENT_PS = 1_000_000_000
 # Memsets and copies from device to device move data within the device, and so does what the trace names no further.
 _CATEGORY_OF_DIRECTION: dict[int, str] = {Direction.H2D: "gpu_copy_h2d", Direction.D2H: "gpu_copy_d2h"}
 
@@ -36,16 +33,18 @@ class GpuTime:
     work: Launches
     lost: Lost
     parts: dict[str, Intervals]
+    idle: Idle
     busy: Intervals
     kernels: Intervals
     copies: Intervals
     span: Intervals
 
 
-def gpu_time(timeline: Timeline, device: Device, host: Host, lost: Lost) -> GpuTime | None:
+def gpu_time(timeline: Timeline, device: Device, host: Host, lost: Lost, waiting: Intervals) -> GpuTime | None:
     """Give every instant of a GPU's steps to one category; None where it did nothing or no step can be found.
 
-    `lost` are the launch calls of its host whose work the trace does not show.
+    `lost` are the launch calls of its host whose work the trace does not show; `waiting` is when the device was in a
+    collective that another had not reached.
     """
     work = launches(device, host)
     if not len(work.start_ps):
@@ -63,79 +62,23 @@ def gpu_time(timeline: Timeline, device: Device, host: Host, lost: Lost) -> GpuT
     kernels = union(device.kernels.start_ps, device.kernels.end_ps)
     copies = union(device.copies.start_ps, device.copies.end_ps)
     window = union(windows.start_ps, windows.end_ps)
-    got, idle = sweep(window, _busy_layers(timeline, device))
+    got, idle = sweep(window, _busy_layers(timeline, device, waiting))
     # What dropped events may have filled is not known to be idle at all.
-    unknown = intersection(idle, blind(work, missing))
+    unknown = difference(intersection(idle, blind(work, missing)), waiting)
     idle = difference(idle, unknown)
     others = [other for other in timeline.devices if other.host == device.host and other is not device]
-    reasons, left = sweep(idle, _idle_layers(host, work, others, windows, busy, idle))
-    parts = dict(zip((*BUSY, *IDLE, UNATTRIBUTED), (*got, *reasons, join([left, unknown])), strict=True))
-    return GpuTime(device, windows, work, missing, parts, busy, kernels, copies, span)
+    told = idle_of(host, work, others, windows, busy, idle, waiting)
+    parts = dict(zip(BUSY, got, strict=True)) | told.parts
+    parts[UNATTRIBUTED] = join([parts[UNATTRIBUTED], unknown])
+    return GpuTime(device, windows, work, missing, parts, told, busy, kernels, copies, span)
 
 
-def _busy_layers(timeline: Timeline, device: Device) -> list[Intervals]:
+def _busy_layers(timeline: Timeline, device: Device, waiting: Intervals) -> list[Intervals]:
     kernels, copies = device.kernels, device.copies
     together = names.collective(timeline.names, kernels.name)
     category = np.array([_CATEGORY_OF_DIRECTION.get(d, "gpu_copy_d2d") for d in copies.direction.tolist()], "U12")
     return [
         union(kernels.start_ps[~together], kernels.end_ps[~together]),
         *(union(copies.start_ps[category == name], copies.end_ps[category == name]) for name in COPIES),
-        union(kernels.start_ps[together], kernels.end_ps[together]),
+        difference(union(kernels.start_ps[together], kernels.end_ps[together]), waiting),
     ]
-
-
-def _idle_layers(
-    host: Host, work: Launches, others: list[Device], windows: Windows, busy: Intervals, idle: Intervals
-) -> list[Intervals]:
-    """What the host did, in the order of `IDLE`."""
-    feeding = work.feeding
-    # The thread that calls the training function waits for its result, whether or not it launches anything itself.
-    callers = [place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL))]
-    # Where no launch is known, any thread may be one that launches.
-    syncing = host.select(Kind.SYNC, {*feeding, *callers} if feeding else None)
-    # A thread that reads from one device after the other keeps the first waiting while it reads from the next.
-    reading = reads(others, host, {*feeding, *callers})
-    sync = join([syncing, union(work.reads_start_ps, work.reads_end_ps), reading])
-    queued, undispatched, unknown = _by_launch(work, busy, idle)
-    dispatching, outside = _dispatching(host, {*feeding, *callers}, windows, idle, undispatched)
-    return [
-        host.compiling,
-        host.select(Kind.MEMORY),
-        join([host.input_wait, host.feeding]),
-        sync,
-        outside,
-        queued,
-        intersection(join([undispatched, unknown]), dispatching),
-    ]
-
-
-def _by_launch(work: Launches, busy: Intervals, idle: Intervals) -> tuple[Intervals, Intervals, Intervals]:
-    """Part the idle time: some work was launched and not started, none was, or the next one's launch is not known."""
-    if not len(busy):
-        return Intervals(), Intervals(), idle
-    known = work.launch_ps != NO_LAUNCH
-    queued = union(work.launch_ps[known], work.start_ps[known])
-    until = busy.start
-    since = np.concatenate([[min(int(idle.start[0]), int(until[0]))] if len(idle) else until[:1], busy.end[:-1]])
-    untold = ~known[np.searchsorted(work.start_ps, until, side="left")]
-    unknown = union(since[untold], until[untold])
-    return queued, difference(idle, join([queued, unknown])), unknown
-
-
-def _dispatching(
-    host: Host, feeding: set[int], windows: Windows, idle: Intervals, undispatched: Intervals
-) -> tuple[Intervals, Intervals]:
-    """When the host was on its way to the next launch, and when it was not: in the training function and outside.
-
-    Where no training function is known, a thread that makes no call for long before a launch that is known runs
-    Python of its own.
-    """
-    if windows.inside is not None:
-        return windows.inside, difference(idle, windows.inside)
-    active = host.active(feeding) if feeding else host.active(range(len(host.threads)))
-    if not len(active):
-        return active, Intervals()
-    silent = difference(idle, active)
-    long = (silent.end - silent.start) > SILENT_PS
-    silence = Intervals(silent.start[long], silent.end[long])
-    return difference(idle, silence), intersection(undispatched, silence) if host.tells(feeding) else Intervals()

@@ -11,7 +11,7 @@ import numpy as np
 from gpuprobe.ledger.intervals import Intervals, difference, join, union
 from gpuprobe.ledger.names import Kind, kinds, waits
 from gpuprobe.traces.names import distinct
-from gpuprobe.traces.timeline import NO_CORRELATION
+from gpuprobe.traces.timeline import NO_CORRELATION, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,13 +56,23 @@ class Host:
         return self._spans(place, (self.kinds[place] & kind) != 0)
 
     def active(self, among: Iterable[int]) -> Intervals:
-        """Return the time in which any of the threads was in any event at all, but for frames of Python."""
-        return join(self._spans(place, (self.kinds[place] & Kind.PYTHON) == 0) for place in among)
+        """Return the time in which any of the threads was in any event but frames of Python and markers of steps."""
+        return join(
+            self._spans(place, ((self.kinds[place] & Kind.PYTHON) == 0) & self.unmarked(place)) for place in among
+        )
 
     def tells(self, among: Iterable[int]) -> bool:
         """Say whether the trace shows what the threads did beside their calls to the driver, which carry an id."""
-        events = [self.threads[place].events for place in among]
-        return any(len(one) > int((one.correlation != NO_CORRELATION).sum()) for one in events)
+        shown = [(self.threads[place].events.correlation, self.unmarked(place)) for place in among]
+        return any(int(unmarked.sum()) > int((ids != NO_CORRELATION).sum()) for ids, unmarked in shown)
+
+    def unmarked(self, place: int) -> NDArray[np.bool_]:
+        """Tell which events of a thread are no markers of steps, which enclose whatever is done, (n,) bool."""
+        thread = self.threads[place]
+        if len(thread.step) != len(thread.events):
+            return np.ones(len(thread.events), np.bool_)
+        unmarked: NDArray[np.bool_] = thread.step == UNKNOWN
+        return unmarked
 
     @cached_property
     def calls(self) -> Calls:
@@ -136,14 +146,20 @@ class Host:
 
     @cached_property
     def computing(self) -> Intervals:
-        """Time in which any thread outside the input pipeline ran an operation, of a function or called from Python."""
+        """Time in which any thread outside the input pipeline ran an operation that is no exchange between workers."""
         parts = [difference(self.select(Kind.EXECUTION), self.select(Kind.CALL))]
         for place, thread in enumerate(self.threads):
             if thread.name.startswith(INPUT_THREADS):
                 continue
             runs = (self.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
-            parts.append(self._spans(place, runs & ~self.waits[thread.events.name]))
+            waits = self.waits[thread.events.name] | ((self.kinds[place] & Kind.EXCHANGE) != 0)
+            parts.append(self._spans(place, runs & ~waits))
         return join(parts)
+
+    @cached_property
+    def exchanging(self) -> Intervals:
+        """Time in which an operation of any thread exchanged with other workers, or waited for them to come to it."""
+        return self.select(Kind.EXCHANGE)
 
     @cached_property
     def running(self) -> Intervals:

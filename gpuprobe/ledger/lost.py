@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, union
 from gpuprobe.ledger.launches import NO_LAUNCH
-from gpuprobe.ledger.names import Kind
+from gpuprobe.ledger.names import COPYING, Kind
 from gpuprobe.traces.details import copy_direction
 from gpuprobe.traces.names import among, distinct
 from gpuprobe.traces.timeline import NO_CORRELATION
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 # Work that was launched so long before the trace ends, and on a device at rest, has begun: a launch takes microseconds.
 AT_REST_PS = 1_000_000_000
-# What the calls that copy have in their names: cuMemcpyHtoDAsync, cudaMemcpyAsync, MemcpyH2D.
-COPYING = "emcpy"
 
 
 @dataclass(frozen=True)

@@ -40,16 +40,25 @@ class Kind(IntFlag):
     PYTHON = 65536
     CONVERT = 131072
     FEED = 262144
+    EXCHANGE = 524288
+    ONCE = 1048576
 
 
+# What the calls that copy have in their names: cuMemcpyHtoDAsync, cudaMemcpyAsync, MemcpyH2D.
+COPYING = "emcpy"
+# Loading the code of kernels, making it at run time, trying which kernel is fastest: each is done once for a kernel.
+_ONCE = (
+    r"[^/]*(?:[Aa]utotun|(?:cu|cuda|hip)(?:ModuleLoad|LibraryLoad)|cuLink|nvrtc|[Pp]txas|nvJitLink|cudnnFind)"
+    r"|\S*torch/(?:_dynamo/convert_frame|_inductor/compile_fx)\.py\(\d+\): "
+)
 # `Compile` alone would match Keras's own ops, such as StatefulPartitionedCall/compile_loss/...: slashes are excluded.
 _COMPILE = (
     r"[^/]*(?:XlaCompil|Compiler::|CompileToLocalExecutable|CompileFunction|CompileSingleOp|CompilePtx|CompileGpuAsm"
-    r"|RunBackend|RunHloPasses|BuildExecutable|ThunkEmitter|HLO passes|[Aa]utotun|LocalClient::Compile"
-    r"|PjRt\w*::Compile|cuModuleLoad|cuLibraryLoad|cuLink|cudaModuleLoad|cudaLibraryLoad|[Pp]txas|nvJitLink"
-    r"|backend_compile)|Codegen$"
+    r"|RunBackend|RunHloPasses|BuildExecutable|ThunkEmitter|HLO passes|LocalClient::Compile"
+    r"|PjRt\w*::Compile|backend_compile|Grappler|MetaOptimizer|InstantiateMultiDevice)|Codegen$"
 )
 _PATTERNS: tuple[tuple[Kind, str], ...] = (
+    (Kind.COMPILE | Kind.ONCE, _ONCE),
     (Kind.COMPILE, _COMPILE),
     # Python building the graph of a tf.function: its first call, and every retracing.
     (Kind.COMPILE | Kind.GRAPH, r"tf\.function-graph_building$"),
@@ -98,6 +107,8 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     ),
     # Frames of Python as the profilers of TensorFlow, JAX and PyTorch write them: they enclose whatever is done.
     (Kind.PYTHON, r"\$|\S+\(\d+\): |<built-in |nn\.Module: "),
+    # Where the processor is the device, TensorFlow's workers exchange through operations.
+    (Kind.OP | Kind.EXCHANGE, r"[^\s:]+:Collective(?:Reduce|Gather|AllToAll|Bcast)\w*$"),
     # An operation is traced as name:Type.
     (Kind.OP, r"[^\s:]+:[A-Za-z_]\w*$"),
 )
@@ -106,6 +117,12 @@ _ANY = re.compile("|".join(f"(?P<k{place}>{pattern})" for place, (_, pattern) in
 _WAITING_OPS = re.compile(
     r".*:(?:_Recv|_HostRecv|_Send|_HostSend|IteratorGetNext\w*|PyFunc|EagerPyFunc|\w*Iterator\w*)$"
 )
+# Of those, the ones in which Python works.
+_PYTHON_OPS = re.compile(r".*:(?:Eager)?PyFunc\w*$")
+# What encloses all that a framework runs, and so names nothing: the executor's loop and the calls into it.
+_WRAPPERS = re.compile(r"ExecutorState::Process|Executor\w*Callback|FunctionRun$|TFE_Py_\w+|PjRt\w+::\w*Execut")
+# How the compilers of PyTorch call the kernels that they make while the program runs.
+_MADE_AT_RUN_TIME = re.compile(r"(?:triton_|fused_|nvfuser)")
 
 # The collectives libraries of NVIDIA and AMD, how XLA names the operations that it runs through them, and the
 # exchange kernels of vLLM and TensorRT-LLM.
@@ -113,6 +130,9 @@ _COLLECTIVE = re.compile(
     r".*(?:nccl|AllReduce|AllGather|ReduceScatter|AllToAll|(?<![a-z])(?:all[-_](?:reduce|gather|to[-_]all)"
     r"|reduce[-_]scatter)|cross_device_reduce)",
     re.DOTALL,
+)
+_COLLECTIVE_KIND = re.compile(
+    r"all[-_]?reduce|all[-_]?gather|reduce[-_]?scatter|all[-_]?to[-_]?all|send[-_]?recv|broadcast|reduce", re.I
 )
 # The names of kernels that use Tensor Cores: XProf's kernel_stats_utils.cc (884, 1688, hmma, xmma) and the allow-list
 # of Kineto's tb_plugin (h884, s884, h1688, s1688, i8816, 16816, c1688, xmma_gemm), with Hopper's wgmma.
@@ -141,6 +161,12 @@ def collective(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
     return _matching(_COLLECTIVE, names, used)
 
 
+def collective_kind(name: str) -> str:
+    """Return what a collective does, as `allreduce`; its whole name where no word of it is known."""
+    found = _COLLECTIVE_KIND.search(name)
+    return re.sub("[-_]", "", found[0]).lower() if found else name
+
+
 def tensor_core(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
     """Tell which kernels use Tensor Cores by their name, (n,) bool."""
     return _matching(_TENSOR_CORE, names, used)
@@ -154,6 +180,21 @@ def eligible(names: Sequence[str], ops: Int32s) -> NDArray[np.bool_]:
 def waits(name: str) -> bool:
     """Tell whether an operation only waits for others, so that its time is no work."""
     return bool(_WAITING_OPS.match(name))
+
+
+def runs_python(name: str) -> bool:
+    """Tell whether an operation of TensorFlow calls back into Python."""
+    return bool(_PYTHON_OPS.match(name))
+
+
+def wraps(name: str) -> bool:
+    """Tell whether an event encloses whatever a framework runs, so that it says nothing of what that is."""
+    return bool(_WRAPPERS.match(name))
+
+
+def made_at_run_time(name: str) -> bool:
+    """Tell whether a kernel's code was made by a compiler while the program ran."""
+    return bool(_MADE_AT_RUN_TIME.match(name))
 
 
 def _kind(name: str) -> int:

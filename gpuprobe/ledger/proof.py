@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.intervals import Intervals, covered, holds
+from gpuprobe.ledger.held_facts import held_by, unnamed
+from gpuprobe.ledger.intervals import Intervals, covered, holds, intersection
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import HostEvent
 from gpuprobe.units import PS_PER_MS
@@ -15,20 +16,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.idle import Idle
 
 TOP = 4
 _KIND_OF_CATEGORY = {
     "idle_compile": Kind.COMPILE,
+    "idle_once": Kind.COMPILE,
     "idle_memory": Kind.MEMORY,
     "idle_input": Kind.INPUT | Kind.ITERATOR_ROOT | Kind.FEED | Kind.CONVERT,
     "idle_sync": Kind.SYNC,
 }
 
 
-def proof(host: Host, parts: dict[str, Intervals], inside: Intervals | None) -> dict[str, tuple[HostEvent, ...]]:
+def proof(
+    host: Host, parts: dict[str, Intervals], inside: Intervals | None, idle: Idle | None = None
+) -> dict[str, tuple[HostEvent, ...]]:
     """Name the events by category, those that reach furthest into its time first.
 
-    Between steps they are the outermost ones that the calling threads were in, outside the training function.
+    Between steps they are the outermost ones that the calling threads were in, outside the training function; where
+    nothing was launched for long, those that held the host.
     """
     found = {}
     for category, kind in _KIND_OF_CATEGORY.items():
@@ -39,7 +45,24 @@ def proof(host: Host, parts: dict[str, Intervals], inside: Intervals | None) -> 
     if inside is not None and len(between):
         masks = [_outside(host, place, inside) for place in range(len(host.threads))]
         found["idle_between_steps"] = _longest(host, masks, between)
+    if idle is not None:
+        for category in ("idle_host_work", "idle_once"):
+            part = parts[category]
+            named = [*held_by(idle.holders, host, part), *_filling(host, idle, part), *found.get(category, ())]
+            found[category] = tuple(sorted(named, key=lambda event: -event.ms)[:TOP])
     return {category: events for category, events in found.items() if events}
+
+
+def _filling(host: Host, idle: Idle, part: Intervals) -> tuple[HostEvent, ...]:
+    """The many short events that fill stretches which none held alone."""
+    stretches = intersection(part, unnamed(idle.holders))
+    if not len(stretches):
+        return ()
+    masks = [
+        host.unmarked(place) if place in idle.threads else np.zeros(len(thread.events), np.bool_)
+        for place, thread in enumerate(host.threads)
+    ]
+    return _longest(host, masks, stretches)
 
 
 def _outside(host: Host, place: int, inside: Intervals) -> NDArray[np.bool_]:

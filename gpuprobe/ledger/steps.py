@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.intervals import Intervals, join, union
+from gpuprobe.ledger.intervals import Intervals, intersection, join, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import UNKNOWN
@@ -32,7 +32,8 @@ class Windows:
     says from what. `whole` tells whether the last step is as whole as the others: on a processor it ends with its
     marker, and lacks what followed. On a GPU it ends with the work that the others left in the queue, and belongs.
     `compiled` tells whether `inside` are calls of a function that a framework compiled, so that no Python of the user's
-    runs there.
+    runs there. `named` tells that they are known to be the training function, by name or by markers around it: what
+    Python starts outside them is no part of the step's own work.
     """
 
     start_ps: Int64s
@@ -43,10 +44,15 @@ class Windows:
     inside_source: str
     whole: bool
     compiled: bool = False
+    named: bool = False
 
     def __len__(self) -> int:
         """Count the steps."""
         return len(self.start_ps)
+
+    def of_step(self, work: Intervals) -> Intervals:
+        """Return what of the work that Python starts is the step's: saving, logging and metrics beside it are not."""
+        return intersection(work, self.inside) if self.inside is not None and self.named else work
 
     @property
     def guessed(self) -> bool:
@@ -86,7 +92,10 @@ def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, tra
         return None
     number = found.number[kept]
     compiled = calls is not None
-    return Windows(found.start_ps[kept], ends[kept], number, found.source, inside, inside_source, whole, compiled)
+    named = calls is None or not calls.by_time
+    return Windows(
+        found.start_ps[kept], ends[kept], number, found.source, inside, inside_source, whole, compiled, named
+    )
 
 
 def _inside(host: Host, marks: _Marks | None, calls: _Calls | None) -> tuple[Intervals | None, str]:

@@ -79,6 +79,7 @@ def begin(
         batch_size=found.batch_size,
         train_samples=found.samples,
         epoch_samples=EPOCH_SAMPLES if images else found.samples,
+        counted=found.counted,
         strategies=tuple(strategy.info for strategy in strategies),
         request=msgspec.structs.replace(request, batch_size=found.batch_size),
         changes=tuple(strategy.info for strategy in further if strategy.name not in found.skip),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import TYPE_CHECKING
 
@@ -20,16 +21,21 @@ def points(means: Sequence[tuple[int, int, float]]) -> list[LossPoint]:
     Each item is (samples seen, samples since Keras reset the mean, running mean of the loss). The loss of one call
     follows from the means at its two ends, (n2 m2 - n1 m1) / (n2 - n1); after a reset the stretch begins at zero.
     """
-    losses: list[LossPoint] = []
+    losses: list[tuple[int, float]] = []
     last_count, last_mean = 0, 0.0
     for seen, count, mean in means:
         if count <= last_count:
             last_count, last_mean = 0, 0.0
         loss = (count * mean - last_count * last_mean) / (count - last_count)
-        losses.append(LossPoint(samples=seen, loss=loss))
+        losses.append((seen, loss))
         last_count, last_mean = count, mean
     group = -(-len(losses) // MAX_POINTS) or 1
     groups = [losses[start : start + group] for start in range(0, len(losses), group)]
     return [
-        LossPoint(samples=calls[-1].samples, loss=statistics.fmean(call.loss for call in calls)) for calls in groups
+        LossPoint(samples=calls[-1][0], loss=finite(statistics.fmean(loss for _, loss in calls))) for calls in groups
     ]
+
+
+def finite(loss: float) -> float | None:
+    """Return a loss as records hold it: None where it is no finite number, which JSON has no way to write."""
+    return loss if math.isfinite(loss) else None

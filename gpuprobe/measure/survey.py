@@ -44,13 +44,17 @@ class Question(Record, frozen=True, kw_only=True):
 
 
 class Survey(Record, frozen=True, kw_only=True):
-    """What a workload is: its data in words, the samples of an epoch and of a step, and why some strategies can't."""
+    """What a workload is: its data in words, the samples of an epoch and of a step, and why some strategies can't.
+
+    Where they are not `counted`, the last step of an epoch may have fewer samples than the others.
+    """
 
     name: str
     data: str
     samples: int
     batch_size: int
     skip: dict[str, str]
+    counted: bool = True
 
 
 class Refusal(Record, frozen=True, kw_only=True):
@@ -125,12 +129,12 @@ def answer(question: Question, begin: Callable[[str], None] = _say_nothing) -> S
     workload.compile(model, jit_compile=True, steps_per_execution=1)
     if isinstance(given, ArraySource):
         size = question.batch_size or workload.batch_size
-        samples, words = given.samples, "arrays"
+        samples, words, counted = given.samples, "arrays", True
         if samples < size:
             raise InputError(f"the workload's data has {samples} samples, fewer than a batch of {size}")
     else:
         size = batch_size(next(given.items()))
-        samples, words = size * given.steps, given.kind
+        samples, words, counted = size * given.steps, given.kind, given.are_alike
     begin("its model was tried on its data")
     _try(model, workload, given)
     skip = {name: _cannot(name, size, workload, given, model) for name in question.strategies}
@@ -138,6 +142,7 @@ def answer(question: Question, begin: Callable[[str], None] = _say_nothing) -> S
         name=workload.name or question.model.rpartition("/")[2],
         data=words,
         samples=samples,
+        counted=counted,
         batch_size=size,
         skip={name: reason for name, reason in skip.items() if reason},
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe import child, telemetry
+from gpuprobe import child, telemetry, wording
 from gpuprobe.errors import GpuprobeError, InputError
 from gpuprobe.measure import folder
 from gpuprobe.measure.process import TRAINING
@@ -77,5 +77,5 @@ def _rows(process: subprocess.Popen[bytes], where: Path) -> Iterator[EpochRow]:
     if process.wait() != 0:
         raise GpuprobeError(
             f"{where}: the training's process ended early (exit code {process.returncode}); see log.txt, then go on "
-            f"with: gpuprobe train --resume {where}"
+            f"with: {wording.command('gpuprobe', 'train', '--resume', where)}"
         )

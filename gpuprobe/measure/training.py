@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gpuprobe import wording
 from gpuprobe.errors import GpuprobeError, InputError, OutputError, in_short
-from gpuprobe.records import Record, load
+from gpuprobe.measure.losses import finite
+from gpuprobe.measure.wall import WallClock, process_started_ns
+from gpuprobe.records import Record, load, save
 
 if TYPE_CHECKING:
     import keras
@@ -35,6 +38,8 @@ SPEC_FILE = "training.json"
 CHECKPOINT_FILE = "checkpoint.npz"
 CURVES_FILE = "curves.csv"
 BEST_FILE = "best.keras"
+# Where the wall time of the newest process of the training went.
+WALL_FILE = "wall.json"
 TEST_BATCH = 256
 
 
@@ -65,12 +70,15 @@ class Failure(Record, frozen=True, kw_only=True):
 
 
 class EpochRow(Record, frozen=True, kw_only=True):
-    """One epoch, from 1: losses and accuracies (0 to 1) on training and test set, and the seconds it trained for."""
+    """One epoch, from 1: losses and accuracies (0 to 1) on training and test set, and the seconds it trained for.
+
+    A loss is None where it is no finite number.
+    """
 
     epoch: int
-    train_loss: float
+    train_loss: float | None
     train_accuracy: float
-    test_loss: float
+    test_loss: float | None
     test_accuracy: float
     learning_rate: float
     epoch_s: float
@@ -78,6 +86,8 @@ class EpochRow(Record, frozen=True, kw_only=True):
 
 def run(folder: Path, tell: Any) -> None:
     """Train to the end; `tell` gets each row as it is done, those of before first."""
+    started_ns = process_started_ns()
+    clock = WallClock("imports", started_ns)
     # TensorFlow is imported here, in the worker, and nowhere else.
     import keras
 
@@ -87,6 +97,7 @@ def run(folder: Path, tell: Any) -> None:
     from gpuprobe.workloads.arrays import load_arrays
     from gpuprobe.workloads.cifar import resnet_on_cifar
 
+    clock.to("build")
     spec = load(TrainingSpec, folder / SPEC_FILE)
     images = load_arrays(Path(spec.arrays))
     workload = resnet_on_cifar(images, depth=spec.depth, batch_size=spec.batch_size)
@@ -103,31 +114,53 @@ def run(folder: Path, tell: Any) -> None:
     for row in rows:
         tell(row)
     feed.warm()
+    _tell_first_call(model, clock)
     for epoch in range(len(rows), spec.epochs):
         # Shuffles that Keras draws itself start anew, so that they depend on the epoch and not on what ran before.
         keras.utils.set_random_seed(spec.seed + 1000 * (epoch + 1))
-        rows.append(_epoch(model, feed, test, epoch))
+        rows.append(_epoch(model, feed, test, epoch, clock))
         if rows[-1].test_accuracy > max((row.test_accuracy for row in rows[:-1]), default=-1.0):
+            clock.to("checkpoint", BEST_FILE)
             _save_best(model, folder)
+        clock.to("checkpoint", CHECKPOINT_FILE)
         _save(model, rows, folder)
+        clock.to("between_epochs")
+        save(clock.wall(started_ns, complete=epoch + 1 == spec.epochs), folder / WALL_FILE)
         tell(rows[-1])
 
 
-def _epoch(model: keras.Model, feed: Any, test: ArraySource, epoch: int) -> EpochRow:
+def _tell_first_call(model: keras.Model, clock: WallClock) -> None:
+    """Put a look at the clock around the first call of the train function, which traces and compiles it."""
+    model.make_train_function()
+    call = model.train_function
+
+    def first(*given: Any) -> Any:
+        model.train_function = call
+        former = clock.to("first_call")
+        logs = call(*given)
+        clock.back(former)
+        return logs
+
+    model.train_function = first
+
+
+def _epoch(model: keras.Model, feed: Any, test: ArraySource, epoch: int, clock: WallClock) -> EpochRow:
     import keras
 
     seen: dict[str, float] = {}
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, logs: seen.update(logs))
+    clock.to("steps", times=0)
     started = time.perf_counter()
     feed.train(model, epoch, epoch + 1, [note])
     seconds = time.perf_counter() - started
+    clock.to("validation")
     x, y = test.parts
     tested = model.evaluate(x, y, batch_size=TEST_BATCH, verbose=0, return_dict=True)
     return EpochRow(
         epoch=epoch + 1,
-        train_loss=float(seen["loss"]),
+        train_loss=finite(float(seen["loss"])),
         train_accuracy=float(seen["accuracy"]),
-        test_loss=float(tested["loss"]),
+        test_loss=finite(float(tested["loss"])),
         test_accuracy=float(tested["accuracy"]),
         learning_rate=float(model.optimizer.learning_rate),
         epoch_s=seconds,
@@ -192,7 +225,8 @@ def read_curves(folder: Path) -> list[EpochRow]:
     """Read the rows of a training's curves, none where its first epoch is not done. Raises InputError for others."""
     try:
         with (folder / CURVES_FILE).open(newline="", encoding="utf-8") as file:
-            return [msgspec.convert(row, EpochRow, strict=False) for row in csv.DictReader(file)]
+            rows = [{name: cell or None for name, cell in row.items()} for row in csv.DictReader(file)]
+        return [msgspec.convert(row, EpochRow, strict=False) for row in rows]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -221,7 +255,8 @@ def _failure(error: Exception, folder: Path) -> Failure:
     if isinstance(error, GpuprobeError):
         return Failure(error=str(error), exit_code=error.exit_code)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
-        words = f"{folder}: cannot be written ({error.strerror}); make room, then gpuprobe train --resume {folder}"
+        again = wording.command("gpuprobe", "train", "--resume", folder)
+        words = f"{folder}: cannot be written ({error.strerror}); make room, then {again}"
         return Failure(error=words, exit_code=OutputError.exit_code)
     return Failure(error=f"{folder}: the training failed: {in_short(error)}", exit_code=1)
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import telemetry
+from gpuprobe.diagnosis.case import UNTRACED
+from gpuprobe.diagnosis.recorded import readings_of
 from gpuprobe.errors import InputError
-from gpuprobe.evidence.readings.window import readings_in
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import break_down
 from gpuprobe.recording import TELEMETRY_FILE, TRACE_FOLDER, without_folder
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.device_changes import batch_times
 from gpuprobe.whatif.predict import predict, usual_changes
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.ledger.records import Account
-    from gpuprobe.records import Run, Study
+    from gpuprobe.records import Evidence, Run, Study
+    from gpuprobe.telemetry import Telemetry
     from gpuprobe.traces.timeline import Timeline
     from gpuprobe.whatif.change import Change
     from gpuprobe.whatif.records import Replay
@@ -32,13 +35,18 @@ LARGER_BATCH = "batch_times"
 
 @dataclass(frozen=True)
 class Traced:
-    """The trace of one strategy: its account, and its replay where another strategy is compared with it."""
+    """The trace of one strategy: the run that it is of, its account, its replay where another strategy is compared
+    with it, and what was read of the GPU and the host in that run."""
 
+    run: Run
     account: Account
     replay: Replay | None
+    readings: Evidence | None = None
 
 
-def traced(study: Study, runs: Mapping[Path, Run]) -> tuple[dict[str, Traced], tuple[str, ...]]:
+def traced(
+    study: Study, runs: Mapping[Path, Run], recordings: Mapping[Path, Telemetry], limits: Thresholds = DEFAULTS
+) -> tuple[dict[str, Traced], tuple[str, ...]]:
     """Read the trace of each strategy's last traced run, by strategy; notes say which could not be read."""
     last = {run.spec.strategy: (path, run) for path, run in runs.items() if run.trace is not None and run.trace.path}
     replayed = {info.against for info in study.strategies} | {next(iter(last), None)}
@@ -49,21 +57,22 @@ def traced(study: Study, runs: Mapping[Path, Run]) -> tuple[dict[str, Traced], t
         if timeline is None:
             notes.append(trouble)
             continue
-        account = account_of(timeline)
-        known = known_in(study, path, run)
+        breakdown = break_down(timeline)
+        account = breakdown.account
+        readings = readings_of(recordings[path], run, account, study, limits) if path in recordings else None
+        known = known_beside(run, study.environment, readings)
         changes = (*usual_changes(known), *_batches(study, runs, run))
-        replay = predict(timeline, account, known, changes) if strategy in replayed else None
-        found[strategy] = Traced(account, replay)
+        replay = predict(breakdown, known, changes) if strategy in replayed else None
+        found[strategy] = Traced(run, account, replay, readings)
     return found, tuple(notes)
 
 
 def known_in(study: Study, path: Path, run: Run) -> Known:
     """Return what is known of a run beside its trace: its window, the machine, and how busy the processor was."""
-    window, file = run.phase("window"), path / TELEMETRY_FILE
-    readings = None
-    if window is not None and file.is_file():
+    file, readings = path / TELEMETRY_FILE, None
+    if run.phase("window") is not None and file.is_file():
         with suppress(InputError):
-            readings = readings_in(telemetry.read(file), window.start_ns, window.end_ns, environment=study.environment)
+            readings = readings_of(telemetry.read(file), run, UNTRACED, study)
     return known_beside(run, study.environment, readings)
 
 

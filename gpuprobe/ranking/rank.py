@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.ranking import spread, watched
+from gpuprobe.ranking.compared import Compared
 from gpuprobe.ranking.ranking import Failure, Ranking
-from gpuprobe.ranking.rates import run_rate
+from gpuprobe.ranking.restless import restless
 from gpuprobe.ranking.rows import Key, baseline_of, of, rates_of, rows_of
-from gpuprobe.ranking.scorecard import foretold, scorecard
-from gpuprobe.ranking.why import diagnose
+from gpuprobe.ranking.scorecard import scorecard
+from gpuprobe.ranking.why import case
 from gpuprobe.thresholds import DEFAULTS
 
 if TYPE_CHECKING:
@@ -27,20 +29,22 @@ def rank(
     runs: Sequence[Run],
     telemetry: Mapping[Key, TelemetrySummary],
     traces: Mapping[str, Traced] | None = None,
-    readings: Mapping[str, Evidence] | None = None,
+    readings: Mapping[str, Evidence | None] | None = None,
     limits: Thresholds = DEFAULTS,
 ) -> Ranking:
     """Rank all strategies that were measured to the end at least once, and say why the baseline takes its time.
 
-    `telemetry` and `readings` cover the timed windows, by run and by strategy; `traces` are by strategy.
+    `telemetry` covers the timed windows, by run. `traces` and `readings` are by strategy; those of a strategy that was
+    traced are with its trace.
     """
     traces, rates = traces or {}, rates_of(runs)
     rows, first = rows_of(study, runs, telemetry, traces), baseline_of(study, rates)
     baseline = next((row for row in rows if row.strategy == first), None)
-    last = next((run for run in reversed(runs) if run.spec.strategy == first and run_rate(run)), None)
-    why = diagnose(study, rows, baseline, last, traces.get(first or ""), (readings or {}).get(first or ""), limits)
+    known = case(study, runs, rows, baseline, traces, readings or {}) if baseline else None
+    why = diagnose(known, limits) if known else None
     replays = {name: found.replay for name, found in traces.items() if found.replay}
     scored = scorecard(study.strategies, rows, replays)
+    compared = Compared.of(runs, first)
     return Ranking(
         study=study.name,
         baseline=first,
@@ -48,13 +52,20 @@ def rank(
         failures=_failures([run for run in runs if run.outcome.state != "skipped"], rates),
         skipped=_failures([run for run in runs if run.outcome.state == "skipped"], rates),
         not_run=tuple(info.name for info in study.strategies if not of(runs, info.name)),
-        findings=foretold(why.findings, scored),
-        not_evaluated=why.not_evaluated,
+        findings=why.findings if why else (),
+        not_evaluated=why.not_evaluated if why else (),
         scorecard=scored,
         predictions=replays[first].predictions if first in replays else (),
-        agreement=why.agreement,
-        disputed=why.disputed,
-        notes=(*_notes(rates), *watched.notes(telemetry, study.environment.no_gpu)),
+        agreement=why.agreement if why else "",
+        disputed=why is not None and why.disputed,
+        resolution=compared.resolution(),
+        restless=restless(runs, [told for told in (readings or {}).values() if told is not None]),
+        notes=(
+            *study.notes,
+            *_cut_off(runs),
+            *_notes(rates, compared),
+            *watched.notes(telemetry, study.environment.no_gpu),
+        ),
     )
 
 
@@ -71,8 +82,24 @@ def _failures(runs: Sequence[Run], rates: spread.Rates) -> tuple[Failure, ...]:
     )
 
 
-def _notes(rates: spread.Rates) -> tuple[str, ...]:
+def _cut_off(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Say of runs that went wrong after their window what they still count for; who stops a study knows that."""
+    ended = [run for run in runs if run.is_measured and run.outcome.state not in {"done", "interrupted"}]
+    return tuple(
+        f"`{run.spec.strategy}`, round {run.spec.round}, went wrong after its timed window ({run.outcome.message}): "
+        "what it measured until then counts."
+        for run in ended
+    )
+
+
+def _notes(rates: spread.Rates, compared: Compared) -> tuple[str, ...]:
     repeated = [of for of in rates.values() if len(of) > 1]
+    more = "Two rounds or more (--rounds 2) tell more apart."
+    if any(compared.took_turns(name, compared.baseline) for name in rates if name != compared.baseline):
+        if len(repeated) >= len(rates):
+            return ()
+        twice = "The first strategy ran twice or more, the others once" if repeated else "Each strategy ran once"
+        return (f"{twice}: what two processes of the same differ by is in part an assumption. {more}",)
     if rates and not repeated:
         return (
             "Each strategy ran once: the intervals hold the spread within a run, and not what a second run would "
@@ -81,8 +108,7 @@ def _notes(rates: spread.Rates) -> tuple[str, ...]:
     if len(repeated) == 1 < len(rates):
         before, after = (repeated[0][number].log_rate for number in sorted(repeated[0])[:2])
         return (
-            f"Each strategy ran once, and the first once more at the end: its rate had changed by "
-            f"{100 * abs(math.expm1(after - before)):.0f} %, which the intervals take in. Two rounds or more "
-            "(--rounds 2) tell more apart.",
+            f"Each strategy ran once, and the first once more: its rate had changed by "
+            f"{100 * abs(math.expm1(after - before)):.0f} %, which the intervals take in. {more}",
         )
     return ()

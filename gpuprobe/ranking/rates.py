@@ -79,11 +79,10 @@ def window_rate(window: Phase, batch_size: int) -> RunRate | None:
 def run_rate(run: Run) -> RunRate | None:
     """Return the rate of a finished run, None where it was not measured to the end.
 
-    A watched training that was cut off is measured to the end where its timed window was over.
+    One that was cut off is measured to the end where its timed window was over.
     """
     window = run.phase("window")
-    measured = run.outcome.state == "done" or run.phase("rest") is not None
-    if not measured or window is None or run.settings is None:
+    if not run.is_measured or window is None or run.settings is None:
         return None
     return window_rate(window, run.settings.batch_size)
 

@@ -1,16 +1,17 @@
-"""The rows of a ranking: what the runs of each strategy say about it, and how any two compare."""
+"""The rows of a ranking: what the runs of each strategy say about it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.meters import meters
 from gpuprobe.evidence.run import clock_mhz, setting
-from gpuprobe.ranking import same_work, spread, ties
-from gpuprobe.ranking.ranking import Row
+from gpuprobe.ranking import same_work
+from gpuprobe.ranking.compared import Compared
+from gpuprobe.ranking.drift import told_of_drift
+from gpuprobe.ranking.ranking import Mark, Row
 from gpuprobe.ranking.rates import Interval, run_rate, unstable
 from gpuprobe.records import Run, Signal, Study
 from gpuprobe.units import NS_PER_S
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ranking import spread
     from gpuprobe.ranking.accounts import Traced
     from gpuprobe.records import StrategyInfo
     from gpuprobe.telemetry import TelemetrySummary
@@ -32,16 +34,19 @@ def rows_of(
     study: Study, runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary], traces: Mapping[str, Traced]
 ) -> tuple[Row, ...]:
     """Return a row for each strategy that was measured to the end at least once, the best rank first."""
-    compared = Compared.of(rates_of(runs))
+    first = baseline_of(study, rates_of(runs))
+    compared = Compared.of(runs, first)
     losses = same_work.off_the_band(
         {name: max((run.losses for run in of(runs, name) if run_rate(run)), key=len) for name in compared.rates}
     )
-    first = baseline_of(study, compared.rates)
+    infos = {info.name: info for info in (*study.strategies, *study.changes)}
     rows = []
     for info in study.strategies:
         if info.name in compared.rates:
             account = main_device(traces[info.name].account) if info.name in traces else None
-            rows.append(_row(info, study, runs, compared, first, losses.get(info.name), telemetry, account))
+            row = _row(info, study, runs, compared, losses.get(info.name), telemetry, account)
+            in_turns = compared.took_turns(info.name, row.against)
+            rows.append(told_of_drift(row, infos, traces, first, in_turns=in_turns))
     return tuple(sorted(rows, key=lambda row: (row.rank, -row.samples_per_s.value)))
 
 
@@ -65,45 +70,21 @@ def of(runs: Sequence[Run], strategy: str) -> list[Run]:
     return [run for run in runs if run.spec.strategy == strategy]
 
 
-@dataclass(frozen=True)
-class Compared:
-    """The rates of all strategies, their intervals and ranks, and what any two of them differ by."""
-
-    rates: spread.Rates
-    between: spread.Spread
-    residual: spread.Spread
-    intervals: Mapping[str, Interval]
-    ranks: Mapping[str, int]
-
-    @classmethod
-    def of(cls, rates: spread.Rates) -> Compared:
-        """Compare what was measured."""
-        between = spread.between_rounds(rates)
-        intervals = {name: spread.rate_interval(own, between) for name, own in rates.items()}
-        return cls(rates, between, spread.without_drift(rates), intervals, ties.ranks(intervals))
-
-    def ratio(self, name: str, other: str | None) -> Interval | None:
-        """How many times as fast one is as another; None where that is the same or was not measured."""
-        if other is None or other == name or other not in self.rates:
-            return None
-        return spread.ratio_interval(self.rates[name], self.rates[other], self.between, self.residual)
-
-
 def _row(
     info: StrategyInfo,
     study: Study,
     runs: Sequence[Run],
     compared: Compared,
-    first: str | None,
     loss: str | None,
     telemetry: Mapping[Key, TelemetrySummary],
     device: DeviceAccount | None,
 ) -> Row:
-    """Describe one strategy; `first` is the baseline, `loss` says that its loss left the others' band."""
+    """Describe one strategy; `loss` says that its loss left the others' band."""
     own = [run for run in of(runs, info.name) if run_rate(run)]
     measured, rate = _measured(own, telemetry), compared.intervals[info.name]
     against = (own[-1].spec.start or info.against) if info.combines else info.against
-    marks = (unstable(list(compared.rates[info.name].values())), loss)
+    comparable = info.name != CEILING and _same_compute(of(runs, info.name), of(runs, CEILING))
+    unsteady = unstable(list(compared.rates[info.name].values()))
     return Row(
         rank=compared.ranks[info.name],
         strategy=info.name,
@@ -111,22 +92,26 @@ def _row(
         change=info.change,
         against=against,
         samples_per_s=rate,
-        epoch_s=rate.inverse(study.epoch_samples),
+        epoch_s=rate.inverse(study.epoch_samples) if study.epoch_samples else None,
         gain=compared.ratio(info.name, against),
-        speedup=compared.ratio(info.name, first),
-        input_share=_input_share(info.name, compared, runs),
-        marks=tuple(words for words in marks if words),
+        beyond=compared.beyond(info.name, against),
+        speedup=compared.ratio(info.name, compared.baseline),
+        beyond_baseline=compared.beyond(info.name, compared.baseline),
+        joint_gain=compared.joint_ratio(info.name, against),
+        input_share=_input_share(compared.ratio(info.name, CEILING)) if comparable else None,
+        joint_input_share=_input_share(compared.joint_ratio(info.name, CEILING)) if comparable else None,
+        marks=(
+            *([Mark(kind="unstable", words=unsteady)] if unsteady else []),
+            *([Mark(kind="loss", words=loss)] if loss else []),
+        ),
         account=device,
         meters=_meters(study, own[-1], rate, measured["telemetry"], device),
         **measured,
     )
 
 
-def _input_share(name: str, compared: Compared, runs: Sequence[Run]) -> Interval | None:
-    """1 - time with the data on the device / own time, where both computed the same way."""
-    if name == CEILING or not _same_compute(of(runs, name), of(runs, CEILING)):
-        return None
-    ratio = compared.ratio(name, CEILING)
+def _input_share(ratio: Interval | None) -> Interval | None:
+    """1 - time with the data on the device / own time, where both compute the same way."""
     if ratio is None:
         return None
     return Interval(

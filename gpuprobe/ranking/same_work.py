@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +36,7 @@ def off_the_band(curves: Mapping[str, Sequence[LossPoint]]) -> dict[str, str]:
     marks = {
         name: "its loss is not a finite number"
         for name, points in curves.items()
-        if not all(math.isfinite(point.loss) for point in points)
+        if any(point.loss is None for point in points)
     }
     smooth = {name: _smoothed(points) for name, points in curves.items() if points and name not in marks}
     for name, (samples, losses) in smooth.items():

@@ -12,10 +12,9 @@ from gpuprobe.ranking.ranking import Scored
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpuprobe.diagnosis.records import Finding
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.ranking.rates import Interval
-    from gpuprobe.records import Gain, StrategyInfo
+    from gpuprobe.records import StrategyInfo
     from gpuprobe.whatif.records import Replay
 
 
@@ -28,17 +27,6 @@ def scorecard(infos: Sequence[StrategyInfo], rows: Sequence[Row], replays: Mappi
         if info.what_if and row and row.gain and before:
             scored.append(_score(info, row, row.gain, before, replays.get(before.strategy)))
     return tuple(scored)
-
-
-def foretold(findings: Sequence[Finding], scored: Sequence[Scored]) -> tuple[Finding, ...]:
-    """Return the findings with the prediction for the very change whose gain was measured, where there is one."""
-    by_signal = {f"gain.{one.strategy}": one.predicted for one in scored if one.predicted is not None}
-
-    def prediction(finding: Finding) -> Gain | None:
-        made = (by_signal.get(signal.name) for signal in finding.evidence)
-        return next((gain for gain in made if gain is not None), finding.predicted_gain)
-
-    return tuple(msgspec.structs.replace(finding, predicted_gain=prediction(finding)) for finding in findings)
 
 
 def _score(info: StrategyInfo, row: Row, measured: Interval, before: Row, replay: Replay | None) -> Scored:

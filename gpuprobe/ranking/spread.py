@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from gpuprobe.paired.estimate import Estimate
 from gpuprobe.ranking.rates import Interval, RunRate, log_interval, student_t
 
 if TYPE_CHECKING:
@@ -70,25 +71,35 @@ def rate_interval(runs: Mapping[int, RunRate], spread: Spread) -> Interval:
     return log_interval(mean, half, sum(run.blocks for run in runs.values()), len(runs))
 
 
-def ratio_interval(
+def ratio(
     runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread, residual: Spread
-) -> Interval | None:
+) -> Estimate | None:
     """Return how many times as fast a strategy is as another, paired by round; None where no round has both.
 
-    Without a residual spread, as in one round, the halves of both rates' intervals add up: what those cannot tell
-    apart is a tie here too.
+    Without a residual spread, as in one round, the variances of both rates add up. Where no run was repeated at all,
+    what is expected of one stands for what was seen.
     """
     both = sorted(runs.keys() & against.keys())
     if not both:
         return None
     mean = fmean(runs[number].log_rate - against[number].log_rate for number in both)
     if residual.freedom:
-        half = student_t(residual.freedom) * math.sqrt(2 * residual.variance / len(both))
-    else:
-        half = sum(
-            max(between_half(between, len(both)), _within([of[number] for number in both])) for of in (runs, against)
-        )
-    return log_interval(mean, half, sum(runs[number].blocks for number in both), len(both))
+        return Estimate(mean, math.sqrt(2 * residual.variance / len(both)), residual.freedom)
+    expected = _moderated(between, len(both))
+    half = math.hypot(*(max(expected, _within([of[number] for number in both])) for of in (runs, against)))
+    freedom = between.freedom + EXPECTED_FREEDOM
+    return Estimate(mean, half / student_t(freedom), freedom)
+
+
+def ratio_interval(
+    runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread, residual: Spread
+) -> Interval | None:
+    """Return the same with its 95 % interval."""
+    found = ratio(runs, against, between, residual)
+    if found is None:
+        return None
+    both = sorted(runs.keys() & against.keys())
+    return log_interval(found.log_ratio, found.half(), sum(runs[number].blocks for number in both), len(both))
 
 
 def unpaired_ratio(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread) -> Interval:
@@ -104,8 +115,10 @@ def unpaired_ratio(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], 
 
 def between_half(spread: Spread, rounds: int) -> float:
     """Return half the 95 % interval of a mean log rate over so many rounds; 0 where no run was repeated."""
-    if not spread.freedom:
-        return 0.0
+    return _moderated(spread, rounds) if spread.freedom else 0.0
+
+
+def _moderated(spread: Spread, rounds: int) -> float:
     freedom = spread.freedom + EXPECTED_FREEDOM
     variance = (spread.freedom * spread.variance + EXPECTED_FREEDOM * EXPECTED_DEVIATION**2) / freedom
     return student_t(freedom) * math.sqrt(variance / rounds)

@@ -1,96 +1,77 @@
-"""Why the baseline takes the time it takes: the trace, the differential runs and the telemetry of a study vote."""
+"""Why the baseline takes the time it takes: its own run as a case, with what the strategies beside it gained."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from gpuprobe.diagnosis.advice.give import advised
-from gpuprobe.diagnosis.diagnosed import telemetry_vote, trace_vote
-from gpuprobe.diagnosis.gains import with_gains
-from gpuprobe.diagnosis.join import Joined, Vote, join
-from gpuprobe.diagnosis.rules import card_and_settings, differential
-from gpuprobe.evidence.breakdown import evidence_of
-from gpuprobe.evidence.run import clock_mhz, setting
+from gpuprobe.diagnosis.case import UNTRACED
+from gpuprobe.diagnosis.recorded import case_of
+from gpuprobe.ranking.rates import run_rate
+from gpuprobe.ranking.rows import CEILING
 from gpuprobe.records import Evidence, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from gpuprobe.diagnosis.case import Case
     from gpuprobe.ranking.accounts import Traced
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.records import Run, Study
-    from gpuprobe.thresholds import Thresholds
+
+SOURCE = "differential runs"
 
 
-def diagnose(
+def case(
     study: Study,
+    runs: Sequence[Run],
     rows: Sequence[Row],
-    baseline: Row | None,
-    run: Run | None,
-    traced: Traced | None,
-    readings: Evidence | None,
-    limits: Thresholds,
-) -> Joined:
-    """Join what is known of the baseline. `run` is its last one, `traced` and `readings` are of it."""
-    account = traced.account if traced else None
-    told = evidence_of(account) if account else Evidence()
-    gained = tuple(_signal(f"gain.{row.strategy}", row.gain) for row in rows if row.gain)
-    votes = [
-        trace_vote(account, told, limits, run.trace.missing if run and run.trace else None),
-        _differential(study, rows, baseline, gained, limits),
-        telemetry_vote(readings, told, limits),
-    ]
-    known = readings.signals if readings else ()
-    evidence = Evidence(signals=(*told.signals, *_setting(study, baseline, run), *known))
-    joined = join(votes, card_and_settings.diagnose(evidence, limits), limits, traced.replay if traced else None)
-    # A watched training is recorded as a study too, but nobody ran strategies for it.
-    here = Signal(name="in_study", unit="", source="study", value=study.request.rounds > 0)
-    data = Signal(name="data_kind", unit="", source="study", value=study.data_name)
-    evidence = Evidence(signals=(*evidence.signals, *gained, here, data))
-    replay = traced.replay if traced else None
-    findings = advised(joined.findings, evidence, limits, replay)
-    return msgspec.structs.replace(joined, findings=with_gains(findings, replay) if replay else findings)
+    baseline: Row,
+    traces: Mapping[str, Traced],
+    readings: Mapping[str, Evidence | None],
+) -> Case:
+    """Gather what is known of the baseline: of its run that was traced, else of the last measured to the end."""
+    compared = _compared(rows, baseline)
+    traced = traces.get(baseline.strategy)
+    if traced is not None:
+        known = case_of(traced.account, traced.replay, traced.readings, traced.run, study)
+        return replace(known, compared=compared)
+    last = [run for run in runs if run.spec.strategy == baseline.strategy and run_rate(run)][-1]
+    return replace(case_of(UNTRACED, None, readings.get(baseline.strategy), last, study), compared=compared)
 
 
-def _differential(
-    study: Study, rows: Sequence[Row], baseline: Row | None, gained: Sequence[Signal], limits: Thresholds
-) -> Vote:
-    signals = [Signal(name="gpu", unit="", source="NVML", value=bool(study.environment.gpus))]
-    if rows:
-        on_gpu = "GPU" in rows[0].settings.device.upper()
-        signals.append(Signal(name="device_is_gpu", unit="", source="TensorFlow", value=on_gpu))
-    signals += [signal for signal in _setting(study, baseline, None) if signal.name == "has_tensor_cores"]
-    if baseline and baseline.input_share:
-        signals.append(_signal("input_share", baseline.input_share))
-    signals += gained
-    found, undecided = differential.diagnose(Evidence(signals=tuple(signals)), limits)
-    return Vote(kind="differential runs", findings=found, not_evaluated=undecided)
+def _compared(rows: Sequence[Row], baseline: Row) -> Evidence | None:
+    """Return what the strategies gained over each other, as signals; None where no two were compared."""
+    # What drift explains is no evidence, and a gain has to hold among all that were compared.
+    held = [(row, row.joint_gain) for row in rows if row.joint_gain and not row.drift]
+    signals = [signal for row, gain in held for signal in _gained(row, gain, rows, baseline)]
+    ceiling = next((row for row in rows if row.strategy == CEILING), None)
+    if baseline.joint_input_share and not (ceiling and ceiling.drift):
+        signals.append(_signal("input_share", f"of the step of {baseline.strategy}", baseline.joint_input_share))
+    if not signals:
+        return None
+    return Evidence(signals=(Signal(name="baseline", unit="", source=SOURCE, value=baseline.strategy), *signals))
 
 
-def _setting(study: Study, baseline: Row | None, run: Run | None) -> tuple[Signal, ...]:
-    if baseline is None:
-        return ()
-    gpus = study.environment.gpus
-    return setting(
-        baseline.settings,
-        gpus[0] if gpus else None,
-        slowdown=baseline.profiler_slowdown,
-        flop_per_s=run.flop_per_sample * baseline.samples_per_s.value if run and run.flop_per_sample else None,
-        device_peak_mib=baseline.device_peak_mib,
-        sm_clock_mhz=clock_mhz(baseline.signal("sm_clock_mhz")),
+def _gained(row: Row, gain: Interval, rows: Sequence[Row], baseline: Row) -> tuple[Signal, ...]:
+    """Return how many times as fast a strategy is as which other one, and that one's step beside the baseline's."""
+    before = next((other for other in rows if other.strategy == row.against), None)
+    share = 1 / before.speedup.value if before and before.speedup else 1.0 if before is baseline else None
+    return (
+        _signal(f"gain.{row.strategy}", f"times as fast as {row.against}", gain),
+        Signal(name=f"over.{row.strategy}", unit="", source=SOURCE, value=row.against),
+        Signal(
+            name=f"over_share.{row.strategy}",
+            unit=f"of the step of {baseline.strategy}",
+            source=SOURCE,
+            value=share,
+            missing=None if share is not None else f"{row.against} was not compared with {baseline.strategy}",
+        ),
     )
 
 
-def _signal(name: str, interval: Interval) -> Signal:
+def _signal(name: str, unit: str, interval: Interval) -> Signal:
     return Signal(
-        name=name,
-        unit="1",
-        source="differential runs",
-        value=interval.value,
-        low=interval.low,
-        high=interval.high,
-        n=interval.n,
+        name=name, unit=unit, source=SOURCE, value=interval.value, low=interval.low, high=interval.high, n=interval.n
     )

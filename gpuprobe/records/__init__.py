@@ -8,9 +8,10 @@ a GPU and without TensorFlow. Units live in the names: `_ns`, `_s`, `_ms`, `_w`,
 from gpuprobe.records.base import SCHEMA, Record
 from gpuprobe.records.evidence import Confidence, Evidence, Gain, Signal
 from gpuprobe.records.files import load, save, to_json, write_whole
-from gpuprobe.records.run import LossPoint, Outcome, Phase, PhaseName, Run, Settings, State, TraceInfo
+from gpuprobe.records.run import Given, LossPoint, Outcome, Phase, PhaseName, Run, Settings, State, TraceInfo
 from gpuprobe.records.strategy import Combination, Part, StrategyInfo, applied, chain
 from gpuprobe.records.study import Environment, GpuInfo, Request, RunSpec, Study
+from gpuprobe.records.wall import PartKind, Wall, WallPart
 from gpuprobe.records.watch import ThreadUse, Watch
 
 __all__ = [
@@ -20,10 +21,12 @@ __all__ = [
     "Environment",
     "Evidence",
     "Gain",
+    "Given",
     "GpuInfo",
     "LossPoint",
     "Outcome",
     "Part",
+    "PartKind",
     "Phase",
     "PhaseName",
     "Record",
@@ -37,6 +40,8 @@ __all__ = [
     "Study",
     "ThreadUse",
     "TraceInfo",
+    "Wall",
+    "WallPart",
     "Watch",
     "applied",
     "chain",

@@ -6,12 +6,14 @@ from typing import Literal
 
 from gpuprobe.records.base import SCHEMA, Record
 from gpuprobe.records.study import RunSpec
+from gpuprobe.records.wall import Wall
 from gpuprobe.units import NS_PER_S
 
 # `warmup` is up to the end of the first call, which traces and compiles; `held` the wait for a quiet machine;
 # `settle` the calls after it until they are steady; `window` the timed steps; `rest` what a training that nobody
-# planned does after them.
-PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace", "rest"]
+# planned does after them. Runs that take turns are `paused` between their turns; `refill` is what the pipeline had
+# ready by then, and `turn` the timed steps after it.
+PhaseName = Literal["start", "build", "warmup", "held", "settle", "window", "trace", "rest", "paused", "refill", "turn"]
 # `unreadable` is what the record of a run that cannot be read back stands for; no run ends so by itself.
 State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interrupted", "skipped", "unreadable"]
 
@@ -38,14 +40,35 @@ class Settings(Record, frozen=True, kw_only=True):
     gpu_pci_bus_id: str = ""
 
 
+class Given(Record, frozen=True, kw_only=True):
+    """What `fit` was given, as far as could be seen; empty or None where it was not.
+
+    `data_kind` is what the batches come from, `data_workers` how many a PyDataset has; `callbacks` are the user's own,
+    by the names of their classes. `samples_vary` says that samples differ in their shape.
+    """
+
+    data_kind: str = ""
+    data_workers: int | None = None
+    epochs: int | None = None
+    verbose: int | None = None
+    callbacks: tuple[str, ...] | None = None
+    samples_vary: bool | None = None
+
+
 class Phase(Record, frozen=True, kw_only=True):
-    """One part of a run; `call_ends_ns` are the ends of the calls of the train function, each of so many steps."""
+    """One part of a run; `call_ends_ns` are the ends of the calls of the train function, each of so many steps.
+
+    Timed phases of several runs that took turns have the same number of the `lap`, from 1; 0 is none. `disturbed` says
+    what disturbed one, empty where nothing was seen.
+    """
 
     name: PhaseName
     start_ns: int
     end_ns: int
     call_ends_ns: tuple[int, ...] = ()
     steps_per_call: int = 1
+    lap: int = 0
+    disturbed: str = ""
 
     @property
     def steps(self) -> int:
@@ -59,10 +82,13 @@ class Phase(Record, frozen=True, kw_only=True):
 
 
 class LossPoint(Record, frozen=True, kw_only=True):
-    """The training loss, averaged over the samples since the point before, after so many samples were seen."""
+    """The training loss, averaged over the samples since the point before, after so many samples were seen.
+
+    It is None where it was no finite number, as of a training that diverged.
+    """
 
     samples: int
-    loss: float
+    loss: float | None
 
 
 class TraceInfo(Record, frozen=True, kw_only=True):
@@ -86,21 +112,31 @@ class Run(Record, frozen=True, kw_only=True):
     """One strategy measured once in a fresh process: `run.json` of its recording.
 
     Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device. `flop_per_sample` is
-    TensorFlow's own count for one sample of a training step, None where it was not counted.
+    TensorFlow's own count for one sample of a training step, None where it was not counted. `outside_fraction` is the
+    share of the timed window outside the train function, None where nobody held a clock beside it. `wall` is where the
+    wall time of a training went that was watched; that of a planned run is told by its phases.
     """
 
     schema: int = SCHEMA
     spec: RunSpec
     outcome: Outcome
     settings: Settings | None = None
+    given: Given | None = None
     phases: tuple[Phase, ...] = ()
     losses: tuple[LossPoint, ...] = ()
     trace: TraceInfo | None = None
     host_peak_mib: float | None = None
     device_peak_mib: float | None = None
     flop_per_sample: float | None = None
+    outside_fraction: float | None = None
     notes: tuple[str, ...] = ()
+    wall: Wall | None = None
 
     def phase(self, name: PhaseName) -> Phase | None:
         """Return the phase of that name, or None where the run did not come so far."""
         return next((phase for phase in self.phases if phase.name == name), None)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its timed window was over, however it ended later: then it counts."""
+        return self.outcome.state == "done" or (self.phase("window") is not None and self.phases[-1].name != "window")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from gpuprobe.records.base import SCHEMA, Record
@@ -43,7 +45,7 @@ class GpuInfo(Record, frozen=True, kw_only=True):
     name: str
     uuid: str = ""
     pci_bus_id: str = ""
-    compute_capability: str = ""
+    compute_capability: Annotated[str, msgspec.Meta(pattern=r"^(\d{1,3}\.\d{1,3})?$")] = ""
     memory_mib: float | None = None
     facts: dict[str, str | float | bool] = msgspec.field(default_factory=dict)
 
@@ -93,7 +95,9 @@ class Request(Record, frozen=True, kw_only=True):
 class Study(Record, frozen=True, kw_only=True):
     """All runs of one `gpuprobe run`: what was asked, where, and in which order; `runs/` lies beside it.
 
-    `changes` are those that a search may apply though no strategy of the study makes them.
+    `epoch_samples` is 0 where an epoch has no end that is known; `counted` says that the last batch of an epoch was
+    counted, which may hold fewer samples than the others. `changes` are those that a search may apply though no
+    strategy of the study makes them.
     """
 
     schema: int = SCHEMA
@@ -111,3 +115,9 @@ class Study(Record, frozen=True, kw_only=True):
     request: Request
     changes: tuple[StrategyInfo, ...] = ()
     notes: tuple[str, ...] = ()
+    counted: bool = True
+
+    @property
+    def epoch(self) -> str:
+        """Say how many samples an epoch has."""
+        return f"{'' if self.counted else 'up to '}{self.epoch_samples:,} samples"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.records import Diagnosis, Finding
-    from gpuprobe.ledger.records import DeviceAccount, Gap
+    from gpuprobe.ledger.records import DeviceAccount, Gap, OperationFacts
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.records import Gain, Signal
     from gpuprobe.whatif.records import Prediction
@@ -50,13 +50,9 @@ class Words:
 
 
 def lines(device: DeviceAccount) -> list[Line]:
-    """Return the categories of a device that took any time, in the design's order."""
+    """Return the categories of a device that took any time, in the design's order; an old report knew fewer."""
     order = CPU_CATEGORIES if device.kind == "cpu" else GPU_CATEGORIES
-    return [
-        Line(name, device.ledger_ms[name], device.ledger_ms[name] / device.step_ms, CATEGORIES[name])
-        for name in order
-        if device.ledger_ms[name] > 0
-    ]
+    return [Line(name, device.ms(name), device.share(name), CATEGORIES[name]) for name in order if device.ms(name) > 0]
 
 
 def step_sentence(who: str, device: DeviceAccount) -> str:
@@ -104,17 +100,27 @@ def words(diagnosis: Diagnosis) -> Words:
     first = diagnosis.primary
     assert first is not None, "every diagnosis has a primary finding"
     tie = f" It ties with {first.ties_with}." if first.ties_with else ""
-    verdict = f"{first.cause} (confidence {first.confidence}). {first.claim}{tie}"
-    also = [f"{finding.cause} {wording.share(finding.severity)}" for finding in diagnosis.findings[1:]]
+    part = f", {first.stage}" if first.stage else ""
+    verdict = f"{first.cause} (confidence {first.confidence}){part}. {first.claim}{tie}"
+    also = [_beside(finding) for finding in diagnosis.findings[1:]]
     why = "; ".join(_evidence(first))
     why += "." if why else ""
     if also:
-        why = f"{why} Besides: {wording.listing(also)} of the step.".lstrip()
+        why = f"{why} Besides: {wording.listing(also)}.".lstrip()
     if (judged := _judged(diagnosis)) is not None:
         why = f"{why} {judged}".lstrip()
     gain = first.predicted_gain
-    following = first.fix + (f" Predicted gain: {ratio(gain)}." if gain else "")
+    following = first.fix + (f" Predicted gain: {told(gain)}." if gain else "")
     return Words(verdict, why, following, first.code)
+
+
+def _beside(finding: Finding) -> str:
+    return f"{finding.cause} {wording.share(finding.severity)} of the {finding.of}"
+
+
+def owner(one: OperationFacts) -> str:
+    """Say whose operations they are."""
+    return f"{'the optimizer ' if one.of_optimizer else ''}{one.owner or 'of no layer'}"
 
 
 def called(device: DeviceAccount, *, of_several_hosts: bool) -> str:
@@ -152,6 +158,11 @@ def predictions(made_by_replay: Sequence[Prediction]) -> list[tuple[str, str, st
 def ratio(gain: Gain) -> str:
     """Write a gain with its range where it has one: `2.30x (2.10 to 2.50)`."""
     return wording.times(gain.ratio, gain.low, gain.high)
+
+
+def told(gain: Gain) -> str:
+    """Write a gain with what it is over: `2.30x (2.10 to 2.50) over numpy`."""
+    return f"{ratio(gain)} over {gain.over}" if gain.over else ratio(gain)
 
 
 def headline(device: DeviceAccount, *, of_several_hosts: bool = False) -> str:

@@ -90,6 +90,15 @@ CATEGORIES = {
         legend="exchanges gradients",
         told="it exchanged gradients",
     ),
+    "cpu_collective": Category(
+        letter="A",
+        terminal="cyan",
+        paper=GREEN,
+        hatch="///",
+        meaning="workers exchange gradients, no operation computes",
+        legend="exchanges gradients",
+        told="it exchanged gradients",
+    ),
     "idle_input": Category(
         letter="i",
         terminal="red",
@@ -115,6 +124,15 @@ CATEGORIES = {
         legend="waits: launched, not started",
         told=LAUNCHES,
     ),
+    "idle_host_work": Category(
+        letter="h",
+        terminal="bright_yellow",
+        paper=ORANGE,
+        hatch="///",
+        meaning="idle: the host is inside an operation, call or frame that launches nothing",
+        legend="waits: host works itself",
+        told="it waited for work that the host does itself",
+    ),
     "idle_sync": Category(
         letter="s",
         terminal="magenta",
@@ -132,6 +150,15 @@ CATEGORIES = {
         legend="waits: Python between steps",
         told="it waited for what the host does between steps",
     ),
+    "idle_once": Category(
+        letter="o",
+        terminal="cyan",
+        paper=BLUE,
+        hatch="...",
+        meaning="idle: work that is done once, as loading code, autotuning, a first compilation",
+        legend="waits: done once",
+        told="it waited for work that is done once",
+    ),
     "idle_compile": Category(
         letter="c",
         terminal="bright_magenta",
@@ -148,6 +175,15 @@ CATEGORIES = {
         meaning="idle: the host allocates device memory",
         legend="waits: memory is allocated",
         told="it waited for memory to be allocated",
+    ),
+    "idle_peer": Category(
+        letter="p",
+        terminal="cyan",
+        paper=GREEN,
+        hatch="...",
+        meaning="idle: in an exchange that another device has not reached",
+        legend="waits for another device",
+        told="it waited for another device to come to an exchange",
     ),
     "unattributed": Category(
         letter="?",

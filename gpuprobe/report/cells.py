@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.report.account import predictions as gaining
 from gpuprobe.report.account import ratio
-from gpuprobe.report.page import plain
+from gpuprobe.report.page import Markdown, code, plain
 
 if TYPE_CHECKING:
+    from gpuprobe.ranking.compared import Beyond
     from gpuprobe.ranking.load import Loaded
     from gpuprobe.ranking.ranking import Ranking, Row, Scored
     from gpuprobe.ranking.rates import Interval
@@ -65,7 +66,7 @@ def row(row: Row, ranking: Ranking) -> dict[str, str]:
         "rank": f"{row.rank}{' =' if shared else ''}",
         "strategy": f"**{plain(row.strategy)}**",
         "rate": rate(row.samples_per_s),
-        "epoch": wording.clock(row.epoch_s.value),
+        "epoch": wording.duration(row.epoch_s.value) if row.epoch_s else "",
         "speedup": times(row.speedup) if row.speedup else "",
         "gain": f"{times(row.gain)} {row.against}" if row.gain else "",
         "gpu": _level(row.signal("utilization_percent"), "%"),
@@ -75,7 +76,7 @@ def row(row: Row, ranking: Ranking) -> dict[str, str]:
         "cpu": _value(row.signal("cpu_cores"), "cores"),
         "host_memory": wording.mebibytes(row.host_peak_mib) if row.host_peak_mib else "",
         "warmup": f"{wording.significant(row.warmup_s)} s" if row.warmup_s else "",
-        "marks": "; ".join(row.marks),
+        "marks": "; ".join(mark.words for mark in row.marks),
     }
 
 
@@ -85,7 +86,7 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     against = ranking.row(row.against)
     if row.gain and against:
         one = "it is" if ranking.search(row.strategy) else f"it changes one thing, {row.change}:"
-        said.append(f"Against `{row.against}` {one} {comparison(row.gain)}.")
+        said.append(f"Against `{row.against}` {one} {comparison(row.gain, row.beyond)}.")
     if row.combines:
         said.append(f"It combines {wording.listing([f'`{name}`' for name in row.combines])}.")
     elif ranking.search(row.strategy):
@@ -95,7 +96,7 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     if row.profiler_slowdown:
         said.append(f"Tracing slowed the steps {wording.significant(row.profiler_slowdown)} times.")
     said += [f"Note: {note}." for note in row.notes]
-    said += [f"Mark: {mark}." for mark in row.marks]
+    said += [f"Mark: {mark.words}." for mark in row.marks]
     settings = row.settings
     effective = (
         f"{settings.device.rpartition('device:')[2]}, batch {settings.batch_size}, {settings.dtype_policy}, "
@@ -120,11 +121,11 @@ def times(interval: Interval) -> str:
     return wording.times(interval.value, interval.low, interval.high)
 
 
-def comparison(gain: Interval) -> str:
-    """Say what a ratio means, a tie where its interval holds 1."""
-    if gain.low > 1:
+def comparison(gain: Interval, beyond: Beyond) -> str:
+    """Say what a ratio means, a tie where it does not differ from 1 beyond the noise of all comparisons."""
+    if beyond == "faster":
         return f"{times(gain)} as fast"
-    if gain.high < 1:
+    if beyond == "slower":
         return f"slower, {times(gain)} as fast"
     return f"no difference beyond the noise, {times(gain)}"
 
@@ -158,7 +159,7 @@ def predictions(ranking: Ranking) -> list[list[str]]:
     return [["change", "predicted", "at most", "if"], *made] if made else []
 
 
-def evidence(signal: Signal) -> str:
+def evidence(signal: Signal) -> Markdown:
     """Write a signal with its value, its range where it has one, and its source."""
     value = signal.value
     told = wording.significant(value) if isinstance(value, float) else str(value)
@@ -166,19 +167,23 @@ def evidence(signal: Signal) -> str:
         told = f"missing, {signal.missing}"
     ends = [wording.significant(end) for end in (signal.low, signal.high) if end is not None]
     span = f" ({ends[0]} to {ends[1]})" if len(ends) == 2 else ""
-    return f"`{signal.name}` = {plain(told)}{span}, {plain(signal.source)}"
+    return Markdown(f"{code(signal.name)} = {plain(told)}{span}, {plain(signal.source)}")
 
 
 def command(study: Study, strategy: str) -> str:
-    """Return the command that measures one strategy and the one it is compared with again."""
+    """Return the command that measures one strategy, and the one it is compared with where the study ran that, again.
+
+    A strategy that combines others needs all of them to choose from. It is empty where nothing was measured.
+    """
     request = study.request
+    if study.environment.simulated:
+        return ""
     if not request.rounds:
         # A training that was watched: only its author's own command repeats it.
         return study.command
     info = next(info for info in study.strategies if info.name == strategy)
-    # A strategy that combines others needs all of them to choose from.
-    names = "all" if info.combines else ",".join([*([info.against] if info.against else []), strategy])
-    words = ["gpuprobe", "run", "--strategies", names, "--batch-size", str(request.batch_size)]
+    chosen = [one.name for one in study.strategies if info.combines or one.name in {info.against, strategy}]
+    words = ["gpuprobe", "run", "--strategies", ",".join(chosen), "--batch-size", str(request.batch_size)]
     words += ["--model", request.model] if request.model else ["--depth", str(request.depth), "--data", request.data]
     words += ["--seed", str(request.seed), "--rounds", str(request.rounds)]
     if request.samples:

@@ -170,7 +170,8 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 
 def _rate(rate: Interval | None) -> str:
-    return wording.significant(rate.value) if rate else "-"
+    # As many digits as the ratio of two of them has.
+    return wording.significant(rate.value, 4) if rate else "-"
 
 
 def _ratio(value: float) -> str:

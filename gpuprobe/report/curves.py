@@ -23,16 +23,16 @@ class Epoch(Protocol):
         """From 1."""
 
     @property
-    def train_loss(self) -> float:
-        """The mean over the epoch."""
+    def train_loss(self) -> float | None:
+        """The mean over the epoch, None where it is no finite number."""
 
     @property
     def train_accuracy(self) -> float:
         """The mean over the epoch, 0 to 1."""
 
     @property
-    def test_loss(self) -> float:
-        """After the epoch."""
+    def test_loss(self) -> float | None:
+        """After the epoch, None where it is no finite number."""
 
     @property
     def test_accuracy(self) -> float:

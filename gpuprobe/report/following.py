@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.advice.unknown import TRACE_IT
 from gpuprobe.report.account import ratio
+from gpuprobe.report.account import told as told_gain
 from gpuprobe.report.cells import comparison, times
 
 if TYPE_CHECKING:
@@ -20,19 +20,22 @@ if TYPE_CHECKING:
 def following(ranking: Ranking, study: Study) -> tuple[str, str]:
     """Return what to do about the primary cause, with what it was predicted and measured to gain, and its code."""
     primary = next((finding for finding in ranking.findings if finding.primary), None)
-    if primary is None:
-        baseline = ranking.row(ranking.baseline)
-        return "" if baseline is None or baseline.account else TRACE_IT, ""
-    if primary.cause == "compute_bound":
+    if primary is None or primary.cause == "compute_bound":
         return "", ""
     return " ".join([*_tried(primary, ranking, study), primary.fix]), primary.code
 
 
 def gains(ranking: Ranking, study: Study) -> str:
     """Say what gained most by itself, what all together gave, and what not to do."""
-    faster = [row for row in ranking.rows if row.gain and row.gain.low > 1]
+    faster = [row for row in ranking.rows if row.gained]
     gained = [row for row in faster if not row.trains_otherwise]
-    parts = [*_together(gained, ranking), *_best(gained, ranking), *_otherwise(faster), *_away(ranking)]
+    parts = [
+        *_together(gained, ranking),
+        *_best(gained, ranking),
+        *_otherwise(faster),
+        *_away(ranking),
+        *_drift(ranking),
+    ]
     if not gained and not parts and not study.request.rounds:
         return "Hand the model and its data to gpuprobe run --model, which measures the changes that may help."
     if not any(row.gain or row.speedup for row in ranking.rows):
@@ -59,7 +62,7 @@ def _tried(primary: Finding, ranking: Ranking, study: Study) -> list[str]:
         told = f"`{row.strategy}` first ({row.change}): {predicted}measured {times(row.gain)}"
         said.append(f"{told} over `{row.against}`{_on_baseline(row, ranking, study)}.")
     if not rows and primary.predicted_gain:
-        said.append(f"Predicted gain: {ratio(primary.predicted_gain)}; it was not measured here.")
+        said.append(f"Predicted gain: {told_gain(primary.predicted_gain)}; it was not measured here.")
     return said
 
 
@@ -126,11 +129,22 @@ def _otherwise(faster: list[Row]) -> list[str]:
 def _away(ranking: Ranking) -> list[str]:
     """The change that lost most; one that others build on is a step of the way, and no advice."""
     steps = {row.against for row in ranking.rows}
-    lost = [row for row in ranking.rows if row.gain and row.gain.high < 1 and row.strategy not in steps]
+    lost = [row for row in ranking.rows if row.beyond == "slower" and row.strategy not in steps]
     worst = min(lost, key=_gain, default=None)
     if worst is None or worst.gain is None:
         return []
-    return [f"Here `{worst.strategy}` is {comparison(worst.gain)} as `{worst.against}`."]
+    return [f"Here `{worst.strategy}` is {comparison(worst.gain, worst.beyond)} as `{worst.against}`."]
+
+
+def _drift(ranking: Ranking) -> list[str]:
+    """Whose gain the traces rule out."""
+    found = [f"`{row.strategy}`" for row in ranking.rows if row.drift and row.beyond == "faster"]
+    if not found:
+        return []
+    return [
+        f"What {wording.listing(found)} seemed to gain is drift of the machine: the trace of what was changed leaves "
+        "less."
+    ]
 
 
 def _names(names: Sequence[str]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe import wording
-from gpuprobe.report import account, cells, meters, story
+from gpuprobe.evidence.whole_run import RunBreakdown, breakdown_of_run
+from gpuprobe.report import account, cells, meters, story, whole_run
 from gpuprobe.report.categories import CATEGORIES
-from gpuprobe.report.page import template
+from gpuprobe.report.page import filled
 from gpuprobe.report.verdict import verdict
 from gpuprobe.units import NS_PER_S
 
@@ -42,15 +42,25 @@ def render(loaded: Loaded, plots: Sequence[Plot]) -> str:
         "meters": meters.table({row.strategy: row.meters for row in shown}),
         "meters_explained": f"{baseline.strategy}: {meters.explained(baseline.meters)}" if baseline else "",
         "task_manager": meters.task_manager(baseline.meters) if baseline else "",
+        "whole_runs": whole_run.table(_first_runs(loaded)),
         "predictions": cells.predictions(ranking),
         "scorecard": cells.scorecard(ranking),
         "details": [cells.details(row, ranking, study) for row in ranking.rows],
         "made": datetime.fromtimestamp(study.created_ns / NS_PER_S, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "plots": plots,
         "traces": cells.traces(loaded),
-        "folder": PurePath(loaded.folder).name,
         "wording": wording,
         "evidence": cells.evidence,
         "faults": study.request.inject,
     }
-    return template("report.md.jinja").render(context)
+    return filled("report.md.jinja", **context)
+
+
+def _first_runs(loaded: Loaded) -> dict[str, RunBreakdown]:
+    """Return where the wall time of each strategy's first run went."""
+    found: dict[str, RunBreakdown] = {}
+    for run in loaded.runs.values():
+        breakdown = breakdown_of_run(run)
+        if breakdown is not None:
+            found.setdefault(run.spec.strategy, breakdown)
+    return found

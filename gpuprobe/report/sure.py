@@ -14,32 +14,46 @@ if TYPE_CHECKING:
 
 def sure(ranking: Ranking, study: Study) -> str:
     """Say it in a few sentences."""
-    said = [ranking.agreement] if ranking.agreement else []
+    said = (ranking.agreement, _missed(ranking), _repeated(ranking, study), _unsteady(ranking), _simulated(study))
+    return " ".join(filter(None, said))
+
+
+def _missed(ranking: Ranking) -> str:
     errors = [one.error for one in ranking.scorecard]
     errors += [step.error for search in ranking.searches for step in search.steps]
     misses = [abs(error) for error in errors if error is not None]
-    if misses:
-        said.append(
-            f"{wording.count(len(misses), 'prediction')} from traces missed the step time that was then measured by "
-            f"{_percent(median(misses))} in the median, {_percent(max(misses))} at most."
-        )
+    if not misses:
+        return ""
+    return (
+        f"{wording.count(len(misses), 'prediction')} from traces missed the step time that was then measured by "
+        f"{_percent(median(misses))} in the median, {_percent(max(misses))} at most."
+    )
+
+
+def _repeated(ranking: Ranking, study: Study) -> str:
     found = {info.name for info in study.strategies if info.combines}
     rounds = sorted({row.samples_per_s.rounds for row in ranking.rows if row.strategy not in found})
-    if rounds and study.request.rounds:
-        often = {1: "once", 2: "twice"}.get(rounds[0], f"{rounds[0]} times")
-        if len(rounds) > 1:
-            once_more = study.request.rounds == 1 and rounds == [1, 2]
-            often = "once, the first once more at the end" if once_more else f"{rounds[0]} to {rounds[-1]} times"
-        said.append(
-            f"Each strategy ran {often}, in fresh processes; what stands in brackets is the 95 % interval of a "
-            "measurement, and of a prediction the range that its assumptions leave open."
-        )
-    unstable = sum(any(mark.startswith("unstable") for mark in row.marks) for row in ranking.rows)
-    if unstable:
-        said.append(f"Rates were unsteady: {unstable} of {len(ranking.rows)} strategies are marked unstable.")
-    if study.environment.simulated:
-        said.append("All of it is simulated: it shows how gpuprobe reasons, and proves nothing about a real GPU.")
-    return " ".join(said)
+    if not rounds or not study.request.rounds:
+        return ""
+    often = {1: "once", 2: "twice"}.get(rounds[0], f"{rounds[0]} times")
+    if len(rounds) > 1:
+        once_more = study.request.rounds == 1 and rounds == [1, 2]
+        often = "once, the first once more" if once_more else f"{rounds[0]} to {rounds[-1]} times"
+    return (
+        f"Each strategy ran {often}, in fresh processes; what stands in brackets is the 95 % interval of a "
+        "measurement, and of a prediction the range that its assumptions leave open."
+    )
+
+
+def _unsteady(ranking: Ranking) -> str:
+    unstable = sum(row.marked("unstable") is not None for row in ranking.rows)
+    return f"Rates were unsteady: {unstable} of {len(ranking.rows)} strategies are marked unstable." if unstable else ""
+
+
+def _simulated(study: Study) -> str:
+    if not study.environment.simulated:
+        return ""
+    return "All of it is simulated: it shows how gpuprobe reasons, and proves nothing about a real GPU."
 
 
 def _percent(fraction: float) -> str:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.diagnosed import diagnosed
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.diagnosis.records import Diagnosis
+from gpuprobe.diagnosis.whole_run import tells_of_process
 from gpuprobe.errors import InputError
-from gpuprobe.recording import KERAS_SEEN, RUN_FILE, RUNS_FOLDER, STUDY_FILE, TRACE_FOLDER, TRAININGS_FOLDER
-from gpuprobe.records import Record, Run, load
+from gpuprobe.evidence.whole_run import breakdown_of
+from gpuprobe.recording import (
+    KERAS_SEEN,
+    RUN_FILE,
+    RUNS_FOLDER,
+    STUDY_FILE,
+    TRACE_FOLDER,
+    TRAININGS_FOLDER,
+    WALL_FILES,
+    whole,
+)
+from gpuprobe.records import Record, Run, Wall, load
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from gpuprobe.evidence.whole_run import RunBreakdown
 
 NO_KERAS = (
     "the command never loaded Keras, or it is not Python, or its Python leaves PYTHONPATH aside (-E, -I, -S) or cannot "
@@ -48,7 +63,17 @@ def studies(folder: Path) -> list[Path]:
 def read_trainings(folder: Path) -> tuple[Training, ...]:
     """Diagnose what each training left. Never raises for one that cannot be read: it says so itself."""
     runs = [run for study in studies(folder) for run in sorted((study / RUNS_FOLDER).glob("*/"))]
-    return tuple(_training(run, str(run.relative_to(folder))) for run in runs)
+    processes = read_processes(folder)
+    process = processes[0] if len(processes) == 1 else None
+    return tuple(_training(run, str(run.relative_to(folder)), process) for run in runs)
+
+
+def read_processes(folder: Path) -> tuple[RunBreakdown, ...]:
+    """Return where the wall time of each process went that loaded Keras; one that cannot be read is left out."""
+    files = sorted((folder / TRAININGS_FOLDER).glob(WALL_FILES.format("*")))
+    walls = [whole(lambda file=file: load(Wall, file), []) for file in files]  # type: ignore[misc]
+    found = [breakdown_of(wall) for wall in walls if wall is not None]
+    return tuple(breakdown for breakdown in found if breakdown is not None)
 
 
 def why_none(folder: Path) -> str:
@@ -62,14 +87,31 @@ def why_none(folder: Path) -> str:
     return NO_STEP.get(backend, NO_STEP_ELSE.format(backend=backend))
 
 
-def _training(run: Path, name: str) -> Training:
+def first_traced(trainings: Sequence[Training]) -> Training | None:
+    """Return the first training whose trace was diagnosed: it leads; None where there is none."""
+    return next((training for training in trainings if training.diagnosis is not None), None)
+
+
+def why_no_trace(folder: Path, trainings: Sequence[Training]) -> str:
+    """Say why a watch that was to trace has no trace; empty where it has one, or was not to."""
+    if first_traced(trainings) is not None:
+        return ""
+    return why_none(folder) or next((training.missing for training in trainings), "")
+
+
+def _training(run: Path, name: str, process: RunBreakdown | None) -> Training:
+    """Diagnose a training; without a trace, only where the wall time of its run tells a cause by itself."""
+    traced = any((run / TRACE_FOLDER).glob("**/*.xplane.pb"))
     try:
-        if not any((run / TRACE_FOLDER).glob("**/*.xplane.pb")):
-            return Training(folder=name, missing=_why_no_trace(run))
-        found = recorded(run)
+        case = recorded(run, trace=traced)
+        if process is not None and tells_of_process(process):
+            case = replace(case, whole_run=process)
+        diagnosis = diagnose(case)
     except InputError as error:
         return Training(folder=name, missing=str(error))
-    return Training(folder=name, diagnosis=diagnosed(found.account, found.readings, found.setting, replay=found.replay))
+    if traced or (diagnosis.primary is not None and diagnosis.primary.of == "run"):
+        return Training(folder=name, diagnosis=diagnosis)
+    return Training(folder=name, missing=_why_no_trace(run))
 
 
 def _why_no_trace(run: Path) -> str:

@@ -10,6 +10,7 @@ from gpuprobe.report.account import step_sentence
 from gpuprobe.report.causes import named
 from gpuprobe.report.cells import times
 from gpuprobe.report.following import following, gains
+from gpuprobe.report.resolution import resolution, too_busy
 from gpuprobe.report.sure import sure
 
 if TYPE_CHECKING:
@@ -60,12 +61,14 @@ class Verdict:
 def verdict(loaded: Loaded) -> Verdict:
     """Say what a study found so far; of an unfinished one, too, and of one that measured nothing."""
     study, ranking = loaded.study, loaded.ranking
-    where = _where(study, ranking)
+    where = f"{_where(study, ranking)} {resolution(ranking)}".strip()
     if not ranking.rows:
         return Verdict(where, "No run finished.", _failed(ranking), "", "")
     step, why = _why(ranking)
     first, code = following(ranking, study)
-    told = f"{step} {_fastest(ranking, study)}{_unmeasured(ranking, study)}".strip()
+    busy = too_busy(ranking, study)
+    found = f"{busy} {step}" if busy else f"{step} {_fastest(ranking, study)}"
+    told = f"{found.strip()}{_unmeasured(ranking, study)}"
     primary = next((finding.cause for finding in ranking.findings if finding.primary), "")
     return Verdict(where, told, why, first, code, gains(ranking, study), sure(ranking, study), primary)
 
@@ -76,7 +79,7 @@ def _why(ranking: Ranking) -> tuple[str, str]:
     primary = next((finding for finding in ranking.findings if finding.primary), None)
     step = step_sentence(baseline.strategy, baseline.account) if baseline and baseline.account else ""
     if primary is None:
-        return step, f"Not known yet: {_undecided(ranking)}"
+        return step, ""
     tie = f", which ties with `{primary.ties_with}`" if primary.ties_with else ""
     sentences = [f"The cause is that {named(primary)}{tie}, with {primary.confidence} confidence.", primary.claim]
     if primary.cause in UNCAUSED:
@@ -104,28 +107,29 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     """Say which strategy is the fastest of those that train as the baseline does, and what is faster and does not."""
     baseline = ranking.row(ranking.baseline)
     assert baseline is not None
-    alike = [row for row in ranking.rows if row is baseline or not row.trains_otherwise]
+    alike = [row for row in ranking.rows if row is baseline or not (row.trains_otherwise or row.drift)]
     best = alike[0]
     first = [row for row in alike if row.rank == best.rank]
-    epoch = f"{wording.clock(best.epoch_s.value)} an epoch of {study.epoch_samples:,} samples"
-    rate = f"{wording.significant(best.samples_per_s.value)} samples/s"
+    epoch = f"{wording.duration(best.epoch_s.value)} an epoch of {study.epoch}" if best.epoch_s else ""
+    rate = ", ".join([f"{wording.significant(best.samples_per_s.value)} samples/s", *([epoch] if epoch else [])])
     if len(ranking.rows) == 1:
-        return f"`{best.strategy}` trains {rate}, {epoch}."
+        return f"`{best.strategy}` trains {rate}."
     otherwise = "".join(_otherwise(row) for row in ranking.rows[: ranking.rows.index(best)])
     among = "" if len(alike) == len(ranking.rows) else " with the same loss curve"
     none = f"No strategy{among.replace('train', 'trains')} is faster than `{baseline.strategy}` beyond the noise"
     if first == [baseline]:
-        return f"{none}, which trains {rate}, {epoch}.{otherwise}"
+        return f"{none}, which trains {rate}.{otherwise}"
     if baseline in first:
         return f"{none}: {_tie(first, among)}.{otherwise}"
     gain = times(best.speedup) if best.speedup else ""
-    if best.speedup and best.speedup.low <= 1:
+    if not best.is_faster:
         return f"{none}: the first of them, `{best.strategy}`, is {gain} as fast.{otherwise}"
     others = _others(first[1:]) if len(first) > 1 else ""
     count = wording.count(len(alike), "strategy", "strategies")
+    instead = f"{epoch} instead of {wording.duration(baseline.epoch_s.value)}, " if baseline.epoch_s else ""
     return (
-        f"`{best.strategy}` is the fastest of {count}{among}: {epoch} instead of "
-        f"{wording.clock(baseline.epoch_s.value)}, {gain} as fast as `{baseline.strategy}`.{others}{otherwise}"
+        f"`{best.strategy}` is the fastest of {count}{among}: {instead}{gain} as fast as `{baseline.strategy}`."
+        f"{others}{otherwise}"
     )
 
 
@@ -138,7 +142,7 @@ def _unmeasured(ranking: Ranking, study: Study) -> str:
 
 def _otherwise(row: Row) -> str:
     """Name one whose rate is above the best's, and which is no gain before its accuracy is known."""
-    if row.speedup is None or row.speedup.low <= 1:
+    if row.speedup is None or not row.is_faster:
         return ""
     return f" `{row.strategy}` is {times(row.speedup)} as fast, but its loss curve differs."
 
@@ -164,10 +168,3 @@ def _failed(ranking: Ranking) -> str:
         return "No run was started."
     failure = ranking.failures[0]
     return f"{failure.strategy}: {failure.state.replace('_', ' ')}, {failure.message}."
-
-
-def _undecided(ranking: Ranking) -> str:
-    known = {reason.cause: reason.reason for reason in ranking.not_evaluated}
-    baseline = ranking.row(ranking.baseline)
-    untraced = "" if baseline and baseline.account else "there is no trace of the baseline that tells, and "
-    return f"{untraced}{known.get('compute_bound') or 'no rule had its evidence'}."

@@ -1,4 +1,4 @@
-"""TensorBoard as a child process, on a copy of a study's traces.
+"""TensorBoard as a child process, on a copy of the traces of a study, or of a watch's trainings.
 
 The profile plugin writes its caches beside the traces that it reads, and later serves them even where the trace has
 changed. So it gets a folder of links of its own, which goes when it ends.
@@ -13,18 +13,19 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from gpuprobe import child
 from gpuprobe.errors import InputError, MissingError, OutputError
-from gpuprobe.recording import RUNS_FOLDER, TRACE_PATTERN, load_study
+from gpuprobe.recording import RUNS_FOLDER, TRACE_PATTERN, WATCH_FILE, load_study
+from gpuprobe.report.trainings import studies
 from gpuprobe.scratch import scratch
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 HOST = "127.0.0.1"
 # TensorBoard imports its plugins before it answers: seconds, on a slow machine many.
@@ -52,24 +53,21 @@ class Viewer:
 
 
 @contextmanager
-def serving(study: Path, port: int) -> Iterator[Viewer]:
-    """Serve a study's traces on `port` of the loopback, 0 for a free one.
+def serving(recording: Path, port: int) -> Iterator[Viewer]:
+    """Serve the traces of a study or a watch on `port` of the loopback, 0 for a free one.
 
     Raises InputError where it has no trace, MissingError where TensorBoard or its profile plugin is not installed or
     does not start, OutputError where the port is taken.
     """
-    load_study(study)
-    traces = sorted((study / RUNS_FOLDER).glob(f"*/{TRACE_PATTERN}"))
-    if not traces:
-        raise InputError(f"{study}: holds no traces (was it measured with --no-trace?)")
+    traces = _traces(recording)
     for module in ("tensorboard", "xprof"):
         if importlib.util.find_spec(module) is None:
             raise MissingError(f"{module} is not installed: pip install tensorboard tensorboard-plugin-profile")
     port = _free(port)
     with scratch() as links:
-        for trace in traces:
-            link = links / trace.relative_to(study / RUNS_FOLDER)
-            link.parent.mkdir(parents=True)
+        for place, trace in traces.items():
+            link = links / place
+            link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(trace.resolve())
         log = links / "tensorboard.log"
         words = ("--logdir", links, "--host", HOST, "--port", port)
@@ -78,9 +76,28 @@ def serving(study: Path, port: int) -> Iterator[Viewer]:
         try:
             address = f"http://{HOST}:{port}"
             _wait_until_it_answers(process, address, log)
-            yield Viewer(process, address, [trace.relative_to(study / RUNS_FOLDER) for trace in traces])
+            yield Viewer(process, address, list(traces))
         finally:
             child.end(process)
+
+
+def _traces(recording: Path) -> dict[Path, Path]:
+    """Return the traces of a recording, each by its place below the folder that is served, a folder for each run.
+
+    Raises InputError where there is none.
+    """
+    watched = (recording / WATCH_FILE).is_file()
+    if not watched:
+        load_study(recording)
+    found = {
+        Path(f"{study.name}-{run.name}" if watched else run.name) / trace.relative_to(run): trace
+        for study in (studies(recording) if watched else [recording])
+        for run in sorted((study / RUNS_FOLDER).glob("*/"))
+        for trace in sorted(run.glob(TRACE_PATTERN))
+    }
+    if not found:
+        raise InputError(f"{recording}: holds no traces (measured with --no-trace, or shared with --no-traces?)")
+    return found
 
 
 def _page(root: str, trace: Path) -> TracePage:

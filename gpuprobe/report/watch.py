@@ -6,13 +6,16 @@ import shlex
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpuprobe import wording
 from gpuprobe.evidence.readings.signals import Seen
-from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE, TELEMETRY_FILE, WATCH_FILE
+from gpuprobe.evidence.whole_run import RunBreakdown
+from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE, TELEMETRY_FILE, TRACE_LEFT_OUT, WATCH_FILE
 from gpuprobe.records import Record, Watch, load, to_json, write_whole
-from gpuprobe.report import account, html
-from gpuprobe.report.page import template
-from gpuprobe.report.trainings import Training, read_trainings, why_none
+from gpuprobe.report import account, html, whole_run
+from gpuprobe.report.page import filled
+from gpuprobe.report.trainings import Training, first_traced, read_processes, read_trainings, why_no_trace, why_none
 from gpuprobe.telemetry import read
 from gpuprobe.units import NS_PER_S
 from gpuprobe.watch.verdict import Verdict, judge, not_offered
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
 class WatchReport(Record, frozen=True, kw_only=True):
     """`report.json` of a watch: its record, the evidence, the verdict, and the trainings that it attached to.
 
-    `no_training` says why there is none, where a trace was asked for.
+    `no_training` says why there is none, where a trace was asked for. `processes` are where the wall time of each
+    process went that loaded Keras.
     """
 
     watch: Watch
@@ -32,27 +36,63 @@ class WatchReport(Record, frozen=True, kw_only=True):
     verdict: Verdict
     trainings: tuple[Training, ...] = ()
     no_training: str = ""
+    processes: tuple[RunBreakdown, ...] = ()
 
 
 def load_report(folder: Path) -> WatchReport:
-    """Judge a recording again. Raises InputError where the folder holds none, or one that cannot be read."""
-    watch = load(Watch, folder / WATCH_FILE)
-    seen, verdict = judge(read(folder / TELEMETRY_FILE), watch)
-    trainings, why = read_trainings(folder), why_none(folder)
-    return WatchReport(watch=watch, seen=seen, verdict=verdict, trainings=trainings, no_training=why)
+    """Judge a recording again; one that was shared without its traces tells what they said.
+
+    Raises InputError where the folder holds none, or one that cannot be read.
+    """
+    watch, trainings = load(Watch, folder / WATCH_FILE), read_trainings(folder)
+    if any(training.missing == TRACE_LEFT_OUT for training in trainings):
+        trainings = load(WatchReport, folder / RANKING_FILE).trainings
+    return reported(folder, watch, trainings)
+
+
+def reported(folder: Path, watch: Watch, trainings: tuple[Training, ...]) -> WatchReport:
+    """Judge a watch whose trainings were diagnosed: a trace leads, readings alone do where there is none.
+
+    Raises InputError where its telemetry cannot be read.
+    """
+    seen, verdict = judge(read(folder / TELEMETRY_FILE), watch, why_no_trace(folder, trainings))
+    verdict = _led_by_trace(verdict, trainings)
+    return WatchReport(
+        watch=watch,
+        seen=seen,
+        verdict=verdict,
+        trainings=trainings,
+        no_training=why_none(folder),
+        processes=read_processes(folder),
+    )
+
+
+def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
+    first = first_traced(trainings)
+    if first is None or first.diagnosis is None:
+        return verdict
+    words, count = account.words(first.diagnosis), len(trainings)
+    which = f"training {trainings.index(first) + 1} of {count}" if count > 1 else "its training"
+    primary = first.diagnosis.primary
+    by = "the clock over all" if primary is not None and primary.of == "run" else "the trace"
+    said = f"By {by} of {which}: {words.verdict}"
+    return msgspec.structs.replace(verdict, verdict=said, why=words.why, next=words.next, code=words.code)
 
 
 def render(report: WatchReport) -> str:
     """Return `report.md`."""
     made = datetime.fromtimestamp(report.watch.started_ns / NS_PER_S, timezone.utc)
-    return template("watch.md.jinja").render(
+    return filled(
+        "watch.md.jinja",
         watch=report.watch,
         seen=report.seen,
         verdict=report.verdict,
         trainings=report.trainings,
-        traced=any(training.diagnosis for training in report.trainings),
+        leading=first_traced(report.trainings),
         no_training=report.no_training,
         account=account,
+        processes=report.processes,
+        whole_run=whole_run,
         command=shlex.join(report.watch.command),
         made=made.strftime("%Y-%m-%d %H:%M UTC"),
         not_offered=not_offered(report.seen.said),

@@ -44,6 +44,8 @@ HINTS = (
     "fe80:",
     *secrets.HINTS,
 )
+# What lies within the folder of a recording.
+WITHIN = ("/runs/", "/trainings/")
 # What ends a path to the left, and how far back one is looked for.
 _BEFORE = " \t\n\"'<>=,;:|([{"
 _LONGEST_PATH = 4096
@@ -78,13 +80,16 @@ def find_secrets(text: str, into: Gathering) -> None:
 
 
 def former(text: str, marks: Iterable[str], into: Gathering) -> None:
-    """Note the folders in which a study lay: what stands in a text before `/runs/RUN`, or before its own name."""
+    """Note the folders in which a study lay: what stands in a text before `/runs/RUN`, or before its own name.
+
+    Of a watch it is what stands before `/trainings/`.
+    """
     for mark in marks:
         at = text.find(mark)
         while at >= 0:
-            end = at if mark.startswith("/runs/") else at + len(mark)
+            end = at if mark.startswith(WITHIN) else at + len(mark)
             after = text[at + len(mark) : at + len(mark) + 1]
-            if not after or not (after.isalnum() or after in "-_"):
+            if mark.endswith("/") or not after or not (after.isalnum() or after in "-_"):
                 for path in _ending(text, end):
                     study(path, into)
             at = text.find(mark, at + 1)

@@ -19,21 +19,18 @@ from gpuprobe.traces.find import CHROME, XPLANE, suffix_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gpuprobe.records import GpuInfo, Run, Study
+    from gpuprobe.records import GpuInfo
     from gpuprobe.sharing.facts import Facts
+    from gpuprobe.sharing.shared import Shared
 
 # Facts of a card that tell it from another.
 CARD_FACTS = ("uuid", "serial", "pci_bus_id")
-# A shorter name of a study may be a word, and is not looked for as a folder.
-SHORTEST_STUDY = 8
 
 
-def gather(
-    places: Sequence[Path], study: Study, runs: Iterable[Run], run_names: Iterable[str], files: Iterable[Path]
-) -> Facts:
-    """Return the facts about a study that lies in the first of `places`, of which `files` will be copied.
+def gather(places: Sequence[Path], shared: Shared) -> Facts:
+    """Return the facts about a recording that lies in the first of `places`.
 
-    Also the others are names of the study's folder: that of the copy while it is made.
+    Also the others are names of its folder: that of the copy while it is made.
     """
     into = Gathering()
     this_machine(into)
@@ -42,14 +39,13 @@ def gather(
             if path.startswith("/"):
                 find.study(path, into)
     into.studies.update(str(place) for place in places[1:])
-    for gpu in study.environment.gpus:
+    for gpu in shared.gpus:
         into.card(_ids(gpu))
-    for target in {study.request.data, study.request.model, *(run.spec.model for run in runs)}:
+    for target in shared.targets:
         _target(target.rpartition(":")[0] or target, into)
-    _command(study.command, into)
-    marks = [f"/runs/{name}" for name in run_names]
-    marks += [f"/{study.name}"] if len(study.name) >= SHORTEST_STUDY else []
-    _read(files, marks, into)
+    for command in shared.commands:
+        _command(command, into)
+    _read(shared.files.values(), shared.marks, into)
     return into.done()
 
 

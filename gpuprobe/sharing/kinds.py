@@ -164,4 +164,5 @@ KINDS = {
     ".md": _TEXT,
     ".html": _TEXT,
     ".svg": _TEXT,
+    ".seen": _TEXT,
 }

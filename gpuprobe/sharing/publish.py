@@ -1,68 +1,52 @@
-"""Copies a study to a folder that is fit to publish: cleaned by rule, read again and proved, and whole or not there."""
+"""Copies a recording to a folder fit to publish: cleaned by rule, read again and proved, and whole or not there."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from gpuprobe.errors import OutputError
 from gpuprobe.ranking.load import load
-from gpuprobe.recording import (
-    PROFILES_PATTERN,
-    RANKING_FILE,
-    RUN_FILE,
-    RUNS_FOLDER,
-    STUDY_FILE,
-    TELEMETRY_FILE,
-    TRACE_FOLDER,
-    TRACE_LEFT_OUT,
-    load_runs,
-    load_study,
-    search_file,
-)
+from gpuprobe.recording import RANKING_FILE, TRAININGS_FOLDER
 from gpuprobe.records import to_json
+from gpuprobe.report.watch import load_report, write_watch
 from gpuprobe.report.write import write
+from gpuprobe.scratch import held
 from gpuprobe.sharing import proof, rules, secrets
 from gpuprobe.sharing.gather import gather
-from gpuprobe.sharing.kinds import kind_of, short_system
+from gpuprobe.sharing.kinds import kind_of
+from gpuprobe.sharing.shared import is_of_a_trace, is_watch, shared
 from gpuprobe.sharing.touch import touch_of
-from gpuprobe.traces.find import suffix_of, traces_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gpuprobe.records import Run, Study
     from gpuprobe.sharing.facts import Facts
+    from gpuprobe.sharing.shared import Shared
 
-# What the file of a trace is called instead of by its host.
-HOST = "host"
+# Of the hidden folder in which a copy is made.
+PREFIX = ".gpuprobe-share-"
 
 
-def publish(study: Path, target: Path, *, traces: bool = True) -> None:
-    """Copy the records, telemetry and traces of a study to a new folder, without what tells whose machine it was.
+def publish(recording: Path, target: Path, *, traces: bool = True) -> None:
+    """Copy the records, telemetry and traces of a study or a watch to a new folder, without what tells whose it was.
 
     Its report is written there too; without its traces it still tells what they say. Logs, events and pickled
-    workloads are left behind. Raises InputError where the study or a trace is damaged, OutputError where the folder
+    workloads are left behind. Raises InputError where the recording or a trace is damaged, OutputError where the folder
     exists or cannot be written, or where the copy, read again, still holds something private: none is left then.
     """
     try:
         with _beside(target) as copy:
-            sources = _sources(study)
-            record, runs = load_study(study), load_runs(study)
-            names = [folder.name for folder in runs]
+            found = shared(recording, traces=traces)
             # What is known of the traces holds for what was said of them too.
-            facts = gather([study, copy], record, runs.values(), names, sources.values())
-            copied = {place: file for place, file in sources.items() if traces or TRACE_FOLDER not in place.parts}
-            _Copy(copy, facts).make(study, copied, record, runs, traces=traces)
+            facts = gather([recording, copy], found)
+            _Copy(copy, facts).make(recording, found, traces=traces)
             if left := proof.found(copy, facts):
-                raise OutputError(f"{target}: not written: {left}; share it with --no-traces, or clean the study")
+                raise OutputError(f"{target}: not written: {left}; share it with --no-traces, or clean the recording")
             copy.rename(target)
     except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror}: {error.filename or study})") from error
+        raise OutputError(f"{target}: cannot be written ({error.strerror}: {error.filename or recording})") from error
 
 
 @contextmanager
@@ -71,25 +55,10 @@ def _beside(target: Path) -> Iterator[Path]:
     if target.exists() or target.is_symlink():
         raise OutputError(f"{target}: exists already; name a new folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-        copy = Path(scratch) / target.name
+    with held(target.parent, PREFIX) as scratch:
+        copy = scratch / target.name
         copy.mkdir()
         yield copy
-
-
-def _sources(study: Path) -> dict[Path, Path]:
-    """Return the files to copy, by their place in the copy; of a trace, its host is left out of the name."""
-    found = {Path(STUDY_FILE): study / STUDY_FILE}
-    found |= {Path(file.name): file for file in sorted(study.glob(search_file(study, "*").name))}
-    for run in load_runs(study):
-        into = Path(RUNS_FOLDER) / run.name
-        found |= {into / name: run / name for name in (RUN_FILE, TELEMETRY_FILE) if (run / name).is_file()}
-        for session in sorted(run.glob(PROFILES_PATTERN)):
-            files = traces_in(session) if session.is_dir() else []
-            for number, file in enumerate(files, 1):
-                host = HOST if len(files) == 1 else f"{HOST}-{number:0{len(str(len(files)))}}"
-                found[into / session.relative_to(run) / f"{host}{suffix_of(file)}"] = file
-    return found
 
 
 class _Copy:
@@ -100,46 +69,34 @@ class _Copy:
         self._rules = rules.rules_of(facts)
         self._touch = touch_of(self._rules.needles, secrets.HINTS)
 
-    def make(
-        self, study: Path, sources: dict[Path, Path], record: Study, runs: dict[Path, Run], *, traces: bool
-    ) -> None:
-        public = {Path(STUDY_FILE): to_json(_public_study(record))}
-        public |= {
-            Path(RUNS_FOLDER) / run.name / RUN_FILE: to_json(_public_run(told, traces=traces))
-            for run, told in runs.items()
-        }
-        for place, source in sources.items():
-            self._write(place, public[place] if place in public else source.read_bytes())
-        if not traces:
-            self._write(Path(RANKING_FILE), to_json(load(study).ranking))
-        write(self._folder)
+    def make(self, recording: Path, found: Shared, *, traces: bool) -> None:
+        copied = [place for place in found.files if traces or not is_of_a_trace(place)]
+        for place in copied:
+            self._write(place, found.records.get(place) or found.files[place].read_bytes())
+        if is_watch(recording):
+            self._tell_watch(recording, traces=traces)
+        else:
+            self._tell_study(recording, traces=traces)
         # A report names the folder that it was made of, and where its plots were drawn.
         for path in self._folder.rglob("*"):
             place = path.relative_to(self._folder)
-            if path.is_file() and place not in sources:
+            if path.is_file() and place not in copied:
                 self._write(place, path.read_bytes())
+
+    def _tell_study(self, study: Path, *, traces: bool) -> None:
+        if not traces:
+            self._write(Path(RANKING_FILE), to_json(load(study).ranking))
+        write(self._folder)
+
+    def _tell_watch(self, watch: Path, *, traces: bool) -> None:
+        if (watch / TRAININGS_FOLDER).is_dir():
+            # That a trace was asked for shows by it, where there was no training.
+            (self._folder / TRAININGS_FOLDER).mkdir(exist_ok=True)
+        if not traces:
+            self._write(Path(RANKING_FILE), to_json(load_report(watch)))
+        write_watch(self._folder)
 
     def _write(self, place: Path, content: bytes) -> None:
         path = self._folder / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(kind_of(path).clean(content, self._touch, self._rules))
-
-
-def _public_study(study: Study) -> Study:
-    environment = msgspec.structs.replace(study.environment, system=short_system(study.environment.system))
-    request = msgspec.structs.replace(
-        study.request, data=_without_folder(study.request.data), model=_without_folder(study.request.model)
-    )
-    return msgspec.structs.replace(study, environment=environment, request=request)
-
-
-def _public_run(run: Run, *, traces: bool) -> Run:
-    spec = msgspec.structs.replace(run.spec, data="", model=_without_folder(run.spec.model))
-    trace = run.trace
-    if trace is not None and not traces:
-        trace = msgspec.structs.replace(trace, path=None, missing=TRACE_LEFT_OUT)
-    return msgspec.structs.replace(run, spec=spec, trace=trace)
-
-
-def _without_folder(name: str) -> str:
-    return Path(name).name if "/" in name else name

@@ -25,7 +25,10 @@ class Dispatcher:
         self.collectives: list[Pending] = []
         self.place = 0
         self.factor = running.noise.factor(Source.HOST, running.call, 4)
-        self.syncs = self._sync_places(spec.host.syncs_in_step)
+        # Python's part, and the runtime's.
+        self.each_us = (spec.host.eager * spec.host.eager_op_us + spec.host.dispatch_us) * self.factor
+        self.syncs = self._places(spec.host.syncs_in_step)
+        self.stalls = self._places(spec.host.host_work_pieces if spec.host.host_work_ms else 0)
 
     def start(self) -> None:
         """Allocate, and bring the batch onto the device."""
@@ -46,6 +49,7 @@ class Dispatcher:
         """Launch the kernels of this part of the step."""
         count = len(self.durations)
         for place in range(round(begin_share * count), round(end_share * count)):
+            self._host_work(place)
             self._kernel(place)
             if place in self.syncs and self.running.spec.card.on_gpu:
                 self.now = self.running.wait_for(self.gpu, self.thread, self.now, SCALAR_BYTES)
@@ -68,7 +72,9 @@ class Dispatcher:
     def _kernel(self, place: int) -> None:
         running, knobs = self.running, self.running.spec.host
         begin = self.now
-        self.now += (knobs.eager_op_us if knobs.eager else 0.0) * self.factor + knobs.dispatch_us * self.factor
+        if knobs.once_ms:
+            self._tune()
+        self.now += self.each_us
         stream = compute_stream(place % running.spec.kernels.streams)
         op = Pending(Kind.KERNEL, stream, self.durations[place], self.now, self.now, self.thread, running.call, place)
         if not running.spec.card.on_gpu:
@@ -77,8 +83,30 @@ class Dispatcher:
         else:
             # Streams begin a step together, after its copies and all that the step before left behind.
             op.after = (*self.first, *self.collectives) if place < running.spec.kernels.streams else self.collectives
-            self.now = self.gpu.launch(op, running.launch_us)
-        running.tell(self.thread, "op", begin, self.now, ("place", place))
+            loading_us = running.once_us("code_loading", self.gpu.index) if knobs.once_ms else 0.0
+            self.now = self.gpu.launch(op, running.launch_us + loading_us)
+            self._note(Doing.ONCE, op.call_begin, op.call_begin + loading_us)
+        if running.traced:
+            running.tell(self.thread, "op", begin, self.now, ("place", place))
+
+    def _host_work(self, place: int) -> None:
+        """Do what launches nothing: an operation of the graph that is placed on the processor, or Python."""
+        knobs = self.running.spec.host
+        if place not in self.stalls:
+            return
+        begin, self.now = self.now, self.now + 1000 * knobs.host_work_ms / len(self.stalls) * self.factor
+        self._note(Doing.HOST_WORK, begin, self.now)
+        if knobs.host_work_kind == "operation":
+            self.running.tell(self.thread, "host_op", begin, self.now)
+
+    def _tune(self) -> None:
+        """Try which kernel is fastest, once."""
+        begin, self.now = self.now, self.now + self.running.once_us("autotuning", self.gpu.index)
+        self._note(Doing.ONCE, begin, self.now)
+
+    def _note(self, doing: Doing, begin: float, end: float) -> None:
+        if end > begin:
+            self.running.doing[self.gpu.index][doing].append(span_ns(begin, end))
 
     def _copy_batch(self, size: int) -> None:
         running, copies = self.running, self.running.spec.copies
@@ -103,5 +131,5 @@ class Dispatcher:
         self.now = self.gpu.launch(op, running.launch_us)
         self.first.append(op)
 
-    def _sync_places(self, count: int) -> frozenset[int]:
+    def _places(self, count: int) -> frozenset[int]:
         return frozenset(round((number + 1) * len(self.durations) / (count + 1)) - 1 for number in range(count))

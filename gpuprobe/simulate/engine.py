@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpuprobe.simulate.dispatch import SCALAR_BYTES, Dispatcher
@@ -35,6 +36,16 @@ def simulate(spec: Spec) -> Session:
 
 def steady(spec: Spec) -> Session:
     """Return the session without the profiler, over enough calls that its mean step time is that of a long training."""
+    return _Python(spec, traced=False).run(_enough_calls(spec))
+
+
+@lru_cache(maxsize=256)
+def steady_ms(spec: Spec) -> float:
+    """Return the mean step of that session."""
+    return _Python(spec, traced=False).step_ms(_enough_calls(spec))
+
+
+def _enough_calls(spec: Spec) -> int:
     rhythms = [1]
     if spec.host.compile_every and spec.host.compile_ms:
         rhythms.append(spec.host.compile_every)
@@ -47,7 +58,7 @@ def steady(spec: Spec) -> Session:
     fewest = max(FEWEST_CALLS, math.ceil(FEWEST_STEPS / spec.host.steps_per_execution), 2 * max(rhythms))
     # A whole number of the longest rhythm, so that each of its pauses counts as often as it comes.
     calls = max(rhythms) * math.ceil(fewest / max(rhythms))
-    return _Python(spec, traced=False).run(min(calls, MOST_CALLS))
+    return min(calls, MOST_CALLS)
 
 
 def warmup_calls(spec: Spec) -> int:
@@ -66,9 +77,20 @@ class _Python(Progress):
         self.now = 0.0
 
     def run(self, calls: int) -> Session:
+        """Return what happened in so many calls after the warm-up."""
+        marks, ends = self._play(calls)
+        return self._finished(marks, ends, self.first_call)
+
+    def step_ms(self, calls: int) -> float:
+        """Return only how long a step took."""
+        _, ends = self._play(calls)
+        return (ends[-1] - ends[0]) / 1000 / calls / self.spec.host.steps_per_execution
+
+    def _play(self, calls: int) -> tuple[list[tuple[float, float]], list[float]]:
+        """Return begin and end of every call, and when the devices were done, from the last of the warm-up on."""
         marks: list[tuple[float, float]] = []
         ends: list[float] = []
-        before = warmup_calls(self.spec)
+        before = self.first_call = warmup_calls(self.spec)
         for call in range(before + calls):
             self.call, self.counting = call, call >= before
             if call == before:
@@ -77,7 +99,7 @@ class _Python(Progress):
             marks.append((self.now, self._train_function()))
             ends.append(max(gpu.last_end() for gpu in self.gpus))
         self._between(before + calls)
-        return self._finished(marks, [begun, *ends[before:]], before)
+        return marks, [begun, *ends[before:]]
 
     def _barrier(self) -> float:
         """Wait for all devices where a trace begins; return when the last call before it was done."""
@@ -102,6 +124,7 @@ class _Python(Progress):
         """Run one call; return when it comes back to Python."""
         knobs, begin = self.spec.host, self.now
         self.now += knobs.function_call_us * self.noise.factor(Source.HOST, self.call, 1)
+        self._specialise()
         compiled = self._compile()
         run_begin = self.now
         for _ in range(knobs.steps_per_execution):
@@ -130,6 +153,14 @@ class _Python(Progress):
         for device in self.doing:
             device[Doing.COMPILE].append(span_ns(begin, self.now))
         return True
+
+    def _specialise(self) -> None:
+        """Compile a function once more for what it has not met before."""
+        for gpu in self.gpus:
+            begin, self.now = self.now, self.now + self.once_us("specialising", gpu.index)
+            self.tell(PYTHON, "XlaCompile", begin, self.now)
+            if self.now > begin:
+                self.doing[gpu.index][Doing.ONCE].append(span_ns(begin, self.now))
 
     def _one_step(self) -> None:
         """Dispatch one step on all devices: input, copies, kernels, collectives in buckets, and what follows them."""

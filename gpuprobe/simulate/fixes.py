@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from gpuprobe.simulate.work import has_tensor_cores
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gpuprobe.simulate.spec import Spec
 
-# As much as `cuLaunchKernel` can be shortened without a launch costing nothing at all.
-NO_LAUNCH_US = 0.001
-FASTER_LINK = 1e6
+# Work that a card does in no time would be no work: so long at least.
+LEAST_US = 0.001
 PREFETCH, PARALLEL, FUSED, STEPS, BATCH, CARD = 2, 8, 8, 8, 4, 2.0
 
 
@@ -91,7 +88,7 @@ def faster_card(spec: Spec, factor: float = CARD) -> Spec:
     """A card that computes so many times as fast."""
     fixed_us = min(spec.kernels.fixed_us, spec.kernels.mean_us)
     mean_us = fixed_us + (spec.kernels.mean_us - fixed_us) / factor
-    return replace(spec, kernels=replace(spec.kernels, mean_us=max(mean_us, NO_LAUNCH_US)))
+    return replace(spec, kernels=replace(spec.kernels, mean_us=max(mean_us, LEAST_US)))
 
 
 FIXES: dict[str, Callable[[Spec], Spec]] = {
@@ -107,106 +104,3 @@ FIXES: dict[str, Callable[[Spec], Spec]] = {
     "callbacks_removed": callbacks_removed,
     f"faster_card_{CARD:g}": faster_card,
 }
-
-
-# --- what each cause costs: the session without it --------------------------------------------------------------
-
-
-def _launch_free(spec: Spec) -> Spec:
-    host = replace(spec.host, dispatch_us=0.0, launch_us=NO_LAUNCH_US, function_call_us=0.0, wddm_batch=1)
-    return replace(spec, host=host)
-
-
-def _copy_free(spec: Spec) -> Spec:
-    copies = replace(
-        spec.copies, link_gb_per_s=FASTER_LINK, pageable_gb_per_s=FASTER_LINK, latency_us=0.0, on_card_mib=0.0
-    )
-    return replace(spec, copies=copies)
-
-
-def _sync_free(spec: Spec) -> Spec:
-    return replace(spec, host=replace(spec.host, sync_every=0, syncs_in_step=0))
-
-
-def _never_compiling(spec: Spec) -> Spec:
-    return replace(spec, host=replace(spec.host, compile_ms=0.0))
-
-
-def _not_eager(spec: Spec) -> Spec:
-    changed = replace(spec, host=replace(spec.host, eager=False))
-    return _never_compiling(changed) if spec.host.compile_kind == "retracing" else changed
-
-
-def _other_dtype(spec: Spec) -> Spec:
-    wanted = "float16" if has_tensor_cores(spec.card) else "float32"
-    return replace(spec, kernels=replace(spec.kernels, dtype=wanted))
-
-
-def _filled(spec: Spec) -> Spec:
-    kernels = spec.kernels
-    fixed_us = min(kernels.fixed_us, kernels.mean_us)
-    mean_us = fixed_us + (kernels.mean_us - fixed_us) * min(1.0, kernels.sm_fill)
-    return replace(spec, kernels=replace(kernels, mean_us=max(mean_us, NO_LAUNCH_US)))
-
-
-def _alone(spec: Spec) -> Spec:
-    return replace(spec, card=replace(spec.card, other_process_share=0.0))
-
-
-def _cool(spec: Spec) -> Spec:
-    return replace(spec, card=replace(spec.card, clock_fraction=1.0))
-
-
-def _whole_link(spec: Spec) -> Spec:
-    return replace(spec, card=replace(spec.card, pcie_fraction=1.0))
-
-
-def _roomy(spec: Spec) -> Spec:
-    return replace(spec, host=replace(spec.host, allocations=0))
-
-
-def _no_exchange(spec: Spec) -> Spec:
-    return replace(spec, collective=replace(spec.collective, allreduce_ms=0.0))
-
-
-def _even(spec: Spec) -> Spec:
-    return replace(spec, collective=replace(spec.collective, straggler_slowdown=1.0))
-
-
-def _on_the_gpu(spec: Spec) -> Spec:
-    return replace(spec, card=replace(spec.card, on_gpu=True))
-
-
-# A cause counts where its cure changes the spec at all.
-CURES: dict[str, Callable[[Spec], Spec]] = {
-    "input_bound": input_free,
-    "launch_bound": _launch_free,
-    "batch_too_small": _filled,
-    "copy_bound": _copy_free,
-    "sync_every_step": _sync_free,
-    "host_between_steps": callbacks_removed,
-    "eager_or_retracing": _not_eager,
-    "recompiling": _never_compiling,
-    "tensor_cores_unused": _other_dtype,
-    "fp16_without_tensor_cores": _other_dtype,
-    "throttled": _cool,
-    "pcie_degraded": _whole_link,
-    "gpu_shared": _alone,
-    "gpu_memory_tight": _roomy,
-    "collective_bound": _no_exchange,
-    "straggler": _even,
-    "not_on_gpu": _on_the_gpu,
-}
-
-
-def possible(cause: str, spec: Spec) -> bool:
-    """Whether a cause can hold here at all: two have the same cure, and each its kind of card."""
-    if cause == "tensor_cores_unused":
-        return has_tensor_cores(spec.card) and spec.card.on_gpu
-    if cause == "fp16_without_tensor_cores":
-        return not has_tensor_cores(spec.card) and spec.card.on_gpu
-    if cause == "recompiling":
-        return spec.host.compile_kind == "xla"
-    if not spec.card.on_gpu:
-        return cause in {"not_on_gpu", "input_bound", "host_between_steps", "eager_or_retracing"}
-    return True

@@ -68,8 +68,11 @@ class Gpu:
             now = self.hand_over(now)
             now = max(now, heapq.heappop(self._waiting))
         op.call_end = now + launch_us
-        self._held.append(op)
         self._last[op.stream] = op
+        if host.wddm_batch == 1:
+            self._begin(op, op.call_end)
+            return op.call_end
+        self._held.append(op)
         if len(self._held) >= host.wddm_batch:
             op.call_end = self.hand_over(op.call_end)
         return op.call_end
@@ -78,17 +81,21 @@ class Gpu:
         """Give the launches held back to the device; return when that is done."""
         if not self._held:
             return now
-        if self.spec.host.wddm_batch > 1:
-            now += self.spec.host.wddm_submit_us
+        now += self.spec.host.wddm_submit_us
         for op in self._held:
-            self.schedule(op, now if self.spec.host.wddm_batch > 1 else op.call_end)
-            heapq.heappush(self._waiting, op.start)
+            self._begin(op, now)
         self._held.clear()
         return now
 
+    def _begin(self, op: Pending, earliest: float) -> None:
+        self.schedule(op, earliest)
+        heapq.heappush(self._waiting, op.start)
+
     def schedule(self, op: Pending, earliest: float) -> None:
         """Fix when an operation runs: in its stream's order, after what it waits for."""
-        op.start = max(earliest, self._stream_free.get(op.stream, 0.0), *(other.end for other in op.after), 0.0)
+        op.start = max(earliest, self._stream_free.get(op.stream, 0.0))
+        for other in op.after:
+            op.start = max(op.start, other.end)
         self.finish(op, self._run(op.start, op.work_us) if op.kind is Kind.KERNEL else op.start + op.work_us)
         self.done.append(op)
 

@@ -18,13 +18,26 @@ GPU_CATEGORIES = (
     "idle_input",
     "idle_launch",
     "idle_queue",
+    "idle_host_work",
     "idle_sync",
     "idle_between_steps",
+    "idle_once",
     "idle_compile",
     "idle_memory",
+    "idle_peer",
     "unattributed",
 )
-CPU_CATEGORIES = ("cpu_compute", "cpu_dispatch", "idle_input", "idle_between_steps", "idle_compile", "unattributed")
+CPU_CATEGORIES = (
+    "cpu_compute",
+    "cpu_dispatch",
+    "cpu_collective",
+    "idle_input",
+    "idle_between_steps",
+    "idle_once",
+    "idle_compile",
+    "idle_peer",
+    "unattributed",
+)
 
 
 def windows(session: Session, device: int) -> list[Interval]:
@@ -61,13 +74,16 @@ def _gpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]
         ("gpu_copy_h2d", _of(ops, Kind.H2D)),
         ("gpu_copy_d2h", _of(ops, Kind.D2H)),
         ("gpu_copy_d2d", _of(ops, Kind.D2D)),
+        ("idle_peer", _waiting(session, device)),
         ("gpu_collective", _of(ops, Kind.COLLECTIVE)),
         ("idle_compile", list(doing[Doing.COMPILE])),
+        ("idle_once", list(doing[Doing.ONCE])),
         ("idle_memory", list(doing[Doing.MEMORY])),
         ("idle_input", list(doing[Doing.INPUT])),
         ("idle_sync", list(doing[Doing.SYNC])),
         ("idle_between_steps", _between(session, steps)),
         ("idle_queue", [(op.call[0], op.start_ns) for op in ops]),
+        ("idle_host_work", list(doing[Doing.HOST_WORK])),
         ("idle_launch", steps),
     ]
 
@@ -86,6 +102,16 @@ def _cpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]
 
 def _of(ops: Iterable[DeviceOp], kind: Kind) -> list[Interval]:
     return [(op.start_ns, op.end_ns) for op in ops if op.kind is kind]
+
+
+def _waiting(session: Session, device: int) -> list[Interval]:
+    """Return when a device was in a collective and another had not come to it: until the last one's begins."""
+    own = [op for op in session.ops if op.device == device and op.kind is Kind.COLLECTIVE]
+    begun: dict[int, int] = {}
+    for op in session.ops:
+        if op.kind is Kind.COLLECTIVE:
+            begun[op.end_ns] = max(begun.get(op.end_ns, 0), op.start_ns)
+    return [(op.start_ns, begun[op.end_ns]) for op in own]
 
 
 def _between(session: Session, steps: Sequence[Interval]) -> list[Interval]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from gpuprobe.simulate.spec import Spec
 
 COLLECTIVE = "ncclDevKernel_AllReduce_Sum_f32_RING_LL(ncclDevKernelArgsStorage<4096ul>)"
+# An operation that has no kernel for the GPU, and so is placed on the processor.
+HOST_OP = "text_vectorization/LookupTableFindV2:LookupTableFindV2"
 THREADS_PER_BLOCK = 256
 
 _MATMUL = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,15 +35,26 @@ class Noise:
 
     def generator(self, source: Source, *place: int) -> np.random.Generator:
         """Return the generator of one source at one place, such as a step and a device."""
-        return np.random.default_rng([self._seed, int(source), *place])
+        return _generator(self._seed, source, place)
 
     def factors(self, count: int, source: Source, *place: int) -> NDArray[np.float64]:
         """Return (count,) factors, log-normal with median 1."""
-        normal: NDArray[np.float64] = self.generator(source, *place).standard_normal(count)
-        return np.exp(self._spread * normal)
+        return _factors(self._seed, self._spread, count, source, place)
 
     def factor(self, source: Source, index: int, sort: int = 0) -> float:
         """Return the factor of that number among those of one sort; they repeat after a few thousand."""
         if (source, sort) not in self._tables:
             self._tables[source, sort] = self.factors(TABLE, source, sort).tolist()
         return self._tables[source, sort][index % TABLE]
+
+
+def _generator(seed: int, source: Source, place: tuple[int, ...]) -> np.random.Generator:
+    return np.random.default_rng([seed, int(source), *place])
+
+
+@lru_cache(maxsize=4096)
+def _factors(seed: int, spread: float, count: int, source: Source, place: tuple[int, ...]) -> NDArray[np.float64]:
+    """Draw once what the same session without one of its flaws draws again."""
+    found: NDArray[np.float64] = np.exp(spread * _generator(seed, source, place).standard_normal(count))
+    found.flags.writeable = False
+    return found

@@ -15,7 +15,10 @@ PYTHON = "python3"
 
 
 class Progress:
-    """A session in progress: `call` and `step` count from its start, and what is `counting` is in the trace."""
+    """A session in progress: `call` and `step` count from its start, and what is `counting` is in the trace.
+
+    `first_call` is the first that counts.
+    """
 
     def __init__(self, spec: Spec, *, traced: bool) -> None:
         self.spec, self.traced = spec, traced
@@ -24,8 +27,10 @@ class Progress:
         self.doing: list[dict[Doing, list[Interval]]] = [{kind: [] for kind in Doing} for _ in self.gpus]
         self.events: list[HostEvent] = []
         self.call = 0
+        self.first_call = 0
         self.step = 0
         self.counting = False
+        self._once_left = {gpu.index for gpu in self.gpus} if traced and spec.host.once_ms else set()
 
     def wait_for(self, gpu: Gpu, thread: str, begin: float, size: int) -> float:
         """Copy so many bytes back after all that was launched; return when the waiting call returns."""
@@ -54,6 +59,15 @@ class Progress:
         """One launch call, with what the profiler adds while it traces."""
         knobs = self.spec.host
         return knobs.launch_us + (knobs.profiler_us if self.traced and self.counting else 0.0)
+
+    def once_us(self, kind: str, device: int) -> float:
+        """Take the work that is done once for a device, where it is of this kind and falls into this call."""
+        knobs = self.spec.host
+        due = self.counting and self.call - self.first_call == knobs.once_call
+        if not due or kind != knobs.once_kind or device not in self._once_left:
+            return 0.0
+        self._once_left.remove(device)
+        return 1000 * knobs.once_ms
 
     def tell(self, thread: str, name: str, begin: float, end: float, *stats: tuple[str, int | str]) -> None:
         """Note what a thread of the host did, while the trace runs."""

@@ -14,7 +14,7 @@ from gpuprobe.telemetry.writer import Writer
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -48,9 +48,14 @@ def write(
 
 
 class Busy:
-    """How much of the time a device was busy, when a session is repeated without end after a warm-up."""
+    """How much of the time a device was busy, when a session is repeated without end after a warm-up.
 
-    def __init__(self, session: Session, device: int, warmup_s: float) -> None:
+    `pauses` are when it stood still, as (seconds since the recording's start, length in seconds), in order.
+    """
+
+    def __init__(
+        self, session: Session, device: int, warmup_s: float, pauses: Sequence[tuple[float, float]] = ()
+    ) -> None:
         spans = union(
             (op.start_ns, op.end_ns)
             for op in session.ops
@@ -64,6 +69,11 @@ class Busy:
         self._done: NDArray[np.float64] = np.repeat(lengths.cumsum(), 2)
         self._done[::2] -= lengths
         self._warmup_s = warmup_s
+        begins = np.array([begin for begin, _ in pauses], np.float64)
+        lengths_s = np.array([length for _, length in pauses], np.float64)
+        # Time on the wall, and time without the pauses, at each begin and end of one.
+        self._wall_s = np.stack([begins, begins + lengths_s], 1).ravel()
+        self._moving_s = np.repeat(begins - (lengths_s.cumsum() - lengths_s), 2)
         self._other = session.spec.card.other_process_share
 
     def fraction(self, begin_s: float, end_s: float) -> float:
@@ -72,10 +82,18 @@ class Busy:
         return own + (1 - own) * self._other
 
     def _until(self, seconds: float) -> float:
+        seconds = self._without_pauses(seconds)
         if seconds <= self._warmup_s or not len(self._edges):
             return 0.0
         cycles, rest = divmod(seconds - self._warmup_s, self._cycle_s)
         return float(cycles * self._done[-1] + np.interp(rest, self._edges, self._done))
+
+    def _without_pauses(self, seconds: float) -> float:
+        if not len(self._wall_s) or seconds <= self._wall_s[0]:
+            return seconds
+        if seconds >= self._wall_s[-1]:
+            return float(self._moving_s[-1] + seconds - self._wall_s[-1])
+        return float(np.interp(seconds, self._wall_s, self._moving_s))
 
 
 class _Card:

@@ -32,6 +32,8 @@ class Doing(Enum):
     MEMORY = "memory"
     INPUT = "input"
     SYNC = "sync"
+    ONCE = "once"
+    HOST_WORK = "host_work"
     STEP = "step"
 
 

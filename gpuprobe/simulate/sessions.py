@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from gpuprobe.records import GpuInfo, StrategyInfo, save
-from gpuprobe.simulate import readings, recordings, truth
+from gpuprobe.simulate import readings, recordings, truth, whole_run
 from gpuprobe.simulate.engine import simulate, steady
 from gpuprobe.simulate.noise import Noise, Source
 
@@ -112,18 +112,25 @@ def _run(
 ) -> recordings.SimulatedRun:
     spec = member.spec
     shown = simulate(spec) if traced else None
+    steps_ms = _window_ms(session, stream, random)
+    late_ms = whole_run.beside_ms(spec, len(steps_ms))
+    warmup_end_s = whole_run.startup_s(spec) + recordings.WARMUP_S
+    pauses = whole_run.pauses(warmup_end_s, steps_ms + late_ms, late_ms)
     return recordings.SimulatedRun(
         strategy=member.info.name,
         number=number,
         settings=effective(spec),
-        call_ms=_window_ms(session, stream, random),
-        columns=_columns(session) if spec.recording.telemetry else None,
+        call_ms=steps_ms + late_ms,
+        columns=_columns(session, warmup_end_s, pauses) if spec.recording.telemetry else None,
         facts={f"gpu{device}": readings.gpu_facts(spec) for device in range(session.devices)},
         traced=shown,
         combined=member.combined,
         slowdown=float(np.median(shown.call_ms) / np.median(session.call_ms)) if shown else None,
         device_peak_mib=spec.card.memory_used_mib if spec.card.on_gpu else None,
         flop_per_sample=1e6 * spec.kernels.mflop_per_sample or None,
+        startup_s=whole_run.startup_s(spec),
+        tail_s=spec.run.tail_s,
+        wall_parts=whole_run.wall_parts(spec, session.step_ms),
     )
 
 
@@ -151,10 +158,12 @@ def _window_ms(session: Session, stream: int, random: np.random.Generator) -> ND
     return repeated * run * np.exp(BETWEEN_CALLS * random.standard_normal(count))
 
 
-def _columns(session: Session) -> dict[str, Callable[[float], float]]:
+def _columns(
+    session: Session, begin_s: float, pauses: Sequence[whole_run.Pause]
+) -> dict[str, Callable[[float], float]]:
     spec = session.spec
     columns = readings.host_columns(spec, session.step_ms)
     for device in range(session.devices):
-        busy = readings.Busy(session, device, recordings.WARMUP_S)
+        busy = readings.Busy(session, device, begin_s, pauses)
         columns |= readings.gpu_columns(spec, device, busy)
     return columns

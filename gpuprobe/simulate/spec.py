@@ -88,6 +88,19 @@ class Host(Part, frozen=True, kw_only=True):
     compile_every: Annotated[Count, Meta(description="calls between two compilations; 0 is never")] = 0
     compile_ms: Annotated[Amount, Meta(description="one compilation")] = 0.0
     compile_kind: Annotated[Literal["xla", "retracing"], Meta(description="what it is")] = "xla"
+    host_work_ms: Annotated[
+        Amount, Meta(description="work of the launching thread that launches nothing, in each step")
+    ] = 0.0
+    host_work_pieces: Annotated[AtLeastOne, Meta(description="parts in which it comes, evenly over the step")] = 1
+    host_work_kind: Annotated[
+        Literal["operation", "unseen"], Meta(description="an operation placed on the processor, or nothing that shows")
+    ] = "operation"
+    once_ms: Annotated[Amount, Meta(description="work that is done once, and falls into the trace")] = 0.0
+    once_kind: Annotated[
+        Literal["code_loading", "autotuning", "specialising"],
+        Meta(description="a launch that loads code, an operation that tries kernels, a function compiled again"),
+    ] = "code_loading"
+    once_call: Annotated[Count, Meta(description="traced call into which it falls, from 0")] = 0
     allocations: Annotated[Count, Meta(description="calls to the driver's allocator in each step")] = 0
     allocation_us: Annotated[Amount, Meta(description="one such call")] = 0.0
     profiler_us: Annotated[Amount, Meta(description="what the profiler adds to each launch while it traces")] = 0.5
@@ -144,6 +157,30 @@ class Collective(Part, frozen=True, kw_only=True):
     straggler_slowdown: Annotated[float, Meta(ge=1, description="how much longer its kernels take")] = 1.0
 
 
+class WholeRun(Part, frozen=True, kw_only=True):
+    """What surrounds the steps of a run, all of which takes time in which no step is made."""
+
+    steps_per_epoch: Annotated[AtLeastOne, Meta(description="steps of one epoch")] = 1000
+    epochs: Annotated[AtLeastOne, Meta(description="epochs of the run")] = 10
+    startup_s: Annotated[Amount, Meta(description="imports, data and building, before the first call")] = 0.0
+    first_call_s: Annotated[Amount, Meta(description="tracing and compiling in the first call")] = 0.0
+    epoch_start_ms: Annotated[Amount, Meta(description="until an epoch's first batch is there")] = 0.0
+    validation_ms: Annotated[Amount, Meta(description="validation after each epoch")] = 0.0
+    checkpoint_ms: Annotated[Amount, Meta(description="saving the model after each epoch")] = 0.0
+    tail_s: Annotated[Amount, Meta(description="after the last epoch")] = 0.0
+
+    @property
+    def beside_ms(self) -> float:
+        """What one epoch takes beside its steps, in ms."""
+        return self.epoch_start_ms + self.validation_ms + self.checkpoint_ms
+
+    @property
+    def ms_per_step(self) -> float:
+        """What all of it comes to for each step of the run, in ms."""
+        once_ms = 1000 * (self.startup_s + self.first_call_s + self.tail_s)
+        return (self.beside_ms + once_ms / self.epochs) / self.steps_per_epoch
+
+
 class Recording(Part, frozen=True, kw_only=True):
     """What is measured of the session, and how well."""
 
@@ -174,15 +211,20 @@ class Spec(Part, frozen=True, kw_only=True):
     input: Input = Input()
     copies: Copies = Copies()
     collective: Collective = Collective()
+    run: WholeRun = WholeRun()
     recording: Recording = Recording()
 
     def __post_init__(self) -> None:
         """Refuse knobs that contradict each other."""
         if self.host.wddm_batch > self.host.queue_depth:
             raise ValueError("host.wddm_batch is larger than host.queue_depth: nothing would ever be handed over")
+        if self.host.once_ms and self.host.once_call >= self.steps:
+            raise ValueError("host.once_call is not among the calls that are traced")
         if self.collective.straggler >= self.collective.gpus:
             raise ValueError("collective.straggler names a GPU that is not there; the first is 0")
         if self.collective.gpus > 1 and self.host.eager:
             raise ValueError("host.eager is true: one Python thread runs each operation, and collective.gpus must be 1")
         if self.collective.gpus > 1 and not self.card.on_gpu:
             raise ValueError("card.on_gpu is false: there is one CPU, and collective.gpus must be 1")
+        if not self.card.on_gpu and (self.host.host_work_ms or self.host.once_ms):
+            raise ValueError("card.on_gpu is false: nothing waits for the launching thread; set no host_work or once")

@@ -1,6 +1,7 @@
 """What is true of a simulated session: its account, its primary cause, and what each fix would give.
 
-The gain of a fix is not estimated: the session is simulated again with that one thing changed.
+Neither the cost of a cause nor the gain of a fix is estimated: the session is simulated again with that one thing
+changed, and what it then takes is compared.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from msgspec.structs import replace
 
 from gpuprobe.records import Record
 from gpuprobe.simulate import fixes, ledger
-from gpuprobe.simulate.engine import simulate, steady
+from gpuprobe.simulate.engine import simulate, steady_ms
+from gpuprobe.simulate.savings import NOTHING, accepted, savings
 from gpuprobe.simulate.session import Kind, Session
 from gpuprobe.simulate.spec import Spec
 from gpuprobe.units import NS_PER_MS
@@ -20,21 +22,26 @@ from gpuprobe.units import NS_PER_MS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# From the design: compute-bound where kernels fill this much of the span of the GPU's events; a lead of less than
-# ten points of the step is a tie.
-BUSY_FRACTION, NEAR_BUSY = 0.80, 0.02
-TIE_SHARE = 0.10
-# A cause that costs less of the step than this is no cause: XProf's threshold for "moderately" is 5 %.
-LEAST_SHARE = 0.05
-# A special cause stands for the general one where it alone makes up most of it.
-SPECIAL = {"pcie_degraded": "copy_bound", "straggler": "collective_bound"}
-MOST_OF_IT = 0.5
-# From here on too much of the trace is lost for anyone to say.
-TOO_MUCH_DROPPED = 0.3
-# Causes that make kernels longer: the device is busy, and yet something is wrong.
-BUSY_CAUSES = frozenset(
-    ("tensor_cores_unused", "fp16_without_tensor_cores", "throttled", "gpu_shared", "batch_too_small")
+# Causes that only the host's threads show: without their events a trace leaves open why the device idles.
+SHOWN_BY_THE_HOST = frozenset(
+    (
+        "input_bound",
+        "launch_bound",
+        "host_work",
+        "one_time_work",
+        "sync_every_step",
+        "host_between_steps",
+        "eager_or_retracing",
+        "recompiling",
+        "gpu_memory_tight",
+    )
 )
+# Causes that only readings of the card show: a trace looks the same where the network has longer kernels or copies.
+SHOWN_BY_READINGS = frozenset(("throttled", "gpu_shared", "pcie_degraded"))
+# Causes that lie outside the steps: the run's own record shows them, whatever the trace lacks.
+SHOWN_BY_THE_RUN = frozenset(("epoch_start", "validation", "checkpointing", "startup"))
+# A trace that has lost more of the device's events than it holds tells nothing.
+MOST_LOST = 0.5
 STAGES = ("python_feed", "cold_cache", "shuffle_fill", "slow_map", "no_prefetch")
 
 
@@ -60,8 +67,11 @@ class TrueGain(Record, frozen=True, kw_only=True):
 class Truth(Record, frozen=True, kw_only=True):
     """`truth.json`. `accepted` are all causes that nobody could fault: the primary, and those that tie with it.
 
-    `costs` is the share of the step that goes when a cause is removed. `step_ms` is that of the training without the
-    profiler, `traced_step_ms` that of the trace. A session is `answerable` where its recording holds enough to tell.
+    Where the recording has no readings, so are those that are true of all that it does show.
+
+    `costs` is the share of the time that goes when a cause is removed (`savings`). `step_ms` is that of the training
+    without the profiler, `traced_step_ms` that of the trace. A session is `answerable` where its recording holds enough
+    to tell.
     """
 
     schema: int = 1
@@ -69,7 +79,6 @@ class Truth(Record, frozen=True, kw_only=True):
     primary: str
     stage: str | None
     accepted: tuple[str, ...]
-    by_account: str
     healthy: bool
     answerable: bool
     step_ms: float
@@ -86,27 +95,26 @@ class Truth(Record, frozen=True, kw_only=True):
 def tell(spec: Spec, session: Session | None = None) -> Truth:
     """Return the truth about a spec; `session` is what `simulate` returned for it, where that was done already."""
     session = session or simulate(spec)
-    now_ms = steady(spec).step_ms
+    now_ms = steady_ms(spec)
     devices = tuple(device_truth(session.recorded, index) for index in range(session.devices))
-    costs = _costs(spec, now_ms)
-    by_account = _by_account(spec, devices)
-    accepted = _accepted(costs, by_account)
-    traced_ms = median(device.step_ms for device in devices) / spec.host.steps_per_execution
+    costs = savings(spec)
+    causes = accepted(costs)
+    if not spec.recording.telemetry and SHOWN_BY_READINGS & set(causes):
+        causes = tuple(dict.fromkeys((*causes, *accepted(savings(spec, SHOWN_BY_READINGS)))))
     return Truth(
-        primary=accepted[0],
-        stage=_stage(spec, now_ms) if accepted[0] == "input_bound" else None,
-        accepted=accepted,
-        by_account=by_account[0],
-        healthy=accepted == ("compute_bound",),
-        answerable=_answerable(spec, by_account[0]),
+        primary=causes[0],
+        stage=_stage(spec) if causes[0] == "input_bound" else None,
+        accepted=causes,
+        healthy=causes == (NOTHING,),
+        answerable=_answerable(spec, causes[0]),
         step_ms=now_ms,
-        traced_step_ms=traced_ms,
+        traced_step_ms=median(device.step_ms for device in devices) / spec.host.steps_per_execution,
         samples_per_s=1000 * spec.batch_size * spec.collective.gpus / now_ms,
         steps_per_call=spec.host.steps_per_execution,
         profiler_slowdown=session.step_ms / now_ms,
         devices=devices,
         costs=costs,
-        fixes={name: _gain(spec, change(spec), now_ms) for name, change in fixes.FIXES.items()},
+        fixes={name: _gain(spec, change(spec)) for name, change in fixes.FIXES.items()},
         spec=spec,
     )
 
@@ -136,85 +144,30 @@ def _length(intervals: Sequence[tuple[int, int]]) -> int:
     return sum(end - begin for begin, end in ledger.union(intervals))
 
 
-def _gain(spec: Spec, changed: Spec, now_ms: float) -> TrueGain:
-    then_ms = now_ms if changed == spec else steady(changed).step_ms
+def _gain(spec: Spec, changed: Spec) -> TrueGain:
+    now_ms, then_ms = steady_ms(spec), steady_ms(changed)
     return TrueGain(step_ms=then_ms, ratio=now_ms / then_ms * changed.batch_size / spec.batch_size)
 
 
-def _costs(spec: Spec, now_ms: float) -> dict[str, float]:
-    costs = {}
-    for cause, cure in fixes.CURES.items():
-        cured = cure(spec)
-        if fixes.possible(cause, spec) and cured != spec:
-            costs[cause] = max(0.0, 1 - steady(cured).step_ms / now_ms)
-    return costs
-
-
-def _by_account(spec: Spec, devices: Sequence[TrueDevice]) -> tuple[str, ...]:
-    """Apply the design's rule to the true account of the busiest device; what ties with the first comes after it."""
-    if not spec.card.on_gpu:
-        return ("not_on_gpu",)
-    device = max(devices, key=lambda device: device.kernel_fraction or 0.0)
-    spent, busy = device.ledger_ms, device.kernel_fraction or 0.0
-    # Of a single step the span of the GPU's events leaves out the wait before the first; the step does not.
-    if min(busy - spent["gpu_collective"] / device.step_ms, spent["gpu_compute"] / device.step_ms) >= BUSY_FRACTION:
-        return ("compute_bound",)
-    compiling = "recompiling" if spec.host.compile_kind == "xla" else "eager_or_retracing"
-    idle = [
-        ("copy_bound", spent["gpu_copy_h2d"] + spent["gpu_copy_d2h"] + spent["gpu_copy_d2d"]),
-        ("input_bound", spent["idle_input"]),
-        ("eager_or_retracing" if spec.host.eager else "launch_bound", spent["idle_launch"] + spent["idle_queue"]),
-        ("sync_every_step", spent["idle_sync"]),
-        ("host_between_steps", spent["idle_between_steps"]),
-        (compiling, spent["idle_compile"]),
-        ("gpu_memory_tight", spent["idle_memory"]),
-        ("collective_bound", spent["gpu_collective"]),
-    ]
-    idle.sort(key=lambda pair: -pair[1])
-    tied = [cause for cause, ms in idle if idle[0][1] - ms < TIE_SHARE * device.step_ms]
-    return (*dict.fromkeys(tied), *(("compute_bound",) if abs(busy - BUSY_FRACTION) < NEAR_BUSY else ()))
-
-
-def _accepted(costs: dict[str, float], by_account: Sequence[str]) -> tuple[str, ...]:
-    """Return the primary cause, and then those that tie with it.
-
-    The primary is the account's, where removing it gains; else the cause whose removal gains most.
-    """
-    if by_account[0] == "compute_bound":
-        # Kernels fill the span: only what makes the kernels themselves longer can be wrong.
-        costs = {cause: cost for cause, cost in costs.items() if cause in BUSY_CAUSES}
-    counting = {cause: cost for cause, cost in costs.items() if cost >= LEAST_SHARE}
-    for special, general in SPECIAL.items():
-        if counting.get(special, 0.0) >= max(LEAST_SHARE, MOST_OF_IT * counting.get(general, 0.0)):
-            counting.pop(general, None)
-    ranked = sorted(counting, key=lambda cause: -counting[cause])
-    if by_account[0] == "compute_bound" and (not ranked or counting[ranked[0]] < TIE_SHARE):
-        return ("compute_bound", *ranked)
-    if not ranked:
-        return tuple(by_account)
-    first = by_account[0] if by_account[0] in counting else ranked[0]
-    close = [cause for cause in ranked if counting[ranked[0]] - counting[cause] < TIE_SHARE]
-    told = by_account if by_account[0] != "compute_bound" else ()
-    return tuple(dict.fromkeys([first, *close, *told]))
-
-
-def _stage(spec: Spec, now_ms: float) -> str:
+def _stage(spec: Spec) -> str:
     """Say which stage of the input costs most: the one without which the step is shortest."""
     given = spec.input
-    if given.feed in {"python", "generator"}:
-        return "python_feed"
     without = {
+        "python_feed": replace(given, python_ms=0.0),
         "cold_cache": replace(given, read_ms=0.0),
         "shuffle_fill": replace(given, shuffle_fill_ms=0.0),
         "slow_map": replace(given, map_ms=0.0),
         "no_prefetch": replace(given, prefetch=max(given.prefetch, fixes.PREFETCH)),
     }
-    times = {stage: steady(replace(spec, input=changed)).step_ms for stage, changed in without.items()}
-    return min(STAGES[1:], key=lambda stage: times[stage] / now_ms)
+    return min(STAGES, key=lambda stage: steady_ms(replace(spec, input=without[stage])))
 
 
-def _answerable(spec: Spec, by_account: str) -> bool:
+def _answerable(spec: Spec, primary: str) -> bool:
     recording = spec.recording
-    if not recording.trace or recording.dropped_share >= TOO_MUCH_DROPPED:
+    if primary in SHOWN_BY_THE_RUN:
+        return True
+    if not recording.trace or recording.dropped_share >= MOST_LOST:
         return False
-    return recording.host_events or by_account == "compute_bound"
+    if primary == "host_work" and spec.host.host_work_kind == "unseen":
+        return False
+    return recording.host_events or primary not in SHOWN_BY_THE_HOST

@@ -152,8 +152,8 @@ def _named(spec: Spec, event: HostEvent, *, old: bool) -> list[Named]:
     stats = tuple((key, value) for key, value in event.stats if key != "place")
     executor = EXECUTOR_2020 if old else EXECUTOR_TODAY
     stats = tuple((key, executor if key in {"_pt", "_ct"} else value) for key, value in stats)
-    if event.name == "op":
-        op = names.kernel(spec, int(event.stats[0][1])).op
+    if event.name in {"op", "host_op"}:
+        op = names.kernel(spec, int(event.stats[0][1])).op if event.name == "op" else names.HOST_OP
         if spec.host.eager:
             kind = op.rpartition(":")[2]
             outer = () if old else (("EagerExecute", (("eager_op", kind), ("is_func", 0))),)

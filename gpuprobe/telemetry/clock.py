@@ -33,9 +33,10 @@ def straighten(times: Times) -> tuple[Times, tuple[str, ...]]:
     said = [f"wrong time stamps are put between their neighbours, {strays} in all"] if strays else []
     back = np.flatnonzero(np.diff(mended) < -limit_ns) + 1
     if len(back) and _overlap(mended, back):
-        moves = np.zeros(len(mended), np.int64)
-        moves[back] = mended[back - 1] - mended[back] + usual_ns
-        mended = mended + np.cumsum(moves)
+        moves = mended[back - 1] - mended[back] + usual_ns
+        if float(mended.max()) + float(moves.sum(dtype=np.float64)) >= LATEST_NS:
+            return mended, (*said, "the clock was set back in it by more years than can be put one behind the other")
+        mended[back[0] :] += np.repeat(np.cumsum(moves), np.diff(np.append(back, len(mended))))
         said.append("the clock was set back in it: what follows is put behind what was read before")
     return mended, tuple(said)
 

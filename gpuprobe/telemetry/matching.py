@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})(?:\.[0-7])?", re.IGNORECASE)
+NUMBER = re.compile(r"\d+", re.ASCII)
 BUS_ID_BYTES = 32
 
 
@@ -47,28 +48,31 @@ def visible(gpus: Sequence[GpuInfo], devices: str | None, order: str | None) -> 
     # Without an order the fastest card comes first, and how CUDA judges is not documented.
     ordered = order == "PCI_BUS_ID" or len({gpu.name for gpu in gpus}) <= 1
     by_place = sorted(gpus, key=lambda gpu: (_bus(gpu.pci_bus_id) or (0, 0, 0), gpu.index))
-    if devices is None:
-        if ordered:
-            return Visible(indices=tuple(gpu.index for gpu in by_place))
+    tokens = None if devices is None else [word.strip() for word in devices.split(",")]
+    if not ordered and (tokens is None or (len(by_place) > 1 and any(map(NUMBER.fullmatch, tokens)))):
         return Visible(missing="GPUs of several models, and CUDA_DEVICE_ORDER=PCI_BUS_ID is not set")
+    if tokens is None:
+        return Visible(indices=tuple(gpu.index for gpu in by_place))
     found: list[int] = []
-    for word in devices.split(","):
-        token = word.strip()
+    for token in tokens:
         if token.startswith("MIG-"):
             return Visible(missing=f"{token} is an instance of a GPU split by MIG, which no list of GPUs tells")
-        if re.fullmatch(r"\d+", token):
-            if not ordered and len(by_place) > 1:
-                return Visible(missing="GPUs of several models, and CUDA_DEVICE_ORDER=PCI_BUS_ID is not set")
-            matches = [by_place[int(token)]] if int(token) < len(by_place) else []
-        else:
-            matches = [gpu for gpu in gpus if token.startswith("GPU-") and gpu.uuid.startswith(token)]
+        named = _named(token, by_place)
         # What is invalid, or ambiguous, hides itself and all that stands after it.
-        if len(matches) != 1:
+        if named is None:
             break
-        if matches[0].index in found:
+        if named.index in found:
             return Visible(missing=f"CUDA_VISIBLE_DEVICES names {token} twice, so that CUDA shows no GPU")
-        found.append(matches[0].index)
+        found.append(named.index)
     return Visible(indices=tuple(found))
+
+
+def _named(token: str, by_place: Sequence[GpuInfo]) -> GpuInfo | None:
+    """Return the one GPU that a number, or the beginning of a UUID, stands for."""
+    if NUMBER.fullmatch(token):
+        return by_place[int(token)] if int(token) < len(by_place) else None
+    matches = [gpu for gpu in by_place if token.startswith("GPU-") and gpu.uuid.startswith(token)]
+    return matches[0] if len(matches) == 1 else None
 
 
 def cuda_bus_ids() -> tuple[str, ...]:

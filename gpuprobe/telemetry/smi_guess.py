@@ -80,35 +80,25 @@ def _by_units(cells: Sequence[str]) -> list[str]:
 
 def _by_values(rows: Sequence[Sequence[str]], told: Sequence[str]) -> dict[int, str]:
     """Return the titles of columns of bare numbers, by their place, as far as their values can only mean one thing."""
-    found: dict[int, str] = {}
-    bare = {
-        place: [row[place] for row in rows]
-        for place, title in enumerate(told)
-        if not title and all(NUMBER.fullmatch(row[place]) for row in rows)
-    }
+    places = [place for place, title in enumerate(told) if not title]
+    bare = {place: [row[place] for row in rows] for place in places}
+    bare = {place: cells for place, cells in bare.items() if all(map(NUMBER.fullmatch, cells))}
     index = next((place for place, cells in bare.items() if _is_index(cells)), None)
-    if index is not None:
-        found[index] = "index"
+    found = {} if index is None else {index: "index"}
     if len(rows) < FEWEST_ROWS:
         return found
+    of_card = np.zeros(len(rows), np.int64) if index is None else np.array(bare[index], np.int64)
+    by_card = np.argsort(of_card, kind="stable")
+    # What a title is told by, and in which order the rows are looked at: time goes on over the rows of all cards.
+    tests = {
+        "timestamp": (_is_time, np.arange(len(rows))),
+        "utilization.gpu": (_is_share, by_card),
+        "memory.used": (_is_memory, by_card),
+        "temperature.gpu": (_is_temperature, by_card),
+    }
     values = {place: np.array(cells, np.float64) for place, cells in bare.items() if place != index}
-    of_card = np.array(bare[index], np.int64) if index is not None else np.zeros(len(rows), np.int64)
-    order = np.argsort(of_card, kind="stable")
-    time = None if "timestamp" in told else next((place for place in values if _is_time(values[place])), None)
-    if time is not None:
-        found[time] = "timestamp"
-        del values[time]
-    missing = [
-        (title, is_it)
-        for title, is_it in (
-            ("utilization.gpu", _is_share),
-            ("memory.used", _is_memory),
-            ("temperature.gpu", _is_temperature),
-        )
-        if title not in told
-    ]
-    for title, is_it in missing:
-        place = next((place for place in values if is_it(values[place][order])), None)
+    for title, (is_it, order) in tests.items():
+        place = next((place for place in values if title not in told and is_it(values[place][order])), None)
         if place is not None:
             found[place] = title
             del values[place]

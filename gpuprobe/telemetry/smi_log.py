@@ -32,6 +32,8 @@ ASSUMED_INTERVAL_NS = 1_000_000_000
 MISSING = re.compile(r"-|n/a|\[.*\]?|not supported|err!?", re.IGNORECASE)
 # Spreadsheets of half of the world write a comma before the decimals.
 VALUE = re.compile(r"([-+]?\d+(?:[.,]\d*)?(?:[eE][-+]?\d+)?)\s*([a-zA-Z%/]*)")
+# A mask of 64 bits.
+HEX = re.compile(r"0x[0-9a-f]{1,16}", re.IGNORECASE)
 TIME = re.compile(
     r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)[T ]+(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?\s*(Z|UTC|([-+])(\d\d):?(\d\d))?"
 )
@@ -175,22 +177,21 @@ def _numbers(gpus: Sequence[str]) -> dict[str, int]:
 
 def value(where: str, column: Column, cell: str) -> float:
     """Return the number that a cell holds, in the unit of its column's name. Raises InputError with `where`."""
-    if column.kind == "hex" and cell.lower().startswith("0x"):
-        try:
-            return float(int(cell, 16))
-        except ValueError:
-            raise InputError(f"{where}: {cell!r} is no value of {column.title!r}") from None
-    match = VALUE.fullmatch(cell[1:] if column.name == "performance_state" and cell[:1] in "Pp" else cell)
-    if match is None:
-        raise InputError(f"{where}: {cell!r} is no value of {column.title!r}")
-    unit = match[2] or column.unit
-    scale = smi_names.scale(column.name, unit)
-    if scale is None:
-        raise InputError(f"{where}: {column.title!r} in {unit!r} is no unit that it is known in")
-    number = float(match[1].replace(",", ".")) * scale
+    number = float(int(cell, 16)) if column.kind == "hex" and HEX.fullmatch(cell) else _number(where, column, cell)
     if not abs(number) <= MOST:
         raise InputError(f"{where}: {cell[:80]!r} is no value of {column.title!r}")
     return number
+
+
+def _number(where: str, column: Column, cell: str) -> float:
+    match = VALUE.fullmatch(cell[1:] if column.name == "performance_state" and cell[:1] in "Pp" else cell)
+    if match is None:
+        raise InputError(f"{where}: {cell[:80]!r} is no value of {column.title!r}")
+    unit = match[2] or column.unit
+    scale = smi_names.scale(column.name, unit)
+    if scale is None:
+        raise InputError(f"{where}: {column.title!r} in {unit[:80]!r} is no unit that it is known in")
+    return float(match[1].replace(",", ".")) * scale
 
 
 def time_ns(where: str, cell: str) -> int:

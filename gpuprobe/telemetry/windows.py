@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # renews the utilization only every 1/6 to 1 s (NVML API Reference, nvmlUtilization_t), so that a shorter pause
 # loses nothing.
 GAP_INTERVALS, GAP_LEAST_NS = 5.0, 1_000_000_000
+# No two readings are usually nine years apart. The latest time that is read (2^62), the longest pause and this
+# interval, added up, fit into 64 bits.
+LONGEST_INTERVAL_NS = 2**58
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def limits(times: Times, least_ns: int = GAP_LEAST_NS) -> tuple[int, int]:
     """Return (usual interval, longest that is not a gap, at least `least_ns`), whatever order the times are in."""
     intervals = np.diff(times)
     intervals = intervals[intervals > 0]
-    usual = int(np.median(intervals)) if len(intervals) else GAP_LEAST_NS
+    usual = min(int(np.median(intervals)), LONGEST_INTERVAL_NS) if len(intervals) else GAP_LEAST_NS
     return usual, max(int(GAP_INTERVALS * usual), least_ns)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
+from gpuprobe.recording import PROFILES_PATTERN, RUNS_FOLDER, TRAININGS_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 XPLANE = ".xplane.pb"
 CHROME = (".trace.json.gz", ".trace.json", ".json.gz", ".json")
@@ -19,6 +21,8 @@ CHROME = (".trace.json.gz", ".trace.json", ".json.gz", ".json")
 PLACES = ("plugins/profile", "train/plugins/profile", "trace/plugins/profile")
 # Where it is seen from within that path.
 WITHIN = {"plugins": "profile", "profile": "."}
+# Workers that were told to profile the same steps begin within seconds of each other; runs take longer than that.
+TOGETHER_S = 5.0
 # How many folders are looked through for a trace that lies elsewhere.
 LOOKED_THROUGH = 2000
 LAYOUT = "a profile lies in LOGDIR/plugins/profile/RUN/HOST.xplane.pb; name LOGDIR, that RUN folder, or the file"
@@ -37,8 +41,11 @@ def find(path: Path) -> tuple[list[Path], list[str]]:
     try:
         sessions = _sessions(path)
         if not sessions:
-            raise InputError(_nothing(path))
-        newest = max(sessions, key=lambda folder: (folder.name, _changed_ns(folder)))
+            workers = _of_workers(path)
+            if not workers:
+                raise InputError(_nothing(path))
+            return workers, []
+        newest = _newest(sessions)
         files = traces_in(newest)
     except OSError as error:
         raise InputError(f"{path}: cannot be looked through ({error.strerror}: {error.filename})") from error
@@ -53,6 +60,19 @@ def traces_in(folder: Path) -> list[Path]:
     xplanes = [file for file in files if file.name.endswith(XPLANE)]
     chromes = [file for file in files if file.name.endswith(CHROME[:2])]
     return xplanes or chromes
+
+
+def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:
+    """Return what to call each file's host: by its name; where several have one, by file or folder too.
+
+    Two workers of one machine write their profiles under one host's name.
+    """
+    stems = [file.name.removesuffix(suffix_of(file)) for file in files]
+    if len(set(stems)) < len(stems):
+        # Each worker has a folder of its own somewhere along the path: the first one in which they differ.
+        levels = list(zip(*(file.parts[:-1] for file in files), strict=False))
+        stems = list(next((level for level in levels if len(set(level)) == len(files)), stems))
+    return [stem if hosts.count(host) > 1 else host for host, stem in zip(hosts, stems, strict=True)]
 
 
 def suffix_of(trace: Path) -> str:
@@ -70,6 +90,37 @@ def _sessions(path: Path) -> list[Path]:
             if found:
                 return found
     return []
+
+
+def _of_workers(path: Path) -> list[Path]:
+    """Return the newest profiles that lie in the folders within, where they were taken as one: one of each worker.
+
+    A profile's folder is named for the second in which it was taken. Those of runs that followed each other differ.
+    """
+    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
+    found = [_newest(sessions) for folder in folders if (sessions := _sessions(folder) or _recorded(folder))]
+    times = [_taken_s(session) for session in found]
+    if len(found) < 2 or None in times:
+        return []
+    known = [time for time in times if time is not None]
+    return [file for session in found for file in traces_in(session)] if max(known) - min(known) <= TOGETHER_S else []
+
+
+def _recorded(watch: Path) -> list[Path]:
+    """Return the profiles that `gpuprobe watch --trace` took."""
+    pattern = f"{TRAININGS_FOLDER}/*/{RUNS_FOLDER}/*/{PROFILES_PATTERN}"
+    return [folder for folder in sorted(watch.glob(pattern)) if folder.is_dir() and traces_in(folder)]
+
+
+def _taken_s(session: Path) -> float | None:
+    try:
+        return datetime.strptime(session.name[: len("2026_01_31_23_59_59")], "%Y_%m_%d_%H_%M_%S").timestamp()
+    except ValueError:
+        return None
+
+
+def _newest(sessions: Sequence[Path]) -> Path:
+    return max(sessions, key=lambda folder: (folder.name, _changed_ns(folder)))
 
 
 def _nothing(path: Path) -> str:

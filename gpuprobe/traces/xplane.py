@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.traces import devices, hosts
+from gpuprobe.traces.find import called_apart
 from gpuprobe.traces.frame import OTHERS, UNCOMPARED, Frame, shifts_ns
 from gpuprobe.traces.names import Names
 from gpuprobe.traces.planes import Plane, Space, read_space
@@ -35,8 +36,9 @@ def read_xplane(source: Path, files: list[Path]) -> Timeline:
     found: list[Device] = []
     threads: list[Thread] = []
     steps = Steps()
-    for space, shift in zip(spaces, shifts, strict=True):
-        frame = Frame(space.path, space.host, origin_ns - shift, names, warnings)
+    hosts_called = called_apart([space.host for space in spaces], files)
+    for space, shift, host in zip(spaces, shifts, hosts_called, strict=True):
+        frame = Frame(space.path, host, origin_ns - shift, names, warnings)
         found += [devices.device_of(plane, frame) for plane in space.planes if plane.name.startswith(devices.PLANE)]
         of_host = hosts.threads_of([plane for plane in space.planes if hosts.is_host(plane.name)], frame)
         threads += of_host

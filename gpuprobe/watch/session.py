@@ -7,12 +7,12 @@ import os
 import time
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from gpuprobe import telemetry
-from gpuprobe.errors import OutputError
+from gpuprobe.errors import GpuprobeError, OutputError, in_short
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Watch, save
 from gpuprobe.telemetry import cgroup
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gpuprobe.records import Environment, Outcome
+
+Answer = TypeVar("Answer")
 
 # Half a second is what a person sees as live, and costs a thousandth of a core.
 TICK_S = 0.5
@@ -107,7 +109,7 @@ def watch(
     environ: Mapping[str, str],
     begun: Callable[[], object],
 ) -> tuple[Watch, str]:
-    """Run the record's command under the sampler; return the record and, where it could not be saved, why.
+    """Run the record's command under the sampler; return the record and, where something of ours failed, what.
 
     Signals must be held (`signals_held`, whose mask the command gets); `environ` are the command's variables, and
     `begun` is called once it runs. Raises NotStartedError where it cannot be started; from its start on, nothing that
@@ -115,24 +117,39 @@ def watch(
     """
     command = Command(record.command, mask, environ)
     begun()
-    progress = _Progress(record, folder, Threads(command.pid), _Asked(environment), tick)
-    with telemetry.sampling(folder / TELEMETRY_FILE, command.pid) as sampler:
-        outcome = command.wait(TICK_S, progress.tick)
-        sampler_ended = sampler.poll() is not None
+    ours = _Guard()
+    with contextlib.ExitStack() as beside:
+        sampler = ours.done(lambda: beside.enter_context(telemetry.sampling(folder / TELEMETRY_FILE, command.pid)))
+        progress = ours.done(lambda: _Progress(record, folder, Threads(command.pid), _Asked(environment), tick))
+        outcome = command.wait(TICK_S, lambda: ours.done(progress.tick) if progress else None)
+        sampler_ended = sampler is None or sampler.poll() is not None
+        ours.done(beside.close)
     done = msgspec.structs.replace(
         record,
         started_ns=command.started_ns,
         ended_ns=command.ended_ns,
         outcome=outcome,
-        environment=progress.asked.answer(ENVIRONMENT_WAIT_S),
-        threads=progress.threads.busiest(),
+        environment=progress.asked.answer(ENVIRONMENT_WAIT_S) if progress else None,
+        threads=progress.threads.busiest() if progress else (),
         notes=tuple(_notes(command, sampler_ended=sampler_ended)),
     )
-    try:
-        save(done, folder / WATCH_FILE)
-    except OutputError as error:
-        return done, str(error)
-    return done, ""
+    ours.done(lambda: save(done, folder / WATCH_FILE))
+    return done, ours.trouble
+
+
+class _Guard:
+    """Does what is ours beside the command; the first failure is kept as one line, and none disturbs the command."""
+
+    def __init__(self) -> None:
+        self.trouble = ""
+
+    def done(self, work: Callable[[], Answer]) -> Answer | None:
+        """Return what the work returns, None where it fails."""
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 - the command runs, whatever we lack
+            self.trouble = self.trouble or (str(error) if isinstance(error, GpuprobeError) else in_short(error))
+            return None
 
 
 class _Progress:
@@ -167,7 +184,9 @@ class _Asked:
         return self._answer
 
     def _ask(self) -> None:
-        self._answer = self._environment()
+        # What cannot be found out is missing in the record; a thread's traceback would stand in the command's output.
+        with contextlib.suppress(Exception):
+            self._answer = self._environment()
 
 
 def _notes(command: Command, *, sampler_ended: bool) -> Iterator[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.diagnosis.rules import gpu_state
-from gpuprobe.diagnosis.rules import telemetry as rules
 from gpuprobe.evidence.readings.signals import Seen, ended_ns, see
 from gpuprobe.evidence.readings.told import parts_told
 from gpuprobe.records import Evidence, Record, Signal
@@ -46,25 +46,32 @@ class Judged(Record, frozen=True, kw_only=True):
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """A watch in words. `lines` are (what, figures) pairs; `unknown` is what no telemetry can tell."""
+    """A watch in words. `lines` are (what, figures) pairs; `unknown` is what no telemetry can tell.
+
+    `code` is the change that `next` advises, as a diff, where there is one.
+    """
 
     where: str
     verdict: str
     why: str
     next: str
+    code: str = ""
     lines: tuple[tuple[str, str], ...]
     judged: tuple[Judged, ...]
     notes: tuple[str, ...]
     unknown: tuple[str, ...]
 
 
-def judge(recording: Telemetry, watch: Watch) -> tuple[Seen, Verdict]:
-    """Return the evidence of a watch, and what it supports."""
+def judge(recording: Telemetry, watch: Watch, no_trace: str = "") -> tuple[Seen, Verdict]:
+    """Return the evidence of a watch, and what it supports.
+
+    `no_trace` is why a trace that was asked for did not come about.
+    """
     seen = see(recording, watch)
     used = _used(seen)
-    judged = tuple(_judged(f"GPU {gpu.index}", gpu.evidence) for gpu in used) or (_judged("CPU", seen.host),)
-    main = next((found for found in judged[0].findings if found.primary), None)
-    said, why, following = _words(seen, judged[0].device, main)
+    devices = [(f"GPU {gpu.index}", gpu.evidence) for gpu in used] or [("CPU", seen.host)]
+    judged = tuple(_judged(device, evidence, no_trace) for device, evidence in devices)
+    said, why, following = _words(seen, judged[0])
     return seen, Verdict(
         where=_where(seen, watch),
         verdict=said,
@@ -82,10 +89,9 @@ def _unknown(recording: Telemetry) -> tuple[str, ...]:
     return tuple(words for words in UNKNOWN_OF_GPU if not (told and words == UNKNOWN_FILL))
 
 
-def _judged(device: str, evidence: Evidence) -> Judged:
-    causes, undecided = rules.diagnose(evidence)
-    beside, undecided_too = gpu_state.diagnose(evidence)
-    return Judged(device=device, findings=(*causes, *beside), not_evaluated=(*undecided, *undecided_too))
+def _judged(device: str, evidence: Evidence, no_trace: str) -> Judged:
+    found = diagnose(Case(readings=evidence, no_trace=no_trace))
+    return Judged(device=device, findings=found.findings, not_evaluated=found.not_evaluated)
 
 
 def _used(seen: Seen) -> list[GpuSeen]:
@@ -95,19 +101,20 @@ def _used(seen: Seen) -> list[GpuSeen]:
     return busy or known[:1]
 
 
-def _words(seen: Seen, device: str, main: Finding | None) -> tuple[str, str, str]:
+def _words(seen: Seen, judged: Judged) -> tuple[str, str, str]:
     if seen.duration_s < TOO_SHORT_S:
         ran = wording.significant(seen.duration_s, 2)
         return f"Too short to judge: it ran for {ran} s.", "", "Watch it for a minute of steady work."
-    if main is None:
+    main = next(found for found in judged.findings if found.primary)
+    if main.cause == "unattributed" and not main.evidence:
         return "No verdict: the recording holds too little.", "", ""
     lost = _lost(seen)
-    claim = f"{device}: {main.claim}" if len(seen.gpus) > 1 else main.claim
+    claim = f"{judged.device}: {main.claim}" if len(seen.gpus) > 1 else main.claim
     if lost:
         said = f"{wording.listing(lost)} went away while the command ran: the figures end there."
         return said, claim, "sudo dmesg | grep -i xid names the fault; check the card's power and cooling."
     stage = f" ({main.stage.replace('_', ' ')})" if main.stage else ""
-    titles = {"compute_bound": f"{device} was kept busy", "unattributed": "No cause that telemetry can name"}
+    titles = {"compute_bound": f"{judged.device} was kept busy", "unattributed": "No cause that telemetry can name"}
     title = titles.get(main.cause, main.cause.replace("_", " ").capitalize() + f"{stage}, as far as telemetry can tell")
     return f"{title} (confidence {main.confidence}).", claim, main.fix
 

@@ -29,12 +29,14 @@ class Work(IntEnum):
     INPUT = 7  # making a batch while the training waits for it, or taking one that is ready
     SYNC = 8  # inside a synchronising call, beside the wait itself
     COPYING = 9  # inside a copy call that returns when the copy is done
-    PRODUCE = 10  # making a batch ahead of the training
-    KERNEL = 11
-    COLLECTIVE = 12
-    H2D = 13
-    D2H = 14
-    D2D = 15
+    HELD = 10  # inside one operation, call or frame that launches nothing
+    ONCE = 11  # what is done once: loading code, autotuning, a first compilation
+    PRODUCE = 12  # making a batch ahead of the training
+    KERNEL = 13
+    COLLECTIVE = 14
+    H2D = 15
+    D2H = 16
+    D2D = 17
 
 
 class Edge(IntEnum):

@@ -37,7 +37,15 @@ class Chain:
         return np.searchsorted(self.end, instants, side="right") - 1
 
 
-def chain_of(host: Host, windows: Windows, found: Operations, begin: int) -> Chain:
+@dataclass(frozen=True)
+class Own:
+    """When the host did what is neither waiting nor launching: work of its own (`held`), and what is done once."""
+
+    held: Intervals
+    once: Intervals
+
+
+def chain_of(host: Host, windows: Windows, found: Operations, begin: int, own: Own) -> Chain:
     """Part the host's time from `begin` (ps) on into what it did; launches and steps part it further."""
     joined = found.where(found.joined)
     window = between(begin, _end(host, windows, found))
@@ -47,12 +55,14 @@ def chain_of(host: Host, windows: Windows, found: Operations, begin: int) -> Cha
     outside = difference(window, windows.inside) if windows.inside is not None else Intervals()
     launching = union(joined.call_start, joined.call_end)
     layers = {
+        Work.ONCE: own.once,
         Work.COMPILE: host.compiling,
         Work.MEMORY: host.select(Kind.MEMORY),
         Work.INPUT: waits,
         Work.COPYING: copying,
         Work.SYNC: reads,
         Work.BETWEEN: outside,
+        Work.HELD: own.held,
         Work.LAUNCH: launching,
         Work.CALL: _calls(windows, joined, waits),
     }

@@ -22,12 +22,14 @@ BLOCKS, T_95 = 8, 2.365
 class Known(Record, frozen=True, kw_only=True):
     """What a trace does not tell; None where nobody does.
 
-    `untraced_step_ms` is the step without the profiler, `steps_per_call` how many steps one marker of the trace holds,
-    `repeats_within` the fraction by which that step differs when it is measured again, `cores` those of the processor,
-    `busy_cores` how many of them the process used on average in those steps, `other_cores` how many others did,
-    `feed_dtype` of what is fed, `jit_compile` whether XLA is on, `framework` whose trace it is.
+    `name` is what the training is called where several are compared. `untraced_step_ms` is the step without the
+    profiler, `steps_per_call` how many steps one marker of the trace holds, `repeats_within` the fraction by which that
+    step differs when it is measured again, `cores` those of the processor, `busy_cores` how many of them the process
+    used on average in those steps, `other_cores` how many others did, `feed_dtype` of what is fed, `jit_compile`
+    whether XLA is on, `framework` whose trace it is.
     """
 
+    name: str = ""
     untraced_step_ms: float | None = None
     repeats_within: float = 0.0
     steps_per_call: int = 1
@@ -49,6 +51,7 @@ def known_of(
         calls = np.diff(window.call_ends_ns) / window.steps_per_call / NS_PER_MS
         untraced, repeats_within = float(calls.mean()), repeats(calls)
     return Known(
+        name=run.spec.strategy,
         untraced_step_ms=untraced,
         repeats_within=repeats_within,
         steps_per_call=settings.steps_per_execution if settings else 1,

@@ -72,6 +72,13 @@ class BatchSource:
         leaves = keras.tree.flatten(next(self.items()))
         return any(isinstance(leaf, tf.RaggedTensor | tf.SparseTensor) for leaf in leaves)
 
+    @property
+    def are_alike(self) -> bool:
+        """Whether it is known that the last batch holds as many samples as the others."""
+        given = self.given() if self.kind == "a tf.data dataset" else None
+        shape = keras.tree.flatten(given.element_spec)[0].shape if given is not None else None
+        return shape is not None and shape.rank is not None and shape.rank > 0 and shape[0] is not None
+
     def dataset(self) -> tf.data.Dataset:
         """Return one epoch as a tf.data dataset of batches; nothing is fetched ahead that the user did not ask for."""
         if self.kind == "a tf.data dataset":

@@ -30,4 +30,4 @@ def from_json(said: dict[str, Any]) -> Answer:
     # To say that the time cannot be attributed is to say that one cannot tell.
     primary = None if first["cause"] == "unattributed" else first["cause"]
     gains = {name: gain["ratio"] for name, gain in said.get("what_if", {}).items()}
-    return Answer(primary, gains, first.get("stage"))
+    return Answer(primary, gains, first.get("stage"), sure=first.get("confidence") == "high")

@@ -9,6 +9,8 @@ from math import ceil
 from statistics import median
 from typing import Protocol
 
+from gpuprobe.diagnosis.causes import CAUSES
+
 # The median error that predictions may have at most, of simulated sessions and of real trainings, and their 90th
 # percentile; more by as much as what was measured does not repeat.
 SIMULATED_MEDIAN, REAL_MEDIAN, P90 = 0.05, 0.10, 0.20
@@ -46,12 +48,14 @@ class Known(Protocol):
 class Answer:
     """What a diagnosis says of a recording: the primary cause, None where it cannot tell, and predicted gains.
 
-    `gains` are ratios of samples per second by the names of `truth.json`'s fixes; `stage` is that of the input.
+    `gains` are ratios of samples per second by the names of `truth.json`'s fixes; `stage` is that of the input;
+    `sure` says that the cause is told with high confidence.
     """
 
     primary: str | None
     gains: Mapping[str, float] = field(default_factory=dict)
     stage: str | None = None
+    sure: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,19 @@ class Graded:
     """One case: the truth and the answer to it.
 
     `control` is the fraction by which what a fix gives differs when it is measured again: 0 where it is computed.
+    `kind` is how the case came about.
     """
 
     name: str
     truth: Known
     answer: Answer
     control: float = 0.0
+    kind: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether the diagnosis has a name for what is true; a cause that it does not know yet is graded apart."""
+        return not self.truth.answerable or any(cause in CAUSES for cause in self.truth.accepted)
 
     @property
     def expected(self) -> str:
@@ -88,7 +99,10 @@ class Graded:
 class Grades:
     """The figures of a whole lab; fractions are 0 to 1, None where there was nothing to grade.
 
-    `control` is the median of the A/A controls of what was predicted: a prediction may miss by its goal and by that.
+    `kinds` counts the cases and those that were right by how they came about, `unknown` what was said of causes that
+    the diagnosis does not know yet: in no other figure are those counted. `sure_and_wrong` are wrong causes that were
+    told with high confidence. `control` is the median of the A/A
+    controls of what was predicted: a prediction may miss by its goal and by that.
     """
 
     cases: int
@@ -101,6 +115,9 @@ class Grades:
     stages_right: float | None = None
     median_goal: float = SIMULATED_MEDIAN
     control: float = 0.0
+    kinds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    unknown: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    sure_and_wrong: int = 0
 
     def precision(self, cause: str) -> float | None:
         """Of all answers that named the cause, the share that was right."""
@@ -122,6 +139,8 @@ class Grades:
 
 def grade(graded: Sequence[Graded], median_goal: float = SIMULATED_MEDIAN) -> Grades:
     """Count and sum up; a false alarm is any cause named on a healthy session."""
+    unknown = Counter((one.expected, one.said) for one in graded if not one.known)
+    graded = [one for one in graded if one.known]
     answerable = [one for one in graded if one.truth.answerable]
     healthy = [one for one in answerable if one.truth.healthy]
     blind = [one for one in graded if not one.truth.answerable]
@@ -139,6 +158,9 @@ def grade(graded: Sequence[Graded], median_goal: float = SIMULATED_MEDIAN) -> Gr
         stages_right=_share(sum(one.answer.stage == one.truth.stage for one in staged), len(staged)),
         median_goal=median_goal,
         control=median(controls) if controls else 0.0,
+        kinds=_kinds(graded),
+        unknown=dict(unknown),
+        sure_and_wrong=sum(not one.right and one.answer.sure for one in graded),
     )
 
 
@@ -162,23 +184,37 @@ def prediction_errors(one: Graded) -> list[float]:
 def render(grades: Grades, wrong: Sequence[Graded]) -> str:
     """Write the grades as text: the figures, each cause's precision and recall, who was taken for whom, and where."""
     lines = [
-        f"{grades.cases} sessions",
+        f"{grades.cases} sessions, {sum(grades.unknown.values())} more of causes that are not known yet",
         *(
             f"{what + ':':28}{_percent(value):>8}   (wanted: at {'least' if least else 'most'} {_percent(goal)})"
             for what, value, least, goal in goals(grades)
         ),
         *([_control(grades.control)] if grades.control else []),
         f"{'stage of the input right:':28}{_percent(grades.stages_right):>8}",
+        f"{'wrong with high confidence:':28}{grades.sure_and_wrong:>8}",
         "",
-        f"{'cause':28}{'cases':>6}{'precision':>11}{'recall':>9}   taken for",
+        *(f"{kind + ':':28}{right:>4} of {count:>4} right" for kind, (count, right) in grades.kinds.items() if kind),
+        "",
+        f"{'cause':28}{'cases':>6}{'right':>6}{'wrong':>6}{'silent':>7}{'precision':>11}{'recall':>9}   taken for",
     ]
     for cause in sorted({true for true, _ in grades.confusion} | {said for _, said in grades.confusion}):
         count = sum(n for (true, _), n in grades.confusion.items() if true == cause)
         taken = [f"{said} {n}" for (true, said), n in sorted(grades.confusion.items()) if true == cause != said]
+        right, silent = (grades.confusion.get((cause, said), 0) for said in (cause, UNANSWERED))
+        silent *= cause != UNANSWERED
+        counts = f"{count:>6}{right:>6}{count - right - silent:>6}{silent:>7}"
         figures = f"{_percent(grades.precision(cause)):>11}{_percent(grades.recall(cause)):>9}"
-        lines.append(f"{cause:28}{count:>6}{figures}   {', '.join(taken)}".rstrip())
+        lines.append(f"{cause:28}{counts}{figures}   {', '.join(taken)}".rstrip())
+    lines += [
+        f"{true:28}{n:>6}   not known yet, taken for {said}" for (true, said), n in sorted(grades.unknown.items())
+    ]
     lines += ["", *(f"wrong: {one.name}: {one.said}, and not {' or '.join(one.truth.accepted)}" for one in wrong)]
     return "\n".join(lines) + "\n"
+
+
+def _kinds(graded: Sequence[Graded]) -> dict[str, tuple[int, int]]:
+    count, right = Counter(one.kind for one in graded), Counter(one.kind for one in graded if one.right)
+    return {kind: (count[kind], right[kind]) for kind in count}
 
 
 def _control(control: float) -> str:

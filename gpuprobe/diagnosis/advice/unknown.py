@@ -21,7 +21,7 @@ def unattributed(found: Finding, known: Evidence) -> str:
     """Return what to do next; `known` says of which kind the evidence is that was gathered."""
     in_study = bool(known.flag("in_study"))
     if not known.text("device_kind"):
-        return _without_trace(found, in_study=in_study)
+        return _without_trace(found, known.text("no_trace"), in_study=in_study)
     lacking = [text for text in (_lost(known), _unjoined(known), _few(known)) if text]
     return " ".join([*lacking, _what_else(known, in_study=in_study)])
 
@@ -33,10 +33,17 @@ TRACE_IT = (
 )
 
 
-def _without_trace(found: Finding, *, in_study: bool) -> str:
-    if not in_study:
-        return found.fix
-    return TRACE_IT
+# Where one was asked for, and the reason is known.
+ANY_TRACE = (
+    "A trace was asked for, and there is none: {}. One of a few steps by any profiler tells: gpuprobe diagnose reads "
+    "XPlane and Chrome traces."
+)
+
+
+def _without_trace(found: Finding, reason: str, *, in_study: bool) -> str:
+    if in_study:
+        return TRACE_IT
+    return ANY_TRACE.format(reason) if reason else found.fix
 
 
 def _lost(known: Evidence) -> str:

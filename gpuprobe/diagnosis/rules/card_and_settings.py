@@ -15,6 +15,7 @@ from gpuprobe.cards import TENSOR_CORES_FROM
 from gpuprobe.diagnosis.causes import CAUSES, CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import gpu_state
+from gpuprobe.diagnosis.rules.operations import serial_loop
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
@@ -99,7 +100,10 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def straggler(evidence: Evidence, limits: Thresholds) -> Result:
-    """One device computes longer than the others, which wait for it."""
+    """The others wait for one device: it comes last to their exchanges, or, where none tells, computes longest."""
+    kept = evidence.number("kept_waiting_share")
+    if kept is not None:
+        return _kept_waiting(evidence, kept, limits)
     if reason := evidence.lacking("straggler_ratio", "straggler_share"):
         return NotEvaluated(cause="straggler", reason=reason)
     ratio, lost = evidence.numbers("straggler_ratio", "straggler_share")
@@ -112,6 +116,22 @@ def straggler(evidence: Evidence, limits: Thresholds) -> Result:
         claim=f"{evidence.text('straggler_device') or 'One device'} computes {ratio:.2f} times as long as the median "
         f"device: the others wait for it, {wording.share(lost)} of the step.",
         names=("straggler_ratio", "straggler_share", "straggler_device"),
+        confidence="high",
+    )
+
+
+def _kept_waiting(evidence: Evidence, kept: float, limits: Thresholds) -> Result:
+    if kept < limits.kept_waiting_share:
+        return None
+    last = evidence.get("last_to_exchanges")
+    often = f"{last.value:.0f} {last.unit}" if last is not None and last.value is not None else "most exchanges"
+    return _finding(
+        evidence,
+        "straggler",
+        severity=kept,
+        claim=f"The other devices wait {wording.share(kept)} of the step for this one, which comes last to {often}: "
+        "what holds it up holds up all.",
+        names=("kept_waiting_share", "last_to_exchanges"),
         confidence="high",
     )
 
@@ -194,6 +214,7 @@ RULES: tuple[Rule, ...] = (
     batch_too_small,
     straggler,
     eager_or_retracing,
+    serial_loop,
     wrong_meter,
     profiler_perturbed,
 )

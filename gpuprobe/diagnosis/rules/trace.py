@@ -1,7 +1,8 @@
 """Findings from the account of one trace alone: which cause leads, and which others matter.
 
 Exactly one is primary: `compute_bound` where kernels fill the GPU, else the largest of exposed copies, input, launches,
-syncs, exchange between devices, compilation, allocation, and what the host does between steps. Where the first leads
+work of the host's own, work that is done once, syncs, exchange between devices, compilation, allocation, and what the
+host does between steps. Where the first leads
 by little, it says that the two tie.
 """
 
@@ -15,13 +16,19 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES, Cause, CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.because import because
-from gpuprobe.ledger.account import JOINED_LOW, LOST_LOW
+from gpuprobe.diagnosis.rules.held import doubt, held_in
+from gpuprobe.ledger.account import JOINED_HIGH, JOINED_LOW, LOST_HIGH, LOST_LOW
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Decided
     from gpuprobe.records import Confidence, Evidence
 
+OPERATIONS = ("operation_share", "dense_update_share")
+TRACE_ALL = (
+    "Trace all workers in the same steps and name the folder that holds their traces: they tell whether the exchange "
+    "itself takes the time or one of them is waited for."
+)
 NO_DEVICE = "there is no step to account for"
 
 
@@ -65,17 +72,22 @@ def _compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
         # Kernels that were seen are no guess: what is not known of the launches can only concern the rest.
         confidence="high" if busy >= limits.compute_fraction else _confidence(evidence, limits),
         claim=f"Kernels fill {wording.share(filled)} of the time from the first to the last event of the "
-        "GPU: the GPU itself is the limit.",
-        evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy"),
+        f"GPU: the GPU itself is the limit.{because('compute_bound', evidence)}",
+        evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy", *OPERATIONS),
         fix=CAUSES["compute_bound"].fix,
+        stage=_part(evidence, limits),
     )
 
 
 def _filled(evidence: Evidence, limits: Thresholds, margin: float = 0.0) -> bool:
     """Whether kernels that compute fill the span, and the span most of the step."""
-    filled = (evidence.number("kernel_fraction") or 0.0) - (evidence.number("share.gpu_collective") or 0.0)
+    exchanged = sum(evidence.number(f"share.{part}") or 0.0 for part in ("exchange", "idle_peer"))
+    filled = (evidence.number("kernel_fraction") or 0.0) - exchanged
     busy = evidence.number("share.gpu_compute") or 0.0
-    return filled >= limits.compute_fraction - margin and busy >= limits.compute_of_step
+    # A first step that is warm-up lies in the span, and not in the step.
+    return busy >= limits.compute_fraction or (
+        filled >= limits.compute_fraction - margin and busy >= limits.compute_of_step
+    )
 
 
 def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None:
@@ -91,10 +103,16 @@ def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None
         severity=busy,
         confidence=_confidence(evidence, limits, busy),
         claim="There is no GPU in the trace, and the processor itself is the limit: waiting for input, compiling and "
-        f"what lies between steps are {wording.share(idle)} of the step.",
-        evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps"),
+        f"what lies between steps are {wording.share(idle)} of the step.{because('compute_bound', evidence)}",
+        evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps", *OPERATIONS),
         fix="Only less work or a faster device helps.",
+        stage=_part(evidence, limits),
     )
+
+
+def _part(evidence: Evidence, limits: Thresholds) -> str | None:
+    """Name what most of the computing is for, where that is more than need be."""
+    return "dense_update" if (evidence.number("dense_update_share") or 0.0) >= limits.mostly else None
 
 
 def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
@@ -103,16 +121,19 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
     sure = _confidence(evidence, limits, share, 0.0 if "gpu" in cause.shown.on else share)
     if sure == "low" and _only_unjoined(cause, evidence, limits):
         sure = "medium"
+    open_question = doubt(cause.id, evidence, limits)
     return Finding(
         cause=cause.id,
         primary=False,
         severity=share,
         # Where no training function is known, silence alone tells that the host was elsewhere.
-        confidence=_lowered(sure) if _untold(cause, evidence) else sure,
+        confidence=_lowered(sure) if _untold(cause, evidence) or _alone(cause, evidence) or open_question else sure,
         claim=cause.shown.claim.format(device=_device(evidence), share=wording.share(share), time=time)
-        + because(cause.id, evidence),
+        + because(cause.id, evidence)
+        + held_in(cause.id, evidence)
+        + open_question,
         evidence=evidence.only(cause.shown.share, "step_ms", *cause.shown.also),
-        fix=cause.fix,
+        fix=TRACE_ALL if _alone(cause, evidence) else cause.fix,
         stage=(evidence.text("input_stage") or None) if cause.id == "input_bound" else None,
     )
 
@@ -133,6 +154,11 @@ def _untold(cause: Cause, evidence: Evidence) -> bool:
     return cause.id == "host_between_steps" and missing and evidence.text("device_kind") == "gpu"
 
 
+def _alone(cause: Cause, evidence: Evidence) -> bool:
+    """Whether the exchanges of one device were seen alone, whose transfer may as well be waiting for another."""
+    return cause.id == "collective_bound" and evidence.number("kept_waiting_share") is None
+
+
 def _leads(evidence: Evidence, cause: Cause, limits: Thresholds) -> bool:
     """Whether the largest cause may be called the first: what is unknown may be larger."""
     share = _share(evidence, cause)
@@ -146,7 +172,7 @@ def _outweighs(evidence: Evidence, cause: Cause) -> bool:
 
     So on a processor that computes for less than half of the step, where several things take some of the rest.
     """
-    return _share(evidence, cause) > (evidence.number("share.unattributed") or 0.0)
+    return _share(evidence, cause) > _unexplained(evidence)
 
 
 def _tie(evidence: Evidence, ranked: list[Cause], first: CauseId, limits: Thresholds) -> CauseId | None:
@@ -165,7 +191,7 @@ def _tie(evidence: Evidence, ranked: list[Cause], first: CauseId, limits: Thresh
 
 def _nothing_leads(evidence: Evidence) -> str:
     filled = evidence.number("kernel_fraction") or 0.0
-    unknown = wording.share(evidence.number("share.unattributed") or 0.0)
+    unknown = wording.share(_unexplained(evidence))
     if evidence.text("device_kind") == "cpu":
         return f"the trace does not tell what the processor did in {unknown} of the step"
     if any(_share(evidence, cause) for cause in BY_SHARE):
@@ -183,25 +209,38 @@ def _only_unjoined(cause: Cause, evidence: Evidence, limits: Thresholds) -> bool
     if cause.id == "launch_bound" and evidence.number("idle_outside_step_fraction") is None:
         return False
     joined, lost = evidence.number("joined_fraction"), evidence.number("lost_fraction") or 0.0
-    explained = (evidence.number("share.unattributed") or 0.0) <= limits.unattributed_share
+    explained = _unexplained(evidence) <= limits.unattributed_share
     return joined is not None and joined < JOINED_LOW and explained and lost <= LOST_LOW
 
 
 def _confidence(evidence: Evidence, limits: Thresholds, share: float = 0.0, explained: float = 0.0) -> Confidence:
     """That of the account, but low where too much of the step is unexplained.
 
-    On a processor nothing that was launched can be missing: a share that is larger than all that is unexplained leads
-    whatever that may be. `explained` is what a cause tells of it that lies across the categories.
+    Where nothing that was launched is missing, a share that is larger than all that is unexplained leads whatever that
+    may be. `explained` is what a cause tells of it that lies across the categories.
     """
-    unexplained = evidence.number("share.unattributed") or 0.0
+    unexplained = _unexplained(evidence)
     if unexplained > limits.unattributed_share:
-        return "medium" if evidence.text("device_kind") == "cpu" and share > unexplained - explained else "low"
+        return "medium" if _all_seen(evidence) and share > unexplained - explained else "low"
     told = evidence.text("account_confidence")
     return "high" if told == "high" else "medium" if told == "medium" else "low"
 
 
+def _all_seen(evidence: Evidence) -> bool:
+    """Whether all that was launched is in the trace, as on a processor it always is."""
+    if evidence.text("device_kind") == "cpu":
+        return True
+    joined, lost = evidence.number("joined_fraction") or 0.0, evidence.number("lost_fraction")
+    return joined >= JOINED_HIGH and lost is not None and lost <= LOST_HIGH
+
+
 def _lowered(confidence: Confidence) -> Confidence:
     return "medium" if confidence == "high" else confidence
+
+
+def _unexplained(evidence: Evidence) -> float:
+    """The share of the step without a cause: of which nothing tells, or in which launched work did not start."""
+    return (evidence.number("share.unattributed") or 0.0) + (evidence.number("share.stalled") or 0.0)
 
 
 def _device(evidence: Evidence) -> str:

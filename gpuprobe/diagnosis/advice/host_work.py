@@ -1,0 +1,87 @@
+"""Advice on what the host does itself while the device waits, and on what it does once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.diagnosis.advice.given import Given
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.advice.situation import Situation
+
+# The remedy by what held the host (`ledger.host_work.WorkKind`), and its code.
+BY_KIND: dict[str, tuple[str, str]] = {
+    "python_function": (
+        "Take the Python function out of the step: write it in TensorFlow's operations, which run on the device, or "
+        "call it in the input pipeline, where it runs ahead on threads of its own.",
+        "- y = tf.py_function(f, [x], tf.float32)  # in the model or the step\n"
+        "+ ds = ds.map(lambda x, y: (tf.py_function(f, [x], tf.float32), y), num_parallel_calls=tf.data.AUTOTUNE)\n"
+        "+ ds = ds.prefetch(tf.data.AUTOTUNE)",
+    ),
+    "preprocessing_layer": (
+        "Text, tables and decoding run on the processor alone: apply the preprocessing layer in the input pipeline, "
+        "where it runs ahead of the training, and not inside the model.",
+        "- outputs = model(preprocessing(inputs))\n"
+        "+ ds = ds.map(lambda x, y: (preprocessing(x), y), num_parallel_calls=tf.data.AUTOTUNE)\n"
+        "+ ds = ds.prefetch(tf.data.AUTOTUNE)",
+    ),
+    "operation": (
+        "An operation of the step runs on the processor. Move it into the input pipeline, or onto the device: it is on "
+        "the processor since it has no kernel for the device or its type (int32, strings), or since the code puts it "
+        "there.",
+        "+ tf.debugging.set_log_device_placement(True)  # names the operations that are on the processor",
+    ),
+    "staging": (
+        "The call that copies to the device first copies into a buffer of its own, since the data lie in pageable "
+        "memory. Feed through tf.data with a prefetch, which copies on a thread of its own, and feed smaller types.",
+        '+ ds = ds.apply(tf.data.experimental.prefetch_to_device("/GPU:0"))',
+    ),
+    "preparing": (
+        "Samples are prepared in the step's own thread. Prepare them ahead: in the map of a tf.data pipeline, or in a "
+        "PyDataset with workers.",
+        "+ ds = ds.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)",
+    ),
+}
+GENERAL = (
+    "Take the work out of the step: into the input pipeline, onto the device, or onto another thread. Fewer or fused "
+    "launches do not shorten it."
+)
+# For other frameworks.
+HOST_WORK = {
+    "pytorch": (
+        "Take the work out of the step's own thread: prepare samples in DataLoader workers, copy from pinned memory "
+        "without waiting, and keep on the device what is computed there. CUDA graphs do not shorten it.",
+        "loader = DataLoader(data, num_workers=4, pin_memory=True, persistent_workers=True)",
+    ),
+    "jax": (
+        "Take the work out of the step's own thread: make batches ahead on another one, and keep on the device what is "
+        "computed there. Larger compiled functions do not shorten it.",
+        "",
+    ),
+}
+ONE_TIME_WORK = {
+    "pytorch": (
+        "Trace later, when kernels are loaded and compiled: let the profiler wait and warm up first.",
+        "schedule = torch.profiler.schedule(wait=5, warmup=3, active=5)",
+    ),
+    "jax": ("Trace later: start the profiler after the first steps, when all shapes are compiled.", ""),
+}
+
+
+def host_work(here: Situation, stage: str | None) -> Given:
+    """What to do by what held the host."""
+    del stage
+    fix, code = BY_KIND.get(here.held_kind, (GENERAL, ""))
+    return Given(fix, code, "host_work_removed")
+
+
+def one_time_work(here: Situation, stage: str | None) -> Given:
+    """A trace of later steps."""
+    del here, stage
+    return Given(
+        "Trace later, when first calls, autotuning and compiling are done: the steps after them tell what the training "
+        "costs. Where it comes again with each new shape, give every step the same shapes.",
+        '- keras.callbacks.TensorBoard("logs", profile_batch=1)\n'
+        '+ keras.callbacks.TensorBoard("logs", profile_batch="20,25")',
+        "one_time_work_removed",
+    )

@@ -1,0 +1,67 @@
+"""Holds the steps of a trace against the pace of the timed window: a trace of other steps is not sure of the cause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.join import LOWER
+from gpuprobe.thresholds import DEFAULTS, Thresholds
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.records import Finding
+    from gpuprobe.records import Confidence, Evidence
+
+
+def paced(findings: tuple[Finding, ...], known: Evidence, limits: Thresholds = DEFAULTS) -> tuple[Finding, ...]:
+    """Return the findings of a trace, the primary one less sure where the window's calls took another time, with why.
+
+    The two have to differ by more than the window's own mean does.
+    """
+    traced_ms, window = known.number("step_ms"), known.get("window_call_ms")
+    if not findings or not traced_ms or window is None or not isinstance(window.value, float):
+        return findings
+    if (window.low or 0.0) > traced_ms * limits.pace_apart:
+        doubt, sure = _slower(traced_ms, window.value, known), _less_sure(findings[0], traced_ms, window.value, limits)
+    elif (window.high or 0.0) * limits.traced_apart < traced_ms:
+        doubt, sure = _faster(traced_ms, window.value), LOWER[findings[0].confidence]
+    else:
+        return findings
+    first = findings[0]
+    names = {signal.name for signal in first.evidence}
+    more = tuple(
+        signal
+        for signal in known.only("window_call_ms", "window_long_calls", "window_long_share")
+        if signal.name not in names
+    )
+    doubted = msgspec.structs.replace(
+        first, confidence=sure, claim=f"{first.claim} {doubt}", evidence=(*first.evidence, *more)
+    )
+    return (doubted, *findings[1:])
+
+
+def _less_sure(first: Finding, traced_ms: float, window_ms: float, limits: Thresholds) -> Confidence:
+    """Of a window that mostly passed in what the trace does not hold, the trace says next to nothing."""
+    return "low" if 1 - traced_ms / window_ms >= limits.mostly else LOWER[first.confidence]
+
+
+def _slower(traced_ms: float, window_ms: float, known: Evidence) -> str:
+    told = (
+        f"But a step of the timed window took {wording.milliseconds(window_ms)} in the mean, and one of the trace "
+        f"{wording.milliseconds(traced_ms)}: what lies between is not in the trace."
+    )
+    long = known.get("window_long_calls")
+    if long is None or not long.value or long.low is None or long.high is None:
+        return told
+    share = wording.share(known.number("window_long_share") or 0.0)
+    lengths = f"{wording.milliseconds(long.low)} to {wording.milliseconds(long.high)}"
+    return f"{told} {wording.count(int(float(long.value)), 'call')} of {lengths} took {share} of the window."
+
+
+def _faster(traced_ms: float, window_ms: float) -> str:
+    return (
+        f"But a traced step took {wording.milliseconds(traced_ms)}, and one of the timed window "
+        f"{wording.milliseconds(window_ms)}: the profiler, or what the trace caught, made it slower."
+    )

@@ -1,0 +1,35 @@
+"""How sure a trace is of what held the host: what comes again is a habit, and what one step shows may be neither."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.causes import CauseId
+    from gpuprobe.records import Evidence
+    from gpuprobe.thresholds import Thresholds
+
+# What holds the host in one step alone may be done once.
+AGAIN = 2
+# How the source of a `proof` signal begins (`evidence.breakdown`).
+EVENTS = "trace, events: "
+# The signal that names the events behind each of the two causes.
+PROOF: dict[str, str] = {"host_work": "proof.idle_host_work", "one_time_work": "proof.idle_once"}
+
+
+def held_in(cause: CauseId, evidence: Evidence) -> str:
+    """Say what the host was in, as a sentence with a space before it; empty where nothing tells, or of other causes."""
+    events = evidence.get(PROOF.get(cause, ""))
+    return f" It was in {events.source.removeprefix(EVENTS)}." if events is not None else ""
+
+
+def doubt(cause: CauseId, evidence: Evidence, limits: Thresholds) -> str:
+    """Say what keeps a trace from being sure of it, as a sentence with a space before it; empty where nothing does."""
+    if cause == "host_work":
+        if (evidence.number("held_told_fraction") or 0.0) < limits.mostly:
+            return " The trace does not tell what it did there."
+        if (evidence.number("held_steps") or 0.0) < AGAIN:
+            return " Only one step shows it: it may be done once."
+    if cause == "one_time_work" and (evidence.number("once_proven_fraction") or 0.0) < limits.mostly:
+        return " What was traced does not show that it never comes again."
+    return ""

@@ -1,0 +1,39 @@
+"""Where the run was placed: the finding that its settings and the driver's list of GPUs prove by themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe.diagnosis.causes import CAUSES
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.rules.rule import Decided, Result, apply
+from gpuprobe.thresholds import DEFAULTS, Thresholds
+
+if TYPE_CHECKING:
+    from gpuprobe.records import Evidence
+
+
+def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+    """Return the finding, which is primary, where the run trained on the processor beside an idle GPU."""
+    found, undecided = apply((not_on_gpu,), evidence, limits)
+    return tuple(msgspec.structs.replace(one, primary=True) for one in found), undecided
+
+
+def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
+    """TensorFlow trains on the processor although the driver sees a GPU."""
+    del limits
+    if evidence.lacking("gpu", "device_is_gpu"):
+        return NotEvaluated(cause="not_on_gpu", reason="no run reached its timed window")
+    if not evidence.flag("gpu") or evidence.flag("device_is_gpu"):
+        return None
+    return Finding(
+        cause="not_on_gpu",
+        primary=False,
+        severity=1.0,
+        confidence="high",
+        claim="The driver sees a GPU, but TensorFlow trained on the processor.",
+        evidence=evidence.only("gpu", "device_is_gpu"),
+        fix=CAUSES["not_on_gpu"].fix,
+    )

@@ -1,0 +1,239 @@
+"""Findings from the wall time of a whole run: what lies before, between and beside its steps.
+
+One rule a cause, on the signals of `evidence.whole_run`. Shares are of the run without what comes once, since that
+weighs less the longer a training goes on. Clocks measured them, so that a run that came to its end leaves no doubt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.causes import CAUSES
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
+from gpuprobe.thresholds import DEFAULTS, Thresholds
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.causes import CauseId
+    from gpuprobe.records import Evidence
+
+UNRECORDED = "the wall time of the run was not recorded"
+# What a call of `fit` costs beside its steps, and calls that are no step at all.
+AROUND_STEPS = ("fit", "epoch_start", "between_epochs", "predict", "evaluate")
+# What `fit` validates, and what the script itself evaluates.
+VALIDATING = ("validation", "evaluate")
+SMALL_FITS = "- model.fit(x, y)\n- model.predict(x)\n+ model.train_on_batch(x, y)\n+ model.predict_on_batch(x)"
+ONE_LONG_EPOCH = (
+    "- model.fit(ds, epochs=epochs)\n"
+    "+ model.fit(ds.repeat(), steps_per_epoch=steps, epochs=total_steps // steps)  # steps: a few hundred"
+)
+SHUFFLE_EARLY = (
+    "- ds = ds.map(load).shuffle(size)\n+ ds = ds.shuffle(size).map(load)  # file names or indices are shuffled"
+)
+
+
+def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+    """Return what holds, the most severe first and none of it primary, and the rules that could not be decided."""
+    if evidence.number("run_wall_s") is None:
+        return (), tuple(NotEvaluated(cause=cause, reason=UNRECORDED) for cause in CAUSES_OF_RUN)
+    return apply(RULES, evidence, limits)
+
+
+def many_small_fits(evidence: Evidence, limits: Thresholds) -> Result:
+    """`fit` or `predict` is called in a loop, and costs more than its steps."""
+    fits, calls = evidence.number("run_trainings") or 0.0, evidence.number("run_calls_per_training") or 0.0
+    small = _fits_are_small(evidence, limits)
+    predicts = evidence.number("run_times.predict") or 0.0
+    loops = predicts >= limits.many_calls and bool(evidence.text("run_name.predict"))
+    share = _share(evidence, *(AROUND_STEPS if small else ("predict",)))
+    if not (small or loops) or share < limits.many_calls_share:
+        return None
+    told = [f"`fit` was called {fits:.0f} times for {_steps(calls)} each"] if small else []
+    told += [f"`predict` {'' if small else 'was called '}{predicts:.0f} times for one batch each"] if loops else []
+    return _finding(
+        evidence,
+        "many_small_fits",
+        share,
+        f"{wording.listing(told)}: {wording.share(share)} of the run passes in what these calls cost beside their "
+        "steps.",
+        ("run_trainings", "run_calls_per_training", *(f"run_share.{part}" for part in AROUND_STEPS)),
+        code=SMALL_FITS,
+    )
+
+
+def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
+    """The iterator starts again at each epoch, or an epoch holds so few steps that its own cost leads."""
+    epochs, calls = evidence.number("run_epochs") or 0.0, evidence.number("run_calls_per_epoch") or 0.0
+    share = _share(evidence, "epoch_start", "between_epochs")
+    if epochs < 2 or share < limits.epoch_start_share or _fits_are_small(evidence, limits):
+        return None
+    seconds = sum(evidence.number(f"run_s.{part}") or 0.0 for part in ("epoch_start", "between_epochs"))
+    short = calls < limits.short_epoch
+    why = (
+        f"an epoch has only {_steps(calls)}, and what each epoch costs by itself"
+        if short
+        else "the iterator starts again at each epoch, a shuffle buffer fills, and the first step waits for it; that"
+    )
+    return _finding(
+        evidence,
+        "epoch_start",
+        share,
+        f"{wording.share(share)} of the training lies between the steps of one epoch and those of the next: {why} "
+        f"takes {wording.duration(seconds / epochs)}.",
+        ("run_share.epoch_start", "run_share.between_epochs", "run_epochs", "run_calls_per_epoch"),
+        fix="Make an epoch longer: repeat() the data, and say steps_per_epoch." if short else CAUSES["epoch_start"].fix,
+        code=ONE_LONG_EPOCH if short else SHUFFLE_EARLY,
+    )
+
+
+def validation(evidence: Evidence, limits: Thresholds) -> Result:
+    """Validating takes much of each epoch."""
+    share = _share(evidence, *VALIDATING)
+    if share < limits.validation_share:
+        return None
+    seconds, times = (
+        sum(evidence.number(f"run_{what}.{part}") or 0.0 for part in VALIDATING) for what in ("s", "times")
+    )
+    return _finding(
+        evidence,
+        "validation",
+        share,
+        f"{wording.share(share)} of the training passes in validation, {wording.duration(seconds / times)} each time.",
+        ("run_share.validation", "run_share.evaluate", "run_s.validation", "run_s.evaluate"),
+        code="- model.fit(ds, validation_data=val)\n+ model.fit(ds, validation_data=val, validation_freq=5)",
+    )
+
+
+def checkpointing(evidence: Evidence, limits: Thresholds) -> Result:
+    """Saving the model takes much of the training."""
+    share = _share(evidence, "checkpoint")
+    if share < limits.checkpoint_share:
+        return None
+    return _finding(
+        evidence,
+        "checkpointing",
+        share,
+        f"{wording.share(share)} of the training passes while `{evidence.text('run_name.checkpoint')}` saves it.",
+        ("run_share.checkpoint", "run_s.checkpoint", "run_name.checkpoint"),
+        code='- ModelCheckpoint(path, save_freq=n)\n+ ModelCheckpoint(path, save_freq="epoch")',
+    )
+
+
+def callbacks(evidence: Evidence, limits: Thresholds) -> Result:
+    """A callback takes much of the training."""
+    share = _share(evidence, "callback")
+    if share < limits.callback_share:
+        return None
+    name = evidence.text("run_name.callback")
+    return _finding(
+        evidence,
+        "host_between_steps",
+        share,
+        f"{wording.share(share)} of the training passes in callbacks, most of it in `{name}`.",
+        ("run_share.callback", "run_s.callback", "run_name.callback"),
+        fix=f"Have `{name}` do less, or less often: once an epoch, or once in a hundred batches.",
+    )
+
+
+def startup(evidence: Evidence, limits: Thresholds) -> Result:
+    """Most of the run passes before its first step."""
+    share = evidence.number("run_share.startup") or 0.0
+    seconds = share * (evidence.number("run_wall_s") or 0.0)
+    if share < limits.startup_share or seconds < limits.startup_s:
+        return None
+    return _finding(
+        evidence,
+        "startup",
+        share,
+        f"{wording.share(share)} of the run passes before its first training: {wording.clock(seconds)} for imports, "
+        "data and building the model.",
+        ("run_share.startup", "run_s.imports", "run_s.build"),
+    )
+
+
+def compiled_again(evidence: Evidence, limits: Thresholds) -> Result:
+    """Each new model, or each new function, is traced and compiled anew."""
+    share, times = _share(evidence, "first_call_again"), evidence.number("run_times.first_call_again") or 0.0
+    if share < limits.compiled_again_share or times < limits.compiled_again:
+        return None
+    return _finding(
+        evidence,
+        "compiled_again",
+        share,
+        f"{wording.share(share)} of the run passes in first calls of further models or functions: {times:.0f} of them "
+        "were traced and compiled after the first.",
+        ("run_share.first_call_again", "run_s.first_call_again", "run_times.first_call_again"),
+    )
+
+
+def retracing(evidence: Evidence, limits: Thresholds) -> Result:
+    """A function that was traced before builds its graph again."""
+    share, times = _share(evidence, "retracing"), evidence.number("run_times.retracing") or 0.0
+    if share < limits.compile_share or times < limits.compiled_again:
+        return None
+    return _finding(
+        evidence,
+        "eager_or_retracing",
+        share,
+        f"{times:.0f} calls built their graph again, which took {wording.share(share)} of the training.",
+        ("run_share.retracing", "run_s.retracing", "run_times.retracing"),
+        fix="Give the tf.function tensors of one shape and type: each new Python number is a new graph.",
+        code="- step(x, y, weight)\n+ step(x, y, tf.constant(weight, tf.float32))  # an example: a number as a tensor",
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    many_small_fits,
+    epoch_start,
+    validation,
+    checkpointing,
+    callbacks,
+    startup,
+    compiled_again,
+    retracing,
+)
+CAUSES_OF_RUN: tuple[CauseId, ...] = (
+    "many_small_fits",
+    "epoch_start",
+    "validation",
+    "checkpointing",
+    "startup",
+    "compiled_again",
+)
+
+
+def _fits_are_small(evidence: Evidence, limits: Thresholds) -> bool:
+    fits, calls = evidence.number("run_trainings") or 0.0, evidence.number("run_calls_per_training") or 0.0
+    return fits >= limits.many_calls and calls < limits.short_epoch
+
+
+def _share(evidence: Evidence, *parts: str) -> float:
+    return sum(evidence.number(f"run_share.{part}") or 0.0 for part in parts)
+
+
+def _steps(calls: float) -> str:
+    return "one step" if calls < 1.5 else f"{wording.significant(calls, 2)} steps"
+
+
+def _finding(
+    evidence: Evidence,
+    cause: CauseId,
+    share: float,
+    claim: str,
+    names: tuple[str, ...],
+    *,
+    fix: str = "",
+    code: str = "",
+) -> Finding:
+    return Finding(
+        cause=cause,
+        primary=False,
+        severity=share,
+        confidence="high" if evidence.flag("run_complete") else "medium",
+        claim=claim,
+        evidence=evidence.only(*names, "run_wall_s", "run_goodput"),
+        fix=fix or CAUSES[cause].fix,
+        code=code,
+        of="run",
+    )

@@ -1,0 +1,96 @@
+"""Weighs what a trace found in a step against what the clock found in the whole run: who costs most of it leads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.causes import CAUSES
+from gpuprobe.diagnosis.rules import whole_run
+from gpuprobe.evidence.whole_run import signals
+from gpuprobe.thresholds import DEFAULTS, Thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.diagnosis.records import Diagnosis, Finding
+    from gpuprobe.evidence.whole_run import RunBreakdown
+
+# What a healthy step, or one that nothing explains, costs is no flaw that another could be less than.
+NO_FLAW = frozenset({"compute_bound", "unattributed"})
+MOST_TOLD = 4
+# What shows in all trainings of a process together.
+OF_PROCESS = frozenset({"many_small_fits", "compiled_again", "startup"})
+
+
+def with_whole_run(diagnosis: Diagnosis, breakdown: RunBreakdown | None, limits: Thresholds = DEFAULTS) -> Diagnosis:
+    """Return a diagnosis with what the wall time of its run proves, which leads where it outweighs the step's cause."""
+    if breakdown is None:
+        return diagnosis
+    found, undecided = whole_run.diagnose(signals(breakdown), limits)
+    return msgspec.structs.replace(
+        diagnosis,
+        findings=weighed(diagnosis.findings, found, breakdown),
+        not_evaluated=(*diagnosis.not_evaluated, *undecided),
+        whole_run=breakdown,
+    )
+
+
+def in_short(breakdown: RunBreakdown) -> str:
+    """Say in a line where most of the wall time went, the largest parts first."""
+    largest = sorted(breakdown.rows, key=lambda row: -row.seconds)[:MOST_TOLD]
+    told = [f"{row.part.replace('_', ' ')} {row.name}".rstrip() + f" {wording.share(row.share)}" for row in largest]
+    return f"{wording.duration(breakdown.wall_s)}: {', '.join(told)}"
+
+
+def tells_of_process(breakdown: RunBreakdown, limits: Thresholds = DEFAULTS) -> bool:
+    """Whether the wall time of a process proves what no training in it shows by itself."""
+    return any(found.cause in OF_PROCESS for found in whole_run.diagnose(signals(breakdown), limits)[0])
+
+
+def weighed(of_step: Sequence[Finding], of_run: Sequence[Finding], breakdown: RunBreakdown) -> tuple[Finding, ...]:
+    """Join the findings of a step, the primary one first, with those of the run; one for each cause.
+
+    The share of a step counts for as much of the run as its steps take.
+    """
+    if not of_run:
+        return tuple(of_step)
+    named = {found.cause for found in of_run}
+    of_steps = breakdown.seconds("steps") / breakdown.recurring_s if breakdown.recurring_s else 0.0
+    first = next((found for found in of_step if found.primary), None)
+    lead = of_run[0]
+    costs = 0.0 if first is None or first.cause in NO_FLAW else first.severity * of_steps
+    behind = lead.cause in OF_PROCESS and first is not None and first.cause in CAUSES[lead.cause].symptoms
+    leads = first is None or lead.severity > costs or behind
+    rest = [found for found in of_step if found.cause not in named and found.cause != "unattributed"]
+    if not leads and first is not None:
+        ours = [_joined(found, of_step) for found in of_run if found.cause != first.cause]
+        told = [_joined(found, of_step) for found in of_run if found.cause == first.cause]
+        head = msgspec.structs.replace(told[0], primary=True) if told else first
+        return (head, *(found for found in rest if found is not first), *ours)
+    leading = msgspec.structs.replace(_joined(lead, of_step), primary=True, ties_with=None, symptom_of=None)
+    beside = [_beside(found, lead) for found in rest]
+    return (leading, *(_joined(found, of_step) for found in of_run[1:]), *beside)
+
+
+def _joined(found: Finding, of_step: Sequence[Finding]) -> Finding:
+    """Return a finding of the run with the evidence of the step for the same cause."""
+    same = next((other for other in of_step if other.cause == found.cause), None)
+    if same is None:
+        return found
+    names = {signal.name for signal in found.evidence}
+    more = tuple(signal for signal in same.evidence if signal.name not in names)
+    return msgspec.structs.replace(
+        found,
+        evidence=(*found.evidence, *more),
+        code=found.code or same.code,
+        predicted_gain=same.predicted_gain,
+        measured_gain=same.measured_gain,
+    )
+
+
+def _beside(found: Finding, lead: Finding) -> Finding:
+    symptom = lead.cause if found.cause in CAUSES[lead.cause].symptoms else None
+    return msgspec.structs.replace(found, primary=False, ties_with=None, symptom_of=symptom)

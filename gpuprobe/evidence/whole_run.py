@@ -1,0 +1,216 @@
+"""Where the wall time of a whole run went: the account of its phases as a breakdown that adds up, and as signals.
+
+The signals: `run_wall_s`, `run_goodput` (steps over all), `run_complete`, `run_trainings`, `run_epochs`, `run_calls`,
+`run_calls_per_training`, `run_calls_per_epoch`, `run_s.<part>` in seconds, `run_times.<part>`, and `run_share.<part>`:
+of what comes again and again, `run_share.startup` of all. `run_name.callback` and `run_name.checkpoint` name the one
+that took longest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from gpuprobe.records import Evidence, Record, Signal, Wall, WallPart
+from gpuprobe.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gpuprobe.records import PartKind, PhaseName, Run
+
+RunPart = Literal[
+    "imports",
+    "build",
+    "first_call",
+    "first_call_again",
+    "retracing",
+    "steps",
+    "epoch_start",
+    "between_epochs",
+    "validation",
+    "callback",
+    "checkpoint",
+    "fit",
+    "predict",
+    "evaluate",
+    "between_trainings",
+    "held",
+    "gpuprobe",
+    "tail",
+]
+# What comes once, however long a training goes on.
+ONCE: frozenset[RunPart] = frozenset({"imports", "build", "first_call", "held", "gpuprobe", "tail"})
+STARTUP: frozenset[RunPart] = frozenset({"imports", "build"})
+# What the phases of a planned run are; its trace comes after the steps that count.
+PLANNED: dict[PhaseName, PartKind] = {
+    "start": "imports",
+    "build": "build",
+    "warmup": "first_call",
+    "held": "held",
+    "settle": "steps",
+    "window": "steps",
+    "rest": "steps",
+    "trace": "gpuprobe",
+}
+SOURCE = "clock, Keras's own calls"
+
+
+class RunRow(Record, frozen=True, kw_only=True):
+    """One part of a run: its seconds, its share of the wall time (0 to 1), and how often it came.
+
+    `name` is that of a callback; of `steps` and first calls, `times` counts calls of the train function.
+    """
+
+    part: RunPart
+    name: str = ""
+    seconds: float
+    share: float
+    times: int
+
+
+class RunBreakdown(Record, frozen=True, kw_only=True):
+    """The wall time of a run in exclusive parts that add up to it, in the order in which a run has them.
+
+    `goodput` is the share of the wall time in which steps ran, `recurring_s` the time without what comes once.
+    `complete` is false for a run that was cut off, or still goes on. One that was `planned` is as short as was asked
+    for: what comes once is no measure of a training.
+    """
+
+    wall_s: float
+    rows: tuple[RunRow, ...]
+    goodput: float
+    recurring_s: float
+    complete: bool
+    trainings: int
+    epochs: int
+    calls: int
+    planned: bool = False
+
+    def seconds(self, *parts: RunPart) -> float:
+        """Return how long these parts took together."""
+        return sum(row.seconds for row in self.rows if row.part in parts)
+
+
+def breakdown_of_run(run: Run) -> RunBreakdown | None:
+    """Return the breakdown of a run's own account, or of its phases where it was planned; None where it has neither."""
+    if run.wall is not None or run.phases:
+        return breakdown_of(run.wall or _planned(run), planned=run.wall is None)
+    return None
+
+
+def _planned(run: Run) -> Wall:
+    parts = [
+        WallPart(
+            kind=PLANNED[phase.name],
+            total_ns=phase.end_ns - phase.start_ns,
+            times=max(1, len(phase.call_ends_ns)) if PLANNED[phase.name] != "steps" else len(phase.call_ends_ns),
+        )
+        for phase in run.phases
+    ]
+    return Wall(
+        started_ns=run.phases[0].start_ns,
+        ended_ns=run.phases[-1].end_ns,
+        parts=tuple(parts),
+        complete=run.outcome.state == "done",
+        steps_per_call=run.phases[0].steps_per_call,
+    )
+
+
+def breakdown_of(wall: Wall, *, planned: bool = False) -> RunBreakdown | None:
+    """Return the breakdown of an account; None of one that holds no time."""
+    wall_ns = sum(part.total_ns for part in wall.parts)
+    if wall_ns <= 0:
+        return None
+    told = _told(wall.parts)
+    order = list(RunPart.__args__)  # type: ignore[attr-defined]
+    rows = [
+        RunRow(part=part, name=name, seconds=total_ns / NS_PER_S, share=total_ns / wall_ns, times=times)
+        for (part, name), (total_ns, times) in sorted(
+            told.items(), key=lambda item: (order.index(item[0][0]), -item[1][0])
+        )
+        if total_ns > 0
+    ]
+    return RunBreakdown(
+        wall_s=wall_ns / NS_PER_S,
+        rows=tuple(rows),
+        goodput=sum(row.share for row in rows if row.part == "steps"),
+        recurring_s=sum(row.seconds for row in rows if row.part not in ONCE),
+        complete=wall.complete,
+        trainings=_times(wall.parts, "fit"),
+        epochs=_times(wall.parts, "epoch_start"),
+        calls=_times(wall.parts, "steps", "epoch_first_call", "first_call", "first_call_again", "retracing"),
+        planned=planned,
+    )
+
+
+def signals(breakdown: RunBreakdown) -> Evidence:
+    """Return a breakdown as signals."""
+    startup = breakdown.seconds(*STARTUP) / breakdown.wall_s
+    said: list[tuple[str, str, float | str | bool | None, str]] = [
+        ("run_wall_s", "s", breakdown.wall_s, ""),
+        ("run_goodput", "of the run", breakdown.goodput, ""),
+        ("run_complete", "", breakdown.complete, ""),
+        ("run_trainings", "", float(breakdown.trainings), ""),
+        ("run_epochs", "", float(breakdown.epochs), ""),
+        ("run_calls", "", float(breakdown.calls), ""),
+        ("run_calls_per_training", "", _ratio(breakdown.calls, breakdown.trainings), "no call of `fit` was seen"),
+        ("run_calls_per_epoch", "", _ratio(breakdown.calls, breakdown.epochs), "no epoch was seen"),
+        (
+            "run_share.startup",
+            "of the run",
+            None if breakdown.planned else startup,
+            "the run was planned, and is short",
+        ),
+    ]
+    for part in dict.fromkeys(row.part for row in breakdown.rows):
+        rows = [row for row in breakdown.rows if row.part == part]
+        seconds = sum(row.seconds for row in rows)
+        said += [
+            (f"run_s.{part}", "s", seconds, ""),
+            (f"run_times.{part}", "", float(sum(row.times for row in rows)), ""),
+        ]
+        if part not in ONCE:
+            said.append(
+                (f"run_share.{part}", "of the time without what comes once", seconds / breakdown.recurring_s, "")
+            )
+        if rows[0].name:
+            said.append((f"run_name.{part}", "", rows[0].name, ""))
+    return Evidence(
+        signals=tuple(
+            Signal(name=name, unit=unit, source=SOURCE, value=value, missing=missing if value is None else None)
+            for name, unit, value, missing in said
+        )
+    )
+
+
+def _told(parts: Iterable[WallPart]) -> dict[tuple[RunPart, str], tuple[int, int]]:
+    """Add the parts up by kind and name; the first call of an epoch is a step, and what it takes longer is its start.
+
+    It waits for the first batch, and so for a shuffle buffer that fills. Where an epoch has no other call, nothing says
+    how long a call takes.
+    """
+    told: dict[tuple[RunPart, str], tuple[int, int]] = {}
+
+    def add(kind: RunPart, name: str, total_ns: int, times: int) -> None:
+        total, had = told.get((kind, name), (0, 0))
+        told[(kind, name)] = (total + total_ns, had + times)
+
+    first_ns = first_times = 0
+    for part in parts:
+        if part.kind == "epoch_first_call":
+            first_ns, first_times = first_ns + part.total_ns, first_times + part.times
+        else:
+            add(part.kind, part.name, part.total_ns, part.times)
+    steps_ns, steps_times = told.get(("steps", ""), (0, 0))
+    usual_ns = first_times * steps_ns // steps_times if steps_times > 0 else first_ns
+    add("steps", "", min(first_ns, usual_ns), first_times)
+    add("epoch_start", "", first_ns - min(first_ns, usual_ns), 0)
+    return told
+
+
+def _times(parts: Iterable[WallPart], *kinds: PartKind) -> int:
+    return sum(part.times for part in parts if part.kind in kinds)
+
+
+def _ratio(count: int, of: int) -> float | None:
+    return count / of if of else None

@@ -1,0 +1,77 @@
+"""The Probe that is attached to a script which knows nothing of it; trainings of a few calls become one recording."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gpuprobe.keras.callback import Probe
+from gpuprobe.keras.moments import FEWEST_CALLS
+from gpuprobe.keras.timed import Timed
+from gpuprobe.keras.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+
+    from gpuprobe.keras.session import ProbeOptions
+
+
+class Attached(Probe):
+    """Says nothing, changes nothing. After a training of a few calls it waits, and records the next such one with it.
+
+    So where `fit` is called in a loop for a step each: none of these trainings could be timed or traced by itself.
+    `options` gives what the next recording is to be, None where there are enough; the training is timed all the same.
+    """
+
+    waiting: ClassVar[Attached | None] = None
+
+    def __init__(self, options: Callable[[], ProbeOptions | None], batch_size: int | None = None) -> None:
+        super().__init__(batch_size=batch_size, discreet=True)
+        self._options = options
+        self._waits = False
+        self._calls_before = 0
+
+    @classmethod
+    def next(cls, options: Callable[[], ProbeOptions | None], batch_size: int | None = None) -> Attached:
+        """Return the one that waits, else a new one."""
+        waiting, cls.waiting = cls.waiting, None
+        if waiting is None:
+            return cls(options, batch_size)
+        waiting._batch_size = batch_size
+        return waiting
+
+    def on_train_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
+        """Go on with the recording, or begin one."""
+        waited, self._waits = self._waits, False
+        if waited and self._is_short():
+            self._watcher.resume()
+            self._watcher.ask(lambda session: session.go_on(), None)
+            self._calls_before = self.calls
+            Timed.on_train_begin(self, logs)
+            return
+        if waited:
+            self._watcher.end()
+        self._calls_before = 0
+        self._watcher.guarded(self._renew)
+        super().on_train_begin(logs)
+
+    def on_train_end(self, logs: MutableMapping[str, Any] | None = None) -> None:
+        """Save the recording, or wait for another training where this one was short."""
+        if self._watcher.session is None or self.calls - self._calls_before > FEWEST_CALLS:
+            super().on_train_end(logs)
+            return
+        Timed.on_train_end(self, logs)
+        self._watcher.rest()
+        self._waits = True
+        Attached.waiting = self
+
+    def _renew(self) -> None:
+        self._records = False
+        options = self._options()
+        if options is not None:
+            self._watcher, self._records = Watcher(options, verbose=False, diagnoses=False), True
+
+    def _is_short(self) -> bool:
+        """Whether this training is known to have a few calls."""
+        calls = math.ceil((self.params.get("steps") or 0) / int(self.model.steps_per_execution))
+        return 0 < calls * (self.params.get("epochs") or 0) <= FEWEST_CALLS

@@ -1,0 +1,110 @@
+"""Takes the time of each callback of a training, by its name.
+
+The hooks of a callback are replaced on the object alone, for as long as it trains. Those of an epoch are parts of their
+own; those of a batch, which come with each step, cost two looks at the clock, and what they took is taken out of the
+steps when an epoch ends. Hooks that Keras leaves as they are do nothing, and are left alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gpuprobe.keras.phases import Phases
+    from gpuprobe.records import PartKind
+
+OF_EPOCH = ("on_train_begin", "on_epoch_begin", "on_epoch_end", "on_test_begin", "on_test_end", "on_train_end")
+# Keras calls the first of each pair, which by default calls the second.
+OF_BATCH = (("on_train_batch_begin", "on_batch_begin"), ("on_train_batch_end", "on_batch_end"))
+# What Keras saves with; that another one saves is seen where it does.
+SAVING = tuple(
+    kind for name in ("ModelCheckpoint", "BackupAndRestore") if (kind := getattr(keras.callbacks, name, None))
+)
+MISSING = object()
+
+
+class CallbackTimes:
+    """The times of the callbacks of one training. `last_ns` is when the last hook of a batch ended."""
+
+    def __init__(self, phases: Phases) -> None:
+        self._phases = phases
+        self._on: list[tuple[Any, str, Any, Any]] = []
+        self._batch: dict[tuple[PartKind, str], list[int]] = {}
+        self.last_ns = 0
+
+    def put_on(self, callbacks: Iterable[Any], *, batches: bool) -> None:
+        """Begin with these callbacks; hooks of a batch only where `batches` says that the training waits for them."""
+        for callback in callbacks:
+            kind: PartKind = "checkpoint" if isinstance(callback, SAVING) else "callback"
+            name = type(callback).__name__
+            for hook in OF_EPOCH:
+                self._replace(callback, hook, functools.partial(self._of_epoch, kind=kind, name=name))
+            for pair in OF_BATCH if batches else ():
+                own = next((hook for hook in pair if not _is_default(callback, hook)), pair[0])
+                self._replace(callback, own, functools.partial(self._of_batch, kind=kind, name=name))
+
+    def take_off(self) -> None:
+        """Leave all callbacks as they were."""
+        for callback, hook, timed, former in self._on:
+            # Somebody may have put something of their own there meanwhile; that stays.
+            if vars(callback).get(hook) is timed:
+                delattr(callback, hook) if former is MISSING else setattr(callback, hook, former)
+        self._on = []
+
+    def settle(self) -> None:
+        """Take what the hooks of batches took out of the steps, which have been told by now."""
+        for (kind, name), took in self._batch.items():
+            self._phases.clock.move("steps", kind, name, took_ns=took[0], times=took[1])
+            took[:] = 0, 0
+
+    def _replace(self, callback: Any, hook: str, timed: Callable[[Any], Any]) -> None:
+        if _is_default(callback, hook):
+            return
+        # An object may have no place for it: then it is not timed.
+        with suppress(AttributeError, TypeError):
+            there = vars(callback).get(hook, MISSING)
+            # Where a training was broken off, its own is still there.
+            former, own = getattr(there, "stands_for", (there, getattr(callback, hook)))
+            ours = timed(own)
+            ours.stands_for = former, own
+            setattr(callback, hook, ours)
+            self._on.append((callback, hook, ours, former))
+
+    def _of_epoch(self, own: Any, kind: PartKind, name: str) -> Any:
+        @functools.wraps(own)
+        def timed(*given: Any, **named: Any) -> Any:
+            self._phases.told(self._phases.after_steps)
+            with self._phases.doing(kind, name):
+                return own(*given, **named)
+
+        return timed
+
+    def _of_batch(self, own: Any, kind: PartKind, name: str) -> Any:
+        plain, saving = (self._batch.setdefault((one, name), [0, 0]) for one in (kind, "checkpoint"))
+        phases, clock = self._phases, time.time_ns
+
+        @functools.wraps(own)
+        def timed(*given: Any, **named: Any) -> Any:
+            phases.saved = False
+            began_ns = clock()
+            answer = own(*given, **named)
+            self.last_ns = now_ns = clock()
+            took = saving if phases.saved else plain
+            took[0] += now_ns - began_ns
+            took[1] += 1
+            return answer
+
+        return timed
+
+
+def _is_default(callback: Any, hook: str) -> bool:
+    """Whether a hook is the one of Keras's base class, which does nothing."""
+    own = getattr(callback, hook, None)
+    return own is None or getattr(own, "__func__", own) is getattr(keras.callbacks.Callback, hook)

@@ -1,0 +1,168 @@
+"""What held the host while it launched nothing: the event in which it was for most of such a stretch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.host import INPUT_THREADS
+from gpuprobe.ledger.intervals import Intervals, join, union
+from gpuprobe.ledger.names import Kind, runs_python, wraps
+from gpuprobe.traces.timeline import UNKNOWN
+from gpuprobe.units import PS_PER_US
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.pace import Held, LaunchCalls
+    from gpuprobe.traces.timeline import Int64s
+
+# An event in so much of a stretch is what held the host; an operation already in half of it, before what encloses it.
+MOST, HALF = 0.8, 0.5
+# A frame or call in which so many launches lie is not one that launches nothing.
+LAUNCHES_MANY = 10
+# A framework's own work between two launches, and a call's way to its first one (its arguments, starting the executor):
+# milliseconds on a slow host, and never longer than this.
+INTO_A_CALL_PS = 10_000 * PS_PER_US
+# The calls by which a framework runs a whole function.
+_CALLS = Kind.FUNCTION | Kind.CALL | Kind.EXECUTION
+
+
+@dataclass(frozen=True)
+class Holder:
+    """One stretch in which nothing was launched, and the event that the host was in; `name` and `thread` are places.
+
+    `start_ps` and `end_ps` are those of the stretch, `own_ps` is what of it is no wait; `until_ps` is when the event
+    ends, `kind` its `Kind`. `told` says whether the event tells what the host did: not where it encloses many launches,
+    and not where it only says that a framework runs a function (`wraps`). `name` is UNKNOWN where no event is as long
+    as the stretch: many short ones may fill it.
+    """
+
+    start_ps: int
+    end_ps: int
+    own_ps: int
+    in_call: bool
+    name: int = UNKNOWN
+    thread: int = UNKNOWN
+    until_ps: int = 0
+    kind: int = 0
+    told: bool = False
+    wraps: bool = False
+
+    @property
+    def is_operation(self) -> bool:
+        """Whether it is one operation, from begin to end, in which nothing is launched."""
+        return self.told and bool(self.kind & (Kind.OP | Kind.KERNEL_RUN)) and self.until_ps <= self.end_ps
+
+    @property
+    def middle_ps(self) -> int:
+        """The middle of the stretch, which lies in its step: it may begin with the last launch of the one before."""
+        return (self.start_ps + self.end_ps) // 2
+
+
+def watched(host: Host, feeding: Iterable[int]) -> tuple[int, ...]:
+    """Return the places of the threads whose events tell what held the host.
+
+    They are those that launch or call the training function, and those on which TensorFlow runs operations; where no
+    launch is known, all but those of the input pipeline.
+    """
+    chosen = set(feeding)
+    every = [place for place, thread in enumerate(host.threads) if not thread.name.startswith(INPUT_THREADS)]
+    if not chosen:
+        return tuple(every)
+    runs = Kind.FUNCTION | Kind.CALL | Kind.OP
+    return tuple(place for place in every if place in chosen or np.any(host.kinds[place] & runs))
+
+
+def seen(host: Host, threads: Iterable[int]) -> Intervals:
+    """Return when any of the threads was in an event that says more than that a step, or a whole function, runs."""
+    wrapper = _wrappers(host)
+    parts = []
+    for place in threads:
+        events = host.threads[place].events
+        kept = host.unmarked(place) & ~wrapper[events.name] & ((host.kinds[place] & _CALLS) == 0)
+        parts.append(union(events.start_ps[kept], events.end_ps[kept]))
+    return join(parts)
+
+
+def time_of(found: Iterable[Holder]) -> Intervals:
+    """Return the time of those stretches."""
+    spans = [(holder.start_ps, holder.end_ps) for holder in found]
+    starts, ends = np.array(spans, np.int64).reshape(-1, 2).T
+    return union(starts, ends)
+
+
+def holders(host: Host, threads: Iterable[int], stretches: Held, calls: LaunchCalls) -> Iterator[Holder]:
+    """Yield what held the host, for each stretch in which it was held."""
+    events = _Long.of(host, threads, round(HALF * stretches.operation_ps))
+    columns = (stretches.start_ps, stretches.end_ps, stretches.own_ps, stretches.in_call)
+    for start, end, own, in_call in zip(*(column.tolist() for column in columns), strict=True):
+        holder = _holder(events, calls, Holder(start, end, own, in_call))
+        # In a launch call nothing tells the driver's work from the launch but its length.
+        shortest = stretches.operation_ps if holder.is_operation and not in_call else stretches.limit_ps
+        if own > (max(INTO_A_CALL_PS, shortest) if holder.wraps else shortest):
+            yield holder
+
+
+def _holder(events: _Long, calls: LaunchCalls, stretch: Holder) -> Holder:
+    place = events.holder(stretch.start_ps, stretch.end_ps)
+    if place is None:
+        return stretch
+    thread, until = int(events.thread[place]), int(events.end_ps[place])
+    low, high = np.searchsorted(calls.start_ps, [events.start_ps[place], until])
+    few = int((calls.thread[low:high] == thread).sum()) < LAUNCHES_MANY
+    wrapper = bool(events.encloses[place])
+    return replace(
+        stretch,
+        name=int(events.name[place]),
+        thread=thread,
+        until_ps=until,
+        kind=int(events.kind[place]),
+        told=few and not wrapper,
+        wraps=wrapper,
+    )
+
+
+@dataclass(frozen=True)
+class _Long:
+    """The events of some length, (n,) each; `encloses` are those that only tell that a framework runs something."""
+
+    start_ps: Int64s
+    end_ps: Int64s
+    name: Int64s
+    thread: Int64s
+    kind: Int64s
+    encloses: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, host: Host, threads: Iterable[int], least_ps: int) -> _Long:
+        wrapper = _wrappers(host)
+        waiting = host.waits & ~np.array([runs_python(name) for name in host.names], np.bool_)
+        columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in range(5)]
+        for place in threads:
+            events = host.threads[place].events
+            kept = host.unmarked(place) & (events.duration_ps >= least_ps) & ~waiting[events.name]
+            name, kind = events.name[kept].astype(np.int64), host.kinds[place][kept].astype(np.int64)
+            found = events.start_ps[kept], events.end_ps[kept], name, np.full(len(name), place), kind
+            for column, values in zip(columns, found, strict=True):
+                column.append(values)
+        start, end, name, thread, kind = (np.concatenate(column) for column in columns)
+        return cls(start, end, name, thread, kind, wrapper[name] | ((kind & _CALLS) != 0))
+
+    def holder(self, start: int, end: int) -> int | None:
+        """Return the place of the shortest event that fills the stretch, an operation first; None where none does."""
+        filled = (np.minimum(self.end_ps, end) - np.maximum(self.start_ps, start)) / (end - start)
+        lasted = self.end_ps - self.start_ps
+        ranks = (filled >= HALF) & ((self.kind & Kind.OP) != 0), filled >= MOST, filled >= HALF
+        chosen = next((np.flatnonzero(rank) for rank in ranks if rank.any()), None)
+        return None if chosen is None else int(chosen[np.argmin(lasted[chosen])])
+
+
+def _wrappers(host: Host) -> NDArray[np.bool_]:
+    """Tell which names enclose whatever a framework runs, (names,) bool."""
+    return np.array([wraps(name) for name in host.names], np.bool_)

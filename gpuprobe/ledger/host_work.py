@@ -1,0 +1,36 @@
+"""What kind of work held the host while it launched nothing, by the name of the event: names only say what it was."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from gpuprobe.ledger.names import COPYING, Kind, runs_python
+
+WorkKind = Literal["python_function", "preprocessing_layer", "operation", "staging", "preparing", "frame", "call", ""]
+
+# Operations of TensorFlow that exist for processors alone, as text, hash tables and decoders: what the preprocessing
+# layers of Keras are made of.
+_PROCESSOR_ONLY = re.compile(
+    r".*:(?:\w*String\w*|\w*Regex\w*|\w*Lookup\w*|Unicode\w*|Decode\w*|Parse\w*|RaggedTensor\w*|\w*HashTable\w*)$"
+)
+# How functions of Python that make samples are called.
+_PREPARING = re.compile(
+    r".*(?:preproc|prepar|augment|decod|resize|tokeni|collat|read_|load_|imread|image_process|transforms?[./_])",
+    re.IGNORECASE,
+)
+
+
+def work_kind(name: str, kind: int) -> WorkKind:
+    """Return what an event that held the host is; empty where it has no name."""
+    if runs_python(name):
+        return "python_function"
+    if COPYING in name:
+        return "staging"
+    if _PROCESSOR_ONLY.match(name):
+        return "preprocessing_layer"
+    if kind & Kind.PYTHON:
+        return "preparing" if _PREPARING.match(name) else "frame"
+    if kind & (Kind.OP | Kind.KERNEL_RUN):
+        return "operation"
+    return "call" if name else ""

@@ -1,0 +1,125 @@
+"""Work that is done once, told from work that comes again by evidence: where it lies, and what it ends in.
+
+Names know it (loading code, autotuning); so does a call to start a kernel that takes as long as loading its code; a
+compiler in the first traced step; what holds the host in one of several steps, in all of which it occurs; and what
+ends in the start of a kernel that was made at run time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.holders import time_of
+from gpuprobe.ledger.intervals import Intervals, covered, join
+from gpuprobe.ledger.names import Kind
+from gpuprobe.traces.timeline import UNKNOWN
+from gpuprobe.units import PS_PER_MS, PS_PER_US
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.ledger.holders import Holder
+    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.pace import LaunchCalls
+    from gpuprobe.ledger.steps import Windows
+
+# Compiling for less than this in a step is a look into the cache of what is compiled.
+NOTICED_PS = 500 * PS_PER_US
+# Nothing else holds the call that starts a kernel on an idle device for so long: not the driver's lock, not a full
+# queue, which an idle device does not have.
+LOADING_PS = 100 * PS_PER_MS
+# Of fewer steps nothing is the exception.
+FEWEST_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Once:
+    """When the host did work that is done once; `proven` is the part of which one step is enough to say so."""
+
+    time: Intervals
+    proven: Intervals
+
+
+def compiled_once(host: Host, windows: Windows) -> Once:
+    """Return the compiling and loading that does not come again in the traced steps.
+
+    A compiler in a later step than the first is one that is asked again; loading and autotuning tell by their names.
+    """
+    named = host.select(Kind.ONCE)
+    named = named if len(_steps_with(named, windows)) == 1 else Intervals()
+    compiling = host.compiling
+    first = compiling if _steps_with(compiling, windows) == [0] else Intervals()
+    return Once(join([named, first]), join([named, *([first] if len(windows) >= FEWEST_STEPS else [])]))
+
+
+def held_once(found: Sequence[Holder], host: Host, calls: LaunchCalls, windows: Windows) -> Once:
+    """Return the stretches in which something held the host that does not come again in the traced steps."""
+    steps_of = {name: _steps_of(holders, windows) for name, holders in _by_name(found).items()}
+    sure, likely = [], []
+    for holder in found:
+        again = len(steps_of[holder.name]) > 1
+        if holder.name == UNKNOWN or again:
+            continue
+        if _loads(holder, calls) or _elsewhere_short(holder, host, windows, first=True):
+            sure.append(holder)
+        elif (
+            _starts_kernel(holder, calls)
+            or _elsewhere_short(holder, host, windows, first=False)
+            or _ends_in_made(holder, calls)
+        ):
+            likely.append(holder)
+    return Once(time_of([*sure, *likely]), time_of(sure))
+
+
+def _steps_with(time: Intervals, windows: Windows) -> list[int]:
+    reached: list[int] = np.flatnonzero(covered(time, windows.start_ps, windows.end_ps) >= NOTICED_PS).tolist()
+    return reached
+
+
+def _by_name(found: Sequence[Holder]) -> dict[int, list[Holder]]:
+    names: dict[int, list[Holder]] = {}
+    for holder in found:
+        names.setdefault(holder.name, []).append(holder)
+    return names
+
+
+def _steps_of(found: Sequence[Holder], windows: Windows) -> set[int]:
+    middles = np.array([holder.middle_ps for holder in found])
+    return set(np.searchsorted(windows.start_ps, middles, side="right").tolist())
+
+
+def _starts_kernel(holder: Holder, calls: LaunchCalls) -> bool:
+    """Whether the stretch lies in a call that starts a kernel: elsewhere such a call is as short as the pace."""
+    if not holder.in_call:
+        return False
+    place = int(np.searchsorted(calls.start_ps, holder.start_ps, side="right")) - 1
+    return place >= 0 and bool(calls.kernels[place])
+
+
+def _loads(holder: Holder, calls: LaunchCalls) -> bool:
+    return _starts_kernel(holder, calls) and holder.end_ps - holder.start_ps >= LOADING_PS
+
+
+def _elsewhere_short(holder: Holder, host: Host, windows: Windows, *, first: bool) -> bool:
+    """Whether what holds the host in this step occurs in most others too, and does not hold it there.
+
+    In the `first` step of the trace that is proof; in a later one something may have held it up.
+    """
+    if len(windows) < FEWEST_STEPS or not (first or holder.told):
+        return False
+    step = int(np.searchsorted(windows.start_ps, holder.middle_ps, side="right")) - 1
+    starts = [thread.events.start_ps[thread.events.name == holder.name] for thread in host.threads]
+    steps = np.searchsorted(windows.start_ps, np.concatenate(starts), side="right") - 1
+    others = len(set(steps.tolist()) - {step})
+    return 2 * others >= len(windows) - 1 and (step <= 0) == first
+
+
+def _ends_in_made(holder: Holder, calls: LaunchCalls) -> bool:
+    """Whether what holds the host ends in starting a kernel that a compiler made at run time: it was being made."""
+    if holder.kind & Kind.PYTHON or holder.until_ps <= holder.end_ps:
+        return False
+    following = np.searchsorted(calls.start_ps, holder.end_ps)
+    return bool(following < len(calls.start_ps) and calls.made[following])

@@ -1,0 +1,142 @@
+"""How often the host launches, and the stretches in which it is held: for long beside that pace it launches nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.intervals import Intervals, covered, holds, union
+from gpuprobe.ledger.launches import NO_LAUNCH
+from gpuprobe.ledger.names import COPYING, Kind, made_at_run_time
+from gpuprobe.ledger.quantiles import median
+from gpuprobe.traces.names import among, distinct
+from gpuprobe.traces.timeline import NO_CORRELATION
+from gpuprobe.units import PS_PER_US
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.launches import Launches
+    from gpuprobe.ledger.steps import Windows
+    from gpuprobe.traces.timeline import Events, Int64s
+
+# TensorFlow's GPU guide gives 20 to 40 us for a launch: fifty times as long is no launch on its way. Python that goes
+# from one operation to the next takes less too (`cpu.DISPATCH_PS`).
+LEAST_PS = 2_000 * PS_PER_US
+# An operation that launches nothing at all is none on its way to a launch: it is told from Python's way around one.
+LEAST_OPERATION_PS = 250 * PS_PER_US
+# A slow host launches slowly throughout. In the traces that others recorded nine pauses of ten are within ten times
+# the median; twice that is another reason.
+TIMES_PACE = 20
+# Of fewer pauses the median is no pace, and one slower than this is none of single launches.
+FEWEST_PAUSES, SLOWEST_PS = 10, 1_000 * PS_PER_US
+
+
+@dataclass(frozen=True)
+class LaunchCalls:
+    """The calls by which the threads that feed a device give it work, (n,) each, sorted by start.
+
+    `thread` is a place; `kernels` tells which start kernels, the others copy, and `made` which of them start kernels
+    that a compiler made at run time.
+    """
+
+    start_ps: Int64s
+    end_ps: Int64s
+    thread: Int64s
+    kernels: NDArray[np.bool_]
+    made: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Held:
+    """The stretches in which nothing is launched for long, (n,) each, sorted.
+
+    `own_ps` is what of each the host spends on anything but waits, `in_call` tells which lie inside one launch call:
+    the others lie between two. Within an operation that launches nothing, longer than `operation_ps` is long, else
+    longer than `limit_ps`.
+    """
+
+    start_ps: Int64s
+    end_ps: Int64s
+    own_ps: Int64s
+    in_call: NDArray[np.bool_]
+    operation_ps: int
+    limit_ps: int
+
+    def __len__(self) -> int:
+        """Count the stretches."""
+        return len(self.start_ps)
+
+
+def launch_calls(host: Host, threads: Collection[int]) -> LaunchCalls:
+    """Return the calls of those threads that launched what any device of the host shows, or are named as such."""
+    kernels = _ids([device.kernels for device in host.devices])
+    copied = _ids([device.copies for device in host.devices])
+    made = _made(host)
+    copying = np.array([COPYING in name for name in host.names], np.bool_)
+    columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in range(5)]
+    for place in threads:
+        events = host.threads[place].events
+        ids = events.correlation if len(events.correlation) else np.full(len(events), NO_CORRELATION)
+        starts_kernel, starts_copy = among(ids, kernels), among(ids, copied)
+        named = (host.kinds[place] & Kind.LAUNCH) != 0
+        chosen = np.flatnonzero(named | starts_kernel | starts_copy)
+        copy = starts_copy | (named & ~starts_kernel & copying[events.name])
+        found = (
+            events.start_ps[chosen],
+            events.end_ps[chosen],
+            np.full(len(chosen), place),
+            ~copy[chosen],
+            among(ids, made)[chosen],
+        )
+        for column, values in zip(columns, found, strict=True):
+            column.append(values)
+    start, end, thread, kernel, compiled = (np.concatenate(column) for column in columns)
+    order = np.argsort(start, kind="stable")
+    starts, compiles = kernel[order].astype(np.bool_), compiled[order].astype(np.bool_)
+    return LaunchCalls(start[order], end[order], thread[order], starts, compiles)
+
+
+def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals) -> Held:
+    """Find the stretches of the steps in which nothing is launched for long beside the pace of launching.
+
+    Work whose launch is not known counts as launched when it starts. `waits` are no work of the host's.
+    """
+    unknown = work.start_ps[work.launch_ps == NO_LAUNCH]
+    edges = windows.start_ps[:1], windows.end_ps[-1:]
+    instants = distinct(np.concatenate([calls.start_ps, calls.end_ps, unknown, *edges]))[0]
+    start, end = instants[:-1], instants[1:]
+    in_call = holds(union(calls.start_ps, calls.end_ps), start)
+    slow = _slow((end - start)[~in_call])
+    least = max(LEAST_OPERATION_PS, slow)
+    own = end - start - covered(waits, start, end)
+    chosen = (own > least) & (start < windows.end_ps[-1]) & (end > windows.start_ps[0])
+    return Held(start[chosen], end[chosen], own[chosen], in_call[chosen], least, max(LEAST_PS, slow))
+
+
+def _slow(pauses: Int64s) -> int:
+    """How long a pause between two launches is for another reason than their pace, by all of the pauses (n,)."""
+    pace = median(pauses) if len(pauses) >= FEWEST_PAUSES else 0.0
+    return int(TIMES_PACE * pace) if pace <= SLOWEST_PS else 0
+
+
+def _made(host: Host) -> Int64s:
+    """The ids of the kernels that a compiler made at run time."""
+    named = np.array([made_at_run_time(name) for name in host.names], np.bool_)
+    found = [device.kernels.correlation[named[device.kernels.name]] for device in host.devices]
+    return _known(found)
+
+
+def _ids(work: Sequence[Events]) -> Int64s:
+    return _known([events.correlation for events in work])
+
+
+def _known(found: Sequence[Int64s]) -> Int64s:
+    ids = np.concatenate([np.empty(0, np.int64), *found])
+    known: Int64s = ids[ids != NO_CORRELATION]
+    return known

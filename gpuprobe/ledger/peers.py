@@ -1,0 +1,56 @@
+"""Which device the others wait for, and how long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe import wording
+from gpuprobe.ledger.records import PeerFacts
+from gpuprobe.thresholds import DEFAULTS
+from gpuprobe.units import PS_PER_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.ledger.exchanges import Exchanges
+    from gpuprobe.ledger.records import DeviceAccount
+
+
+def peers_of(exchanged: Exchanges | None, devices: Sequence[DeviceAccount]) -> tuple[PeerFacts, ...]:
+    """Say of each device that takes part in matched exchanges how long it waited, and how long others did for it."""
+    if exchanged is None:
+        return ()
+    waited, last = exchanged.waited_ps / PS_PER_MS, exchanged.last
+    others = len(exchanged.members) - 1
+    place = {(device.name, device.host): place for place, device in enumerate(devices)}
+    return tuple(
+        PeerFacts(
+            device=place[member],
+            waited_ms=float(waited[row].sum() / devices[place[member]].steps),
+            kept_ms=float(waited[:, last == row].sum() / others / devices[place[member]].steps),
+            last=int(np.count_nonzero(last == row)),
+            exchanges=len(last),
+        )
+        for row, member in enumerate(exchanged.members)
+        if member in place
+    )
+
+
+def waited_for(devices: Sequence[DeviceAccount], peers: Sequence[PeerFacts]) -> tuple[int, str] | None:
+    """Return the place of the device that the others wait for most, and by how much; None where none holds them up."""
+    worst = max(peers, key=lambda peer: peer.kept_ms, default=None)
+    if worst is None or worst.kept_ms < DEFAULTS.kept_waiting_share * devices[worst.device].step_ms:
+        return None
+    return worst.device, (
+        f"the others wait {wording.milliseconds(worst.kept_ms)} a step for {called(devices, worst.device)}, which "
+        f"comes last to {worst.last} of {wording.count(worst.exchanges, 'exchange')}"
+    )
+
+
+def called(devices: Sequence[DeviceAccount], place: int) -> str:
+    """Return a device's name, with its host's where there are several."""
+    device = devices[place]
+    several = len({other.host for other in devices}) > 1
+    return f"{device.name} of {device.host}" if several else device.name

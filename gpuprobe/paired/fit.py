@@ -1,0 +1,144 @@
+"""One weighted least-squares fit of all links of a study, so that chains and cycles of ratios agree.
+
+The model: a log rate is that of what is trained, plus what its process differs by, plus the noise of the blocks. The
+processes' part is a random effect: two that train the same differ a little for as long as they live, which no number
+of laps averages out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.paired.estimate import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.paired.links import Link, Process
+
+    Matrix = NDArray[np.float64]
+
+# What two processes of the same strategy differ by is known where one ran twice; one such pair tells little, so that
+# it is moderated by an expectation that weighs as much as so many pairs more. The deviation is an assumption: of two
+# processes timed in turns for 8 s each on a shared machine, noise of the blocks included, it was 0.016.
+EXPECTED_DEVIATION = 0.01
+EXPECTED_FREEDOM = 5.0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The log rates of all names by one fit; `estimate` compares any two that links connect.
+
+    `process_deviation` is what the log rates of two processes of the same name spread by, the noise taken out.
+    """
+
+    names: tuple[str, ...]
+    log_rates: Matrix
+    process_deviation: float
+    _process_freedom: float
+    _links: tuple[Link, ...]
+    # Of the links' noise alone; a row a name, by which the links make its log rate; and links by processes.
+    _variances: Matrix
+    _weights: Matrix
+    _incidence: Matrix
+    _component: dict[str, int]
+
+    def linked(self, name: str, other: str) -> bool:
+        """Whether laps connect the two, be it by others."""
+        return name in self._component and self._component[name] == self._component.get(other)
+
+    def estimate(self, name: str, other: str) -> Estimate | None:
+        """Return how many times as fast one is as another; None where nothing connects them, or they are the same."""
+        if name == other or not self.linked(name, other):
+            return None
+        weights = self._row(name, other)
+        noise = weights**2 * self._variances
+        process = self.process_deviation**2 * float(((weights @ self._incidence) ** 2).sum())
+        variance = float(noise.sum()) + process
+        # Satterthwaite: the degrees of freedom of a sum of variances that were each estimated.
+        freedoms = np.array([link.freedom for link in self._links])
+        spread = float((noise**2 / freedoms).sum()) + process**2 / self._process_freedom
+        laps = sum(link.laps for link in self._links if name in {link.first.name, link.second.name})
+        return Estimate(
+            log_ratio=float(weights @ [link.log_ratio for link in self._links]),
+            error=math.sqrt(variance),
+            freedom=variance**2 / spread if spread else self._process_freedom,
+            laps=laps,
+        )
+
+    def correlation(self, pairs: Sequence[tuple[str, str]]) -> Matrix:
+        """Return how the estimates of these pairs hang together, all of them connected."""
+        rows = np.array([self._row(*pair) for pair in pairs])
+        covariance = (rows * self._variances) @ rows.T
+        processes = rows @ self._incidence
+        covariance += self.process_deviation**2 * processes @ processes.T
+        deviations = np.sqrt(np.diag(covariance))
+        correlation: Matrix = covariance / np.outer(deviations, deviations)
+        return correlation
+
+    def _row(self, name: str, other: str) -> Matrix:
+        row: Matrix = self._weights[self.names.index(name)] - self._weights[self.names.index(other)]
+        return row
+
+
+def fit(links: Sequence[Link]) -> Fit:
+    """Fit all links at once by generalised least squares."""
+    processes = sorted({process for link in links for process in (link.first, link.second)})
+    names = tuple(sorted({process.name for process in processes}))
+    incidence = np.zeros((len(links), len(processes)))
+    for row, link in enumerate(links):
+        incidence[row, processes.index(link.first)] = 1.0
+        incidence[row, processes.index(link.second)] = -1.0
+    belongs = np.array([[process.name == name for name in names] for process in processes], float)
+    variances = np.array([link.variance for link in links])
+    ratios = np.array([link.log_ratio for link in links])
+    variance, freedom = _process_variance(incidence, variances, ratios, processes)
+    design = incidence @ belongs if links else np.zeros((0, len(names)))
+    precision = np.linalg.inv(np.diag(variances) + variance * incidence @ incidence.T)
+    weights = np.linalg.pinv(design.T @ precision @ design, hermitian=True) @ design.T @ precision
+    return Fit(
+        names=names,
+        log_rates=weights @ ratios,
+        process_deviation=math.sqrt(variance),
+        _process_freedom=freedom,
+        _links=tuple(links),
+        _variances=variances,
+        _weights=weights,
+        _incidence=incidence,
+        _component=_components(links, names),
+    )
+
+
+def _process_variance(
+    incidence: Matrix, variances: Matrix, ratios: Matrix, processes: Sequence[Process]
+) -> tuple[float, float]:
+    """What processes of a name differ by beyond the noise of their links, by moments; and its degrees of freedom."""
+    weighted = incidence.T / variances
+    covariance = np.linalg.pinv(weighted @ incidence, hermitian=True)
+    rates = covariance @ weighted @ ratios
+    squares, expected, freedom = 0.0, 0.0, 0
+    for name in {process.name for process in processes}:
+        own = [place for place, process in enumerate(processes) if process.name == name]
+        if len(own) > 1:
+            around = np.eye(len(own)) - 1 / len(own)
+            squares += float(rates[own] @ around @ rates[own])
+            expected += float(np.trace(around @ covariance[np.ix_(own, own)]))
+            freedom += len(own) - 1
+    seen = max(0.0, (squares - expected) / freedom) if freedom else 0.0
+    together = freedom + EXPECTED_FREEDOM
+    return (freedom * seen + EXPECTED_FREEDOM * EXPECTED_DEVIATION**2) / together, together
+
+
+def _components(links: Sequence[Link], names: Sequence[str]) -> dict[str, int]:
+    """Number the names so that those which links connect have the same number."""
+    component = {name: place for place, name in enumerate(names)}
+    for link in links:
+        one, other = component[link.first.name], component[link.second.name]
+        component = {name: one if number == other else number for name, number in component.items()}
+    return component

@@ -1,0 +1,169 @@
+"""How any two strategies of a study compare, and what holds of all comparisons together.
+
+Runs that took turns are compared by their laps, all in one fit. Others, of older studies or where memory held but one,
+followed each other: they are paired by round, and what the machine did meanwhile is in their intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from gpuprobe.paired import family
+from gpuprobe.paired.estimate import CONFIDENCE, Estimate
+from gpuprobe.paired.links import Process
+from gpuprobe.ranking import spread, ties
+from gpuprobe.ranking.rates import Interval, log_interval, run_rate
+from gpuprobe.ranking.turns import fitted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.paired.fit import Fit
+    from gpuprobe.records import Run
+
+Beyond = Literal["faster", "slower", ""]
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The rates of all strategies by round, the fit of those that took turns, and the baseline of the study."""
+
+    rates: spread.Rates
+    turns: Fit
+    baseline: str | None
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], baseline: str | None) -> Compared:
+        """Compare what was measured."""
+        rates: spread.Rates = {}
+        for run in runs:
+            if rate := run_rate(run):
+                rates.setdefault(run.spec.strategy, {})[run.spec.round] = rate
+        processes = {process_of(run): run for run in runs if run.is_measured}
+        return cls(rates, fitted(processes), baseline)
+
+    @cached_property
+    def between(self) -> spread.Spread:
+        """What two runs of the same strategy differ by, at different times."""
+        return spread.between_rounds(self.rates)
+
+    @cached_property
+    def residual(self) -> spread.Spread:
+        """The same, without what their round did to all."""
+        return spread.without_drift(self.rates)
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """Samples per second: of strategies that took turns with the baseline its own rate and their ratio to it."""
+        alone = {name: spread.rate_interval(own, self.between) for name, own in self.rates.items()}
+        return {name: self._by_ratio(name, alone) for name in alone}
+
+    @cached_property
+    def ranks(self) -> dict[str, int]:
+        """The rank of each strategy, by what holds of all comparisons together."""
+        values = {name: interval.value for name, interval in self.intervals.items()}
+        return ties.ranks(values, lambda name, other: bool(self.beyond(name, other)))
+
+    def took_turns(self, name: str, other: str | None) -> bool:
+        """Whether laps connect the two."""
+        return other is not None and self.turns.linked(name, other)
+
+    def estimate(self, name: str, other: str | None) -> Estimate | None:
+        """How many times as fast one is as another; None where that is the same or was not measured."""
+        if other is None or other == name or other not in self.rates or name not in self.rates:
+            return None
+        if self.turns.linked(name, other):
+            return self.turns.estimate(name, other)
+        return spread.ratio(self.rates[name], self.rates[other], self.between, self.residual)
+
+    def ratio(self, name: str, other: str | None) -> Interval | None:
+        """The same with the 95 % interval of this ratio alone."""
+        found = self.estimate(name, other)
+        return None if found is None else self._interval(found, name, found.half())
+
+    def joint_ratio(self, name: str, other: str | None) -> Interval | None:
+        """The same with an interval that holds, at 95 %, together with those of all that are compared with `other`."""
+        found = self.estimate(name, other)
+        if found is None or other is None:
+            return None
+        pairs = [(one, other) for one in self.rates if self.estimate(one, other)]
+        return self._interval(found, name, self._critical(pairs) * found.error)
+
+    def beyond(self, name: str, other: str | None) -> Beyond:
+        """Whether one is faster or slower than another beyond the noise of all comparisons together, at 95 %."""
+        found = self.estimate(name, other)
+        if found is None or other is None:
+            return ""
+        key = (name, other) if (name, other) in self._p_values else (other, name)
+        if self._p_values[key] >= 1 - CONFIDENCE:
+            return ""
+        return "faster" if found.log_ratio > 0 else "slower"
+
+    def resolution(self) -> float | None:
+        """The smallest difference that this study could tell, as a fraction of the rate: 0.05 is 5 %.
+
+        A comparison with the baseline strays by less, with 95 % confidence for all of them. What two processes of the
+        baseline differed by is a part of it.
+        """
+        pairs = self._with_baseline
+        if not pairs:
+            return None
+        errors = sorted(found.error for pair in pairs if (found := self.estimate(*pair)))
+        return math.expm1(self._critical(pairs) * errors[len(errors) // 2])
+
+    @cached_property
+    def _with_baseline(self) -> list[Pair]:
+        others = [(name, self.baseline) for name in self.rates if self.baseline and name != self.baseline]
+        return [pair for pair in others if self.estimate(*pair)]
+
+    @cached_property
+    def _p_values(self) -> dict[Pair, float]:
+        """Of every comparison, among its family: those with the baseline, and the rest, each at half of the error."""
+        others = [one for one in self.rates if one != self.baseline]
+        rest = [pair for pair in combinations(others, 2) if self.estimate(*pair)]
+        families = [pairs for pairs in (self._with_baseline, rest) if pairs]
+        found: dict[Pair, float] = {}
+        for pairs in families:
+            estimates = [estimate for pair in pairs if (estimate := self.estimate(*pair))]
+            values = family.adjusted(estimates, self._correlation(pairs))
+            found |= {pair: min(1.0, len(families) * p) for pair, p in zip(pairs, values, strict=True)}
+        return found
+
+    def _critical(self, pairs: Sequence[Pair]) -> float:
+        estimates = [found for pair in pairs if (found := self.estimate(*pair))]
+        return family.critical(estimates, self._correlation(pairs), CONFIDENCE)
+
+    def _correlation(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+        """How the comparisons hang together; those of runs that followed each other are taken as on their own."""
+        together = np.eye(len(pairs))
+        linked = [place for place, pair in enumerate(pairs) if self.turns.linked(*pair)]
+        if linked:
+            together[np.ix_(linked, linked)] = self.turns.correlation([pairs[place] for place in linked])
+        return together
+
+    def _interval(self, found: Estimate, name: str, half: float) -> Interval:
+        rounds = len(self.rates[name])
+        blocks = found.laps or sum(rate.blocks for rate in self.rates[name].values())
+        return log_interval(found.log_ratio, half, blocks, rounds)
+
+    def _by_ratio(self, name: str, alone: dict[str, Interval]) -> Interval:
+        found = self.turns.estimate(name, self.baseline) if self.baseline and name in self.turns.names else None
+        if found is None or self.baseline not in alone:
+            return alone[name]
+        base = alone[self.baseline]
+        half = math.hypot(found.half(), math.log(base.high / base.low) / 2)
+        return log_interval(math.log(base.value) + found.log_ratio, half, found.laps, len(self.rates[name]))
+
+
+def process_of(run: Run) -> Process:
+    """Name the process of a run among those of its strategy; the steps of a search are counted by themselves."""
+    return Process(run.spec.strategy, run.spec.step or run.spec.round)

@@ -1,0 +1,77 @@
+"""Gains that the trace of what was changed rules out: Amdahl's law tells drift of the machine from a gain.
+
+A change to how batches come, or to what `fit` does between steps, leaves the computing as it is: it cannot save more
+than all the rest of the step. Other changes compute otherwise, by as much as no trace can tell before. Runs that took
+turns had the same machine; what they show beyond that is not drift, and stands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe import wording
+from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.ranking.ranking import Mark
+from gpuprobe.records import chain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gpuprobe.ranking.accounts import Traced
+    from gpuprobe.ranking.ranking import Row
+    from gpuprobe.ranking.rates import Interval
+    from gpuprobe.records import StrategyInfo
+    from gpuprobe.whatif.records import Replay
+
+COMPUTING = ("gpu_compute", "cpu_compute")
+# What changes nothing of the computing.
+AROUND_IT = frozenset({"loop", "feed", "fit"})
+# No statement from a trace is finer than this (`whatif.predict.FINEST`).
+FINEST = 0.03
+
+
+def told_of_drift(
+    row: Row, infos: Mapping[str, StrategyInfo], traces: Mapping[str, Traced], baseline: str | None, *, in_turns: bool
+) -> Row:
+    """Return the row with the reason why its gain is drift, where it is."""
+    if in_turns:
+        return row
+    way = row.combines or chain(infos, row.strategy)
+    after = way[way.index(baseline) + 1 :] if baseline in way else row.combines
+    checked = ((row.against, row.gain, way[-1:] if not row.combines else way), (baseline, row.speedup, after))
+    for against, measured, changes in checked:
+        known = [infos[name.partition("=")[0]] for name in changes if name.partition("=")[0] in infos]
+        words = _ruled_out(against, measured, known, traces.get(against or ""))
+        if words:
+            return msgspec.structs.replace(row, marks=(*row.marks, Mark(kind="drift", words=words)))
+    return row
+
+
+def _ruled_out(
+    against: str | None, measured: Interval | None, changes: Sequence[StrategyInfo], traced: Traced | None
+) -> str:
+    most = at_most(traced, changes) if traced and changes else None
+    if measured is None or most is None or measured.value <= most:
+        return ""
+    return (
+        f"drift: {wording.times(measured.value, measured.low, measured.high)} as fast as {against} was measured, where "
+        f"the trace of that leaves at most {wording.times(most)}"
+    )
+
+
+def at_most(traced: Traced, changes: Sequence[StrategyInfo]) -> float | None:
+    """Return how many times as fast these changes can make what was traced; None where the trace does not tell."""
+    if any(info.part not in AROUND_IT for info in changes):
+        return None
+    names = {info.what_if for info in changes if info.what_if}
+    told = [] if traced.replay is None else [_most(traced.replay, name) for name in names]
+    device = main_device(traced.account)
+    computing = sum(device.ledger_ms.get(name, 0.0) for name in COMPUTING) if device else 0.0
+    return max([(1 + FINEST) * device.step_ms / computing, *told]) if device and computing else None
+
+
+def _most(replay: Replay, change: str) -> float:
+    made = replay.of(change)
+    return 1.0 if made is None else max(made.bound, made.gain.high or 0.0)

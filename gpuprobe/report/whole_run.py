@@ -1,0 +1,87 @@
+"""How the breakdown of a whole run reads: its rows in words, for terminal and report alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gpuprobe.evidence.whole_run import RunBreakdown, RunPart, RunRow
+
+PARTS: dict[RunPart, str] = {
+    "imports": "start-up: Python and imports",
+    "build": "start-up: data and model",
+    "first_call": "first call (tracing, compiling)",
+    "first_call_again": "first calls of further models",
+    "retracing": "calls that built their graph again",
+    "steps": "steps",
+    "epoch_start": "epochs: the iterator starts, buffers fill",
+    "between_epochs": "between epochs: metrics, Keras itself",
+    "validation": "validation",
+    "callback": "callback",
+    "checkpoint": "checkpoint",
+    "fit": "fit around its epochs",
+    "predict": "predict",
+    "evaluate": "evaluate",
+    "between_trainings": "the script's own code between trainings",
+    "held": "waiting for a quiet machine",
+    "gpuprobe": "gpuprobe itself, tracing",
+    "tail": "after the last training",
+}
+COUNTED: frozenset[RunPart] = frozenset({"steps", "first_call_again", "retracing", "validation", "predict", "evaluate"})
+# What rounds to nothing is told together.
+WORTH_A_ROW = 0.005
+REST = "everything else"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: what it was, how long it took, its share of the wall time, and how often it came where that tells."""
+
+    what: str
+    time: str
+    share: str
+    times: str
+
+
+def lines(breakdown: RunBreakdown) -> list[Line]:
+    """Return the rows that are worth telling, the rest as one, so that they add up to the wall time."""
+    told = [row for row in breakdown.rows if row.share >= WORTH_A_ROW]
+    made = [Line(_named(row), wording.duration(row.seconds), wording.share(row.share), _times(row)) for row in told]
+    rest = [row for row in breakdown.rows if row.share < WORTH_A_ROW]
+    if rest:
+        seconds, share = sum(row.seconds for row in rest), sum(row.share for row in rest)
+        made.append(Line(REST, wording.duration(seconds), wording.share(share), ""))
+    return made
+
+
+def table(runs: Mapping[str, RunBreakdown]) -> list[list[str]]:
+    """Return a heading and one row a run, by its name: its wall time, and the share of each part that took any."""
+    shown = [part for part in PARTS if any(one.seconds(part) for one in runs.values())]
+    head = ["run", "wall time", *(PARTS[part] for part in shown)]
+    rows = [
+        [name, wording.duration(one.wall_s), *(wording.share(one.seconds(part) / one.wall_s) for part in shown)]
+        for name, one in runs.items()
+    ]
+    return [head, *rows] if rows else []
+
+
+def headline(breakdown: RunBreakdown) -> str:
+    """Say how long the run took, and how much of it were steps."""
+    cut = "" if breakdown.complete else ", up to where it was cut off"
+    return (
+        f"Where the wall time went{cut}: {wording.duration(breakdown.wall_s)}, of which steps took "
+        f"{wording.share(breakdown.goodput)} (goodput)"
+    )
+
+
+def _named(row: RunRow) -> str:
+    return f"{PARTS[row.part]} {row.name}".rstrip()
+
+
+def _times(row: RunRow) -> str:
+    return f"{row.times:,}" if row.part in COUNTED and row.times else ""

@@ -1,0 +1,151 @@
+"""What of a recording is shared: of a study, or of a watch with the trainings that lie in it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe.recording import (
+    KERAS_SEEN,
+    PROFILES_PATTERN,
+    RUN_FILE,
+    RUNS_FOLDER,
+    STUDY_FILE,
+    TELEMETRY_FILE,
+    TRACE_FOLDER,
+    TRACE_LEFT_OUT,
+    TRAININGS_FOLDER,
+    WATCH_FILE,
+    load_runs,
+    load_study,
+    search_file,
+)
+from gpuprobe.records import Watch, load, to_json
+from gpuprobe.report.trainings import studies
+from gpuprobe.sharing.kinds import short_system
+from gpuprobe.traces.find import suffix_of, traces_in
+
+if TYPE_CHECKING:
+    from gpuprobe.records import Environment, GpuInfo, Run, Study
+
+# What the file of a trace is called instead of by its host.
+HOST = "host"
+# A shorter name of a study may be a word, and is not looked for as a folder.
+SHORTEST_STUDY = 8
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A recording as it is shared, and what its records tell of its owner.
+
+    `files` are copied, each by its place in the copy; `records` are those of them that are written anew, without what
+    only their owner has use for. `targets` are the files that the user named, `marks` what stands behind the
+    recording's own folder in a text.
+    """
+
+    files: dict[Path, Path]
+    records: dict[Path, bytes]
+    commands: tuple[str, ...]
+    targets: frozenset[str] = frozenset()
+    gpus: tuple[GpuInfo, ...] = ()
+    marks: tuple[str, ...] = ()
+
+
+def is_watch(folder: Path) -> bool:
+    """Say whether a folder holds a watch, and no study."""
+    return (folder / WATCH_FILE).is_file()
+
+
+def shared(folder: Path, *, traces: bool) -> Shared:
+    """Return what is shared of a study or a watch. Raises InputError where it is neither, or is damaged."""
+    return _of_watch(folder, traces=traces) if is_watch(folder) else _of_study(folder, traces=traces)
+
+
+def _of_watch(folder: Path, *, traces: bool) -> Shared:
+    watch = load(Watch, folder / WATCH_FILE)
+    names = (WATCH_FILE, TELEMETRY_FILE, f"{TRAININGS_FOLDER}/{KERAS_SEEN}")
+    files = {Path(name): folder / name for name in names if (folder / name).is_file()}
+    environment = _public_environment(watch.environment) if watch.environment else None
+    records = {Path(WATCH_FILE): to_json(msgspec.structs.replace(watch, environment=environment))}
+    trainings = {study: _of_study(study, traces=traces) for study in studies(folder)}
+    for study, one in trainings.items():
+        within = study.relative_to(folder)
+        files |= {within / place: file for place, file in one.files.items()}
+        records |= {within / place: record for place, record in one.records.items()}
+    return Shared(
+        files=files,
+        records=records,
+        commands=(shlex.join(watch.command), *(command for one in trainings.values() for command in one.commands)),
+        gpus=(
+            *(watch.environment.gpus if watch.environment else ()),
+            *(gpu for one in trainings.values() for gpu in one.gpus),
+        ),
+        marks=(f"/{TRAININGS_FOLDER}/", *_own_name(watch.name)),
+    )
+
+
+def _of_study(folder: Path, *, traces: bool) -> Shared:
+    study, runs = load_study(folder), load_runs(folder)
+    files = {Path(STUDY_FILE): folder / STUDY_FILE}
+    files |= {Path(file.name): file for file in sorted(folder.glob(search_file(folder, "*").name))}
+    for run in runs:
+        files |= _of_run(run, Path(RUNS_FOLDER) / run.name)
+    records = {Path(STUDY_FILE): to_json(_public_study(study))}
+    records |= {
+        Path(RUNS_FOLDER) / run.name / RUN_FILE: to_json(_public_run(told, traces=traces)) for run, told in runs.items()
+    }
+    return Shared(
+        files=files,
+        records=records,
+        commands=(study.command,),
+        targets=frozenset((study.request.data, study.request.model, *(told.spec.model for told in runs.values()))),
+        gpus=study.environment.gpus,
+        marks=(*(f"/{RUNS_FOLDER}/{run.name}" for run in runs), *_own_name(study.name)),
+    )
+
+
+def _of_run(run: Path, into: Path) -> dict[Path, Path]:
+    """Return the files of a run by their place; of a trace, its host is left out of the name."""
+    found = {into / name: run / name for name in (RUN_FILE, TELEMETRY_FILE) if (run / name).is_file()}
+    for session in sorted(run.glob(PROFILES_PATTERN)):
+        files = traces_in(session) if session.is_dir() else []
+        for number, file in enumerate(files, 1):
+            host = HOST if len(files) == 1 else f"{HOST}-{number:0{len(str(len(files)))}}"
+            found[into / session.relative_to(run) / f"{host}{suffix_of(file)}"] = file
+    return found
+
+
+def is_of_a_trace(place: Path) -> bool:
+    """Say whether a file of the copy is a part of a trace."""
+    return TRACE_FOLDER in place.parts
+
+
+def _own_name(name: str) -> tuple[str, ...]:
+    return (f"/{name}",) if len(name) >= SHORTEST_STUDY else ()
+
+
+def _public_study(study: Study) -> Study:
+    request = msgspec.structs.replace(
+        study.request, data=_without_folder(study.request.data), model=_without_folder(study.request.model)
+    )
+    return msgspec.structs.replace(study, environment=_public_environment(study.environment), request=request)
+
+
+def _public_environment(environment: Environment) -> Environment:
+    return msgspec.structs.replace(environment, system=short_system(environment.system))
+
+
+def _public_run(run: Run, *, traces: bool) -> Run:
+    spec = msgspec.structs.replace(run.spec, data="", model=_without_folder(run.spec.model))
+    trace = run.trace
+    if trace is not None and not traces:
+        trace = msgspec.structs.replace(trace, path=None, missing=TRACE_LEFT_OUT)
+    return msgspec.structs.replace(run, spec=spec, trace=trace)
+
+
+def _without_folder(name: str) -> str:
+    return Path(name).name if "/" in name else name

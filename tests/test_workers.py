@@ -1,0 +1,92 @@
+"""Two real workers of one job: each is traced in its own process, and their traces are judged together."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.ledger.account import account_of
+from gpuprobe.traces.read import read
+
+# The second worker sleeps before each step; the training function holds the exchange between them.
+SCRIPT = """
+import os, sys, time
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import tensorflow as tf
+import gpuprobe
+
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+with strategy.scope():
+    weights = tf.Variable(tf.ones([64, 64]))
+
+@tf.function
+def train_step(x):
+    def of_replica(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(x @ weights))
+        gradient = tape.gradient(loss, weights)
+        weights.assign_sub(1e-3 * tf.distribute.get_replica_context().all_reduce("mean", gradient))
+        return loss
+    return strategy.run(of_replica, args=(x,))
+
+x = tf.ones([32, 64])
+train_step(x)
+with gpuprobe.window("job", out=sys.argv[1], trace_at=5, verbose=False) as steps:
+    for _ in range(20):
+        time.sleep(float(sys.argv[2]))
+        train_step(x)
+        steps.step()
+"""
+
+
+def test_each_worker_is_traced_and_the_late_one_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    cluster = {"worker": [f"localhost:{port}" for port in _free_ports(2)]}
+    job = tmp_path / "job"
+    workers = []
+    for index, sleep_s in enumerate(("0", "0.2")):
+        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        command = [sys.executable, str(script), str(job / f"worker{index}"), sleep_s]
+        workers.append(
+            subprocess.Popen(
+                command, env={**os.environ, "TF_CONFIG": config}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+        )
+    for worker in workers:
+        said, _ = worker.communicate()
+        assert worker.returncode == 0, said.decode(errors="replace")
+    # A recording is a study of one run.
+    traces = {path.relative_to(job).parts[0]: path for path in job.glob("*/*/runs/1-fit/trace")}
+    assert sorted(traces) == ["worker0", "worker1"]
+    both = tmp_path / "both"
+    both.mkdir()
+    for name, path in traces.items():
+        path.rename(both / name)
+    account = account_of(read(both))
+    assert [device.host for device in account.devices] == ["worker0", "worker1"]
+    assert not account.unmatched
+    judged = main_device(account)
+    assert judged is not None
+    assert judged.host == "worker1"
+    waits = account.devices[0]
+    assert waits.ledger_ms["idle_peer"] > waits.step_ms / 2
+    assert waits.ledger_ms["idle_peer"] > 10 * judged.ledger_ms["idle_peer"]
+
+
+def _free_ports(count: int) -> list[int]:
+    held = [socket.socket() for _ in range(count)]
+    for one in held:
+        one.bind(("localhost", 0))
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
