@@ -171,6 +171,14 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     gap_histogram: tuple[GapBin, ...] = ()
     missing: dict[str, str] = msgspec.field(default_factory=dict)
 
+    def ms(self, category: str) -> float:
+        """Return the time of a category in an average step; 0 where a record is from before there was that category."""
+        return self.ledger_ms.get(category, 0.0)
+
+    def share(self, category: str) -> float:
+        """Return that time as a fraction of the step."""
+        return self.ms(category) / self.step_ms if self.step_ms > 0 else 0.0
+
 
 class IteratorFacts(Record, frozen=True, kw_only=True):
     """One stage of the input pipeline, by the name that tf.data traces: its calls, and its time without the stages
