@@ -20,7 +20,7 @@ import numpy as np
 from whatif_sessions import session
 
 from gpuprobe import wording
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import break_down
 from gpuprobe.recording import run_folder
 from gpuprobe.records import Run, load
 from gpuprobe.simulate.sessions import write_session
@@ -38,10 +38,9 @@ MATTERS = 0.05
 
 def replayed(path: Path) -> tuple[Replay, float]:
     """Return the replay of one trace and the seconds that it took after reading."""
-    timeline = read(path)
-    account = account_of(timeline)
+    breakdown = break_down(read(path))
     begin = time.perf_counter()
-    return predict(timeline, account), time.perf_counter() - begin
+    return predict(breakdown), time.perf_counter() - begin
 
 
 def recorded(folder: Path) -> None:
@@ -73,7 +72,7 @@ def simulated(first: int, count: int) -> None:
             folder = run_folder(Path(place), 1, spec.name)
             timeline = read(folder)
             known = known_of(load(Run, folder / RUN), spec.host.cores)
-            replay = predict(timeline, account_of(timeline), known)
+            replay = predict(break_down(timeline), known)
         refused += replay.refused is not None
         for made in replay.predictions:
             if made.change in truth.fixes:

@@ -30,7 +30,7 @@ import tensorflow as tf
 from gpuprobe.models.resnet20 import resnet_v1
 
 from gpuprobe import wording
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import break_down
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.predict import predict
 from gpuprobe.whatif.run_facts import Known
@@ -207,7 +207,7 @@ class Training:
             tf.profiler.experimental.stop()
             timeline = read(Path(folder))
         known = Known(untraced_step_ms=step_ms, cores=os.cpu_count(), busy_cores=busy_cores)
-        return predict(timeline, account_of(timeline), known)
+        return predict(break_down(timeline), known)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from timelines import Made
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis, Finding
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import account_of, break_down
 from gpuprobe.ledger.host_work import work_kind
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import DeviceAccount
@@ -70,6 +70,38 @@ def test_a_pause_below_the_limit_is_still_a_launch_on_its_way() -> None:
     # Twenty times the pace of 0.2 ms are 4 ms.
     assert told(steps(4, 3.5))[0].ledger_ms["idle_host_work"] == 0
     assert told(steps(4, 4.5))[0].ledger_ms["idle_host_work"] == pytest.approx(4.5, abs=0.3)
+
+
+def test_an_operation_that_launches_nothing_need_not_be_long() -> None:
+    # Forty pieces of 0.5 ms, each after a few launches at a pace of 20 us: an operation is none of the way to a launch.
+    made, at = Made().host(0, 60, "train_function"), 0.0
+    for _ in range(40):
+        for _ in range(20):
+            made.kernel(at + 0.006, at + 0.01, launch=at + 0.004)
+            at += 0.02
+        made.host(at, at + 0.5, "text/StringFormat:StringFormat", "tf_Compute")
+        at += 0.5
+    made.kernel(at + 0.006, at + 0.01, launch=at + 0.004)
+    _, found = told(made)
+    assert found.cause == "host_work"
+    # In as many pauses of the same length in which no operation runs, Python is on its way.
+    made.calls["tf_Compute"] = []
+    assert told(made)[1].cause == "launch_bound"
+
+
+def test_a_function_that_runs_without_a_trace_of_what_it_does_tells_nothing() -> None:
+    made = launches(Made().host(0, 70, "train_function").host(0, 70, "ExecutorState::Process", "tf_Compute"), 0, 10)
+    device, found = told(launches(made, 50, 60))
+    assert device.ledger_ms["unattributed"] == pytest.approx(40, abs=0.3)
+    assert found.cause == "unattributed"
+
+
+def test_work_that_was_launched_and_does_not_start_is_no_slow_launch() -> None:
+    made = launches(Made().host(0, 70, "train_function"), 0, 10).kernel(50, 50.1, launch=10)
+    device, found = told(launches(made, 50.2, 60))
+    assert device.stalled_ms == pytest.approx(40, abs=0.3)
+    assert device.ledger_ms["idle_queue"] >= device.stalled_ms
+    assert found.cause == "unattributed"
 
 
 def test_one_step_does_not_show_that_it_comes_again() -> None:
@@ -222,7 +254,7 @@ def test_names_say_what_it_was(name: str, kind: Kind, what: str) -> None:
 
 def test_fewer_launches_do_not_shorten_work_of_the_host() -> None:
     timeline = steps(4, 15.0).timeline()
-    replay = predict(timeline, account_of(timeline))
+    replay = predict(break_down(timeline))
     removed, fused = replay.of("host_work_removed"), replay.of("launches_fused")
     assert removed is not None
     assert fused is not None
@@ -235,6 +267,6 @@ def test_what_is_done_once_does_not_come_again() -> None:
     timeline = launches(
         launches(Made().host(0, 60, "train_function"), 0, 10).host(10, 50, "Autotuning"), 50, 60
     ).timeline()
-    removed = predict(timeline, account_of(timeline)).of("one_time_work_removed")
+    removed = predict(break_down(timeline)).of("one_time_work_removed")
     assert removed is not None
     assert removed.step_ms == pytest.approx(20, rel=0.05)

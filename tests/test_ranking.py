@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studies import SimulatedStrategy, simulate_study
 
+from gpuprobe.errors import InputError
 from gpuprobe.ranking import spread, ties
 from gpuprobe.ranking.load import load
+from gpuprobe.ranking.ranking import Told
 from gpuprobe.ranking.rates import Interval, window_rate
 from gpuprobe.ranking.same_work import off_the_band
-from gpuprobe.records import LossPoint, Phase
+from gpuprobe.records import Gain, LossPoint, Phase, to_json
+from gpuprobe.records import load as load_record
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Ranking
@@ -81,13 +85,13 @@ def test_a_lucky_control_is_not_believed_and_a_drifting_one_is_not_despaired_of(
 def test_an_unstable_figure_says_so(tmp_path: Path) -> None:
     wild = SimulatedStrategy(name="wild", step_ms=400.0, spread=0.6)
     row = ranking(tmp_path, wild).rows[0]
-    assert any("unstable" in mark for mark in row.marks)
+    assert row.marked("unstable")
 
 
 def test_other_work_is_marked(tmp_path: Path) -> None:
     off = SimulatedStrategy(name="off", step_ms=30.0, loss_offset=1.0)
     found = ranking(tmp_path, *STORY, off)
-    marked = {row.strategy for row in found.rows if any(mark.startswith("loss") for mark in row.marks)}
+    marked = {row.strategy for row in found.rows if row.marked("loss")}
     assert marked == {"off"}
 
 
@@ -170,3 +174,18 @@ def test_a_windows_rate_never_crashes_and_holds_its_mean(lengths: list[float], p
     else:
         assert rate is not None
         assert min(rate.block_rates) * 0.999 <= 2.718281828459045**rate.log_rate <= max(rate.block_rates) * 1.001
+
+
+def test_what_the_traces_said_is_read_from_a_report_of_before_marks_had_kinds(tmp_path: Path) -> None:
+    found = json.loads(to_json(ranking(tmp_path, SimulatedStrategy(name="a", step_ms=10.0))))
+    found["schema"] = 1
+    found["rows"][0]["marks"] = ["loss 2.1 after 512 samples, above the others' 1.0"]
+    for finding in found["findings"]:
+        finding["predicted_gain"] = {"ratio": 2.0}
+    (tmp_path / "report.json").write_text(json.dumps(found))
+    old = load_record(Told, tmp_path / "report.json")
+    assert [row.strategy for row in old.rows] == ["a"]
+    assert old.findings[0].predicted_gain == Gain(ratio=2.0)
+    (tmp_path / "report.json").write_text(json.dumps({**found, "schema": 3}))
+    with pytest.raises(InputError, match="newer gpuprobe"):
+        load_record(Told, tmp_path / "report.json")

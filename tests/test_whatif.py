@@ -15,7 +15,7 @@ from timelines import Made
 from gpuprobe.cards import find
 from gpuprobe.diagnosis.gains import cure, with_gains
 from gpuprobe.diagnosis.records import Finding
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import break_down
 from gpuprobe.records import Gain
 from gpuprobe.traces.read import read
 from gpuprobe.traces.timeline import Copies, Device, Direction, Events, Kernels, Thread, Timeline
@@ -298,7 +298,7 @@ def test_a_trace_replays_as_it_was(steps: int, kernels: int, kernel_us: int, bet
     trace = timeline(
         steps, kernels=kernels, launch_us=5, kernel_us=kernel_us, between_us=between_us, read_back=read_back
     )
-    replay = predict(trace, account_of(trace))
+    replay = predict(break_down(trace))
     assert replay.refused is None
     assert replay.error_fraction == pytest.approx(0.0, abs=0.02)
     dispatched = 10 * kernels + between_us
@@ -313,7 +313,7 @@ def test_a_trace_replays_as_it_was(steps: int, kernels: int, kernel_us: int, bet
 
 def test_callbacks_and_batch_of_a_whole_trace() -> None:
     trace = timeline(4, kernels=10, launch_us=5, kernel_us=4, between_us=900, read_back=True)
-    replay = predict(trace, account_of(trace), Known(feed_dtype="float32"))
+    replay = predict(break_down(trace), Known(feed_dtype="float32"))
     assert replay.steady_ms == pytest.approx(1.007, rel=0.02)
     without = replay.of("callbacks_removed")
     assert without is not None
@@ -328,13 +328,13 @@ def test_callbacks_and_batch_of_a_whole_trace() -> None:
 
 def test_the_untraced_step_is_what_gains_count_from() -> None:
     trace = timeline(4, kernels=50, launch_us=5, kernel_us=4, between_us=100, read_back=False)
-    account = account_of(trace)
-    quicker = predict(trace, account, Known(untraced_step_ms=0.5))
+    made = break_down(trace)
+    quicker = predict(made, Known(untraced_step_ms=0.5))
     assert quicker.steady_ms == pytest.approx(0.5)
     without = quicker.of("callbacks_removed")
     assert without is not None
     assert without.step_ms == pytest.approx(0.4, rel=0.02), "the launches are quicker without the profiler, not Python"
-    slower = predict(trace, account, Known(untraced_step_ms=1.2))
+    slower = predict(made, Known(untraced_step_ms=1.2))
     unseen = slower.of("callbacks_removed")
     assert unseen is not None
     assert unseen.step_ms == pytest.approx(1.1, rel=0.02), "what the trace does not show stays"
@@ -343,15 +343,21 @@ def test_the_untraced_step_is_what_gains_count_from() -> None:
 def test_a_range_is_no_finer_than_the_step_repeats() -> None:
     trace = timeline(4, kernels=50, launch_us=5, kernel_us=4, between_us=100, read_back=False)
     calm, noisy, useless = (
-        predict(trace, account_of(trace), Known(repeats_within=part)).predictions for part in (0.0, 0.2, 3.0)
+        predict(break_down(trace), Known(repeats_within=part)).predictions for part in (0.0, 0.2, 3.0)
     )
     assert [found.change for found in useless] == [found.change for found in calm]
-    assert all(0 < found.low_ms < 0.2 * found.step_ms for found in useless)
+    assert all(0 < found.low_ms <= max(0.2 * found.step_ms, 1.001 * utmost_ms(found)) for found in useless)
     assert calm
     for narrow, wide in zip(calm, noisy, strict=True):
         assert wide.step_ms == narrow.step_ms
-        assert wide.low_ms <= min(0.8 * wide.step_ms, 0.9 * narrow.low_ms)
+        utmost = utmost_ms(wide)
+        assert utmost <= wide.low_ms <= max(min(0.8 * wide.step_ms, 0.9 * narrow.low_ms), 1.001 * utmost)
         assert wide.high_ms >= max(1.2 * wide.step_ms, 1.1 * narrow.high_ms)
+
+
+def utmost_ms(made: Prediction) -> float:
+    """The step, of as many samples, if what the change makes less of went altogether."""
+    return made.step_ms * made.gain.ratio / made.bound * (1 - 1e-9)
 
 
 @pytest.mark.parametrize("drifts", [False, True])
@@ -373,11 +379,11 @@ def test_how_far_a_step_repeats_is_told_from_its_own_window(drifts: bool) -> Non
 def test_nothing_is_predicted_from_what_cannot_be_replayed() -> None:
     trace = timeline(4, kernels=10, launch_us=5, kernel_us=4, between_us=100, read_back=True)
     alone = replace(trace, threads=())
-    replay = predict(alone, account_of(alone))
+    replay = predict(break_down(alone))
     assert not replay.predictions
     assert replay.refused
     nothing = replace(trace, threads=(), devices=())
-    assert predict(nothing, account_of(nothing)) == Replay(refused="there is no step to replay")
+    assert predict(break_down(nothing)) == Replay(refused="there is no step to replay")
 
 
 def test_findings_get_the_gain_of_their_cure() -> None:
@@ -399,7 +405,7 @@ def test_recorded_traces_replay_within_five_percent(real_traces: Path) -> None:
     errors = []
     for path in sorted((real_traces / "tensorflow").glob("*-0[1-4].xplane.pb")):
         trace = read(path)
-        replay = predict(trace, account_of(trace), changes=())
+        replay = predict(break_down(trace), changes=())
         assert replay.error_fraction is not None, path.name
         errors.append(abs(replay.error_fraction))
     assert errors
@@ -411,10 +417,11 @@ def test_a_quarter_of_a_copy_takes_a_quarter_of_its_time_on_recorded_traces(real
     gains = []
     for path in sorted((real_traces / "tensorflow").glob("*-0[1-6].xplane.pb")):
         trace = read(path)
-        account = account_of(trace)
-        share = account.devices[0].ledger_ms["gpu_copy_h2d"] / account.devices[0].step_ms
+        breakdown = break_down(trace)
+        first = breakdown.account.devices[0]
+        share = first.ledger_ms["gpu_copy_h2d"] / first.step_ms
         if share > 0.1:
-            made = predict(trace, account, changes=[device.uint8_feed()]).predictions
+            made = predict(breakdown, changes=[device.uint8_feed()]).predictions
             gains.append(made[0].gain.ratio * (1 - 0.75 * share))
     assert gains
     assert gains == pytest.approx([1.0] * len(gains), abs=0.05)
@@ -429,5 +436,5 @@ def test_a_copy_from_pageable_memory_holds_the_host_until_it_is_staged(early_ms:
         made.calls["python"].append((start, at + 50 - early_ms, name, number, step))
         made.kernel(at + 51, at + 90, launch=at + 50)
     trace = made.timeline()
-    (prediction,) = predict(trace, account_of(trace), changes=[device.uint8_feed()]).predictions
+    (prediction,) = predict(break_down(trace), changes=[device.uint8_feed()]).predictions
     assert prediction.gain.ratio == pytest.approx(100 / 70, abs=0.02)

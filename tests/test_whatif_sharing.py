@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from timelines import Made
 
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import break_down
 from gpuprobe.whatif.predict import predict
 from gpuprobe.whatif.records import Replay
 from gpuprobe.whatif.run_facts import Known
@@ -59,7 +59,7 @@ def ahead(own: float, making: float, does: str) -> Made:
 def replayed(made: Made, busy_cores: float | None, cores: int | None = CORES, others: float = 0.0) -> Replay:
     timeline = made.timeline()
     known = Known(cores=cores, busy_cores=busy_cores, other_cores=others)
-    found = predict(timeline, account_of(timeline), known)
+    found = predict(break_down(timeline), known)
     assert found.refused is None
     return found
 

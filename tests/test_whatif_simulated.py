@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import break_down
 from gpuprobe.ranking.accounts import known_in
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, load_study, run_folder
 from gpuprobe.records import Run, load
@@ -48,7 +48,7 @@ def predicted(spec: Spec, folder: Path) -> tuple[Replay, Truth]:
     run = run_folder(folder, 1, spec.name)
     timeline = read(run)
     known = known_of(load(Run, run / RUN_FILE), spec.host.cores)
-    return predict(timeline, account_of(timeline), known), truth
+    return predict(break_down(timeline), known), truth
 
 
 @pytest.fixture(scope="module")

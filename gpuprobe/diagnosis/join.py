@@ -19,7 +19,7 @@ from gpuprobe.records import Confidence, Record
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.diagnosis.rules.rule import Decided
@@ -170,7 +170,7 @@ def _unknown(merged: Sequence[Finding], hint: Vote | None = None, unattributed: 
         first = Finding(
             cause="unattributed",
             primary=True,
-            severity=unattributed,
+            severity=min(unattributed, _left(found for found in merged if found.cause != "unattributed")),
             confidence="low",
             claim=f"What is known does not tell the cause; the {hint.kind} may point to {hint.primary.cause}{stage}. "
             f"{hint.primary.claim}",
@@ -187,12 +187,16 @@ def _within_a_step(findings: Sequence[Finding]) -> list[Finding]:
     Kinds of evidence that see different steps may give them more: then the first has its share, and those after it what
     is left. Conditions lie across the step, and are none of these.
     """
-    left, kept = 1.0, []
+    kept: list[Finding] = []
     for found in findings:
-        severity = min(found.severity, left) if CAUSES[found.cause].exclusive else found.severity
-        left -= severity if CAUSES[found.cause].exclusive else 0.0
+        severity = min(found.severity, _left(kept)) if CAUSES[found.cause].exclusive else found.severity
         kept.append(msgspec.structs.replace(found, severity=severity))
     return kept
+
+
+def _left(findings: Iterable[Finding]) -> float:
+    """Return the share of the step that is left of it by the causes that take time from each other."""
+    return max(0.0, 1 - sum(found.severity for found in findings if CAUSES[found.cause].exclusive))
 
 
 def _merged(votes: Sequence[Sequence[Finding]], conditions: Sequence[Finding]) -> list[Finding]:

@@ -12,7 +12,7 @@ from gpuprobe.errors import InputError
 from gpuprobe.evidence.pace import pace
 from gpuprobe.evidence.run import setting
 from gpuprobe.evidence.whole_run import breakdown_of_run
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import break_down
 from gpuprobe.recording import (
     RUN_FILE,
     RUNS_FOLDER,
@@ -32,10 +32,10 @@ from gpuprobe.whatif.run_facts import known_beside
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gpuprobe.ledger.account import Breakdown
     from gpuprobe.ledger.records import Account
     from gpuprobe.records import Evidence
     from gpuprobe.telemetry import Telemetry
-    from gpuprobe.traces.timeline import Timeline
     from gpuprobe.whatif.run_facts import Known
 
 READINGS = ".csv"
@@ -67,8 +67,9 @@ def recorded(
     troubles: list[str] = []
     run = _run(path, troubles) if (path / RUN_FILE).is_file() else None
     study = whole(lambda: _study(path), troubles) if run else None
-    timeline = read(path) if run is None or (trace and (path / TRACE_FOLDER).is_dir()) else None
-    account = _untraced(path, run) if timeline is None else account_of(timeline)
+    traced = run is None or (trace and (path / TRACE_FOLDER).is_dir())
+    breakdown = break_down(read(path)) if traced else None
+    account = breakdown.account if breakdown else _untraced(path, run)
     found = None
     if readings is not None:
         found = _readings(readings, run, account, study, columns, limits)
@@ -76,7 +77,7 @@ def recorded(
         found = whole(lambda: _readings(beside, run, account, study, columns, limits), troubles)
     account = msgspec.structs.replace(account, warnings=(*account.warnings, *troubles))
     known = known_beside(run, study.environment if study else None, found) if run else None
-    replay = _replay(timeline, account, known, what_if) if timeline is not None else None
+    replay = _replay(breakdown, known, what_if) if breakdown else None
     return case_of(account, replay, found, run, study)
 
 
@@ -136,8 +137,8 @@ def _log(path: Path, columns: str, limits: Thresholds) -> Case:
     return Case(_without_steps(path, *said), readings=found)
 
 
-def _replay(timeline: Timeline, account: Account, known: Known | None, wanted: bool | None) -> Replay | None:
-    work = sum(len(device.kernels) + len(device.copies) for device in timeline.devices)
+def _replay(breakdown: Breakdown, known: Known | None, wanted: bool | None) -> Replay | None:
+    work = sum(len(device.kernels) + len(device.copies) for device in breakdown.timeline.devices)
     if wanted is False:
         return None
     if wanted is None and work > READILY_REPLAYED:
@@ -146,7 +147,7 @@ def _replay(timeline: Timeline, account: Account, known: Known | None, wanted: b
     # Imported here: a diagnosis without a replay need not wait for it.
     from gpuprobe.whatif.predict import predict
 
-    return predict(timeline, account, known)
+    return predict(breakdown, known)
 
 
 def _untraced(path: Path, run: Run | None) -> Account:

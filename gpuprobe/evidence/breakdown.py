@@ -2,7 +2,9 @@
 
 The signals, of the device in which most kernel time went: `device_kind` (gpu, cpu), `device`, `step_ms`,
 `share.<category>` of the step, `share.copy`, `share.launch` and `share.exchange` as sums (on a processor
-`share.overhead` and `share.dispatch` too, which lie across the categories), `kernel_fraction`, `exposed_copy_fraction`,
+`share.overhead` and `share.dispatch` too, which lie across the categories), `share.stalled`, the part of `idle_queue`
+that is none of `share.launch`, since nothing tells why the work did not start, `kernel_fraction`,
+`exposed_copy_fraction`,
 `idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`,
 `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
 `tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (what CUDA calls the card's clock),
@@ -103,7 +105,8 @@ def _shares(device: DeviceAccount) -> list[Signal]:
     if device.kind == "gpu":
         sums = {
             "copy": sum(device.share(name) for name in COPIES),
-            "launch": device.share("idle_launch") + device.share("idle_queue"),
+            "launch": device.share("idle_launch") + device.share("idle_queue") - device.stalled_ms / device.step_ms,
+            "stalled": device.stalled_ms / device.step_ms,
             "exchange": device.share("gpu_collective"),
         }
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
@@ -13,7 +14,7 @@ from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.held_facts import held_facts
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import Intervals, difference, union
+from gpuprobe.ledger.intervals import Intervals, covered, difference, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.peers import called, peers_of, waited_for
@@ -26,7 +27,6 @@ from gpuprobe.units import PS_PER_MS, PS_PER_NS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import TypeAlias
 
     from gpuprobe.ledger.cpu import CpuTime
     from gpuprobe.ledger.exchanges import Exchanges
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.records import Confidence
     from gpuprobe.traces.timeline import Device, Timeline
-
-    # A device's account, its host, and the steps that were accounted for.
-    Found: TypeAlias = tuple[DeviceAccount, Host, Windows]
 
 # TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
 LOST = "events dropped"
@@ -51,7 +48,39 @@ COVERED = 0.5
 JOINED_HIGH, JOINED_LOW, UNATTRIBUTED_HIGH, UNATTRIBUTED_LOW = 0.95, 0.5, 0.05, 0.20
 
 
+@dataclass(frozen=True)
+class Found:
+    """A device's account, with what it was made of: its host, the steps, and when the host was held by work.
+
+    `held` is work of its own, `once` what is done once, whether or not the device idled meanwhile.
+    """
+
+    account: DeviceAccount
+    host: Host
+    windows: Windows
+    held: Intervals
+    once: Intervals
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """The account of a trace, with what the account of each of its devices was made of."""
+
+    timeline: Timeline
+    account: Account
+    found: tuple[Found, ...]
+
+    def made_of(self, device: DeviceAccount) -> Found:
+        """Return what the account of a device was made of."""
+        return next(found for found in self.found if found.account is device)
+
+
 def account_of(timeline: Timeline) -> Account:
+    """Return the account of every step of a trace, where nothing else is asked of its breakdown."""
+    return break_down(timeline).account
+
+
+def break_down(timeline: Timeline) -> Breakdown:
     """Account for every step of a trace; without a GPU in it the processor is the device.
 
     `devices` is empty where no step could be found, and the warnings say so.
@@ -65,14 +94,14 @@ def account_of(timeline: Timeline) -> Account:
     found = _on_gpus(timeline, hosts, missing, exchanged)
     if not (found or timeline.others or worked or launched):
         found = _on_processors(timeline, hosts, exchanged)
-    devices = [device for device, _, _ in found]
+    devices = [one.account for one in found]
     warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline, launched))
     if devices and timeline.devices and not worked:
         warnings = (*warnings, EMPTY.format(timeline.devices[0].name))
     peers = peers_of(exchanged, devices)
     slowest, why = waited_for(devices, peers) or _slowest(devices)
-    began, ended = _clock(timeline, [windows for _, _, windows in found])
-    return Account(
+    began, ended = _clock(timeline, [one.windows for one in found])
+    account = Account(
         source=timeline.source,
         format=timeline.format,
         devices=tuple(devices),
@@ -86,6 +115,7 @@ def account_of(timeline: Timeline) -> Account:
         unmatched=unmatched,
         warnings=warnings,
     )
+    return Breakdown(timeline, account, tuple(found))
 
 
 def _on_gpus(
@@ -95,12 +125,20 @@ def _on_gpus(
     for device in timeline.devices:
         host, waiting = hosts[device.host], _waiting(exchanged, device.name, device.host)
         times.append((host, gpu_time(timeline, device, host, missing[device.host], waiting)))
-    return [(_gpu(timeline, time, host), host, time.windows) for host, time in times if time is not None]
+    return [
+        Found(_gpu(timeline, time, host), host, time.windows, time.idle.busy_held, time.idle.busy_once)
+        for host, time in times
+        if time is not None
+    ]
 
 
 def _on_processors(timeline: Timeline, hosts: Mapping[str, Host], exchanged: Exchanges | None) -> list[Found]:
     times = [(host, cpu_time(host, _waiting(exchanged, PROCESSOR, host.name))) for host in hosts.values()]
-    return [(_cpu(timeline, host, spent), host, spent.windows) for host, spent in times if spent is not None]
+    return [
+        Found(_cpu(timeline, host, spent), host, spent.windows, Intervals(), spent.parts["idle_once"])
+        for host, spent in times
+        if spent is not None
+    ]
 
 
 def _waiting(exchanged: Exchanges | None, device: str, host: str) -> Intervals:
@@ -109,8 +147,9 @@ def _waiting(exchanged: Exchanges | None, device: str, host: str) -> Intervals:
 
 def _described(found: list[Found]) -> tuple[HostAccount, ...]:
     """Account for each host once, over the steps of its first device."""
-    first = {host.name: (host, windows) for _, host, windows in reversed(found)}
-    return tuple(host_account(*first[name]) for name in dict.fromkeys(host.name for _, host, _ in found))
+    first = {one.host.name: one for one in reversed(found)}
+    names = dict.fromkeys(one.host.name for one in found)
+    return tuple(host_account(first[name].host, first[name].windows) for name in names)
 
 
 def _clock(timeline: Timeline, found: list[Windows]) -> tuple[int | None, int | None]:
@@ -162,11 +201,18 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         top_kernels=kernels.top_kernels(timeline.names, time),
         copies=kernels.copy_facts(time),
         held=held_facts(time, host),
+        stalled_ms=_per_step_ms(time.idle.stalled, windows, steps),
         proof=proof(host, time.parts, windows.inside, time.idle),
         gaps=top_gaps(time, host, gaps),
         gap_histogram=histogram(gaps),
         missing=_missing(device, sm, occupied, outside),
     )
+
+
+def _per_step_ms(part: Intervals, windows: Windows, steps: StepAccounts) -> float:
+    """The mean of a part's time over the steps that count."""
+    counted = slice(steps.warmup, steps.warmup + len(steps.counted))
+    return float(covered(part, windows.start_ps[counted], windows.end_ps[counted]).mean()) / PS_PER_MS
 
 
 def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:

@@ -10,7 +10,7 @@ from gpuprobe import telemetry
 from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.recorded import readings_of
 from gpuprobe.errors import InputError
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import break_down
 from gpuprobe.recording import TELEMETRY_FILE, TRACE_FOLDER, without_folder
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 from gpuprobe.traces.read import read
@@ -57,11 +57,12 @@ def traced(
         if timeline is None:
             notes.append(trouble)
             continue
-        account = account_of(timeline)
+        breakdown = break_down(timeline)
+        account = breakdown.account
         readings = readings_of(recordings[path], run, account, study, limits) if path in recordings else None
         known = known_beside(run, study.environment, readings)
         changes = (*usual_changes(known), *_batches(study, runs, run))
-        replay = predict(timeline, account, known, changes) if strategy in replayed else None
+        replay = predict(breakdown, known, changes) if strategy in replayed else None
         found[strategy] = Traced(run, account, replay, readings)
     return found, tuple(notes)
 

@@ -13,6 +13,7 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.ranking.ranking import Mark
 from gpuprobe.records import chain
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def told_of_drift(
         known = [infos[name.partition("=")[0]] for name in changes if name.partition("=")[0] in infos]
         words = _ruled_out(against, measured, known, traces.get(against or ""))
         if words:
-            return msgspec.structs.replace(row, drift=words, marks=(*row.marks, words))
+            return msgspec.structs.replace(row, marks=(*row.marks, Mark(kind="drift", words=words)))
     return row
 
 

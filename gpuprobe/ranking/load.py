@@ -11,9 +11,10 @@ from gpuprobe import telemetry
 from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.recorded import readings_of
 from gpuprobe.errors import InputError
+from gpuprobe.evidence.readings.window import as_read
 from gpuprobe.ranking.accounts import traced
 from gpuprobe.ranking.rank import rank
-from gpuprobe.ranking.ranking import Ranking, Search
+from gpuprobe.ranking.ranking import Ranking, Search, Told
 from gpuprobe.ranking.searched import own_runs
 from gpuprobe.recording import (
     RANKING_FILE,
@@ -65,8 +66,10 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
         if window is not None:
             used = run.settings.gpu_pci_bus_id if run.settings else ""
             key = (run.spec.round, run.spec.strategy)
-            summaries[key] = telemetry.summarize(recording, window.start_ns, window.end_ns, gpu_pci_bus_id=used)
-            readings[run.spec.strategy] = readings_of(recording, run, UNTRACED, study, limits)
+            summary = telemetry.summarize(recording, window.start_ns, window.end_ns, gpu_pci_bus_id=used)
+            found = readings_of(recording, run, UNTRACED, study, limits)
+            summaries[key] = as_read(summary, found) if found else summary
+            readings[run.spec.strategy] = found
     by_strategy, notes = traced(study, runs, recordings, limits) if traces else ({}, ())
     ranking = rank(study, list(runs.values()), summaries, by_strategy, readings, limits)
     ranking = msgspec.structs.replace(ranking, searches=searches, notes=(*ranking.notes, *lost, *troubles, *notes))
@@ -78,11 +81,11 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
 def _as_told(ranking: Ranking, folder: Path) -> Ranking:
     """Take what the traces of a study said from its report, where the copy came without them."""
     try:
-        told = load_record(Ranking, folder / RANKING_FILE)
+        told = load_record(Told, folder / RANKING_FILE)
     except InputError as error:
         return msgspec.structs.replace(ranking, notes=(*ranking.notes, f"What the traces said is lost: {error}."))
     accounts = {row.strategy: row.account for row in told.rows}
-    names = ("findings", "not_evaluated", "agreement", "disputed", "scorecard", "predictions")
+    names = set(Told.__struct_fields__) - {"schema", "rows"}
     return msgspec.structs.replace(
         ranking,
         rows=tuple(msgspec.structs.replace(row, account=accounts.get(row.strategy)) for row in ranking.rows),

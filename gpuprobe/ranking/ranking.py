@@ -1,4 +1,9 @@
-"""The `Ranking`: what a study's runs say about its strategies, as the report and `report.json` give it."""
+"""The `Ranking`: what a study's runs say about its strategies, as the report and `report.json` give it.
+
+Schema history
+1  first version
+2  the marks of a row are records with a kind, no longer sentences alone
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,21 @@ from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.compared import Beyond
 from gpuprobe.ranking.rates import Interval
+from gpuprobe.ranking.restless import Restless
 from gpuprobe.records import SCHEMA, Gain, Record, Settings, Signal, State
 from gpuprobe.whatif.records import Prediction
+
+RANKING_SCHEMA = 2
+
+
+MarkKind = Literal["unstable", "loss", "drift"]
+
+
+class Mark(Record, frozen=True, kw_only=True):
+    """Why a row is to be read with care: its rate is `unstable`, its `loss` differs, or its gain is `drift`."""
+
+    kind: MarkKind
+    words: str
 
 
 class Row(Record, frozen=True, kw_only=True):
@@ -18,7 +36,7 @@ class Row(Record, frozen=True, kw_only=True):
     `gain` is how many times as fast it is as `against`, `speedup` as the study's baseline; `input_share` the share of
     its time that would go if the data lay on the device. Their intervals are those of each alone; `joint_gain` and
     `joint_input_share` have ones that hold for all comparisons together. `beyond` and `beyond_baseline` say whether the
-    two ratios differ from 1 beyond the noise of them all. `drift` says why a gain is none, empty where it is one.
+    two ratios differ from 1 beyond the noise of them all.
     `account` is that of the device that did most in its trace.
     `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how busy the GPU was.
     `warmup_s` is what the first call and the calls until steady took; `first_call_s` of it the first, which traces and
@@ -40,7 +58,6 @@ class Row(Record, frozen=True, kw_only=True):
     joint_gain: Interval | None = None
     input_share: Interval | None = None
     joint_input_share: Interval | None = None
-    drift: str = ""
     account: DeviceAccount | None = None
     telemetry: tuple[Signal, ...] = ()
     meters: tuple[Signal, ...] = ()
@@ -51,12 +68,16 @@ class Row(Record, frozen=True, kw_only=True):
     first_call_s: float = 0.0
     profiler_slowdown: float | None = None
     combines: tuple[str, ...] = ()
-    marks: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
     notes: tuple[str, ...] = ()
 
     def signal(self, name: str) -> Signal | None:
         """Return one of the telemetry's signals by name."""
         return next((signal for signal in self.telemetry if signal.name == name), None)
+
+    def marked(self, kind: MarkKind) -> Mark | None:
+        """Return the row's mark of that kind, None where it has none."""
+        return next((mark for mark in self.marks if mark.kind == kind), None)
 
     @property
     def gained(self) -> bool:
@@ -70,8 +91,17 @@ class Row(Record, frozen=True, kw_only=True):
 
     @property
     def trains_otherwise(self) -> str:
-        """The mark that says how its loss left the others' band, empty where it did not."""
-        return next((mark for mark in self.marks if mark.startswith(("loss", "its loss"))), "")
+        """How its loss left the others' band, empty where it did not."""
+        return self._words("loss")
+
+    @property
+    def drift(self) -> str:
+        """Why its gain is drift of the machine, empty where it is not."""
+        return self._words("drift")
+
+    def _words(self, kind: MarkKind) -> str:
+        mark = self.marked(kind)
+        return mark.words if mark else ""
 
 
 class Promise(Record, frozen=True, kw_only=True):
@@ -194,10 +224,10 @@ class Ranking(Record, frozen=True, kw_only=True):
     combining strategies were found. `agreement` says how far trace, differential runs and telemetry agree; `disputed`
     that they name different causes. `scorecard` holds the predicted gains beside the measured ones, `predictions` what
     the baseline's trace foretells of each change made to it alone, whether or not a strategy makes it. `resolution` is
-    the smallest difference that the study could tell, as a fraction of the rate.
+    the smallest difference that the study could tell, as a fraction of the rate; `restless` says what hindered it.
     """
 
-    schema: int = SCHEMA
+    schema: int = RANKING_SCHEMA
     study: str
     baseline: str | None
     rows: tuple[Row, ...]
@@ -212,6 +242,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     agreement: str = ""
     disputed: bool = False
     resolution: float | None = None
+    restless: Restless = Restless()
     notes: tuple[str, ...]
 
     def row(self, strategy: str | None) -> Row | None:
@@ -221,3 +252,23 @@ class Ranking(Record, frozen=True, kw_only=True):
     def search(self, strategy: str) -> Search | None:
         """Return the search for a strategy, None where it was not searched for."""
         return next((search for search in self.searches if search.strategy == strategy), None)
+
+
+class ToldRow(Record, frozen=True, kw_only=True):
+    """What the trace of a row's strategy said."""
+
+    strategy: str
+    account: DeviceAccount | None = None
+
+
+class Told(Record, frozen=True, kw_only=True):
+    """What the traces of a study said, as its `report.json` of any schema has it: a copy without them keeps no more."""
+
+    schema: int = RANKING_SCHEMA
+    rows: tuple[ToldRow, ...]
+    findings: tuple[Finding, ...]
+    not_evaluated: tuple[NotEvaluated, ...]
+    scorecard: tuple[Scored, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
+    agreement: str = ""
+    disputed: bool = False

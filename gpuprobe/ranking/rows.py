@@ -11,7 +11,7 @@ from gpuprobe.evidence.run import clock_mhz, setting
 from gpuprobe.ranking import same_work
 from gpuprobe.ranking.compared import Compared
 from gpuprobe.ranking.drift import told_of_drift
-from gpuprobe.ranking.ranking import Row
+from gpuprobe.ranking.ranking import Mark, Row
 from gpuprobe.ranking.rates import Interval, run_rate, unstable
 from gpuprobe.records import Run, Signal, Study
 from gpuprobe.units import NS_PER_S
@@ -84,7 +84,7 @@ def _row(
     measured, rate = _measured(own, telemetry), compared.intervals[info.name]
     against = (own[-1].spec.start or info.against) if info.combines else info.against
     comparable = info.name != CEILING and _same_compute(of(runs, info.name), of(runs, CEILING))
-    marks = (unstable(list(compared.rates[info.name].values())), loss)
+    unsteady = unstable(list(compared.rates[info.name].values()))
     return Row(
         rank=compared.ranks[info.name],
         strategy=info.name,
@@ -100,7 +100,10 @@ def _row(
         joint_gain=compared.joint_ratio(info.name, against),
         input_share=_input_share(compared.ratio(info.name, CEILING)) if comparable else None,
         joint_input_share=_input_share(compared.joint_ratio(info.name, CEILING)) if comparable else None,
-        marks=tuple(words for words in marks if words),
+        marks=(
+            *([Mark(kind="unstable", words=unsteady)] if unsteady else []),
+            *([Mark(kind="loss", words=loss)] if loss else []),
+        ),
         account=device,
         meters=_meters(study, own[-1], rate, measured["telemetry"], device),
         **measured,

@@ -63,14 +63,21 @@ def load(kind: type[AnyRecord], path: Path) -> AnyRecord:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         schema = msgspec.json.decode(data, type=_Versioned).schema
-        if schema is not None and schema > SCHEMA:
+        newest = _newest(kind)
+        if schema is not None and schema > newest:
             raise InputError(
-                f"{path}: written by a newer gpuprobe (schema {schema}, this one reads up to {SCHEMA}); "
+                f"{path}: written by a newer gpuprobe (schema {schema}, this one reads up to {newest}); "
                 "upgrade this one: git pull and pip install . in its checkout"
             )
         return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:
         raise InputError(f"{path}: not a {kind.__name__.lower()} record of gpuprobe ({error})") from error
+
+
+def _newest(kind: type[Record]) -> int:
+    """Return the schema in which a kind of record is written, and up to which it can be read."""
+    own = (field.default for field in msgspec.structs.fields(kind) if field.name == "schema")
+    return next((schema for schema in own if isinstance(schema, int)), SCHEMA)
 
 
 def _encodable(value: Any) -> Any:

@@ -50,7 +50,7 @@ class Words:
 
 
 def lines(device: DeviceAccount) -> list[Line]:
-    """Return the categories of a device that took any time, in the design's order."""
+    """Return the categories of a device that took any time, in the design's order; an old report knew fewer."""
     order = CPU_CATEGORIES if device.kind == "cpu" else GPU_CATEGORIES
     return [Line(name, device.ms(name), device.share(name), CATEGORIES[name]) for name in order if device.ms(name) > 0]
 

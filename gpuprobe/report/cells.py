@@ -76,7 +76,7 @@ def row(row: Row, ranking: Ranking) -> dict[str, str]:
         "cpu": _value(row.signal("cpu_cores"), "cores"),
         "host_memory": wording.mebibytes(row.host_peak_mib) if row.host_peak_mib else "",
         "warmup": f"{wording.significant(row.warmup_s)} s" if row.warmup_s else "",
-        "marks": "; ".join(row.marks),
+        "marks": "; ".join(mark.words for mark in row.marks),
     }
 
 
@@ -96,7 +96,7 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     if row.profiler_slowdown:
         said.append(f"Tracing slowed the steps {wording.significant(row.profiler_slowdown)} times.")
     said += [f"Note: {note}." for note in row.notes]
-    said += [f"Mark: {mark}." for mark in row.marks]
+    said += [f"Mark: {mark.words}." for mark in row.marks]
     settings = row.settings
     effective = (
         f"{settings.device.rpartition('device:')[2]}, batch {settings.batch_size}, {settings.dtype_policy}, "

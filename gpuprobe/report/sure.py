@@ -38,7 +38,7 @@ def _repeated(ranking: Ranking, study: Study) -> str:
     often = {1: "once", 2: "twice"}.get(rounds[0], f"{rounds[0]} times")
     if len(rounds) > 1:
         once_more = study.request.rounds == 1 and rounds == [1, 2]
-        often = "once, the first once more at the end" if once_more else f"{rounds[0]} to {rounds[-1]} times"
+        often = "once, the first once more" if once_more else f"{rounds[0]} to {rounds[-1]} times"
     return (
         f"Each strategy ran {often}, in fresh processes; what stands in brackets is the 95 % interval of a "
         "measurement, and of a prediction the range that its assumptions leave open."
@@ -46,7 +46,7 @@ def _repeated(ranking: Ranking, study: Study) -> str:
 
 
 def _unsteady(ranking: Ranking) -> str:
-    unstable = sum(any(mark.startswith("unstable") for mark in row.marks) for row in ranking.rows)
+    unstable = sum(row.marked("unstable") is not None for row in ranking.rows)
     return f"Rates were unsteady: {unstable} of {len(ranking.rows)} strategies are marked unstable." if unstable else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import break_down
 from gpuprobe.ranking.accounts import LARGER_BATCH, known_in, timeline_of
 from gpuprobe.whatif import device_changes, host_changes, input_changes
 from gpuprobe.whatif.predict import predict, usual_changes
@@ -56,7 +56,7 @@ def foretell(
     tried = {info.name: _instead(info) if loop and info.part == "feed" else {} for info in infos}
     tried = {info.name: tried[info.name] or _sizes(info, known, run, runs) for info in infos}
     wanted = {change.id: change for sizes in tried.values() for change in sizes.values()}
-    replay = predict(timeline, account_of(timeline), known, tuple(wanted.values()))
+    replay = predict(break_down(timeline), known, tuple(wanted.values()))
     return {info.name: _chosen(info, tried[info.name], replay) for info in infos}
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.account import break_down
 from gpuprobe.ranking.accounts import known_in, timeline_of
 from gpuprobe.ranking.noise import Noise
 from gpuprobe.ranking.ranking import Search
@@ -97,7 +97,7 @@ def by_predicted_gain(folder: Path, strategies: Sequence[str]) -> tuple[str, ...
     path, run = next(reversed(runs.items()))
     timeline, _ = timeline_of(path, run)
     known = known_in(study, path, run)
-    replay = predict(timeline, account_of(timeline), known) if timeline is not None else Replay()
+    replay = predict(break_down(timeline), known) if timeline is not None else Replay()
     predicted = {info.name: made.gain.ratio for info in infos if info.what_if and (made := replay.of(info.what_if))}
     against = {info.name: info.against for info in infos}
     ordered: list[str] = []

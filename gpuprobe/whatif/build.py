@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.cpu import cpu_time
-from gpuprobe.ledger.gpu import gpu_time
-from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import Intervals, between
-from gpuprobe.ledger.lost import lost
+from gpuprobe.ledger.intervals import between
 from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.names import distinct
 from gpuprobe.units import PS_PER_MS, PS_PER_US
@@ -24,9 +20,11 @@ from gpuprobe.whatif.host_chain import Chain, Own, chain_of
 from gpuprobe.whatif.operations import Operations, operations
 
 if TYPE_CHECKING:
+    from gpuprobe.ledger.account import Breakdown
+    from gpuprobe.ledger.host import Host
     from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.ledger.steps import Windows
-    from gpuprobe.traces.timeline import Device, Timeline
+    from gpuprobe.traces.timeline import Device
     from gpuprobe.whatif.graph import Ints
 
 # How the profiler names an operation that Python calls; a call of a function bears the function's name instead.
@@ -34,23 +32,21 @@ EAGER_OP = re.compile(r"EagerLocalExecute: (?!__)")
 EAGER_FRACTION = 0.5
 
 
-def build(timeline: Timeline, device: DeviceAccount) -> Graph | None:
-    """Return the graph of the host that feeds this device, with all its devices; None where no step is found.
+def build(made: Breakdown, device: DeviceAccount) -> Graph | None:
+    """Return the graph of the host that feeds this device of a breakdown, with all its devices; None without kernels.
 
     The warm-up steps of the account are left out.
     """
-    host = Host(timeline, device.host)
+    of = made.made_of(device)
+    own = Own(of.held, of.once)
     if device.kind == "cpu":
-        spent = cpu_time(host, Intervals())
-        return _graph(host, spent.windows, [], device, Own(Intervals(), spent.parts["idle_once"])) if spent else None
-    devices = [found for found in timeline.devices if found.host == device.host and len(found.kernels)]
+        return _graph(of.host, of.windows, [], device, own)
+    devices = [found for found in made.timeline.devices if found.host == device.host and len(found.kernels)]
     main = next((found for found in devices if found.name == device.name), None)
-    time = gpu_time(timeline, main, host, lost(host), Intervals()) if main is not None else None
-    if main is None or time is None:
+    if main is None:
         return None
     # The device of the account comes first.
-    own = Own(time.idle.busy_held, time.idle.busy_once)
-    return _graph(host, time.windows, [main, *(found for found in devices if found is not main)], device, own)
+    return _graph(of.host, of.windows, [main, *(found for found in devices if found is not main)], device, own)
 
 
 def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAccount, working: Own) -> Graph:

@@ -22,8 +22,8 @@ from gpuprobe.whatif.run_facts import Known
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.records import Account, DeviceAccount
-    from gpuprobe.traces.timeline import Timeline
+    from gpuprobe.ledger.account import Breakdown
+    from gpuprobe.ledger.records import DeviceAccount
 
 # A replay that misses the traced step by more than this is not believed.
 LARGEST_ERROR = 0.05
@@ -68,20 +68,18 @@ def usual_changes(known: Known) -> tuple[Change, ...]:
     )
 
 
-def predict(
-    timeline: Timeline, account: Account, known: Known | None = None, changes: Sequence[Change] | None = None
-) -> Replay:
+def predict(breakdown: Breakdown, known: Known | None = None, changes: Sequence[Change] | None = None) -> Replay:
     """Replay the device that the verdict is about, as it was and with each change; `known` is what is known beside.
 
     Where the replay does not give the measured step within 5 %, or nothing can be replayed, it predicts nothing and
     says why.
     """
-    known = msgspec.structs.replace(known or Known(), framework=account.framework)
-    device = main_device(account)
+    known = msgspec.structs.replace(known or Known(), framework=breakdown.account.framework)
+    device = main_device(breakdown.account)
     if device is None:
         return Replay(refused="there is no step to replay")
     refused = _unfit(device)
-    graph = build(timeline, device) if refused is None else None
+    graph = build(breakdown, device) if refused is None else None
     if graph is None:
         return Replay(device=device.name, refused=refused or "there is no step to replay")
     replayed = traced_ms(graph)
