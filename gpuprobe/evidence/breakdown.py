@@ -11,8 +11,8 @@ that is none of `share.launch`, since nothing tells why the work did not start, 
 `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
 `pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
 `straggler_device`, `kept_waiting_share`, `last_to_exchanges`, `account_confidence` and `proof.<category>`, the events
-of the host behind it. Where the host was held without launching anything: `held_by`, `held_kind`, `held_stretches`,
-`held_steps`, `held_told_fraction` and `once_proven_fraction`.
+of the host behind it; beside them those of `evidence.operations`. Where the host was held without launching anything:
+`held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and `once_proven_fraction`.
 One that the trace does not give says why in `missing`.
 """
 
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.evidence.input_stage import input_stage
+from gpuprobe.evidence.operations import operation_signals
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.peers import waited_for
 from gpuprobe.ledger.quantiles import median
@@ -52,6 +53,7 @@ def evidence_of(account: Account) -> Evidence:
             *_shares(device),
             *_work(device),
             *_host(host, device),
+            *operation_signals(device, host),
             *_straggler(account),
             *_peers(account, device),
             *_held(device),

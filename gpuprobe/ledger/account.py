@@ -17,6 +17,7 @@ from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import Intervals, covered, difference, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
+from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
 from gpuprobe.ledger.peers import called, peers_of, waited_for
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
@@ -171,6 +172,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
     sm, occupied, outside = kernels.sm_efficiency(time), kernels.occupancy(time), _idle_outside(time)
+    operations, loops = made_up_of(on_device(timeline.names, device), windows)
     return DeviceAccount(
         name=device.name,
         host=device.host,
@@ -199,6 +201,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         confidence=_trusted(steps.typical, time, host, _told_lost(timeline)),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
+        operations=operations,
+        loops=loops,
         copies=kernels.copy_facts(time),
         held=held_facts(time, host),
         stalled_ms=_per_step_ms(time.idle.stalled, windows, steps),
@@ -219,6 +223,7 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
     windows, parts = spent.windows, spent.parts
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
     steps = StepAccounts.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
+    operations, loops = made_up_of(on_processor(host), windows)
     return DeviceAccount(
         name=PROCESSOR,
         host=host.name,
@@ -235,6 +240,8 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
         confidence=_confidence(steps.typical, 1.0, _told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
+        operations=operations,
+        loops=loops,
         proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )
