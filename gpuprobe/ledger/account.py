@@ -14,7 +14,7 @@ from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.held_facts import held_facts
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import Intervals, difference, union
+from gpuprobe.ledger.intervals import Intervals, covered, difference, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
@@ -205,11 +205,18 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         loops=loops,
         copies=kernels.copy_facts(time),
         held=held_facts(time, host),
+        stalled_ms=_per_step_ms(time.idle.stalled, windows, steps),
         proof=proof(host, time.parts, windows.inside, time.idle),
         gaps=top_gaps(time, host, gaps),
         gap_histogram=histogram(gaps),
         missing=_missing(device, sm, occupied, outside),
     )
+
+
+def _per_step_ms(part: Intervals, windows: Windows, steps: StepAccounts) -> float:
+    """The mean of a part's time over the steps that count."""
+    counted = slice(steps.warmup, steps.warmup + len(steps.counted))
+    return float(covered(part, windows.start_ps[counted], windows.end_ps[counted]).mean()) / PS_PER_MS
 
 
 def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:

@@ -159,6 +159,7 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
 
     `ledger_ms` holds the design's categories for an average step and adds up to `step_ms`. The average is over
     `counted` of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole.
+    `stalled_ms` is that of `idle_queue` in which work was launched for long, and nothing tells why it did not start.
     `proof` names the events of the host behind each kind of idle time, with their ms over all
     steps. On a processor `overhead_fraction` is the share of the steps spent in functions while no operation of some
     length ran, and `dispatch_fraction` that in which Python started operations one by one. Fractions are 0 to 1. A
@@ -198,10 +199,19 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     loops: tuple[LoopFacts, ...] = ()
     copies: tuple[CopyFacts, ...] = ()
     held: HeldFacts | None = None
+    stalled_ms: float = 0.0
     proof: dict[str, tuple[HostEvent, ...]] = msgspec.field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     gap_histogram: tuple[GapBin, ...] = ()
     missing: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def ms(self, category: str) -> float:
+        """Return the time of a category in an average step; 0 where a record is from before there was that category."""
+        return self.ledger_ms.get(category, 0.0)
+
+    def share(self, category: str) -> float:
+        """Return that time as a fraction of the step."""
+        return self.ms(category) / self.step_ms if self.step_ms > 0 else 0.0
 
 
 class IteratorFacts(Record, frozen=True, kw_only=True):

@@ -52,11 +52,7 @@ class Words:
 def lines(device: DeviceAccount) -> list[Line]:
     """Return the categories of a device that took any time, in the design's order; an old report knew fewer."""
     order = CPU_CATEGORIES if device.kind == "cpu" else GPU_CATEGORIES
-    return [
-        Line(name, ms, ms / device.step_ms, CATEGORIES[name])
-        for name in order
-        if (ms := device.ledger_ms.get(name, 0.0)) > 0
-    ]
+    return [Line(name, device.ms(name), device.share(name), CATEGORIES[name]) for name in order if device.ms(name) > 0]
 
 
 def step_sentence(who: str, device: DeviceAccount) -> str:

@@ -84,7 +84,10 @@ def _filled(evidence: Evidence, limits: Thresholds, margin: float = 0.0) -> bool
     exchanged = sum(evidence.number(f"share.{part}") or 0.0 for part in ("exchange", "idle_peer"))
     filled = (evidence.number("kernel_fraction") or 0.0) - exchanged
     busy = evidence.number("share.gpu_compute") or 0.0
-    return filled >= limits.compute_fraction - margin and busy >= limits.compute_of_step
+    # A first step that is warm-up lies in the span, and not in the step.
+    return busy >= limits.compute_fraction or (
+        filled >= limits.compute_fraction - margin and busy >= limits.compute_of_step
+    )
 
 
 def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None:
@@ -169,7 +172,7 @@ def _outweighs(evidence: Evidence, cause: Cause) -> bool:
 
     So on a processor that computes for less than half of the step, where several things take some of the rest.
     """
-    return _share(evidence, cause) > (evidence.number("share.unattributed") or 0.0)
+    return _share(evidence, cause) > _unexplained(evidence)
 
 
 def _tie(evidence: Evidence, ranked: list[Cause], first: CauseId, limits: Thresholds) -> CauseId | None:
@@ -188,7 +191,7 @@ def _tie(evidence: Evidence, ranked: list[Cause], first: CauseId, limits: Thresh
 
 def _nothing_leads(evidence: Evidence) -> str:
     filled = evidence.number("kernel_fraction") or 0.0
-    unknown = wording.share(evidence.number("share.unattributed") or 0.0)
+    unknown = wording.share(_unexplained(evidence))
     if evidence.text("device_kind") == "cpu":
         return f"the trace does not tell what the processor did in {unknown} of the step"
     if any(_share(evidence, cause) for cause in BY_SHARE):
@@ -206,7 +209,7 @@ def _only_unjoined(cause: Cause, evidence: Evidence, limits: Thresholds) -> bool
     if cause.id == "launch_bound" and evidence.number("idle_outside_step_fraction") is None:
         return False
     joined, lost = evidence.number("joined_fraction"), evidence.number("lost_fraction") or 0.0
-    explained = (evidence.number("share.unattributed") or 0.0) <= limits.unattributed_share
+    explained = _unexplained(evidence) <= limits.unattributed_share
     return joined is not None and joined < JOINED_LOW and explained and lost <= LOST_LOW
 
 
@@ -216,7 +219,7 @@ def _confidence(evidence: Evidence, limits: Thresholds, share: float = 0.0, expl
     Where nothing that was launched is missing, a share that is larger than all that is unexplained leads whatever that
     may be. `explained` is what a cause tells of it that lies across the categories.
     """
-    unexplained = evidence.number("share.unattributed") or 0.0
+    unexplained = _unexplained(evidence)
     if unexplained > limits.unattributed_share:
         return "medium" if _all_seen(evidence) and share > unexplained - explained else "low"
     told = evidence.text("account_confidence")
@@ -233,6 +236,11 @@ def _all_seen(evidence: Evidence) -> bool:
 
 def _lowered(confidence: Confidence) -> Confidence:
     return "medium" if confidence == "high" else confidence
+
+
+def _unexplained(evidence: Evidence) -> float:
+    """The share of the step without a cause: of which nothing tells, or in which launched work did not start."""
+    return (evidence.number("share.unattributed") or 0.0) + (evidence.number("share.stalled") or 0.0)
 
 
 def _device(evidence: Evidence) -> str:
