@@ -72,6 +72,38 @@ def test_a_pause_below_the_limit_is_still_a_launch_on_its_way() -> None:
     assert told(steps(4, 4.5))[0].ledger_ms["idle_host_work"] == pytest.approx(4.5, abs=0.3)
 
 
+def test_an_operation_that_launches_nothing_need_not_be_long() -> None:
+    # Forty pieces of 0.5 ms, each after a few launches at a pace of 20 us: an operation is none of the way to a launch.
+    made, at = Made().host(0, 60, "train_function"), 0.0
+    for _ in range(40):
+        for _ in range(20):
+            made.kernel(at + 0.006, at + 0.01, launch=at + 0.004)
+            at += 0.02
+        made.host(at, at + 0.5, "text/StringFormat:StringFormat", "tf_Compute")
+        at += 0.5
+    made.kernel(at + 0.006, at + 0.01, launch=at + 0.004)
+    _, found = told(made)
+    assert found.cause == "host_work"
+    # In as many pauses of the same length in which no operation runs, Python is on its way.
+    made.calls["tf_Compute"] = []
+    assert told(made)[1].cause == "launch_bound"
+
+
+def test_a_function_that_runs_without_a_trace_of_what_it_does_tells_nothing() -> None:
+    made = launches(Made().host(0, 70, "train_function").host(0, 70, "ExecutorState::Process", "tf_Compute"), 0, 10)
+    device, found = told(launches(made, 50, 60))
+    assert device.ledger_ms["unattributed"] == pytest.approx(40, abs=0.3)
+    assert found.cause == "unattributed"
+
+
+def test_work_that_was_launched_and_does_not_start_is_no_slow_launch() -> None:
+    made = launches(Made().host(0, 70, "train_function"), 0, 10).kernel(50, 50.1, launch=10)
+    device, found = told(launches(made, 50.2, 60))
+    assert device.stalled_ms == pytest.approx(40, abs=0.3)
+    assert device.ledger_ms["idle_queue"] >= device.stalled_ms
+    assert found.cause == "unattributed"
+
+
 def test_one_step_does_not_show_that_it_comes_again() -> None:
     _, found = told(steps(1, 40.0))
     assert (found.cause, found.confidence) == ("host_work", "medium")

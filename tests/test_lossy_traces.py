@@ -144,6 +144,7 @@ def account(made: Made) -> DeviceAccount:
 
 def test_time_that_a_lost_copy_may_have_filled_has_no_cause() -> None:
     made = Made().host(0, 100, "train_function").kernel(10, 12, launch=9).kernel(70, 95, launch=69)
+    made.host(12, 69, "embed/GatherV2:GatherV2", "tf_Compute")
     whole = account(made)
     assert (whole.lost_fraction, whole.ledger_ms["idle_host_work"]) == pytest.approx((0, 57))
     made.calls["python"].append((13, 13.1, "cuMemcpyHtoDAsync_v2", 77, -1))
@@ -156,6 +157,7 @@ def test_time_that_a_lost_copy_may_have_filled_has_no_cause() -> None:
 
 def test_a_lost_kernel_is_no_longer_than_those_that_are_seen() -> None:
     made = Made().host(0, 100, "train_function").kernel(10, 12, launch=9).kernel(70, 95, launch=69)
+    made.host(12, 69, "embed/GatherV2:GatherV2", "tf_Compute")
     made.calls["python"].append((13, 13.1, "cuLaunchKernel", 77, -1))
     assert account(made).ledger_ms["unattributed"] == pytest.approx(25)
 

@@ -25,13 +25,17 @@ HOST = "host"
 
 @dataclass
 class Made:
-    """Collects events by thread and device; all times are ms. `launch` is when the launch call of a kernel began."""
+    """Collects events by thread and device. `launch` is when the launch call of a kernel began.
+
+    All times are ms, or as many of `unit_ms`.
+    """
 
     calls: dict[str, list[tuple[float, float, str, int, int]]] = field(default_factory=dict)
     work: list[tuple[float, float, str, int, str]] = field(default_factory=list)
     marks: list[tuple[float, float]] = field(default_factory=list)
     facts: dict[str, float | str] = field(default_factory=dict)
     correlated: bool = True
+    unit_ms: float = 1.0
 
     def host(self, start: float, end: float, name: str, thread: str = "python", step: int = UNKNOWN) -> Made:
         self.calls.setdefault(thread, []).append((start, end, name, NO_CORRELATION, step))
@@ -63,7 +67,7 @@ class Made:
 
     def _thread(self, name: str, calls: list[tuple[float, float, str, int, int]], place: dict[str, int]) -> Thread:
         calls = sorted(calls, key=lambda call: (call[0], -call[1]))
-        start, end = _ps([call[0] for call in calls]), _ps([call[1] for call in calls])
+        start, end = self._ps([call[0] for call in calls]), self._ps([call[1] for call in calls])
         events = Events(
             start,
             end - start,
@@ -75,13 +79,13 @@ class Made:
     def _device(self, place: dict[str, int]) -> Device:
         kernels = sorted(work for work in self.work if work[4] == "kernel")
         copies = sorted(work for work in self.work if work[4] != "kernel")
-        lines = _ps([start for start, _ in self.marks]), _ps([end for _, end in self.marks])
+        lines = self._ps([start for start, _ in self.marks]), self._ps([end for _, end in self.marks])
         count = len(kernels)
         return Device(
             "/device:GPU:0",
             HOST,
             Kernels(
-                *_columns(kernels, place),
+                *self._columns(kernels, place),
                 stream=np.ones(count, np.int64),
                 op=np.full(count, UNKNOWN, np.int32),
                 grid=np.full((count, 3), [40, 1, 1], np.int32).reshape(count, 3),
@@ -89,7 +93,7 @@ class Made:
                 occupancy_percent=np.full(count, 50.0),
             ),
             Copies(
-                *_columns(copies, place),
+                *self._columns(copies, place),
                 stream=np.full(len(copies), 2, np.int64),
                 direction=np.array([Direction[work[4]] for work in copies], np.int8),
                 bytes=np.full(len(copies), 12_000_000, np.int64),
@@ -98,14 +102,12 @@ class Made:
             self.facts,
         )
 
+    def _columns(
+        self, work: list[tuple[float, float, str, int, str]], place: dict[str, int]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        start, end = self._ps([one[0] for one in work]), self._ps([one[1] for one in work])
+        names = np.array([place[one[2]] for one in work], np.int32)
+        return start, end - start, names, np.array([one[3] for one in work], np.int64)
 
-def _columns(
-    work: list[tuple[float, float, str, int, str]], place: dict[str, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    start, end = _ps([one[0] for one in work]), _ps([one[1] for one in work])
-    names = np.array([place[one[2]] for one in work], np.int32)
-    return start, end - start, names, np.array([one[3] for one in work], np.int64)
-
-
-def _ps(values_ms: list[float]) -> np.ndarray:
-    return np.array([round(value * PS_PER_MS) for value in values_ms], np.int64)
+    def _ps(self, values: list[float]) -> np.ndarray:
+        return np.array([round(value * self.unit_ms * PS_PER_MS) for value in values], np.int64)

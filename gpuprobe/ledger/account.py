@@ -14,9 +14,10 @@ from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.held_facts import held_facts
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import Intervals, difference, union
+from gpuprobe.ledger.intervals import Intervals, covered, difference, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
+from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
 from gpuprobe.ledger.peers import called, peers_of, waited_for
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
@@ -171,6 +172,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
     sm, occupied, outside = kernels.sm_efficiency(time), kernels.occupancy(time), _idle_outside(time)
+    operations, loops = made_up_of(on_device(timeline.names, device), windows)
     return DeviceAccount(
         name=device.name,
         host=device.host,
@@ -199,8 +201,11 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         confidence=_trusted(steps.typical, time, host, _told_lost(timeline)),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
+        operations=operations,
+        loops=loops,
         copies=kernels.copy_facts(time),
         held=held_facts(time, host),
+        stalled_ms=_per_step_ms(time.idle.stalled, windows, steps),
         proof=proof(host, time.parts, windows.inside, time.idle),
         gaps=top_gaps(time, host, gaps),
         gap_histogram=histogram(gaps),
@@ -208,10 +213,17 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     )
 
 
+def _per_step_ms(part: Intervals, windows: Windows, steps: StepAccounts) -> float:
+    """The mean of a part's time over the steps that count."""
+    counted = slice(steps.warmup, steps.warmup + len(steps.counted))
+    return float(covered(part, windows.start_ps[counted], windows.end_ps[counted]).mean()) / PS_PER_MS
+
+
 def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
     windows, parts = spent.windows, spent.parts
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
     steps = StepAccounts.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
+    operations, loops = made_up_of(on_processor(host), windows)
     return DeviceAccount(
         name=PROCESSOR,
         host=host.name,
@@ -228,6 +240,8 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
         confidence=_confidence(steps.typical, 1.0, _told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
+        operations=operations,
+        loops=loops,
         proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )

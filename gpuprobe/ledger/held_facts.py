@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.ledger.holders import time_of
 from gpuprobe.ledger.host_work import work_kind
-from gpuprobe.ledger.intervals import covered, intersection, union
+from gpuprobe.ledger.intervals import covered, intersection
 from gpuprobe.ledger.records import HeldFacts, HostEvent
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS
@@ -57,8 +58,7 @@ def held_by(holders: Sequence[Holder], host: Host, part: Intervals) -> list[Host
 
 def unnamed(holders: Sequence[Holder]) -> Intervals:
     """Return the stretches that no event is as long as."""
-    mine = [holder for holder in holders if holder.name == UNKNOWN]
-    return union(np.array([one.start_ps for one in mine], np.int64), np.array([one.end_ps for one in mine], np.int64))
+    return time_of(holder for holder in holders if holder.name == UNKNOWN)
 
 
 def _reach(holders: Sequence[Holder], part: Intervals) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from gpuprobe.ledger.host import INPUT_THREADS
 from gpuprobe.ledger.intervals import Intervals, join, union
 from gpuprobe.ledger.names import Kind, runs_python, wraps
 from gpuprobe.traces.timeline import UNKNOWN
+from gpuprobe.units import PS_PER_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 MOST, HALF = 0.8, 0.5
 # A frame or call in which so many launches lie is not one that launches nothing.
 LAUNCHES_MANY = 10
+# A framework's own work between two launches, and a call's way to its first one (its arguments, starting the executor):
+# milliseconds on a slow host, and never longer than this.
+INTO_A_CALL_PS = 10_000 * PS_PER_US
 # The calls by which a framework runs a whole function.
 _CALLS = Kind.FUNCTION | Kind.CALL | Kind.EXECUTION
 
@@ -33,19 +37,27 @@ _CALLS = Kind.FUNCTION | Kind.CALL | Kind.EXECUTION
 class Holder:
     """One stretch in which nothing was launched, and the event that the host was in; `name` and `thread` are places.
 
-    `start_ps` and `end_ps` are those of the stretch; `until_ps` is when the event ends, `kind` its `Kind`. `told` says
-    whether the event tells what the host did: not where it only encloses what is launched. `name` is UNKNOWN where no
-    event is as long as the stretch: many short ones may fill it.
+    `start_ps` and `end_ps` are those of the stretch, `own_ps` is what of it is no wait; `until_ps` is when the event
+    ends, `kind` its `Kind`. `told` says whether the event tells what the host did: not where it encloses many launches,
+    and not where it only says that a framework runs a function (`wraps`). `name` is UNKNOWN where no event is as long
+    as the stretch: many short ones may fill it.
     """
 
     start_ps: int
     end_ps: int
+    own_ps: int
     in_call: bool
     name: int = UNKNOWN
     thread: int = UNKNOWN
     until_ps: int = 0
     kind: int = 0
     told: bool = False
+    wraps: bool = False
+
+    @property
+    def is_operation(self) -> bool:
+        """Whether it is one operation, from begin to end, in which nothing is launched."""
+        return self.told and bool(self.kind & (Kind.OP | Kind.KERNEL_RUN)) and self.until_ps <= self.end_ps
 
     @property
     def middle_ps(self) -> int:
@@ -68,29 +80,52 @@ def watched(host: Host, feeding: Iterable[int]) -> tuple[int, ...]:
 
 
 def seen(host: Host, threads: Iterable[int]) -> Intervals:
-    """Return when any of the threads was in any event but a marker of a step."""
+    """Return when any of the threads was in an event that says more than that a step, or a whole function, runs."""
+    wrapper = _wrappers(host)
     parts = []
     for place in threads:
-        events, kept = host.threads[place].events, host.unmarked(place)
+        events = host.threads[place].events
+        kept = host.unmarked(place) & ~wrapper[events.name] & ((host.kinds[place] & _CALLS) == 0)
         parts.append(union(events.start_ps[kept], events.end_ps[kept]))
     return join(parts)
 
 
+def time_of(found: Iterable[Holder]) -> Intervals:
+    """Return the time of those stretches."""
+    spans = [(holder.start_ps, holder.end_ps) for holder in found]
+    starts, ends = np.array(spans, np.int64).reshape(-1, 2).T
+    return union(starts, ends)
+
+
 def holders(host: Host, threads: Iterable[int], stretches: Held, calls: LaunchCalls) -> Iterator[Holder]:
-    """Yield what held the host in each stretch."""
-    events = _Long.of(host, threads, round(HALF * stretches.limit_ps))
-    for start, end, in_call in zip(
-        stretches.start_ps.tolist(), stretches.end_ps.tolist(), stretches.in_call.tolist(), strict=True
-    ):
-        place = events.holder(start, end)
-        if place is None:
-            yield Holder(start, end, in_call)
-            continue
-        name, thread = int(events.name[place]), int(events.thread[place])
-        begun, until = int(events.start_ps[place]), int(events.end_ps[place])
-        inside = (calls.thread == thread) & (calls.start_ps >= begun) & (calls.start_ps < until)
-        told = not events.encloses[place] and int(inside.sum()) < LAUNCHES_MANY
-        yield Holder(start, end, in_call, name, thread, until, int(events.kind[place]), told)
+    """Yield what held the host, for each stretch in which it was held."""
+    events = _Long.of(host, threads, round(HALF * stretches.operation_ps))
+    columns = (stretches.start_ps, stretches.end_ps, stretches.own_ps, stretches.in_call)
+    for start, end, own, in_call in zip(*(column.tolist() for column in columns), strict=True):
+        holder = _holder(events, calls, Holder(start, end, own, in_call))
+        # In a launch call nothing tells the driver's work from the launch but its length.
+        shortest = stretches.operation_ps if holder.is_operation and not in_call else stretches.limit_ps
+        if own > (max(INTO_A_CALL_PS, shortest) if holder.wraps else shortest):
+            yield holder
+
+
+def _holder(events: _Long, calls: LaunchCalls, stretch: Holder) -> Holder:
+    place = events.holder(stretch.start_ps, stretch.end_ps)
+    if place is None:
+        return stretch
+    thread, until = int(events.thread[place]), int(events.end_ps[place])
+    low, high = np.searchsorted(calls.start_ps, [events.start_ps[place], until])
+    few = int((calls.thread[low:high] == thread).sum()) < LAUNCHES_MANY
+    wrapper = bool(events.encloses[place])
+    return replace(
+        stretch,
+        name=int(events.name[place]),
+        thread=thread,
+        until_ps=until,
+        kind=int(events.kind[place]),
+        told=few and not wrapper,
+        wraps=wrapper,
+    )
 
 
 @dataclass(frozen=True)
@@ -106,7 +141,7 @@ class _Long:
 
     @classmethod
     def of(cls, host: Host, threads: Iterable[int], least_ps: int) -> _Long:
-        wrapper = np.array([wraps(name) for name in host.names], np.bool_)
+        wrapper = _wrappers(host)
         waiting = host.waits & ~np.array([runs_python(name) for name in host.names], np.bool_)
         columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in range(5)]
         for place in threads:
@@ -126,3 +161,8 @@ class _Long:
         ranks = (filled >= HALF) & ((self.kind & Kind.OP) != 0), filled >= MOST, filled >= HALF
         chosen = next((np.flatnonzero(rank) for rank in ranks if rank.any()), None)
         return None if chosen is None else int(chosen[np.argmin(lasted[chosen])])
+
+
+def _wrappers(host: Host) -> NDArray[np.bool_]:
+    """Tell which names enclose whatever a framework runs, (names,) bool."""
+    return np.array([wraps(name) for name in host.names], np.bool_)

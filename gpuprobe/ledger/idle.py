@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.categories import IDLE, UNATTRIBUTED
-from gpuprobe.ledger.holders import Holder, holders, seen, watched
+from gpuprobe.ledger.holders import Holder, holders, seen, time_of, watched
 from gpuprobe.ledger.intervals import Intervals, difference, intersection, join, sweep, union
 from gpuprobe.ledger.launches import NO_LAUNCH, Launches, reads
 from gpuprobe.ledger.names import Kind
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 # Python between two operations leaves holes of tens of microseconds in what the profiler sees of a thread. In a hole
 # longer than this, and where no training function is known, the host was not dispatching.
 SILENT_PS = 1_000_000_000
-# Before its first launch a call of a compiled function takes its arguments and starts the executor: milliseconds on a
-# slow host, and never longer than this.
-INTO_A_CALL_PS = 10_000_000_000
 # Fewer holes than this do not come again and again, and one that takes more than half of their time is no habit.
 FEWEST_SILENCES, HALF = 3, 0.5
 
@@ -36,15 +33,17 @@ FEWEST_SILENCES, HALF = 3, 0.5
 class Idle:
     """The idle time by category, exclusive; what held the host; and the part of `idle_once` that one step proves.
 
-    `threads` are the places of those whose events tell what the host did.
-    `working` is when the host was held by work, whether or not the device idled: `busy_once` by what is done once,
-    `busy_held` by the rest.
+    `threads` are the places of those whose events tell what the host did. `stalled` is the part of `idle_queue` in
+    which work had been launched for long, and the host launched no more: nothing tells why it did not start. The rest
+    is when the host was held by work, whether or not the device idled: `busy_once` by what is done once, `busy_held` by
+    other work.
     """
 
     parts: dict[str, Intervals]
     threads: tuple[int, ...]
     holders: tuple[Holder, ...]
     proven: Intervals
+    stalled: Intervals
     busy_once: Intervals
     busy_held: Intervals
 
@@ -93,18 +92,16 @@ def idle_of(
         ("idle_sync", _syncs(host, work, others, both if feeding else None)),
         ("idle_between_steps", launching.outside),
     ]
-    stretches = held(calls, work, windows).without(join(layer for _, layer in waits))
-    held_by = [holder for holder in holders(host, threads, stretches, calls) if not _begins_a_call(holder, windows)]
-    found, stretches = tuple(held_by), stretches.only(holder.start_ps for holder in held_by)
+    stretches = held(calls, work, windows, join(layer for _, layer in waits))
+    found = tuple(holders(host, threads, stretches, calls))
     acting, once = seen(host, threads), held_once(found, host, calls, windows)
-    in_call, between = stretches.where(stretches.in_call), stretches.where(~stretches.in_call)
+    in_call, between = (time_of(holder for holder in found if holder.in_call is inside) for inside in (True, False))
+    stalled = _longer(intersection(intersection(idle, launching.queued), between), stretches.limit_ps)
     layers = [
         *waits,
-        ("idle_once", intersection(once.time, acting)),
+        ("idle_once", once.time),
         # The device is idle, so that no full queue holds the call up: it does its own work, as copying into a buffer.
         ("idle_host_work", _longer(intersection(idle, in_call), stretches.limit_ps)),
-        # The host is elsewhere and yet the work does not start: nothing in the trace says why.
-        (UNATTRIBUTED, _longer(intersection(intersection(idle, launching.queued), between), stretches.limit_ps)),
         ("idle_queue", launching.queued),
         ("idle_host_work", intersection(between, acting)),
         (UNATTRIBUTED, between),
@@ -114,16 +111,10 @@ def idle_of(
     given = [*zip((name for name, _ in layers), got, strict=True), (UNATTRIBUTED, left)]
     parts = {name: join([part for to, part in given if to == name]) for name in (*IDLE, UNATTRIBUTED)}
     # Inside a launch call the host may as well wait for room in the queue, while the device is busy.
-    busy_once = join([compiled.time, parts["idle_once"], intersection(intersection(once.time, acting), between)])
+    busy_once = join([compiled.time, parts["idle_once"], intersection(once.time, between)])
     busy_held = difference(join([intersection(between, acting), parts["idle_host_work"]]), busy_once)
-    return Idle(parts, threads, found, join([compiled.proven, once.proven]), busy_once, busy_held)
-
-
-def _begins_a_call(holder: Holder, windows: Windows) -> bool:
-    """Whether a framework was only on its way into its function, where no event tells what else it did."""
-    if holder.told or windows.inside is None or holder.end_ps - holder.start_ps > INTO_A_CALL_PS:
-        return False
-    return bool(np.any((windows.inside.start >= holder.start_ps) & (windows.inside.start < holder.end_ps)))
+    proven = join([compiled.proven, once.proven])
+    return Idle(parts, threads, found, proven, intersection(parts["idle_queue"], stalled), busy_once, busy_held)
 
 
 def _syncs(host: Host, work: Launches, others: Sequence[Device], threads: set[int] | None) -> Intervals:

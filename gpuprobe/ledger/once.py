@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.intervals import Intervals, covered, join, union
+from gpuprobe.ledger.holders import time_of
+from gpuprobe.ledger.intervals import Intervals, covered, join
 from gpuprobe.ledger.names import Kind
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS, PS_PER_US
@@ -70,7 +71,7 @@ def held_once(found: Sequence[Holder], host: Host, calls: LaunchCalls, windows: 
             or _ends_in_made(holder, calls)
         ):
             likely.append(holder)
-    return Once(_time([*sure, *likely]), _time(sure))
+    return Once(time_of([*sure, *likely]), time_of(sure))
 
 
 def _steps_with(time: Intervals, windows: Windows) -> list[int]:
@@ -122,10 +123,3 @@ def _ends_in_made(holder: Holder, calls: LaunchCalls) -> bool:
         return False
     following = np.searchsorted(calls.start_ps, holder.end_ps)
     return bool(following < len(calls.start_ps) and calls.made[following])
-
-
-def _time(found: Sequence[Holder]) -> Intervals:
-    return union(
-        np.array([holder.start_ps for holder in found], np.int64),
-        np.array([holder.end_ps for holder in found], np.int64),
-    )

@@ -16,7 +16,7 @@ from gpuprobe.traces.timeline import NO_CORRELATION
 from gpuprobe.units import PS_PER_US
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # TensorFlow's GPU guide gives 20 to 40 us for a launch: fifty times as long is no launch on its way. Python that goes
 # from one operation to the next takes less too (`cpu.DISPATCH_PS`).
 LEAST_PS = 2_000 * PS_PER_US
+# An operation that launches nothing at all is none on its way to a launch: it is told from Python's way around one.
+LEAST_OPERATION_PS = 250 * PS_PER_US
 # A slow host launches slowly throughout. In the traces that others recorded nine pauses of ten are within ten times
 # the median; twice that is another reason.
 TIMES_PACE = 20
@@ -52,34 +54,23 @@ class LaunchCalls:
 
 @dataclass(frozen=True)
 class Held:
-    """The stretches in which nothing is launched for longer than `limit_ps`, (n,) each, sorted.
+    """The stretches in which nothing is launched for long, (n,) each, sorted.
 
-    `in_call` tells which lie inside one launch call, the others lie between two.
+    `own_ps` is what of each the host spends on anything but waits, `in_call` tells which lie inside one launch call:
+    the others lie between two. Within an operation that launches nothing, longer than `operation_ps` is long, else
+    longer than `limit_ps`.
     """
 
     start_ps: Int64s
     end_ps: Int64s
+    own_ps: Int64s
     in_call: NDArray[np.bool_]
+    operation_ps: int
     limit_ps: int
 
     def __len__(self) -> int:
         """Count the stretches."""
         return len(self.start_ps)
-
-    def where(self, chosen: NDArray[np.bool_]) -> Intervals:
-        """Return those of the stretches, (n,) bool."""
-        return Intervals(self.start_ps[chosen], self.end_ps[chosen])
-
-    def only(self, starts: Iterable[int]) -> Held:
-        """Return those that start at these instants."""
-        kept = among(self.start_ps, np.array(sorted(starts), np.int64))
-        return Held(self.start_ps[kept], self.end_ps[kept], self.in_call[kept], self.limit_ps)
-
-    def without(self, waits: Intervals) -> Held:
-        """Return those in which the host spends longer than the limit on anything but these waits."""
-        own = self.end_ps - self.start_ps - covered(waits, self.start_ps, self.end_ps)
-        kept = own > self.limit_ps
-        return Held(self.start_ps[kept], self.end_ps[kept], self.in_call[kept], self.limit_ps)
 
 
 def launch_calls(host: Host, threads: Collection[int]) -> LaunchCalls:
@@ -111,25 +102,27 @@ def launch_calls(host: Host, threads: Collection[int]) -> LaunchCalls:
     return LaunchCalls(start[order], end[order], thread[order], starts, compiles)
 
 
-def held(calls: LaunchCalls, work: Launches, windows: Windows) -> Held:
+def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals) -> Held:
     """Find the stretches of the steps in which nothing is launched for long beside the pace of launching.
 
-    Work whose launch is not known counts as launched when it starts.
+    Work whose launch is not known counts as launched when it starts. `waits` are no work of the host's.
     """
     unknown = work.start_ps[work.launch_ps == NO_LAUNCH]
     edges = windows.start_ps[:1], windows.end_ps[-1:]
     instants = distinct(np.concatenate([calls.start_ps, calls.end_ps, unknown, *edges]))[0]
     start, end = instants[:-1], instants[1:]
     in_call = holds(union(calls.start_ps, calls.end_ps), start)
-    limit = _limit((end - start)[~in_call])
-    chosen = (end - start > limit) & (start < windows.end_ps[-1]) & (end > windows.start_ps[0])
-    return Held(start[chosen], end[chosen], in_call[chosen], limit)
+    slow = _slow((end - start)[~in_call])
+    least = max(LEAST_OPERATION_PS, slow)
+    own = end - start - covered(waits, start, end)
+    chosen = (own > least) & (start < windows.end_ps[-1]) & (end > windows.start_ps[0])
+    return Held(start[chosen], end[chosen], own[chosen], in_call[chosen], least, max(LEAST_PS, slow))
 
 
-def _limit(pauses: Int64s) -> int:
-    """How long nothing may be launched before the host is held, by the pauses between its launches (n,)."""
+def _slow(pauses: Int64s) -> int:
+    """How long a pause between two launches is for another reason than their pace, by all of the pauses (n,)."""
     pace = median(pauses) if len(pauses) >= FEWEST_PAUSES else 0.0
-    return max(LEAST_PS, int(TIMES_PACE * pace)) if pace <= SLOWEST_PS else LEAST_PS
+    return int(TIMES_PACE * pace) if pace <= SLOWEST_PS else 0
 
 
 def _made(host: Host) -> Int64s:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Decided
     from gpuprobe.records import Confidence, Evidence
 
+OPERATIONS = ("operation_share", "dense_update_share")
 TRACE_ALL = (
     "Trace all workers in the same steps and name the folder that holds their traces: they tell whether the exchange "
     "itself takes the time or one of them is waited for."
@@ -71,9 +72,10 @@ def _compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
         # Kernels that were seen are no guess: what is not known of the launches can only concern the rest.
         confidence="high" if busy >= limits.compute_fraction else _confidence(evidence, limits),
         claim=f"Kernels fill {wording.share(filled)} of the time from the first to the last event of the "
-        "GPU: the GPU itself is the limit.",
-        evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy"),
+        f"GPU: the GPU itself is the limit.{because('compute_bound', evidence)}",
+        evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy", *OPERATIONS),
         fix=CAUSES["compute_bound"].fix,
+        stage=_part(evidence, limits),
     )
 
 
@@ -82,7 +84,10 @@ def _filled(evidence: Evidence, limits: Thresholds, margin: float = 0.0) -> bool
     exchanged = sum(evidence.number(f"share.{part}") or 0.0 for part in ("exchange", "idle_peer"))
     filled = (evidence.number("kernel_fraction") or 0.0) - exchanged
     busy = evidence.number("share.gpu_compute") or 0.0
-    return filled >= limits.compute_fraction - margin and busy >= limits.compute_of_step
+    # A first step that is warm-up lies in the span, and not in the step.
+    return busy >= limits.compute_fraction or (
+        filled >= limits.compute_fraction - margin and busy >= limits.compute_of_step
+    )
 
 
 def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None:
@@ -98,10 +103,16 @@ def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None
         severity=busy,
         confidence=_confidence(evidence, limits, busy),
         claim="There is no GPU in the trace, and the processor itself is the limit: waiting for input, compiling and "
-        f"what lies between steps are {wording.share(idle)} of the step.",
-        evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps"),
+        f"what lies between steps are {wording.share(idle)} of the step.{because('compute_bound', evidence)}",
+        evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps", *OPERATIONS),
         fix="Only less work or a faster device helps.",
+        stage=_part(evidence, limits),
     )
+
+
+def _part(evidence: Evidence, limits: Thresholds) -> str | None:
+    """Name what most of the computing is for, where that is more than need be."""
+    return "dense_update" if (evidence.number("dense_update_share") or 0.0) >= limits.mostly else None
 
 
 def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
@@ -161,7 +172,7 @@ def _outweighs(evidence: Evidence, cause: Cause) -> bool:
 
     So on a processor that computes for less than half of the step, where several things take some of the rest.
     """
-    return _share(evidence, cause) > (evidence.number("share.unattributed") or 0.0)
+    return _share(evidence, cause) > _unexplained(evidence)
 
 
 def _tie(evidence: Evidence, ranked: list[Cause], first: CauseId, limits: Thresholds) -> CauseId | None:
@@ -180,7 +191,7 @@ def _tie(evidence: Evidence, ranked: list[Cause], first: CauseId, limits: Thresh
 
 def _nothing_leads(evidence: Evidence) -> str:
     filled = evidence.number("kernel_fraction") or 0.0
-    unknown = wording.share(evidence.number("share.unattributed") or 0.0)
+    unknown = wording.share(_unexplained(evidence))
     if evidence.text("device_kind") == "cpu":
         return f"the trace does not tell what the processor did in {unknown} of the step"
     if any(_share(evidence, cause) for cause in BY_SHARE):
@@ -198,7 +209,7 @@ def _only_unjoined(cause: Cause, evidence: Evidence, limits: Thresholds) -> bool
     if cause.id == "launch_bound" and evidence.number("idle_outside_step_fraction") is None:
         return False
     joined, lost = evidence.number("joined_fraction"), evidence.number("lost_fraction") or 0.0
-    explained = (evidence.number("share.unattributed") or 0.0) <= limits.unattributed_share
+    explained = _unexplained(evidence) <= limits.unattributed_share
     return joined is not None and joined < JOINED_LOW and explained and lost <= LOST_LOW
 
 
@@ -208,7 +219,7 @@ def _confidence(evidence: Evidence, limits: Thresholds, share: float = 0.0, expl
     Where nothing that was launched is missing, a share that is larger than all that is unexplained leads whatever that
     may be. `explained` is what a cause tells of it that lies across the categories.
     """
-    unexplained = evidence.number("share.unattributed") or 0.0
+    unexplained = _unexplained(evidence)
     if unexplained > limits.unattributed_share:
         return "medium" if _all_seen(evidence) and share > unexplained - explained else "low"
     told = evidence.text("account_confidence")
@@ -225,6 +236,11 @@ def _all_seen(evidence: Evidence) -> bool:
 
 def _lowered(confidence: Confidence) -> Confidence:
     return "medium" if confidence == "high" else confidence
+
+
+def _unexplained(evidence: Evidence) -> float:
+    """The share of the step without a cause: of which nothing tells, or in which launched work did not start."""
+    return (evidence.number("share.unattributed") or 0.0) + (evidence.number("share.stalled") or 0.0)
 
 
 def _device(evidence: Evidence) -> str:
