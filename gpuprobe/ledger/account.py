@@ -202,6 +202,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         copies=kernels.copy_facts(time),
         held=held_facts(time, host),
         stalled_ms=_per_step_ms(time.idle.stalled, windows, steps),
+        off_pace_ms=_per_step_ms(time.idle.off_pace, windows, steps),
         proof=proof(host, time.parts, windows.inside, time.idle),
         gaps=top_gaps(time, host, gaps),
         gap_histogram=histogram(gaps),
