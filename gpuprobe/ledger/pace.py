@@ -95,15 +95,19 @@ def launch_calls(host: Host, threads: Collection[int]) -> LaunchCalls:
 def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals) -> Held:
     """Find the stretches of the steps in which nothing is launched for long beside the pace of launching.
 
-    Work whose launch is not known counts as launched when it starts. `waits` are no work of the host's.
+    Work whose launch is not known counts as launched when it starts. `waits` are no work of the host's: a long one
+    parts what it did before from what it did after.
     """
     unknown = work.start_ps[work.launch_ps == NO_LAUNCH]
-    edges = windows.start_ps[:1], windows.end_ps[-1:]
-    instants = distinct(np.concatenate([calls.start_ps, calls.end_ps, unknown, *edges]))[0]
-    start, end = instants[:-1], instants[1:]
-    in_call = holds(union(calls.start_ps, calls.end_ps), start)
-    slow = _slow((end - start)[~in_call])
+    calling = union(calls.start_ps, calls.end_ps)
+    launched = distinct(np.concatenate([calls.start_ps, calls.end_ps, unknown]))[0]
+    slow = _slow(np.diff(launched)[~holds(calling, launched[:-1])])
     least = max(LEAST_OPERATION_PS, slow)
+    long = waits.end - waits.start > LEAST_PS
+    edges = waits.start[long], waits.end[long], windows.start_ps[:1], windows.end_ps[-1:]
+    instants = distinct(np.concatenate([launched, *edges]))[0]
+    start, end = instants[:-1], instants[1:]
+    in_call = holds(calling, start)
     own = end - start - covered(waits, start, end)
     chosen = (own > least) & (start < windows.end_ps[-1]) & (end > windows.start_ps[0])
     return Held(start[chosen], end[chosen], own[chosen], in_call[chosen], least, max(LEAST_PS, slow))
