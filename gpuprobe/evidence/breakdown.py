@@ -13,7 +13,8 @@ part of `idle_launch` in pauses that are long beside the pace of launching, `ker
 `pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
 `straggler_device`, `kept_waiting_share`, `last_to_exchanges`, `account_confidence` and `proof.<category>`, the events
 of the host behind it. Where the host was held without launching anything: `held_by`, `held_kind`, `held_stretches`,
-`held_steps`, `held_told_fraction` and `once_proven_fraction`.
+`held_steps`, `held_told_fraction` and `once_proven_fraction`. Where a recurrent layer runs as a loop:
+`recurrent_layer`, `recurrent_share`, `recurrent_operations` and `recurrent_setting`.
 One that the trace does not give says why in `missing`.
 """
 
@@ -56,6 +57,7 @@ def evidence_of(account: Account) -> Evidence:
             *_straggler(account),
             *_peers(account, device),
             *_held(device),
+            *_recurrent(device),
             *_proof(device),
         )
     )
@@ -229,6 +231,20 @@ def _peers(account: Account, device: DeviceAccount) -> list[Signal]:
             value=float(mine.last) if mine else None,
             missing=missing,
         ),
+    ]
+
+
+def _recurrent(device: DeviceAccount) -> list[Signal]:
+    """A recurrent layer that runs as a loop: signals only of a trace that shows one."""
+    found, source = device.recurrent, "trace, operations in loops"
+    if found is None:
+        return []
+    untold = None if found.setting else "the operations of the loop do not show it"
+    return [
+        Signal(name="recurrent_layer", unit="", source=source, value=found.layer),
+        Signal(name="recurrent_share", unit="of the step", source=source, value=found.time_fraction),
+        Signal(name="recurrent_operations", unit="per step", source=source, value=found.operations_per_step),
+        Signal(name="recurrent_setting", unit="", source=source, value=found.setting or None, missing=untold),
     ]
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.ledger import exchanges, kernels
-from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, UNATTRIBUTED
+from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, LATE, UNATTRIBUTED
 from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.held_facts import held_facts
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import Intervals, covered, difference, union
+from gpuprobe.ledger.intervals import Intervals, covered, difference, join, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.peers import called, peers_of, waited_for
@@ -22,6 +22,7 @@ from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, StepAccount
+from gpuprobe.ledger.recurrent import recurrent_facts
 from gpuprobe.ledger.step_accounts import StepAccounts
 from gpuprobe.units import PS_PER_MS, PS_PER_NS
 
@@ -201,6 +202,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         top_kernels=kernels.top_kernels(timeline.names, time),
         copies=kernels.copy_facts(time),
         held=held_facts(time, host),
+        recurrent=recurrent_facts(host, windows, join([time.parts[name] for name in LATE])),
         stalled_ms=_per_step_ms(time.idle.stalled, windows, steps),
         off_pace_ms=_per_step_ms(time.idle.off_pace, windows, steps),
         proof=proof(host, time.parts, windows.inside, time.idle),
@@ -236,6 +238,7 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
         confidence=_confidence(steps.typical, 1.0, _told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
+        recurrent=recurrent_facts(host, windows, join([parts["cpu_compute"], parts["cpu_dispatch"]])),
         proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )

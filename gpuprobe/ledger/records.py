@@ -122,6 +122,18 @@ class HeldFacts(Record, frozen=True, kw_only=True):
     proven_fraction: float | None
 
 
+class RecurrentFacts(Record, frozen=True, kw_only=True):
+    """A recurrent layer that runs as a loop of operations. `time_fraction` is the share of the steps (0 to 1) in which
+    the device waits for such a loop, or, on a processor, runs it; `setting` keeps cuDNN from running the layer whole,
+    empty where the operations do not show it.
+    """
+
+    layer: str
+    time_fraction: float
+    operations_per_step: float
+    setting: str
+
+
 class DeviceAccount(Record, frozen=True, kw_only=True):
     """The account of one device.
 
@@ -166,6 +178,7 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     top_kernels: tuple[TopKernel, ...] = ()
     copies: tuple[CopyFacts, ...] = ()
     held: HeldFacts | None = None
+    recurrent: RecurrentFacts | None = None
     stalled_ms: float = 0.0
     off_pace_ms: float = 0.0
     proof: dict[str, tuple[HostEvent, ...]] = msgspec.field(default_factory=dict)
