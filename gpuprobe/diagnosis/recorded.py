@@ -10,7 +10,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.case import UNTRACED, Case
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.pace import pace
-from gpuprobe.evidence.run import setting
+from gpuprobe.evidence.run import given_signals, setting
 from gpuprobe.evidence.whole_run import breakdown_of_run
 from gpuprobe.ledger.account import break_down
 from gpuprobe.recording import (
@@ -25,6 +25,7 @@ from gpuprobe.recording import (
 )
 from gpuprobe.records import Run, Signal, Study, load
 from gpuprobe.thresholds import DEFAULTS, Thresholds
+from gpuprobe.traces.formats import contents_by_suffix
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.records import Replay
 from gpuprobe.whatif.run_facts import known_beside
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.run_facts import Known
 
 READINGS = ".csv"
-# How the files of traces end.
-TRACES = frozenset({".pb", ".json", ".gz"})
 # Each replay goes through all operations in Python; these take about half a second.
 READILY_REPLAYED = 20_000
 
@@ -120,7 +119,7 @@ def _holds_readings(path: Path) -> bool:
     """Whether a file is a log of readings: people call those `.csv`, `.txt`, `.log` or nothing at all."""
     if path.suffix == READINGS:
         return True
-    if path.suffix in TRACES or not path.is_file():
+    if path.suffix in contents_by_suffix() or not path.is_file():
         return False
     from gpuprobe import telemetry
 
@@ -211,6 +210,7 @@ def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tup
             sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
         ),
         *_clock(run),
+        *given_signals(run.given),
         *pace(run.phase("window")),
         *(_of_study(study) if study else ()),
     )
@@ -230,6 +230,13 @@ def _of_study(study: Study) -> tuple[Signal, ...]:
         # A watched training is recorded as a study too, but nobody ran strategies for it.
         Signal(name="in_study", unit="", source="study", value=study.request.rounds > 0),
         Signal(name="data_kind", unit="", source="study", value=study.data_name),
+        Signal(
+            name="epoch_samples",
+            unit="samples",
+            source="study",
+            value=float(study.epoch_samples) if study.epoch_samples else None,
+            missing=None if study.epoch_samples else "the data do not tell how many samples an epoch has",
+        ),
     )
 
 

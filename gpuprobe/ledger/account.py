@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.ledger import exchanges, kernels
-from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, UNATTRIBUTED
+from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, LATE, UNATTRIBUTED
 from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.held_facts import held_facts
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import Intervals, covered, difference, union
+from gpuprobe.ledger.intervals import Intervals, covered, difference, join, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
+from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
 from gpuprobe.ledger.peers import called, peers_of, waited_for
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, StepAccount
+from gpuprobe.ledger.recurrent import recurrent_facts
 from gpuprobe.ledger.step_accounts import StepAccounts
 from gpuprobe.units import PS_PER_MS, PS_PER_NS
 
@@ -171,6 +173,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
     sm, occupied, outside = kernels.sm_efficiency(time), kernels.occupancy(time), _idle_outside(time)
+    operations, loops = made_up_of(on_device(timeline.names, device), windows)
     return DeviceAccount(
         name=device.name,
         host=device.host,
@@ -199,9 +202,13 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         confidence=_trusted(steps.typical, time, host, _told_lost(timeline)),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
+        operations=operations,
+        loops=loops,
         copies=kernels.copy_facts(time),
         held=held_facts(time, host),
+        recurrent=recurrent_facts(host, windows, join([time.parts[name] for name in LATE])),
         stalled_ms=_per_step_ms(time.idle.stalled, windows, steps),
+        off_pace_ms=_per_step_ms(time.idle.off_pace, windows, steps),
         proof=proof(host, time.parts, windows.inside, time.idle),
         gaps=top_gaps(time, host, gaps),
         gap_histogram=histogram(gaps),
@@ -219,6 +226,7 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
     windows, parts = spent.windows, spent.parts
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
     steps = StepAccounts.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
+    operations, loops = made_up_of(on_processor(host), windows)
     return DeviceAccount(
         name=PROCESSOR,
         host=host.name,
@@ -235,6 +243,9 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
         confidence=_confidence(steps.typical, 1.0, _told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
+        operations=operations,
+        loops=loops,
+        recurrent=recurrent_facts(host, windows, join([parts["cpu_compute"], parts["cpu_dispatch"]])),
         proof=proof(host, parts, windows.inside),
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )

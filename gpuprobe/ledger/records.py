@@ -106,6 +106,38 @@ class GapBin(Record, frozen=True, kw_only=True):
     total_ms: float
 
 
+class OperationFacts(Record, frozen=True, kw_only=True):
+    """The operations of one layer, forward and backward, or of the optimizer: `owner` is its path in the model.
+
+    `types` are their kinds, the longest first, with the share of the owner's time of each. `fraction` is the share of
+    the steps in which one of them ran (0 to 1), `count` how many ran in a step.
+    """
+
+    owner: str
+    of_optimizer: bool
+    types: dict[str, float]
+    ms_per_step: float
+    fraction: float
+    count: float
+
+
+class LoopFacts(Record, frozen=True, kw_only=True):
+    """A loop that the graph of the step holds: its path, how often its body runs in a step, and for how long.
+
+    `fraction` is the share of the steps (0 to 1) from the begin of its first turn to the end of its last, of which some
+    operation of it ran for `busy_ms_per_step`. `maps` says that it is a `tf.map_fn`, `recurrent` that its layer goes
+    through time.
+    """
+
+    path: str
+    turns: float
+    ms_per_step: float
+    busy_ms_per_step: float
+    fraction: float
+    maps: bool = False
+    recurrent: bool = False
+
+
 class HeldFacts(Record, frozen=True, kw_only=True):
     """How the host was held while the device idled: the stretches in which it launched nothing for long.
 
@@ -122,12 +154,25 @@ class HeldFacts(Record, frozen=True, kw_only=True):
     proven_fraction: float | None
 
 
+class RecurrentFacts(Record, frozen=True, kw_only=True):
+    """A recurrent layer that runs as a loop of operations. `time_fraction` is the share of the steps (0 to 1) in which
+    the device waits for such a loop, or, on a processor, runs it; `setting` keeps cuDNN from running the layer whole,
+    empty where the operations do not show it.
+    """
+
+    layer: str
+    time_fraction: float
+    operations_per_step: float
+    setting: str
+
+
 class DeviceAccount(Record, frozen=True, kw_only=True):
     """The account of one device.
 
     `ledger_ms` holds the design's categories for an average step and adds up to `step_ms`. The average is over
     `counted` of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole.
     `stalled_ms` is that of `idle_queue` in which work was launched for long, and nothing tells why it did not start.
+    `off_pace_ms` is that of `idle_launch` in pauses that are long beside the pace of launching.
     `proof` names the events of the host behind each kind of idle time, with their ms over all
     steps. On a processor `overhead_fraction` is the share of the steps spent in functions while no operation of some
     length ran, and `dispatch_fraction` that in which Python started operations one by one. Fractions are 0 to 1. A
@@ -163,9 +208,13 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     confidence: Confidence = "high"
     kernels: KernelFacts | None = None
     top_kernels: tuple[TopKernel, ...] = ()
+    operations: tuple[OperationFacts, ...] = ()
+    loops: tuple[LoopFacts, ...] = ()
     copies: tuple[CopyFacts, ...] = ()
     held: HeldFacts | None = None
+    recurrent: RecurrentFacts | None = None
     stalled_ms: float = 0.0
+    off_pace_ms: float = 0.0
     proof: dict[str, tuple[HostEvent, ...]] = msgspec.field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     gap_histogram: tuple[GapBin, ...] = ()
@@ -203,6 +252,7 @@ class HostAccount(Record, frozen=True, kw_only=True):
     """What one host did over the steps of its first device, in ms a step where the name says so.
 
     `eager_ms_per_step` is the time of the step in operations that Python started one by one, outside any tf.function.
+    `cpu_ops` are all that ran on the processor, `input_ops` those of the input pipeline alone.
     """
 
     host: str
@@ -214,6 +264,7 @@ class HostAccount(Record, frozen=True, kw_only=True):
     compile_ms: float = 0.0
     graphs_built: int = 0
     cpu_ops: tuple[CpuOp, ...] = ()
+    input_ops: tuple[CpuOp, ...] = ()
 
 
 class PeerFacts(Record, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gpuprobe.records import LossPoint, Outcome, Phase, PhaseName, Run, RunSpec, Settings, TraceInfo, Wall
+from gpuprobe.records import Given, LossPoint, Outcome, Phase, PhaseName, Run, RunSpec, Settings, TraceInfo, Wall
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class RunInProgress:
     phases: list[_Building] = field(default_factory=list)
     steps_per_call: int = 1
     settings: Settings | None = None
+    given: Given | None = None
     losses: list[LossPoint] = field(default_factory=list)
     trace: TraceInfo | None = None
     host_peak_mib: float | None = None
@@ -139,6 +140,9 @@ class RunInProgress:
     def _take_settings(self, event: dict[str, Any]) -> None:
         self.settings = msgspec.convert(event["settings"], Settings)
         self.steps_per_call = self.settings.steps_per_execution
+
+    def _take_given(self, event: dict[str, Any]) -> None:
+        self.given = msgspec.convert(event["given"], Given)
 
     def _take_losses(self, event: dict[str, Any]) -> None:
         self.losses.extend(msgspec.convert(event["points"], list[LossPoint]))
@@ -191,6 +195,7 @@ class RunInProgress:
             spec=self.spec,
             outcome=outcome,
             settings=self.settings,
+            given=self.given,
             phases=phases,
             losses=tuple(self.losses),
             trace=self.trace,

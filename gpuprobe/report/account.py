@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.records import Diagnosis, Finding
-    from gpuprobe.ledger.records import DeviceAccount, Gap
+    from gpuprobe.ledger.records import DeviceAccount, Gap, OperationFacts
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.records import Gain, Signal
     from gpuprobe.whatif.records import Prediction
@@ -100,7 +100,8 @@ def words(diagnosis: Diagnosis) -> Words:
     first = diagnosis.primary
     assert first is not None, "every diagnosis has a primary finding"
     tie = f" It ties with {first.ties_with}." if first.ties_with else ""
-    verdict = f"{first.cause} (confidence {first.confidence}). {first.claim}{tie}"
+    part = f", {first.stage}" if first.stage else ""
+    verdict = f"{first.cause} (confidence {first.confidence}){part}. {first.claim}{tie}"
     also = [_beside(finding) for finding in diagnosis.findings[1:]]
     why = "; ".join(_evidence(first))
     why += "." if why else ""
@@ -115,6 +116,11 @@ def words(diagnosis: Diagnosis) -> Words:
 
 def _beside(finding: Finding) -> str:
     return f"{finding.cause} {wording.share(finding.severity)} of the {finding.of}"
+
+
+def owner(one: OperationFacts) -> str:
+    """Say whose operations they are."""
+    return f"{'the optimizer ' if one.of_optimizer else ''}{one.owner or 'of no layer'}"
 
 
 def called(device: DeviceAccount, *, of_several_hosts: bool) -> str:
