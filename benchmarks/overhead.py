@@ -32,6 +32,7 @@ from scipy import stats
 
 from gpuprobe.measure.conductor import Conductor
 from gpuprobe.measure.events import EventLog
+from gpuprobe.measure.gate import Command, Gate
 from gpuprobe.measure.stepper import Stepper
 from gpuprobe.recording import TELEMETRY_FILE, run_folder
 from gpuprobe.records import RunSpec
@@ -44,6 +45,13 @@ KINDS = ("bare", "measured", "control")
 BATCH = 32
 # The sampler is a Python interpreter; its start belongs to no window of a study, nor to a block here.
 START_S = 1.5
+
+
+class Open(Gate):
+    """A gate at which nobody waits."""
+
+    def wait(self) -> Command:
+        return Command(number=1)
 
 
 def main() -> None:
@@ -110,7 +118,7 @@ def observed(training: Training) -> Iterator[Any]:
         conductor = Conductor(spec, steps_per_call=1, trace=False)
         log = EventLog(folder)
         log.write("phase", name="warmup")
-        Stepper(conductor, log, folder / "trace", BATCH, lambda: None).attach(model)
+        Stepper(conductor, log, folder / "trace", BATCH, Open(folder), lambda: None).attach(model)
         sampler = stack.enter_context(sampling(folder / TELEMETRY_FILE, os.getpid()))
         command = [sys.executable, str(Path(__file__).with_name("overhead_parent.py")), name]
         parent = subprocess.Popen(command, stdout=subprocess.PIPE)

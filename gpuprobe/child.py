@@ -101,6 +101,18 @@ def end_session(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
+def freeze_session(leader: int) -> None:
+    """Let nothing of the session that a child leads have any processor, until `thaw_session`."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGSTOP)
+
+
+def thaw_session(leader: int) -> None:
+    """Let it go on."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGCONT)
+
+
 def _environment() -> dict[str, str]:
     """Return our environment, without the empty entries of PYTHONPATH."""
     environ = {**os.environ}

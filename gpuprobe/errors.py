@@ -23,7 +23,7 @@ class GpuprobeError(Exception):
 
     Exit codes (the documented contract of the command line):
     0 done; 1 the work was done but found a failure (a run failed, a check failed); 2 wrong usage;
-    3 unreadable or invalid input; 4 output cannot be written; 5 a part of the environment is missing;
+    3 unreadable or invalid input; 4 output cannot be written; 5 a part of the environment is missing, or memory;
     70 an error of gpuprobe's own; 130 interrupted; 141 whoever read the output has gone. `gpuprobe watch` passes on
     the exit code of the command it watched.
     """

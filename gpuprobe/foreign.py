@@ -1,8 +1,9 @@
 """Text that others chose (names of cards, kernels, packages, hosts, workloads, messages), made fit to be shown.
 
-It is cleaned where it is read, so that no output can forget it: what steers a terminal, turns the direction of writing
-or cannot be seen becomes a mark. What means markup is escaped by each output: `report/page.py` for Markdown and so for
-the page, Jinja for HTML, matplotlib for SVG.
+It is cleaned where it is read: what steers a terminal, turns the direction of writing or cannot be seen becomes a mark.
+Each kind of output has one function besides, through which all of its text goes, and which asks `shown` again:
+`cli/_terminal.py` and `cli/_ends.py` for a terminal, `report/page.py` for Markdown, so for the page and a notebook, and
+`report/plots.py` for SVG. What means markup is escaped there too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import re
 _UNSEEN = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff"
 UNSEEN = re.compile(f"[{_UNSEEN}]")
 MARK = "\ufffd"
+# A path of several folders, or a command's word.
+LONGEST_WORD = 400
+_LONG = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
 # The same in JSON, where a control character is written as an escape, after an even number of backslashes.
 _ESCAPED = re.compile(
     rb"(?<!\\)((?:\\\\)*)\\(?:u00(?:0[0-8bcefBCEF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F])"
@@ -32,9 +36,10 @@ def visible_json(data: bytes) -> bytes:
     return _RAW.sub(MARK.encode(), _ESCAPED.sub(rb"\1\\ufffd", data))
 
 
-def one_line(text: str) -> str:
-    """Return `visible` text as one line."""
-    return " ".join(visible(text).split())
+def shown(text: str) -> str:
+    """Return `visible` text whose words are no longer than any name or path has to be: cut in their middle."""
+    clean = visible(text)
+    return _LONG.sub(lambda word: shortened(word[0], LONGEST_WORD), clean) if len(clean) > LONGEST_WORD else clean
 
 
 def shortened(text: str, most: int) -> str:

@@ -35,7 +35,7 @@ WALL_FILES = "wall-{}.json"
 RUNS_FOLDER = "runs"
 RUN_FILE = "run.json"
 SPEC_FILE = "spec.json"
-# The parent makes it when the machine is quiet: a worker that has warmed up waits for it.
+# The parent writes into it what comes next: a worker that has warmed up, or paused, waits for it.
 GO_FILE = "go"
 TELEMETRY_FILE = "telemetry.csv"
 LOG_FILE = "log.txt"

@@ -110,6 +110,14 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Share,
         Meta(description="As for the input: waiting for the allocator of the device's memory."),
     ] = 0.05
+    loop_share: Annotated[
+        Share,
+        Meta(description="Chosen here: a loop over samples that takes a fifth of the step is worth writing without."),
+    ] = 0.2
+    loop_turns: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: of a loop of fewer turns little is left to win by running them at once."),
+    ] = 8.0
     eager_share: Annotated[Share, Meta(description="XProf: eager operations above 10 % of the step.")] = 0.1
     graphs_built: Annotated[AtLeastZero, Meta(description="A graph built in a steady step is one too many.")] = 1.0
     straggler_ratio: Annotated[

@@ -26,8 +26,8 @@ ORDER = (
     "idle_input",
     "idle_sync",
     "idle_between_steps",
-    "idle_host_work",
     "idle_queue",
+    "idle_host_work",
     "idle_launch",
 )
 UNKNOWN = "unattributed"

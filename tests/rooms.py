@@ -45,9 +45,10 @@ ROOMS = {
         "how it is fed and compiled; one decorated function each", "workloads cards", "tensorflow keras"
     ),
     "telemetry": _room("samples the GPU and the host in its own process; reads recordings, logs", "", "pynvml psutil"),
+    "paired": _room("runs that took turns, in pairs of blocks: one fit, and what holds for all at once", "", "scipy"),
     "measure": _room(
-        "plans a study, starts one fresh process a run, times, traces",
-        "strategies workloads telemetry",
+        "plans a study, starts one fresh process a run, lets runs take turns, times, traces",
+        "strategies workloads telemetry paired",
         "tensorflow keras psutil",
     ),
     "traces": _room("readers: XPlane and Chrome JSON into a `Timeline`", "", "google"),
@@ -58,7 +59,6 @@ ROOMS = {
     "diagnosis": _room(
         "evidence into findings by rules, joined into one diagnosis", "whatif evidence ledger traces telemetry cards"
     ),
-    "paired": _room("runs that took turns, in pairs of blocks: one fit, and what holds for all at once", "", "scipy"),
     "ranking": _room(
         "runs into intervals, ties and ranks", "paired diagnosis whatif evidence ledger traces telemetry", "scipy"
     ),

@@ -23,10 +23,17 @@ GPU = {"device_kind": "gpu"}
 PASCAL = GPU | {"has_tensor_cores": False, "compute_capability": 6.1, "compute_dtype": "float32"}
 ADVICE = [cause.id for cause in CATALOGUE if cause.advice]
 TURING = GPU | {"has_tensor_cores": True, "compute_capability": 7.5, "compute_dtype": "float32"}
-STAGES = (None, "python_feed", "slow_map", "no_prefetch", "cold_cache", "shuffle_fill")
+STAGES = (None, "python_feed", "slow_map", "no_prefetch", "cold_cache", "shuffle_fill", "dense_update")
 SITUATIONS: tuple[dict[str, Any], ...] = (
     {},
     {"device_kind": "cpu"},
+    {"device_kind": "cpu", "graphs_built": 6.0},
+    GPU | {"run_eagerly": True},
+    GPU | {"samples_vary": True, "batch_size": 32.0},
+    GPU | {"pipeline_stages": "Prefetch, MapAndBatch", "input_random": "RandomUniform"},
+    GPU | {"pipeline_stages": "Prefetch, MapAndBatch", "input_python_share": 0.9, "batch_size": 32.0},
+    GPU | {"pipeline_stages": "Prefetch, MapAndBatch", "parsed_per_step": 32.0, "batch_size": 32.0},
+    GPU | {"batch_size": 64.0, "epoch_samples": 64.0, "verbose": 2.0},
     PASCAL | {"batch_size": 32.0, "allocator_peak_fraction": 0.2, "jit_compile": False, "steps_per_execution": 1.0},
     TURING | {"batch_size": 64.0, "allocator_peak_fraction": 0.7, "jit_compile": True, "steps_per_execution": 8.0},
     TURING | {"run_eagerly": False, "feed_dtype": "uint8"},
@@ -71,12 +78,12 @@ def test_no_mixed_precision_where_the_card_has_no_tensor_cores() -> None:
 
 def test_nothing_is_advised_that_is_on_already() -> None:
     plain = advice("input_bound", **GPU)
-    assert all(word in plain.code for word in ("num_parallel_calls", "cache()", "prefetch"))
+    assert all(word in plain.code for word in ("num_parallel_calls", "prefetch"))
     buffered = advice("input_bound", **GPU, pipeline_stages="Prefetch, Map, Shuffle")
     assert "prefetch" not in (buffered.fix + buffered.code).lower()
     assert "num_parallel_calls" in buffered.code
     full = advice("input_bound", **GPU, pipeline_stages="Prefetch, ParallelMapV2, MemoryCacheImpl")
-    assert "already" in full.fix
+    assert "maps in parallel, caches, and prefetches already" in full.fix
     assert "ds.prefetch" not in full.code
     filling = advice("input_bound", "cold_cache", **GPU, pipeline_stages="Prefetch, MemoryCacheImpl, Map")
     assert "being filled" in filling.fix
@@ -84,8 +91,90 @@ def test_nothing_is_advised_that_is_on_already() -> None:
     assert "XLA" not in advice("launch_bound", **GPU, jit_compile=True).fix
     assert "steps in one call" not in advice("launch_bound", **GPU, steps_per_execution=8.0).fix
     assert "steps_per_execution" not in advice("host_between_steps", **GPU, steps_per_execution=8.0).code
+    assert "verbose" not in advice("host_between_steps", **GPU, verbose=2.0).fix
+    assert "verbose=2" in advice("host_between_steps", **GPU, verbose=1.0).code
+    assert 'save_freq="epoch"' in advice("host_between_steps", **GPU, own_callbacks="ModelCheckpoint, Mine").code
     assert "uint8" not in advice("copy_bound", **GPU, feed_dtype="uint8").fix
-    assert "run_eagerly" not in advice("eager_or_retracing", **GPU, run_eagerly=False).code
+
+
+def test_a_line_is_taken_out_only_of_a_script_that_has_it() -> None:
+    assert "run_eagerly=True" in advice("eager_or_retracing", **GPU, run_eagerly=True).code
+    for known in ({"run_eagerly": False}, {"run_eagerly": False, "graphs_built": 3.0}, {}):
+        assert "run_eagerly" not in advice("eager_or_retracing", **GPU, **known).code
+    assert advice("eager_or_retracing", **GPU).code.startswith("  # for example")
+
+
+def test_a_function_that_is_built_again_is_advised_on_what_it_is_called_with() -> None:
+    there = advice("eager_or_retracing", device_kind="cpu", graphs_built=6.0)
+    assert "tf.function is built anew" in there.fix
+    assert "tf.constant(weight)" in there.code
+    assert "tf.function(" in advice("eager_or_retracing", device_kind="cpu", graphs_built=0.0).code
+    assert "tf.constant(weight)" in advice("recompiling", device_kind="cpu", graphs_built=6.0).code
+
+
+def test_samples_of_many_shapes_are_padded_and_never_dropped() -> None:
+    varied = advice("recompiling", **GPU, samples_vary=True)
+    assert "pad them" in varied.fix
+    assert "drop_remainder" not in varied.fix + varied.code
+    assert "drop_remainder" in advice("recompiling", **GPU, samples_vary=False).code
+
+
+PARALLEL = GPU | {"pipeline_stages": "Prefetch, MapAndBatch"}
+
+
+def test_a_map_that_is_parallel_is_not_made_so_again() -> None:
+    for known in ({}, {"input_random": "RandomUniform"}, {"input_python_share": 0.9}, {"parsed_per_step": 64.0}):
+        assert "num_parallel_calls" not in advice("input_bound", "slow_map", **PARALLEL, **known).code
+    python = advice("input_bound", "slow_map", **PARALLEL, input_python_share=0.9)
+    assert "interpreter's lock" in python.fix
+    assert "numpy_function" in python.code
+
+
+def test_records_are_parsed_a_batch_at_once() -> None:
+    singly = advice("input_bound", "slow_map", **PARALLEL, parsed_per_step=64.0, batch_size=64.0)
+    assert "batch(64).map(lambda record: tf.io.parse_example" in singly.code
+    assert "parse" not in advice("input_bound", "slow_map", **PARALLEL, parsed_per_step=1.0).code
+    together = advice("input_bound", "slow_map", **PARALLEL, parsed_per_step=8.0, steps_per_execution=8.0)
+    assert "parse" not in together.code
+
+
+def test_what_is_drawn_at_random_is_never_kept() -> None:
+    kept = advice("input_bound", "slow_map", **PARALLEL, input_random="")
+    assert ".cache()" in kept.code
+    drawn = advice("input_bound", "slow_map", **PARALLEL, input_random="RandomUniform", batch_size=32.0)
+    assert "would freeze" in drawn.fix
+    before, after = drawn.code.split(".cache()")
+    assert "scale" in before
+    assert "augment" in after
+    python = advice("input_bound", "slow_map", **PARALLEL, input_random="", input_python_share=0.1)
+    assert "cache()" not in python.code
+    assert "cache()" not in advice("input_bound", "slow_map", **PARALLEL, input_random="", epochs=1.0).code
+
+
+def test_no_batch_is_larger_than_an_epoch() -> None:
+    whole = advice("batch_too_small", device_kind="cpu", batch_size=128.0, epoch_samples=128.0)
+    assert "batch_size" not in whole.code
+    assert "all of an epoch's 128 samples" in whole.fix
+    part = advice("batch_too_small", device_kind="cpu", batch_size=128.0, epoch_samples=600.0)
+    assert "batch_size=512)" in part.code
+    assert "batch_size=" not in advice("launch_bound", **GPU, batch_size=128.0, epoch_samples=200.0).code
+
+
+def test_the_gain_beside_an_advice_is_that_of_this_advice() -> None:
+    told = replay({"input_free": 5.0, "parallel_map_2": 1.5, "map_per_batch": 4.0})
+    plain = {"device_kind": "cpu", "pipeline_stages": "Prefetch, Map"}
+    for known, change in (({}, 5.0), ({"input_random": "RandomUniform"}, 1.5), ({"parsed_per_step": 64.0}, 4.0)):
+        given = advice("input_bound", "slow_map", told, **plain, **({"input_random": ""} | known))
+        assert given.predicted_gain is not None
+        assert given.predicted_gain.ratio == change
+    # Who caches in front of what is random saves a part of the map that nobody knows.
+    assert advice("input_bound", "slow_map", told, **PARALLEL, input_random="RandomUniform").predicted_gain is None
+
+
+def test_a_parallel_map_is_promised_nothing_where_cores_are_few() -> None:
+    few = replay({"parallel_map_2": 1.0})
+    given = advice("input_bound", "slow_map", few, device_kind="cpu", pipeline_stages="Prefetch, Map", epochs=1.0)
+    assert "num_parallel_calls" not in given.code
 
 
 @pytest.mark.parametrize(
@@ -120,9 +209,11 @@ def test_no_number_is_shown_as_theirs_that_nobody_saw() -> None:
             before = "\n".join(line for line in code.splitlines() if line.startswith("-"))
             assert set(re.findall(r"\b[1-9]\d+\b", before)) <= {"255"}, before  # the largest byte
     assert "batch_size=64" in advice("input_bound", "python_feed", **GPU, batch_size=64.0).code
-    assert advice("batch_too_small", **GPU).code == "+ batch_size *= 8  # where the batches are made"
+    assert advice("batch_too_small", **GPU).code.endswith("\n+ batch_size *= 8  # where the batches are made")
     piped = advice("batch_too_small", **GPU, batch_size=32.0, pipeline_stages="Prefetch, PaddedBatchV2")
-    assert piped.code == "- ds = ds.batch(32)\n+ ds = ds.batch(256)"
+    assert piped.code.endswith("\n- ds = ds.batch(32)\n+ ds = ds.batch(256)")
+    given = advice("batch_too_small", **GPU, batch_size=32.0, data_kind="a tf.data dataset")
+    assert given.code == piped.code
 
 
 def test_python_that_makes_batches_is_advised_by_what_makes_them() -> None:
@@ -168,6 +259,11 @@ import numpy as np
 import tensorflow as tf
 import keras
 x = np.random.rand(64, 8, 8, 3).astype("float32"); y = np.zeros(64, "int32")
+shapes, weight = ((8, 8, 3), ()), 0.5
+step = train_one_batch = lambda *given: None
+of_one = by_numpy = by_tensorflow = lambda image: image
+records = tf.data.Dataset.from_tensor_slices([b""])
+features = {"pixels": tf.io.FixedLenFeature((8, 8, 3), tf.float32, np.zeros((8, 8, 3), "float32"))}
 scale = augment = lambda image, *label: (image / 2, *label) if label else image / 2
 batch_size = buffer_size = 16
 class Batches(keras.utils.PyDataset):
@@ -233,10 +329,11 @@ def test_the_code_runs_in_keras_3() -> None:
     parts = []
     for place, code in enumerate({re.sub(r"batch_size=\d+", "", code): code for code in all_code()}.values()):
         text = after(code).replace("'/GPU:0'", "'/CPU:0'")
-        batches = "ds.batch" in text
+        batches = "batch(" in text
         head = f"BYTES, BATCHES = {'Rescaling' in text}, {batches}\n" + PROGRAM
         text += "\n" if "model.compile" in text else "\nmodel.compile(optimizer, loss)\n"
-        text += "model.fit(ds, epochs=1, verbose=0)\n"
+        # What is parsed here has no labels.
+        text += "next(iter(ds))\n" if "records" in text else "model.fit(ds, epochs=1, verbose=0)\n"
         body = textwrap.indent(head + text, "    ")
         parts.append(f"def piece_{place}():\n{body}\npiece_{place}()\nkeras.config.set_dtype_policy('float32')")
     program = "import keras\n" + "\n".join(parts)

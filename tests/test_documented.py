@@ -18,6 +18,8 @@ from lab.documented import RECORDED, RESNET, documented
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
+from gates import OpenGate, nothing  # noqa: E402
+
 from gpuprobe.diagnosis.case import Case  # noqa: E402
 from gpuprobe.diagnosis.diagnose import diagnose  # noqa: E402
 from gpuprobe.diagnosis.records import Diagnosis  # noqa: E402
@@ -68,7 +70,7 @@ def trained(workload: Workload, folder: Path) -> Diagnosis:
     log = EventLog(folder)
     log.write("phase", name="warmup")
     conductor = Conductor(spec, 1, trace=True, epoch_calls=feed.epoch_calls)
-    Stepper(conductor, log, folder / "trace", workload.batch_size, lambda: None).attach(model)
+    Stepper(conductor, log, folder / "trace", workload.batch_size, OpenGate(folder), nothing).attach(model)
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, feeds.ENDLESS, [notice])
     return diagnose(Case(account_of(read(folder))))

@@ -13,16 +13,13 @@ from lab.cases import cases
 from lab.grade import HEALTHY, REAL_MEDIAN, UNANSWERED, Answer, Graded, Grades, grade, render
 from lab.real import step_ms
 from lab.troubles import TROUBLES
+from msgspec.structs import replace
 
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Kernels, Spec
 from gpuprobe.simulate.truth import Truth, tell
-
-# Causes that sessions are made of and that no rule finds yet: graded apart, and never skipped.
-NOT_KNOWN_YET = {"host_work", "one_time_work", "epoch_start", "validation", "checkpointing", "startup"}
-KNOWN = [cause for cause in TROUBLES if cause not in NOT_KNOWN_YET]
 
 
 @cache
@@ -143,16 +140,16 @@ def test_a_diagnosis_sees_the_recording_and_not_the_truth() -> None:
     assert not seen
 
 
-def test_a_cause_that_the_diagnosis_learns_is_graded_from_then_on() -> None:
-    # This fails once a rule finds one of them: then its sessions must be judged right, and the list be shorter.
-    assert {cause for cause in TROUBLES if cause not in CAUSES} == NOT_KNOWN_YET
+def test_the_diagnosis_has_a_name_for_every_cause_that_sessions_are_made_of() -> None:
+    assert not {cause for cause in TROUBLES if cause not in CAUSES}
 
 
-def test_causes_that_are_not_known_yet_are_told_apart() -> None:
-    host_work = Graded("host_work-0", truth("host_work-0"), Answer("launch_bound"), kind="trouble")
-    grades = grade([host_work, answered("copy_bound-0", "copy_bound")])
-    assert (grades.cases, grades.right, grades.unknown) == (1, 1.0, {("host_work", "launch_bound"): 1})
-    assert "host_work" in render(grades, [])
+def test_causes_that_have_no_name_yet_are_told_apart() -> None:
+    nameless = replace(truth("startup-0"), primary="unheard_of", accepted=("unheard_of",))
+    missed = Graded("startup-0", nameless, Answer("launch_bound"), kind="trouble")
+    grades = grade([missed, answered("copy_bound-0", "copy_bound")])
+    assert (grades.cases, grades.right, grades.unknown) == (1, 1.0, {("unheard_of", "launch_bound"): 1})
+    assert "unheard_of" in render(grades, [])
 
 
 def test_a_wrong_cause_with_high_confidence_is_counted() -> None:
@@ -164,7 +161,7 @@ def test_a_wrong_cause_with_high_confidence_is_counted() -> None:
     assert grade(wrong).kinds == {"trouble": (2, 0)}
 
 
-@pytest.mark.parametrize("cause", [*KNOWN, "healthy", "unusual", "unanswerable", "mix"])
+@pytest.mark.parametrize("cause", [*TROUBLES, "healthy", "unusual", "unanswerable", "mix"])
 def test_one_session_of_every_kind_is_judged_right(cause: str) -> None:
     # All of them, with other seeds too, are `make lab`'s.
     whole = (case for case in cases() if case.name.startswith(f"{cause}-") and case.spec.recording.telemetry)

@@ -95,7 +95,7 @@ def test_the_window_ends_after_its_time_or_its_steps() -> None:
     assert counted.until(Action.END_WINDOW) == 3
     untraced = Session(spec(steps=4), trace=False)
     untraced.until(Action.START_WINDOW)
-    assert untraced.until(Action.STOP) == 4
+    assert untraced.until(Action.PAUSE) == 4
 
 
 def test_a_precise_window_ends_early_and_a_noisy_one_does_not() -> None:
@@ -111,14 +111,14 @@ def test_a_precise_window_ends_early_and_a_noisy_one_does_not() -> None:
 
 def test_slow_steps_do_not_eat_the_study() -> None:
     session = Session(spec(window_s=3.0, trace_steps=4))
-    session.until(Action.STOP, seconds=4.0, at_most=20)
+    session.until(Action.PAUSE, seconds=4.0, at_most=20)
     assert session.calls <= 8
 
 
 @pytest.mark.parametrize(("seconds", "calls"), [(0.001, 20), (0.02, 10), (0.03, 7), (0.1, 5), (0.5, 5)])
 def test_short_steps_are_traced_more_often(seconds: float, calls: int) -> None:
     session = Session(spec(steps=3, trace_steps=4))
-    session.until(Action.STOP, seconds=seconds)
+    session.until(Action.PAUSE, seconds=seconds)
     assert len(session.traced) == calls
 
 
@@ -129,7 +129,7 @@ def test_no_epoch_ends_within_the_traced_steps(steps: int, epoch_calls: int, is_
     session = Session(spec(steps=steps, trace_steps=4), epoch_calls=epoch_calls, told=epoch_calls if is_told else None)
     session.until(Action.END_WINDOW)
     assert session.calls - session.begun["window"] == steps
-    session.until(Action.STOP, at_most=2 * epoch_calls + 1)
+    session.until(Action.PAUSE, at_most=2 * epoch_calls + 1)
     known = is_told or session.begun["trace"] > epoch_calls
     assert len({(call - 1) // epoch_calls for call in session.traced}) == 1 or not known
     assert len(session.traced) >= min(5, epoch_calls) or not known
@@ -138,7 +138,7 @@ def test_no_epoch_ends_within_the_traced_steps(steps: int, epoch_calls: int, is_
 @pytest.mark.parametrize("epoch_calls", [1, 2])
 def test_where_every_step_or_two_ends_an_epoch_that_is_what_is_traced(epoch_calls: int) -> None:
     session = Session(spec(steps=3, trace_steps=4), epoch_calls=epoch_calls, told=epoch_calls)
-    session.until(Action.STOP)
+    session.until(Action.PAUSE)
     assert len(session.traced) >= 3
 
 
@@ -146,7 +146,7 @@ def test_where_every_step_or_two_ends_an_epoch_that_is_what_is_traced(epoch_call
 def test_every_session_ends_its_phases_in_order(lengths: list[float]) -> None:
     session = Session(spec(window_s=2.0, window_min_s=1.0))
     for seconds in lengths:
-        if session.call(seconds) is Action.STOP:
+        if session.call(seconds) is Action.PAUSE:
             break
     assert list(session.begun.values()) == sorted(session.begun.values())
 
@@ -226,15 +226,15 @@ def test_how_a_run_ended(done: bool, code: int, state: str) -> None:
     assert outcome_of(progress, code).state == state
 
 
-def test_rounds_are_interleaved_and_reversed_and_one_round_ends_with_a_control(tmp_path: Path) -> None:
+def test_rounds_are_interleaved_and_reversed_and_one_round_has_a_control(tmp_path: Path) -> None:
     strategies = [SimulatedStrategy(name=name, step_ms=10.0) for name in ("a", "b", "c")]
     two = simulate_study(tmp_path, strategies, rounds=2, window_s=0.1)
     assert [(planned.round, planned.strategy) for planned in plan_rounds(two)] == [
-        (1, "a"), (1, "b"), (1, "c"), (2, "c"), (2, "b"), (2, "a")
+        (1, "a"), (1, "b"), (1, "c"), (2, "a"), (2, "c"), (2, "b")
     ]  # fmt: skip
     (tmp_path / "one").mkdir()
     one = simulate_study(tmp_path / "one", strategies, rounds=1, window_s=0.1)
-    assert [(planned.round, planned.strategy) for planned in plan_rounds(one)][-2:] == [(1, "c"), (2, "a")]
+    assert [(planned.round, planned.strategy) for planned in plan_rounds(one)][-2:] == [(2, "a"), (1, "c")]
 
 
 def test_faults_are_known_by_name() -> None:

@@ -133,6 +133,19 @@ def test_readings_alone_say_the_same_to_a_watch_and_to_diagnose(
     check(alone.findings)
 
 
+def test_a_figure_has_one_value_in_the_table_and_in_the_diagnosis() -> None:
+    with study_of(replace(SLOW_LAUNCHES, recording=replace(SLOW_LAUNCHES.recording, window_s=10.0))) as study:
+        (row,) = load(study).ranking.rows
+        read = {signal.name: signal for signal in diagnose(recorded(study)).telemetry}
+    both = [signal for signal in row.telemetry if signal.name in read]
+    assert {"utilization_percent", "power_w", "sm_clock_mhz", "cpu_cores"} <= {signal.name for signal in both}
+    for signal in both:
+        assert signal.value == read[signal.name].value, signal.name
+    (busy,) = [signal for signal in both if signal.name == "utilization_percent"]
+    ends = [read[f"utilization_{at}_percent"].value for at in ("p5", "p95")]
+    assert [busy.low, busy.high] == ends
+
+
 def test_a_predicted_range_never_exceeds_its_own_utmost() -> None:
     for spec in (
         SLOW_LAUNCHES,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -168,6 +169,12 @@ def trained(callbacks: list[Any], **options: Any) -> tuple[list[np.ndarray], dic
     return net.get_weights(), history
 
 
+@cache
+def unwatched() -> list[np.ndarray]:
+    """Return the weights of the same training without a Probe."""
+    return trained([])[0]
+
+
 def the_recording(out: Path) -> Path:
     (study,) = out.iterdir()
     return study / "runs" / "1-fit"
@@ -267,7 +274,7 @@ def test_the_progress_line_shows_throughput(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_it_trains_to_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
-    plain, _ = trained([])
+    plain = unwatched()
     probed, _ = trained([gpuprobe.keras.Probe(tmp_path, trace_at=5, verbose=False)])
     assert all(np.array_equal(one, other) for one, other in zip(plain, probed, strict=True))
 
@@ -278,7 +285,7 @@ def test_it_trains_to_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
 def test_whatever_fails_is_said_once_and_changes_no_weight(
     tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain, _ = trained([])
+    plain = unwatched()
 
     def fail(*_given: Any, **_named: Any) -> None:
         raise RuntimeError("made to fail")
@@ -307,7 +314,7 @@ def test_whatever_fails_is_said_once_and_changes_no_weight(
 def test_whatever_a_hook_needs_may_fail_in_a_traced_training(
     tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    plain, _ = trained([])
+    plain = unwatched()
 
     def fail(*_given: Any, **_named: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -358,7 +365,7 @@ def test_a_training_that_profiles_itself_gets_its_profile(tmp_path: Path, first:
     theirs = keras.callbacks.TensorBoard(tmp_path / "board", profile_batch=(9, 14), write_graph=False)
     start = tf.profiler.experimental.start
     at = {"ours": 5, "theirs": 10}[first]
-    plain, _ = trained([])
+    plain = unwatched()
     probed, _ = trained([gpuprobe.keras.Probe(tmp_path / "out", trace_at=at, verbose=False), theirs])
     assert all(np.array_equal(one, other) for one, other in zip(plain, probed, strict=True))
     (profile,) = (tmp_path / "board").glob("**/*.xplane.pb")

@@ -53,6 +53,10 @@ SPECS = {
         BASE, kernels=Kernels(count=120, mean_us=10.0, streams=3), host=Host(wddm_batch=4, wddm_submit_us=126.0)
     ),
     "several steps a call": replace(BASE, host=Host(steps_per_execution=4, callback_ms=20.0, sync_every=1)),
+    "works on the host": replace(BASE, host=Host(host_work_ms=24.0, host_work_pieces=4)),
+    "loads code": replace(BASE, host=Host(once_ms=250.0)),
+    "tries kernels": replace(BASE, host=Host(once_ms=60.0, once_kind="autotuning")),
+    "specialises": replace(BASE, host=Host(once_ms=60.0, once_kind="specialising")),
     "another process": replace(BASE, card=Card(other_process_share=0.4)),
     "the form of 2020": replace(
         BASE, recording=Recording(style="2020"), input=Input(map_ms=12.0, parallel_calls=1, prefetch=0)
@@ -123,7 +127,12 @@ def test_on_the_cpu_too(tmp_path: Path) -> None:
 @given(spec=specs())
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_the_mix(spec: Spec, tmp_path: Path) -> None:
-    # Steps of a millisecond or less may differ by the few launch calls that remain.
-    whole = replace(spec, recording=Recording())
+    # Steps of a millisecond or less may differ by the few launch calls that remain; and the call of the train function
+    # that work of its thread follows, before anything is launched, is taken for a part of that work.
+    allow_ms = 0.05 + (spec.host.function_call_us / 1000 if spec.host.host_work_ms else 0.0)
+    # Work of the host between a launch and its start is not told from a start that is late: so under WDDM. Of so few
+    # steps it is not told from work that is done once either.
+    host = replace(spec.host, once_ms=0.0, wddm_batch=1 if spec.host.host_work_ms else spec.host.wddm_batch)
+    whole = replace(spec, recording=Recording(), host=host)
     for account, truth in both(simulate(whole), tmp_path):
-        check(account, truth, allow_ms=0.05)
+        check(account, truth, allow_ms)

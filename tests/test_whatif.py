@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from timelines import Made
 
 from gpuprobe.cards import find
-from gpuprobe.diagnosis.gains import cure, with_gains
+from gpuprobe.diagnosis.advice.give import advised
+from gpuprobe.diagnosis.gains import cure
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.ledger.account import break_down
-from gpuprobe.records import Gain
+from gpuprobe.records import Evidence, Gain
+from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.traces.read import read
 from gpuprobe.traces.timeline import Copies, Device, Direction, Events, Kernels, Thread, Timeline
 from gpuprobe.whatif import device_changes as device
@@ -396,7 +398,7 @@ def test_findings_get_the_gain_of_their_cure() -> None:
         cause="input_bound", stage="no_prefetch", primary=True, severity=0.5, confidence="high", claim="c",
         evidence=(), fix="f",
     )  # fmt: skip
-    assert with_gains([finding], replay)[0].predicted_gain == made.gain
+    assert advised([finding], Evidence(), DEFAULTS, replay)[0].predicted_gain == made.gain
     assert cure(replay, "input_bound") is None
     assert cure(replay, "wrong_meter") is None
 

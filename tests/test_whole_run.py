@@ -12,7 +12,7 @@ from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules import whole_run as rules
-from gpuprobe.diagnosis.whole_run import tells_of_process, weighed
+from gpuprobe.diagnosis.whole_run import in_short, tells_of_process, weighed
 from gpuprobe.evidence.whole_run import signals
 from gpuprobe.records import Evidence
 from gpuprobe.thresholds import DEFAULTS
@@ -192,3 +192,8 @@ def test_a_case_with_an_account_of_its_run_is_diagnosed_by_it() -> None:
     healthy = diagnose(Case(whole_run=breakdown(steps=(60, 600))))
     assert healthy.primary is not None
     assert healthy.primary.cause == "unattributed"
+
+
+def test_in_short_the_largest_parts_come_first() -> None:
+    run = breakdown(imports=(9, 1), steps=(60, 600), validation=(30, 10), tail=(0.5, 1), fit=(0.4, 1))
+    assert in_short(run) == "99.9 s: steps 60 %, validation 30 %, imports 9.0 %, tail 0.5 %"

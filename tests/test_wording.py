@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gpuprobe import wording
 
-UNITS_S = {"s": 1, "min": 60, "h": 3600}
+UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600}
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
+from gpuprobe.cli._terminal import Terminal
 from gpuprobe.telemetry import Follower
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class StatusBar:
             if len(now.gpus) > MOST_GPUS:
                 table.add_row("", Text(f"and {wording.count(len(now.gpus) - MOST_GPUS, 'GPU')} more", "dim"))
             table.add_row("CPU", *self._cpu(now))
-        console = Console(file=io.StringIO(), width=columns, force_terminal=True, legacy_windows=False)
+        console = Terminal(file=io.StringIO(), width=columns, force_terminal=True, legacy_windows=False)
         with console.capture() as captured:
             console.print(table, no_wrap=True, overflow="crop", crop=True)
         return captured.get().splitlines()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Signal
     from gpuprobe.whatif.records import Replay
 
-SHOWN_KERNELS, SHOWN_GAPS, SHOWN_CHANGES = 5, 5, 6
+SHOWN_KERNELS, SHOWN_GAPS, SHOWN_CHANGES, SHOWN_TYPES = 5, 5, 6, 3
 MARGIN = 2
 # One meter alone has nothing beside it that it could differ from.
 FEWEST_METERS = 2
@@ -96,6 +96,8 @@ def _details(device: DeviceAccount, host: HostAccount | None) -> RenderableType:
         parts += [Text("\nLongest gaps", "bold"), _gaps(device)]
     if device.top_kernels:
         parts += [Text("\nLongest kernels", "bold"), _kernels(device)]
+    if device.operations:
+        parts += [Text("\nOperations, by layer and optimizer", "bold"), _operations(device)]
     if host is not None and host.iterators:
         parts += [Text("\nInput pipeline, by time while the training waited", "bold"), _iterators(host)]
     return Group(*parts)
@@ -136,6 +138,14 @@ def _kernels(device: DeviceAccount) -> Table:
     return table
 
 
+def _operations(device: DeviceAccount) -> RenderableType:
+    table = _plain("ms a step", "%", "in a step", "whose", "kinds")
+    for one in device.operations[:SHOWN_KERNELS]:
+        figures = f"{one.ms_per_step:,.3f}", f"{100 * one.fraction:.1f}", f"{one.count:,.1f}"
+        table.add_row(*figures, Text(reading.owner(one)), Text(", ".join([*one.types][:SHOWN_TYPES]), "dim"))
+    return table
+
+
 def _iterators(host: HostAccount) -> Table:
     table = _plain("waited ms", "self ms", "calls", "stage")
     for stage in host.iterators[:SHOWN_KERNELS]:
@@ -170,7 +180,19 @@ def _telemetry(signals: tuple[Signal, ...]) -> RenderableType:
 
 def _plain(*titles: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    words = {"category", "what it is", "why", "the host was in", "kernel", "stage", "telemetry", "unit", ""}
+    words = {
+        "category",
+        "what it is",
+        "why",
+        "the host was in",
+        "kernel",
+        "stage",
+        "telemetry",
+        "unit",
+        "whose",
+        "kinds",
+        "",
+    }
     for title in titles:
         table.add_column(title, justify="left" if title in words else "right", header_style="dim")
     return table

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gpuprobe.errors import NOBODY_READS, GpuprobeError, OutputError
-from gpuprobe.foreign import visible
+from gpuprobe.foreign import shown, visible_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,11 +66,17 @@ def guard() -> None:
 
 def say(text: str) -> None:
     """Print a line on stderr: progress, and what went wrong."""
-    print(visible(text), file=sys.stderr, flush=True)
+    print(shown(text), file=sys.stderr, flush=True)
+
+
+def echo(text: str) -> None:
+    """Print plain text on stdout."""
+    print(shown(text), flush=True)
 
 
 def echo_json(encoded: bytes) -> None:
     """Print a JSON document, which is UTF-8 whatever the terminal's encoding is."""
+    encoded = visible_json(encoded)
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:
         # Within Python, where text is taken as it is.

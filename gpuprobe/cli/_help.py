@@ -14,7 +14,7 @@ COMMON = {
     2: "wrong usage",
     3: "unreadable input",
     4: "output cannot be written",
-    5: "something is not installed",
+    5: "something is not installed, or memory is short",
     130: "interrupted",
 }
 # An example that is longer has its explanation on the next line.

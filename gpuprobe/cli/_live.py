@@ -34,6 +34,9 @@ PHASES = {
     "settle": "settling",
     "window": "measuring",
     "trace": "tracing",
+    "paused": "taking turns",
+    "refill": "taking turns",
+    "turn": "taking turns",
 }
 # Redrawing is work that the training would wait for on a machine with few cores.
 REFRESH_PER_S = 2
@@ -78,8 +81,8 @@ class LiveView:
         """Show the phase that the run is in, its rate so far, and the load of the GPU or the processor."""
         spec = progress.spec
         if progress.phases and progress.phases[-1].name != self._phase:
-            self._phase = progress.phases[-1].name
-            if self._phase in {"warmup", "window", "trace"}:
+            before, self._phase = PHASES.get(self._phase), progress.phases[-1].name
+            if self._phase in {"warmup", "window", "trace", "turn"} and before != PHASES[self._phase]:
                 self._plain(f"[{self._done + 1}/{self._total}] {spec.strategy}: {PHASES[self._phase]}")
         state = PHASES.get(self._phase, "starting")
         if not self._console.is_terminal or time.monotonic() - self._drawn < 1 / REFRESH_PER_S:
@@ -96,13 +99,13 @@ class LiveView:
         self._finished_s = time.monotonic() - self._started
         name, ended = run.spec.strategy, run.outcome
         rate = rate_so_far(run)
-        if ended.state == "done" and rate:
+        if run.is_measured and rate:
             self._rates[name].append(rate)
             self._states[name] = "done"
         else:
             self._states[name] = f"{ended.state.replace('_', ' ')}: {ended.message}"
         left = wording.clock(self._left_s())
-        said = f"{_rate(rate)} samples/s" if rate and ended.state == "done" else self._states[name]
+        said = f"{_rate(rate)} samples/s" if rate and run.is_measured else self._states[name]
         self._plain(f"[{self._done}/{self._total}] {name}: {said}; about {left} left")
         self._said = self._verdict()
         self._plain(f"  so far: {self._said}")

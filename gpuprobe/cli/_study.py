@@ -7,10 +7,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from gpuprobe import wording
 from gpuprobe.cli._live import LiveView
+from gpuprobe.cli._terminal import Terminal
 from gpuprobe.cli._verdict import show
 from gpuprobe.errors import FAILED, INTERRUPTED, GpuprobeError
 from gpuprobe.measure import faults, folder
@@ -26,6 +25,8 @@ from gpuprobe.strategies.registry import select
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
+
     from gpuprobe.measure.plan import Planned
     from gpuprobe.records import Request, Study
     from gpuprobe.workloads.arrays import Arrays
@@ -35,7 +36,7 @@ def start(request: Request, strategies: str, out: Path, words: Sequence[str]) ->
     """Begin a new study and carry it out; return the exit code."""
     chosen = select(strategies)
     faults.parse(request.inject)
-    console = Console()
+    console = Terminal()
     console.print("gpuprobe: looking at the machine and its data", highlight=False)
     begun = begin(request, chosen, out, shlex.join(words))
     with folder.held(begun.folder):
@@ -44,7 +45,7 @@ def start(request: Request, strategies: str, out: Path, words: Sequence[str]) ->
 
 def finish(where: Path, budget_s: float | None) -> int:
     """Carry out what a study lacks; return the exit code."""
-    console = Console()
+    console = Terminal()
     resumed = resume(where, budget_s)
     with folder.held(where):
         return _carry_out(console, resumed.study, where, resumed.arrays)

@@ -6,9 +6,8 @@ import statistics
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from gpuprobe import wording
+from gpuprobe.cli._terminal import Terminal
 from gpuprobe.errors import INTERRUPTED, OutputError
 from gpuprobe.evidence.whole_run import breakdown_of
 from gpuprobe.measure import folder
@@ -30,7 +29,7 @@ PLOT_FILE = "curves.svg"
 
 def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
     """Train, in a new folder or on in an old one, and say how it went; return the exit code."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(highlight=False, markup=False, soft_wrap=True)
     machine, arrays = environment(), images(spec)
     where = where or folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-train-resnet{spec.depth}")
     cards = [gpu.name for gpu in machine.gpus]

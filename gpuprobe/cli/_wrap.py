@@ -6,6 +6,8 @@ import shutil
 import sys
 import textwrap
 
+from gpuprobe.cli._ends import echo
+
 # What a continued line is set in by, beyond its first.
 FURTHER = 2
 
@@ -15,7 +17,7 @@ def echo_lines(text: str) -> None:
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         text = "\n".join(_broken(line, width) for line in text.split("\n"))
-    print(text)
+    echo(text)
 
 
 def _broken(line: str, width: int) -> str:

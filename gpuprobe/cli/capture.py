@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._ends import echo
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import WRITTEN, Duration, Number
 from gpuprobe.errors import UsageError
@@ -41,8 +42,8 @@ def command(port: int | None, host: str, pid: int | None, time: float, out: Path
         raise UsageError("name either --port of a profiler server, or --pid of a process with a Probe")
     if pid is not None:
         from_process(pid)
-        print(f"Asked process {pid} for a trace of its next steps; it lies in the recording that its Probe keeps.")
+        echo(f"Asked process {pid} for a trace of its next steps; it lies in the recording that its Probe keeps.")
         return
     assert port is not None
     for path in from_server(host, port, time, out):
-        print(path)
+        echo(str(path))

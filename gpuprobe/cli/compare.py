@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpuprobe.cli._ends import echo_json
+from gpuprobe.cli._ends import echo, echo_json
 from gpuprobe.cli._help import Described
 from gpuprobe.cli._options import READ, Figure
 from gpuprobe.errors import FAILED
@@ -60,6 +60,6 @@ def command(a: Path, b: Path, fail_below: float | None, as_json: bool, force: bo
     if as_json:
         echo_json(to_json(found))
     else:
-        print(text(found))
+        echo(text(found))
     if found.failed:
         raise click.exceptions.Exit(FAILED)

@@ -29,8 +29,7 @@ def command(out: Path) -> None:
     The whole pipeline to the whole report, without TensorFlow or a GPU; every page says SIMULATED.
     """
     say("gpuprobe demo: simulating a study, which takes 10 to 40 seconds")
-    from rich.console import Console
-
+    from gpuprobe.cli._terminal import Terminal
     from gpuprobe.cli._verdict import show
     from gpuprobe.measure import folder
     from gpuprobe.recording import PAGE_FILE, REPORT_FILE
@@ -48,7 +47,7 @@ def command(out: Path) -> None:
     except OSError as error:
         raise OutputError(f"{where}: cannot be written ({error.strerror}); name another with --out") from error
     found = verdict(write(where))
-    console = Console()
+    console = Terminal()
     console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
     show(console, found)
     console.print(

@@ -105,22 +105,20 @@ def command(
     if json:
         echo_json(to_json(diagnosis))
     else:
-        from rich.console import Console
-
         from gpuprobe.cli._diagnosis import show
+        from gpuprobe.cli._terminal import Terminal
 
-        show(Console(highlight=False), diagnosis)
+        show(Terminal(highlight=False), diagnosis)
 
 
 def _write(diagnosis: Diagnosis, folder: Path) -> None:
-    from rich.console import Console
-
     from gpuprobe.cli._diagnosis import show
+    from gpuprobe.cli._terminal import Terminal
     from gpuprobe.errors import OutputError
     from gpuprobe.records import to_json, write_whole
 
     text = io.StringIO()
-    show(Console(file=text, width=WIDTH_OF_A_FILE, highlight=False), diagnosis)
+    show(Terminal(file=text, width=WIDTH_OF_A_FILE, highlight=False), diagnosis)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

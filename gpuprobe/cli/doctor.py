@@ -37,13 +37,12 @@ def command(as_json: bool, limit: float) -> None:
 
     Each line is pass, warn or fail, with its evidence and the exact fix.
     """
-    from rich.console import Console
-
+    from gpuprobe.cli._terminal import Terminal
     from gpuprobe.doctor import examine, gather
     from gpuprobe.records import to_json
 
-    console = Console(highlight=False)
-    with Console(stderr=True).status("asking the driver and TensorFlow"):
+    console = Terminal(highlight=False)
+    with Terminal(stderr=True).status("asking the driver and TensorFlow"):
         report = examine(gather(limit))
     if as_json:
         echo_json(to_json(report))

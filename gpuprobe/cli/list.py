@@ -36,9 +36,9 @@ def command(models: bool, causes: bool) -> None:
 
 
 def _list_strategies() -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from gpuprobe.cli._terminal import Terminal
     from gpuprobe.strategies.registry import strategies
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
@@ -47,14 +47,14 @@ def _list_strategies() -> None:
     table.add_column("what it does", ratio=1)
     for strategy in strategies().values():
         table.add_row(strategy.name, strategy.against or "-", strategy.sentence)
-    Console().print(table)
+    Terminal().print(table)
     print("gpuprobe run --strategies NAME,NAME trains under some of them, all under every one.")
 
 
 def _list_models() -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from gpuprobe.cli._terminal import Terminal
     from gpuprobe.workloads.cifar import ON_CPU, ON_GPU
     from gpuprobe.workloads.registry import workloads
 
@@ -71,14 +71,14 @@ def _list_models() -> None:
     )
     for entry in workloads().values():
         table.add_row(entry.name, entry.sentence, entry.on_cpu, entry.on_gpu)
-    Console().print(table)
+    Terminal().print(table)
     print("gpuprobe run --model NAME trains one; --model FILE.py:FACTORY trains your own (see gpuprobe new).")
 
 
 def _list_causes() -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from gpuprobe.cli._terminal import Terminal
     from gpuprobe.report.explain import listed
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -87,5 +87,5 @@ def _list_causes() -> None:
     table.add_column("what it is", ratio=1)
     for name, words, devices in listed():
         table.add_row(name, devices, words)
-    Console().print(table)
+    Terminal().print(table)
     print("gpuprobe explain CAUSE tells how it shows, what decides it and what cures it.")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gpuprobe import wording
+from gpuprobe.cli._ends import echo
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import WRITTEN
 from gpuprobe.errors import OutputError, UsageError
@@ -39,4 +40,4 @@ def command(path: Path) -> None:
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
     then = wording.command("gpuprobe", "run", "--model", f"{path}:workload", "--quick")
-    print(f"{path}: put your model and data into it, then: {then}")
+    echo(f"{path}: put your model and data into it, then: {then}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpuprobe.cli._ends import say
+from gpuprobe.cli._ends import echo, say
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import READ, WRITTEN
 
@@ -61,4 +61,4 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
         from gpuprobe.sharing.publish import publish
 
         publish(study, share, traces=traces)
-    print((share or study) / REPORT_FILE)
+    echo(str((share or study) / REPORT_FILE))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.cli._ends import echo
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import READ, WRITTEN
 from gpuprobe.errors import UsageError
@@ -42,7 +43,7 @@ def command(spec: Path | None, out: Path | None, schema: bool) -> None:
     wanted = spec_file.read(spec)
     with new_folder(out):
         told = write_session(wanted, out)
-    print(f"SIMULATED: a step of {wording.milliseconds(told.step_ms)}; primary cause: {told.primary}.")
+    echo(f"SIMULATED: a step of {wording.milliseconds(told.step_ms)}; primary cause: {told.primary}.")
     for name, gain in sorted(told.fixes.items(), key=lambda item: -item[1].ratio)[:3]:
-        print(f"  {name}: {gain.ratio:.2f} times as fast")
-    print(f"Recording: {out}, truth: {out / TRUTH_FILE}")
+        echo(f"  {name}: {gain.ratio:.2f} times as fast")
+    echo(f"Recording: {out}, truth: {out / TRUTH_FILE}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpuprobe.cli._ends import say
+from gpuprobe.cli._ends import echo, say
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import READ, Number
 
@@ -31,9 +31,9 @@ def command(study: Path, port: int) -> None:
 
     say("gpuprobe view: starting TensorBoard, which takes up to a minute")
     with serving(study, port) as viewer:
-        print(f"TensorBoard's profiler: {viewer.address}")
-        print("Its trace viewer alone, which needs no network:")
+        echo(f"TensorBoard's profiler: {viewer.address}")
+        echo("Its trace viewer alone, which needs no network:")
         for page in viewer.pages:
-            print(f"  {page.run}  {page.address}")
-        print("Ctrl-C stops it.", flush=True)
+            echo(f"  {page.run}  {page.address}")
+        echo("Ctrl-C stops it.")
         viewer.wait()

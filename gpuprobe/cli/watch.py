@@ -163,14 +163,13 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
 
 
 def _sum_up(record: Watch, folder: Path, trouble: str) -> None:
-    from rich.console import Console
-
     from gpuprobe.cli._summary import show, show_trainings
+    from gpuprobe.cli._terminal import Terminal
     from gpuprobe.errors import InputError
     from gpuprobe.report.trainings import why_none
     from gpuprobe.report.watch import reported
 
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True, highlight=False)
     trainings = _trainings(console, folder)
     try:
         show(console, reported(folder, record, trainings), folder)

@@ -57,13 +57,13 @@ def ledger(a: Measured, b: Measured) -> Ledger | str:
     changes = [
         CategoryChange(
             category=name,
-            a_ms=devices[0].ledger_ms[name] / steps[0],
-            b_ms=devices[1].ledger_ms[name] / steps[1],
-            a_fraction=devices[0].ledger_ms[name] / devices[0].step_ms,
-            b_fraction=devices[1].ledger_ms[name] / devices[1].step_ms,
+            a_ms=devices[0].ms(name) / steps[0],
+            b_ms=devices[1].ms(name) / steps[1],
+            a_fraction=devices[0].share(name),
+            b_fraction=devices[1].share(name),
         )
-        for name in devices[0].ledger_ms
-        if devices[0].ledger_ms[name] > 0 or devices[1].ledger_ms[name] > 0
+        for name in devices[0].ledger_ms | devices[1].ledger_ms
+        if devices[0].ms(name) > 0 or devices[1].ms(name) > 0
     ]
     changes.sort(key=lambda change: -abs(change.change_ms))
     return Ledger(

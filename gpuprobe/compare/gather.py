@@ -8,6 +8,7 @@ from gpuprobe import telemetry
 from gpuprobe.compare.records import Measured, Side
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.evidence.readings.window import as_read, readings_in
 from gpuprobe.ledger.account import account_of
 from gpuprobe.ranking.accounts import timeline_of
 from gpuprobe.ranking.load import load as load_ranked
@@ -184,7 +185,8 @@ def _all_readings(recording: Telemetry) -> tuple[Signal, ...]:
 
 
 def _summary(recording: Telemetry, start_ns: int, end_ns: int, used: str) -> tuple[Signal, ...]:
-    found = telemetry.summarize(recording, start_ns, end_ns, gpu_pci_bus_id=used)
+    summary = telemetry.summarize(recording, start_ns, end_ns, gpu_pci_bus_id=used)
+    found = as_read(summary, readings_in(recording, start_ns, end_ns, gpu_pci_bus_id=used))
     return _levels((*found.host, *(found.gpus[0] if found.gpus else ())))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from gpuprobe.diagnosis.advice import compute, feeding, host_work, others
 
 if TYPE_CHECKING:
+    from gpuprobe.diagnosis.advice.given import Given
     from gpuprobe.diagnosis.advice.situation import Situation
     from gpuprobe.thresholds import Thresholds
 
@@ -26,6 +27,7 @@ CauseId = Literal[
     "eager_or_retracing",
     "recompiling",
     "compute_bound",
+    "serial_loop",
     "host_work",
     "one_time_work",
     "rnn_without_cudnn",
@@ -52,8 +54,8 @@ Device = Literal["gpu", "cpu"]
 # What one kind of evidence calls by one name, another that sees less calls by another of the same family: too small a
 # batch shows in launches that do not keep up; what Python does for each operation shows as launches too.
 Family = Literal["launches", "host", "device"]
-# Gives the sentence and the code of an advice; None where what the rule said stands.
-Advice = Callable[["Situation", str | None], tuple[str, str] | None]
+# Gives an advice; None where what the rule said stands.
+Advice = Callable[["Situation", str | None], "Given | None"]
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,11 @@ class Cause:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the input that `input_bound` may name: plain words, and the changes that cure it."""
+    """A part of a cause that a finding may name, as a stage of the input: plain words, and the changes that cure it."""
 
     words: str
     cures: tuple[str, ...]
+    of: CauseId = "input_bound"
 
 
 BOTH: frozenset[Device] = frozenset({"gpu", "cpu"})
@@ -183,7 +186,7 @@ CATALOGUE = (
         ),
         signals=("gain.xla", "gain.steps_per_execution"),
         family="launches",
-        roots=("eager_or_retracing", "rnn_without_cudnn"),
+        roots=("eager_or_retracing", "serial_loop", "rnn_without_cudnn"),
         root_is_most=True,
         cures=("launches_fused", "batch_times", "steps_per_execution"),
         decided_by_trace=True,
@@ -281,16 +284,19 @@ CATALOGUE = (
         id="host_work",
         words="the host does work of its own while the device waits",
         signature="The device idles while the launching thread is inside one operation, call or frame that launches "
-        "nothing, for long beside the pace at which it launches otherwise.",
+        "nothing, for long beside the pace at which it launches otherwise; on a processor the step itself calls Python "
+        "or prepares samples, and does nothing else.",
         fix="Take the work out of the step: into the input pipeline, onto the device, or onto another thread.",
         mistaken_for="launch_bound, which needs many short gaps and which fewer launches cure: they do not cure this; "
         "one_time_work, where it does not come again",
+        devices=("gpu", "cpu"),
         part=Part(
             "share.idle_host_work",
             "host_work_share",
-            "The {device} is idle in {share} of the step ({time}) while the host does work of its own and launches "
-            "nothing.",
+            "In {share} of the step ({time}) the {device} waits for work of the host's own, in which it launches and "
+            "trains nothing.",
             ("proof.idle_host_work", "held_kind", "held_stretches", "held_steps"),
+            BOTH,
         ),
         family="host",
         cures=("host_work_removed",),
@@ -416,6 +422,9 @@ CATALOGUE = (
         thresholds=("sm_filled", "compute_fraction", "batch_saved", "underused"),
         signals=("kernel_fraction", "sm_efficiency", "share.gpu_compute", "gain.large_batch"),
         family="launches",
+        # A larger batch makes such a loop longer.
+        roots=("serial_loop",),
+        root_is_most=True,
         cures=("batch_times",),
         weighed=True,
         advice=compute.batch_too_small,
@@ -430,7 +439,15 @@ CATALOGUE = (
         "meter alone proves nothing (wrong_meter)",
         devices=("gpu", "cpu"),
         thresholds=("compute_fraction", "compute_of_step", "compute_margin", "cpu_busy_share", "cpu_idle_share"),
-        signals=("kernel_fraction", "share.gpu_compute", "share.cpu_compute", "input_share", "utilization_percent"),
+        signals=(
+            "kernel_fraction",
+            "share.gpu_compute",
+            "share.cpu_compute",
+            "input_share",
+            "utilization_percent",
+            "operation_share",
+            "dense_update_share",
+        ),
         family="device",
         # Kernels that fill the GPU are no healthy case where something makes each of them longer than it need be.
         roots=(
@@ -440,12 +457,29 @@ CATALOGUE = (
             "throttled",
             # The slowest device computes all the time, and the others wait for it.
             "straggler",
+            "serial_loop",
             "batch_too_small",
             "tensor_cores_unused",
         ),
         cures=("fp16", "faster_card"),
         decided_by_trace=True,
         advice=compute.compute_bound,
+    ),
+    Cause(
+        id="serial_loop",
+        words="a loop in the model takes the samples of a batch one by one",
+        signature="The step's graph holds a loop that turns as often as a batch has samples, or a tf.map_fn.",
+        fix="Write the loop's body for the whole batch at once.",
+        mistaken_for="compute_bound, launch_bound and batch_too_small, which are how its many small operations show; a "
+        "layer that goes through time, whose turns need one another",
+        devices=("gpu", "cpu"),
+        thresholds=("loop_share", "loop_turns"),
+        signals=("loop", "loop_share", "loop_turns", "loop_maps", "batch_size"),
+        family="launches",
+        symptoms=("launch_bound", "batch_too_small"),
+        cures=("loop_vectorised",),
+        weighed=True,
+        advice=compute.serial_loop,
     ),
     Cause(
         id="tensor_cores_unused",
@@ -656,6 +690,11 @@ STAGES: dict[str, Stage] = {
     "no_prefetch": Stage("batches are not prepared ahead", ("prefetch", "input_free")),
     "cold_cache": Stage("the data are read from a disk", ("input_free",)),
     "shuffle_fill": Stage("the shuffle buffer is filled again", ("input_free",)),
+    "dense_update": Stage(
+        "the optimizer goes through all rows of a weight for the few that a batch used",
+        ("rows_updated_only",),
+        "compute_bound",
+    ),
 }
 
 

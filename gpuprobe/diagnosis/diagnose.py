@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.diagnosis.advice.give import advised
+from gpuprobe.diagnosis.between import told_apart
 from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.causes import CAUSES
-from gpuprobe.diagnosis.gains import with_gains
+from gpuprobe.diagnosis.doubts import doubted
 from gpuprobe.diagnosis.join import join
 from gpuprobe.diagnosis.pace import paced
 from gpuprobe.diagnosis.records import Diagnosis, Finding
@@ -49,8 +50,8 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     unknown = traced.number("share.unattributed") or 0.0
     joined = join(votes, beside.diagnose(known, limits), limits, replay, unknown)
     findings = joined.findings if joined.primary else (_unattributed(case, votes, traced), *joined.findings)
+    findings = told_apart(doubted(findings, case, known, limits), known)
     findings = advised(findings if seen else tuple(map(_unread, findings)), known, limits, replay)
-    findings = with_gains(findings, replay) if replay else findings
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
     made = Diagnosis(
         **fields,

@@ -102,7 +102,7 @@ def join(
     primary = msgspec.structs.replace(
         root or next(found for found in merged if found.cause == cause),
         primary=True,
-        confidence=root.confidence if root else _confidence(leader.primary.confidence, agreeing, doubts),
+        confidence=root.confidence if root else _confidence(leader.primary, agreeing, doubts),
         ties_with=None if root or tied else leader.primary.ties_with,
     )
     named = {primary.cause, "unattributed"}
@@ -258,10 +258,11 @@ def _beside(found: Finding, primary: CauseId | None) -> Finding:
     return msgspec.structs.replace(found, primary=False, ties_with=None, symptom_of=symptom)
 
 
-def _confidence(own: Confidence, agreeing: Sequence[Vote], against: Sequence[Vote]) -> Confidence:
+def _confidence(own: Finding, agreeing: Sequence[Vote], against: Sequence[Vote]) -> Confidence:
     if against:
-        return LOWER[own]
-    return "high" if agreeing else own
+        return LOWER[own.confidence]
+    # That others see it too does not tell it from what it ties with.
+    return "high" if agreeing and not own.ties_with else own.confidence
 
 
 def _agreement(leader: Vote, agreeing: Sequence[Vote], against: Sequence[Vote], silent: Sequence[Vote]) -> str:

@@ -10,7 +10,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.case import UNTRACED, Case
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.pace import pace
-from gpuprobe.evidence.run import setting
+from gpuprobe.evidence.run import given_signals, setting
 from gpuprobe.evidence.whole_run import breakdown_of_run
 from gpuprobe.ledger.account import break_down
 from gpuprobe.recording import (
@@ -211,6 +211,7 @@ def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tup
             sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
         ),
         *_clock(run),
+        *given_signals(run.given),
         *pace(run.phase("window")),
         *(_of_study(study) if study else ()),
     )
@@ -230,6 +231,13 @@ def _of_study(study: Study) -> tuple[Signal, ...]:
         # A watched training is recorded as a study too, but nobody ran strategies for it.
         Signal(name="in_study", unit="", source="study", value=study.request.rounds > 0),
         Signal(name="data_kind", unit="", source="study", value=study.data_name),
+        Signal(
+            name="epoch_samples",
+            unit="samples",
+            source="study",
+            value=float(study.epoch_samples) if study.epoch_samples else None,
+            missing=None if study.epoch_samples else "the data do not tell how many samples an epoch has",
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gpuprobe import wording
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.rules import whole_run
 from gpuprobe.evidence.whole_run import signals
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # What a healthy step, or one that nothing explains, costs is no flaw that another could be less than.
 NO_FLAW = frozenset({"compute_bound", "unattributed"})
+MOST_TOLD = 4
 # What shows in all trainings of a process together.
 OF_PROCESS = frozenset({"many_small_fits", "compiled_again", "startup"})
 
@@ -34,6 +36,13 @@ def with_whole_run(diagnosis: Diagnosis, breakdown: RunBreakdown | None, limits:
         not_evaluated=(*diagnosis.not_evaluated, *undecided),
         whole_run=breakdown,
     )
+
+
+def in_short(breakdown: RunBreakdown) -> str:
+    """Say in a line where most of the wall time went, the largest parts first."""
+    largest = sorted(breakdown.rows, key=lambda row: -row.seconds)[:MOST_TOLD]
+    told = [f"{row.part.replace('_', ' ')} {row.name}".rstrip() + f" {wording.share(row.share)}" for row in largest]
+    return f"{wording.duration(breakdown.wall_s)}: {', '.join(told)}"
 
 
 def tells_of_process(breakdown: RunBreakdown, limits: Thresholds = DEFAULTS) -> bool:

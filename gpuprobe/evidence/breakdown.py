@@ -12,9 +12,9 @@ part of `idle_launch` in pauses that are long beside the pace of launching, `ker
 `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
 `pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
 `straggler_device`, `kept_waiting_share`, `last_to_exchanges`, `account_confidence` and `proof.<category>`, the events
-of the host behind it. Where the host was held without launching anything: `held_by`, `held_kind`, `held_stretches`,
-`held_steps`, `held_told_fraction` and `once_proven_fraction`. Where a recurrent layer runs as a loop:
-`recurrent_layer`, `recurrent_share`, `recurrent_operations` and `recurrent_setting`.
+of the host behind it; beside them those of `evidence.operations`. Where the host was held without launching anything:
+`held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and `once_proven_fraction`. Where a
+recurrent layer runs as a loop: `recurrent_layer`, `recurrent_share`, `recurrent_operations` and `recurrent_setting`.
 One that the trace does not give says why in `missing`.
 """
 
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.evidence.input_stage import input_stage
+from gpuprobe.evidence.operations import operation_signals
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.peers import waited_for
 from gpuprobe.ledger.quantiles import median
@@ -54,6 +55,7 @@ def evidence_of(account: Account) -> Evidence:
             *_shares(device),
             *_work(device),
             *_host(host, device),
+            *operation_signals(device, host),
             *_straggler(account),
             *_peers(account, device),
             *_held(device),
@@ -104,19 +106,19 @@ def _whole(device: DeviceAccount) -> list[Signal]:
 
 
 def _shares(device: DeviceAccount) -> list[Signal]:
-    shares = {name: value / device.step_ms for name, value in device.ledger_ms.items()}
+    shares = {name: device.share(name) for name in device.ledger_ms}
     if device.kind == "gpu":
         sums = {
-            "copy": sum(shares[name] for name in COPIES),
-            "launch": shares["idle_launch"] + shares["idle_queue"] - device.stalled_ms / device.step_ms,
+            "copy": sum(device.share(name) for name in COPIES),
+            "launch": device.share("idle_launch") + device.share("idle_queue") - device.stalled_ms / device.step_ms,
             "stalled": device.stalled_ms / device.step_ms,
             "off_pace": device.off_pace_ms / device.step_ms,
-            "exchange": shares["gpu_collective"],
+            "exchange": device.share("gpu_collective"),
         }
     else:
         across = {"overhead": device.overhead_fraction, "dispatch": device.dispatch_fraction}
         sums = {name: value for name, value in across.items() if value is not None}
-        sums["exchange"] = shares["cpu_collective"]
+        sums["exchange"] = device.share("cpu_collective")
     return [
         Signal(name=f"share.{name}", unit="of the step", source="ledger", value=value, n=device.counted)
         for name, value in (shares | sums).items()
@@ -169,7 +171,7 @@ def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
     iterator = host.slowest_iterator
     missing = None if iterator else "no stage of tf.data was seen while the training waited"
     source = "trace, self time of the iterators while the training waited"
-    stage = input_stage(host.iterators, device.ledger_ms["idle_input"] / device.step_ms)
+    stage = input_stage(host.iterators, device.share("idle_input"))
     return [
         Signal(name="slowest_iterator", unit="", source=source, value=iterator, missing=missing),
         Signal(name="input_stage", unit="", source=source, value=stage, missing=None if stage else missing or UNSEEN),
@@ -201,9 +203,9 @@ def _straggler(account: Account) -> list[Signal]:
     if len(computing) < 2:
         alone = "no two devices compute in the trace"
         return [Signal(name=name, unit=unit, source=source, missing=alone) for name, unit in names]
-    slow = max(computing, key=lambda device: device.ledger_ms["gpu_compute"])
-    others = median(np.array([device.ledger_ms["gpu_compute"] for device in computing if device is not slow]))
-    longest = slow.ledger_ms["gpu_compute"]
+    slow = max(computing, key=lambda device: device.ms("gpu_compute"))
+    others = median(np.array([device.ms("gpu_compute") for device in computing if device is not slow]))
+    longest = slow.ms("gpu_compute")
     missing = None if longest and others else "the other devices compute nothing"
     values = (None, None) if missing else (longest / others, (longest - others) / slow.step_ms)
     return [

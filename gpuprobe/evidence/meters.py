@@ -46,7 +46,7 @@ def _of_step(name: str, device: DeviceAccount | None, value: float | None) -> Si
 
 def _running(device: DeviceAccount) -> float:
     """How much of the step any kernel runs: those that exchange gradients count for NVML too."""
-    return (device.ledger_ms["gpu_compute"] + device.ledger_ms["gpu_collective"]) / device.step_ms
+    return device.share("gpu_compute") + device.share("gpu_collective")
 
 
 def _copying(device: DeviceAccount) -> float:

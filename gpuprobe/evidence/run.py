@@ -8,7 +8,7 @@ from gpuprobe.evidence import card
 from gpuprobe.records import Signal
 
 if TYPE_CHECKING:
-    from gpuprobe.records import GpuInfo, Settings
+    from gpuprobe.records import Given, GpuInfo, Settings
 
 READ_BACK = "Keras, read back"
 
@@ -51,6 +51,23 @@ def setting(
         Signal(name="feed_dtype", unit="", source=READ_BACK, value=settings.feed_dtype),
         Signal(name="device_is_gpu", unit="", source="TensorFlow", value="GPU" in settings.device.upper()),
         _allocated(device_peak_mib, gpu),
+    )
+
+
+def given_signals(given: Given | None) -> tuple[Signal, ...]:
+    """Return what a training was given as signals, as far as it is known."""
+    if given is None:
+        return ()
+    values: dict[str, float | str | bool | None] = {
+        "data_kind": given.data_kind or None,
+        "data_workers": given.data_workers,
+        "epochs": given.epochs,
+        "verbose": given.verbose,
+        "own_callbacks": None if given.callbacks is None else ", ".join(given.callbacks),
+        "samples_vary": given.samples_vary,
+    }
+    return tuple(
+        Signal(name=name, unit="", source="fit", value=value) for name, value in values.items() if value is not None
     )
 
 

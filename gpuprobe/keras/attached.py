@@ -66,10 +66,10 @@ class Attached(Probe):
         Attached.waiting = self
 
     def _renew(self) -> None:
+        self._records = False
         options = self._options()
-        self._records = options is not None
         if options is not None:
-            self._watcher = Watcher(options, verbose=False, diagnoses=False)
+            self._watcher, self._records = Watcher(options, verbose=False, diagnoses=False), True
 
     def _is_short(self) -> bool:
         """Whether this training is known to have a few calls."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from gpuprobe.keras.backends import samples_of_epoch
+from gpuprobe.keras.given import given_to_fit
 from gpuprobe.keras.scalars import Scalars
 from gpuprobe.keras.session import ProbeOptions, Session
 from gpuprobe.keras.timed import Timed
@@ -152,6 +153,7 @@ class Probe(Timed):
         in_epoch = self.params.get("steps") or 0
         session.expect(math.ceil(in_epoch / steps), self.params.get("epochs") or 0)
         session.describe(session.settings(self.model, batch, dtype), in_epoch)
+        session.was_given(given_to_fit(self.model, leaves, Timed))
         self._counts = counted > 0
 
     def _count(self, session: Session) -> None:

@@ -69,7 +69,11 @@ class CallbackTimes:
             return
         # An object may have no place for it: then it is not timed.
         with suppress(AttributeError, TypeError):
-            former, ours = vars(callback).get(hook, MISSING), timed(getattr(callback, hook))
+            there = vars(callback).get(hook, MISSING)
+            # Where a training was broken off, its own is still there.
+            former, own = getattr(there, "stands_for", (there, getattr(callback, hook)))
+            ours = timed(own)
+            ours.stands_for = former, own
             setattr(callback, hook, ours)
             self._on.append((callback, hook, ours, former))
 

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from gpuprobe.measure.wall import WallClock, process_started_ns
 from gpuprobe.records import save
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from gpuprobe.measure.wall import Key, Tally
+    from gpuprobe.measure.wall import Tally
     from gpuprobe.records import PartKind, Wall
-
-    Note = Callable[[], Key | None]
 
 # What goes on where no call of Keras does.
 OUTSIDE: frozenset[PartKind] = frozenset({"imports", "build", "tail"})
@@ -33,6 +31,7 @@ OUTSIDE: frozenset[PartKind] = frozenset({"imports", "build", "tail"})
 SAVE_EVERY_NS = 2_000_000_000
 # Whose account was given up.
 NOBODY = (0, 0)
+Answer = TypeVar("Answer")
 
 
 class Counted(Protocol):
@@ -52,8 +51,8 @@ class Phases:
 
     def __init__(self) -> None:
         # Somebody at a prompt: what has passed there is no part of a training.
-        interactive = hasattr(sys, "ps1") or "ipykernel" in sys.modules
-        self.clock = WallClock("imports", None if interactive else process_started_ns())
+        self._interactive = hasattr(sys, "ps1") or "ipykernel" in sys.modules
+        self.clock = WallClock("imports", None if self._interactive else process_started_ns())
         self.steps_per_call = 1
         # Whether something was saved since the hook of a batch began.
         self.saved = False
@@ -62,11 +61,13 @@ class Phases:
         self._started_ns = self.clock.since_ns
         self._owner = os.getpid(), threading.get_ident()
         self._trainings = 0
+        # Train functions that were called, as far as they still live, and whether any was.
         self._called: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._compiled = False
         self._counted: Counted | None = None
         self._counted_before = 0
         self._settle: Callable[[], None] | None = None
-        self._looping = False
+        self._looping = self._enclosed = False
         self._file: Path | None = None
         self._saved_ns = 0
 
@@ -87,25 +88,36 @@ class Phases:
     @contextmanager
     def call_of_keras(self, kind: PartKind, name: str = "") -> Iterator[None]:
         """Enclose `fit`, `predict` and the like; of those within one another, the outermost one is told."""
-        if not self._begin(kind, name):
+        if not self.told(lambda: self._begin(kind, name)):
             yield
             return
+        self._enclosed = True
         try:
             yield
         finally:
+            self._enclosed = False
             self.told(self._end)
 
     def _begin(self, kind: PartKind, name: str) -> bool:
         apart = self.ours and self._looping and self.clock.kind == "steps"
         if self._owner[0] != os.getpid() or not (apart or self.clock.kind in OUTSIDE):
             return False
-        if not apart:
-            self._owner = os.getpid(), threading.get_ident()
-            self._leave_tail()
-        if kind == "fit":
-            self._new_training()
-        self.clock.to(kind, name)
+        if apart:
+            self.clock.to(kind, name)
+        else:
+            self._open(kind, name, trains=kind == "fit")
         return True
+
+    def _open(self, kind: PartKind, name: str = "", *, trains: bool, at_ns: int | None = None) -> None:
+        """Leave the script's own code, which was no tail of the process then."""
+        self._owner = os.getpid(), threading.get_ident()
+        former = self.clock.to(kind, name, at_ns=at_ns, times=0)
+        self.clock.move("tail", "between_trainings", times=int(former[0] == "tail"))
+        if trains:
+            if self._trainings or self._interactive:
+                self.began = (self.clock.since_ns, self.clock.told())
+            self._trainings += 1
+        self.clock.count(kind, 1, name)
 
     def _end(self) -> None:
         self.clock.to("steps" if self._looping else "tail", times=0)
@@ -116,6 +128,9 @@ class Phases:
 
         `settle` takes out of the steps that were told what was measured within them.
         """
+        if self.ours and not self._enclosed and not self._looping and self.clock.kind not in OUTSIDE:
+            # One before it was broken off, and told nobody.
+            self.training_ended()
         begins = self.clock.kind in OUTSIDE and self._begin("fit", "")
         if self.ours:
             self._counted, self._counted_before, self._settle = counted, counted.calls, settle
@@ -131,11 +146,8 @@ class Phases:
         """A loop that is no `fit` begins with its first call, now or where that began earlier."""
         if self._looping or self.clock.kind not in OUTSIDE:
             return
-        self._owner = os.getpid(), threading.get_ident()
-        self._leave_tail()
-        self._new_training()
-        self.clock.to("first_call", at_ns=first_call_ns or None)
-        self._looping = True
+        self._open("first_call", trains=True, at_ns=first_call_ns or None)
+        self._looping = self._compiled = True
 
     def loop_warm(self, counted: Counted) -> None:
         """The first call of a loop has ended; from now on its calls are counted."""
@@ -160,7 +172,8 @@ class Phases:
         if function in self._called:
             self.clock.to("epoch_first_call")
             return
-        self.clock.to("first_call_again" if len(self._called) else "first_call")
+        self.clock.to("first_call_again" if self._compiled else "first_call")
+        self._compiled = True
         with suppress(TypeError):
             self._called.add(function)
 
@@ -200,14 +213,6 @@ class Phases:
         if self._settle is not None:
             self._settle()
 
-    def _new_training(self) -> None:
-        if self._trainings:
-            self.began = (self.clock.since_ns, self.clock.tally())
-        self._trainings += 1
-
-    def _leave_tail(self) -> None:
-        self.clock.move("tail", "between_trainings", times=int(self.clock.kind == "tail"))
-
     @contextmanager
     def doing(self, kind: PartKind, name: str = "") -> Iterator[None]:
         """Enclose what is a part of its own, and go on after it with what went on before."""
@@ -231,7 +236,7 @@ class Phases:
         else:
             yield
 
-    def told(self, note: Note) -> Key | None:
+    def told(self, note: Callable[[], Answer]) -> Answer | None:
         """Take a note; where that fails the account is given up, and the training goes on."""
         try:
             return note()

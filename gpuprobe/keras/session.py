@@ -24,7 +24,7 @@ from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.events import EventLog, fold
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER, run_folder
-from gpuprobe.records import Outcome, Request, Run, RunSpec, Settings, StrategyInfo, Study, TraceInfo, save
+from gpuprobe.records import Given, Outcome, Request, Run, RunSpec, Settings, StrategyInfo, Study, TraceInfo, save
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -148,6 +148,10 @@ class Session:
     def go_on(self) -> None:
         """Take what follows, another training of a few calls, for the same one."""
         self._moments.go_on()
+
+    def was_given(self, given: Given) -> None:
+        """Save what the training was given."""
+        self._log.write("given", given=given)
 
     def describe(self, settings: Settings | None, steps_per_epoch: int) -> None:
         """Save what is known after the first call: the settings, and how many steps an epoch has (0: unknown)."""

@@ -25,7 +25,8 @@ MOST_SAID = 3
 class Verdict(Record, frozen=True, kw_only=True):
     """What a watched training says: its figures, what was found, and what could not be told; `verdict.json`.
 
-    `traced` tells that the findings rest on a trace, `no_trace` why there is none.
+    `traced` tells that the findings rest on a trace, `no_trace` why there is none. `whole_run` says where most of the
+    training's wall time went.
     """
 
     schema: int = SCHEMA
@@ -34,6 +35,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     not_evaluated: tuple[NotEvaluated, ...]
     traced: bool = False
     no_trace: str = ""
+    whole_run: str = ""
 
     def lines(self) -> list[str]:
         """Say it: the verdict, why, and what to do next."""
@@ -45,6 +47,7 @@ class Verdict(Record, frozen=True, kw_only=True):
         )
         lines = [f"Verdict  {figures}; {meter}.{self._cause()}"]
         lines += [f"Why      {finding.claim}" for finding in self.findings[:MOST_SAID]]
+        lines += [f"Run      {self.whole_run}."] if self.whole_run else []
         lines += [f"No trace {self.no_trace}."] if self.no_trace else []
         lines += [f"Note     {UNCOUNTED}"] if rate.value and rate.unit == STEPS else []
         return lines + [f"Next     {finding.fix}" for finding in self.findings[:1]]
@@ -76,6 +79,9 @@ def verdict(run: Run, no_gpu: str, diagnosis: Diagnosis | None) -> Verdict:
 
     `no_gpu` is why the machine has no GPU, empty where it has one.
     """
+    # As above: they are loaded by now.
+    from gpuprobe.diagnosis.whole_run import in_short
+
     signals = (_rate(run), _utilization(diagnosis, no_gpu), _outside(run))
     no_trace = run.trace.missing if run.trace and run.trace.missing else ""
     if diagnosis is None:
@@ -86,6 +92,7 @@ def verdict(run: Run, no_gpu: str, diagnosis: Diagnosis | None) -> Verdict:
         not_evaluated=diagnosis.not_evaluated,
         traced=bool(diagnosis.devices),
         no_trace=no_trace,
+        whole_run=in_short(diagnosis.whole_run) if diagnosis.whole_run else "",
     )
 
 

@@ -12,11 +12,12 @@ from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
-from gpuprobe.ledger.held_facts import held_facts
+from gpuprobe.ledger.held_facts import held_facts, prepared_facts
 from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import Intervals, covered, difference, join, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
+from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
 from gpuprobe.ledger.peers import called, peers_of, waited_for
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
@@ -136,7 +137,7 @@ def _on_gpus(
 def _on_processors(timeline: Timeline, hosts: Mapping[str, Host], exchanged: Exchanges | None) -> list[Found]:
     times = [(host, cpu_time(host, _waiting(exchanged, PROCESSOR, host.name))) for host in hosts.values()]
     return [
-        Found(_cpu(timeline, host, spent), host, spent.windows, Intervals(), spent.parts["idle_once"])
+        Found(_cpu(timeline, host, spent), host, spent.windows, spent.parts["idle_host_work"], spent.parts["idle_once"])
         for host, spent in times
         if spent is not None
     ]
@@ -172,6 +173,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
     sm, occupied, outside = kernels.sm_efficiency(time), kernels.occupancy(time), _idle_outside(time)
+    operations, loops = made_up_of(on_device(timeline.names, device), windows)
     return DeviceAccount(
         name=device.name,
         host=device.host,
@@ -200,6 +202,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         confidence=_trusted(steps.typical, time, host, _told_lost(timeline)),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
+        operations=operations,
+        loops=loops,
         copies=kernels.copy_facts(time),
         held=held_facts(time, host),
         recurrent=recurrent_facts(host, windows, join([time.parts[name] for name in LATE])),
@@ -222,6 +226,8 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
     windows, parts = spent.windows, spent.parts
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
     steps = StepAccounts.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
+    operations, loops = made_up_of(on_processor(host), windows)
+    events = proof(host, parts, windows.inside)
     return DeviceAccount(
         name=PROCESSOR,
         host=host.name,
@@ -239,7 +245,10 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
         recurrent=recurrent_facts(host, windows, join([parts["cpu_compute"], parts["cpu_dispatch"]])),
-        proof=proof(host, parts, windows.inside),
+        operations=operations,
+        loops=loops,
+        held=prepared_facts(windows, parts["idle_host_work"], events.get("idle_host_work", ())),
+        proof=events,
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )
 

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.intervals import Intervals, difference, intersection, join, union
+from gpuprobe.ledger.host import INPUT_THREADS
+from gpuprobe.ledger.intervals import Intervals, difference, holds, intersection, join, union
 from gpuprobe.ledger.names import Kind, waits
 from gpuprobe.ledger.records import CpuOp, HostAccount, IteratorFacts
 from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container, Iterable
+
+    from numpy.typing import NDArray
 
     from gpuprobe.ledger.host import Host
     from gpuprobe.ledger.steps import Windows
+    from gpuprobe.traces.timeline import Int64s
 
 TOP = 10
 # Stages that keep batches ready: time in them is a wait for the stage below, which runs on threads of its own.
@@ -46,6 +50,7 @@ def host_account(host: Host, windows: Windows) -> HostAccount:
         compile_ms=intersection(host.compiling, window).total / PS_PER_MS,
         graphs_built=sum(int(((kind & Kind.GRAPH) != 0).sum()) for kind in host.kinds),
         cpu_ops=cpu_ops(host),
+        input_ops=input_ops(host, window),
     )
 
 
@@ -119,26 +124,49 @@ def is_buffer(name: str) -> bool:
 
 def cpu_ops(host: Host) -> tuple[CpuOp, ...]:
     """Return the types of operation that ran on the processor, within which no device work was launched."""
+    calls = host.calls
+
+    def quiet(place: int, start: Int64s, end: Int64s) -> NDArray[np.bool_]:
+        launched = np.sort(calls.start_ps[calls.thread == place])
+        alone: NDArray[np.bool_] = np.searchsorted(launched, start) == np.searchsorted(launched, end)
+        return alone
+
+    return _by_type(host, range(len(host.threads)), quiet, with_waits=False)[:TOP]
+
+
+def input_ops(host: Host, window: Intervals) -> tuple[CpuOp, ...]:
+    """Return the types of operation that the input pipeline ran within the steps, calls into Python among them."""
+    threads = [place for place, thread in enumerate(host.threads) if thread.name.startswith(INPUT_THREADS)]
+    return _by_type(host, threads, lambda _, start, __: holds(window, start), with_waits=True)
+
+
+def _by_type(
+    host: Host,
+    places: Iterable[int],
+    wanted: Callable[[int, Int64s, Int64s], NDArray[np.bool_]],
+    *,
+    with_waits: bool,
+) -> tuple[CpuOp, ...]:
+    """Add up the operations of some threads by type; those that only wait for others are left out, or are not."""
     counts: dict[str, int] = {}
     times: dict[str, int] = {}
-    calls = host.calls
-    for place, thread in enumerate(host.threads):
+    for place in places:
+        thread = host.threads[place]
         mask = (host.kinds[place] & Kind.OP) != 0
         if not mask.any():
             continue
         start, name = thread.events.start_ps[mask], thread.events.name[mask]
         lasted = thread.events.duration_ps[mask]
-        launched = np.sort(calls.start_ps[calls.thread == place])
-        quiet = np.searchsorted(launched, start) == np.searchsorted(launched, start + lasted)
-        per_name = np.bincount(name[quiet])
-        time_of_name = np.bincount(name[quiet], weights=lasted[quiet])
+        chosen = wanted(place, start, start + lasted)
+        per_name = np.bincount(name[chosen])
+        time_of_name = np.bincount(name[chosen], weights=lasted[chosen])
         for used in np.flatnonzero(per_name).tolist():
             text = host.names[used]
             kind = text.rpartition(":")[2]
-            if not waits(text):
+            if with_waits or not waits(text):
                 counts[kind] = counts.get(kind, 0) + int(per_name[used])
                 times[kind] = times.get(kind, 0) + int(time_of_name[used])
-    longest = sorted(times, key=lambda kind: -times[kind])[:TOP]
+    longest = sorted(times, key=lambda kind: -times[kind])
     return tuple(CpuOp(type=kind, count=counts[kind], total_ms=times[kind] / PS_PER_MS) for kind in longest)
 
 

@@ -106,6 +106,38 @@ class GapBin(Record, frozen=True, kw_only=True):
     total_ms: float
 
 
+class OperationFacts(Record, frozen=True, kw_only=True):
+    """The operations of one layer, forward and backward, or of the optimizer: `owner` is its path in the model.
+
+    `types` are their kinds, the longest first, with the share of the owner's time of each. `fraction` is the share of
+    the steps in which one of them ran (0 to 1), `count` how many ran in a step.
+    """
+
+    owner: str
+    of_optimizer: bool
+    types: dict[str, float]
+    ms_per_step: float
+    fraction: float
+    count: float
+
+
+class LoopFacts(Record, frozen=True, kw_only=True):
+    """A loop that the graph of the step holds: its path, how often its body runs in a step, and for how long.
+
+    `fraction` is the share of the steps (0 to 1) from the begin of its first turn to the end of its last, of which some
+    operation of it ran for `busy_ms_per_step`. `maps` says that it is a `tf.map_fn`, `recurrent` that its layer goes
+    through time.
+    """
+
+    path: str
+    turns: float
+    ms_per_step: float
+    busy_ms_per_step: float
+    fraction: float
+    maps: bool = False
+    recurrent: bool = False
+
+
 class HeldFacts(Record, frozen=True, kw_only=True):
     """How the host was held while the device idled: the stretches in which it launched nothing for long.
 
@@ -176,6 +208,8 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     confidence: Confidence = "high"
     kernels: KernelFacts | None = None
     top_kernels: tuple[TopKernel, ...] = ()
+    operations: tuple[OperationFacts, ...] = ()
+    loops: tuple[LoopFacts, ...] = ()
     copies: tuple[CopyFacts, ...] = ()
     held: HeldFacts | None = None
     recurrent: RecurrentFacts | None = None
@@ -185,6 +219,14 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...] = ()
     gap_histogram: tuple[GapBin, ...] = ()
     missing: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def ms(self, category: str) -> float:
+        """Return the time of a category in an average step; 0 where a record is from before there was that category."""
+        return self.ledger_ms.get(category, 0.0)
+
+    def share(self, category: str) -> float:
+        """Return that time as a fraction of the step."""
+        return self.ms(category) / self.step_ms if self.step_ms > 0 else 0.0
 
 
 class IteratorFacts(Record, frozen=True, kw_only=True):
@@ -210,6 +252,7 @@ class HostAccount(Record, frozen=True, kw_only=True):
     """What one host did over the steps of its first device, in ms a step where the name says so.
 
     `eager_ms_per_step` is the time of the step in operations that Python started one by one, outside any tf.function.
+    `cpu_ops` are all that ran on the processor, `input_ops` those of the input pipeline alone.
     """
 
     host: str
@@ -221,6 +264,7 @@ class HostAccount(Record, frozen=True, kw_only=True):
     compile_ms: float = 0.0
     graphs_built: int = 0
     cpu_ops: tuple[CpuOp, ...] = ()
+    input_ops: tuple[CpuOp, ...] = ()
 
 
 class PeerFacts(Record, frozen=True, kw_only=True):

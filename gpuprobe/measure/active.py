@@ -6,10 +6,9 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from gpuprobe.errors import OutputError
-from gpuprobe.measure.events import EventReader, RunInProgress
-from gpuprobe.measure.folder import Place
-from gpuprobe.recording import GO_FILE
+from gpuprobe.measure.events import EventLog, EventReader, RunInProgress
+from gpuprobe.measure.folder import TAKES_TURNS, Place
+from gpuprobe.measure.gate import Command, give
 from gpuprobe.records import Outcome, Run, RunSpec
 
 if TYPE_CHECKING:
@@ -19,27 +18,39 @@ if TYPE_CHECKING:
 
 
 class ActiveRun:
-    """One run in a process of its own, from its start until it has ended."""
+    """One run in a process of its own, from its start until it has ended.
+
+    At its gate it has no processor: what its threads would make ahead there, another's turn would pay for.
+    """
 
     def __init__(self, spec: RunSpec, folder: Path, worker: Worker, limit_s: float) -> None:
         self.spec, self.folder, self.worker = spec, folder, worker
         self.progress = RunInProgress(spec)
         self.outcome: Outcome | None = None
-        self._reader, self._place = EventReader(folder), Place(folder)
+        self._reader, self._place, self._marks = EventReader(folder), Place(folder), EventLog(folder)
         self._limit_s, self._alive_s = limit_s, time.monotonic()
+        self._commands = 0
 
     @property
-    def is_held(self) -> bool:
-        """Whether it has warmed up and waits to be let go."""
-        return bool(self.progress.phases) and self.progress.phases[-1].name == "held"
+    def waits(self) -> bool:
+        """Whether it stands at its gate, for a command that it was not given yet."""
+        return self.outcome is None and self.progress.pauses > self._commands
 
-    def let_go(self) -> None:
-        """Let it time its steps: the machine is quiet."""
+    @property
+    def is_measured(self) -> bool:
+        """Whether its timed window is over."""
+        return any(phase.name == "paused" for phase in self.progress.phases)
+
+    def go(self, *, lap: int = 0, turn_s: float = 0.0, last: bool = False) -> None:
+        """Let it through its gate: to its window, to a turn, or to its end."""
+        self._commands += 1
         self._alive_s = time.monotonic()
-        try:
-            (self.folder / GO_FILE).touch()
-        except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be written ({error.strerror})") from error
+        give(self.folder, Command(number=self._commands, lap=lap, turn_s=turn_s, last=last))
+        self.worker.thaw()
+
+    def disturbed(self, lap: int, words: str) -> None:
+        """Note, where a crash cannot lose it, that something disturbed its block in that lap."""
+        self._marks.write("disturbed", lap=lap, words=words)
 
     def look(self) -> None:
         """Take in what it wrote, and end it where it has shown no sign of life for too long.
@@ -50,23 +61,32 @@ class ActiveRun:
             return
         self._place.check()
         code = self.worker.exit_code()
+        waited = self.waits
         for event in self._reader.new():
             self._alive_s = time.monotonic()
             self.progress.take(event)
         if code is not None:
-            self.outcome = outcome_of(self.progress, code)
-        elif time.monotonic() - self._alive_s > self._limit_s and not self._waits():
+            self._over(outcome_of(self.progress, code))
+        elif self.waits:
+            if not waited:
+                self.worker.freeze()
+        elif time.monotonic() - self._alive_s > self._limit_s:
             self.worker.kill()
             message = f"showed no sign of life for {self._limit_s:.0f} s and was ended (--limit sets this time)"
-            self.outcome = Outcome(state="timeout", message=message)
+            self._over(Outcome(state="timeout", message=message))
 
-    def _waits(self) -> bool:
-        return self.is_held and not (self.folder / GO_FILE).exists()
+    def kill(self) -> None:
+        """End it now, as the user stopped the study."""
+        self.worker.kill()
+        self._over(Outcome(state="interrupted", message="stopped by the user"))
+
+    def _over(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._marks.close()
 
     def record(self) -> Run:
-        """Return the record of the run as it ended."""
-        assert self.outcome is not None
-        return self.progress.finished(self.outcome)
+        """Return the record of the run as it ended, or as it is where it goes on."""
+        return self.progress.finished(self.outcome or Outcome(state="interrupted", message=TAKES_TURNS))
 
 
 def outcome_of(progress: RunInProgress, exit_code: int) -> Outcome:

@@ -1,4 +1,4 @@
-"""Decides, after every call of the train function, what comes next: warm up, measure, trace, or stop.
+"""Decides, after every call of the train function, what comes next: warm up, measure, trace, take a turn, or pause.
 
 A pure state machine: it is told the time, and touches neither TensorFlow nor the clock.
 """
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gpuprobe.records import RunSpec
 
 # After the first call, so many in a row within this factor of each other count as steady; and the settling ends
@@ -32,6 +34,8 @@ TRACE_S = 3.0
 # A trace shorter than this shows what else the machine did meanwhile, so that short steps are traced more often, up to
 # a number that no buffer of the profiler is too small for.
 LEAST_TRACE_S, MOST_TRACED = 0.2, 20
+# The first calls after a pause find batches that were made ahead, and caches that others have filled.
+REFILL_CALLS = 2
 # Of fewer steps none is left to count: the first pays for the profiler's start, and the last has no end.
 LEAST_TRACED = 3
 
@@ -44,7 +48,8 @@ class Action(Enum):
     START_WINDOW = "start window"
     END_WINDOW = "end window"
     START_TRACE = "start trace"
-    STOP = "stop"
+    START_TURN = "start turn"
+    PAUSE = "pause"
 
 
 @dataclass
@@ -60,6 +65,8 @@ class Conductor:
     trace: bool
     epoch_calls: int | None = None
     _in_epoch: int = 0
+    _refill_s: float = 0.0
+    _turn_s: float = 0.0
     _ends_ns: list[int] = field(default_factory=list)
     _phase: str = "warmup"
 
@@ -69,13 +76,15 @@ class Conductor:
         if self._phase == "warmup":
             return Action.HOLD
         self._ends_ns.append(now_ns)
-        if self._phase == "settle":
-            return self._after_settling_call()
-        if self._phase == "window":
-            return self._after_window_call()
-        if self._phase == "before trace":
-            return Action.START_TRACE if self.may_trace else Action.GO_ON
-        return self._after_traced_call()
+        decide: dict[str, Callable[[], Action]] = {
+            "settle": self._after_settling_call,
+            "window": self._after_window_call,
+            "before trace": lambda: Action.START_TRACE if self.may_trace else Action.GO_ON,
+            "trace": self._after_traced_call,
+            "refill": lambda: self._after(REFILL_CALLS, self._refill_s, Action.START_TURN),
+            "turn": lambda: self._after(MIN_CALLS, self._turn_s, Action.PAUSE),
+        }
+        return decide[self._phase]()
 
     def epoch_began(self) -> None:
         """Take note that the calls from now on are of another epoch."""
@@ -100,6 +109,18 @@ class Conductor:
         """Count the traced calls from now."""
         self._phase, self._ends_ns = "trace", [now_ns]
 
+    def refill_started(self, now_ns: int, refill_s: float, turn_s: float) -> None:
+        """Train off, for so long, what was made ahead in a pause; then a turn of `turn_s` follows."""
+        self._phase, self._ends_ns = "refill", [now_ns]
+        self._refill_s, self._turn_s = refill_s, turn_s
+
+    def turn_started(self, now_ns: int) -> None:
+        """Begin to count a turn: the device has finished all that was before."""
+        self._phase, self._ends_ns = "turn", [now_ns]
+
+    def _after(self, calls: int, seconds: float, then: Action) -> Action:
+        return then if self._calls() >= calls and self._spent_s() >= seconds else Action.GO_ON
+
     def _after_settling_call(self) -> Action:
         recent = _durations(self._ends_ns)[-STEADY_CALLS:]
         steady = len(recent) == STEADY_CALLS and max(recent) <= STEADY_FACTOR * min(recent)
@@ -108,7 +129,7 @@ class Conductor:
         return Action.GO_ON
 
     def _after_window_call(self) -> Action:
-        calls = len(self._ends_ns) - 1
+        calls = self._calls()
         if self.spec.steps is not None:
             enough = calls * self.steps_per_call >= self.spec.steps
         else:
@@ -119,16 +140,16 @@ class Conductor:
         if not enough:
             return Action.GO_ON
         if not self.trace:
-            return Action.STOP
+            return Action.PAUSE
         self._phase = "before trace"
         return Action.END_WINDOW
 
     def _after_traced_call(self) -> Action:
-        calls, spent_s = len(self._ends_ns) - 1, self._spent_s()
+        calls, spent_s = self._calls(), self._spent_s()
         enough = calls >= self._traced_at_least() and (spent_s >= LEAST_TRACE_S or calls >= MOST_TRACED)
         too_long = calls > 1 and spent_s >= TRACE_S
         at_end = calls >= LEAST_TRACED and self._left_in_epoch() == self.epoch_calls
-        return Action.STOP if enough or too_long or at_end else Action.GO_ON
+        return Action.PAUSE if enough or too_long or at_end else Action.GO_ON
 
     def _traced_at_least(self) -> int:
         """How many calls the trace holds: one more than is wanted, since the first pays for starting the profiler."""
@@ -137,6 +158,9 @@ class Conductor:
     def _left_in_epoch(self) -> float:
         """How many calls come before an epoch ends; after the last one, those of the next."""
         return self.epoch_calls - self._in_epoch % self.epoch_calls if self.epoch_calls else math.inf
+
+    def _calls(self) -> int:
+        return len(self._ends_ns) - 1
 
     def _spent_s(self) -> float:
         return (self._ends_ns[-1] - self._ends_ns[0]) / NS_PER_S

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gpuprobe.records import LossPoint, Outcome, Phase, PhaseName, Run, RunSpec, Settings, TraceInfo, Wall
+from gpuprobe.records import Given, LossPoint, Outcome, Phase, PhaseName, Run, RunSpec, Settings, TraceInfo, Wall
+from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +72,26 @@ class _Building:
     name: PhaseName
     start_ns: int
     end_ns: int
+    lap: int = 0
+    disturbed: str = ""
     calls: list[int] = field(default_factory=list)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the run stands at its gate in it."""
+        return self.name in {"held", "paused"}
+
+    def frozen(self, steps_per_call: int) -> Phase:
+        """Return it as it is by now."""
+        return Phase(
+            name=self.name,
+            start_ns=self.start_ns,
+            end_ns=self.end_ns,
+            call_ends_ns=tuple(self.calls),
+            steps_per_call=steps_per_call,
+            lap=self.lap,
+            disturbed=self.disturbed,
+        )
 
 
 @dataclass
@@ -82,6 +102,7 @@ class RunInProgress:
     phases: list[_Building] = field(default_factory=list)
     steps_per_call: int = 1
     settings: Settings | None = None
+    given: Given | None = None
     losses: list[LossPoint] = field(default_factory=list)
     trace: TraceInfo | None = None
     host_peak_mib: float | None = None
@@ -106,7 +127,12 @@ class RunInProgress:
     def _take_phase(self, event: dict[str, Any]) -> None:
         if self.phases:
             self.phases[-1].end_ns = event["t_ns"]
-        self.phases.append(_Building(event["name"], event["t_ns"], event["t_ns"]))
+        self.phases.append(_Building(event["name"], event["t_ns"], event["t_ns"], event.get("lap", 0)))
+
+    def _take_disturbed(self, event: dict[str, Any]) -> None:
+        for phase in self.phases:
+            if phase.lap == event["lap"]:
+                phase.disturbed = event["words"]
 
     def _take_calls(self, event: dict[str, Any]) -> None:
         self.phases[-1].calls.extend(event["ends_ns"])
@@ -114,6 +140,9 @@ class RunInProgress:
     def _take_settings(self, event: dict[str, Any]) -> None:
         self.settings = msgspec.convert(event["settings"], Settings)
         self.steps_per_call = self.settings.steps_per_execution
+
+    def _take_given(self, event: dict[str, Any]) -> None:
+        self.given = msgspec.convert(event["given"], Given)
 
     def _take_losses(self, event: dict[str, Any]) -> None:
         self.losses.extend(msgspec.convert(event["points"], list[LossPoint]))
@@ -142,22 +171,31 @@ class RunInProgress:
     def _take_done(self, event: dict[str, Any]) -> None:
         self.done = True
 
+    @property
+    def pauses(self) -> int:
+        """How often it has come to its gate."""
+        return sum(phase.waits for phase in self.phases)
+
+    @property
+    def window_s(self) -> float:
+        """How long its timed window lasted, 0 where it did not come so far."""
+        window = next((phase for phase in self.phases if phase.name == "window"), None)
+        return (window.end_ns - window.start_ns) / NS_PER_S if window else 0.0
+
+    @property
+    def last_timed(self) -> Phase | None:
+        """The last phase in a lap, None where there was none."""
+        found = next((phase for phase in reversed(self.phases) if phase.lap), None)
+        return found.frozen(self.steps_per_call) if found else None
+
     def finished(self, outcome: Outcome) -> Run:
         """Return the record of the run, given how its process ended."""
-        phases = tuple(
-            Phase(
-                name=phase.name,
-                start_ns=phase.start_ns,
-                end_ns=phase.end_ns,
-                call_ends_ns=tuple(phase.calls),
-                steps_per_call=self.steps_per_call,
-            )
-            for phase in self.phases
-        )
+        phases = tuple(phase.frozen(self.steps_per_call) for phase in self.phases)
         return Run(
             spec=self.spec,
             outcome=outcome,
             settings=self.settings,
+            given=self.given,
             phases=phases,
             losses=tuple(self.losses),
             trace=self.trace,

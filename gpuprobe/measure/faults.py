@@ -1,4 +1,4 @@
-"""Faults that can be put into a run on purpose, to try the tool: a slow map, a hang, an error, a full memory.
+"""Faults that can be put into a run on purpose, to try the tool: a slow map or step, a hang, an error, a full memory.
 
 Written `FAULT`, `FAULT=VALUE` or `FAULT=VALUE@STRATEGY`; recorded in the run's spec, and the report says so.
 """
@@ -16,6 +16,8 @@ from gpuprobe.workloads.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import keras
 
     from gpuprobe.records import RunSpec
 
@@ -66,6 +68,38 @@ def _slow_map(workload: Workload, seconds: str) -> Workload:
     return _Slowed(**given, seconds=float(seconds))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Sleepy(Workload):
+    fraction: float
+
+    def compile(self, model: keras.Model, *, jit_compile: bool, steps_per_execution: int) -> None:
+        """Compile it so that each call of its train function is followed by a sleep of a fraction of its length."""
+        super().compile(model, jit_compile=jit_compile, steps_per_execution=steps_per_execution)
+        make = model.make_train_function
+
+        def make_slowed(force: bool = False) -> None:
+            if model.train_function is not None and not force:
+                return
+            make(force)
+            call = model.train_function
+
+            def slowed(iterator: Any) -> Any:
+                began_s = time.perf_counter()
+                logs = call(iterator)
+                time.sleep(self.fraction * (time.perf_counter() - began_s))
+                return logs
+
+            model.train_function = slowed
+
+        model.make_train_function = make_slowed
+
+
+def _slow_step(workload: Workload, fraction: str) -> Workload:
+    """`slow_step=0.05`: by 5 % of a step; where the device computes while Python goes on, by less."""
+    given = {field.name: getattr(workload, field.name) for field in fields(workload)}
+    return _Sleepy(**given, fraction=float(fraction))
+
+
 def _hang(workload: Workload, _value: str) -> Workload:
     time.sleep(1e6)
     return workload
@@ -84,6 +118,7 @@ def _out_of_memory(workload: Workload, value: str) -> Workload:
 
 FAULTS: dict[str, Callable[[Workload, str], Workload]] = {
     "slow_map": _slow_map,
+    "slow_step": _slow_step,
     "hang": _hang,
     "raise": _raise,
     "out_of_memory": _out_of_memory,

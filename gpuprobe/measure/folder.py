@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from gpuprobe.errors import GpuprobeError, OutputError
 from gpuprobe.measure.events import fold
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, SPEC_FILE, spec_of
-from gpuprobe.records import Outcome, save
+from gpuprobe.records import Outcome, Run, load, save
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 LOCK_FILE = ".lock"
+# What the record says of a run that is measured and still alive, for others to take turns with.
+TAKES_TURNS = "it takes turns with the others"
 
 
 def make(parent: Path, name: str) -> Path:
@@ -85,16 +87,24 @@ def held(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
+def _took_turns(run: Path) -> bool:
+    try:
+        return load(Run, run / RUN_FILE).outcome.message == TAKES_TURNS
+    except GpuprobeError:
+        return False
+
+
 def recover(folder: Path) -> list[Path]:
     """Finish the records of runs that were cut off with their parent; return their folders.
 
-    A study that another process holds is left alone.
+    What a run that took turns did since its record was written counts too. A study that another process holds is left
+    alone.
     """
     recovered = []
     try:
         with held(folder):
             for spec in sorted((folder / RUNS_FOLDER).glob(f"*/{SPEC_FILE}")):
-                if not (spec.parent / RUN_FILE).exists():
+                if not (spec.parent / RUN_FILE).exists() or _took_turns(spec.parent):
                     outcome = Outcome(state="interrupted", message="the study was cut off during this run")
                     save(fold(spec.parent, spec_of(spec.parent), outcome), spec.parent / RUN_FILE)
                     recovered.append(spec.parent)

@@ -44,6 +44,12 @@ class Worker(Protocol):
     def kill(self) -> None:
         """End it at once; `exit_code` will tell."""
 
+    def freeze(self) -> None:
+        """Take all processors from it, and from what it started, until `thaw`."""
+
+    def thaw(self) -> None:
+        """Let it go on."""
+
 
 class Launcher(Protocol):
     """Starts workers."""
@@ -121,7 +127,19 @@ class _Zygote:
         self._started.put({})
 
 
-class _Fresh:
+class _Session:
+    """A worker that leads a session of its own."""
+
+    pid: int
+
+    def freeze(self) -> None:
+        child.freeze_session(self.pid)
+
+    def thaw(self) -> None:
+        child.thaw_session(self.pid)
+
+
+class _Fresh(_Session):
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self.pid = process.pid
@@ -136,7 +154,7 @@ class _Fresh:
         child.end(self._process)
 
 
-class _Forked:
+class _Forked(_Session):
     def __init__(self, pid: int, exit_codes: dict[int, int]) -> None:
         self.pid = pid
         self._exit_codes = exit_codes

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from gpuprobe.measure.conductor import Action
 from gpuprobe.measure.losses import points
+from gpuprobe.measure.machine import peak_memory_mib
 from gpuprobe.records import TraceInfo
 
 if TYPE_CHECKING:
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 
     from gpuprobe.measure.conductor import Conductor
     from gpuprobe.measure.events import EventLog
+    from gpuprobe.measure.gate import Gate
     from gpuprobe.records import PhaseName
 
 # Often enough for the live view and for what a kill may cost, seldom enough to be nothing beside a step.
 WRITE_EVERY_NS = 500_000_000
+# Of each step in these the loss is kept; later ones nobody else has reached.
+COMPARED = frozenset({"warmup", "settle", "window"})
 
 
 class Stepper:
@@ -42,11 +46,13 @@ class Stepper:
         log: EventLog,
         trace_folder: Path,
         samples_per_call: int,
-        until_quiet: Callable[[], None],
+        gate: Gate,
+        on_first_call: Callable[[], None],
     ) -> None:
         self._conductor, self._log, self._trace_folder = conductor, log, trace_folder
-        self._samples_per_call, self._until_quiet = samples_per_call, until_quiet
+        self._samples_per_call, self._gate, self._on_first_call = samples_per_call, gate, on_first_call
         self._phase: PhaseName = "warmup"
+        self._lap = 0
         self._calls = 0
         self._since_reset = 0
         self._unwritten: list[int] = []
@@ -86,7 +92,7 @@ class Stepper:
         self._since_reset += self._samples_per_call
         self._unwritten.append(now_ns)
         # A train step of its author's may return other metrics alone; then nothing is compared.
-        if self._phase != "trace" and "loss" in logs:
+        if self._phase in COMPARED and "loss" in logs:
             self._losses.append((self._calls * self._samples_per_call, self._since_reset, logs["loss"]))
         {"window": self._window_ns, "trace": self._trace_ns}.get(self._phase, []).append(now_ns)
         action = self._conductor.after_call(now_ns)
@@ -95,29 +101,33 @@ class Stepper:
             Action.START_WINDOW: self._start_window,
             Action.END_WINDOW: self._end_window,
             Action.START_TRACE: self._start_trace,
-            Action.STOP: self._stop,
+            Action.START_TURN: self._start_turn,
         }
+        if action is Action.PAUSE:
+            tf.test.experimental.sync_devices()
+            return self._pause()
         if action in carry_out:
             tf.test.experimental.sync_devices()
             carry_out[action]()
         elif now_ns - self._written_ns >= WRITE_EVERY_NS or self._calls == 1:
             self._write_calls()
-        return action is Action.STOP
+        return False
 
     def _write_calls(self) -> None:
         self._log.write("calls", ends_ns=self._unwritten)
         self._unwritten, self._written_ns = [], time.time_ns()
 
-    def _enter(self, phase: PhaseName) -> int:
+    def _enter(self, phase: PhaseName, **about: int) -> int:
         self._write_calls()
         self._phase = phase
         now_ns = time.time_ns()
-        self._log.write("phase", now_ns, name=phase)
+        self._log.write("phase", now_ns, name=phase, **about)
         return now_ns
 
     def _hold(self) -> None:
+        self._on_first_call()
         self._enter("held")
-        self._until_quiet()
+        self._gate.wait()
         self._conductor.settling_started(self._enter("settle"))
 
     def _start_window(self) -> None:
@@ -142,15 +152,37 @@ class Stepper:
         self._trace_ns = [now_ns]
         self._conductor.trace_started(now_ns)
 
-    def _stop(self) -> None:
+    def _start_turn(self) -> None:
+        self._conductor.turn_started(self._enter("turn", lap=self._lap))
+
+    def _pause(self) -> bool:
+        """Stand at the gate until it lets a turn or the end through; say whether it was the end."""
+        self._end_phase()
+        self._enter("paused")
+        before_s = time.process_time()
+        command = self._gate.wait()
+        if command.last:
+            return True
+        # What its threads did meanwhile is ready by now, and takes about as long to be trained off.
+        worked_s = time.process_time() - before_s
+        self._lap = command.lap
+        self._conductor.refill_started(self._enter("refill"), worked_s, command.turn_s)
+        return False
+
+    def _end_phase(self) -> None:
+        """The barrier is behind us: the last call ended when the device was done, not when Python came back."""
+        self._unwritten[-1] = time.time_ns()
         if self._phase == "trace":
-            self._trace_ns[-1] = time.time_ns()
+            self._trace_ns[-1] = self._unwritten[-1]
             self._write_calls()
             self._stop_trace()
-        else:
-            self._unwritten[-1] = self._window_ns[-1] = time.time_ns()
+        elif self._phase == "window":
+            self._window_ns[-1] = self._unwritten[-1]
             self._write_calls()
             self._write_losses()
+        if self._phase != "turn":
+            host_mib, device_mib = peak_memory_mib()
+            self._log.write("memory", host_peak_mib=host_mib, device_peak_mib=device_mib)
 
     def _stop_trace(self) -> None:
         try:

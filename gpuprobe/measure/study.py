@@ -1,51 +1,43 @@
-"""Runs a study: starts one fresh process per run as planned, and saves each run as it ends."""
+"""Runs a study: one fresh process per run as planned, in turns with one of the baseline's, and saves each run."""
 
 from __future__ import annotations
 
-import shutil
 import time
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Protocol
 
-from gpuprobe import telemetry
-from gpuprobe.errors import GpuprobeError, OutputError
-from gpuprobe.measure.active import ActiveRun
-from gpuprobe.measure.budget import LONGEST_QUICK_WINDOW_S, LONGEST_WINDOW_S, Budget
-from gpuprobe.measure.folder import Place
-from gpuprobe.measure.plan import Planned, expected_runs, forget_failed_end, in_order, plan_rounds
+import msgspec
+
+from gpuprobe.errors import GpuprobeError
+from gpuprobe.measure.budget import (
+    LONGEST_QUICK_WINDOW_S,
+    LONGEST_WINDOW_S,
+    SHORTEST_TURNS_S,
+    SHORTEST_WINDOW_S,
+    Budget,
+)
+from gpuprobe.measure.plan import Planned, expected_runs, forget_failed_end, in_order, once_more, plan_rounds
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
-from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, load_runs, run_folder
-from gpuprobe.records import Combination, Outcome, Run, RunSpec, Study, save
+from gpuprobe.measure.room import Room
+from gpuprobe.measure.stage import Observer, Stage
+from gpuprobe.measure.turns import Turns
+from gpuprobe.recording import STUDY_FILE, load_runs
+from gpuprobe.records import Combination, Run, RunSpec, Study, save
 from gpuprobe.scratch import scratch
-from gpuprobe.units import NS_PER_S
 from gpuprobe.workloads.arrays import save_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gpuprobe.measure.events import RunInProgress
+    from gpuprobe.measure.active import ActiveRun
     from gpuprobe.workloads.arrays import Arrays
 
-LOOK_EVERY_S = 0.1
 # More would gain little; each holds a whole TensorFlow with its training set.
 MOST_LANES = 3
 LANE_MIB = 4096
 # A search that cannot try a change and measure it has nothing to tell.
 KEPT_FOR_A_SEARCH = 2
-
-
-class Observer(Protocol):
-    """Told what happens in a study, for the live view."""
-
-    def run_started(self, spec: RunSpec, index: int, total: int) -> None:
-        """Run `index` (from 0) of `total` begins."""
-
-    def run_progress(self, progress: RunInProgress) -> None:
-        """Some time has passed, and events may have come in."""
-
-    def run_finished(self, run: Run) -> None:
-        """The run has ended, well or not, and is saved."""
 
 
 class Choose(Protocol):
@@ -77,9 +69,9 @@ def carry_out(
     written.
     """
     runs = load_runs(folder).values()
-    done = [run for run in runs if run.outcome.state == "done"]
+    done = [run for run in runs if run.is_measured]
     skipped = {run.spec.strategy for run in runs if run.outcome.state == "skipped"}
-    finished = {Planned(run.spec.round, run.spec.strategy) for run in done}
+    finished = {Planned(run.spec.round, run.spec.strategy) for run in done if not run.spec.step}
     waiting = [planned for planned in plan_rounds(study, skipped) if planned not in finished]
     searched = [info.name for info in study.strategies if info.combines and info.name not in skipped]
     for name in searched:
@@ -91,8 +83,12 @@ def carry_out(
     with closing(launcher), scratch() as data_folder:
         if arrays is not None:
             save_arrays(arrays, data_folder)
-        runner = _Runner(study, folder, str(data_folder), launcher, observer, choose, order)
-        return runner.carry_out(waiting, searched)
+        stage = Stage(study, folder, launcher, observer)
+        runner = _Runner(study, folder, str(data_folder), stage, observer, choose, order)
+        try:
+            return runner.carry_out(waiting, searched, done)
+        finally:
+            stage.stop()
 
 
 class _Runner:
@@ -103,23 +99,31 @@ class _Runner:
         study: Study,
         folder: Path,
         data_folder: str,
-        launcher: Launcher,
+        stage: Stage,
         observer: Observer,
         choose: Choose,
         order: Order | None,
     ) -> None:
         self._study, self._folder, self._data_folder = study, folder, data_folder
-        self._place = Place(folder)
-        self._launcher, self._observer, self._choose, self._order = launcher, observer, choose, order
+        self._stage, self._observer, self._choose, self._order = stage, observer, choose, order
         self._lanes = _lanes(study)
+        self._room = Room(study.environment, turns=_may_take_turns(study))
         longest_s = LONGEST_QUICK_WINDOW_S if study.request.quick else LONGEST_WINDOW_S
-        self._budget = Budget(study.request.budget_s, time.monotonic(), longest_s)
+        shortest_s = SHORTEST_WINDOW_S + (SHORTEST_TURNS_S if self._room.turns else 0.0)
+        self._budget = Budget(study.request.budget_s, time.monotonic(), longest_s, shortest_s)
+        self._first = next((info.name for info in study.strategies if not info.combines), "")
+        self._anchor: ActiveRun | None = None
+        self._measured: list[Planned] = []
+        self._alone: set[Planned] = set()
         self._waiting: list[Planned] = []
         self._done = 0
 
-    def carry_out(self, waiting: list[Planned], searched: Sequence[str]) -> list[Planned]:
+    def carry_out(self, waiting: list[Planned], searched: Sequence[str], done: Sequence[Run]) -> list[Planned]:
         """Measure all that the time lasts for; return what is left of the plan, and of the searches."""
         self._waiting = waiting
+        self._measured = [Planned(run.spec.round, run.spec.strategy) for run in done if not run.spec.step]
+        laps = (phase.lap for run in done for phase in run.phases)
+        self._turns = Turns(self._stage, self._study.request.seed, max(laps, default=0))
         # The searches begin where the baseline is, with what promises most: that comes before what promises least.
         self._rounds(len(searched), kept_back=KEPT_FOR_A_SEARCH * len(searched))
         left = self._searches(searched)
@@ -127,7 +131,16 @@ class _Runner:
             # They took less than was kept for them; what is measured now may tell them more.
             self._rounds(0, kept_back=0)
             left = self._searches(searched)
+        self._replace_anchor(None)
+        self._tell_who_was_alone()
         return [*self._waiting, *left]
+
+    def _tell_who_was_alone(self) -> None:
+        """Say it in the study's record, where memory did not hold two runs."""
+        notes = self._room.notes([planned.strategy for planned in sorted(self._alone, key=lambda one: one.round)])
+        if notes:
+            told = tuple(dict.fromkeys((*self._study.notes, *notes)))
+            save(msgspec.structs.replace(self._study, notes=told), self._folder / STUDY_FILE)
 
     def _rounds(self, searches: int, kept_back: int) -> None:
         """Measure what the plan holds while the time lasts; it is kept back for so many runs of `searches` to come."""
@@ -136,9 +149,8 @@ class _Runner:
             if not self._budget.allows(time.monotonic(), 1 + kept_back * self._lanes):
                 return
             runs_left = len(self._waiting) + searches * expected_runs(self._study, 0)
-            group = self._waiting[: self._lanes]
-            self._measure([self._spec(planned, runs_left) for planned in group], runs_left)
-            del self._waiting[: len(group)]
+            group = self._next_group()
+            self._measure(group, runs_left)
 
     def _searches(self, searched: Sequence[str]) -> list[Planned]:
         """Measure run after run of each search until it has ended, or the time; return what is left."""
@@ -151,7 +163,8 @@ class _Runner:
                     left.append(planned)
                     break
                 runs_left = expected_runs(self._study, taken)
-                self._measure([self._spec(planned, runs_left, sharing=self._lanes, chosen=chosen)], runs_left)
+                again = [once_more(self._measured, self._first)] if self._lacks_anchor else []
+                self._measure([*again, planned], runs_left, sharing=self._lanes, chosen=chosen)
                 taken += 1
         return left
 
@@ -163,18 +176,87 @@ class _Runner:
             names = self._order(self._folder, list(dict.fromkeys(planned.strategy for planned in waiting)))
             if names is not None:
                 self._order = None
-                return in_order(waiting, names)
+                return in_order(waiting, names, self._first)
         return waiting
 
-    def _measure(self, specs: list[RunSpec], runs_left: int) -> None:
-        """Carry out runs that warm up together, of so many that are left, and learn what they cost."""
-        started = time.monotonic()
-        runs = self._run_group(specs, self._done, self._done + runs_left)
-        self._done += len(runs)
-        spent_s = time.monotonic() - started
-        self._budget.learn((spent_s - sum(map(_window_s, runs))) / len(runs))
+    def _next_group(self) -> list[Planned]:
+        """Take what warms up together from what waits; where nobody is left to take turns with, that is first."""
+        size = self._room.size(self._lanes)
+        if not self._room.turns or self._waiting[0] in self._alone:
+            self._replace_anchor(None)
+        if self._waiting[0] in self._alone:
+            size = 1
+        elif self._lacks_anchor:
+            self._waiting.insert(0, once_more(self._measured, self._first))
+        group, self._waiting = self._waiting[:size], self._waiting[size:]
+        return group
 
-    def _spec(self, planned: Planned, runs_left: int, sharing: int = 1, chosen: Combination | None = None) -> RunSpec:
+    @property
+    def _lacks_anchor(self) -> bool:
+        """Whether the baseline's process that the others took turns with is gone."""
+        return self._room.turns and self._anchor is None and any(run.strategy == self._first for run in self._measured)
+
+    def _measure(
+        self, group: Sequence[Planned], runs_left: int, sharing: int = 1, chosen: Combination | None = None
+    ) -> None:
+        """Measure runs that warm up together, of so many that are left, and learn what they cost beside being timed."""
+        began_s = time.monotonic()
+        share_s = self._budget.window_s(began_s, runs_left, sharing)
+        runs = [self._stage.start(self._spec(planned, share_s, chosen)) for planned in group]
+        self._observer.run_started(runs[0].spec, self._done, self._done + runs_left)
+        self._stage.until_ready(runs)
+        for place, run in enumerate(runs):
+            if place:
+                self._observer.run_started(run.spec, self._done + place, self._done + runs_left)
+            self._stage.measure(run)
+            self._stage.save(run)
+            self._room.learn(run.progress)
+        timed_s = sum(run.progress.window_s for run in runs)
+        turns_s = self._take_turns(runs, len(runs) * share_s - timed_s)
+        self._conclude(group, runs)
+        self._done += len(runs)
+        self._budget.learn((time.monotonic() - began_s - timed_s - turns_s) / len(runs))
+
+    def _take_turns(self, runs: Sequence[ActiveRun], left_s: float) -> float:
+        """Let the runs take turns with the baseline's that is alive, or with their own first; return what it took."""
+        began_s = time.monotonic()
+        alive = [run for run in (self._anchor, *runs) if run is not None and run.outcome is None]
+        if self._room.turns and len(alive) > 1:
+            self._turns.take(alive, began_s + left_s)
+        return time.monotonic() - began_s
+
+    def _conclude(self, group: Sequence[Planned], runs: Sequence[ActiveRun]) -> None:
+        """Save and end the runs of a group; one of the baseline stays, and takes the place of the one before it."""
+        for run in [*([self._anchor] if self._anchor else []), *runs]:
+            # All before any is told of: what took turns is read together.
+            self._stage.save(run)
+        for planned, run in zip(group, runs, strict=True):
+            if run.is_measured and not planned.step:
+                self._measured.append(planned)
+            if self._room.turns and planned.strategy == self._first and run.outcome is None:
+                self._replace_anchor(run)
+            else:
+                self._stage.end(run)
+            if not self._is_tried_alone(planned, run):
+                self._observer.run_finished(run.record())
+        if self._anchor is not None and self._anchor.outcome is not None:
+            self._replace_anchor(None)
+
+    def _is_tried_alone(self, planned: Planned, run: ActiveRun) -> bool:
+        """Whether a run for which memory did not suffice beside others is to be tried once more without them."""
+        short = run.outcome is not None and run.outcome.state == "out_of_memory"
+        if not short or planned.step or not self._room.turns or planned in self._alone:
+            return False
+        self._alone.add(planned)
+        self._waiting.insert(0, planned)
+        return True
+
+    def _replace_anchor(self, run: ActiveRun | None) -> None:
+        if self._anchor is not None:
+            self._stage.end(self._anchor)
+        self._anchor = run
+
+    def _spec(self, planned: Planned, share_s: float, chosen: Combination | None) -> RunSpec:
         request = self._study.request
         steps = request.steps
         if request.epochs is not None:
@@ -186,57 +268,22 @@ class _Runner:
             batch_size=request.batch_size,
             depth=request.depth,
             model=request.model,
-            window_s=self._budget.window_s(time.monotonic(), runs_left, sharing),
+            # What is left of its share is for its turns.
+            window_s=SHORTEST_WINDOW_S if self._room.turns else share_s,
             steps=steps,
             trace_steps=request.trace_steps,
             data=self._data_folder,
-            combines=chosen.changes if chosen else (),
-            start=chosen.start if chosen else "",
+            combines=chosen.changes if chosen and planned.step else (),
+            start=chosen.start if chosen and planned.step else "",
             step=planned.step,
             inject=request.inject,
         )
 
-    def _run_group(self, specs: list[RunSpec], index: int, total: int) -> list[Run]:
-        """Warm the runs up side by side, then time them one after the other, alone on the machine."""
-        with ExitStack() as stack:
-            active = [self._start(spec, stack) for spec in specs]
-            try:
-                self._observer.run_started(specs[0], index, total)
-                while any(run.outcome is None and not run.is_held for run in active):
-                    self._look_at(active, active[0])
-                for place, run in enumerate(active):
-                    if place:
-                        self._observer.run_started(run.spec, index + place, total)
-                    run.let_go()
-                    while run.outcome is None:
-                        self._look_at([run], run)
-                    save(run.record(), run.folder / RUN_FILE)
-                    _write_scalars(run.folder)
-                    self._observer.run_finished(run.record())
-            except BaseException:
-                for run in active:
-                    if run.outcome is None:
-                        run.worker.kill()
-                        run.outcome = Outcome(state="interrupted", message="stopped by the user")
-                        # The reason to stop may be that its folder is gone.
-                        with suppress(OutputError):
-                            save(run.record(), run.folder / RUN_FILE)
-                raise
-        return [run.record() for run in active]
 
-    def _start(self, spec: RunSpec, stack: ExitStack) -> ActiveRun:
-        folder = run_folder(self._folder, spec.round, spec.strategy, spec.step)
-        self._place.check()
-        _make_empty(folder)
-        worker = self._launcher.start(folder, spec)
-        stack.enter_context(telemetry.sampling(folder / TELEMETRY_FILE, worker.pid))
-        return ActiveRun(spec, folder, worker, self._study.request.limit_s)
-
-    def _look_at(self, active: list[ActiveRun], shown: ActiveRun) -> None:
-        for run in active:
-            run.look()
-        self._observer.run_progress(shown.progress)
-        time.sleep(LOOK_EVERY_S)
+def _may_take_turns(study: Study) -> bool:
+    """Whether there is anyone to take turns with; where steps are counted, each run has exactly so many."""
+    counted = study.request.steps is not None or study.request.epochs is not None
+    return not counted and len(study.strategies) > 1
 
 
 def _lanes(study: Study) -> int:
@@ -245,23 +292,3 @@ def _lanes(study: Study) -> int:
     if environment.gpus:
         return 1
     return max(1, min(MOST_LANES, environment.cores, int(environment.memory_mib / LANE_MIB)))
-
-
-def _write_scalars(folder: Path) -> None:
-    """Put the telemetry beside the trace for TensorBoard; a copy, whose failure costs nothing."""
-    if (folder / TRACE_FOLDER).is_dir():
-        with suppress(GpuprobeError):
-            telemetry.write_scalars(telemetry.read(folder / TELEMETRY_FILE), folder / TRACE_FOLDER)
-
-
-def _window_s(run: Run) -> float:
-    window = run.phase("window")
-    return (window.end_ns - window.start_ns) / NS_PER_S if window else 0.0
-
-
-def _make_empty(folder: Path) -> None:
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error

@@ -61,22 +61,27 @@ class WallClock:
         """Go on with a part that was left for a moment."""
         self.to(*former, times=0)
 
-    def count(self, kind: PartKind, times: int) -> None:
+    def count(self, kind: PartKind, times: int, name: str = "") -> None:
         """Add to how often a part came."""
-        self._add((kind, ""), 0, times)
+        self._add((kind, name), 0, times)
 
     def move(self, source: PartKind, kind: PartKind, name: str = "", *, took_ns: int | None = None, times: int) -> None:
         """Give time of a part to another, as far as it has so much: what was measured within it, or all of it."""
-        self.back(self._key)
+        if source == self.kind:
+            self.back(self._key)
         there = self._tally.get((source, ""), (0, 0))[0]
         taken_ns = there if took_ns is None else min(took_ns, there)
         self._add((source, ""), -taken_ns, 0)
         self._add((kind, name), taken_ns, times)
 
-    def tally(self) -> Tally:
-        """Return all parts so far, that which goes on included."""
-        self.back(self._key)
+    def told(self) -> Tally:
+        """Return all parts up to `since_ns`."""
         return dict(self._tally)
+
+    def tally(self) -> Tally:
+        """Return all parts up to now."""
+        self.back(self._key)
+        return self.told()
 
     def wall(self, started_ns: int, before: Tally | None = None, *, complete: bool, steps_per_call: int = 1) -> Wall:
         """Return what has passed since `started_ns`, when the tally was as `before`."""

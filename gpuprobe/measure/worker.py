@@ -6,14 +6,14 @@ import errno
 import gc
 import os
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import in_short
 from gpuprobe.measure.events import EventLog
-from gpuprobe.recording import GO_FILE, LOG_FILE, SPEC_FILE, TRACE_FOLDER
+from gpuprobe.measure.gate import Gate
+from gpuprobe.recording import LOG_FILE, SPEC_FILE, TRACE_FOLDER
 from gpuprobe.records import RunSpec, load
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from gpuprobe.records import State
     from gpuprobe.workloads.workload import Workload
 
-LOOK_EVERY_S = 0.02
 # How TensorFlow says that XLA has no kernel for an operation, such as those on text (tf2xla's graph check).
 UNSUPPORTED_BY_XLA = "unsupported operations when trying to compile"
 
@@ -74,13 +73,11 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     conductor = Conductor(spec, plan.steps_per_execution, trace=spec.trace_steps > 0, epoch_calls=feed.epoch_calls)
     per_call = plan.batch_size * plan.steps_per_execution
 
-    def until_quiet() -> None:
+    def on_first_call() -> None:
         log.write("settings", settings=settings(model, seen.get("batch_size") or plan.batch_size, seen["feed_dtype"]))
         gc.enable()
-        while not (folder / GO_FILE).exists():
-            time.sleep(LOOK_EVERY_S)
 
-    stepper = Stepper(conductor, log, folder / TRACE_FOLDER, per_call, until_quiet)
+    stepper = Stepper(conductor, log, folder / TRACE_FOLDER, per_call, Gate(folder), on_first_call)
     stepper.attach(model)
     log.write("phase", name="warmup")
     # Nearly all of the first call is Python building the graph; the objects stay, so collecting finds nothing.
@@ -88,20 +85,16 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     feed.warm()
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, feeds.ENDLESS, [notice])
-    _log_used(log, model, seen, has_gpu=machine.has_gpu)
-
-
-def _log_used(log: EventLog, model: keras.Model, seen: dict[str, Any], *, has_gpu: bool) -> None:
-    """Write the most memory that the run held, and the arithmetic of one sample."""
-    from gpuprobe.measure.flops import step_flop
-    from gpuprobe.measure.machine import peak_memory_mib
-
-    host_mib, device_mib = peak_memory_mib()
-    log.write("memory", host_peak_mib=host_mib, device_peak_mib=device_mib)
-    if has_gpu:
+    if machine.has_gpu:
         # Only a GPU's peak is known, so that only there the count says how much of it was used.
-        flop = step_flop(model.train_step, seen["data"])
-        log.write("flop", per_sample=flop / seen["batch_size"] if flop else None)
+        _log_flop(log, model, seen)
+
+
+def _log_flop(log: EventLog, model: keras.Model, seen: dict[str, Any]) -> None:
+    from gpuprobe.measure.flops import step_flop
+
+    flop = step_flop(model.train_step, seen["data"])
+    log.write("flop", per_sample=flop / seen["batch_size"] if flop else None)
 
 
 def _workload(spec: RunSpec) -> Workload:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SHARED_FREEDOM = 3.0
 # Where no two laps tell: pyperf's bound of a figure that can be trusted, a tenth, halved. An assumption.
 EXPECTED_DEVIATION = 0.05
+# No clock of a machine is steadier: a spread below this is taken as this.
+LEAST_DEVIATION = 1e-4
 
 
 class Process(NamedTuple):
@@ -79,7 +81,7 @@ def _link(first: Process, second: Process, size: int, values: NDArray[np.float64
         first=first,
         second=second,
         log_ratio=float(values.mean()),
-        variance=size / 2 * variance * grown / len(values),
+        variance=size / 2 * max(variance, LEAST_DEVIATION**2) * grown / len(values),
         freedom=freedom,
         laps=len(values),
     )

@@ -11,6 +11,7 @@ from gpuprobe import telemetry
 from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.recorded import readings_of
 from gpuprobe.errors import InputError
+from gpuprobe.evidence.readings.window import as_read
 from gpuprobe.ranking.accounts import traced
 from gpuprobe.ranking.rank import rank
 from gpuprobe.ranking.ranking import Ranking, Search, Told
@@ -65,8 +66,10 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
         if window is not None:
             used = run.settings.gpu_pci_bus_id if run.settings else ""
             key = (run.spec.round, run.spec.strategy)
-            summaries[key] = telemetry.summarize(recording, window.start_ns, window.end_ns, gpu_pci_bus_id=used)
-            readings[run.spec.strategy] = readings_of(recording, run, UNTRACED, study, limits)
+            summary = telemetry.summarize(recording, window.start_ns, window.end_ns, gpu_pci_bus_id=used)
+            found = readings_of(recording, run, UNTRACED, study, limits)
+            summaries[key] = as_read(summary, found) if found else summary
+            readings[run.spec.strategy] = found
     by_strategy, notes = traced(study, runs, recordings, limits) if traces else ({}, ())
     ranking = rank(study, list(runs.values()), summaries, by_strategy, readings, limits)
     ranking = msgspec.structs.replace(ranking, searches=searches, notes=(*ranking.notes, *lost, *troubles, *notes))

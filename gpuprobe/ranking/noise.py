@@ -1,17 +1,20 @@
-"""What two runs of the same differ by on this machine, learnt from the runs of the strategies; and all their rates."""
+"""How the steps of a search compare with what it keeps, by what this machine does to two runs of the same."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gpuprobe.paired.links import Process
 from gpuprobe.ranking import same_work, spread
-from gpuprobe.ranking.rates import run_rate
+from gpuprobe.ranking.rates import log_interval, run_rate
+from gpuprobe.ranking.turns import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gpuprobe.paired.fit import Fit
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.records import LossPoint, Run
 
@@ -27,22 +30,35 @@ class Noise:
     curves: dict[str, Sequence[LossPoint]]
     between: spread.Spread
     residual: spread.Spread
+    _processes: dict[Process, Run] = field(default_factory=dict)
+    _turns: Fit | None = None
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> Noise:
         """Learn from runs that are no steps of a search."""
         rates: spread.Rates = {}
         curves: dict[str, Sequence[LossPoint]] = {}
+        processes: dict[Process, Run] = {}
         for run in runs:
             if rate := run_rate(run):
                 rates.setdefault(run.spec.strategy, {})[run.spec.round] = rate
                 curves[run.spec.strategy] = max(curves.get(run.spec.strategy, ()), run.losses, key=len)
-        return cls(rates, curves, spread.between_rounds(rates), spread.without_drift(rates))
+                processes[Process(run.spec.strategy, run.spec.round)] = run
+        return cls(rates, curves, spread.between_rounds(rates), spread.without_drift(rates), processes)
 
     def add(self, name: str, run: Run) -> None:
         """Take in the rate of one step under a name of its own; a run without one adds nothing."""
         if rate := run_rate(run):
             self.rates[name] = {run.spec.round: rate}
+            self._processes[Process(name, run.spec.round)] = run
+            self._turns = None
+
+    @property
+    def turns(self) -> Fit:
+        """The fit of all that took turns, the steps among them."""
+        if self._turns is None:
+            self._turns = fitted(self._processes)
+        return self._turns
 
     def rate(self, name: str) -> Interval | None:
         """Return the samples per second of a strategy or a step, None where it was not measured."""
@@ -53,6 +69,9 @@ class Noise:
         own, other = self.rates.get(name), self.rates.get(against)
         if not own or not other or name == against:
             return None
+        found = self.turns.estimate(name, against)
+        if found is not None:
+            return log_interval(found.log_ratio, found.half(), found.laps, len(own))
         if not own.keys() & other.keys():
             # Where it failed in the round of the step, another round of it has to do.
             other = {max(own): other[max(other)]}
@@ -63,6 +82,9 @@ class Noise:
         other = self.rates.get(against)
         if not other:
             return 1.0
+        in_turns = [found.half() for name in self.rates if (found := self.turns.estimate(name, against))]
+        if in_turns:
+            return math.exp(sorted(in_turns)[len(in_turns) // 2])
         last = {max(other): other[max(other)]}
         alike = spread.ratio_interval(last, last, self.between, self.residual)
         return math.sqrt(alike.high / alike.low) if alike else 1.0

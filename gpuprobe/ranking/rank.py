@@ -9,6 +9,7 @@ from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.ranking import spread, watched
 from gpuprobe.ranking.compared import Compared
 from gpuprobe.ranking.ranking import Failure, Ranking
+from gpuprobe.ranking.restless import restless
 from gpuprobe.ranking.rows import Key, baseline_of, of, rates_of, rows_of
 from gpuprobe.ranking.scorecard import scorecard
 from gpuprobe.ranking.why import case
@@ -43,6 +44,7 @@ def rank(
     why = diagnose(known, limits) if known else None
     replays = {name: found.replay for name, found in traces.items() if found.replay}
     scored = scorecard(study.strategies, rows, replays)
+    compared = Compared.of(runs, first)
     return Ranking(
         study=study.name,
         baseline=first,
@@ -56,8 +58,14 @@ def rank(
         predictions=replays[first].predictions if first in replays else (),
         agreement=why.agreement if why else "",
         disputed=why is not None and why.disputed,
-        resolution=Compared.of(runs, first).resolution(),
-        notes=(*_notes(rates), *watched.notes(telemetry, study.environment.no_gpu)),
+        resolution=compared.resolution(),
+        restless=restless(runs, [told for told in (readings or {}).values() if told is not None]),
+        notes=(
+            *study.notes,
+            *_cut_off(runs),
+            *_notes(rates, compared),
+            *watched.notes(telemetry, study.environment.no_gpu),
+        ),
     )
 
 
@@ -74,8 +82,24 @@ def _failures(runs: Sequence[Run], rates: spread.Rates) -> tuple[Failure, ...]:
     )
 
 
-def _notes(rates: spread.Rates) -> tuple[str, ...]:
+def _cut_off(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Say of runs that went wrong after their window what they still count for; who stops a study knows that."""
+    ended = [run for run in runs if run.is_measured and run.outcome.state not in {"done", "interrupted"}]
+    return tuple(
+        f"`{run.spec.strategy}`, round {run.spec.round}, went wrong after its timed window ({run.outcome.message}): "
+        "what it measured until then counts."
+        for run in ended
+    )
+
+
+def _notes(rates: spread.Rates, compared: Compared) -> tuple[str, ...]:
     repeated = [of for of in rates.values() if len(of) > 1]
+    more = "Two rounds or more (--rounds 2) tell more apart."
+    if any(compared.took_turns(name, compared.baseline) for name in rates if name != compared.baseline):
+        if len(repeated) >= len(rates):
+            return ()
+        twice = "The first strategy ran twice or more, the others once" if repeated else "Each strategy ran once"
+        return (f"{twice}: what two processes of the same differ by is in part an assumption. {more}",)
     if rates and not repeated:
         return (
             "Each strategy ran once: the intervals hold the spread within a run, and not what a second run would "
@@ -84,8 +108,7 @@ def _notes(rates: spread.Rates) -> tuple[str, ...]:
     if len(repeated) == 1 < len(rates):
         before, after = (repeated[0][number].log_rate for number in sorted(repeated[0])[:2])
         return (
-            f"Each strategy ran once, and the first once more at the end: its rate had changed by "
-            f"{100 * abs(math.expm1(after - before)):.0f} %, which the intervals take in. Two rounds or more "
-            "(--rounds 2) tell more apart.",
+            f"Each strategy ran once, and the first once more: its rate had changed by "
+            f"{100 * abs(math.expm1(after - before)):.0f} %, which the intervals take in. {more}",
         )
     return ()

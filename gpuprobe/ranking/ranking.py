@@ -13,6 +13,7 @@ from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.compared import Beyond
 from gpuprobe.ranking.rates import Interval
+from gpuprobe.ranking.restless import Restless
 from gpuprobe.records import SCHEMA, Gain, Record, Settings, Signal, State
 from gpuprobe.whatif.records import Prediction
 
@@ -223,7 +224,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     combining strategies were found. `agreement` says how far trace, differential runs and telemetry agree; `disputed`
     that they name different causes. `scorecard` holds the predicted gains beside the measured ones, `predictions` what
     the baseline's trace foretells of each change made to it alone, whether or not a strategy makes it. `resolution` is
-    the smallest difference that the study could tell, as a fraction of the rate.
+    the smallest difference that the study could tell, as a fraction of the rate; `restless` says what hindered it.
     """
 
     schema: int = RANKING_SCHEMA
@@ -241,6 +242,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     agreement: str = ""
     disputed: bool = False
     resolution: float | None = None
+    restless: Restless = Restless()
     notes: tuple[str, ...]
 
     def row(self, strategy: str | None) -> Row | None:

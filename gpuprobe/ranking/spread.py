@@ -16,7 +16,7 @@ from gpuprobe.paired.estimate import Estimate
 from gpuprobe.ranking.rates import Interval, RunRate, log_interval, student_t
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 # One control run gives one degree of freedom: by luck it sees no drift at all, or Student's t of 12.7 makes a tie of
 # everything. So what is seen is moderated by what is expected (Smyth 2004, "Linear models and empirical Bayes methods",
@@ -76,8 +76,8 @@ def ratio(
 ) -> Estimate | None:
     """Return how many times as fast a strategy is as another, paired by round; None where no round has both.
 
-    Without a residual spread, as in one round, the halves of both rates' intervals add up: what those cannot tell
-    apart is a tie here too.
+    Without a residual spread, as in one round, the variances of both rates add up. Where no run was repeated at all,
+    what is expected of one stands for what was seen.
     """
     both = sorted(runs.keys() & against.keys())
     if not both:
@@ -85,10 +85,9 @@ def ratio(
     mean = fmean(runs[number].log_rate - against[number].log_rate for number in both)
     if residual.freedom:
         return Estimate(mean, math.sqrt(2 * residual.variance / len(both)), residual.freedom)
-    half = sum(
-        max(between_half(between, len(both)), _within([of[number] for number in both])) for of in (runs, against)
-    )
-    freedom = between.freedom + EXPECTED_FREEDOM if between.freedom else _freedom(runs[number] for number in both)
+    expected = _moderated(between, len(both))
+    half = math.hypot(*(max(expected, _within([of[number] for number in both])) for of in (runs, against)))
+    freedom = between.freedom + EXPECTED_FREEDOM
     return Estimate(mean, half / student_t(freedom), freedom)
 
 
@@ -116,18 +115,16 @@ def unpaired_ratio(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], 
 
 def between_half(spread: Spread, rounds: int) -> float:
     """Return half the 95 % interval of a mean log rate over so many rounds; 0 where no run was repeated."""
-    if not spread.freedom:
-        return 0.0
+    return _moderated(spread, rounds) if spread.freedom else 0.0
+
+
+def _moderated(spread: Spread, rounds: int) -> float:
     freedom = spread.freedom + EXPECTED_FREEDOM
     variance = (spread.freedom * spread.variance + EXPECTED_FREEDOM * EXPECTED_DEVIATION**2) / freedom
     return student_t(freedom) * math.sqrt(variance / rounds)
 
 
-def _freedom(runs: Iterable[RunRate]) -> int:
-    return sum(run.blocks - 1 for run in runs)
-
-
 def _within(runs: list[RunRate]) -> float:
-    freedom = _freedom(runs)
+    freedom = sum(run.blocks - 1 for run in runs)
     error = math.sqrt(sum(run.log_error**2 for run in runs)) / len(runs)
     return student_t(freedom) * error

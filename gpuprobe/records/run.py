@@ -40,6 +40,21 @@ class Settings(Record, frozen=True, kw_only=True):
     gpu_pci_bus_id: str = ""
 
 
+class Given(Record, frozen=True, kw_only=True):
+    """What `fit` was given, as far as could be seen; empty or None where it was not.
+
+    `data_kind` is what the batches come from, `data_workers` how many a PyDataset has; `callbacks` are the user's own,
+    by the names of their classes. `samples_vary` says that samples differ in their shape.
+    """
+
+    data_kind: str = ""
+    data_workers: int | None = None
+    epochs: int | None = None
+    verbose: int | None = None
+    callbacks: tuple[str, ...] | None = None
+    samples_vary: bool | None = None
+
+
 class Phase(Record, frozen=True, kw_only=True):
     """One part of a run; `call_ends_ns` are the ends of the calls of the train function, each of so many steps.
 
@@ -106,6 +121,7 @@ class Run(Record, frozen=True, kw_only=True):
     spec: RunSpec
     outcome: Outcome
     settings: Settings | None = None
+    given: Given | None = None
     phases: tuple[Phase, ...] = ()
     losses: tuple[LossPoint, ...] = ()
     trace: TraceInfo | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from gpuprobe.records.base import SCHEMA, Record
@@ -43,7 +45,7 @@ class GpuInfo(Record, frozen=True, kw_only=True):
     name: str
     uuid: str = ""
     pci_bus_id: str = ""
-    compute_capability: str = ""
+    compute_capability: Annotated[str, msgspec.Meta(pattern=r"^(\d{1,3}\.\d{1,3})?$")] = ""
     memory_mib: float | None = None
     facts: dict[str, str | float | bool] = msgspec.field(default_factory=dict)
 

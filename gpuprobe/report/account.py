@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.records import Diagnosis, Finding
-    from gpuprobe.ledger.records import DeviceAccount, Gap
+    from gpuprobe.ledger.records import DeviceAccount, Gap, OperationFacts
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.records import Gain, Signal
     from gpuprobe.whatif.records import Prediction
@@ -52,11 +52,7 @@ class Words:
 def lines(device: DeviceAccount) -> list[Line]:
     """Return the categories of a device that took any time, in the design's order; an old report knew fewer."""
     order = CPU_CATEGORIES if device.kind == "cpu" else GPU_CATEGORIES
-    return [
-        Line(name, ms, ms / device.step_ms, CATEGORIES[name])
-        for name in order
-        if (ms := device.ledger_ms.get(name, 0.0)) > 0
-    ]
+    return [Line(name, device.ms(name), device.share(name), CATEGORIES[name]) for name in order if device.ms(name) > 0]
 
 
 def step_sentence(who: str, device: DeviceAccount) -> str:
@@ -104,7 +100,8 @@ def words(diagnosis: Diagnosis) -> Words:
     first = diagnosis.primary
     assert first is not None, "every diagnosis has a primary finding"
     tie = f" It ties with {first.ties_with}." if first.ties_with else ""
-    verdict = f"{first.cause} (confidence {first.confidence}). {first.claim}{tie}"
+    part = f", {first.stage}" if first.stage else ""
+    verdict = f"{first.cause} (confidence {first.confidence}){part}. {first.claim}{tie}"
     also = [_beside(finding) for finding in diagnosis.findings[1:]]
     why = "; ".join(_evidence(first))
     why += "." if why else ""
@@ -119,6 +116,11 @@ def words(diagnosis: Diagnosis) -> Words:
 
 def _beside(finding: Finding) -> str:
     return f"{finding.cause} {wording.share(finding.severity)} of the {finding.of}"
+
+
+def owner(one: OperationFacts) -> str:
+    """Say whose operations they are."""
+    return f"{'the optimizer ' if one.of_optimizer else ''}{one.owner or 'of no layer'}"
 
 
 def called(device: DeviceAccount, *, of_several_hosts: bool) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.report.account import predictions as gaining
 from gpuprobe.report.account import ratio
-from gpuprobe.report.page import plain
+from gpuprobe.report.page import Markdown, code, plain
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.compared import Beyond
@@ -159,7 +159,7 @@ def predictions(ranking: Ranking) -> list[list[str]]:
     return [["change", "predicted", "at most", "if"], *made] if made else []
 
 
-def evidence(signal: Signal) -> str:
+def evidence(signal: Signal) -> Markdown:
     """Write a signal with its value, its range where it has one, and its source."""
     value = signal.value
     told = wording.significant(value) if isinstance(value, float) else str(value)
@@ -167,7 +167,7 @@ def evidence(signal: Signal) -> str:
         told = f"missing, {signal.missing}"
     ends = [wording.significant(end) for end in (signal.low, signal.high) if end is not None]
     span = f" ({ends[0]} to {ends[1]})" if len(ends) == 2 else ""
-    return f"`{signal.name}` = {plain(told)}{span}, {plain(signal.source)}"
+    return Markdown(f"{code(signal.name)} = {plain(told)}{span}, {plain(signal.source)}")
 
 
 def command(study: Study, strategy: str) -> str:

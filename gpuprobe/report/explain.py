@@ -26,7 +26,7 @@ def explained(cause: Cause) -> list[tuple[str, str]]:
         ("Shown by", f"the traces and readings of a {' or a '.join(DEVICES[device] for device in cause.devices)}."),
         ("Evidence", f"{', '.join(cause.evidence)} (names as in --json)."),
         ("Decided by", "\n".join(map(_threshold, cause.decided_by))),
-        ("Stages", "\n".join(f"{name}: {stage.words}." for name, stage in STAGES.items()) if _staged(cause) else ""),
+        ("Stages", "\n".join(f"{name}: {stage.words}." for name, stage in STAGES.items() if stage.of == cause.id)),
         ("Fix", fix),
         (CODE, code),
         ("Predicted by", f"the replay of a trace with {wording.listing([*cause.cures])}." if cause.cures else ""),
@@ -45,11 +45,7 @@ def listed() -> list[tuple[str, str, str]]:
 def _fix(cause: Cause) -> tuple[str, str]:
     """The advice for a TensorFlow training of which nothing is known: it shows all that may be done."""
     given = cause.advice(situation(Evidence(), DEFAULTS), None) if cause.advice else None
-    return given or (cause.fix, "")
-
-
-def _staged(cause: Cause) -> bool:
-    return cause.id == "input_bound"
+    return (given.fix, given.code) if given else (cause.fix, "")
 
 
 def _threshold(name: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.foreign import shown
 from gpuprobe.report import account, cells
-from gpuprobe.report.page import plain, said, table
+from gpuprobe.report.page import fenced, paragraphs, plain, said, table
 from gpuprobe.report.verdict import verdict
 
 if TYPE_CHECKING:
@@ -54,12 +55,11 @@ def _lines(first: str, told: Sequence[tuple[str, str]], code: str) -> str:
     lines = [first]
     for title, text in told:
         lines += [f"{title}: {text.replace('`', '')}" if text else "", code if title == "Next" else ""]
-    return "\n".join(line for line in lines if line)
+    return shown("\n".join(line for line in lines if line))
 
 
 def _paragraphs(first: str, told: Sequence[tuple[str, str]], code: str, *more: str) -> str:
-    parts = [said(first)]
+    parts: list[str] = [said(first)]
     for title, text in told:
-        fenced = f"```diff\n{code}\n```" if title == "Next" and code else ""
-        parts += [f"**{title}.** {said(text)}" if text else "", fenced]
-    return "\n\n".join(part for part in (*parts, *more) if part)
+        parts += [f"**{title}.** {said(text)}" if text else "", fenced(code) if title == "Next" and code else ""]
+    return paragraphs(*parts, *more)

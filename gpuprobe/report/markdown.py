@@ -9,7 +9,7 @@ from gpuprobe import wording
 from gpuprobe.evidence.whole_run import RunBreakdown, breakdown_of_run
 from gpuprobe.report import account, cells, meters, story, whole_run
 from gpuprobe.report.categories import CATEGORIES
-from gpuprobe.report.page import template
+from gpuprobe.report.page import filled
 from gpuprobe.report.verdict import verdict
 from gpuprobe.units import NS_PER_S
 
@@ -53,7 +53,7 @@ def render(loaded: Loaded, plots: Sequence[Plot]) -> str:
         "evidence": cells.evidence,
         "faults": study.request.inject,
     }
-    return template("report.md.jinja").render(context)
+    return filled("report.md.jinja", **context)
 
 
 def _first_runs(loaded: Loaded) -> dict[str, RunBreakdown]:

@@ -3,56 +3,86 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import jinja2
+
+from gpuprobe.foreign import shown
 
 # What CommonMark takes for markup within a line. An underscore within a word is none, and names are full of them.
 MARKUP = re.compile(r"([\\`*\[\]<>|]|(?<!\w)_|_(?!\w))")
 # In a sentence two stars are ours; an underscore means markup only where a word begins or ends.
-BEYOND_CODE = re.compile(r"([\\\[\]<]|(?<!\*)\*(?!\*)|(?<!\w)_|_(?!\w))")
-CODE = re.compile(r"(`[^`]+`)")
+BEYOND_CODE = re.compile(r"([\\`\[\]<]|(?<!\*)\*(?!\*)|(?<!\w)_|_(?!\w))")
+# Between single backticks: several in a row are no code of ours.
+CODE = re.compile(r"((?<!`)`(?!`)[^`]+`(?!`))")
 
 
-def plain(text: object) -> str:
+class Markdown(str):
+    """Text that is Markdown: what means markup in it is ours. A template escapes all else."""
+
+    __slots__ = ()
+
+
+def plain(text: object) -> Markdown:
     """Write text that others chose (a name, a message, a path) as one line that means no markup."""
-    return MARKUP.sub(r"\\\1", " ".join(str(text).split()))
+    return _escaped(" ".join(str(text).split()))
 
 
-def said(text: object) -> str:
+def _escaped(text: object) -> Markdown:
+    """Write what a template is given: as it is where it is Markdown, else without a line's end or markup."""
+    return text if isinstance(text, Markdown) else Markdown(MARKUP.sub(r"\\\1", re.sub(r"\s+", " ", str(text))))
+
+
+def said(text: object) -> Markdown:
     """Write a sentence of ours, which may hold code in backticks and names of others, as one line.
 
     Backticks and two stars are all the markup that it has: a tag, a link or a picture in a name of others is none.
     """
     parts = CODE.split(" ".join(str(text).split()))
-    return "".join(part if place % 2 else BEYOND_CODE.sub(r"\\\1", part) for place, part in enumerate(parts))
+    return Markdown("".join(part if place % 2 else BEYOND_CODE.sub(r"\\\1", part) for place, part in enumerate(parts)))
 
 
-def cell(text: object) -> str:
+def cell(text: object) -> Markdown:
     """Write a sentence of ours as a cell of a table, whose columns it must not part."""
-    return said(text).replace("|", "\\|")
+    return _in_cell(said(text))
 
 
-def code(text: object) -> str:
+def code_cell(text: object) -> Markdown:
+    """Write text as code in a cell of a table."""
+    return _in_cell(code(text))
+
+
+def _in_cell(text: Markdown) -> Markdown:
+    return Markdown(text.replace("|", "\\|"))
+
+
+def code(text: object) -> Markdown:
     """Write text as code within a line, whatever backticks it holds."""
     line = " ".join(str(text).split())
     longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
     fence = "`" * (longest + 1)
-    return f"{fence} {line} {fence}" if longest else f"{fence}{line}{fence}"
+    return Markdown(f"{fence} {line} {fence}" if longest else f"{fence}{line}{fence}")
 
 
-def language(text: str) -> str:
+def fenced(text: str) -> Markdown:
+    """Write lines of code as a block, whatever backticks they hold."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    return Markdown(f"{fence}{_language(text)}\n{text}\n{fence}")
+
+
+def _language(text: str) -> str:
     """Name the language of code to print: a diff, a command of a shell, or Python."""
     if any(line.startswith(("+ ", "- ")) for line in text.splitlines()):
         return "diff"
     return "sh" if text.startswith(("pip ", "nvidia-smi ")) else "python"
 
 
-def table(rows: list[list[str]]) -> str:
+def table(rows: list[list[str]]) -> Markdown:
     """Write rows, the first of them the head, as a Markdown table; the cells are sentences of ours."""
     if not rows:
-        return ""
+        return Markdown()
     lines = [f"| {' | '.join(cell(text) for text in row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+    return Markdown("\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]))
 
 
 _environment = jinja2.Environment(
@@ -61,12 +91,18 @@ _environment = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
     keep_trailing_newline=True,
-    # The output is Markdown, where escaping for HTML would show; the filters are what keeps text from being markup.
+    # The output is Markdown, where escaping for HTML would show: whatever stands in {{ }} is escaped for that instead.
     autoescape=False,  # noqa: S701
+    finalize=_escaped,
 )
-_environment.filters |= {each.__name__: each for each in (plain, said, cell, code, language, table)}
+_environment.filters |= {each.__name__: each for each in (plain, said, cell, code, code_cell, fenced, table)}
 
 
-def template(name: str) -> jinja2.Template:
-    """Return a template by the name of its file."""
-    return _environment.get_template(name)
+def filled(name: str, **context: Any) -> str:
+    """Return the Markdown of a template, by the name of its file, filled in."""
+    return shown(_environment.get_template(name).render(context))
+
+
+def paragraphs(*parts: str) -> str:
+    """Return Markdown of parts that are escaped already, those that are empty left out."""
+    return shown("\n\n".join(part for part in parts if part))

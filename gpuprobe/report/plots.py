@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from gpuprobe.foreign import shortened, visible
 from gpuprobe.ranking.rates import step_times_ms
 from gpuprobe.report import account
 from gpuprobe.report.palette import BLUE, COLOURS, GREEN, INK, ORANGE
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
 PLOTS_FOLDER = "plots"
 PAPER = "#ffffff80"
 WIDTH_INCH = 9.0
+LONGEST_LABEL = 40
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gpuprobe",
     "font.family": "sans-serif",
     "font.size": 10,
+    # A dollar in a name is a dollar.
+    "text.parse_math": False,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
@@ -57,7 +61,7 @@ def throughput(loaded: Loaded) -> Figure | None:
         axes.barh(place, rate.value, color=colour, height=0.62)
         error = [[max(0.0, rate.value - rate.low)], [max(0.0, rate.high - rate.value)]]
         axes.errorbar(rate.value, place, xerr=error, color=INK, capsize=3, linewidth=1.4)
-    axes.set_yticks(range(len(rows)), [row.strategy for row in reversed(rows)])
+    axes.set_yticks(range(len(rows)), [_label(row.strategy) for row in reversed(rows)])
     # One that is many times as uncertain as fast must not squeeze the others into a corner.
     axes.set_xlim(0, 1.15 * max(min(row.samples_per_s.high, 1.5 * row.samples_per_s.value) for row in rows))
     axes.set_xlabel("samples/s, 95 % interval; green: the first rank")
@@ -90,7 +94,7 @@ def utilization(loaded: Loaded) -> Figure | None:
                 values,
                 color=_colour(drawn),
                 linestyle=_dash(drawn),
-                label=run.spec.strategy,
+                label=_label(run.spec.strategy),
                 linewidth=1.3,
             )
             drawn += 1
@@ -103,11 +107,13 @@ def utilization(loaded: Loaded) -> Figure | None:
 
 def step_times(loaded: Loaded) -> Figure | None:
     """How the step times of each strategy are distributed: median, quartiles, and the 5th to 95th percentile."""
-    rows = [row.strategy for row in loaded.ranking.rows]
-    times = {
-        name: np.concatenate([step_times_ms(run) for run in loaded.runs.values() if run.spec.strategy == name])
-        for name in rows
+    found = {
+        row.strategy: [step_times_ms(run) for run in loaded.runs.values() if run.spec.strategy == row.strategy]
+        for row in loaded.ranking.rows
     }
+    # A copy without traces has its ranking from a file of its own.
+    times = {name: np.concatenate(parts) for name, parts in found.items() if parts}
+    rows = list(times)
     if not rows:
         return None
     figure, axes = _figure(0.5 + 0.36 * len(rows))
@@ -117,7 +123,7 @@ def step_times(loaded: Loaded) -> Figure | None:
         orientation="horizontal",
         whis=(5, 95),
         showfliers=False,
-        tick_labels=list(reversed(rows)),
+        tick_labels=[_label(name) for name in reversed(rows)],
         boxprops=line,
         whiskerprops=line,
         capprops=line,
@@ -142,7 +148,7 @@ def losses(loaded: Loaded) -> Figure | None:
             [math.nan if point.loss is None else point.loss for point in run.losses],
             color=_colour(place),
             linestyle=_dash(place),
-            label=run.spec.strategy,
+            label=_label(run.spec.strategy),
             linewidth=1.3,
         )
     axes.set_xlabel("training samples seen")
@@ -166,7 +172,7 @@ def ledger(loaded: Loaded) -> Figure | None:
             width, colour, hatch = 100 * line.fraction, line.shown.paper, line.shown.hatch
             axes.barh(place, width, left=left, color=colour, hatch=hatch, edgecolor=PAPER, height=0.62, label=label)
             left += width
-    axes.set_yticks(range(len(rows)), [row.strategy for row in reversed(rows)])
+    axes.set_yticks(range(len(rows)), [_label(row.strategy) for row in reversed(rows)])
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of the traced step")
     return _with_legend(figure, axes, grid="x")
@@ -223,6 +229,11 @@ def _with_legend(figure: Figure, axes: Axes, grid: Literal["x", "y"] = "y") -> F
     axes.grid(axis=grid)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
     return figure
+
+
+def _label(name: str) -> str:
+    """Write a name as the label of what is drawn: one line that leaves room for the drawing."""
+    return shortened(" ".join(visible(name).split()), LONGEST_LABEL)
 
 
 def _colour(place: int) -> str:

@@ -38,7 +38,7 @@ def _repeated(ranking: Ranking, study: Study) -> str:
     often = {1: "once", 2: "twice"}.get(rounds[0], f"{rounds[0]} times")
     if len(rounds) > 1:
         once_more = study.request.rounds == 1 and rounds == [1, 2]
-        often = "once, the first once more at the end" if once_more else f"{rounds[0]} to {rounds[-1]} times"
+        often = "once, the first once more" if once_more else f"{rounds[0]} to {rounds[-1]} times"
     return (
         f"Each strategy ran {often}, in fresh processes; what stands in brackets is the 95 % interval of a "
         "measurement, and of a prediction the range that its assumptions leave open."

@@ -10,6 +10,7 @@ from gpuprobe.report.account import step_sentence
 from gpuprobe.report.causes import named
 from gpuprobe.report.cells import times
 from gpuprobe.report.following import following, gains
+from gpuprobe.report.resolution import resolution, too_busy
 from gpuprobe.report.sure import sure
 
 if TYPE_CHECKING:
@@ -60,12 +61,14 @@ class Verdict:
 def verdict(loaded: Loaded) -> Verdict:
     """Say what a study found so far; of an unfinished one, too, and of one that measured nothing."""
     study, ranking = loaded.study, loaded.ranking
-    where = _where(study, ranking)
+    where = f"{_where(study, ranking)} {resolution(ranking)}".strip()
     if not ranking.rows:
         return Verdict(where, "No run finished.", _failed(ranking), "", "")
     step, why = _why(ranking)
     first, code = following(ranking, study)
-    told = f"{step} {_fastest(ranking, study)}{_unmeasured(ranking, study)}".strip()
+    busy = too_busy(ranking, study)
+    found = f"{busy} {step}" if busy else f"{step} {_fastest(ranking, study)}"
+    told = f"{found.strip()}{_unmeasured(ranking, study)}"
     primary = next((finding.cause for finding in ranking.findings if finding.primary), "")
     return Verdict(where, told, why, first, code, gains(ranking, study), sure(ranking, study), primary)
 

@@ -14,7 +14,7 @@ from gpuprobe.evidence.whole_run import RunBreakdown
 from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE, TELEMETRY_FILE, TRACE_LEFT_OUT, WATCH_FILE
 from gpuprobe.records import Record, Watch, load, to_json, write_whole
 from gpuprobe.report import account, html, whole_run
-from gpuprobe.report.page import template
+from gpuprobe.report.page import filled
 from gpuprobe.report.trainings import Training, first_traced, read_processes, read_trainings, why_no_trace, why_none
 from gpuprobe.telemetry import read
 from gpuprobe.units import NS_PER_S
@@ -82,7 +82,8 @@ def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
 def render(report: WatchReport) -> str:
     """Return `report.md`."""
     made = datetime.fromtimestamp(report.watch.started_ns / NS_PER_S, timezone.utc)
-    return template("watch.md.jinja").render(
+    return filled(
+        "watch.md.jinja",
         watch=report.watch,
         seen=report.seen,
         verdict=report.verdict,

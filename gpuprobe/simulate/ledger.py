@@ -32,6 +32,7 @@ CPU_CATEGORIES = (
     "cpu_dispatch",
     "cpu_collective",
     "idle_input",
+    "idle_host_work",
     "idle_between_steps",
     "idle_once",
     "idle_compile",
@@ -82,8 +83,8 @@ def _gpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]
         ("idle_input", list(doing[Doing.INPUT])),
         ("idle_sync", list(doing[Doing.SYNC])),
         ("idle_between_steps", _between(session, steps)),
-        ("idle_host_work", list(doing[Doing.HOST_WORK])),
         ("idle_queue", [(op.call[0], op.start_ns) for op in ops]),
+        ("idle_host_work", list(doing[Doing.HOST_WORK])),
         ("idle_launch", steps),
     ]
 

@@ -23,6 +23,8 @@ from gpuprobe.records import (
     StrategyInfo,
     Study,
     TraceInfo,
+    Wall,
+    WallPart,
     save,
 )
 from gpuprobe.simulate import readings, xplane
@@ -50,7 +52,8 @@ class SimulatedRun:
 
     `call_ms` are the calls of the timed window; `columns` the telemetry as functions of the seconds since its start,
     None where none was taken, and `facts` what the driver says of each GPU once; `traced` the session whose trace is
-    written, None for a run without a trace; `startup_s` and `tail_s` lie before the warm-up and after all else.
+    written, None for a run without a trace; `startup_s` and `tail_s` lie before the warm-up and after all else, and
+    `wall_parts` are where the wall time of the whole run went, none where the phases tell.
     """
 
     strategy: str
@@ -68,6 +71,7 @@ class SimulatedRun:
     combined: Combination | None = None
     startup_s: float = 0.0
     tail_s: float = 0.0
+    wall_parts: tuple[WallPart, ...] = ()
 
 
 def settings(*, device: str, batch_size: int, dtype_policy: str = "float32", **others: object) -> Settings:
@@ -160,12 +164,18 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
         host_peak_mib=1500.0,
         device_peak_mib=run.device_peak_mib,
         flop_per_sample=run.flop_per_sample,
+        wall=_wall(run.wall_parts, start_ns) if run.wall_parts else None,
     )
     save(record, folder / RUN_FILE)
     end_ns = phases[-1].end_ns + round(run.tail_s * NS_PER_S)
     if run.columns is not None:
         readings.write(folder / TELEMETRY_FILE, start_ns, end_ns, run.columns, run.facts)
     return end_ns
+
+
+def _wall(parts: Sequence[WallPart], start_ns: int) -> Wall:
+    ended_ns = start_ns + sum(part.total_ns for part in parts)
+    return Wall(started_ns=start_ns, ended_ns=ended_ns, parts=tuple(parts))
 
 
 def _warmup(start_ns: int, end_ns: int) -> Phase:

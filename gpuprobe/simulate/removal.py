@@ -139,7 +139,7 @@ def _no_checkpoints(spec: Spec) -> Spec:
 
 
 def _started(spec: Spec) -> Spec:
-    return replace(spec, run=replace(spec.run, startup_s=0.0, first_call_s=0.0))
+    return replace(spec, run=replace(spec.run, startup_s=0.0))
 
 
 REMOVALS = (
@@ -165,7 +165,7 @@ REMOVALS = (
     Removal("epoch_start", "an epoch's first batch is there as soon as any other", _prompt_epochs),
     Removal("validation", "nothing is validated", _no_validation),
     Removal("checkpointing", "nothing is saved", _no_checkpoints),
-    Removal("startup", "the first step begins at once, and its graph is there", _started),
+    Removal("startup", "data and model are there at once", _started),
 )
 
 

@@ -130,6 +130,7 @@ def _run(
         flop_per_sample=1e6 * spec.kernels.mflop_per_sample or None,
         startup_s=whole_run.startup_s(spec),
         tail_s=spec.run.tail_s,
+        wall_parts=whole_run.wall_parts(spec, session.step_ms),
     )
 
 

@@ -1,4 +1,4 @@
-"""What surrounds the steps in a recording: the time before the first call, and the pauses between the epochs."""
+"""What surrounds the steps of a run in its recording: before the first call, between epochs, and the account of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.records import WallPart
+from gpuprobe.simulate.spec import WholeRun
+from gpuprobe.units import NS_PER_MS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gpuprobe.records import PartKind
     from gpuprobe.simulate.spec import Spec
 
 # A stretch in which no step is made: when it begins, in seconds since the recording's start, and how long it lasts.
@@ -33,3 +38,31 @@ def pauses(begin_s: float, call_ms: NDArray[np.float64], late_ms: NDArray[np.flo
     begins_s = begin_s + (np.cumsum(call_ms) - call_ms) / 1000
     where = np.flatnonzero(late_ms)
     return list(zip(begins_s[where].tolist(), (late_ms[where] / 1000).tolist(), strict=True))
+
+
+def wall_parts(spec: Spec, step_ms: float) -> tuple[WallPart, ...]:
+    """Return where the wall time of the whole run went, as the Probe's clock tells; none where steps are all there is.
+
+    An epoch's first call waits for its first batch, and the very first traces and compiles too.
+    """
+    run, several = spec.run, spec.host.steps_per_execution
+    if run == WholeRun():
+        return ()
+    calls, call_ms = max(1, run.steps_per_epoch // several), step_ms * several
+    first_ms = call_ms + run.epoch_start_ms
+    told: list[tuple[PartKind, str, float, int]] = [
+        ("build", "", 1000 * run.startup_s, 1),
+        ("fit", "", 0.0, 1),
+        ("first_call", "", 1000 * run.first_call_s + first_ms, 1),
+        ("epoch_start", "", 0.0, run.epochs),
+        ("epoch_first_call", "", (run.epochs - 1) * first_ms, run.epochs - 1),
+        ("steps", "", run.epochs * (calls - 1) * call_ms, run.epochs * (calls - 1)),
+        ("validation", "", run.epochs * run.validation_ms, run.epochs),
+        ("checkpoint", "ModelCheckpoint", run.epochs * run.checkpoint_ms, run.epochs),
+        ("tail", "", 1000 * run.tail_s, 1),
+    ]
+    return tuple(
+        WallPart(kind=kind, name=name, total_ns=round(ms * NS_PER_MS), times=times)
+        for kind, name, ms, times in told
+        if ms or kind in {"fit", "epoch_start"}
+    )

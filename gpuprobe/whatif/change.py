@@ -24,8 +24,9 @@ class Change:
     """One change. `alter` is what is expected of it, `least` and `most` the ends of its range where it has one.
 
     `utmost` takes away altogether what the change makes less of: no way of doing it gains more (Amdahl). A step then
-    holds `samples` times as many samples. `hindrance` says why the change has nothing to work on here, None where it
-    has. `assumption` is one sentence.
+    holds `samples` times as many samples. `in_some_steps` says that what goes comes in some steps and not in others, so
+    that a step that is longer than the traced ones has more of it. `hindrance` says why the change has nothing to work
+    on here, None where it has. `assumption` is one sentence.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Change:
     most: Alter | None = None
     utmost: Alter | None = None
     samples: float = 1.0
+    in_some_steps: bool = False
 
 
 def mixture_ms(altered: Altered, sharing: Sharing | None = None) -> float:

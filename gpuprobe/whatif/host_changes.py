@@ -139,9 +139,24 @@ def _syncs_removed(graph: Graph) -> Graph:
     return graph.without(Edge.READ).scaled(graph.does(Work.SYNC), 0.0)
 
 
-def compiling_removed() -> Change:
-    """Nothing is compiled or traced after warm-up."""
-    return _gone("compiling_removed", "nothing is traced or compiled in these steps", Work.COMPILE)
+def compiling_removed(computing: float = 1.0) -> Change:
+    """Nothing is compiled or traced after warm-up.
+
+    A graph that was just made is slow to start its operations, too: `computing` is the share of the time in the
+    training function in which operations run (0 to 1), which is what stays at most.
+    """
+    return replace(
+        _gone("compiling_removed", "nothing is traced or compiled in any step", Work.COMPILE),
+        most=partial(_nothing_new, computing=computing),
+        in_some_steps=True,
+    )
+
+
+def _nothing_new(graph: Graph, computing: float) -> Graph:
+    step = np.cumsum(graph.does(Work.MARK))
+    new = np.isin(step, step[graph.does(Work.COMPILE) & (graph.us > 0)])
+    starting = new & graph.does(Work.DISPATCH, Work.CALL)
+    return graph.scaled(graph.does(Work.COMPILE), 0.0).scaled(starting, computing)
 
 
 def host_work_removed() -> Change:

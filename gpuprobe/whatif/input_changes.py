@@ -14,17 +14,20 @@ from gpuprobe.whatif.graph import HOST, PRODUCER, Edge, Graph, Work
 if TYPE_CHECKING:
     from gpuprobe.whatif.run_facts import Known
 
+# What is left of a map that takes a batch, of small samples whose calls cost more than their work; at worst, half.
+PER_BATCH, PER_BATCH_MOST = 0.1, 0.5
 AHEAD = ("prefetch", "parallel", "hidden")
 NO_INPUT = "the trace shows no input pipeline"
 PYTHON_FEED = "the batches are made by Python between the steps; make them in a tf.data pipeline first"
 
 
-def input_free() -> Change:
-    """Every batch is there when it is asked for."""
+def input_free(computing: float = 1.0) -> Change:
+    """Every batch is there when it is asked for; `computing` is as in `without_lock`."""
     return Change(
         id="input_free",
         assumption="every batch is ready when it is asked for, and is copied to the device as before",
         alter=with_input_free,
+        most=lambda graph: without_lock(with_input_free(graph), computing),
         hindrance=lambda graph, _: NO_INPUT if graph.feed.kind == "none" else None,
     )
 
@@ -34,6 +37,45 @@ def with_input_free(graph: Graph) -> Graph:
     freed = graph.without(Edge.BATCH, Edge.SLOT)
     works = [Work.INPUT, Work.PRODUCE, *([Work.BETWEEN] if graph.feed.kind == "python" else [])]
     return freed.scaled(freed.does(*works), 0.0)
+
+
+def without_lock(graph: Graph, computing: float) -> Graph:
+    """Return the graph whose training need not share the interpreter's lock with Python that makes its batches.
+
+    The lock is handed round among those who want it (`sys.setswitchinterval`), and the training wants it between two
+    calls and on its way into one. How much, no trace tells: at most, all of the time in which no operation runs;
+    `computing` is the share of a processor's time in the training function in which one does (0 to 1).
+    """
+    share = 1 / (1 + graph.feed.unknown * graph.feed.map_threads)
+    freed = graph.scaled(graph.does(Work.BETWEEN, Work.CALL), share)
+    return freed.scaled(freed.does(Work.DISPATCH), computing + (1 - computing) * share)
+
+
+def map_per_batch(computing: float = 1.0) -> Change:
+    """The map function takes a batch, where it takes each sample alone; `computing` is as in `without_lock`."""
+    return Change(
+        id="map_per_batch",
+        assumption=f"for a batch at once the map takes {PER_BATCH:.0%} of what it takes for all samples one by one, "
+        f"{PER_BATCH_MOST:.0%} at worst",
+        alter=partial(_map_scaled, left=PER_BATCH),
+        least=partial(_map_scaled, left=PER_BATCH_MOST),
+        most=lambda graph: without_lock(_map_scaled(graph, left=0.0), computing),
+        utmost=with_input_free,
+        hindrance=_no_map,
+    )
+
+
+def _no_map(graph: Graph, _: Known) -> str | None:
+    if graph.feed.kind in {"none", "python"}:
+        return PYTHON_FEED if graph.feed.kind == "python" else NO_INPUT
+    if graph.feed.kind == "hidden" or graph.feed.map_share is None:
+        return "the trace does not show how long the map function takes"
+    return None if graph.feed.map_share else "the pipeline has no map function"
+
+
+def _map_scaled(graph: Graph, left: float) -> Graph:
+    share = graph.feed.map_share or 0.0
+    return graph.scaled(graph.does(Work.INPUT, Work.PRODUCE), 1 - share * (1 - left))
 
 
 def prefetch(batches: int) -> Change:

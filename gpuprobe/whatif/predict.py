@@ -9,8 +9,9 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.evidence.operations import computing_share, dense_update_ms, longest_loop
 from gpuprobe.records import Gain
-from gpuprobe.whatif import device_changes, host_changes, input_changes
+from gpuprobe.whatif import device_changes, host_changes, input_changes, operation_changes
 from gpuprobe.whatif.build import build
 from gpuprobe.whatif.change import Alter, Change, mixture_ms
 from gpuprobe.whatif.cpu_contention import Sharing, sharings
@@ -44,13 +45,15 @@ TRACED = "the traced training"
 NOTHING_LEFT = "the trace shows nothing of a step but what this change takes away"
 
 
-def usual_changes(known: Known) -> tuple[Change, ...]:
-    """Return the changes that are tried on every trace."""
+def usual_changes(known: Known, device: DeviceAccount | None = None) -> tuple[Change, ...]:
+    """Return the changes that are tried on every trace; what the device's account tells makes some of them."""
     threads = min(PARALLEL, known.cores) if known.cores else PARALLEL
+    computing = computing_share(device) if device else 1.0
     return (
-        input_changes.input_free(),
+        input_changes.input_free(computing),
         input_changes.prefetch(PREFETCH),
         input_changes.parallel_map(threads),
+        input_changes.map_per_batch(computing),
         device_changes.copies_hidden(),
         device_changes.uint8_feed(),
         host_changes.launches_fused(FUSED),
@@ -59,12 +62,14 @@ def usual_changes(known: Known) -> tuple[Change, ...]:
         device_changes.fp16(),
         host_changes.callbacks_removed(),
         host_changes.syncs_removed(),
-        host_changes.compiling_removed(),
+        host_changes.compiling_removed(computing),
         host_changes.host_work_removed(),
         host_changes.one_time_work_removed(),
         host_changes.eager_removed(),
         host_changes.allocations_removed(),
         device_changes.faster_card(FASTER),
+        operation_changes.loop_vectorised(longest_loop(device) if device else None),
+        operation_changes.rows_updated_only(dense_update_ms(device) if device else 0.0),
     )
 
 
@@ -93,7 +98,7 @@ def predict(breakdown: Breakdown, known: Known | None = None, changes: Sequence[
         )
         return msgspec.structs.replace(replay, refused=f"{text} were measured; beyond 5 % nothing is predicted from it")
     base = _Base.of(graph, known, error)
-    tried = usual_changes(known) if changes is None else changes
+    tried = usual_changes(known, device) if changes is None else changes
     hindered = {change.id: change.hindrance(graph, known) for change in tried}
     made = {change.id: base.prediction(change) for change in tried if hindered[change.id] is None}
     hindered |= {name: NOTHING_LEFT for name, prediction in made.items() if prediction is None}
@@ -121,14 +126,16 @@ class _Base:
     """What changes are tried on: the graph without the profiler's overhead, and the step time that gains count from.
 
     `over` is what the gains are over. `shared` is how a processor's cores are shared, as expected first. The replay's
-    times are multiplied by `drift` to be those of the untraced training. `aside_ms` is the part of the untraced step
-    that the trace does not show, and that no change touches.
+    times are multiplied by `drift` to be those of the untraced training, `pace_ms` a step. `aside_ms` is the part of
+    the untraced step that the trace does not show: it stays, but for what comes in some steps only; or it is more of
+    what the trace shows.
     """
 
     graph: Graph
     per_call: int
     step_ms: float
     drift: float
+    pace_ms: float
     aside_ms: float
     error: float
     doubt: float
@@ -146,16 +153,19 @@ class _Base:
         doubt = min(MOST_DOUBT, max(FINEST, abs(error), abs(untraced / pace - 1) / 2, known.repeats_within))
         drift = (untraced - aside) / pace
         shared = sharings(fitted, known, untraced * known.steps_per_call)
-        return cls(fitted, known.steps_per_call, untraced, drift, aside, error, doubt, known.name or TRACED, shared)
+        over = known.name or TRACED
+        return cls(fitted, known.steps_per_call, untraced, drift, pace * drift, aside, error, doubt, over, shared)
 
     def prediction(self, change: Change) -> Prediction | None:
         """Try one change: as expected, at both ends of its range, and at its utmost; None where no time is left."""
-        expected = self._step_ms(change.alter)
-        ends = [expected, *(self._step_ms(alter) for alter in (change.least, change.most) if alter is not None)]
-        ends += [self._step_ms(change.alter, sharing) for sharing in self.shared[1:]]
+        unseen = 0.0 if change.in_some_steps else self.aside_ms
+        expected = self._step_ms(change.alter) + unseen
+        seen = [self._step_ms(alter) for alter in (change.alter, change.least, change.most) if alter is not None]
+        seen += [self._step_ms(change.alter, sharing) for sharing in self.shared[1:]]
         if (self.graph.reason == Edge.ORDER).any():
-            ends.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
-        bound = min(*ends, self._step_ms(change.utmost or change.alter))
+            seen.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
+        ends = [end for step in seen for end in (step + unseen, step * (1 + self.aside_ms / self.pace_ms))]
+        bound = min(*ends, self._step_ms(change.utmost or change.alter) + unseen)
         # However unsure the replay is, no way of making the change gains more than its utmost.
         low, high = max(bound, min(ends) * (1 - self.doubt)), max(ends) * (1 + self.doubt)
         if bound <= 0:
@@ -173,10 +183,10 @@ class _Base:
         )
 
     def _step_ms(self, alter: Alter, sharing: Sharing | None = None) -> float:
-        """The step after a change, on cores that are shared as expected, or in this other way."""
+        """What the trace shows of a step, after a change, on cores shared as expected, or in this other way."""
         sharing = sharing or next(iter(self.shared), None)
         graph = sharing.relieved(self.graph) if sharing else self.graph
-        return mixture_ms(alter(graph), sharing) / self.per_call * self.drift + self.aside_ms
+        return mixture_ms(alter(graph), sharing) / self.per_call * self.drift
 
 
 def _without_overhead(graph: Graph, call_ms: float) -> Graph:

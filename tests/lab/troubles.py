@@ -193,11 +193,11 @@ def _each_epoch(phase: Literal["epoch_start_ms", "validation_ms", "checkpoint_ms
 
 
 def _startup(draw: Draw) -> Spec:
-    steps, epochs = int(draw.random.integers(100, 400)), int(draw.random.integers(1, 4))
-    whole_s = draw.extra_ms * steps * epochs / 1000
-    first = draw.one_of(0.0, 0.5)
-    run = replace(draw.spec.run, steps_per_epoch=steps, epochs=epochs)
-    return replace(draw.spec, run=replace(run, startup_s=(1 - first) * whole_s, first_call_s=first * whole_s))
+    startup_s, epochs = float(draw.random.uniform(20, 200)), int(draw.random.integers(2, 12))
+    steps = max(2, round(1000 * startup_s / draw.extra_ms / epochs))
+    first_s = float(draw.random.uniform(0, 4))
+    run = replace(draw.spec.run, steps_per_epoch=steps, epochs=epochs, startup_s=startup_s, first_call_s=first_s)
+    return replace(draw.spec, run=run)
 
 
 # What can be put in: the cause that it should come out as, and each way to bring it about. New ones come last, so that

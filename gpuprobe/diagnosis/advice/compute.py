@@ -5,25 +5,41 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.advice.situation import USUAL_BATCH, convergence
+from gpuprobe.diagnosis.advice.given import Given
+from gpuprobe.diagnosis.advice.situation import USUAL_BATCH, WORTH_IT, convergence
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.advice.situation import Situation
 
-NO_ROOM = "The card's memory holds no larger batch."
 IN_EACH_STEP = """\
   class Log(keras.callbacks.Callback):
 -     def on_train_batch_end(self, batch, logs=None):
 +     def on_epoch_end(self, epoch, logs=None):
           print(logs["loss"])"""
 EAGERLY = "- model.compile(optimizer, loss, run_eagerly=True)\n+ model.compile(optimizer, loss)"
+ONE_FUNCTION = "- step = train_one_batch\n+ step = tf.function(train_one_batch)"
+TENSOR_ARGUMENT = "- step(x, y, weight)\n+ step(x, y, tf.constant(weight))  # a new Python number is a new graph"
+QUIET_FIT = "- model.fit(ds)\n+ model.fit(ds, verbose=2)"
+SAVE_SELDOM = """\
+- saves = keras.callbacks.ModelCheckpoint("best.keras", save_freq=2)
++ saves = keras.callbacks.ModelCheckpoint("best.keras", save_freq="epoch")"""
+VECTORISED = "- y = tf.map_fn(of_one, x)\n+ y = tf.vectorized_map(of_one, x)"
+ROWS_ONLY = """\
+- model.compile(keras.optimizers.Adam(), loss)
++ model.compile(keras.optimizers.SGD(0.1), loss)  # its learning rate is to be found anew"""
+PADDED = """\
+- ds = ds.padded_batch(SIZE)
++ ds = ds.padded_batch(SIZE, padded_shapes=shapes)  # one shape for all of them, or one for each bucket"""
 # The stages of tf.data that make batches of samples.
 BATCHING = ("Batch", "ParallelBatch", "PaddedBatch", "MapAndBatch")
 # How many steps a call should hold where no replay chose.
 USUAL_STEPS = "8"
+# What Keras's progress bar is: `auto`, or a line that each batch writes anew.
+BAR = 1.0
+SAVES = "ModelCheckpoint"
 
 
-def launch_bound(here: Situation, stage: str | None) -> tuple[str, str]:
+def launch_bound(here: Situation, stage: str | None) -> Given:
     """Launch less for the same work, by what is not on yet and, where a replay tells, by what gains."""
     del stage
     ways = {}
@@ -34,92 +50,149 @@ def launch_bound(here: Situation, stage: str | None) -> tuple[str, str]:
     if (here.steps_per_execution or 1) <= 1:
         ways["steps_per_execution"] = "run several steps in one call"
     if not ways:
-        return f"XLA and several steps in one call are on already. {NO_ROOM} What is left is fewer, larger layers.", ""
+        return Given(
+            f"XLA and several steps in one call are on already. {here.no_larger} What is left is fewer, larger layers."
+        )
     useful = {change: way for change, way in ways.items() if not here.pointless(change)}
     if not useful:
         told = f"To {wording.listing([*ways.values()])} would gain nothing, by the trace's replay"
-        return f"{told}. What is left is fewer, larger layers.", ""
+        return Given(f"{told}. What is left is fewer, larger layers.")
     options = {"jit_compile": "True"} if "launches_fused" in useful and here.worth("launches_fused") else {}
     if "steps_per_execution" in useful and here.worth("steps_per_execution"):
         options["steps_per_execution"] = _steps(here)
     larger = "batch_times" in useful and here.worth("batch_times")
     code = _compiled(options) if options else _batch(here) if larger else ""
+    best = max(useful, key=here.gained)
     words = f"Launch less for the same work: {wording.listing([*useful.values()])}."
     if "batch_times" in useful:
-        return f"{words} {_converges(here)}", code
-    return (words if here.grown else f"{words} {NO_ROOM}"), code
+        return Given(f"{words} {_converges(here)}", code, best)
+    return Given(words if here.grown else f"{words} {here.no_larger}", code, best)
 
 
-def batch_too_small(here: Situation, stage: str | None) -> tuple[str, str]:
-    """A larger batch, where one fits."""
+def batch_too_small(here: Situation, stage: str | None) -> Given:
+    """A larger batch, where one fits; several steps in a call, where none does."""
     del stage
-    if not here.grown:
-        return f"{NO_ROOM} Mixed precision or a smaller model would make room." if here.can_halve else NO_ROOM, ""
-    return f"Train with a larger batch. {_converges(here)}", _batch(here)
+    if here.grown:
+        return Given(f"Train with a larger batch. {_converges(here)}", _batch(here), "batch_times")
+    if here.gained("steps_per_execution") >= WORTH_IT:
+        code = _compiled({"steps_per_execution": _steps(here)})
+        return Given(f"{here.no_larger} Run several steps in one call.", code, "steps_per_execution")
+    room = " Mixed precision or a smaller model would make room." if here.can_halve else ""
+    return Given(f"{here.no_larger}{room}")
 
 
-def sync_every_step(here: Situation, stage: str | None) -> tuple[str, str]:
+def sync_every_step(here: Situation, stage: str | None) -> Given:
     """Read results seldom."""
     del here, stage
-    return "Read losses and metrics on the host once an epoch, or once in many steps, not in each.", IN_EACH_STEP
+    fix = "Read losses and metrics on the host once an epoch, or once in many steps, not in each."
+    return Given(fix, IN_EACH_STEP, "syncs_removed")
 
 
-def host_between_steps(here: Situation, stage: str | None) -> tuple[str, str]:
+def host_between_steps(here: Situation, stage: str | None) -> Given:
     """Less Python between two calls, and fewer calls."""
     del stage
-    words = "Do less between steps: fewer callbacks and summaries per batch, verbose=2"
-    fit = "- model.fit(ds, callbacks=[on_every_batch])\n+ model.fit(ds, verbose=2)"
+    words, code = "Do less between steps: fewer callbacks, summaries and checkpoints per batch", SAVE_SELDOM
+    if here.callbacks:
+        words = f"{words} (here {wording.listing(here.callbacks)})"
+    if SAVES not in here.callbacks and (here.verbose is None or here.verbose == BAR):
+        words, code = f"{words}, verbose=2", QUIET_FIT
     if (here.steps_per_execution or 1) > 1:
-        return f"{words}; several steps already run in one call.", fit
+        return Given(f"{words}; several steps already run in one call.", code, "callbacks_removed")
     if not here.worth("steps_per_execution"):
-        return f"{words}.", fit
-    return (
+        return Given(f"{words}.", code, "callbacks_removed")
+    return Given(
         f"{words}, several steps in one call (callbacks of a batch then come once in so many).",
-        f"{_compiled({'steps_per_execution': _steps(here)})}\n{fit}",
+        f"{_compiled({'steps_per_execution': _steps(here)})}\n{code}",
+        "callbacks_removed",
     )
 
 
-def eager_or_retracing(here: Situation, stage: str | None) -> tuple[str, str]:
-    """One graph for all steps."""
+def eager_or_retracing(here: Situation, stage: str | None) -> Given:
+    """One graph for all steps: none is made anew where there is a function, and one is made where there is none."""
     del stage
-    words = "Put the step into one graph: compile without run_eagerly, or one tf.function around a loop of your own"
+    if here.graphs_built:
+        return Given(
+            "The tf.function is built anew for each Python number, each new object and each new shape that it is "
+            "called with: give it tensors of one shape and type, and make it once, outside the loop.",
+            TENSOR_ARGUMENT,
+            "compiling_removed",
+        )
+    if here.run_eagerly is True:
+        return Given("Put the step into one graph: compile without run_eagerly.", EAGERLY, "eager_removed")
     if here.run_eagerly is False:
-        words += "; give it tensors of one shape and type, never Python numbers that change"
-        return f"{words}.", _one_shape(here)
-    return f"{words}.", EAGERLY
+        return Given(
+            "The model itself runs as a graph: put what Python does around it, operation by operation, into a "
+            "tf.function too.",
+            ONE_FUNCTION,
+            "eager_removed",
+        )
+    return Given(
+        "Put the step into one graph: compile without run_eagerly, or one tf.function around a loop of your own.",
+        ONE_FUNCTION,
+        "eager_removed",
+    )
 
 
-def recompiling(here: Situation, stage: str | None) -> tuple[str, str]:
+def serial_loop(here: Situation, stage: str | None) -> Given:
+    """The loop's body for the whole batch."""
+    del here, stage
+    return Given(
+        "Write the loop's body for the whole batch at once: TensorFlow's operations take a batch as their first "
+        "dimension, and tf.vectorized_map does where single ones do not. Only where a turn needs the one before is the "
+        "loop needed.",
+        VECTORISED,
+        "loop_vectorised",
+    )
+
+
+def recompiling(here: Situation, stage: str | None) -> Given:
     """One shape for all steps."""
     del stage
-    words = "Let every step have the same shapes and types: full batches, tensors instead of Python numbers."
-    return words, _one_shape(here)
+    if here.graphs_built and here.varies is None:
+        return eager_or_retracing(here, None)
+    if here.varies:
+        return Given(
+            "The samples differ in their shape, and each new one is compiled: pad them to few lengths, as buckets do.",
+            PADDED.replace("SIZE", here.batch_words),
+            "compiling_removed",
+        )
+    fix = "Let every step have the same shapes and types: full batches, tensors instead of Python numbers."
+    return Given(fix, _one_shape(here), "compiling_removed")
 
 
-def tensor_cores_unused(here: Situation, stage: str | None) -> tuple[str, str]:
+def tensor_cores_unused(here: Situation, stage: str | None) -> Given:
     """16 bits, before the model is built."""
     del stage
     policy = here.half
-    return (
+    return Given(
         "Switch mixed precision on before the model is built, keep the last softmax in float32, and channels multiples "
         "of 8. The loss may move a little: compare it.",
         f'+ keras.mixed_precision.set_global_policy("{policy}")  # before the model is built',
+        "fp16",
     )
 
 
-def compute_bound(here: Situation, stage: str | None) -> tuple[str, str] | None:
+def compute_bound(here: Situation, stage: str | None) -> Given | None:
     """Cheaper work, by what this card can do."""
-    del stage
+    if stage == "dense_update":
+        return Given(
+            "Let the update touch only the rows that a batch used: plain SGD does, while Adam and what else keeps "
+            "moments goes through all rows of an embedding in each step. Or make the embedding smaller: fewer, hashed "
+            "or shorter rows.",
+            ROWS_ONLY,
+            "rows_updated_only",
+        )
     if not here.on_gpu:
         return None
     ways = [f"mixed precision ({here.half})"] if here.can_halve else []
     ways += ["XLA, to fuse kernels"] if here.jit_compile is not True else []
     ways.append("a smaller model or a faster card")
     options = {"jit_compile": "True"} if here.jit_compile is not True and here.worth("launches_fused") else {}
-    return (
+    return Given(
         f"Feeding it faster gains little. Make the work cheaper: {', '.join(ways[:-1])}{', or ' if ways[:-1] else ''}"
         f"{ways[-1]}.",
         _compiled(options) if options else "",
+        "fp16" if here.can_halve else "launches_fused" if here.jit_compile is not True else "faster_card",
     )
 
 
@@ -138,7 +211,7 @@ def _batch(here: Situation) -> str:
     """A larger batch as code, of the numbers where they are known, and where the batches are made."""
     if not here.batch:
         return f"+ batch_size *= {here.grown // USUAL_BATCH}  # where the batches are made"
-    if any(map(here.has, BATCHING)):
+    if any(map(here.has, BATCHING)) or here.data_kind == "a tf.data dataset":
         return f"- ds = ds.batch({here.batch})\n+ ds = ds.batch({here.grown})"
     return f"- model.fit(x, y, batch_size={here.batch})\n+ model.fit(x, y, batch_size={here.grown})"
 

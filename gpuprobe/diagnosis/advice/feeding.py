@@ -1,8 +1,10 @@
-"""Advice on how batches reach the device."""
+"""Advice on how batches reach the device: what the pipeline lacks, by what the trace shows that it has."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from gpuprobe.diagnosis.advice.given import Given
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.advice.situation import Situation
@@ -15,9 +17,14 @@ GENERATOR = """\
 - ds = tf.data.Dataset.from_generator(batches, output_signature=signature)
 + ds = tf.data.Dataset.from_tensor_slices((x, y)).map(scale, num_parallel_calls=tf.data.AUTOTUNE)
 + ds = ds.batch(SIZE).prefetch(tf.data.AUTOTUNE)"""
-WORKERS = "- model.fit(Batches())\n+ model.fit(Batches(workers=4, max_queue_size=16))"
-PREFETCH = "+ ds = ds.prefetch(tf.data.AUTOTUNE)"
-READ_ONCE = "+ ds = ds.cache()  # before anything random, and where the data fit into memory"
+WORKERS = "- model.fit(Batches())\n+ model.fit(Batches(workers=8, max_queue_size=16))"
+PARALLEL = "- ds = ds.map(scale)\n+ ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE)"
+PREFETCH = "+ ds = ds.prefetch(tf.data.AUTOTUNE)  # as the last stage"
+KEPT = "- ds = ds.map(scale)\n+ ds = ds.map(scale).cache()  # where the data fit into memory"
+KEPT_BEFORE_RANDOM = """\
+- ds = ds.map(lambda image, label: (augment(scale(image)), label))
++ ds = ds.map(scale).cache().map(lambda image, label: (augment(image), label))"""
+READ_ONCE = "+ ds = ds.cache()  # right behind what reads, before anything random, and where the data fit into memory"
 FASTER_FIRST = """\
 - ds = ds.map(scale).cache()
 + ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE).cache()"""
@@ -29,85 +36,146 @@ BYTES = """\
 - ds = ds.map(lambda image, label: (tf.cast(image, tf.float32) / 255, label))
 + model = keras.Sequential([keras.layers.Rescaling(1 / 255), model])  # bytes cross the bus, a quarter of float32"""
 TO_DEVICE = "+ ds = ds.apply(tf.data.experimental.prefetch_to_device('/GPU:0'))  # as the last stage"
+BATCH_THEN_PARSE = """\
+- ds = records.map(lambda record: tf.io.parse_single_example(record, features)).batch(SIZE)
++ ds = records.batch(SIZE).map(lambda record: tf.io.parse_example(record, features))"""
+WITHOUT_PYTHON = """\
+- ds = ds.map(lambda image, label: (tf.numpy_function(by_numpy, [image], tf.float32), label)).batch(SIZE)
++ ds = ds.batch(SIZE).map(lambda images, labels: (by_tensorflow(images), labels))"""
 
+# A batch is parsed at once where parsing is called so often in a step, or less: several batches may be made in one.
+PARSED_AT_ONCE = 4.0
+# Less of the pipeline's time than this in Python is no reason to take it out.
+MUCH_PYTHON = 0.2
+INPUT_FREE, PARALLEL_MAP, PER_BATCH = "input_free", "parallel_map", "map_per_batch"
 
-# Where the stage alone decides; a stage with "_seen" is one whose remedy the trace shows to be there in part.
 BY_STAGE = {
-    "python_feed": (
-        "Let fit feed the arrays: in Keras 3 that is a tf.data pipeline with prefetch already. What Python does to "
-        "each batch belongs into a map of tf.data, or into layers of the model.",
-        PYTHON_LOOP,
+    "cold_cache": Given(
+        "Read the data once: cache() in memory, or a copy on a faster disk. The gain is that of later epochs.",
+        READ_ONCE,
+        INPUT_FREE,
     ),
-    "python_feed_seen": (
-        "Take the work out of Python: give tf.data the arrays or files themselves, and let its map do in parallel "
-        "what the generator does.",
-        GENERATOR,
-    ),
-    "python_feed_a PyDataset": (
-        "Let several workers make the batches at once: workers= of the PyDataset, with use_multiprocessing=True where "
-        "the work is Python's own and not waiting, reading or numpy. Or give tf.data what the PyDataset reads, and its "
-        "map what it does.",
-        WORKERS,
-    ),
-    "cold_cache": ("Read the data once: cache() in memory, or a copy on a faster disk.", READ_ONCE),
-    "cold_cache_seen": (
+    "cold_cache_seen": Given(
         "The cache is being filled: from the second epoch on nothing of this is left. Where epochs are few, map in "
         "parallel too, or name a file in cache() that the next training finds.",
         FASTER_FIRST,
+        INPUT_FREE,
     ),
-    "shuffle_fill": (
+    "shuffle_fill": Given(
         "Fill the shuffle buffer sooner: a smaller one, or files that are shuffled as they lie.",
         SMALLER_BUFFER,
+        INPUT_FREE,
+    ),
+    "no_prefetch": Given(
+        "Prefetch at the end, so that a batch is made while the last one is used.", PREFETCH, "prefetch"
     ),
 }
-SEEN = {"python_feed": ("Generator",), "cold_cache": ("MemoryCache", "FileCache")}
 
 
-def input_bound(here: Situation, stage: str | None) -> tuple[str, str]:
+def input_bound(here: Situation, stage: str | None) -> Given:
     """Give what the pipeline lacks; where it lacks nothing, less work for each sample."""
-    stage = stage or ""
-    if stage in BY_STAGE:
-        seen = any(map(here.has, SEEN.get(stage, ()))) or (stage == "python_feed" and here.data_kind == "a generator")
-        own = f"{stage}_{here.data_kind}"
-        fix, code = BY_STAGE[own if own in BY_STAGE else f"{stage}_seen" if seen else stage]
-        return fix, code.replace("SIZE", here.batch_words)
-    lacking = _lacking(here)
-    if not lacking:
-        return (
-            "The pipeline maps in parallel, caches and prefetches already: do less for each sample, or do it on the "
-            "device, as layers of the model.",
-            ON_THE_DEVICE,
+    given = _by_stage(here, stage or "")
+    return Given(given.fix, given.code.replace("SIZE", here.batch_words), given.change)
+
+
+def _by_stage(here: Situation, stage: str) -> Given:
+    if stage == "python_feed":
+        return _python_feed(here)
+    if stage == "cold_cache" and here.caches:
+        return BY_STAGE["cold_cache_seen"]
+    return BY_STAGE[stage] if stage in BY_STAGE else _slow_map(here)
+
+
+def _python_feed(here: Situation) -> Given:
+    if here.data_kind == "a PyDataset":
+        now = f" (it has {here.workers} now)" if here.workers is not None else ""
+        return Given(
+            f"Let several workers make the batches at once: workers= of the PyDataset{now}, with "
+            "use_multiprocessing=True where the work is Python's own, not waiting, reading or numpy. Or give tf.data "
+            "what it reads, and its map what it does.",
+            WORKERS,
+            INPUT_FREE,
         )
-    words = {"map": "map in parallel", "cache": "cache() what does not change", "prefetch": "prefetch at the end"}
-    told = ", ".join(words[name] for name in lacking)
-    return f"Make the input pipeline faster: {told}.", _pipeline(lacking)
+    if here.has("Generator") or here.data_kind == "a generator":
+        return Given(
+            "Take the work out of Python: give tf.data the arrays or files themselves, and let its map do what the "
+            "generator does; or make the generator a keras.utils.PyDataset with workers=.",
+            GENERATOR,
+            INPUT_FREE,
+        )
+    return Given(
+        "Let fit feed the arrays: in Keras 3 that is a tf.data pipeline with prefetch already. What Python does to "
+        "each batch belongs into a map of tf.data, or into layers of the model.",
+        PYTHON_LOOP,
+        INPUT_FREE,
+    )
 
 
-def copy_bound(here: Situation, stage: str | None) -> tuple[str, str]:
+def _slow_map(here: Situation) -> Given:
+    """What gains most comes first; a map is made parallel only where none is, and where the replay promises a gain."""
+    if here.parsed > PARSED_AT_ONCE:
+        return Given(
+            "Parse a batch of records at once: batch() first, then parse_example in the map, in place of "
+            "parse_single_example before it.",
+            BATCH_THEN_PARSE,
+            PER_BATCH,
+        )
+    if here.python_share >= MUCH_PYTHON:
+        parallel = "in parallel already, and " if here.maps_in_parallel else ""
+        return Given(
+            f"The map calls Python ({parallel}only one thread at a time has the interpreter's lock): do the same with "
+            "TensorFlow's operations, or with numpy for a whole batch at once; where nothing of it is random, cache() "
+            "keeps what it made.",
+            WITHOUT_PYTHON,
+            PER_BATCH,
+        )
+    if not here.stages:
+        return Given("Make the input pipeline faster: map in parallel, prefetch at the end.", f"{PARALLEL}\n{PREFETCH}")
+    ways = [*_parallel(here), *_kept(here)]
+    if not here.has("Prefetch"):
+        ways.append(BY_STAGE["no_prefetch"])
+    if not ways:
+        does = [word for word, known in (("maps in parallel", here.maps_in_parallel), ("caches", here.caches)) if known]
+        return Given(
+            f"The pipeline {', '.join([*does, 'and prefetches'])} already: do less for each sample, or do it on the "
+            "device, as layers of the model."
+            if does
+            else "Do less for each sample, or do it on the device, as layers of the model.",
+            ON_THE_DEVICE,
+            INPUT_FREE if here.on_gpu else "",
+        )
+    first, *others = sorted(ways, key=lambda way: -here.gained(way.change))
+    return Given(
+        " ".join([first.fix, *(f"Or: {way.fix[0].lower()}{way.fix[1:]}" for way in others)]), first.code, first.change
+    )
+
+
+def _parallel(here: Situation) -> list[Given]:
+    if here.maps_in_parallel or here.pointless(PARALLEL_MAP):
+        return []
+    return [Given("Map in parallel, as far as cores are free.", PARALLEL, PARALLEL_MAP)]
+
+
+def _kept(here: Situation) -> list[Given]:
+    """Return a cache where what it would keep does not change; in front of what is drawn at random, where that is."""
+    if here.caches or here.epochs == 1:
+        return []
+    if here.may_cache:
+        fix = (
+            "Keep with cache() what the map makes, as nothing random was seen in it: the gain is that of later epochs."
+        )
+        return [Given(fix, KEPT, INPUT_FREE)]
+    if not here.random:
+        return []
+    # What of the map's work comes before the random part, no trace tells.
+    fix = "The map draws at random, and a cache() behind it would freeze what it draws: put one before the random part."
+    return [Given(fix, KEPT_BEFORE_RANDOM)]
+
+
+def copy_bound(here: Situation, stage: str | None) -> Given:
     """Copy less, then earlier."""
     del stage
     if here.feed_dtype == "uint8":
-        return "Copy earlier: prefetch to the device, or keep the data there.", TO_DEVICE
-    return "Copy less and earlier: feed uint8 and scale on the device, then prefetch to the device.", BYTES
-
-
-def _lacking(here: Situation) -> list[str]:
-    if not here.stages:
-        return ["map", "cache", "prefetch"]
-    missing = {
-        "map": not here.has("ParallelMap"),
-        "cache": not here.has("MemoryCache") and not here.has("FileCache") and not here.has("Cache"),
-        "prefetch": not here.has("Prefetch"),
-    }
-    return [name for name, lacks in missing.items() if lacks]
-
-
-def _pipeline(lacking: list[str]) -> str:
-    call = "ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE)" if "map" in lacking else "ds.map(scale)"
-    lines = []
-    if lacking != ["prefetch"]:
-        cached = f"{call}.cache()  # before anything random" if "cache" in lacking else call
-        lines += ["- ds = ds.map(scale)", f"+ ds = {cached}"]
-    if "prefetch" in lacking:
-        lines.append(f"{PREFETCH}  # as the last stage")
-    return "\n".join(lines)
+        return Given("Copy earlier: prefetch to the device, or keep the data there.", TO_DEVICE, "copies_hidden")
+    fix = "Copy less and earlier: feed uint8 and scale on the device, then prefetch to the device."
+    return Given(fix, BYTES, "uint8_feed")

@@ -10,13 +10,17 @@ from gpuprobe.diagnosis.advice.others import FRAMEWORKS
 from gpuprobe.diagnosis.advice.situation import situation
 from gpuprobe.diagnosis.advice.unknown import unattributed
 from gpuprobe.diagnosis.causes import known as record_of
+from gpuprobe.diagnosis.gains import cure
+
+# The first line of all code that is advised: a context line, as in a diff.
+EXAMPLE = "  # for example, with the names of your own script"
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.advice.situation import Situation
     from gpuprobe.diagnosis.records import Finding
-    from gpuprobe.records import Evidence
+    from gpuprobe.records import Evidence, Gain
     from gpuprobe.thresholds import Thresholds
     from gpuprobe.whatif.records import Replay
 
@@ -26,7 +30,8 @@ def advised(
 ) -> tuple[Finding, ...]:
     """Return the findings, each with the advice that fits what is known of the training, in its framework's words.
 
-    Where there is a replay of the trace, code shows only what that promises a gain from.
+    Where there is a replay of the trace, code shows only what that promises a gain from, and the gain is that of what
+    is advised.
     """
     here, framework = situation(known, limits, replay), known.text("framework")
     return tuple(
@@ -42,10 +47,22 @@ def _advised(found: Finding, here: Situation, framework: str) -> Finding:
     if cause is None:
         return found
     if framework in FRAMEWORKS:
-        given = cause.elsewhere.get(framework)
-    else:
-        given = cause.advice(here, found.stage) if cause.advice else None
+        fix, code = cause.elsewhere.get(framework, (found.fix, found.code))
+        return msgspec.structs.replace(found, fix=fix, code=code, predicted_gain=_cured(found, here.replay))
+    given = cause.advice(here, found.stage) if cause.advice else None
     if given is None:
-        return found
-    fix, code = given
-    return msgspec.structs.replace(found, fix=fix, code=code)
+        return msgspec.structs.replace(found, predicted_gain=_cured(found, here.replay))
+    made = here.promised(given.change) if given.change else None
+    gain = made.gain if made else None
+    return msgspec.structs.replace(found, fix=given.fix, code=_example(given.code), predicted_gain=gain)
+
+
+def _cured(found: Finding, replay: Replay | None) -> Gain | None:
+    """Return what the usual remedy of the cause gains."""
+    made = cure(replay, found.cause, found.stage) if replay else None
+    return made.gain if made else found.predicted_gain
+
+
+def _example(code: str) -> str:
+    """Mark a diff as what it is: nobody has read the script, and its lines are others."""
+    return f"{EXAMPLE}\n{code}" if code else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpuprobe.diagnosis.advice.given import Given
+
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.advice.situation import Situation
 
@@ -66,34 +68,35 @@ ONE_TIME_WORK = {
 }
 
 
-def host_work(here: Situation, stage: str | None) -> tuple[str, str]:
+def host_work(here: Situation, stage: str | None) -> Given:
     """What to do by what held the host."""
     del stage
-    return BY_KIND.get(here.held_kind, (GENERAL, ""))
+    fix, code = BY_KIND.get(here.held_kind, (GENERAL, ""))
+    return Given(fix, code, "host_work_removed")
 
 
-def rnn_without_cudnn(here: Situation, stage: str | None) -> tuple[str, str]:
+def rnn_without_cudnn(here: Situation, stage: str | None) -> Given:
     """The settings with which cuDNN runs a recurrent layer, on a GPU; fewer iterations where there is none."""
     del stage
     if not here.on_gpu:
-        return (
+        return Given(
             "On a processor the layer runs as a loop anyway: take shorter sequences, or unroll=True for short ones. "
-            "On a GPU cuDNN runs it whole, with its default activations and without recurrent_dropout.",
-            "",
+            "On a GPU cuDNN runs it whole, with its default activations and without recurrent_dropout."
         )
-    return (
+    return Given(
         "Let cuDNN run the layer whole: its default activations (tanh and sigmoid), recurrent_dropout 0, unroll off, "
         "and padding only at the end of a sequence. use_cudnn=True says so where a setting forbids it.",
         '- keras.layers.LSTM(64, activation="relu", recurrent_dropout=0.2)\n+ keras.layers.LSTM(64, dropout=0.2)',
     )
 
 
-def one_time_work(here: Situation, stage: str | None) -> tuple[str, str]:
+def one_time_work(here: Situation, stage: str | None) -> Given:
     """A trace of later steps."""
     del here, stage
-    return (
+    return Given(
         "Trace later, when first calls, autotuning and compiling are done: the steps after them tell what the training "
         "costs. Where it comes again with each new shape, give every step the same shapes.",
         '- keras.callbacks.TensorBoard("logs", profile_batch=1)\n'
         '+ keras.callbacks.TensorBoard("logs", profile_batch="20,25")',
+        "one_time_work_removed",
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpuprobe import wording
+
 if TYPE_CHECKING:
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 # The factor by which a batch is grown at once, as the strategy `large_batch` does on a GPU, and the least worth trying.
 GROWTH, LEAST_GROWTH = 8, 2
 USUAL_BATCH = 32
+NO_ROOM = "The card's memory holds no larger batch."
 # No prediction is finer (`whatif.predict.FINEST`): what promises less is no advice.
 WORTH_IT = 1.03
 
@@ -21,9 +24,14 @@ WORTH_IT = 1.03
 class Situation:
     """What is known; None where nobody tells, which forbids no advice.
 
-    `stages` are the stages of tf.data that the trace saw, `grown` the largest batch advised, 0 where none fits.
-    `data_kind` says what a study's own data is, as `a PyDataset`; `held_kind` what held the host while it launched
-    nothing (`ledger.host_work.WorkKind`). `replay` is that of the trace, where it has one.
+    `stages` are the stages of tf.data that the trace saw, `grown` the largest batch advised, 0 where none fits; `epoch`
+    is how many samples one has, `epochs` how many there are.
+    `data_kind` says what a training's own data is, as `a PyDataset`, and `workers` how many make its batches.
+    `python_share` is the share of the pipeline's operations that are Python's, `random` names those that draw at random
+    (None: nothing is known of them), `parsed` how often records are parsed in a step. `graphs_built` is how many graphs
+    Python built in the traced steps, `verbose` what `fit` was told, `callbacks` the user's own, `varies` whether the
+    samples differ in their shape. `held_kind` is what held the host while it launched nothing
+    (`ledger.host_work.WorkKind`). `replay` is that of the trace, where it has one.
     """
 
     on_gpu: bool
@@ -36,8 +44,18 @@ class Situation:
     feed_dtype: str
     batch: int | None
     grown: int
+    epoch: float | None
+    epochs: float | None
     stages: tuple[str, ...]
     data_kind: str
+    workers: int | None
+    python_share: float
+    random: str | None
+    parsed: float
+    graphs_built: float
+    verbose: float | None
+    callbacks: tuple[str, ...]
+    varies: bool | None
     held_kind: str
     replay: Replay | None
 
@@ -61,9 +79,41 @@ class Situation:
         """Whether the trace saw such a stage of tf.data."""
         return any(name.startswith(stage) for name in self.stages)
 
+    @property
+    def no_larger(self) -> str:
+        """Why no larger batch is advised, as a sentence."""
+        if self.epoch is not None and self.batch and self.batch * LEAST_GROWTH > self.epoch:
+            return (
+                f"A batch of {self.batch} is as good as all of an epoch's {wording.count(round(self.epoch), 'sample')}."
+            )
+        return NO_ROOM
+
+    @property
+    def maps_in_parallel(self) -> bool:
+        """Whether the map runs on several threads already: tf.data parallelises a map that it can by itself."""
+        return self.has("ParallelMap") or self.has("MapAndBatch")
+
+    @property
+    def caches(self) -> bool:
+        """Whether the pipeline has a cache."""
+        return any(map(self.has, ("MemoryCache", "FileCache", "Cache")))
+
+    @property
+    def may_cache(self) -> bool:
+        """Whether what the pipeline makes may be kept: nothing in it is drawn at random, as far as can be seen.
+
+        A cache behind a random operation repeats its first draw. What Python does in a map, nobody sees.
+        """
+        return not self.random and not self.python_share
+
     def promised(self, change: str) -> Prediction | None:
         """What the replay says of a change, if it says anything."""
         return self.replay.of(change) if self.replay else None
+
+    def gained(self, change: str) -> float:
+        """Return the ratio that the replay promises of a change, 0 where it says nothing."""
+        made = self.promised(change)
+        return made.gain.ratio if made else 0.0
 
     def worth(self, change: str) -> bool:
         """Whether code should show a change: the replay promises a gain, or there is no replay to ask."""
@@ -90,8 +140,18 @@ def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None)
         feed_dtype=known.text("feed_dtype"),
         batch=round(batch) if batch else None,
         grown=_grown(known, limits, round(batch) if batch else USUAL_BATCH),
+        epoch=known.number("epoch_samples"),
+        epochs=known.number("epochs"),
         stages=tuple(known.text("pipeline_stages").split(", ")) if known.text("pipeline_stages") else (),
         data_kind=known.text("data_kind"),
+        workers=round(workers) if (workers := known.number("data_workers")) is not None else None,
+        python_share=known.number("input_python_share") or 0.0,
+        random=known.text("input_random") if known.get("input_random") is not None else None,
+        parsed=(known.number("parsed_per_step") or 0.0) / (steps or 1.0),
+        graphs_built=known.number("graphs_built") or 0.0,
+        verbose=known.number("verbose"),
+        callbacks=tuple(known.text("own_callbacks").split(", ")) if known.text("own_callbacks") else (),
+        varies=known.flag("samples_vary"),
         held_kind=known.text("held_kind"),
         replay=replay,
     )
@@ -118,13 +178,15 @@ def convergence(before: int | None, after: int) -> str:
 
 
 def _grown(known: Evidence, limits: Thresholds, batch: int) -> int:
-    """The largest batch that is sure to fit, in powers of two; memory grows at most as the batch does."""
+    """The largest batch that is sure to fit and is no more than an epoch has, in powers of two; 0 where none is."""
     held = known.number("allocator_peak_fraction")
     if held is None:
         # What the driver shows counts only where TensorFlow did not take all of the memory at once.
         jumped = (known.number("memory_jump_fraction") or 0.0) >= limits.memory_jump
         held = None if jumped else known.number("memory_peak_fraction")
-    factor = GROWTH
-    while held is not None and factor >= LEAST_GROWTH and held * factor > limits.memory_full:
+    factor, epoch = GROWTH, known.number("epoch_samples")
+    while factor >= LEAST_GROWTH and (
+        (held is not None and held * factor > limits.memory_full) or (epoch is not None and batch * factor > epoch)
+    ):
         factor //= 2
     return batch * factor if factor >= LEAST_GROWTH else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
@@ -11,21 +12,51 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.records import Evidence
 
+HANDS_ON = ("Prefetch", "Model", "Root")
+
 
 def because(cause: CauseId, evidence: Evidence) -> str:
     """Say what makes it so in this trace, as a sentence with a space before it; empty where the trace does not tell."""
-    if cause == "launch_bound":
-        count, median_us = evidence.number("kernels_per_step"), evidence.number("kernel_median_us")
-        if count is not None and median_us is not None:
-            length = wording.milliseconds(median_us / 1000)
-            return f" A step starts {count:,.0f} kernels one by one, and the median one runs for {length}."
-    if cause == "input_bound" and (stage := evidence.text("slowest_iterator")):
-        slowest = stage.rpartition("::")[2]
-        if slowest == PYTHON_STAGE:
-            return " Python gathers each batch and makes tensors of it before the step can begin."
-        if slowest.startswith(("Prefetch", "Model", "Root")):
-            return " What fills its buffer of batches is slower than the training, and the trace shows no more of it."
-        return f" The slowest stage of the pipeline is {slowest}."
-    if cause == "collective_bound" and evidence.number("kept_waiting_share") is None:
-        return " What of it is waiting for another device only the traces of all devices tell."
-    return ""
+    said = SAID[cause](evidence) if cause in SAID else ""
+    return f" {said}" if said else ""
+
+
+def _operations(evidence: Evidence) -> str:
+    operations = evidence.text("operations")
+    return f"The operations that take longest, of the step: {operations}." if operations else ""
+
+
+def _kernels(evidence: Evidence) -> str:
+    count, median_us = evidence.number("kernels_per_step"), evidence.number("kernel_median_us")
+    if count is None or median_us is None:
+        return ""
+    length = wording.milliseconds(median_us / 1000)
+    return f"A step starts {count:,.0f} kernels one by one, and the median one runs for {length}."
+
+
+def _input(evidence: Evidence) -> str:
+    slowest = evidence.text("slowest_iterator").rpartition("::")[2]
+    if not slowest:
+        return ""
+    if slowest == PYTHON_STAGE:
+        return "Python gathers each batch and makes tensors of it before the step can begin."
+    ran = evidence.text("input_operations")
+    does = f" Of what the pipeline runs, {ran}." if ran else ""
+    if not slowest.startswith(HANDS_ON):
+        return f"The slowest stage of the pipeline is {slowest}.{does}"
+    more = does or " The trace shows no more of it."
+    return f"What fills its buffer of batches is slower than the training.{more}"
+
+
+def _exchange(evidence: Evidence) -> str:
+    if evidence.number("kept_waiting_share") is not None:
+        return ""
+    return "What of it is waiting for another device only the traces of all devices tell."
+
+
+SAID: dict[CauseId, Callable[[Evidence], str]] = {
+    "compute_bound": _operations,
+    "launch_bound": _kernels,
+    "input_bound": _input,
+    "collective_bound": _exchange,
+}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Decided
     from gpuprobe.records import Confidence, Evidence
 
+OPERATIONS = ("operation_share", "dense_update_share")
 TRACE_ALL = (
     "Trace all workers in the same steps and name the folder that holds their traces: they tell whether the exchange "
     "itself takes the time or one of them is waited for."
@@ -71,9 +72,10 @@ def _compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
         # Kernels that were seen are no guess: what is not known of the launches can only concern the rest.
         confidence="high" if busy >= limits.compute_fraction else _confidence(evidence, limits),
         claim=f"Kernels fill {wording.share(filled)} of the time from the first to the last event of the "
-        "GPU: the GPU itself is the limit.",
-        evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy"),
+        f"GPU: the GPU itself is the limit.{because('compute_bound', evidence)}",
+        evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy", *OPERATIONS),
         fix=CAUSES["compute_bound"].fix,
+        stage=_part(evidence, limits),
     )
 
 
@@ -89,7 +91,13 @@ def _filled(evidence: Evidence, limits: Thresholds, margin: float = 0.0) -> bool
 
 
 def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None:
-    waits = ("share.idle_input", "share.idle_between_steps", "share.idle_compile")
+    waits = (
+        "share.idle_input",
+        "share.idle_between_steps",
+        "share.idle_compile",
+        "share.idle_once",
+        "share.idle_host_work",
+    )
     idle = sum(evidence.number(name) or 0.0 for name in waits)
     busy = evidence.number("share.cpu_compute") or 0.0
     overhead = max(evidence.number("share.overhead") or 0.0, evidence.number("share.dispatch") or 0.0)
@@ -101,10 +109,16 @@ def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None
         severity=busy,
         confidence=_confidence(evidence, limits, busy),
         claim="There is no GPU in the trace, and the processor itself is the limit: waiting for input, compiling and "
-        f"what lies between steps are {wording.share(idle)} of the step.",
-        evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps"),
+        f"what lies between steps are {wording.share(idle)} of the step.{because('compute_bound', evidence)}",
+        evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps", *OPERATIONS),
         fix="Only less work or a faster device helps.",
+        stage=_part(evidence, limits),
     )
+
+
+def _part(evidence: Evidence, limits: Thresholds) -> str | None:
+    """Name what most of the computing is for, where that is more than need be."""
+    return "dense_update" if (evidence.number("dense_update_share") or 0.0) >= limits.mostly else None
 
 
 def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:

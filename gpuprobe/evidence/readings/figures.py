@@ -18,13 +18,13 @@ HOST, NVML, THREADS = "psutil", "NVML", "gpuprobe watch, threads of the tree"
 def level_of(
     stretch: Stretch, column: str, name: str, unit: str, at: float | None = None, source: str = NVML
 ) -> Signal:
-    """Mean weighted by time, or a percentile where one is asked for; p5 and p95 as `low` and `high`."""
+    """Mean weighted by time, or a percentile where one is asked for; p5, p50 and p95 as `low`, `median`, `high`."""
     values, seconds = stretch.weighted(column)
     if not len(values) or not seconds.sum():
         return missing(name, unit, source, why_missing(stretch, column))
     value = float(np.average(values, weights=seconds)) if at is None else percentile(values, seconds, at)
-    low, high = (percentile(values, seconds, percent) for percent in (5, 95))
-    return Signal(name=name, unit=unit, source=source, value=value, low=low, high=high, n=len(values))
+    low, median, high = (percentile(values, seconds, percent) for percent in (5, 50, 95))
+    return Signal(name=name, unit=unit, source=source, value=value, low=low, median=median, high=high, n=len(values))
 
 
 def share_of(

@@ -37,15 +37,18 @@ def utilization(stretch: Stretch, prefix: str) -> tuple[Signal, ...]:
     column = busy_column(stretch.recording, prefix)
     values, seconds = stretch.weighted(column)
     source = NVML if column.endswith("utilization_percent") else "DCGM, graphics engine"
-    names = ("utilization_percent", *(f"utilization_p{at}_percent" for at in (5, 50, 95)), "utilization_idle_fraction")
+    names = (*(f"utilization_p{at}_percent" for at in (5, 50, 95)), "utilization_idle_fraction")
     if not len(values) or not seconds.sum():
         why = why_missing(stretch, column)
-        return tuple(missing(name, "%", NVML, why) for name in names)
-    figures = [float(np.average(values, weights=seconds)), *(percentile(values, seconds, at) for at in (5, 50, 95))]
+        return tuple(missing(name, "%", NVML, why) for name in ("utilization_percent", *names))
+    figures = [percentile(values, seconds, at) for at in (5, 50, 95)]
     figures.append(float(np.average(values < IDLE_BELOW_PERCENT, weights=seconds)))
-    told = tuple(
-        Signal(name=name, unit="%" if "percent" in name else "1", source=source, value=figure, n=len(values))
-        for name, figure in zip(names, figures, strict=True)
+    told = (
+        level_of(stretch, column, "utilization_percent", "%", source=source),
+        *(
+            Signal(name=name, unit="%" if "percent" in name else "1", source=source, value=figure, n=len(values))
+            for name, figure in zip(names, figures, strict=True)
+        ),
     )
     sm = prefix + "gpm_sm_percent"
     read = sm in stretch.recording.columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from gpuprobe.evidence.readings.signals import see
@@ -14,8 +15,10 @@ from gpuprobe.telemetry.matching import by_bus
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
-    from gpuprobe.records import Environment
-    from gpuprobe.telemetry import Telemetry
+    from collections.abc import Iterable
+
+    from gpuprobe.records import Environment, Signal
+    from gpuprobe.telemetry import Telemetry, TelemetrySummary
 
 
 def readings_in(
@@ -39,6 +42,20 @@ def readings_in(
     seen = see(recording, watched, limits)
     index = by_bus(gpu_pci_bus_id, recording.facts) or 0
     return next((gpu.evidence for gpu in seen.gpus if gpu.index == index), seen.host)
+
+
+def as_read(summary: TelemetrySummary, readings: Evidence) -> TelemetrySummary:
+    """Return the summary of a window in which each figure that a diagnosis reads has the value that it reads.
+
+    That is of the window's steady part; what only the summary holds, as the energy, is of all of it.
+    """
+    known = {signal.name: signal for signal in readings.signals if signal.value is not None}
+
+    def told(signals: Iterable[Signal]) -> tuple[Signal, ...]:
+        return tuple(known.get(signal.name, signal) for signal in signals)
+
+    first, others = summary.gpus[:1], summary.gpus[1:]
+    return msgspec.structs.replace(summary, host=told(summary.host), gpus=(*map(told, first), *others))
 
 
 def readings_of_log(recording: Telemetry, limits: Thresholds = DEFAULTS) -> tuple[Evidence, tuple[str, ...]]:

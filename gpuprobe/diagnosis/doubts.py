@@ -1,0 +1,98 @@
+"""Why a trace may not speak for its training: it was slowed, or its own steps disagree.
+
+Each lowers the confidence of what leads where it could change it, and is said. None changes the cause. What the timed
+window tells of the traced steps is held against them in `pace.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES
+from gpuprobe.diagnosis.join import LOWER
+from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.ledger.categories import COPIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.diagnosis.case import Case
+    from gpuprobe.diagnosis.records import Finding
+    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.records import Evidence
+    from gpuprobe.thresholds import Thresholds
+
+# Of fewer steps none is the odd one. With a quarter of the time against it, a trace of other steps may say otherwise.
+FEWEST_STEPS, MUCH = 3, 0.25
+SUMS = {"share.copy": COPIES, "share.launch": ("idle_launch", "idle_queue")}
+
+
+def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Thresholds) -> tuple[Finding, ...]:
+    """Return the findings of a case, the primary one less sure where its trace may not speak for the training."""
+    first = next((found for found in findings if found.primary and found.cause != "unattributed"), None)
+    device = main_device(case.account)
+    if first is None or device is None:
+        return tuple(findings)
+    lead = _lead(findings, first)
+    reasons = [
+        text for text in (_slowed(first, lead, device, known, limits), _differing(first, device, limits)) if text
+    ]
+    if not reasons:
+        return tuple(findings)
+    said = f"{first.claim} Less sure, since {wording.listing(reasons)}."
+    less = msgspec.structs.replace(first, claim=said, confidence=LOWER[first.confidence])
+    return tuple(less if found is first else found for found in findings)
+
+
+def _lead(findings: Sequence[Finding], first: Finding) -> float:
+    """Return by how much of the step the first is ahead of the next that is neither its root nor its symptom."""
+    others = [
+        found.severity
+        for found in findings
+        if found is not first and found.symptom_of is None and not CAUSES[found.cause].condition
+    ]
+    return first.severity - max(others, default=0.0)
+
+
+def _slowed(first: Finding, lead: float, device: DeviceAccount, known: Evidence, limits: Thresholds) -> str:
+    """The time that the profiler added may be all of the lead; kernels it does not make longer."""
+    slowdown = known.number("profiler_slowdown") or 1.0
+    if known.get("window_call_ms") is not None and slowdown >= limits.traced_apart:
+        # The window's pace tells it.
+        return ""
+    if slowdown < limits.profiler_slowdown or (first.cause == "compute_bound" and device.kind == "gpu"):
+        return ""
+    if 1 - 1 / slowdown < lead:
+        return ""
+    return f"tracing slowed the steps {slowdown:.2g}x, and what it added may be most of this"
+
+
+def _differing(first: Finding, device: DeviceAccount, limits: Thresholds) -> str:
+    """What leads in the mean may be what the trace happened to catch: in much of its time another cause is ahead."""
+    shares = {cause.id: cause.shown.share for cause in BY_SHARE if _told(cause.shown.share, device)}
+    steps = device.each_step[device.warmup :][: device.counted]
+    if first.cause not in shares or len(steps) < FEWEST_STEPS:
+        return ""
+    others = [share for cause, share in shares.items() if cause != first.cause]
+    against = [
+        step.step_ms
+        for step in steps
+        if max(_of(share, step.ledger_ms) for share in others)
+        >= _of(shares[first.cause], step.ledger_ms) + limits.tie_points * step.step_ms
+    ]
+    part = sum(against) / max(sum(step.step_ms for step in steps), 1e-9)
+    if part < MUCH:
+        return ""
+    return f"in {wording.share(part)} of the traced time, {wording.count(len(against), 'step')}, another cause leads"
+
+
+def _told(share: str, device: DeviceAccount) -> bool:
+    """Whether the ledger tells the share of each step by itself."""
+    return share in SUMS or share.removeprefix("share.") in device.ledger_ms
+
+
+def _of(share: str, ledger_ms: dict[str, float]) -> float:
+    return sum(ledger_ms.get(name, 0.0) for name in SUMS.get(share, (share.removeprefix("share."),)))

@@ -1,0 +1,76 @@
+"""What a training was given: `fit`'s own arguments, which Keras tells no callback, and the shape of its samples."""
+
+from __future__ import annotations
+
+import sys
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from gpuprobe.records import Given
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# What Keras itself puts among the callbacks.
+OF_KERAS = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
+# Keras takes `auto` for a progress bar.
+AUTO = 1
+
+
+def given_to_fit(model: Any, leaves: Iterable[Any], ours: type) -> Given:
+    """Read what the call of `fit` was given in which this is called; `leaves` are the specs of a batch's parts.
+
+    Callbacks of the kind `ours` are left out. Where no such call is found, only the samples are told of.
+    """
+    told = _arguments(model)
+    data, verbose = told.get("x"), told.get("verbose")
+    return Given(
+        data_kind=_kind(data) if data is not None else "",
+        data_workers=_whole(getattr(data, "workers", None)) if isinstance(data, keras.utils.PyDataset) else None,
+        epochs=_whole(told.get("epochs")),
+        verbose=AUTO if verbose == "auto" else _whole(verbose),
+        callbacks=_callbacks(told["callbacks"], ours) if "callbacks" in told else None,
+        samples_vary=_vary(leaves),
+    )
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number as Python's own; None for what is none."""
+    return int(value) if isinstance(value, Integral) else None
+
+
+def _callbacks(given: Any, ours: type) -> tuple[str, ...]:
+    """Name the user's own; Keras has put its own beside them by now."""
+    callbacks = getattr(given, "callbacks", given) or []
+    return tuple(type(one).__name__ for one in callbacks if not isinstance(one, (*OF_KERAS, ours)))
+
+
+def _arguments(model: Any) -> Mapping[str, Any]:
+    """Return the variables of the call of the model's `fit` that goes on in this thread; empty where none does."""
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model and "epochs" in frame.f_locals:
+            return frame.f_locals
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return {}
+
+
+def _kind(data: Any) -> str:
+    if isinstance(data, keras.utils.PyDataset):
+        return "a PyDataset"
+    if hasattr(data, "element_spec"):
+        return "a tf.data dataset"
+    return "a generator" if hasattr(data, "__next__") else "arrays"
+
+
+def _vary(leaves: Iterable[Any]) -> bool | None:
+    """Whether samples of several shapes come, where the specs of a batch tell."""
+    shapes = [shape for leaf in leaves if (shape := getattr(leaf, "shape", None)) is not None]
+    ranked = [shape for shape in shapes if getattr(shape, "rank", len(shape) if isinstance(shape, tuple) else None)]
+    if not shapes:
+        return None
+    return len(ranked) < len(shapes) or any(size is None for shape in ranked for size in tuple(shape)[1:])

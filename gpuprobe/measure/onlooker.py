@@ -1,0 +1,88 @@
+"""What the machine did in a block beside the run whose turn it was: others' load, memory short, a clock that fell."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+
+from gpuprobe import wording
+from gpuprobe.units import MIB
+
+# Chosen here, as for a GPU that others use: a tenth of the processors.
+FOREIGN_SHARE = 0.10
+# Chosen here: a page now and then is no pressure.
+SWAPPED_MIB = 1.0
+# Chosen here, as for a GPU's: clocks less than 15 % down cost at most some percent.
+CLOCK_DOWN = 0.15
+
+
+@dataclass(frozen=True)
+class Look:
+    """The counters at one moment: seconds of processors, all and ours, MiB swapped in, and the clock in MHz."""
+
+    now_s: float
+    busy_s: float
+    own_s: float
+    swapped_mib: float
+    clock_mhz: float | None
+
+
+class Onlooker:
+    """Looks before and after each block; the fastest clock seen is what a later one is held against."""
+
+    def __init__(self) -> None:
+        affinity = psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else None
+        self._cores = affinity or list(range(psutil.cpu_count() or 1))
+        self._fastest_mhz = 0.0
+
+    def look(self, pid: int) -> Look:
+        """Read the counters, with those of the process `pid`, of what it started, and of this one."""
+        clock = _clock_mhz()
+        self._fastest_mhz = max(self._fastest_mhz, clock or 0.0)
+        times = psutil.cpu_times(percpu=True)
+        busy_s = sum(
+            sum(core) - core.idle - getattr(core, "iowait", 0.0) - getattr(core, "guest", 0.0)
+            for number, core in enumerate(times)
+            if number in self._cores
+        )
+        own_s = _tree_s(pid) + sum(os.times()[:2])
+        return Look(time.monotonic(), busy_s, own_s, psutil.swap_memory().sin / MIB, clock)
+
+    def disturbance(self, before: Look, after: Look) -> str:
+        """Say what disturbed the block between two looks, empty where nothing did."""
+        spent_s = after.now_s - before.now_s
+        foreign = max(0.0, (after.busy_s - before.busy_s - (after.own_s - before.own_s)) / spent_s)
+        said = []
+        if foreign >= FOREIGN_SHARE * len(self._cores):
+            said.append(
+                f"others took {wording.significant(foreign, 2)} of {wording.count(len(self._cores), 'processor')}"
+            )
+        if after.swapped_mib - before.swapped_mib >= SWAPPED_MIB:
+            said.append("memory was short, and had to be swapped in")
+        if after.clock_mhz and after.clock_mhz <= (1 - CLOCK_DOWN) * self._fastest_mhz:
+            said.append(f"the processors' clock had fallen to {wording.significant(after.clock_mhz)} MHz")
+        return "; ".join(said)
+
+
+def _tree_s(pid: int) -> float:
+    """CPU seconds of a process and of all that it started; what has ended meanwhile counts for its parent."""
+    total = 0.0
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                spent = one.cpu_times()
+                total += spent.user + spent.system + spent.children_user + spent.children_system
+    return total
+
+
+def _clock_mhz() -> float | None:
+    """Return the mean clock of the processors, None where the system does not tell."""
+    with suppress(OSError, RuntimeError, AttributeError, NotImplementedError):
+        found = psutil.cpu_freq()
+        return found.current if found and found.current else None
+    return None

@@ -1,0 +1,131 @@
+"""The runs of a study that are alive: starts them, lets one at a time go on, and ends and saves them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Protocol
+
+from gpuprobe import telemetry
+from gpuprobe.errors import GpuprobeError, OutputError
+from gpuprobe.measure.active import ActiveRun
+from gpuprobe.measure.folder import Place
+from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, TRACE_FOLDER, run_folder
+from gpuprobe.records import save
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gpuprobe.measure.events import RunInProgress
+    from gpuprobe.measure.process import Launcher
+    from gpuprobe.records import Run, RunSpec, Study
+
+LOOK_EVERY_S = 0.1
+# Between two turns nobody works, so that the parent looks more often.
+LOOK_IN_TURNS_S = 0.02
+
+
+class Observer(Protocol):
+    """Told what happens in a study, for the live view."""
+
+    def run_started(self, spec: RunSpec, index: int, total: int) -> None:
+        """Run `index` (from 0) of `total` begins."""
+
+    def run_progress(self, progress: RunInProgress) -> None:
+        """Some time has passed, and events may have come in."""
+
+    def run_finished(self, run: Run) -> None:
+        """The run is measured, or has ended without; it is saved."""
+
+
+class Stage:
+    """What is alive, in the order in which it was started."""
+
+    def __init__(self, study: Study, folder: Path, launcher: Launcher, observer: Observer) -> None:
+        self._study, self._folder, self._launcher, self._observer = study, folder, launcher, observer
+        self._place = Place(folder)
+        self._alive: list[ActiveRun] = []
+        self._samplers: dict[ActiveRun, ExitStack] = {}
+
+    def start(self, spec: RunSpec) -> ActiveRun:
+        """Start the process of a run, and its sampler. Raises OutputError where its folder cannot be made."""
+        folder = run_folder(self._folder, spec.round, spec.strategy, spec.step)
+        self._place.check()
+        _make_empty(folder)
+        worker = self._launcher.start(folder, spec)
+        run = ActiveRun(spec, folder, worker, self._study.request.limit_s)
+        self._alive.append(run)
+        self._samplers[run] = ExitStack()
+        self._samplers[run].enter_context(telemetry.sampling(folder / TELEMETRY_FILE, worker.pid))
+        return run
+
+    def until_ready(self, runs: Sequence[ActiveRun]) -> None:
+        """Wait until each has warmed up and stands at its gate, or has ended."""
+        while any(run.outcome is None and not run.waits for run in runs):
+            for run in runs:
+                run.look()
+            self._observer.run_progress(runs[0].progress)
+            time.sleep(LOOK_EVERY_S)
+
+    def measure(self, run: ActiveRun) -> None:
+        """Let it time its window and take its trace; its readings are of these alone."""
+        if run.outcome is None:
+            run.go()
+            self._until_back(run, LOOK_EVERY_S)
+        self._samplers.pop(run).close()
+        _write_scalars(run.folder)
+
+    def turn(self, run: ActiveRun, lap: int, turn_s: float) -> None:
+        """Let it take one turn."""
+        run.go(lap=lap, turn_s=turn_s)
+        self._until_back(run, LOOK_IN_TURNS_S)
+
+    def end(self, run: ActiveRun) -> None:
+        """Let it end, and save it."""
+        if run.outcome is None:
+            run.go(last=True)
+        while run.outcome is None:
+            run.look()
+            time.sleep(LOOK_EVERY_S)
+        self.save(run)
+        self._alive.remove(run)
+
+    def save(self, run: ActiveRun) -> Run:
+        """Write its record as it is now, so that reports know of it."""
+        record = run.record()
+        save(record, run.folder / RUN_FILE)
+        return record
+
+    def stop(self) -> None:
+        """End all at once, and save what they measured."""
+        for run in self._alive:
+            if run.outcome is None:
+                run.kill()
+            # The reason to stop may be that its folder is gone.
+            with suppress(OutputError):
+                self.save(run)
+        for sampler in self._samplers.values():
+            sampler.close()
+
+    def _until_back(self, run: ActiveRun, every_s: float) -> None:
+        while run.outcome is None and not run.waits:
+            run.look()
+            self._observer.run_progress(run.progress)
+            time.sleep(every_s)
+
+
+def _write_scalars(folder: Path) -> None:
+    """Put the telemetry beside the trace for TensorBoard; a copy, whose failure costs nothing."""
+    if (folder / TRACE_FOLDER).is_dir():
+        with suppress(GpuprobeError):
+            telemetry.write_scalars(telemetry.read(folder / TELEMETRY_FILE), folder / TRACE_FOLDER)
+
+
+def _make_empty(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error

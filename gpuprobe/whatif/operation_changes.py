@@ -1,0 +1,58 @@
+"""Changes to single operations of the step: a loop over the samples vectorised, a dense update made for few rows."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gpuprobe.whatif.change import Change
+from gpuprobe.whatif.graph import Graph, Work
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.records import LoopFacts
+    from gpuprobe.whatif.run_facts import Known
+
+OF_THE_STEP = (Work.DISPATCH, Work.LAUNCH, Work.KERNEL)
+# What is left of an update by the rows that a batch used: nobody knows how few they are. As expected, and at worst.
+ROWS_LEFT, ROWS_MOST = 0.1, 0.5
+
+
+def loop_vectorised(loop: LoopFacts | None) -> Change:
+    """All turns of a loop in the model's graph at once; `loop` is the one that takes longest, None where none does."""
+    whole, busy, turns = (loop.ms_per_step, loop.busy_ms_per_step, max(loop.turns, 1.0)) if loop else (0.0, 0.0, 1.0)
+    once = whole / turns
+    return Change(
+        id="loop_vectorised",
+        assumption="the loop's operations run once for all samples, in the time of one turn and half of what they "
+        "compute now",
+        alter=partial(_shortened, saved_ms=max(0.0, whole - once - busy / 2)),
+        least=partial(_shortened, saved_ms=max(0.0, whole - once - busy)),
+        most=partial(_shortened, saved_ms=whole - once),
+        utmost=partial(_shortened, saved_ms=whole),
+        hindrance=lambda _, __: None if loop else "the trace shows no loop over samples in the model's graph",
+    )
+
+
+def rows_updated_only(dense_ms: float) -> Change:
+    """The optimizer goes through the rows that a batch used, where it goes through all for `dense_ms` of a step now."""
+
+    def hindrance(_: Graph, __: Known) -> str | None:
+        return None if dense_ms else "the trace shows no optimizer that updates all rows for the few of a batch"
+
+    return Change(
+        id="rows_updated_only",
+        assumption=f"the update takes {ROWS_LEFT:.0%} of its time, as far as a batch uses so few of the rows",
+        alter=partial(_shortened, saved_ms=(1 - ROWS_LEFT) * dense_ms),
+        least=partial(_shortened, saved_ms=(1 - ROWS_MOST) * dense_ms),
+        most=partial(_shortened, saved_ms=dense_ms),
+        hindrance=hindrance,
+    )
+
+
+def _shortened(graph: Graph, saved_ms: float) -> Graph:
+    """Return the graph whose steps compute for so much less: which node does what, a graph does not know."""
+    nodes = graph.does(*OF_THE_STEP)
+    resource = graph.resource[nodes]
+    busiest = max((float(graph.us[nodes][resource == one].sum()) for one in set(resource.tolist())), default=0.0)
+    left = 1 - min(1.0, saved_ms * 1000 * graph.steps / busiest) if busiest else 1.0
+    return graph.scaled(nodes, left)
