@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 
 import pytest
 from timelines import Made
 
+from gpuprobe.diagnosis.advice.host_work import BY_KIND
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis, Finding
@@ -290,6 +292,13 @@ def test_what_is_done_once_does_not_come_again() -> None:
     removed = predict(break_down(timeline)).of("one_time_work_removed")
     assert removed is not None
     assert removed.step_ms == pytest.approx(20, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_the_code_of_each_kind_is_a_diff_of_python(kind: str) -> None:
+    lines = BY_KIND[kind][1].splitlines()
+    assert all(line.startswith(("+ ", "- ", "  ")) for line in lines)
+    ast.parse("\n".join(line[2:] for line in lines if not line.startswith("- ")))
 
 
 # --- on a processor ---------------------------------------------------------------------------------------------
