@@ -284,16 +284,19 @@ CATALOGUE = (
         id="host_work",
         words="the host does work of its own while the device waits",
         signature="The device idles while the launching thread is inside one operation, call or frame that launches "
-        "nothing, for long beside the pace at which it launches otherwise.",
+        "nothing, for long beside the pace at which it launches otherwise; on a processor the step itself calls Python "
+        "or prepares samples, and does nothing else.",
         fix="Take the work out of the step: into the input pipeline, onto the device, or onto another thread.",
         mistaken_for="launch_bound, which needs many short gaps and which fewer launches cure: they do not cure this; "
         "one_time_work, where it does not come again",
+        devices=("gpu", "cpu"),
         part=Part(
             "share.idle_host_work",
             "host_work_share",
-            "The {device} is idle in {share} of the step ({time}) while the host does work of its own and launches "
-            "nothing.",
+            "In {share} of the step ({time}) the {device} waits for work of the host's own, in which it launches and "
+            "trains nothing.",
             ("proof.idle_host_work", "held_kind", "held_stretches", "held_steps"),
+            BOTH,
         ),
         family="host",
         cures=("host_work_removed",),

@@ -12,7 +12,7 @@ from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
-from gpuprobe.ledger.held_facts import held_facts
+from gpuprobe.ledger.held_facts import held_facts, prepared_facts
 from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.intervals import Intervals, covered, difference, join, union
 from gpuprobe.ledger.lost import lost
@@ -137,7 +137,7 @@ def _on_gpus(
 def _on_processors(timeline: Timeline, hosts: Mapping[str, Host], exchanged: Exchanges | None) -> list[Found]:
     times = [(host, cpu_time(host, _waiting(exchanged, PROCESSOR, host.name))) for host in hosts.values()]
     return [
-        Found(_cpu(timeline, host, spent), host, spent.windows, Intervals(), spent.parts["idle_once"])
+        Found(_cpu(timeline, host, spent), host, spent.windows, spent.parts["idle_host_work"], spent.parts["idle_once"])
         for host, spent in times
         if spent is not None
     ]
@@ -227,6 +227,7 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
     steps = StepAccounts.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
     operations, loops = made_up_of(on_processor(host), windows)
+    events = proof(host, parts, windows.inside)
     return DeviceAccount(
         name=PROCESSOR,
         host=host.name,
@@ -243,10 +244,11 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
         confidence=_confidence(steps.typical, 1.0, _told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
+        recurrent=recurrent_facts(host, windows, join([parts["cpu_compute"], parts["cpu_dispatch"]])),
         operations=operations,
         loops=loops,
-        recurrent=recurrent_facts(host, windows, join([parts["cpu_compute"], parts["cpu_dispatch"]])),
-        proof=proof(host, parts, windows.inside),
+        held=prepared_facts(windows, parts["idle_host_work"], events.get("idle_host_work", ())),
+        proof=events,
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )
 

@@ -42,6 +42,7 @@ CPU_PRECEDENCE = (
     "cpu_compute",
     "idle_peer",
     "cpu_collective",
+    "idle_host_work",
     "cpu_dispatch",
 )
 CPU_CATEGORIES = (
@@ -49,6 +50,7 @@ CPU_CATEGORIES = (
     "cpu_dispatch",
     "cpu_collective",
     "idle_input",
+    "idle_host_work",
     "idle_between_steps",
     "idle_once",
     "idle_compile",

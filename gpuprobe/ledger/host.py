@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, difference, join, union
-from gpuprobe.ledger.names import Kind, kinds, waits
+from gpuprobe.ledger.names import Kind, kinds, prepares, waits
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import NO_CORRELATION, UNKNOWN
 
@@ -146,15 +146,29 @@ class Host:
 
     @cached_property
     def computing(self) -> Intervals:
-        """Time in which any thread outside the input pipeline ran an operation that is no exchange between workers."""
+        """Time in which any thread outside the input pipeline ran an operation that neither exchanges nor prepares."""
         parts = [difference(self.select(Kind.EXECUTION), self.select(Kind.CALL))]
         for place, thread in enumerate(self.threads):
             if thread.name.startswith(INPUT_THREADS):
                 continue
             runs = (self.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
             waits = self.waits[thread.events.name] | ((self.kinds[place] & Kind.EXCHANGE) != 0)
-            parts.append(self._spans(place, runs & ~waits))
+            parts.append(self._spans(place, runs & ~waits & ~self.prepares[thread.events.name]))
         return join(parts)
+
+    @cached_property
+    def prepares(self) -> NDArray[np.bool_]:
+        """Tell which names are operations that call Python, or of which only preprocessing is made, (names,) bool."""
+        return np.array([prepares(name) for name in self.names], np.bool_)
+
+    @cached_property
+    def preparing(self) -> Intervals:
+        """Time in which an operation outside the input pipeline called Python, or prepared samples."""
+        return join(
+            self._spans(place, self.prepares[thread.events.name])
+            for place, thread in enumerate(self.threads)
+            if not thread.name.startswith(INPUT_THREADS)
+        )
 
     @cached_property
     def exchanging(self) -> Intervals:

@@ -119,6 +119,11 @@ _WAITING_OPS = re.compile(
 )
 # Of those, the ones in which Python works.
 _PYTHON_OPS = re.compile(r".*:(?:Eager)?PyFunc\w*$")
+# Operations of TensorFlow that exist for processors alone, as text, hash tables and decoders: what the preprocessing
+# layers of Keras are made of.
+_PREPARING_OPS = re.compile(
+    r".*:(?:\w*String\w*|\w*Regex\w*|\w*Lookup\w*|Unicode\w*|Decode\w*|Parse\w*|RaggedTensor\w*|\w*HashTable\w*)$"
+)
 # What encloses all that a framework runs, and so names nothing: the executor's loop and the calls into it.
 _WRAPPERS = re.compile(r"ExecutorState::Process|Executor\w*Callback|FunctionRun$|TFE_Py_\w+|PjRt\w+::\w*Execut")
 
@@ -183,6 +188,16 @@ def waits(name: str) -> bool:
 def runs_python(name: str) -> bool:
     """Tell whether an operation of TensorFlow calls back into Python."""
     return bool(_PYTHON_OPS.match(name))
+
+
+def is_preprocessing(name: str) -> bool:
+    """Tell whether an operation of TensorFlow is one of those that preprocessing layers are made of."""
+    return bool(_PREPARING_OPS.match(name))
+
+
+def prepares(name: str) -> bool:
+    """Tell whether an operation calls back into Python or preprocesses, so that a step could do without it."""
+    return runs_python(name) or is_preprocessing(name)
 
 
 def wraps(name: str) -> bool:

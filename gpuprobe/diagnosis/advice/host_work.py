@@ -81,8 +81,7 @@ def rnn_without_cudnn(here: Situation, stage: str | None) -> Given:
     if not here.on_gpu:
         return Given(
             "On a processor the layer runs as a loop anyway: take shorter sequences, or unroll=True for short ones. "
-            "On a GPU cuDNN runs it whole, with its default activations and without recurrent_dropout.",
-            "",
+            "On a GPU cuDNN runs it whole, with its default activations and without recurrent_dropout."
         )
     return Given(
         "Let cuDNN run the layer whole: its default activations (tanh and sigmoid), recurrent_dropout 0, unroll off, "
