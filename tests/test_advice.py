@@ -218,6 +218,10 @@ def test_no_number_is_shown_as_theirs_that_nobody_saw() -> None:
 
 def test_python_that_makes_batches_is_advised_by_what_makes_them() -> None:
     assert "workers=" in advice("input_bound", "python_feed", **GPU, data_kind="a PyDataset").fix
+    for now, more in ((1.0, 8), (16.0, 32)):
+        given = advice("input_bound", "python_feed", **GPU, data_kind="a PyDataset", data_workers=now)
+        assert f"workers={more}," in given.code
+        assert f"it has {now:.0f} now" in given.fix
     assert "from_generator" in advice("input_bound", "python_feed", **GPU, data_kind="a generator").code
     assert "train_on_batch" in advice("input_bound", "python_feed", **GPU, data_kind="arrays").code
 
