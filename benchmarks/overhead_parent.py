@@ -14,7 +14,7 @@ from rich.console import Console
 
 from gpuprobe.cli._live import LiveView
 from gpuprobe.measure.events import EventReader, RunInProgress
-from gpuprobe.measure.study import LOOK_EVERY_S
+from gpuprobe.measure.stage import LOOK_EVERY_S
 from gpuprobe.recording import run_folder
 from gpuprobe.records import RunSpec, StrategyInfo
 from gpuprobe.simulate import recordings

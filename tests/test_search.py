@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuprobe.measure import stage, turns
+from gpuprobe.measure import runner, stage, turns
 from gpuprobe.measure import study as measure
 from gpuprobe.measure.events import EventLog
 from gpuprobe.measure.gate import Gate
@@ -392,7 +392,7 @@ class Quiet:
 def on(monkeypatch: pytest.MonkeyPatch) -> On:
     def install(machine: Machine) -> Machine:
         monkeypatch.setattr(measure, "ForkingLauncher", machine)
-        for module in (measure, stage, turns):
+        for module in (runner, stage, turns):
             monkeypatch.setattr(module, "time", machine)
         monkeypatch.setattr(stage, "telemetry", SimpleNamespace(sampling=lambda *_: nullcontext()))
         return machine

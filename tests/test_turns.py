@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 
+from gpuprobe.evidence.whole_run import PLANNED
 from gpuprobe.measure import folder, turns
 from gpuprobe.measure.active import ActiveRun
 from gpuprobe.measure.conductor import REFILL_CALLS, Action, Conductor
@@ -27,7 +28,7 @@ from gpuprobe.paired.links import Process
 from gpuprobe.ranking.compared import Compared
 from gpuprobe.ranking.turns import laps
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, run_folder
-from gpuprobe.records import GpuInfo, Outcome, Phase, Run, RunSpec, load, save
+from gpuprobe.records import GpuInfo, Outcome, Phase, PhaseName, Run, RunSpec, load, save
 from gpuprobe.simulate import recordings
 
 S = 1_000_000_000
@@ -337,3 +338,7 @@ def test_the_first_stays_where_it_is_in_whatever_order_the_others_are() -> None:
     assert [run.strategy for run in ordered] == ["d", "a", "c", "b"]
     assert once_more([Planned(1, "a"), Planned(3, "a"), Planned(9, "b")], "a") == Planned(4, "a")
     assert once_more([], "a") == Planned(1, "a")
+
+
+def test_every_phase_of_a_run_has_its_place_in_the_breakdown_of_the_whole() -> None:
+    assert set(PLANNED) == set(get_args(PhaseName))

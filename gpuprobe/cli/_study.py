@@ -53,7 +53,7 @@ def finish(where: Path, budget_s: float | None) -> int:
 
 def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays | None) -> int:
     _introduce(console, study, where)
-    view = LiveView(console, study, where, lambda: verdict(load(where, traces=False)).line)
+    view = LiveView(console, study, where, lambda: verdict(load(where, traces=False), provisional=True).line)
     left: list[Planned] = []
     interrupted = False
     try:

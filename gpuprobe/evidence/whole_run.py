@@ -51,6 +51,9 @@ PLANNED: dict[PhaseName, PartKind] = {
     "window": "steps",
     "rest": "steps",
     "trace": "gpuprobe",
+    "paused": "held",
+    "refill": "steps",
+    "turn": "steps",
 }
 SOURCE = "clock, Keras's own calls"
 

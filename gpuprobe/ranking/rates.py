@@ -75,14 +75,21 @@ def window_rate(window: Phase, batch_size: int) -> RunRate | None:
 
 
 def run_rate(run: Run) -> RunRate | None:
-    """Return the rate of a finished run, None where it was not measured to the end.
+    """Return the rate of a run that was measured, None where it was not, or its window holds too few calls.
 
-    One that was cut off is measured to the end where its timed window was over.
+    One that was cut off is measured where its timed window was over. Where it took turns its rate is that of its
+    window and its turns together, which lie further apart; its blocks are those of the window.
     """
     window = run.phase("window")
     if not run.is_measured or window is None or run.settings is None:
         return None
-    return window_rate(window, run.settings.batch_size)
+    alone = window_rate(window, run.settings.batch_size)
+    turns = [phase for phase in run.phases if phase.lap and phase.steps_per_s]
+    if alone is None or len(turns) < FEWEST_BLOCKS:
+        return alone
+    rates = np.log([run.settings.batch_size * phase.steps_per_s for phase in (window, *turns) if phase.steps_per_s])
+    error = float(rates.std(ddof=1)) / math.sqrt(len(rates))
+    return RunRate(float(rates.mean()), error, len(rates), alone.block_rates)
 
 
 def interval_of_one(rate: RunRate) -> Interval:

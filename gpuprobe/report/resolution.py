@@ -27,7 +27,7 @@ def resolution(ranking: Ranking) -> str:
 def too_busy(ranking: Ranking, study: Study) -> str:
     """Say that a machine was too busy to rank anything, who was busy, and what to do; empty where it was not."""
     differs = any(row.beyond or row.beyond_baseline for row in ranking.rows)
-    if ranking.resolution is None or ranking.resolution < FINE_ENOUGH or differs or study.environment.simulated:
+    if study.environment.simulated or ranking.resolution is None or ranking.resolution < FINE_ENOUGH or differs:
         return ""
     foreign = ranking.restless.foreign_cores or 0.0
     cores = study.environment.cores

@@ -58,15 +58,18 @@ class Verdict:
         return f"{self.verdict} {why}".replace("`", "").strip()
 
 
-def verdict(loaded: Loaded) -> Verdict:
-    """Say what a study found so far; of an unfinished one, too, and of one that measured nothing."""
+def verdict(loaded: Loaded, *, provisional: bool = False) -> Verdict:
+    """Say what a study found so far; of an unfinished one, too, and of one that measured nothing.
+
+    A `provisional` one is of a study that goes on: whether its machine was too busy for it nobody knows yet.
+    """
     study, ranking = loaded.study, loaded.ranking
     where = f"{_where(study, ranking)} {resolution(ranking)}".strip()
     if not ranking.rows:
         return Verdict(where, "No run finished.", _failed(ranking), "", "")
     step, why = _why(ranking)
     first, code = following(ranking, study)
-    busy = too_busy(ranking, study)
+    busy = "" if provisional else too_busy(ranking, study)
     found = f"{busy} {step}" if busy else f"{step} {_fastest(ranking, study)}"
     told = f"{found.strip()}{_unmeasured(ranking, study)}"
     primary = next((finding.cause for finding in ranking.findings if finding.primary), "")

@@ -1,0 +1,254 @@
+"""A study in progress: what is measured next, together with whom, and for how long."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from gpuprobe.errors import GpuprobeError
+from gpuprobe.measure.budget import (
+    LONGEST_QUICK_WINDOW_S,
+    LONGEST_WINDOW_S,
+    SHORTEST_TURNS_S,
+    SHORTEST_WINDOW_S,
+    Budget,
+)
+from gpuprobe.measure.plan import Planned, expected_runs, in_order, once_more
+from gpuprobe.measure.room import Room
+from gpuprobe.measure.turns import Turns
+from gpuprobe.recording import STUDY_FILE
+from gpuprobe.records import Combination, RunSpec, save
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gpuprobe.measure.active import ActiveRun
+    from gpuprobe.measure.stage import Observer, Stage
+    from gpuprobe.records import Run, Study
+
+# More would gain little; each holds a whole TensorFlow with its training set.
+MOST_LANES = 3
+LANE_MIB = 4096
+# A search that cannot try a change and measure it has nothing to tell.
+KEPT_FOR_A_SEARCH = 2
+
+
+class Choose(Protocol):
+    """Asked what the search for a combining strategy measures next."""
+
+    def __call__(self, folder: Path, strategy: str) -> Combination | None:
+        """Return what to combine, from what the study's folder holds; None where the search has ended."""
+
+
+class Order(Protocol):
+    """Asked, once the baseline was measured, in which order the others are worth measuring."""
+
+    def __call__(self, folder: Path, strategies: Sequence[str]) -> Sequence[str] | None:
+        """Return the strategies, the most promising first; None where nothing tells."""
+
+
+class Runner:
+    """The study in progress, and what it has spent."""
+
+    def __init__(
+        self,
+        study: Study,
+        folder: Path,
+        data_folder: str,
+        stage: Stage,
+        observer: Observer,
+        choose: Choose,
+        order: Order | None,
+    ) -> None:
+        self._study, self._folder, self._data_folder = study, folder, data_folder
+        self._stage, self._observer, self._choose, self._order = stage, observer, choose, order
+        self._lanes = _lanes(study)
+        self._room = Room(study.environment, turns=_may_take_turns(study))
+        longest_s = LONGEST_QUICK_WINDOW_S if study.request.quick else LONGEST_WINDOW_S
+        shortest_s = SHORTEST_WINDOW_S + (SHORTEST_TURNS_S if self._room.turns else 0.0)
+        self._budget = Budget(study.request.budget_s, time.monotonic(), longest_s, shortest_s)
+        self._first = next((info.name for info in study.strategies if not info.combines), "")
+        self._anchor: ActiveRun | None = None
+        self._measured: list[Planned] = []
+        self._alone: set[Planned] = set()
+        self._waiting: list[Planned] = []
+        self._done = 0
+
+    def carry_out(self, waiting: list[Planned], searched: Sequence[str], done: Sequence[Run]) -> list[Planned]:
+        """Measure all that the time lasts for; return what is left of the plan, and of the searches."""
+        self._waiting = waiting
+        self._measured = [Planned(run.spec.round, run.spec.strategy) for run in done if not run.spec.step]
+        laps = (phase.lap for run in done for phase in run.phases)
+        self._turns = Turns(self._stage, self._study.request.seed, max(laps, default=0))
+        # The searches begin where the baseline is, with what promises most: that comes before what promises least.
+        self._rounds(len(searched), kept_back=KEPT_FOR_A_SEARCH * len(searched))
+        left = self._searches(searched)
+        if self._waiting and not left:
+            # They took less than was kept for them; what is measured now may tell them more.
+            self._rounds(0, kept_back=0)
+            left = self._searches(searched)
+        self._replace_anchor(None)
+        self._tell_who_was_alone()
+        return [*self._waiting, *left]
+
+    def _tell_who_was_alone(self) -> None:
+        """Say it in the study's record, where memory did not hold two runs."""
+        notes = self._room.notes([planned.strategy for planned in sorted(self._alone, key=lambda one: one.round)])
+        if notes:
+            told = tuple(dict.fromkeys((*self._study.notes, *notes)))
+            save(msgspec.structs.replace(self._study, notes=told), self._folder / STUDY_FILE)
+
+    def _rounds(self, searches: int, kept_back: int) -> None:
+        """Measure what the plan holds while the time lasts; it is kept back for so many runs of `searches` to come."""
+        while self._waiting:
+            self._waiting = self._by_promise(self._waiting)
+            if not self._budget.allows(time.monotonic(), 1 + kept_back * self._lanes):
+                return
+            runs_left = len(self._waiting) + searches * expected_runs(self._study, 0)
+            group = self._next_group()
+            self._measure(group, runs_left)
+
+    def _searches(self, searched: Sequence[str]) -> list[Planned]:
+        """Measure run after run of each search until it has ended, or the time; return what is left."""
+        left = []
+        for name in searched:
+            taken = 0
+            while (chosen := self._choose(self._folder, name)) is not None:
+                planned = Planned(self._study.request.rounds, name, chosen.step)
+                if not self._budget.allows(time.monotonic(), self._lanes):
+                    left.append(planned)
+                    break
+                runs_left = expected_runs(self._study, taken)
+                again = [once_more(self._measured, self._first)] if self._lacks_anchor else []
+                self._measure([*again, planned], runs_left, sharing=self._lanes, chosen=chosen)
+                taken += 1
+        return left
+
+    def _by_promise(self, waiting: list[Planned]) -> list[Planned]:
+        """Ask for a better order until there is one; a baseline that cannot be replayed is no reason to stop."""
+        if self._order is None:
+            return waiting
+        with suppress(GpuprobeError):
+            names = self._order(self._folder, list(dict.fromkeys(planned.strategy for planned in waiting)))
+            if names is not None:
+                self._order = None
+                return in_order(waiting, names, self._first)
+        return waiting
+
+    def _next_group(self) -> list[Planned]:
+        """Take what warms up together from what waits; where nobody is left to take turns with, that is first."""
+        size = self._room.size(self._lanes)
+        if not self._room.turns or self._waiting[0] in self._alone:
+            self._replace_anchor(None)
+        if self._waiting[0] in self._alone:
+            size = 1
+        elif self._lacks_anchor:
+            self._waiting.insert(0, once_more(self._measured, self._first))
+        group, self._waiting = self._waiting[:size], self._waiting[size:]
+        return group
+
+    @property
+    def _lacks_anchor(self) -> bool:
+        """Whether the baseline's process that the others took turns with is gone."""
+        return self._room.turns and self._anchor is None and any(run.strategy == self._first for run in self._measured)
+
+    def _measure(
+        self, group: Sequence[Planned], runs_left: int, sharing: int = 1, chosen: Combination | None = None
+    ) -> None:
+        """Measure runs that warm up together, of so many that are left, and learn what they cost beside being timed."""
+        began_s = time.monotonic()
+        share_s = self._budget.window_s(began_s, runs_left, sharing)
+        runs = [self._stage.start(self._spec(planned, share_s, chosen)) for planned in group]
+        self._observer.run_started(runs[0].spec, self._done, self._done + runs_left)
+        self._stage.until_ready(runs)
+        for place, run in enumerate(runs):
+            if place:
+                self._observer.run_started(run.spec, self._done + place, self._done + runs_left)
+            self._stage.measure(run)
+            self._stage.save(run)
+            self._room.learn(run.progress)
+        timed_s = sum(run.progress.window_s for run in runs)
+        turns_s = self._take_turns(runs, len(runs) * share_s - timed_s)
+        self._conclude(group, runs)
+        self._done += len(runs)
+        self._budget.learn((time.monotonic() - began_s - timed_s - turns_s) / len(runs))
+
+    def _take_turns(self, runs: Sequence[ActiveRun], left_s: float) -> float:
+        """Let the runs take turns with the baseline's that is alive, or with their own first; return what it took."""
+        began_s = time.monotonic()
+        alive = [run for run in (self._anchor, *runs) if run is not None and run.outcome is None]
+        if self._room.turns and len(alive) > 1:
+            self._turns.take(alive, began_s + left_s)
+        return time.monotonic() - began_s
+
+    def _conclude(self, group: Sequence[Planned], runs: Sequence[ActiveRun]) -> None:
+        """Save and end the runs of a group; one of the baseline stays, and takes the place of the one before it."""
+        for run in [*([self._anchor] if self._anchor else []), *runs]:
+            # All before any is told of: what took turns is read together.
+            self._stage.save(run)
+        for planned, run in zip(group, runs, strict=True):
+            if run.is_measured and not planned.step:
+                self._measured.append(planned)
+            if self._room.turns and planned.strategy == self._first and run.outcome is None:
+                self._replace_anchor(run)
+            else:
+                self._stage.end(run)
+            if not self._is_tried_alone(planned, run):
+                self._observer.run_finished(run.record())
+        if self._anchor is not None and self._anchor.outcome is not None:
+            self._replace_anchor(None)
+
+    def _is_tried_alone(self, planned: Planned, run: ActiveRun) -> bool:
+        """Whether a run for which memory did not suffice beside others is to be tried once more without them."""
+        short = run.outcome is not None and run.outcome.state == "out_of_memory"
+        if not short or planned.step or not self._room.turns or planned in self._alone:
+            return False
+        self._alone.add(planned)
+        self._waiting.insert(0, planned)
+        return True
+
+    def _replace_anchor(self, run: ActiveRun | None) -> None:
+        if self._anchor is not None:
+            self._stage.end(self._anchor)
+        self._anchor = run
+
+    def _spec(self, planned: Planned, share_s: float, chosen: Combination | None) -> RunSpec:
+        request = self._study.request
+        steps = request.steps
+        if request.epochs is not None:
+            steps = max(1, request.epochs * (self._study.train_samples // request.batch_size))
+        return RunSpec(
+            strategy=planned.strategy,
+            round=planned.round,
+            seed=request.seed,
+            batch_size=request.batch_size,
+            depth=request.depth,
+            model=request.model,
+            # What is left of its share is for its turns.
+            window_s=SHORTEST_WINDOW_S if self._room.turns and planned not in self._alone else share_s,
+            steps=steps,
+            trace_steps=request.trace_steps,
+            data=self._data_folder,
+            combines=chosen.changes if chosen and planned.step else (),
+            start=chosen.start if chosen and planned.step else "",
+            step=planned.step,
+            inject=request.inject,
+        )
+
+
+def _may_take_turns(study: Study) -> bool:
+    """Whether there is anyone to take turns with; where steps are counted, each run has exactly so many."""
+    counted = study.request.steps is not None or study.request.epochs is not None
+    return not counted and len(study.strategies) > 1
+
+
+def _lanes(study: Study) -> int:
+    """How many runs may warm up side by side: tracing is one thread of Python, and a GPU's memory is not shared."""
+    environment = study.environment
+    if environment.gpus:
+        return 1
+    return max(1, min(MOST_LANES, environment.cores, int(environment.memory_mib / LANE_MIB)))
