@@ -56,3 +56,5 @@ CPU_CATEGORIES = (
     UNATTRIBUTED,
 )
 COPIES = ("gpu_copy_h2d", "gpu_copy_d2h", "gpu_copy_d2d")
+# Idle time in which the next kernel has not been launched, or not been started.
+LATE = ("idle_launch", "idle_queue", "idle_host_work")

@@ -123,8 +123,6 @@ _WAITING_OPS = re.compile(
 _PYTHON_OPS = re.compile(r".*:(?:Eager)?PyFunc\w*$")
 # What encloses all that a framework runs, and so names nothing: the executor's loop and the calls into it.
 _WRAPPERS = re.compile(r"ExecutorState::Process|Executor\w*Callback|FunctionRun$|TFE_Py_\w+|PjRt\w+::\w*Execut")
-# How the compilers of PyTorch call the kernels that they make while the program runs.
-_MADE_AT_RUN_TIME = re.compile(r"(?:triton_|fused_|nvfuser)")
 
 # The collectives libraries of NVIDIA and AMD, how XLA names the operations that it runs through them, and the
 # exchange kernels of vLLM and TensorRT-LLM.
@@ -197,11 +195,6 @@ def runs_python(name: str) -> bool:
 def wraps(name: str) -> bool:
     """Tell whether an event encloses whatever a framework runs, so that it says nothing of what that is."""
     return bool(_WRAPPERS.match(name))
-
-
-def made_at_run_time(name: str) -> bool:
-    """Tell whether a kernel's code was made by a compiler while the program ran."""
-    return bool(_MADE_AT_RUN_TIME.match(name))
 
 
 def _kind(name: str) -> int:

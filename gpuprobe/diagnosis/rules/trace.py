@@ -178,7 +178,8 @@ def _outweighs(evidence: Evidence, cause: Cause) -> bool:
 def _tie(evidence: Evidence, ranked: list[Cause], first: CauseId, limits: Thresholds) -> CauseId | None:
     if first == "compute_bound":
         filled = evidence.number("kernel_fraction")
-        near = filled and filled < limits.compute_fraction + limits.compute_margin and ranked
+        filled = max(filled or 0.0, evidence.number("share.gpu_compute") or 0.0)
+        near = 0 < filled < limits.compute_fraction + limits.compute_margin and ranked
         return ranked[0].id if near else None
     if _filled(evidence, limits, limits.compute_margin):
         return "compute_bound"
