@@ -29,6 +29,7 @@ from gpuprobe.evidence.operations import operation_signals
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.peers import waited_for
 from gpuprobe.ledger.quantiles import median
+from gpuprobe.ledger.stages import last
 from gpuprobe.records import Evidence, Signal
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
 
 def _stages(host: HostAccount) -> Signal:
     """The kinds of the pipeline's stages, each named by the last part of its iterators' path."""
-    kinds = dict.fromkeys(stage.name.rpartition("::")[2] for stage in host.iterators)
+    kinds = dict.fromkeys(last(stage.name) for stage in host.iterators)
     told = ", ".join(kind for kind in kinds if kind)
     missing = None if told else "no stage of tf.data was seen"
     return Signal(name="pipeline_stages", unit="", source="trace", value=told or None, missing=missing)

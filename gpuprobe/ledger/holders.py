@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.host import INPUT_THREADS
 from gpuprobe.ledger.intervals import Intervals, join, union
 from gpuprobe.ledger.names import Kind, runs_python, wraps
+from gpuprobe.ledger.stages import THREADS
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_US
 
@@ -73,7 +73,7 @@ def watched(host: Host, feeding: Iterable[int]) -> tuple[int, ...]:
     launch is known, all but those of the input pipeline.
     """
     chosen = set(feeding)
-    every = [place for place, thread in enumerate(host.threads) if not thread.name.startswith(INPUT_THREADS)]
+    every = [place for place, thread in enumerate(host.threads) if not thread.name.startswith(THREADS)]
     if not chosen:
         return tuple(every)
     runs = Kind.FUNCTION | Kind.CALL | Kind.OP

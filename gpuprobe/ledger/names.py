@@ -113,6 +113,8 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.OP, r"[^\s:]+:[A-Za-z_]\w*$"),
 )
 _ANY = re.compile("|".join(f"(?P<k{place}>{pattern})" for place, (_, pattern) in enumerate(_PATTERNS)))
+# An operation that Python calls; a call of a function bears the function's name instead.
+_CALLED_BY_PYTHON = re.compile(r"EagerLocalExecute: (?!__)")
 # Operations that only wait for what another thread makes.
 _WAITING_OPS = re.compile(
     r".*:(?:_Recv|_HostRecv|_Send|_HostSend|IteratorGetNext\w*|PyFunc|EagerPyFunc|\w*Iterator\w*)$"
@@ -183,6 +185,11 @@ def eligible(names: Sequence[str], ops: Int32s) -> NDArray[np.bool_]:
 def waits(name: str) -> bool:
     """Tell whether an operation only waits for others, so that its time is no work."""
     return bool(_WAITING_OPS.match(name))
+
+
+def is_called_by_python(name: str) -> bool:
+    """Tell whether an event is Python's call of a single operation."""
+    return bool(_CALLED_BY_PYTHON.match(name))
 
 
 def runs_python(name: str) -> bool:
