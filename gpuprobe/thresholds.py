@@ -85,6 +85,10 @@ class Thresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Share,
         Meta(description="As for copies: so much of the traced steps for what is done once says little of a training."),
     ] = 0.1
+    recurrent_share: Annotated[
+        Share,
+        Meta(description="As for launches: so much of the step in a loop that cuDNN runs in a few kernels."),
+    ] = 0.15
     between_steps_share: Annotated[Share, Meta(description="XProf warns of 'All Others' strongly from 15 % on.")] = 0.15
     copy_share: Annotated[
         Share,

@@ -25,6 +25,7 @@ def _room(job: str, rooms: str = "", packages: str = "") -> Room:
 
 # What every room may import: single files of the package, and the records.
 COMMON = {
+    "blocks": _room("how far the mean of times in a row may be off"),
     "bootstrap": _room("runs a module of the package in a child, on a safe path"),
     "child": _room("the one place where child processes are started"),
     "errors": _room("the errors that a user sees as one line, each with its exit code"),

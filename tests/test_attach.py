@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread, Timer
+from threading import Thread
 
 import pytest
 from conftest import Cli
+from waiting import LIMIT_S, until
 
 from gpuprobe.keras.attach import hook_environment
 
@@ -105,6 +106,10 @@ net.fit(x, x[:, :1], batch_size=8, epochs=100000, verbose=0)
 """
 
 
+# What TensorFlow logs where it begins a trace.
+TRACING = "Profiler session started"
+
+
 def test_a_trace_from_a_running_profiler_server(tmp_path: Path, cli: Cli) -> None:
     pytest.importorskip("tensorflow")
     with socket.socket() as free:
@@ -113,7 +118,15 @@ def test_a_trace_from_a_running_profiler_server(tmp_path: Path, cli: Cli) -> Non
     silent = cli("capture", "--port", port, "--time", "1s", "--out", tmp_path / "none")
     assert (silent.returncode, len(silent.stderr.splitlines()[-1:])) == (5, 1), silent.stderr
     (tmp_path / "job.py").write_text(SERVER)
-    job = subprocess.Popen([sys.executable, tmp_path / "job.py", str(port)], stdout=subprocess.PIPE, text=True)
+    log = tmp_path / "log.txt"
+    with log.open("w") as logged:
+        job = subprocess.Popen(
+            [sys.executable, tmp_path / "job.py", str(port)],
+            stdout=subprocess.PIPE,
+            stderr=logged,
+            text=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"},
+        )
     try:
         assert job.stdout is not None
         assert job.stdout.readline().strip() == "training"
@@ -127,12 +140,16 @@ def test_a_trace_from_a_running_profiler_server(tmp_path: Path, cli: Cli) -> Non
         (trace,) = (tmp_path / "trace" / "plugins" / "profile").glob("*/*.xplane.pb")
         assert done.stdout == f"{trace}\n"
         assert job.poll() is None, "the job goes on"
-        ending = Timer(6, job.kill)
-        ending.start()
-        gone = cli("capture", "--port", port, "--time", "60s", "--out", tmp_path / "gone")
-        ending.join()
-        assert (gone.returncode, gone.stdout) == (1, "")
-        assert "the job ended" in gone.stderr
+        before = log.read_text().count(TRACING)
+        words = ("capture", "--port", str(port), "--time", "600s", "--out", str(tmp_path / "gone"))
+        gone = subprocess.Popen(
+            [sys.executable, "-m", "gpuprobe.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        until(lambda: log.read_text().count(TRACING) > before, "a trace")
+        job.kill()
+        out, err = gone.communicate(timeout=LIMIT_S)
+        assert (gone.returncode, out) == (1, "")
+        assert "the job ended" in err
         assert not (tmp_path / "gone").exists()
     finally:
         job.kill()

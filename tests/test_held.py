@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 
 import pytest
 from timelines import Made
 
+from gpuprobe.diagnosis.advice.host_work import BY_KIND
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis, Finding
@@ -177,7 +179,8 @@ def test_with_fewer_steps_what_is_done_once_leads() -> None:
         made.host(at, at + 10 + held_ms, f"ProfilerStep#{number}", step=number).host(at, at + held_ms, "aten::conv2d")
         launches(made, at + held_ms, at + held_ms + 10)
     device, found = told(made)
-    assert (found.cause, found.confidence) == ("one_time_work", "high")
+    # The two steps that go on without it make the trace as a whole less sure.
+    assert (found.cause, found.confidence) == ("one_time_work", "medium")
     assert "aten::conv2d" in found.claim
     assert device.held is not None
     assert device.held.proven_fraction == pytest.approx(1)
@@ -205,13 +208,32 @@ def test_a_call_that_starts_a_kernel_and_takes_long_loads_its_code(lasts: int, c
     assert (found.cause, found.confidence) == ("one_time_work", confidence)
 
 
-def test_what_ends_in_a_kernel_that_was_just_made_made_it() -> None:
-    made = launches(Made(), 0, 10).host(10, 160, "delta")
-    made.kernel(159, 159.5, launch=158.5, name="triton_poi_fused_add_0")
+@pytest.mark.parametrize(
+    ("event", "until", "cause"),
+    [
+        # It goes on to start a kernel, which had to be made or chosen first.
+        ("delta", 160, "one_time_work"),
+        ("aten::cudnn_convolution", 160, "one_time_work"),
+        # It ends before that; a frame of Python may do anything before it starts a kernel.
+        ("aten::nonzero", 158, "host_work"),
+        ("data.py(3): prepare", 160, "host_work"),
+    ],
+)
+def test_an_operation_that_goes_on_to_start_its_kernel_was_preparing_it(event: str, until: float, cause: str) -> None:
+    made = launches(Made(), 0, 10).host(10, until, event).kernel(159, 159.5, launch=158.5)
     _, found = told(launches(made, 160, 170))
-    assert (found.cause, found.confidence) == ("one_time_work", "medium")
-    plain = launches(Made(), 0, 10).host(10, 160, "delta").kernel(159, 159.5, launch=158.5, name="elementwise")
-    assert told(launches(plain, 160, 170))[1].cause == "host_work"
+    assert (found.cause, found.confidence) == (cause, "medium")
+
+
+def test_launches_that_are_mostly_off_their_pace_are_not_sure_to_be_slow() -> None:
+    made, at = Made().host(0, 100, "train_function").host(0, 100, "ExecutorState::Process", "tf_Compute"), 0.0
+    for _ in range(50):
+        for _ in range(20):
+            made.kernel(at + 0.006, at + 0.01, launch=at + 0.004)
+            at += 0.02
+        at += 1.5
+    _, found = told(made.kernel(at, at + 0.01, launch=at - 0.01))
+    assert (found.cause, found.confidence) == ("launch_bound", "medium")
 
 
 @pytest.mark.parametrize("name", ["Autotuning", "cuModuleLoadData", "nvrtcCompileProgram", "XlaCompile"])
@@ -270,3 +292,58 @@ def test_what_is_done_once_does_not_come_again() -> None:
     removed = predict(break_down(timeline)).of("one_time_work_removed")
     assert removed is not None
     assert removed.step_ms == pytest.approx(20, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_the_code_of_each_kind_is_a_diff_of_python(kind: str) -> None:
+    lines = BY_KIND[kind][1].splitlines()
+    assert all(line.startswith(("+ ", "- ", "  ")) for line in lines)
+    ast.parse("\n".join(line[2:] for line in lines if not line.startswith("- ")))
+
+
+# --- on a processor ---------------------------------------------------------------------------------------------
+
+
+def processor(name: str, thread: str = "tf_Compute", lasts: float = 20.0) -> Made:
+    """Four steps of 60 ms: a layer of 15 ms, the operation by that name, and a layer of 5 ms."""
+    made = Made()
+    for number in range(4):
+        at = number * 60
+        made.host(at, at + 60, "train", step=number).host(at, at + 60, "one_step_on_iterator")
+        made.host(at, at + 60, "EagerLocalExecute: __inference_one_step_on_iterator_7")
+        made.host(at + 1, at + 16, "model/dense/MatMul:MatMul", "tf_Compute")
+        made.host(at + 20, at + 20 + lasts, name, thread)
+        made.host(at + 42, at + 57, "model/dense_1/MatMul:MatMul", "tf_Compute")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "fix"),
+    [
+        ("model/py/EagerPyFunc:EagerPyFunc", "python_function", "Python function"),
+        ("model/lookup/LookupTableFindV2:LookupTableFindV2", "preprocessing_layer", "preprocessing layer"),
+    ],
+)
+def test_what_a_step_on_a_processor_could_have_had_done_ahead_is_host_work(name: str, kind: str, fix: str) -> None:
+    device, found = told(processor(name))
+    assert (found.cause, found.confidence) == ("host_work", "high")
+    assert device.held is not None
+    assert device.held.kind == kind
+    assert device.ledger_ms["idle_host_work"] == pytest.approx(20, rel=0.01)
+    assert fix in found.fix
+    assert name in found.claim
+
+
+def test_the_same_in_the_input_pipeline_is_none() -> None:
+    assert told(processor("map/EagerPyFunc:EagerPyFunc", thread="tf_data_map"))[0].ledger_ms["idle_host_work"] == 0
+
+
+def test_a_step_on_a_processor_without_it_is_as_much_shorter() -> None:
+    removed = predict(break_down(processor("model/py/EagerPyFunc:EagerPyFunc").timeline())).of("host_work_removed")
+    assert removed is not None
+    assert removed.step_ms == pytest.approx(40, rel=0.05)
+
+
+def test_a_little_of_it_is_no_cause() -> None:
+    causes = {found.cause for found in judged(processor("model/py/EagerPyFunc:EagerPyFunc", lasts=3)).findings}
+    assert "host_work" not in causes

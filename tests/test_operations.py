@@ -164,6 +164,15 @@ def test_a_loop_through_time_is_none_over_samples(name: str, batch: float | None
     assert (verdict(looped(16, 5, name), **known).cause == "serial_loop") is cause
 
 
+def test_a_loop_that_nobody_can_tell_of_is_named_beside_the_cause() -> None:
+    timeline = looped(16, 5, f"{CALL}/net/own/while/body/_9/net/own/while/MatMul:MatMul").timeline()
+    first, *others = diagnose(Case(account_of(timeline))).findings
+    assert first.cause != "serial_loop"
+    (found,) = [other for other in others if other.cause == "serial_loop"]
+    assert found.confidence == "medium"
+    assert "16 times a step" in found.claim
+
+
 @pytest.mark.parametrize(("share", "turns", "found"), [(0.21, 8, True), (0.19, 8, False), (0.21, 7, False)])
 def test_a_loop_that_costs_little_is_none(share: float, turns: float, found: bool) -> None:
     values: dict[str, Any] = {"loop_share": share, "loop_turns": turns, "loop_maps": True, "loop": "map/while"}

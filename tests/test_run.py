@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import Cli, run_cli
+from waiting import LIMIT_S, until, until_said
 
 FEW = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 512, "--steps", 16)
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
@@ -53,27 +54,28 @@ def test_all_strategies_train_and_are_ranked(cli: Cli, tmp_path: Path) -> None:
 def test_a_slow_map_is_found(cli: Cli, tmp_path: Path) -> None:
     # 8 samples of 100 ms each, one after the other: nearly all of the step, whatever else it takes.
     names = "python_feed,tfdata,device_resident"
-    done = cli("run", "--strategies", names, *FEW, "--no-trace", "--inject", "slow_map=0.1", "--out", tmp_path)
+    few = (*FEW, "--steps", 6, "--no-trace")
+    done = cli("run", "--strategies", names, *few, "--inject", "slow_map=0.1", "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     found = rows(study_in(tmp_path))
     assert list(found)[-1] == "tfdata"
     share, rate = found["tfdata"]["input_share"], found["tfdata"]["samples_per_s"]
     step_s = 8 / rate["value"]  # type: ignore[index]
-    assert share["value"] == pytest.approx(0.80 / step_s, abs=0.05)  # type: ignore[index]
+    # What sleeps waits no shorter on a busy machine, and what else a step takes is no sleep.
+    assert 0.80 / step_s - 0.05 <= share["value"] <= 1  # type: ignore[index]
     assert "FAULTS INJECTED" in (study_in(tmp_path) / "report.md").read_text()
 
 
 def test_failures_cost_only_themselves_and_resume_fills_in(cli: Cli, tmp_path: Path) -> None:
-    faults: tuple[str, ...] = ("--inject", "raise@tfdata", "--inject", "out_of_memory@xla", "--inject", "hang@numpy")
+    faults: tuple[str, ...] = ("--inject", "raise@tfdata", "--inject", "out_of_memory@xla")
     faults += ("--inject", "out_of_memory=mapping@generator")
-    names = "python_feed,generator,numpy,tfdata,xla"
-    done = cli("run", "--strategies", names, *FEW, "--no-trace", "--limit", "45s", *faults, "--out", tmp_path)
+    names = "python_feed,generator,tfdata,xla"
+    done = cli("run", "--strategies", names, *FEW, "--no-trace", *faults, "--out", tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     study = study_in(tmp_path)
     failures = json.loads((study / "report.json").read_text())["failures"]
     assert {failure["strategy"]: failure["state"] for failure in failures} == {
         "generator": "out_of_memory",
-        "numpy": "timeout",
         "tfdata": "failed",
         "xla": "out_of_memory",
     }
@@ -87,28 +89,37 @@ def test_failures_cost_only_themselves_and_resume_fills_in(cli: Cli, tmp_path: P
     assert set(rows(study)) == set(names.split(","))
 
 
+def test_a_run_without_a_sign_of_life_is_ended(cli: Cli, tmp_path: Path) -> None:
+    hangs = ("--inject", "hang", "--limit", "2s")
+    done = cli("run", "--strategies", "numpy", *FEW, "--no-trace", *hangs, "--out", tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (failure,) = json.loads((study_in(tmp_path) / "report.json").read_text())["failures"]
+    assert failure["state"] == "timeout"
+
+
 def started(tmp_path: Path, *words: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "gpuprobe.cli", "run", *map(str, words), "--out", str(tmp_path)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
 
 
-def until(process: subprocess.Popen[str], words: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if words in line:
-            return
-    raise AssertionError(f"it ended without saying {words!r}")
-
-
 LONG = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 512, "--no-trace")
+
+
+def until_timed(out: Path) -> None:
+    """Wait until the first run of the study in a folder has timed some of its calls."""
+
+    def timed() -> bool:
+        events = "".join(file.read_text() for file in out.glob("*/runs/1-python_feed/events.jsonl"))
+        return '"event":"calls"' in events.partition('"name":"window"')[2]
+
+    until(timed, "a timed call")
 
 
 def test_ctrl_c_reports_what_is_there(tmp_path: Path) -> None:
     process = started(tmp_path, "--strategies", "python_feed,numpy", *LONG, "--steps", 100_000)
-    until(process, "measuring")
-    time.sleep(2)
+    until_timed(tmp_path)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, output
     assert "--resume" in output
     study = study_in(tmp_path)
@@ -120,12 +131,11 @@ def test_ctrl_c_reports_what_is_there(tmp_path: Path) -> None:
 
 def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     process = started(tmp_path, "--strategies", "python_feed,numpy", *LONG, "--steps", 100_000)
-    until(process, "measuring")
-    time.sleep(1)
+    until_timed(tmp_path)
     process.send_signal(signal.SIGINT)
-    until(process, "Stopped")
+    until_said(process, "Stopped")
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, output
     assert "Traceback" not in output
     run = json.loads((study_in(tmp_path) / "runs" / "1-python_feed" / "run.json").read_text())
@@ -142,7 +152,7 @@ def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path) -> None:
         pytest.skip("a small file system of our own needs user namespaces, which this machine forbids")
     words = f"run --strategies python_feed,numpy,tfdata {' '.join(map(str, LONG))} --steps 100 --out {small}"
     script = f"{mount} && {sys.executable} -m gpuprobe.cli {words}; code=$?; cp -r {small} {kept}; exit $code"
-    done = subprocess.run([*inside, script], capture_output=True, text=True, check=False, timeout=300, env=ENVIRONMENT)
+    done = subprocess.run([*inside, script], capture_output=True, text=True, check=False, env=ENVIRONMENT)
     assert done.returncode == 4, done.stdout + done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "No space left on device" in done.stderr
@@ -153,31 +163,18 @@ def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path) -> None:
 
 def test_a_worker_killed_from_outside_and_a_second_study_in_the_folder(cli: Cli, tmp_path: Path) -> None:
     process = started(tmp_path, "--strategies", "python_feed", *LONG, "--steps", 100_000)
-    until(process, "measuring")
+    until_timed(tmp_path)
     study = study_in(tmp_path)
     second = cli("run", "--resume", study)
     assert second.returncode == 4
     assert "another gpuprobe is measuring into it" in second.stderr
-    children = subprocess.run(["pgrep", "-f", "gpuprobe.measure"], capture_output=True, text=True, check=False)
-    for pid in children.stdout.split():
-        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
-        if parent in children.stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
+    (zygote,) = (one for one in psutil.Process(process.pid).children() if "gpuprobe.measure.zygote" in one.cmdline())
+    (worker,) = zygote.children()
+    worker.kill()
+    output, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 1, output
     run = json.loads((study / "runs" / "1-python_feed" / "run.json").read_text())
     assert run["outcome"]["state"] == "killed"
-
-
-def test_a_parent_that_is_killed_leaves_a_study_to_report(cli: Cli, tmp_path: Path) -> None:
-    process = started(tmp_path, "--strategies", "python_feed", *LONG, "--steps", 100_000)
-    until(process, "measuring")
-    time.sleep(2)
-    process.kill()
-    process.wait()
-    done = cli("report", study_in(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert "cut off" in (study_in(tmp_path) / "report.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -611,7 +611,7 @@ publish.write = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
 publish.publish(Path(sys.argv[1]), Path(sys.argv[2]))
 """
     command = [sys.executable, "-c", program, str(tmp_path / "study"), str(tmp_path / "public")]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=200)
+    done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
     assert len(list(tmp_path.iterdir())) == 2
     publish.publish(tmp_path / "study", tmp_path / "public")

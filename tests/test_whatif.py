@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from timelines import Made
 
-from gpuprobe.cards import find
 from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.gains import cure
 from gpuprobe.diagnosis.records import Finding
@@ -222,13 +221,6 @@ def test_copies_shrink_and_hide(copy: float, kernel: float) -> None:
     # Five microseconds of a copy are latency.
     assert after(device.uint8_feed(), step) == pytest.approx(5 + (copy - 5) / 4 + kernel)
     assert device.uint8_feed().hindrance(step, Known(feed_dtype="uint8")) == "uint8 is fed already"
-
-
-def test_another_card_counts_by_its_peak_rates() -> None:
-    change = device.other_card(find("GTX 1080 Ti"), find("GTX 1060 6GB"))
-    nodes = [(HOST, Work.LAUNCH, 1.0), (FIRST_STREAM, Work.KERNEL, 1000.0)]
-    step = graph(nodes, [(1, 0, Edge.LAUNCHED, 0)], matrix=np.array([False, True]))
-    assert after(change, step) == pytest.approx(1000 * 11.34 / 4.375, rel=0.02)
 
 
 # --- whole timelines ---------------------------------------------------------------------------------------------

@@ -57,9 +57,13 @@ def test_a_healthy_run_has_no_such_cause() -> None:
 def test_a_shuffle_buffer_that_fills_at_each_epoch_is_found_beside_a_healthy_step() -> None:
     run = breakdown(first_call=(2, 1), steps=(30, 380), epoch_start=(0.1, 20), epoch_first_call=(9.9, 19), fit=(0.2, 1))
     (only,) = found_in(run)
-    assert (only.cause, only.confidence, only.of) == ("epoch_start", "high", "run")
+    assert (only.cause, only.confidence, only.of) == ("epoch_start", "medium", "run"), "some of it any epoch costs"
     assert 0.2 < only.severity < 0.25
     assert "the iterator starts again" in only.claim
+    longer = breakdown(steps=(20, 380), epoch_start=(9, 20), fit=(0.2, 1))
+    assert found_in(longer)[0].confidence == "high"
+    ending = breakdown(steps=(20, 380), epoch_start=(1, 20), between_epochs=(9, 20))
+    assert "at the end of an epoch" in found_in(ending)[0].claim
     first = weighed([of_step("compute_bound", 0.97)], [only], run)[0]
     assert (first.cause, first.primary) == ("epoch_start", True)
 
@@ -197,3 +201,12 @@ def test_a_case_with_an_account_of_its_run_is_diagnosed_by_it() -> None:
 def test_in_short_the_largest_parts_come_first() -> None:
     run = breakdown(imports=(9, 1), steps=(60, 600), validation=(30, 10), tail=(0.5, 1), fit=(0.4, 1))
     assert in_short(run) == "99.9 s: steps 60 %, validation 30 %, imports 9.0 %, tail 0.5 %"
+
+
+def test_start_up_leads_only_where_nothing_comes_again_and_again() -> None:
+    run = breakdown(imports=(20, 1), build=(300, 1), steps=(60, 600), validation=(30, 10))
+    found = found_in(run)
+    assert [one.cause for one in found] == ["validation", "startup"]
+    alone = breakdown(build=(300, 1), steps=(60, 600))
+    assert weighed([of_step("input_bound", 0.2)], found_in(alone), alone)[0].cause == "input_bound"
+    assert weighed([of_step("compute_bound", 0.9)], found_in(alone), alone)[0].cause == "startup"

@@ -30,6 +30,7 @@ CauseId = Literal[
     "serial_loop",
     "host_work",
     "one_time_work",
+    "rnn_without_cudnn",
     "tensor_cores_unused",
     "fp16_without_tensor_cores",
     "throttled",
@@ -185,7 +186,7 @@ CATALOGUE = (
         ),
         signals=("gain.xla", "gain.steps_per_execution"),
         family="launches",
-        roots=("eager_or_retracing", "serial_loop"),
+        roots=("eager_or_retracing", "serial_loop", "rnn_without_cudnn"),
         root_is_most=True,
         cures=("launches_fused", "batch_times", "steps_per_execution"),
         decided_by_trace=True,
@@ -267,19 +268,35 @@ CATALOGUE = (
         elsewhere=others.HOST_BETWEEN_STEPS,
     ),
     Cause(
+        id="rnn_without_cudnn",
+        words="a recurrent layer runs as a loop of small operations",
+        signature="The device waits for launches while operations in the while loop of a recurrent layer run.",
+        fix="Let cuDNN run the layer whole: activation tanh, recurrent_activation sigmoid, recurrent_dropout 0, unroll "
+        "off, use_bias on, reset_after on for a GRU, and padding only at the end of a sequence.",
+        mistaken_for="launch_bound, which is how it shows",
+        devices=("gpu", "cpu"),
+        thresholds=("recurrent_share",),
+        signals=("recurrent_share", "recurrent_layer", "recurrent_operations", "recurrent_setting"),
+        family="launches",
+        advice=host_work.rnn_without_cudnn,
+    ),
+    Cause(
         id="host_work",
         words="the host does work of its own while the device waits",
         signature="The device idles while the launching thread is inside one operation, call or frame that launches "
-        "nothing, for long beside the pace at which it launches otherwise.",
+        "nothing, for long beside the pace at which it launches otherwise; on a processor the step itself calls Python "
+        "or prepares samples, and does nothing else.",
         fix="Take the work out of the step: into the input pipeline, onto the device, or onto another thread.",
         mistaken_for="launch_bound, which needs many short gaps and which fewer launches cure: they do not cure this; "
         "one_time_work, where it does not come again",
+        devices=("gpu", "cpu"),
         part=Part(
             "share.idle_host_work",
             "host_work_share",
-            "The {device} is idle in {share} of the step ({time}) while the host does work of its own and launches "
-            "nothing.",
+            "In {share} of the step ({time}) the {device} waits for work of the host's own, in which it launches and "
+            "trains nothing.",
             ("proof.idle_host_work", "held_kind", "held_stretches", "held_steps"),
+            BOTH,
         ),
         family="host",
         cures=("host_work_removed",),

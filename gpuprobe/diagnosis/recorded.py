@@ -25,6 +25,7 @@ from gpuprobe.recording import (
 )
 from gpuprobe.records import Run, Signal, Study, load
 from gpuprobe.thresholds import DEFAULTS, Thresholds
+from gpuprobe.traces.formats import contents_by_suffix
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.records import Replay
 from gpuprobe.whatif.run_facts import known_beside
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.run_facts import Known
 
 READINGS = ".csv"
-# How the files of traces end.
-TRACES = frozenset({".pb", ".json", ".gz"})
 # Each replay goes through all operations in Python; these take about half a second.
 READILY_REPLAYED = 20_000
 
@@ -120,7 +119,7 @@ def _holds_readings(path: Path) -> bool:
     """Whether a file is a log of readings: people call those `.csv`, `.txt`, `.log` or nothing at all."""
     if path.suffix == READINGS:
         return True
-    if path.suffix in TRACES or not path.is_file():
+    if path.suffix in contents_by_suffix() or not path.is_file():
         return False
     from gpuprobe import telemetry
 

@@ -3,7 +3,8 @@
 The signals, of the device in which most kernel time went: `device_kind` (gpu, cpu), `device`, `step_ms`,
 `share.<category>` of the step, `share.copy`, `share.launch` and `share.exchange` as sums (on a processor
 `share.overhead` and `share.dispatch` too, which lie across the categories), `share.stalled`, the part of `idle_queue`
-that is none of `share.launch`, since nothing tells why the work did not start, `kernel_fraction`,
+that is none of `share.launch`, since nothing tells why the work did not start, `share.off_pace`, the
+part of `idle_launch` in pauses that are long beside the pace of launching, `kernel_fraction`,
 `exposed_copy_fraction`,
 `idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`,
 `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
@@ -12,7 +13,8 @@ that is none of `share.launch`, since nothing tells why the work did not start, 
 `pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
 `straggler_device`, `kept_waiting_share`, `last_to_exchanges`, `account_confidence` and `proof.<category>`, the events
 of the host behind it; beside them those of `evidence.operations`. Where the host was held without launching anything:
-`held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and `once_proven_fraction`.
+`held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and `once_proven_fraction`. Where a
+recurrent layer runs as a loop: `recurrent_layer`, `recurrent_share`, `recurrent_operations` and `recurrent_setting`.
 One that the trace does not give says why in `missing`.
 """
 
@@ -27,6 +29,7 @@ from gpuprobe.evidence.operations import operation_signals
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.peers import waited_for
 from gpuprobe.ledger.quantiles import median
+from gpuprobe.ledger.stages import last
 from gpuprobe.records import Evidence, Signal
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ def evidence_of(account: Account) -> Evidence:
             *_straggler(account),
             *_peers(account, device),
             *_held(device),
+            *_recurrent(device),
             *_proof(device),
         )
     )
@@ -109,6 +113,7 @@ def _shares(device: DeviceAccount) -> list[Signal]:
             "copy": sum(device.share(name) for name in COPIES),
             "launch": device.share("idle_launch") + device.share("idle_queue") - device.stalled_ms / device.step_ms,
             "stalled": device.stalled_ms / device.step_ms,
+            "off_pace": device.off_pace_ms / device.step_ms,
             "exchange": device.share("gpu_collective"),
         }
     else:
@@ -185,7 +190,7 @@ def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
 
 def _stages(host: HostAccount) -> Signal:
     """The kinds of the pipeline's stages, each named by the last part of its iterators' path."""
-    kinds = dict.fromkeys(stage.name.rpartition("::")[2] for stage in host.iterators)
+    kinds = dict.fromkeys(last(stage.name) for stage in host.iterators)
     told = ", ".join(kind for kind in kinds if kind)
     missing = None if told else "no stage of tf.data was seen"
     return Signal(name="pipeline_stages", unit="", source="trace", value=told or None, missing=missing)
@@ -229,6 +234,20 @@ def _peers(account: Account, device: DeviceAccount) -> list[Signal]:
             value=float(mine.last) if mine else None,
             missing=missing,
         ),
+    ]
+
+
+def _recurrent(device: DeviceAccount) -> list[Signal]:
+    """A recurrent layer that runs as a loop: signals only of a trace that shows one."""
+    found, source = device.recurrent, "trace, operations in loops"
+    if found is None:
+        return []
+    untold = None if found.setting else "the operations of the loop do not show it"
+    return [
+        Signal(name="recurrent_layer", unit="", source=source, value=found.layer),
+        Signal(name="recurrent_share", unit="of the step", source=source, value=found.time_fraction),
+        Signal(name="recurrent_operations", unit="per step", source=source, value=found.operations_per_step),
+        Signal(name="recurrent_setting", unit="", source=source, value=found.setting or None, missing=untold),
     ]
 
 

@@ -8,10 +8,10 @@ shortest and the longest of them in ms; `window_long_share`, their share of the 
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 from typing import TYPE_CHECKING
 
+from gpuprobe.blocks import BLOCKS, block_means, half_width
 from gpuprobe.records import Signal
 from gpuprobe.units import NS_PER_MS
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 # A call of so many medians is no call like the others.
 LONG = 3.0
-# Student's t for 95 % at 7 degrees of freedom, that is for 8 blocks, as in `measure.conductor`.
-BLOCKS, T_95 = 8, 2.365
 SOURCE = "clock, calls of the timed window"
 
 
@@ -32,7 +30,7 @@ def pace(window: Phase | None) -> tuple[Signal, ...]:
     ends_ns = (window.start_ns, *window.call_ends_ns)
     calls_ms = [(later - earlier) / NS_PER_MS for earlier, later in itertools.pairwise(ends_ns)]
     mean_ms, median_ms = statistics.fmean(calls_ms), statistics.median(calls_ms)
-    spread_ms = _spread_ms(calls_ms)
+    spread_ms = half_width(block_means(calls_ms))
     long = [call for call in calls_ms if call > LONG * median_ms]
     return (
         Signal(
@@ -62,10 +60,3 @@ def pace(window: Phase | None) -> tuple[Signal, ...]:
             n=len(calls_ms),
         ),
     )
-
-
-def _spread_ms(calls_ms: list[float]) -> float:
-    """Return half of the 95 % range of the mean, from the means of blocks."""
-    size = len(calls_ms) // BLOCKS
-    means = [statistics.fmean(calls_ms[place * size : (place + 1) * size]) for place in range(BLOCKS)]
-    return T_95 * statistics.stdev(means) / math.sqrt(BLOCKS)

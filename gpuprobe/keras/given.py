@@ -68,9 +68,8 @@ def _kind(data: Any) -> str:
 
 
 def _vary(leaves: Iterable[Any]) -> bool | None:
-    """Whether samples of several shapes come, where the specs of a batch tell."""
+    """Whether samples of several shapes come, where the specs of a batch tell: each part's first size is the batch."""
     shapes = [shape for leaf in leaves if (shape := getattr(leaf, "shape", None)) is not None]
-    ranked = [shape for shape in shapes if getattr(shape, "rank", len(shape) if isinstance(shape, tuple) else None)]
     if not shapes:
         return None
-    return len(ranked) < len(shapes) or any(size is None for shape in ranked for size in tuple(shape)[1:])
+    return any(getattr(shape, "rank", 0) is None or None in tuple(shape)[1:] for shape in shapes)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.ledger import exchanges, kernels
-from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, UNATTRIBUTED
+from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, LATE, UNATTRIBUTED
 from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
-from gpuprobe.ledger.held_facts import held_facts
+from gpuprobe.ledger.held_facts import held_facts, prepared_facts
 from gpuprobe.ledger.host import Host
-from gpuprobe.ledger.intervals import Intervals, covered, difference, union
+from gpuprobe.ledger.intervals import Intervals, covered, difference, join, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
@@ -23,6 +23,7 @@ from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, StepAccount
+from gpuprobe.ledger.recurrent import recurrent_facts
 from gpuprobe.ledger.step_accounts import StepAccounts
 from gpuprobe.units import PS_PER_MS, PS_PER_NS
 
@@ -136,7 +137,7 @@ def _on_gpus(
 def _on_processors(timeline: Timeline, hosts: Mapping[str, Host], exchanged: Exchanges | None) -> list[Found]:
     times = [(host, cpu_time(host, _waiting(exchanged, PROCESSOR, host.name))) for host in hosts.values()]
     return [
-        Found(_cpu(timeline, host, spent), host, spent.windows, Intervals(), spent.parts["idle_once"])
+        Found(_cpu(timeline, host, spent), host, spent.windows, spent.parts["idle_host_work"], spent.parts["idle_once"])
         for host, spent in times
         if spent is not None
     ]
@@ -205,7 +206,9 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         loops=loops,
         copies=kernels.copy_facts(time),
         held=held_facts(time, host),
+        recurrent=recurrent_facts(host, windows, join([time.parts[name] for name in LATE])),
         stalled_ms=_per_step_ms(time.idle.stalled, windows, steps),
+        off_pace_ms=_per_step_ms(time.idle.off_pace, windows, steps),
         proof=proof(host, time.parts, windows.inside, time.idle),
         gaps=top_gaps(time, host, gaps),
         gap_histogram=histogram(gaps),
@@ -224,6 +227,7 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
     steps = StepAccounts.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
     operations, loops = made_up_of(on_processor(host), windows)
+    events = proof(host, parts, windows.inside)
     return DeviceAccount(
         name=PROCESSOR,
         host=host.name,
@@ -240,9 +244,11 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
         confidence=_confidence(steps.typical, 1.0, _told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
+        recurrent=recurrent_facts(host, windows, join([parts["cpu_compute"], parts["cpu_dispatch"]])),
         operations=operations,
         loops=loops,
-        proof=proof(host, parts, windows.inside),
+        held=prepared_facts(windows, parts["idle_host_work"], events.get("idle_host_work", ())),
+        proof=events,
         missing={"kernel_fraction": "there is no GPU in the trace"},
     )
 

@@ -42,6 +42,7 @@ CPU_PRECEDENCE = (
     "cpu_compute",
     "idle_peer",
     "cpu_collective",
+    "idle_host_work",
     "cpu_dispatch",
 )
 CPU_CATEGORIES = (
@@ -49,6 +50,7 @@ CPU_CATEGORIES = (
     "cpu_dispatch",
     "cpu_collective",
     "idle_input",
+    "idle_host_work",
     "idle_between_steps",
     "idle_once",
     "idle_compile",
@@ -56,3 +58,5 @@ CPU_CATEGORIES = (
     UNATTRIBUTED,
 )
 COPIES = ("gpu_copy_h2d", "gpu_copy_d2h", "gpu_copy_d2d")
+# Idle time in which the next kernel has not been launched, or not been started.
+LATE = ("idle_launch", "idle_queue", "idle_host_work")

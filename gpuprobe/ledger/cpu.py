@@ -64,10 +64,11 @@ def cpu_time(host: Host, waiting: Intervals) -> CpuTime | None:
     called = difference(called, host.blocked)
     exchanging = [waiting, host.exchanging]
     once = compiled_once(host, windows).time
-    compiled = [difference(host.compiling, once), once]
-    layers = [*compiled, fed, host.running, outside, host.computing, *exchanging, join([called, one_by_one])]
-    (*compiled, input_wait, running, outside, computing, peer, exchange, dispatch), left = sweep(window, layers)
-    found = (*compiled, input_wait, outside, join([running, computing]), peer, exchange, dispatch, left)
+    # What a function of Python or a preprocessing layer takes of the step is no training: it could be done ahead.
+    others = [*exchanging, host.preparing, join([called, one_by_one])]
+    layers = [difference(host.compiling, once), once, fed, host.running, outside, host.computing, *others]
+    (compiling, first, input_wait, running, outside, computing, *others), left = sweep(window, layers)
+    found = (compiling, first, input_wait, outside, join([running, computing]), *others, left)
     parts = dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), found, strict=True))
     free = difference(window, join([host.compiling, fed]))
     works = join(map(_works(host), range(len(host.threads))))

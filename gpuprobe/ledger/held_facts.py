@@ -9,6 +9,7 @@ import numpy as np
 from gpuprobe.ledger.holders import time_of
 from gpuprobe.ledger.host_work import work_kind
 from gpuprobe.ledger.intervals import covered, intersection
+from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import HeldFacts, HostEvent
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.holders import Holder
     from gpuprobe.ledger.host import Host
     from gpuprobe.ledger.intervals import Intervals
+    from gpuprobe.ledger.steps import Windows
 
 
 def held_facts(time: GpuTime, host: Host) -> HeldFacts | None:
@@ -44,6 +46,19 @@ def held_facts(time: GpuTime, host: Host) -> HeldFacts | None:
         kind=kind,
         told_fraction=told / work.total if len(work) else None,
         proven_fraction=intersection(once, time.idle.proven).total / once.total if len(once) else None,
+    )
+
+
+def prepared_facts(windows: Windows, part: Intervals, events: Sequence[HostEvent]) -> HeldFacts | None:
+    """Describe what a processor did in its steps that could be done ahead of them; None where it did nothing so."""
+    if not events:
+        return None
+    return HeldFacts(
+        stretches=len(part),
+        steps=int((covered(part, windows.start_ps, windows.end_ps) > 0).sum()),
+        kind=work_kind(events[0].name, int(Kind.OP)),
+        told_fraction=1.0,
+        proven_fraction=None,
     )
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.host import INPUT_THREADS
 from gpuprobe.ledger.intervals import Intervals, join, union
 from gpuprobe.ledger.names import Kind, runs_python, wraps
+from gpuprobe.ledger.stages import THREADS
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_US
 
@@ -37,10 +37,10 @@ _CALLS = Kind.FUNCTION | Kind.CALL | Kind.EXECUTION
 class Holder:
     """One stretch in which nothing was launched, and the event that the host was in; `name` and `thread` are places.
 
-    `start_ps` and `end_ps` are those of the stretch, `own_ps` is what of it is no wait; `until_ps` is when the event
-    ends, `kind` its `Kind`. `told` says whether the event tells what the host did: not where it encloses many launches,
-    and not where it only says that a framework runs a function (`wraps`). `name` is UNKNOWN where no event is as long
-    as the stretch: many short ones may fill it.
+    `start_ps` and `end_ps` are those of the stretch, `own_ps` is what of it is no wait; the event lasts from `since_ps`
+    until `until_ps`, and is of that `kind`. `told` says whether it tells what the host did: not where it encloses many
+    launches, and not where it only says that a framework runs a function (`wraps`). `name` is UNKNOWN where no event is
+    as long as the stretch: many short ones may fill it.
     """
 
     start_ps: int
@@ -49,6 +49,7 @@ class Holder:
     in_call: bool
     name: int = UNKNOWN
     thread: int = UNKNOWN
+    since_ps: int = 0
     until_ps: int = 0
     kind: int = 0
     told: bool = False
@@ -61,8 +62,8 @@ class Holder:
 
     @property
     def middle_ps(self) -> int:
-        """The middle of the stretch, which lies in its step: it may begin with the last launch of the one before."""
-        return (self.start_ps + self.end_ps) // 2
+        """The middle of the event's part of the stretch: that may begin with the last launch of the step before."""
+        return (max(self.start_ps, self.since_ps) + min(self.end_ps, self.until_ps or self.end_ps)) // 2
 
 
 def watched(host: Host, feeding: Iterable[int]) -> tuple[int, ...]:
@@ -72,7 +73,7 @@ def watched(host: Host, feeding: Iterable[int]) -> tuple[int, ...]:
     launch is known, all but those of the input pipeline.
     """
     chosen = set(feeding)
-    every = [place for place, thread in enumerate(host.threads) if not thread.name.startswith(INPUT_THREADS)]
+    every = [place for place, thread in enumerate(host.threads) if not thread.name.startswith(THREADS)]
     if not chosen:
         return tuple(every)
     runs = Kind.FUNCTION | Kind.CALL | Kind.OP
@@ -121,6 +122,7 @@ def _holder(events: _Long, calls: LaunchCalls, stretch: Holder) -> Holder:
         stretch,
         name=int(events.name[place]),
         thread=thread,
+        since_ps=int(events.start_ps[place]),
         until_ps=until,
         kind=int(events.kind[place]),
         told=few and not wrapper,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, difference, join, union
-from gpuprobe.ledger.names import Kind, kinds, waits
+from gpuprobe.ledger.names import Kind, kinds, prepares, waits
+from gpuprobe.ledger.stages import THREADS
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import NO_CORRELATION, UNKNOWN
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Int32s, Int64s, Thread, Timeline
 
 
-# The threads of the input pipeline.
-INPUT_THREADS = "tf_data"
 # As long as copying one megabyte takes at 10 GB/s; what is shorter is the cost of Python's call.
 LEAST_COPY_PS = 100_000_000
 
@@ -141,20 +140,34 @@ class Host:
         return join(
             self._spans(place, self.waits[thread.events.name])
             for place, thread in enumerate(self.threads)
-            if not thread.name.startswith(INPUT_THREADS)
+            if not thread.name.startswith(THREADS)
         )
 
     @cached_property
     def computing(self) -> Intervals:
-        """Time in which any thread outside the input pipeline ran an operation that is no exchange between workers."""
+        """Time in which any thread outside the input pipeline ran an operation that neither exchanges nor prepares."""
         parts = [difference(self.select(Kind.EXECUTION), self.select(Kind.CALL))]
         for place, thread in enumerate(self.threads):
-            if thread.name.startswith(INPUT_THREADS):
+            if thread.name.startswith(THREADS):
                 continue
             runs = (self.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
             waits = self.waits[thread.events.name] | ((self.kinds[place] & Kind.EXCHANGE) != 0)
-            parts.append(self._spans(place, runs & ~waits))
+            parts.append(self._spans(place, runs & ~waits & ~self.prepares[thread.events.name]))
         return join(parts)
+
+    @cached_property
+    def prepares(self) -> NDArray[np.bool_]:
+        """Tell which names are operations that call Python, or of which only preprocessing is made, (names,) bool."""
+        return np.array([prepares(name) for name in self.names], np.bool_)
+
+    @cached_property
+    def preparing(self) -> Intervals:
+        """Time in which an operation outside the input pipeline called Python, or prepared samples."""
+        return join(
+            self._spans(place, self.prepares[thread.events.name])
+            for place, thread in enumerate(self.threads)
+            if not thread.name.startswith(INPUT_THREADS)
+        )
 
     @cached_property
     def exchanging(self) -> Intervals:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from gpuprobe.ledger.names import COPYING, Kind, runs_python
+from gpuprobe.ledger.names import COPYING, Kind, is_preprocessing, runs_python
 
 WorkKind = Literal["python_function", "preprocessing_layer", "operation", "staging", "preparing", "frame", "call", ""]
 
-# Operations of TensorFlow that exist for processors alone, as text, hash tables and decoders: what the preprocessing
-# layers of Keras are made of.
-_PROCESSOR_ONLY = re.compile(
-    r".*:(?:\w*String\w*|\w*Regex\w*|\w*Lookup\w*|Unicode\w*|Decode\w*|Parse\w*|RaggedTensor\w*|\w*HashTable\w*)$"
-)
 # How functions of Python that make samples are called.
 _PREPARING = re.compile(
     r".*(?:preproc|prepar|augment|decod|resize|tokeni|collat|read_|load_|imread|image_process|transforms?[./_])",
@@ -27,7 +22,7 @@ def work_kind(name: str, kind: int) -> WorkKind:
         return "python_function"
     if COPYING in name:
         return "staging"
-    if _PROCESSOR_ONLY.match(name):
+    if is_preprocessing(name):
         return "preprocessing_layer"
     if kind & Kind.PYTHON:
         return "preparing" if _PREPARING.match(name) else "frame"

@@ -34,8 +34,9 @@ class Idle:
     """The idle time by category, exclusive; what held the host; and the part of `idle_once` that one step proves.
 
     `threads` are the places of those whose events tell what the host did. `stalled` is the part of `idle_queue` in
-    which work had been launched for long, and the host launched no more: nothing tells why it did not start. The rest
-    is when the host was held by work, whether or not the device idled: `busy_once` by what is done once, `busy_held` by
+    which work had been launched for long, and the host launched no more: nothing tells why it did not start. `off_pace`
+    is that of `idle_launch` in pauses that are long beside the pace, though nothing shows what fills them. The rest is
+    when the host was held by work, whether or not the device idled: `busy_once` by what is done once, `busy_held` by
     other work.
     """
 
@@ -44,6 +45,7 @@ class Idle:
     holders: tuple[Holder, ...]
     proven: Intervals
     stalled: Intervals
+    off_pace: Intervals
     busy_once: Intervals
     busy_held: Intervals
 
@@ -114,7 +116,8 @@ def idle_of(
     busy_once = join([compiled.time, parts["idle_once"], intersection(once.time, between)])
     busy_held = difference(join([intersection(between, acting), parts["idle_host_work"]]), busy_once)
     proven = join([compiled.proven, once.proven])
-    return Idle(parts, threads, found, proven, intersection(parts["idle_queue"], stalled), busy_once, busy_held)
+    slowly = intersection(parts["idle_launch"], Intervals(stretches.start_ps, stretches.end_ps))
+    return Idle(parts, threads, found, proven, intersection(parts["idle_queue"], stalled), slowly, busy_once, busy_held)
 
 
 def _syncs(host: Host, work: Launches, others: Sequence[Device], threads: set[int] | None) -> Intervals:

@@ -113,16 +113,21 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.OP, r"[^\s:]+:[A-Za-z_]\w*$"),
 )
 _ANY = re.compile("|".join(f"(?P<k{place}>{pattern})" for place, (_, pattern) in enumerate(_PATTERNS)))
+# An operation that Python calls; a call of a function bears the function's name instead.
+_CALLED_BY_PYTHON = re.compile(r"EagerLocalExecute: (?!__)")
 # Operations that only wait for what another thread makes.
 _WAITING_OPS = re.compile(
     r".*:(?:_Recv|_HostRecv|_Send|_HostSend|IteratorGetNext\w*|PyFunc|EagerPyFunc|\w*Iterator\w*)$"
 )
 # Of those, the ones in which Python works.
 _PYTHON_OPS = re.compile(r".*:(?:Eager)?PyFunc\w*$")
+# Operations of TensorFlow that exist for processors alone, as text, hash tables and decoders: what the preprocessing
+# layers of Keras are made of.
+_PREPARING_OPS = re.compile(
+    r".*:(?:\w*String\w*|\w*Regex\w*|\w*Lookup\w*|Unicode\w*|Decode\w*|Parse\w*|RaggedTensor\w*|\w*HashTable\w*)$"
+)
 # What encloses all that a framework runs, and so names nothing: the executor's loop and the calls into it.
 _WRAPPERS = re.compile(r"ExecutorState::Process|Executor\w*Callback|FunctionRun$|TFE_Py_\w+|PjRt\w+::\w*Execut")
-# How the compilers of PyTorch call the kernels that they make while the program runs.
-_MADE_AT_RUN_TIME = re.compile(r"(?:triton_|fused_|nvfuser)")
 
 # The collectives libraries of NVIDIA and AMD, how XLA names the operations that it runs through them, and the
 # exchange kernels of vLLM and TensorRT-LLM.
@@ -182,19 +187,29 @@ def waits(name: str) -> bool:
     return bool(_WAITING_OPS.match(name))
 
 
+def is_called_by_python(name: str) -> bool:
+    """Tell whether an event is Python's call of a single operation."""
+    return bool(_CALLED_BY_PYTHON.match(name))
+
+
 def runs_python(name: str) -> bool:
     """Tell whether an operation of TensorFlow calls back into Python."""
     return bool(_PYTHON_OPS.match(name))
 
 
+def is_preprocessing(name: str) -> bool:
+    """Tell whether an operation of TensorFlow is one of those that preprocessing layers are made of."""
+    return bool(_PREPARING_OPS.match(name))
+
+
+def prepares(name: str) -> bool:
+    """Tell whether an operation calls back into Python or preprocesses, so that a step could do without it."""
+    return runs_python(name) or is_preprocessing(name)
+
+
 def wraps(name: str) -> bool:
     """Tell whether an event encloses whatever a framework runs, so that it says nothing of what that is."""
     return bool(_WRAPPERS.match(name))
-
-
-def made_at_run_time(name: str) -> bool:
-    """Tell whether a kernel's code was made by a compiler while the program ran."""
-    return bool(_MADE_AT_RUN_TIME.match(name))
 
 
 def _kind(name: str) -> int:

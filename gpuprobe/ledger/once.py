@@ -1,8 +1,8 @@
 """Work that is done once, told from work that comes again by evidence: where it lies, and what it ends in.
 
 Names know it (loading code, autotuning); so does a call to start a kernel that takes as long as loading its code; a
-compiler in the first traced step; what holds the host in one of several steps, in all of which it occurs; and what
-ends in the start of a kernel that was made at run time.
+compiler in the first traced step; what holds the host in one of several steps, in all of which it occurs; and an
+operation that is long before it starts its kernel, which has yet to be chosen, loaded or made.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def held_once(found: Sequence[Holder], host: Host, calls: LaunchCalls, windows: 
         elif (
             _starts_kernel(holder, calls)
             or _elsewhere_short(holder, host, windows, first=False)
-            or _ends_in_made(holder, calls)
+            or _ends_in_a_kernel(holder, calls)
         ):
             likely.append(holder)
     return Once(time_of([*sure, *likely]), time_of(sure))
@@ -117,9 +117,13 @@ def _elsewhere_short(holder: Holder, host: Host, windows: Windows, *, first: boo
     return 2 * others >= len(windows) - 1 and (step <= 0) == first
 
 
-def _ends_in_made(holder: Holder, calls: LaunchCalls) -> bool:
-    """Whether what holds the host ends in starting a kernel that a compiler made at run time: it was being made."""
-    if holder.kind & Kind.PYTHON or holder.until_ps <= holder.end_ps:
+def _ends_in_a_kernel(holder: Holder, calls: LaunchCalls) -> bool:
+    """Whether what holds the host goes on to start a kernel: no work of the processor, but the way to that kernel.
+
+    Frames of Python and what encloses many launches may be anything else.
+    """
+    if not holder.told or holder.kind & Kind.PYTHON or holder.until_ps <= holder.end_ps:
         return False
     following = np.searchsorted(calls.start_ps, holder.end_ps)
-    return bool(following < len(calls.start_ps) and calls.made[following])
+    same = following < len(calls.start_ps) and calls.thread[following] == holder.thread
+    return bool(same and calls.kernels[following])

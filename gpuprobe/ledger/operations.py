@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.host import INPUT_THREADS
 from gpuprobe.ledger.intervals import intersection, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import LoopFacts, OperationFacts
 from gpuprobe.ledger.scopes import Scope, maps, recurrent, scope_of
+from gpuprobe.ledger.stages import THREADS
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS
@@ -47,7 +47,7 @@ def on_processor(host: Host) -> Ran:
     """Return the operations of the step itself, which the threads of the input pipeline do not run."""
     parts = []
     for place, thread in enumerate(host.threads):
-        if not thread.name.startswith(INPUT_THREADS):
+        if not thread.name.startswith(THREADS):
             events = thread.events
             chosen = ((host.kinds[place] & Kind.OP) != 0) & ~host.waits[events.name]
             parts.append((events.name[chosen], events.start_ps[chosen], events.end_ps[chosen]))

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, covered, holds, union
 from gpuprobe.ledger.launches import NO_LAUNCH
-from gpuprobe.ledger.names import COPYING, Kind, made_at_run_time
+from gpuprobe.ledger.names import COPYING, Kind
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.traces.names import among, distinct
 from gpuprobe.traces.timeline import NO_CORRELATION
@@ -41,15 +41,13 @@ FEWEST_PAUSES, SLOWEST_PS = 10, 1_000 * PS_PER_US
 class LaunchCalls:
     """The calls by which the threads that feed a device give it work, (n,) each, sorted by start.
 
-    `thread` is a place; `kernels` tells which start kernels, the others copy, and `made` which of them start kernels
-    that a compiler made at run time.
+    `thread` is a place; `kernels` tells which start kernels, the others copy.
     """
 
     start_ps: Int64s
     end_ps: Int64s
     thread: Int64s
     kernels: NDArray[np.bool_]
-    made: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -77,9 +75,8 @@ def launch_calls(host: Host, threads: Collection[int]) -> LaunchCalls:
     """Return the calls of those threads that launched what any device of the host shows, or are named as such."""
     kernels = _ids([device.kernels for device in host.devices])
     copied = _ids([device.copies for device in host.devices])
-    made = _made(host)
     copying = np.array([COPYING in name for name in host.names], np.bool_)
-    columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in range(5)]
+    columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in range(4)]
     for place in threads:
         events = host.threads[place].events
         ids = events.correlation if len(events.correlation) else np.full(len(events), NO_CORRELATION)
@@ -87,33 +84,30 @@ def launch_calls(host: Host, threads: Collection[int]) -> LaunchCalls:
         named = (host.kinds[place] & Kind.LAUNCH) != 0
         chosen = np.flatnonzero(named | starts_kernel | starts_copy)
         copy = starts_copy | (named & ~starts_kernel & copying[events.name])
-        found = (
-            events.start_ps[chosen],
-            events.end_ps[chosen],
-            np.full(len(chosen), place),
-            ~copy[chosen],
-            among(ids, made)[chosen],
-        )
+        found = events.start_ps[chosen], events.end_ps[chosen], np.full(len(chosen), place), ~copy[chosen]
         for column, values in zip(columns, found, strict=True):
             column.append(values)
-    start, end, thread, kernel, compiled = (np.concatenate(column) for column in columns)
+    start, end, thread, kernel = (np.concatenate(column) for column in columns)
     order = np.argsort(start, kind="stable")
-    starts, compiles = kernel[order].astype(np.bool_), compiled[order].astype(np.bool_)
-    return LaunchCalls(start[order], end[order], thread[order], starts, compiles)
+    return LaunchCalls(start[order], end[order], thread[order], kernel[order].astype(np.bool_))
 
 
 def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals) -> Held:
     """Find the stretches of the steps in which nothing is launched for long beside the pace of launching.
 
-    Work whose launch is not known counts as launched when it starts. `waits` are no work of the host's.
+    Work whose launch is not known counts as launched when it starts. `waits` are no work of the host's: a long one
+    parts what it did before from what it did after.
     """
     unknown = work.start_ps[work.launch_ps == NO_LAUNCH]
-    edges = windows.start_ps[:1], windows.end_ps[-1:]
-    instants = distinct(np.concatenate([calls.start_ps, calls.end_ps, unknown, *edges]))[0]
-    start, end = instants[:-1], instants[1:]
-    in_call = holds(union(calls.start_ps, calls.end_ps), start)
-    slow = _slow((end - start)[~in_call])
+    calling = union(calls.start_ps, calls.end_ps)
+    launched = distinct(np.concatenate([calls.start_ps, calls.end_ps, unknown]))[0]
+    slow = _slow(np.diff(launched)[~holds(calling, launched[:-1])])
     least = max(LEAST_OPERATION_PS, slow)
+    long = waits.end - waits.start > LEAST_PS
+    edges = waits.start[long], waits.end[long], windows.start_ps[:1], windows.end_ps[-1:]
+    instants = distinct(np.concatenate([launched, *edges]))[0]
+    start, end = instants[:-1], instants[1:]
+    in_call = holds(calling, start)
     own = end - start - covered(waits, start, end)
     chosen = (own > least) & (start < windows.end_ps[-1]) & (end > windows.start_ps[0])
     return Held(start[chosen], end[chosen], own[chosen], in_call[chosen], least, max(LEAST_PS, slow))
@@ -125,18 +119,7 @@ def _slow(pauses: Int64s) -> int:
     return int(TIMES_PACE * pace) if pace <= SLOWEST_PS else 0
 
 
-def _made(host: Host) -> Int64s:
-    """The ids of the kernels that a compiler made at run time."""
-    named = np.array([made_at_run_time(name) for name in host.names], np.bool_)
-    found = [device.kernels.correlation[named[device.kernels.name]] for device in host.devices]
-    return _known(found)
-
-
 def _ids(work: Sequence[Events]) -> Int64s:
-    return _known([events.correlation for events in work])
-
-
-def _known(found: Sequence[Int64s]) -> Int64s:
-    ids = np.concatenate([np.empty(0, np.int64), *found])
+    ids = np.concatenate([np.empty(0, np.int64), *(events.correlation for events in work)])
     known: Int64s = ids[ids != NO_CORRELATION]
     return known

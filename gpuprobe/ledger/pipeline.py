@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.host import INPUT_THREADS
 from gpuprobe.ledger.intervals import Intervals, difference, holds, intersection, join, union
 from gpuprobe.ledger.names import Kind, waits
 from gpuprobe.ledger.records import CpuOp, HostAccount, IteratorFacts
+from gpuprobe.ledger.stages import PYTHON_STAGE, THREADS, above, is_buffer
 from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Int64s
 
 TOP = 10
-# Stages that keep batches ready: time in them is a wait for the stage below, which runs on threads of its own.
-BUFFERS = ("Prefetch", "ParallelMap", "ParallelInterleave", "ParallelBatch", "MapAndBatch", "Model", "Root")
-_NUMBER_OF_INPUT, _PART_OF_CACHE = re.compile(r"\[\d+\]$"), "Impl"
-# What Python does itself, in place of tf.data: gather a batch, and make tensors of it.
-PYTHON_STAGE = "Python"
 # A stage at work for less than this share of the longest wait does not explain it.
 SEEN_AT_WORK = 0.2
 
@@ -92,18 +86,10 @@ def iterators(host: Host, window: Intervals) -> tuple[IteratorFacts, ...]:
 
 
 def _above(name: str, known: Container[str]) -> str:
-    """Return the name of the nearest known stage that calls this one, empty where none is.
-
-    A stage with several inputs numbers them in the names below it (`FlatMap[0]::Generator`), and a cache has a part
-    of its own beside it (`MemoryCache` calls `MemoryCacheImpl`): neither is a stage.
-    """
-    while name:
-        if name.endswith(_PART_OF_CACHE):
-            name = name.removesuffix(_PART_OF_CACHE)
-        else:
-            name = _NUMBER_OF_INPUT.sub("", name.rpartition("::")[0])
-        if name in known:
-            break
+    """Return the name of the nearest known stage that calls this one, empty where none is."""
+    name = above(name)
+    while name and name not in known:
+        name = above(name)
     return name
 
 
@@ -115,11 +101,6 @@ def _slowest(blocking: list[IteratorFacts]) -> IteratorFacts | None:
     if longest is None or works is None or works.blocking_ms < SEEN_AT_WORK * longest.blocking_ms:
         return longest
     return works
-
-
-def is_buffer(name: str) -> bool:
-    """Tell whether a stage only hands on what threads of its own make ready."""
-    return name.rpartition("::")[2].startswith(BUFFERS)
 
 
 def cpu_ops(host: Host) -> tuple[CpuOp, ...]:
@@ -136,7 +117,7 @@ def cpu_ops(host: Host) -> tuple[CpuOp, ...]:
 
 def input_ops(host: Host, window: Intervals) -> tuple[CpuOp, ...]:
     """Return the types of operation that the input pipeline ran within the steps, calls into Python among them."""
-    threads = [place for place, thread in enumerate(host.threads) if thread.name.startswith(INPUT_THREADS)]
+    threads = [place for place, thread in enumerate(host.threads) if thread.name.startswith(THREADS)]
     return _by_type(host, threads, lambda _, start, __: holds(window, start), with_waits=True)
 
 

@@ -34,7 +34,7 @@ def proof(
     """Name the events by category, those that reach furthest into its time first.
 
     Between steps they are the outermost ones that the calling threads were in, outside the training function; where
-    nothing was launched for long, those that held the host.
+    nothing was launched for long, those that held the host; of a processor, those that could run ahead of the step.
     """
     found = {}
     for category, kind in _KIND_OF_CATEGORY.items():
@@ -45,6 +45,10 @@ def proof(
     if inside is not None and len(between):
         masks = [_outside(host, place, inside) for place in range(len(host.threads))]
         found["idle_between_steps"] = _longest(host, masks, between)
+    prepared = parts.get("idle_host_work", Intervals())
+    if idle is None and len(prepared):
+        masks = [host.prepares[thread.events.name] for thread in host.threads]
+        found["idle_host_work"] = _longest(host, masks, prepared)
     if idle is not None:
         for category in ("idle_host_work", "idle_once"):
             part = parts[category]

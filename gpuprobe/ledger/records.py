@@ -154,12 +154,25 @@ class HeldFacts(Record, frozen=True, kw_only=True):
     proven_fraction: float | None
 
 
+class RecurrentFacts(Record, frozen=True, kw_only=True):
+    """A recurrent layer that runs as a loop of operations. `time_fraction` is the share of the steps (0 to 1) in which
+    the device waits for such a loop, or, on a processor, runs it; `setting` keeps cuDNN from running the layer whole,
+    empty where the operations do not show it.
+    """
+
+    layer: str
+    time_fraction: float
+    operations_per_step: float
+    setting: str
+
+
 class DeviceAccount(Record, frozen=True, kw_only=True):
     """The account of one device.
 
     `ledger_ms` holds the design's categories for an average step and adds up to `step_ms`. The average is over
     `counted` of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole.
     `stalled_ms` is that of `idle_queue` in which work was launched for long, and nothing tells why it did not start.
+    `off_pace_ms` is that of `idle_launch` in pauses that are long beside the pace of launching.
     `proof` names the events of the host behind each kind of idle time, with their ms over all
     steps. On a processor `overhead_fraction` is the share of the steps spent in functions while no operation of some
     length ran, and `dispatch_fraction` that in which Python started operations one by one. Fractions are 0 to 1. A
@@ -199,7 +212,9 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     loops: tuple[LoopFacts, ...] = ()
     copies: tuple[CopyFacts, ...] = ()
     held: HeldFacts | None = None
+    recurrent: RecurrentFacts | None = None
     stalled_ms: float = 0.0
+    off_pace_ms: float = 0.0
     proof: dict[str, tuple[HostEvent, ...]] = msgspec.field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     gap_histogram: tuple[GapBin, ...] = ()

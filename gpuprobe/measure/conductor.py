@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from gpuprobe.blocks import BLOCKS, block_means, half_width
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -24,11 +25,8 @@ if TYPE_CHECKING:
 STEADY_CALLS = 3
 STEADY_FACTOR = 1.5
 SETTLE_SHARE_OF_WINDOW = 0.4
-# Fewer calls give no interval. More blocks than 8 would be so short that neighbours are not independent.
+# Fewer calls give no interval.
 MIN_CALLS = 3
-BLOCKS = 8
-# Student's t for 95 % at 7 degrees of freedom, that is for 8 blocks.
-T_95 = 2.365
 # A traced call that takes this long holds all there is to see; more of them would only take time.
 TRACE_S = 3.0
 # A trace shorter than this shows what else the machine did meanwhile, so that short steps are traced more often, up to
@@ -171,9 +169,8 @@ class Conductor:
         # The check itself must cost nothing, so that it is made once per block and not once per call.
         if size < 1 or len(calls) % size:
             return False
-        blocks = [statistics.fmean(calls[i * size : (i + 1) * size]) for i in range(BLOCKS)]
-        half_width = T_95 * statistics.stdev(blocks) / math.sqrt(BLOCKS)
-        return half_width <= self.spec.precise_fraction * statistics.fmean(blocks)
+        means = block_means(calls)
+        return half_width(means) <= self.spec.precise_fraction * statistics.fmean(means)
 
 
 def _durations(ends_ns: list[int]) -> list[int]:

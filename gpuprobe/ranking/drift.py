@@ -15,6 +15,7 @@ from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ranking.ranking import Mark
 from gpuprobe.records import chain
+from gpuprobe.whatif.records import FINEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 COMPUTING = ("gpu_compute", "cpu_compute")
 # What changes nothing of the computing.
 AROUND_IT = frozenset({"loop", "feed", "fit"})
-# No statement from a trace is finer than this (`whatif.predict.FINEST`).
-FINEST = 0.03
 
 
 def told_of_drift(

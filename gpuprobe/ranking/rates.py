@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import stdtrit
 
+from gpuprobe.blocks import BLOCKS
 from gpuprobe.records import Record
 from gpuprobe.units import NS_PER_MS, NS_PER_S
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from gpuprobe.records import Phase, Run
 
-# Neighbouring steps are alike, so the spread is taken over batch means (Law, "Simulation Modeling and Analysis",
-# batch means): eight blocks are few enough to be independent and enough for Student's t.
-BLOCKS = 8
 FEWEST_BLOCKS = 2
 CONFIDENCE = 0.95
 # A standard deviation of a tenth of the mean, or one value half off it, makes a figure untrustworthy.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from gpuprobe import wording
 from gpuprobe.ranking.ranking import Promise
 from gpuprobe.records import Run, StrategyInfo, applied, chain
+from gpuprobe.whatif.records import FINEST
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.noise import Noise
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.search.forecast import Foretold
 
-# No prediction is finer than this (`whatif.predict.FINEST`), and less is not worth a run.
-WORTH_A_RUN = 1.03
+# No prediction is finer, and less is not worth a run.
+WORTH_A_RUN = 1 + FINEST
 
 
 class Foretell(Protocol):

@@ -14,7 +14,7 @@ from gpuprobe.sharing.kinds import FACTS_LINE, kind_of
 from gpuprobe.sharing.machine import this_machine
 from gpuprobe.sharing.protobuf import HOST_KEY
 from gpuprobe.sharing.touch import touch_of
-from gpuprobe.traces.find import CHROME, XPLANE, suffix_of
+from gpuprobe.traces.formats import ending_of, is_named_as_a_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,9 +75,9 @@ def _read(files: Iterable[Path], marks: Sequence[str], into: Gathering) -> None:
     """Look through every text of the files that may hold a fact."""
     touch = touch_of(marks, find.HINTS)
     for file in files:
-        trace = file.name.endswith((XPLANE, *CHROME[:2]))
+        trace = is_named_as_a_trace(file.name)
         if trace:
-            into.hosts.add(file.name.removesuffix(suffix_of(file)))
+            into.hosts.add(file.name.removesuffix(ending_of(file.name)))
         data = file.read_bytes()
         if file.suffix == ".csv":
             _telemetry(data, into)

@@ -13,6 +13,7 @@ from gpuprobe.errors import InputError
 from gpuprobe.sharing import protobuf
 from gpuprobe.sharing.rules import is_telling_key
 from gpuprobe.telemetry.states import STATES
+from gpuprobe.traces.formats import contents_by_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.sharing.rules import Rules
     from gpuprobe.sharing.touch import Touch
+    from gpuprobe.traces.formats import Contents
 
 # Texts, each with the key that it stands under: the last string before it in JSON, be it a key or an option.
 Texts = list[tuple[str, str]]
@@ -134,7 +136,7 @@ def _lines(data: bytes, touch: Touch) -> Texts:
     return [(line, "") for line in lines if touch.in_text(line)]
 
 
-def _clean_xplane(data: bytes, touch: Touch, rules: Rules) -> bytes:
+def _clean_protobuf(data: bytes, touch: Touch, rules: Rules) -> bytes:
     return protobuf.rewritten(data, touch, protobuf.Rewriting(rules.clean, rules.blank))
 
 
@@ -155,12 +157,16 @@ def unzipped(data: bytes) -> bytes:
         raise InputError(f"a trace is damaged and cannot be shared ({error})") from error
 
 
-_TEXT = Kind(_clean_text, _lines)
+_TEXT, _JSON = Kind(_clean_text, _lines), Kind(_clean_json, _json_texts)
+_CONTENTS: dict[Contents, Kind] = {
+    "protobuf": Kind(_clean_protobuf, protobuf.texts),
+    "json": _JSON,
+    "gzipped json": Kind(_clean_gzip, _gzip_texts),
+}
 KINDS = {
-    ".json": Kind(_clean_json, _json_texts),
+    **{suffix: _CONTENTS[held] for suffix, held in contents_by_suffix().items()},
+    ".json": _JSON,
     ".csv": Kind(_clean_csv, _csv_texts),
-    ".pb": Kind(_clean_xplane, protobuf.texts),
-    ".gz": Kind(_clean_gzip, _gzip_texts),
     ".md": _TEXT,
     ".html": _TEXT,
     ".svg": _TEXT,

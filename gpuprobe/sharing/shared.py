@@ -27,7 +27,8 @@ from gpuprobe.recording import (
 from gpuprobe.records import Watch, load, to_json
 from gpuprobe.report.trainings import studies
 from gpuprobe.sharing.kinds import short_system
-from gpuprobe.traces.find import suffix_of, traces_in
+from gpuprobe.traces.find import traces_in
+from gpuprobe.traces.formats import ending_of
 
 if TYPE_CHECKING:
     from gpuprobe.records import Environment, GpuInfo, Run, Study
@@ -115,7 +116,7 @@ def _of_run(run: Path, into: Path) -> dict[Path, Path]:
         files = traces_in(session) if session.is_dir() else []
         for number, file in enumerate(files, 1):
             host = HOST if len(files) == 1 else f"{HOST}-{number:0{len(str(len(files)))}}"
-            found[into / session.relative_to(run) / f"{host}{suffix_of(file)}"] = file
+            found[into / session.relative_to(run) / f"{host}{ending_of(file.name)}"] = file
     return found
 
 

@@ -32,6 +32,7 @@ CPU_CATEGORIES = (
     "cpu_dispatch",
     "cpu_collective",
     "idle_input",
+    "idle_host_work",
     "idle_between_steps",
     "idle_once",
     "idle_compile",

@@ -41,7 +41,7 @@ OTHER_WORK = ("mtia_ccp", "hpu_op", "glow_runtime")
 REPEATED = frozenset({"gpu_user_annotation", "trace", "overhead", "async", "ac2g"})
 
 
-def read_chrome(source: Path, files: list[Path]) -> Timeline:
+def read(source: Path, files: list[Path]) -> Timeline:
     """Read one session's Chrome traces, one for each host or rank.
 
     Raises InputError where one is no trace, damaged, or unpacks without bound.

@@ -13,7 +13,7 @@ import numpy as np
 from gpuprobe.errors import InputError
 from gpuprobe.traces.chrome_json import Args, Document, Event, batches, read_document
 from gpuprobe.traces.chrome_times import split_us
-from gpuprobe.traces.find import CHROME
+from gpuprobe.traces.formats import CHROME
 from gpuprobe.traces.names import LONGEST_NAME, Names
 from gpuprobe.traces.timeline import UNKNOWN, Int64s
 from gpuprobe.units import PS_PER_US
@@ -72,9 +72,9 @@ class ChromeColumns:
     @property
     def host(self) -> str:
         """The host or rank, as the file is called."""
-        name = self.path.name
+        name, endings = self.path.name, CHROME.all_endings
         # PyTorch's own ending is `.pt.trace.json`.
-        return next((name.removesuffix(end) for end in CHROME if name.endswith(end)), name).removesuffix(".pt")
+        return next((name.removesuffix(end) for end in endings if name.endswith(end)), name).removesuffix(".pt")
 
 
 class _Places(dict[Any, int]):

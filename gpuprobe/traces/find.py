@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
 from gpuprobe.recording import PROFILES_PATTERN, RUNS_FOLDER, TRAININGS_FOLDER
+from gpuprobe.traces.formats import FORMATS, ending_of, is_named_as_a_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-XPLANE = ".xplane.pb"
-CHROME = (".trace.json.gz", ".trace.json", ".json.gz", ".json")
 # Where TensorBoard wants a profile below the folder that is named: as it is, as Keras's callback puts it (`train`),
 # and as a run of gpuprobe keeps it (`trace`).
 PLACES = ("plugins/profile", "train/plugins/profile", "trace/plugins/profile")
@@ -55,11 +54,10 @@ def find(path: Path) -> tuple[list[Path], list[str]]:
 
 
 def traces_in(folder: Path) -> list[Path]:
-    """Return the traces that lie in the folder itself: all XPlane files, else all Chrome traces."""
+    """Return the traces that lie in the folder itself, of the first format of which there are some."""
     files = sorted(entry for entry in folder.iterdir() if entry.is_file())
-    xplanes = [file for file in files if file.name.endswith(XPLANE)]
-    chromes = [file for file in files if file.name.endswith(CHROME[:2])]
-    return xplanes or chromes
+    by_format = ([file for file in files if file.name.endswith(tuple(one.endings))] for one in FORMATS)
+    return next((found for found in by_format if found), [])
 
 
 def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:
@@ -67,17 +65,12 @@ def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:
 
     Two workers of one machine write their profiles under one host's name.
     """
-    stems = [file.name.removesuffix(suffix_of(file)) for file in files]
+    stems = [file.name.removesuffix(ending_of(file.name)) for file in files]
     if len(set(stems)) < len(stems):
         # Each worker has a folder of its own somewhere along the path: the first one in which they differ.
         levels = list(zip(*(file.parts[:-1] for file in files), strict=False))
         stems = list(next((level for level in levels if len(set(level)) == len(files)), stems))
     return [stem if hosts.count(host) > 1 else host for host, stem in zip(hosts, stems, strict=True)]
-
-
-def suffix_of(trace: Path) -> str:
-    """Return how the name of a trace ends, after the host's."""
-    return next((end for end in (XPLANE, *CHROME) if trace.name.endswith(end)), trace.suffix)
 
 
 def _sessions(path: Path) -> list[Path]:
@@ -126,8 +119,9 @@ def _newest(sessions: Sequence[Path]) -> Path:
 def _nothing(path: Path) -> str:
     elsewhere = next(_below(path), None)
     if elsewhere is None:
-        # Only a name ending in .trace.json(.gz) tells a trace among other files; HTA's and others' end in .json.gz.
-        other = next((file for file in sorted(path.iterdir()) if file.is_file() and file.name.endswith(CHROME)), None)
+        # Some names tell a trace only where the user says that it is one.
+        others = tuple(ending for one in FORMATS for ending in one.others)
+        other = next((file for file in sorted(path.iterdir()) if file.is_file() and file.name.endswith(others)), None)
         return f"{path}: no profile data was found; " + (f"if {other} is a trace, name it" if other else LAYOUT)
     return f"{path}: no profile at the depth where it is looked for, but there is one below; name {elsewhere}"
 
@@ -135,21 +129,9 @@ def _nothing(path: Path) -> str:
 def _below(path: Path) -> Iterator[Path]:
     for folder, folders, files in islice(os.walk(path), LOOKED_THROUGH):
         folders.sort()
-        if any(name.endswith((XPLANE, *CHROME[:2])) for name in files):
+        if any(map(is_named_as_a_trace, files)):
             yield Path(folder)
 
 
 def _changed_ns(folder: Path) -> int:
     return max((file.stat().st_mtime_ns for file in traces_in(folder)), default=0)
-
-
-def is_chrome(file: Path) -> bool:
-    """Say whether a file is Chrome-trace JSON: by its name, else by how it begins. Raises InputError."""
-    if file.name.endswith((XPLANE, *CHROME)):
-        return file.name.endswith(CHROME)
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(64)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    return start[:2] == b"\x1f\x8b" or start.lstrip()[:1] in {b"{", b"["}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from typing import TYPE_CHECKING
 
 from gpuprobe.traces.clocks import aligned
-from gpuprobe.traces.find import find, is_chrome
+from gpuprobe.traces.find import find
+from gpuprobe.traces.formats import format_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +25,6 @@ def read(path: Path) -> Timeline:
     """
     files, warnings = find(path)
     # Only the parser that the trace needs is loaded: it takes longer than a small trace does.
-    if is_chrome(files[0]):
-        from gpuprobe.traces.chrome import read_chrome as read_files
-    else:
-        from gpuprobe.traces.xplane import read_xplane as read_files
-    timeline = aligned(read_files(path, files))
+    reader = importlib.import_module(f"gpuprobe.traces.{format_of(files[0]).reader}")
+    timeline = aligned(reader.read(path, files))
     return dataclasses.replace(timeline, warnings=(*warnings, *timeline.warnings))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ENVIRONMENT, BEGAN = "Task Environment", "profile_start_time"
 
 
-def read_xplane(source: Path, files: list[Path]) -> Timeline:
+def read(source: Path, files: list[Path]) -> Timeline:
     """Read one session's XPlane files, one for each host.
 
     Raises InputError where one cannot be read or is damaged.

@@ -147,9 +147,15 @@ def _lines(seen: Seen) -> list[tuple[str, str]]:
         lines.append((f"{name} memory", _memory(gpu.evidence)))
     lines.append(("CPU", _cpu(seen.host)))
     lines.append(("I/O wait", _io(seen.host)))
-    memory, left = seen.host.get("host_memory_peak_mib"), seen.host.get("host_memory_left_mib")
-    lines.append(("host memory", f"peak {_mib(memory)}; at least {_mib(left)} left on the machine"))
+    lines.append(("host memory", _host_memory(seen.host)))
     return lines
+
+
+def _host_memory(host: Evidence) -> str:
+    peak, left = host.number("host_memory_peak_mib"), host.number("host_memory_left_mib")
+    parts = [f"peak {wording.mebibytes(peak)}"] if peak is not None else []
+    parts += [f"at least {wording.mebibytes(left)} left on the machine"] if left is not None else []
+    return "; ".join(parts) or "not known"
 
 
 def _utilization(gpu: GpuSeen) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gpuprobe.ledger.intervals import between
-from gpuprobe.ledger.names import Kind
+from gpuprobe.ledger.names import Kind, is_called_by_python
 from gpuprobe.traces.names import distinct
 from gpuprobe.units import PS_PER_MS, PS_PER_US
 from gpuprobe.whatif import dependencies
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Device
     from gpuprobe.whatif.graph import Ints
 
-# How the profiler names an operation that Python calls; a call of a function bears the function's name instead.
-EAGER_OP = re.compile(r"EagerLocalExecute: (?!__)")
 EAGER_FRACTION = 0.5
 
 
@@ -98,7 +95,7 @@ def _feed(made: Feeding, taken: Ints) -> Feed:
 
 def _eager(host: Host, found: Operations) -> bool:
     """Tell whether Python calls most operations one by one."""
-    called = np.array([bool(EAGER_OP.match(name)) for name in host.names], np.bool_)
+    called = np.array([is_called_by_python(name) for name in host.names], np.bool_)
     calls = sum(int(called[thread.events.name].sum()) for thread in host.threads)
     operations_run = len(found) or sum(int(((kind & Kind.OP) != 0).sum()) for kind in host.kinds)
     return calls > EAGER_FRACTION * max(operations_run, 1)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.cards import TENSOR_CORES_FROM, bandwidth_bytes_per_s, peak_flop_per_s
+from gpuprobe.cards import TENSOR_CORES_FROM
 from gpuprobe.whatif.change import Change
 from gpuprobe.whatif.graph import Edge, Graph, Work
 
 if TYPE_CHECKING:
-    from gpuprobe.cards import Card
     from gpuprobe.whatif.graph import Bools, Floats
     from gpuprobe.whatif.run_facts import Known
 
@@ -175,33 +174,11 @@ def faster_card(factor: float) -> Change:
     return Change(
         id=f"faster_card_{factor:g}",
         assumption=f"every kernel's work takes 1/{factor:g} of its time; the host, the bus and the launches stay",
-        alter=partial(_quicker, matrix=factor, other=factor),
-        utmost=partial(_quicker, matrix=np.inf, other=np.inf),
+        alter=partial(_quicker, factor=factor),
+        utmost=partial(_quicker, factor=np.inf),
         hindrance=_without_gpu,
     )
 
 
-def other_card(now: Card, then: Card) -> Change:
-    """Another card, by roofline: convolutions and products by peak FLOP, all other kernels by bandwidth."""
-    flop = _ratio(peak_flop_per_s(then), peak_flop_per_s(now))
-    moved = _ratio(bandwidth_bytes_per_s(then), bandwidth_bytes_per_s(now))
-    slow, fast = min(flop, moved), max(flop, moved)
-    return Change(
-        id=f"card {then.name}",
-        assumption=f"convolutions and products run {flop:.2f} times as fast and other kernels {moved:.2f} times, by "
-        "the peak rates of the two cards; the host, the bus and the launches stay",
-        alter=partial(_quicker, matrix=flop, other=moved),
-        least=partial(_quicker, matrix=slow, other=slow),
-        most=partial(_quicker, matrix=fast, other=fast),
-        utmost=partial(_quicker, matrix=np.inf, other=np.inf),
-        hindrance=_without_gpu,
-    )
-
-
-def _ratio(then: float | None, now: float | None) -> float:
-    return then / now if then and now else 1.0
-
-
-def _quicker(graph: Graph, matrix: float, other: float) -> Graph:
-    factor = np.where(graph.matrix, 1 / matrix, 1 / other)
-    return _kernels_times(graph, graph.does(Work.KERNEL), factor)
+def _quicker(graph: Graph, factor: float) -> Graph:
+    return _kernels_times(graph, graph.does(Work.KERNEL), 1 / factor)

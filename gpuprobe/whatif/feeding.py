@@ -10,7 +10,19 @@ import numpy as np
 from gpuprobe.ledger import names
 from gpuprobe.ledger.intervals import intersection, union
 from gpuprobe.ledger.names import Kind
-from gpuprobe.ledger.pipeline import is_buffer, iterators
+from gpuprobe.ledger.pipeline import iterators
+from gpuprobe.ledger.stages import (
+    HANDS_ON,
+    MAP,
+    MAPS_AHEAD,
+    OUTERMOST,
+    PREFETCH,
+    ROOTS,
+    SETTINGS,
+    is_buffer,
+    last,
+    path,
+)
 from gpuprobe.traces.names import distinct
 from gpuprobe.units import PS_PER_US
 
@@ -128,9 +140,9 @@ def _made_ahead(host: Host) -> tuple[Ints, Ints] | None:
             continue
         events, mask = thread.events, (host.kinds[place] & Kind.ITERATOR) != 0
         for used in distinct(events.name[mask].astype(np.int64))[0].tolist():
-            path = host.names[used].split("::")
-            below = next((depth for depth, stage in enumerate(path) if stage.startswith("Prefetch")), len(path))
-            if below == len(path) - 2 and (best is None or below < best[0]):
+            stages = path(host.names[used])
+            below = next((depth for depth, stage in enumerate(stages) if stage.startswith(PREFETCH)), len(stages))
+            if below == len(stages) - 2 and (best is None or below < best[0]):
                 own = mask & (events.name == used)
                 best = below, events.start_ps[own], events.end_ps[own]
     if best is None:
@@ -142,11 +154,9 @@ def _made_ahead(host: Host) -> tuple[Ints, Ints] | None:
 def _runs_ahead(host: Host) -> bool:
     """Whether the outermost stages keep batches ready on threads of their own."""
     for name in set(host.names):
-        path = name.split("::")
-        if path[0] == "Iterator" and len(path) > 2 and path[1] in {"Root", "Model"}:
-            stages = [
-                stage for stage in path[2:] if stage not in {"Model", "MaxIntraOpParallelism", "PrivateThreadPool"}
-            ]
+        outermost, *inner = path(name)
+        if outermost == OUTERMOST and len(inner) > 1 and inner[0] in ROOTS:
+            stages = [stage for stage in inner[1:] if stage not in {*ROOTS, *SETTINGS}]
             if stages and is_buffer(stages[0]):
                 return True
     return False
@@ -157,18 +167,17 @@ def _map_share(host: Host, window: Intervals) -> float | None:
     stages = iterators(host, window)
     own = {stage.name: stage.self_ms for stage in stages if _works(stage.name)}
     total = sum(own.values())
-    mapping = sum(spent for name, spent in own.items() if "Map" in name.rpartition("::")[2])
+    mapping = sum(spent for name, spent in own.items() if MAP in last(name))
     return mapping / total if total else None
 
 
 def _works(name: str) -> bool:
-    last = name.rpartition("::")[2]
-    return not last.startswith(("Prefetch", "Model", "Root", "MaxIntraOpParallelism", "PrivateThreadPool"))
+    return not last(name).startswith((*HANDS_ON, *SETTINGS))
 
 
 def _map_threads(host: Host) -> int:
     """How many threads ran the map function at a time, 1 where no parallel map is seen."""
-    if not any("ParallelMap" in name or "MapAndBatch" in name for name in host.names):
+    if not any(stage in name for name in host.names for stage in MAPS_AHEAD):
         return 1
     running = np.array(["CapturedFunction::Run" in name for name in host.names], np.bool_)
     busy = [

@@ -16,7 +16,7 @@ from gpuprobe.whatif.build import build
 from gpuprobe.whatif.change import Alter, Change, mixture_ms
 from gpuprobe.whatif.cpu_contention import Sharing, sharings
 from gpuprobe.whatif.graph import Edge, Graph, Work
-from gpuprobe.whatif.records import Prediction, Replay, Unpredicted
+from gpuprobe.whatif.records import FINEST, Prediction, Replay, Unpredicted
 from gpuprobe.whatif.replay import steady_ms, traced_ms
 from gpuprobe.whatif.run_facts import Known
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 # A replay that misses the traced step by more than this is not believed.
 LARGEST_ERROR = 0.05
-# No prediction is finer than steps of the same training differ from minute to minute, or its own repeat in its window.
-FINEST = 0.03
 # Nor is any so coarse that its range reaches to a step of no length.
 MOST_DOUBT = 0.9
 # Work of fewer operations than this share with a known launch cannot be ordered.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import statistics
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.blocks import BLOCKS, block_means, half_width
 from gpuprobe.records import Record
 from gpuprobe.units import NS_PER_MS
 
@@ -14,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.records import Environment, Evidence, Run
-
-# Blocks of a timed window, and Student's t for 95 % at 7 degrees of freedom.
-BLOCKS, T_95 = 8, 2.365
 
 
 class Known(Record, frozen=True, kw_only=True):
@@ -72,12 +71,11 @@ def known_beside(run: Run, environment: Environment | None, readings: Evidence |
 def repeats(times: Sequence[float] | np.ndarray) -> float:
     """Return the fraction by which the mean of (n,) times in a row differs from that of as many more, 95 of 100 times.
 
-    From the means of eight blocks, since neighbours are alike (batch means: Law, "Simulation Modeling and Analysis");
     0 where there are too few to say.
     """
     if len(times) < BLOCKS:
         return 0.0
-    means = np.array([block.mean() for block in np.array_split(np.asarray(times, np.float64), BLOCKS)])
+    means = block_means([float(time) for time in times])
+    mean = statistics.fmean(means)
     # Both means have this error.
-    error = T_95 * float(means.std(ddof=1)) * math.sqrt(2 / BLOCKS)
-    return error / float(means.mean()) if means.mean() > 0 else 0.0
+    return half_width(means) * math.sqrt(2) / mean if mean > 0 else 0.0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.diagnosis.advice.given import Given
 from gpuprobe.diagnosis.advice.situation import USUAL_BATCH, WORTH_IT, convergence
+from gpuprobe.ledger.stages import BATCHING
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.advice.situation import Situation
@@ -30,8 +31,6 @@ ROWS_ONLY = """\
 PADDED = """\
 - ds = ds.padded_batch(SIZE)
 + ds = ds.padded_batch(SIZE, padded_shapes=shapes)  # one shape for all of them, or one for each bucket"""
-# The stages of tf.data that make batches of samples.
-BATCHING = ("Batch", "ParallelBatch", "PaddedBatch", "MapAndBatch")
 # How many steps a call should hold where no replay chose.
 USUAL_STEPS = "8"
 # What Keras's progress bar is: `auto`, or a line that each batch writes anew.

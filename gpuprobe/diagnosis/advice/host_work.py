@@ -75,6 +75,21 @@ def host_work(here: Situation, stage: str | None) -> Given:
     return Given(fix, code, "host_work_removed")
 
 
+def rnn_without_cudnn(here: Situation, stage: str | None) -> Given:
+    """The settings with which cuDNN runs a recurrent layer, on a GPU; fewer iterations where there is none."""
+    del stage
+    if not here.on_gpu:
+        return Given(
+            "On a processor the layer runs as a loop anyway: take shorter sequences, or unroll=True for short ones. "
+            "On a GPU cuDNN runs it whole, with its default activations and without recurrent_dropout."
+        )
+    return Given(
+        "Let cuDNN run the layer whole: its default activations (tanh and sigmoid), recurrent_dropout 0, unroll off, "
+        "and padding only at the end of a sequence. use_cudnn=True says so where a setting forbids it.",
+        '- keras.layers.LSTM(units, activation="relu", recurrent_dropout=0.2)\n+ keras.layers.LSTM(units, dropout=0.2)',
+    )
+
+
 def one_time_work(here: Situation, stage: str | None) -> Given:
     """A trace of later steps."""
     del here, stage

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.whatif.records import FINEST
 
 if TYPE_CHECKING:
     from gpuprobe.records import Evidence
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 GROWTH, LEAST_GROWTH = 8, 2
 USUAL_BATCH = 32
 NO_ROOM = "The card's memory holds no larger batch."
-# No prediction is finer (`whatif.predict.FINEST`): what promises less is no advice.
-WORTH_IT = 1.03
+# No prediction is finer: what promises less is no advice.
+WORTH_IT = 1 + FINEST
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.ledger.pipeline import PYTHON_STAGE
+from gpuprobe.ledger.stages import HANDS_ON, PYTHON_STAGE, last
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.records import Evidence
-
-HANDS_ON = ("Prefetch", "Model", "Root")
 
 
 def because(cause: CauseId, evidence: Evidence) -> str:
@@ -35,7 +33,7 @@ def _kernels(evidence: Evidence) -> str:
 
 
 def _input(evidence: Evidence) -> str:
-    slowest = evidence.text("slowest_iterator").rpartition("::")[2]
+    slowest = last(evidence.text("slowest_iterator"))
     if not slowest:
         return ""
     if slowest == PYTHON_STAGE:

@@ -16,6 +16,7 @@ from gpuprobe.diagnosis.causes import CAUSES, CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import gpu_state
 from gpuprobe.diagnosis.rules.operations import serial_loop
+from gpuprobe.diagnosis.rules.recurrent import rnn_without_cudnn
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
@@ -207,6 +208,7 @@ def profiler_perturbed(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 RULES: tuple[Rule, ...] = (
+    rnn_without_cudnn,
     gpu_state.not_on_gpu,
     *gpu_state.RULES,
     tensor_cores_unused,

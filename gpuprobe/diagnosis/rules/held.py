@@ -32,4 +32,12 @@ def doubt(cause: CauseId, evidence: Evidence, limits: Thresholds) -> str:
             return " Only one step shows it: it may be done once."
     if cause == "one_time_work" and (evidence.number("once_proven_fraction") or 0.0) < limits.mostly:
         return " What was traced does not show that it never comes again."
+    if cause == "launch_bound" and _off_pace(evidence) > limits.mostly:
+        return " Most of it lies in pauses that are long beside the pace of launching: nothing shows what fills them."
     return ""
+
+
+def _off_pace(evidence: Evidence) -> float:
+    """The share of the time of late launches in which none came at the pace of the launching thread."""
+    late = evidence.number("share.launch") or 0.0
+    return (evidence.number("share.off_pace") or 0.0) / late if late else 0.0

@@ -28,16 +28,21 @@ def serial_loop(evidence: Evidence, limits: Thresholds) -> Result:
         return None
     batch = evidence.number("batch_size")
     of_samples = bool(batch) and FEWEST_NOTED <= turns / (batch or 1.0) <= MOST_NOTED
-    if not of_samples and not evidence.flag("loop_maps"):
+    if of_samples:
+        once = f"once for each of the {batch:.0f} samples of a batch, one after the other"
+    elif evidence.flag("loop_maps"):
+        once = "once for each element, one after the other"
+    elif batch is None:
+        once = f"{turns:.0f} times a step, which may be once for each sample: how many a batch has is not known"
+    else:
         return None
-    once = f"once for each of the {batch:.0f} samples of a batch" if of_samples else "once for each element"
     return Finding(
         cause="serial_loop",
         primary=False,
         severity=share,
-        confidence="high",
+        confidence="medium" if not of_samples and not evidence.flag("loop_maps") else "high",
         claim=f"A loop in the model's graph, {evidence.text('loop')}, takes {wording.share(share)} of the step: it "
-        f"turns {once}, one after the other.",
+        f"turns {once}.",
         evidence=evidence.only(*names, "batch_size"),
         fix=CAUSES["serial_loop"].fix,
     )

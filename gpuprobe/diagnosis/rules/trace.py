@@ -91,7 +91,13 @@ def _filled(evidence: Evidence, limits: Thresholds, margin: float = 0.0) -> bool
 
 
 def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None:
-    waits = ("share.idle_input", "share.idle_between_steps", "share.idle_compile")
+    waits = (
+        "share.idle_input",
+        "share.idle_between_steps",
+        "share.idle_compile",
+        "share.idle_once",
+        "share.idle_host_work",
+    )
     idle = sum(evidence.number(name) or 0.0 for name in waits)
     busy = evidence.number("share.cpu_compute") or 0.0
     overhead = max(evidence.number("share.overhead") or 0.0, evidence.number("share.dispatch") or 0.0)
@@ -178,7 +184,8 @@ def _outweighs(evidence: Evidence, cause: Cause) -> bool:
 def _tie(evidence: Evidence, ranked: list[Cause], first: CauseId, limits: Thresholds) -> CauseId | None:
     if first == "compute_bound":
         filled = evidence.number("kernel_fraction")
-        near = filled and filled < limits.compute_fraction + limits.compute_margin and ranked
+        filled = max(filled or 0.0, evidence.number("share.gpu_compute") or 0.0)
+        near = 0 < filled < limits.compute_fraction + limits.compute_margin and ranked
         return ranked[0].id if near else None
     if _filled(evidence, limits, limits.compute_margin):
         return "compute_bound"

@@ -34,10 +34,12 @@ SHUFFLE_EARLY = (
 
 
 def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
-    """Return what holds, the most severe first and none of it primary, and the rules that could not be decided."""
+    """Return what holds, the most severe first but start-up last, none of it primary; and what could not be decided."""
     if evidence.number("run_wall_s") is None:
         return (), tuple(NotEvaluated(cause=cause, reason=UNRECORDED) for cause in CAUSES_OF_RUN)
-    return apply(RULES, evidence, limits)
+    found, undecided = apply(RULES, evidence, limits)
+    # What comes once weighs little in a longer run: anything else that was found leads before it.
+    return tuple(sorted(found, key=lambda one: one.cause == "startup")), undecided
 
 
 def many_small_fits(evidence: Evidence, limits: Thresholds) -> Result:
@@ -70,11 +72,12 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
         return None
     seconds = sum(evidence.number(f"run_s.{part}") or 0.0 for part in ("epoch_start", "between_epochs"))
     short = calls < limits.short_epoch
-    why = (
-        f"an epoch has only {_steps(calls)}, and what each epoch costs by itself"
-        if short
-        else "the iterator starts again at each epoch, a shuffle buffer fills, and the first step waits for it; that"
-    )
+    if short:
+        why = f"an epoch has only {_steps(calls)}, and what each epoch costs by itself"
+    elif _share(evidence, "epoch_start") >= share / 2:
+        why = "the iterator starts again and fills its shuffle buffer, if any, and the first step waits for it; that"
+    else:
+        why = "what Keras does at the end of an epoch, and the end of the iterator,"
     return _finding(
         evidence,
         "epoch_start",
@@ -84,6 +87,8 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
         ("run_share.epoch_start", "run_share.between_epochs", "run_epochs", "run_calls_per_epoch"),
         fix="Make an epoch longer: repeat() the data, and say steps_per_epoch." if short else CAUSES["epoch_start"].fix,
         code=ONE_LONG_EPOCH if short else SHUFFLE_EARLY,
+        # Some of it any epoch costs: near the threshold it is no flaw for sure.
+        sure=short or share >= 2 * limits.epoch_start_share,
     )
 
 
@@ -225,12 +230,13 @@ def _finding(
     *,
     fix: str = "",
     code: str = "",
+    sure: bool = True,
 ) -> Finding:
     return Finding(
         cause=cause,
         primary=False,
         severity=share,
-        confidence="high" if evidence.flag("run_complete") else "medium",
+        confidence="high" if sure and evidence.flag("run_complete") else "medium",
         claim=claim,
         evidence=evidence.only(*names, "run_wall_s", "run_goodput"),
         fix=fix or CAUSES[cause].fix,

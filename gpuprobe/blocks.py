@@ -1,0 +1,30 @@
+"""How far the mean of times in a row may be off: from the means of blocks, since neighbours are alike.
+
+Batch means: Law, "Simulation Modeling and Analysis". Eight blocks are few enough to be independent, and enough for
+Student's t.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BLOCKS = 8
+# Student's t for 95 % at 7 degrees of freedom, that is for 8 blocks.
+T_95 = 2.365
+
+
+def block_means(times: Sequence[float]) -> list[float]:
+    """Return the mean of each of eight blocks of times, at least as many as that, whose lengths differ by one."""
+    edges = [len(times) * place // BLOCKS for place in range(BLOCKS + 1)]
+    return [statistics.fmean(times[first:last]) for first, last in itertools.pairwise(edges)]
+
+
+def half_width(means: Sequence[float]) -> float:
+    """Return half of the 95 % interval of the mean, from the means of eight blocks, in their unit."""
+    return T_95 * statistics.stdev(means) / math.sqrt(BLOCKS)
