@@ -6,6 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from gpuprobe.errors import OutputError
 from gpuprobe.measure.events import EventLog, EventReader, RunInProgress
 from gpuprobe.measure.folder import TAKES_TURNS, Place
 from gpuprobe.measure.gate import Command, give
@@ -27,7 +28,7 @@ class ActiveRun:
         self.spec, self.folder, self.worker = spec, folder, worker
         self.progress = RunInProgress(spec)
         self.outcome: Outcome | None = None
-        self._reader, self._place, self._marks = EventReader(folder), Place(folder), EventLog(folder)
+        self._reader, self._place = EventReader(folder), Place(folder)
         self._limit_s, self._alive_s = limit_s, time.monotonic()
         self._commands = 0
 
@@ -49,8 +50,16 @@ class ActiveRun:
         self.worker.thaw()
 
     def disturbed(self, lap: int, words: str) -> None:
-        """Note, where a crash cannot lose it, that something disturbed its block in that lap."""
-        self._marks.write("disturbed", lap=lap, words=words)
+        """Note, where a crash cannot lose it, that something disturbed its block in that lap.
+
+        Raises OutputError where it cannot be written.
+        """
+        try:
+            marks = EventLog(self.folder)
+            marks.write("disturbed", lap=lap, words=words)
+            marks.close()
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be written ({error.strerror})") from error
 
     def look(self) -> None:
         """Take in what it wrote, and end it where it has shown no sign of life for too long.
@@ -66,23 +75,19 @@ class ActiveRun:
             self._alive_s = time.monotonic()
             self.progress.take(event)
         if code is not None:
-            self._over(outcome_of(self.progress, code))
+            self.outcome = outcome_of(self.progress, code)
         elif self.waits:
             if not waited:
                 self.worker.freeze()
         elif time.monotonic() - self._alive_s > self._limit_s:
             self.worker.kill()
             message = f"showed no sign of life for {self._limit_s:.0f} s and was ended (--limit sets this time)"
-            self._over(Outcome(state="timeout", message=message))
+            self.outcome = Outcome(state="timeout", message=message)
 
     def kill(self) -> None:
         """End it now, as the user stopped the study."""
         self.worker.kill()
-        self._over(Outcome(state="interrupted", message="stopped by the user"))
-
-    def _over(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-        self._marks.close()
+        self.outcome = Outcome(state="interrupted", message="stopped by the user")
 
     def record(self) -> Run:
         """Return the record of the run as it ended, or as it is where it goes on."""
