@@ -218,6 +218,10 @@ def test_no_number_is_shown_as_theirs_that_nobody_saw() -> None:
 
 def test_python_that_makes_batches_is_advised_by_what_makes_them() -> None:
     assert "workers=" in advice("input_bound", "python_feed", **GPU, data_kind="a PyDataset").fix
+    for now, more in ((1.0, 8), (16.0, 32)):
+        given = advice("input_bound", "python_feed", **GPU, data_kind="a PyDataset", data_workers=now)
+        assert f"workers={more}," in given.code
+        assert f"it has {now:.0f} now" in given.fix
     assert "from_generator" in advice("input_bound", "python_feed", **GPU, data_kind="a generator").code
     assert "train_on_batch" in advice("input_bound", "python_feed", **GPU, data_kind="arrays").code
 
@@ -265,7 +269,7 @@ of_one = by_numpy = by_tensorflow = lambda image: image
 records = tf.data.Dataset.from_tensor_slices([b""])
 features = {"pixels": tf.io.FixedLenFeature((8, 8, 3), tf.float32, np.zeros((8, 8, 3), "float32"))}
 scale = augment = lambda image, *label: (image / 2, *label) if label else image / 2
-batch_size = buffer_size = 16
+batch_size = buffer_size = units = 16
 class Batches(keras.utils.PyDataset):
     def __len__(self): return 4
     def __getitem__(self, index): return x[:16], y[:16]

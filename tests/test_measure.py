@@ -6,6 +6,8 @@ import math
 import random
 import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ from gpuprobe.measure.events import FILE, EventLog, EventReader, RunInProgress, 
 from gpuprobe.measure.losses import MAX_POINTS, points
 from gpuprobe.measure.plan import plan_rounds
 from gpuprobe.records import Outcome, Run, RunSpec, load, save
+from gpuprobe.workloads.workload import Workload
 
 S = 1_000_000_000
 
@@ -241,6 +244,30 @@ def test_faults_are_known_by_name() -> None:
     assert faults.parse(["slow_map=0.01", "raise@xla"]) == (("slow_map", "0.01", None), ("raise", "", "xla"))
     with pytest.raises(UsageError, match="no fault 'nonsense'"):
         faults.parse(["nonsense=1"])
+
+
+def test_a_slow_step_sleeps_for_a_fraction_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, slept_s = [0.0], list[float]()
+    clock = SimpleNamespace(perf_counter=lambda: now_s[0], sleep=slept_s.append)
+    monkeypatch.setattr(faults, "time", clock)
+    model: Any = SimpleNamespace(compiled=True, train_function=None)
+
+    def make(force: bool = False) -> None:
+        del force
+
+        def call(iterator: object) -> object:
+            now_s[0] += 2.0
+            return iterator
+
+        model.train_function = call
+
+    model.make_train_function = make
+    slowed = faults.inject(spec(inject=("slow_step=0.05@numpy",)), Workload(model=lambda: model, data=()))
+    slowed.compile(model, jit_compile=False, steps_per_execution=1)
+    model.make_train_function()
+    model.make_train_function()
+    assert model.train_function("logs") == "logs"
+    assert slept_s == [pytest.approx(0.1)], "once, however often Keras asks for the function"
 
 
 def test_a_folder_is_numbered_where_the_name_is_taken_and_held_by_one(tmp_path: Path) -> None:

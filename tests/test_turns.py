@@ -7,12 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast, get_args
 
 import pytest
+from waiting import until
 
 from gpuprobe.evidence.whole_run import PLANNED
 from gpuprobe.measure import folder, turns
@@ -49,13 +49,6 @@ def test_a_gate_lets_each_command_through_once(tmp_path: Path) -> None:
         time.sleep(0.1)
         until(lambda: bool(passed) and passed[-1] == command)  # noqa: B023
     assert passed[1].lap == 3
-
-
-def until(holds: Callable[[], bool], limit_s: float = 20.0) -> None:
-    end = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_a_turn_trains_off_what_was_made_ahead_and_then_counts() -> None:
@@ -232,9 +225,8 @@ def test_an_onlooker_sees_a_busy_loop_of_others_and_not_of_ours() -> None:
     onlooker, worker = Onlooker(), Spinner()
     try:
         before = onlooker.look(worker.pid)
-        time.sleep(0.6)
+        until(lambda: onlooker.look(worker.pid).own_s - before.own_s > 0.1, "work of the busy loop")
         after = onlooker.look(worker.pid)
-        assert after.own_s - before.own_s > 0.1
         assert onlooker.look(os.getpid()).own_s != after.own_s
     finally:
         worker.kill()

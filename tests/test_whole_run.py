@@ -201,3 +201,12 @@ def test_a_case_with_an_account_of_its_run_is_diagnosed_by_it() -> None:
 def test_in_short_the_largest_parts_come_first() -> None:
     run = breakdown(imports=(9, 1), steps=(60, 600), validation=(30, 10), tail=(0.5, 1), fit=(0.4, 1))
     assert in_short(run) == "99.9 s: steps 60 %, validation 30 %, imports 9.0 %, tail 0.5 %"
+
+
+def test_start_up_leads_only_where_nothing_comes_again_and_again() -> None:
+    run = breakdown(imports=(20, 1), build=(300, 1), steps=(60, 600), validation=(30, 10))
+    found = found_in(run)
+    assert [one.cause for one in found] == ["validation", "startup"]
+    alone = breakdown(build=(300, 1), steps=(60, 600))
+    assert weighed([of_step("input_bound", 0.2)], found_in(alone), alone)[0].cause == "input_bound"
+    assert weighed([of_step("compute_bound", 0.9)], found_in(alone), alone)[0].cause == "startup"

@@ -63,7 +63,7 @@ def weighed(of_step: Sequence[Finding], of_run: Sequence[Finding], breakdown: Ru
     lead = of_run[0]
     costs = 0.0 if first is None or first.cause in NO_FLAW else first.severity * of_steps
     behind = lead.cause in OF_PROCESS and first is not None and first.cause in CAUSES[lead.cause].symptoms
-    leads = first is None or lead.severity > costs or behind
+    leads = first is None or behind or (lead.severity > costs and not (costs and lead.cause == "startup"))
     rest = [found for found in of_step if found.cause not in named and found.cause != "unattributed"]
     if not leads and first is not None:
         ours = [_joined(found, of_step) for found in of_run if found.cause != first.cause]

@@ -92,6 +92,7 @@ class Probe(Timed):
 
     def on_test_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
         """Count the epoch's samples: a validation at its end counts anew."""
+        super().on_test_begin(logs)
         self._watcher.ask(self._count, None)
 
     def on_epoch_end(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:

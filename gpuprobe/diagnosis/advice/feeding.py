@@ -17,7 +17,8 @@ GENERATOR = """\
 - ds = tf.data.Dataset.from_generator(batches, output_signature=signature)
 + ds = tf.data.Dataset.from_tensor_slices((x, y)).map(scale, num_parallel_calls=tf.data.AUTOTUNE)
 + ds = ds.batch(SIZE).prefetch(tf.data.AUTOTUNE)"""
-WORKERS = "- model.fit(Batches())\n+ model.fit(Batches(workers=8, max_queue_size=16))"
+WORKERS = "- model.fit(Batches())\n+ model.fit(Batches(workers=MORE, max_queue_size=QUEUE))"
+USUAL_WORKERS = 8
 PARALLEL = "- ds = ds.map(scale)\n+ ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE)"
 PREFETCH = "+ ds = ds.prefetch(tf.data.AUTOTUNE)  # as the last stage"
 KEPT = "- ds = ds.map(scale)\n+ ds = ds.map(scale).cache()  # where the data fit into memory"
@@ -89,11 +90,12 @@ def _by_stage(here: Situation, stage: str) -> Given:
 def _python_feed(here: Situation) -> Given:
     if here.data_kind == "a PyDataset":
         now = f" (it has {here.workers} now)" if here.workers is not None else ""
+        more = max(USUAL_WORKERS, 2 * (here.workers or 0))
         return Given(
             f"Let several workers make the batches at once: workers= of the PyDataset{now}, with "
             "use_multiprocessing=True where the work is Python's own, not waiting, reading or numpy. Or give tf.data "
             "what it reads, and its map what it does.",
-            WORKERS,
+            WORKERS.replace("MORE", str(more)).replace("QUEUE", str(2 * more)),
             INPUT_FREE,
         )
     if here.has("Generator") or here.data_kind == "a generator":

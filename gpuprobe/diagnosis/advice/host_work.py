@@ -86,7 +86,7 @@ def rnn_without_cudnn(here: Situation, stage: str | None) -> Given:
     return Given(
         "Let cuDNN run the layer whole: its default activations (tanh and sigmoid), recurrent_dropout 0, unroll off, "
         "and padding only at the end of a sequence. use_cudnn=True says so where a setting forbids it.",
-        '- keras.layers.LSTM(64, activation="relu", recurrent_dropout=0.2)\n+ keras.layers.LSTM(64, dropout=0.2)',
+        '- keras.layers.LSTM(units, activation="relu", recurrent_dropout=0.2)\n+ keras.layers.LSTM(units, dropout=0.2)',
     )
 
 

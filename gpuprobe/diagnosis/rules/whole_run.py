@@ -34,10 +34,12 @@ SHUFFLE_EARLY = (
 
 
 def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
-    """Return what holds, the most severe first and none of it primary, and the rules that could not be decided."""
+    """Return what holds, the most severe first but start-up last, none of it primary; and what could not be decided."""
     if evidence.number("run_wall_s") is None:
         return (), tuple(NotEvaluated(cause=cause, reason=UNRECORDED) for cause in CAUSES_OF_RUN)
-    return apply(RULES, evidence, limits)
+    found, undecided = apply(RULES, evidence, limits)
+    # What comes once weighs little in a longer run: anything else that was found leads before it.
+    return tuple(sorted(found, key=lambda one: one.cause == "startup")), undecided
 
 
 def many_small_fits(evidence: Evidence, limits: Thresholds) -> Result:
