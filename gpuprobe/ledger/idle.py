@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.once import Once
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device
 
@@ -85,15 +86,8 @@ def idle_of(
     calls = launch_calls(host, feeding or threads)
     launching = _launching(host, both if feeding else set(), windows, work, busy, idle)
     compiled = compiled_once(host, windows)
-    waits = [
-        ("idle_peer", waiting),
-        ("idle_compile", difference(host.compiling, compiled.time)),
-        ("idle_once", compiled.time),
-        ("idle_memory", host.select(Kind.MEMORY)),
-        ("idle_input", join([host.input_wait, host.feeding])),
-        ("idle_sync", _syncs(host, work, others, both if feeding else None)),
-        ("idle_between_steps", launching.outside),
-    ]
+    syncing = _syncs(host, work, others, both if feeding else None)
+    waits = [("idle_peer", waiting), *_waits(host, compiled, syncing), ("idle_between_steps", launching.outside)]
     stretches = held(calls, work, windows, join(layer for _, layer in waits))
     found = tuple(holders(host, threads, stretches, calls))
     acting, once = seen(host, threads), held_once(found, host, calls, windows)
@@ -118,6 +112,17 @@ def idle_of(
     proven = join([compiled.proven, once.proven])
     slowly = intersection(parts["idle_launch"], Intervals(stretches.start_ps, stretches.end_ps))
     return Idle(parts, threads, found, proven, intersection(parts["idle_queue"], stalled), slowly, busy_once, busy_held)
+
+
+def _waits(host: Host, compiled: Once, syncing: Intervals) -> list[tuple[str, Intervals]]:
+    """When events of the host are themselves a reason to wait, in the order of `IDLE`."""
+    return [
+        ("idle_compile", difference(host.compiling, compiled.time)),
+        ("idle_once", compiled.time),
+        ("idle_memory", host.select(Kind.MEMORY)),
+        ("idle_input", join([host.input_wait, host.feeding])),
+        ("idle_sync", syncing),
+    ]
 
 
 def _syncs(host: Host, work: Launches, others: Sequence[Device], threads: set[int] | None) -> Intervals:
