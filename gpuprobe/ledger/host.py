@@ -166,7 +166,7 @@ class Host:
         return join(
             self._spans(place, self.prepares[thread.events.name])
             for place, thread in enumerate(self.threads)
-            if not thread.name.startswith(INPUT_THREADS)
+            if not thread.name.startswith(THREADS)
         )
 
     @cached_property

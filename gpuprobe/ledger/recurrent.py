@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.host import INPUT_THREADS
 from gpuprobe.ledger.intervals import Intervals, intersection, join, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import RecurrentFacts
+from gpuprobe.ledger.stages import THREADS
 from gpuprobe.units import PS_PER_US
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _loops(host: Host) -> dict[str, _Loop]:
     for layer, names in of_layer.items():
         spans, count = [], 0
         for place, thread in enumerate(host.threads):
-            if thread.name.startswith(INPUT_THREADS):
+            if thread.name.startswith(THREADS):
                 continue
             chosen = np.isin(thread.events.name, names) & ((host.kinds[place] & Kind.OP) != 0)
             start, end = thread.events.start_ps[chosen], thread.events.end_ps[chosen]
