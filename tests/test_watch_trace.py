@@ -54,7 +54,6 @@ def test_an_unmodified_training_is_diagnosed_and_notices_nothing(script: Path, t
     assert "Not diagnosed: 1 training: the training ended after 2 calls, before a trace was due" in done.stderr
     assert "Training 2 of 2, by its trace" in done.stderr
     assert "Verdict: By the trace of training 2 of 2: input_bound" in done.stderr
-    assert "Next: Make the input pipeline faster" in done.stderr
     assert "Not known: without a trace" not in done.stderr
     assert done.stderr.count("Next:") == 1, "the trace says what to do"
     assert cli("report", out).returncode == 0
