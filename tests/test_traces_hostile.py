@@ -174,7 +174,7 @@ def test_a_damaged_event_is_named(tmp_path: Path) -> None:
     [
         ("h.xplane.pb", b"", "empty"),
         ("t.trace.json", b"", "empty"),
-        ("t.trace.json.gz", gzip.compress(b""), "empty"),
+        ("t.trace.json.gz", gzip.compress(b"", mtime=0), "empty"),
         ("h.xplane.pb", b"#!/bin/sh\necho hello\n", "not an XPlane file"),
         ("h.xplane.pb", b"\x0a\xff\xff\xff\xff\x07\x12\xfe\xff\xff\xff\x07", "byte 0: 2,147,483,647 bytes should"),
         ("notes.txt", b"nothing of the kind", "not an XPlane file"),
