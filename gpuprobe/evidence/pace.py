@@ -8,10 +8,13 @@ shortest and the longest of them in ms; `window_long_share`, their share of the 
 from __future__ import annotations
 
 import itertools
-import statistics
+import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gpuprobe.blocks import BLOCKS, block_means, half_width
+from gpuprobe.ledger.quantiles import median
 from gpuprobe.records import Signal
 from gpuprobe.units import NS_PER_MS
 
@@ -29,7 +32,7 @@ def pace(window: Phase | None) -> tuple[Signal, ...]:
         return ()
     ends_ns = (window.start_ns, *window.call_ends_ns)
     calls_ms = [(later - earlier) / NS_PER_MS for earlier, later in itertools.pairwise(ends_ns)]
-    mean_ms, median_ms = statistics.fmean(calls_ms), statistics.median(calls_ms)
+    mean_ms, median_ms = math.fsum(calls_ms) / len(calls_ms), median(np.array(calls_ms))
     spread_ms = half_width(block_means(calls_ms))
     long = [call for call in calls_ms if call > LONG * median_ms]
     return (

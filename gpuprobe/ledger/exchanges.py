@@ -17,6 +17,7 @@ import numpy as np
 from gpuprobe.ledger import names
 from gpuprobe.ledger.intervals import Intervals, union
 from gpuprobe.ledger.names import Kind
+from gpuprobe.ledger.quantiles import median, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +97,7 @@ def match(timeline: Timeline, hosts: Mapping[str, Host]) -> tuple[Exchanges | No
     start, end = columns[:, :, 0], columns[:, :, 1]
     apart = _apart_ps(end, [host for _, host in members])
     together = apart <= _allowed_ps(columns)
-    error = int(np.percentile(apart[together], 95))
+    error = int(percentile(apart[together].astype(np.float64), 95))
     start, end = start[:, together], end[:, together]
     return Exchanges(members, start, end, (end - start).min(axis=0), error), ""
 
@@ -135,9 +136,9 @@ def _ahead(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None
             continue
         pair = np.stack([first[low:high], of[low + place : high + place]])
         apart = pair[1, :, 1] - pair[0, :, 1]
-        usual = 0.0 if one_clock else float(np.median(apart))
+        usual = 0.0 if one_clock else median(apart)
         if (np.abs(apart - usual) <= _allowed_ps(pair)).mean() >= MOSTLY:
-            offset[place] = abs(float(np.median(apart)))
+            offset[place] = abs(median(apart))
             spread[place] = float(np.abs(apart - usual).mean())
     if one_clock or unix:
         return min(offset, key=offset.__getitem__, default=None)
@@ -178,7 +179,7 @@ def _by_kind(texts: Sequence[str], name: NDArray[np.integer], start_ps: Int64s, 
     """Part collectives by what they do, (n, 2) each: start and end, in their order."""
     kinds = np.array([names.collective_kind(texts[place]) for place in name.tolist()])
     spans = np.stack([start_ps, end_ps], axis=1)
-    return {str(kind): spans[kinds == kind] for kind in np.unique(kinds)}
+    return {kind: spans[kinds == kind] for kind in dict.fromkeys(kinds.tolist())}
 
 
 def _allowed_ps(columns: Int64s) -> NDArray[np.float64]:
@@ -190,7 +191,7 @@ def _allowed_ps(columns: Int64s) -> NDArray[np.float64]:
 
 def _apart_ps(end: Int64s, hosts: Sequence[str]) -> Int64s:
     """How far apart the ends of each collective lie, (k,), once each host's clock is set by their median."""
-    offset = {host: np.median(end[[of == host for of in hosts]] - end[0]) for host in dict.fromkeys(hosts)}
+    offset = {host: median((end[[of == host for of in hosts]] - end[0]).ravel()) for host in dict.fromkeys(hosts)}
     on_one_clock = end - np.array([[offset[host]] for host in hosts]).astype(np.int64)
     apart: Int64s = on_one_clock.max(axis=0) - on_one_clock.min(axis=0)
     return apart

@@ -163,8 +163,9 @@ class _Base:
         if (self.graph.reason == Edge.ORDER).any():
             seen.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
         ends = [end for step in seen for end in (step + unseen, step * (1 + self.aside_ms / self.pace_ms))]
-        bound = min(*ends, self._step_ms(change.utmost or change.alter) + unseen)
-        # However unsure the replay is, no way of making the change gains more than its utmost.
+        # However unsure the replay is, no way of making the change gains more than its utmost, as finely as that is
+        # known.
+        bound = min(*ends, self._step_ms(change.utmost or change.alter) + unseen) * (1 - FINEST)
         low, high = max(bound, min(ends) * (1 - self.doubt)), max(ends) * (1 + self.doubt)
         if bound <= 0:
             return None

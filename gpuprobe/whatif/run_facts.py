@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +75,6 @@ def repeats(times: Sequence[float] | np.ndarray) -> float:
     if len(times) < BLOCKS:
         return 0.0
     means = block_means([float(time) for time in times])
-    mean = statistics.fmean(means)
+    mean = sum(means) / len(means)
     # Both means have this error.
     return half_width(means) * math.sqrt(2) / mean if mean > 0 else 0.0
