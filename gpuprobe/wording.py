@@ -14,6 +14,7 @@ SHORT_S = 1.0
 IN_MILLISECONDS_S = 0.1
 # From so many seconds, and minutes, on whole ones have three digits.
 LEAST_WITH_THREE_DIGITS = 100
+S_PER_HOUR = 3600
 
 
 def share(fraction: float) -> str:
@@ -49,10 +50,10 @@ def clock(seconds: float) -> str:
     if 0 < seconds < SHORT_S:
         return f"{significant(seconds, 2)} s"
     whole = max(0, round(seconds))
+    if whole >= S_PER_HOUR:
+        hours, minutes = divmod(round(whole / 60), 60)
+        return f"{hours} h {minutes:02d} min"
     minutes, rest = divmod(whole, 60)
-    hours, minutes_left = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes_left:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
