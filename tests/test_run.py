@@ -110,7 +110,7 @@ def until_timed(out: Path) -> None:
 
     def timed() -> bool:
         events = "".join(file.read_text() for file in out.glob("*/runs/1-python_feed/events.jsonl"))
-        return '"event":"calls"' in events.partition('"name":"window"')[2]
+        return '"ends_ns":[1' in events.partition('"name":"window"')[2]
 
     until(timed, "a timed call")
 
