@@ -14,7 +14,8 @@ from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules import whole_run as rules
 from gpuprobe.diagnosis.whole_run import in_short, tells_of_process, weighed
 from gpuprobe.evidence.whole_run import signals
-from gpuprobe.records import Evidence
+from gpuprobe.records import Evidence, Signal
+from gpuprobe.report.whole_run import figure
 from gpuprobe.thresholds import DEFAULTS
 
 if TYPE_CHECKING:
@@ -210,3 +211,19 @@ def test_start_up_leads_only_where_nothing_comes_again_and_again() -> None:
     alone = breakdown(build=(300, 1), steps=(60, 600))
     assert weighed([of_step("input_bound", 0.2)], found_in(alone), alone)[0].cause == "input_bound"
     assert weighed([of_step("compute_bound", 0.9)], found_in(alone), alone)[0].cause == "startup"
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "value", "words"),
+    [
+        ("run_s.checkpoint", "s", 22.2, "checkpoint: 22.2 s"),
+        ("run_share.between_epochs", "of the run", 0.056, "between epochs: metrics, Keras itself: 5.6 % of the run"),
+        ("run_times.predict", "", 110.0, "predict: 110 times"),
+        ("run_epochs", "", 60.0, "60 epochs"),
+        ("run_calls_per_epoch", "", 1.0, "1 step an epoch"),
+        ("run_name.checkpoint", "", "ModelCheckpoint", ""),
+        ("run_eagerly", "", True, None),
+    ],
+)
+def test_a_figure_of_a_run_is_told_in_words(name: str, unit: str, value: float | str, words: str | None) -> None:
+    assert figure(Signal(name=name, unit=unit, source="clock", value=value)) == words

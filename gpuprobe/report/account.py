@@ -9,6 +9,7 @@ from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.foreign import shortened
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
+from gpuprobe.report import whole_run
 from gpuprobe.report.categories import CATEGORIES, COMPUTED, Category
 
 if TYPE_CHECKING:
@@ -239,6 +240,9 @@ def _signal(signal: Signal) -> str:
     value = signal.value
     if value is None or signal.name == "step_ms":
         return ""
+    of_run = whole_run.figure(signal)
+    if of_run is not None:
+        return of_run
     if signal.name.startswith("proof."):
         return f"the host was in {signal.source.removeprefix('trace, events: ')}"
     name = signal.name.removeprefix("share.").removesuffix("_fraction").replace("_", " ")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gpuprobe.evidence.whole_run import RunBreakdown, RunPart, RunRow
+    from gpuprobe.records import Signal
 
 PARTS: dict[RunPart, str] = {
     "imports": "start-up: Python and imports",
@@ -33,6 +34,14 @@ PARTS: dict[RunPart, str] = {
     "tail": "after the last training",
 }
 COUNTED: frozenset[RunPart] = frozenset({"steps", "first_call_again", "retracing", "validation", "predict", "evaluate"})
+# What the other figures of a run are, with their value in words; and what is counted, with what follows it.
+FIGURES = {"run_wall_s": "the run took {duration}", "run_goodput": "its steps {share} of that"}
+COUNTS = {
+    "run_trainings": ("call", " of fit"),
+    "run_epochs": ("epoch", ""),
+    "run_calls_per_epoch": ("step", " an epoch"),
+    "run_calls_per_training": ("step", " a call of fit"),
+}
 # What rounds to nothing is told together.
 WORTH_A_ROW = 0.005
 REST = "everything else"
@@ -85,3 +94,25 @@ def _named(row: RunRow) -> str:
 
 def _times(row: RunRow) -> str:
     return f"{row.times:,}" if row.part in COUNTED and row.times else ""
+
+
+def figure(signal: Signal) -> str | None:
+    """Return what a figure of a whole run says; empty where the claim has said it, None where it is no such figure."""
+    kind, _, part = signal.name.partition(".")
+    value = signal.value
+    if kind == "run_name":
+        return ""
+    called = PARTS.get(part, "start-up") if part else ""  # type: ignore[call-overload]
+    words = {
+        "run_s": f"{called}: {{duration}}",
+        "run_share": f"{called}: {{share}} {signal.unit}",
+        "run_times": f"{called}: {{number}} times",
+    }.get(kind, FIGURES.get(kind))
+    if not isinstance(value, float):
+        return None
+    # A mean of counts may be none: 12.5 steps an epoch.
+    number = f"{value:,.0f}" if value == round(value) else wording.significant(value)
+    if kind in COUNTS:
+        noun, after = COUNTS[kind]
+        return f"{number} {noun}{'' if value == 1 else 's'}{after}"
+    return words and words.format(duration=wording.duration(value), share=wording.share(value), number=number)
