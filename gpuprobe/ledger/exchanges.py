@@ -17,7 +17,7 @@ import numpy as np
 from gpuprobe.ledger import names
 from gpuprobe.ledger.intervals import Intervals, union
 from gpuprobe.ledger.names import Kind
-from gpuprobe.ledger.quantiles import median, percentile
+from gpuprobe.ledger.quantiles import median
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,15 +47,13 @@ PROCESSOR = "CPU"
 class Exchanges:
     """Matched collectives, (d, k) for d devices: `start_ps` and `end_ps`, each on its own host's clock.
 
-    `transfer_ps` (k,) is how long the shortest of each took. `clock_error_ps` is how far the ends lie apart after
-    each host's offset is taken off (95th percentile).
+    `transfer_ps` (k,) is how long the shortest of each took.
     """
 
     members: tuple[Member, ...]
     start_ps: Int64s
     end_ps: Int64s
     transfer_ps: Int64s
-    clock_error_ps: int
 
     def waiting(self, member: Member) -> Intervals:
         """Return when a device was in a collective and another had not arrived; nothing where it took no part."""
@@ -97,9 +95,8 @@ def match(timeline: Timeline, hosts: Mapping[str, Host]) -> tuple[Exchanges | No
     start, end = columns[:, :, 0], columns[:, :, 1]
     apart = _apart_ps(end, [host for _, host in members])
     together = apart <= _allowed_ps(columns)
-    error = int(percentile(apart[together].astype(np.float64), 95))
     start, end = start[:, together], end[:, together]
-    return Exchanges(members, start, end, (end - start).min(axis=0), error), ""
+    return Exchanges(members, start, end, (end - start).min(axis=0)), ""
 
 
 def _side_by_side(own: Sequence[Int64s], members: Sequence[Member], unix: bool) -> Int64s | None:

@@ -102,7 +102,7 @@ def figure(signal: Signal) -> str | None:
     value = signal.value
     if kind == "run_name":
         return ""
-    called = PARTS.get(part, "start-up") if part else ""  # type: ignore[call-overload]
+    called = next((words for name, words in PARTS.items() if name == part), "start-up")
     words = {
         "run_s": f"{called}: {{duration}}",
         "run_share": f"{called}: {{share}} {signal.unit}",
