@@ -24,7 +24,7 @@ check: $(VENV)/.installed-dev
 
 # Sessions whose truth is known, simulated and really trained, and how well the diagnosis judges them: some minutes.
 lab: $(VENV)/.installed-dev
-	cd tests && ../$(BIN)/python -m lab $(ARGS)
+	$(BIN)/python -m tests.lab $(ARGS)
 
 # protoc 25 writes modules that check no version of protobuf when they are imported.
 proto: $(VENV)/.installed

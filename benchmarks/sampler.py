@@ -28,7 +28,7 @@ from scipy import stats
 
 from gpuprobe import telemetry
 
-SOURCE = Path(__file__).parent.parent / "tests" / "nvml" / "fake_nvml.c"
+SOURCE = Path(__file__).parent.parent / "tests" / "helpers" / "nvml" / "fake_nvml.c"
 CARD = """
 name Fake GPU
 used_mib 20000

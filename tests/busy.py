@@ -1,7 +1,7 @@
 """Run a command beside a program that takes one core in bursts, as the tests must bear it.
 
-    python tests/busy.py -- make test
-    python tests/busy.py --cores 4 --steady -- .venv/bin/python -m pytest tests/test_run.py
+    python -m tests.busy -- make test
+    python -m tests.busy --cores 4 --steady -- .venv/bin/python -m pytest tests/cli/test_run.py
 
 A burst lasts 0.2 to 3 s at random, and so does the pause after it; `--steady` leaves out the pauses. The exit code is
 the command's. Pytest collects nothing here.

@@ -6,15 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from studies import SimulatedStrategy
-from waiting import LIMIT_S
+
+from tests.helpers.program import ROOT, Cli, run_cli
 
 # A shell without job control has what it starts in the background ignore Ctrl-C, and nohup a terminal's end; programs
 # under test would inherit that. What has a handler here is as usual again in them.
@@ -33,28 +30,7 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
-ROOT = Path(__file__).parent.parent
-FAKE_DRIVER = Path(__file__).parent / "nvml" / "fake_nvml.c"
-Cli = Callable[..., subprocess.CompletedProcess[str]]
-
-# The story on a card that waits: a plain feed at 109 ms a step, of which half goes when the data lies on the device.
-STORY = (
-    SimulatedStrategy(name="python_feed", step_ms=109.0, busy_percent=19.0),
-    SimulatedStrategy(name="numpy", step_ms=80.0, against="python_feed", busy_percent=26.0),
-    SimulatedStrategy(name="tfdata_cache_prefetch", step_ms=60.0, against="numpy", busy_percent=35.0),
-    SimulatedStrategy(name="device_resident", step_ms=54.5, against="tfdata_cache_prefetch", busy_percent=38.0),
-    SimulatedStrategy(name="xla", step_ms=40.0, against="tfdata_cache_prefetch", busy_percent=50.0),
-)
-
-
-def run_cli(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the real program in a process of its own."""
-    command = [sys.executable, "-m", "gpuprobe.cli", *map(str, words)]
-    environment = {**os.environ, "COLUMNS": "200", **options.pop("env", {})}
-    done: subprocess.CompletedProcess[str] = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=LIMIT_S, env=environment, **options
-    )
-    return done
+FAKE_DRIVER = Path(__file__).parent / "helpers" / "nvml" / "fake_nvml.c"
 
 
 @pytest.fixture(scope="session")

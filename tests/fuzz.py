@@ -1,6 +1,6 @@
 """Damages logs and traces, and has the real program diagnose each in a process of its own, with little memory and time.
 
-    python tests/fuzz.py COUNT [SEED] [FILE...]
+    python -m tests.fuzz COUNT [SEED] [FILE...]
 
 None may end it by a crash, hang, exit with another code than 0 (diagnosed) and 3 (unreadable), take more than 2 GiB, or
 print a figure that is no number. The damaged files are made of FILE..., or of files of every kind that is read, written
@@ -26,16 +26,15 @@ import numpy as np
 # A process is forked for each case, from one that has imported what all of them need.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-from damaging import damaged
-from diagnosed_files import files
-from figures import check_figures
-
 from gpuprobe.cli import _app, _diagnosis, diagnose
 from gpuprobe.diagnosis import diagnose as diagnosing
 from gpuprobe.diagnosis import recorded
 from gpuprobe.evidence.readings import window
 from gpuprobe.foreign import UNSEEN
 from gpuprobe.whatif import predict
+from tests.helpers.damaging import damaged
+from tests.helpers.diagnosed_files import files
+from tests.helpers.figures import check_figures
 
 IMPORTED = (_diagnosis, diagnose, diagnosing, recorded, window, predict, np)
 MEMORY_BYTES = 2 * 2**30

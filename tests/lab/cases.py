@@ -13,8 +13,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from gpuprobe.simulate.spec import Copies, Host, Input, Kernels, Recording, Spec
-from lab.cards import CARDS, UNUSUAL_CARDS
-from lab.troubles import TROUBLES, Draw
+from tests.lab.cards import CARDS, UNUSUAL_CARDS
+from tests.lab.troubles import TROUBLES, Draw
 
 Kind = Literal["trouble", "mild", "mix", "healthy", "unusual", "unanswerable"]
 # The share of the step that a trouble is meant to cost, and the range from which it is drawn where it is mild.

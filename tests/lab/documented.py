@@ -1,6 +1,6 @@
 """Our own workloads in the lab: each is run as a user runs it, and must give the verdict that it documents.
 
-    cd tests && python -m lab.documented
+    python -m tests.lab.documented
 
 writes the traces of `tests/recorded/` anew, for a calm machine: `make test` judges those, since a busy machine may give
 a workload another verdict, which is then the true one.
@@ -22,8 +22,8 @@ from gpuprobe.traces.find import find
 from gpuprobe.traces.xplane_pb2 import XSpace
 from gpuprobe.workloads.cifar import ON_CPU
 from gpuprobe.workloads.registry import workloads
-from lab.grade import HEALTHY
-from lab.real import RealTruth, Trained
+from tests.lab.grade import HEALTHY
+from tests.lab.real import RealTruth, Trained
 
 RECORDED = Path(__file__).parent.parent / "recorded"
 EVENTS = "/host:CPU"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER
 from gpuprobe.records import Run, load
-from lab.grade import HEALTHY, UNANSWERED, Answer, Graded
+from tests.lab.grade import HEALTHY, UNANSWERED, Answer, Graded
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
@@ -102,7 +102,7 @@ def step_ms(recording: Path) -> float | None:
 
 def _names() -> dict[str, tuple[str, ...]]:
     """Name all trainings, each with those that are the same one without its flaw."""
-    from lab.trainings import TRAININGS
+    from tests.lab.trainings import TRAININGS
 
     return {training.name: tuple(without for _, without in training.fixed) for training in TRAININGS}
 
@@ -114,7 +114,7 @@ def _in_a_process(context: BaseContext, name: str, folder: Path) -> Trained:
 
 
 def _carry_out(name: str, folder: Path) -> Trained:
-    from lab.trainings import TRAININGS
+    from tests.lab.trainings import TRAININGS
 
     training = next(one for one in TRAININGS if one.name == name)
     training.train(folder)

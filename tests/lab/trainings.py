@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lab.building import (
+from tests.lab.building import (
     BATCH,
     CLASSES,
     EPOCHS,

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from gpuprobe.simulate.spec import Collective, Input, Spec
-from lab.cards import CARDS
+from tests.lab.cards import CARDS
 
 
 @dataclass(frozen=True)

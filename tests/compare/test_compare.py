@@ -1,0 +1,329 @@
+"""`gpuprobe compare` against studies and sessions whose truth is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuprobe.compare.compare import compare
+from gpuprobe.compare.gather import gather
+from gpuprobe.compare.records import Comparison, StrategyChange
+from gpuprobe.errors import InputError, UsageError
+from gpuprobe.ranking import spread
+from gpuprobe.ranking.rates import RunRate
+from gpuprobe.recording import RUN_FILE, STUDY_FILE
+from gpuprobe.records import GpuInfo, Run, Study, load, save
+from gpuprobe.report.compare import text
+from gpuprobe.simulate.sessions import write_session
+from gpuprobe.simulate.spec import Card, Collective, Host, Input, Kernels, Spec
+from tests.helpers.program import Cli
+from tests.helpers.studies import STORY, SimulatedStrategy, simulate_study
+from tests.helpers.watches import record
+
+ROUNDS = 3
+SESSION = Spec(name="session", kernels=Kernels(count=40, mean_us=150.0), host=Host(callback_ms=0.1))
+SLOW_INPUT = msgspec.structs.replace(SESSION, seed=5, input=Input(map_ms=40.0, prefetch=0))
+
+
+def study(folder: Path, *, factor: float = 1.0, seed: int = 0, **changes: object) -> Path:
+    """Write the story's study; `numpy` alone takes `factor` times as long, and has other fields changed."""
+    members = [
+        dataclasses.replace(member, step_ms=member.step_ms * factor, **changes) if member.name == "numpy" else member  # type: ignore[arg-type]
+        for member in STORY
+    ]
+    folder.mkdir()
+    simulate_study(folder, members, rounds=ROUNDS, seed=seed)
+    return folder
+
+
+def session(folder: Path, spec: Spec) -> Path:
+    folder.mkdir()
+    write_session(spec, folder)
+    return folder
+
+
+def of(found: Comparison, strategy: str) -> StrategyChange:
+    return next(change for change in found.strategies if change.strategy == strategy)
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return study(tmp_path_factory.mktemp("studies") / "before")
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("sessions")
+    return session(folder / "plain", SESSION), session(folder / "slow", SLOW_INPUT)
+
+
+def test_the_same_again_is_a_tie_and_passes(before: Path, tmp_path: Path) -> None:
+    found = compare(gather(before), gather(study(tmp_path / "again", seed=1)), fail_below=0.95)
+    assert {change.outcome for change in found.strategies} == {"tie"}
+    assert [change.strategy for change in found.strategies] == [member.name for member in STORY]
+    assert not found.failed
+    assert not found.forced
+    assert not found.environment
+    assert "tie: the interval holds 1" in text(found)
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(1.25, "slower"), (0.8, "faster")])
+def test_a_change_beyond_the_noise_is_said_with_its_direction(
+    before: Path, tmp_path: Path, factor: float, outcome: str
+) -> None:
+    found = compare(gather(before), gather(study(tmp_path / "after", factor=factor, seed=1)))
+    changed = of(found, "numpy")
+    assert changed.outcome == outcome
+    assert changed.ratio is not None
+    assert changed.ratio.low <= 1 / factor <= changed.ratio.high
+    assert {change.outcome for change in found.strategies if change is not changed} == {"tie"}
+    assert f"Verdict: B is {outcome} in numpy; tie in python_feed" in text(found)
+    assert f"{outcome}, beyond the noise" in text(found)
+
+
+def test_it_fails_just_where_the_whole_interval_is_below_the_floor(before: Path, tmp_path: Path) -> None:
+    a, b = gather(before), gather(study(tmp_path / "after", factor=1.2, seed=1))
+    ratio = of(compare(a, b), "numpy").ratio
+    assert ratio is not None
+    above, under = math.nextafter(ratio.high, 9), ratio.high
+    assert compare(a, b, fail_below=above).failed
+    assert not compare(a, b, fail_below=under).failed
+    unsure = text(compare(a, b, fail_below=ratio.value))
+    assert "Passed" in unsure
+    assert "The noise leaves open whether that of numpy is." in unsure
+
+
+def test_the_exit_codes_are_those_of_the_help(cli: Cli, before: Path, tmp_path: Path) -> None:
+    slower = study(tmp_path / "slower", factor=1.3, seed=1)
+    assert cli("compare", before, slower, "--fail-below", "0.6").returncode == 0
+    failed = cli("compare", before, slower, "--fail-below", "0.95")
+    assert failed.returncode == 1
+    assert "FAILED: B/A is below 0.95 beyond the noise in numpy." in failed.stdout
+    unread = cli("compare", before, tmp_path / "nowhere")
+    assert unread.returncode == 3
+    assert unread.stderr.count("\n") == 1
+    assert cli("compare", before, slower, "--fail-below", "-1").returncode == 2
+    shown = cli("compare", "--help").stdout
+    assert re.findall(r"^  (\d+)  \w", shown.partition("Exit codes:")[2], re.MULTILINE) == list("0123")
+
+
+def test_json_holds_the_whole_comparison_and_keeps_the_exit_code(cli: Cli, before: Path, tmp_path: Path) -> None:
+    slower = study(tmp_path / "slower", factor=1.3, seed=1)
+    done = cli("compare", before, slower, "--json", "--fail-below", "0.95")
+    assert done.returncode == 1
+    found = msgspec.json.decode(done.stdout, type=Comparison)
+    assert found == compare(gather(before), gather(slower), fail_below=0.95)
+    assert [change["strategy"] for change in json.loads(done.stdout)["strategies"] if change["below"]] == ["numpy"]
+
+
+def change_study(folder: Path, **changes: object) -> Path:
+    record_of = load(Study, folder / STUDY_FILE)
+    save(msgspec.structs.replace(record_of, **changes), folder / STUDY_FILE)
+    return folder
+
+
+def other_card(folder: Path) -> Path:
+    machine = load(Study, folder / STUDY_FILE).environment
+    card = GpuInfo(index=0, name="NVIDIA GeForce GTX 1080 Ti", compute_capability="6.1", memory_mib=11264.0)
+    return change_study(folder, environment=msgspec.structs.replace(machine, gpus=(card,)))
+
+
+def other_model(folder: Path) -> Path:
+    for path in folder.glob(f"runs/*/{RUN_FILE}"):
+        run = load(Run, path)
+        save(msgspec.structs.replace(run, spec=msgspec.structs.replace(run.spec, depth=56)), path)
+    return folder
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Path], dict[str, Any], str]] = {
+    "card": (other_card, {}, "different hardware (GPU: NVIDIA GeForce GTX 1060 3GB in A, NVIDIA GeForce GTX 1080 Ti"),
+    "model": (other_model, {}, "different work (model: resnet20 in A, resnet56 in B)"),
+    "data": (lambda folder: change_study(folder, data_name="cifar10"), {}, "different work (data: simulated images"),
+    "batch": (lambda folder: folder, {"batch_size": 64}, "(batch size of numpy: 32 in A, 64 in B)"),
+    "dtype": (lambda folder: folder, {"dtype_policy": "mixed_float16"}, "(effective dtype of numpy: float32"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_unlike_things_are_refused_unless_forced(before: Path, tmp_path: Path, what: str) -> None:
+    alter, changes, words = REFUSED[what]
+    a, b = gather(before), gather(alter(study(tmp_path / "other", **changes)))
+    with pytest.raises(UsageError) as refused:
+        compare(a, b)
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+    forced = compare(a, b, force=True)
+    assert any(words in reason for reason in forced.forced)
+    assert "FORCED: different" in text(forced)
+
+
+def test_a_refusal_is_one_line_and_exit_code_2(cli: Cli, before: Path, tmp_path: Path) -> None:
+    other = other_card(study(tmp_path / "other"))
+    refused = cli("compare", before, other)
+    assert refused.returncode == 2
+    assert "--force compares them all the same" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert not refused.stdout
+    forced = cli("compare", before, other, "--force")
+    assert forced.returncode == 0
+    assert "FORCED: different hardware" in forced.stdout
+
+
+def test_a_machine_that_was_changed_is_told_and_not_refused(before: Path, tmp_path: Path) -> None:
+    after = study(tmp_path / "after", seed=1)
+    machine = load(Study, after / STUDY_FILE).environment
+    change_study(after, environment=msgspec.structs.replace(machine, driver="560.1", versions={"keras": "3.15"}))
+    found = compare(gather(before), gather(after))
+    told = {difference.name: (difference.a, difference.b) for difference in found.environment}
+    assert told == {"driver": ("550.54", "560.1"), "version of keras": ("-", "3.15")}
+    assert "560.1" in text(found)
+
+
+def test_a_strategy_that_fails_in_b_fails_the_comparison(before: Path, tmp_path: Path) -> None:
+    after = study(tmp_path / "after", seed=1, state="out_of_memory")
+    found = compare(gather(before), gather(after), fail_below=0.95)
+    assert list(found.failed_in_b) == ["numpy"]
+    assert found.failed_in_b["numpy"].startswith("out_of_memory")
+    assert found.failed
+    assert not compare(gather(before), gather(after)).failed, "without a floor nothing can fail"
+    assert "FAILED: numpy did not run to its end in B." in text(found)
+    assert not compare(gather(after), gather(before), fail_below=0.95).failed, "it runs again: nothing was lost"
+
+
+def test_strategies_of_one_side_are_named(before: Path, tmp_path: Path) -> None:
+    (tmp_path / "few").mkdir()
+    simulate_study(tmp_path / "few", STORY[:2], rounds=ROUNDS, seed=1)
+    found = compare(gather(before), gather(tmp_path / "few"))
+    assert found.only_a == ("tfdata_cache_prefetch", "device_resident", "xla")
+    assert found.only_b == ()
+    assert "Only A measured tfdata_cache_prefetch, device_resident and xla." in text(found)
+
+
+def test_nothing_in_common_is_refused_even_when_forced(before: Path, tmp_path: Path) -> None:
+    (tmp_path / "alien").mkdir()
+    simulate_study(tmp_path / "alien", [SimulatedStrategy(name=name, step_ms=50.0) for name in ("alien", "other")])
+    with pytest.raises(UsageError, match="no strategy in common"):
+        compare(gather(before), gather(tmp_path / "alien"), force=True)
+
+
+def test_the_ledger_names_what_grew_first(sessions: tuple[Path, Path]) -> None:
+    plain, slow = sessions
+    found = compare(gather(plain), gather(slow))
+    (changed,) = found.strategies
+    assert changed.outcome == "slower"
+    assert changed.ledger is not None
+    sizes = [abs(change.change_ms) for change in changed.ledger.changes]
+    assert sizes == sorted(sizes, reverse=True)
+    first = changed.ledger.changes[0]
+    assert first.category == "idle_input"
+    assert first.change_ms > 0
+    for step_ms, parts in (
+        (changed.ledger.a_step_ms, [change.a_ms for change in changed.ledger.changes]),
+        (changed.ledger.b_step_ms, [change.b_ms for change in changed.ledger.changes]),
+    ):
+        assert sum(parts) == pytest.approx(step_ms, rel=1e-3)
+    assert sum(change.b_fraction for change in changed.ledger.changes) == pytest.approx(1, rel=1e-3)
+    told = text(found)
+    assert told.startswith("SIMULATED")
+    assert "idle_input" in told
+    assert "Neither side ran any strategy twice" in told
+
+
+def test_readings_that_differ_are_told_and_others_not(sessions: tuple[Path, Path]) -> None:
+    plain, slow = sessions
+    readings = {reading.name: reading for reading in compare(gather(plain), gather(slow)).strategies[0].telemetry}
+    assert readings["utilization_percent"].b < readings["utilization_percent"].a
+    assert "memory_used_mib" not in readings
+    assert compare(gather(plain), gather(plain)).strategies[0].telemetry == ()
+
+
+def test_two_runs_of_unlike_strategies_are_a_pair(before: Path) -> None:
+    runs = [before / "runs" / f"1-{name}" for name in ("numpy", "xla")]
+    (changed,) = compare(gather(runs[0]), gather(runs[1])).strategies
+    assert changed.strategy == "numpy -> xla"
+    assert changed.ratio is not None
+    assert changed.ratio.value == pytest.approx(2, rel=0.03)
+    assert (changed.settings[0].name, changed.settings[0].a, changed.settings[0].b) == ("strategy", "numpy", "xla")
+
+
+def test_a_run_without_its_study_says_what_is_not_checked(before: Path, tmp_path: Path) -> None:
+    alone = (before / "runs" / "1-numpy").rename(tmp_path / "alone")
+    try:
+        found = compare(gather(alone), gather(alone))
+    finally:
+        alone.rename(before / "runs" / "1-numpy")
+    assert found.not_checked == ("the hardware", "the data")
+    assert "Not checked to be the same, since not both tell: the hardware and the data." in text(found)
+
+
+def test_two_traces_compare_their_steps(sessions: tuple[Path, Path]) -> None:
+    traces = [next(folder.glob("runs/*/trace")) for folder in sessions]
+    found = compare(gather(traces[0]), gather(traces[1]))
+    (changed,) = found.strategies
+    assert changed.rate_unit == "steps/s"
+    assert changed.ledger is not None
+    assert changed.ledger.changes[0].category == "idle_input"
+    assert "the model" in found.not_checked
+
+
+def test_traces_of_other_cards_are_refused(sessions: tuple[Path, Path], tmp_path: Path) -> None:
+    small = msgspec.structs.replace(SESSION, card=Card(sm_count=28, compute_capability="6.1"))
+    traces = [next(folder.glob("runs/*/trace")) for folder in (sessions[0], session(tmp_path / "small", small))]
+    with pytest.raises(UsageError, match=r"card of traced steps: 68 SMs .* in A, 28 SMs"):
+        compare(*map(gather, traces))
+    pair = msgspec.structs.replace(SESSION, collective=Collective(gpus=2))
+    several = next(session(tmp_path / "pair", pair).glob("runs/*/trace"))
+    with pytest.raises(UsageError, match="traced devices: 1 in A, 2 in B"):
+        compare(gather(traces[0]), gather(several))
+
+
+def test_recorded_traces_of_one_step_compare_their_ledgers(real_traces: Path) -> None:
+    sides = [gather(real_traces / "tensorflow" / f"{name}.xplane.pb") for name in ("v100-02", "v100-03", "t4-01")]
+    found = compare(*sides[:2])
+    assert found.strategies[0].outcome == "unknown"
+    assert found.strategies[0].ledger is not None
+    assert "fewer than two steps" in text(found)
+    with pytest.raises(UsageError, match="different hardware"):
+        compare(sides[0], sides[2])
+
+
+def test_watches_have_no_rate_and_cannot_be_held_against_a_floor(cli: Cli, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("busy", "idle")]
+    for folder, load_percent in zip(folders, (90.0, 20.0), strict=True):
+        folder.mkdir()
+        record(folder, [load_percent] * 10)
+    found = compare(*map(gather, folders))
+    assert found.strategies[0].why_no_ratio == "neither has a rate (a watch counts no samples)"
+    assert "utilization_percent" in text(found)
+    refused = cli("compare", *folders, "--fail-below", "0.95")
+    assert refused.returncode == 3
+    assert "nothing to hold against --fail-below" in refused.stderr
+    with pytest.raises(InputError):
+        compare(*map(gather, folders), fail_below=0.95)
+
+
+rates = st.dictionaries(
+    st.integers(1, 5),
+    st.builds(RunRate, st.floats(1, 9), st.floats(0, 0.2), st.integers(2, 8), st.just(())),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(rates, rates)
+def test_a_ratio_and_its_inverse_agree_and_hold_their_value(a: dict[int, RunRate], b: dict[int, RunRate]) -> None:
+    noise = spread.between_rounds({"A": a, "B": b})
+    forward, backward = spread.unpaired_ratio(b, a, noise), spread.unpaired_ratio(a, b, noise)
+    assert forward.low <= forward.value <= forward.high
+    assert forward.low == pytest.approx(1 / backward.high)
+    assert forward.high == pytest.approx(1 / backward.low)

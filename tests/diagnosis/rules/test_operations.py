@@ -1,0 +1,207 @@
+"""Who asked for the operations of a step, which take most of it, and a loop that takes the samples one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.rules.operations import serial_loop
+from gpuprobe.ledger.account import account_of, break_down
+from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.ledger.scopes import maps, recurrent, scope_of
+from gpuprobe.records import Evidence, Signal
+from gpuprobe.thresholds import DEFAULTS
+from gpuprobe.whatif.predict import predict
+from tests.helpers.timelines import Made
+
+LOOP = ("net", "attend", "map", "while")
+CALL = "StatefulPartitionedCall"
+MAP = f"{CALL}/net/attend/map/while/body/_9/net/attend/map/while"
+BACK = (
+    f"{CALL}/gradient_tape/net/attend/map/while/net/attend/map/while_grad/body/_70/gradient_tape/net/attend/map/while"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "loop", "depth"),
+    [
+        ("net/dense/Relu:_FusedMatMul", ("net", "dense"), (), 0),
+        (f"{CALL}/gradient_tape/net/dense/MatMul/MatMul_1:MatMul", ("net", "dense", "MatMul"), (), 0),
+        ("replica_1/net/dense/MatMul:MatMul", ("net", "dense"), (), 0),
+        (f"{CALL}/adam/Sqrt_1:Sqrt", ("adam",), (), 0),
+        ("Adam/Adam/update_14/ResourceApplyAdam:ResourceApplyAdam", ("Adam", "Adam", "update_14"), (), 0),
+        (f"{MAP}/MatMul:MatMul", ("net", "attend", "map"), LOOP, 1),
+        (f"{BACK}/MatMul:MatMul", ("net", "attend", "map"), (*LOOP, "net", "attend", "map", "while_grad"), 1),
+        ("while/body/_1/while/sort:TopKV2", (), ("while",), 1),
+        ("while/body/_1/while/cond/then/_95/while/cond/net/dense/MatMul:MatMul", ("net", "dense"), ("while",), 1),
+        ("net/cond/then/_3/net/cond/dense/MatMul:MatMul", ("net", "dense"), (), 0),
+        (f"{MAP}/while/body/_11/net/attend/map/while/while/Mul:Mul", ("net", "attend", "map"), LOOP, 2),
+        ("PyFunc:PyFunc", (), (), 0),
+    ],
+)  # fmt: skip
+def test_where_an_operation_comes_from(name: str, path: tuple[str, ...], loop: tuple[str, ...], depth: int) -> None:
+    found = scope_of(name)
+    assert (found.path, found.loop, found.depth) == (path, loop, depth)
+    assert found.type == name.rpartition(":")[2]
+
+
+def test_a_loop_over_steps_is_looked_through() -> None:
+    name = "while/body/_1/while/StatefulPartitionedCall/adam/Sqrt:Sqrt"
+    assert scope_of(name).of_optimizer
+    assert scope_of(name, ("while",)) == scope_of("adam/Sqrt:Sqrt")
+    inner = scope_of(f"while/body/_1/while/{MAP}/Mul:Mul", ("while",))
+    assert (inner.loop, inner.depth) == (LOOP, 1)
+
+
+@pytest.mark.parametrize("layer", ["lstm_1", "gru", "simple_rnn_2", "bidirectional_1", "forward_lstm_1", "rnn"])
+def test_layers_that_go_through_time(layer: str) -> None:
+    assert recurrent(("net", layer, "while"))
+    assert not maps(("net", layer, "while"))
+
+
+@pytest.mark.parametrize("layer", ["attend", "learned_1", "grumble"])
+def test_layers_that_do_not(layer: str) -> None:
+    assert not recurrent(("net", layer, "while"))
+
+
+def stepped(steps: int, operations: list[tuple[float, float, str]]) -> Made:
+    """Steps of 100 ms on a processor, in each of them these operations: begin and end in ms, and the name."""
+    made = Made()
+    for step in range(steps):
+        at = 100.0 * step
+        made.host(at, at + 100, "train", step=step)
+        made.host(at, at + 98, f"EagerLocalExecute: __inference_one_step_on_data_{step}")
+        for begin, end, name in operations:
+            made.host(at + begin, at + end, name, thread="tf_Compute/1")
+    return made
+
+
+def device(made: Made) -> DeviceAccount:
+    (found,) = account_of(made.timeline()).devices
+    return found
+
+
+def test_the_optimizer_and_the_layers_are_told_apart() -> None:
+    made = stepped(
+        4,
+        [
+            (1, 51, f"{CALL}/adam/Sqrt:Sqrt"),
+            (51, 61, f"{CALL}/adam/Mul:Mul"),
+            (61, 71, f"{CALL}/net/dense_1/MatMul:MatMul"),
+            (71, 81, f"{CALL}/gradient_tape/net/dense_1/MatMul/MatMul:MatMul"),
+            (81, 86, f"{CALL}/net/dense_2/MatMul:MatMul"),
+            (86, 88, f"{CALL}/net/flatten/Reshape:Reshape"),
+        ],
+    )
+    owners = {one.owner: one for one in device(made).operations}
+    assert [one.owner for one in device(made).operations] == ["adam", "net/dense_1", "net/dense_2", "net/flatten"]
+    assert owners["adam"].of_optimizer
+    assert owners["adam"].fraction == pytest.approx(0.6, abs=0.01)
+    assert list(owners["adam"].types) == ["Sqrt", "Mul"]
+    assert owners["net/dense_1"].ms_per_step == pytest.approx(20)
+    assert owners["net/dense_1"].count == 2
+
+
+def test_operations_that_run_at_once_count_once() -> None:
+    made = stepped(4, [(1, 41, f"{CALL}/net/a/Mul:Mul"), (21, 61, f"{CALL}/net/a/Add:Add")])
+    assert device(made).operations[0].ms_per_step == pytest.approx(60)
+
+
+def looped(turns: int, length: float, name: str = f"{MAP}/MatMul:MatMul") -> Made:
+    body = [(5 + turn * length, 5 + (turn + 0.5) * length, name) for turn in range(turns)]
+    return stepped(4, [*body, (90, 92, f"{CALL}/net/dense/MatMul:MatMul"), (93, 95, f"{CALL}/adam/Mul:Mul")])
+
+
+def test_a_loop_is_counted_from_its_first_turn_to_its_last() -> None:
+    (loop,) = device(looped(16, 5)).loops
+    assert (loop.path, loop.turns, loop.maps, loop.recurrent) == ("net/attend/map/while", 16, True, False)
+    assert loop.ms_per_step == pytest.approx(77.5)
+    assert loop.busy_ms_per_step == pytest.approx(40)
+
+
+def test_the_gain_of_a_loop_written_for_the_batch_is_that_of_the_loop() -> None:
+    made = predict(break_down(looped(16, 5).timeline())).of("loop_vectorised")
+    assert made is not None
+    # One turn of 4.8 ms and half of the 40 ms in which it computed stay of 77.5 ms.
+    assert made.step_ms == pytest.approx(100 - 77.5 + 4.8 + 20, abs=3)
+    assert made.low_ms < made.step_ms < made.high_ms
+    plain = stepped(4, [(1, 90, f"{CALL}/net/dense/MatMul:MatMul")]).timeline()
+    assert predict(break_down(plain)).of("loop_vectorised") is None
+
+
+def verdict(made: Made, **known: Any) -> Finding:
+    setting = [Signal(name=name, unit="", source="test", value=value) for name, value in known.items()]
+    broken = break_down(made.timeline())
+    found = diagnose(Case(broken.account, predict(broken), settings=tuple(setting))).primary
+    assert found is not None
+    return found
+
+
+def test_a_loop_over_the_samples_leads() -> None:
+    found = verdict(looped(16, 5), batch_size=16.0)
+    assert (found.cause, found.confidence) == ("serial_loop", "high")
+    assert "net/attend/map/while" in found.claim
+    assert "vectorized_map" in found.code
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "cause"),
+    [
+        (f"{MAP}/MatMul:MatMul", None, True),
+        (f"{CALL}/net/own/while/body/_9/net/own/while/MatMul:MatMul", 16.0, True),
+        (f"{CALL}/net/own/while/body/_9/net/own/while/MatMul:MatMul", 20.0, True),
+        (f"{CALL}/net/own/while/body/_9/net/own/while/MatMul:MatMul", 64.0, False),
+        (f"{CALL}/net/own/while/body/_9/net/own/while/MatMul:MatMul", None, False),
+        (f"{CALL}/net/lstm_1/while/body/_9/net/lstm_1/while/lstm_cell/MatMul:MatMul", 16.0, False),
+    ],
+)
+def test_a_loop_through_time_is_none_over_samples(name: str, batch: float | None, cause: bool) -> None:
+    known = {} if batch is None else {"batch_size": batch}
+    assert (verdict(looped(16, 5, name), **known).cause == "serial_loop") is cause
+
+
+def test_a_loop_that_nobody_can_tell_of_is_named_beside_the_cause() -> None:
+    timeline = looped(16, 5, f"{CALL}/net/own/while/body/_9/net/own/while/MatMul:MatMul").timeline()
+    first, *others = diagnose(Case(account_of(timeline))).findings
+    assert first.cause != "serial_loop"
+    (found,) = [other for other in others if other.cause == "serial_loop"]
+    assert found.confidence == "medium"
+    assert "16 times a step" in found.claim
+
+
+@pytest.mark.parametrize(("share", "turns", "found"), [(0.21, 8, True), (0.19, 8, False), (0.21, 7, False)])
+def test_a_loop_that_costs_little_is_none(share: float, turns: float, found: bool) -> None:
+    values: dict[str, Any] = {"loop_share": share, "loop_turns": turns, "loop_maps": True, "loop": "map/while"}
+    signals = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in values.items())
+    assert isinstance(serial_loop(Evidence(signals=signals), DEFAULTS), Finding) is found
+
+
+def test_without_operations_a_loop_is_not_decided() -> None:
+    assert isinstance(serial_loop(Evidence(), DEFAULTS), NotEvaluated)
+
+
+def test_what_computes_most_is_named() -> None:
+    found = verdict(
+        stepped(4, [(1, 95, f"{CALL}/net/dense/MatMul/MatMul:MatMul"), (95, 97, f"{CALL}/net/out/Mul:Mul")])
+    )
+    assert found.cause == "compute_bound"
+    assert "net/dense 94 % (MatMul)" in found.claim
+
+
+@pytest.mark.parametrize(("update", "stage"), [(60.0, "dense_update"), (40.0, None)])
+def test_an_update_of_all_rows_for_few_is_a_part_of_its_own(update: float, stage: str | None) -> None:
+    operations = [
+        (1.0, update - 10, f"{CALL}/adam/Mul:Mul"),
+        (update - 10, update + 1, f"{CALL}/adam/UnsortedSegmentSum:UnsortedSegmentSum"),
+        (update + 1, 97.0, f"{CALL}/net/dense/MatMul:MatMul"),
+    ]
+    found = verdict(stepped(4, operations))
+    assert (found.cause, found.stage) == ("compute_bound", stage)
+    assert ("SGD" in found.code) == (stage is not None)
+    if stage:
+        assert found.predicted_gain is not None
+        assert found.predicted_gain.low is not None

@@ -1,0 +1,79 @@
+"""Recurrent layers that cuDNN does not run: told by the operations of their loop, with the setting that did it."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.diagnosis.records import Diagnosis, Finding
+from gpuprobe.ledger.account import account_of
+from tests.helpers.timelines import Made
+
+CELL = ("MatMul", "Sigmoid", "Tanh", "Mul")
+
+
+def looping(
+    types: tuple[str, ...], layer: str = "lstm_1", *, gpu: bool = True, way: str = "while/body/_7/while"
+) -> Made:
+    """Three steps of 30 ms: 100 iterations of a cell, an operation each 0.06 ms, with a kernel of 0.01 ms each."""
+    made = Made()
+    for at in (0, 40, 80):
+        made.host(at, at + 31, "train_function").host(at, at + 31, "EagerLocalExecute: __inference_f_1")
+        for number in range(500):
+            begin = at + number * 0.06
+            made.host(
+                begin,
+                begin + 0.05,
+                f"model/{layer}/{way}/cell/{types[number % len(types)]}_{number % 9}:{types[number % len(types)]}",
+                "tf_Compute",
+            )
+            if gpu:
+                made.kernel(begin + 0.04, begin + 0.05, launch=begin + 0.03, thread="tf_Compute")
+    return made
+
+
+def judged(made: Made) -> Diagnosis:
+    return diagnose(Case(account_of(made.timeline())))
+
+
+def found(made: Made) -> Finding | None:
+    return next((one for one in judged(made).findings if one.cause == "rnn_without_cudnn"), None)
+
+
+@pytest.mark.parametrize(
+    ("more", "setting"),
+    [
+        ((), ""),
+        (("Relu",), 'activation="relu"'),
+        (("StatelessRandomUniformV2",), "recurrent_dropout"),
+        (("SelectV2",), "a mask"),
+    ],
+)
+def test_a_loop_of_small_kernels_is_the_cause_and_names_its_setting(more: tuple[str, ...], setting: str) -> None:
+    primary = judged(looping((*CELL, *more))).primary
+    assert primary is not None
+    assert (primary.cause, primary.confidence) == ("rnn_without_cudnn", "high")
+    assert "lstm_1" in primary.claim
+    assert setting in primary.claim
+    assert ("cuDNN cannot run it" in primary.claim) is bool(setting)
+    assert "cuDNN" in primary.fix
+
+
+def test_a_layer_of_any_name_is_told_by_its_cell() -> None:
+    assert found(looping(CELL, layer="encoder")) is not None
+    assert found(looping(("Mul", "AddV2"), layer="encoder")) is None
+
+
+def test_operations_outside_a_loop_are_slow_launches() -> None:
+    primary = judged(looping(CELL, way="cell")).primary
+    assert primary is not None
+    assert primary.cause == "launch_bound"
+
+
+def test_on_a_processor_every_recurrent_layer_is_a_loop_and_only_a_setting_tells() -> None:
+    assert found(looping(CELL, gpu=False)) is None
+    told = found(looping((*CELL, "Relu"), gpu=False))
+    assert told is not None
+    assert told.confidence == "medium"
+    assert "On a GPU" in told.claim

@@ -1,0 +1,48 @@
+"""Time between the steps of JAX, where the next batch is made: feeding where Python makes it, and else not sure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.diagnosis.records import Finding
+from gpuprobe.ledger.account import account_of
+from gpuprobe.records import Signal
+from tests.helpers.timelines import Made
+
+
+def verdict(call: str, **known: Any) -> Finding:
+    """Steps of 100 ms, of which the call of the training function and its kernel take 20."""
+    made = Made()
+    for step in range(5):
+        at = 100.0 * step
+        made.host(at, at + 20, "train", step=step).host(at, at + 20, call).kernel(at + 1, at + 20, launch=at + 0.5)
+    settings = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in known.items())
+    found = diagnose(Case(account_of(made.timeline()), settings=settings)).primary
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("kind", ["a generator", "a PyDataset"])
+@pytest.mark.parametrize(("callbacks", "confidence"), [("", "high"), ("Mine", "medium"), (None, "medium")])
+def test_a_batch_that_python_makes_is_feeding(kind: str, callbacks: str | None, confidence: str) -> None:
+    known = {"data_kind": kind} if callbacks is None else {"data_kind": kind, "own_callbacks": callbacks}
+    found = verdict("PjitFunction(train_step)", **known)
+    assert (found.cause, found.stage, found.confidence) == ("input_bound", "python_feed", confidence)
+    assert f"from {kind}" in found.claim
+    assert "logging" not in found.claim
+
+
+@pytest.mark.parametrize("known", [{}, {"data_kind": "arrays", "own_callbacks": ""}])
+def test_where_nobody_tells_what_was_done_it_is_not_sure(known: dict[str, str]) -> None:
+    found = verdict("PjitFunction(train_step)", **known)
+    assert (found.cause, found.confidence) == ("host_between_steps", "medium")
+    assert "the next batch is fetched too" in found.claim
+
+
+def test_tensorflow_fetches_its_batch_within_the_call() -> None:
+    found = verdict("train_function", data_kind="a generator", own_callbacks="")
+    assert (found.cause, found.confidence) == ("host_between_steps", "high")

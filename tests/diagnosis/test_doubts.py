@@ -1,0 +1,63 @@
+"""A trace that may not speak for its training is less sure of the cause, and says why."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.diagnosis.records import Finding
+from gpuprobe.ledger.account import account_of
+from gpuprobe.records import Signal
+from tests.helpers.timelines import Made
+
+
+def stepped(*waits: float, between: tuple[float, ...] = ()) -> Made:
+    """Steps of a GPU of 100 ms: each waits so long for its input, and is so long outside the training function."""
+    made = Made()
+    for step, (wait, outside) in enumerate(zip(waits, between or [0.0] * len(waits), strict=True)):
+        at, until = 100.0 * step, 100.0 * step + 98 - outside
+        made.host(at, at + 99.9, "train", step=step).host(at, until, "train_function")
+        made.host(at, at + wait, "IteratorGetNext")
+        made.kernel(at + wait, until, launch=at + max(wait - 1, 0.0))
+    return made
+
+
+def verdict(made: Made, **known: float) -> Finding:
+    settings = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in known.items())
+    found = diagnose(Case(account_of(made.timeline()), settings=settings)).primary
+    assert found is not None
+    return found
+
+
+def test_steps_that_agree_are_believed() -> None:
+    found = verdict(stepped(60, 62, 58, 61))
+    assert (found.cause, found.confidence) == ("input_bound", "high")
+    assert "Less sure" not in found.claim
+
+
+@pytest.mark.parametrize(("slowdown", "confidence"), [(1.5, "high"), (6.0, "medium")])
+def test_a_trace_that_slowed_its_steps_is_less_sure_and_says_so(slowdown: float, confidence: str) -> None:
+    found = verdict(stepped(60, 62, 58, 61), profiler_slowdown=slowdown)
+    assert (found.cause, found.confidence) == ("input_bound", confidence)
+    assert ("tracing slowed the steps 6x" in found.claim) == (confidence == "medium")
+
+
+def test_captures_of_one_job_whose_steps_differ_are_never_both_sure() -> None:
+    """Steps of two kinds come in turns: what leads in a capture is how many of each it happened to catch."""
+    first = verdict(stepped(85, 5, 85, 5, 85, 85, between=(5, 85, 5, 85, 5, 5)))
+    second = verdict(stepped(5, 85, 5, 85, 5, 5, between=(85, 5, 85, 5, 85, 85)))
+    assert (first.cause, second.cause) == ("input_bound", "host_between_steps")
+    for found in (first, second):
+        assert found.confidence != "high"
+        assert "another cause leads" in found.claim
+
+
+def test_steps_without_the_cause_are_no_steps_with_another() -> None:
+    found = verdict(stepped(0, 0, 0, 0, 0, between=(90, 5, 90, 5, 90)))
+    assert (found.cause, found.confidence) == ("host_between_steps", "high")
+
+
+def test_kernels_are_no_longer_for_being_traced() -> None:
+    found = verdict(stepped(1, 1, 1, 1), profiler_slowdown=6.0)
+    assert (found.cause, found.confidence) == ("compute_bound", "high")

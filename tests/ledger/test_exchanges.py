@@ -1,0 +1,191 @@
+"""Exchanges between devices: what is transfer, what is waiting, and who is waited for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.errors import InputError
+from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.exchanges import match
+from gpuprobe.traces.find import called_apart, find
+from gpuprobe.traces.read import read
+from gpuprobe.traces.timeline import Events, Timeline
+from gpuprobe.units import PS_PER_MS
+from tests.helpers.program import ROOT
+from tests.helpers.timelines import Made
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RANKS = ROOT.parent / "shared" / "traces" / "pytorch" / "dlrm-8-ranks"
+ALL_REDUCE = "ncclDevKernel_AllReduce_Sum_f32_RING_LL"
+
+
+def of_several(parts: Sequence[Timeline]) -> Timeline:
+    """Put timelines made by hand side by side: a host each."""
+    names = tuple(dict.fromkeys(name for part in parts for name in part.names))
+    devices, threads = [], []
+    for number, part in enumerate(parts):
+        place = np.array([names.index(name) for name in part.names], np.int32)
+        for device in part.devices:
+            kernels = replace(device.kernels, name=place[device.kernels.name])
+            copies = replace(device.copies, name=place[device.copies.name])
+            devices.append(replace(device, host=f"worker{number}", kernels=kernels, copies=copies))
+        for thread in part.threads:
+            old = thread.events
+            events = Events(old.start_ps, old.duration_ps, place[old.name], old.correlation)
+            threads.append(replace(thread, host=f"worker{number}", events=events))
+    return replace(parts[0], names=names, devices=tuple(devices), threads=tuple(threads))
+
+
+def worker(comes_ms: Sequence[float], ends_ms: Sequence[float], clock_ms: float = 0.0) -> Timeline:
+    """A GPU that comes to its exchanges at some times and leaves them at others, by a clock of its own."""
+    made = Made()
+    for came, ended in zip(comes_ms, ends_ms, strict=True):
+        made.kernel(came + clock_ms, ended + clock_ms, launch=came + clock_ms - 0.1, name=ALL_REDUCE)
+    return made.kernel(clock_ms, clock_ms + 1, launch=clock_ms - 0.1).timeline()
+
+
+@given(
+    late_ms=st.lists(st.lists(st.floats(0, 20), min_size=3, max_size=3), min_size=4, max_size=12),
+    transfer_ms=st.floats(0.1, 5),
+    clocks_ms=st.lists(st.floats(0, 500), min_size=3, max_size=3),
+)
+def test_what_is_longer_than_the_shortest_is_waiting_whatever_the_clocks(
+    late_ms: list[list[float]], transfer_ms: float, clocks_ms: list[float]
+) -> None:
+    begun = [100.0 * (place + 1) for place in range(len(late_ms))]
+    ends = [begin + max(late) + transfer_ms for begin, late in zip(begun, late_ms, strict=True)]
+    parts = [
+        worker([begin + late[rank] for begin, late in zip(begun, late_ms, strict=True)], ends, clocks_ms[rank])
+        for rank in range(3)
+    ]
+    exchanged, reason = match(of_several(parts), {})
+    assert exchanged is not None, reason
+    waited = exchanged.waited_ps / PS_PER_MS
+    truth = np.array([[max(late) - late[rank] for late in late_ms] for rank in range(3)])
+    assert waited == pytest.approx(truth, abs=1e-6)
+    account = account_of(of_several(parts))
+    for device in account.devices:
+        assert sum(device.ledger_ms.values()) == pytest.approx(device.step_ms)
+        peer = next(peer for peer in account.peers if account.devices[peer.device] is device)
+        assert peer.waited_ms == pytest.approx(device.ledger_ms["idle_peer"], abs=1e-6)
+    assert sum(peer.last for peer in account.peers) == len(late_ms)
+
+
+def test_the_one_that_is_waited_for_is_judged_and_not_the_one_that_waits() -> None:
+    ends = [50.0, 100.0, 150.0]
+    late = worker([49.0, 99.0, 149.0], ends)
+    early = worker([10.0, 60.0, 110.0], ends)
+    account = account_of(of_several([early, late, early]))
+    judged = main_device(account)
+    assert judged is not None
+    assert judged.host == "worker1"
+    assert "the others wait" in account.slowest_why
+    found = {finding.cause: finding for finding in diagnose(Case(account)).findings}
+    assert "collective_bound" not in found
+    assert found["straggler"].severity == pytest.approx(3 * 39 / judged.step_ms, rel=0.05)
+
+
+def test_of_one_device_alone_nobody_can_tell_transfer_from_waiting() -> None:
+    found = diagnose(Case(account_of(worker([10.0, 60.0], [50.0, 100.0])))).primary
+    assert found is not None
+    assert (found.cause, found.confidence) == ("collective_bound", "medium")
+    assert "only the traces of all devices tell" in found.claim
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 4), (1, 5), (1, 4), (0, 3)])
+@pytest.mark.parametrize("unix", [True, False])
+def test_a_trace_may_begin_or_end_an_exchange_before_the_other(first: int, last: int, unix: bool) -> None:
+    comes, ends = [10.0, 70.0, 115.0, 190.0, 260.0], [50.0, 100.0, 170.0, 230.0, 300.0]
+    early = worker(comes, ends)
+    late = worker([end - 1 for end in ends[first:last]], ends[first:last])
+    exchanged, reason = match(replace(of_several([late, early]), unix=unix), {})
+    assert exchanged is not None, reason
+    waited = [end - came - 1 for came, end in zip(comes[first:last], ends[first:last], strict=True)]
+    assert exchanged.waited_ps[1] / PS_PER_MS == pytest.approx(waited)
+    assert exchanged.waited_ps[0].sum() == 0
+
+
+def test_exchanges_that_are_not_the_same_are_not_compared() -> None:
+    other = worker([10.0, 70.0, 115.0], [50.0, 130.0, 190.0])
+    account = account_of(of_several([worker([10.0, 60.0, 110.0], [50.0, 100.0, 150.0]), other]))
+    assert not account.peers
+    assert "do not end together" in account.unmatched
+    assert all(device.ledger_ms["idle_peer"] == 0 for device in account.devices)
+
+
+def a_processor(late_ms: float) -> Timeline:
+    made = Made()
+    for step in range(4):
+        begin = 100.0 * step
+        made.host(begin + late_ms, begin + 99, "train_function", step=step)
+        made.host(begin + late_ms + 1, begin + late_ms + 10, "dense/MatMul:MatMul", "tf_Compute/1")
+        made.host(begin + late_ms + 10, begin + 98, "CollectiveReduceV2:CollectiveReduceV2", "collective_ops/2")
+    return made.timeline()
+
+
+def test_a_processor_in_an_exchange_computes_nothing() -> None:
+    alone = account_of(a_processor(0.0))
+    (device,) = alone.devices
+    assert device.ledger_ms["cpu_collective"] == pytest.approx(88, abs=1)
+    found = diagnose(Case(alone)).primary
+    assert found is not None
+    assert (found.cause, found.confidence) == ("collective_bound", "medium")
+    both = account_of(of_several([a_processor(0.0), a_processor(80.0)]))
+    waits, late = both.devices
+    assert waits.ledger_ms["idle_peer"] == pytest.approx(80, abs=1)
+    assert late.ledger_ms["idle_peer"] == pytest.approx(0, abs=1)
+    judged = main_device(both)
+    assert judged is not None
+    assert judged.host == "worker1"
+
+
+def test_two_workers_of_one_machine_are_kept_apart(tmp_path: Path) -> None:
+    for name in ("chief", "worker"):
+        folder = tmp_path / name / "plugins" / "profile" / "2026_01_31_10_00_00"
+        folder.mkdir(parents=True)
+        (folder / "box.xplane.pb").write_bytes(b"")
+    files, _ = find(tmp_path)
+    assert len(files) == 2
+    assert called_apart(["box", "box"], files) == ["chief", "worker"]
+    assert called_apart(["box", "other"], files) == ["box", "other"]
+    watched = tmp_path / "watched"
+    for name in ("r0", "r1"):
+        run = watched / name / "trainings" / f"job-{name}" / "runs" / "1-fit"
+        taken = run / "trace" / "plugins" / "profile" / "2026_01_31_10_00_00"
+        taken.mkdir(parents=True)
+        (taken / "box.xplane.pb").write_bytes(b"")
+    assert called_apart(["box", "box"], find(watched)[0]) == ["r0", "r1"]
+    later = tmp_path / "worker" / "plugins" / "profile"
+    (later / "2026_01_31_10_00_00").rename(later / "2026_01_31_10_00_40")
+    with pytest.raises(InputError, match="there is one below"):
+        find(tmp_path)
+
+
+@pytest.mark.skipif(not RANKS.is_dir(), reason="the traces of real jobs are not here")
+def test_a_real_job_of_eight_ranks_waits_for_one() -> None:
+    account = account_of(read(RANKS))
+    exchanged, _ = match(read(RANKS), {})
+    assert exchanged is not None
+    assert exchanged.transfer_ps.sum() / PS_PER_MS == pytest.approx(0.217, abs=0.001)
+    assert [exchanged.members[row][1] for row in exchanged.last[:5]] == ["worker7"] * 5
+    judged = main_device(account)
+    assert judged is not None
+    assert judged.host == "worker7"
+    found = diagnose(Case(account))
+    assert found.primary is not None
+    assert found.primary.cause == "launch_bound"
+    assert any(finding.cause == "straggler" for finding in found.findings)
+    waits = next(device for device in account.devices if device.host == "worker1")
+    assert waits.ledger_ms["idle_peer"] == pytest.approx(11.1, abs=0.4)

@@ -1,0 +1,168 @@
+"""Runs in turns on machines that do not keep their pace: intervals hold the truth, and families claim nothing false."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from gpuprobe.paired import family
+from gpuprobe.paired.estimate import Estimate
+from gpuprobe.paired.fit import fit
+from gpuprobe.paired.links import Link, Process, links
+from gpuprobe.paired.series import MOST_ALIKE, inflation, likeness
+from tests.helpers.restless import MACHINES, study
+
+STUDIES, FAMILIES = 1_000, 150
+BASE, AGAIN = Process("base", 1), Process("base", 2)
+NAMES = [f"strategy{number}" for number in range(1, 8)]
+# A study of two rounds: two fresh processes of each, in turns with a baseline's.
+TWICE = [[BASE, Process("other", 1)], [AGAIN, Process("other", 2)]]
+# A quick one: each once, in turns with the baseline, which a second process of it takes over from halfway.
+QUICK = [
+    [BASE, Process(NAMES[0], 1)],
+    [BASE, Process(NAMES[1], 1), Process(NAMES[2], 1)],
+    [BASE, AGAIN],
+    [AGAIN, Process(NAMES[3], 1), Process(NAMES[4], 1)],
+    [AGAIN, Process(NAMES[5], 1), Process(NAMES[6], 1)],
+]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("truth", [0.0, 0.1])
+def test_an_interval_holds_the_truth_in_95_of_100_studies(machine: str, truth: float) -> None:
+    random, held = np.random.default_rng(11), 0
+    for _ in range(STUDIES):
+        found = fit(links(study(machine, {"base": 0.0, "other": truth}, random, groups=TWICE)))
+        estimate = found.estimate("other", "base")
+        assert estimate is not None
+        held += abs(estimate.log_ratio - truth) <= estimate.half()
+    assert 0.93 <= held / STUDIES <= 0.97, held
+
+
+def test_a_family_of_equals_makes_a_false_claim_in_at_most_5_of_100_studies() -> None:
+    equal = dict.fromkeys(("base", *NAMES), 0.0)
+    false = dict.fromkeys(MACHINES, 0)
+    for machine in MACHINES:
+        random = np.random.default_rng(7)
+        for _ in range(FAMILIES):
+            found = fit(links(study(machine, equal, random, groups=QUICK, laps=6)))
+            estimates = [estimate for name in NAMES if (estimate := found.estimate(name, "base"))]
+            assert len(estimates) == len(NAMES)
+            correlation = found.correlation([(name, "base") for name in NAMES])
+            false[machine] += min(family.adjusted(estimates, correlation)) < 0.05
+    assert sum(false.values()) <= 0.05 * FAMILIES * len(MACHINES), false
+    # Each alone may be unlucky: of 150 families, 14 are as many as chance makes of 5 % in one of 50 tests.
+    assert max(false.values()) <= 14, false
+
+
+def test_turns_see_what_runs_one_after_the_other_cannot() -> None:
+    """The same machine, the same time: a tenth is lost in the drift between runs, and plain between turns."""
+    random, seen = np.random.default_rng(3), 0
+    for _ in range(100):
+        found = fit(links(study("steps", {"base": 0.0, "other": 0.1}, random, groups=TWICE)))
+        estimate = found.estimate("other", "base")
+        assert estimate is not None
+        seen += estimate.p_value < 0.05
+    assert seen >= 95
+
+
+def link(first: Process, second: Process, ratio: float, variance: float = 1e-4) -> Link:
+    return Link(first, second, ratio, variance, freedom=7.0, laps=8)
+
+
+def test_chains_and_cycles_agree() -> None:
+    a, b, c = Process("a", 1), Process("b", 1), Process("c", 1)
+    found = fit([link(a, b, 0.10), link(b, c, 0.20), link(a, c, 0.33)])
+    ratios = [found.estimate(*pair) for pair in (("a", "b"), ("b", "c"), ("a", "c"))]
+    one, two, both = (estimate.log_ratio for estimate in ratios if estimate)
+    assert one + two == pytest.approx(both)
+    assert one == pytest.approx(0.11), "a third of what does not agree goes to each"
+    chain = fit([link(a, b, 0.10), link(b, c, 0.20)])
+    assert [chain.estimate("a", "c"), found.estimate("a", "c")][0] is not None
+    long, short = chain.estimate("a", "c"), chain.estimate("a", "b")
+    assert long is not None
+    assert short is not None
+    assert long.error > short.error
+
+
+def test_a_precise_link_weighs_more() -> None:
+    a, b = (Process("a", 1), Process("a", 2)), (Process("b", 1), Process("b", 2))
+    found = fit([link(a[0], b[0], 0.1, 1e-6), link(a[1], b[1], 0.3, 1e-1)]).estimate("a", "b")
+    assert found is not None
+    assert found.log_ratio == pytest.approx(0.1, abs=0.01)
+
+
+def test_what_nothing_connects_is_not_compared() -> None:
+    found = fit([link(BASE, Process("a", 1), 0.1), link(Process("b", 1), Process("c", 1), 0.1)])
+    assert found.linked("a", "base")
+    assert not found.linked("a", "b")
+    assert found.estimate("a", "c") is None
+    assert found.estimate("a", "a") is None
+    assert fit([]).estimate("a", "b") is None
+
+
+def test_processes_that_differ_widen_every_interval() -> None:
+    others = [link(BASE, Process("a", 1), 0.0), link(AGAIN, Process("a", 2), 0.0)]
+    alike = fit([*others, link(BASE, AGAIN, 0.0)])
+    unlike = fit([*others, link(BASE, AGAIN, 0.1)])
+    assert unlike.process_deviation > 2 * alike.process_deviation
+    halves = [found.half() for fitted in (alike, unlike) if (found := fitted.estimate("a", "base"))]
+    assert halves[1] > 2 * halves[0]
+
+
+def test_a_lap_of_three_weighs_what_it_tells() -> None:
+    """Of three runs of equal noise the difference of two has the variance 2/n, whoever the third is."""
+    random = np.random.default_rng(2)
+    processes = [Process(name, 1) for name in "abc"]
+    three = links([{process: random.normal() for process in processes} for _ in range(4_000)])
+    found = fit(three).estimate("a", "b")
+    assert found is not None
+    assert found.error**2 - 2 * 0.01**2 == pytest.approx(2 / 4_000, rel=0.1)
+
+
+def test_neighbours_that_are_alike_count_less() -> None:
+    random = np.random.default_rng(5)
+    white = [random.normal(size=12) for _ in range(400)]
+    assert likeness(white) < 0.05
+    walks = [np.cumsum(random.normal(size=40)) for _ in range(50)]
+    assert likeness(walks) > 0.6
+    assert inflation(MOST_ALIKE) == pytest.approx(9.0)
+    assert inflation(0.0) == 1.0
+    assert likeness([np.ones(5)]) == 0.0
+
+
+def test_one_lap_gives_an_interval_that_nothing_beats() -> None:
+    (found,) = links([{BASE: 0.0, Process("a", 1): 0.5}])
+    assert found.variance > 0.04**2
+    estimate = fit([found]).estimate("a", "base")
+    assert estimate is not None
+    assert estimate.half() > 0.1
+
+
+def test_the_family_is_dunnetts_where_all_are_with_one_baseline() -> None:
+    """Against the tables: Dunnett 1964, two-sided 5 %, correlation one half."""
+    half = np.full((3, 3), 0.5) + 0.5 * np.eye(3)
+    estimates = [Estimate(0.0, 1.0, 20.0)] * 3
+    assert family.critical(estimates, half, 0.95) == pytest.approx(2.54, abs=0.04)
+    assert family.critical(estimates[:1], half[:1, :1], 0.95) == pytest.approx(stats.t.ppf(0.975, 20))
+
+
+def test_the_family_steps_down() -> None:
+    independent = np.eye(3)
+    large, middling = Estimate(10.0, 1.0, 50.0), Estimate(2.3, 1.0, 50.0)
+    alone = family.adjusted([middling], np.eye(1))[0]
+    first, second, _ = family.adjusted([large, middling, Estimate(0.1, 1.0, 50.0)], independent)
+    assert first < 0.001
+    assert alone < second < 3 * alone, "what is proved already is no more than what is left"
+    assert family.adjusted([], np.eye(0)) == ()
+
+
+def test_an_estimate_and_its_reverse() -> None:
+    estimate = Estimate(0.2, 0.05, 10.0)
+    assert estimate.p_value == pytest.approx(2 * stats.t.sf(4.0, 10))
+    assert estimate.reversed().log_ratio == -0.2
+    assert Estimate(0.1, 0.0, 5.0).p_value == 0.0
+    assert math.isinf(Estimate(0.1, 0.0, 5.0).deviate)

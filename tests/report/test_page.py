@@ -1,0 +1,155 @@
+"""The report as one HTML file: the words of the Markdown, no network, nothing hostile, and SIMULATED where it is."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from gpuprobe.report import html
+from gpuprobe.report.page import code, plain
+from gpuprobe.report.plots import Plot
+from gpuprobe.report.write import write
+from gpuprobe.simulate.sessions import write_session
+from gpuprobe.simulate.spec import Recording, Spec
+from tests.helpers.studies import STORY, SimulatedStrategy, simulate_study
+
+HOSTILE = "<img src=x onerror=alert(1)>|`a`*b*"
+
+
+class Page(HTMLParser):
+    """What a browser would see: its tags, their attributes, and the text of its cells and paragraphs."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(folder: Path, *strategies: SimulatedStrategy, **options: object) -> Page:
+    simulate_study(folder, strategies, **options)  # type: ignore[arg-type]
+    write(folder)
+    return Page((folder / "report.html").read_text())
+
+
+def assert_harmless(found: Page, text: str) -> None:
+    assert not {"script", "link", "img", "iframe", "object", "base", "form"} & set(found.tags)
+    for tag, name, value in found.attributes:
+        assert not name.startswith("on"), (tag, name)
+        assert name != "src", (tag, value)
+        if name.endswith("href"):
+            assert value.startswith("#"), (tag, value)
+    assert "@import" not in text
+    assert all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", text))
+    assert ("meta", "http-equiv", "Content-Security-Policy") in found.attributes
+
+
+def words(text: str) -> list[str]:
+    return re.sub(r"[\s\u00a0]+", " ", text).split(" ")
+
+
+def test_it_holds_the_words_and_figures_of_the_markdown(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    write_session(Spec(name="one", recording=Recording(window_s=2.0)), study)
+    write(study)
+    found = Page((study / "report.html").read_text())
+    markdown = (study / "report.md").read_text()
+    shown = " ".join(words(found.text))
+    for line in markdown.splitlines():
+        if line.startswith("| ") and "---" not in line:
+            for cell in line.strip("| ").split(" | "):
+                assert " ".join(words(cell.replace("**", "").replace("`", "").replace("\\", ""))) in shown, cell
+        elif line.startswith("#"):
+            assert " ".join(words(line.lstrip("# "))) in shown
+    headings = sum(line.startswith("## ") for line in markdown.splitlines())
+    assert found.tags.count("h2") == headings
+    links = [value for tag, name, value in found.attributes if (tag, name) == ("a", "href")]
+    ids = [value for _, name, value in found.attributes if name == "id"]
+    assert len(links) == headings
+    assert all(link[1:] in ids for link in links)
+    assert len(ids) == len(set(ids)), "the plots' ids are told apart"
+
+
+def test_it_needs_no_network_and_holds_its_plots(tmp_path: Path) -> None:
+    found = page(tmp_path, *STORY, rounds=1)
+    text = (tmp_path / "report.html").read_text()
+    assert_harmless(found, text)
+    assert found.tags.count("svg") == len(list((tmp_path / "plots").glob("*.svg"))) > 0
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+    assert "currentColor" in text, "the plots take the page's ink, in the dark too"
+    assert "<?xml" not in text
+
+
+def test_a_simulation_says_so_on_the_page_in_print_and_on_every_plot(tmp_path: Path) -> None:
+    found = page(tmp_path, *STORY[:2], rounds=1)
+    text = (tmp_path / "report.html").read_text()
+    assert "SIMULATED" in text[: text.index("</title>")]
+    assert 'class="ribbon"' in text
+    assert '@top-center { content: "SIMULATED"' in text
+    for drawing in re.findall(r"<svg .*?</svg>", text, flags=re.DOTALL):
+        assert "SIMULATED" in drawing
+    assert found.text.count("SIMULATED") > found.tags.count("svg")
+    assert "SIMULATED" not in html.render("# A study\n\nMeasured.\n")
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    odd = SimulatedStrategy(name=HOSTILE, step_ms=10.0, change=HOSTILE, against="plain")
+    failed = SimulatedStrategy(name="<b>bold", step_ms=10.0, state="killed")
+    found = page(tmp_path, SimulatedStrategy(name="plain", step_ms=20.0), odd, failed, rounds=1)
+    assert_harmless(found, (tmp_path / "report.html").read_text())
+    assert "b" not in found.tags
+    assert HOSTILE in found.text
+    assert "<b>bold" in found.text
+    ranking = (tmp_path / "report.md").read_text().partition("## Ranking")[2].partition("\n\n## ")[0]
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in ranking.splitlines() if line.startswith("|")}
+    assert len(widths) == 1, "a name with a bar in it parts no columns"
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    [
+        "<script>alert(1)</script>",
+        "![a](http://example.org/a.png)",
+        "![a](javascript:alert(1))",
+        "# <img src=x onerror=alert(1)>",
+        "[a](javascript:alert(1))",
+        "| <svg onload=alert(1)> |\n|---|\n| <iframe src=x> |",
+        "```diff\n+ <script>alert(1)</script>\n```",
+        "&lt;script&gt;",
+    ],
+)
+def test_markup_of_others_is_no_markup_of_the_page(markdown: str) -> None:
+    text = html.render(markdown)
+    assert_harmless(Page(text), text)
+
+
+def test_an_image_that_is_a_plot_becomes_a_drawing_with_its_name() -> None:
+    plot = Plot("plots/a.svg", 'A & "b"', b'<?xml version="1.0"?>\n<svg id="x"><use href="#x"/></svg>', False, "")
+    text = html.render("![A](plots/a.svg)\n\n![B](plots/b.svg)", [plot])
+    assert '<svg role="img" aria-label="A &amp; &quot;b&quot;" id="plots-a-svg-x"><use href="#plots-a-svg-x"/>' in text
+    assert Page(text).tags.count("svg") == 1
+
+
+@pytest.mark.parametrize("text", ["a`b", "``", "a | b", "plain", "two\nlines"])
+def test_text_of_others_survives_as_code_and_as_text(text: str) -> None:
+    shown = " ".join(Page(html.render(f"x {code(text)} y {plain(text)} z")).text.split())
+    told = " ".join(text.split())
+    assert f"x {told} y {told} z" in shown
+
+
+def test_a_long_name_may_break_at_the_head_of_a_table_and_nowhere_else() -> None:
+    text = html.render("# T\n\n| idle_between_steps |\n|---|\n| idle_between_steps |\n")
+    assert "<th>idle_<wbr>between_<wbr>steps</th>" in text
+    assert text.count("<wbr>") == 2

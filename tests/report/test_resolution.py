@@ -1,0 +1,95 @@
+"""What a report begins with: how small a difference could be told, and who was too busy for more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gpuprobe.ranking.load import Loaded, load
+from gpuprobe.ranking.restless import Restless, restless
+from gpuprobe.records import Evidence, Outcome, Phase, Run, RunSpec, Signal
+from gpuprobe.report.resolution import resolution, too_busy
+from gpuprobe.report.verdict import verdict
+from tests.helpers.studies import SimulatedStrategy, simulate_study
+
+ALIKE = tuple(SimulatedStrategy(name=name, step_ms=50.0) for name in "abc")
+
+
+def real(loaded: Loaded, **changes: object) -> Loaded:
+    """The same study as if it had been measured, on a machine like that."""
+    study = msgspec.structs.replace(
+        loaded.study, environment=msgspec.structs.replace(loaded.study.environment, simulated=False, cores=2)
+    )
+    ranking = msgspec.structs.replace(loaded.ranking, **changes)
+    return Loaded(loaded.folder, study, loaded.runs, loaded.telemetry, ranking)
+
+
+def test_the_first_line_says_how_small_a_difference_could_be_told(tmp_path: Path) -> None:
+    simulate_study(tmp_path, ALIKE)
+    loaded = load(tmp_path)
+    assert loaded.ranking.resolution is not None
+    assert 0 < loaded.ranking.resolution < 0.05
+    assert verdict(loaded).where.endswith("or more could be told here.")
+    assert "Differences from `a` of" in verdict(loaded).where
+    (tmp_path / "one").mkdir()
+    simulate_study(tmp_path / "one", ALIKE[:1])
+    assert resolution(load(tmp_path / "one").ranking) == ""
+
+
+def test_a_drifting_machine_tells_less(tmp_path: Path) -> None:
+    found = []
+    for name, spread in (("calm", 0.03), ("restless", 1.5)):
+        (tmp_path / name).mkdir()
+        simulate_study(tmp_path / name, [SimulatedStrategy(name=one, step_ms=400.0, spread=spread) for one in "abc"])
+        told = load(tmp_path / name).ranking.resolution
+        assert told is not None
+        found.append(told)
+    assert found[1] > 5 * found[0]
+
+
+@pytest.mark.parametrize(
+    ("foreign", "disturbed", "who"),
+    [
+        (1.44, 0, "other programs took 1.4 of 2 processors. End them, or"),
+        (0.1, 6, "memory was short, and 6 of 8 turns were disturbed. Try at a calmer time, or"),
+        (None, 0, "what disturbed it was not seen. Try at a calmer time, or"),
+    ],
+)
+def test_who_was_busy_and_what_to_do(tmp_path: Path, foreign: float | None, disturbed: int, who: str) -> None:
+    simulate_study(tmp_path, ALIKE)
+    seen = Restless(foreign_cores=foreign, turns=8, disturbed=disturbed, reasons=("memory was short",))
+    loaded = real(load(tmp_path), resolution=0.3, restless=seen)
+    said = verdict(loaded).verdict
+    assert said.startswith(f"This machine was too busy to rank them: {who}")
+    assert "--budget" in said
+
+
+def test_no_machine_is_too_busy_where_something_was_told_or_is_still_to_be_told(tmp_path: Path) -> None:
+    simulate_study(tmp_path, ALIKE)
+    loaded = load(tmp_path)
+    assert not too_busy(real(loaded, resolution=0.04).ranking, real(loaded).study)
+    assert "too busy" in verdict(real(loaded, resolution=0.3)).line
+    assert "too busy" not in verdict(real(loaded, resolution=0.3), provisional=True).line
+    first, *rest = loaded.ranking.rows
+    differs = real(loaded, resolution=0.3, rows=(msgspec.structs.replace(first, beyond_baseline="faster"), *rest))
+    assert not too_busy(differs.ranking, differs.study)
+    assert not too_busy(msgspec.structs.replace(loaded.ranking, resolution=0.3), loaded.study), "none was there"
+
+
+def test_what_others_took_is_the_median_of_the_windows_and_marks_are_counted() -> None:
+    def told(cores: float) -> Evidence:
+        return Evidence(signals=(Signal(name="other_cpu_cores", unit="cores", source="psutil", value=cores),))
+
+    turns = [
+        Phase(name="turn", start_ns=0, end_ns=1, lap=lap, disturbed="others" if lap > 2 else "") for lap in (1, 2, 3)
+    ]
+    run = Run(
+        spec=RunSpec(strategy="a", round=1, seed=0, batch_size=32),
+        outcome=Outcome(state="done"),
+        phases=(Phase(name="window", start_ns=0, end_ns=1), *turns),
+    )
+    found = restless([run], [told(0.2), told(1.4), told(1.5), Evidence()])
+    assert found == Restless(foreign_cores=1.4, turns=3, disturbed=1, reasons=("others",))
+    assert restless([], []) == Restless()
