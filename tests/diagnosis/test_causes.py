@@ -69,13 +69,15 @@ def test_a_family_holds_both_ways() -> None:
 
 
 def test_no_root_is_its_own_symptom_in_turn() -> None:
+    records: dict[str, Cause] = {cause.id: cause for cause in CATALOGUE}
     for cause in CATALOGUE:
+        assert {*cause.roots, *cause.symptoms} <= {*records}
         for root in cause.roots:
-            assert cause.id not in CAUSES[root].roots
+            assert cause.id not in records[root].roots
 
 
 def test_every_field_of_a_record_is_used_by_one() -> None:
-    for field in fields(Cause):
+    for field in fields(CATALOGUE[0]):
         assert any(getattr(cause, field.name) for cause in CATALOGUE), field.name
 
 

@@ -1,0 +1,70 @@
+"""Causes in how the data reach the device."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gpuprobe.diagnosis.advice import feeding, others
+from gpuprobe.diagnosis.causes.cause import BOTH, Cause, Part, Stage
+
+FeedingId = Literal[
+    "input_bound",
+    "copy_bound",
+]
+FEEDING: tuple[Cause[FeedingId], ...] = (
+    Cause(
+        id="input_bound",
+        words="the next batch comes too late",
+        signature="The device idles while the training waits in the iterator's next call.",
+        fix="Make the input pipeline faster: parallel map, cache() after it, prefetch at the end.",
+        mistaken_for="host_between_steps, where Python makes the batch outside the training function; launch_bound, "
+        "where one Python thread both feeds and launches",
+        devices=("gpu", "cpu"),
+        part=Part(
+            "share.idle_input",
+            "input_share",
+            "The {device} waits for the next batch in {share} of the step ({time}).",
+            ("slowest_iterator", "proof.idle_input"),
+            BOTH,
+        ),
+        thresholds=("mostly", "thread_pinned"),
+        signals=("input_share", "busiest_thread_fraction", "cpu_full_gpu_idle_fraction", "iowait_gpu_idle_fraction"),
+        cures=("input_free",),
+        decided_by_trace=True,
+        advice=feeding.input_bound,
+        elsewhere=others.INPUT_BOUND,
+    ),
+    Cause(
+        id="copy_bound",
+        words="copies between host and GPU take the time",
+        signature="Copies run while no kernel does.",
+        fix="Copy less and earlier: feed uint8 and cast on the device, prefetch to the device, or keep the data there.",
+        mistaken_for="pcie_degraded, where the link makes ordinary copies slow; input_bound, where the batch is late "
+        "and not its copy",
+        part=Part(
+            "share.copy",
+            "copy_share",
+            "Copies that no kernel hides take {share} of the step ({time}).",
+            (
+                "share.gpu_copy_h2d",
+                "share.gpu_copy_d2h",
+                "share.gpu_copy_d2d",
+                "exposed_copy_fraction",
+                "copy_h2d_gb_per_s",
+            ),
+        ),
+        roots=("pcie_degraded",),
+        root_is_most=True,
+        cures=("copies_hidden", "uint8_feed"),
+        decided_by_trace=True,
+        advice=feeding.copy_bound,
+        elsewhere=others.COPY_BOUND,
+    ),
+)
+STAGES = {
+    "python_feed": Stage("Python makes the batches", ("input_free",)),
+    "slow_map": Stage("the map function is slow", ("parallel_map", "input_free")),
+    "no_prefetch": Stage("batches are not prepared ahead", ("prefetch", "input_free")),
+    "cold_cache": Stage("the data are read from a disk", ("input_free",)),
+    "shuffle_fill": Stage("the shuffle buffer is filled again", ("input_free",)),
+}

@@ -1,0 +1,125 @@
+"""Causes in how the host starts the work of a step."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gpuprobe.diagnosis.advice import compute, host_work, others
+from gpuprobe.diagnosis.causes.cause import Cause, Part
+
+LaunchingId = Literal[
+    "launch_bound",
+    "rnn_without_cudnn",
+    "eager_or_retracing",
+    "batch_too_small",
+    "serial_loop",
+]
+LAUNCHING: tuple[Cause[LaunchingId], ...] = (
+    Cause(
+        id="launch_bound",
+        words="the host starts the kernels more slowly than the GPU runs them",
+        signature="Many short kernels with gaps of the same length between them, at the pace of the launching thread.",
+        fix="Launch less for the same work: compile with XLA, a larger batch, several steps per execution.",
+        mistaken_for="eager_or_retracing and batch_too_small, which show as late launches too; sync_every_step, after "
+        "which the launches come late; host_work and one_time_work, in which nothing is launched for long",
+        part=Part(
+            "share.launch",
+            "launch_share",
+            "The {device} waits in {share} of the step ({time}) for kernels that the host has not launched yet, or "
+            "that are launched and not started.",
+            (
+                "share.idle_launch",
+                "share.idle_queue",
+                "kernels_per_step",
+                "kernel_median_us",
+                "kernels_under_10us_count_fraction",
+            ),
+        ),
+        signals=("gain.xla", "gain.steps_per_execution"),
+        family="launches",
+        roots=("eager_or_retracing", "serial_loop", "rnn_without_cudnn"),
+        root_is_most=True,
+        cures=("launches_fused", "batch_times", "steps_per_execution"),
+        decided_by_trace=True,
+        advice=compute.launch_bound,
+        elsewhere=others.LAUNCH_BOUND,
+    ),
+    Cause(
+        id="rnn_without_cudnn",
+        words="a recurrent layer runs as a loop of small operations",
+        signature="The device waits for launches while operations in the while loop of a recurrent layer run.",
+        fix="Let cuDNN run the layer whole: activation tanh, recurrent_activation sigmoid, recurrent_dropout 0, unroll "
+        "off, use_bias on, reset_after on for a GRU, and padding only at the end of a sequence.",
+        mistaken_for="launch_bound, which is how it shows",
+        devices=("gpu", "cpu"),
+        thresholds=("recurrent_share",),
+        signals=("recurrent_share", "recurrent_layer", "recurrent_operations", "recurrent_setting"),
+        family="launches",
+        advice=host_work.rnn_without_cudnn,
+    ),
+    Cause(
+        id="eager_or_retracing",
+        words="Python runs the step operation by operation, or builds its graph again and again",
+        signature="Python starts single operations one by one, or graphs are built in steady steps.",
+        fix="Compile without run_eagerly, put the step into one tf.function, and give it tensors of one shape.",
+        mistaken_for="launch_bound and host_between_steps, which are how it shows on a GPU",
+        devices=("gpu", "cpu"),
+        # A GPU's trace tells it by a rule of its own; a processor's operations tell it in its steps.
+        part=Part(
+            "share.dispatch",
+            "overhead_share",
+            "In {share} of the step ({time}) Python starts single operations one by one.",
+            ("eager_share", "run_eagerly"),
+            frozenset({"cpu"}),
+        ),
+        thresholds=("eager_share", "graphs_built", "compile_share"),
+        signals=("graphs_built", "share.idle_compile"),
+        family="launches",
+        # Python that dispatches or builds graphs is what launches late and what runs between steps.
+        symptoms=("batch_too_small",),
+        cures=("eager_removed", "compiling_removed"),
+        weighed=True,
+        advice=compute.eager_or_retracing,
+    ),
+    Cause(
+        id="batch_too_small",
+        words="the batch is too small to keep the device at work",
+        signature="Kernels fill few of the multiprocessors, or a sample costs much less in a larger batch; on a "
+        "processor, starting operations takes longer than running them.",
+        fix="Train with a larger batch and a learning rate to match, and check that the loss still falls as before.",
+        mistaken_for="launch_bound, which a larger batch helps too; eager_or_retracing",
+        devices=("gpu", "cpu"),
+        part=Part(
+            "share.overhead",
+            "overhead_share",
+            "In {share} of the step ({time}) starting operations takes longer than running them.",
+            ("batch_size", "share.cpu_compute"),
+            frozenset({"cpu"}),
+        ),
+        thresholds=("sm_filled", "compute_fraction", "batch_saved", "underused"),
+        signals=("kernel_fraction", "sm_efficiency", "share.gpu_compute", "gain.large_batch"),
+        family="launches",
+        # A larger batch makes such a loop longer.
+        roots=("serial_loop",),
+        root_is_most=True,
+        cures=("batch_times",),
+        weighed=True,
+        advice=compute.batch_too_small,
+    ),
+    Cause(
+        id="serial_loop",
+        words="a loop in the model takes the samples of a batch one by one",
+        signature="The step's graph holds a loop that turns as often as a batch has samples, or a tf.map_fn.",
+        fix="Write the loop's body for the whole batch at once.",
+        mistaken_for="compute_bound, launch_bound and batch_too_small, which are how its many small operations show; a "
+        "layer that goes through time, whose turns need one another",
+        devices=("gpu", "cpu"),
+        thresholds=("loop_share", "loop_turns"),
+        signals=("loop", "loop_share", "loop_turns", "loop_maps", "batch_size"),
+        family="launches",
+        symptoms=("launch_bound", "batch_too_small"),
+        cures=("loop_vectorised",),
+        weighed=True,
+        advice=compute.serial_loop,
+    ),
+)
