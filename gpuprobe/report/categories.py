@@ -189,6 +189,7 @@ CATEGORIES = {
         letter="?",
         terminal="bright_black",
         paper=INK,
+        hatch="...",
         meaning="the trace does not tell",
         legend="not explained",
         told="is not explained",

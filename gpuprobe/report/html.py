@@ -1,12 +1,14 @@
-"""The report as one HTML file that needs no network: its Markdown rendered, its plots inlined; light, dark, printable.
+"""The report as one HTML file that needs no network: its Markdown rendered, its charts in it; light, dark, printable.
 
-There is no second way to the words: what is in `report.md` is what is here. Raw HTML in the Markdown stays text, an
-image that is no plot of ours is left out, and the page forbids itself to load or run anything.
+There is no second way to the words: what is in `report.md` is what is here. What stands before the first heading is the
+answer; each part after it folds. Raw HTML in the Markdown stays text, an image that is no chart of ours is left out,
+and the page forbids itself to load or run anything.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -20,21 +22,24 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from markdown_it.utils import EnvType, OptionsDict
 
-    from gpuprobe.report.plots import Plot
-
 SIMULATED = "SIMULATED"
 # Characters of a cell that is not broken into lines.
 SHORT = 24
+# The tags of headings, outermost first: what begins with one of them folds.
+FOLDING = ("h2", "h3")
+# A figure with its unit.
+FIGURE = re.compile(r"(\d) (%|us\b|ms\b|s\b|min\b|h\b)")
 _environment = jinja2.Environment(loader=jinja2.PackageLoader("gpuprobe.report"), autoescape=True, trim_blocks=True)
 
 
-def render(markdown: str, plots: Sequence[Plot] = (), *, ink: str = "", simulated: bool = False) -> str:
-    """Return the page; `ink` is the plots' colour of text and lines, which becomes that of the page's."""
+def render(
+    markdown: str, figures: Mapping[str, str] | None = None, *, opened: Sequence[str] = (), simulated: bool = False
+) -> str:
+    """Return the page; `figures` are charts as HTML by the file that an image names, `opened` the parts not folded."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    pictures = {plot.file: _inline(plot, ink) for plot in plots}
     for kind, rule in (
         ("fence", _fence),
-        ("image", _image(pictures)),
+        ("image", _image(figures or {})),
         ("td_open", _td_open),
         ("table_open", _table_open),
         ("table_close", _table_close),
@@ -43,17 +48,37 @@ def render(markdown: str, plots: Sequence[Plot] = (), *, ink: str = "", simulate
     tokens = parser.parse(markdown)
     contents = _name_headings(tokens)
     title = next((text for level, _, text in contents if level == 1), "gpuprobe")
-    top = next((place for place, token in enumerate(tokens) if _opens(token, "h2")), len(tokens))
+    top = next((place for place, token in enumerate(tokens) if _opens(token, FOLDING[0])), len(tokens))
 
-    def drawn(part: list[Token]) -> str:
-        # A figure and its sign stay on one line; a long name at the head of narrow figures may break.
-        text = str(parser.renderer.render(part, parser.options, {})).replace(" %", "\u00a0%")
+    def drawn(part: Sequence[Token]) -> str:
+        # A figure and its unit stay on one line; a long name at the head of narrow figures may break.
+        text = FIGURE.sub("\\1\u00a0\\2", str(parser.renderer.render(part, parser.options, {})))
+        text = re.sub(r"<p>(<figure.*?</figure>)</p>", r"\1", text, flags=re.DOTALL)
         return re.sub(r"<th>[^<]*</th>", lambda head: head[0].replace("_", "_<wbr>"), text)
+
+    def folded(part: Sequence[Token], depth: int = 0) -> str:
+        """Return a part with what each heading of that depth begins folded below it."""
+        if depth == len(FOLDING):
+            return drawn(part)
+        starts = [place for place, token in enumerate(part) if _opens(token, FOLDING[depth])]
+        bounds = [*starts, len(part)]
+        pieces = [drawn(part[: bounds[0]])]
+        for start, end in pairwise(bounds):
+            # A heading is three tokens: it opens, its text, it closes.
+            head, inside = part[start : start + 3], folded(part[start + 3 : end], depth + 1)
+            name = str(head[0].attrGet("id"))
+            head[0].attrs.pop("id", None)
+            is_open = " open" if head[1].content in opened else ""
+            pieces.append(
+                f"<details{is_open}><summary>{drawn(head)}</summary>\n"
+                f'<div class="inside" id="{name}">\n{inside}</div></details>\n'
+            )
+        return "".join(pieces)
 
     return _environment.get_template("page.html.jinja").render(
         title=title,
         answer=drawn(tokens[:top]),
-        body=drawn(tokens[top:]),
+        body=folded(tokens[top:]),
         contents=[(anchor, text) for level, anchor, text in contents if level == 2],
         simulated=SIMULATED if simulated else "",
     )
@@ -76,24 +101,10 @@ def _name_headings(tokens: Sequence[Token]) -> list[tuple[int, str, str]]:
     return found
 
 
-def _inline(plot: Plot, ink: str) -> str:
-    """Return an SVG as an element: no prolog, ids of its own on the page, and the page's colour for text and lines."""
-    text = plot.svg.decode()
-    text = text[text.index("<svg") :]
-    prefix = re.sub(r"\W", "-", plot.file)
-    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    if ink:
-        text = text.replace(ink, "currentColor")
-    label = escapeHtml(plot.title)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-
-
-def _image(pictures: Mapping[str, str]):  # type: ignore[no-untyped-def]  # markdown-it binds it as a method
+def _image(figures: Mapping[str, str]):  # type: ignore[no-untyped-def]  # markdown-it binds it as a method
     def image(_: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
         del options, env
-        picture = pictures.get(str(tokens[place].attrGet("src")))
-        return f"<span class='plot'>{picture}</span>" if picture else escapeHtml(tokens[place].content)
+        return figures.get(str(tokens[place].attrGet("src"))) or escapeHtml(tokens[place].content)
 
     return image
 
@@ -106,7 +117,7 @@ def _fence(_: RendererHTML, tokens: Sequence[Token], place: int, options: Option
     for line in tokens[place].content.rstrip("\n").split("\n"):
         kind = kinds.get(line[:1])
         lines.append(f"<span class='{kind}'>{escapeHtml(line)}</span>" if kind else escapeHtml(line))
-    return "<pre><code>" + "\n".join(lines) + "</code></pre>\n"
+    return "<pre tabindex='0'><code>" + "\n".join(lines) + "</code></pre>\n"
 
 
 def _td_open(_: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:

@@ -10,6 +10,7 @@ from gpuprobe.evidence.whole_run import RunBreakdown, breakdown_of_run
 from gpuprobe.report import account, cells, meters, story, whole_run
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.report.page import filled
+from gpuprobe.report.plots import file_of
 from gpuprobe.report.verdict import verdict
 from gpuprobe.units import NS_PER_S
 
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.ranking.load import Loaded
-    from gpuprobe.report.plots import Plot
+    from gpuprobe.report.answer import Answer
+    from gpuprobe.report.charts import Chart
+
+# The parts that a page shows unfolded.
+OPENED = ("Where the step went",)
 
 
-def render(loaded: Loaded, plots: Sequence[Plot]) -> str:
-    """Return `report.md`, with the plots named by their files, relative to the study's folder."""
+def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
+    """Return `report.md`, with the charts named by their files, relative to the study's folder."""
     study, ranking = loaded.study, loaded.ranking
     ranked, _ = cells.table(ranking, cells.RANKED)
     used, dropped = cells.table(ranking, cells.USED)
@@ -47,7 +52,9 @@ def render(loaded: Loaded, plots: Sequence[Plot]) -> str:
         "scorecard": cells.scorecard(ranking),
         "details": [cells.details(row, ranking, study) for row in ranking.rows],
         "made": datetime.fromtimestamp(study.created_ns / NS_PER_S, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "plots": plots,
+        "answer": answer,
+        "charts": {chart.name: chart for chart in charts},
+        "file_of": file_of,
         "traces": cells.traces(loaded),
         "wording": wording,
         "evidence": cells.evidence,

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import OutputError
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE
 from gpuprobe.records import to_json, write_whole
-from gpuprobe.report import html, markdown, palette, plots
+from gpuprobe.report import drawn, figures, html, markdown, plots
+from gpuprobe.report.study_answer import of_study
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.ranking.load import Loaded
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """`report.md`, `report.html`, and the pictures of the first by their files in the study's folder, as SVG."""
+
+    text: str
+    page: str
+    pictures: dict[str, bytes]
+
+
+def rendered(loaded: Loaded) -> Rendered:
+    """Return the report of a study that was read."""
+    simulated = loaded.study.environment.simulated
+    answer = of_study(loaded)
+    charts = [*filter(None, [answer.bars]), *drawn.charts(loaded)]
+    text = markdown.render(loaded, answer, charts)
+    shown = {plots.file_of(chart): figures.render(chart, simulated=simulated) for chart in charts}
+    page = html.render(text, shown, opened=markdown.OPENED, simulated=simulated)
+    return Rendered(text, page, plots.render(charts, simulated=simulated))
 
 
 def write(folder: Path) -> Loaded:
@@ -22,17 +44,15 @@ def write(folder: Path) -> Loaded:
     Raises InputError where the folder holds no study, OutputError where it cannot be written.
     """
     loaded = load(folder)
-    drawn = plots.render(loaded)
-    text = markdown.render(loaded, drawn)
-    page = html.render(text, drawn, ink=palette.INK, simulated=loaded.study.environment.simulated)
+    made = rendered(loaded)
     try:
         (folder / plots.PLOTS_FOLDER).mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: the report cannot be written ({error.strerror})") from error
     # What is read first is written first: a disk may be nearly full.
-    write_whole(folder / REPORT_FILE, text)
-    write_whole(folder / PAGE_FILE, page)
+    write_whole(folder / REPORT_FILE, made.text)
+    write_whole(folder / PAGE_FILE, made.page)
     write_whole(folder / RANKING_FILE, to_json(loaded.ranking))
-    for plot in drawn:
-        write_whole(folder / plot.file, plot.svg)
+    for file, picture in made.pictures.items():
+        write_whole(folder / file, picture)
     return loaded

@@ -8,8 +8,9 @@ from gpuprobe.compare.differences import ledger
 from gpuprobe.compare.records import Ledger, Measured
 from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.load import load
-from gpuprobe.report import account, markdown
-from tests.helpers.program import ROOT
+from gpuprobe.report import account
+from gpuprobe.report.write import rendered
+from tests.conftest import ROOT
 
 
 def without(device: DeviceAccount, category: str) -> DeviceAccount:
@@ -17,7 +18,7 @@ def without(device: DeviceAccount, category: str) -> DeviceAccount:
 
 
 def test_the_example_is_read_and_shown() -> None:
-    assert "## Ranking" in markdown.render(load(ROOT / "reports" / "example"), ())
+    assert "## Ranking" in rendered(load(ROOT / "reports" / "example")).text
 
 
 def test_a_category_that_a_record_is_too_old_to_tell_took_no_time() -> None:

@@ -25,10 +25,10 @@ from gpuprobe.ranking.load import load
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_runs, load_study
 from gpuprobe.records import save
 from gpuprobe.report import html as page
-from gpuprobe.report import inline, markdown, plots
+from gpuprobe.report import inline
 from gpuprobe.report import watch as watch_report
 from gpuprobe.report.verdict import verdict
-from gpuprobe.report.write import write
+from gpuprobe.report.write import rendered, write
 from gpuprobe.simulate import xplane
 from gpuprobe.simulate.engine import simulate
 from gpuprobe.simulate.spec import Spec
@@ -119,10 +119,9 @@ def of_ranking(study: Path, text: str) -> list[list[Any]]:
     loaded = load(study)
     named = naming(text)
     loaded = dataclasses.replace(loaded, ranking=renamed(loaded.ranking, named), study=renamed(loaded.study, named))
-    drawn = plots.render(loaded)
-    made = markdown.render(loaded, drawn)
-    check_text(made, terminal(show_verdict, verdict(loaded)))
-    return elements(inline.study_markdown(loaded), pages=(page.render(made, drawn),))
+    made = rendered(loaded)
+    check_text(made.text, terminal(show_verdict, verdict(loaded)))
+    return elements(inline.study_markdown(loaded), pages=(made.page,))
 
 
 @pytest.fixture(scope="module")

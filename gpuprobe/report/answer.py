@@ -1,0 +1,104 @@
+"""What every page, notebook and terminal shows first: the finding with its figures, what it costs, and the change."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.report import account
+from gpuprobe.report.charts import Bar, Bars, Chart, Look, Part
+from gpuprobe.report.drawn import parts_ms
+from gpuprobe.report.headline import headline
+from gpuprobe.report.palette import BLUE, INK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.diagnosis.records import Diagnosis, Finding
+    from gpuprobe.ledger.records import DeviceAccount
+
+PREDICTED = Look("predicted by a replay of the trace", INK, "///")
+UNDIVIDED = Look("not divided into parts", BLUE)
+# A sentence ends before a capital or the name of something.
+END = re.compile(r"(?<=[.])\s+(?=[A-Z`])")
+BARS = "answer"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first screen. `title` and `why` are sentences, `change` says what `code` does and gains.
+
+    `chips` are titles with a word or two each: cause, confidence, and what the answer rests on. `bars` hold the time
+    before and after, None where nothing was timed.
+    """
+
+    title: str
+    chips: tuple[tuple[str, str], ...]
+    bars: Chart | None
+    change: str
+    code: str
+    why: str
+
+
+def of_diagnosis(diagnosis: Diagnosis, device: DeviceAccount | None) -> Answer:
+    """Answer from one training's evidence; `device` is the one that the verdict is about, None without a trace."""
+    first = diagnosis.primary
+    assert first is not None, "every diagnosis has a primary finding"
+    gain = first.predicted_gain if first.predicted_gain and first.predicted_gain.ratio >= account.WORTH_A_LINE else None
+    title = f"{headline(first, device)}."
+    rows = []
+    if device is not None and first.of == "step":
+        now = wording.milliseconds(device.step_ms)
+        rows = [Bar("before", f"{now}, measured", parts_ms(device, device.step_ms))]
+        if gain is not None:
+            rows.append(predicted("after the change", device.step_ms, gain.ratio, gain.low, gain.high))
+            title += f" Predicted with the change: {now} -> {wording.milliseconds(device.step_ms / gain.ratio)} a step."
+    said = f"Predicted gain: {account.told(gain)}." if gain else ""
+    change = " ".join(filter(None, [said, first.fix]))
+    steps = f"{wording.count(device.counted, 'step')} of a trace" if device is not None else "readings, no trace"
+    chips = (*caused(first, disputed=diagnosis.disputed), ("evidence", steps))
+    return Answer(title, chips, bars_of(rows, "ms a step"), change, first.code, first_sentence(first.claim))
+
+
+def caused(primary: Finding | None, *, disputed: bool) -> tuple[tuple[str, str], ...]:
+    """Return the chips of a cause and of how sure it is."""
+    if primary is None:
+        return (("cause", "not known"),)
+    tie = f", ties with {primary.ties_with}" if primary.ties_with else ""
+    differ = " (the kinds of evidence differ)" if disputed else ""
+    return ("cause", f"{primary.cause}{tie}"), ("confidence", f"{primary.confidence}{differ}")
+
+
+def bars_of(rows: Sequence[Bar], unit: str) -> Chart | None:
+    """Return the chart of the bars before and after; None where nothing was timed."""
+    if not rows:
+        return None
+    most = max(max(bar.value, bar.high or 0.0) for bar in rows)
+    said = "; ".join(f"{bar.label}: {bar.told}{f', {bar.note}' if bar.note else ''}" for bar in rows)
+    title = "Before and after" if len(rows) > 1 else "The step as it is"
+    return Chart(BARS, title, "", Bars(tuple(rows), unit, most), said, first=True)
+
+
+def predicted(label: str, before_ms: float, ratio: float, low: float | None, high: float | None) -> Bar:
+    """Return the bar of a step that nobody measured, with the range that the prediction leaves open."""
+    after = before_ms / ratio
+    ends = (before_ms / high, before_ms / low) if low and high else None
+    told = f"{wording.milliseconds(after)}, predicted"
+    if ends:
+        told += f" ({wording.milliseconds(ends[0])} to {wording.milliseconds(ends[1])})"
+    part = Part(after, wording.milliseconds(after), PREDICTED)
+    return Bar(label, told, (part,), low=ends[0] if ends else None, high=ends[1] if ends else None)
+
+
+def measured(label: str, ms: float, device: DeviceAccount | None, word: str, note: str = "") -> Bar:
+    """Return the bar of a measured step, divided as its trace divides it; `word` says how it was measured."""
+    whole = wording.milliseconds(ms)
+    parts = parts_ms(device, ms) if device is not None else (Part(ms, whole, UNDIVIDED),)
+    return Bar(label, f"{whole}, {word}", parts, note=note)
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a text."""
+    return END.split(text, maxsplit=1)[0]

@@ -1,0 +1,136 @@
+"""What is drawn, as figures: each chart is made once, and becomes an SVG beside `report.md` and a part of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gpuprobe.report.categories import Category
+
+# What is so small a part of a chart's width cannot be seen, and needs no place in its legend.
+SEEN = 0.002
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a part of a chart looks, and what a legend calls it: a colour of the palette, with a hatch or without."""
+
+    legend: str
+    paper: str
+    hatch: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a bar: its value in the unit of the chart, the same in words, and its look."""
+
+    value: float
+    told: str
+    look: Look
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A row: its name, its parts, which add up to its length, and its length in words.
+
+    `low` to `high` is the 95 % interval of the length; `note` is what must be known to read the row.
+    """
+
+    label: str
+    told: str
+    parts: tuple[Part, ...]
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+    @property
+    def value(self) -> float:
+        """The length of the bar."""
+        return sum(part.value for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Bars on one scale, which ends at `most`; `unit` says in words what their length is."""
+
+    rows: tuple[Bar, ...]
+    unit: str
+    most: float
+
+    @property
+    def legend(self) -> tuple[Look, ...]:
+        """The looks that can be seen in the chart, each once, in the order of the rows."""
+        seen = (part.look for row in self.rows for part in row.parts if part.value >= SEEN * self.most)
+        return tuple(dict.fromkeys(seen))
+
+
+@dataclass(frozen=True)
+class Box:
+    """How the values of one row spread: 5th percentile, quartiles, median and 95th percentile; `told` in words."""
+
+    label: str
+    p5: float
+    q1: float
+    median: float
+    q3: float
+    p95: float
+    told: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Spreads on one scale, which ends at `most`."""
+
+    rows: tuple[Box, ...]
+    unit: str
+    most: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One line of its own, gaps where a value is None: its name, its points, and what to read from it in words."""
+
+    label: str
+    points: tuple[tuple[float, float | None], ...]
+    told: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Small charts side by side with the same axes: `across` and `up` say in words what these are.
+
+    `mark` is where along the axis something begins that `across` names, None where nothing does.
+    """
+
+    panels: tuple[Panel, ...]
+    across: str
+    up: str
+    left: float
+    right: float
+    bottom: float
+    top: float
+    ends: tuple[str, str, str]
+    mark: float | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with its file's name, its title, a sentence on how to read it, and the same figures in words.
+
+    `said` stands for the picture where none is shown: a screen reader, a viewer of text. `first` belongs to the answer.
+    """
+
+    name: str
+    title: str
+    says: str
+    drawn: Bars | Boxes | Panels
+    said: str = ""
+    first: bool = False
+
+
+def look(category: Category) -> Look:
+    """Return how a category of the breakdown looks."""
+    return Look(category.legend, category.paper, category.hatch)

@@ -1,0 +1,70 @@
+"""The charts as parts of a page: text that flows, selects and prints, on lengths in percent; no script, no picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from gpuprobe.foreign import shown
+from gpuprobe.report.charts import Bars, Boxes
+from gpuprobe.report.palette import written_on
+
+if TYPE_CHECKING:
+    from gpuprobe.report.charts import Chart, Look, Panel, Panels
+
+# Of the width, so that a bar's interval and the end of its line have room.
+FULL = 96.0
+# A panel's line is drawn in these units, whatever the size of the panel is in the end.
+PANEL_WIDTH, PANEL_HEIGHT = 200.0, 60.0
+HATCHES = {"": "", "///": "lines", "...": "dots"}
+TEMPLATES = {Bars: "bars", Boxes: "boxes"}
+
+
+def render(chart: Chart, *, simulated: bool = False) -> str:
+    """Return the chart as HTML; whatever text it holds is text there."""
+    name = TEMPLATES.get(type(chart.drawn), "panels")
+    template = _environment.get_template("chart.html.jinja")
+    return shown(template.render(chart=chart, drawn=chart.drawn, kind=name, simulated=simulated))
+
+
+def _percent(value: float, most: float) -> str:
+    """Return a length as a share of the widest, in percent with its sign."""
+    return f"{max(0.0, min(FULL, FULL * value / most)) if most > 0 else 0.0:.3f}%"
+
+
+def _style(look: Look) -> str:
+    return f"background-color:{look.paper};color:{written_on(look.paper)}"
+
+
+def _hatch(look: Look) -> str:
+    return HATCHES[look.hatch]
+
+
+def _path(panel: Panel, drawn: Panels) -> str:
+    """Return the line of a panel as an SVG path: a new piece after each gap."""
+    across, up = drawn.right - drawn.left or 1.0, drawn.top - drawn.bottom or 1.0
+    pieces, pen = [], "M"
+    for x, y in panel.points:
+        if y is None:
+            pen = "M"
+            continue
+        height = max(0.0, min(1.0, (y - drawn.bottom) / up))
+        pieces.append(f"{pen}{PANEL_WIDTH * (x - drawn.left) / across:.1f} {PANEL_HEIGHT * (1 - height):.1f}")
+        pen = "L"
+    return "".join(pieces)
+
+
+def _at(value: float, drawn: Panels) -> str:
+    return f"{PANEL_WIDTH * (value - drawn.left) / (drawn.right - drawn.left or 1.0):.1f}"
+
+
+_environment = jinja2.Environment(
+    loader=jinja2.PackageLoader("gpuprobe.report"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+_environment.filters |= {"percent": _percent, "style": _style, "hatch": _hatch, "path": _path, "at": _at}
+_environment.globals |= {"width": PANEL_WIDTH, "height": PANEL_HEIGHT}

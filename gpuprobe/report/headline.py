@@ -1,0 +1,69 @@
+"""A finding as a title: how much of the step it costs, and why, in one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.causes import known
+from gpuprobe.report.account import lines
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.records import Finding
+    from gpuprobe.ledger.records import DeviceAccount
+
+# Two shares that round to alike are told as one.
+ALIKE = 0.02
+WORTH_TELLING = 0.05
+# Causes whose part of the step is idle time of the device, by the name of its signal.
+IDLE = ("share.idle_", "share.launch")
+
+
+def headline(finding: Finding | None, device: DeviceAccount | None, training: str = "") -> str:
+    """Say it without a full stop; `device` is None where no trace was taken, `training` names whose step it is."""
+    if finding is None or finding.cause == "unattributed":
+        return _unexplained(device)
+    cause = known(finding.cause)
+    words = (cause.words if cause else finding.cause).replace("`", "")
+    perhaps = "perhaps " if finding.confidence == "low" else ""
+    if finding.of == "run":
+        return _sentence(f"{perhaps}{words}: {wording.share(finding.severity)} of the run")
+    step = f"the step{f' of `{training}`' if training else ''}"
+    if finding.cause == "compute_bound":
+        return _sentence(f"{_busy(device, step)}{perhaps}the device itself is the limit")
+    signal = cause.part.share if cause and cause.part else ""
+    if device is not None and signal.startswith(IDLE) and finding.severity >= WORTH_TELLING:
+        idle = idle_share(device)
+        if idle >= finding.severity - ALIKE:
+            name = "GPU" if device.kind == "gpu" else "Processor"
+            told = f"{name} idle {wording.share(idle)} of {step}"
+            because = f", {perhaps}because" if perhaps else ":"
+            if idle - finding.severity > ALIKE:
+                because = f", {wording.share(finding.severity)} {perhaps}because"
+            return f"{told}{because} {words}"
+    of = f" ({wording.share(finding.severity)} of {step})" if finding.severity >= WORTH_TELLING else ""
+    return _sentence(f"{perhaps}{words}{of}")
+
+
+def idle_share(device: DeviceAccount) -> float:
+    """Return the share of the step in which the device waits (0 to 1): neither work, copy nor exchange runs."""
+    return sum(line.fraction for line in lines(device) if line.category.startswith("idle_"))
+
+
+def _busy(device: DeviceAccount | None, step: str) -> str:
+    if device is None:
+        return ""
+    computed = sum(line.fraction for line in lines(device) if line.category.endswith("_compute"))
+    name = "GPU" if device.kind == "gpu" else "processor"
+    return f"{name} busy {wording.share(computed)} of {step}: "
+
+
+def _unexplained(device: DeviceAccount | None) -> str:
+    if device is None:
+        return "What limits the training is not known"
+    name = "GPU" if device.kind == "gpu" else "Processor"
+    return f"{name} idle {wording.share(idle_share(device))} of the step, and what limits it is not known"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,204 @@
+"""The answer of a study: what the baseline loses and why, and what the fastest of the same loss curve takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.records.strategy import chain
+from gpuprobe.report import answer
+from gpuprobe.report.account import ratio as told_ratio
+from gpuprobe.report.cells import times
+from gpuprobe.report.drawn import label
+from gpuprobe.report.headline import headline
+from gpuprobe.report.resolution import too_busy
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.records import Finding
+    from gpuprobe.ranking.load import Loaded
+    from gpuprobe.ranking.ranking import Ranking, Row
+    from gpuprobe.ranking.rates import Interval
+    from gpuprobe.records import Study
+    from gpuprobe.report.answer import Answer
+    from gpuprobe.report.charts import Bar
+
+MS_PER_S = 1000
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What one change gives the baseline by itself: the ratio of samples per second, and whether that was measured.
+
+    `says` tells it with the prediction beside it. `strategy` is who makes the change, empty where none was run.
+    """
+
+    strategy: str
+    ratio: float
+    low: float | None
+    high: float | None
+    measured: bool
+    says: str
+
+
+def of_study(loaded: Loaded) -> Answer:
+    """Answer from all runs of a study; of one that measured nothing, too."""
+    ranking, study = loaded.ranking, loaded.study
+    primary = next((finding for finding in ranking.findings if finding.primary), None)
+    baseline = ranking.row(ranking.baseline)
+    chips = (*(answer.caused(primary, disputed=ranking.disputed) if ranking.rows else ()), *_resolution(ranking))
+    if not ranking.rows or baseline is None:
+        return answer.Answer(_title(loaded, primary), chips, None, "", "", "")
+    best, alone = fastest(ranking), _alone(primary, ranking, study)
+    healthy = primary is None or primary.cause in {"compute_bound", "unattributed"}
+    code = "" if primary is None or healthy else primary.code
+    return answer.Answer(
+        _title(loaded, primary),
+        chips,
+        answer.bars_of(_bars(ranking, study, best, alone), _unit(baseline)),
+        _change(best, alone if code else None, ranking, study),
+        code,
+        answer.first_sentence(primary.claim) if primary else "",
+    )
+
+
+def fastest(ranking: Ranking) -> Row | None:
+    """Return the first of those with the baseline's loss curve that is faster beyond the noise, None without one."""
+    return next((row for row in ranking.rows if row.is_faster and not row.trains_otherwise), None)
+
+
+def _title(loaded: Loaded, primary: Finding | None) -> str:
+    ranking, study = loaded.ranking, loaded.study
+    absent = "" if study.environment.gpus else "No GPU here. "
+    if not ranking.rows:
+        failed = ranking.failures[0] if ranking.failures else None
+        why = f": `{failed.strategy}`, {failed.state.replace('_', ' ')}, {failed.message}" if failed else ""
+        return f"{absent}No run finished{why}."
+    baseline = ranking.row(ranking.baseline)
+    found = headline(primary, baseline.account if baseline else None)
+    names = wording.count(len(ranking.rows), "strategy", "strategies")
+    if too_busy(ranking, study):
+        return f"{absent}Could not tell which of {names} is fastest: the machine was too busy. {found}."
+    return f"{absent}{found}. {_outcome(ranking, baseline, fastest(ranking))}"
+
+
+def _outcome(ranking: Ranking, baseline: Row | None, best: Row | None) -> str:
+    if baseline is None:
+        return "The baseline was not measured."
+    if best is not None:
+        return f"`{best.strategy}`: {_time(baseline)} -> {_time(best)}{_an_epoch(best)}."
+    if len(ranking.rows) == 1:
+        return f"`{baseline.strategy}`: {_time(baseline)}{_an_epoch(baseline)}."
+    alike = " of the same loss curve" if any(row.trains_otherwise for row in ranking.rows) else ""
+    return f"No strategy{alike} is faster than `{baseline.strategy}` beyond the noise."
+
+
+def _time(row: Row) -> str:
+    return wording.duration(row.epoch_s.value) if row.epoch_s else wording.milliseconds(_step_ms(row, row))
+
+
+def _an_epoch(row: Row) -> str:
+    return " an epoch" if row.epoch_s else " a step"
+
+
+def _step_ms(row: Row, baseline: Row) -> float:
+    """Return the ms that a row needs for the samples of one step of the baseline."""
+    return MS_PER_S * baseline.settings.batch_size / row.samples_per_s.value
+
+
+def _unit(baseline: Row) -> str:
+    samples = wording.count(baseline.settings.batch_size, "sample")
+    return f"ms for {samples}, which is one step of {label(baseline.strategy)}"
+
+
+def _resolution(ranking: Ranking) -> tuple[tuple[str, str], ...]:
+    if ranking.resolution is None:
+        return ()
+    return (("smallest difference that could be told", wording.share(ranking.resolution)),)
+
+
+def _bars(ranking: Ranking, study: Study, best: Row | None, alone: Alone | None) -> list[Bar]:
+    baseline = ranking.row(ranking.baseline)
+    assert baseline is not None
+    word = "simulated" if study.environment.simulated else "measured"
+    now = _step_ms(baseline, baseline)
+    rows = [answer.measured(f"before: {label(baseline.strategy)}", now, baseline.account, word)]
+    if alone is not None and not _is_all(best, alone, baseline):
+        name = f"after: {label(alone.strategy)} alone" if alone.strategy else "after: the advised change"
+        if alone.measured:
+            rows.append(answer.measured(name, now / alone.ratio, None, word))
+        else:
+            rows.append(answer.predicted(name, now, alone.ratio, alone.low, alone.high))
+    if best is not None:
+        built = _built_on(best, study)
+        note = f"with what {built} does too" if built and best.against != baseline.strategy else ""
+        rows.append(
+            answer.measured(f"after: {label(best.strategy)}", _step_ms(best, baseline), best.account, word, note)
+        )
+    return rows
+
+
+def _is_all(best: Row | None, alone: Alone, baseline: Row) -> bool:
+    """Whether the change by itself is what the fastest strategy is."""
+    return best is not None and alone.strategy == best.strategy and best.against == baseline.strategy
+
+
+def _built_on(best: Row, study: Study) -> str:
+    """Name what a strategy contains besides its own change: the one it builds on, or all that a search kept."""
+    if best.combines:
+        return ""
+    before = chain({info.name: info for info in study.strategies}, best.strategy)[:-1]
+    return label(before[-1]) if before else ""
+
+
+def _change(best: Row | None, alone: Alone | None, ranking: Ranking, study: Study) -> str:
+    """Say what the diff gains by itself, and what more the fastest strategy has."""
+    said = [alone.says] if alone else []
+    if best is not None:
+        baseline = ranking.row(ranking.baseline)
+        assert baseline is not None
+        gain = f" is {times(best.speedup)} as fast as `{baseline.strategy}`" if best.speedup else " is the fastest"
+        if best.combines:
+            names = wording.listing([f"`{name}`" for name in best.combines])
+            said.append(f"`{best.strategy}`, which is {names} together,{gain}.")
+        elif alone is None or not _is_all(best, alone, baseline):
+            built = _built_on(best, study)
+            on = f" on top of `{built}`" if built and built != baseline.strategy else ""
+            what = f" ({best.change})" if best.change else ""
+            said.append(f"The strategy `{best.strategy}`{what}{on}{gain}.")
+    return " ".join(said)
+
+
+def _alone(primary: Finding | None, ranking: Ranking, study: Study) -> Alone | None:
+    """Return what the change that cures the cause gives the baseline by itself, where that is known and a gain."""
+    if primary is None:
+        return None
+    names = [signal.name.removeprefix("gain.") for signal in primary.evidence if signal.name.startswith("gain.")]
+    rows = [row for name in names if (row := ranking.row(name)) is not None and not row.trains_otherwise]
+    made = next((found for row in rows if (found := _of_row(row, ranking, study)) is not None), None)
+    gain = primary.predicted_gain
+    if made is None and not rows and gain is not None and gain.over in {"", ranking.baseline}:
+        told = f"By itself the advised change is predicted to give {told_ratio(gain)}; it was not measured here."
+        made = Alone("", gain.ratio, gain.low, gain.high, measured=False, says=told)
+    return made if made is not None and made.ratio > 1 else None
+
+
+def _of_row(row: Row, ranking: Ranking, study: Study) -> Alone | None:
+    change = next((info.what_if for info in study.strategies if info.name == row.strategy), "")
+    made = next((one for one in ranking.predictions if change and one.change.startswith(change)), None)
+    foretold = f"predicted {told_ratio(made.gain)}" if made else ""
+    gain = row.gain if row.against == ranking.baseline else _searched(row.strategy, ranking)
+    word = "simulated" if study.environment.simulated else "measured"
+    begin = f"`{row.strategy}` alone ({row.change}) on `{ranking.baseline}`:"
+    if gain is not None:
+        told = f"{begin} {', '.join(filter(None, [foretold, f'{word} {times(gain)}']))}."
+        return Alone(row.strategy, gain.value, gain.low, gain.high, measured=True, says=told)
+    if made is None:
+        return None
+    told = f"{begin} {foretold}; not measured there."
+    return Alone(row.strategy, made.gain.ratio, made.gain.low, made.gain.high, measured=False, says=told)
+
+
+def _searched(name: str, ranking: Ranking) -> Interval | None:
+    steps = [step for search in ranking.searches if search.start == ranking.baseline for step in search.steps]
+    return next((step.gain for step in steps if step.combines == (name,) and step.gain is not None), None)
