@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.records.strategy import chain
 from gpuprobe.report import answer
+from gpuprobe.report.account import WORTH_A_LINE
 from gpuprobe.report.account import ratio as told_ratio
 from gpuprobe.report.cells import times
 from gpuprobe.report.drawn import label
 from gpuprobe.report.headline import headline
 from gpuprobe.report.resolution import too_busy
+from gpuprobe.report.verdict import UNCAUSED
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Finding
@@ -49,14 +51,15 @@ def of_study(loaded: Loaded) -> Answer:
     chips = (*(answer.caused(primary, disputed=ranking.disputed) if ranking.rows else ()), *_resolution(ranking))
     if not ranking.rows or baseline is None:
         return answer.Answer(_title(loaded, primary), chips, None, "", "", "")
-    best, alone = fastest(ranking), _alone(primary, ranking, study)
-    healthy = primary is None or primary.cause in {"compute_bound", "unattributed"}
+    best = fastest(ranking)
+    healthy = primary is None or primary.cause in UNCAUSED
     code = "" if primary is None or healthy else primary.code
+    alone = None if healthy else _alone(primary, ranking, study)
     return answer.Answer(
         _title(loaded, primary),
         chips,
         answer.bars_of(_bars(ranking, study, best, alone), _unit(baseline)),
-        _change(best, alone if code else None, ranking, study),
+        _change(best, alone, ranking, study),
         code,
         answer.first_sentence(primary.claim) if primary else "",
     )
@@ -129,6 +132,8 @@ def _bars(ranking: Ranking, study: Study, best: Row | None, alone: Alone | None)
             rows.append(answer.measured(name, now / alone.ratio, None, word))
         else:
             rows.append(answer.predicted(name, now, alone.ratio, alone.low, alone.high))
+    if len(rows) == 1 and best is None:
+        return [replace(rows[0], label=label(baseline.strategy))]
     if best is not None:
         built = _built_on(best, study)
         note = f"with what {built} does too" if built and best.against != baseline.strategy else ""
@@ -164,8 +169,11 @@ def _change(best: Row | None, alone: Alone | None, ranking: Ranking, study: Stud
         elif alone is None or not _is_all(best, alone, baseline):
             built = _built_on(best, study)
             on = f" on top of `{built}`" if built and built != baseline.strategy else ""
-            what = f" ({best.change})" if best.change else ""
+            is_told = alone is not None and alone.strategy == best.strategy
+            what = f" ({best.change})" if best.change and not is_told else ""
             said.append(f"The strategy `{best.strategy}`{what}{on}{gain}.")
+        if best.settings.batch_size != baseline.settings.batch_size:
+            said.append("It makes fewer updates an epoch: compare the accuracy before taking it over.")
     return " ".join(said)
 
 
@@ -180,7 +188,7 @@ def _alone(primary: Finding | None, ranking: Ranking, study: Study) -> Alone | N
     if made is None and not rows and gain is not None and gain.over in {"", ranking.baseline}:
         told = f"By itself the advised change is predicted to give {told_ratio(gain)}; it was not measured here."
         made = Alone("", gain.ratio, gain.low, gain.high, measured=False, says=told)
-    return made if made is not None and made.ratio > 1 else None
+    return made if made is not None and made.ratio >= WORTH_A_LINE else None
 
 
 def _of_row(row: Row, ranking: Ranking, study: Study) -> Alone | None:

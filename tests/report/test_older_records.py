@@ -10,7 +10,7 @@ from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.load import load
 from gpuprobe.report import account
 from gpuprobe.report.write import rendered
-from tests.conftest import ROOT
+from tests.helpers.program import ROOT
 
 
 def without(device: DeviceAccount, category: str) -> DeviceAccount:

@@ -13,7 +13,7 @@ from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.report.charts import Look, look
 from gpuprobe.report.drawn import FIRST, OTHER, OTHERWISE
 from gpuprobe.report.palette import COLOURS, written_on
-from tests.conftest import ROOT
+from tests.helpers.program import ROOT
 
 # WCAG 2.2: 1.4.3 for text, 1.4.11 for what is drawn.
 TEXT, DRAWN = 4.5, 3.0

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -307,6 +308,10 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path:
     quoted = " ".join(line[2:] for line in story.splitlines() if line.startswith(">"))
     for sentence in re.split(r"(?<=\.) +(?=[A-Z`*])", quoted):
         assert " ".join(sentence.split()) in answer, "the README is to tell it in the report's own words"
+    for name in ("answer", "ledger"):
+        pictures = (tmp_path / "demo" / "plots" / f"{name}.svg", ROOT / "docs" / f"demo-{name}.svg")
+        made, shown = ([one.text for one in ET.parse(file).iter() if one.tag.endswith("text")] for file in pictures)
+        assert made == shown, "the README is to show the demo's own pictures"
     assert "+ model.compile(optimizer, loss, jit_compile=True" in answer
     assert "recision" not in answer, "a card of compute capability 6.1 is not to compute in 16 bits"
     assert_tables_add_up(text, ranking)
