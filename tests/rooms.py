@@ -76,6 +76,11 @@ ROOMS = {
         "ranking compare watch diagnosis whatif evidence ledger traces telemetry cards",
         "matplotlib jinja2 markdown_it",
     ),
+    "stepview": _room(
+        "a page to look into the step of a trace, and the same for Perfetto",
+        "report diagnosis whatif evidence ledger traces",
+        "jinja2",
+    ),
     "sharing": _room(
         "a copy of a study without paths, names and secrets, and the proof", "report ranking telemetry traces", "psutil"
     ),

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpuprobe.cli._ends import echo_json
+from gpuprobe.cli._ends import echo_json, say
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import READ, WRITTEN
 
 if TYPE_CHECKING:
+    from gpuprobe.diagnosis.case import Case
     from gpuprobe.diagnosis.records import Diagnosis
 
 HELP_ORDER = 15
@@ -22,6 +23,7 @@ HELP_GROUP = "Understand"
 EXAMPLES = (
     ("gpuprobe diagnose logs/", "the newest trace of a log folder"),
     ("gpuprobe diagnose trace.json.gz --json", "a PyTorch or JAX trace, for other tools"),
+    ("gpuprobe diagnose logs/ --html step.html", "and a page to look into its step: zoom, search, gaps"),
     ("gpuprobe diagnose gpu.csv", "readings alone, as nvidia-smi writes them"),
     ("gpuprobe diagnose gpu.csv --columns timestamp,index,utilization.gpu", "the same without a header"),
     ("gpuprobe diagnose reports/STUDY/runs/1-numpy", "a run of ours: trace, readings and settings together"),
@@ -74,6 +76,15 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
     is_eager=True,
     help="Print the file of all thresholds with their sources, and exit.",
 )
+@click.option(
+    "--html", type=WRITTEN, metavar="FILE", help="Write a page to look into the step: lanes, breakdown, gaps."
+)
+@click.option(
+    "--chrome",
+    type=WRITTEN,
+    metavar="FILE",
+    help="Write the trace with its breakdown for Perfetto, as JSON; compressed where the name ends in .gz.",
+)
 @click.option("--out", type=WRITTEN, metavar="DIR", help="Write both forms into this folder too.")
 def command(
     path: Path,
@@ -82,6 +93,8 @@ def command(
     json: bool,
     what_if: bool | None,
     thresholds: Path | None,
+    html: Path | None,
+    chrome: Path | None,
     out: Path | None,
 ) -> None:
     """Say where the step's time went in a trace, and why.
@@ -98,10 +111,13 @@ def command(
     from gpuprobe.records import to_json
 
     limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
-    diagnosis = diagnose(recorded(path, telemetry, columns, what_if=what_if, limits=limits), limits)
+    case = recorded(path, telemetry, columns, what_if=what_if, limits=limits)
+    diagnosis = diagnose(case, limits)
     # Written first: whoever reads stdout may go at once (head), or it may lead to a full disk.
     if out is not None:
         _write(diagnosis, out)
+    if html is not None or chrome is not None:
+        _write_views(case, diagnosis, html, chrome)
     if json:
         echo_json(to_json(diagnosis))
     else:
@@ -109,6 +125,22 @@ def command(
         from gpuprobe.cli._terminal import Terminal
 
         show(Terminal(highlight=False), diagnosis)
+
+
+def _write_views(case: Case, diagnosis: Diagnosis, html: Path | None, chrome: Path | None) -> None:
+    from gpuprobe.records import write_whole
+    from gpuprobe.stepview.chrome import write_chrome
+    from gpuprobe.stepview.page import render
+    from gpuprobe.stepview.view import view_of
+
+    view = view_of(case, diagnosis)
+    if html is not None:
+        write_whole(html, render(view))
+    if chrome is not None:
+        write_chrome(view.breakdown, chrome)
+    for path in (html, chrome):
+        if path is not None:
+            say(f"gpuprobe: wrote {path}")
 
 
 def _write(diagnosis: Diagnosis, folder: Path) -> None:

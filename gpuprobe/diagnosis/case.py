@@ -9,8 +9,10 @@ from gpuprobe.ledger.records import Account
 
 if TYPE_CHECKING:
     from gpuprobe.evidence.whole_run import RunBreakdown
+    from gpuprobe.ledger.account import Breakdown
     from gpuprobe.records import Evidence, Signal
     from gpuprobe.whatif.records import Replay
+    from gpuprobe.whatif.run_facts import Known
 
 # The account of a training without a trace.
 UNTRACED = Account(source="", format="telemetry", devices=())
@@ -24,7 +26,8 @@ class Case:
     reason where one was asked for. `whole_run` is where the wall time of the run went. `replay` is that of the trace.
     `readings` are of the GPU and the host meanwhile. `settings` are signals of the run itself (`evidence.run`): its
     card, its settings, its clock. `compared` are those of the runs that differ from it in one thing
-    (`diagnosis.rules.differential`), None where it was not compared.
+    (`diagnosis.rules.differential`), None where it was not compared. `breakdown` is what `account` was taken from,
+    `known` what its replay knew beside the trace: for who looks into the step. `simulated` says that no GPU ran it.
     """
 
     account: Account = UNTRACED
@@ -34,3 +37,6 @@ class Case:
     compared: Evidence | None = None
     no_trace: str = ""
     whole_run: RunBreakdown | None = None
+    breakdown: Breakdown | None = None
+    known: Known | None = None
+    simulated: bool = False

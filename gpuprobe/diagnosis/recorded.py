@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -77,7 +78,9 @@ def recorded(
     account = msgspec.structs.replace(account, warnings=(*account.warnings, *troubles))
     known = known_beside(run, study.environment if study else None, found) if run else None
     replay = _replay(breakdown, known, what_if) if breakdown else None
-    return case_of(account, replay, found, run, study)
+    simulated = study is not None and study.environment.simulated
+    case = case_of(account, replay, found, run, study)
+    return dataclasses.replace(case, breakdown=breakdown, known=known, simulated=simulated)
 
 
 def case_of(

@@ -52,7 +52,8 @@ JOINED_HIGH, JOINED_LOW, UNATTRIBUTED_HIGH, UNATTRIBUTED_LOW = 0.95, 0.5, 0.05, 
 
 @dataclass(frozen=True)
 class Found:
-    """A device's account, with what it was made of: its host, the steps, and when the host was held by work.
+    """A device's account, with what it was made of: its host, the steps, their time by category, exclusive, and when
+    the host was held by work.
 
     `held` is work of its own, `once` what is done once, whether or not the device idled meanwhile.
     """
@@ -60,6 +61,7 @@ class Found:
     account: DeviceAccount
     host: Host
     windows: Windows
+    parts: dict[str, Intervals]
     held: Intervals
     once: Intervals
 
@@ -88,7 +90,7 @@ def break_down(timeline: Timeline) -> Breakdown:
     `devices` is empty where no step could be found, and the warnings say so.
     """
     known = kinds(timeline.names)
-    hosts = {name: Host(timeline, name, known) for name in _host_names(timeline)}
+    hosts = {name: Host(timeline, name, known) for name in host_names(timeline)}
     worked = any(len(device.kernels) or len(device.copies) for device in timeline.devices)
     missing = {name: lost(host) for name, host in hosts.items()}
     launched = sum(len(one.launch_ps) for one in missing.values())
@@ -128,7 +130,7 @@ def _on_gpus(
         host, waiting = hosts[device.host], _waiting(exchanged, device.name, device.host)
         times.append((host, gpu_time(timeline, device, host, missing[device.host], waiting)))
     return [
-        Found(_gpu(timeline, time, host), host, time.windows, time.idle.busy_held, time.idle.busy_once)
+        Found(_gpu(timeline, time, host), host, time.windows, time.parts, time.idle.busy_held, time.idle.busy_once)
         for host, time in times
         if time is not None
     ]
@@ -137,7 +139,14 @@ def _on_gpus(
 def _on_processors(timeline: Timeline, hosts: Mapping[str, Host], exchanged: Exchanges | None) -> list[Found]:
     times = [(host, cpu_time(host, _waiting(exchanged, PROCESSOR, host.name))) for host in hosts.values()]
     return [
-        Found(_cpu(timeline, host, spent), host, spent.windows, spent.parts["idle_host_work"], spent.parts["idle_once"])
+        Found(
+            _cpu(timeline, host, spent),
+            host,
+            spent.windows,
+            spent.parts,
+            spent.parts["idle_host_work"],
+            spent.parts["idle_once"],
+        )
         for host, spent in times
         if spent is not None
     ]
@@ -162,7 +171,8 @@ def _clock(timeline: Timeline, found: list[Windows]) -> tuple[int | None, int | 
     return timeline.origin_ns + began // PS_PER_NS, timeline.origin_ns + ended // PS_PER_NS
 
 
-def _host_names(timeline: Timeline) -> list[str]:
+def host_names(timeline: Timeline) -> list[str]:
+    """Return the names of a trace's hosts."""
     devices, threads = timeline.devices, timeline.threads
     return list(dict.fromkeys([*(device.host for device in devices), *(thread.host for thread in threads)]))
 
@@ -210,7 +220,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         stalled_ms=_per_step_ms(time.idle.stalled, windows, steps),
         off_pace_ms=_per_step_ms(time.idle.off_pace, windows, steps),
         proof=proof(host, time.parts, windows.inside, time.idle),
-        gaps=top_gaps(time, host, gaps),
+        gaps=top_gaps(windows, time.parts, host, gaps),
         gap_histogram=histogram(gaps),
         missing=_missing(device, sm, occupied, outside),
     )

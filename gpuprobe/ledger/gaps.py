@@ -16,8 +16,11 @@ from gpuprobe.traces.timeline import NO_CORRELATION
 from gpuprobe.units import PS_PER_MS, PS_PER_US
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.steps import Windows
 
 EDGES_US = (0.0, 10.0, 25.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
 TOP = 5
@@ -48,24 +51,26 @@ def histogram(gaps: Intervals) -> tuple[GapBin, ...]:
     return tuple(bins)
 
 
-def top_gaps(time: GpuTime, host: Host, gaps: Intervals) -> tuple[Gap, ...]:
+def top_gaps(windows: Windows, parts: Mapping[str, Intervals], host: Host, gaps: Intervals) -> tuple[Gap, ...]:
     """Return the longest gaps, each with its causes and the events of the host in it."""
     longest = np.argsort(gaps.start - gaps.end, kind="stable")[:TOP]
-    found = []
-    for start, end in zip(gaps.start[longest].tolist(), gaps.end[longest].tolist(), strict=True):
-        step = max(int(np.searchsorted(time.windows.start_ps, start, side="right")) - 1, 0)
-        here = np.array([start]), np.array([end])
-        causes = {name: int(covered(time.parts[name], *here)[0]) for name in (*IDLE, UNATTRIBUTED)}
-        found.append(
-            Gap(
-                step=step,
-                start_ms=(start - int(time.windows.start_ps[step])) / PS_PER_MS,
-                duration_ms=(end - start) / PS_PER_MS,
-                causes_ms={name: value / PS_PER_MS for name, value in causes.items() if value},
-                host=_events_in(host, start, end),
-            )
-        )
-    return tuple(found)
+    spans = zip(gaps.start[longest].tolist(), gaps.end[longest].tolist(), strict=True)
+    return tuple(gap_of(windows, parts, host, start, end) for start, end in spans)
+
+
+def gap_of(windows: Windows, parts: Mapping[str, Intervals], host: Host, start: int, end: int) -> Gap:
+    """Describe one gap, from and to ps; `parts` are the time of the steps by category, exclusive."""
+    step = max(int(np.searchsorted(windows.start_ps, start, side="right")) - 1, 0)
+    here = np.array([start]), np.array([end])
+    idle = [name for name in (*IDLE, UNATTRIBUTED) if name in parts]
+    causes = {name: int(covered(parts[name], *here)[0]) for name in idle}
+    return Gap(
+        step=step,
+        start_ms=(start - int(windows.start_ps[step])) / PS_PER_MS,
+        duration_ms=(end - start) / PS_PER_MS,
+        causes_ms={name: value / PS_PER_MS for name, value in causes.items() if value},
+        host=_events_in(host, start, end),
+    )
 
 
 def _launch(name: str) -> str:

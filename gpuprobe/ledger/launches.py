@@ -14,13 +14,13 @@ from gpuprobe.traces.timeline import NO_CORRELATION, Direction
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from gpuprobe.ledger.host import Host
     from gpuprobe.traces.timeline import Device, Int64s
 
 # The launch time of work whose call the trace does not name.
 NO_LAUNCH = np.iinfo(np.int64).min
+# The place of a call that the trace does not show.
+NO_CALL = -1
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def launches(device: Device, host: Host) -> Launches:
     order = np.argsort(start, kind="stable")
     start, end, correlation, reads = start[order], end[order], correlation[order], reads[order]
     calls = host.calls
-    place = np.searchsorted(calls.correlation, correlation)
-    found = _joined(calls.correlation, place, correlation)
+    place = called_by(host, correlation)
+    found = place != NO_CALL
     at = place[found]
     launch = np.full(len(start), NO_LAUNCH, np.int64)
     launch[found] = calls.start_ps[at]
@@ -75,15 +75,17 @@ def reads(devices: Sequence[Device], host: Host, threads: set[int]) -> Intervals
     copied = [device.copies.correlation[device.copies.direction == Direction.D2H] for device in devices]
     wanted = np.concatenate([np.empty(0, np.int64), *copied])
     calls = host.calls
-    place = np.searchsorted(calls.correlation, wanted)
-    at = place[_joined(calls.correlation, place, wanted)]
+    place = called_by(host, wanted)
+    at = place[place != NO_CALL]
     at = at[among(calls.thread[at], np.array(sorted(threads), np.int64))]
     return union(calls.start_ps[at], calls.end_ps[at])
 
 
-def _joined(known: Int64s, place: NDArray[np.intp], wanted: Int64s) -> NDArray[np.bool_]:
+def called_by(host: Host, correlation: Int64s) -> Int64s:
+    """Return the places in `Host.calls` of the calls with those ids, (n,) int64; NO_CALL where there is none."""
+    known = host.calls.correlation
+    place = np.searchsorted(known, correlation).astype(np.int64)
     if not len(known):
-        return np.zeros(len(wanted), np.bool_)
-    same: NDArray[np.bool_] = known[np.minimum(place, len(known) - 1)] == wanted
-    found: NDArray[np.bool_] = same & (wanted != NO_CORRELATION)
-    return found
+        return np.full(len(correlation), NO_CALL)
+    same = (known[np.minimum(place, len(known) - 1)] == correlation) & (correlation != NO_CORRELATION)
+    return np.where(same, place, NO_CALL)

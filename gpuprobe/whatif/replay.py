@@ -35,9 +35,8 @@ def traced_ms(graph: Graph) -> float:
 
 def steady_ms(graph: Graph) -> float:
     """Return the step time of a long training that goes on as the trace does, over and over."""
-    passes = max(FEWEST_PASSES, min(ceil(STEPS / graph.steps), MOST_NODES // max(len(graph), 1)))
     reached = [0.0]
-    for ends in islice(_passes(graph), passes):
+    for ends in islice(_passes(graph), passes_of(graph)):
         reached.append(max(ends))
         if len(reached) > FEWEST_PASSES and _even(reached):
             break
@@ -46,6 +45,11 @@ def steady_ms(graph: Graph) -> float:
     # No resource does its work faster than one thing after the other, however much lay ready at the start.
     serial = float(np.bincount(graph.resource, weights=graph.us).max())
     return max(pace, serial) / graph.steps / US_PER_MS
+
+
+def passes_of(graph: Graph) -> int:
+    """Return how many passes it takes at most until they are alike."""
+    return max(FEWEST_PASSES, min(ceil(STEPS / graph.steps), MOST_NODES // max(len(graph), 1)))
 
 
 def _passes(graph: Graph) -> Iterator[list[float]]:

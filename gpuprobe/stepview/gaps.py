@@ -1,0 +1,87 @@
+"""The gaps of a device: what it did before and after each, and what the host was in meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.categories import IDLE, UNATTRIBUTED
+from gpuprobe.ledger.gaps import gap_of
+from gpuprobe.ledger.intervals import Intervals, covered, join
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.ledger.account import Found
+    from gpuprobe.ledger.records import Gap
+    from gpuprobe.stepview.lanes import Lane
+    from gpuprobe.traces.timeline import Int64s
+
+# So many of the longest gaps are listed, and so many of each category, of which others may have none that long.
+LONGEST, LONGEST_OF_EACH = 20, 5
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One gap: when, what it is by the ledger, and the names of the device's work just before and just after."""
+
+    start_ps: int
+    end_ps: int
+    gap: Gap
+    before: str
+    after: str
+
+
+def gaps_of(found: Found, lanes: Sequence[Lane]) -> tuple[Listed, ...]:
+    """Return the longest gaps of a device, and the longest of each kind of idle time, the longest first."""
+    parts = {name: found.parts[name] for name in (*IDLE, UNATTRIBUTED) if len(found.parts.get(name, Intervals()))}
+    gaps = join(parts.values())
+    if not len(gaps):
+        return ()
+    chosen = set(_longest(gaps.end - gaps.start, LONGEST))
+    for part in parts.values():
+        chosen.update(_longest(covered(part, gaps.start, gaps.end), LONGEST_OF_EACH))
+    ordered = sorted(chosen, key=lambda place: int(gaps.start[place] - gaps.end[place]))
+    work = _Work.of([lane for lane in lanes if (lane.device, lane.host) == (found.account.name, found.host.name)])
+    return tuple(_listed(found, work, int(gaps.start[place]), int(gaps.end[place])) for place in ordered)
+
+
+def _longest(lengths: Int64s, most: int) -> list[int]:
+    places: list[int] = np.argsort(-lengths, kind="stable")[:most].tolist()
+    return [place for place in places if lengths[place] > 0]
+
+
+def _listed(found: Found, work: _Work, start: int, end: int) -> Listed:
+    gap = gap_of(found.windows, found.parts, found.host, start, end)
+    before, after = work.around(start, end)
+    names = found.host.names
+    return Listed(start, end, gap, *(names[place] if place is not None else "" for place in (before, after)))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The work of one device, (n,) each, sorted by start, and by end: places of names."""
+
+    start_ps: Int64s
+    name: Int64s
+    end_ps: Int64s
+    name_by_end: Int64s
+
+    @classmethod
+    def of(cls, lanes: Sequence[Lane]) -> _Work:
+        none = np.empty(0, np.int64)
+        start, end, name = (
+            np.concatenate([none, *(getattr(lane, column) for lane in lanes)])
+            for column in ("start_ps", "end_ps", "name")
+        )
+        by_start, by_end = np.argsort(start, kind="stable"), np.argsort(end, kind="stable")
+        return cls(start[by_start], name[by_start], end[by_end], name[by_end])
+
+    def around(self, start: int, end: int) -> tuple[int | None, int | None]:
+        """Return the names of what ended last before a gap, and of what began first after it; None at the edges."""
+        last = int(np.searchsorted(self.end_ps, start, side="right")) - 1
+        first = int(np.searchsorted(self.start_ps, end, side="left"))
+        before = int(self.name_by_end[last]) if last >= 0 else None
+        return before, int(self.name[first]) if first < len(self.start_ps) else None

@@ -1,0 +1,136 @@
+"""The page of a step as one HTML file: its words, its data and its script, and a policy that allows only these."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import jinja2
+from markupsafe import Markup
+
+from gpuprobe import __version__, wording
+from gpuprobe.foreign import shown
+from gpuprobe.report import account as reading
+from gpuprobe.report.categories import CATEGORIES
+from gpuprobe.stepview.pack import packed, tick_ps_of
+from gpuprobe.stepview.said import bare, facts, notes, of_predicted, title_of
+
+if TYPE_CHECKING:
+    from gpuprobe.stepview.gaps import Listed
+    from gpuprobe.stepview.view import View
+
+# In this order they are one script.
+SCRIPTS = ("data.js", "look.js", "strip.js", "lanes.js", "view.js", "find.js", "told.js", "hands.js", "start.js")
+SHOWN_GAPS, SHOWN_CAUSES = 10, 3
+HATCHES = {"///": "lines", "...": "dots", "": ""}
+_environment = jinja2.Environment(
+    loader=jinja2.PackageLoader("gpuprobe.stepview", "static"),
+    autoescape=True,
+    trim_blocks=True,
+    undefined=jinja2.StrictUndefined,
+    finalize=lambda value: value if isinstance(value, Markup) else shown(str(value)),
+)
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """One colour of the legend or of a gap."""
+
+    category: str
+    style: str
+    legend: str
+    meaning: str
+    time: str
+    share: str = ""
+
+
+def render(view: View) -> str:
+    """Return the page of a trace."""
+    style, script = _style(), _script()
+    found = view.strips[0].account if view.strips else None
+    title = title_of(view)
+    return _environment.get_template("step.html.jinja").render(
+        policy=_policy(style, script),
+        style=Markup(style),  # noqa: S704 - it is ours
+        script=Markup(script),  # noqa: S704 - likewise
+        data=Markup(packed(view)),  # noqa: S704 - base64 means nothing in HTML
+        about=Markup(_about()),  # noqa: S704 - no text of others is in it
+        title=title,
+        simulated=view.simulated,
+        facts=facts(view),
+        words=reading.words(view.diagnosis),
+        legend=[_cause(line.category, line.ms, line.fraction) for line in reading.lines(found)] if found else [],
+        device=found.name if found else "",
+        gaps=[_gap(view, gap) for gap in view.gaps],
+        shown_gaps=SHOWN_GAPS,
+        predicted=of_predicted(view),
+        after=f"After the advised change ({view.predicted.prediction.change})" if view.predicted else "",
+        notes=notes(view),
+        version=__version__,
+    )
+
+
+def _script() -> str:
+    """Return the script, strict and in a scope of its own."""
+    parts = "\n".join(_static(name) for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}}})();\n'
+
+
+def _style() -> str:
+    colours = "\n".join(f".c-{name} {{ --c: {look.paper}; }}" for name, look in CATEGORIES.items())
+    return f"{_static('step.css')}{colours}\n"
+
+
+def _static(name: str) -> str:
+    return (resources.files("gpuprobe.stepview") / "static" / name).read_text()
+
+
+def _policy(style: str, script: str) -> str:
+    """Allow this style and this script, by what they are, and nothing else: no host, no file, no form."""
+    style_hash, script_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)
+    )
+    return (
+        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _about() -> str:
+    look = {
+        name: {"colour": of.paper, "hatch": of.hatch, "legend": of.legend, "meaning": of.meaning}
+        for name, of in CATEGORIES.items()
+    }
+    return json.dumps({"look": look}, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _cause(category: str, ms: float, fraction: float | None = None) -> _Cause:
+    look = CATEGORIES[category]
+    style = f"c-{category} {HATCHES.get(look.hatch, 'lines')}".strip()
+    told = wording.share(fraction) if fraction is not None else ""
+    return _Cause(category, style, look.legend, look.meaning, wording.milliseconds(ms).replace(" ", "\u00a0"), told)
+
+
+def _gap(view: View, listed: Listed) -> dict[str, object]:
+    gap, tick_ps = listed.gap, tick_ps_of(view)
+    causes = sorted(gap.causes_ms.items(), key=lambda item: -item[1])
+    length = wording.milliseconds(gap.duration_ms)
+    # In step 0 of the account the trace's first; people count from one.
+    where = f"step {gap.step + 1}, at {wording.milliseconds(gap.start_ms)}"
+    return {
+        "from": (listed.start_ps - view.begin_ps) // tick_ps,
+        "to": -(-(listed.end_ps - view.begin_ps) // tick_ps),
+        "categories": [name for name, _ in causes],
+        "causes": [_cause(name, ms) for name, ms in causes[:SHOWN_CAUSES]],
+        "length": length,
+        "step": gap.step + 1,
+        "at": wording.milliseconds(gap.start_ms),
+        "host": reading.gap_events(gap),
+        "before": bare(listed.before) or "the trace begins",
+        "after": bare(listed.after) or "the trace ends",
+        "said": f"Gap of {length} in {where}. The host was in {reading.gap_events(gap)}.",
+    }

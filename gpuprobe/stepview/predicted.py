@@ -1,0 +1,96 @@
+"""The step after the advised fix, as the replay runs it: lanes for the page, and the words beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.units import PS_PER_US
+from gpuprobe.whatif.graph import FIRST_STREAM, HOST, PRODUCER, Work
+from gpuprobe.whatif.schedule import schedule
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.records import Diagnosis
+    from gpuprobe.ledger.account import Breakdown
+    from gpuprobe.traces.timeline import Int64s
+    from gpuprobe.whatif.records import Prediction
+    from gpuprobe.whatif.run_facts import Known
+
+# What each kind of work is called, and the category whose colour it has.
+WORKS = {
+    Work.MARK: ("a step begins", ""),
+    Work.CALL: ("calls the training function", "idle_launch"),
+    Work.DISPATCH: ("on the way to the next launch", "idle_launch"),
+    Work.LAUNCH: ("launches", "idle_launch"),
+    Work.BETWEEN: ("between steps", "idle_between_steps"),
+    Work.COMPILE: ("compiles", "idle_compile"),
+    Work.MEMORY: ("allocates memory", "idle_memory"),
+    Work.INPUT: ("gets the batch", "idle_input"),
+    Work.SYNC: ("synchronises", "idle_sync"),
+    Work.COPYING: ("copies, and waits for it", "idle_sync"),
+    Work.HELD: ("works itself", "idle_host_work"),
+    Work.ONCE: ("does what is done once", "idle_once"),
+    Work.PRODUCE: ("makes a batch", "idle_input"),
+    Work.KERNEL: ("kernel", "gpu_compute"),
+    Work.COLLECTIVE: ("exchange", "gpu_collective"),
+    Work.H2D: ("copy to the GPU", "gpu_copy_h2d"),
+    Work.D2H: ("copy to the host", "gpu_copy_d2h"),
+    Work.D2D: ("copy on the GPU", "gpu_copy_d2d"),
+}
+# On a processor the host's way through the training is the computing.
+ON_PROCESSOR = "cpu_compute"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one resource does: `start_ps` and `end_ps` (n,) after the begin of the first step, `work` (n,) of `Work`."""
+
+    title: str
+    start_ps: Int64s
+    end_ps: Int64s
+    work: Int64s
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The steps after a change. `length_ps` later those of the next pass begin; a pass is `calls` calls.
+
+    Where some calls differ, `share` of them (0 to 1) go like these.
+    """
+
+    prediction: Prediction
+    rows: tuple[Row, ...]
+    length_ps: int
+    calls: int
+    share: float
+
+
+def advised(diagnosis: Diagnosis) -> Prediction | None:
+    """Return the prediction of the change that the primary finding advises; None where it advises none that gains."""
+    gain = diagnosis.primary.predicted_gain if diagnosis.primary else None
+    made = diagnosis.replay.predictions if diagnosis.replay else ()
+    return next((one for one in made if gain is not None and one.gain == gain and gain.ratio > 1), None)
+
+
+def predicted(breakdown: Breakdown, known: Known, prediction: Prediction) -> Predicted | None:
+    """Replay the trace after that change; None where nothing of it can be replayed."""
+    found = schedule(breakdown, known, prediction.change)
+    if found is None:
+        return None
+    start = (found.start_us * PS_PER_US).astype(np.int64)
+    end = ((found.start_us + found.us) * PS_PER_US).astype(np.int64)
+    rows = []
+    for resource in range(int(found.resource.max(initial=0)) + 1):
+        # What takes no time is not seen, and batches that were made before the first step are none of its work.
+        mine = np.flatnonzero((found.resource == resource) & ((end > start) | (found.work == Work.MARK)) & (end >= 0))
+        if len(mine):
+            mine = mine[np.argsort(start[mine], kind="stable")]
+            rows.append(Row(_title(resource), np.maximum(start[mine], 0), end[mine], found.work[mine]))
+    return Predicted(prediction, tuple(rows), round(found.length_us * PS_PER_US), found.calls, found.share)
+
+
+def _title(resource: int) -> str:
+    names = {HOST: "host", PRODUCER: "batches made ahead"}
+    return names.get(resource, f"device, queue {resource - FIRST_STREAM + 1}")

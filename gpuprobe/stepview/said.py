@@ -1,0 +1,94 @@
+"""The sentences of the page: its title, what it is of, the predicted step, and what was left out or joined."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.report import account as reading
+from gpuprobe.units import PS_PER_MS
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.stepview.view import View
+
+COMPUTED = ("gpu_compute", "cpu_compute")
+# A step of so many times the samples of now is said to be one.
+AS_MANY = 0.01
+
+
+def title_of(view: View) -> str:
+    """Say what a step takes and how much of it is computing."""
+    if not view.strips:
+        return "A trace without a step"
+    device = view.strips[0].account
+    name = "processor" if device.kind == "cpu" else "GPU"
+    computed = sum(device.share(category) for category in COMPUTED)
+    return f"The {name} computes {wording.share(computed)} of a step of {wording.milliseconds(device.step_ms)}"
+
+
+def facts(view: View) -> list[tuple[str, str]]:
+    """Return what the page is of, as (name, value)."""
+    found = [("Trace", Path(view.diagnosis.source).name)]
+    if view.strips:
+        device = view.strips[0].account
+        found.append(("device", f"{device.model} ({device.name})" if device.model else device.name))
+        found.append(("steps", _steps(device)))
+        found.append(("found by", device.steps_from))
+    return found
+
+
+def _steps(device: DeviceAccount) -> str:
+    if device.counted == device.steps:
+        return f"{device.steps:,}"
+    return f"{device.steps:,}, the breakdown is the mean of {device.counted:,}"
+
+
+def bare(kernel: str) -> str:
+    """Return a kernel's name without what it returns, its template's arguments and its namespaces."""
+    name = re.split(r"[<(]", kernel.removeprefix("void "))[0].rpartition("::")[2]
+    return reading.short(name or kernel)
+
+
+def of_predicted(view: View) -> str:
+    """Say what the predicted step is, or why there is none."""
+    found, replay = view.predicted, view.diagnosis.replay
+    if found is None or replay is None:
+        return f"No predicted step is shown: {view.why_not}." if view.why_not else ""
+    made = found.prediction
+    now = f", now {wording.milliseconds(replay.steady_ms)}" if replay.steady_ms else ""
+    more = made.gain.ratio * made.step_ms / replay.steady_ms if replay.steady_ms else 1.0
+    samples = f" It holds {more:.3g} times the samples of now." if abs(more - 1) > AS_MANY else ""
+    calls = wording.count(found.calls, "call")
+    low, high = wording.milliseconds(made.low_ms), wording.milliseconds(made.high_ms)
+    text = (
+        f"After the advised change ({made.change}) a step takes {wording.milliseconds(made.step_ms)} by the replay "
+        f"({low} to {high}{now}): {reading.ratio(made.gain)}.{samples} Assumed: {made.assumption}. It is drawn from "
+        f"the begin of the first step that counts, as {calls} of the training function; the mark "
+        "at its end is where the next begins."
+    )
+    if found.share < 1:
+        text += f" So {wording.share(found.share)} of the calls go; the others differ."
+    return text
+
+
+def notes(view: View) -> list[str]:
+    """Say what was joined, what is not shown, and what the reader warned of."""
+    said, lanes = [], view.lanes
+    if lanes.joined:
+        said.append(
+            f"Thinned: of {lanes.events:,} events, {lanes.joined:,} that are shorter than "
+            f"{wording.milliseconds(lanes.below_ps / PS_PER_MS)} and lie close together were joined into "
+            f"{lanes.stretches:,} stretches, each told by its longest event; search finds a joined event only by that."
+        )
+    else:
+        said.append(f"All {wording.count(lanes.events, 'event')} of the trace are shown; none was joined.")
+    binned = max((strip.bin_ps for strip in view.strips), default=0)
+    if binned:
+        said.append(
+            f"Within {wording.milliseconds(binned / PS_PER_MS)} the colours of the breakdown are sorted, and not in "
+            "their order; their sums are exact."
+        )
+    return [*said, *(f"Note: {warning}" for warning in view.diagnosis.warnings)]

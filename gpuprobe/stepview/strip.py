@@ -1,0 +1,98 @@
+"""The breakdown as a strip along the axis: the ledger's own segments, so that they add up to the printed breakdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
+from gpuprobe.ledger.intervals import covered
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.account import Found
+    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.traces.timeline import Int64s
+
+# The category of time that lies in no step.
+NO_STEP = -1
+# Of all strips of a page together.
+MOST_SEGMENTS = 200_000
+# A bin holds about so many categories, and few hold all.
+IN_A_BIN = 4
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The time of one device's steps by category: segment i lasts from `start_ps[i]` (n,) to the next, the last to
+    `end_ps`, and is `category[i]` (n,) of `categories`, or NO_STEP.
+
+    `steps_ps` (k,) are the begins of the steps, `numbers` (k,) what the trace calls them (-1: nothing). Those from the
+    first to the last of `counted` are the steps whose mean is the breakdown. Within `bin_ps` the segments are sorted by
+    category, and only their sums are those of the ledger; 0 where each stands where it was.
+    """
+
+    account: DeviceAccount
+    categories: tuple[str, ...]
+    start_ps: Int64s
+    category: Int64s
+    end_ps: int
+    steps_ps: Int64s
+    numbers: Int64s
+    counted: tuple[int, int]
+    bin_ps: int = 0
+
+
+def strip_of(found: Found, most: int = MOST_SEGMENTS) -> Strip:
+    """Return the strip of a device's steps, with at most about so many segments."""
+    account, windows = found.account, found.windows
+    categories = CPU_CATEGORIES if account.kind == "cpu" else GPU_CATEGORIES
+    start, end, category = _segments(found, categories)
+    bin_ps = 0
+    if len(start) > most:
+        start, end, category, bin_ps = _binned(found, categories, most)
+    start, category = _closed(start, end, category)
+    last = int(windows.end_ps[-1])
+    return Strip(
+        account=account,
+        categories=categories,
+        start_ps=start,
+        category=category,
+        end_ps=max(last, int(end[-1]) if len(end) else last),
+        steps_ps=windows.start_ps,
+        numbers=windows.number,
+        counted=(account.warmup, account.warmup + account.counted - 1),
+        bin_ps=bin_ps,
+    )
+
+
+def _segments(found: Found, categories: tuple[str, ...]) -> tuple[Int64s, Int64s, Int64s]:
+    parts = [found.parts[name] for name in categories]
+    start = np.concatenate([part.start for part in parts])
+    end = np.concatenate([part.end for part in parts])
+    category = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    order = np.argsort(start, kind="stable")
+    return start[order], end[order], category[order]
+
+
+def _binned(found: Found, categories: tuple[str, ...], most: int) -> tuple[Int64s, Int64s, Int64s, int]:
+    """Return segments that are sorted by category within each of so many bins; their sums are those of the ledger."""
+    begin, until = int(found.windows.start_ps[0]), int(found.windows.end_ps[-1])
+    edges = np.linspace(begin, until, max(2, most // IN_A_BIN)).astype(np.int64)
+    lasts = np.stack([covered(found.parts[name], edges[:-1], edges[1:]) for name in categories], axis=1)
+    end = edges[:-1, None] + np.cumsum(lasts, axis=1)
+    kept = (lasts > 0).reshape(-1)
+    category = np.tile(np.arange(len(categories)), len(lasts))
+    return (end - lasts).reshape(-1)[kept], end.reshape(-1)[kept], category[kept], int(edges[1] - edges[0])
+
+
+def _closed(start: Int64s, end: Int64s, category: Int64s) -> tuple[Int64s, Int64s]:
+    """Join neighbours of one category, and put NO_STEP where time lies in no segment."""
+    holes = np.flatnonzero(start[1:] > end[:-1])
+    start = np.concatenate([start, end[holes]])
+    category = np.concatenate([category, np.full(len(holes), NO_STEP)])
+    order = np.argsort(start, kind="stable")
+    start, category = start[order], category[order]
+    new = np.append(True, category[1:] != category[:-1])
+    return start[new], category[new]

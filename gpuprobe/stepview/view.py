@@ -1,0 +1,84 @@
+"""What the page of a trace shows, gathered: lanes, strips, gaps and the predicted step, with the diagnosis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe.errors import InputError
+from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.stepview.gaps import Listed, gaps_of
+from gpuprobe.stepview.lanes import lanes_of
+from gpuprobe.stepview.predicted import Predicted, advised, predicted
+from gpuprobe.stepview.strip import MOST_SEGMENTS, Strip, strip_of
+from gpuprobe.stepview.thin import Thinned, thinned
+from gpuprobe.whatif.run_facts import Known
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.case import Case
+    from gpuprobe.diagnosis.records import Diagnosis
+    from gpuprobe.ledger.account import Breakdown, Found
+
+
+@dataclass(frozen=True)
+class View:
+    """One trace as the page shows it. `strips` has that of the judged device first, of which `gaps` are.
+
+    `begin_ps` and `end_ps` are the first and the last instant of all that is shown. `why_not` says why no predicted
+    step is shown.
+    """
+
+    diagnosis: Diagnosis
+    breakdown: Breakdown
+    strips: tuple[Strip, ...]
+    lanes: Thinned
+    gaps: tuple[Listed, ...]
+    predicted: Predicted | None
+    why_not: str
+    begin_ps: int
+    end_ps: int
+    simulated: bool
+
+
+def view_of(case: Case, diagnosis: Diagnosis) -> View:
+    """Gather what the page shows of a trace. Raises InputError where there is none, or where it holds no event."""
+    breakdown = case.breakdown
+    lanes = [lane for lane in lanes_of(breakdown) if len(lane)] if breakdown else []
+    if breakdown is None or not lanes:
+        raise InputError(f"{case.account.source}: holds no event of a trace, and so there is no step to look into")
+    main = main_device(breakdown.account)
+    judged = next((found for found in breakdown.found if found.account is main), None)
+    found = sorted(breakdown.found, key=lambda one: one is not judged)
+    strips = tuple(strip_of(one, MOST_SEGMENTS // len(found)) for one in found)
+    after, why_not = _predicted(breakdown, case.known or Known(), diagnosis)
+    return View(
+        diagnosis=diagnosis,
+        breakdown=breakdown,
+        strips=strips,
+        lanes=thinned(lanes),
+        gaps=gaps_of(judged, lanes) if judged else (),
+        predicted=after,
+        why_not=why_not,
+        begin_ps=min([int(lane.start_ps[0]) for lane in lanes] + [int(strip.start_ps[0]) for strip in strips]),
+        end_ps=max([int(lane.end_ps.max()) for lane in lanes] + [strip.end_ps for strip in strips]),
+        simulated=case.simulated,
+    )
+
+
+def judged_of(view: View) -> Found | None:
+    """Return the device that the verdict is about, None where the trace has no step."""
+    if not view.strips:
+        return None
+    return view.breakdown.made_of(view.strips[0].account)
+
+
+def _predicted(breakdown: Breakdown, known: Known, diagnosis: Diagnosis) -> tuple[Predicted | None, str]:
+    replay = diagnosis.replay
+    if replay is None:
+        return None, "the trace was not replayed"
+    if replay.refused:
+        return None, replay.refused
+    prediction = advised(diagnosis)
+    if prediction is None:
+        return None, "no gain is predicted for what is advised"
+    return predicted(breakdown, known, prediction), ""

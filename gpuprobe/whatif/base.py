@@ -1,0 +1,114 @@
+"""What changes are tried on: the graph of a trace, fitted to the step without the profiler where that was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gpuprobe.records import Gain
+from gpuprobe.whatif.change import Alter, Change, mixture_ms
+from gpuprobe.whatif.cpu_contention import Sharing, sharings
+from gpuprobe.whatif.graph import Edge, Graph, Work
+from gpuprobe.whatif.records import FINEST, Prediction
+from gpuprobe.whatif.replay import steady_ms
+
+if TYPE_CHECKING:
+    from gpuprobe.whatif.run_facts import Known
+
+# No prediction is so coarse that its range reaches to a step of no length.
+MOST_DOUBT = 0.9
+# The profiler slows the host by at most so much; what is more has another reason.
+MOST_OVERHEAD = 0.6
+BISECTIONS = 8
+# Steps of a few traced moments differ by so much from those of the whole training; more is something not in the trace.
+DRIFT = 0.10
+# What a gain is over where the training has no name.
+TRACED = "the traced training"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What changes are tried on: the graph without the profiler's overhead, and the step time that gains count from.
+
+    `over` is what the gains are over. `shared` is how a processor's cores are shared, as expected first. The replay's
+    times are multiplied by `drift` to be those of the untraced training, `pace_ms` a step. `aside_ms` is the part of
+    the untraced step that the trace does not show: it stays, but for what comes in some steps only; or it is more of
+    what the trace shows.
+    """
+
+    graph: Graph
+    per_call: int
+    step_ms: float
+    drift: float
+    pace_ms: float
+    aside_ms: float
+    error: float
+    doubt: float
+    over: str
+    shared: tuple[Sharing, ...] = ()
+
+    @classmethod
+    def of(cls, graph: Graph, known: Known, error: float) -> Base:
+        """Fit the graph to the untraced step, where that was measured."""
+        steady = steady_ms(graph) / known.steps_per_call
+        untraced = known.untraced_step_ms or steady
+        fitted = _without_overhead(graph, untraced * known.steps_per_call) if untraced < steady else graph
+        pace = steady_ms(fitted) / known.steps_per_call
+        aside = untraced - pace if untraced > pace * (1 + DRIFT) else 0.0
+        doubt = min(MOST_DOUBT, max(FINEST, abs(error), abs(untraced / pace - 1) / 2, known.repeats_within))
+        drift = (untraced - aside) / pace
+        shared = sharings(fitted, known, untraced * known.steps_per_call)
+        over = known.name or TRACED
+        return cls(fitted, known.steps_per_call, untraced, drift, pace * drift, aside, error, doubt, over, shared)
+
+    def prediction(self, change: Change) -> Prediction | None:
+        """Try one change: as expected, at both ends of its range, and at its utmost; None where no time is left."""
+        unseen = 0.0 if change.in_some_steps else self.aside_ms
+        expected = self._step_ms(change.alter) + unseen
+        seen = [self._step_ms(alter) for alter in (change.alter, change.least, change.most) if alter is not None]
+        seen += [self._step_ms(change.alter, sharing) for sharing in self.shared[1:]]
+        if (self.graph.reason == Edge.ORDER).any():
+            seen.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
+        ends = [end for step in seen for end in (step + unseen, step * (1 + self.aside_ms / self.pace_ms))]
+        # However unsure the replay is, no way of making the change gains more than its utmost, as finely as that is
+        # known.
+        bound = min(*ends, self._step_ms(change.utmost or change.alter) + unseen) * (1 - FINEST)
+        low, high = max(bound, min(ends) * (1 - self.doubt)), max(ends) * (1 + self.doubt)
+        if bound <= 0:
+            return None
+        now = self.step_ms * change.samples
+        return Prediction(
+            change=change.id,
+            step_ms=expected,
+            low_ms=low,
+            high_ms=high,
+            gain=Gain(ratio=now / expected, low=now / high, high=now / low, over=self.over),
+            bound=now / bound,
+            replay_error_fraction=self.error,
+            assumption=change.assumption,
+        )
+
+    def after(self, alter: Alter) -> tuple[float, Graph]:
+        """Return the graph by which most calls go after a change, and how large a share of them does (0 to 1)."""
+        altered = alter(self._relieved(next(iter(self.shared), None)))
+        return max(altered, key=lambda part: part[0]) if isinstance(altered, tuple) else (1.0, altered)
+
+    def _step_ms(self, alter: Alter, sharing: Sharing | None = None) -> float:
+        """What the trace shows of a step, after a change, on cores shared as expected, or in this other way."""
+        sharing = sharing or next(iter(self.shared), None)
+        return mixture_ms(alter(self._relieved(sharing)), sharing) / self.per_call * self.drift
+
+    def _relieved(self, sharing: Sharing | None) -> Graph:
+        return sharing.relieved(self.graph) if sharing else self.graph
+
+
+def _without_overhead(graph: Graph, call_ms: float) -> Graph:
+    """Return the graph whose host is as much quicker as makes the step that long; as near as that comes."""
+    host = graph.does(Work.CALL, Work.DISPATCH, Work.LAUNCH)
+    low, high = MOST_OVERHEAD, 1.0
+    if steady_ms(graph.scaled(host, low)) > call_ms:
+        return graph
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if steady_ms(graph.scaled(host, middle)) < call_ms else (low, middle)
+    return replace(graph, us=graph.scaled(host, high).us)

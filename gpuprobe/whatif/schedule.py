@@ -1,0 +1,57 @@
+"""When everything of a trace would happen after a change: the replay itself, and not only how long its step is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.units import US_PER_MS
+from gpuprobe.whatif.base import Base
+from gpuprobe.whatif.build import build
+from gpuprobe.whatif.graph import HOST
+from gpuprobe.whatif.predict import usual_changes
+from gpuprobe.whatif.replay import passes_of, run, steady_ms, traced_ms
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.account import Breakdown
+    from gpuprobe.whatif.graph import Floats, Ints
+    from gpuprobe.whatif.run_facts import Known
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The steps of a trace after a change, once they follow each other evenly.
+
+    `resource` (n,) is as in `Graph`, `work` (n,) of `Work`; `start_us` and `us` (n,) are microseconds after the host
+    begins the first of the `calls` of the training function, on the clock of the untraced training. The next ones begin
+    `length_us` later. Where a change leaves some calls otherwise than others, `share` of them go like this.
+    """
+
+    resource: Ints
+    work: Ints
+    start_us: Floats
+    us: Floats
+    length_us: float
+    calls: int
+    share: float
+
+
+def schedule(breakdown: Breakdown, known: Known, change: str) -> Schedule | None:
+    """Replay the device that the verdict is about after the change of that id; None where that cannot be replayed."""
+    known = msgspec.structs.replace(known, framework=breakdown.account.framework)
+    device = main_device(breakdown.account)
+    made = next((one for one in usual_changes(known, device) if one.id == change), None)
+    graph = build(breakdown, device) if device is not None and made is not None else None
+    if graph is None or made is None:
+        return None
+    base = Base.of(graph, known, traced_ms(graph) / graph.measured_ms - 1)
+    share, after = base.after(made.alter)
+    us = after.us * base.drift
+    ends = run(after, passes_of(after))[-1] * base.drift
+    host = after.resource == HOST
+    begin = (ends - us)[host].min() if host.any() else (ends - us).min()
+    length_us = steady_ms(after) * after.steps * US_PER_MS * base.drift
+    return Schedule(after.resource, after.work, ends - us - begin, us, length_us, after.steps, share)
