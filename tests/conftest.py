@@ -19,9 +19,13 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
-# How long an example takes, or to make one, is the machine's affair.
-settings.register_profile("on any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("on any machine")
+# How long an example takes, or to make one, is the machine's affair. The examples are the same in every run: who changes
+# nothing sees no new failure. `HYPOTHESIS_PROFILE=search` draws others, to look for what these miss.
+settings.register_profile(
+    "on any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.register_profile("search", settings.get_profile("on any machine"), derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "on any machine"))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,7 +10,7 @@ import numpy as np
 from gpuprobe.ledger.categories import IDLE, UNATTRIBUTED
 from gpuprobe.ledger.holders import Holder, holders, seen, time_of, watched
 from gpuprobe.ledger.intervals import Intervals, difference, intersection, join, sweep, union
-from gpuprobe.ledger.launches import NO_LAUNCH, Launches, reads
+from gpuprobe.ledger.launches import NO_LAUNCH, Launches, done_before, reads
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.once import compiled_once, held_once
 from gpuprobe.ledger.pace import held, launch_calls
@@ -55,7 +55,7 @@ class Idle:
 class _Launching:
     """The idle time by the next work: `queued` was launched and not started, `late` not launched, of `unknown` nobody
     tells. `outside` is when the host was not in the training function, `on_the_way` when it may have been on its way
-    to a launch.
+    to a launch. `for_others` is when it had launched all of this device's work of a call, and not yet that of others.
     """
 
     queued: Intervals
@@ -63,6 +63,7 @@ class _Launching:
     unknown: Intervals
     outside: Intervals
     on_the_way: Intervals
+    for_others: Intervals
 
 
 def idle_of(
@@ -84,7 +85,7 @@ def idle_of(
     both = {*feeding, *callers}
     threads = watched(host, both if feeding else ())
     calls = launch_calls(host, feeding or threads)
-    launching = _launching(host, both if feeding else set(), windows, work, busy, idle)
+    launching = _launching(host, both if feeding else set(), windows, work, others, busy, idle)
     compiled = compiled_once(host, windows)
     syncing = _syncs(host, work, others, both if feeding else None)
     waits = [("idle_peer", waiting), *_waits(host, compiled, syncing), ("idle_between_steps", launching.outside)]
@@ -96,6 +97,7 @@ def idle_of(
     layers = [
         *waits,
         ("idle_once", once.time),
+        ("idle_peer", launching.for_others),
         # The device is idle, so that no full queue holds the call up: it does its own work, as copying into a buffer.
         ("idle_host_work", _longer(intersection(idle, in_call), stretches.limit_ps)),
         ("idle_queue", launching.queued),
@@ -133,20 +135,28 @@ def _syncs(host: Host, work: Launches, others: Sequence[Device], threads: set[in
 
 
 def _launching(
-    host: Host, threads: set[int], windows: Windows, work: Launches, busy: Intervals, idle: Intervals
+    host: Host,
+    threads: set[int],
+    windows: Windows,
+    work: Launches,
+    others: Sequence[Device],
+    busy: Intervals,
+    idle: Intervals,
 ) -> _Launching:
     queued, late, unknown = _by_launch(work, busy, idle)
     if windows.inside is not None:
         steps = union(windows.start_ps, windows.end_ps)
-        return _Launching(queued, late, unknown, difference(steps, windows.inside), windows.inside)
+        for_others = intersection(late, done_before(work, others, host, windows))
+        return _Launching(queued, late, unknown, difference(steps, windows.inside), windows.inside, for_others)
     active = host.active(threads or range(len(host.threads)))
     if not len(active):
-        return _Launching(queued, late, unknown, Intervals(), active)
+        return _Launching(queued, late, unknown, Intervals(), active, Intervals())
     silent = _longer(difference(idle, active), SILENT_PS)
     elsewhere = silent if host.tells(threads) and _again_and_again(silent) else Intervals()
     frames = host.select(Kind.PYTHON, threads or None)
     outside = difference(intersection(late, elsewhere), frames)
-    return _Launching(queued, late, unknown, outside, difference(idle, difference(silent, frames)))
+    on_the_way = difference(idle, difference(silent, frames))
+    return _Launching(queued, late, unknown, outside, on_the_way, Intervals())
 
 
 def _again_and_again(silent: Intervals) -> bool:

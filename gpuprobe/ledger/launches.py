@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device, Int64s
 
 # The launch time of work whose call the trace does not name.
@@ -27,14 +28,17 @@ NO_CALL = -1
 class Launches:
     """All work of one device, sorted by start: when it started, and when its launch call did (NO_LAUNCH: unknown).
 
-    `feeding` are the places of the host's threads that launched any of it. `reads_start_ps` and `reads_end_ps` are
-    the calls that copied from the device to the host.
+    `feeding` are the places of the host's threads that launched any of it, `kernels_ps` is when the launches of its
+    kernels began, sorted, and `computing` are the threads of these. `reads_start_ps` and `reads_end_ps` are the calls
+    that copied from the device to the host.
     """
 
     start_ps: Int64s
     end_ps: Int64s
     launch_ps: Int64s
     feeding: tuple[int, ...]
+    kernels_ps: Int64s
+    computing: tuple[int, ...]
     reads_start_ps: Int64s
     reads_end_ps: Int64s
 
@@ -60,11 +64,14 @@ def launches(device: Device, host: Host) -> Launches:
     launch = np.full(len(start), NO_LAUNCH, np.int64)
     launch[found] = calls.start_ps[at]
     read = place[found & reads]
+    starts_kernel = _calls(host, [kernels.correlation])
     return Launches(
         start,
         end,
         launch,
-        tuple(np.flatnonzero(np.bincount(calls.thread[at])).tolist()),
+        _threads(host, at),
+        np.sort(calls.start_ps[starts_kernel]),
+        _threads(host, starts_kernel),
         calls.start_ps[read],
         calls.end_ps[read],
     )
@@ -73,12 +80,36 @@ def launches(device: Device, host: Host) -> Launches:
 def reads(devices: Sequence[Device], host: Host, threads: set[int]) -> Intervals:
     """Return when any of these threads was in a call that copied from one of the devices to the host."""
     copied = [device.copies.correlation[device.copies.direction == Direction.D2H] for device in devices]
-    wanted = np.concatenate([np.empty(0, np.int64), *copied])
-    calls = host.calls
-    place = called_by(host, wanted)
-    at = place[place != NO_CALL]
-    at = at[among(calls.thread[at], np.array(sorted(threads), np.int64))]
-    return union(calls.start_ps[at], calls.end_ps[at])
+    at = _calls(host, copied)
+    at = at[among(host.calls.thread[at], np.array(sorted(threads), np.int64))]
+    return union(host.calls.start_ps[at], host.calls.end_ps[at])
+
+
+def done_before(work: Launches, others: Sequence[Device], host: Host, windows: Windows) -> Intervals:
+    """Return the ends of steps in which only other threads started kernels, on other devices.
+
+    A call of the training function ends when the last of its devices has got its work: the others wait for it.
+    """
+    at = _calls(host, [one.kernels.correlation for one in others])
+    at = at[~among(host.calls.thread[at], np.array(work.computing, np.int64))]
+    own, until = work.kernels_ps, np.sort(host.calls.end_ps[at])
+    if not len(own) or not len(until):
+        return Intervals()
+    last = own[np.maximum(np.searchsorted(own, windows.end_ps) - 1, 0)]
+    latest = until[np.maximum(np.searchsorted(until, windows.end_ps, side="right") - 1, 0)]
+    both = (last >= windows.start_ps) & (last < latest)
+    return Intervals(last[both], latest[both])
+
+
+def _calls(host: Host, wanted: Sequence[Int64s]) -> Int64s:
+    """Return the places of the calls that launched work of these correlation ids."""
+    place = called_by(host, np.concatenate([np.empty(0, np.int64), *wanted]))
+    known: Int64s = place[place != NO_CALL]
+    return known
+
+
+def _threads(host: Host, at: Int64s) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(np.bincount(host.calls.thread[at])).tolist())
 
 
 def called_by(host: Host, correlation: Int64s) -> Int64s:

@@ -84,6 +84,7 @@ def _gpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]
         ("idle_sync", list(doing[Doing.SYNC])),
         ("idle_between_steps", _between(session, steps)),
         ("idle_queue", [(op.call[0], op.start_ns) for op in ops]),
+        ("idle_peer", _for_others(session, device)),
         ("idle_host_work", list(doing[Doing.HOST_WORK])),
         ("idle_launch", steps),
     ]
@@ -113,6 +114,20 @@ def _waiting(session: Session, device: int) -> list[Interval]:
         if op.kind is Kind.COLLECTIVE:
             begun[op.end_ns] = max(begun.get(op.end_ns, 0), op.start_ns)
     return [(op.start_ns, begun[op.end_ns]) for op in own]
+
+
+def _for_others(session: Session, device: int) -> list[Interval]:
+    """Return the ends of calls in which only threads that start no kernel of this device started some, of others."""
+    kernels = [op for op in session.ops if op.kind in {Kind.KERNEL, Kind.COLLECTIVE}]
+    own_threads = {op.thread for op in kernels if op.device == device}
+    started: dict[int, int] = {}
+    ended: dict[int, int] = {}
+    for op in kernels:
+        if op.device == device:
+            started[op.call_number] = max(started.get(op.call_number, 0), op.call[0])
+        elif op.thread not in own_threads:
+            ended[op.call_number] = max(ended.get(op.call_number, 0), op.call[1])
+    return [(started[number], ended[number]) for number in started.keys() & ended.keys()]
 
 
 def _between(session: Session, steps: Sequence[Interval]) -> list[Interval]:
