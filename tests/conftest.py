@@ -19,8 +19,8 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
-# How long an example takes, or to make one, is the machine's affair. The examples are the same in every run: who changes
-# nothing sees no new failure. `HYPOTHESIS_PROFILE=search` draws others, to look for what these miss.
+# How long an example takes, or to make one, is the machine's affair. The examples are the same in every run, so that
+# none fails on a change that has nothing to do with it. `HYPOTHESIS_PROFILE=search` draws others, to find new ones.
 settings.register_profile(
     "on any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )

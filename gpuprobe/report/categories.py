@@ -181,9 +181,9 @@ CATEGORIES = {
         terminal="cyan",
         paper=GREEN,
         hatch="...",
-        meaning="idle: in an exchange that another device has not reached",
+        meaning="idle: another device has not come to an exchange, or still gets its work of the call",
         legend="waits for another device",
-        told="it waited for another device to come to an exchange",
+        told="it waited for another device",
     ),
     "unattributed": Category(
         letter="?",

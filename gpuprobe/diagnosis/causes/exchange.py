@@ -38,7 +38,7 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
         part=Part(
             "share.idle_peer",
             "collective_share",
-            "This {device} waits {share} of the step ({time}) in exchanges that another device has not reached.",
+            "This {device} waits {share} of the step ({time}) for another device.",
             on=BOTH,
         ),
         thresholds=("straggler_ratio", "kept_waiting_share"),
