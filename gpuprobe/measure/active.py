@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gpuprobe.errors import OutputError
 from gpuprobe.measure.events import EventLog, EventReader, RunInProgress
 from gpuprobe.measure.folder import TAKES_TURNS, Place
-from gpuprobe.measure.gate import Command, give
+from gpuprobe.measure.gate import LOOK_EVERY_S, Command, give
 from gpuprobe.records import Outcome, Run, RunSpec
 
 if TYPE_CHECKING:
@@ -83,6 +83,12 @@ class ActiveRun:
             self.worker.kill()
             message = f"showed no sign of life for {self._limit_s:.0f} s and was ended (--limit sets this time)"
             self.outcome = Outcome(state="timeout", message=message)
+
+    def until_written(self, most_s: float) -> None:
+        """Wait until it writes something, for so long at most; to look for that alone costs next to nothing."""
+        until_s = time.monotonic() + most_s
+        while not self._reader.has_more and time.monotonic() < until_s:
+            time.sleep(LOOK_EVERY_S)
 
     def kill(self) -> None:
         """End it now, as the user stopped the study."""

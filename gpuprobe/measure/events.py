@@ -46,6 +46,14 @@ class EventReader:
         self._path = folder / FILE
         self._offset = 0
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the file is longer than what was read of it."""
+        try:
+            return self._path.stat().st_size > self._offset
+        except OSError:
+            return False
+
     def new(self) -> Iterator[dict[str, Any]]:
         """Yield each complete event that was not yielded before; a damaged line is passed over."""
         try:
@@ -127,7 +135,12 @@ class RunInProgress:
     def _take_phase(self, event: dict[str, Any]) -> None:
         if self.phases:
             self.phases[-1].end_ns = event["t_ns"]
-        self.phases.append(_Building(event["name"], event["t_ns"], event["t_ns"], event.get("lap", 0)))
+        lap = event.get("lap", 0)
+        for begun in self.phases:
+            if lap and begun.lap == lap:
+                # Its turn begins again, and counts from now on.
+                begun.name, begun.lap = "refill", 0
+        self.phases.append(_Building(event["name"], event["t_ns"], event["t_ns"], lap))
 
     def _take_disturbed(self, event: dict[str, Any]) -> None:
         for phase in self.phases:

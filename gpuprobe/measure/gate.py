@@ -16,7 +16,9 @@ from gpuprobe.records import Record, load, save
 if TYPE_CHECKING:
     from pathlib import Path
 
-LOOK_EVERY_S = 0.02
+# Until it is frozen, and after it was thawed, a run's pipeline makes batches ahead: all of that must be short beside a
+# turn. The look costs about 20 us.
+LOOK_EVERY_S = 0.002
 
 
 class Command(Record, frozen=True, kw_only=True):

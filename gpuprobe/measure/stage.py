@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from gpuprobe.records import Run, RunSpec, Study
 
 LOOK_EVERY_S = 0.1
-# Between two turns nobody works, so that the parent looks more often.
-LOOK_IN_TURNS_S = 0.02
 
 
 class Observer(Protocol):
@@ -73,14 +71,14 @@ class Stage:
         """Let it time its window and take its trace; its readings are of these alone."""
         if run.outcome is None:
             run.go()
-            self._until_back(run, LOOK_EVERY_S)
+            self._until_back(run)
         self._samplers.pop(run).close()
         _write_scalars(run.folder)
 
     def turn(self, run: ActiveRun, lap: int, turn_s: float) -> None:
         """Let it take one turn."""
         run.go(lap=lap, turn_s=turn_s)
-        self._until_back(run, LOOK_IN_TURNS_S)
+        self._until_back(run)
 
     def end(self, run: ActiveRun) -> None:
         """Let it end, and save it."""
@@ -109,11 +107,11 @@ class Stage:
         for sampler in self._samplers.values():
             sampler.close()
 
-    def _until_back(self, run: ActiveRun, every_s: float) -> None:
+    def _until_back(self, run: ActiveRun) -> None:
         while run.outcome is None and not run.waits:
             run.look()
             self._observer.run_progress(run.progress)
-            time.sleep(every_s)
+            run.until_written(LOOK_EVERY_S)
 
 
 def _write_scalars(folder: Path) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # Of fewer laps that nothing disturbed no ratio is told: those that something did count too then.
 FEWEST_LAPS = 3
-# Of one call the time is that of its luck.
-FEWEST_CALLS = 2
+# Of one step the time is that of its luck.
+FEWEST_STEPS = 2
 
 
 def fitted(runs: Mapping[Process, Run]) -> Fit:
@@ -43,8 +43,8 @@ def laps(runs: Mapping[Process, Run]) -> list[dict[Process, float]]:
 
 
 def log_rate(phase: Phase, batch_size: int) -> float | None:
-    """Return the logarithm of the samples per second of one block, None where it holds too few calls."""
-    if len(phase.call_ends_ns) < FEWEST_CALLS or phase.steps_per_s is None:
+    """Return the logarithm of the samples per second of one block, None where it holds too few steps."""
+    if phase.steps < FEWEST_STEPS or phase.steps_per_s is None:
         return None
     return math.log(phase.steps_per_s * batch_size)
 

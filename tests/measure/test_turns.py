@@ -16,7 +16,7 @@ import pytest
 from gpuprobe.evidence.whole_run import PLANNED
 from gpuprobe.measure import folder, turns
 from gpuprobe.measure.active import ActiveRun
-from gpuprobe.measure.conductor import REFILL_CALLS, Action, Conductor
+from gpuprobe.measure.conductor import REFILL_STEPS, Action, Conductor
 from gpuprobe.measure.events import FILE, EventLog, EventReader
 from gpuprobe.measure.gate import Command, Gate, give
 from gpuprobe.measure.onlooker import Look, Onlooker
@@ -60,7 +60,7 @@ def test_a_turn_trains_off_what_was_made_ahead_and_then_counts() -> None:
     counted = [conductor.after_call(round(0.3 * call * S)) for call in range(1, 5)]
     assert counted == [Action.GO_ON] * 3 + [Action.PAUSE]
     conductor.refill_started(0, refill_s=0.0, turn_s=0.1)
-    assert [conductor.after_call(call * S) for call in range(1, 1 + REFILL_CALLS)][-1] is Action.START_TURN
+    assert [conductor.after_call(call * S) for call in range(1, 1 + REFILL_STEPS)][-1] is Action.START_TURN
     conductor.turn_started(0)
     slow = [conductor.after_call(call * S) for call in range(1, 4)]
     assert slow == [Action.GO_ON, Action.GO_ON, Action.PAUSE], "a turn of fewer calls tells nothing"
