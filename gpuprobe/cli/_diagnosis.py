@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
+from gpuprobe.cli._charts import painted
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.report import account as reading
 from gpuprobe.report import meters, whole_run
@@ -95,11 +96,13 @@ def _details(device: DeviceAccount, host: HostAccount | None) -> RenderableType:
     if device.gaps:
         parts += [Text("\nLongest gaps", "bold"), _gaps(device)]
     if device.top_kernels:
-        parts += [Text("\nLongest kernels", "bold"), _kernels(device)]
+        over = f"\nLongest kernels, over all {wording.count(device.steps, 'step')}"
+        parts += [Text(over, "bold"), _kernels(device)]
     if device.operations:
-        parts += [Text("\nOperations, by layer and optimizer", "bold"), _operations(device)]
+        parts += [Text("\nOperations of a step, by layer and optimizer", "bold"), _operations(device)]
     if host is not None and host.iterators:
-        parts += [Text("\nInput pipeline, by time while the training waited", "bold"), _iterators(host)]
+        over = f"\nInput pipeline over all {wording.count(device.steps, 'step')}, by time while the training waited"
+        parts += [Text(over, "bold"), _iterators(host)]
     return Group(*parts)
 
 
@@ -107,7 +110,7 @@ def _bar(device: DeviceAccount, width: int) -> Text:
     text = Text()
     for category, cells in reading.bar(device, width):
         look = CATEGORIES[category]
-        text.append(look.letter * cells, f"bold white on {look.terminal}")
+        text.append(look.letter * cells, painted(look.terminal))
     return text
 
 

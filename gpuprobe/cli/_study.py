@@ -83,8 +83,7 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
 
 def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interrupted: bool) -> int:
     loaded = write(where)
-    found = verdict(loaded)
-    show(console, found)
+    show(console, loaded)
     for failure in loaded.ranking.failures:
         state = failure.state.replace("_", " ")
         _say(console, f"{failure.strategy}, round {failure.round}: {state}, {failure.message}")

@@ -65,7 +65,7 @@ def show_trainings(console: Console, trainings: Sequence[Training], folder: Path
                 _line(console, "Trace", account.headline(device) + ".")
             if training is not leading:
                 _answer(console, account.words(training.diagnosis))
-            whole = wording.command("gpuprobe", "diagnose", folder / training.folder)
+            whole = wording.command("gpuprobe", "diagnose", folder / training.folder, "--full")
             _line(console, "", f"All of it: {whole}", style="dim")
     for why, count in Counter(training.missing for training in trainings if training.missing).items():
         _line(console, "Not diagnosed", f"{wording.count(count, 'training')}: {why}.", style="yellow")

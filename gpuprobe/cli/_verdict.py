@@ -1,49 +1,24 @@
-"""Prints the verdict on a study: where, what, why, next."""
+"""Prints the verdict on a study: the finding and its change, then the ranking as bars."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpuprobe.cli._answer import chart, titled
+from gpuprobe.cli._answer import show as show_answer
+from gpuprobe.report.drawn import throughput
+from gpuprobe.report.study_answer import of_study
+from gpuprobe.report.verdict import verdict
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gpuprobe.report.verdict import Verdict
+    from gpuprobe.ranking.load import Loaded
 
 
-WIDEST_TITLE = len("How sure")
-
-
-def show(console: Console, found: Verdict) -> None:
-    """Print a verdict's sentences, one that is empty left out: beside their titles in a terminal, a line each else."""
+def show(console: Console, loaded: Loaded) -> None:
+    """Print where a study was measured, its answer, and the rate of each strategy."""
     console.print()
-    if found.where:
-        _line(console, _bare(found.where))
-    for title, text in found.told:
-        if text:
-            _titled(console, title, _bare(text))
-        if title == "Next" and found.code:
-            # As it stands, so that it can be copied.
-            console.print(found.code, markup=False, highlight=False, soft_wrap=True)
-
-
-def _titled(console: Console, title: str, text: str) -> None:
-    if not console.is_terminal:
-        _line(console, f"[bold]{title}[/bold]  {text}")
-        return
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(width=WIDEST_TITLE, style="bold")
-    grid.add_column()
-    grid.add_row(title, text)
-    console.print(grid, highlight=False)
-
-
-def _line(console: Console, text: str) -> None:
-    """Print a line, which only a terminal has a width for."""
-    console.print(text, highlight=False, soft_wrap=not console.is_terminal)
-
-
-def _bare(text: str) -> str:
-    """Leave out the backticks of the Markdown, and keep brackets from being the markup of rich."""
-    return text.replace("`", "").replace("[", r"\[")
+    titled(console, "", verdict(loaded).where)
+    show_answer(console, of_study(loaded))
+    chart(console, throughput(loaded))

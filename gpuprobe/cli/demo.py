@@ -33,7 +33,6 @@ def command(out: Path) -> None:
     from gpuprobe.cli._verdict import show
     from gpuprobe.measure import folder
     from gpuprobe.recording import PAGE_FILE, REPORT_FILE
-    from gpuprobe.report.verdict import verdict
     from gpuprobe.report.write import write
     from gpuprobe.search.next_run import following
     from gpuprobe.simulate import demo
@@ -46,10 +45,10 @@ def command(out: Path) -> None:
         demo.write(where, measured, following, rounds=ROUNDS, changes=searched)
     except OSError as error:
         raise OutputError(f"{where}: cannot be written ({error.strerror}); name another with --out") from error
-    found = verdict(write(where))
+    loaded = write(where)
     console = Terminal()
     console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
-    show(console, found)
+    show(console, loaded)
     console.print(
         f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)", highlight=False, markup=False, soft_wrap=True
     )

@@ -22,6 +22,7 @@ HELP_ORDER = 15
 HELP_GROUP = "Understand"
 EXAMPLES = (
     ("gpuprobe diagnose logs/", "the newest trace of a log folder"),
+    ("gpuprobe diagnose logs/ --full", "all that it says: gaps, kernels, predictions, readings"),
     ("gpuprobe diagnose trace.json.gz --json", "a PyTorch or JAX trace, for other tools"),
     ("gpuprobe diagnose logs/ --html step.html", "and a page to look into its step: zoom, search, gaps"),
     ("gpuprobe diagnose gpu.csv", "readings alone, as nvidia-smi writes them"),
@@ -56,6 +57,7 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
     metavar="NAMES",
     help="What the columns of readings without a header are.",
 )
+@click.option("--full", is_flag=True, help="Show all of it: the whole breakdown, gaps, kernels, predictions, readings.")
 @click.option("--json", is_flag=True, help="Print the account and the findings as JSON.")
 @click.option(
     "--what-if/--no-what-if",
@@ -90,6 +92,7 @@ def command(
     path: Path,
     telemetry: Path | None,
     columns: str,
+    full: bool,
     json: bool,
     what_if: bool | None,
     thresholds: Path | None,
@@ -120,11 +123,24 @@ def command(
         _write_views(case, diagnosis, html, chrome)
     if json:
         echo_json(to_json(diagnosis))
-    else:
-        from gpuprobe.cli._diagnosis import show
-        from gpuprobe.cli._terminal import Terminal
+        return
+    from gpuprobe.cli._diagnosis import show as show_all
+    from gpuprobe.cli._short import show
+    from gpuprobe.cli._terminal import Terminal
 
-        show(Terminal(highlight=False), diagnosis)
+    console = Terminal(highlight=False)
+    if full:
+        show_all(console, diagnosis)
+    else:
+        show(console, diagnosis, _again(path, telemetry, columns))
+
+
+def _again(path: Path, telemetry: Path | None, columns: str) -> str:
+    """Return the command that shows all of the same."""
+    from gpuprobe import wording
+
+    words = [path, *(["--telemetry", telemetry] if telemetry else []), *(["--columns", columns] if columns else [])]
+    return wording.command("gpuprobe", "diagnose", *words, "--full")
 
 
 def _write_views(case: Case, diagnosis: Diagnosis, html: Path | None, chrome: Path | None) -> None:

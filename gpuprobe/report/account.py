@@ -9,7 +9,7 @@ from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.foreign import shortened
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
-from gpuprobe.report import whole_run
+from gpuprobe.report import signals
 from gpuprobe.report.categories import CATEGORIES, COMPUTED, Category
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Diagnosis, Finding
     from gpuprobe.ledger.records import DeviceAccount, Gap, OperationFacts
     from gpuprobe.ranking.ranking import Row
-    from gpuprobe.records import Gain, Signal
+    from gpuprobe.records import Gain
     from gpuprobe.whatif.records import Prediction
 
 # The rest of a step's parts stand in the table.
-MOST_TOLD, WORTH_TELLING, WORTH_SAYING = 3, 0.01, 0.005
+MOST_TOLD, WORTH_TELLING = 3, 0.01
 LONGEST_NAME = 60
 # As `Evidence.lacking` says it of each signal.
 NOT_GATHERED = "a trace alone has no readings of the card and no settings of the run"
@@ -103,19 +103,20 @@ def words(diagnosis: Diagnosis) -> Words:
     tie = f" It ties with {first.ties_with}." if first.ties_with else ""
     part = f", {first.stage}" if first.stage else ""
     verdict = f"{first.cause} (confidence {first.confidence}){part}. {first.claim}{tie}"
-    also = [_beside(finding) for finding in diagnosis.findings[1:]]
-    why = "; ".join(_evidence(first))
+    also = [beside(finding) for finding in diagnosis.findings[1:]]
+    why = "; ".join(proofs(first))
     why += "." if why else ""
     if also:
         why = f"{why} Besides: {wording.listing(also)}.".lstrip()
-    if (judged := _judged(diagnosis)) is not None:
-        why = f"{why} {judged}".lstrip()
+    if (which := judged(diagnosis)) is not None:
+        why = f"{why} {which}".lstrip()
     gain = first.predicted_gain
     following = first.fix + (f" Predicted gain: {told(gain)}." if gain else "")
     return Words(verdict, why, following, first.code)
 
 
-def _beside(finding: Finding) -> str:
+def beside(finding: Finding) -> str:
+    """Name a finding that does not lead, with its share."""
     return f"{finding.cause} {wording.share(finding.severity)} of the {finding.of}"
 
 
@@ -129,7 +130,7 @@ def called(device: DeviceAccount, *, of_several_hosts: bool) -> str:
     return f"{device.name} of {device.host}" if of_several_hosts else device.name
 
 
-def _judged(diagnosis: Diagnosis) -> str | None:
+def judged(diagnosis: Diagnosis) -> str | None:
     """Say of several devices which one the verdict is about."""
     device = main_device(diagnosis)
     if device is None or len(diagnosis.devices) < 2:
@@ -231,27 +232,6 @@ def short(name: str) -> str:
     return shortened(name, LONGEST_NAME)
 
 
-def _evidence(finding: Finding) -> list[str]:
-    # The claim has said the share and the time already.
-    return [text for signal in finding.evidence[1:] if (text := _signal(signal))]
-
-
-def _signal(signal: Signal) -> str:
-    value = signal.value
-    if value is None or signal.name == "step_ms":
-        return ""
-    of_run = whole_run.figure(signal)
-    if of_run is not None:
-        return of_run
-    if signal.name.startswith("proof."):
-        return f"the host was in {signal.source.removeprefix('trace, events: ')}"
-    name = signal.name.removeprefix("share.").removesuffix("_fraction").replace("_", " ")
-    if not isinstance(value, float):
-        return f"{name} {value}"
-    if signal.unit.startswith("of "):
-        # A part of the step that rounds to nothing proves nothing.
-        told = value >= WORTH_SAYING or not signal.name.startswith("share.")
-        return f"{name} {wording.share(value)} {signal.unit}" if told else ""
-    unit = {"%": "percent", "1": ""}.get(signal.unit, signal.unit)
-    figure = wording.significant(value)
-    return f"{name.removesuffix(' ' + unit)} {figure} {signal.unit}" if unit else f"{name} {figure}"
+def proofs(finding: Finding) -> list[str]:
+    """Return what proves a finding, beyond the share and the time that its claim has said already."""
+    return [text for signal in finding.evidence[1:] if (text := signals.told(signal))]

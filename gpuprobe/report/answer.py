@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.report import account
-from gpuprobe.report.charts import Bar, Bars, Chart, Look, Part
-from gpuprobe.report.drawn import parts_ms
+from gpuprobe.report.charts import Bar, Bars, Chart, Look, Part, parts_ms
 from gpuprobe.report.headline import headline
 from gpuprobe.report.palette import BLUE, INK
 
@@ -19,11 +18,12 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Diagnosis, Finding
     from gpuprobe.ledger.records import DeviceAccount
 
-PREDICTED = Look("predicted by a replay of the trace", INK, "///")
-UNDIVIDED = Look("not divided into parts", BLUE)
+PREDICTED = Look("predicted by a replay of the trace", INK, "///", "?", "bright_black")
+UNDIVIDED = Look("not divided into parts", BLUE, "", "=", "blue")
 # A sentence ends before a capital or the name of something.
 END = re.compile(r"(?<=[.])\s+(?=[A-Z`])")
 BARS = "answer"
+MOST_PROOFS = 2
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,21 @@ def of_diagnosis(diagnosis: Diagnosis, device: DeviceAccount | None) -> Answer:
             rows.append(predicted("after the change", device.step_ms, gain.ratio, gain.low, gain.high))
             title += f" Predicted with the change: {now} -> {wording.milliseconds(device.step_ms / gain.ratio)} a step."
     said = f"Predicted gain: {account.told(gain)}." if gain else ""
-    change = " ".join(filter(None, [said, first.fix]))
+    change = " ".join(filter(None, [first_sentence(first.fix), said]))
     steps = f"{wording.count(device.counted, 'step')} of a trace" if device is not None else "readings, no trace"
     chips = (*caused(first, disputed=diagnosis.disputed), ("evidence", steps))
     return Answer(title, chips, bars_of(rows, "ms a step"), change, first.code, first_sentence(first.claim))
+
+
+def evidence(diagnosis: Diagnosis) -> list[str]:
+    """Return lines of what proves the primary finding, the strongest first, and of what stands beside it."""
+    first = diagnosis.primary
+    assert first is not None, "every diagnosis has a primary finding"
+    proofs, others = "; ".join(account.proofs(first)), [account.beside(other) for other in diagnosis.findings[1:]]
+    said = [*END.split(first.claim), f"{proofs[:1].upper()}{proofs[1:]}." if proofs else ""]
+    besides = f"Besides: {wording.listing(others)}." if others else ""
+    # What else costs time is not to be cut off behind many figures.
+    return [*filter(None, [*said[: MOST_PROOFS if besides else None], besides, account.judged(diagnosis)])]
 
 
 def caused(primary: Finding | None, *, disputed: bool) -> tuple[tuple[str, str], ...]:
@@ -68,7 +79,8 @@ def caused(primary: Finding | None, *, disputed: bool) -> tuple[tuple[str, str],
         return (("cause", "not known"),)
     tie = f", ties with {primary.ties_with}" if primary.ties_with else ""
     differ = " (the kinds of evidence differ)" if disputed else ""
-    return ("cause", f"{primary.cause}{tie}"), ("confidence", f"{primary.confidence}{differ}")
+    stage = f", {primary.stage}" if primary.stage else ""
+    return ("cause", f"{primary.cause}{stage}{tie}"), ("confidence", f"{primary.confidence}{differ}")
 
 
 def bars_of(rows: Sequence[Bar], unit: str) -> Chart | None:
@@ -86,10 +98,9 @@ def predicted(label: str, before_ms: float, ratio: float, low: float | None, hig
     after = before_ms / ratio
     ends = (before_ms / high, before_ms / low) if low and high else None
     told = f"{wording.milliseconds(after)}, predicted"
-    if ends:
-        told += f" ({wording.milliseconds(ends[0])} to {wording.milliseconds(ends[1])})"
+    span = f"{wording.milliseconds(ends[0])} to {wording.milliseconds(ends[1])}" if ends else ""
     part = Part(after, wording.milliseconds(after), PREDICTED)
-    return Bar(label, told, (part,), low=ends[0] if ends else None, high=ends[1] if ends else None)
+    return Bar(label, told, (part,), low=ends[0] if ends else None, high=ends[1] if ends else None, note=span)
 
 
 def measured(label: str, ms: float, device: DeviceAccount | None, word: str, note: str = "") -> Bar:

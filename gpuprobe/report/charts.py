@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpuprobe import wording
+from gpuprobe.report import account
+
 if TYPE_CHECKING:
+    from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.report.categories import Category
 
 # What is so small a part of a chart's width cannot be seen, and needs no place in its legend.
@@ -14,11 +18,16 @@ SEEN = 0.002
 
 @dataclass(frozen=True)
 class Look:
-    """How a part of a chart looks, and what a legend calls it: a colour of the palette, with a hatch or without."""
+    """How a part of a chart looks, and what a legend calls it: a colour of the palette, with a hatch or without.
+
+    In a terminal it is a letter on a colour of Rich.
+    """
 
     legend: str
     paper: str
-    hatch: str = ""
+    hatch: str
+    letter: str
+    terminal: str
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,14 @@ class Chart:
     first: bool = False
 
 
+def parts_ms(device: DeviceAccount, whole_ms: float) -> tuple[Part, ...]:
+    """Divide a time as an account divides its step."""
+    return tuple(
+        Part(line.fraction * whole_ms, wording.milliseconds(line.fraction * whole_ms), look(line.shown))
+        for line in account.lines(device)
+    )
+
+
 def look(category: Category) -> Look:
     """Return how a category of the breakdown looks."""
-    return Look(category.legend, category.paper, category.hatch)
+    return Look(category.legend, category.paper, category.hatch, category.letter, category.terminal)

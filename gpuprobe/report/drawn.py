@@ -10,8 +10,7 @@ import numpy as np
 from gpuprobe import wording
 from gpuprobe.foreign import shortened, visible
 from gpuprobe.ranking.rates import step_times_ms
-from gpuprobe.report import account
-from gpuprobe.report.charts import Bar, Bars, Box, Boxes, Chart, Look, Panel, Panels, Part, look
+from gpuprobe.report.charts import Bar, Bars, Box, Boxes, Chart, Look, Panel, Panels, Part, parts_ms
 from gpuprobe.report.palette import BLUE, GREEN, ORANGE
 from gpuprobe.units import NS_PER_S
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.ranking.load import Loaded
     from gpuprobe.ranking.ranking import Ranking, Row
     from gpuprobe.records import Run
@@ -33,30 +31,22 @@ MOST_POINTS = 160
 # So many times as long as between two readings else: none came, and no line may be drawn.
 LONG_GAP = 6.0
 DIFFERS = "its loss curve differs"
-FIRST = Look("the first rank", GREEN)
-OTHER = Look("slower, or not told apart from the baseline", BLUE)
-OTHERWISE = Look(DIFFERS, ORANGE, "///")
+FIRST = Look("the first rank", GREEN, "", "#", "green")
+OTHER = Look("the other ranks", BLUE, "", "=", "blue")
+OTHERWISE = Look(DIFFERS, ORANGE, "///", "~", "yellow")
 # One that is many times as uncertain as fast must not squeeze the others into a corner.
 MOST_UNCERTAIN = 1.5
 
 
 def charts(loaded: Loaded) -> list[Chart]:
     """Return every chart that has something to show."""
-    made = (_breakdown(loaded), _throughput(loaded), _utilization(loaded), _step_times(loaded), _losses(loaded))
+    made = (_breakdown(loaded), throughput(loaded), _utilization(loaded), _step_times(loaded), _losses(loaded))
     return [chart for chart in made if chart is not None]
 
 
 def label(name: str) -> str:
     """Write a name as the label of what is drawn: one line that leaves room for the drawing."""
     return shortened(" ".join(visible(name).split()), LONGEST_LABEL)
-
-
-def parts_ms(device: DeviceAccount, whole_ms: float) -> tuple[Part, ...]:
-    """Divide a time as an account divides its step."""
-    return tuple(
-        Part(line.fraction * whole_ms, wording.milliseconds(line.fraction * whole_ms), look(line.shown))
-        for line in account.lines(device)
-    )
 
 
 def per_batch(row: Row, ranking: Ranking) -> float:
@@ -95,7 +85,7 @@ def _breakdown(loaded: Loaded) -> Chart | None:
     return Chart("ledger", "Where the step went", says, drawn, _in_words(bars))
 
 
-def _throughput(loaded: Loaded) -> Chart | None:
+def throughput(loaded: Loaded) -> Chart | None:
     """Samples per second of each strategy with its 95 % interval, the fastest on top."""
     rows = loaded.ranking.rows
     if not rows:

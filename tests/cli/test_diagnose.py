@@ -50,8 +50,27 @@ def test_the_thresholds_are_listed_without_a_trace(cli: Cli) -> None:
     assert "\ncopy_share = 0.1\n" in done.stdout
 
 
+def test_the_answer_is_short_and_names_the_command_for_the_rest(cli: Cli, trace: Path) -> None:
+    for width in ("60", "80"):
+        done = cli("diagnose", trace, env={"COLUMNS": width})
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert len(lines) <= 24, "one screen"
+        assert lines[0].startswith("Verdict   GPU idle 70 % of the step, 60 % because the next batch comes too late.")
+        assert "cause input_bound" in lines[1]
+        assert "confidence high" in lines[1]
+        bar = next(line for line in lines if "iiii" in line)
+        assert bar.count("i") == pytest.approx(2 * bar.count("#"), abs=2)
+        assert "10.0 ms, measured" in done.stdout
+        assert lines[-1].endswith(f"gpuprobe diagnose {trace} --full")
+        (evidence,) = (place for place, line in enumerate(lines) if line.startswith("Evidence"))
+        assert "The GPU waits for the next batch in 60 % of the step (6.00 ms)." in lines[evidence]
+        (following,) = (place for place, line in enumerate(lines) if line.startswith("Next"))
+        assert following - evidence <= 3
+
+
 def test_the_account_in_a_terminal(cli: Cli, trace: Path) -> None:
-    done = cli("diagnose", trace)
+    done = cli("diagnose", trace, "--full")
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
     assert "Verdict input_bound (confidence high)" in words
@@ -104,7 +123,7 @@ def test_readings_beside_a_trace_and_alone(cli: Cli, trace: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     told = {signal["name"]: signal["value"] for signal in json.loads(done.stdout)["telemetry"]}
     assert told["utilization_percent"] == pytest.approx(44, abs=1)
-    alone = cli("diagnose", readings)
+    alone = cli("diagnose", readings, "--full")
     assert alone.returncode == 0, alone.stderr
     assert "unattributed" in alone.stdout
     assert "A trace tells" in alone.stdout

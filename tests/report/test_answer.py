@@ -52,7 +52,7 @@ def test_the_title_holds_the_cause_its_share_and_what_the_fastest_takes(tmp_path
     found = answer(tmp_path, *STORY)
     assert found.title.startswith("The next batch comes too late (50 % of the step). `xla`: 2 min 5")
     assert found.title.endswith(" an epoch.")
-    assert ("cause", "input_bound") in found.chips
+    assert ("cause", "input_bound, python_feed") in found.chips
     assert ("confidence", "high") in found.chips
     assert "numpy` alone" in found.change
     (before, now), *_, (after, then) = rows(found)
@@ -168,7 +168,7 @@ def test_a_diagnosis_tells_what_is_predicted_as_such() -> None:
     assert rows(found) == [("before", 100), ("after the change", 50)]
     assert found.bars is not None
     assert "before: 100 ms, measured" in found.bars.said
-    assert "after the change: 50.0 ms, predicted (40.0 ms to 62.5 ms)" in found.bars.said
+    assert "after the change: 50.0 ms, predicted, 40.0 ms to 62.5 ms" in found.bars.said
     assert found.why == "It waits."
     alone = of_diagnosis(Diagnosis(source="", format="", devices=(), findings=(first,)), None)
     assert alone.bars is None

@@ -27,7 +27,6 @@ from gpuprobe.records import save
 from gpuprobe.report import html as page
 from gpuprobe.report import inline
 from gpuprobe.report import watch as watch_report
-from gpuprobe.report.verdict import verdict
 from gpuprobe.report.write import rendered, write
 from gpuprobe.simulate import xplane
 from gpuprobe.simulate.engine import simulate
@@ -95,7 +94,7 @@ def of_files(study: Path, text: str) -> list[list[Any]]:
         for folder, run in runs.items():
             save(run, folder / RUN_FILE)
     made, whole = (study / "report.md").read_text(), (study / "report.html").read_text()
-    check_text(made, terminal(show_verdict, verdict(loaded)), inline.study_text(loaded))
+    check_text(made, terminal(show_verdict, loaded), inline.study_text(loaded))
     for plot in study.glob("plots/*.svg"):
         drawn = ET.parse(plot)
         assert max(len(word or "") for one in drawn.iter() for word in (one.text,) if one.tag.endswith("text")) < 200
@@ -120,7 +119,7 @@ def of_ranking(study: Path, text: str) -> list[list[Any]]:
     named = naming(text)
     loaded = dataclasses.replace(loaded, ranking=renamed(loaded.ranking, named), study=renamed(loaded.study, named))
     made = rendered(loaded)
-    check_text(made.text, terminal(show_verdict, verdict(loaded)))
+    check_text(made.text, terminal(show_verdict, loaded))
     return elements(inline.study_markdown(loaded), pages=(made.page,))
 
 

@@ -1,0 +1,58 @@
+"""Prints an answer: the finding, how sure it is, the time before and after, why, and the change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from gpuprobe.cli._charts import bars
+from gpuprobe.report.charts import Bars
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from gpuprobe.report.answer import Answer
+    from gpuprobe.report.charts import Chart
+
+WIDEST_TITLE = len("Evidence")
+
+
+def show(console: Console, answer: Answer, evidence: Sequence[str] = ()) -> None:
+    """Print it; `evidence` are lines that stand in place of the one that says why."""
+    titled(console, "Verdict", answer.title, "bold")
+    titled(console, "", "; ".join(f"{title} {text}" for title, text in answer.chips), "dim")
+    chart(console, answer.bars)
+    for place, line in enumerate(evidence or (answer.why,)):
+        titled(console, ("Evidence" if evidence else "Why") if not place else "", line)
+    titled(console, "Next", answer.change)
+    if answer.code:
+        # As it stands, so that it can be copied.
+        console.print(answer.code, markup=False, highlight=False, soft_wrap=True, style="cyan")
+
+
+def chart(console: Console, shown: Chart | None) -> None:
+    """Print a chart of bars between empty lines, with what its length is."""
+    if shown is not None and isinstance(shown.drawn, Bars):
+        console.print()
+        console.print(bars(shown.drawn, console.width - 1))
+        console.print(Text(f"({shown.drawn.unit})", "dim"))
+        console.print()
+
+
+def titled(console: Console, title: str, text: str, style: str = "") -> None:
+    """Print a sentence beside its title, one that is empty left out; only a terminal has a width for it."""
+    words = Text(text.replace("`", ""), style)
+    if not text:
+        return
+    if not console.is_terminal:
+        console.print(Text.assemble((f"{title:<{WIDEST_TITLE}}  ", "bold"), words), soft_wrap=True, highlight=False)
+        return
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(width=WIDEST_TITLE, style="bold")
+    grid.add_column(ratio=1)
+    grid.add_row(title, words)
+    console.print(grid, highlight=False)
