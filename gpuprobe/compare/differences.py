@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.compare.records import CategoryChange, Difference, Ledger, SignalChange
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from gpuprobe.records import Environment, Signal
 
 NOWHERE = "-"
-# Readings whose means differ by less than a tenth are shown as equal: pyperf's bound of a figure that can be trusted.
-WORTH_SHOWING = 0.10
 # Below these the tenth is nothing that anyone can act on; assumptions, by unit. 1 is a share of the time.
 LEAST_BY_UNIT = {"cores": 0.05, "MiB": 32.0, "MiB/s": 1.0, "1": 0.01, "1/s": 10.0, "%": 1.0, "W": 1.0}
 
@@ -101,7 +100,7 @@ def _machine(machine: Environment) -> dict[str, str]:
 
 
 def _differ(signal: Signal, a: float, b: float) -> bool:
-    return abs(b - a) >= LEAST_BY_UNIT.get(signal.unit, 0.0) and _relative(a, b) >= WORTH_SHOWING
+    return abs(b - a) >= LEAST_BY_UNIT.get(signal.unit, 0.0) and _relative(a, b) >= fixed.SIGNAL_APART
 
 
 def _relative(a: float, b: float) -> float:

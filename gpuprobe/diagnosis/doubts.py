@@ -15,6 +15,7 @@ from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES
 from gpuprobe.diagnosis.join import LOWER
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.categories import COPIES
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
 
-# Of fewer steps none is the odd one. With a quarter of the time against it, a trace of other steps may say otherwise.
-FEWEST_STEPS, MUCH = 3, 0.25
 SUMS = {"share.copy": COPIES, "share.launch": ("idle_launch", "idle_queue")}
 
 
@@ -74,7 +73,7 @@ def _differing(first: Finding, device: DeviceAccount, limits: Thresholds) -> str
     """What leads in the mean may be what the trace happened to catch: in much of its time another cause is ahead."""
     shares = {cause.id: cause.shown.share for cause in BY_SHARE if _told(cause.shown.share, device)}
     steps = device.each_step[device.warmup :][: device.counted]
-    if first.cause not in shares or len(steps) < FEWEST_STEPS:
+    if first.cause not in shares or len(steps) < fixed.ODD_STEP_OF:
         return ""
     others = [share for cause, share in shares.items() if cause != first.cause]
     against = [
@@ -84,7 +83,7 @@ def _differing(first: Finding, device: DeviceAccount, limits: Thresholds) -> str
         >= _of(shares[first.cause], step.ledger_ms) + limits.tie_points * step.step_ms
     ]
     part = sum(against) / max(sum(step.step_ms for step in steps), 1e-9)
-    if part < MUCH:
+    if part < fixed.ODD_STEPS:
         return ""
     return f"in {wording.share(part)} of the traced time, {wording.count(len(against), 'step')}, another cause leads"
 

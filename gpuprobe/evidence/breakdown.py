@@ -31,13 +31,11 @@ from gpuprobe.ledger.peers import waited_for
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.stages import last
 from gpuprobe.records import Evidence, Signal
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, HostEvent
 
-# A device that computes less than this share of what another does has no full part in the training; steps that differ
-# by less than this are as slow.
-MUCH, ALIKE = 0.5, 0.05
 UNSEEN = "only stages that hand on what is ready were seen while the training waited"
 NOT_HELD = "the trace holds none of it"
 NO_KERNELS = "there are no kernels in the trace"
@@ -77,9 +75,9 @@ def main_device(account: Account) -> DeviceAccount | None:
     if kept is not None:
         return account.devices[kept[0]]
     most = max(map(_computed_ms, account.devices), default=0.0)
-    much = [device for device in account.devices if _computed_ms(device) >= MUCH * most]
+    much = [device for device in account.devices if _computed_ms(device) >= fixed.FULL_PART * most]
     slowest = max((device.step_ms for device in much), default=0.0)
-    as_slow = [device for device in much if device.step_ms >= (1 - ALIKE) * slowest]
+    as_slow = [device for device in much if device.step_ms >= (1 - fixed.AS_SLOW) * slowest]
     return max(as_slow, key=_computed_ms, default=None)
 
 

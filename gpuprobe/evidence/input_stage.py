@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.ledger.stages import AHEAD, CACHES, FROM_PYTHON, HANDS_ON, OUTERMOST, READERS, SHUFFLES, last, path
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.ledger.records import IteratorFacts
-
-# Where waiting takes no more of the step than this, the work would fit beside the rest of it.
-HIDEABLE_SHARE = 0.5
 
 
 def input_stage(stages: Sequence[IteratorFacts], wait_share: float) -> str | None:
@@ -34,4 +32,4 @@ def input_stage(stages: Sequence[IteratorFacts], wait_share: float) -> str | Non
     if stage.startswith(READERS) or any(part.startswith(CACHES) for part in above):
         return "cold_cache"
     ahead = any(part.startswith(AHEAD) for part in (*above, stage))
-    return "slow_map" if ahead or wait_share > HIDEABLE_SHARE else "no_prefetch"
+    return "slow_map" if ahead or wait_share > fixed.HIDEABLE_SHARE else "no_prefetch"

@@ -16,13 +16,12 @@ import numpy as np
 from gpuprobe.blocks import BLOCKS, block_means, half_width
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.records import Signal
+from gpuprobe.thresholds import fixed
 from gpuprobe.units import NS_PER_MS
 
 if TYPE_CHECKING:
     from gpuprobe.records import Phase
 
-# A call of so many medians is no call like the others.
-LONG = 3.0
 SOURCE = "clock, calls of the timed window"
 
 
@@ -34,7 +33,7 @@ def pace(window: Phase | None) -> tuple[Signal, ...]:
     calls_ms = [(later - earlier) / NS_PER_MS for earlier, later in itertools.pairwise(ends_ns)]
     mean_ms, median_ms = math.fsum(calls_ms) / len(calls_ms), median(np.array(calls_ms))
     spread_ms = half_width(block_means(calls_ms))
-    long = [call for call in calls_ms if call > LONG * median_ms]
+    long = [call for call in calls_ms if call > fixed.LONG_CALL * median_ms]
     return (
         Signal(
             name="window_call_ms",

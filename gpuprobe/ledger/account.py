@@ -25,6 +25,7 @@ from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, StepAccount
 from gpuprobe.ledger.recurrent import recurrent_facts
 from gpuprobe.ledger.step_accounts import StepAccounts
+from gpuprobe.thresholds import fixed
 from gpuprobe.units import PS_PER_MS, PS_PER_NS
 
 if TYPE_CHECKING:
@@ -42,12 +43,6 @@ if TYPE_CHECKING:
 LOST = "events dropped"
 NO_CUPTI = "gpuprobe doctor tells whether the profiler sees the GPU (CUPTI)"
 EMPTY = f"{{}} is in the trace and did nothing: where the training did not run on the processor, {NO_CUPTI}"
-# What the account's confidence rests on: kernels that were launched and are not in the trace, since the profiler drops
-# events when its buffers are full, so that idle time may be theirs; work joined to its launch; unexplained time.
-LOST_HIGH, LOST_LOW = 0.05, 0.20
-# A step that only the device's work tells of speaks for the trace where it is at least so much of it.
-COVERED = 0.5
-JOINED_HIGH, JOINED_LOW, UNATTRIBUTED_HIGH, UNATTRIBUTED_LOW = 0.95, 0.5, 0.05, 0.20
 
 
 @dataclass(frozen=True)
@@ -273,21 +268,22 @@ def _idle_outside(time: GpuTime) -> float | None:
 
 def _told_lost(timeline: Timeline) -> float:
     """Where the profiler says that it lost events and nothing tells how many: enough not to be sure."""
-    return LOST_LOW if any(LOST in warning for warning in timeline.warnings) else 0.0
+    return fixed.LOST_LOW if any(LOST in warning for warning in timeline.warnings) else 0.0
 
 
 def _confidence(step: StepAccount, joined: float, lost: float) -> Confidence:
     unknown = step.ledger_ms[UNATTRIBUTED] / step.step_ms
-    if joined >= JOINED_HIGH and unknown <= UNATTRIBUTED_HIGH and lost <= LOST_HIGH:
+    if joined >= fixed.JOINED_HIGH and unknown <= fixed.UNATTRIBUTED_HIGH and lost <= fixed.LOST_HIGH:
         return "high"
-    return "medium" if joined >= JOINED_LOW and unknown <= UNATTRIBUTED_LOW and lost <= LOST_LOW else "low"
+    likely = joined >= fixed.JOINED_LOW and unknown <= fixed.UNATTRIBUTED_LOW and lost <= fixed.LOST_LOW
+    return "medium" if likely else "low"
 
 
 def _trusted(step: StepAccount, time: GpuTime, host: Host, told_lost: float) -> Confidence:
     """The account's confidence; low where most of what the host did lies outside the one step that could be guessed."""
     windows = time.windows
     step_ps = int(windows.end_ps[-1] - windows.start_ps[0])
-    if windows.guessed and step_ps < COVERED * (host.last_ps - host.first_ps):
+    if windows.guessed and step_ps < fixed.GUESSED_STEP_COVERED * (host.last_ps - host.first_ps):
         return "low"
     return _confidence(step, time.work.joined_fraction, max(time.lost.fraction, told_lost))
 

@@ -12,20 +12,17 @@ from gpuprobe.ledger.intervals import Intervals, covered, difference, intersecti
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.once import compiled_once
 from gpuprobe.ledger.steps import Windows, find
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import Steps
-from gpuprobe.units import PS_PER_US
+from gpuprobe.units import PS_PER_MS, PS_PER_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gpuprobe.ledger.host import Host
 
-# TensorFlow's GPU guide gives 20 to 40 us for a launch: a shorter operation costs more to start than to do.
-LEAST_WORK_PS = 25 * PS_PER_US
-# Python that goes from one operation to the next: a pause longer than this has another reason.
-DISPATCH_PS = 2000 * PS_PER_US
-# A compiled step leaves a handful of single operations to Python, such as those on its metrics.
-MANY_OPS = 20
+LEAST_WORK_PS = int(fixed.OPERATION_WORKS_US * PS_PER_US)
+DISPATCH_PS = int(fixed.DISPATCH_MS * PS_PER_MS)
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ def _from_first_to_last(host: Host, inside: Intervals) -> Intervals:
         eager = (host.kinds[place] & Kind.EAGER) != 0
         start, end = thread.events.start_ps[eager], np.maximum.accumulate(thread.events.end_ps[eager])
         low, high = np.searchsorted(start, inside.start), np.searchsorted(start, inside.end)
-        many = high - low >= MANY_OPS
+        many = high - low >= fixed.SINGLE_OPERATIONS
         begins.append(start[low[many]])
         ends.append(end[high[many] - 1])
     return union(np.concatenate(begins), np.concatenate(ends))

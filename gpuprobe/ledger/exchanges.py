@@ -18,6 +18,7 @@ from gpuprobe.ledger import names
 from gpuprobe.ledger.intervals import Intervals, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.quantiles import median
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,12 +35,6 @@ if TYPE_CHECKING:
 # Ends further apart than this, and than this share of how long the exchange took somewhere, are those of different
 # exchanges: true ends lie microseconds apart on GPUs, and on processors as far as a thread waits for its turn.
 APART_PS, APART_SHARE = 200_000_000, 0.25
-# So many of them have to end together, else they are not the same ones.
-MOSTLY = 0.8
-# So many exchanges may one trace show beyond the other's first or last.
-EDGE = 2
-# So many ends in a row tell by their distances which they are, where no clock does.
-TELLING = 3
 PROCESSOR = "CPU"
 
 
@@ -115,7 +110,7 @@ def _side_by_side(own: Sequence[Int64s], members: Sequence[Member], unix: bool) 
         return None
     columns = np.stack([of[low + place : high + place] for of, place in zip(own, places.tolist(), strict=True)])
     apart = _apart_ps(columns[:, :, 1], [host for _, host in members])
-    return columns if (apart <= _allowed_ps(columns)).mean() >= MOSTLY else None
+    return columns if (apart <= _allowed_ps(columns)).mean() >= fixed.EXCHANGES_TOGETHER else None
 
 
 def _ahead(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None:
@@ -124,22 +119,22 @@ def _ahead(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None
     Steps that are alike fit in several ways: then the one counts in which the clocks differ least, where they are
     clocks of the same kind; else the one without a shift where both show as many, or the one that fits best by far.
     """
-    fewest = max(1 if one_clock or unix else TELLING, len(first) - EDGE)
+    fewest = max(1 if one_clock or unix else fixed.EXCHANGES_TELLING, len(first) - fixed.EXCHANGES_EDGE)
     offset: dict[int, float] = {}
     spread: dict[int, float] = {}
-    for place in range(-EDGE, len(of) - len(first) + EDGE + 1):
+    for place in range(-fixed.EXCHANGES_EDGE, len(of) - len(first) + fixed.EXCHANGES_EDGE + 1):
         low, high = max(0, -place), min(len(first), len(of) - place)
         if high - low < fewest:
             continue
         pair = np.stack([first[low:high], of[low + place : high + place]])
         apart = pair[1, :, 1] - pair[0, :, 1]
         usual = 0.0 if one_clock else median(apart)
-        if (np.abs(apart - usual) <= _allowed_ps(pair)).mean() >= MOSTLY:
+        if (np.abs(apart - usual) <= _allowed_ps(pair)).mean() >= fixed.EXCHANGES_TOGETHER:
             offset[place] = abs(median(apart))
             spread[place] = float(np.abs(apart - usual).mean())
     if one_clock or unix:
         return min(offset, key=offset.__getitem__, default=None)
-    if len(of) == len(first) and (0 in offset or len(of) < TELLING):
+    if len(of) == len(first) and (0 in offset or len(of) < fixed.EXCHANGES_TELLING):
         return 0
     best = min(spread, key=spread.__getitem__, default=None)
     others = [value for place, value in spread.items() if place != best]

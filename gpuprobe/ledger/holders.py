@@ -10,8 +10,9 @@ import numpy as np
 from gpuprobe.ledger.intervals import Intervals, join, union
 from gpuprobe.ledger.names import Kind, runs_python, wraps
 from gpuprobe.ledger.stages import THREADS
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN
-from gpuprobe.units import PS_PER_US
+from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,13 +23,7 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.pace import Held, LaunchCalls
     from gpuprobe.traces.timeline import Int64s
 
-# An event in so much of a stretch is what held the host; an operation already in half of it, before what encloses it.
-MOST, HALF = 0.8, 0.5
-# A frame or call in which so many launches lie is not one that launches nothing.
-LAUNCHES_MANY = 10
-# A framework's own work between two launches, and a call's way to its first one (its arguments, starting the executor):
-# milliseconds on a slow host, and never longer than this.
-INTO_A_CALL_PS = 10_000 * PS_PER_US
+INTO_A_CALL_PS = int(fixed.INTO_A_CALL_MS * PS_PER_MS)
 # The calls by which a framework runs a whole function.
 _CALLS = Kind.FUNCTION | Kind.CALL | Kind.EXECUTION
 
@@ -100,7 +95,7 @@ def time_of(found: Iterable[Holder]) -> Intervals:
 
 def holders(host: Host, threads: Iterable[int], stretches: Held, calls: LaunchCalls) -> Iterator[Holder]:
     """Yield what held the host, for each stretch in which it was held."""
-    events = _Long.of(host, threads, round(HALF * stretches.operation_ps))
+    events = _Long.of(host, threads, round(fixed.HELD_BY_HALF * stretches.operation_ps))
     columns = (stretches.start_ps, stretches.end_ps, stretches.own_ps, stretches.in_call)
     for start, end, own, in_call in zip(*(column.tolist() for column in columns), strict=True):
         holder = _holder(events, calls, Holder(start, end, own, in_call))
@@ -116,7 +111,7 @@ def _holder(events: _Long, calls: LaunchCalls, stretch: Holder) -> Holder:
         return stretch
     thread, until = int(events.thread[place]), int(events.end_ps[place])
     low, high = np.searchsorted(calls.start_ps, [events.start_ps[place], until])
-    few = int((calls.thread[low:high] == thread).sum()) < LAUNCHES_MANY
+    few = int((calls.thread[low:high] == thread).sum()) < fixed.LAUNCHES_MANY
     wrapper = bool(events.encloses[place])
     return replace(
         stretch,
@@ -160,7 +155,8 @@ class _Long:
         """Return the place of the shortest event that fills the stretch, an operation first; None where none does."""
         filled = (np.minimum(self.end_ps, end) - np.maximum(self.start_ps, start)) / (end - start)
         lasted = self.end_ps - self.start_ps
-        ranks = (filled >= HALF) & ((self.kind & Kind.OP) != 0), filled >= MOST, filled >= HALF
+        most, half = filled >= fixed.HELD_BY_MOST, filled >= fixed.HELD_BY_HALF
+        ranks = (half & ((self.kind & Kind.OP) != 0), most, half)
         chosen = next((np.flatnonzero(rank) for rank in ranks if rank.any()), None)
         return None if chosen is None else int(chosen[np.argmin(lasted[chosen])])
 

@@ -11,8 +11,10 @@ import numpy as np
 from gpuprobe.ledger.intervals import Intervals, difference, join, union
 from gpuprobe.ledger.names import Kind, kinds, prepares, waits
 from gpuprobe.ledger.stages import THREADS
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import NO_CORRELATION, UNKNOWN
+from gpuprobe.units import PS_PER_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Int32s, Int64s, Thread, Timeline
 
 
-# As long as copying one megabyte takes at 10 GB/s; what is shorter is the cost of Python's call.
-LEAST_COPY_PS = 100_000_000
+LEAST_COPY_PS = int(fixed.COPY_US * PS_PER_US)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from gpuprobe.ledger.launches import NO_LAUNCH, Launches, done_before, reads
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.once import compiled_once, held_once
 from gpuprobe.ledger.pace import held, launch_calls
+from gpuprobe.thresholds import fixed
+from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +25,7 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device
 
-# Python between two operations leaves holes of tens of microseconds in what the profiler sees of a thread. In a hole
-# longer than this, and where no training function is known, the host was not dispatching.
-SILENT_PS = 1_000_000_000
-# Fewer holes than this do not come again and again, and one that takes more than half of their time is no habit.
-FEWEST_SILENCES, HALF = 3, 0.5
+SILENT_PS = int(fixed.SILENT_MS * PS_PER_MS)
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ def _launching(
 def _again_and_again(silent: Intervals) -> bool:
     """Whether holes in what the trace shows of a thread are a habit: then Python of the user's runs between steps."""
     lasted = silent.end - silent.start
-    return len(silent) >= FEWEST_SILENCES and float(lasted.max()) <= HALF * silent.total
+    return len(silent) >= fixed.FEWEST_SILENCES and float(lasted.max()) <= fixed.SILENCE_MOST * silent.total
 
 
 def _longer(time: Intervals, least_ps: int) -> Intervals:

@@ -11,6 +11,7 @@ from gpuprobe.ledger.intervals import covered, holds, intersection, union
 from gpuprobe.ledger.occupied import occupancies
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.records import CopyFacts, KernelFacts, TopKernel
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN, Direction
 from gpuprobe.units import MIB, PS_PER_MS, PS_PER_S, PS_PER_US
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Kernels
 
 TOP = 10
-# Starting a kernel costs the host about as much (TensorFlow's GPU guide: launch latency 20 to 40 us).
-TINY_US, SMALL_US = 10.0, 25.0
 
 
 def kernel_facts(texts: Sequence[str], time: GpuTime) -> KernelFacts | None:
@@ -42,10 +41,10 @@ def kernel_facts(texts: Sequence[str], time: GpuTime) -> KernelFacts | None:
     return KernelFacts(
         count=len(lasted),
         median_us=median(lasted),
-        under_10us_count_fraction=float((lasted < TINY_US).mean()),
-        under_10us_time_fraction=float(lasted[lasted < TINY_US].sum() / total),
-        under_25us_count_fraction=float((lasted < SMALL_US).mean()),
-        under_25us_time_fraction=float(lasted[lasted < SMALL_US].sum() / total),
+        under_10us_count_fraction=float((lasted < fixed.TINY_KERNEL_US).mean()),
+        under_10us_time_fraction=float(lasted[lasted < fixed.TINY_KERNEL_US].sum() / total),
+        under_25us_count_fraction=float((lasted < fixed.SMALL_KERNEL_US).mean()),
+        under_25us_time_fraction=float(lasted[lasted < fixed.SMALL_KERNEL_US].sum() / total),
         per_s=float(len(lasted) / seconds),
         tensor_core_count=int(cores.sum()),
         tensor_core_time_fraction=float(lasted[cores].sum() / total),

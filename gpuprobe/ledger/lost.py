@@ -10,9 +10,11 @@ import numpy as np
 from gpuprobe.ledger.intervals import Intervals, union
 from gpuprobe.ledger.launches import NO_LAUNCH
 from gpuprobe.ledger.names import COPYING, Kind
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.details import copy_direction
 from gpuprobe.traces.names import among, distinct
 from gpuprobe.traces.timeline import NO_CORRELATION
+from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.launches import Launches
     from gpuprobe.traces.timeline import Events, Int64s
 
-# Work that was launched so long before the trace ends, and on a device at rest, has begun: a launch takes microseconds.
-AT_REST_PS = 1_000_000_000
+AT_REST_PS = int(fixed.AT_REST_MS * PS_PER_MS)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ import numpy as np
 from gpuprobe.ledger.holders import time_of
 from gpuprobe.ledger.intervals import Intervals, covered, join
 from gpuprobe.ledger.names import Kind
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN
-from gpuprobe.units import PS_PER_MS, PS_PER_US
+from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +27,8 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.pace import LaunchCalls
     from gpuprobe.ledger.steps import Windows
 
-# Compiling for less than this in a step is a look into the cache of what is compiled.
-NOTICED_PS = 500 * PS_PER_US
-# Nothing else holds the call that starts a kernel on an idle device for so long: not the driver's lock, not a full
-# queue, which an idle device does not have.
-LOADING_PS = 100 * PS_PER_MS
-# Of fewer steps nothing is the exception.
-FEWEST_STEPS = 3
+NOTICED_PS = int(fixed.COMPILING_MS * PS_PER_MS)
+LOADING_PS = int(fixed.LOADING_MS * PS_PER_MS)
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ def compiled_once(host: Host, windows: Windows) -> Once:
     named = named if len(_steps_with(named, windows)) == 1 else Intervals()
     compiling = host.compiling
     first = compiling if _steps_with(compiling, windows) == [0] else Intervals()
-    return Once(join([named, first]), join([named, *([first] if len(windows) >= FEWEST_STEPS else [])]))
+    return Once(join([named, first]), join([named, *([first] if len(windows) >= fixed.STEPS_WITH_EXCEPTION else [])]))
 
 
 def held_once(found: Sequence[Holder], host: Host, calls: LaunchCalls, windows: Windows) -> Once:
@@ -108,7 +104,7 @@ def _elsewhere_short(holder: Holder, host: Host, windows: Windows, *, first: boo
 
     In the `first` step of the trace that is proof; in a later one something may have held it up.
     """
-    if len(windows) < FEWEST_STEPS or not (first or holder.told):
+    if len(windows) < fixed.STEPS_WITH_EXCEPTION or not (first or holder.told):
         return False
     step = int(np.searchsorted(windows.start_ps, holder.middle_ps, side="right")) - 1
     starts = [thread.events.start_ps[thread.events.name == holder.name] for thread in host.threads]

@@ -13,6 +13,7 @@ from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import LoopFacts, OperationFacts
 from gpuprobe.ledger.scopes import Scope, maps, recurrent, scope_of
 from gpuprobe.ledger.stages import THREADS
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Device, Int32s, Int64s
 
 TOP, TOP_TYPES = 8, 6
-# A scope that holds so much of the model's time, with layers in it that have scopes of their own, is no layer itself.
-WRAPS = 0.8
 # They hold other operations, whose time is not theirs.
 CALLS = frozenset(
     {"While", "StatelessWhile", "If", "StatelessIf", "Case", "PartitionedCall", "StatefulPartitionedCall"}
@@ -130,7 +129,7 @@ def _model(times: Sequence[tuple[tuple[str, ...], float]]) -> tuple[str, ...]:
                 deep.update(path[depth : depth + 1] if len(path) > depth + 2 else ())
         largest = max(inner, key=inner.__getitem__, default="")
         holds = len(layers[largest]) > 1 and largest in deep
-        if not holds or inner[largest] < WRAPS * sum(inner.values()):
+        if not holds or inner[largest] < fixed.SCOPE_WRAPS * sum(inner.values()):
             return base
         base = (*base, largest)
 

@@ -11,9 +11,10 @@ from gpuprobe.ledger.intervals import Intervals, covered, holds, union
 from gpuprobe.ledger.launches import NO_LAUNCH
 from gpuprobe.ledger.names import COPYING, Kind
 from gpuprobe.ledger.quantiles import median
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import among, distinct
 from gpuprobe.traces.timeline import NO_CORRELATION
-from gpuprobe.units import PS_PER_US
+from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,16 +26,9 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Events, Int64s
 
-# TensorFlow's GPU guide gives 20 to 40 us for a launch: fifty times as long is no launch on its way. Python that goes
-# from one operation to the next takes less too (`cpu.DISPATCH_PS`).
-LEAST_PS = 2_000 * PS_PER_US
-# An operation that launches nothing at all is none on its way to a launch: it is told from Python's way around one.
-LEAST_OPERATION_PS = 250 * PS_PER_US
-# A slow host launches slowly throughout. In the traces that others recorded nine pauses of ten are within ten times
-# the median; twice that is another reason.
-TIMES_PACE = 20
-# Of fewer pauses the median is no pace, and one slower than this is none of single launches.
-FEWEST_PAUSES, SLOWEST_PS = 10, 1_000 * PS_PER_US
+LEAST_PS = int(fixed.HELD_MS * PS_PER_MS)
+LEAST_OPERATION_PS = int(fixed.HELD_OPERATION_MS * PS_PER_MS)
+SLOWEST_PS = int(fixed.SLOWEST_PACE_MS * PS_PER_MS)
 
 
 @dataclass(frozen=True)
@@ -115,8 +109,8 @@ def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals)
 
 def _slow(pauses: Int64s) -> int:
     """How long a pause between two launches is for another reason than their pace, by all of the pauses (n,)."""
-    pace = median(pauses) if len(pauses) >= FEWEST_PAUSES else 0.0
-    return int(TIMES_PACE * pace) if pace <= SLOWEST_PS else 0
+    pace = median(pauses) if len(pauses) >= fixed.FEWEST_PAUSES else 0.0
+    return int(fixed.HELD_TIMES_PACE * pace) if pace <= SLOWEST_PS else 0
 
 
 def _ids(work: Sequence[Events]) -> Int64s:

@@ -10,6 +10,7 @@ from gpuprobe.ledger.intervals import Intervals, difference, holds, intersection
 from gpuprobe.ledger.names import Kind, waits
 from gpuprobe.ledger.records import CpuOp, HostAccount, IteratorFacts
 from gpuprobe.ledger.stages import PYTHON_STAGE, THREADS, above, is_buffer
+from gpuprobe.thresholds import fixed
 from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Int64s
 
 TOP = 10
-# A stage at work for less than this share of the longest wait does not explain it.
-SEEN_AT_WORK = 0.2
 
 
 def host_account(host: Host, windows: Windows) -> HostAccount:
@@ -98,7 +97,7 @@ def _slowest(blocking: list[IteratorFacts]) -> IteratorFacts | None:
     longest = max(blocking, key=lambda stage: stage.blocking_ms, default=None)
     working = [stage for stage in blocking if not is_buffer(stage.name)]
     works = max(working, key=lambda stage: stage.blocking_ms, default=None)
-    if longest is None or works is None or works.blocking_ms < SEEN_AT_WORK * longest.blocking_ms:
+    if longest is None or works is None or works.blocking_ms < fixed.STAGE_AT_WORK * longest.blocking_ms:
         return longest
     return works
 

@@ -12,7 +12,8 @@ from gpuprobe.ledger.intervals import Intervals, intersection, join, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.records import RecurrentFacts
 from gpuprobe.ledger.stages import THREADS
-from gpuprobe.units import PS_PER_US
+from gpuprobe.thresholds import fixed
+from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.host import Host
@@ -23,8 +24,7 @@ _IN_A_LOOP = re.compile(r"(?:.*?/)??([^/]+)/while(?:_\w+)?/(.*):(\w+)$")
 # How Keras calls recurrent layers, and what their cells compute with, whatever they are called.
 _LAYER = re.compile(r"\w*(?:lstm|gru|rnn|recurrent)\w*", re.IGNORECASE)
 _CELL = frozenset(("MatMul", "Tanh"))
-# Between two iterations the loop's own bookkeeping runs.
-WITHIN_PS = 2_000 * PS_PER_US
+WITHIN_PS = int(fixed.LOOP_PAUSE_MS * PS_PER_MS)
 # What cuDNN cannot do, by the types of operations that do it in the loop: Keras's conditions for `use_cudnn`.
 _OTHER_ACTIVATIONS = ("Relu", "Relu6", "Elu", "Selu", "Softplus", "Softsign", "LeakyRelu")
 _RANDOM, _MASK = re.compile(r"\w*Random\w*"), ("Select", "SelectV2")

@@ -10,6 +10,7 @@ import numpy as np
 from gpuprobe.ledger.intervals import covered
 from gpuprobe.ledger.quantiles import median, percentile
 from gpuprobe.ledger.records import Spread, StepAccount
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS
 
@@ -17,13 +18,8 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.intervals import Intervals
     from gpuprobe.ledger.steps import Windows
 
-# A first step this many times as long as any other is warm-up; it takes three others to tell. One that is as long as
-# another later on may be part of a pattern, such as a checkpoint every so many steps.
-WARMUP_FACTOR, WARMUP_OTHERS = 2.0, 3
-# SageMaker Debugger's StepOutlier rule: 3 sigma; here of the median absolute deviation, which outliers do not move.
-OUTLIER_SIGMAS, SIGMA_PER_MAD = 3.0, 1.4826
-# Steps of a quiet machine differ by less than this, which is then no outlier.
-QUIET_FRACTION = 0.1
+# What makes a standard deviation of a median absolute deviation, where values spread as Gauss has it.
+SIGMA_PER_MAD = 1.4826
 
 
 @dataclass(frozen=True)
@@ -68,9 +64,9 @@ def _average(steps: list[StepAccount]) -> StepAccount:
 def _warmup(steps: list[StepAccount]) -> int:
     """Count the steps at the beginning that only the beginning made slow."""
     lasted = [step.step_ms for step in steps]
-    if len(lasted) <= WARMUP_OTHERS:
+    if len(lasted) <= fixed.WARMUP_OTHERS:
         return 0
-    return int(lasted[0] > WARMUP_FACTOR * max(lasted[1:]))
+    return int(lasted[0] > fixed.WARMUP_FACTOR * max(lasted[1:]))
 
 
 def _counted(steps: list[StepAccount], warmup: int, windows: Windows) -> list[StepAccount]:
@@ -83,6 +79,6 @@ def _spread(steps: list[StepAccount]) -> Spread:
     lasted = np.array([step.step_ms for step in steps])
     middle = median(lasted)
     away = np.abs(lasted - middle)
-    limit = max(OUTLIER_SIGMAS * SIGMA_PER_MAD * median(away), QUIET_FRACTION * middle)
+    limit = max(fixed.OUTLIER_SIGMAS * SIGMA_PER_MAD * median(away), fixed.STEP_OUTLIER * middle)
     low, high = percentile(lasted, 5), percentile(lasted, 95)
     return Spread(median_ms=middle, p5_ms=low, p95_ms=high, outliers=tuple(np.flatnonzero(away > limit).tolist()))

@@ -10,14 +10,8 @@ from dataclasses import dataclass
 import psutil
 
 from gpuprobe import wording
+from gpuprobe.thresholds import fixed
 from gpuprobe.units import MIB
-
-# Chosen here, as for a GPU that others use: a tenth of the processors.
-FOREIGN_SHARE = 0.10
-# Chosen here: a page now and then is no pressure.
-SWAPPED_MIB = 1.0
-# Chosen here, as for a GPU's: clocks less than 15 % down cost at most some percent.
-CLOCK_DOWN = 0.15
 
 
 @dataclass(frozen=True)
@@ -57,13 +51,13 @@ class Onlooker:
         spent_s = after.now_s - before.now_s
         foreign = max(0.0, (after.busy_s - before.busy_s - (after.own_s - before.own_s)) / spent_s)
         said = []
-        if foreign >= FOREIGN_SHARE * len(self._cores):
+        if foreign >= fixed.FOREIGN_SHARE * len(self._cores):
             said.append(
                 f"others took {wording.significant(foreign, 2)} of {wording.count(len(self._cores), 'processor')}"
             )
-        if after.swapped_mib - before.swapped_mib >= SWAPPED_MIB:
+        if after.swapped_mib - before.swapped_mib >= fixed.SWAPPED_MIB:
             said.append("memory was short, and had to be swapped in")
-        if after.clock_mhz and after.clock_mhz <= (1 - CLOCK_DOWN) * self._fastest_mhz:
+        if after.clock_mhz and after.clock_mhz <= (1 - fixed.HOST_CLOCK_DOWN) * self._fastest_mhz:
             said.append(f"the processors' clock had fallen to {wording.significant(after.clock_mhz)} MHz")
         return "; ".join(said)
 

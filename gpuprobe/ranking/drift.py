@@ -15,7 +15,7 @@ from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ranking.ranking import Mark
 from gpuprobe.records import chain
-from gpuprobe.whatif.records import FINEST
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ def at_most(traced: Traced, changes: Sequence[StrategyInfo]) -> float | None:
     told = [] if traced.replay is None else [_most(traced.replay, name) for name in names]
     device = main_device(traced.account)
     computing = sum(device.ledger_ms.get(name, 0.0) for name in COMPUTING) if device else 0.0
-    return max([(1 + FINEST) * device.step_ms / computing, *told]) if device and computing else None
+    return max([(1 + fixed.FINEST) * device.step_ms / computing, *told]) if device and computing else None
 
 
 def _most(replay: Replay, change: str) -> float:

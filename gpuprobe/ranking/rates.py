@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from gpuprobe.blocks import BLOCKS
 from gpuprobe.records import Record
+from gpuprobe.thresholds import fixed
 from gpuprobe.units import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
@@ -20,11 +21,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.records import Phase, Run
 
-FEWEST_BLOCKS = 2
 CONFIDENCE = 0.95
-# A standard deviation of a tenth of the mean, or one value half off it, makes a figure untrustworthy.
-UNSTABLE_SPREAD = 0.10
-UNSTABLE_EXTREME = 0.50
 
 
 class Interval(Record, frozen=True, kw_only=True):
@@ -62,7 +59,7 @@ def window_rate(window: Phase, batch_size: int) -> RunRate | None:
     ends = np.asarray((window.start_ns, *window.call_ends_ns), np.float64) / NS_PER_S
     calls = len(ends) - 1
     blocks = min(BLOCKS, calls)
-    if blocks < FEWEST_BLOCKS or ends[-1] <= ends[0]:
+    if blocks < fixed.FEWEST_BLOCKS or ends[-1] <= ends[0]:
         return None
     edges = np.linspace(0, calls, blocks + 1).round().astype(int)
     samples = np.diff(edges) * window.steps_per_call * batch_size
@@ -85,7 +82,7 @@ def run_rate(run: Run) -> RunRate | None:
         return None
     alone = window_rate(window, run.settings.batch_size)
     turns = [phase for phase in run.phases if phase.lap and phase.steps_per_s]
-    if alone is None or len(turns) < FEWEST_BLOCKS:
+    if alone is None or len(turns) < fixed.FEWEST_BLOCKS:
         return alone
     rates = np.log([run.settings.batch_size * phase.steps_per_s for phase in (window, *turns) if phase.steps_per_s])
     error = float(rates.std(ddof=1)) / math.sqrt(len(rates))
@@ -122,13 +119,13 @@ def step_times_ms(run: Run) -> NDArray[np.float64]:
 def unstable(rates: Sequence[RunRate]) -> str | None:
     """Say why a strategy's figure cannot be trusted, or None. Thresholds: pyperf, `format_checks`."""
     blocks = np.concatenate([rate.block_rates for rate in rates]) if rates else np.empty(0)
-    if len(blocks) < FEWEST_BLOCKS:
+    if len(blocks) < fixed.FEWEST_BLOCKS:
         return None
     mean, spread = blocks.mean(), blocks.std(ddof=1)
-    if spread >= UNSTABLE_SPREAD * mean:
+    if spread >= fixed.UNSTABLE_SPREAD * mean:
         return f"unstable: its blocks spread by {100 * spread / mean:.0f} % of their mean"
     extreme = float(np.abs(blocks - mean).max() / mean)
-    if extreme >= UNSTABLE_EXTREME:
+    if extreme >= fixed.UNSTABLE_EXTREME:
         return f"unstable: one block is {100 * extreme:.0f} % off the mean"
     return None
 

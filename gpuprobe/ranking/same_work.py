@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.thresholds import fixed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -18,14 +20,8 @@ if TYPE_CHECKING:
 
 # Losses of single batches jump; the mean over this many samples is what is compared.
 SMOOTH_SAMPLES = 512
-# The band around the median curve: four robust standard deviations of the strategies themselves, and at least a
-# tenth of the loss, since the order of the samples alone moves a young loss by that much.
-BAND_DEVIATIONS = 4.0
-BAND_FRACTION = 0.10
 # 1.4826 MAD estimates the standard deviation of a normal distribution (Rousseeuw and Croux 1993).
 MAD_TO_DEVIATION = 1.4826
-# A median of fewer curves than this says nothing about which of them is off.
-FEWEST_CURVES = 3
 
 
 def off_the_band(curves: Mapping[str, Sequence[LossPoint]]) -> dict[str, str]:
@@ -41,14 +37,14 @@ def off_the_band(curves: Mapping[str, Sequence[LossPoint]]) -> dict[str, str]:
     smooth = {name: _smoothed(points) for name, points in curves.items() if points and name not in marks}
     for name, (samples, losses) in smooth.items():
         reached = sorted((curve[0][-1] for curve in smooth.values()), reverse=True)
-        if len(reached) < FEWEST_CURVES:
+        if len(reached) < fixed.FEWEST_CURVES:
             break
-        at = min(samples[-1], reached[FEWEST_CURVES - 1])
+        at = min(samples[-1], reached[fixed.FEWEST_CURVES - 1])
         others = [_at(curve, at) for curve in smooth.values() if curve[0][-1] >= at]
         median = float(np.median(others))
         deviation = MAD_TO_DEVIATION * float(np.median(np.abs(np.array(others) - median)))
         own = _at((samples, losses), at)
-        if abs(own - median) > max(BAND_DEVIATIONS * deviation, BAND_FRACTION * abs(median)):
+        if abs(own - median) > max(fixed.LOSS_DEVIATIONS * deviation, fixed.LOSS_BAND * abs(median)):
             word = "above" if own > median else "below"
             marks[name] = f"loss {own:.3g} after {at:,.0f} samples, {word} the others' {median:.3g}"
     return marks

@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.paired.fit import Fit, fit
 from gpuprobe.paired.links import Process, links
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gpuprobe.records import Phase, Run
-
-# Of fewer laps that nothing disturbed no ratio is told: those that something did count too then.
-FEWEST_LAPS = 3
-# Of one step the time is that of its luck.
-FEWEST_STEPS = 2
 
 
 def fitted(runs: Mapping[Process, Run]) -> Fit:
@@ -44,7 +40,7 @@ def laps(runs: Mapping[Process, Run]) -> list[dict[Process, float]]:
 
 def log_rate(phase: Phase, batch_size: int) -> float | None:
     """Return the logarithm of the samples per second of one block, None where it holds too few steps."""
-    if phase.steps < FEWEST_STEPS or phase.steps_per_s is None:
+    if phase.steps < fixed.STEPS_OF_A_TURN or phase.steps_per_s is None:
         return None
     return math.log(phase.steps_per_s * batch_size)
 
@@ -53,4 +49,4 @@ def _enough(calm: Iterable[Mapping[Process, float]]) -> set[frozenset[Process]]:
     count: dict[frozenset[Process], int] = {}
     for lap in calm:
         count[frozenset(lap)] = count.get(frozenset(lap), 0) + 1
-    return {members for members, laps in count.items() if laps >= FEWEST_LAPS}
+    return {members for members, laps in count.items() if laps >= fixed.LAPS_UNDISTURBED}

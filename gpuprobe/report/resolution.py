@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Ranking
     from gpuprobe.records import Study
-
-# A study that can tell less than this apart has ranked its strategies, though all of them tie: pyperf calls a tenth
-# the bound of a figure that can be trusted.
-FINE_ENOUGH = 0.10
-# Chosen here, as for one turn: a tenth of the processors is worth naming.
-FOREIGN_SHARE = 0.10
 
 
 def resolution(ranking: Ranking) -> str:
@@ -27,16 +22,16 @@ def resolution(ranking: Ranking) -> str:
 def too_busy(ranking: Ranking, study: Study) -> str:
     """Say that a machine was too busy to rank anything, who was busy, and what to do; empty where it was not."""
     differs = any(row.beyond or row.beyond_baseline for row in ranking.rows)
-    if study.environment.simulated or ranking.resolution is None or ranking.resolution < FINE_ENOUGH or differs:
+    if study.environment.simulated or ranking.resolution is None or ranking.resolution < fixed.FINE_ENOUGH or differs:
         return ""
     foreign = ranking.restless.foreign_cores or 0.0
     cores = study.environment.cores
     who = "what disturbed it was not seen"
-    if foreign >= FOREIGN_SHARE * cores:
+    if foreign >= fixed.FOREIGN_SHARE * cores:
         who = f"other programs took {wording.significant(foreign, 2)} of {wording.count(cores, 'processor')}"
     elif ranking.restless.disturbed:
         who = ranking.restless.reasons[0]
-    end = "End them" if foreign >= FOREIGN_SHARE * cores else "Try at a calmer time"
+    end = "End them" if foreign >= fixed.FOREIGN_SHARE * cores else "Try at a calmer time"
     budget = wording.clock(2 * study.request.budget_s)
     return (
         f"This machine was too busy to rank them: {who}{_marked(ranking)}. {end}, or give the study more time "

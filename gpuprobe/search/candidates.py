@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from gpuprobe import wording
 from gpuprobe.ranking.ranking import Promise
 from gpuprobe.records import Run, StrategyInfo, applied, chain
-from gpuprobe.whatif.records import FINEST
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.noise import Noise
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpuprobe.search.forecast import Foretold
 
 # No prediction is finer, and less is not worth a run.
-WORTH_A_RUN = 1 + FINEST
+WORTH_A_RUN = 1 + fixed.FINEST
 
 
 class Foretell(Protocol):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.ledger.account import break_down
 from gpuprobe.ranking.accounts import LARGER_BATCH, known_in, timeline_of
+from gpuprobe.thresholds import fixed
 from gpuprobe.whatif import device_changes, host_changes, input_changes
 from gpuprobe.whatif.predict import predict, usual_changes
 
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.change import Change
     from gpuprobe.whatif.records import Replay
     from gpuprobe.whatif.run_facts import Known
-
-# A size is large enough once it gains as much as the largest but for a hundredth: a larger one costs memory, and calls
-# that take so long that a window holds few of them and the progress bar stands still.
-LARGE_ENOUGH = 0.99
-LONGEST_CALL_MS = 1000.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def _sizes(info: StrategyInfo, known: Known, run: Run, runs: Mapping[Path, Run])
         return {info.name: device_changes.batch_times(sizes[0] / own)} if sizes and own and sizes[0] != own else {}
     if info.what_if == "steps_per_execution":
         step_ms = known.untraced_step_ms or 0.0
-        fitting = [size for size in info.sizes if size * step_ms <= LONGEST_CALL_MS or size == min(info.sizes)]
+        fitting = [size for size in info.sizes if size * step_ms <= fixed.LONGEST_CALL_MS or size == min(info.sizes)]
         return {_name(info, size): host_changes.steps_per_execution(size, known.steps_per_call) for size in fitting}
     if info.what_if == "prefetch":
         return {_name(info, size): input_changes.prefetch(size) for size in info.sizes}
@@ -96,6 +92,6 @@ def _chosen(info: StrategyInfo, tried: Mapping[str, Change], replay: Replay) -> 
         why = next((reasons[change.id] for change in tried.values() if change.id in reasons), "")
         return Foretold(info.name, hindrance=replay.refused or why or "nothing foretells it")
     most = max(gain.ratio for gain in made.values())
-    enough = [name for name, gain in made.items() if gain.ratio >= LARGE_ENOUGH * most]
+    enough = [name for name, gain in made.items() if gain.ratio >= fixed.LARGE_ENOUGH * most]
     free = info.size is None and len(made) > 1 and len(enough) == len(made)
     return Foretold(info.name if free else enough[0], made[enough[0]])

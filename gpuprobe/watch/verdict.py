@@ -11,7 +11,7 @@ from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.evidence.readings.signals import Seen, ended_ns, see
 from gpuprobe.evidence.readings.told import parts_told
 from gpuprobe.records import Evidence, Record, Signal
-from gpuprobe.thresholds import DEFAULTS
+from gpuprobe.thresholds import DEFAULTS, fixed
 from gpuprobe.watch import inside
 
 if TYPE_CHECKING:
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
     from gpuprobe.records import Watch
     from gpuprobe.telemetry import Telemetry
 
-# A shorter command has hardly been looked at: NVML's figure alone covers up to one second.
-TOO_SHORT_S = 3.0
 # States of a whole GPU that the sampler names (telemetry.states).
 GONE = {"gpu_lost", "driver_reset", "vanished", "driver_hung"}
-# Less than this without a reading is the sampler's start.
-UNKNOWN_S = 0.5
 UNKNOWN_OF_HOST = (
     "what the command waited for, and in which function it was",
     "the time of a step, and how much of it goes to input",
@@ -102,7 +98,7 @@ def _used(seen: Seen) -> list[GpuSeen]:
 
 
 def _words(seen: Seen, judged: Judged) -> tuple[str, str, str]:
-    if seen.duration_s < TOO_SHORT_S:
+    if seen.duration_s < fixed.WATCH_TOO_SHORT_S:
         ran = wording.significant(seen.duration_s, 2)
         return f"Too short to judge: it ran for {ran} s.", "", "Watch it for a minute of steady work."
     main = next(found for found in judged.findings if found.primary)
@@ -166,7 +162,7 @@ def _utilization(gpu: GpuSeen) -> str:
         return f"not known: {signal.missing if signal else 'not gathered'}"
     mean, p5, p50, p95 = values
     steady_s = sum(part.seconds for part in gpu.parts if part.kind == "steady")
-    all_of_it = abs(steady_s - gpu.busy_s - gpu.idle_between_s) < TOO_SHORT_S
+    all_of_it = abs(steady_s - gpu.busy_s - gpu.idle_between_s) < fixed.WATCH_TOO_SHORT_S
     span = "from its first to its last busy second: " if all_of_it else "in its steady phase: "
     span = span if gpu.busy_s else ""
     return f"{span}mean {mean:.0f} %, p5 {p5:.0f} %, p50 {p50:.0f} %, p95 {p95:.0f} %"
@@ -183,7 +179,7 @@ def _phases(gpu: GpuSeen) -> str:
     ):
         if seconds:
             parts.append(f"idle {_duration(seconds)} {where}")
-    if gpu.unknown_s >= UNKNOWN_S:
+    if gpu.unknown_s >= fixed.UNREAD_S:
         parts.append(f"not known for {_duration(gpu.unknown_s)}")
     return ", ".join(parts)
 

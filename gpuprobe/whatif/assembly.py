@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.quantiles import percentile
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import distinct
 from gpuprobe.whatif.graph import FIRST_STREAM, Edge, Feed, Graph, Work
 
@@ -88,13 +89,11 @@ class Assembly:
         )
 
 
-# The shortest kernels of real traces take 2.05 us on Pascal and Turing, and 3 on Volta, whose clock ticks in 1.02 us:
-# about so much of a kernel is no work.
-FLOOR_PERCENTILE, LONGEST_FLOOR_US = 1, 2.0
+FLOOR_PERCENTILE = 1
 
 
 def _floor_us(kernels: Floats) -> float:
-    return min(LONGEST_FLOOR_US, percentile(kernels, FLOOR_PERCENTILE)) if len(kernels) else 0.0
+    return min(fixed.FLOOR_US, percentile(kernels, FLOOR_PERCENTILE)) if len(kernels) else 0.0
 
 
 def resources(device: Ints, stream: Ints, first: int) -> tuple[Ints, Bools]:

@@ -6,22 +6,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gpuprobe.records import Gain
+from gpuprobe.thresholds import fixed
 from gpuprobe.whatif.change import Alter, Change, mixture_ms
 from gpuprobe.whatif.cpu_contention import Sharing, sharings
 from gpuprobe.whatif.graph import Edge, Graph, Work
-from gpuprobe.whatif.records import FINEST, Prediction
+from gpuprobe.whatif.records import Prediction
 from gpuprobe.whatif.replay import steady_ms
 
 if TYPE_CHECKING:
     from gpuprobe.whatif.run_facts import Known
 
-# No prediction is so coarse that its range reaches to a step of no length.
-MOST_DOUBT = 0.9
-# The profiler slows the host by at most so much; what is more has another reason.
-MOST_OVERHEAD = 0.6
 BISECTIONS = 8
-# Steps of a few traced moments differ by so much from those of the whole training; more is something not in the trace.
-DRIFT = 0.10
 # What a gain is over where the training has no name.
 TRACED = "the traced training"
 
@@ -54,8 +49,8 @@ class Base:
         untraced = known.untraced_step_ms or steady
         fitted = _without_overhead(graph, untraced * known.steps_per_call) if untraced < steady else graph
         pace = steady_ms(fitted) / known.steps_per_call
-        aside = untraced - pace if untraced > pace * (1 + DRIFT) else 0.0
-        doubt = min(MOST_DOUBT, max(FINEST, abs(error), abs(untraced / pace - 1) / 2, known.repeats_within))
+        aside = untraced - pace if untraced > pace * (1 + fixed.UNTRACED_APART) else 0.0
+        doubt = min(fixed.MOST_DOUBT, max(fixed.FINEST, abs(error), abs(untraced / pace - 1) / 2, known.repeats_within))
         drift = (untraced - aside) / pace
         shared = sharings(fitted, known, untraced * known.steps_per_call)
         over = known.name or TRACED
@@ -72,7 +67,7 @@ class Base:
         ends = [end for step in seen for end in (step + unseen, step * (1 + self.aside_ms / self.pace_ms))]
         # However unsure the replay is, no way of making the change gains more than its utmost, as finely as that is
         # known.
-        bound = min(*ends, self._step_ms(change.utmost or change.alter) + unseen) * (1 - FINEST)
+        bound = min(*ends, self._step_ms(change.utmost or change.alter) + unseen) * (1 - fixed.FINEST)
         low, high = max(bound, min(ends) * (1 - self.doubt)), max(ends) * (1 + self.doubt)
         if bound <= 0:
             return None
@@ -105,7 +100,7 @@ class Base:
 def _without_overhead(graph: Graph, call_ms: float) -> Graph:
     """Return the graph whose host is as much quicker as makes the step that long; as near as that comes."""
     host = graph.does(Work.CALL, Work.DISPATCH, Work.LAUNCH)
-    low, high = MOST_OVERHEAD, 1.0
+    low, high = fixed.PROFILER_SLOWS, 1.0
     if steady_ms(graph.scaled(host, low)) > call_ms:
         return graph
     for _ in range(BISECTIONS):

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuprobe.ledger.intervals import between
 from gpuprobe.ledger.names import Kind, is_called_by_python
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import distinct
 from gpuprobe.units import PS_PER_MS, PS_PER_US
 from gpuprobe.whatif import dependencies
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device
     from gpuprobe.whatif.graph import Ints
-
-EAGER_FRACTION = 0.5
 
 
 def build(made: Breakdown, device: DeviceAccount) -> Graph | None:
@@ -98,7 +97,7 @@ def _eager(host: Host, found: Operations) -> bool:
     called = np.array([is_called_by_python(name) for name in host.names], np.bool_)
     calls = sum(int(called[thread.events.name].sum()) for thread in host.threads)
     operations_run = len(found) or sum(int(((kind & Kind.OP) != 0).sum()) for kind in host.kinds)
-    return calls > EAGER_FRACTION * max(operations_run, 1)
+    return calls > fixed.EAGER_FRACTION * max(operations_run, 1)
 
 
 def _number(value: float | str | None) -> float | None:

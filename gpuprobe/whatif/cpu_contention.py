@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.thresholds import fixed
 from gpuprobe.units import US_PER_MS
 from gpuprobe.whatif.graph import Work
 
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
 # How finely the cores that the training uses are looked for.
 TRIED = 64
-# However many threads go first, no scheduler lets the others starve: so much of their fair share is left to them.
-LEAST_SHARE = 0.5
-# Processor times of a few seconds differ by so much.
-ALIKE = 0.03
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Sharing:
         fair = self.pace(threads)
         if not self.first:
             return fair
-        return min(1.0, max((self.cores - self.maker * threads) / self.width, LEAST_SHARE * fair))
+        return min(1.0, max((self.cores - self.maker * threads) / self.width, fixed.CORES_LEFT * fair))
 
 
 def sharings(graph: Graph, known: Known, step_ms: float) -> tuple[Sharing, ...]:
@@ -96,7 +93,7 @@ def sharings(graph: Graph, known: Known, step_ms: float) -> tuple[Sharing, ...]:
     widths = np.linspace(1.0, cores, TRIED)
     off = np.array([abs(_used_us(graph, Sharing(cores, width, maker)) - used_us) for width in widths])
     # Where both always want more cores than there are, any width uses them all.
-    near = widths[off <= off.min() + ALIKE * used_us]
+    near = widths[off <= off.min() + fixed.CORES_ALIKE * used_us]
     width, widest = float(near.mean()), float(near[-1])
     if _spent(graph)[1]:
         # An operation on several cores waits for its last piece. While the pipeline has that core the others idle, so

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.quantiles import median
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import distinct
 from gpuprobe.units import PS_PER_US
 from gpuprobe.whatif.graph import Work
@@ -19,18 +20,12 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.host_chain import Chain
     from gpuprobe.whatif.operations import Operations
 
-# An operation that begins this soon after another one ended may have waited for it; and events may overlap a little.
-CLOSE_PS, OVERLAP_PS = 20 * PS_PER_US, 1 * PS_PER_US
-# Fewer launches onto an idle device than this do not tell how long a launch takes to arrive.
-FEWEST_SAMPLES = 5
-# A launch that takes this long to reach an idle device, while the host makes so many more, was held back.
-HELD_PS, FEWEST_HELD = 30 * PS_PER_US, 3
+CLOSE_PS, OVERLAP_PS = int(fixed.CLOSE_US * PS_PER_US), int(fixed.OVERLAP_US * PS_PER_US)
+HELD_PS, BLOCKED_PS = int(fixed.LAUNCH_HELD_US * PS_PER_US), int(fixed.BLOCKED_US * PS_PER_US)
 # A kernel's way from the launch call to its begin, where the trace shows none: the lower end of 5 to 10 us.
 TYPICAL_LAUNCH_US = 5.0
 # CUDA holds about so many launches before the next call blocks.
 CUDA_QUEUE = 1024
-# A launch call this many times as long as most, and this much longer, was blocked.
-BLOCKED_FACTOR, BLOCKED_PS = 5, 20 * PS_PER_US
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ def lags(found: Operations, free: Starts) -> Floats:
     copies = found.work >= Work.H2D
     lag = np.full(len(found), usual)
     for kind in (copies, ~copies):
-        if (idle & kind).sum() >= FEWEST_SAMPLES:
+        if (idle & kind).sum() >= fixed.LAUNCHES_TELLING:
             lag[kind] = median(lasted[idle & kind])
     return lag
 
@@ -85,7 +80,7 @@ def held_until(found: Operations, free: Starts) -> Ints:
     last = np.searchsorted(found.call_end[order], found.start[places], side="right") - 1
     own = np.searchsorted(found.call_end[order], found.call_end[places])
     since = found.start[places] - found.call_end[order[np.maximum(last, 0)]]
-    kept = (last - own >= FEWEST_HELD) & (since <= CLOSE_PS)
+    kept = (last - own >= fixed.FEWEST_HELD) & (since <= CLOSE_PS)
     until[places[kept]] = order[last[kept]]
     return until
 
@@ -189,14 +184,14 @@ def queue_of(found: Operations) -> Queue:
         return Queue(CUDA_QUEUE, lasts)
     usual = int(median(lasts[joined]))
     pending = _pending(found)
-    blocked = joined & (lasts > BLOCKED_FACTOR * usual) & (lasts > usual + BLOCKED_PS) & (pending > 1)
+    blocked = joined & (lasts > fixed.BLOCKED_FACTOR * usual) & (lasts > usual + BLOCKED_PS) & (pending > 1)
     most = int(pending[joined].max())
     # A slow call that the queue does not explain is slow for another reason: only those at its end count.
     blocked &= pending >= most - 1
     # Nor does it explain a call that is long because it hands over what was held back.
     held = held_until(found, starts(found))
     blocked[held[held >= 0]] = False
-    if blocked.sum() < FEWEST_SAMPLES:
+    if blocked.sum() < fixed.LAUNCHES_TELLING:
         return Queue(max(CUDA_QUEUE, most + 1), lasts)
     return Queue(most, np.where(blocked, usual, lasts))
 

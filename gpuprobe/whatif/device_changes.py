@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.cards import TENSOR_CORES_FROM
+from gpuprobe.thresholds import fixed
 from gpuprobe.whatif.change import Change
 from gpuprobe.whatif.graph import Edge, Graph, Work
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 # NVIDIA's mixed precision guide: up to 3x for networks that are mostly such kernels; their peak is 8 times fp32's.
 TENSOR_CORE_SPEEDUP, LEAST_SPEEDUP, MOST_SPEEDUP = 3.0, 1.5, 8.0
-# No copy is all latency: a few microseconds, as the shortest copies of the trace show.
-LONGEST_LATENCY_US = 5.0
 # Pageable memory is copied twice, by the processor first; pinned memory is more than twice as fast.
 PINNED_SPEEDUP = 2.5
 NO_GPU = "there is no GPU in the trace"
@@ -39,7 +38,7 @@ def _batch_copies(graph: Graph) -> Bools:
 
 def _latency_us(graph: Graph) -> float:
     copies = graph.us[graph.does(Work.H2D, Work.D2H)]
-    return min(LONGEST_LATENCY_US, float(copies.min())) if len(copies) else 0.0
+    return min(fixed.LATENCY_US, float(copies.min())) if len(copies) else 0.0
 
 
 def _copies_times(graph: Graph, factor: float) -> Graph:

@@ -23,6 +23,7 @@ from gpuprobe.ledger.stages import (
     last,
     path,
 )
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import distinct
 from gpuprobe.units import PS_PER_US
 
@@ -31,10 +32,7 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.intervals import Intervals
     from gpuprobe.whatif.graph import Floats, Ints
 
-# A batch may be handed over a little before the event of its making ends.
-HANDED_PS = 50_000_000
-# From this share of the time on (XProf: "moderately"), waits tell how fast the input is; below it, nothing does.
-WAITING_FRACTION = 0.05
+HANDED_PS = int(fixed.HANDED_OVER_US * PS_PER_US)
 # Prefetch with AUTOTUNE begins with so many batches.
 TYPICAL_BUFFER = 2
 PIPELINE_THREADS = "tf_data"
@@ -114,7 +112,7 @@ def _ready(waits: Intervals, ended: Ints) -> int:
 
 def _by_waits(waits: Intervals, window: Intervals, share: float | None, threads: int) -> Feeding:
     """Batches made on threads that the trace does not show: where the training waits, they come as fast as they can."""
-    if waits.total < WAITING_FRACTION * window.total:
+    if waits.total < fixed.WAITS_TELL * window.total:
         return Feeding("hidden", map_share=share, map_threads=threads)
     ended = waits.end
     first = int(window.start[0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger import names
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import NO_CORRELATION, UNKNOWN, Direction
 from gpuprobe.units import PS_PER_US
@@ -20,15 +21,11 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Device, Int32s, Kernels
     from gpuprobe.whatif.graph import Bools, Floats, Ints
 
-# A copy of at least so much brings a batch; parameters and constants that are fed every step are smaller.
-BATCH_BYTES = 16_384
 # What updates the weights does the same work for a batch of any size.
 _FIXED_OPS = ("Apply", "Assign", "optimizer", "Optimizer", "Adam/", "SGD/")
 # Kernels of convolutions and products of matrices, where the trace does not name the operation.
 _MATRIX_KERNELS = ("gemm", "conv", "wgrad", "dgrad", "winograd")
-# A copy call that returns this soon after its copy has waited for it; one from pageable memory may do so this long
-# before (in traces of 2020 up to 124 us), in which no more than this share of the copy is left.
-BLOCKING_PS, STAGED_PS, STAGED_SHARE = 20 * PS_PER_US, 200 * PS_PER_US, 0.1
+BLOCKING_PS, STAGED_PS = int(fixed.COPY_WAITED_US * PS_PER_US), int(fixed.COPY_STAGED_US * PS_PER_US)
 _DIRECTIONS = {Direction.H2D: Work.H2D, Direction.D2H: Work.D2H}
 
 
@@ -67,7 +64,7 @@ class Operations:
         From pageable memory the call returns when the last piece is staged, which the device copies a moment later.
         """
         before, lasts = self.end - self.call_end, self.end - self.start
-        within = (self.start >= self.call_start) & (before <= STAGED_SHARE * lasts)
+        within = (self.start >= self.call_start) & (before <= fixed.COPY_STAGED_LEFT * lasts)
         near = (before < STAGED_PS) & (before > -BLOCKING_PS)
         blocked: Bools = self.joined & (self.work == Work.H2D) & within & near
         return blocked
@@ -125,7 +122,7 @@ def _copies(place: int, device: Device) -> dict[str, np.ndarray]:
     copies = device.copies
     sizes = copies.bytes if len(copies.bytes) == len(copies) else np.full(len(copies), UNKNOWN, np.int64)
     h2d = copies.direction == Direction.H2D
-    large = sizes >= BATCH_BYTES
+    large = sizes >= fixed.BATCH_BYTES
     if not np.any(sizes[h2d] != UNKNOWN) and h2d.any():
         large = copies.duration_ps >= copies.duration_ps[h2d].max() / 2
     return {

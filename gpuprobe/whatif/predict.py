@@ -9,6 +9,7 @@ import msgspec
 from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.operations import computing_share, dense_update_ms, longest_loop
+from gpuprobe.thresholds import fixed
 from gpuprobe.whatif import device_changes, host_changes, input_changes, operation_changes
 from gpuprobe.whatif.base import Base
 from gpuprobe.whatif.build import build
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.whatif.change import Change
 
-# A replay that misses the traced step by more than this is not believed.
-LARGEST_ERROR = 0.05
-# Work of fewer operations than this share with a known launch cannot be ordered.
-FEWEST_JOINED = 0.5
 PREFETCH, PARALLEL, FUSED, STEPS, BATCH, FASTER = 2, 8, 8, 8, 4, 2
 NOTHING_LEFT = "the trace shows nothing of a step but what this change takes away"
 
@@ -78,7 +75,7 @@ def predict(breakdown: Breakdown, known: Known | None = None, changes: Sequence[
     replay = Replay(
         device=device.name, measured_ms=graph.measured_ms, replayed_ms=replayed, error_fraction=error, refused=refused
     )
-    if abs(error) > LARGEST_ERROR:
+    if abs(error) > fixed.REPLAY_ERROR:
         text = (
             f"the replay gives {wording.milliseconds(replayed)} a step where {wording.milliseconds(graph.measured_ms)}"
         )
@@ -102,6 +99,6 @@ def _unfit(device: DeviceAccount) -> str | None:
     if device.kind == "cpu":
         return None
     joined = device.joined_fraction or 0.0
-    if joined < FEWEST_JOINED:
+    if joined < fixed.LAUNCHES_KNOWN:
         return f"only {wording.share(joined)} of the device's work can be joined to the calls that launched it"
     return None

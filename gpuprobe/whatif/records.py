@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from gpuprobe.records import Gain, Record
 
-# No prediction is finer than steps of the same training differ from minute to minute: a change that promises less than
-# this share of the step promises nothing.
-FINEST = 0.03
-
 
 class Prediction(Record, frozen=True, kw_only=True):
     """What one change would give: the step then, its range, and the ratio of samples per second then and now.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.thresholds import fixed
 from gpuprobe.units import US_PER_MS
 from gpuprobe.whatif.graph import Edge
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 # A long training is the trace over and over: as often as it takes to fill buffers and queues, and no longer.
 STEPS, FEWEST_PASSES, MOST_NODES = 32, 3, 120_000
-# Passes that differ by no more than this are the same.
-EVEN = 1e-4
 
 
 def run(graph: Graph, passes: int = 1) -> Floats:
@@ -82,4 +81,4 @@ def _passes(graph: Graph) -> Iterator[list[float]]:
 def _even(reached: list[float]) -> bool:
     """Whether the last two passes took as long as each other."""
     last, before = reached[-1] - reached[-2], reached[-2] - reached[-3]
-    return abs(last - before) <= EVEN * last
+    return abs(last - before) <= fixed.PASSES_EVEN * last

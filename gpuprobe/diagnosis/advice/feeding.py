@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.diagnosis.advice.given import Given
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.advice.situation import Situation
@@ -44,10 +45,6 @@ WITHOUT_PYTHON = """\
 - ds = ds.map(lambda image, label: (tf.numpy_function(by_numpy, [image], tf.float32), label)).batch(SIZE)
 + ds = ds.batch(SIZE).map(lambda images, labels: (by_tensorflow(images), labels))"""
 
-# A batch is parsed at once where parsing is called so often in a step, or less: several batches may be made in one.
-PARSED_AT_ONCE = 4.0
-# Less of the pipeline's time than this in Python is no reason to take it out.
-MUCH_PYTHON = 0.2
 INPUT_FREE, PARALLEL_MAP, PER_BATCH = "input_free", "parallel_map", "map_per_batch"
 
 BY_STAGE = {
@@ -115,14 +112,14 @@ def _python_feed(here: Situation) -> Given:
 
 def _slow_map(here: Situation) -> Given:
     """What gains most comes first; a map is made parallel only where none is, and where the replay promises a gain."""
-    if here.parsed > PARSED_AT_ONCE:
+    if here.parsed > fixed.PARSED_AT_ONCE:
         return Given(
             "Parse a batch of records at once: batch() first, then parse_example in the map, in place of "
             "parse_single_example before it.",
             BATCH_THEN_PARSE,
             PER_BATCH,
         )
-    if here.python_share >= MUCH_PYTHON:
+    if here.python_share >= fixed.MUCH_PYTHON:
         parallel = "in parallel already, and " if here.maps_in_parallel else ""
         return Given(
             f"The map calls Python ({parallel}only one thread at a time has the interpreter's lock): do the same with "

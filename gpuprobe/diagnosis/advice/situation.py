@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.whatif.records import FINEST
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
     from gpuprobe.whatif.records import Prediction, Replay
 
-# The factor by which a batch is grown at once, as the strategy `large_batch` does on a GPU, and the least worth trying.
-GROWTH, LEAST_GROWTH = 8, 2
+# The factor by which a batch is grown at once, as the strategy `large_batch` does on a GPU.
+GROWTH = 8
 USUAL_BATCH = 32
 NO_ROOM = "The card's memory holds no larger batch."
 # No prediction is finer: what promises less is no advice.
-WORTH_IT = 1 + FINEST
+WORTH_IT = 1 + fixed.FINEST
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Situation:
     @property
     def no_larger(self) -> str:
         """Why no larger batch is advised, as a sentence."""
-        if self.epoch is not None and self.batch and self.batch * LEAST_GROWTH > self.epoch:
+        if self.epoch is not None and self.batch and self.batch * fixed.LEAST_GROWTH > self.epoch:
             return (
                 f"A batch of {self.batch} is as good as all of an epoch's {wording.count(round(self.epoch), 'sample')}."
             )
@@ -186,8 +186,8 @@ def _grown(known: Evidence, limits: Thresholds, batch: int) -> int:
         jumped = (known.number("memory_jump_fraction") or 0.0) >= limits.memory_jump
         held = None if jumped else known.number("memory_peak_fraction")
     factor, epoch = GROWTH, known.number("epoch_samples")
-    while factor >= LEAST_GROWTH and (
+    while factor >= fixed.LEAST_GROWTH and (
         (held is not None and held * factor > limits.memory_full) or (epoch is not None and batch * factor > epoch)
     ):
         factor //= 2
-    return batch * factor if factor >= LEAST_GROWTH else 0
+    return batch * factor if factor >= fixed.LEAST_GROWTH else 0

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.ledger.account import JOINED_LOW, LOST_LOW
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Finding
     from gpuprobe.records import Evidence
 
-# A trace of fewer steps may have caught a moment that is not like the rest.
-FEW_STEPS = 3
 # The strategies of a study that part what a step costs by itself from what its samples cost.
 TELLING = ("large_batch", "steps_per_execution")
 
@@ -48,14 +46,14 @@ def _without_trace(found: Finding, reason: str, *, in_study: bool) -> str:
 
 def _lost(known: Evidence) -> str:
     lost = known.number("lost_fraction") or 0.0
-    if lost <= LOST_LOW:
+    if lost <= fixed.LOST_LOW:
         return ""
     return f"The profiler dropped {wording.share(lost)} of the launch calls: trace fewer steps at a time."
 
 
 def _unjoined(known: Evidence) -> str:
     joined = known.number("joined_fraction")
-    if joined is None or joined >= JOINED_LOW:
+    if joined is None or joined >= fixed.JOINED_LOW:
         return ""
     return (
         f"Only {wording.share(joined)} of the device's work can be joined to the calls that launched it: trace the "
@@ -65,7 +63,7 @@ def _unjoined(known: Evidence) -> str:
 
 def _few(known: Evidence) -> str:
     step = known.get("step_ms")
-    if step is None or step.n is None or step.n >= FEW_STEPS:
+    if step is None or step.n is None or step.n >= fixed.FEW_STEPS:
         return ""
     return f"The trace holds {wording.count(step.n, 'step')} that count: trace more."
 

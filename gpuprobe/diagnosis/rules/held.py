@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpuprobe.thresholds import fixed
+
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
 
-# What holds the host in one step alone may be done once.
-AGAIN = 2
 # How the source of a `proof` signal begins (`evidence.breakdown`).
 EVENTS = "trace, events: "
 # The signal that names the events behind each of the two causes.
@@ -28,7 +28,7 @@ def doubt(cause: CauseId, evidence: Evidence, limits: Thresholds) -> str:
     if cause == "host_work":
         if (evidence.number("held_told_fraction") or 0.0) < limits.mostly:
             return " The trace does not tell what it did there."
-        if (evidence.number("held_steps") or 0.0) < AGAIN:
+        if (evidence.number("held_steps") or 0.0) < fixed.HELD_STEPS:
             return " Only one step shows it: it may be done once."
     if cause == "one_time_work" and (evidence.number("once_proven_fraction") or 0.0) < limits.mostly:
         return " What was traced does not show that it never comes again."

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Result
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
-
-# Turns whose operations are too short for the profiler to note are not counted; none is counted twice.
-FEWEST_NOTED, MOST_NOTED = 0.75, 1.01
 
 
 def serial_loop(evidence: Evidence, limits: Thresholds) -> Result:
@@ -27,7 +25,7 @@ def serial_loop(evidence: Evidence, limits: Thresholds) -> Result:
     if share < limits.loop_share or turns < limits.loop_turns:
         return None
     batch = evidence.number("batch_size")
-    of_samples = bool(batch) and FEWEST_NOTED <= turns / (batch or 1.0) <= MOST_NOTED
+    of_samples = bool(batch) and fixed.TURNS_NOTED_LOW <= turns / (batch or 1.0) <= fixed.TURNS_NOTED_HIGH
     if of_samples:
         once = f"once for each of the {batch:.0f} samples of a batch, one after the other"
     elif evidence.flag("loop_maps"):

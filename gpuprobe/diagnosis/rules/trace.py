@@ -17,8 +17,7 @@ from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES, Cause, CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.because import because
 from gpuprobe.diagnosis.rules.held import doubt, held_in
-from gpuprobe.ledger.account import JOINED_HIGH, JOINED_LOW, LOST_HIGH, LOST_LOW
-from gpuprobe.thresholds import DEFAULTS, Thresholds
+from gpuprobe.thresholds import DEFAULTS, Thresholds, fixed
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Decided
@@ -217,7 +216,7 @@ def _only_unjoined(cause: Cause, evidence: Evidence, limits: Thresholds) -> bool
         return False
     joined, lost = evidence.number("joined_fraction"), evidence.number("lost_fraction") or 0.0
     explained = _unexplained(evidence) <= limits.unattributed_share
-    return joined is not None and joined < JOINED_LOW and explained and lost <= LOST_LOW
+    return joined is not None and joined < fixed.JOINED_LOW and explained and lost <= fixed.LOST_LOW
 
 
 def _confidence(evidence: Evidence, limits: Thresholds, share: float = 0.0, explained: float = 0.0) -> Confidence:
@@ -238,7 +237,7 @@ def _all_seen(evidence: Evidence) -> bool:
     if evidence.text("device_kind") == "cpu":
         return True
     joined, lost = evidence.number("joined_fraction") or 0.0, evidence.number("lost_fraction")
-    return joined >= JOINED_HIGH and lost is not None and lost <= LOST_HIGH
+    return joined >= fixed.JOINED_HIGH and lost is not None and lost <= fixed.LOST_HIGH
 
 
 def _lowered(confidence: Confidence) -> Confidence:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.cards import TENSOR_CORES_FROM, has_tensor_cores
 from gpuprobe.doctor.check import NO_GPU, CheckResult, check, passed, skipped, unknown, warned
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.doctor.facts import CardFacts, Facts
@@ -20,8 +21,6 @@ MIG_FROM = 8
 # A card that is well used may reach its power limit; the other reasons are faults.
 NO_FAULT = "power cap"
 NOT_READ = "the card's state was not read"
-# The driver itself reserves some hundreds of MiB; more than this with no process to show for it is somebody's.
-RESERVED_MIB = 1024.0
 
 
 @check("mixed precision")
@@ -148,7 +147,7 @@ def gpu_processes(facts: Facts) -> CheckResult:
         return warned(says, "look on the host: nvidia-smi")
     if any(card.others is None for card in facts.cards):
         return unknown("the driver does not list programs here (WDDM, WSL2 or MIG)")
-    hidden = [card for card in facts.cards if (card.memory_used_mib or 0) > RESERVED_MIB]
+    hidden = [card for card in facts.cards if (card.memory_used_mib or 0) > fixed.DRIVER_MIB]
     if hidden:
         used = wording.mebibytes(hidden[0].memory_used_mib or 0)
         says = f"none is listed, yet {used} of {hidden[0].name} are taken: one outside this container, or a dead one"
@@ -167,7 +166,7 @@ def gpu_memory(facts: Facts) -> CheckResult:
         return passed("grows as it is needed", evidence)
     if not facts.cards:
         return unknown(NOT_READ, evidence)
-    shared = [card for card in facts.cards if card.others or (card.memory_used_mib or 0) > RESERVED_MIB]
+    shared = [card for card in facts.cards if card.others or (card.memory_used_mib or 0) > fixed.DRIVER_MIB]
     if shared:
         says = "TensorFlow will take all that is left of a card that others use too"
         return warned(says, "export TF_FORCE_GPU_ALLOW_GROWTH=true", evidence)

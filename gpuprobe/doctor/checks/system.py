@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.doctor.check import CheckResult, check, failed, passed, unknown, warned
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.doctor.facts import Facts
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 ORDER = 50
 # TensorFlow 2.10 was the last with GPU support on native Windows (tensorflow.org/install/pip).
 LAST_ON_WINDOWS = (2, 10)
-# Less than a tenth left, and the kernel begins to swap or to kill.
-MEMORY_LEFT = 0.10
 
 
 @check("platform")
@@ -74,7 +73,7 @@ def host_memory(facts: Facts) -> CheckResult:
     limit = min(system.memory_mib, system.memory_limit_mib or system.memory_mib)
     total, left = wording.mebibytes(limit), wording.mebibytes(min(limit, system.memory_available_mib))
     within = " that the container may use" if limit < system.memory_mib else ""
-    if system.memory_available_mib < MEMORY_LEFT * limit:
+    if system.memory_available_mib < fixed.MEMORY_LEFT * limit:
         return warned(f"{left} left of {total}{within}", "end other programs, or keep less of the data in memory")
     return passed(f"{left} left of {total}{within}")
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.thresholds import fixed
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
 
 # More points than these are averaged in groups first: what is as long as a thousandth of all is still seen.
 MOST_POINTS = 4096
-# The mean over blocks of a length varies by itself; fewer blocks than these do not tell by how much.
-FEWEST_BLOCKS = 8
 
 
 def change_points(levels: NDArray[np.float64], cell_s: float, limits: Thresholds) -> list[int]:
@@ -67,7 +67,7 @@ def _change(levels: NDArray[np.float64], fewest: int, edges: tuple[bool, bool], 
 def _variance_of_mean(rest: NDArray[np.float64]) -> float:
     """Return the variance of the mean of n points, times n: the largest that blocks of 1, 2, 4, ... points show."""
     largest, length = 0.0, 1
-    while length == 1 or len(rest) // length >= FEWEST_BLOCKS:
+    while length == 1 or len(rest) // length >= fixed.CHANGE_BLOCKS:
         blocks = rest[: len(rest) // length * length].reshape(-1, length).mean(axis=1)
         largest = max(largest, float((blocks**2).mean()) * length)
         length *= 2

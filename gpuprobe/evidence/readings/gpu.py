@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.evidence.readings.figures import HOST, NVML, level_of, missing, share_of, why_missing
-from gpuprobe.evidence.readings.host import IOWAIT_CORES
-from gpuprobe.evidence.readings.phases import IDLE_BELOW_PERCENT
 from gpuprobe.evidence.readings.stretch import Stretch, percentile
 from gpuprobe.records import Signal
 from gpuprobe.telemetry.signals import THROTTLE_REASONS, THROTTLED
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from gpuprobe.records import GpuInfo, Watch
     from gpuprobe.telemetry import Telemetry
 
-# SageMaker Debugger's CPU bottleneck: processors above 90 % while the GPU is below 10 %.
-CPU_FULL = 0.90
 # The power cap set by software is apart: a card that is well used may reach it.
 POWER_CAP = THROTTLE_REASONS["power_cap"]
 HEAT = THROTTLED & ~POWER_CAP
@@ -42,7 +39,7 @@ def utilization(stretch: Stretch, prefix: str) -> tuple[Signal, ...]:
         why = why_missing(stretch, column)
         return tuple(missing(name, "%", NVML, why) for name in ("utilization_percent", *names))
     figures = [percentile(values, seconds, at) for at in (5, 50, 95)]
-    figures.append(float(np.average(values < IDLE_BELOW_PERCENT, weights=seconds)))
+    figures.append(float(np.average(values < fixed.IDLE_BELOW_PERCENT, weights=seconds)))
     told = (
         level_of(stretch, column, "utilization_percent", "%", source=source),
         *(
@@ -59,12 +56,12 @@ def together(stretch: Stretch, watch: Watch, prefix: str) -> tuple[Signal, ...]:
     """Return the shares in which the GPU idled while the host was full, or waited for a disk."""
     gpu = stretch.level(busy_column(stretch.recording, prefix))
     cores, waiting = stretch.rate("tree_cpu_s"), stretch.rate("iowait_s")
-    idle = gpu < IDLE_BELOW_PERCENT
+    idle = gpu < fixed.IDLE_BELOW_PERCENT
     source = f"{NVML} and {HOST}"
-    full = idle & (cores > CPU_FULL * watch.cpu_limit) if watch.cpu_limit else idle & np.isnan(idle)
+    full = idle & (cores > fixed.CPU_FULL * watch.cpu_limit) if watch.cpu_limit else idle & np.isnan(idle)
     return (
         share_of(full, gpu + cores, "cpu_full_gpu_idle_fraction", source),
-        share_of(idle & (waiting >= IOWAIT_CORES), gpu + waiting, "iowait_gpu_idle_fraction", source),
+        share_of(idle & (waiting >= fixed.IOWAIT_CORES), gpu + waiting, "iowait_gpu_idle_fraction", source),
     )
 
 

@@ -9,19 +9,13 @@ import numpy as np
 
 from gpuprobe.evidence.readings.figures import HOST, THREADS, level_of, mean_of, missing, percentile_of, share_of
 from gpuprobe.records import Signal
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpuprobe.evidence.readings.stretch import Stretch
     from gpuprobe.records import Watch
-
-# One process that waits for a disk waits on one core, however many there are: half of that is SageMaker's 50 %.
-IOWAIT_CORES = 0.5
-# A core or tree that is this busy does nothing else; a tree of one busy thread uses a little more than one core.
-PINNED, ONE_CORE_AT_MOST = 0.90, 1.30
-# Threads are added up over all of a command: that speaks for the steady phase where it is at least so much of it.
-MOSTLY = 0.5
 
 
 def host_signals(stretch: Stretch, watch: Watch) -> tuple[Signal, ...]:
@@ -34,12 +28,12 @@ def host_signals(stretch: Stretch, watch: Watch) -> tuple[Signal, ...]:
         Signal(name="cpu_limit", unit="cores", source=HOST, value=limit, missing=None if limit else "not recorded"),
         mean_of(stretch, share, "cpu_fraction", "1"),
         percentile_of(share, 95, "cpu_p95_fraction"),
-        share_of((cores >= PINNED) & (cores <= ONE_CORE_AT_MOST), cores, "one_core_fraction", HOST),
+        share_of((cores >= fixed.CORE_PINNED) & (cores <= fixed.ONE_CORE_AT_MOST), cores, "one_core_fraction", HOST),
         _pinned(stretch),
         _busiest_thread(stretch, watch),
         _not_below_zero(mean_of(stretch, _all_cores(stretch) - cores, "other_cpu_cores", "cores")),
         mean_of(stretch, _all_cores(stretch) / max(1, len(_core_columns(stretch))), "machine_fraction", "1"),
-        share_of(stretch.rate("iowait_s") >= IOWAIT_CORES, stretch.rate("iowait_s"), "iowait_fraction", HOST),
+        share_of(stretch.rate("iowait_s") >= fixed.IOWAIT_CORES, stretch.rate("iowait_s"), "iowait_fraction", HOST),
         mean_of(stretch, stretch.rate("iowait_s"), "iowait_cores", "cores"),
         level_of(stretch, "tree_memory_mib", "host_memory_peak_mib", "MiB", 100, HOST),
         level_of(stretch, "memory_available_mib", "host_memory_left_mib", "MiB", 0, HOST),
@@ -54,7 +48,7 @@ def _pinned(stretch: Stretch) -> Signal:
     cores = np.vstack([stretch.rate(name) for name in columns])
     full = cores.max(axis=0, initial=0)
     others = (cores.sum(axis=0) - full) / (len(columns) - 1)
-    return share_of((full >= PINNED) & (others < 0.5), full, "pinned_core_fraction", HOST)
+    return share_of((full >= fixed.CORE_PINNED) & (others < 0.5), full, "pinned_core_fraction", HOST)
 
 
 def _core_columns(stretch: Stretch) -> list[str]:
@@ -83,7 +77,7 @@ def _busiest_thread(stretch: Stretch, watch: Watch) -> Signal:
     threads = watch.threads
     if not threads:
         return missing("busiest_thread_fraction", "1", THREADS, "no thread was seen twice")
-    if stretch.widths_s.sum() < threads[0].seen_s * MOSTLY:
+    if stretch.widths_s.sum() < threads[0].seen_s * fixed.THREADS_COVERED:
         reason = "the threads were mostly seen outside the steady phase, as while starting up"
         return missing("busiest_thread_fraction", "1", THREADS, reason)
     first = threads[0]

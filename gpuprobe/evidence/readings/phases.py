@@ -15,6 +15,7 @@ import numpy as np
 from gpuprobe.evidence.readings.changes import change_points
 from gpuprobe.evidence.readings.stretch import GAP_NS, Stretch
 from gpuprobe.telemetry import windows
+from gpuprobe.thresholds import fixed
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -27,13 +28,9 @@ if TYPE_CHECKING:
 
     Span = tuple[int, int]
 
-# SageMaker Debugger's rules call a GPU below 10 % idle.
-IDLE_BELOW_PERCENT = 10.0
-# A card that never does more than this computes nothing: a desktop takes some percent. One that works at 9 % all the
-# time is not idle: what is below half of its usual level is.
-NOTHING_PERCENT, USUAL_PERCENTILE = 5.0, 90
-# NVML's figure covers up to one second, so that one second alone may be the edge of another.
-SHORTEST_NS = 3 * NS_PER_S // 2
+# A card that works at 9 % all the time is not idle: what is below half of this percentile of its levels is.
+USUAL_PERCENTILE = 90
+SHORTEST_NS = int(fixed.PHASE_EDGE_S * NS_PER_S)
 
 Kind = Literal["start_up", "steady", "pause", "other", "tail"]
 
@@ -133,7 +130,7 @@ def _idle_below(values: NDArray[np.float64]) -> float:
     """Return below what the GPU counts as idle."""
     some = values[values >= 1]
     usual = float(np.percentile(some, USUAL_PERCENTILE)) if len(some) else 0.0
-    return min(IDLE_BELOW_PERCENT, usual / 2) if usual >= NOTHING_PERCENT else IDLE_BELOW_PERCENT
+    return min(fixed.IDLE_BELOW_PERCENT, usual / 2) if usual >= fixed.NOTHING_PERCENT else fixed.IDLE_BELOW_PERCENT
 
 
 def _works(found: Sequence[Phase], span: Span, least_s: float, limits: Thresholds) -> list[Span]:

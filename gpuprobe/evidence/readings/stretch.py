@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.telemetry import windows
+from gpuprobe.thresholds import fixed
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -19,13 +20,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.telemetry import Telemetry
 
-# Longer than this without a reading, and than five usual intervals, is a gap in which nothing is known; slow columns
-# are read once or twice a second.
-GAP_NS = 3 * NS_PER_S
-# Counters of the kernel tick every 10 ms: a shorter stretch than this cannot be divided by.
-COVERED_S = 0.25
-# A cell is known where readings stand for so much of it.
-KNOWN_PART = 0.5
+GAP_NS = int(fixed.READING_GAP_S * NS_PER_S)
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ class Stretch:
         # Known seconds, and seconds times value, grow evenly while a reading stands, and not at all in a gap.
         knots = np.column_stack([times - base, windows.reach(times, GAP_NS) - base]).ravel()
         known, summed = (self._within(knots, grown, base) for grown in (stands, stands * values))
-        enough = known >= KNOWN_PART * self.widths_s
+        enough = known >= fixed.CELL_KNOWN * self.widths_s
         means: NDArray[np.float64] = np.divide(summed, known, out=np.full(len(known), np.nan), where=enough)
         return means
 
@@ -97,7 +92,7 @@ class Stretch:
         since = times - times[0]
         seconds = (last - first) / NS_PER_S
         growth = np.interp(last, since, values) - np.interp(first, since, values)
-        rates = np.divide(growth, seconds, out=np.full(len(starts), np.nan), where=seconds >= COVERED_S)
+        rates = np.divide(growth, seconds, out=np.full(len(starts), np.nan), where=seconds >= fixed.COUNTER_S)
         _, limit_ns = windows.limits(times, GAP_NS)
         gaps = np.flatnonzero(np.diff(times) > limit_ns)
         begun, over = (np.searchsorted(times[gaps], ends), np.searchsorted(times[gaps + 1], starts, side="right"))

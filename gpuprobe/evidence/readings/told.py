@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.evidence.readings.signals import GpuSeen, PartSeen
 
-# A part that took less of the time, in seconds, is the edge of another.
-SHORTEST_S = 1.5
 # As many other phases are told one by one.
 MOST_PHASES = 3
 
@@ -20,7 +19,7 @@ MOST_PHASES = 3
 def parts_told(gpu: GpuSeen) -> str:
     """Return a sentence on the steady phase of one GPU, and what else there was; empty where it was all."""
     steady = next((part for part in gpu.parts if part.kind == "steady"), None)
-    others = [part for part in gpu.parts if part.kind != "steady" and part.seconds >= SHORTEST_S]
+    others = [part for part in gpu.parts if part.kind != "steady" and part.seconds >= fixed.PHASE_EDGE_S]
     if steady is None or not others:
         return ""
     whole = sum(part.seconds for part in gpu.parts)
