@@ -45,7 +45,8 @@ ROOMS = {
     "strategies": _room(
         "how it is fed and compiled; one decorated function each", "workloads cards", "tensorflow keras"
     ),
-    "telemetry": _room("samples the GPU and the host in its own process; reads recordings, logs", "", "pynvml psutil"),
+    "telemetry": _room("samples the GPU and the host in its own process; reads recordings", "", "pynvml psutil"),
+    "logs": _room("what nvidia-smi and dcgmi log, read as a recording", "telemetry"),
     "paired": _room("runs that took turns, in pairs of blocks: one fit, and what holds for all at once", "", "scipy"),
     "measure": _room(
         "plans a study, starts one fresh process a run, lets runs take turns, times, traces",
@@ -58,13 +59,14 @@ ROOMS = {
     "evidence": _room("breakdown, run, card, readings into named signals", "ledger cards telemetry"),
     "whatif": _room("a trace replayed as a dependency graph with one change", "ledger evidence traces cards"),
     "diagnosis": _room(
-        "evidence into findings by rules, joined into one diagnosis", "whatif evidence ledger traces telemetry cards"
+        "evidence into findings by rules, joined into one diagnosis",
+        "whatif evidence ledger traces logs telemetry cards",
     ),
     "ranking": _room(
         "runs into intervals, ties and ranks", "paired diagnosis whatif evidence ledger traces telemetry", "scipy"
     ),
     "search": _room("which change to measure next", "ranking whatif ledger"),
-    "compare": _room("two studies side by side", "ranking evidence ledger traces telemetry"),
+    "compare": _room("two studies side by side", "ranking evidence ledger traces logs telemetry"),
     "simulate": _room("sessions whose truth is known", "traces telemetry cards", "google"),
     "predict": _room("the epoch time that a card should reach", "cards ranking"),
     # TensorFlow is asked in a child process alone: `probe.py` is that child.

@@ -11,12 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gpuprobe.foreign import UNSEEN, shortened, visible, visible_json
+from gpuprobe.logs.read import read_any
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import load_study
 from gpuprobe.records import Study, to_json
 from gpuprobe.records import load as load_record
 from gpuprobe.telemetry.follow import Follower
-from gpuprobe.telemetry.smi import read_any
 from gpuprobe.traces.names import Names
 from tests.helpers.hostile import TEXTS
 from tests.helpers.studies import STORY, simulate_study

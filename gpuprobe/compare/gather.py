@@ -10,6 +10,7 @@ from gpuprobe.errors import InputError
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.readings.window import as_read, readings_in
 from gpuprobe.ledger.account import account_of
+from gpuprobe.logs.read import read_any
 from gpuprobe.ranking.accounts import timeline_of
 from gpuprobe.ranking.load import load as load_ranked
 from gpuprobe.ranking.rates import run_rate, window_rate
@@ -143,7 +144,7 @@ def _readings(path: Path) -> Side:
         strategy="readings",
         rates={},
         why_no_rate=NO_RATE_OF_READINGS,
-        telemetry=_all_readings(telemetry.read_any(path)),
+        telemetry=_all_readings(read_any(path)),
     )
     return Side(path=str(path), kind="readings", measured=(measured,))
 

@@ -124,17 +124,17 @@ def _holds_readings(path: Path) -> bool:
         return True
     if path.suffix in contents_by_suffix() or not path.is_file():
         return False
-    from gpuprobe import telemetry
+    from gpuprobe.logs.read import is_log
 
-    return telemetry.is_log(path)
+    return is_log(path)
 
 
 def _log(path: Path, columns: str, limits: Thresholds) -> Case:
     """Gather a log of readings alone, with what was assumed of it as warnings."""
-    from gpuprobe import telemetry
     from gpuprobe.evidence.readings.window import readings_of_log
+    from gpuprobe.logs.read import read_any
 
-    recording = telemetry.read_any(path, columns)
+    recording = read_any(path, columns)
     found, said = readings_of_log(recording, limits) if len(recording.t_ns) else (None, ())
     return Case(_without_steps(path, *said), readings=found)
 
@@ -175,9 +175,9 @@ def _readings(
     limits: Thresholds,
 ) -> Evidence | None:
     # Imported here, as the replay is: a trace alone has no readings.
-    from gpuprobe import telemetry
+    from gpuprobe.logs.read import read_any
 
-    return readings_of(telemetry.read_any(file, columns), run, account, study, limits)
+    return readings_of(read_any(file, columns), run, account, study, limits)
 
 
 def readings_of(

@@ -5,6 +5,10 @@ else is shared: importing starts no TensorFlow runtime, sets no policy and makes
 as a newly started one does. Used only where no NVIDIA driver is found, since forking a process that has loaded
 CUDA's libraries is not proved safe.
 
+Multiprocessing's forkserver with a preload would do the same, but for one thing: each of its children imports the main
+module of the program again. Where that is a user's script that calls `gpuprobe.run` without asking for its `__name__`,
+every worker would start the study anew.
+
 Reads the folder of a run per line on stdin. Answers with JSON lines: `{"started": pid}` for each in turn, and
 `{"ended": pid, "exit_code": code}` when one has ended, with minus the signal's number as `waitpid` tells it.
 """

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.recording import read as read
     from gpuprobe.telemetry.scalars import write_scalars as write_scalars
     from gpuprobe.telemetry.session import sampling as sampling
-    from gpuprobe.telemetry.smi import is_log as is_log
-    from gpuprobe.telemetry.smi import read_any as read_any
     from gpuprobe.telemetry.states import Said as Said
     from gpuprobe.telemetry.summary import Gap as Gap
     from gpuprobe.telemetry.summary import TelemetrySummary as TelemetrySummary
@@ -36,7 +34,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "recording": ["Telemetry", "read"],
         "scalars": ["write_scalars"],
         "session": ["sampling"],
-        "smi": ["is_log", "read_any"],
         "states": ["Said"],
         "summary": ["Gap", "TelemetrySummary", "summarize"],
     },

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gpuprobe import telemetry
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.readings.window import readings_of_log
+from gpuprobe.logs.read import is_log, read_any
 from tests.helpers.program import ROOT, Cli
 
 S = 1_000_000_000
@@ -68,7 +69,7 @@ def test_what_nvidia_smi_writes_is_read_back(
                 for value, (_, _, unit) in zip(row, COLUMNS, strict=True)
             ]
             lines.append(comma.join([f"2025/05/25 00:13:{place:02d}.084", str(gpu), *cells]))
-    recording = telemetry.read_any(written(folder / "log.csv", end.join(lines) + end))
+    recording = read_any(written(folder / "log.csv", end.join(lines) + end))
     assert recording.source == "nvidia-smi --query-gpu"
     for gpu in range(gpus):
         for column, (_, name, _) in enumerate(COLUMNS):
@@ -87,13 +88,13 @@ def test_no_bytes_crash_the_reader(folder: Path, content: bytes | str) -> None:
     whole = content if isinstance(content, bytes) else content.encode()
     for head in heads:
         with suppress(InputError):
-            recording = telemetry.read_any(written(folder / "any.csv", head + whole))
+            recording = read_any(written(folder / "any.csv", head + whole))
             telemetry.summarize(recording, 0, S)
             assert (np.diff(recording.t_ns) >= 0).all()
 
 
 def test_a_log_without_header_or_time_says_what_was_assumed(tmp_path: Path) -> None:
-    recording = telemetry.read_any(written(tmp_path / "g.csv", "40 W, 32, 10 %, 1 %\n60 W, 33, 30 %, 1 %\n" * 3))
+    recording = read_any(written(tmp_path / "g.csv", "40 W, 32, 10 %, 1 %\n60 W, 33, 30 %, 1 %\n" * 3))
     assert mean(recording, "utilization_percent") == pytest.approx(18)
     assert recording.t_ns.tolist() == [place * S for place in range(6)]
     said = " ".join(words for _, words in recording.said)
@@ -105,14 +106,14 @@ def test_a_log_without_header_or_time_says_what_was_assumed(tmp_path: Path) -> N
 def test_the_columns_of_a_bare_log_can_be_named(tmp_path: Path) -> None:
     path = written(tmp_path / "g.csv", "40, 32, 10\n60, 33, 30\n")
     with pytest.raises(InputError, match=r"g\.csv:1: no column"):
-        telemetry.read_any(path)
-    recording = telemetry.read_any(path, "power.draw,temperature.gpu,utilization.gpu")
+        read_any(path)
+    recording = read_any(path, "power.draw,temperature.gpu,utilization.gpu")
     assert recording.series("gpu0_temperature_c")[1].tolist() == [32, 33]
 
 
 def test_a_bare_log_of_several_gpus_is_told_apart(tmp_path: Path) -> None:
     lines = "".join(f"2025/05/25 00:13:0{n}, {gpu}, {10 * gpu} %\n" for n in range(4) for gpu in range(2))
-    recording = telemetry.read_any(written(tmp_path / "g.csv", lines))
+    recording = read_any(written(tmp_path / "g.csv", lines))
     assert recording.gpus == (0, 1)
     assert (mean(recording, "utilization_percent", 0), mean(recording, "utilization_percent", 1)) == (0, 10)
 
@@ -120,7 +121,7 @@ def test_a_bare_log_of_several_gpus_is_told_apart(tmp_path: Path) -> None:
 def test_gpus_are_told_apart_by_their_uuid_too(tmp_path: Path) -> None:
     lines = "uuid, utilization.gpu [%], clocks_throttle_reasons.active, pstate\n"
     lines += "GPU-aa, 5 %, 0x0000000000000004, P2\nGPU-bb, 95 %, 0x0000000000000000, P0\n" * 2
-    recording = telemetry.read_any(written(tmp_path / "g.csv", lines))
+    recording = read_any(written(tmp_path / "g.csv", lines))
     assert [recording.facts[f"gpu{gpu}"]["uuid"] for gpu in (0, 1)] == ["GPU-aa", "GPU-bb"]
     assert mean(recording, "throttled_by.power_cap", 0) == 1
     assert mean(recording, "performance_state", 0) == 2
@@ -139,7 +140,7 @@ DMON = """\
 
 
 def test_dmon_is_read(tmp_path: Path) -> None:
-    recording = telemetry.read_any(written(tmp_path / "dmon.log", DMON))
+    recording = read_any(written(tmp_path / "dmon.log", DMON))
     assert recording.source == "nvidia-smi dmon"
     assert recording.gpus == (0, 1)
     assert recording.series("gpu0_utilization_percent")[1].tolist() == [19, 21]
@@ -179,7 +180,7 @@ ROWS = [f"2024/01/02 03:04:{n:02d}.500, {n % 2}, 00000000:0{n % 2 + 1}:00.0, {n}
     ],
 )
 def test_forms_in_which_people_keep_it(text: str, tmp_path: Path) -> None:
-    recording = telemetry.read_any(written(tmp_path / "g.csv", text))
+    recording = read_any(written(tmp_path / "g.csv", text))
     assert recording.gpus == (0, 1)
     times, values = recording.series("gpu1_utilization_percent")
     assert values.tolist() == [1, 3, 5, 7]
@@ -197,7 +198,7 @@ def test_forms_in_which_people_keep_it(text: str, tmp_path: Path) -> None:
     ],
 )
 def test_what_nvidia_smi_says_in_between_is_a_state(line: str, where: str, state: str, tmp_path: Path) -> None:
-    recording = telemetry.read_any(written(tmp_path / "g.csv", QUERIED + "\n".join([*ROWS[:4], line, *ROWS[4:]])))
+    recording = read_any(written(tmp_path / "g.csv", QUERIED + "\n".join([*ROWS[:4], line, *ROWS[4:]])))
     assert [(one.where, one.state) for one in recording.states] == [(where, state), (where, "back")]
     assert recording.series("gpu0_utilization_percent")[1].tolist() == [0, 2, 4, 6]
 
@@ -205,20 +206,20 @@ def test_what_nvidia_smi_says_in_between_is_a_state(line: str, where: str, state
 def test_reasons_that_are_logged_one_by_one_count_together(tmp_path: Path) -> None:
     names = ("sw_power_cap", "hw_thermal_slowdown", "sync_boost")
     head = ",".join(["utilization.gpu", *(f"clocks_event_reasons.{name}" for name in names)])
-    recording = telemetry.read_any(written(tmp_path / "g.csv", head + "\n5 %,Active,Active,Not Active\n"))
+    recording = read_any(written(tmp_path / "g.csv", head + "\n5 %,Active,Active,Not Active\n"))
     assert recording.series("gpu0_throttle_reasons")[1].tolist() == [0x44]
 
 
 def test_dmon_goes_on_after_midnight(tmp_path: Path) -> None:
     rows = "".join(f" {time} 0 5\n" for time in ("23:59:58", "23:59:59", "00:00:00", "00:00:01"))
-    recording = telemetry.read_any(written(tmp_path / "dmon.log", "#Time gpu sm\n#HH:MM:SS Idx %\n" + rows))
+    recording = read_any(written(tmp_path / "dmon.log", "#Time gpu sm\n#HH:MM:SS Idx %\n" + rows))
     assert (np.diff(recording.t_ns) / S).tolist() == [1, 1, 1]
 
 
 def test_a_damaged_line_among_many_is_left_out_and_said(tmp_path: Path) -> None:
     lines = ["index, utilization.gpu [%]", *["0, 5 %"] * 200]
     lines[100] = "0, 5 %0, 5 %, 7"
-    recording = telemetry.read_any(written(tmp_path / "g.csv", "\n".join(lines)))
+    recording = read_any(written(tmp_path / "g.csv", "\n".join(lines)))
     assert len(recording.t_ns) == 199
     assert any("g.csv:101: has 4 cells where 2" in words for _, words in recording.said)
 
@@ -262,15 +263,13 @@ def test_the_columns_of_a_bare_log_can_be_named_to_diagnose(cli: Cli, tmp_path: 
 )
 def test_what_is_wrong_names_file_and_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(InputError) as caught:
-        telemetry.read_any(written(tmp_path / "bad.csv", text))
+        read_any(written(tmp_path / "bad.csv", text))
     assert said in str(caught.value)
     assert "bad.csv" in str(caught.value)
 
 
 def test_a_last_line_that_is_cut_off_is_left_out_and_said(tmp_path: Path) -> None:
-    recording = telemetry.read_any(
-        written(tmp_path / "g.csv", "index, utilization.gpu [%], power.draw [W]\n0, 5, 9\n0,")
-    )
+    recording = read_any(written(tmp_path / "g.csv", "index, utilization.gpu [%], power.draw [W]\n0, 5, 9\n0,"))
     assert len(recording.t_ns) == 1
     assert "(3) is cut off" in recording.said[-1][1] or any("cut off" in words for _, words in recording.said)
 
@@ -289,25 +288,25 @@ def test_a_log_may_be_called_anything(cli: Cli, tmp_path: Path, name: str, text:
 def test_what_is_no_text_is_no_log(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "trace"
     path.write_bytes(content)
-    assert not telemetry.is_log(path)
+    assert not is_log(path)
 
 
 def test_utf16_as_powershell_writes_it(tmp_path: Path) -> None:
     text = "index, utilization.gpu [%]\r\n0, 5 %\r\n".encode("utf-16")
-    assert telemetry.read_any(written(tmp_path / "g.csv", text)).series("gpu0_utilization_percent")[1].tolist() == [5]
+    assert read_any(written(tmp_path / "g.csv", text)).series("gpu0_utilization_percent")[1].tolist() == [5]
 
 
 def test_a_recording_of_our_own_is_read_by_the_same_door(tmp_path: Path) -> None:
-    recording = telemetry.read_any(written(tmp_path / "t.csv", "t_ns,said,gpu0_power_w\n1000000000,,5\n"))
+    recording = read_any(written(tmp_path / "t.csv", "t_ns,said,gpu0_power_w\n1000000000,,5\n"))
     assert recording.source == "NVML"
 
 
 @pytest.mark.skipif(not (TRACES / "telemetry").is_dir(), reason="the recorded traces are not here")
 def test_real_logs_are_read() -> None:
-    bare = telemetry.read_any(TRACES / "telemetry" / "gan-low-utilization.csv")
+    bare = read_any(TRACES / "telemetry" / "gan-low-utilization.csv")
     assert len(bare.t_ns) == 3750
     assert mean(bare, "utilization_percent") == pytest.approx(8, abs=1)
-    named = telemetry.read_any(TRACES / "telemetry" / "rtx-a5000-inference.csv")
+    named = read_any(TRACES / "telemetry" / "rtx-a5000-inference.csv")
     assert named.facts["gpu0"] == {"name": "NVIDIA RTX A5000", "memory_total_mib": 24564}
     assert named.series("gpu0_utilization_percent")[1][:3].tolist() == [10, 6, 37]
     assert named.series("gpu0_temperature_c")[1][0] == 72
@@ -319,7 +318,7 @@ def test_real_logs_are_read() -> None:
 )
 def test_times_as_far_apart_as_can_be_stay_in_order(tmp_path: Path, times: tuple[int, ...]) -> None:
     rows = "".join(f"{t_ns},,50\n" for t_ns in times)
-    recording = telemetry.read_any(written(tmp_path / "t.csv", f"t_ns,said,gpu0_utilization_percent\n{rows}"))
+    recording = read_any(written(tmp_path / "t.csv", f"t_ns,said,gpu0_utilization_percent\n{rows}"))
     found, _ = readings_of_log(recording)
     assert recording.t_ns[0] >= 0
     assert (np.diff(recording.t_ns) >= 0).all()
@@ -330,4 +329,4 @@ def test_times_as_far_apart_as_can_be_stay_in_order(tmp_path: Path, times: tuple
 def test_a_mask_that_no_driver_writes_is_refused_in_one_line(tmp_path: Path, mask: str) -> None:
     path = written(tmp_path / "g.csv", f"utilization.gpu [%], clocks_event_reasons.active\n50 %, {mask}\n")
     with pytest.raises(InputError, match=r"g\.csv:2: .{,90}'clocks_event_reasons.active'.{,199}$"):
-        telemetry.read_any(path)
+        read_any(path)

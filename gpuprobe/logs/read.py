@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
 from gpuprobe.foreign import visible
-from gpuprobe.telemetry import smi_guess, smi_names
+from gpuprobe.logs import headings
+from gpuprobe.logs.guess import guess
+from gpuprobe.logs.log import Log
+from gpuprobe.logs.refused import message, refusal
 from gpuprobe.telemetry.recording import Telemetry, read
-from gpuprobe.telemetry.smi_log import Log
-from gpuprobe.telemetry.smi_refused import message, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from gpuprobe.telemetry.smi_names import Column
+    from gpuprobe.logs.headings import Column
 
 # Of so many lines one may be damaged, as by two writers or a full disk, before the whole log is refused.
 LINES_FOR_A_DAMAGED_ONE = 100
@@ -88,8 +89,8 @@ def _read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: 
         said = message(",".join(cells)) if len(cells) < len(columns) else None
         if said:
             log.note(said[0], bus=said[1])
-        elif smi_names.is_header(cells):
-            columns = _scaled(_known(log, [smi_names.column(cell) for cell in cells]), [cells for _, cells in rows])
+        elif headings.is_header(cells):
+            columns = _scaled(_known(log, [headings.column(cell) for cell in cells]), [cells for _, cells in rows])
         elif len(cells) == len(columns):
             _take_whole(log, f"{path}:{number}", columns, cells)
         else:
@@ -101,11 +102,11 @@ def _columns(log: Log, path: Path, rows: list[tuple[int, list[str]]], names: str
     """Return what the columns of the first row are: named by the user, by their header, or guessed by their units."""
     number, first = rows[0]
     if names:
-        columns = [smi_names.column(name) for name in names.split(",")]
-    elif smi_names.is_header(first):
-        columns = [smi_names.column(name) for name in first]
+        columns = [headings.column(name) for name in names.split(",")]
+    elif headings.is_header(first):
+        columns = [headings.column(name) for name in first]
     else:
-        columns, assumed = smi_guess.guess([cells for _, cells in rows])
+        columns, assumed = guess([cells for _, cells in rows])
         log.assumed += assumed
     if not any(column.kind in {"value", "hex"} for column in columns):
         raise InputError(
@@ -203,7 +204,7 @@ def _finished(log: Log, path: Path, lines: int) -> Telemetry:
 
 def _read_dmon(path: Path, lines: list[tuple[int, str]]) -> Telemetry:
     """Read rows of either dmon under a line of names, which begins with #, and a line of units; both repeat."""
-    of_dcgm = smi_names.is_dcgm_names(_cells(lines[0][1]))
+    of_dcgm = headings.is_dcgm_names(_cells(lines[0][1]))
     log = Log("dcgmi dmon" if of_dcgm else "nvidia-smi dmon", path)
     columns: list[Column] = []
     rows = [_of_dcgm(_cells(line)) if of_dcgm else _cells(line) for _, line in lines]
@@ -236,9 +237,9 @@ def _of_dcgm(cells: list[str]) -> list[str]:
 
 def _dmon_columns(log: Log, cells: list[str], rows: Sequence[Sequence[str]]) -> list[Column]:
     """Return the columns that a line with # names; none where it names their units."""
-    if smi_names.is_dcgm_names(cells):
-        return _scaled(_known(log, [smi_names.dcgm_column(name) for name in cells]), rows)
-    return [smi_names.dmon_column(name) for name in cells] if smi_names.is_dmon_names(cells) else []
+    if headings.is_dcgm_names(cells):
+        return _scaled(_known(log, [headings.dcgm_column(name) for name in cells]), rows)
+    return [headings.dmon_column(name) for name in cells] if headings.is_dmon_names(cells) else []
 
 
 def _note_part(log: Log, word: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.telemetry.smi_names import Column, column
+from gpuprobe.logs.headings import Column, column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

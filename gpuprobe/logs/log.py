@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.errors import InputError
-from gpuprobe.telemetry import clock, smi_names
+from gpuprobe.logs import headings
+from gpuprobe.logs.refused import message
+from gpuprobe.telemetry import clock
 from gpuprobe.telemetry.matching import same_bus
 from gpuprobe.telemetry.recording import MOST, Telemetry
-from gpuprobe.telemetry.smi_refused import message
 from gpuprobe.telemetry.states import GPU_GONE, STATES, Said
 from gpuprobe.units import NS_PER_S
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gpuprobe.logs.headings import Column
     from gpuprobe.telemetry.facts import Fact
-    from gpuprobe.telemetry.smi_names import Column
 
 # Both programs write a row a second where they are not told otherwise.
 ASSUMED_INTERVAL_NS = 1_000_000_000
@@ -120,7 +121,7 @@ class Log:
             if said and said[0] in GPU_GONE:
                 self.note(said[0], gpu)
         elif column.kind == "reason":
-            active = smi_names.REASONS[column.name] if cell.lower() == "active" else 0
+            active = headings.REASONS[column.name] if cell.lower() == "active" else 0
             values["throttle_reasons"] = float(int(values.get("throttle_reasons", 0)) | active)
         else:
             found = value(where, column, cell)
@@ -188,7 +189,7 @@ def _number(where: str, column: Column, cell: str) -> float:
     if match is None:
         raise InputError(f"{where}: {cell[:80]!r} is no value of {column.title!r}")
     unit = match[2] or column.unit
-    scale = smi_names.scale(column.name, unit)
+    scale = headings.scale(column.name, unit)
     if scale is None:
         raise InputError(f"{where}: {column.title!r} in {unit[:80]!r} is no unit that it is known in")
     return float(match[1].replace(",", ".")) * scale
