@@ -36,15 +36,31 @@ class Part:
 
 
 @dataclass(frozen=True)
+class RunShare:
+    """The share of a run's wall time that names a cause: its parts, the threshold from which on it is told, the claim.
+
+    The claim may hold `{share}`, `{name}` of the first part, `{times}` that they came, and `{each}`, how long one took.
+    `least_times` is the threshold of how often they must have come; `code` is the change that cures it.
+    """
+
+    parts: tuple[str, ...]
+    threshold: str
+    claim: str
+    code: str = ""
+    least_times: str | None = None
+
+
+@dataclass(frozen=True)
 class Cause(Generic[Id_co]):
     """One cause. `words` end the sentence "the cause is that ..."; `signature` says how it shows.
 
-    `thresholds` and `signals` are those that decide it, beside those of its `part`. `roots` lie behind it: where one of
-    them is sure, that one leads (`root_is_most`: only where it makes up most of it). `symptoms` vanish with it.
-    `cures` are the changes of a replay that cure it, the usual one first; a name stands for all sizes of the change
-    (`prefetch` for `prefetch_2`). `weighed` says that the replay tells what it costs; `condition` that it is true
-    beside a cause, and leads only where no cause is known; `decided_by_trace` that a trace has decided it, for or
-    against, so that a hint of the readings adds nothing. `elsewhere` is the advice for other frameworks.
+    `part` is the share of a traced step that shows it, `of_run` the share of a run. `thresholds` and `signals` are what
+    else decides it. `roots` lie behind it: where one of them is sure, that one leads (`root_is_most`: only where it
+    makes up most of it). `symptoms` vanish with it. `cures` are the changes of a replay that cure it, the usual one
+    first; a name stands for all sizes of the change (`prefetch` for `prefetch_2`). `weighed` says that the replay tells
+    what it costs; `condition` that it is true beside a cause, and leads only where no cause is known;
+    `decided_by_trace` that a trace has decided it, for or against, so that a hint of the readings adds nothing.
+    `elsewhere` is the advice for other frameworks.
     """
 
     id: Id_co
@@ -54,6 +70,7 @@ class Cause(Generic[Id_co]):
     mistaken_for: str
     devices: tuple[Device, ...] = ("gpu",)
     part: Part | None = None
+    of_run: RunShare | None = None
     thresholds: tuple[str, ...] = ()
     signals: tuple[str, ...] = ()
     family: Family | None = None
@@ -86,7 +103,9 @@ class Cause(Generic[Id_co]):
     @property
     def decided_by(self) -> tuple[str, ...]:
         """The names of all thresholds that decide it."""
-        return (*([self.part.threshold] if self.part else []), *self.thresholds)
+        shares = [share.threshold for share in (self.part, self.of_run) if share]
+        least = [self.of_run.least_times] if self.of_run and self.of_run.least_times else []
+        return (*shares, *least, *self.thresholds)
 
     @property
     def evidence(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpuprobe.diagnosis.causes.cause import Cause
+from gpuprobe.diagnosis.causes.cause import Cause, RunShare
 
 WholeRunId = Literal[
     "epoch_start",
@@ -35,7 +35,12 @@ WHOLE_RUN: tuple[Cause[WholeRunId], ...] = (
         "(validation_batch_size).",
         mistaken_for="a slow step: the time of an epoch holds both",
         devices=("gpu", "cpu"),
-        thresholds=("validation_share",),
+        of_run=RunShare(
+            ("validation", "evaluate"),
+            "validation_share",
+            "{share} of the training passes in validation, {each} each time.",
+            "- model.fit(ds, validation_data=val)\n+ model.fit(ds, validation_data=val, validation_freq=5)",
+        ),
         signals=("run_share.validation", "run_s.validation", "run_share.evaluate", "run_s.evaluate"),
     ),
     Cause(
@@ -45,7 +50,12 @@ WHOLE_RUN: tuple[Cause[WholeRunId], ...] = (
         fix='Save less often (save_freq="epoch"), the weights alone, or onto a faster disk.',
         mistaken_for="host_between_steps and eager_or_retracing: saving reads each weight by itself",
         devices=("gpu", "cpu"),
-        thresholds=("checkpoint_share",),
+        of_run=RunShare(
+            ("checkpoint",),
+            "checkpoint_share",
+            "{share} of the training passes while `{name}` saves it.",
+            '- ModelCheckpoint(path, save_freq=n)\n+ ModelCheckpoint(path, save_freq="epoch")',
+        ),
         signals=("run_share.checkpoint", "run_s.checkpoint", "run_name.checkpoint"),
         family="host",
         symptoms=("host_between_steps",),
@@ -67,7 +77,13 @@ WHOLE_RUN: tuple[Cause[WholeRunId], ...] = (
         fix="Build and compile the model once, and call fit again on the same one, with data of one shape.",
         mistaken_for="recompiling, where one function meets new shapes; a slow first epoch",
         devices=("gpu", "cpu"),
-        thresholds=("compiled_again_share", "compiled_again"),
+        of_run=RunShare(
+            ("first_call_again",),
+            "compiled_again_share",
+            "{share} of the run passes in first calls of further models or functions: {times} of them were traced and "
+            "compiled after the first.",
+            least_times="compiled_again",
+        ),
         signals=("run_share.first_call_again", "run_s.first_call_again", "run_times.first_call_again"),
         symptoms=("host_between_steps", "epoch_start"),
     ),

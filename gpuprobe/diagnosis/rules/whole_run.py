@@ -1,28 +1,31 @@
 """Findings from the wall time of a whole run: what lies before, between and beside its steps.
 
-One rule a cause, on the signals of `evidence.whole_run`. Shares are of the run without what comes once, since that
-weighs less the longer a training goes on. Clocks measured them, so that a run that came to its end leaves no doubt.
+On the signals of `evidence.whole_run`: `shown` for the causes whose record says what part of a run shows them, and one
+rule for each other. Shares are of the run without what comes once, since that weighs less the longer a training goes
+on. Clocks measured them, so that a run that came to its end leaves no doubt.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.causes import CAUSES
+from gpuprobe.diagnosis.causes.whole_run import WHOLE_RUN
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
+    from gpuprobe.diagnosis.causes.cause import Cause, RunShare
+    from gpuprobe.diagnosis.causes.whole_run import WholeRunId
     from gpuprobe.records import Evidence
 
 UNRECORDED = "the wall time of the run was not recorded"
 # What a call of `fit` costs beside its steps, and calls that are no step at all.
 AROUND_STEPS = ("fit", "epoch_start", "between_epochs", "predict", "evaluate")
-# What `fit` validates, and what the script itself evaluates.
-VALIDATING = ("validation", "evaluate")
 SMALL_FITS = "- model.fit(x, y)\n- model.predict(x)\n+ model.train_on_batch(x, y)\n+ model.predict_on_batch(x)"
 ONE_LONG_EPOCH = (
     "- model.fit(ds, epochs=epochs)\n"
@@ -92,37 +95,22 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
     )
 
 
-def validation(evidence: Evidence, limits: Thresholds) -> Result:
-    """Validating takes much of each epoch."""
-    share = _share(evidence, *VALIDATING)
-    if share < limits.validation_share:
-        return None
+def shown(evidence: Evidence, limits: Thresholds, *, cause: Cause[WholeRunId], of_run: RunShare) -> Result:
+    """A part of the run takes more of it than the cause's record allows."""
+    share = _share(evidence, *of_run.parts)
     seconds, times = (
-        sum(evidence.number(f"run_{what}.{part}") or 0.0 for part in VALIDATING) for what in ("s", "times")
+        sum(evidence.number(f"run_{what}.{part}") or 0.0 for part in of_run.parts) for what in ("s", "times")
     )
-    return _finding(
-        evidence,
-        "validation",
-        share,
-        f"{wording.share(share)} of the training passes in validation, {wording.duration(seconds / times)} each time.",
-        ("run_share.validation", "run_share.evaluate", "run_s.validation", "run_s.evaluate"),
-        code="- model.fit(ds, validation_data=val)\n+ model.fit(ds, validation_data=val, validation_freq=5)",
-    )
-
-
-def checkpointing(evidence: Evidence, limits: Thresholds) -> Result:
-    """Saving the model takes much of the training."""
-    share = _share(evidence, "checkpoint")
-    if share < limits.checkpoint_share:
+    least = getattr(limits, of_run.least_times) if of_run.least_times else 0.0
+    if share < getattr(limits, of_run.threshold) or times < least:
         return None
-    return _finding(
-        evidence,
-        "checkpointing",
-        share,
-        f"{wording.share(share)} of the training passes while `{evidence.text('run_name.checkpoint')}` saves it.",
-        ("run_share.checkpoint", "run_s.checkpoint", "run_name.checkpoint"),
-        code='- ModelCheckpoint(path, save_freq=n)\n+ ModelCheckpoint(path, save_freq="epoch")',
+    claim = of_run.claim.format(
+        share=wording.share(share),
+        name=evidence.text(f"run_name.{of_run.parts[0]}"),
+        times=f"{times:.0f}",
+        each=wording.duration(seconds / (times or 1.0)),
     )
+    return _finding(evidence, cause.id, share, claim, cause.signals, code=of_run.code)
 
 
 def callbacks(evidence: Evidence, limits: Thresholds) -> Result:
@@ -157,21 +145,6 @@ def startup(evidence: Evidence, limits: Thresholds) -> Result:
     )
 
 
-def compiled_again(evidence: Evidence, limits: Thresholds) -> Result:
-    """Each new model, or each new function, is traced and compiled anew."""
-    share, times = _share(evidence, "first_call_again"), evidence.number("run_times.first_call_again") or 0.0
-    if share < limits.compiled_again_share or times < limits.compiled_again:
-        return None
-    return _finding(
-        evidence,
-        "compiled_again",
-        share,
-        f"{wording.share(share)} of the run passes in first calls of further models or functions: {times:.0f} of them "
-        "were traced and compiled after the first.",
-        ("run_share.first_call_again", "run_s.first_call_again", "run_times.first_call_again"),
-    )
-
-
 def retracing(evidence: Evidence, limits: Thresholds) -> Result:
     """A function that was traced before builds its graph again."""
     share, times = _share(evidence, "retracing"), evidence.number("run_times.retracing") or 0.0
@@ -191,21 +164,12 @@ def retracing(evidence: Evidence, limits: Thresholds) -> Result:
 RULES: tuple[Rule, ...] = (
     many_small_fits,
     epoch_start,
-    validation,
-    checkpointing,
+    *(partial(shown, cause=cause, of_run=cause.of_run) for cause in WHOLE_RUN if cause.of_run),
     callbacks,
     startup,
-    compiled_again,
     retracing,
 )
-CAUSES_OF_RUN: tuple[CauseId, ...] = (
-    "many_small_fits",
-    "epoch_start",
-    "validation",
-    "checkpointing",
-    "startup",
-    "compiled_again",
-)
+CAUSES_OF_RUN = tuple(cause.id for cause in WHOLE_RUN)
 
 
 def _fits_are_small(evidence: Evidence, limits: Thresholds) -> bool:
