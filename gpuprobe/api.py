@@ -15,6 +15,7 @@ from gpuprobe.records import Request, Run, RunSpec
 from gpuprobe.report.write import write
 from gpuprobe.results import Result, result
 from gpuprobe.search.next_run import by_predicted_gain, following
+from gpuprobe.stepview.beside import write_pages
 from gpuprobe.strategies.registry import select
 from gpuprobe.workloads.resolve import named
 
@@ -72,7 +73,9 @@ def run(
 def _carried_out(begun: Begun) -> Result:
     with folder.held(begun.folder):
         carry_out(begun.study, begun.folder, begun.arrays, _Silent(), following, by_predicted_gain)
-        return result(write(begun.folder))
+        loaded = write(begun.folder)
+        write_pages(begun.folder)
+        return result(loaded)
 
 
 class _Silent:

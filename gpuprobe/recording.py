@@ -1,7 +1,7 @@
 """Where things lie in a study's folder, and how its records are read back.
 
 reports/<study>/{study.json, report.json, report.md, report.html, plots/}
-reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/}
+reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/, step.html}
 reports/<study>/runs/<round>-<strategy>-<step>/ where the strategy is found by a search, and search-<strategy>.json
 reports/<watch>/{watch.json, telemetry.csv, report.json, report.md, report.html}
 reports/<watch>/trainings/{wall-<pid>.json, <study>/...} where it traces: each training is a study of one run
@@ -40,6 +40,8 @@ GO_FILE = "go"
 TELEMETRY_FILE = "telemetry.csv"
 LOG_FILE = "log.txt"
 TRACE_FOLDER = "trace"
+# The page to look into the step of that trace.
+STEP_FILE = "step.html"
 # Where, within a run, the sessions of the profiler lie, and TensorFlow's traces in them, one of each host.
 PROFILES_PATTERN = f"{TRACE_FOLDER}/plugins/profile/*"
 TRACE_PATTERN = f"{PROFILES_PATTERN}/*.xplane.pb"

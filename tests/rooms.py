@@ -72,7 +72,6 @@ ROOMS = {
     # TensorFlow is asked in a child process alone: `probe.py` is that child.
     "doctor": _room("can the GPU be used here, and the fix where not", "telemetry cards", "psutil tensorflow"),
     "watch": _room("any command, sampled and judged", "telemetry evidence diagnosis", "psutil"),
-    "keras": _room("one line in a user's code", "telemetry measure diagnosis", "keras tensorflow"),
     "report": _room(
         "text, pages and plots of what was found",
         "ranking compare watch diagnosis whatif evidence ledger traces telemetry cards",
@@ -86,8 +85,9 @@ ROOMS = {
     "sharing": _room(
         "a copy of a study without paths, names and secrets, and the proof", "report ranking telemetry traces", "psutil"
     ),
+    "keras": _room("one line in a user's code", "telemetry measure diagnosis stepview", "keras tensorflow"),
     "results": _room("what the functions of the package return", "ranking report diagnosis"),
-    "api": _room("the functions of the package", "measure search report results strategies workloads"),
+    "api": _room("the functions of the package", "measure search report stepview results strategies workloads"),
 }
 # The package's own file names what it imports lazily, for the type checker; a subcommand uses every room.
 FREE = {"cli", "__init__"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.cli._live import LiveView
+from gpuprobe.cli._steps import write_steps
 from gpuprobe.cli._terminal import Terminal
 from gpuprobe.cli._verdict import show
 from gpuprobe.errors import FAILED, INTERRUPTED, GpuprobeError
@@ -83,6 +84,7 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
 
 def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interrupted: bool) -> int:
     loaded = write(where)
+    steps = write_steps(where)
     show(console, loaded)
     for failure in loaded.ranking.failures:
         state = failure.state.replace("_", " ")
@@ -94,6 +96,8 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
     if left or interrupted:
         _say(console, f"Finish it with: {wording.command('gpuprobe', 'run', '--resume', where)}")
     _say(console, f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)")
+    for line in steps:
+        _say(console, line)
     if interrupted:
         return INTERRUPTED
     return FAILED if loaded.ranking.failures or not loaded.ranking.rows else 0

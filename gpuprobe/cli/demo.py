@@ -29,6 +29,7 @@ def command(out: Path) -> None:
     The whole pipeline to the whole report, without TensorFlow or a GPU; every page says SIMULATED.
     """
     say("gpuprobe demo: simulating a study, which takes 10 to 40 seconds")
+    from gpuprobe.cli._steps import write_steps
     from gpuprobe.cli._terminal import Terminal
     from gpuprobe.cli._verdict import show
     from gpuprobe.measure import folder
@@ -46,9 +47,12 @@ def command(out: Path) -> None:
     except OSError as error:
         raise OutputError(f"{where}: cannot be written ({error.strerror}); name another with --out") from error
     loaded = write(where)
+    steps = write_steps(where)
     console = Terminal()
     console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
     show(console, loaded)
     console.print(
         f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)", highlight=False, markup=False, soft_wrap=True
     )
+    for line in steps:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -61,4 +61,9 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
         from gpuprobe.sharing.publish import publish
 
         publish(study, share, traces=traces)
+    else:
+        from gpuprobe.cli._steps import write_steps
+
+        for line in write_steps(study):
+            say(line)
     echo(str((share or study) / REPORT_FILE))

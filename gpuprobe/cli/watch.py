@@ -163,6 +163,7 @@ def _conclude(record: Watch, folder: Path, trouble: str) -> None:
 
 
 def _sum_up(record: Watch, folder: Path, trouble: str) -> None:
+    from gpuprobe.cli._steps import write_steps
     from gpuprobe.cli._summary import show, show_trainings
     from gpuprobe.cli._terminal import Terminal
     from gpuprobe.errors import InputError
@@ -183,6 +184,9 @@ def _sum_up(record: Watch, folder: Path, trouble: str) -> None:
         _say(console, f"gpuprobe: the recording is not complete: {trouble}")
     else:
         _say(console, f"Recording: {folder}; {_again(folder)} writes a report of it")
+    if any(training.diagnosis is not None for training in trainings):
+        for line in write_steps(folder):
+            _say(console, line)
 
 
 def _trainings(console: Console, folder: Path) -> tuple[Training, ...]:

@@ -11,6 +11,7 @@ from gpuprobe.records import SCHEMA, Record, Signal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gpuprobe.diagnosis.case import Case
     from gpuprobe.diagnosis.records import Diagnosis
     from gpuprobe.records import Run
 
@@ -62,8 +63,8 @@ class Verdict(Record, frozen=True, kw_only=True):
         return f" {by}: {first.cause} (confidence {first.confidence}){tie}."
 
 
-def diagnosis_of(folder: Path, *, trace: bool) -> Diagnosis:
-    """Diagnose the recording of a run whose record is saved, by its `trace` too.
+def diagnosis_of(folder: Path, *, trace: bool) -> tuple[Diagnosis, Case]:
+    """Diagnose the recording of a run whose record is saved, by its `trace` too; return what it was made of as well.
 
     Raises InputError where the trace cannot be read.
     """
@@ -71,7 +72,8 @@ def diagnosis_of(folder: Path, *, trace: bool) -> Diagnosis:
     from gpuprobe.diagnosis.diagnose import diagnose
     from gpuprobe.diagnosis.recorded import recorded
 
-    return diagnose(recorded(folder, trace=trace))
+    case = recorded(folder, trace=trace)
+    return diagnose(case), case
 
 
 def verdict(run: Run, no_gpu: str, diagnosis: Diagnosis | None) -> Verdict:

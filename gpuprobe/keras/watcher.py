@@ -17,12 +17,14 @@ from gpuprobe.keras.capture import SIGNAL
 from gpuprobe.keras.phases import phases
 from gpuprobe.keras.session import ProbeOptions, Session
 from gpuprobe.keras.verdict import FILE, diagnosis_of, verdict
+from gpuprobe.recording import STEP_FILE
 from gpuprobe.records import save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from gpuprobe.diagnosis.case import Case
     from gpuprobe.diagnosis.records import Diagnosis
     from gpuprobe.records import State
 
@@ -137,7 +139,9 @@ class Watcher:
             found = verdict(run, session.no_gpu, diagnosis)
             save(found, session.folder / FILE)
             if self._verbose:
-                self._say("\n".join([*found.lines(), f"Recording: {session.study_folder}"]), sys.stdout)
+                page = session.folder / STEP_FILE
+                looking = [f"Look into the step: {page}"] if page.is_file() else []
+                self._say("\n".join([*found.lines(), f"Recording: {session.study_folder}", *looking]), sys.stdout)
 
         phases().told(phases().loop_ended)
         with phases().doing("gpuprobe"):
@@ -147,11 +151,24 @@ class Watcher:
     def _diagnosis(self, folder: Path, *, trace: bool) -> Diagnosis | None:
         """Diagnose the recording; where that fails, say so: there is a verdict without it."""
         try:
-            return diagnosis_of(folder, trace=trace)
+            diagnosis, case = diagnosis_of(folder, trace=trace)
         except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
             words = f"the training was not diagnosed ({in_short(error)}); the verdict holds its figures alone"
             self._say(f"gpuprobe: {words}", sys.stderr)
             return None
+        if case.breakdown is not None:
+            self._write_page(folder, case, diagnosis)
+        return diagnosis
+
+    def _write_page(self, folder: Path, case: Case, diagnosis: Diagnosis) -> None:
+        """Write the page to look into the step; where that fails, say so: all else is there."""
+        # Imported here: only a training that was traced has one.
+        from gpuprobe.stepview.beside import write_page
+
+        try:
+            write_page(folder, case, diagnosis)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
+            self._say(f"gpuprobe: the page of the step was not written ({in_short(error)})", sys.stderr)
 
     def _give_up(self, error: Exception) -> None:
         session = self._session

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from gpuprobe import __version__, wording
+from gpuprobe import wording
 from gpuprobe.foreign import shown
 from gpuprobe.report import account as reading
 from gpuprobe.report.categories import CATEGORIES
@@ -70,7 +70,6 @@ def render(view: View) -> str:
         predicted=of_predicted(view),
         after=f"After the advised change ({view.predicted.prediction.change})" if view.predicted else "",
         notes=notes(view),
-        version=__version__,
     )
 
 

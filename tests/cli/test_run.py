@@ -43,6 +43,7 @@ def test_all_strategies_train_and_are_ranked(cli: Cli, tmp_path: Path) -> None:
     for run in (study / "runs").iterdir():
         record = json.loads((run / "run.json").read_text())
         assert list((run / "trace" / "plugins" / "profile").glob("*/*.xplane.pb")), run
+        assert (run / "step.html").is_file(), run
         assert record["losses"]
         window = next(phase for phase in record["phases"] if phase["name"] == "window")
         assert len(window["call_ends_ns"]) * window["steps_per_call"] >= 16

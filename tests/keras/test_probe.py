@@ -252,6 +252,9 @@ def test_the_verdict_rests_on_the_trace_where_there_is_one(tmp_path: Path, capsy
     saved = json.loads((the_recording(tmp_path) / "verdict.json").read_text())
     assert saved["traced"]
     assert (saved["findings"][0]["cause"], saved["findings"][0]["primary"]) == ("input_bound", True)
+    page = the_recording(tmp_path) / "step.html"
+    assert f"Look into the step: {page}" in said
+    assert "waits for the next batch" in page.read_text()
 
 
 def test_a_trace_that_cannot_be_diagnosed_is_said_and_leaves_a_verdict(
@@ -267,6 +270,21 @@ def test_a_trace_that_cannot_be_diagnosed_is_said_and_leaves_a_verdict(
     assert "made to fail" in said.err
     assert "Verdict" in said.out
     assert not json.loads((the_recording(tmp_path) / "verdict.json").read_text())["traced"]
+
+
+def test_a_page_that_cannot_be_written_is_said_and_leaves_the_verdict_of_the_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_given: Any, **_named: Any) -> None:
+        raise RuntimeError("made to fail")
+
+    monkeypatch.setattr("gpuprobe.stepview.beside.write_page", fail)
+    trained([gpuprobe.keras.Probe(tmp_path, trace_at=5)])
+    said = capsys.readouterr()
+    assert said.err.count("gpuprobe:") == 1
+    assert "made to fail" in said.err
+    assert "Look into the step" not in said.out
+    assert json.loads((the_recording(tmp_path) / "verdict.json").read_text())["traced"]
 
 
 def test_the_progress_line_shows_throughput(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

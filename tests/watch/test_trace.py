@@ -69,6 +69,9 @@ def test_an_unmodified_training_is_diagnosed_and_notices_nothing(script: Path, t
     assert short["diagnosis"] is None
     assert training["diagnosis"]["findings"][0]["cause"] == "input_bound"
     assert (out / training["folder"] / "run.json").is_file()
+    page = out / training["folder"] / "step.html"
+    assert f"Look into the steps: {page} (1 page)" in done.stderr
+    assert page.is_file()
 
 
 def test_one_that_is_killed_midway_is_diagnosed_by_what_it_left(script: Path, tmp_path: Path, cli: Cli) -> None:

@@ -149,6 +149,7 @@ def test_what_is_to_stay_is_written_before_anything_is_printed(end: str, here: P
 def test_a_demo_is_written_before_anything_is_printed(here: Path, tmp_path: Path) -> None:
     shell(f"gpuprobe demo --out {tmp_path} > /dev/full", here)
     assert (tmp_path / "demo" / "report.html").is_file()
+    assert len(list((tmp_path / "demo" / "runs").glob("*/step.html"))) > 1
 
 
 def test_text_that_is_written_is_utf8_in_any_locale(here: Path, tmp_path: Path) -> None:

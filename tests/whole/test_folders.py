@@ -156,4 +156,6 @@ def test_installed_from_a_wheel_it_uses_the_installed_package_in_the_checkout(tm
     run = (venv / "bin" / "gpuprobe", "run", *ONE, *FEW)
     done = subprocess.run(run, cwd=checkout, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    (page,) = checkout.glob("reports/*/runs/*/step.html")
+    assert "drawStrip" in page.read_text(), "its scripts are part of what is installed"
     assert not executed.exists(), executed.read_text()

@@ -63,7 +63,7 @@ def entrances(study: Path) -> dict[str, Told]:
     shutil.copytree(study, training)
     (watched,) = read_trainings(training.parent.parent)
     assert watched.diagnosis is not None, watched.missing
-    found = diagnosis_of(run, trace=True)
+    found, _ = diagnosis_of(run, trace=True)
     probe = verdict(load_record(Run, run / RUN_FILE), "", found)
     return {
         "run": told(diagnose(recorded(run))),

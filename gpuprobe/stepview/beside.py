@@ -1,0 +1,47 @@
+"""Writes the page of each trace of a recording beside the trace: into the folder of its run."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.diagnosis.recorded import recorded
+from gpuprobe.errors import InputError
+from gpuprobe.recording import RUNS_FOLDER, STEP_FILE, TRACE_FOLDER, WATCH_FILE
+from gpuprobe.records import write_whole
+from gpuprobe.report.trainings import studies
+from gpuprobe.stepview.page import render
+from gpuprobe.stepview.view import view_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpuprobe.diagnosis.case import Case
+    from gpuprobe.diagnosis.records import Diagnosis
+
+
+def write_pages(recording: Path) -> list[Path]:
+    """Write the page of each run of a study or a watch that has a trace, and return them in the order of the runs.
+
+    A trace that cannot be read has none: the report says why. Raises OutputError where a page cannot be written.
+    """
+    of = studies(recording) if (recording / WATCH_FILE).is_file() else [recording]
+    runs = [run for study in of for run in sorted((study / RUNS_FOLDER).glob("*/"))]
+    written = []
+    for run in runs:
+        if (run / TRACE_FOLDER).is_dir():
+            with suppress(InputError):
+                case = recorded(run)
+                written.append(write_page(run, case, diagnose(case)))
+    return written
+
+
+def write_page(run: Path, case: Case, diagnosis: Diagnosis) -> Path:
+    """Write the page of a run that has been diagnosed.
+
+    Raises InputError where it has no trace, OutputError where the page cannot be written.
+    """
+    page = run / STEP_FILE
+    write_whole(page, render(view_of(case, diagnosis)))
+    return page
