@@ -86,6 +86,11 @@ ROOMS = {
         "a copy of a study without paths, names and secrets, and the proof", "report ranking telemetry traces", "psutil"
     ),
     "keras": _room("one line in a user's code", "telemetry measure diagnosis stepview", "keras tensorflow"),
+    "board": _room(
+        "the tab GPUPROBE of TensorBoard",
+        "stepview report diagnosis evidence ledger traces",
+        "jinja2",
+    ),
     "results": _room("what the functions of the package return", "ranking report diagnosis"),
     "api": _room("the functions of the package", "measure search report stepview results strategies workloads"),
 }

@@ -1,4 +1,4 @@
-"""`gpuprobe view`: TensorBoard's profiler on the traces of a study or a watch."""
+"""`gpuprobe view`: TensorBoard on the traces of a study or a watch, at the tab of gpuprobe."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ EXIT_CODES = {**codes("TensorBoard ended", 3, 4, 5), 130: "stopped with Ctrl-C"}
 @click.argument("study", type=READ, help="The folder of a study or of a watch, as reports/STUDY.")
 @click.option("--port", type=Number(min=0, max=65535), default=0, help="Port on this machine; 0 takes a free one.")
 def command(study: Path, port: int) -> None:
-    """Open the traces of a study or a watch in TensorBoard's profiler.
+    """Open the traces of a study or a watch in TensorBoard.
 
-    Serves until Ctrl-C.
+    In the tab GPUPROBE, beside TensorBoard's profiler; serves until Ctrl-C.
     """
     from gpuprobe.report.viewer import serving
 
     say("gpuprobe view: starting TensorBoard, which takes up to a minute")
     with serving(study, port) as viewer:
-        echo(f"TensorBoard's profiler: {viewer.address}")
-        echo("Its trace viewer alone, which needs no network:")
+        echo(f"TensorBoard, with verdict and step of each trace: {viewer.address}")
+        echo("The trace viewer of its profiler alone, which needs no network:")
         for page in viewer.pages:
             echo(f"  {page.run}  {page.address}")
         echo("Ctrl-C stops it.")

@@ -1,4 +1,4 @@
-"""TensorBoard as a child process, on a copy of the traces of a study, or of a watch's trainings.
+"""TensorBoard as a child process, at the tab of gpuprobe, on a copy of the traces of a study or of a watch's trainings.
 
 The profile plugin writes its caches beside the traces that it reads, and later serves them even where the trace has
 changed. So it gets a folder of links of its own, which goes when it ends.
@@ -44,7 +44,7 @@ class Viewer:
     """A TensorBoard that answers at `address`, with one page of the trace viewer for each trace."""
 
     def __init__(self, process: subprocess.Popen[bytes], root: str, traces: Sequence[Path]) -> None:
-        self._process, self.address = process, f"{root}/#profile"
+        self._process, self.address = process, f"{root}/#gpuprobe"
         self.pages = tuple(_page(root, trace) for trace in traces)
 
     def wait(self) -> None:

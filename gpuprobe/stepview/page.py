@@ -48,9 +48,9 @@ class _Cause:
     share: str = ""
 
 
-def render(view: View) -> str:
-    """Return the page of a trace."""
-    style, script = _style(), _script()
+def render(view: View, *, alone: bool = True) -> str:
+    """Return the page of a trace; where it does not stand alone, without the verdict, which stands beside it."""
+    style, script = f"{static('step.css')}{colours()}", _script()
     found = view.strips[0].account if view.strips else None
     title = title_of(view)
     return _environment.get_template("step.html.jinja").render(
@@ -60,6 +60,7 @@ def render(view: View) -> str:
         data=Markup(packed(view)),  # noqa: S704 - base64 means nothing in HTML
         about=Markup(_about()),  # noqa: S704 - no text of others is in it
         title=title,
+        alone=alone,
         simulated=view.simulated,
         facts=facts(view),
         words=reading.words(view.diagnosis),
@@ -75,28 +76,35 @@ def render(view: View) -> str:
 
 def _script() -> str:
     """Return the script, strict and in a scope of its own."""
-    parts = "\n".join(_static(name) for name in SCRIPTS)
+    parts = "\n".join(static(name) for name in SCRIPTS)
     return f'(() => {{\n"use strict";\n{parts}}})();\n'
 
 
-def _style() -> str:
-    colours = "\n".join(f".c-{name} {{ --c: {look.paper}; }}" for name, look in CATEGORIES.items())
-    return f"{_static('step.css')}{colours}\n"
+def script_hash() -> str:
+    """Return the hash of the script by which a policy allows it: SHA-256, in base64."""
+    return _hash(_script())
 
 
-def _static(name: str) -> str:
+def colours() -> str:
+    """Return the style of each category's colour."""
+    return "".join(f".c-{name} {{ --c: {look.paper}; }}\n" for name, look in CATEGORIES.items())
+
+
+def static(name: str) -> str:
+    """Return a part of the page by the name of its file: style or script."""
     return (resources.files("gpuprobe.stepview") / "static" / name).read_text()
 
 
 def _policy(style: str, script: str) -> str:
     """Allow this style and this script, by what they are, and nothing else: no host, no file, no form."""
-    style_hash, script_hash = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)
-    )
     return (
-        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        f"default-src 'none'; style-src 'sha256-{_hash(style)}'; script-src 'sha256-{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _about() -> str:
@@ -109,9 +117,14 @@ def _about() -> str:
 
 def _cause(category: str, ms: float, fraction: float | None = None) -> _Cause:
     look = CATEGORIES[category]
-    style = f"c-{category} {HATCHES.get(look.hatch, 'lines')}".strip()
     told = wording.share(fraction) if fraction is not None else ""
-    return _Cause(category, style, look.legend, look.meaning, wording.milliseconds(ms).replace(" ", "\u00a0"), told)
+    time = wording.milliseconds(ms).replace(" ", "\u00a0")
+    return _Cause(category, style_of(category), look.legend, look.meaning, time, told)
+
+
+def style_of(category: str) -> str:
+    """Return the classes of a category's colour: colour and hatch."""
+    return f"c-{category} {HATCHES.get(CATEGORIES[category].hatch, 'lines')}".strip()
 
 
 def _gap(view: View, listed: Listed) -> dict[str, object]:

@@ -24,6 +24,8 @@ WITHIN = {"plugins": "profile", "profile": "."}
 TOGETHER_S = 5.0
 # How many folders are looked through for a trace that lies elsewhere.
 LOOKED_THROUGH = 2000
+# And for all traces of a log folder, which may hold many trainings.
+LOOKED_THROUGH_FOR_ALL = 20_000
 LAYOUT = "a profile lies in LOGDIR/plugins/profile/RUN/HOST.xplane.pb; name LOGDIR, that RUN folder, or the file"
 
 
@@ -58,6 +60,31 @@ def traces_in(folder: Path) -> list[Path]:
     files = sorted(entry for entry in folder.iterdir() if entry.is_file())
     by_format = ([file for file in files if file.name.endswith(tuple(one.endings))] for one in FORMATS)
     return next((found for found in by_format if found), [])
+
+
+def sessions_below(path: Path) -> Iterator[Path]:
+    """Yield every folder with a trace in it, the path itself and what links lead to among them, in order of names.
+
+    A folder that cannot be looked into is passed over. Only so many folders are looked through.
+    """
+    seen: set[tuple[int, int] | None] = {None}
+    for folder, folders, files in islice(os.walk(path, followlinks=True), LOOKED_THROUGH_FOR_ALL):
+        folders.sort()
+        if any(map(is_named_as_a_trace, files)):
+            yield Path(folder)
+        # A link may lead back up.
+        known = {name: _identity(Path(folder, name)) for name in folders}
+        folders[:] = [name for name in folders if known[name] not in seen]
+        seen.update(known.values())
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what a folder is by, whatever it is called; None where it cannot be looked at."""
+    try:
+        told = folder.stat()
+    except OSError:
+        return None
+    return told.st_dev, told.st_ino
 
 
 def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:

@@ -1,4 +1,4 @@
-"""TensorBoard's profiler on a real trace of this TensorFlow, asked over HTTP as its page asks."""
+"""TensorBoard on a real trace of this TensorFlow: our tab and the profiler, asked over HTTP and in a browser."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ import shutil
 import socket
 import subprocess
 import urllib.request
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from gpuprobe.errors import InputError, OutputError
 from gpuprobe.report.viewer import serving
+from tests.helpers.browser import browser as tab_of_browser
 from tests.helpers.studies import SimulatedStrategy, simulate_study
 from tests.helpers.waiting import LIMIT_S
+from tests.stepview.test_page import Data
 
-PLUGIN = "data/plugin/profile"
+PLUGIN, OURS = "data/plugin/profile", "data/plugin/gpuprobe"
+STEP = "document.querySelector('iframe')?.contentDocument?.querySelector('iframe.step')?.contentDocument?.body"
+# Entry points are those of when the package was installed.
+INSTALLED = any(one.name == "gpuprobe" for one in entry_points(group="tensorboard_plugins"))
+needs_entry_point = pytest.mark.skipif(
+    not INSTALLED, reason="gpuprobe was installed before it had a plugin for TensorBoard: pip install -e . again"
+)
 # No network is asked for anything; the page gets twenty seconds of its own time to draw.
 HEADLESS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -48,7 +57,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_profile_plugin_shows_the_steps(study: Path) -> None:
+@needs_entry_point
+def test_our_tab_and_the_profile_plugin_show_the_steps(study: Path) -> None:
     before = set(study.rglob("*"))
     with serving(study, 0) as viewer:
         root = viewer.address.partition("#")[0]
@@ -57,16 +67,27 @@ def test_the_profile_plugin_shows_the_steps(study: Path) -> None:
         hosts = json.loads(ask(f"{root}{PLUGIN}/hosts?run={run}&tag=overview_page"))
         host = hosts[0]["hostname"] if hosts else ""
         page = json.loads(ask(f"{root}{PLUGIN}/data?run={run}&tag=overview_page&host={host}"))
+        tab = ask(f"{root}{OURS}/tab").decode()
+        step = ask(f"{root}{OURS}/step?trace={run}").decode()
     steps = next(table["p"]["steptime_ms_average"] for table in page if "steptime_ms_average" in table.get("p", {}))
     assert float(steps) > 0
+    assert f"<b>{study.name}" not in tab
+    assert f'aria-current="page">{run}' in tab, "the tab calls a trace as the profiler does"
+    assert "tf_data" in str(Data.of(step).header["lanes"])
     assert set(study.rglob("*")) == before, "the study's folder must stay as it was"
 
 
-def test_a_browser_shows_the_trace_viewer(study: Path, tmp_path: Path) -> None:
+@needs_entry_point
+def test_a_browser_shows_our_tab_and_the_trace_viewer(study: Path, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on this machine")
     with serving(study, 0) as viewer:
+        with tab_of_browser() as tab:
+            tab.media()
+            tab.open(viewer.address)
+            assert tab.wait(f"{STEP}?.dataset.readyMs"), "the step is drawn within the tab"
+            assert not [trouble for trouble in tab.troubles if "gpuprobe" in trouble]
         page = subprocess.run(
             [browser, *HEADLESS, f"--user-data-dir={tmp_path}", "--dump-dom", viewer.pages[0].address],
             capture_output=True,

@@ -158,4 +158,6 @@ def test_installed_from_a_wheel_it_uses_the_installed_package_in_the_checkout(tm
     assert done.returncode == 0, done.stdout + done.stderr
     (page,) = checkout.glob("reports/*/runs/*/step.html")
     assert "drawStrip" in page.read_text(), "its scripts are part of what is installed"
+    (points,) = site.glob("gpuprobe-*.dist-info/entry_points.txt")
+    assert "gpuprobe.board.plugin:Plugin" in points.read_text(), "TensorBoard finds its tab"
     assert not executed.exists(), executed.read_text()

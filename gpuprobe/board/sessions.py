@@ -1,0 +1,72 @@
+"""The profiles in a log folder: where they lie, what they are called, and when they were taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpuprobe.recording import RUN_FILE, TRACE_FOLDER
+from gpuprobe.traces.find import find, sessions_below, traces_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What stands between a run and its sessions; TensorBoard's profiler leaves it out of a run's name.
+BETWEEN = "plugins/profile"
+# Where a run of gpuprobe's keeps its sessions, seen from its record.
+OF_RUN = Path(TRACE_FOLDER) / BETWEEN
+
+
+@dataclass(frozen=True)
+class Session:
+    """One profile: its name in the tab, its folder, its traces, and when the newest of them was written (ns)."""
+
+    name: str
+    folder: Path
+    files: tuple[Path, ...]
+    written_ns: int
+
+    @property
+    def of_run(self) -> Path | None:
+        """The run of gpuprobe's that it is the trace of, wherever a link to it lies; None where it is no such."""
+        file = self.files[0].resolve()
+        above = file.parents[len(OF_RUN.parts) + 1 :]
+        run = above[0] if above and file.parent.parent == above[0] / OF_RUN else None
+        # Of several sessions a run is judged by the newest.
+        return run if run is not None and (run / RUN_FILE).is_file() and file in find(run)[0] else None
+
+
+def sessions_in(folders: dict[str, Path]) -> dict[str, Session]:
+    """Return the profiles below the log folders, by name, the newest first; `folders` are by the name of each."""
+    found = [session for name, folder in folders.items() for session in _below(name, folder)]
+    return {session.name: session for session in sorted(found, key=lambda one: (-one.written_ns, one.name))}
+
+
+def any_in(folders: dict[str, Path]) -> bool:
+    """Say whether there is any profile."""
+    return any(next(_below(name, folder), None) is not None for name, folder in folders.items())
+
+
+def log_folders(logdir: str, spec: str) -> dict[str, Path]:
+    """Return the folders that TensorBoard was given: one by `--logdir`, or several by `--logdir_spec` as name:path.
+
+    One that is no folder of this machine, as a bucket, is left out.
+    """
+    named = [part.partition(":") for part in spec.split(",") if part]
+    folders = {name if path else "": Path(path or name).expanduser() for name, _, path in named}
+    if logdir:
+        folders[""] = Path(logdir).expanduser()
+    return {name: folder for name, folder in folders.items() if folder.is_dir()}
+
+
+def _below(name: str, top: Path) -> Iterator[Session]:
+    for folder in sessions_below(top):
+        try:
+            files = tuple(traces_in(folder))
+            written_ns = max(file.stat().st_mtime_ns for file in files)
+        except OSError:
+            continue
+        place = folder.relative_to(top).as_posix().replace(f"{BETWEEN}/", "")
+        called = "/".join(part for part in (name, "" if place == "." else place) if part)
+        yield Session(called or ".", folder, files, written_ns)
