@@ -39,7 +39,8 @@ def chart(console: Console, shown: Chart | None) -> None:
     if shown is not None and isinstance(shown.drawn, Bars):
         console.print()
         console.print(bars(shown.drawn, console.width - 1))
-        console.print(Text(f"({shown.drawn.unit})", "dim"))
+        if shown.drawn.unit:
+            console.print(Text(f"({shown.drawn.unit})", "dim"))
         console.print()
 
 

@@ -18,19 +18,25 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
+from gpuprobe.cli._line import ACROSS, line
 from gpuprobe.cli._terminal import Terminal
 from gpuprobe.telemetry import Follower
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import FrameType, TracebackType
+
+    from rich.console import RenderableType
 
 SAVE, RESTORE, DOWN, CLEAR_LINE, WHOLE_SCREEN = "\0337", "\0338", "\033D", "\033[2K", "\033[r"
 # A lower terminal is left to the command alone.
 LEAST_ROWS = 12
 MOST_GPUS = 4
-HISTORY = 32
-LEVELS = " ▁▂▃▄▅▆▇█"
+# More points than the widest terminal shows.
+HISTORY = 1024
+# The cells left of the line that hold its scale; its rows, and the terminal's from which on there is room for more.
+SCALE, LOW, HIGH, ROOMY = 7, 2, 4, 30
 
 
 class StatusBar:
@@ -41,7 +47,7 @@ class StatusBar:
         self._latest: Follower | None = None
         self._started = time.monotonic()
         self._shape = (0, 0, 0)
-        self._history: dict[str, deque[float]] = {}
+        self._history: deque[tuple[float, float | None]] = deque(maxlen=HISTORY)
 
     def __enter__(self) -> StatusBar:
         if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
@@ -72,7 +78,7 @@ class StatusBar:
             self._latest = Follower(self._path)
             self._latest.skip_to_tail()
         self._latest.look()
-        lines = self._lines(self._latest, columns)
+        lines = self._lines(self._latest, columns, rows)
         if rows < LEAST_ROWS:
             self._remove()
             return
@@ -97,12 +103,14 @@ class StatusBar:
             self._write(f"{SAVE}{WHOLE_SCREEN}{cleared}{RESTORE}")
         self._shape = (0, 0, 0)
 
-    def _lines(self, now: Follower, columns: int) -> list[str]:
+    def _lines(self, now: Follower, columns: int, rows: int) -> list[str]:
         table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_row(Text("gpuprobe", "bold cyan"), Text(wording.clock(time.monotonic() - self._started), "dim"))
+        clock = wording.clock(time.monotonic() - self._started)
+        head: list[RenderableType] = [Text.assemble(("gpuprobe", "bold cyan"), "  ", (clock, "dim"))]
         if now.t_ns is None:
-            table.add_row("", Text("the sampler is starting", "dim"))
+            table.add_row(Text("the sampler is starting", "dim"))
         else:
+            head = [*self._drawn(now, columns, rows, clock)]
             for index in now.gpus[:MOST_GPUS]:
                 table.add_row(f"GPU {index}", *self._gpu(now, index))
             if len(now.gpus) > MOST_GPUS:
@@ -110,8 +118,25 @@ class StatusBar:
             table.add_row("CPU", *self._cpu(now))
         console = Terminal(file=io.StringIO(), width=columns, force_terminal=True, legacy_windows=False)
         with console.capture() as captured:
-            console.print(table, no_wrap=True, overflow="crop", crop=True)
+            for part in (*head, table):
+                console.print(part, no_wrap=True, overflow="crop", crop=True)
         return captured.get().splitlines()
+
+    def _drawn(self, now: Follower, columns: int, rows: int, clock: str) -> Iterator[Text]:
+        """Return the load of the first GPU, or of the processors where there is none, as a line over time."""
+        gpu = now.gpus[0] if now.gpus else None
+        load = now.recent.get(f"gpu{gpu}_utilization_percent") if gpu is not None else now.rate("tree_cpu_s")
+        most, top = (100.0, "100 %") if gpu is not None else (self._cores, f"{self._cores:g}")
+        self._history.append((time.monotonic(), None if load is None else load / most))
+        width = max(1, columns - SCALE)
+        shown = list(self._history)[-ACROSS * width :]
+        what = f"utilization of GPU {gpu}" if gpu is not None else "busy cores"
+        span = f"{what}, the last {wording.clock(shown[-1][0] - shown[0][0])}"
+        yield Text.assemble(("gpuprobe", "bold cyan"), "  ", (clock, "dim"), "   ", (span, "dim"))
+        height = HIGH if rows >= ROOMY else LOW
+        for place, row in enumerate(line([value for _, value in shown], width, height)):
+            mark = top if place == 0 else "0" if place == height - 1 else ""
+            yield Text.assemble((f"{mark:>{SCALE - 1}}\u2502", "dim"), (row, "green"))
 
     def _gpu(self, now: Follower, index: int) -> list[Text]:
         values = now.recent
@@ -127,22 +152,15 @@ class StatusBar:
             f"{heat:.0f} °C" if (heat := value("temperature_c")) is not None else "",
         ]
         shown = f"{used:3.0f} %" if used is not None else "  ? %"
-        return [self._curve(f"gpu{index}", used, 100.0), Text(shown, "bold"), Text("  ".join(filter(None, parts)))]
+        return [Text(shown, "bold"), Text("  ".join(filter(None, parts)))]
 
     def _cpu(self, now: Follower) -> list[Text]:
         cores = now.rate("tree_cpu_s")
         memory = now.recent.get("tree_memory_mib")
         shown = f"{wording.significant(max(cores, 0.0), 2)} of {self._cores:g} cores" if cores is not None else ""
-        return [
-            self._curve("cpu", cores, self._cores),
-            Text(""),
-            Text("  ".join(filter(None, [shown, wording.mebibytes(memory) if memory is not None else ""]))),
-        ]
-
-    def _curve(self, name: str, value: float | None, most: float) -> Text:
-        history = self._history.setdefault(name, deque([0.0] * HISTORY, maxlen=HISTORY))
-        history.append(min(1.0, max(0.0, (value or 0.0) / most)))
-        return Text("".join(LEVELS[round(share * (len(LEVELS) - 1))] for share in history), "green")
+        share = f"{100 * max(cores, 0.0) / self._cores:3.0f} %" if cores is not None else "  ? %"
+        parts = [shown, wording.mebibytes(memory) if memory is not None else ""]
+        return [Text(share, "bold"), Text("  ".join(filter(None, parts)))]
 
     def _size(self) -> tuple[int, int]:
         try:

@@ -30,6 +30,6 @@ def show(console: Console, diagnosis: Diagnosis, again: str) -> None:
     for warning in diagnosis.warnings:
         console.print(Text(f"Note: {warning}", "dim"))
     count = len(diagnosis.not_evaluated)
-    undecided = f", and {wording.count(count, 'cause')} not evaluated" if count else ""
+    undecided = f"{wording.count(count, 'cause')} not evaluated. " if count else ""
     # A command that is broken at the line's end cannot be copied.
-    console.print(Text(f"All of it, with gaps, kernels and predictions{undecided}: {again}", "dim"), soft_wrap=True)
+    console.print(Text(f"{undecided}All of it: {again}", "dim"), soft_wrap=True)

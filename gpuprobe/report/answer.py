@@ -59,7 +59,7 @@ def of_diagnosis(diagnosis: Diagnosis, device: DeviceAccount | None) -> Answer:
     change = " ".join(filter(None, [first_sentence(first.fix), said]))
     steps = f"{wording.count(device.counted, 'step')} of a trace" if device is not None else "readings, no trace"
     chips = (*caused(first, disputed=diagnosis.disputed), ("evidence", steps))
-    return Answer(title, chips, bars_of(rows, "ms a step"), change, first.code, first_sentence(first.claim))
+    return Answer(title, chips, bars_of(rows), change, first.code, first_sentence(first.claim))
 
 
 def evidence(diagnosis: Diagnosis) -> list[str]:
@@ -83,7 +83,7 @@ def caused(primary: Finding | None, *, disputed: bool) -> tuple[tuple[str, str],
     return ("cause", f"{primary.cause}{stage}{tie}"), ("confidence", f"{primary.confidence}{differ}")
 
 
-def bars_of(rows: Sequence[Bar], unit: str) -> Chart | None:
+def bars_of(rows: Sequence[Bar], unit: str = "") -> Chart | None:
     """Return the chart of the bars before and after; None where nothing was timed."""
     if not rows:
         return None

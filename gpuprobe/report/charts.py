@@ -61,7 +61,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars on one scale, which ends at `most`; `unit` says in words what their length is."""
+    """Bars on one scale, which ends at `most`; `unit` says what their length is, empty where each bar does."""
 
     rows: tuple[Bar, ...]
     unit: str

@@ -15,6 +15,7 @@ from pathlib import Path
 import pyte
 import pytest
 
+from gpuprobe.cli._line import BLANK, DOTS, UP, line
 from gpuprobe.records import Watch, load
 from tests.helpers.waiting import until
 from tests.helpers.watches import COUNTER, WATCH
@@ -137,3 +138,27 @@ def test_a_terminal_that_is_closed_ends_the_command_and_leaves_a_recording(
     outcome = load(Watch, tmp_path / "r" / "watch.json").outcome
     assert outcome is not None
     assert outcome.exit_code == code
+
+
+def levels(rows: list[str]) -> list[set[int]]:
+    """Return the heights of the dots of each column of a line, from the top."""
+    found: list[set[int]] = []
+    for place in range(len(rows[0])):
+        for dots in DOTS:
+            set_ = {
+                UP * number + dot
+                for number, row in enumerate(rows)
+                for dot, bit in enumerate(dots)
+                if ord(row[place]) - BLANK & bit
+            }
+            found.append(set_)
+    return found
+
+
+def test_a_line_over_time_joins_its_values_and_leaves_gaps() -> None:
+    rows = line([0.0, 1.0, None, 0.5], 3, 2)
+    assert [len(row) for row in rows] == [3, 3]
+    # What is new stands at the right; a jump is a stroke from the bottom to the top.
+    assert levels(rows) == [set(), set(), {7}, set(range(8)), set(), {4}]
+    assert levels(line([0.2] * 9 + [2.0, -1.0], 1, 1)) == [{0}, {0, 1, 2, 3}]
+    assert line([], 2, 1) == [chr(BLANK) * 2]

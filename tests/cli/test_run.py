@@ -50,7 +50,7 @@ def test_all_strategies_train_and_are_ranked(cli: Cli, tmp_path: Path) -> None:
         ticks = [line for line in (run / "telemetry.csv").read_text().splitlines() if line[:1].isdigit()]
         assert int(ticks[0].split(",")[0]) < window["start_ns"] < window["end_ns"] < int(ticks[-1].split(",")[0])
     text = (study / "report.md").read_text()
-    assert text.index("**Verdict.**") < text.index("**Why.**") < text.index("## Ranking")
+    assert text.index("**Why.**") < text.index("**Verdict.**") < text.index("## Ranking")
 
 
 def test_a_slow_map_is_found(cli: Cli, tmp_path: Path) -> None:
