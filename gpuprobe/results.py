@@ -27,6 +27,11 @@ class Result(Loaded):
     def _repr_markdown_(self) -> str:
         return f"{inline.study_markdown(self)}\n\nReport: `{self.report}`"
 
+    def _repr_html_(self) -> str:
+        from gpuprobe.report import notebook
+
+        return notebook.study_html(self)
+
     @property
     def report(self) -> Path:
         """The report's page, which is there where the study was measured or reported on."""
@@ -41,6 +46,11 @@ class Diagnosed(Diagnosis, frozen=True, kw_only=True):
 
     def _repr_markdown_(self) -> str:
         return inline.diagnosis_markdown(self)
+
+    def _repr_html_(self) -> str:
+        from gpuprobe.report import notebook
+
+        return notebook.diagnosis_html(self)
 
 
 def result(loaded: Loaded) -> Result:

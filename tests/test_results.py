@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from gpuprobe.errors import InputError, UsageError
 from gpuprobe.records import to_json
 from gpuprobe.simulate import spec_file
 from gpuprobe.simulate.sessions import write_session
+from tests.helpers.pages import Page, assert_harmless_part
+from tests.helpers.studies import SimulatedStrategy, simulate_study
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +74,30 @@ def test_all_that_is_public_is_there_is_documented_and_is_listed_without_importi
     for name in gpuprobe.__all__:
         assert repr(name) in listed
         assert f"gpuprobe.{name}" in (gpuprobe.__doc__ or "")
+
+
+@pytest.mark.parametrize("of", ["study", "diagnosis"])
+def test_a_cell_of_a_notebook_begins_with_the_finding_and_folds_the_rest(session: Path, of: str) -> None:
+    shown = (gpuprobe.load(session) if of == "study" else gpuprobe.diagnose(session))._repr_html_()
+    page = Page(shown)
+    assert_harmless_part(page, shown)
+    assert page.tags.count("details") == page.tags.count("summary") == 2
+    assert page.tags.index("h1") < page.tags.index("figure") < page.tags.index("details")
+    assert "id" not in {name for _, name, _ in page.attributes}, "an anchor of one cell would be that of another"
+    # What it sets it sets for its own cell alone.
+    depth, selector, outermost = 0, "", set()
+    for letter in re.sub(r"/\*.*?\*/", "", shown.partition("<style>")[2].partition("</style>")[0], flags=re.DOTALL):
+        if letter == "{" and depth == 0 and not selector.strip().startswith("@media"):
+            outermost.add(selector.strip())
+        depth += (letter == "{") - (letter == "}")
+        selector = "" if letter in "{}" else selector + letter
+    assert outermost == {".gpuprobe"}
+    assert ":root" not in shown
+
+
+def test_names_of_others_are_text_in_a_cell(tmp_path: Path) -> None:
+    odd = SimulatedStrategy(name="<img src=x onerror=alert(1)>|`a`*b*", step_ms=10.0, change="</style><script>")
+    simulate_study(tmp_path, [SimulatedStrategy(name="plain", step_ms=20.0), odd], rounds=1)
+    shown = gpuprobe.load(tmp_path)._repr_html_()
+    assert_harmless_part(Page(shown), shown)
+    assert odd.name in Page(shown).text

@@ -56,6 +56,15 @@ def lines(device: DeviceAccount) -> list[Line]:
     return [Line(name, device.ms(name), device.share(name), CATEGORIES[name]) for name in order if device.ms(name) > 0]
 
 
+def rows(device: DeviceAccount) -> list[list[str]]:
+    """Return a heading and a row for each category of a device's step: its time, its share and what it is."""
+    told = [
+        [f"`{line.category}`", f"{line.ms:,.3f}", wording.share(line.fraction), line.shown.meaning]
+        for line in lines(device)
+    ]
+    return [["category", "ms a step", "share", "what it is"], *told]
+
+
 def step_sentence(who: str, device: DeviceAccount) -> str:
     """Say where a step goes, the largest parts first: `Of each 103 ms step of numpy the GPU computed 19 %; ...`."""
     name = "processor" if device.kind == "cpu" else "GPU"

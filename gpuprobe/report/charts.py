@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.report.categories import Category
 
+# Where the pictures of a report's text lie, in the study's folder.
+PLOTS_FOLDER = "plots"
 # What is so small a part of a chart's width cannot be seen, and needs no place in its legend.
 SEEN = 0.002
 
@@ -138,6 +140,11 @@ class Chart:
     drawn: Bars | Boxes | Panels
     said: str = ""
     first: bool = False
+
+    @property
+    def file(self) -> str:
+        """Its picture, within the study's folder."""
+        return f"{PLOTS_FOLDER}/{self.name}.svg"
 
 
 def parts_ms(device: DeviceAccount, whole_ms: float) -> tuple[Part, ...]:

@@ -8,6 +8,7 @@ and the page forbids itself to load or run anything.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -32,10 +33,27 @@ FIGURE = re.compile(r"(\d) (%|us\b|ms\b|s\b|min\b|h\b)")
 _environment = jinja2.Environment(loader=jinja2.PackageLoader("gpuprobe.report"), autoescape=True, trim_blocks=True)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Markdown as HTML: the answer before the first heading, what folds below it, and the (anchor, heading) of each."""
+
+    title: str
+    answer: str
+    body: str
+    contents: list[tuple[str, str]]
+
+
 def render(
     markdown: str, figures: Mapping[str, str] | None = None, *, opened: Sequence[str] = (), simulated: bool = False
 ) -> str:
     """Return the page; `figures` are charts as HTML by the file that an image names, `opened` the parts not folded."""
+    return _environment.get_template("page.html.jinja").render(
+        parts=parts(markdown, figures, opened=opened), simulated=SIMULATED if simulated else ""
+    )
+
+
+def parts(markdown: str, figures: Mapping[str, str] | None = None, *, opened: Sequence[str] = ()) -> Parts:
+    """Return the same as the parts of a page; whatever else stands in the Markdown is text there."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     for kind, rule in (
         ("fence", _fence),
@@ -49,39 +67,38 @@ def render(
     contents = _name_headings(tokens)
     title = next((text for level, _, text in contents if level == 1), "gpuprobe")
     top = next((place for place, token in enumerate(tokens) if _opens(token, FOLDING[0])), len(tokens))
-
-    def drawn(part: Sequence[Token]) -> str:
-        # A figure and its unit stay on one line; a long name at the head of narrow figures may break.
-        text = FIGURE.sub("\\1\u00a0\\2", str(parser.renderer.render(part, parser.options, {})))
-        text = re.sub(r"<p>(<figure.*?</figure>)</p>", r"\1", text, flags=re.DOTALL)
-        return re.sub(r"<th>[^<]*</th>", lambda head: head[0].replace("_", "_<wbr>"), text)
-
-    def folded(part: Sequence[Token], depth: int = 0) -> str:
-        """Return a part with what each heading of that depth begins folded below it."""
-        if depth == len(FOLDING):
-            return drawn(part)
-        starts = [place for place, token in enumerate(part) if _opens(token, FOLDING[depth])]
-        bounds = [*starts, len(part)]
-        pieces = [drawn(part[: bounds[0]])]
-        for start, end in pairwise(bounds):
-            # A heading is three tokens: it opens, its text, it closes.
-            head, inside = part[start : start + 3], folded(part[start + 3 : end], depth + 1)
-            name = str(head[0].attrGet("id"))
-            head[0].attrs.pop("id", None)
-            is_open = " open" if head[1].content in opened else ""
-            pieces.append(
-                f"<details{is_open}><summary>{drawn(head)}</summary>\n"
-                f'<div class="inside" id="{name}">\n{inside}</div></details>\n'
-            )
-        return "".join(pieces)
-
-    return _environment.get_template("page.html.jinja").render(
+    return Parts(
         title=title,
-        answer=drawn(tokens[:top]),
-        body=folded(tokens[top:]),
+        answer=_drawn(parser, tokens[:top]),
+        body=_folded(parser, tokens[top:], opened),
         contents=[(anchor, text) for level, anchor, text in contents if level == 2],
-        simulated=SIMULATED if simulated else "",
     )
+
+
+def _drawn(parser: MarkdownIt, part: Sequence[Token]) -> str:
+    # A figure and its unit stay on one line; a long name at the head of narrow figures may break.
+    text = FIGURE.sub("\\1\u00a0\\2", str(parser.renderer.render(part, parser.options, {})))
+    text = re.sub(r"<p>(<figure.*?</figure>)</p>", r"\1", text, flags=re.DOTALL)
+    return re.sub(r"<th>[^<]*</th>", lambda head: head[0].replace("_", "_<wbr>"), text)
+
+
+def _folded(parser: MarkdownIt, part: Sequence[Token], opened: Sequence[str], depth: int = 0) -> str:
+    """Return a part with what each heading of that depth begins folded below it."""
+    if depth == len(FOLDING):
+        return _drawn(parser, part)
+    bounds = [*(place for place, token in enumerate(part) if _opens(token, FOLDING[depth])), len(part)]
+    pieces = [_drawn(parser, part[: bounds[0]])]
+    for start, end in pairwise(bounds):
+        # A heading is three tokens: it opens, its text, it closes.
+        head, inside = part[start : start + 3], _folded(parser, part[start + 3 : end], opened, depth + 1)
+        name = str(head[0].attrs.pop("id"))
+        kind = "" if depth else " class='fold'"
+        is_open = " open" if head[1].content in opened else ""
+        pieces.append(
+            f"<details{kind}{is_open}><summary>{_drawn(parser, head)}</summary>\n"
+            f'<div class="inside" id="{name}">\n{inside}</div></details>\n'
+        )
+    return "".join(pieces)
 
 
 def _opens(token: Token, tag: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe import wording
 from gpuprobe.foreign import shown
 from gpuprobe.report import account, cells
 from gpuprobe.report.page import fenced, paragraphs, plain, said, table
@@ -43,11 +42,7 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     told = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
     accounts = []
     for device in diagnosis.devices:
-        rows = [
-            [f"`{line.category}`", f"{line.ms:,.3f}", wording.share(line.fraction), line.shown.meaning]
-            for line in account.lines(device)
-        ]
-        accounts += [plain(account.headline(device)), table([["category", "ms a step", "share", "what it is"], *rows])]
+        accounts += [plain(account.headline(device)), table(account.rows(device))]
     return _paragraphs("", told, words.code, *accounts)
 
 

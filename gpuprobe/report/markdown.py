@@ -10,7 +10,6 @@ from gpuprobe.evidence.whole_run import RunBreakdown, breakdown_of_run
 from gpuprobe.report import account, cells, meters, story, whole_run
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.report.page import filled
-from gpuprobe.report.plots import file_of
 from gpuprobe.report.verdict import verdict
 from gpuprobe.units import NS_PER_S
 
@@ -54,7 +53,6 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
         "made": datetime.fromtimestamp(study.created_ns / NS_PER_S, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "answer": answer,
         "charts": {chart.name: chart for chart in charts},
-        "file_of": file_of,
         "traces": cells.traces(loaded),
         "wording": wording,
         "evidence": cells.evidence,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from gpuprobe.report.charts import Bar, Chart
 
-PLOTS_FOLDER = "plots"
 PAPER = "#ffffff80"
 WIDTH_INCH = 9.0
 # Panels beside each other, and a panel's height.
@@ -47,11 +46,6 @@ STYLE = {
 }
 
 
-def file_of(chart: Chart) -> str:
-    """Return a chart's file within the study's folder."""
-    return f"{PLOTS_FOLDER}/{chart.name}.svg"
-
-
 def render(charts: Sequence[Chart], *, simulated: bool) -> dict[str, bytes]:
     """Return the SVG of each chart by its file."""
     rendered = {}
@@ -62,7 +56,7 @@ def render(charts: Sequence[Chart], *, simulated: bool) -> dict[str, bytes]:
                 figure.suptitle("SIMULATED", fontsize=10)
             buffer = io.BytesIO()
             figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-            rendered[file_of(chart)] = buffer.getvalue()
+            rendered[chart.file] = buffer.getvalue()
     return rendered
 
 

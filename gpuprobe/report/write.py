@@ -9,7 +9,7 @@ from gpuprobe.errors import OutputError
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE
 from gpuprobe.records import to_json, write_whole
-from gpuprobe.report import drawn, figures, html, markdown, plots
+from gpuprobe.report import charts, drawn, figures, html, markdown, plots
 from gpuprobe.report.study_answer import of_study
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ def rendered(loaded: Loaded) -> Rendered:
     """Return the report of a study that was read."""
     simulated = loaded.study.environment.simulated
     answer = of_study(loaded)
-    charts = [*filter(None, [answer.bars]), *drawn.charts(loaded)]
-    text = markdown.render(loaded, answer, charts)
-    shown = {plots.file_of(chart): figures.render(chart, simulated=simulated) for chart in charts}
-    page = html.render(text, shown, opened=markdown.OPENED, simulated=simulated)
-    return Rendered(text, page, plots.render(charts, simulated=simulated))
+    shown = [*filter(None, [answer.bars]), *drawn.charts(loaded)]
+    text = markdown.render(loaded, answer, shown)
+    parts = {chart.file: figures.render(chart, simulated=simulated) for chart in shown}
+    page = html.render(text, parts, opened=markdown.OPENED, simulated=simulated)
+    return Rendered(text, page, plots.render(shown, simulated=simulated))
 
 
 def write(folder: Path) -> Loaded:
@@ -46,7 +46,7 @@ def write(folder: Path) -> Loaded:
     loaded = load(folder)
     made = rendered(loaded)
     try:
-        (folder / plots.PLOTS_FOLDER).mkdir(exist_ok=True)
+        (folder / charts.PLOTS_FOLDER).mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: the report cannot be written ({error.strerror})") from error
     # What is read first is written first: a disk may be nearly full.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -13,45 +12,16 @@ from gpuprobe.report.page import code, plain
 from gpuprobe.report.write import write
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Recording, Spec
+from tests.helpers.pages import Page, assert_harmless
 from tests.helpers.studies import STORY, SimulatedStrategy, simulate_study
 
 HOSTILE = "<img src=x onerror=alert(1)>|`a`*b*"
-
-
-class Page(HTMLParser):
-    """What a browser would see: its tags, their attributes, and the text of its cells and paragraphs."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def page(folder: Path, *strategies: SimulatedStrategy, **options: object) -> Page:
     simulate_study(folder, strategies, **options)  # type: ignore[arg-type]
     write(folder)
     return Page((folder / "report.html").read_text())
-
-
-def assert_harmless(found: Page, text: str) -> None:
-    assert not {"script", "link", "img", "iframe", "object", "base", "form"} & set(found.tags)
-    for tag, name, value in found.attributes:
-        assert not name.startswith("on"), (tag, name)
-        assert name != "src", (tag, value)
-        if name.endswith("href"):
-            assert value.startswith("#"), (tag, value)
-    assert "@import" not in text
-    assert all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", text))
-    assert ("meta", "http-equiv", "Content-Security-Policy") in found.attributes
 
 
 def words(text: str) -> list[str]:

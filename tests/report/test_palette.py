@@ -61,7 +61,7 @@ def distance(one: str, other: str, eyes: str) -> float:
 
 def themes() -> dict[str, dict[str, str]]:
     """Return the colours of the page by name, of light and of dark paper, and of a printed one."""
-    css = (ROOT / "gpuprobe" / "report" / "templates" / "page.css").read_text()
+    css = (ROOT / "gpuprobe" / "report" / "templates" / "colours.css").read_text()
     light, dark, printed = (
         dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6});", root))
         for root in re.findall(r":root \{(.*?)\}", css, re.DOTALL)

@@ -25,7 +25,7 @@ from gpuprobe.ranking.load import load
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_runs, load_study
 from gpuprobe.records import save
 from gpuprobe.report import html as page
-from gpuprobe.report import inline
+from gpuprobe.report import inline, notebook
 from gpuprobe.report import watch as watch_report
 from gpuprobe.report.write import rendered, write
 from gpuprobe.simulate import xplane
@@ -120,7 +120,7 @@ def of_ranking(study: Path, text: str) -> list[list[Any]]:
     loaded = dataclasses.replace(loaded, ranking=renamed(loaded.ranking, named), study=renamed(loaded.study, named))
     made = rendered(loaded)
     check_text(made.text, terminal(show_verdict, loaded))
-    return elements(inline.study_markdown(loaded), pages=(made.page,))
+    return elements(inline.study_markdown(loaded), pages=(made.page, notebook.study_html(loaded)))
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_a_diagnosis_may_hold_any_text(text: str, tmp_path: Path) -> None:
     def shown(text: str) -> list[list[Any]]:
         named = renamed(found, naming(text))
         check_text(terminal(show_diagnosis, named), inline.diagnosis_text(named))
-        return elements(inline.diagnosis_markdown(named))
+        return elements(inline.diagnosis_markdown(named), pages=(notebook.diagnosis_html(named),))
 
     assert shown(text) == shown(HARMLESS)
 
