@@ -39,10 +39,11 @@ from gpuprobe.traces.read import read
 from gpuprobe.units import PS_PER_MS
 from gpuprobe.whatif.predict import predict
 from gpuprobe.whatif.records import Replay
-from tests.helpers.pages import HOSTILE, Page
+from tests.helpers.pages import Page
 from tests.helpers.program import ROOT, Cli
 from tests.helpers.simulated import specs
 from tests.helpers.timelines import Made
+from tests.report.test_page import HOSTILE
 
 RECORDED = ROOT / "tests" / "recorded"
 # The words, the style and the script of a page; its data come on top.
