@@ -14,10 +14,12 @@ from gpuprobe.diagnosis.between import told_apart
 from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.doubts import doubted
+from gpuprobe.diagnosis.hidden import with_sync
 from gpuprobe.diagnosis.join import join
 from gpuprobe.diagnosis.pace import paced
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state
+from gpuprobe.diagnosis.rules.unpaced import explained
 from gpuprobe.diagnosis.votes import NO_STEP, votes_of
 from gpuprobe.diagnosis.whole_run import with_whole_run
 from gpuprobe.evidence import card
@@ -42,7 +44,7 @@ UNREAD = (
 def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     """Join what each kind of evidence says of a training into one diagnosis; exactly one finding is primary."""
     account, replay = case.account, case.replay
-    traced = evidence_of(account)
+    traced = explained(evidence_of(account), limits)
     seen = case.readings.signals if case.readings else ()
     known = _known(case, traced)
     votes = votes_of(case, traced, limits)
@@ -50,7 +52,7 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     unknown = traced.number("share.unattributed") or 0.0
     joined = join(votes, beside.diagnose(known, limits), limits, replay, unknown)
     findings = joined.findings if joined.primary else (_unattributed(case, votes, traced), *joined.findings)
-    findings = told_apart(doubted(findings, case, known, limits), known)
+    findings = told_apart(with_sync(doubted(findings, case, known, limits), known, limits, replay), known)
     findings = advised(findings if seen else tuple(map(_unread, findings)), known, limits, replay)
     fields = {name: getattr(account, name) for name in account.__struct_fields__}
     made = Diagnosis(

@@ -1,4 +1,4 @@
-"""Why a trace may not speak for its training: it was slowed, or its own steps disagree.
+"""Why what leads may not be what matters: the trace was slowed, its steps disagree, or something else is worth as much.
 
 Each lowers the confidence of what leads where it could change it, and is said. None changes the cause. What the timed
 window tells of the traced steps is held against them in `pace.py`.
@@ -12,7 +12,9 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES
+from gpuprobe.diagnosis.gains import saved_share
 from gpuprobe.diagnosis.join import LOWER
+from gpuprobe.diagnosis.rules.gpu_state import held_down
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.thresholds import fixed
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.case import Case
+    from gpuprobe.diagnosis.causes import Cause
     from gpuprobe.diagnosis.records import Finding
     from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
+    from gpuprobe.whatif.records import Replay
 
 SUMS = {"share.copy": COPIES, "share.launch": ("idle_launch", "idle_queue")}
 
@@ -36,9 +40,13 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
     if first is None or device is None:
         return tuple(findings)
     lead = _lead(findings, first)
-    reasons = [
-        text for text in (_slowed(first, lead, device, known, limits), _differing(first, device, limits)) if text
-    ]
+    doubts = (
+        _slowed(first, lead, device, known, limits),
+        _differing(first, device, limits),
+        _not_alone(findings, first, known, limits, case.replay),
+        _uncosted(first),
+    )
+    reasons = [text for text in doubts if text]
     if not reasons:
         return tuple(findings)
     said = f"{first.claim} Less sure, since {wording.listing(reasons)}."
@@ -86,6 +94,47 @@ def _differing(first: Finding, device: DeviceAccount, limits: Thresholds) -> str
     if part < fixed.ODD_STEPS:
         return ""
     return f"in {wording.share(part)} of the traced time, {wording.count(len(against), 'step')}, another cause leads"
+
+
+def _not_alone(
+    findings: Sequence[Finding], first: Finding, known: Evidence, limits: Thresholds, replay: Replay | None
+) -> str:
+    """A device that computes nearly all along may still be worth less than what else is known."""
+    if first.cause != "compute_bound":
+        return ""
+    costs = {found.cause: found.severity for found in findings if _costs_time(found, first)}
+    # What lies across the categories of a processor's step is part of its computing up to a point.
+    within = [cause for cause in BY_SHARE if cause.exclusive or _share(cause, known) >= limits.cpu_idle_share]
+    costs |= {cause.id: _share(cause, known) for cause in within if cause.id not in costs}
+    # A reading of the result costs what it keeps from running beside the device, which no share of the step shows.
+    if replay is not None:
+        costs["sync_every_step"] = max(costs["sync_every_step"], saved_share(replay, "sync_every_step") or 0.0)
+    costs.setdefault("throttled", held_down(known, limits) * (known.number("share.gpu_compute") or 0.0))
+    most = max(costs, key=costs.__getitem__)
+    if costs[most] < limits.beside_full_share:
+        return _half_filled(known, limits)
+    return f"{most} may be worth {wording.share(costs[most])} of the step"
+
+
+def _share(cause: Cause, known: Evidence) -> float:
+    return known.number(cause.shown.share) or 0.0
+
+
+def _half_filled(known: Evidence, limits: Thresholds) -> str:
+    """Multiprocessors without work while kernels run, by an estimate: fewer than make a small batch the cause."""
+    empty = (known.number("share.gpu_compute") or 0.0) - (known.number("sm_efficiency") or 1.0)
+    return f"batch_too_small may be worth {wording.share(empty)} of the step" if empty >= limits.root_share else ""
+
+
+def _costs_time(found: Finding, first: Finding) -> bool:
+    return found is not first and found.cause not in {"wrong_meter", "profiler_perturbed", "unattributed"}
+
+
+def _uncosted(first: Finding) -> str:
+    """Arithmetic of a kind that a card does not speed up is seen in the settings, and what it costs is in no trace."""
+    if first.cause != "fp16_without_tensor_cores":
+        return ""
+    return "how long the same kernels take in float32 was not measured"
 
 
 def _told(share: str, device: DeviceAccount) -> bool:

@@ -181,7 +181,7 @@ def _unknown(merged: Sequence[Finding], hint: Vote | None = None, unattributed: 
     return rest if first is None else (msgspec.structs.replace(first, primary=True), *rest)
 
 
-def _within_a_step(findings: Sequence[Finding]) -> list[Finding]:
+def within_a_step(findings: Sequence[Finding]) -> list[Finding]:
     """Return the findings with no more than one step among the causes that take time from each other.
 
     Kinds of evidence that see different steps may give them more: then the first has its share, and those after it what
@@ -212,7 +212,7 @@ def _merged(votes: Sequence[Sequence[Finding]], conditions: Sequence[Finding]) -
             by_cause[found.cause] = _both(found, known)
         else:
             by_cause[found.cause] = _both(known, found)
-    by_cause = {found.cause: found for found in _within_a_step([*by_cause.values()])}
+    by_cause = {found.cause: found for found in within_a_step([*by_cause.values()])}
     for found in conditions:
         known = by_cause.get(found.cause)
         if known is None or _strength(found) > _strength(known):

@@ -23,6 +23,9 @@ def paced(findings: tuple[Finding, ...], known: Evidence, limits: Thresholds = D
     traced_ms, window = known.number("step_ms"), known.get("window_call_ms")
     if not findings or not traced_ms or window is None or not isinstance(window.value, float):
         return findings
+    if any(signal.name == "outside_fraction" for signal in findings[0].evidence):
+        # The clock of the window itself tells of what leads.
+        return findings
     if (window.low or 0.0) > traced_ms * limits.pace_apart:
         doubt, sure = _slower(traced_ms, window.value, known), _less_sure(findings[0], traced_ms, window.value, limits)
     elif (window.high or 0.0) * limits.traced_apart < traced_ms:

@@ -13,6 +13,7 @@ from gpuprobe.records import Evidence
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.case import Case
+    from gpuprobe.diagnosis.records import Finding
     from gpuprobe.thresholds import Thresholds
 
 NO_TRACE, NO_STEP, NOT_SAMPLED = "there is no trace", "it holds no step", "nothing was sampled"
@@ -24,12 +25,15 @@ def votes_of(case: Case, traced: Evidence, limits: Thresholds) -> tuple[Vote, ..
     `traced` are the signals of the case's account.
     """
     by_trace = _doubted(_trace(case, traced, limits), traced, case.readings, limits)
-    votes = [by_trace, _telemetry(case, traced, limits)]
     own = Evidence(signals=case.settings)
+    votes = [_telemetry(case, traced, limits)]
     if case.settings:
         votes.append(Vote.of("run's settings", placement.diagnose(own, limits)))
     if own.get("outside_fraction"):
-        votes.append(_clock(own, by_trace, traced, limits))
+        by_clock = _clock(case, own, by_trace, traced, limits)
+        by_trace = _beside(by_trace, by_clock)
+        votes.append(by_clock)
+    votes.append(by_trace)
     if case.compared:
         known = Evidence(signals=(*case.compared.signals, *case.settings))
         votes.append(Vote.of("differential runs", differential.diagnose(known, limits)))
@@ -59,14 +63,50 @@ def _doubted(vote: Vote, traced: Evidence, readings: Evidence | None, limits: Th
     return msgspec.structs.replace(vote, findings=findings)
 
 
-def _clock(own: Evidence, by_trace: Vote, traced: Evidence, limits: Thresholds) -> Vote:
-    """Return what the clock says of the time between steps; nothing where a trace shows a GPU that is busy all along.
+def _clock(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, limits: Thresholds) -> Vote:
+    """Return what the clock says of the time between steps; nothing where a GPU is seen to be busy all along.
 
-    There most of that time is the host waiting for the result, and costs nothing.
+    There most of that time is the host waiting for the result, and costs nothing. Nor does it where the trace shows as
+    much of that time: then its account tells what of it costs anything.
     """
     first = by_trace.primary
-    hidden = first is not None and first.cause == "compute_bound" and traced.text("device_kind") == "gpu"
-    return Vote(kind="clock") if hidden else Vote.of("clock", clock.diagnose(own, limits))
+    full = first is not None and first.cause == "compute_bound" and traced.text("device_kind") == "gpu"
+    busy = (case.readings.number("utilization_percent") if case.readings else None) or 0.0
+    hidden = not case.account.devices and busy / 100 >= limits.compute_fraction
+    shown, outside = traced.get("host_outside_share"), own.number("outside_fraction") or 0.0
+    # One step alone ends before what lies between it and the next.
+    several = shown is not None and shown.value is not None and (shown.n or 0) > 1
+    known = several and outside < (traced.number("host_outside_share") or 0.0) + limits.tie_points
+    if hidden or known or (full and not _idles_in_window(own, traced, limits)):
+        return Vote(kind="clock")
+    decided = clock.diagnose(own, limits)
+    # A result that a GPU has not computed yet is waited for outside the train function too.
+    told = case.account.devices or busy or not own.flag("device_is_gpu")
+    return Vote.of("clock", decided if told else (tuple(map(_hint, decided[0])), decided[1]))
+
+
+def _hint(found: Finding) -> Finding:
+    return msgspec.structs.replace(found, confidence="low")
+
+
+def _idles_in_window(own: Evidence, traced: Evidence, limits: Thresholds) -> bool:
+    """Whether the kernels of a traced step fill too little of what a call of the timed window takes."""
+    window = own.get("window_call_ms")
+    least_ms = window.low if window is not None and window.low is not None else 0.0
+    kernels_ms = (traced.number("share.gpu_compute") or 0.0) * (traced.number("step_ms") or 0.0)
+    return kernels_ms < limits.compute_fraction * least_ms
+
+
+def _beside(by_trace: Vote, by_clock: Vote) -> Vote:
+    """Return what the trace says, without a first cause where its full device is not that of the timed window.
+
+    A trace of one step ends before what lies between it and the next: the clock sees that.
+    """
+    first = by_trace.primary
+    if first is None or first.cause != "compute_bound" or by_clock.primary is None:
+        return by_trace
+    findings = tuple(msgspec.structs.replace(found, primary=False) for found in by_trace.findings)
+    return msgspec.structs.replace(by_trace, findings=findings)
 
 
 def _telemetry(case: Case, traced: Evidence, limits: Thresholds) -> Vote:

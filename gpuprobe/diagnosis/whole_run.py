@@ -8,6 +8,7 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.causes import CAUSES
+from gpuprobe.diagnosis.join import LOWER
 from gpuprobe.diagnosis.rules import whole_run
 from gpuprobe.evidence.whole_run import signals
 from gpuprobe.thresholds import DEFAULTS, Thresholds
@@ -17,10 +18,21 @@ if TYPE_CHECKING:
 
     from gpuprobe.diagnosis.records import Diagnosis, Finding
     from gpuprobe.evidence.whole_run import RunBreakdown
+    from gpuprobe.records import Evidence
 
 # What a healthy step, or one that nothing explains, costs is no flaw that another could be less than.
 NO_FLAW = frozenset({"compute_bound", "unattributed"})
 MOST_TOLD = 4
+# What of a run lies beside its steps, in words.
+BESIDE = {
+    "epoch_start": "the starts of its epochs",
+    "between_epochs": "what lies between its epochs",
+    "validation": "validation",
+    "evaluate": "evaluating",
+    "checkpoint": "saving the model",
+    "callback": "callbacks",
+    "startup": "what comes before its first training",
+}
 # What shows in all trainings of a process together.
 OF_PROCESS = frozenset({"many_small_fits", "compiled_again", "startup"})
 
@@ -29,10 +41,11 @@ def with_whole_run(diagnosis: Diagnosis, breakdown: RunBreakdown | None, limits:
     """Return a diagnosis with what the wall time of its run proves, which leads where it outweighs the step's cause."""
     if breakdown is None:
         return diagnosis
-    found, undecided = whole_run.diagnose(signals(breakdown), limits)
+    evidence = signals(breakdown)
+    found, undecided = whole_run.diagnose(evidence, limits)
     return msgspec.structs.replace(
         diagnosis,
-        findings=weighed(diagnosis.findings, found, breakdown),
+        findings=_less_full(weighed(diagnosis.findings, found, breakdown), evidence, limits),
         not_evaluated=(*diagnosis.not_evaluated, *undecided),
         whole_run=breakdown,
     )
@@ -73,6 +86,24 @@ def weighed(of_step: Sequence[Finding], of_run: Sequence[Finding], breakdown: Ru
     leading = msgspec.structs.replace(_joined(lead, of_step), primary=True, ties_with=None, symptom_of=None)
     beside = [_beside(found, lead) for found in rest]
     return (leading, *(_joined(found, of_step) for found in of_run[1:]), *beside)
+
+
+def _less_full(findings: tuple[Finding, ...], evidence: Evidence, limits: Thresholds) -> tuple[Finding, ...]:
+    """Return the findings, a full device less sure where much of the run passes beside its steps."""
+    first = next((found for found in findings if found.primary), None)
+    if first is None or first.cause != "compute_bound":
+        return findings
+    shares = {part: evidence.number(f"run_share.{part}") or 0.0 for part in BESIDE}
+    most = max(shares, key=shares.__getitem__)
+    if shares[most] < limits.beside_full_share or (most == "startup" and _seconds(evidence) < limits.startup_s):
+        return findings
+    told = f"{first.claim} Less sure, since {wording.share(shares[most])} of the run passes in {BESIDE[most]}."
+    less = msgspec.structs.replace(first, confidence=LOWER[first.confidence], claim=told)
+    return tuple(less if found is first else found for found in findings)
+
+
+def _seconds(evidence: Evidence) -> float:
+    return (evidence.number("run_share.startup") or 0.0) * (evidence.number("run_wall_s") or 0.0)
 
 
 def _joined(found: Finding, of_step: Sequence[Finding]) -> Finding:

@@ -9,8 +9,8 @@ part of `idle_launch` in pauses that are long beside the pace of launching, `ker
 `idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`,
 `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
 `tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (what CUDA calls the card's clock),
-`copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`,
-`pipeline_stages`, `eager_share`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
+`copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`, `pipeline_stages`, `eager_share`, `host_outside_share`,
+`graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
 `straggler_device`, `kept_waiting_share`, `last_to_exchanges`, `account_confidence` and `proof.<category>`, the events
 of the host behind it; beside them those of `evidence.operations`. Where the host was held without launching anything:
 `held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and `once_proven_fraction`. Where a
@@ -179,11 +179,31 @@ def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
             name="eager_share",
             unit="of the step",
             source="trace, operations that Python started one by one",
-            value=host.eager_ms_per_step / device.step_ms,
+            value=_of_all_steps(host.eager_ms_per_step, device),
         ),
+        _outside(host, device),
         Signal(name="graphs_built", unit="", source="trace", value=float(host.graphs_built)),
         Signal(name="compile_ms", unit="ms in all steps", source="trace", value=host.compile_ms),
     ]
+
+
+def _of_all_steps(ms: float, device: DeviceAccount) -> float:
+    """Return what a host's mean over all traced steps is of them, the slow first one included."""
+    lasted = [step.step_ms for step in device.each_step]
+    return ms * len(lasted) / sum(lasted) if lasted else ms / device.step_ms
+
+
+def _outside(host: HostAccount, device: DeviceAccount) -> Signal:
+    """How long the host is outside the training function, whatever the device does meanwhile."""
+    outside_ms = host.between_steps_ms_per_step
+    return Signal(
+        name="host_outside_share",
+        unit="of the step",
+        source="trace, time outside the training function",
+        value=None if outside_ms is None else _of_all_steps(outside_ms, device),
+        n=device.counted,
+        missing=None if outside_ms is not None else "the trace names no training function",
+    )
 
 
 def _stages(host: HostAccount) -> Signal:

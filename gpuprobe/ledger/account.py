@@ -177,7 +177,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     steps = StepAccounts.of(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
-    sm, occupied, outside = kernels.sm_efficiency(time), kernels.occupancy(time), _idle_outside(time)
+    counted = slice(steps.warmup, steps.warmup + len(steps.counted))
+    sm, occupied, outside = kernels.sm_efficiency(time, counted), kernels.occupancy(time), _idle_outside(time)
     operations, loops = made_up_of(on_device(timeline.names, device), windows)
     return DeviceAccount(
         name=device.name,
@@ -212,8 +213,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         copies=kernels.copy_facts(time),
         held=held_facts(time, host),
         recurrent=recurrent_facts(host, windows, join([time.parts[name] for name in LATE])),
-        stalled_ms=_per_step_ms(time.idle.stalled, windows, steps),
-        off_pace_ms=_per_step_ms(time.idle.off_pace, windows, steps),
+        stalled_ms=_per_step_ms(time.idle.stalled, windows, counted),
+        off_pace_ms=_per_step_ms(time.idle.off_pace, windows, counted),
         proof=proof(host, time.parts, windows.inside, time.idle),
         gaps=top_gaps(windows, time.parts, host, gaps),
         gap_histogram=histogram(gaps),
@@ -221,9 +222,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
     )
 
 
-def _per_step_ms(part: Intervals, windows: Windows, steps: StepAccounts) -> float:
+def _per_step_ms(part: Intervals, windows: Windows, counted: slice) -> float:
     """The mean of a part's time over the steps that count."""
-    counted = slice(steps.warmup, steps.warmup + len(steps.counted))
     return float(covered(part, windows.start_ps[counted], windows.end_ps[counted]).mean()) / PS_PER_MS
 
 

@@ -75,8 +75,8 @@ def top_kernels(texts: Sequence[str], time: GpuTime) -> tuple[TopKernel, ...]:
     )
 
 
-def sm_efficiency(time: GpuTime) -> float | None:
-    """Estimate the share of the multiprocessors that had work, over the steps' wall time.
+def sm_efficiency(time: GpuTime, counted: slice) -> float | None:
+    """Estimate the share of the multiprocessors that had work, over the wall time of the steps that count.
 
     Kineto's formula (tb_plugin, gpu_metrics_parser.py): each kernel counts with min(blocks / multiprocessors, 1).
     Kernels that run at once count once, with their average, and so does one whose grid is not known. None where the
@@ -85,15 +85,14 @@ def sm_efficiency(time: GpuTime) -> float | None:
     kernels, count = time.device.kernels, time.device.facts.get("sm_count")
     if not isinstance(count, float) or count <= 0 or not _shaped(kernels):
         return None
-    chosen = _within(time, kernels.start_ps) & (kernels.grid > 0).all(axis=1)
+    window = union(time.windows.start_ps[counted], time.windows.end_ps[counted])
+    chosen = holds(window, kernels.start_ps) & (kernels.grid > 0).all(axis=1)
     lasted = kernels.duration_ps[chosen].astype(np.float64)
     blocks = kernels.grid[chosen].astype(np.float64).prod(axis=1)
-    wall = float((time.windows.end_ps - time.windows.start_ps).sum())
     if not lasted.sum():
         return 0.0
     average = float((np.minimum(blocks / count, 1.0) * lasted).sum() / lasted.sum())
-    window = union(time.windows.start_ps, time.windows.end_ps)
-    return average * intersection(time.kernels, window).total / wall
+    return average * intersection(time.kernels, window).total / window.total
 
 
 def occupancy(time: GpuTime) -> float | None:

@@ -53,7 +53,8 @@ class SimulatedRun:
     `call_ms` are the calls of the timed window; `columns` the telemetry as functions of the seconds since its start,
     None where none was taken, and `facts` what the driver says of each GPU once; `traced` the session whose trace is
     written, None for a run without a trace; `startup_s` and `tail_s` lie before the warm-up and after all else, and
-    `wall_parts` are where the wall time of the whole run went, none where the phases tell.
+    `wall_parts` are where the wall time of the whole run went, none where the phases tell; `outside_fraction` is the
+    share of the window outside the train function.
     """
 
     strategy: str
@@ -72,6 +73,7 @@ class SimulatedRun:
     startup_s: float = 0.0
     tail_s: float = 0.0
     wall_parts: tuple[WallPart, ...] = ()
+    outside_fraction: float | None = None
 
 
 def settings(*, device: str, batch_size: int, dtype_policy: str = "float32", **others: object) -> Settings:
@@ -165,6 +167,7 @@ def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Ge
         device_peak_mib=run.device_peak_mib,
         flop_per_sample=run.flop_per_sample,
         wall=_wall(run.wall_parts, start_ns) if run.wall_parts else None,
+        outside_fraction=run.outside_fraction,
     )
     save(record, folder / RUN_FILE)
     end_ns = phases[-1].end_ns + round(run.tail_s * NS_PER_S)

@@ -100,6 +100,12 @@ class Session:
         return sum(self.call_ms) / len(self.call_ms) / self.spec.host.steps_per_execution
 
     @property
+    def outside_fraction(self) -> float:
+        """Share of the time of all calls that the host spends outside the train function, as a clock around it sees."""
+        inside_ns = sum(call.end_ns - call.start_ns for call in self.calls)
+        return 1 - inside_ns / (self.calls[-1].next_ns - self.calls[0].start_ns)
+
+    @property
     def recorded(self) -> Session:
         """The part that is in the trace: all of it, but for the form of 2020, when Keras profiled one step."""
         if self.spec.recording.style == "current":

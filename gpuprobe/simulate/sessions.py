@@ -131,6 +131,7 @@ def _run(
         startup_s=whole_run.startup_s(spec),
         tail_s=spec.run.tail_s,
         wall_parts=whole_run.wall_parts(spec, session.step_ms),
+        outside_fraction=session.outside_fraction,
     )
 
 

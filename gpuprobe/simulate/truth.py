@@ -67,7 +67,8 @@ class TrueGain(Record, frozen=True, kw_only=True):
 class Truth(Record, frozen=True, kw_only=True):
     """`truth.json`. `accepted` are all causes that nobody could fault: the primary, and those that tie with it.
 
-    Where the recording has no readings, so are those that are true of all that it does show.
+    Where the recording has no readings, so are those that are true of all that it does show; where work that is done
+    once lies in the first of several steps, those that are true of the steps after it.
 
     `costs` is the share of the time that goes when a cause is removed (`savings`). `step_ms` is that of the training
     without the profiler, `traced_step_ms` that of the trace. A session is `answerable` where its recording holds enough
@@ -101,6 +102,9 @@ def tell(spec: Spec, session: Session | None = None) -> Truth:
     causes = accepted(costs)
     if not spec.recording.telemetry and SHOWN_BY_READINGS & set(causes):
         causes = tuple(dict.fromkeys((*causes, *accepted(savings(spec, SHOWN_BY_READINGS)))))
+    if _once_at_first(spec, session):
+        rest = replace(spec, host=replace(spec.host, once_ms=0.0))
+        causes = tuple(dict.fromkeys((*causes, *accepted(savings(rest)))))
     return Truth(
         primary=causes[0],
         stage=_stage(spec) if causes[0] == "input_bound" else None,
@@ -149,6 +153,11 @@ def _gain(spec: Spec, changed: Spec) -> TrueGain:
     return TrueGain(step_ms=then_ms, ratio=now_ms / then_ms * changed.batch_size / spec.batch_size)
 
 
+def _once_at_first(spec: Spec, session: Session) -> bool:
+    """Whether all that is done once lies in the first of several traced steps: the others are the training's own."""
+    return spec.host.once_ms > 0 and spec.host.once_call == 0 and len(session.recorded.calls) > 1
+
+
 def _stage(spec: Spec) -> str:
     """Say which stage of the input costs most: the one without which the step is shortest."""
     given = spec.input
@@ -165,6 +174,9 @@ def _stage(spec: Spec) -> str:
 def _answerable(spec: Spec, primary: str) -> bool:
     recording = spec.recording
     if primary in SHOWN_BY_THE_RUN:
+        return True
+    # The run's clock tells that the host is between two calls; readings or kernels, that the device idles then.
+    if primary == "host_between_steps" and recording.telemetry:
         return True
     if not recording.trace or recording.dropped_share >= MOST_LOST:
         return False

@@ -165,14 +165,15 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
     ] = 0.1
     startup_share: Annotated[
         Share,
-        Meta(description="Chosen here: more than half of a run before its first step."),
-    ] = 0.5
+        Meta(description="As for what lies between steps: so much of a run before its first training."),
+    ] = 0.15
     startup_s: Annotated[
         AtLeastZero,
         Meta(
-            description="Chosen here: importing and building take some ten seconds; a minute is loading or making data."
+            description="Chosen here: importing TensorFlow and building take five to ten seconds on two busy cores; "
+            "twice that is loading or making data."
         ),
-    ] = 60.0
+    ] = 20.0
     compiled_again_share: Annotated[
         Share,
         Meta(description="Chosen here: a tenth of a run for compiling what was compiled before."),

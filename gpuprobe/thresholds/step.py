@@ -34,6 +34,12 @@ class StepThresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "full GPU."
         ),
     ] = 0.5
+    beside_full_share: Annotated[
+        Share,
+        Meta(
+            description="As for the input: beside a full device so much for another cause leaves open what matters."
+        ),
+    ] = 0.05
     cpu_idle_share: Annotated[
         Share,
         Meta(description="Without a GPU: waiting for this much of the step, the processor is not the limit."),

@@ -55,7 +55,8 @@ def test_every_labelled_trace(real_traces: Path) -> None:
     ("name", "cause", "sure"),
     [
         ("a100-steady-bs16", "launch_bound", {"high"}),
-        ("a100-steady-bs128", "compute_bound", {"high"}),
+        # Launches that come late take a sixth of its step.
+        ("a100-steady-bs128", "compute_bound", {"medium"}),
         # One step each: what is done once is not seen to be, but for a call that does nothing else.
         ("a100-jit-recompiles-bs256", "one_time_work", {"medium"}),
         ("a100-first-kernel-load-bs512", "one_time_work", {"medium", "high"}),

@@ -33,7 +33,7 @@ from gpuprobe.records import load as load_record
 from gpuprobe.report.trainings import read_trainings
 from gpuprobe.results import diagnose as in_a_notebook
 from gpuprobe.simulate.sessions import write_session
-from gpuprobe.simulate.spec import Card, Host, Input, Kernels, Spec
+from gpuprobe.simulate.spec import Card, Host, Input, Kernels, Recording, Spec
 from gpuprobe.watch.verdict import judge
 from tests.diagnosis.test_recorded import HEALTHY, SLOW_LAUNCHES
 from tests.helpers.simulated import specs
@@ -163,6 +163,14 @@ def test_a_predicted_range_never_exceeds_its_own_utmost() -> None:
             assert low <= made.gain.ratio <= high <= made.bound * (1 + 1e-9), made.change
 
 
+def unclocked(case: Case) -> tuple[Signal, ...]:
+    return tuple(signal for signal in case.settings if signal.name != "outside_fraction")
+
+
+def beside(case: Case, clock: Signal) -> Case:
+    return replaced(case, settings=(*unclocked(case), clock))
+
+
 def clocked(share: float) -> Signal:
     return Signal(name="outside_fraction", unit="of the timed window", source="clock", value=share)
 
@@ -176,12 +184,34 @@ def causes(case: Case) -> list[str]:
 def test_the_clock_tells_of_time_between_steps_beside_the_trace_unless_a_busy_gpu_hides_it() -> None:
     with study_of(HEALTHY) as study, study_of(SLOW_LAUNCHES) as other:
         healthy, launches = recorded(study), recorded(other)
-    slow = replaced(healthy, settings=(*healthy.settings, clocked(0.4)))
-    assert causes(slow) == causes(healthy)
-    slow = replaced(launches, settings=(*launches.settings, clocked(0.4)))
+    assert causes(beside(healthy, clocked(0.4))) == causes(healthy)
+    slow = beside(launches, clocked(0.4))
     assert causes(slow)[0] == causes(launches)[0] == "launch_bound"
     assert "host_between_steps" in causes(slow)
-    assert "host_between_steps" not in causes(replaced(launches, settings=(*launches.settings, clocked(0.1))))
+    assert "host_between_steps" not in causes(beside(launches, clocked(0.1)))
+
+
+def test_a_full_gpu_that_the_window_does_not_show_is_not_that_of_the_training() -> None:
+    with study_of(
+        replace(HEALTHY, recording=Recording(style="2020"), host=Host(callback_ms=40.0, sync_every=1))
+    ) as one:
+        case = recorded(one)
+    first = diagnose(case).primary
+    assert first is not None
+    assert first.cause == "host_between_steps"
+    # One step alone fills its own span: without the clock nothing tells of what follows it.
+    alone = replaced(case, settings=unclocked(case))
+    first = diagnose(alone).primary
+    assert first is not None
+    assert (first.cause, first.confidence == "high") == ("compute_bound", False)
+
+
+def test_on_a_gpu_the_clock_alone_cannot_tell_waiting_for_a_result_from_work() -> None:
+    on_gpu = Signal(name="device_is_gpu", unit="", source="TensorFlow", value=True)
+    first = diagnose(Case(settings=(clocked(0.9), on_gpu))).primary
+    assert first is not None
+    assert first.cause == "unattributed"
+    assert "host_between_steps" in first.claim
 
 
 def test_without_a_trace_the_clock_names_the_cause() -> None:

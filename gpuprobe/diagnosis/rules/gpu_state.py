@@ -53,11 +53,8 @@ def throttled(evidence: Evidence, limits: Thresholds) -> Result:
     if reason := evidence.lacking("throttled_heat_fraction", "power_cap_fraction"):
         return NotEvaluated(cause="throttled", reason=reason)
     heat, power = evidence.numbers("throttled_heat_fraction", "power_cap_fraction")
-    clock_mhz, rated_mhz = evidence.number("sm_clock_mhz"), evidence.number("boost_mhz")
-    # A card that no table holds tells its clock in the trace.
-    rated_mhz = rated_mhz if rated_mhz is not None else evidence.number("device_clock_mhz")
-    best_mhz = max(evidence.number("sm_clock_peak_mhz") or 0.0, rated_mhz or 0.0)
-    down = max(0.0, 1 - clock_mhz / best_mhz) if clock_mhz is not None and best_mhz else 0.0
+    clock_mhz, rated_mhz = evidence.number("sm_clock_mhz"), _rated_mhz(evidence)
+    best_mhz, down = _best_mhz(evidence), _down(evidence)
     slowed = max(heat, power) >= limits.throttled_fraction and down >= limits.clocks_down
     # Without the card's rated clock heat alone tells: the highest clock that was seen may have been held down too.
     unrated = rated_mhz is None or clock_mhz is None
@@ -80,6 +77,27 @@ def throttled(evidence: Evidence, limits: Thresholds) -> Result:
         fix="Clean the fans and free the air flow." if hot else "Raise the limit where the card allows it.",
         code="" if hot else "nvidia-smi -pl WATTS",
     )
+
+
+def held_down(evidence: Evidence, limits: Thresholds) -> float:
+    """Return by which share of the card's clock heat or its power limit held it down; 0 where they seldom did."""
+    often = max(evidence.number("throttled_heat_fraction") or 0.0, evidence.number("power_cap_fraction") or 0.0)
+    return _down(evidence) if often >= limits.throttled_fraction else 0.0
+
+
+def _rated_mhz(evidence: Evidence) -> float | None:
+    """The card's clock by the table; one that no table holds tells it in the trace."""
+    rated_mhz = evidence.number("boost_mhz")
+    return rated_mhz if rated_mhz is not None else evidence.number("device_clock_mhz")
+
+
+def _best_mhz(evidence: Evidence) -> float:
+    return max(evidence.number("sm_clock_peak_mhz") or 0.0, _rated_mhz(evidence) or 0.0)
+
+
+def _down(evidence: Evidence) -> float:
+    clock_mhz, best_mhz = evidence.number("sm_clock_mhz"), _best_mhz(evidence)
+    return max(0.0, 1 - clock_mhz / best_mhz) if clock_mhz is not None and best_mhz else 0.0
 
 
 def gpu_memory_tight(evidence: Evidence, limits: Thresholds) -> Result:

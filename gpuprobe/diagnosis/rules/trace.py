@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from gpuprobe.records import Confidence, Evidence
 
 OPERATIONS = ("operation_share", "dense_update_share")
+# What may lie before the first kernel of a step, where the span of kernels does not show it. A late launch is none of
+# these: the way from the call of a step to its first kernel is a part of every step.
+WAITS = ("input", "between_steps", "sync", "compile", "memory", "host_work", "once", "peer")
 TRACE_ALL = (
     "Trace all workers in the same steps and name the folder that holds their traces: they tell whether the exchange "
     "itself takes the time or one of them is waited for."
@@ -64,14 +67,17 @@ def _compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
     if not _filled(evidence, limits):
         return None
     filled, busy = evidence.number("kernel_fraction") or 0.0, evidence.number("share.gpu_compute") or 0.0
+    # A slow first step lies in the span, and is none of the steps that count.
+    where = "the time from the first to the last event of the GPU" if filled >= limits.compute_fraction else "the step"
+    told = filled if filled >= limits.compute_fraction else busy
     return Finding(
         cause="compute_bound",
         primary=False,
         severity=busy,
         # Kernels that were seen are no guess: what is not known of the launches can only concern the rest.
         confidence="high" if busy >= limits.compute_fraction else _confidence(evidence, limits),
-        claim=f"Kernels fill {wording.share(filled)} of the time from the first to the last event of the "
-        f"GPU: the GPU itself is the limit.{because('compute_bound', evidence)}",
+        claim=f"Kernels fill {wording.share(told)} of {where}: the GPU itself is the limit."
+        f"{because('compute_bound', evidence)}",
         evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy", *OPERATIONS),
         fix=CAUSES["compute_bound"].fix,
         stage=_part(evidence, limits),
@@ -84,9 +90,12 @@ def _filled(evidence: Evidence, limits: Thresholds, margin: float = 0.0) -> bool
     filled = (evidence.number("kernel_fraction") or 0.0) - exchanged
     busy = evidence.number("share.gpu_compute") or 0.0
     # A first step that is warm-up lies in the span, and not in the step.
-    return busy >= limits.compute_fraction or (
-        filled >= limits.compute_fraction - margin and busy >= limits.compute_of_step
-    )
+    if busy >= limits.compute_fraction:
+        return True
+    # A wait before the first kernel lies in the step, and not in the span: kernels cannot fill what it takes.
+    waited = max(evidence.number(f"share.idle_{wait}") or 0.0 for wait in WAITS)
+    fills_span = filled >= limits.compute_fraction - margin and busy >= limits.compute_of_step
+    return fills_span and waited < 1 - limits.compute_fraction
 
 
 def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None:

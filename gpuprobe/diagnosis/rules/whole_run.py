@@ -142,6 +142,8 @@ def startup(evidence: Evidence, limits: Thresholds) -> Result:
         f"{wording.share(share)} of the run passes before its first training: {wording.clock(seconds)} for imports, "
         "data and building the model.",
         ("run_share.startup", "run_s.imports", "run_s.build"),
+        # It comes once: where it is less than half, a longer training makes it small.
+        sure=share >= limits.mostly,
     )
 
 
