@@ -16,6 +16,7 @@ from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.gains import cure, saved_share
 from gpuprobe.diagnosis.join import LOWER, within_a_step
 from gpuprobe.diagnosis.records import Finding
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.records import Replay
 
 SYNC: CauseId = "sync_every_step"
-# Savings that differ by less than this share of the larger are as large.
-AHEAD = 0.1
 # Causes that are the host's own time: what it does could run beside the device.
 COULD_HIDE: frozenset[CauseId] = frozenset(
     ("host_between_steps", "eager_or_retracing", "recompiling", "host_work", "one_time_work", "launch_bound")
@@ -52,7 +51,7 @@ def with_sync(
         return tuple(findings)
     rest = [found for found in findings if found is not first and found.cause != SYNC]
     told = _told(first, saved, own, known, findings)
-    ahead = limits.tie_points if first.cause == "host_between_steps" else AHEAD * saved
+    ahead = limits.tie_points if first.cause == "host_between_steps" else fixed.SAVED_ALIKE * saved
     if saved - own <= ahead:
         less = msgspec.structs.replace(first, confidence=LOWER[first.confidence], ties_with=SYNC)
         return tuple(within_a_step([less, msgspec.structs.replace(told, primary=False, ties_with=None), *rest]))

@@ -10,8 +10,8 @@ part of `idle_launch` in pauses that are long beside the pace of launching, `ker
 `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
 `tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (what CUDA calls the card's clock),
 `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`, `pipeline_stages`, `eager_share`, `host_outside_share`,
-`graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`,
-`straggler_device`, `kept_waiting_share`, `last_to_exchanges`, `account_confidence` and `proof.<category>`, the events
+`pipeline_busy_fraction`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`, `straggler_device`,
+`kept_waiting_share`, `last_to_exchanges`, `account_confidence` and `proof.<category>`, the events
 of the host behind it; beside them those of `evidence.operations`. Where the host was held without launching anything:
 `held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and `once_proven_fraction`. Where a
 recurrent layer runs as a loop: `recurrent_layer`, `recurrent_share`, `recurrent_operations` and `recurrent_setting`.
@@ -182,6 +182,12 @@ def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
             value=_of_all_steps(host.eager_ms_per_step, device),
         ),
         _outside(host, device),
+        Signal(
+            name="pipeline_busy_fraction",
+            unit="of the steps",
+            source="trace, threads of tf.data that make batches ahead",
+            value=host.pipeline_busy_fraction,
+        ),
         Signal(name="graphs_built", unit="", source="trace", value=float(host.graphs_built)),
         Signal(name="compile_ms", unit="ms in all steps", source="trace", value=host.compile_ms),
     ]

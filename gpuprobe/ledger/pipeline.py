@@ -9,7 +9,7 @@ import numpy as np
 from gpuprobe.ledger.intervals import Intervals, difference, holds, intersection, join, union
 from gpuprobe.ledger.names import Kind, waits
 from gpuprobe.ledger.records import CpuOp, HostAccount, IteratorFacts
-from gpuprobe.ledger.stages import PYTHON_STAGE, THREADS, above, is_buffer
+from gpuprobe.ledger.stages import HANDING_OVER, PYTHON_STAGE, THREADS, above, is_buffer
 from gpuprobe.thresholds import fixed
 from gpuprobe.units import PS_PER_MS
 
@@ -42,9 +42,19 @@ def host_account(host: Host, windows: Windows) -> HostAccount:
         eager_ms_per_step=windows.of_step(eager).total / PS_PER_MS / len(windows),
         compile_ms=intersection(host.compiling, window).total / PS_PER_MS,
         graphs_built=sum(int(((kind & Kind.GRAPH) != 0).sum()) for kind in host.kinds),
+        pipeline_busy_fraction=intersection(_making(host), window).total / max(window.total, 1),
         cpu_ops=cpu_ops(host),
         input_ops=input_ops(host, window),
     )
+
+
+def _making(host: Host) -> Intervals:
+    """When threads of the pipeline were at work on the next batches: with full buffers they are in no event."""
+    names = [thread.name for thread in host.threads]
+    ahead = [
+        place for place, name in enumerate(names) if name.startswith(THREADS) and not name.startswith(HANDING_OVER)
+    ]
+    return host.active(ahead)
 
 
 def _with_python(host: Host, window: Intervals, stages: tuple[IteratorFacts, ...]) -> tuple[IteratorFacts, ...]:

@@ -252,7 +252,8 @@ class HostAccount(Record, frozen=True, kw_only=True):
     """What one host did over the steps of its first device, in ms a step where the name says so.
 
     `eager_ms_per_step` is the time of the step in operations that Python started one by one, outside any tf.function.
-    `cpu_ops` are all that ran on the processor, `input_ops` those of the input pipeline alone.
+    `pipeline_busy_fraction` is the share of the steps in which threads of the input pipeline made batches ahead, 0
+    where none do. `cpu_ops` are all that ran on the processor, `input_ops` those of the input pipeline alone.
     """
 
     host: str
@@ -263,6 +264,7 @@ class HostAccount(Record, frozen=True, kw_only=True):
     eager_ms_per_step: float = 0.0
     compile_ms: float = 0.0
     graphs_built: int = 0
+    pipeline_busy_fraction: float = 0.0
     cpu_ops: tuple[CpuOp, ...] = ()
     input_ops: tuple[CpuOp, ...] = ()
 

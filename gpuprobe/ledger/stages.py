@@ -12,6 +12,8 @@ from typing import Final
 SEPARATOR: Final = "::"
 # The threads of the input pipeline.
 THREADS: Final = "tf_data"
+# Those on which it hands a batch over; the others make the next ones meanwhile.
+HANDING_OVER: Final = "tf_data_iterator_get_next"
 # What Python does itself, in place of tf.data: gather a batch, and make tensors of it. This name is gpuprobe's own.
 PYTHON_STAGE: Final = "Python"
 # The outermost ones, which the consumer calls.

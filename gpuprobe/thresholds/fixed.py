@@ -146,6 +146,10 @@ ODD_STEP_OF = 3
 """Of fewer steps none is the odd one."""
 ODD_STEPS = 0.25
 """With so much of the traced time against the first cause, a trace of other steps may say otherwise."""
+PIPELINE_NEVER_PAUSES = 0.9
+"""A pipeline whose buffers are never full is at work for all of the time but the moments between two samples."""
+SAVED_ALIKE = 0.1
+"""Savings of a replay that differ by less than this share of the larger are as large."""
 TURNS_NOTED_LOW = 0.75
 """A loop over samples may show so many fewer turns than the batch has samples: operations too short for the profiler
 are not noted."""

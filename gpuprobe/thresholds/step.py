@@ -36,9 +36,7 @@ class StepThresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 0.5
     beside_full_share: Annotated[
         Share,
-        Meta(
-            description="As for the input: beside a full device so much for another cause leaves open what matters."
-        ),
+        Meta(description="As for the input: beside a full device so much for another cause leaves open what matters."),
     ] = 0.05
     cpu_idle_share: Annotated[
         Share,

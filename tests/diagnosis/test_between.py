@@ -46,3 +46,32 @@ def test_where_nobody_tells_what_was_done_it_is_not_sure(known: dict[str, str]) 
 def test_tensorflow_fetches_its_batch_within_the_call() -> None:
     found = verdict("train_function", data_kind="a generator", own_callbacks="")
     assert (found.cause, found.confidence) == ("host_between_steps", "high")
+
+
+def piped(making: float, waiting: float) -> Finding:
+    """Steps of 100 ms on a processor: a wait for a batch, 20 of computing, and the rest outside the function.
+
+    A thread of the pipeline is at work for `making` of each.
+    """
+    made, threads = Made(), ("tf_data_iterator_get_next/1", "tf_data_private_threadpool/2")
+    for step in range(5):
+        at, until = 100.0 * step, 100.0 * step + waiting + 20
+        made.host(at, until, "train", step=step).host(at, until, "train_function")
+        made.host(at, at + waiting, "IteratorGetNextOp::DoCompute", threads[0])
+        made.host(at, at + making, "Iterator::Root::Prefetch::ParallelMap", threads[1])
+        made.host(at + waiting, until, "model/dense/MatMul:MatMul", "tf_Compute/3")
+    found = diagnose(Case(account_of(made.timeline()))).primary
+    assert found is not None
+    return found
+
+
+def test_a_pipeline_that_never_pauses_sets_the_pace_between_the_steps_too() -> None:
+    found = piped(making=99, waiting=30)
+    assert (found.cause, found.confidence) == ("input_bound", "medium")
+    assert found.severity == pytest.approx(0.8, abs=0.01)
+    assert piped(making=99, waiting=45).confidence == "high"
+
+
+@pytest.mark.parametrize(("making", "waiting"), [(40, 30), (99, 2)])
+def test_one_that_pauses_or_is_not_waited_for_does_not(making: float, waiting: float) -> None:
+    assert piped(making, waiting).cause == "host_between_steps"
