@@ -61,3 +61,30 @@ def test_steps_without_the_cause_are_no_steps_with_another() -> None:
 def test_kernels_are_no_longer_for_being_traced() -> None:
     found = verdict(stepped(1, 1, 1, 1), profiler_slowdown=6.0)
     assert (found.cause, found.confidence) == ("compute_bound", "high")
+
+
+def full(idle: float, first: float = 0.0) -> Finding:
+    """Steps of 100 ms, in which a GPU waits `idle` ms for a batch and computes the rest; the first waits longer."""
+    made, at = Made(facts={"sm_count": 40.0}), 0.0
+    for step in range(5):
+        wait = idle + (first if step == 0 else 0.0)
+        until = at + wait + 100 - idle
+        made.host(at, until, "train", step=step).host(at, until, "train_function").host(
+            at, at + wait, "IteratorGetNext"
+        )
+        made.kernel(at, at + 0.01, launch=at).kernel(at + wait, until, launch=at + wait)
+        at = until
+    return verdict(made, batch_size=64.0)
+
+
+def test_a_full_device_is_sure_only_where_nothing_else_is_worth_a_twentieth() -> None:
+    assert (full(4).cause, full(4).confidence) == ("compute_bound", "high")
+    found = full(8)
+    assert (found.cause, found.confidence) == ("compute_bound", "medium")
+    assert "input_bound may be worth 8.0 % of the step" in found.claim
+
+
+def test_a_slow_first_step_says_nothing_of_how_the_kernels_of_the_others_fill_the_card() -> None:
+    found = full(0, first=5000.0)
+    assert (found.cause, found.confidence) == ("compute_bound", "high")
+    assert "Kernels fill 100 % of the step" in found.claim

@@ -76,6 +76,20 @@ def test_what_is_done_once_costs_the_trace_and_no_long_training(kind: str) -> No
     assert longest == 1
 
 
+def test_where_the_first_of_several_steps_holds_it_all_the_steps_after_it_are_the_training() -> None:
+    first = replace(HEALTHY, host=Host(once_ms=100.0, once_call=0))
+    assert tell(first).accepted == ("one_time_work", NOTHING)
+    assert not tell(first).healthy
+    assert tell(replace(first, recording=Recording(style="2020"))).accepted == ("one_time_work",)
+
+
+def test_a_clock_and_readings_show_what_python_does_between_steps_without_the_trace_s_host() -> None:
+    slow = replace(HEALTHY, host=Host(callback_ms=50.0))
+    blind = Recording(host_events=False, correlated=False)
+    assert tell(replace(slow, recording=blind)).answerable
+    assert not tell(replace(slow, recording=replace(blind, telemetry=False))).answerable
+
+
 @pytest.mark.parametrize(
     ("run", "cause"),
     [

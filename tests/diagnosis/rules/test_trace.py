@@ -13,6 +13,7 @@ from gpuprobe.diagnosis.causes import BY_SHARE, Cause
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules import trace
+from gpuprobe.diagnosis.rules.unpaced import explained
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.ledger.account import account_of
@@ -338,3 +339,27 @@ def test_kernels_alone_are_no_whole_step_where_the_driver_saw_the_gpu_at_rest(pe
     found = diagnose(Case(account, readings=readings)).primary
     assert found is not None
     assert found.cause == cause
+
+
+@pytest.mark.parametrize(("wait_ms", "cause"), [(15.0, "compute_bound"), (30.0, "input_bound")])
+def test_a_wait_before_the_first_kernel_of_one_step_counts_though_the_span_of_kernels_leaves_it_out(
+    wait_ms: float, cause: str
+) -> None:
+    made = Made().host(0, 100, "train_function").host(0, wait_ms, "IteratorGetNextOp::DoCompute")
+    made.kernel(wait_ms + 10, 100, launch=wait_ms)
+    first = diagnose(Case(account_of(made.timeline()))).primary
+    assert first is not None
+    assert first.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("late", "off", "eager", "left"), [(0.8, 0.42, 0.0, 0.8), (0.5, 0.49, 0.0, 0.01), (0.5, 0.49, 0.9, 0.5)]
+)
+def test_late_launches_off_the_pace_alone_are_unattributed_unless_python_starts_them(
+    late: float, off: float, eager: float, left: float
+) -> None:
+    values = {"share.launch": late, "share.off_pace": off, "eager_share": eager, "share.unattributed": 0.1}
+    signals = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in values.items())
+    told = explained(Evidence(signals=signals), DEFAULTS)
+    assert told.number("share.launch") == pytest.approx(left)
+    assert told.number("share.unattributed") == pytest.approx(0.1 + late - left)

@@ -1,0 +1,62 @@
+"""A reading of the result in each step leads, or ties, where the replay saves more without it than without the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuprobe.diagnosis.causes import CauseId
+from gpuprobe.diagnosis.hidden import with_sync
+from gpuprobe.diagnosis.records import Finding
+from gpuprobe.records import Evidence, Gain, Signal
+from gpuprobe.thresholds import DEFAULTS
+from gpuprobe.whatif.records import Prediction, Replay
+
+ON_GPU = Evidence(signals=(Signal(name="device_kind", unit="", source="test", value="gpu"),))
+
+
+def saves(change: str, share: float) -> Prediction:
+    gain = Gain(ratio=1 / (1 - share))
+    return Prediction(
+        change=change,
+        step_ms=1 - share,
+        low_ms=1 - share,
+        high_ms=1 - share,
+        gain=gain,
+        bound=gain.ratio,
+        replay_error_fraction=0.0,
+        assumption="",
+    )
+
+
+def judged(cause: CauseId, change: str, own: float, sync: float, known: Evidence = ON_GPU) -> Finding:
+    replay = Replay(predictions=(saves("syncs_removed", sync), saves(change, own)))
+    first = Finding(cause=cause, primary=True, severity=own, confidence="high", claim="", evidence=(), fix="")
+    found = with_sync([first], known, DEFAULTS, replay)
+    assert [one.primary for one in found].count(True) == 1
+    assert sum(one.severity for one in found) <= 1
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("sync", "leads", "sure"), [(0.20, False, "high"), (0.26, False, "medium"), (0.33, True, "medium")]
+)
+def test_compiling_that_could_hide_behind_the_device_is_held_against_the_reading(
+    sync: float, leads: bool, sure: str
+) -> None:
+    found = judged("recompiling", "compiling_removed", 0.25, sync)
+    assert (found.cause == "sync_every_step", found.confidence) == (leads, sure)
+    others = {"recompiling": "sync_every_step", "sync_every_step": "recompiling"}
+    assert found.ties_with == (others[found.cause] if sure == "medium" else None)
+
+
+@pytest.mark.parametrize(("sync", "leads"), [(0.34, False), (0.36, True)])
+def test_time_between_steps_is_the_host_s_own_until_the_reading_costs_a_tenth_of_the_step_more(
+    sync: float, leads: bool
+) -> None:
+    found = judged("host_between_steps", "callbacks_removed", 0.25, sync)
+    assert (found.cause == "sync_every_step", found.confidence) == (leads, "medium")
+
+
+def test_what_no_reading_hides_stays_as_it_is() -> None:
+    assert judged("input_bound", "input_free", 0.25, 0.6).cause == "input_bound"
+    assert judged("recompiling", "compiling_removed", 0.25, 0.6, Evidence()).confidence == "high"
