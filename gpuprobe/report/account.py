@@ -11,6 +11,7 @@ from gpuprobe.foreign import shortened
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
 from gpuprobe.report import signals
 from gpuprobe.report.categories import CATEGORIES, COMPUTED, Category
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,9 +172,18 @@ def ratio(gain: Gain) -> str:
     return wording.times(gain.ratio, gain.low, gain.high)
 
 
+def tells(gain: Gain) -> bool:
+    """Whether the range of a gain is narrow enough for its middle to be worth telling."""
+    return gain.low is None or gain.high is None or gain.high < fixed.GAIN_TELLS * gain.low
+
+
 def told(gain: Gain) -> str:
-    """Write a gain with what it is over: `2.30x (2.10 to 2.50) over numpy`."""
-    return f"{ratio(gain)} over {gain.over}" if gain.over else ratio(gain)
+    """Write a gain with what it is over: `2.30x (2.10 to 2.50) over numpy`; of a very wide range only its lower end."""
+    text = ratio(gain)
+    if not tells(gain):
+        least = f"at least {wording.times(gain.low)}" if gain.low is not None and gain.low > 1 else "not known"
+        text = f"{least} (up to {wording.times(gain.high or gain.ratio)}: how much, the trace does not tell)"
+    return f"{text} over {gain.over}" if gain.over else text
 
 
 def headline(device: DeviceAccount, *, of_several_hosts: bool = False) -> str:

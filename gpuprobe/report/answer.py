@@ -52,7 +52,7 @@ def of_diagnosis(diagnosis: Diagnosis, device: DeviceAccount | None) -> Answer:
     if device is not None and first.of == "step":
         now = wording.milliseconds(device.step_ms)
         rows = [Bar("before", f"{now}, measured", parts_ms(device, device.step_ms))]
-        if gain is not None:
+        if gain is not None and account.tells(gain):
             rows.append(predicted("after the change", device.step_ms, gain.ratio, gain.low, gain.high))
             title += f" Predicted with the change: {now} -> {wording.milliseconds(device.step_ms / gain.ratio)} a step."
     said = f"Predicted gain: {account.told(gain)}." if gain else ""

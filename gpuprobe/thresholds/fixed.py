@@ -218,6 +218,8 @@ LATENCY_US = 5.0
 """No copy is all latency: a few microseconds, as the shortest copies of the trace show."""
 PASSES_EVEN = 0.0001
 """Passes of a replay that differ by no more than this are the same."""
+GAIN_TELLS = 8.0
+"""A range whose ends differ by so many times tells no gain: its lower end is told."""
 
 # Of studies (`measure/`, `ranking/`, `report/`).
 FEWEST_BLOCKS = 2
