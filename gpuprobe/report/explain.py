@@ -8,6 +8,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.advice.situation import situation
 from gpuprobe.diagnosis.causes import CATALOGUE, STAGES
 from gpuprobe.records import Evidence
+from gpuprobe.report import signals
 from gpuprobe.thresholds import DEFAULTS, source
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def explained(cause: Cause) -> list[tuple[str, str]]:
         ("Cause", f"{cause.id}: {cause.words}."),
         ("How it shows", cause.signature),
         ("Shown by", f"the traces and readings of a {' or a '.join(DEVICES[device] for device in cause.devices)}."),
-        ("Evidence", f"{', '.join(cause.evidence)} (names as in --json)."),
+        ("Evidence", f"{'; '.join(signals.named(name) for name in cause.evidence)}."),
+        ("In --json", f"{', '.join(cause.evidence)}."),
         ("Decided by", "\n".join(map(_threshold, cause.decided_by))),
         ("Stages", "\n".join(f"{name}: {stage.words}." for name, stage in STAGES.items() if stage.of == cause.id)),
         ("Fix", fix),

@@ -15,23 +15,73 @@ if TYPE_CHECKING:
 WORTH_SAYING = 0.005
 # What the name of a signal does not say by itself.
 WORDS = {
-    "copy_h2d_gb_per_s": "copies from host to device run at",
+    "share.copy": "copies that no kernel hides:",
+    "share.launch": "waits for launches:",
+    "share.exchange": "exchanges gradients:",
+    "share.overhead": "operations that take longer to start than to run:",
+    "share.dispatch": "single operations that Python starts:",
+    "copy_h2d_gb_per_s": "copies from host to device:",
+    "kernels_per_step": "kernels a step:",
     "kernels_under_10us_count_fraction": "kernels shorter than 10 us:",
     "kernels_under_10us_time_fraction": "time in kernels shorter than 10 us:",
-    "kernel_median_us": "the median kernel runs for",
-    "kernel_fraction": "kernels run in",
+    "kernel_median_us": "the median kernel:",
+    "kernel_fraction": "time in which kernels run:",
     "exposed_copy_fraction": "copies that no kernel hides:",
-    "busiest_thread_fraction": "the busiest thread runs",
+    "slowest_iterator": "the slowest stage of the input:",
+    "input_share": "waits for the input, by comparing the runs:",
+    "busiest_thread_fraction": "the busiest thread:",
     "cpu_full_gpu_idle_fraction": "the processor is full while the GPU idles:",
     "iowait_gpu_idle_fraction": "the disk is waited for while the GPU idles:",
     "idle_outside_step_fraction": "idle outside the training function:",
+    "outside_fraction": "time outside the training function, by a clock:",
     "tensor_core_time_fraction": "kernels on Tensor Cores:",
     "eligible_time_fraction": "operations that could use Tensor Cores:",
+    "has_tensor_cores": "the card has Tensor Cores:",
+    "compute_dtype": "type that the model computes in:",
+    "compute_capability": "the card's compute capability:",
+    "sm_efficiency": "multiprocessors that kernels fill:",
+    "mfu": "arithmetic done, of the card's peak:",
+    "utilization_percent": "NVML utilization:",
+    "utilization_p95_percent": "NVML utilization at its highest:",
     "throttled_heat_fraction": "clocks held down by heat:",
     "power_cap_fraction": "clocks held down by the power limit:",
+    "sm_clock_mhz": "clock of the multiprocessors:",
+    "sm_clock_peak_mhz": "their highest clock:",
+    "boost_mhz": "the clock that the card can reach:",
     "pcie_generation_fraction": "PCIe generation, of what it could be:",
     "pcie_width_fraction": "PCIe width, of what it could be:",
     "memory_peak_fraction": "peak of the GPU's memory:",
+    "memory_peak_mib": "peak of the GPU's memory:",
+    "memory_jump_fraction": "memory taken at once:",
+    "other_sm_percent": "other programs compute on the GPU:",
+    "other_gpu_processes": "other programs with the GPU open:",
+    "cpu_cores": "processors at work:",
+    "device_is_gpu": "trained on a GPU:",
+    "recurrent_share": "the loop of a recurrent layer:",
+    "recurrent_layer": "the recurrent layer:",
+    "recurrent_operations": "operations of its loop:",
+    "recurrent_setting": "the setting that keeps cuDNN away:",
+    "eager_share": "single operations that Python starts:",
+    "run_eagerly": "`run_eagerly`:",
+    "graphs_built": "graphs built:",
+    "compile_ms": "building graphs and compiling:",
+    "batch_size": "batch size:",
+    "loop": "the loop over samples:",
+    "loop_share": "share of that loop:",
+    "loop_turns": "turns of that loop:",
+    "loop_maps": "it is a `tf.map_fn`:",
+    "held_kind": "what held the host:",
+    "held_stretches": "stretches in which it was held:",
+    "held_steps": "steps with such a stretch:",
+    "once_proven_fraction": "of work done once, proven:",
+    "straggler_ratio": "the slowest device's work, of the others' median:",
+    "straggler_share": "time by which it is later:",
+    "straggler_device": "the slowest device:",
+    "kept_waiting_share": "time the others wait for it:",
+    "last_to_exchanges": "last to the exchanges:",
+    "operation_share": "the longest operation:",
+    "dense_update_share": "updating rows that the batch did not use:",
+    "profiler_slowdown": "traced steps, of timed ones:",
 }
 # The ends of names that say the unit.
 UNITS = ("_gb_per_s", "_percent", "_fraction", "_mib", "_ms", "_us", "_s")
@@ -54,6 +104,16 @@ def told(signal: Signal) -> str:
         return f"{name} {wording.share(value)} {signal.unit}" if worth else ""
     figure = f"{wording.significant(value)} {'' if signal.unit == '1' else signal.unit}".rstrip()
     return f"{name} {wording.milliseconds(value) if signal.unit == 'ms' else figure}"
+
+
+def named(name: str) -> str:
+    """Return what a signal tells of, in words and without its value."""
+    kind, _, part = name.partition(".")
+    if kind == "proof":
+        return f"events in which the host was ({CATEGORIES[part].legend.removeprefix('waits: ')})"
+    if kind == "gain":
+        return f"what {part} gained"
+    return whole_run.named(name) or _named(name).removesuffix(":")
 
 
 def _named(name: str) -> str:

@@ -96,6 +96,22 @@ def _times(row: RunRow) -> str:
     return f"{row.times:,}" if row.part in COUNTED and row.times else ""
 
 
+def named(name: str) -> str:
+    """Return what a figure of a whole run tells of, without its value; empty where it is no such figure."""
+    kind, _, part = name.partition(".")
+    called = next((words for one, words in PARTS.items() if one == part), "start-up")
+    if kind in COUNTS:
+        noun, after = COUNTS[kind]
+        return f"{noun}s{after}"
+    kinds = {
+        "run_s": f"{called}, its time",
+        "run_share": f"{called}, its share",
+        "run_times": f"{called}, how often",
+        "run_name": f"{called}, its name",
+    }
+    return kinds.get(kind, "")
+
+
 def figure(signal: Signal) -> str | None:
     """Return what a figure of a whole run says; empty where the claim has said it, None where it is no such figure."""
     kind, _, part = signal.name.partition(".")

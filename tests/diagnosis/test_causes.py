@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from typing import get_args
 
@@ -87,7 +88,8 @@ def test_explain_says_what_decides_it_with_its_source(cause: Cause) -> None:
     for name in cause.decided_by:
         assert f"{name} = {getattr(DEFAULTS, name):g}: {source(name)}" in told["Decided by"]
     assert cause.words in told["Cause"]
-    assert all(signal in told["Evidence"] for signal in cause.evidence)
+    assert all(signal in told["In --json"] for signal in cause.evidence)
+    assert not re.search(r"[a-z]_[a-z]|\w\.\w", re.sub(r"`[^`]*`|what \w+ gained", "", told["Evidence"])), "a raw name"
     assert told["Fix"]
     assert cause.mistaken_for in told["Mistaken for"]
 
