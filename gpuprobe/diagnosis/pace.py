@@ -1,4 +1,4 @@
-"""Holds the steps of a trace against the pace of the timed window: a trace of other steps is not sure of the cause."""
+"""Compares the traced steps with the timed window's: where they differ, the trace is less sure of the cause."""
 
 from __future__ import annotations
 

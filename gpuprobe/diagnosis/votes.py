@@ -20,7 +20,7 @@ NO_TRACE, NO_STEP, NOT_SAMPLED = "there is no trace", "it holds no step", "nothi
 
 
 def votes_of(case: Case, traced: Evidence, limits: Thresholds) -> tuple[Vote, ...]:
-    """Return what trace, compared runs, settings, clock and readings say; those of which there are none say so.
+    """Return what the trace, compared runs, settings, clock and readings each say; what is missing is not evaluated.
 
     `traced` are the signals of the case's account.
     """

@@ -1,4 +1,4 @@
-"""Weighs what a trace found in a step against what the clock found in the whole run: who costs most of it leads."""
+"""Weighs what a trace found in a step against what the clock found in the whole run: what costs most leads."""
 
 from __future__ import annotations
 

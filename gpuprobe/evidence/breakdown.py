@@ -1,4 +1,4 @@
-"""The account of a trace as named signals: the interface between the ledger and the rules.
+"""The breakdown of a trace as named signals: all that the rules see of it.
 
 The signals, of the device in which most kernel time went: `device_kind` (gpu, cpu), `device`, `step_ms`,
 `share.<category>` of the step, `share.copy`, `share.launch` and `share.exchange` as sums (on a processor
@@ -194,7 +194,7 @@ def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
 
 
 def _of_all_steps(ms: float, device: DeviceAccount) -> float:
-    """Return what a host's mean over all traced steps is of them, the slow first one included."""
+    """Return the mean over all traced steps, the slow first one included."""
     lasted = [step.step_ms for step in device.each_step]
     return ms * len(lasted) / sum(lasted) if lasted else ms / device.step_ms
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def input_stage(stages: Sequence[IteratorFacts], wait_share: float) -> str | None:
-    """Return the design's name of the stage that costs most, None where none was seen at work.
+    """Return the stage that costs most, by its id in the catalogue; None where none was seen at work.
 
     `wait_share` is the share of the step that the training waits for its input (0 to 1).
     """

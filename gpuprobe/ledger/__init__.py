@@ -1,1 +1,1 @@
-"""The account of every step: where each microsecond of its wall time went."""
+"""The step-time breakdown: where each microsecond of every step went."""

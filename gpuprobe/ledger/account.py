@@ -1,4 +1,4 @@
-"""A timeline into its account: every device, every host, and which device is the slowest."""
+"""From a timeline to the step-time breakdown of every device and host, and which device is the slowest."""
 
 from __future__ import annotations
 

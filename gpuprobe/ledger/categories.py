@@ -1,4 +1,4 @@
-"""The names of the account's categories, in the order in which an instant is given to them."""
+"""The categories of the breakdown. Where several fit an instant, it goes to the first of them."""
 
 from __future__ import annotations
 

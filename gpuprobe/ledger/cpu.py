@@ -1,4 +1,4 @@
-"""The same account where the processor is the device."""
+"""The step-time breakdown where the processor is the device."""
 
 from __future__ import annotations
 

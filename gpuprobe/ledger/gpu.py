@@ -1,4 +1,4 @@
-"""The account of one GPU: every instant of every step given to one category."""
+"""The step-time breakdown of one GPU: every instant of every step goes to one category."""
 
 from __future__ import annotations
 

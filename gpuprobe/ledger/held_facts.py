@@ -50,7 +50,7 @@ def held_facts(time: GpuTime, host: Host) -> HeldFacts | None:
 
 
 def prepared_facts(windows: Windows, part: Intervals, events: Sequence[HostEvent]) -> HeldFacts | None:
-    """Describe what a processor did in its steps that could be done ahead of them; None where it did nothing so."""
+    """Describe what a processor did in its steps that could be done before them; None where there is no such work."""
     if not events:
         return None
     return HeldFacts(
@@ -72,7 +72,7 @@ def held_by(holders: Sequence[Holder], host: Host, part: Intervals) -> list[Host
 
 
 def unnamed(holders: Sequence[Holder]) -> Intervals:
-    """Return the stretches that no event is as long as."""
+    """Return the stretches that are longer than any event in them."""
     return time_of(holder for holder in holders if holder.name == UNKNOWN)
 
 

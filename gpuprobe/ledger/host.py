@@ -56,18 +56,18 @@ class Host:
         return self._spans(place, (self.kinds[place] & kind) != 0)
 
     def active(self, among: Iterable[int]) -> Intervals:
-        """Return the time in which any of the threads was in any event but frames of Python and markers of steps."""
+        """Return the time in which any thread was in an event; Python frames and step markers do not count."""
         return join(
             self._spans(place, ((self.kinds[place] & Kind.PYTHON) == 0) & self.unmarked(place)) for place in among
         )
 
     def tells(self, among: Iterable[int]) -> bool:
-        """Say whether the trace shows what the threads did beside their calls to the driver, which carry an id."""
+        """Say whether the trace shows more of the threads than their calls to the driver, which carry an id."""
         shown = [(self.threads[place].events.correlation, self.unmarked(place)) for place in among]
         return any(int(unmarked.sum()) > int((ids != NO_CORRELATION).sum()) for ids, unmarked in shown)
 
     def unmarked(self, place: int) -> NDArray[np.bool_]:
-        """Tell which events of a thread are no markers of steps, which enclose whatever is done, (n,) bool."""
+        """Tell which events of a thread are no step markers, (n,) bool: those enclose everything else."""
         thread = self.threads[place]
         if len(thread.step) != len(thread.events):
             return np.ones(len(thread.events), np.bool_)
@@ -123,7 +123,7 @@ class Host:
 
     @cached_property
     def converting(self) -> Intervals:
-        """Time in which Python made tensors of arrays that are large enough to take longer than the call itself."""
+        """Time in which Python made tensors of arrays so large that copying took longer than the call."""
         parts = []
         for place, thread in enumerate(self.threads):
             long = thread.events.duration_ps >= LEAST_COPY_PS
@@ -163,7 +163,7 @@ class Host:
 
     @cached_property
     def preparing(self) -> Intervals:
-        """Time in which an operation outside the input pipeline called Python, or prepared samples."""
+        """Time in which the step itself called Python or prepared samples, outside the input pipeline."""
         return join(
             self._spans(place, self.prepares[thread.events.name])
             for place, thread in enumerate(self.threads)
@@ -177,7 +177,7 @@ class Host:
 
     @cached_property
     def running(self) -> Intervals:
-        """Time in which a program of JAX ran, which Python does not wait for."""
+        """Time in which a JAX program ran. Python does not wait for it."""
         return self.select(Kind.PROGRAM)
 
     @cached_property

@@ -78,7 +78,7 @@ def launches(device: Device, host: Host) -> Launches:
 
 
 def reads(devices: Sequence[Device], host: Host, threads: set[int]) -> Intervals:
-    """Return when any of these threads was in a call that copied from one of the devices to the host."""
+    """Return when any of these threads was in a call that copies from a device to the host."""
     copied = [device.copies.correlation[device.copies.direction == Direction.D2H] for device in devices]
     at = _calls(host, copied)
     at = at[among(host.calls.thread[at], np.array(sorted(threads), np.int64))]

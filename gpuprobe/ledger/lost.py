@@ -1,4 +1,4 @@
-"""Work that was launched and that no device shows, since the profiler dropped it, and the time it may have filled."""
+"""Launched work that the profiler dropped, so that no device shows it, and the time that it may have filled."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def collective(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
 
 
 def collective_kind(name: str) -> str:
-    """Return what a collective does, as `allreduce`; its whole name where no word of it is known."""
+    """Return what a collective does, such as `allreduce`; its whole name where no part of it is known."""
     found = _COLLECTIVE_KIND.search(name)
     return re.sub("[-_]", "", found[0]).lower() if found else name
 
@@ -203,12 +203,12 @@ def is_preprocessing(name: str) -> bool:
 
 
 def prepares(name: str) -> bool:
-    """Tell whether an operation calls back into Python or preprocesses, so that a step could do without it."""
+    """Tell whether an operation calls Python or preprocesses samples: work that needs no place in the step."""
     return runs_python(name) or is_preprocessing(name)
 
 
 def wraps(name: str) -> bool:
-    """Tell whether an event encloses whatever a framework runs, so that it says nothing of what that is."""
+    """Tell whether an event only encloses what a framework runs, and does not say what that is."""
     return bool(_WRAPPERS.match(name))
 
 

@@ -1,4 +1,4 @@
-"""Work that is done once, told from work that comes again by evidence: where it lies, and what it ends in.
+"""Tells work that is done once from work that comes again: by where it lies and what it ends in.
 
 Names know it (loading code, autotuning); so does a call to start a kernel that takes as long as loading its code; a
 compiler in the first traced step; what holds the host in one of several steps, in all of which it occurs; and an

@@ -1,4 +1,4 @@
-"""How often the host launches, and the stretches in which it is held: for long beside that pace it launches nothing."""
+"""How often the host launches, and where it is held: it launches nothing for long, compared with that pace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the steps of a trace begin and end, and what tells so."""
+"""Where the steps of a trace begin and end, and what shows it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Windows:
 
     @property
     def guessed(self) -> bool:
-        """Whether nothing told of steps, so that the device's work is taken as one."""
+        """Whether nothing showed the steps, so that all of the device's work counts as one."""
         return self.source == NO_MARKER
 
 

@@ -1,1 +1,1 @@
-"""What a change would give: a traced step replayed from its durations and dependencies, as it is and changed."""
+"""What a change would gain: a traced step is replayed from its durations and dependencies, unchanged and changed."""

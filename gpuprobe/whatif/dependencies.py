@@ -1,4 +1,4 @@
-"""What waited for what: joined from the trace where it tells, else where nothing else explains a late begin."""
+"""What waited for what: as the trace says, or where nothing else explains a late begin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the batches of a trace came about: who made them, how long each took, and how many lay ready."""
+"""How the batches of a trace were made: by which thread, how long each took, and how many were ready."""
 
 from __future__ import annotations
 

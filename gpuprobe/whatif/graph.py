@@ -1,4 +1,4 @@
-"""The dependency graph of a trace: what was done, for how long, on what, and after what; never when."""
+"""The dependency graph of a trace: what was done, for how long, on what, and after what. It holds no times of day."""
 
 from __future__ import annotations
 

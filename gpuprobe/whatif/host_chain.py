@@ -46,7 +46,7 @@ class Own:
 
 
 def chain_of(host: Host, windows: Windows, found: Operations, begin: int, own: Own) -> Chain:
-    """Part the host's time from `begin` (ps) on into what it did; launches and steps part it further."""
+    """Split the host's time from `begin` (ps) on by what it did, and at each launch and step."""
     joined = found.where(found.joined)
     window = between(begin, _end(host, windows, found))
     waits = intersection(host.input_wait, window)

@@ -31,7 +31,7 @@ def _found(graph: Graph, *works: Work) -> float:
 
 
 def callbacks_removed() -> Change:
-    """The host does nothing between two steps but to begin the next."""
+    """Between two steps the host only begins the next one."""
     return Change(
         id="callbacks_removed",
         assumption="what the host does outside the training function goes, and reads of results stay",
@@ -190,7 +190,7 @@ def _gone(name: str, assumption: str, work: Work) -> Change:
 
 
 def launches_fused(factor: float) -> Change:
-    """XLA makes one kernel of `factor`."""
+    """XLA fuses every `factor` kernels into one."""
     # How many it fuses depends on the model: chains of small operations into one, convolutions hardly.
     fewest, most = max(1.0, factor / 3), factor * 2
     return Change(
@@ -219,7 +219,7 @@ def _fused(graph: Graph, factor: float) -> Graph:
 
 
 def as_function(graph: Graph) -> Graph:
-    """Return the graph with operations that the runtime dispatches, where Python does."""
+    """Return the graph in which the runtime starts the operations that Python starts now."""
     dispatch = graph.does(Work.DISPATCH)
     return replace(graph, us=np.where(dispatch, np.minimum(graph.us, EXECUTOR_US), graph.us))
 

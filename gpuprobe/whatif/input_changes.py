@@ -52,7 +52,7 @@ def without_lock(graph: Graph, computing: float) -> Graph:
 
 
 def map_per_batch(computing: float = 1.0) -> Change:
-    """The map function takes a batch, where it takes each sample alone; `computing` is as in `without_lock`."""
+    """The map function takes a whole batch and no longer one sample; `computing` is as in `without_lock`."""
     return Change(
         id="map_per_batch",
         assumption=f"for a batch at once the map takes {PER_BATCH:.0%} of what it takes for all samples one by one, "

@@ -47,7 +47,7 @@ def steady_ms(graph: Graph) -> float:
 
 
 def passes_of(graph: Graph) -> int:
-    """Return how many passes it takes at most until they are alike."""
+    """Return after how many passes they are alike at the latest."""
     return max(FEWEST_PASSES, min(ceil(STEPS / graph.steps), MOST_NODES // max(len(graph), 1)))
 
 

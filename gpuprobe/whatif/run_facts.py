@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Known(Record, frozen=True, kw_only=True):
-    """What a trace does not tell; None where nobody does.
+    """What a trace does not show; None where it is not known.
 
     `name` is what the training is called where several are compared. `untraced_step_ms` is the step without the
     profiler, `steps_per_call` how many steps one marker of the trace holds, `repeats_within` the fraction by which that
@@ -68,7 +68,7 @@ def known_beside(run: Run, environment: Environment | None, readings: Evidence |
 
 
 def repeats(times: Sequence[float] | np.ndarray) -> float:
-    """Return the fraction by which the mean of (n,) times in a row differs from that of as many more, 95 of 100 times.
+    """Return by which fraction the mean of (n,) times in a row may differ from the mean of as many more, at 95 %.
 
     0 where there are too few to say.
     """

@@ -1,9 +1,8 @@
 """What is true of the card, the settings and the meters beside the cause of the idle time.
 
-One rule a cause, on the signals of one run: those of the trace (`diagnosis.evidence`), those of the telemetry over the
-timed window, and those of the run itself (`diagnosis.setting`): `compute_dtype`, `compute_capability`,
-`has_tensor_cores`, `batch_size`, `profiler_slowdown`, `mfu`. What readings of a GPU tell without a trace lies in
-`telemetry_conditions`. A rule whose signal is missing is not evaluated, with the reason.
+One rule a cause. It reads the signals of the trace (`evidence.breakdown`), of the readings over the timed window, and
+of the run itself (`evidence.run`). What readings tell without a trace is in `gpu_state`. A rule whose signal is missing
+is not evaluated, with the reason.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def straggler(evidence: Evidence, limits: Thresholds) -> Result:
-    """The others wait for one device: it comes last to their exchanges, or, where none tells, computes longest."""
+    """The others wait for one device: it comes last to their exchanges, or computes longest where no exchange tells."""
     kept = evidence.number("kept_waiting_share")
     if kept is not None:
         return _kept_waiting(evidence, kept, limits)

@@ -1,4 +1,4 @@
-"""What the readings of a GPU tell of it beside the cause of its idle time, surer where a trace tells what it costs.
+"""What the readings of a GPU show beside the cause of its idle time: heat, memory, link, other programs.
 
 The readings alone decide every rule here, so that a watched command gets them too. A trace adds `device_kind`,
 `share.gpu_compute` and `share.copy`, the table of cards `boost_mhz`.

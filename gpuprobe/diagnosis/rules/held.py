@@ -1,4 +1,4 @@
-"""How sure a trace is of what held the host: what comes again is a habit, and what one step shows may be neither."""
+"""How sure a trace is of what held the host. What one step alone shows may be work that is done once."""
 
 from __future__ import annotations
 

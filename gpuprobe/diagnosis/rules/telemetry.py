@@ -303,7 +303,7 @@ def _idled(evidence: Evidence, limits: Thresholds, busy: float) -> str:
 
 
 def _is_mostly_full(evidence: Evidence, limits: Thresholds) -> bool:
-    """Whether a GPU that is not busy enough on average is so in most readings: it waits now and then."""
+    """Whether a GPU with a low average is busy in most readings, and waits only now and then."""
     names = ("utilization_p50_percent", "utilization_percent", "utilization_idle_fraction")
     if evidence.lacking(*names):
         return False

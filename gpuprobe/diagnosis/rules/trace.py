@@ -1,4 +1,4 @@
-"""Findings from the account of one trace alone: which cause leads, and which others matter.
+"""Findings from the breakdown of one trace alone: which cause leads, and which others matter.
 
 Exactly one is primary: `compute_bound` where kernels fill the GPU, else the largest of exposed copies, input, launches,
 work of the host's own, work that is done once, syncs, exchange between devices, compilation, allocation, and what the
@@ -125,7 +125,7 @@ def _compute_bound_cpu(evidence: Evidence, limits: Thresholds) -> Finding | None
 
 
 def _part(evidence: Evidence, limits: Thresholds) -> str | None:
-    """Name what most of the computing is for, where that is more than need be."""
+    """Name what most of the computing is for, where less would do."""
     return "dense_update" if (evidence.number("dense_update_share") or 0.0) >= limits.mostly else None
 
 
@@ -162,14 +162,14 @@ def _undecided(cause: Cause, evidence: Evidence) -> NotEvaluated | None:
 
 
 def _untold(cause: Cause, evidence: Evidence) -> bool:
-    """Whether a GPU's trace names no training function that the host could be outside of."""
+    """Whether a GPU's trace shows no training function, so that nothing is known to lie outside it."""
     outside = evidence.get("idle_outside_step_fraction")
     missing = outside is not None and outside.value is None
     return cause.id == "host_between_steps" and missing and evidence.text("device_kind") == "gpu"
 
 
 def _alone(cause: Cause, evidence: Evidence) -> bool:
-    """Whether the exchanges of one device were seen alone, whose transfer may as well be waiting for another."""
+    """Whether only one device's exchanges were seen: its transfer may then be a wait for another."""
     return cause.id == "collective_bound" and evidence.number("kept_waiting_share") is None
 
 

@@ -96,7 +96,7 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def shown(evidence: Evidence, limits: Thresholds, *, cause: Cause[WholeRunId], of_run: RunShare) -> Result:
-    """A part of the run takes more of it than the cause's record allows."""
+    """The part of the run that a cause's record names takes more of it than the threshold there."""
     share = _share(evidence, *of_run.parts)
     seconds, times = (
         sum(evidence.number(f"run_{what}.{part}") or 0.0 for part in of_run.parts) for what in ("s", "times")

@@ -30,7 +30,7 @@ def level_of(
 def share_of(
     holds: NDArray[np.bool_], known: NDArray[np.float64], name: str, source: str, why: str = "not read in time"
 ) -> Signal:
-    """Share of the bins in which something holds, among those in which it is known."""
+    """Share of the cells in which something holds, among those in which it is known."""
     sure = ~np.isnan(known)
     if not sure.any():
         return missing(name, "1", source, why)

@@ -56,7 +56,7 @@ def _core_columns(stretch: Stretch) -> list[str]:
 
 
 def _all_cores(stretch: Stretch) -> NDArray[np.float64]:
-    """How many cores of the machine were busy in each bin, whoever used them, (n,)."""
+    """How many cores of the machine were busy in each cell, whoever used them, (n,)."""
     total = np.zeros(len(stretch.widths_s))
     for name in _core_columns(stretch):
         total += stretch.rate(name)

@@ -127,7 +127,7 @@ def _stretches(recording: Telemetry, column: str, start_ns: int, end_ns: int) ->
 
 
 def _idle_below(values: NDArray[np.float64]) -> float:
-    """Return below what the GPU counts as idle."""
+    """Return the level (%) below which the GPU counts as idle."""
     some = values[values >= 1]
     usual = float(np.percentile(some, USUAL_PERCENTILE)) if len(some) else 0.0
     return min(fixed.IDLE_BELOW_PERCENT, usual / 2) if usual >= fixed.NOTHING_PERCENT else fixed.IDLE_BELOW_PERCENT
@@ -182,7 +182,7 @@ def _part(recording: Telemetry, column: str, kind: Kind, spans: tuple[Span, ...]
 
 
 def _renamed(part: Part, begun_ns: int, over_ns: int, limits: Thresholds) -> Part:
-    """Call work that is idle but for moments, before the steady one or after it, what it is."""
+    """Call other work at a low level start-up where it comes before the steady part, and tail where it comes after."""
     idle = part.kind == "other" and part.percent < 100 * limits.start_up_level
     if idle and part.spans[-1][1] <= begun_ns:
         return Part("start_up", part.spans, part.seconds, part.percent)
@@ -192,7 +192,7 @@ def _renamed(part: Part, begun_ns: int, over_ns: int, limits: Thresholds) -> Par
 
 
 def _joined(made: list[Part]) -> Iterator[Part]:
-    """Join neighbours of one kind, but for other phases, whose levels differ."""
+    """Join neighbours of the same kind, but no pauses and no other work: their levels differ."""
     made.sort(key=lambda part: part.spans[0])
     for kind, group in groupby(made, key=lambda part: part.kind):
         some = list(group)
