@@ -73,9 +73,8 @@ def run(
 def _carried_out(begun: Begun) -> Result:
     with folder.held(begun.folder):
         carry_out(begun.study, begun.folder, begun.arrays, _Silent(), following, by_predicted_gain)
-        loaded = write(begun.folder)
         write_pages(begun.folder)
-        return result(loaded)
+        return result(write(begun.folder))
 
 
 class _Silent:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.errors import OutputError
 from gpuprobe.recording import STEP_FILE
 
 if TYPE_CHECKING:
@@ -15,14 +14,11 @@ if TYPE_CHECKING:
 def write_steps(recording: Path) -> list[str]:
     """Write the page of each trace of a recording; return a line that says where they lie, none without a trace.
 
-    A disk that is full has the report already, and loses no more than the pages.
+    The report links to them, and so is written after them.
     """
     from gpuprobe.stepview.beside import write_pages
 
-    try:
-        pages = write_pages(recording)
-    except OutputError as error:
-        return [f"Not all pages of the steps were written: {error}"]
+    pages = write_pages(recording)
     if not pages:
         return []
     where = pages[0] if len(pages) == 1 else pages[0].parent.parent / "*" / STEP_FILE

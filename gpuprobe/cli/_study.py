@@ -83,8 +83,8 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
 
 
 def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interrupted: bool) -> int:
-    loaded = write(where)
     steps = write_steps(where)
+    loaded = write(where)
     show(console, loaded)
     for failure in loaded.ranking.failures:
         state = failure.state.replace("_", " ")

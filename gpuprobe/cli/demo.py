@@ -46,8 +46,8 @@ def command(out: Path) -> None:
         demo.write(where, measured, following, rounds=ROUNDS, changes=searched)
     except OSError as error:
         raise OutputError(f"{where}: cannot be written ({error.strerror}); name another with --out") from error
-    loaded = write(where)
     steps = write_steps(where)
+    loaded = write(where)
     console = Terminal()
     console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
     show(console, loaded)

@@ -39,6 +39,7 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
 
     Needs neither TensorFlow nor a GPU.
     """
+    from gpuprobe.cli._steps import write_steps
     from gpuprobe.measure.folder import recover
     from gpuprobe.recording import REPORT_FILE, WATCH_FILE, load_study
 
@@ -48,12 +49,14 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
 
         for training in studies(study):
             recover(training)
+        steps = write_steps(study)
         write_watch(study)
     else:
         from gpuprobe.report.write import write
 
         load_study(study)
         recover(study)
+        steps = write_steps(study)
         for failure in write(study).ranking.failures:
             if failure.state == "unreadable":
                 say(f"gpuprobe: {failure.strategy}, round {failure.round}: unreadable, {failure.message}")
@@ -61,9 +64,6 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
         from gpuprobe.sharing.publish import publish
 
         publish(study, share, traces=traces)
-    else:
-        from gpuprobe.cli._steps import write_steps
-
-        for line in write_steps(study):
-            say(line)
+    for line in steps:
+        say(line)
     echo(str((share or study) / REPORT_FILE))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from gpuprobe import wording
+from gpuprobe.recording import STEP_FILE
 from gpuprobe.report.account import predictions as gaining
 from gpuprobe.report.account import ratio
 from gpuprobe.report.page import Markdown, code, plain
@@ -204,6 +206,12 @@ def traces(loaded: Loaded) -> list[str]:
         for path, run in loaded.runs.items()
         if run.trace is not None and run.trace.path is not None
     ]
+
+
+def step_pages(loaded: Loaded) -> list[tuple[str, str]]:
+    """Return the pages of the steps that lie beside the traces: the run, and its page as an address in the study."""
+    runs = [path.relative_to(loaded.folder) for path in loaded.runs if (path / STEP_FILE).is_file()]
+    return [(run.name, quote((run / STEP_FILE).as_posix())) for run in runs]
 
 
 def _input(share: Interval) -> str:

@@ -54,6 +54,7 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
         "answer": answer,
         "charts": {chart.name: chart for chart in charts},
         "traces": cells.traces(loaded),
+        "step_pages": cells.step_pages(loaded),
         "wording": wording,
         "evidence": cells.evidence,
         "faults": study.request.inject,

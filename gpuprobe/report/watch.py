@@ -5,13 +5,22 @@ from __future__ import annotations
 import shlex
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import msgspec
 
 from gpuprobe import wording
 from gpuprobe.evidence.readings.signals import Seen
 from gpuprobe.evidence.whole_run import RunBreakdown
-from gpuprobe.recording import PAGE_FILE, RANKING_FILE, REPORT_FILE, TELEMETRY_FILE, TRACE_LEFT_OUT, WATCH_FILE
+from gpuprobe.recording import (
+    PAGE_FILE,
+    RANKING_FILE,
+    REPORT_FILE,
+    STEP_FILE,
+    TELEMETRY_FILE,
+    TRACE_LEFT_OUT,
+    WATCH_FILE,
+)
 from gpuprobe.records import Record, Watch, load, to_json, write_whole
 from gpuprobe.report import account, html, whole_run
 from gpuprobe.report.page import filled
@@ -21,6 +30,7 @@ from gpuprobe.units import NS_PER_S
 from gpuprobe.watch.verdict import Verdict, judge, not_offered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -79,8 +89,8 @@ def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
     return msgspec.structs.replace(verdict, verdict=said, why=words.why, next=words.next, code=words.code)
 
 
-def render(report: WatchReport) -> str:
-    """Return `report.md`."""
+def render(report: WatchReport, pages: Mapping[str, str]) -> str:
+    """Return `report.md`; `pages` are the addresses of the step pages, by the trainings' folders."""
     made = datetime.fromtimestamp(report.watch.started_ns / NS_PER_S, timezone.utc)
     return filled(
         "watch.md.jinja",
@@ -88,6 +98,7 @@ def render(report: WatchReport) -> str:
         seen=report.seen,
         verdict=report.verdict,
         trainings=report.trainings,
+        pages=pages,
         leading=first_traced(report.trainings),
         no_training=report.no_training,
         account=account,
@@ -106,7 +117,8 @@ def write_watch(folder: Path) -> Path:
     Raises InputError where it holds no recording, OutputError where it cannot be written.
     """
     report = load_report(folder)
-    text = render(report)
+    step_pages = {training.folder: f"{training.folder}/{STEP_FILE}" for training in report.trainings}
+    text = render(report, {of: quote(page) for of, page in step_pages.items() if (folder / page).is_file()})
     simulated = report.watch.environment is not None and report.watch.environment.simulated
     write_whole(folder / REPORT_FILE, text)
     write_whole(folder / PAGE_FILE, html.render(text, simulated=simulated))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
-from gpuprobe.errors import InputError
+from gpuprobe.errors import InputError, OutputError
 from gpuprobe.recording import RUNS_FOLDER, STEP_FILE, TRACE_FOLDER, WATCH_FILE
 from gpuprobe.records import write_whole
 from gpuprobe.report.trainings import studies
@@ -24,16 +24,22 @@ if TYPE_CHECKING:
 def write_pages(recording: Path) -> list[Path]:
     """Write the page of each run of a study or a watch that has a trace, and return them in the order of the runs.
 
-    A trace that cannot be read has none: the report says why. Raises OutputError where a page cannot be written.
+    A trace that cannot be read has none: the report says why. Where a page cannot be written, none of these is left: on
+    a full disk the report, which is written next and links to them, comes first.
     """
     of = studies(recording) if (recording / WATCH_FILE).is_file() else [recording]
     runs = [run for study in of for run in sorted((study / RUNS_FOLDER).glob("*/"))]
-    written = []
-    for run in runs:
-        if (run / TRACE_FOLDER).is_dir():
-            with suppress(InputError):
-                case = recorded(run)
-                written.append(write_page(run, case, diagnose(case)))
+    written: list[Path] = []
+    try:
+        for run in runs:
+            if (run / TRACE_FOLDER).is_dir():
+                with suppress(InputError):
+                    case = recorded(run)
+                    written.append(write_page(run, case, diagnose(case)))
+    except OutputError:
+        for page in written:
+            page.unlink(missing_ok=True)
+        return []
     return written
 
 

@@ -109,8 +109,8 @@ def _strip(columns: _Columns, strip: Strip, view: View) -> dict[str, Any]:
     category = np.where(strip.category < 0, len(strip.categories), strip.category)
     return {
         "title": shown(called(account, of_several_hosts=several)),
-        "device": account.name if account.kind == "gpu" else "",
-        "host": account.host,
+        "device": shown(account.name) if account.kind == "gpu" else "",
+        "host": shown(account.host),
         "categories": list(strip.categories),
         "start": columns.starts(columns.ticks(strip.start_ps)),
         "category": columns.add(category),
@@ -128,8 +128,8 @@ def _lane(columns: _Columns, view: View, lane: Lane, row: tuple[Int64s, Int64s])
     packed: dict[str, Any] = {
         "kind": lane.kind,
         "title": shown(lane.title),
-        "host": lane.host,
-        "device": lane.device,
+        "host": shown(lane.host),
+        "device": shown(lane.device),
         "start": columns.starts(start),
         "length": columns.add(end - start),
         "name": columns.add(row[0]),

@@ -237,7 +237,14 @@ def test_names_of_others_stay_text() -> None:
         at = 20.0 * step
         made.host(at, at + 15, "train_function").host(at + 3, at + 11, hostile, thread=hostile)
         made.kernel(at + 1, at + 2, at + 0.5, hostile).kernel(at + 12, at + 14, at + 11.5, hostile)
-    timeline = replace(made.timeline(), source=f"/tmp/{HOSTILE}", warnings=(hostile,))
+    plain = made.timeline()
+    timeline = replace(
+        plain,
+        source=f"/tmp/{HOSTILE}",
+        warnings=(hostile,),
+        devices=tuple(replace(device, host=hostile, facts={"model": hostile}) for device in plain.devices),
+        threads=tuple(replace(thread, host=hostile) for thread in plain.threads),
+    )
     page = page_of(break_down(timeline))
     found = Page(page)
     assert_harmless(page, found)

@@ -155,7 +155,7 @@ def test_a_watch_may_hold_any_text(text: str, tmp_path: Path) -> None:
 
     def shown(text: str) -> list[list[Any]]:
         named = renamed(report, naming(text))
-        made = watch_report.render(named)
+        made = watch_report.render(named, {})
         check_text(made, terminal(show_watch, named, tmp_path))
         return elements(made, pages=(page.render(made),))
 
