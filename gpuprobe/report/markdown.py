@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from gpuprobe import wording
 from gpuprobe.evidence.whole_run import RunBreakdown, breakdown_of_run
+from gpuprobe.recording import STEP_FILE, TRACE_FOLDER
 from gpuprobe.report import account, cells, meters, story, whole_run
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.report.page import filled
+from gpuprobe.report.study_answer import fastest
 from gpuprobe.report.verdict import verdict
 from gpuprobe.units import NS_PER_S
 
@@ -24,8 +27,11 @@ if TYPE_CHECKING:
 OPENED = ("Where the step went",)
 
 
-def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
-    """Return `report.md`, with the charts named by their files, relative to the study's folder."""
+def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart], *, steps: bool = True) -> str:
+    """Return `report.md`, with the charts named by their files, relative to the study's folder.
+
+    `steps` says that a page to look into its step lies beside each trace.
+    """
     study, ranking = loaded.study, loaded.ranking
     ranked, _ = cells.table(ranking, cells.RANKED)
     used, dropped = cells.table(ranking, cells.USED)
@@ -52,6 +58,7 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
         "details": [cells.details(row, ranking, study) for row in ranking.rows],
         "made": datetime.fromtimestamp(study.created_ns / NS_PER_S, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "answer": answer,
+        "looks": _looks(loaded) if steps else [],
         "charts": {chart.name: chart for chart in charts},
         "traces": cells.traces(loaded),
         "step_pages": cells.step_pages(loaded),
@@ -60,6 +67,18 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
         "faults": study.request.inject,
     }
     return filled("report.md.jinja", **context)
+
+
+def _looks(loaded: Loaded) -> list[tuple[str, str]]:
+    """Return (strategy, address) of the pages of a step to look into: the baseline's and that of the fastest."""
+    best = fastest(loaded.ranking)
+    found: dict[str, str] = {}
+    for path, run in loaded.runs.items():
+        if run.trace is not None and run.trace.path is not None and (path / TRACE_FOLDER).is_dir():
+            page = (path / STEP_FILE).relative_to(loaded.folder).as_posix()
+            found.setdefault(run.spec.strategy, quote(page))
+    names = [loaded.ranking.baseline, best.strategy if best else None]
+    return [(name, found[name]) for name in names if name is not None and name in found]
 
 
 def _first_runs(loaded: Loaded) -> dict[str, RunBreakdown]:

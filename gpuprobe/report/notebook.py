@@ -37,6 +37,7 @@ def study_html(loaded: Loaded) -> str:
         ranking=loaded.ranking,
         ranked=cells.table(loaded.ranking, cells.RANKED)[0],
         verdict=verdict(loaded),
+        looks=[],
         faults=loaded.study.request.inject,
         wording=wording,
     )

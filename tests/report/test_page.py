@@ -44,6 +44,8 @@ def test_it_holds_the_words_and_figures_of_the_markdown(tmp_path: Path) -> None:
     headings = sum(line.startswith("## ") for line in markdown.splitlines())
     assert found.tags.count("h2") == headings
     links = [value for tag, name, value in found.attributes if (tag, name) == ("a", "href")]
+    assert links[0] == "runs/1-one/step.html", "where the trace can be looked into"
+    links = [link for link in links if link.startswith("#")]
     ids = [value for _, name, value in found.attributes if name == "id"]
     assert len(links) == headings
     assert all(link[1:] in ids for link in links)
