@@ -1,4 +1,4 @@
-"""Ends the program as somebody asked it to (kill, a terminal that is closed), what it started and left first."""
+"""Ends the program when it is killed or its terminal closes, after ending what it started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program's standard streams, which no encoding, full disk or reader that has gone can make crash."""
+"""The program's standard streams: no encoding, full disk or closed pipe makes it crash."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Duration(click.ParamType[float]):
     name = "time"
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Raise UsageError where it is no duration, or not above zero."""
+        """Raise UsageError where it is not a duration, or not above zero."""
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|)\s*", str(value))
         seconds = float(match[1]) * UNITS_S[match[2]] if match else 0.0
         if seconds <= 0:

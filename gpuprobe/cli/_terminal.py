@@ -1,4 +1,4 @@
-"""The one way of styled text to a terminal: whatever names others chose, none steers it or fills the screen."""
+"""The one way for styled text to a terminal: no name that others chose can steer it or fill the screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines of plain text as a terminal shows them best: broken between words, what goes on set in."""
+"""Plain text for a terminal: lines break between words, and the following ones are indented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is not the same in A and in B beside the rates: settings, environment, telemetry, and the ledger."""
+"""What else differs between A and B: settings, environment, telemetry, and the step-time breakdown."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ The signals, of the device in which most kernel time went: `device_kind` (gpu, c
 `share.<category>` of the step, `share.copy`, `share.launch` and `share.exchange` as sums (on a processor
 `share.overhead` and `share.dispatch` too, which lie across the categories), `share.stalled`, the part of `idle_queue`
 that is none of `share.launch`, since nothing tells why the work did not start, `share.off_pace`, the
-part of `idle_launch` in pauses that are long beside the pace of launching, `kernel_fraction`,
+part of `idle_launch` in pauses that are long for the pace of launching, `kernel_fraction`,
 `exposed_copy_fraction`,
 `idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`,
 `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,

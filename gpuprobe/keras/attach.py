@@ -1,4 +1,4 @@
-"""Attaches the Probe to a script that nobody changed, through Python's own start-up hook.
+"""Attaches the Probe to a script as it is, through Python's own start-up hook.
 
 `hook_environment` puts a folder with a `sitecustomize.py` in front of the child's PYTHONPATH. That file takes itself
 out again, runs the user's own `sitecustomize`, and calls `attach` here; as soon as Keras is imported, `Model.fit` gets

@@ -1,4 +1,4 @@
-"""The Probe that is attached to a script which knows nothing of it; trainings of a few calls become one recording."""
+"""The Probe inside a script that does not know of it. Trainings of a few calls each become one recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells the account of the process when a model predicts, evaluates or is saved: by the public methods of a model."""
+"""Notes when a model predicts, evaluates or is saved, by wrapping its public methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For loops that are no `fit`: `with gpuprobe.window("name") as probe:` and `@gpuprobe.steps("name")`."""
+"""For loops of your own, without `fit`: `with gpuprobe.window("name") as probe:` and `@gpuprobe.steps("name")`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The phases of a watched training as they come to be, and their way into the run's events.
+"""Writes the phases of a watched training into the run's events as they happen.
 
 A phase is written once it is certain: a window that an epoch's end cuts too short turns out to be settling.
 """

@@ -1,4 +1,4 @@
-"""Watches loops that are no `fit` in a script that nobody changed: a step is one update by a Keras optimizer.
+"""Watches training loops without `fit`, in a script as it is: a step is one update by a Keras optimizer.
 
 Such a loop tells nobody that it trains. With TensorFlow it ends each step in `optimizer.apply`, which is called by
 Python in an eager loop, and in a `tf.function` only while that is traced: which function holds an update is noted then,

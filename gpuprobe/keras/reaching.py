@@ -1,4 +1,4 @@
-"""Whether a profiler server listens at a port, found out within seconds: TensorFlow's client would wait for minutes."""
+"""Finds out within seconds whether a profiler server listens at a port: TensorFlow's client would wait for minutes."""
 
 from __future__ import annotations
 

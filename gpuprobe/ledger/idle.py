@@ -34,7 +34,7 @@ class Idle:
 
     `threads` are the places of those whose events tell what the host did. `stalled` is the part of `idle_queue` in
     which work had been launched for long, and the host launched no more: nothing tells why it did not start. `off_pace`
-    is that of `idle_launch` in pauses that are long beside the pace, though nothing shows what fills them. The rest is
+    is that of `idle_launch` in pauses that are long for the pace, though nothing shows what fills them. The rest is
     when the host was held by work, whether or not the device idled: `busy_once` by what is done once, `busy_held` by
     other work.
     """

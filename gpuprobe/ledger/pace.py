@@ -87,7 +87,7 @@ def launch_calls(host: Host, threads: Collection[int]) -> LaunchCalls:
 
 
 def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals) -> Held:
-    """Find the stretches of the steps in which nothing is launched for long beside the pace of launching.
+    """Find the stretches of the steps in which nothing is launched for long, compared with the pace of launching.
 
     Work whose launch is not known counts as launched when it starts. `waits` are no work of the host's: a long one
     parts what it did before from what it did after.

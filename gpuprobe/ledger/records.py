@@ -172,7 +172,7 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     `ledger_ms` holds the design's categories for an average step and adds up to `step_ms`. The average is over
     `counted` of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole.
     `stalled_ms` is that of `idle_queue` in which work was launched for long, and nothing tells why it did not start.
-    `off_pace_ms` is that of `idle_launch` in pauses that are long beside the pace of launching.
+    `off_pace_ms` is that of `idle_launch` in pauses that are long for the pace of launching.
     `proof` names the events of the host behind each kind of idle time, with their ms over all
     steps. On a processor `overhead_fraction` is the share of the steps spent in functions while no operation of some
     length ran, and `dispatch_fraction` that in which Python started operations one by one. Fractions are 0 to 1. A

@@ -1,4 +1,4 @@
-"""What the columns of nvidia-smi are called here, in which units they come, and what those of a bare log must be."""
+"""The columns of nvidia-smi and dcgmi by their headings: what each is called here, and in which unit it comes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nvidia-smi writes that is no log to be read: what it is, and what to record instead."""
+"""What nvidia-smi writes that cannot be read as a log: what it is, and what to record instead."""
 
 from __future__ import annotations
 

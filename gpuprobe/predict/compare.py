@@ -1,4 +1,4 @@
-"""A measured epoch beside the predicted one: what it says, and what it leaves open."""
+"""Compares a measured epoch with the predicted one: what the difference says, and what it leaves open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictions as text: what is expected, by which terms, and what a measured time says beside it."""
+"""Predictions as text: what is expected, by which terms, and what a measured time adds to that."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A copy of a study that is fit to publish: what tells whose it was is replaced by rule, and the copy is proved."""
+"""A copy of a study that is fit to publish: what tells whose it is, is replaced; then the copy is searched for it."""

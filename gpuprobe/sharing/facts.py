@@ -1,4 +1,4 @@
-"""What tells whose machine a study is of: values as they may stand in a text, by kind."""
+"""The facts that identify a machine or its user, by kind, each as it may stand in a text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds in a text what tells whose machine it was, beyond what is known of this one: by how such things are written."""
+"""Finds what identifies a machine by how such things are written, where it is not one of the known facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells this machine and its user; each is asked so that a container, which may lack it, has an answer."""
+"""The facts that identify this machine and its user. A container may lack some: each has an answer there too."""
 
 from __future__ import annotations
 

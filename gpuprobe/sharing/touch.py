@@ -1,4 +1,4 @@
-"""Which texts are worth a closer look: those that hold a fact, or what facts are found by, be it a part of a word."""
+"""Which texts are worth a closer look: those that may hold a fact, judged quickly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names tell somebody: an ordinary word tells nobody by itself, and without it a report could not be read."""
+"""Which names identify somebody. An ordinary word does not, and a report could not be read without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a spec: the Python thread calls the train function, its runtime dispatches, devices and input work beside it.
+"""Runs a spec: the Python thread calls the train function and its runtime dispatches, while input workers run.
 
 Each actor keeps its own clock, in microseconds, and waits for the others only where a real one does: for a batch, for
 room in the launch queue, for a stream, for a copy, for the other GPUs.

@@ -1,4 +1,4 @@
-"""What could be changed about a session: each fix is a spec with one thing changed, to be simulated again."""
+"""The fixes of a session: each is a spec with one thing changed, to be simulated again."""
 
 from __future__ import annotations
 

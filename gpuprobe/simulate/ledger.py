@@ -1,4 +1,4 @@
-"""The true account of every step: from what the simulator knows of device and host, not from a trace."""
+"""The true breakdown of every step, from what the simulator knows of device and host and not from a trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all actors of a session that is being simulated share: the devices, what the host was seen doing, the noise."""
+"""What all actors share while a session is simulated: the devices, the host's events, the noise."""
 
 from __future__ import annotations
 

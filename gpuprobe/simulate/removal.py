@@ -1,4 +1,4 @@
-"""What it means to remove a flaw from a session: each cause, and the one thing that changes about machine or program.
+"""How each flaw is removed from a session: for each cause, the one thing that changes about machine or program.
 
 A removal takes away the flaw whole and leaves all else as it is, the work that the network needs above all. So none is
 a fix that somebody could apply: those are in `fixes`, and gain less. `REMOVALS` is the simulator's definition of its

@@ -1,4 +1,4 @@
-"""What is true of a simulated session: its account, its primary cause, and what each fix would give.
+"""What is true of a simulated session: its breakdown, its primary cause, and what each fix would gain.
 
 Neither the cost of a cause nor the gain of a fix is estimated: the session is simulated again with that one thing
 changed, and what it then takes is compared.

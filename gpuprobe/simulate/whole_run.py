@@ -1,4 +1,4 @@
-"""What surrounds the steps of a run in its recording: before the first call, between epochs, and the account of it."""
+"""What surrounds the steps of a simulated run: the time before the first call and between epochs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limits of a container, of cgroup version 1 and 2: what of the host's processors and memory may be used.
+"""The limits of a container (cgroup version 1 and 2): how many processors and how much memory it may use.
 
 Sources: kernel.org, "Control Group v2" and "CFS Bandwidth Control". The tightest limit up to the root counts.
 """

@@ -1,4 +1,4 @@
-"""Time stamps as files hold them: single wrong ones, clocks that were set back, logs joined in another order."""
+"""Mends the time stamps of a file: single wrong ones, clocks that were set back, logs joined in another order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the driver's GPUs a process means: NVML counts in the order of the PCI bus, CUDA by its own settings.
+"""Which of the driver's GPUs a process uses: NVML numbers them by PCI bus, CUDA by its own settings.
 
 Source: NVIDIA, "CUDA C++ Programming Guide", environment variables CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER.
 """

@@ -1,4 +1,4 @@
-"""Readings of a GPU that remember the one before: its performance monitor, its sample buffer, its virtual GPUs."""
+"""Readings that need the one before: a GPU's performance monitor, its sample buffer, its virtual GPUs."""
 
 from __future__ import annotations
 

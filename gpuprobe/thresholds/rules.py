@@ -188,7 +188,5 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
     ] = 10.0
     many_calls_share: Annotated[
         Share,
-        Meta(
-            description="Chosen here: a fifth of a run for what calls of `fit` and `predict` cost beside their steps."
-        ),
+        Meta(description="Chosen here: a fifth of a run, for what calls of `fit` and `predict` cost besides steps."),
     ] = 0.2

@@ -1,4 +1,4 @@
-"""What the planes of one file are put into: the trace's clock, its names, and what there is to warn of."""
+"""What all planes of one file share: the trace's clock, its names, and its warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What some cards tell beyond the usual: their energy, how kernels fill them (GPM), and the parts that MIG made."""
+"""What only some cards tell: their energy, how far kernels fill them (GPM), and their MIG instances."""
 
 from __future__ import annotations
 

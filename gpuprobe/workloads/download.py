@@ -1,4 +1,4 @@
-"""Downloads CIFAR-10 within bounded time and space, name resolution included: no network must never mean a hang."""
+"""Downloads CIFAR-10 within bounded time and space, name resolution included: without a network it must not hang."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ HOST: tuple[Cause[HostId], ...] = (
         id="host_work",
         words="the host does work of its own while the device waits",
         signature="The device idles while the launching thread is inside one operation, call or frame that launches "
-        "nothing, for long beside the pace at which it launches otherwise; on a processor the step itself calls Python "
+        "nothing, for long compared with its usual pace of launching; on a processor the step itself calls Python "
         "or prepares samples, and does nothing else.",
         fix="Take the work out of the step: into the input pipeline, onto the device, or onto another thread.",
         mistaken_for="launch_bound, which needs many short gaps and which fewer launches cure: they do not cure this; "

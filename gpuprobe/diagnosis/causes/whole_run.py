@@ -90,7 +90,7 @@ WHOLE_RUN: tuple[Cause[WholeRunId], ...] = (
     Cause(
         id="many_small_fits",
         words="`fit` or `predict` is called in a loop for a few steps each",
-        signature="Most of the time passes in what each call of fit or predict costs beside its steps.",
+        signature="Most of the time passes in what each call of fit or predict costs on top of its steps.",
         fix="Call train_on_batch and predict_on_batch (or the model itself) in the loop, or fit on many samples at a "
         "time.",
         mistaken_for="batch_too_small and host_between_steps, by a trace of the few steps",

@@ -33,7 +33,7 @@ def doubt(cause: CauseId, evidence: Evidence, limits: Thresholds) -> str:
     if cause == "one_time_work" and (evidence.number("once_proven_fraction") or 0.0) < limits.mostly:
         return " What was traced does not show that it never comes again."
     if cause == "launch_bound" and _off_pace(evidence) > limits.mostly:
-        return " Most of it lies in pauses that are long beside the pace of launching: nothing shows what fills them."
+        return " Most of it lies in pauses that are long for the pace of launching: nothing shows what fills them."
     return ""
 
 

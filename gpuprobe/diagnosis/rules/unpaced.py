@@ -1,6 +1,6 @@
 """Late launches that did not come at the pace of launching: where these are nearly all, launching explains none of it.
 
-`launch_bound` needs launches. Pauses that are long beside the pace, in which no event shows what the host did, may be
+`launch_bound` needs launches. Pauses that are long for the pace, in which no event shows what the host did, may be
 late launches as well where others come at the pace by the side of them. Alone they are not known.
 """
 

@@ -60,8 +60,8 @@ def many_small_fits(evidence: Evidence, limits: Thresholds) -> Result:
         evidence,
         "many_small_fits",
         share,
-        f"{wording.listing(told)}: {wording.share(share)} of the run passes in what these calls cost beside their "
-        "steps.",
+        f"{wording.listing(told)}: {wording.share(share)} of the run passes in what these calls cost on top of "
+        "their steps.",
         ("run_trainings", "run_calls_per_training", *(f"run_share.{part}" for part in AROUND_STEPS)),
         code=SMALL_FITS,
     )

@@ -1,4 +1,4 @@
-"""The system around the GPU: platform, processors, memory, and switches left in the shell."""
+"""The system around the GPU: platform, processors, memory, and environment variables."""
 
 from __future__ import annotations
 
