@@ -128,7 +128,8 @@ def test_ctrl_c_reports_what_is_there(tmp_path: Path) -> None:
     assert (study / "report.md").exists()
     run = json.loads((study / "runs" / "1-python_feed" / "run.json").read_text())
     assert run["outcome"]["state"] == "interrupted"
-    assert next(phase for phase in run["phases"] if phase["name"] == "window")["call_ends_ns"]
+    # On a busy machine a turn may end before its first call does.
+    assert any(phase["call_ends_ns"] for phase in run["phases"] if phase["name"] == "window")
 
 
 def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
