@@ -40,8 +40,10 @@ def test_every_file_is_a_subcommand_and_each_is_listed_with_a_whole_sentence() -
 
 
 def documented() -> list[tuple[str, str]]:
-    """Return (subcommand, what follows it) of each call of gpuprobe in the README, the help and its examples."""
-    texts = [(FOLDER.parent.parent / "README.md").read_text(), gpuprobe("--help").stdout]
+    """Return (subcommand, what follows it) of each call of gpuprobe in README, docs, the help and its examples."""
+    root = FOLDER.parent.parent
+    texts = [page.read_text() for page in (root / "README.md", *sorted((root / "docs").rglob("*.md")))]
+    texts.append(gpuprobe("--help").stdout)
     texts += [call for name in COMMANDS for call, _ in import_module(f"gpuprobe.cli.{name}").command.examples]
     call = re.compile(r"gpuprobe ([a-z]+)\b((?:(?!gpuprobe )[^\n`|])*)")
     return [(match[1], match[2]) for text in texts for match in call.finditer(text)]
