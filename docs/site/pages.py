@@ -38,6 +38,7 @@ BEGIN_NS = 10**18
 
 
 def write(page: str, text: str) -> None:
+    """Write a page of the site."""
     with mkdocs_gen_files.open(page, "w") as file:
         file.write(text)
 
@@ -69,6 +70,7 @@ def linked(text: str, page: str) -> str:
 
 
 def of_cause(cause: Cause) -> str:
+    """Return the page of a cause."""
     parts = [f"# {cause.id}\n", f"{cause.words[:1].upper()}{cause.words[1:]}.\n", picture(cause)]
     for title, text in explained(cause)[1:]:
         if title == CODE:
@@ -84,6 +86,7 @@ def of_cause(cause: Cause) -> str:
 
 
 def all_causes() -> str:
+    """Return the page that lists the causes."""
     rows = "".join(f"| [`{name}`]({name}.md) | {words} | {devices} |\n" for name, words, devices in listed())
     return (
         "# Causes\n\nWhat a diagnosis can name. Each page says how the cause shows, what decides it, what cures it, and"
@@ -92,6 +95,7 @@ def all_causes() -> str:
 
 
 def command_line() -> str:
+    """Return the page of the commands, each with the help that it prints."""
     parts = ["# Command line\n\n"]
     context = click.Context(program, info_name="gpuprobe")
     parts.append(f"```text\n{click.unstyle(program.get_help(context))}\n```\n\n")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from gpuprobe.diagnosis.causes import CauseId
+from typing import TYPE_CHECKING
+
 from gpuprobe.simulate.spec import Collective, Copies, Host, Input, Kernels, Spec
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.causes import CauseId
 
 _WAITED_FOR = Host(sync_every=1)
 SESSIONS: dict[CauseId, Spec] = {
