@@ -48,7 +48,8 @@ def _steps(device: DeviceAccount) -> str:
 
 def bare(kernel: str) -> str:
     """Return a kernel's name without what it returns, its template's arguments and its namespaces."""
-    name = re.split(r"[<(]", kernel.removeprefix("void "))[0].rpartition("::")[2]
+    named = kernel.removeprefix("void ").replace("(anonymous namespace)::", "")
+    name = re.split(r"[<(]", named)[0].rpartition("::")[2]
     return reading.short(name or kernel)
 
 

@@ -1,17 +1,22 @@
 // The lanes: which there are, where each of its rows is, how it is drawn, and what lies under a point.
 const FONT = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
-const LABEL = 17, ROW = 15, TALL = 22, BETWEEN = 7, FOLDED = 6;
+const LABEL = 17, ROW = 15, TALL = 22, BETWEEN = 7, FOLDED = 8;
+// What encloses nearly all of the steps, as a main function does, tells nothing of what happens in them.
+const ENCLOSES = 0.95;
 
 // Groups: the judged device and the threads of its host first; of other devices the strip alone, their streams folded,
-// so that it shows at a glance who waits for whom. Threads that neither launch nor feed lie folded where there is a GPU.
+// so that it shows at a glance who waits for whom. Threads that neither launch nor feed lie folded where there is a GPU,
+// and what did nothing in the steps always.
 function groupsOf(data) {
   const groups = [], several = new Set(data.lanes.map((lane) => lane.host)).size > 1;
   const stripOf = (device, host) => data.strips.find((strip) => strip.device === device && strip.host === host);
   const hosts = [...new Set(data.lanes.map((lane) => lane.host))];
   const judged = data.strips[0];
   hosts.sort((a, b) => (judged && b === judged.host) - (judged && a === judged.host));
+  const [from, to] = judged ? [judged.steps[0], judged.end] : [0, data.end];
+  for (const lane of data.lanes) lane.outer = lane.kind === "stream" ? 0 : outerLevels(lane, from, to);
   for (const host of hosts) {
-    const mine = data.lanes.filter((lane) => lane.host === host), of = several ? ` of ${host}` : "";
+    const all = data.lanes.filter((lane) => lane.host === host), mine = all.filter((lane) => acts(lane, from, to)), of = several ? ` of ${host}` : "";
     const devices = [...new Set(mine.filter((lane) => lane.device).map((lane) => lane.device))];
     devices.sort((a, b) => (judged && b === judged.device) - (judged && a === judged.device));
     for (const device of devices) {
@@ -26,6 +31,8 @@ function groupsOf(data) {
     const rank = near ? 1 : 3;
     if (training.length) groups.push(group(rank, `Host threads${of}`, training, near, strip && strip !== judged ? strip : null));
     if (others.length) groups.push(group(rank, `${many(others.length, "other thread")}${of}`, others, alone && near, null));
+    const still = all.filter((lane) => !mine.includes(lane)), idle = `${many(still.length, "lane")}${of} without an event in the steps`;
+    if (still.length) groups.push(group(rank, idle, still, false, null));
   }
   groups.sort((a, b) => a.rank - b.rank);
   if (data.after) groups.push({ ...group(4, document.body.dataset.after, [], true, null), after: data.after });
@@ -36,11 +43,33 @@ function group(rank, title, lanes, open, strip) {
   return { rank, title, open, strip, lanes: lanes.map((lane) => ({ lane, whole: false })) };
 }
 
+function acts(lane, from, to) {
+  for (let i = 0; i < lane.start.length && lane.start[i] < to; i++) if (lane.start[i] + lane.length[i] > from) return true;
+  return false;
+}
+
+// How many levels of a thread only enclose the steps; the innermost of them is kept, to tell where one is.
+function outerLevels(lane, from, to) {
+  const encloses = [];
+  for (let i = 0; i < lane.start.length && lane.start[i] < to; i++) {
+    const inside = Math.min(lane.start[i] + lane.length[i], to) - Math.max(lane.start[i], from);
+    if (inside >= ENCLOSES * (to - from)) encloses[lane.depth[i]] = true;
+  }
+  let outer = 0;
+  while (encloses[outer]) outer++;
+  return Math.max(0, outer - 1);
+}
+
 const KINDS = { launching: "launching thread", input: "input pipeline", other: "thread", stream: "" };
 
 function label(lane, rows) {
-  const kind = KINDS[lane.kind], deeper = lane.rows - rows;
-  return `${kind ? `${kind}: ` : ""}${lane.title}${deeper > 0 ? `  (+${many(deeper, "level")})` : ""}`;
+  const kind = KINDS[lane.kind], hidden = lane.rows - rows;
+  return `${kind ? `${kind}: ` : ""}${lane.title}${hidden > 0 ? `  (+${many(hidden, "level")})` : ""}`;
+}
+
+// The first level that is shown of a lane that is not unfolded.
+function folded(lane) {
+  return Math.min(lane.outer, Math.max(0, lane.rows - FOLDED));
 }
 
 // Sets where each lane of a group begins, in CSS pixels, and returns how tall the group is.
@@ -49,7 +78,9 @@ function laidOut(of) {
   const rows = !of.open ? [] : of.after ? of.after.rows.map((row) => ({ row })) : of.lanes;
   for (const item of rows) {
     item.y = y + LABEL;
-    item.shown = item.lane && item.lane.kind !== "stream" ? Math.min(item.lane.rows, item.whole ? Infinity : FOLDED) : item.lane ? item.lane.rows : 1;
+    const rows = item.lane ? item.lane.rows : 1;
+    item.first = item.lane && !item.whole ? folded(item.lane) : 0;
+    item.shown = Math.min(rows, item.whole ? Infinity : FOLDED);
     item.tall = item.lane && item.lane.kind !== "stream" ? ROW : TALL;
     y = item.y + item.shown * item.tall + BETWEEN;
   }
@@ -103,8 +134,8 @@ function drawLane(pen, look, item, state, { width, scale }) {
   pen.font = `${11 * scale}px ${FONT}`;
   pen.textBaseline = "middle";
   for (let i = 0; i < lane.start.length && lane.start[i] < view.to; i++) {
-    const depth = lane.depth[i], end = lane.start[i] + lane.length[i];
-    if (depth >= item.shown || end < view.from) continue;
+    const depth = lane.depth[i] - item.first, end = lane.start[i] + lane.length[i];
+    if (depth < 0 || depth >= item.shown || end < view.from) continue;
     const left = Math.max(0, (lane.start[i] - view.from) / perPixel);
     const right = Math.min(width, (end - view.from) / perPixel);
     const hit = found && isFound(found, lane, i);
@@ -143,7 +174,7 @@ function caption(data, lane, place) {
 
 // A kernel's name without what it returns, its template's arguments and its namespaces.
 function plain(name) {
-  return name.replace(/^void /, "").split(/[<(]/)[0].split("::").pop() || name;
+  return name.replace(/^void /, "").replace(/\(anonymous namespace\)::/g, "").split(/[<(]/)[0].split("::").pop() || name;
 }
 
 function drawAfter(pen, look, after, item, state, { width, scale }) {
@@ -182,7 +213,7 @@ function eventAt(of, state, x, y, width) {
     const of_ = item.lane || item.row, base = item.lane ? 0 : of.after.base;
     let best = -1, least = Infinity;
     for (let i = placeAt(of_.start, instant + slack - base); i >= 0; i--) {
-      if (item.lane && item.lane.depth[i] !== depth) continue;
+      if (item.lane && item.lane.depth[i] !== depth + item.first) continue;
       const begin = of_.start[i] + base, end = begin + of_.length[i];
       const away = Math.max(begin - instant, instant - end, 0);
       if (away < least && away <= slack) { best = i; least = away; }

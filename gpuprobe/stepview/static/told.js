@@ -67,7 +67,7 @@ class Told {
     this.view.groups.forEach((of, number) => {
       const item = of.lanes.find((each) => each.lane === lane);
       if (!item) return;
-      if (depth >= FOLDED) item.whole = true;
+      if (depth < folded(lane) || depth >= folded(lane) + FOLDED) item.whole = true;
       const canvas = document.getElementById(`group-${number}`);
       if (!of.open) canvas.previousElementSibling.firstElementChild.click();
     });
