@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from gpuprobe import wording
 from gpuprobe.evidence.whole_run import RunBreakdown, breakdown_of_run
-from gpuprobe.recording import STEP_FILE, TRACE_FOLDER
+from gpuprobe.recording import STEP_FILE
 from gpuprobe.report import account, cells, meters, story, whole_run
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.report.page import filled
@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 OPENED = ("Where the step went",)
 
 
-def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart], *, steps: bool = True) -> str:
-    """Return `report.md`, with the charts named by their files, relative to the study's folder.
-
-    `steps` says that a page to look into its step lies beside each trace.
-    """
+def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
+    """Return `report.md`, with the charts named by their files, relative to the study's folder."""
     study, ranking = loaded.study, loaded.ranking
     ranked, _ = cells.table(ranking, cells.RANKED)
     used, dropped = cells.table(ranking, cells.USED)
@@ -58,7 +55,7 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart], *, steps: bo
         "details": [cells.details(row, ranking, study) for row in ranking.rows],
         "made": datetime.fromtimestamp(study.created_ns / NS_PER_S, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "answer": answer,
-        "looks": _looks(loaded) if steps else [],
+        "looks": _looks(loaded),
         "charts": {chart.name: chart for chart in charts},
         "traces": cells.traces(loaded),
         "step_pages": cells.step_pages(loaded),
@@ -74,7 +71,7 @@ def _looks(loaded: Loaded) -> list[tuple[str, str]]:
     best = fastest(loaded.ranking)
     found: dict[str, str] = {}
     for path, run in loaded.runs.items():
-        if run.trace is not None and run.trace.path is not None and (path / TRACE_FOLDER).is_dir():
+        if (path / STEP_FILE).is_file():
             page = (path / STEP_FILE).relative_to(loaded.folder).as_posix()
             found.setdefault(run.spec.strategy, quote(page))
     names = [loaded.ranking.baseline, best.strategy if best else None]

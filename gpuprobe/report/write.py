@@ -27,26 +27,24 @@ class Rendered:
     pictures: dict[str, bytes]
 
 
-def rendered(loaded: Loaded, *, steps: bool = True) -> Rendered:
-    """Return the report of a study that was read; `steps` as `write` has it."""
+def rendered(loaded: Loaded) -> Rendered:
+    """Return the report of a study that was read."""
     simulated = loaded.study.environment.simulated
     answer = of_study(loaded)
     shown = [*filter(None, [answer.bars]), *drawn.charts(loaded)]
-    text = markdown.render(loaded, answer, shown, steps=steps)
+    text = markdown.render(loaded, answer, shown)
     parts = {chart.file: figures.render(chart, simulated=simulated) for chart in shown}
     page = html.render(text, parts, opened=markdown.OPENED, simulated=simulated)
     return Rendered(text, page, plots.render(shown, simulated=simulated))
 
 
-def write(folder: Path, *, steps: bool = True) -> Loaded:
+def write(folder: Path) -> Loaded:
     """Write `report.md`, `report.html`, `report.json` and the plots into a study's folder; return what was read.
-
-    `steps` says that the page of each trace lies, or will lie, beside it: the report then leads to it.
 
     Raises InputError where the folder holds no study, OutputError where it cannot be written.
     """
     loaded = load(folder)
-    made = rendered(loaded, steps=steps)
+    made = rendered(loaded)
     try:
         (folder / charts.PLOTS_FOLDER).mkdir(exist_ok=True)
     except OSError as error:

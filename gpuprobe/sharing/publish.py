@@ -86,7 +86,7 @@ class _Copy:
     def _tell_study(self, study: Path, *, traces: bool) -> None:
         if not traces:
             self._write(Path(RANKING_FILE), to_json(load(study).ranking))
-        write(self._folder, steps=False)
+        write(self._folder)
 
     def _tell_watch(self, watch: Path, *, traces: bool) -> None:
         if (watch / TRAININGS_FOLDER).is_dir():

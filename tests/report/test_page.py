@@ -31,6 +31,7 @@ def words(text: str) -> list[str]:
 def test_it_holds_the_words_and_figures_of_the_markdown(tmp_path: Path) -> None:
     study = tmp_path / "study"
     write_session(Spec(name="one", recording=Recording(window_s=2.0)), study)
+    (study / "runs" / "1-one" / "step.html").touch()
     write(study)
     found = Page((study / "report.html").read_text())
     markdown = (study / "report.md").read_text()
