@@ -1,8 +1,8 @@
 """Findings from telemetry alone: what NVML and the host's counters suggest where there is no trace.
 
 They name the share of the time in which the GPU idled and what the host did meanwhile, never which call it was in: the
-confidence is at most medium, and a rule that has a trace knows better. The signals are those of `readings.evidence`, of
-one GPU over its steady phase, or of the host alone where there is no GPU.
+confidence is at most medium, and a rule that has a trace knows better. The signals are those of `evidence.readings`, of
+one GPU over its steady phase, or of the host alone where there is no GPU (`telemetry_host`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.rules import telemetry_host
 from gpuprobe.diagnosis.rules.gpu_state import not_on_gpu
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
+from gpuprobe.diagnosis.rules.signs import busiest, is_pinned, mostly, told
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
-    from gpuprobe.records import Confidence, Evidence, Signal
+    from gpuprobe.records import Evidence
 
 
 TRACE_A_WAIT = (
@@ -30,7 +32,7 @@ TRACE_A_WAIT = (
 def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the findings, the primary one first, and the rules that could not be decided."""
     on_gpu = evidence.get("utilization_percent") is not None
-    causes, undecided = apply(GPU_RULES if on_gpu else HOST_RULES, evidence, limits)
+    causes, undecided = apply(GPU_RULES if on_gpu else telemetry_host.RULES, evidence, limits)
     if not causes:
         last = unattributed(evidence, limits)
         if isinstance(last, NotEvaluated):
@@ -91,7 +93,7 @@ def half_filled(evidence: Evidence, limits: Thresholds) -> Result:
 
 def disk_wait(evidence: Evidence, limits: Thresholds) -> Result:
     """The GPU idles while a core waits for a disk (SageMaker Debugger, IOBottleneck)."""
-    return _mostly(
+    return mostly(
         evidence,
         limits,
         ("iowait_gpu_idle_fraction", "utilization_idle_fraction"),
@@ -105,7 +107,7 @@ def disk_wait(evidence: Evidence, limits: Thresholds) -> Result:
 def processor_full(evidence: Evidence, limits: Thresholds) -> Result:
     """The GPU idles while the processors are full (SageMaker Debugger, CPUBottleneck)."""
     may_use = wording.cores(evidence.number("cpu_limit") or 0.0)
-    return _mostly(
+    return mostly(
         evidence,
         limits,
         ("cpu_full_gpu_idle_fraction", "cpu_cores", "cpu_limit"),
@@ -120,12 +122,12 @@ def python_feed(evidence: Evidence, limits: Thresholds) -> Result:
     names = ("utilization_percent", "utilization_p95_percent")
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="input_bound", reason=reason)
-    pinned = _busiest(evidence)
+    pinned = busiest(evidence)
     if pinned is None:
         return NotEvaluated(cause="input_bound", reason="neither threads nor cores were seen")
     # Where all processors are full, the one thread is not what the others wait for.
     all_full = (evidence.number("cpu_full_gpu_idle_fraction") or 0.0) > limits.mostly
-    if all_full or not _under_used(evidence, limits) or not _is_pinned(pinned, limits):
+    if all_full or not _under_used(evidence, limits) or not is_pinned(pinned, limits):
         return None
     idle = 1 - evidence.numbers("utilization_percent")[0] / 100
     return Finding(
@@ -134,7 +136,7 @@ def python_feed(evidence: Evidence, limits: Thresholds) -> Result:
         primary=False,
         severity=idle,
         confidence="low",
-        claim=f"The GPU idled {wording.share(idle)} of its steady phase while {_says(pinned)}: that "
+        claim=f"The GPU idled {wording.share(idle)} of its steady phase while {told(pinned)}: that "
         "suggests, but does not prove, Python that feeds it batch by batch. Python that launches every operation "
         "looks the same.",
         evidence=evidence.only(*names, pinned.name),
@@ -164,59 +166,6 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
         f"{memory:.0f} % and {wording.share(cpu)}): a larger batch may use it.",
         evidence=evidence.only(*names[:3]),
         fix="Double the batch size and watch again; where the step then takes as long, go on doubling.",
-    )
-
-
-def cores_full(evidence: Evidence, limits: Thresholds) -> Result:
-    """Without a GPU: all cores at work is what a processor can give."""
-    names = ("cpu_fraction", "cpu_limit")
-    if reason := evidence.lacking(*names):
-        return NotEvaluated(cause="compute_bound", reason=reason)
-    share, may_use = evidence.numbers(*names)
-    if share < limits.compute_fraction:
-        return None
-    return Finding(
-        cause="compute_bound",
-        primary=False,
-        severity=share,
-        confidence="medium",
-        claim=f"The command kept {wording.share(share)} of the {wording.cores(may_use)} "
-        "busy: the processor is what limits it.",
-        evidence=evidence.only(*names),
-        fix="More cores or a GPU; on this processor, less work for each step.",
-    )
-
-
-def disk_wait_host(evidence: Evidence, limits: Thresholds) -> Result:
-    """Without a GPU: a core waits for a disk more than half of the time."""
-    return _mostly(
-        evidence,
-        limits,
-        ("iowait_fraction",),
-        "During {} of the time a core of this machine waited for a disk.",
-        "Keep the data in memory or on a faster disk. Other programs may have caused it: the counter is the machine's.",
-        stage="cold_cache",
-    )
-
-
-def one_thread(evidence: Evidence, limits: Thresholds) -> Result:
-    """Without a GPU: one thread at work while the other cores idle."""
-    names, pinned = ("cpu_fraction", "cpu_limit"), _busiest(evidence)
-    if reason := evidence.lacking(*names, *(("one_core_fraction",) if pinned is None else ())):
-        return NotEvaluated(cause="input_bound", reason=reason)
-    share, may_use = evidence.numbers(*names)
-    if pinned is None or may_use < 2 or share >= limits.compute_fraction or not _is_pinned(pinned, limits):
-        return None
-    return Finding(
-        cause="input_bound",
-        stage="python_feed",
-        primary=False,
-        severity=1 - share,
-        confidence="low",
-        claim=f"{_says(pinned, capital=True)} while {wording.share(1 - share)} of the processors idled: that "
-        "suggests, but does not prove, Python that works alone, as a feed does.",
-        evidence=evidence.only(*names, pinned.name),
-        fix="Let libraries do the loop: tf.data with parallel map and prefetch, tf.function, vectorised NumPy.",
     )
 
 
@@ -252,35 +201,6 @@ GPU_RULES: tuple[Rule, ...] = (
     python_feed,
     batch_too_small,
 )
-HOST_RULES: tuple[Rule, ...] = (cores_full, disk_wait_host, one_thread)
-
-
-def _mostly(
-    evidence: Evidence,
-    limits: Thresholds,
-    names: tuple[str, ...],
-    claim: str,
-    fix: str,
-    *,
-    stage: str | None = None,
-    confidence: Confidence = "low",
-) -> Result:
-    """Find the input too slow where the first of the signals, a share of the time put into the claim, is the most."""
-    if reason := evidence.lacking(*names):
-        return NotEvaluated(cause="input_bound", reason=reason)
-    share = evidence.numbers(*names)[0]
-    if share <= limits.mostly:
-        return None
-    return Finding(
-        cause="input_bound",
-        stage=stage,
-        primary=False,
-        severity=share,
-        confidence=confidence,
-        claim=claim.format(wording.share(share)),
-        evidence=evidence.only(*names),
-        fix=fix,
-    )
 
 
 def _idled(evidence: Evidence, limits: Thresholds, busy: float) -> str:
@@ -333,27 +253,3 @@ def _under_used(evidence: Evidence, limits: Thresholds) -> bool:
     mean, p95, p5 = evidence.numbers(*names)
     fluctuates = p5 < 100 * limits.at_rest
     return mean < 100 * limits.compute_fraction and (p95 < 100 * limits.underused or fluctuates)
-
-
-def _busiest(evidence: Evidence) -> Signal | None:
-    """Return the sign of one busy thread that says most: the thread itself, then the tree, then one full core.
-
-    A thread moves between cores, so that no core need be full; and a full core may be another program's.
-    """
-    known = evidence.only("busiest_thread_fraction", "one_core_fraction", "pinned_core_fraction")
-    return known[0] if known else None
-
-
-def _is_pinned(busiest: Signal, limits: Thresholds) -> bool:
-    enough = limits.thread_pinned if busiest.name == "busiest_thread_fraction" else limits.mostly
-    return float(busiest.value or 0.0) >= enough
-
-
-def _says(busiest: Signal, *, capital: bool = False) -> str:
-    share = wording.share(float(busiest.value or 0.0))
-    words = {
-        "busiest_thread_fraction": f"one thread kept a core {share} busy",
-        "one_core_fraction": f"the command used just one core during {share} of the time",
-        "pinned_core_fraction": f"one core was full during {share} of the time",
-    }[busiest.name]
-    return words[0].upper() + words[1:] if capital else words

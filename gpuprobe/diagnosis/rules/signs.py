@@ -1,0 +1,67 @@
+"""Signs that readings give of an input that is too slow: a share of the time, and one thread that is busy alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.rules.rule import Result
+    from gpuprobe.records import Confidence, Evidence, Signal
+    from gpuprobe.thresholds import Thresholds
+
+
+def mostly(
+    evidence: Evidence,
+    limits: Thresholds,
+    names: tuple[str, ...],
+    claim: str,
+    fix: str,
+    *,
+    stage: str | None = None,
+    confidence: Confidence = "low",
+) -> Result:
+    """Find the input too slow where the first of the signals, a share of the time put into the claim, is the most."""
+    if reason := evidence.lacking(*names):
+        return NotEvaluated(cause="input_bound", reason=reason)
+    share = evidence.numbers(*names)[0]
+    if share <= limits.mostly:
+        return None
+    return Finding(
+        cause="input_bound",
+        stage=stage,
+        primary=False,
+        severity=share,
+        confidence=confidence,
+        claim=claim.format(wording.share(share)),
+        evidence=evidence.only(*names),
+        fix=fix,
+    )
+
+
+def busiest(evidence: Evidence) -> Signal | None:
+    """Return the sign of one busy thread that says most: the thread itself, then the tree, then one full core.
+
+    A thread moves between cores, so that no core need be full; and a full core may be another program's.
+    """
+    known = evidence.only("busiest_thread_fraction", "one_core_fraction", "pinned_core_fraction")
+    return known[0] if known else None
+
+
+def is_pinned(sign: Signal, limits: Thresholds) -> bool:
+    """Whether a sign of `busiest` says that the thread had a core to itself."""
+    enough = limits.thread_pinned if sign.name == "busiest_thread_fraction" else limits.mostly
+    return float(sign.value or 0.0) >= enough
+
+
+def told(sign: Signal, *, capital: bool = False) -> str:
+    """Say a sign of `busiest` in a clause."""
+    share = wording.share(float(sign.value or 0.0))
+    words = {
+        "busiest_thread_fraction": f"one thread kept a core {share} busy",
+        "one_core_fraction": f"the command used just one core during {share} of the time",
+        "pinned_core_fraction": f"one core was full during {share} of the time",
+    }[sign.name]
+    return words[0].upper() + words[1:] if capital else words
