@@ -16,7 +16,7 @@ from gpuprobe.report.write import write
 from gpuprobe.results import Result, result
 from gpuprobe.search.next_run import by_predicted_gain, following
 from gpuprobe.stepview.beside import write_pages
-from gpuprobe.strategies.registry import select
+from gpuprobe.strategies.under import under
 from gpuprobe.workloads.resolve import named
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ STORY_DEPTH, DEFAULT_BATCH = 20, 32
 
 def run(
     workload: Workload | str | None = None,
-    strategies: str | Sequence[str] = "all",
+    strategies: str | Sequence[str] = "",
     *,
+    backend: str | None = None,
     out: str | Path = "reports",
     rounds: int = DEFAULT_ROUNDS,
     budget_s: float = DEFAULT_S,
@@ -44,6 +45,8 @@ def run(
 ) -> Result:
     """Train a workload under each strategy, write the report, and return the study, which shows itself as its answer.
 
+    `strategies` are all of them where none is named. Keras trains with `backend` (`tensorflow`, `jax`, `torch`); `all`
+    compares those that are installed under one strategy, on plain arrays where none is named.
     `workload` is a `Workload`, or what `gpuprobe run --model` takes. Every run is a fresh process: a `Workload` reaches
     it pickled, classes and functions of the script by value, so it needs no `if __name__ == "__main__"`. A tf.data
     dataset can't be pickled: give the function that makes it. `resume`, instead of a workload, is the folder of a study
@@ -54,7 +57,8 @@ def run(
         raise UsageError("gpuprobe.run takes either a workload or resume=..., the folder of a study to finish")
     if resume is not None:
         return _carried_out(take_up(Path(resume)))
-    chosen = select(strategies if isinstance(strategies, str) else ",".join(strategies), "strategies")
+    named_ones = strategies if isinstance(strategies, str) else ",".join(strategies)
+    chosen, trains_with = under(backend, named_ones or None, "strategies")
     own = None if isinstance(workload, str) else workload
     depth, target = named(workload, "workload") if isinstance(workload, str) else (None, "")
     request = Request(
@@ -66,6 +70,7 @@ def run(
         model=target,
         steps=steps,
         trace_steps=4 if trace else 0,
+        backend=trains_with,
     )
     return _carried_out(begin(request, chosen, Path(out), "gpuprobe.run(...)", own))
 

@@ -35,6 +35,8 @@ WALL_FILES = "wall-{}.json"
 RUNS_FOLDER = "runs"
 RUN_FILE = "run.json"
 SPEC_FILE = "spec.json"
+# With which all runs begin, where they train with several backends.
+WEIGHTS_FILE = "first-weights.npz"
 # The parent writes into it what comes next: a worker that has warmed up, or paused, waits for it.
 GO_FILE = "go"
 TELEMETRY_FILE = "telemetry.csv"

@@ -41,16 +41,15 @@ COMMON = {
 # In the order in which data flows.
 ROOMS = {
     "models": _room("the networks, in Keras alone", "", "keras"),
-    "workloads": _room("what is trained: model, data, loss, optimiser in one", "models", "tensorflow keras"),
-    "strategies": _room(
-        "how it is fed and compiled; one decorated function each", "workloads cards", "tensorflow keras"
-    ),
     "telemetry": _room("samples the GPU and the host in its own process; reads recordings", "", "pynvml psutil"),
     "logs": _room("what nvidia-smi and dcgmi log, read as a recording", "telemetry"),
+    "backends": _room("what each backend of Keras offers for measuring", "telemetry", "keras tensorflow jax torch"),
+    "workloads": _room("what is trained: model, data, loss, optimiser in one", "models backends", "tensorflow keras"),
+    "strategies": _room("how it is fed and compiled; one decorated function each", "workloads backends cards", "keras"),
     "paired": _room("runs that took turns, in pairs of blocks: one fit, and what holds for all at once", "", "scipy"),
     "measure": _room(
         "plans a study, starts one fresh process a run, lets runs take turns, times, traces",
-        "strategies workloads telemetry paired",
+        "strategies workloads backends telemetry paired",
         "tensorflow keras psutil",
     ),
     "traces": _room("readers: XPlane and Chrome JSON into a `Timeline`", "", "google"),
@@ -74,7 +73,7 @@ ROOMS = {
     "watch": _room("any command, sampled and judged", "telemetry evidence diagnosis", "psutil"),
     "report": _room(
         "text, pages and plots of what was found",
-        "ranking compare watch diagnosis whatif evidence ledger traces telemetry cards",
+        "ranking compare watch diagnosis whatif evidence ledger traces telemetry cards backends",
         "matplotlib jinja2 markdown_it",
     ),
     "stepview": _room(
@@ -85,7 +84,7 @@ ROOMS = {
     "sharing": _room(
         "a copy of a study without paths, names and secrets, and the proof", "report ranking telemetry traces", "psutil"
     ),
-    "keras": _room("one line in a user's code", "telemetry measure diagnosis stepview", "keras tensorflow"),
+    "keras": _room("one line in a user's code", "telemetry backends measure diagnosis stepview", "keras tensorflow"),
     "board": _room(
         "the tab GPUPROBE of TensorBoard",
         "stepview report diagnosis evidence ledger traces",

@@ -21,7 +21,6 @@ from gpuprobe.recording import PAGE_FILE, REPORT_FILE
 from gpuprobe.report.verdict import verdict
 from gpuprobe.report.write import write
 from gpuprobe.search.next_run import by_predicted_gain, following
-from gpuprobe.strategies.registry import select
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +29,12 @@ if TYPE_CHECKING:
 
     from gpuprobe.measure.plan import Planned
     from gpuprobe.records import Request, Study
+    from gpuprobe.strategies.registry import Strategy
     from gpuprobe.workloads.arrays import Arrays
 
 
-def start(request: Request, strategies: str, out: Path, words: Sequence[str]) -> int:
+def start(request: Request, chosen: Sequence[Strategy], out: Path, words: Sequence[str]) -> int:
     """Begin a new study and carry it out; return the exit code."""
-    chosen = select(strategies)
     faults.parse(request.inject)
     console = Terminal()
     console.print("gpuprobe: looking at the machine and its data", highlight=False)

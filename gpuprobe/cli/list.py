@@ -10,7 +10,7 @@ from gpuprobe.errors import UsageError
 HELP_ORDER = 20
 HELP_GROUP = "Prepare"
 EXAMPLES = (
-    ("gpuprobe list", "the twelve ways of feeding and compiling"),
+    ("gpuprobe list", "the ways of feeding and compiling, and the backends"),
     ("gpuprobe list --models", "what can be trained besides ResNet20"),
     ("gpuprobe list --causes", "what a diagnosis may find; gpuprobe explain CAUSE tells more"),
 )
@@ -46,9 +46,11 @@ def _list_strategies() -> None:
     table.add_column("compared with", no_wrap=True)
     table.add_column("what it does", ratio=1)
     for strategy in strategies().values():
-        table.add_row(strategy.name, strategy.against or "-", strategy.sentence)
+        missing = strategy.lacks(strategy.backend) if strategy.backend else ""
+        sentence = f"{strategy.sentence} ({missing})" if missing else strategy.sentence
+        table.add_row(strategy.name, strategy.against or "-", sentence)
     Terminal().print(table)
-    print("gpuprobe run --strategies NAME,NAME trains under some of them, all under every one.")
+    print("gpuprobe run --strategies NAME,NAME trains under some of them, all under those of one backend.")
 
 
 def _list_models() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from gpuprobe.backends.known import BACKENDS
 from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import (
     READ,
@@ -27,6 +28,8 @@ EXAMPLES = (
     ("gpuprobe run --batch-size 128 --budget 20m", "another batch size, narrower intervals"),
     ("gpuprobe run --data cifar-10-python.tar.gz", "the real images from an archive you have"),
     ("gpuprobe run --model train.py:workload", "your own model and data; gpuprobe new workload.py writes a template"),
+    ("gpuprobe run --backend all", "the same training under TensorFlow, JAX and PyTorch"),
+    ("gpuprobe run --backend jax --model mlp", "every strategy that JAX has"),
     ("gpuprobe run --model mlp", "a workload of ours; gpuprobe list --models shows them"),
     ("gpuprobe run --resume reports/STUDY", "finish a study that was interrupted"),
 )
@@ -42,9 +45,13 @@ DEFAULT_BATCH_SIZE = 32
 @click.command("run", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.option(
     "--strategies",
-    default="all",
     shell_complete=complete_strategies,
-    help="all, or names joined by commas; gpuprobe list shows them.",
+    help="all, or names joined by commas; gpuprobe list shows them. [default: all]",
+)
+@click.option(
+    "--backend",
+    type=click.Choice([*BACKENDS, "all"]),
+    help="What Keras trains with; all compares those installed. [default: tensorflow if installed]",
 )
 @reports_folder("study")
 @click.option("--quick", is_flag=True, help="One round, short windows: about five minutes.")
@@ -67,7 +74,8 @@ DEFAULT_BATCH_SIZE = 32
 @click.option("--resume", type=READ, metavar="STUDY", help="Finish this study; other options are its own.")
 @click.option("--inject", multiple=True, hidden=True)
 def command(
-    strategies: str,
+    strategies: str | None,
+    backend: str | None,
     out: Path,
     data: str,
     quick: bool,
@@ -92,12 +100,14 @@ def command(
     from gpuprobe.cli._study import finish, start
     from gpuprobe.measure.budget import DEFAULT_ROUNDS, DEFAULT_S, QUICK_S
     from gpuprobe.records import Request
+    from gpuprobe.strategies.under import under
 
     if resume is not None:
         raise SystemExit(finish(resume, budget_s=budget))
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs exclude each other: both say how much of each run is timed")
     depth, target = _model(model, depth)
+    chosen, trains_with = under(backend, strategies)
     request = Request(
         rounds=rounds or (QUICK_ROUNDS if quick else DEFAULT_ROUNDS),
         budget_s=budget or (QUICK_S if quick else DEFAULT_S),
@@ -114,8 +124,9 @@ def command(
         quick=quick,
         search_steps=QUICK_SEARCH_STEPS if quick else None,
         inject=inject,
+        backend=trains_with,
     )
-    raise SystemExit(start(request, strategies, out, ["gpuprobe", *sys.argv[1:]]))
+    raise SystemExit(start(request, chosen, out, ["gpuprobe", *sys.argv[1:]]))
 
 
 def _model(model: str | None, depth: int) -> tuple[int, str]:

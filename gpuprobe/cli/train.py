@@ -65,9 +65,11 @@ def command(
     """
     import msgspec
 
+    from gpuprobe.backends.known import usual
     from gpuprobe.cli._training import carry_out
     from gpuprobe.measure.train import load_spec
     from gpuprobe.measure.training import TrainingSpec
+    from gpuprobe.strategies.registry import strategies
     from gpuprobe.workloads.resolve import resnet_depth
 
     if resume is not None:
@@ -84,6 +86,7 @@ def command(
         samples=samples,
         combines=combined.changes if combined else (),
         start=combined.start if combined else "",
+        backend=strategies()[name].backend or usual(),
     )
     raise SystemExit(carry_out(spec, None, out))
 

@@ -24,7 +24,7 @@ def setting(
 ) -> tuple[Signal, ...]:
     """Return the signals of a run: `gpu` is the card it used, `flop_per_s` its own arithmetic per second.
 
-    `device_peak_mib` is the most that TensorFlow's allocator had given out.
+    `device_peak_mib` is the most that the backend's allocator had given out.
     """
     known = card.find(gpu.name, compute_capability=gpu.compute_capability, memory_mib=gpu.memory_mib) if gpu else None
     signals = (
@@ -49,7 +49,7 @@ def setting(
         Signal(name="jit_compile", unit="", source=READ_BACK, value=settings.jit_compile),
         Signal(name="steps_per_execution", unit="", source=READ_BACK, value=float(settings.steps_per_execution)),
         Signal(name="feed_dtype", unit="", source=READ_BACK, value=settings.feed_dtype),
-        Signal(name="device_is_gpu", unit="", source="TensorFlow", value="GPU" in settings.device.upper()),
+        Signal(name="device_is_gpu", unit="", source=READ_BACK, value="GPU" in settings.device.upper()),
         _allocated(device_peak_mib, gpu),
     )
 
@@ -77,9 +77,9 @@ def _allocated(device_peak_mib: float | None, gpu: GpuInfo | None) -> Signal:
     return Signal(
         name="allocator_peak_fraction",
         unit="of the card's memory",
-        source="TensorFlow's allocator",
+        source="the backend's allocator",
         value=device_peak_mib / total if known and device_peak_mib is not None and total else None,
-        missing=None if known else "TensorFlow did not tell what it had given out on a card of known memory",
+        missing=None if known else "the backend did not tell what it had given out on a card of known memory",
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from gpuprobe.keras.backends import samples_of_epoch
+from gpuprobe.backends.read_back import samples_of_epoch
 from gpuprobe.keras.given import given_to_fit
 from gpuprobe.keras.scalars import Scalars
 from gpuprobe.keras.session import ProbeOptions, Session

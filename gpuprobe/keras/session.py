@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gpuprobe import telemetry, wording
-from gpuprobe.keras.backends import backend
+from gpuprobe.backends.backend import current
 from gpuprobe.keras.journal import Journal
 from gpuprobe.keras.moments import WINDOW_S, Action, Moments
 from gpuprobe.keras.phases import phases
@@ -62,7 +62,7 @@ class Session:
     """One training; the one who drives it encloses every call of the train function, and tells where epochs end."""
 
     def __init__(self, options: ProbeOptions) -> None:
-        self._options, self._backend = options, backend()
+        self._options, self._backend = options, current()
         traced = 0 if self._backend.no_trace else options.trace_steps
         self._moments = Moments(traced + EXTRA_CALLS if traced else 0, options.trace_at, options.window_s)
         self._journal = Journal()

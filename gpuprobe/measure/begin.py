@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
-from gpuprobe.errors import UsageError
+from gpuprobe.backends.known import is_installed, lacking
+from gpuprobe.errors import InputError, MissingError, UsageError
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.survey import Question, Survey, survey
@@ -51,8 +52,11 @@ def begin(
 ) -> Begun:
     """Make a new study. A `workload` object is pickled into its folder, functions by value, for the runs to read.
 
-    Raises InputError where the workload or its data cannot be had, OutputError where the folder cannot be made.
+    Raises MissingError where its backend is not installed, InputError where the workload or its data cannot be had,
+    OutputError where the folder cannot be made.
     """
+    if not is_installed(request.backend):
+        raise MissingError(lacking(request.backend))
     with scratch() as kept_here:
         handed_over = kept_here / f"workload{PICKLE}"
         if workload is not None:
@@ -128,12 +132,36 @@ def _searched_too(strategies: Sequence[Strategy]) -> tuple[Strategy, ...]:
 
 
 def _about(request: Request, strategies: Sequence[Strategy], images: Arrays | None) -> Survey:
-    if images is None:
-        names = tuple(strategy.name for strategy in strategies)
-        question = Question(model=request.model, batch_size=request.batch_size or None, strategies=names)
-        return survey(question, request.limit_s)
-    name = workload_name(request.depth, images.name)
-    return Survey(name=name, data=images.name, samples=len(images.x), batch_size=request.batch_size, skip={})
+    lacks = {strategy.name: why for strategy in strategies if (why := strategy.lacks(request.backend))}
+    asked = [strategy for strategy in strategies if strategy.name not in lacks]
+    if images is not None:
+        name = workload_name(request.depth, images.name)
+        return Survey(name=name, data=images.name, samples=len(images.x), batch_size=request.batch_size, skip=lacks)
+    found = _surveyed(request, asked, "")
+    skip = {**found.skip, **lacks}
+    for backend in dict.fromkeys(strategy.backend for strategy in asked if strategy.backend):
+        skip |= _cannot_under(request, asked, backend)
+    return msgspec.structs.replace(found, skip=skip)
+
+
+def _surveyed(request: Request, strategies: Sequence[Strategy], backend: str) -> Survey:
+    """Ask about the strategies of one backend; an empty one is the study's own."""
+    question = Question(
+        model=request.model,
+        batch_size=request.batch_size or None,
+        strategies=tuple(strategy.name for strategy in strategies if strategy.backend == backend),
+        backend=backend or request.backend,
+        against={strategy.name: strategy.against or "" for strategy in strategies},
+    )
+    return survey(question, request.limit_s)
+
+
+def _cannot_under(request: Request, strategies: Sequence[Strategy], backend: str) -> dict[str, str]:
+    """Say why the strategies of another backend cannot train it; where that cannot at all, none of them can."""
+    try:
+        return _surveyed(request, strategies, backend).skip
+    except InputError as error:
+        return {strategy.name: str(error) for strategy in strategies if strategy.backend == backend}
 
 
 def _skip(study: Study, where: Path, reasons: dict[str, str]) -> None:

@@ -7,32 +7,36 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from gpuprobe.backends.known import TENSORFLOW
+
 if TYPE_CHECKING:
+    from gpuprobe.backends.backend import Backend
     from gpuprobe.strategies.plan import Plan
     from gpuprobe.workloads.workload import Workload
 
 
-def compiled(workload: Workload, plan: Plan) -> tuple[keras.Model, dict[str, Any]]:
+def compiled(workload: Workload, plan: Plan, backend: Backend) -> tuple[keras.Model, dict[str, Any]]:
     """Return the compiled model, and what its train step notes when it is traced: batch size, dtype, data.
 
-    A `tf.function` that creates variables is traced twice, so the optimiser's and the metrics' are made before it.
+    A `tf.function` that creates variables is traced twice, so the optimiser's and the metrics' are made before it. The
+    data is that of a step as it was built, whose shapes alone count.
     """
     model = workload.build()
     workload.compile(model, jit_compile=plan.jit_compile, steps_per_execution=plan.steps_per_execution)
     # A model may say that it is built while layers that it holds are not; Keras itself looks at each of them.
     if model.optimizer is not None and all(layer.built for layer in model._flatten_layers()):
         model.optimizer.build(model.trainable_variables)
-    if workload.loss == "categorical_crossentropy":
+    if plan.backend == TENSORFLOW and workload.loss == "categorical_crossentropy":
         _make_metrics(model, plan.batch_size)
     seen: dict[str, Any] = {"feed_dtype": "unknown"}
-    step = model.train_step
 
-    def noting_step(data: Any) -> Any:
+    def note(data: Any) -> None:
         first = keras.tree.flatten(data)[0]
-        seen.update(batch_size=first.shape[0], feed_dtype=first.dtype.name, data=data)
-        return step(data)
+        seen.update(batch_size=first.shape[0], feed_dtype=keras.backend.standardize_dtype(first.dtype))
+        if plan.backend == TENSORFLOW:
+            seen.update(data=data)
 
-    model.train_step = noting_step
+    backend.note_batches(model, note)
     return model, seen
 
 

@@ -12,7 +12,18 @@ from gpuprobe import telemetry
 from gpuprobe.records import Environment
 from gpuprobe.units import MIB
 
-PACKAGES = ("gpuprobe", "tensorflow", "keras", "numpy", "tensorboard", "xprof", "nvidia-ml-py")
+PACKAGES = (
+    "gpuprobe",
+    "tensorflow",
+    "jax",
+    "jaxlib",
+    "torch",
+    "keras",
+    "numpy",
+    "tensorboard",
+    "xprof",
+    "nvidia-ml-py",
+)
 
 
 def environment() -> Environment:

@@ -83,11 +83,11 @@ class _Sleepy(Workload):
             make(force)
             call = model.train_function
 
-            def slowed(iterator: Any) -> Any:
+            def slowed(*given: Any) -> Any:
                 began_s = time.perf_counter()
-                logs = call(iterator)
+                answer = call(*given)
                 time.sleep(self.fraction * (time.perf_counter() - began_s))
-                return logs
+                return answer
 
             model.train_function = slowed
 

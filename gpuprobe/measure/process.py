@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psutil
 
 from gpuprobe import child
+from gpuprobe.backends.known import TENSORFLOW, environment
 from gpuprobe.errors import MissingError
 from gpuprobe.recording import SPEC_FILE
 from gpuprobe.records import save
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
 # TensorFlow's own C++ messages below errors say nothing about a run, and would fill its log.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
-# The strategies are TensorFlow's; the survey refuses a user's own model where Keras is set to another backend.
-TRAINING = {**QUIET, "KERAS_BACKEND": "tensorflow"}
-
-
 GRACE_S = 0.2
+
+
+def training(backend: str) -> dict[str, str]:
+    """Return the environment of a process that trains with a backend: Keras reads it once, as it is imported."""
+    return {**QUIET, **environment(backend)}
 
 
 class Worker(Protocol):
@@ -62,26 +64,32 @@ class Launcher(Protocol):
 
 
 class FreshLauncher:
-    """Every worker is a new interpreter that imports TensorFlow itself."""
+    """Every worker is a new interpreter that imports its backend itself."""
 
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Start a new interpreter."""
         save(spec, folder / SPEC_FILE)
-        return _Fresh(child.start("gpuprobe.measure.worker", folder, environ=TRAINING))
+        return _Fresh(child.start("gpuprobe.measure.worker", folder, environ=training(spec.backend)))
 
     def close(self) -> None:
         """Nothing is kept."""
 
 
 class ForkingLauncher:
-    """Every worker is forked from one process that has imported TensorFlow."""
+    """Every worker that trains with TensorFlow is forked from one process that has imported it; the others are fresh.
+
+    A process has one backend of Keras for its whole life, and JAX's threads do not outlive a fork.
+    """
 
     def __init__(self) -> None:
         # At once, so that its import goes on while the parent prepares the data.
         self._zygote = _Zygote()
+        self._fresh = FreshLauncher()
 
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Fork a worker; a zygote that has died is started again."""
+        if spec.backend != TENSORFLOW:
+            return self._fresh.start(folder, spec)
         save(spec, folder / SPEC_FILE)
         if self._zygote.process.poll() is not None:
             self._zygote = _Zygote()
@@ -97,7 +105,7 @@ class _Zygote:
 
     def __init__(self) -> None:
         self.process = child.start(
-            "gpuprobe.measure.zygote", environ=TRAINING, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            "gpuprobe.measure.zygote", environ=training(TENSORFLOW), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self.exit_codes: dict[int, int] = {}
         self._started: Queue[dict[str, Any]] = Queue()

@@ -19,7 +19,7 @@ from gpuprobe.measure.budget import (
 from gpuprobe.measure.plan import Planned, expected_runs, in_order, once_more
 from gpuprobe.measure.room import Room
 from gpuprobe.measure.turns import Turns
-from gpuprobe.recording import STUDY_FILE
+from gpuprobe.recording import STUDY_FILE, WEIGHTS_FILE
 from gpuprobe.records import Combination, RunSpec, save
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Runner:
         shortest_s = SHORTEST_WINDOW_S + (SHORTEST_TURNS_S if self._room.turns else 0.0)
         self._budget = Budget(study.request.budget_s, time.monotonic(), longest_s, shortest_s)
         self._first = next((info.name for info in study.strategies if not info.combines), "")
+        self._of_several = any(info.backend not in {"", study.request.backend} for info in study.strategies)
         self._anchor: ActiveRun | None = None
         self._measured: list[Planned] = []
         self._alone: set[Planned] = set()
@@ -219,6 +220,7 @@ class Runner:
     def _spec(self, planned: Planned, share_s: float, chosen: Combination | None) -> RunSpec:
         request = self._study.request
         steps = request.steps
+        info = next(info for info in self._study.strategies if info.name == planned.strategy)
         if request.epochs is not None:
             steps = max(1, request.epochs * (self._study.train_samples // request.batch_size))
         return RunSpec(
@@ -234,9 +236,11 @@ class Runner:
             trace_steps=request.trace_steps,
             data=self._data_folder,
             combines=chosen.changes if chosen and planned.step else (),
-            start=chosen.start if chosen and planned.step else "",
+            start=chosen.start if chosen and planned.step else (info.against or "") if info.backend else "",
             step=planned.step,
             inject=request.inject,
+            backend=info.backend or request.backend,
+            shared=str(self._folder.resolve() / WEIGHTS_FILE) if self._of_several else "",
         )
 
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
-
-import tensorflow as tf
 
 from gpuprobe.measure.conductor import Action
 from gpuprobe.measure.losses import points
-from gpuprobe.measure.machine import peak_memory_mib
+from gpuprobe.measure.machine import host_peak_mib
 from gpuprobe.records import TraceInfo
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 
     import keras
 
+    from gpuprobe.backends.backend import Backend
     from gpuprobe.measure.conductor import Conductor
     from gpuprobe.measure.events import EventLog
     from gpuprobe.measure.gate import Gate
@@ -43,6 +42,7 @@ class Stepper:
     def __init__(
         self,
         conductor: Conductor,
+        backend: Backend,
         log: EventLog,
         trace_folder: Path,
         samples_per_call: int,
@@ -50,6 +50,7 @@ class Stepper:
         on_first_call: Callable[[], None],
     ) -> None:
         self._conductor, self._log, self._trace_folder = conductor, log, trace_folder
+        self._backend = backend
         self._samples_per_call, self._gate, self._on_first_call = samples_per_call, gate, on_first_call
         self._phase: PhaseName = "warmup"
         self._lap = 0
@@ -67,12 +68,14 @@ class Stepper:
         model.make_train_function()
         call, reset = model.train_function, model.reset_metrics
 
-        def timed_train_function(iterator: Any) -> Any:
+        def timed_train_function(*given: Any) -> Any:
             with self._marker():
-                logs = call(iterator)
-            if self._after_call(logs):
+                answer = call(*given)
+                if self._phase == "trace":
+                    self._backend.finish(answer)
+            if self._after_call(answer):
                 model.stop_training = True
-            return logs
+            return answer
 
         def noticed_reset() -> None:
             self._since_reset = 0
@@ -83,17 +86,15 @@ class Stepper:
     def _marker(self) -> AbstractContextManager[Any]:
         if self._phase != "trace":
             return nullcontext()
-        # Keras marks no steps; with `_r=1` the profiler takes this event as the step, as its overview page needs.
-        return tf.profiler.experimental.Trace("train", step_num=self._calls, _r=1)  # type: ignore[no-any-return]
+        return self._backend.marker(self._calls)
 
-    def _after_call(self, logs: Any) -> bool:
+    def _after_call(self, answer: Any) -> bool:
         now_ns = time.time_ns()
         self._calls += 1
         self._since_reset += self._samples_per_call
         self._unwritten.append(now_ns)
-        # A train step of its author's may return other metrics alone; then nothing is compared.
-        if self._phase in COMPARED and "loss" in logs:
-            self._losses.append((self._calls * self._samples_per_call, self._since_reset, logs["loss"]))
+        if self._phase in COMPARED and (loss := self._backend.running_loss(answer)) is not None:
+            self._losses.append((self._calls * self._samples_per_call, self._since_reset, loss))
         {"window": self._window_ns, "trace": self._trace_ns}.get(self._phase, []).append(now_ns)
         action = self._conductor.after_call(now_ns)
         carry_out: dict[Action, Callable[[], None]] = {
@@ -104,10 +105,10 @@ class Stepper:
             Action.START_TURN: self._start_turn,
         }
         if action is Action.PAUSE:
-            tf.test.experimental.sync_devices()
+            self._backend.wait(answer)
             return self._pause()
         if action in carry_out:
-            tf.test.experimental.sync_devices()
+            self._backend.wait(answer)
             carry_out[action]()
         elif now_ns - self._written_ns >= WRITE_EVERY_NS or self._calls == 1:
             self._write_calls()
@@ -145,12 +146,17 @@ class Stepper:
 
     def _start_trace(self) -> None:
         try:
-            tf.profiler.experimental.start(str(self._trace_folder))
-        except (tf.errors.OpError, OSError) as error:
+            self._backend.start_trace(self._trace_folder, self._give_way)
+        except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
             self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler did not start: {error}"))
         now_ns = time.time_ns()
         self._trace_ns = [now_ns]
         self._conductor.trace_started(now_ns)
+
+    def _give_way(self) -> None:
+        """Let the training have the profiler, which it starts itself just now."""
+        with suppress(Exception):
+            self._backend.stop_trace()
 
     def _start_turn(self) -> None:
         self._conductor.turn_started(self._enter("turn", lap=self._lap))
@@ -181,22 +187,28 @@ class Stepper:
             self._write_calls()
             self._write_losses()
         if self._phase != "turn":
-            host_mib, device_mib = peak_memory_mib()
-            self._log.write("memory", host_peak_mib=host_mib, device_peak_mib=device_mib)
+            device_mib = self._backend.device_peak_mib()
+            self._log.write("memory", host_peak_mib=host_peak_mib(), device_peak_mib=device_mib)
 
     def _stop_trace(self) -> None:
         try:
-            tf.profiler.experimental.stop()
-        except (tf.errors.OpError, OSError) as error:
+            self._backend.stop_trace()
+        except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
             self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler saved nothing: {error}"))
             return
-        slowdown = _median_call(self._trace_ns[1:]) / _median_call(self._window_ns)
+        # A traced call waits for its step; where others return before it, only many of them together tell its length.
+        usual = _mean_call if self._backend.returns_early else _median_call
+        slowdown = usual(self._trace_ns[1:]) / usual(self._window_ns)
         steps = len(self._trace_ns) - 1
         self._log.write("trace", trace=TraceInfo(path=self._trace_folder.name, steps=steps, slowdown=slowdown))
 
     def _write_losses(self) -> None:
         means = [(seen, since, float(mean)) for seen, since, mean in self._losses]
         self._log.write("losses", points=points(means))
+
+
+def _mean_call(ends_ns: list[int]) -> float:
+    return (ends_ns[-1] - ends_ns[0]) / (len(ends_ns) - 1)
 
 
 def _median_call(ends_ns: list[int]) -> float:

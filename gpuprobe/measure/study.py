@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.measure.plan import Planned, forget_failed_end, plan_rounds
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
 from gpuprobe.measure.runner import Runner
@@ -47,7 +48,8 @@ def carry_out(
     if not waiting and all(choose(folder, name) is None for name in searched):
         return []
     # On a machine with a driver each worker starts afresh; see the zygote for the reason.
-    launcher: Launcher = FreshLauncher() if study.environment.gpus else ForkingLauncher()
+    forks = not study.environment.gpus and study.request.backend == TENSORFLOW
+    launcher: Launcher = ForkingLauncher() if forks else FreshLauncher()
     with closing(launcher), scratch() as data_folder:
         if arrays is not None:
             save_arrays(arrays, data_folder)

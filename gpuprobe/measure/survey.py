@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import child
-from gpuprobe.errors import GpuprobeError, InputError, UsageError, in_short
-from gpuprobe.measure.process import QUIET
+from gpuprobe.errors import GpuprobeError, InputError, in_short
+from gpuprobe.measure.process import training
 from gpuprobe.records import Record
 
 if TYPE_CHECKING:
@@ -36,11 +36,16 @@ LOGGED = re.compile(r"[IW]\d{4} |\d{4}-\d\d-\d\d \S+ [IW] |WARNING: All log mess
 
 
 class Question(Record, frozen=True, kw_only=True):
-    """Which workload, with how many samples a step where not its own number, under which strategies."""
+    """Which workload, with how many samples a step where not its own number, under which strategies of one backend.
+
+    `against` names what each is compared with in this study.
+    """
 
     model: str
     batch_size: int | None
     strategies: tuple[str, ...]
+    backend: str = "tensorflow"
+    against: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Survey(Record, frozen=True, kw_only=True):
@@ -71,8 +76,11 @@ class Stage(Record, frozen=True, kw_only=True):
 
 def survey(question: Question, limit_s: float) -> Survey:
     """Ask a fresh process about the workload. Raises InputError with its one line where it cannot be trained."""
-    asked = child.ask("gpuprobe.measure.survey", question=msgspec.json.encode(question), limit_s=limit_s, environ=QUIET)
-    said: Survey | Refusal | Stage = Stage(stage="TensorFlow was imported")
+    environ = training(question.backend)
+    asked = child.ask(
+        "gpuprobe.measure.survey", question=msgspec.json.encode(question), limit_s=limit_s, environ=environ
+    )
+    said: Survey | Refusal | Stage = Stage(stage="Keras was imported")
     for line in asked.out.splitlines():
         said = _read(line)
     if isinstance(said, Survey):
@@ -110,22 +118,17 @@ def _say_nothing(_stage: str) -> None:
 
 def answer(question: Question, begin: Callable[[str], None] = _say_nothing) -> Survey:
     """Build the workload and look at it (in the survey's own process); `begin` gets the name of each stage."""
-    import keras
-
+    from gpuprobe.workloads.keras_alone import refuse_tensorflow_in, under
     from gpuprobe.workloads.resolve import resolve
     from gpuprobe.workloads.source import ArraySource, batch_size, source
 
-    if keras.backend.backend() != "tensorflow":
-        raise UsageError(
-            f"Keras trains with {keras.backend.backend()} here; the strategies are TensorFlow's. "
-            "Set KERAS_BACKEND=tensorflow, or watch your own training with gpuprobe.keras.Probe()"
-        )
     begin("its code was loaded and its factory called")
-    workload = resolve(question.model)
+    workload = under(question.backend, resolve, question.model)
     begin("its data was made")
     given = source(workload)
     begin("its model was built")
-    model = workload.build()
+    model = under(question.backend, workload.build)
+    refuse_tensorflow_in(model, question.backend)
     workload.compile(model, jit_compile=True, steps_per_execution=1)
     if isinstance(given, ArraySource):
         size = question.batch_size or workload.batch_size
@@ -137,7 +140,8 @@ def answer(question: Question, begin: Callable[[str], None] = _say_nothing) -> S
         samples, words, counted = size * given.steps, given.kind, given.are_alike
     begin("its model was tried on its data")
     _try(model, workload, given)
-    skip = {name: _cannot(name, size, workload, given, model) for name in question.strategies}
+    plans = {name: _planned(name, size, question) for name in question.strategies}
+    skip = {name: _cannot(planned, workload, given, model) for name, planned in plans.items() if planned}
     return Survey(
         name=workload.name or question.model.rpartition("/")[2],
         data=words,
@@ -148,18 +152,23 @@ def answer(question: Question, begin: Callable[[str], None] = _say_nothing) -> S
     )
 
 
-def _cannot(strategy: str, batch_size: int, workload: Workload, given: Source, model: keras.Model) -> str | None:
-    """Return why a strategy cannot train this, or None where it can."""
-    from gpuprobe.strategies.feasible import cannot
+def _planned(strategy: str, batch_size: int, question: Question) -> Plan | None:
+    """Return the plan of a strategy, None for one that starts from whatever can be trained."""
     from gpuprobe.strategies.plan import Machine
     from gpuprobe.strategies.registry import changes, plan
 
     if changes()[strategy].combines:
-        # It starts from whatever can be trained.
         return None
     # What a strategy would change is asked; how far it may go here is the run's business.
     machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: sys.maxsize)
-    planned = plan(strategy, batch_size, machine)
+    start = question.against.get(strategy, "")
+    return plan(strategy, batch_size, machine, start=start, backend=question.backend)
+
+
+def _cannot(planned: Plan, workload: Workload, given: Source, model: keras.Model) -> str | None:
+    """Return why a plan cannot train this, or None where it can."""
+    from gpuprobe.strategies.feasible import cannot
+
     return cannot(planned, workload, given) or _cannot_compute(planned, workload, model) or _too_large(planned, given)
 
 
@@ -211,9 +220,12 @@ def _too_large(plan: Plan, given: Source) -> str | None:
 def _epoch_bytes(given: BatchSource) -> int:
     import keras
     import numpy as np
-    import tensorflow as tf
 
-    leaves = tf.nest.flatten(keras.tree.flatten(next(given.items())), expand_composites=True)
+    leaves = keras.tree.flatten(next(given.items()))
+    if given.is_uneven:
+        from gpuprobe.workloads.tensorflow_data import tensorflow
+
+        leaves = tensorflow().nest.flatten(leaves, expand_composites=True)
     return given.steps * sum(np.asarray(leaf).nbytes for leaf in leaves)
 
 

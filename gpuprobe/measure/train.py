@@ -10,7 +10,7 @@ import msgspec
 from gpuprobe import child, telemetry, wording
 from gpuprobe.errors import GpuprobeError, InputError
 from gpuprobe.measure import folder
-from gpuprobe.measure.process import TRAINING
+from gpuprobe.measure.process import training
 from gpuprobe.measure.training import SPEC_FILE, EpochRow, Failure, TrainingSpec
 from gpuprobe.recording import TELEMETRY_FILE
 from gpuprobe.records import load, save
@@ -56,7 +56,9 @@ def train(spec: TrainingSpec, where: Path, arrays: Arrays) -> Iterator[EpochRow]
         save_arrays(arrays, kept)
         save(msgspec.structs.replace(spec, arrays=str(kept), images=arrays.name), where / SPEC_FILE)
         place = folder.Place(where)
-        process = child.start("gpuprobe.measure.training", where, environ=TRAINING, stdout=subprocess.PIPE, stderr=None)
+        process = child.start(
+            "gpuprobe.measure.training", where, environ=training(spec.backend), stdout=subprocess.PIPE, stderr=None
+        )
         try:
             with telemetry.sampling(where / TELEMETRY_FILE, process.pid):
                 for row in _rows(process, where):

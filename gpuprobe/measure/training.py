@@ -60,6 +60,7 @@ class TrainingSpec(Record, frozen=True, kw_only=True):
     start: str = ""
     samples: int | None = None
     images: str = ""
+    backend: str = "tensorflow"
 
 
 class Failure(Record, frozen=True, kw_only=True):
@@ -88,9 +89,10 @@ def run(folder: Path, tell: Any) -> None:
     """Train to the end; `tell` gets each row as it is done, those of before first."""
     started_ns = process_started_ns()
     clock = WallClock("imports", started_ns)
-    # TensorFlow is imported here, in the worker, and nowhere else.
+    # The backend is imported here, in the worker, and nowhere else.
     import keras
 
+    from gpuprobe.backends.backend import current
     from gpuprobe.measure.compiled import compiled
     from gpuprobe.measure.machine import inspect
     from gpuprobe.strategies import feeds, registry
@@ -101,10 +103,12 @@ def run(folder: Path, tell: Any) -> None:
     spec = load(TrainingSpec, folder / SPEC_FILE)
     images = load_arrays(Path(spec.arrays))
     workload = resnet_on_cifar(images, depth=spec.depth, batch_size=spec.batch_size)
-    plan = registry.plan(spec.strategy, spec.batch_size, inspect(workload), spec.combines, spec.start)
+    backend = current()
+    machine = inspect(workload, backend)
+    plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start, spec.backend)
     keras.utils.set_random_seed(spec.seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
-    model, _ = compiled(workload, plan)
+    model, _ = compiled(workload, plan, backend)
     feed = feeds.make(plan, workload, spec.seed)
     feed.adapt(model)
     test = _test_set(workload, images)

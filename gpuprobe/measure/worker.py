@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.errors import in_short
 from gpuprobe.measure.events import EventLog
 from gpuprobe.measure.gate import Gate
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from gpuprobe.records import State
     from gpuprobe.workloads.workload import Workload
 
+# How TensorFlow and PyTorch call it, and how XLA's errors begin, which JAX hands on.
+OUT_OF_MEMORY = frozenset({"ResourceExhaustedError", "OutOfMemoryError"})
+JAX_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 # How TensorFlow says that XLA has no kernel for an operation, such as those on text (tf2xla's graph check).
 UNSUPPORTED_BY_XLA = "unsupported operations when trying to compile"
 
@@ -31,7 +35,7 @@ UNSUPPORTED_BY_XLA = "unsupported operations when trying to compile"
 def run(folder: Path) -> int:
     """Carry out the run that `spec.json` in the folder asks for; return the exit code of the process.
 
-    All output of TensorFlow goes to `log.txt` beside it. A failure is written as an event before the process ends.
+    All output of the backend goes to `log.txt` beside it. A failure is written as an event before the process ends.
     """
     output = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(output, 1)
@@ -49,35 +53,39 @@ def run(folder: Path) -> int:
 
 
 def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
-    # TensorFlow warms up its imports here, in the worker, and nowhere else.
+    # The backend is imported here, in the worker, and nowhere else.
     import keras
 
+    from gpuprobe.backends.backend import current
     from gpuprobe.measure.compiled import compiled
     from gpuprobe.measure.conductor import Conductor
     from gpuprobe.measure.faults import inject
-    from gpuprobe.measure.machine import inspect, settings
+    from gpuprobe.measure.first_weights import share
+    from gpuprobe.measure.machine import inspect
     from gpuprobe.measure.stepper import Stepper
     from gpuprobe.strategies import feeds, registry
 
     log.write("phase", name="build")
     workload = inject(spec, _workload(spec))
-    machine = inspect(workload)
-    plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start)
+    backend = current()
+    machine = inspect(workload, backend)
+    plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start, spec.backend)
     keras.utils.set_random_seed(spec.seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
-    model, seen = compiled(workload, plan)
-    feed = feeds.make(plan, workload, spec.seed)
-    for note in (*plan.notes, *feed.notes):
+    model, seen = compiled(workload, plan, backend)
+    feed = feeds.make(plan, workload, spec.seed, shared=bool(spec.shared))
+    for note in (*plan.notes, *feed.notes, *share(model, spec.shared)):
         log.write("note", text=note)
     feed.adapt(model)
     conductor = Conductor(spec, plan.steps_per_execution, trace=spec.trace_steps > 0, epoch_calls=feed.epoch_calls)
     per_call = plan.batch_size * plan.steps_per_execution
 
     def on_first_call() -> None:
-        log.write("settings", settings=settings(model, seen.get("batch_size") or plan.batch_size, seen["feed_dtype"]))
+        batch_size = seen.get("batch_size") or plan.batch_size
+        log.write("settings", settings=backend.settings(model, batch_size, seen["feed_dtype"]))
         gc.enable()
 
-    stepper = Stepper(conductor, log, folder / TRACE_FOLDER, per_call, Gate(folder), on_first_call)
+    stepper = Stepper(conductor, backend, log, folder / TRACE_FOLDER, per_call, Gate(folder), on_first_call)
     stepper.attach(model)
     log.write("phase", name="warmup")
     # Nearly all of the first call is Python building the graph; the objects stay, so collecting finds nothing.
@@ -85,7 +93,7 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     feed.warm()
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, feeds.ENDLESS, [notice])
-    if machine.has_gpu:
+    if machine.has_gpu and plan.backend == TENSORFLOW:
         # Only a GPU's peak is known, so that only there the count says how much of it was used.
         _log_flop(log, model, seen)
 
@@ -109,7 +117,8 @@ def _workload(spec: RunSpec) -> Workload:
 
 def _state(error: BaseException) -> State:
     refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    if refused or isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__:
+    exhausted = type(error).__name__ in OUT_OF_MEMORY or JAX_OUT_OF_MEMORY in str(error)
+    if refused or exhausted or isinstance(error, MemoryError):
         return "out_of_memory"
     return "skipped" if UNSUPPORTED_BY_XLA in str(error) else "failed"
 

@@ -19,9 +19,9 @@ State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interru
 
 
 class Settings(Record, frozen=True, kw_only=True):
-    """The effective settings of a run, read back from TensorFlow and Keras, never assumed.
+    """The effective settings of a run, read back from Keras and its backend, never assumed.
 
-    `gpu_pci_bus_id` is where CUDA says that TensorFlow's first GPU lies; empty where there is none.
+    `gpu_pci_bus_id` is where CUDA says that the backend's first GPU lies; empty where there is none.
     """
 
     device: str
@@ -38,6 +38,7 @@ class Settings(Record, frozen=True, kw_only=True):
     tf32: bool | None
     run_eagerly: bool = False
     gpu_pci_bus_id: str = ""
+    backend: str = "tensorflow"
 
 
 class Given(Record, frozen=True, kw_only=True):
@@ -111,7 +112,7 @@ class Outcome(Record, frozen=True, kw_only=True):
 class Run(Record, frozen=True, kw_only=True):
     """One strategy measured once in a fresh process: `run.json` of its recording.
 
-    Peak memory is in MiB: of the process for the host, of TensorFlow's allocator for the device. `flop_per_sample` is
+    Peak memory is in MiB: of the process for the host, of the backend's allocator for the device. `flop_per_sample` is
     TensorFlow's own count for one sample of a training step, None where it was not counted. `outside_fraction` is the
     share of the timed window outside the train function, None where nobody held a clock beside it. `wall` is where the
     wall time of a training went that was watched; that of a planned run is told by its phases.

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 # What a strategy changes: the loop that the user wrote, how batches reach the device, how the step is computed, a
-# setting that only Keras's own `fit` has, or the batch size, with which a training learns otherwise.
-Part = Literal["loop", "feed", "compute", "fit", "batch"]
+# setting that only Keras's own `fit` has, the batch size, with which a training learns otherwise, or Keras's backend.
+Part = Literal["loop", "feed", "compute", "fit", "batch", "backend"]
 
 
 class StrategyInfo(Record, frozen=True, kw_only=True):
@@ -19,7 +19,7 @@ class StrategyInfo(Record, frozen=True, kw_only=True):
 
     `what_if` names the change that predicts its gain from the trace of the strategy it is compared with; `part` says
     what it changes. One that `combines` is found by a search. A change that has `sizes` to choose from is of `size`
-    where nothing is chosen; None leaves that to TensorFlow.
+    where nothing is chosen; None leaves that to TensorFlow. `backend` is what it trains with, empty for the study's.
     """
 
     name: str
@@ -31,6 +31,7 @@ class StrategyInfo(Record, frozen=True, kw_only=True):
     part: Part = "compute"
     size: int | None = None
     sizes: tuple[int, ...] = ()
+    backend: str = ""
 
 
 class Combination(Record, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ class RunSpec(Record, frozen=True, kw_only=True):
     `model` names the workload as `gpuprobe run --model` does; empty is the ResNet of `depth` on the images in `data`.
     `step` counts the runs of a strategy that is found by a search, from 1; 0 is no step of one. It applies the changes
     that it `combines`, in their order, to the strategy `start`; empty is the one it is compared with.
+    Keras trains with `backend`. `shared` is the file of the first weights that all runs of a study over several
+    backends begin with, whose arrays come in one order too; empty where one seed gives all the same.
     """
 
     strategy: str
@@ -36,6 +38,8 @@ class RunSpec(Record, frozen=True, kw_only=True):
     start: str = ""
     step: int = 0
     inject: tuple[str, ...] = ()
+    backend: str = "tensorflow"
+    shared: str = ""
 
 
 class GpuInfo(Record, frozen=True, kw_only=True):
@@ -72,7 +76,8 @@ class Request(Record, frozen=True, kw_only=True):
     `data` is `auto`, `cifar10`, `synthetic` or a path; `samples` caps the training set. Exactly `steps` or `epochs`
     are timed where given, else as long as the budget allows. A run that shows no sign of life for `limit_s` is
     ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own. A search takes at most
-    `search_steps` runs to try changes where given, else as many as promise a gain.
+    `search_steps` runs to try changes where given, else as many as promise a gain. Keras trains with `backend` under
+    all strategies but those that name another.
     """
 
     rounds: int
@@ -90,6 +95,7 @@ class Request(Record, frozen=True, kw_only=True):
     quick: bool = False
     search_steps: int | None = None
     inject: tuple[str, ...] = ()
+    backend: str = "tensorflow"
 
 
 class Study(Record, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from gpuprobe import wording
+from gpuprobe.backends.known import BACKENDS, TENSORFLOW
 from gpuprobe.recording import STEP_FILE
 from gpuprobe.report.account import predictions as gaining
 from gpuprobe.report.account import ratio
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.load import Loaded
     from gpuprobe.ranking.ranking import Ranking, Row, Scored
     from gpuprobe.ranking.rates import Interval
-    from gpuprobe.records import Signal, Study
+    from gpuprobe.records import Settings, Signal, Study
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     said += [f"Mark: {mark.words}." for mark in row.marks]
     settings = row.settings
     effective = (
-        f"{settings.device.rpartition('device:')[2]}, batch {settings.batch_size}, {settings.dtype_policy}, "
+        f"{_backend(settings)}{settings.device.rpartition('device:')[2]}, batch {settings.batch_size}, "
+        f"{settings.dtype_policy}, "
         f"XLA {'on' if settings.jit_compile else 'off'}, "
         f"{wording.count(settings.steps_per_execution, 'step')} per execution, "
         f"fed as {settings.feed_dtype}, {settings.intra_op_threads} + {settings.inter_op_threads} threads, "
@@ -235,6 +237,11 @@ def _value(signal: Signal | None, unit: str) -> str:
     if signal is None or not isinstance(signal.value, float):
         return ""
     return f"{wording.significant(signal.value)} {unit}"
+
+
+def _backend(settings: Settings) -> str:
+    """Name the backend, where it is not the usual one."""
+    return "" if settings.backend == TENSORFLOW else f"{BACKENDS[settings.backend].title}, "
 
 
 def _switch(state: bool | None) -> str:

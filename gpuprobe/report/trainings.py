@@ -22,6 +22,7 @@ from gpuprobe.recording import (
     whole,
 )
 from gpuprobe.records import Record, Run, Wall, load
+from gpuprobe.traces.formats import is_named_as_a_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,8 @@ NO_STEP = {
     "was seen; around another loop put gpuprobe.window(...)",
     "jax": "Keras was loaded, and neither fit nor train_on_batch was called without a Probe of its own; a loop over "
     "functions that JAX compiled does not show its steps: put gpuprobe.window(...) around it",
+    "torch": "Keras was loaded, and neither fit nor train_on_batch was called without a Probe of its own; around "
+    "another loop put gpuprobe.window(...)",
 }
 NO_STEP_ELSE = (
     "Keras was loaded, and neither fit nor train_on_batch was called; with this backend ({backend}) there would be no "
@@ -101,7 +104,7 @@ def why_no_trace(folder: Path, trainings: Sequence[Training]) -> str:
 
 def _training(run: Path, name: str, process: RunBreakdown | None) -> Training:
     """Diagnose a training; without a trace, only where the wall time of its run tells a cause by itself."""
-    traced = any((run / TRACE_FOLDER).glob("**/*.xplane.pb"))
+    traced = any(is_named_as_a_trace(file.name) for file in (run / TRACE_FOLDER).glob("**/*"))
     try:
         case = recorded(run, trace=traced)
         if process is not None and tells_of_process(process):

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from gpuprobe.backends.backend import current
+from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.workloads.source import ArraySource, BatchSource, batch_size, collected, mapped, source
+from gpuprobe.workloads.tensorflow_data import tensorflow
 
 if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
@@ -46,15 +48,16 @@ class Feed:
     epoch_calls: int | None = None
 
 
-def make(plan: Plan, workload: Workload, seed: int) -> Feed:
-    """Return the feed that the plan names, for this workload and order of samples."""
+def make(plan: Plan, workload: Workload, seed: int, *, shared: bool = False) -> Feed:
+    """Return the feed that the plan names, for this workload and order of samples, `shared` by several backends."""
     given = source(workload)
     if isinstance(given, BatchSource):
         feed = BATCHES[plan.feed](plan, workload, given, seed)
         steps = given.steps * batch_size(next(given.items())) // plan.batch_size
         return replace(feed, epoch_calls=max(1, math.ceil(steps / plan.steps_per_execution)))
     calls = samples_used(plan, given.samples) // (plan.batch_size * plan.steps_per_execution)
-    return replace(ARRAYS[plan.feed](plan, workload, given, seed), epoch_calls=calls)
+    more = {"shared": True} if shared and plan.feed == "arrays" else {}
+    return replace(ARRAYS[plan.feed](plan, workload, given, seed, **more), epoch_calls=calls)
 
 
 def samples_used(plan: Plan, samples: int) -> int:
@@ -94,21 +97,24 @@ def augmenting_generator(plan: Plan, workload: Workload, arrays: ArraySource, se
     return _fit(workload, batches, steps_per_epoch=used // batch)
 
 
-def arrays(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
-    """`fit` on arrays."""
-    x, *rest = mapped(workload, arrays).first(samples_used(plan, arrays.samples))
+def arrays(plan: Plan, workload: Workload, arrays: ArraySource, seed: int, *, shared: bool = False) -> Feed:
+    """`fit` on arrays; where the order is `shared` by several backends, whose shuffles differ, it is drawn before."""
+    x, *rest = mapped(workload, _in_one_order(arrays, seed) if shared else arrays).first(
+        samples_used(plan, arrays.samples)
+    )
     named = dict(zip(("y", "sample_weight"), rest, strict=False))
-    return _fit(workload, lambda _epoch: x, batch_size=plan.batch_size, shuffle=True, **named)
+    return _fit(workload, lambda _epoch: x, batch_size=plan.batch_size, shuffle=not shared, **named)
 
 
 def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
     """`fit` on tf.data: shuffle, map, batch, with the plan's cache and prefetch."""
+    tf = tensorflow()
     used = samples_used(plan, arrays.samples)
     samples = tf.data.Dataset.from_tensor_slices(arrays.first(used))
     calls = plan.parallel_calls
     kept = _mapped(samples, workload, calls).cache() if plan.cache else None
 
-    def ready(epoch: int) -> tf.data.Dataset:
+    def ready(epoch: int) -> Any:
         order = _seed(seed, epoch)
         if kept is not None:
             shuffled = kept.shuffle(used, seed=order)
@@ -125,13 +131,16 @@ def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> 
 
 def resident(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
     """`fit` on shuffled indices; the train step gathers the samples from the device and maps them there if it can."""
+    if plan.backend != TENSORFLOW:
+        return _gathered(plan, workload, arrays, seed)
+    tf = tensorflow()
     used = samples_used(plan, arrays.samples)
     on_device = workload.map if workload.map_takes_batches else None
     stored = arrays if on_device else mapped(workload, arrays)
     tensors = keras.tree.map_structure(tf.constant, stored.first(used))
     change = on_device or _as_it_is
 
-    def ready(epoch: int) -> tf.data.Dataset:
+    def ready(epoch: int) -> Any:
         indices = tf.data.Dataset.range(used).shuffle(used, seed=_seed(seed, epoch))
         return indices.batch(plan.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
@@ -144,6 +153,25 @@ def resident(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> 
         model.train_step = gathering_step
 
     return _fit(workload, ready, adapt=adapt)
+
+
+def _gathered(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
+    """`fit` on a generator that gathers each batch on the device.
+
+    What a compiled step closes over JAX would copy into it, and PyTorch has no graph to put the gathering into.
+    """
+    used = samples_used(plan, arrays.samples)
+    tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, mapped(workload, arrays).first(used))
+
+    def batches(epoch: int) -> Iterator[tuple[Any, ...]]:
+        while True:
+            order = np.random.default_rng((seed, epoch)).permutation(used)
+            for start in range(0, used, plan.batch_size):
+                rows = keras.ops.convert_to_tensor(order[start : start + plan.batch_size])
+                yield keras.tree.map_structure(lambda tensor, rows=rows: keras.ops.take(tensor, rows, axis=0), tensors)
+            epoch += 1
+
+    return _fit(workload, batches, steps_per_epoch=used // plan.batch_size)
 
 
 def batch_loop(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
@@ -178,7 +206,7 @@ def batches_resident(plan: Plan, workload: Workload, given: BatchSource, seed: i
     return replace(resident(plan, replace(workload, map=None), collected(given), seed), notes=(FROZEN,))
 
 
-Maker = Callable[["Plan", "Workload", Any, int], Feed]
+Maker = Callable[..., Feed]
 ARRAYS: dict[str, Maker] = {
     "slices": slices,
     "augmenting_generator": augmenting_generator,
@@ -198,7 +226,11 @@ def _seed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
 
 
-def _mapped(samples: tf.data.Dataset, workload: Workload, calls: int) -> tf.data.Dataset:
+def _in_one_order(arrays: ArraySource, seed: int) -> ArraySource:
+    return ArraySource(parts=arrays.rows(np.random.default_rng(seed).permutation(arrays.samples)))
+
+
+def _mapped(samples: Any, workload: Workload, calls: int) -> Any:
     change = workload.pipeline_map
     # Without a number of calls TensorFlow runs the map in the thread that asks for the next sample.
     return samples.map(change, num_parallel_calls=None if calls == 1 else calls) if change else samples
@@ -210,10 +242,12 @@ def _as_it_is(*parts: Any) -> tuple[Any, ...]:
 
 def _merge(*parts: Any) -> Any:
     """Make one batch of several: (k, n, ...) becomes (k n, ...)."""
+    tf = tensorflow()
     return keras.tree.map_structure(lambda leaf: tf.reshape(leaf, tf.concat([[-1], tf.shape(leaf)[2:]], 0)), parts)
 
 
-def _as_planned(batches: tf.data.Dataset, plan: Plan) -> tf.data.Dataset:
+def _as_planned(batches: Any, plan: Plan) -> Any:
+    tf = tensorflow()
     if plan.prefetch:
         batches = batches.prefetch(plan.prefetch)
     # By itself TensorFlow would add a prefetch, or fuse map and batch into one that works ahead; then what prefetching
@@ -230,9 +264,10 @@ def _loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]
     def adapt(model: keras.Model) -> None:
         step = model.train_step
 
-        def step_on_what_there_is(data: tuple[Any, ...]) -> Any:
+        def step_on_what_there_is(*given: Any) -> Any:
             # `train_on_batch` always hands over three parts; a train step of one's own is written for those of `fit`.
-            return step(data[0] if parts == 1 and not isinstance(data[0], tuple) else data[:parts])
+            *state, data = given
+            return step(*state, data[0] if parts == 1 and not isinstance(data[0], tuple) else data[:parts])
 
         model.train_step = step_on_what_there_is
 
@@ -259,8 +294,9 @@ def _loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]
 
 def _told(batches: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     """Let a trace see when Python makes the next batch; costs about a microsecond a step where none is taken."""
+    named = current().named
     while True:
-        with tf.profiler.experimental.Trace("NextBatch"):
+        with named("NextBatch"):
             batch = next(batches, None)
         if batch is None:
             return

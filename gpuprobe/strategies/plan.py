@@ -16,7 +16,7 @@ AUTOTUNE = -1
 class Machine:
     """What a strategy may ask about the machine.
 
-    `compute_capability` is that of the first GPU that TensorFlow uses (6.1, 8.0, ...), None without one.
+    `compute_capability` is that of the first GPU that the backend uses (6.1, 8.0, ...), None without one.
     `cpu_has_bfloat16` says whether the processor multiplies bfloat16 in hardware. `largest_batch` gives the
     largest batch size that the memory is estimated to hold; it builds a model to find out, so ask only if needed.
     """
@@ -27,7 +27,7 @@ class Machine:
 
     @property
     def has_gpu(self) -> bool:
-        """Whether TensorFlow trains on a GPU here."""
+        """Whether Keras trains on a GPU here."""
         return self.compute_capability is not None
 
 
@@ -35,12 +35,14 @@ class Machine:
 class Plan:
     """How one run is fed and compiled; the starting values are those of plain Keras, with every choice explicit.
 
+    `backend` is what Keras trains with.
     `feed` names a function of `gpuprobe.strategies.feeds`; `cache`, `prefetch` (how many batches are
     made ahead) and `parallel_calls` (of the map) concern tf.data feeds only.
     """
 
     feed: str
     batch_size: int
+    backend: str = "tensorflow"
     dtype_policy: str = "float32"
     jit_compile: bool = False
     steps_per_execution: int = 1

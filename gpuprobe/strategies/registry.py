@@ -6,17 +6,26 @@ import difflib
 import functools
 import importlib
 import pkgutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import msgspec
+
+from gpuprobe.backends.known import TENSORFLOW, is_installed, lacking
 from gpuprobe.errors import UsageError
 from gpuprobe.records import StrategyInfo, applied
 from gpuprobe.strategies.plan import Machine, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gpuprobe.records import Part
+
+
+# What every workload of arrays can be fed with, under every backend.
+PLAIN = "numpy"
+NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
 class Change(Protocol):
@@ -47,6 +56,15 @@ class Strategy:
     size: int | None = None
     sizes: tuple[int, ...] = ()
     alone: bool = True
+    backend: str = ""
+    needs: str = ""
+    not_under: Mapping[str, str] = field(default_factory=dict)
+
+    def lacks(self, backend: str) -> str:
+        """Say why it cannot be measured where the study's other strategies train with that backend; empty if it can."""
+        trains_with = self.backend or backend
+        missing = next((name for name in (trains_with, self.needs) if name and not is_installed(name)), "")
+        return lacking(missing) if missing else self.not_under.get(trains_with, "")
 
     @property
     def sentence(self) -> str:
@@ -66,6 +84,7 @@ class Strategy:
             part=self.part,
             size=self.size,
             sizes=self.sizes,
+            backend=self.backend,
         )
 
 
@@ -84,13 +103,18 @@ def strategy(
     size: int | None = None,
     sizes: tuple[int, ...] = (),
     alone: bool = True,
+    backend: str = "",
+    needs: str = "",
+    not_under: Mapping[str, str] = NOWHERE,
 ) -> Callable[[AnyChange], AnyChange]:
     """Register a function as the strategy of its name.
 
     `order` places it in the list, `against` names the strategy it is compared with, `changes` says in a few words
     what differs from that one, `part` which part of a training that is, and `what_if` names the change of a replayed
     trace that foretells it. A search chooses among its `sizes`, of which `size` is the usual one. One that `combines`
-    is found by a search; one that is not measured `alone` is only tried there.
+    is found by a search; one that is not measured `alone` is only tried there. One with a `backend` trains with that
+    one, whatever the others of its study do. `needs` names a package of Keras's backends that its feed is made of;
+    `not_under` says by backend why it can't be measured there.
     """
 
     def register(function: AnyChange) -> AnyChange:
@@ -107,6 +131,9 @@ def strategy(
             size=size,
             sizes=sizes,
             alone=alone,
+            backend=backend,
+            needs=needs,
+            not_under=not_under,
         )
         return function
 
@@ -119,7 +146,14 @@ def changes() -> dict[str, Strategy]:
     package = importlib.import_module("gpuprobe.strategies.catalogue")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
-    return {found.name: found for found in sorted(_found.values(), key=lambda found: found.order)}
+    return {found.name: _standing(found) for found in sorted(_found.values(), key=lambda found: found.order)}
+
+
+def _standing(found: Strategy) -> Strategy:
+    """Compare a strategy with plain arrays where what it is compared with needs a package that is not installed."""
+    base = _found.get(found.against or "")
+    stands = base is None or not base.needs or is_installed(base.needs) or found.needs
+    return found if stands else replace(found, against=PLAIN)
 
 
 @functools.cache
@@ -129,12 +163,13 @@ def strategies() -> dict[str, Strategy]:
 
 
 def select(text: str, option: str = "--strategies") -> tuple[Strategy, ...]:
-    """Return the strategies named by `all` or a comma list, in catalogue order.
+    """Return the strategies named by `all` or a comma list, in catalogue order; `all` are those of one backend.
 
     Raises UsageError, which names the `option`, for an unknown name, with the nearest known one, and for an empty list.
     """
     known = strategies()
-    names = list(known) if text.strip() == "all" else [part.strip() for part in text.split(",") if part.strip()]
+    every = [name for name, found in known.items() if not found.backend]
+    names = every if text.strip() == "all" else [part.strip() for part in text.split(",") if part.strip()]
     if not names:
         raise UsageError(f"{option}: name at least one (gpuprobe list shows them), or all")
     for name in names:
@@ -145,14 +180,24 @@ def select(text: str, option: str = "--strategies") -> tuple[Strategy, ...]:
     return tuple(found for found in known.values() if found.name in names)
 
 
-def plan(name: str, batch_size: int, machine: Machine, combines: Sequence[str] = (), start: str = "") -> Plan:
+def plan(
+    name: str,
+    batch_size: int,
+    machine: Machine,
+    combines: Sequence[str] = (),
+    start: str = "",
+    backend: str = TENSORFLOW,
+) -> Plan:
     """Resolve a strategy: the plan of the one it is compared with, changed by it, then by those it combines.
 
-    What it combines is applied to the plan of `start` where that is given.
+    What it combines, or its backend, is applied to the plan of `start` where that is given.
     """
     infos = {found.name: found.info for found in changes().values()}
+    if start and infos[name].backend:
+        infos[name] = msgspec.structs.replace(infos[name], against=start)
     begins = (start or changes()[name].against or name) if changes()[name].combines else name
-    resolved = Plan(feed="", batch_size=batch_size)
+    # Keras compiles each step where it trains with JAX, and has done all along.
+    resolved = Plan(feed="", batch_size=batch_size, backend=backend, jit_compile=backend == "jax")
     for step in applied(infos, begins, combines):
         # A note speaks of the change that made it, and is no note on the strategies that build on that one.
         kept = resolved.notes if step in combines else ()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from gpuprobe import wording
 from gpuprobe.errors import InputError
+from gpuprobe.workloads.tensorflow_data import is_dataset, is_uneven, tensorflow
 
 if TYPE_CHECKING:
     from gpuprobe.workloads.workload import Workload
@@ -70,7 +70,7 @@ class BatchSource:
     def is_uneven(self) -> bool:
         """Whether batches have rows of different lengths, or hold only what is not zero: no plain arrays."""
         leaves = keras.tree.flatten(next(self.items()))
-        return any(isinstance(leaf, tf.RaggedTensor | tf.SparseTensor) for leaf in leaves)
+        return any(map(is_uneven, leaves))
 
     @property
     def are_alike(self) -> bool:
@@ -79,10 +79,11 @@ class BatchSource:
         shape = keras.tree.flatten(given.element_spec)[0].shape if given is not None else None
         return shape is not None and shape.rank is not None and shape.rank > 0 and shape[0] is not None
 
-    def dataset(self) -> tf.data.Dataset:
+    def dataset(self) -> Any:
         """Return one epoch as a tf.data dataset of batches; nothing is fetched ahead that the user did not ask for."""
         if self.kind == "a tf.data dataset":
             return self.given().take(self.steps)
+        tf = tensorflow()
         first = next(self.items())
         signature = keras.tree.map_structure(_open_spec, first)
         made = tf.data.Dataset.from_generator(self.items, output_signature=signature)
@@ -101,7 +102,7 @@ Source = ArraySource | BatchSource
 def source(workload: Workload) -> Source:
     """Return the data of a workload. Raises InputError where gpuprobe cannot train on it, saying what it is."""
     given = workload.data() if callable(workload.data) and not _is_batches(workload.data) else workload.data
-    if isinstance(given, tf.data.Dataset):
+    if is_dataset(given):
         steps = _steps(workload, int(given.cardinality()))
         return BatchSource(kind="a tf.data dataset", given=lambda: given, steps=steps)
     if isinstance(given, keras.utils.PyDataset):
@@ -124,6 +125,7 @@ def mapped(workload: Workload, arrays: ArraySource) -> ArraySource:
         starts = range(0, arrays.samples, BLOCK)
         blocks = [workload.map(*arrays.rows(slice(start, start + BLOCK))) for start in starts]
     else:
+        tf = tensorflow()
         samples = tf.data.Dataset.from_tensor_slices(arrays.parts).map(workload.map, tf.data.AUTOTUNE)
         blocks = list(samples.batch(BLOCK))
     joined = keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *[_tuple(block) for block in blocks])
@@ -158,7 +160,7 @@ def _arrays(given: Any) -> ArraySource:
 
 
 def _is_array(leaf: Any) -> bool:
-    return bool(getattr(leaf, "shape", ())) and not isinstance(leaf, tf.RaggedTensor | tf.SparseTensor)
+    return bool(getattr(leaf, "shape", ())) and not is_uneven(leaf)
 
 
 def _steps(workload: Workload, known: int) -> int:
@@ -171,7 +173,7 @@ def _steps(workload: Workload, known: int) -> int:
 
 
 def _is_batches(data: Any) -> bool:
-    return isinstance(data, tf.data.Dataset | keras.utils.PyDataset)
+    return is_dataset(data) or isinstance(data, keras.utils.PyDataset)
 
 
 def batch_size(item: Any) -> int:
@@ -179,9 +181,9 @@ def batch_size(item: Any) -> int:
     return int(keras.tree.flatten(item)[0].shape[0])
 
 
-def _open_spec(leaf: Any) -> tf.TensorSpec:
+def _open_spec(leaf: Any) -> Any:
     leaf = np.asarray(leaf)
-    return tf.TensorSpec((None, *leaf.shape[1:]), leaf.dtype)
+    return tensorflow().TensorSpec((None, *leaf.shape[1:]), leaf.dtype)
 
 
 def _tuple(block: Any) -> tuple[Any, ...]:

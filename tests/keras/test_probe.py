@@ -320,9 +320,9 @@ def test_whatever_fails_is_said_once_and_changes_no_weight(
 @pytest.mark.parametrize(
     "place",
     [
-        "gpuprobe.keras.backends.TensorFlow.start_trace",
-        "gpuprobe.keras.backends.TensorFlow.stop_trace",
-        "gpuprobe.keras.backends.TensorFlow.samples_counted",
+        "gpuprobe.backends.with_tensorflow.TensorFlow.start_trace",
+        "gpuprobe.backends.with_tensorflow.TensorFlow.stop_trace",
+        "gpuprobe.backends.with_tensorflow.TensorFlow.samples_counted",
         "gpuprobe.keras.session.telemetry.sampling",
         "gpuprobe.keras.session.fold",
         "gpuprobe.keras.journal.Journal.write_calls",
@@ -344,7 +344,7 @@ def test_whatever_a_hook_needs_may_fail_in_a_traced_training(
     assert all(np.array_equal(one, other) for one, other in zip(plain, probed, strict=True))
     assert capfd.readouterr().err.count("gpuprobe: stopped watching") <= 1
     # Whatever became of ours, the training's own profiler can start.
-    if place != "gpuprobe.keras.backends.TensorFlow.stop_trace":
+    if place != "gpuprobe.backends.with_tensorflow.TensorFlow.stop_trace":
         tf.profiler.experimental.start("")
     tf.profiler.experimental.stop(save=False)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gpuprobe.backends.backend import current
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis
@@ -39,7 +40,9 @@ def traced(folder: Path) -> keras.Model:
     spec = RunSpec(strategy="numpy", round=1, seed=0, batch_size=BATCH, steps=3, trace_steps=TRACED)
     log = EventLog(folder)
     log.write("phase", name="warmup")
-    Stepper(Conductor(spec, 1, trace=True), log, folder / "trace", BATCH, OpenGate(folder), nothing).attach(model)
+    Stepper(Conductor(spec, 1, trace=True), current(), log, folder / "trace", BATCH, OpenGate(folder), nothing).attach(
+        model
+    )
     return model
 
 

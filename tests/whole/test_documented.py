@@ -19,6 +19,7 @@ from tests.lab.documented import RECORDED, RESNET, documented
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
+from gpuprobe.backends.backend import current  # noqa: E402
 from gpuprobe.diagnosis.case import Case  # noqa: E402
 from gpuprobe.diagnosis.diagnose import diagnose  # noqa: E402
 from gpuprobe.diagnosis.records import Diagnosis  # noqa: E402
@@ -63,14 +64,14 @@ def trained(workload: Workload, folder: Path) -> Diagnosis:
     plans = (plan(name, workload.batch_size, machine) for name in strategies())
     # The first one that can feed it: text is fed by tf.data alone.
     planned = next(each for each in plans if not cannot(each, workload, source(workload)))
-    model, _ = compiled(workload, planned)
+    model, _ = compiled(workload, planned, current())
     feed = feeds.make(planned, workload, 0)
     size = workload.batch_size
     spec = RunSpec(strategy="", round=1, seed=0, batch_size=size, steps=3, trace_steps=TRACED, window_s=0.2)
     log = EventLog(folder)
     log.write("phase", name="warmup")
     conductor = Conductor(spec, 1, trace=True, epoch_calls=feed.epoch_calls)
-    Stepper(conductor, log, folder / "trace", workload.batch_size, OpenGate(folder), nothing).attach(model)
+    Stepper(conductor, current(), log, folder / "trace", workload.batch_size, OpenGate(folder), nothing).attach(model)
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, feeds.ENDLESS, [notice])
     return diagnose(Case(account_of(read(folder))))

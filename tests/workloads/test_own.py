@@ -14,6 +14,7 @@ from tests.helpers.program import Cli
 
 pytest.importorskip("keras")
 
+from gpuprobe.backends.backend import current
 from gpuprobe.errors import GpuprobeError, in_short
 from gpuprobe.measure.compiled import compiled
 from gpuprobe.measure.survey import Question, answer
@@ -182,7 +183,7 @@ def test_every_kind_of_data_and_model_trains_where_it_is_not_skipped(own: Path, 
             continue
         workload = resolve(f"{own}:{factory}")
         planned = plan(name, 8, machine)
-        model, seen = compiled(workload, planned)
+        model, seen = compiled(workload, planned, current())
         feed = feeds.make(planned, workload, 0)
         feed.adapt(model)
         feed.warm()
@@ -195,7 +196,7 @@ def test_every_kind_of_data_and_model_trains_where_it_is_not_skipped(own: Path, 
 def test_where_a_call_takes_more_samples_than_there_are_some_come_again(own: Path, name: str) -> None:
     machine = Machine(compute_capability=None, cpu_has_bfloat16=False, largest_batch=lambda: 10**6)
     workload, planned = resolve(f"{own}:few"), replace(plan(name, 16, machine), steps_per_execution=2)
-    model, _ = compiled(workload, planned)
+    model, _ = compiled(workload, planned, current())
     feed = feeds.make(planned, workload, 0)
     feed.adapt(model)
     feed.train(model, 0, 1, [])

@@ -30,10 +30,17 @@ def mixed_precision(plan: Plan, machine: Machine) -> Plan:
     return replace(plan, dtype_policy="mixed_float16", notes=(*plan.notes, *note))
 
 
-@strategy(order=90, against="tfdata_cache_prefetch", changes="XLA compiles the train step", what_if="launches_fused")
+@strategy(
+    order=90,
+    against="tfdata_cache_prefetch",
+    changes="XLA compiles the train step",
+    what_if="launches_fused",
+    not_under={"jax": "Keras compiles every step with XLA under JAX already"},
+)
 def xla(plan: Plan, machine: Machine) -> Plan:
     """`jit_compile=True`: XLA fuses the small operations of the step into fewer, larger kernels."""
-    return replace(plan, jit_compile=True)
+    note = ("under PyTorch jit_compile=True is torch.compile, not XLA",) if plan.backend == "torch" else ()
+    return replace(plan, jit_compile=True, notes=(*plan.notes, *note))
 
 
 @strategy(
@@ -44,6 +51,7 @@ def xla(plan: Plan, machine: Machine) -> Plan:
     part="fit",
     size=STEPS_PER_EXECUTION,
     sizes=(2, 4, 8, 16, 32, 64),
+    not_under={"torch": "Keras takes one step per execution under PyTorch, and refuses more"},
 )
 def steps_per_execution(plan: Plan, machine: Machine, steps: int = STEPS_PER_EXECUTION) -> Plan:
     """Python calls the device once for several steps, so that the host's work between steps is paid less often."""

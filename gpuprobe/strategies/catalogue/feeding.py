@@ -43,7 +43,13 @@ def numpy(plan: Plan, machine: Machine) -> Plan:
     return replace(plan, feed="arrays")
 
 
-@strategy(order=40, against="numpy", changes="an own tf.data pipeline scales each image in a map", part="feed")
+@strategy(
+    order=40,
+    against="numpy",
+    changes="an own tf.data pipeline scales each image in a map",
+    part="feed",
+    needs="tensorflow",
+)
 def tfdata(plan: Plan, machine: Machine) -> Plan:
     """`fit` on a tf.data pipeline as first written: shuffle, map, batch; nothing in parallel, nothing kept.
 
@@ -61,19 +67,35 @@ def tfdata(plan: Plan, machine: Machine) -> Plan:
     part="feed",
     sizes=(2, 4, 8, 16),
     alone=False,
+    needs="tensorflow",
 )
 def tfdata_parallel(plan: Plan, machine: Machine, calls: int = AUTOTUNE) -> Plan:
     """The pipeline with `num_parallel_calls` in its map: several samples are prepared at a time."""
     return replace(plan, parallel_calls=calls)
 
 
-@strategy(order=50, against="tfdata", changes="prefetch", what_if="prefetch", part="feed", sizes=(2, 4, 8))
+@strategy(
+    order=50,
+    against="tfdata",
+    changes="prefetch",
+    what_if="prefetch",
+    part="feed",
+    sizes=(2, 4, 8),
+    needs="tensorflow",
+)
 def tfdata_prefetch(plan: Plan, machine: Machine, batches: int = AUTOTUNE) -> Plan:
     """The pipeline with `prefetch(AUTOTUNE)` at its end: the next batch is prepared while the device computes."""
     return replace(plan, prefetch=batches)
 
 
-@strategy(order=60, against="tfdata_prefetch", changes="cache after the map", what_if="input_free", part="feed")
+@strategy(
+    order=60,
+    against="tfdata_prefetch",
+    changes="cache after the map",
+    what_if="input_free",
+    part="feed",
+    needs="tensorflow",
+)
 def tfdata_cache_prefetch(plan: Plan, machine: Machine) -> Plan:
     """The pipeline with `cache()` after the map too: the images are scaled once, and kept in memory."""
     return replace(plan, cache=True)

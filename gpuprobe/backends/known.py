@@ -1,0 +1,61 @@
+"""Which backends of Keras there are, which of them are installed, and how to get one. Light: imports none of them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from gpuprobe.errors import MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TENSORFLOW = "tensorflow"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A backend that a run can train with: its title, how to install it, and what its process needs to be told."""
+
+    title: str
+    install: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+BACKENDS = {
+    TENSORFLOW: Known("TensorFlow", "pip install tensorflow", {"TF_CPP_MIN_LOG_LEVEL": "2"}),
+    # Without this JAX takes three quarters of a GPU's memory at its start: two runs that take turns would not fit, and
+    # the peak would say nothing (JAX documentation, "GPU memory allocation").
+    "jax": Known("JAX", "pip install 'gpuprobe[jax]'", {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}),
+    "torch": Known("PyTorch", "pip install 'gpuprobe[torch]'"),
+}
+
+
+@functools.cache
+def is_installed(backend: str) -> bool:
+    """Whether the backend's package can be imported, without importing it."""
+    return find_spec(backend) is not None
+
+
+def lacking(backend: str) -> str:
+    """Say that a backend is not installed, and the way to it."""
+    known = BACKENDS[backend]
+    return f"{known.title} is not installed: {known.install}"
+
+
+def usual() -> str:
+    """Return the backend to train with where none is asked for: TensorFlow, or else the first that is installed.
+
+    Raises MissingError where there is none.
+    """
+    found = next(filter(is_installed, BACKENDS), None)
+    if found is None:
+        raise MissingError(f"none of Keras's backends is installed; one is enough: {BACKENDS[TENSORFLOW].install}")
+    return found
+
+
+def environment(backend: str) -> dict[str, str]:
+    """Return what a process that trains with the backend has to have in its environment before it imports Keras."""
+    return {**BACKENDS[backend].environment, "KERAS_BACKEND": backend}

@@ -1,0 +1,86 @@
+"""What is read back in the same way under every backend."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from gpuprobe.records import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXACT_IN_FLOAT32 = 2**24
+
+
+def samples_of_epoch(model: keras.Model) -> int:
+    """Read how many samples the running loss is of, at an epoch's end, when every backend has it; 0 where unknown.
+
+    It is counted in float32, which holds no larger number exactly.
+    """
+    counted = as_number(loss_count(model))
+    return counted if counted < EXACT_IN_FLOAT32 else 0
+
+
+def loss_count(model: keras.Model) -> Any:
+    """Return the variable of Keras's running loss that holds how many samples it is of, or None."""
+    return next((one.count for one in model.metrics if one.name == "loss" and hasattr(one, "count")), None)
+
+
+def as_number(count: Any) -> int:
+    """Return a variable's value, 0 where there is none."""
+    return int(float(keras.ops.convert_to_numpy(count))) if count is not None else 0
+
+
+def settings_of(
+    model: keras.Model,
+    batch_size: int,
+    feed_dtype: str,
+    device: str,
+    *,
+    intra_op_threads: int = 0,
+    inter_op_threads: int = 0,
+    onednn: bool | None = None,
+    tf32: bool | None = None,
+    gpu_pci_bus_id: str = "",
+) -> Settings:
+    """Join what Keras knows with what its backend told; 0 threads stands for one each core."""
+    return Settings(
+        backend=keras.backend.backend(),
+        device=device,
+        dtype_policy=model.dtype_policy.name,
+        compute_dtype=model.dtype_policy.compute_dtype,
+        jit_compile=bool(model.jit_compile),
+        batch_size=batch_size,
+        feed_dtype=feed_dtype,
+        steps_per_execution=int(model.steps_per_execution),
+        optimizer=type(model.optimizer).__name__,
+        intra_op_threads=intra_op_threads or cores(),
+        inter_op_threads=inter_op_threads or cores(),
+        onednn=onednn,
+        tf32=tf32,
+        run_eagerly=bool(model.run_eagerly),
+        gpu_pci_bus_id=gpu_pci_bus_id,
+    )
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def note_in_step(model: keras.Model, note: Callable[[Any], None]) -> None:
+    """Call `note` with the data of each train step that is traced; data is the last that a step is given."""
+    step = model.train_step
+
+    def noting_step(*given: Any) -> Any:
+        note(given[-1])
+        return step(*given)
+
+    model.train_step = noting_step
+
+
+def nothing() -> None:
+    """No trace runs."""

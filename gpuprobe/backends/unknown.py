@@ -1,0 +1,78 @@
+"""Keras with a backend that nobody here knows."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from gpuprobe.backends.read_back import as_number, loss_count, note_in_step, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import keras
+
+    from gpuprobe.records import Settings
+
+
+class Unknown:
+    """Telemetry and step times, but no trace."""
+
+    returns_early = False
+
+    def __init__(self, name: str) -> None:
+        self.no_trace: str | None = (
+            f"Keras trains with {name} here, whose profiler nobody here knows; step times and telemetry are measured"
+        )
+        self._name = name
+
+    def compute_capability(self) -> float | None:
+        """Nobody tells."""
+        return None
+
+    def free_gpu_bytes(self) -> int:
+        """Nobody tells."""
+        return 0
+
+    def device_peak_mib(self) -> float | None:
+        """Nobody tells."""
+        return None
+
+    def wait(self, answer: Any) -> None:
+        """Nobody knows how."""
+
+    def running_loss(self, answer: Any) -> Any:
+        """Nobody knows where it stands."""
+        return None
+
+    def note_batches(self, model: keras.Model, note: Callable[[Any], None]) -> None:
+        """Note what each step is given."""
+        note_in_step(model, note)
+
+    def named(self, name: str) -> AbstractContextManager[Any]:
+        """Name nothing."""
+        return nullcontext()
+
+    def marker(self, step: int) -> AbstractContextManager[Any]:
+        """Mark nothing."""
+        return nullcontext()
+
+    def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
+        """Refuse: `no_trace` was to be asked before."""
+        raise NotImplementedError(self.no_trace)
+
+    def stop_trace(self) -> None:
+        """Refuse: `no_trace` was to be asked before."""
+        raise NotImplementedError(self.no_trace)
+
+    def finish(self, answer: Any) -> None:
+        """Go on: nothing is traced."""
+
+    def samples_counted(self, model: keras.Model, answer: Any) -> int:
+        """Ask the running loss."""
+        return as_number(loss_count(model))
+
+    def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
+        """Read what Keras knows."""
+        return settings_of(model, batch_size, feed_dtype, self._name)

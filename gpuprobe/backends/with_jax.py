@@ -1,0 +1,109 @@
+"""Keras with JAX, whose profiler writes XPlane too, with step markers of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from gpuprobe.backends.giving_way import stand_before
+from gpuprobe.backends.read_back import as_number, loss_count, note_in_step, nothing, settings_of
+from gpuprobe.telemetry.matching import cuda_bus_ids
+from gpuprobe.units import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import keras
+
+    from gpuprobe.records import Settings
+
+# What JAX may be told to multiply float32 with that is TF32 on an NVIDIA GPU; by default XLA takes it from 8.0 on.
+TF32_NAMES = frozenset({"default", "fastest", "tensorfloat32", "high", "TF32_TF32_F32"})
+
+
+class Jax:
+    """Its train function returns the logs and the state of the model, before the device has computed them."""
+
+    no_trace: str | None = None
+    returns_early = True
+
+    def __init__(self) -> None:
+        self._alone: Callable[[], None] = nothing
+
+    def compute_capability(self) -> float | None:
+        """Ask the first device."""
+        told = getattr(jax.devices()[0], "compute_capability", None) if _on_gpu() else None
+        return float(told) if told else (0.0 if _on_gpu() else None)
+
+    def free_gpu_bytes(self) -> int:
+        """Return the limit of JAX's allocator."""
+        return int((jax.devices()[0].memory_stats() or {}).get("bytes_limit", 0))
+
+    def device_peak_mib(self) -> float | None:
+        """Ask the allocator."""
+        told = (jax.devices()[0].memory_stats() or {}) if _on_gpu() else {}
+        return told["peak_bytes_in_use"] / MIB if "peak_bytes_in_use" in told else None
+
+    def wait(self, answer: Any) -> None:
+        """Wait for the last state, which rests on all before it."""
+        jax.block_until_ready(answer)
+
+    def running_loss(self, answer: Any) -> Any:
+        """Read it of the logs, the first of the two."""
+        return answer[0].get("loss")
+
+    def note_batches(self, model: keras.Model, note: Callable[[Any], None]) -> None:
+        """Note what the step is given as JAX traces it."""
+        note_in_step(model, note)
+
+    def named(self, name: str) -> AbstractContextManager[Any]:
+        """Name a stretch of the host's time."""
+        return jax.profiler.TraceAnnotation(name)  # type: ignore[no-any-return]
+
+    def marker(self, step: int) -> AbstractContextManager[Any]:
+        """Mark a step as XProf reads it."""
+        return jax.profiler.StepTraceAnnotation("train", step_num=step)  # type: ignore[no-any-return]
+
+    def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
+        """Start JAX's profiler, without the calls of Python where it can be asked: they slow the steps down."""
+        profiler, named = jax.profiler, {}
+        if hasattr(profiler, "ProfileOptions"):
+            named["profiler_options"] = profiler.ProfileOptions()
+            named["profiler_options"].python_tracer_level = 0
+        profiler.start_trace(str(folder), **named)
+        self._alone = stand_before(profiler, "start_trace", give_way)
+
+    def stop_trace(self) -> None:
+        """Write the trace: each of its steps has been waited for."""
+        self._alone()
+        jax.profiler.stop_trace()
+
+    def finish(self, answer: Any) -> None:
+        """Wait: JAX hands a step over and returns, so that its marker would cover none of its work."""
+        jax.block_until_ready(answer)
+
+    def samples_counted(self, model: keras.Model, answer: Any) -> int:
+        """Ask the running loss, whose value is in the call's answer: the variables are empty between epochs' ends."""
+        count = loss_count(model)
+        metrics = answer[1][3] if count is not None else ()
+        places = [place for place, variable in enumerate(model.metrics_variables) if variable is count]
+        return as_number(metrics[places[0]]) if places else 0
+
+    def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
+        """Ask JAX for its device and precision; it tells no number of threads, which are as many as the cores."""
+        first = jax.devices()[0]
+        return settings_of(
+            model,
+            batch_size,
+            feed_dtype,
+            f"/device:{first.platform.upper()}:{first.id}",
+            tf32=(jax.config.jax_default_matmul_precision or "default") in TF32_NAMES if _on_gpu() else None,
+            gpu_pci_bus_id=next(iter(cuda_bus_ids()), "") if _on_gpu() else "",
+        )
+
+
+def _on_gpu() -> bool:
+    return bool(jax.devices()[0].platform == "gpu")

@@ -1,0 +1,126 @@
+"""Keras with TensorFlow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from gpuprobe.backends.giving_way import stand_before
+from gpuprobe.backends.read_back import as_number, loss_count, note_in_step, nothing, settings_of
+from gpuprobe.telemetry.matching import cuda_bus_ids
+from gpuprobe.units import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import keras
+
+    from gpuprobe.records import Settings
+
+
+class TensorFlow:
+    """XPlane traces with step markers; everything is read back from TensorFlow itself."""
+
+    no_trace: str | None = None
+    returns_early = False
+
+    def __init__(self) -> None:
+        self._alone: Callable[[], None] = nothing
+
+    def compute_capability(self) -> float | None:
+        """Make the memory of the GPUs grow, so that its peak means something; ask the first one."""
+        gpus = tf.config.list_physical_devices("GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        if not gpus:
+            return None
+        major, minor = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        return float(f"{major}.{minor}")
+
+    def free_gpu_bytes(self) -> int:
+        """Return TensorFlow's limit."""
+        from tensorflow.python.client import device_lib
+
+        limits = [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
+        return int(limits[0])
+
+    def device_peak_mib(self) -> float | None:
+        """Ask the allocator."""
+        if not tf.config.list_logical_devices("GPU"):
+            return None
+        return float(tf.config.experimental.get_memory_info("GPU:0")["peak"]) / MIB
+
+    def wait(self, answer: Any) -> None:
+        """Wait for all devices."""
+        tf.test.experimental.sync_devices()
+
+    def running_loss(self, answer: Any) -> Any:
+        """Read it of the logs; a train step of its author's may return other metrics alone."""
+        return answer.get("loss")
+
+    def note_batches(self, model: keras.Model, note: Callable[[Any], None]) -> None:
+        """Note what the step is given as its graph is built."""
+        note_in_step(model, note)
+
+    def named(self, name: str) -> AbstractContextManager[Any]:
+        """Name a stretch of the host's time."""
+        return tf.profiler.experimental.Trace(name)  # type: ignore[no-any-return]
+
+    def marker(self, step: int) -> AbstractContextManager[Any]:
+        """Mark a step as XProf reads it: an event with `_r=1`; Keras itself marks none."""
+        return tf.profiler.experimental.Trace("train", step_num=step, _r=1)  # type: ignore[no-any-return]
+
+    def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
+        """Start TensorFlow's profiler."""
+        tf.profiler.experimental.start(str(folder))
+        self._alone = stand_before(tf.profiler.experimental, "start", give_way)
+
+    def stop_trace(self) -> None:
+        """Wait for the device, so that the last step's kernels are there, and write the trace."""
+        self._alone()
+        self._wait_for_own_devices()
+        tf.profiler.experimental.stop()
+
+    def _wait_for_own_devices(self) -> None:
+        """Wait for what this process's GPUs were given.
+
+        Not with `sync_devices`, which asks the other workers of a cluster too and fails there (`Haven't set up remote
+        eager worker ... [Op:SyncDevice]`): a device does its work in order, so that a result read back is the last.
+        """
+        for device in tf.config.list_logical_devices("GPU"):
+            name = tf.DeviceSpec.from_string(device.name)
+            with tf.device(f"/device:GPU:{name.device_index}"):
+                tf.ones(()).numpy()
+
+    def finish(self, answer: Any) -> None:
+        """Go on: on a GPU the trace tells whose kernels are whose, and on a processor the call has waited."""
+
+    def samples_counted(self, model: keras.Model, answer: Any) -> int:
+        """Ask the running loss."""
+        return as_number(loss_count(model))
+
+    def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
+        """Ask TensorFlow for its devices, threads and switches."""
+        gpus = tf.config.list_logical_devices("GPU")
+        return settings_of(
+            model,
+            batch_size,
+            feed_dtype,
+            gpus[0].name if gpus else "/device:CPU:0",
+            intra_op_threads=tf.config.threading.get_intra_op_parallelism_threads(),
+            inter_op_threads=tf.config.threading.get_inter_op_parallelism_threads(),
+            onednn=_onednn(),
+            tf32=tf.config.experimental.tensor_float_32_execution_enabled() if gpus else None,
+            gpu_pci_bus_id=next(iter(cuda_bus_ids()), "") if gpus else "",
+        )
+
+
+def _onednn() -> bool | None:
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+    except ImportError:
+        return None
+    return bool(_pywrap_util_port.IsMklEnabled())

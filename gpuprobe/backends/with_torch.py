@@ -1,0 +1,126 @@
+"""Keras with PyTorch, whose profiler writes a Chrome trace."""
+
+from __future__ import annotations
+
+import socket
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import profiler
+
+from gpuprobe.backends.giving_way import stand_before
+from gpuprobe.backends.read_back import as_number, loss_count, nothing, settings_of
+from gpuprobe.telemetry.matching import cuda_bus_ids
+from gpuprobe.units import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import keras
+
+    from gpuprobe.records import Settings
+
+# Where TensorBoard and our own readers look for it, and how PyTorch's own handler ends the names.
+PROFILES, ENDING = "plugins/profile", ".pt.trace.json.gz"
+
+
+class Torch:
+    """Its steps run eagerly, one operation after the other, unless `jit_compile=True` has `torch.compile` make one."""
+
+    no_trace: str | None = None
+    returns_early = False
+
+    def __init__(self) -> None:
+        self._alone: Callable[[], None] = nothing
+        self._running: Any = None
+        self._into: Path | None = None
+
+    def compute_capability(self) -> float | None:
+        """Ask the first device."""
+        if not torch.cuda.is_available():
+            return None
+        major, minor = torch.cuda.get_device_capability(0)
+        return float(f"{major}.{minor}")
+
+    def free_gpu_bytes(self) -> int:
+        """Ask CUDA."""
+        return int(torch.cuda.mem_get_info(0)[0])
+
+    def device_peak_mib(self) -> float | None:
+        """Ask the allocator."""
+        return torch.cuda.max_memory_allocated(0) / MIB if torch.cuda.is_available() else None
+
+    def wait(self, answer: Any) -> None:
+        """Wait for the GPU; a processor has computed what was called."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    def running_loss(self, answer: Any) -> Any:
+        """Read it of the logs, without the graph that computed it."""
+        loss = answer.get("loss")
+        return loss.detach() if isinstance(loss, torch.Tensor) else loss
+
+    def note_batches(self, model: keras.Model, note: Callable[[Any], None]) -> None:
+        """Note what the train function is given: what stands in the step would be compiled with it."""
+        model.make_train_function()
+        call = model.train_function
+
+        def noting_call(batches: Any) -> Any:
+            note(batches[0])
+            return call(batches)
+
+        model.train_function = noting_call
+
+    def named(self, name: str) -> AbstractContextManager[Any]:
+        """Name a stretch of the host's time."""
+        return profiler.record_function(name)  # type: ignore[no-any-return]
+
+    def marker(self, step: int) -> AbstractContextManager[Any]:
+        """Mark a step as PyTorch's own profiler does."""
+        return profiler.record_function(f"ProfilerStep#{step}")  # type: ignore[no-any-return]
+
+    def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
+        """Start PyTorch's profiler, of the processor and of the GPU where there is one."""
+        kinds = [profiler.ProfilerActivity.CPU]
+        if torch.cuda.is_available():
+            kinds.append(profiler.ProfilerActivity.CUDA)
+        self._running, self._into = profiler.profile(activities=kinds), folder
+        self._running.start()
+        self._alone = stand_before(profiler.profile, "start", give_way)
+
+    def stop_trace(self) -> None:
+        """Wait for the GPU, and write the trace."""
+        self._alone()
+        running, self._running = self._running, None
+        self.wait(None)
+        running.stop()
+        assert self._into is not None
+        session = self._into / PROFILES / f"{datetime.now():%Y_%m_%d_%H_%M_%S}"
+        session.mkdir(parents=True, exist_ok=True)
+        running.export_chrome_trace(str(session / f"{socket.gethostname()}{ENDING}"))
+
+    def finish(self, answer: Any) -> None:
+        """Go on: on a GPU the trace tells whose kernels are whose, and on a processor the call has waited."""
+
+    def samples_counted(self, model: keras.Model, answer: Any) -> int:
+        """Ask the running loss."""
+        return as_number(loss_count(model))
+
+    def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
+        """Ask PyTorch for its device, threads and switches."""
+        on_gpu = torch.cuda.is_available()
+        mkldnn = torch.backends.mkldnn
+        return settings_of(
+            model,
+            batch_size,
+            feed_dtype,
+            f"/device:GPU:{torch.cuda.current_device()}" if on_gpu else "/device:CPU:0",
+            intra_op_threads=torch.get_num_threads(),
+            inter_op_threads=torch.get_num_interop_threads(),
+            onednn=bool(mkldnn.is_available() and mkldnn.enabled),
+            tf32=bool(torch.backends.cuda.matmul.allow_tf32) if on_gpu else None,
+            gpu_pci_bus_id=next(iter(cuda_bus_ids()), "") if on_gpu else "",
+        )
