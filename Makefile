@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRA := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo '[cuda]')
 ARGS ?=
 
-.PHONY: run test check docs lab proto clean
+.PHONY: run test check docs lab proto wheels clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -36,8 +36,19 @@ proto: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet 'grpcio-tools==1.60.*' 'setuptools<80' --target $(VENV)/proto
 	PYTHONPATH=$(VENV)/proto $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. gpuprobe/traces/xplane.proto
 
+# Wheels of gpuprobe and of what a machine with JAX may lack, for one that has no network:
+# pip install --no-index --no-deps wheels/*.whl there. WHEELS_FOR is the Python of that machine.
+WHEELS_FOR ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+wheels: $(VENV)/.installed
+	rm -rf wheels
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir wheels .
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: --python-version $(WHEELS_FOR) \
+		--platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --platform any \
+		--dest wheels -r benchmarks/carried.txt
+	@du -sh wheels
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) wheels
 
 # Byte code is compiled of what is imported, since all of TensorFlow's takes longer than unpacking it; and now, since an
 # environment may forbid to write it later, where each start would compile it again: three seconds more for TensorFlow.

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LEAST_WORK_PS = int(fixed.OPERATION_WORKS_US * PS_PER_US)
 DISPATCH_PS = int(fixed.DISPATCH_MS * PS_PER_MS)
+# Operations that are started one by one, in TensorFlow and in PyTorch.
+ONE_BY_ONE = Kind.EAGER | Kind.ATEN
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _dispatching(host: Host, inside: Intervals | None) -> Intervals:
     """
     parts = [] if inside is None else [_from_first_to_last(host, inside)]
     for place in range(len(host.threads)):
-        own = host.of_thread(place, Kind.EAGER)
+        own = host.of_thread(place, ONE_BY_ONE)
         near = union(own.start, own.end + DISPATCH_PS)
         # Back to where the last of each row ends: what follows it is no part of it.
         parts.append(union(near.start, near.end - DISPATCH_PS))
@@ -115,7 +117,7 @@ def _from_first_to_last(host: Host, inside: Intervals) -> Intervals:
     """The stretches of the training function in which Python starts many operations."""
     begins, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for place, thread in enumerate(host.threads):
-        eager = (host.kinds[place] & Kind.EAGER) != 0
+        eager = (host.kinds[place] & ONE_BY_ONE) != 0
         start, end = thread.events.start_ps[eager], np.maximum.accumulate(thread.events.end_ps[eager])
         low, high = np.searchsorted(start, inside.start), np.searchsorted(start, inside.end)
         many = high - low >= fixed.SINGLE_OPERATIONS

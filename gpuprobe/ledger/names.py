@@ -42,6 +42,7 @@ class Kind(IntFlag):
     FEED = 262144
     EXCHANGE = 524288
     ONCE = 1048576
+    ATEN = 2097152
 
 
 # What the calls that copy have in their names: cuMemcpyHtoDAsync, cudaMemcpyAsync, MemcpyH2D.
@@ -103,8 +104,10 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (
         Kind.KERNEL_RUN,
         r"(?:(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"
-        r"|aten::\w+$|autograd::engine::evaluate_function: |Optimizer\.step#",
+        r"|autograd::engine::evaluate_function: |Optimizer\.step#",
     ),
+    # An operation of PyTorch: Python, or the backward pass, starts it and waits until the processor has computed it.
+    (Kind.KERNEL_RUN | Kind.ATEN, r"aten::\w+$"),
     # Frames of Python as the profilers of TensorFlow, JAX and PyTorch write them: they enclose whatever is done.
     (Kind.PYTHON, r"\$|\S+\(\d+\): |<built-in |nn\.Module: "),
     # Where the processor is the device, TensorFlow's workers exchange through operations.

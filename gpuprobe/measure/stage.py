@@ -117,7 +117,8 @@ class Stage:
 def _write_scalars(folder: Path) -> None:
     """Put the telemetry beside the trace for TensorBoard; a copy, whose failure costs nothing."""
     if (folder / TRACE_FOLDER).is_dir():
-        with suppress(GpuprobeError):
+        # Without TensorFlow there may be no TensorBoard either, whose writer it is.
+        with suppress(GpuprobeError, ModuleNotFoundError):
             telemetry.write_scalars(telemetry.read(folder / TELEMETRY_FILE), folder / TRACE_FOLDER)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -60,11 +59,13 @@ def test_jax_is_traced_with_its_steps(tmp_path: Path) -> None:
     assert "Verdict" in said
 
 
-def test_pytorch_is_timed_and_says_that_it_is_not_traced(tmp_path: Path) -> None:
+def test_pytorch_is_traced_with_its_steps(tmp_path: Path) -> None:
     said, folder = watched("torch", tmp_path / "out")
     run = load(Run, folder / "run.json")
     assert run.settings is not None
-    assert (run.outcome.state, run.settings.batch_size, run.settings.device) == ("done", 32, "cpu")
-    assert not (folder / "trace").exists()
-    assert "No trace Keras trains with torch here" in said
-    assert "writes no XPlane trace" in json.loads((folder / "verdict.json").read_text())["no_trace"]
+    assert (run.outcome.state, run.settings.batch_size, run.settings.device) == ("done", 32, "/device:CPU:0")
+    assert run.settings.backend == "torch"
+    (device,) = account_of(read(folder / "trace")).devices
+    assert (device.kind, device.steps, device.steps_from) == ("cpu", 6, "step markers")
+    assert device.ledger_ms["cpu_compute"] > 0
+    assert "Verdict" in said

@@ -26,6 +26,17 @@ LAUNCH_BOUND = {
         "state, losses = jax.jit(lambda state, batches: jax.lax.scan(train_step, state, batches))(state, batches)",
     ),
 }
+EAGER = {
+    "pytorch": (
+        "PyTorch runs the step one operation at a time, each started from Python: compile it, and give it batches of "
+        "one shape.",
+        "model = torch.compile(model)  # in Keras: model.compile(optimizer, loss, jit_compile=True)",
+    ),
+    "jax": (
+        "Put the whole step into one jax.jit (in Keras: no run_eagerly), and give it batches of one shape.",
+        "train_step = jax.jit(train_step, donate_argnums=0)",
+    ),
+}
 COPY_BOUND = {
     "pytorch": (
         "Copy less and earlier: from pinned memory without waiting, uint8 that is cast on the device.",

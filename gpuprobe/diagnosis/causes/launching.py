@@ -80,6 +80,7 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
         cures=("eager_removed", "compiling_removed"),
         weighed=True,
         advice=compute.eager_or_retracing,
+        elsewhere=others.EAGER,
     ),
     Cause(
         id="batch_too_small",

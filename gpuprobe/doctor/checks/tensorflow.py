@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from gpuprobe.doctor.facts import Facts
 
 ORDER = 20
+# What Keras trains with in its place; gpuprobe run --backend takes each.
+OTHERS = {"jax": "JAX", "torch": "PyTorch"}
 INSTALL = "pip install 'tensorflow[and-cuda]'"
 # The libraries without which TensorFlow registers no GPU; CUPTI is needed by its profiler alone.
 NEEDED = ("cudart", "cublas", "cublasLt", "cufft", "cusolver", "cusparse", "cudnn")
@@ -51,6 +53,9 @@ def tensorflow_imports(facts: Facts) -> CheckResult:
     if tensorflow.missing is None:
         build = {True: f"built for CUDA {tensorflow.cuda}", False: "built without CUDA", None: "unknown build"}
         return passed(f"{tensorflow.version}, {build[tensorflow.cuda_build]}")
+    others = [f"{title} {found[name]}" for name, title in OTHERS.items() if name in (found := facts.packages.versions)]
+    if tensorflow.missing == "it is not installed" and others:
+        return skipped(f"it is not installed; Keras can train with {wording.listing(others)}")
     if tensorflow.missing == "it is not installed":
         return failed("TensorFlow is not installed", _install(facts) if facts.has_gpu else "pip install tensorflow")
     fix = "see what this prints: python -c 'import tensorflow'; a clash of packages is most often cured by a new venv"
