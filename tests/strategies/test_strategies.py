@@ -80,7 +80,8 @@ def test_tuned_combines_what_it_is_told() -> None:
 
 
 def test_select() -> None:
-    assert [strategy.name for strategy in registry.select("all")] == NAMES
+    # Those of one backend; which compares backends is asked for by its name.
+    assert [strategy.name for strategy in registry.select("all")] == NAMES[:-2]
     assert [strategy.name for strategy in registry.select(" xla, numpy")] == ["numpy", "xla"]
     with pytest.raises(UsageError, match="did you mean tfdata_prefetch"):
         registry.select("tfdata_prefech")
