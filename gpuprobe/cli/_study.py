@@ -79,6 +79,10 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
     rounds = wording.count(study.request.rounds, "round")
     plan = f"{strategies}, {rounds}, within about {wording.clock(study.request.budget_s)}; into {where}"
     _say(console, plan)
+    searched = [info.name for info in study.strategies if info.combines]
+    if searched and len(searched) < len(study.strategies):
+        names = wording.listing(searched)
+        _say(console, f"{names}: searched for at the end, for which time is kept; what promises least is left out for it.")
 
 
 def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interrupted: bool) -> int:

@@ -23,7 +23,7 @@ from gpuprobe.errors import UsageError
 HELP_ORDER = 10
 HELP_GROUP = "Measure"
 EXAMPLES = (
-    ("gpuprobe run --strategies all --quick", "one round of everything, about five minutes"),
+    ("gpuprobe run --strategies all --quick", "one round of everything, about five and a half minutes"),
     ("gpuprobe run --strategies numpy,xla", "two strategies, two rounds"),
     ("gpuprobe run --batch-size 128 --budget 20m", "another batch size, narrower intervals"),
     ("gpuprobe run --data cifar-10-python.tar.gz", "the real images from an archive you have"),
@@ -54,7 +54,7 @@ DEFAULT_BATCH_SIZE = 32
     help="What Keras trains with; all compares those installed. [default: tensorflow if installed]",
 )
 @reports_folder("study")
-@click.option("--quick", is_flag=True, help="One round, short windows: about five minutes.")
+@click.option("--quick", is_flag=True, help="One round, short windows: about five and a half minutes.")
 @click.option("--rounds", type=Number(min=1), help="How often each strategy runs. [default: 2]")
 @click.option("--budget", type=Duration(), metavar="TIME", help="Time for the whole study, as 5m or 1h.")
 @click.option("--steps", type=Number(min=1), help="Time exactly so many steps of each run.")

@@ -14,6 +14,7 @@ from gpuprobe.measure.budget import (
     LONGEST_WINDOW_S,
     SHORTEST_TURNS_S,
     SHORTEST_WINDOW_S,
+    TURNS_WINDOW_S,
     Budget,
 )
 from gpuprobe.measure.plan import Planned, expected_runs, in_order, once_more
@@ -69,7 +70,7 @@ class Runner:
         self._lanes = _lanes(study)
         self._room = Room(study.environment, turns=_may_take_turns(study))
         longest_s = LONGEST_QUICK_WINDOW_S if study.request.quick else LONGEST_WINDOW_S
-        shortest_s = SHORTEST_WINDOW_S + (SHORTEST_TURNS_S if self._room.turns else 0.0)
+        shortest_s = TURNS_WINDOW_S + SHORTEST_TURNS_S if self._room.turns else SHORTEST_WINDOW_S
         self._budget = Budget(study.request.budget_s, time.monotonic(), longest_s, shortest_s)
         self._first = next((info.name for info in study.strategies if not info.combines), "")
         self._of_several = any(info.backend not in {"", study.request.backend} for info in study.strategies)
@@ -77,6 +78,7 @@ class Runner:
         self._measured: list[Planned] = []
         self._alone: set[Planned] = set()
         self._waiting: list[Planned] = []
+        self._untold: list[Run] = []
         self._done = 0
 
     def carry_out(self, waiting: list[Planned], searched: Sequence[str], done: Sequence[Run]) -> list[Planned]:
@@ -93,6 +95,7 @@ class Runner:
             self._rounds(0, kept_back=0)
             left = self._searches(searched)
         self._replace_anchor(None)
+        self._tell()
         self._tell_who_was_alone()
         return [*self._waiting, *left]
 
@@ -107,7 +110,7 @@ class Runner:
         """Measure what the plan holds while the time lasts; it is kept back for so many runs of `searches` to come."""
         while self._waiting:
             self._waiting = self._by_promise(self._waiting)
-            if not self._budget.allows(time.monotonic(), 1 + kept_back * self._lanes):
+            if not self._budget.allows(time.monotonic(), 1, kept_back, self._lanes):
                 return
             runs_left = len(self._waiting) + searches * expected_runs(self._study, 0)
             group = self._next_group()
@@ -120,7 +123,7 @@ class Runner:
             taken = 0
             while (chosen := self._choose(self._folder, name)) is not None:
                 planned = Planned(self._study.request.rounds, name, chosen.step)
-                if not self._budget.allows(time.monotonic(), self._lanes):
+                if not self._budget.allows(time.monotonic(), 0, 1, self._lanes):
                     left.append(planned)
                     break
                 runs_left = expected_runs(self._study, taken)
@@ -164,6 +167,7 @@ class Runner:
         began_s = time.monotonic()
         share_s = self._budget.window_s(began_s, runs_left, sharing)
         runs = [self._stage.start(self._spec(planned, share_s, chosen)) for planned in group]
+        self._tell()
         self._observer.run_started(runs[0].spec, self._done, self._done + runs_left)
         self._stage.until_ready(runs)
         for place, run in enumerate(runs):
@@ -176,7 +180,7 @@ class Runner:
         turns_s = self._take_turns(runs, len(runs) * share_s - timed_s)
         self._conclude(group, runs)
         self._done += len(runs)
-        self._budget.learn((time.monotonic() - began_s - timed_s - turns_s) / len(runs))
+        self._budget.learn((time.monotonic() - began_s - timed_s - turns_s) / len(runs), sharing)
 
     def _take_turns(self, runs: Sequence[ActiveRun], left_s: float) -> float:
         """Let the runs take turns with the baseline's that is alive, or with their own first; return what it took."""
@@ -199,9 +203,15 @@ class Runner:
             else:
                 self._stage.end(run)
             if not self._is_tried_alone(planned, run):
-                self._observer.run_finished(run.record())
+                self._untold.append(run.record())
         if self._anchor is not None and self._anchor.outcome is not None:
             self._replace_anchor(None)
+
+    def _tell(self) -> None:
+        """Tell of the runs that have ended; what is computed of them meanwhile costs no time while others warm up."""
+        for record in self._untold:
+            self._observer.run_finished(record)
+        self._untold = []
 
     def _is_tried_alone(self, planned: Planned, run: ActiveRun) -> bool:
         """Whether a run for which memory did not suffice beside others is to be tried once more without them."""
@@ -231,7 +241,7 @@ class Runner:
             depth=request.depth,
             model=request.model,
             # What is left of its share is for its turns.
-            window_s=SHORTEST_WINDOW_S if self._room.turns and planned not in self._alone else share_s,
+            window_s=TURNS_WINDOW_S if self._room.turns and planned not in self._alone else share_s,
             steps=steps,
             trace_steps=request.trace_steps,
             data=self._data_folder,

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from gpuprobe.measure.stage import Stage
 
 TURN_S = 1.0
-# Of fewer laps nothing is decided, and no pair has an interval of its own.
+# Of fewer laps the noise of a pair is not known, so that it is not said to be small enough.
 FEWEST_LAPS = 5
+# Of fewer laps nothing is said to differ for sure.
+FEWEST_DECIDING = 3
 # A look that may end the turns must not make a claim that a later one would take back: it needs far more than the last
 # one (the Haybittle-Peto boundary of sequential trials).
 DECIDED = 0.001
@@ -70,12 +72,13 @@ def _is_decided(run: ActiveRun, first: ActiveRun, laps: Sequence[dict[Process, f
     """Whether more laps would teach nothing: it differs for sure, or its noise is below what processes differ by."""
     own, other = _process(run), _process(first)
     both = [{own: lap[own], other: lap[other]} for lap in laps if own in lap and other in lap]
-    if run is first or len(both) < FEWEST_LAPS:
+    if run is first or len(both) < FEWEST_DECIDING:
         return False
     (found,) = links(both)
     error = math.sqrt(found.variance)
     together = math.hypot(error, math.sqrt(2) * EXPECTED_DEVIATION)
-    return error <= EXPECTED_DEVIATION or Estimate(found.log_ratio, together, found.freedom).p_value < DECIDED
+    precise = len(both) >= FEWEST_LAPS and error <= EXPECTED_DEVIATION
+    return precise or Estimate(found.log_ratio, together, found.freedom).p_value < DECIDED
 
 
 def _process(run: ActiveRun) -> Process:

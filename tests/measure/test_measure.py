@@ -159,7 +159,10 @@ def test_budget_shares_time_and_learns() -> None:
     assert SHORTEST_WINDOW_S <= budget.window_s(0.0, 12) <= LONGEST_WINDOW_S
     for _ in range(3):
         budget.learn(12.0)
-    assert budget.window_s(30.0, 10) == pytest.approx((300 - 10 - 30 - 24) / 10 - 12)
+    assert budget.window_s(30.0, 10) == pytest.approx((300 - 10 - 30 - 12) / 10 - 12)
+    assert budget.window_s(30.0, 5, sharing=2) == pytest.approx((300 - 10 - 30 - 24) / 5 - 24), "as two side by side"
+    budget.learn(15.0, sharing=2)
+    assert budget.window_s(30.0, 5, sharing=2) == pytest.approx((300 - 10 - 30 - 15) / 5 - 15), "as one was alone"
     assert budget.allows(270.0, 1)
     assert not budget.allows(276.0, 1)
     assert Budget(280.0, 0.0, LONGEST_QUICK_WINDOW_S).window_s(0.0, 2) == LONGEST_QUICK_WINDOW_S

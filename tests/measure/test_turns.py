@@ -22,7 +22,7 @@ from gpuprobe.measure.gate import Command, Gate, give
 from gpuprobe.measure.onlooker import Look, Onlooker
 from gpuprobe.measure.plan import Planned, in_order, once_more
 from gpuprobe.measure.room import Room
-from gpuprobe.measure.turns import FEWEST_LAPS, TURN_S, Turns
+from gpuprobe.measure.turns import FEWEST_DECIDING, FEWEST_LAPS, TURN_S, Turns
 from gpuprobe.paired.links import Process
 from gpuprobe.ranking.compared import Compared
 from gpuprobe.ranking.turns import laps
@@ -185,7 +185,7 @@ def test_every_second_lap_is_in_the_reverse_order_and_the_time_ends_them(stage: 
 def test_what_is_decided_stops_and_the_others_go_on(stage: PlayedStage) -> None:
     take(stage, Played("a", 10.0), Played("b", 30.0), Played("c", 10.2), turns_each=13)
     count = {name: sum(other == name for _, other in stage.order) for name in "abc"}
-    assert count["b"] == FEWEST_LAPS
+    assert count["b"] == FEWEST_DECIDING
     assert count["a"] == count["c"] > FEWEST_LAPS
 
 

@@ -545,7 +545,7 @@ def test_sizes_are_chosen_by_what_the_trace_foretells(tmp_path: Path) -> None:
 def test_what_the_budget_ends_is_said_to_be_left_and_resume_goes_on(tmp_path: Path, on: On) -> None:
     # Nine runs of some 21 s, three at a time, two of the search, and the ten seconds of the report.
     made, machine = study(), on(Machine())
-    left = carried_out(with_budget(made, 280.0), tmp_path)
+    left = carried_out(with_budget(made, 250.0), tmp_path)
     done = [path.name for path, run in load_runs(tmp_path).items() if run.spec.step]
     assert left[-1] == (TUNED, len(done) + 1)
     assert done
