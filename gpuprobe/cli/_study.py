@@ -82,7 +82,7 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
     searched = [info.name for info in study.strategies if info.combines]
     if searched and len(searched) < len(study.strategies):
         names = wording.listing(searched)
-        _say(console, f"{names}: searched for at the end, for which time is kept; what promises least is left out for it.")
+        _say(console, f"{names}: searched for at the end, in time kept for it; the least promising are left out for it.")
 
 
 def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interrupted: bool) -> int:
