@@ -81,8 +81,7 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
     _say(console, plan)
     searched = [info.name for info in study.strategies if info.combines]
     if searched and len(searched) < len(study.strategies):
-        names = wording.listing(searched)
-        _say(console, f"{names}: searched for at the end, in time kept for it; the least promising are left out for it.")
+        _say(console, f"{wording.listing(searched)}: searched for at the end, in time that is kept for it")
 
 
 def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interrupted: bool) -> int:
