@@ -31,6 +31,10 @@ ROWS_ONLY = """\
 PADDED = """\
 - ds = ds.padded_batch(SIZE)
 + ds = ds.padded_batch(SIZE, padded_shapes=shapes)  # one shape for all of them, or one for each bucket"""
+LESS_OFTEN = """\
+  class {name}(keras.callbacks.Callback):
+-     def on_train_batch_end(self, batch, logs=None):
++     def on_epoch_end(self, epoch, logs=None):"""
 # How many steps a call should hold where no replay chose.
 USUAL_STEPS = "8"
 # The options of `compile` that make a change.
@@ -97,6 +101,7 @@ def host_between_steps(here: Situation, stage: str | None) -> Given:
     words, code = "Do less between steps: fewer callbacks, summaries and checkpoints per batch", SAVE_SELDOM
     if here.callbacks:
         words = f"{words} (here {wording.listing(here.callbacks)})"
+        code = SAVE_SELDOM if SAVES in here.callbacks else LESS_OFTEN.format(name=here.callbacks[0])
     if SAVES not in here.callbacks and (here.verbose is None or here.verbose == BAR):
         words, code = f"{words}, verbose=2", QUIET_FIT
     if (here.steps_per_execution or 1) > 1:

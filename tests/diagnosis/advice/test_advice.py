@@ -94,6 +94,9 @@ def test_nothing_is_advised_that_is_on_already() -> None:
     assert "verbose" not in advice("host_between_steps", **GPU, verbose=2.0).fix
     assert "verbose=2" in advice("host_between_steps", **GPU, verbose=1.0).code
     assert 'save_freq="epoch"' in advice("host_between_steps", **GPU, own_callbacks="ModelCheckpoint, Mine").code
+    mine = advice("host_between_steps", **GPU, own_callbacks="Mine", verbose=0.0).code
+    assert "class Mine" in mine
+    assert "ModelCheckpoint" not in mine
     assert "uint8" not in advice("copy_bound", **GPU, feed_dtype="uint8").fix
 
 
