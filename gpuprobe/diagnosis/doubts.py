@@ -17,6 +17,7 @@ from gpuprobe.diagnosis.join import LOWER
 from gpuprobe.diagnosis.rules.gpu_state import held_down
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.categories import COPIES
+from gpuprobe.ledger.steps import NO_MARKER
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
         _differing(first, device, limits),
         _not_alone(findings, first, known, limits, case.replay),
         _uncosted(first),
+        _guessed(first, device),
     )
     reasons = [text for text in doubts if text]
     if not reasons:
@@ -128,6 +130,13 @@ def _half_filled(known: Evidence, limits: Thresholds) -> str:
 
 def _costs_time(found: Finding, first: Finding) -> bool:
     return found is not first and found.cause not in {"wrong_meter", "profiler_perturbed", "unattributed"}
+
+
+def _guessed(first: Finding, device: DeviceAccount) -> str:
+    """A span of kernels is always full of what it begins and ends with: only a step shows what lies around it."""
+    if first.cause != "compute_bound" or device.kind != "gpu" or device.steps_from != NO_MARKER:
+        return ""
+    return "the trace tells of no step, and so not what comes before its first kernel"
 
 
 def _uncosted(first: Finding) -> str:

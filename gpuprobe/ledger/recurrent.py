@@ -27,6 +27,12 @@ _CELL = frozenset(("MatMul", "Tanh"))
 WITHIN_PS = int(fixed.LOOP_PAUSE_MS * PS_PER_MS)
 # What cuDNN cannot do, by the types of operations that do it in the loop: Keras's conditions for `use_cudnn`.
 _OTHER_ACTIVATIONS = ("Relu", "Relu6", "Elu", "Selu", "Softplus", "Softsign", "LeakyRelu")
+# oneDNN's operations on a processor are called after TensorFlow's.
+_ONEDNN = re.compile(r"_Mkl(?:Native)?")
+# Keras 3 draws the masks of dropout before the loop: one for the inputs, and with recurrent dropout one for each gate,
+# of which a GRU has three and an LSTM four (keras/src/layers/rnn/lstm.py, `dropout_mask_count`).
+_DRAWN = re.compile(r"(?:.*?/)??([^/]+)/(stateless_dropout(?:_\d+)?)/")
+GATES = 3
 _RANDOM, _MASK = re.compile(r"\w*Random\w*"), ("Select", "SelectV2")
 
 
@@ -58,6 +64,7 @@ def recurrent_facts(host: Host, windows: Windows, part: Intervals) -> RecurrentF
 def _loops(host: Host) -> dict[str, _Loop]:
     """Return the loops of operations that any thread outside the input pipeline runs, by the layer that they are in."""
     told = {number: match for number, name in enumerate(host.names) if (match := _IN_A_LOOP.match(name))}
+    drawn = {match.groups() for name in host.names if (match := _DRAWN.match(name))}
     of_layer: dict[str, list[int]] = {}
     for number, match in told.items():
         of_layer.setdefault(match[1], []).append(number)
@@ -73,8 +80,9 @@ def _loops(host: Host) -> dict[str, _Loop]:
             count += len(start)
         if count:
             time = join(spans)
-            types = frozenset(told[number][3] for number in names)
-            dropout = any("dropout" in told[number][2] for number in names)
+            types = frozenset(_ONEDNN.sub("", told[number][3], count=1) for number in names)
+            masks = sum(of == layer for of, _ in drawn)
+            dropout = masks >= GATES or any("dropout" in told[number][2] for number in names)
             found[layer] = _Loop(Intervals(time.start, time.end - WITHIN_PS), count, types, dropout)
     return found
 

@@ -60,8 +60,23 @@ def test_a_loop_of_small_kernels_is_the_cause_and_names_its_setting(more: tuple[
     assert "cuDNN" in primary.fix
 
 
+@pytest.mark.parametrize(("masks", "told"), [(1, False), (4, True)])
+def test_recurrent_dropout_draws_a_mask_for_each_gate_before_the_loop(masks: int, told: bool) -> None:
+    """So Keras 3.15 names them in a trace of a training on a processor."""
+    made = looping(CELL)
+    for mask in range(masks):
+        name = f"stateless_dropout_{mask}" if mask else "stateless_dropout"
+        made.host(
+            mask, mask + 0.02, f"StatefulPartitionedCall/functional_1/lstm_1/{name}/SelectV2:SelectV2", "tf_Compute"
+        )
+    primary = judged(made).primary
+    assert primary is not None
+    assert ("recurrent_dropout" in primary.claim) == told
+
+
 def test_a_layer_of_any_name_is_told_by_its_cell() -> None:
     assert found(looping(CELL, layer="encoder")) is not None
+    assert found(looping(("_MklMatMul", "Tanh"), layer="encoder")) is not None
     assert found(looping(("Mul", "AddV2"), layer="encoder")) is None
 
 
