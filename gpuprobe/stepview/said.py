@@ -8,25 +8,19 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.report import account as reading
+from gpuprobe.report.headline import headline
 from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.records import DeviceAccount
     from gpuprobe.stepview.view import View
 
-COMPUTED = ("gpu_compute", "cpu_compute")
-# A step of so many times the samples of now is said to be one.
-AS_MANY = 0.01
-
 
 def title_of(view: View) -> str:
-    """Say what a step takes and how much of it is computing."""
+    """Say what was found, as the report does."""
     if not view.strips:
         return "A trace without a step"
-    device = view.strips[0].account
-    name = "processor" if device.kind == "cpu" else "GPU"
-    computed = sum(device.share(category) for category in COMPUTED)
-    return f"The {name} computes {wording.share(computed)} of a step of {wording.milliseconds(device.step_ms)}"
+    return headline(view.diagnosis.primary, view.strips[0].account)
 
 
 def facts(view: View) -> list[tuple[str, str]]:
@@ -35,6 +29,7 @@ def facts(view: View) -> list[tuple[str, str]]:
     if view.strips:
         device = view.strips[0].account
         found.append(("device", f"{device.model} ({device.name})" if device.model else device.name))
+        found.append(("step", wording.milliseconds(device.step_ms)))
         found.append(("steps", _steps(device)))
         found.append(("found by", device.steps_from))
     return found
@@ -55,20 +50,18 @@ def bare(kernel: str) -> str:
 
 def of_predicted(view: View) -> str:
     """Say what the predicted step is, or why there is none."""
-    found, replay = view.predicted, view.diagnosis.replay
-    if found is None or replay is None:
+    found = view.predicted
+    if found is None:
         return f"No predicted step is shown: {view.why_not}." if view.why_not else ""
     made = found.prediction
-    now = f", now {wording.milliseconds(replay.steady_ms)}" if replay.steady_ms else ""
-    more = made.gain.ratio * made.step_ms / replay.steady_ms if replay.steady_ms else 1.0
-    samples = f" It holds {more:.3g} times the samples of now." if abs(more - 1) > AS_MANY else ""
+    now_ms = view.strips[0].account.step_ms
     calls = wording.count(found.calls, "call")
-    low, high = wording.milliseconds(made.low_ms), wording.milliseconds(made.high_ms)
     text = (
-        f"After the advised change ({made.change}) a step takes {wording.milliseconds(made.step_ms)} by the replay "
-        f"({low} to {high}{now}): {reading.ratio(made.gain)}.{samples} Assumed: {made.assumption}. It is drawn from "
-        f"the begin of the first step that counts, as {calls} of the training function; the mark "
-        "at its end is where the next begins."
+        f"After the advised change ({made.change}): {wording.milliseconds(now_ms)} -> "
+        f"{wording.milliseconds(now_ms / made.gain.ratio)} for the samples of a step, {reading.ratio(made.gain)}, "
+        f"predicted by the replay. Assumed: {made.assumption}. Drawn from the begin of the first step that counts: "
+        f"{calls} of the training function as they follow each other in a long training, with a mark where the next "
+        "begins."
     )
     if found.share < 1:
         text += f" So {wording.share(found.share)} of the calls go; the others differ."
