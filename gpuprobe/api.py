@@ -16,7 +16,7 @@ from gpuprobe.report.write import write
 from gpuprobe.results import Result, result
 from gpuprobe.search.next_run import by_predicted_gain, following
 from gpuprobe.stepview.beside import write_pages
-from gpuprobe.strategies.under import under
+from gpuprobe.strategies.scaling import chosen_of
 from gpuprobe.workloads.resolve import named
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def run(
     *,
     backend: str | None = None,
     out: str | Path = "reports",
+    devices: Sequence[int] = (),
+    weak: bool = False,
     rounds: int = DEFAULT_ROUNDS,
     budget_s: float = DEFAULT_S,
     steps: int | None = None,
@@ -49,16 +51,18 @@ def run(
     compares those that are installed under one strategy, on plain arrays where none is named.
     `workload` is a `Workload`, or what `gpuprobe run --model` takes. Every run is a fresh process: a `Workload` reaches
     it pickled, classes and functions of the script by value, so it needs no `if __name__ == "__main__"`. A tf.data
-    dataset can't be pickled: give the function that makes it. `resume`, instead of a workload, is the folder of a study
-    that was interrupted, which goes on with its own options. Raises GpuprobeError where nothing can be trained; a run
-    that fails is in the result's `ranking.failures`, a strategy that cannot apply in `ranking.skipped`.
+    dataset can't be pickled: give the function that makes it. `devices`, as in (1, 2, 4), compares so many devices
+    instead of `strategies`; they share each batch, or each has one where it is `weak`. `resume`, instead of a workload,
+    is the folder of a study that was interrupted, which goes on with its own options. Raises GpuprobeError where
+    nothing can be trained; a run that fails is in the result's `ranking.failures`, a strategy that cannot apply in
+    `ranking.skipped`.
     """
     if (workload is None) == (resume is None):
         raise UsageError("gpuprobe.run takes either a workload or resume=..., the folder of a study to finish")
     if resume is not None:
         return _carried_out(take_up(Path(resume)))
     named_ones = strategies if isinstance(strategies, str) else ",".join(strategies)
-    chosen, trains_with = under(backend, named_ones or None, "strategies")
+    chosen, trains_with = chosen_of(devices, backend, named_ones or None, weak=weak, option="strategies")
     own = None if isinstance(workload, str) else workload
     depth, target = named(workload, "workload") if isinstance(workload, str) else (None, "")
     request = Request(
@@ -71,6 +75,8 @@ def run(
         steps=steps,
         trace_steps=4 if trace else 0,
         backend=trains_with,
+        devices=tuple(devices),
+        weak=weak,
     )
     return _carried_out(begin(request, chosen, Path(out), "gpuprobe.run(...)", own))
 

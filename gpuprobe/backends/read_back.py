@@ -45,6 +45,8 @@ def settings_of(
     onednn: bool | None = None,
     tf32: bool | None = None,
     gpu_pci_bus_id: str = "",
+    replicas: int = 1,
+    trainable_mib: float | None = None,
 ) -> Settings:
     """Join what Keras knows with what its backend told; 0 threads stands for one each core."""
     return Settings(
@@ -63,6 +65,8 @@ def settings_of(
         tf32=tf32,
         run_eagerly=bool(model.run_eagerly),
         gpu_pci_bus_id=gpu_pci_bus_id,
+        replicas=replicas,
+        trainable_mib=trainable_mib,
     )
 
 

@@ -21,6 +21,20 @@ class Number(click.IntRange):
     name = "number"
 
 
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """Whole numbers joined by commas."""
+
+    name = "numbers"
+
+    def convert(self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Raise UsageError where one is no whole number above zero."""
+        parts = str(value).split(",")
+        if not all(part.strip().isdecimal() and int(part) for part in parts):
+            option = param.opts[0] if param else "NUMBERS"
+            raise UsageError(f"{option}: {value!r} is no list of numbers; write it as 1,2,4")
+        return tuple(int(part) for part in parts)
+
+
 class Figure(click.FloatRange):
     """A number within bounds, named as a person would."""
 

@@ -12,7 +12,9 @@ from gpuprobe.cli._help import Described, codes
 from gpuprobe.cli._options import (
     READ,
     Duration,
+    Figure,
     Number,
+    Numbers,
     complete_models,
     complete_strategies,
     reports_folder,
@@ -31,6 +33,7 @@ EXAMPLES = (
     ("gpuprobe run --backend all", "the same training under TensorFlow, JAX and PyTorch"),
     ("gpuprobe run --backend jax --model mlp", "every strategy that JAX has"),
     ("gpuprobe run --model mlp", "a workload of ours; gpuprobe list --models shows them"),
+    ("gpuprobe run --devices 1,2,4", "why N devices are not N times as fast; on GPUs, or logical devices without one"),
     ("gpuprobe run --resume reports/STUDY", "finish a study that was interrupted"),
 )
 EXIT_CODES = codes("all runs done", 3, 4, 5, 130, failed="a run failed; the others are ranked")
@@ -52,6 +55,25 @@ DEFAULT_BATCH_SIZE = 32
     "--backend",
     type=click.Choice([*BACKENDS, "all"]),
     help="What Keras trains with; all compares those installed. [default: tensorflow if installed]",
+)
+@click.option(
+    "--devices",
+    type=Numbers(),
+    metavar="1,2,4",
+    help="Compare so many devices instead: MirroredStrategy on GPUs, or on logical devices of the processor.",
+)
+@click.option(
+    "--scaling",
+    type=click.Choice(["strong", "weak"]),
+    default="strong",
+    show_default=True,
+    help="Of --devices: they share each batch, or each has one.",
+)
+@click.option(
+    "--link",
+    type=Figure(min=0, min_open=True),
+    metavar="GB/S",
+    help="Of --devices: predict for a link so fast, also of devices that are not here. [default: as measured]",
 )
 @reports_folder("study")
 @click.option("--quick", is_flag=True, help="One round, short windows: about five and a half minutes.")
@@ -76,6 +98,9 @@ DEFAULT_BATCH_SIZE = 32
 def command(
     strategies: str | None,
     backend: str | None,
+    devices: tuple[int, ...] | None,
+    scaling: str,
+    link: float | None,
     out: Path,
     data: str,
     quick: bool,
@@ -100,14 +125,14 @@ def command(
     from gpuprobe.cli._study import finish, start
     from gpuprobe.measure.budget import DEFAULT_ROUNDS, DEFAULT_S, QUICK_S
     from gpuprobe.records import Request
-    from gpuprobe.strategies.under import under
+    from gpuprobe.strategies.scaling import chosen_of
 
     if resume is not None:
         raise SystemExit(finish(resume, budget_s=budget))
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs exclude each other: both say how much of each run is timed")
     depth, target = _model(model, depth)
-    chosen, trains_with = under(backend, strategies)
+    chosen, trains_with = chosen_of(devices or (), backend, strategies, weak=scaling == "weak")
     request = Request(
         rounds=rounds or (QUICK_ROUNDS if quick else DEFAULT_ROUNDS),
         budget_s=budget or (QUICK_S if quick else DEFAULT_S),
@@ -123,6 +148,9 @@ def command(
         limit_s=limit,
         quick=quick,
         search_steps=QUICK_SEARCH_STEPS if quick else None,
+        devices=devices or (),
+        weak=scaling == "weak",
+        link_gb_per_s=link,
         inject=inject,
         backend=trains_with,
     )

@@ -20,7 +20,9 @@ from gpuprobe.measure.survey import Question, Survey, survey
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_study, run_folder
 from gpuprobe.records import Outcome, Run, RunSpec, Study, save
 from gpuprobe.scratch import scratch
-from gpuprobe.strategies.registry import changes
+from gpuprobe.strategies.plan import Machine
+from gpuprobe.strategies.registry import changes, plan
+from gpuprobe.strategies.scaling import cannot_spread
 from gpuprobe.workloads import data
 from gpuprobe.workloads.cifar import workload_name
 from gpuprobe.workloads.resolve import PICKLE, pickle
@@ -89,7 +91,7 @@ def begin(
         changes=tuple(strategy.info for strategy in further if strategy.name not in found.skip),
     )
     save(study, where / STUDY_FILE)
-    _skip(study, where, found.skip)
+    _skip(study, where, {**_cannot_spread(study), **found.skip})
     return Begun(study, where, images)
 
 
@@ -178,6 +180,18 @@ def _skip(study: Study, where: Path, reasons: dict[str, str]) -> None:
             into = run_folder(where, spec.round, info.name)
             into.mkdir(parents=True)
             save(Run(spec=spec, outcome=Outcome(state="skipped", message=reasons[info.name])), into / RUN_FILE)
+
+
+def _cannot_spread(study: Study) -> dict[str, str]:
+    """Return why strategies of several devices cannot be run on this machine with this batch."""
+    # How far a strategy may go is asked of no machine: none of these does.
+    machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: study.batch_size)
+    gpus, reasons = len(study.environment.gpus), {}
+    for info in study.strategies:
+        if info.scale is not None:
+            planned = plan(info.name, study.batch_size, machine)
+            reasons[info.name] = cannot_spread(info.scale, planned, study.batch_size, gpus)
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _slug(name: str) -> str:

@@ -201,8 +201,12 @@ def _cannot_compute(plan: Plan, workload: Workload, model: keras.Model) -> str |
     # Keras refuses where a layer, as a string lookup, says that XLA cannot compile it.
     if plan.jit_compile and not model.jit_compile:
         return "a layer of the model cannot be compiled by XLA"
-    if plan.dtype_policy != "float32" and workload.built_before:
+    if workload.built_before and plan.dtype_policy != "float32":
         return "the model was built before its dtype policy could be set; give the function that builds it"
+    if workload.built_before and plan.replicas > 1:
+        return "the model was built before its devices were known; give the function that builds it"
+    if plan.replicas > 1 and getattr(model.optimizer, "gradient_accumulation_steps", None):
+        return "TensorFlow cannot accumulate gradients over several replicas"
     return None
 
 

@@ -59,6 +59,7 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     from gpuprobe.backends.backend import current
     from gpuprobe.measure.compiled import compiled
     from gpuprobe.measure.conductor import Conductor
+    from gpuprobe.measure.devices import make_devices, scope, with_rate
     from gpuprobe.measure.faults import inject
     from gpuprobe.measure.first_weights import share
     from gpuprobe.measure.machine import inspect
@@ -66,13 +67,17 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     from gpuprobe.strategies import feeds, registry
 
     log.write("phase", name="build")
+    # Before anything of the user's makes a tensor: then it is too late.
+    devices = make_devices(registry.replicas(spec.strategy))
     workload = inject(spec, _workload(spec))
     backend = current()
     machine = inspect(workload, backend)
     plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start, spec.backend)
     keras.utils.set_random_seed(spec.seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
-    model, seen = compiled(workload, plan, backend)
+    with scope(plan, devices):
+        model, seen = compiled(workload, plan, backend)
+    workload = with_rate(workload, model, plan.rate_times)
     feed = feeds.make(plan, workload, spec.seed, shared=bool(spec.shared))
     for note in (*plan.notes, *feed.notes, *share(model, spec.shared)):
         log.write("note", text=note)
@@ -81,7 +86,7 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     per_call = plan.batch_size * plan.steps_per_execution
 
     def on_first_call() -> None:
-        batch_size = seen.get("batch_size") or plan.batch_size
+        batch_size = plan.replicas * (seen.get("batch_size") or plan.batch_size // plan.replicas)
         log.write("settings", settings=backend.settings(model, batch_size, seen["feed_dtype"]))
         gc.enable()
 
@@ -93,7 +98,7 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     feed.warm()
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, feeds.ENDLESS, [notice])
-    if machine.has_gpu and plan.backend == TENSORFLOW:
+    if machine.has_gpu and plan.backend == TENSORFLOW and plan.replicas == 1:
         # Only a GPU's peak is known, so that only there the count says how much of it was used.
         _log_flop(log, model, seen)
 

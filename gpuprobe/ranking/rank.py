@@ -11,6 +11,7 @@ from gpuprobe.ranking.compared import Compared
 from gpuprobe.ranking.ranking import Failure, Ranking
 from gpuprobe.ranking.restless import restless
 from gpuprobe.ranking.rows import Key, baseline_of, of, rates_of, rows_of
+from gpuprobe.ranking.scaled import scaling_of
 from gpuprobe.ranking.scorecard import scorecard
 from gpuprobe.ranking.why import case
 from gpuprobe.thresholds import DEFAULTS
@@ -52,6 +53,7 @@ def rank(
         failures=_failures([run for run in runs if run.outcome.state != "skipped"], rates),
         skipped=_failures([run for run in runs if run.outcome.state == "skipped"], rates),
         not_run=tuple(info.name for info in study.strategies if not of(runs, info.name)),
+        scaling=scaling_of(study, rows, compared),
         findings=why.findings if why else (),
         not_evaluated=why.not_evaluated if why else (),
         scorecard=scored,

@@ -14,6 +14,7 @@ from gpuprobe.ledger.records import DeviceAccount
 from gpuprobe.ranking.compared import Beyond
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.ranking.restless import Restless
+from gpuprobe.ranking.scaling import Scaling
 from gpuprobe.records import SCHEMA, Gain, Record, Settings, Signal, State
 from gpuprobe.whatif.records import Prediction
 
@@ -225,6 +226,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     that they name different causes. `scorecard` holds the predicted gains beside the measured ones, `predictions` what
     the baseline's trace foretells of each change made to it alone, whether or not a strategy makes it. `resolution` is
     the smallest difference that the study could tell, as a fraction of the rate; `restless` says what hindered it.
+    `scaling` is that of a study of several devices.
     """
 
     schema: int = RANKING_SCHEMA
@@ -235,6 +237,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     skipped: tuple[Failure, ...] = ()
     not_run: tuple[str, ...]
     searches: tuple[Search, ...] = ()
+    scaling: Scaling | None = None
     findings: tuple[Finding, ...]
     not_evaluated: tuple[NotEvaluated, ...]
     scorecard: tuple[Scored, ...] = ()

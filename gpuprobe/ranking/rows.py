@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry import TelemetrySummary
 
 CEILING = "device_resident"
+# Runs of a study of several devices that are no way to train.
+PROBES: dict[str, str] = {
+    "share": "a probe: a part of the batch on one device",
+    "apart": "a probe: its replicas exchange no gradients",
+}
 # (round, strategy) names a run within its study.
 Key = tuple[int, str]
 
@@ -102,7 +107,7 @@ def _row(
         joint_input_share=_input_share(compared.joint_ratio(info.name, CEILING)) if comparable else None,
         marks=(
             *([Mark(kind="unstable", words=unsteady)] if unsteady else []),
-            *([Mark(kind="loss", words=loss)] if loss else []),
+            *([Mark(kind="loss", words=words)] if (words := PROBES.get(_role(info)) or loss) else []),
         ),
         account=device,
         meters=_meters(study, own[-1], rate, measured["telemetry"], device),
@@ -121,6 +126,10 @@ def _input_share(ratio: Interval | None) -> Interval | None:
         n=ratio.n,
         rounds=ratio.rounds,
     )
+
+
+def _role(info: StrategyInfo) -> str:
+    return info.scale.role if info.scale else ""
 
 
 def _same_compute(runs: Sequence[Run], others: Sequence[Run]) -> bool:

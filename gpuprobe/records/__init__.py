@@ -9,7 +9,7 @@ from gpuprobe.records.base import SCHEMA, Record
 from gpuprobe.records.evidence import Confidence, Evidence, Gain, Signal
 from gpuprobe.records.files import load, save, to_json, write_whole
 from gpuprobe.records.run import Given, LossPoint, Outcome, Phase, PhaseName, Run, Settings, State, TraceInfo
-from gpuprobe.records.strategy import Combination, Part, StrategyInfo, applied, chain
+from gpuprobe.records.strategy import Combination, Part, Role, Scale, StrategyInfo, applied, chain
 from gpuprobe.records.study import Environment, GpuInfo, Request, RunSpec, Study
 from gpuprobe.records.wall import PartKind, Wall, WallPart
 from gpuprobe.records.watch import ThreadUse, Watch
@@ -31,8 +31,10 @@ __all__ = [
     "PhaseName",
     "Record",
     "Request",
+    "Role",
     "Run",
     "RunSpec",
+    "Scale",
     "Settings",
     "Signal",
     "State",

@@ -21,7 +21,8 @@ State = Literal["done", "failed", "out_of_memory", "killed", "timeout", "interru
 class Settings(Record, frozen=True, kw_only=True):
     """The effective settings of a run, read back from Keras and its backend, never assumed.
 
-    `gpu_pci_bus_id` is where CUDA says that the backend's first GPU lies; empty where there is none.
+    `gpu_pci_bus_id` is where CUDA says that the backend's first GPU lies; empty where there is none. `batch_size` is
+    that of all `replicas` together; `trainable_mib` is what their gradients are large, None where it was not read.
     """
 
     device: str
@@ -39,6 +40,8 @@ class Settings(Record, frozen=True, kw_only=True):
     run_eagerly: bool = False
     gpu_pci_bus_id: str = ""
     backend: str = "tensorflow"
+    replicas: int = 1
+    trainable_mib: float | None = None
 
 
 class Given(Record, frozen=True, kw_only=True):

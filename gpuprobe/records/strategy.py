@@ -12,6 +12,26 @@ if TYPE_CHECKING:
 # What a strategy changes: the loop that the user wrote, how batches reach the device, how the step is computed, a
 # setting that only Keras's own `fit` has, the batch size, with which a training learns otherwise, or Keras's backend.
 Part = Literal["loop", "feed", "compute", "fit", "batch", "backend"]
+# What a strategy is for in a study of several devices.
+Role = Literal["one", "xla", "share", "apart", "spread", "change"]
+
+
+class Scale(Record, frozen=True, kw_only=True):
+    """The part of a strategy in a study of several `devices`.
+
+    `spread` trains on all of them; `apart` does too, but its replicas exchange no gradients. `share` computes on one
+    device what each of them has to; `one` is the one device that all are compared with, and `xla` that with XLA. A
+    `change` makes one change to `spread`. Where it is `weak`, the batch of each device stays the same, else the whole.
+    """
+
+    devices: int
+    role: Role
+    weak: bool = False
+
+    @property
+    def replicas(self) -> int:
+        """How many devices compute."""
+        return self.devices if self.role in {"spread", "apart", "change"} else 1
 
 
 class StrategyInfo(Record, frozen=True, kw_only=True):
@@ -20,6 +40,7 @@ class StrategyInfo(Record, frozen=True, kw_only=True):
     `what_if` names the change that predicts its gain from the trace of the strategy it is compared with; `part` says
     what it changes. One that `combines` is found by a search. A change that has `sizes` to choose from is of `size`
     where nothing is chosen; None leaves that to TensorFlow. `backend` is what it trains with, empty for the study's.
+    `scale` is its part in a study of several devices.
     """
 
     name: str
@@ -32,6 +53,7 @@ class StrategyInfo(Record, frozen=True, kw_only=True):
     size: int | None = None
     sizes: tuple[int, ...] = ()
     backend: str = ""
+    scale: Scale | None = None
 
 
 class Combination(Record, frozen=True, kw_only=True):

@@ -77,7 +77,8 @@ class Request(Record, frozen=True, kw_only=True):
     are timed where given, else as long as the budget allows. A run that shows no sign of life for `limit_s` is
     ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own. A search takes at most
     `search_steps` runs to try changes where given, else as many as promise a gain. Keras trains with `backend` under
-    all strategies but those that name another.
+    all strategies but those that name another. `devices` are the numbers of devices that are compared, empty where one
+    trains; `weak` gives each of them a whole batch. `link_gb_per_s` is between them.
     """
 
     rounds: int
@@ -94,6 +95,9 @@ class Request(Record, frozen=True, kw_only=True):
     limit_s: float = 180.0
     quick: bool = False
     search_steps: int | None = None
+    devices: tuple[int, ...] = ()
+    weak: bool = False
+    link_gb_per_s: float | None = None
     inject: tuple[str, ...] = ()
     backend: str = "tensorflow"
 

@@ -15,11 +15,13 @@ from gpuprobe.report.account import ratio
 from gpuprobe.report.page import Markdown, code, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gpuprobe.ranking.compared import Beyond
     from gpuprobe.ranking.load import Loaded
     from gpuprobe.ranking.ranking import Ranking, Row, Scored
     from gpuprobe.ranking.rates import Interval
-    from gpuprobe.records import Settings, Signal, Study
+    from gpuprobe.records import Request, Settings, Signal, Study
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def command(study: Study, strategy: str) -> str:
         return study.command
     info = next(info for info in study.strategies if info.name == strategy)
     chosen = [one.name for one in study.strategies if info.combines or one.name in {info.against, strategy}]
-    words = ["gpuprobe", "run", "--strategies", ",".join(chosen), "--batch-size", str(request.batch_size)]
+    words = ["gpuprobe", "run", *_chosen(request, chosen), "--batch-size", str(request.batch_size)]
     words += ["--model", request.model] if request.model else ["--depth", str(request.depth), "--data", request.data]
     words += ["--seed", str(request.seed), "--rounds", str(request.rounds)]
     if request.samples:
@@ -199,6 +201,14 @@ def command(study: Study, strategy: str) -> str:
     for fault in request.inject:
         words += ["--inject", fault]
     return shlex.join(words)
+
+
+def _chosen(request: Request, strategies: Sequence[str]) -> list[str]:
+    if not request.devices:
+        return ["--strategies", ",".join(strategies)]
+    link = ["--link", f"{request.link_gb_per_s:g}"] if request.link_gb_per_s else []
+    scaling = ["--scaling", "weak"] if request.weak else []
+    return ["--devices", ",".join(str(count) for count in request.devices), *scaling, *link]
 
 
 def traces(loaded: Loaded) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from gpuprobe import wording
 from gpuprobe.foreign import shortened, visible
 from gpuprobe.ranking.rates import step_times_ms
+from gpuprobe.report import scaling
 from gpuprobe.report.charts import Bar, Bars, Box, Boxes, Chart, Look, Panel, Panels, Part, parts_ms
 from gpuprobe.report.palette import BLUE, GREEN, ORANGE
 from gpuprobe.units import NS_PER_S
@@ -40,7 +41,14 @@ MOST_UNCERTAIN = 1.5
 
 def charts(loaded: Loaded) -> list[Chart]:
     """Return every chart that has something to show."""
-    made = (_breakdown(loaded), throughput(loaded), _utilization(loaded), _step_times(loaded), _losses(loaded))
+    made = (
+        scaling.chart(loaded.ranking.scaling),
+        _breakdown(loaded),
+        throughput(loaded),
+        _utilization(loaded),
+        _step_times(loaded),
+        _losses(loaded),
+    )
     return [chart for chart in made if chart is not None]
 
 

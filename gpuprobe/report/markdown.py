@@ -9,7 +9,7 @@ from urllib.parse import quote
 from gpuprobe import wording
 from gpuprobe.evidence.whole_run import RunBreakdown, breakdown_of_run
 from gpuprobe.recording import STEP_FILE
-from gpuprobe.report import account, cells, meters, story, whole_run
+from gpuprobe.report import account, cells, meters, scaling, story, whole_run
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.report.page import filled
 from gpuprobe.report.study_answer import fastest
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gpuprobe.report.charts import Chart
 
 # The parts that a page shows unfolded.
-OPENED = ("Where the step went",)
+OPENED = ("Where the step went", "From one device to several")
 
 
 def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
@@ -44,6 +44,8 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
         "used": used,
         "dropped": dropped,
         "stories": [story.told(search, ranking) for search in ranking.searches],
+        "scaling": ranking.scaling,
+        "scaled": scaling,
         "ledger": ledger,
         "categories": [(name, CATEGORIES[name].meaning) for name in ledger[0][2:]] if ledger else [],
         "meters": meters.table({row.strategy: row.meters for row in shown}),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.records.strategy import chain
-from gpuprobe.report import answer
+from gpuprobe.report import answer, scaling
 from gpuprobe.report.account import WORTH_A_LINE
 from gpuprobe.report.account import ratio as told_ratio
 from gpuprobe.report.cells import times
@@ -78,6 +78,8 @@ def _title(loaded: Loaded, primary: Finding | None) -> str:
         why = f": `{failed.strategy}`, {failed.state.replace('_', ' ')}, {failed.message}" if failed else ""
         return f"{absent}No run finished{why}."
     baseline = ranking.row(ranking.baseline)
+    if ranking.scaling is not None and (scaled := scaling.headline(ranking.scaling)):
+        return f"{absent}{scaled}."
     found = headline(primary, baseline.account if baseline else None)
     names = wording.count(len(ranking.rows), "strategy", "strategies")
     if too_busy(ranking, study):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.report import scaling
 from gpuprobe.report.account import step_sentence
 from gpuprobe.report.causes import named
 from gpuprobe.report.cells import times
@@ -69,6 +70,8 @@ def verdict(loaded: Loaded, *, provisional: bool = False) -> Verdict:
         return Verdict(where, "No run finished.", _failed(ranking), "", "")
     step, why = _why(ranking)
     first, code = following(ranking, study)
+    if ranking.scaling is not None and (scaled := scaling.headline(ranking.scaling)):
+        step = f"{scaled}. {step}".strip()
     busy = "" if provisional else too_busy(ranking, study)
     found = f"{busy} {step}" if busy else f"{step} {_fastest(ranking, study)}"
     told = f"{found.strip()}{_unmeasured(ranking, study)}"

@@ -190,6 +190,8 @@ def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int
     size = batch_size(next(iter(batches)))
     if plan.batch_size > size:
         batches = batches.batch(plan.batch_size // size, drop_remainder=True).map(_merge)
+    elif plan.batch_size < size:
+        batches = batches.rebatch(plan.batch_size, drop_remainder=True)
     if plan.cache:
         batches = batches.cache()
 

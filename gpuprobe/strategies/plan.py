@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 # As `tf.data.AUTOTUNE`: TensorFlow chooses while it runs.
 AUTOTUNE = -1
+# As many GPUs as one host has, at most (NVIDIA's DGX-2 and HGX baseboards).
+MOST_DEVICES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,9 @@ class Plan:
 
     `backend` is what Keras trains with.
     `feed` names a function of `gpuprobe.strategies.feeds`; `cache`, `prefetch` (how many batches are
-    made ahead) and `parallel_calls` (of the map) concern tf.data feeds only.
+    made ahead) and `parallel_calls` (of the map) concern tf.data feeds only. `batch_size` is that of all `replicas`
+    together, each of which has a device; they `exchange` their gradients in so many `packs`. `rate_times` multiplies
+    the learning rate.
     """
 
     feed: str
@@ -49,4 +53,8 @@ class Plan:
     prefetch: int = 0
     parallel_calls: int = 1
     cache: bool = False
+    replicas: int = 1
+    exchange: bool = True
+    packs: int = 1
+    rate_times: float = 1.0
     notes: tuple[str, ...] = ()

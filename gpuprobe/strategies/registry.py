@@ -20,7 +20,7 @@ from gpuprobe.strategies.plan import Machine, Plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gpuprobe.records import Part
+    from gpuprobe.records import Part, Scale
 
 
 # What every workload of arrays can be fed with, under every backend.
@@ -59,6 +59,7 @@ class Strategy:
     backend: str = ""
     needs: str = ""
     not_under: Mapping[str, str] = field(default_factory=dict)
+    scale: Scale | None = None
 
     def lacks(self, backend: str) -> str:
         """Say why it cannot be measured where the study's other strategies train with that backend; empty if it can."""
@@ -85,6 +86,7 @@ class Strategy:
             size=self.size,
             sizes=self.sizes,
             backend=self.backend,
+            scale=self.scale,
         )
 
 
@@ -106,15 +108,17 @@ def strategy(
     backend: str = "",
     needs: str = "",
     not_under: Mapping[str, str] = NOWHERE,
+    scale: Scale | None = None,
 ) -> Callable[[AnyChange], AnyChange]:
     """Register a function as the strategy of its name.
 
     `order` places it in the list, `against` names the strategy it is compared with, `changes` says in a few words
     what differs from that one, `part` which part of a training that is, and `what_if` names the change of a replayed
     trace that foretells it. A search chooses among its `sizes`, of which `size` is the usual one. One that `combines`
-    is found by a search; one that is not measured `alone` is only tried there. One with a `backend` trains with that
-    one, whatever the others of its study do. `needs` names a package of Keras's backends that its feed is made of;
-    `not_under` says by backend why it can't be measured there.
+    is found by a search; one that is not measured `alone` is only tried there, or has its part in the `scale` of a
+    study of several devices. One with a `backend` trains with that one, whatever the others of its study do. `needs`
+    names a package of Keras's backends that its feed is made of; `not_under` says by backend why it can't be measured
+    there.
     """
 
     def register(function: AnyChange) -> AnyChange:
@@ -134,6 +138,7 @@ def strategy(
             backend=backend,
             needs=needs,
             not_under=not_under,
+            scale=scale,
         )
         return function
 
@@ -178,6 +183,12 @@ def select(text: str, option: str = "--strategies") -> tuple[Strategy, ...]:
             hint = f"; did you mean {near[0]}?" if near else "; gpuprobe list shows them"
             raise UsageError(f"{option}: there is no strategy {name!r}{hint}")
     return tuple(found for found in known.values() if found.name in names)
+
+
+def replicas(name: str) -> int:
+    """Return on how many devices a strategy computes."""
+    scale = changes()[name].scale
+    return scale.replicas if scale else 1
 
 
 def plan(

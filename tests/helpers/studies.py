@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.records import GpuInfo, State, StrategyInfo, Study
+from gpuprobe.records import GpuInfo, Scale, State, StrategyInfo, Study
 from gpuprobe.simulate import recordings
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class SimulatedStrategy:
     loss_offset: float = 0.0
     dtype_policy: str = "float32"
     state: State = "done"
+    scale: Scale | None = None
+    gradients_mib: float | None = None
 
 
 def simulate_study(
@@ -72,6 +74,7 @@ def _info(strategy: SimulatedStrategy) -> StrategyInfo:
         sentence=f"Simulated steps of {strategy.step_ms:g} ms.",
         against=strategy.against,
         change=strategy.change,
+        scale=strategy.scale,
     )
 
 
@@ -88,6 +91,7 @@ def _run(
             batch_size=strategy.batch_size,
             dtype_policy=strategy.dtype_policy,
             compute_dtype="float32",
+            trainable_mib=strategy.gradients_mib,
         ),
         call_ms=step_ms * np.abs(1 + strategy.spread * random.standard_normal(count)),
         columns=_columns(strategy, random, gpu=gpu),

@@ -1,0 +1,99 @@
+"""How a study of several devices scales: its runs as parts of the step that several devices take together.
+
+Every part is a difference between runs that took turns, so that the parts of a step add up to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.ranking import ring
+from gpuprobe.ranking.rates import Interval
+from gpuprobe.ranking.scaling import Lost, LostBy, Scaled, Scaling
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gpuprobe.ranking.compared import Compared
+    from gpuprobe.ranking.ranking import Row
+    from gpuprobe.records import Role, Study
+
+MS_PER_S = 1000.0
+# Each a step further from the ideal, and what is lost by it.
+LOST_BY: dict[Role, LostBy] = {"share": "smaller_batch", "apart": "beside", "spread": "exchange"}
+
+
+def scaling_of(study: Study, rows: Sequence[Row], compared: Compared) -> Scaling | None:
+    """Return how a study of several devices scales; None for another, or where one device was not measured."""
+    by_name = {row.strategy: row for row in rows}
+    roles = {(info.scale.devices, info.scale.role): info.name for info in study.strategies if info.scale}
+    one = by_name.get(roles.get((1, "one"), ""))
+    if one is None:
+        return None
+    counts = sorted({devices for devices, _ in roles if devices > 1})
+    weak = study.request.weak
+    points = [_point(count, roles, by_name, compared, weak=weak) for count in counts]
+    mib, link = one.settings.trainable_mib, study.request.link_gb_per_s
+    return Scaling(
+        weak=weak,
+        points=ring.predicted(points, mib, link) if mib else tuple(points),
+        xla_gain=compared.ratio(roles.get((1, "xla"), ""), one.strategy),
+        gradients_mib=mib,
+        logical=not study.environment.gpus,
+        cores=study.environment.cores,
+        given=link is not None,
+    )
+
+
+def _point(
+    devices: int, roles: Mapping[tuple[int, Role], str], rows: Mapping[str, Row], compared: Compared, *, weak: bool
+) -> Scaled:
+    one = rows[roles[1, "one"]]
+    samples = one.settings.batch_size * (devices if weak else 1)
+    ideal_ms = MS_PER_S * samples / (devices * one.samples_per_s.value)
+    before, before_ms, speed_before = one.strategy, ideal_ms, float(devices)
+    lost: list[Lost] = []
+    pending: list[LostBy] = []
+    alone_ms = ideal_ms if weak else None
+    for role, by in LOST_BY.items():
+        if role == "share" and weak:
+            # A device has the batch that one device alone has.
+            continue
+        row = rows.get(roles.get((devices, role), ""))
+        pending.append(by)
+        if row is None:
+            continue
+        speed = float(devices) if role == "share" else 1.0
+        now_ms = MS_PER_S * samples / (speed * row.samples_per_s.value)
+        ratio = compared.ratio(before, row.strategy)
+        if ratio is not None:
+            lost.append(Lost(by=tuple(pending), ms=_difference(now_ms, before_ms, ratio, speed_before / speed)))
+        alone_ms = now_ms if role == "share" else alone_ms
+        before, before_ms, pending, speed_before = row.strategy, now_ms, [], speed
+    spread = rows.get(roles.get((devices, "spread"), ""))
+    ratio = compared.ratio(spread.strategy, one.strategy) if spread else None
+    return Scaled(
+        devices=devices,
+        samples=samples,
+        ideal_ms=ideal_ms,
+        alone_ms=alone_ms,
+        step_ms=before_ms if spread else None,
+        efficiency=_times(ratio, 1 / devices) if ratio else None,
+        lost=tuple(lost) if spread else (),
+    )
+
+
+def _difference(now_ms: float, before_ms: float, ratio: Interval, factor: float) -> Interval:
+    """Return the ms that a step takes longer; `ratio` times `factor` is how many times as long, with its interval."""
+    low, high = (before_ms * (factor * end - 1) for end in (ratio.low, ratio.high))
+    return Interval(value=now_ms - before_ms, low=low, high=high, n=ratio.n, rounds=ratio.rounds)
+
+
+def _times(interval: Interval, factor: float) -> Interval:
+    return Interval(
+        value=interval.value * factor,
+        low=interval.low * factor,
+        high=interval.high * factor,
+        n=interval.n,
+        rounds=interval.rounds,
+    )

@@ -1,0 +1,66 @@
+"""What several devices are worth beside one, and where the missing part goes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gpuprobe.ranking.rates import Interval
+from gpuprobe.records import Record
+
+# A smaller batch is a worse fit for a device; replicas beside each other share a host; then they exchange gradients.
+LostBy = Literal["smaller_batch", "beside", "exchange"]
+
+
+class Lost(Record, frozen=True, kw_only=True):
+    """A part of the step that N devices of ideal scaling would not have, in ms, with its 95 % interval.
+
+    It is lost by all of `by` together: more than one where a run that tells them apart is missing.
+    """
+
+    by: tuple[LostBy, ...]
+    ms: Interval
+
+
+class Scaled(Record, frozen=True, kw_only=True):
+    """So many `devices` beside one; a step is one of all of them together, of `samples` samples.
+
+    `ideal_ms` and what was `lost` add up to `step_ms`. `efficiency` is 1 where N devices are N times as fast as one.
+    `alone_ms` is what one device takes for its part of the step with nobody beside it. `predicted_ms` is that and a
+    ring's transfer at `link_gb_per_s`. What was not measured is None.
+    """
+
+    devices: int
+    samples: int
+    ideal_ms: float
+    alone_ms: float | None = None
+    step_ms: float | None = None
+    efficiency: Interval | None = None
+    lost: tuple[Lost, ...] = ()
+    predicted_ms: float | None = None
+    link_gb_per_s: float | None = None
+
+    @property
+    def predicted_efficiency(self) -> float | None:
+        """The efficiency that the prediction comes to."""
+        return self.ideal_ms / self.predicted_ms if self.predicted_ms else None
+
+    @property
+    def exchange_ms(self) -> float | None:
+        """What the exchange of gradients takes of the step, where it was measured by itself."""
+        return next((lost.ms.value for lost in self.lost if lost.by == ("exchange",)), None)
+
+
+class Scaling(Record, frozen=True, kw_only=True):
+    """All numbers of devices of a study; `xla_gain` is how many times as fast one device is with XLA.
+
+    `gradients_mib` is how large the gradients are together. `logical` says that the devices are parts of one processor,
+    of so many `cores`. `given` says that the link of the predictions was given, else it was fitted.
+    """
+
+    weak: bool
+    points: tuple[Scaled, ...]
+    xla_gain: Interval | None = None
+    gradients_mib: float | None = None
+    logical: bool = False
+    cores: int = 0
+    given: bool = False

@@ -1,0 +1,153 @@
+"""Several devices beside one, against studies whose truth is known: efficiency, parts that add up, predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from gpuprobe.ranking.load import load
+from gpuprobe.ranking.ring import transfer_ms
+from gpuprobe.recording import STUDY_FILE
+from gpuprobe.records import Scale, save
+from gpuprobe.report import scaling as words
+from gpuprobe.report.write import rendered
+from gpuprobe.strategies.scaling import scaled
+from tests.helpers.studies import SimulatedStrategy, simulate_study
+
+if TYPE_CHECKING:
+    from gpuprobe.ranking.load import Loaded
+    from gpuprobe.ranking.scaling import LostBy, Scaling
+    from gpuprobe.records import Role
+
+# One device takes 40 ms for a batch of 32; 10 ms of each step do not depend on the batch, whatever shares it.
+ONE_MS, FIXED_MS, MIB = 40.0, 10.0, 100.0
+BESIDE_MS = 2.0
+# What 2 and 4 devices take for a ring of 100 MiB at 20 GB/s.
+LINK = 20.0
+
+
+def alone_ms(devices: int) -> float:
+    return FIXED_MS + (ONE_MS - FIXED_MS) / devices
+
+
+def truth(devices: int) -> float:
+    return alone_ms(devices) + BESIDE_MS + transfer_ms(devices, MIB, LINK)
+
+
+def part(role: Role, devices: int, step_ms: float, batch_size: int = 32, *, weak: bool = False) -> SimulatedStrategy:
+    scale = Scale(devices=devices, role=role, weak=weak)
+    name = f"{role}_{devices}"
+    return SimulatedStrategy(name=name, step_ms=step_ms, batch_size=batch_size, scale=scale, gradients_mib=MIB)
+
+
+def strong(*counts: int, apart: bool = True) -> list[SimulatedStrategy]:
+    made = [part("one", 1, ONE_MS), part("xla", 1, ONE_MS / 1.5)]
+    for count in counts:
+        made.append(part("share", count, alone_ms(count), 32 // count))
+        made += [part("apart", count, alone_ms(count) + BESIDE_MS)] if apart else []
+        made.append(part("spread", count, truth(count)))
+    return made
+
+
+def measured(folder: Path, strategies: list[SimulatedStrategy], **request: object) -> Loaded:
+    study = simulate_study(folder, strategies)
+    save(msgspec.structs.replace(study, request=msgspec.structs.replace(study.request, **request)), folder / STUDY_FILE)
+    return load(folder)
+
+
+def scaling_in(loaded: Loaded) -> Scaling:
+    assert loaded.ranking.scaling is not None
+    return loaded.ranking.scaling
+
+
+def test_the_missing_part_is_told_apart_and_adds_up(tmp_path: Path) -> None:
+    found = scaling_in(measured(tmp_path, strong(2, 4)))
+    for point in found.points:
+        count = point.devices
+        assert point.step_ms is not None
+        assert point.step_ms == pytest.approx(point.ideal_ms + sum(lost.ms.value for lost in point.lost))
+        assert point.step_ms == pytest.approx(truth(count), rel=0.02)
+        parts = {lost.by: lost.ms for lost in point.lost}
+        expected: dict[tuple[LostBy, ...], float] = {
+            ("smaller_batch",): alone_ms(count) - ONE_MS / count,
+            ("beside",): BESIDE_MS,
+            ("exchange",): transfer_ms(count, MIB, LINK),
+        }
+        assert list(parts) == list(expected)
+        for by, ms in expected.items():
+            assert parts[by].low <= ms <= parts[by].high
+        assert point.efficiency is not None
+        assert point.efficiency.low <= ONE_MS / count / truth(count) <= point.efficiency.high
+    assert found.xla_gain is not None
+    assert found.xla_gain.value == pytest.approx(1.5, rel=0.03)
+
+
+def test_what_no_run_tells_apart_is_lost_by_both(tmp_path: Path) -> None:
+    found = scaling_in(measured(tmp_path, strong(2, apart=False)))
+    assert [lost.by for lost in found.points[0].lost] == [("smaller_batch",), ("beside", "exchange")]
+    assert found.points[0].lost[1].ms.value == pytest.approx(truth(2) - alone_ms(2), abs=1.5)
+
+
+def test_weak_scaling_has_no_smaller_batch(tmp_path: Path) -> None:
+    step_ms = ONE_MS + BESIDE_MS + transfer_ms(2, MIB, LINK)
+    both = [part("apart", 2, ONE_MS + BESIDE_MS, 64, weak=True), part("spread", 2, step_ms, 64, weak=True)]
+    found = scaling_in(measured(tmp_path, [part("one", 1, ONE_MS), *both], weak=True))
+    (point,) = found.points
+    assert (point.samples, [lost.by for lost in point.lost]) == (64, [("beside",), ("exchange",)])
+    assert point.ideal_ms == pytest.approx(ONE_MS, rel=0.02)
+    assert point.efficiency is not None
+    assert point.efficiency.value == pytest.approx(ONE_MS / step_ms, rel=0.03)
+
+
+def test_a_prediction_is_never_fitted_to_what_it_foretells(tmp_path: Path) -> None:
+    alone = scaling_in(measured(tmp_path / "two", strong(2)))
+    assert alone.points[0].predicted_ms is None
+    both = scaling_in(measured(tmp_path / "both", strong(2, 4)))
+    for point in both.points:
+        assert point.predicted_ms is not None
+        # What replicas lose beside each other it cannot know; the link was fitted on another number.
+        assert point.predicted_ms == pytest.approx(truth(point.devices) - BESIDE_MS, rel=0.1)
+
+
+def test_a_link_foretells_devices_that_are_not_here(tmp_path: Path) -> None:
+    found = measured(tmp_path, [part("one", 1, ONE_MS), part("share", 8, alone_ms(8), 4)], link_gb_per_s=LINK)
+    (point,) = scaling_in(found).points
+    assert (point.devices, point.step_ms, point.efficiency, point.lost) == (8, None, None, ())
+    assert point.predicted_ms == pytest.approx(alone_ms(8) + transfer_ms(8, MIB, LINK), rel=0.02)
+    assert words.headline(scaling_in(found)) == ""
+    assert "as given" in rendered(found).text
+
+
+def test_the_ring_sends_nearly_twice_the_gradients() -> None:
+    # 2 (N - 1) / N times 1000 MiB over 1 GB/s.
+    assert transfer_ms(2, 1000, 1.0) == pytest.approx(1048.576)
+    assert transfer_ms(4, 1000, 1.0) == pytest.approx(1.5 * 1048.576)
+
+
+def test_the_report_leads_with_it(tmp_path: Path) -> None:
+    loaded = measured(tmp_path, strong(2, 4))
+    report = rendered(loaded)
+    first = report.text.splitlines()[0]
+    assert "4 devices are " in first
+    assert "the exchange of gradients costs" in first
+    assert "Where the missing part of each step went" in report.text
+    assert "plots/scaling.svg" in report.pictures
+    assert "From one device to several" in report.page
+    # A probe is no way to train, however fast.
+    assert all(row.trains_otherwise for row in loaded.ranking.rows if row.strategy.startswith(("share", "apart")))
+
+
+def test_other_studies_do_not_scale(tmp_path: Path) -> None:
+    assert measured(tmp_path, [SimulatedStrategy(name="numpy", step_ms=50.0)]).ranking.scaling is None
+
+
+def test_the_strategies_are_those_of_the_numbers_asked_for() -> None:
+    names = [strategy.name for strategy in scaled((1, 2, 4), weak=False)]
+    assert names[:2] == ["tfdata_prefetch", "one_device_xla"]
+    assert names[2:5] == ["share_2", "mirrored_2", "apart_2"]
+    assert names[5:] == ["share_4", "mirrored_4", "apart_4", "packs_4", "mirrored_steps_4", "mirrored_xla_4"]
+    weak = [strategy.name for strategy in scaled((2,), weak=True)]
+    assert weak == ["tfdata_prefetch", "one_device_xla", "mirrored_weak_2", "apart_weak_2"]

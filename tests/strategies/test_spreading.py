@@ -1,0 +1,64 @@
+"""The strategies of several devices: each changes one thing, and what cannot work is refused with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+
+from gpuprobe.errors import UsageError
+from gpuprobe.records import Scale
+from gpuprobe.strategies import registry
+from gpuprobe.strategies.plan import Machine, Plan
+from gpuprobe.strategies.scaling import cannot_spread, scaled
+
+MACHINE = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: 100_000)
+BOTH = [*scaled((2, 4), weak=False), *scaled((2, 4), weak=True)]
+
+
+@pytest.mark.parametrize("name", sorted({strategy.name for strategy in BOTH if strategy.name != "tfdata_prefetch"}))
+def test_each_changes_one_thing(name: str) -> None:
+    strategy = registry.changes()[name]
+    assert strategy.against is not None
+    own, base = (asdict(registry.plan(which, 32, MACHINE)) for which in (name, strategy.against))
+    changed = {field for field in own if own[field] != base[field]}
+    weak = {"replicas", "batch_size", "rate_times"}
+    assert changed == (weak if name.startswith("mirrored_weak") else changed)
+    assert len(changed) == 1 or changed == weak
+
+
+def test_a_study_of_the_catalogue_has_none_of_them() -> None:
+    assert not [strategy.name for strategy in registry.strategies().values() if strategy.scale is not None]
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "gpus", "why"),
+    [
+        ("mirrored_4", 32, 0, None),
+        ("mirrored_4", 32, 4, None),
+        ("mirrored_4", 32, 2, "this machine has 2 GPUs"),
+        ("share_4", 32, 1, None),
+        ("mirrored_4", 30, 0, "a batch of 30 cannot be divided by 4"),
+        ("share_4", 30, 0, "a batch of 30 cannot be divided by 4"),
+        ("mirrored_weak_4", 30, 0, None),
+        ("mirrored_xla_4", 32, 0, "XLA cannot compile a step of several replicas"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_reason(name: str, batch: int, gpus: int, why: str | None) -> None:
+    strategy = registry.changes()[name]
+    assert strategy.scale is not None
+    found = cannot_spread(strategy.scale, registry.plan(name, batch, MACHINE), batch, gpus)
+    assert found is None if why is None else (found or "").startswith(why)
+
+
+def test_a_feed_that_nobody_divides_gives_each_replica_the_whole_batch() -> None:
+    plan = Plan(feed="slices", batch_size=32, replicas=2)
+    assert cannot_spread(Scale(devices=2, role="spread"), plan, 32, 0) == (
+        "every replica would train on the whole batch"
+    )
+
+
+@pytest.mark.parametrize("devices", [(), (1,), (2, 17), (0, 2)])
+def test_numbers_of_devices_that_no_host_has(devices: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="--devices"):
+        scaled(devices, weak=False)
