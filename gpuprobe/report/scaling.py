@@ -19,7 +19,9 @@ LOST_WORDS: dict[LostBy, str] = {
     "beside": "the replicas beside each other",
     "exchange": "the exchange of gradients",
 }
-IDEAL, MEASURED, PREDICTED = Look("ideal", SKY), Look("measured", BLUE), Look("predicted", GREEN, "...")
+IDEAL = Look("ideal", SKY, "", ".", "cyan")
+MEASURED = Look("measured", BLUE, "", "=", "blue")
+PREDICTED = Look("predicted", GREEN, "...", "~", "green")
 
 
 def headline(scaling: Scaling) -> str:
