@@ -22,22 +22,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from gpuprobe.evidence.held import held, proof, recurrent
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.evidence.operations import operation_signals
+from gpuprobe.evidence.peers import peers, straggler
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.peers import waited_for
-from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.stages import last
 from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, HostEvent
+    from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount
 
 UNSEEN = "only stages that hand on what is ready were seen while the training waited"
-NOT_HELD = "the trace holds none of it"
 NO_KERNELS = "there are no kernels in the trace"
 
 
@@ -55,11 +53,11 @@ def evidence_of(account: Account) -> Evidence:
             *_work(device),
             *_host(host, device),
             *operation_signals(device, host),
-            *_straggler(account),
-            *_peers(account, device),
-            *_held(device),
-            *_recurrent(device),
-            *_proof(device),
+            *straggler(account),
+            *peers(account, device),
+            *held(device),
+            *recurrent(device),
+            *proof(device),
         )
     )
 
@@ -218,97 +216,3 @@ def _stages(host: HostAccount) -> Signal:
     told = ", ".join(kind for kind in kinds if kind)
     missing = None if told else "no stage of tf.data was seen"
     return Signal(name="pipeline_stages", unit="", source="trace", value=told or None, missing=missing)
-
-
-def _straggler(account: Account) -> list[Signal]:
-    """The device that computes longest, against the median of the others."""
-    computing = [device for device in account.devices if device.kernels is not None]
-    source = "ledger, longest gpu_compute over the median of the other devices"
-    names = (("straggler_ratio", "times"), ("straggler_share", "of the step"))
-    if len(computing) < 2:
-        alone = "no two devices compute in the trace"
-        return [Signal(name=name, unit=unit, source=source, missing=alone) for name, unit in names]
-    slow = max(computing, key=lambda device: device.ms("gpu_compute"))
-    others = median(np.array([device.ms("gpu_compute") for device in computing if device is not slow]))
-    longest = slow.ms("gpu_compute")
-    missing = None if longest and others else "the other devices compute nothing"
-    values = (None, None) if missing else (longest / others, (longest - others) / slow.step_ms)
-    return [
-        *(
-            Signal(name=name, unit=unit, source=source, value=value, missing=missing, n=len(computing))
-            for (name, unit), value in zip(names, values, strict=True)
-        ),
-        Signal(name="straggler_device", unit="", source=source, value=slow.name),
-    ]
-
-
-def _peers(account: Account, device: DeviceAccount) -> list[Signal]:
-    """How long the other devices wait for the one that is judged, where their exchanges could be matched."""
-    source = "trace, the exchanges matched over the devices"
-    mine = next((peer for peer in account.peers if account.devices[peer.device] is device), None)
-    kept = mine.kept_ms / max(one.step_ms for one in account.devices) if mine else None
-    missing = None if mine else account.unmatched or "the trace holds no exchange between devices"
-    count = mine.exchanges if mine else None
-    return [
-        Signal(name="kept_waiting_share", unit="of the step", source=source, value=kept, missing=missing, n=count),
-        Signal(
-            name="last_to_exchanges",
-            unit=f"of {count} exchanges",
-            source=source,
-            value=float(mine.last) if mine else None,
-            missing=missing,
-        ),
-    ]
-
-
-def _recurrent(device: DeviceAccount) -> list[Signal]:
-    """A recurrent layer that runs as a loop: signals only of a trace that shows one."""
-    found, source = device.recurrent, "trace, operations in loops"
-    if found is None:
-        return []
-    untold = None if found.setting else "the operations of the loop do not show it"
-    return [
-        Signal(name="recurrent_layer", unit="", source=source, value=found.layer),
-        Signal(name="recurrent_share", unit="of the step", source=source, value=found.time_fraction),
-        Signal(name="recurrent_operations", unit="per step", source=source, value=found.operations_per_step),
-        Signal(name="recurrent_setting", unit="", source=source, value=found.setting or None, missing=untold),
-    ]
-
-
-def _held(device: DeviceAccount) -> list[Signal]:
-    """What held the host while it launched nothing: signals only of a trace in which something did."""
-    held, source = device.held, "ledger, stretches in which nothing is launched"
-    if held is None:
-        return []
-    by = device.proof.get("idle_host_work")
-    figures: list[tuple[str, str, float | str | None]] = [
-        ("held_by", "", by[0].name if by else None),
-        ("held_kind", "", held.kind or None),
-        ("held_stretches", "in all steps", float(held.stretches)),
-        ("held_steps", "steps", float(held.steps)),
-        ("held_told_fraction", "of idle_host_work", held.told_fraction),
-        ("once_proven_fraction", "of idle_once", held.proven_fraction),
-    ]
-    return [
-        Signal(name=name, unit=unit, source=source, value=value, missing=None if value is not None else NOT_HELD)
-        for name, unit, value in figures
-    ]
-
-
-def _proof(device: DeviceAccount) -> list[Signal]:
-    return [
-        Signal(
-            name=f"proof.{category}",
-            unit="ms over all steps",
-            source=_names(events),
-            value=events[0].ms,
-            n=device.steps,
-        )
-        for category, events in device.proof.items()
-    ]
-
-
-def _names(events: tuple[HostEvent, ...]) -> str:
-    # TensorFlow appends a number to the names of its threads that means nothing outside the process.
-    told = (f"{event.name} ({event.thread.partition('/')[0]})" for event in events)
-    return "trace, events: " + ", ".join(dict.fromkeys(told))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.ledger import exchanges, kernels
-from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, LATE, UNATTRIBUTED
+from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, LATE
 from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
@@ -22,10 +22,11 @@ from gpuprobe.ledger.peers import called, peers_of, waited_for
 from gpuprobe.ledger.pipeline import host_account
 from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.quantiles import median
-from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount, StepAccount
+from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount
 from gpuprobe.ledger.recurrent import recurrent_facts
 from gpuprobe.ledger.step_accounts import StepAccounts
-from gpuprobe.thresholds import fixed
+from gpuprobe.ledger.trust import confidence_in, told_lost, trusted
+from gpuprobe.ledger.untold import NO_CUPTI, missing_of, why_no_step
 from gpuprobe.units import PS_PER_MS, PS_PER_NS
 
 if TYPE_CHECKING:
@@ -36,12 +37,8 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.ledger.lost import Lost
     from gpuprobe.ledger.steps import Windows
-    from gpuprobe.records import Confidence
-    from gpuprobe.traces.timeline import Device, Timeline
+    from gpuprobe.traces.timeline import Timeline
 
-# TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
-LOST = "events dropped"
-NO_CUPTI = "gpuprobe doctor tells whether the profiler sees the GPU (CUPTI)"
 EMPTY = f"{{}} is in the trace and did nothing: where the training did not run on the processor, {NO_CUPTI}"
 
 
@@ -94,7 +91,7 @@ def break_down(timeline: Timeline) -> Breakdown:
     if not (found or timeline.others or worked or launched):
         found = _on_processors(timeline, hosts, exchanged)
     devices = [one.account for one in found]
-    warnings = timeline.warnings if devices else (*timeline.warnings, _nothing(timeline, launched))
+    warnings = timeline.warnings if devices else (*timeline.warnings, why_no_step(timeline, launched))
     if devices and timeline.devices and not worked:
         warnings = (*warnings, EMPTY.format(timeline.devices[0].name))
     peers = peers_of(exchanged, devices)
@@ -205,7 +202,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         each_step=tuple(steps.each),
         joined_fraction=time.work.joined_fraction,
         lost_fraction=time.lost.fraction,
-        confidence=_trusted(steps.typical, time, host, _told_lost(timeline)),
+        confidence=trusted(steps.typical, time, host, told_lost(timeline)),
         kernels=kernels.kernel_facts(timeline.names, time),
         top_kernels=kernels.top_kernels(timeline.names, time),
         operations=operations,
@@ -218,7 +215,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
         proof=proof(host, time.parts, windows.inside, time.idle),
         gaps=top_gaps(windows, time.parts, host, gaps),
         gap_histogram=histogram(gaps),
-        missing=_missing(device, sm, occupied, outside),
+        missing=missing_of(device, sm, occupied, outside),
     )
 
 
@@ -246,7 +243,7 @@ def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
         counted=len(steps.counted),
         spread=steps.spread,
         each_step=tuple(steps.each),
-        confidence=_confidence(steps.typical, 1.0, _told_lost(timeline)),
+        confidence=confidence_in(steps.typical, 1.0, told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
         recurrent=recurrent_facts(host, windows, join([parts["cpu_compute"], parts["cpu_dispatch"]])),
@@ -264,57 +261,6 @@ def _idle_outside(time: GpuTime) -> float | None:
     if inside is None:
         return None
     return difference(difference(time.span, time.busy), inside).total / max(time.span.total, 1)
-
-
-def _told_lost(timeline: Timeline) -> float:
-    """Where the profiler says that it lost events and nothing tells how many: enough not to be sure."""
-    return fixed.LOST_LOW if any(LOST in warning for warning in timeline.warnings) else 0.0
-
-
-def _confidence(step: StepAccount, joined: float, lost: float) -> Confidence:
-    unknown = step.ledger_ms[UNATTRIBUTED] / step.step_ms
-    if joined >= fixed.JOINED_HIGH and unknown <= fixed.UNATTRIBUTED_HIGH and lost <= fixed.LOST_HIGH:
-        return "high"
-    likely = joined >= fixed.JOINED_LOW and unknown <= fixed.UNATTRIBUTED_LOW and lost <= fixed.LOST_LOW
-    return "medium" if likely else "low"
-
-
-def _trusted(step: StepAccount, time: GpuTime, host: Host, told_lost: float) -> Confidence:
-    """The account's confidence; low where most of what the host did lies outside the one step that could be guessed."""
-    windows = time.windows
-    step_ps = int(windows.end_ps[-1] - windows.start_ps[0])
-    if windows.guessed and step_ps < fixed.GUESSED_STEP_COVERED * (host.last_ps - host.first_ps):
-        return "low"
-    return _confidence(step, time.work.joined_fraction, max(time.lost.fraction, told_lost))
-
-
-def _missing(device: Device, sm: float | None, occupied: float | None, outside: float | None) -> dict[str, str]:
-    missing = {}
-    if sm is None:
-        known = "sm_count" in device.facts
-        missing["sm_efficiency"] = f"the trace gives no {'grid sizes' if known else 'number of multiprocessors'}"
-    if occupied is None:
-        missing["occupancy"] = "the trace gives neither it nor the shapes and the card that it could be estimated from"
-    if outside is None:
-        missing["idle_outside_step_fraction"] = "the trace names no training function"
-    if not len(device.steps):
-        missing["marker_step_ms"] = "the trace has no Steps line"
-    return missing
-
-
-def _nothing(timeline: Timeline, launched: int) -> str:
-    if not timeline.devices and not any(len(thread.events) for thread in timeline.threads):
-        return "the trace holds no events"
-    if timeline.others:
-        return (
-            f"the work of {timeline.others[0]} is not accounted for: of devices only the streams of GPUs are, and the "
-            "trace has none"
-        )
-    if any(len(device.kernels) or len(device.copies) for device in timeline.devices):
-        return "no step was found: the work of the GPU lies outside every step of the host"
-    if launched:
-        return f"the host launched work {wording.count(launched, 'time')}, and the trace shows no GPU at it; {NO_CUPTI}"
-    return "no step was found: no marker, no training function, no device work and no iterator"
 
 
 def _slowest(devices: list[DeviceAccount]) -> tuple[int | None, str]:

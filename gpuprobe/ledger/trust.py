@@ -1,0 +1,41 @@
+"""How sure the breakdown of a device is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.ledger.categories import UNATTRIBUTED
+from gpuprobe.thresholds import fixed
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.gpu import GpuTime
+    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.records import StepAccount
+    from gpuprobe.records import Confidence
+    from gpuprobe.traces.timeline import Timeline
+
+# TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
+LOST = "events dropped"
+
+
+def told_lost(timeline: Timeline) -> float:
+    """Where the profiler says that it lost events and nothing tells how many: enough not to be sure."""
+    return fixed.LOST_LOW if any(LOST in warning for warning in timeline.warnings) else 0.0
+
+
+def confidence_in(step: StepAccount, joined: float, lost: float) -> Confidence:
+    """How sure the breakdown of a step is: `joined` and `lost` are shares of the work, 0 to 1."""
+    unknown = step.ledger_ms[UNATTRIBUTED] / step.step_ms
+    if joined >= fixed.JOINED_HIGH and unknown <= fixed.UNATTRIBUTED_HIGH and lost <= fixed.LOST_HIGH:
+        return "high"
+    likely = joined >= fixed.JOINED_LOW and unknown <= fixed.UNATTRIBUTED_LOW and lost <= fixed.LOST_LOW
+    return "medium" if likely else "low"
+
+
+def trusted(step: StepAccount, time: GpuTime, host: Host, lost: float) -> Confidence:
+    """The account's confidence; low where most of what the host did lies outside the one step that could be guessed."""
+    windows = time.windows
+    step_ps = int(windows.end_ps[-1] - windows.start_ps[0])
+    if windows.guessed and step_ps < fixed.GUESSED_STEP_COVERED * (host.last_ps - host.first_ps):
+        return "low"
+    return confidence_in(step, time.work.joined_fraction, max(time.lost.fraction, lost))

@@ -1,0 +1,43 @@
+"""Why a trace does not tell something: a step, or a figure of a GPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+
+if TYPE_CHECKING:
+    from gpuprobe.traces.timeline import Device, Timeline
+
+NO_CUPTI = "gpuprobe doctor tells whether the profiler sees the GPU (CUPTI)"
+
+
+def missing_of(device: Device, sm: float | None, occupied: float | None, outside: float | None) -> dict[str, str]:
+    """Say of each figure of a GPU that is None why it is."""
+    missing = {}
+    if sm is None:
+        known = "sm_count" in device.facts
+        missing["sm_efficiency"] = f"the trace gives no {'grid sizes' if known else 'number of multiprocessors'}"
+    if occupied is None:
+        missing["occupancy"] = "the trace gives neither it nor the shapes and the card that it could be estimated from"
+    if outside is None:
+        missing["idle_outside_step_fraction"] = "the trace names no training function"
+    if not len(device.steps):
+        missing["marker_step_ms"] = "the trace has no Steps line"
+    return missing
+
+
+def why_no_step(timeline: Timeline, launched: int) -> str:
+    """Say why a trace has no step to account for; `launched` is how often its hosts launched work."""
+    if not timeline.devices and not any(len(thread.events) for thread in timeline.threads):
+        return "the trace holds no events"
+    if timeline.others:
+        return (
+            f"the work of {timeline.others[0]} is not accounted for: of devices only the streams of GPUs are, and the "
+            "trace has none"
+        )
+    if any(len(device.kernels) or len(device.copies) for device in timeline.devices):
+        return "no step was found: the work of the GPU lies outside every step of the host"
+    if launched:
+        return f"the host launched work {wording.count(launched, 'time')}, and the trace shows no GPU at it; {NO_CUPTI}"
+    return "no step was found: no marker, no training function, no device work and no iterator"
