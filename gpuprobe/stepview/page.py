@@ -68,6 +68,8 @@ def render(view: View, *, alone: bool = True) -> str:
         device=found.name if found else "",
         gaps=[_gap(view, gap) for gap in view.gaps],
         shown_gaps=SHOWN_GAPS,
+        # A processor's work lies on many threads: nothing of it is the last before a gap, or the first after it.
+        around=found is not None and found.kind == "gpu",
         predicted=of_predicted(view),
         after=f"After the advised change ({view.predicted.prediction.change})" if view.predicted else "",
         notes=notes(view),
