@@ -21,6 +21,7 @@ NO_VERDICT = {
     "evidence/operations.py": {"WORTH_NAMING"},
     "ledger/gaps.py": {"WORTH_NAMING"},
     "ledger/launches.py": {"NO_CALL"},
+    "ledger/recurrent.py": {"GATES"},
     "whatif/replay.py": {"FEWEST_PASSES"},
 }
 FILES = sorted(path for room in JUDGING for path in (ROOT / "gpuprobe" / room).rglob("*.py"))
