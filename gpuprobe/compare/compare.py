@@ -119,6 +119,7 @@ def _change(a: Measured, b: Measured, noise: spread.Spread, fail_below: float | 
         why_no_ledger=ledger if isinstance(ledger, str) else "",
         settings=(*((name,) if renamed else ()), *differences.settings(a, b)),
         telemetry=differences.telemetry(a, b),
+        until_steady=differences.until_steady(a, b),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.compare.records import CategoryChange, Difference, Ledger, SignalChange
+from gpuprobe.compare.records import CategoryChange, Difference, Ledger, PartChange, SignalChange
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ def telemetry(a: Measured, b: Measured) -> tuple[SignalChange, ...]:
         if isinstance(old.value, float) and isinstance(new.value, float) and _differ(old, old.value, new.value)
     ]
     return tuple(sorted(found, key=lambda change: -_relative(change.a, change.b)))
+
+
+def until_steady(a: Measured, b: Measured) -> tuple[PartChange, ...]:
+    """Return each part of the runs before their steps are steady, where both tell of the same parts."""
+    first, second = a.until_steady_s, b.until_steady_s
+    if first.keys() != second.keys():
+        return ()
+    return tuple(PartChange(part=part, a_s=first[part], b_s=second[part]) for part in first)
 
 
 def ledger(a: Measured, b: Measured) -> Ledger | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING
 
 from gpuprobe import telemetry
@@ -17,9 +18,10 @@ from gpuprobe.ranking.rates import run_rate, window_rate
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, WATCH_FILE, whole
 from gpuprobe.records import Phase, Run, Signal, Study, Watch, load
 from gpuprobe.traces.read import read
-from gpuprobe.units import NS_PER_MS
+from gpuprobe.units import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gpuprobe.ledger.records import DeviceAccount
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry import Telemetry
 
 READINGS = ".csv"
+# What a run does before its steps are steady, by its phases. The first call traces the step and compiles it.
+UNTIL_STEADY = {"start": "start and imports", "build": "model and data", "warmup": "first call", "settle": "settling"}
 # Of the whole window, and so longer where the window is; the power says the same as a level.
 OF_THE_WINDOW = frozenset({"energy_j"})
 NO_RATE_OF_A_WATCH = "a watch counts no samples"
@@ -60,6 +64,7 @@ def _study(path: Path) -> Side:
                 settings=row.settings,
                 choices=_choices(own[-1]),
                 account=row.account,
+                until_steady_s=_until_steady_s(own),
                 telemetry=(*_levels(row.telemetry), energy),
             )
         )
@@ -96,6 +101,7 @@ def _run(path: Path) -> Side:
         why_no_rate="" if rate else why,
         settings=run.settings,
         choices=_choices(run),
+        until_steady_s=_until_steady_s([run]),
         account=main_device(account_of(timeline)) if timeline else None,
         telemetry=whole(lambda: _window_readings(path, run), notes) or (),
     )
@@ -164,6 +170,16 @@ def _work(study: Study | None, run: Run | None) -> dict[str, str]:
     if study is not None:
         work |= {"workload": study.workload, "data": f"{study.data_name}, {study.train_samples:,} samples"}
     return work
+
+
+def _until_steady_s(runs: Sequence[Run]) -> dict[str, float]:
+    """Return the mean time of each part of the runs before their steps are steady; waiting for others is none."""
+    spent: dict[str, list[float]] = {}
+    for run in runs:
+        for phase in run.phases:
+            if phase.name in UNTIL_STEADY:
+                spent.setdefault(UNTIL_STEADY[phase.name], []).append((phase.end_ns - phase.start_ns) / NS_PER_S)
+    return {part: statistics.fmean(times) for part, times in spent.items()}
 
 
 def _choices(run: Run) -> dict[str, str]:

@@ -24,6 +24,7 @@ class Measured(Record, frozen=True, kw_only=True):
     """One strategy of one side: its rates by round in `rate_unit`, and what else is known of it.
 
     `choices` are what the run was told beside its settings; `why_no_rate` is the reason where `rates` is empty.
+    `until_steady_s` is what its runs took on average before their steps were steady, in s, by what was done.
     """
 
     strategy: str
@@ -34,6 +35,7 @@ class Measured(Record, frozen=True, kw_only=True):
     choices: dict[str, str] = msgspec.field(default_factory=dict)
     account: DeviceAccount | None = None
     telemetry: tuple[Signal, ...] = ()
+    until_steady_s: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class Side(Record, frozen=True, kw_only=True):
@@ -97,11 +99,25 @@ class Ledger(Record, frozen=True, kw_only=True):
     changes: tuple[CategoryChange, ...]
 
 
+class PartChange(Record, frozen=True, kw_only=True):
+    """A part of a run before its steps are steady, in s."""
+
+    part: str
+    a_s: float
+    b_s: float
+
+    @property
+    def change_s(self) -> float:
+        """How many s longer it takes in B."""
+        return self.b_s - self.a_s
+
+
 class StrategyChange(Record, frozen=True, kw_only=True):
     """One strategy in A and in B. `ratio` is B's rate over A's, with its 95 % interval; above 1, B is faster.
 
     `below` says whether the whole interval lies below the floor that was asked for. `why_no_ratio` and
-    `why_no_ledger` give the reason where there is none.
+    `why_no_ledger` give the reason where there is none. `until_steady` holds all parts of the runs before their steps
+    are steady, empty where not both tell.
     """
 
     strategy: str
@@ -116,6 +132,7 @@ class StrategyChange(Record, frozen=True, kw_only=True):
     why_no_ledger: str = ""
     settings: tuple[Difference, ...] = ()
     telemetry: tuple[SignalChange, ...] = ()
+    until_steady: tuple[PartChange, ...] = ()
 
 
 class Comparison(Record, frozen=True, kw_only=True):

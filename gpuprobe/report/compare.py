@@ -9,7 +9,7 @@ from gpuprobe import wording
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.compare.records import Comparison, Difference, Ledger, StrategyChange
+    from gpuprobe.compare.records import Comparison, Difference, Ledger, PartChange, StrategyChange
     from gpuprobe.ranking.rates import Interval
 
 SIMULATED = "SIMULATED: at least one of the two was never measured."
@@ -17,6 +17,8 @@ SIMULATED = "SIMULATED: at least one of the two was never measured."
 WORTH_TELLING = 0.005
 MOST_READINGS = 8
 FEWEST_ALIKE = 2
+# Less than this nobody waits for, and repeated starts differ by as much; assumptions.
+LEAST_LATER_S, LATER_FRACTION = 0.5, 0.10
 
 
 def text(found: Comparison) -> str:
@@ -97,6 +99,7 @@ def _says(change: StrategyChange) -> str:
 def _detail(change: StrategyChange, everywhere: Sequence[Difference]) -> list[str]:
     own = [difference for difference in change.settings if difference not in everywhere]
     lines = _ledger(change.ledger) if change.ledger else []
+    lines += _until_steady(change.until_steady)
     lines += _named("Settings that differ", _differences(own))
     lines += _named("Readings that differ", _readings(change))
     return [change.strategy, *(f"  {line}" for line in lines)] if lines else []
@@ -114,7 +117,28 @@ def _ledger(ledger: Ledger) -> list[str]:
         before = [wording.milliseconds(change.a_ms), wording.share(change.a_fraction)]
         after = [wording.milliseconds(change.b_ms), wording.share(change.b_fraction)]
         rows.append([change.category, *before, *after, _signed(change.change_ms)])
+    rest = [change for change in ledger.changes if change not in told]
+    if rest:
+        # So that what is shown adds up to the step's change.
+        small = [sum(change.a_ms for change in rest), sum(change.b_ms for change in rest)]
+        shares = [sum(change.a_fraction for change in rest), sum(change.b_fraction for change in rest)]
+        cells = [wording.milliseconds(small[0]), wording.share(shares[0])]
+        cells += [wording.milliseconds(small[1]), wording.share(shares[1])]
+        rows.append(["all else", *cells, _signed(small[1] - small[0])])
     return [step, *(f"  {line}" for line in _aligned(rows))]
+
+
+def _until_steady(parts: Sequence[PartChange]) -> list[str]:
+    """Say where the time before the steady steps went, where it differs by a tenth of the longer and half a second."""
+    before, after = sum(part.a_s for part in parts), sum(part.b_s for part in parts)
+    if abs(after - before) < max(LEAST_LATER_S, LATER_FRACTION * max(before, after)):
+        return []
+    rows = [["", "A", "B", "change"]]
+    for part in parts:
+        change = f"{part.change_s:+.1f} s"
+        rows.append([part.part, f"{part.a_s:.1f} s", f"{part.b_s:.1f} s", change])
+    head = f"Until the steps were steady: {before:.1f} s in A, {after:.1f} s in B ({after - before:+.1f} s)"
+    return [head, *(f"  {line}" for line in _aligned(rows))]
 
 
 def _readings(change: StrategyChange) -> list[list[str]]:

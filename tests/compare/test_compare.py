@@ -236,7 +236,38 @@ def test_the_ledger_names_what_grew_first(sessions: tuple[Path, Path]) -> None:
     told = text(found)
     assert told.startswith("SIMULATED")
     assert "idle_input" in told
+    # What is too small for a row of its own has one together: the rows shown add up to the step's change.
+    assert re.search(r"all else .* [+-]", told)
     assert "Neither side ran any strategy twice" in told
+
+
+def test_a_longer_start_is_told_by_its_parts_and_another_backend_as_a_setting(before: Path, tmp_path: Path) -> None:
+    other = study(tmp_path / "other")
+    longer_ns = 8_000_000_000
+    for path in other.glob(f"runs/*-numpy/{RUN_FILE}"):
+        run = load(Run, path)
+        assert run.settings is not None
+        settings = msgspec.structs.replace(run.settings, backend="jax", jit_compile=True)
+        first = next(place for place, phase in enumerate(run.phases) if phase.name == "warmup")
+        moved = [
+            msgspec.structs.replace(
+                phase,
+                start_ns=phase.start_ns - longer_ns * (place <= first),
+                end_ns=phase.end_ns - longer_ns * (place < first),
+            )
+            for place, phase in enumerate(run.phases)
+        ]
+        save(msgspec.structs.replace(run, settings=settings, phases=tuple(moved)), path)
+    found = compare(gather(before), gather(other))
+    changed = of(found, "numpy")
+    by_part = {part.part: part.change_s for part in changed.until_steady}
+    assert by_part["first call"] == pytest.approx(8, abs=0.01)
+    assert sum(by_part.values()) == pytest.approx(8, abs=0.1)
+    assert ("backend", "tensorflow", "jax") in [(one.name, one.a, one.b) for one in changed.settings]
+    told = text(found)
+    assert re.search(r"Until the steps were steady: .* \(\+8\.0 s\)", told)
+    assert re.search(r"first call .*\+8\.0 s", told)
+    assert "Until the steps" not in text(compare(gather(before), gather(before)))
 
 
 def test_readings_that_differ_are_told_and_others_not(sessions: tuple[Path, Path]) -> None:

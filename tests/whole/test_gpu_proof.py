@@ -1,0 +1,104 @@
+"""What `benchmarks/gpu.py` found as a page and as README's table; without a GPU it claims nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+ROOT = Path(__file__).parent.parent.parent
+FOUND: dict[str, Any] = {
+    "backend": "jax",
+    "card": "A card",
+    "proved_on": "A card",
+    "left_out": ["callback"],
+    "card_readings": {"at_work": {"power_w": {"nvml": 61.5, "nvidia_smi": 61.4}}},
+    "sampler": {"core_share": 0.012, "readings": 120},
+    "study": {
+        "rows": [{"strategy": "numpy", "samples_per_s": 1234.0}],
+        "predictions": [{"error": -0.1}, {"error": 0.02}, {"error": None}],
+        "profiler_slowdown": [1.1, 1.3, 1.2],
+    },
+    "flaws": {
+        "judged": {
+            "healthy": {"expected": ["compute_bound"], "cause": "compute_bound"},
+            "slow": {"expected": ["input_bound"], "cause": "host_work"},
+            "late": {"expected": ["input_bound"], "missing": "took too long"},
+        }
+    },
+    "totals": {"traces": [{"ours_kernel_fraction": 0.5, "grid_kernel_fraction": 0.501}]},
+}
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_tells_what_was_wrong_too() -> None:
+    told = dict(script("gpu_page").rows(FOUND))
+    assert told["NVML against nvidia-smi"] == "power_w 61.5 against 61.4"
+    assert told["predictions beside measurements"] == "2, median error 6.0 %, worst 10.0 %"
+    assert told["what the profiler slows"] == "1.20 times, median of 3 runs"
+    assert told["flaws put in"] == "1 of 3 called right; slow as host_work, late as took too long"
+    assert told["what the callback slows"] == "not measured"
+    assert "0.0010" in told["kernel time added up twice"]
+
+
+def test_nothing_is_claimed_without_a_gpu() -> None:
+    page = script("gpu_page")
+    off = {**FOUND, "proved_on": ""}
+    assert page.table(FOUND).count("not yet on a GPU") == 0
+    lines = page.table(off).splitlines()[2:]
+    assert lines
+    assert all(line.endswith("| not yet on a GPU |") for line in lines)
+    assert "not yet on a GPU" in page.page(off)
+    assert "callback" in page.page(off)
+
+
+def test_readme_has_the_table_that_the_script_makes() -> None:
+    page = script("gpu_page")
+    readme = (ROOT / "README.md").read_text()
+    assert page.MARKS.search(readme)
+    assert page.table(page.json.loads(page.KEPT.read_text()) if page.KEPT.is_file() else {}) in readme
+
+
+def test_the_requirements_without_tensorflow_are_the_package_s_own() -> None:
+    tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    listed = [
+        line
+        for line in (ROOT / "requirements-without-tensorflow.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert listed == [one for one in needed if not one.startswith("tensor")]
+
+
+def test_what_is_carried_covers_what_the_target_lacks() -> None:
+    def names(lines: list[str]) -> set[str]:
+        return {line.partition(">")[0].partition(";")[0].strip() for line in lines if line and line[0] != "#"}
+
+    there = {
+        "numpy",
+        "matplotlib",
+        "psutil",
+        "nvidia-ml-py",
+        "protobuf",
+        "jinja2",
+        "rich",
+        "scipy",
+        "markdown-it-py",
+        "tomli",
+    }
+    needed = names((ROOT / "requirements-without-tensorflow.txt").read_text().splitlines())
+    assert needed - there <= names((ROOT / "benchmarks" / "carried.txt").read_text().splitlines())
