@@ -29,17 +29,27 @@ class Room:
     def __init__(self, environment: Environment, *, turns: bool) -> None:
         self.turns, self.reason = turns, ""
         self._card_mib = next((gpu.memory_mib for gpu in environment.gpus), None)
-        self._host_mib = 0.0
+        self._host_mib, self._held_mib = 0.0, 0.0
 
     def learn(self, progress: RunInProgress) -> None:
         """Take note of what a run needed at most; where two of it do not fit, runs follow each other from now on."""
         self._host_mib = max(self._host_mib, progress.host_peak_mib or 0.0)
-        held_mib = (progress.device_peak_mib or 0.0) + CONTEXT_MIB
-        if self.turns and self._card_mib and progress.device_peak_mib and held_mib > PAUSED_SHARE * self._card_mib:
+        if not progress.device_peak_mib:
+            return
+        held_mib = self._held_mib = max(self._held_mib, progress.device_peak_mib + CONTEXT_MIB)
+        if self.turns and self._card_mib and held_mib > PAUSED_SHARE * self._card_mib:
             self._refuse(f"two runs of {wording.mebibytes(held_mib)} each do not fit into the GPU's memory")
 
-    def size(self, lanes: int) -> int:
-        """Return how many runs may warm up at once, at most `lanes`, in the host's memory that is free now."""
+    def size(self, lanes: int, gpu_free_mib: float | None = None) -> int:
+        """Return how many runs may warm up at once, at most `lanes`, in the host's memory that is free now.
+
+        `gpu_free_mib` is that of the GPU, beside the run that pauses there and what others hold; None: not read.
+        """
+        if self.turns and gpu_free_mib is not None and self._held_mib > gpu_free_mib:
+            self._refuse(
+                f"another run of {wording.mebibytes(self._held_mib)} does not fit into the "
+                f"{wording.mebibytes(gpu_free_mib)} of the GPU's memory that are free"
+            )
         free_mib = USABLE_FRACTION * psutil.virtual_memory().available / MIB
         fitting = int(free_mib / self._host_mib) if self._host_mib else lanes
         if fitting < 1 and self.turns:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from gpuprobe.errors import GpuprobeError
+from gpuprobe.measure.beside_gpu import watching
 from gpuprobe.measure.budget import (
     LONGEST_QUICK_WINDOW_S,
     LONGEST_WINDOW_S,
@@ -85,8 +86,17 @@ class Runner:
         """Measure all that the time lasts for; return what is left of the plan, and of the searches."""
         self._waiting = waiting
         self._measured = [Planned(run.spec.round, run.spec.strategy) for run in done if not run.spec.step]
-        laps = (phase.lap for run in done for phase in run.phases)
-        self._turns = Turns(self._stage, self._study.request.seed, max(laps, default=0))
+        laps = max((phase.lap for run in done for phase in run.phases), default=0)
+        gpus = self._study.environment.gpus
+        with watching(gpus[0].index if gpus and self._room.turns else None) as gpu:
+            self._gpu, self._turns = gpu, Turns(self._stage, self._study.request.seed, laps, gpu)
+            left = self._all(searched)
+        self._tell()
+        self._tell_who_was_alone()
+        return [*self._waiting, *left]
+
+    def _all(self, searched: Sequence[str]) -> list[Planned]:
+        """Measure the plan and the searches; return what is left of the searches."""
         # The searches begin where the baseline is, with what promises most: that comes before what promises least.
         self._rounds(len(searched), kept_back=KEPT_FOR_A_SEARCH * len(searched))
         left = self._searches(searched)
@@ -95,9 +105,7 @@ class Runner:
             self._rounds(0, kept_back=0)
             left = self._searches(searched)
         self._replace_anchor(None)
-        self._tell()
-        self._tell_who_was_alone()
-        return [*self._waiting, *left]
+        return left
 
     def _tell_who_was_alone(self) -> None:
         """Say it in the study's record, where memory did not hold two runs."""
@@ -145,7 +153,7 @@ class Runner:
 
     def _next_group(self) -> list[Planned]:
         """Take what warms up together from what waits; where nobody is left to take turns with, that is first."""
-        size = self._room.size(self._lanes)
+        size = self._room.size(self._lanes, self._gpu.free_mib if self._gpu else None)
         if not self._room.turns or self._waiting[0] in self._alone:
             self._replace_anchor(None)
         if self._waiting[0] in self._alone:

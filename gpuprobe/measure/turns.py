@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.measure.active import ActiveRun
+    from gpuprobe.measure.beside_gpu import BesideGpu
     from gpuprobe.measure.stage import Stage
 
 TURN_S = 1.0
@@ -36,8 +37,8 @@ DECIDED = 0.001
 class Turns:
     """Counts the laps of a study, from those that it has already."""
 
-    def __init__(self, stage: Stage, seed: int, laps_before: int) -> None:
-        self._onlooker, self._disturbed = Onlooker(), set[int]()
+    def __init__(self, stage: Stage, seed: int, laps_before: int, gpu: BesideGpu | None = None) -> None:
+        self._onlooker, self._gpu, self._disturbed = Onlooker(), gpu, set[int]()
         self._stage, self._lots, self._lap = stage, np.random.default_rng((seed, laps_before)), laps_before
 
     def take(self, runs: Sequence[ActiveRun], until_s: float) -> None:
@@ -60,12 +61,21 @@ class Turns:
 
     def _lap_of(self, order: Sequence[ActiveRun]) -> dict[Process, float]:
         for run in order:
-            before = self._onlooker.look(run.worker.pid)
-            self._stage.turn(run, self._lap, TURN_S)
-            if words := self._onlooker.disturbance(before, self._onlooker.look(run.worker.pid)):
+            if words := self._turn(run):
                 run.disturbed(self._lap, words)
                 self._disturbed.add(self._lap)
         return {_process(run): rate for run in order if (rate := _log_rate(run, self._lap)) is not None}
+
+    def _turn(self, run: ActiveRun) -> str:
+        """Let a run take its turn, and say what disturbed it, empty where nothing did."""
+        before = self._onlooker.look(run.worker.pid)
+        if self._gpu is not None:
+            self._gpu.begin()
+        self._stage.turn(run, self._lap, TURN_S)
+        said = [self._onlooker.disturbance(before, self._onlooker.look(run.worker.pid))]
+        if self._gpu is not None:
+            said.append(self._gpu.disturbance(run.worker.pid))
+        return "; ".join(words for words in said if words)
 
 
 def _is_decided(run: ActiveRun, first: ActiveRun, laps: Sequence[dict[Process, float]]) -> bool:

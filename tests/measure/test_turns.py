@@ -206,6 +206,13 @@ def test_what_is_disturbed_is_marked_and_decides_nothing(stage: PlayedStage, mon
     assert runs[0].marks == runs[1].marks == list(range(1, 16))
 
 
+def test_what_disturbs_the_gpu_is_marked_too(stage: PlayedStage) -> None:
+    hot = SimpleNamespace(begin=lambda: None, disturbance=lambda pid: "heat" if pid == 1 else "")
+    runs = [Played("a", 10.0), Played("b", 30.0)]
+    Turns(cast("Any", stage), 0, 0, cast("Any", hot)).take(cast("Any", runs), 6.0)
+    assert runs[0].marks == runs[1].marks == [1, 2, 3]
+
+
 def test_what_disturbs_a_block() -> None:
     onlooker = Onlooker()
     cores = len(onlooker._cores)
@@ -322,6 +329,18 @@ def test_memory_that_does_not_hold_two_makes_them_follow_each_other() -> None:
     assert host.size(3) == 1
     assert not host.turns
     assert "beside another run" in Room(machine, turns=True).notes(["xla"])[0]
+
+
+def test_a_card_that_others_fill_makes_runs_follow_each_other() -> None:
+    room = Room(recordings.environment([GpuInfo(index=0, name="Card", memory_mib=24576.0)]), turns=True)
+    assert room.size(1, gpu_free_mib=100.0) == 1
+    assert room.turns, "nothing is known yet of what a run needs"
+    room.learn(SimpleNamespace(host_peak_mib=100.0, device_peak_mib=4000.0))  # type: ignore[arg-type]
+    assert room.size(1, gpu_free_mib=4500.0) == 1
+    assert room.turns
+    assert room.size(1, gpu_free_mib=4499.0) == 1
+    assert not room.turns
+    assert "4.39 GiB of the GPU's memory that are free" in room.notes([])[0]
 
 
 def test_the_first_stays_where_it_is_in_whatever_order_the_others_are() -> None:
