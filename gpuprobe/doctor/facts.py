@@ -128,6 +128,21 @@ class PackageFacts(Record, frozen=True, kw_only=True):
     clashes: tuple[Clash, ...] = ()
 
 
+class ClusterFacts(Record, frozen=True, kw_only=True):
+    """What TF_CONFIG says where it is `given`: the addresses of all tasks by kind, and which of them this one is.
+
+    `wrong` says what is wrong with it, empty where nothing is; `port_taken` is None where that could not be tried.
+    """
+
+    given: bool = False
+    tasks: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    kind: str = ""
+    index: int = 0
+    address: str = ""
+    wrong: str = ""
+    port_taken: bool | None = None
+
+
 class Facts(Record, frozen=True, kw_only=True):
     """Everything that was gathered; `cards` at rest, `cards_loaded` while TensorFlow computed (empty where not)."""
 
@@ -137,6 +152,7 @@ class Facts(Record, frozen=True, kw_only=True):
     packages: PackageFacts
     cards: tuple[CardFacts, ...] = ()
     cards_loaded: tuple[CardFacts, ...] = ()
+    cluster: ClusterFacts = ClusterFacts()
 
     @property
     def has_gpu(self) -> bool:

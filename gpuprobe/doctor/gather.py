@@ -15,6 +15,7 @@ import psutil
 from gpuprobe import telemetry
 from gpuprobe.doctor.ask_tensorflow import ask
 from gpuprobe.doctor.cards import cards
+from gpuprobe.doctor.cluster import cluster
 from gpuprobe.doctor.facts import CardFacts, DriverFacts, Facts, SystemFacts, TensorflowFacts
 from gpuprobe.doctor.packages import packages
 from gpuprobe.errors import InputError
@@ -65,6 +66,7 @@ def gather(limit_s: float) -> Facts:
         packages=packages(),
         cards=at_rest,
         cards_loaded=at_work,
+        cluster=cluster(os.environ),
     )
 
 

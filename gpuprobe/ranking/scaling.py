@@ -45,8 +45,18 @@ class Scaled(Record, frozen=True, kw_only=True):
         return self.ideal_ms / self.predicted_ms if self.predicted_ms else None
 
     @property
+    def contradicts(self) -> bool:
+        """Whether replicas or their exchange cost less than nothing beyond the noise: the machine changed meanwhile.
+
+        A smaller batch may well fit a device better.
+        """
+        return any(lost.ms.high < 0 for lost in self.lost if lost.by != ("smaller_batch",))
+
+    @property
     def exchange_ms(self) -> float | None:
         """What the exchange of gradients takes of the step, where it was measured by itself."""
+        if self.contradicts:
+            return None
         return next((lost.ms.value for lost in self.lost if lost.by == ("exchange",)), None)
 
 

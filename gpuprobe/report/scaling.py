@@ -35,7 +35,7 @@ def headline(scaling: Scaling) -> str:
     speed = wording.times(most.devices * most.efficiency.value)
     told = f"{most.devices} {kind} are {speed} as fast as one, {wording.share(most.efficiency.value)} of ideal scaling"
     worst = max((lost for lost in most.lost if lost.ms.low > 0), key=lambda lost: lost.ms.value, default=None)
-    if worst is None or most.step_ms is None:
+    if worst is None or most.step_ms is None or most.contradicts:
         return told
     costs = f"{wording.milliseconds(worst.ms.value)} of the {wording.milliseconds(most.step_ms)} step"
     return f"{told}: {_lost_by(worst)} {'cost' if len(worst.by) > 1 or worst.by == ('beside',) else 'costs'} {costs}"
@@ -75,6 +75,11 @@ def sentences(scaling: Scaling) -> list[str]:
             "Each part is a difference between runs that took turns: one device with its part of the batch and nobody "
             "beside it; all devices without an exchange; all devices. What replicas beside each other lose is not "
             "divided further: they share the host's cores, memory and input."
+        )
+    if counts := [str(point.devices) for point in scaling.points if point.contradicts]:
+        said.append(
+            f"Of {wording.listing(counts)} devices a part is below zero beyond its interval, which nothing can cost: "
+            "the machine changed between the runs, and the parts cannot be told apart. Measure again."
         )
     if (gain := scaling.xla_gain) is not None and gain.low > 1:
         said.append(

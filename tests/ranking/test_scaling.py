@@ -151,3 +151,14 @@ def test_the_strategies_are_those_of_the_numbers_asked_for() -> None:
     assert names[5:] == ["share_4", "mirrored_4", "apart_4", "packs_4", "mirrored_steps_4", "mirrored_xla_4"]
     weak = [strategy.name for strategy in scaled((2,), weak=True)]
     assert weak == ["tfdata_prefetch", "one_device_xla", "mirrored_weak_2", "apart_weak_2"]
+
+
+def test_parts_that_contradict_each_other_name_no_cause(tmp_path: Path) -> None:
+    # Without an exchange slower than with one: another program ran beside that run.
+    runs = [part("one", 1, ONE_MS), part("share", 2, 25.0, 16), part("apart", 2, 90.0), part("spread", 2, 40.0)]
+    loaded = measured(tmp_path, runs)
+    (point,) = scaling_in(loaded).points
+    assert point.contradicts
+    assert point.exchange_ms is None
+    assert "cost" not in words.headline(scaling_in(loaded))
+    assert "Measure again" in rendered(loaded).text
