@@ -11,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
+from gpuprobe.cli._answer import chart
 from gpuprobe.report import account, whole_run
 from gpuprobe.report.trainings import first_traced
+from gpuprobe.report.watch import answered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +42,7 @@ def show(console: Console, report: WatchReport, folder: Path) -> None:
     _line(console, "", f"gpuprobe watch: {short}" + (f"; {ended}" if ended else ""))
     _line(console, "", verdict.where)
     _answer(console, verdict)
+    chart(console, answered(report).bars)
     for title, text in verdict.lines:
         _line(console, title, text, style="")
     for note in verdict.notes:

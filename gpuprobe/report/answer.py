@@ -57,8 +57,9 @@ def of_diagnosis(diagnosis: Diagnosis, device: DeviceAccount | None) -> Answer:
             title += f" Predicted with the change: {now} -> {wording.milliseconds(device.step_ms / gain.ratio)} a step."
     said = f"Predicted gain: {account.told(gain)}." if gain else ""
     change = " ".join(filter(None, [first_sentence(first.fix), said]))
-    steps = f"{wording.count(device.counted, 'step')} of a trace" if device is not None else "readings, no trace"
-    chips = (*caused(first, disputed=diagnosis.disputed), ("evidence", steps))
+    seen = f"{wording.count(device.counted, 'step')} of a trace" if device is not None else "readings, no trace"
+    rests_on = "the clock over the whole run" if first.of == "run" else seen
+    chips = (*caused(first, disputed=diagnosis.disputed), ("evidence", rests_on))
     return Answer(title, chips, bars_of(rows), change, first.code, first_sentence(first.claim))
 
 

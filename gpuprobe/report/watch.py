@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.readings.signals import Seen
 from gpuprobe.evidence.whole_run import RunBreakdown
 from gpuprobe.recording import (
@@ -22,12 +24,17 @@ from gpuprobe.recording import (
     WATCH_FILE,
 )
 from gpuprobe.records import Record, Watch, load, to_json, write_whole
-from gpuprobe.report import account, html, whole_run
+from gpuprobe.report import account, answer, figures, html, whole_run
+from gpuprobe.report.answer import Answer
+from gpuprobe.report.charts import PLOTS_FOLDER
 from gpuprobe.report.page import filled
 from gpuprobe.report.trainings import Training, first_traced, read_processes, read_trainings, why_no_trace, why_none
 from gpuprobe.telemetry import read
 from gpuprobe.units import NS_PER_S
 from gpuprobe.watch.verdict import Verdict, judge, not_offered
+
+# The parts that a page shows unfolded.
+OPENED = ("What was read",)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,6 +96,20 @@ def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
     return msgspec.structs.replace(verdict, verdict=said, why=words.why, next=words.next, code=words.code)
 
 
+def answered(report: WatchReport) -> Answer:
+    """Return what the report begins with: the answer of the training that leads, else what the readings support."""
+    leading, verdict = first_traced(report.trainings), report.verdict
+    absent = "" if report.seen.gpus else "No GPU was sampled. "
+    if leading is not None and leading.diagnosis is not None:
+        found = answer.of_diagnosis(leading.diagnosis, main_device(leading.diagnosis))
+    else:
+        primary = next((one for judged in report.verdict.judged[:1] for one in judged.findings if one.primary), None)
+        chips = (*answer.caused(primary, disputed=False), ("evidence", "readings, no trace"))
+        why, change = answer.first_sentence(verdict.why), answer.first_sentence(verdict.next)
+        found = Answer(answer.first_sentence(verdict.verdict), chips, None, change, verdict.code, why)
+    return replace(found, title=absent + found.title)
+
+
 def render(report: WatchReport, pages: Mapping[str, str]) -> str:
     """Return `report.md`; `pages` are the addresses of the step pages, by the trainings' folders."""
     made = datetime.fromtimestamp(report.watch.started_ns / NS_PER_S, timezone.utc)
@@ -97,6 +118,7 @@ def render(report: WatchReport, pages: Mapping[str, str]) -> str:
         watch=report.watch,
         seen=report.seen,
         verdict=report.verdict,
+        answer=answered(report),
         trainings=report.trainings,
         pages=pages,
         leading=first_traced(report.trainings),
@@ -120,7 +142,16 @@ def write_watch(folder: Path) -> Path:
     step_pages = {training.folder: f"{training.folder}/{STEP_FILE}" for training in report.trainings}
     text = render(report, {of: quote(page) for of, page in step_pages.items() if (folder / page).is_file()})
     simulated = report.watch.environment is not None and report.watch.environment.simulated
+    bars = answered(report).bars
+    shown = {bars.file: figures.render(bars, simulated=simulated)} if bars else {}
     write_whole(folder / REPORT_FILE, text)
-    write_whole(folder / PAGE_FILE, html.render(text, simulated=simulated))
+    write_whole(folder / PAGE_FILE, html.render(text, shown, opened=OPENED, simulated=simulated))
+    if bars:
+        # Heavy, and no part of what is printed when a command ends.
+        from gpuprobe.report import plots
+
+        (folder / PLOTS_FOLDER).mkdir(exist_ok=True)
+        for file, picture in plots.render([bars], simulated=simulated).items():
+            write_whole(folder / file, picture)
     write_whole(folder / RANKING_FILE, to_json(report))
     return folder / REPORT_FILE

@@ -173,3 +173,5 @@ def test_a_diagnosis_tells_what_is_predicted_as_such() -> None:
     alone = of_diagnosis(Diagnosis(source="", format="", devices=(), findings=(first,)), None)
     assert alone.bars is None
     assert ("evidence", "readings, no trace") in alone.chips
+    whole = of_diagnosis(Diagnosis(source="", format="", devices=(), findings=(replace(first, of="run"),)), None)
+    assert ("evidence", "the clock over the whole run") in whole.chips

@@ -59,6 +59,11 @@ def test_an_unmodified_training_is_diagnosed_and_notices_nothing(script: Path, t
     assert done.stderr.count("Next:") == 1, "the trace says what to do"
     assert cli("report", out).returncode == 0
     text = (out / "report.md").read_text()
+    assert text.startswith("# No GPU was sampled. ")
+    assert "next batch comes too late" in text.splitlines()[0]
+    assert "](plots/answer.svg)" in text
+    assert (out / "plots" / "answer.svg").is_file()
+    assert "ms, measured" in (out / "report.html").read_text()
     assert "**Verdict.** By the trace of training 2 of 2: input_bound" in text
     assert "Not diagnosed, 1 training: " in text
     assert "| idle_input |" in text
