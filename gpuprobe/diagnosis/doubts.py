@@ -14,6 +14,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES
 from gpuprobe.diagnosis.gains import saved_share
 from gpuprobe.diagnosis.join import LOWER
+from gpuprobe.diagnosis.pace import window_filled
 from gpuprobe.diagnosis.rules.gpu_state import held_down
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.categories import COPIES
@@ -47,6 +48,7 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
         _not_alone(findings, first, known, limits, case.replay),
         _uncosted(first),
         _guessed(first, device),
+        _idles_in_window(first, device, known, limits),
     )
     reasons = [text for text in doubts if text]
     if not reasons:
@@ -137,6 +139,14 @@ def _guessed(first: Finding, device: DeviceAccount) -> str:
     if first.cause != "compute_bound" or device.kind != "gpu" or device.steps_from != NO_MARKER:
         return ""
     return "the trace tells of no step, and so not what comes before its first kernel"
+
+
+def _idles_in_window(first: Finding, device: DeviceAccount, known: Evidence, limits: Thresholds) -> str:
+    """A GPU that is full in the traced steps need not be so in the timed ones; `pace` tells where they differ more."""
+    filled = window_filled(known, known.get("window_call_ms"))
+    if first.cause != "compute_bound" or device.kind != "gpu" or filled is None or filled >= limits.compute_fraction:
+        return ""
+    return f"the kernels of a traced step fill {wording.share(filled)} of a call of the timed window"
 
 
 def _uncosted(first: Finding) -> str:

@@ -27,9 +27,19 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.records import Replay
 
 SYNC: CauseId = "sync_every_step"
+# What a step can have beside a sync, each in its own right.
+OF_ITS_OWN: frozenset[CauseId] = frozenset(("host_between_steps", "input_bound"))
 # Causes that are the host's own time: what it does could run beside the device.
 COULD_HIDE: frozenset[CauseId] = frozenset(
-    ("host_between_steps", "eager_or_retracing", "recompiling", "host_work", "one_time_work", "launch_bound")
+    (
+        "host_between_steps",
+        "input_bound",
+        "eager_or_retracing",
+        "recompiling",
+        "host_work",
+        "one_time_work",
+        "launch_bound",
+    )
 )
 
 
@@ -38,9 +48,9 @@ def with_sync(
 ) -> tuple[Finding, ...]:
     """Return the findings, with the sync first where removing it saves more than removing what leads.
 
-    It leads where it saves a tenth more; over `host_between_steps` by `tie_points` of the step alone, since time after
-    a sync belongs to what the host does then. Where it saves more and does not lead, the first is less sure and ties
-    with it.
+    It leads where it saves a tenth more; over a wait for a batch, or time between steps, by `tie_points` of the step,
+    since time after a sync belongs to what the host does then. Where it saves more and does not lead, the first is less
+    sure and ties with it.
     """
     first = next((found for found in findings if found.primary), None)
     if first is None or replay is None or first.cause not in COULD_HIDE or known.text("device_kind") != "gpu":
@@ -51,7 +61,7 @@ def with_sync(
         return tuple(findings)
     rest = [found for found in findings if found is not first and found.cause != SYNC]
     told = _told(first, saved, own, known, findings)
-    ahead = limits.tie_points if first.cause == "host_between_steps" else fixed.SAVED_ALIKE * saved
+    ahead = limits.tie_points if first.cause in OF_ITS_OWN else fixed.SAVED_ALIKE * saved
     if saved - own <= ahead:
         less = msgspec.structs.replace(first, confidence=LOWER[first.confidence], ties_with=SYNC)
         return tuple(within_a_step([less, msgspec.structs.replace(told, primary=False, ties_with=None), *rest]))

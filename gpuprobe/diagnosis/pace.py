@@ -12,7 +12,7 @@ from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Finding
-    from gpuprobe.records import Confidence, Evidence
+    from gpuprobe.records import Confidence, Evidence, Signal
 
 
 def paced(findings: tuple[Finding, ...], known: Evidence, limits: Thresholds = DEFAULTS) -> tuple[Finding, ...]:
@@ -43,6 +43,18 @@ def paced(findings: tuple[Finding, ...], known: Evidence, limits: Thresholds = D
         first, confidence=sure, claim=f"{first.claim} {doubt}", evidence=(*first.evidence, *more)
     )
     return (doubted, *findings[1:])
+
+
+def kernels_ms(traced: Evidence) -> float:
+    """Return how long kernels run in a traced step."""
+    return (traced.number("share.gpu_compute") or 0.0) * (traced.number("step_ms") or 0.0)
+
+
+def window_filled(traced: Evidence, window: Signal | None) -> float | None:
+    """Return the share of a call of the timed window that a traced step's kernels fill at most; None without one."""
+    if window is None or not window.low:
+        return None
+    return kernels_ms(traced) / window.low
 
 
 def _less_sure(first: Finding, traced_ms: float, window_ms: float, limits: Thresholds) -> Confidence:

@@ -8,6 +8,7 @@ import msgspec
 
 from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.join import Vote
+from gpuprobe.diagnosis.pace import kernels_ms, window_filled
 from gpuprobe.diagnosis.rules import clock, differential, placement, telemetry, trace
 from gpuprobe.records import Evidence
 
@@ -77,7 +78,7 @@ def _clock(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, limits: 
     # One step alone ends before what lies between it and the next.
     several = shown is not None and shown.value is not None and (shown.n or 0) > 1
     known = several and outside < (traced.number("host_outside_share") or 0.0) + limits.tie_points
-    if hidden or known or (full and not _idles_in_window(own, traced, limits)):
+    if hidden or known or (full and not _waits_beyond_kernels(own, traced, limits)):
         return Vote(kind="clock")
     decided = clock.diagnose(own, limits)
     # A result that a GPU has not computed yet is waited for outside the train function too.
@@ -89,12 +90,16 @@ def _hint(found: Finding) -> Finding:
     return msgspec.structs.replace(found, confidence="low")
 
 
-def _idles_in_window(own: Evidence, traced: Evidence, limits: Thresholds) -> bool:
-    """Whether the kernels of a traced step fill too little of what a call of the timed window takes."""
-    window = own.get("window_call_ms")
-    least_ms = window.low if window is not None and window.low is not None else 0.0
-    kernels_ms = (traced.number("share.gpu_compute") or 0.0) * (traced.number("step_ms") or 0.0)
-    return kernels_ms < limits.compute_fraction * least_ms
+def _waits_beyond_kernels(own: Evidence, traced: Evidence, limits: Thresholds) -> bool:
+    """Whether kernels fill too little of a call of the timed window, and the host is outside for longer than they run.
+
+    For as long as they run it may just wait there for the result.
+    """
+    filled, window = window_filled(traced, own.get("window_call_ms")), own.get("window_call_ms")
+    if filled is None or filled >= limits.compute_fraction or window is None or not isinstance(window.value, float):
+        return False
+    beyond = (own.number("outside_fraction") or 0.0) - kernels_ms(traced) / window.value
+    return beyond >= limits.between_steps_share
 
 
 def _beside(by_trace: Vote, by_clock: Vote) -> Vote:

@@ -58,5 +58,5 @@ def test_time_between_steps_is_the_host_s_own_until_the_reading_costs_a_tenth_of
 
 
 def test_what_no_reading_hides_stays_as_it_is() -> None:
-    assert judged("input_bound", "input_free", 0.25, 0.6).cause == "input_bound"
+    assert judged("copy_bound", "copies_hidden", 0.25, 0.6).cause == "copy_bound"
     assert judged("recompiling", "compiling_removed", 0.25, 0.6, Evidence()).confidence == "high"

@@ -206,6 +206,24 @@ def test_a_full_gpu_that_the_window_does_not_show_is_not_that_of_the_training() 
     assert (first.cause, first.confidence == "high") == ("compute_bound", False)
 
 
+def test_time_in_which_the_host_may_wait_for_the_kernels_is_none_between_the_steps() -> None:
+    with study_of(replace(HEALTHY, recording=Recording(style="2020"))) as study:
+        case = recorded(study)
+    kernels_ms = case.account.devices[0].ms("gpu_compute")
+    call_ms = 2 * kernels_ms
+    settings = tuple(
+        replace(signal, value=call_ms, low=0.99 * call_ms, high=1.01 * call_ms)
+        if signal.name == "window_call_ms"
+        else signal
+        for signal in unclocked(case)
+    )
+    waits, works = (diagnose(replaced(case, settings=(*settings, clocked(share)))).primary for share in (0.5, 0.75))
+    assert waits is not None
+    assert works is not None
+    assert (waits.cause, waits.confidence == "high") == ("compute_bound", False)
+    assert works.cause == "host_between_steps"
+
+
 def test_on_a_gpu_the_clock_alone_cannot_tell_waiting_for_a_result_from_work() -> None:
     on_gpu = Signal(name="device_is_gpu", unit="", source="TensorFlow", value=True)
     first = diagnose(Case(settings=(clocked(0.9), on_gpu))).primary
