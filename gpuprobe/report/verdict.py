@@ -65,7 +65,7 @@ def verdict(loaded: Loaded, *, provisional: bool = False) -> Verdict:
     A `provisional` one is of a study that goes on: whether its machine was too busy for it nobody knows yet.
     """
     study, ranking = loaded.study, loaded.ranking
-    where = f"{_where(study, ranking)} {resolution(ranking)}".strip()
+    where = f"{_where(study, ranking)} {resolution(ranking, study)}".strip()
     if not ranking.rows:
         return Verdict(where, "No run finished.", _failed(ranking), "", "")
     step, why = _why(ranking)

@@ -35,7 +35,25 @@ def test_the_first_line_says_how_small_a_difference_could_be_told(tmp_path: Path
     assert "Differences from `a` of" in verdict(loaded).where
     (tmp_path / "one").mkdir()
     simulate_study(tmp_path / "one", ALIKE[:1])
-    assert resolution(load(tmp_path / "one").ranking) == ""
+    one = load(tmp_path / "one")
+    assert resolution(one.ranking, one.study) == ""
+
+
+def test_the_first_line_says_who_was_busy_where_little_could_be_told(tmp_path: Path) -> None:
+    simulate_study(tmp_path, ALIKE)
+    loaded = load(tmp_path)
+    first, *rest = loaded.ranking.rows
+    rows = (msgspec.structs.replace(first, beyond_baseline="faster"), *rest)
+    busy = Restless(foreign_cores=1.44, turns=8, disturbed=6, reasons=("others",))
+    told = verdict(real(loaded, resolution=0.3, restless=busy, rows=rows)).where
+    assert told.endswith(
+        "could be told here: other programs took 1.4 of 2 processors, and 6 of 8 turns were disturbed."
+    )
+    assert verdict(real(loaded, resolution=0.3, rows=rows, restless=Restless())).where.endswith("could be told here.")
+    assert verdict(real(loaded, resolution=0.09, rows=rows, restless=busy)).where.endswith("could be told here.")
+    alike = verdict(real(loaded, resolution=0.3, restless=busy))
+    assert alike.where.endswith("could be told here."), "the verdict says it"
+    assert "1.4 of 2" in alike.verdict
 
 
 def test_a_drifting_machine_tells_less(tmp_path: Path) -> None:
