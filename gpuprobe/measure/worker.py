@@ -64,9 +64,10 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     from gpuprobe.measure.first_weights import share
     from gpuprobe.measure.machine import inspect
     from gpuprobe.measure.stepper import Stepper
-    from gpuprobe.strategies import feeds, registry
+    from gpuprobe.strategies import driving, feeds, registry
 
     log.write("phase", name="build")
+    _leave_gpus_to(spec.backend)
     # Before anything of the user's makes a tensor: then it is too late.
     devices = make_devices(registry.replicas(spec.strategy))
     workload = inject(spec, _workload(spec))
@@ -97,10 +98,18 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     gc.disable()
     feed.warm()
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
-    feed.train(model, 0, feeds.ENDLESS, [notice])
+    feed.train(model, 0, driving.ENDLESS, [notice])
     if machine.has_gpu and plan.backend == TENSORFLOW and plan.replicas == 1:
         # Only a GPU's peak is known, so that only there the count says how much of it was used.
         _log_flop(log, model, seen)
+
+
+def _leave_gpus_to(backend: str) -> None:
+    """Keep the GPUs from TensorFlow where another backend trains: Keras imports it too, and a feed may be its."""
+    if backend != TENSORFLOW and "tensorflow" in sys.modules:
+        from gpuprobe.workloads.tensorflow_data import tensorflow
+
+        tensorflow()
 
 
 def _log_flop(log: EventLog, model: keras.Model, seen: dict[str, Any]) -> None:

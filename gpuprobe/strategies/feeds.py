@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from gpuprobe.backends.backend import current
 from gpuprobe.backends.known import TENSORFLOW
+from gpuprobe.strategies.driving import Feed, fit, loop
 from gpuprobe.workloads.source import ArraySource, BatchSource, batch_size, collected, mapped, source
 from gpuprobe.workloads.tensorflow_data import tensorflow
 
@@ -23,29 +23,7 @@ if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
     from gpuprobe.workloads.workload import Workload
 
-# Training ends when the measuring is done, never because the epochs ran out.
-ENDLESS = 1_000_000
 FROZEN = "each epoch gets the batches of the first one: what changes them at random comes before"
-
-
-def _nothing() -> None:
-    """Most feeds have nothing to do before the first step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Feed:
-    """`warm` does once what only a first epoch pays for; `train` trains the epochs from `first` up to `last`.
-
-    Training ends earlier where something sets `model.stop_training`. The order of an epoch's samples depends on the
-    seed and the epoch alone where `train` is called for one epoch at a time. `epoch_calls` is how often an epoch calls
-    the train function.
-    """
-
-    train: Callable[[keras.Model, int, int, list[keras.callbacks.Callback]], None]
-    warm: Callable[[], None] = _nothing
-    adapt: Callable[[keras.Model], None] = lambda _model: None
-    notes: tuple[str, ...] = ()
-    epoch_calls: int | None = None
 
 
 def make(plan: Plan, workload: Workload, seed: int, *, shared: bool = False) -> Feed:
@@ -76,7 +54,7 @@ def slices(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Fe
         for start in range(0, used, batch):
             yield ready.rows(order[start : start + batch])
 
-    return _loop(workload, batches, len(ready.parts))
+    return loop(workload, batches, len(ready.parts))
 
 
 def augmenting_generator(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
@@ -94,7 +72,7 @@ def augmenting_generator(plan: Plan, workload: Workload, arrays: ArraySource, se
                 yield (augment(x, random), *rest)
             epoch += 1
 
-    return _fit(workload, batches, steps_per_epoch=used // batch)
+    return fit(workload, batches, steps_per_epoch=used // batch)
 
 
 def arrays(plan: Plan, workload: Workload, arrays: ArraySource, seed: int, *, shared: bool = False) -> Feed:
@@ -103,7 +81,7 @@ def arrays(plan: Plan, workload: Workload, arrays: ArraySource, seed: int, *, sh
         samples_used(plan, arrays.samples)
     )
     named = dict(zip(("y", "sample_weight"), rest, strict=False))
-    return _fit(workload, lambda _epoch: x, batch_size=plan.batch_size, shuffle=not shared, **named)
+    return fit(workload, lambda _epoch: x, batch_size=plan.batch_size, shuffle=not shared, **named)
 
 
 def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
@@ -126,7 +104,7 @@ def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> 
         if kept is not None:
             kept.reduce(np.int64(0), lambda total, *_sample: total + 1)
 
-    return _fit(workload, ready, warm=warm)
+    return fit(workload, ready, warm=warm)
 
 
 def resident(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
@@ -152,7 +130,7 @@ def resident(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> 
 
         model.train_step = gathering_step
 
-    return _fit(workload, ready, adapt=adapt)
+    return fit(workload, ready, adapt=adapt)
 
 
 def _gathered(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
@@ -171,17 +149,17 @@ def _gathered(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) ->
                 yield keras.tree.map_structure(lambda tensor, rows=rows: keras.ops.take(tensor, rows, axis=0), tensors)
             epoch += 1
 
-    return _fit(workload, batches, steps_per_epoch=used // plan.batch_size)
+    return fit(workload, batches, steps_per_epoch=used // plan.batch_size)
 
 
 def batch_loop(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
     """`train_on_batch` over the batches in a Python loop."""
-    return _loop(workload, lambda _epoch: given.items(), len(next(given.items())))
+    return loop(workload, lambda _epoch: given.items(), len(next(given.items())))
 
 
 def batches_as_given(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
     """`fit` on what the user made."""
-    return _fit(workload, lambda _epoch: given.endless(), steps_per_epoch=given.steps)
+    return fit(workload, lambda _epoch: given.endless(), steps_per_epoch=given.steps)
 
 
 def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
@@ -199,7 +177,7 @@ def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int
         if plan.cache:
             batches.reduce(np.int64(0), lambda total, *_batch: total + 1)
 
-    feed = _fit(workload, lambda _epoch: _as_planned(batches, plan), warm=warm)
+    feed = fit(workload, lambda _epoch: _as_planned(batches, plan), warm=warm)
     return replace(feed, notes=(FROZEN,)) if plan.cache else feed
 
 
@@ -258,68 +236,3 @@ def _as_planned(batches: Any, plan: Plan) -> Any:
     options.experimental_optimization.apply_default_optimizations = False
     options.experimental_optimization.inject_prefetch = False
     return batches.with_options(options)
-
-
-def _loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]], parts: int) -> Feed:
-    """Return `train_on_batch` over the batches, each of so many parts: x; x and y; or with the samples' weights too."""
-
-    def adapt(model: keras.Model) -> None:
-        step = model.train_step
-
-        def step_on_what_there_is(*given: Any) -> Any:
-            # `train_on_batch` always hands over three parts; a train step of one's own is written for those of `fit`.
-            *state, data = given
-            return step(*state, data[0] if parts == 1 and not isinstance(data[0], tuple) else data[:parts])
-
-        model.train_step = step_on_what_there_is
-
-    def train(model: keras.Model, first: int, last: int, callbacks: list[keras.callbacks.Callback]) -> None:
-        watching = keras.callbacks.CallbackList(callbacks, model=model)
-        model.stop_training = False
-        for epoch in range(first, last):
-            if workload.learning_rate:
-                model.optimizer.learning_rate.assign(workload.learning_rate(epoch))
-            watching.on_epoch_begin(epoch)
-            sums: dict[str, float] = {}
-            count = 0
-            for batch in _told(batches(epoch)):
-                logs = model.train_on_batch(*batch, return_dict=True)
-                if model.stop_training:
-                    return
-                # Keras resets the means in each of these calls.
-                count += 1
-                sums = {name: sums.get(name, 0.0) + value for name, value in logs.items()}
-            watching.on_epoch_end(epoch, {name: total / count for name, total in sums.items()})
-
-    return Feed(train=train, adapt=adapt)
-
-
-def _told(batches: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """Let a trace see when Python makes the next batch; costs about a microsecond a step where none is taken."""
-    named = current().named
-    while True:
-        with named("NextBatch"):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        yield batch
-
-
-def _fit(
-    workload: Workload,
-    data: Callable[[int], Any],
-    *,
-    warm: Callable[[], None] = _nothing,
-    adapt: Callable[[keras.Model], None] = lambda _model: None,
-    **options: Any,
-) -> Feed:
-    # Only arrays are for `fit` to shuffle; of all else it warns in each run's log that it cannot.
-    options = {"shuffle": False, **options}
-
-    def train(model: keras.Model, first: int, last: int, callbacks: list[keras.callbacks.Callback]) -> None:
-        if workload.learning_rate:
-            # The scheduler has no batch hooks, so it costs no step anything and forces no reading of the loss.
-            callbacks = [keras.callbacks.LearningRateScheduler(workload.learning_rate), *callbacks]
-        model.fit(data(first), initial_epoch=first, epochs=last, verbose=0, callbacks=callbacks, **options)
-
-    return Feed(train=train, warm=warm, adapt=adapt)

@@ -29,7 +29,7 @@ from gpuprobe.measure.conductor import Conductor  # noqa: E402
 from gpuprobe.measure.events import EventLog  # noqa: E402
 from gpuprobe.measure.stepper import Stepper  # noqa: E402
 from gpuprobe.records import RunSpec  # noqa: E402
-from gpuprobe.strategies import feeds  # noqa: E402
+from gpuprobe.strategies import driving, feeds  # noqa: E402
 from gpuprobe.strategies.feasible import cannot  # noqa: E402
 from gpuprobe.strategies.plan import Machine  # noqa: E402
 from gpuprobe.strategies.registry import plan, strategies  # noqa: E402
@@ -73,7 +73,7 @@ def trained(workload: Workload, folder: Path) -> Diagnosis:
     conductor = Conductor(spec, 1, trace=True, epoch_calls=feed.epoch_calls)
     Stepper(conductor, current(), log, folder / "trace", workload.batch_size, OpenGate(folder), nothing).attach(model)
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
-    feed.train(model, 0, feeds.ENDLESS, [notice])
+    feed.train(model, 0, driving.ENDLESS, [notice])
     return diagnose(Case(account_of(read(folder))))
 
 

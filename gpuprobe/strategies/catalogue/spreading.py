@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ONE_DEVICE = "tfdata_prefetch"
 PACKS = 2
+ELSEWHERE = "several devices train under MirroredStrategy, which is TensorFlow's"
 # After all others, those of the same number of devices together.
 FIRST_ORDER, ORDERS_A_COUNT = 200, 10
 
@@ -61,6 +62,7 @@ def _each(place: int, role: Role, against: str, changes: str, *, weak: bool = Fa
                 changes=changes.format(devices),
                 alone=False,
                 needs=TENSORFLOW,
+                not_under={"jax": ELSEWHERE, "torch": ELSEWHERE},
                 scale=Scale(devices=devices, role=role, weak=weak),
             )(member)
         return function
