@@ -66,7 +66,7 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
         what_if={made.change: made.gain for made in replay.predictions} if replay else {},
         meters=meters(known.get("utilization_percent"), main_device(account), known.get("mfu")),
     )
-    return with_whole_run(made, case.whole_run, limits)
+    return with_whole_run(made, case.whole_run, limits, known.only("data_kind"))
 
 
 def _known(case: Case, traced: Evidence) -> Evidence:

@@ -11,6 +11,7 @@ from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.join import LOWER
 from gpuprobe.diagnosis.rules import whole_run
 from gpuprobe.evidence.whole_run import signals
+from gpuprobe.records import Evidence
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.diagnosis.records import Diagnosis, Finding
     from gpuprobe.evidence.whole_run import RunBreakdown
-    from gpuprobe.records import Evidence
+    from gpuprobe.records import Signal
 
 # What a healthy step, or one that nothing explains, costs is no flaw that another could be less than.
 NO_FLAW = frozenset({"compute_bound", "unattributed"})
@@ -37,11 +38,19 @@ BESIDE = {
 OF_PROCESS = frozenset({"many_small_fits", "compiled_again", "startup"})
 
 
-def with_whole_run(diagnosis: Diagnosis, breakdown: RunBreakdown | None, limits: Thresholds = DEFAULTS) -> Diagnosis:
-    """Return a diagnosis with what the wall time of its run proves, which leads where it outweighs the step's cause."""
+def with_whole_run(
+    diagnosis: Diagnosis,
+    breakdown: RunBreakdown | None,
+    limits: Thresholds = DEFAULTS,
+    given: tuple[Signal, ...] = (),
+) -> Diagnosis:
+    """Return a diagnosis with what the wall time of its run proves, which leads where it outweighs the step's cause.
+
+    `given` are signals of what the training was given.
+    """
     if breakdown is None:
         return diagnosis
-    evidence = signals(breakdown)
+    evidence = Evidence(signals=(*signals(breakdown).signals, *given))
     found, undecided = whole_run.diagnose(evidence, limits)
     return msgspec.structs.replace(
         diagnosis,

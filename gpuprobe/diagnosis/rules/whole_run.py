@@ -31,6 +31,14 @@ ONE_LONG_EPOCH = (
     "- model.fit(ds, epochs=epochs)\n"
     "+ model.fit(ds.repeat(), steps_per_epoch=steps, epochs=total_steps // steps)  # steps: a few hundred"
 )
+LONGER = "Make an epoch longer: repeat() the data, and say steps_per_epoch."
+ARRAYS_ONCE = (
+    "- model.fit(x, y, batch_size=size, epochs=epochs)\n"
+    "+ ds = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).repeat().batch(size).prefetch(2)\n"
+    "+ model.fit(ds, steps_per_epoch=steps, epochs=total_steps // steps)  # steps: a few hundred"
+)
+# Data in which no shuffle buffer of the user's can be.
+WITHOUT_BUFFER = frozenset(("arrays", "a PyDataset", "a generator"))
 SHUFFLE_EARLY = (
     "- ds = ds.map(load).shuffle(size)\n+ ds = ds.shuffle(size).map(load)  # file names or indices are shuffled"
 )
@@ -74,9 +82,12 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
     if epochs < 2 or share < limits.epoch_start_share or _fits_are_small(evidence, limits):
         return None
     seconds = sum(evidence.number(f"run_s.{part}") or 0.0 for part in ("epoch_start", "between_epochs"))
-    short = calls < limits.short_epoch
+    short, buffered = calls < limits.short_epoch, evidence.text("data_kind") not in WITHOUT_BUFFER
+    longer = short or not buffered
     if short:
         why = f"an epoch has only {_steps(calls)}, and what each epoch costs by itself"
+    elif _share(evidence, "epoch_start") >= share / 2 and not buffered:
+        why = "the iterator starts again, and the first step waits for it; that"
     elif _share(evidence, "epoch_start") >= share / 2:
         why = "the iterator starts again and fills its shuffle buffer, if any, and the first step waits for it; that"
     else:
@@ -88,11 +99,17 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
         f"{wording.share(share)} of the training lies between the steps of one epoch and those of the next: {why} "
         f"takes {wording.duration(seconds / epochs)}.",
         ("run_share.epoch_start", "run_share.between_epochs", "run_epochs", "run_calls_per_epoch"),
-        fix="Make an epoch longer: repeat() the data, and say steps_per_epoch." if short else CAUSES["epoch_start"].fix,
-        code=ONE_LONG_EPOCH if short else SHUFFLE_EARLY,
+        fix="Make an epoch longer: repeat() the data, and say steps_per_epoch."
+        if longer
+        else CAUSES["epoch_start"].fix,
+        code=_longer_epoch(evidence) if longer else SHUFFLE_EARLY,
         # Some of it any epoch costs: near the threshold it is no flaw for sure.
         sure=short or share >= 2 * limits.epoch_start_share,
     )
+
+
+def _longer_epoch(evidence: Evidence) -> str:
+    return ARRAYS_ONCE if evidence.text("data_kind") == "arrays" else ONE_LONG_EPOCH
 
 
 def shown(evidence: Evidence, limits: Thresholds, *, cause: Cause[WholeRunId], of_run: RunShare) -> Result:

@@ -227,3 +227,13 @@ def test_start_up_leads_only_where_nothing_comes_again_and_again() -> None:
 )
 def test_a_figure_of_a_run_is_told_in_words(name: str, unit: str, value: float | str, words: str | None) -> None:
     assert figure(Signal(name=name, unit=unit, source="clock", value=value)) == words
+
+
+def test_epochs_of_arrays_are_made_longer_since_they_have_no_shuffle_buffer() -> None:
+    made = signals(breakdown(steps=(10, 3000), epoch_start=(1, 60), epoch_first_call=(5, 59), fit=(0.2, 1)))
+    kinds = ("arrays", "a tf.data dataset")
+    told = [Signal(name="data_kind", unit="", source="fit", value=kind) for kind in kinds]
+    arrays, dataset = (rules.diagnose(Evidence(signals=(*made.signals, kind)))[0][0] for kind in told)
+    assert "from_tensor_slices((x, y))" in arrays.code
+    assert "shuffle buffer" not in arrays.claim
+    assert "shuffle(size)" in dataset.code
