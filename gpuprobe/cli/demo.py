@@ -42,12 +42,16 @@ def command(out: Path) -> None:
     where = folder.make(out, "demo")
     measured = [strategy.info for strategy in strategies().values()]
     searched = [one.info for name, one in changes().items() if name not in strategies()]
-    try:
-        demo.write(where, measured, following, rounds=ROUNDS, changes=searched)
-    except OSError as error:
-        raise OutputError(f"{where}: cannot be written ({error.strerror}); name another with --out") from error
-    steps = write_steps(where)
-    loaded = write(where)
+    # Shown in a terminal alone, on a line that goes again.
+    with Terminal(stderr=True, highlight=False).status("") as status:
+        try:
+            demo.write(where, measured, following, rounds=ROUNDS, changes=searched, tell=status.update)
+        except OSError as error:
+            raise OutputError(f"{where}: cannot be written ({error.strerror}); name another with --out") from error
+        status.update("the pages of the steps")
+        steps = write_steps(where)
+        status.update("the report")
+        loaded = write(where)
     console = Terminal()
     console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
     show(console, loaded)

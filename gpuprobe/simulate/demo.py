@@ -131,11 +131,12 @@ def write(
     *,
     rounds: int,
     changes: Sequence[StrategyInfo] = (),
+    tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Simulate the story's study into a folder as `gpuprobe run` measures one: rounds of all, then the searches.
 
     `choose` says what a search tries next, from what the folder holds; None ends it. `changes` are what it may try
-    beside those of the strategies.
+    beside those of the strategies. `tell` is told which run comes next.
     """
     sessions = specs(strategies)
     told = [info for info in strategies if info.name in sessions or info.combines]
@@ -143,6 +144,7 @@ def write(
     for number in range(1, rounds + 1):
         for info in told:
             if not info.combines:
+                tell(f"{info.name}, round {number} of {rounds}")
                 study.measure(Member(info=info, spec=_short(sessions[info.name], info.name)), number)
     infos = {info.name: info for info in (*strategies, *changes)}
     for info in told:
@@ -151,6 +153,7 @@ def write(
             for change in applied(infos, chosen.start, chosen.changes):
                 name, _, size = change.partition("=")
                 spec = CHANGES[name](spec, int(size)) if size else CHANGES[name](spec)
+            tell(f"{info.name}, step {chosen.step} of its search")
             study.measure(Member(info=info, spec=_short(spec, info.name), combined=chosen), rounds)
 
 
