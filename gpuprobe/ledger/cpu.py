@@ -72,7 +72,8 @@ def cpu_time(host: Host, waiting: Intervals) -> CpuTime | None:
     free = difference(window, join([host.compiling, fed]))
     works = join(map(_works(host), range(len(host.threads))))
     overhead = difference(intersection(called, free), join([works, host.running]))
-    return CpuTime(windows, parts, overhead, intersection(one_by_one, free))
+    started = difference(intersection(one_by_one, free), join(map(_computes_itself(host), range(len(host.threads)))))
+    return CpuTime(windows, parts, overhead, started)
 
 
 def _calling(host: Host, windows: Windows) -> Intervals:
@@ -97,6 +98,20 @@ def _works(host: Host) -> Callable[[int], Intervals]:
         return union(events.start_ps[long], events.end_ps[long])
 
     return works
+
+
+def _computes_itself(host: Host) -> Callable[[int], Intervals]:
+    """Return what gives the time of one thread in operations of PyTorch that are worth their start.
+
+    TensorFlow computes in events of its own; here the event that starts an operation ends when it is computed.
+    """
+
+    def computes(place: int) -> Intervals:
+        events = host.threads[place].events
+        long = ((host.kinds[place] & Kind.ATEN) != 0) & (events.duration_ps >= LEAST_WORK_PS)
+        return union(events.start_ps[long], events.end_ps[long])
+
+    return computes
 
 
 def _dispatching(host: Host, inside: Intervals | None) -> Intervals:
