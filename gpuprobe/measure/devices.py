@@ -71,8 +71,11 @@ def with_rate(workload: Workload, model: keras.Model, times: float) -> Workload:
         return workload
     if (by_epoch := workload.learning_rate) is not None:
         return replace(workload, learning_rate=lambda epoch: times * by_epoch(epoch))
+    import keras
+
+    rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     try:
-        model.optimizer.learning_rate = times * float(model.optimizer.learning_rate)
+        model.optimizer.learning_rate = times * rate
     except TypeError as error:
         raise InputError("the optimizer has a LearningRateSchedule, which cannot be multiplied") from error
     return workload
