@@ -59,24 +59,40 @@ def links(laps: Iterable[Mapping[Process, float]]) -> tuple[Link, ...]:
         for first, second in combinations(sorted(members), 2)
     ]
     grown = inflation(likeness(values for *_, values in pairs if len(values) > 1))
-    shared = _shared([values for *_, values in pairs])
-    return tuple(_link(first, second, size, values, grown, shared) for first, second, size, values in pairs)
+    many = [values for *_, values in pairs]
+    return tuple(
+        _link(first, second, size, values, grown, *_shared(many[:place] + many[place + 1 :], len(values)))
+        for place, (first, second, size, values) in enumerate(pairs)
+    )
 
 
-def _shared(many: list[NDArray[np.float64]]) -> float:
-    """The variance of a single lap's difference, over all series that tell."""
-    freedom = sum(len(values) - 1 for values in many)
+def _shared(others: list[NDArray[np.float64]], laps: int) -> tuple[float, float]:
+    """The variance of a single lap's difference that the other series show, and the laps that it weighs as much as.
+
+    A series that is alone stands for itself: what it shows must not count twice.
+    """
+    freedom = sum(len(values) - 1 for values in others)
     if not freedom:
-        return EXPECTED_DEVIATION**2
-    return sum(float(((values - values.mean()) ** 2).sum()) for values in many) / freedom
+        return EXPECTED_DEVIATION**2, 0.0 if laps > 1 else SHARED_FREEDOM
+    variance = sum(float(((values - values.mean()) ** 2).sum()) for values in others) / freedom
+    return variance, min(SHARED_FREEDOM, freedom)
 
 
-def _link(first: Process, second: Process, size: int, values: NDArray[np.float64], grown: float, shared: float) -> Link:
-    own = len(values) / grown - 1
+def _link(
+    first: Process,
+    second: Process,
+    size: int,
+    values: NDArray[np.float64],
+    grown: float,
+    shared: float,
+    weight: float,
+) -> Link:
     squares = float(values.var(ddof=1)) if len(values) > 1 else 0.0
-    seen = max(0.0, own) if len(values) > 1 else 0.0
-    freedom = seen + SHARED_FREEDOM
-    variance = (seen * squares + SHARED_FREEDOM * shared) / freedom
+    # Two laps tell something of their spread, however alike neighbours are.
+    least = 0.0 if weight else 1.0
+    seen = max(least, len(values) / grown - 1) if len(values) > 1 else 0.0
+    freedom = seen + weight
+    variance = (seen * squares + weight * shared) / freedom
     return Link(
         first=first,
         second=second,

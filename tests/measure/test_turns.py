@@ -185,7 +185,7 @@ def test_every_second_lap_is_in_the_reverse_order_and_the_time_ends_them(stage: 
 def test_what_is_decided_stops_and_the_others_go_on(stage: PlayedStage) -> None:
     take(stage, Played("a", 10.0), Played("b", 30.0), Played("c", 10.2), turns_each=13)
     count = {name: sum(other == name for _, other in stage.order) for name in "abc"}
-    assert count["b"] == FEWEST_DECIDING
+    assert FEWEST_DECIDING <= count["b"] < FEWEST_LAPS
     assert count["a"] == count["c"] > FEWEST_LAPS
 
 

@@ -42,6 +42,18 @@ def test_an_interval_holds_the_truth_in_95_of_100_studies(machine: str, truth: f
     assert 0.93 <= held / STUDIES <= 0.97, held
 
 
+@pytest.mark.parametrize("laps", [3, 5])
+def test_the_first_runs_of_a_study_claim_nothing_false_of_few_laps(laps: int) -> None:
+    random, false = np.random.default_rng(5), 0
+    alone = [[BASE, Process("other", 1)]]
+    for _ in range(STUDIES):
+        found = fit(links(study("steps", {"base": 0.0, "other": 0.0}, random, groups=alone, laps=laps, noise=0.2)))
+        estimate = found.estimate("other", "base")
+        assert estimate is not None
+        false += estimate.p_value < 0.05
+    assert false <= 0.05 * STUDIES, false
+
+
 def test_a_family_of_equals_makes_a_false_claim_in_at_most_5_of_100_studies() -> None:
     equal = dict.fromkeys(("base", *NAMES), 0.0)
     false = dict.fromkeys(MACHINES, 0)
