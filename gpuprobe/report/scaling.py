@@ -32,7 +32,8 @@ def headline(scaling: Scaling) -> str:
     most = measured[-1]
     assert most.efficiency is not None
     kind = "logical devices" if scaling.logical else "devices"
-    speed = wording.times(most.devices * most.efficiency.value)
+    found = most.efficiency
+    speed = wording.times(*(most.devices * end for end in (found.value, found.low, found.high)))
     told = f"{most.devices} {kind} are {speed} as fast as one, {wording.share(most.efficiency.value)} of ideal scaling"
     worst = max((lost for lost in most.lost if lost.ms.low > 0), key=lambda lost: lost.ms.value, default=None)
     if worst is None or most.step_ms is None or most.contradicts:
@@ -72,7 +73,7 @@ def sentences(scaling: Scaling) -> list[str]:
     said = [_measured_on(scaling), _work(scaling)]
     if any(lost.by for point in scaling.points for lost in point.lost):
         said.append(
-            "Each part is a difference between runs that took turns: one device with its part of the batch and nobody "
+            "Each part is a difference between runs: one device with its part of the batch and nobody "
             "beside it; all devices without an exchange; all devices. What replicas beside each other lose is not "
             "divided further: they share the host's cores, memory and input."
         )
