@@ -86,7 +86,12 @@ def idle_of(
     launching = _launching(host, both if feeding else set(), windows, work, others, busy, idle)
     compiled = compiled_once(host, windows)
     syncing = _syncs(host, work, others, both if feeding else None)
-    waits = [("idle_peer", waiting), *_waits(host, compiled, syncing), ("idle_between_steps", launching.outside)]
+    waits = [
+        ("idle_peer", waiting),
+        *_waits(host, compiled, syncing),
+        ("idle_between_steps", launching.outside),
+        ("idle_peer", launching.for_others),
+    ]
     stretches = held(calls, work, windows, join(layer for _, layer in waits))
     found = tuple(holders(host, threads, stretches, calls))
     acting, once = seen(host, threads), held_once(found, host, calls, windows)
@@ -95,7 +100,6 @@ def idle_of(
     layers = [
         *waits,
         ("idle_once", once.time),
-        ("idle_peer", launching.for_others),
         # The device is idle, so that no full queue holds the call up: it does its own work, as copying into a buffer.
         ("idle_host_work", _longer(intersection(idle, in_call), stretches.limit_ps)),
         ("idle_queue", launching.queued),

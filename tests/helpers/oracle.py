@@ -27,9 +27,12 @@ ORDER = (
     "idle_sync",
     "idle_between_steps",
     "idle_queue",
+    "others_launched",
     "idle_host_work",
     "idle_launch",
 )
+# All of the device's kernels of a call are launched, and only other threads launch, for others: it waits for these too.
+COUNTS_AS = {"others_launched": "idle_peer"}
 UNKNOWN = "unattributed"
 
 
@@ -59,7 +62,8 @@ def _of_step(begin: int, end: int, edges: set[int], stretches: list[Stretch]) ->
     near = [one for one in stretches if one.begin < end and one.end > begin]
     for now, then in pairwise(moments):
         holding = {one.category for one in near if one.holds(now)}
-        spent[next((category for category in ORDER if category in holding), UNKNOWN)] += then - now
+        first = next((category for category in ORDER if category in holding), UNKNOWN)
+        spent[COUNTS_AS.get(first, first)] += then - now
     return spent
 
 

@@ -159,6 +159,7 @@ REASONS = {
     Doing.HOST_WORK: "idle_host_work",
     Doing.STEP: "idle_launch",
 }
+KERNELS = (Kind.KERNEL, Kind.COLLECTIVE)
 BUSY = {
     Kind.KERNEL: "gpu_compute",
     Kind.COLLECTIVE: "gpu_collective",
@@ -177,6 +178,20 @@ def waits(session: Session, device: int) -> list[Stretch]:
     return [Stretch("idle_peer", own, max(together)) for own, *together in zip(begun[device], *begun, strict=True)]
 
 
+def for_others(session: Session, device: int) -> list[Stretch]:
+    """Return when only threads that start none of a device's kernels start kernels, at the ends of calls."""
+    found = []
+    for call in session.calls:
+        kernels = [op for op in session.ops if op.kind in KERNELS and op.call_number == call.number]
+        own = [op for op in kernels if op.device == device]
+        mine = {op.thread for op in session.ops if op.kind in KERNELS and op.device == device}
+        others = [op for op in kernels if op.device != device and op.thread not in mine]
+        if own and others:
+            begin, end = max(op.call[0] for op in own), max(op.call[1] for op in others)
+            found.append(Stretch("others_launched", begin, end))
+    return found
+
+
 def happened(session: Session, device: int) -> list[Stretch]:
     """Return all that happened for a device, each with what it means."""
     doing = session.doing[device]
@@ -185,6 +200,7 @@ def happened(session: Session, device: int) -> list[Stretch]:
     end = max(session.calls[-1].next_ns, *(op.end_ns for op in ops))
     return [
         *waits(session, device),
+        *for_others(session, device),
         *(Stretch(BUSY[op.kind], op.start_ns, op.end_ns) for op in ops),
         *(Stretch("idle_queue", op.call[0], op.start_ns) for op in ops),
         *(Stretch(REASONS[what], *span) for what, spans in doing.items() for span in spans),
