@@ -39,9 +39,14 @@ def is_installed(backend: str) -> bool:
     return find_spec(backend) is not None
 
 
+def title(backend: str) -> str:
+    """Return how a backend is called; of one that this version does not know, its name."""
+    return BACKENDS[backend].title if backend in BACKENDS else backend
+
+
 def lacking(backend: str) -> str:
     """Say that a backend is not installed, and the way to it."""
-    known = BACKENDS[backend]
+    known = _known(backend)
     return f"{known.title} is not installed: {known.install}"
 
 
@@ -58,4 +63,10 @@ def usual() -> str:
 
 def environment(backend: str) -> dict[str, str]:
     """Return what a process that trains with the backend has to have in its environment before it imports Keras."""
-    return {**BACKENDS[backend].environment, "KERAS_BACKEND": backend}
+    return {**_known(backend).environment, "KERAS_BACKEND": backend}
+
+
+def _known(backend: str) -> Known:
+    if backend not in BACKENDS:
+        raise MissingError(f"{backend} is no backend that this version of gpuprobe knows: {', '.join(BACKENDS)}")
+    return BACKENDS[backend]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from gpuprobe import wording
-from gpuprobe.backends.known import BACKENDS, TENSORFLOW
+from gpuprobe.backends.known import TENSORFLOW, title
 from gpuprobe.recording import STEP_FILE
 from gpuprobe.report.account import predictions as gaining
 from gpuprobe.report.account import ratio
@@ -251,7 +251,7 @@ def _value(signal: Signal | None, unit: str) -> str:
 
 def _backend(settings: Settings) -> str:
     """Name the backend, where it is not the usual one."""
-    return "" if settings.backend == TENSORFLOW else f"{BACKENDS[settings.backend].title}, "
+    return "" if settings.backend == TENSORFLOW else f"{title(settings.backend)}, "
 
 
 def _switch(state: bool | None) -> str:

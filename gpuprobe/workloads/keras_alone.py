@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from gpuprobe.backends.known import BACKENDS, TENSORFLOW
+from gpuprobe.backends.known import TENSORFLOW, title
 from gpuprobe.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,6 +69,6 @@ def _is_users(file: str) -> bool:
 def _told(backend: str, file: str, number: int) -> str:
     line = linecache.getline(file, number).strip()
     return (
-        f"computes with TensorFlow, which {BACKENDS[backend].title} cannot: {Path(file).name}, line {number}: {line} "
+        f"computes with TensorFlow, which {title(backend)} cannot: {Path(file).name}, line {number}: {line} "
         "(keras.ops has the same for all backends)"
     )
