@@ -84,7 +84,9 @@ def _breakdown(loaded: Loaded) -> Chart | None:
         bars.append(Bar(label(row.strategy), wording.milliseconds(whole), parts_ms(row.account, whole), note=note))
     batch = (ranking.row(ranking.baseline) or ranking.rows[0]).settings.batch_size
     drawn = Bars(
-        tuple(bars), f"ms for {wording.count(batch, 'sample')}, as the trace saw it", max(bar.value for bar in bars)
+        tuple(bars),
+        f"ms for {wording.count(batch, 'sample')}, in the traced steps, which tracing slows",
+        max(bar.value for bar in bars),
     )
     says = (
         f"One bar is the time of {wording.count(batch, 'sample')} in the traced steps, the fastest strategy on top, "

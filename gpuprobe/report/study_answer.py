@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from gpuprobe.report.charts import Bar
 
 MS_PER_S = 1000
+# The milliseconds of a trace, in which tracing has its part, are not those of the bars, whose steps were timed without.
+_TRACED = re.compile(r" \([\d.,]+ (?:us|ms|s)\)")
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,18 @@ def of_study(loaded: Loaded) -> Answer:
     baseline = ranking.row(ranking.baseline)
     chips = (*(answer.caused(primary, disputed=ranking.disputed) if ranking.rows else ()), *_resolution(ranking))
     if not ranking.rows or baseline is None:
-        return answer.Answer(_title(loaded, primary), chips, None, "", "", "")
+        return answer.Answer(_title(loaded, primary, None), chips, None, "", "", "")
     best = fastest(ranking)
     healthy = primary is None or primary.cause in UNCAUSED
     code = "" if primary is None or healthy else primary.code
     alone = None if healthy else _alone(primary, ranking, study)
     return answer.Answer(
-        _title(loaded, primary),
+        _title(loaded, primary, alone),
         chips,
         answer.bars_of(_bars(ranking, study, best, alone), _unit(baseline)),
-        _change(best, alone, ranking, study),
+        _change(best, alone, ranking, study) or (primary.fix if primary else ""),
         code,
-        answer.first_sentence(primary.claim) if primary else "",
+        _TRACED.sub("", answer.first_sentence(primary.claim)) if primary else "",
     )
 
 
@@ -70,7 +73,7 @@ def fastest(ranking: Ranking) -> Row | None:
     return next((row for row in ranking.rows if row.is_faster and not row.trains_otherwise), None)
 
 
-def _title(loaded: Loaded, primary: Finding | None) -> str:
+def _title(loaded: Loaded, primary: Finding | None, alone: Alone | None) -> str:
     ranking, study = loaded.ranking, loaded.study
     absent = "" if study.environment.gpus else "No GPU here. "
     if not ranking.rows:
@@ -84,22 +87,25 @@ def _title(loaded: Loaded, primary: Finding | None) -> str:
     names = wording.count(len(ranking.rows), "strategy", "strategies")
     if too_busy(ranking, study):
         return f"{absent}Could not tell which of {names} is fastest: the machine was too busy. {found}."
-    return f"{absent}{found}. {_outcome(ranking, baseline, fastest(ranking))}"
+    return f"{absent}{found}. {_outcome(ranking, baseline, fastest(ranking), alone)}"
 
 
-def _outcome(ranking: Ranking, baseline: Row | None, best: Row | None) -> str:
+def _outcome(ranking: Ranking, baseline: Row | None, best: Row | None, alone: Alone | None) -> str:
     if baseline is None:
         return "The baseline was not measured."
     if best is not None:
         return f"`{best.strategy}`: {_time(baseline)} -> {_time(best)}{_an_epoch(best)}."
     if len(ranking.rows) == 1:
-        return f"`{baseline.strategy}`: {_time(baseline)}{_an_epoch(baseline)}."
+        after = f"; with the change {_time(baseline, alone.ratio)} predicted" if alone else ""
+        return f"{_time(baseline)}{_an_epoch(baseline)}{after}."
     alike = " of the same loss curve" if any(row.trains_otherwise for row in ranking.rows) else ""
     return f"No strategy{alike} is faster than `{baseline.strategy}` beyond the noise."
 
 
-def _time(row: Row) -> str:
-    return wording.duration(row.epoch_s.value) if row.epoch_s else wording.milliseconds(_step_ms(row, row))
+def _time(row: Row, gain: float = 1.0) -> str:
+    return (
+        wording.duration(row.epoch_s.value / gain) if row.epoch_s else wording.milliseconds(_step_ms(row, row) / gain)
+    )
 
 
 def _an_epoch(row: Row) -> str:
@@ -188,7 +194,7 @@ def _alone(primary: Finding | None, ranking: Ranking, study: Study) -> Alone | N
     made = next((found for row in rows if (found := _of_row(row, ranking, study)) is not None), None)
     gain = primary.predicted_gain
     if made is None and not rows and gain is not None and gain.over in {"", ranking.baseline}:
-        told = f"By itself the advised change is predicted to give {told_ratio(gain)}; it was not measured here."
+        told = f"{answer.first_sentence(primary.fix)} Predicted gain by itself: {told_ratio(gain)}; not measured here."
         made = Alone("", gain.ratio, gain.low, gain.high, measured=False, says=told)
     return made if made is not None and made.ratio >= WORTH_A_LINE else None
 

@@ -96,15 +96,17 @@ def test_nothing_measured_and_one_strategy_alone(tmp_path: Path) -> None:
     dead = SimulatedStrategy(name="a", step_ms=10.0, state="killed")
     assert answer(tmp_path / "dead", dead, rounds=1).title.startswith("No run finished: `a`, killed")
     found = answer(tmp_path / "one", FEED)
-    assert found.title.startswith("What limits the training is not known. `python_feed`: 4")
-    assert found.change == ""
+    assert found.title.startswith("What limits the training is not known. 4")
+    assert "predicted" not in found.title
 
 
-def test_a_healthy_training_is_offered_no_change(tmp_path: Path) -> None:
+def test_a_healthy_training_is_told_what_would_help_and_promised_nothing(tmp_path: Path) -> None:
     write_session(Spec(name="one", recording=Recording(window_s=2.0)), tmp_path / "study")
     found = of_study(write(tmp_path / "study"))
     assert "GPU busy 100 % of the step: the device itself is the limit." in found.title
-    assert (found.change, found.code, len(rows(found))) == ("", "", 1)
+    assert found.change.startswith("Feeding it faster gains little. Make the work cheaper")
+    assert (found.code, len(rows(found))) == ("", 1)
+    assert "predicted" not in found.title + found.change
 
 
 @pytest.mark.parametrize(

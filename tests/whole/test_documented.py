@@ -107,4 +107,4 @@ def test_a_study_of_a_workload_of_ours_is_judged_by_its_trace(cli: Cli, tmp_path
     by_trace = diagnose(Case(account_of(read(study / "runs" / "1-python_feed")))).primary
     assert by_trace is not None
     assert by_trace.cause in {finding["cause"] for finding in findings}
-    assert f"(`{first}`)" in next(line for line in (study / "report.md").read_text().splitlines() if "**Why.**" in line)
+    assert f"**cause** {first}" in (study / "report.md").read_text()

@@ -109,7 +109,7 @@ def host_between_steps(here: Situation, stage: str | None) -> Given:
     if not here.worth("steps_per_execution"):
         return Given(f"{words}.", code, "callbacks_removed")
     return Given(
-        f"{words}, several steps in one call (callbacks of a batch then come once in so many).",
+        f"{words}, several steps in one call (callbacks of a batch then run once a call).",
         f"{_compiled({'steps_per_execution': _steps(here)})}\n{code}",
         "callbacks_removed",
     )

@@ -160,9 +160,7 @@ def _kept(here: Situation) -> list[Given]:
     if here.caches or here.epochs == 1:
         return []
     if here.may_cache:
-        fix = (
-            "Keep with cache() what the map makes, as nothing random was seen in it: the gain is that of later epochs."
-        )
+        fix = "Add cache() behind the map, in which nothing random was seen: later epochs skip the map."
         return [Given(fix, KEPT, INPUT_FREE)]
     if not here.random:
         return []
@@ -176,5 +174,5 @@ def copy_bound(here: Situation, stage: str | None) -> Given:
     del stage
     if here.feed_dtype == "uint8":
         return Given("Copy earlier: prefetch to the device, or keep the data there.", TO_DEVICE, "copies_hidden")
-    fix = "Copy less and earlier: feed uint8 and scale on the device, then prefetch to the device."
+    fix = "Copy less: feed uint8 and scale on the device. Then copy earlier: prefetch to the device."
     return Given(fix, BYTES, "uint8_feed")

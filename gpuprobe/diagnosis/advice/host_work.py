@@ -22,6 +22,7 @@ BY_KIND: dict[str, tuple[str, str]] = {
         "Text, tables and decoding run on the processor alone: apply the preprocessing layer in the input pipeline, "
         "where it runs ahead of the training, and not inside the model.",
         "- outputs = model(preprocessing(inputs))\n"
+        "+ outputs = model(inputs)\n"
         "+ ds = ds.map(lambda x, y: (preprocessing(x), y), num_parallel_calls=tf.data.AUTOTUNE)\n"
         "+ ds = ds.prefetch(tf.data.AUTOTUNE)",
     ),

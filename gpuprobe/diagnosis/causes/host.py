@@ -76,8 +76,7 @@ HOST: tuple[Cause[HostId], ...] = (
         part=Part(
             "share.idle_host_work",
             "host_work_share",
-            "In {share} of the step ({time}) the {device} waits for work of the host's own, in which it launches and "
-            "trains nothing.",
+            "For {share} of the step ({time}) the {device} waits while the host does other work and launches nothing.",
             ("proof.idle_host_work", "held_kind", "held_stretches", "held_steps"),
             BOTH,
         ),
