@@ -16,24 +16,32 @@ if TYPE_CHECKING:
 class Restless(Record, frozen=True, kw_only=True):
     """What the machine did beside the study: `foreign_cores` others kept busy in the median of the timed windows.
 
-    Of `turns`, `disturbed` many were marked; `reasons` are what was said of them, the most frequent first.
+    Of `turns`, `disturbed` many were marked; `reasons` are what was said of them, the most frequent first. `pace` is
+    the slowest and the fastest turn, in steps a second, of the run that had the most turns, `pace_of` its strategy.
     """
 
     foreign_cores: float | None = None
     turns: int = 0
     disturbed: int = 0
     reasons: tuple[str, ...] = ()
+    pace: tuple[float, float] | None = None
+    pace_of: str = ""
 
 
 def restless(runs: Iterable[Run], readings: Sequence[Evidence]) -> Restless:
     """Gather it from the readings of the windows and the marks of the turns."""
+    runs = list(runs)
     foreign = [cores for told in readings if (cores := told.number("other_cpu_cores")) is not None]
     turns = [phase for run in runs for phase in run.phases if phase.lap]
     marked = [phase.disturbed for phase in turns if phase.disturbed]
     reasons = sorted(set(marked), key=lambda words: (-marked.count(words), words))
+    control = max(runs, key=lambda run: sum(phase.lap > 0 for phase in run.phases), default=None)
+    paces = [pace for phase in control.phases if phase.lap and (pace := phase.steps_per_s)] if control else []
     return Restless(
         foreign_cores=median(foreign) if foreign else None,
         turns=len(turns),
         disturbed=len(marked),
         reasons=tuple(reasons),
+        pace=(min(paces), max(paces)) if len(paces) > 1 else None,
+        pace_of=control.spec.strategy if control and len(paces) > 1 else "",
     )

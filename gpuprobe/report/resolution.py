@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
@@ -21,23 +22,38 @@ def resolution(ranking: Ranking, study: Study) -> str:
         return ""
     told = f"Differences from `{ranking.baseline}` of {wording.share(ranking.resolution)} or more could be told here"
     who = _who(ranking, study)
-    if study.environment.simulated or ranking.resolution < fixed.FINE_ENOUGH or not who or too_busy(ranking, study):
+    if study.environment.simulated or ranking.resolution < fixed.FINE_ENOUGH or not who or untold(ranking, study):
         return f"{told}."
     return f"{told}: {who}{_marked(ranking)}."
 
 
-def too_busy(ranking: Ranking, study: Study) -> str:
-    """Say that a machine was too busy to rank anything, who was busy, and what to do; empty where it was not."""
+@dataclass(frozen=True)
+class Untold:
+    """Why a study could tell no two strategies apart: `title` for the first line, `said` with what to do."""
+
+    title: str
+    said: str
+
+
+def untold(ranking: Ranking, study: Study) -> Untold | None:
+    """Say why nothing could be told apart, and who was busy; None where something was, or nothing was compared."""
     differs = any(row.beyond or row.beyond_baseline for row in ranking.rows)
     if study.environment.simulated or ranking.resolution is None or ranking.resolution < fixed.FINE_ENOUGH or differs:
-        return ""
-    who = _who(ranking, study) or "what disturbed it was not seen"
-    end = "End them" if _foreign(ranking, study) else "Try at a calmer time"
-    budget = wording.clock(2 * study.request.budget_s)
-    return (
-        f"This machine was too busy to rank them: {who}{_marked(ranking)}. {end}, or give the study more time "
-        f"(--budget, say of {budget})."
-    )
+        return None
+    who, seen = _who(ranking, study), ranking.restless
+    more = f"(--budget, say of {wording.clock(2 * study.request.budget_s)})."
+    if who:
+        end = "End them" if _foreign(ranking, study) else "Try at a calmer time"
+        said = f"This machine was too busy to rank them: {who}{_marked(ranking)}."
+        return Untold("the machine was too busy", f"{said} {end}, or give the study more time {more}")
+    if seen.pace is not None and seen.pace[1] > (1 + fixed.FINE_ENOUGH) * seen.pace[0]:
+        slow, fast = (wording.significant(pace, 2) for pace in seen.pace)
+        said = (
+            f"This machine's speed changed too much to rank them: from turn to turn `{seen.pace_of}` ran {slow} to "
+            f"{fast} steps a second, and no reason was seen (other guests of a virtual machine cannot be)."
+        )
+        return Untold("the machine's speed changed", f"{said} Try at a calmer time, or give the study more time {more}")
+    return Untold("the study was too short", f"The study was too short to rank them. Give it more time {more}")
 
 
 def _foreign(ranking: Ranking, study: Study) -> bool:

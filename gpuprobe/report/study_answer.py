@@ -14,7 +14,7 @@ from gpuprobe.report.account import ratio as told_ratio
 from gpuprobe.report.cells import times
 from gpuprobe.report.drawn import label
 from gpuprobe.report.headline import headline
-from gpuprobe.report.resolution import too_busy
+from gpuprobe.report.resolution import untold
 from gpuprobe.report.verdict import UNCAUSED
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def _title(loaded: Loaded, primary: Finding | None, alone: Alone | None) -> str:
         return f"{absent}{scaled}."
     found = headline(primary, baseline.account if baseline else None)
     names = wording.count(len(ranking.rows), "strategy", "strategies")
-    if too_busy(ranking, study):
-        return f"{absent}Could not tell which of {names} is fastest: the machine was too busy. {found}."
+    if (reason := untold(ranking, study)) is not None:
+        return f"{absent}Could not tell which of {names} is fastest: {reason.title}. {found}."
     return f"{absent}{found}. {_outcome(ranking, baseline, fastest(ranking), alone)}"
 
 

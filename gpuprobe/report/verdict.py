@@ -11,7 +11,7 @@ from gpuprobe.report.account import step_sentence
 from gpuprobe.report.causes import named
 from gpuprobe.report.cells import times
 from gpuprobe.report.following import following, gains
-from gpuprobe.report.resolution import resolution, too_busy
+from gpuprobe.report.resolution import resolution, untold
 from gpuprobe.report.sure import sure
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def verdict(loaded: Loaded, *, provisional: bool = False) -> Verdict:
     first, code = following(ranking, study)
     if ranking.scaling is not None and (scaled := scaling.headline(ranking.scaling)):
         step = f"{scaled}. {step}".strip()
-    busy = "" if provisional else too_busy(ranking, study)
-    found = f"{busy} {step}" if busy else f"{step} {_fastest(ranking, study)}"
+    reason = None if provisional else untold(ranking, study)
+    found = f"{reason.said} {step}" if reason else f"{step} {_fastest(ranking, study)}"
     told = f"{found.strip()}{_unmeasured(ranking, study)}"
     primary = next((finding.cause for finding in ranking.findings if finding.primary), "")
     return Verdict(where, told, why, first, code, gains(ranking, study), sure(ranking, study), primary)

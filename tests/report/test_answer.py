@@ -67,8 +67,8 @@ def test_without_a_gpu_the_first_words_say_so(tmp_path: Path) -> None:
 
 def test_a_study_that_could_not_tell_says_that_first() -> None:
     found = of_study(load(ROOT / "reports" / "example"))
-    assert found.title.startswith("No GPU here. Could not tell which of 12 strategies is fastest: the machine was too ")
-    assert ("smallest difference that could be told", "36 %") in found.chips
+    assert found.title.startswith("No GPU here. Could not tell which of 12 strategies is fastest: the machine's speed ")
+    assert ("smallest difference that could be told", "27 %") in found.chips
     assert [name for name, _ in rows(found)] == ["python_feed"], "no gain is shown where none could be told"
 
 

@@ -10,7 +10,8 @@ import pytest
 from gpuprobe.ranking.load import Loaded, load
 from gpuprobe.ranking.restless import Restless, restless
 from gpuprobe.records import Evidence, Outcome, Phase, Run, RunSpec, Signal
-from gpuprobe.report.resolution import resolution, too_busy
+from gpuprobe.report.resolution import resolution, untold
+from gpuprobe.report.study_answer import of_study
 from gpuprobe.report.verdict import verdict
 from tests.helpers.studies import SimulatedStrategy, simulate_study
 
@@ -72,28 +73,54 @@ def test_a_drifting_machine_tells_less(tmp_path: Path) -> None:
     [
         (1.44, 0, "other programs took 1.4 of 2 processors. End them, or"),
         (0.1, 6, "memory was short, and 6 of 8 turns were disturbed. Try at a calmer time, or"),
-        (None, 0, "what disturbed it was not seen. Try at a calmer time, or"),
     ],
 )
 def test_who_was_busy_and_what_to_do(tmp_path: Path, foreign: float | None, disturbed: int, who: str) -> None:
     simulate_study(tmp_path, ALIKE)
-    seen = Restless(foreign_cores=foreign, turns=8, disturbed=disturbed, reasons=("memory was short",))
+    seen = Restless(
+        foreign_cores=foreign, turns=8, disturbed=disturbed, reasons=("memory was short",), pace=(8.0, 14.0)
+    )
     loaded = real(load(tmp_path), resolution=0.3, restless=seen)
     said = verdict(loaded).verdict
     assert said.startswith(f"This machine was too busy to rank them: {who}")
     assert "--budget" in said
 
 
-def test_no_machine_is_too_busy_where_something_was_told_or_is_still_to_be_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("pace", "title", "begin"),
+    [
+        (
+            (8.0, 14.0),
+            "the machine's speed changed",
+            "This machine's speed changed too much to rank them: from turn to",
+        ),
+        ((13.5, 14.0), "the study was too short", "The study was too short to rank them. Give it more time"),
+        (None, "the study was too short", "The study was too short to rank them. Give it more time"),
+    ],
+)
+def test_nobody_is_called_busy_whom_nobody_saw(
+    tmp_path: Path, pace: tuple[float, float] | None, title: str, begin: str
+) -> None:
+    simulate_study(tmp_path, ALIKE)
+    seen = Restless(foreign_cores=0.0, turns=8, pace=pace, pace_of="a")
+    loaded = real(load(tmp_path), resolution=0.3, restless=seen)
+    assert title in of_study(loaded).title
+    said = verdict(loaded).verdict
+    assert said.startswith(begin)
+    assert ("`a` ran 8.0 to 14 steps a second" in said) is (pace == (8.0, 14.0))
+    assert "busy to rank" not in said
+
+
+def test_nothing_is_missed_where_something_was_told_or_is_still_to_be_told(tmp_path: Path) -> None:
     simulate_study(tmp_path, ALIKE)
     loaded = load(tmp_path)
-    assert not too_busy(real(loaded, resolution=0.04).ranking, real(loaded).study)
-    assert "too busy" in verdict(real(loaded, resolution=0.3)).line
-    assert "too busy" not in verdict(real(loaded, resolution=0.3), provisional=True).line
+    assert not untold(real(loaded, resolution=0.04).ranking, real(loaded).study)
+    assert "too short" in verdict(real(loaded, resolution=0.3)).line
+    assert "too short" not in verdict(real(loaded, resolution=0.3), provisional=True).line
     first, *rest = loaded.ranking.rows
     differs = real(loaded, resolution=0.3, rows=(msgspec.structs.replace(first, beyond_baseline="faster"), *rest))
-    assert not too_busy(differs.ranking, differs.study)
-    assert not too_busy(msgspec.structs.replace(loaded.ranking, resolution=0.3), loaded.study), "none was there"
+    assert not untold(differs.ranking, differs.study)
+    assert not untold(msgspec.structs.replace(loaded.ranking, resolution=0.3), loaded.study), "none was there"
 
 
 def test_what_others_took_is_the_median_of_the_windows_and_marks_are_counted() -> None:
