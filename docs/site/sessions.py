@@ -26,5 +26,10 @@ SESSIONS: dict[CauseId, Spec] = {
     "collective_bound": Spec(
         kernels=Kernels(count=40, mean_us=500.0), collective=Collective(gpus=2, allreduce_ms=25.0), host=_WAITED_FOR
     ),
+    "straggler": Spec(
+        kernels=Kernels(count=40, mean_us=500.0),
+        collective=Collective(gpus=2, allreduce_ms=1.0, straggler=1, straggler_slowdown=2.0),
+    ),
+    "gpu_memory_tight": Spec(kernels=Kernels(count=40, mean_us=300.0), host=Host(allocations=12, allocation_us=3000.0)),
     "compute_bound": Spec(kernels=Kernels(count=40, mean_us=500.0, mflop_per_sample=200.0)),
 }

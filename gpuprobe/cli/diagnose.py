@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ EXAMPLES = (
 )
 EXIT_CODES = codes("diagnosed", 3, 4)
 JSON_FILE, TEXT_FILE = "diagnosis.json", "diagnosis.txt"
+# Reading so much takes longer than one waits without a word.
+LARGE_MIB = 32
 # A pipe has no width of its own.
 WIDTH_OF_A_FILE = 120
 
@@ -113,6 +116,7 @@ def command(
     from gpuprobe.diagnosis.recorded import recorded
     from gpuprobe.records import to_json
 
+    _announce(path)
     limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
     case = recorded(path, telemetry, columns, what_if=what_if, limits=limits)
     diagnosis = diagnose(case, limits)
@@ -141,6 +145,21 @@ def _again(path: Path, telemetry: Path | None, columns: str) -> str:
 
     words = [path, *(["--telemetry", telemetry] if telemetry else []), *(["--columns", columns] if columns else [])]
     return wording.command("gpuprobe", "diagnose", *words, "--full")
+
+
+def _announce(path: Path) -> None:
+    """Say that a large trace is read, which takes seconds; what cannot be found is told by who reads it."""
+    from gpuprobe import wording
+    from gpuprobe.errors import InputError
+    from gpuprobe.traces.find import find
+    from gpuprobe.units import MIB
+
+    with suppress(InputError, OSError):
+        files, _ = find(path)
+        mib = sum(file.stat().st_size for file in files) / MIB
+        if mib >= LARGE_MIB:
+            what = f"{len(files)} traces" if len(files) > 1 else files[0].name
+            say(f"gpuprobe diagnose: reading {what}, {wording.mebibytes(mib)}")
 
 
 def _write_views(case: Case, diagnosis: Diagnosis, html: Path | None, chrome: Path | None) -> None:

@@ -115,6 +115,14 @@ def test_a_folder_that_cannot_be_written(cli: Cli, trace: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_large_trace_is_announced(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "large.trace.json").write_text('{"traceEvents": []}' + " " * (40 * 2**20))
+    done = cli("diagnose", "large.trace.json", cwd=tmp_path)
+    assert done.stderr.splitlines()[0] == "gpuprobe diagnose: reading large.trace.json, 40.0 MiB"
+    (tmp_path / "small.trace.json").write_text('{"traceEvents": []}')
+    assert "reading" not in cli("diagnose", "small.trace.json", cwd=tmp_path).stderr
+
+
 def test_readings_beside_a_trace_and_alone(cli: Cli, trace: Path, tmp_path: Path) -> None:
     readings = tmp_path / "telemetry.csv"
     rows = [f"{second * 10**9},{40 + second},{100 + second}" for second in range(10)]

@@ -25,6 +25,7 @@ SWITCHES = (
     "--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe",
     "--hide-scrollbars", "--force-color-profile=srgb", "--proxy-server=127.0.0.1:9", "--proxy-bypass-list=127.0.0.1",
 )  # fmt: skip
+KEYS = {"Tab": (9, ""), "Enter": (13, "\r")}
 # Where the browser reads commands and writes answers.
 READS, WRITES, SPARE = 3, 4, 10
 
@@ -85,8 +86,10 @@ class Tab:
         )
 
     def press(self, key: str) -> None:
-        self._call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key if len(key) == 1 else "")
-        self._call("Input.dispatchKeyEvent", type="keyUp", key=key)
+        # What a key does by itself, as moving on or pressing what has the focus, goes by its number and its text.
+        number, text = KEYS.get(key, (0, key if len(key) == 1 else ""))
+        self._call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=number)
+        self._call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=number)
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
         shot = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)

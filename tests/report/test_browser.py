@@ -118,6 +118,28 @@ def test_a_jump_unfolds_its_part_and_the_ribbon_hides_no_heading(tab: Tab, simul
         assert ribbon - 1 <= head[1] < 500, (place, head, ribbon)
 
 
+def test_keys_alone_reach_and_unfold_every_part(tab: Tab, simulated: Path) -> None:
+    tab.media()
+    tab.open((simulated / "report.html").as_uri(), 1400, 900)
+    parts = tab.ask("document.querySelectorAll('main > details > summary').length")
+    reached = set()
+    for _ in range(200):
+        tab.press("Tab")
+        here = tab.ask(
+            "document.activeElement.matches('main > details > summary')"
+            " ? [...document.querySelectorAll('main > details > summary')].indexOf(document.activeElement) : -1"
+        )
+        if here >= 0 and here not in reached:
+            reached.add(here)
+            assert tab.ask("getComputedStyle(document.activeElement).outlineStyle") != "none", "one sees where one is"
+            before = tab.ask("document.activeElement.parentElement.open")
+            tab.press("Enter")
+            assert tab.ask("document.activeElement.parentElement.open") is not before
+        if len(reached) == parts:
+            break
+    assert len(reached) == parts > 5
+
+
 def test_on_paper_the_parts_are_unfolded_on_white(tab: Tab) -> None:
     tab.media(printed=True, dark=True)
     tab.open(EXAMPLE.as_uri(), 1050, 740)
