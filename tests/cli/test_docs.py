@@ -32,7 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "train.py").write_text("print('trained')\n")
     xplane.write(simulate(SMALL), folder / "logs", 10**18)
     for worker in ("worker-1", "worker-2"):
-        xplane.write(simulate(SMALL), folder / "job" / worker, 10**18)
+        # The profiler names a session for the second in which it began.
+        session = xplane.write(simulate(SMALL), folder / "job" / worker, 10**18).parent
+        session.rename(session.with_name("2026_01_31_23_59_59"))
     for name in ("BEFORE", "AFTER"):
         (folder / "reports" / name).mkdir(parents=True)
         simulate_study(folder / "reports" / name, STORY, rounds=1)
