@@ -181,6 +181,11 @@ def prediction_errors(one: Graded) -> list[float]:
     return [abs(true[name].ratio / ratio - 1) for name, ratio in one.answer.gains.items() if name in true and ratio > 0]
 
 
+def _wrong(one: Graded) -> str:
+    said = f"{one.said} (high)" if one.answer.sure else one.said
+    return f"wrong: {one.name}: {said}, and not {' or '.join(one.truth.accepted)}"
+
+
 def render(grades: Grades, wrong: Sequence[Graded]) -> str:
     """Write the grades as text: the figures, each cause's precision and recall, who was taken for whom, and where."""
     lines = [
@@ -208,7 +213,7 @@ def render(grades: Grades, wrong: Sequence[Graded]) -> str:
     lines += [
         f"{true:28}{n:>6}   not known yet, taken for {said}" for (true, said), n in sorted(grades.unknown.items())
     ]
-    lines += ["", *(f"wrong: {one.name}: {one.said}, and not {' or '.join(one.truth.accepted)}" for one in wrong)]
+    lines += ["", *map(_wrong, wrong)]
     return "\n".join(lines) + "\n"
 
 
