@@ -29,8 +29,7 @@ def command(study: Path, port: int) -> None:
     """
     from gpuprobe.report.viewer import serving
 
-    say("gpuprobe view: starting TensorBoard, which takes up to a minute")
-    with serving(study, port) as viewer:
+    with serving(study, port, lambda: say("gpuprobe view: starting TensorBoard, up to a minute")) as viewer:
         echo(f"TensorBoard, with verdict and step of each trace: {viewer.address}")
         echo("The trace viewer of its profiler alone, which needs no network:")
         for page in viewer.pages:

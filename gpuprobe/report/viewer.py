@@ -25,7 +25,7 @@ from gpuprobe.scratch import scratch
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 HOST = "127.0.0.1"
 # TensorBoard imports its plugins before it answers: seconds, on a slow machine many.
@@ -53,9 +53,10 @@ class Viewer:
 
 
 @contextmanager
-def serving(recording: Path, port: int) -> Iterator[Viewer]:
+def serving(recording: Path, port: int, starting: Callable[[], None] = lambda: None) -> Iterator[Viewer]:
     """Serve the traces of a study or a watch on `port` of the loopback, 0 for a free one.
 
+    `starting` is called once nothing stands against it, before the wait for TensorBoard.
     Raises InputError where it has no trace, MissingError where TensorBoard or its profile plugin is not installed or
     does not start, OutputError where the port is taken.
     """
@@ -64,6 +65,7 @@ def serving(recording: Path, port: int) -> Iterator[Viewer]:
         if importlib.util.find_spec(module) is None:
             raise MissingError(f"{module} is not installed: pip install tensorboard tensorboard-plugin-profile")
     port = _free(port)
+    starting()
     with scratch() as links:
         for place, trace in traces.items():
             link = links / place
