@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpuprobe.errors import InputError
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.traces.read import read
 
 PS_PER_US = 1_000_000
@@ -21,8 +21,8 @@ def compared(trace: Path) -> dict[str, Any] | None:
         timeline = read(trace)
     except InputError:
         return None
-    account = account_of(timeline)
-    found = next((device for device in account.devices if device.kind == "gpu"), None)
+    breakdown = breakdown_of(timeline)
+    found = next((device for device in breakdown.devices if device.kind == "gpu"), None)
     device = next((device for device in timeline.devices if len(device.kernels)), None)
     if found is None or device is None or found.gpu_span_ms is None:
         return None

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.traces.read import read
 
 # What the profiler's leading sentence amounts to, by its words.
@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
     right = {"xprof": 0, "gpuprobe": 0}
     rows = list(csv.DictReader((folder / "INDEX.csv").read_text().splitlines()))
     for row in rows:
-        primary = diagnose(Case(account_of(read(folder / row["file"])))).primary
+        primary = diagnose(Case(breakdown_of(read(folder / row["file"])))).primary
         ours, sure = (primary.cause, primary.confidence) if primary else ("nothing", "")
         words, theirs = xprof_says(row["xprof_statement"])
         marks = {"xprof": is_right(theirs, row["label"]), "gpuprobe": is_right(ours, row["label"])}

@@ -20,7 +20,7 @@ import numpy as np
 from whatif_sessions import session
 
 from gpuprobe import wording
-from gpuprobe.ledger.account import break_down
+from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.recording import run_folder
 from gpuprobe.records import Run, load
 from gpuprobe.simulate.sessions import write_session
@@ -38,9 +38,9 @@ MATTERS = 0.05
 
 def replayed(path: Path) -> tuple[Replay, float]:
     """Return the replay of one trace and the seconds that it took after reading."""
-    breakdown = break_down(read(path))
+    workings = break_down(read(path))
     begin = time.perf_counter()
-    return predict(breakdown), time.perf_counter() - begin
+    return predict(workings), time.perf_counter() - begin
 
 
 def recorded(folder: Path) -> None:

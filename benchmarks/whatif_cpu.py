@@ -30,7 +30,7 @@ import tensorflow as tf
 from gpuprobe.models.resnet20 import resnet_v1
 
 from gpuprobe import wording
-from gpuprobe.ledger.account import break_down
+from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.predict import predict
 from gpuprobe.whatif.run_facts import Known

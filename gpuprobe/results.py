@@ -39,7 +39,7 @@ class Result(Loaded):
 
 
 class Diagnosed(Diagnosis, frozen=True, kw_only=True):
-    """A diagnosis: `primary`, `findings` and the account of each of `devices`; shown as its answer."""
+    """A diagnosis: `primary`, `findings` and the breakdown of each of `devices`; shown as its answer."""
 
     def __repr__(self) -> str:
         return inline.diagnosis_text(self)

@@ -11,7 +11,7 @@ from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.stepview.page import style_of
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
 
 # More bars than this are no bars any more: then one stands for several steps.
 MOST_BARS = 120
@@ -43,7 +43,7 @@ class Chart:
     bars: tuple[Bar, ...]
 
 
-def of_steps(device: DeviceAccount) -> Chart:
+def of_steps(device: DeviceBreakdown) -> Chart:
     """Return the bars of the steps of a trace, in their order."""
     steps = [(step.step_ms, step.ledger_ms) for step in device.each_step]
     together = -(-len(steps) // MOST_BARS)
@@ -54,7 +54,7 @@ def of_steps(device: DeviceAccount) -> Chart:
     return _chart(list(zip(names, names, means, strict=True)), each)
 
 
-def of_traces(devices: Sequence[tuple[str, str, DeviceAccount]]) -> Chart:
+def of_traces(devices: Sequence[tuple[str, str, DeviceBreakdown]]) -> Chart:
     """Return the bars of traces, each by its name, when it was taken, and its device: the mean step of each."""
     bars = [(f"{name}, {taken}", taken, (device.step_ms, device.ledger_ms)) for name, taken, device in devices]
     return _chart(bars, "A bar is the mean step of a trace, the oldest first")

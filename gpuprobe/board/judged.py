@@ -11,7 +11,7 @@ from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.evidence.breakdown import main_device
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.stepview.page import render
 from gpuprobe.stepview.said import facts, title_of
 from gpuprobe.stepview.view import view_of
@@ -20,7 +20,7 @@ from gpuprobe.traces.read import read
 if TYPE_CHECKING:
     from gpuprobe.board.sessions import Session
     from gpuprobe.diagnosis.records import Diagnosis
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
 
 # Of so many profiles the pages are kept: some megabytes each.
 KEPT = 8
@@ -44,7 +44,7 @@ class Judge:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int], Judged] = OrderedDict()
-        self._devices: dict[tuple[str, int], DeviceAccount | None] = {}
+        self._devices: dict[tuple[str, int], DeviceBreakdown | None] = {}
 
     def judged(self, session: Session) -> Judged:
         """Return what there is to say of a profile."""
@@ -57,7 +57,7 @@ class Judge:
                 self._kept.popitem(last=False)
             return self._kept[key]
 
-    def device(self, session: Session) -> DeviceAccount | None:
+    def device(self, session: Session) -> DeviceBreakdown | None:
         """Return the breakdown of the device that the verdict of a profile is about; None where it has no step."""
         key = (session.name, session.written_ns)
         with self._lock:
@@ -77,8 +77,8 @@ def _judge(session: Session) -> Judged:
     return Judged(title_of(view), tuple(facts(view)), diagnosis, page, case.simulated)
 
 
-def _device(session: Session) -> DeviceAccount | None:
+def _device(session: Session) -> DeviceBreakdown | None:
     try:
-        return main_device(account_of(read(session.folder)))
+        return main_device(breakdown_of(read(session.folder)))
     except GpuprobeError:
         return None

@@ -13,7 +13,7 @@ from gpuprobe.board import bars
 from gpuprobe.board.sessions import BETWEEN
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.foreign import shown
-from gpuprobe.report import account as reading
+from gpuprobe.report import breakdown as reading
 from gpuprobe.stepview.page import colours, static
 from gpuprobe.traces.formats import XPLANE
 

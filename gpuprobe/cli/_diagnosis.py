@@ -12,7 +12,7 @@ from rich.text import Text
 from gpuprobe import wording
 from gpuprobe.cli._charts import painted
 from gpuprobe.evidence.breakdown import main_device
-from gpuprobe.report import account as reading
+from gpuprobe.report import breakdown as reading
 from gpuprobe.report import meters, whole_run
 from gpuprobe.report.categories import CATEGORIES
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.diagnosis.records import Diagnosis
     from gpuprobe.evidence.whole_run import RunBreakdown
-    from gpuprobe.ledger.records import DeviceAccount, HostAccount
+    from gpuprobe.ledger.records import DeviceBreakdown, HostBreakdown
     from gpuprobe.records import Signal
     from gpuprobe.whatif.records import Replay
 
@@ -91,7 +91,7 @@ def _verdict(diagnosis: Diagnosis) -> RenderableType:
     return Panel(table)
 
 
-def _details(device: DeviceAccount, host: HostAccount | None) -> RenderableType:
+def _details(device: DeviceBreakdown, host: HostBreakdown | None) -> RenderableType:
     parts: list[RenderableType] = [Text(line, "dim") for line in reading.meters(device)]
     if device.gaps:
         parts += [Text("\nLongest gaps", "bold"), _gaps(device)]
@@ -106,7 +106,7 @@ def _details(device: DeviceAccount, host: HostAccount | None) -> RenderableType:
     return Group(*parts)
 
 
-def _bar(device: DeviceAccount, width: int) -> Text:
+def _bar(device: DeviceBreakdown, width: int) -> Text:
     text = Text()
     for category, cells in reading.bar(device, width):
         look = CATEGORIES[category]
@@ -114,7 +114,7 @@ def _bar(device: DeviceAccount, width: int) -> Text:
     return text
 
 
-def _table(device: DeviceAccount) -> Table:
+def _table(device: DeviceBreakdown) -> Table:
     table = _plain("", "category", "ms a step", "%", "what it is")
     for line in reading.lines(device):
         ms, percent = f"{line.ms:,.3f}", f"{100 * line.fraction:.1f}"
@@ -125,7 +125,7 @@ def _table(device: DeviceAccount) -> Table:
     return table
 
 
-def _gaps(device: DeviceAccount) -> Table:
+def _gaps(device: DeviceBreakdown) -> Table:
     table = _plain("step", "at ms", "ms", "why", "the host was in")
     for gap in device.gaps[:SHOWN_GAPS]:
         where = f"{gap.start_ms:,.2f}", f"{gap.duration_ms:,.3f}"
@@ -133,7 +133,7 @@ def _gaps(device: DeviceAccount) -> Table:
     return table
 
 
-def _kernels(device: DeviceAccount) -> Table:
+def _kernels(device: DeviceBreakdown) -> Table:
     table = _plain("count", "ms", "%", "median us", "kernel")
     for kernel in device.top_kernels[:SHOWN_KERNELS]:
         figures = f"{kernel.total_ms:,.3f}", f"{100 * kernel.time_fraction:.1f}", wording.significant(kernel.median_us)
@@ -141,7 +141,7 @@ def _kernels(device: DeviceAccount) -> Table:
     return table
 
 
-def _operations(device: DeviceAccount) -> RenderableType:
+def _operations(device: DeviceBreakdown) -> RenderableType:
     table = _plain("ms a step", "%", "in a step", "whose", "kinds")
     for one in device.operations[:SHOWN_KERNELS]:
         figures = f"{one.ms_per_step:,.3f}", f"{100 * one.fraction:.1f}", f"{one.count:,.1f}"
@@ -149,7 +149,7 @@ def _operations(device: DeviceAccount) -> RenderableType:
     return table
 
 
-def _iterators(host: HostAccount) -> Table:
+def _iterators(host: HostBreakdown) -> Table:
     table = _plain("waited ms", "self ms", "calls", "stage")
     for stage in host.iterators[:SHOWN_KERNELS]:
         slowest = stage.name == host.slowest_iterator

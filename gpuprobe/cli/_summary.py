@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gpuprobe import wording
 from gpuprobe.cli._answer import chart
-from gpuprobe.report import account, whole_run
+from gpuprobe.report import breakdown, whole_run
 from gpuprobe.report.trainings import first_traced
 from gpuprobe.report.watch import answered
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from gpuprobe.report.account import Words
+    from gpuprobe.report.breakdown import Words
     from gpuprobe.report.trainings import Training
     from gpuprobe.report.watch import WatchReport
     from gpuprobe.watch.verdict import Verdict
@@ -47,9 +47,9 @@ def show(console: Console, report: WatchReport, folder: Path) -> None:
         _line(console, title, text, style="")
     for note in verdict.notes:
         _line(console, "Note", note + ".", style="yellow")
-    for breakdown in report.processes:
-        _line(console, "", whole_run.headline(breakdown))
-        for line in whole_run.lines(breakdown):
+    for of_run in report.processes:
+        _line(console, "", whole_run.headline(of_run))
+        for line in whole_run.lines(of_run):
             times = f", {line.times} times" if line.times else ""
             _line(console, line.what, f"{line.time}, {line.share}{times}", style="")
     if leading is None:
@@ -65,9 +65,9 @@ def show_trainings(console: Console, trainings: Sequence[Training], folder: Path
             title = f"Training {number} of {len(trainings)}" if len(trainings) > 1 else "Its training"
             _line(console, "", f"{title}, by {'its trace' if training.diagnosis.devices else 'the clock'}")
             for device in training.diagnosis.devices[:1]:
-                _line(console, "Trace", account.headline(device) + ".")
+                _line(console, "Trace", breakdown.headline(device) + ".")
             if training is not leading:
-                _answer(console, account.words(training.diagnosis))
+                _answer(console, breakdown.words(training.diagnosis))
             whole = wording.command("gpuprobe", "diagnose", folder / training.folder, "--full")
             _line(console, "", f"All of it: {whole}", style="dim")
     for why, count in Counter(training.missing for training in trainings if training.missing).items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.cli._terminal import Terminal
 from gpuprobe.errors import INTERRUPTED, OutputError
-from gpuprobe.evidence.whole_run import breakdown_of
+from gpuprobe.evidence.whole_run import breakdown_of_wall
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.train import images, train
@@ -65,7 +65,7 @@ def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
 def _whole_run(where: Path) -> list[str]:
     """Say where the wall time of the training's newest process went; nothing where it was not kept."""
     wall = whole(lambda: load(Wall, where / WALL_FILE), [])
-    breakdown = breakdown_of(wall) if wall is not None else None
+    breakdown = breakdown_of_wall(wall) if wall is not None else None
     if breakdown is None:
         return []
     told = [f"{line.what} {line.share}" for line in whole_run.lines(breakdown)]

@@ -49,7 +49,7 @@ EXIT_CODES = {
 def command(a: Path, b: Path, fail_below: float | None, as_json: bool, force: bool) -> None:
     """Compare two studies or recordings, with an exit code for CI.
 
-    What became faster or slower beyond the noise, what changed in the account of the step, and what else differs.
+    What became faster or slower beyond the noise, what changed in the breakdown of the step, and what else differs.
     """
     from gpuprobe.compare.compare import compare
     from gpuprobe.compare.gather import gather

@@ -61,7 +61,7 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
     help="What the columns of readings without a header are.",
 )
 @click.option("--full", is_flag=True, help="Show all of it: the whole breakdown, gaps, kernels, predictions, readings.")
-@click.option("--json", is_flag=True, help="Print the account and the findings as JSON.")
+@click.option("--json", is_flag=True, help="Print the breakdown and the findings as JSON.")
 @click.option(
     "--what-if/--no-what-if",
     default=None,
@@ -172,7 +172,7 @@ def _write_views(case: Case, diagnosis: Diagnosis, html: Path | None, chrome: Pa
     if html is not None:
         write_whole(html, render(view))
     if chrome is not None:
-        write_chrome(view.breakdown, chrome)
+        write_chrome(view.workings, chrome)
     for path in (html, chrome):
         if path is not None:
             say(f"gpuprobe: wrote {path}")

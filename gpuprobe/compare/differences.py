@@ -53,14 +53,14 @@ def until_steady(a: Measured, b: Measured) -> tuple[PartChange, ...]:
 
 def ledger(a: Measured, b: Measured) -> Ledger | str:
     """Return where the traced step became longer or shorter, or the reason why that is not known."""
-    if a.account is None or b.account is None:
-        lacking = [name for name, side in (("A", a), ("B", b)) if side.account is None]
+    if a.breakdown is None or b.breakdown is None:
+        lacking = [name for name, side in (("A", a), ("B", b)) if side.breakdown is None]
         return f"{' and '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no trace of it"
-    if a.account.kind != b.account.kind:
+    if a.breakdown.kind != b.breakdown.kind:
         return "one trace is of a GPU and the other of the processor"
     # What the trace marks as a step is a call of the train function.
     steps = [side.settings.steps_per_execution if side.settings else 1 for side in (a, b)]
-    devices = (a.account, b.account)
+    devices = (a.breakdown, b.breakdown)
     changes = [
         CategoryChange(
             category=name,

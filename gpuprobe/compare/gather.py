@@ -10,11 +10,11 @@ from gpuprobe.compare.records import Measured, Side
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.readings.window import as_read, readings_in
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.logs.read import read_any
-from gpuprobe.ranking.accounts import timeline_of
 from gpuprobe.ranking.load import load as load_ranked
 from gpuprobe.ranking.rates import run_rate, window_rate
+from gpuprobe.ranking.traced import timeline_of
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, WATCH_FILE, whole
 from gpuprobe.records import Phase, Run, Signal, Study, Watch, load
 from gpuprobe.traces.read import read
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.ranking.rates import RunRate
     from gpuprobe.telemetry import Telemetry
 
@@ -63,7 +63,7 @@ def _study(path: Path) -> Side:
                 rates=rates,
                 settings=row.settings,
                 choices=_choices(own[-1]),
-                account=row.account,
+                breakdown=row.breakdown,
                 until_steady_s=_until_steady_s(own),
                 telemetry=(*_levels(row.telemetry), energy),
             )
@@ -102,7 +102,7 @@ def _run(path: Path) -> Side:
         settings=run.settings,
         choices=_choices(run),
         until_steady_s=_until_steady_s([run]),
-        account=main_device(account_of(timeline)) if timeline else None,
+        breakdown=main_device(breakdown_of(timeline)) if timeline else None,
         telemetry=whole(lambda: _window_readings(path, run), notes) or (),
     )
     return Side(
@@ -130,18 +130,18 @@ def _watch(path: Path) -> Side:
 
 
 def _trace(path: Path) -> Side:
-    account = account_of(read(path))
-    device = main_device(account)
+    breakdown = breakdown_of(read(path))
+    device = main_device(breakdown)
     rate = _steps_rate(device) if device else None
     measured = Measured(
         strategy="traced steps",
         rates={1: rate} if rate else {},
         rate_unit="steps/s",
         why_no_rate="" if rate else "the trace holds fewer than two steps that count",
-        account=device,
+        breakdown=device,
     )
     return Side(
-        path=str(path), kind="trace", measured=(measured,), devices=len(account.devices), notes=account.warnings
+        path=str(path), kind="trace", measured=(measured,), devices=len(breakdown.devices), notes=breakdown.warnings
     )
 
 
@@ -155,7 +155,7 @@ def _readings(path: Path) -> Side:
     return Side(path=str(path), kind="readings", measured=(measured,))
 
 
-def _steps_rate(device: DeviceAccount) -> RunRate | None:
+def _steps_rate(device: DeviceBreakdown) -> RunRate | None:
     """Return the rate of the traced steps that count, in steps a second."""
     end_ns, ends_ns = 0.0, []
     for step in device.each_step[device.warmup :][: device.counted]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.ranking.rates import Interval, RunRate
 from gpuprobe.records import Environment, Record, Settings, Signal
 
@@ -33,7 +33,8 @@ class Measured(Record, frozen=True, kw_only=True):
     why_no_rate: str = ""
     settings: Settings | None = None
     choices: dict[str, str] = msgspec.field(default_factory=dict)
-    account: DeviceAccount | None = None
+    # Under the name that older versions saved it by.
+    breakdown: DeviceBreakdown | None = msgspec.field(default=None, name="account")
     telemetry: tuple[Signal, ...] = ()
     until_steady_s: dict[str, float] = msgspec.field(default_factory=dict)
 

@@ -86,13 +86,13 @@ def _device(measured: Measured) -> str:
     """Whether a GPU or the processor trained: as TensorFlow told, else as the trace shows."""
     if measured.settings is not None:
         return "GPU" if "GPU" in measured.settings.device.upper() else "processor"
-    account = measured.account
-    return {"gpu": "GPU", "cpu": "processor"}[account.kind] if account else ""
+    breakdown = measured.breakdown
+    return {"gpu": "GPU", "cpu": "processor"}[breakdown.kind] if breakdown else ""
 
 
 def _chip(measured: Measured) -> str:
     """What older traces tell of a card, which they do not name."""
-    facts = measured.account.facts if measured.account else {}
+    facts = measured.breakdown.facts if measured.breakdown else {}
     count, capability = facts.get("sm_count"), facts.get("compute_capability")
     if not isinstance(count, float) or not isinstance(capability, float):
         return ""
@@ -100,7 +100,7 @@ def _chip(measured: Measured) -> str:
 
 
 def _model(measured: Measured) -> str:
-    return (measured.account.model or "") if measured.account else ""
+    return (measured.breakdown.model or "") if measured.breakdown else ""
 
 
 def _batch(measured: Measured) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.diagnosis.case import Case
     from gpuprobe.diagnosis.join import Vote
-    from gpuprobe.ledger.records import Account
+    from gpuprobe.ledger.records import TraceBreakdown
 
 UNREAD = (
     "No readings of the GPU were taken: whether heat, its power limit or another program makes its kernels longer "
@@ -43,28 +43,28 @@ UNREAD = (
 
 def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     """Join what each kind of evidence says of a training into one diagnosis; exactly one finding is primary."""
-    account, replay = case.account, case.replay
-    traced = explained(evidence_of(account), limits)
+    breakdown, replay = case.breakdown, case.replay
+    traced = explained(evidence_of(breakdown), limits)
     seen = case.readings.signals if case.readings else ()
     known = _known(case, traced)
     votes = votes_of(case, traced, limits)
-    beside = card_and_settings if account.devices or case.settings else gpu_state
+    beside = card_and_settings if breakdown.devices or case.settings else gpu_state
     unknown = traced.number("share.unattributed") or 0.0
     joined = join(votes, beside.diagnose(known, limits), limits, replay, unknown)
     findings = joined.findings if joined.primary else (_unattributed(case, votes, traced), *joined.findings)
     findings = told_apart(with_sync(doubted(findings, case, known, limits), known, limits, replay), known)
     findings = advised(findings if seen else tuple(map(_unread, findings)), known, limits, replay)
-    fields = {name: getattr(account, name) for name in account.__struct_fields__}
+    fields = {name: getattr(breakdown, name) for name in breakdown.__struct_fields__}
     made = Diagnosis(
         **fields,
-        findings=paced(findings, known, limits) if account.devices else findings,
+        findings=paced(findings, known, limits) if breakdown.devices else findings,
         not_evaluated=joined.not_evaluated,
         agreement=joined.agreement if case.readings or case.compared else "",
         disputed=joined.disputed,
         telemetry=tuple(signal for signal in seen if signal.value is not None),
         replay=replay,
         what_if={made.change: made.gain for made in replay.predictions} if replay else {},
-        meters=meters(known.get("utilization_percent"), main_device(account), known.get("mfu")),
+        meters=meters(known.get("utilization_percent"), main_device(breakdown), known.get("mfu")),
     )
     return with_whole_run(made, case.whole_run, limits, known.only("data_kind"))
 
@@ -75,19 +75,19 @@ def _known(case: Case, traced: Evidence) -> Evidence:
     compared = case.compared.signals if case.compared else ()
     # Of a trace that was asked for in vain: nobody need be told to take one.
     tried = (Signal(name="no_trace", unit="", source="recording", value=case.no_trace),) if case.no_trace else ()
-    return Evidence(signals=(*traced.signals, *case.settings, *_card(case.account), *seen, *compared, *tried))
+    return Evidence(signals=(*traced.signals, *case.settings, *_card(case.breakdown), *seen, *compared, *tried))
 
 
 def _unattributed(case: Case, votes: Sequence[Vote], traced: Evidence) -> Finding:
     """Say that nothing tells the cause, and why: some finding is always primary."""
-    account = case.account
+    breakdown = case.breakdown
     undecided = [other.reason for vote in votes for other in vote.not_evaluated if other.cause == "compute_bound"]
     tried = f" ({case.no_trace})" if case.no_trace else ""
-    if account.devices or account.format == UNTRACED.format:
-        reasons = [] if account.devices else [f"there is no trace that tells{tried}"]
+    if breakdown.devices or breakdown.format == UNTRACED.format:
+        reasons = [] if breakdown.devices else [f"there is no trace that tells{tried}"]
         claim = f"What limits the training is not known: {', and '.join([*reasons, *undecided[:1]])}."
     else:
-        claim = f"There is no step to account for: {account.warnings[-1] if account.warnings else NO_STEP}."
+        claim = f"There is no step to account for: {breakdown.warnings[-1] if breakdown.warnings else NO_STEP}."
     return Finding(
         cause="unattributed",
         primary=True,
@@ -107,9 +107,9 @@ def _unread(found: Finding) -> Finding:
     return msgspec.structs.replace(found, claim=f"{found.claim} {UNREAD}")
 
 
-def _card(account: Account) -> tuple[Signal, ...]:
+def _card(breakdown: TraceBreakdown) -> tuple[Signal, ...]:
     """What the trace itself tells of the card; a run's own record comes first where there is one."""
-    device = main_device(account)
+    device = main_device(breakdown)
     if device is None or device.kind == "cpu":
         return card.card_signals("")
     capability = device.facts.get("compute_capability")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.case import Case
     from gpuprobe.diagnosis.causes import Cause
     from gpuprobe.diagnosis.records import Finding
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
     from gpuprobe.whatif.records import Replay
@@ -38,7 +38,7 @@ SUMS = {"share.copy": COPIES, "share.launch": ("idle_launch", "idle_queue")}
 def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Thresholds) -> tuple[Finding, ...]:
     """Return the findings of a case, the primary one less sure where its trace may not speak for the training."""
     first = next((found for found in findings if found.primary and found.cause != "unattributed"), None)
-    device = main_device(case.account)
+    device = main_device(case.breakdown)
     if first is None or device is None:
         return tuple(findings)
     lead = _lead(findings, first)
@@ -68,7 +68,7 @@ def _lead(findings: Sequence[Finding], first: Finding) -> float:
     return first.severity - max(others, default=0.0)
 
 
-def _slowed(first: Finding, lead: float, device: DeviceAccount, known: Evidence, limits: Thresholds) -> str:
+def _slowed(first: Finding, lead: float, device: DeviceBreakdown, known: Evidence, limits: Thresholds) -> str:
     """The time that the profiler added may be all of the lead; kernels it does not make longer."""
     slowdown = known.number("profiler_slowdown") or 1.0
     if known.get("window_call_ms") is not None and slowdown >= limits.traced_apart:
@@ -81,7 +81,7 @@ def _slowed(first: Finding, lead: float, device: DeviceAccount, known: Evidence,
     return f"tracing slowed the steps {slowdown:.2g}x, and what it added may be most of this"
 
 
-def _differing(first: Finding, device: DeviceAccount, limits: Thresholds) -> str:
+def _differing(first: Finding, device: DeviceBreakdown, limits: Thresholds) -> str:
     """What leads in the mean may be what the trace happened to catch: in much of its time another cause is ahead."""
     shares = {cause.id: cause.shown.share for cause in BY_SHARE if _told(cause.shown.share, device)}
     steps = device.each_step[device.warmup :][: device.counted]
@@ -134,14 +134,14 @@ def _costs_time(found: Finding, first: Finding) -> bool:
     return found is not first and found.cause not in {"wrong_meter", "profiler_perturbed", "unattributed"}
 
 
-def _guessed(first: Finding, device: DeviceAccount) -> str:
+def _guessed(first: Finding, device: DeviceBreakdown) -> str:
     """A span of kernels is always full of what it begins and ends with: only a step shows what lies around it."""
     if first.cause != "compute_bound" or device.kind != "gpu" or device.steps_from != NO_MARKER:
         return ""
     return "the trace tells of no step, and so not what comes before its first kernel"
 
 
-def _idles_in_window(first: Finding, device: DeviceAccount, known: Evidence, limits: Thresholds) -> str:
+def _idles_in_window(first: Finding, device: DeviceBreakdown, known: Evidence, limits: Thresholds) -> str:
     """A GPU that is full in the traced steps need not be so in the timed ones; `pace` tells where they differ more."""
     filled = window_filled(known, known.get("window_call_ms"))
     if first.cause != "compute_bound" or device.kind != "gpu" or filled is None or filled >= limits.compute_fraction:
@@ -156,7 +156,7 @@ def _uncosted(first: Finding) -> str:
     return "how long the same kernels take in float32 was not measured"
 
 
-def _told(share: str, device: DeviceAccount) -> bool:
+def _told(share: str, device: DeviceBreakdown) -> bool:
     """Whether the ledger tells the share of each step by itself."""
     return share in SUMS or share.removeprefix("share.") in device.ledger_ms
 

@@ -13,7 +13,7 @@ from gpuprobe.errors import InputError
 from gpuprobe.evidence.pace import pace
 from gpuprobe.evidence.run import given_signals, setting
 from gpuprobe.evidence.whole_run import breakdown_of_run
-from gpuprobe.ledger.account import break_down
+from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.recording import (
     RUN_FILE,
     RUNS_FOLDER,
@@ -34,8 +34,8 @@ from gpuprobe.whatif.run_facts import known_beside
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuprobe.ledger.account import Breakdown
-    from gpuprobe.ledger.records import Account
+    from gpuprobe.ledger.breakdown import Workings
+    from gpuprobe.ledger.records import TraceBreakdown
     from gpuprobe.records import Evidence
     from gpuprobe.telemetry import Telemetry
     from gpuprobe.whatif.run_facts import Known
@@ -68,29 +68,29 @@ def recorded(
     run = _run(path, troubles) if (path / RUN_FILE).is_file() else None
     study = whole(lambda: _study(path), troubles) if run else None
     traced = run is None or (trace and (path / TRACE_FOLDER).is_dir())
-    breakdown = break_down(read(path)) if traced else None
-    account = breakdown.account if breakdown else _untraced(path, run)
+    workings = break_down(read(path)) if traced else None
+    breakdown = workings.breakdown if workings else _untraced(path, run)
     found = None
     if readings is not None:
-        found = _readings(readings, run, account, study, columns, limits)
+        found = _readings(readings, run, breakdown, study, columns, limits)
     elif (beside := path / TELEMETRY_FILE).is_file():
-        found = whole(lambda: _readings(beside, run, account, study, columns, limits), troubles)
-    account = msgspec.structs.replace(account, warnings=(*account.warnings, *troubles))
+        found = whole(lambda: _readings(beside, run, breakdown, study, columns, limits), troubles)
+    breakdown = msgspec.structs.replace(breakdown, warnings=(*breakdown.warnings, *troubles))
     known = known_beside(run, study.environment if study else None, found) if run else None
-    replay = _replay(breakdown, known, what_if) if breakdown else None
+    replay = _replay(workings, known, what_if) if workings else None
     simulated = study is not None and study.environment.simulated
-    case = case_of(account, replay, found, run, study)
-    return dataclasses.replace(case, breakdown=breakdown, known=known, simulated=simulated)
+    case = case_of(breakdown, replay, found, run, study)
+    return dataclasses.replace(case, workings=workings, known=known, simulated=simulated)
 
 
 def case_of(
-    account: Account, replay: Replay | None, readings: Evidence | None, run: Run | None, study: Study | None
+    breakdown: TraceBreakdown, replay: Replay | None, readings: Evidence | None, run: Run | None, study: Study | None
 ) -> Case:
     """Return the case of one run of a study, where there is one, from what was read of it."""
-    missing = run.trace.missing if run and run.trace and not account.devices else None
+    missing = run.trace.missing if run and run.trace and not breakdown.devices else None
     settings = settings_of(run, study, readings) if run else ()
     whole_run = breakdown_of_run(run) if run else None
-    return Case(account, replay, readings, settings, no_trace=missing or "", whole_run=whole_run)
+    return Case(breakdown, replay, readings, settings, no_trace=missing or "", whole_run=whole_run)
 
 
 def _run_of(path: Path) -> Path:
@@ -139,8 +139,8 @@ def _log(path: Path, columns: str, limits: Thresholds) -> Case:
     return Case(_without_steps(path, *said), readings=found)
 
 
-def _replay(breakdown: Breakdown, known: Known | None, wanted: bool | None) -> Replay | None:
-    work = sum(len(device.kernels) + len(device.copies) for device in breakdown.timeline.devices)
+def _replay(workings: Workings, known: Known | None, wanted: bool | None) -> Replay | None:
+    work = sum(len(device.kernels) + len(device.copies) for device in workings.timeline.devices)
     if wanted is False:
         return None
     if wanted is None and work > READILY_REPLAYED:
@@ -149,15 +149,15 @@ def _replay(breakdown: Breakdown, known: Known | None, wanted: bool | None) -> R
     # Imported here: a diagnosis without a replay need not wait for it.
     from gpuprobe.whatif.predict import predict
 
-    return predict(breakdown, known)
+    return predict(workings, known)
 
 
-def _untraced(path: Path, run: Run | None) -> Account:
+def _untraced(path: Path, run: Run | None) -> TraceBreakdown:
     why = run.trace.missing if run and run.trace and run.trace.missing else "none was captured"
     return _without_steps(path, f"There is no trace: {why}.")
 
 
-def _without_steps(path: Path, *warnings: str) -> Account:
+def _without_steps(path: Path, *warnings: str) -> TraceBreakdown:
     return msgspec.structs.replace(UNTRACED, source=str(path), warnings=warnings)
 
 
@@ -169,7 +169,7 @@ def _study(path: Path) -> Study | None:
 def _readings(
     file: Path,
     run: Run | None,
-    account: Account,
+    breakdown: TraceBreakdown,
     study: Study | None,
     columns: str,
     limits: Thresholds,
@@ -177,11 +177,11 @@ def _readings(
     # Imported here, as the replay is: a trace alone has no readings.
     from gpuprobe.logs.read import read_any
 
-    return readings_of(read_any(file, columns), run, account, study, limits)
+    return readings_of(read_any(file, columns), run, breakdown, study, limits)
 
 
 def readings_of(
-    recording: Telemetry, run: Run | None, account: Account, study: Study | None, limits: Thresholds = DEFAULTS
+    recording: Telemetry, run: Run | None, breakdown: TraceBreakdown, study: Study | None, limits: Thresholds = DEFAULTS
 ) -> Evidence | None:
     """Gather the readings of the timed window, else of the traced steps, else, where these share no clock, of all."""
     from gpuprobe.evidence.readings.window import readings_in
@@ -191,8 +191,8 @@ def readings_of(
         return None
     window = run.phase("window") if run else None
     spans = [(window.start_ns, window.end_ns)] if window else []
-    if account.began_ns is not None and account.ended_ns is not None:
-        spans.append((account.began_ns, account.ended_ns))
+    if breakdown.began_ns is not None and breakdown.ended_ns is not None:
+        spans.append((breakdown.began_ns, breakdown.ended_ns))
     first, last = int(times[0]), int(times[-1])
     start, end = next((span for span in spans if span[1] >= first and span[0] <= last), (first, last))
     bus = run.settings.gpu_pci_bus_id if run and run.settings else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from gpuprobe.evidence.whole_run import RunBreakdown
-from gpuprobe.ledger.records import Account
+from gpuprobe.ledger.records import TraceBreakdown
 from gpuprobe.records import Confidence, Gain, Record, Signal
 from gpuprobe.whatif.records import Replay
 
@@ -50,8 +50,8 @@ class NotEvaluated(Record, frozen=True, kw_only=True):
     reason: str
 
 
-class Diagnosis(Account, frozen=True, kw_only=True):
-    """An account, what it proves, and what it cannot tell. The primary finding comes first.
+class Diagnosis(TraceBreakdown, frozen=True, kw_only=True):
+    """A breakdown, what it proves, and what it cannot tell. The primary finding comes first.
 
     `telemetry` are the readings of the same time, where there are any. `agreement` says how far trace and telemetry
     agree, `disputed` that they name different causes. `replay` is the trace played again with each change; `what_if`

@@ -23,7 +23,7 @@ NO_TRACE, NO_STEP, NOT_SAMPLED = "there is no trace", "it holds no step", "nothi
 def votes_of(case: Case, traced: Evidence, limits: Thresholds) -> tuple[Vote, ...]:
     """Return what the trace, compared runs, settings, clock and readings each say; what is missing is not evaluated.
 
-    `traced` are the signals of the case's account.
+    `traced` are the signals of the case's breakdown.
     """
     by_trace = _doubted(_trace(case, traced, limits), traced, case.readings, limits)
     own = Evidence(signals=case.settings)
@@ -42,9 +42,9 @@ def votes_of(case: Case, traced: Evidence, limits: Thresholds) -> tuple[Vote, ..
 
 
 def _trace(case: Case, traced: Evidence, limits: Thresholds) -> Vote:
-    if case.account.devices:
+    if case.breakdown.devices:
         return Vote.of("trace", trace.diagnose(traced, limits))
-    if case.account.format == UNTRACED.format:
+    if case.breakdown.format == UNTRACED.format:
         return Vote(kind="trace", missing=case.no_trace or NO_TRACE)
     return Vote(kind="trace", missing=NO_STEP, not_evaluated=trace.diagnose(traced, limits)[1])
 
@@ -68,12 +68,12 @@ def _clock(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, limits: 
     """Return what the clock says of the time between steps; nothing where a GPU is seen to be busy all along.
 
     There most of that time is the host waiting for the result, and costs nothing. Nor does it where the trace shows as
-    much of that time: then its account tells what of it costs anything.
+    much of that time: then its breakdown tells what of it costs anything.
     """
     first = by_trace.primary
     full = first is not None and first.cause == "compute_bound" and traced.text("device_kind") == "gpu"
     busy = (case.readings.number("utilization_percent") if case.readings else None) or 0.0
-    hidden = not case.account.devices and busy / 100 >= limits.compute_fraction
+    hidden = not case.breakdown.devices and busy / 100 >= limits.compute_fraction
     shown, outside = traced.get("host_outside_share"), own.number("outside_fraction") or 0.0
     # One step alone ends before what lies between it and the next.
     several = shown is not None and shown.value is not None and (shown.n or 0) > 1
@@ -82,7 +82,7 @@ def _clock(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, limits: 
         return Vote(kind="clock")
     decided = clock.diagnose(own, limits)
     # A result that a GPU has not computed yet is waited for outside the train function too.
-    told = case.account.devices or busy or not own.flag("device_is_gpu")
+    told = case.breakdown.devices or busy or not own.flag("device_is_gpu")
     return Vote.of("clock", decided if told else (tuple(map(_hint, decided[0])), decided[1]))
 
 

@@ -11,7 +11,7 @@ part of `idle_launch` in pauses that are long for the pace of launching, `kernel
 `tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (what CUDA calls the card's clock),
 `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`, `pipeline_stages`, `eager_share`, `host_outside_share`,
 `pipeline_busy_fraction`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`, `straggler_device`,
-`kept_waiting_share`, `last_to_exchanges`, `account_confidence` and `proof.<category>`, the events
+`kept_waiting_share`, `last_to_exchanges`, `breakdown_confidence` and `proof.<category>`, the events
 of the host behind it; beside them those of `evidence.operations`. Where the host was held without launching anything:
 `held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and `once_proven_fraction`. Where a
 recurrent layer runs as a loop: `recurrent_layer`, `recurrent_share`, `recurrent_operations` and `recurrent_setting`.
@@ -33,28 +33,28 @@ from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount
+    from gpuprobe.ledger.records import DeviceBreakdown, HostBreakdown, TraceBreakdown
 
 UNSEEN = "only stages that hand on what is ready were seen while the training waited"
 NO_KERNELS = "there are no kernels in the trace"
 
 
-def evidence_of(account: Account) -> Evidence:
-    """Gather the signals of a trace; none where its account holds no device."""
-    device = main_device(account)
+def evidence_of(breakdown: TraceBreakdown) -> Evidence:
+    """Gather the signals of a trace; none where its breakdown holds no device."""
+    device = main_device(breakdown)
     if device is None:
         return Evidence()
-    host = next((host for host in account.hosts if host.host == device.host), None)
+    host = next((host for host in breakdown.hosts if host.host == device.host), None)
     return Evidence(
         signals=(
             *_whole(device),
-            Signal(name="framework", unit="", source="trace, names of its events", value=account.framework),
+            Signal(name="framework", unit="", source="trace, names of its events", value=breakdown.framework),
             *_shares(device),
             *_work(device),
             *_host(host, device),
             *operation_signals(device, host),
-            *straggler(account),
-            *peers(account, device),
+            *straggler(breakdown),
+            *peers(breakdown, device),
             *held(device),
             *recurrent(device),
             *proof(device),
@@ -62,28 +62,28 @@ def evidence_of(account: Account) -> Evidence:
     )
 
 
-def main_device(account: Account) -> DeviceAccount | None:
+def main_device(breakdown: TraceBreakdown) -> DeviceBreakdown | None:
     """Return the device that a verdict is about; None where there is none.
 
     It is the one that the others wait for in their exchanges. Where no exchange tells, it is the slowest of those that
     compute much, as the others must wait for it; of several that are as slow, the one that
     computes most.
     """
-    kept = waited_for(account.devices, account.peers)
+    kept = waited_for(breakdown.devices, breakdown.peers)
     if kept is not None:
-        return account.devices[kept[0]]
-    most = max(map(_computed_ms, account.devices), default=0.0)
-    much = [device for device in account.devices if _computed_ms(device) >= fixed.FULL_PART * most]
+        return breakdown.devices[kept[0]]
+    most = max(map(_computed_ms, breakdown.devices), default=0.0)
+    much = [device for device in breakdown.devices if _computed_ms(device) >= fixed.FULL_PART * most]
     slowest = max((device.step_ms for device in much), default=0.0)
     as_slow = [device for device in much if device.step_ms >= (1 - fixed.AS_SLOW) * slowest]
     return max(as_slow, key=_computed_ms, default=None)
 
 
-def _computed_ms(device: DeviceAccount) -> float:
+def _computed_ms(device: DeviceBreakdown) -> float:
     return (device.kernel_fraction or 0.0) * (device.gpu_span_ms or 0.0)
 
 
-def _whole(device: DeviceAccount) -> list[Signal]:
+def _whole(device: DeviceBreakdown) -> list[Signal]:
     source = f"trace, steps by {device.steps_from}"
     step = Signal(
         name="step_ms",
@@ -97,12 +97,12 @@ def _whole(device: DeviceAccount) -> list[Signal]:
     return [
         Signal(name="device_kind", unit="", source="trace", value=device.kind),
         Signal(name="device", unit="", source="trace", value=device.model or device.name),
-        Signal(name="account_confidence", unit="", source="trace, launches joined", value=device.confidence),
+        Signal(name="breakdown_confidence", unit="", source="trace, launches joined", value=device.confidence),
         step,
     ]
 
 
-def _shares(device: DeviceAccount) -> list[Signal]:
+def _shares(device: DeviceBreakdown) -> list[Signal]:
     shares = {name: device.share(name) for name in device.ledger_ms}
     if device.kind == "gpu":
         sums = {
@@ -122,7 +122,7 @@ def _shares(device: DeviceAccount) -> list[Signal]:
     ]
 
 
-def _work(device: DeviceAccount) -> list[Signal]:
+def _work(device: DeviceBreakdown) -> list[Signal]:
     kernels = device.kernels
     of_span, clock = "of the GPU span", device.facts.get("clock_mhz")
     figures: list[tuple[str, str, float | None]] = [
@@ -154,7 +154,7 @@ def _work(device: DeviceAccount) -> list[Signal]:
     ]
 
 
-def _why_missing(device: DeviceAccount, name: str) -> str:
+def _why_missing(device: DeviceBreakdown, name: str) -> str:
     if device.kind == "cpu":
         return "there is no GPU in the trace"
     if device.kernels is None:
@@ -162,7 +162,7 @@ def _why_missing(device: DeviceAccount, name: str) -> str:
     return "the trace has no such copy with its size" if name.startswith("copy") else "the trace does not give it"
 
 
-def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
+def _host(host: HostBreakdown | None, device: DeviceBreakdown) -> list[Signal]:
     if host is None:
         return []
     iterator = host.slowest_iterator
@@ -191,13 +191,13 @@ def _host(host: HostAccount | None, device: DeviceAccount) -> list[Signal]:
     ]
 
 
-def _of_all_steps(ms: float, device: DeviceAccount) -> float:
+def _of_all_steps(ms: float, device: DeviceBreakdown) -> float:
     """Return the mean over all traced steps, the slow first one included."""
     lasted = [step.step_ms for step in device.each_step]
     return ms * len(lasted) / sum(lasted) if lasted else ms / device.step_ms
 
 
-def _outside(host: HostAccount, device: DeviceAccount) -> Signal:
+def _outside(host: HostBreakdown, device: DeviceBreakdown) -> Signal:
     """How long the host is outside the training function, whatever the device does meanwhile."""
     outside_ms = host.between_steps_ms_per_step
     return Signal(
@@ -210,7 +210,7 @@ def _outside(host: HostAccount, device: DeviceAccount) -> Signal:
     )
 
 
-def _stages(host: HostAccount) -> Signal:
+def _stages(host: HostBreakdown) -> Signal:
     """The kinds of the pipeline's stages, each named by the last part of its iterators' path."""
     kinds = dict.fromkeys(last(stage.name) for stage in host.iterators)
     told = ", ".join(kind for kind in kinds if kind)

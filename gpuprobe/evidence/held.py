@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from gpuprobe.records import Signal
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.records import DeviceAccount, HostEvent
+    from gpuprobe.ledger.records import DeviceBreakdown, HostEvent
 
 NOT_HELD = "the trace holds none of it"
 
 
-def recurrent(device: DeviceAccount) -> list[Signal]:
+def recurrent(device: DeviceBreakdown) -> list[Signal]:
     """A recurrent layer that runs as a loop: signals only of a trace that shows one."""
     found, source = device.recurrent, "trace, operations in loops"
     if found is None:
@@ -26,7 +26,7 @@ def recurrent(device: DeviceAccount) -> list[Signal]:
     ]
 
 
-def held(device: DeviceAccount) -> list[Signal]:
+def held(device: DeviceBreakdown) -> list[Signal]:
     """What held the host while it launched nothing: signals only of a trace in which something did."""
     held, source = device.held, "ledger, stretches in which nothing is launched"
     if held is None:
@@ -46,7 +46,7 @@ def held(device: DeviceAccount) -> list[Signal]:
     ]
 
 
-def proof(device: DeviceAccount) -> list[Signal]:
+def proof(device: DeviceBreakdown) -> list[Signal]:
     """The events of the host that prove a category of idle time, by name and thread."""
     return [
         Signal(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from gpuprobe.records import Signal
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
 
 NVML, KERNELS, SMS, MFU, COPIES = "nvml_busy", "kernels_busy", "sm_efficiency", "mfu", "copy_engines_busy"
 NO_TRACE, NOT_READ = "there is no trace", "NVML was not read"
 
 
-def meters(utilization: Signal | None, device: DeviceAccount | None, mfu: Signal | None) -> tuple[Signal, ...]:
+def meters(utilization: Signal | None, device: DeviceBreakdown | None, mfu: Signal | None) -> tuple[Signal, ...]:
     """Return what NVML, the trace and the count of arithmetic say, each a fraction (0 to 1) or why it is missing.
 
     `utilization` is NVML's in percent. Nothing is returned for a processor, or where neither saw a GPU.
@@ -37,19 +37,19 @@ def _nvml(utilization: Signal | None) -> Signal:
     return Signal(name=NVML, unit="of the time", source="NVML", value=fraction, missing=missing)
 
 
-def _of_step(name: str, device: DeviceAccount | None, value: float | None) -> Signal:
+def _of_step(name: str, device: DeviceBreakdown | None, value: float | None) -> Signal:
     missing = None
     if value is None:
         missing = device.missing.get(name, "the trace does not give it") if device else NO_TRACE
     return Signal(name=name, unit="of the step", source="trace", value=value, missing=missing)
 
 
-def _running(device: DeviceAccount) -> float:
+def _running(device: DeviceBreakdown) -> float:
     """How much of the step any kernel runs: those that exchange gradients count for NVML too."""
     return device.share("gpu_compute") + device.share("gpu_collective")
 
 
-def _copying(device: DeviceAccount) -> float:
+def _copying(device: DeviceBreakdown) -> float:
     """How much of the step the engines that copy between host and device are at work, hidden under kernels or not."""
     across = sum(copy.total_ms for copy in device.copies if copy.direction in {"h2d", "d2h"})
     return across / (device.steps * device.step_ms)

@@ -18,7 +18,7 @@ from gpuprobe.records import Signal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.records import CpuOp, DeviceAccount, HostAccount, LoopFacts, OperationFacts
+    from gpuprobe.ledger.records import CpuOp, DeviceBreakdown, HostBreakdown, LoopFacts, OperationFacts
 
 OF_STEP, LEDGER = "of the step", "ledger"
 SHOWN, SHOWN_TYPES, SHOWN_INPUT = 3, 3, 2
@@ -35,12 +35,12 @@ NO_LOOP = "the trace shows no loop in the model's graph"
 NO_PIPELINE = "the trace shows no operation of the input pipeline"
 
 
-def operation_signals(device: DeviceAccount, host: HostAccount | None) -> list[Signal]:
+def operation_signals(device: DeviceBreakdown, host: HostBreakdown | None) -> list[Signal]:
     """Return what the trace tells of the operations of the step, and of those of the input pipeline."""
     return [*_of_step(device), *_loop(device), *_of_input(host, device.steps)]
 
 
-def longest_loop(device: DeviceAccount) -> LoopFacts | None:
+def longest_loop(device: DeviceBreakdown) -> LoopFacts | None:
     """Return the loop in the model's graph that takes longest, forward and backward as one, other than through time."""
     loops = [loop for loop in device.loops if not loop.recurrent]
     longest = max(loops, key=lambda loop: loop.ms_per_step, default=None)
@@ -58,18 +58,18 @@ def longest_loop(device: DeviceAccount) -> LoopFacts | None:
     )
 
 
-def dense_update_ms(device: DeviceAccount) -> float:
+def dense_update_ms(device: DeviceBreakdown) -> float:
     """Return how long an optimizer goes through all rows of a weight in a step, for the few that a batch used."""
     return sum(one.ms_per_step for one in device.operations if _is_dense_update(one))
 
 
-def computing_share(device: DeviceAccount) -> float:
+def computing_share(device: DeviceBreakdown) -> float:
     """Return how much of a processor's time in the training function some operation runs, 0 to 1; 1 for a GPU."""
     computes, starts = (device.ledger_ms.get(name, 0.0) for name in ("cpu_compute", "cpu_dispatch"))
     return computes / (computes + starts) if computes + starts else 1.0
 
 
-def _of_step(device: DeviceAccount) -> list[Signal]:
+def _of_step(device: DeviceBreakdown) -> list[Signal]:
     known = [one for one in device.operations if one.owner and one.fraction >= WORTH_NAMING]
     missing = None if device.operations else NO_OPERATIONS
     dense = dense_update_ms(device) / device.step_ms
@@ -93,7 +93,7 @@ def _is_dense_update(one: OperationFacts) -> bool:
     return one.of_optimizer and bool(SPARSE & one.types.keys()) and bool(DENSE & one.types.keys())
 
 
-def _loop(device: DeviceAccount) -> list[Signal]:
+def _loop(device: DeviceBreakdown) -> list[Signal]:
     longest, missing = longest_loop(device), None if device.operations else NO_OPERATIONS
     none = None if missing else 0.0
     return [
@@ -104,7 +104,7 @@ def _loop(device: DeviceAccount) -> list[Signal]:
     ]
 
 
-def _of_input(host: HostAccount | None, steps: int) -> list[Signal]:
+def _of_input(host: HostBreakdown | None, steps: int) -> list[Signal]:
     ran: tuple[CpuOp, ...] = host.input_ops if host else ()
     total = sum(one.total_ms for one in ran)
     if host is None or not total:

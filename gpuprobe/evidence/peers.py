@@ -10,12 +10,12 @@ from gpuprobe.ledger.quantiles import median
 from gpuprobe.records import Signal
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.records import Account, DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown, TraceBreakdown
 
 
-def straggler(account: Account) -> list[Signal]:
+def straggler(breakdown: TraceBreakdown) -> list[Signal]:
     """The device that computes longest, against the median of the others."""
-    computing = [device for device in account.devices if device.kernels is not None]
+    computing = [device for device in breakdown.devices if device.kernels is not None]
     source = "ledger, longest gpu_compute over the median of the other devices"
     names = (("straggler_ratio", "times"), ("straggler_share", "of the step"))
     if len(computing) < 2:
@@ -35,12 +35,12 @@ def straggler(account: Account) -> list[Signal]:
     ]
 
 
-def peers(account: Account, device: DeviceAccount) -> list[Signal]:
+def peers(breakdown: TraceBreakdown, device: DeviceBreakdown) -> list[Signal]:
     """How long the other devices wait for the one that is judged, where their exchanges could be matched."""
     source = "trace, the exchanges matched over the devices"
-    mine = next((peer for peer in account.peers if account.devices[peer.device] is device), None)
-    kept = mine.kept_ms / max(one.step_ms for one in account.devices) if mine else None
-    missing = None if mine else account.unmatched or "the trace holds no exchange between devices"
+    mine = next((peer for peer in breakdown.peers if breakdown.devices[peer.device] is device), None)
+    kept = mine.kept_ms / max(one.step_ms for one in breakdown.devices) if mine else None
+    missing = None if mine else breakdown.unmatched or "the trace holds no exchange between devices"
     count = mine.exchanges if mine else None
     return [
         Signal(name="kept_waiting_share", unit="of the step", source=source, value=kept, missing=missing, n=count),

@@ -1,4 +1,4 @@
-"""Where the wall time of a whole run went: the account of its phases as a breakdown that adds up, and as signals.
+"""Where the wall time of a whole run went: its phases as a breakdown that adds up, and as signals.
 
 The signals: `run_wall_s`, `run_goodput` (steps over all), `run_complete`, `run_trainings`, `run_epochs`, `run_calls`,
 `run_calls_per_training`, `run_calls_per_epoch`, `run_s.<part>` in seconds, `run_times.<part>`, and `run_share.<part>`:
@@ -95,9 +95,9 @@ class RunBreakdown(Record, frozen=True, kw_only=True):
 
 
 def breakdown_of_run(run: Run) -> RunBreakdown | None:
-    """Return the breakdown of a run's own account, or of its phases where it was planned; None where it has neither."""
+    """Return the breakdown of a run's own wall time, or of its planned phases; None where it has neither."""
     if run.wall is not None or run.phases:
-        return breakdown_of(run.wall or _planned(run), planned=run.wall is None)
+        return breakdown_of_wall(run.wall or _planned(run), planned=run.wall is None)
     return None
 
 
@@ -119,8 +119,8 @@ def _planned(run: Run) -> Wall:
     )
 
 
-def breakdown_of(wall: Wall, *, planned: bool = False) -> RunBreakdown | None:
-    """Return the breakdown of an account; None of one that holds no time."""
+def breakdown_of_wall(wall: Wall, *, planned: bool = False) -> RunBreakdown | None:
+    """Return the breakdown of a wall time; None of one that holds no time."""
     wall_ns = sum(part.total_ns for part in wall.parts)
     if wall_ns <= 0:
         return None

@@ -95,10 +95,10 @@ def patch(keras: ModuleType, folder: str) -> None:
     if getattr(fit, "gpuprobe", False):
         return
     _mark(folder, keras.backend.backend())
-    account = phases()
-    account.keras_loaded()
-    account.save_to(Path(folder) / WALL_FILES.format(os.getpid()))
-    atexit.register(account.finish)
+    process = phases()
+    process.keras_loaded()
+    process.save_to(Path(folder) / WALL_FILES.format(os.getpid()))
+    atexit.register(process.finish)
     signature, left = inspect.signature(fit), iter(range(MOST_TRAININGS))
     failed = False
 
@@ -110,7 +110,7 @@ def patch(keras: ModuleType, folder: str) -> None:
     @functools.wraps(fit)
     def probed_fit(*given: Any, **named: Any) -> Any:
         nonlocal failed
-        with loops.apart(), account.call_of_keras("fit"):
+        with loops.apart(), process.call_of_keras("fit"):
             if not failed:
                 try:
                     given, named = _with_probe(signature, given, named, lambda: options(FIT))
@@ -122,7 +122,7 @@ def patch(keras: ModuleType, folder: str) -> None:
     probed_fit.gpuprobe = True  # type: ignore[attr-defined]
     keras.Model.fit = probed_fit
     loops.hook(keras)
-    tell_calls(keras.Model, account)
+    tell_calls(keras.Model, process)
 
 
 def _mark(folder: str, backend: str) -> None:

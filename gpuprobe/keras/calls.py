@@ -16,27 +16,27 @@ KERAS_BATCH_SIZE = 32
 ONE_BATCH = "of one batch"
 
 
-def tell_calls(model: Any, account: Phases) -> None:
+def tell_calls(model: Any, process: Phases) -> None:
     """Enclose these methods of the class of all models from now on."""
     for name in ("predict", "evaluate"):
-        setattr(model, name, _told(getattr(model, name), name, account))
+        setattr(model, name, _told(getattr(model, name), name, process))
     for name in SAVING:
-        setattr(model, name, _saved(getattr(model, name), f"Model.{name}", account))
+        setattr(model, name, _saved(getattr(model, name), f"Model.{name}", process))
 
 
-def _told(call: Callable[..., Any], kind: Any, account: Phases) -> Callable[..., Any]:
+def _told(call: Callable[..., Any], kind: Any, process: Phases) -> Callable[..., Any]:
     @functools.wraps(call)
     def told(model: Any, *given: Any, **named: Any) -> Any:
-        with account.call_of_keras(kind, _size(given, named)):
+        with process.call_of_keras(kind, _size(given, named)):
             return call(model, *given, **named)
 
     return told
 
 
-def _saved(call: Callable[..., Any], name: str, account: Phases) -> Callable[..., Any]:
+def _saved(call: Callable[..., Any], name: str, process: Phases) -> Callable[..., Any]:
     @functools.wraps(call)
     def saved(*given: Any, **named: Any) -> Any:
-        with account.saving(name):
+        with process.saving(name):
             return call(*given, **named)
 
     return saved

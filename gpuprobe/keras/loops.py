@@ -118,13 +118,13 @@ class Loops:
             self._stop()
             return
         watcher = Watcher(options, verbose=False, diagnoses=False)
-        account = phases()
-        account.told(lambda: account.loop_began(began_ns))
+        process = phases()
+        process.told(lambda: process.loop_began(began_ns))
         watcher.begin()
         watcher.ends_well()
         self._steps = Steps(watcher, _length(batch), model)
         # The first update has passed, whoever counts.
-        watcher.ask(lambda session: account.told(lambda: account.loop_warm(session)), None)
+        watcher.ask(lambda session: process.told(lambda: process.loop_warm(session)), None)
 
     def _end(self) -> None:
         with self._lock:
@@ -203,8 +203,8 @@ class Loops:
             answer = call(function, *given, **named)
             if self._traced != before:
                 updating.add(function)
-                account = phases()
-                account.told(lambda: account.graph_built(again=known, began_ns=began_ns))
+                process = phases()
+                process.told(lambda: process.graph_built(again=known, began_ns=began_ns))
             elif not known:
                 return answer
             self.updated(function, began_ns=began_ns)

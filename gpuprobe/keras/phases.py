@@ -1,4 +1,4 @@
-"""What a process that trains does at each moment, as Keras's own calls tell it; one account for the whole process.
+"""What a process that trains does at each moment, as Keras's own calls tell it; one record for the whole process.
 
 Nothing here is done for a step: what passes from the first call of an epoch to the end of its last one is `steps`, and
 when that call ended, whoever counts the calls knows.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 OUTSIDE: frozenset[PartKind] = frozenset({"imports", "build", "tail"})
 # A process that is killed leaves what was saved last.
 SAVE_EVERY_NS = 2_000_000_000
-# Whose account was given up.
+# Whose record was given up.
 NOBODY = (0, 0)
 Answer = TypeVar("Answer")
 
@@ -73,11 +73,11 @@ class Phases:
 
     @property
     def ours(self) -> bool:
-        """Whether what happens in this thread is part of the account."""
+        """Whether what happens in this thread is part of the record."""
         return self._owner == (os.getpid(), threading.get_ident())
 
     def save_to(self, file: Path) -> None:
-        """Keep the account of the process in a file, from now on."""
+        """Keep the record of the process in a file, from now on."""
         self._file = file
 
     def keras_loaded(self) -> None:
@@ -237,7 +237,7 @@ class Phases:
             yield
 
     def told(self, note: Callable[[], Answer]) -> Answer | None:
-        """Take a note; where that fails the account is given up, and the training goes on."""
+        """Take a note; where that fails the record is given up, and the training goes on."""
         try:
             return note()
         except Exception:  # noqa: BLE001 - nothing of ours may break a training
@@ -245,21 +245,21 @@ class Phases:
             return None
 
     def give_up(self) -> None:
-        """Tell no more: what is not known cannot be part of an account that adds up."""
+        """Tell no more: what is not known cannot be part of a record that adds up."""
         self._owner = NOBODY
 
     def training(self, began: tuple[int, Tally], *, complete: bool) -> Wall:
-        """Return the account since a training began."""
+        """Return the wall time by phase since a training began."""
         self._count()
         return self.clock.wall(*began, complete=complete, steps_per_call=self.steps_per_call)
 
     def finish(self) -> None:
-        """Save the account of the process, which ends."""
+        """Save the record of the process, which ends."""
         self.told(self.loop_ended)
         self.told(functools.partial(self.save, complete=True))
 
     def save(self, *, complete: bool) -> None:
-        """Save the account of the process where it is kept: for good if it is `complete`, else once in a while."""
+        """Save the record of the process where it is kept: for good if it is `complete`, else once in a while."""
         now_ns = time.time_ns()
         if self._file is None or not self.ours or not (complete or now_ns - self._saved_ns >= SAVE_EVERY_NS):
             return
@@ -273,5 +273,5 @@ class Phases:
 
 @functools.cache
 def phases() -> Phases:
-    """Return the account of this process, which begins when it is first asked for."""
+    """Return the record of this process, which begins when it is first asked for."""
     return Phases()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 STRATEGY = "fit"
 # Figures in the progress line are renewed so often.
 LOOK_EVERY_NS = 500_000_000
-# A training that is killed leaves the account of its wall time as it was so long ago at most.
+# A training that is killed leaves the record of its wall time as it was so long ago at most.
 WALL_EVERY_NS = 5_000_000_000
 TOO_SHORT = (
     "the training ended after {}, before a trace was due; "

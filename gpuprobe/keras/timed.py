@@ -75,15 +75,15 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
         self._guarded(self._unhook)
 
     def _begin(self) -> None:
-        account = phases()
-        self._begins = account.training_began(self, self._times.settle)
-        account.steps_per_call = int(self.model.steps_per_execution)
+        process = phases()
+        self._begins = process.training_began(self, self._times.settle)
+        process.steps_per_call = int(self.model.steps_per_execution)
 
     def _end(self) -> None:
-        account = phases()
-        account.after_steps()
+        process = phases()
+        process.after_steps()
         self._times.settle()
-        account.training_ended() if self._begins else account.clock.to("fit", times=0)
+        process.training_ended() if self._begins else process.clock.to("fit", times=0)
 
     def _hook_in(self) -> None:
         """Put what counts the calls around the train function."""
@@ -105,16 +105,16 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _first_call_told(self) -> None:
         """Put a hook before the next call alone, which takes itself away: no other call pays for it."""
-        hook, model, account = self._hook, self.model, phases()
+        hook, model, process = self._hook, self.model, phases()
         if hook is None or model.train_function is not hook:
             return
 
         @functools.wraps(hook)
         def first(*given: Any, **named: Any) -> Any:
             model.train_function = hook
-            account.told(lambda: account.first_call(hook.of_training))
+            process.told(lambda: process.first_call(hook.of_training))
             answer = hook(*given, **named)
-            account.told(account.first_call_ended)
+            process.told(process.first_call_ended)
             return answer
 
         self._first, model.train_function = first, first

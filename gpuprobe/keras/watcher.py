@@ -156,7 +156,7 @@ class Watcher:
             words = f"the training was not diagnosed ({in_short(error)}); the verdict holds its figures alone"
             self._say(f"gpuprobe: {words}", sys.stderr)
             return None
-        if case.breakdown is not None:
+        if case.workings is not None:
             self._write_page(folder, case, diagnosis)
         return diagnosis
 

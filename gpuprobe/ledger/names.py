@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Kind(IntFlag):
-    """What a host event is to the account; most events are none of these."""
+    """What a host event is to the breakdown; most events are none of these."""
 
     COMPILE = 1
     GRAPH = 2

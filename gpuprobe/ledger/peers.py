@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.ledger.exchanges import Exchanges
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
 
 
-def peers_of(exchanged: Exchanges | None, devices: Sequence[DeviceAccount]) -> tuple[PeerFacts, ...]:
+def peers_of(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) -> tuple[PeerFacts, ...]:
     """Say of each device that takes part in matched exchanges how long it waited, and how long others did for it."""
     if exchanged is None:
         return ()
@@ -38,7 +38,7 @@ def peers_of(exchanged: Exchanges | None, devices: Sequence[DeviceAccount]) -> t
     )
 
 
-def waited_for(devices: Sequence[DeviceAccount], peers: Sequence[PeerFacts]) -> tuple[int, str] | None:
+def waited_for(devices: Sequence[DeviceBreakdown], peers: Sequence[PeerFacts]) -> tuple[int, str] | None:
     """Return the place of the device that the others wait for most, and by how much; None where none holds them up."""
     worst = max(peers, key=lambda peer: peer.kept_ms, default=None)
     if worst is None or worst.kept_ms < DEFAULTS.kept_waiting_share * devices[worst.device].step_ms:
@@ -49,7 +49,7 @@ def waited_for(devices: Sequence[DeviceAccount], peers: Sequence[PeerFacts]) -> 
     )
 
 
-def called(devices: Sequence[DeviceAccount], place: int) -> str:
+def called(devices: Sequence[DeviceBreakdown], place: int) -> str:
     """Return a device's name, with its host's where there are several."""
     device = devices[place]
     several = len({other.host for other in devices}) > 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, difference, holds, intersection, join, union
 from gpuprobe.ledger.names import Kind, waits
-from gpuprobe.ledger.records import CpuOp, HostAccount, IteratorFacts
+from gpuprobe.ledger.records import CpuOp, HostBreakdown, IteratorFacts
 from gpuprobe.ledger.stages import HANDING_OVER, PYTHON_STAGE, THREADS, above, is_buffer
 from gpuprobe.thresholds import fixed
 from gpuprobe.units import PS_PER_MS
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TOP = 10
 
 
-def host_account(host: Host, windows: Windows) -> HostAccount:
+def host_breakdown(host: Host, windows: Windows) -> HostBreakdown:
     """Describe one host over the steps."""
     window = union(windows.start_ps, windows.end_ps)
     stages = _with_python(host, window, iterators(host, window))
@@ -33,7 +33,7 @@ def host_account(host: Host, windows: Windows) -> HostAccount:
     slowest = _slowest(blocking)
     eager = intersection(host.select(Kind.EAGER), window)
     outside = None if windows.inside is None else difference(window, windows.inside).total / PS_PER_MS / len(windows)
-    return HostAccount(
+    return HostBreakdown(
         host=host.name,
         iterators=stages,
         slowest_iterator=slowest.name if slowest else None,

@@ -1,4 +1,4 @@
-"""The records of the account: what `gpuprobe diagnose --json` prints, and what the diagnosis reads.
+"""The records of the step-time breakdown: what `gpuprobe diagnose --json` prints, and what the diagnosis reads.
 
 Schema history
 1  first version
@@ -12,10 +12,10 @@ import msgspec
 
 from gpuprobe.records import Confidence, Record
 
-ACCOUNT_SCHEMA = 1
+BREAKDOWN_SCHEMA = 1
 
 
-class StepAccount(Record, frozen=True, kw_only=True):
+class StepBreakdown(Record, frozen=True, kw_only=True):
     """One step: its number where the trace gives one, its wall time, and its parts, which add up to it."""
 
     number: int | None
@@ -166,8 +166,8 @@ class RecurrentFacts(Record, frozen=True, kw_only=True):
     setting: str
 
 
-class DeviceAccount(Record, frozen=True, kw_only=True):
-    """The account of one device.
+class DeviceBreakdown(Record, frozen=True, kw_only=True):
+    """The breakdown of one device.
 
     `ledger_ms` holds the design's categories for an average step and adds up to `step_ms`. The average is over
     `counted` of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole.
@@ -202,7 +202,7 @@ class DeviceAccount(Record, frozen=True, kw_only=True):
     warmup: int = 0
     counted: int = 1
     spread: Spread
-    each_step: tuple[StepAccount, ...] = ()
+    each_step: tuple[StepBreakdown, ...] = ()
     joined_fraction: float | None = None
     lost_fraction: float | None = None
     confidence: Confidence = "high"
@@ -248,7 +248,7 @@ class CpuOp(Record, frozen=True, kw_only=True):
     total_ms: float
 
 
-class HostAccount(Record, frozen=True, kw_only=True):
+class HostBreakdown(Record, frozen=True, kw_only=True):
     """What one host did over the steps of its first device, in ms a step where the name says so.
 
     `eager_ms_per_step` is the time of the step in operations that Python started one by one, outside any tf.function.
@@ -272,8 +272,8 @@ class HostAccount(Record, frozen=True, kw_only=True):
 class PeerFacts(Record, frozen=True, kw_only=True):
     """What the exchanges between devices say of one of them, a step.
 
-    `device` is a place in `Account.devices`. `waited_ms` is how long it waited in exchanges for others. It came last to
-    `last` of the `exchanges` of all steps, and `kept_ms` is how long each of the others waited for it on average.
+    `device` is a place in `TraceBreakdown.devices`. `waited_ms` is how long it waited in exchanges for others. It came
+    last to `last` of the `exchanges` of all steps, and each of the others waited `kept_ms` for it on average.
     """
 
     device: int
@@ -283,8 +283,8 @@ class PeerFacts(Record, frozen=True, kw_only=True):
     exchanges: int
 
 
-class Account(Record, frozen=True, kw_only=True):
-    """The account of a whole trace. `slowest` is a place in `devices`, with the reason, where there are several.
+class TraceBreakdown(Record, frozen=True, kw_only=True):
+    """The breakdown of a whole trace. `slowest` is a place in `devices`, with the reason, where there are several.
 
     `framework` is `tensorflow`, `jax` or `pytorch` as the names of its events tell, empty where they do not.
     `began_ns` and `ended_ns` are when its steps did, in nanoseconds since the Unix epoch; None where the trace has
@@ -292,11 +292,11 @@ class Account(Record, frozen=True, kw_only=True):
     those that there are could not be.
     """
 
-    schema: int = ACCOUNT_SCHEMA
+    schema: int = BREAKDOWN_SCHEMA
     source: str
     format: str
-    devices: tuple[DeviceAccount, ...]
-    hosts: tuple[HostAccount, ...] = ()
+    devices: tuple[DeviceBreakdown, ...]
+    hosts: tuple[HostBreakdown, ...] = ()
     framework: str = ""
     began_ns: int | None = None
     ended_ns: int | None = None

@@ -10,7 +10,7 @@ from gpuprobe.thresholds import fixed
 if TYPE_CHECKING:
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.ledger.host import Host
-    from gpuprobe.ledger.records import StepAccount
+    from gpuprobe.ledger.records import StepBreakdown
     from gpuprobe.records import Confidence
     from gpuprobe.traces.timeline import Timeline
 
@@ -23,7 +23,7 @@ def told_lost(timeline: Timeline) -> float:
     return fixed.LOST_LOW if any(LOST in warning for warning in timeline.warnings) else 0.0
 
 
-def confidence_in(step: StepAccount, joined: float, lost: float) -> Confidence:
+def confidence_in(step: StepBreakdown, joined: float, lost: float) -> Confidence:
     """How sure the breakdown of a step is: `joined` and `lost` are shares of the work, 0 to 1."""
     unknown = step.ledger_ms[UNATTRIBUTED] / step.step_ms
     if joined >= fixed.JOINED_HIGH and unknown <= fixed.UNATTRIBUTED_HIGH and lost <= fixed.LOST_HIGH:
@@ -32,8 +32,8 @@ def confidence_in(step: StepAccount, joined: float, lost: float) -> Confidence:
     return "medium" if likely else "low"
 
 
-def trusted(step: StepAccount, time: GpuTime, host: Host, lost: float) -> Confidence:
-    """The account's confidence; low where most of what the host did lies outside the one step that could be guessed."""
+def trusted(step: StepBreakdown, time: GpuTime, host: Host, lost: float) -> Confidence:
+    """The breakdown's confidence: low where most of what the host did lies outside the only step, which was guessed."""
     windows = time.windows
     step_ps = int(windows.end_ps[-1] - windows.start_ps[0])
     if windows.guessed and step_ps < fixed.GUESSED_STEP_COVERED * (host.last_ps - host.first_ps):

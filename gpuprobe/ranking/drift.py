@@ -20,9 +20,9 @@ from gpuprobe.thresholds import fixed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpuprobe.ranking.accounts import Traced
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.ranking.rates import Interval
+    from gpuprobe.ranking.traced import Traced
     from gpuprobe.records import StrategyInfo
     from gpuprobe.whatif.records import Replay
 
@@ -66,7 +66,7 @@ def at_most(traced: Traced, changes: Sequence[StrategyInfo]) -> float | None:
         return None
     names = {info.what_if for info in changes if info.what_if}
     told = [] if traced.replay is None else [_most(traced.replay, name) for name in names]
-    device = main_device(traced.account)
+    device = main_device(traced.breakdown)
     computing = sum(device.ledger_ms.get(name, 0.0) for name in COMPUTING) if device else 0.0
     return max([(1 + fixed.FINEST) * device.step_ms / computing, *told]) if device and computing else None
 

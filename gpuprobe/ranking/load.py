@@ -12,10 +12,10 @@ from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.recorded import readings_of
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.readings.window import as_read
-from gpuprobe.ranking.accounts import traced
 from gpuprobe.ranking.rank import rank
 from gpuprobe.ranking.ranking import Ranking, Search, Told
 from gpuprobe.ranking.searched import own_runs
+from gpuprobe.ranking.traced import traced
 from gpuprobe.recording import (
     RANKING_FILE,
     TELEMETRY_FILE,
@@ -84,11 +84,11 @@ def _as_told(ranking: Ranking, folder: Path) -> Ranking:
         told = load_record(Told, folder / RANKING_FILE)
     except InputError as error:
         return msgspec.structs.replace(ranking, notes=(*ranking.notes, f"What the traces said is lost: {error}."))
-    accounts = {row.strategy: row.account for row in told.rows}
+    breakdowns = {row.strategy: row.breakdown for row in told.rows}
     names = set(Told.__struct_fields__) - {"schema", "rows"}
     return msgspec.structs.replace(
         ranking,
-        rows=tuple(msgspec.structs.replace(row, account=accounts.get(row.strategy)) for row in ranking.rows),
+        rows=tuple(msgspec.structs.replace(row, breakdown=breakdowns.get(row.strategy)) for row in ranking.rows),
         **{name: getattr(told, name) for name in names},
     )
 

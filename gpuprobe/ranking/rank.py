@@ -19,7 +19,7 @@ from gpuprobe.thresholds import DEFAULTS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpuprobe.ranking.accounts import Traced
+    from gpuprobe.ranking.traced import Traced
     from gpuprobe.records import Evidence, Run, Study
     from gpuprobe.telemetry import TelemetrySummary
     from gpuprobe.thresholds import Thresholds

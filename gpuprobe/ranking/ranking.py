@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.ranking.compared import Beyond
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.ranking.restless import Restless
@@ -38,7 +40,7 @@ class Row(Record, frozen=True, kw_only=True):
     its time that would go if the data lay on the device. Their intervals are those of each alone; `joint_gain` and
     `joint_input_share` have ones that hold for all comparisons together. `beyond` and `beyond_baseline` say whether the
     two ratios differ from 1 beyond the noise of them all.
-    `account` is that of the device that did most in its trace.
+    `breakdown` is that of the device that did most in its trace.
     `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how busy the GPU was.
     `warmup_s` is what the first call and the calls until steady took; `first_call_s` of it the first, which traces and
     compiles.
@@ -59,7 +61,8 @@ class Row(Record, frozen=True, kw_only=True):
     joint_gain: Interval | None = None
     input_share: Interval | None = None
     joint_input_share: Interval | None = None
-    account: DeviceAccount | None = None
+    # Under the name that older versions saved it by.
+    breakdown: DeviceBreakdown | None = msgspec.field(default=None, name="account")
     telemetry: tuple[Signal, ...] = ()
     meters: tuple[Signal, ...] = ()
     energy_j_per_sample: float | None = None
@@ -261,7 +264,8 @@ class ToldRow(Record, frozen=True, kw_only=True):
     """What the trace of a row's strategy said."""
 
     strategy: str
-    account: DeviceAccount | None = None
+    # Under the name that older versions saved it by.
+    breakdown: DeviceBreakdown | None = msgspec.field(default=None, name="account")
 
 
 class Told(Record, frozen=True, kw_only=True):

@@ -19,9 +19,9 @@ from gpuprobe.units import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.ranking import spread
-    from gpuprobe.ranking.accounts import Traced
+    from gpuprobe.ranking.traced import Traced
     from gpuprobe.records import StrategyInfo
     from gpuprobe.telemetry import TelemetrySummary
 
@@ -48,8 +48,8 @@ def rows_of(
     rows = []
     for info in study.strategies:
         if info.name in compared.rates:
-            account = main_device(traces[info.name].account) if info.name in traces else None
-            row = _row(info, study, runs, compared, losses.get(info.name), telemetry, account)
+            breakdown = main_device(traces[info.name].breakdown) if info.name in traces else None
+            row = _row(info, study, runs, compared, losses.get(info.name), telemetry, breakdown)
             in_turns = compared.took_turns(info.name, row.against)
             rows.append(told_of_drift(row, infos, traces, first, in_turns=in_turns))
     return tuple(sorted(rows, key=lambda row: (row.rank, -row.samples_per_s.value)))
@@ -82,7 +82,7 @@ def _row(
     compared: Compared,
     loss: str | None,
     telemetry: Mapping[Key, TelemetrySummary],
-    device: DeviceAccount | None,
+    device: DeviceBreakdown | None,
 ) -> Row:
     """Describe one strategy; `loss` says that its loss left the others' band."""
     own = [run for run in of(runs, info.name) if run_rate(run)]
@@ -109,7 +109,7 @@ def _row(
             *([Mark(kind="unstable", words=unsteady)] if unsteady else []),
             *([Mark(kind="loss", words=words)] if (words := PROBES.get(_role(info)) or loss) else []),
         ),
-        account=device,
+        breakdown=device,
         meters=_meters(study, own[-1], rate, measured["telemetry"], device),
         **measured,
     )
@@ -163,7 +163,7 @@ def _measured(runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary]) ->
 
 
 def _meters(
-    study: Study, run: Run, rate: Interval, telemetry: Sequence[Signal], device: DeviceAccount | None
+    study: Study, run: Run, rate: Interval, telemetry: Sequence[Signal], device: DeviceBreakdown | None
 ) -> tuple[Signal, ...]:
     told, gpu = {signal.name: signal for signal in telemetry}, next(iter(study.environment.gpus), None)
     flop_per_s = run.flop_per_sample * rate.value if run.flop_per_sample else None

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.ranking.accounts import LARGER_BATCH, batch_change
 from gpuprobe.ranking.ranking import Scored
+from gpuprobe.ranking.traced import LARGER_BATCH, batch_change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

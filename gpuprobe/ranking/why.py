@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gpuprobe.diagnosis.case import Case
-    from gpuprobe.ranking.accounts import Traced
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.ranking.rates import Interval
+    from gpuprobe.ranking.traced import Traced
     from gpuprobe.records import Run, Study
 
 SOURCE = "differential runs"
@@ -35,7 +35,7 @@ def case(
     compared = _compared(rows, baseline)
     traced = traces.get(baseline.strategy)
     if traced is not None:
-        known = case_of(traced.account, traced.replay, traced.readings, traced.run, study)
+        known = case_of(traced.breakdown, traced.replay, traced.readings, traced.run, study)
         return replace(known, compared=compared)
     last = [run for run in runs if run.spec.strategy == baseline.strategy and run_rate(run)][-1]
     return replace(case_of(UNTRACED, None, readings.get(baseline.strategy), last, study), compared=compared)

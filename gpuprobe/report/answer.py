@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.report import account
+from gpuprobe.report import breakdown
 from gpuprobe.report.charts import Bar, Bars, Chart, Look, Part, parts_ms
 from gpuprobe.report.headline import headline
 from gpuprobe.report.palette import BLUE, INK
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.records import Diagnosis, Finding
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
 
 PREDICTED = Look("predicted by a replay of the trace", INK, "///", "?", "bright_black")
 UNDIVIDED = Look("not divided into parts", BLUE, "", "=", "blue")
@@ -42,20 +42,21 @@ class Answer:
     why: str
 
 
-def of_diagnosis(diagnosis: Diagnosis, device: DeviceAccount | None) -> Answer:
+def of_diagnosis(diagnosis: Diagnosis, device: DeviceBreakdown | None) -> Answer:
     """Answer from one training's evidence; `device` is the one that the verdict is about, None without a trace."""
     first = diagnosis.primary
     assert first is not None, "every diagnosis has a primary finding"
-    gain = first.predicted_gain if first.predicted_gain and first.predicted_gain.ratio >= account.WORTH_A_LINE else None
+    promised = first.predicted_gain
+    gain = promised if promised and promised.ratio >= breakdown.WORTH_A_LINE else None
     title = f"{headline(first, device)}."
     rows = []
     if device is not None and first.of == "step":
         now = wording.milliseconds(device.step_ms)
         rows = [Bar("before", f"{now}, measured", parts_ms(device, device.step_ms))]
-        if gain is not None and account.tells(gain):
+        if gain is not None and breakdown.tells(gain):
             rows.append(predicted("after the change", device.step_ms, gain.ratio, gain.low, gain.high))
             title += f" Predicted with the change: {now} -> {wording.milliseconds(device.step_ms / gain.ratio)} a step."
-    said = f"Predicted gain: {account.told(gain)}." if gain else ""
+    said = f"Predicted gain: {breakdown.told(gain)}." if gain else ""
     change = " ".join(filter(None, [first_sentence(first.fix), said]))
     seen = f"{wording.count(device.counted, 'step')} of a trace" if device is not None else "readings, no trace"
     rests_on = "the clock over the whole run" if first.of == "run" else seen
@@ -67,11 +68,11 @@ def evidence(diagnosis: Diagnosis) -> list[str]:
     """Return lines of what proves the primary finding, the strongest first, and of what stands beside it."""
     first = diagnosis.primary
     assert first is not None, "every diagnosis has a primary finding"
-    proofs, others = "; ".join(account.proofs(first)), [account.beside(other) for other in diagnosis.findings[1:]]
+    proofs, others = "; ".join(breakdown.proofs(first)), [breakdown.beside(other) for other in diagnosis.findings[1:]]
     said = [*END.split(first.claim), f"{proofs[:1].upper()}{proofs[1:]}." if proofs else ""]
     besides = f"Besides: {wording.listing(others)}." if others else ""
     # What else costs time is not to be cut off behind many figures.
-    return [*filter(None, [*said[: MOST_PROOFS if besides else None], besides, account.judged(diagnosis)])]
+    return [*filter(None, [*said[: MOST_PROOFS if besides else None], besides, breakdown.judged(diagnosis)])]
 
 
 def caused(primary: Finding | None, *, disputed: bool) -> tuple[tuple[str, str], ...]:
@@ -104,7 +105,7 @@ def predicted(label: str, before_ms: float, ratio: float, low: float | None, hig
     return Bar(label, told, (part,), low=ends[0] if ends else None, high=ends[1] if ends else None, note=span)
 
 
-def measured(label: str, ms: float, device: DeviceAccount | None, word: str, note: str = "") -> Bar:
+def measured(label: str, ms: float, device: DeviceBreakdown | None, word: str, note: str = "") -> Bar:
     """Return the bar of a measured step, divided as its trace divides it; `word` says how it was measured."""
     whole = wording.milliseconds(ms)
     parts = parts_ms(device, ms) if device is not None else (Part(ms, whole, UNDIVIDED),)

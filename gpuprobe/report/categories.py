@@ -1,4 +1,4 @@
-"""What is told and drawn of each category of an account: one entry each, in the order of the tables."""
+"""What is told and drawn of each category of a breakdown: one entry each, in the order of the tables."""
 
 from __future__ import annotations
 

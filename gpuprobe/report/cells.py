@@ -10,8 +10,8 @@ from urllib.parse import quote
 from gpuprobe import wording
 from gpuprobe.backends.known import TENSORFLOW, title
 from gpuprobe.recording import STEP_FILE
-from gpuprobe.report.account import predictions as gaining
-from gpuprobe.report.account import ratio
+from gpuprobe.report.breakdown import predictions as gaining
+from gpuprobe.report.breakdown import ratio
 from gpuprobe.report.page import Markdown, code, plain
 
 if TYPE_CHECKING:

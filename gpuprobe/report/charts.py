@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.report import account
+from gpuprobe.report import breakdown
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.report.categories import Category
 
 # Where the pictures of a report's text lie, in the study's folder.
@@ -147,11 +147,11 @@ class Chart:
         return f"{PLOTS_FOLDER}/{self.name}.svg"
 
 
-def parts_ms(device: DeviceAccount, whole_ms: float) -> tuple[Part, ...]:
-    """Divide a time as an account divides its step."""
+def parts_ms(device: DeviceBreakdown, whole_ms: float) -> tuple[Part, ...]:
+    """Divide a time as a breakdown divides its step."""
     return tuple(
         Part(line.fraction * whole_ms, wording.milliseconds(line.fraction * whole_ms), look(line.shown))
-        for line in account.lines(device)
+        for line in breakdown.lines(device)
     )
 
 

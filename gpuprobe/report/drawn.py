@@ -70,18 +70,18 @@ def _note(row: Row) -> str:
 def _breakdown(loaded: Loaded) -> Chart | None:
     """Where the time of a traced step went, for as many samples as the baseline's step holds."""
     ranking = loaded.ranking
-    rows = [row for row in ranking.rows if row.account is not None]
+    rows = [row for row in ranking.rows if row.breakdown is not None]
     if not rows:
         return None
     bars = []
     for row in rows:
-        assert row.account is not None
+        assert row.breakdown is not None
         samples = per_batch(row, ranking)
-        step_ms = row.account.step_ms / row.settings.steps_per_execution
+        step_ms = row.breakdown.step_ms / row.settings.steps_per_execution
         whole = step_ms / samples
         larger = f"{wording.milliseconds(step_ms)} a step of {row.settings.batch_size} samples" if samples != 1 else ""
         note = "; ".join(filter(None, [larger, _note(row)]))
-        bars.append(Bar(label(row.strategy), wording.milliseconds(whole), parts_ms(row.account, whole), note=note))
+        bars.append(Bar(label(row.strategy), wording.milliseconds(whole), parts_ms(row.breakdown, whole), note=note))
     batch = (ranking.row(ranking.baseline) or ranking.rows[0]).settings.batch_size
     drawn = Bars(
         tuple(bars),

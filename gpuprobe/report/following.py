@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.report.account import ratio
-from gpuprobe.report.account import told as told_gain
+from gpuprobe.report.breakdown import ratio
+from gpuprobe.report.breakdown import told as told_gain
 from gpuprobe.report.cells import comparison, times
 
 if TYPE_CHECKING:

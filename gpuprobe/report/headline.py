@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.causes import known
-from gpuprobe.report.account import lines
+from gpuprobe.report.breakdown import lines
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Finding
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
 
 # Two shares that round to alike are told as one.
 ALIKE = 0.02
@@ -19,7 +19,7 @@ WORTH_TELLING = 0.05
 IDLE = ("share.idle_", "share.launch")
 
 
-def headline(finding: Finding | None, device: DeviceAccount | None, training: str = "") -> str:
+def headline(finding: Finding | None, device: DeviceBreakdown | None, training: str = "") -> str:
     """Say it without a full stop; `device` is None where no trace was taken, `training` names whose step it is."""
     if finding is None or finding.cause == "unattributed":
         return _unexplained(device)
@@ -45,12 +45,12 @@ def headline(finding: Finding | None, device: DeviceAccount | None, training: st
     return _sentence(f"{perhaps}{words}{of}")
 
 
-def idle_share(device: DeviceAccount) -> float:
+def idle_share(device: DeviceBreakdown) -> float:
     """Return the share of the step in which the device waits (0 to 1): neither work, copy nor exchange runs."""
     return sum(line.fraction for line in lines(device) if line.category.startswith("idle_"))
 
 
-def _busy(device: DeviceAccount | None, step: str) -> str:
+def _busy(device: DeviceBreakdown | None, step: str) -> str:
     if device is None:
         return ""
     computed = sum(line.fraction for line in lines(device) if line.category.endswith("_compute"))
@@ -58,7 +58,7 @@ def _busy(device: DeviceAccount | None, step: str) -> str:
     return f"{name} busy {wording.share(computed)} of {step}: "
 
 
-def _unexplained(device: DeviceAccount | None) -> str:
+def _unexplained(device: DeviceBreakdown | None) -> str:
     if device is None:
         return "What limits the training is not known"
     name = "GPU" if device.kind == "gpu" else "Processor"

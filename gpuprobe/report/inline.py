@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.foreign import shown
-from gpuprobe.report import account, cells
+from gpuprobe.report import breakdown, cells
 from gpuprobe.report.page import fenced, paragraphs, plain, said, table
 from gpuprobe.report.verdict import verdict
 
@@ -31,19 +31,19 @@ def study_markdown(loaded: Loaded) -> str:
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """Return a diagnosis in lines: verdict, why, next, and how long the steps of each device are."""
-    words = account.words(diagnosis)
+    words = breakdown.words(diagnosis)
     told = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
-    return _lines("\n".join(account.headline(device) for device in diagnosis.devices), told, words.code)
+    return _lines("\n".join(breakdown.headline(device) for device in diagnosis.devices), told, words.code)
 
 
 def diagnosis_markdown(diagnosis: Diagnosis) -> str:
-    """Return a diagnosis with the account of each device as a table."""
-    words = account.words(diagnosis)
+    """Return a diagnosis with the breakdown of each device as a table."""
+    words = breakdown.words(diagnosis)
     told = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
-    accounts = []
+    breakdowns = []
     for device in diagnosis.devices:
-        accounts += [plain(account.headline(device)), table(account.rows(device))]
-    return _paragraphs("", told, words.code, *accounts)
+        breakdowns += [plain(breakdown.headline(device)), table(breakdown.rows(device))]
+    return _paragraphs("", told, words.code, *breakdowns)
 
 
 def _lines(first: str, told: Sequence[tuple[str, str]], code: str) -> str:

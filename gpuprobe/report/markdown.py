@@ -9,7 +9,7 @@ from urllib.parse import quote
 from gpuprobe import wording
 from gpuprobe.evidence.whole_run import RunBreakdown, breakdown_of_run
 from gpuprobe.recording import STEP_FILE
-from gpuprobe.report import account, cells, meters, scaling, story, whole_run
+from gpuprobe.report import breakdown, cells, meters, scaling, story, whole_run
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.report.page import filled
 from gpuprobe.report.study_answer import fastest
@@ -32,7 +32,7 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
     study, ranking = loaded.study, loaded.ranking
     ranked, _ = cells.table(ranking, cells.RANKED)
     used, dropped = cells.table(ranking, cells.USED)
-    ledger = account.table([row for row in ranking.rows if row.account is not None])
+    ledger = breakdown.table([row for row in ranking.rows if row.breakdown is not None])
     best = ranking.rows[0] if ranking.rows else None
     baseline = ranking.row(ranking.baseline)
     shown = [row for row in (baseline, best if best is not baseline else None) if row is not None]

@@ -12,7 +12,7 @@ import jinja2
 
 from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
-from gpuprobe.report import account, answer, cells, figures, html
+from gpuprobe.report import answer, breakdown, cells, figures, html
 from gpuprobe.report.page import filled
 from gpuprobe.report.study_answer import of_study
 from gpuprobe.report.verdict import verdict
@@ -47,7 +47,7 @@ def study_html(loaded: Loaded) -> str:
 def diagnosis_html(diagnosis: Diagnosis) -> str:
     """Return a diagnosis's answer, and folded its evidence and the breakdown of each device."""
     found = answer.of_diagnosis(diagnosis, main_device(diagnosis))
-    devices = [(account.headline(device), account.rows(device)) for device in diagnosis.devices]
+    devices = [(breakdown.headline(device), breakdown.rows(device)) for device in diagnosis.devices]
     text = filled("notebook_diagnosis.md.jinja", answer=found, evidence=answer.evidence(diagnosis), devices=devices)
     return _cell(text, found)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.report.account import ratio
+from gpuprobe.report.breakdown import ratio
 from gpuprobe.report.cells import miss, rate, times
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.records.strategy import chain
 from gpuprobe.report import answer, scaling
-from gpuprobe.report.account import WORTH_A_LINE
-from gpuprobe.report.account import ratio as told_ratio
+from gpuprobe.report.breakdown import WORTH_A_LINE
+from gpuprobe.report.breakdown import ratio as told_ratio
 from gpuprobe.report.cells import times
 from gpuprobe.report.drawn import label
 from gpuprobe.report.headline import headline
@@ -83,7 +83,7 @@ def _title(loaded: Loaded, primary: Finding | None, alone: Alone | None) -> str:
     baseline = ranking.row(ranking.baseline)
     if ranking.scaling is not None and (scaled := scaling.headline(ranking.scaling)):
         return f"{absent}{scaled}."
-    found = headline(primary, baseline.account if baseline else None)
+    found = headline(primary, baseline.breakdown if baseline else None)
     names = wording.count(len(ranking.rows), "strategy", "strategies")
     if (reason := untold(ranking, study)) is not None:
         return f"{absent}Could not tell which of {names} is fastest: {reason.title}. {found}."
@@ -133,7 +133,7 @@ def _bars(ranking: Ranking, study: Study, best: Row | None, alone: Alone | None)
     assert baseline is not None
     word = "simulated" if study.environment.simulated else "measured"
     now = _step_ms(baseline, baseline)
-    rows = [answer.measured(f"before: {label(baseline.strategy)}", now, baseline.account, word)]
+    rows = [answer.measured(f"before: {label(baseline.strategy)}", now, baseline.breakdown, word)]
     if alone is not None and not _is_all(best, alone, baseline):
         name = f"after: {label(alone.strategy)} alone" if alone.strategy else "after: the advised change"
         if alone.measured:
@@ -146,7 +146,7 @@ def _bars(ranking: Ranking, study: Study, best: Row | None, alone: Alone | None)
         built = _built_on(best, study)
         note = f"with what {built} does too" if built and best.against != baseline.strategy else ""
         rows.append(
-            answer.measured(f"after: {label(best.strategy)}", _step_ms(best, baseline), best.account, word, note)
+            answer.measured(f"after: {label(best.strategy)}", _step_ms(best, baseline), best.breakdown, word, note)
         )
     return rows
 

@@ -10,7 +10,7 @@ from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.diagnosis.whole_run import tells_of_process
 from gpuprobe.errors import InputError
-from gpuprobe.evidence.whole_run import breakdown_of
+from gpuprobe.evidence.whole_run import breakdown_of_wall
 from gpuprobe.recording import (
     KERAS_SEEN,
     RUN_FILE,
@@ -75,7 +75,7 @@ def read_processes(folder: Path) -> tuple[RunBreakdown, ...]:
     """Return where the wall time of each process went that loaded Keras; one that cannot be read is left out."""
     files = sorted((folder / TRAININGS_FOLDER).glob(WALL_FILES.format("*")))
     walls = [whole(lambda file=file: load(Wall, file), []) for file in files]  # type: ignore[misc]
-    found = [breakdown_of(wall) for wall in walls if wall is not None]
+    found = [breakdown_of_wall(wall) for wall in walls if wall is not None]
     return tuple(breakdown for breakdown in found if breakdown is not None)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.report import scaling
-from gpuprobe.report.account import step_sentence
+from gpuprobe.report.breakdown import step_sentence
 from gpuprobe.report.causes import named
 from gpuprobe.report.cells import times
 from gpuprobe.report.following import following, gains
@@ -83,7 +83,7 @@ def _why(ranking: Ranking) -> tuple[str, str]:
     """Return where the baseline's step goes, and the cause of it."""
     baseline = ranking.row(ranking.baseline)
     primary = next((finding for finding in ranking.findings if finding.primary), None)
-    step = step_sentence(baseline.strategy, baseline.account) if baseline and baseline.account else ""
+    step = step_sentence(baseline.strategy, baseline.breakdown) if baseline and baseline.breakdown else ""
     if primary is None:
         return step, ""
     tie = f", which ties with `{primary.ties_with}`" if primary.ties_with else ""

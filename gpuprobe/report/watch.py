@@ -24,7 +24,7 @@ from gpuprobe.recording import (
     WATCH_FILE,
 )
 from gpuprobe.records import Record, Watch, load, to_json, write_whole
-from gpuprobe.report import account, answer, figures, html, whole_run
+from gpuprobe.report import answer, breakdown, figures, html, whole_run
 from gpuprobe.report.answer import Answer
 from gpuprobe.report.charts import PLOTS_FOLDER
 from gpuprobe.report.page import filled
@@ -88,7 +88,7 @@ def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
     first = first_traced(trainings)
     if first is None or first.diagnosis is None:
         return verdict
-    words, count = account.words(first.diagnosis), len(trainings)
+    words, count = breakdown.words(first.diagnosis), len(trainings)
     which = f"training {trainings.index(first) + 1} of {count}" if count > 1 else "its training"
     primary = first.diagnosis.primary
     by = "the clock over all" if primary is not None and primary.of == "run" else "the trace"
@@ -123,7 +123,7 @@ def render(report: WatchReport, pages: Mapping[str, str]) -> str:
         pages=pages,
         leading=first_traced(report.trainings),
         no_training=report.no_training,
-        account=account,
+        breakdown=breakdown,
         processes=report.processes,
         whole_run=whole_run,
         command=shlex.join(report.watch.command),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gpuprobe.ledger.account import break_down
-from gpuprobe.ranking.accounts import LARGER_BATCH, known_in, timeline_of
+from gpuprobe.ledger.breakdown import break_down
+from gpuprobe.ranking.traced import LARGER_BATCH, known_in, timeline_of
 from gpuprobe.thresholds import fixed
 from gpuprobe.whatif import device_changes, host_changes, input_changes
 from gpuprobe.whatif.predict import predict, usual_changes

@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
-from gpuprobe.ledger.account import break_down
-from gpuprobe.ranking.accounts import known_in, timeline_of
+from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.ranking.noise import Noise
 from gpuprobe.ranking.ranking import Search
+from gpuprobe.ranking.traced import known_in, timeline_of
 from gpuprobe.recording import load_runs, load_study, search_file
 from gpuprobe.records import Combination, load, save
 from gpuprobe.search.candidates import Basis

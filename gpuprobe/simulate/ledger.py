@@ -52,7 +52,7 @@ def windows(session: Session, device: int) -> list[Interval]:
     return spans
 
 
-def account(session: Session, device: int) -> list[dict[str, int]]:
+def breakdown(session: Session, device: int) -> list[dict[str, int]]:
     """Return nanoseconds by category for each step of a device; each step's sum is its length."""
     spans = windows(session, device)
     layers = _gpu_layers(session, device) if session.spec.card.on_gpu else _cpu_layers(session, device)

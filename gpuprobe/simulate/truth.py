@@ -46,7 +46,7 @@ STAGES = ("python_feed", "cold_cache", "shuffle_fill", "slow_map", "no_prefetch"
 
 
 class TrueDevice(Record, frozen=True, kw_only=True):
-    """The account of one device: `ledger_ms` is the mean over the steps, `steps_ms` each step's own."""
+    """The breakdown of one device: `ledger_ms` is the mean over the steps, `steps_ms` each step's own."""
 
     name: str
     step_ms: float
@@ -124,8 +124,8 @@ def tell(spec: Spec, session: Session | None = None) -> Truth:
 
 
 def device_truth(session: Session, index: int) -> TrueDevice:
-    """Return the true account of one device over all steps of a session."""
-    steps = ledger.account(session, index)
+    """Return the true breakdown of one device over all steps of a session."""
+    steps = ledger.breakdown(session, index)
     ops = [op for op in session.ops if op.device == index]
     kernels = [(op.start_ns, op.end_ns) for op in ops if op.kind in {Kind.KERNEL, Kind.COLLECTIVE}]
     on_gpu = session.spec.card.on_gpu

@@ -15,7 +15,7 @@ import numpy as np
 
 from gpuprobe.errors import OutputError
 from gpuprobe.foreign import shown
-from gpuprobe.ledger.account import host_names
+from gpuprobe.ledger.breakdown import host_names
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
 from gpuprobe.ledger.launches import NO_CALL, called_by
 from gpuprobe.report.categories import CATEGORIES
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gpuprobe.ledger.account import Breakdown, Found
+    from gpuprobe.ledger.breakdown import Found, Workings
     from gpuprobe.traces.timeline import Copies, Device, Kernels, Thread
 
 GZIPPED = ".gz"
@@ -37,7 +37,7 @@ LEVEL = 3
 Named = Callable[[int], str]
 
 
-def write_chrome(breakdown: Breakdown, path: Path) -> None:
+def write_chrome(workings: Workings, path: Path) -> None:
     """Write the trace to a file, compressed where its name ends in `.gz`.
 
     Raises OutputError where it cannot be written; an old file is then as it was.
@@ -46,7 +46,7 @@ def write_chrome(breakdown: Breakdown, path: Path) -> None:
     try:
         with gzip.open(partial, "wt", LEVEL) if path.suffix == GZIPPED else partial.open("w") as file:
             file.write('{"displayTimeUnit":"ms","traceEvents":[\n')
-            for number, event in enumerate(_events(breakdown)):
+            for number, event in enumerate(_events(workings)):
                 file.write(f",\n{event}" if number else event)
             file.write("\n]}\n")
         partial.replace(path)
@@ -56,9 +56,9 @@ def write_chrome(breakdown: Breakdown, path: Path) -> None:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def _events(breakdown: Breakdown) -> Iterator[str]:
+def _events(workings: Workings) -> Iterator[str]:
     """Yield every event, a JSON object each: a process for each device and each host."""
-    timeline = breakdown.timeline
+    timeline = workings.timeline
     texts = [json.dumps(shown(name)) for name in timeline.names]
     hosts = host_names(timeline)
     several = len(hosts) > 1
@@ -71,7 +71,7 @@ def _events(breakdown: Breakdown) -> Iterator[str]:
             threads[host, place] = (process, place + 1)
             yield from _thread(thread, texts, process, place + 1)
         yield from (
-            line for found in breakdown.found if found.account.kind == "cpu" and found.host.name == host
+            line for found in workings.found if found.breakdown.kind == "cpu" and found.host.name == host
             for line in _breakdown(found, process)
         )  # fmt: skip
         process += 1
@@ -80,7 +80,7 @@ def _events(breakdown: Breakdown) -> Iterator[str]:
         yield _called("process_name", place, 0, name)
         yield from _device(device, texts, place)
         found = next(
-            (one for one in breakdown.found if (one.account.name, one.host.name) == (device.name, device.host)), None
+            (one for one in workings.found if (one.breakdown.name, one.host.name) == (device.name, device.host)), None
         )
         if found is not None:
             yield from _breakdown(found, place)
@@ -139,7 +139,7 @@ def _work(work: Kernels | Copies, ops: list[int], texts: list[str], process: int
 
 def _breakdown(found: Found, process: int) -> Iterator[str]:
     yield _called("thread_name", process, BREAKDOWN, "step-time breakdown (gpuprobe)")
-    for category in CPU_CATEGORIES if found.account.kind == "cpu" else GPU_CATEGORIES:
+    for category in CPU_CATEGORIES if found.breakdown.kind == "cpu" else GPU_CATEGORIES:
         part, told = found.parts[category], f'"meaning":{json.dumps(CATEGORIES[category].meaning)}'
         for start, end in zip(part.start.tolist(), part.end.tolist(), strict=True):
             # A category of its own, which no reader takes for work.

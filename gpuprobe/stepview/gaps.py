@@ -14,7 +14,7 @@ from gpuprobe.ledger.intervals import Intervals, covered, join
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.account import Found
+    from gpuprobe.ledger.breakdown import Found
     from gpuprobe.ledger.records import Gap
     from gpuprobe.stepview.lanes import Lane
     from gpuprobe.traces.timeline import Int64s
@@ -44,7 +44,7 @@ def gaps_of(found: Found, lanes: Sequence[Lane]) -> tuple[Listed, ...]:
     for part in parts.values():
         chosen.update(_longest(covered(part, gaps.start, gaps.end), LONGEST_OF_EACH))
     ordered = sorted(chosen, key=lambda place: int(gaps.start[place] - gaps.end[place]))
-    work = _Work.of([lane for lane in lanes if (lane.device, lane.host) == (found.account.name, found.host.name)])
+    work = _Work.of([lane for lane in lanes if (lane.device, lane.host) == (found.breakdown.name, found.host.name)])
     return tuple(_listed(found, work, int(gaps.start[place]), int(gaps.end[place])) for place in ordered)
 
 

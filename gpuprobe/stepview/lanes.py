@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.account import host_names
+from gpuprobe.ledger.breakdown import host_names
 from gpuprobe.ledger.host import Host
 from gpuprobe.ledger.launches import NO_CALL, NO_LAUNCH, called_by
 from gpuprobe.ledger.names import Kind
@@ -16,7 +16,7 @@ from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import UNKNOWN, Direction
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.account import Breakdown
+    from gpuprobe.ledger.breakdown import Workings
     from gpuprobe.traces.timeline import Device, Int32s, Int64s
 
 # What a lane holds: work of a device, a thread that launches or calls the training, one that makes batches, any other.
@@ -65,10 +65,10 @@ class Lane:
         return len(self.start_ps)
 
 
-def lanes_of(breakdown: Breakdown) -> list[Lane]:
-    """Return the lanes of a trace, host by host: those of the account first, then those without a step."""
-    timeline = breakdown.timeline
-    accounted = {found.host.name: found.host for found in breakdown.found}
+def lanes_of(workings: Workings) -> list[Lane]:
+    """Return the lanes of a trace, host by host: those of the breakdown first, then those without a step."""
+    timeline = workings.timeline
+    accounted = {found.host.name: found.host for found in workings.found}
     others = [Host(timeline, name) for name in host_names(timeline) if name not in accounted]
     lanes = []
     for host in (*accounted.values(), *others):

@@ -16,7 +16,7 @@ import numpy as np
 
 from gpuprobe.foreign import shortened, shown
 from gpuprobe.ledger.launches import NO_LAUNCH
-from gpuprobe.report.account import called
+from gpuprobe.report.breakdown import called
 from gpuprobe.stepview import tones
 from gpuprobe.stepview.lanes import STREAM
 from gpuprobe.stepview.predicted import ON_PROCESSOR, WORKS
@@ -76,7 +76,7 @@ def packed(view: View) -> str:
     tick_ps = tick_ps_of(view)
     columns = _Columns(view.begin_ps, tick_ps)
     used, rows = _used_names(view.lanes.lanes)
-    names = [shortened(shown(view.breakdown.timeline.names[place]), LONGEST_NAME) for place in used.tolist()]
+    names = [shortened(shown(view.workings.timeline.names[place]), LONGEST_NAME) for place in used.tolist()]
     streams = [lane.kind == STREAM for lane in view.lanes.lanes]
     header = {
         "tick_ms": tick_ps / PS_PER_MS,
@@ -104,13 +104,13 @@ def _used_names(lanes: tuple[Lane, ...]) -> tuple[Int64s, list[tuple[Int64s, Int
 
 
 def _strip(columns: _Columns, strip: Strip, view: View) -> dict[str, Any]:
-    account = strip.account
-    several = len({other.account.host for other in view.strips}) > 1
+    breakdown = strip.breakdown
+    several = len({other.breakdown.host for other in view.strips}) > 1
     category = np.where(strip.category < 0, len(strip.categories), strip.category)
     return {
-        "title": shown(called(account, of_several_hosts=several)),
-        "device": shown(account.name) if account.kind == "gpu" else "",
-        "host": shown(account.host),
+        "title": shown(called(breakdown, of_several_hosts=several)),
+        "device": shown(breakdown.name) if breakdown.kind == "gpu" else "",
+        "host": shown(breakdown.host),
         "categories": list(strip.categories),
         "start": columns.starts(columns.ticks(strip.start_ps)),
         "category": columns.add(category),
@@ -118,8 +118,8 @@ def _strip(columns: _Columns, strip: Strip, view: View) -> dict[str, Any]:
         "steps": columns.ticks(strip.steps_ps).tolist(),
         "numbers": strip.numbers.tolist(),
         "counted": list(strip.counted),
-        "step_ms": account.step_ms,
-        "ms": account.ledger_ms,
+        "step_ms": breakdown.step_ms,
+        "ms": breakdown.ledger_ms,
     }
 
 
@@ -156,7 +156,7 @@ def _lane(columns: _Columns, view: View, lane: Lane, row: tuple[Int64s, Int64s])
 def _predicted(columns: _Columns, found: Predicted, view: View) -> dict[str, Any]:
     strip = view.strips[0]
     base = int(columns.ticks(strip.steps_ps[strip.counted[0] : strip.counted[0] + 1])[0])
-    on_gpu = strip.account.kind == "gpu"
+    on_gpu = strip.breakdown.kind == "gpu"
     tone = {work: tone if on_gpu or tone != "idle_launch" else ON_PROCESSOR for work, (_, tone) in WORKS.items()}
     return {
         "base": base,

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from gpuprobe import wording
 from gpuprobe.foreign import shown
-from gpuprobe.report import account as reading
+from gpuprobe.report import breakdown as reading
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.stepview.pack import packed, tick_ps_of
 from gpuprobe.stepview.said import bare, facts, notes, of_predicted, title_of
@@ -51,7 +51,7 @@ class _Cause:
 def render(view: View, *, alone: bool = True) -> str:
     """Return the page of a trace; where it does not stand alone, without the verdict, which stands beside it."""
     style, script = f"{static('step.css')}{colours()}", _script()
-    found = view.strips[0].account if view.strips else None
+    found = view.strips[0].breakdown if view.strips else None
     title = title_of(view)
     return _environment.get_template("step.html.jinja").render(
         policy=_policy(style, script),
@@ -133,7 +133,7 @@ def _gap(view: View, listed: Listed) -> dict[str, object]:
     gap, tick_ps = listed.gap, tick_ps_of(view)
     causes = sorted(gap.causes_ms.items(), key=lambda item: -item[1])
     length = wording.milliseconds(gap.duration_ms)
-    # In step 0 of the account the trace's first; people count from one.
+    # In step 0 of the breakdown the trace's first; people count from one.
     where = f"step {gap.step + 1}, at {wording.milliseconds(gap.start_ms)}"
     return {
         "from": (listed.start_ps - view.begin_ps) // tick_ps,

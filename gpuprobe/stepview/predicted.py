@@ -13,7 +13,7 @@ from gpuprobe.whatif.schedule import schedule
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Diagnosis
-    from gpuprobe.ledger.account import Breakdown
+    from gpuprobe.ledger.breakdown import Workings
     from gpuprobe.traces.timeline import Int64s
     from gpuprobe.whatif.records import Prediction
     from gpuprobe.whatif.run_facts import Known
@@ -74,9 +74,9 @@ def advised(diagnosis: Diagnosis) -> Prediction | None:
     return next((one for one in made if gain is not None and one.gain == gain and gain.ratio > 1), None)
 
 
-def predicted(breakdown: Breakdown, known: Known, prediction: Prediction) -> Predicted | None:
+def predicted(workings: Workings, known: Known, prediction: Prediction) -> Predicted | None:
     """Replay the trace after that change; None where nothing of it can be replayed."""
-    found = schedule(breakdown, known, prediction.change)
+    found = schedule(workings, known, prediction.change)
     if found is None:
         return None
     start = (found.start_us * PS_PER_US).astype(np.int64)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.report import account as reading
+from gpuprobe.report import breakdown as reading
 from gpuprobe.report.headline import headline
 from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.stepview.view import View
 
 
@@ -20,14 +20,14 @@ def title_of(view: View) -> str:
     """Say what was found, as the report does."""
     if not view.strips:
         return "A trace without a step"
-    return headline(view.diagnosis.primary, view.strips[0].account)
+    return headline(view.diagnosis.primary, view.strips[0].breakdown)
 
 
 def facts(view: View) -> list[tuple[str, str]]:
     """Return what the page is of, as (name, value)."""
     found = [("Trace", Path(view.diagnosis.source).name)]
     if view.strips:
-        device = view.strips[0].account
+        device = view.strips[0].breakdown
         found.append(("device", f"{device.model} ({device.name})" if device.model else device.name))
         found.append(("step", wording.milliseconds(device.step_ms)))
         found.append(("steps", _steps(device)))
@@ -35,7 +35,7 @@ def facts(view: View) -> list[tuple[str, str]]:
     return found
 
 
-def _steps(device: DeviceAccount) -> str:
+def _steps(device: DeviceBreakdown) -> str:
     if device.counted == device.steps:
         return f"{device.steps:,}"
     return f"{device.steps:,}, the breakdown is the mean of {device.counted:,}"
@@ -54,7 +54,7 @@ def of_predicted(view: View) -> str:
     if found is None:
         return f"No predicted step is shown: {view.why_not}." if view.why_not else ""
     made = found.prediction
-    now_ms = view.strips[0].account.step_ms
+    now_ms = view.strips[0].breakdown.step_ms
     calls = wording.count(found.calls, "call")
     text = (
         f"After the advised change ({made.change}): {wording.milliseconds(now_ms)} -> "

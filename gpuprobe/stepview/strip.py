@@ -11,8 +11,8 @@ from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
 from gpuprobe.ledger.intervals import covered
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.account import Found
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.breakdown import Found
+    from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.traces.timeline import Int64s
 
 # The category of time that lies in no step.
@@ -33,7 +33,7 @@ class Strip:
     category, and only their sums are those of the ledger; 0 where each stands where it was.
     """
 
-    account: DeviceAccount
+    breakdown: DeviceBreakdown
     categories: tuple[str, ...]
     start_ps: Int64s
     category: Int64s
@@ -46,8 +46,8 @@ class Strip:
 
 def strip_of(found: Found, most: int = MOST_SEGMENTS) -> Strip:
     """Return the strip of a device's steps, with at most about so many segments."""
-    account, windows = found.account, found.windows
-    categories = CPU_CATEGORIES if account.kind == "cpu" else GPU_CATEGORIES
+    breakdown, windows = found.breakdown, found.windows
+    categories = CPU_CATEGORIES if breakdown.kind == "cpu" else GPU_CATEGORIES
     start, end, category = _segments(found, categories)
     bin_ps = 0
     if len(start) > most:
@@ -55,14 +55,14 @@ def strip_of(found: Found, most: int = MOST_SEGMENTS) -> Strip:
     start, category = _closed(start, end, category)
     last = int(windows.end_ps[-1])
     return Strip(
-        account=account,
+        breakdown=breakdown,
         categories=categories,
         start_ps=start,
         category=category,
         end_ps=max(last, int(end[-1]) if len(end) else last),
         steps_ps=windows.start_ps,
         numbers=windows.number,
-        counted=(account.warmup, account.warmup + account.counted - 1),
+        counted=(breakdown.warmup, breakdown.warmup + breakdown.counted - 1),
         bin_ps=bin_ps,
     )
 

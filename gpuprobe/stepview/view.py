@@ -17,7 +17,7 @@ from gpuprobe.whatif.run_facts import Known
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.case import Case
     from gpuprobe.diagnosis.records import Diagnosis
-    from gpuprobe.ledger.account import Breakdown, Found
+    from gpuprobe.ledger.breakdown import Found, Workings
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class View:
     """
 
     diagnosis: Diagnosis
-    breakdown: Breakdown
+    workings: Workings
     strips: tuple[Strip, ...]
     lanes: Thinned
     gaps: tuple[Listed, ...]
@@ -42,18 +42,18 @@ class View:
 
 def view_of(case: Case, diagnosis: Diagnosis) -> View:
     """Gather what the page shows of a trace. Raises InputError where there is none, or where it holds no event."""
-    breakdown = case.breakdown
-    lanes = [lane for lane in lanes_of(breakdown) if len(lane)] if breakdown else []
-    if breakdown is None or not lanes:
-        raise InputError(f"{case.account.source}: holds no event of a trace, and so there is no step to look into")
-    main = main_device(breakdown.account)
-    judged = next((found for found in breakdown.found if found.account is main), None)
-    found = sorted(breakdown.found, key=lambda one: one is not judged)
+    workings = case.workings
+    lanes = [lane for lane in lanes_of(workings) if len(lane)] if workings else []
+    if workings is None or not lanes:
+        raise InputError(f"{case.breakdown.source}: holds no event of a trace, and so there is no step to look into")
+    main = main_device(workings.breakdown)
+    judged = next((found for found in workings.found if found.breakdown is main), None)
+    found = sorted(workings.found, key=lambda one: one is not judged)
     strips = tuple(strip_of(one, MOST_SEGMENTS // len(found)) for one in found)
-    after, why_not = _predicted(breakdown, case.known or Known(), diagnosis)
+    after, why_not = _predicted(workings, case.known or Known(), diagnosis)
     return View(
         diagnosis=diagnosis,
-        breakdown=breakdown,
+        workings=workings,
         strips=strips,
         lanes=thinned(lanes),
         gaps=gaps_of(judged, lanes) if judged else (),
@@ -69,10 +69,10 @@ def judged_of(view: View) -> Found | None:
     """Return the device that the verdict is about, None where the trace has no step."""
     if not view.strips:
         return None
-    return view.breakdown.made_of(view.strips[0].account)
+    return view.workings.made_of(view.strips[0].breakdown)
 
 
-def _predicted(breakdown: Breakdown, known: Known, diagnosis: Diagnosis) -> tuple[Predicted | None, str]:
+def _predicted(workings: Workings, known: Known, diagnosis: Diagnosis) -> tuple[Predicted | None, str]:
     replay = diagnosis.replay
     if replay is None:
         return None, "the trace was not replayed"
@@ -81,4 +81,4 @@ def _predicted(breakdown: Breakdown, known: Known, diagnosis: Diagnosis) -> tupl
     prediction = advised(diagnosis)
     if prediction is None:
         return None, "no gain is predicted for what is advised"
-    return predicted(breakdown, known, prediction), ""
+    return predicted(workings, known, prediction), ""

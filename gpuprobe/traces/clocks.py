@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LOOKED_AT, FEWEST = 2000, 5
 # A device is at rest where nothing ran for so long.
 REST_PS = 20_000_000
-# Errors of the profilers' own stay as they are: below this share of the device's span the account hardly moves.
+# Errors of the profilers' own stay as they are: below this share of the device's span the breakdown hardly moves.
 EARLY_SHARE, LATE_SHARE = 0.01, 0.02
 # No work waits longer on a device at rest; where the host is proved not to have waited for it, the less is enough.
 LATE_PS, READ_LATE_PS = 10_000_000_000, 1_000_000_000

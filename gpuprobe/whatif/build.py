@@ -20,18 +20,18 @@ from gpuprobe.whatif.host_chain import Chain, Own, chain_of
 from gpuprobe.whatif.operations import Operations, operations
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.account import Breakdown
+    from gpuprobe.ledger.breakdown import Workings
     from gpuprobe.ledger.host import Host
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device
     from gpuprobe.whatif.graph import Ints
 
 
-def build(made: Breakdown, device: DeviceAccount) -> Graph | None:
+def build(made: Workings, device: DeviceBreakdown) -> Graph | None:
     """Return the graph of the host that feeds this device of a breakdown, with all its devices; None without kernels.
 
-    The warm-up steps of the account are left out.
+    The warm-up steps of the breakdown are left out.
     """
     of = made.made_of(device)
     own = Own(of.held, of.once)
@@ -41,11 +41,11 @@ def build(made: Breakdown, device: DeviceAccount) -> Graph | None:
     main = next((found for found in devices if found.name == device.name), None)
     if main is None:
         return None
-    # The device of the account comes first.
+    # The device of the breakdown comes first.
     return _graph(of.host, of.windows, [main, *(found for found in devices if found is not main)], device, own)
 
 
-def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceAccount, working: Own) -> Graph:
+def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceBreakdown, working: Own) -> Graph:
     begin = int(windows.start_ps[device.warmup])
     everything = operations(devices, host)
     launched = np.where(everything.joined, everything.call_start, everything.start)

@@ -20,16 +20,16 @@ from gpuprobe.whatif.run_facts import Known
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.account import Breakdown
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.breakdown import Workings
+    from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.whatif.change import Change
 
 PREFETCH, PARALLEL, FUSED, STEPS, BATCH, FASTER = 2, 8, 8, 8, 4, 2
 NOTHING_LEFT = "the trace shows nothing of a step but what this change takes away"
 
 
-def usual_changes(known: Known, device: DeviceAccount | None = None) -> tuple[Change, ...]:
-    """Return the changes that are tried on every trace; what the device's account tells makes some of them."""
+def usual_changes(known: Known, device: DeviceBreakdown | None = None) -> tuple[Change, ...]:
+    """Return the changes that are tried on every trace; what the device's breakdown tells makes some of them."""
     threads = min(PARALLEL, known.cores) if known.cores else PARALLEL
     computing = computing_share(device) if device else 1.0
     return (
@@ -56,18 +56,18 @@ def usual_changes(known: Known, device: DeviceAccount | None = None) -> tuple[Ch
     )
 
 
-def predict(breakdown: Breakdown, known: Known | None = None, changes: Sequence[Change] | None = None) -> Replay:
+def predict(workings: Workings, known: Known | None = None, changes: Sequence[Change] | None = None) -> Replay:
     """Replay the device that the verdict is about, as it was and with each change; `known` is what is known beside.
 
     Where the replay does not give the measured step within 5 %, or nothing can be replayed, it predicts nothing and
     says why.
     """
-    known = msgspec.structs.replace(known or Known(), framework=breakdown.account.framework)
-    device = main_device(breakdown.account)
+    known = msgspec.structs.replace(known or Known(), framework=workings.breakdown.framework)
+    device = main_device(workings.breakdown)
     if device is None:
         return Replay(refused="there is no step to replay")
     refused = _unfit(device)
-    graph = build(breakdown, device) if refused is None else None
+    graph = build(workings, device) if refused is None else None
     if graph is None:
         return Replay(device=device.name, refused=refused or "there is no step to replay")
     replayed = traced_ms(graph)
@@ -94,7 +94,7 @@ def predict(breakdown: Breakdown, known: Known | None = None, changes: Sequence[
     )
 
 
-def _unfit(device: DeviceAccount) -> str | None:
+def _unfit(device: DeviceBreakdown) -> str | None:
     """Say why the trace cannot be replayed at all."""
     if device.kind == "cpu":
         return None

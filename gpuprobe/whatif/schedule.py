@@ -16,7 +16,7 @@ from gpuprobe.whatif.predict import usual_changes
 from gpuprobe.whatif.replay import passes_of, run, steady_ms, traced_ms
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.account import Breakdown
+    from gpuprobe.ledger.breakdown import Workings
     from gpuprobe.whatif.graph import Floats, Ints
     from gpuprobe.whatif.run_facts import Known
 
@@ -39,12 +39,12 @@ class Schedule:
     share: float
 
 
-def schedule(breakdown: Breakdown, known: Known, change: str) -> Schedule | None:
+def schedule(workings: Workings, known: Known, change: str) -> Schedule | None:
     """Replay the device that the verdict is about after the change of that id; None where that cannot be replayed."""
-    known = msgspec.structs.replace(known, framework=breakdown.account.framework)
-    device = main_device(breakdown.account)
+    known = msgspec.structs.replace(known, framework=workings.breakdown.framework)
+    device = main_device(workings.breakdown)
     made = next((one for one in usual_changes(known, device) if one.id == change), None)
-    graph = build(breakdown, device) if device is not None and made is not None else None
+    graph = build(workings, device) if device is not None and made is not None else None
     if graph is None or made is None:
         return None
     base = Base.of(graph, known, traced_ms(graph) / graph.measured_ms - 1)

@@ -106,8 +106,8 @@ sys.argv[1:] = ["diagnose", "--json", "--no-what-if", {str(path)!r}]
 from gpuprobe.cli._app import main
 main()
 """)
-    account, _, loaded = done.stdout.partition("LOADED")
-    assert json.loads(account)["devices"][0]["kernel_fraction"] == pytest.approx(3 / 5)
+    breakdown, _, loaded = done.stdout.partition("LOADED")
+    assert json.loads(breakdown)["devices"][0]["kernel_fraction"] == pytest.approx(3 / 5)
     unused = {"rich", "scipy", "jinja2", "psutil", "pydantic", "statistics", "numpy.ma", "numpy.random"}
     ours = {f"gpuprobe.{name}" for name in ("diagnosis.whatif.predict", "telemetry.smi", "traces.chrome", "report")}
     assert "numpy" in loaded.split()

@@ -175,7 +175,7 @@ main()
 def test_a_study_of_one_run_is_that_run_and_one_of_several_says_which_to_name(tmp_path: Path) -> None:
     study = tmp_path / "study"
     write_session(Spec(name="only", kernels=Kernels(count=40)), study)
-    by_study, by_run = (recorded(path).account for path in (study, study / "runs" / "1-only"))
+    by_study, by_run = (recorded(path).breakdown for path in (study, study / "runs" / "1-only"))
     assert by_study is not None
     assert by_study == by_run
     (study / "runs" / "1-other").mkdir()
@@ -190,11 +190,11 @@ def test_a_watch_with_one_trace_is_its_training(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a watch with 0 runs, .*gpuprobe report"):
         recorded(watch)
     write_session(Spec(name="only", kernels=Kernels(count=40)), made)
-    alone = recorded(made).account
+    alone = recorded(made).breakdown
     made.rename(watch / "trainings" / "a")
     short = watch / "trainings" / "b" / "runs" / "1-fit"
     short.mkdir(parents=True)
-    assert recorded(watch).account.devices == alone.devices
+    assert recorded(watch).breakdown.devices == alone.devices
     (short / "trace").mkdir()
     with pytest.raises(InputError, match=f"a watch with 2 runs, .*: name one, as {watch}/trainings/a/runs/1-only"):
         recorded(watch)

@@ -9,7 +9,7 @@ import pytest
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.records import Signal
 from tests.helpers.timelines import Made
 
@@ -21,7 +21,7 @@ def verdict(call: str, **known: Any) -> Finding:
         at = 100.0 * step
         made.host(at, at + 20, "train", step=step).host(at, at + 20, call).kernel(at + 1, at + 20, launch=at + 0.5)
     settings = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in known.items())
-    found = diagnose(Case(account_of(made.timeline()), settings=settings)).primary
+    found = diagnose(Case(breakdown_of(made.timeline()), settings=settings)).primary
     assert found is not None
     return found
 
@@ -60,7 +60,7 @@ def piped(making: float, waiting: float) -> Finding:
         made.host(at, at + waiting, "IteratorGetNextOp::DoCompute", threads[0])
         made.host(at, at + making, "Iterator::Root::Prefetch::ParallelMap", threads[1])
         made.host(at + waiting, until, "model/dense/MatMul:MatMul", "tf_Compute/3")
-    found = diagnose(Case(account_of(made.timeline()))).primary
+    found = diagnose(Case(breakdown_of(made.timeline()))).primary
     assert found is not None
     return found
 

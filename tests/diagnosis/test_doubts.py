@@ -7,7 +7,7 @@ import pytest
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.records import Signal
 from tests.helpers.timelines import Made
 
@@ -25,7 +25,7 @@ def stepped(*waits: float, between: tuple[float, ...] = ()) -> Made:
 
 def verdict(made: Made, **known: float) -> Finding:
     settings = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in known.items())
-    found = diagnose(Case(account_of(made.timeline()), settings=settings)).primary
+    found = diagnose(Case(breakdown_of(made.timeline()), settings=settings)).primary
     assert found is not None
     return found
 

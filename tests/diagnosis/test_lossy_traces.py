@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.simulate import xplane
 from gpuprobe.simulate.engine import simulate
 from gpuprobe.simulate.spec import Card, Copies, Host, Input, Spec
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.diagnosis.records import Diagnosis
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.traces.xplane_pb2 import XLine, XPlane
 
 SESSIONS = {
@@ -89,7 +89,7 @@ def judged(space: XSpace, folder: Path) -> Diagnosis:
     file = folder / "host.xplane.pb"
     file.write_bytes(space.SerializeToString())
     found = recorded(file, what_if=False)
-    return diagnose(Case(found.account))
+    return diagnose(Case(found.breakdown))
 
 
 @cache
@@ -137,18 +137,18 @@ def test_a_clock_that_is_off_is_put_right_and_said(tmp_path: Path, cause: str, o
 # --- by hand ---------------------------------------------------------------------------------------------------------
 
 
-def account(made: Made) -> DeviceAccount:
-    (found,) = account_of(made.timeline()).devices
+def breakdown(made: Made) -> DeviceBreakdown:
+    (found,) = breakdown_of(made.timeline()).devices
     return found
 
 
 def test_time_that_a_lost_copy_may_have_filled_has_no_cause() -> None:
     made = Made().host(0, 100, "train_function").kernel(10, 12, launch=9).kernel(70, 95, launch=69)
     made.host(12, 69, "embed/GatherV2:GatherV2", "tf_Compute")
-    whole = account(made)
+    whole = breakdown(made)
     assert (whole.lost_fraction, whole.ledger_ms["idle_host_work"]) == pytest.approx((0, 57))
     made.calls["python"].append((13, 13.1, "cuMemcpyHtoDAsync_v2", 77, -1))
-    lost = account(made)
+    lost = breakdown(made)
     assert lost.lost_fraction == pytest.approx(1 / 3)
     # It was launched at 13, and done before the kernel that began at 70.
     assert lost.ledger_ms["unattributed"] == pytest.approx(57)
@@ -159,15 +159,15 @@ def test_a_lost_kernel_is_no_longer_than_those_that_are_seen() -> None:
     made = Made().host(0, 100, "train_function").kernel(10, 12, launch=9).kernel(70, 95, launch=69)
     made.host(12, 69, "embed/GatherV2:GatherV2", "tf_Compute")
     made.calls["python"].append((13, 13.1, "cuLaunchKernel", 77, -1))
-    assert account(made).ledger_ms["unattributed"] == pytest.approx(25)
+    assert breakdown(made).ledger_ms["unattributed"] == pytest.approx(25)
 
 
 def test_a_step_goes_on_while_work_is_launched_that_the_trace_lacks() -> None:
     made = Made().host(0, 20, "train_function").copy(5, 6, launch=4).kernel(7, 12, launch=6)
     made.copy(80, 81, launch=79, direction=Direction.D2H).host(78, 82, "read")
-    whole = account(made)
+    whole = breakdown(made)
     made.work.pop()
-    cut = account(made)
+    cut = breakdown(made)
     assert cut.step_ms == pytest.approx(whole.step_ms, abs=2.1)
     assert cut.ledger_ms["idle_between_steps"] == pytest.approx(whole.ledger_ms["idle_between_steps"], abs=7)
 

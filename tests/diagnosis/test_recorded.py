@@ -61,8 +61,8 @@ def test_of_two_that_tie_the_one_leads_without_which_the_step_is_shorter(tmp_pat
     # Copying takes as long as computing, and both together less than making the next batch, which is made meanwhile.
     given = Input(map_ms=22.0, parallel_calls=1, prefetch=1)
     found = session(replace(HEALTHY, input=given, copies=Copies(batch_mib=98.0)), tmp_path)
-    account = found.truth.devices[0].ledger_ms
-    assert account["gpu_copy_h2d"] > account["idle_input"] > account["gpu_copy_h2d"] - 0.1 * found.truth.step_ms
+    breakdown = found.truth.devices[0].ledger_ms
+    assert breakdown["gpu_copy_h2d"] > breakdown["idle_input"] > breakdown["gpu_copy_h2d"] - 0.1 * found.truth.step_ms
     assert found.primary == found.truth.primary == "input_bound"
     assert found.diagnosis.primary is not None
     assert found.diagnosis.primary.ties_with is None

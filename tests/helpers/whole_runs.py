@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpuprobe.evidence.whole_run import RunBreakdown, breakdown_of
+from gpuprobe.evidence.whole_run import RunBreakdown, breakdown_of_wall
 from gpuprobe.records import Wall, WallPart
 
 S = 1_000_000_000
@@ -11,7 +11,7 @@ S = 1_000_000_000
 def wall(
     *, complete: bool = True, named: tuple[str, str, float, int] | None = None, **parts: tuple[float, int]
 ) -> Wall:
-    """Return an account of these parts; `named` is one with a name: kind, name, seconds, times."""
+    """Return a wall time of these parts; `named` is one with a name: kind, name, seconds, times."""
     made = [WallPart(kind=kind, total_ns=round(s * S), times=times) for kind, (s, times) in parts.items()]  # type: ignore[arg-type]
     if named is not None:
         kind, name, seconds, times = named
@@ -23,7 +23,7 @@ def wall(
 def breakdown(
     *, complete: bool = True, named: tuple[str, str, float, int] | None = None, **parts: tuple[float, int]
 ) -> RunBreakdown:
-    """Return the breakdown of such an account."""
-    found = breakdown_of(wall(complete=complete, named=named, **parts))
+    """Return the breakdown of such a wall time."""
+    found = breakdown_of_wall(wall(complete=complete, named=named, **parts))
     assert found is not None
     return found

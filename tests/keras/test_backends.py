@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.records import Run, load
 from gpuprobe.traces.read import read
 
@@ -53,7 +53,7 @@ def test_jax_is_traced_with_its_steps(tmp_path: Path) -> None:
     assert (run.outcome.state, run.settings.batch_size, run.settings.optimizer) == ("done", 32, "Adam")
     assert run.trace is not None
     assert run.trace.path is not None
-    (device,) = account_of(read(folder / "trace")).devices
+    (device,) = breakdown_of(read(folder / "trace")).devices
     assert (device.kind, device.steps, device.steps_from) == ("cpu", 6, "step markers")
     assert device.ledger_ms["cpu_compute"] > 0
     assert "Verdict" in said
@@ -65,7 +65,7 @@ def test_pytorch_is_traced_with_its_steps(tmp_path: Path) -> None:
     assert run.settings is not None
     assert (run.outcome.state, run.settings.batch_size, run.settings.device) == ("done", 32, "/device:CPU:0")
     assert run.settings.backend == "torch"
-    (device,) = account_of(read(folder / "trace")).devices
+    (device,) = breakdown_of(read(folder / "trace")).devices
     assert (device.kind, device.steps, device.steps_from) == ("cpu", 6, "step markers")
     assert device.ledger_ms["cpu_compute"] > 0
     assert "Verdict" in said

@@ -11,7 +11,7 @@ import pytest
 
 import gpuprobe
 from gpuprobe.keras.loops import HANDOVER, Leader, Loops
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.records import Run, load
 from gpuprobe.traces.read import read
 from tests.helpers.program import Cli
@@ -180,7 +180,7 @@ def test_every_form_of_loop_is_traced_step_by_step_to_the_same_weights(tmp_path:
         assert (run.outcome.state, run.trace and run.trace.steps) == ("done", 6)
     batches = [run.spec.batch_size for run in recorded]
     assert sorted(batches) == [0] * (len(FORMS) - 1) + [8], "train_on_batch shows it"
-    (device,) = account_of(read(runs[0] / "trace")).devices
+    (device,) = breakdown_of(read(runs[0] / "trace")).devices
     assert (device.steps, device.steps_from) == (6, "step markers")
 
 

@@ -19,7 +19,7 @@ pytest.importorskip("tensorflow")
 
 from gpuprobe.diagnosis.diagnose import diagnose  # noqa: E402
 from gpuprobe.diagnosis.recorded import recorded  # noqa: E402
-from gpuprobe.evidence.whole_run import breakdown_of  # noqa: E402
+from gpuprobe.evidence.whole_run import breakdown_of_wall  # noqa: E402
 from gpuprobe.keras.callback import Probe  # noqa: E402
 from gpuprobe.keras.calls import tell_calls  # noqa: E402
 from gpuprobe.keras.moments import EARLY_TRACE_AT, Moments  # noqa: E402
@@ -88,7 +88,7 @@ def test_all_of_a_training_is_told_and_adds_up(net: Any, tmp_path: Path) -> None
     assert ("tail", "") not in told or told["tail", ""][0] < 1, "the account ends with the training"
     assert {name for name in vars(naps) if name not in before} <= {"_model", "_params", "params"}, "it is as it was"
     found = diagnose(recorded(folder, trace=False))
-    assert found.whole_run == breakdown_of(wall)
+    assert found.whole_run == breakdown_of_wall(wall)
 
 
 def test_a_second_training_of_one_model_compiles_nothing_again_and_one_of_another_does(net: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from gpuprobe.diagnosis.causes import CAUSES
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Kernels, Spec
@@ -222,7 +222,7 @@ def test_every_flaw_is_really_trained_next_to_healthy_controls() -> None:
 
 
 # A busy machine may give them another verdict, and rightly so: `make lab` judges those, of all trainings. No load makes
-# a sleep shorter, nor lets an account miss any time.
+# a sleep shorter, nor lets a breakdown miss any time.
 @pytest.mark.parametrize(
     ("name", "slept_in"),
     [
@@ -235,7 +235,7 @@ def test_real_trainings_are_accounted_for_whole(tmp_path: Path, name: str, slept
     from tests.lab.building import SLEEP_S
 
     training, recording = trained(name, tmp_path)
-    (device,) = account_of(read(recording)).devices
+    (device,) = breakdown_of(read(recording)).devices
     assert (device.kind, device.steps_from) == ("cpu", "step markers")
     assert sum(device.ledger_ms.values()) == pytest.approx(device.step_ms, abs=1e-3)
     assert device.ledger_ms["cpu_compute"] > 0

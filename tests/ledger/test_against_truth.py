@@ -1,4 +1,4 @@
-"""The ledger against the truth: two ways to the same account, one from the trace, one from what the simulator knows."""
+"""The ledger against the truth: the same breakdown from the trace and from what the simulator knows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
-from gpuprobe.ledger.account import account_of
-from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.ledger.breakdown import breakdown_of
+from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.simulate import xplane
 from gpuprobe.simulate.engine import simulate
 from gpuprobe.simulate.session import Session
@@ -64,8 +64,8 @@ SPECS = {
 }
 
 
-def both(session: Session, folder: Path) -> list[tuple[DeviceAccount, TrueDevice]]:
-    found = account_of(read(xplane.write(session, folder, 10**18)))
+def both(session: Session, folder: Path) -> list[tuple[DeviceBreakdown, TrueDevice]]:
+    found = breakdown_of(read(xplane.write(session, folder, 10**18)))
     truths = [device_truth(session.recorded, index) for index in range(session.devices)]
     return list(zip(found.devices, truths, strict=True))
 
@@ -76,9 +76,9 @@ def compiling_together(ledger_ms: dict[str, float]) -> dict[str, float]:
     return ledger_ms | {"idle_compile": ledger_ms.get("idle_compile", 0.0) + once, "idle_once": 0.0}
 
 
-def check(account: DeviceAccount, truth: TrueDevice, allow_ms: float = 0.0) -> None:
-    assert len(account.each_step) == len(truth.steps_ms)
-    found = [compiling_together(step.ledger_ms) for step in account.each_step]
+def check(breakdown: DeviceBreakdown, truth: TrueDevice, allow_ms: float = 0.0) -> None:
+    assert len(breakdown.each_step) == len(truth.steps_ms)
+    found = [compiling_together(step.ledger_ms) for step in breakdown.each_step]
     for category, true_ms in compiling_together(truth.ledger_ms).items():
         mean_ms = sum(step.get(category, 0.0) for step in found) / len(found)
         assert mean_ms == pytest.approx(true_ms, abs=max(CLOSE * truth.step_ms, allow_ms)), category
@@ -86,11 +86,11 @@ def check(account: DeviceAccount, truth: TrueDevice, allow_ms: float = 0.0) -> N
 
 @pytest.mark.parametrize("kind", SPECS)
 def test_the_ledger_finds_every_category(kind: str, tmp_path: Path) -> None:
-    for account, truth in both(simulate(SPECS[kind]), tmp_path):
-        check(account, truth)
-        assert account.kernel_fraction == pytest.approx(truth.kernel_fraction, abs=0.005)
-        assert account.exposed_copy_fraction == pytest.approx(truth.exposed_copy_fraction, abs=0.01)
-        assert account.gpu_span_ms == pytest.approx(truth.gpu_span_ms)
+    for breakdown, truth in both(simulate(SPECS[kind]), tmp_path):
+        check(breakdown, truth)
+        assert breakdown.kernel_fraction == pytest.approx(truth.kernel_fraction, abs=0.005)
+        assert breakdown.exposed_copy_fraction == pytest.approx(truth.exposed_copy_fraction, abs=0.01)
+        assert breakdown.gpu_span_ms == pytest.approx(truth.gpu_span_ms)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_the_ledger_finds_every_category(kind: str, tmp_path: Path) -> None:
 )
 def test_without_correlation_the_cause_is_told_less_surely(kind: str, cause: str, tmp_path: Path) -> None:
     session = simulate(replace(SPECS[kind], recording=Recording(correlated=False)))
-    account = account_of(read(xplane.write(session, tmp_path, 10**18)))
-    primary = diagnose(Case(account)).primary
+    breakdown = breakdown_of(read(xplane.write(session, tmp_path, 10**18)))
+    primary = diagnose(Case(breakdown)).primary
     assert primary is not None
     assert (primary.cause, primary.confidence) == (cause, "medium")
     # Launched or not yet is what nobody can tell; the two together are as they were.
     truth = device_truth(session.recorded, 0)
-    found = account.devices[0].ledger_ms
+    found = breakdown.devices[0].ledger_ms
     launch = found["idle_launch"] + found["idle_queue"]
     assert launch == pytest.approx(
         truth.ledger_ms["idle_launch"] + truth.ledger_ms["idle_queue"], abs=0.02 * truth.step_ms
@@ -120,8 +120,8 @@ def test_without_correlation_the_cause_is_told_less_surely(kind: str, cause: str
 
 def test_on_the_cpu_too(tmp_path: Path) -> None:
     slow = replace(BASE, card=Card(on_gpu=False), input=Input(map_ms=20.0, parallel_calls=1, prefetch=0))
-    ((account, truth),) = both(simulate(slow), tmp_path)
-    check(account, truth)
+    ((breakdown, truth),) = both(simulate(slow), tmp_path)
+    check(breakdown, truth)
 
 
 @given(spec=specs())
@@ -138,5 +138,5 @@ def test_whatever_the_mix(spec: Spec, tmp_path: Path) -> None:
     # steps it is not told from work that is done once either.
     host = replace(spec.host, once_ms=0.0, wddm_batch=1 if spec.host.host_work_ms else spec.host.wddm_batch)
     whole = replace(spec, recording=Recording(), host=host)
-    for account, truth in both(simulate(whole), tmp_path):
-        check(account, truth, allow_ms)
+    for breakdown, truth in both(simulate(whole), tmp_path):
+        check(breakdown, truth, allow_ms)

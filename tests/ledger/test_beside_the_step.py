@@ -6,7 +6,7 @@ import pytest
 
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from tests.helpers.timelines import Made
 
 CALL = "multi_step_on_iterator"
@@ -27,12 +27,12 @@ def steps(inside: str) -> Made:
 
 
 def test_saving_after_each_step_is_no_eager_step() -> None:
-    account = account_of(steps(CALL).timeline())
-    (device,) = account.devices
+    breakdown = breakdown_of(steps(CALL).timeline())
+    (device,) = breakdown.devices
     assert device.ledger_ms["idle_between_steps"] == pytest.approx(16.2)
     assert device.dispatch_fraction == 0.0
-    assert account.hosts[0].eager_ms_per_step == 0.0
-    found = diagnose(Case(account))
+    assert breakdown.hosts[0].eager_ms_per_step == 0.0
+    found = diagnose(Case(breakdown))
     assert found.primary is not None
     assert found.primary.cause == "host_between_steps"
     assert "eager_or_retracing" not in {finding.cause for finding in found.findings}
@@ -45,8 +45,8 @@ def test_operations_in_the_training_function_itself_are_its_own() -> None:
         made.host(start, start + 20, "train", step=step)
         for place in range(38):
             made.host(start + place / 2, start + 0.4 + place / 2, READ)
-    account = account_of(made.timeline())
-    assert account.hosts[0].eager_ms_per_step > 10
-    found = diagnose(Case(account))
+    breakdown = breakdown_of(made.timeline())
+    assert breakdown.hosts[0].eager_ms_per_step > 10
+    found = diagnose(Case(breakdown))
     assert found.primary is not None
     assert found.primary.cause == "eager_or_retracing"

@@ -1,4 +1,4 @@
-"""Real training on the processor, traced as a run is: what sleeps on purpose must turn up in the account."""
+"""Real training on the processor, traced as a run is: what sleeps on purpose must turn up in the breakdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gpuprobe.backends.backend import current
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.measure.conductor import Conductor
 from gpuprobe.measure.events import EventLog
 from gpuprobe.measure.stepper import Stepper
@@ -52,7 +52,7 @@ def batches() -> tf.data.Dataset:
 
 
 def diagnosis(folder: Path) -> Diagnosis:
-    found = diagnose(Case(account_of(read(folder))))
+    found = diagnose(Case(breakdown_of(read(folder))))
     assert [device.kind for device in found.devices] == ["cpu"]
     device = found.devices[0]
     # One more than is asked for, since the first pays for starting the profiler; fewer where steps take seconds.
@@ -99,7 +99,7 @@ def test_jax_computes_while_python_has_gone_on() -> None:
     for start in (0, 10, 20):
         made.host(start, start + 1, "train", step=start // 10)
         made.host(start + 0.5, start + 8, "ThunkExecutor::Execute", thread="tf_XLAEigen")
-    (device,) = account_of(made.timeline()).devices
+    (device,) = breakdown_of(made.timeline()).devices
     assert device.kind == "cpu"
     assert device.ledger_ms["cpu_compute"] == pytest.approx(7.5)
     assert device.ledger_ms["idle_between_steps"] == pytest.approx(2.0)

@@ -9,7 +9,7 @@ import pytest
 
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.traces.read import read
 
 STEPS, OPERATIONS, GAP_US = 6, 200, 20.0
@@ -37,13 +37,13 @@ def event(name: str, kind: str, start_us: float, duration_us: float) -> dict[str
     ("operation_us", "share", "cause"), [(5.0, 1.0, "eager_or_retracing"), (1000.0, 0.02, "compute_bound")]
 )
 def test_starting_is_told_from_computing(tmp_path: Path, operation_us: float, share: float, cause: str) -> None:
-    account = account_of(read(trace(tmp_path, operation_us)))
-    (device,) = account.devices
+    breakdown = breakdown_of(read(trace(tmp_path, operation_us)))
+    (device,) = breakdown.devices
     assert device.dispatch_fraction == pytest.approx(share, abs=0.02)
     computing = operation_us / (operation_us + GAP_US)
     assert device.share("cpu_compute") == pytest.approx(computing, abs=0.02)
     assert device.share("cpu_dispatch") == pytest.approx(1 - computing, abs=0.02)
-    found = diagnose(Case(account)).primary
+    found = diagnose(Case(breakdown)).primary
     assert found is not None
     assert found.cause == cause
     if cause == "eager_or_retracing":

@@ -15,7 +15,7 @@ from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.breakdown import main_device
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.exchanges import match
 from gpuprobe.traces.find import called_apart, find
 from gpuprobe.traces.read import read
@@ -75,30 +75,30 @@ def test_what_is_longer_than_the_shortest_is_waiting_whatever_the_clocks(
     waited = exchanged.waited_ps / PS_PER_MS
     truth = np.array([[max(late) - late[rank] for late in late_ms] for rank in range(3)])
     assert waited == pytest.approx(truth, abs=1e-6)
-    account = account_of(of_several(parts))
-    for device in account.devices:
+    breakdown = breakdown_of(of_several(parts))
+    for device in breakdown.devices:
         assert sum(device.ledger_ms.values()) == pytest.approx(device.step_ms)
-        peer = next(peer for peer in account.peers if account.devices[peer.device] is device)
+        peer = next(peer for peer in breakdown.peers if breakdown.devices[peer.device] is device)
         assert peer.waited_ms == pytest.approx(device.ledger_ms["idle_peer"], abs=1e-6)
-    assert sum(peer.last for peer in account.peers) == len(late_ms)
+    assert sum(peer.last for peer in breakdown.peers) == len(late_ms)
 
 
 def test_the_one_that_is_waited_for_is_judged_and_not_the_one_that_waits() -> None:
     ends = [50.0, 100.0, 150.0]
     late = worker([49.0, 99.0, 149.0], ends)
     early = worker([10.0, 60.0, 110.0], ends)
-    account = account_of(of_several([early, late, early]))
-    judged = main_device(account)
+    breakdown = breakdown_of(of_several([early, late, early]))
+    judged = main_device(breakdown)
     assert judged is not None
     assert judged.host == "worker1"
-    assert "the others wait" in account.slowest_why
-    found = {finding.cause: finding for finding in diagnose(Case(account)).findings}
+    assert "the others wait" in breakdown.slowest_why
+    found = {finding.cause: finding for finding in diagnose(Case(breakdown)).findings}
     assert "collective_bound" not in found
     assert found["straggler"].severity == pytest.approx(3 * 39 / judged.step_ms, rel=0.05)
 
 
 def test_of_one_device_alone_nobody_can_tell_transfer_from_waiting() -> None:
-    found = diagnose(Case(account_of(worker([10.0, 60.0], [50.0, 100.0])))).primary
+    found = diagnose(Case(breakdown_of(worker([10.0, 60.0], [50.0, 100.0])))).primary
     assert found is not None
     assert (found.cause, found.confidence) == ("collective_bound", "medium")
     assert "only the traces of all devices tell" in found.claim
@@ -119,10 +119,10 @@ def test_a_trace_may_begin_or_end_an_exchange_before_the_other(first: int, last:
 
 def test_exchanges_that_are_not_the_same_are_not_compared() -> None:
     other = worker([10.0, 70.0, 115.0], [50.0, 130.0, 190.0])
-    account = account_of(of_several([worker([10.0, 60.0, 110.0], [50.0, 100.0, 150.0]), other]))
-    assert not account.peers
-    assert "do not end together" in account.unmatched
-    assert all(device.ledger_ms["idle_peer"] == 0 for device in account.devices)
+    breakdown = breakdown_of(of_several([worker([10.0, 60.0, 110.0], [50.0, 100.0, 150.0]), other]))
+    assert not breakdown.peers
+    assert "do not end together" in breakdown.unmatched
+    assert all(device.ledger_ms["idle_peer"] == 0 for device in breakdown.devices)
 
 
 def a_processor(late_ms: float) -> Timeline:
@@ -136,13 +136,13 @@ def a_processor(late_ms: float) -> Timeline:
 
 
 def test_a_processor_in_an_exchange_computes_nothing() -> None:
-    alone = account_of(a_processor(0.0))
+    alone = breakdown_of(a_processor(0.0))
     (device,) = alone.devices
     assert device.ledger_ms["cpu_collective"] == pytest.approx(88, abs=1)
     found = diagnose(Case(alone)).primary
     assert found is not None
     assert (found.cause, found.confidence) == ("collective_bound", "medium")
-    both = account_of(of_several([a_processor(0.0), a_processor(80.0)]))
+    both = breakdown_of(of_several([a_processor(0.0), a_processor(80.0)]))
     waits, late = both.devices
     assert waits.ledger_ms["idle_peer"] == pytest.approx(80, abs=1)
     assert late.ledger_ms["idle_peer"] == pytest.approx(0, abs=1)
@@ -175,17 +175,17 @@ def test_two_workers_of_one_machine_are_kept_apart(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not RANKS.is_dir(), reason="the traces of real jobs are not here")
 def test_a_real_job_of_eight_ranks_waits_for_one() -> None:
-    account = account_of(read(RANKS))
+    breakdown = breakdown_of(read(RANKS))
     exchanged, _ = match(read(RANKS), {})
     assert exchanged is not None
     assert exchanged.transfer_ps.sum() / PS_PER_MS == pytest.approx(0.217, abs=0.001)
     assert [exchanged.members[row][1] for row in exchanged.last[:5]] == ["worker7"] * 5
-    judged = main_device(account)
+    judged = main_device(breakdown)
     assert judged is not None
     assert judged.host == "worker7"
-    found = diagnose(Case(account))
+    found = diagnose(Case(breakdown))
     assert found.primary is not None
     assert found.primary.cause == "launch_bound"
     assert any(finding.cause == "straggler" for finding in found.findings)
-    waits = next(device for device in account.devices if device.host == "worker1")
+    waits = next(device for device in breakdown.devices if device.host == "worker1")
     assert waits.ledger_ms["idle_peer"] == pytest.approx(11.1, abs=0.4)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.simulate import ledger
 from gpuprobe.simulate.engine import simulate
 from gpuprobe.simulate.session import Doing, Kind, Session
@@ -138,7 +138,7 @@ def compiling_together(spent: Mapping[str, float]) -> dict[str, float]:
 @given(told())
 @settings(max_examples=300, deadline=None)
 def test_the_ledger_s_parts_add_up_and_are_the_oracle_s(made: Told) -> None:
-    (device,) = account_of(made.made.timeline()).devices
+    (device,) = breakdown_of(made.made.timeline()).devices
     wanted = [spent for spent in oracle.breakdown(made.steps, made.stretches) if sum(spent.values())]
     assert len(device.each_step) == len(wanted)
     for step, spent in zip(device.each_step, wanted, strict=True):
@@ -148,7 +148,7 @@ def test_the_ledger_s_parts_add_up_and_are_the_oracle_s(made: Told) -> None:
             assert found.get(category, 0.0) == pytest.approx(ps / PS_PER_MS, abs=1e-9), category
 
 
-# --- the simulator's own account -----------------------------------------------------------------------------------
+# --- the simulator's own breakdown -----------------------------------------------------------------------------------
 
 REASONS = {
     Doing.COMPILE: "idle_compile",
@@ -214,5 +214,5 @@ def test_the_simulator_s_own_account_is_the_oracle_s(spec: Spec) -> None:
     session = simulate(spec)
     for device in range(session.devices):
         wanted = oracle.breakdown(ledger.windows(session, device), happened(session, device))
-        for step, spent in zip(ledger.account(session, device), wanted, strict=True):
+        for step, spent in zip(ledger.breakdown(session, device), wanted, strict=True):
             assert {name: ns for name, ns in step.items() if ns} == {name: ns for name, ns in spent.items() if ns}

@@ -1,4 +1,4 @@
-"""The account of GPU traces that others recorded, against what is known of them. Skipped where they are absent."""
+"""The breakdown of GPU traces that others recorded, against what is known of them. Skipped where they are absent."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pytest
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.occupied import occupancies
 from gpuprobe.traces.read import read
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.records import DeviceAccount
+    from gpuprobe.ledger.records import DeviceBreakdown
 
 
 @cache
 def diagnosis(path: Path) -> Diagnosis:
-    return diagnose(Case(account_of(read(path))))
+    return diagnose(Case(breakdown_of(read(path))))
 
 
-def only(path: Path) -> DeviceAccount:
+def only(path: Path) -> DeviceBreakdown:
     devices = diagnosis(path).devices
     assert len(devices) == 1
     return devices[0]

@@ -1,4 +1,4 @@
-"""The account of simulated sessions, read back from the XPlane files they leave, against what is true of them."""
+"""The breakdown of simulated sessions, read back from the XPlane files they leave, against what is true of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.simulate import ledger, xplane
 from gpuprobe.simulate.engine import simulate
 from gpuprobe.simulate.spec import Card, Collective, Copies, Host, Input, Kernels, Spec
@@ -40,10 +40,10 @@ SESSIONS = {
 def test_every_category_of_a_session(name: str, tmp_path: Path) -> None:
     session = simulate(SESSIONS[name])
     xplane.write(session, tmp_path, START_NS)
-    account = account_of(read(tmp_path))
-    assert len(account.devices) == session.devices
-    for place, device in enumerate(account.devices):
-        true = ledger.account(session, place)
+    breakdown = breakdown_of(read(tmp_path))
+    assert len(breakdown.devices) == session.devices
+    for place, device in enumerate(breakdown.devices):
+        true = ledger.breakdown(session, place)
         assert device.steps == len(true)
         total_ms = sum(step.step_ms for step in device.each_step)
         assert total_ms == pytest.approx(sum(sum(step.values()) for step in true) / 1e6, rel=1e-6)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from gpuprobe.evidence.whole_run import breakdown_of, breakdown_of_run, signals
+from gpuprobe.evidence.whole_run import breakdown_of_run, breakdown_of_wall, signals
 from gpuprobe.measure.wall import WallClock
 from gpuprobe.records import Outcome, PartKind, Phase, PhaseName, Run, RunSpec, Wall
 from gpuprobe.report import whole_run
@@ -49,7 +49,7 @@ def test_the_breakdown_adds_up_to_the_wall_time(seed: int) -> None:
     chance = random.Random(seed)
     kinds = chance.sample(KINDS, chance.randrange(1, len(KINDS)))
     parts: dict[str, Any] = {kind: (chance.uniform(0.01, 90), chance.randrange(1, 60)) for kind in kinds}
-    found = breakdown_of(wall(**parts))
+    found = breakdown_of_wall(wall(**parts))
     assert found is not None
     assert sum(row.seconds for row in found.rows) == pytest.approx(found.wall_s)
     assert sum(row.share for row in found.rows) == pytest.approx(1)
@@ -59,7 +59,7 @@ def test_the_breakdown_adds_up_to_the_wall_time(seed: int) -> None:
 
 
 def test_what_the_first_call_of_an_epoch_takes_longer_is_the_epochs_start() -> None:
-    found = breakdown_of(wall(steps=(9.0, 90), epoch_start=(0.1, 10), epoch_first_call=(6.0, 10)))
+    found = breakdown_of_wall(wall(steps=(9.0, 90), epoch_start=(0.1, 10), epoch_first_call=(6.0, 10)))
     assert found is not None
     assert found.seconds("steps") == pytest.approx(10.0), "ten of the calls, at the pace of the others"
     assert found.seconds("epoch_start") == pytest.approx(5.1)
@@ -67,7 +67,7 @@ def test_what_the_first_call_of_an_epoch_takes_longer_is_the_epochs_start() -> N
 
 
 def test_where_an_epoch_has_one_call_that_call_is_a_step() -> None:
-    found = breakdown_of(wall(epoch_start=(1.0, 50), epoch_first_call=(2.0, 50)))
+    found = breakdown_of_wall(wall(epoch_start=(1.0, 50), epoch_first_call=(2.0, 50)))
     assert found is not None
     assert found.seconds("steps") == pytest.approx(2.0)
     assert found.seconds("epoch_start") == pytest.approx(1.0)
@@ -97,7 +97,7 @@ def test_a_planned_run_is_told_by_its_phases_and_its_startup_is_no_flaw() -> Non
 
 
 def test_the_table_says_all_of_the_wall_time() -> None:
-    found = breakdown_of(wall(imports=(8, 1), steps=(90, 900), tail=(0.1, 1), between_epochs=(0.2, 4)))
+    found = breakdown_of_wall(wall(imports=(8, 1), steps=(90, 900), tail=(0.1, 1), between_epochs=(0.2, 4)))
     assert found is not None
     rows = whole_run.lines(found)
     assert [(row.what, row.time) for row in rows] == [
@@ -109,5 +109,5 @@ def test_the_table_says_all_of_the_wall_time() -> None:
     assert whole_run.table({"numpy": found, "xla": found})[1][:2] == ["numpy", "98.3 s"]
 
 
-def test_an_account_of_nothing_has_no_breakdown() -> None:
-    assert breakdown_of(Wall(started_ns=5, ended_ns=5, parts=())) is None
+def test_a_wall_time_of_nothing_has_no_breakdown() -> None:
+    assert breakdown_of_wall(Wall(started_ns=5, ended_ns=5, parts=())) is None

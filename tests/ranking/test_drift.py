@@ -55,12 +55,12 @@ def traced(computing: float, kind: str = "cpu") -> SimpleNamespace:
     device = SimpleNamespace(
         kind=kind, name="CPU", step_ms=10.0, ledger_ms={f"{kind}_compute": 10.0 * computing}, busy_ms=1.0
     )
-    return SimpleNamespace(account=SimpleNamespace(devices=(device,)), replay=None)
+    return SimpleNamespace(breakdown=SimpleNamespace(devices=(device,)), replay=None)
 
 
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpuprobe.ranking.drift.main_device", lambda account: account.devices[0])
+    monkeypatch.setattr("gpuprobe.ranking.drift.main_device", lambda breakdown: breakdown.devices[0])
 
 
 def test_a_feed_gains_no_more_than_all_that_is_not_computing() -> None:

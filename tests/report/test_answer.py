@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gpuprobe.diagnosis.records import Diagnosis, Finding
-from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.ranking.load import load
 from gpuprobe.records import Gain
 from gpuprobe.report.answer import Answer, of_diagnosis
@@ -35,9 +35,9 @@ def rows(found: Answer) -> list[tuple[str, float]]:
     return [(bar.label, bar.value) for bar in found.bars.drawn.rows]
 
 
-def account(**ledger_ms: float) -> DeviceAccount:
-    """Return the account of a GPU's step of 100 ms."""
-    device = next(row.account for row in load(ROOT / "reports" / "example").ranking.rows if row.account is not None)
+def breakdown(**ledger_ms: float) -> DeviceBreakdown:
+    """Return the breakdown of a GPU's step of 100 ms."""
+    device = next(row.breakdown for row in load(ROOT / "reports" / "example").ranking.rows if row.breakdown is not None)
     return replace(device, kind="gpu", ledger_ms=ledger_ms, step_ms=sum(ledger_ms.values()), counted=4)
 
 
@@ -114,37 +114,37 @@ def test_a_healthy_training_is_told_what_would_help_and_promised_nothing(tmp_pat
     [
         (
             finding("launch_bound", 0.55),
-            account(gpu_compute=20, idle_queue=55, idle_between_steps=25),
+            breakdown(gpu_compute=20, idle_queue=55, idle_between_steps=25),
             "GPU idle 80 % of the step, 55 % because the host starts the kernels more slowly than the GPU runs them",
         ),
         (
             finding("input_bound", 0.60),
-            account(gpu_compute=40, idle_input=60),
+            breakdown(gpu_compute=40, idle_input=60),
             "GPU idle 60 % of the step: the next batch comes too late",
         ),
         (
             finding("input_bound", 0.60, confidence="low"),
-            account(gpu_compute=40, idle_input=60),
+            breakdown(gpu_compute=40, idle_input=60),
             "GPU idle 60 % of the step, perhaps because the next batch comes too late",
         ),
         (
             finding("copy_bound", 0.50),
-            account(gpu_compute=40, gpu_copy_h2d=50, idle_launch=10),
+            breakdown(gpu_compute=40, gpu_copy_h2d=50, idle_launch=10),
             "Copies between host and GPU take the time (50 % of the step)",
         ),
         (
             finding("compute_bound", 0.96),
-            account(gpu_compute=96, idle_launch=4),
+            breakdown(gpu_compute=96, idle_launch=4),
             "GPU busy 96 % of the step: the device itself is the limit",
         ),
         (
             finding("startup", 0.70, of="run"),
-            account(gpu_compute=96, idle_launch=4),
+            breakdown(gpu_compute=96, idle_launch=4),
             "Most of the run passes before its first step: 70 % of the run",
         ),
         (
             finding("unattributed", 0.0),
-            account(gpu_compute=60, idle_launch=40),
+            breakdown(gpu_compute=60, idle_launch=40),
             "GPU idle 40 % of the step, and what limits it is not known",
         ),
         (
@@ -155,12 +155,12 @@ def test_a_healthy_training_is_told_what_would_help_and_promised_nothing(tmp_pat
         (finding("a_later_cause", 0.5), None, "A_later_cause (50 % of the step)"),
     ],
 )
-def test_a_finding_as_a_title(told: Finding, device: DeviceAccount | None, title: str) -> None:
+def test_a_finding_as_a_title(told: Finding, device: DeviceBreakdown | None, title: str) -> None:
     assert headline(told, device) == title
 
 
 def test_a_diagnosis_tells_what_is_predicted_as_such() -> None:
-    device = account(gpu_compute=40, idle_input=60)
+    device = breakdown(gpu_compute=40, idle_input=60)
     gain = Gain(ratio=2.0, low=1.6, high=2.5)
     first = finding(
         "input_bound", 0.6, predicted_gain=gain, fix="Prefetch.", code="+ ds.prefetch(2)", claim="It waits. So."

@@ -218,8 +218,8 @@ def test_run_records_are_read_back_as_they_were_written(tmp_path: Path) -> None:
 def test_the_step_of_each_strategy_is_accounted_for(tmp_path: Path) -> None:
     write_session(Spec(name="plain"), tmp_path / "study")
     loaded = write(tmp_path / "study")
-    account = loaded.ranking.rows[0].account
-    assert account is not None
+    breakdown = loaded.ranking.rows[0].breakdown
+    assert breakdown is not None
     report = (tmp_path / "study" / "report.md").read_text()
     _, _, section = report.partition("## Step-time breakdown")
     assert "gpu_compute" in section.partition("\n## ")[0]

@@ -486,7 +486,7 @@ def test_the_copy_gives_the_same_numbers(cli: Cli, private_study: Path, tmp_path
     assert numbers(after) == numbers(before)
     (run,) = copy.glob("runs/1-*")
     one, other = recorded(study / "runs" / run.name), recorded(run)
-    assert numbers(other.account) == numbers(one.account)
+    assert numbers(other.breakdown) == numbers(one.breakdown)
     assert numbers(other.readings) == numbers(one.readings)
     gathered, of_copy = gather(study), gather(copy)
     assert numbers(compare(of_copy, of_copy)) == numbers(compare(gathered, gathered))

@@ -23,7 +23,7 @@ READING = replace(HEALTHY, host=Host(sync_every=1))
 
 
 def ledger_ms(spec: Spec) -> dict[str, float]:
-    steps = ledger.account(simulate(spec), 0)
+    steps = ledger.breakdown(simulate(spec), 0)
     return {name: sum(step[name] for step in steps) / 1e6 / len(steps) for name in steps[0]}
 
 
@@ -32,7 +32,7 @@ def ledger_ms(spec: Spec) -> dict[str, float]:
 def test_the_account_of_every_step_sums_to_its_length(spec: Spec) -> None:
     session = simulate(spec)
     for device in range(session.devices):
-        steps = ledger.account(session, device)
+        steps = ledger.breakdown(session, device)
         for step, (begin, end) in zip(steps, ledger.windows(session, device), strict=True):
             assert sum(step.values()) == end - begin
             assert all(value >= 0 for value in step.values())

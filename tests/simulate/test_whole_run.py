@@ -1,4 +1,4 @@
-"""What surrounds the steps of a simulated run, as its recording tells it: the account, the calls, and the readings."""
+"""What surrounds the steps of a simulated run, as its recording tells it: breakdown, calls, and readings."""
 
 from __future__ import annotations
 

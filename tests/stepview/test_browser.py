@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpuprobe.ledger.account import break_down
+from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.simulate import xplane
 from gpuprobe.simulate.engine import simulate
 from gpuprobe.traces.read import read

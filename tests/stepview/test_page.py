@@ -23,8 +23,8 @@ from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.errors import InputError
-from gpuprobe.ledger.account import Breakdown, break_down
-from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.ledger.breakdown import Workings, break_down
+from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.simulate import xplane
 from gpuprobe.simulate.engine import simulate
 from gpuprobe.simulate.sessions import write_session
@@ -75,14 +75,14 @@ class Data:
         return np.cumsum(self.column(where))
 
 
-def breakdown_of(spec: Spec, folder: Path) -> Breakdown:
+def breakdown_of(spec: Spec, folder: Path) -> Workings:
     xplane.write(simulate(spec), folder, START_NS)
     return break_down(read(folder))
 
 
-def page_of(breakdown: Breakdown, *, replayed: bool = True) -> str:
-    replay = predict(breakdown) if replayed else Replay(refused="nobody asked for it")
-    case = Case(breakdown.account, replay, breakdown=breakdown)
+def page_of(workings: Workings, *, replayed: bool = True) -> str:
+    replay = predict(workings) if replayed else Replay(refused="nobody asked for it")
+    case = Case(workings.breakdown, replay, workings=workings)
     return render(view_of(case, diagnose(case)))
 
 
@@ -100,16 +100,16 @@ def breakdown_in(strip: dict[str, Any], data: Data) -> dict[str, float]:
     }
 
 
-def assert_adds_up(strip: Strip, account: DeviceAccount) -> None:
-    """The segments give each category its time of the account, to the picosecond."""
+def assert_adds_up(strip: Strip, breakdown: DeviceBreakdown) -> None:
+    """The segments give each category its time of the breakdown, to the picosecond."""
     first, last = strip.counted
     ends = [*strip.steps_ps[1:].tolist(), strip.end_ps]
     low, high = int(strip.steps_ps[first]), ends[last]
     end = np.append(strip.start_ps[1:], strip.end_ps)
     inside = np.clip(end, low, high) - np.clip(strip.start_ps, low, high)
     for place, name in enumerate(strip.categories):
-        ms = float(inside[strip.category == place].sum()) / PS_PER_MS / account.counted
-        assert ms == pytest.approx(account.ledger_ms[name], abs=1e-8), name
+        ms = float(inside[strip.category == place].sum()) / PS_PER_MS / breakdown.counted
+        assert ms == pytest.approx(breakdown.ledger_ms[name], abs=1e-8), name
 
 
 @hypothesis_settings(max_examples=10)
@@ -121,7 +121,7 @@ def test_the_strip_is_the_ledgers_own_and_adds_up(
         strip = strip_of(found, most)
         assert (strip.bin_ps > 0) <= (most == 60)
         if not strip.bin_ps or strip.counted == (0, len(strip.steps_ps) - 1):
-            assert_adds_up(strip, found.account)
+            assert_adds_up(strip, found.breakdown)
 
 
 @pytest.mark.parametrize("name", ["mlp", "text"])
@@ -132,17 +132,17 @@ def test_the_page_adds_up_to_the_printed_breakdown_of_a_recorded_trace(tmp_path:
     page = render(view_of(case, diagnose(case)))
     assert "the trace begins" not in page, "of a processor no work is the one before a gap"
     data = Data.of(page)
-    (strip,), (account,) = data.header["strips"], case.account.devices
+    (strip,), (breakdown,) = data.header["strips"], case.breakdown.devices
     told = breakdown_in(strip, data)
     # Each begin and end is rounded to a tick: what is printed has three digits behind the millisecond.
-    assert told == pytest.approx(account.ledger_ms, abs=5e-4 * account.counted)
-    assert sum(told.values()) == pytest.approx(account.step_ms, abs=1e-4)
+    assert told == pytest.approx(breakdown.ledger_ms, abs=5e-4 * breakdown.counted)
+    assert sum(told.values()) == pytest.approx(breakdown.step_ms, abs=1e-4)
 
 
 def test_a_page_holds_every_event_with_its_launch(tmp_path: Path) -> None:
-    breakdown = breakdown_of(SLOW_LAUNCHES, tmp_path)
-    page = page_of(breakdown)
-    data, timeline = Data.of(page), breakdown.timeline
+    workings = breakdown_of(SLOW_LAUNCHES, tmp_path)
+    page = page_of(workings)
+    data, timeline = Data.of(page), workings.timeline
     (device,) = timeline.devices
     lanes = data.header["lanes"]
     streams = [lane for lane in lanes if lane["kind"] == "stream"]
@@ -158,8 +158,8 @@ def test_a_page_holds_every_event_with_its_launch(tmp_path: Path) -> None:
 
 
 def test_the_predicted_step_is_the_one_that_is_advised(tmp_path: Path) -> None:
-    breakdown = breakdown_of(SLOW_LAUNCHES, tmp_path)
-    case = Case(breakdown.account, predict(breakdown), breakdown=breakdown)
+    workings = breakdown_of(SLOW_LAUNCHES, tmp_path)
+    case = Case(workings.breakdown, predict(workings), workings=workings)
     diagnosis = diagnose(case)
     view = view_of(case, diagnosis)
     assert diagnosis.primary is not None
@@ -170,7 +170,7 @@ def test_the_predicted_step_is_the_one_that_is_advised(tmp_path: Path) -> None:
     assert view.predicted.length_ps / view.predicted.calls / PS_PER_MS == pytest.approx(made.step_ms)
     data = Data.of(render(view))
     base = data.header["predicted"]["base"]
-    assert base == data.header["strips"][0]["steps"][breakdown.account.devices[0].warmup]
+    assert base == data.header["strips"][0]["steps"][workings.breakdown.devices[0].warmup]
 
 
 def test_a_gap_tells_what_was_before_and_after_and_what_the_host_was_in() -> None:
@@ -181,8 +181,8 @@ def test_a_gap_tells_what_was_before_and_after_and_what_the_host_was_in() -> Non
         made.kernel(at + 1, at + 2, at + 0.5, "void first<int>(float)").kernel(
             at + 12, at + 14, at + 11.5, "ns::second"
         )
-    breakdown = break_down(made.timeline())
-    rows = re.findall(r"<tr .*?</tr>", page_of(breakdown), flags=re.DOTALL)
+    workings = break_down(made.timeline())
+    rows = re.findall(r"<tr .*?</tr>", page_of(workings), flags=re.DOTALL)
     cells = [[" ".join(Page(cell).text.split()) for cell in row.split("</td>")] for row in rows]
     assert cells[0][:3] == ["10.0 ms", "1", "2.00 ms"]
     assert cells[0][3].startswith("host works itself 8.00 ms")
@@ -199,9 +199,9 @@ def test_half_a_trace_has_a_page_too() -> None:
     for half in (replace(whole, threads=()), replace(whole, devices=())):
         assert Data.of(page_of(break_down(half))).header["lanes"]
     alone = break_down(Made().host(0, 1, "something").timeline())
-    assert not alone.account.devices
+    assert not alone.breakdown.devices
     assert "A trace without a step" in page_of(alone)
-    nothing = Case(breakdown=break_down(replace(whole, threads=(), devices=())))
+    nothing = Case(workings=break_down(replace(whole, threads=(), devices=())))
     with pytest.raises(InputError, match="no event"):
         view_of(nothing, diagnose(nothing))
 
@@ -308,12 +308,12 @@ def test_what_is_thinned_is_joined_and_told_and_nothing_vanishes(seed: int, coun
 def test_few_events_are_left_as_they_are_and_a_page_says_what_was_joined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    breakdown = breakdown_of(msgspec.structs.replace(SLOW_LAUNCHES, steps=12), tmp_path)
-    lanes = lanes_of(breakdown)
+    workings = breakdown_of(msgspec.structs.replace(SLOW_LAUNCHES, steps=12), tmp_path)
+    lanes = lanes_of(workings)
     assert thinned(lanes).lanes == tuple(lanes)
     events = sum(map(len, lanes))
     monkeypatch.setattr("gpuprobe.stepview.thin.thinned.__defaults__", (events // 4,))
-    page = page_of(breakdown)
+    page = page_of(workings)
     assert f"Thinned: of {events:,} events" in page
     assert sum(lane["length"][1] for lane in Data.of(page).header["lanes"]) <= events // 4
 
@@ -323,11 +323,11 @@ def test_few_events_are_left_as_they_are_and_a_page_says_what_was_joined(
     [SLOW_LAUNCHES, Spec(input=Input(feed="tf_data", map_ms=9.0, prefetch=0)), Spec(recording=Recording(style="2020"))],
 )
 def test_the_export_for_perfetto_accounts_to_the_same_step(tmp_path: Path, spec: Spec) -> None:
-    breakdown = breakdown_of(spec, tmp_path)
+    workings = breakdown_of(spec, tmp_path)
     for name in ("a.trace.json", "a.trace.json.gz"):
-        write_chrome(breakdown, tmp_path / name)
-        again = break_down(read(tmp_path / name)).account
-        for before, after in zip(breakdown.account.devices, again.devices, strict=True):
+        write_chrome(workings, tmp_path / name)
+        again = break_down(read(tmp_path / name)).breakdown
+        for before, after in zip(workings.breakdown.devices, again.devices, strict=True):
             assert (after.name, after.steps) == (before.name, before.steps)
             assert after.ledger_ms == pytest.approx(before.ledger_ms, abs=1e-6)
     document = json.loads((tmp_path / "a.trace.json").read_text())

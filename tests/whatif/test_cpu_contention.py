@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpuprobe.ledger.account import break_down
+from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.whatif.predict import predict
 from gpuprobe.whatif.records import Replay
 from gpuprobe.whatif.run_facts import Known

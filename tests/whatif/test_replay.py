@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gpuprobe.diagnosis.advice.give import advised
 from gpuprobe.diagnosis.gains import cure
 from gpuprobe.diagnosis.records import Finding
-from gpuprobe.ledger.account import break_down
+from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.records import Evidence, Gain
 from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.traces.read import read
@@ -411,11 +411,11 @@ def test_a_quarter_of_a_copy_takes_a_quarter_of_its_time_on_recorded_traces(real
     gains = []
     for path in sorted((real_traces / "tensorflow").glob("*-0[1-6].xplane.pb")):
         trace = read(path)
-        breakdown = break_down(trace)
-        first = breakdown.account.devices[0]
+        workings = break_down(trace)
+        first = workings.breakdown.devices[0]
         share = first.ledger_ms["gpu_copy_h2d"] / first.step_ms
         if share > 0.1:
-            made = predict(breakdown, changes=[device.uint8_feed()]).predictions
+            made = predict(workings, changes=[device.uint8_feed()]).predictions
             gains.append(made[0].gain.ratio * (1 - 0.75 * share))
     assert gains
     assert gains == pytest.approx([1.0] * len(gains), abs=0.05)

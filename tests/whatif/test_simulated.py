@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gpuprobe.ledger.account import break_down
-from gpuprobe.ranking.accounts import known_in
+from gpuprobe.ledger.breakdown import break_down
+from gpuprobe.ranking.traced import known_in
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, load_study, run_folder
 from gpuprobe.records import Run, load
 from gpuprobe.simulate.sessions import write_session

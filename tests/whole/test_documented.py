@@ -23,7 +23,7 @@ from gpuprobe.backends.backend import current  # noqa: E402
 from gpuprobe.diagnosis.case import Case  # noqa: E402
 from gpuprobe.diagnosis.diagnose import diagnose  # noqa: E402
 from gpuprobe.diagnosis.records import Diagnosis  # noqa: E402
-from gpuprobe.ledger.account import account_of  # noqa: E402
+from gpuprobe.ledger.breakdown import breakdown_of  # noqa: E402
 from gpuprobe.measure.compiled import compiled  # noqa: E402
 from gpuprobe.measure.conductor import Conductor  # noqa: E402
 from gpuprobe.measure.events import EventLog  # noqa: E402
@@ -51,7 +51,7 @@ TRACED = 4
 @pytest.mark.parametrize("name", list(MADE))
 def test_a_recorded_trace_of_each_gives_the_verdict_that_it_documents(name: str, tmp_path: Path) -> None:
     (tmp_path / "of.xplane.pb").write_bytes(lzma.decompress((RECORDED / f"{name}.xplane.pb.xz").read_bytes()))
-    found = diagnose(Case(account_of(read(tmp_path)))).primary
+    found = diagnose(Case(breakdown_of(read(tmp_path)))).primary
     wanted = documented()[name]
     assert found is not None
     assert (found.cause, found.stage) == (wanted.cause, wanted.stage)
@@ -74,7 +74,7 @@ def trained(workload: Workload, folder: Path) -> Diagnosis:
     Stepper(conductor, current(), log, folder / "trace", workload.batch_size, OpenGate(folder), nothing).attach(model)
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, driving.ENDLESS, [notice])
-    return diagnose(Case(account_of(read(folder))))
+    return diagnose(Case(breakdown_of(read(folder))))
 
 
 on_a_processor = pytest.mark.skipif(
@@ -104,7 +104,7 @@ def test_a_study_of_a_workload_of_ours_is_judged_by_its_trace(cli: Cli, tmp_path
     (study,) = tmp_path.iterdir()
     findings = json.loads((study / "report.json").read_text())["findings"]
     (first,) = [finding["cause"] for finding in findings if finding["primary"]]
-    by_trace = diagnose(Case(account_of(read(study / "runs" / "1-python_feed")))).primary
+    by_trace = diagnose(Case(breakdown_of(read(study / "runs" / "1-python_feed")))).primary
     assert by_trace is not None
     assert by_trace.cause in {finding["cause"] for finding in findings}
     assert f"**cause** {first}" in (study / "report.md").read_text()

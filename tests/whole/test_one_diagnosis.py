@@ -209,7 +209,7 @@ def test_a_full_gpu_that_the_window_does_not_show_is_not_that_of_the_training() 
 def test_time_in_which_the_host_may_wait_for_the_kernels_is_none_between_the_steps() -> None:
     with study_of(replace(HEALTHY, recording=Recording(style="2020"))) as study:
         case = recorded(study)
-    kernels_ms = case.account.devices[0].ms("gpu_compute")
+    kernels_ms = case.breakdown.devices[0].ms("gpu_compute")
     call_ms = 2 * kernels_ms
     settings = tuple(
         replace(signal, value=call_ms, low=0.99 * call_ms, high=1.01 * call_ms)

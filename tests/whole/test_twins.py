@@ -14,7 +14,7 @@ import pytest
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
-from gpuprobe.ledger.account import account_of, break_down
+from gpuprobe.ledger.breakdown import break_down, breakdown_of
 from gpuprobe.records import Signal
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.build import build
@@ -41,7 +41,7 @@ def verdict(name: str, folder: Path) -> Finding:
     path.write_bytes(lzma.decompress((TWINS / f"{path.name}.xz").read_bytes()))
     made = break_down(read(path))
     batch = Signal(name="batch_size", unit="samples", source="Keras, read back", value=32.0)
-    found = diagnose(Case(made.account, predict(made), settings=(batch,))).primary
+    found = diagnose(Case(made.breakdown, predict(made), settings=(batch,))).primary
     assert found is not None
     return found
 
@@ -79,7 +79,7 @@ def test_python_in_the_pipeline_may_hold_the_training_up_by_its_lock(
 ) -> None:
     verdict("map_of_batch", tmp_path)
     broken = break_down(read(tmp_path / "map_of_batch.xplane.pb"))
-    graph = build(broken, broken.account.devices[0])
+    graph = build(broken, broken.breakdown.devices[0])
     assert graph is not None
     shared = replace(graph, feed=replace(graph.feed, unknown=python, map_threads=1))
     freed = without_lock(shared, computing=0.2)
@@ -90,7 +90,7 @@ def test_python_in_the_pipeline_may_hold_the_training_up_by_its_lock(
 def test_retracing_costs_all_that_the_traced_steps_do_not_show(tmp_path: Path) -> None:
     verdict("retraced", tmp_path)
     broken = break_down(read(tmp_path / "retraced.xplane.pb"))
-    steps = {factor: factor * broken.account.devices[0].step_ms for factor in (1.0, 3.0)}
+    steps = {factor: factor * broken.breakdown.devices[0].step_ms for factor in (1.0, 3.0)}
     made = {factor: predict(broken, Known(untraced_step_ms=ms)) for factor, ms in steps.items()}
     gains = {factor: replay.of("compiling_removed") for factor, replay in made.items()}
     assert gains[1.0] is not None
@@ -107,5 +107,5 @@ def test_retracing_costs_all_that_the_traced_steps_do_not_show(tmp_path: Path) -
 
 def step_ms(name: str, folder: Path) -> float:
     """Return the traced step of a twin that was diagnosed before."""
-    (device,) = account_of(read(folder / f"{name}.xplane.pb")).devices
+    (device,) = breakdown_of(read(folder / f"{name}.xplane.pb")).devices
     return device.step_ms

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gpuprobe.evidence.breakdown import main_device
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.traces.read import read
 
 # The second worker sleeps before each step; the training function holds the exchange between them.
@@ -71,13 +71,13 @@ def test_each_worker_is_traced_and_the_late_one_is_named(tmp_path: Path) -> None
     both.mkdir()
     for name, path in traces.items():
         path.rename(both / name)
-    account = account_of(read(both))
-    assert [device.host for device in account.devices] == ["worker0", "worker1"]
-    assert not account.unmatched
-    judged = main_device(account)
+    breakdown = breakdown_of(read(both))
+    assert [device.host for device in breakdown.devices] == ["worker0", "worker1"]
+    assert not breakdown.unmatched
+    judged = main_device(breakdown)
     assert judged is not None
     assert judged.host == "worker1"
-    waits = account.devices[0]
+    waits = breakdown.devices[0]
     assert waits.ledger_ms["idle_peer"] > waits.step_ms / 2
     # On a busy machine the other waits at times too, and never for the length of a sleep.
     assert waits.ledger_ms["idle_peer"] > judged.ledger_ms["idle_peer"]

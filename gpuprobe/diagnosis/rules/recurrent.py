@@ -29,7 +29,7 @@ def rnn_without_cudnn(evidence: Evidence, limits: Thresholds) -> Result:
         cause="rnn_without_cudnn",
         primary=False,
         severity=share,
-        confidence="high" if on_gpu and evidence.text("account_confidence") == "high" else "medium",
+        confidence="high" if on_gpu and evidence.text("breakdown_confidence") == "high" else "medium",
         claim=f"In {wording.share(share)} of the step the recurrent layer {layer} runs as a loop of {count:,.0f} small "
         f"operations.{why}{where}",
         evidence=evidence.only("recurrent_layer", "recurrent_share", "recurrent_operations", "recurrent_setting"),

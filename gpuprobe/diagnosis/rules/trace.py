@@ -217,7 +217,7 @@ def _nothing_leads(evidence: Evidence) -> str:
 
 
 def _only_unjoined(cause: Cause, evidence: Evidence, limits: Thresholds) -> bool:
-    """Whether nothing makes the account unsure but that launch calls cannot be joined to the device's work.
+    """Whether nothing makes the breakdown unsure but that launch calls cannot be joined to the device's work.
 
     Events of its own show every cause but late launches: those are what is left of the time in a training function.
     """
@@ -229,7 +229,7 @@ def _only_unjoined(cause: Cause, evidence: Evidence, limits: Thresholds) -> bool
 
 
 def _confidence(evidence: Evidence, limits: Thresholds, share: float = 0.0, explained: float = 0.0) -> Confidence:
-    """That of the account, but low where too much of the step is unexplained.
+    """That of the breakdown, but low where too much of the step is unexplained.
 
     Where nothing that was launched is missing, a share that is larger than all that is unexplained leads whatever that
     may be. `explained` is what a cause tells of it that lies across the categories.
@@ -237,7 +237,7 @@ def _confidence(evidence: Evidence, limits: Thresholds, share: float = 0.0, expl
     unexplained = _unexplained(evidence)
     if unexplained > limits.unattributed_share:
         return "medium" if _all_seen(evidence) and share > unexplained - explained else "low"
-    told = evidence.text("account_confidence")
+    told = evidence.text("breakdown_confidence")
     return "high" if told == "high" else "medium" if told == "medium" else "low"
 
 

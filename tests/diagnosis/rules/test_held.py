@@ -11,10 +11,10 @@ from gpuprobe.diagnosis.advice.host_work import BY_KIND
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis, Finding
-from gpuprobe.ledger.account import account_of, break_down
+from gpuprobe.ledger.breakdown import break_down, breakdown_of
 from gpuprobe.ledger.host_work import work_kind
 from gpuprobe.ledger.names import Kind
-from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.whatif.predict import predict
 from tests.helpers.timelines import Made
 
@@ -43,14 +43,14 @@ def steps(count: int, held_ms: float, event: str = "aten::nonzero", thread: str 
     return made
 
 
-def told(made: Made) -> tuple[DeviceAccount, Finding]:
+def told(made: Made) -> tuple[DeviceBreakdown, Finding]:
     diagnosis = judged(made)
     assert diagnosis.primary is not None
     return diagnosis.devices[0], diagnosis.primary
 
 
 def judged(made: Made) -> Diagnosis:
-    return diagnose(Case(account_of(made.timeline())))
+    return diagnose(Case(breakdown_of(made.timeline())))
 
 
 def test_launches_at_their_pace_are_launches() -> None:
@@ -203,7 +203,7 @@ def test_a_call_that_starts_a_kernel_and_takes_long_loads_its_code(lasts: int, c
     durations = thread.events.duration_ps.copy()
     durations[50] = lasts * 10**9
     events = replace(thread.events, duration_ps=durations)
-    found = diagnose(Case(account_of(replace(timeline, threads=(replace(thread, events=events),))))).primary
+    found = diagnose(Case(breakdown_of(replace(timeline, threads=(replace(thread, events=events),))))).primary
     assert found is not None
     assert (found.cause, found.confidence) == ("one_time_work", confidence)
 

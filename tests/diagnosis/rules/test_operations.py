@@ -10,8 +10,8 @@ from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.operations import serial_loop
-from gpuprobe.ledger.account import account_of, break_down
-from gpuprobe.ledger.records import DeviceAccount
+from gpuprobe.ledger.breakdown import break_down, breakdown_of
+from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.ledger.scopes import maps, recurrent, scope_of
 from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import DEFAULTS
@@ -80,8 +80,8 @@ def stepped(steps: int, operations: list[tuple[float, float, str]]) -> Made:
     return made
 
 
-def device(made: Made) -> DeviceAccount:
-    (found,) = account_of(made.timeline()).devices
+def device(made: Made) -> DeviceBreakdown:
+    (found,) = breakdown_of(made.timeline()).devices
     return found
 
 
@@ -136,7 +136,7 @@ def test_the_gain_of_a_loop_written_for_the_batch_is_that_of_the_loop() -> None:
 def verdict(made: Made, **known: Any) -> Finding:
     setting = [Signal(name=name, unit="", source="test", value=value) for name, value in known.items()]
     broken = break_down(made.timeline())
-    found = diagnose(Case(broken.account, predict(broken), settings=tuple(setting))).primary
+    found = diagnose(Case(broken.breakdown, predict(broken), settings=tuple(setting))).primary
     assert found is not None
     return found
 
@@ -166,7 +166,7 @@ def test_a_loop_through_time_is_none_over_samples(name: str, batch: float | None
 
 def test_a_loop_that_nobody_can_tell_of_is_named_beside_the_cause() -> None:
     timeline = looped(16, 5, f"{CALL}/net/own/while/body/_9/net/own/while/MatMul:MatMul").timeline()
-    first, *others = diagnose(Case(account_of(timeline))).findings
+    first, *others = diagnose(Case(breakdown_of(timeline))).findings
     assert first.cause != "serial_loop"
     (found,) = [other for other in others if other.cause == "serial_loop"]
     assert found.confidence == "medium"

@@ -7,7 +7,7 @@ import pytest
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis, Finding
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from tests.helpers.timelines import Made
 
 CELL = ("MatMul", "Sigmoid", "Tanh", "Mul")
@@ -34,7 +34,7 @@ def looping(
 
 
 def judged(made: Made) -> Diagnosis:
-    return diagnose(Case(account_of(made.timeline())))
+    return diagnose(Case(breakdown_of(made.timeline())))
 
 
 def found(made: Made) -> Finding | None:

@@ -16,8 +16,8 @@ from gpuprobe.diagnosis.rules import trace
 from gpuprobe.diagnosis.rules.unpaced import explained
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.input_stage import input_stage
-from gpuprobe.ledger.account import account_of
-from gpuprobe.ledger.records import DeviceAccount, IteratorFacts
+from gpuprobe.ledger.breakdown import breakdown_of
+from gpuprobe.ledger.records import DeviceBreakdown, IteratorFacts
 from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.traces.timeline import Timeline
@@ -27,7 +27,7 @@ from tests.helpers.timelines import Made
 def evidence(kind: Any = "gpu", confidence: Any = "high", **shares: Any) -> Evidence:
     """Build signals: `input=0.2` is `share.idle_input`, `kernel_fraction=0.5` itself."""
     short: dict[str, str] = {cause.id: cause.shown.share for cause in BY_SHARE}
-    texts = {"device_kind": kind, "account_confidence": confidence}
+    texts = {"device_kind": kind, "breakdown_confidence": confidence}
     signals = [Signal(name=name, unit="", source="test", value=value) for name, value in texts.items()]
     signals.append(Signal(name="step_ms", unit="ms", source="test", value=100.0))
     for name, value in shares.items():
@@ -115,7 +115,7 @@ def test_kernels_that_fill_the_span_of_a_step_that_waits_do_not_tie() -> None:
 def test_the_fix_for_a_data_loader_is_no_tf_data() -> None:
     made = Made().host(0, 60, "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__")
     made.kernel(-5, 0, launch=-6).kernel(70, 80, launch=65)
-    found = diagnose(Case(account_of(made.timeline()))).primary
+    found = diagnose(Case(breakdown_of(made.timeline()))).primary
     assert found is not None
     assert "DataLoader" in found.code
 
@@ -130,14 +130,14 @@ def test_the_fix_is_in_the_words_of_the_framework(call: str, code: str) -> None:
         made.host(at, at + 19, call)
         for begin in range(at, at + 18):
             made.kernel(begin + 0.8, begin + 1, launch=begin + 0.7)
-    found = diagnose(Case(account_of(made.timeline()))).primary
+    found = diagnose(Case(breakdown_of(made.timeline()))).primary
     assert found is not None
     assert (found.cause, code in found.code) == ("launch_bound", True)
 
 
 def test_there_is_a_primary_finding_even_where_nothing_is_known() -> None:
     for timeline in (Made().timeline(), Made().host(0, 5, "train", step=0).timeline()):
-        found = diagnose(Case(account_of(timeline)))
+        found = diagnose(Case(breakdown_of(timeline)))
         assert [(finding.cause, finding.primary) for finding in found.findings] == [("unattributed", True)]
         assert found.undecided
         assert found.findings[0].claim.startswith(("There is no step to account for: the trace holds", "What limits"))
@@ -196,7 +196,7 @@ def test_nothing_is_said_where_nothing_is_known() -> None:
 
 
 def test_no_account_decides_nothing() -> None:
-    found, undecided = trace.diagnose(evidence_of(account_of(Timeline("nothing", "xplane", 0, False, ()))))
+    found, undecided = trace.diagnose(evidence_of(breakdown_of(Timeline("nothing", "xplane", 0, False, ()))))
     assert found == ()
     assert {reason.cause for reason in undecided} == {"compute_bound", *(cause.id for cause in BY_SHARE)}
 
@@ -228,18 +228,18 @@ def test_the_device_that_computes_longest_against_the_others() -> None:
     timeline = Made().host(0, 80, "train_function").kernel(20, 60, launch=10).timeline()
     short = Made().host(0, 80, "train_function").kernel(20, 40, launch=10).timeline().devices[0]
     others = [replace(short, name=f"/device:GPU:{number}") for number in (1, 2)]
-    of = evidence_of(account_of(replace(timeline, devices=(timeline.devices[0], *others))))
+    of = evidence_of(breakdown_of(replace(timeline, devices=(timeline.devices[0], *others))))
     assert of.get("straggler_ratio") is not None
     assert of.number("straggler_ratio") == pytest.approx(2)
     assert of.text("straggler_device") == "/device:GPU:0"
-    alone = evidence_of(account_of(timeline)).get("straggler_ratio")
+    alone = evidence_of(breakdown_of(timeline)).get("straggler_ratio")
     assert alone is not None
     assert alone.missing
 
 
 def test_the_evidence_names_the_events_that_prove_it() -> None:
     made = Made().host(0, 80, "train_function").host(5, 60, "IteratorGetNextOp::DoCompute", "tf_data/17")
-    found = diagnose(Case(account_of(made.kernel(70, 80, launch=65).timeline()))).primary
+    found = diagnose(Case(breakdown_of(made.kernel(70, 80, launch=65).timeline()))).primary
     assert found is not None
     assert found.cause == "input_bound"
     proof = next(signal for signal in found.evidence if signal.name == "proof.idle_input")
@@ -248,10 +248,10 @@ def test_the_evidence_names_the_events_that_prove_it() -> None:
 
 
 def test_the_verdict_is_about_the_slowest_of_those_that_compute() -> None:
-    account = account_of(Made().kernel(0, 10, launch=-1).timeline())
-    (one,) = account.devices
+    breakdown = breakdown_of(Made().kernel(0, 10, launch=-1).timeline())
+    (one,) = breakdown.devices
 
-    def device(name: str, step_ms: float, span_ms: float) -> DeviceAccount:
+    def device(name: str, step_ms: float, span_ms: float) -> DeviceBreakdown:
         return structs.replace(one, name=name, step_ms=step_ms, gpu_span_ms=span_ms, kernel_fraction=1.0)
 
     several = (
@@ -260,7 +260,7 @@ def test_the_verdict_is_about_the_slowest_of_those_that_compute() -> None:
         device("slow", 30.0, 8.0),
         device("as", 29.0, 8.5),
     )
-    judged = main_device(structs.replace(account, devices=several))
+    judged = main_device(structs.replace(breakdown, devices=several))
     assert judged is not None
     assert judged.name == "as"
 
@@ -321,12 +321,12 @@ def test_the_stage_is_part_of_the_finding() -> None:
 
 def test_a_full_gpu_without_readings_says_what_they_would_have_told() -> None:
     made = Made().kernel(0, 100, launch=-1).kernel(100, 200, launch=0)
-    account = account_of(made.timeline())
-    found = diagnose(Case(account)).primary
+    breakdown = breakdown_of(made.timeline())
+    found = diagnose(Case(breakdown)).primary
     assert found is not None
     assert (found.cause, "another program" in found.claim) == ("compute_bound", True)
     readings = Evidence(signals=(Signal(name="utilization_percent", unit="%", source="test", value=99.0),))
-    read = diagnose(Case(account, readings=readings)).primary
+    read = diagnose(Case(breakdown, readings=readings)).primary
     assert read is not None
     assert "another program" not in read.claim
 
@@ -334,9 +334,9 @@ def test_a_full_gpu_without_readings_says_what_they_would_have_told() -> None:
 @pytest.mark.parametrize(("percent", "cause"), [(79.0, "unattributed"), (81.0, "compute_bound")])
 def test_kernels_alone_are_no_whole_step_where_the_driver_saw_the_gpu_at_rest(percent: float, cause: str) -> None:
     # Nothing of the host but a Steps line of the profiler: what came before the first kernel may be missing.
-    account = account_of(Made(correlated=False).kernel(0, 100, launch=-1).line(0, 100).timeline())
+    breakdown = breakdown_of(Made(correlated=False).kernel(0, 100, launch=-1).line(0, 100).timeline())
     readings = Evidence(signals=(Signal(name="utilization_percent", unit="%", source="test", value=percent),))
-    found = diagnose(Case(account, readings=readings)).primary
+    found = diagnose(Case(breakdown, readings=readings)).primary
     assert found is not None
     assert found.cause == cause
 
@@ -347,7 +347,7 @@ def test_a_wait_before_the_first_kernel_of_one_step_counts_though_the_span_of_ke
 ) -> None:
     made = Made().host(0, 100, "train_function").host(0, wait_ms, "IteratorGetNextOp::DoCompute")
     made.kernel(wait_ms + 10, 100, launch=wait_ms)
-    first = diagnose(Case(account_of(made.timeline()))).primary
+    first = diagnose(Case(breakdown_of(made.timeline()))).primary
     assert first is not None
     assert first.cause == cause
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpuprobe.records import Gain
-from gpuprobe.report import account
+from gpuprobe.report import breakdown
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from gpuprobe.report import account
     ],
 )
 def test_a_range_too_wide_to_tell_a_gain_tells_its_lower_end(gain: Gain, told: str) -> None:
-    assert account.told(gain) == told
+    assert breakdown.told(gain) == told

@@ -1,4 +1,4 @@
-"""The accounts of a device's steps: each, those that count, their mean and their spread."""
+"""The breakdowns of a device's steps: each, those that count, their mean and their spread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuprobe.ledger.intervals import covered
 from gpuprobe.ledger.quantiles import median, percentile
-from gpuprobe.ledger.records import Spread, StepAccount
+from gpuprobe.ledger.records import Spread, StepBreakdown
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS
@@ -23,17 +23,17 @@ SIGMA_PER_MAD = 1.4826
 
 
 @dataclass(frozen=True)
-class StepAccounts:
+class StepBreakdowns:
     """The steps of one device: each, how many at the start are warm-up, those that count, their mean and spread."""
 
-    each: list[StepAccount]
+    each: list[StepBreakdown]
     warmup: int
-    counted: list[StepAccount]
-    typical: StepAccount
+    counted: list[StepBreakdown]
+    typical: StepBreakdown
     spread: Spread
 
     @classmethod
-    def of(cls, windows: Windows, parts: dict[str, Intervals]) -> StepAccounts:
+    def of(cls, windows: Windows, parts: dict[str, Intervals]) -> StepBreakdowns:
         """Give each window its time in each of the exclusive parts."""
         each = _each_step(windows, parts)
         warmup = _warmup(each)
@@ -41,11 +41,11 @@ class StepAccounts:
         return cls(each, warmup, counted, _average(counted), _spread(counted))
 
 
-def _each_step(windows: Windows, parts: dict[str, Intervals]) -> list[StepAccount]:
+def _each_step(windows: Windows, parts: dict[str, Intervals]) -> list[StepBreakdown]:
     cover = {name: covered(part, windows.start_ps, windows.end_ps) / PS_PER_MS for name, part in parts.items()}
     lasted = (windows.end_ps - windows.start_ps) / PS_PER_MS
     return [
-        StepAccount(
+        StepBreakdown(
             number=int(number) if number != UNKNOWN else None,
             step_ms=float(lasted[place]),
             ledger_ms={name: float(values[place]) for name, values in cover.items()},
@@ -54,14 +54,14 @@ def _each_step(windows: Windows, parts: dict[str, Intervals]) -> list[StepAccoun
     ]
 
 
-def _average(steps: list[StepAccount]) -> StepAccount:
+def _average(steps: list[StepBreakdown]) -> StepBreakdown:
     """The mean, since only means add up, and since a wait in every fourth step is a quarter of it in each."""
     count = len(steps)
     ledger = {name: sum(step.ledger_ms[name] for step in steps) / count for name in steps[0].ledger_ms}
-    return StepAccount(number=None, step_ms=sum(step.step_ms for step in steps) / count, ledger_ms=ledger)
+    return StepBreakdown(number=None, step_ms=sum(step.step_ms for step in steps) / count, ledger_ms=ledger)
 
 
-def _warmup(steps: list[StepAccount]) -> int:
+def _warmup(steps: list[StepBreakdown]) -> int:
     """Count the steps at the beginning that only the beginning made slow."""
     lasted = [step.step_ms for step in steps]
     if len(lasted) <= fixed.WARMUP_OTHERS:
@@ -69,13 +69,13 @@ def _warmup(steps: list[StepAccount]) -> int:
     return int(lasted[0] > fixed.WARMUP_FACTOR * max(lasted[1:]))
 
 
-def _counted(steps: list[StepAccount], warmup: int, windows: Windows) -> list[StepAccount]:
+def _counted(steps: list[StepBreakdown], warmup: int, windows: Windows) -> list[StepBreakdown]:
     """Leave out warm-up, and a last step that lacks what follows its work, where others are left."""
     rest = steps[warmup:]
     return rest if windows.whole or len(rest) < 2 else rest[:-1]
 
 
-def _spread(steps: list[StepAccount]) -> Spread:
+def _spread(steps: list[StepBreakdown]) -> Spread:
     lasted = np.array([step.step_ms for step in steps])
     middle = median(lasted)
     away = np.abs(lasted - middle)

@@ -19,12 +19,12 @@ from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
 from gpuprobe.ledger.peers import called, peers_of, waited_for
-from gpuprobe.ledger.pipeline import host_account
+from gpuprobe.ledger.pipeline import host_breakdown
 from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.quantiles import median
-from gpuprobe.ledger.records import Account, DeviceAccount, HostAccount
+from gpuprobe.ledger.records import DeviceBreakdown, HostBreakdown, TraceBreakdown
 from gpuprobe.ledger.recurrent import recurrent_facts
-from gpuprobe.ledger.step_accounts import StepAccounts
+from gpuprobe.ledger.step_breakdowns import StepBreakdowns
 from gpuprobe.ledger.trust import confidence_in, told_lost, trusted
 from gpuprobe.ledger.untold import NO_CUPTI, missing_of, why_no_step
 from gpuprobe.units import PS_PER_MS, PS_PER_NS
@@ -44,13 +44,13 @@ EMPTY = f"{{}} is in the trace and did nothing: where the training did not run o
 
 @dataclass(frozen=True)
 class Found:
-    """A device's account, with what it was made of: its host, the steps, their time by category, exclusive, and when
+    """A device's breakdown, with what it was made of: its host, the steps, their time by category, exclusive, and when
     the host was held by work.
 
     `held` is work of its own, `once` what is done once, whether or not the device idled meanwhile.
     """
 
-    account: DeviceAccount
+    breakdown: DeviceBreakdown
     host: Host
     windows: Windows
     parts: dict[str, Intervals]
@@ -59,24 +59,24 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Breakdown:
-    """The account of a trace, with what the account of each of its devices was made of."""
+class Workings:
+    """The breakdown of a trace, with what the breakdown of each of its devices was made of."""
 
     timeline: Timeline
-    account: Account
+    breakdown: TraceBreakdown
     found: tuple[Found, ...]
 
-    def made_of(self, device: DeviceAccount) -> Found:
-        """Return what the account of a device was made of."""
-        return next(found for found in self.found if found.account is device)
+    def made_of(self, device: DeviceBreakdown) -> Found:
+        """Return what the breakdown of a device was made of."""
+        return next(found for found in self.found if found.breakdown is device)
 
 
-def account_of(timeline: Timeline) -> Account:
-    """Return the account of every step of a trace, where nothing else is asked of its breakdown."""
-    return break_down(timeline).account
+def breakdown_of(timeline: Timeline) -> TraceBreakdown:
+    """Return the breakdown of every step of a trace, where its workings are not wanted."""
+    return break_down(timeline).breakdown
 
 
-def break_down(timeline: Timeline) -> Breakdown:
+def break_down(timeline: Timeline) -> Workings:
     """Account for every step of a trace; without a GPU in it the processor is the device.
 
     `devices` is empty where no step could be found, and the warnings say so.
@@ -90,14 +90,14 @@ def break_down(timeline: Timeline) -> Breakdown:
     found = _on_gpus(timeline, hosts, missing, exchanged)
     if not (found or timeline.others or worked or launched):
         found = _on_processors(timeline, hosts, exchanged)
-    devices = [one.account for one in found]
+    devices = [one.breakdown for one in found]
     warnings = timeline.warnings if devices else (*timeline.warnings, why_no_step(timeline, launched))
     if devices and timeline.devices and not worked:
         warnings = (*warnings, EMPTY.format(timeline.devices[0].name))
     peers = peers_of(exchanged, devices)
     slowest, why = waited_for(devices, peers) or _slowest(devices)
     began, ended = _clock(timeline, [one.windows for one in found])
-    account = Account(
+    breakdown = TraceBreakdown(
         source=timeline.source,
         format=timeline.format,
         devices=tuple(devices),
@@ -111,7 +111,7 @@ def break_down(timeline: Timeline) -> Breakdown:
         unmatched=unmatched,
         warnings=warnings,
     )
-    return Breakdown(timeline, account, tuple(found))
+    return Workings(timeline, breakdown, tuple(found))
 
 
 def _on_gpus(
@@ -148,11 +148,11 @@ def _waiting(exchanged: Exchanges | None, device: str, host: str) -> Intervals:
     return exchanged.waiting((device, host)) if exchanged else Intervals()
 
 
-def _described(found: list[Found]) -> tuple[HostAccount, ...]:
+def _described(found: list[Found]) -> tuple[HostBreakdown, ...]:
     """Account for each host once, over the steps of its first device."""
     first = {one.host.name: one for one in reversed(found)}
     names = dict.fromkeys(one.host.name for one in found)
-    return tuple(host_account(first[name].host, first[name].windows) for name in names)
+    return tuple(host_breakdown(first[name].host, first[name].windows) for name in names)
 
 
 def _clock(timeline: Timeline, found: list[Windows]) -> tuple[int | None, int | None]:
@@ -169,15 +169,15 @@ def host_names(timeline: Timeline) -> list[str]:
     return list(dict.fromkeys([*(device.host for device in devices), *(thread.host for thread in threads)]))
 
 
-def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceAccount:
+def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceBreakdown:
     device, windows = time.device, time.windows
-    steps = StepAccounts.of(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
+    steps = StepBreakdowns.of(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
     counted = slice(steps.warmup, steps.warmup + len(steps.counted))
     sm, occupied, outside = kernels.sm_efficiency(time, counted), kernels.occupancy(time), _idle_outside(time)
     operations, loops = made_up_of(on_device(timeline.names, device), windows)
-    return DeviceAccount(
+    return DeviceBreakdown(
         name=device.name,
         host=device.host,
         kind="gpu",
@@ -224,13 +224,13 @@ def _per_step_ms(part: Intervals, windows: Windows, counted: slice) -> float:
     return float(covered(part, windows.start_ps[counted], windows.end_ps[counted]).mean()) / PS_PER_MS
 
 
-def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceAccount:
+def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceBreakdown:
     windows, parts = spent.windows, spent.parts
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
-    steps = StepAccounts.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
+    steps = StepBreakdowns.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
     operations, loops = made_up_of(on_processor(host), windows)
     events = proof(host, parts, windows.inside)
-    return DeviceAccount(
+    return DeviceBreakdown(
         name=PROCESSOR,
         host=host.name,
         kind="cpu",
@@ -263,7 +263,7 @@ def _idle_outside(time: GpuTime) -> float | None:
     return difference(difference(time.span, time.busy), inside).total / max(time.span.total, 1)
 
 
-def _slowest(devices: list[DeviceAccount]) -> tuple[int | None, str]:
+def _slowest(devices: list[DeviceBreakdown]) -> tuple[int | None, str]:
     """The device with the longest step, and the part of it by which it exceeds the quickest most."""
     worked = [place for place, device in enumerate(devices) if device.kernels or device.kind == "cpu"]
     if len(worked) < 2:

@@ -1,4 +1,4 @@
-"""How an account reads: its verdict, its bar and its rows, as text that the terminal and the report share."""
+"""How a breakdown reads: its verdict, its bar and its rows, as text that the terminal and the report share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.records import Diagnosis, Finding
-    from gpuprobe.ledger.records import DeviceAccount, Gap, OperationFacts
+    from gpuprobe.ledger.records import DeviceBreakdown, Gap, OperationFacts
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.records import Gain
     from gpuprobe.whatif.records import Prediction
@@ -51,13 +51,13 @@ class Words:
     code: str
 
 
-def lines(device: DeviceAccount) -> list[Line]:
+def lines(device: DeviceBreakdown) -> list[Line]:
     """Return the categories of a device that took any time, in the design's order; an old report knew fewer."""
     order = CPU_CATEGORIES if device.kind == "cpu" else GPU_CATEGORIES
     return [Line(name, device.ms(name), device.share(name), CATEGORIES[name]) for name in order if device.ms(name) > 0]
 
 
-def rows(device: DeviceAccount) -> list[list[str]]:
+def rows(device: DeviceBreakdown) -> list[list[str]]:
     """Return a heading and a row for each category of a device's step: its time, its share and what it is."""
     told = [
         [f"`{line.category}`", f"{line.ms:,.3f}", wording.share(line.fraction), line.shown.meaning]
@@ -66,7 +66,7 @@ def rows(device: DeviceAccount) -> list[list[str]]:
     return [["category", "ms a step", "share", "what it is"], *told]
 
 
-def step_sentence(who: str, device: DeviceAccount) -> str:
+def step_sentence(who: str, device: DeviceBreakdown) -> str:
     """Say where a step goes, the largest parts first: `Of each 103 ms step of numpy the GPU computed 19 %; ...`."""
     name = "processor" if device.kind == "cpu" else "GPU"
     shares: dict[str, float] = {}
@@ -82,7 +82,7 @@ def step_sentence(who: str, device: DeviceAccount) -> str:
 
 def table(rows: Sequence[Row]) -> list[list[str]]:
     """Return a heading and one row a strategy: its traced step in ms, and the share of each category that took time."""
-    devices = [(row.strategy, row.account) for row in rows if row.account is not None]
+    devices = [(row.strategy, row.breakdown) for row in rows if row.breakdown is not None]
     shares = {name: {line.category: line.fraction for line in lines(device)} for name, device in devices}
     shown = [name for name in CATEGORIES if any(name in share for share in shares.values())]
     if not devices:
@@ -95,7 +95,7 @@ def table(rows: Sequence[Row]) -> list[list[str]]:
     return [heading, *cells]
 
 
-def bar(device: DeviceAccount, width: int) -> list[tuple[str, int]]:
+def bar(device: DeviceBreakdown, width: int) -> list[tuple[str, int]]:
     """Return (category, cells) of the step as a bar: by largest remainder, so that the cells add up to the width."""
     shown = lines(device)
     exact = [line.fraction * width for line in shown]
@@ -135,7 +135,7 @@ def owner(one: OperationFacts) -> str:
     return f"{'the optimizer ' if one.of_optimizer else ''}{one.owner or 'of no layer'}"
 
 
-def called(device: DeviceAccount, *, of_several_hosts: bool) -> str:
+def called(device: DeviceBreakdown, *, of_several_hosts: bool) -> str:
     """Name a device, with its host where there are several."""
     return f"{device.name} of {device.host}" if of_several_hosts else device.name
 
@@ -186,7 +186,7 @@ def told(gain: Gain) -> str:
     return f"{text} over {gain.over}" if gain.over else text
 
 
-def headline(device: DeviceAccount, *, of_several_hosts: bool = False) -> str:
+def headline(device: DeviceBreakdown, *, of_several_hosts: bool = False) -> str:
     """Say which device, how many steps and how they were found, and how long they take."""
     name = f"{device.model} ({device.name})" if device.model else device.name
     where = f" of {device.host}" if of_several_hosts else ""
@@ -204,7 +204,7 @@ def headline(device: DeviceAccount, *, of_several_hosts: bool = False) -> str:
     return text
 
 
-def meters(device: DeviceAccount) -> list[str]:
+def meters(device: DeviceBreakdown) -> list[str]:
     """Return the other meters of a GPU, each with what it is a share of, and what is missing with the reason."""
     if device.kind == "cpu":
         return []

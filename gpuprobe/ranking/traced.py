@@ -10,7 +10,7 @@ from gpuprobe import telemetry
 from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.recorded import readings_of
 from gpuprobe.errors import InputError
-from gpuprobe.ledger.account import break_down
+from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.recording import TELEMETRY_FILE, TRACE_FOLDER, without_folder
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 from gpuprobe.traces.read import read
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gpuprobe.ledger.records import Account
+    from gpuprobe.ledger.records import TraceBreakdown
     from gpuprobe.records import Evidence, Run, Study
     from gpuprobe.telemetry import Telemetry
     from gpuprobe.traces.timeline import Timeline
@@ -35,11 +35,11 @@ LARGER_BATCH = "batch_times"
 
 @dataclass(frozen=True)
 class Traced:
-    """The trace of one strategy: the run that it is of, its account, its replay where another strategy is compared
+    """The trace of one strategy: the run that it is of, its breakdown, its replay where another strategy is compared
     with it, and what was read of the GPU and the host in that run."""
 
     run: Run
-    account: Account
+    breakdown: TraceBreakdown
     replay: Replay | None
     readings: Evidence | None = None
 
@@ -57,13 +57,13 @@ def traced(
         if timeline is None:
             notes.append(trouble)
             continue
-        breakdown = break_down(timeline)
-        account = breakdown.account
-        readings = readings_of(recordings[path], run, account, study, limits) if path in recordings else None
+        workings = break_down(timeline)
+        breakdown = workings.breakdown
+        readings = readings_of(recordings[path], run, breakdown, study, limits) if path in recordings else None
         known = known_beside(run, study.environment, readings)
         changes = (*usual_changes(known), *_batches(study, runs, run))
-        replay = predict(breakdown, known, changes) if strategy in replayed else None
-        found[strategy] = Traced(run, account, replay, readings)
+        replay = predict(workings, known, changes) if strategy in replayed else None
+        found[strategy] = Traced(run, breakdown, replay, readings)
     return found, tuple(notes)
 
 

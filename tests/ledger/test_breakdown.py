@@ -1,4 +1,4 @@
-"""The account of steps that are made by hand, so that every millisecond of them is known."""
+"""The breakdown of steps that are made by hand, so that every millisecond of them is known."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuprobe.evidence.breakdown import evidence_of
-from gpuprobe.ledger.account import account_of
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.categories import UNATTRIBUTED
-from gpuprobe.ledger.records import Account, DeviceAccount
+from gpuprobe.ledger.records import DeviceBreakdown, TraceBreakdown
 from gpuprobe.records import to_json
 from gpuprobe.traces.timeline import Direction, Timeline
 from tests.helpers.timelines import Made
 
 
-def device(made: Made) -> DeviceAccount:
-    account = account_of(made.timeline())
-    assert len(account.devices) == 1
-    return account.devices[0]
+def device(made: Made) -> DeviceBreakdown:
+    breakdown = breakdown_of(made.timeline())
+    assert len(breakdown.devices) == 1
+    return breakdown.devices[0]
 
 
 def parts(made: Made) -> dict[str, Any]:
@@ -132,9 +132,9 @@ def test_without_any_event_of_the_host_nothing_is_known_of_the_idle_time() -> No
 
 def test_lost_events_lower_the_confidence() -> None:
     timeline = step().timeline()
-    assert account_of(timeline).devices[0].confidence == "high"
+    assert breakdown_of(timeline).devices[0].confidence == "high"
     lost = replace(timeline, warnings=("the profiler says: Detected GPU events dropped on host",))
-    assert account_of(lost).devices[0].confidence == "medium"
+    assert breakdown_of(lost).devices[0].confidence == "medium"
 
 
 @pytest.mark.parametrize("frame", ["train.py(12): step", "<built-in method sleep>", "$loop.py:12 step"])
@@ -205,9 +205,9 @@ def test_occupancy_is_estimated_from_the_shapes_where_the_trace_gives_none() -> 
     )
     of = replace(known, kernels=kernels, facts={"sm_count": 10.0, "compute_capability": 7.0})
     # 40 blocks of 256 threads on 10 multiprocessors, each of which holds 2048 threads of compute capability 7.0.
-    assert account_of(replace(timeline, devices=(of,))).devices[0].occupancy == pytest.approx(4 * 256 / 2048)
+    assert breakdown_of(replace(timeline, devices=(of,))).devices[0].occupancy == pytest.approx(4 * 256 / 2048)
     untold = replace(of, facts={"sm_count": 10.0})
-    found = account_of(replace(timeline, devices=(untold,))).devices[0]
+    found = breakdown_of(replace(timeline, devices=(untold,))).devices[0]
     assert found.occupancy is None
     assert "occupancy" in found.missing
 
@@ -216,7 +216,7 @@ def test_a_kernel_of_unknown_shape_counts_as_the_others_do() -> None:
     timeline = replace_grid(
         Made(facts={"sm_count": 80.0}).kernel(0, 10, launch=-1).kernel(10, 20, launch=-1).timeline()
     )
-    (found,) = account_of(timeline).devices
+    (found,) = breakdown_of(timeline).devices
     assert found.sm_efficiency == pytest.approx(0.5 * 20 / 21)
 
 
@@ -249,7 +249,7 @@ def test_a_launch_call_that_bears_its_kernels_name_is_called_a_launch() -> None:
     bears = thread.events.name.copy()
     bears[1] = timeline.names.index("volta_sgemm")
     events = replace(thread.events, name=bears, duration_ps=np.array([1, 38]) * 10**9)
-    (found,) = account_of(replace(timeline, threads=(replace(thread, events=events),))).devices
+    (found,) = breakdown_of(replace(timeline, threads=(replace(thread, events=events),))).devices
     assert [event.name for event in found.gaps[0].host] == ["launch of volta_sgemm"]
 
 
@@ -334,7 +334,7 @@ def test_the_kernels_of_a_cuda_graph_share_one_launch() -> None:
     one = replace(thread.events, correlation=np.array([7, -1, -1]))
     kernels = replace(gpu.kernels, correlation=np.array([7, 7, 7]))
     graph = replace(timeline, devices=(replace(gpu, kernels=kernels),), threads=(replace(thread, events=one),))
-    (found,) = account_of(graph).devices
+    (found,) = breakdown_of(graph).devices
     # What lies between kernels of the graph was launched long ago.
     assert (found.ledger_ms["idle_queue"], found.ledger_ms["idle_launch"]) == pytest.approx((3, 0))
     assert (found.joined_fraction, found.lost_fraction) == (1, 0)
@@ -480,11 +480,11 @@ def test_python_that_makes_a_tensor_of_a_batch_makes_the_input() -> None:
     found = device(made)
     # A short one is part of the call.
     assert (found.ledger_ms["idle_input"], found.ledger_ms["cpu_dispatch"]) == pytest.approx((7, 53))
-    account = account_of(made.timeline())
-    (stage,) = account.hosts[0].iterators
+    breakdown = breakdown_of(made.timeline())
+    (stage,) = breakdown.hosts[0].iterators
     assert stage.name == "Python"
     assert stage.blocking_ms == pytest.approx(7)
-    assert evidence_of(account).text("input_stage") == "python_feed"
+    assert evidence_of(breakdown).text("input_stage") == "python_feed"
 
 
 def test_a_loop_that_says_when_it_makes_a_batch_makes_the_input() -> None:
@@ -579,7 +579,7 @@ def test_a_stage_is_charged_without_those_that_it_calls_by_number_or_by_part() -
     made.host(43, 89, "Iterator::Root::MemoryCacheImpl::Map", "get_next")
     own = {
         stage.name.removeprefix("Iterator::Root::"): stage.self_ms
-        for stage in account_of(made.timeline()).hosts[0].iterators
+        for stage in breakdown_of(made.timeline()).hosts[0].iterators
     }
     assert own == pytest.approx(
         {"FlatMap": 10, "FlatMap[0]::Generator": 29, "MemoryCache": 0, "MemoryCacheImpl": 2, "MemoryCacheImpl::Map": 46}
@@ -590,7 +590,7 @@ def test_the_iterator_that_works_is_named_and_not_the_one_that_waits_for_it() ->
     made = marked(2).host(0, 20, "IteratorGetNextOp::DoCompute", "get_next")
     made.host(1, 20, "Iterator::Root::Prefetch", "get_next").host(1, 19, "Iterator::Root::Prefetch::Map", "worker")
     made.host(2, 4, "Iterator::Root::Prefetch::Map::BatchV2", "worker")
-    host = account_of(made.timeline()).hosts[0]
+    host = breakdown_of(made.timeline()).hosts[0]
     assert host.slowest_iterator == "Iterator::Root::Prefetch::Map"
     blocking = {stage.name: stage.blocking_ms for stage in host.iterators}
     assert blocking["Iterator::Root::Prefetch::Map"] == pytest.approx(16)
@@ -600,27 +600,27 @@ def test_the_iterator_that_works_is_named_and_not_the_one_that_waits_for_it() ->
 def test_operations_that_python_starts_one_by_one() -> None:
     made = marked(2).host(1, 11, "EagerLocalExecute: MatMul").host(12, 14, "EagerLocalExecute: IteratorGetNext")
     made.host(110, 120, "EagerLocalExecute: Relu").host(121, 150, "EagerLocalExecute: __inference_f_1")
-    assert account_of(made.timeline()).hosts[0].eager_ms_per_step == pytest.approx(10)
+    assert breakdown_of(made.timeline()).hosts[0].eager_ms_per_step == pytest.approx(10)
 
 
 def test_operations_without_a_launch_ran_on_the_processor() -> None:
     made = step().host(38, 40, "dense/MatMul:MatMul").host(32, 36, "strings/Format:StringFormat")
-    assert [op.type for op in account_of(made.timeline()).hosts[0].cpu_ops] == ["GatherV2", "StringFormat"]
+    assert [op.type for op in breakdown_of(made.timeline()).hosts[0].cpu_ops] == ["GatherV2", "StringFormat"]
 
 
 # --- whatever comes ---------------------------------------------------------------------------------------------
 
 
 def test_a_device_that_is_no_gpu_is_not_taken_for_the_processor() -> None:
-    account = account_of(replace(marked(2).timeline(), devices=(), others=("/device:TPU:0",)))
-    assert account.devices == ()
-    assert account.warnings[-1].startswith("the work of /device:TPU:0 is not accounted for")
+    breakdown = breakdown_of(replace(marked(2).timeline(), devices=(), others=("/device:TPU:0",)))
+    assert breakdown.devices == ()
+    assert breakdown.warnings[-1].startswith("the work of /device:TPU:0 is not accounted for")
 
 
 def test_an_empty_timeline_has_no_account_and_says_why() -> None:
-    account = account_of(Timeline("nothing", "xplane", 0, False, ()))
-    assert account.devices == ()
-    assert account.warnings == ("the trace holds no events",)
+    breakdown = breakdown_of(Timeline("nothing", "xplane", 0, False, ()))
+    assert breakdown.devices == ()
+    assert breakdown.warnings == ("the trace holds no events",)
 
 
 times = st.integers(0, 60)
@@ -650,10 +650,10 @@ def test_every_account_adds_up(
             made.copy(start, start + length, launch, Direction.D2H)
         else:
             made.kernel(start, start + length, launch)
-    account = account_of(made.timeline())
-    for found in account.devices:
+    breakdown = breakdown_of(made.timeline())
+    for found in breakdown.devices:
         steps = [(one.ledger_ms, one.step_ms) for one in found.each_step]
         for ledger_ms, step_ms in [*steps, (found.ledger_ms, found.step_ms)]:
             assert sum(ledger_ms.values()) == pytest.approx(step_ms, abs=1e-6)
             assert min(ledger_ms.values()) >= 0
-    assert msgspec.json.decode(to_json(account), type=Account) == account
+    assert msgspec.json.decode(to_json(breakdown), type=TraceBreakdown) == breakdown
