@@ -63,6 +63,13 @@ class Backend(Protocol):
     def samples_counted(self, model: keras.Model, answer: Any) -> int:
         """Read how many samples the first call trained on, whose answer is given; 0 where nobody counts."""
 
+    def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
+        """Count the floating-point operations of one call of the model's `train_step`, a multiply-add as two.
+
+        `data` is what `note_batches` noted, or the outline of it. None where the backend counts none: a zero is a count
+        that is missing, never an amount of work. The model is not to be trained on afterwards.
+        """
+
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Read the effective settings of a compiled model back."""
 

@@ -73,6 +73,10 @@ class Unknown:
         """Ask the running loss."""
         return as_number(loss_count(model))
 
+    def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
+        """Nobody counts."""
+        return None
+
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Read what Keras knows."""
         return settings_of(model, batch_size, feed_dtype, self._name)

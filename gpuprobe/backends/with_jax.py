@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jax
+import keras
 
 from gpuprobe.backends.giving_way import stand_before
 from gpuprobe.backends.read_back import as_number, loss_count, note_in_step, nothing, settings_of
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-    import keras
 
     from gpuprobe.records import Settings
 
@@ -92,6 +91,18 @@ class Jax:
         places = [place for place, variable in enumerate(model.metrics_variables) if variable is count]
         return as_number(metrics[places[0]]) if places else 0
 
+    def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
+        """Have XLA count in the step as it is before it is compiled; the body of a loop counts once."""
+        kinds = (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+        state = tuple([_shape(one) for one in kind] for kind in kinds)
+        counted = jax.jit(train_step).lower(state, keras.tree.map_structure(_shape, data)).cost_analysis() or {}
+        return float(counted.get("flops", 0.0)) or None
+
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Ask JAX for its device and precision; it tells no number of threads, which are as many as the cores."""
         first = jax.devices()[0]
@@ -103,6 +114,10 @@ class Jax:
             tf32=(jax.config.jax_default_matmul_precision or "default") in TF32_NAMES if _on_gpu() else None,
             gpu_pci_bus_id=next(iter(cuda_bus_ids()), "") if _on_gpu() else "",
         )
+
+
+def _shape(tensor: Any) -> Any:
+    return None if tensor is None else jax.ShapeDtypeStruct(tensor.shape, tensor.dtype)
 
 
 def _on_gpu() -> bool:

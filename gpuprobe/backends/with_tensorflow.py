@@ -103,6 +103,12 @@ class TensorFlow:
         """Ask the running loss."""
         return as_number(loss_count(model))
 
+    def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
+        """Count in a graph of the step of its own."""
+        from gpuprobe.backends.tensorflow_flop import step_flop
+
+        return step_flop(train_step, data)
+
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Ask TensorFlow for its devices, threads and switches."""
         gpus = tf.config.list_logical_devices("GPU")

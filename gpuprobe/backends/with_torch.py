@@ -6,8 +6,10 @@ import socket
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import keras
 import torch
 from torch import profiler
+from torch.utils.flop_counter import FlopCounterMode
 
 from gpuprobe.backends.giving_way import stand_before
 from gpuprobe.backends.read_back import as_number, loss_count, nothing, settings_of
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-    import keras
 
     from gpuprobe.records import Settings
 
@@ -109,6 +109,16 @@ class Torch:
         """Ask the running loss."""
         return as_number(loss_count(model))
 
+    def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
+        """Take one more step on zeros, and count its matrix products and convolutions, forward and backward.
+
+        Source of the count: torch.utils.flop_counter, which leaves out what is done element by element.
+        """
+        zeros = keras.tree.map_structure(_zeros, data)
+        with FlopCounterMode(display=False) as counter:
+            train_step(zeros)
+        return float(counter.get_total_flops()) or None
+
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Ask PyTorch for its device, threads and switches."""
         on_gpu = torch.cuda.is_available()
@@ -124,3 +134,7 @@ class Torch:
             tf32=bool(torch.backends.cuda.matmul.allow_tf32) if on_gpu else None,
             gpu_pci_bus_id=next(iter(cuda_bus_ids()), "") if on_gpu else "",
         )
+
+
+def _zeros(tensor: Any) -> Any:
+    return None if tensor is None else keras.ops.zeros(tensor.shape, tensor.dtype)

@@ -19,7 +19,7 @@ def compiled(workload: Workload, plan: Plan, backend: Backend) -> tuple[keras.Mo
     """Return the compiled model, and what its train step notes when it is traced: batch size, dtype, data.
 
     A `tf.function` that creates variables is traced twice, so the optimiser's and the metrics' are made before it. The
-    data is that of a step as it was built, whose shapes alone count.
+    data is that of a step as it was built, whose shapes alone count; under other backends the outline of it.
     """
     model = workload.build()
     workload.compile(model, jit_compile=plan.jit_compile, steps_per_execution=plan.steps_per_execution)
@@ -35,9 +35,18 @@ def compiled(workload: Workload, plan: Plan, backend: Backend) -> tuple[keras.Mo
         seen.update(batch_size=first.shape[0], feed_dtype=keras.backend.standardize_dtype(first.dtype))
         if plan.backend == TENSORFLOW:
             seen.update(data=data)
+        elif "data" not in seen:
+            # JAX gives no values here, and PyTorch's would keep a batch in memory.
+            seen.update(data=keras.tree.map_structure(_outline, data))
 
     backend.note_batches(model, note)
     return model, seen
+
+
+def _outline(tensor: Any) -> keras.KerasTensor | None:
+    if tensor is None:
+        return None
+    return keras.KerasTensor(tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
 
 
 def _make_metrics(model: keras.Model, batch_size: int) -> None:

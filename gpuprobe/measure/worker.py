@@ -18,9 +18,7 @@ from gpuprobe.recording import LOG_FILE, SPEC_FILE, TRACE_FOLDER
 from gpuprobe.records import RunSpec, load
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    import keras
+    from collections.abc import Callable
 
     from gpuprobe.records import State
     from gpuprobe.workloads.workload import Workload
@@ -78,6 +76,7 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
     with scope(plan, devices):
         model, seen = compiled(workload, plan, backend)
+    step = model.train_step
     workload = with_rate(workload, model, plan.rate_times)
     feed = feeds.make(plan, workload, spec.seed, shared=bool(spec.shared))
     for note in (*plan.notes, *feed.notes, *share(model, spec.shared)):
@@ -99,9 +98,9 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     feed.warm()
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, driving.ENDLESS, [notice])
-    if machine.has_gpu and plan.backend == TENSORFLOW and plan.replicas == 1:
+    if machine.has_gpu and plan.replicas == 1:
         # Only a GPU's peak is known, so that only there the count says how much of it was used.
-        _log_flop(log, model, seen)
+        _log_flop(log, lambda: backend.step_flop(step, model, seen["data"]), seen["batch_size"])
 
 
 def _leave_gpus_to(backend: str) -> None:
@@ -112,11 +111,13 @@ def _leave_gpus_to(backend: str) -> None:
         tensorflow()
 
 
-def _log_flop(log: EventLog, model: keras.Model, seen: dict[str, Any]) -> None:
-    from gpuprobe.measure.flops import step_flop
-
-    flop = step_flop(model.train_step, seen["data"])
-    log.write("flop", per_sample=flop / seen["batch_size"] if flop else None)
+def _log_flop(log: EventLog, count: Callable[[], float | None], batch_size: int) -> None:
+    try:
+        flop = count()
+    except Exception:  # noqa: BLE001 - a run that was measured must not be lost for want of a count
+        traceback.print_exc()
+        flop = None
+    log.write("flop", per_sample=flop / batch_size if flop else None)
 
 
 def _workload(spec: RunSpec) -> Workload:

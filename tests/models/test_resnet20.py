@@ -56,7 +56,7 @@ def test_softmax_stays_float32_under_a_mixed_policy() -> None:
 def test_a_training_step_is_counted_as_a_multiply_add_of_two() -> None:
     import tensorflow as tf
 
-    from gpuprobe.measure.flops import step_flop
+    from gpuprobe.backends.tensorflow_flop import step_flop
 
     model = resnet_v1(20)
     model.compile(optimizer="adam", loss="categorical_crossentropy")
@@ -71,6 +71,6 @@ def test_a_training_step_is_counted_as_a_multiply_add_of_two() -> None:
 def test_a_step_without_arithmetic_has_no_count() -> None:
     import tensorflow as tf
 
-    from gpuprobe.measure.flops import step_flop
+    from gpuprobe.backends.tensorflow_flop import step_flop
 
     assert step_flop(tf.identity, tf.TensorSpec((4,))) is None
