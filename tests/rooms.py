@@ -68,8 +68,10 @@ ROOMS = {
     "compare": _room("two studies side by side", "ranking evidence ledger traces logs telemetry"),
     "simulate": _room("sessions whose truth is known", "traces telemetry cards", "google"),
     "predict": _room("the epoch time that a card should reach", "cards ranking"),
-    # TensorFlow is asked in a child process alone: `probe.py` is that child.
-    "doctor": _room("can the GPU be used here, and the fix where not", "telemetry cards", "psutil tensorflow"),
+    # Each framework is asked in a child process alone: `probe.py` and `probe_backend.py` are such children.
+    "doctor": _room(
+        "can the GPU be used here, and the fix where not", "backends telemetry cards", "psutil tensorflow jax torch"
+    ),
     "watch": _room("any command, sampled and judged", "telemetry evidence diagnosis", "psutil"),
     "report": _room(
         "text, pages and plots of what was found",

@@ -70,7 +70,7 @@ def _here(report: Report) -> str:
     names = ", ".join(f"{count} x {name}" for name, count in counts_by_name.items())
     broken = any(result.name == "gpu_driver" and result.status == "fail" for result in report.results)
     none = "the NVIDIA driver shows no GPU" if broken else "no NVIDIA GPU here"
-    return names or f"{none}, TensorFlow trains on the processor"
+    return names or f"{none}, Keras trains on the processor"
 
 
 def _skipped(report: Report) -> dict[str, list[str]]:

@@ -109,3 +109,5 @@ def unknown(reason: str, *evidence: str) -> CheckResult:
 
 
 NO_GPU = "needs an NVIDIA GPU"
+# How a framework that is not there says why it did not import.
+NOT_INSTALLED = "it is not installed"

@@ -113,6 +113,24 @@ class TensorflowFacts(Record, frozen=True, kw_only=True):
     log: str = ""
 
 
+class BackendFacts(Record, frozen=True, kw_only=True):
+    """What JAX or PyTorch said in a process of its own; `stages`, `died` and `log` as in `TensorflowFacts`.
+
+    `cuda` is the version that it brings or was built for (JAX tells the major one alone), empty where it is for the
+    processor, None where it did not come to tell. `gpus` are their names as it lists them.
+    """
+
+    backend: str
+    version: str = ""
+    missing: str | None = None
+    cuda: str | None = None
+    capabilities: tuple[str, ...] = ()
+    gpus: tuple[str, ...] | None = None
+    stages: dict[str, str] = msgspec.field(default_factory=dict)
+    died: str = ""
+    log: str = ""
+
+
 class Clash(Record, frozen=True, kw_only=True):
     """An installed package whose own requirement another installed package does not meet."""
 
@@ -150,6 +168,7 @@ class Facts(Record, frozen=True, kw_only=True):
     driver: DriverFacts
     tensorflow: TensorflowFacts
     packages: PackageFacts
+    backends: tuple[BackendFacts, ...] = ()
     cards: tuple[CardFacts, ...] = ()
     cards_loaded: tuple[CardFacts, ...] = ()
     cluster: ClusterFacts = ClusterFacts()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from gpuprobe import telemetry
+from gpuprobe.doctor.ask_backends import ask_backends
 from gpuprobe.doctor.ask_tensorflow import ask
 from gpuprobe.doctor.cards import cards
 from gpuprobe.doctor.cluster import cluster
@@ -38,6 +39,7 @@ VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "CUDA_DEVICE_ORDER",
     "CUDA_LAUNCH_BLOCKING",
+    "JAX_PLATFORMS",
     "LD_LIBRARY_PATH",
     "NVIDIA_VISIBLE_DEVICES",
     "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION",
@@ -49,7 +51,7 @@ VARIABLES = (
 
 
 def gather(limit_s: float) -> Facts:
-    """Ask the system, the driver, the packages and, for at most `limit_s` seconds, TensorFlow."""
+    """Ask the system, the driver, the packages and, each for at most `limit_s` seconds, Keras's backends."""
     driver = _driver()
     tensorflow, recording = _observe(limit_s) if driver.gpus else (ask(limit_s), None)
     at_rest: tuple[CardFacts, ...] = ()
@@ -64,6 +66,7 @@ def gather(limit_s: float) -> Facts:
         driver=driver,
         tensorflow=tensorflow,
         packages=packages(),
+        backends=ask_backends(limit_s),
         cards=at_rest,
         cards_loaded=at_work,
         cluster=cluster(os.environ),

@@ -17,6 +17,8 @@ LOOKED_AT = (
     "tf-nightly",
     "jax",
     "jaxlib",
+    "jax-cuda12-plugin",
+    "jax-cuda13-plugin",
     "torch",
     "keras",
     "tensorboard",

@@ -6,18 +6,14 @@ to be in the stage that began last. TensorFlow's own log goes to stderr.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gpuprobe.doctor.telling import say, stage
 from gpuprobe.scratch import scratch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # The libraries that TensorFlow loads for a GPU (stream_executor/dso_loader), and whose major version is in their name;
 # cufft and others count on their own, and CUPTI's is looked at by a check.
@@ -40,43 +36,26 @@ SIZE = 2048
 
 def main() -> None:
     """Run the stages in order; one that raises is reported, and the others still run."""
-    tf = _stage("import", _import)
+    tf = stage("import", _import)
     if tf is None:
         return
     # What was read before this is of a card at rest.
-    _say(touched_ns=time.time_ns())
-    gpus = _stage("devices", lambda: _devices(tf)) or []
-    _stage("libraries", lambda: _libraries(tf))
-    _stage("compute", lambda: _compute(tf))
-    _stage("convolution", lambda: _convolution(tf))
-    _stage("xla", lambda: _xla(tf))
-    _stage("profiler", lambda: _profile(tf))
+    say(touched_ns=time.time_ns())
+    gpus = stage("devices", lambda: _devices(tf)) or []
+    stage("libraries", lambda: _libraries(tf))
+    stage("compute", lambda: _compute(tf))
+    stage("convolution", lambda: _convolution(tf))
+    stage("xla", lambda: _xla(tf))
+    stage("profiler", lambda: _profile(tf))
     if gpus:
-        _stage("load", lambda: _load(tf))
-
-
-def _stage(name: str, work: Callable[[], Any]) -> Any:
-    _say(stage=name, state="begun")
-    try:
-        found = work()
-    except Exception as error:  # noqa: BLE001 - whatever TensorFlow raises is what this process is here to tell
-        words = " ".join(str(error).split())
-        _say(stage=name, state=f"{type(error).__name__}: {words[:400]}")
-        return None
-    _say(stage=name, state="ok")
-    return found
-
-
-def _say(**facts: object) -> None:
-    sys.stdout.write(json.dumps(facts) + "\n")
-    sys.stdout.flush()
+        stage("load", lambda: _load(tf))
 
 
 def _import() -> Any:
     import tensorflow as tf
 
     build = tf.sysconfig.get_build_info()
-    _say(
+    say(
         version=tf.__version__,
         cuda_build=bool(build.get("is_cuda_build")),
         cuda=str(build.get("cuda_version", "")),
@@ -97,7 +76,7 @@ def _devices(tf: Any) -> list[Any]:
         found.append(
             {"name": gpu.name, "device_name": details.get("device_name", ""), "compute_capability": capability}
         )
-    _say(gpus=found)
+    say(gpus=found)
     return list(gpus)
 
 
@@ -111,7 +90,7 @@ def _libraries(tf: Any) -> None:
     found = {name: _find(places, f"lib{name}.so.{major}*") for name, major in majors.items()}
     cuda = [str(nvidia / "cuda_nvcc"), os.environ.get("CUDA_HOME", ""), *CUDA_FOLDERS]
     tools = [f"{folder}/bin" for folder in cuda if folder]
-    _say(
+    say(
         libraries=found,
         libdevice=_find([f"{folder}/nvvm/libdevice" for folder in cuda if folder], "libdevice.10.bc"),
         ptxas=_find(tools, "ptxas") or shutil.which("ptxas") or "",
@@ -157,20 +136,20 @@ def _profile(tf: Any) -> None:
         if not traces:
             raise FileNotFoundError("the profiler wrote no trace")
         # The name of the lines on which GPU kernels stand.
-        _say(gpu_events_traced=b"Stream #" in traces[0].read_bytes())
+        say(gpu_events_traced=b"Stream #" in traces[0].read_bytes())
 
 
 def _load(tf: Any) -> None:
     """Keep the GPU and its link busy, so that clocks and link can be read at work."""
     host = tf.constant([1.0] * 1024).numpy().repeat(SIZE * SIZE // 1024).reshape(SIZE, SIZE)
-    _say(load_start_ns=time.time_ns())
+    say(load_start_ns=time.time_ns())
     end = time.monotonic() + LOAD_S
     while time.monotonic() < end:
         x = tf.constant(host)
         for _ in range(8):
             x = tf.linalg.matmul(x, x) * 1e-6
         float(tf.reduce_sum(x))
-    _say(load_end_ns=time.time_ns())
+    say(load_end_ns=time.time_ns())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import msgspec
 
 from gpuprobe.doctor import CheckResult, Facts, examine
 from gpuprobe.doctor.facts import (
+    BackendFacts,
     CardFacts,
     DriverFacts,
     PackageFacts,
@@ -18,6 +19,7 @@ from gpuprobe.doctor.facts import (
 from gpuprobe.records import GpuInfo
 
 STAGES = dict.fromkeys(("import", "devices", "libraries", "compute", "convolution", "xla", "profiler", "load"), "ok")
+OTHER_STAGES = dict.fromkeys(("import", "devices", "compute"), "ok")
 CARD = CardFacts(
     uuid="GPU-1",
     name="Card",
@@ -64,6 +66,10 @@ HEALTHY = Facts(
     packages=PackageFacts(
         versions={"tensorflow": "2.21.0", "tensorboard": "2.21.0", "xprof": "2.24.2", "setuptools": "84.0"}
     ),
+    backends=(
+        BackendFacts(backend="jax", version="0.10.2", cuda="12", gpus=("Card",), stages=OTHER_STAGES),
+        BackendFacts(backend="torch", version="2.13.0", cuda="12.6", gpus=("Card",), stages=OTHER_STAGES),
+    ),
     cards=(CARD,),
     cards_loaded=(CARD,),
 )
@@ -87,7 +93,15 @@ def with_gpu(**fields: Any) -> Facts:
 def no_gpu(**driver: Any) -> Facts:
     fields = {"gpus": (), "driver": "", "cuda": "", "missing": "no NVIDIA driver", "pci_gpus": 0, **driver}
     facts = made(driver=fields, tensorflow={"gpus": (), "gpu_events_traced": False})
+    backends = tuple(msgspec.structs.replace(one, gpus=()) for one in facts.backends)
+    facts = msgspec.structs.replace(facts, backends=backends)
     return msgspec.structs.replace(facts, cards=(), cards_loaded=())
+
+
+def with_backend(name: str, *, driver: dict[str, Any] | None = None, **fields: Any) -> Facts:
+    """Let one of the other backends be otherwise."""
+    changed = tuple(msgspec.structs.replace(one, **fields) if one.backend == name else one for one in HEALTHY.backends)
+    return msgspec.structs.replace(made(driver=driver or {}), backends=changed)
 
 
 def result(facts: Facts, name: str) -> CheckResult:

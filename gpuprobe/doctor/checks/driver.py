@@ -79,7 +79,7 @@ def driver_cuda(facts: Facts) -> CheckResult:
     """The driver is at least as new as the CUDA that TensorFlow was built with, or of the same major version."""
     if not facts.has_gpu:
         return skipped(NO_GPU)
-    offered, wanted = _version(facts.driver.cuda), _version(facts.tensorflow.cuda)
+    offered, wanted = cuda_version(facts.driver.cuda), cuda_version(facts.tensorflow.cuda)
     if wanted is None:
         return unknown("which CUDA this TensorFlow was built for is not known")
     if offered is None:
@@ -96,7 +96,8 @@ def driver_cuda(facts: Facts) -> CheckResult:
     return failed(says, fix + (f" ({oldest} or newer)" if oldest else ""), evidence)
 
 
-def _version(text: str) -> tuple[int, int] | None:
+def cuda_version(text: str) -> tuple[int, int] | None:
+    """Read `12.4` or `13`, a minor version of 0 where it has none; None where it is no number."""
     parts = text.split(".")
     if not parts[0].isdigit():
         return None

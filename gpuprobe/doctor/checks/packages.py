@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from gpuprobe import wording
-from gpuprobe.doctor.check import CheckResult, check, failed, passed, warned
+from gpuprobe.doctor.check import NOT_INSTALLED, CheckResult, check, failed, passed, skipped, warned
 
 if TYPE_CHECKING:
     from gpuprobe.doctor.facts import Facts
@@ -26,6 +26,8 @@ def tensorboard(facts: Facts) -> CheckResult:
     """TensorBoard and its profiler's plugin are installed, and TensorBoard starts with this setuptools."""
     found = facts.packages.versions
     board = found.get("tensorboard") or found.get("tb-nightly")
+    if board is None and facts.tensorflow.missing == NOT_INSTALLED:
+        return skipped("not installed, as TensorFlow is not; gpuprobe shows its traces without it")
     if board is None:
         return warned("not installed: traces can be captured, not viewed", PROFILE)
     tools = _version(found.get("setuptools"))

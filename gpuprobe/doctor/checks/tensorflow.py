@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.doctor.check import NO_GPU, CheckResult, check, failed, passed, skipped, unknown, warned
+from gpuprobe.doctor.check import NO_GPU, NOT_INSTALLED, CheckResult, check, failed, passed, skipped, unknown, warned
 from gpuprobe.doctor.checks.system import WSL2
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ OTHERS = {"jax": "JAX", "torch": "PyTorch"}
 INSTALL = "pip install 'tensorflow[and-cuda]'"
 # The libraries without which TensorFlow registers no GPU; CUPTI is needed by its profiler alone.
 NEEDED = ("cudart", "cublas", "cublasLt", "cufft", "cusolver", "cusparse", "cudnn")
+# What CUDA_VISIBLE_DEVICES says to show no GPU.
+HIDING = frozenset({"", "-1", "none", "NoDevFiles"})
 # What a log of TensorFlow's says, why that is, and what to do. Sources: FIELD threads and CUDA's cuda.h.
 SIGNS = (
     (
@@ -54,9 +56,9 @@ def tensorflow_imports(facts: Facts) -> CheckResult:
         build = {True: f"built for CUDA {tensorflow.cuda}", False: "built without CUDA", None: "unknown build"}
         return passed(f"{tensorflow.version}, {build[tensorflow.cuda_build]}")
     others = [f"{title} {found[name]}" for name, title in OTHERS.items() if name in (found := facts.packages.versions)]
-    if tensorflow.missing == "it is not installed" and others:
+    if tensorflow.missing == NOT_INSTALLED and others:
         return skipped(f"it is not installed; Keras can train with {wording.listing(others)}")
-    if tensorflow.missing == "it is not installed":
+    if tensorflow.missing == NOT_INSTALLED:
         return failed("TensorFlow is not installed", _install(facts) if facts.has_gpu else "pip install tensorflow")
     fix = "see what this prints: python -c 'import tensorflow'; a clash of packages is most often cured by a new venv"
     if "SIGILL" in tensorflow.missing:
@@ -99,7 +101,7 @@ def _why_none(facts: Facts, visible: str | None) -> CheckResult:
         return failed("TensorFlow has used no GPU on native Windows since 2.11", WSL2)
     if tensorflow.cuda_build is False:
         return failed("this TensorFlow was built without CUDA", f"pip uninstall -y tensorflow-cpu; {INSTALL}")
-    if visible is not None and visible.strip() in {"", "-1", "none", "NoDevFiles"}:
+    if visible is not None and visible.strip() in HIDING:
         return failed(f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU", "unset CUDA_VISIBLE_DEVICES")
     lines = [line for line in log.splitlines() if "Could not load dynamic library" in line or "Cannot dlopen" in line]
     missing = missing_libraries(facts)

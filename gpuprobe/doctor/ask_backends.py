@@ -1,0 +1,24 @@
+"""Asks JAX and PyTorch, each in a child process, where they are installed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gpuprobe.backends.known import BACKENDS, TENSORFLOW, environment, is_installed
+from gpuprobe.doctor.asking import listen
+from gpuprobe.doctor.facts import BackendFacts
+
+OTHERS = tuple(name for name in BACKENDS if name != TENSORFLOW)
+
+
+def ask_backends(limit_s: float) -> tuple[BackendFacts, ...]:
+    """Return what each backend that is installed says within `limit_s` seconds."""
+    return tuple(ask(name, limit_s) for name in OTHERS if is_installed(name))
+
+
+def ask(backend: str, limit_s: float) -> BackendFacts:
+    """Return what one says within `limit_s` seconds."""
+    said = listen("gpuprobe.doctor.probe_backend", backend, limit_s=limit_s, environ=environment(backend))
+    facts = msgspec.convert({"backend": backend, **said.found}, BackendFacts)
+    missing = said.missing(backend)
+    return msgspec.structs.replace(facts, missing=missing, stages=said.stages, died=said.died, log=said.log)

@@ -1,0 +1,29 @@
+"""How a child process of the doctor tells what it finds: a line of JSON as each stage begins and as it ends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def stage(name: str, work: Callable[[], Any]) -> Any:
+    """Return what the work returns; None where it raises, which is told, so that the next stages still run."""
+    say(stage=name, state="begun")
+    try:
+        found = work()
+    except Exception as error:  # noqa: BLE001 - whatever a framework raises is what this process is here to tell
+        words = " ".join(str(error).split())
+        say(stage=name, state=f"{type(error).__name__}: {words[:400]}")
+        return None
+    say(stage=name, state="ok")
+    return found
+
+
+def say(**facts: object) -> None:
+    """Write facts as one line that is read at once."""
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
