@@ -18,7 +18,7 @@ from gpuprobe.stepview.view import view_of
 from gpuprobe.traces.read import read
 
 if TYPE_CHECKING:
-    from gpuprobe.board.sessions import Session
+    from gpuprobe.board.sessions import ProfileSession
     from gpuprobe.diagnosis.records import Diagnosis
     from gpuprobe.ledger.records import DeviceBreakdown
 
@@ -46,7 +46,7 @@ class Judge:
         self._kept: OrderedDict[tuple[str, int], Judged] = OrderedDict()
         self._devices: dict[tuple[str, int], DeviceBreakdown | None] = {}
 
-    def judged(self, session: Session) -> Judged:
+    def judged(self, session: ProfileSession) -> Judged:
         """Return what there is to say of a profile."""
         key = (session.name, session.written_ns)
         with self._lock:
@@ -57,7 +57,7 @@ class Judge:
                 self._kept.popitem(last=False)
             return self._kept[key]
 
-    def device(self, session: Session) -> DeviceBreakdown | None:
+    def device(self, session: ProfileSession) -> DeviceBreakdown | None:
         """Return the breakdown of the device that the verdict of a profile is about; None where it has no step."""
         key = (session.name, session.written_ns)
         with self._lock:
@@ -66,7 +66,7 @@ class Judge:
             return self._devices[key]
 
 
-def _judge(session: Session) -> Judged:
+def _judge(session: ProfileSession) -> Judged:
     try:
         case = recorded(session.of_run or session.folder)
         diagnosis = diagnose(case)
@@ -77,7 +77,7 @@ def _judge(session: Session) -> Judged:
     return Judged(title_of(view), tuple(facts(view)), diagnosis, page, case.simulated)
 
 
-def _device(session: Session) -> DeviceBreakdown | None:
+def _device(session: ProfileSession) -> DeviceBreakdown | None:
     try:
         return main_device(breakdown_of(read(session.folder)))
     except GpuprobeError:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.board.judged import Judge
-    from gpuprobe.board.sessions import Session
+    from gpuprobe.board.sessions import ProfileSession
 
 NAME = "gpuprobe"
 PROFILER = "profile"
@@ -82,7 +82,7 @@ class Plugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
 
         return log_folders(self._logdir, self._spec)
 
-    def _sessions(self) -> dict[str, Session]:
+    def _sessions(self) -> dict[str, ProfileSession]:
         from gpuprobe.board.sessions import sessions_in
 
         return sessions_in(self._folders())

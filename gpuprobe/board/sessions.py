@@ -19,7 +19,7 @@ OF_RUN = Path(TRACE_FOLDER) / BETWEEN
 
 
 @dataclass(frozen=True)
-class Session:
+class ProfileSession:
     """One profile: its name in the tab, its folder, its traces, and when the newest of them was written (ns)."""
 
     name: str
@@ -37,7 +37,7 @@ class Session:
         return run if run is not None and (run / RUN_FILE).is_file() and file in find(run)[0] else None
 
 
-def sessions_in(folders: dict[str, Path]) -> dict[str, Session]:
+def sessions_in(folders: dict[str, Path]) -> dict[str, ProfileSession]:
     """Return the profiles below the log folders, by name, the newest first; `folders` are by the name of each."""
     found = [session for name, folder in folders.items() for session in _below(name, folder)]
     return {session.name: session for session in sorted(found, key=lambda one: (-one.written_ns, one.name))}
@@ -60,7 +60,7 @@ def log_folders(logdir: str, spec: str) -> dict[str, Path]:
     return {name: folder for name, folder in folders.items() if folder.is_dir()}
 
 
-def _below(name: str, top: Path) -> Iterator[Session]:
+def _below(name: str, top: Path) -> Iterator[ProfileSession]:
     for folder in sessions_below(top):
         try:
             files = tuple(traces_in(folder))
@@ -69,4 +69,4 @@ def _below(name: str, top: Path) -> Iterator[Session]:
             continue
         place = folder.relative_to(top).as_posix().replace(f"{BETWEEN}/", "")
         called = "/".join(part for part in (name, "" if place == "." else place) if part)
-        yield Session(called or ".", folder, files, written_ns)
+        yield ProfileSession(called or ".", folder, files, written_ns)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gpuprobe.board.judged import Judge
-    from gpuprobe.board.sessions import Session
+    from gpuprobe.board.sessions import ProfileSession
 
 # So many of the newest profiles are broken down to be compared over time: each has to be read.
 COMPARED = 12
@@ -36,7 +36,7 @@ _environment = jinja2.Environment(
 )
 
 
-def tab(sessions: Mapping[str, Session], chosen: str, judge: Judge, prefix: str, *, profiler: bool) -> str:
+def tab(sessions: Mapping[str, ProfileSession], chosen: str, judge: Judge, prefix: str, *, profiler: bool) -> str:
     """Return the tab with one of the profiles chosen, the newest where none is; `prefix` is TensorBoard's path.
 
     `profiler` says whether TensorBoard's profiler is there to be linked to.
@@ -59,7 +59,7 @@ def tab(sessions: Mapping[str, Session], chosen: str, judge: Judge, prefix: str,
     )
 
 
-def over_time(sessions: Mapping[str, Session], judge: Judge) -> str:
+def over_time(sessions: Mapping[str, ProfileSession], judge: Judge) -> str:
     """Return the breakdown of the newest profiles, the oldest of them first."""
     newest = [*sessions.values()][:COMPARED]
     devices = [(session, judge.device(session)) for session in reversed(newest)]
@@ -73,11 +73,11 @@ def _page(name: str, **context: Any) -> str:
     return _environment.get_template(name).render(style=style, **context)
 
 
-def _taken(session: Session) -> str:
+def _taken(session: ProfileSession) -> str:
     return datetime.fromtimestamp(session.written_ns / 1e9, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _links(session: Session, prefix: str) -> list[tuple[str, str]]:
+def _links(session: ProfileSession, prefix: str) -> list[tuple[str, str]]:
     """Return what TensorBoard's profiler shows of a profile, as (words, address); nothing where it does not see it."""
     place = session.folder.as_posix()
     ending = next(iter(XPLANE.endings))

@@ -29,7 +29,7 @@ def votes_of(case: Case, traced: Evidence, limits: Thresholds) -> tuple[Vote, ..
     own = Evidence(signals=case.settings)
     votes = [_telemetry(case, traced, limits)]
     if case.settings:
-        votes.append(Vote.of("run's settings", placement.diagnose(own, limits)))
+        votes.append(Vote.of("run's settings", placement.decide(own, limits)))
     if own.get("outside_fraction"):
         by_clock = _clock(case, own, by_trace, traced, limits)
         by_trace = _beside(by_trace, by_clock)
@@ -37,16 +37,16 @@ def votes_of(case: Case, traced: Evidence, limits: Thresholds) -> tuple[Vote, ..
     votes.append(by_trace)
     if case.compared:
         known = Evidence(signals=(*case.compared.signals, *case.settings))
-        votes.append(Vote.of("differential runs", differential.diagnose(known, limits)))
+        votes.append(Vote.of("differential runs", differential.decide(known, limits)))
     return tuple(votes)
 
 
 def _trace(case: Case, traced: Evidence, limits: Thresholds) -> Vote:
     if case.breakdown.devices:
-        return Vote.of("trace", trace.diagnose(traced, limits))
+        return Vote.of("trace", trace.decide(traced, limits))
     if case.breakdown.format == UNTRACED.format:
         return Vote(kind="trace", missing=case.no_trace or NO_TRACE)
-    return Vote(kind="trace", missing=NO_STEP, not_evaluated=trace.diagnose(traced, limits)[1])
+    return Vote(kind="trace", missing=NO_STEP, not_evaluated=trace.decide(traced, limits)[1])
 
 
 def _doubted(vote: Vote, traced: Evidence, readings: Evidence | None, limits: Thresholds) -> Vote:
@@ -80,7 +80,7 @@ def _clock(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, limits: 
     known = several and outside < (traced.number("host_outside_share") or 0.0) + limits.tie_points
     if hidden or known or (full and not _waits_beyond_kernels(own, traced, limits)):
         return Vote(kind="clock")
-    decided = clock.diagnose(own, limits)
+    decided = clock.decide(own, limits)
     # A result that a GPU has not computed yet is waited for outside the train function too.
     told = case.breakdown.devices or busy or not own.flag("device_is_gpu")
     return Vote.of("clock", decided if told else (tuple(map(_hint, decided[0])), decided[1]))
@@ -119,4 +119,4 @@ def _telemetry(case: Case, traced: Evidence, limits: Thresholds) -> Vote:
     if case.readings is None:
         return Vote(kind="telemetry", missing=NOT_SAMPLED)
     seen = Evidence(signals=(*case.readings.signals, *traced.only("device_kind", "share.cpu_compute")))
-    return Vote.of("telemetry", telemetry.diagnose(seen, limits))
+    return Vote.of("telemetry", telemetry.decide(seen, limits))

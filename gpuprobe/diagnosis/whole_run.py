@@ -51,7 +51,7 @@ def with_whole_run(
     if breakdown is None:
         return diagnosis
     evidence = Evidence(signals=(*signals(breakdown).signals, *given))
-    found, undecided = whole_run.diagnose(evidence, limits)
+    found, undecided = whole_run.decide(evidence, limits)
     return msgspec.structs.replace(
         diagnosis,
         findings=_less_full(weighed(diagnosis.findings, found, breakdown), evidence, limits),
@@ -69,7 +69,7 @@ def in_short(breakdown: RunBreakdown) -> str:
 
 def tells_of_process(breakdown: RunBreakdown, limits: Thresholds = DEFAULTS) -> bool:
     """Whether the wall time of a process proves what no training in it shows by itself."""
-    return any(found.cause in OF_PROCESS for found in whole_run.diagnose(signals(breakdown), limits)[0])
+    return any(found.cause in OF_PROCESS for found in whole_run.decide(signals(breakdown), limits)[0])
 
 
 def weighed(of_step: Sequence[Finding], of_run: Sequence[Finding], breakdown: RunBreakdown) -> tuple[Finding, ...]:

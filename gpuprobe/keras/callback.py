@@ -10,7 +10,7 @@ import keras
 from gpuprobe.backends.read_back import samples_of_epoch
 from gpuprobe.keras.given import given_to_fit
 from gpuprobe.keras.scalars import Scalars
-from gpuprobe.keras.session import ProbeOptions, Session
+from gpuprobe.keras.session import ProbeOptions, ProbeSession
 from gpuprobe.keras.timed import Timed
 from gpuprobe.keras.watcher import Watcher
 
@@ -98,7 +98,7 @@ class Probe(Timed):
     def on_epoch_end(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Put the figures of the epoch's steps into the logs, and so into the history."""
 
-        def end(session: Session) -> None:
+        def end(session: ProbeSession) -> None:
             session.epoch_ended()
             self._count(session)
             if logs is not None and not self._discreet:
@@ -141,7 +141,7 @@ class Probe(Timed):
         watched.broken_off = broken_off  # type: ignore[attr-defined]
         self._hold(call, watched)
 
-    def _describe(self, session: Session, iterator: Any, answer: Any) -> None:
+    def _describe(self, session: ProbeSession, iterator: Any, answer: Any) -> None:
         """Tell the session what the first call showed."""
         steps = int(self.model.steps_per_execution)
         spec = getattr(iterator, "element_spec", None)
@@ -157,7 +157,7 @@ class Probe(Timed):
         session.was_given(given_to_fit(self.model, leaves, Timed))
         self._counts = counted > 0
 
-    def _count(self, session: Session) -> None:
+    def _count(self, session: ProbeSession) -> None:
         """Tell the session how many samples the first epoch had, at its end: its last batch may hold fewer."""
         if self._counts:
             self._counts = False

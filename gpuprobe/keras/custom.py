@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
-    from gpuprobe.keras.session import Session
+    from gpuprobe.keras.session import ProbeSession
     from gpuprobe.records import State
 
 NOTHING = nullcontext()
@@ -59,7 +59,7 @@ class Steps:
         """`samples_per_s` and `gpu_utilization` so far, as the callback puts them into Keras's logs."""
         return self._watcher.ask(lambda session: session.figures, {})
 
-    def _describe(self, session: Session) -> None:
+    def _describe(self, session: ProbeSession) -> None:
         phases().told(lambda: phases().loop_warm(session))
         session.samples_per_call = self._batch_size
         known = self._model is not None
@@ -134,6 +134,6 @@ def steps(name: str, **options: Any) -> Callable[[Callable[Given, Answer]], Call
     return decorate
 
 
-def _begin_loop(session: Session) -> None:
+def _begin_loop(session: ProbeSession) -> None:
     phases().told(phases().loop_began)
     session.training_began()

@@ -58,7 +58,7 @@ class ProbeOptions:
     window_s: float = WINDOW_S
 
 
-class Session:
+class ProbeSession:
     """One training; the one who drives it encloses every call of the train function, and tells where epochs end."""
 
     def __init__(self, options: ProbeOptions) -> None:

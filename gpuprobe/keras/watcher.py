@@ -15,7 +15,7 @@ from gpuprobe.errors import in_short
 from gpuprobe.keras import listening
 from gpuprobe.keras.capture import SIGNAL
 from gpuprobe.keras.phases import phases
-from gpuprobe.keras.session import ProbeOptions, Session
+from gpuprobe.keras.session import ProbeOptions, ProbeSession
 from gpuprobe.keras.verdict import FILE, diagnosis_of, verdict
 from gpuprobe.recording import STEP_FILE
 from gpuprobe.records import save
@@ -42,7 +42,7 @@ class Watcher:
 
     def __init__(self, options: ProbeOptions, *, verbose: bool = True, diagnoses: bool = True) -> None:
         self._options, self._verbose, self._diagnoses = options, verbose, diagnoses
-        self._session: Session | None = None
+        self._session: ProbeSession | None = None
         self._pid = os.getpid()
         self._handler: Any = None
         self._announced: int | None = None
@@ -63,7 +63,7 @@ class Watcher:
         self.live.add(self)
 
     @property
-    def session(self) -> Session | None:
+    def session(self) -> ProbeSession | None:
         """The session, as long as it watches."""
         return self._session
 
@@ -74,14 +74,14 @@ class Watcher:
         def start() -> None:
             self._pid = os.getpid()
             with phases().doing("gpuprobe"):
-                self._session = Session(self._options)
+                self._session = ProbeSession(self._options)
             self.live.add(self)
             atexit.register(self._at_exit)
             self._listen()
 
         self.guarded(start)
 
-    def ask(self, question: Callable[[Session], Answer], otherwise: Answer) -> Answer:
+    def ask(self, question: Callable[[ProbeSession], Answer], otherwise: Answer) -> Answer:
         """Return what the session answers, `otherwise` where there is none (any more)."""
         session = self._session
         return otherwise if session is None else self.guarded(lambda: question(session), otherwise)

@@ -13,7 +13,7 @@ from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.held_facts import held_facts, prepared_facts
-from gpuprobe.ledger.host import Host
+from gpuprobe.ledger.host import TracedHost
 from gpuprobe.ledger.intervals import Intervals, covered, difference, join, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
@@ -51,7 +51,7 @@ class Found:
     """
 
     breakdown: DeviceBreakdown
-    host: Host
+    host: TracedHost
     windows: Windows
     parts: dict[str, Intervals]
     held: Intervals
@@ -82,7 +82,7 @@ def break_down(timeline: Timeline) -> Workings:
     `devices` is empty where no step could be found, and the warnings say so.
     """
     known = kinds(timeline.names)
-    hosts = {name: Host(timeline, name, known) for name in host_names(timeline)}
+    hosts = {name: TracedHost(timeline, name, known) for name in host_names(timeline)}
     worked = any(len(device.kernels) or len(device.copies) for device in timeline.devices)
     missing = {name: lost(host) for name, host in hosts.items()}
     launched = sum(len(one.launch_ps) for one in missing.values())
@@ -115,7 +115,7 @@ def break_down(timeline: Timeline) -> Workings:
 
 
 def _on_gpus(
-    timeline: Timeline, hosts: Mapping[str, Host], missing: Mapping[str, Lost], exchanged: Exchanges | None
+    timeline: Timeline, hosts: Mapping[str, TracedHost], missing: Mapping[str, Lost], exchanged: Exchanges | None
 ) -> list[Found]:
     times = []
     for device in timeline.devices:
@@ -128,7 +128,7 @@ def _on_gpus(
     ]
 
 
-def _on_processors(timeline: Timeline, hosts: Mapping[str, Host], exchanged: Exchanges | None) -> list[Found]:
+def _on_processors(timeline: Timeline, hosts: Mapping[str, TracedHost], exchanged: Exchanges | None) -> list[Found]:
     times = [(host, cpu_time(host, _waiting(exchanged, PROCESSOR, host.name))) for host in hosts.values()]
     return [
         Found(
@@ -169,7 +169,7 @@ def host_names(timeline: Timeline) -> list[str]:
     return list(dict.fromkeys([*(device.host for device in devices), *(thread.host for thread in threads)]))
 
 
-def _gpu(timeline: Timeline, time: GpuTime, host: Host) -> DeviceBreakdown:
+def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost) -> DeviceBreakdown:
     device, windows = time.device, time.windows
     steps = StepBreakdowns.of(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
     span = max(time.span.total, 1)
@@ -224,7 +224,7 @@ def _per_step_ms(part: Intervals, windows: Windows, counted: slice) -> float:
     return float(covered(part, windows.start_ps[counted], windows.end_ps[counted]).mean()) / PS_PER_MS
 
 
-def _cpu(timeline: Timeline, host: Host, spent: CpuTime) -> DeviceBreakdown:
+def _cpu(timeline: Timeline, host: TracedHost, spent: CpuTime) -> DeviceBreakdown:
     windows, parts = spent.windows, spent.parts
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
     steps = StepBreakdowns.of(windows, {name: parts[name] for name in CPU_CATEGORIES})

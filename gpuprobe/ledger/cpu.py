@@ -19,7 +19,7 @@ from gpuprobe.units import PS_PER_MS, PS_PER_US
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
 
 LEAST_WORK_PS = int(fixed.OPERATION_WORKS_US * PS_PER_US)
 DISPATCH_PS = int(fixed.DISPATCH_MS * PS_PER_MS)
@@ -46,7 +46,7 @@ class CpuTime:
     dispatching: Intervals
 
 
-def cpu_time(host: Host, waiting: Intervals) -> CpuTime | None:
+def cpu_time(host: TracedHost, waiting: Intervals) -> CpuTime | None:
     """Give every instant of a host's steps to one category; None where no step can be found.
 
     `waiting` is when the host was in an exchange that another had not reached.
@@ -76,7 +76,7 @@ def cpu_time(host: Host, waiting: Intervals) -> CpuTime | None:
     return CpuTime(windows, parts, overhead, started)
 
 
-def _calling(host: Host, windows: Windows) -> Intervals:
+def _calling(host: TracedHost, windows: Windows) -> Intervals:
     """The training function's own events, where it was compiled: all the Python in them is the framework's.
 
     One that is told to run eagerly has such events too, but calls nothing that was compiled.
@@ -88,7 +88,7 @@ def _calling(host: Host, windows: Windows) -> Intervals:
     return Intervals(inside.start[kept], inside.end[kept])
 
 
-def _works(host: Host) -> Callable[[int], Intervals]:
+def _works(host: TracedHost) -> Callable[[int], Intervals]:
     """Return what gives the time of one thread in operations that are long enough to be worth their start."""
 
     def works(place: int) -> Intervals:
@@ -100,7 +100,7 @@ def _works(host: Host) -> Callable[[int], Intervals]:
     return works
 
 
-def _computes_itself(host: Host) -> Callable[[int], Intervals]:
+def _computes_itself(host: TracedHost) -> Callable[[int], Intervals]:
     """Return what gives the time of one thread in operations of PyTorch that are worth their start.
 
     TensorFlow computes in events of its own; here the event that starts an operation ends when it is computed.
@@ -114,7 +114,7 @@ def _computes_itself(host: Host) -> Callable[[int], Intervals]:
     return computes
 
 
-def _dispatching(host: Host, inside: Intervals | None) -> Intervals:
+def _dispatching(host: TracedHost, inside: Intervals | None) -> Intervals:
     """The operations that Python starts, with the pauses between one and the next.
 
     Within a training function that is made of such operations, each pause is one, however long others held it up.
@@ -128,7 +128,7 @@ def _dispatching(host: Host, inside: Intervals | None) -> Intervals:
     return join(parts)
 
 
-def _from_first_to_last(host: Host, inside: Intervals) -> Intervals:
+def _from_first_to_last(host: TracedHost, inside: Intervals) -> Intervals:
     """The stretches of the training function in which Python starts many operations."""
     begins, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for place, thread in enumerate(host.threads):

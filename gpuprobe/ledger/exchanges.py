@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.traces.timeline import Device, Int64s, Timeline
 
     # A device by its name and its host's.
@@ -70,7 +70,7 @@ class Exchanges:
         return last
 
 
-def match(timeline: Timeline, hosts: Mapping[str, Host]) -> tuple[Exchanges | None, str]:
+def match(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> tuple[Exchanges | None, str]:
     """Match the collectives of all devices that take part in some; without a match, the reason.
 
     Where no device has any, the hosts' own are matched: those of processors. The reason is empty where there is
@@ -141,7 +141,7 @@ def _ahead(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None
     return best if best is None or all(2 * spread[best] < other for other in others) else None
 
 
-def _taking_part(timeline: Timeline, hosts: Mapping[str, Host]) -> dict[Member, dict[str, Int64s]]:
+def _taking_part(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> dict[Member, dict[str, Int64s]]:
     own = {(device.name, device.host): _of_device(timeline, device) for device in timeline.devices}
     if not any(own.values()):
         own = {(PROCESSOR, name): _of_host(host) for name, host in hosts.items()}
@@ -154,7 +154,7 @@ def _of_device(timeline: Timeline, device: Device) -> dict[str, Int64s]:
     return _by_kind(timeline.names, kernels.name[chosen], kernels.start_ps[chosen], kernels.end_ps[chosen])
 
 
-def _of_host(host: Host) -> dict[str, Int64s]:
+def _of_host(host: TracedHost) -> dict[str, Int64s]:
     """Of all threads, since an exchange runs on whichever of the pool is free."""
     masks = [(kinds & Kind.EXCHANGE) != 0 for kinds in host.kinds]
     chosen = [(thread.events, mask) for thread, mask in zip(host.threads, masks, strict=True)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gpuprobe.ledger.gpu import GpuTime
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.steps import Windows
 
 EDGES_US = (0.0, 10.0, 25.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
@@ -51,14 +51,14 @@ def histogram(gaps: Intervals) -> tuple[GapBin, ...]:
     return tuple(bins)
 
 
-def top_gaps(windows: Windows, parts: Mapping[str, Intervals], host: Host, gaps: Intervals) -> tuple[Gap, ...]:
+def top_gaps(windows: Windows, parts: Mapping[str, Intervals], host: TracedHost, gaps: Intervals) -> tuple[Gap, ...]:
     """Return the longest gaps, each with its causes and the events of the host in it."""
     longest = np.argsort(gaps.start - gaps.end, kind="stable")[:TOP]
     spans = zip(gaps.start[longest].tolist(), gaps.end[longest].tolist(), strict=True)
     return tuple(gap_of(windows, parts, host, start, end) for start, end in spans)
 
 
-def gap_of(windows: Windows, parts: Mapping[str, Intervals], host: Host, start: int, end: int) -> Gap:
+def gap_of(windows: Windows, parts: Mapping[str, Intervals], host: TracedHost, start: int, end: int) -> Gap:
     """Describe one gap, from and to ps; `parts` are the time of the steps by category, exclusive."""
     step = max(int(np.searchsorted(windows.start_ps, start, side="right")) - 1, 0)
     here = np.array([start]), np.array([end])
@@ -78,7 +78,7 @@ def _launch(name: str) -> str:
     return name if DRIVER.match(name) else f"launch of {name}"
 
 
-def _events_in(host: Host, start: int, end: int) -> tuple[HostEvent, ...]:
+def _events_in(host: TracedHost, start: int, end: int) -> tuple[HostEvent, ...]:
     """Name the innermost events of each thread that fill most of the stretch; first those that are causes."""
     found: dict[tuple[str, str], int] = {}
     causes: set[tuple[str, str]] = set()

@@ -17,7 +17,7 @@ from gpuprobe.ledger.steps import Windows, find
 from gpuprobe.traces.timeline import Direction
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.traces.timeline import Device, Timeline
 
 # Memsets and copies from device to device move data within the device, and so does what the trace names no further.
@@ -40,7 +40,7 @@ class GpuTime:
     span: Intervals
 
 
-def gpu_time(timeline: Timeline, device: Device, host: Host, lost: Lost, waiting: Intervals) -> GpuTime | None:
+def gpu_time(timeline: Timeline, device: Device, host: TracedHost, lost: Lost, waiting: Intervals) -> GpuTime | None:
     """Give every instant of a GPU's steps to one category; None where it did nothing or no step can be found.
 
     `lost` are the launch calls of its host whose work the trace does not show; `waiting` is when the device was in a

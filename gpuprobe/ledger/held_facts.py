@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.ledger.holders import Holder
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.intervals import Intervals
     from gpuprobe.ledger.steps import Windows
 
 
-def held_facts(time: GpuTime, host: Host) -> HeldFacts | None:
+def held_facts(time: GpuTime, host: TracedHost) -> HeldFacts | None:
     """Describe what held the host while the device idled; None where nothing did."""
     work, once = time.parts["idle_host_work"], time.parts["idle_once"]
     if not len(work) and not len(once):
@@ -62,7 +62,7 @@ def prepared_facts(windows: Windows, part: Intervals, events: Sequence[HostEvent
     )
 
 
-def held_by(holders: Sequence[Holder], host: Host, part: Intervals) -> list[HostEvent]:
+def held_by(holders: Sequence[Holder], host: TracedHost, part: Intervals) -> list[HostEvent]:
     """Name the events that held the host in a part of the idle time, with how much of it each did."""
     return [
         HostEvent(name=host.names[name], thread=host.threads[mine[0].thread].name, ms=ps / PS_PER_MS)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.pace import Held, LaunchCalls
     from gpuprobe.traces.timeline import Int64s
 
@@ -61,7 +61,7 @@ class Holder:
         return (max(self.start_ps, self.since_ps) + min(self.end_ps, self.until_ps or self.end_ps)) // 2
 
 
-def watched(host: Host, feeding: Iterable[int]) -> tuple[int, ...]:
+def watched(host: TracedHost, feeding: Iterable[int]) -> tuple[int, ...]:
     """Return the places of the threads whose events tell what held the host.
 
     They are those that launch or call the training function, and those on which TensorFlow runs operations; where no
@@ -75,7 +75,7 @@ def watched(host: Host, feeding: Iterable[int]) -> tuple[int, ...]:
     return tuple(place for place in every if place in chosen or np.any(host.kinds[place] & runs))
 
 
-def seen(host: Host, threads: Iterable[int]) -> Intervals:
+def seen(host: TracedHost, threads: Iterable[int]) -> Intervals:
     """Return when any of the threads was in an event that says more than that a step, or a whole function, runs."""
     wrapper = _wrappers(host)
     parts = []
@@ -93,7 +93,7 @@ def time_of(found: Iterable[Holder]) -> Intervals:
     return union(starts, ends)
 
 
-def holders(host: Host, threads: Iterable[int], stretches: Held, calls: LaunchCalls) -> Iterator[Holder]:
+def holders(host: TracedHost, threads: Iterable[int], stretches: Held, calls: LaunchCalls) -> Iterator[Holder]:
     """Yield what held the host, for each stretch in which it was held."""
     events = _Long.of(host, threads, round(fixed.HELD_BY_HALF * stretches.operation_ps))
     columns = (stretches.start_ps, stretches.end_ps, stretches.own_ps, stretches.in_call)
@@ -137,7 +137,7 @@ class _Long:
     encloses: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, host: Host, threads: Iterable[int], least_ps: int) -> _Long:
+    def of(cls, host: TracedHost, threads: Iterable[int], least_ps: int) -> _Long:
         wrapper = _wrappers(host)
         waiting = host.waits & ~np.array([runs_python(name) for name in host.names], np.bool_)
         columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in range(5)]
@@ -161,6 +161,6 @@ class _Long:
         return None if chosen is None else int(chosen[np.argmin(lasted[chosen])])
 
 
-def _wrappers(host: Host) -> NDArray[np.bool_]:
+def _wrappers(host: TracedHost) -> NDArray[np.bool_]:
     """Tell which names enclose whatever a framework runs, (names,) bool."""
     return np.array([wraps(name) for name in host.names], np.bool_)

@@ -37,7 +37,7 @@ class Calls:
     thread: Int64s
 
 
-class Host:
+class TracedHost:
     """The threads of one host of a timeline, each event with its kind."""
 
     def __init__(self, timeline: Timeline, name: str, kind_of_name: NDArray[np.int32] | None = None) -> None:

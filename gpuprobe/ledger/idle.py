@@ -20,7 +20,7 @@ from gpuprobe.units import PS_PER_MS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.once import Once
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device
@@ -65,7 +65,7 @@ class _Launching:
 
 
 def idle_of(
-    host: Host,
+    host: TracedHost,
     work: Launches,
     others: Sequence[Device],
     windows: Windows,
@@ -118,7 +118,7 @@ def idle_of(
     return Idle(parts, threads, found, proven, intersection(parts["idle_queue"], stalled), slowly, busy_once, busy_held)
 
 
-def _waits(host: Host, compiled: Once, syncing: Intervals) -> list[tuple[str, Intervals]]:
+def _waits(host: TracedHost, compiled: Once, syncing: Intervals) -> list[tuple[str, Intervals]]:
     """When events of the host are themselves a reason to wait, in the order of `IDLE`."""
     return [
         ("idle_compile", difference(host.compiling, compiled.time)),
@@ -129,7 +129,7 @@ def _waits(host: Host, compiled: Once, syncing: Intervals) -> list[tuple[str, In
     ]
 
 
-def _syncs(host: Host, work: Launches, others: Sequence[Device], threads: set[int] | None) -> Intervals:
+def _syncs(host: TracedHost, work: Launches, others: Sequence[Device], threads: set[int] | None) -> Intervals:
     """When a thread that launches or calls was in a synchronising call, or read from a device; any, where None."""
     # A thread that reads from one device after the other keeps the first waiting while it reads from the next.
     reading = reads(others, host, threads or set())
@@ -137,7 +137,7 @@ def _syncs(host: Host, work: Launches, others: Sequence[Device], threads: set[in
 
 
 def _launching(
-    host: Host,
+    host: TracedHost,
     threads: set[int],
     windows: Windows,
     work: Launches,

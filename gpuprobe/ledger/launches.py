@@ -14,7 +14,7 @@ from gpuprobe.traces.timeline import NO_CORRELATION, Direction
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device, Int64s
 
@@ -48,7 +48,7 @@ class Launches:
         return float((self.launch_ps != NO_LAUNCH).mean()) if len(self.launch_ps) else 0.0
 
 
-def launches(device: Device, host: Host) -> Launches:
+def launches(device: Device, host: TracedHost) -> Launches:
     """Join the kernels and copies of a device to the calls that launched them, by correlation id."""
     kernels, copies = device.kernels, device.copies
     start = np.concatenate([kernels.start_ps, copies.start_ps])
@@ -77,7 +77,7 @@ def launches(device: Device, host: Host) -> Launches:
     )
 
 
-def reads(devices: Sequence[Device], host: Host, threads: set[int]) -> Intervals:
+def reads(devices: Sequence[Device], host: TracedHost, threads: set[int]) -> Intervals:
     """Return when any of these threads was in a call that copies from a device to the host."""
     copied = [device.copies.correlation[device.copies.direction == Direction.D2H] for device in devices]
     at = _calls(host, copied)
@@ -85,7 +85,7 @@ def reads(devices: Sequence[Device], host: Host, threads: set[int]) -> Intervals
     return union(host.calls.start_ps[at], host.calls.end_ps[at])
 
 
-def done_before(work: Launches, others: Sequence[Device], host: Host, windows: Windows) -> Intervals:
+def done_before(work: Launches, others: Sequence[Device], host: TracedHost, windows: Windows) -> Intervals:
     """Return the ends of steps in which only other threads started kernels, on other devices.
 
     A call of the training function ends when the last of its devices has got its work: the others wait for it.
@@ -101,19 +101,19 @@ def done_before(work: Launches, others: Sequence[Device], host: Host, windows: W
     return Intervals(last[both], latest[both])
 
 
-def _calls(host: Host, wanted: Sequence[Int64s]) -> Int64s:
+def _calls(host: TracedHost, wanted: Sequence[Int64s]) -> Int64s:
     """Return the places of the calls that launched work of these correlation ids."""
     place = called_by(host, np.concatenate([np.empty(0, np.int64), *wanted]))
     known: Int64s = place[place != NO_CALL]
     return known
 
 
-def _threads(host: Host, at: Int64s) -> tuple[int, ...]:
+def _threads(host: TracedHost, at: Int64s) -> tuple[int, ...]:
     return tuple(np.flatnonzero(np.bincount(host.calls.thread[at])).tolist())
 
 
-def called_by(host: Host, correlation: Int64s) -> Int64s:
-    """Return the places in `Host.calls` of the calls with those ids, (n,) int64; NO_CALL where there is none."""
+def called_by(host: TracedHost, correlation: Int64s) -> Int64s:
+    """Return the places in `TracedHost.calls` of the calls with those ids, (n,) int64; NO_CALL where there is none."""
     known = host.calls.correlation
     place = np.searchsorted(known, correlation).astype(np.int64)
     if not len(known):

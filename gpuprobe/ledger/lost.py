@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.launches import Launches
     from gpuprobe.traces.timeline import Events, Int64s
 
@@ -50,7 +50,7 @@ class Lost:
         return replace(self, launch_ps=self.launch_ps[chosen], thread=self.thread[chosen], copies=self.copies[chosen])
 
 
-def lost(host: Host) -> Lost:
+def lost(host: TracedHost) -> Lost:
     """Find the launch calls of a host whose work none of its devices shows."""
     work = [events for device in host.devices for events in (device.kernels, device.copies) if len(events)]
     launching = _launching(work, host)
@@ -102,7 +102,7 @@ def blind(work: Launches, missing: Lost) -> Intervals:
     return union(start, end)
 
 
-def _launching(work: Sequence[Events], host: Host) -> NDArray[np.bool_]:
+def _launching(work: Sequence[Events], host: TracedHost) -> NDArray[np.bool_]:
     """Tell which names (n,) are those of work: TensorFlow 2.3 gave a launch call the name of what it launched."""
     named = np.array([copy_direction(text) is not None for text in host.names], np.bool_)
     for events in work:
@@ -110,7 +110,7 @@ def _launching(work: Sequence[Events], host: Host) -> NDArray[np.bool_]:
     return named
 
 
-def _begun_until(work: Sequence[Events], host: Host) -> int:
+def _begun_until(work: Sequence[Events], host: TracedHost) -> int:
     """Return the instant up to which all that was launched has surely begun."""
     if not work:
         return np.iinfo(np.int64).min

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.ledger.holders import Holder
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.pace import LaunchCalls
     from gpuprobe.ledger.steps import Windows
 
@@ -39,7 +39,7 @@ class Once:
     proven: Intervals
 
 
-def compiled_once(host: Host, windows: Windows) -> Once:
+def compiled_once(host: TracedHost, windows: Windows) -> Once:
     """Return the compiling and loading that does not come again in the traced steps.
 
     A compiler in a later step than the first is one that is asked again; loading and autotuning tell by their names.
@@ -51,7 +51,7 @@ def compiled_once(host: Host, windows: Windows) -> Once:
     return Once(join([named, first]), join([named, *([first] if len(windows) >= fixed.STEPS_WITH_EXCEPTION else [])]))
 
 
-def held_once(found: Sequence[Holder], host: Host, calls: LaunchCalls, windows: Windows) -> Once:
+def held_once(found: Sequence[Holder], host: TracedHost, calls: LaunchCalls, windows: Windows) -> Once:
     """Return the stretches in which something held the host that does not come again in the traced steps."""
     steps_of = {name: _steps_of(holders, windows) for name, holders in _by_name(found).items()}
     sure, likely = [], []
@@ -99,7 +99,7 @@ def _loads(holder: Holder, calls: LaunchCalls) -> bool:
     return _starts_kernel(holder, calls) and holder.end_ps - holder.start_ps >= LOADING_PS
 
 
-def _elsewhere_short(holder: Holder, host: Host, windows: Windows, *, first: bool) -> bool:
+def _elsewhere_short(holder: Holder, host: TracedHost, windows: Windows, *, first: bool) -> bool:
     """Whether what holds the host in this step occurs in most others too, and does not hold it there.
 
     In the `first` step of the trace that is proof; in a later one something may have held it up.

@@ -21,7 +21,7 @@ from gpuprobe.units import PS_PER_MS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device, Int32s, Int64s
 
@@ -42,7 +42,7 @@ class Ran:
     end: Int64s
 
 
-def on_processor(host: Host) -> Ran:
+def on_processor(host: TracedHost) -> Ran:
     """Return the operations of the step itself, which the threads of the input pipeline do not run."""
     parts = []
     for place, thread in enumerate(host.threads):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.launches import Launches
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Events, Int64s
@@ -65,7 +65,7 @@ class Held:
         return len(self.start_ps)
 
 
-def launch_calls(host: Host, threads: Collection[int]) -> LaunchCalls:
+def launch_calls(host: TracedHost, threads: Collection[int]) -> LaunchCalls:
     """Return the calls of those threads that launched what any device of the host shows, or are named as such."""
     kernels = _ids([device.kernels for device in host.devices])
     copied = _ids([device.copies for device in host.devices])

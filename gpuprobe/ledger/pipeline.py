@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Int64s
 
 TOP = 10
 
 
-def host_breakdown(host: Host, windows: Windows) -> HostBreakdown:
+def host_breakdown(host: TracedHost, windows: Windows) -> HostBreakdown:
     """Describe one host over the steps."""
     window = union(windows.start_ps, windows.end_ps)
     stages = _with_python(host, window, iterators(host, window))
@@ -48,7 +48,7 @@ def host_breakdown(host: Host, windows: Windows) -> HostBreakdown:
     )
 
 
-def _making(host: Host) -> Intervals:
+def _making(host: TracedHost) -> Intervals:
     """When threads of the pipeline were at work on the next batches: with full buffers they are in no event."""
     names = [thread.name for thread in host.threads]
     ahead = [
@@ -57,7 +57,7 @@ def _making(host: Host) -> Intervals:
     return host.active(ahead)
 
 
-def _with_python(host: Host, window: Intervals, stages: tuple[IteratorFacts, ...]) -> tuple[IteratorFacts, ...]:
+def _with_python(host: TracedHost, window: Intervals, stages: tuple[IteratorFacts, ...]) -> tuple[IteratorFacts, ...]:
     """Put what Python does to feed the batches beside the stages of tf.data, the longest first: it all blocks."""
     spent = intersection(join([host.feeding, host.converting]), window)
     if not len(spent):
@@ -68,7 +68,7 @@ def _with_python(host: Host, window: Intervals, stages: tuple[IteratorFacts, ...
     return tuple(sorted((*stages, python), key=lambda stage: (-stage.blocking_ms, -stage.self_ms)))
 
 
-def iterators(host: Host, window: Intervals) -> tuple[IteratorFacts, ...]:
+def iterators(host: TracedHost, window: Intervals) -> tuple[IteratorFacts, ...]:
     """Return the stages of the input pipeline by self time while the training waited, the longest first.
 
     The self time of a stage is its own without that of the stage below it on the same thread: tf.data names an
@@ -112,7 +112,7 @@ def _slowest(blocking: list[IteratorFacts]) -> IteratorFacts | None:
     return works
 
 
-def cpu_ops(host: Host) -> tuple[CpuOp, ...]:
+def cpu_ops(host: TracedHost) -> tuple[CpuOp, ...]:
     """Return the types of operation that ran on the processor, within which no device work was launched."""
     calls = host.calls
 
@@ -124,14 +124,14 @@ def cpu_ops(host: Host) -> tuple[CpuOp, ...]:
     return _by_type(host, range(len(host.threads)), quiet, with_waits=False)[:TOP]
 
 
-def input_ops(host: Host, window: Intervals) -> tuple[CpuOp, ...]:
+def input_ops(host: TracedHost, window: Intervals) -> tuple[CpuOp, ...]:
     """Return the types of operation that the input pipeline ran within the steps, calls into Python among them."""
     threads = [place for place, thread in enumerate(host.threads) if thread.name.startswith(THREADS)]
     return _by_type(host, threads, lambda _, start, __: holds(window, start), with_waits=True)
 
 
 def _by_type(
-    host: Host,
+    host: TracedHost,
     places: Iterable[int],
     wanted: Callable[[int, Int64s, Int64s], NDArray[np.bool_]],
     *,
@@ -160,7 +160,7 @@ def _by_type(
     return tuple(CpuOp(type=kind, count=counts[kind], total_ms=times[kind] / PS_PER_MS) for kind in longest)
 
 
-def _by_name(host: Host, place: int) -> dict[str, tuple[Intervals, int]]:
+def _by_name(host: TracedHost, place: int) -> dict[str, tuple[Intervals, int]]:
     mask = (host.kinds[place] & Kind.ITERATOR) != 0
     events = host.threads[place].events
     # Grouped by one sort: a pipeline of many stages is not read once for each of them.

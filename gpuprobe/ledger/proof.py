@@ -15,7 +15,7 @@ from gpuprobe.units import PS_PER_MS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.idle import Idle
 
 TOP = 4
@@ -29,7 +29,7 @@ _KIND_OF_CATEGORY = {
 
 
 def proof(
-    host: Host, parts: dict[str, Intervals], inside: Intervals | None, idle: Idle | None = None
+    host: TracedHost, parts: dict[str, Intervals], inside: Intervals | None, idle: Idle | None = None
 ) -> dict[str, tuple[HostEvent, ...]]:
     """Name the events by category, those that reach furthest into its time first.
 
@@ -57,7 +57,7 @@ def proof(
     return {category: events for category, events in found.items() if events}
 
 
-def _filling(host: Host, idle: Idle, part: Intervals) -> tuple[HostEvent, ...]:
+def _filling(host: TracedHost, idle: Idle, part: Intervals) -> tuple[HostEvent, ...]:
     """The many short events that fill stretches which none held alone."""
     stretches = intersection(part, unnamed(idle.holders))
     if not len(stretches):
@@ -69,7 +69,7 @@ def _filling(host: Host, idle: Idle, part: Intervals) -> tuple[HostEvent, ...]:
     return _longest(host, masks, stretches)
 
 
-def _outside(host: Host, place: int, inside: Intervals) -> NDArray[np.bool_]:
+def _outside(host: TracedHost, place: int, inside: Intervals) -> NDArray[np.bool_]:
     """The outermost events that start outside the training function, on a thread that calls functions."""
     kinds, events = host.kinds[place], host.threads[place].events
     if not np.any(kinds & (Kind.FUNCTION | Kind.CALL | Kind.EXECUTION)):
@@ -85,7 +85,7 @@ def _outside(host: Host, place: int, inside: Intervals) -> NDArray[np.bool_]:
     return outermost
 
 
-def _longest(host: Host, masks: list[NDArray[np.bool_]], part: Intervals) -> tuple[HostEvent, ...]:
+def _longest(host: TracedHost, masks: list[NDArray[np.bool_]], part: Intervals) -> tuple[HostEvent, ...]:
     sums: dict[tuple[str, str], int] = {}
     for thread, mask in zip(host.threads, masks, strict=True):
         if not mask.any():

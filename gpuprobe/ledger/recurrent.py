@@ -16,7 +16,7 @@ from gpuprobe.thresholds import fixed
 from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.steps import Windows
 
 # An operation in a loop of TensorFlow: the layer whose loop it is, what lies below it, and its type.
@@ -46,7 +46,7 @@ class _Loop:
     dropout: bool
 
 
-def recurrent_facts(host: Host, windows: Windows, part: Intervals) -> RecurrentFacts | None:
+def recurrent_facts(host: TracedHost, windows: Windows, part: Intervals) -> RecurrentFacts | None:
     """Describe the recurrent layer whose loop takes most of a part of the steps; None where there is none."""
     found = {layer: loop for layer, loop in _loops(host).items() if _LAYER.fullmatch(layer) or loop.types >= _CELL}
     layer = max(found, key=lambda name: intersection(found[name].time, part).total, default=None)
@@ -61,7 +61,7 @@ def recurrent_facts(host: Host, windows: Windows, part: Intervals) -> RecurrentF
     )
 
 
-def _loops(host: Host) -> dict[str, _Loop]:
+def _loops(host: TracedHost) -> dict[str, _Loop]:
     """Return the loops of operations that any thread outside the input pipeline runs, by the layer that they are in."""
     told = {number: match for number, name in enumerate(host.names) if (match := _IN_A_LOOP.match(name))}
     drawn = {match.groups() for name in host.names if (match := _DRAWN.match(name))}

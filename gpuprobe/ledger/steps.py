@@ -16,7 +16,7 @@ from gpuprobe.traces.timeline import UNKNOWN
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.traces.timeline import Events, Int64s, Steps
 
 NO_MARKER = "no marker: the whole trace is taken as one step"
@@ -71,7 +71,9 @@ class _Found:
     whole: bool
 
 
-def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, trains: bool = True) -> Windows | None:
+def find(
+    host: TracedHost, device_steps: Steps, worked_ps: tuple[int, int] | None, trains: bool = True
+) -> Windows | None:
     """Find the steps: from markers, the training function, the `Steps` line, the iterator, or as one whole.
 
     `worked_ps` is when the first work of the device was launched and when its last work ended, with which the last
@@ -98,7 +100,7 @@ def find(host: Host, device_steps: Steps, worked_ps: tuple[int, int] | None, tra
     )
 
 
-def _inside(host: Host, marks: _Marks | None, calls: _Calls | None) -> tuple[Intervals | None, str]:
+def _inside(host: TracedHost, marks: _Marks | None, calls: _Calls | None) -> tuple[Intervals | None, str]:
     """Return when the host was in the training function, and what tells so."""
     compiled = host.select(Kind.JIT)
     if len(compiled):
@@ -114,7 +116,7 @@ def _inside(host: Host, marks: _Marks | None, calls: _Calls | None) -> tuple[Int
 
 
 def _found(
-    host: Host,
+    host: TracedHost,
     marks: _Marks | None,
     calls: _Calls | None,
     device_steps: Steps,
@@ -156,7 +158,7 @@ class _Marks:
     enclose_the_call: bool
 
 
-def _marks(host: Host) -> _Marks | None:
+def _marks(host: TracedHost) -> _Marks | None:
     """The outermost marker events of the host, on the thread that has most of them."""
     best: _Marks | None = None
     for thread in host.threads:
@@ -185,7 +187,7 @@ class _Calls:
     by_time: bool
 
 
-def _calls(host: Host) -> _Calls | None:
+def _calls(host: TracedHost) -> _Calls | None:
     """The calls of the training function, on the thread that is in it longest; by time where no name is known."""
     per_thread = [host.of_thread(place, Kind.FUNCTION).total for place in range(len(host.threads))]
     best = max(range(len(per_thread)), key=per_thread.__getitem__, default=None)
@@ -203,7 +205,7 @@ def _calls_of(events: Events, mask: NDArray[np.bool_], name: str, *, by_time: bo
     return _Calls(start[first], end[first], name, by_time)
 
 
-def _longest_call(host: Host) -> _Calls | None:
+def _longest_call(host: TracedHost) -> _Calls | None:
     """The calls of the tf.function in which most time went, where no name is one that we know."""
     totals: dict[str, int] = {}
     where: dict[str, tuple[int, list[int]]] = {}

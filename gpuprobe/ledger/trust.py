@@ -9,7 +9,7 @@ from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.gpu import GpuTime
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.records import StepBreakdown
     from gpuprobe.records import Confidence
     from gpuprobe.traces.timeline import Timeline
@@ -32,7 +32,7 @@ def confidence_in(step: StepBreakdown, joined: float, lost: float) -> Confidence
     return "medium" if likely else "low"
 
 
-def trusted(step: StepBreakdown, time: GpuTime, host: Host, lost: float) -> Confidence:
+def trusted(step: StepBreakdown, time: GpuTime, host: TracedHost, lost: float) -> Confidence:
     """The breakdown's confidence: low where most of what the host did lies outside the only step, which was guessed."""
     windows = time.windows
     step_ps = int(windows.end_ps[-1] - windows.start_ps[0])

@@ -68,7 +68,7 @@ class Refusal(Record, frozen=True, kw_only=True):
     refused: str
 
 
-class Stage(Record, frozen=True, kw_only=True):
+class SurveyStage(Record, frozen=True, kw_only=True):
     """What the survey is about to do with the user's code."""
 
     stage: str
@@ -80,7 +80,7 @@ def survey(question: Question, limit_s: float) -> Survey:
     asked = child.ask(
         "gpuprobe.measure.survey", question=msgspec.json.encode(question), limit_s=limit_s, environ=environ
     )
-    said: Survey | Refusal | Stage = Stage(stage="Keras was imported")
+    said: Survey | Refusal | SurveyStage = SurveyStage(stage="Keras was imported")
     for line in asked.out.splitlines():
         said = _read(line)
     if isinstance(said, Survey):
@@ -90,12 +90,12 @@ def survey(question: Question, limit_s: float) -> Survey:
     )
 
 
-def _read(line: bytes) -> Survey | Refusal | Stage:
+def _read(line: bytes) -> Survey | Refusal | SurveyStage:
     with suppress(msgspec.ValidationError):
         return msgspec.json.decode(line, type=Survey)
     with suppress(msgspec.ValidationError):
         return msgspec.json.decode(line, type=Refusal)
-    return msgspec.json.decode(line, type=Stage)
+    return msgspec.json.decode(line, type=SurveyStage)
 
 
 def _ended(asked: child.Answer, limit_s: float) -> str:
@@ -245,7 +245,7 @@ def main() -> None:
     def begin(words: str) -> None:
         nonlocal stage
         stage = words
-        tell(Stage(stage=words))
+        tell(SurveyStage(stage=words))
 
     said: Record
     try:

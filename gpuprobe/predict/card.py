@@ -19,7 +19,7 @@ from gpuprobe.records import Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.predict.published import Host
+    from gpuprobe.predict.published import HostCost
     from gpuprobe.predict.roofline import DeviceTime
     from gpuprobe.predict.work import Work
 
@@ -89,7 +89,7 @@ def predict_card(card: Card, depth: int, batch_size: int) -> CardPrediction:
     )
 
 
-def _launch_ms(host: Host, work: Work) -> float:
+def _launch_ms(host: HostCost, work: Work) -> float:
     return 1e-3 * host.launch_us * work.operation_count
 
 
@@ -97,7 +97,7 @@ def _kernels(card: Card, work: Work, batch_size: int) -> list[DeviceTime]:
     return [device_time(card, work, batch_size, reach) for reach in (USUAL, BEST, WORST)]
 
 
-def _step(kernels: Sequence[DeviceTime], hosts: Sequence[Host], launches: Sequence[float]) -> Estimate:
+def _step(kernels: Sequence[DeviceTime], hosts: Sequence[HostCost], launches: Sequence[float]) -> Estimate:
     steps_ms = [
         host.fixed_ms + max(launch_ms, time.total_ms)
         for host, launch_ms in zip(hosts, launches, strict=True)

@@ -31,7 +31,7 @@ ROUNDED_BY_S = 2.5
 FIXED_MS, FIXED_LOW_MS, FIXED_HIGH_MS = 2.18, 1.67, 3.49
 
 
-class Host(Record, frozen=True, kw_only=True):
+class HostCost(Record, frozen=True, kw_only=True):
     """What the host adds: a fixed time a step, and the time between the starts of two operations."""
 
     fixed_ms: float
@@ -51,7 +51,7 @@ def published_epoch_s(cards: Sequence[str], depth: int, samples: int) -> float |
     return published * samples / EPOCH_SAMPLES
 
 
-def table_host() -> tuple[Host, ...]:
+def table_host() -> tuple[HostCost, ...]:
     """Return the host of the table from its ResNet20 row: the middle one first, then each corner of what is not known.
 
     Raises UsageError where the row would have to be bound by the card, since then it says nothing of launches.
@@ -61,9 +61,9 @@ def table_host() -> tuple[Host, ...]:
     return tuple(_host(fixed_ms, TABLE_EPOCH_S[CALIBRATION_DEPTH] + by_s) for fixed_ms in fixed for by_s in rounding)
 
 
-def _host(fixed_ms: float, epoch_s: float) -> Host:
+def _host(fixed_ms: float, epoch_s: float) -> HostCost:
     work = train_step(CALIBRATION_DEPTH)
     rest_ms = 1e3 * epoch_s / steps_per_epoch(TABLE_BATCH) - fixed_ms
     if rest_ms <= device_time(find(TABLE_CARD), work, TABLE_BATCH, USUAL).total_ms:
         raise UsageError("the calibration row is bound by its card: it says nothing of launches")
-    return Host(fixed_ms=fixed_ms, launch_us=1e3 * rest_ms / work.operation_count)
+    return HostCost(fixed_ms=fixed_ms, launch_us=1e3 * rest_ms / work.operation_count)

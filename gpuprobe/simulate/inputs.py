@@ -17,7 +17,7 @@ ROOT = "Iterator::Root"
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageCost:
     """One stage of the pipeline: its part of the iterator's name, and its own time for this batch in us."""
 
     name: str
@@ -32,23 +32,29 @@ class Taken:
     got_us: float
 
 
-def stages(spec: Spec, batch: int, noise: Noise) -> list[Stage]:
+def stages(spec: Spec, batch: int, noise: Noise) -> list[StageCost]:
     """Return the stages of one batch from the last to the first, each with its own time."""
     knobs = spec.input
     if knobs.feed in {"device", "python"}:
-        return [Stage("Range", 0.0)]
+        return [StageCost("Range", 0.0)]
     factor = 1000 * noise.factor(Source.INPUT, batch)
     fills = batch % knobs.shuffle_fill_every == knobs.shuffle_fill_every // 2
     fill_ms = knobs.shuffle_fill_ms if fills else 0.0
     if knobs.feed == "generator":
-        return [Stage("Shuffle", fill_ms * factor), Stage("FlatMap[0]::Generator", knobs.python_ms * factor)]
-    found = [Stage("BatchV2", knobs.batch_ms * factor), Stage("Shuffle", fill_ms * factor)]
+        return [
+            StageCost("Shuffle", fill_ms * factor),
+            StageCost("FlatMap[0]::Generator", knobs.python_ms * factor),
+        ]
+    found = [StageCost("BatchV2", knobs.batch_ms * factor), StageCost("Shuffle", fill_ms * factor)]
     if knobs.cache != "none":
-        found.append(Stage("MemoryCache", 0.0))
+        found.append(StageCost("MemoryCache", 0.0))
     if knobs.cache != "warm":
         parallel = min(knobs.parallel_calls, spec.host.cores)
         name = "ParallelMapV2" if knobs.parallel_calls > 1 else "Map"
-        found += [Stage(name, knobs.map_ms / parallel * factor), Stage("TFRecord", knobs.read_ms * factor)]
+        found += [
+            StageCost(name, knobs.map_ms / parallel * factor),
+            StageCost("TFRecord", knobs.read_ms * factor),
+        ]
     return found
 
 
@@ -77,7 +83,7 @@ class Pipeline:
         self._tell(parts, begin_us, asked_us, got_us, batch)
         return Taken(self._ready_us, got_us)
 
-    def _tell(self, parts: list[Stage], begin_us: float, asked_us: float, got_us: float, batch: int) -> None:
+    def _tell(self, parts: list[StageCost], begin_us: float, asked_us: float, got_us: float, batch: int) -> None:
         self._event(CONSUMER, "IteratorGetNextOp::DoCompute", asked_us, got_us, ("iter_num", batch))
         self._event(CONSUMER, ROOT, asked_us, got_us, ("id", _id(ROOT)))
         path, thread = ROOT, CONSUMER

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.breakdown import host_names
-from gpuprobe.ledger.host import Host
+from gpuprobe.ledger.host import TracedHost
 from gpuprobe.ledger.launches import NO_CALL, NO_LAUNCH, called_by
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.stages import THREADS
@@ -69,7 +69,7 @@ def lanes_of(workings: Workings) -> list[Lane]:
     """Return the lanes of a trace, host by host: those of the breakdown first, then those without a step."""
     timeline = workings.timeline
     accounted = {found.host.name: found.host for found in workings.found}
-    others = [Host(timeline, name) for name in host_names(timeline) if name not in accounted]
+    others = [TracedHost(timeline, name) for name in host_names(timeline) if name not in accounted]
     lanes = []
     for host in (*accounted.values(), *others):
         devices = [device for device in timeline.devices if device.host == host.name]
@@ -88,7 +88,7 @@ def depth_of(start: Int64s, end: Int64s) -> Int32s:
     return depth
 
 
-def _streams(device: Device, host: Host) -> list[Lane]:
+def _streams(device: Device, host: TracedHost) -> list[Lane]:
     kernels, copies = device.kernels, device.copies
     columns = {
         name: np.concatenate([getattr(kernels, name), getattr(copies, name)])
@@ -133,7 +133,7 @@ def _work_of(device: Device, stream: int) -> str:
     return ", ".join(sorted((words for words, count in counts.items() if count), key=lambda words: -counts[words]))
 
 
-def _threads(host: Host, devices: list[Device]) -> list[Lane]:
+def _threads(host: TracedHost, devices: list[Device]) -> list[Lane]:
     work = [device.kernels.correlation for device in devices] + [device.copies.correlation for device in devices]
     place = called_by(host, np.concatenate(work)) if work else np.empty(0, np.int64)
     launching = set(distinct(host.calls.thread[place[place != NO_CALL]])[0].tolist())
@@ -143,7 +143,7 @@ def _threads(host: Host, devices: list[Device]) -> list[Lane]:
     return sorted(lanes, key=lambda lane: (rank.index(lane.kind), -int((lane.end_ps - lane.start_ps).sum())))
 
 
-def _kind_of(host: Host, number: int, launching: set[int]) -> str:
+def _kind_of(host: TracedHost, number: int, launching: set[int]) -> str:
     kinds = host.kinds[number]
     if host.threads[number].name.startswith(THREADS):
         return INPUT
@@ -152,7 +152,7 @@ def _kind_of(host: Host, number: int, launching: set[int]) -> str:
     return INPUT if np.any(kinds & _FEEDS) else OTHER
 
 
-def _thread(host: Host, number: int, kind: str) -> Lane:
+def _thread(host: TracedHost, number: int, kind: str) -> Lane:
     thread = host.threads[number]
     start, end = thread.events.start_ps, thread.events.end_ps
     return Lane(

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from gpuprobe.telemetry import nvml
-from gpuprobe.telemetry.gpu import Feed, Gpu, feeds
-from gpuprobe.telemetry.host import Host
+from gpuprobe.telemetry.gpu import Gpu, PacedReader, feeds
+from gpuprobe.telemetry.host import HostReader
 from gpuprobe.telemetry.loop import HUNG_AFTER_S, LATE_AFTER_S, Loop, Pace
 from gpuprobe.telemetry.states import parse, say
 from gpuprobe.telemetry.writer import Writer
@@ -33,7 +33,7 @@ class Sampler:
     """Samples the host in the main thread and the GPUs in others, into one file."""
 
     def __init__(self, path: Path, pid: int, hz: float, crashed: str = "") -> None:
-        self._host = Host(pid)
+        self._host = HostReader(pid)
         self._writer = Writer(path, self._host.columns)
         self._writer.facts("host", self._host.facts())
         self._period_s = SLOW_EVERY / hz
@@ -122,7 +122,7 @@ class Sampler:
         self._writer.row(t_ns, values, "; ".join(said))
 
 
-def _columns(group: list[Feed]) -> list[str]:
+def _columns(group: list[PacedReader]) -> list[str]:
     return [name for feed in group for name in feed.columns]
 
 

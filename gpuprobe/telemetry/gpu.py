@@ -126,7 +126,7 @@ class _Asked:
         self.worked = self.failing = False
 
 
-class Feed:
+class PacedReader:
     """The readings of one GPU at one pace. A field that it does not offer is asked for once, and its reason said."""
 
     def __init__(self, gpu: Gpu, readings: Sequence[Reading | SampleBuffer], *, parts: bool = False) -> None:
@@ -260,7 +260,7 @@ def _place(column: str) -> str:
     return column.replace("_", ".", 1)
 
 
-def feeds(gpu: Gpu, tree: TreeScan) -> tuple[Feed, Feed]:
+def feeds(gpu: Gpu, tree: TreeScan) -> tuple[PacedReader, PacedReader]:
     """Return the fast and the slow readings of a GPU; `tree` tells which processes are the observed ones."""
     instances = [reading for instance in gpu.mig for reading in monitors.instance(instance)]
     links = fields.links(int(gpu.facts.get("nvlink_links", 0)))
@@ -274,4 +274,4 @@ def feeds(gpu: Gpu, tree: TreeScan) -> tuple[Feed, Feed]:
         *monitors.sample_buffers(),
     ]
     # Where the driver knows MIG for this card, its parts may change.
-    return Feed(gpu, fields.fast()), Feed(gpu, slow, parts="mig_mode" in gpu.facts)
+    return PacedReader(gpu, fields.fast()), PacedReader(gpu, slow, parts="mig_mode" in gpu.facts)

@@ -42,7 +42,7 @@ def core_fields() -> tuple[str, ...]:
     return tuple(f"core{index}_busy_s" for index in range(psutil.cpu_count() or 1))
 
 
-class Host:
+class HostReader:
     """Reads the host, the tree below one process, and the control group of that process."""
 
     def __init__(self, pid: int, root: Path = Path("/")) -> None:

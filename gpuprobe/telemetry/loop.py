@@ -12,7 +12,7 @@ from gpuprobe.telemetry.states import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gpuprobe.telemetry.gpu import Feed, Sampled
+    from gpuprobe.telemetry.gpu import PacedReader, Sampled
     from gpuprobe.telemetry.writer import Writer
 
 # A visit that takes longer is left to its thread, and the other GPUs are visited by a new one.
@@ -43,14 +43,14 @@ class Pace:
 class Loop:
     """One pace of sampling over all GPUs. `watch` is called by another thread and takes over from one that hangs."""
 
-    def __init__(self, feeds: Sequence[Feed], period_s: float, writer: Writer) -> None:
+    def __init__(self, feeds: Sequence[PacedReader], period_s: float, writer: Writer) -> None:
         self._feeds, self._period_s, self._writer = feeds, period_s, writer
         # Held until it is time to stop: waiting for it is as cheap as sleep, and wakes at once.
         self._stop = threading.Lock()
         self._stop.acquire()
-        self._at: tuple[Feed, float] | None = None
-        self._late: dict[Feed, float] = {}
-        self._hung: set[Feed] = set()
+        self._at: tuple[PacedReader, float] | None = None
+        self._late: dict[PacedReader, float] = {}
+        self._hung: set[PacedReader] = set()
         self._row = _Row()
         self._lock = threading.Lock()
         self._start()
@@ -112,7 +112,7 @@ class Loop:
         row.write(self._writer)
         return True
 
-    def _return(self, feed: Feed, sampled: Sampled) -> None:
+    def _return(self, feed: PacedReader, sampled: Sampled) -> None:
         """Hand a GPU that was late to the thread that has taken over. What took long has no known time."""
         row = _Row(said=sampled.said)
         if feed in self._hung:

@@ -10,7 +10,7 @@ import numpy as np
 from gpuprobe.ledger.quantiles import percentile
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import distinct
-from gpuprobe.whatif.graph import FIRST_STREAM, Edge, Feed, Graph, Work
+from gpuprobe.whatif.graph import FIRST_STREAM, BatchSupply, Edge, Graph, Work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,14 @@ class Assembly:
         self.edges.append((target, source, np.broadcast_to(np.asarray(back, np.int64), size), lags, reasons))
 
     def graph(
-        self, *, steps: int, measured_ms: float, gpu: bool, eager: bool, feed: Feed, facts: Mapping[str, float | None]
+        self,
+        *,
+        steps: int,
+        measured_ms: float,
+        gpu: bool,
+        eager: bool,
+        feed: BatchSupply,
+        facts: Mapping[str, float | None],
     ) -> Graph:
         """Return the graph; an edge that no order allows is left out."""
         joined = {name: np.concatenate([part[name] for part in self.columns]) for name in self.columns[0]}

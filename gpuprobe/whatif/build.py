@@ -15,13 +15,13 @@ from gpuprobe.units import PS_PER_MS, PS_PER_US
 from gpuprobe.whatif import dependencies
 from gpuprobe.whatif.assembly import HOSTING, JOINING, MAKING, RUNNING, Assembly, resources
 from gpuprobe.whatif.feeding import Feeding, feeding_of
-from gpuprobe.whatif.graph import FIRST_STREAM, HOST, PRODUCER, Edge, Feed, Graph, Work
+from gpuprobe.whatif.graph import FIRST_STREAM, HOST, PRODUCER, BatchSupply, Edge, Graph, Work
 from gpuprobe.whatif.host_chain import Chain, Own, chain_of
 from gpuprobe.whatif.operations import Operations, operations
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.breakdown import Workings
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device
@@ -45,7 +45,7 @@ def build(made: Workings, device: DeviceBreakdown) -> Graph | None:
     return _graph(of.host, of.windows, [main, *(found for found in devices if found is not main)], device, own)
 
 
-def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceBreakdown, working: Own) -> Graph:
+def _graph(host: TracedHost, windows: Windows, devices: list[Device], device: DeviceBreakdown, working: Own) -> Graph:
     begin = int(windows.start_ps[device.warmup])
     everything = operations(devices, host)
     launched = np.where(everything.joined, everything.call_start, everything.start)
@@ -79,8 +79,8 @@ def _graph(host: Host, windows: Windows, devices: list[Device], device: DeviceBr
     return replace(graph, carried_us=_carried(carried, everything, found, begin))
 
 
-def _feed(made: Feeding, taken: Ints) -> Feed:
-    return Feed(
+def _feed(made: Feeding, taken: Ints) -> BatchSupply:
+    return BatchSupply(
         kind=made.kind,
         taken=taken,
         ready=made.ready,
@@ -92,7 +92,7 @@ def _feed(made: Feeding, taken: Ints) -> Feed:
     )
 
 
-def _eager(host: Host, found: Operations) -> bool:
+def _eager(host: TracedHost, found: Operations) -> bool:
     """Tell whether Python calls most operations one by one."""
     called = np.array([is_called_by_python(name) for name in host.names], np.bool_)
     calls = sum(int(called[thread.events.name].sum()) for thread in host.threads)

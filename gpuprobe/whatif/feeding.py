@@ -28,7 +28,7 @@ from gpuprobe.traces.names import distinct
 from gpuprobe.units import PS_PER_US
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.intervals import Intervals
     from gpuprobe.whatif.graph import Floats, Ints
 
@@ -60,13 +60,13 @@ class Feeding:
     unknown: float = 0.0
 
 
-def feeding_of(host: Host, waits: Intervals, window: Intervals, batch_copies: bool) -> Feeding:
+def feeding_of(host: TracedHost, waits: Intervals, window: Intervals, batch_copies: bool) -> Feeding:
     """Return how the batches of the window came; `batch_copies` says that a device got some from the host."""
     computing, unknown = _at_work(host, window)
     return replace(_feeding(host, waits, window, batch_copies), computing=computing, unknown=unknown)
 
 
-def _feeding(host: Host, waits: Intervals, window: Intervals, batch_copies: bool) -> Feeding:
+def _feeding(host: TracedHost, waits: Intervals, window: Intervals, batch_copies: bool) -> Feeding:
     if not len(waits):
         seen = len(host.select(Kind.ITERATOR)) > 0
         return Feeding("python" if batch_copies and not seen else "none")
@@ -124,12 +124,12 @@ def _by_waits(waits: Intervals, window: Intervals, share: float | None, threads:
     )
 
 
-def _consumers(host: Host) -> set[int]:
+def _consumers(host: TracedHost) -> set[int]:
     wanted = Kind.INPUT | Kind.ITERATOR_ROOT
     return {place for place in range(len(host.threads)) if np.any(host.kinds[place] & wanted)}
 
 
-def _made_ahead(host: Host) -> tuple[Ints, Ints] | None:
+def _made_ahead(host: TracedHost) -> tuple[Ints, Ints] | None:
     """The stage below the outermost prefetch, on the thread that makes batches: begins and ends, sorted."""
     best: tuple[int, Ints, Ints] | None = None
     consumers = _consumers(host)
@@ -149,7 +149,7 @@ def _made_ahead(host: Host) -> tuple[Ints, Ints] | None:
     return best[1][order], best[2][order]
 
 
-def _runs_ahead(host: Host) -> bool:
+def _runs_ahead(host: TracedHost) -> bool:
     """Whether the outermost stages keep batches ready on threads of their own."""
     for name in set(host.names):
         outermost, *inner = path(name)
@@ -160,7 +160,7 @@ def _runs_ahead(host: Host) -> bool:
     return False
 
 
-def _map_share(host: Host, window: Intervals) -> float | None:
+def _map_share(host: TracedHost, window: Intervals) -> float | None:
     """The share of the pipeline's own time that its map functions take, 0 to 1; None where no stage is known."""
     stages = iterators(host, window)
     own = {stage.name: stage.self_ms for stage in stages if _works(stage.name)}
@@ -173,7 +173,7 @@ def _works(name: str) -> bool:
     return not last(name).startswith((*HANDS_ON, *SETTINGS))
 
 
-def _map_threads(host: Host) -> int:
+def _map_threads(host: TracedHost) -> int:
     """How many threads ran the map function at a time, 1 where no parallel map is seen."""
     if not any(stage in name for name in host.names for stage in MAPS_AHEAD):
         return 1
@@ -190,7 +190,7 @@ def _map_threads(host: Host) -> int:
     return max(1, round(sum(part.total for part in busy) / max(together.total, 1)))
 
 
-def _at_work(host: Host, window: Intervals) -> tuple[float, float]:
+def _at_work(host: TracedHost, window: Intervals) -> tuple[float, float]:
     """Return the shares of the pipeline's busy time in which operations compute, and in which Python does something."""
     busy: list[Intervals] = []
     computing: list[Intervals] = []

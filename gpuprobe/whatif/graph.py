@@ -54,7 +54,7 @@ class Edge(IntEnum):
 
 
 @dataclass(frozen=True)
-class Feed:
+class BatchSupply:
     """How batches come: `kind`, and what is known of making them ahead.
 
     `prefetch` makes them ahead on a thread that the trace shows, `parallel` ahead on threads that it does not, `inline`
@@ -106,7 +106,7 @@ class Graph:
     gpu: bool = True
     eager: bool = False
     compute_capability: float | None = None
-    feed: Feed = field(default_factory=Feed)
+    feed: BatchSupply = field(default_factory=BatchSupply)
 
     def __len__(self) -> int:
         """Count the nodes."""

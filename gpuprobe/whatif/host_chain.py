@@ -14,7 +14,7 @@ from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.whatif.graph import Work
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.whatif.graph import Ints
     from gpuprobe.whatif.operations import Operations
@@ -45,7 +45,7 @@ class Own:
     once: Intervals
 
 
-def chain_of(host: Host, windows: Windows, found: Operations, begin: int, own: Own) -> Chain:
+def chain_of(host: TracedHost, windows: Windows, found: Operations, begin: int, own: Own) -> Chain:
     """Split the host's time from `begin` (ps) on by what it did, and at each launch and step."""
     joined = found.where(found.joined)
     window = between(begin, _end(host, windows, found))
@@ -73,7 +73,7 @@ def chain_of(host: Host, windows: Windows, found: Operations, begin: int, own: O
     return Chain(end, lasted, work, waits)
 
 
-def _end(host: Host, windows: Windows, found: Operations) -> int:
+def _end(host: TracedHost, windows: Windows, found: Operations) -> int:
     """When the host had done its part of the last step: without a GPU, the step's own end."""
     until = int(windows.end_ps[-1])
     if not len(found):
@@ -83,7 +83,7 @@ def _end(host: Host, windows: Windows, found: Operations) -> int:
     return max([int(found.call_end.max()), *(int(ends[-1]) for ends in begun if len(ends))])
 
 
-def _syncs(host: Host, found: Operations) -> Intervals:
+def _syncs(host: TracedHost, found: Operations) -> Intervals:
     """Time inside synchronising calls, on the threads that launch or call the training function."""
     calls = host.calls
     launching = among(calls.start_ps, found.call_start)
@@ -98,7 +98,7 @@ def _copying(joined: Operations) -> Intervals:
     return union(joined.call_start[inside], joined.call_end[inside])
 
 
-def _reads(host: Host, joined: Operations, waits: Intervals, windows: Windows) -> Intervals:
+def _reads(host: TracedHost, joined: Operations, waits: Intervals, windows: Windows) -> Intervals:
     """Calls that wait for a device, and waits that no call shows.
 
     What is copied to the host is read there. Where the host does nothing of its own until the copy is done, it waits.

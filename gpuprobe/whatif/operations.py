@@ -17,7 +17,7 @@ from gpuprobe.whatif.graph import Work
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.host import Host
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.traces.timeline import Device, Int32s, Kernels
     from gpuprobe.whatif.graph import Bools, Floats, Ints
 
@@ -74,7 +74,7 @@ class Operations:
         return Operations(**{name: column[chosen] for name, column in vars(self).items()})
 
 
-def operations(devices: Sequence[Device], host: Host) -> Operations:
+def operations(devices: Sequence[Device], host: TracedHost) -> Operations:
     """Return all work of those devices of one host."""
     parts = [
         part for place, device in enumerate(devices) for part in (_kernels(place, device, host), _copies(place, device))
@@ -100,7 +100,7 @@ def _none() -> Operations:
     return Operations(whole, whole, whole, whole, whole, whole, whole, fill=real, matrix=flag, sized=flag)
 
 
-def _kernels(place: int, device: Device, host: Host) -> dict[str, np.ndarray]:
+def _kernels(place: int, device: Device, host: TracedHost) -> dict[str, np.ndarray]:
     kernels = device.kernels
     together = names.collective(host.names, kernels.name)
     named = len(kernels.op) == len(kernels)

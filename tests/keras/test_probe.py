@@ -309,7 +309,7 @@ def test_whatever_fails_is_said_once_and_changes_no_weight(
     def fail(*_given: Any, **_named: Any) -> None:
         raise RuntimeError("made to fail")
 
-    monkeypatch.setattr(session_module.Session, method, fail)
+    monkeypatch.setattr(session_module.ProbeSession, method, fail)
     probed, _ = trained([gpuprobe.keras.Probe(tmp_path, trace_steps=0)])
     assert all(np.array_equal(one, other) for one, other in zip(plain, probed, strict=True))
     said = capsys.readouterr().err

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gpuprobe import telemetry
 from gpuprobe.diagnosis.records import Finding
-from gpuprobe.diagnosis.rules.telemetry import diagnose
+from gpuprobe.diagnosis.rules.telemetry import decide
 from gpuprobe.evidence.readings.phases import busy_span, phases
 from gpuprobe.evidence.readings.signals import see
 from gpuprobe.evidence.readings.stretch import Stretch, percentile
@@ -283,11 +283,11 @@ def test_an_empty_recording_gets_no_verdict_and_no_crash(tmp_path: Path) -> None
 
 
 def test_no_evidence_decides_nothing() -> None:
-    findings, undecided = diagnose(Evidence())
+    findings, undecided = decide(Evidence())
     assert findings == ()
     assert undecided
     missing = Signal(name="utilization_percent", unit="%", source="NVML", missing="this GPU does not offer it")
-    findings, undecided = diagnose(Evidence(signals=(missing,)))
+    findings, undecided = decide(Evidence(signals=(missing,)))
     assert findings == ()
     assert any("does not offer" in rule.reason for rule in undecided)
 
@@ -324,6 +324,6 @@ def test_whatever_is_known_at_most_one_finding_is_primary(values: dict[str, floa
         Signal(name=name, unit="1", source="made", value=value, missing="made so" if value is None else None)
         for name, value in values.items()
     )
-    findings, _ = diagnose(Evidence(signals=signals))
+    findings, _ = decide(Evidence(signals=signals))
     assert sum(finding.primary for finding in findings) <= 1
     assert all(finding.confidence in {"low", "medium"} and finding.fix for finding in findings)

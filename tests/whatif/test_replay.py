@@ -23,7 +23,7 @@ from gpuprobe.whatif import device_changes as device
 from gpuprobe.whatif import host_changes as host
 from gpuprobe.whatif import input_changes
 from gpuprobe.whatif.change import Change, mixture_ms
-from gpuprobe.whatif.graph import FIRST_STREAM, HOST, PRODUCER, Edge, Feed, Graph, Work
+from gpuprobe.whatif.graph import FIRST_STREAM, HOST, PRODUCER, BatchSupply, Edge, Graph, Work
 from gpuprobe.whatif.predict import predict
 from gpuprobe.whatif.records import Prediction, Replay
 from gpuprobe.whatif.replay import run, steady_ms, traced_ms
@@ -36,7 +36,7 @@ US = 1_000_000
 lengths = st.floats(1.0, 1e4, allow_nan=False)
 
 
-def graph(nodes: list[Node], waits: list[Wait], *, feed: Feed | None = None, **facts: object) -> Graph:
+def graph(nodes: list[Node], waits: list[Wait], *, feed: BatchSupply | None = None, **facts: object) -> Graph:
     """Make a graph of one step from (resource, work, us) and (target, source, why, passes back)."""
     count = len(nodes)
     resource = np.array([node[0] for node in nodes])
@@ -58,7 +58,7 @@ def graph(nodes: list[Node], waits: list[Wait], *, feed: Feed | None = None, **f
         "carried_us": np.zeros(max(resource.max() + 1, FIRST_STREAM)),
         "steps": 1,
         "measured_ms": 1.0,
-        "feed": feed or Feed(),
+        "feed": feed or BatchSupply(),
     }
     return Graph(**{**plain, **facts})  # type: ignore[arg-type]
 
@@ -90,10 +90,12 @@ def feeding(making_us: float, training_us: float, *, ahead: int | None) -> Graph
     """A step that trains for so long on a batch that takes so long to make, ahead or when asked."""
     train = (HOST, Work.DISPATCH, training_us)
     if ahead is None:
-        return graph([(HOST, Work.INPUT, making_us), train], [], feed=Feed("inline", np.array([0]), map_share=0.8))
+        return graph(
+            [(HOST, Work.INPUT, making_us), train], [], feed=BatchSupply("inline", np.array([0]), map_share=0.8)
+        )
     nodes = [(PRODUCER, Work.PRODUCE, making_us), (HOST, Work.INPUT, 0.0), train]
     waits = [(1, 0, Edge.BATCH, 0), (0, 1, Edge.SLOT, ahead)]
-    return graph(nodes, waits, feed=Feed("prefetch", np.array([1]), buffer=ahead, map_share=0.8))
+    return graph(nodes, waits, feed=BatchSupply("prefetch", np.array([1]), buffer=ahead, map_share=0.8))
 
 
 def after(change: Change, before: Graph) -> float:
@@ -209,7 +211,7 @@ def copying(copy_us: float, kernel_us: float) -> Graph:
         (FIRST_STREAM + 1, Work.KERNEL, kernel_us),
     ]
     waits = [(2, 1, Edge.LAUNCHED, 0), (2, 3, Edge.STREAM, 1), (3, 1, Edge.LAUNCHED, 0), (3, 2, Edge.STREAM, 0)]
-    return graph(nodes, waits, feed=Feed("hidden", np.array([0])))
+    return graph(nodes, waits, feed=BatchSupply("hidden", np.array([0])))
 
 
 @settings(deadline=None)

@@ -18,7 +18,7 @@ from gpuprobe.diagnosis.causes.measuring import MeasuringId
 from gpuprobe.diagnosis.causes.whole_run import WholeRunId
 
 if TYPE_CHECKING:
-    from gpuprobe.diagnosis.causes.cause import Stage
+    from gpuprobe.diagnosis.causes.cause import InputStage
 
 CauseId = Literal[FeedingId, LaunchingId, HostId, ExchangeId, DeviceId, WholeRunId, MeasuringId]
 # A record of any family.
@@ -35,7 +35,7 @@ CATALOGUE: tuple[Cause, ...] = (
 CAUSES: dict[CauseId, Cause] = {one.id: one for one in CATALOGUE}
 # The causes that a traced step's shares name, in the order in which ties are told.
 BY_SHARE = tuple(one for one in CATALOGUE if one.part)
-STAGES: dict[str, Stage] = feeding.STAGES | device.STAGES
+STAGES: dict[str, InputStage] = feeding.STAGES | device.STAGES
 
 
 def known(cause: str) -> Cause | None:

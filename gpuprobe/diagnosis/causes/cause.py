@@ -114,7 +114,7 @@ class Cause(Generic[Id_co]):
 
 
 @dataclass(frozen=True)
-class Stage:
+class InputStage:
     """A part of a cause that a finding may name, as a stage of the input: plain words, and the changes that cure it."""
 
     words: str

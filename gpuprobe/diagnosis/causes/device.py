@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gpuprobe.diagnosis.advice import compute
-from gpuprobe.diagnosis.causes.cause import Cause, Part, Stage
+from gpuprobe.diagnosis.causes.cause import Cause, InputStage, Part
 
 DeviceId = Literal[
     "compute_bound",
@@ -149,7 +149,7 @@ DEVICE: tuple[Cause[DeviceId], ...] = (
     ),
 )
 STAGES = {
-    "dense_update": Stage(
+    "dense_update": InputStage(
         "the optimizer goes through all rows of a weight for the few that a batch used",
         ("rows_updated_only",),
         "compute_bound",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gpuprobe.diagnosis.advice import feeding, others
-from gpuprobe.diagnosis.causes.cause import BOTH, Cause, Part, Stage
+from gpuprobe.diagnosis.causes.cause import BOTH, Cause, InputStage, Part
 
 FeedingId = Literal[
     "input_bound",
@@ -62,9 +62,9 @@ FEEDING: tuple[Cause[FeedingId], ...] = (
     ),
 )
 STAGES = {
-    "python_feed": Stage("Python makes the batches", ("input_free",)),
-    "slow_map": Stage("the map function is slow", ("parallel_map", "input_free")),
-    "no_prefetch": Stage("batches are not prepared ahead", ("prefetch", "input_free")),
-    "cold_cache": Stage("the data are read from a disk", ("input_free",)),
-    "shuffle_fill": Stage("the shuffle buffer is filled again", ("input_free",)),
+    "python_feed": InputStage("Python makes the batches", ("input_free",)),
+    "slow_map": InputStage("the map function is slow", ("parallel_map", "input_free")),
+    "no_prefetch": InputStage("batches are not prepared ahead", ("prefetch", "input_free")),
+    "cold_cache": InputStage("the data are read from a disk", ("input_free",)),
+    "shuffle_fill": InputStage("the shuffle buffer is filled again", ("input_free",)),
 }

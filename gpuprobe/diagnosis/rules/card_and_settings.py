@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Confidence, Evidence
 
 
-def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return what holds, none of it primary, and the rules that could not be decided."""
     return apply(RULES, evidence, limits)
 

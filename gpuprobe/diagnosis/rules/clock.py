@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Evidence
 
 
-def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the finding, which is primary, where much time passes between steps."""
     found, undecided = apply((host_between_steps,), evidence, limits)
     return tuple(msgspec.structs.replace(one, primary=True) for one in found), undecided

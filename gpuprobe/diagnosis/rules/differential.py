@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 UNCOMPARED = "device_resident, which shows what the input costs, was not measured beside the baseline"
 
 
-def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the findings, the primary one first, and the rules that could not be decided."""
     found, undecided = apply(RULES, evidence, limits)
     if not found:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Evidence
 
 
-def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return what slows the training down beside its cause, none of it primary; nothing where no GPU was read."""
     return apply(RULES, evidence, limits) if evidence.get("utilization_percent") else ((), ())
 

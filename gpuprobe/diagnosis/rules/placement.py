@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Evidence
 
 
-def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the finding, which is primary, where the run trained on the processor beside an idle GPU."""
     found, undecided = apply((not_on_gpu,), evidence, limits)
     return tuple(msgspec.structs.replace(one, primary=True) for one in found), undecided

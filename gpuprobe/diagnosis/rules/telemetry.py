@@ -29,7 +29,7 @@ TRACE_A_WAIT = (
 )
 
 
-def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the findings, the primary one first, and the rules that could not be decided."""
     on_gpu = evidence.get("utilization_percent") is not None
     causes, undecided = apply(GPU_RULES if on_gpu else telemetry_host.RULES, evidence, limits)

@@ -34,7 +34,7 @@ TRACE_ALL = (
 NO_DEVICE = "there is no step to account for"
 
 
-def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the findings, the primary one first, and the causes that could not be decided."""
     kind = evidence.text("device_kind")
     if not kind:

@@ -44,7 +44,7 @@ SHUFFLE_EARLY = (
 )
 
 
-def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return what holds, the most severe first but start-up last, none of it primary; and what could not be decided."""
     if evidence.number("run_wall_s") is None:
         return (), tuple(NotEvaluated(cause=cause, reason=UNRECORDED) for cause in CAUSES_OF_RUN)

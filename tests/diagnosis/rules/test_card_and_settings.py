@@ -39,7 +39,7 @@ def evidence(**values: Any) -> Evidence:
 
 
 def causes(**values: Any) -> set[str]:
-    return {finding.cause for finding in card_and_settings.diagnose(evidence(**values))[0]}
+    return {finding.cause for finding in card_and_settings.decide(evidence(**values))[0]}
 
 
 @pytest.mark.parametrize(
@@ -170,20 +170,19 @@ def test_heat_alone_tells_only_where_the_rated_clock_is_unknown(
     rated: dict[str, float], confidence: str | None
 ) -> None:
     heat = {"throttled_heat_fraction": 0.5, "power_cap_fraction": 0.0}
-    found, _ = card_and_settings.diagnose(evidence(**heat, **rated))
+    found, _ = card_and_settings.decide(evidence(**heat, **rated))
     assert [finding.confidence for finding in found] == ([confidence] if confidence else [])
 
 
 def test_a_power_cap_without_clocks_is_undecided() -> None:
-    found, undecided = card_and_settings.diagnose(evidence(throttled_heat_fraction=0.0, power_cap_fraction=0.9))
+    found, undecided = card_and_settings.decide(evidence(throttled_heat_fraction=0.0, power_cap_fraction=0.9))
     assert found == ()
     assert {reason.cause: reason.reason for reason in undecided}["throttled"] == "sm_clock_mhz was not gathered"
 
 
 def test_a_program_that_only_has_the_gpu_open_is_a_note() -> None:
     ((idle,), _), ((busy,), _) = (
-        card_and_settings.diagnose(evidence(other_gpu_processes=2.0, other_sm_percent=percent))
-        for percent in (0.0, 50.0)
+        card_and_settings.decide(evidence(other_gpu_processes=2.0, other_sm_percent=percent)) for percent in (0.0, 50.0)
     )
     assert (idle.cause, idle.severity, idle.confidence) == ("gpu_shared", 0.0, "medium")
     assert (busy.cause, busy.severity, busy.confidence) == ("gpu_shared", 0.5, "high")
@@ -203,7 +202,7 @@ def test_a_slow_link_matters_at_work_and_where_copies_take_time(beside: dict[str
 
 
 def test_no_evidence_decides_nothing() -> None:
-    found, undecided = card_and_settings.diagnose(Evidence())
+    found, undecided = card_and_settings.decide(Evidence())
     assert found == ()
     assert {reason.cause for reason in undecided} == {rule.__name__ for rule in card_and_settings.RULES}
     assert all(reason.reason for reason in undecided)
@@ -212,10 +211,10 @@ def test_no_evidence_decides_nothing() -> None:
 @pytest.mark.parametrize("cause", CAUSES)
 def test_every_cause_is_not_evaluated_on_no_evidence_and_has_plain_words(cause: CauseId) -> None:
     rooms = (trace, differential, telemetry, card_and_settings)
-    undecided = [reason for room in rooms for reason in room.diagnose(Evidence())[1] if reason.cause == cause]
+    undecided = [reason for room in rooms for reason in room.decide(Evidence())[1] if reason.cause == cause]
     assert undecided
     assert all(reason.reason for reason in undecided)
-    assert not [found for room in rooms for found in room.diagnose(Evidence())[0]]
+    assert not [found for room in rooms for found in room.decide(Evidence())[0]]
     assert CATALOGUE[cause].words
 
 
@@ -256,7 +255,7 @@ def test_the_advice_knows_the_card() -> None:
     unused = {"eligible_time_fraction": 0.6, "tensor_core_time_fraction": 0.0, "share.gpu_compute": 0.8}
     for capability, policy in ((7.0, "mixed_float16"), (8.0, "mixed_bfloat16")):
         known = evidence(has_tensor_cores=True, compute_capability=capability, **unused)
-        (found,) = advised(card_and_settings.diagnose(known)[0], known, T)
+        (found,) = advised(card_and_settings.decide(known)[0], known, T)
         assert policy in found.code
     assert causes(has_tensor_cores=False, compute_capability=6.1, **unused) == set()
 
@@ -336,7 +335,7 @@ def test_other_thresholds_reach_every_kind_of_evidence() -> None:
         (trace, full, "input_bound", "compute_bound"),
         (differential, fed, "input_bound", "compute_bound"),
     ):
-        assert [finding.cause for finding in rules.diagnose(seen)[0] if finding.primary] == [cause]
-        assert [finding.cause for finding in rules.diagnose(seen, strict)[0] if finding.primary] == [other]
-    assert telemetry.diagnose(at_work)[0] == ()
-    assert [finding.cause for finding in telemetry.diagnose(at_work, strict)[0]] == ["compute_bound"]
+        assert [finding.cause for finding in rules.decide(seen)[0] if finding.primary] == [cause]
+        assert [finding.cause for finding in rules.decide(seen, strict)[0] if finding.primary] == [other]
+    assert telemetry.decide(at_work)[0] == ()
+    assert [finding.cause for finding in telemetry.decide(at_work, strict)[0]] == ["compute_bound"]

@@ -44,7 +44,7 @@ def evidence(kind: Any = "gpu", confidence: Any = "high", **shares: Any) -> Evid
 
 
 def primary(of: Evidence) -> Finding:
-    found, _ = trace.diagnose(of)
+    found, _ = trace.decide(of)
     assert [finding.primary for finding in found] == [True] + [False] * (len(found) - 1)
     return found[0]
 
@@ -57,7 +57,7 @@ def test_kernels_that_fill_the_span(filled: float, cause: str) -> None:
 @pytest.mark.parametrize("unknown", [0.08, 0.1])
 def test_a_small_share_does_not_lead_where_more_is_unexplained(unknown: float) -> None:
     of = evidence(kernel_fraction=0.79, share__gpu_compute=0.78, launch_bound=0.09, share__unattributed=unknown)
-    found, undecided = trace.diagnose(of)
+    found, undecided = trace.decide(of)
     if unknown < 0.09:
         assert found[0].cause == "launch_bound"
     else:
@@ -91,7 +91,7 @@ def test_what_else_is_worth_a_finding(cause: Cause, by: float, found: bool) -> N
     kind = "gpu" if "gpu" in cause.shown.on else "cpu"
     leading = "input_bound" if cause.id != "input_bound" else "copy_bound"
     shares = {leading: 0.9, cause.id: cause.threshold(DEFAULTS) + by}
-    findings, _ = trace.diagnose(evidence(kind, kernel_fraction=0.1, **shares))
+    findings, _ = trace.decide(evidence(kind, kernel_fraction=0.1, **shares))
     assert (cause.id in [finding.cause for finding in findings]) is found
 
 
@@ -184,19 +184,19 @@ def test_much_that_is_unknown_lowers_the_confidence(unknown: float, confidence: 
 
 def test_between_steps_needs_a_training_function() -> None:
     of = evidence(kernel_fraction=0.3, launch_bound=0.4, idle_outside_step_fraction=None)
-    _, undecided = trace.diagnose(of)
+    _, undecided = trace.decide(of)
     assert [(reason.cause, reason.reason) for reason in undecided] == [("host_between_steps", "the test leaves it out")]
 
 
 def test_nothing_is_said_where_nothing_is_known() -> None:
-    found, undecided = trace.diagnose(evidence(kernel_fraction=0.1, share__unattributed=0.9))
+    found, undecided = trace.decide(evidence(kernel_fraction=0.1, share__unattributed=0.9))
     assert found == ()
     assert undecided[-1].cause == "compute_bound"
     assert "10 %" in undecided[-1].reason
 
 
 def test_no_account_decides_nothing() -> None:
-    found, undecided = trace.diagnose(evidence_of(breakdown_of(Timeline("nothing", "xplane", 0, False, ()))))
+    found, undecided = trace.decide(evidence_of(breakdown_of(Timeline("nothing", "xplane", 0, False, ()))))
     assert found == ()
     assert {reason.cause for reason in undecided} == {"compute_bound", *(cause.id for cause in BY_SHARE)}
 
@@ -207,7 +207,7 @@ def test_a_processor_that_is_the_limit(idle: float, cause: str) -> None:
 
 
 def test_a_processor_of_which_little_is_known_is_not_called_the_limit() -> None:
-    found, undecided = trace.diagnose(evidence("cpu", share__cpu_compute=0.49, share__unattributed=0.5))
+    found, undecided = trace.decide(evidence("cpu", share__cpu_compute=0.49, share__unattributed=0.5))
     assert found == ()
     assert "50 %" in undecided[-1].reason
 
@@ -215,12 +215,12 @@ def test_a_processor_of_which_little_is_known_is_not_called_the_limit() -> None:
 @pytest.mark.parametrize(("unknown", "known"), [(0.2, True), (0.4, False)])
 def test_the_largest_of_small_causes_leads_where_it_is_more_than_is_unexplained(unknown: float, known: bool) -> None:
     shares = {"share__cpu_compute": 0.45, "share__unattributed": unknown, "batch_too_small": 0.35}
-    found, _ = trace.diagnose(evidence("cpu", host_between_steps=0.1, input_bound=0.04, **shares))
+    found, _ = trace.decide(evidence("cpu", host_between_steps=0.1, input_bound=0.04, **shares))
     assert [finding.cause for finding in found] == (["batch_too_small"] if known else [])
 
 
 def test_a_processor_has_no_launches_and_no_copies() -> None:
-    _, undecided = trace.diagnose(evidence("cpu", share__cpu_compute=0.9))
+    _, undecided = trace.decide(evidence("cpu", share__cpu_compute=0.9))
     assert {reason.cause for reason in undecided} >= {"launch_bound", "copy_bound", "sync_every_step"}
 
 
@@ -276,7 +276,7 @@ def test_a_processor_to_which_python_hands_single_operations(share: float, cause
 
 
 def test_a_gpu_has_rules_of_its_own_for_what_only_a_processor_shows_in_its_steps() -> None:
-    found, undecided = trace.diagnose(evidence(kernel_fraction=0.3, input_bound=0.4, batch_too_small=0.9))
+    found, undecided = trace.decide(evidence(kernel_fraction=0.3, input_bound=0.4, batch_too_small=0.9))
     assert [finding.cause for finding in found] == ["input_bound"]
     assert "batch_too_small" not in {reason.cause for reason in undecided}
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def found_in(run: RunBreakdown) -> list[Finding]:
-    return list(rules.diagnose(signals(run))[0])
+    return list(rules.decide(signals(run))[0])
 
 
 def of_step(cause: CauseId, severity: float, confidence: Any = "high") -> Finding:
@@ -164,7 +164,7 @@ def test_a_run_that_was_cut_off_is_less_sure() -> None:
 
 
 def test_a_run_without_an_account_decides_nothing() -> None:
-    found, undecided = rules.diagnose(Evidence(), DEFAULTS)
+    found, undecided = rules.decide(Evidence(), DEFAULTS)
     assert found == ()
     assert {one.cause for one in undecided} == {
         "many_small_fits",
@@ -233,7 +233,7 @@ def test_epochs_of_arrays_are_made_longer_since_they_have_no_shuffle_buffer() ->
     made = signals(breakdown(steps=(10, 3000), epoch_start=(1, 60), epoch_first_call=(5, 59), fit=(0.2, 1)))
     kinds = ("arrays", "a tf.data dataset")
     told = [Signal(name="data_kind", unit="", source="fit", value=kind) for kind in kinds]
-    arrays, dataset = (rules.diagnose(Evidence(signals=(*made.signals, kind)))[0][0] for kind in told)
+    arrays, dataset = (rules.decide(Evidence(signals=(*made.signals, kind)))[0][0] for kind in told)
     assert "from_tensor_slices((x, y))" in arrays.code
     assert "shuffle buffer" not in arrays.claim
     assert "shuffle(size)" in dataset.code
