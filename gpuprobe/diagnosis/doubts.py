@@ -114,6 +114,8 @@ def _not_alone(
     if replay is not None:
         costs["sync_every_step"] = max(costs["sync_every_step"], saved_share(replay, "sync_every_step") or 0.0)
     costs.setdefault("throttled", held_down(known, limits) * (known.number("share.gpu_compute") or 0.0))
+    # Less than makes it the cause, and none of the step where nothing but an open card shows it.
+    costs["gpu_shared"] = max(costs.get("gpu_shared", 0.0), (known.number("other_sm_percent") or 0.0) / 100)
     most = max(costs, key=costs.__getitem__)
     if costs[most] < limits.beside_full_share:
         return _half_filled(known, limits)

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.records import Replay
 
 SYNC: CauseId = "sync_every_step"
-# What a step can have beside a sync, each in its own right.
-OF_ITS_OWN: frozenset[CauseId] = frozenset(("host_between_steps", "input_bound"))
+FULL: CauseId = "compute_bound"
+# Fewer launches save in the replay of any step, whether or not they are what is wrong.
+OF_LAUNCHES: frozenset[CauseId] = frozenset(("launch_bound",))
 # Causes that are the host's own time: what it does could run beside the device.
 COULD_HIDE: frozenset[CauseId] = frozenset(
     (
@@ -48,34 +49,59 @@ def with_sync(
 ) -> tuple[Finding, ...]:
     """Return the findings, with the sync first where removing it saves more than removing what leads.
 
-    It leads where it saves a tenth more; over a wait for a batch, or time between steps, by `tie_points` of the step,
-    since time after a sync belongs to what the host does then. Where it saves more and does not lead, the first is less
-    sure and ties with it.
+    One traced step does not show that a result is read in each: there the sync leads where it saves a tenth more; over
+    time between steps by `tie_points` of the step, since time after a sync belongs to what the host does then. So it
+    does over a wait for a batch, which is no less of a wait. Of several steps, it leads where it saves more, and over a
+    full device from a tenth of the step on. Where it saves more and does not lead, the first is less sure and ties with
+    it.
     """
     first = next((found for found in findings if found.primary), None)
-    if first is None or replay is None or first.cause not in COULD_HIDE or known.text("device_kind") != "gpu":
+    if first is None or replay is None or known.text("device_kind") != "gpu":
         return tuple(findings)
-    remedy, saved = cure(replay, first.cause), saved_share(replay, SYNC)
-    own = 1 - 1 / remedy.gain.ratio if remedy is not None else None
+    step = known.get("step_ms")
+    several = step is not None and (step.n or 0) >= fixed.HELD_STEPS
+    saved, own = saved_share(replay, SYNC), _own(first, replay, limits, several=several)
     if saved is None or own is None or saved < limits.sync_share or saved <= own:
         return tuple(findings)
     rest = [found for found in findings if found is not first and found.cause != SYNC]
     told = _told(first, saved, own, known, findings)
-    ahead = limits.tie_points if first.cause in OF_ITS_OWN else fixed.SAVED_ALIKE * saved
-    if saved - own <= ahead:
+    if saved - own <= _ahead(first.cause, saved, limits, several=several):
         less = msgspec.structs.replace(first, confidence=LOWER[first.confidence], ties_with=SYNC)
         return tuple(within_a_step([less, msgspec.structs.replace(told, primary=False, ties_with=None), *rest]))
     beside = msgspec.structs.replace(first, primary=False, ties_with=None)
     return tuple(within_a_step([told, beside, *rest]))
 
 
+def _own(first: Finding, replay: Replay, limits: Thresholds, *, several: bool) -> float | None:
+    """Return what a sync has to save more than: what curing the first saves (0 to 1); None where it does not matter."""
+    if first.cause == FULL and several:
+        # What else could hide behind the device is held against it too.
+        return max(limits.root_share, *(_cured(replay, cause) or 0.0 for cause in COULD_HIDE - OF_LAUNCHES))
+    return _cured(replay, first.cause) if first.cause in COULD_HIDE else None
+
+
+def _cured(replay: Replay, cause: CauseId) -> float | None:
+    remedy = cure(replay, cause)
+    return 1 - 1 / remedy.gain.ratio if remedy is not None else None
+
+
+def _ahead(cause: CauseId, saved: float, limits: Thresholds, *, several: bool) -> float:
+    """Return how much more of the step than the first a sync has to save to lead."""
+    if cause == "input_bound" or (cause == "host_between_steps" and not several):
+        return limits.tie_points
+    return 0.0 if several else fixed.SAVED_ALIKE * saved
+
+
 def _told(first: Finding, saved: float, own: float, known: Evidence, findings: Sequence[Finding]) -> Finding:
     """The sync as the first finding, at most as sure as a replay is."""
     seen = next((found for found in findings if found.cause == SYNC), None)
+    rather = "kernels fill most of what is left"
+    if first.cause != FULL:
+        rather = f"without {first.cause}, {wording.share(own)}"
     claim = (
         "The host reads a result back in each step and waits for all that the device has to do, so that nothing it "
         f"does then runs beside the device. By the replay, without that reading {wording.share(saved)} of the step "
-        f"goes; without {first.cause}, {wording.share(own)}."
+        f"goes; {rather}."
     )
     return Finding(
         cause=SYNC,

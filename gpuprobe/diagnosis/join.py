@@ -102,7 +102,7 @@ def join(
     primary = msgspec.structs.replace(
         root or next(found for found in merged if found.cause == cause),
         primary=True,
-        confidence=root.confidence if root else _confidence(leader.primary, agreeing, doubts),
+        confidence=_confidence(root, (), doubts) if root else _confidence(leader.primary, agreeing, doubts),
         ties_with=None if root or tied else leader.primary.ties_with,
     )
     named = {primary.cause, "unattributed"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.diagnosis.case import UNTRACED
-from gpuprobe.diagnosis.join import Vote
+from gpuprobe.diagnosis.join import LOWER, Vote
 from gpuprobe.diagnosis.pace import kernels_ms, window_filled
 from gpuprobe.diagnosis.rules import clock, differential, placement, telemetry, trace
 from gpuprobe.records import Evidence
@@ -32,7 +32,7 @@ def votes_of(case: Case, traced: Evidence, limits: Thresholds) -> tuple[Vote, ..
         votes.append(Vote.of("run's settings", placement.decide(own, limits)))
     if own.get("outside_fraction"):
         by_clock = _clock(case, own, by_trace, traced, limits)
-        by_trace = _beside(by_trace, by_clock)
+        by_trace = _beside(by_trace, by_clock, own, traced)
         votes.append(by_clock)
     votes.append(by_trace)
     if case.compared:
@@ -81,9 +81,17 @@ def _clock(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, limits: 
     if hidden or known or (full and not _waits_beyond_kernels(own, traced, limits)):
         return Vote(kind="clock")
     decided = clock.decide(own, limits)
+    if shown is not None and not several and traced.text("device_kind") == "gpu":
+        decided = tuple(map(_of_one_step, decided[0])), decided[1]
     # A result that a GPU has not computed yet is waited for outside the train function too.
     told = case.breakdown.devices or busy or not own.flag("device_is_gpu")
     return Vote.of("clock", decided if told else (tuple(map(_hint, decided[0])), decided[1]))
+
+
+def _of_one_step(found: Finding) -> Finding:
+    """Return what the clock says less sure: the traced step ends before that time, and part of it may be a wait."""
+    claim = f"{found.claim} The one traced step does not show it: some of it may be a wait for a result that is read."
+    return msgspec.structs.replace(found, confidence=LOWER[found.confidence], claim=claim)
 
 
 def _hint(found: Finding) -> Finding:
@@ -102,7 +110,7 @@ def _waits_beyond_kernels(own: Evidence, traced: Evidence, limits: Thresholds) -
     return beyond >= limits.between_steps_share
 
 
-def _beside(by_trace: Vote, by_clock: Vote) -> Vote:
+def _beside(by_trace: Vote, by_clock: Vote, own: Evidence, traced: Evidence) -> Vote:
     """Return what the trace says, without a first cause where its full device is not that of the timed window.
 
     A trace of one step ends before what lies between it and the next: the clock sees that.
@@ -110,7 +118,12 @@ def _beside(by_trace: Vote, by_clock: Vote) -> Vote:
     first = by_trace.primary
     if first is None or first.cause != "compute_bound" or by_clock.primary is None:
         return by_trace
-    findings = tuple(msgspec.structs.replace(found, primary=False) for found in by_trace.findings)
+    window = window_filled(traced, own.get("window_call_ms"))
+    filled = first.severity if window is None else min(first.severity, window)
+    findings = tuple(
+        msgspec.structs.replace(found, primary=False, severity=filled if found is first else found.severity)
+        for found in by_trace.findings
+    )
     return msgspec.structs.replace(by_trace, findings=findings)
 
 

@@ -63,7 +63,7 @@ def test_kernels_are_no_longer_for_being_traced() -> None:
     assert (found.cause, found.confidence) == ("compute_bound", "high")
 
 
-def full(idle: float, first: float = 0.0) -> Finding:
+def full(idle: float, first: float = 0.0, **known: float) -> Finding:
     """Steps of 100 ms, in which a GPU waits `idle` ms for a batch and computes the rest; the first waits longer."""
     made, at = Made(facts={"sm_count": 40.0}), 0.0
     for step in range(5):
@@ -74,7 +74,7 @@ def full(idle: float, first: float = 0.0) -> Finding:
         )
         made.kernel(at, at + 0.01, launch=at).kernel(at + wait, until, launch=at + wait)
         at = until
-    return verdict(made, batch_size=64.0)
+    return verdict(made, batch_size=64.0, **known)
 
 
 def test_a_full_device_is_sure_only_where_nothing_else_is_worth_a_twentieth() -> None:
@@ -82,6 +82,13 @@ def test_a_full_device_is_sure_only_where_nothing_else_is_worth_a_twentieth() ->
     found = full(8)
     assert (found.cause, found.confidence) == ("compute_bound", "medium")
     assert "input_bound may be worth 8.0 % of the step" in found.claim
+
+
+def test_another_program_on_a_full_device_may_be_worth_what_it_computes() -> None:
+    assert full(1, other_sm_percent=3.0).confidence == "high"
+    found = full(1, other_sm_percent=9.0)
+    assert (found.cause, found.confidence) == ("compute_bound", "medium")
+    assert "gpu_shared may be worth 9.0 % of the step" in found.claim
 
 
 def test_a_slow_first_step_says_nothing_of_how_the_kernels_of_the_others_fill_the_card() -> None:

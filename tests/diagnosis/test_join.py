@@ -143,6 +143,16 @@ def test_a_slow_link_is_not_weighed_by_copies_that_are_hidden() -> None:
     assert found.cause == "pcie_degraded"
 
 
+def test_a_cause_behind_another_is_less_sure_where_the_readings_point_elsewhere() -> None:
+    copies = vote("trace", finding("copy_bound", primary=True, severity=0.9, confidence="high"))
+    slow = finding("pcie_degraded", severity=0.8, confidence="high")
+    for confidence, sure in (("low", "high"), ("medium", "medium")):
+        readings = vote("telemetry", finding("compute_bound", primary=True, confidence=confidence))
+        found = join([copies, readings], ((slow,), ())).primary
+        assert found is not None
+        assert (found.cause, found.confidence) == ("pcie_degraded", sure)
+
+
 @pytest.mark.parametrize("shown", ["launch_bound", "recompiling", "host_between_steps"])
 def test_a_few_single_operations_are_not_what_takes_the_step(shown: str) -> None:
     taken = vote("trace", finding(shown, primary=True, severity=0.6))
