@@ -18,6 +18,7 @@ from gpuprobe.diagnosis.pace import window_filled
 from gpuprobe.diagnosis.rules.gpu_state import held_down
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.categories import COPIES
+from gpuprobe.ledger.cut import UNMARKED
 from gpuprobe.ledger.steps import NO_MARKER
 from gpuprobe.thresholds import fixed
 
@@ -49,6 +50,7 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
         _uncosted(first),
         _guessed(first, device),
         _idles_in_window(first, device, known, limits),
+        _cut(first, device),
     )
     reasons = [text for text in doubts if text]
     if not reasons:
@@ -156,6 +158,20 @@ def _uncosted(first: Finding) -> str:
     if first.cause != "fp16_without_tensor_cores":
         return ""
     return "how long the same kernels take in float32 was not measured"
+
+
+def _cut(first: Finding, device: DeviceBreakdown) -> str:
+    """Part of a step shows part of what it waits for: enough to be likely, and never enough to be sure.
+
+    What is done once tells of the trace, and of no step.
+    """
+    if first.confidence != "high" or first.cause == "one_time_work":
+        return ""
+    launches = device.kernels.count if device.kernels else 0
+    if device.cut == UNMARKED and device.steps_from == NO_MARKER and first.cause == "launch_bound":
+        # A pace that holds from the first launch to the last is what the host launches at, whatever a step is.
+        return device.cut if launches <= fixed.FEWEST_PAUSES else ""
+    return device.cut
 
 
 def _told(share: str, device: DeviceBreakdown) -> bool:

@@ -9,6 +9,7 @@ from gpuprobe import wording
 from gpuprobe.ledger import exchanges, kernels
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, LATE
 from gpuprobe.ledger.cpu import cpu_time
+from gpuprobe.ledger.cut import cut
 from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
@@ -212,6 +213,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost) -> DeviceBreakdown
         recurrent=recurrent_facts(host, windows, join([time.parts[name] for name in LATE])),
         stalled_ms=_per_step_ms(time.idle.stalled, windows, counted),
         off_pace_ms=_per_step_ms(time.idle.off_pace, windows, counted),
+        cut=cut(time, host),
         proof=proof(host, time.parts, windows.inside, time.idle),
         gaps=top_gaps(windows, time.parts, host, gaps),
         gap_histogram=histogram(gaps),

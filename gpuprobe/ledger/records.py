@@ -172,7 +172,8 @@ class DeviceBreakdown(Record, frozen=True, kw_only=True):
     `ledger_ms` holds the design's categories for an average step and adds up to `step_ms`. The average is over
     `counted` of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole.
     `stalled_ms` is that of `idle_queue` in which work was launched for long, and nothing tells why it did not start.
-    `off_pace_ms` is that of `idle_launch` in pauses that are long for the pace of launching.
+    `off_pace_ms` is that of `idle_launch` in pauses that are long for the pace of launching. `cut` says what shows
+    that a GPU's only step may not be whole; empty where nothing does.
     `proof` names the events of the host behind each kind of idle time, with their ms over all
     steps. On a processor `overhead_fraction` is the share of the steps spent in functions while no operation of some
     length ran, and `dispatch_fraction` that in which Python started operations one by one. Fractions are 0 to 1. A
@@ -215,6 +216,7 @@ class DeviceBreakdown(Record, frozen=True, kw_only=True):
     recurrent: RecurrentFacts | None = None
     stalled_ms: float = 0.0
     off_pace_ms: float = 0.0
+    cut: str = ""
     proof: dict[str, tuple[HostEvent, ...]] = msgspec.field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     gap_histogram: tuple[GapBin, ...] = ()
