@@ -21,7 +21,7 @@ EXAMPLES = (
 EXIT_CODES = {
     **codes("traced", failed="the job answered, and sent no trace"),
     3: "there is no such process",
-    5: "nobody answers at that port, or TensorFlow is not installed",
+    5: "nothing answers at that port, or TensorFlow is not installed",
 }
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gpuprobe.keras.custom import steps as steps
     from gpuprobe.keras.custom import window as window
 
-# Imported when first used: the start-up hook must load neither Keras nor TensorFlow into a script that has not.
+# Imported on first use: the start-up hook must not load Keras or TensorFlow into a script that does not use them.
 LAZY = {"Probe": "gpuprobe.keras.callback", "window": "gpuprobe.keras.custom", "steps": "gpuprobe.keras.custom"}
 
 

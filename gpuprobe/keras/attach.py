@@ -1,9 +1,9 @@
-"""Attaches the Probe to a script as it is, through Python's own start-up hook.
+"""Attaches the Probe to an unchanged script, through Python's start-up hook (`sitecustomize`).
 
-`hook_environment` puts a folder with a `sitecustomize.py` in front of the child's PYTHONPATH. That file takes itself
-out again, runs the user's own `sitecustomize`, and calls `attach` here; as soon as Keras is imported, `Model.fit` gets
-the callback, and loops of one's own are watched too. Light: neither Keras nor TensorFlow is imported before the script
-does it.
+`hook_environment` puts a folder with a `sitecustomize.py` in front of the child's PYTHONPATH. That file removes itself
+from the path, runs the user's own `sitecustomize`, and calls `attach`. Once the script imports Keras, `Model.fit` gets
+the callback, and custom training loops are watched too. Neither Keras nor TensorFlow is imported before the script
+imports it.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
     from gpuprobe.keras.session import ProbeOptions
 
-# Where recordings go; its presence is what the hook acts on.
+# Environment variables for the child. The folder for recordings; the hook does nothing where it is unset.
 FOLDER = "GPUPROBE_ATTACH"
-# The PYTHONPATH that the child is to have, as it was before; empty where there was none.
+# The user's own PYTHONPATH, which the hook restores; empty where it was unset.
 PATH_BEFORE = "GPUPROBE_PYTHONPATH"
-# Where this very package lies, for a child whose interpreter does not know it.
+# The folder that holds this package, for a child whose interpreter has no gpuprobe installed.
 HOME = "GPUPROBE_HOME"
 STARTUP = Path(__file__).with_name("startup")
-# What recordings are named after.
+# Recordings are named after the kind of training: `fit` or a custom loop.
 FIT, LOOP = "fit", "loop"
-# A script that calls `fit` for each epoch would else get a recording, a sampler and a trace for each.
+# Recordings per process at most: a script may call `fit` once for each epoch.
 MOST_TRAININGS = 8
-# What `fit` takes for arrays where it is given none (its documentation).
+# The default batch size of `fit` on arrays (Keras, `Model.fit`).
 KERAS_BATCH_SIZE = 32
 
 
 def hook_environment(environ: Mapping[str, str], folder: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the environment for a child that is to be attached to; recordings go to the folder.
+    """Return the environment for a child process whose trainings leave recordings in `folder`.
 
-    The child restores PYTHONPATH and drops our variables as it starts, so that its own children are left alone.
+    The child restores PYTHONPATH and removes gpuprobe's variables as it starts, so its own children are not watched.
     """
     before = environ.get("PYTHONPATH", "")
     return {
@@ -58,10 +58,9 @@ def hook_environment(environ: Mapping[str, str], folder: str | os.PathLike[str])
 
 
 def attach(folder: str) -> None:
-    """Patch Keras now if it is there, else when it is imported; stay attached where Python is replaced.
+    """Patch Keras now if it is imported, else when it is; stay attached through `os.exec`.
 
-    A script that starts itself anew through `os.exec...`, to set a variable before TensorFlow loads, is still the
-    same process.
+    A script may restart itself by `os.execv` or `os.execve`, to set a variable before TensorFlow loads.
     """
     for name in ("execv", "execve"):
         setattr(os, name, _attached_exec(getattr(os, name), folder))
@@ -73,7 +72,7 @@ def attach(folder: str) -> None:
 
 
 def _attached_exec(replace: Callable[..., Any], folder: str) -> Callable[..., Any]:
-    """Return `os.execv` or `os.execve` with the hook in the environment that it passes on."""
+    """Return `os.execv` or `os.execve`, wrapped so that it passes the hook on in the environment."""
 
     @functools.wraps(replace)
     def replace_attached(path: Any, words: Any, environ: Any = None) -> Any:
@@ -85,7 +84,7 @@ def _attached_exec(replace: Callable[..., Any], folder: str) -> Callable[..., An
 
 
 def patch(keras: ModuleType, folder: str) -> None:
-    """Make the first trainings of this process leave recordings, unless the user watches them already."""
+    """Patch Keras so that the first trainings leave recordings, except those that already have a Probe."""
     from gpuprobe.keras.calls import tell_calls
     from gpuprobe.keras.loops import Loops
     from gpuprobe.keras.phases import phases
@@ -126,7 +125,7 @@ def patch(keras: ModuleType, folder: str) -> None:
 
 
 def _mark(folder: str, backend: str) -> None:
-    """Tell whoever reads the recording that Keras was reached, and its backend; where that fails, it is not told."""
+    """Write a file saying that Keras was imported, with its backend. A failure to write it is ignored."""
     from gpuprobe.recording import KERAS_SEEN
 
     with contextlib.suppress(OSError):
@@ -140,7 +139,7 @@ def _with_probe(
     named: dict[str, Any],
     options: Callable[[], ProbeOptions | None],
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a call of `fit` with a Probe among the callbacks, unless the user gave one."""
+    """Return the arguments of a `fit` call with a Probe added to the callbacks, unless the user gave one."""
     import keras
 
     from gpuprobe.keras.attached import Attached
@@ -149,7 +148,7 @@ def _with_probe(
     try:
         bound = signature.bind(*given, **named)
     except TypeError:
-        # What is wrong with the call, `fit` itself says.
+        # Wrong arguments: `fit` itself raises the error.
         return given, named
     callbacks = bound.arguments.get("callbacks")
     if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -167,7 +166,7 @@ def _with_probe(
 
 
 def _batch_size(arguments: Mapping[str, Any]) -> int | None:
-    """Return the batch size of a `fit` on arrays, None where the data makes its own batches."""
+    """Return the batch size of a `fit` on arrays, None for data that comes in batches (`tf.data`, generators)."""
     import keras
 
     leaves = keras.tree.flatten(arguments.get("x"))
@@ -176,7 +175,7 @@ def _batch_size(arguments: Mapping[str, Any]) -> int | None:
 
 
 def _options(folder: str, name: str) -> ProbeOptions:
-    """Return what the recording of the next training is to be."""
+    """Return the options for the next training's recording."""
     from gpuprobe.keras.moments import BRIEF_WINDOW_S, EARLY_TRACE_AT
     from gpuprobe.keras.session import ProbeOptions
 
@@ -187,7 +186,7 @@ def _options(folder: str, name: str) -> ProbeOptions:
 
 
 class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
-    """Lets the others find Keras, and patches it when it has been loaded."""
+    """An import finder that patches Keras once it is loaded; the other finders still find it."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -196,7 +195,7 @@ class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Find `keras` alone. It may be asked often before it is loaded: TensorFlow looks only where Keras lies."""
+        """Find `keras` only. TensorFlow asks where Keras is without loading it, so this may run several times."""
         if name != "keras" or self._asking:
             return None
         self._asking = True

@@ -1,4 +1,4 @@
-"""The Probe inside a script that does not know of it. Trainings of a few calls each become one recording."""
+"""The Probe that `gpuprobe watch --trace` adds to a script. Several short trainings become one recording."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Attached(Probe):
-    """Says nothing, changes nothing. After a training of a few calls it waits, and records the next such one with it.
+    """A silent Probe. After a short training (up to 8 calls) the recording stays open for the next short one.
 
-    So where `fit` is called in a loop for a step each: none of these trainings could be timed or traced by itself.
-    `options` gives what the next recording is to be, None where there are enough; the training is timed all the same.
+    A script that calls `fit` in a loop, one step each, would else have no training long enough to time or trace.
+    `options` returns the options of the next recording, or None once there are enough; its wall time is still taken.
     """
 
     waiting: ClassVar[Attached | None] = None
@@ -33,7 +33,7 @@ class Attached(Probe):
 
     @classmethod
     def next(cls, options: Callable[[], ProbeOptions | None], batch_size: int | None = None) -> Attached:
-        """Return the one that waits, else a new one."""
+        """Return the Probe whose recording is still open, else a new one."""
         waiting, cls.waiting = cls.waiting, None
         if waiting is None:
             return cls(options, batch_size)
@@ -41,7 +41,7 @@ class Attached(Probe):
         return waiting
 
     def on_train_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
-        """Go on with the recording, or begin one."""
+        """Continue the open recording, or begin one."""
         waited, self._waits = self._waits, False
         if waited and self._is_short():
             self._watcher.resume()
@@ -56,12 +56,12 @@ class Attached(Probe):
         super().on_train_begin(logs)
 
     def on_train_end(self, logs: MutableMapping[str, Any] | None = None) -> None:
-        """Save the recording, or wait for another training where this one was short."""
+        """Save the recording; after a short training keep it open for the next one."""
         if self._watcher.session is None or self.calls - self._calls_before > FEWEST_CALLS:
             super().on_train_end(logs)
             return
         Timed.on_train_end(self, logs)
-        self._watcher.rest()
+        self._watcher.pause()
         self._waits = True
         Attached.waiting = self
 
@@ -72,6 +72,6 @@ class Attached(Probe):
             self._watcher, self._records = Watcher(options, verbose=False, diagnoses=False), True
 
     def _is_short(self) -> bool:
-        """Whether this training is known to have a few calls."""
+        """Whether this training is known to have at most 8 calls of the train function."""
         calls = math.ceil((self.params.get("steps") or 0) / int(self.model.steps_per_execution))
         return 0 < calls * (self.params.get("epochs") or 0) <= FEWEST_CALLS

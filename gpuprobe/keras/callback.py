@@ -18,20 +18,19 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, MutableMapping
 
-# What Keras itself catches from a train function: the data of an epoch, of unknown length, has ended.
+# Raised by the train function where data of unknown length ends; Keras catches it.
 ENDS_OF_DATA = {"StopIteration", "OutOfRangeError"}
 
 
 class Probe(Timed):
     """Watches a training: throughput and GPU utilization in its logs, a short trace, a verdict, and a recording.
 
-    `out` is the folder that recordings go to. `trace_steps` calls of the train function are traced (0: none), once the
-    training is warm, or from call `trace_at` on (from 1), or when the process gets SIGUSR2 (`gpuprobe capture --pid`).
-    `batch_size` is needed only where it cannot be seen, as with a custom train step over batches of open size.
-    `tensorboard` is a log folder for scalars beside the user's own. The logs gain `samples_per_s` (whole batches) and,
-    with an NVIDIA GPU, `gpu_utilization` (0 to 1, by NVML), for callbacks that stand behind this one too.
-    A `discreet` one changes nothing that the training shows: it leaves the logs alone, prints nothing, and leaves the
-    trace to whoever reads the recording (`gpuprobe watch --trace`).
+    `out` is the folder for recordings. `trace_steps` calls of the train function are traced (0: none) after warm-up, or
+    from call `trace_at` on (counted from 1), or when the process gets SIGUSR2 (`gpuprobe capture --pid`). `batch_size`
+    is needed only where it cannot be read, as with a custom train step over batches of unknown size. `tensorboard` is a
+    log folder for scalars. The training's logs gain `samples_per_s` (whole batches) and, with an NVIDIA GPU,
+    `gpu_utilization` (0 to 1, by NVML), also for callbacks listed after this one. With `discreet` it adds nothing to
+    the logs, prints nothing and makes no diagnosis: `gpuprobe watch --trace` reads the recording later.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class Probe(Timed):
         self._records = True
         self._batch_size = batch_size
         self._scalars = Scalars(tensorboard) if tensorboard is not None else None
-        # Whether Keras counts the samples of an epoch that nobody has asked for yet.
+        # Whether Keras's sample count of an epoch is still to be read.
         self._counts = False
 
     @property
@@ -64,13 +63,13 @@ class Probe(Timed):
 
     @property
     def last_ns(self) -> int:
-        """When the last of them ended, the hooks of its batch included."""
+        """When the last call ended, its batch callbacks included (Unix ns)."""
         session = self._watcher.session
         return super().last_ns if session is None else max(session.last_ns, super().last_ns)
 
     def on_train_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
-        """Begin a recording, and put the clock and the step marker around the train function."""
-        # Where a training was broken off, its hook is still there, and in a notebook its sampler too.
+        """Begin a recording, and wrap the train function to time it and to mark each step in the trace."""
+        # An aborted training leaves its hook in place, and in a notebook its sampler too.
         former = getattr(self.model.train_function, "broken_off", None)
         if former is not None:
             former("another training of the model began")
@@ -80,23 +79,23 @@ class Probe(Timed):
         self._watcher.ask(lambda session: session.training_began(), None)
 
     def on_epoch_begin(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
-        """Begin to count the epoch."""
+        """Begin the epoch's figures."""
         super().on_epoch_begin(epoch, logs)
         last = epoch + 1 == self.params.get("epochs")
         self._watcher.ask(lambda session: session.epoch_began(last=last), None)
 
     def on_train_batch_end(self, batch: int, logs: MutableMapping[str, Any] | None = None) -> None:
-        """Put the latest figures into the progress line; they are renewed twice a second."""
+        """Add the latest figures to the logs, for the progress bar; they are renewed twice a second."""
         if logs is not None and not self._discreet and (session := self._watcher.session) is not None:
             logs.update(session.figures)
 
     def on_test_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
-        """Count the epoch's samples: a validation at its end counts anew."""
+        """Read the epoch's sample count before validation resets it."""
         super().on_test_begin(logs)
         self._watcher.ask(self._count, None)
 
     def on_epoch_end(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
-        """Put the figures of the epoch's steps into the logs, and so into the history."""
+        """Add the figures of the epoch to the logs, and so to the history."""
 
         def end(session: ProbeSession) -> None:
             session.epoch_ended()
@@ -110,7 +109,7 @@ class Probe(Timed):
         self._watcher.ask(end, None)
 
     def on_train_end(self, logs: MutableMapping[str, Any] | None = None) -> None:
-        """Give the train function back, save the recording, and say the verdict."""
+        """Restore the train function, save the recording, and print the verdict."""
         super().on_train_end(logs)
         self._watcher.end()
 
@@ -139,16 +138,16 @@ class Probe(Timed):
                 watcher.end("interrupted", why)
 
         watched.broken_off = broken_off  # type: ignore[attr-defined]
-        self._hold(call, watched)
+        self._install(call, watched)
 
     def _describe(self, session: ProbeSession, iterator: Any, answer: Any) -> None:
-        """Tell the session what the first call showed."""
+        """Pass on what the first call showed: the settings, and the steps of an epoch."""
         steps = int(self.model.steps_per_execution)
         spec = getattr(iterator, "element_spec", None)
         leaves = keras.tree.flatten(spec) if spec is not None else []
         counted = session.samples_counted(self.model, answer) // steps if _keras_counts(self.model) else 0
         batch = self._batch_size or counted or _first_size(leaves)
-        # What a distribution strategy hands out has no dtype of its own.
+        # The per-replica values of a distribution strategy have no dtype of their own.
         dtype = getattr(getattr(leaves[0], "dtype", None), "name", "unknown") if leaves else "unknown"
         session.samples_per_call = batch * steps
         in_epoch = self.params.get("steps") or 0
@@ -158,14 +157,14 @@ class Probe(Timed):
         self._counts = counted > 0
 
     def _count(self, session: ProbeSession) -> None:
-        """Tell the session how many samples the first epoch had, at its end: its last batch may hold fewer."""
+        """Pass on how many samples the first epoch had; its last batch may be smaller."""
         if self._counts:
             self._counts = False
             session.epoch_has(samples_of_epoch(self.model))
 
 
 def _keras_counts(model: keras.Model) -> bool:
-    """Whether Keras's own train step updates the running loss: another's may count each step as one sample."""
+    """Whether Keras's own train step counts the samples: a custom one may count each step as one."""
     return type(model).train_step is keras.Model.train_step
 
 

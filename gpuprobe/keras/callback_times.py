@@ -1,8 +1,8 @@
-"""Takes the time of each callback of a training, by its name.
+"""Times each callback of a training, by name.
 
-The hooks of a callback are replaced on the object alone, for as long as it trains. Those of an epoch are parts of their
-own; those of a batch, which come with each step, cost two looks at the clock, and what they took is taken out of the
-steps when an epoch ends. Hooks that Keras leaves as they are do nothing, and are left alone.
+The methods of each callback object are wrapped during the training. Epoch methods are parts of their own in the
+whole-run breakdown. Batch methods run in each step, so they cost only two clock reads; when an epoch ends, their time
+is subtracted from its steps. Methods that a callback inherits from Keras's base class do nothing, and are not wrapped.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from gpuprobe.records import PartKind
 
 OF_EPOCH = ("on_train_begin", "on_epoch_begin", "on_epoch_end", "on_test_begin", "on_test_end", "on_train_end")
-# Keras calls the first of each pair, which by default calls the second.
+# Keras calls the first method of each pair, whose default calls the second.
 OF_BATCH = (("on_train_batch_begin", "on_batch_begin"), ("on_train_batch_end", "on_batch_end"))
-# What Keras saves with; that another one saves is seen where it does.
+# Callbacks that save. Others that save are recognised when they call a save method.
 SAVING = tuple(
     kind for name in ("ModelCheckpoint", "BackupAndRestore") if (kind := getattr(keras.callbacks, name, None))
 )
@@ -31,7 +31,7 @@ MISSING = object()
 
 
 class CallbackTimes:
-    """The times of the callbacks of one training. `last_ns` is when the last hook of a batch ended."""
+    """The times of the callbacks of one training. `last_ns` is when the last batch method ended (Unix ns)."""
 
     def __init__(self, phases: Phases) -> None:
         self._phases = phases
@@ -39,8 +39,8 @@ class CallbackTimes:
         self._batch: dict[tuple[PartKind, str], list[int]] = {}
         self.last_ns = 0
 
-    def put_on(self, callbacks: Iterable[Any], *, batches: bool) -> None:
-        """Begin with these callbacks; hooks of a batch only where `batches` says that the training waits for them."""
+    def wrap(self, callbacks: Iterable[Any], *, batches: bool) -> None:
+        """Wrap these callbacks; batch methods only where `batches` says that the training waits for them."""
         for callback in callbacks:
             kind: PartKind = "checkpoint" if isinstance(callback, SAVING) else "callback"
             name = type(callback).__name__
@@ -50,16 +50,16 @@ class CallbackTimes:
                 own = next((hook for hook in pair if not _is_default(callback, hook)), pair[0])
                 self._replace(callback, own, functools.partial(self._of_batch, kind=kind, name=name))
 
-    def take_off(self) -> None:
-        """Leave all callbacks as they were."""
+    def unwrap(self) -> None:
+        """Restore all callbacks."""
         for callback, hook, timed, former in self._on:
-            # Somebody may have put something of their own there meanwhile; that stays.
+            # Somebody else may have replaced the method meanwhile: theirs stays.
             if vars(callback).get(hook) is timed:
                 delattr(callback, hook) if former is MISSING else setattr(callback, hook, former)
         self._on = []
 
     def settle(self) -> None:
-        """Take what the hooks of batches took out of the steps, which have been told by now."""
+        """Subtract the time of the batch methods from that of the steps; call it after the steps were counted."""
         for (kind, name), took in self._batch.items():
             self._phases.clock.move("steps", kind, name, took_ns=took[0], times=took[1])
             took[:] = 0, 0
@@ -67,10 +67,10 @@ class CallbackTimes:
     def _replace(self, callback: Any, hook: str, timed: Callable[[Any], Any]) -> None:
         if _is_default(callback, hook):
             return
-        # An object may have no place for it: then it is not timed.
+        # An object may refuse new attributes: then it is not timed.
         with suppress(AttributeError, TypeError):
             there = vars(callback).get(hook, MISSING)
-            # Where a training was broken off, its own is still there.
+            # An aborted training leaves its wrapper in place.
             former, own = getattr(there, "stands_for", (there, getattr(callback, hook)))
             ours = timed(own)
             ours.stands_for = former, own
@@ -105,6 +105,6 @@ class CallbackTimes:
 
 
 def _is_default(callback: Any, hook: str) -> bool:
-    """Whether a hook is the one of Keras's base class, which does nothing."""
+    """Whether a method is inherited from Keras's base class, where it does nothing."""
     own = getattr(callback, hook, None)
     return own is None or getattr(own, "__func__", own) is getattr(keras.callbacks.Callback, hook)

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from gpuprobe.keras.phases import Phases
 
 SAVING = ("save", "save_weights")
-# What `predict` takes for a batch where it is given none (its documentation).
+# The default batch size of `predict` (Keras, `Model.predict`).
 KERAS_BATCH_SIZE = 32
 ONE_BATCH = "of one batch"
 
 
 def tell_calls(model: Any, process: Phases) -> None:
-    """Enclose these methods of the class of all models from now on."""
+    """Wrap these methods of `keras.Model`."""
     for name in ("predict", "evaluate"):
         setattr(model, name, _told(getattr(model, name), name, process))
     for name in SAVING:
@@ -43,7 +43,7 @@ def _saved(call: Callable[..., Any], name: str, process: Phases) -> Callable[...
 
 
 def _size(given: tuple[Any, ...], named: dict[str, Any]) -> str:
-    """Say that a call is of one batch, where its data shows it."""
+    """Return a note that a call has one batch, empty where its data does not show it."""
     shape = getattr(given[0] if given else named.get("x"), "shape", None)
     try:
         return ONE_BATCH if shape and shape[0] <= (named.get("batch_size") or KERAS_BATCH_SIZE) else ""

@@ -1,4 +1,4 @@
-"""Takes a trace from a job that is running already: through TensorFlow's profiler server, or by the Probe's signal."""
+"""Takes a trace of a running job: through TensorFlow's profiler server, or by the Probe's signal."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from gpuprobe.keras.reaching import refusal
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What asks a Probe for a trace. TensorFlow leaves it alone, and so do the batch systems, which send SIGUSR1.
+# The signal that asks a Probe for a trace. TensorFlow does not use it; batch systems send SIGUSR1.
 SIGNAL = signal.SIGUSR2
-# For importing TensorFlow, and for a job that is slow to hand its trace out.
+# Time allowed beyond the trace itself: for importing TensorFlow, and for a job slow to send its trace.
 CLIENT_S = 120.0
-# How TensorFlow's client says that the server had nothing to send.
+# TensorFlow's client says this where the server had nothing to send.
 NO_EVENTS = "No trace event was collected"
 WITHOUT = (
     "answered without a trace, as where no step runs; is it a profiler server, and was it training just then? "
     "--time 10s waits for longer"
 )
-# A step leaves tens of kilobytes; a trace without an event names its planes and nothing else.
+# A traced step takes tens of kilobytes; a smaller file holds plane names and no events.
 EMPTY_BYTES = 1024
 GONE = "the job ended, or its machine could not be reached any more, before the trace was there"
 
@@ -36,8 +36,8 @@ GONE = "the job ended, or its machine could not be reached any more, before the 
 def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path]:
     """Trace a job that called `tf.profiler.experimental.server.start(port)`; return the traces that were written.
 
-    Raises UsageError where the host cannot be one, MissingError where nobody answers there, OutputError where the
-    folder cannot be written, GpuprobeError where the trace is empty.
+    Raises UsageError for a bad host, MissingError where no profiler server answers, OutputError where the folder cannot
+    be written, GpuprobeError where the trace is empty.
     """
     _reach(host, port)
     _writable(folder)
@@ -57,11 +57,11 @@ def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path
 
 
 def _trace(host: str, port: int, seconds: float, folder: Path) -> None:
-    """Have TensorFlow's client write a trace into the folder. Raises GpuprobeError where it got an error for one."""
+    """Have TensorFlow's client write a trace into the folder. Raises GpuprobeError where the client fails."""
     if find_spec("tensorflow") is None:
         raise MissingError("the package tensorflow is not installed: pip install tensorflow")
     limit_s = seconds + CLIENT_S
-    # What TensorFlow logs as it starts says nothing about the trace.
+    # TensorFlow's start-up logs say nothing about the trace.
     quiet = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
     words = (f"grpc://{host}:{port}", folder, int(1000 * seconds))
     asked = child.ask("gpuprobe.keras.client", *words, limit_s=limit_s, environ=quiet)
@@ -75,14 +75,14 @@ def _trace(host: str, port: int, seconds: float, folder: Path) -> None:
 
 
 def from_process(pid: int) -> None:
-    """Ask the Probe in a process of this machine for a trace, which goes into the recording that it keeps.
+    """Ask the Probe in a local process for a trace, which goes into that Probe's recording.
 
-    Raises InputError where there is no such process, UsageError where none of its Probes listens: the signal would end
-    it.
+    Raises InputError where there is no such process, UsageError where it has no Probe that listens: without one the
+    signal would kill the process.
     """
     try:
         if not listens(pid):
-            raise UsageError(f"--pid {pid}: is watched by no Probe; {_instead()}")
+            raise UsageError(f"--pid {pid}: no Probe watches this process; {_instead()}")
         os.kill(pid, SIGNAL)
     except (FileNotFoundError, ProcessLookupError) as error:
         raise InputError(f"--pid {pid}: there is no such process on this machine") from error
@@ -94,28 +94,26 @@ def _instead() -> str:
     """Name the processes that can be asked, or how to start one that can."""
     found = listeners()
     if found:
-        return "one listens in " + " and ".join(f"--pid {pid}" for pid in found)
+        return "a Probe listens in " + " and ".join(f"--pid {pid}" for pid in found)
     return "add gpuprobe.keras.Probe(), or use watch --trace"
 
 
 def _reach(host: str, port: int) -> None:
-    """Try to connect: the profiler's client would wait long, and not say whether anybody is there."""
+    """Try to connect first: the profiler's client waits minutes, and does not say whether a server answered."""
     if not host or set(host) & set(":/[] "):
-        # The client itself refuses what has a colon, and so every IPv6 address.
+        # The client refuses addresses with a colon, so all of IPv6.
         raise UsageError(
-            f"--host {host!r}: has to be a name or an IPv4 address alone; TensorFlow's profiler takes no IPv6 address, "
+            f"--host {host!r}: must be a name or an IPv4 address; TensorFlow's profiler takes no IPv6 address, "
             "for which the machine's name has to stand"
         )
     try:
         refused = refusal(host, port)
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no valid name"
-        raise MissingError(
-            f"--host {host}: no machine of that name is known here ({reason}); check the name"
-        ) from error
+        raise MissingError(f"--host {host}: the host name cannot be resolved ({reason}); check the name") from error
     except OSError as error:
         raise MissingError(
-            f"{host}:{port}: nobody answers ({error.strerror or error}); the job has to call "
+            f"{host}:{port}: nothing answers ({error.strerror or error}); the job has to call "
             f"tf.profiler.experimental.server.start({port})"
         ) from error
     if refused:
@@ -132,7 +130,7 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _writable(folder: Path) -> None:
-    """Try to write there: the profiler's client would trace for nothing, and say that there was no event."""
+    """Check first that the folder can be written: else the client traces, and then says that there were no events."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -141,7 +139,7 @@ def _writable(folder: Path) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Take away what the profiler made, and the folder itself, as far as nothing is in it."""
+    """Remove the empty folders that the profiler made, and the folder itself if it is empty."""
     for path in sorted([folder, *folder.glob("plugins/**/")], reverse=True):
         with suppress(OSError):
             path.rmdir()

@@ -1,7 +1,7 @@
-"""Asks a profiler server for a trace, in a process of its own: TensorFlow's client may wait long, and logs as it does.
+"""Asks a profiler server for a trace, in a process of its own, since TensorFlow's client may hang and prints logs.
 
-`python -m gpuprobe.keras.client SERVICE FOLDER MILLISECONDS` writes on stdout why it got none, and nothing where it
-did.
+`python -m gpuprobe.keras.client SERVICE FOLDER MILLISECONDS` prints the reason on stdout where it got no trace, and
+nothing where it got one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 
 def main(service: str, folder: str, milliseconds: int) -> None:
-    """Trace into the folder; what the client prints, advice on an option of its own among it, goes to stderr."""
+    """Trace into the folder; the client's own output goes to stderr."""
     answer = os.dup(1)
     os.dup2(2, 1)
     import tensorflow as tf

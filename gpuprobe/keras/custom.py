@@ -1,4 +1,4 @@
-"""For loops of your own, without `fit`: `with gpuprobe.window("name") as probe:` and `@gpuprobe.steps("name")`."""
+"""For custom training loops: `with gpuprobe.window("name") as probe:` and `@gpuprobe.steps("name")`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Answer = TypeVar("Answer")
 
 
 class Steps:
-    """What `window` gives: tell it where each step ends."""
+    """What `window` returns: call `step()` at the end of each step."""
 
     def __init__(self, watcher: Watcher, batch_size: int, model: Any = None) -> None:
-        """Begin the first step; `model`, where a Keras one is known, tells the settings of the training."""
+        """Begin the first step; the settings of the training are read from `model`, a Keras model, if given."""
         self._watcher, self._batch_size, self._model = watcher, batch_size, model
         self._marker: AbstractContextManager[Any] = NOTHING
         self._began_ns = 0
@@ -35,7 +35,7 @@ class Steps:
         self._open()
 
     def step(self) -> None:
-        """Say that a step ended here, and that the next one begins: its input is part of it."""
+        """End a step and begin the next one, whose input is part of it."""
         self._close()
         session = self._watcher.session
         if session is None:
@@ -50,13 +50,13 @@ class Steps:
         self._watcher.ask(lambda session: session.ask_for_trace(), None)
 
     def end(self, state: State = "done", message: str = "") -> None:
-        """End the recording; what has begun since the last step is none."""
+        """End the recording; what ran since the last `step()` is not counted."""
         self._close()
         self._watcher.end(state, message)
 
     @property
     def figures(self) -> dict[str, float]:
-        """`samples_per_s` and `gpu_utilization` so far, as the callback puts them into Keras's logs."""
+        """Return `samples_per_s` and `gpu_utilization` (0 to 1) so far, as the callback adds them to Keras's logs."""
         return self._watcher.ask(lambda session: session.figures, {})
 
     def _describe(self, session: ProbeSession) -> None:
@@ -85,9 +85,10 @@ def window(
     trace_at: int | None = None,
     verbose: bool = True,
 ) -> Iterator[Steps]:
-    """Watch a loop of one's own: call `step()` on what this gives at the end of each step.
+    """Watch a custom training loop: call `step()` on the yielded object at the end of each step.
 
-    `batch_size` turns steps into samples per second. The rest is as in `Probe`. What the block raises goes through.
+    `batch_size` turns steps into samples per second. The other options are those of `Probe`. Exceptions of the block
+    are passed on.
     """
     watcher = Watcher(ProbeOptions(name=name, out=out, trace_steps=trace_steps, trace_at=trace_at), verbose=verbose)
     watcher.begin()
@@ -103,7 +104,7 @@ def window(
 def steps(name: str, **options: Any) -> Callable[[Callable[Given, Answer]], Callable[Given, Answer]]:
     """Decorate a step function: each call is a step; the recording begins with the first and ends with the process.
 
-    Takes what `window` takes.
+    Takes the options of `window`.
     """
     batch_size, verbose = options.pop("batch_size", 0), options.pop("verbose", True)
     watcher = Watcher(ProbeOptions(name=name, **options), verbose=verbose)
@@ -117,7 +118,7 @@ def steps(name: str, **options: Any) -> Callable[[Callable[Given, Answer]], Call
             if not started:
                 started = True
                 watcher.begin()
-                watcher.ends_well()
+                watcher.ends_at_exit()
                 watcher.ask(_begin_loop, None)
             answer = watcher.called(function, *given, **named)
             watcher.ask(describe, None)

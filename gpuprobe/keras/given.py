@@ -1,4 +1,4 @@
-"""What a training was given: `fit`'s own arguments, which Keras tells no callback, and the shape of its samples."""
+"""The arguments of a `fit` call, which Keras does not pass to callbacks, and the shape of its samples."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gpuprobe.records import Given
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# What Keras itself puts among the callbacks.
+# Callbacks that Keras adds itself.
 OF_KERAS = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
-# Keras takes `auto` for a progress bar.
+# `auto` shows a progress bar.
 AUTO = 1
 
 
 def given_to_fit(model: Any, leaves: Iterable[Any], ours: type) -> Given:
-    """Read what the call of `fit` was given in which this is called; `leaves` are the specs of a batch's parts.
+    """Read the arguments of the enclosing `fit` call from the stack; `leaves` are the tensor specs of a batch.
 
-    Callbacks of the kind `ours` are left out. Where no such call is found, only the samples are told of.
+    Callbacks of the class `ours` are left out. Where no such call is found, only the samples are described.
     """
     told = _arguments(model)
     data, verbose = told.get("x"), told.get("verbose")
@@ -37,18 +37,18 @@ def given_to_fit(model: Any, leaves: Iterable[Any], ours: type) -> Given:
 
 
 def _whole(value: Any) -> int | None:
-    """Return a whole number as Python's own; None for what is none."""
+    """Return a whole number as an `int`; None for anything else."""
     return int(value) if isinstance(value, Integral) else None
 
 
 def _callbacks(given: Any, ours: type) -> tuple[str, ...]:
-    """Name the user's own; Keras has put its own beside them by now."""
+    """Name the user's callbacks; Keras has added its own by now."""
     callbacks = getattr(given, "callbacks", given) or []
     return tuple(type(one).__name__ for one in callbacks if not isinstance(one, (*OF_KERAS, ours)))
 
 
 def _arguments(model: Any) -> Mapping[str, Any]:
-    """Return the variables of the call of the model's `fit` that goes on in this thread; empty where none does."""
+    """Return the local variables of the running `fit` call of this thread; empty where there is none."""
     frame = sys._getframe()
     while frame is not None:
         if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model and "epochs" in frame.f_locals:
@@ -68,7 +68,10 @@ def _kind(data: Any) -> str:
 
 
 def _vary(leaves: Iterable[Any]) -> bool | None:
-    """Whether samples of several shapes come, where the specs of a batch tell: each part's first size is the batch."""
+    """Whether the specs leave a dimension open other than the first, the batch: then samples may differ in shape.
+
+    None where no part has a shape.
+    """
     shapes = [shape for leaf in leaves if (shape := getattr(leaf, "shape", None)) is not None]
     if not shapes:
         return None

@@ -1,6 +1,6 @@
 """Writes the phases of a watched training into the run's events as they happen.
 
-A phase is written once it is certain: a window that an epoch's end cuts too short turns out to be settling.
+A phase is written once it is certain: a window that ends too early, with its epoch, is relabelled as settling.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Piece:
 
 
 class Journal:
-    """The phases so far; of `rest` only the start is kept, since a training may go on for days."""
+    """The phases so far. Of `rest`, which may last for days, only the start is kept."""
 
     def __init__(self) -> None:
         self._pieces: list[_Piece] = []
@@ -46,19 +46,19 @@ class Journal:
         return True
 
     def call(self, began_ns: int, ended_ns: int) -> None:
-        """Take note of a call of the train function."""
+        """Record a call of the train function."""
         piece = self._pieces[-1]
         if piece.phase != "rest":
             piece.ends_ns.append(ended_ns)
             piece.inside_ns += ended_ns - began_ns
 
     def close(self) -> None:
-        """Call a last window that is too short what it is."""
+        """At the end, relabel a last window that is too short as settling."""
         if self._pieces and self._pieces[-1].phase == "window" and len(self._pieces[-1].ends_ns) < FEWEST_CALLS:
             self._pieces[-1].phase = "settle"
 
     def write(self, log: EventLog) -> None:
-        """Write what was not written yet, in order."""
+        """Write the phases not written yet, in order."""
         for piece in self._pieces[self._written :]:
             log.write("phase", piece.start_ns, name=piece.phase)
             if piece.ends_ns:
@@ -66,20 +66,20 @@ class Journal:
         self._written = len(self._pieces)
 
     def write_calls(self, log: EventLog) -> int:
-        """Write the calls of the last phase, which was written when it began; return how many there are."""
+        """Write the calls of the last phase, whose start was written when it began; return how many there are."""
         ends_ns = self._pieces[-1].ends_ns
         if ends_ns:
             log.write("calls", ends_ns[-1], ends_ns=ends_ns)
         return len(ends_ns)
 
     def slowdown(self) -> float | None:
-        """Return the median call of the last phase over that of the timed window; None where one has no call."""
+        """Return the median call time of the last phase over that of the timed window; None where one has no call."""
         last, window = self._pieces[-1].median_ns(), self._window()
         timed = window.median_ns() if window else 0.0
         return last / timed if last and timed else None
 
     def outside_fraction(self) -> float | None:
-        """Return the share of the timed window that passed outside the train function; None without a window."""
+        """Return the share of the timed window (0 to 1) spent outside the train function; None without a window."""
         window = self._window()
         if window is None or not window.ends_ns:
             return None

@@ -1,7 +1,8 @@
 """Tells which processes of this machine wait for the signal that asks a Probe for a trace.
 
-That a process catches the signal does not tell: a shell catches it too, and ends by it. One that listens holds an empty
-file in memory, whose name others can read in /proc; it goes with the process, however that ends. Linux only.
+That a process has a handler for the signal proves nothing: a shell has one too, and exits by it. So a Probe that
+listens keeps an empty in-memory file open, whose name other processes can read in /proc; it disappears with the
+process. Linux only.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import os
 from pathlib import Path
 
 NAME = "gpuprobe-probe"
-# How Linux shows such a file (memfd_create(2)).
+# The name of such a file in /proc (memfd_create(2)).
 SHOWN = f"/memfd:{NAME} (deleted)"
 
 
 def announce() -> int | None:
-    """Begin to be seen as listening; return the file to close at the end, None where the system has no such files."""
+    """Show this process as listening; return the descriptor to close at the end, None where the system has no memfd."""
     return os.memfd_create(NAME) if hasattr(os, "memfd_create") else None
 
 
@@ -25,7 +26,7 @@ def listens(pid: int) -> bool:
 
 
 def listeners() -> list[int]:
-    """Return the processes that listen, of those that this user may look into, in the order of their ids."""
+    """Return the ids of the listening processes that this user may look into, sorted."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -37,7 +38,7 @@ def listeners() -> list[int]:
 
 
 def _target(entry: Path) -> str:
-    """Return what an open file is; it may have been closed meanwhile."""
+    """Return the target of a link in /proc; empty where the file has been closed meanwhile."""
     try:
         return str(entry.readlink())
     except OSError:

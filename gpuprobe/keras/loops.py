@@ -1,8 +1,9 @@
-"""Watches training loops without `fit`, in a script as it is: a step is one update by a Keras optimizer.
+"""Watches custom training loops in an unchanged script: each update by a Keras optimizer is a step.
 
-Such a loop tells nobody that it trains. With TensorFlow it ends each step in `optimizer.apply`, which is called by
-Python in an eager loop, and in a `tf.function` only while that is traced: which function holds an update is noted then,
-and each later call of it is a step. `train_on_batch` is a step with every backend. Nothing is added to a graph.
+Such a loop calls no callback. With TensorFlow each step ends with `optimizer.apply`. An eager loop calls it from Python
+each time. In a `tf.function` Python calls it only while the function is traced: functions that hold an update are
+remembered then, and each later call of one is a step. With every backend a `train_on_batch` is a step. Nothing is added
+to a graph.
 """
 
 from __future__ import annotations
@@ -24,19 +25,20 @@ if TYPE_CHECKING:
     from gpuprobe.keras.custom import Steps
     from gpuprobe.keras.session import ProbeOptions
 
-# More updates than a critic makes between two of a generator (WGAN: 5); after so many the first one has stopped.
+# After so many updates by others the first optimizer counts as stopped; a WGAN's critic makes 5 between two of the
+# generator.
 HANDOVER = 16
 
 
 class Leader:
-    """Tells where a step ends though several update in it, as in a GAN: with the one that was seen first."""
+    """Decides which update ends a step where several optimizers update in it, as in a GAN: the one seen first."""
 
     def __init__(self) -> None:
         self._leader: int | None = None
         self._others = 0
 
     def leads(self, who: int) -> bool:
-        """Take note of an update; return whether it ends a step. Another one leads once the leader has stopped."""
+        """Record an update by `who`; return whether it ends a step. Once the first has stopped, another takes over."""
         if who != self._leader:
             self._others += 1
             if self._leader is not None and self._others < HANDOVER:
@@ -47,9 +49,9 @@ class Leader:
 
 
 class Loops:
-    """The loops of one process: a recording begins with the first update, and ends before a `fit` or with the process.
+    """The custom loops of one process: a recording begins with the first update, and ends before a `fit` or at exit.
 
-    `options` gives what the next recording is to be, None where there are enough. `say` is told once what failed.
+    `options` returns the options of the next recording, None once there are enough. `say` gets the first error.
     """
 
     def __init__(self, options: Callable[[], ProbeOptions | None], say: Callable[[Exception], None]) -> None:
@@ -59,13 +61,13 @@ class Loops:
         self._steps: Steps | None = None
         self._within = 0
         self._over = False
-        # Updates that were put into graphs so far.
+        # How many updates have been traced into graphs so far.
         self._traced = 0
-        # A fork of the training has not the recording, which is its parent's.
+        # A forked child does not record: the recording is its parent's.
         os.register_at_fork(after_in_child=self._stop)
 
     def hook(self, keras: ModuleType) -> None:
-        """See the updates from now on."""
+        """Begin to watch for updates."""
         self._hook_train_on_batch(keras)
         if keras.backend.backend() == "tensorflow":
             self._hook_updates(keras)
@@ -73,7 +75,10 @@ class Loops:
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Enclose what is watched otherwise, as `fit` is: the loop before it has ended, and no update in it counts."""
+        """Wrap a call that is watched otherwise, such as `fit`:
+
+        it ends the loop before it, and its updates do not count.
+        """
         self._guarded(self._end)
         with self._one():
             yield
@@ -86,10 +91,10 @@ class Loops:
         of: Callable[[], int] | None = None,
         began_ns: int = 0,
     ) -> None:
-        """Take note of an update, by an optimizer, a function or a model with its batch. Never raises.
+        """Record an update by `who`: an optimizer, a function, or a model with its batch. Never raises.
 
-        `began_ns` is when its call began, 0 where that is not known.
-        `of` tells the number of the replica that updates: those beside the first, 0, do the same.
+        `began_ns` is when its call began (Unix ns), 0 where that is not known. `of` returns the number of the replica
+        that updates; only the updates of replica 0 count.
         """
         if self._within or self._over:
             return
@@ -111,7 +116,7 @@ class Loops:
         from gpuprobe.keras.watcher import Watcher
 
         if Watcher.live:
-            # The script has a window of its own.
+            # The script has a Probe or a `gpuprobe.window` of its own.
             return
         options = self._options()
         if options is None:
@@ -121,9 +126,9 @@ class Loops:
         process = phases()
         process.told(lambda: process.loop_began(began_ns))
         watcher.begin()
-        watcher.ends_well()
+        watcher.ends_at_exit()
         self._steps = Steps(watcher, _length(batch), model)
-        # The first update has passed, whoever counts.
+        # The loop's first call is over: from here on calls are counted.
         watcher.ask(lambda session: process.told(lambda: process.loop_warm(session)), None)
 
     def _end(self) -> None:
@@ -145,7 +150,7 @@ class Loops:
 
     @contextmanager
     def _one(self) -> Iterator[None]:
-        """Let what is inside count as one, or not at all."""
+        """Ignore the updates inside the block."""
         with self._lock:
             self._within += 1
         try:
@@ -176,7 +181,7 @@ class Loops:
         def apply_watched(optimizer: Any, *given: Any, **named: Any) -> Any:
             answer = apply(optimizer, *given, **named)
             if executing_eagerly():
-                # Each replica of a distribution strategy calls it, on a thread of its own.
+                # Each replica of a distribution strategy calls this, on a thread of its own.
                 self.updated(optimizer, of=lambda: _replica(distribute))
             else:
                 self._traced += 1
@@ -195,7 +200,7 @@ class Loops:
         @functools.wraps(call)
         def call_watched(function: Any, *given: Any, **named: Any) -> Any:
             if not executing_eagerly():
-                # What was traced before is put into another graph, without being traced again.
+                # A function traced before is called within another graph, and its body is not traced again.
                 self._traced += function in updating
                 return call(function, *given, **named)
             before, known = self._traced, function in updating
@@ -214,13 +219,13 @@ class Loops:
 
 
 def _replica(distribute: Any) -> int:
-    """Return the number of the replica that this thread is; 0 without a distribution strategy."""
+    """Return the number of the replica that runs in this thread; 0 without a distribution strategy."""
     context = distribute.get_replica_context() if distribute.has_strategy() else None
     return int(context.replica_id_in_sync_group) if context is not None else 0
 
 
 def _length(batch: Any) -> int:
-    """Return how many samples a batch holds; 0 where it does not show."""
+    """Return how many samples a batch holds; 0 where its shape does not tell."""
     import keras
 
     leaves = keras.tree.flatten(batch)

@@ -1,9 +1,9 @@
-"""Decides when a training that nobody planned is warm, what is timed, and when to trace.
+"""Decides for a watched training when warm-up is over, which calls are timed, and when to trace.
 
-A pure state machine: it is told the time, and touches neither Keras nor the clock. The timed window never spans the end
-of an epoch, so that validation and checkpoints between epochs are no part of a step, unless epochs are so short that
-what lies between them is part of each few steps. Nor does a trace that nobody asked for, where an epoch has room for
-it. Where it is known how many calls there will be, the last of them are traced at the latest.
+A pure state machine: the time is an argument, and neither Keras nor the clock is used. The timed window lies within one
+epoch, so that validation and checkpoints between epochs are not counted as steps; only where epochs have at most 8
+calls does it span several. An automatic trace lies within one epoch too, where it fits. Where the number of calls is
+known and none was traced before, the last calls are traced.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from gpuprobe.units import NS_PER_S
 if TYPE_CHECKING:
     from gpuprobe.records import PhaseName
 
-# What is steady is as in `gpuprobe run`; after so long it goes on anyway.
+# Steady is defined as in `gpuprobe run`; after this time the window begins anyway.
 SETTLE_S = 5.0
-# Enough for eight blocks of a few calls each, and long enough for a dozen readings of NVML's one-second average.
+# The calls suffice for eight blocks of three; the time, for a dozen readings of NVML's one-second average.
 WINDOW_S = 15.0
 WINDOW_CALLS = 24
-# Where nothing tells how long a training goes on, as in a loop of one's own or an epoch of open length: it may be over
-# in seconds, as a tutorial is.
+# The window of a training of unknown length (a custom loop, an epoch of unknown length), which may end within seconds.
 BRIEF_WINDOW_S = 1.0
-# A window that an epoch's end cuts short is kept from this many calls on.
+# A window that its epoch's end cuts short is kept if it has more calls than this.
 FEWEST_CALLS = 8
-# The first calls of an epoch wait for buffers to fill. Where epochs are too short for a window, a trace is still due.
+# The first calls of an epoch, in which buffers fill, are not traced. Where no window has been timed by the latest call,
+# it traces without one.
 SKIPPED_CALLS = 2
 LATEST_TRACE = 100
-# Where each training is too short for a timed window, the trace comes as soon as its input is likely to flow.
+# Where each `fit` is too short for a timed window: trace from this call on, when the input pipeline is likely running.
 EARLY_TRACE_AT = 4
-# A call may hold a whole epoch, in a loop within a graph: what it leaves in a longer trace nobody can open.
+# A trace stops after this time: one call may run a whole epoch in a graph, and a longer trace is too large to open.
 LONGEST_TRACE_S = 20.0
-# The first call of a trace pays for starting the profiler: one alone tells nothing.
+# The first traced call is slowed by the profiler's start, so one call is not enough.
 FEWEST_TRACED = 2
-# Where the training runs the profiler itself, a trace is tried again after so many calls, then twice as many.
+# Where the training uses the profiler itself, tracing is tried again after so many calls, then after twice as many.
 RETRY_CALLS = 50
 MOST_TRIES = 6
 
 
 class Action(Enum):
-    """What the session has to do after a call."""
+    """What the session does after a call."""
 
     GO_ON = "go on"
     ENTER = "enter the phase"
@@ -56,9 +56,9 @@ class Action(Enum):
 class Moments:
     """The state of one training. `trace_at` counts calls from 1; None means right after the timed window, 0 never.
 
-    The window closes after `window_s` seconds, where no epoch's end closes it before. `epoch_calls` is how many calls
-    an epoch has, `total_calls` all epochs together; 0 where that is not known yet. After the `last_epoch` there is no
-    better moment for a trace.
+    The window closes after `window_s` seconds, or with its epoch. `epoch_calls` is the number of calls in an epoch,
+    `total_calls` that of all epochs; 0 where not known yet. In the `last_epoch` a trace is taken even if it may not
+    fit.
     """
 
     trace_calls: int
@@ -87,13 +87,13 @@ class Moments:
         return not self._traced and not self._tries
 
     def expect(self, epoch_calls: int, epochs: int) -> None:
-        """Take note of how many calls an epoch will have, and how many epochs; 0 where that is not known."""
+        """Set how many calls an epoch will have (0: unknown), and how many epochs."""
         self.epoch_calls, self.total_calls = epoch_calls, epoch_calls * epochs
         if not epoch_calls and epochs == 1:
             self._be_brief()
 
     def go_on(self) -> None:
-        """Another training of a few calls goes on where the last one ended: the trace may span several of them."""
+        """Another short training continues the last one: the window and the trace may span several of them."""
         self._be_brief()
         if self.trace_at is None:
             self.trace_at = EARLY_TRACE_AT
@@ -102,18 +102,18 @@ class Moments:
         self.window_s, self._window_calls = min(self.window_s, BRIEF_WINDOW_S), FEWEST_CALLS
 
     def ask_for_trace(self) -> None:
-        """Trace from the next call on, whatever was planned."""
+        """Trace from the next call on."""
         self._asked = True
 
     def give_trace_up(self, now_ns: int) -> None:
-        """Go on as before a trace that did not come about, and try again later, for some times."""
+        """Return to the phase before a trace that failed to start, and try again later, up to 6 times."""
         self._enter(self._before_trace, now_ns)
         self._tries += 1
         self._traced = self._tries >= MOST_TRIES
         self._not_before = self.calls + RETRY_CALLS * 2 ** (self._tries - 1)
 
     def after_call(self, now_ns: int) -> Action:
-        """Take note of a call that ended now, and say what to do."""
+        """Count a call that ended now (Unix ns); return what to do."""
         self.calls += 1
         self._in_epoch += 1
         self._ends_ns.append(now_ns)
@@ -132,7 +132,7 @@ class Moments:
         return Action.GO_ON
 
     def epoch_ended(self, now_ns: int) -> Action:
-        """Close a window that is long enough, and begin one that is not anew. Steps of the next epoch settle again."""
+        """Close a window that has enough calls, or drop it and settle again."""
         self.epoch_calls = self._in_epoch
         if self._spans_epochs:
             return Action.GO_ON
@@ -145,7 +145,7 @@ class Moments:
         return Action.GO_ON
 
     def epoch_began(self, now_ns: int, *, last: bool = False) -> None:
-        """Count from here; a trace that has begun counts on."""
+        """Count the calls of a new epoch; a running trace continues."""
         self._in_epoch, self.last_epoch = 0, last
         if self.phase != "trace" and not self._spans_epochs:
             self._ends_ns = [now_ns]
@@ -164,7 +164,7 @@ class Moments:
         return (timed or late) and begun and (self.last_epoch or self._has_room())
 
     def _must_begin(self) -> bool:
-        """Whether no more calls are to come than a trace holds, of a training whose first calls are over."""
+        """Whether the trace has to begin now, since no more calls remain than it holds."""
         left = self.total_calls - self.calls
         return self.calls > SKIPPED_CALLS and FEWEST_TRACED <= left <= self.trace_calls
 
@@ -174,7 +174,7 @@ class Moments:
         return 0 < self.epoch_calls <= FEWEST_CALLS
 
     def _has_room(self) -> bool:
-        """Whether the calls to be traced still fit into this epoch, or as many of them as any epoch has."""
+        """Whether the calls to trace still fit into this epoch, or at least as many as fit into any."""
         left = self.epoch_calls - self._in_epoch
         return not self.epoch_calls or left >= min(self.trace_calls, self.epoch_calls - SKIPPED_CALLS)
 
@@ -186,7 +186,7 @@ class Moments:
         return self._enter("rest", now_ns)
 
     def _begin_trace(self, now_ns: int) -> Action:
-        # Where nothing was timed yet, the timed window is still to come.
+        # Where no window has been timed yet, it comes after the trace.
         timed = self.phase == "rest" or (self.phase == "window" and len(self._ends_ns) > FEWEST_CALLS)
         self._before_trace = "rest" if timed else "settle"
         self._asked, self._traced = False, True

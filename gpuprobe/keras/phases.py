@@ -1,7 +1,7 @@
-"""What a process that trains does at each moment, as Keras's own calls tell it; one record for the whole process.
+"""Divides the wall time of a training process into parts (imports, steps, validation, ...), as Keras's calls show them.
 
-Nothing here is done for a step: what passes from the first call of an epoch to the end of its last one is `steps`, and
-when that call ended, whoever counts the calls knows.
+There is one record for the whole process. Nothing runs for each step: `steps` is the time from an epoch's first call to
+the end of its last one, which the object that counts the calls (`Counted`) knows.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ if TYPE_CHECKING:
     from gpuprobe.measure.wall import Tally
     from gpuprobe.records import PartKind, Wall
 
-# What goes on where no call of Keras does.
+# The parts in which no call of Keras is running.
 OUTSIDE: frozenset[PartKind] = frozenset({"imports", "build", "tail"})
-# A process that is killed leaves what was saved last.
+# How often the record is saved, since the process may be killed.
 SAVE_EVERY_NS = 2_000_000_000
-# Whose record was given up.
+# The owner of a record that was abandoned after an error.
 NOBODY = (0, 0)
 Answer = TypeVar("Answer")
 
 
 class Counted(Protocol):
-    """Whoever counts the calls of a train function: how many have ended, and when the last one did."""
+    """An object that counts the calls of a train function."""
 
     @property
     def calls(self) -> int:
-        """How many have ended."""
+        """How many calls have ended."""
 
     @property
     def last_ns(self) -> int:
-        """When the last one did."""
+        """When the last call ended (Unix ns)."""
 
 
 class Phases:
-    """The parts of this process so far. Of several threads, the one that began the training is listened to."""
+    """The parts of this process so far. Of several threads, only the one that began the training is recorded."""
 
     def __init__(self) -> None:
-        # Somebody at a prompt: what has passed there is no part of a training.
+        # At an interactive prompt the time before a training is no part of it.
         self._interactive = hasattr(sys, "ps1") or "ipykernel" in sys.modules
         self.clock = WallClock("imports", None if self._interactive else process_started_ns())
         self.steps_per_call = 1
-        # Whether something was saved since the hook of a batch began.
+        # Whether a model was saved since the current batch callback began.
         self.saved = False
-        # When the training that goes on began, and what had passed before it.
+        # When the current training began (Unix ns), and the parts before it.
         self.began: tuple[int, Tally] = (self.clock.since_ns, {})
         self._started_ns = self.clock.since_ns
         self._owner = os.getpid(), threading.get_ident()
         self._trainings = 0
-        # Train functions that were called, as far as they still live, and whether any was.
+        # The train functions called before, and whether any was.
         self._called: weakref.WeakSet[Any] = weakref.WeakSet()
         self._compiled = False
         self._counted: Counted | None = None
@@ -73,7 +73,7 @@ class Phases:
 
     @property
     def ours(self) -> bool:
-        """Whether what happens in this thread is part of the record."""
+        """Whether this thread of this process is the recorded one."""
         return self._owner == (os.getpid(), threading.get_ident())
 
     def save_to(self, file: Path) -> None:
@@ -81,13 +81,13 @@ class Phases:
         self._file = file
 
     def keras_loaded(self) -> None:
-        """The imports are over, as far as they are known."""
+        """Note that the imports are over: what follows is building."""
         if self.clock.kind == "imports":
             self.clock.to("build")
 
     @contextmanager
     def call_of_keras(self, kind: PartKind, name: str = "") -> Iterator[None]:
-        """Enclose `fit`, `predict` and the like; of those within one another, the outermost one is told."""
+        """Record a call of `fit`, `predict` and the like around a block; of nested calls, only the outermost."""
         if not self.told(lambda: self._begin(kind, name)):
             yield
             return
@@ -109,7 +109,7 @@ class Phases:
         return True
 
     def _open(self, kind: PartKind, name: str = "", *, trains: bool, at_ns: int | None = None) -> None:
-        """Leave the script's own code, which was no tail of the process then."""
+        """Begin a part after the script's own code, which is then no longer the tail of the process."""
         self._owner = os.getpid(), threading.get_ident()
         former = self.clock.to(kind, name, at_ns=at_ns, times=0)
         self.clock.move("tail", "between_trainings", times=int(former[0] == "tail"))
@@ -124,12 +124,12 @@ class Phases:
         self.save(complete=False)
 
     def training_began(self, counted: Counted, settle: Callable[[], None]) -> bool:
-        """Take note of who counts the calls of a training; return whether it begins here, in no `fit` seen before.
+        """Note that a training began, with what counts its calls; return whether it did so outside any recorded `fit`.
 
-        `settle` takes out of the steps that were told what was measured within them.
+        `settle` subtracts the callbacks' time, which was measured within the steps, from them.
         """
         if self.ours and not self._enclosed and not self._looping and self.clock.kind not in OUTSIDE:
-            # One before it was broken off, and told nobody.
+            # The training before this one was aborted without `on_train_end`.
             self.training_ended()
         begins = self.clock.kind in OUTSIDE and self._begin("fit", "")
         if self.ours:
@@ -143,32 +143,32 @@ class Phases:
         self._end()
 
     def loop_began(self, first_call_ns: int = 0) -> None:
-        """A loop that is no `fit` begins with its first call, now or where that began earlier."""
+        """Note that a custom loop began with its first call, at `first_call_ns` (Unix ns) or now (0)."""
         if self._looping or self.clock.kind not in OUTSIDE:
             return
         self._open("first_call", trains=True, at_ns=first_call_ns or None)
         self._looping = self._compiled = True
 
     def loop_warm(self, counted: Counted) -> None:
-        """The first call of a loop has ended; from now on its calls are counted."""
+        """Note that the first call of a custom loop ended; from now on `counted` counts its calls."""
         if self._looping and self.clock.kind == "first_call":
             self.clock.to("steps", times=0)
             self._counted, self._counted_before = counted, counted.calls
 
     def loop_ended(self) -> None:
-        """What follows the loop's last update is no part of it."""
+        """End a custom loop at its last update."""
         if not self._looping or not self.ours:
             return
         self._leave_steps("tail")
         self._counted, self._looping = None, False
 
     def epoch_began(self) -> None:
-        """The iterator starts again, and the shuffle buffer fills, up to the end of the first call."""
+        """Note that an epoch began: until its first call the iterator restarts and the shuffle buffer fills."""
         self.after_steps()
         self.clock.to("epoch_start")
 
     def first_call(self, function: Any) -> None:
-        """The first call of an epoch begins."""
+        """Note that the first call of an epoch began."""
         if function in self._called:
             self.clock.to("epoch_first_call")
             return
@@ -178,12 +178,12 @@ class Phases:
             self._called.add(function)
 
     def first_call_ended(self) -> None:
-        """Steps follow."""
+        """Note that the first call of an epoch ended: steps follow."""
         self.clock.to("steps", times=0)
         self._counted_before = self._counted.calls if self._counted else 0
 
     def graph_built(self, *, again: bool, began_ns: int) -> None:
-        """Take note that a call that ends now built a graph, `again` where its function had been called before."""
+        """Note that the call ending now traced a graph; `again` where its function had been called before."""
         if not self.ours or self.clock.kind != "steps" or self._counted is None:
             return
         if again:
@@ -194,7 +194,7 @@ class Phases:
         self.clock.to("steps", times=0)
 
     def after_steps(self) -> None:
-        """Take note that an epoch's steps are over: what has passed since the last one lies between epochs."""
+        """Note that an epoch's steps are over: the time since the last one lies between epochs."""
         if self.clock.kind == "steps":
             self._leave_steps("between_epochs")
 
@@ -205,7 +205,7 @@ class Phases:
         self.clock.to(kind, at_ns=last_ns)
 
     def _count(self) -> None:
-        """Add the calls since the last look to those of `steps`."""
+        """Add the calls since the last count to `steps`."""
         if self._counted is not None and self.clock.kind == "steps":
             calls = self._counted.calls
             self.clock.count("steps", calls - self._counted_before)
@@ -215,7 +215,7 @@ class Phases:
 
     @contextmanager
     def doing(self, kind: PartKind, name: str = "") -> Iterator[None]:
-        """Enclose what is a part of its own, and go on after it with what went on before."""
+        """Record the block as a part of its own; afterwards the part before it continues."""
         former = self.told(lambda: self.clock.to(kind, name)) if self.ours else None
         try:
             yield
@@ -225,7 +225,7 @@ class Phases:
 
     @contextmanager
     def saving(self, name: str) -> Iterator[None]:
-        """Enclose what saves a model: a callback that does is a checkpoint, as is what the script itself saves."""
+        """Record the block, which saves a model, as a checkpoint, in a callback or in the script's own code."""
         self.saved = True
         if self.clock.kind == "callback" and self.ours:
             self.told(lambda: self.clock.to("checkpoint", self.clock.name))
@@ -237,7 +237,7 @@ class Phases:
             yield
 
     def told(self, note: Callable[[], Answer]) -> Answer | None:
-        """Take a note; where that fails the record is given up, and the training goes on."""
+        """Run `note` and return its answer; where it fails, abandon the record: the training must go on."""
         try:
             return note()
         except Exception:  # noqa: BLE001 - nothing of ours may break a training
@@ -245,21 +245,21 @@ class Phases:
             return None
 
     def give_up(self) -> None:
-        """Tell no more: what is not known cannot be part of a record that adds up."""
+        """Record nothing more: with a part missing, the parts no longer add up to the wall time."""
         self._owner = NOBODY
 
     def training(self, began: tuple[int, Tally], *, complete: bool) -> Wall:
-        """Return the wall time by phase since a training began."""
+        """Return the wall time by part since a training began."""
         self._count()
         return self.clock.wall(*began, complete=complete, steps_per_call=self.steps_per_call)
 
     def finish(self) -> None:
-        """Save the record of the process, which ends."""
+        """Save the record at the end of the process."""
         self.told(self.loop_ended)
         self.told(functools.partial(self.save, complete=True))
 
     def save(self, *, complete: bool) -> None:
-        """Save the record of the process where it is kept: for good if it is `complete`, else once in a while."""
+        """Save the record to its file: always where it is `complete`, else at most every 2 s."""
         now_ns = time.time_ns()
         if self._file is None or not self.ours or not (complete or now_ns - self._saved_ns >= SAVE_EVERY_NS):
             return
@@ -273,5 +273,5 @@ class Phases:
 
 @functools.cache
 def phases() -> Phases:
-    """Return the record of this process, which begins when it is first asked for."""
+    """Return the record of this process, which begins with the first call of this function."""
     return Phases()

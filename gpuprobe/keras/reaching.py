@@ -1,4 +1,4 @@
-"""Finds out within seconds whether a profiler server listens at a port: TensorFlow's client would wait for minutes."""
+"""Checks within seconds whether a gRPC server listens at a port: TensorFlow's client would wait for minutes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import socket
 import time
 
 LIMIT_S = 5.0
-# How HTTP/2, and so gRPC, begins: the client's words, its settings, and here a ping, which either side has to answer.
-# A frame's head is the length of its body (3 bytes), its type, its flags, and its stream (4 bytes).
-# Source: RFC 9113, 3.4, 4.1, 6.5, 6.7.
+# The opening of HTTP/2, and so of gRPC: the client's preface, its settings, and a ping, which the server has to answer.
+# A frame's header is the length of its body (3 bytes), its type, its flags, and its stream (4 bytes). Source: RFC 9113,
+# 3.4, 4.1, 6.5, 6.7.
 SETTINGS, PING, ACK, HEAD_BYTES = 4, 6, 1, 9
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, SETTINGS, 0, 0, 0, 0, 0])
 ASKED = bytes([0, 0, 8, PING, 0, 0, 0, 0, 0]) + b"gpuprobe"
-# No longer body may follow before larger ones were agreed on (RFC 9113, 4.2).
+# The longest body allowed before both sides agree on larger ones (RFC 9113, 4.2).
 LONGEST_BODY = 2**14
 
 
 def refusal(host: str, port: int) -> str:
-    """Say what answers there where it is no server that speaks as gRPC does; empty where it is one.
+    """Say why the port is no gRPC server; empty where it is one.
 
-    Raises OSError or UnicodeError where nobody can be reached.
+    Raises OSError or UnicodeError where no connection can be made.
     """
     deadline = time.monotonic() + LIMIT_S
     with socket.create_connection((host, port), LIMIT_S) as connection:
@@ -27,19 +27,19 @@ def refusal(host: str, port: int) -> str:
             connection.sendall(HELLO + ASKED)
             return _refusal(connection, deadline)
         except TimeoutError:
-            return f"took the connection and did not answer within {LIMIT_S:.0f} s"
+            return f"accepted the connection but did not answer within {LIMIT_S:.0f} s"
         except ConnectionError:
             return "closed the connection"
 
 
 def _refusal(connection: socket.socket, deadline: float) -> str:
-    """Read frames, the settings first, until the answer to the ping. Raises TimeoutError or ConnectionError."""
+    """Read frames, the settings first, until the ping's answer. Raises TimeoutError or ConnectionError."""
     first = True
     while True:
         head = _said(connection, HEAD_BYTES, deadline)
         length, kind = int.from_bytes(head[:3], "big"), head[3]
         if (first and kind != SETTINGS) or length > LONGEST_BODY:
-            return "answered as no profiler server does"
+            return "answered, but is no profiler server"
         if kind == PING and head[4] & ACK:
             return ""
         _said(connection, length, deadline)
@@ -47,7 +47,7 @@ def _refusal(connection: socket.socket, deadline: float) -> str:
 
 
 def _said(connection: socket.socket, count: int, deadline: float) -> bytes:
-    """Return so many bytes. Raises TimeoutError after the deadline, ConnectionError where it is closed before."""
+    """Receive so many bytes. Raises TimeoutError after the deadline, ConnectionError where the peer closes before."""
     said = b""
     while len(said) < count:
         connection.settimeout(max(0.01, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""TensorBoard scalars of what is measured, in a run of their own beside the user's."""
+"""TensorBoard scalars of the Probe's figures, in a run of their own beside the user's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RUN = "gpuprobe"
 
 
 class Scalars:
-    """Writes figures as scalars `gpuprobe/NAME`, with TensorBoard's own writer: TensorFlow 2.21 comes without one."""
+    """Writes figures as scalars `gpuprobe/NAME` by TensorBoard's writer; TensorFlow 2.21 does not install it."""
 
     def __init__(self, logs: str | os.PathLike[str]) -> None:
         from tensorboard.summary import Writer

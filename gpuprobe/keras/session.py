@@ -1,4 +1,4 @@
-"""The watching of one training in the user's own process: times its calls, samples, traces, and saves a recording."""
+"""One watched training in the user's process: times its calls, samples the GPU, traces, and saves a recording."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     from gpuprobe.records import PhaseName, State
 
 STRATEGY = "fit"
-# Figures in the progress line are renewed so often.
+# How often the figures in the progress bar are renewed.
 LOOK_EVERY_NS = 500_000_000
-# A training that is killed leaves the record of its wall time as it was so long ago at most.
+# How often the whole-run breakdown is saved, since the training may be killed.
 WALL_EVERY_NS = 5_000_000_000
 TOO_SHORT = (
     "the training ended after {}, before a trace was due; "
     "with trace_at=4, Probe and window trace from the fourth call on"
 )
-# The first traced call pays for starting the profiler.
+# One more call is traced, since the first is slowed by the profiler's start.
 EXTRA_CALLS = 1
 
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What the user asked for: where recordings go, how many calls to trace and from which on, how long to time.
+    """The user's options: name and folder of the recording, calls to trace, seconds to time.
 
     `trace_at` counts calls of the train function from 1; None is right after the timed window, 0 never.
     """
@@ -59,7 +59,7 @@ class ProbeOptions:
 
 
 class ProbeSession:
-    """One training; the one who drives it encloses every call of the train function, and tells where epochs end."""
+    """One watched training. The caller wraps each call of the train function and reports where epochs begin and end."""
 
     def __init__(self, options: ProbeOptions) -> None:
         self._options, self._backend = options, current()
@@ -97,11 +97,11 @@ class ProbeSession:
 
     @property
     def last_ns(self) -> int:
-        """When the last call ended."""
+        """When the last call ended (Unix ns)."""
         return self._last_ns
 
     def training_began(self) -> None:
-        """Take note that the training that is recorded began, of which the wall time is accounted for."""
+        """Note that the recorded training began: its whole-run breakdown starts here."""
         self._began = self._began or phases().began
 
     def ask_for_trace(self) -> None:
@@ -111,16 +111,16 @@ class ProbeSession:
             self._moments.ask_for_trace()
 
     def marker(self) -> AbstractContextManager[Any]:
-        """Return the marker of the next step; it has to enclose the call, input and all."""
+        """Return the profiler's step marker for the next call; it has to enclose the whole call, input included."""
         return self._backend.marker(self._moments.calls)
 
     def call_returned(self, answer: Any) -> None:
-        """Take note of what a call returned, before its marker ends."""
+        """While tracing, wait for the result of a call before its marker ends."""
         if self._moments.phase == "trace":
             self._backend.finish(answer)
 
     def call_ended(self, began_ns: int) -> None:
-        """Take note of a call that ended now."""
+        """Record a call that began at `began_ns` (Unix ns) and ended now."""
         self._last_ns = now_ns = time.time_ns()
         self._epoch_calls += 1
         self._journal.call(began_ns, now_ns)
@@ -129,32 +129,32 @@ class ProbeSession:
             self._look(now_ns)
 
     def epoch_began(self, *, last: bool = False) -> None:
-        """Begin to count an epoch, the `last` one if that is known."""
+        """Begin an epoch, the `last` one if that is known."""
         self._began_ns = time.time_ns()
         self._epoch_calls = 0
         self._moments.epoch_began(self._began_ns, last=last)
         self._follower.reset()
 
     def epoch_ended(self) -> None:
-        """Close what must not reach beyond the epoch; `figures` then are those of the whole epoch's steps."""
-        # Validation has passed since the last call, and is no part of it.
+        """End an epoch: close its timed window, and set `figures` to those of all its steps."""
+        # The epoch's steps end with the last call: validation has run since.
         self._look(self._last_ns)
         self._carry_out(self._moments.epoch_ended(self._last_ns), self._last_ns)
 
     def expect(self, epoch_calls: int, epochs: int) -> None:
-        """Take note of how many calls an epoch will have, and how many epochs; 0 where that is not known."""
+        """Set how many calls an epoch will have (0: unknown), and how many epochs."""
         self._moments.expect(epoch_calls, epochs)
 
     def go_on(self) -> None:
-        """Take what follows, another training of a few calls, for the same one."""
+        """Continue with another short training as part of this one."""
         self._moments.go_on()
 
     def was_given(self, given: Given) -> None:
-        """Save what the training was given."""
+        """Save the arguments of the training."""
         self._log.write("given", given=given)
 
     def describe(self, settings: Settings | None, steps_per_epoch: int) -> None:
-        """Save what is known after the first call: the settings, and how many steps an epoch has (0: unknown)."""
+        """Save what is known after the first call: the settings, and the number of steps in an epoch (0: unknown)."""
         batch = settings.batch_size if settings else self.samples_per_call
         self._study = msgspec.structs.replace(self._study, batch_size=batch)
         self._epoch_is(steps_per_epoch * batch, counted=False)
@@ -164,7 +164,7 @@ class ProbeSession:
             self._log.write("settings", settings=settings)
 
     def epoch_has(self, samples: int) -> None:
-        """Save how many samples an epoch has, once one was counted to its end."""
+        """Save how many samples an epoch has, counted over a whole one."""
         if 0 <= self._study.epoch_samples - samples < self._study.batch_size:
             self._epoch_is(samples, counted=True)
 
@@ -174,20 +174,20 @@ class ProbeSession:
         save(self._study, self.study_folder / STUDY_FILE)
 
     def samples_counted(self, model: Any, answer: Any) -> int:
-        """Read how many samples a Keras model's first call trained on, 0 where nobody counts."""
+        """Return how many samples a Keras model's first call trained on, 0 where the backend does not count them."""
         return self._backend.samples_counted(model, answer)
 
     def settings(self, model: Any, batch_size: int, feed_dtype: str) -> Settings:
-        """Read the effective settings of a Keras model back."""
+        """Return the effective settings of a Keras model."""
         return self._backend.settings(model, batch_size, feed_dtype)
 
     @property
     def no_gpu(self) -> str:
-        """Why the machine has no GPU, empty where it has one."""
+        """Why no GPU can be used, empty where one can."""
         return self._study.environment.no_gpu or ""
 
     def end(self, state: State = "done", message: str = "") -> Run:
-        """Stop everything, and save the record of the run."""
+        """Stop tracing and sampling, and save the record of the run."""
         with self._stack:
             if self._moments.phase == "trace":
                 self._stop_trace()
@@ -242,7 +242,7 @@ class ProbeSession:
             self._without_trace(f"the profiler did not start: {error}")
 
     def _give_way(self) -> None:
-        """Let the training have the profiler, which it starts itself just now."""
+        """Stop tracing, since the training is starting the profiler itself."""
         with suppress(Exception):
             self._backend.stop_trace()
         with suppress(Exception):
@@ -279,6 +279,6 @@ class ProbeSession:
             train_samples=0,
             epoch_samples=0,
             strategies=(StrategyInfo(name=STRATEGY, sentence="The training as its author wrote it."),),
-            # No rounds: this was watched and not planned, and only its own command repeats it.
+            # No rounds: a watched training cannot be repeated by `gpuprobe run`.
             request=Request(rounds=0, budget_s=0.0, batch_size=0, seed=0),
         )

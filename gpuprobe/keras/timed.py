@@ -1,4 +1,4 @@
-"""A callback that tells where the wall time of a training goes, and does nothing else."""
+"""A callback that records where the wall time of a training goes, and does nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Timed(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells the process's `Phases` what its training does."""
+    """Reports the course of a `fit` to the `Phases` of the process."""
 
     # Nothing here needs the loss on the host, so Keras need not wait for the device after each step.
     async_safe = True
@@ -28,7 +28,7 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
         self._begins = False
         self._hook: Any = None
         self._first: Any = None
-        _tell_who_is_beside()
+        _pass_callbacks_to_timed()
 
     @property
     def calls(self) -> int:
@@ -37,40 +37,40 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def last_ns(self) -> int:
-        """When the last of them ended, the hooks of its batch included."""
+        """When the last call ended, its batch callbacks included (Unix ns)."""
         return max(self._last_ns, self._times.last_ns)
 
-    def beside(self, callbacks: list[Any], *, batches: bool) -> None:
-        """Begin to time the callbacks of the training; those of a batch where it waits for them."""
+    def time_callbacks(self, callbacks: list[Any], *, batches: bool) -> None:
+        """Begin to time the training's callbacks; their batch methods only if it waits for them (`batches`)."""
         others = [callback for callback in callbacks if not isinstance(callback, Timed)]
-        phases().told(lambda: self._times.put_on(others, batches=batches))
+        phases().told(lambda: self._times.wrap(others, batches=batches))
 
     def on_train_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
-        """Put a hook around the train function."""
+        """Wrap the train function."""
         self._guarded(self._hook_in)
         self._tell(self._begin, begins=True)
 
     def on_epoch_begin(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
-        """The iterator starts again."""
+        """Note that an epoch began."""
         self._tell(phases().epoch_began)
-        self._tell(self._first_call_told)
+        self._tell(self._time_first_call)
 
     def on_epoch_end(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
-        """The steps of the epoch are over."""
+        """Note that the steps of the epoch are over."""
         self._tell(phases().after_steps)
         self._tell(self._times.settle)
 
     def on_test_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
-        """The training is validated."""
+        """Note that validation began."""
         self._tell(phases().after_steps)
         self._tell(lambda: phases().clock.to("validation"))
 
     def on_test_end(self, logs: MutableMapping[str, Any] | None = None) -> None:
-        """What follows lies between two epochs again."""
+        """Note that validation ended."""
         self._tell(lambda: phases().clock.to("between_epochs", times=0))
 
     def on_train_end(self, logs: MutableMapping[str, Any] | None = None) -> None:
-        """Leave all as it was."""
+        """Restore the train function and the callbacks."""
         self._tell(self._end)
         self._guarded(self._unhook)
 
@@ -86,7 +86,7 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
         process.training_ended() if self._begins else process.clock.to("fit", times=0)
 
     def _hook_in(self) -> None:
-        """Put what counts the calls around the train function."""
+        """Wrap the train function in one that counts its calls."""
 
         def counted(*given: Any, **named: Any) -> Any:
             answer = function(*given, **named)
@@ -96,15 +96,18 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
 
         function = self._function()
         if function is not None:
-            self._hold(function, counted)
+            self._install(function, counted)
 
-    def _hold(self, function: Any, hook: Any) -> None:
-        """Have the training call `hook`, which calls its own `function`."""
+    def _install(self, function: Any, hook: Any) -> None:
+        """Replace the train function by `hook`, which remembers the original."""
         hook.of_training = function
         self._hook, self.model.train_function = hook, hook
 
-    def _first_call_told(self) -> None:
-        """Put a hook before the next call alone, which takes itself away: no other call pays for it."""
+    def _time_first_call(self) -> None:
+        """Wrap the next call only, to time an epoch's first call:
+
+        the wrapper removes itself, so later calls are not slowed.
+        """
         hook, model, process = self._hook, self.model, phases()
         if hook is None or model.train_function is not hook:
             return
@@ -120,14 +123,14 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
         self._first, model.train_function = first, first
 
     def _unhook(self) -> None:
-        self._times.take_off()
-        # A training may have made its train function anew since.
+        self._times.unwrap()
+        # The training may have made a new train function since.
         if self._hook is not None and self.model.train_function in (self._hook, self._first):
             self.model.train_function = self._hook.of_training
         self._hook = self._first = None
 
     def _function(self) -> Any:
-        """Return the train function as Keras made it: where a training was broken off, a hook is still there."""
+        """Return the original train function: an aborted training leaves its wrapper in place."""
         return getattr(self.model.train_function, "of_training", self.model.train_function)
 
     def _guarded(self, work: Callable[[], Any]) -> None:
@@ -138,19 +141,19 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
             phases().told(note)
 
 
-def _tell_who_is_beside() -> None:
-    """Have each list of callbacks tell those of ours in it who is beside them, from now on."""
+def _pass_callbacks_to_timed() -> None:
+    """Patch Keras's callback list to pass all its callbacks to each `Timed` in it."""
     begin = keras.callbacks.CallbackList.on_train_begin
-    if hasattr(begin, "tells_who_is_beside"):
+    if hasattr(begin, "passes_to_timed"):
         return
 
     @functools.wraps(begin)
-    def telling(callbacks: Any, *given: Any, **named: Any) -> Any:
+    def passing(callbacks: Any, *given: Any, **named: Any) -> Any:
         for one in callbacks.callbacks:
             if isinstance(one, Timed):
-                # Hooks that Keras hands to another thread keep no step waiting.
-                one.beside(callbacks.callbacks, batches=not getattr(callbacks, "_async_train", True))
+                # Batch methods that Keras runs on another thread do not delay a step.
+                one.time_callbacks(callbacks.callbacks, batches=not getattr(callbacks, "_async_train", True))
         return begin(callbacks, *given, **named)
 
-    telling.tells_who_is_beside = True  # type: ignore[attr-defined]
-    keras.callbacks.CallbackList.on_train_begin = telling
+    passing.passes_to_timed = True  # type: ignore[attr-defined]
+    keras.callbacks.CallbackList.on_train_begin = passing

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from gpuprobe.records import Run
 
 FILE = "verdict.json"
-# The unit of the rate where nobody could see how many samples a step has, and what helps.
+# The unit of the rate where the samples of a step are unknown, and the note that says what helps.
 STEPS = "steps/s"
-UNCOUNTED = "The size of a batch could not be seen; with it, as in Probe(batch_size=...), samples are counted too."
-# The first reasons are said; the recording holds them all.
+UNCOUNTED = "The batch size is unknown. With Probe(batch_size=...) the verdict also counts samples."
+# So many findings are printed; the recording holds them all.
 MOST_SAID = 3
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """What a watched training says: its figures, what was found, and what could not be told; `verdict.json`.
+    """The verdict on a watched training: figures, findings, and rules not evaluated; saved as `verdict.json`.
 
-    `traced` tells that the findings rest on a trace, `no_trace` why there is none. `whole_run` says where most of the
-    training's wall time went.
+    `traced` is whether the findings come from a trace, `no_trace` why there is none, and `whole_run` one sentence on
+    where most of the training's wall time went.
     """
 
     schema: int = SCHEMA
@@ -39,7 +39,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     whole_run: str = ""
 
     def lines(self) -> list[str]:
-        """Say it: the verdict, why, and what to do next."""
+        """Return the printed lines: the verdict, the reasons, and what to do next."""
         said = {signal.name: signal for signal in self.signals}
         rate, busy = said["samples_per_s"], said["gpu_utilization"]
         figures = f"{wording.significant(float(rate.value or 0))} {rate.unit}" if rate.value else str(rate.missing)
@@ -64,11 +64,11 @@ class Verdict(Record, frozen=True, kw_only=True):
 
 
 def diagnosis_of(folder: Path, *, trace: bool) -> tuple[Diagnosis, Case]:
-    """Diagnose the recording of a run whose record is saved, by its `trace` too; return what it was made of as well.
+    """Diagnose a saved recording, with its trace if `trace`; return the evidence (`Case`) too.
 
     Raises InputError where the trace cannot be read.
     """
-    # Only at the end of a training are the rules loaded.
+    # Imported here: the rules are needed only at the end of a training.
     from gpuprobe.diagnosis.diagnose import diagnose
     from gpuprobe.diagnosis.recorded import recorded
 
@@ -77,11 +77,11 @@ def diagnosis_of(folder: Path, *, trace: bool) -> tuple[Diagnosis, Case]:
 
 
 def verdict(run: Run, no_gpu: str, diagnosis: Diagnosis | None) -> Verdict:
-    """Return the figures of a watched training with its diagnosis, None where there is none.
+    """Return the verdict on a watched training; without a `diagnosis` it has figures only.
 
-    `no_gpu` is why the machine has no GPU, empty where it has one.
+    `no_gpu` is why no GPU can be used, empty where one can.
     """
-    # As above: they are loaded by now.
+    # Imported here, as above.
     from gpuprobe.diagnosis.whole_run import in_short
 
     signals = (_rate(run), _utilization(diagnosis, no_gpu), _outside(run))
@@ -117,7 +117,7 @@ def _utilization(diagnosis: Diagnosis | None, no_gpu: str) -> Signal:
 
 def _outside(run: Run) -> Signal:
     value = run.outside_fraction
-    missing = None if value is not None else "no epoch had steps enough for a timed window"
+    missing = None if value is not None else "no epoch was long enough for a timed window"
     return Signal(
         name="outside_fraction", unit="1", source="clock around the train function", value=value, missing=missing
     )

@@ -1,4 +1,4 @@
-"""Stands between a training and its session: whatever fails in the session is said once, and the training goes on."""
+"""Shields a training from its session: an error in the session is printed once, and the training goes on."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ Answer = TypeVar("Answer")
 
 
 class Watcher:
-    """Drives a session without ever raising; `session` is the one that has not failed, None where there is none.
+    """Drives a session without ever raising; `session` is None before it begins and after it failed or ended.
 
-    Without `diagnoses` that is left to whoever reads the recording.
+    With `diagnoses` false the recording is only saved: `gpuprobe watch` diagnoses it later.
     """
 
-    # Those of this process that watch just now.
+    # The watchers of this process that are watching now.
     live: ClassVar[set[Watcher]] = set()
 
     def __init__(self, options: ProbeOptions, *, verbose: bool = True, diagnoses: bool = True) -> None:
@@ -49,27 +49,27 @@ class Watcher:
         self._said = False
         self._last_words: tuple[State, str] = ("interrupted", "the process ended before the training did")
 
-    def ends_well(self) -> None:
-        """Take the end of the process for the end of the training."""
+    def ends_at_exit(self) -> None:
+        """Count an exit of the process as the normal end of the training."""
         self._last_words = ("done", "")
 
-    def rest(self) -> None:
-        """Watch nothing for now; the session stays open for what may follow, and ends well with the process."""
-        self.ends_well()
+    def pause(self) -> None:
+        """Pause; the session stays open for a training that may follow, and ends normally at exit."""
+        self.ends_at_exit()
         self.live.discard(self)
 
     def resume(self) -> None:
-        """Watch again."""
+        """Resume after `pause`."""
         self.live.add(self)
 
     @property
     def session(self) -> ProbeSession | None:
-        """The session, as long as it watches."""
+        """The running session, None where there is none."""
         return self._session
 
     def begin(self) -> None:
-        """Start the session; a second one on the same watcher is a new recording."""
-        self.end("interrupted", "the training ended without saying so")
+        """Start a session, which makes a new recording."""
+        self.end("interrupted", "the training was aborted")
 
         def start() -> None:
             self._pid = os.getpid()
@@ -82,12 +82,12 @@ class Watcher:
         self.guarded(start)
 
     def ask(self, question: Callable[[ProbeSession], Answer], otherwise: Answer) -> Answer:
-        """Return what the session answers, `otherwise` where there is none (any more)."""
+        """Return what the session answers, or `otherwise` where there is no session or it fails."""
         session = self._session
         return otherwise if session is None else self.guarded(lambda: question(session), otherwise)
 
     def guarded(self, work: Callable[[], Answer], otherwise: Any = None) -> Answer:
-        """Do some work of ours; where it fails, say so once and watch no more."""
+        """Run gpuprobe's own work; where it fails, print that once, stop watching and return `otherwise`."""
         try:
             return work()
         except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
@@ -95,9 +95,9 @@ class Watcher:
             return otherwise  # type: ignore[no-any-return]
 
     def called(self, call: Callable[..., Answer], *given: Any, **named: Any) -> Answer:
-        """Run one call of the training inside its step marker, and take its time. What the call raises is its own.
+        """Run one call of the training inside a step marker, and time it. Its own exceptions are passed on.
 
-        Each step of a training passes here, so that it is written for little to do.
+        This runs in each step, so it does as little as it can.
         """
         session = self._session
         if session is None:
@@ -113,7 +113,7 @@ class Watcher:
         return answer
 
     def marker(self) -> AbstractContextManager[Any]:
-        """Return the marker of the next step, one that does nothing where there is no session (any more)."""
+        """Return the marker of the next step; without a session, one that does nothing."""
         try:
             return self._session.marker() if self._session is not None else nullcontext()
         except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
@@ -121,14 +121,14 @@ class Watcher:
             return nullcontext()
 
     def noted(self, note: Callable[[Any], None], what: Any) -> None:
-        """Tell the session something, as `guarded` does, without a closure for each step."""
+        """Call `note(what)` as `guarded` would, without making a closure in each step."""
         try:
             note(what)
         except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
             self._give_up(error)
 
     def end(self, state: State = "done", message: str = "") -> None:
-        """Save the recording, and say the verdict."""
+        """Save the recording, and print the verdict."""
         session = self._session
         if session is None:
             return
@@ -149,11 +149,11 @@ class Watcher:
         self._forget()
 
     def _diagnosis(self, folder: Path, *, trace: bool) -> Diagnosis | None:
-        """Diagnose the recording; where that fails, say so: there is a verdict without it."""
+        """Diagnose the recording; where that fails, print why: the verdict then has figures only."""
         try:
             diagnosis, case = diagnosis_of(folder, trace=trace)
         except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
-            words = f"the training was not diagnosed ({in_short(error)}); the verdict holds its figures alone"
+            words = f"the training was not diagnosed ({in_short(error)}); the verdict has figures only"
             self._say(f"gpuprobe: {words}", sys.stderr)
             return None
         if case.workings is not None:
@@ -161,8 +161,8 @@ class Watcher:
         return diagnosis
 
     def _write_page(self, folder: Path, case: Case, diagnosis: Diagnosis) -> None:
-        """Write the page to look into the step; where that fails, say so: all else is there."""
-        # Imported here: only a training that was traced has one.
+        """Write the page that shows the traced step; where that fails, print why and go on."""
+        # Imported here: only a traced training has such a page.
         from gpuprobe.stepview.beside import write_page
 
         try:
@@ -186,7 +186,7 @@ class Watcher:
         self.live.discard(self)
         with suppress(Exception):
             atexit.unregister(self._at_exit)
-            # First: nobody may ask any more when the signal ends the process again.
+            # First stop being seen as listening: once the handler is restored, the signal kills the process.
             if self._announced is not None:
                 os.close(self._announced)
                 self._announced = None
@@ -197,10 +197,10 @@ class Watcher:
     def _at_exit(self) -> None:
         if os.getpid() == self._pid:
             self.end(*self._last_words)
-        # A fork of the training ends: the recording is its parent's.
+        # In a forked child there is nothing to do: the recording is its parent's.
 
     def _listen(self) -> None:
-        """Take the signal, where nobody else does and Python lets us."""
+        """Handle the signal, unless the script has a handler for it or this is not the main thread."""
         free = signal.getsignal(SIGNAL) is signal.SIG_DFL
         if free and threading.current_thread() is threading.main_thread():
             self._handler = signal.SIG_DFL

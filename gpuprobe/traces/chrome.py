@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 MARKER = re.compile(r"ProfilerStep#(\d{1,18})$")
 # Kineto's categories of work on other accelerators.
 OTHER_WORK = ("mtia_ccp", "hpu_op", "glow_runtime")
-# Kineto's notes that tell the same time again: they are no calls of a thread.
+# Kineto's annotations that repeat the time of other events: they are no calls of a thread.
 REPEATED = frozenset({"gpu_user_annotation", "trace", "overhead", "async", "ac2g"})
 
 
 def read(source: Path, files: list[Path]) -> Timeline:
     """Read one session's Chrome traces, one for each host or rank.
 
-    Raises InputError where one is no trace, damaged, or unpacks without bound.
+    Raises InputError where one is no trace, damaged, or a decompression bomb.
     """
     names = Names()
     parts = [read_columns(path, names) for path in files]
@@ -77,13 +77,13 @@ def read(source: Path, files: list[Path]) -> Timeline:
 
 
 def _others(part: ChromeColumns) -> list[str]:
-    """Name the devices of a file that are no GPUs: TensorFlow's and JAX's by process, Kineto's by category."""
+    """Name the devices of a file that are no GPUs (TPUs and other accelerators), which are not read."""
     processes = [name for name in part.processes.values() if OTHERS.match(name)]
     return processes + [category for category in part.categories if category.startswith(OTHER_WORK)]
 
 
 def _base_ns(part: ChromeColumns) -> int:
-    """Return what Kineto says its times count from, in Unix ns; 0 where the file says nothing."""
+    """Return the Unix time (ns) that Kineto's times count from; 0 where the file does not say."""
     base = part.document.base_ns
     return base if type(base) is int and 0 <= base < 2**62 else 0
 
@@ -104,7 +104,7 @@ def _starts(part: ChromeColumns, zero_ns: int) -> Int64s:
 
 
 def _threads(part: ChromeColumns, start_ps: Int64s, names: Names) -> tuple[Thread, ...]:
-    """Return what each thread of the host did, repeated notes and the GPUs' own lines left out."""
+    """Return the host's threads, without repeated annotations and the GPUs' lines."""
     numbers, markers = part.rows, _marker_numbers(names)
     calls = ~chrome_devices.on_device(part) & (part.duration_ps >= 0)
     calls &= ~np.array([category in REPEATED for category in part.categories], bool)[numbers[:, CATEGORY]]
@@ -135,6 +135,6 @@ def _thread(part: ChromeColumns, start_ps: Int64s, place: NDArray[np.intp], mark
 
 
 def _marker_numbers(names: Names) -> Int64s:
-    """Return for every name the number of the step that it marks, UNKNOWN for all others."""
+    """Return for each name, (names,) int64, the number of the step that it marks, UNKNOWN where it marks none."""
     matches = [MARKER.match(name) for name in names.all()]
     return np.array([int(match[1]) if match else UNKNOWN for match in matches], np.int64)

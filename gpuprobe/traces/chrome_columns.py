@@ -1,4 +1,4 @@
-"""A Chrome trace's complete events as columns, before it is known which of them ran on a GPU."""
+"""The complete events (`ph` X) of a Chrome trace as columns, before GPU events are told from those of the host."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from gpuprobe.wording import count
 if TYPE_CHECKING:
     from pathlib import Path
 
-# No trace is longer: 26 days, so that every sum of two times fits into int64 picoseconds.
+# The longest trace that is read, 26 days: then every sum of two times fits into int64 picoseconds.
 LONGEST_US = 2**61 // PS_PER_US
-# More threads than any process has.
+# A file with more threads is damaged.
 MOST_THREADS = 50_000
-# A process that stands for a GPU, as TensorFlow and JAX (`/device:GPU:0`) or Kineto (`GPU 0`) call it.
+# The name of a process that is a GPU in TensorFlow and JAX (`/device:GPU:0`) or in Kineto (`GPU 0`).
 GPU = re.compile(r"(?:/device:GPU:|^GPU )(\d{1,9})\b")
-# An event's row of numbers, in this order.
+# The columns of an event's row of numbers.
 THREAD, NAME, CATEGORY, CORRELATION, STEP, DETAIL = range(6)
 
 
-# A value that a JSON file gives as it is.
+# A plain value of JSON.
 Plain = int | float | str | None
 
 
 class Detail(NamedTuple):
-    """What an event says of a kernel or copy: unparsed, and one for all events that say the same."""
+    """The arguments of a kernel or copy, unparsed; events with equal arguments share one."""
 
     device: Plain = None
     stream: Plain = None
@@ -54,7 +54,11 @@ class Detail(NamedTuple):
 
 @dataclass
 class ChromeColumns:
-    """One file: (n,) columns of its complete events, times in us and ps; threads, categories and details by place."""
+    """One file: (n,) columns of its complete events.
+
+    An event starts at `start_us` and `start_ps` added; `rows` (n, 6) int64 holds places in `threads`, `categories` and
+    `details`.
+    """
 
     path: Path
     document: Document
@@ -71,14 +75,14 @@ class ChromeColumns:
 
     @property
     def host(self) -> str:
-        """The host or rank, as the file is called."""
+        """The host or rank, by the file's name."""
         name, endings = self.path.name, CHROME.all_endings
-        # PyTorch's own ending is `.pt.trace.json`.
+        # PyTorch's files end in `.pt.trace.json`.
         return next((name.removesuffix(end) for end in endings if name.endswith(end)), name).removesuffix(".pt")
 
 
 class _Places(dict[Any, int]):
-    """What was seen, each thing once, at the place where it was first seen."""
+    """Numbers things in the order in which they are first looked up."""
 
     def __missing__(self, thing: Any) -> int:
         place = self[thing] = len(self)
@@ -96,7 +100,7 @@ def read_columns(path: Path, names: Names) -> ChromeColumns:
 
 
 class _Reading:
-    """The columns of a file while its batches come in."""
+    """The columns of a file while its batches are read."""
 
     def __init__(self, path: Path, names: Names) -> None:
         self.path, self.names = path, names
@@ -154,12 +158,12 @@ class _Reading:
             rows[tells, DETAIL] = self._places_of_details([args[place] for place in tells])
 
     def _places_of_details(self, args: list[Args]) -> list[int]:
-        """Return the places of what these say; looked up as they are, since kernels say the same again and again."""
+        """Return the places of these arguments among the details. Most repeat, so they are looked up before parsing."""
         keys, seen = list(map(_SAID, args)), self._seen
         try:
             said = dict(zip(keys, args, strict=True))
         except TypeError:
-            # One of them says what cannot be looked up, such as a list where a number should stand.
+            # A value cannot be hashed, such as a list in place of a number.
             return [self._details[_detail(one)] for one in args]
         for key, one in said.items():
             if key not in seen:
@@ -170,7 +174,7 @@ class _Reading:
         if event.args is None:
             return
         name = event.args.labels if event.name == "process_labels" else event.args.name
-        # Kineto calls every process `python`, and labels those that stand for a GPU.
+        # Kineto names every process `python`, and gives those that are a GPU a label.
         labelled = event.name == "process_labels" and isinstance(name, str) and name.startswith("GPU ")
         if labelled or (event.name == "process_name" and isinstance(name, str)):
             kept = self.processes.get(str(event.pid), "")
@@ -218,7 +222,7 @@ class _Reading:
 
 _NO_ARGS = Args()
 _THREAD_OF, _NAME_OF, _CATEGORY_OF = attrgetter("pid", "tid"), attrgetter("name"), attrgetter("cat")
-# What a `Detail` is made of.
+# The arguments that make up a `Detail`.
 _SAID = attrgetter(
     "device", "stream", "grid", "block", "registers", "shared", "occupancy", "bytes", "kernel_details",
     "memcpy_details", "memset_details", "tf_op", "annotation",
@@ -226,7 +230,7 @@ _SAID = attrgetter(
 
 
 def wholes(values: list[Any]) -> Int64s:
-    """Read whole numbers (n,) as `whole` does, UNKNOWN for None; at once where these are all that there is."""
+    """Read whole numbers, (n,) int64, as `whole` does; UNKNOWN for None. Plain integers are converted at once."""
     kinds = set(map(type, values))
     if kinds == {type(None)}:
         return np.full(len(values), UNKNOWN, np.int64)
@@ -237,7 +241,7 @@ def wholes(values: list[Any]) -> Int64s:
 
 
 def whole(value: object) -> int:
-    """Read a whole number from 0 to 2^63 - 1, written as one or as text; UNKNOWN for anything else."""
+    """Read a whole number from 0 to 2^63 - 1, given as a number or as text; UNKNOWN for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
     return value if type(value) is int and 0 <= value < 2**63 else UNKNOWN

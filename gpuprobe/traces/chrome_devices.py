@@ -1,4 +1,4 @@
-"""The GPUs of a Chrome trace: Kineto tells them by category, TensorFlow and JAX by the name of the process."""
+"""The GPUs of a Chrome trace: Kineto marks their events by category, TensorFlow and JAX by the process's name."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from gpuprobe.traces.names import Names
 
-# More GPUs than any process sees.
+# A file with more GPUs is damaged.
 MOST_DEVICES = 256
-# Kineto's categories of what ran on a GPU, in small letters (versions before 2022 wrote `Kernel`, `Memcpy`).
+# Kineto's categories of work on a GPU, in small letters (versions before 2022 wrote `Kernel`, `Memcpy`).
 _CATEGORY: dict[str, int] = {
     "gpu_memcpy": Direction.OTHER,
     "memcpy": Direction.OTHER,
@@ -45,14 +45,14 @@ AMD = re.compile(r"\bAMD\b|Instinct|Radeon|\bgfx\d")
 
 
 def on_device(part: ChromeColumns) -> NDArray[np.bool_]:
-    """Say which events (n,) are a GPU's: its work, and the lines that tell the same time again."""
+    """Return which events belong to a GPU, (n,) bool: its work, and the lines that repeat it, such as `Steps`."""
     lines = [bool(GPU.search(part.processes.get(process, ""))) for process, _ in part.threads]
     found: NDArray[np.bool_] = _is_work(part) | np.array(lines, bool)[part.rows[:, THREAD]]
     return found
 
 
 def devices_of(part: ChromeColumns, start_ps: Int64s, names: Names) -> list[Device]:
-    """Read every GPU that did something, in the order of their names."""
+    """Return every GPU that has events, sorted by name."""
     work = np.flatnonzero(_is_work(part) & (part.duration_ps >= 0))
     work = work[np.argsort(start_ps[work], kind="stable")]
     labels, label = _labels(part, work)
@@ -75,7 +75,7 @@ def _is_work(part: ChromeColumns) -> NDArray[np.bool_]:
 
 
 def _labels(part: ChromeColumns, work: NDArray[np.intp]) -> tuple[list[str], Int64s]:
-    """Return the GPUs' names and for each event of theirs the place of its own (n,)."""
+    """Return the GPUs' names, and for each event (n,) the place of its GPU among them."""
     by_thread = [_label(part.processes.get(process, "")) or f"/device:GPU:{process}" for process, _ in part.threads]
     by_detail = ["" if detail.device is None else f"/device:GPU:{detail.device}" for detail in part.details]
     labels = sorted({*by_thread, *by_detail} - {""})
@@ -91,13 +91,13 @@ def _labels(part: ChromeColumns, work: NDArray[np.intp]) -> tuple[list[str], Int
 
 
 def _label(process: str) -> str:
-    """Return the name of the GPU that a process of that name stands for, empty where it stands for none."""
+    """Return the name of the GPU by that of its process, empty where the process is no GPU."""
     found = GPU.search(process)
     return f"/device:GPU:{found[1]}" if found else ""
 
 
 def _streams(part: ChromeColumns, work: NDArray[np.intp]) -> Int64s:
-    """Return each event's stream (n,): as it says itself, else as its thread is called, else UNKNOWN."""
+    """Return each event's stream, (n,) int64: by its arguments, else by its thread's name, else UNKNOWN."""
     by_thread = [_number(part.thread_names.get(thread, "") or thread[1]) for thread in part.threads]
     by_detail = [whole(detail.stream) for detail in part.details]
     stream: Int64s = np.array([*by_detail, UNKNOWN], np.int64)[part.rows[work, DETAIL]]
@@ -125,7 +125,7 @@ def _device(
 
 
 def _told(part: ChromeColumns, work: NDArray[np.intp], kind: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Return the kinds (n,) with what the category tells of work that its name does not call a copy."""
+    """Return the kinds (n,), corrected by the category for copies that their names do not show."""
     says = np.array([_CATEGORY.get(category, KERNEL) for category in part.categories], np.int8)
     told: NDArray[np.int8] = np.where(kind == KERNEL, says[part.rows[work, CATEGORY]], kind)
     return told
@@ -196,7 +196,7 @@ def _copies(
 
 
 def _steps(part: ChromeColumns, start_ps: Int64s, names: Names, label: str) -> Steps:
-    """Return the device's `Steps` line as TensorFlow and JAX write it: a name's last word is the step's number."""
+    """Return the `Steps` line of TensorFlow and JAX, where the last word of an event's name is the step's number."""
     lines = [
         part.thread_names.get(thread) == "Steps" and _label(part.processes.get(thread[0], "")) == label
         for thread in part.threads
@@ -209,9 +209,9 @@ def _steps(part: ChromeColumns, start_ps: Int64s, names: Names, label: str) -> S
 
 
 def _facts(part: ChromeColumns, label: str) -> dict[str, float | str]:
-    """Return what Kineto's `deviceProperties` say of the card, by the names and in the units of `Device`.
+    """Return the facts of the card in Kineto's `deviceProperties`, with the names and units of `Device.facts`.
 
-    Its first versions called them `computeProperties`, and some of what is in them by other names.
+    The first versions of Kineto wrote `computeProperties`, with other names for some of the facts.
     """
     both = (part.document.cards, part.document.older_cards)
     cards = next((cards for cards in both if isinstance(cards, list)), [])
@@ -230,7 +230,7 @@ def _facts(part: ChromeColumns, label: str) -> dict[str, float | str]:
     model = card.get("name")
     if isinstance(model, str):
         facts["model"] = visible(model)
-    # AMD's versions look alike and mean something else.
+    # AMD's version numbers look like compute capabilities and are none.
     if 0 < major < 100 and 0 <= minor < 10 and not (isinstance(model, str) and AMD.search(model)):
         facts["compute_capability"] = major + minor / 10
     return facts

@@ -1,4 +1,4 @@
-"""The text of a Chrome trace as small batches of typed events: the parts that are read, and nothing else."""
+"""Decodes a Chrome trace into small batches of typed events, with only the fields that are read."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import msgspec
 
 from gpuprobe.errors import InputError
 
-# A trace's text packs about 10 to 30 to 1. Far beyond that it is no trace, but meant to fill the memory.
+# A trace's text compresses about 10 to 30 to 1. Far beyond that it is a decompression bomb.
 MOST_PACKED, SMALL = 200, 2**26
 LARGEST = 2**31
 PIECE = 2**20
-# Few enough that they stay in the processor's cache while the columns are made of them.
+# Events per batch: few enough to stay in the processor's cache while columns are made of them.
 AT_ONCE = 2048
-# From here on a float of microseconds (64 bits) no longer tells the nanoseconds.
+# From here on a 64-bit float of microseconds no longer resolves nanoseconds.
 FLOAT_US = 2.0**42
 # Kineto divides by a duration of 0 and writes what C prints, which is no JSON.
 NO_NUMBER = re.compile(rb"(?<=[:,\[])\s*[-+]?(?:nan|inf|infinity)(?=\s*[,\]}])", re.IGNORECASE)
@@ -30,12 +30,12 @@ NO_NUMBER = re.compile(rb"(?<=[:,\[])\s*[-+]?(?:nan|inf|infinity)(?=\s*[,\]}])",
 UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
-# Of any type too, but a list is read as a tuple, which can be looked up.
+# Of any type too; a list is read as a tuple, which can be hashed.
 Sizes = tuple[Any, ...] | dict[str, Any] | str | int | float | bool | None
 
 
 class Args(msgspec.Struct, gc=False):
-    """What an event says besides: PyTorch's Kineto and TensorFlow's names, of any type, None where missing."""
+    """An event's arguments by the names of PyTorch's Kineto and TensorFlow, of any type, None where missing."""
 
     correlation: Any = None
     correlation_id: Any = None
@@ -81,7 +81,7 @@ AnyEvent = TypeVar("AnyEvent", Event, ExactEvent)
 
 
 class Document(msgspec.Struct):
-    """A whole trace: its events unread, and what Kineto says of the cards and the clock."""
+    """A whole trace: its events not yet decoded, and Kineto's facts of the cards and the clock."""
 
     events: list[msgspec.Raw] = msgspec.field(name="traceEvents")
     cards: Any = msgspec.field(default=None, name="deviceProperties")
@@ -90,7 +90,7 @@ class Document(msgspec.Struct):
 
 
 def read_document(path: Path) -> Document:
-    """Read a trace, packed or not. Raises InputError where it is no trace, damaged, or unpacks without bound."""
+    """Read a trace, gzipped or not. Raises InputError where it is no trace, damaged, or a decompression bomb."""
     text = _text(path)
     try:
         return _document(text)
@@ -107,9 +107,9 @@ def read_document(path: Path) -> Document:
 
 
 def batches(document: Document) -> Iterator[tuple[list[Event], int]]:
-    """Decode the events some thousands at a time, each batch with the count of those that are no events.
+    """Decode the events in batches of some thousands, each with the count of items that are no events.
 
-    The unread events are dropped as the batches are made, so that the two are never whole in memory together.
+    Undecoded events are dropped as batches are made, so that the memory never holds both forms of the whole trace.
     """
     unread = document.events
     unread.reverse()
@@ -142,7 +142,7 @@ _EXACT = msgspec.json.Decoder(ExactEvent)
 
 
 def _one(piece: msgspec.Raw, decoder: msgspec.json.Decoder[AnyEvent]) -> AnyEvent | None:
-    """Decode one event, None where it is none; what is no UTF-8 in its names is marked."""
+    """Decode one item, None where it is no event; bytes that are no UTF-8 are replaced by a mark."""
     try:
         return decoder.decode(bytes(piece).decode(errors="replace"))
     except UNREADABLE:
@@ -156,7 +156,7 @@ def _document(text: bytes | bytearray) -> Document:
 
 
 def _text(path: Path) -> bytearray:
-    """Read the file's text, unpacked where it is packed (by its first bytes, whatever its name)."""
+    """Read the file's text, unzipped where its first bytes are those of gzip, whatever its name."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"

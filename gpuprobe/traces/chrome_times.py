@@ -1,4 +1,4 @@
-"""Microseconds as a JSON file writes them, to whole picoseconds: no digit that the file has is lost."""
+"""Converts a JSON file's microseconds to whole picoseconds without losing a digit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
     from gpuprobe.traces.timeline import Int64s
 
-# A time beyond this is damage: 146,000 years.
+# A larger time is damage: 146,000 years.
 LONGEST_US = 2**62
-# Below it the nearest picosecond to a float of microseconds is the one that was written; above it (up to
-# `chrome_json.FLOAT_US`) the nearest nanosecond is, and writers give no more.
+# Below it the picosecond nearest to a 64-bit float of microseconds is the one that was written. Above it, up to
+# `chrome_json.FLOAT_US`, the nearest nanosecond is, and traces give no more digits there.
 PICOSECONDS_US = 2.0**31
 
 
 def split_us(times: Sequence[float | Decimal | None]) -> tuple[Int64s, Int64s]:
-    """Split times in us (n,) into whole us and the ps that remain (0 to 999,999), both (n,) int64; None is 0.
+    """Split times in us (n,) into whole us and the remaining ps (0 to 999,999), both (n,) int64; None is read as 0.
 
     Raises OverflowError where a time is beyond any clock.
     """
@@ -58,5 +58,5 @@ def _decimals(times: Sequence[float | Decimal]) -> tuple[Int64s, Int64s]:
 
 
 def _carried(whole: Int64s, rest: Int64s) -> tuple[Int64s, Int64s]:
-    """Move a rest that was rounded up to a whole microsecond over."""
+    """Carry a remainder that was rounded up to a whole microsecond."""
     return whole + rest // PS_PER_US, rest % PS_PER_US

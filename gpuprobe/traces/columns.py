@@ -12,7 +12,7 @@ from gpuprobe.traces.timeline import UNKNOWN, Int32s, Int64s
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# How a stat's value is to be read.
+# The kinds of a stat's value.
 NUMBER, DOUBLE, TEXT = 0, 1, 2
 
 

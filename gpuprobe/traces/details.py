@@ -1,4 +1,4 @@
-"""What CUPTI says of a kernel or a copy in one string: `regs:32 grid:1,1,1 block:32,1,1`, `size:4 dest:0`."""
+"""Parses CUPTI's strings about kernels and copies: `regs:32 grid:1,1,1 block:32,1,1`, `size:4 dest:0`."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def parse_bytes(text: str) -> int:
 
 
 def copy_direction(name: str) -> Direction | None:
-    """Return what a device event of that name copies, None where it is no copy.
+    """Return the direction of a copy by its event's name, None where it is no copy.
 
-    CUPTI's names in TensorFlow (`MemcpyH2D`) and in PyTorch (`Memcpy HtoD (Pageable -> Device)`), and those of AMD's
-    tracer (`CopyHostToDevice`, `FillBuffer`); a kernel that copies is named in small letters.
+    Known are CUPTI's names in TensorFlow (`MemcpyH2D`) and PyTorch (`Memcpy HtoD (Pageable -> Device)`), and those of
+    AMD's tracer (`CopyHostToDevice`, `FillBuffer`). Kernels that copy have names in small letters, and stay kernels.
     """
     if name.startswith(("Memset", "FillBuffer")):
         return Direction.SET
@@ -71,7 +71,7 @@ def _parts(text: str) -> dict[str, str]:
 
 
 def _whole(text: str, limit: int = 2**31 - 1) -> int:
-    """Read a number from 0 to `limit`: anything else is noise, such as the addresses in old launch events."""
+    """Read a number from 0 to `limit`; UNKNOWN for anything else, such as the addresses in old launch events."""
     if not (text.isascii() and text.isdigit()) or len(text) > 19:
         return UNKNOWN
     return int(text) if int(text) <= limit else UNKNOWN

@@ -1,4 +1,4 @@
-"""A GPU's plane becomes a device: kernels, copies, its own step markers, and what the trace says of the card."""
+"""Turns a GPU's plane into a `Device`: kernels, copies, its own step markers, and facts of the card."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from gpuprobe.traces.planes import Line, Plane
 
 PLANE = "/device:GPU:"
-# The other lines of a GPU's plane (`Steps`, `TensorFlow Ops`, `XLA Modules`, ...) tell the same time again.
+# The lines with the GPU's work. The other lines of its plane (`Steps`, `TensorFlow Ops`, `XLA Modules`, ...) repeat it.
 STREAM = re.compile(r"Stream #(\d{1,18})")
 STEPS = "Steps"
-# Those lines, and what they have in common with those of tomorrow.
+# The known lines that repeat it, and words that names of new ones probably begin with.
 DERIVED = re.compile(r"Steps$|TensorFlow |Framework |XLA |Async |Source|Kernel Launch|CUPTI|Launch Stats|SparseCore|$")
-# The stats that are read of each, and the columns that they go to.
+# The stats that are read of each line, and the columns that they go to.
 STREAM_STATS = {
     name: name
     for name in (
@@ -65,20 +65,20 @@ class _Work:
 
 
 def stats_read(line: str) -> dict[str, str] | None:
-    """Return the stats that are read of a line of that name, None where it is not read."""
+    """Return the stats to read from a line of that name, None where the line is not read."""
     if STREAM.match(line):
         return STREAM_STATS
     return STEP_STATS if line == STEPS else None
 
 
 def is_unknown(plane: Plane) -> bool:
-    """Say whether a GPU did something on lines of which none is a stream by its name."""
+    """Return whether a GPU has work, but on no line whose name is that of a stream."""
     streams = any(STREAM.match(line.name) for line in plane.lines)
     return not streams and any(not DERIVED.match(line) for line in plane.unread)
 
 
 def device_of(plane: Plane, frame: Frame) -> Device:
-    """Read a GPU's plane."""
+    """Return the device of a GPU's plane."""
     work = _work(plane, frame)
     marker = next((line for line in plane.lines if line.name == STEPS), None)
     directions = kinds_of(work.name, frame.names)
@@ -172,14 +172,14 @@ def _copies(work: _Work, direction: NDArray[np.int8], texts: tuple[str, ...]) ->
 
 
 def _ops(op: Int32s, texts: tuple[str, ...], names: Names) -> Int32s:
-    """Return the ops' names, (n,) int32: TensorFlow writes `name:type`, then `#` and what it notes besides."""
+    """Return the places of the ops' names, (n,) int32: TensorFlow writes `name:type`, then `#` and annotations."""
 
     places, row = each_once(op, texts, lambda text: place_of_op(text, names), UNKNOWN)
     return np.array(places, np.int32)[row]
 
 
 def place_of_op(text: str, names: Names) -> int:
-    """Return the place of an op's name, UNKNOWN where there is none but notes."""
+    """Return the place of an op's name, UNKNOWN where the text holds only annotations."""
     name = text.partition("#")[0]
     return names.place(name) if name else UNKNOWN
 
@@ -199,15 +199,15 @@ def _step_number(name: str) -> int:
 
 
 def _facts(plane: Plane) -> dict[str, float | str]:
-    """Return what the plane's stats say of the card, by the names and in the units of `Device`."""
+    """Return the facts of the card in the plane's stats, with the names and units of `Device.facts`."""
     facts: dict[str, float | str] = {}
     for stat, fact, unit in _FACTS:
         value = plane.stats.get(stat)
-        # Below one of any of them, and beyond a thousand million, it is noise.
+        # Values below 1 or beyond 10^9 are damage.
         if isinstance(value, (int, float)) and 1 <= value / unit < 1e9:
             facts[fact] = value / unit
     major, minor = plane.stats.get("compute_cap_major"), plane.stats.get("compute_cap_minor", 0)
-    # AMD's versions look alike and mean something else.
+    # AMD's version numbers look like compute capabilities and are none.
     of_amd = plane.stats.get("device_vendor") == "AMD"
     if isinstance(major, int) and isinstance(minor, int) and major > 0 and not of_amd:
         facts["compute_capability"] = major + minor / 10
@@ -215,7 +215,7 @@ def _facts(plane: Plane) -> dict[str, float | str]:
     return facts | ({"model": model} if model else {})
 
 
-# The stat of XPlane, our name, and how many of its units make one of ours (kHz, bytes, bytes per second).
+# XPlane's stat, our name for it, and how many of its units (kHz, bytes, bytes per second) make one of ours.
 _FACTS = (
     ("core_count", "sm_count", 1),
     ("clock_rate", "clock_mhz", 1e3),

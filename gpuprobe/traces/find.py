@@ -1,4 +1,4 @@
-"""Where the trace is: a log folder, a run of gpuprobe, one session's folder, or the file itself."""
+"""Finds the trace files for a path: a log folder, a run of gpuprobe, one profiling session's folder, or one file."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gpuprobe.traces.formats import FORMATS, ending_of, is_named_as_a_trace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Where TensorBoard wants a profile below the folder that is named: as it is, as Keras's callback puts it (`train`),
-# and as a run of gpuprobe keeps it (`trace`).
+# Where profiles lie below the named folder: in TensorBoard's layout, from Keras's callback (`train`), and in a run of
+# gpuprobe (`trace`).
 PLACES = ("plugins/profile", "train/plugins/profile", "trace/plugins/profile")
-# Where it is seen from within that path.
+# The same, where the named folder is itself a part of that path.
 WITHIN = {"plugins": "profile", "profile": "."}
-# Workers that were told to profile the same steps begin within seconds of each other; runs take longer than that.
+# Workers that profile the same steps begin within seconds of each other; profiles of successive runs lie further apart.
 TOGETHER_S = 5.0
-# How many folders are looked through for a trace that lies elsewhere.
+# How many folders are searched for a trace elsewhere, to name it in the error.
 LOOKED_THROUGH = 2000
-# And for all traces of a log folder, which may hold many trainings.
+# How many are searched for all traces of a log folder, which may hold many trainings.
 LOOKED_THROUGH_FOR_ALL = 20_000
 LAYOUT = "a profile lies in LOGDIR/plugins/profile/RUN/HOST.xplane.pb; name LOGDIR, that RUN folder, or the file"
 
 
 def find(path: Path) -> tuple[list[Path], list[str]]:
-    """Return the files of one session, several where several hosts were profiled, and what there is to warn of.
+    """Return the files of one profiling session, one for each host, and warnings.
 
     Of several sessions the newest is taken. Raises InputError where there is none.
     """
@@ -56,30 +56,30 @@ def find(path: Path) -> tuple[list[Path], list[str]]:
 
 
 def traces_in(folder: Path) -> list[Path]:
-    """Return the traces that lie in the folder itself, of the first format of which there are some."""
+    """Return the trace files directly in a folder, all of one format: the first in `FORMATS` that has any."""
     files = sorted(entry for entry in folder.iterdir() if entry.is_file())
     by_format = ([file for file in files if file.name.endswith(tuple(one.endings))] for one in FORMATS)
     return next((found for found in by_format if found), [])
 
 
 def sessions_below(path: Path) -> Iterator[Path]:
-    """Yield every folder with a trace in it, the path itself and what links lead to among them, in order of names.
+    """Yield every folder below that holds a trace, the path itself and linked folders included, sorted by name.
 
-    A folder that cannot be looked into is passed over. Only so many folders are looked through.
+    A folder that cannot be read is skipped. At most 20,000 folders are searched.
     """
     seen: set[tuple[int, int] | None] = {None}
     for folder, folders, files in islice(os.walk(path, followlinks=True), LOOKED_THROUGH_FOR_ALL):
         folders.sort()
         if any(map(is_named_as_a_trace, files)):
             yield Path(folder)
-        # A link may lead back up.
+        # A link may lead back to a folder above.
         known = {name: _identity(Path(folder, name)) for name in folders}
         folders[:] = [name for name in folders if known[name] not in seen]
         seen.update(known.values())
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """Return what a folder is by, whatever it is called; None where it cannot be looked at."""
+    """Return the device and inode of a folder, None where it cannot be read."""
     try:
         told = folder.stat()
     except OSError:
@@ -88,13 +88,13 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:
-    """Return what to call each file's host: by its name; where several have one, by file or folder too.
+    """Return a name for each file's host; where several hosts have the same, by the file's or folder's name.
 
-    Two workers of one machine write their profiles under one host's name.
+    Two workers on one machine write their profiles under the same host name.
     """
     stems = [file.name.removesuffix(ending_of(file.name)) for file in files]
     if len(set(stems)) < len(stems):
-        # Each worker has a folder of its own somewhere along the path: the first one in which they differ.
+        # The files' names are equal too: use the first level of the path at which all folders differ.
         levels = list(zip(*(file.parts[:-1] for file in files), strict=False))
         stems = list(next((level for level in levels if len(set(level)) == len(files)), stems))
     return [stem if hosts.count(host) > 1 else host for host, stem in zip(hosts, stems, strict=True)]
@@ -113,9 +113,9 @@ def _sessions(path: Path) -> list[Path]:
 
 
 def _of_workers(path: Path) -> list[Path]:
-    """Return the newest profiles that lie in the folders within, where they were taken as one: one of each worker.
+    """Return the newest profile of each worker, one folder below, where all were taken at the same time; else none.
 
-    A profile's folder is named for the second in which it was taken. Those of runs that followed each other differ.
+    The name of a profile's folder is the second in which it was taken.
     """
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
     found = [_newest(sessions) for folder in folders if (sessions := _sessions(folder) or _recorded(folder))]
@@ -127,7 +127,7 @@ def _of_workers(path: Path) -> list[Path]:
 
 
 def _recorded(watch: Path) -> list[Path]:
-    """Return the profiles that `gpuprobe watch --trace` took."""
+    """Return the profiles in a folder of `gpuprobe watch --trace`."""
     pattern = f"{TRAININGS_FOLDER}/*/{RUNS_FOLDER}/*/{PROFILES_PATTERN}"
     return [folder for folder in sorted(watch.glob(pattern)) if folder.is_dir() and traces_in(folder)]
 
@@ -146,11 +146,11 @@ def _newest(sessions: Sequence[Path]) -> Path:
 def _nothing(path: Path) -> str:
     elsewhere = next(_below(path), None)
     if elsewhere is None:
-        # Some names tell a trace only where the user says that it is one.
+        # Files with such names may be traces or not: one is suggested and not read.
         others = tuple(ending for one in FORMATS for ending in one.others)
         other = next((file for file in sorted(path.iterdir()) if file.is_file() and file.name.endswith(others)), None)
         return f"{path}: no profile data was found; " + (f"if {other} is a trace, name it" if other else LAYOUT)
-    return f"{path}: no profile at the depth where it is looked for, but there is one below; name {elsewhere}"
+    return f"{path}: no profile where TensorBoard keeps them, but there is one below; name {elsewhere}"
 
 
 def _below(path: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""The formats of traces: how each is known, which module reads it, and how its texts are written.
+"""The registry of trace formats: how each is recognised, which module reads it, and how it encodes text.
 
 A new reader is a module of this room with a function `read(source, files)`, and an entry here.
 """
@@ -12,18 +12,20 @@ from typing import Literal
 
 from gpuprobe.errors import InputError
 
-# How the texts in a file are written, by which whoever shares a copy finds and replaces them.
+# How a file encodes its texts, which `gpuprobe.sharing` replaces in a shared copy.
 Contents = Literal["protobuf", "json", "gzipped json"]
 GZIP = b"\x1f\x8b"
-# So much of a file without a telling name is looked at.
+# How many bytes of a file are read to recognise its format where its name does not tell.
 LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format. `reader` is the module of this room that reads it: named, and not imported, since only the one that a
-    trace needs is to be loaded. `endings` are those of names that only its files have, each with what such files hold;
-    `others` those that files of other programs have too. `begins` tells it by a file's first bytes.
+    """One format.
+
+    `reader` is the name of the module of this room that reads it; it is imported only when a trace needs it. `endings`
+    are the ends of file names that no other program uses, each with how such files encode text; `others` are ends that
+    other programs use too. `begins` recognises the format by a file's first bytes.
     """
 
     reader: str
@@ -33,14 +35,14 @@ class Format:
 
     @property
     def all_endings(self) -> dict[str, Contents]:
-        """All endings of its files, the longer ones first."""
+        """All ends of its files' names, the longest first."""
         return {**self.endings, **self.others}
 
 
 XPLANE = Format(
     reader="xplane",
     endings={".xplane.pb": "protobuf"},
-    # It has no magic bytes: what begins like no other is taken for one, and the parser decides.
+    # XPlane has no magic bytes: a file that is no other format is taken for one, and the parser decides.
     begins=lambda _: True,
     others={},
 )
@@ -48,10 +50,10 @@ CHROME = Format(
     reader="chrome",
     endings={".trace.json.gz": "gzipped json", ".trace.json": "json"},
     begins=lambda start: start[:2] == GZIP or start.lstrip()[:1] in {b"{", b"["},
-    # HTA's end so, and other programs' files.
+    # Traces for Holistic Trace Analysis end so, and files of other programs do too.
     others={".json.gz": "gzipped json", ".json": "json"},
 )
-# Where a session has files of several formats, those of the first are read: it holds more.
+# Where a session has files of several formats, those of the first one listed are read: XPlane holds more.
 FORMATS = (XPLANE, CHROME)
 
 
@@ -69,16 +71,16 @@ def format_of(file: Path) -> Format:
 
 
 def is_named_as_a_trace(name: str) -> bool:
-    """Say whether a name ends as only a trace's does."""
+    """Return whether a name ends as only a trace's does."""
     return name.endswith(tuple(ending for one in FORMATS for ending in one.endings))
 
 
 def ending_of(name: str) -> str:
-    """Return how the name of a trace ends, after the host's; for one that no format names so, its suffix."""
+    """Return the part of a trace's file name after the host, its suffix if no format knows it."""
     endings = (ending for one in FORMATS for ending in one.all_endings)
     return next((ending for ending in endings if name.endswith(ending)), Path(name).suffix)
 
 
 def contents_by_suffix() -> dict[str, Contents]:
-    """Return what the files of all formats hold, by the last part of their names."""
+    """Return how the files of all formats encode text, by their names' suffixes."""
     return {f".{ending.rpartition('.')[2]}": held for one in FORMATS for ending, held in one.all_endings.items()}

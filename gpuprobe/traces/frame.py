@@ -1,4 +1,4 @@
-"""What all planes of one file share: the trace's clock, its names, and its warnings."""
+"""What all planes of one XPlane file share: the trace's clock, its names, and its warnings."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from gpuprobe.traces.planes import Line, Plane
     from gpuprobe.traces.timeline import Int64s
 
-# No trace lasts longer, so that every time and every sum of two fits into int64 picoseconds: 26 days.
+# The longest trace that is read, 26 days: then every sum of two times fits into int64 picoseconds.
 LONGEST_PS = 2**61
-# A clock that says 1973 or later tells Unix time: any other counts from the machine's or the profile's start.
+# A clock beyond 1973 is Unix time; any other counts from the machine's or the profile's start.
 UNIX_NS = 10**17
 # Devices that are no GPUs, such as `/device:TPU:0`.
 OTHERS = re.compile(r"/device:(?!GPU|CPU)")
@@ -30,7 +30,7 @@ UNCOMPARED = "the hosts' clocks are not Unix time; their first events are taken 
 
 @dataclass(frozen=True)
 class Frame:
-    """One file's place in the timeline: `zero_ns` is the timeline's origin on the clock of this file's lines."""
+    """One file of the trace: `zero_ns` is the timeline's origin on this file's own clock."""
 
     path: Path
     host: str
@@ -39,9 +39,9 @@ class Frame:
     warnings: list[str]
 
     def starts(self, plane: Plane, line: Line) -> Int64s:
-        """Return when a line's events start, (n,) int64 ps after the timeline's origin.
+        """Return the starts of a line's events, (n,) int64 ps after the timeline's origin.
 
-        Raises InputError where the line tells times that no trace can have.
+        Raises InputError for times that no trace can have.
         """
         line_ps = (line.start_ns - self.zero_ns) * 1000
         events = line.events
@@ -55,7 +55,7 @@ class Frame:
         return line_ps + events.offset_ps if len(events) else np.empty(0, np.int64)
 
     def backwards(self, plane: Plane, events: int) -> None:
-        """Note that so many events of a plane ended before they began, and are left out."""
+        """Warn that so many events of a plane end before they begin, and are left out."""
         if events:
             where = f"{self.path.name}: plane {plane.name}"
             self.warnings.append(f"{where}: {count(events, 'event')} left out: the end lies before the beginning")
@@ -66,9 +66,9 @@ def _largest(column: Int64s) -> int:
 
 
 def shifts_ns(first_ns: list[int], began_ns: list[int]) -> tuple[list[int], bool]:
-    """Return what to add to each file's times so that all are on one clock, and whether that clock is Unix time.
+    """Return the ns to add to each file's times to bring all to one clock, and whether that clock is Unix time.
 
-    `first_ns` is each file's first time on its own clock, `began_ns` the Unix time that this clock counts from, 0
+    `first_ns` is each file's first time on its own clock, `began_ns` the Unix time from which that clock counts, 0
     where the file does not say.
     """
     shifts = [0 if first >= UNIX_NS else began for first, began in zip(first_ns, began_ns, strict=True)]
@@ -78,7 +78,7 @@ def shifts_ns(first_ns: list[int], began_ns: list[int]) -> tuple[list[int], bool
 
 
 def outer_first(start_ps: Int64s, duration_ps: Int64s) -> NDArray[np.intp] | None:
-    """Return the order (n,) by start, of those that start together the longest first; None where it is so already."""
+    """Return the order (n,) by start, the longest first where several start together; None where already sorted."""
     later = start_ps[1:] > start_ps[:-1]
     if (later | ((start_ps[1:] == start_ps[:-1]) & (duration_ps[1:] <= duration_ps[:-1]))).all():
         return None

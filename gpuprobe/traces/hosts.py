@@ -1,4 +1,4 @@
-"""A host's planes become threads, and the step markers on them."""
+"""Turns a host's planes into threads with their events, and finds the step markers among them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from gpuprobe.traces.planes import Line, Plane
 
 PLANE = "/host:"
-# The programs that XLA compiled, kept as metadata: no events.
+# A plane that holds XLA's compiled programs and no events.
 METADATA = "/host:metadata"
-# The stats that are read, and the columns that they go to; older and newer names alike.
+# The stats that are read, by old and new names, and the columns that they go to.
 STATS = {
     "correlation_id": "correlation_id",
     "step_num": "step_num",
@@ -36,8 +36,8 @@ STATS = {
     "consumer_id": "consumer_id",
     "consumer_type": "consumer_type",
 }
-# TensorFlow joins producer and consumer by the pair of type and id; an odd factor (2^64 over the golden ratio) folds
-# the pair into one number, and leaves the ids of type 0 as they are.
+# TensorFlow joins producer and consumer by a pair of type and id. An odd factor (2^64 over the golden ratio) hashes the
+# pair into one number, and leaves ids of type 0 unchanged.
 TYPE_FACTOR = np.int64(0x9E3779B97F4A7C15 - 2**64)
 
 
@@ -58,12 +58,12 @@ class _Calls:
 
 
 def is_host(plane: str) -> bool:
-    """Say whether a plane of that name holds what threads did."""
+    """Return whether a plane of that name holds threads of a host."""
     return plane.startswith(PLANE) and plane != METADATA
 
 
 def threads_of(planes: list[Plane], frame: Frame) -> tuple[Thread, ...]:
-    """Read a host's planes: the lines that share an id, such as TensorFlow's and CUPTI's, are one thread."""
+    """Return the threads of a host's planes: lines of one id, such as TensorFlow's and CUPTI's, are one thread."""
     lines: dict[tuple[int, str], list[tuple[Plane, Line]]] = {}
     for plane in planes:
         for line in plane.lines:
@@ -73,7 +73,7 @@ def threads_of(planes: list[Plane], frame: Frame) -> tuple[Thread, ...]:
 
 
 def markers_of(threads: tuple[Thread, ...]) -> Steps:
-    """Return the events of one host that carry a step number; one within another of that number is the same step."""
+    """Return the events of one host that carry a step number, without those within one of the same number."""
     found = [
         (start, duration, number)
         for thread in threads

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 Parsed = TypeVar("Parsed")
 
-# Nobody reads a longer name, and a hostile file may hold one of two gigabytes.
+# Longer names are cut: a hostile file may hold one of two gigabytes.
 LONGEST_NAME = 4096
-# Ids within such a range, or within a few times their count, are counted in a table of that size.
+# Ids within such a range, or within a few times their count, are found by a table of that size instead of sorting.
 SPARSE = 2**12
 
 
 def readable(name: bytes) -> str:
-    """Return a name as text, what is no UTF-8 marked, and cut where it is too long."""
+    """Return a name as text; bytes that are no UTF-8 are replaced by a mark, and long names cut."""
     return visible(name[:LONGEST_NAME].decode(errors="replace"))
 
 
 class _Places(dict[str, int]):
-    """The place of each name: a dictionary looks up what it holds without Python's help."""
+    """The place of each name. A subclass of `dict`, since known names are then looked up without a Python call."""
 
     def __missing__(self, name: str) -> int:
         return self.setdefault(visible(name[:LONGEST_NAME]), len(self))
@@ -42,7 +42,7 @@ class Names:
         self._places = _Places()
 
     def place(self, name: str) -> int:
-        """Return the place of that name, a new one where it was not seen before; long names are cut."""
+        """Return the place of a name, a new one for a new name; long names are cut."""
         return self._places[name]
 
     def places(self, names: Iterable[str]) -> list[int]:
@@ -55,9 +55,9 @@ class Names:
 
 
 def distinct(ids: Int64s) -> tuple[Int64s, NDArray[np.intp]]:
-    """Return the different ids, sorted, and for each of the (n,) the row of its own; no sorting where they lie close.
+    """Return the distinct ids, sorted, and for each id (n,) its row among them; ids in a small range are not sorted.
 
-    As `np.unique`, which is slower, and loads numpy's masked arrays for it.
+    Like `np.unique(return_inverse=True)`, which is slower and imports numpy's masked arrays.
     """
     if not len(ids):
         return ids, np.empty(0, np.intp)
@@ -78,7 +78,7 @@ def distinct(ids: Int64s) -> tuple[Int64s, NDArray[np.intp]]:
 
 
 def among(ids: Int64s, chosen: Int64s) -> NDArray[np.bool_]:
-    """Tell which of the ids (n,) are among those chosen (m,), (n,) bool; as `np.isin`, for the same reason."""
+    """Return which of the ids (n,) are among those chosen (m,), (n,) bool. Faster than `np.isin`, as `distinct` is."""
     if not len(chosen):
         return np.zeros(len(ids), np.bool_)
     ranked = np.sort(chosen)
@@ -87,7 +87,7 @@ def among(ids: Int64s, chosen: Int64s) -> NDArray[np.bool_]:
 
 
 def places_of(ids: Int64s, names_by_id: Mapping[int, str], names: Names) -> Int32s:
-    """Return where the names of these ids (n,) lie, (n,) int32; an id that has no name is called `unnamed ID`."""
+    """Return the places of these ids' names, (n,) int32; an id without a name is named `unnamed ID`."""
     unique, row = distinct(ids)
     places = [names.place(names_by_id.get(number) or f"unnamed {number}") for number in unique.tolist()]
     return np.array(places, np.int32)[row] if places else np.empty(0, np.int32)
@@ -96,9 +96,9 @@ def places_of(ids: Int64s, names_by_id: Mapping[int, str], names: Names) -> Int3
 def each_once(
     places: Int32s, texts: tuple[str, ...], parse: Callable[[str], Parsed], missing: Parsed
 ) -> tuple[list[Parsed], NDArray[np.intp]]:
-    """Parse each text that the places (n,) name once; return what came out and, for every place, its row (n,).
+    """Parse each distinct text of the places (n,) once; return the results and, for every place, its row (n,).
 
-    A place of UNKNOWN gets `missing`, which is always the first of the list.
+    A place of UNKNOWN gets `missing`, which is always the first result.
     """
     used = np.flatnonzero(np.bincount(places[places >= 0], minlength=len(texts)))
     rows = np.zeros(len(texts) + 1, np.intp)

@@ -1,4 +1,4 @@
-"""An XPlane file as planes with columns: the first half of reading it, before anything is known of GPUs or threads."""
+"""Decodes an XPlane file into planes and lines with columns; `devices` and `hosts` interpret them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Says of a line, by its plane's name and its own, which stats of its events are read, each by the name that XPlane
-# gives it and the name of the column; None where the line is not read at all.
+# A function of a plane's and a line's name: it returns the stats to read of the line's events (XPlane's name: the
+# column's name), or None where the line is not read.
 Reads = Callable[[str, str], Mapping[str, str] | None]
-# Events of TensorFlow's own thread pools: most of a CPU's trace, and nothing reads their stats.
+# Events of TensorFlow's thread pools, which make up most of a CPU's trace; their stats are not needed.
 SILENT = "ThreadpoolListener::"
-# Protobuf writes no larger message.
+# The largest message that protobuf can write.
 LARGEST = 2**31
-# More than any trace holds: a damaged file must not take hours. Notes are what the profiler has to say.
+# Limits that no trace reaches, so that a damaged file does not take hours. Notes are the profiler's errors and
+# warnings.
 MOST_PLANES, MOST_LINES, MOST_EVENTS, MOST_NOTES = 2000, 20_000, 50_000_000, 20
 MOST_FIELDS, MOST_NAMES = 100_000, 2_000_000
 # The fields of XSpace: planes, errors, warnings, hostnames.
@@ -37,7 +38,7 @@ AnyMessage = TypeVar("AnyMessage", RawPlane, RawSpace)
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a plane: a thread, a stream, or a summary. `start_ns` is what its events' offsets count from."""
+    """One line of a plane: a thread, a stream, or a summary. Its events' offsets count from `start_ns`."""
 
     id: int
     name: str
@@ -51,9 +52,9 @@ NO_LINE = Line(0, "", 0, LineColumns(_NONE, _NONE, _NONE))
 
 @dataclass(frozen=True)
 class Plane:
-    """One plane: `names` of events by metadata id, `stats` of the plane itself by name, `texts` of the stat columns.
+    """One plane: `names` of events by metadata id, `stats` of the plane by name, `texts` of the stat columns.
 
-    `unread` are the names of the lines that hold events and were not chosen.
+    `unread` are the names of lines that hold events and were not read.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Space:
-    """One file: its planes, the host it comes from, and what the profiler had to say."""
+    """One file: its planes, its host's name, and the profiler's errors and warnings."""
 
     path: Path
     host: str
@@ -119,7 +120,7 @@ def _check_counts(path: Path, plane: RawPlane, planes: int, lines: int) -> None:
 
 
 def _fields(path: Path, data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield of each field of the file where it starts, and where its body starts and ends."""
+    """Yield where each field of the file starts, where its body starts, and where it ends."""
     at = 0
     while at < len(data):
         length, body = _varint(data, at + 1)

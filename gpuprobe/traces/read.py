@@ -1,4 +1,4 @@
-"""Any trace becomes a timeline: the one entrance to this room."""
+"""Reads any trace into a `Timeline`: the one entrance to this room."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["find", "read"]
 
 
 def read(path: Path) -> Timeline:
-    """Read the trace that lies at a path: a log folder, a run, one session's folder, or one file.
+    """Read the trace at a path: a log folder, a run, one profiling session's folder, or one file.
 
     Raises InputError where there is none, or where it cannot be read or is damaged.
     """
     files, warnings = find(path)
-    # Only the parser that the trace needs is loaded: it takes longer than a small trace does.
+    # Only the reader that the trace needs is imported: the import takes longer than reading a small trace.
     reader = importlib.import_module(f"gpuprobe.traces.{format_of(files[0]).reader}")
     timeline = aligned(reader.read(path, files))
     return dataclasses.replace(timeline, warnings=(*warnings, *timeline.warnings))

@@ -1,8 +1,8 @@
 """A trace as columns: what every reader produces and every later stage reads.
 
 All times are int64 picoseconds after `Timeline.origin_ns`, on one clock for all hosts of the trace. Every set of
-columns is sorted by start. A name is a place in `Timeline.names`, so that a million events hold a million small
-integers and not a million strings.
+columns is sorted by start. A name is stored as its place (index) in `Timeline.names`, so that a million events take a
+million small integers and not a million strings.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UNKNOWN = -1
 
 
 class Direction(IntEnum):
-    """What a copy moves, and where to; `SET` is a memset."""
+    """The direction of a copy; `SET` is a memset."""
 
     H2D = 0
     D2H = 1
@@ -106,7 +106,7 @@ class Steps(Spans):
 
 @dataclass(frozen=True)
 class Device:
-    """One GPU of one host. `facts` are what the trace says of the card, by these names, only those that it gives:
+    """One GPU of one host. `facts` are those facts of the card that the trace gives, by these names:
 
     `sm_count`, `clock_mhz`, `memory_mib`, `memory_bandwidth_gb_per_s`, `compute_capability` (as 7.0, a float), and
     `model` (a string). `steps` is the device's own `Steps` line, where the trace has one.
@@ -122,11 +122,12 @@ class Device:
 
 @dataclass(frozen=True)
 class Thread:
-    """What one thread of a host did: its events nest, an inner one lies within the one that called it.
+    """The events of one thread of a host. They nest: a call lies within the one that made it.
 
     `step` (n,) int64 is the step number that an event carries itself (a marker such as `train`), UNKNOWN elsewhere.
-    `producer` and `consumer` (n,) int64 join an event that hands work over to the one that takes it up, NO_CORRELATION
-    elsewhere (XPlane's producer_id and consumer_id). All three may be empty (0,) where no event carries one.
+    `producer` and `consumer` (n,) int64 join an event that hands work to another thread to the one that runs it there
+    (XPlane's producer_id and consumer_id), NO_CORRELATION elsewhere. All three may be empty (0,) where no event carries
+    one.
     """
 
     name: str
@@ -139,12 +140,12 @@ class Thread:
 
 @dataclass(frozen=True)
 class Timeline:
-    """One trace, of one host or several. `warnings` are what the profiler or the reader had to say, a line each.
+    """One trace, of one host or several. `warnings` of the profiler or the reader are one line each.
 
-    `origin_ns` is nanoseconds since the Unix epoch where `unix`, else on a clock of the trace's own. `source` is the
-    file or folder it was read from, `format` is `xplane` or `chrome`. `steps` are the markers on the host's threads
+    `origin_ns` counts from the Unix epoch where `unix` is true, else it is on a clock of the trace's own. `source` is
+    the file or folder it was read from, `format` is `xplane` or `chrome`. `steps` are the markers on the host's threads
     (events that carry a step number), empty where there are none. `others` are devices whose work is not read: those
-    that are no GPUs, and GPUs whose streams are called by no name that is known.
+    that are no GPUs, and GPUs whose streams have unknown names.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""Protobuf's wire format read at many places at once: https://protobuf.dev/programming-guides/encoding/."""
+"""Reads protobuf's wire format at many offsets at once: https://protobuf.dev/programming-guides/encoding/."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from gpuprobe.traces.timeline import Int64s
 
-# Ten bytes of a varint, read as two words of eight that may both begin past the end.
+# Zeros after the end: a varint has up to ten bytes, read as two words of eight, which may begin past the end.
 PADDING = 24
 CONTINUED = np.uint64(0x8080808080808080)
 PAYLOAD, ONE, ALL = ~CONTINUED, np.uint64(1), 2**64 - 1
-# Folding eight groups of 7 bits together: the groups that stay, those that move, how far, and up to which word of kept
-# bits that is all: two bytes, four.
+# How eight groups of 7 bits are packed into one number, in three rounds: the mask of groups that stay, that of those
+# that move, by how many bits, and the largest word for which this round is the last (two bytes, four).
 FOLDS = tuple(
     (np.uint64(stay), np.uint64(move), np.uint64(shift), enough)
     for stay, move, shift, enough in (
@@ -28,16 +28,16 @@ FOLDS = tuple(
 
 
 class Wire:
-    """Bytes to be read at many places at once; what lies past the end reads as zeros."""
+    """Bytes that are read at many offsets at once; past the end they read as zeros."""
 
     def __init__(self, data: bytes) -> None:
         self._padded = data + bytes(PADDING)
         self.bytes = np.frombuffer(self._padded, np.uint8)
-        # The eight bytes that begin at each place: as many words as places, all in the same memory.
+        # The eight bytes at each offset: overlapping words in the same memory.
         self._words: NDArray[np.uint64] = np.ndarray((len(self._padded) - 7,), "<u8", self._padded, strides=(1,))
 
     def words(self, at: Int64s) -> Int64s:
-        """Return the eight bytes at each place, (n,) int64."""
+        """Return the eight bytes at each offset as a little-endian word, (n,) int64."""
         return self._words[at].view(np.int64)
 
     def text(self, start: int, end: int) -> bytes:
@@ -45,15 +45,15 @@ class Wire:
         return self._padded[start:end]
 
     def varints(self, at: Int64s) -> tuple[Int64s, Int64s]:
-        """Return the varints that begin at these places (n,) and where each ends, both (n,) int64.
+        """Return the varints at these offsets (n,) and the offset after each, both (n,) int64.
 
-        What is longer than ten bytes is cut there, as values are at 64 bits.
+        Varints are cut after ten bytes, and values at 64 bits.
         """
-        # In place from here on: a new column for each step takes as long as the step.
+        # In place from here on: allocating a new column takes as long as the arithmetic.
         value = self._words[at]
         stops = ~value
         stops &= CONTINUED
-        # All bits up to and with the first byte that does not go on.
+        # A mask of all bits up to the end of the first byte without a continuation bit.
         kept = stops - ONE
         kept ^= stops
         value &= kept

@@ -1,4 +1,4 @@
-"""XPlane files (TensorFlow 2.3 to today, JAX) become one timeline."""
+"""Reads XPlane files (TensorFlow 2.3 and newer, JAX) into one timeline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.traces.timeline import Device, Thread
 
-# The plane on which newer versions of TensorFlow note when profiling began, and the stat (Unix ns).
+# The plane and the stat (Unix ns) in which newer versions of TensorFlow write when profiling began.
 ENVIRONMENT, BEGAN = "Task Environment", "profile_start_time"
 
 
@@ -42,7 +42,7 @@ def read(source: Path, files: list[Path]) -> Timeline:
         found += [devices.device_of(plane, frame) for plane in space.planes if plane.name.startswith(devices.PLANE)]
         of_host = hosts.threads_of([plane for plane in space.planes if hosts.is_host(plane.name)], frame)
         threads += of_host
-        # Each host marks the same steps: those of the first that does are the trace's.
+        # All hosts mark the same steps: the markers of the first one that has any are used.
         steps = steps if len(steps) else hosts.markers_of(of_host)
     return Timeline(
         source=str(source),
@@ -59,7 +59,7 @@ def read(source: Path, files: list[Path]) -> Timeline:
 
 
 def _stats_read(plane: str, line: str) -> Mapping[str, str] | None:
-    """Choose what is read: all of the hosts' lines, the streams and steps of GPUs, and of their stats what is used."""
+    """Choose what to read: all lines of hosts, streams and steps of GPUs, and the stats that are used."""
     if hosts.is_host(plane):
         return hosts.STATS
     return devices.stats_read(line) if plane.startswith(devices.PLANE) else None
@@ -77,6 +77,6 @@ def _began_ns(space: Space) -> int:
 
 
 def _first_ns(space: Space) -> int:
-    """Return the first line's start, on the file's own clock."""
+    """Return the earliest start of a line (ns), on the file's own clock."""
     starts = [line.start_ns for plane in space.planes for line in plane.lines if len(line.events)]
     return min(starts, default=0)

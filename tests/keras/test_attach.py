@@ -161,11 +161,11 @@ def test_a_trace_from_a_running_profiler_server(tmp_path: Path, cli: Cli) -> Non
     [
         ("::1", 2, "takes no IPv6 address"),
         ("[::1]", 2, "takes no IPv6 address"),
-        ("http://localhost", 2, "a name or an IPv4 address alone"),
-        ("", 2, "a name or an IPv4 address alone"),
-        ("nobody.invalid", 5, "no machine of that name is known here"),
-        ("a" * 300, 5, "no machine of that name is known here"),
-        ("127.0.0.2", 5, "nobody answers (Connection refused)"),
+        ("http://localhost", 2, "a name or an IPv4 address;"),
+        ("", 2, "a name or an IPv4 address;"),
+        ("nobody.invalid", 5, "the host name cannot be resolved"),
+        ("a" * 300, 5, "the host name cannot be resolved"),
+        ("127.0.0.2", 5, "nothing answers (Connection refused)"),
     ],
 )
 def test_a_host_that_is_none_is_one_clear_line(host: str, code: int, said: str, cli: Cli) -> None:
@@ -205,11 +205,11 @@ def talking_of_other_things(server: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("serve", "said"),
     [
-        (quiet, "took the connection and did not answer within 5 s"),
-        (silent_after_its_settings, "took the connection and did not answer within 5 s"),
-        (talking_of_other_things, "took the connection and did not answer within 5 s"),
+        (quiet, "accepted the connection but did not answer within 5 s"),
+        (silent_after_its_settings, "accepted the connection but did not answer within 5 s"),
+        (talking_of_other_things, "accepted the connection but did not answer within 5 s"),
         (closing, "closed the connection"),
-        (of_the_web, "answered as no profiler server does"),
+        (of_the_web, "answered, but is no profiler server"),
     ],
 )
 def test_what_is_no_profiler_server_is_told_by_us_alone_within_seconds(

@@ -1,7 +1,7 @@
-"""Python imports this at its start where `gpuprobe watch --trace` put its folder in front of PYTHONPATH.
+"""Python imports this as it starts, where `gpuprobe watch --trace` put this folder at the front of PYTHONPATH.
 
-It leaves everything as it would be without it, then attaches. It may run under any interpreter, so it imports nothing
-but the standard library before it knows that gpuprobe is there.
+It restores the environment, then attaches the Probe. It may run under any interpreter, so it imports only the standard
+library until it knows that gpuprobe can be imported.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 
 
 def _restore():
-    """Take our folder and our variables out again; return what they said."""
+    """Remove gpuprobe's folder and variables; return the values that they had."""
     here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
     sys.path[:] = [place for place in sys.path if os.path.abspath(place or ".") != here]  # noqa: PTH100
     before = os.environ.pop("GPUPROBE_PYTHONPATH", "")
@@ -21,7 +21,7 @@ def _restore():
 
 
 def _run_users_own():
-    """Import the `sitecustomize` that Python would have found without ours."""
+    """Import the user's own `sitecustomize`, which this one hides."""
     ours = sys.modules.pop("sitecustomize")
     try:
         import sitecustomize  # noqa: F401
@@ -29,12 +29,12 @@ def _run_users_own():
         if error.name != "sitecustomize":
             raise
     finally:
-        # Python, which is importing us, looks for the name again afterwards.
+        # Python is still importing this module, and looks its name up again afterwards.
         sys.modules.setdefault("sitecustomize", ours)
 
 
 def _attach(folder, home):
-    # At the end of the path: where the interpreter has a gpuprobe of its own, that one counts.
+    # At the end of the path, so that a gpuprobe installed for this interpreter comes first.
     sys.path.append(home)
     try:
         from gpuprobe.keras.attach import attach
