@@ -1,1 +1,1 @@
-"""A copy of a study that is fit to publish: what tells whose it is, is replaced; then the copy is searched for it."""
+"""A copy of a study fit to publish: all that identifies its owner is replaced, and a search proves it."""

@@ -1,4 +1,4 @@
-"""The facts that identify a machine or its user, by kind, each as it may stand in a text."""
+"""The identifying facts by kind: texts such as paths, names, addresses, ids and secrets of a machine or its user."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PCI = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])", re.IGN
 
 @dataclass(frozen=True)
 class Facts:
-    """What must not be in a shared copy; each of `cards` holds all ids of one card.
+    """The texts that must not be in a shared copy; each of `cards` holds all ids of one card.
 
-    `folders` are the current one and those that hold the study, its data and its model; `pythons` the prefixes of
-    interpreters.
+    `studies` are paths of the study itself; `folders` the current folder and those of the study, its data and its
+    model; `pythons` the prefixes (`sys.prefix`) of interpreters.
     """
 
     studies: frozenset[str] = frozenset()
@@ -34,9 +34,9 @@ class Facts:
 
 @dataclass
 class Gathering:
-    """Facts while they are found, of the same names; `done` returns them.
+    """Collects facts under the same names; `done` returns them.
 
-    Each of `accounts` may be a user and a host: who is known by the host.
+    `accounts` are pairs of user and host from texts like `user@host`; the user counts if the host is a known one.
     """
 
     studies: set[str] = field(default_factory=set)
@@ -52,7 +52,7 @@ class Gathering:
     accounts: set[tuple[str, str]] = field(default_factory=set)
 
     def card(self, ids: Iterable[str]) -> None:
-        """Note ids of one card: what shares an id with a card that is known is that card."""
+        """Add ids of one card; cards that share an id are merged."""
         new = {form for one in ids if one for form in _forms(one)}
         if new:
             same = [card for card in self.cards if card & new]
@@ -62,7 +62,7 @@ class Gathering:
             self.cards.insert(place, joint)
 
     def done(self) -> Facts:
-        """Return what was found; a folder that is also a home, or the study's, is that alone."""
+        """Return the facts; a folder that is also the study's, a home, temporary or Python's counts only as that."""
         self.users |= {user for user, host in self.accounts if host in self.hosts}
         kinds = [each.name for each in fields(Facts) if each.name != "cards"]
         found: dict[str, frozenset[str]] = {kind: frozenset(getattr(self, kind)) for kind in kinds}
@@ -71,7 +71,7 @@ class Gathering:
 
 
 def _forms(card: str) -> set[str]:
-    """Return the ways in which drivers and CUDA write one id: a place on the PCI bus with a short domain or a long."""
+    """Return the forms of one id: drivers and CUDA write a PCI bus id with a domain of 4 or of 8 digits."""
     match = PCI.fullmatch(card.strip())
     if match is None:
         return {card.strip().lower()}

@@ -1,4 +1,4 @@
-"""Finds what identifies a machine by how such things are written, where it is not one of the known facts."""
+"""Finds identifying texts by their shape (home folders, private addresses, user@host), beside the known facts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.sharing.facts import Gathering
 
-# On clusters homes lie deeper, as in /nfs/home/NAME.
+# On clusters homes lie deeper, for example /nfs/home/NAME.
 HOME = re.compile(r"/(?:home|[Uu]sers)/(\w[^\s/\"'<>:;,|()\[\]{}=&%\\]*)")
 ACCOUNT = re.compile(r"([\w.-]{1,32})@([\w.-]{1,253})")
 WINDOWS_HOME = re.compile(r"[A-Za-z]:(?:\\{1,2}|/)Users(?:\\{1,2}|/)([^\s/\\\"'<>:;,|]+)")
@@ -22,14 +22,14 @@ TEMPORARY = re.compile(r"/var/folders/\w\w/\w+/\w")
 PYTHON = re.compile(r"/(?:lib|bin)/python\d?")
 UUID = re.compile(r"(?:GPU|MIG)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
-# The ranges of private networks anywhere; any address where one stands: before a port, after a scheme or an @.
+# Addresses of private networks anywhere; any address only before a port or after a scheme or an @.
 ADDRESS = re.compile(
     rf"(?<![\w.])(?<!==)(?:10\.{_BYTE}|192\.168|172\.(?:1[6-9]|2\d|3[01])|169\.254)(?:\.{_BYTE}){{2}}(?!\w|\.\d)"
     rf"|(?<![\w.])(?:{_BYTE}\.){{3}}{_BYTE}(?=:\d{{2,5}}\b)|(?:(?<=://)|(?<=@))(?:{_BYTE}\.){{3}}{_BYTE}(?!\w|\.\d)"
 )
 MAC = re.compile(r"(?<![0-9a-f:])(?:[0-9a-f]{2}:){5}[0-9a-f]{2}(?![0-9a-f:])", re.IGNORECASE)
 LINK_LOCAL = re.compile(r"(?<![\w:])fe80:(?::?[0-9a-f]{1,4}){1,7}", re.IGNORECASE)
-# What any of them needs: cheap to look for.
+# One of these is in every text that a pattern above matches; they are cheap to search for.
 HINTS = (
     "/home/",
     "/users/",
@@ -44,18 +44,18 @@ HINTS = (
     "fe80:",
     *secrets.HINTS,
 )
-# What lies within the folder of a recording.
+# Paths within the folder of a recording.
 WITHIN = ("/runs/", "/trainings/")
-# What ends a path to the left, and how far back one is looked for.
+# The characters before the start of a path, and how far back a start is searched for.
 _BEFORE = " \t\n\"'<>=,;:|([{"
 _LONGEST_PATH = 4096
-# Where everybody's files lie.
+# Folders that every machine has.
 SYSTEM = frozenset({"/usr/local", "/usr/bin", "/usr/lib", "/usr/share", "/opt/conda", "/var/tmp", "/dev/shm"})  # noqa: S108
 LOCAL = ("127.", "0.")
 
 
 def find(text: str, into: Gathering) -> None:
-    """Note what one text holds."""
+    """Collect the facts in one text."""
     for match in HOME.finditer(text):
         homes = _ending(text, match.end())
         into.homes.update(home.rstrip(".") for home in homes)
@@ -75,14 +75,14 @@ def find(text: str, into: Gathering) -> None:
 
 
 def find_secrets(text: str, into: Gathering) -> None:
-    """Note the secrets of a text, so that each is replaced wherever else it stands."""
+    """Collect the secrets in a text, so that each is replaced in all other texts too."""
     into.secrets.update(text[start:end] for start, end in secrets.spans(text))
 
 
 def former(text: str, marks: Iterable[str], into: Gathering) -> None:
-    """Note the folders in which a study lay: what stands in a text before `/runs/RUN`, or before its own name.
+    """Collect the folders in which a study once lay: the paths before `/runs/RUN`, or before the study's name.
 
-    Of a watch it is what stands before `/trainings/`.
+    For a watch, the paths before `/trainings/`.
     """
     for mark in marks:
         at = text.find(mark)
@@ -96,7 +96,7 @@ def former(text: str, marks: Iterable[str], into: Gathering) -> None:
 
 
 def study(path: str, into: Gathering) -> None:
-    """Note a folder that the study lay in, and those that hold it."""
+    """Add a folder in which the study lay, and its parents."""
     into.studies.add(path)
     parent = PurePosixPath(path).parent
     for above in (parent, parent.parent) if parent.name == "reports" else (parent,):
@@ -104,18 +104,18 @@ def study(path: str, into: Gathering) -> None:
 
 
 def folder(path: str, into: Gathering) -> None:
-    """Note a folder of the user's, unless it is one that every machine has."""
+    """Add a folder of the user's, unless every machine has one of that name."""
     if is_private(path):
         into.folders.add(path)
 
 
 def is_private(path: str) -> bool:
-    """Say whether a folder is somebody's: the root, and those directly under it, are the same everywhere."""
+    """Return whether a folder is private: the root, and folders directly under it, are the same everywhere."""
     return path.startswith("/") and len(PurePosixPath(path).parts) > 2 and path not in SYSTEM
 
 
 def _ending(text: str, end: int) -> list[str]:
-    """Return the absolute paths that end there: up to what ends one to the left, and, with blanks, the whole text."""
+    """Return the absolute paths that may end here: one without blanks, and with blanks from the text's start."""
     start = max(0, end - _LONGEST_PATH)
     piece = text[start:end]
     short = piece[max(piece.rfind(mark) for mark in _BEFORE) + 1 :]

@@ -12,8 +12,8 @@ from gpuprobe.sharing import find, rules, secrets
 from gpuprobe.sharing.facts import Gathering
 from gpuprobe.sharing.kinds import FACTS_LINE, kind_of
 from gpuprobe.sharing.machine import this_machine
+from gpuprobe.sharing.prefilter import prefilter_of
 from gpuprobe.sharing.protobuf import HOST_KEY
-from gpuprobe.sharing.touch import touch_of
 from gpuprobe.traces.formats import ending_of, is_named_as_a_trace
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from gpuprobe.sharing.facts import Facts
     from gpuprobe.sharing.shared import Shared
 
-# Facts of a card that tell it from another.
+# Facts of a card that identify it.
 CARD_FACTS = ("uuid", "serial", "pci_bus_id")
 
 
 def gather(places: Sequence[Path], shared: Shared) -> Facts:
-    """Return the facts about a recording that lies in the first of `places`.
+    """Return the identifying facts of a recording in the folder `places[0]`.
 
-    Also the others are names of its folder: that of the copy while it is made.
+    The other places are names of the same folder, such as that of the unfinished copy.
     """
     into = Gathering()
     this_machine(into)
@@ -66,14 +66,14 @@ def _command(command: str, into: Gathering) -> None:
 
 
 def _target(path: str, into: Gathering) -> None:
-    """Note the folder of a file that the user named, or, directly under the root, nothing."""
+    """Add the folder of a file that the user named; nothing for files directly under the root."""
     if path.startswith("/"):
         find.folder(str(PurePosixPath(path).parent), into)
 
 
 def _read(files: Iterable[Path], marks: Sequence[str], into: Gathering) -> None:
-    """Look through every text of the files that may hold a fact."""
-    touch = touch_of(marks, find.HINTS)
+    """Collect the facts in every text of these files."""
+    prefilter = prefilter_of(marks, find.HINTS)
     for file in files:
         trace = is_named_as_a_trace(file.name)
         if trace:
@@ -81,7 +81,7 @@ def _read(files: Iterable[Path], marks: Sequence[str], into: Gathering) -> None:
         data = file.read_bytes()
         if file.suffix == ".csv":
             _telemetry(data, into)
-        for text, key in kind_of(file).texts(data, touch):
+        for text, key in kind_of(file).texts(data, prefilter):
             _note(text, key, into)
             find.find(text, into)
             find.former(text, marks, into)
@@ -90,9 +90,9 @@ def _read(files: Iterable[Path], marks: Sequence[str], into: Gathering) -> None:
 
 
 def _note(text: str, key: str, into: Gathering) -> None:
-    """Note what a text is by what it stands under."""
+    """Collect the fact in a text that is identifying by its key, such as `hostname`."""
     if key == HOST_KEY:
-        # Where several were profiled, with the port that each listened at.
+        # Where several hosts were profiled, the name includes the port.
         into.hosts.update({text, text.partition(":")[0] or text})
     elif rules.CARD_KEYS.fullmatch(key):
         into.card([text])
@@ -101,7 +101,7 @@ def _note(text: str, key: str, into: Gathering) -> None:
 
 
 def _telemetry(data: bytes, into: Gathering) -> None:
-    """Note that the ids of one line of facts are of one card."""
+    """Collect the ids in telemetry's lines of facts: those in one line belong to one card."""
     for line in data.splitlines():
         match = FACTS_LINE.match(line.decode(errors="replace")) if line.startswith(b"# gpu") else None
         try:

@@ -1,4 +1,4 @@
-"""The files of a copy by how their names end: how each kind's texts are rewritten, and how they are read back."""
+"""The kinds of shared files by suffix: how the texts of each are rewritten, and how they are read back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
 from gpuprobe.sharing import protobuf
-from gpuprobe.sharing.rules import is_telling_key
+from gpuprobe.sharing.rules import is_identifying_key
 from gpuprobe.telemetry.states import STATES
 from gpuprobe.traces.formats import contents_by_suffix
 
@@ -19,26 +19,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from gpuprobe.sharing.prefilter import Prefilter
     from gpuprobe.sharing.rules import Rules
-    from gpuprobe.sharing.touch import Touch
     from gpuprobe.traces.formats import Contents
 
-# Texts, each with the key that it stands under: the last string before it in JSON, be it a key or an option.
+# Texts, each with its key: the string before it in JSON, which is a key or, in a command, an option.
 Texts = list[tuple[str, str]]
 STRING = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 FACTS_LINE = re.compile(r"(# \w+ )(\{.*\})", re.DOTALL)
 SYSTEM = re.compile(r'(?<="system": ")[^"]*(?=")')
-# The names of programs outside the training that used a card.
+# Names of other programs that used a card.
 OTHER_PROCESS = re.compile(r"(?<=other_process: )[^;\"\n]*")
 _ARCHITECTURE = re.compile(r"x86_64|AMD64|i\d86|aarch64\w*|arm\w*|ppc64\w*|riscv\w*|s390x")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file: `clean` rewrites its bytes, `texts` returns those that may matter; both given where to look."""
+    """A kind of file:
 
-    clean: Callable[[bytes, Touch, Rules], bytes]
-    texts: Callable[[bytes, Touch], Texts]
+    `clean` rewrites its bytes, `texts` returns the texts that may hold a fact; the prefilter says which.
+    """
+
+    clean: Callable[[bytes, Prefilter, Rules], bytes]
+    texts: Callable[[bytes, Prefilter], Texts]
 
 
 def kind_of(path: Path) -> Kind:
@@ -50,23 +53,23 @@ def kind_of(path: Path) -> Kind:
 
 
 def short_system(system: str) -> str:
-    """Return a system without its release, which may carry the name of its builder or machine."""
+    """Return the name of an operating system without its release, which may contain a machine's name."""
     words = system.split()
     return " ".join([*words[:1], *(words[-1:] if _ARCHITECTURE.fullmatch(words[-1]) else [])]) if words else ""
 
 
-def _clean_json(data: bytes, touch: Touch, rules: Rules) -> bytes:
+def _clean_json(data: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
     text = data.decode(errors="surrogateescape")
-    return _strings(text, lambda value, key: rules.clean(value, key) if key or touch.in_text(value) else value).encode(
-        errors="surrogateescape"
-    )
+    return _strings(
+        text, lambda value, key: rules.clean(value, key) if key or prefilter.in_text(value) else value
+    ).encode(errors="surrogateescape")
 
 
-def _json_texts(data: bytes, touch: Touch) -> Texts:
+def _json_texts(data: bytes, prefilter: Prefilter) -> Texts:
     found: Texts = []
 
     def note(value: str, key: str) -> str:
-        if key or touch.in_text(value):
+        if key or prefilter.in_text(value):
             found.append((value, key))
         return value
 
@@ -75,7 +78,7 @@ def _json_texts(data: bytes, touch: Touch) -> Texts:
 
 
 def _strings(text: str, rewrite: Callable[[str, str], str]) -> str:
-    """Rewrite each string of JSON, whole or torn, given the string just before it; all else stays as it is."""
+    """Rewrite each string of JSON, even of a truncated file; `rewrite` gets the string and its key."""
     before, until = "", 0
 
     def one(match: re.Match[str]) -> str:
@@ -83,10 +86,10 @@ def _strings(text: str, rewrite: Callable[[str, str], str]) -> str:
         value = _decoded(match[1])
         between = text[until : match.start()].strip()
         follows = between == ":" or (between == "," and before.startswith("-"))
-        key = before if follows and is_telling_key(before) else ""
+        key = before if follows and is_identifying_key(before) else ""
         before, until = value, match.end()
         new = rewrite(value, key)
-        # What was written in ASCII alone stays so.
+        # A string that was written in ASCII stays in ASCII.
         return match[0] if new == value else json.dumps(new, ensure_ascii="\\u" in match[1])
 
     return STRING.sub(one, text)
@@ -101,56 +104,56 @@ def _decoded(string: str) -> str:
         return string
 
 
-def _clean_csv(data: bytes, touch: Touch, rules: Rules) -> bytes:
-    """Rewrite a recording of telemetry, or any table: facts as JSON, all else as text."""
-    return b"\n".join(_clean_row(line, touch, rules) for line in data.split(b"\n"))
+def _clean_csv(data: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
+    """Rewrite telemetry or any table: lines of facts as JSON, all other lines as text."""
+    return b"\n".join(_clean_row(line, prefilter, rules) for line in data.split(b"\n"))
 
 
-def _clean_row(line: bytes, touch: Touch, rules: Rules) -> bytes:
+def _clean_row(line: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
     text = line.decode(errors="surrogateescape")
     if match := FACTS_LINE.match(text):
         told = SYSTEM.sub(lambda system: short_system(system[0]), match[2])
         return (match[1] + text[match.end() :]).encode() + _clean_json(
-            told.encode(errors="surrogateescape"), touch, rules
+            told.encode(errors="surrogateescape"), prefilter, rules
         )
     told = OTHER_PROCESS.sub(STATES["other_process"], text)
-    return (rules.clean(told) if touch.in_text(told) else told).encode(errors="surrogateescape")
+    return (rules.clean(told) if prefilter.in_text(told) else told).encode(errors="surrogateescape")
 
 
-def _csv_texts(data: bytes, touch: Touch) -> Texts:
+def _csv_texts(data: bytes, prefilter: Prefilter) -> Texts:
     found: Texts = []
     for line in data.split(b"\n"):
         if match := FACTS_LINE.match(line.decode(errors="surrogateescape")):
-            found += _json_texts(match[2].encode(errors="surrogateescape"), touch)
+            found += _json_texts(match[2].encode(errors="surrogateescape"), prefilter)
         else:
-            found += _lines(line, touch)
+            found += _lines(line, prefilter)
     return found
 
 
-def _clean_text(data: bytes, _touch: Touch, rules: Rules) -> bytes:
+def _clean_text(data: bytes, _prefilter: Prefilter, rules: Rules) -> bytes:
     return rules.clean(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
-def _lines(data: bytes, touch: Touch) -> Texts:
+def _lines(data: bytes, prefilter: Prefilter) -> Texts:
     lines = data.decode(errors="surrogateescape").splitlines()
-    return [(line, "") for line in lines if touch.in_text(line)]
+    return [(line, "") for line in lines if prefilter.in_text(line)]
 
 
-def _clean_protobuf(data: bytes, touch: Touch, rules: Rules) -> bytes:
-    return protobuf.rewritten(data, touch, protobuf.Rewriting(rules.clean, rules.blank))
+def _clean_protobuf(data: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
+    return protobuf.rewritten(data, prefilter, protobuf.Rewriting(rules.clean, rules.blank))
 
 
-def _clean_gzip(data: bytes, touch: Touch, rules: Rules) -> bytes:
-    # Without the name and the time that gzip keeps.
-    return gzip.compress(_clean_json(unzipped(data), touch, rules), mtime=0)
+def _clean_gzip(data: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
+    # Leave out the file name and time that gzip would store.
+    return gzip.compress(_clean_json(unzipped(data), prefilter, rules), mtime=0)
 
 
-def _gzip_texts(data: bytes, touch: Touch) -> Texts:
-    return _json_texts(unzipped(data), touch)
+def _gzip_texts(data: bytes, prefilter: Prefilter) -> Texts:
+    return _json_texts(unzipped(data), prefilter)
 
 
 def unzipped(data: bytes) -> bytes:
-    """Return what a gzip file holds. Raises InputError where it is damaged."""
+    """Return the content of a gzip file. Raises InputError where it is damaged."""
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:

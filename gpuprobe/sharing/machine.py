@@ -1,4 +1,4 @@
-"""The facts that identify this machine and its user. A container may lack some: each has an answer there too."""
+"""The facts that identify this machine and its user, as far as they exist: a container may lack some."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from gpuprobe.sharing import find, secrets
-from gpuprobe.sharing.words import telling
+from gpuprobe.sharing.words import identifies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +25,9 @@ SHORTEST_SECRET = 8
 
 
 def this_machine(into: Gathering) -> None:
-    """Note the home, the folders, the names and the addresses of this machine, and the secrets of its environment."""
+    """Collect this machine's homes, folders, names and addresses, and the secrets in its environment variables."""
     environ = os.environ
-    # It leaves the ~ where a user has no home.
+    # `expanduser` returns `~` where the user has no home.
     into.homes.update(_folders(os.path.expanduser("~"), environ.get("HOME", "")))  # noqa: PTH111
     into.users.update(filter(None, map(environ.get, ("USER", "LOGNAME", "USERNAME", "SUDO_USER"))))
     _account(into)
@@ -50,12 +50,12 @@ def _account(into: Gathering) -> None:
 
         entry = pwd.getpwuid(os.getuid())
     except (ImportError, KeyError):
-        # In a container a user may be a bare number.
+        # In a container a user may have no name.
         return
     into.users.add(entry.pw_name)
     into.homes.update(_folders(entry.pw_dir))
     full_name = entry.pw_gecos.partition(",")[0]
-    if telling(full_name):
+    if identifies(full_name):
         into.users.add(full_name)
 
 
@@ -63,12 +63,12 @@ def _current() -> str:
     try:
         return os.getcwd()  # noqa: PTH109
     except OSError:
-        # It was deleted.
+        # The current folder was deleted.
         return ""
 
 
 def _folders(*paths: str) -> set[str]:
-    """Return folders as they are named and as they lie on the disk; the root is nobody's."""
+    """Return folders as named and with links resolved, without the root."""
     absolute = [path.rstrip("/") for path in paths if path.startswith("/")]
     return {path for each in absolute if each for path in (each, os.path.realpath(each)) if path.strip("/")}
 

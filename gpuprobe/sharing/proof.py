@@ -1,6 +1,6 @@
-"""Reads a copy again, every byte of it, unzipped and decoded, for what must not be in it.
+"""Searches every byte of a finished copy, unzipped and decoded, for texts that must not be in it.
 
-It asks the facts themselves, and none of the rules that rewrote the copy: a rule that is wrong or missing is found out.
+It searches for the facts themselves, without the rules that rewrote the copy, so it finds a wrong or missing rule.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from urllib.parse import unquote
 from gpuprobe.errors import InputError
 from gpuprobe.sharing import find, secrets
 from gpuprobe.sharing.kinds import kind_of, unzipped
+from gpuprobe.sharing.prefilter import Prefilter, prefilter_of
 from gpuprobe.sharing.protobuf import HOST_KEY
-from gpuprobe.sharing.rules import SHORTEST_ID, is_long_secret, is_telling_key
-from gpuprobe.sharing.touch import Touch, touch_of
-from gpuprobe.sharing.words import telling
+from gpuprobe.sharing.rules import SHORTEST_ID, is_identifying_key, is_long_secret
+from gpuprobe.sharing.words import identifies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,17 +26,20 @@ if TYPE_CHECKING:
     from gpuprobe.sharing.facts import Facts
 
 GZIP = b"\x1f\x8b"
-# Text in text, as JSON in a message, is decoded so often.
+# How often nested encodings (JSON in a message in a URL) are decoded.
 DEEPEST = 3
 ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(/))")
 ESCAPES = (r"%[0-9a-f]{2}", r"\\[ux/]", r"&#?\w+;")
-EVERYTHING = Touch(re.compile(""))
-# What may stand under a key that tells.
+EVERYTHING = Prefilter(re.compile(""))
+# What a value with an identifying key may be.
 STAND_IN = re.compile(r"<[a-z]+(?: \d+)?>|")
 
 
 class Forbidden:
-    """What must not be in a copy, with what it is called: whole values anywhere, names and short paths as words."""
+    """The texts that must not be in a copy:
+
+    long values are searched for anywhere, names and short paths as whole words.
+    """
 
     def __init__(self, facts: Facts) -> None:
         self._values: dict[str, str] = {}
@@ -45,7 +48,7 @@ class Forbidden:
             ("a secret", frozenset(value for value in facts.secrets if is_long_secret(value))),
         ):
             self._values |= {value: what for value in found if what != "the folder" or find.is_private(value)}
-        words = {name: "the name" for name in facts.hosts | facts.users if telling(name)}
+        words = {name: "the name" for name in facts.hosts | facts.users if identifies(name)}
         words |= {one: "the card" for card in facts.cards for one in card if len(one) >= SHORTEST_ID}
         words |= dict.fromkeys(facts.addresses, "the address")
         self._words = {word.lower(): what for word, what in words.items()}
@@ -54,17 +57,17 @@ class Forbidden:
         self._short = _any(r"(?<![\w./~-])(?:{})(?![\w-])", short)
         self._any_value = _any("{}", self._values)
         self._bytes = {value.encode(errors="surrogateescape"): what for value, what in self._values.items()}
-        self.touch = touch_of([*self._values, *self._words, *short], (*ESCAPES, *secrets.HINTS))
+        self.prefilter = prefilter_of([*self._values, *self._words, *short], (*ESCAPES, *secrets.HINTS))
 
     def in_bytes(self, data: bytes) -> str:
-        """Say which value bytes of any kind hold; empty where none."""
+        """Name a value that these bytes hold; empty where they hold none."""
         return next(
             (_said(what, value.decode(errors="replace")) for value, what in self._bytes.items() if value in data), ""
         )
 
     def in_text(self, text: str, key: str = "") -> str:
-        """Say what a text holds, as it is and decoded; empty where nothing."""
-        if key == HOST_KEY or (key and is_telling_key(key) and not secrets.is_secret_key(key)):
+        """Name a fact that a text with this key holds, as it is or decoded; empty where it holds none."""
+        if key == HOST_KEY or (key and is_identifying_key(key) and not secrets.is_secret_key(key)):
             return self._under(text, key)
         if key and secrets.is_secret_key(key) and not STAND_IN.fullmatch(text):
             return "a secret"
@@ -86,7 +89,7 @@ class Forbidden:
 
 
 def found(folder: Path, facts: Facts) -> str:
-    """Say what a copy still holds, and where; empty where nothing."""
+    """Say which file of a copy still holds a fact, and which fact; empty where none does."""
     forbidden = Forbidden(facts)
     for path in sorted(folder.rglob("*")):
         where = path.relative_to(folder)
@@ -102,14 +105,14 @@ def _in_file(path: Path, forbidden: Forbidden) -> str:
         if what := forbidden.in_bytes(content):
             return what
     try:
-        texts = kind_of(path).texts(data, forbidden.touch if path.suffix == ".pb" else EVERYTHING)
+        texts = kind_of(path).texts(data, forbidden.prefilter if path.suffix == ".pb" else EVERYTHING)
     except InputError as error:
         return str(error)
     return next(filter(None, (forbidden.in_text(text, key) for text, key in texts)), "")
 
 
 def _decoded(text: str) -> Iterator[str]:
-    """Yield a text as it is, and with the escapes of URLs, of HTML and of JSON undone, one within the other."""
+    """Yield a text as it is, then with the escapes of URLs, HTML and JSON decoded, up to three times."""
     yield text
     for _ in range(DEEPEST):
         before = text

@@ -1,7 +1,7 @@
-"""The texts of an XPlane file, read and rewritten in place: what holds none that matters is not even looked into.
+"""Reads and rewrites the texts of an XPlane file, without decoding the messages that hold no fact.
 
-A trace holds millions of events and few texts. So it is searched as bytes for where a text may matter, and only the
-messages around such a place are taken apart; the lengths of all that hold a changed text are written anew. Wire format:
+A trace holds millions of events and few texts. So its bytes are searched first, and only the messages around a hit are
+decoded. The lengths of all messages around a changed text are written anew. Wire format:
 https://protobuf.dev/programming-guides/encoding/; fields: xla/tsl/profiler/protobuf/xplane.proto.
 """
 
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gpuprobe.sharing.touch import Touch
+    from gpuprobe.sharing.prefilter import Prefilter
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
-# Sizes of what has no length before it.
+# Sizes of fields of fixed length.
 FIXED = {FIXED64: 8, FIXED32: 4}
 DEEPEST = 100
 
 
 class Schema(NamedTuple):
-    """What the fields of a message are, by number: messages of their own, and texts."""
+    """The fields of a message that matter here, by number: nested messages, and texts."""
 
     messages: dict[int, Schema]
     texts: frozenset[int] = frozenset()
@@ -37,12 +37,12 @@ EVENT_METADATA = Schema({2: Schema({5: STAT}, frozenset({2, 4}))})
 STAT_METADATA = Schema({2: Schema({}, frozenset({2, 3}))})
 PLANE = Schema({3: LINE, 4: EVENT_METADATA, 5: STAT_METADATA, 6: STAT}, frozenset({2}))
 SPACE = Schema({1: PLANE}, frozenset({2, 3, HOSTS_FIELD}))
-# The names of the hosts are looked at whatever they are.
+# Names of hosts are always rewritten, whether known or not.
 HOST_KEY = "hostname"
 
 
 class Field(NamedTuple):
-    """A field of a message: its number, where it starts, and where its body, which has a length, starts and ends."""
+    """A field of a message that has a length: its number, where it starts, and where its body starts and ends."""
 
     number: int
     start: int
@@ -51,36 +51,36 @@ class Field(NamedTuple):
 
 
 class NoMessageError(Exception):
-    """Bytes are no protobuf message."""
+    """The bytes are no protobuf message."""
 
 
 @dataclass(frozen=True)
 class Rewriting:
-    """How each text is rewritten: `clean` a text under a key, `blank` one in bytes whose format is not known."""
+    """How texts are rewritten: by `clean(text, key)` in a known field, by `blank(text)` in unknown bytes."""
 
     clean: Callable[[str, str], str]
     blank: Callable[[str], str]
 
 
-def rewritten(data: bytes, touch: Touch, how: Rewriting) -> bytes:
-    """Return an XPlane file with its texts rewritten; what is no protobuf is a text, or overwritten in place."""
-    return _Walk(data, touch.hits(data), how).space()
+def rewritten(data: bytes, prefilter: Prefilter, how: Rewriting) -> bytes:
+    """Return an XPlane file with its texts rewritten; bytes that are no protobuf are treated as text, or blanked."""
+    return _Walk(data, prefilter.hits(data), how).space()
 
 
-def texts(data: bytes, touch: Touch) -> list[tuple[str, str]]:
-    """Return the texts of an XPlane file that may matter, each with its key."""
+def texts(data: bytes, prefilter: Prefilter) -> list[tuple[str, str]]:
+    """Return the texts of an XPlane file that may hold a fact, each with its key."""
     found: list[tuple[str, str]] = []
 
     def note(text: str, key: str = "") -> str:
         found.append((text, key))
         return text
 
-    rewritten(data, touch, Rewriting(note, note))
+    rewritten(data, prefilter, Rewriting(note, note))
     return found
 
 
 class _Walk:
-    """One file, and where a text in it may matter."""
+    """One file, and the places where it may hold a fact."""
 
     def __init__(self, data: bytes, hits: Sequence[int], how: Rewriting) -> None:
         self._data, self._hits, self._how = data, hits, how
@@ -115,9 +115,9 @@ class _Walk:
         return self._unknown(field.body, field.end, depth)
 
     def _unknown(self, start: int, end: int, depth: int) -> bytes:
-        """Rewrite bytes that may be a text or a message: a message has lengths and tags, which are hardly printable."""
+        """Rewrite bytes that may be a text or a message: in a message, lengths and tags are hardly ever printable."""
         data = self._data[start:end]
-        # The tag of a first field that is a text reads as a line feed.
+        # The tag of a text in field 1 equals a line feed.
         if data[:1] == b"\n" or not _is_printable(data):
             try:
                 if depth < DEEPEST and self._holds_all_hits(start, end):
@@ -129,7 +129,10 @@ class _Walk:
         return self._text(start, end, "")
 
     def _holds_all_hits(self, start: int, end: int) -> bool:
-        """Say whether all that may matter lies in fields that have a length; raises NoMessageError where none is."""
+        """Return whether all hits lie in fields that have a length.
+
+        Raises NoMessageError for bytes that are no message.
+        """
         at, stop = bisect_left(self._hits, start), bisect_left(self._hits, end)
         within = sum(
             bisect_left(self._hits, field.end) - bisect_left(self._hits, field.body)
@@ -138,7 +141,7 @@ class _Walk:
         return within == stop - at
 
     def _text(self, start: int, end: int, key: str) -> bytes:
-        # A profiler may write names that are no UTF-8.
+        # Names in a trace may be no UTF-8.
         text = self._data[start:end].decode(errors="surrogateescape")
         return self._how.clean(text, key).encode(errors="surrogateescape")
 
@@ -168,7 +171,7 @@ class _Walk:
 
 
 def varint(value: int) -> bytes:
-    """Return a number as protobuf writes it."""
+    """Encode a number as a varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

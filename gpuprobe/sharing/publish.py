@@ -1,4 +1,4 @@
-"""Copies a recording to a folder fit to publish: cleaned by rule, read again and proved, and whole or not there."""
+"""Copies a recording to a folder fit to publish: cleaned by rules and checked; a copy that fails is removed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gpuprobe.scratch import held
 from gpuprobe.sharing import proof, rules, secrets
 from gpuprobe.sharing.gather import gather
 from gpuprobe.sharing.kinds import kind_of
+from gpuprobe.sharing.prefilter import prefilter_of
 from gpuprobe.sharing.shared import is_of_a_trace, is_watch, shared
-from gpuprobe.sharing.touch import touch_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from gpuprobe.sharing.facts import Facts
     from gpuprobe.sharing.shared import Shared
 
-# Of the hidden folder in which a copy is made.
+# The prefix of the hidden folder in which a copy is made.
 PREFIX = ".gpuprobe-share-"
 
 
 def publish(recording: Path, target: Path, *, traces: bool = True) -> None:
-    """Copy the records, telemetry and traces of a study or a watch to a new folder, without what tells whose it was.
+    """Copy the records, telemetry and traces of a study or a watch to a new folder, without identifying facts.
 
-    Its report is written there too; without its traces it still tells what they say. Logs, events and pickled
-    workloads are left behind. Raises InputError where the recording or a trace is damaged, OutputError where the folder
-    exists or cannot be written, or where the copy, read again, still holds something private: none is left then.
+    Its report is written there too; without `traces` the report still holds the diagnosis made from them. Logs, events
+    and pickled workloads are not copied. Raises InputError where the recording or a trace is damaged, OutputError where
+    the folder exists or cannot be written, or where the copy still holds a fact: then it is removed.
     """
     try:
         with _beside(target) as copy:
             found = shared(recording, traces=traces)
-            # What is known of the traces holds for what was said of them too.
+            # Facts found in the traces are replaced in the reports too.
             facts = gather([recording, copy], found)
             _Copy(copy, facts).make(recording, found, traces=traces)
             if left := proof.found(copy, facts):
@@ -51,7 +51,7 @@ def publish(recording: Path, target: Path, *, traces: bool = True) -> None:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """Yield a folder of the same name on the same disk, in one that goes, whatever happens."""
+    """Yield a folder of the same name on the same disk, in a hidden one that is removed at the end."""
     if target.exists() or target.is_symlink():
         raise OutputError(f"{target}: exists already; name a new folder")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,12 +62,12 @@ def _beside(target: Path) -> Iterator[Path]:
 
 
 class _Copy:
-    """A copy while it is made: each file is written clean."""
+    """A copy in progress: each file is cleaned as it is written."""
 
     def __init__(self, folder: Path, facts: Facts) -> None:
         self._folder = folder
         self._rules = rules.rules_of(facts)
-        self._touch = touch_of(self._rules.needles, secrets.HINTS)
+        self._prefilter = prefilter_of(self._rules.needles, secrets.HINTS)
 
     def make(self, recording: Path, found: Shared, *, traces: bool) -> None:
         copied = [place for place in found.files if traces or not is_of_a_trace(place)]
@@ -77,7 +77,7 @@ class _Copy:
             self._tell_watch(recording, traces=traces)
         else:
             self._tell_study(recording, traces=traces)
-        # A report names the folder that it was made of, and where its plots were drawn.
+        # The report names the copy's temporary folder, so clean its files too.
         for path in self._folder.rglob("*"):
             place = path.relative_to(self._folder)
             if path.is_file() and place not in copied:
@@ -90,7 +90,7 @@ class _Copy:
 
     def _tell_watch(self, watch: Path, *, traces: bool) -> None:
         if (watch / TRAININGS_FOLDER).is_dir():
-            # That a trace was asked for shows by it, where there was no training.
+            # This folder shows that a trace was asked for, even where there was no training.
             (self._folder / TRAININGS_FOLDER).mkdir(exist_ok=True)
         if not traces:
             self._write(Path(RANKING_FILE), to_json(load_report(watch)))
@@ -99,4 +99,4 @@ class _Copy:
     def _write(self, place: Path, content: bytes) -> None:
         path = self._folder / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(kind_of(path).clean(content, self._touch, self._rules))
+        path.write_bytes(kind_of(path).clean(content, self._prefilter, self._rules))

@@ -1,4 +1,4 @@
-"""What stands in a shared copy instead of each fact, as one pattern over all of them: a pure function of the facts."""
+"""Rules that replace each fact by a placeholder, such as `<host>`: a pure function of the facts."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from gpuprobe.sharing import find, secrets
-from gpuprobe.sharing.words import telling
+from gpuprobe.sharing.words import identifies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from gpuprobe.sharing.facts import Facts
 
-# A value this short, or one that is an ordinary word, is replaced only where secrets stand.
+# A shorter secret, or one that is an ordinary word, is replaced only after a key or option for secrets.
 SHORTEST_SECRET = 6
-# A serial number this short is part of ordinary numbers.
+# A shorter serial number may be part of any number.
 SHORTEST_ID = 8
-# What stands before and after a whole path, a whole word and a whole number.
+# Patterns around a fact that is a whole path, a whole word or a whole number.
 WHOLE_PATH = r"(?:(?<![\w.~/-])|(?<=://)){}(?![\w-])"
 WHOLE_WORD = r"(?<![^\W_]){}(?![^\W_])"
 WHOLE_NUMBER = r"(?<![\w.:]){}(?![\w:]*[\w]|\.\d)"
-# An ordinary word is somebody's name there.
+# Where an ordinary word is a user's or host's name.
 AS_USER = r"(?:(?<=USER=)|(?<=LOGNAME=)|(?<=USERNAME=)|(?<=~)){}(?!\w)|(?<![^\W_]){}(?=@)"
 AS_HOST = r"(?:(?<=HOST=)|(?<=HOSTNAME=)|(?<=@)|(?<=://)){}(?![\w-])"
-# The keys of JSON under which nothing else stands than what tells one card, one machine or one user.
+# Keys of JSON whose value always identifies a card, a machine or a user.
 CARD_KEYS = re.compile(r"(?:mig\d+_)?(?:uuid|serial)|(?:gpu_)?pci_bus_id")
 HOST_KEYS, USER_KEYS = frozenset({"host", "hostname", "hostnames"}), frozenset({"user", "username"})
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A fact as it may stand in a text, what stands for it, and how it is told from a part of something else."""
+    """A fact, its placeholder (`stand_in`), and a pattern `around` it that excludes parts of other words."""
 
     fact: str
     stand_in: str
@@ -45,7 +45,7 @@ class Rule:
 
 
 class Rules:
-    """All rules as one pattern, tried from the longest fact on."""
+    """All rules as one regular expression; longer facts are tried first."""
 
     def __init__(self, rules: Iterable[Rule], keyed: Callable[[str, str], str | None], *, secret: bool = True) -> None:
         ordered = sorted(dict.fromkeys(rules), key=lambda rule: len(rule.fact), reverse=True)
@@ -55,7 +55,7 @@ class Rules:
         self.needles = tuple(needle for rule in ordered for needle in _needles(rule))
 
     def clean(self, text: str, key: str = "") -> str:
-        """Return a text without what tells; `key` is what it stands under, in JSON or as an option."""
+        """Return a text with its facts replaced; `key` is the text's key in JSON, or the option before it."""
         if key and text:
             if self._secret and secrets.is_secret_key(key):
                 return secrets.PLACEHOLDER
@@ -65,7 +65,7 @@ class Rules:
         return self._pattern.sub(self._stand_in, secrets.hidden(text) if self._secret else text)
 
     def blank(self, text: str) -> str:
-        """Return a text of the same length in bytes, with each fact overwritten: for what counts its own bytes."""
+        """Return a text of equal length in bytes, with each fact overwritten by `_`, for formats that store lengths."""
 
         def over(piece: str) -> str:
             return "_" * len(piece.encode(errors="surrogateescape"))
@@ -83,7 +83,7 @@ def rules_of(facts: Facts) -> Rules:
 
 
 def keyed(facts: Facts) -> Callable[[str, str], str | None]:
-    """Return what stands for a value under a key that names cards, machines or users; None under any other."""
+    """Return a function of key and value: the placeholder under a key of a card, machine or user, else None."""
     cards = {one: f"<card {number}>" for number, card in enumerate(facts.cards, 1) for one in card}
     hosts, users = host_names(facts), user_names(facts)
 
@@ -98,13 +98,16 @@ def keyed(facts: Facts) -> Callable[[str, str], str | None]:
 
 
 @functools.cache
-def is_telling_key(key: str) -> bool:
-    """Say whether what stands under a key of JSON is replaced, whatever it is."""
+def is_identifying_key(key: str) -> bool:
+    """Return whether every value of this key of JSON is replaced."""
     return key in HOST_KEYS or key in USER_KEYS or bool(CARD_KEYS.fullmatch(key)) or secrets.is_secret_key(key)
 
 
 def numbered(name: str, values: Iterable[str], same: Callable[[str], str] = str) -> dict[str, str]:
-    """Return what stands for each value: the name alone where all are the same thing, else with a number."""
+    """Return a placeholder for each value:
+
+    `<name>` where all values are one thing by `same`, else `<name 1>`, `<name 2>`.
+    """
     things = sorted({same(value) for value in values})
     if len(things) == 1:
         return dict.fromkeys(values, f"<{name}>")
@@ -112,19 +115,19 @@ def numbered(name: str, values: Iterable[str], same: Callable[[str], str] = str)
 
 
 def host_names(facts: Facts) -> dict[str, str]:
-    """Return what stands for each host: its name with and without a domain is one."""
+    """Return the placeholder of each host; its names with and without a domain are the same."""
     return numbered(
         "host", facts.hosts, lambda host: host.lower() if host[:1].isdigit() else host.lower().split(".")[0]
     )
 
 
 def user_names(facts: Facts) -> dict[str, str]:
-    """Return what stands for each user."""
+    """Return the placeholder of each user."""
     return numbered("user", facts.users, str.lower)
 
 
 def paths(facts: Facts) -> Iterator[Rule]:
-    """Replace folders, with what lies in them left to read."""
+    """Replace folders, but not the rest of a path within them."""
     folders = numbered("folder", facts.folders)
     known = [
         *((path, stand_in) for path, stand_in in folders.items()),
@@ -142,14 +145,14 @@ def paths(facts: Facts) -> Iterator[Rule]:
 
 
 def names(facts: Facts) -> Iterator[Rule]:
-    """Replace the names of machines and users; one that is an ordinary word only where names stand."""
+    """Replace the names of machines and users; ordinary words only where a name is expected."""
     for known, around in ((host_names(facts), AS_HOST), (user_names(facts), AS_USER)):
         for name, stand_in in known.items():
-            yield from _written(Rule(name, stand_in, WHOLE_WORD if telling(name) else around, any_case=True))
+            yield from _written(Rule(name, stand_in, WHOLE_WORD if identifies(name) else around, any_case=True))
 
 
 def cards(facts: Facts) -> Iterator[Rule]:
-    """Replace what tells one card from another of its model."""
+    """Replace the ids of cards."""
     for number, card in enumerate(facts.cards, 1):
         for one in card:
             if len(one) >= SHORTEST_ID:
@@ -163,22 +166,22 @@ def addresses(facts: Facts) -> Iterator[Rule]:
 
 
 def known_secrets(facts: Facts) -> Iterator[Rule]:
-    """Replace a secret that one place told wherever else it stands."""
+    """Replace secrets found in one place in all other places."""
     for value in facts.secrets:
         if is_long_secret(value):
             yield from _written(Rule(value, secrets.PLACEHOLDER))
 
 
 def is_long_secret(value: str) -> bool:
-    """Say whether a secret is looked for in any text."""
-    return len(value) >= SHORTEST_SECRET and telling(value)
+    """Return whether a secret is long enough to be searched for in any text."""
+    return len(value) >= SHORTEST_SECRET and identifies(value)
 
 
 KINDS: tuple[Callable[[Facts], Iterator[Rule]], ...] = (known_secrets, cards, paths, names, addresses)
 
 
 def _written(rule: Rule) -> Iterator[Rule]:
-    """Yield a rule for each way in which a fact is written: as it is, in a URL, in HTML, in JSON within a text."""
+    """Yield a rule for each way to write a fact: plain, in a URL, in HTML, in JSON within a text."""
     fact = rule.fact
     forms = [
         fact,
@@ -193,7 +196,7 @@ def _written(rule: Rule) -> Iterator[Rule]:
 
 
 def _needles(rule: Rule) -> list[str]:
-    """Return what a text holds at the least where a rule may change it."""
+    """Return substrings of which every text that a rule changes holds one."""
     if rule.around == AS_USER:
         return [f"={rule.fact}", f"~{rule.fact}", f"{rule.fact}@"]
     return [f"{mark}{rule.fact}" for mark in "=@/"] if rule.around == AS_HOST else [rule.fact]

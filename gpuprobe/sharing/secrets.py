@@ -1,6 +1,6 @@
-"""Where a text holds a password, a token or a key: by the words before it, or by its own shape.
+"""Finds passwords, tokens and keys in a text, by the words before them or by their own shape.
 
-Each pattern begins at a word of its own, so that a long text takes time in proportion to its length.
+Each pattern begins at a word boundary, so that the time grows linearly with the text.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _NAMES = (
     r"|token|password|passwd|passphrase|pwd|secret|credentials?"
 )
 _VALUE = r"""(?:\\?(?P<quote>["']))?(?P<value>(?(quote)[^"'\r\n]+|[^\s"',;&<>()\[\]{}|]+))"""
-# `--token x` and `token: x`, of which the first needs the dash that _is_option looks for.
+# `--token x` and `token: x`; the first counts only with a dash, which _is_option checks.
 NAMED = re.compile(
     rf"(?:{_NAMES})(?P<sep>\\?[\"']?[ \t]{{0,4}}[=:][ \t]{{0,4}}|\\?[\"']?[ \t]{{1,4}}){_VALUE}", re.IGNORECASE
 )
-# The variables of a shell end so in capitals.
+# Ends of the names of environment variables, in capitals.
 VARIABLE = re.compile(rf"(?<=[A-Z0-9])_(?:KEY|PASS|AUTH|PAT|DSN|PWD|CREDS?)={_VALUE}")
 AUTHORIZATION = re.compile(
     r"authorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?!\w{1,20}\s{1,4}<)(?:\w{1,20}\s{1,4})?(?P<value>[^\s\"',<>]+)",
     re.IGNORECASE,
 )
 BEARER = re.compile(r"\bbearer\s{1,4}(?P<value>[\w.~+/=-]{12,})", re.IGNORECASE)
-# A password that was not encoded may hold a slash; a port holds none.
+# A password in a URL may hold a slash; a port does not.
 URL = re.compile(r"://(?P<value>[^\s/@:\"'<>]{1,256}:(?!\d{1,5}/)[^\s@\"'<>]{1,256}|[^\s/@\"'<>]{1,256})@")
 QUERY = re.compile(
     r"[?&](?:key|sig|signature|code|x-amz-[a-z-]{1,30}|x-goog-[a-z-]{1,30})=(?P<value>[^\s&\"'<>]+)", re.IGNORECASE
@@ -39,7 +39,7 @@ SHAPES = re.compile(
     r"(?<![A-Za-z0-9])(?P<value>hf_[A-Za-z0-9]{20,}|sk-[\w-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"
     r"|glpat-[\w-]{16,}|AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
 )
-# What any of them needs: cheap to look for.
+# One of these is in every text that a pattern above matches; they are cheap to search for.
 HINTS = (
     f"{_KEYED}[_-]?key",
     r"[_?&]key=",
@@ -66,16 +66,16 @@ HINTS = (
     "aiza",
     "eyj",
 )
-# So far back an option may begin.
+# How far back the start of an option is searched for.
 _LONGEST_OPTION = 64
-# `token` names a secret, `--token` too; `max_tokens` and `tokenizer` do not.
+# `token` and `--token` name a secret; `max_tokens` and `tokenizer` do not.
 KEY = re.compile(
     rf"(?:.*[_-]|-*)?(?:{_NAMES}|authorization)|[A-Z0-9_]+_(?:KEY|PASS|AUTH|PAT|DSN|PWD|CREDS?)", re.IGNORECASE
 )
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where the secrets of a text begin and end; what has been replaced before is none."""
+    """Yield the start and end of each secret in a text; a placeholder is no secret."""
     for match in NAMED.finditer(text):
         if ("=" in match["sep"] or ":" in match["sep"] or _is_option(text, match.start())) and not _is_none(
             match["value"]
@@ -87,7 +87,7 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def hidden(text: str, instead: Callable[[str], str] = lambda _secret: PLACEHOLDER) -> str:
-    """Return a text with something else instead of each of its secrets."""
+    """Return a text with each of its secrets replaced."""
     parts, at = [], 0
     for start, end in sorted(spans(text)):
         if start >= at:
@@ -97,7 +97,7 @@ def hidden(text: str, instead: Callable[[str], str] = lambda _secret: PLACEHOLDE
 
 
 def is_secret_key(key: str) -> bool:
-    """Say whether what follows a key of JSON, or an option in a list of words, is a secret."""
+    """Return whether the value of a key of JSON, or of an option of a command, is a secret."""
     return len(key) <= _LONGEST_OPTION and KEY.fullmatch(key) is not None
 
 
@@ -108,5 +108,5 @@ def _is_option(text: str, at: int) -> bool:
 
 
 def _is_none(value: str) -> bool:
-    # A file that holds a token, an option after one that takes nothing, a variable, or what was replaced before.
+    # No secrets: a file that holds a token, an option after a flag, a variable, or a placeholder.
     return value.startswith(("/", "./", "~", "-", "$", ":", PLACEHOLDER))

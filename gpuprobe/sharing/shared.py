@@ -1,4 +1,4 @@
-"""What of a recording is shared: of a study, or of a watch with the trainings that lie in it."""
+"""The files of a recording that are shared: of a study, or of a watch with its trainings."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from gpuprobe.traces.formats import ending_of
 if TYPE_CHECKING:
     from gpuprobe.records import Environment, GpuInfo, Run, Study
 
-# What the file of a trace is called instead of by its host.
+# The name of a trace's file, in place of its host's name.
 HOST = "host"
-# A shorter name of a study may be a word, and is not looked for as a folder.
+# A shorter name of a study may be an ordinary word, and is not searched for.
 SHORTEST_STUDY = 8
 
 
 @dataclass(frozen=True)
 class Shared:
-    """A recording as it is shared, and what its records tell of its owner.
+    """The shared files of a recording, and facts about its owner in its records.
 
-    `files` are copied, each by its place in the copy; `records` are those of them that are written anew, without what
-    only their owner has use for. `targets` are the files that the user named, `marks` what stands behind the
-    recording's own folder in a text.
+    `files` are the files to copy, by path in the copy; `records` is the new content of those that are rewritten,
+    without fields that only their owner needs. `commands` are command lines, `targets` the files that the user named,
+    and `marks` strings that follow the path of the recording's folder in texts.
     """
 
     files: dict[Path, Path]
@@ -57,12 +57,12 @@ class Shared:
 
 
 def is_watch(folder: Path) -> bool:
-    """Say whether a folder holds a watch, and no study."""
+    """Return whether a folder holds a watch, not a study."""
     return (folder / WATCH_FILE).is_file()
 
 
 def shared(folder: Path, *, traces: bool) -> Shared:
-    """Return what is shared of a study or a watch. Raises InputError where it is neither, or is damaged."""
+    """Return the shared part of a study or a watch. Raises InputError where it is neither, or is damaged."""
     return _of_watch(folder, traces=traces) if is_watch(folder) else _of_study(folder, traces=traces)
 
 
@@ -110,7 +110,7 @@ def _of_study(folder: Path, *, traces: bool) -> Shared:
 
 
 def _of_run(run: Path, into: Path) -> dict[Path, Path]:
-    """Return the files of a run by their place; of a trace, its host is left out of the name."""
+    """Return the files of a run by path in the copy; a trace's file name loses its host."""
     found = {into / name: run / name for name in (RUN_FILE, TELEMETRY_FILE) if (run / name).is_file()}
     for session in sorted(run.glob(PROFILES_PATTERN)):
         files = traces_in(session) if session.is_dir() else []
@@ -121,7 +121,7 @@ def _of_run(run: Path, into: Path) -> dict[Path, Path]:
 
 
 def is_of_a_trace(place: Path) -> bool:
-    """Say whether a file of the copy is a part of a trace."""
+    """Return whether a file of the copy is part of a trace."""
     return TRACE_FOLDER in place.parts
 
 

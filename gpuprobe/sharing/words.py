@@ -1,4 +1,4 @@
-"""Which names identify somebody. An ordinary word does not, and a report could not be read without it."""
+"""Which names identify somebody. An ordinary word does not, and without it a report could not be read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import re
 from pathlib import Path
 
-# Accounts and machines that are called so everywhere.
+# Names of accounts and machines that are the same everywhere.
 EVERYWHERE = frozenset(
     [
         "root",
@@ -58,15 +58,15 @@ SHORTEST = 3
 WORD = re.compile(r"[^\W_]+")
 
 
-def telling(name: str) -> bool:
-    """Say whether a name is looked for in any text, and not just where names stand."""
+def identifies(name: str) -> bool:
+    """Return whether a name identifies somebody, so that it is replaced in any text."""
     low = name.lower()
     return len(name) >= SHORTEST and not name.isdigit() and low not in EVERYWHERE and low not in _own()
 
 
 @functools.cache
 def _own() -> frozenset[str]:
-    """Every word that gpuprobe itself may write: those of its source."""
+    """Return every word in gpuprobe's source, which it may print itself."""
     package = Path(__file__).parent.parent
     files = [path for kind in ("*.py", "*.jinja", "*.csv") for path in package.rglob(kind)]
     return frozenset(word for path in files for word in WORD.findall(path.read_text(errors="replace").lower()))

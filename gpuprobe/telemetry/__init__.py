@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.summary import TelemetrySummary as TelemetrySummary
     from gpuprobe.telemetry.summary import summarize as summarize
 
-# Imported when it is first used: the sampler must not pay for numpy.
+# Imported on first use: the sampler process must start without numpy.
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={

@@ -1,7 +1,7 @@
 """The sampler process: `python -m gpuprobe.telemetry FILE PID [PARENT]` samples until its stdin closes or PARENT ends.
 
-`--hz` sets the pace of the fast fields; the slow ones and the host are read at a twentieth of it. `--crashed SIGNAL`
-goes on without the driver, where that has ended a sampler by a crash.
+`--hz` is the rate of the fast fields (20 by default); slow fields and the host are read at a twentieth of it.
+`--crashed SIGNAL` samples the host only, after the driver's library has crashed an earlier sampler.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gpuprobe.telemetry.writer import Writer
 
 FAST_HZ = 20.0
 SLOW_EVERY = 20
-# The clock of the host is taken as set, not merely slewed, when it moves so much within one slow tick.
+# The host's clock counts as set, not merely slewed, if it jumps by more than this within one slow tick.
 CLOCK_STEP_S = 0.1
 STOP_S = 1.0
 HOST_ONLY = "only the host is sampled"
@@ -52,7 +52,7 @@ class Sampler:
             self._said.append(self._unusable)
 
     def run(self, parent: int) -> None:
-        """Sample until told to stop; then take a last reading of everything."""
+        """Sample until stdin closes or the process `parent` ends; then take a last reading of everything."""
         pace, wait_s = Pace(self._period_s), 0.0
         while True:
             if wait_s <= 0:
@@ -91,7 +91,7 @@ class Sampler:
             if unusable != self._unusable:
                 self._said.append(unusable)
             self._unusable = unusable
-            # One that cannot be used now may be being loaded or updated; one that is not installed is not asked again.
+            # An unusable driver may be loading or updating, so it is tried again; a missing one is not.
             if parse(0, unusable)[0].state != "no_driver":
                 self._start_to_open()
             return
@@ -99,7 +99,7 @@ class Sampler:
             self._said.append(say("driver", "back", "the driver answers again"))
         paired = [feeds(gpu, self._host.tree) for gpu in gpus]
         fast, slow = [pair[0] for pair in paired], [pair[1] for pair in paired]
-        # The fast ones first: a row is written up to its last value.
+        # Fast fields come first: a row ends at its last value, so the frequent rows are short.
         self._writer.name_columns([*_columns(fast), *self._host.columns, *_columns(slow)])
         self._writer.facts("driver", versions)
         for gpu in gpus:
@@ -127,16 +127,16 @@ def _columns(group: list[PacedReader]) -> list[str]:
 
 
 def _told_to_stop(wait_s: float, parent: int) -> bool:
-    """Wait for the next tick, for the pipe from the parent to close, or for the parent to be gone.
+    """Wait for the next tick; return whether stdin was closed or the parent has ended.
 
-    A process that the parent forked may hold the pipe open after it.
+    The parent is checked too, since its forked children may keep the pipe open.
     """
     readable, _, _ = select.select([sys.stdin], [], [], wait_s)
     return (bool(readable) and not os.read(sys.stdin.fileno(), 1)) or os.getppid() != parent
 
 
 def main() -> None:
-    """Sample as the command line says."""
+    """Run the sampler with the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m gpuprobe.telemetry")
     parser.add_argument("path", type=Path)
     parser.add_argument("pid", type=int)
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--crashed", default="")
     asked = parser.parse_args()
     Sampler(asked.path, asked.pid, asked.hz, asked.crashed).run(asked.parent)
-    # A thread that hangs in the driver must not keep the process.
+    # Exit even if a thread hangs in the driver.
     os._exit(0)
 
 

@@ -1,6 +1,6 @@
-"""The limits of a container (cgroup version 1 and 2): how many processors and how much memory it may use.
+"""Reads the limits of a container (cgroup version 1 and 2): how many processors and how much memory it may use.
 
-Sources: kernel.org, "Control Group v2" and "CFS Bandwidth Control". The tightest limit up to the root counts.
+The tightest limit on the path to the root counts. Sources: kernel.org, "Control Group v2" and "CFS Bandwidth Control".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NO_LIMIT = 2**60
 
 @dataclass(frozen=True)
 class Cgroup:
-    """The folders of a process's control group: one for both under version 2, two under version 1."""
+    """The folders of a process's control group: one for CPU and memory (version 2), or one for each (version 1)."""
 
     cpu: Path | None
     memory: Path | None
@@ -61,7 +61,7 @@ class Cgroup:
 
 
 def of_process(pid: int | str, root: Path) -> Cgroup | None:
-    """Find the control group of a process; `root` holds `proc` and `sys/fs/cgroup`. None where there is none."""
+    """Return the control group of a process, None where it has none; `root` holds `proc` and `sys/fs/cgroup`."""
     mount = root / "sys/fs/cgroup"
     try:
         lines = (root / "proc" / str(pid) / "cgroup").read_text().splitlines()
@@ -83,7 +83,10 @@ def of_process(pid: int | str, root: Path) -> Cgroup | None:
 
 
 def _existing(mount: Path, place: str) -> Path:
-    """A container often sees its own group as the root of the mount, under a path that only the host knows."""
+    """Return the first folder that exists:
+
+    in a container, /proc names a path of the host, and the group is at the mount's root.
+    """
     return mount / place if (mount / place).is_dir() else mount
 
 
@@ -108,7 +111,7 @@ def _memory_v1(folder: Path) -> float | None:
 
 
 def pairs(path: Path) -> dict[str, float]:
-    """Return the whole numbers of a file of the kernel's whose lines are `name number`; empty where there is none."""
+    """Return the numbers of a kernel file with lines `name number`; empty where there is no such file."""
     pairs = (line.split() for line in _text(path).splitlines())
     return {pair[0]: float(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 

@@ -1,4 +1,4 @@
-"""Mends the time stamps of a file: single wrong ones, clocks that were set back, logs joined in another order."""
+"""Corrects the time stamps of a log: single wrong ones, and clocks that were set back."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gpuprobe.units import NS_PER_S
 if TYPE_CHECKING:
     from gpuprobe.telemetry.windows import Times
 
-# The sum of two such times fits into 64 bits; it is the year 2116.
+# The latest time that is read, in the year 2116: the sum of two such times fits into 64 bits.
 LATEST_NS = 2**62
-# Rows of two writers, or of two cards, may be this much out of order.
+# Rows of two writers, or of two cards, may be out of order by this much.
 OUT_OF_ORDER_NS = 5 * NS_PER_S
 
 
 def straighten(times: Times) -> tuple[Times, tuple[str, ...]]:
-    """Return the times of one device, in the order of the file, with wrong ones mended, and what was mended.
+    """Return the times (n,) of one device, in file order, with wrong ones corrected, and what was corrected.
 
-    A single time far out of its neighbours' order is put between them. Where the clock was set back, so that what
-    follows would lie over what was there before, all that follows is moved behind it. Small disorder, gaps, and parts
-    that lie apart stay as they are: to sort them is enough.
+    A single time far from both neighbours is put between them. Where the clock was set back, so that later rows would
+    overlap earlier ones, all later rows are moved behind those. Rows slightly out of order, gaps, and blocks in the
+    wrong order that do not overlap are left unchanged: sorting suffices.
     """
     if len(times) < 2 or not (np.diff(times) < 0).any():
         return times, ()
@@ -42,12 +42,12 @@ def straighten(times: Times) -> tuple[Times, tuple[str, ...]]:
 
 
 def _without_strays(times: Times, usual_ns: int, limit_ns: int) -> tuple[Times, int]:
-    """Put a time that neither neighbour is near between them, where these are in order themselves."""
+    """Move times that are far from both neighbours between them, where the neighbours are in order; return how many."""
     ends = np.array([times[1] - usual_ns, times[-2] + usual_ns], np.int64)
     before, after = np.append(ends[:1], times[:-1]), np.append(times[1:], ends[1:])
     near_after = (before <= after) & (after - before <= limit_ns)
     off = near_after & ((times > after + limit_ns) | (times < before - limit_ns))
-    # The last row may be the first of what follows a gap: only one that goes back is wrong.
+    # The last row may be the first after a gap: it is wrong only if its time goes back.
     off[-1] &= bool(times[-1] < times[-2])
     off[0] &= bool(times[0] > times[1])
     middle: Times = np.where(off, before + (after - before) // 2, times)
@@ -55,7 +55,7 @@ def _without_strays(times: Times, usual_ns: int, limit_ns: int) -> tuple[Times, 
 
 
 def _overlap(times: Times, back: Times) -> bool:
-    """Whether two of the parts between the places where time goes back cover the same time."""
+    """Whether two of the parts, split where time goes back, overlap in time."""
     parts = np.split(times, back)
     spans = sorted((int(part.min()), int(part.max())) for part in parts)
     return any(start <= end for (_, end), (start, _) in itertools.pairwise(spans))

@@ -1,4 +1,4 @@
-"""Which NVIDIA GPUs there are, asked in a process of its own: a driver that hangs must not hang the caller."""
+"""Lists the NVIDIA GPUs, in a process of its own, so that a driver that hangs does not hang the caller."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import msgspec
 from gpuprobe import child
 from gpuprobe.records import GpuInfo, Record
 
-# A healthy driver answers in well under a second; one that wakes a sleeping card takes a few.
+# A healthy driver answers in well under a second, or in a few if it has to wake a card.
 LIMIT_S = 15.0
 
 
 class Inventory(Record, frozen=True, kw_only=True):
     """The GPUs of this machine in the driver's order, or the one-line reason why there is none.
 
-    `state` names that reason (see `states`); `said` holds, as states, what single GPUs do not tell.
+    `state` names that reason (see `states`); `said` are notices about facts that single GPUs do not give.
     """
 
     gpus: tuple[GpuInfo, ...] = ()
@@ -29,7 +29,7 @@ class Inventory(Record, frozen=True, kw_only=True):
 
 
 def inventory() -> Inventory:
-    """Ask the NVIDIA driver, within a bounded time; never raises."""
+    """Return the GPUs by the NVIDIA driver, within a bounded time; never raises."""
     try:
         asked = child.ask("gpuprobe.telemetry.devices", limit_s=LIMIT_S)
         if asked.code is None:
@@ -73,7 +73,7 @@ def _info(gpu: object) -> GpuInfo:
 
 
 if __name__ == "__main__":
-    # A driver's library, or what stands in for it, may print.
+    # The driver's library may print lines of its own.
     answer = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.write(answer, msgspec.json.encode(_ask()))

@@ -1,4 +1,4 @@
-"""What does not change while sampling: asked once, for the inventory and for the head of a recording."""
+"""Facts of a GPU that do not change while sampling: read once, for the inventory and the head of a recording."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ DRIVER_MODELS = ("WDDM", "TCC", "MCDM")
 
 
 def read(gpu: Any) -> tuple[dict[str, Fact], dict[str, str]]:
-    """Return all facts of one GPU that the driver tells, and for each other one `state: reason`.
+    """Return all facts of one GPU that the driver gives, and for each missing one `state: reason`.
 
-    Raises NvmlError where the GPU is gone: it tells nothing then.
+    Raises NvmlError where the GPU is gone.
     """
     known: dict[str, Fact] = {}
     missing: dict[str, str] = {}
@@ -37,7 +37,10 @@ def read(gpu: Any) -> tuple[dict[str, Fact], dict[str, str]]:
 
 
 class Instance(NamedTuple):
-    """A part of a GPU that MIG split: its place among the parts, its handle, and its number, None if untold."""
+    """A MIG instance of a GPU:
+
+    its place in the driver's list, its handle, and its id, None if the driver does not give it.
+    """
 
     place: int
     handle: Any
@@ -46,7 +49,7 @@ class Instance(NamedTuple):
 
 
 def mig_devices(gpu: Any) -> list[Instance]:
-    """Return the instances that a GPU is split into; none where it is whole."""
+    """Return the MIG instances of a GPU; none where it is not split."""
     try:
         if not ask("nvmlDeviceGetMigMode", gpu)[0]:
             return []

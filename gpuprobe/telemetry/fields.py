@@ -1,6 +1,6 @@
-"""What is read of a GPU while sampling: each reading is one call to the driver and the fields that it fills.
+"""The fields that are sampled: each `Reading` is one call to the driver and the fields that it fills.
 
-To read something more is to add one entry. Units as NVML gives them are turned into those of the field names.
+To sample another field, add one entry. NVML's units are converted to those in the field names.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 KIB_PER_MIB = 1024
-# The scope that sums over all links of a card (nvml.h, NVML_FI_DEV_NVLINK_THROUGHPUT_*).
+# The scope that means all links of a card together (nvml.h, NVML_FI_DEV_NVLINK_THROUGHPUT_*).
 ALL_LINKS = 0xFFFFFFFF
 # No card has more (nvml.h, NVML_NVLINK_MAX_LINKS is 18, doubled for cards to come).
 MOST_LINKS = 36
-# What exceeds this is the driver's way to say that it has no value (all bits set, in NVML's unit: 2**32 - 1 mW), or
-# nonsense. By the end of a field's name. Fans turn faster than their rating (nvml.h, nvmlDeviceGetFanSpeed), and the
-# performance monitor may pass 100 by rounding.
+# The largest plausible value, by the end of a field's name. A larger one means that the driver has no value (all bits
+# set, in NVML's unit: 2**32 - 1 mW) or is wrong. Fans may turn faster than their rating (nvml.h,
+# nvmlDeviceGetFanSpeed), and the performance monitor may pass 100 by rounding.
 MOST_BY_NAME = {
     "utilization_percent": 100.0,
     "fan_percent": 200.0,
@@ -38,16 +38,16 @@ MOST_BY_NAME = {
     "performance_state": 15.0,
     "throttle_reasons": 2.0**63,
 }
-# Any other field counts something.
+# For any other field, which is a count.
 MOST_COUNTED = 2.0**32 - 2
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One question to the driver: the fields that the answer fills, and how it is asked, given the GPU's handle.
+    """One call to the driver: the fields that its answer fills, and the function that makes it, given the GPU's handle.
 
-    NaN stands for a field that the card does not offer. Afterwards `news` is asked for what there is to say, and
-    `more` for fields that are not known beforehand.
+    NaN is a field that the card does not offer. After each call, `news` returns notices, and `more` fields whose names
+    are not known beforehand, such as those of single processes.
     """
 
     fields: tuple[str, ...]
@@ -57,12 +57,12 @@ class Reading:
 
 
 def most(name: str) -> float:
-    """Return the largest value of a field that can be true."""
+    """Return the largest plausible value of a field."""
     return next((limit for end, limit in MOST_BY_NAME.items() if name.endswith(end)), MOST_COUNTED)
 
 
 def fast() -> list[Reading]:
-    """Read at every tick: what changes with each kernel."""
+    """Return the readings of every tick: values that change with each kernel."""
     return [
         Reading(("utilization_percent", "memory_utilization_percent"), _utilization),
         Reading(("power_w",), lambda gpu: (ask("nvmlDeviceGetPowerUsage", gpu) / 1000,)),
@@ -78,7 +78,7 @@ def fast() -> list[Reading]:
 
 
 def slow() -> list[Reading]:
-    """Read once a second: levels that change slowly, and calls that take long."""
+    """Return the readings of once a second: values that change slowly, and calls that take long."""
     return [
         Reading(("memory_used_mib", "memory_free_mib", "memory_reserved_mib"), first_of(_memory, _memory_of_old)),
         Reading(
@@ -114,7 +114,7 @@ def slow() -> list[Reading]:
 
 
 def links(count: int) -> list[Reading]:
-    """Read once a second what each NVLink of a card has carried, in one call for all of them; none without links."""
+    """Return the reading of each NVLink's traffic, one call for all links, made once a second; none without links."""
     places = range(min(count, MOST_LINKS))
     if not places:
         return []
@@ -123,7 +123,7 @@ def links(count: int) -> list[Reading]:
 
 
 def first_of(*ways: Callable[[Any], Sequence[Any]]) -> Callable[[Any], Sequence[Any]]:
-    """Read by the first way that this driver knows, and stay with it."""
+    """Return a function that makes the first of these calls that the driver knows, and keeps to it."""
     left = list(ways)
 
     def read(gpu: Any) -> Sequence[Any]:
@@ -172,7 +172,7 @@ def _pcie(way: str) -> Callable[[Any], Sequence[float]]:
 
 
 def _nvlink(*scopes: int) -> Callable[[Any], Sequence[float]]:
-    """Read sent and received MiB of each scope by the counters in KiB, or by the newer ones in bytes."""
+    """Return a function that reads the MiB sent and received by each scope, by counters in KiB or in bytes."""
     return first_of(
         _values(*_both_ways("THROUGHPUT_DATA_TX", "THROUGHPUT_DATA_RX", scopes), scale=1 / KIB_PER_MIB),
         _values(*_both_ways("COUNT_XMIT_BYTES", "COUNT_RCV_BYTES", scopes), scale=1 / MIB),

@@ -1,4 +1,4 @@
-"""Follows a recording that is being written, for live views, exports and the progress line; light, without numpy."""
+"""Follows a recording that is being written, for live views, exports and the progress bar, without numpy."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from gpuprobe.units import NS_PER_S
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Enough for some seconds of rows, slow ones included, on a machine with many GPUs.
+# Bytes that hold some seconds of rows, slow fields included, on a machine with many GPUs.
 TAIL_BYTES = 65536
-# A reading that was not renewed for so long is no longer true; slow fields come once a second.
+# A value older than this is out of date; slow fields come once a second.
 STALE_AFTER_NS = 5_000_000_000
 
 
 class Follower:
-    """Reads on from where it stopped, and keeps the last value of every column with its time.
+    """Reads the new rows of a recording, and keeps the last value of every column with its time.
 
-    Of the column `averaged` it also keeps the mean since the last `reset`.
+    It also keeps the mean of the column `averaged` since the last `reset`.
     """
 
     def __init__(self, path: Path, averaged: str = "") -> None:
@@ -34,9 +34,9 @@ class Follower:
         self.said: list[str] = []
 
     def look(self, until_ns: int | None = None) -> bool:
-        """Take in the rows written since the last look; return whether there were any. A missing file has none.
+        """Read the rows written since the last call; return whether there were any. A missing file has none.
 
-        Rows later than `until_ns` are no part of the mean.
+        Rows later than `until_ns` do not count in the mean.
         """
         try:
             with self._path.open("rb") as file:
@@ -53,7 +53,7 @@ class Follower:
         return True
 
     def skip_to_tail(self) -> None:
-        """Leave out all but the names of the columns and the last rows."""
+        """Skip all rows but the last ones; the names of the columns are read."""
         try:
             with self._path.open("rb") as file:
                 head = file.read(TAIL_BYTES)
@@ -74,7 +74,7 @@ class Follower:
 
     @property
     def recent(self) -> dict[str, float]:
-        """The values of all columns that were read in the last seconds of the recording."""
+        """The values of all columns that are not out of date at the end of the recording."""
         newest = self.t_ns or 0
         return {name: value for name, (t_ns, value) in self.latest.items() if newest - t_ns <= STALE_AFTER_NS}
 
@@ -84,7 +84,7 @@ class Follower:
         return tuple(sorted({int(match[1]) for name in self.recent if (match := re.match(r"gpu(\d+)_", name))}))
 
     def reset(self) -> None:
-        """Begin a new mean; rows that were written before and not read yet are left out."""
+        """Begin a new mean; rows already written but not yet read do not count in it."""
         self.look()
         self._sum, self._count = 0.0, 0
 
@@ -138,7 +138,7 @@ def _number(cell: str) -> float | None:
 
 
 def load_now(path: Path) -> str:
-    """Say in a few words how busy the machine is, from the last rows of a recording that is being written."""
+    """Return a few words on how busy the machine is, by the last rows of a recording that is being written."""
     follower = Follower(path)
     follower.skip_to_tail()
     follower.look()

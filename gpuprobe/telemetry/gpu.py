@@ -1,4 +1,4 @@
-"""One GPU while it is sampled: what it offers, what it does not, and whether it is still there."""
+"""One GPU while it is sampled: which fields it offers, which fail, and whether it is still there."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.monitors import SampleBuffer
     from gpuprobe.telemetry.proctree import TreeScan
 
-# A GPU that is gone is asked again so seldom that it costs nothing; so is a field whose error may pass, each time that
-# it does not pass after twice as long.
+# A lost GPU is tried again at long intervals, so that it costs nothing; so is a field whose error may pass, with the
+# interval doubled each time.
 REVIVE_EVERY_S, RETRY_AFTER_S, RETRY_AFTER_MOST_S = 5.0, 1.0, 60.0
-# Parts are made and removed by hand, before a training; asking for them costs a call a part.
+# MIG instances are made and removed by hand, before a training, and listing them takes one call each.
 PARTS_EVERY_S = 5.0
-# No temperature is below it, and nothing else is negative.
+# The least plausible value: absolute zero for a temperature; no other field is negative.
 LEAST = -273.15
 
 
 @dataclass
 class Sampled:
-    """What one visit to a GPU found: values by column, what there is to say, and values that bear their own time.
+    """The result of reading a GPU once: values by column, notices (`said`), and buffered values with times.
 
-    `facts` are those of a GPU that could not be asked before, or was split anew.
+    `facts` is filled where the GPU's facts have changed: it is back, or MIG has split it again.
     """
 
     values: dict[str, float] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Sampled:
 
 
 class Gpu:
-    """A GPU of the driver's list, by its place in it. What cannot be had is said in `said`, never raised."""
+    """A GPU by its place in the driver's list. What it does not offer is a notice in `said`; no error is raised."""
 
     def __init__(self, index: int) -> None:
         self.index, self.where = index, f"gpu{index}"
@@ -60,7 +60,7 @@ class Gpu:
             self.said.append(say(self.where, state, str(error)))
 
     def learn(self) -> list[str]:
-        """Ask for what does not change; return what there is to say about it. Raises NvmlError where it is gone."""
+        """Read the GPU's facts; return notices for those missing. Raises NvmlError where the GPU is gone."""
         self.facts, missing = facts.read(self.handle)
         self.mig = facts.mig_devices(self.handle)
         for instance in self.mig:
@@ -68,7 +68,7 @@ class Gpu:
         return [f"{self.where}.{name}: {reason}" for name, reason in missing.items()]
 
     def parts_anew(self) -> tuple[list[facts.Instance], list[facts.Instance]]:
-        """Ask which parts MIG splits the GPU into now; return those made and those removed since it was asked last."""
+        """List the MIG instances again; return those made and those removed since the last time."""
         before = {(part.place, *part.facts.values()): part for part in self.mig}
         now = {(part.place, *part.facts.values()): part for part in facts.mig_devices(self.handle)}
         made = [part for key, part in now.items() if key not in before]
@@ -83,13 +83,13 @@ class Gpu:
         return made, removed
 
     def lose(self, state: str, words: str) -> list[str]:
-        """Note that the GPU is gone; return what to say, nothing where that was said already."""
+        """Mark the GPU as gone; return the notice, none where it was marked already."""
         with self._lock:
             first, self.gone = not self.gone, True
         return [say(self.where, state, words)] if first else []
 
     def is_listed(self) -> bool:
-        """Whether the driver still knows the GPU; its handle is then fresh."""
+        """Whether the driver still lists the GPU; if so, its handle is renewed."""
         uuid = self.facts.get("uuid")
         try:
             if uuid:
@@ -107,7 +107,7 @@ class Gpu:
 
 
 def _by_uuid(uuid: str) -> Any:
-    """Look a GPU up where the driver has no call for it; None where it is not in the list."""
+    """Return the handle of a GPU for drivers that cannot look one up by UUID; None where it is not listed."""
     for index in range(ask("nvmlDeviceGetCount")):
         handle = ask("nvmlDeviceGetHandleByIndex", index)
         if facts.FACTS["uuid"](handle) == uuid:
@@ -116,7 +116,7 @@ def _by_uuid(uuid: str) -> Any:
 
 
 class _Asked:
-    """A reading of one GPU with its columns' names and the most that each can hold, and how it went so far."""
+    """A reading of one GPU with the names of its columns, their largest plausible values, and its success so far."""
 
     def __init__(self, where: str, reading: Reading | SampleBuffer) -> None:
         self.reading = reading
@@ -139,7 +139,7 @@ class PacedReader:
         self.columns = tuple(name for asked in self._asked for name in asked.columns)
 
     def visit(self, now_s: float) -> Sampled:
-        """Ask all that is worth asking now; `now_s` is monotonic. Never raises."""
+        """Take all readings that are due; `now_s` is monotonic time. Never raises."""
         sampled = Sampled()
         if self.gpu.gone and not self._revive(now_s, sampled):
             return sampled
@@ -162,7 +162,7 @@ class PacedReader:
         return sampled
 
     def _take_parts(self, sampled: Sampled) -> None:
-        """Read the parts that MIG has made meanwhile, and no longer those that it has removed."""
+        """Begin to read MIG instances made since, and stop reading those removed."""
         made, removed = self.gpu.parts_anew()
         if not made and not removed:
             return
@@ -196,7 +196,7 @@ class PacedReader:
             sampled.values |= {f"{self.gpu.where}_{name}": value for name, value in asked.reading.more().items()}
 
     def _refuse(self, column: str, value: float, sampled: Sampled) -> None:
-        """Say once why a value is left out: the card does not offer it, or it cannot be true."""
+        """Add a notice, once, on why a value is left out: the card does not offer it, or it is not plausible."""
         if isnan(value) and column not in self._unoffered:
             self._unoffered.add(column)
             sampled.said.append(say(_place(column), "not_supported", "this GPU or driver does not offer it"))
@@ -206,7 +206,7 @@ class PacedReader:
             sampled.said.append(say(_place(column), "unreadable", words))
 
     def _failed(self, asked: _Asked, error: NvmlError, now_s: float, sampled: Sampled) -> bool:
-        """Note a failure; return whether the GPU is worth asking anything else."""
+        """Handle a failed reading; return whether the GPU is still there for other readings."""
         state, words = error.state, str(error)
         if state == "nothing_new":
             return True
@@ -214,7 +214,7 @@ class PacedReader:
             listed = self.gpu.is_listed()
             state, words = ("unreadable", words) if listed else ("vanished", "the GPU is gone from the driver's list")
         if state == "vanished" and self.gpu.is_listed():
-            # A part of it is gone.
+            # The GPU is there, so one of its MIG instances is gone.
             state = "unreadable"
         if state in GPU_GONE:
             sampled.said += self.gpu.lose(state, words)
@@ -232,7 +232,7 @@ class PacedReader:
     def _revive(self, now_s: float, sampled: Sampled) -> bool:
         if now_s < self._revive_s or not self._asked:
             return False
-        # The first time this is called the GPU has just gone: it is given time.
+        # On the first call the GPU has only just gone: wait before trying it again.
         first, self._revive_s = not self._revive_s, now_s + REVIVE_EVERY_S
         if first:
             return False
@@ -256,12 +256,12 @@ class PacedReader:
 
 
 def _place(column: str) -> str:
-    """Return how a column is named in what is said: `gpu0.power_w`."""
+    """Return the name of a column in notices: `gpu0.power_w`."""
     return column.replace("_", ".", 1)
 
 
 def feeds(gpu: Gpu, tree: TreeScan) -> tuple[PacedReader, PacedReader]:
-    """Return the fast and the slow readings of a GPU; `tree` tells which processes are the observed ones."""
+    """Return the fast and the slow readings of a GPU; `tree` knows the observed processes."""
     instances = [reading for instance in gpu.mig for reading in monitors.instance(instance)]
     links = fields.links(int(gpu.facts.get("nvlink_links", 0)))
     slow: list[Reading | SampleBuffer] = [
@@ -273,5 +273,5 @@ def feeds(gpu: Gpu, tree: TreeScan) -> tuple[PacedReader, PacedReader]:
         *fields.slow(),
         *monitors.sample_buffers(),
     ]
-    # Where the driver knows MIG for this card, its parts may change.
+    # If the card has MIG, its instances may change.
     return PacedReader(gpu, fields.fast()), PacedReader(gpu, slow, parts="mig_mode" in gpu.facts)

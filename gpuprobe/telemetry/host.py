@@ -1,4 +1,4 @@
-"""What the host did: counters that only grow, so that any stretch of time is a difference of two of them."""
+"""Reads what the host does, as counters that only grow: a stretch of time is the difference of two readings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FIELDS = (
 
 
 def core_fields() -> tuple[str, ...]:
-    """Name one column of busy seconds for each core."""
+    """Return the names of the columns of each core's busy seconds."""
     return tuple(f"core{index}_busy_s" for index in range(psutil.cpu_count() or 1))
 
 
@@ -63,11 +63,11 @@ class HostReader:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Name all columns that `sample` may fill."""
+        """The names of all columns that `sample` may fill."""
         return (*FIELDS, *self._cores)
 
     def facts(self) -> dict[str, Fact]:
-        """Return what does not change: system, cores, memory, swap and the limits of the control group."""
+        """Return the host's facts: system, cores, memory, swap and the limits of the control group."""
         memory, swap = psutil.virtual_memory(), psutil.swap_memory()
         found: dict[str, Fact] = {
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -83,7 +83,7 @@ class HostReader:
         return found
 
     def sample(self) -> dict[str, float]:
-        """Read all counters. What this system does not have is left out, and said once in `said`."""
+        """Read all counters, by column. Those that this system lacks are left out, with one notice in `said`."""
         values: dict[str, float] = {}
         for group in tuple(self._groups):
             try:
@@ -129,7 +129,7 @@ class HostReader:
         return self.tree.scan()
 
     def _kernel(self) -> dict[str, float]:
-        """Read what psutil does not tell. Source: proc(5), /proc/vmstat and the tail of /proc/stat."""
+        """Read the counters that psutil lacks. Source: proc(5), /proc/vmstat and the tail of /proc/stat."""
         faults, queue = cgroup.pairs(self._proc / "vmstat"), cgroup.pairs(self._proc / "stat")
         found = {
             "major_faults": faults.get("pgmajfault"),

@@ -1,4 +1,4 @@
-"""Visits all GPUs at a steady pace in a thread of its own, so that a call that blocks in the driver stops no other."""
+"""Reads all GPUs at a steady rate in a thread; where a driver call hangs, a new thread goes on with the other GPUs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.gpu import PacedReader, Sampled
     from gpuprobe.telemetry.writer import Writer
 
-# A visit that takes longer is left to its thread, and the other GPUs are visited by a new one.
+# After so long in one driver call a new thread goes on with the other GPUs.
 LATE_AFTER_S = 0.25
-# No healthy call takes that long; waking a sleeping card takes about one second.
+# After so long a call is reported as hung; waking a sleeping card takes about one second.
 HUNG_AFTER_S = 2.0
-# The values of one row were read within so long of its time stamp; what takes longer gets a row of its own.
+# All values of a row were read within this time of its time stamp; later ones go into another row.
 ROW_SPAN_NS = 5_000_000
 
 
 class Pace:
     """A schedule that does not drift: tick n is due at start + n periods.
 
-    Of ticks that were missed the last comes at once, the others never.
+    Of several missed ticks only the last is made up for, at once.
     """
 
     def __init__(self, period_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,11 +41,11 @@ class Pace:
 
 
 class Loop:
-    """One pace of sampling over all GPUs. `watch` is called by another thread and takes over from one that hangs."""
+    """Samples all GPUs at one rate. Another thread calls `watch`, which replaces a sampling thread that hangs."""
 
     def __init__(self, feeds: Sequence[PacedReader], period_s: float, writer: Writer) -> None:
         self._feeds, self._period_s, self._writer = feeds, period_s, writer
-        # Held until it is time to stop: waiting for it is as cheap as sleep, and wakes at once.
+        # A lock that is held until the loop is to stop: waiting for it is as cheap as sleeping, and ends at once.
         self._stop = threading.Lock()
         self._stop.acquire()
         self._at: tuple[PacedReader, float] | None = None
@@ -56,7 +56,7 @@ class Loop:
         self._start()
 
     def watch(self) -> None:
-        """Leave a GPU whose driver does not answer to its thread, go on with the others in a new one, and name it."""
+        """Where a driver call hangs, start a new thread for the other GPUs, and write a notice after 2 s."""
         now_s = time.monotonic()
         with self._lock:
             at = self._at
@@ -73,7 +73,7 @@ class Loop:
                 self._writer.row(time.time_ns(), {}, say(feed.gpu.where, "driver_hung", words))
 
     def stop(self, wait_s: float) -> None:
-        """Take a last reading and end; one that hangs is not waited for."""
+        """Take a last reading and end; wait at most `wait_s` seconds."""
         self._stop.release()
         self._thread.join(wait_s)
 
@@ -87,7 +87,7 @@ class Loop:
             last = self._stop.acquire(timeout=pace.next_in_s())
 
     def _visit_all(self) -> bool:
-        """Visit the GPUs that answer; return False where another thread has taken over meanwhile."""
+        """Read all GPUs that answer; return False where another thread has taken over."""
         self._row = row = _Row()
         for feed in self._feeds:
             if feed in self._late:
@@ -113,7 +113,10 @@ class Loop:
         return True
 
     def _return(self, feed: PacedReader, sampled: Sampled) -> None:
-        """Hand a GPU that was late to the thread that has taken over. What took long has no known time."""
+        """After a late answer, return the GPU to the thread that took over.
+
+        Values that took over 2 s are dropped, since when they were true is unknown.
+        """
         row = _Row(said=sampled.said)
         if feed in self._hung:
             self._hung.discard(feed)
@@ -133,7 +136,7 @@ class Loop:
 
 @dataclass
 class _Row:
-    """A row while it is filled; another thread may write it where this one hangs."""
+    """A row that is being filled; another thread may write it if this one hangs."""
 
     t_ns: int = field(default_factory=time.time_ns)
     values: dict[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Which of the driver's GPUs a process uses: NVML numbers them by PCI bus, CUDA by its own settings.
+"""Finds which GPUs a process uses: NVML numbers them by PCI bus, CUDA by environment variables.
 
 Source: NVIDIA, "CUDA C++ Programming Guide", environment variables CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER.
 """
@@ -20,7 +20,7 @@ BUS_ID_BYTES = 32
 
 
 class Visible(Record, frozen=True, kw_only=True):
-    """The driver's numbers of the GPUs that a process sees, in CUDA's order, or why they cannot be known."""
+    """NVML's numbers of the GPUs that a process sees, in CUDA's order, or the reason why they are unknown."""
 
     indices: tuple[int, ...] = ()
     missing: str | None = None
@@ -29,14 +29,14 @@ class Visible(Record, frozen=True, kw_only=True):
 def same_bus(one: str, other: str) -> bool:
     """Whether two PCI bus ids name one place: `0000:01:00.0` and `00000000:01:00.0` do.
 
-    A shared copy of a study has the same words for one place instead.
+    In a shared copy of a study equal placeholders name one place.
     """
     first, second = _bus(one) or one, _bus(other) or other
     return bool(first) and first == second
 
 
 def by_bus(pci_bus_id: str, facts: Mapping[str, Mapping[str, object]]) -> int | None:
-    """Return the number of the GPU at that place of the PCI bus among the facts of a recording, None if not there."""
+    """Return the number of the GPU at a PCI bus id by the facts of a recording, None if there is none."""
     for where, found in facts.items():
         if where.startswith("gpu") and same_bus(str(found.get("pci_bus_id", "")), pci_bus_id):
             return int(where[3:])
@@ -44,8 +44,8 @@ def by_bus(pci_bus_id: str, facts: Mapping[str, Mapping[str, object]]) -> int | 
 
 
 def visible(gpus: Sequence[GpuInfo], devices: str | None, order: str | None) -> Visible:
-    """Return what CUDA_VISIBLE_DEVICES (`devices`) and CUDA_DEVICE_ORDER (`order`) leave; None stands for unset."""
-    # Without an order the fastest card comes first, and how CUDA judges is not documented.
+    """Return the GPUs visible under CUDA_VISIBLE_DEVICES (`devices`) and CUDA_DEVICE_ORDER (`order`); None is unset."""
+    # Without an order CUDA puts the fastest card first, by a rule that is not documented.
     ordered = order == "PCI_BUS_ID" or len({gpu.name for gpu in gpus}) <= 1
     by_place = sorted(gpus, key=lambda gpu: (_bus(gpu.pci_bus_id) or (0, 0, 0), gpu.index))
     tokens = None if devices is None else [word.strip() for word in devices.split(",")]
@@ -58,7 +58,7 @@ def visible(gpus: Sequence[GpuInfo], devices: str | None, order: str | None) -> 
         if token.startswith("MIG-"):
             return Visible(missing=f"{token} is an instance of a GPU split by MIG, which no list of GPUs tells")
         named = _named(token, by_place)
-        # What is invalid, or ambiguous, hides itself and all that stands after it.
+        # An invalid or ambiguous entry hides itself and all after it.
         if named is None:
             break
         if named.index in found:
@@ -68,7 +68,7 @@ def visible(gpus: Sequence[GpuInfo], devices: str | None, order: str | None) -> 
 
 
 def _named(token: str, by_place: Sequence[GpuInfo]) -> GpuInfo | None:
-    """Return the one GPU that a number, or the beginning of a UUID, stands for."""
+    """Return the GPU for a number or the beginning of a UUID; None where no GPU or several match."""
     if NUMBER.fullmatch(token):
         return by_place[int(token)] if int(token) < len(by_place) else None
     matches = [gpu for gpu in by_place if token.startswith("GPU-") and gpu.uuid.startswith(token)]
@@ -76,9 +76,9 @@ def _named(token: str, by_place: Sequence[GpuInfo]) -> GpuInfo | None:
 
 
 def cuda_bus_ids() -> tuple[str, ...]:
-    """Ask CUDA's driver library where on the PCI bus the GPUs of this very process lie, in its own order.
+    """Return the PCI bus ids of this process's GPUs in CUDA's order, by CUDA's driver library.
 
-    Empty where there is no such library or no GPU. TensorFlow counts its GPUs in this order.
+    Empty where there is no such library or no GPU. TensorFlow numbers GPUs in this order.
     """
     try:
         cuda = ctypes.CDLL("libcuda.so.1")

@@ -1,4 +1,4 @@
-"""Serves the latest readings to Prometheus, from the recording as it is written: the sampler does nothing for it."""
+"""Serves the latest readings to Prometheus, by following the recording: the sampler has no extra work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECONDS = re.compile(r"_s$")
 
 
 class Recorded(Collector):
-    """Collects the last readings of a recording, as gauges and counters, with the states that hold."""
+    """A Prometheus collector of a recording's last readings, as gauges and counters, and of the current states."""
 
     def __init__(self, path: Path, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._follower, self._clock_ns = Follower(path), clock_ns
@@ -40,7 +40,7 @@ class Recorded(Collector):
         self._lock = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield one family for each field that was read lately, labelled by GPU or core."""
+        """Yield one metric family for each field with a recent value, labelled by GPU or core."""
         with self._lock:
             self._follower.look()
             self._take_states()
@@ -58,7 +58,7 @@ class Recorded(Collector):
         yield said
 
     def describe(self) -> Iterator[Metric]:
-        """Yield nothing: which fields there are is known when they are read."""
+        """Yield nothing: the fields are only known once they are read."""
         return iter(())
 
     def _take_states(self) -> None:
@@ -87,9 +87,9 @@ def _add(families: dict[str, Metric], column: str, value: float) -> None:
 
 @contextmanager
 def serving(path: Path, port: int) -> Iterator[str]:
-    """Serve the recording at `path` over HTTP around a block; yields the address to scrape. Port 0 takes a free one.
+    """Serve the recording at `path` over HTTP during a block; yields the URL to scrape. Port 0 takes a free one.
 
-    Text or OpenMetrics, as the scraper asks. Raises UsageError where the port cannot be used.
+    The format is text or OpenMetrics, as the scraper asks. Raises UsageError where the port cannot be used.
     """
     registry = CollectorRegistry()
     registry.register(Recorded(path))

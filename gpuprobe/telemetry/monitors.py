@@ -1,4 +1,4 @@
-"""Readings that need the one before: a GPU's performance monitor, its sample buffer, its virtual GPUs."""
+"""Readings that depend on the reading before: a GPU's performance monitor, sample buffers and virtual GPUs."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ GPM_METRICS = {
 GPM_LEAST_S = 0.1
 BUFFER_FIELDS = ("utilization_buffer_percent", "memory_utilization_buffer_percent")
 VIRTUAL_FIELDS = ("vgpus", "vgpu_memory_mib")
-# The driver's buffer goes back some 20 s; an entry of another age does not bear this host's time.
+# The driver's buffer holds some 20 s; an entry of another age has a time that is not by the host's clock.
 OLDEST_SAMPLE_S = 120.0
-# Places of the buffer that were never filled hold anything.
+# Unused entries of the buffer hold arbitrary numbers.
 MOST_PERCENT = 100.0
 
 
 def performance_monitor(instance: Instance | None = None) -> Reading:
-    """Read SM utilization, occupancy, tensor and link activity over the time since the reading before.
+    """Return a reading of SM utilization, occupancy, Tensor Core and link activity since the reading before.
 
-    Of a whole GPU, or of one instance that MIG split from it, where NVML tells no other utilization.
+    For a whole GPU or one MIG instance, for which NVML gives no other utilization.
     """
     before: list[tuple[float, Any]] = []
     prefix = "" if instance is None else f"mig{instance.place}_"
@@ -68,7 +68,7 @@ def performance_monitor(instance: Instance | None = None) -> Reading:
 
 
 def instance(of: Instance) -> list[Reading]:
-    """Return the readings of one MIG instance: its memory, and its performance monitor where it has a number."""
+    """Return the readings of one MIG instance: its memory, and its performance monitor where its id is known."""
     names = (f"mig{of.place}_memory_used_mib", f"mig{of.place}_memory_total_mib")
 
     def read(_: Any) -> Sequence[float]:
@@ -79,7 +79,7 @@ def instance(of: Instance) -> list[Reading]:
 
 
 def virtual() -> list[Reading]:
-    """Return the readings of the virtual GPUs that a GPU hosts: how many, their memory, and what they use of it."""
+    """Return the readings of the virtual GPUs (vGPU) on a GPU: how many, their memory, and their share of the GPU."""
     seen_us = 0
 
     def memory(gpu: Any) -> Sequence[float]:
@@ -99,7 +99,7 @@ def virtual() -> list[Reading]:
 
 
 class SampleBuffer:
-    """The driver's own samples of the utilization, each with its time; a reading that fills many rows."""
+    """The driver's own samples of utilization, each with its time: one reading fills many rows."""
 
     def __init__(self, field: str, kind: str) -> None:
         self.fields: tuple[str, ...] = (field,)
@@ -125,6 +125,6 @@ class SampleBuffer:
 
 
 def sample_buffers() -> list[SampleBuffer]:
-    """Return the readings of the two buffers, of the GPU's and of its memory's utilization."""
+    """Return the readings of two sample buffers: the utilization of the GPU and of its memory."""
     kinds = ("NVML_GPU_UTILIZATION_SAMPLES", "NVML_MEMORY_UTILIZATION_SAMPLES")
     return [SampleBuffer(field, kind) for field, kind in zip(BUFFER_FIELDS, kinds, strict=True)]

@@ -1,4 +1,4 @@
-"""The boundary to NVIDIA's driver: the only file that imports pynvml, and where its errors become our states.
+"""The boundary to NVIDIA's driver: the only file that imports pynvml. Its errors become named states (see `states`).
 
 Source of the calls and codes: NVIDIA, "NVML API Reference".
 """
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-# No machine has more; a larger count is a driver that does not know.
+# A larger count of GPUs is an error of the driver.
 MOST_GPUS = 256
 
 
 class NvmlError(Exception):
-    """A call to the driver failed: the named state, and why in one line."""
+    """A call to the driver failed: its state and the reason in one line."""
 
     def __init__(self, state: str, words: str) -> None:
         super().__init__(words)
@@ -30,7 +30,7 @@ class NvmlError(Exception):
 
 
 def ask(call: str, *arguments: Any) -> Any:
-    """Call a function of pynvml by its name. Raises NvmlError, and nothing else, where that fails."""
+    """Call a function of pynvml by name. Raises NvmlError, and no other error, where that fails."""
     try:
         return getattr(pynvml, call)(*arguments)
     except pynvml.NVMLError as error:
@@ -39,14 +39,14 @@ def ask(call: str, *arguments: Any) -> Any:
     except (AttributeError, pynvml.NVMLLibraryMismatchError) as error:
         raise NvmlError("not_known", f"this nvidia-ml-py does not know the call ({error})") from error
     except UnicodeDecodeError as error:
-        # pynvml decodes names strictly; not every board's maker writes UTF-8.
+        # pynvml decodes strictly, and names from some makers of boards are no UTF-8.
         return error.object.decode(errors="replace")
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise NvmlError("unreadable", f"the driver's answer makes no sense ({error})") from error
 
 
 def constant(name: str) -> int:
-    """Return one of NVML's constants by its name."""
+    """Return an NVML constant by its name."""
     return int(getattr(pynvml, name))
 
 
@@ -62,7 +62,7 @@ def start() -> int:
 
 
 def versions() -> tuple[str, str]:
-    """Return the version of the driver and the newest CUDA version that it supports, as `12.4`; empty if unsaid."""
+    """Return the versions of the driver and of the newest CUDA that it supports (`12.4`); empty where not given."""
     try:
         cuda = int(ask("nvmlSystemGetCudaDriverVersion"))
         cuda_version = f"{cuda // 1000}.{cuda % 1000 // 10}"
@@ -75,24 +75,24 @@ def versions() -> tuple[str, str]:
 
 
 def text(value: str | bytes) -> str:
-    """Return a text that the driver gave, whatever bytes are in it."""
+    """Return the driver's bytes as text, with undecodable bytes replaced."""
     return visible(value.decode(errors="replace") if isinstance(value, bytes) else value)
 
 
 def field_values(gpu: Any, fields: Sequence[tuple[str, int]]) -> list[float]:
-    """Read values of `nvmlDeviceGetFieldValues`, each by its constant's name and its scope.
+    """Return values of `nvmlDeviceGetFieldValues`, each requested by the name of its constant and its scope.
 
-    NaN for one that is refused while others are not; raises NvmlError where all are refused.
+    NaN where single values are refused; raises NvmlError where all are.
     """
     found = ask("nvmlDeviceGetFieldValues", gpu, [(constant(name), scope) for name, scope in fields])
     if all(field.nvmlReturn for field in found):
-        # The check of a single field's code is the one that pynvml makes for a call.
+        # A field's return code is checked as pynvml checks that of a call.
         ask("_nvmlCheckReturn", found[0].nvmlReturn)
     return [math.nan if field.nvmlReturn else number(field.valueType, field.value) for field in found]
 
 
 def number(kind: int, union: Any) -> float:
-    """Return the member of NVML's value union that its type names."""
+    """Return the number in NVML's value union, by its type."""
     member = _MEMBERS.get(kind)
     if member is None:
         raise NvmlError("not_known", f"the driver gave a value of the unknown type {kind}")
@@ -102,7 +102,7 @@ def number(kind: int, union: Any) -> float:
 def vgpu_memory(vgpu: int) -> int:
     """Return the bytes of memory that a virtual GPU uses. Raises NvmlError.
 
-    pynvml's own call takes the 64 bits that nvml.h gives it (nvmlVgpuInstanceGetFbUsage) into 32.
+    pynvml's own wrapper truncates the 64 bits of nvml.h (nvmlVgpuInstanceGetFbUsage) to 32.
     """
     used = ctypes.c_ulonglong()
     ask("_nvmlCheckReturn", ask("_nvmlGetFunctionPointer", "nvmlVgpuInstanceGetFbUsage")(vgpu, ctypes.byref(used)))
@@ -110,7 +110,7 @@ def vgpu_memory(vgpu: int) -> int:
 
 
 def gpm_sample(gpu: Any, instance: int | None = None) -> Any:
-    """Take a sample of the performance monitor of a GPU, or of its MIG instance of that number. Raises NvmlError.
+    """Take a sample of the performance monitor of a GPU, or of its MIG instance `instance`. Raises NvmlError.
 
     `gpm_between` compares two of them.
     """
@@ -125,7 +125,7 @@ def gpm_sample(gpu: Any, instance: int | None = None) -> Any:
 
 
 def gpm_free(sample: Any) -> None:
-    """Give a sample back."""
+    """Free a sample."""
     ask("nvmlGpmSampleFree", sample)
 
 
@@ -135,7 +135,7 @@ def gpm_supported(gpu: Any) -> bool:
 
 
 def gpm_between(first: Any, second: Any, metrics: tuple[str, ...]) -> list[float]:
-    """Return metrics, by their constants' names, over the time between two samples. NaN for one not offered."""
+    """Return metrics, by the names of their constants, over the time between two samples; NaN where not offered."""
     wanted = pynvml.c_nvmlGpmMetricsGet_t()
     wanted.version = pynvml.NVML_GPM_METRICS_GET_VERSION
     wanted.numMetrics = len(metrics)
@@ -165,7 +165,7 @@ _ERRORS = {
     pynvml.NVML_ERROR_RESET_REQUIRED: ("driver_reset", "the GPU needs a reset before it can be used again"),
     pynvml.NVML_ERROR_UNINITIALIZED: ("driver_reset", "the driver was unloaded or reset under the sampler"),
     pynvml.NVML_ERROR_GPU_NOT_FOUND: ("vanished", "the GPU is gone from the driver's list"),
-    # Of a sensor that the card does not have, and of the handle of a card that has gone: the caller tells which.
+    # Either the card lacks a sensor, or the handle is that of a lost card: the caller decides which.
     pynvml.NVML_ERROR_INVALID_ARGUMENT: ("invalid", "this GPU does not have it (invalid argument)"),
     0: ("nothing_new", "the driver has nothing to show"),
     pynvml.NVML_ERROR_NOT_FOUND: ("nothing_new", "the driver has nothing to show"),

@@ -1,4 +1,4 @@
-"""Who uses a GPU, and how much of it: the observed tree, other processes, and each of them by its number."""
+"""Which processes use a GPU, and how much of it: the observed process tree, others, and each one by its id."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 PROCESS_FIELDS = ("processes", "tree_memory_mib", "other_processes", "other_memory_mib", "unseen_processes")
 PROCESS_UTILIZATION_FIELDS = ("tree_sm_percent", "other_sm_percent")
-# So many processes of a GPU get columns of their own; a machine that starts them all day must not fill the memory.
+# At most so many processes of a GPU get columns of their own, since a machine may start many in a day.
 MOST_PROCESSES = 64
 MOST_PERCENT = 100
 
 
 class ProcessTable:
-    """Who uses a GPU: the observed tree, other processes of this host, and some that are not visible from here.
+    """The processes that use a GPU: the observed tree, others of this host, and some not visible from this container.
 
-    Each has columns of its own, named by its number: `process1234_memory_mib`, `process1234_sm_percent`. In a
-    container the driver names processes by the numbers of its host, so that even one's own can be unseen.
+    Each has columns named by its id: `process1234_memory_mib`, `process1234_sm_percent`. In a container the driver may
+    give the host's process ids, so even the observed processes may not be found.
     """
 
     def __init__(self, where: str, tree: TreeScan) -> None:
@@ -45,7 +45,7 @@ class ProcessTable:
         )
 
     def readings(self) -> list[Reading]:
-        """Return the readings of the memory and of the utilization of processes."""
+        """Return the readings of the processes' memory and utilization."""
         return [
             Reading(PROCESS_FIELDS, self._memory, self._take_news, self._take_more),
             Reading(PROCESS_UTILIZATION_FIELDS, self._utilization, self._take_news, self._take_more),
@@ -54,7 +54,7 @@ class ProcessTable:
     def _memory(self, gpu: Any) -> Sequence[float]:
         used: dict[int, float] = {}
         for process in [*self._compute(gpu), *self._graphics_or_none(gpu)]:
-            # Under WDDM the driver does not know how much a process holds; a sum over it is not known either.
+            # Under WDDM (Windows) the memory of a process is unknown, so sums over it are too.
             held = math.nan if process.usedGpuMemory is None else process.usedGpuMemory / MIB
             used[process.pid] = held if process.pid not in used else max(used[process.pid], held)
         for pid, held in used.items():
@@ -70,7 +70,7 @@ class ProcessTable:
         )
 
     def _graphics_or_none(self, gpu: Any) -> Sequence[Any]:
-        """Not every card draws pictures; what it computes is told all the same."""
+        """Return the processes that draw graphics, none where the card does not support that."""
         if self._graphics is None:
             return ()
         try:
@@ -97,7 +97,7 @@ class ProcessTable:
         return own, others
 
     def _number(self, pid: int, name: str, value: float) -> None:
-        """Note a value of one process, as long as there are not too many of them."""
+        """Keep a value of one process, unless there are too many processes."""
         if pid not in self._numbered:
             if len(self._numbered) >= MOST_PROCESSES:
                 return
@@ -109,7 +109,7 @@ class ProcessTable:
             self._more[f"process{pid}_{name}"] = value
 
     def _name(self, pid: int, mib: float) -> str | None:
-        """Return the name of a process outside the tree, and have it told once; None where it is not visible."""
+        """Return the name of a process outside the tree, with one notice for it; None where it is not visible."""
         if pid not in self._names:
             name = self._names[pid] = self._tree.name(pid)
             if name is not None:
@@ -127,6 +127,6 @@ class ProcessTable:
 
 
 def _running(kind: str) -> Callable[[Any], Sequence[Any]]:
-    """Ask by the newest version of the call that this driver knows: it has changed with the driver three times."""
+    """Return a function that lists the running processes by the newest of the call's versions that the driver knows."""
     calls = [f"nvmlDeviceGet{kind}RunningProcesses{version}" for version in ("_v3", "_v2")]
     return first_of(*(partial(ask, call) for call in calls))

@@ -1,4 +1,4 @@
-"""The observed process and all that it started: one pass over /proc tells who belongs to it and what it used.
+"""Follows the observed process and its descendants, and what they use, by one pass over /proc.
 
 Source of the fields: proc(5), /proc/pid/stat.
 """
@@ -27,7 +27,7 @@ FIELDS = (
 
 
 class Process(NamedTuple):
-    """One process: its parent, when it started (ticks since boot), and what it and its reaped children have used."""
+    """One process: its parent, its start (ticks since boot), and what it and its reaped children have used."""
 
     parent: int
     started: float
@@ -41,7 +41,7 @@ class Process(NamedTuple):
 class TreeScan:
     """Follows the process tree below a root. A process stays in it when its parent ends.
 
-    A process that does not belong to the tree when it is first seen never will, so it is looked at once.
+    A process that is not in the tree when first seen never will be, so it is examined only once.
     """
 
     def __init__(self, root: int) -> None:
@@ -61,7 +61,7 @@ class TreeScan:
             return None
 
     def scan(self) -> dict[str, float]:
-        """Look at all processes once; return the sums over the tree, nothing once all of it has ended."""
+        """Examine all processes; return sums over the tree by column, nothing once the whole tree has ended."""
         alive = _all_pids()
         self._foreign &= alive
         found = {pid: process for pid in alive - self._foreign if (process := self._look(pid)) is not None}
@@ -93,7 +93,7 @@ class TreeScan:
             "tree_major_faults": float(sum(process.major_faults for process in processes)),
         }
         for name, value in sums.items():
-            # One that ended unreaped takes its count along; a counter must not fall.
+            # A process that ended unreaped takes its usage with it, but a counter must not fall.
             self._offset[name] += max(0.0, self._last[name] - value)
             self._last[name] = value
             sums[name] = value + self._offset[name]
@@ -125,7 +125,7 @@ PAGE_MIB = (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) / MI
 
 
 def parse_stat(line: bytes) -> Process:
-    """Read one line of /proc/pid/stat; the name stands in brackets and may hold anything, brackets too."""
+    """Parse a line of /proc/pid/stat; the name is in brackets and may itself contain brackets."""
     cells = line.rpartition(b")")[2].split()
     return Process(
         parent=int(cells[1]),
@@ -139,7 +139,7 @@ def parse_stat(line: bytes) -> Process:
 
 
 def _look_by_psutil(pid: int) -> Process | None:
-    """Look at one process on a system without /proc, where faults are not told."""
+    """Examine one process on a system without /proc; page faults are unknown there."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():

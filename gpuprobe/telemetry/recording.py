@@ -1,4 +1,4 @@
-"""A recording as columns; the layout of the file stands in `writer`."""
+"""Reads a recording into columns; the layout of the file is described in `writer`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.facts import Fact
 
 FACTS = re.compile(r"# (\w+) (\{.*\})$")
-# No reading of anything is larger; sums of those that are not finite, or nearly not, are no figures.
+# The largest value that is read: sums of larger ones might overflow.
 MOST = 1e18
 GPU_COLUMN = re.compile(r"gpu(\d{1,5})_", re.ASCII)
 
@@ -33,8 +33,8 @@ GPU_COLUMN = re.compile(r"gpu(\d{1,5})_", re.ASCII)
 class Telemetry:
     """A recording as columns: `t_ns` (n,) int64 that never falls, each of `columns` (n,) float64, NaN where not read.
 
-    `facts` holds what does not change by `host`, `driver`, `gpu0`, ...; `states` what was said, in order of time.
-    `source` names the program that wrote the log.
+    `facts` holds constant facts of `host`, `driver`, `gpu0`, ...; `states` the notices, sorted by time. `source` names
+    the program that wrote the log.
     """
 
     t_ns: NDArray[np.int64]
@@ -45,24 +45,24 @@ class Telemetry:
 
     @property
     def gpus(self) -> tuple[int, ...]:
-        """The numbers of the GPUs that were sampled, in the driver's order."""
+        """The numbers of the sampled GPUs, in the driver's order."""
         names = (*self.columns, *(f"{where}_" for where in self.facts))
         found = {match[1] for name in names if (match := GPU_COLUMN.match(name))}
         return tuple(sorted(map(int, found)))
 
     @property
     def said(self) -> tuple[tuple[int, str], ...]:
-        """What was said in words, each with its time."""
+        """The notices, each with its time."""
         return tuple((said.t_ns, str(said)) for said in self.states)
 
     def series(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the times and values at which a column was read; both empty where it never was."""
+        """Return the times (n,) and values (n,) of a column's readings; both empty where it was never read."""
         values = self.columns.get(name, np.full(len(self.t_ns), np.nan))
         read = ~np.isnan(values)
         return self.t_ns[read], values[read]
 
     def why_missing(self, name: str) -> str | None:
-        """Return the reason that was said for a column, such as `gpu0_power_w`, or for all of its GPU or driver."""
+        """Return the reason why a column such as `gpu0_power_w`, or its whole GPU or driver, was not read."""
         device, _, field_name = name.partition("_")
         places = [f"{device}.{field_name}", device, "driver"] if GPU_COLUMN.match(name) else [f"host.{name}"]
         for place in places:
@@ -73,7 +73,7 @@ class Telemetry:
 
 
 def read(path: Path) -> Telemetry:
-    """Read a recording; a last line that is torn is left out. Raises InputError where it is none."""
+    """Read a recording, without a last line that is incomplete. Raises InputError where it is no recording."""
     try:
         text = path.read_bytes().decode(errors="replace").replace("\0", "").replace("\r\n", "\n")
     except OSError as error:
@@ -85,7 +85,7 @@ def read(path: Path) -> Telemetry:
 
 
 class _Reader:
-    """A recording while it is read: rows by the header that they stand under."""
+    """A recording while it is read: rows belong to the header before them."""
 
     def __init__(self) -> None:
         self._facts: dict[str, dict[str, Fact]] = {}
@@ -159,7 +159,7 @@ def _is_time(cell: str) -> bool:
 
 
 def _cells(line: str) -> list[str]:
-    """Split a line at its commas; only one with words in it needs the csv module, which is much slower."""
+    """Split a line into cells; only quoted cells need the csv module, which is much slower."""
     line = line.rstrip("\r")
     if '"' not in line:
         return line.split(",")

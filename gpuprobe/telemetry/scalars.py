@@ -1,4 +1,4 @@
-"""Writes a finished recording as TensorBoard scalars, so that it stands beside the traces; without TensorFlow."""
+"""Writes a finished recording as TensorBoard scalars, shown beside the traces, without importing TensorFlow."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from gpuprobe.telemetry.recording import Telemetry
 
-# Of the host, what a person looks at beside the GPU; counters become rates.
+# The host's columns that are shown; counters become rates.
 HOST_LEVELS = ("tree_memory_mib", "memory_available_mib", "run_queue")
 HOST_RATES = {"tree_cpu_s": "cpu_cores", "iowait_s": "iowait_cores", "disk_read_mib": "disk_read_mib_per_s"}
-# Processes and links one by one would bury the rest.
+# Columns of single processes and links are too many to show.
 SINGLE = re.compile(r"(process|nvlink)\d+_")
 COUNTED = ("energy_j", "ecc_corrected", "ecc_uncorrected", "pcie_replays", "throttle_reasons")
 
@@ -55,14 +55,14 @@ def write_scalars(recording: Telemetry, folder: Path) -> int:
 
 
 class _FileOutput(DirectoryOutput):  # type: ignore[misc]
-    """TensorBoard's output into a plain file. Its own opens files through TensorFlow, which takes seconds to load."""
+    """Writes to a plain file in place of TensorBoard's own class, which imports TensorFlow."""
 
     def __init__(self, path: Path) -> None:
         self._ev_writer = _Events(path)
 
 
 class _Events:
-    """What TensorBoard's output asks of an event writer, by TensorBoard's record writer."""
+    """The event writer that TensorBoard's summary writer needs, by TensorBoard's record writer."""
 
     def __init__(self, path: Path) -> None:
         self._records = RecordWriter(path.open("wb"))

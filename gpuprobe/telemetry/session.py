@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# The sampler writes its last rows and goes; one whose driver hangs is not waited for.
+# How long to wait for the sampler's last rows; a driver that hangs longer is not waited for.
 GOODBYE_S = 5.0
-# Signals by which a fault in the driver's library ends a process.
+# Signals by which a crash in the driver's library ends a process.
 CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 
 class Sampler:
-    """The sampler's process; where a crash in the driver ends it, another goes on with the host alone."""
+    """The sampler's process; after a crash in the driver's library, a second one samples the host only."""
 
     def __init__(self, path: Path, pid: int) -> None:
         self._words = (path, pid, os.getpid())
@@ -33,7 +33,7 @@ class Sampler:
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """The process's id."""
         return self._process.pid
 
     def poll(self) -> int | None:
@@ -42,13 +42,13 @@ class Sampler:
             return self._process.poll()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         with self._lock:
             self._stopped = True
             self._process.kill()
 
     def stop(self) -> None:
-        """Let it take a last reading, and end it."""
+        """Let it take a last reading and end."""
         with self._lock:
             self._stopped = True
         assert self._process.stdin is not None
@@ -60,7 +60,8 @@ class Sampler:
             self._process.wait()
 
     def _start(self, *more: str) -> subprocess.Popen[bytes]:
-        # Not bound: the thread that starts it may end before the work does. It looks after its parent itself.
+        # Not tied to the thread that starts it, which may end before the work does: the sampler watches its parent
+        # itself.
         return child.start("gpuprobe.telemetry", *self._words, *more, bound=False, stdin=subprocess.PIPE)
 
     def _look_after(self) -> None:
@@ -72,7 +73,7 @@ class Sampler:
 
 @contextmanager
 def sampling(path: Path, pid: int) -> Iterator[Sampler]:
-    """Sample into `path` around a block, with the process tree of `pid`. The work never fails because of it."""
+    """Sample into `path` during a block, with the process tree of `pid`. A failing sampler never fails the block."""
     sampler = Sampler(path, pid)
     try:
         yield sampler

@@ -1,10 +1,10 @@
-"""Which fields of a GPU become signals of a summary, with their units: to show one more is to add a line here."""
+"""Which fields of a GPU become signals of a summary, with their units. To show another, add a line here."""
 
 from __future__ import annotations
 
 import re
 
-# Clocks held down, by reason (nvml.h, nvmlClocksEventReasons*).
+# The reasons for reduced clocks (nvml.h, nvmlClocksEventReasons*).
 THROTTLE_REASONS = {
     "power_cap": 0x4,
     "hardware_slowdown": 0x8,
@@ -13,7 +13,7 @@ THROTTLE_REASONS = {
     "hardware_thermal": 0x40,
     "power_brake": 0x80,
 }
-# Waiting for the slower card of a group is not heat or power.
+# Excluded is "sync boost", which waits for a slower card of a group: that is neither heat nor power.
 THROTTLED = sum(THROTTLE_REASONS.values()) - THROTTLE_REASONS["sync_boost"]
 GPU_LEVELS = {
     "utilization_percent": "%",
@@ -24,7 +24,7 @@ GPU_LEVELS = {
     "memory_used_mib": "MiB",
     "temperature_c": "deg C",
 }
-# Shown where the recording holds them; most cards and logs do not.
+# Shown only where the recording holds them: most cards and logs lack them.
 GPU_LEVELS_IF_READ = {
     "utilization_buffer_percent": "%",
     "memory_utilization_buffer_percent": "%",
@@ -59,13 +59,13 @@ GPU_LEVELS_IF_READ = {
     "vgpu_memory_mib": "MiB",
     "vgpu_sm_percent": "%",
 }
-# The instances of a GPU split by MIG, which has no utilization of its own then: `mig0_memory_used_mib`.
+# Fields of MIG instances, such as `mig0_memory_used_mib`: a split GPU has no utilization of its own.
 MIG_LEVEL = re.compile(r"mig\d+_(memory_used_mib|gpm_sm_percent|gpm_occupancy_percent|gpm_tensor_percent)")
 GPU_RATES_IF_READ = {
     "nvlink_sent_mib": "nvlink_sent_mib_per_s",
     "nvlink_received_mib": "nvlink_received_mib_per_s",
 }
-# Counts whose largest value in the window is what matters.
+# Counts of which the largest value in the window is shown.
 GPU_COUNTS_IF_READ = (
     "vgpus",
     "other_processes",

@@ -1,13 +1,13 @@
-"""The named states of a recording, and how they are written: `where: state: words`, several joined by `; `.
+"""The notices of a recording, in the column `said`: written `where: state: words`, several joined by `; `.
 
-`where` is `driver`, `host`, `gpu0` or one field, as `gpu0.power_w`.
+`where` is `driver`, `host`, `gpu0` or one field such as `gpu0.power_w`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# What each state means to a reader of the report. The names are part of the recording's format.
+# What each state means, for readers of the report. The names are part of the recording's format.
 STATES = {
     "no_driver": "no NVIDIA driver is installed",
     "driver_not_loaded": "the driver is installed but its kernel module is not loaded",
@@ -29,14 +29,14 @@ STATES = {
     "clock_stepped": "the clock of the host was set while sampling",
     "assumed": "the log did not say it, so it was assumed",
 }
-# States that end the readings of a whole GPU until it is back.
+# After these states a GPU is not read until it is back.
 GPU_GONE = frozenset({"gpu_lost", "driver_reset", "vanished"})
-# States of a field that will not change while the driver runs.
+# States of a field that will not change, so that it is not read again.
 FINAL = frozenset({"not_supported", "not_known", "no_permission", "invalid"})
 
 
 class Said(NamedTuple):
-    """One thing said in a recording: when, about what, which state (empty where the words stand alone), the words."""
+    """One notice of a recording: its time, what it is about, its state (may be empty), and its words."""
 
     t_ns: int
     where: str
@@ -48,12 +48,12 @@ class Said(NamedTuple):
 
 
 def say(where: str, state: str, words: str) -> str:
-    """Write one state so that `parse` reads it back."""
+    """Format a notice so that `parse` reads it back."""
     return f"{where}: {state}: {' '.join(words.replace(';', ',').split())}"
 
 
 def parse(t_ns: int, cell: str) -> list[Said]:
-    """Read the states of one row; words of another shape are kept as words."""
+    """Read the notices of one row; text in another format becomes a notice without a state."""
     found = []
     for item in filter(None, cell.split("; ")):
         where, _, rest = item.partition(": ")

@@ -1,4 +1,4 @@
-"""What a recording says about a stretch of time: figures with their unit, source and count, or why they are missing."""
+"""Summarises a stretch of a recording into signals: each a figure with unit, source and count, or why it is missing."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from gpuprobe.units import NS_PER_S
 if TYPE_CHECKING:
     from gpuprobe.telemetry.recording import Telemetry
 
-# What was counted or integrated over less than this share of the window does not tell the energy of all of it.
+# Below this covered share of the window its energy is not given.
 ENOUGH_COVERED = 0.9
-# What was said so long before a gap began may be its reason: the driver is given 2 s before it counts as hung.
+# A notice up to this long before a gap may be its reason: a driver counts as hung after 2 s.
 REASON_BEFORE_NS = 4_000_000_000
 
 
 class Gap(Record, frozen=True, kw_only=True):
-    """A stretch of the window in which nothing was read of `where` (`host`, `gpu0`, ...), and why."""
+    """A stretch of the window without readings of `where` (`host`, `gpu0`, ...), and the reason."""
 
     where: str
     start_ns: int
@@ -39,7 +39,7 @@ class Gap(Record, frozen=True, kw_only=True):
 
 
 class TelemetrySummary(Record, frozen=True, kw_only=True):
-    """One stretch of a recording; `gpus` holds the signals of each GPU, `said` the states named up to its end."""
+    """The summary of a stretch; `gpus` holds the signals of each GPU, `said` the notices up to its end."""
 
     duration_s: float
     host: tuple[Signal, ...]
@@ -48,7 +48,7 @@ class TelemetrySummary(Record, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...] = ()
 
     def signal(self, name: str, gpu: int | None = None) -> Signal | None:
-        """Return a signal of the host, or of the GPU of that place, by its name."""
+        """Return a signal by name, of the host or of the GPU at that place in `gpus`."""
         if gpu is not None and gpu >= len(self.gpus):
             return None
         signals = self.host if gpu is None else self.gpus[gpu]
@@ -58,7 +58,7 @@ class TelemetrySummary(Record, frozen=True, kw_only=True):
 def summarize(telemetry: Telemetry, start_ns: int, end_ns: int, *, gpu_pci_bus_id: str = "") -> TelemetrySummary:
     """Summarise from `start_ns` to `end_ns`. Levels are weighted by time; counters are differences of two readings.
 
-    The GPU at `gpu_pci_bus_id`, where that is given and found, comes first: the driver may count it otherwise.
+    The GPU at `gpu_pci_bus_id`, if given and found, comes first, whatever its number by the driver.
     """
     window = _Window(telemetry, start_ns, end_ns)
     used = by_bus(gpu_pci_bus_id, telemetry.facts)
@@ -119,12 +119,12 @@ class _Window:
         )
 
     def gaps(self, where: str) -> list[Gap]:
-        """Name the stretches in which the field read most often, of the host or of one GPU, was not read."""
+        """Return the stretches in which the most frequent field of the host, or of one GPU, was not read."""
         ours = [
             name
             for name in self._telemetry.columns
             if (name.startswith(f"{where}_") if where != "host" else not name.startswith("gpu"))
-            # The driver's own samples go on where ours do not, and are no reading of ours.
+            # The driver's buffered samples go on while the sampler is blocked, so they do not count.
             and "_buffer_" not in name
         ]
         if not ours:
@@ -151,7 +151,7 @@ class _Window:
         )
 
     def _level(self, column: str, unit: str, source: str, name: str) -> Signal:
-        """Mean weighted by time, with p5, p50 and p95 likewise, of a quantity that goes up and down."""
+        """Return the mean, p5, p50 and p95 of a level, all weighted by time."""
         held = self._held(column)
         if not len(held.values):
             return self._missing(name, unit, source, column)
@@ -171,7 +171,7 @@ class _Window:
         return (self._level(column, unit, "psutil", name or column),) if column in self._telemetry.columns else ()
 
     def _rate(self, column: str, unit: str, name: str | None = None, source: str = "psutil") -> Signal:
-        """Mean rate of a counter over the time between the readings next to the edges."""
+        """Return the mean rate of a counter, between the readings nearest to the window's edges."""
         name = name or column
         grown, seconds, readings = windows.growth(*self._telemetry.series(column), self._start_ns, self._end_ns)
         if seconds <= 0:
@@ -188,7 +188,7 @@ class _Window:
         return Signal(name=name, unit="", source=self._source, value=float(held.values.max()), n=len(held.values))
 
     def _throttled(self, prefix: str) -> list[Signal]:
-        """Share of the time in which heat or power held the clocks down, and of each reason that occurred."""
+        """Return the share of the time with clocks reduced by heat or power, and that of each reason that occurred."""
         held = self._held(prefix + "throttle_reasons")
         if not len(held.values):
             return [self._missing("throttled_fraction", "1", self._source, prefix + "throttle_reasons")]
@@ -202,7 +202,10 @@ class _Window:
         return [share("throttled_fraction", THROTTLED), *(signal for signal in by_reason if signal.value)]
 
     def _energy(self, prefix: str) -> Signal:
-        """Energy in joules: by the card's counter scaled to the window, else the power integrated by trapezoids."""
+        """Return the energy in joules:
+
+        by the card's counter, scaled to the window, else power integrated by trapezoids.
+        """
         duration_s = (self._end_ns - self._start_ns) / NS_PER_S
         counter = self._telemetry.series(prefix + "energy_j")
         counted_j, counted_s, readings = windows.growth(*counter, self._start_ns, self._end_ns)
@@ -222,7 +225,7 @@ class _Window:
         return Signal(name="energy_j", unit="J", source=source, value=joules / covered_s * duration_s, n=inside)
 
     def _memory(self, prefix: str) -> list[Signal]:
-        """The most memory that was in use, and what was left of the card's at that moment."""
+        """Return the largest memory in use, and the memory that was free at that moment."""
         used, free = self._held(prefix + "memory_used_mib"), self._held(prefix + "memory_free_mib")
         if not len(used.values):
             return []

@@ -1,4 +1,4 @@
-"""Arithmetic of readings over time: a reading holds until the next, a counter is a difference, a gap stays a gap.
+"""Arithmetic of readings over time: a level holds until the next reading, a counter is a difference, gaps stay gaps.
 
 All times are nanoseconds (n,) int64 that never fall, all values (n,) float64.
 """
@@ -18,18 +18,17 @@ if TYPE_CHECKING:
     Times = NDArray[np.int64]
     Values = NDArray[np.float64]
 
-# A reading stands for the time until the next one, but not longer than five usual intervals. The driver itself
-# renews the utilization only every 1/6 to 1 s (NVML API Reference, nvmlUtilization_t), so that a shorter pause
-# loses nothing.
+# A reading holds until the next one, but at most for five usual intervals. The driver itself renews the utilization
+# only every 1/6 to 1 s (NVML API Reference, nvmlUtilization_t), so a shorter pause loses nothing.
 GAP_INTERVALS, GAP_LEAST_NS = 5.0, 1_000_000_000
-# No two readings are usually nine years apart. The latest time that is read (2^62), the longest pause and this
-# interval, added up, fit into 64 bits.
+# The largest usual interval, nine years: added to the latest time that is read (2^62) and the longest pause, it fits
+# into 64 bits.
 LONGEST_INTERVAL_NS = 2**58
 
 
 @dataclass(frozen=True)
 class Held:
-    """Readings of a level within a window: `values` (n,), for how long each stood `weights_ns` (n,), and the gaps."""
+    """Readings of a level within a window: `values` (n,), how long each held `weights_ns` (n,), and the gaps."""
 
     values: Values
     weights_ns: NDArray[np.float64]
@@ -41,7 +40,7 @@ class Held:
         return float(np.average(self.values, weights=weights))
 
     def quantile(self, fraction: float) -> float:
-        """Return the value that the level did not exceed for that fraction of the covered time."""
+        """Return the value that the level did not exceed for a fraction (0 to 1) of the covered time."""
         order = np.argsort(self.values)
         weights = self.weights_ns if self.weights_ns.sum() > 0 else np.ones(len(self.values))
         reached = np.cumsum(weights[order])
@@ -50,10 +49,10 @@ class Held:
 
 
 def hold(times: Times, values: Values, start_ns: int, end_ns: int) -> Held:
-    """Weigh each reading by the time for which it stands between `start_ns` and `end_ns`.
+    """Weigh each reading by how long it holds between `start_ns` and `end_ns`.
 
-    A reading before the window stands in it too, as far as it reaches; a pause longer than the limit is a gap from
-    one usual interval after the last reading on.
+    A reading before the window may hold into it. A pause longer than the limit is a gap, which begins one usual
+    interval after the last reading.
     """
     usual_ns, limit_ns = limits(times)
     first = max(0, int(np.searchsorted(times, start_ns, "right")) - 1)
@@ -67,7 +66,7 @@ def hold(times: Times, values: Values, start_ns: int, end_ns: int) -> Held:
     ends = [start_ns, *stands_to[kept].tolist()]
     starts = [*stands_from[kept].tolist(), end_ns]
     gaps = [(ended, began) for ended, began in zip(ends, starts, strict=True) if began > ended]
-    # What was read before the recording began nobody can say; only a first reading that comes late is a gap.
+    # Before the first reading of a recording is no gap, unless that reading comes late.
     if gaps and gaps[0][0] == start_ns and gaps[0][1] - start_ns <= limit_ns:
         gaps.pop(0)
     return Held(values[first:last][kept], weights[kept], tuple(gaps))
@@ -76,7 +75,7 @@ def hold(times: Times, values: Values, start_ns: int, end_ns: int) -> Held:
 def growth(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple[float, float, int]:
     """Return (growth, seconds, readings) of a counter between the readings next to the window's edges.
 
-    Where it fell, as after a reset, that step and its time are left out.
+    Where the counter fell, as after a reset, that interval is left out.
     """
     if not len(times):
         return 0.0, 0.0, 0
@@ -87,7 +86,7 @@ def growth(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple[fl
 
 
 def trapezoid(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple[float, float]:
-    """Return (integral over seconds, seconds covered) of a level, by trapezoids over the true times, gaps left out."""
+    """Return (integral over seconds, seconds covered) of a level, by trapezoids between readings, gaps left out."""
     _, limit_ns = limits(times)
     inside = (times >= start_ns) & (times <= end_ns)
     seconds, levels = np.diff(times[inside]) / NS_PER_S, values[inside]
@@ -97,7 +96,7 @@ def trapezoid(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple
 
 
 def limits(times: Times, least_ns: int = GAP_LEAST_NS) -> tuple[int, int]:
-    """Return (usual interval, longest that is not a gap, at least `least_ns`), whatever order the times are in."""
+    """Return (usual interval, longest that is no gap: at least `least_ns`), in ns; the times need not be sorted."""
     intervals = np.diff(times)
     intervals = intervals[intervals > 0]
     usual = min(int(np.median(intervals)), LONGEST_INTERVAL_NS) if len(intervals) else GAP_LEAST_NS
@@ -105,9 +104,9 @@ def limits(times: Times, least_ns: int = GAP_LEAST_NS) -> tuple[int, int]:
 
 
 def reach(times: Times, least_ns: int) -> Times:
-    """Return until when each reading stands, (n,): until the next, or for one usual interval before a gap.
+    """Return until when each reading holds, (n,) ns: until the next, or for one usual interval before a gap.
 
-    The last one stands as long as a pause may be that is no gap.
+    The last one holds for the longest pause that is not a gap.
     """
     usual_ns, limit_ns = limits(times, least_ns)
     nexts = np.append(times[1:], times[-1:] + limit_ns)

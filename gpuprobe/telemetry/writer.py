@@ -1,10 +1,10 @@
-"""Writes `telemetry.csv` as it happens; it imports little, because the sampler must cost nothing.
+"""Writes `telemetry.csv` row by row; it imports little, because the sampler must be cheap.
 
 The first line names the columns: `t_ns` (nanoseconds since the Unix epoch, the clock of TensorFlow's traces), `said`
-(see `states`), then the fields. A row may be shorter than that: what is missing at its end, like an empty cell, was
-not read then. Rows are in the order of writing; those of the driver's own buffer bear an earlier time than they were
-written at. A line that begins with `# ` and a name holds facts as JSON. A second line that begins with `t_ns` names
-the columns anew; those of single processes are named when the process is first seen, after the others.
+(see `states`), then the fields. A row may be shorter than that: what is missing at its end, like an empty cell, was not
+read then. Rows are in the order of writing; the time of those from the driver's own buffer is earlier. A line that
+begins with `# ` and a name holds facts as JSON. A later line that begins with `t_ns` replaces the names of the columns;
+those of a single process are added at the end when it is first seen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Writer:
-    """Appends rows, each with one write, so that a killed sampler leaves at most one torn line. Several threads may."""
+    """Appends rows, each by one write, so that a killed sampler leaves at most one incomplete line. Thread-safe."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._file = path.open("ab", buffering=0)
@@ -34,7 +34,7 @@ class Writer:
             self._name_columns(columns)
 
     def row(self, t_ns: int, values: Mapping[str, float], said: str) -> None:
-        """Write one row; a column without a value stays empty, and one that is new is named after the others."""
+        """Write one row; columns without a value stay empty, and new columns are added at the end."""
         with self._lock:
             if not values.keys() <= self._places.keys():
                 self._name_columns(list(dict.fromkeys([*self._places, *values])))
@@ -55,13 +55,13 @@ class Writer:
             self._write(f"# {where} {json.dumps(facts)}")
 
     def close(self) -> None:
-        """Close the file; what was written is in it already."""
+        """Close the file; nothing is buffered."""
         self._file.close()
 
     def _write(self, line: str) -> None:
         data = (("\n" if self._torn else "") + line + "\n").encode(errors="backslashreplace")
         try:
-            # A disk that is full costs rows, not the sampler; what was cut short is ended before the next row.
+            # On a full disk rows are lost, but the sampler goes on; an incomplete line is ended before the next row.
             self._torn = os.write(self._file.fileno(), data) < len(data)
         except OSError:
             return

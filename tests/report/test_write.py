@@ -14,9 +14,9 @@ from gpuprobe.errors import InputError, OutputError
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_runs
 from gpuprobe.records import to_json
 from gpuprobe.report.write import write
+from gpuprobe.sharing.prefilter import prefilter_of
 from gpuprobe.sharing.protobuf import Rewriting, rewritten
 from gpuprobe.sharing.publish import publish
-from gpuprobe.sharing.touch import touch_of
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Recording, Spec
 from tests.helpers.program import Cli
@@ -202,9 +202,9 @@ def test_a_copy_without_its_traces_tells_what_they_said(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_no_xspace_stay_as_they_are() -> None:
-    touch, how = touch_of(["secret"], []), Rewriting(lambda _text, _key: "other", lambda _text: "other")
+    prefilter, how = prefilter_of(["secret"], []), Rewriting(lambda _text, _key: "other", lambda _text: "other")
     for content in (b"", b"\xff", b"\x0a\xff\xff", b"\x07"):
-        assert rewritten(content, touch, how) == content
+        assert rewritten(content, prefilter, how) == content
 
 
 def test_run_records_are_read_back_as_they_were_written(tmp_path: Path) -> None:

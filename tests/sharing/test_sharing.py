@@ -31,9 +31,9 @@ from gpuprobe.sharing import find, proof, publish, rules, secrets
 from gpuprobe.sharing.facts import Facts, Gathering
 from gpuprobe.sharing.kinds import KINDS, kind_of, short_system
 from gpuprobe.sharing.machine import this_machine
+from gpuprobe.sharing.prefilter import Prefilter, prefilter_of
 from gpuprobe.sharing.rules import Rules, keyed, rules_of
-from gpuprobe.sharing.touch import Touch, touch_of
-from gpuprobe.sharing.words import telling
+from gpuprobe.sharing.words import identifies
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Recording, Spec
 from gpuprobe.traces.read import read
@@ -59,8 +59,8 @@ FACTS = Facts(
 RULES = rules_of(FACTS)
 
 
-def looking(rules: Rules) -> Touch:
-    return touch_of(rules.needles, secrets.HINTS)
+def looking(rules: Rules) -> Prefilter:
+    return prefilter_of(rules.needles, secrets.HINTS)
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def test_what_is_no_secret_stays(text: str) -> None:
 
 
 def test_a_name_that_is_a_word_of_ours_tells_nobody() -> None:
-    assert [name for name in ("root", "vm", "user", "will", "max", "gpu", "42", "jo") if telling(name)] == []
-    assert telling("zelda")
-    assert telling("labbox17")
+    assert [name for name in ("root", "vm", "user", "will", "max", "gpu", "42", "jo") if identifies(name)] == []
+    assert identifies("zelda")
+    assert identifies("labbox17")
 
 
 def test_what_others_wrote_is_found_by_its_shape() -> None:
@@ -323,7 +323,7 @@ def test_bytes_of_an_unknown_format_keep_their_length() -> None:
 def test_a_trace_of_a_recorded_gpu_decodes_alike(real_traces: Path, tmp_path: Path) -> None:
     source = real_traces / "tensorflow" / "v100-01.xplane.pb"
     into = Gathering()
-    for text, _ in KINDS[".pb"].texts(source.read_bytes(), touch_of([], find.HINTS)):
+    for text, _ in KINDS[".pb"].texts(source.read_bytes(), prefilter_of([], find.HINTS)):
         find.find(text, into)
     known = rules_of(into.done())
     clean = tmp_path / source.name

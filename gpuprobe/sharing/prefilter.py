@@ -1,4 +1,4 @@
-"""Which texts are worth a closer look: those that may hold a fact, judged quickly."""
+"""A fast prefilter: which texts may hold a fact and need the full rules."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# A text within bytes that are none: what is printable, and as long as the shortest fact.
+# A text within binary data: a printable run at least as long as the shortest fact.
 RUN = re.compile(rb"[\x20-\x7e]{3,}")
 _PRINTABLE = re.compile(r"[\x20-\x7e]{3,}")
 
 
 @dataclass(frozen=True)
-class Touch:
-    """`pattern` finds a begin of what may be a fact in a printable run; `raw` are facts that hold no such run."""
+class Prefilter:
+    """`pattern` matches the start of a possible fact in a printable run; `raw` are facts without such a run."""
 
     pattern: re.Pattern[str]
     raw: tuple[bytes, ...] = ()
 
     def in_text(self, text: str) -> bool:
-        """Say whether a text may hold a fact."""
+        """Return whether a text may hold a fact."""
         return self.pattern.search(text) is not None or any(
             fact.decode(errors="surrogateescape") in text for fact in self.raw
         )
 
     def hits(self, data: bytes) -> list[int]:
-        """Return where in bytes of any kind a fact may be, in order."""
+        """Return the offsets at which bytes may hold a fact, sorted."""
         seen: dict[bytes, list[int]] = {}
         found: list[int] = []
         for run in RUN.finditer(data):
@@ -46,8 +46,8 @@ class Touch:
         return sorted(found)
 
 
-def touch_of(facts: Iterable[str], hints: Iterable[str]) -> Touch:
-    """Return what finds these facts, and hints, which are patterns; both without regard to case."""
+def prefilter_of(facts: Iterable[str], hints: Iterable[str]) -> Prefilter:
+    """Return the prefilter for these facts, and for `hints`, which are patterns; both ignore case."""
     parts, raw = set(), []
     for fact in facts:
         printable = max(_PRINTABLE.findall(fact), key=len, default="")
@@ -56,4 +56,4 @@ def touch_of(facts: Iterable[str], hints: Iterable[str]) -> Touch:
         elif fact:
             raw.append(fact.encode(errors="surrogateescape"))
     ordered = [*sorted(parts, key=len, reverse=True), *hints]
-    return Touch(re.compile("|".join(ordered) or r"(?!)", re.IGNORECASE | re.ASCII), tuple(raw))
+    return Prefilter(re.compile("|".join(ordered) or r"(?!)", re.IGNORECASE | re.ASCII), tuple(raw))
