@@ -1,1 +1,1 @@
-"""Sessions that never ran on hardware, with a truth that is known; everything made here says SIMULATED."""
+"""Simulated trainings (sessions) whose true bottleneck is known; everything made here says SIMULATED."""

@@ -1,8 +1,8 @@
-"""The story as a simulated study: a laptop's GTX 1060 under Windows, batch 32, an epoch of 170 s, a GPU at 20 %.
+"""The demo's simulated study: ResNet20 on a laptop's GTX 1060 under Windows, batch 32, 170 s an epoch, GPU at 20 %.
 
-The figures are chosen so that the baseline is the story's: 109 ms a step, of which kernels run for about 21. How the
-rest divides was never measured; here most of it goes into launching some 600 small kernels one by one, a good part
-into cutting batches in Python.
+The figures are chosen so that the baseline resembles a student's real training: 109 ms a step, in which kernels run for
+about 21 ms. How the other 88 ms divide was never measured. Here most of them are spent launching some 600 small kernels
+one by one, and many on preparing batches in Python.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from gpuprobe.records import Combination, StrategyInfo
 
 TRACED_STEPS = 6
-# One image augmented by numpy in Python, and one scaled by a map function, on a laptop's core.
+# Time of a batch on one core of a laptop: augmented by numpy in Python, and scaled by a map function.
 AUGMENT_MS, SCALE_MS = 85.0, 14.0
-# What the training holds of the card's memory whatever the batch, and for each sample of it.
+# GPU memory of the training: a fixed part, and a part for each sample of a batch.
 HELD_MIB, SAMPLE_MIB = 250.0, 2.4
 LARGE = 8
 
@@ -43,7 +43,7 @@ BASELINE = Spec(
         memory_used_mib=HELD_MIB + 32 * SAMPLE_MIB,
         power_limit_w=80.0,
     ),
-    # 248.7 MFLOP: ResNet20 forward and backward, as TensorFlow counts it.
+    # 248.7 MFLOP for each sample: ResNet20 forward and backward, as TensorFlow counts it.
     kernels=Kernels(
         count=600, mean_us=35.0, fixed_us=3.0, sm_fill=0.5, matmul_share=0.45, dtype="float32", mflop_per_sample=248.7
     ),
@@ -65,10 +65,10 @@ BASELINE = Spec(
 
 
 class Choose(Protocol):
-    """Asked what the search for a combining strategy measures next."""
+    """A search's choice of what to measure next, for a strategy that combines others."""
 
     def __call__(self, folder: Path, strategy: str) -> Combination | None:
-        """Return what to combine, from what the study's folder holds; None where the search has ended."""
+        """Return what to combine next, by the runs in the study's folder; None where the search has ended."""
 
 
 def _numpy(spec: Spec) -> Spec:
@@ -97,8 +97,8 @@ def _large_batch(spec: Spec) -> Spec:
     return replace(larger, card=replace(larger.card, memory_used_mib=HELD_MIB + larger.batch_size * SAMPLE_MIB))
 
 
-# What each strategy changes about the one it is compared with; a strategy that is not here is not simulated.
-# One whose size a search chooses takes it as its second argument.
+# How each strategy changes the spec of the one it is compared with. A strategy that is not here is not simulated. Where
+# a search chooses a size, it is the second argument.
 CHANGES: dict[str, Callable[..., Spec]] = {
     "python_feed": lambda spec: spec,
     "numpy": _numpy,
@@ -116,7 +116,7 @@ CHANGES: dict[str, Callable[..., Spec]] = {
 
 
 def specs(strategies: Sequence[StrategyInfo]) -> dict[str, Spec]:
-    """Return the session of each of these strategies that is part of the story; none of those that combine others."""
+    """Return the spec of each of these strategies that the demo simulates, without those that combine others."""
     found: dict[str, Spec] = {}
     for info in strategies:
         if info.name in CHANGES and not info.combines:
@@ -133,10 +133,10 @@ def write(
     changes: Sequence[StrategyInfo] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Simulate the story's study into a folder as `gpuprobe run` measures one: rounds of all, then the searches.
+    """Write the demo's study into a folder in the order of `gpuprobe run`: rounds of all strategies, then the searches.
 
-    `choose` says what a search tries next, from what the folder holds; None ends it. `changes` are what it may try
-    beside those of the strategies. `tell` is told which run comes next.
+    `choose` returns what a search tries next, None to end it. `changes` are what it may try beside the strategies' own.
+    `tell` is called with the name of each run before it.
     """
     sessions = specs(strategies)
     told = [info for info in strategies if info.name in sessions or info.combines]
@@ -158,5 +158,5 @@ def write(
 
 
 def _short(spec: Spec, name: str) -> Spec:
-    """Trace as many steps whether a call runs one or several."""
+    """Keep the number of traced steps where a call runs several."""
     return replace(spec, name=name, steps=max(2, TRACED_STEPS // spec.host.steps_per_execution))

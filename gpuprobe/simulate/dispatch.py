@@ -1,4 +1,4 @@
-"""Dispatches one step to one device: allocations, copies, kernels and exchanges, each in its place."""
+"""Dispatches one step to one device: allocations, copies, kernels and collectives, in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCALAR_BYTES = 4
 
 
 class Dispatcher:
-    """The thread that dispatches one step to one device: its own clock, until the step is out of its hands."""
+    """The thread that dispatches one step to one device; `now` is its own clock, in us."""
 
     def __init__(self, running: Progress, gpu: Gpu, begin: float, taken: Taken) -> None:
         self.running, self.gpu, self.begin, self.now, self.taken = running, gpu, begin, taken.got_us, taken
@@ -25,13 +25,13 @@ class Dispatcher:
         self.collectives: list[Pending] = []
         self.place = 0
         self.factor = running.noise.factor(Source.HOST, running.call, 4)
-        # Python's part, and the runtime's.
+        # Two parts: Python's and the runtime's.
         self.each_us = (spec.host.eager * spec.host.eager_op_us + spec.host.dispatch_us) * self.factor
         self.syncs = self._places(spec.host.syncs_in_step)
         self.stalls = self._places(spec.host.host_work_pieces if spec.host.host_work_ms else 0)
 
     def start(self) -> None:
-        """Allocate, and bring the batch onto the device."""
+        """Allocate memory, and copy the batch to the device."""
         spec = self.running.spec
         for _ in range(spec.host.allocations):
             begin, self.now = self.now, self.now + spec.host.allocation_us * self.factor
@@ -46,7 +46,7 @@ class Dispatcher:
             self._copy_batch(round(spec.copies.batch_mib * MIB))
 
     def kernels(self, begin_share: float, end_share: float) -> None:
-        """Launch the kernels of this part of the step."""
+        """Launch the kernels of a part of the step, given as fractions of it."""
         count = len(self.durations)
         for place in range(round(begin_share * count), round(end_share * count)):
             self._host_work(place)
@@ -55,7 +55,7 @@ class Dispatcher:
                 self.now = self.running.wait_for(self.gpu, self.thread, self.now, SCALAR_BYTES)
 
     def collective(self) -> Pending:
-        """Launch an exchange between the devices; return it, with its start."""
+        """Launch a collective; return it, with its start known."""
         running = self.running
         op = Pending(Kind.COLLECTIVE, COLLECTIVE, 0.0, self.now, self.now, self.thread, running.call, self.place)
         op.after = self.gpu.last_of(compute_streams(running.spec))
@@ -64,7 +64,7 @@ class Dispatcher:
         return op
 
     def end(self) -> None:
-        """Hand over what is still held back."""
+        """Submit the launches that are still held back."""
         self.now = self.gpu.hand_over(self.now)
         running = self.running
         running.tell(self.thread, "ExecutorState::Process", self.begin, self.now, ("_ct", 1), ("_c", running.call + 1))
@@ -81,7 +81,7 @@ class Dispatcher:
             self.gpu.schedule(op, self.now)
             self.now = op.end
         else:
-            # Streams begin a step together, after its copies and all that the step before left behind.
+            # All streams begin a step together, after its copies and all work of the step before.
             op.after = (*self.first, *self.collectives) if place < running.spec.kernels.streams else self.collectives
             loading_us = running.once_us("code_loading", self.gpu.index) if knobs.once_ms else 0.0
             self.now = self.gpu.launch(op, running.launch_us + loading_us)
@@ -90,7 +90,7 @@ class Dispatcher:
             running.tell(self.thread, "op", begin, self.now, ("place", place))
 
     def _host_work(self, place: int) -> None:
-        """Do what launches nothing: an operation of the graph that is placed on the processor, or Python."""
+        """Spend time without launching: in an operation placed on the processor, or in Python."""
         knobs = self.running.spec.host
         if place not in self.stalls:
             return
@@ -100,7 +100,7 @@ class Dispatcher:
             self.running.tell(self.thread, "host_op", begin, self.now)
 
     def _tune(self) -> None:
-        """Try which kernel is fastest, once."""
+        """Autotune once: try which kernel is fastest."""
         begin, self.now = self.now, self.now + self.running.once_us("autotuning", self.gpu.index)
         self._note(Doing.ONCE, begin, self.now)
 

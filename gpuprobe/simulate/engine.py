@@ -1,7 +1,7 @@
-"""Runs a spec: the Python thread calls the train function and its runtime dispatches, while input workers run.
+"""Simulates a spec: the Python thread calls the train function, which dispatches, while input workers run.
 
-Each actor keeps its own clock, in microseconds, and waits for the others only where a real one does: for a batch, for
-room in the launch queue, for a stream, for a copy, for the other GPUs.
+Threads, streams and devices each have a clock of their own, in microseconds. They wait for each other only where real
+ones do: for a batch, for room in the launch queue, for a stream, for a copy, for the other GPUs.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ if TYPE_CHECKING:
 
     from gpuprobe.simulate.spec import Spec
 
-# Calls before the first that counts: until the launch queue and the input buffer are as full as they get.
+# The limits of the warm-up in calls, in which the launch queue and the input buffer fill.
 FEWEST_WARMUP, MOST_WARMUP = 3, 40
-# Steps, and calls at least, whose mean is taken as the step time: enough for the noise, and twice the longest rhythm.
+# The step time is the mean of at least so many steps and calls: enough for the noise, and for two periods of what comes
+# only in every n-th call.
 FEWEST_STEPS, FEWEST_CALLS, MOST_CALLS = 12, 4, 400
 
 
 def simulate(spec: Spec) -> Session:
-    """Return the session as it goes while the profiler traces it: a warm-up, a barrier, then `spec.steps` calls."""
+    """Return the session under the profiler: a warm-up, a barrier, then `spec.steps` traced calls."""
     return _Python(spec, traced=True).run(spec.steps)
 
 
 def steady(spec: Spec) -> Session:
-    """Return the session without the profiler, over enough calls that its mean step time is that of a long training."""
+    """Return the session without the profiler, with enough calls for the mean step time of a long training."""
     return _Python(spec, traced=False).run(_enough_calls(spec))
 
 
 @lru_cache(maxsize=256)
 def steady_ms(spec: Spec) -> float:
-    """Return the mean step of that session."""
+    """Return the mean step time of that session, in ms."""
     return _Python(spec, traced=False).step_ms(_enough_calls(spec))
 
 
@@ -56,20 +57,20 @@ def _enough_calls(spec: Spec) -> int:
     if spec.input.shuffle_fill_ms:
         rhythms.append(spec.input.shuffle_fill_every)
     fewest = max(FEWEST_CALLS, math.ceil(FEWEST_STEPS / spec.host.steps_per_execution), 2 * max(rhythms))
-    # A whole number of the longest rhythm, so that each of its pauses counts as often as it comes.
+    # A whole number of the longest period, so that each event counts as often as it comes in a long training.
     calls = max(rhythms) * math.ceil(fewest / max(rhythms))
     return min(calls, MOST_CALLS)
 
 
 def warmup_calls(spec: Spec) -> int:
-    """Return how many calls pass before the first that counts."""
+    """Return how many calls the warm-up takes."""
     launches = math.ceil(spec.kernels.count / spec.kernels.fused) * spec.host.steps_per_execution
     wanted = FEWEST_WARMUP + spec.input.prefetch + math.ceil(spec.host.queue_depth / launches)
     return min(MOST_WARMUP, wanted)
 
 
 class _Python(Progress):
-    """The Python thread, with its own clock: it calls the train function, and has what it waits for dispatched."""
+    """The Python thread, with its own clock in us: it calls the train function, and drives all other actors."""
 
     def __init__(self, spec: Spec, *, traced: bool) -> None:
         super().__init__(spec, traced=traced)
@@ -77,17 +78,17 @@ class _Python(Progress):
         self.now = 0.0
 
     def run(self, calls: int) -> Session:
-        """Return what happened in so many calls after the warm-up."""
+        """Return the session of so many calls after the warm-up."""
         marks, ends = self._play(calls)
         return self._finished(marks, ends, self.first_call)
 
     def step_ms(self, calls: int) -> float:
-        """Return only how long a step took."""
+        """Return the mean step time in ms, without building a session."""
         _, ends = self._play(calls)
         return (ends[-1] - ends[0]) / 1000 / calls / self.spec.host.steps_per_execution
 
     def _play(self, calls: int) -> tuple[list[tuple[float, float]], list[float]]:
-        """Return begin and end of every call, and when the devices were done, from the last of the warm-up on."""
+        """Return begin and end of every call, and when the devices finished each from the last warm-up call on, in us."""
         marks: list[tuple[float, float]] = []
         ends: list[float] = []
         before = self.first_call = warmup_calls(self.spec)
@@ -102,14 +103,14 @@ class _Python(Progress):
         return marks, [begun, *ends[before:]]
 
     def _barrier(self) -> float:
-        """Wait for all devices where a trace begins; return when the last call before it was done."""
+        """Wait for all devices where a trace begins; return when they finished the call before it."""
         done = max(self.now, *(gpu.last_end() for gpu in self.gpus))
         if self.traced:
             self.now = done
         return max(gpu.last_end() for gpu in self.gpus)
 
     def _between(self, call: int) -> None:
-        """Python between two calls, and the next batch where Python makes it there."""
+        """Spend Python's time between two calls, with making the next batch if Python feeds."""
         knobs = self.spec.host
         factor = self.noise.factor(Source.HOST, call, 0)
         if call % knobs.callback_every == 0:
@@ -121,7 +122,7 @@ class _Python(Progress):
             self.tell(PYTHON, "next_batch", begin, self.now)
 
     def _train_function(self) -> float:
-        """Run one call; return when it comes back to Python."""
+        """Run one call of the train function; return when it returns to Python."""
         knobs, begin = self.spec.host, self.now
         self.now += knobs.function_call_us * self.noise.factor(Source.HOST, self.call, 1)
         self._specialise()
@@ -155,7 +156,7 @@ class _Python(Progress):
         return True
 
     def _specialise(self) -> None:
-        """Compile a function once more for what it has not met before."""
+        """Compile a function again for a new shape, where the spec has that as one-time work."""
         for gpu in self.gpus:
             begin, self.now = self.now, self.now + self.once_us("specialising", gpu.index)
             self.tell(PYTHON, "XlaCompile", begin, self.now)
@@ -163,7 +164,7 @@ class _Python(Progress):
                 self.doing[gpu.index][Doing.ONCE].append(span_ns(begin, self.now))
 
     def _one_step(self) -> None:
-        """Dispatch one step on all devices: input, copies, kernels, collectives in buckets, and what follows them."""
+        """Dispatch one step on all devices: input, copies, kernels, collectives in buckets, and what follows."""
         begin = self.now
         taken = self._next_batch()
         dispatchers = [Dispatcher(self, gpu, begin, taken) for gpu in self.gpus]
@@ -189,7 +190,7 @@ class _Python(Progress):
         return taken
 
     def _collective(self, dispatchers: Sequence[Dispatcher], buckets: int) -> None:
-        """All devices begin an exchange when they can; it ends for all at once, after the last one's begin."""
+        """Run a collective: each device begins when it can, and all end together, timed from the last one's begin."""
         ops = [dispatcher.collective() for dispatcher in dispatchers]
         factor = self.noise.factor(Source.COPY, self.step, 1)
         end = max(op.start for op in ops) + 1000 * self.spec.collective.allreduce_ms / buckets * factor
@@ -197,7 +198,7 @@ class _Python(Progress):
             dispatcher.gpu.finish(op, end)
 
     def _read_back(self) -> None:
-        """Copy the loss, and what else is wanted, to the host, and wait for it."""
+        """Copy the loss and `copies.back_mib` to the host, and wait for the copy."""
         knobs, size = self.spec.host, round(self.spec.copies.back_mib * MIB)
         due = knobs.sync_every and self.call % knobs.sync_every == 0
         if not (due or size) or not self.spec.card.on_gpu:

@@ -1,4 +1,4 @@
-"""The fixes of a session: each is a spec with one thing changed, to be simulated again."""
+"""The fixes: each returns a spec with one thing changed, to be simulated again."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ if TYPE_CHECKING:
 
     from gpuprobe.simulate.spec import Spec
 
-# Work that a card does in no time would be no work: so long at least.
+# The shortest kernel: a kernel that takes no time would not be in the trace.
 LEAST_US = 0.001
 PREFETCH, PARALLEL, FUSED, STEPS, BATCH, CARD = 2, 8, 8, 8, 4, 2.0
 
 
 def input_free(spec: Spec) -> Spec:
-    """Every batch is ready when it is asked for; it is still copied to the device."""
+    """Have every batch ready when it is requested; it is still copied to the device."""
     free = replace(spec.input, read_ms=0.0, map_ms=0.0, batch_ms=0.0, python_ms=0.0, shuffle_fill_ms=0.0)
     return replace(spec, input=replace(free, get_next_us=0.0))
 
 
 def prefetch(spec: Spec, batches: int = PREFETCH) -> Spec:
-    """Batches are prepared ahead of the training."""
+    """Prepare batches ahead of the training."""
     return replace(spec, input=replace(spec.input, prefetch=max(spec.input.prefetch, batches)))
 
 
 def parallel_map(spec: Spec, calls: int = PARALLEL) -> Spec:
-    """The map function runs on several cores."""
+    """Run the map function on several cores."""
     return replace(spec, input=replace(spec.input, parallel_calls=max(spec.input.parallel_calls, calls)))
 
 
 def copies_hidden(spec: Spec) -> Spec:
-    """The next batch is copied, from pinned memory, while this one is computed."""
+    """Copy the next batch from pinned memory while this one is computed."""
     return replace(spec, copies=replace(spec.copies, ahead=True, pinned=True))
 
 
 def uint8_feed(spec: Spec) -> Spec:
-    """Images cross the bus as bytes, and are cast on the device."""
+    """Copy images as bytes, and cast them on the device."""
     if spec.copies.feed_dtype == "uint8":
         return spec
     return replace(spec, copies=replace(spec.copies, feed_dtype="uint8", batch_mib=spec.copies.batch_mib / 4))
 
 
 def launches_fused(spec: Spec) -> Spec:
-    """XLA fuses kernels, so that there are fewer launches; the work itself stays."""
+    """Fuse kernels by XLA into fewer launches; the work itself stays the same."""
     fused = min(spec.kernels.fused * FUSED, spec.kernels.count)
     return replace(spec, kernels=replace(spec.kernels, fused=fused), host=replace(spec.host, eager=False))
 
 
 def steps_per_execution(spec: Spec, several: int = STEPS) -> Spec:
-    """One call from Python runs several steps."""
+    """Run several steps in one call from Python."""
     steps = max(spec.host.steps_per_execution, several)
     return replace(spec, host=replace(spec.host, steps_per_execution=steps, eager=False))
 
 
 def batch_times(spec: Spec, factor: float = BATCH) -> Spec:
-    """A batch that much larger: kernels grow only once they fill the card; input and copies grow with it."""
+    """Multiply the batch size: kernels take longer once they fill the card; input and copies grow in proportion."""
     kernels, given, fill = spec.kernels, spec.input, spec.kernels.sm_fill
     growth = max(1.0, fill * factor) / max(1.0, fill)
     fixed_us = min(kernels.fixed_us, kernels.mean_us)
@@ -75,17 +75,17 @@ def batch_times(spec: Spec, factor: float = BATCH) -> Spec:
 
 
 def fp16(spec: Spec) -> Spec:
-    """Matrices are multiplied in float16: faster with Tensor Cores, slower without."""
+    """Multiply matrices in float16: faster with Tensor Cores, slower without."""
     return replace(spec, kernels=replace(spec.kernels, dtype="float16"))
 
 
 def callbacks_removed(spec: Spec) -> Spec:
-    """Python does nothing between two calls."""
+    """Do nothing in Python between two calls."""
     return replace(spec, host=replace(spec.host, callback_ms=0.0))
 
 
 def faster_card(spec: Spec, factor: float = CARD) -> Spec:
-    """A card that computes so many times as fast."""
+    """Use a card that computes so many times as fast."""
     fixed_us = min(spec.kernels.fixed_us, spec.kernels.mean_us)
     mean_us = fixed_us + (spec.kernels.mean_us - fixed_us) / factor
     return replace(spec, kernels=replace(spec.kernels, mean_us=max(mean_us, LEAST_US)))

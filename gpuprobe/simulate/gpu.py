@@ -1,4 +1,4 @@
-"""One device: launches wait in a bounded queue, streams run them in order, copy engines beside the kernels."""
+"""One device: launches wait in a bounded queue, each stream runs its own in order, and copies run beside kernels."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from gpuprobe.simulate.spec import Spec
 
-# Numbers of streams as they read in a trace: TensorFlow makes one to compute and one for each direction of copies.
+# Stream numbers as in a trace: TensorFlow makes one stream to compute and one for each direction of copies.
 COMPUTE, H2D, D2H, COLLECTIVE = 13, 14, 15, 30
 MORE_COMPUTE = 16
 
 
 def compute_stream(index: int) -> int:
-    """Return the number of a compute stream, counted from 0."""
+    """Return the stream number of the `index`-th compute stream, counted from 0."""
     return COMPUTE if index == 0 else MORE_COMPUTE + index
 
 
@@ -30,7 +30,7 @@ def compute_streams(spec: Spec) -> list[int]:
 
 @dataclass(eq=False, slots=True)
 class Pending:
-    """An operation from its launch call on; times in microseconds, `start` and `end` once they are known."""
+    """An operation that has been launched; times in microseconds, `start` and `end` once they are known."""
 
     kind: Kind
     stream: int
@@ -48,7 +48,7 @@ class Pending:
 
 @dataclass
 class Gpu:
-    """A device in progress; `done` are all operations whose times are known, in the order of their launches."""
+    """The state of a device; `done` are all operations whose times are known, in launch order."""
 
     spec: Spec
     index: int
@@ -59,7 +59,10 @@ class Gpu:
     _last: dict[int, Pending] = field(default_factory=dict)
 
     def launch(self, op: Pending, launch_us: float) -> float:
-        """Take a launch call that begins at `op.call_begin`; return when it returns, later where the queue is full."""
+        """Launch `op` by a call that begins at `op.call_begin`; return when the call returns:
+
+        later if the queue is full.
+        """
         host = self.spec.host
         now = op.call_begin
         while self._waiting and self._waiting[0] <= now:
@@ -78,7 +81,7 @@ class Gpu:
         return op.call_end
 
     def hand_over(self, now: float) -> float:
-        """Give the launches held back to the device; return when that is done."""
+        """Submit the launches held back (WDDM batches them) to the device; return when that is done."""
         if not self._held:
             return now
         now += self.spec.host.wddm_submit_us
@@ -92,7 +95,7 @@ class Gpu:
         heapq.heappush(self._waiting, op.start)
 
     def schedule(self, op: Pending, earliest: float) -> None:
-        """Fix when an operation runs: in its stream's order, after what it waits for."""
+        """Set when an operation runs: in its stream's order, after the operations that it waits for."""
         op.start = max(earliest, self._stream_free.get(op.stream, 0.0))
         for other in op.after:
             op.start = max(op.start, other.end)
@@ -100,20 +103,20 @@ class Gpu:
         self.done.append(op)
 
     def finish(self, op: Pending, end: float) -> None:
-        """Set when an operation ends; a collective's end is known only once all devices have begun it."""
+        """Set when an operation ends; for a collective, call it once all devices have begun."""
         op.end = end
         self._stream_free[op.stream] = end
 
     def last_end(self) -> float:
-        """Return when everything handed over is done."""
+        """Return when everything submitted is done."""
         return max(self._stream_free.values(), default=0.0)
 
     def last_of(self, streams: Sequence[int]) -> tuple[Pending, ...]:
-        """Return the last operation launched into each of these streams, those still held back among them."""
+        """Return the last operation launched into each of these streams, including those still held back."""
         return tuple(self._last[stream] for stream in streams if stream in self._last)
 
     def _run(self, start: float, work_us: float) -> float:
-        """Return when a kernel ends that needs so long alone: the slices of another process do not serve it."""
+        """Return when a kernel ends that takes `length` us alone: it stands still in another process's time slices."""
         card = self.spec.card
         if card.other_process_share == 0:
             return start + work_us
@@ -121,7 +124,7 @@ class Gpu:
         period_us = slice_us / card.other_process_share
         ours_us = period_us - slice_us
         turns, within_us = divmod(start, period_us)
-        # Time that was ours until the start, and with the kernel's own; then back to the clock on the wall.
+        # Convert the start to time outside the other's slices, add the kernel's length, and convert back.
         served_us = turns * ours_us + max(0.0, within_us - slice_us) + work_us
         turns, rest_us = divmod(served_us, ours_us)
         return max(start + work_us, turns * period_us + slice_us + rest_us)

@@ -1,4 +1,4 @@
-"""The true breakdown of every step, from what the simulator knows of device and host and not from a trace."""
+"""The true breakdown of every step, from the simulator's own knowledge of device and host, not from a trace."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CPU_CATEGORIES = (
 
 
 def windows(session: Session, device: int) -> list[Interval]:
-    """Return the stretch of each step, from marker to marker; the last ends with the device's last event."""
+    """Return the interval of each step (ns), from marker to marker; the last ends with the device's last event."""
     spans = [(call.start_ns, call.next_ns) for call in session.calls]
     last = max((op.end_ns for op in session.ops if op.device == device), default=spans[-1][1])
     if session.spec.card.on_gpu:
@@ -66,7 +66,7 @@ def breakdown(session: Session, device: int) -> list[dict[str, int]]:
 
 
 def _gpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]]]:
-    """Return the categories in their precedence, each with the stretches in which it could hold."""
+    """Return the categories by precedence, each with the intervals to which it may apply."""
     ops = [op for op in session.ops if op.device == device]
     doing = session.doing[device]
     steps = union(doing[Doing.STEP])
@@ -107,7 +107,7 @@ def _of(ops: Iterable[DeviceOp], kind: Kind) -> list[Interval]:
 
 
 def _waiting(session: Session, device: int) -> list[Interval]:
-    """Return when a device was in a collective and another had not come to it: until the last one's begins."""
+    """Return the intervals in which a device was in a collective that another had not yet begun."""
     own = [op for op in session.ops if op.device == device and op.kind is Kind.COLLECTIVE]
     begun: dict[int, int] = {}
     for op in session.ops:
@@ -117,7 +117,7 @@ def _waiting(session: Session, device: int) -> list[Interval]:
 
 
 def _for_others(session: Session, device: int) -> list[Interval]:
-    """Return the ends of calls in which only threads that start no kernel of this device started some, of others."""
+    """Return the ends of calls in which only other devices, dispatched by other threads, still got kernels."""
     kernels = [op for op in session.ops if op.kind in {Kind.KERNEL, Kind.COLLECTIVE}]
     own_threads = {op.thread for op in kernels if op.device == device}
     started: dict[int, int] = {}
@@ -131,13 +131,13 @@ def _for_others(session: Session, device: int) -> list[Interval]:
 
 
 def _between(session: Session, steps: Sequence[Interval]) -> list[Interval]:
-    """Return the time outside the train function, up to the end of the last one."""
+    """Return the intervals outside the train function, up to the end of the last call."""
     begin, end = session.calls[0].start_ns, max(session.calls[-1].next_ns, *(op.end_ns for op in session.ops))
     return _split([(begin, end)], steps)[1]
 
 
 def union(intervals: Iterable[Interval]) -> list[Interval]:
-    """Return the same time as sorted stretches that do not touch."""
+    """Return the union as sorted intervals that do not touch."""
     merged: list[Interval] = []
     for begin, end in sorted(intervals):
         if end <= begin:
@@ -150,7 +150,7 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def _split(free: Sequence[Interval], covers: Sequence[Interval]) -> tuple[list[Interval], list[Interval]]:
-    """Part sorted stretches into what a sorted cover takes of them and what it leaves."""
+    """Split sorted intervals into the parts inside and outside a sorted cover."""
     taken: list[Interval] = []
     left: list[Interval] = []
     place = 0
@@ -172,7 +172,7 @@ def _split(free: Sequence[Interval], covers: Sequence[Interval]) -> tuple[list[I
 
 
 def _book(steps: list[dict[str, int]], spans: Sequence[Interval], taken: Sequence[Interval], category: str) -> None:
-    """Add stretches to the steps in which they lie."""
+    """Add intervals to the steps in which they lie."""
     place = 0
     for begin, end in taken:
         while place < len(spans) - 1 and spans[place][1] <= begin:

@@ -1,4 +1,4 @@
-"""What the kernels of a simulated step are called, and how they are launched: a convolutional network's training."""
+"""The names and launch shapes of a simulated step's kernels, as in the training of a convolutional network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gpuprobe.simulate.spec import Spec
 
 COLLECTIVE = "ncclDevKernel_AllReduce_Sum_f32_RING_LL(ncclDevKernelArgsStorage<4096ul>)"
-# An operation that has no kernel for the GPU, and so is placed on the processor.
+# An operation without a GPU kernel, which TensorFlow places on the processor.
 HOST_OP = "text_vectorization/LookupTableFindV2:LookupTableFindV2"
 THREADS_PER_BLOCK = 256
 
@@ -36,7 +36,7 @@ _OTHER = (
 
 @dataclass(frozen=True)
 class Described:
-    """A kernel as a profiler describes it; `op` is the name of TensorFlow's operation, with its type."""
+    """A kernel as a profiler describes it; `op` is the name and type of TensorFlow's operation."""
 
     name: str
     op: str
@@ -47,7 +47,7 @@ class Described:
 
 
 def kernel(spec: Spec, place: int) -> Described:
-    """Describe the kernel at that place of a step, after fusing."""
+    """Describe the kernel at a place of a step, counted after fusing."""
     kernels = spec.kernels
     first = place * kernels.fused
     matmul = multiplies(kernels, first)

@@ -1,4 +1,4 @@
-"""Reproducible noise: each kind of duration has a stream of its own, so that changing one knob moves no other draw."""
+"""Reproducible noise: each kind of duration has a random stream of its own, so that one knob changes no other draw."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TABLE = 4096
 
 
 class Source(IntEnum):
-    """What is noisy."""
+    """The kinds of durations that have noise."""
 
     KERNEL_PATTERN = 0
     KERNEL = 1
@@ -27,7 +27,7 @@ class Source(IntEnum):
 
 
 class Noise:
-    """Factors around 1 with a relative spread, the same for the same seed, source and place."""
+    """Factors around 1 with a relative spread, reproducible for a seed, source and place."""
 
     def __init__(self, seed: int, spread: float) -> None:
         self._seed, self._spread = seed, spread
@@ -38,11 +38,11 @@ class Noise:
         return _generator(self._seed, source, place)
 
     def factors(self, count: int, source: Source, *place: int) -> NDArray[np.float64]:
-        """Return (count,) factors, log-normal with median 1."""
+        """Return factors (count,), log-normal with median 1."""
         return _factors(self._seed, self._spread, count, source, place)
 
     def factor(self, source: Source, index: int, sort: int = 0) -> float:
-        """Return the factor of that number among those of one sort; they repeat after a few thousand."""
+        """Return the factor of one event, by its number and sort; they repeat after a few thousand."""
         if (source, sort) not in self._tables:
             self._tables[source, sort] = self.factors(TABLE, source, sort).tolist()
         return self._tables[source, sort][index % TABLE]
@@ -54,7 +54,7 @@ def _generator(seed: int, source: Source, place: tuple[int, ...]) -> np.random.G
 
 @lru_cache(maxsize=4096)
 def _factors(seed: int, spread: float, count: int, source: Source, place: tuple[int, ...]) -> NDArray[np.float64]:
-    """Draw once what the same session without one of its flaws draws again."""
+    """Cached, since the same session without a flaw draws the same factors again."""
     found: NDArray[np.float64] = np.exp(spread * _generator(seed, source, place).standard_normal(count))
     found.flags.writeable = False
     return found

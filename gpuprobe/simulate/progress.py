@@ -1,4 +1,4 @@
-"""What all actors share while a session is simulated: the devices, the host's events, the noise."""
+"""The state that all actors of a simulation share: the devices, the host's events, the noise."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PYTHON = "python3"
 
 
 class Progress:
-    """A session in progress: `call` and `step` count from its start, and what is `counting` is in the trace.
+    """A session in progress: `call` and `step` count from its start; while `counting`, the profiler records.
 
-    `first_call` is the first that counts.
+    `first_call` is the first call after the warm-up.
     """
 
     def __init__(self, spec: Spec, *, traced: bool) -> None:
@@ -33,22 +33,22 @@ class Progress:
         self._once_left = {gpu.index for gpu in self.gpus} if traced and spec.host.once_ms else set()
 
     def wait_for(self, gpu: Gpu, thread: str, begin: float, size: int) -> float:
-        """Copy so many bytes back after all that was launched; return when the waiting call returns."""
+        """Copy `size` bytes to the host after all launched work; return when the waiting call returns (us)."""
         copies, knobs = self.spec.copies, self.spec.host
         after = gpu.last_of([*compute_streams(self.spec), COLLECTIVE])
         op = Pending(Kind.D2H, D2H, self.copy_us(size, copies.pinned), begin, begin, thread, self.call)
         op.bytes, op.after = size, after
         handed_over = gpu.hand_over(gpu.launch(op, self.launch_us))
         back = max(handed_over, op.end) + knobs.sync_wake_us * self.noise.factor(Source.HOST, self.call, 3)
-        # While Python waits for one device it feeds none of the others either.
+        # While Python waits for one device it launches nothing on the others either.
         for device in self.doing if thread == PYTHON else [self.doing[gpu.index]]:
             device[Doing.SYNC].append(span_ns(begin, back))
-        # What was still held back is handed over within the waiting call.
+        # Launches still held back are submitted within the waiting call.
         self.tell(thread, "cuStreamSynchronize", op.call_end, back)
         return back
 
     def copy_us(self, size: int, pinned: bool) -> float:
-        """How long a copy over the bus takes."""
+        """Return how long a copy of `size` bytes over the bus takes, in us."""
         copies = self.spec.copies
         speed = min(copies.link_gb_per_s, copies.link_gb_per_s if pinned else copies.pageable_gb_per_s)
         speed *= self.spec.card.pcie_fraction
@@ -56,12 +56,12 @@ class Progress:
 
     @property
     def launch_us(self) -> float:
-        """One launch call, with what the profiler adds while it traces."""
+        """The length of a launch call in us, including the profiler's overhead while it traces."""
         knobs = self.spec.host
         return knobs.launch_us + (knobs.profiler_us if self.traced and self.counting else 0.0)
 
     def once_us(self, kind: str, device: int) -> float:
-        """Take the work that is done once for a device, where it is of this kind and falls into this call."""
+        """Return the time in us of a device's one-time work, if it is of this kind and due in this call; else 0."""
         knobs = self.spec.host
         due = self.counting and self.call - self.first_call == knobs.once_call
         if not due or kind != knobs.once_kind or device not in self._once_left:
@@ -70,14 +70,14 @@ class Progress:
         return 1000 * knobs.once_ms
 
     def tell(self, thread: str, name: str, begin: float, end: float, *stats: tuple[str, int | str]) -> None:
-        """Note what a thread of the host did, while the trace runs."""
+        """Add an event of a host thread to the trace, while it runs."""
         if self.traced and self.counting and end > begin:
             self.events.append(HostEvent(thread, name, *span_ns(begin, end), stats))
 
     def ops(self, before: int, begin: float) -> tuple[DeviceOp, ...]:
-        """Return what was launched from call `before` on, and after that moment, in the order of the launches."""
+        """Return the operations launched from call `before` on and after `begin` (us), in launch order."""
         done = ((gpu.index, op) for gpu in self.gpus for op in gpu.done)
-        # What was launched before the trace began is not in it.
+        # Operations launched before the trace began are not in it.
         pending = [(device, op) for device, op in done if op.call_number >= before and op.call_begin >= begin]
         pending.sort(key=lambda pair: (pair[1].call_begin, pair[0]))
         return tuple(
@@ -99,5 +99,5 @@ class Progress:
 
 
 def span_ns(begin_us: float, end_us: float) -> Interval:
-    """Return a stretch that is given in microseconds in whole nanoseconds."""
+    """Convert an interval from microseconds to whole nanoseconds."""
     return round(1000 * begin_us), round(1000 * end_us)

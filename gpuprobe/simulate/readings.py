@@ -1,4 +1,4 @@
-"""Writes `telemetry.csv` as the sampler would have: columns are functions of time, some of them noisy."""
+"""Writes `telemetry.csv` as the sampler would: each column is a function of time, some with noise."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 TICK_S = 0.05
 SLOW_EVERY = 10
-# Power at rest, as a share of the limit, and the least clock of a card at rest.
+# Power of an idle card, as a share of its limit, and its clock.
 IDLE_POWER, IDLE_CLOCK = 0.12, 0.45
 COOL_C, HOT_C, LIMIT_C = 42.0, 78.0, 87.0
-# A card keeps an energy counter from Volta on (NVML API Reference, nvmlDeviceGetTotalEnergyConsumption).
+# Cards have an energy counter from Volta on (NVML API Reference, nvmlDeviceGetTotalEnergyConsumption).
 ENERGY_COUNTER_FROM = 7.0
 PCIE_GENERATION, PCIE_LANES = 3.0, 16.0
 
@@ -38,7 +38,7 @@ def write(
     columns: Mapping[str, Callable[[float], float]],
     facts: Mapping[str, Mapping[str, float | str]],
 ) -> None:
-    """Write one row a tick from `start_ns` to `end_ns`; each column is a function of the seconds since the start."""
+    """Write one row for each tick from `start_ns` to `end_ns`; each column is a function of seconds since the start."""
     writer = Writer(path, list(columns))
     for where, told in facts.items():
         writer.facts(where, told)
@@ -48,9 +48,9 @@ def write(
 
 
 class Busy:
-    """How much of the time a device was busy, when a session is repeated without end after a warm-up.
+    """The busy share of a device over time, where a session repeats endlessly after a warm-up.
 
-    `pauses` are when it stood still, as (seconds since the recording's start, length in seconds), in order.
+    `pauses` are when it stood still, as (seconds since the recording's start, length in seconds), sorted.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Busy:
         self._warmup_s = warmup_s
         begins = np.array([begin for begin, _ in pauses], np.float64)
         lengths_s = np.array([length for _, length in pauses], np.float64)
-        # Time on the wall, and time without the pauses, at each begin and end of one.
+        # Wall time, and time without pauses, at each begin and end of a pause.
         self._wall_s = np.stack([begins, begins + lengths_s], 1).ravel()
         self._moving_s = np.repeat(begins - (lengths_s.cumsum() - lengths_s), 2)
         self._other = session.spec.card.other_process_share
 
     def fraction(self, begin_s: float, end_s: float) -> float:
-        """Return the share of a stretch in which at least one kernel ran, of this process or another."""
+        """Return the share of an interval (0 to 1) in which a kernel of any process ran."""
         own = (self._until(end_s) - self._until(begin_s)) / (end_s - begin_s)
         return own + (1 - own) * self._other
 
@@ -97,7 +97,7 @@ class Busy:
 
 
 class _Card:
-    """What NVML would read of one GPU: functions of the seconds since the recording's start."""
+    """NVML's readings of one GPU, as functions of the seconds since the recording's start."""
 
     def __init__(self, spec: Spec, index: int, busy: Busy) -> None:
         self._card, self._period_s, self._busy = spec.card, spec.recording.nvml_period_s, busy
@@ -105,7 +105,7 @@ class _Card:
         self._swing = np.random.default_rng([spec.seed, index, 7]).standard_normal(4096) * 0.02
 
     def load(self, seconds: float) -> float:
-        """The share of the last whole period in which a kernel ran (0 to 1)."""
+        """The share (0 to 1) of NVML's last whole period in which a kernel ran."""
         whole = int(seconds / self._period_s)
         return self._busy.fraction((whole - 1) * self._period_s, whole * self._period_s) if whole else 0.0
 
@@ -129,7 +129,7 @@ class _Card:
 
 
 def gpu_columns(spec: Spec, index: int, busy: Busy) -> dict[str, Callable[[float], float]]:
-    """Return what NVML says of one GPU: its utilization is the share of its last whole period, in whole percent."""
+    """Return NVML's columns of one GPU: utilization is the busy share of the last whole period, in whole percent."""
     card, read = spec.card, _Card(spec, index, busy)
     others_mib = card.other_process_mib if card.other_process_share else 0.0
     used_mib = min(card.memory_mib, (card.memory_used_mib if card.on_gpu else 4.0) + others_mib)
@@ -154,7 +154,7 @@ def gpu_columns(spec: Spec, index: int, busy: Busy) -> dict[str, Callable[[float
 
 
 def gpu_facts(spec: Spec) -> dict[str, float | str]:
-    """Return what the driver says of a GPU that does not change."""
+    """Return the constant facts of a GPU, as the driver gives them."""
     card = spec.card
     return {
         "name": card.name,
@@ -165,12 +165,12 @@ def gpu_facts(spec: Spec) -> dict[str, float | str]:
 
 
 def lanes(fraction: float) -> float:
-    """Return the number of lanes, a power of two, that comes nearest to a share of the link's bandwidth."""
+    """Return the number of PCIe lanes, a power of two, nearest to a share of the link's bandwidth."""
     return min((1.0, 2.0, 4.0, 8.0, 16.0), key=lambda count: abs(math.log(count / PCIE_LANES / fraction)))
 
 
 def host_columns(spec: Spec, step_ms: float) -> dict[str, Callable[[float], float]]:
-    """Return what the operating system says: Python's core, and the cores and the disk that the input keeps busy."""
+    """Return the host's columns: the core of Python, and the cores and the disk that the input pipeline uses."""
     knobs, cores = spec.input, spec.host.cores
     mapped = knobs.map_ms if knobs.cache != "warm" and knobs.feed == "tf_data" else 0.0
     helpers = min(cores - 1.0, (mapped + knobs.batch_ms) / step_ms)

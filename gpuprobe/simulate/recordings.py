@@ -1,4 +1,4 @@
-"""The records of what was simulated, as `gpuprobe run` writes them; the one way to disk for all that is simulated."""
+"""Writes simulated runs as `gpuprobe run` writes measured ones; everything simulated reaches the disk here."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ START_NS = 1_700_000_000_000_000_000
 WARMUP_S = 6.0
 CORES = 8
 SAMPLES = 50_000
-# After so many updates the simulated loss has fallen to 1/e: a larger batch makes fewer of the same samples.
+# The simulated loss falls to 1/e in so many updates; with a larger batch the same samples give fewer updates.
 LOSS_UPDATES = 625
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedRun:
-    """All that one run's recording is made of.
+    """The content of one run's recording.
 
-    `call_ms` are the calls of the timed window; `columns` the telemetry as functions of the seconds since its start,
-    None where none was taken, and `facts` what the driver says of each GPU once; `traced` the session whose trace is
-    written, None for a run without a trace; `startup_s` and `tail_s` lie before the warm-up and after all else, and
-    `wall_parts` are where the wall time of the whole run went, none where the phases tell; `outside_fraction` is the
-    share of the window outside the train function.
+    `call_ms` are the lengths of the timed calls. `columns` is the telemetry as functions of the seconds since its
+    start, None for a run without, and `facts` the constant facts of each GPU. `traced` is the session whose trace is
+    written, None for a run without a trace. `startup_s` comes before the warm-up, `tail_s` at the end. `wall_parts` is
+    the whole-run breakdown, empty where the phases suffice. `outside_fraction` is the share of the window (0 to 1)
+    outside the train function.
     """
 
     strategy: str
@@ -77,7 +77,7 @@ class SimulatedRun:
 
 
 def settings(*, device: str, batch_size: int, dtype_policy: str = "float32", **others: object) -> Settings:
-    """Return effective settings, plain but for what is given."""
+    """Return effective settings: defaults except those given."""
     plain: dict[str, object] = {
         "compute_dtype": "float16" if dtype_policy == "mixed_float16" else "float32",
         "jit_compile": False,
@@ -93,7 +93,7 @@ def settings(*, device: str, batch_size: int, dtype_policy: str = "float32", **o
 
 
 def environment(gpus: Sequence[GpuInfo], cores: int = CORES) -> Environment:
-    """Return the machine that was never there; it is marked as simulated, and so is every report on it."""
+    """Return the record of a machine that does not exist; it is marked as simulated, and so is every report on it."""
     return Environment(
         system="simulated",
         python="none",
@@ -112,7 +112,7 @@ def environment(gpus: Sequence[GpuInfo], cores: int = CORES) -> Environment:
 def study_record(
     name: str, machine: Environment, strategies: Sequence[StrategyInfo], *, rounds: int, batch_size: int, command: str
 ) -> Study:
-    """Return the record of a study in which nothing was measured."""
+    """Return the record of a simulated study."""
     return Study(
         name=name,
         created_ns=START_NS,
@@ -130,13 +130,13 @@ def study_record(
 
 
 def save_study(study: Study, folder: Path) -> None:
-    """Write a study's record into its folder, which is made where it is not there."""
+    """Write a study's record into its folder, which is created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     save(study, folder / STUDY_FILE)
 
 
 def save_run(run: SimulatedRun, study: Path, start_ns: int, random: np.random.Generator) -> int:
-    """Write `run.json`, `telemetry.csv` and the trace of one run; return when it ended."""
+    """Write `run.json`, `telemetry.csv` and the trace of one run; return when it ended (Unix ns)."""
     combined = run.combined or Combination(start="", changes=(), step=0)
     folder = run_folder(study, run.number, run.strategy, combined.step)
     folder.mkdir(parents=True)

@@ -1,8 +1,8 @@
-"""How each flaw is removed from a session: for each cause, the one thing that changes about machine or program.
+"""Defines for each cause how its flaw is removed from a session: the one change to the machine or the program.
 
-A removal takes away the flaw whole and leaves all else as it is, the work that the network needs above all. So none is
-a fix that somebody could apply: those are in `fixes`, and gain less. `REMOVALS` is the simulator's definition of its
-causes; docs/simulated-truth.md shows it.
+A removal takes the flaw away entirely and leaves all else unchanged, above all the work that the network needs. Real
+fixes cannot do that: they are in `fixes`, and gain less. `REMOVALS` is the simulator's definition of its causes;
+docs/simulated-truth.md shows it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.simulate.spec import Spec
 
-# As short as a launch call may be in a spec, and a link on which copies take no time.
+# The shortest launch call that a spec allows, and a bandwidth with which copies take no time.
 NO_LAUNCH_US = 0.001
 ENDLESS_GB_PER_S = 1e9
 
@@ -29,8 +29,8 @@ ENDLESS_GB_PER_S = 1e9
 class Removal:
     """How one cause is removed: `words` complete the sentence "in the session without it ...".
 
-    Where a removal contains another, only what it saves beyond that one is its own: without any copy a narrow link
-    costs nothing either, and yet the link is what is wrong.
+    Where a removal `contains` another cause, it gets only what it saves beyond that one. Removing all copies also
+    removes the cost of a slow link, but that part is due to the link.
     """
 
     cause: str
@@ -54,7 +54,7 @@ def _never_compiling(spec: Spec) -> Spec:
 
 
 def _no_xla_compiling(spec: Spec) -> Spec:
-    """Whatever XLA compiles is there, what it does for one shape alone too: a trace shows the same of both."""
+    """Remove all compilation by XLA, also that for a single new shape: a trace does not tell the two apart."""
     known = _nothing_once(spec) if spec.host.once_kind == "specialising" else spec
     return _never_compiling(known) if spec.host.compile_kind == "xla" else known
 
@@ -172,7 +172,7 @@ REMOVALS = (
 
 
 def without(spec: Spec, causes: tuple[str, ...]) -> Spec:
-    """Return the session without these causes."""
+    """Return the spec without these causes."""
     for removal in REMOVALS:
         if removal.cause in causes:
             spec = removal.apply(spec)
@@ -180,5 +180,5 @@ def without(spec: Spec, causes: tuple[str, ...]) -> Spec:
 
 
 def removable(spec: Spec) -> list[Removal]:
-    """Return the removals that change anything about a session."""
+    """Return the removals that change this spec."""
     return [removal for removal in REMOVALS if removal.apply(spec) != spec]

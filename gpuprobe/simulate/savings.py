@@ -1,7 +1,7 @@
-"""What removing each flaw saves in the simulator itself, and so which cause of a session is the primary one.
+"""Measures in the simulator what removing each flaw saves, and so which cause of a session is the primary one.
 
-Nothing here knows how a diagnosis decides: a cause is what a counterfactual says, the same session run again without
-that one flaw. The two numbers below are the definition's, and no rule of the diagnosis has them.
+It is independent of how a diagnosis decides: the cost of a cause is a counterfactual, the same session simulated
+without that one flaw. The two thresholds below are part of this definition; no rule of the diagnosis uses them.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
     from gpuprobe.simulate.spec import Spec
 
-# Below so much of the time no flaw counts: the session is healthy. Savings that differ by less than so much of the
-# larger one tie, that least one included.
+# A session is healthy where no flaw costs at least LEAST of the time. Savings tie where they differ by less than TIE of
+# the larger one; a healthy verdict ties with them as a saving of LEAST would.
 LEAST, TIE = 1 / 20, 1 / 10
 NOTHING = "compute_bound"
 
 
 def time_ms(spec: Spec, *, traced: bool) -> float:
-    """Return what one step of the run takes, with its share of all that surrounds the steps.
+    """Return the ms of one step, plus its share of all the run's time outside steps.
 
-    `traced` asks for the steps that the trace shows, not for those of a long training.
+    With `traced` the steps are those in the trace, else those of a long training.
     """
     steps = replace(spec, run=WholeRun())
     return (simulate(steps).recorded.step_ms if traced else steady_ms(steps)) + spec.run.ms_per_step
 
 
 def savings(spec: Spec, unseen: frozenset[str] = frozenset()) -> dict[str, float]:
-    """Return the share of the time that goes with each flaw, from the largest on; 0 where removing it gains nothing.
+    """Return the share of the time (0 to 1) that removing each flaw saves, by cause, the largest first.
 
-    Work that is done once costs a long training nothing, and only the trace much: there the traced steps are compared.
-    Where flaws hide each other, such that no removal saves anything that counts and all together do, each counts for
-    what it alone costs a session without the others. Causes that are `unseen` are taken for work of the network.
+    One-time work costs a long training nothing, but much of a trace: where there is any, the traced steps are compared.
+    Flaws may hide each other, so that no single removal saves LEAST, but all together do; then each counts for its cost
+    in a session without the others. Causes in `unseen` count as work of the network.
     """
     traced = spec.host.once_ms > 0
     now_ms = time_ms(spec, traced=traced)
@@ -57,7 +57,7 @@ def savings(spec: Spec, unseen: frozenset[str] = frozenset()) -> dict[str, float
 
 
 def _alone(spec: Spec, names: list[str], now_ms: float, *, traced: bool) -> dict[str, float] | None:
-    """Return what each flaw costs with all others removed; None where all of them together cost nothing that counts."""
+    """Return the share that each flaw costs with all others removed; None where all together cost less than LEAST."""
     none_ms = time_ms(without(spec, tuple(names)), traced=traced)
     if 1 - none_ms / now_ms < LEAST:
         return None
@@ -66,7 +66,7 @@ def _alone(spec: Spec, names: list[str], now_ms: float, *, traced: bool) -> dict
 
 
 def accepted(saved: Mapping[str, float]) -> tuple[str, ...]:
-    """Return the causes that nobody could fault, the primary one first: the largest saving, and what ties with it."""
+    """Return the causes that count as correct answers: the one with the largest saving, then those that tie with it."""
     ranked = sorted((*saved.items(), (NOTHING, LEAST)), key=lambda pair: -pair[1])
     most = ranked[0][1]
     return tuple(cause for cause, share in ranked if share >= (1 - TIE) * most)

@@ -1,6 +1,6 @@
-"""A session that was simulated: every event as it happened, and what the host was doing meanwhile.
+"""The record of a simulated session: every event, and what the host was doing.
 
-All times are whole nanoseconds after the session's start.
+All times are whole nanoseconds since the session's start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Interval = tuple[int, int]
 
 
 class Kind(Enum):
-    """What an operation on a device is."""
+    """The kinds of operations on a device."""
 
     KERNEL = "kernel"
     COLLECTIVE = "collective"
@@ -26,7 +26,7 @@ class Kind(Enum):
 
 
 class Doing(Enum):
-    """What the host was doing that concerns a device, and that explains why the device has nothing to do."""
+    """What the host may be doing while a device has nothing to do."""
 
     COMPILE = "compile"
     MEMORY = "memory"
@@ -39,9 +39,9 @@ class Doing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceOp:
-    """One kernel, collective or copy; `call` is the launch call on the host's `thread`, `id` joins the two.
+    """One kernel, collective or copy; `call` is its launch call on the host's `thread`, `id` joins the two.
 
-    `place` is the number of the kernel within its step, from which its name and shape follow; `bytes` is of copies.
+    `place` is the kernel's number within its step, from which its name and shape follow; `bytes` is the size of a copy.
     """
 
     kind: Kind
@@ -59,7 +59,7 @@ class DeviceOp:
 
 @dataclass(frozen=True, slots=True)
 class HostEvent:
-    """Something that a thread of the host did, with what else TensorFlow's profiler says of it."""
+    """An event of a host thread, with the stats that TensorFlow's profiler gives it."""
 
     thread: str
     name: str
@@ -70,7 +70,7 @@ class HostEvent:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the train function: one step, or `host.steps_per_execution` of them. It is one step marker."""
+    """One call of the train function, of `host.steps_per_execution` steps. It has one step marker in the trace."""
 
     number: int
     start_ns: int
@@ -80,7 +80,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Session:
-    """What happened. `calls` are those after the warm-up; `doing` tells for each device what the host did for it."""
+    """A whole session.
+
+    `calls` are those after the warm-up; `doing` are, for each device, the intervals of the host's activities.
+    """
 
     spec: Spec
     calls: tuple[Call, ...]
@@ -91,23 +94,23 @@ class Session:
 
     @property
     def devices(self) -> int:
-        """How many devices train."""
+        """The number of devices."""
         return len(self.doing)
 
     @property
     def step_ms(self) -> float:
-        """Mean time of one step, over all calls after the warm-up."""
+        """Mean time of one step in ms, over all calls after the warm-up."""
         return sum(self.call_ms) / len(self.call_ms) / self.spec.host.steps_per_execution
 
     @property
     def outside_fraction(self) -> float:
-        """Share of the time of all calls that the host spends outside the train function, as a clock around it sees."""
+        """Share of the time (0 to 1) that the host spends outside the train function."""
         inside_ns = sum(call.end_ns - call.start_ns for call in self.calls)
         return 1 - inside_ns / (self.calls[-1].next_ns - self.calls[0].start_ns)
 
     @property
     def recorded(self) -> Session:
-        """The part that is in the trace: all of it, but for the form of 2020, when Keras profiled one step."""
+        """The part in the trace: the whole session, or one step in the style of 2020, when Keras profiled only one."""
         if self.spec.recording.style == "current":
             return self
         call = self.calls[0]

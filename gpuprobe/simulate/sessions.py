@@ -1,4 +1,4 @@
-"""Writes simulated sessions to disk as a study: each a recording with its trace and telemetry."""
+"""Writes simulated sessions to disk as a study: each becomes a recording with a trace and telemetry."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from gpuprobe.simulate.spec import Spec
 
 TRUTH_FILE = "truth.json"
-# How a run as a whole, and each of its calls, differs from the next: as measured runs of the same work do.
+# The relative spread between runs, and between the calls of a run, as in measured runs of the same work.
 BETWEEN_RUNS, BETWEEN_CALLS = 0.004, 0.02
 
 
-# Runs of one member of a study and of the next draw from streams so far apart.
+# The distance between the random seeds of a study's members.
 STREAMS_APART = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One strategy of a simulated study: how it is told of, and the session that is simulated for it.
+    """One strategy of a simulated study: its description, and the spec that is simulated for it.
 
-    `combined` says which run of a search it is, and what that combines.
+    `combined` is the number of a search's run, and what that run combines.
     """
 
     info: StrategyInfo
@@ -45,7 +45,7 @@ class Member:
 
 
 def write_session(spec: Spec, folder: Path) -> truth.Truth:
-    """Write one session into an empty folder, as a study of one run with `truth.json` beside it; return the truth."""
+    """Write one session into an empty folder, as a study of one run, and its `truth.json`; return the truth."""
     session = simulate(spec)
     info = StrategyInfo(name=spec.name, sentence="One simulated session.", against=None, change="nothing")
     StudyInProgress(folder, [info], spec, rounds=1, command="gpuprobe simulate").measure(Member(info=info, spec=spec))
@@ -55,7 +55,7 @@ def write_session(spec: Spec, folder: Path) -> truth.Truth:
 
 
 class StudyInProgress:
-    """A study on disk whose runs are simulated one by one, each where the one before it ended."""
+    """A study on disk whose runs are simulated one after the other."""
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class StudyInProgress:
         command: str,
         changes: Sequence[StrategyInfo] = (),
     ) -> None:
-        """Write the record of a study into a folder; `first` tells the machine and the batch size.
+        """Write the record of a study into a folder; machine and batch size are those of `first`.
 
-        `changes` are what a search may try beside those of the strategies.
+        `changes` are what a search may try beside the strategies' own changes.
         """
         self._folder, self._clock_ns = folder, recordings.START_NS
         self._steady: dict[tuple[str, ...], Session] = {}
@@ -84,9 +84,9 @@ class StudyInProgress:
         recordings.save_study(replace(study, changes=tuple(changes)), folder)
 
     def measure(self, member: Member, number: int = 1) -> None:
-        """Write one run: the member's in round `number`.
+        """Simulate and write the run of a member in round `number`.
 
-        Traces come with the first round, and with the runs of a search.
+        Runs of the first round and of a search have a trace.
         """
         combined = member.combined
         key = (member.info.name, *(combined.changes if combined else ()))
@@ -136,7 +136,7 @@ def _run(
 
 
 def effective(spec: Spec) -> Settings:
-    """Return the settings that a run under this spec would read back."""
+    """Return the effective settings of a run with this spec."""
     return recordings.settings(
         device="/device:GPU:0" if spec.card.on_gpu else "/device:CPU:0",
         batch_size=spec.batch_size,
@@ -151,7 +151,7 @@ def effective(spec: Spec) -> Settings:
 
 
 def _window_ms(session: Session, stream: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Repeat the calls that were simulated until the window is full; no two turns are quite the same."""
+    """Repeat the simulated calls until the window is full, with fresh noise in each repetition."""
     spec = session.spec
     count = max(2, round(1000 * spec.recording.window_s / float(np.mean(session.call_ms))))
     repeated = np.resize(np.asarray(session.call_ms, np.float64), count)

@@ -1,7 +1,7 @@
-"""Every knob of a simulated session, in one frozen record; what each means stands beside it, with its unit.
+"""Every knob of a simulated session, in one frozen record; each has a description, and its name ends in its unit.
 
-A spec file is the same in TOML: one table for each part, keys as here; what is left out has the value given here.
-The values that are not given describe a healthy session: one GPU that is busy nearly all the time.
+A spec file is the same in TOML: one table for each part, with these keys; a key that is left out has its default. The
+defaults describe a healthy session: one GPU that is busy nearly all the time.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ AtLeastOne = Annotated[int, Meta(ge=1)]
 
 
 class Part(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the parts of a spec: an unknown key is an error and never ignored."""
+    """Base of the parts of a spec: an unknown key is an error."""
 
 
 class Card(Part, frozen=True, kw_only=True):
-    """The GPU, and what holds it back."""
+    """The GPU, and what slows it down."""
 
     name: Annotated[str, Meta(description="what the driver calls the card")] = "NVIDIA GeForce RTX 2080 Ti"
     compute_capability: Annotated[str, Meta(description="as 6.1; Tensor Cores came with 7.0")] = "7.5"
@@ -68,7 +68,7 @@ class Kernels(Part, frozen=True, kw_only=True):
 
 
 class Host(Part, frozen=True, kw_only=True):
-    """The Python thread, the dispatch of operations, and the way of a launch to the GPU."""
+    """The Python thread, the dispatch of operations, and the launch of kernels."""
 
     cores: Annotated[AtLeastOne, Meta(description="cores of the processor")] = 8
     function_call_us: Annotated[Amount, Meta(description="Python's part of one call of the train function")] = 300.0
@@ -107,7 +107,7 @@ class Host(Part, frozen=True, kw_only=True):
 
 
 class Input(Part, frozen=True, kw_only=True):
-    """How the next batch comes about; times are for a whole batch on one core."""
+    """How the next batch is made; times are for a whole batch on one core."""
 
     feed: Annotated[
         Literal["tf_data", "generator", "python", "device"],
@@ -130,7 +130,7 @@ class Input(Part, frozen=True, kw_only=True):
 
 
 class Copies(Part, frozen=True, kw_only=True):
-    """What crosses the bus, and what is moved on the card."""
+    """Copies between host and card, and on the card."""
 
     batch_mib: Annotated[Amount, Meta(description="one batch, host to device")] = 1.5
     feed_dtype: Annotated[Literal["float32", "uint8"], Meta(description="of what is fed; the size is as given")] = (
@@ -158,7 +158,7 @@ class Collective(Part, frozen=True, kw_only=True):
 
 
 class WholeRun(Part, frozen=True, kw_only=True):
-    """What surrounds the steps of a run, all of which takes time in which no step is made."""
+    """The parts of a run outside its steps."""
 
     steps_per_epoch: Annotated[AtLeastOne, Meta(description="steps of one epoch")] = 1000
     epochs: Annotated[AtLeastOne, Meta(description="epochs of the run")] = 10
@@ -171,18 +171,18 @@ class WholeRun(Part, frozen=True, kw_only=True):
 
     @property
     def beside_ms(self) -> float:
-        """What one epoch takes beside its steps, in ms."""
+        """The time of one epoch outside its steps, in ms."""
         return self.epoch_start_ms + self.validation_ms + self.checkpoint_ms
 
     @property
     def ms_per_step(self) -> float:
-        """What all of it comes to for each step of the run, in ms."""
+        """The time outside steps divided by the run's steps, in ms."""
         once_ms = 1000 * (self.startup_s + self.first_call_s + self.tail_s)
         return (self.beside_ms + once_ms / self.epochs) / self.steps_per_epoch
 
 
 class Recording(Part, frozen=True, kw_only=True):
-    """What is measured of the session, and how well."""
+    """What is recorded of the session, and how completely."""
 
     trace: Annotated[bool, Meta(description="whether there is a profiler trace")] = True
     style: Annotated[Literal["current", "2020"], Meta(description="as today's TensorFlow writes it, or as 2.3 did")] = (
@@ -198,7 +198,7 @@ class Recording(Part, frozen=True, kw_only=True):
 
 
 class Spec(Part, frozen=True, kw_only=True):
-    """A whole session. Two with the same spec are the same to the byte."""
+    """A whole session. Equal specs give equal bytes on disk."""
 
     name: Annotated[str, Meta(description="how the run is called")] = "simulated"
     seed: Annotated[Count, Meta(description="of all noise")] = 0

@@ -1,4 +1,4 @@
-"""Reads a spec from TOML, with a clear line for every mistake, and writes down what every knob means."""
+"""Reads a spec from TOML, with a one-line error for every mistake, and prints the meaning of every knob."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def read(path: Path) -> Spec:
-    """Read a spec file. Raises InputError for a file, a key or a value that cannot be right, and says what can."""
+    """Read a spec file. Raises InputError for a bad file, key or value; the message says what is allowed."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -33,7 +33,7 @@ def read(path: Path) -> Spec:
 
 
 def parse(data: dict[str, Any], source: str) -> Spec:
-    """Make a spec of nested tables; `source` names them in the error."""
+    """Make a spec from nested tables; `source` is their name in errors."""
     _check_keys(Spec, data, "", source)
     try:
         return msgspec.convert(data, Spec)
@@ -59,7 +59,7 @@ def _part_of(part: type[Part], key: str) -> type[Part] | None:
 
 
 def schema() -> str:
-    """Return every knob with its meaning and its value where it is left out, as a TOML file that `read` accepts."""
+    """Return every knob with its meaning and default, as a TOML file that `read` accepts."""
     info = inspect.type_info(Spec)
     assert isinstance(info, inspect.StructType)
     tables: list[str] = []

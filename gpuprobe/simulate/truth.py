@@ -1,7 +1,7 @@
-"""What is true of a simulated session: its breakdown, its primary cause, and what each fix would gain.
+"""The truth about a simulated session: its breakdown, its primary cause, and the gain of each fix.
 
-Neither the cost of a cause nor the gain of a fix is estimated: the session is simulated again with that one thing
-changed, and what it then takes is compared.
+The cost of a cause and the gain of a fix are not estimated: the session is simulated again with that one change, and
+the times are compared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gpuprobe.units import NS_PER_MS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Causes that only the host's threads show: without their events a trace leaves open why the device idles.
+# Causes that only events of the host show: a trace without them does not tell why the device is idle.
 SHOWN_BY_THE_HOST = frozenset(
     (
         "input_bound",
@@ -36,11 +36,11 @@ SHOWN_BY_THE_HOST = frozenset(
         "gpu_memory_tight",
     )
 )
-# Causes that only readings of the card show: a trace looks the same where the network has longer kernels or copies.
+# Causes that only telemetry shows: in a trace they look like longer kernels or copies.
 SHOWN_BY_READINGS = frozenset(("throttled", "gpu_shared", "pcie_degraded"))
-# Causes that lie outside the steps: the run's own record shows them, whatever the trace lacks.
+# Causes outside the steps: the run's record shows them even without a trace.
 SHOWN_BY_THE_RUN = frozenset(("epoch_start", "validation", "checkpointing", "startup"))
-# A trace that has lost more of the device's events than it holds tells nothing.
+# A trace that has lost more than this share of the device's events does not count as evidence.
 MOST_LOST = 0.5
 STAGES = ("python_feed", "cold_cache", "shuffle_fill", "slow_map", "no_prefetch")
 
@@ -58,21 +58,20 @@ class TrueDevice(Record, frozen=True, kw_only=True):
 
 
 class TrueGain(Record, frozen=True, kw_only=True):
-    """What a fix gives: the step time then, and the ratio of samples per second then and now."""
+    """The gain of a fix: the step time with it, and the ratio of samples per second with it and without."""
 
     step_ms: float
     ratio: float
 
 
 class Truth(Record, frozen=True, kw_only=True):
-    """`truth.json`. `accepted` are all causes that nobody could fault: the primary, and those that tie with it.
+    """The content of `truth.json`. `accepted` are the correct answers: the primary cause and those that tie with it.
 
-    Where the recording has no readings, so are those that are true of all that it does show; where work that is done
-    once lies in the first of several steps, those that are true of the steps after it.
+    Where the recording lacks telemetry, the causes that hold for its other evidence are accepted too; where one-time
+    work lies in the first of several steps, those that hold for the later steps.
 
-    `costs` is the share of the time that goes when a cause is removed (`savings`). `step_ms` is that of the training
-    without the profiler, `traced_step_ms` that of the trace. A session is `answerable` where its recording holds enough
-    to tell.
+    `costs` is the share of the time that removing each cause saves (`savings`). `step_ms` is the step time without the
+    profiler, `traced_step_ms` that in the trace. A session is `answerable` if its recording holds enough evidence.
     """
 
     schema: int = 1
@@ -94,7 +93,7 @@ class Truth(Record, frozen=True, kw_only=True):
 
 
 def tell(spec: Spec, session: Session | None = None) -> Truth:
-    """Return the truth about a spec; `session` is what `simulate` returned for it, where that was done already."""
+    """Return the truth about a spec; `session` is the result of `simulate` for it, if already there."""
     session = session or simulate(spec)
     now_ms = steady_ms(spec)
     devices = tuple(device_truth(session.recorded, index) for index in range(session.devices))
@@ -154,12 +153,12 @@ def _gain(spec: Spec, changed: Spec) -> TrueGain:
 
 
 def _once_at_first(spec: Spec, session: Session) -> bool:
-    """Whether all that is done once lies in the first of several traced steps: the others are the training's own."""
+    """Whether all one-time work lies in the first of several traced steps, so that the others are steady."""
     return spec.host.once_ms > 0 and spec.host.once_call == 0 and len(session.recorded.calls) > 1
 
 
 def _stage(spec: Spec) -> str:
-    """Say which stage of the input costs most: the one without which the step is shortest."""
+    """Return the stage of the input that costs most: the one whose removal makes the step shortest."""
     given = spec.input
     without = {
         "python_feed": replace(given, python_ms=0.0),
@@ -175,7 +174,8 @@ def _answerable(spec: Spec, primary: str) -> bool:
     recording = spec.recording
     if primary in SHOWN_BY_THE_RUN:
         return True
-    # The run's clock tells that the host is between two calls; readings or kernels, that the device idles then.
+    # That the host is between calls is known from the run's clock; that the device is idle, from telemetry or the
+    # trace.
     if primary == "host_between_steps" and recording.telemetry:
         return True
     if not recording.trace or recording.dropped_share >= MOST_LOST:

@@ -1,4 +1,4 @@
-"""What surrounds the steps of a simulated run: the time before the first call and between epochs."""
+"""The time of a simulated run outside its steps: before the first call, between epochs, and at the end."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from gpuprobe.records import PartKind
     from gpuprobe.simulate.spec import Spec
 
-# A stretch in which no step is made: when it begins, in seconds since the recording's start, and how long it lasts.
+# A pause: its begin, in seconds since the recording's start, and its length in seconds.
 Pause = tuple[float, float]
 
 
 def startup_s(spec: Spec) -> float:
-    """Return the seconds until the warm-up begins."""
+    """Return the seconds before the warm-up."""
     return spec.run.startup_s + spec.run.first_call_s
 
 
 def beside_ms(spec: Spec, calls: int) -> NDArray[np.float64]:
-    """Return (calls,) by how much each call of the window comes later, since an epoch ended before it."""
+    """Return by how many ms each call of the window (calls,) is delayed by an end of an epoch just before it."""
     late_ms = np.zeros(calls)
     per_epoch = max(1, spec.run.steps_per_epoch // spec.host.steps_per_execution)
     late_ms[per_epoch::per_epoch] = spec.run.beside_ms
@@ -34,16 +34,16 @@ def beside_ms(spec: Spec, calls: int) -> NDArray[np.float64]:
 
 
 def pauses(begin_s: float, call_ms: NDArray[np.float64], late_ms: NDArray[np.float64]) -> list[Pause]:
-    """Return the pauses of a window that begins at `begin_s`; `call_ms` are its calls, the pauses among them."""
+    """Return the pauses of a window that begins at `begin_s`; the lengths `call_ms` of its calls include them."""
     begins_s = begin_s + (np.cumsum(call_ms) - call_ms) / 1000
     where = np.flatnonzero(late_ms)
     return list(zip(begins_s[where].tolist(), (late_ms[where] / 1000).tolist(), strict=True))
 
 
 def wall_parts(spec: Spec, step_ms: float) -> tuple[WallPart, ...]:
-    """Return where the wall time of the whole run went, as the Probe's clock tells; none where steps are all there is.
+    """Return the whole-run breakdown as the Probe records it; empty for a run of steps only.
 
-    An epoch's first call waits for its first batch, and the very first traces and compiles too.
+    The first call of each epoch waits for its first batch; that of the first epoch also traces and compiles.
     """
     run, several = spec.run, spec.host.steps_per_execution
     if run == WholeRun():

@@ -1,4 +1,4 @@
-"""How long each kernel of a step takes: the work of the model on this card, in this dtype, at this clock."""
+"""The length of each kernel of a step: the model's work on this card, in this dtype, at this clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.simulate.spec import Card, Kernels, Spec
 
-# Multiples of the golden ratio spread the kernels that multiply matrices evenly over the step.
+# Multiples of the golden ratio spread the matrix multiplications evenly over the step.
 GOLDEN = 0.6180339887498949
 
 
@@ -25,12 +25,12 @@ def has_tensor_cores(card: Card) -> bool:
 
 
 def multiplies(kernels: Kernels, place: int) -> bool:
-    """Whether the kernel at that place of the step (before fusing) multiplies matrices, as Tensor Cores do."""
+    """Whether the kernel at a place of the step (before fusing) multiplies matrices, as Tensor Cores can."""
     return (place * GOLDEN) % 1 < kernels.matmul_share
 
 
 def dtype_factor(spec: Spec) -> float:
-    """How much longer a kernel that multiplies matrices takes than in float32."""
+    """The time of a matrix multiplication, relative to float32."""
     if spec.kernels.dtype == "float32":
         return 1.0
     if has_tensor_cores(spec.card):
@@ -40,7 +40,7 @@ def dtype_factor(spec: Spec) -> float:
 
 
 def durations_us(spec: Spec, noise: Noise, device: int, step: int) -> list[float]:
-    """Return the time of each kernel of one step on one device, alone on the card, fused where XLA is on."""
+    """Return the us of each kernel of a step on one device, (kernels,): alone on the card, and fused if XLA is on."""
     kernels = spec.kernels
     work = _work_us(spec) * noise.factors(kernels.count, Source.KERNEL, device, step)
     if device == spec.collective.straggler:
@@ -64,7 +64,7 @@ def _work_us(spec: Spec) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def _pattern(count: int, spread: float) -> NDArray[np.float64]:
-    """Return (count,) relative lengths with mean 1: the same network has the same kernels in every session."""
+    """Return relative lengths (count,) with mean 1, the same in every session: the network is the same."""
     lengths = Noise(0, spread).factors(count, Source.KERNEL_PATTERN)
     result: NDArray[np.float64] = lengths / lengths.mean()
     return result

@@ -1,7 +1,7 @@
-"""Writes a session as the XPlane file that TensorFlow's profiler would have written: today's, or that of 2020.
+"""Writes a session as an XPlane file like that of TensorFlow's profiler today, or of 2020.
 
-Today times count from `profile_start_time` of the plane `Task Environment`, in nanoseconds since the Unix epoch; in
-2020 from a moment that nobody wrote down, each device had a `Steps` line, and Keras profiled one step.
+Today times count from the `profile_start_time` (Unix ns) of the plane `Task Environment`. In 2020 they counted from a
+moment not recorded, each device had a `Steps` line, and Keras profiled one step.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from gpuprobe.simulate.spec import Spec
 
 HOST = "simulated"
-# The trace starts so long before its first step, and ends so long after its last event.
+# The time (ns) from the trace's start to its first step, and from its last event to its end.
 LEAD_NS, TAIL_NS = 200_000, 200_000
-# Where the clock of 2020 stands when the trace starts.
+# The time on the clock of 2020 when the trace starts.
 OLD_CLOCK_NS = 338_063_094
 # Ids of the lines that TensorFlow derived from the others (tsl/profiler/utils/xplane_schema.h).
 OPS_LINE, STEPS_LINE = 0xDEADBEF2 - 2**32, 0xDEADBEEF - 2**32
-# How events of different threads belong together: by the executor's run (tsl/profiler/lib/context_types.h).
+# The context type that joins events of different threads: the executor's run (tsl/profiler/lib/context_types.h).
 EXECUTOR_TODAY, EXECUTOR_2020 = 2, 1
 _COPIES = {
     Kind.H2D: ("MemcpyH2D", "cuMemcpyHtoDAsync_v2", "kind_src:{} kind_dst:device"),
@@ -38,12 +38,12 @@ _COPIES = {
     Kind.D2D: ("MemcpyD2D", "cuMemcpyDtoDAsync_v2", "kind_src:device kind_dst:device"),
 }
 _UNSIGNED = frozenset({"correlation_id", "_p", "_c", "profile_start_time", "profile_stop_time"})
-# What only Python's own tracer sees, which is off unless asked for.
+# Events that only the profiler's Python tracer sees, which is off by default.
 _UNSEEN = frozenset({"on_train_batch_end", "next_batch"})
 
 
 class _Plane:
-    """A plane in progress: names of events and stats are numbered as they first occur."""
+    """A plane while it is written: names of events and stats are numbered in order of occurrence."""
 
     def __init__(self, space: xplane_pb2.XSpace, name: str, number: int) -> None:
         self.plane = space.planes.add(name=name, id=number)
@@ -98,7 +98,7 @@ def write(session: Session, folder: Path, start_ns: int) -> Path:
 
 
 def encode(session: Session, start_ns: int) -> xplane_pb2.XSpace:
-    """Return the trace as a message; `start_ns` is when the first traced step began, in Unix time."""
+    """Return the trace as a message; the first traced step begins at `start_ns` (Unix)."""
     space = xplane_pb2.XSpace(hostnames=[HOST])
     old = session.spec.recording.style == "2020"
     session = session.recorded
@@ -132,7 +132,7 @@ def _host_plane(space: xplane_pb2.XSpace, session: Session, shift_ns: int) -> No
         for op in session.ops:
             found.setdefault(op.thread, []).append(_launch(session.spec, op, old=old))
     for thread, events in found.items():
-        # Names of threads are as long as Linux lets them be, and end in an id where it is not the main thread.
+        # Names of threads are cut as on Linux, and all but the main thread's end in an id.
         number = zlib.crc32(thread.encode())
         name = (
             thread if thread == PYTHON else f"{thread.rpartition('_')[0] if thread[-1].isdigit() else thread}/{number}"
@@ -148,7 +148,7 @@ Named = tuple[str, tuple[tuple[str, int | str], ...]]
 
 
 def _named(spec: Spec, event: HostEvent, *, old: bool) -> list[Named]:
-    """Return the events, from the outer to the inner, as which a profiler of that year shows what a thread did."""
+    """Return the nested events, outer first, in which a profiler of that style shows an event of the host."""
     stats = tuple((key, value) for key, value in event.stats if key != "place")
     executor = EXECUTOR_2020 if old else EXECUTOR_TODAY
     stats = tuple((key, executor if key in {"_pt", "_ct"} else value) for key, value in stats)
@@ -160,13 +160,13 @@ def _named(spec: Spec, event: HostEvent, *, old: bool) -> list[Named]:
             return [*outer, (f"EagerLocalExecute: {kind}", ())]
         return [(op, ())]
     if event.name == "train_function" and not old:
-        # Keras 3 calls its own function by this name, Keras 2 by the other.
+        # The name of the train function in Keras 3; in Keras 2 it is the other.
         return [("multi_step_on_iterator", stats)]
     return [(event.name, stats)]
 
 
 def _launch(spec: Spec, op: DeviceOp, *, old: bool) -> HostEvent:
-    """Return the call that launched an operation: in 2020 it bore the name of what it launched."""
+    """Return the event of a launch call; in 2020 it had the name of the kernel."""
     name = (_copy_name(op) if op.kind in _COPIES else _kernel(spec, op).name) if old else "cuLaunchKernel"
     if not old and op.kind in _COPIES:
         name = _COPIES[op.kind][1]
@@ -238,7 +238,7 @@ def _copy_name(op: DeviceOp) -> str:
 
 
 def _derived(plane: _Plane, spec: Spec, ops: Sequence[DeviceOp], shift_ns: int) -> None:
-    """Add the lines that TensorFlow derived in 2020: each operation's time, and the step from first to last event."""
+    """Add the derived lines of 2020: one of operations, and one with each step from its first to its last event."""
     line = plane.line(OPS_LINE, "TensorFlow Ops", 0)
     for op in sorted(ops, key=lambda op: op.start_ns):
         if op.kind is Kind.KERNEL:
