@@ -18,7 +18,8 @@ from gpuprobe.records import Signal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.records import CpuOp, DeviceBreakdown, HostBreakdown, LoopFacts, OperationFacts
+    from gpuprobe.ledger.device_facts import LoopFacts, OperationFacts
+    from gpuprobe.ledger.records import CpuOp, DeviceBreakdown, HostBreakdown
 
 OF_STEP, LEDGER = "of the step", "ledger"
 SHOWN, SHOWN_TYPES, SHOWN_INPUT = 3, 3, 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
 
 from gpuprobe import wording
 from gpuprobe.ledger import exchanges, kernels
@@ -178,13 +180,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost) -> DeviceBreakdown
     counted = slice(steps.warmup, steps.warmup + len(steps.counted))
     sm, occupied, outside = kernels.sm_efficiency(time, counted), kernels.occupancy(time), _idle_outside(time)
     operations, loops = made_up_of(on_device(timeline.names, device), windows)
-    return DeviceBreakdown(
-        name=device.name,
-        host=device.host,
-        kind="gpu",
-        step_ms=steps.typical.step_ms,
-        steps=len(steps.each),
-        ledger_ms=steps.typical.ledger_ms,
+    return replace(
+        _of_steps(device.name, device.host, "gpu", steps, windows),
         marker_step_ms=median(device.steps.duration_ps) / PS_PER_MS if len(device.steps) else None,
         gpu_span_ms=time.span.total / PS_PER_MS,
         kernel_fraction=time.kernels.total / span,
@@ -195,12 +192,6 @@ def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost) -> DeviceBreakdown
         overlap_fraction=kernels.overlap_fraction(time),
         model=str(device.facts["model"]) if "model" in device.facts else None,
         facts=dict(device.facts),
-        steps_from=windows.source,
-        inside_from=windows.inside_source,
-        warmup=steps.warmup,
-        counted=len(steps.counted),
-        spread=steps.spread,
-        each_step=tuple(steps.each),
         joined_fraction=time.work.joined_fraction,
         lost_fraction=time.lost.fraction,
         confidence=trusted(steps.typical, time, host, told_lost(timeline)),
@@ -232,19 +223,8 @@ def _cpu(timeline: Timeline, host: TracedHost, spent: CpuTime) -> DeviceBreakdow
     steps = StepBreakdowns.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
     operations, loops = made_up_of(on_processor(host), windows)
     events = proof(host, parts, windows.inside)
-    return DeviceBreakdown(
-        name=PROCESSOR,
-        host=host.name,
-        kind="cpu",
-        step_ms=steps.typical.step_ms,
-        steps=len(steps.each),
-        ledger_ms=steps.typical.ledger_ms,
-        steps_from=windows.source,
-        inside_from=windows.inside_source,
-        warmup=steps.warmup,
-        counted=len(steps.counted),
-        spread=steps.spread,
-        each_step=tuple(steps.each),
+    return replace(
+        _of_steps(PROCESSOR, host.name, "cpu", steps, windows),
         confidence=confidence_in(steps.typical, 1.0, told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
@@ -254,6 +234,26 @@ def _cpu(timeline: Timeline, host: TracedHost, spent: CpuTime) -> DeviceBreakdow
         held=prepared_facts(windows, parts["idle_host_work"], events.get("idle_host_work", ())),
         proof=events,
         missing={"kernel_fraction": "there is no GPU in the trace"},
+    )
+
+
+def _of_steps(
+    name: str, host: str, kind: Literal["gpu", "cpu"], steps: StepBreakdowns, windows: Windows
+) -> DeviceBreakdown:
+    """Return the breakdown with what all kinds of devices have: the time of their steps."""
+    return DeviceBreakdown(
+        name=name,
+        host=host,
+        kind=kind,
+        step_ms=steps.typical.step_ms,
+        steps=len(steps.each),
+        ledger_ms=steps.typical.ledger_ms,
+        steps_from=windows.source,
+        inside_from=windows.inside_source,
+        warmup=steps.warmup,
+        counted=len(steps.counted),
+        spread=steps.spread,
+        each_step=tuple(steps.each),
     )
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.ledger.device_facts import HeldFacts
 from gpuprobe.ledger.holders import time_of
 from gpuprobe.ledger.host_work import work_kind
 from gpuprobe.ledger.intervals import covered, intersection
 from gpuprobe.ledger.names import Kind
-from gpuprobe.ledger.records import HeldFacts, HostEvent
+from gpuprobe.ledger.records import HostEvent
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS
 

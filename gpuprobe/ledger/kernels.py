@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger import names
+from gpuprobe.ledger.device_facts import CopyFacts, KernelFacts, TopKernel
 from gpuprobe.ledger.intervals import covered, holds, intersection, union
 from gpuprobe.ledger.occupied import occupancies
 from gpuprobe.ledger.quantiles import median
-from gpuprobe.ledger.records import CopyFacts, KernelFacts, TopKernel
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN, Direction
 from gpuprobe.units import MIB, PS_PER_MS, PS_PER_S, PS_PER_US

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.ledger.device_facts import LoopFacts, OperationFacts
 from gpuprobe.ledger.intervals import intersection, union
 from gpuprobe.ledger.names import Kind
-from gpuprobe.ledger.records import LoopFacts, OperationFacts
 from gpuprobe.ledger.scopes import Scope, maps, recurrent, scope_of
 from gpuprobe.ledger.stages import THREADS
 from gpuprobe.thresholds import fixed

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.ledger.device_facts import RecurrentFacts
 from gpuprobe.ledger.intervals import Intervals, intersection, join, union
 from gpuprobe.ledger.names import Kind
-from gpuprobe.ledger.records import RecurrentFacts
 from gpuprobe.ledger.stages import THREADS
 from gpuprobe.thresholds import fixed
 from gpuprobe.units import PS_PER_MS

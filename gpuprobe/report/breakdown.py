@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.records import Diagnosis, Finding
-    from gpuprobe.ledger.records import DeviceBreakdown, Gap, OperationFacts
+    from gpuprobe.ledger.device_facts import OperationFacts
+    from gpuprobe.ledger.records import DeviceBreakdown, Gap
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.records import Gain
     from gpuprobe.whatif.records import Prediction

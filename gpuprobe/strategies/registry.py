@@ -43,7 +43,16 @@ class Change(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
-    """A registered strategy: what it is called, compared with, and how it changes that one's plan."""
+    """A registered strategy.
+
+    `order` is its place in the list, `against` the strategy that it is compared with, `changes` a few words on how it
+    differs from that one, and `part` the part of a training that it changes; `apply` makes its plan of that one's.
+    `what_if` names the change of a replayed trace that predicts its gain, empty where there is none. A search chooses
+    among its `sizes`, of which `size` is the usual one. One that `combines` others is found by a search. One that is
+    not measured `alone` is only tried in a search, or as a part of a study of several devices (`scale`). One with a
+    `backend` trains with that backend of Keras, whatever the others of its study do. `needs` names a package that its
+    feed uses, and `not_under` says by backend why it cannot be measured there.
+    """
 
     name: str
     order: int
@@ -110,16 +119,7 @@ def strategy(
     not_under: Mapping[str, str] = NOWHERE,
     scale: Scale | None = None,
 ) -> Callable[[AnyChange], AnyChange]:
-    """Register a function as the strategy of its name.
-
-    `order` places it in the list, `against` names the strategy it is compared with, `changes` says in a few words
-    what differs from that one, `part` which part of a training that is, and `what_if` names the change of a replayed
-    trace that foretells it. A search chooses among its `sizes`, of which `size` is the usual one. One that `combines`
-    is found by a search; one that is not measured `alone` is only tried there, or has its part in the `scale` of a
-    study of several devices. One with a `backend` trains with that one, whatever the others of its study do. `needs`
-    names a package of Keras's backends that its feed is made of; `not_under` says by backend why it can't be measured
-    there.
-    """
+    """Register a function as the strategy of its name; the arguments are the fields of `Strategy`."""
 
     def register(function: AnyChange) -> AnyChange:
         name = function.__name__

@@ -9,7 +9,7 @@ from gpuprobe.whatif.change import Change
 from gpuprobe.whatif.graph import Graph, Work
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.records import LoopFacts
+    from gpuprobe.ledger.device_facts import LoopFacts
     from gpuprobe.whatif.run_facts import Known
 
 OF_THE_STEP = (Work.DISPATCH, Work.LAUNCH, Work.KERNEL)
