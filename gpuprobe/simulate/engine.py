@@ -88,7 +88,7 @@ class _Python(Progress):
         return (ends[-1] - ends[0]) / 1000 / calls / self.spec.host.steps_per_execution
 
     def _play(self, calls: int) -> tuple[list[tuple[float, float]], list[float]]:
-        """Return begin and end of every call, and when devices finished each, from the last of the warm-up on; in us."""
+        """Return begin and end of every call, and when devices finished each, from the last of the warm-up on (us)."""
         marks: list[tuple[float, float]] = []
         ends: list[float] = []
         before = self.first_call = warmup_calls(self.spec)
