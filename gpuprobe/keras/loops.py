@@ -75,9 +75,9 @@ class Loops:
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Wrap a call that is watched otherwise, such as `fit`:
+        """Wrap a call that is watched otherwise, such as `fit`.
 
-        it ends the loop before it, and its updates do not count.
+        It ends the loop before it, and its updates do not count.
         """
         self._guarded(self._end)
         with self._one():

@@ -104,9 +104,9 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
         self._hook, self.model.train_function = hook, hook
 
     def _time_first_call(self) -> None:
-        """Wrap the next call only, to time an epoch's first call:
+        """Wrap the next call only, to time an epoch's first call.
 
-        the wrapper removes itself, so later calls are not slowed.
+        The wrapper removes itself, so later calls are not slowed.
         """
         hook, model, process = self._hook, self.model, phases()
         if hook is None or model.train_function is not hook:

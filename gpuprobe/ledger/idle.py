@@ -127,3 +127,67 @@ def _by_category(idle: Intervals, layers: Sequence[tuple[str, Intervals]]) -> di
 
 
 def _waits(host: TracedHost, compiled: Once, syncing: Intervals) -> list[tuple[str, Intervals]]:
+    """When events of the host are themselves a reason to wait, in the order of `IDLE`."""
+    return [
+        ("idle_compile", difference(host.compiling, compiled.time)),
+        ("idle_once", compiled.time),
+        ("idle_memory", host.select(Kind.MEMORY)),
+        ("idle_input", join([host.input_wait, host.feeding])),
+        ("idle_sync", syncing),
+    ]
+
+
+def _syncs(host: TracedHost, work: Launches, others: Sequence[Device], threads: set[int] | None) -> Intervals:
+    """When a thread that launches or calls was in a synchronising call, or read from a device; any, where None."""
+    # A thread that reads from one device after the other keeps the first waiting while it reads from the next.
+    reading = reads(others, host, threads or set())
+    return join([host.select(Kind.SYNC, threads), union(work.reads_start_ps, work.reads_end_ps), reading])
+
+
+def _launching(
+    host: TracedHost,
+    threads: set[int],
+    windows: Windows,
+    work: Launches,
+    others: Sequence[Device],
+    busy: Intervals,
+    idle: Intervals,
+) -> _Launching:
+    queued, late, unknown = _by_launch(work, busy, idle)
+    if windows.inside is not None:
+        steps = union(windows.start_ps, windows.end_ps)
+        for_others = intersection(late, done_before(work, others, host, windows))
+        return _Launching(queued, late, unknown, difference(steps, windows.inside), windows.inside, for_others)
+    active = host.active(threads or range(len(host.threads)))
+    if not len(active):
+        return _Launching(queued, late, unknown, Intervals(), active, Intervals())
+    silent = _longer(difference(idle, active), SILENT_PS)
+    elsewhere = silent if host.tells(threads) and _again_and_again(silent) else Intervals()
+    frames = host.select(Kind.PYTHON, threads or None)
+    outside = difference(intersection(late, elsewhere), frames)
+    on_the_way = difference(idle, difference(silent, frames))
+    return _Launching(queued, late, unknown, outside, on_the_way, Intervals())
+
+
+def _again_and_again(silent: Intervals) -> bool:
+    """Whether holes in what the trace shows of a thread are a habit: then Python of the user's runs between steps."""
+    lasted = silent.end - silent.start
+    return len(silent) >= fixed.FEWEST_SILENCES and float(lasted.max()) <= fixed.SILENCE_MOST * silent.total
+
+
+def _longer(time: Intervals, least_ps: int) -> Intervals:
+    long = (time.end - time.start) > least_ps
+    return Intervals(time.start[long], time.end[long])
+
+
+def _by_launch(work: Launches, busy: Intervals, idle: Intervals) -> tuple[Intervals, Intervals, Intervals]:
+    """Part the idle time: some work was launched and not started, none was, or the next one's launch is not known."""
+    if not len(busy):
+        return Intervals(), Intervals(), idle
+    known = work.launch_ps != NO_LAUNCH
+    queued = union(work.launch_ps[known], work.start_ps[known])
+    until = busy.start
+    since = np.concatenate([[min(int(idle.start[0]), int(until[0]))] if len(idle) else until[:1], busy.end[:-1]])
+    untold = ~known[np.searchsorted(work.start_ps, until, side="left")]
+    unknown = union(since[untold], until[untold])
+    return queued, difference(idle, join([queued, unknown])), unknown

@@ -36,9 +36,9 @@ STAND_IN = re.compile(r"<[a-z]+(?: \d+)?>|")
 
 
 class Forbidden:
-    """The texts that must not be in a copy:
+    """The texts that must not be in a copy.
 
-    long values are searched for anywhere, names and short paths as whole words.
+    Long values are searched for anywhere, names and short paths as whole words.
     """
 
     def __init__(self, facts: Facts) -> None:

@@ -104,9 +104,9 @@ def is_identifying_key(key: str) -> bool:
 
 
 def numbered(name: str, values: Iterable[str], same: Callable[[str], str] = str) -> dict[str, str]:
-    """Return a placeholder for each value:
+    """Return a placeholder for each value.
 
-    `<name>` where all values are one thing by `same`, else `<name 1>`, `<name 2>`.
+    It is `<name>` where all values are one thing by `same`, else `<name 1>`, `<name 2>`, ...
     """
     things = sorted({same(value) for value in values})
     if len(things) == 1:

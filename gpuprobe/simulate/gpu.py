@@ -59,9 +59,9 @@ class Gpu:
     _last: dict[int, Pending] = field(default_factory=dict)
 
     def launch(self, op: Pending, launch_us: float) -> float:
-        """Launch `op` by a call that begins at `op.call_begin`; return when the call returns:
+        """Launch `op` by a call that begins at `op.call_begin`; return when the call returns.
 
-        later if the queue is full.
+        It returns later if the queue is full.
         """
         host = self.spec.host
         now = op.call_begin

@@ -83,9 +83,9 @@ def of_process(pid: int | str, root: Path) -> Cgroup | None:
 
 
 def _existing(mount: Path, place: str) -> Path:
-    """Return the first folder that exists:
+    """Return the first folder that exists.
 
-    in a container, /proc names a path of the host, and the group is at the mount's root.
+    In a container /proc may name a path of the host; the group is then at the mount's root.
     """
     return mount / place if (mount / place).is_dir() else mount
 

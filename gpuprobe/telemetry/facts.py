@@ -37,9 +37,9 @@ def read(gpu: Any) -> tuple[dict[str, Fact], dict[str, str]]:
 
 
 class Instance(NamedTuple):
-    """A MIG instance of a GPU:
+    """A MIG instance of a GPU.
 
-    its place in the driver's list, its handle, and its id, None if the driver does not give it.
+    `place` is its place in the driver's list, `number` its id, None if the driver does not give it.
     """
 
     place: int

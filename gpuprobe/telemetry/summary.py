@@ -202,9 +202,9 @@ class _Window:
         return [share("throttled_fraction", THROTTLED), *(signal for signal in by_reason if signal.value)]
 
     def _energy(self, prefix: str) -> Signal:
-        """Return the energy in joules:
+        """Return the energy in joules.
 
-        by the card's counter, scaled to the window, else power integrated by trapezoids.
+        It is from the card's counter, scaled to the window, else from power integrated by trapezoids.
         """
         duration_s = (self._end_ns - self._start_ns) / NS_PER_S
         counter = self._telemetry.series(prefix + "energy_j")
