@@ -1,1 +1,1 @@
-"""The measuring: a parent that plans and starts one fresh process per run, and the worker that trains in it."""
+"""Measures a study: the parent process plans the runs and starts a fresh process for each, in which a worker trains."""

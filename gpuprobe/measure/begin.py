@@ -1,4 +1,4 @@
-"""Begins a study, or takes up one that was interrupted: the workload, the machine, the folder, what cannot be run."""
+"""Begins or resumes a study: examines workload and machine, makes the folder, and skips what cannot be run."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from gpuprobe.workloads.arrays import Arrays
     from gpuprobe.workloads.workload import Workload
 
-# How many samples the story's epoch has; times an epoch are told for it, whatever the training set here holds.
+# Samples in an epoch of CIFAR-10; times of an epoch are given for it, even if fewer samples are used.
 EPOCH_SAMPLES = 50_000
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A study on disk that is ready to be carried out; `arrays` only for the ResNet, whose images the parent finds."""
+    """A study on disk that is ready to run; `arrays` is None for workloads other than the ResNet on CIFAR-10."""
 
     study: Study
     folder: Path
@@ -52,9 +52,9 @@ class Begun:
 def begin(
     request: Request, strategies: Sequence[Strategy], out: Path, command: str, workload: Workload | None = None
 ) -> Begun:
-    """Make a new study. A `workload` object is pickled into its folder, functions by value, for the runs to read.
+    """Make a new study. A `workload` object is pickled into its folder, its functions by value, for the runs to load.
 
-    Raises MissingError where its backend is not installed, InputError where the workload or its data cannot be had,
+    Raises MissingError where its backend is not installed, InputError where the workload or its data cannot be loaded,
     OutputError where the folder cannot be made.
     """
     if not is_installed(request.backend):
@@ -67,7 +67,7 @@ def begin(
         images = find_images(request)
         further = _searched_too(strategies)
         found = _about(request, (*strategies, *further), images)
-        # Asked before the folder is made: a driver may take its time, and Ctrl-C then leaves nothing behind.
+        # Before the folder is made: a driver may be slow to answer, and Ctrl-C then leaves no folder behind.
         machine = environment()
         where = folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{_slug(found.name)}")
         if workload is not None:
@@ -96,10 +96,10 @@ def begin(
 
 
 def resume(where: Path, budget_s: float | None = None) -> Begun:
-    """Take up the study in a folder where it was left; a `budget_s` replaces its own.
+    """Resume the interrupted study in a folder; a `budget_s` replaces its own.
 
-    Raises InputError where the folder holds no study, UsageError where it cannot go on here: it was measured on another
-    machine, on data that is not to be had now, or simulated.
+    Raises InputError where the folder holds no study, UsageError where it cannot be resumed here: it was measured on
+    another machine, its data is missing, or it was simulated.
     """
     study = load_study(where)
     if budget_s is not None:
@@ -121,12 +121,15 @@ def resume(where: Path, budget_s: float | None = None) -> Begun:
 
 
 def find_images(request: Request) -> Arrays | None:
-    """Return the ResNet's images, or None for a workload that brings its own data."""
+    """Return the ResNet's images, or None for a workload that has its own data."""
     return None if request.model else data.find(request.data, seed=request.seed, samples=request.samples)
 
 
 def _searched_too(strategies: Sequence[Strategy]) -> tuple[Strategy, ...]:
-    """What else a search may try, where a combining strategy is among those of the study: all the catalogue has."""
+    """Return the other strategies that a search may try.
+
+    They are all of the catalogue, if a strategy of the study combines others; else none.
+    """
     if not any(strategy.combines for strategy in strategies):
         return ()
     chosen = {strategy.name for strategy in strategies}
@@ -147,7 +150,7 @@ def _about(request: Request, strategies: Sequence[Strategy], images: Arrays | No
 
 
 def _surveyed(request: Request, strategies: Sequence[Strategy], backend: str) -> Survey:
-    """Ask about the strategies of one backend; an empty one is the study's own."""
+    """Survey the workload under the strategies of one backend; empty is the study's own."""
     question = Question(
         model=request.model,
         batch_size=request.batch_size or None,
@@ -159,7 +162,7 @@ def _surveyed(request: Request, strategies: Sequence[Strategy], backend: str) ->
 
 
 def _cannot_under(request: Request, strategies: Sequence[Strategy], backend: str) -> dict[str, str]:
-    """Say why the strategies of another backend cannot train it; where that cannot at all, none of them can."""
+    """Return, by strategy, why those of another backend cannot train the workload."""
     try:
         return _surveyed(request, strategies, backend).skip
     except InputError as error:
@@ -167,7 +170,7 @@ def _cannot_under(request: Request, strategies: Sequence[Strategy], backend: str
 
 
 def _skip(study: Study, where: Path, reasons: dict[str, str]) -> None:
-    """Note for each strategy of the study that cannot be run why."""
+    """Return, by strategy, why it cannot be run in this study."""
     for info in study.strategies:
         if info.name in reasons:
             spec = RunSpec(
@@ -184,7 +187,7 @@ def _skip(study: Study, where: Path, reasons: dict[str, str]) -> None:
 
 def _cannot_spread(study: Study) -> dict[str, str]:
     """Return why strategies of several devices cannot be run on this machine with this batch."""
-    # How far a strategy may go is asked of no machine: none of these does.
+    # The number of devices does not depend on a machine here.
     machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: study.batch_size)
     gpus, reasons = len(study.environment.gpus), {}
     for info in study.strategies:

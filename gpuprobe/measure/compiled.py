@@ -1,4 +1,4 @@
-"""Builds and compiles a run's model with all its variables made (worker only)."""
+"""Builds and compiles a run's model, and creates all its variables (worker only)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def compiled(workload: Workload, plan: Plan, backend: Backend) -> tuple[keras.Model, dict[str, Any]]:
-    """Return the compiled model, and what its train step notes when it is traced: batch size, dtype, data.
+    """Return the compiled model, and a dict that its train step fills when traced: batch size, dtype, data.
 
-    A `tf.function` that creates variables is traced twice, so the optimiser's and the metrics' are made before it. The
-    data is that of a step as it was built, whose shapes alone count; under other backends the outline of it.
+    A `tf.function` that creates variables is traced twice, so the optimizer's and metrics' variables are made first.
+    Only the shapes of the data matter; under backends other than TensorFlow it is an outline without values.
     """
     model = workload.build()
     workload.compile(model, jit_compile=plan.jit_compile, steps_per_execution=plan.steps_per_execution)
-    # A model may say that it is built while layers that it holds are not; Keras itself looks at each of them.
+    # A model may be marked as built while some of its layers are not, so each layer is checked, as Keras does.
     if model.optimizer is not None and all(layer.built for layer in model._flatten_layers()):
         model.optimizer.build(model.trainable_variables)
     if plan.backend == TENSORFLOW and workload.loss == "categorical_crossentropy":
@@ -50,7 +50,7 @@ def _outline(tensor: Any) -> keras.KerasTensor | None:
 
 
 def _make_metrics(model: keras.Model, batch_size: int) -> None:
-    """Make the metrics' variables; only a loss that takes probabilities of classes can be fed some of its own."""
+    """Make the metrics' variables by one update; only for losses on class probabilities is fitting data known."""
     shape = (batch_size, *model.output_shape[1:])
     some = np.full(shape, 1 / shape[-1], "float32")
     model.compute_loss(y=some, y_pred=some)

@@ -1,6 +1,6 @@
-"""Decides, after every call of the train function, what comes next: warm up, measure, trace, take a turn, or pause.
+"""Decides after each call of the train function what a run does next: warm up, time, trace, take a turn, or pause.
 
-A pure state machine: it is told the time, and touches neither TensorFlow nor the clock.
+A pure state machine: the time is an argument, and neither TensorFlow nor the clock is used.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
     from gpuprobe.records import RunSpec
 
-# After the first call, so many in a row within this factor of each other count as steady; and the settling ends
-# after this share of the window in any case, since a noisy machine may never be steady.
+# Steps are steady after so many calls in a row within this factor of each other. Settling ends after this share of the
+# window in any case, since a noisy machine may never be steady.
 STEADY_CALLS = 3
 STEADY_FACTOR = 1.5
 SETTLE_SHARE_OF_WINDOW = 0.4
-# Fewer calls give no interval.
+# Fewer calls give no confidence interval.
 MIN_CALLS = 3
-# A traced call that takes this long holds all there is to see; more of them would only take time.
+# A trace ends after this time, even if one call fills it.
 TRACE_S = 3.0
-# A trace shorter than this shows what else the machine did meanwhile, so that short steps are traced more often, up to
-# a number that no buffer of the profiler is too small for.
+# A shorter trace may show a short disturbance and little else, so more of short steps are traced, up to a number that
+# fits into the profiler's buffers.
 LEAST_TRACE_S, MOST_TRACED = 0.2, 20
-# The first steps after a pause find batches that were made ahead, and caches that others have filled: seen here, the
-# first takes 8 % longer, the third as long as all that follow.
+# The first steps after a pause find prefetched batches, and caches filled by other runs. Measured: the first takes 8 %
+# longer, the third as long as all later ones.
 REFILL_STEPS = 2
-# A turn of fewer steps tells of their luck; one call that runs several is as good as so many calls.
+# A turn has at least so many steps, be it in several calls or in one.
 LEAST_TURN_STEPS = 3
-# Of fewer steps none is left to count: the first pays for the profiler's start, and the last has no end.
+# At least so many calls are traced: the first is slowed by the profiler's start, and the last has no end.
 LEAST_TRACED = 3
 
 
 class Action(Enum):
-    """What the worker has to do now."""
+    """What the worker does next."""
 
     GO_ON = "go on"
     HOLD = "hold"
@@ -55,11 +55,11 @@ class Action(Enum):
 
 @dataclass
 class Conductor:
-    """The state of one run's measuring; `after_call` is told the end of each call in nanoseconds.
+    """The state of one run's measuring; `after_call` gets the end of each call in nanoseconds.
 
-    `epoch_calls` is how many calls an epoch has, where that is known before the first has ended. What lies between two
-    epochs is no part of a step, so that no traced step is the last of an epoch but the last of all, and a turn in which
-    an epoch ends begins again, unless epochs are shorter than turns.
+    `epoch_calls` is the number of calls in an epoch, None until it is known. The time between two epochs is not part of
+    a step. So a trace does not span the end of an epoch, where it fits into one, and a turn in which an epoch ends
+    begins again, unless epochs are shorter than turns.
     """
 
     spec: RunSpec
@@ -75,7 +75,7 @@ class Conductor:
     _phase: str = "warmup"
 
     def after_call(self, now_ns: int) -> Action:
-        """Take note of a call that ended now, and say what to do next."""
+        """Count a call that ended now (ns); return what to do next."""
         self._in_epoch += 1
         if self._phase == "warmup":
             return Action.HOLD
@@ -91,35 +91,35 @@ class Conductor:
         return decide[self._phase]()
 
     def epoch_began(self) -> None:
-        """Take note that the calls from now on are of another epoch."""
+        """Note that the next call belongs to a new epoch."""
         if self._in_epoch:
             self.epoch_calls = self._in_epoch
         self._in_epoch = 0
 
     def settling_started(self, now_ns: int) -> None:
-        """Begin to look for steady calls."""
+        """Begin settling: wait for steady calls."""
         self._phase, self._ends_ns = "settle", [now_ns]
 
     def window_started(self, now_ns: int) -> None:
-        """Begin to count: the device has finished all that was before."""
+        """Begin the timed window; the device has finished all earlier work."""
         self._phase, self._ends_ns = "window", [now_ns]
 
     @property
     def may_trace(self) -> bool:
-        """Whether the steps to be traced still fit into this epoch, or as many of them as any epoch has."""
+        """Whether the calls to trace still fit into this epoch, or at least as many as fit into any."""
         return self._left_in_epoch() >= min(self._traced_at_least(), self.epoch_calls or 1)
 
     def trace_started(self, now_ns: int) -> None:
-        """Count the traced calls from now."""
+        """Begin the trace."""
         self._phase, self._ends_ns = "trace", [now_ns]
 
     def refill_started(self, now_ns: int, refill_s: float, turn_s: float) -> None:
-        """Train off, for so long, what was made ahead in a pause; then a turn of `turn_s` follows."""
+        """Train for `refill_s` seconds on batches prepared during a pause; then a turn of `turn_s` seconds follows."""
         self._phase, self._ends_ns = "refill", [now_ns]
         self._refill_s, self._turn_s, self._begun_again = refill_s, turn_s, False
 
     def turn_started(self, now_ns: int) -> None:
-        """Begin to count a turn: the device has finished all that was before."""
+        """Begin a turn; the device has finished all earlier work."""
         self._phase, self._ends_ns = "turn", [now_ns]
 
     def _after(self, steps: int, seconds: float, then: Action) -> Action:
@@ -128,7 +128,7 @@ class Conductor:
 
     def _after_turn_call(self) -> Action:
         if self._in_epoch == 1 and not self._short_epochs:
-            # An epoch has ended within this turn: its iterator may take seconds to go and the next one to come.
+            # An epoch has ended within this turn: it may take seconds to close its iterator and to open the next.
             self._short_epochs, self._begun_again = self._begun_again, True
             if not self._short_epochs:
                 return Action.START_TURN
@@ -165,11 +165,11 @@ class Conductor:
         return Action.PAUSE if enough or too_long or at_end else Action.GO_ON
 
     def _traced_at_least(self) -> int:
-        """How many calls the trace holds: one more than is wanted, since the first pays for starting the profiler."""
+        """How many calls are traced: one more than wanted, since the first is slowed by the profiler's start."""
         return 1 + math.ceil(self.spec.trace_steps / self.steps_per_call)
 
     def _left_in_epoch(self) -> float:
-        """How many calls come before an epoch ends; after the last one, those of the next."""
+        """How many calls are left in this epoch; after its last call, in the next."""
         return self.epoch_calls - self._in_epoch % self.epoch_calls if self.epoch_calls else math.inf
 
     def _calls(self) -> int:
@@ -181,7 +181,7 @@ class Conductor:
     def _precise_enough(self) -> bool:
         calls = _durations(self._ends_ns)
         size = len(calls) // BLOCKS
-        # The check itself must cost nothing, so that it is made once per block and not once per call.
+        # The check must be cheap, so it is made once for each block and not after each call.
         if size < 1 or len(calls) % size:
             return False
         means = block_means(calls)

@@ -1,7 +1,7 @@
-"""The devices of a run and how they train together; the scope is made here, so that no factory needs to (worker only).
+"""The devices of a run and how they train together: makes the distribution scope, so workloads need not (worker only).
 
-On GPUs the gradients go through NCCL, TensorFlow's default there. It has no kernels for a processor, whose logical
-devices share its cores and its memory.
+GPUs exchange gradients by NCCL, TensorFlow's default. NCCL does not run on a processor, whose logical devices share its
+cores and memory.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def make_devices(count: int) -> list[str]:
-    """Return the names of so many devices: the GPUs, or without one logical devices of the processor, made here.
+    """Return the names of `count` devices: GPUs, or, without any, logical devices of the processor, which it makes.
 
-    TensorFlow must not have begun to work. Raises InputError where there are fewer GPUs.
+    Call it before TensorFlow makes a tensor. Raises InputError where there are fewer GPUs.
     """
     if count == 1:
         return []
@@ -41,7 +41,7 @@ def make_devices(count: int) -> list[str]:
 
 
 def scope(plan: Plan, devices: Sequence[str]) -> AbstractContextManager[Any]:
-    """Return what a model is built and compiled in, so that it trains on the devices as planned."""
+    """Return the context in which to build and compile a model, so that it trains on the devices as planned."""
     if plan.replicas == 1:
         return nullcontext()
     import tensorflow as tf
@@ -53,7 +53,7 @@ def scope(plan: Plan, devices: Sequence[str]) -> AbstractContextManager[Any]:
 
 
 def _apart(kind: type[Any]) -> type[Any]:
-    """Return a way to exchange gradients that leaves each replica its own."""
+    """Return a cross-device exchange that does nothing: each replica keeps its own gradients."""
 
     class Apart(kind):  # type: ignore[misc]
         def batch_reduce_implementation(self, reduce_op: Any, pairs: Any, options: Any) -> list[Any]:
@@ -63,9 +63,9 @@ def _apart(kind: type[Any]) -> type[Any]:
 
 
 def with_rate(workload: Workload, model: keras.Model, times: float) -> Workload:
-    """Return the workload with its learning rate multiplied, in its schedule by epochs or in the optimizer.
+    """Return the workload with its learning rate multiplied, in its schedule of epochs or in the optimizer.
 
-    Raises InputError where the rate is a schedule of the optimizer's own, which cannot be set.
+    Raises InputError where the optimizer has a schedule of its own, whose rate cannot be set.
     """
     if times == 1:
         return workload

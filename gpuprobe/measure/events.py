@@ -1,7 +1,7 @@
-"""The run in progress: events that the worker appends to `events.jsonl`, and the finished `Run` folded from them.
+"""A run in progress: the worker appends events to `events.jsonl`, from which the finished `Run` is built.
 
-An event is one JSON line with `event` and `t_ns`. Since each is written when it happens, whatever ends a worker,
-the file tells all that was measured before.
+An event is one JSON line with `event` and `t_ns`. Each is written when it happens, so the file holds all that was
+measured, however the worker ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILE = "events.jsonl"
 
 
 class EventLog:
-    """Appends events to a file, each with one write, so that a killed process leaves at most one torn line."""
+    """Appends events to a file, each by one write, so that a killed process leaves at most one incomplete line."""
 
     def __init__(self, folder: Path) -> None:
         self._file = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -35,12 +35,12 @@ class EventLog:
         os.write(self._file, msgspec.json.encode(line) + b"\n")
 
     def close(self) -> None:
-        """Close the file; what was written is in it already."""
+        """Close the file; nothing is buffered."""
         os.close(self._file)
 
 
 class EventReader:
-    """Reads the events that were appended since the last look; a line still being written waits for the next."""
+    """Reads the events appended since the last call; a line still being written is left for the next one."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
@@ -48,14 +48,14 @@ class EventReader:
 
     @property
     def has_more(self) -> bool:
-        """Whether the file is longer than what was read of it."""
+        """Whether the file has unread bytes."""
         try:
             return self._path.stat().st_size > self._offset
         except OSError:
             return False
 
     def new(self) -> Iterator[dict[str, Any]]:
-        """Yield each complete event that was not yielded before; a damaged line is passed over."""
+        """Yield each new complete event; damaged lines are skipped."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -75,7 +75,7 @@ class EventReader:
 
 @dataclass
 class _Building:
-    """A phase that may still be going on."""
+    """A phase that may not have ended."""
 
     name: PhaseName
     start_ns: int
@@ -86,11 +86,11 @@ class _Building:
 
     @property
     def waits(self) -> bool:
-        """Whether the run stands at its gate in it."""
+        """Whether the run waits at its gate."""
         return self.name in {"held", "paused"}
 
     def frozen(self, steps_per_call: int) -> Phase:
-        """Return it as it is by now."""
+        """Return the record of the phase so far."""
         return Phase(
             name=self.name,
             start_ns=self.start_ns,
@@ -104,7 +104,7 @@ class _Building:
 
 @dataclass
 class RunInProgress:
-    """What the events told so far; `finished` turns it into the frozen record."""
+    """The state of a run by its events so far; `finished` makes the frozen record of it."""
 
     spec: RunSpec
     phases: list[_Building] = field(default_factory=list)
@@ -124,7 +124,7 @@ class RunInProgress:
     last_ns: int = 0
 
     def take(self, event: dict[str, Any]) -> None:
-        """Add one event; an event of an unknown kind changes nothing but the time of the last sign of life."""
+        """Add one event; one of an unknown kind only counts as a sign of life."""
         self.last_ns = max(self.last_ns, event["t_ns"])
         if self.phases:
             self.phases[-1].end_ns = self.last_ns
@@ -138,7 +138,7 @@ class RunInProgress:
         lap = event.get("lap", 0)
         for begun in self.phases:
             if lap and begun.lap == lap:
-                # Its turn begins again, and counts from now on.
+                # The turn begins again from now.
                 begun.name, begun.lap = "refill", 0
         self.phases.append(_Building(event["name"], event["t_ns"], event["t_ns"], lap))
 
@@ -186,18 +186,18 @@ class RunInProgress:
 
     @property
     def pauses(self) -> int:
-        """How often it has come to its gate."""
+        """How often the run has come to its gate."""
         return sum(phase.waits for phase in self.phases)
 
     @property
     def window_s(self) -> float:
-        """How long its timed window lasted, 0 where it did not come so far."""
+        """The length of the timed window in seconds, 0 before it."""
         window = next((phase for phase in self.phases if phase.name == "window"), None)
         return (window.end_ns - window.start_ns) / NS_PER_S if window else 0.0
 
     @property
     def last_timed(self) -> Phase | None:
-        """The last phase in a lap, None where there was none."""
+        """The last phase that is part of a lap, None where there is none."""
         found = next((phase for phase in reversed(self.phases) if phase.lap), None)
         return found.frozen(self.steps_per_call) if found else None
 
@@ -222,7 +222,7 @@ class RunInProgress:
 
 
 def fold(folder: Path, spec: RunSpec, outcome: Outcome) -> Run:
-    """Return the run that the events in its folder tell of."""
+    """Build the run's record from the events in its folder."""
     progress = RunInProgress(spec)
     for event in EventReader(folder).new():
         progress.take(event)

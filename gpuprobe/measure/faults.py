@@ -1,4 +1,4 @@
-"""Faults that can be put into a run on purpose, to try the tool: a slow map or step, a hang, an error, a full memory.
+"""Faults that can be put into a run on purpose, to test gpuprobe: a slow map or step, a hang, an error, full memory.
 
 Written `FAULT`, `FAULT=VALUE` or `FAULT=VALUE@STRATEGY`; recorded in the run's spec, and the report says so.
 """
@@ -35,7 +35,7 @@ def parse(texts: Sequence[str]) -> tuple[tuple[str, str, str | None], ...]:
 
 
 def inject(spec: RunSpec, workload: Workload) -> Workload:
-    """Return the workload with the faults that the spec asks for in this strategy."""
+    """Return the workload with the faults that the spec has for this strategy."""
     for name, value, strategy in parse(spec.inject):
         if strategy in {None, spec.strategy}:
             workload = FAULTS[name](workload, value)
@@ -73,7 +73,7 @@ class _Sleepy(Workload):
     fraction: float
 
     def compile(self, model: keras.Model, *, jit_compile: bool, steps_per_execution: int) -> None:
-        """Compile it so that each call of its train function is followed by a sleep of a fraction of its length."""
+        """Compile the model so that after each call of its train function it sleeps for a fraction of that call."""
         super().compile(model, jit_compile=jit_compile, steps_per_execution=steps_per_execution)
         make = model.make_train_function
 
@@ -95,7 +95,7 @@ class _Sleepy(Workload):
 
 
 def _slow_step(workload: Workload, fraction: str) -> Workload:
-    """`slow_step=0.05`: by 5 % of a step; where the device computes while Python goes on, by less."""
+    """`slow_step=0.05` slows each step by 5 %, or by less where the device computes asynchronously."""
     given = {field.name: getattr(workload, field.name) for field in fields(workload)}
     return _Sleepy(**given, fraction=float(fraction))
 
@@ -110,7 +110,7 @@ def _raise(workload: Workload, _value: str) -> Workload:
 
 
 def _out_of_memory(workload: Workload, value: str) -> Workload:
-    """`out_of_memory=mapping`: as the system refuses to map a file, which Python calls an OSError."""
+    """`out_of_memory=mapping` raises the OSError of a failed memory map."""
     if value == "mapping":
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     raise MemoryError("injected: out of memory")

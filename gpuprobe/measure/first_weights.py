@@ -1,4 +1,4 @@
-"""The first weights of a study over several backends: each draws its own from one seed, so that one's are for all."""
+"""Shares initial weights in a study of several backends: from one seed each backend draws other numbers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-# As NumPy names what was saved without a name.
+# NumPy's names of arrays saved without a name.
 NAME = "arr_{}"
 LATE = "its layers make their weights in the first step: each backend begins with its own"
 
 
 def share(model: keras.Model, file: str) -> tuple[str, ...]:
-    """Give the model the weights in the file; who comes first saves its own there. Return what there is to note.
+    """Load the weights in the file into the model; the first run saves its own there. Return notes for the report.
 
-    Raises ValueError where the file's are of another model.
+    Raises ValueError where the file holds weights of another model.
     """
     if not file:
         return ()
@@ -35,7 +35,7 @@ def share(model: keras.Model, file: str) -> tuple[str, ...]:
 
 
 def _save(model: keras.Model, path: Path) -> None:
-    """Save the weights, unless another run that warms up beside this one was faster."""
+    """Save the weights, unless another run that warms up in parallel has done so."""
     own = path.with_name(f"{path.stem}-{os.getpid()}.npz")
     np.savez(own, *model.get_weights())
     with suppress(FileExistsError):

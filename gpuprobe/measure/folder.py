@@ -1,4 +1,4 @@
-"""The folder of a study: made once, held by one process at a time, and recovered after a crash."""
+"""The folder of a study: made once, locked by one process at a time, and recovered after a crash."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_FILE = ".lock"
-# What the record says of a run that is measured and still alive, for others to take turns with.
+# The state of a run that has been measured and stays alive to take turns.
 TAKES_TURNS = "it takes turns with the others"
 
 
 def make(parent: Path, name: str) -> Path:
-    """Make the folder of a new study, numbered where the name is taken. Raises OutputError where it cannot."""
+    """Make the folder of a new study, numbered where the name is taken. Raises OutputError where that fails."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, 1000):
@@ -38,13 +38,13 @@ def make(parent: Path, name: str) -> Path:
 
 
 class Place:
-    """A folder that is there now, and may be deleted or renamed by somebody while it is written into."""
+    """A folder that may be deleted or renamed by somebody while it is written to."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._was = folder, _identity(folder)
 
     def check(self) -> None:
-        """Raise OutputError where another folder, or none, is at its path now."""
+        """Raise OutputError where its path now holds another folder, or none."""
         if self._was is None or _identity(self._folder) != self._was:
             raise OutputError(
                 f"{self._folder}: was deleted or renamed while it was written into; leave it where it is until the end"
@@ -61,9 +61,10 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a study's folder, so that no second process measures into it.
+    """Lock a study's folder, so that no second process measures into it.
 
-    Raises OutputError where one does, and in place of an error of the block where the folder is gone by then.
+    Raises OutputError where another process holds the lock; also, in place of an error of the block, where the folder
+    is gone.
     """
     try:
         lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
@@ -80,7 +81,7 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception:
-        # Whatever failed for it: what to say is that the folder is gone.
+        # The block's error is a consequence: the folder is gone.
         place.check()
         raise
     finally:
@@ -95,10 +96,9 @@ def _took_turns(run: Path) -> bool:
 
 
 def recover(folder: Path) -> list[Path]:
-    """Finish the records of runs that were cut off with their parent; return their folders.
+    """Finish the records of runs that ended with a crashed parent; return their folders.
 
-    What a run that took turns did since its record was written counts too. A study that another process holds is left
-    alone.
+    Turns since a run's record was written are added to it. A study that another process has locked is skipped.
     """
     recovered = []
     try:
@@ -109,6 +109,6 @@ def recover(folder: Path) -> list[Path]:
                     save(fold(spec.parent, spec_of(spec.parent), outcome), spec.parent / RUN_FILE)
                     recovered.append(spec.parent)
     except GpuprobeError:
-        # A read-only or busy folder is reported with what it has.
+        # A read-only or locked folder is reported as it is.
         return recovered
     return recovered

@@ -1,4 +1,4 @@
-"""Where a run waits between two calls of its train function, until its parent says what comes next.
+"""The gate: where a run waits between two calls of its train function for a command of the parent process.
 
 The parent writes a `Command` into the run's folder, each with a higher number than the one before.
 """
@@ -16,15 +16,15 @@ from gpuprobe.records import Record, load, save
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Until it is frozen, and after it was thawed, a run's pipeline makes batches ahead: all of that must be short beside a
-# turn. The look costs about 20 us.
+# How often a waiting run checks for a command. Before it is frozen and after it is thawed its pipeline prefetches
+# batches, so that time must be short compared with a turn. A check costs about 20 us.
 LOOK_EVERY_S = 0.002
 
 
 class Command(Record, frozen=True, kw_only=True):
-    """What a run does when it leaves its gate: time a turn of `turn_s` seconds in a `lap`, or end as the `last` one.
+    """What a run does next: train for a turn of `turn_s` seconds in a `lap`, or, if it is the `last` command, end.
 
-    The first command lets it time its window, as long as its specification says.
+    The first command makes it time its window, as long as its spec says.
     """
 
     number: int
@@ -34,16 +34,16 @@ class Command(Record, frozen=True, kw_only=True):
 
 
 class Gate:
-    """The run's side of it."""
+    """The run's side of the gate."""
 
     def __init__(self, folder: Path) -> None:
         self._file, self._passed = folder / GO_FILE, 0
 
     def wait(self) -> Command:
-        """Return the next command, whenever it comes."""
+        """Wait for the next command, and return it."""
         while True:
             if self._file.exists():
-                # Its folder may be gone, or its disk; then the parent says so, and ends this process.
+                # The folder or the disk may be gone; the parent then reports it and kills this process.
                 with suppress(InputError):
                     command = load(Command, self._file)
                     if command.number > self._passed:
@@ -53,5 +53,5 @@ class Gate:
 
 
 def give(folder: Path, command: Command) -> None:
-    """The parent's side. Raises OutputError where the folder cannot be written."""
+    """Give a run its next command (the parent's side). Raises OutputError where its folder cannot be written."""
     save(command, folder / GO_FILE)

@@ -11,12 +11,12 @@ from gpuprobe.records import LossPoint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# A curve of more points says no more, and would be most of the record.
+# More points would not show more, and would make the record large.
 MAX_POINTS = 200
 
 
 def points(means: Sequence[tuple[int, int, float]]) -> list[LossPoint]:
-    """Turn the running mean after each call into at most MAX_POINTS losses of single stretches.
+    """Convert the running mean after each call into at most MAX_POINTS losses, each the mean of a range of samples.
 
     Each item is (samples seen, samples since Keras reset the mean, running mean of the loss). The loss of one call
     follows from the means at its two ends, (n2 m2 - n1 m1) / (n2 - n1); after a reset the stretch begins at zero.
@@ -37,5 +37,5 @@ def points(means: Sequence[tuple[int, int, float]]) -> list[LossPoint]:
 
 
 def finite(loss: float) -> float | None:
-    """Return a loss as records hold it: None where it is no finite number, which JSON has no way to write."""
+    """Return a loss for a record: None where it is not finite, which JSON cannot hold."""
     return loss if math.isfinite(loss) else None

@@ -1,4 +1,4 @@
-"""What a training runs on, and how much of it there is (worker only)."""
+"""The devices and memory on which a training runs (worker only)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from gpuprobe.backends.backend import Backend
     from gpuprobe.workloads.workload import Workload
 
-# A training step keeps each layer's output for the backward pass and makes one gradient of the same size.
+# A training step keeps each layer's output for the backward pass, and makes a gradient of the same size.
 COPIES_OF_ACTIVATIONS = 2
-# Of the memory: workspace of the convolutions, fragmentation, and others on the machine take the rest.
+# The usable share of memory: workspaces of convolutions, fragmentation and other programs take the rest.
 USABLE_MEMORY_FRACTION = 0.5
 
 
 def inspect(workload: Workload, backend: Backend) -> Machine:
-    """Look at the devices that the backend sees."""
+    """Return the devices that the backend sees, and their memory."""
     capability = backend.compute_capability()
     return Machine(
         compute_capability=capability,
@@ -60,5 +60,5 @@ def _shapes(layer: keras.layers.Layer) -> list[tuple[int | None, ...]]:
     try:
         return [tensor.shape for tensor in keras.tree.flatten(layer.output)]
     except (AttributeError, ValueError):
-        # A layer of a subclassed model has no output that is known before it was called.
+        # The output shape of a subclassed model's layer is unknown before a call.
         return []

@@ -1,4 +1,4 @@
-"""Which runs a study has, and in which order; what a search may add to them."""
+"""Plans the runs of a study and their order, and what a search may add."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from gpuprobe.records import Study
 
 
-# As many changes as are seldom measured already and promise something; a search may take more where there is time.
+# How many changes a search is expected to try, for dividing the time; it may try more if there is time.
 USUAL_SEARCH_RUNS = 3
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One run of the plan: its round, from 1, and its strategy's name; `step` is that of a search, from 1."""
+    """One run of the plan: its round, from 1, and its strategy's name; `step` counts the runs of a search, from 1."""
 
     round: int
     strategy: str
@@ -29,12 +29,12 @@ class Planned:
 
 
 def plan_rounds(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
-    """Return all runs in order: every second round reversed, so that drift of the machine falls on all alike.
+    """Return all runs in order; every second round is reversed, so that drift affects all strategies alike.
 
-    Each round begins with the study's first strategy, with which the others take turns. A study of one round has it
-    once more, halfway: a control, which tells what two runs of the same differ by. Those that cannot apply to the
-    workload are `skipped`. What combines others is no part of this plan: its search follows all else, when the noise of
-    this machine is known best.
+    Each round begins with the study's first strategy, with which the others take turns. A study of one round runs it
+    again halfway, as a control: how much two runs of the same strategy differ. Strategies that cannot apply to the
+    workload are `skipped`. Those that combine others are not in this plan: their searches come last, when the noise of
+    the machine is best known.
     """
     chosen = [strategy for strategy in study.strategies if strategy.name not in skipped]
     names = [strategy.name for strategy in chosen if not strategy.combines]
@@ -56,12 +56,12 @@ def _with_control(planned: list[Planned]) -> list[Planned]:
 
 
 def once_more(done: Collection[Planned], first: str) -> Planned:
-    """Return a further run of the first strategy, for others to take turns with: the one that did is gone."""
+    """Return another run of the first strategy for others to take turns with, where the previous one is gone."""
     return Planned(1 + max((run.round for run in done if run.strategy == first), default=0), first)
 
 
 def in_order(waiting: Sequence[Planned], names: Sequence[str], first: str) -> list[Planned]:
-    """Return what waits, each round in the order of `names`, every second round in the reverse of it.
+    """Return the waiting runs with each round in the order of `names`, and every second round in reverse.
 
     Runs of the `first` strategy stay where they are.
     """
@@ -76,15 +76,15 @@ def in_order(waiting: Sequence[Planned], names: Sequence[str], first: str) -> li
 
 
 def expected_runs(study: Study, done: int) -> int:
-    """How many runs a search may still take, for sharing out the time: its changes, and one of what it kept."""
+    """Return how many runs a search may still take, to divide the time: one for each change, and one of the result."""
     most = USUAL_SEARCH_RUNS if study.request.search_steps is None else study.request.search_steps
     return max(1, most + 1 - done)
 
 
 def forget_failed_end(folder: Path, strategy: str) -> None:
-    """Remove the last steps of a search that did not end well, so that a resumed study measures them again.
+    """Remove the failed steps at the end of a search, so that a resumed study measures them again.
 
-    One that failed before a good step stays: it was dropped, and what followed builds on that.
+    A failed step before a good one stays: the search dropped it, and its later steps build on that.
     """
     steps = {path: run for path, run in load_runs(folder).items() if run.spec.strategy == strategy and run.spec.step}
     for path, run in sorted(steps.items(), key=lambda item: -item[1].spec.step):

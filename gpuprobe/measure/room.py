@@ -1,4 +1,4 @@
-"""Whether memory holds several runs at once, estimated from those that were seen, so that they may take turns."""
+"""Estimates from earlier runs whether memory holds several runs at once, so that they can take turns."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from gpuprobe.measure.events import RunInProgress
     from gpuprobe.records import Environment
 
-# Beside what its allocator holds, a process on a GPU has its context and its libraries there; an assumption.
+# GPU memory of a process beside its allocator, for the CUDA context and libraries; an assumption.
 CONTEXT_MIB = 500.0
-# Of a card's memory: one that pauses must leave the other as much.
+# The share of a card's memory for one run: a paused run keeps its memory, so both have to fit.
 PAUSED_SHARE = 0.5
-# Of the host's memory that is free now: others on the machine need some.
+# The usable share of the host's free memory: other programs need some.
 USABLE_FRACTION = 0.9
 
 
 class Room:
-    """Learns from each run what it needs; `turns` says whether runs take turns, `reason` why they do not."""
+    """Learns the memory that runs need; `turns` is whether runs take turns, `reason` why they do not."""
 
     def __init__(self, environment: Environment, *, turns: bool) -> None:
         self.turns, self.reason = turns, ""
@@ -32,7 +32,7 @@ class Room:
         self._host_mib, self._held_mib = 0.0, 0.0
 
     def learn(self, progress: RunInProgress) -> None:
-        """Take note of what a run needed at most; where two of it do not fit, runs follow each other from now on."""
+        """Learn the peak memory of a run; where two such runs do not fit, runs no longer take turns."""
         self._host_mib = max(self._host_mib, progress.host_peak_mib or 0.0)
         if not progress.device_peak_mib:
             return
@@ -41,9 +41,9 @@ class Room:
             self._refuse(f"two runs of {wording.mebibytes(held_mib)} each do not fit into the GPU's memory")
 
     def size(self, lanes: int, gpu_free_mib: float | None = None) -> int:
-        """Return how many runs may warm up at once, at most `lanes`, in the host's memory that is free now.
+        """Return how many runs may warm up at once, at most `lanes`, by the host's free memory.
 
-        `gpu_free_mib` is that of the GPU, beside the run that pauses there and what others hold; None: not read.
+        `gpu_free_mib` is the free memory of the GPU now, beside a paused run and other programs; None if not read.
         """
         if self.turns and gpu_free_mib is not None and self._held_mib > gpu_free_mib:
             self._refuse(
@@ -57,7 +57,7 @@ class Room:
         return max(1, min(lanes, fitting))
 
     def notes(self, alone: Sequence[str]) -> tuple[str, ...]:
-        """Say which runs followed each other for want of memory, those of `alone` among them, and what that costs."""
+        """Return notes on the runs that could not take turns for lack of memory, those in `alone` included."""
         said = [f"Runs followed each other, since {self.reason}"] if self.reason else []
         if alone:
             said.append(f"Memory did not hold {wording.listing([f'`{name}`' for name in alone])} beside another run")

@@ -1,4 +1,4 @@
-"""The runs of a study that are alive: starts them, lets one at a time go on, and ends and saves them."""
+"""The live runs of a study: starts them, lets one at a time train, and ends and saves them."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ LOOK_EVERY_S = 0.1
 
 
 class Observer(Protocol):
-    """Told what happens in a study, for the live view."""
+    """Gets the events of a study, for the live view."""
 
     def run_started(self, spec: RunSpec, index: int, total: int) -> None:
         """Run `index` (from 0) of `total` begins."""
 
     def run_progress(self, progress: RunInProgress) -> None:
-        """Some time has passed, and events may have come in."""
+        """Called now and then, and when events of a run come in."""
 
     def run_finished(self, run: Run) -> None:
-        """The run is measured, or has ended without; it is saved."""
+        """The run has been measured, or failed; its record is saved."""
 
 
 class Stage:
-    """What is alive, in the order in which it was started."""
+    """The runs that are alive, in the order of their starts."""
 
     def __init__(self, study: Study, folder: Path, launcher: Launcher, observer: Observer) -> None:
         self._study, self._folder, self._launcher, self._observer = study, folder, launcher, observer
@@ -60,7 +60,7 @@ class Stage:
         return run
 
     def until_ready(self, runs: Sequence[ActiveRun]) -> None:
-        """Wait until each has warmed up and stands at its gate, or has ended."""
+        """Wait until each run has warmed up and waits at its gate, or has ended."""
         while any(run.outcome is None and not run.waits for run in runs):
             for run in runs:
                 run.look()
@@ -68,7 +68,7 @@ class Stage:
             time.sleep(LOOK_EVERY_S)
 
     def measure(self, run: ActiveRun) -> None:
-        """Let it time its window and take its trace; its readings are of these alone."""
+        """Let the run time its window and take its trace; telemetry is sampled only meanwhile."""
         if run.outcome is None:
             run.go()
             self._until_back(run)
@@ -76,12 +76,12 @@ class Stage:
         _write_scalars(run.folder)
 
     def turn(self, run: ActiveRun, lap: int, turn_s: float) -> None:
-        """Let it take one turn."""
+        """Let the run take one turn."""
         run.go(lap=lap, turn_s=turn_s)
         self._until_back(run)
 
     def end(self, run: ActiveRun) -> None:
-        """Let it end, and save it."""
+        """Let the run end, and save it."""
         if run.outcome is None:
             run.go(last=True)
         while run.outcome is None:
@@ -91,17 +91,17 @@ class Stage:
         self._alive.remove(run)
 
     def save(self, run: ActiveRun) -> Run:
-        """Write its record as it is now, so that reports know of it."""
+        """Write the run's record as it is now, so that reports can use it."""
         record = run.record()
         save(record, run.folder / RUN_FILE)
         return record
 
     def stop(self) -> None:
-        """End all at once, and save what they measured."""
+        """Kill all runs, and save what they measured."""
         for run in self._alive:
             if run.outcome is None:
                 run.kill()
-            # The reason to stop may be that its folder is gone.
+            # The reason to stop may be that the folder is gone.
             with suppress(OutputError):
                 self.save(run)
         for sampler in self._samplers.values():
@@ -115,9 +115,9 @@ class Stage:
 
 
 def _write_scalars(folder: Path) -> None:
-    """Put the telemetry beside the trace for TensorBoard; a copy, whose failure costs nothing."""
+    """Copy the telemetry into TensorBoard scalars beside the trace; a failure is ignored."""
     if (folder / TRACE_FOLDER).is_dir():
-        # Without TensorFlow there may be no TensorBoard either, whose writer it is.
+        # TensorBoard, whose writer this uses, may not be installed.
         with suppress(GpuprobeError, ModuleNotFoundError):
             telemetry.write_scalars(telemetry.read(folder / TELEMETRY_FILE), folder / TRACE_FOLDER)
 

@@ -1,8 +1,8 @@
-"""Stands around Keras's train function: takes the time of every call, and carries out what the conductor says.
+"""Wraps Keras's train function: times every call, and does what the conductor decides.
 
-Keras's batch callbacks would turn the loss into a Python float after each step, which makes the device wait. The
-train function itself hands out the loss as it is on the device, so the clock sits there: nothing waits, and what
-is measured is the training that a user would have without us.
+Keras's batch callbacks convert the loss to a Python float after each step, for which the host waits for the device. The
+train function returns the loss on the device, so it is timed instead: nothing waits, and what is measured is the
+training that a user would have without gpuprobe.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from gpuprobe.measure.gate import Gate
     from gpuprobe.records import PhaseName
 
-# Often enough for the live view and for what a kill may cost, seldom enough to be nothing beside a step.
+# How often calls are written: often enough for the live view and for little loss by a kill, but not in each step.
 WRITE_EVERY_NS = 500_000_000
-# Of each step in these the loss is kept; later ones nobody else has reached.
+# The loss of each step is kept for so many calls; other runs rarely get further.
 COMPARED = frozenset({"warmup", "settle", "window"})
 
 
@@ -64,7 +64,7 @@ class Stepper:
         self._losses: list[tuple[int, int, Any]] = []
 
     def attach(self, model: keras.Model) -> None:
-        """Put the clock around the model's train function, and notice when Keras resets its running means."""
+        """Wrap the model's train function, and watch for Keras's resets of its running means."""
         model.make_train_function()
         call, reset = model.train_function, model.reset_metrics
 
@@ -137,7 +137,7 @@ class Stepper:
         self._conductor.window_started(now_ns)
 
     def _end_window(self) -> None:
-        # The barrier is behind us: the last call ended when the device was done, not when Python came back.
+        # After the barrier: the last call ended when the device finished, not when Python returned.
         self._unwritten[-1] = self._window_ns[-1] = time.time_ns()
         self._enter("trace")
         self._write_losses()
@@ -154,7 +154,7 @@ class Stepper:
         self._conductor.trace_started(now_ns)
 
     def _give_way(self) -> None:
-        """Let the training have the profiler, which it starts itself just now."""
+        """Stop tracing, since the training is starting the profiler itself."""
         with suppress(Exception):
             self._backend.stop_trace()
 
@@ -162,21 +162,21 @@ class Stepper:
         self._conductor.turn_started(self._enter("turn", lap=self._lap))
 
     def _pause(self) -> bool:
-        """Stand at the gate until it lets a turn or the end through; say whether it was the end."""
+        """Wait at the gate for a turn or the end; return whether it is the end."""
         self._end_phase()
         self._enter("paused")
         before_s = time.process_time()
         command = self._gate.wait()
         if command.last:
             return True
-        # What its threads did meanwhile is ready by now, and takes about as long to be trained off.
+        # Training on the batches that its threads prepared meanwhile takes about as long.
         worked_s = time.process_time() - before_s
         self._lap = command.lap
         self._conductor.refill_started(self._enter("refill"), worked_s, command.turn_s)
         return False
 
     def _end_phase(self) -> None:
-        """The barrier is behind us: the last call ended when the device was done, not when Python came back."""
+        """End the timed phase: its last call ended when the device finished, not when Python returned."""
         self._unwritten[-1] = time.time_ns()
         if self._phase == "trace":
             self._trace_ns[-1] = self._unwritten[-1]
@@ -196,7 +196,8 @@ class Stepper:
         except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
             self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler saved nothing: {error}"))
             return
-        # A traced call waits for its step; where others return before it, only many of them together tell its length.
+        # A traced call waits for its step to finish. Other calls may return earlier, so only the mean of many is
+        # comparable.
         usual = _mean_call if self._backend.returns_early else _median_call
         slowdown = usual(self._trace_ns[1:]) / usual(self._window_ns)
         steps = len(self._trace_ns) - 1

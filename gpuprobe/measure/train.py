@@ -1,4 +1,4 @@
-"""Starts a whole training, or goes on with one, and hands out its epochs as they end."""
+"""Starts or resumes a whole training, and yields its epochs as they end."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class TrainingFailedError(GpuprobeError):
 
 
 def load_spec(where: Path) -> TrainingSpec:
-    """Read what a training's folder was asked for. Raises InputError where it is none."""
+    """Read the spec in a training's folder. Raises InputError where there is none."""
     if not (where / SPEC_FILE).is_file():
         raise InputError(f"{where}: not a training of gpuprobe (it has no {SPEC_FILE})")
     return load(TrainingSpec, where / SPEC_FILE)
 
 
 def images(spec: TrainingSpec) -> Arrays:
-    """Find the images that the training is about. Raises InputError where they are not those that it began with."""
+    """Find the training's images. Raises InputError where they are not those that it began with."""
     found = data.find(spec.data, seed=spec.seed, samples=spec.samples)
     if spec.images not in {"", found.name}:
         raise InputError(f"this training began with {spec.images}, and --data {spec.data} is now {found.name}")
@@ -47,10 +47,10 @@ def images(spec: TrainingSpec) -> Arrays:
 
 
 def train(spec: TrainingSpec, where: Path, arrays: Arrays) -> Iterator[EpochRow]:
-    """Train in a fresh process, and yield each epoch's row, those of before an interruption first.
+    """Train in a fresh process, and yield each epoch's row, first those from before an interruption.
 
-    Raises GpuprobeError where the training fails, OutputError where its folder is gone by then. The process ends with
-    its caller.
+    Raises GpuprobeError where the training fails, OutputError where its folder is gone. The process ends with its
+    caller.
     """
     with folder.held(where), scratch() as kept:
         save_arrays(arrays, kept)

@@ -1,8 +1,8 @@
 """A whole training in a process of its own: epochs, test set, checkpoints, best weights; can be killed at any time.
 
-`python -m gpuprobe.measure.training FOLDER` reads `training.json` there and goes on from `checkpoint.npz` where there
-is one. An epoch's order depends on the seed and the epoch alone, so that one resumed ends with the curve of one that
-was not interrupted: on the CPU the same to the bit, on a GPU up to what its kernels leave open.
+`python -m gpuprobe.measure.training FOLDER` reads `training.json` there and resumes from `checkpoint.npz` where there
+is one. An epoch's order depends only on the seed and the epoch, so a resumed training gives the same curve as an
+uninterrupted one: bit by bit on the CPU; on a GPU up to its nondeterministic kernels.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ SPEC_FILE = "training.json"
 CHECKPOINT_FILE = "checkpoint.npz"
 CURVES_FILE = "curves.csv"
 BEST_FILE = "best.keras"
-# Where the wall time of the newest process of the training went.
+# The file with the whole-run breakdown of the training's latest process.
 WALL_FILE = "wall.json"
 TEST_BATCH = 256
 
 
 class TrainingSpec(Record, frozen=True, kw_only=True):
-    """What `gpuprobe train` was asked for; `arrays` is the folder of the images, made anew at each start.
+    """The options of `gpuprobe train`; `arrays` is the folder of the images, made anew at each start.
 
-    `images` is the name of those that it began with.
+    `images` names the data set that the training began with.
     """
 
     epochs: int
@@ -64,7 +64,7 @@ class TrainingSpec(Record, frozen=True, kw_only=True):
 
 
 class Failure(Record, frozen=True, kw_only=True):
-    """Why a training ended early, in one line, and the exit code that goes with it."""
+    """Why a training ended early, in one line, and its exit code."""
 
     error: str
     exit_code: int
@@ -86,7 +86,7 @@ class EpochRow(Record, frozen=True, kw_only=True):
 
 
 def run(folder: Path, tell: Any) -> None:
-    """Train to the end; `tell` gets each row as it is done, those of before first."""
+    """Train to the end; `tell` gets each row as it is done, first those from before an interruption."""
     started_ns = process_started_ns()
     clock = WallClock("imports", started_ns)
     # The backend is imported here, in the worker, and nowhere else.
@@ -113,14 +113,14 @@ def run(folder: Path, tell: Any) -> None:
     feed.adapt(model)
     test = _test_set(workload, images)
     rows = _restore(model, folder)
-    # A kill may have come after the checkpoint and before its curves.
+    # A kill may have come between the checkpoint and its curves, so write them again.
     _save_curves(rows, folder)
     for row in rows:
         tell(row)
     feed.warm()
     _tell_first_call(model, clock)
     for epoch in range(len(rows), spec.epochs):
-        # Shuffles that Keras draws itself start anew, so that they depend on the epoch and not on what ran before.
+        # Seed Keras's own shuffles for each epoch, so that they do not depend on what ran before.
         keras.utils.set_random_seed(spec.seed + 1000 * (epoch + 1))
         rows.append(_epoch(model, feed, test, epoch, clock))
         if rows[-1].test_accuracy > max((row.test_accuracy for row in rows[:-1]), default=-1.0):
@@ -134,7 +134,7 @@ def run(folder: Path, tell: Any) -> None:
 
 
 def _tell_first_call(model: keras.Model, clock: WallClock) -> None:
-    """Put a look at the clock around the first call of the train function, which traces and compiles it."""
+    """Time the first call of the train function, which traces and compiles it."""
     model.make_train_function()
     call = model.train_function
 
@@ -199,7 +199,7 @@ def _restore(model: keras.Model, folder: Path) -> list[EpochRow]:
 
 
 def _save(model: keras.Model, rows: list[EpochRow], folder: Path) -> None:
-    """Write the whole state as one file, so that a kill leaves the old one or the new; then the curves from it."""
+    """Write the whole state as one file, replaced atomically; then write the curves from it."""
     import numpy as np
 
     values = {f"variable{place}": np.asarray(variable) for place, variable in enumerate(_state(model))}
@@ -226,7 +226,7 @@ def _save_best(model: keras.Model, folder: Path) -> None:
 
 
 def read_curves(folder: Path) -> list[EpochRow]:
-    """Read the rows of a training's curves, none where its first epoch is not done. Raises InputError for others."""
+    """Read the rows of a training's curves, none before its first epoch is done. Raises InputError for other files."""
     try:
         with (folder / CURVES_FILE).open(newline="", encoding="utf-8") as file:
             rows = [{name: cell or None for name, cell in row.items()} for row in csv.DictReader(file)]
@@ -240,7 +240,7 @@ def read_curves(folder: Path) -> list[EpochRow]:
 
 
 def main(folder: Path) -> int:
-    """Train, and answer with one JSON line an epoch on stdout, or with a `Failure`; all else goes to log.txt."""
+    """Train, and print one JSON line for each epoch on stdout, or a `Failure`; all other output goes to log.txt."""
     out = os.dup(1)
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)

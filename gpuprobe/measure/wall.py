@@ -1,4 +1,4 @@
-"""A clock that gives every moment of a process to one part of its run: what goes on is told when it changes."""
+"""A clock that counts every moment of a process for one part of its run; callers report each change of part."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from gpuprobe.records import PartKind
 
 Key = tuple["PartKind", str]
-# The total in nanoseconds of each part so far, and how often it came.
+# For each part its total in nanoseconds, and how often it occurred.
 Tally = dict[Key, tuple[int, int]]
-# Where Linux tells when a process started, in ticks since boot; the command before it may hold spaces. Source: proc(5).
+# Linux's file with the start of the process, in ticks since boot; the command before it may hold spaces. Source:
+# proc(5).
 STAT = Path("/proc/self/stat")
 AFTER_COMMAND, STARTED = ")", 19
 
 
 class WallClock:
-    """What goes on since `started_ns`, and how long each part has taken; that they add up lies in how they are made."""
+    """Times the parts of a process since `started_ns` (Unix ns).
+
+    One part follows another without a gap, so they add up.
+    """
 
     def __init__(self, kind: PartKind, started_ns: int | None = None) -> None:
         self._since_ns = time.time_ns() if started_ns is None else started_ns
@@ -32,23 +36,23 @@ class WallClock:
 
     @property
     def kind(self) -> PartKind:
-        """What goes on now."""
+        """The current part."""
         return self._key[0]
 
     @property
     def name(self) -> str:
-        """The name of the callback that goes on, where it is one."""
+        """The name within the current part, such as that of a callback; empty for most."""
         return self._key[1]
 
     @property
     def since_ns(self) -> int:
-        """When it began, or was last looked at."""
+        """When the current part began or was last counted (Unix ns)."""
         return self._since_ns
 
     def to(self, kind: PartKind, name: str = "", *, at_ns: int | None = None, times: int = 1) -> Key:
-        """Begin a part, now or at an earlier time that lies in the part that went on; return that one.
+        """Begin a part, now or at an earlier time within the current part; return the part that ended.
 
-        `times` is added to how often it came: with 0, one goes on that was left for a moment.
+        `times` is added to its count of occurrences: 0 continues an interrupted part.
         """
         now_ns = max(self._since_ns, time.time_ns() if at_ns is None else at_ns)
         former, self._key = self._key, (kind, name)
@@ -58,15 +62,15 @@ class WallClock:
         return former
 
     def back(self, former: Key) -> None:
-        """Go on with a part that was left for a moment."""
+        """Continue a part that was interrupted."""
         self.to(*former, times=0)
 
     def count(self, kind: PartKind, times: int, name: str = "") -> None:
-        """Add to how often a part came."""
+        """Add to a part's count of occurrences."""
         self._add((kind, name), 0, times)
 
     def move(self, source: PartKind, kind: PartKind, name: str = "", *, took_ns: int | None = None, times: int) -> None:
-        """Give time of a part to another, as far as it has so much: what was measured within it, or all of it."""
+        """Move time from one part to another: all of it, or `took_ns` that was measured within it."""
         if source == self.kind:
             self.back(self._key)
         there = self._tally.get((source, ""), (0, 0))[0]
@@ -84,7 +88,7 @@ class WallClock:
         return self.told()
 
     def wall(self, started_ns: int, before: Tally | None = None, *, complete: bool, steps_per_call: int = 1) -> Wall:
-        """Return what has passed since `started_ns`, when the tally was as `before`."""
+        """Return the whole-run breakdown since `started_ns`, when the tally was `before`."""
         parts = [
             WallPart(kind=key[0], name=key[1], total_ns=total - had[0], times=times - had[1])
             for key, (total, times) in self.tally().items()
@@ -104,7 +108,7 @@ class WallClock:
 
 
 def process_started_ns() -> int:
-    """Return when this process started, by Linux's own count to a hundredth of a second; now where nobody tells."""
+    """Return when this process started (Unix ns), to 10 ms by Linux's count; the current time on other systems."""
     now_ns = time.time_ns()
     try:
         ticks = int(STAT.read_text().rpartition(AFTER_COMMAND)[2].split()[STARTED])

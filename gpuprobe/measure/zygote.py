@@ -1,16 +1,16 @@
-"""A process that has imported TensorFlow and Keras, and forks a fresh worker for each run.
+"""The zygote: a process that has imported TensorFlow and Keras, and forks a fresh worker for each run.
 
-Importing TensorFlow takes seconds on a small machine, and is the same for every run; forking shares it. Nothing
-else is shared: importing starts no TensorFlow runtime, sets no policy and makes no device, so that a worker begins
-as a newly started one does. Used only where no NVIDIA driver is found, since forking a process that has loaded
-CUDA's libraries is not proved safe.
+Importing TensorFlow takes seconds on a small machine, and is the same for every run; forking shares it. Nothing else is
+shared: the import starts no TensorFlow runtime, sets no policy and makes no device, so a forked worker starts like a
+new process. It is used only without an NVIDIA driver, since forking a process that has loaded CUDA's libraries is not
+known to be safe.
 
-Multiprocessing's forkserver with a preload would do the same, but for one thing: each of its children imports the main
-module of the program again. Where that is a user's script that calls `gpuprobe.run` without asking for its `__name__`,
-every worker would start the study anew.
+The `forkserver` of `multiprocessing` with a preload does nearly the same, but each of its children imports the
+program's main module again. A user's script that calls `gpuprobe.run` without `if __name__ == "__main__"` would then
+start the study again in every worker.
 
-Reads the folder of a run per line on stdin. Answers with JSON lines: `{"started": pid}` for each in turn, and
-`{"ended": pid, "exit_code": code}` when one has ended, with minus the signal's number as `waitpid` tells it.
+It reads one folder of a run per line on stdin, and answers with JSON lines: `{"started": pid}` for each in turn, and
+`{"ended": pid, "exit_code": code}` when one has ended (a negative code: killed by that signal).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gpuprobe.lifeline import end_with
 
 def serve() -> None:
     """Fork workers until stdin closes."""
-    # The answers have a descriptor of their own: whatever an import prints must not get between them.
+    # Answers use a file descriptor of their own, so that output of an import is not among them.
     answers = os.dup(1)
     os.dup2(2, 1)
     try:
@@ -71,7 +71,7 @@ def _fork(folder: Path) -> int:
     try:
         code = run(folder)
     finally:
-        # The interpreter's exit would run the handlers that the zygote registered, and flush its buffers.
+        # A normal exit would run the zygote's exit handlers, and flush its buffers.
         os._exit(code)
 
 
@@ -83,7 +83,7 @@ def _reap(answers: int) -> None:
             return
         if ended is None:
             return
-        # What the user's code started and left behind; the number is nobody else's until it is waited for.
+        # Kill processes that the user's code left running; the id cannot be reused before `waitpid`.
         end_session(ended.si_pid)
         pid, status = os.waitpid(ended.si_pid, 0)
         _answer(answers, {"ended": pid, "exit_code": os.waitstatus_to_exitcode(status)})
