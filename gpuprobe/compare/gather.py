@@ -17,6 +17,7 @@ from gpuprobe.ranking.rates import run_rate, window_rate
 from gpuprobe.ranking.traced import timeline_of
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, TELEMETRY_FILE, WATCH_FILE, whole
 from gpuprobe.records import Phase, Run, Signal, Study, Watch, load
+from gpuprobe.traces.formats import is_named_as_a_trace
 from gpuprobe.traces.read import read
 from gpuprobe.units import NS_PER_MS, NS_PER_S
 
@@ -44,7 +45,8 @@ def gather(path: Path) -> Side:
     for file, reader in ((STUDY_FILE, _study), (RUN_FILE, _run), (WATCH_FILE, _watch)):
         if (path / file).is_file():
             return reader(path)
-    return _readings(path) if path.suffix == READINGS else _trace(path)
+    is_log = path.suffix == READINGS and not is_named_as_a_trace(path.name)
+    return _readings(path) if is_log else _trace(path)
 
 
 def _study(path: Path) -> Side:

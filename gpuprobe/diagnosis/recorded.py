@@ -26,7 +26,7 @@ from gpuprobe.recording import (
 )
 from gpuprobe.records import Run, Signal, Study, load
 from gpuprobe.thresholds import DEFAULTS, Thresholds
-from gpuprobe.traces.formats import contents_by_suffix
+from gpuprobe.traces.formats import contents_by_suffix, is_named_as_a_trace
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.records import Replay
 from gpuprobe.whatif.run_facts import known_beside
@@ -121,7 +121,7 @@ def _run(path: Path, troubles: list[str]) -> Run | None:
 def _holds_readings(path: Path) -> bool:
     """Whether a file is a log of readings: people call those `.csv`, `.txt`, `.log` or nothing at all."""
     if path.suffix == READINGS:
-        return True
+        return not is_named_as_a_trace(path.name)
     if path.suffix in contents_by_suffix() or not path.is_file():
         return False
     from gpuprobe.logs.read import is_log

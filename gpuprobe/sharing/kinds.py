@@ -165,6 +165,7 @@ _CONTENTS: dict[Contents, Kind] = {
     "protobuf": Kind(_clean_protobuf, protobuf.texts),
     "json": _JSON,
     "gzipped json": Kind(_clean_gzip, _gzip_texts),
+    "text": _TEXT,
 }
 KINDS = {
     **{suffix: _CONTENTS[held] for suffix, held in contents_by_suffix().items()},

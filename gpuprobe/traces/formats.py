@@ -13,7 +13,7 @@ from typing import Literal
 from gpuprobe.errors import InputError
 
 # How a file encodes its texts, which `gpuprobe.sharing` replaces in a shared copy.
-Contents = Literal["protobuf", "json", "gzipped json"]
+Contents = Literal["protobuf", "json", "gzipped json", "text"]
 GZIP = b"\x1f\x8b"
 # How many bytes of a file are read to recognise its format where its name does not tell.
 LOOKED_AT = 64

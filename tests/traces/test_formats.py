@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from gpuprobe.compare.gather import gather
+from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.errors import InputError
 from gpuprobe.sharing.kinds import kind_of
+from gpuprobe.traces import formats
 from gpuprobe.traces.formats import CHROME, FORMATS, XPLANE, Format, ending_of, format_of, is_named_as_a_trace
+from tests.helpers.timelines import Made
 
 ENDINGS = [(one, ending) for one in FORMATS for ending in one.all_endings]
 
@@ -36,3 +42,14 @@ def test_without_a_telling_name_the_first_bytes_do(start: bytes, one: Format, tm
     assert format_of(tmp_path / "profile") is one
     with pytest.raises(InputError, match="cannot be read"):
         format_of(tmp_path / "missing")
+
+
+def test_a_format_of_tables_is_a_trace_and_no_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own = Format(reader="own", endings={".own.csv": "text"}, begins=lambda start: start == b"own", others={})
+    made = Made().host(0, 10, "train", step=1).kernel(2, 8, launch=1).timeline()
+    monkeypatch.setattr(formats, "FORMATS", (*FORMATS, own))
+    monkeypatch.setitem(sys.modules, "gpuprobe.traces.own", SimpleNamespace(read=lambda _source, _files: made))
+    (tmp_path / "run.own.csv").write_text("a table\n")
+    case = recorded(tmp_path / "run.own.csv")
+    assert [device.ms("gpu_compute") for device in case.breakdown.devices] == [6.0]
+    assert gather(tmp_path / "run.own.csv").devices
