@@ -143,9 +143,9 @@ class Timeline:
     """One trace, of one host or several. `warnings` of the profiler or the reader are one line each.
 
     `origin_ns` counts from the Unix epoch where `unix` is true, else it is on a clock of the trace's own. `source` is
-    the file or folder it was read from, `format` is `xplane` or `chrome`. `steps` are the markers on the host's threads
-    (events that carry a step number), empty where there are none. `others` are devices whose work is not read: those
-    that are no GPUs, and GPUs whose streams have unknown names.
+    the file or folder it was read from, `format` names its reader, such as `xplane`. `steps` are the markers on the
+    host's threads (events that carry a step number), empty where there are none. `others` are devices whose work is not
+    read: those that are no GPUs, and GPUs whose streams have unknown names.
     """
 
     source: str
