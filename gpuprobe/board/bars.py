@@ -1,4 +1,4 @@
-"""Breakdowns as bars on one scale: of the steps of a trace, and of the traces of a log folder."""
+"""Breakdowns as bar charts: a bar for each step of a trace, or for each trace of a log folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gpuprobe.stepview.page import style_of
 if TYPE_CHECKING:
     from gpuprobe.ledger.records import DeviceBreakdown
 
-# More bars than this are no bars any more: then one stands for several steps.
+# At most so many bars; a trace with more steps has one bar for several.
 MOST_BARS = 120
 
 
 @dataclass(frozen=True)
 class Part:
-    """One colour of a bar: its look, and its height as a percentage of the scale."""
+    """One coloured part of a bar: its look, and its height as a percentage of the scale."""
 
     style: str
     height: float
@@ -27,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: what it is of, its figures in words, and its parts from the bottom up."""
+    """One bar: its label, its figures in words, and its parts from the bottom up."""
 
     title: str
     label: str
@@ -36,7 +36,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars on one scale, whose top is `most`; `each` says what a bar is."""
+    """Bars on one scale, whose top is `most`; `each` says what one bar stands for."""
 
     most: str
     each: str
@@ -44,7 +44,7 @@ class Chart:
 
 
 def of_steps(device: DeviceBreakdown) -> Chart:
-    """Return the bars of the steps of a trace, in their order."""
+    """Return the chart of the steps of a trace, in order."""
     steps = [(step.step_ms, step.ledger_ms) for step in device.each_step]
     together = -(-len(steps) // MOST_BARS)
     groups = [steps[place : place + together] for place in range(0, len(steps), together)]
@@ -55,7 +55,7 @@ def of_steps(device: DeviceBreakdown) -> Chart:
 
 
 def of_traces(devices: Sequence[tuple[str, str, DeviceBreakdown]]) -> Chart:
-    """Return the bars of traces, each by its name, when it was taken, and its device: the mean step of each."""
+    """Return the chart of several traces, one bar each for its mean step; given their names, times and devices."""
     bars = [(f"{name}, {taken}", taken, (device.step_ms, device.ledger_ms)) for name, taken, device in devices]
     return _chart(bars, "A bar is the mean step of a trace, the oldest first")
 

@@ -1,4 +1,4 @@
-"""What the tab knows of a profile: its diagnosis and its step page, kept until the profile changes."""
+"""The diagnosis and step page of a profile, cached until the profile changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Diagnosis
     from gpuprobe.ledger.records import DeviceBreakdown
 
-# Of so many profiles the pages are kept: some megabytes each.
+# How many profiles' pages are cached, some megabytes each.
 KEPT = 8
 
 
@@ -47,7 +47,7 @@ class Judge:
         self._devices: dict[tuple[str, int], DeviceBreakdown | None] = {}
 
     def judged(self, session: ProfileSession) -> Judged:
-        """Return what there is to say of a profile."""
+        """Return the diagnosis and pages of a profile."""
         key = (session.name, session.written_ns)
         with self._lock:
             if key not in self._kept:
@@ -58,7 +58,7 @@ class Judge:
             return self._kept[key]
 
     def device(self, session: ProfileSession) -> DeviceBreakdown | None:
-        """Return the breakdown of the device that the verdict of a profile is about; None where it has no step."""
+        """Return the breakdown of the device that the verdict is about; None where the profile has no step."""
         key = (session.name, session.written_ns)
         with self._lock:
             if key not in self._devices:

@@ -1,4 +1,4 @@
-"""The plugin as TensorBoard loads it at each of its starts: so it imports next to nothing."""
+"""The plugin for TensorBoard, which loads it at every start, so it imports next to nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "gpuprobe"
 PROFILER = "profile"
-# TensorBoard runs this in the frame of the tab, which then becomes our page.
+# The script that TensorBoard runs in the tab's frame: it loads gpuprobe's page there.
 ENTRY = "export async function render() { location.replace(new URL('tab', import.meta.url)); }\n"
 HTML, SCRIPT = "text/html", "text/javascript"
 
@@ -28,7 +28,7 @@ class Plugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
     plugin_name = NAME
 
     def __init__(self, context: base_plugin.TBContext) -> None:
-        """Note where the logs are; nothing is read yet."""
+        """Keep the log folders; nothing is read yet."""
         flags = context.flags
         self._logdir = context.logdir or ""
         self._spec = getattr(flags, "logdir_spec", "") or ""
@@ -43,7 +43,7 @@ class Plugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
         return {path: wrappers.Request.application(page) for path, page in pages.items()}
 
     def is_active(self) -> bool:
-        """Say whether there is any profile in the logs; TensorBoard asks again and again until there is."""
+        """Return whether the logs hold any profile; TensorBoard asks repeatedly until they do."""
         from gpuprobe.board.sessions import any_in
 
         self._active = self._active or any_in(self._folders())

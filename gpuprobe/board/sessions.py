@@ -1,4 +1,4 @@
-"""The profiles in a log folder: where they lie, what they are called, and when they were taken."""
+"""Finds the profiles in a log folder: their paths, names and times."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gpuprobe.traces.find import find, sessions_below, traces_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What stands between a run and its sessions; TensorBoard's profiler leaves it out of a run's name.
+# The path between a run and its profiling sessions, which TensorBoard's profiler leaves out of a run's name.
 BETWEEN = "plugins/profile"
-# Where a run of gpuprobe's keeps its sessions, seen from its record.
+# The path from the record of a gpuprobe run to its profiling sessions.
 OF_RUN = Path(TRACE_FOLDER) / BETWEEN
 
 
@@ -29,29 +29,29 @@ class ProfileSession:
 
     @property
     def of_run(self) -> Path | None:
-        """The run of gpuprobe's that it is the trace of, wherever a link to it lies; None where it is no such."""
+        """The folder of the gpuprobe run that took this profile, with links resolved; None for other profiles."""
         file = self.files[0].resolve()
         above = file.parents[len(OF_RUN.parts) + 1 :]
         run = above[0] if above and file.parent.parent == above[0] / OF_RUN else None
-        # Of several sessions a run is judged by the newest.
+        # Of several sessions of a run only the newest is diagnosed.
         return run if run is not None and (run / RUN_FILE).is_file() and file in find(run)[0] else None
 
 
 def sessions_in(folders: dict[str, Path]) -> dict[str, ProfileSession]:
-    """Return the profiles below the log folders, by name, the newest first; `folders` are by the name of each."""
+    """Return the profiles below the log folders by name, the newest first; `folders` maps names to log folders."""
     found = [session for name, folder in folders.items() for session in _below(name, folder)]
     return {session.name: session for session in sorted(found, key=lambda one: (-one.written_ns, one.name))}
 
 
 def any_in(folders: dict[str, Path]) -> bool:
-    """Say whether there is any profile."""
+    """Return whether there is any profile."""
     return any(next(_below(name, folder), None) is not None for name, folder in folders.items())
 
 
 def log_folders(logdir: str, spec: str) -> dict[str, Path]:
     """Return the folders that TensorBoard was given: one by `--logdir`, or several by `--logdir_spec` as name:path.
 
-    One that is no folder of this machine, as a bucket, is left out.
+    What is no local folder, such as a cloud bucket, is left out.
     """
     named = [part.partition(":") for part in spec.split(",") if part]
     folders = {name if path else "": Path(path or name).expanduser() for name, _, path in named}

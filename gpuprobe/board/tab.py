@@ -1,4 +1,4 @@
-"""The pages of the tab: the profiles with the verdict of one, and the breakdown of all of them over time."""
+"""The pages of the tab: the list of profiles with the verdict of one, and the breakdown of several over time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gpuprobe.board.judged import Judge
     from gpuprobe.board.sessions import ProfileSession
 
-# So many of the newest profiles are broken down to be compared over time: each has to be read.
+# How many of the newest profiles are compared over time, since each has to be read.
 COMPARED = 12
 PROFILER = "../profile"
 _environment = jinja2.Environment(
@@ -37,9 +37,9 @@ _environment = jinja2.Environment(
 
 
 def tab(sessions: Mapping[str, ProfileSession], chosen: str, judge: Judge, prefix: str, *, profiler: bool) -> str:
-    """Return the tab with one of the profiles chosen, the newest where none is; `prefix` is TensorBoard's path.
+    """Return the tab's page for the chosen profile, by default the newest; `prefix` is the path of TensorBoard's URL.
 
-    `profiler` says whether TensorBoard's profiler is there to be linked to.
+    `profiler` is whether TensorBoard's profile plugin is installed, to link to it.
     """
     session = sessions.get(chosen) or next(iter(sessions.values()), None)
     if session is None:
@@ -60,7 +60,7 @@ def tab(sessions: Mapping[str, ProfileSession], chosen: str, judge: Judge, prefi
 
 
 def over_time(sessions: Mapping[str, ProfileSession], judge: Judge) -> str:
-    """Return the breakdown of the newest profiles, the oldest of them first."""
+    """Return the page with the breakdowns of the newest profiles, in order of time."""
     newest = [*sessions.values()][:COMPARED]
     devices = [(session, judge.device(session)) for session in reversed(newest)]
     chart = bars.of_traces([(one.name, _taken(one), device) for one, device in devices if device is not None])
@@ -78,7 +78,7 @@ def _taken(session: ProfileSession) -> str:
 
 
 def _links(session: ProfileSession, prefix: str) -> list[tuple[str, str]]:
-    """Return what TensorBoard's profiler shows of a profile, as (words, address); nothing where it does not see it."""
+    """Return links to TensorBoard's profile plugin for a profile, as (words, URL); none where it does not show it."""
     place = session.folder.as_posix()
     ending = next(iter(XPLANE.endings))
     if f"/{BETWEEN}/" not in place or not session.files[0].name.endswith(ending):

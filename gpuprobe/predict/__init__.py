@@ -1,1 +1,1 @@
-"""What a step should take: roofline, launches and host, for a card or for this machine; a model, not a measurement."""
+"""Predicts the step time on a card or on this machine by a model: roofline, launches and host time."""

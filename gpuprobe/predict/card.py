@@ -2,7 +2,7 @@
 
     step = fixed + max(operations x launch interval, sum over operations of max(FLOP, bytes, shortest kernel))
 
-Launches run ahead of kernels, so the slower of the two sets the pace. The host is the one of the public table.
+Launches run ahead of kernels, so the slower of the two limits the step. The host is that of the public table.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class CardPrediction(Record, frozen=True, kw_only=True):
-    """What a training on a card should take on the table's host, by term.
+    """The predicted time of a training on a card with the table's host, by term.
 
-    `binds` is the term that sets the pace. `card_bound_epoch_s` is the epoch if the card and nothing else had set the
-    pace of the calibration row too: slower than the table's card in the ratio of their peaks, the worse one of
-    arithmetic and memory. A time above both figures is not explained by the card.
+    `binds` is the term that limits the step. `card_bound_epoch_s` is the epoch if only the card limited you, on the
+    table's card too: slower than the table's row in the ratio of the cards' peaks, the worse one of arithmetic and
+    memory bandwidth. A time above both figures is not explained by the card.
     """
 
     card: Card

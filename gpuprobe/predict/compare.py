@@ -1,4 +1,4 @@
-"""Compares a measured epoch with the predicted one: what the difference says, and what it leaves open."""
+"""Compares a measured epoch with the predicted one, and explains the difference as far as possible."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Answer = Literal["as expected", "slower", "slower than the card explains", "fast
 class Comparison(Record, frozen=True, kw_only=True):
     """A measured epoch over the predicted one.
 
-    For a card: `unexplained_s` of the epoch is more than the card takes at the upper end of both predictions;
-    `launch_us` is how far apart its operations would start, were all of the time launches.
+    For a card: `unexplained_s` is the part of the epoch beyond the upper end of both predictions; `launch_us` is the
+    time between starts of operations if launches took all of the time.
     """
 
     measured_epoch_s: float

@@ -1,4 +1,4 @@
-"""A predicted figure and how far it may be off."""
+"""A predicted figure and its range."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Estimate(Record, frozen=True, kw_only=True):
-    """A predicted figure with its range: the least and the most over all that the model assumes."""
+    """A predicted figure with its range: the least and the most over the ranges of the model's assumptions."""
 
     value: float
     low: float
@@ -23,6 +23,6 @@ class Estimate(Record, frozen=True, kw_only=True):
 
 
 def over(value: float, others: Iterable[float]) -> Estimate:
-    """Return the value with the range that it and all the others span."""
+    """Return an estimate of `value` whose range spans it and all the others."""
     spanned = [value, *others]
     return Estimate(value=value, low=min(spanned), high=max(spanned))

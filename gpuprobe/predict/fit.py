@@ -1,9 +1,9 @@
-"""Divides measured steps into a part per operation and a part per FLOP, and puts a step together from them.
+"""Divides measured steps into a time per operation and a time per FLOP, and predicts steps from them.
 
     step = operations x a + FLOP x batch x b
 
-Two batch sizes of one strategy give a and b. Where the wanted strategy ran with one batch size only, another pair of
-runs that differ in nothing but the batch (`large_batch`) says how the step divides, and the wanted one is scaled to it.
+Two batch sizes of one strategy give a and b. Where the wanted strategy ran with only one batch size, the division comes
+from another pair of runs that differ only in the batch size (`large_batch`), scaled to the wanted strategy's step.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from gpuprobe.records import Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Where nothing tells how the step divides: the part per operation lies between none of it and half; an assumption.
+# An assumption where no pair of batch sizes was measured: the part per operation is between none and half of the step.
 UNKNOWN_SHARES = (0.25, 0.0, 0.5)
 # ms per operation, ms per FLOP.
 Parts = tuple[float, float]
 
 
 class MeasuredStep(Record, frozen=True, kw_only=True):
-    """A strategy's measured step: what was trained, the time of a step in its fastest run with its 95 % interval.
+    """A strategy's measured step: what was trained, and the step time of its fastest run with its 95 % interval.
 
-    `slowest_ms` is the step of the slowest run: how far apart they lie tells how quiet the machine was.
+    `slowest_ms` is the step time of the slowest run: their distance shows how much the machine was disturbed.
     """
 
     study: str
@@ -47,7 +47,7 @@ Pair = tuple[MeasuredStep, MeasuredStep]
 def predict_step(
     steps: Sequence[MeasuredStep], pair: Pair | None, depth: int, batch_size: int
 ) -> tuple[Estimate, Parts, str]:
-    """Return the step in ms over all corners of what was measured, its parts, and in words what told them apart."""
+    """Return the step in ms over all ends of the measured intervals, its two parts, and their source in words."""
     told, said = _told(steps, pair)
     if told is None:
         steps = [min(steps, key=lambda step: abs(math.log(step.batch_size / batch_size)))]
@@ -55,13 +55,13 @@ def predict_step(
     fits = [fit for share in shares for corner in ("value", "low", "high") for fit in _fits(steps, told, corner, share)]
     found = [_at(fit, steps[0].depth, depth, batch_size, grows) for fit in fits for grows in (True, False)]
     step_ms = over(found[0], found)
-    # A machine that was not quiet before may not be so again.
+    # A machine that was disturbed before may be so again.
     disturbed = max(step.slowest_ms / step.step_ms.value for step in steps)
     return msgspec.structs.replace(step_ms, high=step_ms.high * disturbed), fits[0], said
 
 
 def _told(steps: Sequence[MeasuredStep], pair: Pair | None) -> tuple[Sequence[MeasuredStep] | None, str]:
-    """Return the measured steps that tell both parts apart, or None where none do, and what to say of it."""
+    """Return the measured steps from which both parts follow, or None where there are none, and a sentence on it."""
     several = len({step.batch_size for step in steps}) > 1
     told: Sequence[MeasuredStep] | None = steps if several else pair
     if told is None:
@@ -74,9 +74,9 @@ def _told(steps: Sequence[MeasuredStep], pair: Pair | None) -> tuple[Sequence[Me
 def _fits(
     steps: Sequence[MeasuredStep], told: Sequence[MeasuredStep] | None, corner: str, share: float | None
 ) -> list[Parts]:
-    """Fit both parts at one end of the measured intervals; also at opposite ends of those that tell them apart.
+    """Fit both parts to the ends of the measured intervals: the two batch sizes at equal and at opposite ends.
 
-    The nearer their batch sizes lie to each other, the further these lead apart.
+    The closer the batch sizes are, the wider the range from opposite ends.
     """
     times = [getattr(step.step_ms, corner) for step in steps]
     if told is None or share is not None:
@@ -128,6 +128,6 @@ def _amounts(depth: int, batch_size: int) -> tuple[float, float]:
 
 
 def _at(fit: Parts, measured_depth: int, depth: int, batch_size: int, grows: bool) -> float:
-    """Return the step in ms; where the first part does not grow with the depth, it is the one measured."""
+    """Return the step in ms; a part that does not grow with the depth stays as measured."""
     operations = train_step(depth if grows else measured_depth).operation_count
     return fit[0] * operations + fit[1] * train_step(depth).flop_per_sample * batch_size

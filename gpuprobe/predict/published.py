@@ -1,7 +1,7 @@
-"""The public table of the Keras example, and what one row of it says about launches.
+"""The public table of the Keras example, and the time per launch that follows from one of its rows.
 
 Table: docstring of Keras's `examples/cifar10_resnet.py` (v1 on a GTX 1080 Ti, batch 32). Its times are rounded to 5 s.
-Only the ResNet20 row calibrates; the others are there to be compared with.
+Only the ResNet20 row is used for calibration; the others are for comparison.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SOURCE = "the table of Keras's cifar10_resnet.py, batch 32"
 TABLE_EPOCH_S = {20: 35.0, 32: 50.0, 44: 70.0, 56: 90.0, 110: 165.0}
 CALIBRATION_DEPTH = 20
 ROUNDED_BY_S = 2.5
-# The time of each step outside the train function: GPU idle between the steps of nine launch-bound Keras trainings,
-# traced with TensorFlow 2.3 to 2.5 on one card, the profiler's own cost included: 1.67 to 3.49 ms, the middle one 2.18.
-# Not from the table, whose host and Keras were others.
+# The time of each step outside the train function: the GPU's idle time between the steps of nine launch-bound Keras
+# trainings, traced with TensorFlow 2.3 to 2.5 on one card, with the profiler's overhead: 1.67 to 3.49 ms, median 2.18.
+# The table's host and Keras version were different.
 FIXED_MS, FIXED_LOW_MS, FIXED_HIGH_MS = 2.18, 1.67, 3.49
 
 
 class HostCost(Record, frozen=True, kw_only=True):
-    """What the host adds: a fixed time a step, and the time between the starts of two operations."""
+    """The host's time: a fixed time for each step, and the time between the starts of two operations."""
 
     fixed_ms: float
     launch_us: float
@@ -44,7 +44,7 @@ def steps_per_epoch(batch_size: int, samples: int = EPOCH_SAMPLES) -> int:
 
 
 def published_epoch_s(cards: Sequence[str], depth: int, samples: int) -> float | None:
-    """Return the published epoch time where the table's card is among these, for so many samples; None elsewhere."""
+    """Return the published epoch time, scaled to so many samples, if the table has this depth and card; else None."""
     published = TABLE_EPOCH_S.get(depth)
     if published is None or not any(TABLE_CARD in card for card in cards):
         return None
@@ -52,9 +52,9 @@ def published_epoch_s(cards: Sequence[str], depth: int, samples: int) -> float |
 
 
 def table_host() -> tuple[HostCost, ...]:
-    """Return the host of the table from its ResNet20 row: the middle one first, then each corner of what is not known.
+    """Return the host costs that fit the table's ResNet20 row: the middle estimate, then each end of the unknowns.
 
-    Raises UsageError where the row would have to be bound by the card, since then it says nothing of launches.
+    Raises UsageError where the row is limited by the card by these peaks: then no launch time follows from it.
     """
     fixed = (FIXED_MS, FIXED_LOW_MS, FIXED_HIGH_MS)
     rounding = (0.0, -ROUNDED_BY_S, ROUNDED_BY_S)

@@ -1,4 +1,4 @@
-"""The time a card needs for a step's operations: each as long as its arithmetic, its memory traffic, or its start.
+"""The kernel time of a step: for each operation the longest of arithmetic, memory traffic and shortest kernel.
 
 Roofline: Williams, Waterman and Patterson 2009. The shares of peak are assumptions with a wide range, not measurements.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Reach(Record, frozen=True, kw_only=True):
-    """How near kernels come to the card's peaks (0 to 1), and the shortest time that any kernel takes."""
+    """The shares of the card's peaks that kernels reach (0 to 1), and the shortest time of a kernel."""
 
     flop_share: float
     bandwidth_share: float

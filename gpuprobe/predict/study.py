@@ -1,4 +1,4 @@
-"""Predicts a step on this machine from the steps that its studies have measured, and keeps what was predicted."""
+"""Predicts a step on this machine from steps measured in its studies, and stores predictions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PREFERRED = "numpy"
 
 
 class StudyPrediction(Record, frozen=True, kw_only=True):
-    """What a training on the studied machine should take, and from which measured steps this follows.
+    """The predicted time of a training on the studied machine, and the measured steps from which it follows.
 
     `operation_us` is the time per operation of the step, `gflop_per_s` the rate of the part that grows with the work.
     """
@@ -48,7 +48,7 @@ class StudyPrediction(Record, frozen=True, kw_only=True):
 
 
 class Predictions(Record, frozen=True, kw_only=True):
-    """What the file of `gpuprobe predict --out` holds: predictions in the order in which they were made."""
+    """The content of the file of `gpuprobe predict --out`: predictions in the order in which they were made."""
 
     schema: int = SCHEMA
     predictions: tuple[StudyPrediction, ...] = ()
@@ -59,8 +59,8 @@ def predict_from(
 ) -> StudyPrediction:
     """Predict a step from the first study, with more measured steps of the same strategy from the others.
 
-    Raises InputError where a study holds no measured run, UsageError where it lacks the strategy, or ran elsewhere or
-    something else.
+    Raises InputError where a study holds no measured run, UsageError where it lacks the strategy, or was measured on
+    another machine or workload.
     """
     studies = [load(folder) for folder in folders]
     _of_the_resnet(studies)
@@ -90,7 +90,7 @@ def predict_from(
 
 
 def remember(path: Path, prediction: StudyPrediction) -> None:
-    """Add a prediction to those in a file, so that it lies there before the run it speaks of.
+    """Add a prediction to those in a file, to be there before the run that it predicts.
 
     Raises InputError where the file holds something else, OutputError where it cannot be written.
     """
@@ -99,7 +99,7 @@ def remember(path: Path, prediction: StudyPrediction) -> None:
 
 
 def _of_the_resnet(studies: Sequence[Loaded]) -> None:
-    """Refuse what trained something else: the step of another model follows from other operations."""
+    """Refuse studies of other models: their steps consist of other operations."""
     for found in studies:
         study = found.study
         if study.request.model or not study.request.rounds:
@@ -128,7 +128,7 @@ def _strategy(loaded: Loaded, wanted: str | None) -> str:
 
 
 def _step(loaded: Loaded, row: Row) -> MeasuredStep:
-    """Return a strategy's step from its fastest run: what disturbs a run only ever adds to its time."""
+    """Return a strategy's step from its fastest run, since disturbances only add time."""
     runs = [run for run in loaded.runs.values() if run.spec.strategy == row.strategy]
     rates = [interval_of_one(rate) for run in runs if (rate := run_rate(run)) is not None]
     fastest = max(rates, key=lambda rate: rate.value)

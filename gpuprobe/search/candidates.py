@@ -1,4 +1,4 @@
-"""What a search may do next: the changes on top of what it kept, what they promise, and which are worth a run."""
+"""The candidates of a search: changes on top of those kept, their predicted gains, and which are worth a run."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.search.forecast import Foretold
 
-# No prediction is finer, and less is not worth a run.
+# A smaller predicted gain is within the error of predictions, and not worth a run.
 WORTH_A_RUN = 1 + fixed.FINEST
 
 
 class Foretell(Protocol):
-    """Asked what the trace of a run foretells of each of these changes to it, which has a `loop` of its own or not."""
+    """Predicts the gain of changes from the trace of a run; `loop` is whether the run has its own Python loop."""
 
     def __call__(
         self, base: tuple[Path, Run] | None, infos: Sequence[StrategyInfo], *, loop: bool
     ) -> Mapping[str, Foretold]:
-        """Return it by the names of the changes."""
+        """Return the predictions by the names of the changes."""
 
 
 @dataclass(frozen=True)
 class Basis:
-    """What a search rests on: the strategies by name, those that may be applied, all runs, and what they differ by.
+    """The data of a search: strategies by name, those that can be applied, all runs, and their rate ratios.
 
-    `failed` says of strategies that were never measured to the end why. `most_runs` is how many runs the search may
-    take for changes, None where it may take as many as promise something.
+    `failed` is, by strategy, why it was never measured to the end. `most_runs` limits the search's runs, None where it
+    may try all changes with a predicted gain.
     """
 
     infos: Mapping[str, StrategyInfo]
@@ -48,7 +48,7 @@ class Basis:
     most_runs: int | None = None
 
     def part(self, change: str) -> str:
-        """Return what a change concerns, empty where nothing is known of it."""
+        """Return the part of the training that a change concerns, empty if unknown."""
         info = self.infos.get(plain(change))
         return info.part if info else ""
 
@@ -59,18 +59,18 @@ def plain(change: str) -> str:
 
 
 def name_of(search: Search, step: SearchStep) -> str:
-    """Return the name under which the rate of a step is known: the strategy that is just that, or its run."""
+    """Return the name under which a step's rate was measured: an equal strategy of the study, or the step's own run."""
     return step.measured_as or f"{search.strategy}, run {step.run}"
 
 
 def last_kept(search: Search) -> str:
-    """Return the name under which the rate of what is kept so far is known."""
+    """Return the name under which the rate of the changes kept so far was measured."""
     step = next((step for step in reversed(search.steps) if step.kept), None)
     return name_of(search, step) if step else search.start
 
 
 def promises(search: Search, known: Basis) -> list[Promise]:
-    """Return what each change promises that is neither part of what is kept nor was tried."""
+    """Return the predicted gain of each change that is neither kept nor tried yet."""
     made = set(applied(known.infos, search.start, search.kept))
     tried = {plain(step.change) for step in search.steps}
     loop = known.part(search.start) == "loop" and not any(known.part(change) == "feed" for change in search.kept)
@@ -92,14 +92,14 @@ def promises(search: Search, known: Basis) -> list[Promise]:
 
 
 def best(search: Search, known: Basis, among: Sequence[Promise]) -> Promise | None:
-    """Return the change that promises most of those that are worth a try, None where none is."""
+    """Return the change with the largest predicted gain that is worth a run, None where there is none."""
     worth = [promise for promise in among if why_left(promise, search, known) is None]
-    # Changes that free the input foretell alike: of those the one that was measured to gain most.
+    # Changes that free the input have equal predictions: prefer the one with the largest measured gain.
     return max(worth, key=lambda one: (round(one.ratio, 2), one.alone.value if one.alone else 0.0), default=None)
 
 
 def why_left(promise: Promise, search: Search, known: Basis) -> str | None:
-    """Say why a change is not tried on top of what is kept, None where it is worth it."""
+    """Return why a change is not worth trying on top of those kept, None where it is."""
     name = plain(promise.change)
     if known.part(name) == "batch":
         return "it changes what is learnt, which a search does not"
@@ -111,7 +111,7 @@ def why_left(promise: Promise, search: Search, known: Basis) -> str | None:
 
 
 def same_as(search: Search, change: str, known: Basis) -> str:
-    """Return the strategy that was measured and makes just the changes kept and this one; empty where there is none."""
+    """Return a measured strategy that makes exactly the kept changes and this one; empty where there is none."""
     made = set(applied(known.infos, search.start, (*search.kept, change)))
     measured = (name for name in known.noise.rates if name in known.infos and not known.infos[name].combines)
     return next((name for name in measured if set(chain(known.infos, name)) == made), "")
@@ -123,7 +123,7 @@ def _too_little(promise: Promise, search: Search, known: Basis) -> str | None:
     if promise.alone and promise.alone.high < 1:
         return "it was slower by itself"
     if promise.by == "runs" and promise.alone and promise.alone.low <= 1 and same_as(search, promise.change, known):
-        # Those runs are just what would be measured.
+        # Its runs are the same as a run of the search would be.
         return "no gain beyond the noise"
     if promise.ratio < WORTH_A_RUN or promise.most <= known.noise.least_gain(last_kept(search)):
         return "it promises no more than the noise"
@@ -138,7 +138,7 @@ def _out_of_runs(promise: Promise, search: Search, known: Basis) -> str | None:
 
 
 def _alone(info: StrategyInfo, search: Search, known: Basis) -> Interval | None:
-    """What the change gained in runs of its own: over the feed that is in use, or over what it is compared with."""
+    """The measured gain of the change's own strategy: over the kept feed, or over the strategy it is compared with."""
     against = info.against or search.start
     if info.part == "feed":
         feeds = [change for change in search.kept if known.part(change) == "feed"]
@@ -147,7 +147,7 @@ def _alone(info: StrategyInfo, search: Search, known: Basis) -> Interval | None:
 
 
 def _traced(search: Search, known: Basis) -> tuple[Path, Run] | None:
-    """The last traced run of what is kept."""
+    """The last traced run with the changes kept so far."""
     step = next((step for step in reversed(search.steps) if step.kept), None)
     strategy = search.strategy if step and step.run else (step.measured_as if step else search.start)
     wanted = (strategy, step.run if step else 0)

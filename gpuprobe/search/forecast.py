@@ -1,4 +1,4 @@
-"""What each change promises on top of what a search has kept: by the trace of that, and by what it gained alone."""
+"""Predicts the gain of each change on top of those kept: by the trace of the kept run, and by its gain alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Foretold:
-    """What the trace says of one change, with the size that it would choose; `hindrance` is why it says nothing."""
+    """The prediction for one change, with the best size; `hindrance` is why there is none."""
 
     change: str
     gain: Gain | None = None
@@ -38,9 +38,9 @@ def foretell(
     study: Study,
     runs: Mapping[Path, Run],
 ) -> dict[str, Foretold]:
-    """Return what the trace of one run foretells of each of these changes to it, by their names.
+    """Return the predicted gain of each of these changes to a run, by name, from its trace.
 
-    Where that feeds its batches by a Python `loop` of its own, another feed takes the place of all that the loop does.
+    Where the run feeds its batches by its own Python `loop`, another feed replaces all of that loop's work.
     """
     if base is None:
         return {info.name: Foretold(info.name, hindrance="there is no trace of it") for info in infos}
@@ -62,7 +62,7 @@ def _instead(info: StrategyInfo) -> dict[str, Change]:
 
 
 def _sizes(info: StrategyInfo, known: Known, run: Run, runs: Mapping[Path, Run]) -> dict[str, Change]:
-    """The changes of a replay for each size that one may have, by how a search writes it."""
+    """The changes of a replay for each possible size of a change, by the search's name for it."""
     if info.what_if == LARGER_BATCH:
         sizes = [of.settings.batch_size for of in runs.values() if of.settings and of.spec.strategy == info.name]
         own = run.settings.batch_size if run.settings else 0
@@ -85,7 +85,7 @@ def _name(info: StrategyInfo, size: int) -> str:
 
 
 def _chosen(info: StrategyInfo, tried: Mapping[str, Change], replay: Replay) -> Foretold:
-    """The smallest size that gains about as much as any; where the size does not matter, TensorFlow chooses it."""
+    """The smallest size whose gain is about the largest; where the size does not matter, TensorFlow chooses it."""
     made = {name: found.gain for name, change in tried.items() if (found := replay.of(change.id)) is not None}
     if not made:
         reasons = {one.change: one.reason for one in replay.unpredicted}

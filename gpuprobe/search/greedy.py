@@ -1,8 +1,9 @@
 """The search that finds a combining strategy: greedy, one change at a time, each on top of those kept before it.
 
-From the study's baseline on, the change that promises most is measured, and kept where it is faster beyond the noise
-and the loss stays in the band; then the trace of what is kept tells anew what is left to gain. It ends where nothing
-promises more than the noise. What is measured already as a strategy of the study is taken from there.
+It starts from the study's baseline. The change with the largest predicted gain is measured, and kept if it is faster
+beyond the noise and the loss stays in the band. The next predictions come from the trace of that run. The search ends
+where no change is predicted to gain more than the noise. A step that equals a strategy of the study uses that
+strategy's runs.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def go_on(search: Search, known: Basis) -> Search:
-    """Take in what was measured since, and go on up to the next run that is needed, or to the end."""
-    # Every turn adds a step, of changes that are no more than the candidates.
+    """Judge the steps measured since, and continue to the next run that is needed, or to the end."""
+    # Ends, since every iteration tries another of finitely many changes.
     while True:
         search = _judged(search, known)
         pending = next((step for step in search.steps if step.kept is None), None)
@@ -39,9 +40,9 @@ def go_on(search: Search, known: Basis) -> Search:
 
 
 def as_measured(search: Search, runs: Iterable[Run]) -> Search:
-    """Return the search up to the first step whose run is not there any more: that is measured again, and all after.
+    """Return the search up to the first step whose run is missing; that step and all after it are measured again.
 
-    A run that was stopped with its study is none. What was decided on runs that are there stays.
+    A run that was interrupted counts as missing. Decisions based on existing runs stay.
     """
     there = {run.spec.step for run in own_runs(search.strategy, runs)}
     steps: list[SearchStep] = []
@@ -72,7 +73,7 @@ def _next_run(search: Search, known: Basis) -> int:
 
 
 def _judged(search: Search, known: Basis) -> Search:
-    """Return the search with all steps judged that have been measured."""
+    """Return the search with all measured steps judged."""
     steps: list[SearchStep] = []
     by_number = {run.spec.step: run for run in own_runs(search.strategy, known.runs.values())}
     for step in search.steps:
@@ -114,9 +115,9 @@ def _why_not(run: Run | None, gain: Interval | None, loss: str | None) -> str | 
 
 
 def _ended(search: Search, among: Sequence[Promise], known: Basis) -> Search:
-    """Say what is left and why; what was kept is measured once more, which also tells a lucky step from a gain.
+    """End the search, with the reason for each change not tried; the result is measured again, to detect lucky steps.
 
-    Where nothing was kept that is the start itself: the strategy has a row beside the others all the same.
+    Where nothing was kept the result is the start itself, which gets a row beside the others all the same.
     """
     ordered = sorted(among, key=lambda one: -one.ratio)
     left = tuple(Untried(promise=one, reason=why_left(one, search, known) or "") for one in ordered)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def following(folder: Path, strategy: str) -> Combination | None:
     """Return what the search for a combining strategy measures next, None where it has ended.
 
-    What it decided is kept in the study's folder, so that it goes on where it stopped, and the report tells its path.
+    Its decisions are saved in the study's folder, so that it can resume, and the report shows its path.
     """
     study, runs = load_study(folder), load_runs(folder)
     known = _known(study, runs)
@@ -40,7 +40,7 @@ def following(folder: Path, strategy: str) -> Combination | None:
     file = search_file(folder, strategy)
     search = Search(strategy=strategy, start=start)
     if file.is_file():
-        # One that cannot be read is decided again, from the runs that are there.
+        # An unreadable search is decided again from the existing runs.
         with suppress(InputError):
             search = load(Search, file)
     search = go_on(as_measured(search, runs.values()), known)
@@ -51,7 +51,7 @@ def following(folder: Path, strategy: str) -> Combination | None:
 
 
 def _known(study: Study, runs: Mapping[Path, Run]) -> Basis:
-    """Gather what a search of this study rests on; what cannot apply to its workload is no candidate."""
+    """Gather the data of a search; changes that cannot apply to the workload are no candidates."""
     singles = [run for run in runs.values() if not run.spec.step]
     noise = Noise.of(singles)
     ended = {run.spec.strategy: run.outcome for run in singles if run.spec.strategy not in noise.rates}
@@ -73,9 +73,9 @@ def _known(study: Study, runs: Mapping[Path, Run]) -> Basis:
 
 
 def combined(loaded: Loaded, strategy: str) -> Combination:
-    """Return what to train a combining strategy with: what its search has kept, on top of where that started.
+    """Return what a combining strategy trains with: the changes that its search kept, and where it started.
 
-    A study from before there was a search combined once; its runs tell what.
+    In studies from before the search existed the runs themselves say what they combined.
     """
     search, row = loaded.ranking.search(strategy), loaded.ranking.row(strategy)
     if search is not None:
@@ -86,8 +86,8 @@ def combined(loaded: Loaded, strategy: str) -> Combination:
 def by_predicted_gain(folder: Path, strategies: Sequence[str]) -> tuple[str, ...] | None:
     """Order strategies by the gain that the baseline's trace predicts for what each changes, the largest first.
 
-    One for which nothing is predicted counts as no gain, and stays in its place among those. What a strategy is
-    compared with comes right before it. None where the baseline was not traced yet.
+    A strategy without a prediction counts as no gain; ties keep their order. The strategy that another is compared with
+    comes right before it. None where the baseline has no trace yet.
     """
     study = load_study(folder)
     infos = study.strategies

@@ -1,1 +1,1 @@
-"""Runs any command under the sampler, passes its signals and exit code through, and says what telemetry alone can."""
+"""Runs any command under the sampler, passes signals and its exit code through, and diagnoses it by telemetry."""

@@ -1,4 +1,4 @@
-"""A command that keeps its own stdin, stdout, stderr, signals and exit code while it is watched."""
+"""Runs a command with its own stdin, stdout, stderr, signals and exit code, while it is watched."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gpuprobe.watch.witness import Witness
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-# What a watched command must get when somebody sends it to the watcher. SIGTSTP and SIGCONT keep their ordinary
-# effect: Ctrl-Z stops the watcher together with its command, as a shell expects.
+# Signals to the watcher that are passed on to the command. SIGTSTP and SIGCONT keep their ordinary effect: Ctrl-Z stops
+# the watcher together with its command, as a shell expects.
 PASSED_ON = (
     signal.SIGINT,
     signal.SIGTERM,
@@ -29,7 +29,7 @@ PASSED_ON = (
     signal.SIGALRM,
 )
 HELD = {*PASSED_ON, signal.SIGCHLD}
-# Python ignores these from its start on; a command expects what it would have without us.
+# Python ignores these signals; the command gets their default action back.
 IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 SIGNALLED = 128
@@ -45,26 +45,26 @@ class NotStartedError(GpuprobeError):
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[set[signal.Signals]]:
-    """Hold signals back, so that `Command.wait` can take them one by one; gives the mask that was there before.
+    """Block signals, so that `Command.wait` can take them one by one; yields the previous signal mask.
 
-    To be entered before anything starts a thread (NumPy's library does): one that does not hold them back would get
-    them instead, and end this process.
+    Enter it before anything starts a thread (importing numpy does): a thread that does not block them would get them
+    instead, and end this process.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
     try:
         yield {signal.Signals(number) for number in mask}
     finally:
-        # The Ctrl-C that ended the command was for the command.
+        # A Ctrl-C that ended the command does not interrupt the watcher too.
         while signal.sigtimedwait(HELD, 0):
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class Command:
-    """A command that runs, while signals are held."""
+    """A running command, while signals are blocked."""
 
     def __init__(self, words: Sequence[str], mask: set[signal.Signals], environ: Mapping[str, str]) -> None:
-        """Start it with that signal mask and those environment variables.
+        """Start the command with this signal mask and these environment variables.
 
         Raises NotStartedError with exit code 127 where it is not found, 126 where it cannot be run, and
         KeyboardInterrupt where somebody has asked to stop before it started.
@@ -82,7 +82,7 @@ class Command:
         self.passed_on: list[signal.Signals] = []
 
     def wait(self, tick_s: float, tick: Callable[[], None]) -> Outcome:
-        """Wait for its end, pass signals on, and call `tick` every so often; return how it ended."""
+        """Wait for the command's end, passing signals on and calling `tick` at intervals; return how it ended."""
         while (status := self._status()) is None:
             caught = signal.sigtimedwait(HELD, tick_s)
             if caught is None:
@@ -98,23 +98,24 @@ class Command:
         return status if pid else None
 
     def _is_for_us_alone(self, caught: signal.struct_siginfo) -> bool:
-        """Tell a signal to this process from one to its whole group, where the command has had it already.
+        """Return whether a signal was sent to this process only, and not to its group, with the command.
 
         The kernel sends Ctrl-C to the foreground group (sigaction(2): si_code is positive), and a process may send
-        another to a group. Of a terminal that is closed it tells the session's leader alone, which may be us.
+        another to a group. When a terminal closes, it signals only the leader of the session, which may be this
+        process.
         """
         number = signal.Signals(caught.si_signo)
         to_group = self._witness.saw(number)
         return not to_group and (caught.si_code <= 0 or number is signal.SIGHUP)
 
     def _pass_on(self, number: signal.Signals) -> None:
-        # It has not been waited for, so that the number cannot belong to another process yet.
+        # The command has not been waited for, so its id cannot have been reused.
         os.kill(self.pid, number)
         self.passed_on.append(number)
 
 
 def outcome(code: int) -> Outcome:
-    """Describe an exit code, or minus a signal's number, as a shell would: 128 + n for a signal."""
+    """Describe an exit code (negative: a signal's number) as a shell would: 128 + n for signal n."""
     if code == 0:
         return Outcome(state="done", exit_code=0)
     if code > 0:

@@ -1,4 +1,4 @@
-"""What only some cards tell: their energy, how far kernels fill them (GPM), and their MIG instances."""
+"""Figures that only some cards give: energy, how well kernels fill them (GPM), and their MIG instances."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIG = re.compile(r"(mig\d+)_(.+)")
 
 
 def lines(recording: Telemetry, start_ns: int, end_ns: int) -> list[tuple[str, str]]:
-    """Return (what, figures) pairs of what the cards told between those times, means over all of it."""
+    """Return (label, figures) pairs between two times (ns): means over that interval."""
     summary = telemetry.summarize(recording, start_ns, end_ns)
     found: list[tuple[str, str]] = []
     for number, signals in zip(recording.gpus, summary.gpus, strict=True):
@@ -55,5 +55,5 @@ def _parts(known: dict[str, Signal]) -> dict[str, str]:
 
 
 def fills_are_told(recording: Telemetry) -> bool:
-    """Whether a card told how well its kernels fill it."""
+    """Whether any card reported how well kernels fill it."""
     return any(name.endswith("gpm_sm_percent") for name in recording.columns)

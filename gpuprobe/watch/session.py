@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-# Half a second is what a person sees as live, and costs a thousandth of a core.
+# Updates each half second look live, and cost a thousandth of a core.
 TICK_S = 0.5
-# A driver that does not answer is given up after 15 s; a command that ends earlier is not kept waiting for it.
+# How long the end of a watch waits for a driver that does not answer (the query itself gives up after 15 s).
 ENVIRONMENT_WAIT_S = 2.0
 
 
@@ -42,22 +42,22 @@ def cpu_limit() -> float:
 
 
 class TakenError(OutputError):
-    """The folder holds, or is about to hold, another recording."""
+    """The folder holds another recording, or one is being made there."""
 
 
 def new_recording(
     words: Sequence[str], folder: Path, inside: str, undo: contextlib.ExitStack, *, exist_ok: bool = True
 ) -> Watch:
-    """Make a recording's folder, one inside it, and its record; `undo` is told how to take them away again.
+    """Make a recording's folder, a folder inside it, and its record; `undo` collects the callbacks that remove them.
 
-    Raises TakenError where it holds a recording already, or is there at all and may not be (`exist_ok`), OutputError
-    where it cannot be written.
+    Raises TakenError where it holds a recording already, or exists without `exist_ok`; OutputError where it cannot be
+    written.
     """
     record = Watch(name=folder.name, command=tuple(words), started_ns=time.time_ns(), cpu_limit=cpu_limit())
     with contextlib.ExitStack() as made:
         try:
             _make(folder, made, exist_ok=exist_ok)
-            # Of two that come at once, one makes it.
+            # If two processes try at once, only one succeeds.
             (folder / WATCH_FILE).open("xb").close()
             made.callback(_try, (folder / WATCH_FILE).unlink)
             taken = (folder / TELEMETRY_FILE).exists()
@@ -76,7 +76,7 @@ def new_recording(
 
 
 def _make(folder: Path, undo: contextlib.ExitStack, *, exist_ok: bool = True) -> None:
-    """Make a folder and those above it; only what was made here is to be taken away again."""
+    """Make a folder and its parents; `undo` removes only those made here."""
     for path in (*reversed(folder.parents), folder):
         if path is not folder and path.exists():
             continue
@@ -90,13 +90,13 @@ def _make(folder: Path, undo: contextlib.ExitStack, *, exist_ok: bool = True) ->
 
 
 def _try(remove: Callable[[], None]) -> None:
-    """Remove what nobody has put something into."""
+    """Remove a file or an empty folder; failures are ignored."""
     with contextlib.suppress(OSError):
         remove()
 
 
 def unwatched(words: Sequence[str], mask: set[signal.Signals], environ: Mapping[str, str]) -> Outcome:
-    """Run the command without a recording, under the conditions of `watch`."""
+    """Run the command without a recording, with the same handling of signals as in `watch`."""
     return Command(words, mask, environ).wait(TICK_S, lambda: None)
 
 
@@ -109,7 +109,7 @@ def watch(
     environ: Mapping[str, str],
     begun: Callable[[], object],
 ) -> tuple[Watch, str]:
-    """Run the record's command under the sampler; return the record and, where something of ours failed, what.
+    """Run the record's command under the sampler; return the record and, if gpuprobe itself failed, the reason.
 
     Signals must be held (`signals_held`, whose mask the command gets); `environ` are the command's variables, and
     `begun` is called once it runs. Raises NotStartedError where it cannot be started; from its start on, nothing that
@@ -138,13 +138,13 @@ def watch(
 
 
 class _Guard:
-    """Does what is ours beside the command; the first failure is kept as one line, and none disturbs the command."""
+    """Runs gpuprobe's own work; the first failure is kept as one line, and none affects the command."""
 
     def __init__(self) -> None:
         self.trouble = ""
 
     def done(self, work: Callable[[], Answer]) -> Answer | None:
-        """Return what the work returns, None where it fails."""
+        """Return the result of the work, None where it fails."""
         try:
             return work()
         except Exception as error:  # noqa: BLE001 - the command runs, whatever we lack
@@ -153,7 +153,7 @@ class _Guard:
 
 
 class _Progress:
-    """What is done beside the command: threads are looked at, and the record gets the machine once it is known."""
+    """The work beside the command: samples its threads, and adds the machine to the record once it is known."""
 
     def __init__(self, record: Watch, folder: Path, threads: Threads, asked: _Asked, show: Callable[[], None]) -> None:
         self.threads, self.asked = threads, asked
@@ -170,7 +170,7 @@ class _Progress:
 
 
 class _Asked:
-    """The machine, looked at in a thread: a driver that does not answer keeps nobody waiting."""
+    """The description of the machine, gathered in a thread, so that a driver that hangs delays nothing."""
 
     def __init__(self, environment: Callable[[], Environment]) -> None:
         self._answer: Environment | None = None
@@ -179,12 +179,12 @@ class _Asked:
         self._thread.start()
 
     def answer(self, wait_s: float) -> Environment | None:
-        """Return what is known after waiting for so long."""
+        """Return the description, or None if it is not known after waiting so long."""
         self._thread.join(wait_s)
         return self._answer
 
     def _ask(self) -> None:
-        # What cannot be found out is missing in the record; a thread's traceback would stand in the command's output.
+        # On an error the record lacks it; a traceback would appear within the command's output.
         with contextlib.suppress(Exception):
             self._answer = self._environment()
 

@@ -1,4 +1,4 @@
-"""Which threads of a process tree use the processor: the one that holds Python's lock shows as one full core."""
+"""Measures the CPU time of each thread of a process tree: one that holds Python's lock (GIL) takes a full core."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import psutil
 
 from gpuprobe.records import ThreadUse
 
-# A look costs some microseconds a thread; a tree of thousands is looked at less often, so that looking takes at most
-# this share of one core.
+# Reading takes some microseconds for each thread; a tree of thousands is read less often, to use at most this share of
+# one core.
 COST_SHARE = 0.005
 EVERY_S = 1.0
 KEPT = 5
@@ -27,7 +27,7 @@ class Threads:
         self._next_s = 0.0
 
     def look(self) -> None:
-        """Look at the tree if it is time to; a process that has just ended is passed over."""
+        """Read the tree if it is due; processes that have just ended are skipped."""
         now_s, began_s = time.monotonic(), time.thread_time()
         if now_s < self._next_s:
             return
@@ -44,7 +44,7 @@ class Threads:
         self._next_s = now_s + max(EVERY_S, (time.thread_time() - began_s) / COST_SHARE)
 
     def busiest(self) -> tuple[ThreadUse, ...]:
-        """Return the threads that used most CPU time between the first and the last look, at most five."""
+        """Return the at most five threads with the most CPU time between the first and the last reading."""
         uses = [
             ThreadUse(
                 pid=key[0],

@@ -1,4 +1,4 @@
-"""What a watch saw, in words: a line for each figure, the verdict that telemetry supports, and what it cannot know."""
+"""The result of a watch in words: a line for each figure, the verdict by telemetry, and what telemetry cannot show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Watch
     from gpuprobe.telemetry import Telemetry
 
-# States of a whole GPU that the sampler names (telemetry.states).
+# States of a whole GPU (see telemetry.states).
 GONE = {"gpu_lost", "driver_reset", "vanished", "driver_hung"}
 UNKNOWN_OF_HOST = (
     "what the command waited for, and in which function it was",
@@ -42,9 +42,9 @@ class Judged(Record, frozen=True, kw_only=True):
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """A watch in words. `lines` are (what, figures) pairs; `unknown` is what no telemetry can tell.
+    """The words of a watch. `lines` are (label, figures) pairs; `unknown` is what telemetry cannot show.
 
-    `code` is the change that `next` advises, as a diff, where there is one.
+    `code` is the change that `next` advises, as a diff, empty where there is none.
     """
 
     where: str
@@ -59,9 +59,9 @@ class Verdict(Record, frozen=True, kw_only=True):
 
 
 def judge(recording: Telemetry, watch: Watch, no_trace: str = "") -> tuple[Seen, Verdict]:
-    """Return the evidence of a watch, and what it supports.
+    """Return the evidence of a watch, and the findings from it.
 
-    `no_trace` is why a trace that was asked for did not come about.
+    `no_trace` is why a requested trace is missing.
     """
     seen = see(recording, watch)
     used = _used(seen)
@@ -91,7 +91,7 @@ def _judged(device: str, evidence: Evidence, no_trace: str) -> Judged:
 
 
 def _used(seen: Seen) -> list[GpuSeen]:
-    """Return the GPUs to judge, the busiest first: those that were used, else the first, which was not."""
+    """Return the GPUs to diagnose: those that were used, the busiest first; else the first GPU, idle as it was."""
     known = [gpu for gpu in seen.gpus if gpu.evidence.number("utilization_percent") is not None]
     busy = sorted((gpu for gpu in known if gpu.busy_s), key=lambda gpu: -gpu.busy_s)
     return busy or known[:1]
@@ -250,12 +250,12 @@ def _notes(seen: Seen, watch: Watch, used: list[GpuSeen]) -> list[str]:
 
 
 def _gone(said: tuple[str, ...], no_gpu: str | None) -> list[str]:
-    """Return what was said of a whole GPU or the driver; single fields, and why there is no GPU, are told elsewhere."""
+    """Return the notices about a whole GPU or the driver, without those on single fields or on missing GPUs."""
     return [words for words in said if not _is_of_field(words) and not (no_gpu and no_gpu in words)]
 
 
 def not_offered(said: tuple[str, ...]) -> list[str]:
-    """Return the fields of which it was said why they were not read, each once, with the GPUs where not all lack it."""
+    """Return each field with a notice on why it was not read, with the GPUs concerned unless it is all."""
     where: dict[str, set[str]] = {}
     for device, _, name in (words.partition(":")[0].partition(".") for words in said if _is_of_field(words)):
         where.setdefault(name, set()).add(device)

@@ -1,4 +1,4 @@
-"""Tells a signal that was sent to the whole process group from one that was sent to the watcher alone."""
+"""Finds out whether a signal was sent to the whole process group or only to the watcher."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-# What a process has pending as a whole, in hexadecimal. Source: proc(5), /proc/pid/status.
+# The line with a process's pending signals, in hexadecimal. Source: proc(5), /proc/pid/status.
 PENDING = re.compile(r"^ShdPnd:\s*([0-9a-f]+)$", re.MULTILINE)
 WAITS = (sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()")
 
 
 class Witness:
-    """A process of our group that holds signals back: what is pending there, the watched command has had as well.
+    """A process of the watcher's group that blocks signals: a signal pending there was sent to the command as well.
 
-    The kernel hands a signal to the youngest members of a group first, so that the witness has it before we do. It
-    ends with us, because it waits for the end of a pipe of ours.
+    The kernel signals the youngest members of a group first, so the witness has a signal before the watcher. It ends
+    with the watcher, because it waits for the end of a pipe.
     """
 
     def __init__(self, held: Collection[signal.Signals]) -> None:
@@ -32,7 +32,7 @@ class Witness:
         self._place()
 
     def saw(self, number: signal.Signals) -> bool:
-        """Whether the witness had that signal too; it is then replaced, to see the next one. False where unknown."""
+        """Whether the witness got this signal too, False if unknown; it is then replaced, to detect the next one."""
         if self._pid is None:
             return False
         try:
@@ -57,7 +57,7 @@ class Witness:
         self._pid = self._pipe = None
 
     def _place(self) -> None:
-        """Start it; without one, signals to a group are passed on to a command that has had them."""
+        """Start the witness; without one, signals to the group are passed on to the command a second time."""
         words = ("cat",) if shutil.which("cat") else WAITS
         reading, self._pipe = os.pipe()
         away = os.open(os.devnull, os.O_WRONLY)
