@@ -1,1 +1,1 @@
-"""What a change would gain: a traced step is replayed from its durations and dependencies, unchanged and changed."""
+"""Predicts the gain of a change: a traced step is replayed from its durations and dependencies, with and without it."""

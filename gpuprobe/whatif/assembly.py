@@ -1,4 +1,4 @@
-"""Puts nodes and edges together, in an order in which each node comes after all that it waits for."""
+"""Assembles the graph: sorts nodes so that each comes after all that it waits for."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from gpuprobe.whatif.graph import Bools, Floats, Ints
 
-# What followed what tells the order; at the same instant a batch is made before it is taken, a launch before a kernel.
+# Nodes are ordered by time; at the same instant the making of a batch comes before its use, a launch before a kernel.
 MAKING, HOSTING, RUNNING, JOINING = range(4)
 
 
 @dataclass
 class Assembly:
-    """A graph in progress. Nodes are known by the number under which they were added."""
+    """A graph in progress. Nodes are identified by the number that `add` returned."""
 
     columns: list[dict[str, np.ndarray]] = field(default_factory=list)
     edges: list[tuple[Ints, Ints, Ints, Floats, Ints]] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Assembly:
         feed: BatchSupply,
         facts: Mapping[str, float | None],
     ) -> Graph:
-        """Return the graph; an edge that no order allows is left out."""
+        """Return the graph; edges against the order of nodes are left out."""
         joined = {name: np.concatenate([part[name] for part in self.columns]) for name in self.columns[0]}
         order = np.lexsort((joined.pop("rank"), joined.pop("key")))
         place = np.empty(len(order), np.int64)

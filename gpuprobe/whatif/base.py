@@ -1,4 +1,4 @@
-"""What changes are tried on: the graph of a trace, fitted to the step without the profiler where that was measured."""
+"""The base of predictions: the graph of a trace, fitted to the step without the profiler where that was measured."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.run_facts import Known
 
 BISECTIONS = 8
-# What a gain is over where the training has no name.
+# The name of the baseline of gains, where the training has none.
 TRACED = "the traced training"
 
 
 @dataclass(frozen=True)
 class Base:
-    """What changes are tried on: the graph without the profiler's overhead, and the step time that gains count from.
+    """The base of predictions: the graph without the profiler's overhead, and the step time that gains are relative to.
 
-    `over` is what the gains are over. `shared` is how a processor's cores are shared, as expected first. The replay's
-    times are multiplied by `drift` to be those of the untraced training, `pace_ms` a step. `aside_ms` is the part of
-    the untraced step that the trace does not show: it stays, but for what comes in some steps only; or it is more of
-    what the trace shows.
+    `over` names the baseline of the gains. `shared` are the ways in which a processor's cores may be shared, the
+    expected one first. The replay's times are multiplied by `drift` to give those of the untraced training, whose step
+    takes `pace_ms`. `aside_ms` is the part of the untraced step that the trace does not show: changes leave it as it
+    is, except those that work in some steps only.
     """
 
     graph: Graph
@@ -57,7 +57,7 @@ class Base:
         return cls(fitted, known.steps_per_call, untraced, drift, pace * drift, aside, error, doubt, over, shared)
 
     def prediction(self, change: Change) -> Prediction | None:
-        """Try one change: as expected, at both ends of its range, and at its utmost; None where no time is left."""
+        """Predict one change: as expected, at both ends of its range, and at most; None where no time is left."""
         unseen = 0.0 if change.in_some_steps else self.aside_ms
         expected = self._step_ms(change.alter) + unseen
         seen = [self._step_ms(alter) for alter in (change.alter, change.least, change.most) if alter is not None]
@@ -65,8 +65,7 @@ class Base:
         if (self.graph.reason == Edge.ORDER).any():
             seen.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
         ends = [end for step in seen for end in (step + unseen, step * (1 + self.aside_ms / self.pace_ms))]
-        # However unsure the replay is, no way of making the change gains more than its utmost, as finely as that is
-        # known.
+        # However uncertain the replay, no prediction exceeds the "at most" of the change, within the error of that.
         bound = min(*ends, self._step_ms(change.utmost or change.alter) + unseen) * (1 - fixed.FINEST)
         low, high = max(bound, min(ends) * (1 - self.doubt)), max(ends) * (1 + self.doubt)
         if bound <= 0:
@@ -84,12 +83,12 @@ class Base:
         )
 
     def after(self, alter: Alter) -> tuple[float, Graph]:
-        """Return the graph by which most calls go after a change, and how large a share of them does (0 to 1)."""
+        """Return the graph of most calls after a change, and their share (0 to 1)."""
         altered = alter(self._relieved(next(iter(self.shared), None)))
         return max(altered, key=lambda part: part[0]) if isinstance(altered, tuple) else (1.0, altered)
 
     def _step_ms(self, alter: Alter, sharing: Sharing | None = None) -> float:
-        """What the trace shows of a step, after a change, on cores shared as expected, or in this other way."""
+        """Return the traced part of a step in ms, after a change, on cores shared as expected, or as `sharing` says."""
         sharing = sharing or next(iter(self.shared), None)
         return mixture_ms(alter(self._relieved(sharing)), sharing) / self.per_call * self.drift
 
@@ -98,7 +97,7 @@ class Base:
 
 
 def _without_overhead(graph: Graph, call_ms: float) -> Graph:
-    """Return the graph whose host is as much quicker as makes the step that long; as near as that comes."""
+    """Return the graph with its host sped up so that the step takes the given time, as nearly as possible."""
     host = graph.does(Work.CALL, Work.DISPATCH, Work.LAUNCH)
     low, high = fixed.PROFILER_SLOWS, 1.0
     if steady_ms(graph.scaled(host, low)) > call_ms:

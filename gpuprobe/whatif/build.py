@@ -1,4 +1,4 @@
-"""A timeline becomes a graph: the host's chain, the makers of batches and the devices, and what waits for what."""
+"""Builds the graph of a timeline: the host's chain, the making of batches, the devices, and their dependencies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build(made: Workings, device: DeviceBreakdown) -> Graph | None:
     main = next((found for found in devices if found.name == device.name), None)
     if main is None:
         return None
-    # The device of the breakdown comes first.
+    # The breakdown's device comes first.
     return _graph(of.host, of.windows, [main, *(found for found in devices if found is not main)], device, own)
 
 
@@ -93,7 +93,7 @@ def _feed(made: Feeding, taken: Ints) -> BatchSupply:
 
 
 def _eager(host: TracedHost, found: Operations) -> bool:
-    """Tell whether Python calls most operations one by one."""
+    """Return whether Python calls most operations one by one (eager execution)."""
     called = np.array([is_called_by_python(name) for name in host.names], np.bool_)
     calls = sum(int(called[thread.events.name].sum()) for thread in host.threads)
     operations_run = len(found) or sum(int(((kind & Kind.OP) != 0).sum()) for kind in host.kinds)
@@ -105,7 +105,7 @@ def _number(value: float | str | None) -> float | None:
 
 
 def _carried(carried: np.ndarray, everything: Operations, found: Operations, begin: int) -> np.ndarray:
-    """Add what each stream still has to do of the steps before the first."""
+    """Add the work that each stream still has left from steps before the first."""
     if not len(everything) or not len(found):
         return carried
     number, _ = resources(everything.device, everything.stream, FIRST_STREAM)
@@ -118,7 +118,7 @@ def _carried(carried: np.ndarray, everything: Operations, found: Operations, beg
 
 
 def _unblocked(chain: Chain, found: Operations, queue: dependencies.Queue) -> Ints:
-    """Return how long each node of the chain took without waiting for room in the launch queue, (n,) ps."""
+    """Return the length of each node of the chain without waits for room in the launch queue, (n,) ps."""
     lasted: Ints = chain.lasted.copy()
     blocked = np.flatnonzero(found.joined & (found.call_end - found.call_start > queue.lasts))
     node = chain.at(found.call_end[blocked])
@@ -129,7 +129,7 @@ def _unblocked(chain: Chain, found: Operations, queue: dependencies.Queue) -> In
 
 
 def _add_host(whole: Assembly, chain: Chain, made: Feeding, lasted: Ints, *, gpu: bool) -> Ints:
-    """Add the host's chain; where batches are made ahead, what is left of a wait is what came after the batch."""
+    """Add the host's chain; where batches are made ahead, only the part of a wait after the batch was ready is work."""
     lasted = lasted.copy()
     if len(chain.waits) and len(made.ended):
         inside = np.flatnonzero((chain.work == Work.INPUT) & (chain.lasted > 0))
@@ -144,7 +144,7 @@ def _add_host(whole: Assembly, chain: Chain, made: Feeding, lasted: Ints, *, gpu
 
 
 def _add_feed(whole: Assembly, chain: Chain, made: Feeding, taken: Ints) -> None:
-    """Add the making of batches ahead: one for each that is taken, and at most so many more as the buffer holds."""
+    """Add the making of batches ahead: one for each batch taken, at most as many ahead as the buffer holds."""
     count = len(taken)
     if not len(made.service_us) or not count:
         return
@@ -160,7 +160,7 @@ def _add_feed(whole: Assembly, chain: Chain, made: Feeding, taken: Ints) -> None
 
 
 def _add_tail(whole: Assembly, chain: Chain, windows: Windows, begin: int) -> None:
-    """Add what the host does after the last step before it would begin another, as after the others."""
+    """Add the host's work after the last step, before it would begin another one."""
     if windows.inside is None:
         return
     starts = windows.start_ps[windows.start_ps >= begin]
@@ -173,7 +173,7 @@ def _add_tail(whole: Assembly, chain: Chain, windows: Windows, begin: int) -> No
 
 
 def _add_devices(whole: Assembly, chain: Chain, found: Operations, nodes: Ints, queue: dependencies.Queue) -> None:
-    """Add the work of the devices, and what waits for it."""
+    """Add the devices' work, and the edges to and from it."""
     stream, ours = resources(found.device, found.stream, FIRST_STREAM)
     groups = _collectives(found)
     together = np.isin(np.arange(len(found)), groups)
@@ -226,7 +226,7 @@ def _add_launches(
 
 
 def _collectives(found: Operations) -> Ints:
-    """Return the collectives that belong together, (devices, c): the first of each device, and so on."""
+    """Return the collectives that belong together, (devices, c): the first of each device, then the second, ..."""
     count = len(distinct(found.device)[0])
     each = [np.flatnonzero((found.work == Work.COLLECTIVE) & (found.device == device)) for device in range(count)]
     if count < 2 or len({len(places) for places in each}) != 1:

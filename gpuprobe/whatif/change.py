@@ -1,4 +1,4 @@
-"""What a change is: how it alters the graph, how far it may fall short or go beyond, and the most that it can give."""
+"""A change: how it alters the graph, the range of its effect, and the most that it can gain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.cpu_contention import Sharing
     from gpuprobe.whatif.run_facts import Known
 
-# A training after a change: so much of its calls go as each graph does; the shares add up to 1.
+# A training after a change: graphs, each with the share of calls that run like it; the shares add up to 1.
 Mixture = tuple[tuple[float, Graph], ...]
 Altered = Graph | Mixture
 Alter = Callable[[Graph], Altered]
@@ -23,10 +23,10 @@ Alter = Callable[[Graph], Altered]
 class Change:
     """One change. `alter` is what is expected of it, `least` and `most` the ends of its range where it has one.
 
-    `utmost` takes away altogether what the change makes less of: no way of doing it gains more (Amdahl). A step then
-    holds `samples` times as many samples. `in_some_steps` says that what goes comes in some steps and not in others, so
-    that a step that is longer than the traced ones has more of it. `hindrance` says why the change has nothing to work
-    on here, None where it has. `assumption` is one sentence.
+    `utmost` removes altogether the work that the change reduces: no change of this kind gains more (Amdahl's law). A
+    changed step has `samples` times as many samples. `in_some_steps` means that the removed work occurs in some steps
+    only, so that steps longer than the traced ones have more of it. `hindrance` is why the change does not apply to
+    this trace, None where it does. `assumption` is one sentence.
     """
 
     id: str
@@ -41,6 +41,6 @@ class Change:
 
 
 def mixture_ms(altered: Altered, sharing: Sharing | None = None) -> float:
-    """Return the mean time of a call of the training function after a change; on cores that are shared, with that."""
+    """Return the mean time of a call of the training function after a change in ms, including that of sharing cores."""
     parts = altered if isinstance(altered, tuple) else ((1.0, altered),)
     return sum(share * (steady_ms(graph) + (sharing.stretch_ms(graph) if sharing else 0.0)) for share, graph in parts)

@@ -1,4 +1,4 @@
-"""What waited for what: as the trace says, or where nothing else explains a late begin."""
+"""Finds which operation waited for which: as the trace says, or where nothing else explains a late start."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CLOSE_PS, OVERLAP_PS = int(fixed.CLOSE_US * PS_PER_US), int(fixed.OVERLAP_US * PS_PER_US)
 HELD_PS, BLOCKED_PS = int(fixed.LAUNCH_HELD_US * PS_PER_US), int(fixed.BLOCKED_US * PS_PER_US)
-# A kernel's way from the launch call to its begin, where the trace shows none: the lower end of 5 to 10 us.
+# The time from a launch call to the kernel's start, where the trace does not show it: the lower end of 5 to 10 us.
 TYPICAL_LAUNCH_US = 5.0
 # CUDA holds about so many launches before the next call blocks.
 CUDA_QUEUE = 1024
@@ -30,14 +30,17 @@ CUDA_QUEUE = 1024
 
 @dataclass(frozen=True)
 class Starts:
-    """How each operation could begin, (k,) ps: `stream` when its stream was free, `others` when all streams were."""
+    """The earliest start of each operation, (k,) ps.
+
+    `stream` is when its own stream was free, `others` when all other streams were.
+    """
 
     stream: Ints
     others: Ints
 
 
 def starts(found: Operations) -> Starts:
-    """Return when the stream, and when all other streams of the device, had ended what ran before each operation."""
+    """Return when the operation's stream, and all other streams of the device, had finished their earlier work."""
     stream, others = (np.full(len(found), np.iinfo(np.int64).min // 2) for _ in range(2))
     for device in distinct(found.device)[0].tolist():
         mine = np.flatnonzero(found.device == device)
@@ -50,9 +53,10 @@ def starts(found: Operations) -> Starts:
 
 
 def lags(found: Operations, free: Starts) -> Floats:
-    """Return how long each operation's kind takes from its launch call to its begin on an idle device, (k,) us.
+    """Return the usual time from launch call to start on an idle device for each operation's kind, (k,) us.
 
-    That is the median of those launched onto an idle device and not held back: of that kind, else of any.
+    It is the median over operations of that kind, else of any kind, that were launched onto an idle device and not held
+    back.
     """
     idle = _onto_idle(found, free) & (held_until(found, free) < 0)
     lasted = (found.start - found.call_start) / PS_PER_US
@@ -66,10 +70,10 @@ def lags(found: Operations, free: Starts) -> Floats:
 
 
 def held_until(found: Operations, free: Starts) -> Ints:
-    """Return the operation with whose launch each one began that was held back (k,), -1 for those that were not.
+    """Return, for each operation whose launch was held back, the later one whose launch started it (k,), else -1.
 
-    Windows' driver model hands launches over in batches: the device has run dry, and yet the first begins only when
-    the call returns that launched the last of them.
+    The driver model of Windows submits launches in batches: although the device is idle, the first operation starts
+    only when the call that launched the last one returns.
     """
     order = np.flatnonzero(found.joined)
     order = order[np.argsort(found.call_end[order], kind="stable")]
@@ -92,10 +96,11 @@ def _onto_idle(found: Operations, free: Starts) -> Bools:
 
 
 def across_streams(found: Operations, free: Starts, lag_ps: Ints) -> tuple[Ints, Ints]:
-    """Return pairs (later, earlier) of operations of different streams of a device, of which one waited for the other.
+    """Return pairs (later, earlier) of operations on two streams of a device, where the later waited for the earlier.
 
-    That is seen where an operation begins late for its launch and its stream, just after one launched before it has
-    ended; and it is known of data: kernels wait for the batch launched before them, and copies back for the kernels.
+    A wait shows where an operation starts late for its launch and its stream, just after one launched before it has
+    ended. Data dependencies are known: kernels wait for the batch copied before them, and copies to the host for the
+    kernels.
     """
     later: list[Ints] = []
     earlier: list[Ints] = []
@@ -119,10 +124,10 @@ def across_streams(found: Operations, free: Starts, lag_ps: Ints) -> tuple[Ints,
 
 
 def copies_after_kernels(found: Operations) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """Yield, for each device, copies of batches, the kernels that they wait for, and how many passes before.
+    """Yield, for each device, copies of batches, the kernels that they wait for, and how many passes earlier those ran.
 
-    TensorFlow lets a copy to the device wait for all kernels launched before it (`GPUUtil::CopyCPUTensorToGPU`), and so
-    it is taken to be where no copy of the trace began beside such a kernel.
+    In TensorFlow a copy to the device waits for all kernels launched before it (`GPUUtil::CopyCPUTensorToGPU`). This is
+    assumed where no copy in the trace started while such a kernel ran.
     """
     for device in distinct(found.device)[0].tolist():
         mine = np.flatnonzero((found.device == device) & found.joined)
@@ -139,7 +144,7 @@ def copies_after_kernels(found: Operations) -> Iterator[tuple[Ints, Ints, Ints]]
 
 
 def _last_ended(found: Operations, targets: Ints, others: Ints) -> Ints:
-    """The last of `others` that had ended when each target began and was launched before it, -1 where none."""
+    """Return the last of `others` that was launched before each target and had ended when it started, -1 where none."""
     place = np.searchsorted(found.end[others], found.start[targets] + OVERLAP_PS, side="right") - 1
     source = np.where(place >= 0, others[np.maximum(place, 0)], -1)
     told = found.joined[targets] & found.joined[source]
@@ -148,7 +153,7 @@ def _last_ended(found: Operations, targets: Ints, others: Ints) -> Ints:
 
 
 def _by_data(found: Operations, target: Ints, source: Ints) -> Bools:
-    """Pairs that wait by what they are: the first kernel after a copy to the device, and a copy back of a result."""
+    """Return pairs that wait for data: the first kernel after a copy to the device, and a copy of a result back."""
     nearest = np.concatenate([[True], source[1:] != source[:-1]]) if len(source) else np.zeros(0, np.bool_)
     after_copy = (found.work[source] == Work.H2D) & (found.work[target] == Work.KERNEL) & nearest
     paired: Bools = after_copy | ((found.work[target] == Work.D2H) & (found.work[source] == Work.KERNEL))
@@ -156,7 +161,7 @@ def _by_data(found: Operations, target: Ints, source: Ints) -> Bools:
 
 
 def for_devices(chain: Chain, found: Operations) -> tuple[Ints, Ints, Ints]:
-    """Return which nodes of the chain waited for which operations, and how long after its end (ps) they went on."""
+    """Return which nodes of the chain waited for which operations, and how long after its end (ps) they continued."""
     inside = np.flatnonzero(np.isin(chain.work, (Work.SYNC, Work.COPYING)) & (chain.lasted > 0))
     done = np.where(found.blocking, np.minimum(found.end, found.call_end), found.end)
     order = np.argsort(done, kind="stable")
@@ -170,14 +175,14 @@ def for_devices(chain: Chain, found: Operations) -> tuple[Ints, Ints, Ints]:
 
 @dataclass(frozen=True)
 class Queue:
-    """How many launches fit, and how long each launch call takes without waiting for room, (k,) ps."""
+    """The launch queue: how many launches fit, and the length of each launch call without waits for room, (k,) ps."""
 
     depth: int
     lasts: Ints
 
 
 def queue_of(found: Operations) -> Queue:
-    """Return the launch queue: its depth from the calls that were blocked, else CUDA's."""
+    """Return the launch queue: its depth by the calls that blocked, else CUDA's usual one."""
     joined = found.joined & (found.work < Work.H2D)
     lasts = found.call_end - found.call_start
     if not joined.any():
@@ -186,9 +191,9 @@ def queue_of(found: Operations) -> Queue:
     pending = _pending(found)
     blocked = joined & (lasts > fixed.BLOCKED_FACTOR * usual) & (lasts > usual + BLOCKED_PS) & (pending > 1)
     most = int(pending[joined].max())
-    # A slow call that the queue does not explain is slow for another reason: only those at its end count.
+    # Only slow calls while the queue is full count: others are slow for another reason.
     blocked &= pending >= most - 1
-    # Nor does it explain a call that is long because it hands over what was held back.
+    # A call that submits launches held back is long for that reason.
     held = held_until(found, starts(found))
     blocked[held[held >= 0]] = False
     if blocked.sum() < fixed.LAUNCHES_TELLING:
@@ -197,7 +202,7 @@ def queue_of(found: Operations) -> Queue:
 
 
 def _pending(found: Operations) -> Ints:
-    """How many operations of the device were launched and had not begun when each launch call returned, (k,)."""
+    """Return how many operations of the device were launched but not started when each launch call returned, (k,)."""
     pending = np.zeros(len(found), np.int64)
     for device in distinct(found.device)[0].tolist():
         mine = np.flatnonzero((found.device == device) & found.joined)

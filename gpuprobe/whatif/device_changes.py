@@ -42,7 +42,7 @@ def _latency_us(graph: Graph) -> float:
 
 
 def _copies_times(graph: Graph, factor: float) -> Graph:
-    """Change how much is copied: the latency of a copy stays."""
+    """Scale the size of copies: their latency stays the same."""
     latency = np.minimum(graph.us, _latency_us(graph))
     return replace(graph, us=np.where(_batch_copies(graph), latency + (graph.us - latency) * factor, graph.us))
 
@@ -85,7 +85,7 @@ def _no_hiding(graph: Graph, _: Known) -> str | None:
 
 
 def _hidden(graph: Graph, speedup: float) -> Graph:
-    """Let each copy begin when the batch before was taken, beside the kernels; only kernels wait for it."""
+    """Let each copy start when the previous batch was taken, in parallel to kernels; only kernels wait for it."""
     copies = _batch_copies(graph)
     blocking = (graph.reason == Edge.COPIED) & copies[graph.source]
     paged = np.zeros(len(graph), np.bool_)
@@ -105,7 +105,7 @@ def _hidden(graph: Graph, speedup: float) -> Graph:
 
 
 def _kernels_times(graph: Graph, kernels: Bools, factor: float | Floats) -> Graph:
-    """Change the work of kernels: what a kernel takes that does nothing stays."""
+    """Scale the work of kernels: the minimum time of a kernel stays the same."""
     floor = np.minimum(graph.us, graph.floor_us)
     return replace(graph, us=np.where(kernels, floor + (graph.us - floor) * factor, graph.us))
 
@@ -117,7 +117,7 @@ def batch_times(factor: float) -> Change:
         assumption=f"kernels grow only once they fill the card, input and copies with the batch; launches stay; "
         f"a step holds {factor:g} times the samples",
         alter=partial(_larger, factor=factor, full=1.0),
-        # At worst every kernel grows, optimisers too; but a multiprocessor with a single block has room for more.
+        # At worst every kernel grows, the optimizer's too; but a multiprocessor with a single block has room for more.
         least=lambda graph: _larger(replace(graph, sized=graph.sized | graph.does(Work.KERNEL)), factor, full=0.0),
         most=partial(_larger, factor=factor, full=2.0),
         utmost=partial(_larger, factor=factor, full=np.inf),
@@ -127,7 +127,7 @@ def batch_times(factor: float) -> Change:
 
 
 def _larger(graph: Graph, factor: float, full: float) -> Graph:
-    """Grow kernels by the blocks that the card has no room for; `full` is how many a multiprocessor has room for."""
+    """Lengthen kernels by the blocks that do not fit onto the card; `full` is how many fit onto a multiprocessor."""
     fill = np.nan_to_num(graph.fill, nan=np.inf)
     growth = np.full(len(graph), factor)
     finite = np.isfinite(fill) & (full > 0)

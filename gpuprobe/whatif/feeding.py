@@ -1,4 +1,4 @@
-"""How the batches of a trace were made: by which thread, how long each took, and how many were ready."""
+"""Finds out how the batches of a trace were made: on which thread, how long each took, and how many were ready."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HANDED_PS = int(fixed.HANDED_OVER_US * PS_PER_US)
 # Prefetch with AUTOTUNE begins with so many batches.
 TYPICAL_BUFFER = 2
 PIPELINE_THREADS = "tf_data"
-# Python may compute or wait, which nobody sees from outside.
+# Python code may compute or wait: a trace does not show which.
 PYTHON_OPS = (":PyFunc", ":EagerPyFunc")
 
 
@@ -61,7 +61,7 @@ class Feeding:
 
 
 def feeding_of(host: TracedHost, waits: Intervals, window: Intervals, batch_copies: bool) -> Feeding:
-    """Return how the batches of the window came; `batch_copies` says that a device got some from the host."""
+    """Return how the batches of the window were made; `batch_copies` is whether a device got batches from the host."""
     computing, unknown = _at_work(host, window)
     return replace(_feeding(host, waits, window, batch_copies), computing=computing, unknown=unknown)
 
@@ -84,7 +84,7 @@ def _feeding(host: TracedHost, waits: Intervals, window: Intervals, batch_copies
     service = (end - start) / PS_PER_US
     partly = start[0] <= window.start[0]
     if partly and len(service) > 1:
-        # The profiler shows of what began before it only the rest, or as little as its own begin lets it see.
+        # The profiler records only the rest of an event that began before it.
         service[0] = service[1:].mean()
     ready = _ready(waits, end)
     taken_before = np.arange(len(waits))
@@ -102,7 +102,7 @@ def _feeding(host: TracedHost, waits: Intervals, window: Intervals, batch_copies
 
 
 def _ready(waits: Intervals, ended: Ints) -> int:
-    """How many batches lay ready at the begin: the fewest with which none was taken before it was made."""
+    """Return how many batches were ready at the start: the fewest for which none is taken before it is made."""
     for ready in range(len(waits)):
         taken = waits.end[ready:][: len(ended)]
         if (ended[: len(taken)] <= taken + HANDED_PS).all():
@@ -111,7 +111,7 @@ def _ready(waits: Intervals, ended: Ints) -> int:
 
 
 def _by_waits(waits: Intervals, window: Intervals, share: float | None, threads: int) -> Feeding:
-    """Batches made on threads that the trace does not show: where the training waits, they come as fast as they can."""
+    """Estimate batches made on threads not in the trace: where the training waits, they are made at full speed."""
     if waits.total < fixed.WAITS_TELL * window.total:
         return Feeding("hidden", map_share=share, map_threads=threads)
     ended = waits.end
@@ -130,7 +130,7 @@ def _consumers(host: TracedHost) -> set[int]:
 
 
 def _made_ahead(host: TracedHost) -> tuple[Ints, Ints] | None:
-    """The stage below the outermost prefetch, on the thread that makes batches: begins and ends, sorted."""
+    """Return the sorted starts and ends of the stage below the outermost prefetch, on the thread that makes batches."""
     best: tuple[int, Ints, Ints] | None = None
     consumers = _consumers(host)
     for place, thread in enumerate(host.threads):
@@ -150,7 +150,7 @@ def _made_ahead(host: TracedHost) -> tuple[Ints, Ints] | None:
 
 
 def _runs_ahead(host: TracedHost) -> bool:
-    """Whether the outermost stages keep batches ready on threads of their own."""
+    """Return whether the outermost stages prepare batches on threads of their own."""
     for name in set(host.names):
         outermost, *inner = path(name)
         if outermost == OUTERMOST and len(inner) > 1 and inner[0] in ROOTS:
@@ -161,7 +161,7 @@ def _runs_ahead(host: TracedHost) -> bool:
 
 
 def _map_share(host: TracedHost, window: Intervals) -> float | None:
-    """The share of the pipeline's own time that its map functions take, 0 to 1; None where no stage is known."""
+    """Return the share of the pipeline's time spent in its map functions (0 to 1); None where no stage is known."""
     stages = iterators(host, window)
     own = {stage.name: stage.self_ms for stage in stages if _works(stage.name)}
     total = sum(own.values())
@@ -174,7 +174,7 @@ def _works(name: str) -> bool:
 
 
 def _map_threads(host: TracedHost) -> int:
-    """How many threads ran the map function at a time, 1 where no parallel map is seen."""
+    """Return how many threads ran the map function at a time, 1 without a parallel map."""
     if not any(stage in name for name in host.names for stage in MAPS_AHEAD):
         return 1
     running = np.array(["CapturedFunction::Run" in name for name in host.names], np.bool_)
@@ -185,13 +185,13 @@ def _map_threads(host: TracedHost) -> int:
     ]
     if not busy:
         return 1
-    # As many as ran at once on average, while any did.
+    # The average number of calls at once, while there were any.
     together = union(np.concatenate([part.start for part in busy]), np.concatenate([part.end for part in busy]))
     return max(1, round(sum(part.total for part in busy) / max(together.total, 1)))
 
 
 def _at_work(host: TracedHost, window: Intervals) -> tuple[float, float]:
-    """Return the shares of the pipeline's busy time in which operations compute, and in which Python does something."""
+    """Return the shares (0 to 1) of the pipeline's busy time in operations that compute, and in Python code."""
     busy: list[Intervals] = []
     computing: list[Intervals] = []
     python: list[Intervals] = []
@@ -207,6 +207,6 @@ def _at_work(host: TracedHost, window: Intervals) -> tuple[float, float]:
         busy.append(intersection(host.of_thread(place, Kind.OP), window))
     whole = sum(part.total for part in busy)
     if not whole:
-        # No operation of the pipeline was seen: it may do anything.
+        # The trace shows no operation of the pipeline, so nothing is known of it.
         return 0.0, 1.0
     return sum(part.total for part in computing) / whole, sum(part.total for part in python) / whole

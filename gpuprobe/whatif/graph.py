@@ -1,4 +1,4 @@
-"""The dependency graph of a trace: what was done, for how long, on what, and after what. It holds no times of day."""
+"""The dependency graph of a trace: pieces of work, their lengths, resources and dependencies, without start times."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ HOST, PRODUCER, FIRST_STREAM = 0, 1, 2
 
 
 class Work(IntEnum):
-    """What a node does: the host's one chain of work first, then making batches ahead, then the devices."""
+    """The kinds of a node's work: first those in the host's chain, then making batches ahead, then those of devices."""
 
-    MARK = 0  # the begin of a step
-    CALL = 1  # the part of a call of the training function that comes once a call: before its input, after its launches
+    MARK = 0  # the start of a step
+    CALL = 1  # once in each call of the training function: before its input, after its launches
     DISPATCH = 2  # on the way to the next launch; on a processor the training itself
     LAUNCH = 3  # inside a launch call
     BETWEEN = 4  # outside the training function
     COMPILE = 5
     MEMORY = 6
     INPUT = 7  # making a batch while the training waits for it, or taking one that is ready
-    SYNC = 8  # inside a synchronising call, beside the wait itself
+    SYNC = 8  # inside a synchronising call, without the wait itself
     COPYING = 9  # inside a copy call that returns when the copy is done
     HELD = 10  # inside one operation, call or frame that launches nothing
-    ONCE = 11  # what is done once: loading code, autotuning, a first compilation
+    ONCE = 11  # one-time work: loading code, autotuning, a first compilation
     PRODUCE = 12  # making a batch ahead of the training
     KERNEL = 13
     COLLECTIVE = 14
@@ -61,7 +61,7 @@ class BatchSupply:
     when asked; `python` between the steps, `none` not at all. `taken` (w,) are the nodes that take a batch, in order;
     `ready` batches lay ready when the trace began, `buffer` fit. `map_share` of making a batch is its map function's,
     on `map_threads` threads; None where unknown. `computing` is the share of the pipeline's time in which operations
-    compute, `unknown` that in which Python does who knows what.
+    compute, `unknown` that in Python code, which may compute or wait.
     """
 
     kind: str = "none"

@@ -1,4 +1,4 @@
-"""The host as one chain of work: what it did between one launch, wait or step and the next, and for how long."""
+"""Builds the host's chain of work: what it did between one launch, wait or step and the next, and for how long."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Own:
-    """When the host did what is neither waiting nor launching: work of its own (`held`), and what is done once."""
+    """When the host neither waited nor launched: it did work of its own (`held`), or one-time work (`once`)."""
 
     held: Intervals
     once: Intervals
@@ -74,7 +74,7 @@ def chain_of(host: TracedHost, windows: Windows, found: Operations, begin: int, 
 
 
 def _end(host: TracedHost, windows: Windows, found: Operations) -> int:
-    """When the host had done its part of the last step: without a GPU, the step's own end."""
+    """Return when the host had finished the last step: without a GPU, the end of that step."""
     until = int(windows.end_ps[-1])
     if not len(found):
         return until
@@ -84,7 +84,7 @@ def _end(host: TracedHost, windows: Windows, found: Operations) -> int:
 
 
 def _syncs(host: TracedHost, found: Operations) -> Intervals:
-    """Time inside synchronising calls, on the threads that launch or call the training function."""
+    """Return the time inside synchronising calls, on the threads that launch or call the training function."""
     calls = host.calls
     launching = among(calls.start_ps, found.call_start)
     feeding = set(distinct(calls.thread[launching])[0].tolist())
@@ -93,15 +93,15 @@ def _syncs(host: TracedHost, found: Operations) -> Intervals:
 
 
 def _copying(joined: Operations) -> Intervals:
-    """Calls that copy to a device and return when the copy is done."""
+    """Return the calls that copy to a device and return when the copy is done."""
     inside = joined.blocking
     return union(joined.call_start[inside], joined.call_end[inside])
 
 
 def _reads(host: TracedHost, joined: Operations, waits: Intervals, windows: Windows) -> Intervals:
-    """Calls that wait for a device, and waits that no call shows.
+    """Return the calls that wait for a device, and waits without such a call.
 
-    What is copied to the host is read there. Where the host does nothing of its own until the copy is done, it waits.
+    A copy to the host is read there, so a host that does nothing else until the copy is done waits for it.
     """
     d2h = joined.work == Work.D2H
     doing = np.sort(np.concatenate([joined.call_start, waits.start, windows.start_ps]))
@@ -115,7 +115,7 @@ def _reads(host: TracedHost, joined: Operations, waits: Intervals, windows: Wind
 
 
 def _calls(windows: Windows, joined: Operations, waits: Intervals) -> Intervals:
-    """The parts of each call of the training function before its first wait or launch and after its last."""
+    """Return the parts of each call of the training function before its first wait or launch and after its last."""
     inside = windows.inside
     if inside is None or not len(inside):
         return Intervals()
@@ -133,7 +133,7 @@ def _calls(windows: Windows, joined: Operations, waits: Intervals) -> Intervals:
 
 
 def _cut(parts: dict[Work, Intervals], instants: Ints) -> tuple[Ints, Ints, Ints]:
-    """Lay exclusive parts end to end, each cut at the instants that lie within it."""
+    """Join exclusive parts into one sequence, cut at the given instants."""
     start = np.concatenate([part.start for part in parts.values()])
     end = np.concatenate([part.end for part in parts.values()])
     work = np.concatenate([np.full(len(part), int(kind)) for kind, part in parts.items()])
@@ -148,7 +148,7 @@ def _cut(parts: dict[Work, Intervals], instants: Ints) -> tuple[Ints, Ints, Ints
 
 
 def _marked(end: Ints, lasted: Ints, work: Ints, marks: Ints) -> tuple[Ints, Ints, Ints]:
-    """Insert a mark where each step begins, after what ends there."""
+    """Insert a mark where each step begins, after the nodes that end there."""
     places = np.searchsorted(end, marks, side="right")
     zeros = np.zeros(len(marks), np.int64)
     return np.insert(end, places, marks), np.insert(lasted, places, zeros), np.insert(work, places, zeros + Work.MARK)

@@ -1,4 +1,4 @@
-"""Changes to what the host does beside its input: its launches, and what it does between steps."""
+"""Changes to the host's work other than input: its launches, and its work between steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.graph import Bools
     from gpuprobe.whatif.run_facts import Known
 
-# What Keras's own loop does between two steps, with no callback at all.
+# The time of Keras's own loop between two steps, without callbacks.
 KERAS_LOOP_US = 300.0
 # TensorFlow's executor dispatches an operation of a compiled function in 5 to 10 us; Python takes many times as long.
 EXECUTOR_US = 6.0
@@ -76,9 +76,10 @@ def _no_fewer_calls(graph: Graph, known: Known, times: float) -> str | None:
 
 
 def _fewer_calls(graph: Graph, times: float) -> Altered:
-    """Of `times` steps the last is as now, and in the others the host does not leave the call.
+    """Change all but the last of every `times` steps: in them the host does not return from the call.
 
-    Where a call waits for no result, what it does once hides behind the device's work: each step has its share of it.
+    Where a call does not wait for a result, its work once per call overlaps with the device's work, spread over its
+    steps.
     """
     if not call_reads(graph).any():
         return _scaled_calls(graph, 1 / times)
@@ -95,7 +96,7 @@ def _without_call_reads(graph: Graph) -> Graph:
 
 
 def call_reads(graph: Graph) -> Bools:
-    """Tell which nodes wait for a result after the last launch of their step, (n,) bool."""
+    """Return which nodes wait for a result after the last launch of their step, (n,) bool."""
     nodes = np.arange(len(graph))
     launches = np.flatnonzero(graph.does(Work.LAUNCH) & ~_launches_copy_back(graph))
     marks = np.flatnonzero(graph.does(Work.MARK))
@@ -142,8 +143,8 @@ def _syncs_removed(graph: Graph) -> Graph:
 def compiling_removed(computing: float = 1.0) -> Change:
     """Nothing is compiled or traced after warm-up.
 
-    A graph that was just made is slow to start its operations, too: `computing` is the share of the time in the
-    training function in which operations run (0 to 1), which is what stays at most.
+    A new graph also starts its operations slowly. `computing` is the share of the time in the training function in
+    which operations run (0 to 1): at most the rest can be saved.
     """
     return replace(
         _gone("compiling_removed", "nothing is traced or compiled in any step", Work.COMPILE),
@@ -219,7 +220,7 @@ def _fused(graph: Graph, factor: float) -> Graph:
 
 
 def as_function(graph: Graph) -> Graph:
-    """Return the graph in which the runtime starts the operations that Python starts now."""
+    """Return the graph in which the runtime starts the operations that Python starts now, one by one."""
     dispatch = graph.does(Work.DISPATCH)
     return replace(graph, us=np.where(dispatch, np.minimum(graph.us, EXECUTOR_US), graph.us))
 
@@ -237,5 +238,5 @@ def eager_removed() -> Change:
 def _no_function_to_make(graph: Graph, _: Known) -> str | None:
     if not graph.eager:
         return "the training function is compiled already"
-    # Shortened to what dispatching takes, such a call would lose its work too.
+    # Calls that also do work of their own are not shortened to the time of dispatching.
     return None if graph.gpu else "on the processor an operation runs inside the call that dispatches it"

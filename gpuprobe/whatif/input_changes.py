@@ -1,4 +1,4 @@
-"""Changes to how the batches are made: ahead of the training, on more cores, or in no time."""
+"""Changes to how batches are made: ahead of the training, on more cores, or in no time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from gpuprobe.whatif.graph import HOST, PRODUCER, Edge, Graph, Work
 if TYPE_CHECKING:
     from gpuprobe.whatif.run_facts import Known
 
-# What is left of a map that takes a batch, of small samples whose calls cost more than their work; at worst, half.
+# The remaining share of a map's time if it takes a whole batch, for small samples whose calls cost more than their
+# work; at worst half.
 PER_BATCH, PER_BATCH_MOST = 0.1, 0.5
 AHEAD = ("prefetch", "parallel", "hidden")
 NO_INPUT = "the trace shows no input pipeline"
@@ -40,11 +41,11 @@ def with_input_free(graph: Graph) -> Graph:
 
 
 def without_lock(graph: Graph, computing: float) -> Graph:
-    """Return the graph whose training need not share the interpreter's lock with Python that makes its batches.
+    """Return the graph without the training's waits for the interpreter's lock (GIL) while Python makes batches.
 
-    The lock is handed round among those who want it (`sys.setswitchinterval`), and the training wants it between two
-    calls and on its way into one. How much, no trace tells: at most, all of the time in which no operation runs;
-    `computing` is the share of a processor's time in the training function in which one does (0 to 1).
+    Threads that want the lock get it in turn (`sys.setswitchinterval`), and the training wants it between two calls and
+    while it enters one. A trace does not show how long it waits: at most all of the time in which no operation runs.
+    `computing` is the share of the time in the training function in which an operation runs (0 to 1).
     """
     share = 1 / (1 + graph.feed.unknown * graph.feed.map_threads)
     freed = graph.scaled(graph.does(Work.BETWEEN, Work.CALL), share)
@@ -98,7 +99,10 @@ def _no_prefetch(graph: Graph, _: Known) -> str | None:
 
 
 def _prefetch(graph: Graph, batches: int) -> Graph:
-    """Give the work of the waits to a producer: each batch waits for room, and the training for each batch."""
+    """Move the work done during waits to a producer.
+
+    Each batch waits for room in the buffer, and the training for each batch.
+    """
     making, taken = np.flatnonzero(graph.does(Work.INPUT)), graph.feed.taken
     work, resource = graph.work.copy(), graph.resource.copy()
     work[making], resource[making] = Work.PRODUCE, PRODUCER
@@ -114,7 +118,7 @@ def _prefetch(graph: Graph, batches: int) -> Graph:
     target, wraps = on_host[place % len(on_host)], place // len(on_host)
     ahead = ahead.waiting(target, last, wraps, Edge.BATCH)
     room = np.arange(len(first)) - batches
-    # There is room as soon as the training has the batch: when what follows begins, not when it is done.
+    # There is room as soon as the training has taken the batch: when its next node begins, not when that ends.
     freeing = target[room % len(first)]
     return ahead.waiting(first, freeing, -(room // len(first)), Edge.SLOT, lag_us=-ahead.us[freeing])
 
@@ -146,6 +150,6 @@ def _no_parallel_map(graph: Graph, known: Known) -> str | None:
 def _parallel_map(graph: Graph, threads: float) -> Graph:
     share = graph.feed.map_share or 0.0
     left = 1 - share * (1 - min(1.0, graph.feed.map_threads / threads))
-    # A thread of its own per core takes from the training what it gives to the map.
+    # On a processor, threads for the map take cores from the training.
     spread = replace(graph, feed=replace(graph.feed, map_threads=max(graph.feed.map_threads, threads)))
     return spread.scaled(spread.does(Work.INPUT, Work.PRODUCE), left)

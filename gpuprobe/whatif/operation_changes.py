@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.run_facts import Known
 
 OF_THE_STEP = (Work.DISPATCH, Work.LAUNCH, Work.KERNEL)
-# What is left of an update by the rows that a batch used: nobody knows how few they are. As expected, and at worst.
+# The remaining share of an update limited to the rows that a batch used, whose number is unknown: as expected, and at
+# worst.
 ROWS_LEFT, ROWS_MOST = 0.1, 0.5
 
 
 def loop_vectorised(loop: LoopFacts | None) -> Change:
-    """All turns of a loop in the model's graph at once; `loop` is the one that takes longest, None where none does."""
+    """Run all turns of a loop in the model's graph at once; `loop` is the longest one, None where there is none."""
     whole, busy, turns = (loop.ms_per_step, loop.busy_ms_per_step, max(loop.turns, 1.0)) if loop else (0.0, 0.0, 1.0)
     once = whole / turns
     return Change(
@@ -34,7 +35,7 @@ def loop_vectorised(loop: LoopFacts | None) -> Change:
 
 
 def rows_updated_only(dense_ms: float) -> Change:
-    """The optimizer goes through the rows that a batch used, where it goes through all for `dense_ms` of a step now."""
+    """Update only the rows that a batch used; updating all of them takes `dense_ms` of a step now."""
 
     def hindrance(_: Graph, __: Known) -> str | None:
         return None if dense_ms else "the trace shows no optimizer that updates all rows for the few of a batch"
@@ -50,7 +51,7 @@ def rows_updated_only(dense_ms: float) -> Change:
 
 
 def _shortened(graph: Graph, saved_ms: float) -> Graph:
-    """Return the graph whose steps compute for so much less: which node does what, a graph does not know."""
+    """Return the graph with less computing in each step, spread over its nodes, since nodes have no names."""
     nodes = graph.does(*OF_THE_STEP)
     resource = graph.resource[nodes]
     busiest = max((float(graph.us[nodes][resource == one].sum()) for one in set(resource.tolist())), default=0.0)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Device, Int32s, Kernels
     from gpuprobe.whatif.graph import Bools, Floats, Ints
 
-# What updates the weights does the same work for a batch of any size.
+# Operations that update weights: their work does not depend on the batch size.
 _FIXED_OPS = ("Apply", "Assign", "optimizer", "Optimizer", "Adam/", "SGD/")
-# Kernels of convolutions and products of matrices, where the trace does not name the operation.
+# Names of convolution and matrix multiplication kernels, where the trace does not name the operation.
 _MATRIX_KERNELS = ("gemm", "conv", "wgrad", "dgrad", "winograd")
 BLOCKING_PS, STAGED_PS = int(fixed.COPY_WAITED_US * PS_PER_US), int(fixed.COPY_STAGED_US * PS_PER_US)
 _DIRECTIONS = {Direction.H2D: Work.H2D, Direction.D2H: Work.D2H}
@@ -31,7 +31,7 @@ _DIRECTIONS = {Direction.H2D: Work.H2D, Direction.D2H: Work.D2H}
 
 @dataclass(frozen=True)
 class Operations:
-    """Work of the devices by its begin, all (k,): times in ps, `call_start` and `call_end` UNKNOWN where not joined.
+    """The devices' work by start, all (k,): times in ps, `call_start` and `call_end` UNKNOWN without a launch call.
 
     `fill`, `matrix` and `sized` are as in `Graph`.
     """
@@ -53,13 +53,13 @@ class Operations:
 
     @property
     def joined(self) -> Bools:
-        """Which have a launch call, (k,)."""
+        """Which operations have a known launch call, (k,) bool."""
         joined: Bools = self.call_start != UNKNOWN
         return joined
 
     @property
     def blocking(self) -> Bools:
-        """Which are copies to the device that their call waits for, with a launch that is known, (k,).
+        """Which operations are copies to the device whose known launch call waits for them, (k,) bool.
 
         From pageable memory the call returns when the last piece is staged, which the device copies a moment later.
         """
@@ -70,7 +70,7 @@ class Operations:
         return blocked
 
     def where(self, chosen: Bools | Ints) -> Operations:
-        """Return some of them, (k,) bool or their places."""
+        """Return the chosen operations, by (k,) bool or by places."""
         return Operations(**{name: column[chosen] for name, column in vars(self).items()})
 
 
@@ -154,7 +154,7 @@ def _matrix(kernels: Kernels, ops: Int32s, texts: Sequence[str]) -> Bools:
 
 
 def _containing(places: Int32s, texts: Sequence[str], parts: tuple[str, ...]) -> Bools:
-    """Tell which of the names hold any of these parts, (n,) bool; an unknown one holds none."""
+    """Return which names contain any of these parts, (n,) bool; an unknown name contains none."""
     hits = np.zeros(len(texts) + 1, np.bool_)
     used = distinct(places[places >= 0].astype(np.int64))[0]
     hits[used] = [any(part in texts[place] for part in parts) for place in used.tolist()]

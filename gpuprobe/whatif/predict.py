@@ -1,4 +1,4 @@
-"""What each change would give, from a trace: the room's public function."""
+"""Predicts the gain of each change from a trace: this room's public function."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOTHING_LEFT = "the trace shows nothing of a step but what this change takes awa
 
 
 def usual_changes(known: Known, device: DeviceBreakdown | None = None) -> tuple[Change, ...]:
-    """Return the changes that are tried on every trace; what the device's breakdown tells makes some of them."""
+    """Return the changes that are tried on every trace; some depend on the device's breakdown."""
     threads = min(PARALLEL, known.cores) if known.cores else PARALLEL
     computing = computing_share(device) if device else 1.0
     return (
@@ -57,10 +57,10 @@ def usual_changes(known: Known, device: DeviceBreakdown | None = None) -> tuple[
 
 
 def predict(workings: Workings, known: Known | None = None, changes: Sequence[Change] | None = None) -> Replay:
-    """Replay the device that the verdict is about, as it was and with each change; `known` is what is known beside.
+    """Replay the verdict's device, unchanged and with each change; `known` are facts from outside the trace.
 
-    Where the replay does not give the measured step within 5 %, or nothing can be replayed, it predicts nothing and
-    says why.
+    Where the replay misses the measured step by more than 5 %, or is impossible, the result has no predictions and the
+    reason.
     """
     known = msgspec.structs.replace(known or Known(), framework=workings.breakdown.framework)
     device = main_device(workings.breakdown)
@@ -95,7 +95,7 @@ def predict(workings: Workings, known: Known | None = None, changes: Sequence[Ch
 
 
 def _unfit(device: DeviceBreakdown) -> str | None:
-    """Say why the trace cannot be replayed at all."""
+    """Return why the trace cannot be replayed at all."""
     if device.kind == "cpu":
         return None
     joined = device.joined_fraction or 0.0

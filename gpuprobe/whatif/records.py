@@ -1,4 +1,4 @@
-"""The records of what-if: what each change would give, how well the replay gives what was, and what it cannot say."""
+"""The records of what-if: predictions, how well the replay reproduces the trace, and changes without a prediction."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from gpuprobe.records import Gain, Record
 
 
 class Prediction(Record, frozen=True, kw_only=True):
-    """What one change would give: the step then, its range, and the ratio of samples per second then and now.
+    """The prediction of one change: its step time with a range, and its samples per second over those without it.
 
-    `bound` is the gain if what the change makes less of went altogether. `replay_error_fraction` is that of the trace.
+    `bound` is the gain if the work that the change reduces took no time ("at most"). `replay_error_fraction` is that of
+    the unchanged trace.
     """
 
     change: str
@@ -22,18 +23,18 @@ class Prediction(Record, frozen=True, kw_only=True):
 
 
 class Unpredicted(Record, frozen=True, kw_only=True):
-    """A change that has nothing to work on in this trace, and why."""
+    """A change that does not apply to this trace, and why."""
 
     change: str
     reason: str
 
 
 class Replay(Record, frozen=True, kw_only=True):
-    """How a trace replays, and what each change would give, the largest gain first.
+    """The replay of a trace, and the predictions of all changes, the largest gain first.
 
-    `measured_ms` is the traced step from the first begin to the device's last end, `replayed_ms` the same from the
-    replay; `steady_ms` is the step of a long training that goes on like this, without the profiler where that was
-    measured: what gains are counted from. `refused` says why there are no predictions.
+    `measured_ms` is the traced step, from the first start to the device's last end, `replayed_ms` the same in the
+    replay. `steady_ms` is the step of a long training like the trace, without the profiler where that was measured:
+    gains are relative to it. `refused` says why there are no predictions.
     """
 
     device: str = ""

@@ -1,4 +1,4 @@
-"""Runs a graph: every node begins when its resource is free and all that it waits for is done."""
+"""Replays a graph: every node starts when its resource is free and all that it waits for is done."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
     from gpuprobe.whatif.graph import Floats, Graph
 
-# A long training is the trace over and over: as often as it takes to fill buffers and queues, and no longer.
+# A long training is simulated by repeating the trace, until buffers and queues are as full as they get.
 STEPS, FEWEST_PASSES, MOST_NODES = 32, 3, 120_000
 
 
 def run(graph: Graph, passes: int = 1) -> Floats:
-    """Return when each node ends, (passes, n) us after the first began; a pass goes on where the one before ended."""
+    """Return when each node ends, (passes, n) us after the first start; each pass continues the one before."""
     return np.array(list(islice(_passes(graph), passes)))
 
 
 def traced_ms(graph: Graph) -> float:
-    """Return the mean step of the trace as the replay gives it: from the first begin to the device's last end."""
+    """Return the mean step of the trace in the replay, from the first start to the device's last end, in ms."""
     return float(run(graph)[0][graph.ours].max(initial=0.0)) / graph.steps / US_PER_MS
 
 
 def steady_ms(graph: Graph) -> float:
-    """Return the step time of a long training that goes on as the trace does, over and over."""
+    """Return the step time in ms of a long training that repeats the trace."""
     reached = [0.0]
     for ends in islice(_passes(graph), passes_of(graph)):
         reached.append(max(ends))
@@ -41,13 +41,13 @@ def steady_ms(graph: Graph) -> float:
             break
     half = len(reached) // 2
     pace = (reached[-1] - reached[half]) / (len(reached) - 1 - half)
-    # No resource does its work faster than one thing after the other, however much lay ready at the start.
+    # A step takes at least the work of its busiest resource, even if much was ready at the start.
     serial = float(np.bincount(graph.resource, weights=graph.us).max())
     return max(pace, serial) / graph.steps / US_PER_MS
 
 
 def passes_of(graph: Graph) -> int:
-    """Return after how many passes they are alike at the latest."""
+    """Return the largest number of passes that is needed until they are alike."""
     return max(FEWEST_PASSES, min(ceil(STEPS / graph.steps), MOST_NODES // max(len(graph), 1)))
 
 
@@ -56,7 +56,7 @@ def _passes(graph: Graph) -> Iterator[list[float]]:
     count = len(graph)
     order = np.argsort(graph.target, kind="stable")
     target, source = graph.target[order], graph.source[order]
-    # A launch waits for the begin of an operation: that is its end less its work.
+    # A launch waits for the start of an operation: its end minus its length.
     lags = np.where(graph.reason == Edge.QUEUE, -graph.us[graph.source], graph.lag_us)[order].tolist()
     places = (source - graph.back[order] * count).tolist()
     first = np.searchsorted(target, np.arange(count + 1)).tolist()
@@ -79,6 +79,6 @@ def _passes(graph: Graph) -> Iterator[list[float]]:
 
 
 def _even(reached: list[float]) -> bool:
-    """Whether the last two passes took as long as each other."""
+    """Whether the last two passes took equally long."""
     last, before = reached[-1] - reached[-2], reached[-2] - reached[-3]
     return abs(last - before) <= fixed.PASSES_EVEN * last

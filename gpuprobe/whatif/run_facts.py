@@ -1,4 +1,4 @@
-"""What is known of a training beside its trace."""
+"""Facts about a training from outside its trace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Known(Record, frozen=True, kw_only=True):
-    """What a trace does not show; None where it is not known.
+    """Facts that a trace does not show; None where unknown.
 
     `name` is what the training is called where several are compared. `untraced_step_ms` is the step without the
     profiler, `steps_per_call` how many steps one marker of the trace holds, `repeats_within` the fraction by which that
@@ -42,7 +42,7 @@ class Known(Record, frozen=True, kw_only=True):
 def known_of(
     run: Run, cores: int | None = None, busy_cores: float | None = None, other_cores: float | None = None
 ) -> Known:
-    """Return what a run that was measured tells: the mean step of its timed window, and its effective settings."""
+    """Return the facts of a measured run: the mean step of its timed window, and its effective settings."""
     window, settings = run.phase("window"), run.settings
     untraced, repeats_within = None, 0.0
     if window is not None and len(window.call_ends_ns) > 1:
@@ -62,7 +62,7 @@ def known_of(
 
 
 def known_beside(run: Run, environment: Environment | None, readings: Evidence | None) -> Known:
-    """Return what a run tells together with the machine, and with what it read of the processor meanwhile."""
+    """Return the facts of a run, its machine, and its telemetry of the processor."""
     busy, others = (readings.number(name) if readings else None for name in ("cpu_cores", "other_cpu_cores"))
     return known_of(run, environment.cores if environment else None, busy, others)
 
@@ -76,5 +76,5 @@ def repeats(times: Sequence[float] | np.ndarray) -> float:
         return 0.0
     means = block_means([float(time) for time in times])
     mean = sum(means) / len(means)
-    # Both means have this error.
+    # Times the square root of 2, since both means have this error.
     return half_width(means) * math.sqrt(2) / mean if mean > 0 else 0.0

@@ -1,4 +1,4 @@
-"""When everything of a trace would happen after a change: the replay itself, and not only how long its step is."""
+"""The replay after a change as a schedule: when every node would run, and not only how long a step takes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The steps of a trace after a change, once they follow each other evenly.
+    """The steps of a trace after a change, in the steady state.
 
     `resource` (n,) is as in `Graph`, `work` (n,) of `Work`; `start_us` and `us` (n,) are microseconds after the host
     begins the first of the `calls` of the training function, on the clock of the untraced training. The next ones begin
