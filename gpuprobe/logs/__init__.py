@@ -1,1 +1,1 @@
-"""Logs that other programs keep of a GPU, read as the recordings of our own sampler are."""
+"""Reads logs of GPUs that other programs wrote, into the same form as recordings of gpuprobe's sampler."""

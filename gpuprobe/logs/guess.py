@@ -1,4 +1,4 @@
-"""What the columns of a log without a header are, by the shapes, units and values of their cells."""
+"""Guesses the columns of a log without a header by the shapes, units and values of their cells."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CELLS: tuple[tuple[str, str], ...] = (
     (r"0x[0-9a-fA-F]{16}", "clocks_event_reasons.active"),
     (r".*(NVIDIA|GeForce|Tesla|Quadro|RTX|GTX).*", "name"),
 )
-# What cells with that unit are, in the order in which nvidia-smi's own examples query them.
+# The columns with each unit, in the order of nvidia-smi's own examples.
 BY_UNIT = {
     "%": ("utilization.gpu", "utilization.memory"),
     "W": ("power.draw", "power.limit"),
@@ -32,13 +32,13 @@ BY_UNIT = {
 BY_MEMORY = {1: ("memory.used",), 2: ("memory.total", "memory.used"), 3: ("memory.total", "memory.used", "memory.free")}
 
 
-# So many rows tell what a column without a unit is; what never changes tells nothing.
+# How many rows are examined for columns without a unit; constant columns are not guessed.
 FEWEST_ROWS = 10
 # Seconds since 1970 of the years 2001 to 2096; milliseconds, microseconds and nanoseconds are so much more.
 EPOCH_S, EPOCH_SCALES = (1e9, 4e9), (1.0, 1e3, 1e6, 1e9)
-# Larger than any clock in MHz and than any power in W, a number can only be an amount of memory in MiB.
+# A larger number can only be memory in MiB: it is above any clock in MHz and any power in W.
 MEMORY_ABOVE = 5000.0
-# A temperature stays within these degrees, and mostly changes by no more between two readings of a card.
+# The range of temperatures in degrees, and by how much one usually changes between two readings of a card at most.
 TEMPERATURE_C, TEMPERATURE_STEP_C = (15.0, 110.0), 2.0
 MOST_GPUS = 64
 
@@ -59,12 +59,12 @@ def guess(rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[str]]:
 
 
 def _by_units(cells: Sequence[str]) -> list[str]:
-    """Return a title for each cell whose shape or unit tells it, else an empty one."""
+    """Return a title for each cell, by its shape or unit; empty where these do not suffice."""
     titles: list[str] = []
     seen: dict[str, int] = {}
     memory = [place for place, cell in enumerate(cells) if cell.endswith("MiB")]
     if len(memory) in {2, 3}:
-        # The total is the largest and never changes.
+        # The total memory is the largest amount, and constant.
         memory.sort(key=lambda place: -_leading(cells[place]))
         memory[1:] = sorted(memory[1:])
     by_memory = dict(zip(memory, BY_MEMORY.get(len(memory), ()), strict=False))
@@ -79,7 +79,7 @@ def _by_units(cells: Sequence[str]) -> list[str]:
 
 
 def _by_values(rows: Sequence[Sequence[str]], told: Sequence[str]) -> dict[int, str]:
-    """Return the titles of columns of bare numbers, by their place, as far as their values can only mean one thing."""
+    """Return the titles of columns of plain numbers, by place, where their values have only one possible meaning."""
     places = [place for place, title in enumerate(told) if not title]
     bare = {place: [row[place] for row in rows] for place in places}
     bare = {place: cells for place, cells in bare.items() if all(map(NUMBER.fullmatch, cells))}
@@ -89,7 +89,7 @@ def _by_values(rows: Sequence[Sequence[str]], told: Sequence[str]) -> dict[int, 
         return found
     of_card = np.zeros(len(rows), np.int64) if index is None else np.array(bare[index], np.int64)
     by_card = np.argsort(of_card, kind="stable")
-    # What a title is told by, and in which order the rows are looked at: time goes on over the rows of all cards.
+    # The tests for each title, and the order of rows for each: times grow over the rows of all cards.
     tests = {
         "timestamp": (_is_time, np.arange(len(rows))),
         "utilization.gpu": (_is_share, by_card),
@@ -114,7 +114,7 @@ def _is_time(values: NDArray[np.float64]) -> bool:
 
 
 def _is_share(values: NDArray[np.float64]) -> bool:
-    """Whether these are percents that move: within 0 and 100, and no temperature."""
+    """Whether these are varying percentages: within 0 and 100, and no temperature."""
     within = values.min() >= 0 and 1 < values.max() <= 100 and values.min() < values.max()
     return bool(within) and not _is_temperature(values)
 

@@ -1,4 +1,4 @@
-"""The columns of nvidia-smi and dcgmi by their headings: what each is called here, and in which unit it comes."""
+"""The columns of nvidia-smi and dcgmi by their headings: gpuprobe's name for each, and its unit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["value", "hex", "reason", "fact", "fact_number", "index", "identi
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name here, what it holds, its title in the log, and the unit that the title names."""
+    """One column: gpuprobe's name for it, what it holds, its title in the log, and the unit in that title."""
 
     name: str
     kind: Kind
@@ -22,7 +22,7 @@ class Column:
     unit: str = ""
 
 
-# Names of `--query-gpu`, without their dots and underscores, since logs are often renamed by hand.
+# Names of `--query-gpu` without dots and underscores, since titles are often edited by hand.
 QUERY: dict[str, tuple[str, Kind]] = {
     "timestamp": ("", "time"),
     "time": ("", "time"),
@@ -111,7 +111,7 @@ REASONS = {
     "hwpowerbrakeslowdown": 0x80,
 }
 REASON = re.compile(r"clocks(?:throttle|event)reasons(.+)")
-# Units that people write into titles of their own: `power_w`, `gpu_util_pct`.
+# Units in titles that people write themselves: `power_w`, `gpu_util_pct`.
 OWN_UNIT = re.compile(r"(.+?)[ _.-]+(pct|percent|perc|mib|mb|gib|gb|watts?|w|mhz|ghz|degc|celsius|c)", re.IGNORECASE)
 DMON: dict[str, tuple[str, Kind]] = {
     "date": ("", "date"),
@@ -133,8 +133,8 @@ DMON: dict[str, tuple[str, Kind]] = {
     "rxpci": ("pcie_received_mib_per_s", "value"),
     "txpci": ("pcie_sent_mib_per_s", "value"),
 }
-# DCGM's number of a field, how `dcgmi dmon` heads it, its name without DCGM_FI_DEV_ and DCGM_FI_PROF_, ours, its unit.
-# Source: dcgm_fields.h.
+# DCGM's number of a field, its heading in `dcgmi dmon`, its name without DCGM_FI_DEV_ and DCGM_FI_PROF_, gpuprobe's
+# name, and its unit. Source: dcgm_fields.h.
 DCGM: tuple[tuple[int, str, str, str, str], ...] = (
     (100, "smclk", "smclock", "sm_clock_mhz", ""),
     (101, "mmclk", "memclock", "memory_clock_mhz", ""),
@@ -162,7 +162,7 @@ DCGM_TITLES = {key: (name, unit) for number, short, long, name, unit in DCGM for
 DCGM_PREFIX = re.compile(r"dcgmfi(?:dev|prof)")
 OWN_UNITS = {"pct": "%", "percent": "%", "perc": "%", "watt": "w", "watts": "w", "celsius": "c"}
 TITLE = re.compile(r"(.*?)\s*(?:[\[(]\s*(.*?)\s*[\])])?\s*")
-# A unit by the end of our name, and what one of the log's is worth in it.
+# By the unit at the end of gpuprobe's name: the factors from units of logs.
 SCALES: dict[str, dict[str, float]] = {
     "_percent": {"%": 1.0, "": 1.0, "1": 100.0},
     "_w": {"w": 1.0, "": 1.0, "mw": 1e-3},
@@ -174,7 +174,7 @@ SCALES: dict[str, dict[str, float]] = {
 
 
 def column(title: str) -> Column:
-    """Return what a title of a `--query-gpu` log stands for; its kind is `unknown` where nobody knows."""
+    """Return the column of a title in a `--query-gpu` log; its kind is `unknown` where the title is not known."""
     match = TITLE.fullmatch(title.strip())
     assert match is not None
     bare, unit = match[1], (match[2] or "").lower().replace("�", "")
@@ -184,7 +184,7 @@ def column(title: str) -> Column:
         name, kind = QUERY.get(_key(own[1]), ("", "unknown"))
         unit = OWN_UNITS.get(own[2].lower(), own[2].lower())
         bare = own[1]
-    # `gpu` heads the utilization where its unit is the percent.
+    # `gpu` is the title of the utilization if its unit is percent.
     if _key(bare) == "gpu" and unit == "%":
         name, kind = "utilization_percent", "value"
     if kind == "unknown":
@@ -201,13 +201,13 @@ def _key(title: str) -> str:
 
 
 def dmon_column(title: str) -> Column:
-    """Return what a title of a `dmon` log stands for."""
+    """Return the column of a title in a log of `nvidia-smi dmon`."""
     name, kind = DMON.get(title.lower(), ("", "unknown"))
     return Column(name, kind, title)
 
 
 def dcgm_column(title: str) -> Column:
-    """Return what a title of `dcgmi dmon` stands for."""
+    """Return the column of a title in a log of `dcgmi dmon`."""
     if title.lower() == "entity":
         return Column("", "index", title)
     name, unit = DCGM_TITLES.get(title.lower(), ("", ""))
@@ -235,7 +235,7 @@ def is_header(cells: Sequence[str]) -> bool:
 
 
 def scale(name: str, unit: str) -> float | None:
-    """Return what one of that unit is worth in the unit of a field's name; None where it is no unit of it."""
+    """Return the factor from a log's unit to the unit in a field's name; None where the unit does not fit the field."""
     for end, units in SCALES.items():
         if name.endswith(end):
             return units.get(unit.lower())

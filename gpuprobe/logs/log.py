@@ -1,4 +1,4 @@
-"""A log of nvidia-smi while it is read: cells by GPU and time, what was assumed, and what the driver said in it."""
+"""A log while it is read: cells by GPU and time, the assumptions made, and the driver's messages in it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from gpuprobe.logs.headings import Column
     from gpuprobe.telemetry.facts import Fact
 
-# Both programs write a row a second where they are not told otherwise.
+# The default interval of both programs.
 ASSUMED_INTERVAL_NS = 1_000_000_000
-# `-`, `N/A`, `ERR!`, and all that stands in brackets: [Not Supported], [GPU is lost], ...
+# No value: `-`, `N/A`, `ERR!`, and everything in brackets: [Not Supported], [GPU is lost], ...
 MISSING = re.compile(r"-|n/a|\[.*\]?|not supported|err!?", re.IGNORECASE)
-# Spreadsheets of half of the world write a comma before the decimals.
+# Spreadsheets in many languages write a decimal comma.
 VALUE = re.compile(r"([-+]?\d+(?:[.,]\d*)?(?:[eE][-+]?\d+)?)\s*([a-zA-Z%/]*)")
 # A mask of 64 bits.
 HEX = re.compile(r"0x[0-9a-f]{1,16}", re.IGNORECASE)
@@ -41,9 +41,9 @@ TIME = re.compile(
 MOST_GPUS = 64
 CLOCK = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d+)?")
 DAY_NS = 86_400_000_000_000
-# As `date` writes it.
+# The format of `date`.
 DATE = "%a %b %d %H:%M:%S %Y"
-# Seconds, milliseconds, microseconds or nanoseconds since 1970: what the number is below, until the year 2255.
+# Seconds, milliseconds, microseconds or nanoseconds since 1970, by the number's size; valid until the year 2255.
 EPOCHS = ((9e9, 1e9), (9e12, 1e6), (9e15, 1e3), (9e18, 1.0))
 
 
@@ -64,12 +64,12 @@ class Log:
     _midnights_ns: int = 0
 
     def add(self, t_ns: int | None, gpu: str, values: dict[str, float]) -> None:
-        """Add the row whose cells were taken in."""
+        """Add the row of the cells taken since the last one."""
         self.rows.append((t_ns, gpu, values))
         self._gpus.add(gpu)
 
     def finished(self) -> Telemetry:
-        """Number the GPUs, give rows without a time one, and turn all into columns."""
+        """Number the GPUs, give times to rows without one, and return all as columns."""
         numbers = _numbers([gpu for _, gpu, _ in self.rows])
         if len(numbers) > MOST_GPUS:
             raise InputError(
@@ -89,7 +89,7 @@ class Log:
         )
 
     def _times(self) -> NDArray[np.int64]:
-        """Return the times of all rows, those of each GPU straightened, or counted where it has none."""
+        """Return the times of all rows, corrected for each GPU (`telemetry.clock`), or counted where there are none."""
         places: dict[str, list[int]] = {}
         for place, (_, gpu, _) in enumerate(self.rows):
             places.setdefault(gpu, []).append(place)
@@ -112,7 +112,7 @@ class Log:
         return columns
 
     def take(self, where: str, column: Column, cell: str, gpu: str, values: dict[str, float]) -> None:
-        """Take one cell in. Raises InputError, with `where`, for one that is no value of its column."""
+        """Add one cell to the current row. Raises InputError, with `where`, for one that is no value of its column."""
         if column.kind == "fact":
             self.facts.setdefault(gpu, {})[column.name] = cell
         elif not cell or MISSING.fullmatch(cell):
@@ -134,7 +134,7 @@ class Log:
                     self._noted.append((len(self.rows), gpu, "back", "the GPU answers again"))
 
     def time_ns(self, where: str, cell: str) -> int:
-        """Return a time stamp in nanoseconds; a bare time of day is of 1970, and goes on after midnight."""
+        """Return a time stamp in nanoseconds; a time of day without a date is in 1970, and continues after midnight."""
         if not CLOCK.fullmatch(cell):
             return time_ns(where, cell)
         found = self._midnights_ns + time_ns(where, f"1970-01-01 {cell}")
@@ -145,7 +145,7 @@ class Log:
         return found
 
     def note(self, state: str, gpu: str = "", bus: str = "") -> None:
-        """Note that the driver said something here, once for each GPU until that is back; `bus` may tell which."""
+        """Add a notice of the driver's message, once for each GPU until it is back; `bus` is its PCI bus id or empty."""
         known = self._gpus
         by_bus = (one for one in known if bus and same_bus(str(self.facts.get(one, {}).get("pci_bus_id", "")), bus))
         of = gpu or next(by_bus, next(iter(known)) if len(known) == 1 else "")
@@ -169,7 +169,7 @@ class Log:
 
 
 def _numbers(gpus: Sequence[str]) -> dict[str, int]:
-    """Number the GPUs: as the log does where it does, else in the order in which they appear."""
+    """Number the GPUs as the log does, else in order of appearance."""
     found = list(dict.fromkeys(gpus))
     if all(gpu.isdecimal() and len(gpu) < 6 for gpu in found):
         return {gpu: int(gpu) for gpu in found}
@@ -177,7 +177,7 @@ def _numbers(gpus: Sequence[str]) -> dict[str, int]:
 
 
 def value(where: str, column: Column, cell: str) -> float:
-    """Return the number that a cell holds, in the unit of its column's name. Raises InputError with `where`."""
+    """Return the number in a cell, in the unit of its column's name. Raises InputError with `where`."""
     number = float(int(cell, 16)) if column.kind == "hex" and HEX.fullmatch(cell) else _number(where, column, cell)
     if not abs(number) <= MOST:
         raise InputError(f"{where}: {cell[:80]!r} is no value of {column.title!r}")

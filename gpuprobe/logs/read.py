@@ -1,4 +1,4 @@
-"""Reads logs as people keep them: CSV of nvidia-smi `--query-gpu`, with or without a header and units, and both `dmon`.
+"""Reads logs: CSV of nvidia-smi `--query-gpu`, with or without header and units, and `dmon` of nvidia-smi and dcgmi.
 
 Source of the names and units: `nvidia-smi --help-query-gpu`, `nvidia-smi dmon -h` and `dcgmi dmon -l`.
 """
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
     from gpuprobe.logs.headings import Column
 
-# Of so many lines one may be damaged, as by two writers or a full disk, before the whole log is refused.
+# A log is refused if more than one line in so many is damaged, as by two writers or a full disk.
 LINES_FOR_A_DAMAGED_ONE = 100
-# What no text holds, and how JSON begins.
+# Bytes that no text holds, and those with which JSON begins.
 BINARY = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 JSON = re.compile(r"\{|\[\s*[\[{\]\"]")
 FRACTION = re.compile(r"\d{9}[-+]\d\d:\d\d")
 LEADING = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
-# DCGM's fractions may exceed one by rounding.
+# DCGM's fractions may exceed 1 by rounding.
 FRACTION_AT_MOST = 1.5
-# The parts of a card, its links and its host, which dcgmi tells beside the card itself.
+# Entities in dcgmi's rows other than cards: parts of a card, its links and its host.
 PARTS = re.compile(r"(GPU-I|GPU-CI|CI|CPU|CPU-CORE|Core|Switch|NvSwitch|Link|NIC)\b", re.IGNORECASE)
 
 
 def read_any(path: Path, columns: str = "") -> Telemetry:
-    """Read a recording of gpuprobe or a log of nvidia-smi. Raises InputError, with the line, where it is neither.
+    """Read a recording of gpuprobe or a log of nvidia-smi or dcgmi. Raises InputError, with the line, for other files.
 
-    `columns` names those of a log without a header, as they were given to `--query-gpu`.
+    `columns` are those of a log without a header, as given to `--query-gpu`.
     """
     try:
         with path.open("rb") as file:
@@ -64,7 +64,7 @@ def read_any(path: Path, columns: str = "") -> Telemetry:
 
 
 def is_log(path: Path) -> bool:
-    """Say whether a file holds text that may be a log, by its beginning: no packed or binary trace, and no JSON."""
+    """Return whether a file may be a log, by its first bytes: text, and no JSON."""
     try:
         with path.open("rb") as file:
             head = file.read(1024)
@@ -75,7 +75,7 @@ def is_log(path: Path) -> bool:
 
 
 def _decoded(content: bytes) -> str:
-    """Windows PowerShell writes what it redirects as UTF-16."""
+    """Decode the text: Windows PowerShell redirects output as UTF-16."""
     utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     return content.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
 
@@ -118,7 +118,7 @@ def _columns(log: Log, path: Path, rows: list[tuple[int, list[str]]], names: str
 
 
 def _scaled(columns: list[Column], rows: Sequence[Sequence[str]]) -> list[Column]:
-    """Take DCGM's fractions for percents where the log holds them so: a fraction is never more than one."""
+    """Return the columns with DCGM's fractions taken for percentages if any value in the log exceeds 1."""
     shares = [place for place, column in enumerate(columns) if column.unit == "1"]
     cells = (row[place] for row in rows if len(row) == len(columns) for place in shares)
     if any((match := LEADING.match(cell)) and float(match[0]) > FRACTION_AT_MOST for cell in cells):
@@ -127,7 +127,7 @@ def _scaled(columns: list[Column], rows: Sequence[Sequence[str]]) -> list[Column
 
 
 def _known(log: Log, columns: list[Column]) -> list[Column]:
-    """Leave out what is named twice, as the momentary and the mean power are, and say what is not used."""
+    """Drop columns that have the same name, such as momentary and mean power, and say which are not used."""
     unknown = [column.title for column in columns if column.kind == "unknown" and column.title]
     seen: set[str] = set()
     twice: list[str] = []
@@ -164,7 +164,7 @@ def _split(path: Path, lines: list[tuple[int, str]], *, whole: bool) -> Iterator
 
 
 def _take_whole(log: Log, where: str, columns: Sequence[Column], cells: Sequence[str]) -> None:
-    """Take a row in, or note it as damaged where a cell is no value of its column."""
+    """Add a row, or count it as damaged if a cell is no value of its column."""
     try:
         _take_row(log, where, columns, cells)
     except InputError as error:
@@ -231,12 +231,12 @@ def _cells(line: str) -> list[str]:
 
 
 def _of_dcgm(cells: list[str]) -> list[str]:
-    """Join `GPU 0`, the first two words of a row of dcgmi, to the number of the card."""
+    """Replace `GPU 0`, the first two words of a row of dcgmi, by the number of the card."""
     return [cells[1], *cells[2:]] if cells[0].upper() == "GPU" and len(cells) > 1 else cells
 
 
 def _dmon_columns(log: Log, cells: list[str], rows: Sequence[Sequence[str]]) -> list[Column]:
-    """Return the columns that a line with # names; none where it names their units."""
+    """Return the columns named by a line with #; none if it has their units."""
     if headings.is_dcgm_names(cells):
         return _scaled(_known(log, [headings.dcgm_column(name) for name in cells]), rows)
     return [headings.dmon_column(name) for name in cells] if headings.is_dmon_names(cells) else []

@@ -1,4 +1,4 @@
-"""What nvidia-smi writes that cannot be read as a log: what it is, and what to record instead."""
+"""Recognises output of nvidia-smi that is no log, and says what to record instead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RECORD = (
     "record nvidia-smi --query-gpu=timestamp,index,utilization.gpu,utilization.memory,power.draw,clocks.sm,memory.used "
     "--format=csv -l 1"
 )
-# What its other outputs begin with, within the first lines, and what they are.
+# First lines of its other outputs, and what these are.
 OTHERS = (
     (r"\+-{20,}", f"is the table that nvidia-smi shows, which rounds and cuts; {RECORD}"),
     (r"<\?xml|<!DOCTYPE nvidia_smi_log|<nvidia_smi_log", f"is the XML of nvidia-smi -q -x; {RECORD}"),
@@ -27,7 +27,7 @@ OTHERS = (
 )
 LINES = 4
 BARE_DMON = re.compile(r"(-|\d+)([ ,]+(-|\d+)){5,}$")
-# Sentences of nvidia-smi's in place of readings, and the state that each stands for. Source: nvml.h, error strings.
+# Messages of nvidia-smi in place of readings, and the state of each. Source: nvml.h, error strings.
 MESSAGES = (
     (r"gpu is lost|fallen off the bus", "gpu_lost"),
     (r"requires reset|reset required", "driver_reset"),
@@ -41,7 +41,7 @@ BUS_ID = re.compile(r"(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGN
 
 
 def message(text: str) -> tuple[str, str] | None:
-    """Return (state, PCI bus id or empty) of a sentence in which nvidia-smi says what is wrong; None if it is none."""
+    """Return (state, PCI bus id or empty) of an error message of nvidia-smi; None for other text."""
     for pattern, state in MESSAGES:
         if re.search(pattern, text, re.IGNORECASE):
             bus = BUS_ID.search(text)
@@ -50,7 +50,7 @@ def message(text: str) -> tuple[str, str] | None:
 
 
 def refusal(lines: Sequence[tuple[int, str]]) -> str | None:
-    """Return what a text is, and what to record instead, where it is known not to be a log of readings."""
+    """Return what a text is, and what to record instead, if it is known to be no log; else None."""
     first = [line for _, line in lines[:LINES]]
     if message(first[0]):
         return f"holds no reading: nvidia-smi said {first[0][:120]!r}"

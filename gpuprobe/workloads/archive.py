@@ -1,4 +1,4 @@
-"""Reads CIFAR-10 from its archives or folders, whatever they may hold.
+"""Reads CIFAR-10 from its archives or folders, safely for any content.
 
 The python version is a pickle, which could run anything: the reader admits only the few names that the published
 batches use. Nothing is extracted: members are read from the archive in memory, and bounded.
@@ -40,7 +40,7 @@ MAX_MEMBER_BYTES = 64 * 2**20
 # the pickle asks for, so that a few hostile bytes would take 34 GB.
 MAX_MEMO = 2**20
 REMEDY = "download CIFAR-10 again from https://www.cs.toronto.edu/~kriz/cifar.html"
-# All that the published pickles name: numpy's way to rebuild an array.
+# All names in the published pickles: what numpy needs to rebuild an array.
 ADMITTED = {
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -152,7 +152,7 @@ def _from_pickle(data: bytes, where: str) -> Batch:
         _check_memo(data)
         batch: Any = _Unpickler(io.BytesIO(data), encoding="bytes").load()
         images, labels = batch[b"data"], np.asarray(batch[b"labels"], np.int64)
-    except Exception as error:  # whatever a hostile file makes pickle and numpy raise
+    except Exception as error:  # a hostile file may make pickle and numpy raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{where} is not a batch of CIFAR-10 ({reason}); {REMEDY}") from error
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:

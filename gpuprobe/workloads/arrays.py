@@ -1,4 +1,4 @@
-"""A training set in memory, and its way to the worker processes. Light: numpy alone."""
+"""A training set in memory, and how it reaches the worker processes. Imports only numpy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIELDS = ("x", "y", "x_test", "y_test")
 class Arrays:
     """Images as they are stored: `x` (n, height, width, channels) uint8, `y` (n,) int64 class index; same for test.
 
-    `name` says what they are, `source` where they came from, in the report's words.
+    `name` and `source` are the report's words for what they are and where they came from.
     """
 
     x: NDArray[np.uint8]
@@ -36,7 +36,7 @@ class Arrays:
     @cached_property
     def mean(self) -> NDArray[np.float32]:
         """The pixel mean of the training set scaled to [0, 1], of one image's shape."""
-        # In blocks: the whole set as float64 would take eight times its memory.
+        # In blocks, since the whole set in float64 would take eight times its memory.
         total = sum(block.sum(axis=0, dtype=np.int64) for block in np.array_split(self.x, max(1, len(self.x) // 1000)))
         return np.asarray(total / (255.0 * len(self.x)), np.float32)
 
@@ -66,7 +66,7 @@ def save_arrays(arrays: Arrays, folder: Path) -> None:
 
 
 def load_arrays(folder: Path) -> Arrays:
-    """Read a set back, mapped and not copied, so that every worker shares the same pages of memory."""
+    """Load a set as a memory map, so that all workers share its memory."""
     x, y, x_test, y_test = (np.load(folder / f"{field}.npy", mmap_mode="r") for field in FIELDS)
     classes, name, source = np.load(folder / "about.npy").tolist()
     return Arrays(x=x, y=y, x_test=x_test, y_test=y_test, classes=int(classes), name=name, source=source)

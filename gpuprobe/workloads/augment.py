@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Shifts by up to a tenth of the picture, and mirrors every second one.
+# The largest shift, as a share of the picture, and the share of mirrored pictures.
 SHIFT_FRACTION = 0.1
 
 

@@ -1,4 +1,4 @@
-"""The seed's job: ResNet-v1 on CIFAR-10 with the Keras example's optimiser and schedule."""
+"""The default workload: ResNet-v1 on CIFAR-10 with the Keras example's optimizer and schedule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpuprobe.workloads.arrays import Arrays
 
 LEARNING_RATE = 1e-3
-# The verdicts that it is expected to give.
+# The verdicts expected for it.
 ON_CPU = "compute_bound: a processor takes far longer to compute a step than to feed it"
 ON_GPU = "launch_bound: hundreds of kernels that are small at batch 32"
 # After these epochs the rate is this share of the first one (keras-io, examples/cifar10_resnet.py, lr_schedule).
@@ -26,14 +26,14 @@ def learning_rate(epoch: int) -> float:
 
 
 def workload_name(depth: int, data_name: str) -> str:
-    """Return how reports call this workload."""
+    """Return the name of this workload in reports."""
     return f"ResNet{depth} on {data_name}"
 
 
 def resnet_on_cifar(data: Arrays, *, depth: int = 20, batch_size: int = 32) -> Workload:
     """Return the workload: ResNet-v1 of that depth, Adam, categorical cross-entropy, accuracy.
 
-    Its map scales x to float32 in [0, 1] less the pixel mean, and makes y one-hot.
+    Its map scales x to float32 in [0, 1], subtracts the pixel mean, and makes y one-hot.
     """
     import keras
     import numpy as np
@@ -48,7 +48,7 @@ def resnet_on_cifar(data: Arrays, *, depth: int = 20, batch_size: int = 32) -> W
 
     def scale(x: Any, y: Any) -> tuple[Any, Any]:
         if isinstance(x, np.ndarray):
-            # Where all is scaled before the training, no backend is needed for it.
+            # Scaling before the training needs no backend.
             one_hot: Any = np.eye(data.classes, dtype=np.float32)[y]
             return x.astype(np.float32) / np.float32(255.0) - data.mean, one_hot
         import tensorflow as tf

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # The archive is 170 MB: a minute at 25 Mbit/s. Trying costs seconds where there is no network.
 DOWNLOAD_S = 120.0
-# In auto mode the study's time is worth more than real images, which change no step time.
+# The time limit of a download in auto mode: real images do not change the step time.
 AUTO_DOWNLOAD_S = 25.0
 ARCHIVE = "cifar-10-binary.tar.gz"
 
@@ -27,7 +27,7 @@ ARCHIVE = "cifar-10-binary.tar.gz"
 def find(choice: str, *, seed: int, samples: int | None = None) -> Arrays:
     """Return the set that `choice` asks for: `auto`, `cifar10`, `synthetic`, `digits`, or a path.
 
-    Only the first `samples` training images are kept where given. Raises InputError where the choice cannot be had;
+    If given, only the first `samples` training images are kept. Raises InputError where the choice is not available;
     `auto` never fails: it falls back to the synthetic set, whose `source` says why.
     """
     if choice == "synthetic":
@@ -67,7 +67,7 @@ def _real(within_s: float) -> Arrays:
 
 
 def _own_archive() -> Path | None:
-    """Return where a download is kept, or None for a user without a home, which containers have."""
+    """Return the path of gpuprobe's own download, or None for a user without a home, as in some containers."""
     try:
         folder = Path(platformdirs.user_cache_dir("gpuprobe"))
     except RuntimeError:
@@ -82,7 +82,7 @@ def _cached_places(own: Path | None) -> list[Path]:
     return [
         *([own] if own else []),
         *(datasets / name for name in archive.MD5),
-        # What Keras's own download leaves there, archive and folder: newer versions of Keras, then older ones.
+        # Files of Keras's own download, archive and folder: of newer versions of Keras, then of older ones.
         datasets / "cifar-10-batches-py-target_archive",
         datasets / "cifar-10-batches-py.tar.gz",
         datasets / "cifar-10-batches-py-target" / "cifar-10-batches-py",

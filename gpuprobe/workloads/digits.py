@@ -9,7 +9,7 @@ from gpuprobe.workloads.arrays import Arrays
 
 SIDE, CLASSES = 32, 10
 BRIGHTEST = 16
-# Every fifth picture is for the test, after a shuffle that never changes: writers come in blocks in the file.
+# Every fifth picture is for the test set, after a fixed shuffle, since the file is sorted by writer.
 TEST_EVERY = 5
 NAME = "scikit-learn's digits at 32 x 32"
 

@@ -1,4 +1,4 @@
-"""Downloads CIFAR-10 within bounded time and space, name resolution included: without a network it must not hang."""
+"""Downloads CIFAR-10 within limits of time (name resolution included) and size, so that it never hangs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 BLOCK_BYTES = 2**16
-# Without an answer by then there is no network worth waiting for.
+# The time limit for the server's first answer.
 ANSWER_S = 5.0
-# The archive has 170 MB; a server that sends more sends something else, and may never end.
+# The size limit: the archive has 170 MB.
 MAX_BYTES = 200 * 2**20
 
 
 class DownloadError(GpuprobeError):
-    """The archive could not be had in time, or was not the published one."""
+    """The archive did not arrive in time, or is not the published one."""
 
 
 def download(target: Path, within_s: float, url: str = URL) -> Path:
@@ -36,7 +36,7 @@ def download(target: Path, within_s: float, url: str = URL) -> Path:
     """
     deadline_s = time.monotonic() + within_s
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Two studies that begin together must not write to one file.
+    # A name of its own, since two studies may download at the same time.
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     transfer = _Transfer(url, partial)
     transfer.start()
@@ -58,7 +58,7 @@ def download(target: Path, within_s: float, url: str = URL) -> Path:
 
 
 class _Transfer(threading.Thread):
-    """One transfer, in a thread that nobody needs to wait for: resolving a name blocks where no timeout reaches.
+    """One transfer in a daemon thread, since name resolution cannot be given a timeout.
 
     `answered` is set with the server's first word or with the failure; once `abandoned` is set it stops by itself.
     """
@@ -76,7 +76,7 @@ class _Transfer(threading.Thread):
                 self._store(response)
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
-            # A server that does not speak HTTP puts its own lines into the message.
+            # The message may hold lines of a server that does not speak HTTP.
             self.failure = f"the download failed ({' '.join(str(reason).split()) or type(error).__name__})"
         finally:
             self.answered.set()
@@ -88,7 +88,7 @@ class _Transfer(threading.Thread):
         if self.abandoned.is_set():
             return
         with self._partial.open("wb") as file:
-            # read1 returns with what has come, so that a server that drips is left in time.
+            # `read1` returns partial data, so that the time limit is checked even if the server is slow.
             while not self.abandoned.is_set() and (block := response.read1(BLOCK_BYTES)):
                 received += len(block)
                 if received > MAX_BYTES:

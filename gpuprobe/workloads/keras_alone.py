@@ -1,4 +1,4 @@
-"""Whether a workload is made of Keras alone, as every backend but TensorFlow needs it; and the line where it is not."""
+"""Checks that a workload uses only Keras, as backends other than TensorFlow need; names the line where not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
-# TensorFlow by its usual names, as code and not as part of another word.
+# Uses of TensorFlow in code by its usual names.
 USES = re.compile(r"(?<![\w.])(tf|tensorflow)\.\w+")
 # What Keras calls under the training: only there do operations of TensorFlow meet what another backend computes with.
 METHODS = ("call", "train_step", "compute_loss", "compute_metrics")

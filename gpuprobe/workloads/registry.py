@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A workload of ours: its name, what it is, and the verdict that it is expected to give, with the reason."""
+    """A built-in workload: its name, its function, and the expected verdict with the reason."""
 
     name: str
     order: int
@@ -46,7 +46,7 @@ def workload(*, order: int, on_cpu: str, on_gpu: str) -> Callable[[Callable[[], 
 
 @functools.cache
 def workloads() -> dict[str, Entry]:
-    """Return every workload of ours by name, in order; the ResNets on CIFAR-10 are apart, since they take options."""
+    """Return the built-in workloads by name, in order, without the ResNets on CIFAR-10, which take options."""
     package = importlib.import_module("gpuprobe.workloads.catalogue")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")

@@ -1,4 +1,4 @@
-"""Finds the workload that `--model` names: one of ours, a factory in the user's code, or one that was pickled."""
+"""Finds the workload that `--model` names: a built-in one, a factory in the user's code, or a pickled one."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def resnet_depth(depth: int, option: str = "--depth") -> int:
 
 
 def named(model: str, option: str = "--model") -> tuple[int | None, str]:
-    """Return the depth of the ResNet that is named, with no target; of any other workload no depth and its target."""
+    """Return (depth, empty) where the ResNet is named, else (None, the workload's target)."""
     resnet = RESNET.fullmatch(model)
     return (resnet_depth(int(resnet[1]), option), "") if resnet else (None, check(model, option))
 
 
 def check(model: str, option: str = "--model") -> str:
-    """Return `model` as the runs can find it, a file's path made absolute; imports nothing of the user's.
+    """Return `model` in a form that the runs can find, with an absolute path; the user's code is not imported.
 
     Raises UsageError, which names the `option`, where it is neither a known name nor a target, InputError where the
     file does not exist.
@@ -61,7 +61,7 @@ def check(model: str, option: str = "--model") -> str:
 
 
 def resolve(model: str) -> Workload:
-    """Return the workload. Raises InputError with what went wrong where the user's code does not give one."""
+    """Return the workload. Raises InputError with the reason where the user's code does not return one."""
     if model in workloads():
         return workloads()[model].make()
     if model.endswith(PICKLE):
@@ -83,7 +83,7 @@ def resolve(model: str) -> Workload:
 
 
 def pickle(workload: Workload, path: Path) -> None:
-    """Write a workload for the runs, functions by value. Raises InputError where it cannot leave this process."""
+    """Pickle a workload for the runs, its functions by value. Raises InputError where it cannot be pickled."""
     import cloudpickle
 
     try:
@@ -96,12 +96,12 @@ def pickle(workload: Workload, path: Path) -> None:
 
 
 def unpickle(path: Path) -> Workload:
-    """Read back what `pickle` wrote, with the modules of the process that wrote it in reach."""
+    """Load what `pickle` wrote, with the import path of the process that wrote it."""
     import cloudpickle
 
     try:
         places, named, body = cloudpickle.loads(path.read_bytes())
-        # In the order of that process: its script's neighbours come first, as where it runs.
+        # In the order of that process: the folder of its script comes first.
         sys.path[:] = [*places, *(place for place in sys.path if place not in places)]
         with _known_to_keras({name: cloudpickle.loads(one) for name, one in named.items()}):
             workload: Workload = cloudpickle.loads(body)
@@ -111,7 +111,7 @@ def unpickle(path: Path) -> Workload:
 
 
 def _named(workload: Workload) -> dict[str, bytes]:
-    """Return, pickled, what Keras will look up by name as it reads a model that was built already.
+    """Return, pickled, the objects that Keras will look up by name when it loads a built model.
 
     Keras writes a model as its config, and finds the classes and functions in it by import or in its register. Those of
     a script or a notebook (`__main__`) can't be imported in another process, and what registered them does not run
@@ -127,7 +127,7 @@ def _named(workload: Workload) -> dict[str, bytes]:
     own = {name: value for name, value in kept.items() if value.__module__ == "__main__"}
     named = {}
     for name, value in {**own, **keras.saving.get_custom_objects()}.items():
-        # What else a script holds need not leave the process.
+        # Other objects of the script are not pickled.
         with suppress(Exception):
             named[name] = cloudpickle.dumps(value)
     return named
@@ -143,7 +143,7 @@ def _known_to_keras(named: dict[str, Any]) -> AbstractContextManager[Any]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is such a file. Raises InputError where the system will not say, as of a name of 300 letters."""
+    """Whether there is such a file. Raises InputError where the system refuses the name, such as one of 300 letters."""
     try:
         return path.is_file()
     except OSError as error:

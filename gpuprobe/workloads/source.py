@@ -1,4 +1,4 @@
-"""What a workload's data is, and how to get at it: arrays with one row a sample, or batches that something makes."""
+"""The data of a workload behind one interface: arrays with one row for each sample, or ready-made batches."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from gpuprobe.workloads.tensorflow_data import is_dataset, is_uneven, tensorflow
 if TYPE_CHECKING:
     from gpuprobe.workloads.workload import Workload
 
-# Large enough that a call costs nothing beside its work, small enough to need little memory.
+# Samples per call: large enough to make the call's overhead small, small enough to need little memory.
 BLOCK = 1000
-# Keras's reading of what a batch holds: x; x and y; x, y and the weight of each sample.
+# The parts of a batch by their number, as in Keras: x; x and y; x, y and the weight of each sample.
 MOST_PARTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArraySource:
-    """Arrays in memory: a tuple of one to three structures, each leaf with one row a sample."""
+    """Arrays in memory: a tuple of one to three structures, each leaf with one row for each sample."""
 
     parts: tuple[Any, ...]
 
@@ -42,7 +42,7 @@ class ArraySource:
         return any(np.asarray(leaf[:1]).dtype.kind in "SUO" for leaf in keras.tree.flatten(self.parts))
 
     def first(self, used: int) -> tuple[Any, ...]:
-        """Return the parts with the first so many rows, begun again where there are fewer."""
+        """Return the parts with the first `count` rows, repeated from the start if there are fewer."""
         return self.rows(slice(0, used) if used <= self.samples else np.arange(used) % self.samples)
 
     def rows(self, chosen: Any) -> tuple[Any, ...]:
@@ -53,7 +53,7 @@ class ArraySource:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSource:
-    """Batches: `given` is what `fit` takes, `kind` says what it is; an epoch has so many `steps`."""
+    """Ready-made batches: `given` is the argument for `fit`, `kind` its name; an epoch has so many `steps`."""
 
     kind: str
     given: Callable[[], Any]
@@ -68,19 +68,19 @@ class BatchSource:
 
     @property
     def is_uneven(self) -> bool:
-        """Whether batches have rows of different lengths, or hold only what is not zero: no plain arrays."""
+        """Whether batches are ragged or sparse, so no plain arrays."""
         leaves = keras.tree.flatten(next(self.items()))
         return any(map(is_uneven, leaves))
 
     @property
     def are_alike(self) -> bool:
-        """Whether it is known that the last batch holds as many samples as the others."""
+        """Whether the last batch is known to be as large as the others."""
         given = self.given() if self.kind == "a tf.data dataset" else None
         shape = keras.tree.flatten(given.element_spec)[0].shape if given is not None else None
         return shape is not None and shape.rank is not None and shape.rank > 0 and shape[0] is not None
 
     def dataset(self) -> Any:
-        """Return one epoch as a tf.data dataset of batches; nothing is fetched ahead that the user did not ask for."""
+        """Return one epoch as a tf.data dataset of batches, without prefetching beyond the user's own."""
         if self.kind == "a tf.data dataset":
             return self.given().take(self.steps)
         tf = tensorflow()
@@ -90,7 +90,7 @@ class BatchSource:
         return made.apply(tf.data.experimental.assert_cardinality(self.steps))
 
     def endless(self) -> Any:
-        """Return what `fit` takes for epochs without end: a generator that stops is begun again."""
+        """Return the data for endless epochs of `fit`: a generator that stops is restarted."""
         if self.kind != "a generator":
             return self.given()
         return (item for _ in itertools.count() for item in self.given())
@@ -154,7 +154,7 @@ def _arrays(given: Any) -> ArraySource:
         raise InputError(f"the arrays of the workload's data have {wording.listing([str(n) for n in rows])} rows")
     if not rows[0]:
         raise InputError("the workload's data is empty")
-    # tf.data would take a list for one array; Keras takes a tuple as well.
+    # tf.data converts a list to one array, so use a tuple, which Keras accepts too.
     parts = tuple(tuple(part) if isinstance(part, list) else part for part in parts)
     return ArraySource(parts=keras.tree.map_structure(np.asarray, parts))
 
@@ -177,7 +177,7 @@ def _is_batches(data: Any) -> bool:
 
 
 def batch_size(item: Any) -> int:
-    """Return how many samples a batch holds, given the batch or its x; a ragged or a sparse one too."""
+    """Return how many samples a batch holds, given the batch or its x, ragged and sparse ones included."""
     return int(keras.tree.flatten(item)[0].shape[0])
 
 

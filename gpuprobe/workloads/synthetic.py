@@ -1,4 +1,4 @@
-"""An embedded stand-in for CIFAR-10: same shape and type, and a class in every picture, so that the loss falls."""
+"""A generated replacement for CIFAR-10 of the same shape and dtype, with learnable classes, so that the loss falls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 TRAIN, TEST, CLASSES, SIDE = 50_000, 10_000, 10, 32
 NAME = "synthetic images of CIFAR-10's shape"
-# A class is a pattern of coarse patches, moved and dimmed from picture to picture, under noise of this spread.
+# A class is a pattern of coarse patches, shifted and dimmed in each picture, under noise of this spread.
 PATCHES = 4
 PATTERN_CONTRAST = 14.0
 NOISE_SPREAD = 32.0

@@ -55,5 +55,5 @@ def workload():
 
 
 def template(file: str = "FILE.py") -> str:
-    """Return the text of a workload's file; `file` is how its comments call it."""
+    """Return the text of a workload's file; `file` is its name in the comments."""
     return TEXT.format(file=file)

@@ -1,4 +1,4 @@
-"""TensorFlow as what feeds a training, under any backend; where it is not installed all but tf.data goes on."""
+"""TensorFlow as the feed of a training under any backend; without TensorFlow only tf.data is missing."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from gpuprobe.errors import MissingError
 def tensorflow() -> Any:
     """Return the module TensorFlow. Raises MissingError where it is not installed.
 
-    Under another backend it gets no GPU: it would take all the memory that the training needs.
+    Under another backend TensorFlow gets no GPU, since it would take all its memory.
     """
     try:
         import tensorflow as tf
     except ImportError as error:
         raise MissingError(f"tf.data needs TensorFlow, which cannot be imported: {error}") from error
     if keras.backend.backend() != "tensorflow":
-        # Whoever used it before has started its devices; then it is too late.
+        # If TensorFlow was used before, its devices are already set up.
         with suppress(RuntimeError):
             tf.config.set_visible_devices([], "GPU")
     return tf
 
 
 def is_dataset(data: Any) -> bool:
-    """Whether it is a tf.data dataset, which only a process can have that has imported TensorFlow."""
+    """Whether it is a tf.data dataset; without TensorFlow imported nothing is."""
     loaded = sys.modules.get("tensorflow")
     return loaded is not None and isinstance(data, loaded.data.Dataset)
 

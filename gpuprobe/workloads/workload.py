@@ -1,4 +1,4 @@
-"""The `Workload`: all that a strategy needs to train, and nothing about how it is fed or compiled."""
+"""The `Workload`: everything that is trained, without how it is fed or compiled."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Workload:
 
     @property
     def built_before(self) -> bool:
-        """Whether the model exists already, so that no dtype policy can reach it any more."""
+        """Whether the model was built before, so that a dtype policy no longer affects it."""
         import keras
 
         return isinstance(self.model, keras.Model)
 
     @property
     def pipeline_map(self) -> Callable[..., Any] | None:
-        """The map as a tf.data pipeline runs it: `map`, unless a fault was put in."""
+        """The map that a tf.data pipeline runs: `map`, or one with an injected fault."""
         return self.map
 
     def build(self) -> keras.Model:
@@ -67,7 +67,7 @@ class Workload:
         return model
 
     def compile(self, model: keras.Model, *, jit_compile: bool, steps_per_execution: int) -> None:
-        """Compile the model for a run: what the factory compiled is kept but for these two settings.
+        """Compile the model for a run; of a model compiled by its factory only these two settings change.
 
         Raises InputError where neither the model nor the workload names a loss.
         """

@@ -1,1 +1,1 @@
-"""The workloads of ours. Every file here is loaded; a function with `@workload` joins the list."""
+"""The built-in workloads. Every file here is loaded; a function with `@workload` joins the list."""

@@ -1,4 +1,4 @@
-"""The workload with nothing to find: the device computes nearly all the time."""
+"""A workload without a bottleneck: the device computes nearly all the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workload whose steps are too small for any device."""
+"""A workload whose steps are too small for any device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workload that waits for its input: text is cut into words by Python, one sentence after the other."""
+"""A workload limited by its input: Python tokenizes text, one sentence after the other."""
 
 from __future__ import annotations
 

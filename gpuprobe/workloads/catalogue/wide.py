@@ -1,4 +1,4 @@
-"""The workload whose input dwarfs its compute: most of a step is moving bytes."""
+"""A workload with much input and little compute: most of a step is copying."""
 
 from __future__ import annotations
 
