@@ -145,7 +145,7 @@ class Log:
         return found
 
     def note(self, state: str, gpu: str = "", bus: str = "") -> None:
-        """Add a notice of the driver's message, once for each GPU until it is back; `bus` is its PCI bus id or empty."""
+        """Add a notice of the driver's message, once for each GPU until it is back; `bus` is its PCI bus id."""
         known = self._gpus
         by_bus = (one for one in known if bus and same_bus(str(self.facts.get(one, {}).get("pci_bus_id", "")), bus))
         of = gpu or next(by_bus, next(iter(known)) if len(known) == 1 else "")
