@@ -12,10 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,16 +33,17 @@ from gpuprobe.recording import STUDY_FILE
 
 HERE = Path(__file__).parent
 RESULT, PAGE, WORK = "gpu.json", "gpu.html", "work"
-# A stage begins only where so much time is left; measured on two cores of a processor, where each takes longest.
-LEAST_S = {"doctor": 5, "card_readings": 25, "sampler": 15, "study": 90, "flaws": 30, "callback": 30, "totals": 5}
-STUDY_SHARE = 0.45
 READINGS = ("utilization_percent", "power_w", "sm_clock_mhz", "cpu_cores")
 FLAW_LIMIT_S = 90.0
+# What a study takes beside its budget: to start, to end its last run, and to write its report.
+AROUND_STUDY_S = 30.0
+# Interrupted, a study still writes the report of what it has.
+GRACE_S = 15.0
 
 
 @dataclass
 class Proof:
-    """What was found so far, by stage, and how long there is left."""
+    """What was found so far, by stage, and when the stage that runs has to end."""
 
     out: Path
     backend: str
@@ -49,6 +53,9 @@ class Proof:
     @property
     def left_s(self) -> float:
         return self.ends_s - time.monotonic()
+
+    def is_done(self, stage: str) -> bool:
+        return bool(self.found.get(stage, {}).get("done"))
 
     @property
     def work(self) -> Path:
@@ -63,19 +70,35 @@ class Proof:
         (self.out / PAGE).write_text(page(self.found))
 
     def python(self, *words: object, limit_s: float | None = None) -> subprocess.CompletedProcess[str] | None:
-        """Run Python under the backend, None where it took longer than there is time."""
+        """Run Python under the backend, None where it took longer than there is time; then it is interrupted."""
         limit_s = max(1.0, min(limit_s or self.left_s, self.left_s))
+        command = [sys.executable, *map(str, words)]
+        running = subprocess.Popen(
+            command, env=_environ(self.backend), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         try:
-            return subprocess.run(
-                [sys.executable, *map(str, words)],
-                env={**os.environ, **environment(self.backend)},
-                capture_output=True,
-                text=True,
-                timeout=limit_s,
-                check=False,
-            )
+            out, err = running.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                running.communicate(timeout=GRACE_S)
+            running.kill()
+            running.communicate()
             return None
+        return subprocess.CompletedProcess(command, running.returncode, out, err)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the proof: begun only where `least_s` are left, and given its `share` of the whole time.
+
+    What an earlier stage did not use is its too. The least is measured on two cores of a processor, where each takes
+    longest.
+    """
+
+    run: Callable[[Proof], dict[str, Any]]
+    least_s: float
+    share: float
 
 
 def main() -> int:
@@ -90,30 +113,49 @@ def main() -> int:
     found = json.loads(earlier.read_text()) if earlier.is_file() else {}
     if found.get("backend", backend) != backend:
         sys.exit(f"{earlier}: was measured with {found['backend']}; name another --out")
-    proof = Proof(asked.out, backend, time.monotonic() + 60 * asked.minutes, found)
+    total_s = 60 * asked.minutes
+    proof = Proof(asked.out, backend, 0.0, found)
+    ends_s = time.monotonic() + total_s
     proof.keep("backend", backend)
     proof.keep("card", ", ".join(gpu.name for gpu in telemetry.inventory().gpus))
     proof.keep("left_out", [])
-    for name, stage in STAGES.items():
-        carry_out(proof, name, stage)
+    for name in STAGES:
+        proof.ends_s = ends_s - total_s * _of_later(proof, name)
+        carry_out(proof, name, ends_s)
     trained = proof.found.get("study", {}).get("device", "")
     proof.keep("proved_on", proof.found["card"] if "GPU" in trained else "")
     print(f"{asked.out / RESULT}: {proof.found['proved_on'] or 'not yet on a GPU'}; {asked.out / PAGE} shows it")
     return 0
 
 
-def carry_out(proof: Proof, name: str, stage: Callable[[Proof], Any]) -> None:
+def _of_later(proof: Proof, name: str) -> float:
+    """Return which share of the whole time the stages after this one are to have, as far as they are not done."""
+    later = list(STAGES)[list(STAGES).index(name) + 1 :]
+    return sum(STAGES[one].share for one in later if not proof.is_done(one))
+
+
+def carry_out(proof: Proof, name: str, ends_s: float) -> None:
     """Run a stage that is not done yet, unless its time is not there."""
-    if proof.found.get(name, {}).get("done"):
+    if proof.is_done(name):
         return
-    if proof.left_s < LEAST_S[name]:
+    # The least comes before the shares of the later ones.
+    proof.ends_s = min(ends_s, max(proof.ends_s, time.monotonic() + STAGES[name].least_s))
+    if proof.left_s < STAGES[name].least_s:
         proof.keep("left_out", [*proof.found["left_out"], name])
         print(f"{name}: left out, {proof.left_s:.0f} s left", flush=True)
         return
     began_s = time.monotonic()
-    print(f"{name}: begins, {proof.left_s:.0f} s left", flush=True)
-    value = stage(proof)
-    proof.keep(name, {**value, "seconds": round(time.monotonic() - began_s, 1)})
+    print(f"{name}: begins, has {proof.left_s:.0f} s", flush=True)
+    try:
+        value = STAGES[name].run(proof)
+    except Exception as error:  # noqa: BLE001 - what one stage meets must not cost the others
+        traceback.print_exc()
+        value = {"missing": f"it ended with {type(error).__name__}"}
+    seconds = round(time.monotonic() - began_s, 1)
+    proof.keep(name, {**value, "seconds": seconds})
+    if not value.get("done"):
+        proof.keep("left_out", [*proof.found["left_out"], f"{name} in part"])
+    print(f"{name}: {value.get('missing') or 'done' if value.get('done') else 'in part'}, {seconds:.0f} s", flush=True)
 
 
 def doctor(proof: Proof) -> dict[str, Any]:
@@ -130,13 +172,12 @@ def study(proof: Proof) -> dict[str, Any]:
     before = set(proof.work.glob(f"*/{STUDY_FILE}"))
     earlier = max(before, default=None)
     words = ("--resume", earlier.parent) if earlier else ("--data", "synthetic", "--quick", "--out", proof.work)
-    budget_s = max(60.0, STUDY_SHARE * proof.left_s)
+    budget_s = max(30.0, proof.left_s - AROUND_STUDY_S)
     more = ("--budget", f"{budget_s:.0f}s", *(() if earlier else ("--backend", proof.backend)))
-    proof.python("-m", "gpuprobe.cli", "run", *words, *more, limit_s=budget_s + 60)
+    proof.python("-m", "gpuprobe.cli", "run", *words, *more)
     where = max(proof.work.glob(f"*/{STUDY_FILE}"), default=None)
     if where is None:
         return {"missing": "the study could not begin"}
-    proof.python("-m", "gpuprobe.cli", "report", where.parent, limit_s=120)
     report = where.parent / "report.json"
     if not report.is_file():
         return {"missing": "the study left no report"}
@@ -158,26 +199,35 @@ def flaws(proof: Proof) -> dict[str, Any]:
     """Train each flaw, and say what it was called; those that were judged are not trained again."""
     judged = dict(proof.found.get("flaws", {}).get("judged", {}))
     for name, expected in EXPECTED.items():
-        if name in judged or proof.left_s < LEAST_S["flaws"] / 2:
+        if name in judged or proof.left_s < STAGES["flaws"].least_s:
             continue
-        judged[name] = {"expected": expected, **_judged(proof, name)}
+        limit_s = min(FLAW_LIMIT_S, proof.left_s)
+        found = _judged(proof, name, limit_s)
+        if found.get("missing") == TOO_LONG and limit_s < FLAW_LIMIT_S:
+            # Another time it has all of its time.
+            break
+        judged[name] = {"expected": expected, **found}
         proof.keep("flaws", {"done": False, "judged": judged})
+        print(f"  {name}: {found.get('cause') or found.get('missing')}", flush=True)
     return {"done": len(judged) == len(EXPECTED), "judged": judged}
 
 
-def _judged(proof: Proof, name: str) -> dict[str, Any]:
+TOO_LONG = "took too long"
+
+
+def _judged(proof: Proof, name: str, limit_s: float) -> dict[str, Any]:
     out = proof.work / "flaws" / name
     script = HERE / "gpu_flaws.py"
-    neighbour = _load(proof, FLAW_LIMIT_S) if name == "shared_card" else None
+    neighbour = _load(proof, limit_s) if name == "shared_card" else None
     try:
-        done = proof.python(script, name, out, limit_s=FLAW_LIMIT_S)
+        done = proof.python(script, name, out, limit_s=limit_s)
     finally:
         if neighbour is not None:
             neighbour.kill()
             neighbour.wait()
     run = next(out.glob("*/runs/1-fit"), None)
     if done is None or done.returncode or run is None:
-        return {"missing": "took too long" if done is None else f"the training failed ({done.returncode})"}
+        return {"missing": TOO_LONG if done is None else f"the training failed ({done.returncode})"}
     answer = proof.python("-m", "gpuprobe.cli", "diagnose", run, "--json", limit_s=120)
     if answer is None or not answer.stdout:
         return {"missing": "the diagnosis did not answer"}
@@ -191,8 +241,12 @@ def _judged(proof: Proof, name: str) -> dict[str, Any]:
 
 def _load(proof: Proof, seconds: float) -> subprocess.Popen[bytes]:
     command = [sys.executable, str(HERE / "gpu_flaws.py"), "load", str(seconds)]
-    environ = {**os.environ, **environment(proof.backend)}
+    environ = _environ(proof.backend)
     return subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _environ(backend: str) -> dict[str, str]:
+    return {**os.environ, **environment(backend)}
 
 
 def callback(proof: Proof) -> dict[str, Any]:
@@ -219,14 +273,14 @@ def watched(measure: Callable[..., dict[str, Any]]) -> Callable[[Proof], dict[st
     return lambda proof: measure(proof.work, lambda seconds: _load(proof, seconds))
 
 
-STAGES: dict[str, Callable[[Proof], dict[str, Any]]] = {
-    "doctor": doctor,
-    "card_readings": watched(card),
-    "sampler": watched(sampler),
-    "study": study,
-    "flaws": flaws,
-    "callback": callback,
-    "totals": totals,
+STAGES = {
+    "doctor": Stage(doctor, 5, 0.08),
+    "card_readings": Stage(watched(card), 25, 0.06),
+    "sampler": Stage(watched(sampler), 15, 0.04),
+    "study": Stage(study, 60, 0.34),
+    "flaws": Stage(flaws, 20, 0.36),
+    "callback": Stage(callback, 20, 0.08),
+    "totals": Stage(totals, 5, 0.04),
 }
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,7 +3,8 @@
     python benchmarks/gpu_flaws.py NAME OUT
 
 `gpu.py` starts each in a process of its own. What is put in costs several times the rest of the step on a usual GPU, or
-sleeps; `gpu_expected.py` says what it must be called there.
+sleeps; `gpu_expected.py` says what it must be called there. On a processor all is smaller: there it is tried, and
+proves nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +21,30 @@ from keras import layers
 
 import gpuprobe
 
-# A step that is compiled anew takes a second and more, so that there are fewer of them.
-STEPS, TRACED_AT, FEW, SLEEP_S = 150, 20, 32, 0.02
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 
+
+def on_gpu() -> bool:
+    device = keras.backend.backend()
+    if device == "jax":
+        import jax
+
+        return bool(jax.default_backend() == "gpu")
+    if device == "torch":
+        import torch
+
+        return bool(torch.cuda.is_available())
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+ON_GPU = on_gpu()
+STEPS, TRACED_AT, SLEEP_S = 150 if ON_GPU else 60, 20, 0.02
+# A step that is compiled anew takes a second and more, so that there are fewer of them.
+FEW = 32
+# The side of a large picture, how large a healthy batch is, and how many filters keep a device busy.
+WIDE, FULL, FILTERS = (512, 128, 128) if ON_GPU else (128, 32, 32)
 
 FLAWS: dict[str, Callable[[list[Any]], None]] = {}
 
@@ -82,8 +103,8 @@ def slow_generator(callbacks: list[Any]) -> None:
 
 @flaw
 def wide_batches(callbacks: list[Any]) -> None:
-    model = classifier([keras.Input((512, 512, 3)), layers.GlobalAveragePooling2D()])
-    fit(model, batches(ready((512, 512, 3), 64)), callbacks)
+    model = classifier([keras.Input((WIDE, WIDE, 3)), layers.GlobalAveragePooling2D()])
+    fit(model, batches(ready((WIDE, WIDE, 3), 64)), callbacks)
 
 
 @flaw
@@ -134,7 +155,7 @@ def a_shape_for_each_step(callbacks: list[Any]) -> None:
 
 @flaw
 def healthy(callbacks: list[Any]) -> None:
-    fit(convolutions(128, 4), batches(ready((32, 32, 3), 128)), callbacks)
+    fit(convolutions(FILTERS, 4), batches(ready((32, 32, 3), FULL)), callbacks)
 
 
 @flaw
@@ -145,26 +166,11 @@ def shared_card(callbacks: list[Any]) -> None:
 
 def load(seconds: float) -> None:
     """Multiply matrices until the time is over: a card at work."""
-    square = keras.random.normal((4096, 4096)) if on_gpu() else keras.random.normal((512, 512))
+    square = keras.random.normal((4096, 4096)) if ON_GPU else keras.random.normal((512, 512))
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         product = keras.ops.matmul(square, square)
         keras.ops.convert_to_numpy(product[0, 0])
-
-
-def on_gpu() -> bool:
-    device = keras.backend.backend()
-    if device == "jax":
-        import jax
-
-        return bool(jax.default_backend() == "gpu")
-    if device == "torch":
-        import torch
-
-        return bool(torch.cuda.is_available())
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def _list_strategies() -> None:
     table.add_column("compared with", no_wrap=True)
     table.add_column("what it does", ratio=1)
     for strategy in strategies().values():
-        missing = strategy.lacks(strategy.backend) if strategy.backend else ""
+        missing = strategy.lacks(strategy.backend)
         sentence = f"{strategy.sentence} ({missing})" if missing else strategy.sentence
         table.add_row(strategy.name, strategy.against or "-", sentence)
     Terminal().print(table)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from gpuprobe.workloads.workload import Workload
 
 # Feeds that take arrays which are ready.
-HOST_FEEDS = {"slices", "arrays", "augmenting_generator"}
+ROW_FEEDS = {"arrays", "grain", "data_loader"}
+HOST_FEEDS = {"slices", "augmenting_generator", *ROW_FEEDS}
 
 
 def cannot(plan: Plan, workload: Workload, given: Source) -> str | None:
@@ -24,7 +25,7 @@ def cannot(plan: Plan, workload: Workload, given: Source) -> str | None:
 def _cannot_batches(plan: Plan, given: BatchSource) -> str | None:
     if plan.parallel_calls != 1:
         return "its batches come ready, with no map that could run in parallel"
-    if plan.feed == "arrays":
+    if plan.feed in ROW_FEEDS:
         return f"{given.kind} cannot be fed as numpy arrays"
     if given.kind == "a tf.data dataset" and plan.feed in HOST_FEEDS:
         return f"{given.kind} cannot be fed by a Python loop over numpy"

@@ -16,13 +16,15 @@ import numpy as np
 
 from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.strategies.driving import Feed, fit, loop
-from gpuprobe.workloads.source import ArraySource, BatchSource, batch_size, collected, mapped, source
+from gpuprobe.workloads.source import ArraySource, BatchSource, Rows, batch_size, collected, mapped, source
 from gpuprobe.workloads.tensorflow_data import tensorflow
 
 if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
     from gpuprobe.workloads.workload import Workload
 
+# Enough that one prepares while the other hands over.
+LOADER_PROCESSES = 2
 FROZEN = "each epoch gets the batches of the first one: what changes them at random comes before"
 
 
@@ -82,6 +84,32 @@ def arrays(plan: Plan, workload: Workload, arrays: ArraySource, seed: int, *, sh
     )
     named = dict(zip(("y", "sample_weight"), rest, strict=False))
     return fit(workload, lambda _epoch: x, batch_size=plan.batch_size, shuffle=not shared, **named)
+
+
+def grain(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
+    """`fit` on a Grain pipeline: shuffled anew each epoch, and batched."""
+    import grain
+
+    used = samples_used(plan, arrays.samples)
+    rows = grain.MapDataset.source(Rows(mapped(workload, arrays).first(used)))
+    batches = rows.seed(seed).shuffle().repeat().batch(plan.batch_size, drop_remainder=True)
+    return fit(workload, lambda _epoch: batches.to_iter_dataset(), steps_per_epoch=used // plan.batch_size)
+
+
+def data_loader(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
+    """`fit` on PyTorch's DataLoader: shuffled anew each epoch, batched in processes of its own."""
+    import torch
+
+    rows = Rows(mapped(workload, arrays).first(samples_used(plan, arrays.samples)))
+    loader = torch.utils.data.DataLoader(
+        rows,
+        batch_size=plan.batch_size,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(seed),
+        num_workers=LOADER_PROCESSES,
+        persistent_workers=True,
+    )
+    return fit(workload, lambda _epoch: loader)
 
 
 def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
@@ -191,6 +219,8 @@ ARRAYS: dict[str, Maker] = {
     "slices": slices,
     "augmenting_generator": augmenting_generator,
     "arrays": arrays,
+    "grain": grain,
+    "data_loader": data_loader,
     "pipeline": pipeline,
     "resident": resident,
 }

@@ -173,7 +173,7 @@ def select(text: str, option: str = "--strategies") -> tuple[Strategy, ...]:
     Raises UsageError, which names the `option`, for an unknown name, with the nearest known one, and for an empty list.
     """
     known = strategies()
-    every = [name for name, found in known.items() if not found.backend]
+    every = [name for name, found in known.items() if not found.backend and _is_usual(found)]
     names = every if text.strip() == "all" else [part.strip() for part in text.split(",") if part.strip()]
     if not names:
         raise UsageError(f"{option}: name at least one (gpuprobe list shows them), or all")
@@ -183,6 +183,11 @@ def select(text: str, option: str = "--strategies") -> tuple[Strategy, ...]:
             hint = f"; did you mean {near[0]}?" if near else "; gpuprobe list shows them"
             raise UsageError(f"{option}: there is no strategy {name!r}{hint}")
     return tuple(found for found in known.values() if found.name in names)
+
+
+def _is_usual(found: Strategy) -> bool:
+    """Whether it is one of `all`: a feed of a package that few have is not missed where it is not there."""
+    return found.needs in {"", TENSORFLOW} or is_installed(found.needs)
 
 
 def replicas(name: str) -> int:

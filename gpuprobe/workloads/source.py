@@ -12,6 +12,7 @@ import numpy as np
 
 from gpuprobe import wording
 from gpuprobe.errors import InputError
+from gpuprobe.workloads.other_data import GRAIN, LOADER, kind_of
 from gpuprobe.workloads.tensorflow_data import is_dataset, is_uneven, tensorflow
 
 if TYPE_CHECKING:
@@ -51,6 +52,20 @@ class ArraySource:
         return taken
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The rows of arrays one by one, as Grain and PyTorch's DataLoader ask for them."""
+
+    parts: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        return len(keras.tree.flatten(self.parts)[0])
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        row: tuple[Any, ...] = keras.tree.map_structure(lambda leaf: leaf[index], self.parts)
+        return row
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchSource:
     """Ready-made batches: `given` is the argument for `fit`, `kind` its name; an epoch has so many `steps`."""
@@ -64,7 +79,11 @@ class BatchSource:
         given = self.given()
         made = (given[index] for index in range(len(given))) if self.kind == "a PyDataset" else given
         for _, item in zip(range(self.steps), made, strict=False):
-            yield item if isinstance(item, tuple) else (item,)
+            if self.kind == LOADER:
+                # Its own way to join samples makes a list of tensors, which other backends do not take.
+                yield _tuple(keras.tree.map_structure(np.asarray, tuple(item) if isinstance(item, list) else item))
+            else:
+                yield _tuple(item)
 
     @property
     def is_uneven(self) -> bool:
@@ -91,7 +110,7 @@ class BatchSource:
 
     def endless(self) -> Any:
         """Return the data for endless epochs of `fit`: a generator that stops is restarted."""
-        if self.kind != "a generator":
+        if self.kind not in {"a generator", GRAIN}:
             return self.given()
         return (item for _ in itertools.count() for item in self.given())
 
@@ -108,6 +127,10 @@ def source(workload: Workload) -> Source:
     if isinstance(given, keras.utils.PyDataset):
         steps = _steps(workload, given.num_batches or -1)
         return BatchSource(kind="a PyDataset", given=lambda: given, steps=steps)
+    other = kind_of(given)
+    if other:
+        steps = _steps(workload, len(given) if hasattr(given, "__len__") else -1)
+        return BatchSource(kind=other, given=lambda: given, steps=steps)
     if isinstance(given, Iterator):
         if not callable(workload.data):
             raise InputError(
@@ -146,8 +169,8 @@ def _arrays(given: Any) -> ArraySource:
         inside = f" with a {type(strange[0]).__name__} in it" if strange and isinstance(given, tuple) else ""
         raise InputError(
             f"the workload's data is a {type(given).__name__}{inside}; it has to be a tuple of arrays (x, y) with as "
-            "many rows each, a tf.data dataset, a PyDataset, a generator function, or a function that returns one of "
-            "these"
+            "many rows each, a tf.data dataset, a PyDataset, a DataLoader of PyTorch, a Grain pipeline, a generator "
+            "function, or a function that returns one of these"
         )
     rows = [len(leaf) for leaf in leaves]
     if len(set(rows)) > 1:
@@ -173,7 +196,7 @@ def _steps(workload: Workload, known: int) -> int:
 
 
 def _is_batches(data: Any) -> bool:
-    return is_dataset(data) or isinstance(data, keras.utils.PyDataset)
+    return is_dataset(data) or isinstance(data, keras.utils.PyDataset) or bool(kind_of(data))
 
 
 def batch_size(item: Any) -> int:

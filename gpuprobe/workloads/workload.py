@@ -23,7 +23,8 @@ class Workload:
 
     `data` is a tuple of arrays `(x, y)` or `(x, y, sample_weight)`, each with one row a sample and nested as the model
     takes it (a `class_weight` of `fit` is here the weight of each sample); or batches: a `tf.data.Dataset`, a
-    `keras.utils.PyDataset`, or a generator function. A function that returns one of these is called in each run.
+    `keras.utils.PyDataset`, a DataLoader of PyTorch, a Grain pipeline, or a generator function. A function that returns
+    one of these is called in each run.
     `steps_per_epoch` is needed where the batches have no known end.
 
     `map` is for arrays: TensorFlow operations on one sample, as `tf.data.Dataset.map` takes them; where it works on a

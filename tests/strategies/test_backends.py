@@ -70,6 +70,14 @@ def test_a_backend_starts_from_the_strategy_that_is_named() -> None:
     assert registry.plan("jax", 32, MACHINE, backend="jax").jit_compile
 
 
+def test_who_has_chosen_how_threads_wait_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in known.WAITING:
+        monkeypatch.delenv(name, raising=False)
+    assert known.environment("torch") == {"GOMP_SPINCOUNT": "1000", "KERAS_BACKEND": "torch"}
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert known.environment("torch") == {"KERAS_BACKEND": "torch"}
+
+
 WITH_TENSORFLOW = """
 import keras
 import tensorflow as tf

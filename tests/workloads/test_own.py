@@ -146,7 +146,9 @@ def look(own: Path, factory: str) -> dict[str, str]:
     question = Question(
         model=f"{own}:{factory}",
         batch_size=None,
-        strategies=tuple(name for name, one in strategies().items() if not one.backend),
+        strategies=tuple(
+            one.name for one in strategies().values() if not one.backend and one.needs in {"", "tensorflow"}
+        ),
     )
     found = answer(question)
     assert (found.samples, found.batch_size) == (64, 8)

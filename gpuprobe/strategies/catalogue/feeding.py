@@ -43,6 +43,28 @@ def numpy(plan: Plan, machine: Machine) -> Plan:
     return replace(plan, feed="arrays")
 
 
+@strategy(order=33, against="numpy", changes="a Grain pipeline cuts the batches", part="feed", needs="grain")
+def grain(plan: Plan, machine: Machine) -> Plan:
+    """`fit` on a Grain pipeline: its threads read, shuffle and batch ahead, sample by sample, without TensorFlow."""
+    return replace(plan, feed="grain")
+
+
+@strategy(
+    order=36,
+    against="numpy",
+    changes="PyTorch's DataLoader cuts the batches in two processes",
+    part="feed",
+    needs="torch",
+    not_under={
+        "jax": "the DataLoader forks its processes, which JAX's threads do not outlive; grain is the like for JAX",
+        "tensorflow": "the DataLoader forks its processes, which TensorFlow's threads do not outlive",
+    },
+)
+def data_loader(plan: Plan, machine: Machine) -> Plan:
+    """`fit` on a `torch.utils.data.DataLoader` that has two processes prepare the batches, sample by sample."""
+    return replace(plan, feed="data_loader")
+
+
 @strategy(
     order=40,
     against="numpy",
