@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -102,3 +105,74 @@ def test_what_is_carried_covers_what_the_target_lacks() -> None:
     }
     needed = names((ROOT / "requirements-without-tensorflow.txt").read_text().splitlines())
     assert needed - there <= names((ROOT / "benchmarks" / "carried.txt").read_text().splitlines())
+
+
+class Clock:
+    """Stands for the module `time`: passes as stages take it."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def proof(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the command, with a clock of its own and without a card."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    module = importlib.import_module("gpu")
+    monkeypatch.setattr(module, "time", Clock())
+    monkeypatch.setattr(module.telemetry, "inventory", lambda: SimpleNamespace(gpus=()))
+    return module
+
+
+def staged(proof: ModuleType, monkeypatch: pytest.MonkeyPatch, **seconds: float) -> list[tuple[str, float]]:
+    """Put stages of so many seconds in place of the real ones; return what each was given as it began."""
+    given: list[tuple[str, float]] = []
+
+    def stage(name: str, takes_s: float) -> Any:
+        def run(found: Any) -> dict[str, Any]:
+            given.append((name, found.left_s))
+            spent_s = min(takes_s, found.left_s)
+            proof.time.now_s += spent_s
+            if takes_s < 0:
+                raise ValueError(name)
+            return {"done": spent_s == takes_s}
+
+        return proof.Stage(run, 10, 0.25)
+
+    monkeypatch.setattr(proof, "STAGES", {name: stage(name, takes_s) for name, takes_s in seconds.items()})
+    return given
+
+
+def test_stages_share_the_time_and_go_on_where_it_ended(
+    proof: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["gpu.py", "--minutes", "2", "--backend", "jax", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    given = staged(proof, monkeypatch, first=6, endless=1000, third=30, last=5)
+    assert proof.main() == 0
+    # Thirty seconds each; what the first leaves is the second's too, and the last two keep theirs.
+    assert given == [("first", 30.0), ("endless", 54.0), ("third", 30.0), ("last", 30.0)]
+    kept = json.loads((tmp_path / "gpu.json").read_text())
+    assert [name for name in ("first", "endless", "third", "last") if kept[name]["done"]] == ["first", "third", "last"]
+    assert kept["left_out"] == ["endless in part"]
+    assert kept["proved_on"] == ""
+    again = staged(proof, monkeypatch, first=6, endless=100, third=30, last=5)
+    assert proof.main() == 0
+    assert again == [("endless", 120.0)]
+    assert json.loads((tmp_path / "gpu.json").read_text())["left_out"] == []
+    assert "not yet on a GPU" in (tmp_path / "gpu.html").read_text()
+
+
+def test_a_stage_that_fails_costs_no_other_and_too_little_time_is_said(
+    proof: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--minutes", "0.2", "--backend", "jax", "--out", str(tmp_path)])
+    staged(proof, monkeypatch, failing=-1, good=9, late=1)
+    assert proof.main() == 0
+    kept = json.loads((tmp_path / "gpu.json").read_text())
+    assert kept["failing"]["missing"] == "it ended with ValueError"
+    assert kept["good"]["done"]
+    assert kept["left_out"] == ["failing in part", "late"]
