@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.launches import NO_LAUNCH
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ LEFT_OVER = "the trace ends before work that was launched in its only step has r
 GOES_ON = "the profiler marks a step that begins before the trace or goes on after it"
 AT_THE_BORDER = "several events begin or end at the very border of the trace, as where a longer one was cut"
 UNMARKED = "the trace holds one step, and nothing marks where that ends"
-# Events on so many lines that end at one and the same picosecond do so because all of them were cut there.
-LINES_CUT = 2
 
 
 def cut(time: GpuTime, host: TracedHost) -> str:
@@ -57,4 +56,4 @@ def _lines(host: TracedHost) -> list[Spans]:
 def _together(lines: Sequence[Spans], *, first: bool) -> bool:
     """Whether several lines begin, or end, at the same picosecond as the trace itself."""
     borders = [int(line.start_ps.min()) if first else -int(line.end_ps.max()) for line in lines]
-    return borders.count(min(borders)) >= LINES_CUT
+    return borders.count(min(borders)) >= fixed.LINES_CUT

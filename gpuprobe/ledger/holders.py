@@ -33,9 +33,9 @@ class Holder:
     """One stretch in which nothing was launched, and the event that the host was in; `name` and `thread` are places.
 
     `start_ps` and `end_ps` are those of the stretch, `own_ps` is what of it is no wait; the event lasts from `since_ps`
-    until `until_ps`, and is of that `kind`. `told` says whether it tells what the host did: not where it encloses many
-    launches, and not where it only says that a framework runs a function (`wraps`). `name` is UNKNOWN where no event is
-    as long as the stretch: many short ones may fill it.
+    until `until_ps`, is of that `kind`, and `launches` so often. `told` says whether it tells what the host did: not
+    where it encloses many launches, and not where it only says that a framework runs a function (`wraps`). `name` is
+    UNKNOWN where no event is as long as the stretch: many short ones may fill it.
     """
 
     start_ps: int
@@ -47,13 +47,25 @@ class Holder:
     since_ps: int = 0
     until_ps: int = 0
     kind: int = 0
+    launches: int = 0
     told: bool = False
     wraps: bool = False
 
     @property
+    def launches_nothing(self) -> bool:
+        """Whether it is one event, from begin to end, in which nothing is launched."""
+        return self.told and self.launches == 0 and self.until_ps <= self.end_ps
+
+    @property
     def is_operation(self) -> bool:
-        """Whether it is one operation, from begin to end, in which nothing is launched."""
-        return self.told and bool(self.kind & (Kind.OP | Kind.KERNEL_RUN)) and self.until_ps <= self.end_ps
+        """Whether that event is an operation."""
+        return self.launches_nothing and bool(self.kind & (Kind.OP | Kind.KERNEL_RUN))
+
+    @property
+    def alone(self) -> Holder:
+        """The event's own part of the stretch: in the rest the host may be on its way to the next launch."""
+        start, end = max(self.start_ps, self.since_ps), min(self.end_ps, self.until_ps)
+        return replace(self, start_ps=start, end_ps=end, own_ps=min(self.own_ps, end - start))
 
     @property
     def middle_ps(self) -> int:
@@ -99,10 +111,13 @@ def holders(host: TracedHost, threads: Iterable[int], stretches: Held, calls: La
     columns = (stretches.start_ps, stretches.end_ps, stretches.own_ps, stretches.in_call)
     for start, end, own, in_call in zip(*(column.tolist() for column in columns), strict=True):
         holder = _holder(events, calls, Holder(start, end, own, in_call))
-        # In a launch call nothing tells the driver's work from the launch but its length.
-        shortest = stretches.operation_ps if holder.is_operation and not in_call else stretches.limit_ps
-        if own > (max(INTO_A_CALL_PS, shortest) if holder.wraps else shortest):
+        if own > (max(INTO_A_CALL_PS, stretches.limit_ps) if holder.wraps else stretches.limit_ps):
             yield holder
+        # In a launch call nothing tells the driver's work from the launch but its length.
+        elif holder.launches_nothing and not in_call:
+            shortest = stretches.operation_ps if holder.is_operation else stretches.event_ps
+            if min(own, holder.until_ps - holder.since_ps) > shortest:
+                yield holder.alone
 
 
 def _holder(events: _Long, calls: LaunchCalls, stretch: Holder) -> Holder:
@@ -111,7 +126,7 @@ def _holder(events: _Long, calls: LaunchCalls, stretch: Holder) -> Holder:
         return stretch
     thread, until = int(events.thread[place]), int(events.end_ps[place])
     low, high = np.searchsorted(calls.start_ps, [events.start_ps[place], until])
-    few = int((calls.thread[low:high] == thread).sum()) < fixed.LAUNCHES_MANY
+    launches = int((calls.thread[low:high] == thread).sum())
     wrapper = bool(events.encloses[place])
     return replace(
         stretch,
@@ -120,7 +135,8 @@ def _holder(events: _Long, calls: LaunchCalls, stretch: Holder) -> Holder:
         since_ps=int(events.start_ps[place]),
         until_ps=until,
         kind=int(events.kind[place]),
-        told=few and not wrapper,
+        launches=launches,
+        told=launches < fixed.LAUNCHES_MANY and not wrapper,
         wraps=wrapper,
     )
 

@@ -108,7 +108,8 @@ def idle_of(
     busy_once = join([compiled.time, parts["idle_once"], intersection(once.time, between)])
     busy_held = difference(join([intersection(between, acting), parts["idle_host_work"]]), busy_once)
     proven = join([compiled.proven, once.proven])
-    slowly = intersection(parts["idle_launch"], Intervals(stretches.start_ps, stretches.end_ps))
+    late = stretches.off_pace
+    slowly = intersection(parts["idle_launch"], Intervals(stretches.start_ps[late], stretches.end_ps[late]))
     return Idle(parts, threads, found, proven, intersection(parts["idle_queue"], stalled), slowly, busy_once, busy_held)
 
 

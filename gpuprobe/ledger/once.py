@@ -53,11 +53,10 @@ def compiled_once(host: TracedHost, windows: Windows) -> Once:
 
 def held_once(found: Sequence[Holder], host: TracedHost, calls: LaunchCalls, windows: Windows) -> Once:
     """Return the stretches in which something held the host that does not come again in the traced steps."""
-    steps_of = {name: _steps_of(holders, windows) for name, holders in _by_name(found).items()}
+    alike = _by_name(found)
     sure, likely = [], []
     for holder in found:
-        again = len(steps_of[holder.name]) > 1
-        if holder.name == UNKNOWN or again:
+        if holder.name == UNKNOWN or _comes_again(holder, alike[holder.name], windows):
             continue
         if _loads(holder, calls) or _elsewhere_short(holder, host, windows, first=True):
             sure.append(holder)
@@ -82,9 +81,11 @@ def _by_name(found: Sequence[Holder]) -> dict[int, list[Holder]]:
     return names
 
 
-def _steps_of(found: Sequence[Holder], windows: Windows) -> set[int]:
-    middles = np.array([holder.middle_ps for holder in found])
-    return set(np.searchsorted(windows.start_ps, middles, side="right").tolist())
+def _comes_again(holder: Holder, alike: Sequence[Holder], windows: Windows) -> bool:
+    """Whether the event holds the host in another step too, and not for next to nothing compared with this time."""
+    least = fixed.SHORT_ELSEWHERE * holder.own_ps
+    middles = np.array([one.middle_ps for one in alike if one.own_ps >= least])
+    return len(set(np.searchsorted(windows.start_ps, middles, side="right").tolist())) > 1
 
 
 def _starts_kernel(holder: Holder, calls: LaunchCalls) -> bool:

@@ -49,15 +49,19 @@ class Held:
     """The stretches in which nothing is launched for long, (n,) each, sorted.
 
     `own_ps` is what of each the host spends on anything but waits, `in_call` tells which lie inside one launch call:
-    the others lie between two. Within an operation that launches nothing, longer than `operation_ps` is long, else
-    longer than `limit_ps`.
+    the others lie between two. How long is long depends on what the host was in: in an operation that launches nothing
+    from begin to end, longer than `operation_ps`; in any other event of that kind, than `event_ps`: neither is on the
+    way to a launch, however slowly launches come. Elsewhere it is longer than `limit_ps`. `off_pace` tells which are
+    long for the pace of launching.
     """
 
     start_ps: Int64s
     end_ps: Int64s
     own_ps: Int64s
     in_call: NDArray[np.bool_]
+    off_pace: NDArray[np.bool_]
     operation_ps: int
+    event_ps: int
     limit_ps: int
 
     def __len__(self) -> int:
@@ -96,7 +100,8 @@ def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals)
     calling = union(calls.start_ps, calls.end_ps)
     launched = distinct(np.concatenate([calls.start_ps, calls.end_ps, unknown]))[0]
     slow = _slow(np.diff(launched)[~holds(calling, launched[:-1])])
-    least = max(LEAST_OPERATION_PS, slow)
+    slow_call = min(slow, _slow(calls.end_ps[calls.kernels] - calls.start_ps[calls.kernels]))
+    least = max(LEAST_OPERATION_PS, slow_call)
     long = waits.end - waits.start > LEAST_PS
     edges = waits.start[long], waits.end[long], windows.start_ps[:1], windows.end_ps[-1:]
     instants = distinct(np.concatenate([launched, *edges]))[0]
@@ -104,11 +109,16 @@ def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals)
     in_call = holds(calling, start)
     own = end - start - covered(waits, start, end)
     chosen = (own > least) & (start < windows.end_ps[-1]) & (end > windows.start_ps[0])
-    return Held(start[chosen], end[chosen], own[chosen], in_call[chosen], least, max(LEAST_PS, slow))
+    off_pace = own[chosen] > max(LEAST_OPERATION_PS, slow)
+    columns = (start[chosen], end[chosen], own[chosen], in_call[chosen], off_pace)
+    return Held(*columns, least, max(LEAST_PS, slow_call), max(LEAST_PS, slow))
 
 
 def _slow(pauses: Int64s) -> int:
-    """How long a pause between two launches is for another reason than their pace, by all of the pauses (n,)."""
+    """How long a pause between two launches is for another reason than their pace, by all of the pauses (n,).
+
+    The same of launch calls by their lengths: what launches nothing and takes longer is no launch.
+    """
     pace = median(pauses) if len(pauses) >= fixed.FEWEST_PAUSES else 0.0
     return int(fixed.HELD_TIMES_PACE * pace) if pace <= SLOWEST_PS else 0
 

@@ -14,7 +14,8 @@ HELD_OPERATION_MS = 0.25
 """The same, inside an operation that launches nothing at all."""
 HELD_TIMES_PACE = 20.0
 """A slow host launches slowly throughout: in traces that others recorded nine pauses of ten are within ten times the
-median. Twice that has another reason."""
+median. Twice that has another reason. An event that launches nothing is no pause between two launches, whatever their
+pace: it is measured by the median launch call."""
 SILENT_MS = 1.0
 """Between two operations the profiler sees nothing of a thread for tens of microseconds. In a longer hole, where no
 training function is known, the host was not dispatching."""
@@ -28,6 +29,8 @@ SINGLE_OPERATIONS = 20
 Python runs the step."""
 COMPILING_MS = 0.5
 """Compiling for less than this in a step is a look into the cache of what is compiled."""
+SHORT_ELSEWHERE = 0.1
+"""What takes less than a tenth in the other steps is short there."""
 LOADING_MS = 100.0
 """Only loading a kernel's code holds the call that starts one on an idle device for so long: the driver's lock does
 not, and the queue is empty."""
@@ -67,6 +70,8 @@ LOST_HIGH = 0.05
 buffers are full, so that idle time may be theirs."""
 LOST_LOW = 0.2
 """With more of the launched kernels missing the breakdown is hardly sure."""
+LINES_CUT = 2
+"""Events on so many lines that begin or end at one and the same picosecond do so because all of them were cut there."""
 EXCHANGES_EDGE = 2
 """One trace may show so many exchanges before the other's first or after its last."""
 HELD_BY_MOST = 0.8

@@ -41,9 +41,10 @@ DIRECTIONS = {"gpu_copy_h2d": Direction.H2D, "gpu_copy_d2h": Direction.D2H, "gpu
 
 
 # Times are drawn in these. All that lies between two launches is shorter than a launch on its way can be, but for the
-# pieces in which an operation holds the thread (`ledger.pace`).
+# pieces in which an operation holds the thread (`ledger.pace`): these are longer than the waits in them together, and
+# some are shorter than a slow host's pauses may be.
 UNIT_PS = PS_PER_MS // 20
-PIECE = 400
+PIECES = (75, 400)
 
 
 @dataclass
@@ -78,12 +79,12 @@ class Told:
             self.stretches.append(Stretch("idle_sync", launch * UNIT_PS, launch * UNIT_PS + CALL_PS))
         return end
 
-    def hold(self, begin: int) -> int:
+    def hold(self, begin: int, piece: int) -> int:
         """Hold the launching thread by an operation, from one launch to the next; return when the work of both ends."""
-        first = self.work("gpu_compute", begin, 0, 1)
-        self.event(begin, begin + PIECE, "vocabulary/LookupTableFindV2:LookupTableFindV2")
-        self.stretches.append(Stretch("idle_host_work", begin * UNIT_PS + CALL_PS, (begin + PIECE) * UNIT_PS))
-        return max(first, self.work("gpu_compute", begin + PIECE, 0, 1))
+        first, end = self.work("gpu_compute", begin, 0, 1), begin + piece
+        self.made.host(_ms(begin) + CALL_PS / PS_PER_MS, _ms(end), "vocabulary/LookupTableFindV2:LookupTableFindV2")
+        self.stretches.append(Stretch("idle_host_work", begin * UNIT_PS + CALL_PS, end * UNIT_PS))
+        return max(first, self.work("gpu_compute", end, 0, 1))
 
 
 @st.composite
@@ -102,8 +103,9 @@ def told(draw: st.DrawFn) -> Told:
             category = draw(st.sampled_from(WORK)) if ends else "gpu_compute"
             ends.append(made.work(category, launch, draw(st.integers(0, 6)), draw(st.integers(1, 8))))
         if held:
-            ends.append(made.hold(now + lead + inside))
-            inside += PIECE + draw(st.integers(0, 3))
+            piece = draw(st.integers(*PIECES))
+            ends.append(made.hold(now + lead + inside, piece))
+            inside += piece + draw(st.integers(0, 3))
         made.functions.append((now + lead, now + lead + inside))
         made.event(now + lead, now + lead + inside, "train_function")
         if marked:

@@ -68,10 +68,43 @@ def test_an_operation_that_holds_the_host_in_each_step_is_host_work() -> None:
     assert (device.held.stretches, device.held.steps, device.held.kind) == (4, 4, "operation")
 
 
+def pausing(pause_ms: float) -> DeviceBreakdown:
+    """Steps whose operation goes on to launch after a pause, in which nothing else runs."""
+    made = Made()
+    for number in range(4):
+        at = number * (10 + pause_ms)
+        made.host(at, at + 10 + pause_ms, f"ProfilerStep#{number}", step=number)
+        launches(made.host(at, at + 10 + pause_ms, "aten::conv2d"), at + pause_ms, at + 10 + pause_ms)
+    return told(made)[0]
+
+
 def test_a_pause_below_the_limit_is_still_a_launch_on_its_way() -> None:
     # Twenty times the pace of 0.2 ms are 4 ms.
-    assert told(steps(4, 3.5))[0].ledger_ms["idle_host_work"] == 0
-    assert told(steps(4, 4.5))[0].ledger_ms["idle_host_work"] == pytest.approx(4.5, abs=0.3)
+    assert pausing(3.5).ledger_ms["idle_host_work"] == 0
+    assert pausing(4.5).ledger_ms["idle_host_work"] == pytest.approx(4.5, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("event", "least_ms"), [("aten::nonzero", 0.25), ("train.py(9): prepare", 2.0), ("cudaHostFlush", 2.0)]
+)
+def test_an_event_that_launches_nothing_is_no_launch_however_slowly_these_come(event: str, least_ms: float) -> None:
+    """Few launches, 0.9 ms apart: twenty times that pace would be 18 ms."""
+
+    def held(lasts_ms: float) -> DeviceBreakdown:
+        made, at = Made(), 0.0
+        for number in range(4):
+            begin = at
+            made.host(at, at + lasts_ms, event)
+            at += lasts_ms
+            for _ in range(12):
+                made.kernel(at + 0.2, at + 0.4, launch=at + 0.1)
+                at += 0.9
+            made.host(begin, at, f"ProfilerStep#{number}", step=number)
+        return told(made)[0]
+
+    assert held(0.9 * least_ms).ledger_ms["idle_host_work"] == 0
+    assert held(least_ms + 0.6).ledger_ms["idle_host_work"] == pytest.approx(least_ms + 0.6, abs=0.9)
+    assert held(6.0).ledger_ms["idle_host_work"] == pytest.approx(6.0, abs=0.9)
 
 
 def test_an_operation_that_launches_nothing_need_not_be_long() -> None:
