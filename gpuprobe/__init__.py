@@ -9,7 +9,7 @@ In a notebook or a script of your own:
     model.fit(..., callbacks=[gpuprobe.keras.Probe()])    watch a training of your own
     with gpuprobe.window("my loop") as probe: ...         and a loop of your own; gpuprobe.steps counts for you
 
-Each is imported when it is first used. `gpuprobe.errors.GpuprobeError` is what they raise for what a user can act on.
+Each is imported on first use. They raise `gpuprobe.errors.GpuprobeError` for errors that a user can act on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Imported when it is first used: the command line starts with none of it.
+# Imported on first use, to keep the command line quick.
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules={"keras"},

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gpuprobe.measure.events import RunInProgress
     from gpuprobe.workloads.workload import Workload
 
-# The story's ResNet, and its batch.
+# The default workload: the depth of its ResNet, and its batch size.
 STORY_DEPTH, DEFAULT_BATCH = 20, 32
 
 
@@ -45,17 +45,16 @@ def run(
     trace: bool = True,
     resume: str | Path | None = None,
 ) -> Result:
-    """Train a workload under each strategy, write the report, and return the study, which shows itself as its answer.
+    """Train a workload under each strategy, write the report, and return the study, which displays as its answer.
 
-    `strategies` are all of them where none is named. Keras trains with `backend` (`tensorflow`, `jax`, `torch`); `all`
-    compares those that are installed under one strategy, on plain arrays where none is named.
-    `workload` is a `Workload`, or what `gpuprobe run --model` takes. Every run is a fresh process: a `Workload` reaches
-    it pickled, classes and functions of the script by value, so it needs no `if __name__ == "__main__"`. A tf.data
-    dataset can't be pickled: give the function that makes it. `devices`, as in (1, 2, 4), compares so many devices
-    instead of `strategies`; they share each batch, or each has one where it is `weak`. `resume`, instead of a workload,
-    is the folder of a study that was interrupted, which goes on with its own options. Raises GpuprobeError where
-    nothing can be trained; a run that fails is in the result's `ranking.failures`, a strategy that cannot apply in
-    `ranking.skipped`.
+    `strategies` defaults to all. Keras trains with `backend` (`tensorflow`, `jax`, `torch`); `all` compares the
+    installed backends under one strategy, by default on plain arrays. `workload` is a `Workload`, or a value of
+    `gpuprobe run --model`. Every run is a fresh process, to which a `Workload` is pickled, with classes and functions
+    of the script by value, so the script needs no `if __name__ == "__main__"`. A tf.data dataset cannot be pickled:
+    give the function that makes it. `devices`, such as (1, 2, 4), compares numbers of devices instead of `strategies`;
+    the devices share each batch, or with `weak` each has a whole one. `resume`, instead of a workload, is the folder of
+    an interrupted study, which keeps its own options. Raises GpuprobeError where nothing can be trained; failed runs
+    are in the result's `ranking.failures`, strategies that cannot apply in `ranking.skipped`.
     """
     if (workload is None) == (resume is None):
         raise UsageError("gpuprobe.run takes either a workload or resume=..., the folder of a study to finish")
@@ -89,7 +88,7 @@ def _carried_out(begun: Begun) -> Result:
 
 
 class _Silent:
-    """An observer that says nothing: the caller gets the result."""
+    """An observer that prints nothing: the caller gets the result."""
 
     def run_started(self, spec: RunSpec, index: int, total: int) -> None:
         """Say nothing."""

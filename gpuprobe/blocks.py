@@ -1,9 +1,9 @@
-"""How far the mean of times in a row may be off: from the means of blocks, since neighbours are alike.
+"""The confidence interval of the mean of successive times, by the means of blocks, since neighbours are correlated.
 
 Batch means: Law, "Simulation Modeling and Analysis". Eight blocks are few enough to be independent, and enough for
 Student's t.
 
-Every diagnosis imports this, so it does without `statistics`, which takes longer to import than a small trace to read.
+Every diagnosis imports this module, so it does not import `statistics`, which takes longer than reading a small trace.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T_95 = 2.365
 
 
 def block_means(times: Sequence[float]) -> list[float]:
-    """Return the mean of each of eight blocks of times, at least as many as that, whose lengths differ by one."""
+    """Return the means of eight blocks of the times (n >= 8), whose lengths differ by at most one."""
     edges = [len(times) * place // BLOCKS for place in range(BLOCKS + 1)]
     return [math.fsum(times[first:last]) / (last - first) for first, last in itertools.pairwise(edges)]
 

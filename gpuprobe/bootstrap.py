@@ -1,7 +1,7 @@
-"""The script that each child process of ours runs first: `bootstrap.py PARENT MODULE WORDS...` runs the module.
+"""The script that each child process of gpuprobe runs first: `bootstrap.py PARENT MODULE WORDS...` runs the module.
 
-Python puts a script's own folder first on its path, and with `-c` or `-m` the current one, where a `random.py` of the
-user's would stand in for the standard library's. That place is taken off before anything is imported.
+Python puts a script's folder first on its path, and with `-c` or `-m` the current folder, where a user's `random.py`
+would hide the standard library's. That entry is removed before anything is imported.
 """
 
 import sys
@@ -11,7 +11,7 @@ if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
 
 
 def main() -> None:
-    """Bind this process to its parent (0: to none), and run the module as `python -m` would."""
+    """Tie this process to its parent's life (0: to none), and run the module as `python -m` would."""
     import runpy
     from importlib.util import find_spec
 
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def _import_as_the_parent_did() -> None:
-    """Import gpuprobe from where this file lies, which is on the parent's path alone, and nothing else from there."""
+    """Import gpuprobe from this file's folder, which may be only on the parent's path, and nothing else from there."""
     import importlib
     from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Starts our own child processes, all in one way: none runs what lies in the user's folder, none outlives its parent.
+"""Starts all child processes of gpuprobe: none imports modules from the user's folder, and none outlives its parent.
 
-A child finds the standard library, what is installed, and what PYTHONPATH names (see `bootstrap`). An empty entry in
-PYTHONPATH means the current folder, and is nearly always left over from `$PYTHONPATH:...`: it does not count.
+A child can import the standard library, installed packages, and folders of PYTHONPATH (see `bootstrap`). An empty entry
+in PYTHONPATH means the current folder, is nearly always left over from `$PYTHONPATH:...`, and is ignored.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-# Before Python 3.11 the bootstrap alone keeps the path clean; with -P what the child starts in turn keeps it too.
+# Before Python 3.11 only the bootstrap keeps the path clean; -P also does so for the child's own children.
 SAFE_PATH = ("-P",) if sys.version_info >= (3, 11) else ()
 NOTHING: Mapping[str, str] = MappingProxyType({})
-# In place of the parent's number: the child sees to its end itself.
+# In place of the parent's id: the child is not tied to its parent.
 UNBOUND = 0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a child wrote, and its exit code, or minus the signal's number; no code where it took too long."""
+    """A child's output and its exit code (negative: killed by that signal; None: it took too long)."""
 
     code: int | None
     out: bytes
@@ -46,10 +46,10 @@ def start(
     stdout: int | IO[bytes] | None = subprocess.DEVNULL,
     stderr: int | IO[bytes] | None = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
-    """Start a module of ours, or of an installed package, in a session of its own: Ctrl-C reaches the parent alone.
+    """Start a module of gpuprobe or of an installed package in its own process session: Ctrl-C reaches only the parent.
 
-    `environ` is added to the environment. The kernel ends a child that is `bound` when the thread that started it ends,
-    however that ends; one that is not has to look after its parent itself.
+    `environ` is added to the environment. The kernel kills a `bound` child when the thread that started it ends; any
+    other child has to watch its parent itself.
     """
     parent = os.getpid() if bound else UNBOUND
     return subprocess.Popen(
@@ -69,11 +69,11 @@ def ask(
     limit_s: float | None = None,
     environ: Mapping[str, str] = NOTHING,
 ) -> Answer:
-    """Run a module to its end, or for so long; then end whatever it started and left behind.
+    """Run a module to its end, at most so many seconds; then kill all processes that it left behind.
 
     Raises OSError where it cannot be started.
     """
-    # Files, not pipes: what it left behind would hold a pipe open.
+    # Files, not pipes: processes left behind would hold a pipe open.
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(question)
         given.seek(0)
@@ -90,31 +90,31 @@ def ask(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a child at once, and what it started."""
+    """Kill a child and all that it started."""
     end_session(process.pid)
     process.wait()
 
 
 def end_session(leader: int) -> None:
-    """End all that is left of the session that a child leads."""
+    """Kill all that is left of a child's session."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
 
 def freeze_session(leader: int) -> None:
-    """Let nothing of the session that a child leads have any processor, until `thaw_session`."""
+    """Suspend all processes of a child's session until `thaw_session`."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGSTOP)
 
 
 def thaw_session(leader: int) -> None:
-    """Let it go on."""
+    """Continue a suspended session."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGCONT)
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment, without the empty entries of PYTHONPATH."""
+    """Return this process's environment, without empty entries in PYTHONPATH."""
     environ = {**os.environ}
     places = [place for place in environ.pop("PYTHONPATH", "").split(os.pathsep) if place]
     return {**environ, "PYTHONPATH": os.pathsep.join(places)} if places else environ

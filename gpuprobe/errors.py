@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-# What TensorFlow and Keras write before they come to the point, and how they colour it.
+# Prefixes and colour codes in messages of TensorFlow and Keras, which are removed.
 _PREAMBLE = re.compile(
     r"Graph execution error:|Detected at node|<stack traces unavailable>|Exception encountered when calling|File \""
 )
-# A sentence that they broke goes on after a line of at least so many letters; what is told is cut after so many.
+# A line of at least so many letters may continue on the next one; messages are cut after so many.
 _BROKEN_FROM, _LONGEST = 30, 300
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -21,11 +21,10 @@ FAILED, UNEXPECTED, INTERRUPTED, NOBODY_READS = 1, 70, 130, 141
 class GpuprobeError(Exception):
     """Something the user can act on: the message says what happened, where, and what to do.
 
-    Exit codes (the documented contract of the command line):
-    0 done; 1 the work was done but found a failure (a run failed, a check failed); 2 wrong usage;
-    3 unreadable or invalid input; 4 output cannot be written; 5 a part of the environment is missing, or memory;
-    70 an error of gpuprobe's own; 130 interrupted; 141 whoever read the output has gone. `gpuprobe watch` passes on
-    the exit code of the command it watched.
+    Exit codes (the documented contract of the command line): 0 done; 1 the work was done but found a failure (a run
+    failed, a check failed); 2 wrong usage; 3 unreadable or invalid input; 4 output cannot be written; 5 a part of the
+    environment is missing, or memory; 70 an error of gpuprobe's own; 130 interrupted; 141 the reader of the output has
+    gone. `gpuprobe watch` passes on the exit code of the command it watched.
     """
 
     exit_code = FAILED
@@ -38,7 +37,7 @@ class UsageError(GpuprobeError):
 
 
 class InputError(GpuprobeError):
-    """A file that was named cannot be read or does not hold what it should."""
+    """A named file cannot be read or does not hold what it should."""
 
     exit_code = 3
 
@@ -56,10 +55,9 @@ class MissingError(GpuprobeError):
 
 
 def in_short(error: BaseException) -> str:
-    """Return an error of somebody else's as one line: its type, and the first line that says what happened.
+    """Return an error of another library as one line: its type, and the first line of its message.
 
-    A sentence that goes on in the next lines is told whole; what is longer than a line can be, as a model's config, is
-    cut.
+    A sentence that continues on the next lines is kept whole; a very long one, such as a model's config, is cut.
     """
     lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
     if lines and lines[0].startswith("in user code:"):

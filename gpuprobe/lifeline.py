@@ -1,4 +1,4 @@
-"""Ends a process when the one that started it ends, however that ends."""
+"""Kills a process when its parent ends, however it ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def end_with(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent dies, and end now where that has died already.
+    """Ask the kernel to kill this process when its parent ends; exit now if it has ended already.
 
     The parent is the thread that started this process. Linux only; elsewhere nothing happens. Source: prctl(2),
     PR_SET_PDEATHSIG.

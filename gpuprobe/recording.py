@@ -1,4 +1,4 @@
-"""Where things lie in a study's folder, and how its records are read back.
+"""The files of a study's folder, and reading its records.
 
 reports/<study>/{study.json, report.json, report.md, report.html, plots/}
 reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/, step.html}
@@ -23,31 +23,31 @@ Found = TypeVar("Found")
 STUDY_FILE = "study.json"
 # The report of a study or a watch, as text and as a page.
 REPORT_FILE, PAGE_FILE = "report.md", "report.html"
-# What they are made of. Of a study it is the ranking, which in a copy without traces alone tells what these said.
+# The data of the report. For a study it is the ranking, which in a copy without traces is the only source on them.
 RANKING_FILE = "report.json"
 WATCH_FILE = "watch.json"
-# Where `watch --trace` keeps a recording of each training that it attached to, each a study of one run.
+# The folder in which `watch --trace` keeps a recording of each training, each as a study of one run.
 TRAININGS_FOLDER = "trainings"
-# Left there once a Python of the command has loaded Keras.
+# Written once a Python process of the command has imported Keras.
 KERAS_SEEN = "keras.seen"
-# Where the wall time of each process went that loaded Keras, by its id.
+# The whole-run breakdown of each process that imported Keras, by its id.
 WALL_FILES = "wall-{}.json"
 RUNS_FOLDER = "runs"
 RUN_FILE = "run.json"
 SPEC_FILE = "spec.json"
-# With which all runs begin, where they train with several backends.
+# The initial weights of all runs in a study of several backends.
 WEIGHTS_FILE = "first-weights.npz"
-# The parent writes into it what comes next: a worker that has warmed up, or paused, waits for it.
+# The parent's commands to a run that waits at its gate.
 GO_FILE = "go"
 TELEMETRY_FILE = "telemetry.csv"
 LOG_FILE = "log.txt"
 TRACE_FOLDER = "trace"
-# The page to look into the step of that trace.
+# The page that shows the traced step.
 STEP_FILE = "step.html"
-# Where, within a run, the sessions of the profiler lie, and TensorFlow's traces in them, one of each host.
+# Patterns, within a run, of the profiler's sessions, and of TensorFlow's traces in them, one for each host.
 PROFILES_PATTERN = f"{TRACE_FOLDER}/plugins/profile/*"
 TRACE_PATTERN = f"{PROFILES_PATTERN}/*.xplane.pb"
-# What a run says of its trace where it is part of such a copy.
+# The reason in a run's record for its missing trace in a copy without traces.
 TRACE_LEFT_OUT = "left out of the shared copy"
 
 
@@ -57,12 +57,12 @@ def run_folder(study: Path, number: int, strategy: str, step: int = 0) -> Path:
 
 
 def search_file(study: Path, strategy: str) -> Path:
-    """Return where a search keeps what it decided: beside the study's record."""
+    """Return the name of the file with a search's decisions, beside the study's record."""
     return study / f"search-{strategy}.json"
 
 
 def load_study(folder: Path) -> Study:
-    """Read a study's record. Raises InputError where the folder is none of gpuprobe's studies."""
+    """Read a study's record. Raises InputError where the folder is no study."""
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "there is no such folder"
         raise InputError(f"{folder}: {what}; name the folder of a study, as in reports/STUDY")
@@ -74,7 +74,7 @@ def load_study(folder: Path) -> Study:
 
 
 def _newest_below(folder: Path) -> Path | None:
-    """Return the study that was begun last in a folder, or in one of its folders; None where there is none."""
+    """Return the latest study in a folder or one level below; None where there is none."""
     found = [path for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{STUDY_FILE}")]
     return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
 
@@ -82,7 +82,7 @@ def _newest_below(folder: Path) -> Path | None:
 def load_runs(folder: Path) -> dict[Path, Run]:
     """Read all finished records of a study's runs, by run folder, in the order of rounds, names and steps.
 
-    One that cannot be read is a run that ended as `unreadable`, with the reason: the others are worth as much.
+    A run that cannot be read gets the state `unreadable` and the reason; the others are not affected.
     """
     found = sorted((folder / RUNS_FOLDER).glob(f"*/{RUN_FILE}"))
     runs = {path.parent: _run(path) for path in found}
@@ -90,7 +90,7 @@ def load_runs(folder: Path) -> dict[Path, Run]:
 
 
 def spec_of(run: Path) -> RunSpec:
-    """Return what a run was asked to do; of a specification that cannot be read, what the folder's name tells of it."""
+    """Return the spec of a run; if it cannot be read, one made from the folder's name."""
     try:
         return load(RunSpec, run / SPEC_FILE)
     except InputError:
@@ -107,12 +107,12 @@ def spec_of(run: Path) -> RunSpec:
 
 
 def without_folder(error: InputError, folder: Path) -> str:
-    """Return what an error says of a file, named as it lies in the folder: a study may be moved, and be shared."""
+    """Return an error's message with file paths relative to the folder, since a study may be moved or shared."""
     return str(error).replace(f"{folder}/", "")
 
 
 def whole(read: Callable[[], Found], troubles: list[str]) -> Found | None:
-    """Return what is read, or None where it is damaged, and add to the troubles why: the rest counts without it."""
+    """Return the result of reading, None where it is damaged; the reason is added to `troubles`."""
     try:
         return read()
     except InputError as error:

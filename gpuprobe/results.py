@@ -1,4 +1,4 @@
-"""What a Python session gets and shows: a study, and a diagnosis. Neither needs TensorFlow or a GPU."""
+"""The results for Python sessions and notebooks: a study, and a diagnosis. Neither needs TensorFlow or a GPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Result(Loaded):
-    """A study: its `ranking` (rows, findings, failures, skipped), `runs` and `telemetry`; shown as its answer."""
+    """A study: its `ranking` (rows, findings, failures, skipped), `runs` and `telemetry`; it displays as its answer."""
 
     def __repr__(self) -> str:
         return f"{inline.study_text(self)}\n{self.report}"
@@ -34,12 +34,12 @@ class Result(Loaded):
 
     @property
     def report(self) -> Path:
-        """The report's page, which is there where the study was measured or reported on."""
+        """The path of the report's page, which exists once the study was reported."""
         return self.folder / PAGE_FILE
 
 
 class Diagnosed(Diagnosis, frozen=True, kw_only=True):
-    """A diagnosis: `primary`, `findings` and the breakdown of each of `devices`; shown as its answer."""
+    """A diagnosis: `primary`, `findings` and the breakdown of each of `devices`; it displays as its answer."""
 
     def __repr__(self) -> str:
         return inline.diagnosis_text(self)
@@ -54,12 +54,12 @@ class Diagnosed(Diagnosis, frozen=True, kw_only=True):
 
 
 def result(loaded: Loaded) -> Result:
-    """Return a study that was read in the form that shows itself."""
+    """Return a loaded study as a `Result`."""
     return Result(**{field.name: getattr(loaded, field.name) for field in fields(loaded)})
 
 
 def load(study: str | PathLike[str]) -> Result:
-    """Read a study's folder, as `reports/STUDY`, and rank it. Raises InputError where it is none."""
+    """Read a study's folder, such as `reports/STUDY`, and rank it. Raises InputError where it is no study."""
     return result(read(Path(study)))
 
 

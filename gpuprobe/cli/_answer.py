@@ -1,4 +1,4 @@
-"""Prints an answer: the finding, how sure it is, the time before and after, why, and the change."""
+"""Prints an answer: the finding, its confidence, the time before and after, the evidence, and the advised change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDEST_TITLE = len("Evidence")
 
 
 def show(console: Console, answer: Answer, evidence: Sequence[str] = ()) -> None:
-    """Print it; `evidence` are lines that stand in place of the one that says why."""
+    """Print the answer; `evidence` are lines to print in place of the usual evidence."""
     titled(console, "Verdict", answer.title, "bold")
     titled(console, "", "; ".join(f"{title} {text}" for title, text in answer.chips), "dim")
     chart(console, answer.bars)
@@ -30,12 +30,12 @@ def show(console: Console, answer: Answer, evidence: Sequence[str] = ()) -> None
         titled(console, ("Evidence" if evidence else "Why") if not place else "", line)
     titled(console, "Next", answer.change)
     if answer.code:
-        # As it stands, so that it can be copied.
+        # Printed without wrapping, so that it can be copied.
         console.print(answer.code, markup=False, highlight=False, soft_wrap=True, style="cyan")
 
 
 def chart(console: Console, shown: Chart | None) -> None:
-    """Print a chart of bars between empty lines, with what its length is."""
+    """Print a bar chart between empty lines, with the meaning of its length."""
     if shown is not None and isinstance(shown.drawn, Bars):
         console.print()
         console.print(bars(shown.drawn, console.width - 1))
@@ -45,7 +45,7 @@ def chart(console: Console, shown: Chart | None) -> None:
 
 
 def titled(console: Console, title: str, text: str, style: str = "") -> None:
-    """Print a sentence beside its title, one that is empty left out; only a terminal has a width for it."""
+    """Print a sentence beside its title, wrapped in a terminal; nothing for an empty sentence."""
     words = Text(text.replace("`", ""), style)
     if not text:
         return

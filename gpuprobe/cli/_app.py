@@ -32,9 +32,9 @@ COMPLETION = (
     'Completion of names and options: eval "$(_GPUPROBE_COMPLETE=bash_source gpuprobe)" in ~/.bashrc; zsh_source and '
     "fish_source for those."
 )
-# Set by the shell that asks what could follow.
+# Set by a shell that asks for completions.
 COMPLETE = "_GPUPROBE_COMPLETE"
-# What pip calls the packages that are imported by another name.
+# Names of packages in pip, where they differ from those in Python.
 DISTRIBUTIONS = {
     "google": "protobuf",
     "markdown_it": "markdown-it-py",
@@ -43,31 +43,31 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "xprof": "tensorboard-plugin-profile",
 }
-# A disk or a quota that is full, and one that cannot be written at all.
+# Errors of a full disk or quota, and of a disk that cannot be written.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 class _Commands(click.Group):
-    """The subcommands, each a file of this folder that is imported when it is asked for."""
+    """The subcommands, each a file of this folder, imported only when used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order in which the help shows them."""
+        """Return the names in the order of the help."""
         return [name for names in _groups().values() for name in names]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the subcommands in groups, by what one is after."""
+        """Write the subcommands in groups by purpose."""
         for group, names in _groups().items():
             with formatter.section(group):
                 formatter.write_dl([(f"{name:<8}", _module(name).command.get_short_help_str(100)) for name in names])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write examples, and how to have the shell complete names."""
+        """Write examples, and how to turn on completion in a shell."""
         write_examples(formatter, EXAMPLES)
         formatter.write_paragraph()
         formatter.write_text(COMPLETION)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a subcommand, None where there is none of that name."""
+        """Import a subcommand; None if there is none of that name."""
         if cmd_name not in _names():
             return None
         found: click.Command = _module(cmd_name).command
@@ -76,7 +76,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the subcommand that is asked for; an unknown one is told of with those that it may have meant."""
+        """Find a subcommand; the error for an unknown one suggests similar names."""
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as error:
@@ -92,14 +92,14 @@ def _module(name: str) -> Any:
 
 
 def _groups() -> dict[str, list[str]]:
-    """Return the names by the group that each file names, both in the order that the files ask for."""
+    """Return the names by group, both ordered as the files say."""
     groups: dict[str, list[str]] = {}
     for name in sorted(_names(), key=lambda name: (_module(name).HELP_ORDER, name)):
         groups.setdefault(_module(name).HELP_GROUP, []).append(name)
     return groups
 
 
-# Defaults are shown, and what Click calls a program that is started by `python -m` is no name that one can type.
+# Defaults are shown; the program's name is given, since Click's name for `python -m` cannot be typed.
 @click.group(
     "gpuprobe",
     cls=_Commands,
@@ -113,7 +113,7 @@ def _program() -> None:
 
 def main() -> None:
     """Run the command line; the installed `gpuprobe` program."""
-    # At its end the interpreter would look through every object for cycles, and all of the memory goes anyway.
+    # At exit the interpreter would collect garbage, which is useless work.
     atexit.register(gc.freeze)
     guard()
     debug = "--debug" in sys.argv or bool(os.environ.get("GPUPROBE_DEBUG"))
@@ -136,7 +136,8 @@ def main() -> None:
         say(f"gpuprobe: {error}")
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        # Within the `exec` of a string, as a dataclass's, it has Py_RunMain end by the signal; the next undoes it.
+        # Within an `exec` of a string, as in a dataclass, Ctrl-C makes Py_RunMain exit by the signal; a second call
+        # resets that.
         exec("")  # noqa: S102
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
@@ -146,18 +147,18 @@ def main() -> None:
         say(f"gpuprobe: {said}")
         raise SystemExit(code) from None
     finally:
-        # All is written: a Ctrl-C too many finds the interpreter on its way out, and would change the exit code.
+        # All output is written: a late Ctrl-C during exit would only change the exit code.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # What was printed before an error; one that stdout has of its own is not told on top of it.
+        # Flush what was printed before an error; an error of stdout itself is not reported in addition.
         with suppress(GpuprobeError):
             sys.stdout.flush()
 
 
 def _carry_out() -> None:
-    """Answer the shell that asks what could follow, or run the subcommand, up to the last of what it printed."""
+    """Answer a shell's request for completions, or run the subcommand, and flush its output."""
     try:
         _complete()
-        # Not Click's own `main`, which has other exit codes for an interruption and for a reader that has gone.
+        # Click's own `main` has other exit codes for an interruption and a closed pipe, so it is not used.
         with _program.make_context("gpuprobe", sys.argv[1:]) as context:
             _program.invoke(context)
     except (SystemExit, click.exceptions.Exit):
@@ -167,7 +168,7 @@ def _carry_out() -> None:
 
 
 def _unexpected(error: Exception) -> tuple[str, int]:
-    """Return what to say of an error that is nobody's mistake, or of what the machine lacks, and the exit code."""
+    """Return the message and exit code of an error of gpuprobe's own, or of something that the machine lacks."""
     if _is_of_memory(error):
         return f"there is not enough memory ({in_short(error)})", MissingError.exit_code
     if isinstance(error, OSError) and error.errno in NO_ROOM:
@@ -181,13 +182,13 @@ def _unexpected(error: Exception) -> tuple[str, int]:
 
 
 def _distribution(module: str) -> str:
-    """Return what pip calls the package that a module is of."""
+    """Return the pip name of a module's package."""
     top = module.partition(".")[0]
     return DISTRIBUTIONS.get(top, top)
 
 
 def _is_of_memory(error: Exception) -> bool:
-    """Whether it says that the system had no memory to give: for data, for a thread, or to load a library into."""
+    """Whether an error means that memory ran out: for data, for a thread, or for loading a library."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     words = (
@@ -198,7 +199,7 @@ def _is_of_memory(error: Exception) -> bool:
 
 
 def _complete() -> None:
-    """Answer a shell that asks what could follow, and end."""
+    """Answer a shell's request for completions, and exit."""
     if asked := os.environ.get(COMPLETE):
         from click.shell_completion import shell_complete
 
@@ -206,7 +207,7 @@ def _complete() -> None:
 
 
 def _in_one_line(error: click.ClickException) -> str:
-    """Return what is wrong with the words that were typed, and where the right ones are listed."""
+    """Return what is wrong with the command line, and where the valid options are listed."""
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "gpuprobe"
     said = " ".join(error.format_message().split())

@@ -1,7 +1,7 @@
-"""A status bar on the last lines of a terminal, below the output of a command that goes on scrolling above it.
+"""A status bar on the last lines of a terminal, below the scrolling output of a command.
 
-The terminal is told to scroll only the lines above (DECSTBM), and the cursor is put back after each drawing, so that
-nothing is ever written between the command's own lines. Source: ECMA-48 and DEC's VT510 manual.
+The terminal scrolls only the lines above (DECSTBM), and the cursor is restored after each drawing, so nothing is
+written between the command's own lines. Source: ECMA-48 and DEC's VT510 manual.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 SAVE, RESTORE, DOWN, CLEAR_LINE, WHOLE_SCREEN = "\0337", "\0338", "\033D", "\033[2K", "\033[r"
-# A lower terminal is left to the command alone.
+# A terminal with fewer lines has no status bar.
 LEAST_ROWS = 12
 MOST_GPUS = 4
-# More points than the widest terminal shows.
+# Points kept: more than the widest terminal shows.
 HISTORY = 1024
-# The cells left of the line that hold its scale; its rows, and the terminal's from which on there is room for more.
+# The cells of the scale left of the line; the rows of the line, and the terminal's height from which it gets more.
 SCALE, LOW, HIGH, ROOMY = 7, 2, 4, 30
 
 
 class StatusBar:
-    """Shows the newest values of a recording on a terminal; where there is none, nothing."""
+    """Shows the newest values of a recording on a terminal; without a terminal it does nothing."""
 
     def __init__(self, fd: int, recording: Path, cores: float) -> None:
         self._fd, self._path, self._cores = fd, recording, cores
@@ -62,18 +62,18 @@ class StatusBar:
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        """Leave the terminal to the shell on Ctrl-Z, and stop as without us; it goes on here after `fg`."""
+        """On Ctrl-Z restore the terminal for the shell, then stop; execution continues here after `fg`."""
         self._remove()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         signal.signal(number, self._stop)
 
     def draw(self) -> None:
-        """Draw the values as they are now; not while another program has the terminal."""
+        """Draw the current values, unless another program is in the terminal's foreground."""
         if not self._is_ours():
             return
         columns, rows = self._size()
-        # The sampler names the columns of its file some time after the start.
+        # The sampler writes the names of the columns some time after its start.
         if self._latest is None or self._latest.t_ns is None:
             self._latest = Follower(self._path)
             self._latest.skip_to_tail()
@@ -92,7 +92,7 @@ class StatusBar:
             return
         self._remove()
         self._shape = (columns, rows, height)
-        # The lines that become the bar may hold output: scroll it up, and the cursor with it, in its column.
+        # The bar's lines may hold output: scroll it up, and move the cursor with it.
         room = DOWN * height + f"\033[{height}A"
         self._write(f"{room}{SAVE}\033[1;{rows - height}r{RESTORE}")
 
@@ -175,6 +175,6 @@ class StatusBar:
             return False
 
     def _write(self, text: str) -> None:
-        # A terminal that has gone away must not end the command.
+        # A closed terminal must not end the command.
         with contextlib.suppress(OSError):
             os.write(self._fd, text.encode(errors="replace"))

@@ -1,4 +1,4 @@
-"""Bars in a terminal: letters on colours, so that they read without colours too, on one scale."""
+"""Bar charts in a terminal: letters on colours, so that they can be read without colours too."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from gpuprobe.report.charts import Bar, Bars
 
 GAP = 2
-# A bar of fewer cells shows little: below that what is told of it stands above it, over the whole width.
+# The least cells of a bar: in a narrower terminal its label is on a line of its own above it.
 NARROWEST = 24
 LONGEST_BESIDE = 26
-# The colours of a terminal that are dark by most themes.
+# Terminal colours that are dark in most themes.
 DARK = frozenset({"red", "blue", "magenta", "bright_black"})
 
 
 def bars(drawn: Bars, width: int) -> RenderableType:
-    """Return the chart, no wider than `width` cells, with its legend where it has one."""
+    """Return the chart, at most `width` cells wide, with its legend, if any."""
     name = max(cell_len(bar.label) for bar in drawn.rows)
     told = max(cell_len(bar.told) for bar in drawn.rows)
     room = width - name - told - 2 * GAP
@@ -39,12 +39,12 @@ def bars(drawn: Bars, width: int) -> RenderableType:
 
 
 def painted(colour: str) -> str:
-    """Return the style of a letter on a colour, on which it can be read."""
+    """Return the style of a readable letter on a colour."""
     return f"bold {'white' if colour in DARK else 'black'} on {colour}"
 
 
 def _cells(bar: Bar, most: float, room: int) -> Text:
-    """Return the parts of a bar in cells: by largest remainder, so that they add up to the bar's length."""
+    """Return the parts of a bar in whole cells that add up to its length (largest remainder method)."""
     exact = [room * part.value / most if most else 0.0 for part in bar.parts]
     whole = min(room, max(1, round(sum(exact))))
     cells = [int(value) for value in exact]

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 SHOWN_KERNELS, SHOWN_GAPS, SHOWN_CHANGES, SHOWN_TYPES = 5, 5, 6, 3
 MARGIN = 2
-# One meter alone has nothing beside it that it could differ from.
+# With fewer meters there is nothing to compare.
 FEWEST_METERS = 2
 
 
 def show(console: Console, diagnosis: Diagnosis) -> None:
-    """Print the verdict, then each device: its bar and its table; of the one that was judged its gaps and kernels."""
+    """Print the verdict, then each device: its bar and its table, and, for the diagnosed one, gaps and kernels."""
     console.print(_verdict(diagnosis))
     judged = main_device(diagnosis)
     for device in diagnosis.devices:
@@ -159,7 +159,7 @@ def _iterators(host: HostBreakdown) -> Table:
 
 
 def _meters(signals: tuple[Signal, ...]) -> RenderableType:
-    """How busy the GPU was by each meter, why they differ, and what Task Manager would have shown."""
+    """Print how busy the GPU was by each meter, why they differ, and what Task Manager would have shown."""
     rows = meters.table({"": signals})
     if sum(signal.value is not None for signal in signals) < FEWEST_METERS:
         return Text("")

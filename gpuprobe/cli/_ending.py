@@ -23,9 +23,9 @@ class _EndedError(BaseException):
 
 @contextmanager
 def unwinding() -> Iterator[None]:
-    """Unwind a block on such a signal, and then end by it, as who sent it expects; a second one ends it at once.
+    """Unwind a block on such a signal, then exit by that signal; a second one kills the process at once.
 
-    One that is ignored, as under nohup, stays so.
+    Ignored signals, as under nohup, stay ignored.
     """
     taken = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
 

@@ -17,13 +17,13 @@ STDOUT, STDERR = 1, 2
 
 
 class ReaderGoneError(GpuprobeError):
-    """Whoever read stdout (head, less) has gone: nobody is there to be told, and the program ends."""
+    """The reader of stdout (head, less) has closed the pipe: the program ends without a message."""
 
     exit_code = NOBODY_READS
 
 
 class _Out(io.FileIO):
-    """Stdout below its buffers: the first write that fails is told of, and what follows it is lost."""
+    """The raw stdout: the first failing write raises, and later output is dropped."""
 
     _failed = False
 
@@ -41,7 +41,7 @@ class _Out(io.FileIO):
 
 
 class _Err(io.FileIO):
-    """Stderr below its buffers: what cannot be said there is lost, and changes neither work nor exit code."""
+    """The raw stderr: output that cannot be written is dropped, without effect on work or exit code."""
 
     def write(self, data: Any) -> int | None:  # type: ignore[override]
         try:
@@ -51,9 +51,9 @@ class _Err(io.FileIO):
 
 
 def guard() -> None:
-    """Put streams in place that replace what their encoding lacks, and turn a write that fails into an exit code.
+    """Replace the standard streams: unencodable characters are replaced, and failing writes become exit codes.
 
-    One that was closed before the start leads nowhere, and no file that is opened later gets its number.
+    A stream that was closed before the start is opened to nowhere, so that no later file gets its descriptor.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
@@ -65,7 +65,7 @@ def guard() -> None:
 
 
 def say(text: str) -> None:
-    """Print a line on stderr: progress, and what went wrong."""
+    """Print a line on stderr: progress and errors."""
     print(shown(text), file=sys.stderr, flush=True)
 
 
@@ -75,11 +75,11 @@ def echo(text: str) -> None:
 
 
 def echo_json(encoded: bytes) -> None:
-    """Print a JSON document, which is UTF-8 whatever the terminal's encoding is."""
+    """Print a JSON document in UTF-8, whatever the terminal's encoding."""
     encoded = visible_json(encoded)
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:
-        # Within Python, where text is taken as it is.
+        # In a Python session stdout takes any text.
         sys.stdout.write(encoded.decode())
         return
     sys.stdout.flush()

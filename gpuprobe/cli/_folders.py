@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[None]:
-    """Make a folder to write into; one that is there must be empty. Raises OutputError where it cannot be used."""
+    """Make an output folder; an existing one must be empty. Raises OutputError where it cannot be used."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         taken = any(folder.iterdir())

@@ -1,4 +1,4 @@
-"""How a subcommand's help ends: examples, notes and exit codes, each laid out for the width of the terminal."""
+"""The end of a subcommand's help: examples, notes and exit codes, wrapped to the terminal's width."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# What a code means wherever a command does not say it more exactly; `GpuprobeError` has the contract.
+# The usual meaning of each exit code (see `GpuprobeError`); a command may have more exact words.
 COMMON = {
     2: "wrong usage",
     3: "unreadable input",
@@ -17,12 +17,12 @@ COMMON = {
     5: "something is not installed, or memory is short",
     130: "interrupted",
 }
-# An example that is longer has its explanation on the next line.
+# A longer example has its explanation on the next line.
 LONGEST_EXAMPLE = 44
 
 
 class Described(click.Command):
-    """A command whose help shows examples (a command line, and what it is for), notes, and exit codes."""
+    """A command whose help has examples (a command line and its purpose), notes, and exit codes."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Described(click.Command):
         self.examples, self.notes, self.exit_codes = examples, notes, exit_codes or {}
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what stands below the options."""
+        """Write the end of the help, below the options."""
         write_examples(formatter, self.examples)
         for note in self.notes:
             formatter.write_paragraph()
@@ -47,12 +47,12 @@ class Described(click.Command):
 
 
 def write_examples(formatter: click.HelpFormatter, examples: Sequence[tuple[str, str]]) -> None:
-    """Write each command line with what it is for."""
+    """Write each command line with its purpose."""
     if examples:
         with formatter.section("Examples"):
             formatter.write_dl(examples, col_max=LONGEST_EXAMPLE)
 
 
 def codes(done: str, *common: int, failed: str = "") -> dict[int, str]:
-    """Return the exit codes of a command: 0, 1 where it has a meaning, wrong usage, and the common ones named."""
+    """Return the exit codes of a command: 0, 1 if it has a meaning, 2, and the given common ones."""
     return {0: done, **({1: failed} if failed else {}), **{code: COMMON[code] for code in (2, *common)}}

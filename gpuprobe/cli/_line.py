@@ -1,4 +1,4 @@
-"""A line over time in a terminal, drawn in the dots of Braille letters: two values and four levels a cell."""
+"""A line chart in a terminal, drawn with the dots of Braille letters: two values and four levels for each cell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Unicode's block of Braille: a letter is this plus a bit for each of its dots, by column and from the top.
+# Unicode's Braille block: a letter is this plus a bit for each dot, by column and from the top.
 BLANK = 0x2800
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 ACROSS, UP = len(DOTS), len(DOTS[0])
@@ -16,7 +16,7 @@ ACROSS, UP = len(DOTS), len(DOTS[0])
 def line(values: Sequence[float | None], width: int, height: int) -> list[str]:
     """Return the newest values (0 to 1) as rows of `width` letters, the newest at the right; None leaves a gap.
 
-    Neighbours are joined, so that a jump is a stroke.
+    Neighbouring values are joined by a vertical stroke.
     """
     shown = list(values)[-ACROSS * width :]
     first = ACROSS * width - len(shown)

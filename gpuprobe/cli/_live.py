@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a calm table in a terminal, plain lines in a pipe."""
+"""Shows a running study: a table in a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ PHASES = {
     "refill": "taking turns",
     "turn": "taking turns",
 }
-# Redrawing is work that the training would wait for on a machine with few cores.
+# Redrawn rarely, since on a machine with few cores it slows the training.
 REFRESH_PER_S = 2
 
 
 class LiveView:
     """Shows a study in progress; an observer of it.
 
-    `verdict` gives the verdict so far in one line, from what is on disk; it is asked after each run.
+    `verdict` returns the verdict so far in one line, from the study's folder; it is called after each run.
     """
 
     def __init__(self, console: Console, study: Study, folder: Path, verdict: Callable[[], str]) -> None:
@@ -116,7 +116,10 @@ class LiveView:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _left_s(self) -> float:
-        """Expect of each run that is left what the finished ones took, and no more than the budget allows."""
+        """Estimate the seconds left.
+
+        The remaining runs are taken to last as long as the finished ones, and at most the rest of the budget.
+        """
         spent = time.monotonic() - self._started
         runs_s = self._finished_s / max(1, self._done) * (self._total - self._done)
         return max(0.0, min(self._finished_s + runs_s, self._study.request.budget_s) - spent)
@@ -133,7 +136,7 @@ class LiveView:
             bar = "\u2588" * round(24 * rate.value / best) if rate and best else ""
             shown = Text(self._states[name], "cyan") if running or not rate else Text(bar, "green")
             table.add_row(Text(name, "bold" if running else ""), _rate(rate) if rate else "", shown)
-        # A heading of one line keeps the height of the picture when the terminal is resized.
+        # A heading of one line keeps the table's height when the terminal is resized.
         heading = Text(self._study.workload, "bold", no_wrap=True, overflow="ellipsis")
         parts: list[RenderableType] = [heading, Text(""), table, Text(""), self._progress()]
         if self._load:

@@ -1,4 +1,4 @@
-"""Options that several subcommands have, and what people type as their values."""
+"""Options of several subcommands, and the types of their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Number(click.IntRange):
-    """A whole number within bounds, named as a person would."""
+    """A whole number within bounds, with a readable name in errors."""
 
     name = "number"
 
@@ -27,7 +27,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     name = "numbers"
 
     def convert(self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Raise UsageError where one is no whole number above zero."""
+        """Parse the numbers. Raises UsageError where one is no whole number above zero."""
         parts = str(value).split(",")
         if not all(part.strip().isdecimal() and int(part) for part in parts):
             option = param.opts[0] if param else "NUMBERS"
@@ -36,13 +36,13 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 
 
 class Figure(click.FloatRange):
-    """A number within bounds, named as a person would."""
+    """A number within bounds, with a readable name in errors."""
 
     name = "number"
 
 
 class Place(click.Path):
-    """A path that can be looked at; one that cannot, as a name of 300 letters, is told of before anything begins."""
+    """A path that the system accepts; others, such as a name of 300 letters, are refused before anything begins."""
 
     def __init__(self, trouble: type[GpuprobeError], done: str) -> None:
         super().__init__(path_type=Path)
@@ -74,7 +74,7 @@ class Duration(click.ParamType[float]):
     name = "time"
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Raise UsageError where it is not a duration, or not above zero."""
+        """Parse a duration. Raises UsageError where it is none, or not above zero."""
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|)\s*", str(value))
         seconds = float(match[1]) * UNITS_S[match[2]] if match else 0.0
         if seconds <= 0:
@@ -84,7 +84,7 @@ class Duration(click.ParamType[float]):
 
 
 def reports_folder(what: str) -> Callable[[Command], Command]:
-    """Return the option `--out`: the folder in which the new one of a study or a training is made."""
+    """Return the option `--out`: the parent folder of the new folder of a study or a training."""
     return click.option(
         "--out",
         type=WRITTEN,
@@ -95,7 +95,7 @@ def reports_folder(what: str) -> Callable[[Command], Command]:
 
 
 def resnet_options(command: Command) -> Command:
-    """Add what the ResNet is trained on: `--data`, `--depth`, `--samples`, `--seed`."""
+    """Add the options of the ResNet's training: `--data`, `--depth`, `--samples`, `--seed`."""
     options = (
         click.option(
             "--data",
@@ -115,7 +115,7 @@ def resnet_options(command: Command) -> Command:
 
 
 def complete_strategies(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
-    """Return what the last of some names, joined by commas, can become."""
+    """Return the completions of the last of several names joined by commas."""
     from gpuprobe.strategies.registry import strategies
 
     before, comma, last = typed.rpartition(",")
@@ -123,16 +123,16 @@ def complete_strategies(_context: click.Context, _option: click.Parameter, typed
 
 
 def complete_models(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
-    """Return the workloads of ours that begin so."""
+    """Return the built-in workloads that begin so."""
     from gpuprobe.workloads.registry import workloads
 
     return [name for name in workloads() if name.startswith(typed)]
 
 
 def complete_cards(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
-    """Return the cards that begin so, their maker's family (GeForce, Tesla) typed or not.
+    """Return the cards that begin so, with or without the family (GeForce, Tesla).
 
-    Without spaces, which a shell would take for the end of the word, unless there is one in what was typed.
+    Names have no spaces, which would end the word in a shell, unless the typed text has one.
     """
     from gpuprobe.cards import cards
 

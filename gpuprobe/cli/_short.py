@@ -1,4 +1,4 @@
-"""What `gpuprobe diagnose` shows where not all is asked for: verdict, the step as a bar in time, evidence, next."""
+"""The short output of `gpuprobe diagnose`: verdict, the step as a bar, evidence, next step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_EVIDENCE = 3
 
 
 def show(console: Console, diagnosis: Diagnosis, again: str) -> None:
-    """Print the answer; `again` is the command that shows the rest."""
+    """Print the answer; `again` is the command for the full output."""
     show_answer(console, of_diagnosis(diagnosis, main_device(diagnosis)), evidence(diagnosis)[:MOST_EVIDENCE])
     if diagnosis.whole_run is not None:
         console.print(Text(f"{whole_run.headline(diagnosis.whole_run)}."))
@@ -31,5 +31,5 @@ def show(console: Console, diagnosis: Diagnosis, again: str) -> None:
         console.print(Text(f"Note: {warning}", "dim"))
     count = len(diagnosis.not_evaluated)
     undecided = f"{wording.count(count, 'cause')} not evaluated. " if count else ""
-    # A command that is broken at the line's end cannot be copied.
+    # Not wrapped, so that the command can be copied.
     console.print(Text(f"{undecided}All of it: {again}", "dim"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Writes the pages of the steps of a recording beside its report, for who wants to look closer."""
+"""Writes the step pages of a recording, to which its report links."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def write_steps(recording: Path) -> list[str]:
-    """Write the page of each trace of a recording; return a line that says where they lie, none without a trace.
+    """Write the page of each trace of a recording; return a line with their place, empty without a trace.
 
-    The report links to them, and so is written after them.
+    Call it before the report is written, which links to the pages.
     """
     from gpuprobe.stepview.beside import write_pages
 

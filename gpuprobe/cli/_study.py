@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def start(request: Request, chosen: Sequence[Strategy], out: Path, words: Sequence[str]) -> int:
-    """Begin a new study and carry it out; return the exit code."""
+    """Begin a new study and run it; return the exit code."""
     faults.parse(request.inject)
     console = Terminal()
     console.print("gpuprobe: looking at the machine and its data", highlight=False)
@@ -44,7 +44,7 @@ def start(request: Request, chosen: Sequence[Strategy], out: Path, words: Sequen
 
 
 def finish(where: Path, budget_s: float | None) -> int:
-    """Carry out what a study lacks; return the exit code."""
+    """Run the remaining part of a study; return the exit code."""
     console = Terminal()
     resumed = resume(where, budget_s)
     with folder.held(where):
@@ -63,7 +63,7 @@ def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays | Non
         interrupted = True
         console.print("Stopped; reporting what was measured. Ctrl-C again leaves at once.", highlight=False)
     except GpuprobeError:
-        # What was measured before is on disk; a full disk may refuse the report, and the first error is the news.
+        # Write a report of what was measured before the error; if that fails too, the first error is reported.
         with contextlib.suppress(GpuprobeError):
             write(where)
         raise
@@ -106,7 +106,7 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
 
 
 def _left(left: Sequence[Planned]) -> str:
-    """Name the strategies and steps that were not measured; of runs that only repeat one it is enough how many."""
+    """Name the strategies and steps that were not measured; repeated runs are only counted."""
     first = [_named(planned) for planned in left if planned.round == 1 or planned.step]
     again = len(left) - len(first)
     repeated = [wording.count(again, "run") + " of a further round"] if again else []
@@ -118,5 +118,5 @@ def _named(planned: Planned) -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    """Print a line, which only a terminal has a width for."""
+    """Print a line, wrapped in a terminal."""
     console.print(text, markup=False, highlight=False, soft_wrap=not console.is_terminal)

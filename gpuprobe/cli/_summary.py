@@ -1,4 +1,4 @@
-"""What a watch prints when its command has ended."""
+"""The output of a watch after its command has ended."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def show(console: Console, report: WatchReport, folder: Path) -> None:
     words = " ".join(shlex.join(record.command).split())
     short = words if len(words) <= COMMAND_WIDTH else words[: COMMAND_WIDTH - 3] + "..."
     if console.is_terminal:
-        # The command, or the ^C of its end, may have left the cursor within a line.
+        # The command, or a ^C, may have left the cursor within a line.
         console.print()
     ended = record.outcome.message if record.outcome else ""
     _line(console, "", f"gpuprobe watch: {short}" + (f"; {ended}" if ended else ""))
@@ -58,7 +58,7 @@ def show(console: Console, report: WatchReport, folder: Path) -> None:
 
 
 def show_trainings(console: Console, trainings: Sequence[Training], folder: Path) -> None:
-    """Print the trace of each training that lies in a watch's folder, and why the others have none."""
+    """Print the trace of each training in a watch's folder, or why it has none."""
     leading = first_traced(trainings)
     for number, training in enumerate(trainings, start=1):
         if training.diagnosis is not None:

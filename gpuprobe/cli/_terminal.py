@@ -1,4 +1,4 @@
-"""The one way for styled text to a terminal: no name that others chose can steer it or fill the screen."""
+"""Styled text for a terminal, with all text from other sources made safe."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Terminal(Console):
-    """A console whose texts, those in tables and panels too, are `shown`; what rich itself writes to steer it stays."""
+    """A console that passes all texts, in tables and panels too, through `shown`; rich's own control codes stay."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render what may hold text of others."""
+        """Render text that may come from other sources."""
         return super().render(_shown(renderable), options)
 
 

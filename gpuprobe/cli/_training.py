@@ -28,7 +28,7 @@ PLOT_FILE = "curves.svg"
 
 
 def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
-    """Train, in a new folder or on in an old one, and say how it went; return the exit code."""
+    """Train, in a new folder or resuming an old one, and print the result; return the exit code."""
     console = Terminal(highlight=False, markup=False, soft_wrap=True)
     machine, arrays = environment(), images(spec)
     where = where or folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-train-resnet{spec.depth}")
@@ -63,7 +63,7 @@ def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
 
 
 def _whole_run(where: Path) -> list[str]:
-    """Say where the wall time of the training's newest process went; nothing where it was not kept."""
+    """Return where the wall time of the training's latest process went; empty where it was not recorded."""
     wall = whole(lambda: load(Wall, where / WALL_FILE), [])
     breakdown = breakdown_of_wall(wall) if wall is not None else None
     if breakdown is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def show(console: Console, loaded: Loaded) -> None:
-    """Print where a study was measured, its answer, and the rate of each strategy."""
+    """Print the machine of a study, its answer, and the rate of each strategy."""
     console.print()
     titled(console, "", verdict(loaded).where)
     show_answer(console, of_study(loaded))

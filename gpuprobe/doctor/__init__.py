@@ -1,4 +1,7 @@
-"""Checks whether TensorFlow can use and profile the GPU here: facts are gathered once, checks are functions of them."""
+"""Checks whether this machine's GPU can be used and profiled.
+
+Facts are gathered once, and checks are functions of them.
+"""
 
 from gpuprobe.doctor.check import CheckResult, Report, examine
 from gpuprobe.doctor.facts import Facts

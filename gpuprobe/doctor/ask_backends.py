@@ -12,12 +12,12 @@ OTHERS = tuple(name for name in BACKENDS if name != TENSORFLOW)
 
 
 def ask_backends(limit_s: float) -> tuple[BackendFacts, ...]:
-    """Return what each backend that is installed says within `limit_s` seconds."""
+    """Return the facts of each installed backend, asked for at most `limit_s` seconds."""
     return tuple(ask(name, limit_s) for name in OTHERS if is_installed(name))
 
 
 def ask(backend: str, limit_s: float) -> BackendFacts:
-    """Return what one says within `limit_s` seconds."""
+    """Return the facts of one backend, asked for at most `limit_s` seconds."""
     said = listen("gpuprobe.doctor.probe_backend", backend, limit_s=limit_s, environ=environment(backend))
     facts = msgspec.convert({"backend": backend, **said.found}, BackendFacts)
     missing = said.missing(backend)

@@ -9,12 +9,12 @@ import msgspec
 from gpuprobe.doctor.asking import Observer, listen
 from gpuprobe.doctor.facts import TensorflowFacts
 
-# What it logs below warnings names the libraries that it could not load.
+# Log messages below warnings name the libraries that could not be loaded.
 TALKATIVE = {"TF_CPP_MIN_LOG_LEVEL": "0"}
 
 
 def ask(limit_s: float, observed: Observer = contextlib.nullcontext) -> TensorflowFacts:
-    """Return what TensorFlow says within `limit_s` seconds; `observed` is entered with the child's pid around it."""
+    """Return TensorFlow's facts, asked for at most `limit_s` seconds, within the context manager `observed(pid)`."""
     said = listen("gpuprobe.doctor.probe", limit_s=limit_s, environ=TALKATIVE, observed=observed)
     facts = msgspec.convert(said.found, TensorflowFacts)
     missing = said.missing("tensorflow")

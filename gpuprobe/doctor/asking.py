@@ -1,4 +1,4 @@
-"""Asks a framework in a child process: its import can crash or hang, and must not take the doctor with it."""
+"""Asks a framework in a child process, since its import may crash or hang."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import IO, Any
 from gpuprobe import child
 from gpuprobe.doctor.check import NOT_INSTALLED
 
-# A log that is longer than this holds the same lines again.
+# Longer logs are cut: they repeat the same lines.
 LOG_BYTES = 200_000
 
 Observer = Callable[[int], AbstractContextManager[object]]
@@ -24,7 +24,7 @@ Observer = Callable[[int], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a child said: its facts, how each stage ended, how it ended itself where that was early, and its log."""
+    """A child's answer: its facts, how each stage ended, how the child ended if too early, and its log."""
 
     found: dict[str, Any]
     stages: dict[str, str]
@@ -46,7 +46,7 @@ def listen(
     environ: Mapping[str, str],
     observed: Observer = contextlib.nullcontext,
 ) -> Answer:
-    """Return what a module says within `limit_s` seconds; `observed` is entered with the child's pid around it."""
+    """Return a probe module's answer, given at most `limit_s` seconds, within the context manager `observed(pid)`."""
     with tempfile.TemporaryFile() as log:
         environ = {"PYTHONUNBUFFERED": "1", **environ}
         probe = child.start(module, *words, environ=environ, stdout=subprocess.PIPE, stderr=log)
@@ -73,7 +73,7 @@ def _read(lines: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
         try:
             said = json.loads(line)
         except ValueError:
-            # Something that the framework or a plug-in printed.
+            # Output of the framework or a plug-in.
             continue
         if not isinstance(said, dict):
             continue

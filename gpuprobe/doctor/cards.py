@@ -1,4 +1,4 @@
-"""The state of each GPU at rest and at work, from a recording of the sampler around the child that computes."""
+"""The state of each GPU at rest and under load, by a recording of the sampler during the child's computing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import GpuInfo
     from gpuprobe.telemetry import Telemetry
 
-# nvml.h, nvmlClocksEventReason*: what lowers the clocks of a card that has work.
+# Reasons for reduced clocks under load (nvml.h, nvmlClocksEventReason*).
 REASONS = {
     0x4: "power cap",
     0x8: "hardware slowdown",
@@ -22,7 +22,7 @@ REASONS = {
 
 
 def cards(recording: Telemetry, gpus: tuple[GpuInfo, ...], start_ns: int, end_ns: int) -> tuple[CardFacts, ...]:
-    """Return the state of each GPU between two times; none where nothing was read then."""
+    """Return the state of each GPU between two times; empty without readings in that interval."""
     return tuple(_card(recording, gpu, start_ns, end_ns) for gpu in gpus if _was_read(recording, gpu, start_ns, end_ns))
 
 
@@ -76,6 +76,6 @@ def _switch(gpu: GpuInfo, name: str) -> bool | None:
 
 
 def _programs(recording: Telemetry, gpu: GpuInfo) -> list[str]:
-    """Return what the sampler said of other processes: `process 7 (python) holds 2000 MiB of its memory`."""
+    """Return the sampler's notices about other processes: `process 7 (python) holds 2000 MiB of its memory`."""
     said = (words for _, words in recording.said if words.startswith(f"gpu{gpu.index}: other_process: "))
     return list(dict.fromkeys(re.sub(r"^.*other_process: ", "", words) for words in said))

@@ -1,4 +1,4 @@
-"""What a check is: a function from facts to a result, registered under a name."""
+"""A check is a function from facts to a result, registered under a name."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gpuprobe.records import Record
 Status = Literal["pass", "warn", "fail", "skip"]
 
 
-# Where one of these fails, others fail by it.
+# If one of these fails, others fail because of it.
 ROOTS = frozenset({"platform", "gpu_driver", "package_versions"})
 
 
 class CheckResult(Record, frozen=True, kw_only=True):
     """One line of the screen: what was found, from which evidence, and the exact fix where something is wrong.
 
-    `skip` is a check that does not apply here or whose facts are unknown; `says` tells which.
+    State `skip` means that the check does not apply here or its facts are unknown; `says` tells which.
     """
 
     status: Status
@@ -35,18 +35,18 @@ class CheckResult(Record, frozen=True, kw_only=True):
 
 
 class Report(Record, frozen=True, kw_only=True):
-    """All results in the order of the screen, and the facts that they stand on."""
+    """All results in the order of the screen, and the facts."""
 
     results: tuple[CheckResult, ...]
     facts: Facts
 
     def count(self, status: Status) -> int:
-        """How many checks ended so."""
+        """Return how many checks have this state."""
         return sum(result.status == status for result in self.results)
 
     @property
     def first(self) -> CheckResult | None:
-        """What to mend first of what fails: what others may fail by, else the first on the screen; None if nothing."""
+        """The failed check to fix first: one that may cause others to fail, else the first one; None if none failed."""
         failing = [result for result in self.results if result.status == "fail"]
         return min(failing, key=lambda result: result.name not in ROOTS, default=None)
 
@@ -84,30 +84,30 @@ def examine(facts: Facts) -> Report:
 
 
 def passed(says: str, *evidence: str) -> CheckResult:
-    """What is as it should be."""
+    """Return that all is well."""
     return CheckResult(status="pass", says=says, evidence=evidence)
 
 
 def warned(says: str, fix: str, *evidence: str) -> CheckResult:
-    """What costs speed or insight, with the fix."""
+    """Return a warning: something costs speed or information; with the fix."""
     return CheckResult(status="warn", says=says, fix=fix, evidence=evidence)
 
 
 def failed(says: str, fix: str, *evidence: str) -> CheckResult:
-    """What does not work, with the fix."""
+    """Return a failure: something does not work; with the fix."""
     return CheckResult(status="fail", says=says, fix=fix, evidence=evidence)
 
 
 def skipped(says: str, *evidence: str) -> CheckResult:
-    """What does not apply here."""
+    """Return that the check does not apply here."""
     return CheckResult(status="skip", says=says, evidence=evidence)
 
 
 def unknown(reason: str, *evidence: str) -> CheckResult:
-    """What could not be found out: never a pass."""
+    """Return that the facts are unknown, which is never a pass."""
     return CheckResult(status="skip", says=f"unknown: {reason}", evidence=evidence)
 
 
 NO_GPU = "needs an NVIDIA GPU"
-# How a framework that is not there says why it did not import.
+# The error of an import of a missing framework.
 NOT_INSTALLED = "it is not installed"

@@ -1,4 +1,4 @@
-"""Reads TF_CONFIG, by which each worker of a job knows the others, and whether its own port can be listened on."""
+"""Reads TF_CONFIG, which names the workers of a job, and checks whether this worker's port is free."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VARIABLE = "TF_CONFIG"
 
 
 def cluster(environment: Mapping[str, str]) -> ClusterFacts:
-    """Return what TF_CONFIG says, or what is wrong with it."""
+    """Return the content of TF_CONFIG, or what is wrong with it."""
     text = environment.get(VARIABLE, "")
     if not text:
         return ClusterFacts()
@@ -36,12 +36,12 @@ def cluster(environment: Mapping[str, str]) -> ClusterFacts:
 
 
 def _is_taken(address: str) -> bool | None:
-    """Say whether somebody listens on the port of this worker already; None where that cannot be told."""
+    """Return whether this worker's port is in use already; None where that cannot be tried."""
     _, _, port = address.rpartition(":")
     if not port.isdecimal():
         return None
     with socket.socket() as one:
-        # As TensorFlow's server does, which a connection that closed just now does not hinder.
+        # Like TensorFlow's server, which can reuse the port of a connection just closed.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             one.bind(("", int(port)))

@@ -1,4 +1,4 @@
-"""All that the checks look at, as one frozen record: what is unknown is None or empty, with its reason beside it."""
+"""All facts for the checks in one frozen record: unknown ones are None or empty, with the reason in another field."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class SystemFacts(Record, frozen=True, kw_only=True):
 
 
 class DriverFacts(Record, frozen=True, kw_only=True):
-    """The NVIDIA driver: what NVML says (`state` names why it says nothing), and what the kernel shows.
+    """The NVIDIA driver: facts from NVML (`state` is why there are none), and from the kernel.
 
-    `lost` holds (number, state) of each GPU in its list that does not answer.
+    `lost` holds (number, state) of each listed GPU that does not answer.
 
     `pci_gpus` is how many NVIDIA display devices the PCI bus holds (None where it cannot be seen), `admin_only` the
     module's RmProfilingAdminOnly, `may_profile` whether this process has CAP_SYS_ADMIN.
@@ -48,11 +48,11 @@ class DriverFacts(Record, frozen=True, kw_only=True):
 
 
 class CardFacts(Record, frozen=True, kw_only=True):
-    """The state of one GPU over some seconds, as the sampler read it; None is what the card does not tell.
+    """The state of one GPU over some seconds by the sampler; None where the card does not give a value.
 
-    Powers are in watts, temperatures in degrees Celsius, the highest of each; `reasons` is what held the clocks down.
-    `others` is how many processes besides our own had the GPU open, `unseen` how many more that cannot be seen from
-    here, `programs` what is known of them.
+    Powers are in watts, temperatures in degrees Celsius, the highest of each; `reasons` are those of reduced clocks.
+    `others` is the number of other processes that use the GPU, `unseen` that of more which are not visible from here,
+    and `programs` are notices about them.
     """
 
     uuid: str
@@ -86,12 +86,11 @@ class TensorflowGpu(Record, frozen=True, kw_only=True):
 
 
 class TensorflowFacts(Record, frozen=True, kw_only=True):
-    """What TensorFlow said in a process of its own.
+    """TensorFlow's facts, from a process of its own.
 
-    `stages` holds what each stage of the probe found: `ok`, its error, or `begun`; one that was not reached is not in
-    it. `libraries` maps each CUDA library that this build wants to where it was found, empty where it was not. The
-    times are when TensorFlow first touched the GPU, and the stretch in which it kept it busy. `died` says how the
-    process ended where it ended early.
+    `stages` holds the result of each stage of the probe that was reached: `ok`, its error, or `begun`. `libraries` maps
+    each CUDA library that this build needs to its path, empty where not found. The times are when TensorFlow first used
+    the GPU, and when it kept it busy. `died` says how the process ended if it ended too early.
     """
 
     version: str = ""
@@ -114,10 +113,10 @@ class TensorflowFacts(Record, frozen=True, kw_only=True):
 
 
 class BackendFacts(Record, frozen=True, kw_only=True):
-    """What JAX or PyTorch said in a process of its own; `stages`, `died` and `log` as in `TensorflowFacts`.
+    """The facts of JAX or PyTorch, from a process of its own; `stages`, `died` and `log` are as in `TensorflowFacts`.
 
-    `cuda` is the version that it brings or was built for (JAX tells the major one alone), empty where it is for the
-    processor, None where it did not come to tell. `gpus` are their names as it lists them.
+    `cuda` is the CUDA version that it brings or was built for (JAX gives only the major version), empty for a CPU
+    build, None where unknown. `gpus` are the names of the GPUs that it lists.
     """
 
     backend: str
@@ -147,9 +146,9 @@ class PackageFacts(Record, frozen=True, kw_only=True):
 
 
 class ClusterFacts(Record, frozen=True, kw_only=True):
-    """What TF_CONFIG says where it is `given`: the addresses of all tasks by kind, and which of them this one is.
+    """The content of TF_CONFIG, if it is `given`: the addresses of all tasks by kind, and which of them this one is.
 
-    `wrong` says what is wrong with it, empty where nothing is; `port_taken` is None where that could not be tried.
+    `wrong` says what is wrong with it, else empty; `port_taken` is None where that could not be tried.
     """
 
     given: bool = False
@@ -162,7 +161,7 @@ class ClusterFacts(Record, frozen=True, kw_only=True):
 
 
 class Facts(Record, frozen=True, kw_only=True):
-    """Everything that was gathered; `cards` at rest, `cards_loaded` while TensorFlow computed (empty where not)."""
+    """All gathered facts; `cards` are at rest, `cards_loaded` while TensorFlow computed (empty if it did not)."""
 
     system: SystemFacts
     driver: DriverFacts

@@ -1,4 +1,4 @@
-"""Gathers all facts once; whatever cannot be found out is left unknown, and nothing here raises for it."""
+"""Gathers all facts once; those that cannot be found out stay unknown, without an error."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from gpuprobe.units import MIB
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# A card leaves its resting clocks and link speed within a second of work.
+# A card reaches its full clocks and link speed within a second of load.
 SETTLE_NS = 1_000_000_000
 LEAST_S = 3.0
 # linux/capability.h; NVIDIA's ERR_NVGPUCTRPERM page names it as what lifts the restriction.
 CAP_SYS_ADMIN = 21
 NVIDIA_VENDOR, DISPLAY_CLASSES = "0x10de", ("0x0300", "0x0302")
-# Switches that change what TensorFlow and the GPU do, and that are forgotten in a shell.
+# Environment variables that change how TensorFlow and the GPU work, and may be left over in a shell.
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "CUDA_DEVICE_ORDER",
@@ -74,7 +74,7 @@ def gather(limit_s: float) -> Facts:
 
 
 def _observe(limit_s: float) -> tuple[TensorflowFacts, telemetry.Telemetry | None]:
-    """Ask TensorFlow under the sampler, so that the cards are seen before and while it computes."""
+    """Ask TensorFlow under the sampler, to get the cards' state before and while it computes."""
     with scratch() as folder:
         path = folder / TELEMETRY_FILE
 
@@ -83,7 +83,7 @@ def _observe(limit_s: float) -> tuple[TensorflowFacts, telemetry.Telemetry | Non
             start = time.monotonic()
             with telemetry.sampling(path, pid):
                 yield
-                # A TensorFlow that does not import ends before the slow fields have been read once.
+                # If TensorFlow cannot be imported, the child ends before the slow fields have been read.
                 time.sleep(max(0.0, LEAST_S - (time.monotonic() - start)))
 
         tensorflow = ask(limit_s, sampled)
@@ -112,7 +112,7 @@ def _driver() -> DriverFacts:
 
 
 def _lost(said: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Return which whole GPUs the driver refused to answer for; of single fields it says so as `gpu0.power_w`."""
+    """Return the GPUs for which the driver does not answer; notices on single fields (`gpu0.power_w`) do not count."""
     for words in said:
         match = re.match(r"gpu(\d+): (\w+): ", words)
         if match:

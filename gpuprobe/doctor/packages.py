@@ -1,4 +1,4 @@
-"""Which packages are installed, and which of their own requirements another installed package does not meet."""
+"""The installed packages, and their requirements that other installed packages do not meet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from packaging.version import InvalidVersion
 
 from gpuprobe.doctor.facts import Clash, PackageFacts
 
-# What takes part in training and profiling; several of them must not be installed side by side.
+# Packages for training and profiling; some of them must not be installed together.
 LOOKED_AT = (
     "tensorflow",
     "tensorflow-cpu",
@@ -40,7 +40,7 @@ LOOKED_AT = (
 
 
 def packages() -> PackageFacts:
-    """Look the packages up, without importing them."""
+    """Return the installed packages, without importing them."""
     versions = {name: version for name in LOOKED_AT if (version := _version(name))}
     return PackageFacts(versions=versions, clashes=tuple(_clashes(versions)))
 

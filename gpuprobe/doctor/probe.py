@@ -1,7 +1,7 @@
 """`python -m gpuprobe.doctor.probe`: the child process that asks TensorFlow, one stage after another.
 
-Each stage prints one line of JSON on stdout when it begins and when it has ended, so that a crash or a hang is known
-to be in the stage that began last. TensorFlow's own log goes to stderr.
+Each stage prints one line of JSON on stdout when it begins and when it ends, so a crash or a hang was in the last stage
+that began. TensorFlow's own log goes to stderr.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 from gpuprobe.doctor.telling import say, stage
 from gpuprobe.scratch import scratch
 
-# The libraries that TensorFlow loads for a GPU (stream_executor/dso_loader), and whose major version is in their name;
-# cufft and others count on their own, and CUPTI's is looked at by a check.
+# The libraries that TensorFlow loads for a GPU (stream_executor/dso_loader) whose major version is that of CUDA; cufft
+# and others have versions of their own, and CUPTI has its own check.
 LIBRARIES = {
     "cudart": "cuda_version",
     "cublas": "cuda_version",
@@ -29,17 +29,17 @@ LIBRARIES = {
 }
 CUDA_FOLDERS = ("/usr/local/cuda", "/usr/local/cuda/extras/CUPTI", "/opt/cuda", "/usr/lib/cuda")
 SYSTEM_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")
-# Long enough that the link leaves its resting speed and a reading of the card falls within.
+# Long enough for the link to reach full speed, and for one reading of the card.
 LOAD_S = 4.0
 SIZE = 2048
 
 
 def main() -> None:
-    """Run the stages in order; one that raises is reported, and the others still run."""
+    """Run the stages in order; errors of a stage are reported, and the others still run."""
     tf = stage("import", _import)
     if tf is None:
         return
-    # What was read before this is of a card at rest.
+    # Readings before this time are of a card at rest.
     say(touched_ns=time.time_ns())
     gpus = stage("devices", lambda: _devices(tf)) or []
     stage("libraries", lambda: _libraries(tf))
@@ -69,7 +69,7 @@ def _devices(tf: Any) -> list[Any]:
     gpus = tf.config.list_physical_devices("GPU")
     found = []
     for gpu in gpus:
-        # Another program on the card must keep its memory.
+        # Leave memory for other programs on the card.
         tf.config.experimental.set_memory_growth(gpu, True)
         details = tf.config.experimental.get_device_details(gpu)
         capability = ".".join(map(str, details.get("compute_capability", ())))
@@ -120,7 +120,7 @@ def _convolution(tf: Any) -> None:
 
 def _xla(tf: Any) -> None:
     def work(x: Any) -> Any:
-        # exp comes from libdevice, and the kernel has to be assembled by ptxas or the driver.
+        # `exp` needs libdevice, and the kernel has to be assembled by ptxas or the driver.
         return tf.reduce_sum(tf.exp(x) * tf.tanh(x))
 
     float(tf.function(work, jit_compile=True)(tf.ones((32, 32))))
@@ -135,12 +135,12 @@ def _profile(tf: Any) -> None:
         traces = list(folder.glob("plugins/profile/*/*.xplane.pb"))
         if not traces:
             raise FileNotFoundError("the profiler wrote no trace")
-        # The name of the lines on which GPU kernels stand.
+        # The name of lines with GPU kernels in the trace.
         say(gpu_events_traced=b"Stream #" in traces[0].read_bytes())
 
 
 def _load(tf: Any) -> None:
-    """Keep the GPU and its link busy, so that clocks and link can be read at work."""
+    """Keep the GPU and its link busy, so that the sampler reads them under load."""
     host = tf.constant([1.0] * 1024).numpy().repeat(SIZE * SIZE // 1024).reshape(SIZE, SIZE)
     say(load_start_ns=time.time_ns())
     end = time.monotonic() + LOAD_S

@@ -11,13 +11,13 @@ from gpuprobe.doctor.telling import say, stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Which distribution brings JAX's CUDA, and which major version of it.
+# JAX's CUDA plugins: the distribution, and the major version of CUDA.
 PLUGINS = {"jax-cuda13-plugin": "13", "jax-cuda12-plugin": "12"}
 SIDE = 64
 
 
 def main() -> None:
-    """Run the stages in order; one that raises is reported."""
+    """Run the stages in order; errors of a stage are reported."""
     import_it, devices, ones = PROBES[sys.argv[1]]
     module = stage("import", import_it)
     if module is None:
@@ -45,13 +45,13 @@ def _jax_ones(jax: Any) -> Any:
 def _import_torch() -> Any:
     import torch
 
-    # One that is built for AMD's GPUs has no CUDA either.
+    # A build for AMD's GPUs has no CUDA version either.
     say(version=torch.__version__, cuda=torch.version.cuda or "")
     return torch
 
 
 def _torch_gpus(torch: Any) -> list[str]:
-    # What it warns of here, as of a driver that is too old, goes to the log.
+    # Warnings, for example about an old driver, go to the log.
     if not torch.cuda.is_available():
         return []
     say(capabilities=torch.cuda.get_arch_list())

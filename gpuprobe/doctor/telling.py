@@ -1,4 +1,4 @@
-"""How a child process of the doctor tells what it finds: a line of JSON as each stage begins and as it ends."""
+"""How a child process of the doctor reports its results: a line of JSON as each stage begins, and as it ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def stage(name: str, work: Callable[[], Any]) -> Any:
-    """Return what the work returns; None where it raises, which is told, so that the next stages still run."""
+    """Run a stage and return its result, None where it raises; the error is reported, and the next stages still run."""
     say(stage=name, state="begun")
     try:
         found = work()
@@ -24,6 +24,6 @@ def stage(name: str, work: Callable[[], Any]) -> Any:
 
 
 def say(**facts: object) -> None:
-    """Write facts as one line that is read at once."""
+    """Print facts as one line, unbuffered."""
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()

@@ -26,40 +26,40 @@ class Part(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Card(Part, frozen=True, kw_only=True):
     """The GPU, and what slows it down."""
 
-    name: Annotated[str, Meta(description="what the driver calls the card")] = "NVIDIA GeForce RTX 2080 Ti"
-    compute_capability: Annotated[str, Meta(description="as 6.1; Tensor Cores came with 7.0")] = "7.5"
+    name: Annotated[str, Meta(description="name of the card in the driver")] = "NVIDIA GeForce RTX 2080 Ti"
+    compute_capability: Annotated[str, Meta(description="such as 6.1; Tensor Cores exist from 7.0 on")] = "7.5"
     sm_count: Annotated[AtLeastOne, Meta(description="streaming multiprocessors")] = 68
     clock_mhz: Annotated[Positive, Meta(description="clock of the multiprocessors under load")] = 1545.0
     memory_mib: Annotated[Positive, Meta(description="memory of the card")] = 11264.0
     memory_gb_per_s: Annotated[Positive, Meta(description="bandwidth of that memory")] = 616.0
-    memory_used_mib: Annotated[Positive, Meta(description="what this training holds of it")] = 2400.0
+    memory_used_mib: Annotated[Positive, Meta(description="memory of this training")] = 2400.0
     power_limit_w: Annotated[Positive, Meta(description="power drawn when busy")] = 250.0
     on_gpu: Annotated[bool, Meta(description="false: TensorFlow does not use the card and trains on the CPU")] = True
-    cpu_slowdown: Annotated[Positive, Meta(description="how much longer a kernel's work takes on the CPU")] = 12.0
-    clock_fraction: Annotated[float, Meta(gt=0, le=1, description="share of the clock that throttling leaves")] = 1.0
-    throttle_reason: Annotated[Literal["thermal", "power"], Meta(description="why, where the fraction is below 1")] = (
-        "thermal"
+    cpu_slowdown: Annotated[Positive, Meta(description="factor by which a kernel's work takes longer on the CPU")] = (
+        12.0
     )
-    pcie_fraction: Annotated[float, Meta(gt=0, le=1, description="share of the link's bandwidth that is there")] = 1.0
-    other_process_share: Annotated[float, Meta(ge=0, le=0.95, description="of the GPU's time, by time slices")] = 0.0
-    other_process_slice_ms: Annotated[Positive, Meta(description="length of one of its slices")] = 2.0
-    other_process_mib: Annotated[Amount, Meta(description="memory that it holds, where it has a share")] = 1500.0
+    clock_fraction: Annotated[float, Meta(gt=0, le=1, description="share of the clock that throttling leaves")] = 1.0
+    throttle_reason: Annotated[Literal["thermal", "power"], Meta(description="reason for throttling")] = "thermal"
+    pcie_fraction: Annotated[float, Meta(gt=0, le=1, description="available share of the link's bandwidth")] = 1.0
+    other_process_share: Annotated[float, Meta(ge=0, le=0.95, description="share of the GPU's time, in slices")] = 0.0
+    other_process_slice_ms: Annotated[Positive, Meta(description="length of a slice of the other process")] = 2.0
+    other_process_mib: Annotated[Amount, Meta(description="memory of the other process, if it has a share")] = 1500.0
 
 
 class Kernels(Part, frozen=True, kw_only=True):
     """The work of one step on one GPU, as it would run there in float32."""
 
     count: Annotated[AtLeastOne, Meta(description="kernels of one step, before any fusing")] = 300
-    mean_us: Annotated[Positive, Meta(description="mean length of one")] = 150.0
+    mean_us: Annotated[Positive, Meta(description="mean length of a kernel")] = 150.0
     fixed_us: Annotated[Amount, Meta(description="part of the mean that no batch, clock or dtype changes")] = 2.0
     spread: Annotated[Amount, Meta(le=3, description="sigma of the log-normal lengths within a step")] = 0.8
     sm_fill: Annotated[Positive, Meta(description="blocks of a mean kernel over multiprocessors; 1 fills the card")] = (
         2.0
     )
     matmul_share: Annotated[Share, Meta(description="share of the time that Tensor Cores can take over")] = 0.3
-    dtype: Annotated[Literal["float32", "float16"], Meta(description="what is computed in")] = "float16"
-    tensor_core_speedup: Annotated[Positive, Meta(description="of that share, in float16, from 7.0 on")] = 3.0
-    fp16_slowdown: Annotated[Positive, Meta(description="of that share, in float16, before 7.0")] = 1.5
+    dtype: Annotated[Literal["float32", "float16"], Meta(description="dtype of the computation")] = "float16"
+    tensor_core_speedup: Annotated[Positive, Meta(description="speed of that share in float16, from 7.0 on")] = 3.0
+    fp16_slowdown: Annotated[Positive, Meta(description="longer time of that share in float16, before 7.0")] = 1.5
     mflop_per_sample: Annotated[
         Amount, Meta(description="arithmetic of a training step for one sample, as TensorFlow counts; 0: not counted")
     ] = 0.0
@@ -87,7 +87,7 @@ class Host(Part, frozen=True, kw_only=True):
     eager_op_us: Annotated[Amount, Meta(description="Python's part of each, where eager")] = 60.0
     compile_every: Annotated[Count, Meta(description="calls between two compilations; 0 is never")] = 0
     compile_ms: Annotated[Amount, Meta(description="one compilation")] = 0.0
-    compile_kind: Annotated[Literal["xla", "retracing"], Meta(description="what it is")] = "xla"
+    compile_kind: Annotated[Literal["xla", "retracing"], Meta(description="kind of compilation")] = "xla"
     host_work_ms: Annotated[
         Amount, Meta(description="work of the launching thread that launches nothing, in each step")
     ] = 0.0
@@ -115,7 +115,7 @@ class Input(Part, frozen=True, kw_only=True):
             description="a pipeline; a Python generator behind one; a Python loop between the calls; on the GPU already"
         ),
     ] = "tf_data"
-    read_ms: Annotated[Amount, Meta(description="from storage, where no cache holds it")] = 0.0
+    read_ms: Annotated[Amount, Meta(description="reading from storage, unless cached")] = 0.0
     cache: Annotated[Literal["none", "cold", "warm"], Meta(description="cold reads and maps, warm does neither")] = (
         "none"
     )
@@ -126,20 +126,20 @@ class Input(Part, frozen=True, kw_only=True):
     prefetch: Annotated[Count, Meta(description="batches that wait ready; 0 prepares when asked")] = 2
     shuffle_fill_ms: Annotated[Amount, Meta(description="filling the shuffle buffer anew")] = 0.0
     shuffle_fill_every: Annotated[AtLeastOne, Meta(description="batches from one such filling to the next")] = 8
-    get_next_us: Annotated[Amount, Meta(description="taking over a batch that is ready")] = 20.0
+    get_next_us: Annotated[Amount, Meta(description="taking a batch that is ready")] = 20.0
 
 
 class Copies(Part, frozen=True, kw_only=True):
     """Copies between host and card, and on the card."""
 
     batch_mib: Annotated[Amount, Meta(description="one batch, host to device")] = 1.5
-    feed_dtype: Annotated[Literal["float32", "uint8"], Meta(description="of what is fed; the size is as given")] = (
-        "float32"
-    )
+    feed_dtype: Annotated[
+        Literal["float32", "uint8"], Meta(description="dtype of the batches; their size is batch_mib")
+    ] = "float32"
     link_gb_per_s: Annotated[Positive, Meta(description="bandwidth of the bus from pinned memory")] = 12.0
     pinned: Annotated[bool, Meta(description="false: from pageable memory, and the call waits for the copy")] = True
     pageable_gb_per_s: Annotated[Positive, Meta(description="bandwidth from pageable memory")] = 4.0
-    latency_us: Annotated[Amount, Meta(description="of each copy")] = 1.5
+    latency_us: Annotated[Amount, Meta(description="latency of each copy")] = 1.5
     ahead: Annotated[bool, Meta(description="the next batch is copied while this one is computed")] = False
     back_mib: Annotated[Amount, Meta(description="device to host at the end of each call, which waits for it")] = 0.0
     on_card_mib: Annotated[Amount, Meta(description="device to device at the start of each step")] = 0.0
@@ -148,13 +148,13 @@ class Copies(Part, frozen=True, kw_only=True):
 class Collective(Part, frozen=True, kw_only=True):
     """Several GPUs that train one model together."""
 
-    gpus: Annotated[int, Meta(ge=1, le=16, description="how many")] = 1
+    gpus: Annotated[int, Meta(ge=1, le=16, description="number of GPUs")] = 1
     allreduce_ms: Annotated[Amount, Meta(description="exchanging the gradients of one step, all buckets")] = 0.0
     buckets: Annotated[
-        int, Meta(ge=1, le=16, description="parts in which they go, each when its gradients are there")
+        int, Meta(ge=1, le=16, description="parts of the exchange, each sent when its gradients are ready")
     ] = 1
     straggler: Annotated[Count, Meta(description="the GPU that is slower than the others")] = 0
-    straggler_slowdown: Annotated[float, Meta(ge=1, description="how much longer its kernels take")] = 1.0
+    straggler_slowdown: Annotated[float, Meta(ge=1, description="factor by which its kernels take longer")] = 1.0
 
 
 class WholeRun(Part, frozen=True, kw_only=True):
@@ -164,7 +164,7 @@ class WholeRun(Part, frozen=True, kw_only=True):
     epochs: Annotated[AtLeastOne, Meta(description="epochs of the run")] = 10
     startup_s: Annotated[Amount, Meta(description="imports, data and building, before the first call")] = 0.0
     first_call_s: Annotated[Amount, Meta(description="tracing and compiling in the first call")] = 0.0
-    epoch_start_ms: Annotated[Amount, Meta(description="until an epoch's first batch is there")] = 0.0
+    epoch_start_ms: Annotated[Amount, Meta(description="wait for an epoch's first batch")] = 0.0
     validation_ms: Annotated[Amount, Meta(description="validation after each epoch")] = 0.0
     checkpoint_ms: Annotated[Amount, Meta(description="saving the model after each epoch")] = 0.0
     tail_s: Annotated[Amount, Meta(description="after the last epoch")] = 0.0
@@ -191,17 +191,17 @@ class Recording(Part, frozen=True, kw_only=True):
     host_events: Annotated[bool, Meta(description="whether the trace shows what the host did")] = True
     correlated: Annotated[bool, Meta(description="whether kernels carry the id of their launch")] = True
     step_markers: Annotated[bool, Meta(description="whether each call is marked as a step")] = True
-    dropped_share: Annotated[Share, Meta(description="of the GPU's events that the profiler lost")] = 0.0
+    dropped_share: Annotated[Share, Meta(description="share of the GPU's events that the profiler lost")] = 0.0
     telemetry: Annotated[bool, Meta(description="whether NVML and the host were sampled")] = True
-    nvml_period_s: Annotated[Positive, Meta(description="period over which NVML takes its utilization")] = 1 / 6
+    nvml_period_s: Annotated[Positive, Meta(description="period of NVML's utilization")] = 1 / 6
     window_s: Annotated[Positive, Meta(description="length of the timed window before the trace")] = 10.0
 
 
 class Spec(Part, frozen=True, kw_only=True):
     """A whole session. Equal specs give equal bytes on disk."""
 
-    name: Annotated[str, Meta(description="how the run is called")] = "simulated"
-    seed: Annotated[Count, Meta(description="of all noise")] = 0
+    name: Annotated[str, Meta(description="name of the run")] = "simulated"
+    seed: Annotated[Count, Meta(description="seed of all noise")] = 0
     noise: Annotated[Share, Meta(description="relative spread of every duration from step to step")] = 0.03
     batch_size: Annotated[AtLeastOne, Meta(description="samples of one step")] = 128
     steps: Annotated[int, Meta(ge=2, le=1000, description="calls that are traced")] = 6

@@ -1,1 +1,1 @@
-"""A page to look into the step of a trace: lanes, breakdown, gaps and the predicted step on one axis, in one file."""
+"""The step page: lanes, breakdown, gaps and the predicted step of a trace on one time axis, in one HTML file."""

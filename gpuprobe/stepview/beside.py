@@ -1,4 +1,4 @@
-"""Writes the page of each trace of a recording beside the trace: into the folder of its run."""
+"""Writes the step page of each trace of a recording into the folder of its run."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def write_pages(recording: Path) -> list[Path]:
     """Write the page of each run of a study or a watch that has a trace, and return them in the order of the runs.
 
-    A trace that cannot be read has none: the report says why. Where a page cannot be written, none of these is left: on
-    a full disk the report, which is written next and links to them, comes first.
+    A trace that cannot be read has no page; the report says why. Where a page cannot be written, all pages are removed:
+    on a full disk the report, which is written next, is more important.
     """
     of = studies(recording) if (recording / WATCH_FILE).is_file() else [recording]
     runs = [run for study in of for run in sorted((study / RUNS_FOLDER).glob("*/"))]

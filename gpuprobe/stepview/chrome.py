@@ -1,6 +1,6 @@
-"""A trace as Chrome JSON, which Perfetto and chrome://tracing open, with the step-time breakdown as a track of its own.
+"""Writes a trace as Chrome JSON for Perfetto and chrome://tracing, with the step-time breakdown as a track of its own.
 
-Nothing is thinned. What it holds of steps, threads, streams and launches is enough to account for it again.
+No events are left out, and its steps, threads, streams and launches suffice to diagnose it again.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Copies, Device, Kernels, Thread
 
 GZIPPED = ".gz"
-# Threads of a process that no stream or thread has: the breakdown's.
+# The thread id of the breakdown's track, which no stream or thread has.
 BREAKDOWN = 0
-# Fast, as the text is long and the same again and again.
+# Fast compression, since the text is long and repetitive.
 LEVEL = 3
 Named = Callable[[int], str]
 
@@ -142,14 +142,14 @@ def _breakdown(found: Found, process: int) -> Iterator[str]:
     for category in CPU_CATEGORIES if found.breakdown.kind == "cpu" else GPU_CATEGORIES:
         part, told = found.parts[category], f'"meaning":{json.dumps(CATEGORIES[category].meaning)}'
         for start, end in zip(part.start.tolist(), part.end.tolist(), strict=True):
-            # A category of its own, which no reader takes for work.
+            # A category of its own, so that readers do not take it for work.
             yield _complete(process, BREAKDOWN, start, end - start, f'"{category}"', "overhead", told)
 
 
 def _flows(
     device: Device, found: Found, threads: dict[tuple[str, int], tuple[int, int]], process: int
 ) -> Iterator[str]:
-    """Yield an arrow from each launch to its work."""
+    """Yield a flow arrow from each launch to its operation."""
     host = found.host
     both: tuple[Kernels | Copies, ...] = (device.kernels, device.copies)
     for kind, work in enumerate(both):

@@ -1,4 +1,4 @@
-"""The gaps of a device: what it did before and after each, and what the host was in meanwhile."""
+"""The gaps of a device: its work before and after each, and the host's activity in it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from gpuprobe.stepview.lanes import Lane
     from gpuprobe.traces.timeline import Int64s
 
-# So many of the longest gaps are listed, and so many of each category, of which others may have none that long.
+# How many of the longest gaps are listed, and how many of each category.
 LONGEST, LONGEST_OF_EACH = 20, 5
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One gap: when, what it is by the ledger, and the names of the device's work just before and just after."""
+    """One gap: its time, its categories by the breakdown, and the names of the device's work just before and after."""
 
     start_ps: int
     end_ps: int
@@ -80,7 +80,7 @@ class _Work:
         return cls(start[by_start], name[by_start], end[by_end], name[by_end])
 
     def around(self, start: int, end: int) -> tuple[int | None, int | None]:
-        """Return the names of what ended last before a gap, and of what began first after it; None at the edges."""
+        """Return the names of the last work before a gap and the first after it; None at the edges."""
         last = int(np.searchsorted(self.end_ps, start, side="right")) - 1
         first = int(np.searchsorted(self.start_ps, end, side="left"))
         before = int(self.name_by_end[last]) if last >= 0 else None

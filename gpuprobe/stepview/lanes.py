@@ -1,4 +1,4 @@
-"""What ran where: the streams of the devices and the threads of the hosts, each as a lane of events."""
+"""The lanes of events: one for each stream of the devices and each thread of the hosts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.breakdown import Workings
     from gpuprobe.traces.timeline import Device, Int32s, Int64s
 
-# What a lane holds: work of a device, a thread that launches or calls the training, one that makes batches, any other.
+# The kinds of lanes: a device's stream, a thread that launches or calls the training, one that makes batches, any
+# other.
 STREAM, LAUNCHING, INPUT, OTHER = "stream", "launching", "input", "other"
 _TRAINS = Kind.FUNCTION | Kind.CALL | Kind.EXECUTION
 _FEEDS = Kind.INPUT | Kind.ITERATOR_ROOT | Kind.ITERATOR | Kind.FEED
-# Deeper events than this are of no use on a page.
+# Events nested deeper than this are not shown.
 DEEPEST = 255
 _WORK_OF_DIRECTION = {
     Direction.H2D: "copies to the GPU",
@@ -37,12 +38,12 @@ _WORK_OF_DIRECTION = {
 
 @dataclass(frozen=True)
 class Lane:
-    """Events of one stream or thread, (n,) each, sorted by start; `host` and `device` say whose, the latter empty.
+    """Events of one stream or thread, (n,) each, sorted by start; `device` is empty for a thread.
 
-    `depth` is how many others were open when an event began, `name` and `op` places in `Timeline.names`, UNKNOWN for
-    none. `launch_ps` is when a work's launch call began (NO_LAUNCH: unknown), `launched_by` the thread of its host, by
-    place. `count` is how many events one stands for: more than one where short ones were joined, `busy_ps` long in all.
-    `thread` is the place of a thread's own lane.
+    `depth` is how many others were open when an event began; `name` and `op` are places in `Timeline.names`, UNKNOWN
+    for none. `launch_ps` is when the launch call of an operation began (NO_LAUNCH: unknown), `launched_by` the place of
+    its thread. `count` is the number of events that one stands for, more than one where short ones were merged, and
+    `busy_ps` their total length. `thread` is the place of a thread's own lane.
     """
 
     kind: str
@@ -79,9 +80,9 @@ def lanes_of(workings: Workings) -> list[Lane]:
 
 
 def depth_of(start: Int64s, end: Int64s) -> Int32s:
-    """Return how many events were open when each began, (n,): those before it in order that had not ended.
+    """Return how many events were open when each began, (n,): earlier ones that had not ended.
 
-    One that takes no time is open at its own instant.
+    An event of length zero is open at its own instant.
     """
     ended = np.searchsorted(np.sort(np.maximum(end, start + 1)), start, side="right")
     depth: Int32s = np.clip(np.arange(len(start)) - ended, 0, DEEPEST).astype(np.int32)
@@ -124,7 +125,7 @@ def _streams(device: Device, host: TracedHost) -> list[Lane]:
 
 
 def _work_of(device: Device, stream: int) -> str:
-    """Say what a stream does, the commonest first."""
+    """Return the kinds of work of a stream, the most common first."""
     kernels = int((device.kernels.stream == stream).sum())
     mine = device.copies.direction[device.copies.stream == stream]
     counts = {"kernels": kernels} | {

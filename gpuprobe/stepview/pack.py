@@ -1,7 +1,7 @@
 """Packs the columns of a view into one text: a header in JSON and the columns, compressed, in base64.
 
-Times are whole ticks after the view's begin, so that each fits 32 bits: of a nanosecond, of long traces more. Starts
-are written as the distance from the one before, which compresses well.
+Times are whole ticks after the view's start, so that each fits 32 bits; a tick is a nanosecond, or longer for long
+traces. Starts are written as differences, which compress well.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gpuprobe.stepview.view import View
     from gpuprobe.traces.timeline import Int64s
 
-# A number of 32 bits that stands for none.
+# The 32-bit number for a missing value.
 NONE = 2**32 - 1
 LONGEST_NAME = 300
 LEVEL = 6
@@ -67,7 +67,7 @@ class _Columns:
 
 
 def tick_ps_of(view: View) -> int:
-    """Return the length of a tick: a nanosecond, or so much that the whole trace fits 32 bits."""
+    """Return the length of a tick in ps: a nanosecond, or as long as needed for the whole trace to fit 32 bits."""
     return max(PS_PER_NS, -(-(view.end_ps - view.begin_ps) // (NONE - 1)))
 
 
@@ -94,7 +94,7 @@ def packed(view: View) -> str:
 
 
 def _used_names(lanes: tuple[Lane, ...]) -> tuple[Int64s, list[tuple[Int64s, Int64s]]]:
-    """Return the places of the names that are used, and of each lane its names and operations as places in those."""
+    """Return the places of the used names, and for each lane its names and operations as places among those."""
     columns = [column.astype(np.int64) for lane in lanes for column in (lane.name, lane.op)]
     used, row = distinct(np.concatenate([np.empty(0, np.int64), *columns]))
     shift = int(len(used) > 0 and used[0] == UNKNOWN)

@@ -1,4 +1,4 @@
-"""The page of a step as one HTML file: its words, its data and its script, and a policy that allows only these."""
+"""The step page as one HTML file: words, data and script, and a content security policy that allows only these."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gpuprobe.stepview.gaps import Listed
     from gpuprobe.stepview.view import View
 
-# In this order they are one script.
+# The parts of the script, in order.
 SCRIPTS = ("data.js", "look.js", "strip.js", "lanes.js", "view.js", "find.js", "told.js", "hands.js", "start.js")
 SHOWN_GAPS, SHOWN_CAUSES = 10, 3
 HATCHES = {"///": "lines", "...": "dots", "": ""}
@@ -49,7 +49,7 @@ class _Cause:
 
 
 def render(view: View, *, alone: bool = True) -> str:
-    """Return the page of a trace; where it does not stand alone, without the verdict, which stands beside it."""
+    """Return the page of a trace; unless it is `alone`, without the verdict, which is then beside it."""
     style, script = f"{static('step.css')}{colours()}", _script()
     found = view.strips[0].breakdown if view.strips else None
     title = title_of(view)
@@ -68,7 +68,7 @@ def render(view: View, *, alone: bool = True) -> str:
         device=found.name if found else "",
         gaps=[_gap(view, gap) for gap in view.gaps],
         shown_gaps=SHOWN_GAPS,
-        # A processor's work lies on many threads: nothing of it is the last before a gap, or the first after it.
+        # A processor's work is on many threads, so no single event comes last before a gap or first after it.
         around=found is not None and found.kind == "gpu",
         predicted=of_predicted(view),
         after=f"After the advised change ({view.predicted.prediction.change})" if view.predicted else "",
@@ -77,7 +77,7 @@ def render(view: View, *, alone: bool = True) -> str:
 
 
 def _script() -> str:
-    """Return the script, strict and in a scope of its own."""
+    """Return the script, in strict mode and in a function scope."""
     parts = "\n".join(static(name) for name in SCRIPTS)
     return f'(() => {{\n"use strict";\n{parts}}})();\n'
 
@@ -93,12 +93,12 @@ def colours() -> str:
 
 
 def static(name: str) -> str:
-    """Return a part of the page by the name of its file: style or script."""
+    """Return a static part of the page, style or script, by its file's name."""
     return (resources.files("gpuprobe.stepview") / "static" / name).read_text()
 
 
 def _policy(style: str, script: str) -> str:
-    """Allow this style and this script, by what they are, and nothing else: no host, no file, no form."""
+    """Return the content security policy: only this style and this script, by hash; no host, no file, no form."""
     return (
         f"default-src 'none'; style-src 'sha256-{_hash(style)}'; script-src 'sha256-{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"

@@ -1,4 +1,4 @@
-"""The step after the advised fix, as the replay runs it: lanes for the page, and the words beside them."""
+"""The predicted step after the advised fix, from the replay: lanes for the page, and their words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.records import Prediction
     from gpuprobe.whatif.run_facts import Known
 
-# What each kind of work is called, and the category whose colour it has.
+# The name of each kind of work, and the category of its colour.
 WORKS = {
     Work.MARK: ("a step begins", ""),
     Work.CALL: ("calls the training function", "idle_launch"),
@@ -39,13 +39,13 @@ WORKS = {
     Work.D2H: ("copy to the host", "gpu_copy_d2h"),
     Work.D2D: ("copy on the GPU", "gpu_copy_d2d"),
 }
-# On a processor the host's way through the training is the computing.
+# On a processor the host's dispatching is the computing.
 ON_PROCESSOR = "cpu_compute"
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one resource does: `start_ps` and `end_ps` (n,) after the begin of the first step, `work` (n,) of `Work`."""
+    """The work of one resource: `start_ps` and `end_ps` (n,) after the first step's start, `work` (n,) of `Work`."""
 
     title: str
     start_ps: Int64s
@@ -55,9 +55,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Predicted:
-    """The steps after a change. `length_ps` later those of the next pass begin; a pass is `calls` calls.
+    """The steps after a change. A pass is `calls` calls, and the next pass begins `length_ps` later.
 
-    Where some calls differ, `share` of them (0 to 1) go like these.
+    Where calls differ, `share` of them (0 to 1) run like these.
     """
 
     prediction: Prediction
@@ -75,7 +75,7 @@ def advised(diagnosis: Diagnosis) -> Prediction | None:
 
 
 def predicted(workings: Workings, known: Known, prediction: Prediction) -> Predicted | None:
-    """Replay the trace after that change; None where nothing of it can be replayed."""
+    """Replay the trace after a change; None where it cannot be replayed."""
     found = schedule(workings, known, prediction.change)
     if found is None:
         return None
@@ -83,7 +83,7 @@ def predicted(workings: Workings, known: Known, prediction: Prediction) -> Predi
     end = ((found.start_us + found.us) * PS_PER_US).astype(np.int64)
     rows = []
     for resource in range(int(found.resource.max(initial=0)) + 1):
-        # What takes no time is not seen, and batches that were made before the first step are none of its work.
+        # Without work of length zero, and batches made before the first step.
         mine = np.flatnonzero((found.resource == resource) & ((end > start) | (found.work == Work.MARK)) & (end >= 0))
         if len(mine):
             mine = mine[np.argsort(start[mine], kind="stable")]

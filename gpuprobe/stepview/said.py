@@ -1,4 +1,4 @@
-"""The sentences of the page: its title, what it is of, the predicted step, and what was left out or joined."""
+"""The sentences of the page: title, facts, the predicted step, and notes on what was left out or merged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def title_of(view: View) -> str:
-    """Say what was found, as the report does."""
+    """Return the finding as a title, in the words of the report."""
     if not view.strips:
         return "A trace without a step"
     return headline(view.diagnosis.primary, view.strips[0].breakdown)
 
 
 def facts(view: View) -> list[tuple[str, str]]:
-    """Return what the page is of, as (name, value)."""
+    """Return facts about the trace, as (name, value)."""
     found = [("Trace", Path(view.diagnosis.source).name)]
     if view.strips:
         device = view.strips[0].breakdown
@@ -42,14 +42,14 @@ def _steps(device: DeviceBreakdown) -> str:
 
 
 def bare(kernel: str) -> str:
-    """Return a kernel's name without what it returns, its template's arguments and its namespaces."""
+    """Return a kernel's name without return type, template arguments and namespaces."""
     named = kernel.removeprefix("void ").replace("(anonymous namespace)::", "")
     name = re.split(r"[<(]", named)[0].rpartition("::")[2]
     return reading.short(name or kernel)
 
 
 def of_predicted(view: View) -> str:
-    """Say what the predicted step is, or why there is none."""
+    """Return a sentence on the predicted step, or on why there is none."""
     found = view.predicted
     if found is None:
         return f"No predicted step is shown: {view.why_not}." if view.why_not else ""
@@ -69,7 +69,7 @@ def of_predicted(view: View) -> str:
 
 
 def notes(view: View) -> list[str]:
-    """Say what was joined, what is not shown, and what the reader warned of."""
+    """Return notes on merged events, on what is not shown, and the reader's warnings."""
     said, lanes = [], view.lanes
     if lanes.joined:
         said.append(

@@ -1,4 +1,4 @@
-"""The breakdown as a strip along the axis: the ledger's own segments, so that they add up to the printed breakdown."""
+"""The breakdown as a strip along the time axis, whose segments add up to the printed breakdown."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.traces.timeline import Int64s
 
-# The category of time that lies in no step.
+# The category of time outside all steps.
 NO_STEP = -1
-# Of all strips of a page together.
+# The most segments of all strips of a page together.
 MOST_SEGMENTS = 200_000
-# A bin holds about so many categories, and few hold all.
+# The usual number of categories in a bin.
 IN_A_BIN = 4
 
 
 @dataclass(frozen=True)
 class Strip:
-    """The time of one device's steps by category: segment i lasts from `start_ps[i]` (n,) to the next, the last to
-    `end_ps`, and is `category[i]` (n,) of `categories`, or NO_STEP.
+    """The time of one device's steps by category.
 
-    `steps_ps` (k,) are the begins of the steps, `numbers` (k,) what the trace calls them (-1: nothing). Those from the
-    first to the last of `counted` are the steps whose mean is the breakdown. Within `bin_ps` the segments are sorted by
-    category, and only their sums are those of the ledger; 0 where each stands where it was.
+    Segment i lasts from `start_ps[i]` (n,) to the next start, the last one to `end_ps`; its category is
+    `categories[category[i]]` (n,), or NO_STEP. `steps_ps` (k,) are the starts of the steps, `numbers` (k,) their
+    numbers in the trace (-1: none). The breakdown is the mean of the steps from the first to the last of `counted`. If
+    `bin_ps` is above 0, segments are sorted by category within bins of that length, and only their sums are exact.
     """
 
     breakdown: DeviceBreakdown
@@ -45,7 +45,7 @@ class Strip:
 
 
 def strip_of(found: Found, most: int = MOST_SEGMENTS) -> Strip:
-    """Return the strip of a device's steps, with at most about so many segments."""
+    """Return the strip of a device's steps, with about `most` segments at most."""
     breakdown, windows = found.breakdown, found.windows
     categories = CPU_CATEGORIES if breakdown.kind == "cpu" else GPU_CATEGORIES
     start, end, category = _segments(found, categories)
@@ -77,7 +77,7 @@ def _segments(found: Found, categories: tuple[str, ...]) -> tuple[Int64s, Int64s
 
 
 def _binned(found: Found, categories: tuple[str, ...], most: int) -> tuple[Int64s, Int64s, Int64s, int]:
-    """Return segments that are sorted by category within each of so many bins; their sums are those of the ledger."""
+    """Return segments sorted by category within each of so many bins; their sums are those of the breakdown."""
     begin, until = int(found.windows.start_ps[0]), int(found.windows.end_ps[-1])
     edges = np.linspace(begin, until, max(2, most // IN_A_BIN)).astype(np.int64)
     lasts = np.stack([covered(found.parts[name], edges[:-1], edges[1:]) for name in categories], axis=1)
@@ -88,7 +88,7 @@ def _binned(found: Found, categories: tuple[str, ...], most: int) -> tuple[Int64
 
 
 def _closed(start: Int64s, end: Int64s, category: Int64s) -> tuple[Int64s, Int64s]:
-    """Join neighbours of one category, and put NO_STEP where time lies in no segment."""
+    """Merge neighbours of one category, and fill time outside all segments with NO_STEP."""
     holes = np.flatnonzero(start[1:] > end[:-1])
     start = np.concatenate([start, end[holes]])
     category = np.concatenate([category, np.full(len(holes), NO_STEP)])

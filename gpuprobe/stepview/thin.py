@@ -1,6 +1,6 @@
-"""Makes a long trace short enough for a page: the shortest events of a lane are joined with their neighbours.
+"""Thins a long trace for the page: the shortest events of a lane are merged with their neighbours.
 
-Nothing vanishes: a joined stretch says how many events it stands for and how long they took in all.
+No event is lost: a merged stretch has the number of its events and their total time.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from gpuprobe.stepview.lanes import Lane
     from gpuprobe.traces.timeline import Int64s
 
-# Chromium decodes and draws so many within the two seconds that a reader waits without noticing.
+# The most events of a page: Chromium decodes and draws so many within two seconds.
 MOST_EVENTS = 300_000
-# The share of what may stay that goes to longer events at first; where too many stay, so much longer ones are joined.
+# The share of that number for unmerged events at first; while too many are left, the length limit grows by this factor.
 LONGER, COARSER = 0.75, 1.5
 
 
 @dataclass(frozen=True)
 class Thinned:
-    """The lanes as the page shows them: `events` of the trace, of which `joined` became `stretches`.
+    """The thinned lanes: of the trace's `events`, `joined` were merged into `stretches`.
 
-    `below_ps` is how long the longest event is that may have been joined; 0 where none was.
+    Only events shorter than `below_ps` were merged; 0 where none was.
     """
 
     lanes: tuple[Lane, ...]
@@ -41,12 +41,12 @@ class Thinned:
 
 
 def thinned(lanes: Sequence[Lane], most: int = MOST_EVENTS) -> Thinned:
-    """Join the shortest events, so that at most so many are left; those that lie alone stay as they are."""
+    """Merge the shortest events, so that at most so many are left; isolated ones stay as they are."""
     events = sum(len(lane) for lane in lanes)
     if events <= most:
         return Thinned(tuple(lanes), events, 0, 0, 0)
     lengths = np.concatenate([lane.end_ps - lane.start_ps for lane in lanes])
-    # The longer events alone leave room for the joined ones.
+    # The unmerged events leave room for the merged ones.
     longer = int(most * LONGER)
     below = max(2, int(np.partition(lengths, len(lengths) - longer)[len(lengths) - longer]))
     made = [_joined(lane, below) for lane in lanes]
@@ -59,7 +59,7 @@ def thinned(lanes: Sequence[Lane], most: int = MOST_EVENTS) -> Thinned:
 
 
 def _joined(lane: Lane, below_ps: int) -> Lane:
-    """Join events of one depth that are shorter than this and lie closer together than this."""
+    """Merge events of one depth that are shorter, and closer together, than the limit."""
     if not len(lane):
         return lane
     order = np.lexsort((lane.start_ps, lane.depth))

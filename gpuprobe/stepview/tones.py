@@ -1,4 +1,4 @@
-"""Which colour an event has: that of the category that it stands for, or none."""
+"""The colour of an event: that of its category, or none."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ def of_work(names: Sequence[str]) -> list[str]:
 
 
 def of_host(names: Sequence[str]) -> list[str]:
-    """Return the category that each name of a host's event stands for, empty where it is none."""
+    """Return the category of each name of a host's event, empty where it has none."""
     return [next((tone for wanted, tone in _OF_HOST if kind & wanted), "") for kind in kinds(names).tolist()]

@@ -1,4 +1,4 @@
-"""What the page of a trace shows, gathered: lanes, strips, gaps and the predicted step, with the diagnosis."""
+"""Gathers the content of the page of a trace: lanes, strips, gaps and the predicted step, with the diagnosis."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class View:
-    """One trace as the page shows it. `strips` has that of the judged device first, of which `gaps` are.
+    """The content of the page. The first of `strips`, and `gaps`, are those of the diagnosed device.
 
-    `begin_ps` and `end_ps` are the first and the last instant of all that is shown. `why_not` says why no predicted
-    step is shown.
+    `begin_ps` and `end_ps` are the first and last instant shown. `why_not` is why no predicted step is shown.
     """
 
     diagnosis: Diagnosis
@@ -41,7 +40,7 @@ class View:
 
 
 def view_of(case: Case, diagnosis: Diagnosis) -> View:
-    """Gather what the page shows of a trace. Raises InputError where there is none, or where it holds no event."""
+    """Gather the content of the page. Raises InputError where there is no trace, or no event in it."""
     workings = case.workings
     lanes = [lane for lane in lanes_of(workings) if len(lane)] if workings else []
     if workings is None or not lanes:

@@ -19,7 +19,7 @@ ORDER = 30
 
 @dataclass(frozen=True)
 class Build:
-    """What a build for the processor alone is called, and how to get one for a GPU, by the driver's CUDA."""
+    """The name of a framework's CPU build, and how to install its GPU build for the driver's CUDA version."""
 
     title: str
     package: str
@@ -27,7 +27,7 @@ class Build:
     install: str
 
     def fix(self, driver_cuda: str) -> str:
-        """Name the build whose CUDA the driver knows."""
+        """Return how to install the build whose CUDA the driver supports."""
         major = 13 if (cuda_version(driver_cuda) or (0, 0))[0] >= 13 else 12
         return self.install.format(major=major, index="cu130" if major == 13 else "cu126")
 
@@ -44,8 +44,8 @@ TORCH = Build(
     "it was built without CUDA",
     "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/{index}",
 )
-# What they log or raise, why that is, and what to do. Sources: jax_plugins/cuda/__init__.py and jax/_src/xla_bridge.py
-# of JAX; c10/cuda/CUDAFunctions.cpp and torch/cuda/__init__.py of PyTorch.
+# Their log messages and errors, the reasons, and the fixes. Sources: jax_plugins/cuda/__init__.py and
+# jax/_src/xla_bridge.py of JAX; c10/cuda/CUDAFunctions.cpp and torch/cuda/__init__.py of PyTorch.
 OWN_SIGNS = (
     (
         r"driver on your system is too old|CUDA_ERROR_INSUFFICIENT_DRIVER|driver version is insufficient",

@@ -18,7 +18,7 @@ ORDER = 40
 SLOW_FP16 = {"5.0": "none at all", "5.2": "none at all", "6.1": "1/64 of the fp32 rate"}
 BFLOAT16_FROM = (8, 0)
 MIG_FROM = 8
-# A card that is well used may reach its power limit; the other reasons are faults.
+# A busy card may reach its power limit, which is no fault; the other reasons are.
 NO_FAULT = "power cap"
 NOT_READ = "the card's state was not read"
 

@@ -16,7 +16,7 @@ ORDER = 10
 OLDEST_DRIVER = {11: "450.80.02", 12: "525.60.13", 13: "580"}
 
 
-# Why a driver that is installed says nothing, by the state that the sampler names.
+# Why an installed driver does not answer, by the sampler's state.
 STATES = {
     "driver_mismatch": ("its kernel module and its library differ in version, as after an update", "sudo reboot"),
     "no_permission": (

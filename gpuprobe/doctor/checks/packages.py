@@ -1,4 +1,4 @@
-"""Packages that clash: TensorBoard, its profiler, protobuf, and those that must not stand side by side."""
+"""Package conflicts: TensorBoard, its profile plugin, protobuf, and packages that must not be installed together."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ORDER = 65
 SEVERAL = 2
-# Every GPU has a thread that launches its kernels, besides all that prepares the input.
+# Cores needed for each GPU: one for the thread that launches its kernels, and more for the input.
 CORES_A_GPU = 1
 
 

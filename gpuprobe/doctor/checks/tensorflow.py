@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from gpuprobe.doctor.facts import Facts
 
 ORDER = 20
-# What Keras trains with in its place; gpuprobe run --backend takes each.
+# The other backends of Keras; gpuprobe run --backend takes each.
 OTHERS = {"jax": "JAX", "torch": "PyTorch"}
 INSTALL = "pip install 'tensorflow[and-cuda]'"
 # The libraries without which TensorFlow registers no GPU; CUPTI is needed by its profiler alone.
 NEEDED = ("cudart", "cublas", "cublasLt", "cufft", "cusolver", "cusparse", "cudnn")
-# What CUDA_VISIBLE_DEVICES says to show no GPU.
+# Values of CUDA_VISIBLE_DEVICES that hide all GPUs.
 HIDING = frozenset({"", "-1", "none", "NoDevFiles"})
-# What a log of TensorFlow's says, why that is, and what to do. Sources: FIELD threads and CUDA's cuda.h.
+# TensorFlow's log messages, the reasons, and the fixes. Sources: issue threads of TensorFlow, and CUDA's cuda.h.
 SIGNS = (
     (
         r"Could not find cuda drivers",
@@ -109,7 +109,7 @@ def _why_none(facts: Facts, visible: str | None) -> CheckResult:
         named = f": {wording.listing(missing)}" if missing else ""
         says = f"none of {len(facts.driver.gpus)}: its CUDA libraries do not load{named}"
         shell = facts.system.environment.get("LD_LIBRARY_PATH")
-        # What TensorFlow brings is found by itself, unless others come before it.
+        # TensorFlow finds the libraries in its own wheels, unless others come first on the path.
         fix = INSTALL if missing or not shell else f"unset LD_LIBRARY_PATH (it names {shell}), or {INSTALL}"
         return failed(says, fix, *[_shorten(line) for line in lines[:3]])
     for pattern, why, fix in SIGNS:
@@ -125,7 +125,7 @@ def _install(facts: Facts) -> str:
 
 
 def missing_libraries(facts: Facts) -> list[str]:
-    """Return the CUDA libraries that were looked for and not found; none where nobody looked."""
+    """Return the CUDA libraries that were searched for and not found; empty if none was searched for."""
     wanted = facts.tensorflow.libraries
     return [f"lib{name}" for name in NEEDED if name in wanted and not wanted[name]]
 
