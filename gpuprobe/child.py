@@ -101,6 +101,12 @@ def end_session(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
+def ask_session(leader: int) -> None:
+    """Ask all that is left of the session that a child leads to end."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGTERM)
+
+
 def freeze_session(leader: int) -> None:
     """Suspend all processes of a child's session until `thaw_session`."""
     with suppress(ProcessLookupError, PermissionError):

@@ -2,6 +2,7 @@
 
 reports/<study>/{study.json, report.json, report.md, report.html, plots/}
 reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, telemetry.csv, log.txt, trace/, step.html}
+reports/<study>/runs/<round>-<strategy>/workers/<index>/ of each worker but the first, whose traces join the run's own
 reports/<study>/runs/<round>-<strategy>-<step>/ where the strategy is found by a search, and search-<strategy>.json
 reports/<watch>/{watch.json, telemetry.csv, report.json, report.md, report.html}
 reports/<watch>/trainings/{wall-<pid>.json, <study>/...} where it traces: each training is a study of one run
@@ -42,6 +43,8 @@ GO_FILE = "go"
 TELEMETRY_FILE = "telemetry.csv"
 LOG_FILE = "log.txt"
 TRACE_FOLDER = "trace"
+# Within a run of several workers, the folders of all but the first.
+WORKERS_FOLDER = "workers"
 # The page that shows the traced step.
 STEP_FILE = "step.html"
 # Patterns, within a run, of the profiler's sessions, and of TensorFlow's traces in them, one for each host.

@@ -123,11 +123,11 @@ class TensorFlow:
             tf32=tf.config.experimental.tensor_float_32_execution_enabled() if gpus else None,
             gpu_pci_bus_id=next(iter(cuda_bus_ids()), "") if gpus else "",
             replicas=model.distribute_strategy.num_replicas_in_sync,
-            trainable_mib=_trainable_mib(model),
+            trainable_mib=trainable_mib(model),
         )
 
 
-def _trainable_mib(model: keras.Model) -> float:
+def trainable_mib(model: keras.Model) -> float:
     """Return how large all gradients of a step are together: as large as what they change."""
     sizes = (math.prod(one.shape) * tf.as_dtype(one.dtype).size for one in model.trainable_variables)
     return float(sum(sizes)) / MIB

@@ -34,6 +34,7 @@ EXAMPLES = (
     ("gpuprobe run --backend jax --model mlp", "every strategy that JAX has"),
     ("gpuprobe run --model mlp", "a workload of ours; gpuprobe list --models shows them"),
     ("gpuprobe run --devices 1,2,4", "why N devices are not N times as fast; on GPUs, or logical devices without one"),
+    ("gpuprobe run --workers 1,2,3", "the same for worker processes that train together, started on this machine"),
     ("gpuprobe run --resume reports/STUDY", "finish a study that was interrupted"),
 )
 EXIT_CODES = codes("all runs done", 3, 4, 5, 130, failed="a run failed; the others are ranked")
@@ -63,17 +64,23 @@ DEFAULT_BATCH_SIZE = 32
     help="Compare so many devices instead: MirroredStrategy on GPUs, or on logical devices of the processor.",
 )
 @click.option(
+    "--workers",
+    type=Numbers(),
+    metavar="1,2,3",
+    help="Compare so many worker processes instead: MultiWorkerMirroredStrategy, started here.",
+)
+@click.option(
     "--scaling",
     type=click.Choice(["strong", "weak"]),
     default="strong",
     show_default=True,
-    help="Of --devices: they share each batch, or each has one.",
+    help="Of --devices and --workers: they share each batch, or each has one of its own.",
 )
 @click.option(
     "--link",
     type=Figure(min=0, min_open=True),
     metavar="GB/S",
-    help="Of --devices: predict for a link so fast, also of devices that are not here. [default: as measured]",
+    help="Of both: predict for a link so fast, also of devices that are not here. [default: as measured]",
 )
 @reports_folder("study")
 @click.option("--quick", is_flag=True, help="One round, short windows: about five and a half minutes.")
@@ -99,6 +106,7 @@ def command(
     strategies: str | None,
     backend: str | None,
     devices: tuple[int, ...] | None,
+    workers: tuple[int, ...] | None,
     scaling: str,
     link: float | None,
     out: Path,
@@ -132,7 +140,7 @@ def command(
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs exclude each other: both say how much of each run is timed")
     depth, target = _model(model, depth)
-    chosen, trains_with = chosen_of(devices or (), backend, strategies, weak=scaling == "weak")
+    chosen, trains_with = chosen_of(devices or (), backend, strategies, weak=scaling == "weak", workers=workers or ())
     request = Request(
         rounds=rounds or (QUICK_ROUNDS if quick else DEFAULT_ROUNDS),
         budget_s=budget or (QUICK_S if quick else DEFAULT_S),
@@ -149,6 +157,7 @@ def command(
         quick=quick,
         search_steps=QUICK_SEARCH_STEPS if quick else None,
         devices=devices or (),
+        workers=workers or (),
         weak=scaling == "weak",
         link_gb_per_s=link,
         inject=inject,

@@ -75,13 +75,15 @@ class ActiveRun:
             self._alive_s = time.monotonic()
             self.progress.take(event)
         if code is not None:
-            self.outcome = outcome_of(self.progress, code)
+            self.outcome = self.worker.outcome() or outcome_of(self.progress, code)
         elif self.waits:
             if not waited:
                 self.worker.freeze()
         elif time.monotonic() - self._alive_s > self._limit_s:
+            hint = self.worker.hint()
             self.worker.kill()
             message = f"showed no sign of life for {self._limit_s:.0f} s and was ended (--limit sets this time)"
+            message = f"{hint}; it {message}" if hint else message
             self.outcome = Outcome(state="timeout", message=message)
 
     def until_written(self, most_s: float) -> None:

@@ -33,8 +33,8 @@ class Onlooker:
         self._cores = affinity or list(range(psutil.cpu_count() or 1))
         self._fastest_mhz = 0.0
 
-    def look(self, pid: int) -> Look:
-        """Read the counters, with those of the process `pid`, of what it started, and of this one."""
+    def look(self, *pids: int) -> Look:
+        """Read the counters, with those of the processes `pids`, of what they started, and of this one."""
         clock = _clock_mhz()
         self._fastest_mhz = max(self._fastest_mhz, clock or 0.0)
         times = psutil.cpu_times(percpu=True)
@@ -43,7 +43,7 @@ class Onlooker:
             for number, core in enumerate(times)
             if number in self._cores
         )
-        own_s = _tree_s(pid) + sum(os.times()[:2])
+        own_s = sum(map(_tree_s, pids)) + sum(os.times()[:2])
         return Look(time.monotonic(), busy_s, own_s, psutil.swap_memory().sin / MIB, clock)
 
     def disturbance(self, before: Look, after: Look) -> str:

@@ -23,7 +23,7 @@ from gpuprobe.records import save
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuprobe.records import RunSpec
+    from gpuprobe.records import Outcome, RunSpec
 
 # TensorFlow's own C++ messages below errors say nothing about a run, and would fill its log.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
@@ -38,7 +38,19 @@ def training(backend: str) -> dict[str, str]:
 class Worker(Protocol):
     """A worker process that was started."""
 
-    pid: int
+    @property
+    def pid(self) -> int:
+        """The process, and of several the one that leads."""
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """All processes of the run, but for what these start."""
+
+    def outcome(self) -> Outcome | None:
+        """Say how it ended, where it knows better than its first process; asked once it has."""
+
+    def hint(self) -> str:
+        """Say why it may show no sign of life, empty where nothing shows."""
 
     def exit_code(self) -> int | None:
         """Return None while it runs, its exit code after, or minus the signal that ended it."""
@@ -139,6 +151,16 @@ class _Session:
     """A worker that leads a session of its own."""
 
     pid: int
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return (self.pid,)
+
+    def outcome(self) -> Outcome | None:
+        return None
+
+    def hint(self) -> str:
+        return ""
 
     def freeze(self) -> None:
         child.freeze_session(self.pid)

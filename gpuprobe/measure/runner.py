@@ -269,8 +269,11 @@ def _may_take_turns(study: Study) -> bool:
 
 
 def _lanes(study: Study) -> int:
-    """How many runs may warm up side by side: tracing is one thread of Python, and a GPU's memory is not shared."""
+    """How many runs may warm up side by side: tracing is one thread of Python, and a GPU's memory is not shared.
+
+    A run of several workers is several already.
+    """
     environment = study.environment
-    if environment.gpus:
+    if environment.gpus or study.request.workers:
         return 1
     return max(1, min(MOST_LANES, environment.cores, int(environment.memory_mib / LANE_MIB)))

@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from gpuprobe.backends.known import TENSORFLOW
+from gpuprobe.measure.group import GroupLauncher
 from gpuprobe.measure.plan import Planned, forget_failed_end, plan_rounds
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
 from gpuprobe.measure.runner import Runner
@@ -49,7 +50,7 @@ def carry_out(
         return []
     # On a machine with a driver each worker starts afresh; see the zygote for the reason.
     forks = not study.environment.gpus and study.request.backend == TENSORFLOW
-    launcher: Launcher = ForkingLauncher() if forks else FreshLauncher()
+    launcher: Launcher = GroupLauncher(ForkingLauncher() if forks else FreshLauncher())
     with closing(launcher), scratch() as data_folder:
         if arrays is not None:
             save_arrays(arrays, data_folder)

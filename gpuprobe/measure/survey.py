@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe import child
+from gpuprobe import child, wording
 from gpuprobe.errors import GpuprobeError, InputError, in_short
 from gpuprobe.measure.process import training
 from gpuprobe.records import Record
+from gpuprobe.units import KIB, MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,11 +204,18 @@ def _cannot_compute(plan: Plan, workload: Workload, model: keras.Model) -> str |
         return "a layer of the model cannot be compiled by XLA"
     if workload.built_before and plan.dtype_policy != "float32":
         return "the model was built before its dtype policy could be set; give the function that builds it"
-    if workload.built_before and plan.replicas > 1:
+    if workload.built_before and plan.replicas * plan.workers > 1:
         return "the model was built before its devices were known; give the function that builds it"
-    if plan.replicas > 1 and getattr(model.optimizer, "gradient_accumulation_steps", None):
+    if plan.replicas * plan.workers > 1 and getattr(model.optimizer, "gradient_accumulation_steps", None):
         return "TensorFlow cannot accumulate gradients over several replicas"
-    return None
+    return _cannot_pack(plan, model) if plan.pack_kib else None
+
+
+def _cannot_pack(plan: Plan, model: keras.Model) -> str | None:
+    from gpuprobe.backends.with_tensorflow import trainable_mib
+
+    kib = trainable_mib(model) * MIB / KIB
+    return f"its gradients, {wording.significant(kib)} KiB, fit into one pack" if kib <= plan.pack_kib else None
 
 
 def _too_large(plan: Plan, given: Source) -> str | None:

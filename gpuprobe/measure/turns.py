@@ -68,11 +68,11 @@ class Turns:
 
     def _turn(self, run: ActiveRun) -> str:
         """Let a run take its turn, and say what disturbed it, empty where nothing did."""
-        before = self._onlooker.look(run.worker.pid)
+        before = self._onlooker.look(*run.worker.pids)
         if self._gpu is not None:
             self._gpu.begin()
         self._stage.turn(run, self._lap, TURN_S)
-        said = [self._onlooker.disturbance(before, self._onlooker.look(run.worker.pid))]
+        said = [self._onlooker.disturbance(before, self._onlooker.look(*run.worker.pids))]
         if self._gpu is not None:
             said.append(self._gpu.disturbance(run.worker.pid))
         return "; ".join(words for words in said if words)

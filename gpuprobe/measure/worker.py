@@ -54,39 +54,44 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     # The backend is imported here, in the worker, and nowhere else.
     import keras
 
-    from gpuprobe.backends.backend import current
     from gpuprobe.measure.compiled import compiled
     from gpuprobe.measure.conductor import Conductor
-    from gpuprobe.measure.devices import make_devices, scope, with_rate
+    from gpuprobe.measure.devices import with_rate
     from gpuprobe.measure.faults import inject
     from gpuprobe.measure.first_weights import share
     from gpuprobe.measure.machine import inspect
+    from gpuprobe.measure.member import Member
     from gpuprobe.measure.stepper import Stepper
     from gpuprobe.strategies import driving, feeds, registry
 
     log.write("phase", name="build")
     _leave_gpus_to(spec.backend)
-    # Before anything of the user's makes a tensor: then it is too late.
-    devices = make_devices(registry.replicas(spec.strategy))
+    member = Member(spec, log)
+    backend = member.backend
     workload = inject(spec, _workload(spec))
-    backend = current()
     machine = inspect(workload, backend)
     plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start, spec.backend)
     keras.utils.set_random_seed(spec.seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
-    with scope(plan, devices):
+    with member.scope(plan):
         model, seen = compiled(workload, plan, backend)
     step = model.train_step
     workload = with_rate(workload, model, plan.rate_times)
-    feed = feeds.make(plan, workload, spec.seed, shared=bool(spec.shared))
+    feed = feeds.make(plan, workload, spec.seed, shared=bool(spec.shared), job=spec.job)
     for note in (*plan.notes, *feed.notes, *share(model, spec.shared)):
         log.write("note", text=note)
     feed.adapt(model)
+    member.take_step(model, plan)
+    if not member.leads:
+        log.write("phase", name="warmup")
+        member.follow(model, feed, folder / TRACE_FOLDER)
+        return
     conductor = Conductor(spec, plan.steps_per_execution, trace=spec.trace_steps > 0, epoch_calls=feed.epoch_calls)
     per_call = plan.batch_size * plan.steps_per_execution
 
     def on_first_call() -> None:
-        batch_size = plan.replicas * (seen.get("batch_size") or plan.batch_size // plan.replicas)
+        parts = plan.replicas * plan.workers
+        batch_size = parts * (seen.get("batch_size") or plan.batch_size // parts)
         log.write("settings", settings=backend.settings(model, batch_size, seen["feed_dtype"]))
         gc.enable()
 
@@ -98,7 +103,8 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     feed.warm()
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, driving.ENDLESS, [notice])
-    if machine.has_gpu and plan.replicas == 1:
+    member.end()
+    if machine.has_gpu and plan.replicas == plan.workers == 1:
         # Only a GPU's peak is known, so that only there the count says how much of it was used.
         _log_flop(log, lambda: backend.step_flop(step, model, seen["data"]), seen["batch_size"])
 

@@ -41,6 +41,7 @@ def scaling_of(study: Study, rows: Sequence[Row], compared: Compared) -> Scaling
         gradients_mib=mib,
         logical=not study.environment.gpus,
         cores=study.environment.cores,
+        workers=bool(study.request.workers),
         given=link is not None,
     )
 

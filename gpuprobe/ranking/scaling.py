@@ -64,7 +64,8 @@ class Scaling(Record, frozen=True, kw_only=True):
     """All numbers of devices of a study; `xla_gain` is how many times as fast one device is with XLA.
 
     `gradients_mib` is how large the gradients are together. `logical` says that the devices are parts of one processor,
-    of so many `cores`. `given` says that the link of the predictions was given, else it was fitted.
+    of so many `cores`, and `workers` that each is a process of its own. `given` says that the link of the predictions
+    was given, else it was fitted.
     """
 
     weak: bool
@@ -73,4 +74,5 @@ class Scaling(Record, frozen=True, kw_only=True):
     gradients_mib: float | None = None
     logical: bool = False
     cores: int = 0
+    workers: bool = False
     given: bool = False

@@ -10,7 +10,7 @@ from gpuprobe.records.evidence import Confidence, Evidence, Gain, Signal
 from gpuprobe.records.files import load, save, to_json, write_whole
 from gpuprobe.records.run import Given, LossPoint, Outcome, Phase, PhaseName, Run, Settings, State, TraceInfo
 from gpuprobe.records.strategy import Combination, Part, Role, Scale, StrategyInfo, applied, chain
-from gpuprobe.records.study import Environment, GpuInfo, Request, RunSpec, Study
+from gpuprobe.records.study import Environment, GpuInfo, Job, Request, RunSpec, Study
 from gpuprobe.records.wall import PartKind, Wall, WallPart
 from gpuprobe.records.watch import ThreadUse, Watch
 
@@ -23,6 +23,7 @@ __all__ = [
     "Gain",
     "Given",
     "GpuInfo",
+    "Job",
     "LossPoint",
     "Outcome",
     "Part",

@@ -17,7 +17,7 @@ Role = Literal["one", "xla", "share", "apart", "spread", "change"]
 
 
 class Scale(Record, frozen=True, kw_only=True):
-    """The part of a strategy in a study of several `devices`.
+    """The part of a strategy in a study of several `devices`: all of one process, or `over` workers with one each.
 
     `spread` trains on all of them; `apart` does too, but its replicas exchange no gradients. `share` computes on one
     device what each of them has to; `one` is the one device that all are compared with, and `xla` that with XLA. A
@@ -27,11 +27,17 @@ class Scale(Record, frozen=True, kw_only=True):
     devices: int
     role: Role
     weak: bool = False
+    over: Literal["devices", "workers"] = "devices"
 
     @property
     def replicas(self) -> int:
         """How many devices compute."""
         return self.devices if self.role in {"spread", "apart", "change"} else 1
+
+    @property
+    def in_process(self) -> int:
+        """How many of them one process has."""
+        return self.replicas if self.over == "devices" else 1
 
 
 class StrategyInfo(Record, frozen=True, kw_only=True):

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from gpuprobe.records.base import SCHEMA, Record
 from gpuprobe.records.strategy import StrategyInfo
+
+
+class Job(Record, frozen=True, kw_only=True):
+    """The place of a process among those of one run, which train together or hand out batches.
+
+    `workers` are the addresses of all that train, empty where one does by itself, and `index` is this one's place among
+    them, from 0. `gpu` is the GPU of its host that it trains on, where there are some. `service` is the dispatcher of
+    tf.data service that its batches come from, empty for none; who `dispatches` or `serves` trains nothing.
+    """
+
+    workers: tuple[str, ...] = ()
+    index: int = 0
+    gpu: int = 0
+    service: str = ""
+    role: Literal["trains", "dispatches", "serves"] = "trains"
 
 
 class RunSpec(Record, frozen=True, kw_only=True):
@@ -19,7 +34,8 @@ class RunSpec(Record, frozen=True, kw_only=True):
     `step` counts the runs of a strategy that is found by a search, from 1; 0 is no step of one. It applies the changes
     that it `combines`, in their order, to the strategy `start`; empty is the one it is compared with.
     Keras trains with `backend`. `shared` is the file of the first weights that all runs of a study over several
-    backends begin with, whose arrays come in one order too; empty where one seed gives all the same.
+    backends begin with, whose arrays come in one order too; empty where one seed gives all the same. `job` is the place
+    of this process where several carry out the run.
     """
 
     strategy: str
@@ -40,6 +56,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
     inject: tuple[str, ...] = ()
     backend: str = "tensorflow"
     shared: str = ""
+    job: Job | None = None
 
 
 class GpuInfo(Record, frozen=True, kw_only=True):
@@ -78,7 +95,8 @@ class Request(Record, frozen=True, kw_only=True):
     ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own. A search takes at most
     `search_steps` runs to try changes where given, else as many as promise a gain. Keras trains with `backend` under
     all strategies but those that name another. `devices` are the numbers of devices that are compared, empty where one
-    trains; `weak` gives each of them a whole batch. `link_gb_per_s` is between them.
+    trains, and `workers` are numbers of processes that train together; `weak` gives each a whole batch.
+    `link_gb_per_s` is between them. So many `data_service` processes prepare batches for those that train.
     """
 
     rounds: int
@@ -98,6 +116,8 @@ class Request(Record, frozen=True, kw_only=True):
     devices: tuple[int, ...] = ()
     weak: bool = False
     link_gb_per_s: float | None = None
+    workers: tuple[int, ...] = ()
+    data_service: int = 0
     inject: tuple[str, ...] = ()
     backend: str = "tensorflow"
 

@@ -204,11 +204,12 @@ def command(study: Study, strategy: str) -> str:
 
 
 def _chosen(request: Request, strategies: Sequence[str]) -> list[str]:
-    if not request.devices:
+    if not request.devices and not request.workers:
         return ["--strategies", ",".join(strategies)]
     link = ["--link", f"{request.link_gb_per_s:g}"] if request.link_gb_per_s else []
     scaling = ["--scaling", "weak"] if request.weak else []
-    return ["--devices", ",".join(str(count) for count in request.devices), *scaling, *link]
+    option = "--devices" if request.devices else "--workers"
+    return [option, ",".join(map(str, request.devices or request.workers)), *scaling, *link]
 
 
 def traces(loaded: Loaded) -> list[str]:

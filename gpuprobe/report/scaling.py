@@ -1,4 +1,4 @@
-"""A study of several devices in words, tables and a chart: how much faster they are, and where the rest went."""
+"""A study of several devices or workers in words, tables and a chart: how much faster, and where the rest went."""
 
 from __future__ import annotations
 
@@ -19,6 +19,21 @@ LOST_WORDS: dict[LostBy, str] = {
     "beside": "the replicas beside each other",
     "exchange": "the exchange of gradients",
 }
+PARTS = (
+    "Each part is a difference between runs: one device with its part of the batch and nobody beside it; all devices "
+    "without an exchange; all devices. What replicas beside each other lose is not divided further: they share the "
+    "host's cores, memory and input."
+)
+PARTS_OF_WORKERS = (
+    "Each part is a difference between runs: one worker with its part of the batch and nobody beside it; all workers "
+    "without an exchange of gradients; all workers. What workers beside each other lose is that they wait for the last "
+    "of them in every step, and that those of one host share its cores and memory; how long each of them waited, their "
+    "traces tell."
+)
+OF_WORKERS = (
+    "Measured under MultiWorkerMirroredStrategy in a loop of one's own around the model's `train_step`, since Keras's "
+    "`fit` fails there (keras-team/keras#20585). In each step they also add up their losses."
+)
 IDEAL = Look("ideal", SKY, "", ".", "cyan")
 MEASURED = Look("measured", BLUE, "", "=", "blue")
 PREDICTED = Look("predicted", GREEN, "...", "~", "green")
@@ -31,7 +46,7 @@ def headline(scaling: Scaling) -> str:
         return ""
     most = measured[-1]
     assert most.efficiency is not None
-    kind = "logical devices" if scaling.logical else "devices"
+    kind = "logical devices" if scaling.logical and not scaling.workers else _kind(scaling)
     found = most.efficiency
     speed = wording.times(*(most.devices * end for end in (found.value, found.low, found.high)))
     told = f"{most.devices} {kind} are {speed} as fast as one, {wording.share(most.efficiency.value)} of ideal scaling"
@@ -39,24 +54,25 @@ def headline(scaling: Scaling) -> str:
     if worst is None or most.step_ms is None or most.contradicts:
         return told
     costs = f"{wording.milliseconds(worst.ms.value)} of the {wording.milliseconds(most.step_ms)} step"
-    return f"{told}: {_lost_by(worst)} {'cost' if len(worst.by) > 1 or worst.by == ('beside',) else 'costs'} {costs}"
+    several = len(worst.by) > 1 or worst.by == ("beside",)
+    return f"{told}: {_lost_by(worst, scaling)} {'cost' if several else 'costs'} {costs}"
 
 
 def speeds(scaling: Scaling) -> list[list[str]]:
     """Return a head and a row for each number of devices: how fast, how efficient, and what was predicted."""
-    head = ["devices", "samples a step", "times as fast as one", "efficiency (95 %)", "predicted efficiency"]
+    head = [_kind(scaling), "samples a step", "times as fast as one", "efficiency (95 %)", "predicted efficiency"]
     return [head, *(_speed(point) for point in scaling.points)] if scaling.points else []
 
 
 def losses(scaling: Scaling) -> list[list[str]]:
     """Return a head and a row of ms for each number of devices: the ideal step, and what is lost, up to the step."""
     rows = [point for point in scaling.points if point.step_ms is not None]
-    names = list(dict.fromkeys(_lost_by(lost) for point in rows for lost in point.lost))
+    names = list(dict.fromkeys(_lost_by(lost, scaling) for point in rows for lost in point.lost))
     if not names:
         return []
     made = []
     for point in rows:
-        lost = {_lost_by(one): f"{_signed(one.ms)}" for one in point.lost}
+        lost = {_lost_by(one, scaling): f"{_signed(one.ms)}" for one in point.lost}
         step = wording.milliseconds(point.step_ms or 0.0)
         cells = [
             str(point.devices),
@@ -65,22 +81,18 @@ def losses(scaling: Scaling) -> list[list[str]]:
             step,
         ]
         made.append(cells)
-    return [["devices", "ideal step", *names, "step"], *made]
+    return [[_kind(scaling), "ideal step", *names, "step"], *made]
 
 
 def sentences(scaling: Scaling) -> list[str]:
     """Say what the tables rest on, and what they leave open."""
     said = [_measured_on(scaling), _work(scaling)]
     if any(lost.by for point in scaling.points for lost in point.lost):
-        said.append(
-            "Each part is a difference between runs: one device with its part of the batch and nobody "
-            "beside it; all devices without an exchange; all devices. What replicas beside each other lose is not "
-            "divided further: they share the host's cores, memory and input."
-        )
+        said.append(PARTS_OF_WORKERS if scaling.workers else PARTS)
     if counts := [str(point.devices) for point in scaling.points if point.contradicts]:
         said.append(
-            f"Of {wording.listing(counts)} devices a part is below zero beyond its interval, which nothing can cost: "
-            "the machine changed between the runs, and the parts cannot be told apart. Measure again."
+            f"Of {wording.listing(counts)} {_kind(scaling)} a part is below zero beyond its interval, which nothing "
+            "can cost: the machine changed between the runs, and the parts cannot be told apart. Measure again."
         )
     if (gain := scaling.xla_gain) is not None and gain.low > 1:
         said.append(
@@ -95,15 +107,15 @@ def chart(scaling: Scaling | None) -> Chart | None:
     """Draw how many times as fast each number of devices is: ideal, measured and predicted."""
     if scaling is None or not scaling.points:
         return None
-    bars = [bar for point in scaling.points for bar in _bars(point)]
+    bars = [bar for point in scaling.points for bar in _bars(point, _kind(scaling))]
     most = max(max(bar.value, bar.high or 0.0) for bar in bars)
     said = "; ".join(f"{bar.label} {bar.told}" for bar in bars)
-    drawn = Bars(tuple(bars), "times as fast as one device", most)
-    return Chart("scaling", "From one device to several", "", drawn, said)
+    drawn = Bars(tuple(bars), f"times as fast as one {_kind(scaling)[:-1]}", most)
+    return Chart("scaling", f"From one {_kind(scaling)[:-1]} to several", "", drawn, said)
 
 
-def _bars(point: Scaled) -> list[Bar]:
-    count = f"{point.devices} devices"
+def _bars(point: Scaled, kind: str) -> list[Bar]:
+    count = f"{point.devices} {kind}"
     bars = [_bar(f"{count}: ideal", float(point.devices), IDEAL)]
     if (found := point.efficiency) is not None:
         low, high = point.devices * found.low, point.devices * found.high
@@ -128,8 +140,13 @@ def _speed(point: Scaled) -> list[str]:
     return [str(point.devices), str(point.samples), *measured, wording.share(expected) if expected else ""]
 
 
-def _lost_by(lost: Lost) -> str:
-    return wording.listing([LOST_WORDS[by] for by in lost.by])
+def _kind(scaling: Scaling) -> str:
+    return "workers" if scaling.workers else "devices"
+
+
+def _lost_by(lost: Lost, scaling: Scaling) -> str:
+    words = {**LOST_WORDS, "beside": "the workers beside each other"} if scaling.workers else LOST_WORDS
+    return wording.listing([words[by] for by in lost.by])
 
 
 def _signed(ms: Interval) -> str:
@@ -138,6 +155,13 @@ def _signed(ms: Interval) -> str:
 
 
 def _measured_on(scaling: Scaling) -> str:
+    if scaling.workers:
+        return OF_WORKERS + (
+            f" They were processes of one host and shared its {wording.count(scaling.cores, 'core')}: that says "
+            "nothing about GPUs, nor about a network."
+            if scaling.logical
+            else ""
+        )
     if not scaling.logical:
         return "Measured under MirroredStrategy, whose gradients go through NCCL."
     return (
@@ -148,14 +172,15 @@ def _measured_on(scaling: Scaling) -> str:
 
 
 def _work(scaling: Scaling) -> str:
+    one = _kind(scaling)[:-1]
     if scaling.weak:
         return (
-            "Weak scaling: each device has a whole batch, and the learning rate is multiplied by their number; the "
+            f"Weak scaling: each {one} has a whole batch, and the learning rate is multiplied by their number; the "
             "loss curve differs."
         )
     return (
-        "Strong scaling: the whole batch, the learning rate and the order of the samples are those of one device. "
-        "BatchNormalization sees the part of its device alone."
+        f"Strong scaling: the whole batch, the learning rate and the samples of each step are those of one {one}. "
+        f"BatchNormalization sees the part of its {one} alone."
     )
 
 
@@ -170,6 +195,7 @@ def _predictions(scaling: Scaling) -> Sequence[str]:
     by = "as given" if scaling.given else "fitted to the exchange of another number of devices"
     size = wording.mebibytes(scaling.gradients_mib or 0.0)
     return [
-        f"Predicted: one device's part of the step, measured alone, and a ring that adds up {size} of gradients over "
-        f"{links} ({by}), all after the last gradient. It knows nothing of what replicas lose beside each other."
+        f"Predicted: one {_kind(scaling)[:-1]}'s part of the step, measured alone, and a ring that adds up {size} of "
+        f"gradients over {links} ({by}), all after the last gradient. It knows nothing of what they lose beside each "
+        "other."
     ]

@@ -1,4 +1,4 @@
-"""What drives Keras's train function: `fit`, or a loop of `train_on_batch`."""
+"""What drives Keras's train function: `fit`, a loop of `train_on_batch`, or one that calls it by itself."""
 
 from __future__ import annotations
 
@@ -69,6 +69,33 @@ def loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]]
             watching.on_epoch_end(epoch, {name: total / count for name, total in sums.items()})
 
     return Feed(train=train, adapt=adapt)
+
+
+def own_loop(
+    workload: Workload, batches: Callable[[int], Any], steps: int, warm: Callable[[], None] = _nothing
+) -> Feed:
+    """Return a loop that hands the train function an endless iterator over batches, and calls so many steps an epoch.
+
+    An epoch has as many in each of several workers: one that ended before the others would leave them waiting.
+    """
+
+    def train(model: keras.Model, first: int, last: int, callbacks: list[keras.callbacks.Callback]) -> None:
+        iterator = iter(batches(first).repeat())
+        watching = keras.callbacks.CallbackList(callbacks, model=model)
+        model.stop_training = False
+        for epoch in range(first, last):
+            if workload.learning_rate:
+                model.optimizer.learning_rate.assign(workload.learning_rate(epoch))
+            watching.on_epoch_begin(epoch)
+            # In a replica, where each worker resets its own; outside, each variable would be read of all of them too.
+            model.distribute_strategy.run(model.reset_metrics)
+            for _ in range(steps):
+                model.train_function(iterator)
+                if model.stop_training:
+                    return
+            watching.on_epoch_end(epoch)
+
+    return Feed(train=train, warm=warm)
 
 
 def _told(batches: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:

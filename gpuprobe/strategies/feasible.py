@@ -31,7 +31,7 @@ def _cannot_batches(plan: Plan, given: BatchSource) -> str | None:
         return f"{given.kind} cannot be fed by a Python loop over numpy"
     if plan.feed == "resident" and given.is_uneven:
         return "ragged or sparse batches cannot lie on the device as arrays"
-    if plan.replicas > 1 and not given.are_alike:
+    if plan.replicas * plan.workers > 1 and not given.are_alike:
         return "the last batch of an epoch may be smaller, and not divide among the replicas; set drop_remainder=True"
     other = given.is_uneven and plan.batch_size != batch_size(next(given.items()))
     return "ragged or sparse batches cannot be made larger or smaller" if other else None

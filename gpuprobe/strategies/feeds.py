@@ -15,28 +15,35 @@ import keras
 import numpy as np
 
 from gpuprobe.backends.known import TENSORFLOW
-from gpuprobe.strategies.driving import Feed, fit, loop
+from gpuprobe.strategies.driving import Feed, fit, loop, own_loop
 from gpuprobe.workloads.source import ArraySource, BatchSource, Rows, batch_size, collected, mapped, source
 from gpuprobe.workloads.tensorflow_data import tensorflow
 
 if TYPE_CHECKING:
+    from gpuprobe.records import Job
     from gpuprobe.strategies.plan import Plan
     from gpuprobe.workloads.workload import Workload
 
 # Enough that one prepares while the other hands over.
 LOADER_PROCESSES = 2
+ALL_MADE = "each worker makes all batches, and trains on its part: what is not tf.data's cannot be divided before"
 FROZEN = "each epoch gets the batches of the first one: what changes them at random comes before"
 
 
-def make(plan: Plan, workload: Workload, seed: int, *, shared: bool = False) -> Feed:
-    """Return the feed that the plan names, for this workload and order of samples, `shared` by several backends."""
+def make(plan: Plan, workload: Workload, seed: int, *, shared: bool = False, job: Job | None = None) -> Feed:
+    """Return the feed that the plan names, for this workload and order of samples, `shared` by several backends.
+
+    Of several workers each gets the part of its `job`.
+    """
     given = source(workload)
     if isinstance(given, BatchSource):
-        feed = BATCHES[plan.feed](plan, workload, given, seed)
+        place = {"job": job} if job else {}
+        feed = BATCHES[plan.feed](plan, workload, given, seed, **place)
         steps = given.steps * batch_size(next(given.items())) // plan.batch_size
         return replace(feed, epoch_calls=max(1, math.ceil(steps / plan.steps_per_execution)))
     calls = samples_used(plan, given.samples) // (plan.batch_size * plan.steps_per_execution)
-    more = {"shared": True} if shared and plan.feed == "arrays" else {}
+    more: dict[str, Any] = {"shared": True} if shared and plan.feed == "arrays" else {}
+    more |= {"job": job} if job else {}
     return replace(ARRAYS[plan.feed](plan, workload, given, seed, **more), epoch_calls=calls)
 
 
@@ -112,12 +119,16 @@ def data_loader(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) 
     return fit(workload, lambda _epoch: loader)
 
 
-def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
-    """`fit` on tf.data: shuffle, map, batch, with the plan's cache and prefetch."""
+def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int, *, job: Job | None = None) -> Feed:
+    """`fit`, or a loop of one's own, on tf.data: shuffle, map, batch, with the plan's cache and prefetch.
+
+    Of several workers each takes its share of the shuffled samples before they are mapped: all have one order, so that
+    their parts of a step are the samples that one worker has in it.
+    """
     tf = tensorflow()
     used = samples_used(plan, arrays.samples)
     samples = tf.data.Dataset.from_tensor_slices(arrays.first(used))
-    calls = plan.parallel_calls
+    calls, own = plan.parallel_calls, plan.batch_size // plan.workers
     kept = _mapped(samples, workload, calls).cache() if plan.cache else None
 
     def ready(epoch: int) -> Any:
@@ -125,14 +136,14 @@ def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> 
         if kept is not None:
             shuffled = kept.shuffle(used, seed=order)
         else:
-            shuffled = _mapped(samples.shuffle(used, seed=order), workload, calls)
-        return _as_planned(shuffled.batch(plan.batch_size, drop_remainder=True), plan)
+            shuffled = _mapped(_part(samples.shuffle(used, seed=order), job), workload, calls)
+        return _as_planned(shuffled.batch(own, drop_remainder=True), plan)
 
     def warm() -> None:
         if kept is not None:
             kept.reduce(np.int64(0), lambda total, *_sample: total + 1)
 
-    return fit(workload, ready, warm=warm)
+    return _driven(plan, workload, ready, used // plan.batch_size, warm)
 
 
 def resident(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
@@ -190,14 +201,19 @@ def batches_as_given(plan: Plan, workload: Workload, given: BatchSource, seed: i
     return fit(workload, lambda _epoch: given.endless(), steps_per_epoch=given.steps)
 
 
-def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
-    """`fit` on tf.data over the user's batches, with the plan's cache and prefetch behind them."""
+def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int, *, job: Job | None = None) -> Feed:
+    """`fit`, or a loop of one's own, on tf.data over the user's batches, with the plan's cache and prefetch behind.
+
+    Of several workers each makes all batches, and trains on its part of each.
+    """
     batches = given.dataset()
     size = batch_size(next(iter(batches)))
     if plan.batch_size > size:
         batches = batches.batch(plan.batch_size // size, drop_remainder=True).map(_merge)
     elif plan.batch_size < size:
         batches = batches.rebatch(plan.batch_size, drop_remainder=True)
+    if plan.workers > 1:
+        batches = _part(batches.rebatch(plan.batch_size // plan.workers, drop_remainder=True), job)
     if plan.cache:
         batches = batches.cache()
 
@@ -205,8 +221,10 @@ def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int
         if plan.cache:
             batches.reduce(np.int64(0), lambda total, *_batch: total + 1)
 
-    feed = fit(workload, lambda _epoch: _as_planned(batches, plan), warm=warm)
-    return replace(feed, notes=(FROZEN,)) if plan.cache else feed
+    steps = max(1, given.steps * size // plan.batch_size)
+    feed = _driven(plan, workload, lambda _epoch: _as_planned(batches, plan), steps, warm)
+    notes = (*([FROZEN] if plan.cache else []), *([ALL_MADE] if plan.workers > 1 else []))
+    return replace(feed, notes=notes)
 
 
 def batches_resident(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
@@ -238,6 +256,15 @@ def _seed(seed: int, epoch: int) -> int:
 
 def _in_one_order(arrays: ArraySource, seed: int) -> ArraySource:
     return ArraySource(parts=arrays.rows(np.random.default_rng(seed).permutation(arrays.samples)))
+
+
+def _driven(plan: Plan, workload: Workload, ready: Callable[[int], Any], steps: int, warm: Callable[[], None]) -> Feed:
+    return own_loop(workload, ready, steps, warm) if plan.own_loop else fit(workload, ready, warm=warm)
+
+
+def _part(samples: Any, job: Job | None) -> Any:
+    """Return every so many samples, those of this worker."""
+    return samples.shard(len(job.workers), job.index) if job and job.workers else samples
 
 
 def _mapped(samples: Any, workload: Workload, calls: int) -> Any:

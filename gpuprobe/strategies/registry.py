@@ -20,7 +20,7 @@ from gpuprobe.strategies.plan import Machine, Plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gpuprobe.records import Part, Scale
+    from gpuprobe.records import Part, RunSpec, Scale
 
 
 # What every workload of arrays can be fed with, under every backend.
@@ -191,9 +191,15 @@ def _is_usual(found: Strategy) -> bool:
 
 
 def replicas(name: str) -> int:
-    """Return on how many devices a strategy computes."""
+    """Return on how many devices one process of a strategy computes."""
     scale = changes()[name].scale
-    return scale.replicas if scale else 1
+    return scale.in_process if scale else 1
+
+
+def plan_anywhere(spec: RunSpec) -> Plan:
+    """Return the plan of a run as far as no machine has a say in it, before one may be asked."""
+    machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: spec.batch_size)
+    return plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start, spec.backend)
 
 
 def plan(

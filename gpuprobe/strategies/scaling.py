@@ -1,4 +1,4 @@
-"""Which strategies a study of several devices has, and which of them cannot work. Light: no TensorFlow here."""
+"""Which strategies a study of several devices or workers has, and which cannot work. Light: no TensorFlow here."""
 
 from __future__ import annotations
 
@@ -10,48 +10,62 @@ from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.errors import UsageError
 from gpuprobe.records import Scale
 from gpuprobe.strategies.catalogue.spreading import ONE_DEVICE
+from gpuprobe.strategies.catalogue.workers import ONE_WORKER
 from gpuprobe.strategies.plan import MOST_DEVICES
 from gpuprobe.strategies.registry import changes
 from gpuprobe.strategies.under import under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Literal
 
     from gpuprobe.strategies.plan import Plan
     from gpuprobe.strategies.registry import Strategy
 
 # Feeds whose batches MirroredStrategy divides among the replicas; any other would give each of them the whole batch.
 DIVIDED_FEEDS = {"arrays", "pipeline"}
+FIRST = {"devices": ONE_DEVICE, "workers": ONE_WORKER}
 
 
-def scaled(devices: Sequence[int], *, weak: bool) -> tuple[Strategy, ...]:
+def scaled(
+    devices: Sequence[int], *, weak: bool, over: Literal["devices", "workers"] = "devices"
+) -> tuple[Strategy, ...]:
     """Return one device first, then all that measures and explains each number of them; changes are for the most.
 
     Raises UsageError where there is no number above 1, or one above what a host has.
     """
     numbers = sorted(set(devices) - {1})
     if not numbers or numbers[0] < 1 or numbers[-1] > MOST_DEVICES:
-        raise UsageError(f"--devices: name numbers of devices up to {MOST_DEVICES}, one above 1 among them, as 1,2,4")
-    first = replace(changes()[ONE_DEVICE], scale=Scale(devices=1, role="one"))
-    known = [strategy for strategy in changes().values() if strategy.scale is not None]
+        raise UsageError(f"--{over}: name numbers of {over} up to {MOST_DEVICES}, one above 1 among them, as 1,2,4")
+    first = replace(changes()[FIRST[over]], scale=Scale(devices=1, role="one", over=over))
+    known = [found for found in changes().values() if found.scale is not None and found.scale.over == over]
     return (first, *(found for found in known if _belongs(found, numbers, weak=weak)))
 
 
 def chosen_of(
-    devices: Sequence[int], backend: str | None, named: str | None, *, weak: bool, option: str = "--strategies"
+    devices: Sequence[int],
+    backend: str | None,
+    named: str | None,
+    *,
+    weak: bool,
+    workers: Sequence[int] = (),
+    option: str = "--strategies",
 ) -> tuple[tuple[Strategy, ...], str]:
     """Return the strategies of a study, and the backend that it trains with.
 
-    Raises UsageError, which names the `option`, where numbers of devices are asked for together with strategies, or
-    with a backend other than TensorFlow.
+    Raises UsageError, which names the `option`, where numbers of devices or workers are asked for together with
+    strategies, or with a backend other than TensorFlow.
     """
-    if not devices:
+    if not devices and not workers:
         return under(backend, named, option)
+    if devices and workers:
+        raise UsageError("--devices and --workers exclude each other: measure one after the other")
+    asked = "--devices" if devices else "--workers"
     if named is not None:
-        raise UsageError(f"{option} and --devices exclude each other: --devices has strategies of its own")
+        raise UsageError(f"{option} and {asked} exclude each other: {asked} has strategies of its own")
     if backend not in {None, TENSORFLOW}:
-        raise UsageError("--devices: MirroredStrategy is TensorFlow's; leave --backend out")
-    return scaled(devices, weak=weak), TENSORFLOW
+        raise UsageError(f"{asked}: tf.distribute is TensorFlow's; leave --backend out")
+    return scaled(devices or workers, weak=weak, over="devices" if devices else "workers"), TENSORFLOW
 
 
 def _belongs(strategy: Strategy, numbers: Sequence[int], *, weak: bool) -> bool:
@@ -59,6 +73,8 @@ def _belongs(strategy: Strategy, numbers: Sequence[int], *, weak: bool) -> bool:
     assert scale is not None
     if scale.role == "xla":
         return True
+    if scale.role == "one":
+        return False
     # A device with a whole batch of its own has the share that one device alone has.
     wanted = {"spread", "apart"} if weak else {"spread", "apart", "share", "change"}
     counts = numbers[-1:] if scale.role == "change" else numbers
@@ -73,9 +89,9 @@ def cannot_spread(scale: Scale, plan: Plan, batch: int, gpus: int) -> str | None
     """
     if not scale.weak and batch % scale.devices:
         return f"a batch of {batch} cannot be divided by {scale.devices}; choose another --batch-size"
-    if plan.replicas == 1:
+    if plan.replicas == plan.workers == 1:
         return None
-    if 0 < gpus < plan.replicas:
+    if 0 < gpus < plan.replicas * plan.workers:
         return f"this machine has {wording.count(gpus, 'GPU')}"
     if plan.jit_compile:
         return "XLA cannot compile a step of several replicas, whose variables lie on several devices"

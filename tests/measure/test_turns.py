@@ -72,6 +72,13 @@ class Spinner:
     def __init__(self) -> None:
         self._process = subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
         self.pid = self._process.pid
+        self.pids = (self.pid,)
+
+    def outcome(self) -> None:
+        return None
+
+    def hint(self) -> str:
+        return ""
 
     def exit_code(self) -> int | None:
         return self._process.poll()
@@ -133,7 +140,7 @@ class Played:
     """A run whose turns go at a pace of its own, of a worker that was never started."""
 
     def __init__(self, name: str, steps_per_s: float, lives: int = 1000) -> None:
-        self.spec, self.worker = spec(name), SimpleNamespace(pid=1)
+        self.spec, self.worker = spec(name), SimpleNamespace(pid=1, pids=(1,))
         self.outcome: Outcome | None = None
         self.steps_per_s, self.lives, self.marks = steps_per_s, lives, list[int]()
         self.progress = SimpleNamespace(settings=SETTINGS, last_timed=None)

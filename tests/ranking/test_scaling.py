@@ -162,3 +162,10 @@ def test_parts_that_contradict_each_other_name_no_cause(tmp_path: Path) -> None:
     assert point.exchange_ms is None
     assert "cost" not in words.headline(scaling_in(loaded))
     assert "Measure again" in rendered(loaded).text
+
+
+def test_workers_are_called_so(tmp_path: Path) -> None:
+    loaded = measured(tmp_path, strong(3), workers=(1, 3))
+    assert "3 workers are " in rendered(loaded).text.splitlines()[0]
+    assert "the workers beside each other" in rendered(loaded).text
+    assert "MultiWorkerMirroredStrategy" in rendered(loaded).text

@@ -10,10 +10,11 @@ from gpuprobe.errors import UsageError
 from gpuprobe.records import Scale
 from gpuprobe.strategies import registry
 from gpuprobe.strategies.plan import Machine, Plan
-from gpuprobe.strategies.scaling import cannot_spread, scaled
+from gpuprobe.strategies.scaling import cannot_spread, chosen_of, scaled
 
 MACHINE = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: 100_000)
 BOTH = [*scaled((2, 4), weak=False), *scaled((2, 4), weak=True)]
+BOTH += [*scaled((2, 3), weak=False, over="workers"), *scaled((2, 3), weak=True, over="workers")]
 
 
 @pytest.mark.parametrize("name", sorted({strategy.name for strategy in BOTH if strategy.name != "tfdata_prefetch"}))
@@ -22,8 +23,8 @@ def test_each_changes_one_thing(name: str) -> None:
     assert strategy.against is not None
     own, base = (asdict(registry.plan(which, 32, MACHINE)) for which in (name, strategy.against))
     changed = {field for field in own if own[field] != base[field]}
-    weak = {"replicas", "batch_size", "rate_times"}
-    assert changed == (weak if name.startswith("mirrored_weak") else changed)
+    weak = {"workers" if "worker" in name else "replicas", "batch_size", "rate_times"}
+    assert changed == (weak if name.startswith(("mirrored_weak", "multi_worker_weak")) else changed)
     assert len(changed) == 1 or changed == weak
 
 
@@ -42,6 +43,10 @@ def test_a_study_of_the_catalogue_has_none_of_them() -> None:
         ("share_4", 30, 0, "a batch of 30 cannot be divided by 4"),
         ("mirrored_weak_4", 30, 0, None),
         ("mirrored_xla_4", 32, 0, "XLA cannot compile a step of several replicas"),
+        ("multi_worker_3", 32, 0, "a batch of 32 cannot be divided by 3"),
+        ("multi_worker_2", 32, 1, "this machine has 1 GPU"),
+        ("multi_worker_2", 32, 0, None),
+        ("worker_packs_2", 32, 2, None),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_reason(name: str, batch: int, gpus: int, why: str | None) -> None:
@@ -62,3 +67,22 @@ def test_a_feed_that_nobody_divides_gives_each_replica_the_whole_batch() -> None
 def test_numbers_of_devices_that_no_host_has(devices: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match="--devices"):
         scaled(devices, weak=False)
+
+
+def test_workers_have_strategies_of_their_own() -> None:
+    names = [strategy.name for strategy in scaled((1, 3), weak=False, over="workers")]
+    assert names[:2] == ["own_loop", "own_loop_xla"]
+    assert names[2:] == ["worker_share_3", "multi_worker_3", "workers_apart_3", "worker_packs_3"]
+    weak = [strategy.name for strategy in scaled((3,), weak=True, over="workers")]
+    assert weak == ["own_loop", "own_loop_xla", "multi_worker_weak_3", "workers_apart_weak_3"]
+    with pytest.raises(UsageError, match="--workers"):
+        scaled((1,), weak=False, over="workers")
+
+
+def test_devices_and_workers_are_asked_for_one_at_a_time() -> None:
+    with pytest.raises(UsageError, match="exclude each other"):
+        chosen_of((2,), None, None, weak=False, workers=(2,))
+    with pytest.raises(UsageError, match="--workers has strategies of its own"):
+        chosen_of((), None, "xla", weak=False, workers=(2,))
+    with pytest.raises(UsageError, match="leave --backend out"):
+        chosen_of((), "jax", None, weak=False, workers=(2,))

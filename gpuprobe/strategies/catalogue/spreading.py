@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.records import Scale
 from gpuprobe.strategies.catalogue.compiling import STEPS_PER_EXECUTION
-from gpuprobe.strategies.plan import MOST_DEVICES
+from gpuprobe.strategies.numbers import ORDERS, each_number
 from gpuprobe.strategies.registry import strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gpuprobe.records import Role
     from gpuprobe.strategies.plan import Machine, Plan
 
 ONE_DEVICE = "tfdata_prefetch"
 PACKS = 2
-ELSEWHERE = "several devices train under MirroredStrategy, which is TensorFlow's"
-# After all others, those of the same number of devices together.
-FIRST_ORDER, ORDERS_A_COUNT = 200, 10
+over_devices = functools.partial(each_number, over="devices")
 
 
 @strategy(
-    order=FIRST_ORDER,
+    order=ORDERS["devices"],
     against=ONE_DEVICE,
     changes="XLA compiles the train step",
     alone=False,
@@ -42,41 +37,13 @@ def one_device_xla(plan: Plan, machine: Machine) -> Plan:
     return replace(plan, jit_compile=True)
 
 
-def _each(place: int, role: Role, against: str, changes: str, *, weak: bool = False) -> Callable[[Any], Any]:
-    """Register a function of a number of devices once for each number, as `name_2` and so on.
-
-    `against` and `changes` may name the number as `{}`.
-    """
-
-    def register(function: Callable[[Plan, Machine, int], Plan]) -> Callable[[Plan, Machine, int], Plan]:
-        for devices in range(2, MOST_DEVICES + 1):
-
-            def member(plan: Plan, machine: Machine, devices: int = devices) -> Plan:
-                return function(plan, machine, devices)
-
-            functools.update_wrapper(member, function)
-            member.__name__ = f"{function.__name__}_{devices}"
-            strategy(
-                order=FIRST_ORDER + ORDERS_A_COUNT * devices + place,
-                against=against.format(devices),
-                changes=changes.format(devices),
-                alone=False,
-                needs=TENSORFLOW,
-                not_under={"jax": ELSEWHERE, "torch": ELSEWHERE},
-                scale=Scale(devices=devices, role=role, weak=weak),
-            )(member)
-        return function
-
-    return register
-
-
-@_each(0, "share", ONE_DEVICE, "one of {} parts of the batch")
+@over_devices(0, "share", ONE_DEVICE, "one of {} parts of the batch")
 def share(plan: Plan, machine: Machine, devices: int) -> Plan:
     """One device with the part of the batch that each of several has: what a replica takes with nobody beside it."""
     return replace(plan, batch_size=plan.batch_size // devices)
 
 
-@_each(1, "spread", ONE_DEVICE, "{} devices share each batch")
+@over_devices(1, "spread", ONE_DEVICE, "{} devices share each batch")
 def mirrored(plan: Plan, machine: Machine, devices: int) -> Plan:
     """`fit` under MirroredStrategy: each device has the whole model and a part of the batch, and they add up gradients.
 
@@ -86,13 +53,13 @@ def mirrored(plan: Plan, machine: Machine, devices: int) -> Plan:
     return replace(plan, replicas=devices)
 
 
-@_each(2, "apart", "mirrored_{}", "the {} devices exchange no gradients")
+@over_devices(2, "apart", "mirrored_{}", "the {} devices exchange no gradients")
 def apart(plan: Plan, machine: Machine, devices: int) -> Plan:
     """The same without an exchange of gradients: a probe of what the exchange costs, and no way to train."""
     return replace(plan, exchange=False)
 
 
-@_each(3, "spread", ONE_DEVICE, "{} devices, each with a whole batch", weak=True)
+@over_devices(3, "spread", ONE_DEVICE, "{} devices, each with a whole batch", weak=True)
 def mirrored_weak(plan: Plan, machine: Machine, devices: int) -> Plan:
     """`fit` under MirroredStrategy with a batch for each device, and the learning rate multiplied by their number.
 
@@ -101,25 +68,25 @@ def mirrored_weak(plan: Plan, machine: Machine, devices: int) -> Plan:
     return replace(plan, replicas=devices, batch_size=devices * plan.batch_size, rate_times=float(devices))
 
 
-@_each(4, "apart", "mirrored_weak_{}", "the {} devices exchange no gradients", weak=True)
+@over_devices(4, "apart", "mirrored_weak_{}", "the {} devices exchange no gradients", weak=True)
 def apart_weak(plan: Plan, machine: Machine, devices: int) -> Plan:
     """The same without an exchange of gradients: a probe of what the exchange costs, and no way to train."""
     return replace(plan, exchange=False)
 
 
-@_each(5, "change", "mirrored_{}", f"gradients go in {PACKS} packs")
+@over_devices(5, "change", "mirrored_{}", f"gradients go in {PACKS} packs")
 def packs(plan: Plan, machine: Machine, devices: int) -> Plan:
     """The gradients go in several packs, where by default all go in one that waits for the last of them."""
     return replace(plan, packs=PACKS)
 
 
-@_each(6, "change", "mirrored_{}", f"{STEPS_PER_EXECUTION} steps per execution")
+@over_devices(6, "change", "mirrored_{}", f"{STEPS_PER_EXECUTION} steps per execution")
 def mirrored_steps(plan: Plan, machine: Machine, devices: int) -> Plan:
     """Python calls all devices once for several steps."""
     return replace(plan, steps_per_execution=STEPS_PER_EXECUTION)
 
 
-@_each(7, "change", "mirrored_{}", "XLA compiles the train step")
+@over_devices(7, "change", "mirrored_{}", "XLA compiles the train step")
 def mirrored_xla(plan: Plan, machine: Machine, devices: int) -> Plan:
     """XLA under MirroredStrategy."""
     return replace(plan, jit_compile=True)

@@ -1,0 +1,107 @@
+"""Of several processes that ended together: whose failure it was, and whose only followed.
+
+TensorFlow's words are those of 2.21. A worker whose peer is gone, or answers nothing, fails too within seconds.
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from gpuprobe import wording
+from gpuprobe.measure.events import EventReader
+from gpuprobe.records import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+# What a worker says where another is gone, hangs or has failed.
+OF_A_PEER = (
+    "The tasks have crashed",
+    "Socket closed",
+    "Connection reset by peer",
+    "Connection refused",
+    "failed to connect to all addresses",
+    "coordination service",
+    "Collective ops is aborted by",
+    "heartbeat",
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One process as it is seen from outside: what it is called, its folder, and its exit code, None while it runs."""
+
+    name: str
+    folder: Path
+    pid: int
+    code: int | None
+
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        """What it wrote."""
+        return list(EventReader(self.folder).new())
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """The error that it told of."""
+        return next((event for event in self.events if event["event"] == "error"), None)
+
+    @property
+    def joined(self) -> bool:
+        """Whether it has found all others."""
+        return any(event["event"] == "joined" for event in self.events)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody has stopped it, so that it answers nobody."""
+        with suppress(psutil.Error):
+            return self.code is None and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        return False
+
+
+def blame(members: Sequence[Seen]) -> Outcome:
+    """Return the outcome of a run of several processes of which one has failed: that of the one that was first."""
+    for one in members:
+        if one.code is not None and one.code < 0 and one.error is None:
+            name = signal.Signals(-one.code).name
+            # As of one process: the kernel's own SIGKILL tells nobody but its log.
+            hint = "; if nobody did that, the machine ran out of memory (see dmesg)" if name == "SIGKILL" else ""
+            return Outcome(state="killed", message=f"{one.name} was ended by {name}{hint}", exit_code=one.code)
+    told = sorted((one for one in members if one.error), key=lambda one: (one.error or {})["t_ns"])
+    own = [one for one in told if not _of_a_peer((one.error or {})["message"])]
+    stopped = [one for one in members if one.is_stopped]
+    if stopped and not own:
+        return Outcome(state="failed", message=f"{_all_stopped(stopped)}, and the others gave up", exit_code=1)
+    if first := next(iter(own or told), None):
+        error = first.error or {}
+        return Outcome(state=error["state"], message=f"{first.name}: {error['message']}", exit_code=first.code or 1)
+    early = next(one for one in members if one.code is not None)
+    return Outcome(
+        state="failed", message=f"{early.name} ended early; see {early.folder.name}/log.txt", exit_code=early.code or 1
+    )
+
+
+def missing(members: Sequence[Seen]) -> str:
+    """Say who keeps the others waiting, where that shows; empty where it does not."""
+    if stopped := [one for one in members if one.is_stopped]:
+        return _all_stopped(stopped)
+    absent = [one for one in members if not one.events]
+    if absent:
+        return f"{wording.listing([one.name for one in absent])} never came"
+    return "" if all(one.joined for one in members) else "the workers did not find each other"
+
+
+def _all_stopped(stopped: Sequence[Seen]) -> str:
+    verb = "is" if len(stopped) == 1 else "are"
+    return f"{wording.listing([one.name for one in stopped])} {verb} stopped (SIGSTOP) and answers nobody"
+
+
+def _of_a_peer(message: str) -> bool:
+    return any(words in message for words in OF_A_PEER)

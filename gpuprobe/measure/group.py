@@ -1,0 +1,178 @@
+"""The processes of one run that train together: started as one, ended as one, and one outcome for all.
+
+The first of them writes the run's own recording; each other has a folder within it, with its log and its trace.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe import child
+from gpuprobe.errors import OutputError
+from gpuprobe.measure.blame import Seen, blame, missing
+from gpuprobe.recording import TRACE_FOLDER, WORKERS_FOLDER
+from gpuprobe.records import Job
+from gpuprobe.strategies.registry import plan_anywhere
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gpuprobe.measure.process import Launcher, Worker
+    from gpuprobe.records import Outcome, RunSpec
+
+# What one of them does wrong the others run into a moment later: who was first is told by what all of them wrote.
+TELL_S = 1.5
+# How long they may take to end after SIGTERM.
+TERM_S = 2.0
+LOOK_EVERY_S = 0.05
+PROFILES = f"{TRACE_FOLDER}/plugins/profile"
+ENDING = ".xplane.pb"
+
+
+class GroupLauncher:
+    """Starts runs of several processes, each of them with a launcher of one."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+
+    def start(self, folder: Path, spec: RunSpec) -> Worker:
+        """Start all processes of the run. Raises OutputError where a folder of theirs cannot be made."""
+        count = plan_anywhere(spec).workers
+        if count == 1:
+            return self._launcher.start(folder, spec)
+        addresses = tuple(f"localhost:{port}" for port in free_ports(count))
+        started: list[tuple[str, Path, Worker]] = []
+        for index in range(count):
+            where = _member_folder(folder, index)
+            own = msgspec.structs.replace(spec, job=Job(workers=addresses, index=index, gpu=index))
+            started.append((f"worker {index}", where, self._launcher.start(where, own)))
+        return Group(folder, started)
+
+    def close(self) -> None:
+        """Let go of what was kept between workers."""
+        self._launcher.close()
+
+
+class Group:
+    """Several processes as one worker; `freeze` leaves them alone, since they wait for each other in TensorFlow.
+
+    Its coordination service takes a worker for dead that was stopped for seconds. One that leads and stands at its gate
+    keeps all others waiting in their next step, which costs no processor.
+    """
+
+    def __init__(self, folder: Path, started: Sequence[tuple[str, Path, Worker]]) -> None:
+        self._folder, self._started = folder, started
+        self._ended_s: float | None = None
+        self._code: int | None = None
+        self._outcome: Outcome | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that leads."""
+        return self._started[0][2].pid
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """All of them."""
+        return tuple(worker.pid for _, _, worker in self._started)
+
+    def exit_code(self) -> int | None:
+        """Return None until the first has ended, or one of them has failed.
+
+        Then all are ended, and the code is 0, or that of the one that failed first.
+        """
+        if self._code is not None:
+            return self._code
+        codes = [worker.exit_code() for _, _, worker in self._started]
+        if all(code is None for code in codes):
+            return None
+        now_s = time.monotonic()
+        self._ended_s = self._ended_s or now_s
+        if codes[0] == 0:
+            # It has told the others to end, and they only wait for it to be gone.
+            self._end()
+            self._code = 0
+            return 0
+        if any(code is None for code in codes) and now_s - self._ended_s < TELL_S:
+            return None
+        self._outcome = blame(self._seen())
+        self._end()
+        self._code = self._outcome.exit_code if self._outcome.exit_code is not None else 1
+        return self._code
+
+    def outcome(self) -> Outcome | None:
+        """Say who failed first, where one did."""
+        return self._outcome
+
+    def hint(self) -> str:
+        """Say who keeps the others waiting, where that shows; empty where it does not."""
+        return missing(self._seen())
+
+    def kill(self) -> None:
+        """End all of them: with SIGTERM, and what is left soon after with SIGKILL."""
+        self._end()
+
+    def freeze(self) -> None:
+        """Leave them alone."""
+
+    def thaw(self) -> None:
+        """They were left alone."""
+
+    def _seen(self) -> list[Seen]:
+        return [Seen(name, folder, worker.pid, worker.exit_code()) for name, folder, worker in self._started]
+
+    def _end(self) -> None:
+        alive = [worker for _, _, worker in self._started if worker.exit_code() is None]
+        for worker in alive:
+            child.ask_session(worker.pid)
+        until_s = time.monotonic() + TERM_S
+        while any(worker.exit_code() is None for worker in alive) and time.monotonic() < until_s:
+            time.sleep(LOOK_EVERY_S)
+        for worker in alive:
+            worker.kill()
+        gather_traces(self._folder, [folder for _, folder, _ in self._started])
+
+
+def free_ports(count: int) -> list[int]:
+    """Return so many ports of this machine that nobody listens at now."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in held]
+    finally:
+        for one in held:
+            one.close()
+
+
+def gather_traces(folder: Path, members: Sequence[Path]) -> None:
+    """Put the traces of all workers into the one session of the first, as TensorFlow lays out several hosts.
+
+    They have one host's name, so that each is named for its worker. What cannot be moved stays where it is.
+    """
+    sessions = sorted((folder / PROFILES).glob(f"*/*{ENDING}"))
+    if not sessions:
+        return
+    session = sessions[-1].parent
+    for index, member in enumerate(members):
+        own = sorted((member / PROFILES).glob(f"*/*{ENDING}"))
+        into = session / f"worker{index}{ENDING}"
+        if own and not into.exists():
+            shutil.move(own[-1], into)
+
+
+def _member_folder(folder: Path, index: int) -> Path:
+    if index == 0:
+        return folder
+    where = folder / WORKERS_FOLDER / str(index)
+    try:
+        where.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(f"{where}: cannot be made ({error.strerror})") from error
+    return where
