@@ -19,7 +19,11 @@ IN_EACH_STEP = """\
           print(logs["loss"])"""
 EAGERLY = "- model.compile(optimizer, loss, run_eagerly=True)\n+ model.compile(optimizer, loss)"
 ONE_FUNCTION = "- step = train_one_batch\n+ step = tf.function(train_one_batch)"
-TENSOR_ARGUMENT = "- step(x, y, weight)\n+ step(x, y, tf.constant(weight))  # a new Python number is a new graph"
+BUILT_ANEW = """\
+- step(x, y, weight)
++ step(x, y, tf.constant(weight))  # where a Python number is new
+- step = tf.function(train_one_batch)
++ step = tf.function(train_one_batch, reduce_retracing=True)  # where a shape is new"""
 QUIET_FIT = "- model.fit(ds)\n+ model.fit(ds, verbose=2)"
 SAVE_SELDOM = """\
 - saves = keras.callbacks.ModelCheckpoint("best.keras", save_freq=2)
@@ -118,11 +122,14 @@ def host_between_steps(here: Situation, stage: str | None) -> Given:
 def eager_or_retracing(here: Situation, stage: str | None) -> Given:
     """One graph for all steps: none is made anew where there is a function, and one is made where there is none."""
     del stage
+    if here.graphs_built and here.varies:
+        return _padded(here)
     if here.graphs_built:
         return Given(
             "The tf.function is built anew for each Python number, each new object and each new shape that it is "
-            "called with: give it tensors of one shape and type, and make it once, outside the loop.",
-            TENSOR_ARGUMENT,
+            "called with: give it tensors of one type, let its shapes be relaxed, and make it once, outside the loop. "
+            "The trace does not tell which of these it is.",
+            BUILT_ANEW,
             "compiling_removed",
         )
     if here.run_eagerly is True:
@@ -159,13 +166,17 @@ def recompiling(here: Situation, stage: str | None) -> Given:
     if here.graphs_built and here.varies is None:
         return eager_or_retracing(here, None)
     if here.varies:
-        return Given(
-            "The samples differ in their shape, and each new one is compiled: pad them to few lengths, as buckets do.",
-            PADDED.replace("SIZE", here.batch_words),
-            "compiling_removed",
-        )
+        return _padded(here)
     fix = "Let every step have the same shapes and types: full batches, tensors instead of Python numbers."
     return Given(fix, _one_shape(here), "compiling_removed")
+
+
+def _padded(here: Situation) -> Given:
+    return Given(
+        "The samples differ in their shape, and each new one is compiled: pad them to few lengths, as buckets do.",
+        PADDED.replace("SIZE", here.batch_words),
+        "compiling_removed",
+    )
 
 
 def tensor_cores_unused(here: Situation, stage: str | None) -> Given:

@@ -111,14 +111,20 @@ def test_a_function_that_is_built_again_is_advised_on_what_it_is_called_with() -
     there = advice("eager_or_retracing", device_kind="cpu", graphs_built=6.0)
     assert "tf.function is built anew" in there.fix
     assert "tf.constant(weight)" in there.code
+    # Shapes build it anew as well, and the trace does not tell which.
+    assert "reduce_retracing=True)  # where a shape is new" in there.code
+    assert "does not tell" in there.fix
     assert "tf.function(" in advice("eager_or_retracing", device_kind="cpu", graphs_built=0.0).code
     assert "tf.constant(weight)" in advice("recompiling", device_kind="cpu", graphs_built=6.0).code
 
 
 def test_samples_of_many_shapes_are_padded_and_never_dropped() -> None:
-    varied = advice("recompiling", **GPU, samples_vary=True)
-    assert "pad them" in varied.fix
-    assert "drop_remainder" not in varied.fix + varied.code
+    for cause, graphs in (("recompiling", 0.0), ("recompiling", 3.0), ("eager_or_retracing", 3.0)):
+        varied = advice(cause, **GPU, samples_vary=True, graphs_built=graphs)
+        assert "pad them" in varied.fix
+        assert "padded_batch" in varied.code
+        assert "drop_remainder" not in varied.fix + varied.code
+        assert "weight" not in varied.code
     assert "drop_remainder" in advice("recompiling", **GPU, samples_vary=False).code
 
 
