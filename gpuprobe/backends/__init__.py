@@ -1,1 +1,1 @@
-"""What each backend of Keras 3 offers for measuring a training: devices, settings, traces, memory."""
+"""The backends of Keras 3 behind one interface for measuring: devices, settings, traces, memory."""

@@ -1,4 +1,4 @@
-"""What a backend offers, and which one this process trains with."""
+"""The interface of a backend, and the one with which this process trains."""
 
 from __future__ import annotations
 
@@ -15,63 +15,63 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """One backend; `no_trace` says why it cannot be traced, None where it can.
+    """A backend of Keras; `no_trace` is why it cannot be traced, None where it can.
 
-    One that `returns_early` hands a step over and goes on before it is computed, on a processor too.
-    `answer` is what a call of Keras's train function returned, as it is on the device.
+    If `returns_early`, a call returns before its step is computed, on a processor too. `answer` is what a call of
+    Keras's train function returned, still on the device.
     """
 
     no_trace: str | None
     returns_early: bool
 
     def compute_capability(self) -> float | None:
-        """Return that of the first GPU it trains on (8.0, ...), None without one; memory is to be taken as needed."""
+        """Return the compute capability of the first GPU (8.0, ...), None without one; turn on allocation as needed."""
 
     def free_gpu_bytes(self) -> int:
-        """Return how much memory of the first GPU can be had."""
+        """Return the bytes of the first GPU's memory that the backend may use."""
 
     def device_peak_mib(self) -> float | None:
-        """Return the most that its allocator had given out on the first GPU, None without one."""
+        """Return the peak memory of its allocator on the first GPU in MiB, None without a GPU."""
 
     def wait(self, answer: Any) -> None:
-        """Wait until the device has done all that it was given, of which `answer` is the last."""
+        """Wait until the device has finished all its work, of which `answer` is the last result."""
 
     def running_loss(self, answer: Any) -> Any:
-        """Return the running mean of the loss as it is on the device, None where the answer has none."""
+        """Return the running mean of the loss, still on the device, None where the answer has none."""
 
     def note_batches(self, model: keras.Model, note: Callable[[Any], None]) -> None:
-        """Have `note` called with the data of a step, at least when its step is made."""
+        """Have `note` called with the data of a step, at least while the step is traced."""
 
     def named(self, name: str) -> AbstractContextManager[Any]:
-        """Return what gives a stretch of the host's time a name in a trace, and costs next to nothing outside one."""
+        """Return a context manager that names the block in a trace; it costs nearly nothing without a trace."""
 
     def marker(self, step: int) -> AbstractContextManager[Any]:
-        """Return what marks one step in a trace, and costs next to nothing outside one."""
+        """Return a context manager that marks one step in a trace; it costs nearly nothing without a trace."""
 
     def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
-        """Begin to trace into the folder; `give_way` is called where the training starts the profiler meanwhile.
+        """Begin to trace into the folder; `give_way` is called when the training itself starts the profiler.
 
-        It has to stop the trace. Raises what the profiler raises, as where the training runs it already.
+        `give_way` has to stop the trace. Raises the profiler's errors, for example if the training uses it already.
         """
 
     def stop_trace(self) -> None:
-        """Wait for the device, and write the trace. Raises what the profiler raises."""
+        """Wait for the device, and write the trace. Raises the profiler's errors."""
 
     def finish(self, answer: Any) -> None:
-        """Wait for what a traced call returned, where a step would else be over before it was computed."""
+        """Wait for the result of a traced call, where its marker would else end before the step is computed."""
 
     def samples_counted(self, model: keras.Model, answer: Any) -> int:
-        """Read how many samples the first call trained on, whose answer is given; 0 where nobody counts."""
+        """Return how many samples the first call trained on, given its answer; 0 where they are not counted."""
 
     def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
-        """Count the floating-point operations of one call of the model's `train_step`, a multiply-add as two.
+        """Return the floating-point operations of one call of the model's `train_step`, a multiply-add as two.
 
-        `data` is what `note_batches` noted, or the outline of it. None where the backend counts none: a zero is a count
-        that is missing, never an amount of work. The model is not to be trained on afterwards.
+        `data` is what `note_batches` noted, or its outline. None where the backend cannot count, which a count of zero
+        means too. The model must not be trained afterwards.
         """
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
-        """Read the effective settings of a compiled model back."""
+        """Return the effective settings of a compiled model."""
 
 
 def current() -> Backend:

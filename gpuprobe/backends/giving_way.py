@@ -1,4 +1,4 @@
-"""Lets go of the profiler when the training itself wants it: a process has only one."""
+"""Releases the profiler when the training starts it itself: a process has only one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def stand_before(place: Any, name: str, give_way: Callable[[], None]) -> Callable[[], None]:
-    """Call `give_way` before anybody's `place.name(...)` from now on; what this returns takes that back.
+    """Have `give_way` called before any call of `place.name(...)`; return a function that undoes this.
 
-    The TensorBoard callback and most programs look the profiler's `start` up there when they call it; the context
-    managers of TensorFlow and JAX look it up in the module in which it is defined.
+    `place` is the module through which the profiler's `start` is called: for the TensorBoard callback and most programs
+    the public one, for the context managers of TensorFlow and JAX the one that defines it.
     """
     start = getattr(place, name)
 
@@ -27,7 +27,7 @@ def stand_before(place: Any, name: str, give_way: Callable[[], None]) -> Callabl
 
     def take_back() -> None:
         for one in places:
-            # Somebody may have put something of their own before it meanwhile; that stays.
+            # Somebody else may have replaced the function meanwhile: theirs stays.
             if getattr(one, name) is start_after_us:
                 setattr(one, name, start)
 

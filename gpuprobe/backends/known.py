@@ -1,4 +1,4 @@
-"""Which backends of Keras there are, which of them are installed, and how to get one. Light: imports none of them."""
+"""The known backends of Keras, which of them are installed, and how to install one. Imports none of them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TENSORFLOW = "tensorflow"
 
 @dataclass(frozen=True)
 class Known:
-    """A backend that a run can train with: its title, how to install it, and what its process needs to be told.
+    """A backend that a run can train with: its title, how to install it, and its environment variables.
 
-    What is `unless_set` is told only to who has set none of `WAITING`.
+    Those in `unless_set` are only used where the user has set none of `WAITING`.
     """
 
     title: str
@@ -31,17 +31,17 @@ class Known:
 
 BACKENDS = {
     TENSORFLOW: Known("TensorFlow", "pip install tensorflow", {"TF_CPP_MIN_LOG_LEVEL": "2"}),
-    # Without this JAX takes three quarters of a GPU's memory at its start: two runs that take turns would not fit, and
-    # the peak would say nothing (JAX documentation, "GPU memory allocation").
+    # Without this JAX allocates three quarters of a GPU's memory at its start: two runs that take turns would not fit,
+    # and its peak would be useless (JAX documentation, "GPU memory allocation").
     "jax": Known("JAX", "pip install 'gpuprobe[jax]'", {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}),
-    # Its threads wait for each other at the end of each operation, and GNU's OpenMP has them spin for 3 ms there
-    # (libgomp, env.c). Where anything else runs, what they wait for does not get the processor that they spin on: on
-    # two cores that others used a step of ResNet20 took 8 to 13 s, and 0.4 to 0.5 s with this.
+    # PyTorch's threads wait for each other at the end of each operation, and GNU's OpenMP spins for 3 ms there
+    # (libgomp, env.c). If other programs run, the spinning threads keep the processor from the one that they wait for:
+    # on two busy cores a step of ResNet20 took 8 to 13 s, and 0.4 to 0.5 s with this.
     "torch": Known("PyTorch", "pip install 'gpuprobe[torch]'", unless_set={"GOMP_SPINCOUNT": "1000"}),
 }
-# What feeds any of them, and few have.
+# Packages that can feed any backend, and that few have installed.
 FEEDING = {"grain": Known("Grain", "pip install grain")}
-# Who sets one of these has chosen how threads wait.
+# Environment variables by which a user chooses how threads wait.
 WAITING = frozenset({"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"})
 
 
@@ -52,18 +52,18 @@ def is_installed(package: str) -> bool:
 
 
 def title(backend: str) -> str:
-    """Return how a backend is called; of one that this version does not know, its name."""
+    """Return the title of a backend; for an unknown one, its name."""
     return BACKENDS[backend].title if backend in BACKENDS else backend
 
 
 def lacking(package: str) -> str:
-    """Say that a backend or what feeds one is not installed, and the way to it."""
+    """Return that a backend or a feed is not installed, and how to install it."""
     known = FEEDING.get(package) or _known(package)
     return f"{known.title} is not installed: {known.install}"
 
 
 def usual() -> str:
-    """Return the backend to train with where none is asked for: TensorFlow, or else the first that is installed.
+    """Return the default backend: TensorFlow, or else the first one that is installed.
 
     Raises MissingError where there is none.
     """
@@ -74,7 +74,7 @@ def usual() -> str:
 
 
 def environment(backend: str) -> dict[str, str]:
-    """Return what a process that trains with the backend has to have in its environment before it imports Keras."""
+    """Return the environment variables that a process needs before it imports Keras with this backend."""
     known = _known(backend)
     chosen = {} if WAITING & os.environ.keys() else known.unless_set
     return {**known.environment, **chosen, "KERAS_BACKEND": backend}

@@ -1,4 +1,4 @@
-"""What is read back in the same way under every backend."""
+"""Reads settings and counts that are the same under every backend."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ EXACT_IN_FLOAT32 = 2**24
 
 
 def samples_of_epoch(model: keras.Model) -> int:
-    """Read how many samples the running loss is of, at an epoch's end, when every backend has it; 0 where unknown.
+    """Return how many samples the running loss covers at an epoch's end, when every backend has it; 0 where unknown.
 
-    It is counted in float32, which holds no larger number exactly.
+    Keras counts in float32, which is not exact above this number.
     """
     counted = as_number(loss_count(model))
     return counted if counted < EXACT_IN_FLOAT32 else 0
 
 
 def loss_count(model: keras.Model) -> Any:
-    """Return the variable of Keras's running loss that holds how many samples it is of, or None."""
+    """Return the variable of Keras's running loss that counts its samples, or None."""
     return next((one.count for one in model.metrics if one.name == "loss" and hasattr(one, "count")), None)
 
 
@@ -48,7 +48,7 @@ def settings_of(
     replicas: int = 1,
     trainable_mib: float | None = None,
 ) -> Settings:
-    """Join what Keras knows with what its backend told; 0 threads stands for one each core."""
+    """Combine Keras's settings with those of its backend; 0 threads means one for each core."""
     return Settings(
         backend=keras.backend.backend(),
         device=device,
@@ -76,7 +76,7 @@ def cores() -> int:
 
 
 def note_in_step(model: keras.Model, note: Callable[[Any], None]) -> None:
-    """Call `note` with the data of each train step that is traced; data is the last that a step is given."""
+    """Call `note` with the data of each train step that is traced: the last argument of the step."""
     step = model.train_step
 
     def noting_step(*given: Any) -> Any:
@@ -87,4 +87,4 @@ def note_in_step(model: keras.Model, note: Callable[[Any], None]) -> None:
 
 
 def nothing() -> None:
-    """No trace runs."""
+    """Do nothing: no trace runs."""

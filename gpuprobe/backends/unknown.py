@@ -1,4 +1,4 @@
-"""Keras with a backend that nobody here knows."""
+"""Keras with a backend that gpuprobe does not know."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Unknown:
-    """Telemetry and step times, but no trace."""
+    """An unknown backend: telemetry and step times, but no trace."""
 
     returns_early = False
 
@@ -28,26 +28,26 @@ class Unknown:
         self._name = name
 
     def compute_capability(self) -> float | None:
-        """Nobody tells."""
+        """Return None: unknown."""
         return None
 
     def free_gpu_bytes(self) -> int:
-        """Nobody tells."""
+        """Return 0: unknown."""
         return 0
 
     def device_peak_mib(self) -> float | None:
-        """Nobody tells."""
+        """Return None: unknown."""
         return None
 
     def wait(self, answer: Any) -> None:
-        """Nobody knows how."""
+        """Do nothing: how to wait is unknown."""
 
     def running_loss(self, answer: Any) -> Any:
-        """Nobody knows where it stands."""
+        """Return None: where it is stored is unknown."""
         return None
 
     def note_batches(self, model: keras.Model, note: Callable[[Any], None]) -> None:
-        """Note what each step is given."""
+        """Note the data of each step."""
         note_in_step(model, note)
 
     def named(self, name: str) -> AbstractContextManager[Any]:
@@ -59,24 +59,24 @@ class Unknown:
         return nullcontext()
 
     def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
-        """Refuse: `no_trace` was to be asked before."""
+        """Raise an error: `no_trace` has to be checked first."""
         raise NotImplementedError(self.no_trace)
 
     def stop_trace(self) -> None:
-        """Refuse: `no_trace` was to be asked before."""
+        """Raise an error: `no_trace` has to be checked first."""
         raise NotImplementedError(self.no_trace)
 
     def finish(self, answer: Any) -> None:
-        """Go on: nothing is traced."""
+        """Do nothing: nothing is traced."""
 
     def samples_counted(self, model: keras.Model, answer: Any) -> int:
-        """Ask the running loss."""
+        """Return the sample count of the running loss."""
         return as_number(loss_count(model))
 
     def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
-        """Nobody counts."""
+        """Return None: there is no count."""
         return None
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
-        """Read what Keras knows."""
+        """Return Keras's own settings."""
         return settings_of(model, batch_size, feed_dtype, self._name)

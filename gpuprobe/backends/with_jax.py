@@ -1,4 +1,4 @@
-"""Keras with JAX, whose profiler writes XPlane too, with step markers of its own."""
+"""Keras with JAX, whose profiler writes XPlane too, with JAX's own step markers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from gpuprobe.records import Settings
 
-# What JAX may be told to multiply float32 with that is TF32 on an NVIDIA GPU; by default XLA takes it from 8.0 on.
+# JAX's precision settings that mean TF32 on an NVIDIA GPU; by default XLA uses TF32 from compute capability 8.0 on.
 TF32_NAMES = frozenset({"default", "fastest", "tensorfloat32", "high", "TF32_TF32_F32"})
 
 
 class Jax:
-    """Its train function returns the logs and the state of the model, before the device has computed them."""
+    """The JAX backend: its train function returns logs and state before the device has computed them."""
 
     no_trace: str | None = None
     returns_early = True
@@ -33,7 +33,7 @@ class Jax:
         self._alone: Callable[[], None] = nothing
 
     def compute_capability(self) -> float | None:
-        """Ask the first device."""
+        """Return the compute capability of the first device."""
         told = getattr(jax.devices()[0], "compute_capability", None) if _on_gpu() else None
         return float(told) if told else (0.0 if _on_gpu() else None)
 
@@ -42,32 +42,32 @@ class Jax:
         return int((jax.devices()[0].memory_stats() or {}).get("bytes_limit", 0))
 
     def device_peak_mib(self) -> float | None:
-        """Ask the allocator."""
+        """Return the peak of JAX's allocator."""
         told = (jax.devices()[0].memory_stats() or {}) if _on_gpu() else {}
         return told["peak_bytes_in_use"] / MIB if "peak_bytes_in_use" in told else None
 
     def wait(self, answer: Any) -> None:
-        """Wait for the last state, which rests on all before it."""
+        """Wait for the last state, which depends on all work before it."""
         jax.block_until_ready(answer)
 
     def running_loss(self, answer: Any) -> Any:
-        """Read it of the logs, the first of the two."""
+        """Return it from the logs, the first part of the answer."""
         return answer[0].get("loss")
 
     def note_batches(self, model: keras.Model, note: Callable[[Any], None]) -> None:
-        """Note what the step is given as JAX traces it."""
+        """Note the data of a step while JAX traces it."""
         note_in_step(model, note)
 
     def named(self, name: str) -> AbstractContextManager[Any]:
-        """Name a stretch of the host's time."""
+        """Name a block in the trace."""
         return jax.profiler.TraceAnnotation(name)  # type: ignore[no-any-return]
 
     def marker(self, step: int) -> AbstractContextManager[Any]:
-        """Mark a step as XProf reads it."""
+        """Mark a step in XProf's format."""
         return jax.profiler.StepTraceAnnotation("train", step_num=step)  # type: ignore[no-any-return]
 
     def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
-        """Start JAX's profiler, without the calls of Python where it can be asked: they slow the steps down."""
+        """Start JAX's profiler, if possible without Python calls, which slow the steps down."""
         profiler, named = jax.profiler, {}
         if hasattr(profiler, "ProfileOptions"):
             named["profiler_options"] = profiler.ProfileOptions()
@@ -76,23 +76,23 @@ class Jax:
         self._alone = stand_before(profiler, "start_trace", give_way)
 
     def stop_trace(self) -> None:
-        """Write the trace: each of its steps has been waited for."""
+        """Write the trace; all its steps are finished."""
         self._alone()
         jax.profiler.stop_trace()
 
     def finish(self, answer: Any) -> None:
-        """Wait: JAX hands a step over and returns, so that its marker would cover none of its work."""
+        """Wait for the step: a call in JAX returns before it is computed, so its marker would not cover the work."""
         jax.block_until_ready(answer)
 
     def samples_counted(self, model: keras.Model, answer: Any) -> int:
-        """Ask the running loss, whose value is in the call's answer: the variables are empty between epochs' ends."""
+        """Return the running loss's count from the call's answer; the variables are only set at the ends of epochs."""
         count = loss_count(model)
         metrics = answer[1][3] if count is not None else ()
         places = [place for place, variable in enumerate(model.metrics_variables) if variable is count]
         return as_number(metrics[places[0]]) if places else 0
 
     def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
-        """Have XLA count in the step as it is before it is compiled; the body of a loop counts once."""
+        """Have XLA count the step before it is compiled; the body of a loop counts once."""
         kinds = (
             model.trainable_variables,
             model.non_trainable_variables,
@@ -104,7 +104,7 @@ class Jax:
         return float(counted.get("flops", 0.0)) or None
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
-        """Ask JAX for its device and precision; it tells no number of threads, which are as many as the cores."""
+        """Return JAX's device and precision; its number of threads, which it does not give, is that of the cores."""
         first = jax.devices()[0]
         return settings_of(
             model,

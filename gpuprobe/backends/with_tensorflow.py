@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class TensorFlow:
-    """XPlane traces with step markers; everything is read back from TensorFlow itself."""
+    """The TensorFlow backend: XPlane traces with step markers, and settings from TensorFlow itself."""
 
     no_trace: str | None = None
     returns_early = False
@@ -32,7 +32,7 @@ class TensorFlow:
         self._alone: Callable[[], None] = nothing
 
     def compute_capability(self) -> float | None:
-        """Make the memory of the GPUs grow, so that its peak means something; ask the first one."""
+        """Let the GPUs' memory grow, so that its peak is meaningful; return the first GPU's compute capability."""
         gpus = tf.config.list_physical_devices("GPU")
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
@@ -42,14 +42,14 @@ class TensorFlow:
         return float(f"{major}.{minor}")
 
     def free_gpu_bytes(self) -> int:
-        """Return TensorFlow's limit."""
+        """Return TensorFlow's memory limit."""
         from tensorflow.python.client import device_lib
 
         limits = [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
         return int(limits[0])
 
     def device_peak_mib(self) -> float | None:
-        """Ask the allocator."""
+        """Return the peak of TensorFlow's allocator."""
         if not tf.config.list_logical_devices("GPU"):
             return None
         return float(tf.config.experimental.get_memory_info("GPU:0")["peak"]) / MIB
@@ -59,19 +59,19 @@ class TensorFlow:
         tf.test.experimental.sync_devices()
 
     def running_loss(self, answer: Any) -> Any:
-        """Read it of the logs; a train step of its author's may return other metrics alone."""
+        """Return it from the logs; a custom train step may return only other metrics."""
         return answer.get("loss")
 
     def note_batches(self, model: keras.Model, note: Callable[[Any], None]) -> None:
-        """Note what the step is given as its graph is built."""
+        """Note the data of a step while its graph is built."""
         note_in_step(model, note)
 
     def named(self, name: str) -> AbstractContextManager[Any]:
-        """Name a stretch of the host's time."""
+        """Name a block in the trace."""
         return tf.profiler.experimental.Trace(name)  # type: ignore[no-any-return]
 
     def marker(self, step: int) -> AbstractContextManager[Any]:
-        """Mark a step as XProf reads it: an event with `_r=1`; Keras itself marks none."""
+        """Mark a step in XProf's format, an event with `_r=1`; Keras itself marks none."""
         return tf.profiler.experimental.Trace("train", step_num=step, _r=1)  # type: ignore[no-any-return]
 
     def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
@@ -86,7 +86,7 @@ class TensorFlow:
         tf.profiler.experimental.stop()
 
     def _wait_for_own_devices(self) -> None:
-        """Wait for what this process's GPUs were given.
+        """Wait for the work of this process's GPUs.
 
         Not with `sync_devices`, which asks the other workers of a cluster too and fails there (`Haven't set up remote
         eager worker ... [Op:SyncDevice]`): a device does its work in order, so that a result read back is the last.
@@ -97,20 +97,20 @@ class TensorFlow:
                 tf.ones(()).numpy()
 
     def finish(self, answer: Any) -> None:
-        """Go on: on a GPU the trace tells whose kernels are whose, and on a processor the call has waited."""
+        """Do nothing: on a GPU kernels are joined to their launches, and on a processor the call has waited."""
 
     def samples_counted(self, model: keras.Model, answer: Any) -> int:
-        """Ask the running loss."""
+        """Return the sample count of the running loss."""
         return as_number(loss_count(model))
 
     def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
-        """Count in a graph of the step of its own."""
+        """Count in a separate graph of the step."""
         from gpuprobe.backends.tensorflow_flop import step_flop
 
         return step_flop(train_step, data)
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
-        """Ask TensorFlow for its devices, threads and switches."""
+        """Return TensorFlow's devices, threads and options."""
         gpus = tf.config.list_logical_devices("GPU")
         return settings_of(
             model,
@@ -128,7 +128,7 @@ class TensorFlow:
 
 
 def trainable_mib(model: keras.Model) -> float:
-    """Return how large all gradients of a step are together: as large as what they change."""
+    """Return the size of all gradients of a step in MiB: that of the trainable weights."""
     sizes = (math.prod(one.shape) * tf.as_dtype(one.dtype).size for one in model.trainable_variables)
     return float(sum(sizes)) / MIB
 

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from gpuprobe.records import Settings
 
-# Where TensorBoard and our own readers look for it, and how PyTorch's own handler ends the names.
+# The folder in which TensorBoard and gpuprobe's readers look for traces, and the ending of PyTorch's own handler.
 PROFILES, ENDING = "plugins/profile", ".pt.trace.json.gz"
 
 
 class Torch:
-    """Its steps run eagerly, one operation after the other, unless `jit_compile=True` has `torch.compile` make one."""
+    """The PyTorch backend: steps run eagerly, unless `jit_compile=True` compiles them by `torch.compile`."""
 
     no_trace: str | None = None
     returns_early = False
@@ -39,32 +39,32 @@ class Torch:
         self._into: Path | None = None
 
     def compute_capability(self) -> float | None:
-        """Ask the first device."""
+        """Return the compute capability of the first device."""
         if not torch.cuda.is_available():
             return None
         major, minor = torch.cuda.get_device_capability(0)
         return float(f"{major}.{minor}")
 
     def free_gpu_bytes(self) -> int:
-        """Ask CUDA."""
+        """Return CUDA's free memory."""
         return int(torch.cuda.mem_get_info(0)[0])
 
     def device_peak_mib(self) -> float | None:
-        """Ask the allocator."""
+        """Return the peak of PyTorch's allocator."""
         return torch.cuda.max_memory_allocated(0) / MIB if torch.cuda.is_available() else None
 
     def wait(self, answer: Any) -> None:
-        """Wait for the GPU; a processor has computed what was called."""
+        """Wait for the GPU; on a processor a call returns only when it is computed."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
 
     def running_loss(self, answer: Any) -> Any:
-        """Read it of the logs, without the graph that computed it."""
+        """Return it from the logs, detached from its graph."""
         loss = answer.get("loss")
         return loss.detach() if isinstance(loss, torch.Tensor) else loss
 
     def note_batches(self, model: keras.Model, note: Callable[[Any], None]) -> None:
-        """Note what the train function is given: what stands in the step would be compiled with it."""
+        """Note the data of the train function: code within the step would be compiled with it."""
         model.make_train_function()
         call = model.train_function
 
@@ -75,7 +75,7 @@ class Torch:
         model.train_function = noting_call
 
     def named(self, name: str) -> AbstractContextManager[Any]:
-        """Name a stretch of the host's time."""
+        """Name a block in the trace."""
         return profiler.record_function(name)  # type: ignore[no-any-return]
 
     def marker(self, step: int) -> AbstractContextManager[Any]:
@@ -83,7 +83,7 @@ class Torch:
         return profiler.record_function(f"ProfilerStep#{step}")  # type: ignore[no-any-return]
 
     def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
-        """Start PyTorch's profiler, of the processor and of the GPU where there is one."""
+        """Start PyTorch's profiler for the processor, and for the GPU if there is one."""
         kinds = [profiler.ProfilerActivity.CPU]
         if torch.cuda.is_available():
             kinds.append(profiler.ProfilerActivity.CUDA)
@@ -103,16 +103,16 @@ class Torch:
         running.export_chrome_trace(str(session / f"{socket.gethostname()}{ENDING}"))
 
     def finish(self, answer: Any) -> None:
-        """Go on: on a GPU the trace tells whose kernels are whose, and on a processor the call has waited."""
+        """Do nothing: on a GPU kernels are joined to their launches, and on a processor the call has waited."""
 
     def samples_counted(self, model: keras.Model, answer: Any) -> int:
-        """Ask the running loss."""
+        """Return the sample count of the running loss."""
         return as_number(loss_count(model))
 
     def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
         """Take one more step on zeros, and count its matrix products and convolutions, forward and backward.
 
-        Source of the count: torch.utils.flop_counter, which leaves out what is done element by element.
+        Source of the count: torch.utils.flop_counter, which leaves out element-wise operations.
         """
         zeros = keras.tree.map_structure(_zeros, data)
         with FlopCounterMode(display=False) as counter:
@@ -120,7 +120,7 @@ class Torch:
         return float(counter.get_total_flops()) or None
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
-        """Ask PyTorch for its device, threads and switches."""
+        """Return PyTorch's device, threads and options."""
         on_gpu = torch.cuda.is_available()
         mkldnn = torch.backends.mkldnn
         return settings_of(

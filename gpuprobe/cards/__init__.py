@@ -1,4 +1,4 @@
-"""The NVIDIA cards: what each can do at most, by its name or from what the driver tells of it."""
+"""The NVIDIA cards: the peak rates and limits of each, by name or estimated from the driver's facts."""
 
 from gpuprobe.cards.architecture import TENSOR_CORES_FROM, Architecture, architecture, has_tensor_cores
 from gpuprobe.cards.match import estimate, find

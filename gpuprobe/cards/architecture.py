@@ -1,4 +1,4 @@
-"""What an SM of each compute capability holds and does per clock.
+"""The limits of an SM and its rates per clock, by compute capability.
 
 Lanes and 16-bit results: CUDA C++ Programming Guide, "Throughput of Native Arithmetic Instructions" (results per clock
 and SM; a fused multiply-add is one result and two FLOP). Residency, registers and shared memory: the same guide,
@@ -16,9 +16,9 @@ from gpuprobe.units import KIB
 
 REGISTERS_PER_SM = 65_536
 WARP = 32
-# Tensor Cores came with this compute capability (the guide's "Technical Specifications"); before, float16 is no faster,
-# and has 1/64 of the rate on 6.1 ("Arithmetic Instructions"). The chips TU116 and TU117 have none, though they are of
-# 7.5: GTX 16, MX450 and MX550, T400 to T2000. Their 16-bit arithmetic has twice the rate.
+# The first compute capability with Tensor Cores (the guide's "Technical Specifications"); before it float16 is no
+# faster, and on 6.1 it has 1/64 of the rate ("Arithmetic Instructions"). The chips TU116 and TU117 have none, although
+# they are 7.5: GTX 16, MX450 and MX550, T400 to T2000. Their 16-bit arithmetic has twice the rate.
 TENSOR_CORES_FROM = 7.0
 _WITHOUT = re.compile(r"\b(?:GTX 16\d\d|MX[45]50|T(?:400|500|550|600|1000|1200|2000))\b")
 
@@ -27,7 +27,7 @@ class Architecture(Record, frozen=True, kw_only=True):
     """Limits and rates of one SM. Shared memory is in bytes; `half_results` is None where the guide does not tell.
 
     `tensor_half_flop` and `tensor_tf32_flop` are FLOP per clock and SM, None where there are no such instructions.
-    `shared_reserved` bytes of each block's shared memory belong to the system.
+    `shared_reserved` is in bytes of each block's shared memory, used by the system.
     """
 
     compute_capability: str
@@ -93,11 +93,11 @@ _KNOWN = {
 
 
 def architecture(compute_capability: str | float) -> Architecture | None:
-    """Return what is known of a compute capability, as `6.1`; None where this table does not hold it."""
+    """Return the architecture of a compute capability such as `6.1`; None where the table lacks it."""
     return _KNOWN.get(str(compute_capability))
 
 
 def has_tensor_cores(name: str, compute_capability: str | float) -> bool:
-    """Tell whether a card of that name and compute capability, such as `7.5`, has Tensor Cores."""
+    """Return whether a card of this name and compute capability, such as `7.5`, has Tensor Cores."""
     capability = float(compute_capability)
     return capability >= TENSOR_CORES_FROM and not (capability == 7.5 and _WITHOUT.search(name))

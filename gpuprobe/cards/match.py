@@ -1,4 +1,4 @@
-"""Finds a card by the names that NVML, TensorFlow and people give it, and estimates one that no table holds."""
+"""Finds a card by the names that NVML, TensorFlow and people use, and estimates cards that the table lacks."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from gpuprobe.cards.architecture import architecture
 from gpuprobe.cards.table import Card, cards
 from gpuprobe.errors import UsageError
 
-# Words that name the maker or the family, and tell no two cards of the table apart.
+# Words for the maker or the family, which are ignored, since no two cards of the table differ only by them.
 FILLERS = ("nvidia", "geforce", "quadro", "tesla", "corporation", "generation", "graphics", "design", "edition", "gpu")
 MEMORY = re.compile(r" \d+GB$")
 SERIES = re.compile(r"^(gtx|rtx)(?=\d)")
-# A card of a name may report a little less memory than it was sold with: reserved, or kept for error correction.
+# A card may report a little less memory than in the table: some is reserved, or used for error correction.
 MEMORY_TOLERANCE = 0.12
 SUGGESTIONS = 3
 CLOSE_ENOUGH = 0.6
 
 
 def find(name: str, *, memory_mib: float | None = None, sm_count: int | None = None) -> Card:
-    """Return the card of that name, as NVML, TensorFlow's device description or a person writes it.
+    """Return the card of a name as NVML, TensorFlow's device description or a person writes it.
 
-    Where several cards share the name, their memory and SM count tell them apart. Raises UsageError for a name that
-    fits none or several, with the nearest ones.
+    Where several cards share the name, memory and SM count decide. Raises UsageError for a name that fits none or
+    several, with the nearest ones.
     """
     fitting = _named(name)
     if memory_mib is not None:
@@ -49,10 +49,10 @@ def estimate(
     bandwidth_gb_s: float | None = None,
     memory_gib: float | None = None,
 ) -> Card:
-    """Make a card from what NVML or a trace tells of it.
+    """Estimate a card from facts of NVML or a trace.
 
-    Its Tensor Core rate is known only where all cards of that compute capability share one. Raises UsageError where
-    the compute capability is unknown, since then nothing follows from SMs and clocks.
+    Its Tensor Core rate is known only if all cards of that compute capability have the same. Raises UsageError for an
+    unknown compute capability, since peak rates then do not follow from SMs and clocks.
     """
     if architecture(compute_capability) is None:
         raise UsageError(f"GPU {name!r}: nothing is known of compute capability {compute_capability}")
@@ -80,10 +80,10 @@ def estimate(
 
 def _named(name: str) -> list[Card]:
     key = _key(name)
-    # Up to the 20 series it gives a laptop card the name of the desktop one, which the table tells apart.
+    # Up to the 20 series NVML gives a laptop card the name of the desktop one; the table has both.
     exact = [card for card in cards() if key in (_key(card.name), _key(card.name.removesuffix(" (laptop)")))]
-    # NVML leaves the memory out of most names: `GeForce RTX 3060` is the one with 12 GB or the one with 8. People leave
-    # out the series, too: `1080 Ti`.
+    # NVML leaves the memory out of most names: `GeForce RTX 3060` may have 12 GB or 8. People leave out the family too:
+    # `1080 Ti`.
     return (
         exact
         or [card for card in cards() if key and _key(MEMORY.sub("", card.name)) == key]
@@ -93,7 +93,7 @@ def _named(name: str) -> list[Card]:
 
 @functools.cache
 def _key(name: str) -> str:
-    """Reduce a name to what tells cards apart: `device: 0, name: Tesla T4, pci ...` to `t4`."""
+    """Reduce a name to the part by which cards differ: `device: 0, name: Tesla T4, pci ...` to `t4`."""
     described = re.search(r"name:\s*([^,]+)", name)
     text = (described[1] if described else name).lower().replace("mobile", "laptop").replace("maxq", "max-q")
     text = re.sub(r"\b(with|" + "|".join(FILLERS) + r")\b|\(r\)|\(tm\)", " ", text)

@@ -1,7 +1,7 @@
-"""Theoretical occupancy: how many warps of a kernel an SM holds at once, over how many it could hold.
+"""Theoretical occupancy: the warps of a kernel that fit onto an SM at once, over the most that an SM can hold.
 
-Formula: CUDA Occupancy Calculator and `cuda_occupancy.h`. The resident blocks are the least of what threads, block
-slots, registers (given out in units of 256 per warp) and shared memory allow.
+Formula: CUDA Occupancy Calculator and `cuda_occupancy.h`. The number of resident blocks is the least that threads,
+block slots, registers (allocated in units of 256 per warp) and shared memory allow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_THREADS_PER_BLOCK = 1024
 
 
 class Occupancy(Record, frozen=True, kw_only=True):
-    """Resident warps over the most an SM holds (0 to 1), the blocks that make it up, and what limits them."""
+    """Resident warps over the most an SM can hold (0 to 1), the resident blocks, and what limits them."""
 
     fraction: float
     blocks_per_sm: int
@@ -35,7 +35,7 @@ def occupancy(
 ) -> Occupancy | None:
     """Return the theoretical occupancy of a kernel; `shared_bytes` is per block, static and dynamic together.
 
-    None where the compute capability is unknown, or where no such block fits an SM (then it could not have run).
+    None where the compute capability is unknown, or where no block fits an SM (so the kernel could not have run).
     """
     found = architecture(compute_capability)
     if found is None or not 1 <= threads_per_block <= MOST_THREADS_PER_BLOCK or registers_per_thread < 0:
@@ -59,7 +59,7 @@ def _by_registers(found: Architecture, warps: int, registers: int) -> int:
     if registers == 0:
         return found.blocks_per_sm
     per_warp = _up(registers * WARP, REGISTER_UNIT)
-    # Each part of the SM has its own registers: a warp's cannot lie in two.
+    # Each partition of an SM has its own registers, and a warp's registers are all in one.
     resident = REGISTERS_PER_SM // found.warp_unit // per_warp * found.warp_unit
     return resident // warps
 
