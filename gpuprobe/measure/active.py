@@ -1,4 +1,4 @@
-"""A run whose process may still be going on: what it wrote so far, whether it lives, and how it ended."""
+"""A run whose process may still be running: its events so far, whether it is alive, and how it ended."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class ActiveRun:
-    """One run in a process of its own, from its start until it has ended.
+    """One run in a process of its own, from its start to its end.
 
-    At its gate it has no processor: what its threads would make ahead there, another's turn would pay for.
+    While it waits at its gate the process is frozen: else its threads would prepare batches ahead, on the processor
+    time of the run whose turn it is.
     """
 
     def __init__(self, spec: RunSpec, folder: Path, worker: Worker, limit_s: float) -> None:
@@ -34,7 +35,7 @@ class ActiveRun:
 
     @property
     def waits(self) -> bool:
-        """Whether it stands at its gate, for a command that it was not given yet."""
+        """Whether it waits at its gate, and has not been given a command yet."""
         return self.outcome is None and self.progress.pauses > self._commands
 
     @property
@@ -43,14 +44,14 @@ class ActiveRun:
         return any(phase.name == "paused" for phase in self.progress.phases)
 
     def go(self, *, lap: int = 0, turn_s: float = 0.0, last: bool = False) -> None:
-        """Let it through its gate: to its window, to a turn, or to its end."""
+        """Give it a command at its gate: time its window, take a turn, or end."""
         self._commands += 1
         self._alive_s = time.monotonic()
         give(self.folder, Command(number=self._commands, lap=lap, turn_s=turn_s, last=last))
         self.worker.thaw()
 
     def disturbed(self, lap: int, words: str) -> None:
-        """Note, where a crash cannot lose it, that something disturbed its block in that lap.
+        """Write to disk that its block in that lap was disturbed, and by what.
 
         Raises OutputError where it cannot be written.
         """
@@ -62,9 +63,9 @@ class ActiveRun:
             raise OutputError(f"{self.folder}: cannot be written ({error.strerror})") from error
 
     def look(self) -> None:
-        """Take in what it wrote, and end it where it has shown no sign of life for too long.
+        """Read its new events, and kill it if it has written none for too long.
 
-        Raises OutputError where its folder is gone: nothing that it writes would be seen.
+        Raises OutputError where its folder is gone.
         """
         if self.outcome is not None:
             return
@@ -87,28 +88,28 @@ class ActiveRun:
             self.outcome = Outcome(state="timeout", message=message)
 
     def until_written(self, most_s: float) -> None:
-        """Wait until it writes something, for so long at most; to look for that alone costs next to nothing."""
+        """Wait until it writes something, at most `limit_s` seconds; this check is cheap."""
         until_s = time.monotonic() + most_s
         while not self._reader.has_more and time.monotonic() < until_s:
             time.sleep(LOOK_EVERY_S)
 
     def kill(self) -> None:
-        """End it now, as the user stopped the study."""
+        """Kill it, since the user stopped the study."""
         self.worker.kill()
         self.outcome = Outcome(state="interrupted", message="stopped by the user")
 
     def record(self) -> Run:
-        """Return the record of the run as it ended, or as it is where it goes on."""
+        """Return the record of the run, final or so far."""
         return self.progress.finished(self.outcome or Outcome(state="interrupted", message=TAKES_TURNS))
 
 
 def outcome_of(progress: RunInProgress, exit_code: int) -> Outcome:
-    """Say how a run ended, from its last events and the exit code of its process (minus the signal's number)."""
+    """Return how a run ended, by its last events and its process's exit code (negative: killed by that signal)."""
     if progress.error is not None:
         return Outcome(state=progress.error.state, message=progress.error.message, exit_code=exit_code)
     if exit_code < 0:
         name = signal.Signals(-exit_code).name
-        # Linux ends a process by SIGKILL when memory runs out, and tells nobody but its own log.
+        # Linux kills by SIGKILL when memory runs out, and reports it only in the kernel's log.
         hint = "; if nobody did that, the machine ran out of memory (see dmesg)" if name == "SIGKILL" else ""
         return Outcome(state="killed", message=f"ended by {name}{hint}", exit_code=exit_code)
     if progress.done and exit_code == 0:

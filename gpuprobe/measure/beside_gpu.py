@@ -1,6 +1,6 @@
-"""What happened to a GPU in a block beside the run whose turn it was: heat, clocks held down, other programs.
+"""Detects what disturbed the GPU in a run's block (its turn): heat, reduced clocks, other programs.
 
-The driver is asked by a sampler in a process of its own, since one that hangs must not hang a study.
+The sampler is a process of its own, so that a driver that hangs does not hang the study.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# The power limit holds most busy cards down all the time; what it costs a block is seen in the clock.
+# The power limit is not counted: it reduces the clocks of most busy cards all the time, and the clock shows its effect.
 HEAT = THROTTLED - THROTTLE_REASONS["power_cap"]
-# As for processors: clocks less than 15 % down cost at most some percent. Held against the fastest block of the same
-# run, since what computes otherwise draws other power.
+# As for processors: clocks reduced by less than 15 % cost at most some percent. Compared with the fastest block of the
+# same run, since other runs draw other power.
 CLOCK_DOWN = 0.15
-# Chosen here, as for processors: a tenth of the card.
+# Our choice, as for processors: a tenth of the card.
 OTHERS_PERCENT = 10.0
-# Chosen here: a desktop's windows come and go within less.
+# Our choice: the memory of a desktop's windows varies by less.
 OTHERS_MIB = 256.0
 
 
 class BesideGpu:
-    """Reads on in a recording of the GPU with this number, block by block."""
+    """Follows a recording of the GPU with this number, block by block."""
 
     def __init__(self, path: Path, gpu: int) -> None:
         self._prefix = f"gpu{gpu}_"
@@ -42,13 +42,13 @@ class BesideGpu:
         self._readings.reset()
 
     def disturbance(self, pid: int) -> str:
-        """Say what disturbed the block of the process `pid` that began last, empty where nothing did."""
+        """Return what disturbed the last block, in which the process `pid` trained; empty where nothing did."""
         self._readings.look()
         return "; ".join(words for words in (self._heat(), self._clock(pid), self._others()) if words)
 
     @property
     def free_mib(self) -> float | None:
-        """The memory of the GPU that nobody holds now, None where it was not read."""
+        """The free memory of the GPU now, None where it was not read."""
         self._readings.look()
         return self._value("memory_free_mib")
 
@@ -82,7 +82,7 @@ class BesideGpu:
 
 @contextmanager
 def watching(gpu: int | None) -> Iterator[BesideGpu | None]:
-    """Sample the GPU of that number while runs of this process take turns; None where there is none."""
+    """Sample the GPU of that number during the block; yields None without a GPU."""
     if gpu is None:
         yield None
         return

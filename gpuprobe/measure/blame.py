@@ -1,6 +1,6 @@
-"""Of several processes that ended together: whose failure it was, and whose only followed.
+"""Finds out which of several processes that ended together failed first: the others only followed.
 
-TensorFlow's words are those of 2.21. A worker whose peer is gone, or answers nothing, fails too within seconds.
+A worker whose peer is gone or does not answer fails too within seconds. TensorFlow's messages are those of 2.21.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# What a worker says where another is gone, hangs or has failed.
+# A worker's errors if another one is gone, hangs or has failed.
 OF_A_PEER = (
     "The tasks have crashed",
     "Socket closed",
@@ -36,7 +36,7 @@ OF_A_PEER = (
 
 @dataclass(frozen=True)
 class Seen:
-    """One process as it is seen from outside: what it is called, its folder, and its exit code, None while it runs."""
+    """One process seen from outside: its name, its folder, and its exit code, None while it runs."""
 
     name: str
     folder: Path
@@ -45,33 +45,33 @@ class Seen:
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:
-        """What it wrote."""
+        """The events that it wrote."""
         return list(EventReader(self.folder).new())
 
     @property
     def error(self) -> dict[str, Any] | None:
-        """The error that it told of."""
+        """The error that it reported."""
         return next((event for event in self.events if event["event"] == "error"), None)
 
     @property
     def joined(self) -> bool:
-        """Whether it has found all others."""
+        """Whether it has connected to all others."""
         return any(event["event"] == "joined" for event in self.events)
 
     @property
     def is_stopped(self) -> bool:
-        """Whether somebody has stopped it, so that it answers nobody."""
+        """Whether somebody has suspended it (SIGSTOP), so that it does not answer."""
         with suppress(psutil.Error):
             return self.code is None and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
         return False
 
 
 def blame(members: Sequence[Seen]) -> Outcome:
-    """Return the outcome of a run of several processes of which one has failed: that of the one that was first."""
+    """Return the outcome of a run in which one of several processes has failed: that of the first one."""
     for one in members:
         if one.code is not None and one.code < 0 and one.error is None:
             name = signal.Signals(-one.code).name
-            # As of one process: the kernel's own SIGKILL tells nobody but its log.
+            # As for one process: an out-of-memory SIGKILL is only in the kernel's log.
             hint = "; if nobody did that, the machine ran out of memory (see dmesg)" if name == "SIGKILL" else ""
             return Outcome(state="killed", message=f"{one.name} was ended by {name}{hint}", exit_code=one.code)
     told = sorted((one for one in members if one.error), key=lambda one: (one.error or {})["t_ns"])
@@ -89,7 +89,7 @@ def blame(members: Sequence[Seen]) -> Outcome:
 
 
 def missing(members: Sequence[Seen]) -> str:
-    """Say who keeps the others waiting, where that shows; empty where it does not."""
+    """Return which process keeps the others waiting, empty where that is unknown."""
     if stopped := [one for one in members if one.is_stopped]:
         return _all_stopped(stopped)
     absent = [one for one in members if not one.events]

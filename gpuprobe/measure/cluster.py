@@ -1,7 +1,7 @@
-"""Joins the workers of a run, and makes the step that they take together (worker only).
+"""Connects the workers of a run, and makes their common train step (worker only).
 
-TensorFlow's runtime must not have begun to work: each worker starts its server as it makes the strategy, which waits
-for all others without a word.
+Use it before TensorFlow makes a tensor: each worker starts its server when it makes the distribution strategy, which
+waits for all others without a message.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
 
 VARIABLE = "TF_CONFIG"
-# What TensorFlow says where the port is taken.
+# TensorFlow's error for a port in use.
 NO_SERVER = "Could not start gRPC server"
 
 
 def join(job: Job, pack_kib: int) -> Any:
-    """Return the strategy of the job's workers, once all of them are there.
+    """Return the distribution strategy of the job's workers, once all have connected.
 
-    The factory of a workload may read `TF_CONFIG` too, as the guides of TensorFlow do. Raises InputError where somebody
-    else listens at the worker's port.
+    A workload's factory may read `TF_CONFIG` too, as in TensorFlow's guides. Raises InputError where the worker's port
+    is in use.
     """
     import tensorflow as tf
 
     task = {"type": "worker", "index": job.index}
     os.environ[VARIABLE] = json.dumps({"cluster": {"worker": list(job.workers)}, "task": task})
     if gpus := tf.config.list_physical_devices("GPU"):
-        # A worker has one device, so that each batch has as many parts as there are workers.
+        # A worker has one device, so each batch has one part for each worker.
         tf.config.set_visible_devices(gpus[job.gpu], "GPU")
     options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=pack_kib * KIB)
     try:
@@ -48,15 +48,15 @@ def join(job: Job, pack_kib: int) -> Any:
 
 
 def scope(strategy: Any, plan: Plan) -> AbstractContextManager[Any]:
-    """Return what a model is built in: without an exchange it is that of one device, which knows of no other."""
+    """Return the context in which to build a model: without an exchange of gradients, that of a single device."""
     return strategy.scope() if strategy is not None and plan.exchange else nullcontext()
 
 
 class OwnStep:
-    """The train function of a loop of one's own: the model's `train_step` on the next batch of an iterator.
+    """The train function of a custom loop: the model's `train_step` on the next batch of an iterator.
 
-    Several workers add up one pair of numbers in each step: their losses, and what the first of them tells the others
-    (`says`). All hear it (`heard`) as that step ends, wherever they are, and need no other connection for it.
+    In each step the workers add up two numbers: their losses, and the message (`says`) of the first one. All receive it
+    (`heard`) as that step ends, so they need no other connection.
     """
 
     def __init__(self, model: keras.Model, plan: Plan, strategy: Any = None) -> None:
@@ -67,12 +67,12 @@ class OwnStep:
         self._heard: Any = None
         self._has_loss = True
         self._strategy, self._workers, self._exchange = strategy, plan.workers, plan.exchange
-        # As Keras does it: XLA has no kernel for an iterator, and compiles the step alone.
+        # As in Keras: XLA has no kernel for an iterator, so it compiles only the step.
         self._train_step = tf.function(model.train_step, jit_compile=True) if plan.jit_compile else model.train_step
         self._call = tf.function(self._alone if strategy is None else self._together)
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
-        """Train on one batch, and return what Keras's own train function would, the loss of all workers in it."""
+        """Train on one batch, and return the same as Keras's train function, with the loss of all workers."""
         if self._strategy is None:
             return self._call(iterator)  # type: ignore[no-any-return]
         import tensorflow as tf
@@ -82,11 +82,11 @@ class OwnStep:
         return answer  # type: ignore[no-any-return]
 
     def once_more(self) -> None:
-        """Take one more step, on the next batch of the iterator of the last one."""
+        """Take one more step, on the next batch of the last step's iterator."""
         self(self._iterator)
 
     def heard(self) -> int:
-        """Return what the first worker said in the last step, once that is over."""
+        """Return the first worker's message in the last step, once that is over."""
         return round(float(self._heard.numpy()))
 
     def _alone(self, iterator: Any) -> dict[str, Any]:
@@ -104,10 +104,10 @@ class OwnStep:
         return ({"loss": losses / self._workers} if self._has_loss else {}), word
 
     def _add_up(self, logs: dict[str, Any], says: Any) -> Any:
-        """Return the sums of the workers' losses and of what they say (in a replica)."""
+        """Return the sums of the workers' losses and messages (called in a replica)."""
         import tensorflow as tf
 
-        # A train step of its author's may return other metrics alone.
+        # A custom train step may return only other metrics.
         self._has_loss = "loss" in logs
         pair = tf.stack([tf.cast(logs.get("loss", 0.0), tf.float32), says])
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, pair)

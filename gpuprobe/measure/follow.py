@@ -1,6 +1,6 @@
-"""What the first worker of several tells the others in each step, and what these do then (worker only).
+"""How the first of several workers directs the others in each step (worker only).
 
-The first is measured as a run by itself is. It stops where it likes: the others wait for it in their next step.
+The first worker is measured like a single run. It may pause anywhere: the others then wait for it in their next step.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from gpuprobe.measure.cluster import OwnStep
 
 
-# The last exchange is over for the first worker a moment after it is for the others, which must be there until then.
+# The others wait this long at the end: the last exchange ends a moment later for the first worker.
 LINGER_S = 2.0
 
 
 class Word(IntEnum):
-    """What the first worker says; nothing in most steps. A step `aside` only says so, and is none of an epoch's."""
+    """The first worker's messages; none in most steps.
+
+    A step `aside` only carries a message, and is not part of an epoch.
+    """
 
     NOTHING = 0
     TRACE = 1
@@ -35,10 +38,10 @@ class Word(IntEnum):
 
 
 class Leading(TensorFlow):
-    """TensorFlow as the first worker has it: what it begins, the others begin too.
+    """The TensorFlow backend of the first worker: when it begins a trace, the others do too.
 
-    They hear of it as a step ends, so that their trace begins a step later, and ends with one that only tells them so.
-    It is made before the cluster is, while the GPUs may still be asked.
+    The others get a message as a step ends, so their trace begins one step later, and ends with a step that only
+    carries the message. Make it before the cluster, while the GPUs can still be queried.
     """
 
     def __init__(self) -> None:
@@ -47,31 +50,31 @@ class Leading(TensorFlow):
         self._step: OwnStep | None = None
 
     def lead(self, step: OwnStep) -> None:
-        """Speak through this step from now on."""
+        """Send messages through this step from now on."""
         self._step = step
 
     def compute_capability(self) -> float | None:
-        """Return what the first GPU answered."""
+        """Return the compute capability of the first GPU, read before the cluster was made."""
         return self._capability
 
     def wait(self, answer: Any) -> None:
-        """Wait for this worker's device; `sync_devices` asks the others too, and fails there."""
+        """Wait for this worker's device; `sync_devices` would also ask the other workers, and fails."""
         assert self._step is not None
         self._step.heard()
 
     def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
-        """Start the profiler here, and tell the others to."""
+        """Start the profiler here, and have the others start theirs."""
         assert self._step is not None
         self._step.says = Word.TRACE
         super().start_trace(folder, give_way)
 
     def stop_trace(self) -> None:
-        """Write the trace, and let the others write theirs."""
+        """Write the trace, and have the others write theirs."""
         super().stop_trace()
         self._tell(Word.ASIDE)
 
     def end(self) -> None:
-        """Let the others end too."""
+        """Have the others end too."""
         self._tell(Word.END)
 
     def _tell(self, word: Word) -> None:
@@ -83,7 +86,7 @@ class Leading(TensorFlow):
 
 
 class Follower:
-    """Another worker's part: it trains along, and does what it is told."""
+    """The part of a worker other than the first: it trains, and follows the first one's messages."""
 
     def __init__(self, step: OwnStep, trace_folder: Path) -> None:
         self._step, self._trace_folder = step, trace_folder
@@ -92,7 +95,7 @@ class Follower:
         self._calls = 0
 
     def attach(self, model: keras.Model) -> None:
-        """Take the place of the model's train function; training ends when the first worker says so."""
+        """Replace the model's train function; training ends by a message of the first worker."""
 
         def follow(iterator: Any) -> dict[str, Any]:
             answer, word = self._take(iterator)

@@ -1,6 +1,6 @@
-"""The processes of one run that train together: started as one, ended as one, and one outcome for all.
+"""The processes of a run with several workers: started and ended together, with one outcome.
 
-The first of them writes the run's own recording; each other has a folder within it, with its log and its trace.
+The first process writes the run's recording; each other one has a folder within it, with its log and its trace.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gpuprobe.measure.process import Launcher, Worker
     from gpuprobe.records import Outcome, RunSpec
 
-# What one of them does wrong the others run into a moment later: who was first is told by what all of them wrote.
+# A failure of one process makes the others fail a moment later; the events of all show which was first.
 TELL_S = 1.5
 # How long they may take to end after SIGTERM.
 TERM_S = 2.0
@@ -36,7 +36,7 @@ ENDING = ".xplane.pb"
 
 
 class GroupLauncher:
-    """Starts runs of several processes, each of them with a launcher of one."""
+    """Starts runs of several processes, each through the launcher of a single one."""
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
@@ -55,15 +55,15 @@ class GroupLauncher:
         return Group(folder, started)
 
     def close(self) -> None:
-        """Let go of what was kept between workers."""
+        """Release what is kept between workers."""
         self._launcher.close()
 
 
 class Group:
-    """Several processes as one worker; `freeze` leaves them alone, since they wait for each other in TensorFlow.
+    """Several processes as one worker; `freeze` does nothing, since they wait for each other in TensorFlow.
 
-    Its coordination service takes a worker for dead that was stopped for seconds. One that leads and stands at its gate
-    keeps all others waiting in their next step, which costs no processor.
+    TensorFlow's coordination service takes a worker that is suspended for seconds for dead. While the first worker
+    waits at its gate, all others wait in their next step, which takes no CPU time.
     """
 
     def __init__(self, folder: Path, started: Sequence[tuple[str, Path, Worker]]) -> None:
@@ -74,18 +74,18 @@ class Group:
 
     @property
     def pid(self) -> int:
-        """The process that leads."""
+        """The id of the first process."""
         return self._started[0][2].pid
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """All of them."""
+        """The ids of all processes."""
         return tuple(worker.pid for _, _, worker in self._started)
 
     def exit_code(self) -> int | None:
-        """Return None until the first has ended, or one of them has failed.
+        """Return None until the first process has ended, or any has failed.
 
-        Then all are ended, and the code is 0, or that of the one that failed first.
+        Then all are killed, and the code is 0, or that of the one that failed first.
         """
         if self._code is not None:
             return self._code
@@ -95,7 +95,7 @@ class Group:
         now_s = time.monotonic()
         self._ended_s = self._ended_s or now_s
         if codes[0] == 0:
-            # It has told the others to end, and they only wait for it to be gone.
+            # The first process has told the others to end, and they only wait for its end.
             self._end()
             self._code = 0
             return 0
@@ -107,22 +107,22 @@ class Group:
         return self._code
 
     def outcome(self) -> Outcome | None:
-        """Say who failed first, where one did."""
+        """Return the outcome of the process that failed first, if any."""
         return self._outcome
 
     def hint(self) -> str:
-        """Say who keeps the others waiting, where that shows; empty where it does not."""
+        """Return which process keeps the others waiting, empty where that is unknown."""
         return missing(self._seen())
 
     def kill(self) -> None:
-        """End all of them: with SIGTERM, and what is left soon after with SIGKILL."""
+        """End all processes by SIGTERM, and those left soon after by SIGKILL."""
         self._end()
 
     def freeze(self) -> None:
-        """Leave them alone."""
+        """Do nothing: see the class."""
 
     def thaw(self) -> None:
-        """They were left alone."""
+        """Do nothing: see the class."""
 
     def _seen(self) -> list[Seen]:
         return [Seen(name, folder, worker.pid, worker.exit_code()) for name, folder, worker in self._started]
@@ -140,7 +140,7 @@ class Group:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return so many ports of this machine that nobody listens at now."""
+    """Return so many free ports of this machine."""
     held = [socket.socket() for _ in range(count)]
     try:
         for one in held:
@@ -152,9 +152,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def gather_traces(folder: Path, members: Sequence[Path]) -> None:
-    """Put the traces of all workers into the one session of the first, as TensorFlow lays out several hosts.
+    """Move the traces of all workers into the session of the first, in TensorFlow's layout for several hosts.
 
-    They have one host's name, so that each is named for its worker. What cannot be moved stays where it is.
+    All have the same host name, so each is named after its worker. Traces that cannot be moved stay where they are.
     """
     sessions = sorted((folder / PROFILES).glob(f"*/*{ENDING}"))
     if not sessions:

@@ -1,4 +1,4 @@
-"""The place of this process in its run: by itself, with several devices, or as one of several workers (worker only)."""
+"""The role of this process in its run: alone, with several devices, or as one of several workers (worker only)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 class Member:
-    """Made before anything of the user's makes a tensor: then it is too late for devices, and for a cluster.
+    """The role of this process. Make it before the user's code makes a tensor: devices and a cluster must come first.
 
-    `backend` is what the run is measured with. Of several workers the first `leads`.
+    `backend` is the one with which the run is measured. Of several workers the first one `leads`.
     """
 
     def __init__(self, spec: RunSpec, log: EventLog) -> None:
@@ -42,20 +42,20 @@ class Member:
             self.backend = self._leading = Leading()
             self._strategy = cluster.join(self._job, registry.plan_anywhere(spec).pack_kib)
             log.write("joined")
-            # What the user's code draws at random, as the order of a data set, is the same in all.
+            # Random numbers of the user's code, such as the order of a data set, are the same in all workers.
             keras.utils.set_random_seed(spec.seed)
 
     @property
     def leads(self) -> bool:
-        """Whether it decides when the workers trace, pause and end."""
+        """Whether this process decides when the workers trace, pause and end."""
         return self._job is None or self._job.index == 0
 
     def scope(self, plan: Plan) -> AbstractContextManager[Any]:
-        """Return what a model is built and compiled in."""
+        """Return the context in which a model is built and compiled."""
         return devices.scope(plan, self._devices) if self._strategy is None else cluster.scope(self._strategy, plan)
 
     def take_step(self, model: keras.Model, plan: Plan) -> None:
-        """Put the step of a loop of one's own in the place of Keras's train function, where the plan has one."""
+        """Replace Keras's train function by that of a custom loop, if the plan has one."""
         if not plan.own_loop:
             return
         model.train_function = self._step = cluster.OwnStep(model, plan, self._strategy)
@@ -63,7 +63,7 @@ class Member:
             self._leading.lead(self._step)
 
     def follow(self, model: keras.Model, feed: Feed, trace_folder: Path) -> None:
-        """Train along until the worker that leads ends."""
+        """Train with the others until the first worker ends."""
         from gpuprobe.measure.follow import Follower
 
         assert self._step is not None
@@ -71,6 +71,6 @@ class Member:
         feed.train(model, 0, driving.ENDLESS, [])
 
     def end(self) -> None:
-        """Let those end that follow."""
+        """Have the following workers end."""
         if self._leading is not None:
             self._leading.end()

@@ -1,4 +1,4 @@
-"""What the machine did in a block beside the run whose turn it was: others' load, memory short, a clock that fell."""
+"""Detects what disturbed the processors in a run's block (its turn): other programs, swapping, reduced clocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gpuprobe.units import MIB
 
 @dataclass(frozen=True)
 class Look:
-    """The counters at one moment: seconds of processors, all and ours, MiB swapped in, and the clock in MHz."""
+    """The counters at one moment: CPU seconds of all processes and of ours, MiB swapped in, and the clock in MHz."""
 
     now_s: float
     busy_s: float
@@ -26,7 +26,7 @@ class Look:
 
 
 class Onlooker:
-    """Looks before and after each block; the fastest clock seen is what a later one is held against."""
+    """Reads counters before and after each block; a block's clock is compared with the fastest one so far."""
 
     def __init__(self) -> None:
         affinity = psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else None
@@ -34,7 +34,7 @@ class Onlooker:
         self._fastest_mhz = 0.0
 
     def look(self, *pids: int) -> Look:
-        """Read the counters, with those of the processes `pids`, of what they started, and of this one."""
+        """Read the counters; ours are those of the processes `pids`, of what they started, and of this one."""
         clock = _clock_mhz()
         self._fastest_mhz = max(self._fastest_mhz, clock or 0.0)
         times = psutil.cpu_times(percpu=True)
@@ -47,7 +47,7 @@ class Onlooker:
         return Look(time.monotonic(), busy_s, own_s, psutil.swap_memory().sin / MIB, clock)
 
     def disturbance(self, before: Look, after: Look) -> str:
-        """Say what disturbed the block between two looks, empty where nothing did."""
+        """Return what disturbed the block between two readings, empty where nothing did."""
         spent_s = after.now_s - before.now_s
         foreign = max(0.0, (after.busy_s - before.busy_s - (after.own_s - before.own_s)) / spent_s)
         said = []
@@ -63,7 +63,7 @@ class Onlooker:
 
 
 def _tree_s(pid: int) -> float:
-    """CPU seconds of a process and of all that it started; what has ended meanwhile counts for its parent."""
+    """Return the CPU seconds of a process and its descendants; those that ended count through their parents."""
     total = 0.0
     with suppress(psutil.Error):
         process = psutil.Process(pid)
@@ -75,7 +75,7 @@ def _tree_s(pid: int) -> float:
 
 
 def _clock_mhz() -> float | None:
-    """Return the mean clock of the processors, None where the system does not tell."""
+    """Return the mean clock of the processors in MHz, None where the system does not give it."""
     with suppress(OSError, RuntimeError, AttributeError, NotImplementedError):
         found = psutil.cpu_freq()
         return found.current if found and found.current else None

@@ -1,4 +1,4 @@
-"""Starts the worker of a run in a fresh process, by itself or from a zygote, behind one interface."""
+"""Starts the worker of a run in a fresh process, as a new interpreter or forked from a zygote."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from gpuprobe.records import Outcome, RunSpec
 
-# TensorFlow's own C++ messages below errors say nothing about a run, and would fill its log.
+# Hides TensorFlow's C++ messages below errors, which say nothing about a run and would fill its log.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
 GRACE_S = 0.2
 
 
 def training(backend: str) -> dict[str, str]:
-    """Return the environment of a process that trains with a backend: Keras reads it once, as it is imported."""
+    """Return the environment of a process that trains with a backend; Keras reads it on import."""
     return {**QUIET, **environment(backend)}
 
 
@@ -40,29 +40,29 @@ class Worker(Protocol):
 
     @property
     def pid(self) -> int:
-        """The process, and of several the one that leads."""
+        """The id of the process, of several that of the first."""
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """All processes of the run, but for what these start."""
+        """The ids of all processes of the run, without their children."""
 
     def outcome(self) -> Outcome | None:
-        """Say how it ended, where it knows better than its first process; asked once it has."""
+        """Return how the run ended, None if its first process tells that; call it once it has ended."""
 
     def hint(self) -> str:
-        """Say why it may show no sign of life, empty where nothing shows."""
+        """Return why it may write no events, empty where that is unknown."""
 
     def exit_code(self) -> int | None:
-        """Return None while it runs, its exit code after, or minus the signal that ended it."""
+        """Return None while it runs, then its exit code (negative: killed by that signal)."""
 
     def kill(self) -> None:
-        """End it at once; `exit_code` will tell."""
+        """Kill it."""
 
     def freeze(self) -> None:
-        """Take all processors from it, and from what it started, until `thaw`."""
+        """Suspend it and its descendants until `thaw`."""
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue it after `freeze`."""
 
 
 class Launcher(Protocol):
@@ -72,11 +72,11 @@ class Launcher(Protocol):
         """Write the spec into the run's folder, and start the worker there."""
 
     def close(self) -> None:
-        """Let go of what was kept between workers."""
+        """Release what is kept between workers."""
 
 
 class FreshLauncher:
-    """Every worker is a new interpreter that imports its backend itself."""
+    """Starts each worker as a new interpreter, which imports its backend itself."""
 
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Start a new interpreter."""
@@ -84,22 +84,22 @@ class FreshLauncher:
         return _Fresh(child.start("gpuprobe.measure.worker", folder, environ=training(spec.backend)))
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: nothing is kept."""
 
 
 class ForkingLauncher:
-    """Every worker that trains with TensorFlow is forked from one process that has imported it; the others are fresh.
+    """Forks workers that train with TensorFlow from one process that has imported it; other workers are fresh.
 
     A process has one backend of Keras for its whole life, and JAX's threads do not outlive a fork.
     """
 
     def __init__(self) -> None:
-        # At once, so that its import goes on while the parent prepares the data.
+        # Started now, so that it imports TensorFlow while the parent prepares the data.
         self._zygote = _Zygote()
         self._fresh = FreshLauncher()
 
     def start(self, folder: Path, spec: RunSpec) -> Worker:
-        """Fork a worker; a zygote that has died is started again."""
+        """Fork a worker; a dead zygote is restarted."""
         if spec.backend != TENSORFLOW:
             return self._fresh.start(folder, spec)
         save(spec, folder / SPEC_FILE)
@@ -108,12 +108,12 @@ class ForkingLauncher:
         return _Forked(self._zygote.fork(folder), self._zygote.exit_codes)
 
     def close(self) -> None:
-        """End the zygote, and with it whatever it forked."""
+        """End the zygote and all workers that it forked."""
         child.end(self._zygote.process)
 
 
 class _Zygote:
-    """The process that forks, and what it has answered so far."""
+    """The zygote process, and its answers so far."""
 
     def __init__(self) -> None:
         self.process = child.start(
@@ -126,7 +126,7 @@ class _Zygote:
     def fork(self, folder: Path) -> int:
         """Return the pid of a worker for that folder. Raises MissingError where TensorFlow does not import."""
         assert self.process.stdin is not None
-        # A zygote that has just died breaks the pipe; its last answer says so.
+        # If the zygote has just died the pipe is broken; its last answer says why.
         with suppress(BrokenPipeError):
             self.process.stdin.write(os.fsencode(folder.resolve()) + b"\n")
             self.process.stdin.flush()
@@ -148,7 +148,7 @@ class _Zygote:
 
 
 class _Session:
-    """A worker that leads a session of its own."""
+    """A worker that is the leader of a process session."""
 
     pid: int
 
@@ -191,7 +191,7 @@ class _Forked(_Session):
 
     def exit_code(self) -> int | None:
         if self.pid not in self._exit_codes and not psutil.pid_exists(self.pid):
-            # It ended together with the zygote that would have told; or the answer is on its way.
+            # It ended together with the zygote that reports exit codes, or the report is on its way.
             time.sleep(GRACE_S)
             return self._exit_codes.get(self.pid, -signal.SIGKILL)
         return self._exit_codes.get(self.pid)
@@ -199,6 +199,6 @@ class _Forked(_Session):
     def kill(self) -> None:
         if self.exit_code() is None:
             child.end_session(self.pid)
-            # One that was forked just now may not lead its session yet.
+            # A worker just forked may not be a session leader yet.
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A study in progress: what is measured next, together with whom, and for how long."""
+"""Runs a study: decides which runs are measured next, which of them together, and for how long."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     from gpuprobe.measure.stage import Observer, Stage
     from gpuprobe.records import Run, Study
 
-# More would gain little; each holds a whole TensorFlow with its training set.
+# At most so many runs warm up at once, each with so much memory for TensorFlow and its training set.
 MOST_LANES = 3
 LANE_MIB = 4096
-# A search that cannot try a change and measure it has nothing to tell.
+# Runs reserved for each search: one that tries a change, and one of the result.
 KEPT_FOR_A_SEARCH = 2
 
 
 class Choose(Protocol):
-    """Asked what the search for a combining strategy measures next."""
+    """A search's choice of what to measure next, for a strategy that combines others."""
 
     def __call__(self, folder: Path, strategy: str) -> Combination | None:
-        """Return what to combine, from what the study's folder holds; None where the search has ended."""
+        """Return what to combine next, by the runs in the study's folder; None where the search has ended."""
 
 
 class Order(Protocol):
-    """Asked, once the baseline was measured, in which order the others are worth measuring."""
+    """Orders the strategies by predicted gain, once the baseline has been measured."""
 
     def __call__(self, folder: Path, strategies: Sequence[str]) -> Sequence[str] | None:
-        """Return the strategies, the most promising first; None where nothing tells."""
+        """Return the strategies, the most promising first; None where nothing can be predicted."""
 
 
 class Runner:
-    """The study in progress, and what it has spent."""
+    """The state of a study: runs that wait, runs that are alive, and the time left."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Runner:
         self._done = 0
 
     def carry_out(self, waiting: list[Planned], searched: Sequence[str], done: Sequence[Run]) -> list[Planned]:
-        """Measure all that the time lasts for; return what is left of the plan, and of the searches."""
+        """Measure as much as the time allows; return the runs not measured, those of searches included."""
         self._waiting = waiting
         self._measured = [Planned(run.spec.round, run.spec.strategy) for run in done if not run.spec.step]
         laps = max((phase.lap for run in done for phase in run.phases), default=0)
@@ -96,26 +96,26 @@ class Runner:
         return [*self._waiting, *left]
 
     def _all(self, searched: Sequence[str]) -> list[Planned]:
-        """Measure the plan and the searches; return what is left of the searches."""
-        # The searches begin where the baseline is, with what promises most: that comes before what promises least.
+        """Measure the plan and the searches; return the searches' runs not measured."""
+        # The searches come before the least promising runs of the plan.
         self._rounds(len(searched), kept_back=KEPT_FOR_A_SEARCH * len(searched))
         left = self._searches(searched)
         if self._waiting and not left:
-            # They took less than was kept for them; what is measured now may tell them more.
+            # The searches took less than was reserved; more runs of the plan may give them new results.
             self._rounds(0, kept_back=0)
             left = self._searches(searched)
         self._replace_anchor(None)
         return left
 
     def _tell_who_was_alone(self) -> None:
-        """Say it in the study's record, where memory did not hold two runs."""
+        """Write notes on runs for which memory did not suffice into the study's record."""
         notes = self._room.notes([planned.strategy for planned in sorted(self._alone, key=lambda one: one.round)])
         if notes:
             told = tuple(dict.fromkeys((*self._study.notes, *notes)))
             save(msgspec.structs.replace(self._study, notes=told), self._folder / STUDY_FILE)
 
     def _rounds(self, searches: int, kept_back: int) -> None:
-        """Measure what the plan holds while the time lasts; it is kept back for so many runs of `searches` to come."""
+        """Measure the plan while time lasts, with time reserved for `kept_back` runs of the searches."""
         while self._waiting:
             self._waiting = self._by_promise(self._waiting)
             if not self._budget.allows(time.monotonic(), 1, kept_back, self._lanes):
@@ -125,7 +125,7 @@ class Runner:
             self._measure(group, runs_left)
 
     def _searches(self, searched: Sequence[str]) -> list[Planned]:
-        """Measure run after run of each search until it has ended, or the time; return what is left."""
+        """Measure the runs of each search until it ends or time runs out; return the runs not measured."""
         left = []
         for name in searched:
             taken = 0
@@ -141,7 +141,7 @@ class Runner:
         return left
 
     def _by_promise(self, waiting: list[Planned]) -> list[Planned]:
-        """Ask for a better order until there is one; a baseline that cannot be replayed is no reason to stop."""
+        """Order the waiting runs by predicted gain as soon as it is known; an error in predicting is ignored."""
         if self._order is None:
             return waiting
         with suppress(GpuprobeError):
@@ -152,7 +152,7 @@ class Runner:
         return waiting
 
     def _next_group(self) -> list[Planned]:
-        """Take what warms up together from what waits; where nobody is left to take turns with, that is first."""
+        """Take the next runs that warm up together; where the baseline's process is gone, it is run again first."""
         size = self._room.size(self._lanes, self._gpu.free_mib if self._gpu else None)
         if not self._room.turns or self._waiting[0] in self._alone:
             self._replace_anchor(None)
@@ -165,13 +165,13 @@ class Runner:
 
     @property
     def _lacks_anchor(self) -> bool:
-        """Whether the baseline's process that the others took turns with is gone."""
+        """Whether the baseline's process (the anchor), with which the others take turns, is gone."""
         return self._room.turns and self._anchor is None and any(run.strategy == self._first for run in self._measured)
 
     def _measure(
         self, group: Sequence[Planned], runs_left: int, sharing: int = 1, chosen: Combination | None = None
     ) -> None:
-        """Measure runs that warm up together, of so many that are left, and learn what they cost beside being timed."""
+        """Measure runs that warm up together, of `runs_left` in all, and learn what they cost outside their windows."""
         began_s = time.monotonic()
         share_s = self._budget.window_s(began_s, runs_left, sharing)
         runs = [self._stage.start(self._spec(planned, share_s, chosen)) for planned in group]
@@ -191,7 +191,7 @@ class Runner:
         self._budget.learn((time.monotonic() - began_s - timed_s - turns_s) / len(runs), sharing)
 
     def _take_turns(self, runs: Sequence[ActiveRun], left_s: float) -> float:
-        """Let the runs take turns with the baseline's that is alive, or with their own first; return what it took."""
+        """Let the runs take turns with the anchor, or with the first of them; return the seconds that it took."""
         began_s = time.monotonic()
         alive = [run for run in (self._anchor, *runs) if run is not None and run.outcome is None]
         if self._room.turns and len(alive) > 1:
@@ -199,9 +199,9 @@ class Runner:
         return time.monotonic() - began_s
 
     def _conclude(self, group: Sequence[Planned], runs: Sequence[ActiveRun]) -> None:
-        """Save and end the runs of a group; one of the baseline stays, and takes the place of the one before it."""
+        """Save and end the runs of a group; a run of the baseline stays alive and becomes the new anchor."""
         for run in [*([self._anchor] if self._anchor else []), *runs]:
-            # All before any is told of: what took turns is read together.
+            # Save all before reporting any: runs that took turns are compared with each other.
             self._stage.save(run)
         for planned, run in zip(group, runs, strict=True):
             if run.is_measured and not planned.step:
@@ -216,13 +216,13 @@ class Runner:
             self._replace_anchor(None)
 
     def _tell(self) -> None:
-        """Tell of the runs that have ended; what is computed of them meanwhile costs no time while others warm up."""
+        """Report the ended runs to the observer; called while others warm up, so that its computing costs no time."""
         for record in self._untold:
             self._observer.run_finished(record)
         self._untold = []
 
     def _is_tried_alone(self, planned: Planned, run: ActiveRun) -> bool:
-        """Whether a run for which memory did not suffice beside others is to be tried once more without them."""
+        """Whether a run that ran out of memory beside others is tried once more alone."""
         short = run.outcome is not None and run.outcome.state == "out_of_memory"
         if not short or planned.step or not self._room.turns or planned in self._alone:
             return False
@@ -248,7 +248,7 @@ class Runner:
             batch_size=request.batch_size,
             depth=request.depth,
             model=request.model,
-            # What is left of its share is for its turns.
+            # The rest of its share of the time is for its turns.
             window_s=TURNS_WINDOW_S if self._room.turns and planned not in self._alone else share_s,
             steps=steps,
             trace_steps=request.trace_steps,
@@ -263,15 +263,15 @@ class Runner:
 
 
 def _may_take_turns(study: Study) -> bool:
-    """Whether there is anyone to take turns with; where steps are counted, each run has exactly so many."""
+    """Whether runs may take turns: there are several strategies, and no fixed number of steps."""
     counted = study.request.steps is not None or study.request.epochs is not None
     return not counted and len(study.strategies) > 1
 
 
 def _lanes(study: Study) -> int:
-    """How many runs may warm up side by side: tracing is one thread of Python, and a GPU's memory is not shared.
+    """Return how many runs may warm up at once: several on a processor, where tracing uses one core; one on a GPU.
 
-    A run of several workers is several already.
+    A run of several workers warms up alone, since it is several processes.
     """
     environment = study.environment
     if environment.gpus or study.request.workers:

@@ -1,4 +1,4 @@
-"""Runs a study: one fresh process per run as planned, in turns with one of the baseline's, and saves each run."""
+"""Runs a study: one fresh process for each planned run, in turns with one of the baseline; saves each run."""
 
 from __future__ import annotations
 
@@ -32,11 +32,10 @@ def carry_out(
     choose: Choose,
     order: Order | None = None,
 ) -> list[Planned]:
-    """Carry out all runs that the folder does not hold yet; return those that the budget left no time for.
+    """Carry out all runs that the folder does not hold yet; return those for which the budget left no time.
 
-    They are in the study's order until `order` knows a better one, so that what the budget cuts off promises least.
-    Raises KeyboardInterrupt on Ctrl-C after the run in progress is saved, OutputError where the folder cannot be
-    written.
+    Once `order` can predict gains the runs follow it, so that those cut off by the budget promise least. Raises
+    KeyboardInterrupt on Ctrl-C after the run in progress is saved, OutputError where the folder cannot be written.
     """
     runs = load_runs(folder).values()
     done = [run for run in runs if run.is_measured]
@@ -48,7 +47,7 @@ def carry_out(
         forget_failed_end(folder, name)
     if not waiting and all(choose(folder, name) is None for name in searched):
         return []
-    # On a machine with a driver each worker starts afresh; see the zygote for the reason.
+    # With an NVIDIA driver each worker is a new interpreter; `zygote` says why.
     forks = not study.environment.gpus and study.request.backend == TENSORFLOW
     launcher: Launcher = GroupLauncher(ForkingLauncher() if forks else FreshLauncher())
     with closing(launcher), scratch() as data_folder:

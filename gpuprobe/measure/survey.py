@@ -1,4 +1,4 @@
-"""Looks at a workload before a study, in a process of its own: what it is, and which strategies can't apply to it.
+"""Examines a workload before a study, in a process of its own: what it is, and which strategies cannot apply to it.
 
 `python -m gpuprobe.measure.survey` reads a `Question` as JSON on stdin and answers with a `Survey` or a `Refusal`.
 The parent of a study never runs a user's code and never imports TensorFlow.
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from gpuprobe.workloads.source import BatchSource, Source
     from gpuprobe.workloads.workload import Workload
 
-# Of the free memory: the epoch is copied once more when it becomes a tensor, and others on the machine need some.
+# The usable share of free memory: an epoch is copied when it becomes a tensor, and other programs need some.
 USABLE_MEMORY_FRACTION = 0.4
-# What TensorFlow and its libraries log below errors, which never says why a process ended.
+# Log lines of TensorFlow and its libraries below errors, which do not say why a process ended.
 LOGGED = re.compile(r"[IW]\d{4} |\d{4}-\d\d-\d\d \S+ [IW] |WARNING: All log messages before absl|To enable the foll")
 
 
 class Question(Record, frozen=True, kw_only=True):
-    """Which workload, with how many samples a step where not its own number, under which strategies of one backend.
+    """Which workload to examine, its batch size (0: its own), and under which strategies of one backend.
 
-    `against` names what each is compared with in this study.
+    `against` gives, by strategy, the one that it is compared with in this study.
     """
 
     model: str
@@ -50,9 +50,9 @@ class Question(Record, frozen=True, kw_only=True):
 
 
 class Survey(Record, frozen=True, kw_only=True):
-    """What a workload is: its data in words, the samples of an epoch and of a step, and why some strategies can't.
+    """The answer: the workload's data in words, samples of an epoch and a step, and why some strategies cannot apply.
 
-    Where they are not `counted`, the last step of an epoch may have fewer samples than the others.
+    Where the samples of an epoch are not `counted`, its last batch may be smaller than assumed.
     """
 
     name: str
@@ -70,13 +70,13 @@ class Refusal(Record, frozen=True, kw_only=True):
 
 
 class SurveyStage(Record, frozen=True, kw_only=True):
-    """What the survey is about to do with the user's code."""
+    """A progress message: what the survey is about to do with the user's code."""
 
     stage: str
 
 
 def survey(question: Question, limit_s: float) -> Survey:
-    """Ask a fresh process about the workload. Raises InputError with its one line where it cannot be trained."""
+    """Examine the workload in a fresh process. Raises InputError with one line where it cannot be trained."""
     environ = training(question.backend)
     asked = child.ask(
         "gpuprobe.measure.survey", question=msgspec.json.encode(question), limit_s=limit_s, environ=environ
@@ -100,7 +100,7 @@ def _read(line: bytes) -> Survey | Refusal | SurveyStage:
 
 
 def _ended(asked: child.Answer, limit_s: float) -> str:
-    """Say how the process ended that gave no answer."""
+    """Return how a process without an answer ended."""
     if asked.code is None:
         return f"had not answered after {limit_s:.0f} s (--limit sets this time)"
     if asked.code == 0:
@@ -118,7 +118,7 @@ def _say_nothing(_stage: str) -> None:
 
 
 def answer(question: Question, begin: Callable[[str], None] = _say_nothing) -> Survey:
-    """Build the workload and look at it (in the survey's own process); `begin` gets the name of each stage."""
+    """Build the workload and examine it (in the survey's own process); `begin` gets a message before each stage."""
     from gpuprobe.workloads.keras_alone import refuse_tensorflow_in, under
     from gpuprobe.workloads.resolve import resolve
     from gpuprobe.workloads.source import ArraySource, batch_size, source
@@ -154,13 +154,13 @@ def answer(question: Question, begin: Callable[[str], None] = _say_nothing) -> S
 
 
 def _planned(strategy: str, batch_size: int, question: Question) -> Plan | None:
-    """Return the plan of a strategy, None for one that starts from whatever can be trained."""
+    """Return the plan of a strategy, None for one that may start from any other."""
     from gpuprobe.strategies.plan import Machine
     from gpuprobe.strategies.registry import changes, plan
 
     if changes()[strategy].combines:
         return None
-    # What a strategy would change is asked; how far it may go here is the run's business.
+    # Only the change matters here; the run itself decides on its size.
     machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: sys.maxsize)
     start = question.against.get(strategy, "")
     return plan(strategy, batch_size, machine, start=start, backend=question.backend)
@@ -174,7 +174,7 @@ def _cannot(planned: Plan, workload: Workload, given: Source, model: keras.Model
 
 
 def _try(model: keras.Model, workload: Workload, given: Source) -> None:
-    """Show the model a few samples. Raises InputError where they are not of the shape that it takes."""
+    """Call the model on a few samples. Raises InputError where it does not take their shape."""
     import keras
 
     from gpuprobe.workloads.source import ArraySource, mapped
@@ -185,10 +185,10 @@ def _try(model: keras.Model, workload: Workload, given: Source) -> None:
     try:
         model(first[0])
     except ValueError as error:
-        # Keras's own words come second, and may quote the data over several lines.
+        # Keras's own message comes second, and may quote the data over several lines.
         paragraphs = str(error).split("\n\n")
         line = in_short(ValueError(" ".join(paragraphs[min(1, len(paragraphs) - 1)].split())))
-        # Anything else that it raises may be its own way: a custom train step need not call the model.
+        # Any other error is ignored: a custom train step need not call the model like this.
         if "incompatible" in line:
             shapes = [tuple(leaf.shape) for leaf in keras.tree.flatten(first[0])]
             raise InputError(f"the model does not take its data, of which a batch is {shapes}: {line}") from error
@@ -199,7 +199,7 @@ def _try(model: keras.Model, workload: Workload, given: Source) -> None:
 def _cannot_compute(plan: Plan, workload: Workload, model: keras.Model) -> str | None:
     if plan.jit_compile and model.run_eagerly:
         return "the model was compiled to run eagerly"
-    # Keras refuses where a layer, as a string lookup, says that XLA cannot compile it.
+    # Keras refuses if a layer, such as a string lookup, declares that XLA cannot compile it.
     if plan.jit_compile and not model.jit_compile:
         return "a layer of the model cannot be compiled by XLA"
     if workload.built_before and plan.dtype_policy != "float32":
@@ -242,7 +242,7 @@ def _epoch_bytes(given: BatchSource) -> int:
 
 
 def main() -> None:
-    """Answer the question on stdin; whatever the user's code prints must not get between the answer's lines."""
+    """Answer the question on stdin. Output of the user's code is kept out of the answer."""
     out = os.dup(1)
     os.dup2(2, 1)
     stage = ""
@@ -265,7 +265,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises is the answer
         said = Refusal(refused=f"the workload cannot be built: {in_short(error)}")
     tell(said)
-    # A thread that the user's code left behind must not keep the process.
+    # Exit even if the user's code has left a thread running.
     os._exit(0)
 
 

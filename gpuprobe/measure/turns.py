@@ -1,7 +1,7 @@
-"""Lets runs take turns, block by block, for as long as that teaches something and there is time.
+"""Lets runs take turns, block by block, until their difference is decided or time runs out.
 
-One turn of each is a lap. The first order is drawn by lot, and every second one is its reverse: what the machine does
-in the course of a lap falls on both ends alike (paired blocks, ABBA; Bulej et al., "Duet Benchmarking", ICPE 2020).
+A lap is one turn of each run. The order of the first lap is random, and every second lap is in reverse order, so that
+drift within a lap affects all runs alike (paired blocks, ABBA; Bulej et al., "Duet Benchmarking", ICPE 2020).
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     from gpuprobe.measure.stage import Stage
 
 TURN_S = 1.0
-# Of fewer laps the noise of a pair is not known, so that it is not said to be small enough.
+# After fewer laps the noise of a pair is unknown, so its turns go on.
 FEWEST_LAPS = 5
-# Of fewer laps nothing is said to differ for sure.
+# After fewer laps no difference counts as certain.
 FEWEST_DECIDING = 3
-# A look that may end the turns must not make a claim that a later one would take back: it needs far more than the last
-# one (the Haybittle-Peto boundary of sequential trials).
+# Repeated tests raise the chance of a false result, so an early stop needs a far stricter threshold than the final test
+# (the Haybittle-Peto boundary of sequential trials).
 DECIDED = 0.001
 
 
 class Turns:
-    """Counts the laps of a study, from those that it has already."""
+    """Runs the laps of a study, and counts them on from those already done."""
 
     def __init__(self, stage: Stage, seed: int, laps_before: int, gpu: BesideGpu | None = None) -> None:
         self._onlooker, self._gpu, self._disturbed = Onlooker(), gpu, set[int]()
         self._stage, self._lots, self._lap = stage, np.random.default_rng((seed, laps_before)), laps_before
 
     def take(self, runs: Sequence[ActiveRun], until_s: float) -> None:
-        """Let the runs, of which the first is what the others are compared with, take turns until that time at most.
+        """Let the runs take turns, at most until that time; the others are compared with the first.
 
-        One that is decided stops, and one that ends; the others go on. A lap that something disturbed decides nothing,
-        and is run again while there is time.
+        A run stops once its difference is decided, or when it ends; the others go on. A disturbed lap does not count,
+        and is repeated while there is time.
         """
         first, order = runs[0], [runs[place] for place in self._lots.permutation(len(runs))]
         calm: list[dict[Process, float]] = []
@@ -67,7 +67,7 @@ class Turns:
         return {_process(run): rate for run in order if (rate := _log_rate(run, self._lap)) is not None}
 
     def _turn(self, run: ActiveRun) -> str:
-        """Let a run take its turn, and say what disturbed it, empty where nothing did."""
+        """Let a run take its turn; return what disturbed it, empty where nothing did."""
         before = self._onlooker.look(*run.worker.pids)
         if self._gpu is not None:
             self._gpu.begin()
@@ -79,7 +79,7 @@ class Turns:
 
 
 def _is_decided(run: ActiveRun, first: ActiveRun, laps: Sequence[dict[Process, float]]) -> bool:
-    """Whether more laps would teach nothing: it differs for sure, or its noise is below what processes differ by."""
+    """Whether more laps are useless: the difference is certain, or its noise is below the spread between processes."""
     own, other = _process(run), _process(first)
     both = [{own: lap[own], other: lap[other]} for lap in laps if own in lap and other in lap]
     if run is first or len(both) < FEWEST_DECIDING:

@@ -1,4 +1,4 @@
-"""One run in a process of its own: builds, warms up, times a window, traces, and writes each event as it happens."""
+"""One run in a process of its own: builds, warms up, times a window, traces, and writes events as they happen."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import gc
 import os
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.errors import in_short
@@ -20,18 +21,23 @@ from gpuprobe.records import RunSpec, load
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import keras
+
+    from gpuprobe.measure.member import Member
     from gpuprobe.records import State
+    from gpuprobe.strategies.driving import Feed
+    from gpuprobe.strategies.plan import Machine, Plan
     from gpuprobe.workloads.workload import Workload
 
-# How TensorFlow and PyTorch call it, and how XLA's errors begin, which JAX hands on.
+# Out-of-memory errors: their classes in TensorFlow and PyTorch, and the word with which XLA's errors in JAX begin.
 OUT_OF_MEMORY = frozenset({"ResourceExhaustedError", "OutOfMemoryError"})
 JAX_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-# How TensorFlow says that XLA has no kernel for an operation, such as those on text (tf2xla's graph check).
+# TensorFlow's words where XLA has no kernel for an operation, such as those on text (tf2xla's graph check).
 UNSUPPORTED_BY_XLA = "unsupported operations when trying to compile"
 
 
 def run(folder: Path) -> int:
-    """Carry out the run that `spec.json` in the folder asks for; return the exit code of the process.
+    """Carry out the run of the folder's `spec.json`; return the exit code of the process.
 
     All output of the backend goes to `log.txt` beside it. A failure is written as an event before the process ends.
     """
@@ -50,31 +56,50 @@ def run(folder: Path) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class _Built:
+    """A run that is ready to train; `step` is the model's own `train_step`, and `seen` what `compiled` notes."""
+
+    member: Member
+    machine: Machine
+    plan: Plan
+    model: keras.Model
+    step: Callable[..., Any]
+    seen: dict[str, Any]
+    feed: Feed
+
+
 def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
+    built = _build(spec, log)
+    if built.member.leads:
+        _measure(spec, folder, log, built)
+    else:
+        log.write("phase", name="warmup")
+        built.member.follow(built.model, built.feed, folder / TRACE_FOLDER)
+
+
+def _build(spec: RunSpec, log: EventLog) -> _Built:
     # The backend is imported here, in the worker, and nowhere else.
     import keras
 
     from gpuprobe.measure.compiled import compiled
-    from gpuprobe.measure.conductor import Conductor
     from gpuprobe.measure.devices import with_rate
     from gpuprobe.measure.faults import inject
     from gpuprobe.measure.first_weights import share
     from gpuprobe.measure.machine import inspect
     from gpuprobe.measure.member import Member
-    from gpuprobe.measure.stepper import Stepper
-    from gpuprobe.strategies import driving, feeds, registry
+    from gpuprobe.strategies import feeds, registry
 
     log.write("phase", name="build")
     _leave_gpus_to(spec.backend)
     member = Member(spec, log)
-    backend = member.backend
     workload = inject(spec, _workload(spec))
-    machine = inspect(workload, backend)
+    machine = inspect(workload, member.backend)
     plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start, spec.backend)
     keras.utils.set_random_seed(spec.seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
     with member.scope(plan):
-        model, seen = compiled(workload, plan, backend)
+        model, seen = compiled(workload, plan, member.backend)
     step = model.train_step
     workload = with_rate(workload, model, plan.rate_times)
     feed = feeds.make(plan, workload, spec.seed, shared=bool(spec.shared), job=spec.job)
@@ -82,10 +107,17 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
         log.write("note", text=note)
     feed.adapt(model)
     member.take_step(model, plan)
-    if not member.leads:
-        log.write("phase", name="warmup")
-        member.follow(model, feed, folder / TRACE_FOLDER)
-        return
+    return _Built(member, machine, plan, model, step, seen, feed)
+
+
+def _measure(spec: RunSpec, folder: Path, log: EventLog, built: _Built) -> None:
+    import keras
+
+    from gpuprobe.measure.conductor import Conductor
+    from gpuprobe.measure.stepper import Stepper
+    from gpuprobe.strategies import driving
+
+    plan, model, feed, seen, backend = built.plan, built.model, built.feed, built.seen, built.member.backend
     conductor = Conductor(spec, plan.steps_per_execution, trace=spec.trace_steps > 0, epoch_calls=feed.epoch_calls)
     per_call = plan.batch_size * plan.steps_per_execution
 
@@ -98,19 +130,19 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     stepper = Stepper(conductor, backend, log, folder / TRACE_FOLDER, per_call, Gate(folder), on_first_call)
     stepper.attach(model)
     log.write("phase", name="warmup")
-    # Nearly all of the first call is Python building the graph; the objects stay, so collecting finds nothing.
+    # In the first call Python builds the graph: its many objects stay, so garbage collection would find nothing.
     gc.disable()
     feed.warm()
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, driving.ENDLESS, [notice])
-    member.end()
-    if machine.has_gpu and plan.replicas == plan.workers == 1:
-        # Only a GPU's peak is known, so that only there the count says how much of it was used.
-        _log_flop(log, lambda: backend.step_flop(step, model, seen["data"]), seen["batch_size"])
+    built.member.end()
+    if built.machine.has_gpu and plan.replicas == plan.workers == 1:
+        # The count is useful only where the device's peak is known, which is so for GPUs.
+        _log_flop(log, lambda: backend.step_flop(built.step, model, seen["data"]), seen["batch_size"])
 
 
 def _leave_gpus_to(backend: str) -> None:
-    """Keep the GPUs from TensorFlow where another backend trains: Keras imports it too, and a feed may be its."""
+    """Keep TensorFlow off the GPUs where another backend trains: Keras imports it, and a feed may use tf.data."""
     if backend != TENSORFLOW and "tensorflow" in sys.modules:
         from gpuprobe.workloads.tensorflow_data import tensorflow
 
@@ -148,5 +180,5 @@ if __name__ == "__main__":
     ended = run(Path(sys.argv[1]))
     sys.stdout.flush()
     sys.stderr.flush()
-    # As where it is forked: a thread that the user's code left behind must not keep the process.
+    # Exit even if the user's code has left a thread running, as forked workers do.
     os._exit(ended)
