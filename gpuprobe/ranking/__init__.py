@@ -1,1 +1,1 @@
-"""Runs into a ranking: intervals, ties, gains against the one compared with, and whether the work was the same."""
+"""Ranks the runs of a study: rates with intervals, ties, gains over others, and whether the work was the same."""

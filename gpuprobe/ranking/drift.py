@@ -1,8 +1,8 @@
-"""Gains that the trace of what was changed rules out: Amdahl's law tells drift of the machine from a gain.
+"""Finds measured gains that the trace rules out by Amdahl's law: they are drift of the machine.
 
-A change to how batches come, or to what `fit` does between steps, leaves the computing as it is: it cannot save more
-than all the rest of the step. Other changes compute otherwise, by as much as no trace can tell before. Runs that took
-turns had the same machine; what they show beyond that is not drift, and stands.
+A change of the input, or of the work of `fit` between steps, does not change the computing, so it cannot save more than
+the rest of the step. For other changes the trace sets no such limit. Runs that took turns had the same conditions, so
+their gains are never called drift.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.records import Replay
 
 COMPUTING = ("gpu_compute", "cpu_compute")
-# What changes nothing of the computing.
+# Parts of a training whose changes leave the computing as it is.
 AROUND_IT = frozenset({"loop", "feed", "fit"})
 
 
 def told_of_drift(
     row: Row, infos: Mapping[str, StrategyInfo], traces: Mapping[str, Traced], baseline: str | None, *, in_turns: bool
 ) -> Row:
-    """Return the row with the reason why its gain is drift, where it is."""
+    """Return the row, marked with the reason if its gain is drift."""
     if in_turns:
         return row
     way = row.combines or chain(infos, row.strategy)
@@ -61,7 +61,7 @@ def _ruled_out(
 
 
 def at_most(traced: Traced, changes: Sequence[StrategyInfo]) -> float | None:
-    """Return how many times as fast these changes can make what was traced; None where the trace does not tell."""
+    """Return the largest possible speed-up by these changes; None where the trace sets no limit."""
     if any(info.part not in AROUND_IT for info in changes):
         return None
     names = {info.what_if for info in changes if info.what_if}

@@ -1,4 +1,4 @@
-"""Reads a study's folder and ranks what is in it."""
+"""Reads a study's folder and ranks its runs."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A study as it lies on disk: its runs and their telemetry by folder, and the ranking of them.
+    """A study read from disk: its runs and their telemetry by folder, and the ranking.
 
-    Of the steps of a search only the one kept last is among the runs; the ranking tells of the others.
+    Of a search's steps only the one kept last is among the runs; the ranking describes the others.
     """
 
     folder: Path
@@ -52,9 +52,9 @@ class Loaded:
 
 
 def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) -> Loaded:
-    """Read and rank a study; its traces count unless they are left out, which is faster while a study runs.
+    """Read and rank a study, with its traces unless `traces` is false, which is faster while a study runs.
 
-    Raises InputError where the folder is none; runs without telemetry or with a damaged trace are ranked too.
+    Raises InputError where the folder is no study; runs without telemetry or with a damaged trace are ranked too.
     """
     study, recorded = load_study(folder), load_runs(folder)
     searches, lost = _searches(study, folder)
@@ -79,7 +79,7 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
 
 
 def _as_told(ranking: Ranking, folder: Path) -> Ranking:
-    """Take what the traces of a study said from its report, where the copy came without them."""
+    """In a copy without traces, take their results from the copy's report."""
     try:
         told = load_record(Told, folder / RANKING_FILE)
     except InputError as error:
@@ -94,7 +94,7 @@ def _as_told(ranking: Ranking, folder: Path) -> Ranking:
 
 
 def _searches(study: Study, folder: Path) -> tuple[tuple[Search, ...], list[str]]:
-    """Read what the searches of a study decided, and say which cannot be read; one that has not begun tells nothing."""
+    """Read the searches of a study, and notes on those that cannot be read."""
     searches, lost = [], []
     for info in study.strategies:
         file = search_file(folder, info.name)
@@ -107,7 +107,7 @@ def _searches(study: Study, folder: Path) -> tuple[tuple[Search, ...], list[str]
 
 
 def _counts(run: Run, recorded: Mapping[Path, Run], searches: tuple[Search, ...]) -> bool:
-    """Whether a run has its part in the ranking: of a search the one that measured last what it keeps."""
+    """Whether a run counts in the ranking: of a search, only the last run with the kept changes does."""
     if not run.spec.step:
         return True
     kept = next((found.kept for found in searches if found.strategy == run.spec.strategy), None)
@@ -117,7 +117,7 @@ def _counts(run: Run, recorded: Mapping[Path, Run], searches: tuple[Search, ...]
 
 
 def _recordings(runs: Mapping[Path, Run]) -> tuple[dict[Path, Telemetry], list[str]]:
-    """Read the telemetry of the runs that have some, and say whose cannot be read."""
+    """Read the telemetry of the runs, and notes on those whose telemetry cannot be read."""
     found, troubles = {}, []
     for path, run in runs.items():
         if (path / TELEMETRY_FILE).exists():

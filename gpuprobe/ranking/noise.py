@@ -1,4 +1,4 @@
-"""How the steps of a search compare with what it keeps, by what this machine does to two runs of the same."""
+"""Compares the steps of a search with what it keeps, by this machine's noise between equal runs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Noise:
-    """The rates of a study by name, to which the steps of a search are added; its losses, and how far rates spread.
+    """The rates of a study by name, with the steps of a search added; its losses, and the spread of rates.
 
-    `curves`, `between` and `residual` are of the strategies alone: a step is judged by them, and changes none of them.
+    `curves`, `between` and `residual` come from the strategies only: steps are judged by them, and do not change them.
     """
 
     rates: spread.Rates
@@ -35,7 +35,7 @@ class Noise:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> Noise:
-        """Learn from runs that are no steps of a search."""
+        """Learn the noise from runs that are no steps of a search."""
         rates: spread.Rates = {}
         curves: dict[str, Sequence[LossPoint]] = {}
         processes: dict[Process, Run] = {}
@@ -47,7 +47,7 @@ class Noise:
         return cls(rates, curves, spread.between_rounds(rates), spread.without_drift(rates), processes)
 
     def add(self, name: str, run: Run) -> None:
-        """Take in the rate of one step under a name of its own; a run without one adds nothing."""
+        """Add the rate of one step under a name of its own; nothing if the run has no rate."""
         if rate := run_rate(run):
             self.rates[name] = {run.spec.round: rate}
             self._processes[Process(name, run.spec.round)] = run
@@ -55,7 +55,7 @@ class Noise:
 
     @property
     def turns(self) -> Fit:
-        """The fit of all that took turns, the steps among them."""
+        """The fit of all runs that took turns, steps included."""
         if self._turns is None:
             self._turns = fitted(self._processes)
         return self._turns
@@ -73,12 +73,12 @@ class Noise:
         if found is not None:
             return log_interval(found.log_ratio, found.half(), found.laps, len(own))
         if not own.keys() & other.keys():
-            # Where it failed in the round of the step, another round of it has to do.
+            # Where it failed in the step's round, use another round.
             other = {max(own): other[max(other)]}
         return spread.ratio_interval(own, other, self.between, self.residual)
 
     def least_gain(self, against: str) -> float:
-        """Return how many times as fast one run must be as what it is compared with, to be so beyond the noise."""
+        """Return the least speed-up of one run that is beyond the noise."""
         other = self.rates.get(against)
         if not other:
             return 1.0
@@ -90,6 +90,6 @@ class Noise:
         return math.sqrt(alike.high / alike.low) if alike else 1.0
 
     def other_loss(self, name: str, losses: Sequence[LossPoint] | None = None) -> str | None:
-        """Say how the loss of a strategy, or the `losses` of a step, left the band of the others; None where not."""
+        """Return how the loss of a strategy, or the `losses` of a step, left the others' band; None if it did not."""
         curves = self.curves if losses is None else {**self.curves, name: losses}
         return same_work.off_the_band(curves).get(name)

@@ -1,4 +1,4 @@
-"""Ranks the runs of a study; a pure function of the records."""
+"""Ranks the runs of a study, as a pure function of the records."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def rank(
     readings: Mapping[str, Evidence | None] | None = None,
     limits: Thresholds = DEFAULTS,
 ) -> Ranking:
-    """Rank all strategies that were measured to the end at least once, and say why the baseline takes its time.
+    """Rank all strategies with at least one finished run, and diagnose the baseline.
 
-    `telemetry` covers the timed windows, by run. `traces` and `readings` are by strategy; those of a strategy that was
-    traced are with its trace.
+    `telemetry` covers the timed windows, by run. `traces` and `readings` are by strategy; the readings of a traced
+    strategy are in its trace.
     """
     traces, rates = traces or {}, rates_of(runs)
     rows, first = rows_of(study, runs, telemetry, traces), baseline_of(study, rates)
@@ -85,7 +85,7 @@ def _failures(runs: Sequence[Run], rates: spread.Rates) -> tuple[Failure, ...]:
 
 
 def _cut_off(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Say of runs that went wrong after their window what they still count for; who stops a study knows that."""
+    """Return notes on runs that failed after their window, which still count, unless the user stopped the study."""
     ended = [run for run in runs if run.is_measured and run.outcome.state not in {"done", "interrupted"}]
     return tuple(
         f"`{run.spec.strategy}`, round {run.spec.round}, went wrong after its timed window ({run.outcome.message}): "

@@ -1,4 +1,4 @@
-"""The `Ranking`: what a study's runs say about its strategies, as the report and `report.json` give it.
+"""The `Ranking`: the results of a study's strategies, as in the report and `report.json`.
 
 Schema history
 1  first version
@@ -27,23 +27,22 @@ MarkKind = Literal["unstable", "loss", "drift"]
 
 
 class Mark(Record, frozen=True, kw_only=True):
-    """Why a row is to be read with care: its rate is `unstable`, its `loss` differs, or its gain is `drift`."""
+    """A warning on a row: its rate is `unstable`, its `loss` differs, or its gain is `drift`."""
 
     kind: MarkKind
     words: str
 
 
 class Row(Record, frozen=True, kw_only=True):
-    """One strategy that was measured to the end at least once.
+    """One strategy with at least one finished run.
 
-    `gain` is how many times as fast it is as `against`, `speedup` as the study's baseline; `input_share` the share of
-    its time that would go if the data lay on the device. Their intervals are those of each alone; `joint_gain` and
-    `joint_input_share` have ones that hold for all comparisons together. `beyond` and `beyond_baseline` say whether the
-    two ratios differ from 1 beyond the noise of them all.
-    `breakdown` is that of the device that did most in its trace.
-    `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how busy the GPU was.
-    `warmup_s` is what the first call and the calls until steady took; `first_call_s` of it the first, which traces and
-    compiles.
+    `gain` is its speed-up over `against`, `speedup` that over the study's baseline; `input_share` is the share of its
+    time (0 to 1) that would be saved with the data on the device. Their 95 % intervals are each for one comparison;
+    those of `joint_gain` and `joint_input_share` hold for all comparisons together. `beyond` and `beyond_baseline` are
+    whether the two ratios differ from 1 beyond the noise of all comparisons. `breakdown` is that of the busiest device
+    in its trace. `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how busy
+    the GPU was. `warmup_s` is the time of the first call and of those until steps are steady; `first_call_s` is the
+    first call's part, which traces and compiles.
     """
 
     rank: int
@@ -61,7 +60,7 @@ class Row(Record, frozen=True, kw_only=True):
     joint_gain: Interval | None = None
     input_share: Interval | None = None
     joint_input_share: Interval | None = None
-    # Under the name that older versions saved it by.
+    # Saved under the name of older versions.
     breakdown: DeviceBreakdown | None = msgspec.field(default=None, name="account")
     telemetry: tuple[Signal, ...] = ()
     meters: tuple[Signal, ...] = ()
@@ -85,7 +84,7 @@ class Row(Record, frozen=True, kw_only=True):
 
     @property
     def gained(self) -> bool:
-        """Whether it is faster than what it changes, beyond the noise and not by drift."""
+        """Whether it is faster than `against`, beyond the noise and not by drift."""
         return self.beyond == "faster" and not self.drift
 
     @property
@@ -95,12 +94,12 @@ class Row(Record, frozen=True, kw_only=True):
 
     @property
     def trains_otherwise(self) -> str:
-        """How its loss left the others' band, empty where it did not."""
+        """How its loss left the band of the others, empty if it did not."""
         return self._words("loss")
 
     @property
     def drift(self) -> str:
-        """Why its gain is drift of the machine, empty where it is not."""
+        """Why its gain is drift of the machine, empty if it is not."""
         return self._words("drift")
 
     def _words(self, kind: MarkKind) -> str:
@@ -109,10 +108,11 @@ class Row(Record, frozen=True, kw_only=True):
 
 
 class Promise(Record, frozen=True, kw_only=True):
-    """What was known of a change before it was tried on top of what a search had kept.
+    """The expected gain of a change, before a search tried it on top of those kept.
 
-    `foretold` is what a replay of the trace of that says; `hindrance` why it says nothing. `alone` is what the change
-    gained in the runs of its own strategy. `by` says which of the two counts, and is empty where neither is known.
+    `foretold` is the gain predicted by replaying the trace of the kept run, `hindrance` why there is no prediction.
+    `alone` is the measured gain of the change's own strategy. `by` says which of the two counts, empty where neither is
+    known.
     """
 
     change: str
@@ -122,17 +122,17 @@ class Promise(Record, frozen=True, kw_only=True):
 
     @property
     def by(self) -> Literal["trace", "runs", ""]:
-        """The evidence that counts: the trace of what is kept, where it tells; else what was measured elsewhere."""
+        """The evidence that counts: the trace's prediction if there is one, else the gain of its own strategy."""
         return "trace" if self.foretold else "runs" if self.alone else ""
 
     @property
     def ratio(self) -> float:
-        """How many times as fast it promises to be; 1 where nothing is known."""
+        """The expected speed-up; 1 where nothing is known."""
         return self.foretold.ratio if self.foretold else self.alone.value if self.alone else 1.0
 
     @property
     def most(self) -> float:
-        """The upper end of what it promises."""
+        """The upper end of the expected speed-up."""
         if self.foretold:
             return self.foretold.high or self.foretold.ratio
         return self.alone.high if self.alone else 1.0
@@ -141,10 +141,9 @@ class Promise(Record, frozen=True, kw_only=True):
 class SearchStep(Record, frozen=True, kw_only=True):
     """One step of a search: `change` on top of what was kept before it, so that it `combines` all of these.
 
-    `measured_as` names the strategy that is just that, whose runs measured it before; without one, run number `run` of
-    the search did. `promise` is why it was chosen. `gain` is how many times as fast it was as what was kept before it,
-    `speedup` as the start.
-    `kept` is None until it is measured; `reason` says why it was kept or dropped.
+    `measured_as` names the equal strategy of the study whose runs measured it; without one, run number `run` of the
+    search did. `promise` is why it was chosen. `gain` is its speed-up over the changes kept before, `speedup` that over
+    the start. `kept` is None until it is measured; `reason` says why it was kept or dropped.
     """
 
     change: str
@@ -160,24 +159,24 @@ class SearchStep(Record, frozen=True, kw_only=True):
 
     @property
     def error(self) -> float | None:
-        """By how much the step time that the trace predicted missed the measured one; None without one of them."""
+        """The error of the step time predicted by the trace, relative to the measured one; None without either."""
         foretold = self.promise.foretold
         return self.gain.value / foretold.ratio - 1 if self.gain and foretold else None
 
 
 class Untried(Record, frozen=True, kw_only=True):
-    """A change that a search left alone in the end: what it promised on top of what was kept, and why it was left."""
+    """A change that a search did not try: its expected gain, and why it was not tried."""
 
     promise: Promise
     reason: str
 
 
 class Search(Record, frozen=True, kw_only=True):
-    """How a combining strategy was found, from `start`, step by step: what was decided when, and on which evidence.
+    """The course of a search for a combining strategy, from `start`, step by step, with the evidence of each decision.
 
-    `least_gain` is how many times as fast a run must be here to be so beyond the noise. `left` is what was not tried in
-    the end. `final` is the number of the run that measured all that was kept once more, 0 while there is none.
-    `following` is what is to be measured next, as number `following_run`; None where the search has ended.
+    `least_gain` is the least speed-up that is beyond the noise here. `left` are the changes not tried. `final` is the
+    number of the run that measured the kept changes again, 0 while there is none. `following` is measured next, as run
+    number `following_run`; None where the search has ended.
     """
 
     schema: int = SCHEMA
@@ -192,12 +191,12 @@ class Search(Record, frozen=True, kw_only=True):
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """The changes that were kept, in their order."""
+        """The kept changes, in order."""
         return tuple(step.change for step in self.steps if step.kept)
 
 
 class Failure(Record, frozen=True, kw_only=True):
-    """A run that did not end well."""
+    """A failed run."""
 
     strategy: str
     round: int
@@ -206,10 +205,10 @@ class Failure(Record, frozen=True, kw_only=True):
 
 
 class Scored(Record, frozen=True, kw_only=True):
-    """One change: the gain that was predicted from the trace of `against`, and what `strategy` gained over it.
+    """One change: its gain predicted from the trace of `against`, and the measured gain of `strategy` over it.
 
-    Both are ratios of samples per second. `error` is by how much the predicted step time missed the measured one
-    (0.1: predicted a tenth too long). `missing` says why there is no prediction.
+    Both are ratios of samples per second. `error` is that of the predicted step time, relative to the measured one
+    (0.1: a tenth too long). `missing` is why there is no prediction.
     """
 
     strategy: str
@@ -222,14 +221,14 @@ class Scored(Record, frozen=True, kw_only=True):
 
 
 class Ranking(Record, frozen=True, kw_only=True):
-    """All rows, the best rank first, and why the baseline takes the time it takes.
+    """All rows, the best rank first, and the diagnosis of the baseline.
 
-    `failures` went wrong, `skipped` cannot apply to the workload, `not_run` lacked time; `searches` tell how the
-    combining strategies were found. `agreement` says how far trace, differential runs and telemetry agree; `disputed`
-    that they name different causes. `scorecard` holds the predicted gains beside the measured ones, `predictions` what
-    the baseline's trace foretells of each change made to it alone, whether or not a strategy makes it. `resolution` is
-    the smallest difference that the study could tell, as a fraction of the rate; `restless` says what hindered it.
-    `scaling` is that of a study of several devices.
+    `failures` are failed runs, `skipped` strategies that cannot apply to the workload, `not_run` those for which there
+    was no time, and `searches` the courses of searches. `agreement` says how far trace, differential runs and telemetry
+    agree; `disputed` is whether they name different causes. `scorecard` compares predicted and measured gains;
+    `predictions` are those of the baseline's trace for each single change, whether or not a strategy makes it.
+    `resolution` is the smallest difference that the study could detect, as a fraction of the rate; `restless` says what
+    disturbed it. `scaling` is the result of a study of several devices.
     """
 
     schema: int = RANKING_SCHEMA
@@ -261,15 +260,15 @@ class Ranking(Record, frozen=True, kw_only=True):
 
 
 class ToldRow(Record, frozen=True, kw_only=True):
-    """What the trace of a row's strategy said."""
+    """The results of the trace of a row's strategy."""
 
     strategy: str
-    # Under the name that older versions saved it by.
+    # Saved under the name of older versions.
     breakdown: DeviceBreakdown | None = msgspec.field(default=None, name="account")
 
 
 class Told(Record, frozen=True, kw_only=True):
-    """What the traces of a study said, as its `report.json` of any schema has it: a copy without them keeps no more."""
+    """The results of a study's traces in a `report.json` of any schema, which is all that a copy without traces has."""
 
     schema: int = RANKING_SCHEMA
     rows: tuple[ToldRow, ...]

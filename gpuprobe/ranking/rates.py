@@ -1,4 +1,4 @@
-"""The rate of one run: samples per second over its timed window, and how far its blocks spread."""
+"""The rate of one run: samples per second over its timed window, and the spread of its blocks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONFIDENCE = 0.95
 
 
 class Interval(Record, frozen=True, kw_only=True):
-    """A figure with its 95 % interval; `n` counts what it was computed from, over so many `rounds`."""
+    """A figure with its 95 % interval; `n` is the number of values behind it, from so many `rounds`."""
 
     value: float
     low: float
@@ -46,7 +46,7 @@ class Interval(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class RunRate:
-    """One run's rate as a logarithm, its standard error from the blocks, and the blocks themselves."""
+    """The logarithm of one run's rate, its standard error by the blocks, and the blocks."""
 
     log_rate: float
     log_error: float
@@ -55,7 +55,7 @@ class RunRate:
 
 
 def window_rate(window: Phase, batch_size: int) -> RunRate | None:
-    """Return the rate of a timed window, or None where it holds too few calls to say."""
+    """Return the rate of a timed window, None where it has too few calls."""
     ends = np.asarray((window.start_ns, *window.call_ends_ns), np.float64) / NS_PER_S
     calls = len(ends) - 1
     blocks = min(BLOCKS, calls)
@@ -72,10 +72,10 @@ def window_rate(window: Phase, batch_size: int) -> RunRate | None:
 
 
 def run_rate(run: Run) -> RunRate | None:
-    """Return the rate of a run that was measured, None where it was not, or its window holds too few calls.
+    """Return the rate of a measured run, None where its window is missing or has too few calls.
 
-    One that was cut off is measured where its timed window was over. Where it took turns its rate is that of its
-    window and its turns together, which lie further apart; its blocks are those of the window.
+    An interrupted run counts if its timed window was complete. The rate of a run that took turns is that of its window
+    and turns together, which cover more time; its blocks are those of the window.
     """
     window = run.phase("window")
     if not run.is_measured or window is None or run.settings is None:
@@ -96,7 +96,7 @@ def interval_of_one(rate: RunRate) -> Interval:
 
 def student_t(freedom: int) -> float:
     """Return how many standard errors the 95 % interval reaches to either side (Student's t, two-sided)."""
-    # Of `scipy.special`: to import `scipy.stats` takes longer than all that the program does with it.
+    # From `scipy.special`, since importing `scipy.stats` takes longer than all its use here.
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
@@ -117,7 +117,7 @@ def step_times_ms(run: Run) -> NDArray[np.float64]:
 
 
 def unstable(rates: Sequence[RunRate]) -> str | None:
-    """Say why a strategy's figure cannot be trusted, or None. Thresholds: pyperf, `format_checks`."""
+    """Return why a strategy's rate is unstable, or None. Thresholds: pyperf, `format_checks`."""
     blocks = np.concatenate([rate.block_rates for rate in rates]) if rates else np.empty(0)
     if len(blocks) < fixed.FEWEST_BLOCKS:
         return None
@@ -131,7 +131,7 @@ def unstable(rates: Sequence[RunRate]) -> str | None:
 
 
 def rate_so_far(run: Run) -> Interval | None:
-    """Return the rate of a run that may still be going on, from what its timed window holds already."""
+    """Return the rate of a run, by the calls of its timed window so far."""
     window = run.phase("window")
     rate = window_rate(window, run.settings.batch_size) if window and run.settings else None
     return interval_of_one(rate) if rate else None

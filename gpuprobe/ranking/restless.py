@@ -1,4 +1,4 @@
-"""Who else was busy while a study was timed, and what disturbed the turns of its runs."""
+"""Summarises other programs' load while a study was timed, and disturbances of its runs' turns."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 class Restless(Record, frozen=True, kw_only=True):
-    """What the machine did beside the study: `foreign_cores` others kept busy in the median of the timed windows.
+    """Disturbances of a study: `foreign_cores` is how many cores others used, the median over the timed windows.
 
-    Of `turns`, `disturbed` many were marked; `reasons` are what was said of them, the most frequent first. `pace` is
-    the slowest and the fastest turn, in steps a second, of the run that had the most turns, `pace_of` its strategy.
+    Of all `turns`, `disturbed` is the number of disturbed ones, and `reasons` are the reasons, the most frequent first.
+    `pace` is the slowest and the fastest turn, in steps per second, of the run with the most turns, `pace_of` its
+    strategy.
     """
 
     foreign_cores: float | None = None
@@ -29,7 +30,7 @@ class Restless(Record, frozen=True, kw_only=True):
 
 
 def restless(runs: Iterable[Run], readings: Sequence[Evidence]) -> Restless:
-    """Gather it from the readings of the windows and the marks of the turns."""
+    """Gather the disturbances from the readings of the windows and the marks of the turns."""
     runs = list(runs)
     foreign = [cores for told in readings if (cores := told.number("other_cpu_cores")) is not None]
     turns = [phase for run in runs for phase in run.phases if phase.lap]

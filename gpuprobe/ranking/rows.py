@@ -1,4 +1,4 @@
-"""The rows of a ranking: what the runs of each strategy say about it."""
+"""Makes the rows of a ranking from the runs of each strategy."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry import TelemetrySummary
 
 CEILING = "device_resident"
-# Runs of a study of several devices that are no way to train.
+# Parts of a study of several devices that are probes, not ways to train.
 PROBES: dict[str, str] = {
     "share": "a probe: a part of the batch on one device",
     "apart": "a probe: its replicas exchange no gradients",
 }
-# (round, strategy) names a run within its study.
+# A run within its study: (round, strategy).
 Key = tuple[int, str]
 
 
 def rows_of(
     study: Study, runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary], traces: Mapping[str, Traced]
 ) -> tuple[Row, ...]:
-    """Return a row for each strategy that was measured to the end at least once, the best rank first."""
+    """Return a row for each strategy with a finished run, the best rank first."""
     first = baseline_of(study, rates_of(runs))
     compared = Compared.of(runs, first)
     losses = same_work.off_the_band(
@@ -56,12 +56,12 @@ def rows_of(
 
 
 def baseline_of(study: Study, rates: spread.Rates) -> str | None:
-    """Return the first strategy of a study that was measured to the end, None where none was."""
+    """Return the first strategy of a study with a finished run, None where there is none."""
     return next((info.name for info in study.strategies if info.name in rates), None)
 
 
 def rates_of(runs: Sequence[Run]) -> spread.Rates:
-    """Return the rate of each strategy by round, of the runs that were measured to the end."""
+    """Return the rate of each strategy by round, for finished runs."""
     rates: spread.Rates = {}
     for run in runs:
         rate = run_rate(run)
@@ -84,7 +84,7 @@ def _row(
     telemetry: Mapping[Key, TelemetrySummary],
     device: DeviceBreakdown | None,
 ) -> Row:
-    """Describe one strategy; `loss` says that its loss left the others' band."""
+    """Return the row of one strategy; `loss` is how its loss left the band of the others."""
     own = [run for run in of(runs, info.name) if run_rate(run)]
     measured, rate = _measured(own, telemetry), compared.intervals[info.name]
     against = (own[-1].spec.start or info.against) if info.combines else info.against
@@ -116,7 +116,7 @@ def _row(
 
 
 def _input_share(ratio: Interval | None) -> Interval | None:
-    """1 - time with the data on the device / own time, where both compute the same way."""
+    """Return 1 - time with the data on the device / own time, where both compute the same way."""
     if ratio is None:
         return None
     return Interval(

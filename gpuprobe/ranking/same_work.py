@@ -1,4 +1,4 @@
-"""Did every strategy do the same work? The loss after the same number of samples must agree."""
+"""Checks that all strategies did the same work: their losses after the same number of samples must agree."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
     from gpuprobe.records import LossPoint
 
-    # Samples seen, and the smoothed loss there.
+    # Samples seen, and the smoothed loss after them.
     Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
-# Losses of single batches jump; the mean over this many samples is what is compared.
+# The mean loss over this many samples is compared, since losses of single batches vary much.
 SMOOTH_SAMPLES = 512
 # 1.4826 MAD estimates the standard deviation of a normal distribution (Rousseeuw and Croux 1993).
 MAD_TO_DEVIATION = 1.4826
 
 
 def off_the_band(curves: Mapping[str, Sequence[LossPoint]]) -> dict[str, str]:
-    """Return, for each strategy whose loss leaves the band, the sentence that says by how much.
+    """Return, for each strategy whose loss leaves the band, a sentence that says by how much.
 
-    Every strategy is compared at the largest number of samples that it and at least two others have seen.
+    Each strategy is compared at the largest number of samples that it and at least two others reached.
     """
     marks = {
         name: "its loss is not a finite number"
@@ -51,7 +51,7 @@ def off_the_band(curves: Mapping[str, Sequence[LossPoint]]) -> dict[str, str]:
 
 
 def _smoothed(points: Sequence[LossPoint]) -> Curve:
-    """Average the losses of the stretches that end within SMOOTH_SAMPLES before each point."""
+    """Average the losses of the points within SMOOTH_SAMPLES before each point."""
     samples = np.array([point.samples for point in points], np.float64)
     losses = np.array([point.loss for point in points], np.float64)
     starts = np.searchsorted(samples, samples - SMOOTH_SAMPLES, side="right")

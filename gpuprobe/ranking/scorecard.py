@@ -1,4 +1,4 @@
-"""Predicted against measured: each change that a strategy makes, as the trace of the one before foretold it."""
+"""Compares predicted and measured gains: each strategy's change, as predicted from the trace of the one it changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def scorecard(infos: Sequence[StrategyInfo], rows: Sequence[Row], replays: Mapping[str, Replay]) -> tuple[Scored, ...]:
-    """Score every strategy that makes a change which can be predicted, in the order of the study."""
+    """Score every strategy with a predictable change, in the order of the study."""
     by_name = {row.strategy: row for row in rows}
     scored = []
     for info in infos:

@@ -1,4 +1,4 @@
-"""Which of a study's runs a search for a combining strategy took."""
+"""Finds the runs of a search among those of a study."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def own_runs(strategy: str, runs: Iterable[Run]) -> list[Run]:
-    """Return the runs that a search took, in their order; one that was stopped, or cannot be read, does not count."""
+    """Return the runs of a search, in order, without interrupted and unreadable ones."""
     found = [run for run in runs if run.spec.strategy == strategy and run.spec.step]
     counting = (run for run in found if run.outcome.state not in {"interrupted", "unreadable"})
     return sorted(counting, key=lambda run: run.spec.step)

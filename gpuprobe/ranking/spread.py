@@ -1,8 +1,8 @@
-"""Intervals over rounds: what two runs of the same strategy differ by, learnt from all strategies together.
+"""Confidence intervals over rounds, from the differences between equal runs, pooled over all strategies.
 
-Two rounds alone would give each strategy one degree of freedom, and intervals thirteen standard errors wide. But
-the machine is the same for all, so the spread between rounds is pooled over the strategies, as in a two-way
-analysis of variance (strategy + round) on log rates; a round that was slow for everyone is no spread of a ratio.
+With only two rounds each strategy has one degree of freedom, which makes intervals thirteen standard errors wide. But
+the machine is the same for all, so the spread between rounds is pooled over the strategies, as in a two-way analysis of
+variance (strategy + round) on log rates. A round that was slow for all strategies does not widen ratios.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from gpuprobe.ranking.rates import Interval, RunRate, log_interval, student_t
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# One control run gives one degree of freedom: by luck it sees no drift at all, or Student's t of 12.7 makes a tie of
-# everything. So what is seen is moderated by what is expected (Smyth 2004, "Linear models and empirical Bayes methods",
-# section 4), which weighs as much as three more runs. The deviation expected of one run is pyperf's bound of a figure
-# that can be trusted, a tenth, halved: an assumption, of little weight once there are two rounds of many strategies.
+# One control run gives one degree of freedom: by chance it may show no drift at all, or Student's t of 12.7 makes all
+# strategies tie. So the measured variance is moderated by an expected one (Smyth 2004, "Linear models and empirical
+# Bayes methods", section 4), with the weight of three more runs. The expected deviation of one run is half of pyperf's
+# limit for a stable figure, a tenth: an assumption of little weight once there are two rounds of many strategies.
 EXPECTED_DEVIATION = 0.05
 EXPECTED_FREEDOM = 3
 
-# Rates of each strategy by round.
+# The rates of each strategy by round.
 Rates = dict[str, dict[int, RunRate]]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Pooled variance of log rates between rounds, with its degrees of freedom; zero of them: not known."""
+    """The pooled variance of log rates between rounds, with its degrees of freedom (0: unknown)."""
 
     variance: float
     freedom: int
@@ -48,7 +48,7 @@ def between_rounds(rates: Rates) -> Spread:
 
 
 def without_drift(rates: Rates) -> Spread:
-    """Pool the spread that is left after each round's common drift is taken out."""
+    """Pool the spread that is left without each round's common drift."""
     residuals: dict[int, list[float]] = {}
     for runs in rates.values():
         if len(runs) > 1:
@@ -65,7 +65,7 @@ def without_drift(rates: Rates) -> Spread:
 
 
 def rate_interval(runs: Mapping[int, RunRate], spread: Spread) -> Interval:
-    """Return samples per second of one strategy over its rounds."""
+    """Return one strategy's samples per second over its rounds."""
     mean = fmean(run.log_rate for run in runs.values())
     half = max(between_half(spread, len(runs)), _within(list(runs.values())))
     return log_interval(mean, half, sum(run.blocks for run in runs.values()), len(runs))
@@ -74,10 +74,10 @@ def rate_interval(runs: Mapping[int, RunRate], spread: Spread) -> Interval:
 def ratio(
     runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread, residual: Spread
 ) -> Estimate | None:
-    """Return how many times as fast a strategy is as another, paired by round; None where no round has both.
+    """Return the speed-up of one strategy over another, paired by round; None where no round has both.
 
-    Without a residual spread, as in one round, the variances of both rates add up. Where no run was repeated at all,
-    what is expected of one stands for what was seen.
+    Without a residual spread, as in one round, the variances of both rates are added. Where no run was repeated, the
+    expected deviation is used.
     """
     both = sorted(runs.keys() & against.keys())
     if not both:
@@ -94,7 +94,7 @@ def ratio(
 def ratio_interval(
     runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread, residual: Spread
 ) -> Interval | None:
-    """Return the same with its 95 % interval."""
+    """Return that speed-up with its 95 % interval."""
     found = ratio(runs, against, between, residual)
     if found is None:
         return None
@@ -103,7 +103,7 @@ def ratio_interval(
 
 
 def unpaired_ratio(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread) -> Interval:
-    """Return how many times as fast runs are as others of another time, whose rounds share nothing with theirs.
+    """Return the speed-up of runs over others from another time, which share no rounds.
 
     The two means are independent, so that their variances add (the two-sample interval of Student's t).
     """

@@ -1,4 +1,4 @@
-"""Ranks with ties: a rank is shared by strategies of which no two differ beyond the noise."""
+"""Ranks with ties: strategies share a rank if no two of them differ beyond the noise."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def ranks(values: Mapping[str, float], apart: Callable[[str, str], bool]) -> dict[str, int]:
-    """Rank from the highest value down; a strategy joins the rank above it where it is apart from nobody there.
+    """Rank from the highest value down; a strategy joins the rank above if it differs from none there.
 
-    So nobody shares a rank with one that is faster beyond the noise. To be alike is not transitive: the last of one
-    rank and the first of the next may be alike all the same. The next rank counts all before it: 1, 1, 3.
+    So no strategy shares a rank with one that is faster beyond the noise. Ties are not transitive: the last of one rank
+    and the first of the next may still tie. The next rank counts all strategies before it: 1, 1, 3.
     """
     ranked: dict[str, int] = {}
     sharing: list[str] = []

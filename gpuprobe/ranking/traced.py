@@ -1,4 +1,4 @@
-"""The traces of a study: where the step of each strategy went, and what changes to it would give."""
+"""Reads the traces of a study: the step-time breakdown of each strategy, and the predicted gains of changes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.change import Change
     from gpuprobe.whatif.records import Replay
 
-# The change that names no size: it grows the batch as the strategy that makes it does.
+# The change without a size of its own: the batch grows as much as in the strategy that makes it.
 LARGER_BATCH = "batch_times"
 
 
@@ -47,7 +47,7 @@ class Traced:
 def traced(
     study: Study, runs: Mapping[Path, Run], recordings: Mapping[Path, Telemetry], limits: Thresholds = DEFAULTS
 ) -> tuple[dict[str, Traced], tuple[str, ...]]:
-    """Read the trace of each strategy's last traced run, by strategy; notes say which could not be read."""
+    """Read the trace of each strategy's last traced run, by strategy; with notes on those that could not be read."""
     last = {run.spec.strategy: (path, run) for path, run in runs.items() if run.trace is not None and run.trace.path}
     replayed = {info.against for info in study.strategies} | {next(iter(last), None)}
     found: dict[str, Traced] = {}
@@ -68,7 +68,7 @@ def traced(
 
 
 def known_in(study: Study, path: Path, run: Run) -> Known:
-    """Return what is known of a run beside its trace: its window, the machine, and how busy the processor was."""
+    """Return the facts about a run from outside its trace: its window, the machine, and the load of the processor."""
     file, readings = path / TELEMETRY_FILE, None
     if run.phase("window") is not None and file.is_file():
         with suppress(InputError):
@@ -77,7 +77,7 @@ def known_in(study: Study, path: Path, run: Run) -> Known:
 
 
 def timeline_of(path: Path, run: Run) -> tuple[Timeline | None, str]:
-    """Read the trace of a run, or say in a sentence why there is none to be had."""
+    """Read the trace of a run, or return a sentence on why there is none."""
     if run.trace is None or not run.trace.path:
         return None, f"There is no trace of {run.spec.strategy}."
     try:
@@ -92,7 +92,7 @@ def batch_change(own: int, other: int) -> str:
 
 
 def _batches(study: Study, runs: Mapping[Path, Run], run: Run) -> tuple[Change, ...]:
-    """The batch sizes that other strategies were measured with, where the usual changes do not hold them."""
+    """Return the batch sizes of other strategies that the usual changes lack."""
     if run.settings is None:
         return ()
     own = run.settings.batch_size

@@ -1,4 +1,4 @@
-"""What the runs of a study that took turns say: their laps, and the fit of them."""
+"""The laps of runs that took turns, and the fit to them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def fitted(runs: Mapping[Process, Run]) -> Fit:
-    """Fit the laps of all runs."""
+    """Return the fit to the laps of all runs."""
     return fit(links(laps(runs)))
 
 
 def laps(runs: Mapping[Process, Run]) -> list[dict[Process, float]]:
-    """Return the log rates of each lap by process, in the order in which they were run.
+    """Return the log rates of each lap by process, in the order of the turns.
 
-    A lap in which something disturbed a block is left out where the same runs have laps enough without it.
+    A disturbed lap is left out if the same runs have enough laps without it.
     """
     blocks: dict[int, dict[Process, Phase]] = {}
     rates: dict[int, dict[Process, float]] = {}
@@ -39,7 +39,7 @@ def laps(runs: Mapping[Process, Run]) -> list[dict[Process, float]]:
 
 
 def log_rate(phase: Phase, batch_size: int) -> float | None:
-    """Return the logarithm of the samples per second of one block, None where it holds too few steps."""
+    """Return the logarithm of the samples per second of one block, None where it has too few steps."""
     if phase.steps < fixed.STEPS_OF_A_TURN or phase.steps_per_s is None:
         return None
     return math.log(phase.steps_per_s * batch_size)

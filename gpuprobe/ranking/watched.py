@@ -1,4 +1,4 @@
-"""What the telemetry of a study's runs says in words: states of the driver and its GPUs, and gaps."""
+"""Notes on the telemetry of a study's runs: states of the driver and its GPUs, and gaps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.telemetry import TelemetrySummary
 
-# What a card lacks is told beside its missing figure.
+# These states are shown beside the missing figure, not as notes.
 NOTABLE = frozenset(
     {"gpu_lost", "driver_reset", "vanished", "driver_hung", "driver_mismatch", "no_permission", "other_process"}
     | {"driver_not_loaded", "no_driver", "no_device", "driver_crashed", "clock_stepped"}
@@ -21,9 +21,9 @@ NOTABLE = frozenset(
 
 
 def notes(summaries: Mapping[tuple[int, str], TelemetrySummary], no_gpu: str | None) -> tuple[str, ...]:
-    """Return one line for each state that bears on what was measured, and for each gap in a timed window.
+    """Return one line for each state that affects the measurement, and for each gap in a timed window.
 
-    `no_gpu` is why the machine has no GPU, which the top of the report says already; None where it has one.
+    `no_gpu` is why no GPU can be used, which the top of the report says already; None where one can.
     """
     found: dict[str, None] = {}
     for (number, strategy), summary in summaries.items():

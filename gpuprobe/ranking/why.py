@@ -1,4 +1,4 @@
-"""Why the baseline takes the time it takes: its own run as a case, with what the strategies beside it gained."""
+"""Gathers the evidence for the baseline's diagnosis: its own run, and the gains of the other strategies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def case(
     traces: Mapping[str, Traced],
     readings: Mapping[str, Evidence | None],
 ) -> Case:
-    """Gather what is known of the baseline: of its run that was traced, else of the last measured to the end."""
+    """Return the case of the baseline: of its traced run, else of its last finished one."""
     compared = _compared(rows, baseline)
     traced = traces.get(baseline.strategy)
     if traced is not None:
@@ -42,8 +42,8 @@ def case(
 
 
 def _compared(rows: Sequence[Row], baseline: Row) -> Evidence | None:
-    """Return what the strategies gained over each other, as signals; None where no two were compared."""
-    # What drift explains is no evidence, and a gain has to hold among all that were compared.
+    """Return the strategies' gains over each other as signals; None where no two were compared."""
+    # Gains that drift explains do not count, and a gain has to hold among all comparisons.
     held = [(row, row.joint_gain) for row in rows if row.joint_gain and not row.drift]
     signals = [signal for row, gain in held for signal in _gained(row, gain, rows, baseline)]
     ceiling = next((row for row in rows if row.strategy == CEILING), None)
@@ -55,7 +55,7 @@ def _compared(rows: Sequence[Row], baseline: Row) -> Evidence | None:
 
 
 def _gained(row: Row, gain: Interval, rows: Sequence[Row], baseline: Row) -> tuple[Signal, ...]:
-    """Return how many times as fast a strategy is as which other one, and that one's step beside the baseline's."""
+    """Return a strategy's speed-up, the name of the other strategy, and that one's step relative to the baseline's."""
     before = next((other for other in rows if other.strategy == row.against), None)
     share = 1 / before.speedup.value if before and before.speedup else 1.0 if before is baseline else None
     return (

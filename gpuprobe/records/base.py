@@ -1,4 +1,4 @@
-"""What all records are: immutable, built by keyword, of a schema with a number.
+"""The base of all records: immutable, built by keyword, with a numbered schema.
 
 Schema history
 1  first version: runs, studies, evidence, findings

@@ -1,4 +1,4 @@
-"""Records to JSON and back: a file is whole or is not there, and one that cannot be read is one clear line."""
+"""Saves records as JSON and loads them: files are written atomically, and unreadable ones give an error of one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpuprobe.records.base import SCHEMA, Record
 if TYPE_CHECKING:
     from pathlib import Path
 
-# How a byte of a name that is no UTF-8 reads in what we write.
+# How bytes of a file name that are no UTF-8 appear in saved records.
 UNENCODABLE = "backslashreplace"
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -24,7 +24,7 @@ def to_json(record: Record | Any) -> bytes:
     try:
         encoded = msgspec.json.encode(record)
     except UnicodeEncodeError:
-        # A path that is not UTF-8, as Python hands it on.
+        # A path that is not UTF-8 has surrogates in Python.
         encoded = msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
     return msgspec.json.format(encoded, indent=1) + b"\n"
 
@@ -35,9 +35,9 @@ def save(record: Record, path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file, text as UTF-8, so that a reader sees the old one or the new one, never a half.
+    """Write a file atomically, text as UTF-8: a reader sees the old or the new one, never a part.
 
-    Raises OutputError where it cannot be written; the old file is then as it was.
+    Raises OutputError where it cannot be written; the old file is then unchanged.
     """
     if isinstance(content, str):
         content = content.encode(errors=UNENCODABLE)
@@ -46,7 +46,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
         partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
-        # On a full disk the half that was written would take the room of what comes next.
+        # Remove the partial file: on a full disk it takes up space.
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
@@ -75,13 +75,13 @@ def load(kind: type[AnyRecord], path: Path) -> AnyRecord:
 
 
 def _newest(kind: type[Record]) -> int:
-    """Return the schema in which a kind of record is written, and up to which it can be read."""
+    """Return the schema in which a kind of record is written, which is also the newest that can be read."""
     own = (field.default for field in msgspec.structs.fields(kind) if field.name == "schema")
     return next((schema for schema in own if isinstance(schema, int)), SCHEMA)
 
 
 def _encodable(value: Any) -> Any:
-    """Return plain data with what UTF-8 does not have written out in every text."""
+    """Return plain data whose texts have surrogates, which UTF-8 lacks, written out."""
     if isinstance(value, str):
         return value.encode(errors=UNENCODABLE).decode()
     if isinstance(value, dict):

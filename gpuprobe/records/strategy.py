@@ -1,4 +1,4 @@
-"""What a strategy is to the stages after it, and which changes are made where several are applied to one."""
+"""Strategies as later stages see them, and the changes made by a combination of several."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from gpuprobe.records.base import Record
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# What a strategy changes: the loop that the user wrote, how batches reach the device, how the step is computed, a
-# setting that only Keras's own `fit` has, the batch size, with which a training learns otherwise, or Keras's backend.
+# The part of a training that a strategy changes: the user's loop, the feed of batches, the computing of the step, a
+# setting of Keras's `fit`, the batch size (which changes the training's course), or Keras's backend.
 Part = Literal["loop", "feed", "compute", "fit", "batch", "backend"]
-# What a strategy is for in a study of several devices.
+# The roles of strategies in a study of several devices.
 Role = Literal["one", "xla", "share", "apart", "spread", "change"]
 
 
@@ -41,7 +41,7 @@ class Scale(Record, frozen=True, kw_only=True):
 
 
 class StrategyInfo(Record, frozen=True, kw_only=True):
-    """A strategy as the report names it: its sentence, what it is compared with, and the one thing it changes.
+    """A strategy in the report: its sentence, the one it is compared with, and the one thing it changes.
 
     `what_if` names the change that predicts its gain from the trace of the strategy it is compared with; `part` says
     what it changes. One that `combines` is found by a search. A change that has `sizes` to choose from is of `size`
@@ -63,7 +63,7 @@ class StrategyInfo(Record, frozen=True, kw_only=True):
 
 
 class Combination(Record, frozen=True, kw_only=True):
-    """What a search measures next: `changes` applied to the strategy `start`, as its run number `step`, from 1."""
+    """The next run of a search: `changes` applied to the strategy `start`, as its run number `step`, from 1."""
 
     start: str
     changes: tuple[str, ...]
@@ -71,7 +71,7 @@ class Combination(Record, frozen=True, kw_only=True):
 
 
 def chain(infos: Mapping[str, StrategyInfo], name: str) -> tuple[str, ...]:
-    """Return what a strategy builds on, the first before all others, and last the strategy itself."""
+    """Return the strategies on which one builds, the first one first, and last the strategy itself."""
     names = [name]
     while (info := infos.get(names[0])) is not None and info.against is not None:
         names.insert(0, info.against)
@@ -79,10 +79,10 @@ def chain(infos: Mapping[str, StrategyInfo], name: str) -> tuple[str, ...]:
 
 
 def applied(infos: Mapping[str, StrategyInfo], start: str, changes: Sequence[str]) -> tuple[str, ...]:
-    """Return all changes that are made, in their order, where `changes` are applied to the strategy `start`.
+    """Return all changes made where `changes` are applied to the strategy `start`, in order.
 
-    Another feed comes with all that it builds on: a cache is no use to a Python loop, so that it brings its pipeline.
-    A change of a chosen size is written `name=size`.
+    A change of the feed brings all that it builds on: a cache needs its tf.data pipeline. A change of a chosen size is
+    written `name=size`.
     """
     made = list(chain(infos, start))
     for change in changes:
