@@ -65,7 +65,7 @@ ROOMS = {
         "runs into intervals, ties and ranks", "paired diagnosis whatif evidence ledger traces telemetry", "scipy"
     ),
     "search": _room("which change to measure next", "ranking whatif ledger"),
-    "compare": _room("two studies side by side", "ranking evidence ledger traces logs telemetry"),
+    "compare": _room("two studies side by side", "ranking diagnosis evidence ledger traces logs telemetry"),
     "simulate": _room("sessions whose truth is known", "traces telemetry cards", "google"),
     "predict": _room("the epoch time that a card should reach", "cards ranking"),
     # Each framework is asked in a child process alone: `probe.py` and `probe_backend.py` are such children.
@@ -84,9 +84,13 @@ ROOMS = {
         "jinja2",
     ),
     "sharing": _room(
-        "a copy of a study without paths, names and secrets, and the proof", "report ranking telemetry traces", "psutil"
+        "a copy of a study without paths, names and secrets, and the proof",
+        "report diagnosis ranking telemetry traces",
+        "psutil",
     ),
-    "keras": _room("one line in a user's code", "telemetry backends measure diagnosis stepview", "keras tensorflow"),
+    "keras": _room(
+        "one line in a user's code", "telemetry backends measure diagnosis report stepview", "keras tensorflow"
+    ),
     "board": _room(
         "the tab GPUPROBE of TensorBoard",
         "stepview report diagnosis evidence ledger traces",

@@ -47,6 +47,7 @@ def settings_of(
     gpu_pci_bus_id: str = "",
     replicas: int = 1,
     trainable_mib: float | None = None,
+    functions_eagerly: bool = False,
 ) -> Settings:
     """Combine Keras's settings with those of its backend; 0 threads means one for each core."""
     return Settings(
@@ -67,6 +68,7 @@ def settings_of(
         gpu_pci_bus_id=gpu_pci_bus_id,
         replicas=replicas,
         trainable_mib=trainable_mib,
+        functions_eagerly=functions_eagerly,
     )
 
 

@@ -124,6 +124,7 @@ class TensorFlow:
             gpu_pci_bus_id=next(iter(cuda_bus_ids()), "") if gpus else "",
             replicas=model.distribute_strategy.num_replicas_in_sync,
             trainable_mib=trainable_mib(model),
+            functions_eagerly=bool(tf.config.functions_run_eagerly()),
         )
 
 

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from gpuprobe import wording
 from gpuprobe.cli._answer import chart
+from gpuprobe.diagnosis.trainings import first_traced
 from gpuprobe.report import breakdown, whole_run
-from gpuprobe.report.trainings import first_traced
 from gpuprobe.report.watch import answered
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from gpuprobe.diagnosis.trainings import Training
     from gpuprobe.report.breakdown import Words
-    from gpuprobe.report.trainings import Training
     from gpuprobe.report.watch import WatchReport
     from gpuprobe.watch.verdict import Verdict
 

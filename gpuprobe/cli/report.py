@@ -44,7 +44,7 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
     from gpuprobe.recording import REPORT_FILE, WATCH_FILE, load_study
 
     if (study / WATCH_FILE).is_file():
-        from gpuprobe.report.trainings import studies
+        from gpuprobe.diagnosis.trainings import studies
         from gpuprobe.report.watch import write_watch
 
         for training in studies(study):

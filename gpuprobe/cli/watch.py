@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from gpuprobe.diagnosis.trainings import Training
     from gpuprobe.records import Watch
-    from gpuprobe.report.trainings import Training
 
 HELP_ORDER = 12
 HELP_GROUP = "Measure"
@@ -166,8 +166,8 @@ def _sum_up(record: Watch, folder: Path, trouble: str) -> None:
     from gpuprobe.cli._steps import write_steps
     from gpuprobe.cli._summary import show, show_trainings
     from gpuprobe.cli._terminal import Terminal
+    from gpuprobe.diagnosis.trainings import why_none
     from gpuprobe.errors import InputError
-    from gpuprobe.report.trainings import why_none
     from gpuprobe.report.watch import reported
 
     console = Terminal(stderr=True, highlight=False)
@@ -191,8 +191,8 @@ def _sum_up(record: Watch, folder: Path, trouble: str) -> None:
 
 def _trainings(console: Console, folder: Path) -> tuple[Training, ...]:
     """Diagnose what the command's trainings left; where that fails or is stopped, say so: it has ended already."""
+    from gpuprobe.diagnosis.trainings import read_trainings, studies
     from gpuprobe.measure.folder import recover
-    from gpuprobe.report.trainings import read_trainings, studies
 
     try:
         for study in studies(folder):

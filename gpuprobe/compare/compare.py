@@ -120,6 +120,10 @@ def _change(a: Measured, b: Measured, noise: spread.Spread, fail_below: float | 
         settings=(*((name,) if renamed else ()), *differences.settings(a, b)),
         telemetry=differences.telemetry(a, b),
         until_steady=differences.until_steady(a, b),
+        a_cause=a.cause,
+        b_cause=b.cause,
+        gone=a.cause is not None and b.cause is not None and a.cause.cause not in b.causes,
+        run=differences.run(a, b),
     )
 
 

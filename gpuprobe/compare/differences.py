@@ -78,6 +78,26 @@ def ledger(a: Measured, b: Measured) -> Ledger | str:
     )
 
 
+def run(a: Measured, b: Measured) -> Ledger | None:
+    """Return where the wall time of the runs went for each step; None where not both tell."""
+    first, second = a.run_ms, b.run_ms
+    if not first or not second:
+        return None
+    whole = sum(first.values()), sum(second.values())
+    changes = [
+        CategoryChange(
+            category=name,
+            a_ms=first.get(name, 0.0),
+            b_ms=second.get(name, 0.0),
+            a_fraction=first.get(name, 0.0) / whole[0],
+            b_fraction=second.get(name, 0.0) / whole[1],
+        )
+        for name in first | second
+    ]
+    changes.sort(key=lambda change: -abs(change.change_ms))
+    return Ledger(a_step_ms=whole[0], b_step_ms=whole[1], changes=tuple(changes))
+
+
 def _unlike(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Difference, ...]:
     names = dict.fromkeys((*a, *b))
     told = [(name, a.get(name) or NOWHERE, b.get(name) or NOWHERE) for name in names]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import telemetry
 from gpuprobe.compare.records import Measured, Side
+from gpuprobe.compare.watched import led_by, with_training
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.readings.window import as_read, readings_in
@@ -35,6 +36,7 @@ UNTIL_STEADY = {"start": "start and imports", "build": "model and data", "warmup
 # Of the whole window, and so longer where the window is; the power says the same as a level.
 OF_THE_WINDOW = frozenset({"energy_j"})
 NO_RATE_OF_A_WATCH = "a watch counts no samples"
+WATCHED = "watched command"
 NO_RATE_OF_READINGS = "readings alone count no samples"
 
 
@@ -122,12 +124,17 @@ def _watch(path: Path) -> Side:
     record = load(Watch, path / WATCH_FILE)
     file, notes = path / TELEMETRY_FILE, list[str]()
     measured = Measured(
-        strategy="watched command",
+        strategy=WATCHED,
         rates={},
         why_no_rate=NO_RATE_OF_A_WATCH,
         choices={"command": " ".join(record.command)},
         telemetry=whole(lambda: _all_readings(telemetry.read(file)), notes) or () if file.is_file() else (),
     )
+    leading = led_by(path)
+    if leading is not None:
+        of_run = _run(path / leading.folder)
+        notes += of_run.notes
+        measured = with_training(measured, of_run.measured[0], leading, path)
     return Side(path=str(path), kind="watch", measured=(measured,), environment=record.environment, notes=tuple(notes))
 
 

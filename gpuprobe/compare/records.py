@@ -12,7 +12,7 @@ import msgspec
 
 from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.ranking.rates import Interval, RunRate
-from gpuprobe.records import Environment, Record, Settings, Signal
+from gpuprobe.records import Confidence, Environment, Record, Settings, Signal
 
 COMPARISON_SCHEMA = 1
 
@@ -20,11 +20,20 @@ Kind = Literal["study", "run", "watch", "trace", "readings"]
 SpeedChange = Literal["faster", "slower", "tie", "unknown"]
 
 
+class Cause(Record, frozen=True, kw_only=True):
+    """What a diagnosis names first, and how sure it is."""
+
+    cause: str
+    confidence: Confidence
+
+
 class Measured(Record, frozen=True, kw_only=True):
     """One strategy of one side: its rates by round in `rate_unit`, and what else is known of it.
 
     `choices` are what the run was told beside its settings; `why_no_rate` is the reason where `rates` is empty.
-    `until_steady_s` is what its runs took on average before their steps were steady, in s, by what was done.
+    `until_steady_s` is what its runs took on average before their steps were steady, in s, by what was done. Of a
+    watched training `cause` is what its diagnosis names, `causes` all that it found, and `run_ms` the wall time of the
+    run for each of its steps, in ms by part, without what comes once.
     """
 
     strategy: str
@@ -37,6 +46,9 @@ class Measured(Record, frozen=True, kw_only=True):
     breakdown: DeviceBreakdown | None = msgspec.field(default=None, name="account")
     telemetry: tuple[Signal, ...] = ()
     until_steady_s: dict[str, float] = msgspec.field(default_factory=dict)
+    cause: Cause | None = None
+    causes: tuple[str, ...] = ()
+    run_ms: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class Side(Record, frozen=True, kw_only=True):
@@ -118,7 +130,8 @@ class StrategyChange(Record, frozen=True, kw_only=True):
 
     `below` says whether the whole interval lies below the floor that was asked for. `why_no_ratio` and
     `why_no_ledger` give the reason where there is none. `until_steady` holds all parts of the runs before their steps
-    are steady, empty where not both tell.
+    are steady, empty where not both tell. `a_cause` and `b_cause` are what the diagnoses of watched trainings name, and
+    `gone` says that B's finds nothing of A's. `run` is the wall time of the runs for each step.
     """
 
     strategy: str
@@ -134,6 +147,10 @@ class StrategyChange(Record, frozen=True, kw_only=True):
     settings: tuple[Difference, ...] = ()
     telemetry: tuple[SignalChange, ...] = ()
     until_steady: tuple[PartChange, ...] = ()
+    a_cause: Cause | None = None
+    b_cause: Cause | None = None
+    gone: bool = False
+    run: Ledger | None = None
 
 
 class Comparison(Record, frozen=True, kw_only=True):

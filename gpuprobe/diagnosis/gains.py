@@ -8,7 +8,13 @@ from gpuprobe.diagnosis.causes import CAUSES, STAGES
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
+    from gpuprobe.diagnosis.records import Finding
     from gpuprobe.whatif.records import Prediction, Replay
+
+# What a healthy step, or one that nothing explains, costs is no flaw that a change could mend.
+NO_FLAW = frozenset({"compute_bound", "unattributed"})
+NO_REPLAY = "there is no trace that could be replayed with the change"
+NOT_REPLAYED = "no replay of the trace can make this change"
 
 
 def cure(replay: Replay, cause: CauseId, stage: str | None = None) -> Prediction | None:
@@ -16,6 +22,23 @@ def cure(replay: Replay, cause: CauseId, stage: str | None = None) -> Prediction
     wanted = STAGES[stage].cures if stage in STAGES else CAUSES[cause].cures
     made = (replay.of(change) for change in wanted)
     return next((prediction for prediction in made if prediction is not None), None)
+
+
+def why_no_gain(found: Finding, change: str, replay: Replay | None) -> str:
+    """Say why no gain of a change is told; empty where nothing is wrong, or no change was advised.
+
+    `change` is what the advice does to a replay, empty where no replay can do that.
+    """
+    if not found.primary or found.cause in NO_FLAW:
+        return ""
+    if replay is None:
+        return NO_REPLAY
+    if replay.refused:
+        return replay.refused
+    if not change:
+        return NOT_REPLAYED
+    reasons = (one.reason for one in replay.unpredicted if one.change == change or one.change.startswith(f"{change}_"))
+    return next(reasons, "")
 
 
 def saved_share(replay: Replay, cause: CauseId) -> float | None:

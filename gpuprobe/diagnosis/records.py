@@ -23,8 +23,8 @@ class Finding(Record, frozen=True, kw_only=True):
 
     `severity` is the share of the wall time of a step that the cause explains (0 to 1): of the step of the training
     that is diagnosed, as the first kind of evidence that names the cause saw it. Those of the causes that take time
-    from each other add up to at most 1. Each gain says what it is over. Where it is `of` the run, it is the share of
-    the whole run without what comes once.
+    from each other add up to at most 1. Each gain says what it is over; `no_gain` is why none is predicted, where that
+    is known. Where it is `of` the run, it is the share of the whole run without what comes once.
     """
 
     cause: CauseId
@@ -41,6 +41,7 @@ class Finding(Record, frozen=True, kw_only=True):
     predicted_gain: Gain | None = None
     measured_gain: Gain | None = None
     of: Literal["step", "run"] = "step"
+    no_gain: str = ""
 
 
 class NotEvaluated(Record, frozen=True, kw_only=True):

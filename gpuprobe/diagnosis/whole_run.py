@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis import run_gains
 from gpuprobe.diagnosis.causes import CAUSES
+from gpuprobe.diagnosis.gains import NO_FLAW
 from gpuprobe.diagnosis.join import LOWER
 from gpuprobe.diagnosis.rules import whole_run
+from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.whole_run import signals
-from gpuprobe.records import Evidence
+from gpuprobe.records import Evidence, Gain, Signal
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
@@ -19,11 +22,11 @@ if TYPE_CHECKING:
 
     from gpuprobe.diagnosis.records import Diagnosis, Finding
     from gpuprobe.evidence.whole_run import RunBreakdown
-    from gpuprobe.records import Signal
 
-# What a healthy step, or one that nothing explains, costs is no flaw that another could be less than.
-NO_FLAW = frozenset({"compute_bound", "unattributed"})
 MOST_TOLD = 4
+# What is no part of a step by itself, and what no way of starting its operations makes shorter.
+AROUND_A_CALL = frozenset({"idle_input", "idle_between_steps", "idle_compile", "idle_once", "idle_memory"})
+COMPUTING = ("gpu_compute", "cpu_compute")
 # What of a run lies beside its steps, in words.
 BESIDE = {
     "epoch_start": "the starts of its epochs",
@@ -50,8 +53,9 @@ def with_whole_run(
     """
     if breakdown is None:
         return diagnosis
-    evidence = Evidence(signals=(*signals(breakdown).signals, *given))
+    evidence = Evidence(signals=(*signals(breakdown).signals, *given, *_alone(diagnosis)))
     found, undecided = whole_run.decide(evidence, limits)
+    found = tuple(_gaining(one, evidence) for one in found)
     return msgspec.structs.replace(
         diagnosis,
         findings=_less_full(weighed(diagnosis.findings, found, breakdown), evidence, limits),
@@ -77,6 +81,9 @@ def weighed(of_step: Sequence[Finding], of_run: Sequence[Finding], breakdown: Ru
 
     The share of a step counts for as much of the run as its steps take.
     """
+    by_step = {found.cause for found in of_step if found.confidence != "low"}
+    # How batches are made, only a trace tells.
+    of_run = [found for found in of_run if found.cause != "input_bound" or "input_bound" not in by_step]
     if not of_run:
         return tuple(of_step)
     named = {found.cause for found in of_run}
@@ -86,6 +93,8 @@ def weighed(of_step: Sequence[Finding], of_run: Sequence[Finding], breakdown: Ru
     costs = 0.0 if first is None or first.cause in NO_FLAW else first.severity * of_steps
     behind = lead.cause in OF_PROCESS and first is not None and first.cause in CAUSES[lead.cause].symptoms
     leads = first is None or behind or (lead.severity > costs and not (costs and lead.cause == "startup"))
+    # A hint stands beside what anything else shows.
+    leads = leads and (lead.confidence != "low" or first is None or first.cause == "unattributed")
     rest = [found for found in of_step if found.cause not in named and found.cause != "unattributed"]
     if not leads and first is not None:
         ours = [_joined(found, of_step) for found in of_run if found.cause != first.cause]
@@ -111,6 +120,28 @@ def _less_full(findings: tuple[Finding, ...], evidence: Evidence, limits: Thresh
     return tuple(less if found is first else found for found in findings)
 
 
+def _gaining(found: Finding, evidence: Evidence) -> Finding:
+    """Return a finding with what its remedy gains, or with why that cannot be told."""
+    made = run_gains.gain(evidence, found.cause)
+    if isinstance(made, Gain):
+        return msgspec.structs.replace(found, predicted_gain=made)
+    return msgspec.structs.replace(found, no_gain=made)
+
+
+def _alone(diagnosis: Diagnosis) -> tuple[Signal, ...]:
+    """Return how long the call of a step takes by itself, as the trace shows it: without what comes around its work."""
+    device = main_device(diagnosis)
+    if device is None:
+        return ()
+    took_ms = sum(ms for name, ms in device.ledger_ms.items() if name not in AROUND_A_CALL)
+    computes_ms = sum(device.ledger_ms.get(name, 0.0) for name in COMPUTING)
+    return (
+        (Signal(name=run_gains.ALONE, unit="ms", source="trace", value=took_ms, low=computes_ms, high=took_ms),)
+        if took_ms > 0
+        else ()
+    )
+
+
 def _seconds(evidence: Evidence) -> float:
     return (evidence.number("run_share.startup") or 0.0) * (evidence.number("run_wall_s") or 0.0)
 
@@ -126,7 +157,8 @@ def _joined(found: Finding, of_step: Sequence[Finding]) -> Finding:
         found,
         evidence=(*found.evidence, *more),
         code=found.code or same.code,
-        predicted_gain=same.predicted_gain,
+        predicted_gain=found.predicted_gain or same.predicted_gain,
+        no_gain="" if same.predicted_gain else found.no_gain,
         measured_gain=same.measured_gain,
     )
 

@@ -46,6 +46,11 @@ def setting(
         Signal(name="compute_dtype", unit="", source=READ_BACK, value=settings.compute_dtype),
         Signal(name="batch_size", unit="samples", source=READ_BACK, value=float(settings.batch_size)),
         Signal(name="run_eagerly", unit="", source=READ_BACK, value=settings.run_eagerly),
+        *(
+            [Signal(name="functions_eagerly", unit="", source=READ_BACK, value=True)]
+            if settings.functions_eagerly
+            else []
+        ),
         Signal(name="jit_compile", unit="", source=READ_BACK, value=settings.jit_compile),
         Signal(name="steps_per_execution", unit="", source=READ_BACK, value=float(settings.steps_per_execution)),
         Signal(name="feed_dtype", unit="", source=READ_BACK, value=settings.feed_dtype),
@@ -65,6 +70,7 @@ def given_signals(given: Given | None) -> tuple[Signal, ...]:
         "verbose": given.verbose,
         "own_callbacks": None if given.callbacks is None else ", ".join(given.callbacks),
         "samples_vary": given.samples_vary,
+        "own_loop": given.own_loop or None,
     }
     return tuple(
         Signal(name=name, unit="", source="fit", value=value) for name, value in values.items() if value is not None

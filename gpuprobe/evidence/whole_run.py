@@ -2,15 +2,20 @@
 
 The signals: `run_wall_s`, `run_goodput` (steps over all), `run_complete`, `run_trainings`, `run_epochs`, `run_calls`,
 `run_calls_per_training`, `run_calls_per_epoch`, `run_s.<part>` in seconds, `run_times.<part>`, and `run_share.<part>`:
-of what comes again and again, `run_share.startup` of all. `run_name.callback` and `run_name.checkpoint` name the one
-that took longest.
+of what comes again and again, `run_share.startup` of all; `run_recurring_s` is what comes again and again. The 95 %
+range by which a part's total may differ when it comes as often again is `run_spread.<part>`, of that total.
+`run_step_s` is a step that no first call of an epoch was. `run_name.callback` and `run_name.checkpoint` name the one
+that took longest, which came `run_times_of_named.<part>` times.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gpuprobe.records import Evidence, Record, Signal, Wall, WallPart
+from gpuprobe.thresholds import fixed
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -25,6 +30,7 @@ RunPart = Literal[
     "first_call_again",
     "retracing",
     "steps",
+    "input",
     "epoch_start",
     "between_epochs",
     "validation",
@@ -61,7 +67,8 @@ SOURCE = "clock, Keras's own calls"
 class RunRow(Record, frozen=True, kw_only=True):
     """One part of a run: its seconds, its share of the wall time (0 to 1), and how often it came.
 
-    `name` is that of a callback; of `steps` and first calls, `times` counts calls of the train function.
+    `name` is that of a callback; of `steps` and first calls, `times` counts calls of the train function. `spread` is
+    by how much of itself the total may differ when as many come again, at 95 %; None where nothing tells.
     """
 
     part: RunPart
@@ -69,6 +76,7 @@ class RunRow(Record, frozen=True, kw_only=True):
     seconds: float
     share: float
     times: int
+    spread: float | None = None
 
 
 class RunBreakdown(Record, frozen=True, kw_only=True):
@@ -76,7 +84,8 @@ class RunBreakdown(Record, frozen=True, kw_only=True):
 
     `goodput` is the share of the wall time in which steps ran, `recurring_s` the time without what comes once.
     `complete` is false for a run that was cut off, or still goes on. One that was `planned` is as short as was asked
-    for: what comes once is no measure of a training.
+    for: what comes once is no measure of a training. `plain_s` is the mean of a call that is none of the first of an
+    epoch, None where there are too few of them.
     """
 
     wall_s: float
@@ -88,10 +97,16 @@ class RunBreakdown(Record, frozen=True, kw_only=True):
     epochs: int
     calls: int
     planned: bool = False
+    plain_s: float | None = None
 
     def seconds(self, *parts: RunPart) -> float:
         """Return how long these parts took together."""
         return sum(row.seconds for row in self.rows if row.part in parts)
+
+
+def once(trainings: int) -> frozenset[RunPart]:
+    """Return the parts that come once, however long a run goes on: where `fit` is called once, what it does around."""
+    return ONCE if trainings > 1 else ONCE | {"fit"}
 
 
 def breakdown_of_run(run: Run) -> RunBreakdown | None:
@@ -127,22 +142,28 @@ def breakdown_of_wall(wall: Wall, *, planned: bool = False) -> RunBreakdown | No
     told = _told(wall.parts)
     order = list(RunPart.__args__)  # type: ignore[attr-defined]
     rows = [
-        RunRow(part=part, name=name, seconds=total_ns / NS_PER_S, share=total_ns / wall_ns, times=times)
-        for (part, name), (total_ns, times) in sorted(
-            told.items(), key=lambda item: (order.index(item[0][0]), -item[1][0])
+        RunRow(
+            part=part,
+            name=name,
+            seconds=took.total_ns / NS_PER_S,
+            share=took.total_ns / wall_ns,
+            times=took.times,
+            spread=took.spread,
         )
-        if total_ns > 0
+        for (part, name), took in sorted(told.items(), key=lambda item: (order.index(item[0][0]), -item[1].total_ns))
+        if took.total_ns > 0
     ]
     return RunBreakdown(
         wall_s=wall_ns / NS_PER_S,
         rows=tuple(rows),
         goodput=sum(row.share for row in rows if row.part == "steps"),
-        recurring_s=sum(row.seconds for row in rows if row.part not in ONCE),
+        recurring_s=sum(row.seconds for row in rows if row.part not in once(_times(wall.parts, "fit"))),
         complete=wall.complete,
         trainings=_times(wall.parts, "fit"),
         epochs=_times(wall.parts, "epoch_start"),
         calls=_times(wall.parts, "steps", "epoch_first_call", "first_call", "first_call_again", "retracing"),
         planned=planned,
+        plain_s=_plain_s(wall.parts),
     )
 
 
@@ -156,6 +177,8 @@ def signals(breakdown: RunBreakdown) -> Evidence:
         ("run_trainings", "", float(breakdown.trainings), ""),
         ("run_epochs", "", float(breakdown.epochs), ""),
         ("run_calls", "", float(breakdown.calls), ""),
+        ("run_recurring_s", "s", breakdown.recurring_s, ""),
+        ("run_step_s", "s", breakdown.plain_s, "nearly every step is the first of its epoch"),
         ("run_calls_per_training", "", _ratio(breakdown.calls, breakdown.trainings), "no call of `fit` was seen"),
         ("run_calls_per_epoch", "", _ratio(breakdown.calls, breakdown.epochs), "no epoch was seen"),
         (
@@ -172,12 +195,15 @@ def signals(breakdown: RunBreakdown) -> Evidence:
             (f"run_s.{part}", "s", seconds, ""),
             (f"run_times.{part}", "", float(sum(row.times for row in rows)), ""),
         ]
-        if part not in ONCE:
+        if (spread := _together(rows)) is not None:
+            said.append((f"run_spread.{part}", "of its time", spread, ""))
+        if part not in once(breakdown.trainings):
             said.append(
                 (f"run_share.{part}", "of the time without what comes once", seconds / breakdown.recurring_s, "")
             )
         if rows[0].name:
             said.append((f"run_name.{part}", "", rows[0].name, ""))
+            said.append((f"run_times_of_named.{part}", "", float(rows[0].times), ""))
     return Evidence(
         signals=tuple(
             Signal(name=name, unit=unit, source=SOURCE, value=value, missing=missing if value is None else None)
@@ -186,29 +212,61 @@ def signals(breakdown: RunBreakdown) -> Evidence:
     )
 
 
-def _told(parts: Iterable[WallPart]) -> dict[tuple[RunPart, str], tuple[int, int]]:
+@dataclass
+class _Took:
+    """What a part took so far."""
+
+    total_ns: int = 0
+    times: int = 0
+    squares_s2: float = 0.0
+
+    def add(self, total_ns: int, times: int, squares_s2: float = 0.0) -> None:
+        self.total_ns, self.times = self.total_ns + total_ns, self.times + times
+        self.squares_s2 += squares_s2
+
+    @property
+    def spread(self) -> float | None:
+        """By how much of itself another total of as many times may differ at 95 %: both have that error."""
+        if self.times < fixed.TIMES_TELLING or not self.squares_s2 or self.total_ns <= 0:
+            return None
+        seconds = self.total_ns / NS_PER_S
+        return 2 * math.sqrt(2 * max(0.0, self.squares_s2 - seconds**2 / self.times)) / seconds
+
+
+def _told(parts: Iterable[WallPart]) -> dict[tuple[RunPart, str], _Took]:
     """Add the parts up by kind and name; the first call of an epoch is a step, and what it takes longer is its start.
 
     It waits for the first batch, and so for a shuffle buffer that fills. Where an epoch has no other call, nothing says
-    how long a call takes.
+    how long a call takes. Steps pass in stretches of many calls, whose squares tell nothing of a call.
     """
-    told: dict[tuple[RunPart, str], tuple[int, int]] = {}
-
-    def add(kind: RunPart, name: str, total_ns: int, times: int) -> None:
-        total, had = told.get((kind, name), (0, 0))
-        told[(kind, name)] = (total + total_ns, had + times)
-
-    first_ns = first_times = 0
+    told: dict[tuple[RunPart, str], _Took] = {}
+    first = _Took()
     for part in parts:
         if part.kind == "epoch_first_call":
-            first_ns, first_times = first_ns + part.total_ns, first_times + part.times
+            first.add(part.total_ns, part.times, part.squares_s2)
         else:
-            add(part.kind, part.name, part.total_ns, part.times)
-    steps_ns, steps_times = told.get(("steps", ""), (0, 0))
-    usual_ns = first_times * steps_ns // steps_times if steps_times > 0 else first_ns
-    add("steps", "", min(first_ns, usual_ns), first_times)
-    add("epoch_start", "", first_ns - min(first_ns, usual_ns), 0)
+            squares = 0.0 if part.kind == "steps" else part.squares_s2
+            told.setdefault((part.kind, part.name), _Took()).add(part.total_ns, part.times, squares)
+    steps, start = (told.setdefault((part, ""), _Took()) for part in ("steps", "epoch_start"))
+    usual_ns = first.times * steps.total_ns // steps.times if steps.times > 0 else first.total_ns
+    steps.add(min(first.total_ns, usual_ns), first.times)
+    start.add(first.total_ns - min(first.total_ns, usual_ns), 0)
     return told
+
+
+def _plain_s(parts: Iterable[WallPart]) -> float | None:
+    """Return the mean of the calls that are none of the first of an epoch, with what lies between two of them."""
+    took = [part for part in parts if part.kind == "steps"]
+    seconds, times = sum(part.total_ns for part in took) / NS_PER_S, sum(part.times for part in took)
+    return seconds / times if times >= fixed.CALLS_TELLING and seconds > 0 else None
+
+
+def _together(rows: Iterable[RunRow]) -> float | None:
+    """Return the spread of a part's total over its rows; None where that of its largest is not known."""
+    rows = sorted(rows, key=lambda row: -row.seconds)
+    if rows[0].spread is None:
+        return None
+    return math.hypot(*(row.seconds * (row.spread or 0.0) for row in rows)) / sum(row.seconds for row in rows)
 
 
 def _times(parts: Iterable[WallPart], *kinds: PartKind) -> int:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from gpuprobe.units import NS_PER_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -36,7 +38,7 @@ class CallbackTimes:
     def __init__(self, phases: Phases) -> None:
         self._phases = phases
         self._on: list[tuple[Any, str, Any, Any]] = []
-        self._batch: dict[tuple[PartKind, str], list[int]] = {}
+        self._batch: dict[tuple[PartKind, str], list[float]] = {}
         self.last_ns = 0
 
     def wrap(self, callbacks: Iterable[Any], *, batches: bool) -> None:
@@ -61,8 +63,9 @@ class CallbackTimes:
     def settle(self) -> None:
         """Subtract the time of the batch methods from that of the steps; call it after the steps were counted."""
         for (kind, name), took in self._batch.items():
-            self._phases.clock.move("steps", kind, name, took_ns=took[0], times=took[1])
-            took[:] = 0, 0
+            ns, times, squares = took
+            self._phases.clock.move("steps", kind, name, took_ns=round(ns), times=round(times), squares_s2=squares)
+            took[:] = 0, 0, 0.0
 
     def _replace(self, callback: Any, hook: str, timed: Callable[[Any], Any]) -> None:
         if _is_default(callback, hook):
@@ -87,7 +90,7 @@ class CallbackTimes:
         return timed
 
     def _of_batch(self, own: Any, kind: PartKind, name: str) -> Any:
-        plain, saving = (self._batch.setdefault((one, name), [0, 0]) for one in (kind, "checkpoint"))
+        plain, saving = (self._batch.setdefault((one, name), [0, 0, 0.0]) for one in (kind, "checkpoint"))
         phases, clock = self._phases, time.time_ns
 
         @functools.wraps(own)
@@ -97,8 +100,10 @@ class CallbackTimes:
             answer = own(*given, **named)
             self.last_ns = now_ns = clock()
             took = saving if phases.saved else plain
-            took[0] += now_ns - began_ns
+            took_ns = now_ns - began_ns
+            took[0] += took_ns
             took[1] += 1
+            took[2] += (took_ns / NS_PER_S) ** 2
             return answer
 
         return timed

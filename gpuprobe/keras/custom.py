@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from gpuprobe.keras.phases import phases
 from gpuprobe.keras.session import ProbeOptions
 from gpuprobe.keras.watcher import Watcher
+from gpuprobe.records import Given
 
 if TYPE_CHECKING:
     import os
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from gpuprobe.records import State
 
 NOTHING = nullcontext()
-Given = ParamSpec("Given")
+# What such a training was given is not known but for this.
+LOOP = Given(own_loop=True)
+Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 
@@ -62,6 +65,7 @@ class Steps:
     def _describe(self, session: ProbeSession) -> None:
         phases().told(lambda: phases().loop_warm(session))
         session.samples_per_call = self._batch_size
+        session.was_given(LOOP)
         known = self._model is not None
         session.describe(session.settings(self._model, self._batch_size, "unknown") if known else None, 0)
 
@@ -101,7 +105,7 @@ def window(
     steps.end()
 
 
-def steps(name: str, **options: Any) -> Callable[[Callable[Given, Answer]], Callable[Given, Answer]]:
+def steps(name: str, **options: Any) -> Callable[[Callable[Arguments, Answer]], Callable[Arguments, Answer]]:
     """Decorate a step function: each call is a step; the recording begins with the first and ends with the process.
 
     Takes the options of `window`.
@@ -109,11 +113,11 @@ def steps(name: str, **options: Any) -> Callable[[Callable[Given, Answer]], Call
     batch_size, verbose = options.pop("batch_size", 0), options.pop("verbose", True)
     watcher = Watcher(ProbeOptions(name=name, **options), verbose=verbose)
 
-    def decorate(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
+    def decorate(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
         started = False
 
         @functools.wraps(function)
-        def step(*given: Given.args, **named: Given.kwargs) -> Answer:
+        def step(*given: Arguments.args, **named: Arguments.kwargs) -> Answer:
             nonlocal started
             if not started:
                 started = True
@@ -128,6 +132,7 @@ def steps(name: str, **options: Any) -> Callable[[Callable[Given, Answer]], Call
             if session.calls == 1:
                 phases().told(lambda: phases().loop_warm(session))
                 session.samples_per_call = batch_size
+                session.was_given(LOOP)
                 session.describe(None, 0)
 
         return step

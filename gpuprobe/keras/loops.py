@@ -16,6 +16,7 @@ import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from gpuprobe.keras.iterating import Waits
 from gpuprobe.keras.phases import phases
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Loops:
         self._steps: Steps | None = None
         self._within = 0
         self._over = False
+        self._waits = Waits(phases())
         # How many updates have been traced into graphs so far.
         self._traced = 0
         # A forked child does not record: the recording is its parent's.
@@ -72,6 +74,7 @@ class Loops:
         if keras.backend.backend() == "tensorflow":
             self._hook_updates(keras)
             self._hook_functions()
+            self._waits.hook()
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -129,7 +132,7 @@ class Loops:
         watcher.ends_at_exit()
         self._steps = Steps(watcher, _length(batch), model)
         # The loop's first call is over: from here on calls are counted.
-        watcher.ask(lambda session: process.told(lambda: process.loop_warm(session)), None)
+        watcher.ask(lambda session: process.told(lambda: process.loop_warm(session, self._waits.settle)), None)
 
     def _end(self) -> None:
         with self._lock:

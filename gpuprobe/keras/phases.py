@@ -76,6 +76,11 @@ class Phases:
         """Whether this thread of this process is the recorded one."""
         return self._owner == (os.getpid(), threading.get_ident())
 
+    @property
+    def loops(self) -> bool:
+        """Whether the steps of a loop that is no `fit` go on in this thread."""
+        return self._looping and self.clock.kind == "steps" and self.ours
+
     def save_to(self, file: Path) -> None:
         """Keep the record of the process in a file, from now on."""
         self._file = file
@@ -149,18 +154,21 @@ class Phases:
         self._open("first_call", trains=True, at_ns=first_call_ns or None)
         self._looping = self._compiled = True
 
-    def loop_warm(self, counted: Counted) -> None:
-        """Note that the first call of a custom loop ended; from now on `counted` counts its calls."""
+    def loop_warm(self, counted: Counted, settle: Callable[[], None] | None = None) -> None:
+        """Note that the first call of a custom loop ended; `counted` counts from now on, `settle` as in a training."""
         if self._looping and self.clock.kind == "first_call":
             self.clock.to("steps", times=0)
             self._counted, self._counted_before = counted, counted.calls
+            self._settle = settle
 
     def loop_ended(self) -> None:
         """End a custom loop at its last update."""
         if not self._looping or not self.ours:
             return
         self._leave_steps("tail")
-        self._counted, self._looping = None, False
+        if self._settle is not None:
+            self._settle()
+        self._counted, self._settle, self._looping = None, None, False
 
     def epoch_began(self) -> None:
         """Note that an epoch began: until its first call the iterator restarts and the shuffle buffer fills."""

@@ -51,7 +51,7 @@ class Verdict(Record, frozen=True, kw_only=True):
         lines += [f"Run      {self.whole_run}."] if self.whole_run else []
         lines += [f"No trace {self.no_trace}."] if self.no_trace else []
         lines += [f"Note     {UNCOUNTED}"] if rate.value and rate.unit == STEPS else []
-        return lines + [f"Next     {finding.fix}" for finding in self.findings[:1]]
+        return lines + [f"Next     {finding.fix} {_promised(finding)}".rstrip() for finding in self.findings[:1]]
 
     def _cause(self) -> str:
         first = next(iter(self.findings), None)
@@ -61,6 +61,13 @@ class Verdict(Record, frozen=True, kw_only=True):
         by = "By the clock over the whole run" if first.of == "run" else by
         tie = f", which ties with {first.ties_with}" if first.ties_with else ""
         return f" {by}: {first.cause} (confidence {first.confidence}){tie}."
+
+
+def _promised(finding: Finding) -> str:
+    # Only at the end of a training is anything told.
+    from gpuprobe.report.breakdown import promised
+
+    return promised(finding)
 
 
 def diagnosis_of(folder: Path, *, trace: bool) -> tuple[Diagnosis, Case]:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from gpuprobe.records import PartKind
 
 Key = tuple["PartKind", str]
-# For each part its total in nanoseconds, and how often it occurred.
-Tally = dict[Key, tuple[int, int]]
+# For each part its total in nanoseconds, how often it occurred, and the sum of the squares of its seconds.
+Tally = dict[Key, tuple[int, int, float]]
+NONE_YET = (0, 0, 0.0)
 # Linux's file with the start of the process, in ticks since boot; the command before it may hold spaces. Source:
 # proc(5).
 STAT = Path("/proc/self/stat")
@@ -56,7 +57,8 @@ class WallClock:
         """
         now_ns = max(self._since_ns, time.time_ns() if at_ns is None else at_ns)
         former, self._key = self._key, (kind, name)
-        self._add(former, now_ns - self._since_ns, 0)
+        took_ns = now_ns - self._since_ns
+        self._add(former, took_ns, 0, (took_ns / NS_PER_S) ** 2)
         self._add(self._key, 0, times)
         self._since_ns = now_ns
         return former
@@ -69,14 +71,23 @@ class WallClock:
         """Add to a part's count of occurrences."""
         self._add((kind, name), 0, times)
 
-    def move(self, source: PartKind, kind: PartKind, name: str = "", *, took_ns: int | None = None, times: int) -> None:
+    def move(
+        self,
+        source: PartKind,
+        kind: PartKind,
+        name: str = "",
+        *,
+        took_ns: int | None = None,
+        times: int,
+        squares_s2: float = 0.0,
+    ) -> None:
         """Move time from one part to another: all of it, or `took_ns` that was measured within it."""
         if source == self.kind:
             self.back(self._key)
-        there = self._tally.get((source, ""), (0, 0))[0]
+        there = self._tally.get((source, ""), NONE_YET)[0]
         taken_ns = there if took_ns is None else min(took_ns, there)
         self._add((source, ""), -taken_ns, 0)
-        self._add((kind, name), taken_ns, times)
+        self._add((kind, name), taken_ns, times, squares_s2)
 
     def told(self) -> Tally:
         """Return all parts up to `since_ns`."""
@@ -90,9 +101,11 @@ class WallClock:
     def wall(self, started_ns: int, before: Tally | None = None, *, complete: bool, steps_per_call: int = 1) -> Wall:
         """Return the whole-run breakdown since `started_ns`, when the tally was `before`."""
         parts = [
-            WallPart(kind=key[0], name=key[1], total_ns=total - had[0], times=times - had[1])
-            for key, (total, times) in self.tally().items()
-            if (had := (before or {}).get(key, (0, 0))) != (total, times)
+            WallPart(
+                kind=key[0], name=key[1], total_ns=took[0] - had[0], times=took[1] - had[1], squares_s2=took[2] - had[2]
+            )
+            for key, took in self.tally().items()
+            if (had := (before or {}).get(key, NONE_YET))[:2] != took[:2]
         ]
         return Wall(
             started_ns=started_ns,
@@ -102,9 +115,9 @@ class WallClock:
             steps_per_call=steps_per_call,
         )
 
-    def _add(self, key: Key, took_ns: int, times: int) -> None:
-        total, had = self._tally.get(key, (0, 0))
-        self._tally[key] = (total + took_ns, had + times)
+    def _add(self, key: Key, took_ns: int, times: int, squares_s2: float = 0.0) -> None:
+        total, had, squares = self._tally.get(key, NONE_YET)
+        self._tally[key] = (total + took_ns, had + times, squares + squares_s2)
 
 
 def process_started_ns() -> int:

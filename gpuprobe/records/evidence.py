@@ -80,9 +80,11 @@ class Gain(Record, frozen=True, kw_only=True):
     """A speed-up as the ratio old step time / new step time, with its 95 % range where one is known.
 
     `over` says whose step the old one is: a strategy's name, or what was traced; empty in files of before it was told.
+    `most` is what no way of making the change exceeds, where that is part of what is told.
     """
 
     ratio: float
     low: float | None = None
     high: float | None = None
     over: str = ""
+    most: float | None = None

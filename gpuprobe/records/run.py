@@ -23,6 +23,7 @@ class Settings(Record, frozen=True, kw_only=True):
 
     `gpu_pci_bus_id` is where CUDA says that the backend's first GPU lies; empty where there is none. `batch_size` is
     that of all `replicas` together; `trainable_mib` is what their gradients are large, None where it was not read.
+    `functions_eagerly` says that TensorFlow was told to run every `tf.function` operation by operation.
     """
 
     device: str
@@ -38,6 +39,7 @@ class Settings(Record, frozen=True, kw_only=True):
     onednn: bool | None
     tf32: bool | None
     run_eagerly: bool = False
+    functions_eagerly: bool = False
     gpu_pci_bus_id: str = ""
     backend: str = "tensorflow"
     replicas: int = 1
@@ -48,7 +50,8 @@ class Given(Record, frozen=True, kw_only=True):
     """What `fit` was given, as far as could be seen; empty or None where it was not.
 
     `data_kind` is what the batches come from, `data_workers` how many a PyDataset has; `callbacks` are the user's own,
-    by the names of their classes. `samples_vary` says that samples differ in their shape.
+    by the names of their classes. `samples_vary` says that samples differ in their shape. `own_loop` says that no `fit`
+    was called: the steps are those of a loop in the script.
     """
 
     data_kind: str = ""
@@ -57,6 +60,7 @@ class Given(Record, frozen=True, kw_only=True):
     verbose: int | None = None
     callbacks: tuple[str, ...] | None = None
     samples_vary: bool | None = None
+    own_loop: bool = False
 
 
 class Phase(Record, frozen=True, kw_only=True):

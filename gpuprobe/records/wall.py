@@ -10,9 +10,9 @@ from gpuprobe.records.base import SCHEMA, Record
 # around its epochs; `first_call` the first call of the first train function, which traces and compiles it,
 # `first_call_again` that of each further one, `retracing` later calls that built their graph anew; `epoch_start` from
 # an epoch's begin to its first call, `epoch_first_call` that call, `steps` all others with what lies between two of
-# them; `between_epochs` from an epoch's last call to the next one's begin, without what has a name of its own;
-# `between_trainings` the script's own code, `tail` that after its last training; `held` the wait for a quiet machine;
-# `gpuprobe` what watching itself took.
+# them; `input` what a loop of one's own waits for tf.data; `between_epochs` from an epoch's last call to the next one's
+# begin, without what has a name of its own; `between_trainings` the script's own code, `tail` that after its last
+# training; `held` the wait for a quiet machine; `gpuprobe` what watching itself took.
 PartKind = Literal[
     "imports",
     "build",
@@ -23,6 +23,7 @@ PartKind = Literal[
     "epoch_start",
     "epoch_first_call",
     "steps",
+    "input",
     "between_epochs",
     "validation",
     "callback",
@@ -39,13 +40,15 @@ PartKind = Literal[
 class WallPart(Record, frozen=True, kw_only=True):
     """All the time of one kind, in nanoseconds; `name` is that of a callback, `times` how often it came.
 
-    Of `steps` and the first calls, `times` counts calls of the train function.
+    Of `steps` and the first calls, `times` counts calls of the train function. `squares_s2` is the sum of the squares
+    of how long each time took, in seconds: how far they differ; 0 where nobody told.
     """
 
     kind: PartKind
     name: str = ""
     total_ns: int
     times: int
+    squares_s2: float = 0.0
 
 
 class Wall(Record, frozen=True, kw_only=True):

@@ -56,7 +56,7 @@ def of_diagnosis(diagnosis: Diagnosis, device: DeviceBreakdown | None) -> Answer
         if gain is not None and breakdown.tells(gain):
             rows.append(predicted("after the change", device.step_ms, gain.ratio, gain.low, gain.high))
             title += f" Predicted with the change: {now} -> {wording.milliseconds(device.step_ms / gain.ratio)} a step."
-    said = f"Predicted gain: {breakdown.told(gain)}." if gain else ""
+    said = breakdown.promised(first) if gain or first.no_gain else ""
     change = " ".join(filter(None, [first_sentence(first.fix), said]))
     seen = f"{wording.count(device.counted, 'step')} of a trace" if device is not None else "readings, no trace"
     rests_on = "the clock over the whole run" if first.of == "run" else seen

@@ -121,9 +121,15 @@ def words(diagnosis: Diagnosis) -> Words:
         why = f"{why} Besides: {wording.listing(also)}.".lstrip()
     if (which := judged(diagnosis)) is not None:
         why = f"{why} {which}".lstrip()
-    gain = first.predicted_gain
-    following = first.fix + (f" Predicted gain: {told(gain)}." if gain else "")
+    following = f"{first.fix} {promised(first)}".rstrip()
     return Words(verdict, why, following, first.code)
+
+
+def promised(finding: Finding) -> str:
+    """Say what the advice gains, or why that cannot be told; nothing where nobody asked."""
+    if finding.predicted_gain is not None:
+        return f"Predicted gain: {told(finding.predicted_gain)}."
+    return f"No gain is predicted: {finding.no_gain}." if finding.no_gain else ""
 
 
 def beside(finding: Finding) -> str:
@@ -184,6 +190,8 @@ def told(gain: Gain) -> str:
     if not tells(gain):
         least = f"at least {wording.times(gain.low)}" if gain.low is not None and gain.low > 1 else "not known"
         text = f"{least} (up to {wording.times(gain.high or gain.ratio)}: how much, the trace does not tell)"
+    elif gain.most is not None:
+        text = f"{text}, at most {wording.times(gain.most)},"
     return f"{text} over {gain.over}" if gain.over else text
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from gpuprobe import wording
+from gpuprobe.report.whole_run import PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gpuprobe.compare.records import Comparison, Difference, Ledger, PartChange, StrategyChange
     from gpuprobe.ranking.rates import Interval
 
 SIMULATED = "SIMULATED: at least one of the two was never measured."
+AS_NAMED: Mapping[Any, str] = MappingProxyType({})
 # Categories that changed by less than this share of the longer step are left out of the text; --json has all.
 WORTH_TELLING = 0.005
 MOST_READINGS = 8
@@ -57,7 +60,19 @@ def _verdict(found: Comparison) -> list[str]:
         if names:
             lines.append(f"{words} {wording.listing(names)}")
     verdict = "; ".join(lines) or "no rates to compare"
-    return ["", f"Verdict: {verdict[:1].upper() + verdict[1:]}.", *_floor(found)]
+    causes = [words for change in found.strategies if (words := _cause(change))]
+    return ["", f"Verdict: {verdict[:1].upper() + verdict[1:]}.", *causes, *_floor(found)]
+
+
+def _cause(change: StrategyChange) -> str:
+    """Say which cause led in each, and whether that of A is gone; nothing where not both were diagnosed."""
+    a, b = change.a_cause, change.b_cause
+    if a is None or b is None:
+        return ""
+    if a.cause == b.cause:
+        return f"The same leads in both: {a.cause} (confidence {a.confidence} in A, {b.confidence} in B)."
+    went = "is gone" if change.gone else "leads no more"
+    return f"{a.cause} (confidence {a.confidence}), which led in A, {went}; in B {b.cause} leads ({b.confidence})."
 
 
 def _floor(found: Comparison) -> list[str]:
@@ -98,17 +113,18 @@ def _says(change: StrategyChange) -> str:
 
 def _detail(change: StrategyChange, everywhere: Sequence[Difference]) -> list[str]:
     own = [difference for difference in change.settings if difference not in everywhere]
-    lines = _ledger(change.ledger) if change.ledger else []
+    lines = _ledger(change.run, "Wall time of the run for each step", PARTS) if change.run else []
+    lines += _ledger(change.ledger) if change.ledger else []
     lines += _until_steady(change.until_steady)
     lines += _named("Settings that differ", _differences(own))
     lines += _named("Readings that differ", _readings(change))
     return [change.strategy, *(f"  {line}" for line in lines)] if lines else []
 
 
-def _ledger(ledger: Ledger) -> list[str]:
+def _ledger(ledger: Ledger, what: str = "Step in the trace", names: Mapping[Any, str] = AS_NAMED) -> list[str]:
     longer = max(ledger.a_step_ms, ledger.b_step_ms)
     told = [change for change in ledger.changes if abs(change.change_ms) >= WORTH_TELLING * longer]
-    step = f"Step in the trace: {wording.milliseconds(ledger.a_step_ms)} in A, "
+    step = f"{what}: {wording.milliseconds(ledger.a_step_ms)} in A, "
     step += f"{wording.milliseconds(ledger.b_step_ms)} in B ({_signed(ledger.b_step_ms - ledger.a_step_ms)})"
     if not told:
         return [f"{step}; no part of it changed"]
@@ -116,7 +132,7 @@ def _ledger(ledger: Ledger) -> list[str]:
     for change in told:
         before = [wording.milliseconds(change.a_ms), wording.share(change.a_fraction)]
         after = [wording.milliseconds(change.b_ms), wording.share(change.b_fraction)]
-        rows.append([change.category, *before, *after, _signed(change.change_ms)])
+        rows.append([names.get(change.category, change.category), *before, *after, _signed(change.change_ms)])
     rest = [change for change in ledger.changes if change not in told]
     if rest:
         # So that what is shown adds up to the step's change.

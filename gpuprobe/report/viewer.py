@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from gpuprobe import child
+from gpuprobe.diagnosis.trainings import studies
 from gpuprobe.errors import InputError, MissingError, OutputError
 from gpuprobe.recording import RUNS_FOLDER, TRACE_PATTERN, WATCH_FILE, load_study
-from gpuprobe.report.trainings import studies
 from gpuprobe.scratch import scratch
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.trainings import Training, first_traced, read_processes, read_trainings, why_no_trace, why_none
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.readings.signals import Seen
 from gpuprobe.evidence.whole_run import RunBreakdown
@@ -28,7 +29,6 @@ from gpuprobe.report import answer, breakdown, figures, html, whole_run
 from gpuprobe.report.answer import Answer
 from gpuprobe.report.charts import PLOTS_FOLDER
 from gpuprobe.report.page import filled
-from gpuprobe.report.trainings import Training, first_traced, read_processes, read_trainings, why_no_trace, why_none
 from gpuprobe.telemetry import read
 from gpuprobe.units import NS_PER_S
 from gpuprobe.watch.verdict import Verdict, judge, not_offered

@@ -20,6 +20,7 @@ PARTS: dict[RunPart, str] = {
     "first_call_again": "first calls of further models",
     "retracing": "calls that built their graph again",
     "steps": "steps",
+    "input": "the loop waits for tf.data",
     "epoch_start": "epochs: the iterator starts, buffers fill",
     "between_epochs": "between epochs: metrics, Keras itself",
     "validation": "validation",

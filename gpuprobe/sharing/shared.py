@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gpuprobe.diagnosis.trainings import studies
 from gpuprobe.recording import (
     KERAS_SEEN,
     PROFILES_PATTERN,
@@ -19,13 +20,13 @@ from gpuprobe.recording import (
     TRACE_FOLDER,
     TRACE_LEFT_OUT,
     TRAININGS_FOLDER,
+    WALL_FILES,
     WATCH_FILE,
     load_runs,
     load_study,
     search_file,
 )
 from gpuprobe.records import Watch, load, to_json
-from gpuprobe.report.trainings import studies
 from gpuprobe.sharing.kinds import short_system
 from gpuprobe.traces.find import traces_in
 from gpuprobe.traces.formats import ending_of
@@ -70,6 +71,9 @@ def _of_watch(folder: Path, *, traces: bool) -> Shared:
     watch = load(Watch, folder / WATCH_FILE)
     names = (WATCH_FILE, TELEMETRY_FILE, f"{TRAININGS_FOLDER}/{KERAS_SEEN}")
     files = {Path(name): folder / name for name in names if (folder / name).is_file()}
+    # Each numbered: the process's own number is nobody's business.
+    for number, wall in enumerate(sorted((folder / TRAININGS_FOLDER).glob(WALL_FILES.format("*"))), 1):
+        files[Path(TRAININGS_FOLDER) / WALL_FILES.format(number)] = wall
     environment = _public_environment(watch.environment) if watch.environment else None
     records = {Path(WATCH_FILE): to_json(msgspec.structs.replace(watch, environment=environment))}
     trainings = {study: _of_study(study, traces=traces) for study in studies(folder)}

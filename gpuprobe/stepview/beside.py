@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
+from gpuprobe.diagnosis.trainings import studies
 from gpuprobe.errors import InputError, OutputError
 from gpuprobe.recording import RUNS_FOLDER, STEP_FILE, TRACE_FOLDER, WATCH_FILE
 from gpuprobe.records import write_whole
-from gpuprobe.report.trainings import studies
 from gpuprobe.stepview.page import render
 from gpuprobe.stepview.view import view_of
 

@@ -147,6 +147,27 @@ PARSED_AT_ONCE = 4.0
 """Called no more often than this in a step, a parser parses whole batches; several may be made in one step."""
 MUCH_PYTHON = 0.2
 """Python that takes less of the pipeline's time than this is no reason to take it out."""
+TIMES_TELLING = 4
+"""What came fewer times does not tell how far it differs from time to time."""
+CALLS_TELLING = 8
+"""The mean of fewer calls is no step of a training: as many as a block of times has."""
+TIMES_UNKNOWN = 0.3
+"""What came too seldom to tell may take so much more or less another time."""
+LEFT_APART = 0.15
+"""Steps that are measured twice differ by up to a tenth (STEP_OUTLIER) each time."""
+FIRST_SLOWED = 3.0
+"""A call that is the first of its iterator or of its graph takes so many times as long to start its operations as one
+in a row: between no longer and FIRST_SLOWED_MOST."""
+FIRST_SLOWED_MOST = 8.0
+"""The most of it: 5.3 ms where calls in a row took 0.73 ms, in a training of a step for each call of `fit`."""
+LONG_EPOCH = 100.0
+"""The fewest of "a few hundred" steps that an epoch is advised to have."""
+HOOKS_OF_EPOCH = 4.0
+"""What comes no more often than this in an epoch comes with its begin and end, by the hooks of a callback or two."""
+SELDOM = 5.0
+"""What is to come less often comes this many times less: every fifth time, where nothing tells another number."""
+KERAS_CALL_S = 0.0003
+"""What Keras does around a call of `train_on_batch` or `predict_on_batch`, on a processor of today: 0.2 to 0.5 ms."""
 ODD_STEP_OF = 3
 """Of fewer steps none is the odd one."""
 ODD_STEPS = 0.25

@@ -148,6 +148,10 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
         AtLeastZero,
         Meta(description="Chosen here: an epoch of fewer calls is over before its input flows."),
     ] = 10.0
+    loop_input_share: Annotated[
+        Share,
+        Meta(description="As for what lies between steps: so much of a loop of one's own for batches of tf.data."),
+    ] = 0.15
     validation_share: Annotated[
         Share,
         Meta(

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from gpuprobe.compare.compare import compare
 from gpuprobe.compare.gather import gather
-from gpuprobe.compare.records import Comparison, StrategyChange
+from gpuprobe.compare.records import Cause, Comparison, Measured, Side, StrategyChange
 from gpuprobe.errors import InputError, UsageError
 from gpuprobe.ranking import spread
 from gpuprobe.ranking.rates import RunRate
 from gpuprobe.recording import RUN_FILE, STUDY_FILE
-from gpuprobe.records import GpuInfo, Run, Study, load, save
+from gpuprobe.records import Confidence, GpuInfo, Run, Study, load, save
 from gpuprobe.report.compare import text
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Collective, Host, Input, Kernels, Spec
@@ -326,6 +326,33 @@ def test_recorded_traces_of_one_step_compare_their_ledgers(real_traces: Path) ->
     assert "fewer than two steps" in text(found)
     with pytest.raises(UsageError, match="different hardware"):
         compare(sides[0], sides[2])
+
+
+def watched(cause: str, confidence: Confidence, *others: str, **run_ms: float) -> Side:
+    measured = Measured(
+        strategy="watched command",
+        rates={},
+        why_no_rate="its window holds too few steps for a rate",
+        cause=Cause(cause=cause, confidence=confidence),
+        causes=(cause, *others),
+        run_ms=run_ms,
+    )
+    return Side(path=cause, kind="watch", measured=(measured,))
+
+
+def test_of_watched_trainings_it_is_said_which_cause_went_and_what_a_step_costs_no_more() -> None:
+    flawed = watched("checkpointing", "high", "host_between_steps", steps=2.0, checkpoint=8.0)
+    fixed = watched("host_between_steps", "medium", steps=2.0, epoch_start=0.5)
+    found = compare(flawed, fixed)
+    assert found.strategies[0].gone
+    said = text(found)
+    assert "checkpointing (confidence high), which led in A, is gone; in B host_between_steps leads (medium)" in said
+    assert "Wall time of the run for each step: 10.0 ms in A, 2.50 ms in B (-7.50 ms)" in said
+    assert re.search(r"checkpoint +8.00 ms +80 % +0 us +0 % +-8.00 ms", said)
+    beside = compare(flawed, watched("host_between_steps", "medium", "checkpointing", steps=2.0))
+    assert not beside.strategies[0].gone
+    assert "leads no more" in text(beside)
+    assert "The same leads in both: checkpointing" in text(compare(flawed, flawed))
 
 
 def test_watches_have_no_rate_and_cannot_be_held_against_a_floor(cli: Cli, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gpuprobe.keras.iterating import Waits
 from gpuprobe.keras.phases import Phases
 from gpuprobe.records import Wall, load
 
@@ -51,7 +52,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def told(process: Phases) -> dict[str, tuple[float, int]]:
-    return {" ".join(key).strip(): (ns / S, times) for key, (ns, times) in process.clock.tally().items() if ns or times}
+    return {
+        " ".join(key).strip(): (ns / S, times) for key, (ns, times, _) in process.clock.tally().items() if ns or times
+    }
 
 
 @contextmanager
@@ -119,6 +122,32 @@ def test_a_model_that_is_made_anew_is_compiled_again_though_the_old_one_is_gone(
         gc.collect()
     assert told(process)["first_call"] == (2, 1)
     assert told(process)["first_call_again"] == (4, 2)
+
+
+def test_a_loop_that_waits_for_a_dataset(clock: Clock) -> None:
+    process, counter = Phases(), Counter(clock)
+
+    class Batches:
+        """As the iterator of a dataset, whose batches take three seconds."""
+
+        def __next__(self) -> int:
+            clock.passes(3)
+            return 1
+
+    waits = Waits(process)
+    waits._time(Batches)
+    batches = Batches()
+    assert next(batches) == 1
+    process.loop_began(clock.now_ns)
+    counter.call(2)
+    process.loop_warm(counter, waits.settle)
+    for _ in range(4):
+        next(batches)
+        counter.call(1)
+    process.loop_ended()
+    next(batches)
+    assert told(process)["steps"] == (4, 4)
+    assert told(process)["input"] == (12, 4), "neither what came before the loop nor what came after it"
 
 
 def test_a_loop_with_predictions_in_it(clock: Clock) -> None:

@@ -24,13 +24,13 @@ from gpuprobe.diagnosis.causes import CATALOGUE
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.diagnosis.records import Diagnosis, Finding
+from gpuprobe.diagnosis.trainings import read_trainings
 from gpuprobe.evidence.readings.signals import see
 from gpuprobe.keras.verdict import diagnosis_of, verdict
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, TELEMETRY_FILE, TRAININGS_FOLDER
 from gpuprobe.records import Evidence, Run, Signal
 from gpuprobe.records import load as load_record
-from gpuprobe.report.trainings import read_trainings
 from gpuprobe.results import diagnose as in_a_notebook
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Host, Input, Kernels, Recording, Spec

@@ -18,6 +18,7 @@ IN_EACH_STEP = """\
 +     def on_epoch_end(self, epoch, logs=None):
           print(logs["loss"])"""
 EAGERLY = "- model.compile(optimizer, loss, run_eagerly=True)\n+ model.compile(optimizer, loss)"
+NO_FUNCTION = "- tf.config.run_functions_eagerly(True)\n+ tf.config.run_functions_eagerly(False)"
 ONE_FUNCTION = "- step = train_one_batch\n+ step = tf.function(train_one_batch)"
 BUILT_ANEW = """\
 - step(x, y, weight)
@@ -39,6 +40,13 @@ LESS_OFTEN = """\
   class {name}(keras.callbacks.Callback):
 -     def on_train_batch_end(self, batch, logs=None):
 +     def on_epoch_end(self, epoch, logs=None):"""
+BETWEEN_UPDATES = (
+    "Do less between two updates of the loop: put what works on tensors into the tf.function of the step, read its "
+    "results once in many steps, log and save seldom, and let tf.data make the batches ahead."
+)
+READ_SELDOM = """\
+- losses.append(float(step(x, y)))
++ losses.append(step(x, y))  # a tensor each: float() of them once an epoch"""
 # How many steps a call should hold where no replay chose.
 USUAL_STEPS = "8"
 # The options of `compile` that make a change.
@@ -94,14 +102,16 @@ def batch_too_small(here: Situation, stage: str | None) -> Given:
 
 def sync_every_step(here: Situation, stage: str | None) -> Given:
     """Read results seldom."""
-    del here, stage
+    del stage
     fix = "Read losses and metrics on the host once an epoch, or once in many steps, not in each."
-    return Given(fix, IN_EACH_STEP, "syncs_removed")
+    return Given(fix, READ_SELDOM if here.own_loop else IN_EACH_STEP, "syncs_removed")
 
 
 def host_between_steps(here: Situation, stage: str | None) -> Given:
     """Less Python between two calls, and fewer calls."""
     del stage
+    if here.own_loop:
+        return Given(BETWEEN_UPDATES, READ_SELDOM, "callbacks_removed")
     words, code = "Do less between steps: fewer callbacks, summaries and checkpoints per batch", SAVE_SELDOM
     if here.callbacks:
         words = f"{words} (here {wording.listing(here.callbacks)})"
@@ -131,6 +141,13 @@ def eager_or_retracing(here: Situation, stage: str | None) -> Given:
             "The trace does not tell which of these it is.",
             BUILT_ANEW,
             "compiling_removed",
+        )
+    if here.functions_eagerly:
+        return Given(
+            "tf.config.run_functions_eagerly(True) is on: every tf.function, the model's own too, runs operation by "
+            "operation. Take it out; it is meant for looking for faults.",
+            NO_FUNCTION,
+            "eager_removed",
         )
     if here.run_eagerly is True:
         return Given("Put the step into one graph: compile without run_eagerly.", EAGERLY, "eager_removed")
@@ -230,6 +247,8 @@ def _batch(here: Situation) -> str:
     """A larger batch as code, of the numbers where they are known, and where the batches are made."""
     if not here.batch:
         return f"+ batch_size *= {here.grown // USUAL_BATCH}  # where the batches are made"
+    if here.own_loop and not here.stages:
+        return f"- size = {here.batch}\n+ size = {here.grown}  # where the batches are made"
     if any(map(here.has, BATCHING)) or here.data_kind == "a tf.data dataset":
         return f"- ds = ds.batch({here.batch})\n+ ds = ds.batch({here.grown})"
     return f"- model.fit(x, y, batch_size={here.batch})\n+ model.fit(x, y, batch_size={here.grown})"

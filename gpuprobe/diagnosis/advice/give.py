@@ -10,7 +10,7 @@ from gpuprobe.diagnosis.advice.others import FRAMEWORKS
 from gpuprobe.diagnosis.advice.situation import situation
 from gpuprobe.diagnosis.advice.unknown import unattributed
 from gpuprobe.diagnosis.causes import known as record_of
-from gpuprobe.diagnosis.gains import cure
+from gpuprobe.diagnosis.gains import cure, why_no_gain
 
 # The first line of all code that is advised: a context line, as in a diff.
 EXAMPLE = "  # for example, with the names of your own script"
@@ -51,10 +51,13 @@ def _advised(found: Finding, here: Situation, framework: str) -> Finding:
         return msgspec.structs.replace(found, fix=fix, code=code, predicted_gain=_cured(found, here.replay))
     given = cause.advice(here, found.stage) if cause.advice else None
     if given is None:
-        return msgspec.structs.replace(found, predicted_gain=_cured(found, here.replay))
+        gain = _cured(found, here.replay)
+        why = "" if gain else why_no_gain(found, cause.cures[0] if cause.cures else "", here.replay)
+        return msgspec.structs.replace(found, predicted_gain=gain, no_gain=why)
     made = here.promised(given.change) if given.change else None
     gain = made.gain if made else None
-    return msgspec.structs.replace(found, fix=given.fix, code=_example(given.code), predicted_gain=gain)
+    why = "" if gain else why_no_gain(found, given.change, here.replay)
+    return msgspec.structs.replace(found, fix=given.fix, code=_example(given.code), predicted_gain=gain, no_gain=why)
 
 
 def _cured(found: Finding, replay: Replay | None) -> Gain | None:

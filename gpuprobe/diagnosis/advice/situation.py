@@ -25,14 +25,15 @@ WORTH_IT = 1 + fixed.FINEST
 class Situation:
     """What is known; None where nobody tells, which forbids no advice.
 
+    `functions_eagerly` says that TensorFlow runs every tf.function operation by operation.
     `stages` are the stages of tf.data that the trace saw, `grown` the largest batch advised, 0 where none fits; `epoch`
     is how many samples one has, `epochs` how many there are.
     `data_kind` says what a training's own data is, as `a PyDataset`, and `workers` how many make its batches.
     `python_share` is the share of the pipeline's operations that are Python's, `random` names those that draw at random
     (None: nothing is known of them), `parsed` how often records are parsed in a step. `graphs_built` is how many graphs
     Python built in the traced steps, `verbose` what `fit` was told, `callbacks` the user's own, `varies` whether the
-    samples differ in their shape. `held_kind` is what held the host while it launched nothing
-    (`ledger.host_work.WorkKind`). `replay` is that of the trace, where it has one.
+    samples differ in their shape, `own_loop` whether the steps are those of a loop in the script. `held_kind` is what
+    held the host while it launched nothing (`ledger.host_work.WorkKind`). `replay` is that of the trace, if any.
     """
 
     on_gpu: bool
@@ -42,6 +43,7 @@ class Situation:
     jit_compile: bool | None
     steps_per_execution: float | None
     run_eagerly: bool | None
+    functions_eagerly: bool
     feed_dtype: str
     batch: int | None
     grown: int
@@ -57,6 +59,7 @@ class Situation:
     verbose: float | None
     callbacks: tuple[str, ...]
     varies: bool | None
+    own_loop: bool
     held_kind: str
     replay: Replay | None
 
@@ -138,6 +141,7 @@ def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None)
         jit_compile=known.flag("jit_compile"),
         steps_per_execution=steps,
         run_eagerly=known.flag("run_eagerly"),
+        functions_eagerly=bool(known.flag("functions_eagerly")),
         feed_dtype=known.text("feed_dtype"),
         batch=round(batch) if batch else None,
         grown=_grown(known, limits, round(batch) if batch else USUAL_BATCH),
@@ -153,6 +157,7 @@ def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None)
         verbose=known.number("verbose"),
         callbacks=tuple(known.text("own_callbacks").split(", ")) if known.text("own_callbacks") else (),
         varies=known.flag("samples_vary"),
+        own_loop=bool(known.flag("own_loop")),
         held_kind=known.text("held_kind"),
         replay=replay,
     )

@@ -15,13 +15,14 @@ from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.causes.whole_run import WHOLE_RUN
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
+from gpuprobe.diagnosis.run_gains import often
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.diagnosis.causes.cause import Cause, RunShare
     from gpuprobe.diagnosis.causes.whole_run import WholeRunId
-    from gpuprobe.records import Evidence
+    from gpuprobe.records import Confidence, Evidence
 
 UNRECORDED = "the wall time of the run was not recorded"
 # What a call of `fit` costs beside its steps, and calls that are no step at all.
@@ -42,6 +43,20 @@ WITHOUT_BUFFER = frozenset(("arrays", "a PyDataset", "a generator"))
 SHUFFLE_EARLY = (
     "- ds = ds.map(load).shuffle(size)\n+ ds = ds.shuffle(size).map(load)  # file names or indices are shuffled"
 )
+
+
+BATCHES_AHEAD = (
+    "- for x, y in list(ds):\n"
+    "+ ds = ds.cache().prefetch(tf.data.AUTOTUNE)  # once, before the loop\n"
+    "+ for x, y in ds:\n"
+    "      model.train_on_batch(x, y)"
+)
+# What a model saves by itself, with no callback, begins so.
+BY_ITSELF = "Model."
+SAVE_IN_LOOP = "- model.save_weights(path)\n+ if step % 500 == 0:\n+     model.save_weights(path)"
+SAVE_SELDOM = "Save seldom, once in some hundred steps; the weights alone, or onto a faster disk."
+SAVE_RARER = "Save less often than once an epoch (every fifth one), the weights alone, or onto a faster disk."
+SAVE_FIFTH = "- ModelCheckpoint(path)\n+ ModelCheckpoint(path, save_freq=5 * steps_per_epoch)"
 
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
@@ -103,8 +118,10 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
         if longer
         else CAUSES["epoch_start"].fix,
         code=_longer_epoch(evidence) if longer else SHUFFLE_EARLY,
-        # Some of it any epoch costs: near the threshold it is no flaw for sure.
-        sure=short or share >= 2 * limits.epoch_start_share,
+        # Some of it any epoch costs: near the threshold it is no flaw for sure, and without a buffer that fills it is
+        # what Keras itself takes, a hint where the steps take more.
+        sure=short or (buffered and share >= 2 * limits.epoch_start_share),
+        hint=not short and not buffered and share < limits.mostly,
     )
 
 
@@ -127,7 +144,17 @@ def shown(evidence: Evidence, limits: Thresholds, *, cause: Cause[WholeRunId], o
         times=f"{times:.0f}",
         each=wording.duration(seconds / (times or 1.0)),
     )
-    return _finding(evidence, cause.id, share, claim, cause.signals, code=of_run.code)
+    fix, code = _saved_seldom(evidence) if cause.id == "checkpointing" else ("", of_run.code)
+    return _finding(evidence, cause.id, share, claim, cause.signals, fix=fix, code=code or of_run.code)
+
+
+def _saved_seldom(evidence: Evidence) -> tuple[str, str]:
+    """Return how to save less often than now, and its code; empty where the usual words fit."""
+    if not often(evidence, "checkpoint"):
+        return SAVE_RARER, SAVE_FIFTH
+    if evidence.text("run_name.checkpoint").startswith(BY_ITSELF):
+        return SAVE_SELDOM, SAVE_IN_LOOP
+    return "", ""
 
 
 def callbacks(evidence: Evidence, limits: Thresholds) -> Result:
@@ -142,7 +169,28 @@ def callbacks(evidence: Evidence, limits: Thresholds) -> Result:
         share,
         f"{wording.share(share)} of the training passes in callbacks, most of it in `{name}`.",
         ("run_share.callback", "run_s.callback", "run_name.callback"),
-        fix=f"Have `{name}` do less, or less often: once an epoch, or once in a hundred batches.",
+        fix=f"Have `{name}` do less, or less often: once an epoch, or once in a hundred batches."
+        if often(evidence, "callback")
+        else f"Have `{name}` do less, or less often: on fewer samples, or every fifth epoch.",
+    )
+
+
+def loop_input(evidence: Evidence, limits: Thresholds) -> Result:
+    """A loop of one's own waits for its dataset, in its steps or all at once."""
+    share, times = _share(evidence, "input"), evidence.number("run_times.input") or 0.0
+    if share < limits.loop_input_share or not times:
+        return None
+    each = (evidence.number("run_s.input") or 0.0) / times
+    return _finding(
+        evidence,
+        "input_bound",
+        share,
+        f"{wording.share(share)} of the training passes while the script's own loop waits for tf.data: {times:,.0f} "
+        f"batches, {wording.duration(each)} each.",
+        ("run_share.input", "run_s.input", "run_times.input"),
+        fix="Take each batch when it is needed, from a dataset that makes it ahead (prefetch) and keeps what it made "
+        "(cache, where nothing is random); list(ds) makes all of them anew each time, and meanwhile nothing trains.",
+        code=BATCHES_AHEAD,
     )
 
 
@@ -185,6 +233,7 @@ RULES: tuple[Rule, ...] = (
     epoch_start,
     *(partial(shown, cause=cause, of_run=cause.of_run) for cause in WHOLE_RUN if cause.of_run),
     callbacks,
+    loop_input,
     startup,
     retracing,
 )
@@ -214,12 +263,14 @@ def _finding(
     fix: str = "",
     code: str = "",
     sure: bool = True,
+    hint: bool = False,
 ) -> Finding:
+    surely: Confidence = "high" if sure and evidence.flag("run_complete") else "medium"
     return Finding(
         cause=cause,
         primary=False,
         severity=share,
-        confidence="high" if sure and evidence.flag("run_complete") else "medium",
+        confidence="low" if hint else surely,
         claim=claim,
         evidence=evidence.only(*names, "run_wall_s", "run_goodput"),
         fix=fix or CAUSES[cause].fix,

@@ -28,7 +28,9 @@ SITUATIONS: tuple[dict[str, Any], ...] = (
     {},
     {"device_kind": "cpu"},
     {"device_kind": "cpu", "graphs_built": 6.0},
+    {"device_kind": "cpu", "own_loop": True, "batch_size": 32.0},
     GPU | {"run_eagerly": True},
+    GPU | {"run_eagerly": False, "functions_eagerly": True},
     GPU | {"samples_vary": True, "batch_size": 32.0},
     GPU | {"pipeline_stages": "Prefetch, MapAndBatch", "input_random": "RandomUniform"},
     GPU | {"pipeline_stages": "Prefetch, MapAndBatch", "input_python_share": 0.9, "batch_size": 32.0},
@@ -76,6 +78,16 @@ def test_no_mixed_precision_where_the_card_has_no_tensor_cores() -> None:
     assert "mixed" not in advice("compute_bound", **(TURING | {"compute_dtype": "float16"})).fix
 
 
+def test_a_loop_of_ones_own_is_given_no_options_of_fit() -> None:
+    for cause in ("host_between_steps", "sync_every_step", "batch_too_small"):
+        looped = advice(cause, device_kind="cpu", own_loop=True, batch_size=32.0)
+        fitted = advice(cause, device_kind="cpu", batch_size=32.0)
+        for of_fit in ("fit", "verbose", "callback", "keras.callbacks"):
+            assert of_fit not in looped.code + looped.fix, cause
+        assert looped.code
+        assert looped.code != fitted.code
+
+
 def test_nothing_is_advised_that_is_on_already() -> None:
     plain = advice("input_bound", **GPU)
     assert all(word in plain.code for word in ("num_parallel_calls", "prefetch"))
@@ -102,6 +114,8 @@ def test_nothing_is_advised_that_is_on_already() -> None:
 
 def test_a_line_is_taken_out_only_of_a_script_that_has_it() -> None:
     assert "run_eagerly=True" in advice("eager_or_retracing", **GPU, run_eagerly=True).code
+    left_on = advice("eager_or_retracing", **GPU, run_eagerly=False, functions_eagerly=True)
+    assert "- tf.config.run_functions_eagerly(True)" in left_on.code
     for known in ({"run_eagerly": False}, {"run_eagerly": False, "graphs_built": 3.0}, {}):
         assert "run_eagerly" not in advice("eager_or_retracing", **GPU, **known).code
     assert advice("eager_or_retracing", **GPU).code.startswith("  # for example")
@@ -272,7 +286,7 @@ import numpy as np
 import tensorflow as tf
 import keras
 x = np.random.rand(64, 8, 8, 3).astype("float32"); y = np.zeros(64, "int32")
-shapes, weight = ((8, 8, 3), ()), 0.5
+shapes, weight, losses = ((8, 8, 3), ()), 0.5, []
 step = train_one_batch = lambda *given: None
 of_one = by_numpy = by_tensorflow = lambda image: image
 records = tf.data.Dataset.from_tensor_slices([b""])

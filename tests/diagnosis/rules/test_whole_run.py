@@ -237,3 +237,15 @@ def test_epochs_of_arrays_are_made_longer_since_they_have_no_shuffle_buffer() ->
     assert "from_tensor_slices((x, y))" in arrays.code
     assert "shuffle buffer" not in arrays.claim
     assert "shuffle(size)" in dataset.code
+
+
+@pytest.mark.parametrize(("start_s", "confidence", "leads"), [(12, "medium", True), (4, "low", False)])
+def test_what_keras_itself_takes_for_an_epoch_of_many_steps_is_a_hint_at_first(
+    start_s: float, confidence: str, leads: bool
+) -> None:
+    run = breakdown(steps=(10, 3000), epoch_start=(start_s, 30), fit=(0.2, 1))
+    kind = Signal(name="data_kind", unit="", source="fit", value="arrays")
+    (only,) = rules.decide(Evidence(signals=(*signals(run).signals, kind)))[0]
+    assert (only.cause, only.confidence) == ("epoch_start", confidence)
+    first = weighed([of_step("batch_too_small", 0.3)], [only], run)[0]
+    assert (first.cause == "epoch_start") == leads

@@ -1,0 +1,51 @@
+"""What a watch tells of its trainings: the one that leads, what its diagnosis names, and where the run's time went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpuprobe.compare.records import Cause
+from gpuprobe.diagnosis.trainings import first_traced, read_processes, read_trainings
+from gpuprobe.evidence.whole_run import once
+from gpuprobe.units import MS_PER_S
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpuprobe.compare.records import Measured
+    from gpuprobe.diagnosis.trainings import Training
+    from gpuprobe.evidence.whole_run import RunBreakdown
+
+
+def led_by(watch: Path) -> Training | None:
+    """Return the training of a watch that leads, with its diagnosis; None where no training left one."""
+    return first_traced(read_trainings(watch))
+
+
+def with_training(measured: Measured, of_run: Measured, leading: Training, watch: Path) -> Measured:
+    """Return what is known of a watched command with what its leading training tells, whose run was read too."""
+    assert leading.diagnosis is not None, "the training that leads was diagnosed"
+    first = leading.diagnosis.primary
+    processes = read_processes(watch)
+    of_process = processes[0] if len(processes) == 1 else leading.diagnosis.whole_run
+    return msgspec.structs.replace(
+        measured,
+        rates=of_run.rates,
+        why_no_rate=of_run.why_no_rate,
+        settings=of_run.settings,
+        breakdown=of_run.breakdown,
+        until_steady_s=of_run.until_steady_s,
+        cause=Cause(cause=first.cause, confidence=first.confidence) if first is not None else None,
+        causes=tuple(found.cause for found in leading.diagnosis.findings),
+        run_ms=run_ms(of_process) if of_process is not None else {},
+    )
+
+
+def run_ms(breakdown: RunBreakdown) -> dict[str, float]:
+    """Return the wall time of a run for each call of its train function, in ms by part, without what comes once."""
+    if not breakdown.calls:
+        return {}
+    parts = dict.fromkeys(row.part for row in breakdown.rows if row.part not in once(breakdown.trainings))
+    return {part: breakdown.seconds(part) * MS_PER_S / breakdown.calls for part in parts}
