@@ -35,6 +35,7 @@ EXAMPLES = (
     ("gpuprobe run --model mlp", "a workload of ours; gpuprobe list --models shows them"),
     ("gpuprobe run --devices 1,2,4", "why N devices are not N times as fast; on GPUs, or logical devices without one"),
     ("gpuprobe run --workers 1,2,3", "the same for worker processes that train together, started on this machine"),
+    ("gpuprobe run --data-service 2", "is it worth to prepare batches in processes of tf.data service"),
     ("gpuprobe run --resume reports/STUDY", "finish a study that was interrupted"),
 )
 EXIT_CODES = codes("all runs done", 3, 4, 5, 130, failed="a run failed; the others are ranked")
@@ -68,6 +69,12 @@ DEFAULT_BATCH_SIZE = 32
     type=Numbers(),
     metavar="1,2,3",
     help="Compare so many worker processes instead: MultiWorkerMirroredStrategy, started here.",
+)
+@click.option(
+    "--data-service",
+    type=Number(min=1),
+    metavar="N",
+    help="Compare with so many processes of tf.data service that prepare the batches, started here.",
 )
 @click.option(
     "--scaling",
@@ -107,6 +114,7 @@ def command(
     backend: str | None,
     devices: tuple[int, ...] | None,
     workers: tuple[int, ...] | None,
+    data_service: int | None,
     scaling: str,
     link: float | None,
     out: Path,
@@ -140,7 +148,9 @@ def command(
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs exclude each other: both say how much of each run is timed")
     depth, target = _model(model, depth)
-    chosen, trains_with = chosen_of(devices or (), backend, strategies, weak=scaling == "weak", workers=workers or ())
+    chosen, trains_with = chosen_of(
+        devices or (), backend, strategies, weak=scaling == "weak", workers=workers or (), servers=data_service or 0
+    )
     request = Request(
         rounds=rounds or (QUICK_ROUNDS if quick else DEFAULT_ROUNDS),
         budget_s=budget or (QUICK_S if quick else DEFAULT_S),
@@ -158,6 +168,7 @@ def command(
         search_steps=QUICK_SEARCH_STEPS if quick else None,
         devices=devices or (),
         workers=workers or (),
+        data_service=data_service or 0,
         weak=scaling == "weak",
         link_gb_per_s=link,
         inject=inject,

@@ -43,15 +43,13 @@ class GroupLauncher:
 
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Start all processes of the run. Raises OutputError where a folder of theirs cannot be made."""
-        count = plan_anywhere(spec).workers
-        if count == 1:
+        plan = plan_anywhere(spec)
+        if plan.workers == 1 and not plan.servers:
             return self._launcher.start(folder, spec)
-        addresses = tuple(f"localhost:{port}" for port in free_ports(count))
-        started: list[tuple[str, Path, Worker]] = []
-        for index in range(count):
-            where = _member_folder(folder, index)
-            own = msgspec.structs.replace(spec, job=Job(workers=addresses, index=index, gpu=index))
-            started.append((f"worker {index}", where, self._launcher.start(where, own)))
+        started = []
+        for number, (name, job) in enumerate(_jobs(plan.workers, plan.servers)):
+            where = _member_folder(folder, number)
+            started.append((name, where, self._launcher.start(where, msgspec.structs.replace(spec, job=job))))
         return Group(folder, started)
 
     def close(self) -> None:
@@ -167,10 +165,27 @@ def gather_traces(folder: Path, members: Sequence[Path]) -> None:
             shutil.move(own[-1], into)
 
 
-def _member_folder(folder: Path, index: int) -> Path:
-    if index == 0:
+def _jobs(workers: int, servers: int) -> list[tuple[str, Job]]:
+    """Return what each process of a run is called and does, the one that leads first."""
+    host, *others = (f"localhost:{port}" for port in free_ports(workers + 1))
+    service = host if servers else ""
+    if workers == 1:
+        jobs = [("the training", Job(service=service))]
+    else:
+        jobs = [
+            (f"worker {index}", Job(workers=tuple(others), index=index, gpu=index, service=service))
+            for index in range(workers)
+        ]
+    if servers:
+        jobs.append(("the dispatcher of tf.data service", Job(service=service, role="dispatches")))
+    named = [f"server {number} of tf.data service" for number in range(servers)]
+    return [*jobs, *((name, Job(service=service, role="serves")) for name in named)]
+
+
+def _member_folder(folder: Path, number: int) -> Path:
+    if number == 0:
         return folder
-    where = folder / WORKERS_FOLDER / str(index)
+    where = folder / WORKERS_FOLDER / str(number)
     try:
         where.mkdir(parents=True)
     except OSError as error:

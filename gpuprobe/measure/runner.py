@@ -254,7 +254,7 @@ class Runner:
             trace_steps=request.trace_steps,
             data=self._data_folder,
             combines=chosen.changes if chosen and planned.step else (),
-            start=chosen.start if chosen and planned.step else (info.against or "") if info.backend else "",
+            start=chosen.start if chosen and planned.step else "" if info.combines else info.against or "",
             step=planned.step,
             inject=request.inject,
             backend=info.backend or request.backend,

@@ -41,7 +41,12 @@ def run(folder: Path) -> int:
     log = EventLog(folder)
     log.write("phase", name="start")
     try:
-        _train(load(RunSpec, folder / SPEC_FILE), folder, log)
+        spec = load(RunSpec, folder / SPEC_FILE)
+        if spec.job and spec.job.role != "trains":
+            from gpuprobe.measure.service import serve
+
+            serve(spec.job, log)
+        _train(spec, folder, log)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the training raises is the outcome of this run
         traceback.print_exc()
         log.write("error", state=_state(error), message=in_short(error))

@@ -204,12 +204,14 @@ def command(study: Study, strategy: str) -> str:
 
 
 def _chosen(request: Request, strategies: Sequence[str]) -> list[str]:
+    service = ["--data-service", str(request.data_service)] if request.data_service else []
     if not request.devices and not request.workers:
-        return ["--strategies", ",".join(strategies)]
+        named = [name for name in strategies if name != f"data_service_{request.data_service}"]
+        return ["--strategies", ",".join(named), *service]
     link = ["--link", f"{request.link_gb_per_s:g}"] if request.link_gb_per_s else []
     scaling = ["--scaling", "weak"] if request.weak else []
     option = "--devices" if request.devices else "--workers"
-    return [option, ",".join(map(str, request.devices or request.workers)), *scaling, *link]
+    return [option, ",".join(map(str, request.devices or request.workers)), *scaling, *link, *service]
 
 
 def traces(loaded: Loaded) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpuprobe.strategies.dividing import calls_python
 from gpuprobe.workloads.source import ArraySource, BatchSource, Source, batch_size
 
 if TYPE_CHECKING:
@@ -17,9 +18,21 @@ HOST_FEEDS = {"slices", "augmenting_generator", *ROW_FEEDS}
 
 def cannot(plan: Plan, workload: Workload, given: Source) -> str | None:
     """Return why the plan's feed cannot feed this data, or None where it can."""
+    if plan.servers and (reason := _cannot_serve(workload, given)):
+        return reason
     if isinstance(given, ArraySource):
         return _cannot_arrays(plan, workload, given)
     return _cannot_batches(plan, given)
+
+
+def _cannot_serve(workload: Workload, given: Source) -> str | None:
+    if not isinstance(given, ArraySource):
+        ready = given.kind == "a tf.data dataset"
+        return None if ready else f"{given.kind} is made by Python, in the process of the training alone"
+    change = workload.pipeline_map
+    if change is not None and calls_python(change, given.rows(slice(0, 1))):
+        return "its map calls Python, which the processes of tf.data service cannot"
+    return None
 
 
 def _cannot_batches(plan: Plan, given: BatchSource) -> str | None:

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from gpuprobe.backends.known import TENSORFLOW
+from gpuprobe.strategies.dividing import as_written, part_of, served
 from gpuprobe.strategies.driving import Feed, fit, loop, own_loop
 from gpuprobe.workloads.source import ArraySource, BatchSource, Rows, batch_size, collected, mapped, source
 from gpuprobe.workloads.tensorflow_data import tensorflow
@@ -136,7 +137,9 @@ def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int, *, 
         if kept is not None:
             shuffled = kept.shuffle(used, seed=order)
         else:
-            shuffled = _mapped(_part(samples.shuffle(used, seed=order), job), workload, calls)
+            shuffled = _mapped(part_of(samples.shuffle(used, seed=order), job), workload, calls)
+        if plan.servers and job:
+            return _as_planned(served(as_written(shuffled.batch(own)), own, job), plan)
         return _as_planned(shuffled.batch(own, drop_remainder=True), plan)
 
     def warm() -> None:
@@ -212,8 +215,11 @@ def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int
         batches = batches.batch(plan.batch_size // size, drop_remainder=True).map(_merge)
     elif plan.batch_size < size:
         batches = batches.rebatch(plan.batch_size, drop_remainder=True)
-    if plan.workers > 1:
-        batches = _part(batches.rebatch(plan.batch_size // plan.workers, drop_remainder=True), job)
+    own = plan.batch_size // plan.workers
+    if plan.servers and job:
+        batches = served(batches, own, job)
+    elif plan.workers > 1:
+        batches = part_of(batches.rebatch(own, drop_remainder=True), job)
     if plan.cache:
         batches = batches.cache()
 
@@ -223,7 +229,7 @@ def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int
 
     steps = max(1, given.steps * size // plan.batch_size)
     feed = _driven(plan, workload, lambda _epoch: _as_planned(batches, plan), steps, warm)
-    notes = (*([FROZEN] if plan.cache else []), *([ALL_MADE] if plan.workers > 1 else []))
+    notes = (*([FROZEN] if plan.cache else []), *([ALL_MADE] if plan.workers > 1 and not plan.servers else []))
     return replace(feed, notes=notes)
 
 
@@ -262,11 +268,6 @@ def _driven(plan: Plan, workload: Workload, ready: Callable[[int], Any], steps: 
     return own_loop(workload, ready, steps, warm) if plan.own_loop else fit(workload, ready, warm=warm)
 
 
-def _part(samples: Any, job: Job | None) -> Any:
-    """Return every so many samples, those of this worker."""
-    return samples.shard(len(job.workers), job.index) if job and job.workers else samples
-
-
 def _mapped(samples: Any, workload: Workload, calls: int) -> Any:
     change = workload.pipeline_map
     # Without a number of calls TensorFlow runs the map in the thread that asks for the next sample.
@@ -284,12 +285,6 @@ def _merge(*parts: Any) -> Any:
 
 
 def _as_planned(batches: Any, plan: Plan) -> Any:
-    tf = tensorflow()
     if plan.prefetch:
         batches = batches.prefetch(plan.prefetch)
-    # By itself TensorFlow would add a prefetch, or fuse map and batch into one that works ahead; then what prefetching
-    # gains could not be seen. The pipelines do what they say, and differ in nothing else.
-    options = tf.data.Options()
-    options.experimental_optimization.apply_default_optimizations = False
-    options.experimental_optimization.inject_prefetch = False
-    return batches.with_options(options)
+    return as_written(batches)

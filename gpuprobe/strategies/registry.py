@@ -212,10 +212,10 @@ def plan(
 ) -> Plan:
     """Resolve a strategy: the plan of the one it is compared with, changed by it, then by those it combines.
 
-    What it combines, or its backend, is applied to the plan of `start` where that is given.
+    It is applied to the plan of `start` where that is given, or what it combines is.
     """
     infos = {found.name: found.info for found in changes().values()}
-    if start and infos[name].backend:
+    if start and not infos[name].combines:
         infos[name] = msgspec.structs.replace(infos[name], against=start)
     begins = (start or changes()[name].against or name) if changes()[name].combines else name
     # Keras compiles each step where it trains with JAX, and has done all along.

@@ -9,6 +9,7 @@ from gpuprobe import wording
 from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.errors import UsageError
 from gpuprobe.records import Scale
+from gpuprobe.strategies.catalogue.service import NAME
 from gpuprobe.strategies.catalogue.spreading import ONE_DEVICE
 from gpuprobe.strategies.catalogue.workers import ONE_WORKER
 from gpuprobe.strategies.plan import MOST_DEVICES
@@ -49,6 +50,7 @@ def chosen_of(
     *,
     weak: bool,
     workers: Sequence[int] = (),
+    servers: int = 0,
     option: str = "--strategies",
 ) -> tuple[tuple[Strategy, ...], str]:
     """Return the strategies of a study, and the backend that it trains with.
@@ -56,6 +58,8 @@ def chosen_of(
     Raises UsageError, which names the `option`, where numbers of devices or workers are asked for together with
     strategies, or with a backend other than TensorFlow.
     """
+    if servers:
+        return _with_service(devices, backend, named, servers, workers=workers, weak=weak), TENSORFLOW
     if not devices and not workers:
         return under(backend, named, option)
     if devices and workers:
@@ -66,6 +70,21 @@ def chosen_of(
     if backend not in {None, TENSORFLOW}:
         raise UsageError(f"{asked}: tf.distribute is TensorFlow's; leave --backend out")
     return scaled(devices or workers, weak=weak, over="devices" if devices else "workers"), TENSORFLOW
+
+
+def _with_service(
+    devices: Sequence[int], backend: str | None, named: str | None, servers: int, *, workers: Sequence[int], weak: bool
+) -> tuple[Strategy, ...]:
+    """Return the strategies of a study without a service, and the one that changes the last of them by it."""
+    if devices:
+        raise UsageError("--devices and --data-service exclude each other: measure one after the other")
+    if backend not in {None, TENSORFLOW}:
+        raise UsageError("--data-service: tf.data service is TensorFlow's; leave --backend out")
+    if servers > MOST_DEVICES:
+        raise UsageError(f"--data-service: name a number of processes up to {MOST_DEVICES}")
+    chosen, _ = chosen_of((), None, named or (None if workers else ONE_DEVICE), weak=weak, workers=workers)
+    base = next((one.name for one in reversed(chosen) if one.scale and one.scale.role == "spread"), ONE_DEVICE)
+    return (*chosen, replace(changes()[NAME.format(servers)], against=base))
 
 
 def _belongs(strategy: Strategy, numbers: Sequence[int], *, weak: bool) -> bool:

@@ -131,13 +131,19 @@ def test_without_an_exchange_they_still_keep_step(launched: Launched) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
-    [("SIGKILL", "worker 1 was ended by SIGKILL"), ("SIGSTOP", "worker 1 is stopped (SIGSTOP)")],
+    ("strategy", "name", "says"),
+    [
+        ("multi_worker_2", "SIGKILL", "worker 1 was ended by SIGKILL"),
+        ("multi_worker_2", "SIGSTOP", "worker 1 is stopped (SIGSTOP)"),
+        ("data_service_1", "SIGKILL", "the dispatcher of tf.data service was ended by SIGKILL"),
+    ],
 )
-def test_one_that_fails_in_the_middle_costs_no_more_than_its_run(launched: Launched, name: str, says: str) -> None:
+def test_one_that_fails_in_the_middle_costs_no_more_than_its_run(
+    launched: Launched, strategy: str, name: str, says: str
+) -> None:
     # TensorFlow itself would give up after ten seconds and more.
     stage = launched.stage(limit_s=5.0)
-    run = launched.measured(stage, "multi_worker_2")
+    run = launched.measured(stage, strategy)
     os.kill(run.worker.pids[1], getattr(signal, name))
     stage.turn(run, 1, 1.0)
     assert run.outcome is not None
@@ -174,8 +180,8 @@ def test_a_port_that_is_taken_is_named(launched: Launched, monkeypatch: pytest.M
         held.bind(("localhost", 0))
         held.listen()
         port = held.getsockname()[1]
-        (other,) = group.free_ports(1)
-        monkeypatch.setattr(group, "free_ports", lambda _count: [other, port])
+        other, service = group.free_ports(2)
+        monkeypatch.setattr(group, "free_ports", lambda _count: [service, other, port])
         stage = launched.stage(limit_s=20.0)
         run = stage.start(launched.spec("multi_worker_2"))
         stage.until_ready([run])

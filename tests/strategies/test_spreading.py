@@ -86,3 +86,20 @@ def test_devices_and_workers_are_asked_for_one_at_a_time() -> None:
         chosen_of((), None, "xla", weak=False, workers=(2,))
     with pytest.raises(UsageError, match="leave --backend out"):
         chosen_of((), "jax", None, weak=False, workers=(2,))
+
+
+def test_a_data_service_changes_the_last_of_the_others() -> None:
+    alone, backend = chosen_of((), None, None, weak=False, servers=2)
+    assert [(one.name, one.against) for one in alone][1:] == [("data_service_2", "tfdata_prefetch")]
+    assert backend == "tensorflow"
+    with_workers, _ = chosen_of((), None, None, weak=False, workers=(2, 3), servers=1)
+    assert (with_workers[-1].name, with_workers[-1].against) == ("data_service_1", "multi_worker_3")
+    own, base = (
+        asdict(registry.plan(name, 32, MACHINE, start=start))
+        for name, start in (("data_service_1", "multi_worker_3"), ("multi_worker_3", ""))
+    )
+    assert {field for field in own if own[field] != base[field]} == {"servers"}
+    with pytest.raises(UsageError, match="--devices and --data-service"):
+        chosen_of((2,), None, None, weak=False, servers=1)
+    with pytest.raises(UsageError, match="up to 16"):
+        chosen_of((), None, None, weak=False, servers=17)

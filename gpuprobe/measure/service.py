@@ -1,0 +1,30 @@
+"""A process of tf.data service: the dispatcher, which hands out what to prepare, or a server, which prepares it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpuprobe.measure.events import EventLog
+    from gpuprobe.records import Job
+
+# Seen: a training waits for its first batch as long as a server takes to tell the dispatcher of itself.
+HEARTBEAT_MS = 100
+
+
+def serve(job: Job, log: EventLog) -> None:
+    """Do the part of the job's role until this process is ended. Its GPUs are the trainings'."""
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")
+    server = _server(job, tf.data.experimental.service)
+    log.write("joined")
+    server.join()
+
+
+def _server(job: Job, service: Any) -> Any:
+    if job.role == "dispatches":
+        return service.DispatchServer(service.DispatcherConfig(port=int(job.service.rpartition(":")[2])))
+    return service.WorkerServer(
+        service.WorkerConfig(dispatcher_address=job.service, heartbeat_interval_ms=HEARTBEAT_MS)
+    )
