@@ -19,6 +19,7 @@ from gpuprobe.diagnosis.join import join
 from gpuprobe.diagnosis.pace import paced
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state
+from gpuprobe.diagnosis.rules.recurrent import with_loop
 from gpuprobe.diagnosis.rules.unpaced import explained
 from gpuprobe.diagnosis.votes import NO_STEP, votes_of
 from gpuprobe.diagnosis.whole_run import with_whole_run
@@ -53,6 +54,7 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     joined = join(votes, beside.decide(known, limits), limits, replay, unknown)
     findings = joined.findings if joined.primary else (_unattributed(case, votes, traced), *joined.findings)
     findings = told_apart(with_sync(doubted(findings, case, known, limits), known, limits, replay), known)
+    findings = with_loop(findings, known, limits)
     findings = advised(findings if seen else tuple(map(_unread, findings)), known, limits, replay)
     fields = {name: getattr(breakdown, name) for name in breakdown.__struct_fields__}
     made = Diagnosis(

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpuprobe import wording
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.diagnosis.rules.rule import Result
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
+
+# How a loop of many small operations shows on a processor.
+SHOWN_AS: frozenset[CauseId] = frozenset(("compute_bound", "batch_too_small", "launch_bound"))
 
 
 def rnn_without_cudnn(evidence: Evidence, limits: Thresholds) -> Result:
@@ -35,3 +43,19 @@ def rnn_without_cudnn(evidence: Evidence, limits: Thresholds) -> Result:
         evidence=evidence.only("recurrent_layer", "recurrent_share", "recurrent_operations", "recurrent_setting"),
         fix=CAUSES["rnn_without_cudnn"].fix,
     )
+
+
+def with_loop(findings: Sequence[Finding], known: Evidence, limits: Thresholds) -> tuple[Finding, ...]:
+    """Return the findings, on a processor the loop of a recurrent layer first where it is most of the step.
+
+    Its setting is what can be changed; that the processor is at work is how it shows.
+    """
+    first = next((found for found in findings if found.primary), None)
+    loop = next((found for found in findings if found.cause == "rnn_without_cudnn"), None)
+    if first is None or loop is None or first.cause not in SHOWN_AS or known.text("device_kind") != "cpu":
+        return tuple(findings)
+    if loop.severity < limits.mostly:
+        return tuple(findings)
+    lead = msgspec.structs.replace(loop, primary=True, ties_with=None, symptom_of=None)
+    shown = msgspec.structs.replace(first, primary=False, ties_with=None, symptom_of=loop.cause)
+    return (lead, shown, *(found for found in findings if found is not first and found is not loop))

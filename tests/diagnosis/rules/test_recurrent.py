@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis, Finding
+from gpuprobe.diagnosis.rules.recurrent import SHOWN_AS, with_loop
 from gpuprobe.ledger.breakdown import breakdown_of
+from gpuprobe.records import Evidence, Signal
+from gpuprobe.thresholds import DEFAULTS, Thresholds
 from tests.helpers.timelines import Made
 
 CELL = ("MatMul", "Sigmoid", "Tanh", "Mul")
@@ -92,3 +96,21 @@ def test_on_a_processor_every_recurrent_layer_is_a_loop_and_only_a_setting_tells
     assert told is not None
     assert told.confidence == "medium"
     assert "On a GPU" in told.claim
+
+
+def test_on_a_processor_the_loop_leads_where_it_is_most_of_the_step_and_how_it_shows_comes_after() -> None:
+    made = looping((*CELL, "Relu"), gpu=False)
+    for at in (0, 40, 80):
+        made.host(at + 31, at + 39.9, "train_function").host(
+            at + 31, at + 39.9, "model/conv/Conv2D:Conv2D", "tf_Compute"
+        )
+    first, *rest = judged(made).findings
+    assert (first.cause, first.primary, first.confidence) == ("rnn_without_cudnn", True, "medium")
+    assert rest[0].cause in SHOWN_AS
+    assert (rest[0].primary, rest[0].symptom_of) == (False, "rnn_without_cudnn")
+    # Where it is no more than half, or of a GPU, all is as it was.
+    before = (replace(first, primary=False), replace(rest[0], primary=True, symptom_of=None), *rest[1:])
+    processor = Evidence(signals=(Signal(name="device_kind", unit="", source="test", value="cpu"),))
+    assert with_loop(before, processor, DEFAULTS)[0].cause == "rnn_without_cudnn"
+    assert with_loop(before, Evidence(), DEFAULTS) == before
+    assert with_loop(before, processor, Thresholds(mostly=0.99)) == before
