@@ -1,8 +1,9 @@
 """What the callback costs a training outside its traced steps. `python benchmarks/callback.py [--seconds 120]`
 
-One process, one compiled model, and everything in triples, each in random order: bare, with the Probe, and bare again
-as the control. Each triple gives one ratio with and one for the control; the interval is that of the median ratio over
-the triples, by bootstrap. A rate of 1 is no cost; the claim is at least 0.99 on steps of a few milliseconds.
+One process, one compiled model, and everything in turns: bare, with the Probe, with the Probe, bare, or the other way
+round, by lot (ABBA: what the machine does in the course of four falls on both alike). Beside each four stand four as
+the control, in which all are bare. Each four give one ratio; the interval is that of the median ratio over all fours,
+by bootstrap. A rate of 1 is no cost; the claim is at least 0.99 on steps of a few milliseconds.
 
 - The hooks: inside one `fit`, spans of some steps with the Probe's hooks at work or bypassed. A span is shorter than
   what else a machine does, which therefore falls on neighbours alike.
@@ -27,10 +28,12 @@ import psutil
 import gpuprobe
 
 BATCH = 32
-KINDS = ("bare", "probe", "control")
+# What takes turns with bare steps: the Probe, and, as the control, bare steps again.
+KINDS = ("probe", "control")
 # Steps of a span; its first is not counted.
 SPAN = 33
-WARM_TRIPLES = 5
+WARM_ROUNDS = 5
+FEWEST_FOURS = 3
 
 
 def trained(units: int) -> tuple[keras.Model, np.ndarray]:
@@ -146,21 +149,40 @@ class Switch(keras.callbacks.Callback):  # type: ignore[misc]
         self.probe.on_train_end(logs)
 
 
-def spans(model: keras.Model, x: np.ndarray, triples: int, out: str) -> dict[str, np.ndarray]:
-    """Train so many triples of spans in one fit; return the seconds of a step in each, by its kind."""
+def fours(random: np.random.Generator) -> list[tuple[str, tuple[str, ...]]]:
+    """Return one four of each kind in an order drawn by lot: its kind, and what is trained one after the other."""
+    drawn: list[tuple[str, tuple[str, ...]]] = []
+    for kind in random.permutation(KINDS):
+        outer, inner = ("bare", str(kind)) if random.random() < 1 / 2 else (str(kind), "bare")
+        drawn.append((str(kind), (outer, inner, inner, outer)))
+    return drawn
+
+
+def ratio(order: tuple[str, ...], took: np.ndarray) -> np.ndarray:
+    """Return how many times as long the bare two of a four took as the other two, by their logarithms."""
+    sign = np.array([1.0 if what == "bare" else -1.0 for what in order])
+    return np.exp(np.tensordot(sign, np.log(took), axes=1) / 2)
+
+
+def spans(model: keras.Model, x: np.ndarray, many: int, out: str) -> tuple[dict[str, np.ndarray], float]:
+    """Train so many fours of spans of each kind in one fit; return their ratios, and the seconds of a bare step."""
     random = np.random.default_rng(0)
-    schedule = [str(kind) for _ in range(triples) for kind in random.permutation(KINDS)]
-    # The first triples are warm-up.
-    warm = [str(kind) for _ in range(WARM_TRIPLES) for kind in KINDS]
-    switch = Switch(gpuprobe.keras.Probe(out, trace_steps=0, verbose=False), warm + schedule)
-    steps = SPAN * len(switch.schedule) + 1
+    drawn = [four for _ in range(many) for four in fours(random)]
+    warm = ["bare", *KINDS] * WARM_ROUNDS
+    schedule = warm + [what for _, order in drawn for what in order]
+    switch = Switch(gpuprobe.keras.Probe(out, trace_steps=0, verbose=False), schedule)
+    steps = SPAN * len(schedule) + 1
     model.fit(x, x[:, :1], batch_size=BATCH, epochs=1 + steps * BATCH // len(x), verbose=0, callbacks=[switch])
     took = np.array(switch.spans[len(warm) :]) / (SPAN - 1)
-    return {kind: took[np.array(schedule) == kind] for kind in KINDS}
+    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for (kind, order), seconds in zip(drawn, took.reshape(-1, 4), strict=True):
+        found[kind].append(float(ratio(order, seconds)))
+    bare = np.array(schedule[len(warm) :]) == "bare"
+    return {kind: np.array(values) for kind, values in found.items()}, float(np.median(took[bare]))
 
 
 def said(name: str, ratios: np.ndarray) -> str:
-    """Return the median ratio with its 95 % interval by bootstrap over the triples."""
+    """Return the median ratio with its 95 % interval by bootstrap over the fours."""
     random = np.random.default_rng(0)
     medians = np.median(random.choice(ratios, (10_000, len(ratios))), axis=1)
     low, high = np.percentile(medians, [2.5, 97.5])
@@ -168,13 +190,13 @@ def said(name: str, ratios: np.ndarray) -> str:
 
 
 def blocks(model: keras.Model, x: np.ndarray, steps: int, seconds: float, out: str) -> dict[str, np.ndarray]:
-    """Train triples of blocks for so long; return what `block` does for each, by its kind."""
+    """Train fours of blocks for so long; return the ratios of each kind, of the rate and of the CPU time."""
     random = np.random.default_rng(0)
-    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     until = time.monotonic() + seconds
-    while time.monotonic() < until or len(found["bare"]) < 3:
-        for kind in random.permutation(KINDS):
-            found[kind].append(block(model, x, steps, out, str(kind)))
+    while time.monotonic() < until or len(found["probe"]) < FEWEST_FOURS:
+        for kind, order in fours(random):
+            found[kind].append(ratio(order, np.array([block(model, x, steps, out, what) for what in order])))
     return {kind: np.array(values) for kind, values in found.items()}
 
 
@@ -188,16 +210,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as out:
         block(model, x, 50, out, "bare")
         step_s, _ = block(model, x, 200, out, "bare")
-        alternated = spans(model, x, max(3, round(asked.seconds / step_s / SPAN / len(KINDS))), out)
-        took = blocks(model, x, max(40, min(4000, round(asked.block / step_s))), asked.seconds, out)
-    print(f"a bare step takes {1000 * np.median(alternated['bare']):.2f} ms")
-    print(f"{len(alternated['bare'])} triples of spans of {SPAN - 1} steps")
+        many = max(FEWEST_FOURS, round(asked.seconds / step_s / SPAN / 4 / len(KINDS)))
+        hooks, bare_s = spans(model, x, many, out)
+        callback = blocks(model, x, max(40, min(4000, round(asked.block / step_s))), asked.seconds, out)
+    print(f"a bare step takes {1000 * bare_s:.2f} ms")
+    print(f"{many} fours of spans of {SPAN - 1} steps, and as many bare ones")
     for kind, name in (("probe", "with the hooks"), ("control", "bare again (control)")):
-        print(said(f"  rate {name}", alternated["bare"] / alternated[kind]))
-    print(f"{len(took['bare'])} triples of blocks")
+        print(said(f"  rate {name}", hooks[kind]))
+    print(f"{len(callback['probe'])} fours of blocks, and as many bare ones")
     for place, what in enumerate(("rate", "CPU time, bare over")):
         for kind, name in (("probe", "with the callback"), ("control", "bare again (control)")):
-            print(said(f"  {what} {name}", took["bare"][:, place] / took[kind][:, place]))
+            print(said(f"  {what} {name}", callback[kind][:, place]))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ class BesideGpu:
 
     def __init__(self, path: Path, gpu: int) -> None:
         self._prefix = f"gpu{gpu}_"
-        self._readings = telemetry.Follower(path, averaged=f"{self._prefix}sm_clock_mhz")
+        self._readings = telemetry.Follower(
+            path, averaged=f"{self._prefix}sm_clock_mhz", flags=f"{self._prefix}throttle_reasons"
+        )
         self._fastest_mhz: dict[int, float] = {}
         self._least_mib: float | None = None
 
@@ -56,7 +58,8 @@ class BesideGpu:
         return self._readings.recent.get(self._prefix + name)
 
     def _heat(self) -> str:
-        reasons = int(self._value("throttle_reasons") or 0) & HEAT
+        # Of a block without a reading of its own the last one before it tells.
+        reasons = (self._readings.flags() | int(self._value("throttle_reasons") or 0)) & HEAT
         return "heat or the board held the GPU's clock down" if reasons else ""
 
     def _clock(self, pid: int) -> str:

@@ -1,8 +1,9 @@
 """Several comparisons at once: what holds for all of them together at 95 %.
 
-The deviates of the comparisons are drawn together, as they hang together, from a multivariate Student's t. The largest
-of them is what a single comparison has to beat: Dunnett's test where all are with one baseline. Then the rest is tried
-against the largest of what is left, as Holm does (the step-down test of the largest statistic: Westfall and Young 1993,
+What chance makes of the comparisons is drawn together, as they hang together, from a multivariate normal; each draw is
+read as a p-value, so that a comparison of few laps has no more say than any other. The smallest p-value of a draw is
+what a single comparison has to beat: Dunnett's test where all are with one baseline. Then the rest is tried against the
+smallest of what is left, as Holm does (the step-down test of the smallest p-value: Westfall and Young 1993,
 "Resampling-Based Multiple Testing", chapter 2).
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,33 +30,37 @@ SEED = 1
 
 def adjusted(estimates: Sequence[Estimate], correlation: Matrix) -> tuple[float, ...]:
     """Return the p-value of each comparison among all of them: how often chance shows as much anywhere among these."""
-    if not estimates:
-        return ()
-    drawn = _drawn(estimates, correlation)
-    order = sorted(range(len(estimates)), key=lambda place: -estimates[place].deviate)
+    if len(estimates) < 2:
+        # One comparison is no family: its own p-value is exact, where draws are not.
+        return tuple(estimate.p_value for estimate in estimates)
+    drawn = _drawn(correlation)
+    own = np.array([estimate.p_value for estimate in estimates])
+    deviates = -ndtri(own / 2)
+    order = np.argsort(own, kind="stable")
     found, above = [1.0] * len(estimates), 0.0
     for step, place in enumerate(order):
         largest = drawn[:, order[step:]].max(axis=1)
-        above = max(above, float((largest >= estimates[place].deviate).mean()))
+        above = max(above, float((largest >= deviates[place]).mean()))
         found[place] = above
-    # One comparison is no family: its own p-value is exact, where draws are not.
-    return (estimates[0].p_value,) if len(estimates) == 1 else tuple(found)
+    return tuple(found)
 
 
-def critical(estimates: Sequence[Estimate], correlation: Matrix, confidence: float) -> float:
-    """Return how many standard errors no comparison strays from the truth by, with this confidence for all at once."""
-    if len(estimates) == 1 and estimates[0].error > 0:
-        return estimates[0].half(confidence) / estimates[0].error
-    return float(np.quantile(_drawn(estimates, correlation).max(axis=1), confidence))
+def each(correlation: Matrix, confidence: float) -> float:
+    """Return the confidence that each comparison must have alone, so that all together have the one that is asked."""
+    if len(correlation) < 2:
+        return confidence
+    largest = float(np.quantile(_drawn(correlation).max(axis=1), confidence))
+    return 1 - 2 * float(ndtr(-largest))
 
 
-def _drawn(estimates: Sequence[Estimate], correlation: Matrix) -> Matrix:
-    """Draw the sizes of all deviates where nothing differs; with the fewest degrees of freedom that one of them has."""
+def _drawn(correlation: Matrix) -> Matrix:
+    """Draw the sizes of all deviates where nothing differs.
+
+    They are normal, whatever the degrees of freedom behind each: noise that comparisons share would make a family of
+    Student's t hang together more, so that this errs to the safe side.
+    """
     random = np.random.default_rng(SEED)
-    freedom = min(estimate.freedom for estimate in estimates)
     values, vectors = np.linalg.eigh(correlation)
     root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    normal = random.standard_normal((DRAWS, len(estimates))) @ root.T
-    scale = np.sqrt(random.chisquare(freedom, DRAWS) / freedom)
-    drawn: Matrix = np.abs(normal) / scale[:, None]
+    drawn: Matrix = np.abs(random.standard_normal((DRAWS, len(correlation))) @ root.T)
     return drawn

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import chdtri
 
-from gpuprobe.paired.estimate import Estimate
+from gpuprobe.paired.estimate import CONFIDENCE, Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,15 +61,11 @@ class Fit:
         weights = self._row(name, other)
         noise = weights**2 * self._variances
         process = self.process_deviation**2 * float(((weights @ self._incidence) ** 2).sum())
-        variance = float(noise.sum()) + process
-        # Satterthwaite: the degrees of freedom of a sum of variances that were each estimated.
-        freedoms = np.array([link.freedom for link in self._links])
-        spread = float((noise**2 / freedoms).sum()) + process**2 / self._process_freedom
         laps = sum(link.laps for link in self._links if name in {link.first.name, link.second.name})
         return Estimate(
             log_ratio=float(weights @ [link.log_ratio for link in self._links]),
-            error=math.sqrt(variance),
-            freedom=variance**2 / spread if spread else self._process_freedom,
+            error=math.sqrt(float(noise.sum()) + process),
+            freedom=self._freedom(noise, process),
             laps=laps,
         )
 
@@ -81,6 +78,17 @@ class Fit:
         deviations = np.sqrt(np.diag(covariance))
         correlation: Matrix = covariance / np.outer(deviations, deviations)
         return correlation
+
+    def _freedom(self, noise: Matrix, process: float) -> float:
+        """The degrees of freedom of a sum of variances that were each estimated (Satterthwaite).
+
+        Of a noise that few laps show small by luck the process would lend its own: so each counts as the largest that
+        it may be, at 95 % (the bound of a variance by chi-squared).
+        """
+        freedoms = np.array([link.freedom for link in self._links])
+        largest = noise * freedoms / chdtri(freedoms, CONFIDENCE)
+        spread = float((largest**2 / freedoms).sum()) + process**2 / self._process_freedom
+        return (float(largest.sum()) + process) ** 2 / spread if spread else self._process_freedom
 
     def _row(self, name: str, other: str) -> Matrix:
         row: Matrix = self._weights[self.names.index(name)] - self._weights[self.names.index(other)]

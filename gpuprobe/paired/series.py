@@ -17,17 +17,18 @@ MOST_ALIKE = 0.8
 def likeness(many: Iterable[NDArray[np.float64]]) -> float:
     """Return the correlation of neighbours, pooled over several series of one machine, from 0 to `MOST_ALIKE`.
 
-    Around its own mean a short series looks less alike than it is, by 1/n of its variance; that is given back. Less
-    than none is taken as none: then the interval is too wide rather than too narrow.
+    Each series weighs as many as it has neighbours, whatever it spreads by: else the one that was run while the machine
+    was busy would speak for all. Around its own mean a short series looks less alike than it is, by 1/n; that is given
+    back. Less than none is taken as none: then the interval is too wide rather than too narrow.
     """
-    products, squares, given_back = 0.0, 0.0, 0.0
+    found, weight = 0.0, 0
     for values in many:
         around = values - values.mean()
-        own = float(around @ around)
-        products += float(around[1:] @ around[:-1])
-        squares += own
-        given_back += own / len(values)
-    return min(MOST_ALIKE, max(0.0, (products + given_back) / squares)) if squares > 0 else 0.0
+        squares, neighbours = float(around @ around), len(values) - 1
+        if squares > 0 and neighbours > 1:
+            found += neighbours * (float(around[1:] @ around[:-1]) / squares + 1 / len(values))
+            weight += neighbours
+    return min(MOST_ALIKE, max(0.0, found / weight)) if weight else 0.0
 
 
 def inflation(alike: float) -> float:

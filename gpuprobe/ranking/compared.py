@@ -96,7 +96,7 @@ class Compared:
         if found is None or other is None:
             return None
         pairs = [(one, other) for one in self.rates if self.estimate(one, other)]
-        return self._interval(found, name, self._critical(pairs) * found.error)
+        return self._interval(found, name, found.half(self._each(pairs)))
 
     def beyond(self, name: str, other: str | None) -> Beyond:
         """Whether one is faster or slower than another beyond the noise of all comparisons together, at 95 %."""
@@ -117,8 +117,9 @@ class Compared:
         pairs = self._with_baseline
         if not pairs:
             return None
-        errors = sorted(found.error for pair in pairs if (found := self.estimate(*pair)))
-        return math.expm1(self._critical(pairs) * errors[len(errors) // 2])
+        alone = self._each(pairs)
+        halves = sorted(found.half(alone) for pair in pairs if (found := self.estimate(*pair)))
+        return math.expm1(halves[len(halves) // 2])
 
     @cached_property
     def _with_baseline(self) -> list[Pair]:
@@ -138,9 +139,9 @@ class Compared:
             found |= {pair: min(1.0, len(families) * p) for pair, p in zip(pairs, values, strict=True)}
         return found
 
-    def _critical(self, pairs: Sequence[Pair]) -> float:
-        estimates = [found for pair in pairs if (found := self.estimate(*pair))]
-        return family.critical(estimates, self._correlation(pairs), CONFIDENCE)
+    def _each(self, pairs: Sequence[Pair]) -> float:
+        """Return the confidence that each of these needs alone, so that all hold together."""
+        return family.each(self._correlation(pairs), CONFIDENCE)
 
     def _correlation(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """How the comparisons hang together; those of runs that followed each other are taken as on their own."""

@@ -23,12 +23,14 @@ STALE_AFTER_NS = 5_000_000_000
 class Follower:
     """Reads the new rows of a recording, and keeps the last value of every column with its time.
 
-    It also keeps the mean of the column `averaged` since the last `reset`.
+    It also keeps the mean of the column `averaged` since the last `reset`, and each bit that was set in the column
+    `flags` since then.
     """
 
-    def __init__(self, path: Path, averaged: str = "") -> None:
+    def __init__(self, path: Path, averaged: str = "", flags: str = "") -> None:
         self._path, self._offset, self._names = path, 0, list[str]()
         self._averaged, self._sum, self._count = averaged, 0.0, 0
+        self._flags, self._set = flags, 0
         self.latest: dict[str, tuple[int, float]] = {}
         self.before: dict[str, tuple[int, float]] = {}
         self.said: list[str] = []
@@ -36,7 +38,7 @@ class Follower:
     def look(self, until_ns: int | None = None) -> bool:
         """Read the rows written since the last call; return whether there were any. A missing file has none.
 
-        Rows later than `until_ns` do not count in the mean.
+        Rows later than `until_ns` do not count in the mean, nor in the flags.
         """
         try:
             with self._path.open("rb") as file:
@@ -84,13 +86,17 @@ class Follower:
         return tuple(sorted({int(match[1]) for name in self.recent if (match := re.match(r"gpu(\d+)_", name))}))
 
     def reset(self) -> None:
-        """Begin a new mean; rows already written but not yet read do not count in it."""
+        """Begin a new mean and new flags; rows already written but not yet read do not count in them."""
         self.look()
-        self._sum, self._count = 0.0, 0
+        self._sum, self._count, self._set = 0.0, 0, 0
 
     def mean(self) -> float | None:
         """Return the mean of the averaged column since the last reset, None where nothing was read."""
         return self._sum / self._count if self._count else None
+
+    def flags(self) -> int:
+        """Return every flag that was set in a reading since the last reset, be it for a moment."""
+        return self._set
 
     def value(self, name: str) -> float | None:
         """Return the last value of a column."""
@@ -124,8 +130,14 @@ class Follower:
                 if name in self.latest:
                     self.before[name] = self.latest[name]
                 self.latest[name] = (t_ns, value)
-                if name == self._averaged and (until_ns is None or t_ns <= until_ns):
-                    self._sum, self._count = self._sum + value, self._count + 1
+                if until_ns is None or t_ns <= until_ns:
+                    self._gather(name, value)
+
+    def _gather(self, name: str, value: float) -> None:
+        if name == self._averaged:
+            self._sum, self._count = self._sum + value, self._count + 1
+        elif name == self._flags:
+            self._set |= int(value)
 
 
 def _number(cell: str) -> float | None:

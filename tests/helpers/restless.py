@@ -50,6 +50,14 @@ def two_speeds(random: np.random.Generator, ticks: int) -> Pace:
     return np.asarray(0.25 * (np.cumsum(random.random(ticks) < TICK_S / 4) % 2), np.float64)
 
 
+def guests(random: np.random.Generator, ticks: int) -> Pace:
+    """For a part of the study a neighbour comes and goes every 15 s, and takes a third: as seen on a rented machine."""
+    pace = -0.45 * (np.cumsum(random.random(ticks) < TICK_S / 15) % 2)
+    calm_from, calm_until = np.sort(random.integers(0, ticks, 2))
+    pace[calm_from:calm_until] = 0.0
+    return np.asarray(pace, np.float64)
+
+
 def heavy_tails(random: np.random.Generator, ticks: int) -> Pace:
     """Most instants are alike, and some are not at all."""
     return np.asarray(np.clip(0.15 * random.standard_t(2, ticks), -2.0, 2.0), np.float64)
@@ -64,7 +72,7 @@ def wandering(random: np.random.Generator, ticks: int) -> Pace:
 
 
 MACHINES: dict[str, Callable[[np.random.Generator, int], Pace]] = {
-    made.__name__: made for made in (calm, drift, steps, bursts, two_speeds, heavy_tails, wandering)
+    made.__name__: made for made in (calm, drift, steps, bursts, two_speeds, guests, heavy_tails, wandering)
 }
 
 

@@ -26,12 +26,14 @@ class Card:
     def block(self, pid: int = 1, clock: float = 1500.0, **values: float) -> str:
         self.beside.begin()
         for _ in range(10):
-            self.t_ns += 100_000_000
-            row = {"sm_clock_mhz": clock, "throttle_reasons": 0.0, **values}
-            cells = [f"{row[name]:g}" if name in row else "" for name in COLUMNS]
-            with self.path.open("a") as file:
-                file.write(f"{self.t_ns},," + ",".join(cells) + "\n")
+            self.read(**{"sm_clock_mhz": clock, "throttle_reasons": 0.0, **values})
         return self.beside.disturbance(pid)
+
+    def read(self, **row: float) -> None:
+        self.t_ns += 100_000_000
+        cells = [f"{row[name]:g}" if name in row else "" for name in COLUMNS]
+        with self.path.open("a") as file:
+            file.write(f"{self.t_ns},," + ",".join(cells) + "\n")
 
 
 @pytest.fixture
@@ -49,6 +51,17 @@ def test_a_clock_is_held_against_the_runs_own_fastest_block(card: Card) -> None:
 @pytest.mark.parametrize(("reasons", "marked"), [(0, False), (POWER_CAP, False), (SYNC_BOOST, False), (THERMAL, True)])
 def test_heat_is_a_disturbance_and_the_power_limit_alone_is_none(card: Card, reasons: int, marked: bool) -> None:
     assert bool(card.block(throttle_reasons=float(reasons))) == marked
+
+
+def test_heat_in_the_middle_of_a_block_marks_it_and_no_later_one(card: Card) -> None:
+    card.beside.begin()
+    for reasons in (0.0, float(THERMAL | POWER_CAP), 0.0):
+        card.read(throttle_reasons=reasons)
+    assert card.beside.disturbance(1) == "heat or the board held the GPU's clock down"
+    assert card.block() == "", "what was over before it is not its own"
+    card.read(throttle_reasons=float(THERMAL))
+    card.beside.begin()
+    assert card.beside.disturbance(1) != "", "it was hot when the block began, and nothing has told otherwise"
 
 
 def test_what_others_compute_or_take_there(card: Card) -> None:
@@ -69,12 +82,15 @@ def test_nothing_is_said_where_nothing_is_read(tmp_path: Path) -> None:
         assert nobody is None
 
 
-def test_the_sampler_reads_what_is_asked_of_it(driver: Path, tmp_path: Path) -> None:
+def test_the_sampler_reads_what_is_asked_of_it_and_heat_that_has_gone(driver: Path, tmp_path: Path) -> None:
     # The process with number 1 is always there, and never ours.
     with driver.open("a") as script:
-        script.write("processes 1:300\n")
+        script.write("processes 1:300\nthrottle 32 0@2\n")
     with telemetry.sampling(tmp_path / "turns.csv", os.getpid()):
         beside = BesideGpu(tmp_path / "turns.csv", 0)
+        beside.begin()
         until(lambda: None not in {beside.free_mib, beside._value("other_memory_mib")}, "the memory of the played card")
+        until(lambda: beside.free_mib and beside._value("throttle_reasons") == 0, "the played card to cool down")
         read = {name for name in COLUMNS if beside._value(name) is not None}
+        assert "heat" in beside.disturbance(1)
     assert {"sm_clock_mhz", "throttle_reasons", "memory_free_mib", "other_memory_mib"} <= read
