@@ -171,7 +171,10 @@ def study(proof: Proof) -> dict[str, Any]:
     """Measure every strategy, each with its prediction."""
     before = set(proof.work.glob(f"*/{STUDY_FILE}"))
     earlier = max(before, default=None)
-    words = ("--resume", earlier.parent) if earlier else ("--data", "synthetic", "--quick", "--out", proof.work)
+    # On a processor a shallower network: there the study is tried, and proves nothing.
+    on_gpu = proof.found.get("doctor", {}).get("checks", {}).get(f"{proof.backend}_gpu") == "pass"
+    new = ("--data", "synthetic", "--quick", "--depth", 20 if on_gpu else 8, "--out", proof.work)
+    words = ("--resume", earlier.parent) if earlier else new
     budget_s = max(30.0, proof.left_s - AROUND_STUDY_S)
     more = ("--budget", f"{budget_s:.0f}s", *(() if earlier else ("--backend", proof.backend)))
     proof.python("-m", "gpuprobe.cli", "run", *words, *more)

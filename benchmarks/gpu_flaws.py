@@ -43,8 +43,8 @@ ON_GPU = on_gpu()
 STEPS, TRACED_AT, SLEEP_S = 150 if ON_GPU else 60, 20, 0.02
 # A step that is compiled anew takes a second and more, so that there are fewer of them.
 FEW = 32
-# The side of a large picture, how large a healthy batch is, and how many filters keep a device busy.
-WIDE, FULL, FILTERS = (512, 128, 128) if ON_GPU else (128, 32, 32)
+# The side of a large picture, how large a healthy batch is, and how many filters keep a device busy, or half busy.
+WIDE, FULL, FILTERS, FEWER = (512, 128, 128, 32) if ON_GPU else (128, 32, 16, 4)
 
 FLAWS: dict[str, Callable[[list[Any]], None]] = {}
 
@@ -87,7 +87,12 @@ def fit(model: keras.Model, data: Batches, callbacks: list[Any], steps: int = ST
 
 @flaw
 def many_small_layers(callbacks: list[Any]) -> None:
-    fit(deep(60), batches(ready((16,))), callbacks)
+    make = ready((16,))
+    if keras.backend.backend() != "tensorflow":
+        # Else copying a batch to the device would cost as much; TensorFlow's own generator feed copies in any case.
+        pair = tuple(map(keras.ops.convert_to_tensor, make()))
+        return fit(deep(60), batches(lambda: pair), callbacks)
+    return fit(deep(60), batches(make), callbacks)
 
 
 @flaw
@@ -114,7 +119,7 @@ def reading_the_loss(callbacks: list[Any]) -> None:
             for value in (logs or {}).values():
                 float(value)
 
-    fit(convolutions(32, 3), batches(ready((32, 32, 3))), [Reads(), *callbacks])
+    fit(convolutions(FEWER, 3), batches(ready((32, 32, 3))), [Reads(), *callbacks])
 
 
 @flaw
@@ -123,7 +128,7 @@ def sleeping_callback(callbacks: list[Any]) -> None:
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
             time.sleep(SLEEP_S)
 
-    fit(convolutions(32, 3), batches(ready((32, 32, 3))), [Sleeps(), *callbacks])
+    fit(convolutions(FEWER, 3), batches(ready((32, 32, 3))), [Sleeps(), *callbacks])
 
 
 @flaw
@@ -186,7 +191,7 @@ def main() -> None:
 def timed(out: str) -> None:
     """Print the seconds of a training without and with the Probe, three times in turns, traces left out."""
     seconds: dict[str, list[float]] = {"bare": [], "probed": []}
-    model, data = convolutions(32, 3), batches(ready((32, 32, 3)))
+    model, data = convolutions(FEWER, 3), batches(ready((32, 32, 3)))
     fit(model, data, [])
     for turn in range(3):
         for kind in ("bare", "probed") if turn % 2 else ("probed", "bare"):
