@@ -19,6 +19,7 @@ from gpuprobe.diagnosis.join import join
 from gpuprobe.diagnosis.pace import paced
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state
+from gpuprobe.diagnosis.rules.again import recurring
 from gpuprobe.diagnosis.rules.recurrent import with_loop
 from gpuprobe.diagnosis.rules.unpaced import explained
 from gpuprobe.diagnosis.votes import NO_STEP, votes_of
@@ -45,7 +46,8 @@ UNREAD = (
 def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     """Join what each kind of evidence says of a training into one diagnosis; exactly one finding is primary."""
     breakdown, replay = case.breakdown, case.replay
-    traced = explained(evidence_of(breakdown), limits)
+    window = Evidence(signals=case.settings).get("window_call_ms")
+    traced = recurring(explained(evidence_of(breakdown), limits), window, limits)
     seen = case.readings.signals if case.readings else ()
     known = _known(case, traced)
     votes = votes_of(case, traced, limits)

@@ -272,8 +272,8 @@ def _agreement(leader: Vote, agreeing: Sequence[Vote], against: Sequence[Vote], 
         sentences.append(f"{kinds[0].upper()}{kinds[1:]} agree.")
     for vote in against:
         assert vote.primary is not None
-        says = "may point to" if vote.primary.confidence == "low" else "point to"
-        says += "s" if says == "point to" and vote.kind not in PLURAL else ""
+        sure = "point to" if vote.kind in PLURAL else "points to"
+        says = "may point to" if vote.primary.confidence == "low" else sure
         blind = ", which does not see into a step," if vote.kind == "telemetry" else ""
         sentences.append(f"The {vote.kind}{blind} {says} {vote.primary.cause}.")
     if not agreeing and not against:

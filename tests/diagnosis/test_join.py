@@ -148,8 +148,10 @@ def test_a_cause_behind_another_is_less_sure_where_the_readings_point_elsewhere(
     slow = finding("pcie_degraded", severity=0.8, confidence="high")
     for confidence, sure in (("low", "high"), ("medium", "medium")):
         readings = vote("telemetry", finding("compute_bound", primary=True, confidence=confidence))
-        found = join([copies, readings], ((slow,), ())).primary
+        joined = join([copies, readings], ((slow,), ()))
+        found = joined.primary
         assert found is not None
+        assert ("points to compute_bound" in joined.agreement) == (confidence == "medium")
         assert (found.cause, found.confidence) == ("pcie_degraded", sure)
 
 
