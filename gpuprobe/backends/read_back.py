@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,14 @@ def settings_of(
         replicas=replicas,
         trainable_mib=trainable_mib,
         functions_eagerly=functions_eagerly,
+        distribution_devices=_distribution_devices(),
     )
+
+
+def _distribution_devices() -> int:
+    """Return over how many devices `keras.distribution` was told to spread the training; 0 where it was not."""
+    told = keras.distribution.distribution()
+    return math.prod(told.device_mesh.shape) if told is not None and told.device_mesh is not None else 0
 
 
 def cores() -> int:

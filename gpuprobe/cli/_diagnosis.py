@@ -13,7 +13,7 @@ from gpuprobe import wording
 from gpuprobe.cli._charts import painted
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.report import breakdown as reading
-from gpuprobe.report import meters, whole_run
+from gpuprobe.report import meters, several, whole_run
 from gpuprobe.report.categories import CATEGORIES
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
         console.print()
     if diagnosis.whole_run is not None:
         console.print(_whole_run(diagnosis.whole_run))
-    if diagnosis.slowest_why:
-        console.print(Text(f"{diagnosis.slowest_why[0].upper()}{diagnosis.slowest_why[1:]}.\n"))
+    if between := several.across(diagnosis):
+        console.print(Text("\n".join(between) + "\n"))
     if diagnosis.replay is not None:
         console.print(_what_if(diagnosis.replay))
     if diagnosis.telemetry:

@@ -27,7 +27,7 @@ def show(console: Console, diagnosis: Diagnosis, again: str) -> None:
         console.print(Text(f"{whole_run.headline(diagnosis.whole_run)}."))
     if diagnosis.slowest_why:
         console.print(Text(f"{diagnosis.slowest_why[0].upper()}{diagnosis.slowest_why[1:]}."))
-    for warning in diagnosis.warnings:
+    for warning in (*([diagnosis.untold] if diagnosis.untold else []), *diagnosis.warnings):
         console.print(Text(f"Note: {warning}", "dim"))
     count = len(diagnosis.not_evaluated)
     undecided = f"{wording.count(count, 'cause')} not evaluated. " if count else ""

@@ -139,7 +139,8 @@ def _root(merged: Sequence[Finding], cause: CauseId, limits: Thresholds, replay:
         for found in merged
         if found.cause in CAUSES[cause].roots and found.confidence == "high" and _cost(found, replay) >= least
     ]
-    return max(sure, key=lambda found: found.severity, default=None)
+    root = max(sure, key=lambda found: found.severity, default=None)
+    return (_root(merged, root.cause, limits, replay) or root) if root else None
 
 
 def _cost(found: Finding, replay: Replay | None) -> float:

@@ -12,6 +12,7 @@ from gpuprobe.diagnosis.case import UNTRACED, Case
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.pace import pace
 from gpuprobe.evidence.run import given_signals, setting
+from gpuprobe.evidence.several import spread_over
 from gpuprobe.evidence.whole_run import breakdown_of_run
 from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.recording import (
@@ -212,6 +213,7 @@ def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tup
             device_peak_mib=run.device_peak_mib,
             sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
         ),
+        *(spread_over(run.settings, study.environment.cores if study else None) if run.settings else ()),
         *_clock(run),
         *given_signals(run.given),
         *pace(run.phase("window")),

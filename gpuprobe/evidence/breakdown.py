@@ -11,11 +11,12 @@ part of `idle_launch` in pauses that are long for the pace of launching, `kernel
 `tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (what CUDA calls the card's clock),
 `copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`, `pipeline_stages`, `eager_share`, `host_outside_share`,
 `pipeline_busy_fraction`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`, `straggler_device`,
-`kept_waiting_share`, `last_to_exchanges`, `breakdown_confidence` and `proof.<category>`, the events
-of the host behind it; beside them those of `evidence.operations`. Where the host was held without launching anything:
-`held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and `once_proven_fraction`. Where a
-recurrent layer runs as a loop: `recurrent_layer`, `recurrent_share`, `recurrent_operations` and `recurrent_setting`.
-One that the trace does not give says why in `missing`.
+`kept_waiting_share`, `last_to_exchanges`, `exchange_volume_ms`, `exchange_exposed_ms`, `exchange_blocking_ms`,
+`gradient_packs`, `exchange_ahead_ms`, `shards`, `shard_dropped_share`, `breakdown_confidence` and
+`proof.<category>`, the events of the host behind it; beside them those of `evidence.operations`. Where the host was
+held without launching anything: `held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and
+`once_proven_fraction`. Where a recurrent layer runs as a loop: `recurrent_layer`, `recurrent_share`,
+`recurrent_operations` and `recurrent_setting`. One that the trace does not give says why in `missing`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from typing import TYPE_CHECKING
 from gpuprobe.evidence.held import held, proof, recurrent
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.evidence.operations import operation_signals
-from gpuprobe.evidence.peers import peers, straggler
+from gpuprobe.evidence.peers import exchanged, peers, straggler
+from gpuprobe.evidence.several import dropped
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.peers import waited_for
 from gpuprobe.ledger.stages import last
@@ -55,6 +57,8 @@ def evidence_of(breakdown: TraceBreakdown) -> Evidence:
             *operation_signals(device, host),
             *straggler(breakdown),
             *peers(breakdown, device),
+            *exchanged(device),
+            *dropped(host, device),
             *held(device),
             *recurrent(device),
             *proof(device),

@@ -24,7 +24,7 @@ def straggler(breakdown: TraceBreakdown) -> list[Signal]:
     slow = max(computing, key=lambda device: device.ms("gpu_compute"))
     others = median(np.array([device.ms("gpu_compute") for device in computing if device is not slow]))
     longest = slow.ms("gpu_compute")
-    missing = None if longest and others else "the other devices compute nothing"
+    missing = breakdown.untold or (None if longest and others else "the other devices compute nothing")
     values = (None, None) if missing else (longest / others, (longest - others) / slow.step_ms)
     return [
         *(
@@ -32,6 +32,22 @@ def straggler(breakdown: TraceBreakdown) -> list[Signal]:
             for (name, unit), value in zip(names, values, strict=True)
         ),
         Signal(name="straggler_device", unit="", source=source, value=slow.name),
+    ]
+
+
+def exchanged(device: DeviceBreakdown) -> list[Signal]:
+    """What the device's own exchanges cost, without its waiting for others; nothing where it has none."""
+    facts, source = device.communication, "trace, exchanges between devices"
+    if facts is None:
+        return []
+    unknown = None if facts.blocking_ms is not None else "too few launches are known"
+    ahead = None if facts.ahead_ms is not None else "nothing adds gradients up"
+    return [
+        Signal(name="exchange_volume_ms", unit="ms", source=source, value=facts.volume_ms),
+        Signal(name="exchange_exposed_ms", unit="ms", source=source, value=facts.exposed_ms),
+        Signal(name="exchange_blocking_ms", unit="ms", source=source, value=facts.blocking_ms, missing=unknown),
+        Signal(name="gradient_packs", unit="a step", source=source, value=facts.packs),
+        Signal(name="exchange_ahead_ms", unit="ms", source=source, value=facts.ahead_ms, missing=ahead),
     ]
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
-from gpuprobe import wording
-from gpuprobe.ledger import exchanges, kernels
+from gpuprobe.ledger import communication, exchanges, kernels
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, LATE
 from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.cut import cut
@@ -17,11 +16,12 @@ from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.held_facts import held_facts, prepared_facts
 from gpuprobe.ledger.host import TracedHost
+from gpuprobe.ledger.host_clocks import clocks_of, too_far_apart
 from gpuprobe.ledger.intervals import Intervals, covered, difference, join, union
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import framework, kinds
 from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
-from gpuprobe.ledger.peers import called, peers_of, waited_for
+from gpuprobe.ledger.peers import peers_of, slowest_of, waited_for
 from gpuprobe.ledger.pipeline import host_breakdown
 from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.quantiles import median
@@ -63,11 +63,12 @@ class Found:
 
 @dataclass(frozen=True)
 class Workings:
-    """The breakdown of a trace, with what the breakdown of each of its devices was made of."""
+    """The breakdown of a trace, with what that of each of its devices was made of, and their matched exchanges."""
 
     timeline: Timeline
     breakdown: TraceBreakdown
     found: tuple[Found, ...]
+    exchanged: Exchanges | None = None
 
     def made_of(self, device: DeviceBreakdown) -> Found:
         """Return what the breakdown of a device was made of."""
@@ -90,15 +91,20 @@ def break_down(timeline: Timeline) -> Workings:
     missing = {name: lost(host) for name, host in hosts.items()}
     launched = sum(len(one.launch_ps) for one in missing.values())
     exchanged, unmatched = exchanges.match(timeline, hosts)
-    found = _on_gpus(timeline, hosts, missing, exchanged)
-    if not (found or timeline.others or worked or launched):
-        found = _on_processors(timeline, hosts, exchanged)
+    clocks = clocks_of(exchanged)
+    found = _devices(timeline, hosts, missing, exchanged)
+    step_ms = max((one.breakdown.step_ms for one in found), default=0.0)
+    untold = exchanges.too_few(timeline, exchanged) or too_far_apart(clocks, step_ms)
+    if untold:
+        exchanged, unmatched = None, untold
+        found = _devices(timeline, hosts, missing, None)
     devices = [one.breakdown for one in found]
     warnings = timeline.warnings if devices else (*timeline.warnings, why_no_step(timeline, launched))
     if devices and timeline.devices and not worked:
         warnings = (*warnings, EMPTY.format(timeline.devices[0].name))
     peers = peers_of(exchanged, devices)
-    slowest, why = waited_for(devices, peers) or _slowest(devices)
+    # Where exchanges tell that nobody is waited for, nobody is named.
+    slowest, why = waited_for(devices, peers) or ((None, "") if peers or untold else slowest_of(devices))
     began, ended = _clock(timeline, [one.windows for one in found])
     breakdown = TraceBreakdown(
         source=timeline.source,
@@ -112,9 +118,21 @@ def break_down(timeline: Timeline) -> Workings:
         slowest_why=why,
         peers=peers,
         unmatched=unmatched,
+        untold=untold,
+        clocks=clocks,
         warnings=warnings,
     )
-    return Workings(timeline, breakdown, tuple(found))
+    return Workings(timeline, breakdown, tuple(found), exchanged)
+
+
+def _devices(
+    timeline: Timeline, hosts: Mapping[str, TracedHost], missing: Mapping[str, Lost], exchanged: Exchanges | None
+) -> list[Found]:
+    """Account for the GPUs, or without any that did something for the processors."""
+    found = _on_gpus(timeline, hosts, missing, exchanged)
+    worked = any(len(device.kernels) or len(device.copies) for device in timeline.devices)
+    launched = any(len(one.launch_ps) for one in missing.values())
+    return found if found or timeline.others or worked or launched else _on_processors(timeline, hosts, exchanged)
 
 
 def _on_gpus(
@@ -123,26 +141,34 @@ def _on_gpus(
     times = []
     for device in timeline.devices:
         host, waiting = hosts[device.host], _waiting(exchanged, device.name, device.host)
-        times.append((host, gpu_time(timeline, device, host, missing[device.host], waiting)))
+        times.append((host, waiting, gpu_time(timeline, device, host, missing[device.host], waiting)))
     return [
-        Found(_gpu(timeline, time, host), host, time.windows, time.parts, time.idle.busy_held, time.idle.busy_once)
-        for host, time in times
+        Found(
+            _gpu(timeline, time, host, waiting),
+            host,
+            time.windows,
+            time.parts,
+            time.idle.busy_held,
+            time.idle.busy_once,
+        )
+        for host, waiting, time in times
         if time is not None
     ]
 
 
 def _on_processors(timeline: Timeline, hosts: Mapping[str, TracedHost], exchanged: Exchanges | None) -> list[Found]:
-    times = [(host, cpu_time(host, _waiting(exchanged, PROCESSOR, host.name))) for host in hosts.values()]
+    waits = [(host, _waiting(exchanged, PROCESSOR, host.name)) for host in hosts.values()]
+    times = [(host, waiting, cpu_time(host, waiting)) for host, waiting in waits]
     return [
         Found(
-            _cpu(timeline, host, spent),
+            _cpu(timeline, host, spent, waiting),
             host,
             spent.windows,
             spent.parts,
             spent.parts["idle_host_work"],
             spent.parts["idle_once"],
         )
-        for host, spent in times
+        for host, waiting, spent in times
         if spent is not None
     ]
 
@@ -172,13 +198,13 @@ def host_names(timeline: Timeline) -> list[str]:
     return list(dict.fromkeys([*(device.host for device in devices), *(thread.host for thread in threads)]))
 
 
-def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost) -> DeviceBreakdown:
+def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost, waiting: Intervals) -> DeviceBreakdown:
     device, windows = time.device, time.windows
     steps = StepBreakdowns.of(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
     span = max(time.span.total, 1)
     gaps = gaps_of(time)
     counted = slice(steps.warmup, steps.warmup + len(steps.counted))
-    sm, occupied, outside = kernels.sm_efficiency(time, counted), kernels.occupancy(time), _idle_outside(time)
+    sm, occupied, outside = kernels.sm_efficiency(time, counted), kernels.occupancy(time), kernels.idle_outside(time)
     operations, loops = made_up_of(on_device(timeline.names, device), windows)
     return replace(
         _of_steps(device.name, device.host, "gpu", steps, windows),
@@ -200,6 +226,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost) -> DeviceBreakdown
         operations=operations,
         loops=loops,
         copies=kernels.copy_facts(time),
+        communication=communication.of_gpu(timeline, time, host, waiting, counted),
         held=held_facts(time, host),
         recurrent=recurrent_facts(host, windows, join([time.parts[name] for name in LATE])),
         stalled_ms=_per_step_ms(time.idle.stalled, windows, counted),
@@ -217,17 +244,19 @@ def _per_step_ms(part: Intervals, windows: Windows, counted: slice) -> float:
     return float(covered(part, windows.start_ps[counted], windows.end_ps[counted]).mean()) / PS_PER_MS
 
 
-def _cpu(timeline: Timeline, host: TracedHost, spent: CpuTime) -> DeviceBreakdown:
+def _cpu(timeline: Timeline, host: TracedHost, spent: CpuTime, waiting: Intervals) -> DeviceBreakdown:
     windows, parts = spent.windows, spent.parts
     whole = max(union(windows.start_ps, windows.end_ps).total, 1)
     steps = StepBreakdowns.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
     operations, loops = made_up_of(on_processor(host), windows)
     events = proof(host, parts, windows.inside)
+    counted = slice(steps.warmup, steps.warmup + len(steps.counted))
     return replace(
         _of_steps(PROCESSOR, host.name, "cpu", steps, windows),
         confidence=confidence_in(steps.typical, 1.0, told_lost(timeline)),
         overhead_fraction=spent.overhead.total / whole,
         dispatch_fraction=spent.dispatching.total / whole,
+        communication=communication.of_processor(host, windows, parts["cpu_collective"], waiting, counted),
         recurrent=recurrent_facts(host, windows, join([parts["cpu_compute"], parts["cpu_dispatch"]])),
         operations=operations,
         loops=loops,
@@ -254,28 +283,4 @@ def _of_steps(
         counted=len(steps.counted),
         spread=steps.spread,
         each_step=tuple(steps.each),
-    )
-
-
-def _idle_outside(time: GpuTime) -> float | None:
-    """The share of the GPU's span in which it idled outside the training function; None where that is not known."""
-    inside = time.windows.inside
-    if inside is None:
-        return None
-    return difference(difference(time.span, time.busy), inside).total / max(time.span.total, 1)
-
-
-def _slowest(devices: list[DeviceBreakdown]) -> tuple[int | None, str]:
-    """The device with the longest step, and the part of it by which it exceeds the quickest most."""
-    worked = [place for place, device in enumerate(devices) if device.kernels or device.kind == "cpu"]
-    if len(worked) < 2:
-        return None, ""
-    slow = max(worked, key=lambda place: devices[place].step_ms)
-    fast = min(worked, key=lambda place: devices[place].step_ms)
-    more = {name: value - devices[fast].ledger_ms[name] for name, value in devices[slow].ledger_ms.items()}
-    name = max(more, key=more.__getitem__)
-    return slow, (
-        f"{called(devices, slow)} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
-        f"{called(devices, fast)} {wording.milliseconds(devices[fast].step_ms)}: "
-        f"{wording.milliseconds(more[name])} more of {name}"
     )

@@ -1,10 +1,13 @@
-"""The collectives of a trace, matched over its devices: what of each is transfer, and what is waiting for a peer.
+"""The collectives of a trace, matched over their participants: what is transfer, and what is waiting for a peer.
 
 Every participant of a communicator must issue the same collectives in the same order (NCCL's user guide, "Using
 multiple NCCL communicators concurrently"), and all of them end together. So the k-th of a kind on one device is the
-k-th on each other, and the shortest of them is the transfer: the device that came last waited for nobody. The rest of
-each longer one is waiting. None of this needs the clocks of several hosts to agree; that the ends agree once each
-host's offset is taken off is the proof that the match is right.
+k-th on each other of its communicator, and the shortest of them is the transfer: the device that came last waited for
+nobody. The rest of each longer one is waiting. None of this needs the clocks of several hosts to agree; that the ends
+agree once each host's offset is taken off is the proof that the match is right.
+
+PyTorch names the communicator of each collective. Where a trace does not, all devices are one. Where exchanges of one
+communicator do not end together, as those of pairs, those devices belong together whose exchanges do.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe import wording
 from gpuprobe.ledger import names
+from gpuprobe.ledger.aligned import allowed_ps, apart_ps, side_by_side
 from gpuprobe.ledger.intervals import Intervals, union
 from gpuprobe.ledger.names import Kind
-from gpuprobe.ledger.quantiles import median
 from gpuprobe.thresholds import fixed
+from gpuprobe.traces.timeline import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,130 +36,158 @@ if TYPE_CHECKING:
 
     # A device by its name and its host's.
     Member: TypeAlias = tuple[str, str]
+    # What an exchange does, and its communicator, UNKNOWN where the trace names none.
+    Key: TypeAlias = tuple[str, int]
+    Own: TypeAlias = Mapping[Member, Mapping[Key, Int64s]]
 
-# Ends further apart than this, and than this share of how long the exchange took somewhere, are those of different
-# exchanges: true ends lie microseconds apart on GPUs, and on processors as far as a thread waits for its turn.
-APART_PS, APART_SHARE = 200_000_000, 0.25
 PROCESSOR = "CPU"
+# The columns of an exchange.
+START, END, SIZE = range(3)
+APART = "the devices' exchanges do not end together: they are of different steps or groups"
 
 
 @dataclass(frozen=True)
 class Exchanges:
     """Matched collectives, (d, k) for d devices: `start_ps` and `end_ps`, each on its own host's clock.
 
-    `transfer_ps` (k,) is how long the shortest of each took.
+    `took` says which devices took part in which; the times of the others are 0. Of each, (k,): `transfer_ps` is how
+    long the shortest took, `bytes` what each device gave or got, UNKNOWN where the trace does not say.
     """
 
     members: tuple[Member, ...]
     start_ps: Int64s
     end_ps: Int64s
+    took: NDArray[np.bool_]
     transfer_ps: Int64s
+    bytes: Int64s
 
     def waiting(self, member: Member) -> Intervals:
         """Return when a device was in a collective and another had not arrived; nothing where it took no part."""
         if member not in self.members:
             return Intervals()
         row = self.members.index(member)
-        return union(self.start_ps[row], self.end_ps[row] - self.transfer_ps)
+        took = self.took[row]
+        return union(self.start_ps[row, took], self.end_ps[row, took] - self.transfer_ps[took])
 
     @property
     def waited_ps(self) -> Int64s:
-        """How long each device waited in each collective, (d, k)."""
-        waited: Int64s = self.end_ps - self.start_ps - self.transfer_ps
+        """How long each device waited in each collective, (d, k); 0 where it took no part."""
+        waited: Int64s = np.where(self.took, self.end_ps - self.start_ps - self.transfer_ps, 0)
         return waited
 
     @property
     def last(self) -> NDArray[np.intp]:
-        """Which came last to each collective, (k,), as a row of the other columns."""
-        last: NDArray[np.intp] = self.waited_ps.argmin(axis=0)
+        """Which participant came last to each collective, (k,), as a row of the other columns."""
+        last: NDArray[np.intp] = np.where(self.took, self.waited_ps, np.iinfo(np.int64).max).argmin(axis=0)
         return last
 
 
 def match(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> tuple[Exchanges | None, str]:
-    """Match the collectives of all devices that take part in some; without a match, the reason.
+    """Match the collectives of all devices that take part in some; without a match, or of those without, the reason.
 
     Where no device has any, the hosts' own are matched: those of processors. The reason is empty where there is
     nothing to match.
     """
-    taking = _taking_part(timeline, hosts)
-    if len(taking) < 2:
-        return None, "the trace holds the exchanges of one device alone" if taking else ""
-    members = tuple(taking)
-    kinds = [kind for kind in taking[members[0]] if all(kind in of for of in taking.values())]
-    found = [_side_by_side([taking[member][kind] for member in members], members, timeline.unix) for kind in kinds]
-    matched = [columns for columns in found if columns is not None]
-    if not matched:
-        return None, "the devices' exchanges do not end together: they are of different steps or groups"
-    columns = np.concatenate(matched, axis=1)
-    columns = columns[:, np.argsort(columns[0, :, 0], kind="stable")]
-    start, end = columns[:, :, 0], columns[:, :, 1]
-    apart = _apart_ps(end, [host for _, host in members])
-    together = apart <= _allowed_ps(columns)
-    start, end = start[:, together], end[:, together]
-    return Exchanges(members, start, end, (end - start).min(axis=0)), ""
+    own = _taking_part(timeline, hosts)
+    if len(own) < 2:
+        return None, "the trace holds the exchanges of one device alone" if own else ""
+    keys = dict.fromkeys(key for of in own.values() for key in of)
+    found = [group for key in keys for group in _of_key(own, key, timeline.unix)]
+    if not found:
+        return None, APART
+    members = tuple(own)
+    exchanged = _joined(members, found)
+    left = int((~exchanged.took.any(axis=1)).sum())
+    return exchanged, f"{APART}, on {wording.count(left, 'device')} of {len(members)}" if left else ""
 
 
-def _side_by_side(own: Sequence[Int64s], members: Sequence[Member], unix: bool) -> Int64s | None:
-    """Return the exchanges of one kind that all members show, (d, k, 2); None where they are not the same ones.
+def too_few(timeline: Timeline, exchanged: Exchanges | None) -> str:
+    """Say what cannot be told where too few of a job's processes were traced; empty where enough were."""
+    if exchanged is None or not timeline.ranks:
+        return ""
+    seen = int(exchanged.took.any(axis=1).sum())
+    if seen >= fixed.RANKS_TOLD * timeline.ranks:
+        return ""
+    return (
+        f"the exchanges of {seen} of the job's {timeline.ranks} ranks were traced, fewer than "
+        f"{wording.share(fixed.RANKS_TOLD)}: neither who is waited for nor what of an exchange is transfer is said"
+    )
 
-    The traces of a job begin and end a little apart, so that one may hold an exchange more at either end.
-    """
-    first = min(range(len(own)), key=lambda row: len(own[row]))
-    ahead = [_ahead(of, own[first], members[row][1] == members[first][1], unix) for row, of in enumerate(own)]
-    if None in ahead:
+
+def _of_key(own: Own, key: Key, unix: bool) -> list[tuple[tuple[Member, ...], Int64s]]:
+    """Return the exchanges of one kind and communicator, (d, k, 3), with the members that they are of."""
+    members = tuple(member for member, of in own.items() if key in of)
+    if len(members) < 2:
+        return []
+    together = _aligned(own, key, members, unix)
+    return [(members, together)] if together is not None else _parts(own, key, members, unix)
+
+
+def _parts(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> list[tuple[tuple[Member, ...], Int64s]]:
+    """Part members into those whose exchanges end together, each with the first that it fits."""
+    found = []
+    while len(members) > 1:
+        first, *others = members
+        group = (first, *(one for one in others if _aligned(own, key, (first, one), unix) is not None))
+        aligned = _aligned(own, key, group, unix) if len(group) > 1 else None
+        found += [(group, aligned)] if aligned is not None else []
+        members = tuple(member for member in members if member not in group)
+    return found
+
+
+def _aligned(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> Int64s | None:
+    """Return the exchanges that members have in common, (d, k, 3), without the few that do not end together."""
+    hosts = [host for _, host in members]
+    columns = side_by_side([own[member][key] for member in members], hosts, unix)
+    if columns is None:
         return None
-    places = np.array([place for place in ahead if place is not None])
-    low = max(0, -int(places.min()))
-    high = min(len(of) - int(place) for of, place in zip(own, places, strict=True))
-    if high <= low:
-        return None
-    columns = np.stack([of[low + place : high + place] for of, place in zip(own, places.tolist(), strict=True)])
-    apart = _apart_ps(columns[:, :, 1], [host for _, host in members])
-    return columns if (apart <= _allowed_ps(columns)).mean() >= fixed.EXCHANGES_TOGETHER else None
+    together: Int64s = columns[:, apart_ps(columns[:, :, END], hosts) <= allowed_ps(columns)]
+    return together
 
 
-def _ahead(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None:
-    """Return how many exchanges a member shows before the first of another's; None where they do not fit.
-
-    Steps that are alike fit in several ways: then the one counts in which the clocks differ least, where they are
-    clocks of the same kind; else the one without a shift where both show as many, or the one that fits best by far.
-    """
-    fewest = max(1 if one_clock or unix else fixed.EXCHANGES_TELLING, len(first) - fixed.EXCHANGES_EDGE)
-    offset: dict[int, float] = {}
-    spread: dict[int, float] = {}
-    for place in range(-fixed.EXCHANGES_EDGE, len(of) - len(first) + fixed.EXCHANGES_EDGE + 1):
-        low, high = max(0, -place), min(len(first), len(of) - place)
-        if high - low < fewest:
-            continue
-        pair = np.stack([first[low:high], of[low + place : high + place]])
-        apart = pair[1, :, 1] - pair[0, :, 1]
-        usual = 0.0 if one_clock else median(apart)
-        if (np.abs(apart - usual) <= _allowed_ps(pair)).mean() >= fixed.EXCHANGES_TOGETHER:
-            offset[place] = abs(median(apart))
-            spread[place] = float(np.abs(apart - usual).mean())
-    if one_clock or unix:
-        return min(offset, key=offset.__getitem__, default=None)
-    if len(of) == len(first) and (0 in offset or len(of) < fixed.EXCHANGES_TELLING):
-        return 0
-    best = min(spread, key=spread.__getitem__, default=None)
-    others = [value for place, value in spread.items() if place != best]
-    return best if best is None or all(2 * spread[best] < other for other in others) else None
+def _joined(members: tuple[Member, ...], found: Sequence[tuple[tuple[Member, ...], Int64s]]) -> Exchanges:
+    count = sum(columns.shape[1] for _, columns in found)
+    times = np.zeros((len(members), count, 2), np.int64)
+    took = np.zeros((len(members), count), np.bool_)
+    transfer, size = np.zeros(count, np.int64), np.full(count, UNKNOWN, np.int64)
+    begun = 0
+    for group, columns in found:
+        place = slice(begun, begun + columns.shape[1])
+        rows = [members.index(member) for member in group]
+        times[rows, place] = columns[:, :, :SIZE]
+        took[rows, place] = True
+        transfer[place] = (columns[:, :, END] - columns[:, :, START]).min(axis=0)
+        size[place] = columns[:, :, SIZE].max(axis=0)
+        begun = place.stop
+    order = _in_order(times[:, :, END], took)
+    times, took = times[:, order], took[:, order]
+    return Exchanges(members, times[:, :, START], times[:, :, END], took, transfer[order], size[order])
 
 
-def _taking_part(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> dict[Member, dict[str, Int64s]]:
+def _in_order(end: Int64s, took: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the order of exchanges by their ends; each device's clock counts from the end of its first."""
+    never = np.iinfo(np.int64).max
+    first = np.where(took, end, never).min(axis=1, keepdims=True)
+    return np.argsort(np.where(took, end - first, never).min(axis=0), kind="stable")
+
+
+def _taking_part(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> dict[Member, dict[Key, Int64s]]:
     own = {(device.name, device.host): _of_device(timeline, device) for device in timeline.devices}
     if not any(own.values()):
         own = {(PROCESSOR, name): _of_host(host) for name, host in hosts.items()}
     return {member: of for member, of in own.items() if of}
 
 
-def _of_device(timeline: Timeline, device: Device) -> dict[str, Int64s]:
+def _of_device(timeline: Timeline, device: Device) -> dict[Key, Int64s]:
     kernels = device.kernels
-    chosen = names.collective(timeline.names, kernels.name)
-    return _by_kind(timeline.names, kernels.name[chosen], kernels.start_ps[chosen], kernels.end_ps[chosen])
+    chosen = np.flatnonzero(names.collective(timeline.names, kernels.name))
+    group = kernels.group[chosen] if len(kernels.group) else np.full(len(chosen), UNKNOWN)
+    size = kernels.bytes[chosen] if len(kernels.bytes) else np.full(len(chosen), UNKNOWN)
+    columns = np.stack([kernels.start_ps[chosen], kernels.end_ps[chosen], size], axis=1)
+    return _by_key(timeline.names, kernels.name[chosen], group, columns)
 
 
-def _of_host(host: TracedHost) -> dict[str, Int64s]:
+def _of_host(host: TracedHost) -> dict[Key, Int64s]:
     """Of all threads, since an exchange runs on whichever of the pool is free."""
     masks = [(kinds & Kind.EXCHANGE) != 0 for kinds in host.kinds]
     chosen = [(thread.events, mask) for thread, mask in zip(host.threads, masks, strict=True)]
@@ -164,26 +197,16 @@ def _of_host(host: TracedHost) -> dict[str, Int64s]:
     start = np.concatenate([events.start_ps[mask] for events, mask in chosen])
     end = np.concatenate([events.end_ps[mask] for events, mask in chosen])
     order = np.argsort(start, kind="stable")
-    return _by_kind(host.names, name[order], start[order], end[order])
+    unknown = np.full(len(name), UNKNOWN, np.int64)
+    return _by_key(host.names, name[order], unknown, np.stack([start[order], end[order], unknown], axis=1))
 
 
-def _by_kind(texts: Sequence[str], name: NDArray[np.integer], start_ps: Int64s, end_ps: Int64s) -> dict[str, Int64s]:
-    """Part collectives by what they do, (n, 2) each: start and end, in their order."""
-    kinds = np.array([names.collective_kind(texts[place]) for place in name.tolist()])
-    spans = np.stack([start_ps, end_ps], axis=1)
-    return {kind: spans[kinds == kind] for kind in dict.fromkeys(kinds.tolist())}
-
-
-def _allowed_ps(columns: Int64s) -> NDArray[np.float64]:
-    """How far the ends of each exchange, (d, k, 2), may lie apart."""
-    longest: Int64s = (columns[:, :, 1] - columns[:, :, 0]).max(axis=0)
-    allowed: NDArray[np.float64] = np.maximum(float(APART_PS), APART_SHARE * longest)
-    return allowed
-
-
-def _apart_ps(end: Int64s, hosts: Sequence[str]) -> Int64s:
-    """How far apart the ends of each collective lie, (k,), once each host's clock is set by their median."""
-    offset = {host: median((end[[of == host for of in hosts]] - end[0]).ravel()) for host in dict.fromkeys(hosts)}
-    on_one_clock = end - np.array([[offset[host]] for host in hosts]).astype(np.int64)
-    apart: Int64s = on_one_clock.max(axis=0) - on_one_clock.min(axis=0)
-    return apart
+def _by_key(
+    texts: Sequence[str], name: NDArray[np.integer], group: NDArray[np.integer], columns: Int64s
+) -> dict[Key, Int64s]:
+    """Part collectives by what they do and by communicator, (n, 3) each, in their order."""
+    keys = [(names.collective_kind(texts[one]), of) for one, of in zip(name.tolist(), group.tolist(), strict=True)]
+    places: dict[Key, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    return {key: columns[of] for key, of in places.items()}

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuprobe.ledger import names
 from gpuprobe.ledger.device_facts import CopyFacts, KernelFacts, TopKernel
-from gpuprobe.ledger.intervals import covered, holds, intersection, union
+from gpuprobe.ledger.intervals import covered, difference, holds, intersection, union
 from gpuprobe.ledger.occupied import occupancies
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.thresholds import fixed
@@ -122,6 +122,14 @@ def overlap_fraction(time: GpuTime) -> float | None:
     """Return how much of the copies' time lies under kernels (0 to 1); None where nothing was copied."""
     total = time.copies.total
     return intersection(time.copies, time.kernels).total / total if total else None
+
+
+def idle_outside(time: GpuTime) -> float | None:
+    """Return the share of the GPU's span that it idled outside the training function; None where that is unknown."""
+    inside = time.windows.inside
+    if inside is None:
+        return None
+    return difference(difference(time.span, time.busy), inside).total / max(time.span.total, 1)
 
 
 def _copies(time: GpuTime, direction: Direction, mask: NDArray[np.bool_]) -> CopyFacts:

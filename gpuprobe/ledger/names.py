@@ -142,6 +142,7 @@ _COLLECTIVE = re.compile(
 _COLLECTIVE_KIND = re.compile(
     r"all[-_]?reduce|all[-_]?gather|reduce[-_]?scatter|all[-_]?to[-_]?all|send[-_]?recv|broadcast|reduce", re.I
 )
+_REDUCES = re.compile(r".*reduce", re.IGNORECASE | re.DOTALL)
 # The names of kernels that use Tensor Cores: XProf's kernel_stats_utils.cc (884, 1688, hmma, xmma) and the allow-list
 # of Kineto's tb_plugin (h884, s884, h1688, s1688, i8816, 16816, c1688, xmma_gemm), with Hopper's wgmma.
 _TENSOR_CORE = re.compile(r".*(?:884|1688|16816|8816|hmma|xmma|wgmma|tensorop|tensor_op)", re.DOTALL)
@@ -173,6 +174,11 @@ def collective_kind(name: str) -> str:
     """Return what a collective does, such as `allreduce`; its whole name where no part of it is known."""
     found = _COLLECTIVE_KIND.search(name)
     return re.sub("[-_]", "", found[0]).lower() if found else name
+
+
+def adds_up(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
+    """Tell which collectives add up what the devices have, as gradients are, (n,) bool."""
+    return _matching(_REDUCES, names, used)
 
 
 def tensor_core(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe import wording
-from gpuprobe.ledger.records import PeerFacts
+from gpuprobe.ledger.exchange_records import PeerFacts
 from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.units import PS_PER_MS
 
@@ -23,18 +23,18 @@ def peers_of(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) ->
     if exchanged is None:
         return ()
     waited, last = exchanged.waited_ps / PS_PER_MS, exchanged.last
-    others = len(exchanged.members) - 1
+    others = exchanged.took.sum(axis=0) - 1
     place = {(device.name, device.host): place for place, device in enumerate(devices)}
     return tuple(
         PeerFacts(
             device=place[member],
             waited_ms=float(waited[row].sum() / devices[place[member]].steps),
-            kept_ms=float(waited[:, last == row].sum() / others / devices[place[member]].steps),
+            kept_ms=float((waited / others)[:, last == row].sum() / devices[place[member]].steps),
             last=int(np.count_nonzero(last == row)),
-            exchanges=len(last),
+            exchanges=int(exchanged.took[row].sum()),
         )
         for row, member in enumerate(exchanged.members)
-        if member in place
+        if member in place and exchanged.took[row].any()
     )
 
 
@@ -46,6 +46,22 @@ def waited_for(devices: Sequence[DeviceBreakdown], peers: Sequence[PeerFacts]) -
     return worst.device, (
         f"the others wait {wording.milliseconds(worst.kept_ms)} a step for {called(devices, worst.device)}, which "
         f"comes last to {worst.last} of {wording.count(worst.exchanges, 'exchange')}"
+    )
+
+
+def slowest_of(devices: Sequence[DeviceBreakdown]) -> tuple[int | None, str]:
+    """Return the place of the device with the longest step, and the part by which it exceeds the quickest most."""
+    worked = [place for place, device in enumerate(devices) if device.kernels or device.kind == "cpu"]
+    if len(worked) < 2:
+        return None, ""
+    slow = max(worked, key=lambda place: devices[place].step_ms)
+    fast = min(worked, key=lambda place: devices[place].step_ms)
+    more = {name: value - devices[fast].ledger_ms[name] for name, value in devices[slow].ledger_ms.items()}
+    name = max(more, key=more.__getitem__)
+    return slow, (
+        f"{called(devices, slow)} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
+        f"{called(devices, fast)} {wording.milliseconds(devices[fast].step_ms)}: "
+        f"{wording.milliseconds(more[name])} more of {name}"
     )
 
 

@@ -19,6 +19,7 @@ from gpuprobe.ledger.device_facts import (
     RecurrentFacts,
     TopKernel,
 )
+from gpuprobe.ledger.exchange_records import CommunicationFacts, HostClock, PeerFacts
 from gpuprobe.records import Confidence, Record
 
 BREAKDOWN_SCHEMA = 1
@@ -114,6 +115,7 @@ class DeviceBreakdown(Record, frozen=True, kw_only=True):
     operations: tuple[OperationFacts, ...] = ()
     loops: tuple[LoopFacts, ...] = ()
     copies: tuple[CopyFacts, ...] = ()
+    communication: CommunicationFacts | None = None
     held: HeldFacts | None = None
     recurrent: RecurrentFacts | None = None
     stalled_ms: float = 0.0
@@ -173,27 +175,14 @@ class HostBreakdown(Record, frozen=True, kw_only=True):
     input_ops: tuple[CpuOp, ...] = ()
 
 
-class PeerFacts(Record, frozen=True, kw_only=True):
-    """What the exchanges between devices say of one of them, a step.
-
-    `device` is a place in `TraceBreakdown.devices`. `waited_ms` is how long it waited in exchanges for others. It came
-    last to `last` of the `exchanges` of all steps, and each of the others waited `kept_ms` for it on average.
-    """
-
-    device: int
-    waited_ms: float
-    kept_ms: float
-    last: int
-    exchanges: int
-
-
 class TraceBreakdown(Record, frozen=True, kw_only=True):
     """The breakdown of a whole trace. `slowest` is a place in `devices`, with the reason, where there are several.
 
     `framework` is `tensorflow`, `jax` or `pytorch` as the names of its events tell, empty where they do not.
     `began_ns` and `ended_ns` are when its steps did, in nanoseconds since the Unix epoch; None where the trace has
     a clock of its own. `peers` are the devices whose exchanges could be matched, and `unmatched` is why
-    those that there are could not be.
+    those that there are could not be. `untold` is why devices are not compared at all, where too few were traced or
+    their clocks are not known well enough. `clocks` are the hosts' as those exchanges set them.
     """
 
     schema: int = BREAKDOWN_SCHEMA
@@ -208,4 +197,6 @@ class TraceBreakdown(Record, frozen=True, kw_only=True):
     slowest_why: str = ""
     peers: tuple[PeerFacts, ...] = ()
     unmatched: str = ""
+    untold: str = ""
+    clocks: tuple[HostClock, ...] = ()
     warnings: tuple[str, ...] = ()

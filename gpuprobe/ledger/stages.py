@@ -40,6 +40,7 @@ READERS: Final = (
     "SSTable",
     "Snapshot",
 )
+SHARD: Final = "Shard"
 SHUFFLES: Final = ("Shuffle",)
 MAP: Final = "Map"
 # Those that make batches of samples.

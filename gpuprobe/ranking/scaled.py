@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpuprobe.diagnosis.rules import losses
+from gpuprobe.evidence import several
 from gpuprobe.ranking import ring
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.ranking.scaling import Lost, LostBy, Scaled, Scaling
+from gpuprobe.records import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gpuprobe.diagnosis.records import Finding
     from gpuprobe.ranking.compared import Compared
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.records import Role, Study
@@ -34,16 +38,40 @@ def scaling_of(study: Study, rows: Sequence[Row], compared: Compared) -> Scaling
     weak = study.request.weak
     points = [_point(count, roles, by_name, compared, weak=weak) for count in counts]
     mib, link = one.settings.trainable_mib, study.request.link_gb_per_s
+    gain, cores = compared.ratio(roles.get((1, "xla"), ""), one.strategy), study.environment.cores
     return Scaling(
         weak=weak,
         points=ring.predicted(points, mib, link) if mib else tuple(points),
-        xla_gain=compared.ratio(roles.get((1, "xla"), ""), one.strategy),
+        xla_gain=gain,
         gradients_mib=mib,
         logical=not study.environment.gpus,
-        cores=study.environment.cores,
+        cores=cores,
         workers=bool(study.request.workers),
         given=link is not None,
+        findings=_findings(points, roles, by_name, gain, cores),
     )
+
+
+def _findings(
+    points: Sequence[Scaled],
+    roles: Mapping[tuple[int, Role], str],
+    rows: Mapping[str, Row],
+    xla_gain: Interval | None,
+    cores: int,
+) -> tuple[Finding, ...]:
+    """Return what costs the largest number of devices that was measured, by its settings and the runs beside it."""
+    most = next((point for point in reversed(points) if point.step_ms), None)
+    if most is None or most.step_ms is None:
+        return ()
+    beside = next((lost.ms for lost in most.lost if lost.by == ("beside",)), None)
+    share = _times(beside, 1 / most.step_ms) if beside and not most.contradicts else None
+    settings = rows[roles[most.devices, "spread"]].settings
+    told = several.spread_over(settings, cores, _measured(xla_gain), _measured(share))
+    return losses.decide(Evidence(signals=told))[0]
+
+
+def _measured(interval: Interval | None) -> several.Measured | None:
+    return several.Measured(interval.value, interval.low, interval.high, interval.n) if interval else None
 
 
 def _point(

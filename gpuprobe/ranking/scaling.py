@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gpuprobe.diagnosis.records import Finding
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.records import Record
 
@@ -65,7 +66,8 @@ class Scaling(Record, frozen=True, kw_only=True):
 
     `gradients_mib` is how large the gradients are together. `logical` says that the devices are parts of one processor,
     of so many `cores`, and `workers` that each is a process of its own. `given` says that the link of the predictions
-    was given, else it was fitted.
+    was given, else it was fitted. `findings` are the causes that cost the largest number of devices time, the costliest
+    first.
     """
 
     weak: bool
@@ -76,3 +78,4 @@ class Scaling(Record, frozen=True, kw_only=True):
     cores: int = 0
     workers: bool = False
     given: bool = False
+    findings: tuple[Finding, ...] = ()

@@ -24,6 +24,7 @@ class Settings(Record, frozen=True, kw_only=True):
     `gpu_pci_bus_id` is where CUDA says that the backend's first GPU lies; empty where there is none. `batch_size` is
     that of all `replicas` together; `trainable_mib` is what their gradients are large, None where it was not read.
     `functions_eagerly` says that TensorFlow was told to run every `tf.function` operation by operation.
+    `distribution_devices` are those that `keras.distribution` was given, 0 where it was not used.
     """
 
     device: str
@@ -44,6 +45,7 @@ class Settings(Record, frozen=True, kw_only=True):
     backend: str = "tensorflow"
     replicas: int = 1
     trainable_mib: float | None = None
+    distribution_devices: int = 0
 
 
 class Given(Record, frozen=True, kw_only=True):

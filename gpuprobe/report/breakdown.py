@@ -9,7 +9,7 @@ from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.foreign import shortened
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
-from gpuprobe.report import signals
+from gpuprobe.report import several, signals
 from gpuprobe.report.categories import CATEGORIES, COMPUTED, Category
 from gpuprobe.thresholds import fixed
 
@@ -214,9 +214,12 @@ def headline(device: DeviceBreakdown, *, of_several_hosts: bool = False) -> str:
 
 
 def meters(device: DeviceBreakdown) -> list[str]:
-    """Return the other meters of a GPU, each with what it is a share of, and what is missing with the reason."""
+    """Return the other meters of a GPU, each with what it is a share of, and what is missing with the reason.
+
+    Of a processor there are only its exchanges.
+    """
     if device.kind == "cpu":
-        return []
+        return several.exchanges(device)
     figures = (
         ("kernels", device.kernel_fraction, "of the GPU span"),
         ("exposed copies", device.exposed_copy_fraction, "of the GPU span"),
@@ -240,6 +243,7 @@ def meters(device: DeviceBreakdown) -> list[str]:
         rate = f", {wording.significant(copy.gb_per_s)} GB/s" if copy.gb_per_s is not None else ""
         hidden = f"{wording.share(copy.hidden_fraction)} hidden under kernels"
         said.append(f"{copy.count} {copy.direction} in {wording.milliseconds(copy.total_ms)}{rate}, {hidden}")
+    said += several.exchanges(device)
     return [*said, *(f"{name} not known: {reason}" for name, reason in device.missing.items())]
 
 

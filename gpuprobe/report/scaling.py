@@ -100,6 +100,7 @@ def sentences(scaling: Scaling) -> list[str]:
             "under `tf.distribute`. All else here is without XLA, so that numbers of devices are compared fairly: "
             "divide by this to compare with one device that has it."
         )
+    said += [f"{found.claim} {found.fix} (`{found.cause}`)" for found in scaling.findings]
     return [*said, *_predictions(scaling)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gpuprobe.simulate.gpu import COLLECTIVE, COMPUTE, H2D, Gpu, Pending, compute_stream, compute_streams
 from gpuprobe.simulate.inputs import PRODUCER, Taken
 from gpuprobe.simulate.noise import Source
@@ -9,6 +11,9 @@ from gpuprobe.simulate.progress import PYTHON, Progress, span_ns
 from gpuprobe.simulate.session import Doing, Kind
 from gpuprobe.simulate.work import durations_us
 from gpuprobe.units import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SCALAR_BYTES = 4
 
@@ -82,12 +87,19 @@ class Dispatcher:
             self.now = op.end
         else:
             # All streams begin a step together, after its copies and all work of the step before.
-            op.after = (*self.first, *self.collectives) if place < running.spec.kernels.streams else self.collectives
+            first = self.first if place < running.spec.kernels.streams else ()
+            op.after = (*first, *self._exchanged(place))
             loading_us = running.once_us("code_loading", self.gpu.index) if knobs.once_ms else 0.0
             self.now = self.gpu.launch(op, running.launch_us + loading_us)
             self._note(Doing.ONCE, op.call_begin, op.call_begin + loading_us)
         if running.traced:
             running.tell(self.thread, "op", begin, self.now, ("place", place))
+
+    def _exchanged(self, place: int) -> Sequence[Pending]:
+        """Return the exchanges that a kernel waits for: an update for all, what computes gradients for none."""
+        knobs = self.running.spec.collective
+        updates = place >= round((1 - knobs.update_share) * len(self.durations))
+        return self.collectives if updates or not (knobs.overlap or knobs.update_share) else ()
 
     def _host_work(self, place: int) -> None:
         """Spend time without launching: in an operation placed on the processor, or in Python."""

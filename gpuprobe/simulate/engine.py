@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Generator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,7 @@ from gpuprobe.simulate.session import Call, Doing, Session
 from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from gpuprobe.simulate.gpu import Pending
     from gpuprobe.simulate.spec import Spec
 
 # The limits of the warm-up in calls, in which the launch queue and the input buffer fill.
@@ -32,18 +32,18 @@ FEWEST_STEPS, FEWEST_CALLS, MOST_CALLS = 12, 4, 400
 
 def simulate(spec: Spec) -> Session:
     """Return the session under the profiler: a warm-up, a barrier, then `spec.steps` traced calls."""
-    return _Python(spec, traced=True).run(spec.steps)
+    return Training(spec, traced=True).run(spec.steps)
 
 
 def steady(spec: Spec) -> Session:
     """Return the session without the profiler, with enough calls for the mean step time of a long training."""
-    return _Python(spec, traced=False).run(_enough_calls(spec))
+    return Training(spec, traced=False).run(_enough_calls(spec))
 
 
 @lru_cache(maxsize=256)
 def steady_ms(spec: Spec) -> float:
     """Return the mean step time of that session, in ms."""
-    return _Python(spec, traced=False).step_ms(_enough_calls(spec))
+    return Training(spec, traced=False).step_ms(_enough_calls(spec))
 
 
 def _enough_calls(spec: Spec) -> int:
@@ -69,35 +69,64 @@ def warmup_calls(spec: Spec) -> int:
     return min(MOST_WARMUP, wanted)
 
 
-class _Python(Progress):
-    """The Python thread, with its own clock in us: it calls the train function, and drives all other actors."""
+# Begin and end of every call, and when the devices were done.
+Played = tuple[list[tuple[float, float]], list[float]]
+# What a training hands out where its devices come to an exchange, and takes back: when that ends.
+Play = Generator["list[Pending]", float, Played]
 
-    def __init__(self, spec: Spec, *, traced: bool) -> None:
+
+class Training(Progress):
+    """The Python thread, with its own clock in us: it calls the train function, and drives all other actors.
+
+    One with `peers` exchanges with other trainings too: who plays them says when an exchange ends.
+    """
+
+    def __init__(self, spec: Spec, *, traced: bool, peers: bool = False) -> None:
         super().__init__(spec, traced=traced)
         self.input = Pipeline(spec, self.noise)
         self.now = 0.0
+        self._exchanges = peers or (len(self.gpus) > 1 and spec.collective.allreduce_ms > 0)
 
     def run(self, calls: int) -> Session:
         """Return the session of so many calls after the warm-up."""
-        marks, ends = self._play(calls)
-        return self._finished(marks, ends, self.first_call)
+        return self.finished(self._alone(self.play(calls, warmup_calls(self.spec))))
 
     def step_ms(self, calls: int) -> float:
         """Return the mean step time in ms, without building a session."""
-        _, ends = self._play(calls)
-        return (ends[-1] - ends[0]) / 1000 / calls / self.spec.host.steps_per_execution
+        return self.mean_step_ms(self._alone(self.play(calls, warmup_calls(self.spec))))
 
-    def _play(self, calls: int) -> tuple[list[tuple[float, float]], list[float]]:
-        """Return begin and end of every call, and when devices finished each, from the last of the warm-up on (us)."""
+    def mean_step_ms(self, played: Played) -> float:
+        """Return how long a step took of what was played."""
+        _, ends = played
+        return (ends[-1] - ends[0]) / 1000 / (len(ends) - 1) / self.spec.host.steps_per_execution
+
+    def _alone(self, play: Play) -> Played:
+        """Play a training without peers: its own devices exchange for as long as the spec says."""
+        try:
+            ops = next(play)
+            while True:
+                knobs, factor = self.spec.collective, self.noise.factor(Source.COPY, self.step, 1)
+                took_us = 1000 * knobs.allreduce_ms / knobs.buckets * factor
+                ops = play.send(max(op.start for op in ops) + took_us)
+        except StopIteration as ended:
+            played: Played = ended.value
+            return played
+
+    def play(self, calls: int, before: int) -> Play:
+        """Play so many calls after `before` others, and hand out the exchanges as they come.
+
+        Returns begin and end of every call, and when the devices were done, from the last of the warm-up on.
+        """
         marks: list[tuple[float, float]] = []
         ends: list[float] = []
-        before = self.first_call = warmup_calls(self.spec)
+        self.first_call = before
         for call in range(before + calls):
             self.call, self.counting = call, call >= before
             if call == before:
                 begun = self._barrier()
             self._between(call)
-            marks.append((self.now, self._train_function()))
+            begin = self.now
+            marks.append((begin, (yield from self._train_function())))
             ends.append(max(gpu.last_end() for gpu in self.gpus))
         self._between(before + calls)
         return marks, [begun, *ends[before:]]
@@ -121,7 +150,7 @@ class _Python(Progress):
             begin, self.now = self.now, self.now + 1000 * self.spec.input.python_ms * batches * factor
             self.tell(PYTHON, "next_batch", begin, self.now)
 
-    def _train_function(self) -> float:
+    def _train_function(self) -> Generator[list[Pending], float, float]:
         """Run one call of the train function; return when it returns to Python."""
         knobs, begin = self.spec.host, self.now
         self.now += knobs.function_call_us * self.noise.factor(Source.HOST, self.call, 1)
@@ -129,7 +158,7 @@ class _Python(Progress):
         compiled = self._compile()
         run_begin = self.now
         for _ in range(knobs.steps_per_execution):
-            self._one_step()
+            yield from self._one_step()
         end = self.now
         for device in self.doing:
             device[Doing.STEP].append(span_ns(begin, end))
@@ -163,19 +192,25 @@ class _Python(Progress):
             if self.now > begin:
                 self.doing[gpu.index][Doing.ONCE].append(span_ns(begin, self.now))
 
-    def _one_step(self) -> None:
+    def _one_step(self) -> Generator[list[Pending], float, None]:
         """Dispatch one step on all devices: input, copies, kernels, collectives in buckets, and what follows."""
         begin = self.now
         taken = self._next_batch()
         dispatchers = [Dispatcher(self, gpu, begin, taken) for gpu in self.gpus]
         for dispatcher in dispatchers:
             dispatcher.start()
-        buckets = self.spec.collective.buckets if len(self.gpus) > 1 else 1
-        for bucket in range(buckets):
+        done = 0.0
+        for point in self.spec.collective.points if self._exchanges else ():
             for dispatcher in dispatchers:
-                dispatcher.kernels(bucket / buckets, (bucket + 1) / buckets)
-            if len(self.gpus) > 1 and self.spec.collective.allreduce_ms:
-                self._collective(dispatchers, buckets)
+                dispatcher.kernels(done, point)
+            done = point
+            # All devices begin an exchange when they can; it ends for all at once, after the last one's begin.
+            ops = [dispatcher.collective() for dispatcher in dispatchers]
+            end = yield ops
+            for dispatcher, op in zip(dispatchers, ops, strict=True):
+                dispatcher.gpu.finish(op, end)
+        for dispatcher in dispatchers:
+            dispatcher.kernels(done, 1.0)
         for dispatcher in dispatchers:
             dispatcher.end()
         self.now = max(dispatcher.now for dispatcher in dispatchers)
@@ -189,14 +224,6 @@ class _Python(Progress):
             device[Doing.INPUT].append(span_ns(self.now, taken.got_us))
         return taken
 
-    def _collective(self, dispatchers: Sequence[Dispatcher], buckets: int) -> None:
-        """Run a collective: each device begins when it can, and all end together, timed from the last one's begin."""
-        ops = [dispatcher.collective() for dispatcher in dispatchers]
-        factor = self.noise.factor(Source.COPY, self.step, 1)
-        end = max(op.start for op in ops) + 1000 * self.spec.collective.allreduce_ms / buckets * factor
-        for dispatcher, op in zip(dispatchers, ops, strict=True):
-            dispatcher.gpu.finish(op, end)
-
     def _read_back(self) -> None:
         """Copy the loss and `copies.back_mib` to the host, and wait for the copy."""
         knobs, size = self.spec.host, round(self.spec.copies.back_mib * MIB)
@@ -206,7 +233,10 @@ class _Python(Progress):
         for gpu in self.gpus:
             self.now = self.wait_for(gpu, PYTHON, self.now, max(size, SCALAR_BYTES))
 
-    def _finished(self, marks: list[tuple[float, float]], ends: list[float], before: int) -> Session:
+    def finished(self, played: Played) -> Session:
+        """Return what was played as a session."""
+        marks, ends = played
+        before = self.first_call
         begins = [*(begin for begin, _ in marks), self.now]
         calls = tuple(
             Call(number, round(1000 * begin), round(1000 * end), round(1000 * begins[number + 1]))

@@ -12,6 +12,9 @@ from msgspec import Meta
 
 from gpuprobe.records import Record
 
+# Of the forward and the backward pass, which computes twice as much.
+FORWARD_SHARE = 1 / 3
+
 Share = Annotated[float, Meta(ge=0, le=1)]
 Amount = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -153,8 +156,23 @@ class Collective(Part, frozen=True, kw_only=True):
     buckets: Annotated[
         int, Meta(ge=1, le=16, description="parts of the exchange, each sent when its gradients are ready")
     ] = 1
+    update_share: Annotated[
+        float, Meta(ge=0, le=0.5, description="last part of the kernels, which waits for all that is exchanged")
+    ] = 0.0
+    overlap: Annotated[
+        bool, Meta(description="buckets go while the backward pass runs, which takes two thirds of what is no update")
+    ] = False
     straggler: Annotated[Count, Meta(description="the GPU that is slower than the others")] = 0
     straggler_slowdown: Annotated[float, Meta(ge=1, description="factor by which its kernels take longer")] = 1.0
+
+    @property
+    def points(self) -> tuple[float, ...]:
+        """After which share of a step's kernels each bucket's gradients are there."""
+        ready, numbers = 1 - self.update_share, range(1, self.buckets + 1)
+        if self.overlap:
+            return tuple(FORWARD_SHARE + (ready - FORWARD_SHARE) * number / self.buckets for number in numbers)
+        # Where nothing is said of an update, what comes after a bucket waits for it.
+        return tuple(ready if self.update_share else number / self.buckets for number in numbers)
 
 
 class WholeRun(Part, frozen=True, kw_only=True):

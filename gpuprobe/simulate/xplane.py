@@ -88,18 +88,18 @@ class _Plane:
         return self._stats[key]
 
 
-def write(session: Session, folder: Path, start_ns: int) -> Path:
+def write(session: Session, folder: Path, start_ns: int, host: str = HOST) -> Path:
     """Write `plugins/profile/<time>/<host>.xplane.pb` in a folder; the first step begins at `start_ns` (Unix)."""
     place = folder / "plugins" / "profile" / "simulated"
     place.mkdir(parents=True, exist_ok=True)
-    path = place / f"{HOST}.xplane.pb"
-    path.write_bytes(encode(session, start_ns).SerializeToString(deterministic=True))
+    path = place / f"{host}.xplane.pb"
+    path.write_bytes(encode(session, start_ns, host).SerializeToString(deterministic=True))
     return path
 
 
-def encode(session: Session, start_ns: int) -> xplane_pb2.XSpace:
+def encode(session: Session, start_ns: int, host: str = HOST) -> xplane_pb2.XSpace:
     """Return the trace as a message; the first traced step begins at `start_ns` (Unix)."""
-    space = xplane_pb2.XSpace(hostnames=[HOST])
+    space = xplane_pb2.XSpace(hostnames=[host])
     old = session.spec.recording.style == "2020"
     session = session.recorded
     shift_ns = (OLD_CLOCK_NS if old else LEAD_NS) - session.calls[0].start_ns

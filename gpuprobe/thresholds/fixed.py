@@ -45,6 +45,13 @@ EXCHANGES_TOGETHER = 0.8
 """So many exchanges of two devices have to end together, else they are not the same ones."""
 EXCHANGES_TELLING = 3
 """So many exchanges in a row tell by their distances which they are, where no clock does."""
+CLOCKS_ERROR = 0.1
+"""Where the ends of exchanges agree less well than within so much of the step, hosts are not compared."""
+RANKS_TOLD = 0.8
+"""With the traces of fewer of a job's processes the one that is waited for may be missing (TraceML abstains too)."""
+EXCHANGES_FIT_BETTER = 4.0
+"""The ends of a right match are off by what clocks drift, those of a wrong one by how steps differ: so many times as
+much, the ends tell better than clocks of hosts, which are set to milliseconds."""
 LOOP_PAUSE_MS = 2.0
 """A longer pause than this ends a loop: between two iterations runs only its own bookkeeping."""
 SCOPE_WRAPS = 0.8

@@ -123,6 +123,10 @@ class StepThresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Share,
         Meta(description="As for the input: so much of the step that the other devices wait for one."),
     ] = 0.05
+    spread_share: Annotated[
+        Share,
+        Meta(description="As for the input: so much of the step lost by how the work is spread over several devices."),
+    ] = 0.05
     tensor_eligible_fraction: Annotated[
         Share,
         Meta(description="Chosen here: below a tenth of the kernels' time there is little to win from Tensor Cores."),

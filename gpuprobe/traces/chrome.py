@@ -20,6 +20,7 @@ from gpuprobe.traces.chrome_columns import (
     ChromeColumns,
     read_columns,
 )
+from gpuprobe.traces.collectives import ranks
 from gpuprobe.traces.frame import OTHERS, UNCOMPARED, outer_first, shifts_ns
 from gpuprobe.traces.hosts import markers_of
 from gpuprobe.traces.names import Names
@@ -73,6 +74,7 @@ def read(source: Path, files: list[Path]) -> Timeline:
         steps=steps,
         warnings=tuple(warnings),
         others=tuple(name for part in parts for name in _others(part)),
+        ranks=max(ranks(part.document) for part in parts),
     )
 
 

@@ -50,6 +50,10 @@ class Detail(NamedTuple):
     launch: Plain = None
     copy: Plain = None
     op: Plain = None
+    group: Plain = None
+    group_ranks: Plain | tuple[Plain, ...] = None
+    elements: tuple[Plain, Plain] = (None, None)
+    dtype: Plain = None
 
 
 @dataclass
@@ -225,7 +229,8 @@ _THREAD_OF, _NAME_OF, _CATEGORY_OF = attrgetter("pid", "tid"), attrgetter("name"
 # The arguments that make up a `Detail`.
 _SAID = attrgetter(
     "device", "stream", "grid", "block", "registers", "shared", "occupancy", "bytes", "kernel_details",
-    "memcpy_details", "memset_details", "tf_op", "annotation",
+    "memcpy_details", "memset_details", "tf_op", "annotation", "group", "group_ranks", "elements_in", "elements_out",
+    "dtype",
 )  # fmt: skip
 
 
@@ -260,6 +265,10 @@ def _detail(args: Args) -> Detail:
         _plain(args.kernel_details),
         _plain(args.memcpy_details or args.memset_details),
         _plain(args.tf_op or args.annotation),
+        _plain(args.group),
+        tuple(map(_plain, args.group_ranks)) if isinstance(args.group_ranks, tuple) else _plain(args.group_ranks),
+        (_plain(args.elements_in), _plain(args.elements_out)),
+        _plain(args.dtype),
     )
 
 

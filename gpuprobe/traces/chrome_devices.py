@@ -20,6 +20,7 @@ from gpuprobe.traces.chrome_columns import (
     Detail,
     whole,
 )
+from gpuprobe.traces.collectives import communicator, exchanged_bytes
 from gpuprobe.traces.details import NO_SHAPE, Launch, parse_bytes, parse_launch
 from gpuprobe.traces.devices import KERNEL, STREAM, kinds_of, place_of_op
 from gpuprobe.traces.timeline import UNKNOWN, Copies, Device, Direction, Int64s, Kernels, Steps
@@ -134,6 +135,7 @@ def _told(part: ChromeColumns, work: NDArray[np.intp], kind: NDArray[np.int8]) -
 def _kernels(part: ChromeColumns, start_ps: Int64s, names: Names, work: NDArray[np.intp], stream: Int64s) -> Kernels:
     launches = [*map(_launch, part.details), Launch()]
     ops = [place_of_op(detail.op, names) if isinstance(detail.op, str) else UNKNOWN for detail in part.details]
+    groups = [names.place(told) if (told := communicator(detail)) else UNKNOWN for detail in part.details]
     row = part.rows[work, DETAIL]
     return Kernels(
         start_ps=start_ps[work],
@@ -147,6 +149,8 @@ def _kernels(part: ChromeColumns, start_ps: Int64s, names: Names, work: NDArray[
         registers=np.array([launch.registers for launch in launches], np.int32)[row],
         shared_bytes=np.array([launch.shared_bytes for launch in launches], np.int64)[row],
         occupancy_percent=np.array([launch.occupancy_percent for launch in launches], np.float64)[row],
+        group=np.array([*groups, UNKNOWN], np.int32)[row],
+        bytes=np.array([*map(exchanged_bytes, part.details), UNKNOWN], np.int64)[row],
     )
 
 

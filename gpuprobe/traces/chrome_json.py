@@ -55,6 +55,12 @@ class Args(msgspec.Struct, gc=False):
     step_num: Any = None
     name: Any = None
     labels: Any = None
+    # Of a collective of PyTorch (torch/csrc/distributed/c10d/ParamCommsUtils.hpp).
+    group: Any = msgspec.field(default=None, name="Process Group Name")
+    group_ranks: Sizes = msgspec.field(default=None, name="Process Group Ranks")
+    elements_in: Any = msgspec.field(default=None, name="In msg nelems")
+    elements_out: Any = msgspec.field(default=None, name="Out msg nelems")
+    dtype: Any = None
 
 
 class Event(msgspec.Struct, gc=False):
@@ -87,6 +93,7 @@ class Document(msgspec.Struct):
     cards: Any = msgspec.field(default=None, name="deviceProperties")
     older_cards: Any = msgspec.field(default=None, name="computeProperties")
     base_ns: Any = msgspec.field(default=None, name="baseTimeNanoseconds")
+    distributed: Any = msgspec.field(default=None, name="distributedInfo")
 
 
 def read_document(path: Path) -> Document:

@@ -155,6 +155,9 @@ def _kernels(work: _Work, texts: tuple[str, ...], names: Names) -> Kernels:
         registers=np.array([launch.registers for launch in launches], np.int32)[row],
         shared_bytes=np.array([launch.shared_bytes for launch in launches], np.int64)[row],
         occupancy_percent=np.where(np.isnan(occupancy), beside, occupancy),
+        # TensorFlow and JAX name neither the communicator of a collective nor its size.
+        group=np.full(len(work.name), UNKNOWN, np.int32),
+        bytes=np.full(len(work.name), UNKNOWN, np.int64),
     )
 
 

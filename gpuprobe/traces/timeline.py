@@ -76,7 +76,8 @@ class Kernels(Events):
 
     `op` is the name of the TensorFlow op that launched it, UNKNOWN (-1) where the trace does not say. Registers are
     per thread, shared memory is bytes per block, static and dynamic; UNKNOWN (-1) where missing. `occupancy_percent`
-    is float64, NaN where missing.
+    is float64, NaN where missing. Of a collective, `group` is the name of its communicator and `bytes` what the device
+    gives or gets, the larger; both UNKNOWN elsewhere, and empty (0,) where no kernel carries one.
     """
 
     stream: Int64s = field(default_factory=_int64s)
@@ -86,6 +87,8 @@ class Kernels(Events):
     registers: Int32s = field(default_factory=_int32s)
     shared_bytes: Int64s = field(default_factory=_int64s)
     occupancy_percent: NDArray[np.float64] = field(default_factory=lambda: np.empty(0, np.float64))
+    group: Int32s = field(default_factory=_int32s)
+    bytes: Int64s = field(default_factory=_int64s)
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,8 @@ class Timeline:
     `origin_ns` counts from the Unix epoch where `unix` is true, else it is on a clock of the trace's own. `source` is
     the file or folder it was read from, `format` names its reader, such as `xplane`. `steps` are the markers on the
     host's threads (events that carry a step number), empty where there are none. `others` are devices whose work is not
-    read: those that are no GPUs, and GPUs whose streams have unknown names.
+    read: those that are no GPUs, and GPUs whose streams have unknown names. `ranks` is how many processes the job has,
+    0 where the trace does not say.
     """
 
     source: str
@@ -158,3 +162,4 @@ class Timeline:
     steps: Steps = field(default_factory=Steps)
     warnings: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    ranks: int = 0

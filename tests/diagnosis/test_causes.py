@@ -77,6 +77,13 @@ def test_no_root_is_its_own_symptom_in_turn() -> None:
             assert cause.id not in records[root].roots
 
 
+def test_behind_a_cause_there_is_an_end() -> None:
+    def depth(cause: Cause) -> int:
+        return 1 + max((depth(one) for one in CATALOGUE if one.id in cause.roots), default=0)
+
+    assert max(map(depth, CATALOGUE)) <= len(CATALOGUE)
+
+
 def test_every_field_of_a_record_is_used_by_one() -> None:
     for field in fields(CATALOGUE[0]):
         assert any(getattr(cause, field.name) for cause in CATALOGUE), field.name

@@ -92,6 +92,7 @@ def _run(
             dtype_policy=strategy.dtype_policy,
             compute_dtype="float32",
             trainable_mib=strategy.gradients_mib,
+            replicas=strategy.scale.replicas if strategy.scale else 1,
         ),
         call_ms=step_ms * np.abs(1 + strategy.spread * random.standard_normal(count)),
         columns=_columns(strategy, random, gpu=gpu),

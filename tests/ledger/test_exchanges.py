@@ -19,7 +19,7 @@ from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.exchanges import match
 from gpuprobe.traces.find import called_apart, find
 from gpuprobe.traces.read import read
-from gpuprobe.traces.timeline import Events, Timeline
+from gpuprobe.traces.timeline import Events, Kernels, Timeline
 from gpuprobe.units import PS_PER_MS
 from tests.helpers.program import ROOT
 from tests.helpers.timelines import Made
@@ -189,3 +189,84 @@ def test_a_real_job_of_eight_ranks_waits_for_one() -> None:
     assert any(finding.cause == "straggler" for finding in found.findings)
     waits = next(device for device in breakdown.devices if device.host == "worker1")
     assert waits.ledger_ms["idle_peer"] == pytest.approx(11.1, abs=0.4)
+
+
+def grouped(comes_ms: Sequence[float], ends_ms: Sequence[float], groups: Sequence[str], clock_ms: float) -> Timeline:
+    """A GPU as `worker`, whose trace names the communicator of each of its exchanges; an empty one is not named."""
+    made = worker(comes_ms, ends_ms, clock_ms)
+    told = [*dict.fromkeys(group for group in groups if group)]
+    names = (*made.names, *told)
+    (device,) = made.devices
+    places = [names.index(group) if group else -1 for group in groups]
+    kernels = replace(device.kernels, group=np.array([-1, *places], np.int32))
+    return replace(made, names=names, devices=(replace(device, kernels=kernels),))
+
+
+def of_subgroups(named: bool, clocks_ms: Sequence[float] = (0.0, 0.0, 0.0, 0.0)) -> Timeline:
+    """Two pairs that exchange among themselves, ten times, and all four once after each; worker 3 comes late."""
+    late = {3: 9.0}
+    random = np.random.default_rng(5)
+    pace = {0: 100 + random.uniform(0, 30, 10), 1: 100 + random.uniform(0, 30, 10)}
+    parts = []
+    for rank in range(4):
+        pair = rank // 2
+        comes, ends, groups = [], [], []
+        for step in range(10):
+            begin = 200.0 * step + pace[pair][step]
+            end = begin + 10 + max(late.get(2 * pair, 0), late.get(2 * pair + 1, 0))
+            comes += [begin + late.get(rank, 0.0), 200.0 * step + 150]
+            ends += [end, 200.0 * step + 155]
+            groups += [f"group {pair}", "group all"] if named else ["", ""]
+        parts.append(grouped(comes, ends, groups, clocks_ms[rank]))
+    timeline = of_several(parts)
+    # Names are put together anew there, the communicators' too.
+    for rank, part in enumerate(parts):
+        place = np.array([timeline.names.index(name) for name in part.names], np.int32)
+        group = part.devices[0].kernels.group
+        kernels = replace(timeline.devices[rank].kernels, group=np.where(group >= 0, place[group], -1).astype(np.int32))
+        devices = (*timeline.devices[:rank], replace(timeline.devices[rank], kernels=kernels))
+        timeline = replace(timeline, devices=(*devices, *timeline.devices[rank + 1 :]))
+    return timeline
+
+
+@pytest.mark.parametrize("clocks_ms", [(0.0, 0.0, 0.0, 0.0), (0.0, 70.0, 333.0, 1.5)])
+def test_exchanges_of_a_communicator_are_matched_over_those_who_take_part(clocks_ms: tuple[float, ...]) -> None:
+    exchanged, reason = match(of_subgroups(named=True, clocks_ms=clocks_ms), {})
+    assert exchanged is not None, reason
+    assert reason == ""
+    assert sorted(map(tuple, exchanged.took.T.tolist())) == sorted(
+        [(True, True, False, False)] * 10 + [(False, False, True, True)] * 10 + [(True,) * 4] * 10
+    )
+    waited = exchanged.waited_ps.sum(axis=1) / PS_PER_MS
+    assert waited == pytest.approx([0, 0, 90, 0])
+    peers = breakdown_of(of_subgroups(named=True, clocks_ms=clocks_ms)).peers
+    assert [peer.exchanges for peer in peers] == [20] * 4
+    # Only one other is in its pair: it waits all of the time.
+    kept = [peer.kept_ms for peer in peers]
+    assert kept.index(max(kept)) == 3
+    assert peers[3].kept_ms == pytest.approx(peers[2].waited_ms)
+
+
+def test_communicators_without_a_name_are_told_apart_by_their_ends() -> None:
+    alone = [replace(part, kernels=_without_all(part.kernels)) for part in of_subgroups(named=False).devices]
+    exchanged, reason = match(replace(of_subgroups(named=False), devices=tuple(alone)), {})
+    assert exchanged is not None, reason
+    assert exchanged.took.sum(axis=0).tolist() == [2] * 20
+    assert exchanged.waited_ps.sum(axis=1) / PS_PER_MS == pytest.approx([0, 0, 90, 0])
+
+
+def _without_all(kernels: Kernels) -> Kernels:
+    """Leave out the exchanges of all four: those of a step that come second."""
+    kept = np.ones(len(kernels), np.bool_)
+    kept[2::2] = False
+    return Kernels(**{name: column[kept] if len(column) else column for name, column in vars(kernels).items()})
+
+
+def test_devices_whose_exchanges_fit_nobodys_are_told() -> None:
+    ends = [50.0, 100.0, 150.0, 230.0]
+    one, other = worker([10.0, 60.0, 110.0, 200.0], ends), worker([49.0, 99.0, 149.0, 229.0], ends)
+    alone = worker([298.0, 418.0, 608.0, 898.0], [300.0, 420.0, 610.0, 900.0])
+    exchanged, reason = match(of_several([one, other, alone]), {})
+    assert exchanged is not None
+    assert exchanged.took.any(axis=1).tolist() == [True, True, False]
+    assert reason.endswith("on 1 device of 3")

@@ -38,7 +38,14 @@ for exchange in (True, False):
         "batch_of_each": seen["batch_size"],
         "replicas": settings.replicas,
         "bytes": settings.trainable_mib * 2**20,
+        "told": settings.distribution_devices,
     }
+keras.distribution.set_distribution(keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"]))
+alone = model()
+alone.compile("sgd", "mse")
+alone.fit(x, x[:, :1], verbose=0)
+named = current().settings(alone, 8, "float32").distribution_devices
+told["distribution"] = [named, len({weight.value.device for weight in alone.weights})]
 print(json.dumps(told))
 """
 
@@ -54,3 +61,6 @@ def test_replicas_share_a_batch_and_their_gradients() -> None:
         assert abs(found["rate"] - 0.2) < 1e-6
         # Four weights and a bias of four bytes.
         assert (found["batch_of_each"], found["replicas"], found["bytes"]) == (4, 2, 20)
+        assert found["told"] == 0
+    # Two devices are named, and all weights are on one.
+    assert told["distribution"] == [2, 1]

@@ -85,6 +85,16 @@ def test_the_missing_part_is_told_apart_and_adds_up(tmp_path: Path) -> None:
     assert found.xla_gain.value == pytest.approx(1.5, rel=0.03)
 
 
+def test_a_scaling_study_names_what_its_settings_and_runs_prove(tmp_path: Path) -> None:
+    flawed = measured(tmp_path / "flawed", strong(2))
+    (found,) = scaling_in(flawed).findings
+    assert (found.cause, found.confidence) == ("xla_off_under_distribution", "high")
+    assert found.severity == pytest.approx(1 / 3, rel=0.1)
+    assert f"(`{found.cause}`)" in rendered(flawed).text
+    healthy = [one for one in strong(2) if one.name != "xla_1"]
+    assert scaling_in(measured(tmp_path / "healthy", [*healthy, part("xla", 1, ONE_MS)])).findings == ()
+
+
 def test_what_no_run_tells_apart_is_lost_by_both(tmp_path: Path) -> None:
     found = scaling_in(measured(tmp_path, strong(2, apart=False)))
     assert [lost.by for lost in found.points[0].lost] == [("smaller_batch",), ("beside", "exchange")]

@@ -90,6 +90,30 @@ def test_a_trace_of_pytorch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "group", "size"),
+    [
+        ({"Process Group Name": "1", "Process Group Ranks": "[0, 2]", "In msg nelems": 100, "Out msg nelems": 50,
+          "dtype": "BFloat16"}, "group 1 of ranks 0, 2", 200),
+        ({"Process Group Name": "1", "Process Group Ranks": [0, 2], "In msg nelems": 3, "dtype": "Float8_e4m3fn"},
+         "group 1 of ranks 0, 2", 3),
+        ({"Process Group Name": 7, "In msg nelems": -4, "dtype": "Float"}, "group 7", -1),
+        ({"Process Group Name": ["x"], "In msg nelems": "many", "dtype": {"a": 1}}, None, -1),
+        ({}, None, -1),
+    ],
+)  # fmt: skip
+def test_a_collective_of_pytorch_names_its_communicator(
+    tmp_path: Path, told: dict[str, Any], group: str | None, size: int
+) -> None:
+    event = whole("ncclDevKernel_AllReduce", 5, 2, cat="kernel", pid=0, tid=7, args={**KERNEL_ARGS, **told})
+    for ranks, expected in ((8, 8), ("8", 8), (-1, 0), (None, 0)):
+        timeline = read(write(tmp_path / "t.json", [event], distributedInfo={"backend": "nccl", "world_size": ranks}))
+        assert timeline.ranks == expected
+    (place,) = timeline.devices[0].kernels.group.tolist()
+    assert (timeline.names[place] if place >= 0 else None) == group
+    assert timeline.devices[0].kernels.bytes.tolist() == [size]
+
+
+@pytest.mark.parametrize(
     ("name", "category", "direction"),
     [
         ("CopyHostToDevice", "kernel", Direction.H2D),

@@ -51,10 +51,26 @@ class RunShare:
 
 
 @dataclass(frozen=True)
+class Loss:
+    """A signal beside the breakdown that is the share of the step lost by a cause, the threshold, and the claim.
+
+    The claim may hold `{share}` and the names of the signals in `also`, which are shown with it. `sure` says that the
+    signal proves the cause by itself, as a setting does; another is sure only where it was measured with an interval.
+    """
+
+    share: str
+    threshold: str
+    claim: str
+    also: tuple[str, ...] = ()
+    sure: bool = False
+
+
+@dataclass(frozen=True)
 class Cause(Generic[Id_co]):
     """One cause. `words` end the sentence "the cause is that ..."; `signature` says how it shows.
 
-    `part` is the share of a traced step that shows it, `of_run` the share of a run. `thresholds` and `signals` are what
+    `part` is the share of a traced step that shows it, `of_run` the share of a run, `loss` what a signal beside them
+    tells that it costs. `thresholds` and `signals` are what
     else decides it. `roots` lie behind it: where one of them is sure, that one leads (`root_is_most`: only where it
     makes up most of it). `symptoms` vanish with it. `cures` are the changes of a replay that cure it, the usual one
     first; a name stands for all sizes of the change (`prefetch` for `prefetch_2`). `weighed` says that the replay tells
@@ -71,6 +87,7 @@ class Cause(Generic[Id_co]):
     devices: tuple[Device, ...] = ("gpu",)
     part: Part | None = None
     of_run: RunShare | None = None
+    loss: Loss | None = None
     thresholds: tuple[str, ...] = ()
     signals: tuple[str, ...] = ()
     family: Family | None = None
@@ -103,14 +120,14 @@ class Cause(Generic[Id_co]):
     @property
     def decided_by(self) -> tuple[str, ...]:
         """The names of all thresholds that decide it."""
-        shares = [share.threshold for share in (self.part, self.of_run) if share]
+        shares = [share.threshold for share in (self.part, self.of_run, self.loss) if share]
         least = [self.of_run.least_times] if self.of_run and self.of_run.least_times else []
         return (*shares, *least, *self.thresholds)
 
     @property
     def evidence(self) -> tuple[str, ...]:
         """The names of all signals that it rests on."""
-        return (*([self.part.share, *self.part.also] if self.part else []), *self.signals)
+        return (*(name for one in (self.part, self.loss) if one for name in (one.share, *one.also)), *self.signals)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,10 @@ DEVICE: tuple[Cause[DeviceId], ...] = (
             "throttled",
             # The slowest device computes all the time, and the others wait for it.
             "straggler",
+            "uneven_batch",
+            "xla_off_under_distribution",
+            "oversubscribed_cores",
+            "keras_distribution_ignored",
             "serial_loop",
             "batch_too_small",
             "tensor_cores_unused",

@@ -29,6 +29,7 @@ FEEDING: tuple[Cause[FeedingId], ...] = (
         ),
         thresholds=("mostly", "thread_pinned"),
         signals=("input_share", "busiest_thread_fraction", "cpu_full_gpu_idle_fraction", "iowait_gpu_idle_fraction"),
+        roots=("autoshard_files",),
         cures=("input_free",),
         decided_by_trace=True,
         advice=feeding.input_bound,

@@ -37,7 +37,7 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
         ),
         signals=("gain.xla", "gain.steps_per_execution"),
         family="launches",
-        roots=("eager_or_retracing", "serial_loop", "rnn_without_cudnn"),
+        roots=("eager_or_retracing", "serial_loop", "rnn_without_cudnn", "xla_off_under_distribution"),
         root_is_most=True,
         cures=("launches_fused", "batch_times", "steps_per_execution"),
         decided_by_trace=True,

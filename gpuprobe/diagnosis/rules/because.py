@@ -47,9 +47,33 @@ def _input(evidence: Evidence) -> str:
 
 
 def _exchange(evidence: Evidence) -> str:
-    if evidence.number("kept_waiting_share") is not None:
+    said = [_costs(evidence), _packs(evidence)]
+    if evidence.number("kept_waiting_share") is None:
+        said.append("What of it is waiting for another device only the traces of all devices tell.")
+    return " ".join(filter(None, said))
+
+
+def _costs(evidence: Evidence) -> str:
+    volume, blocking = evidence.number("exchange_volume_ms"), evidence.number("exchange_blocking_ms")
+    if volume is None or blocking is None:
         return ""
-    return "What of it is waiting for another device only the traces of all devices tell."
+    return (
+        f"Exchanges run for {wording.milliseconds(volume)} of a step; for {wording.milliseconds(blocking)} other work "
+        "waits for them, and no more can be won back."
+    )
+
+
+def _packs(evidence: Evidence) -> str:
+    packs, ahead = evidence.number("gradient_packs"), evidence.number("exchange_ahead_ms")
+    if not packs or ahead is None:
+        return ""
+    if ahead <= 0:
+        how = "All gradients go in one pack" if round(packs) == 1 else f"The gradients go in {packs:.0f} packs"
+        return f"{how}, after the last of them is there: nothing runs beside the backward pass."
+    return (
+        f"Of {packs:.0f} packs of gradients the first starts {wording.milliseconds(ahead)} before the last gradient is "
+        "there."
+    )
 
 
 SAID: dict[CauseId, Callable[[Evidence], str]] = {

@@ -13,7 +13,7 @@ from gpuprobe import wording
 from gpuprobe.cards import TENSOR_CORES_FROM
 from gpuprobe.diagnosis.causes import CAUSES, CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.diagnosis.rules import gpu_state
+from gpuprobe.diagnosis.rules import gpu_state, losses
 from gpuprobe.diagnosis.rules.operations import serial_loop
 from gpuprobe.diagnosis.rules.recurrent import rnn_without_cudnn
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return what holds, none of it primary, and the rules that could not be decided."""
-    return apply(RULES, evidence, limits)
+    return apply((*RULES, *losses.RULES), evidence, limits)
 
 
 def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:

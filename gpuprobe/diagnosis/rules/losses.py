@@ -1,0 +1,51 @@
+"""What a signal beside the step-time breakdown says is lost, for every cause whose record names such a signal."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.diagnosis.causes import CATALOGUE
+from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
+from gpuprobe.thresholds import DEFAULTS, Thresholds
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.causes import Cause
+    from gpuprobe.diagnosis.causes.cause import Loss
+    from gpuprobe.records import Evidence
+
+
+def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
+    """Return what is lost, none of it primary, and the causes whose signal is missing."""
+    return apply(RULES, evidence, limits)
+
+
+def lost(evidence: Evidence, limits: Thresholds, *, cause: Cause, loss: Loss) -> Result:
+    """A cause's signal reaches its threshold, and where it was measured its interval leaves out nothing lost."""
+    if reason := evidence.lacking(loss.share):
+        return NotEvaluated(cause=cause.id, reason=reason)
+    (share,) = evidence.numbers(loss.share)
+    signal = evidence.get(loss.share)
+    low = signal.low if signal else None
+    if share < getattr(limits, loss.threshold) or (low is not None and low <= 0):
+        return None
+    told = {name: _told(evidence, name) for name in loss.also}
+    return Finding(
+        cause=cause.id,
+        primary=False,
+        severity=share,
+        confidence="high" if loss.sure or low is not None else "medium",
+        claim=loss.claim.format(share=wording.share(share), **told),
+        evidence=evidence.only(loss.share, *loss.also, *cause.signals),
+        fix=cause.fix,
+    )
+
+
+def _told(evidence: Evidence, name: str) -> str:
+    value = evidence.number(name)
+    return f"{value:.0f}" if value is not None else evidence.text(name) or "several"
+
+
+RULES: tuple[Rule, ...] = tuple(partial(lost, cause=cause, loss=cause.loss) for cause in CATALOGUE if cause.loss)

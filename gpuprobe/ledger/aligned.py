@@ -1,0 +1,96 @@
+"""The same exchanges of several devices, side by side: which of one is which of another, by when they end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger.quantiles import median
+from gpuprobe.thresholds import fixed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.traces.timeline import Int64s
+
+# Ends further apart than this, and than this share of how long the exchange took somewhere, are those of different
+# exchanges: true ends lie microseconds apart on GPUs, and on processors as far as a thread waits for its turn.
+APART_PS, APART_SHARE = 200_000_000, 0.25
+
+
+def side_by_side(own: Sequence[Int64s], hosts: Sequence[str], unix: bool) -> Int64s | None:
+    """Return the exchanges of one kind that all members show, (d, k, 2 or more); None where they are not the same.
+
+    `own` are those of each member, (n, 2 or more): start and end, in their order, and what else is told of them.
+
+    The traces of a job begin and end a little apart, so that one may hold an exchange more at either end.
+    """
+    first = min(range(len(own)), key=lambda row: len(own[row]))
+    ahead = [_ahead(of, own[first], hosts[row] == hosts[first], unix) for row, of in enumerate(own)]
+    if None in ahead:
+        return None
+    places = np.array([place for place in ahead if place is not None])
+    low = max(0, -int(places.min()))
+    high = min(len(of) - int(place) for of, place in zip(own, places, strict=True))
+    if high <= low:
+        return None
+    columns = np.stack([of[low + place : high + place] for of, place in zip(own, places.tolist(), strict=True)])
+    apart = apart_ps(columns[:, :, 1], hosts)
+    return columns if (apart <= allowed_ps(columns)).mean() >= fixed.EXCHANGES_TOGETHER else None
+
+
+def _ahead(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None:
+    """Return how many exchanges a member shows before the first of another's; None where they do not fit.
+
+    Steps that are alike fit in several ways. Clocks of the same kind then decide by how little they differ, unless the
+    steps differ enough to tell better. Other clocks tell nothing: then the one counts without a shift where both show
+    as many, else the one that fits best by far.
+    """
+    fewest = max(1 if one_clock or unix else fixed.EXCHANGES_TELLING, len(first) - fixed.EXCHANGES_EDGE)
+    offset: dict[int, float] = {}
+    spread: dict[int, float] = {}
+    for place in range(-fixed.EXCHANGES_EDGE, len(of) - len(first) + fixed.EXCHANGES_EDGE + 1):
+        low, high = max(0, -place), min(len(first), len(of) - place)
+        if high - low < fewest:
+            continue
+        pair = np.stack([first[low:high], of[low + place : high + place]])
+        apart = pair[1, :, 1] - pair[0, :, 1]
+        usual = 0.0 if one_clock else median(apart)
+        if (np.abs(apart - usual) <= allowed_ps(pair)).mean() >= fixed.EXCHANGES_TOGETHER:
+            offset[place] = abs(median(apart))
+            spread[place] = float(np.abs(apart - usual).mean())
+    if one_clock or (unix and not _tell(spread, len(first))):
+        return min(offset, key=offset.__getitem__, default=None)
+    if unix:
+        return min(spread, key=spread.__getitem__)
+    if len(of) == len(first) and (0 in offset or len(of) < fixed.EXCHANGES_TELLING):
+        return 0
+    best = min(spread, key=spread.__getitem__, default=None)
+    others = [value for place, value in spread.items() if place != best]
+    return best if best is None or all(2 * spread[best] < other for other in others) else None
+
+
+def allowed_ps(columns: Int64s) -> NDArray[np.float64]:
+    """Return how far the ends of each exchange, (d, k, 2 or more), may lie apart, (k,)."""
+    longest: Int64s = (columns[:, :, 1] - columns[:, :, 0]).max(axis=0)
+    allowed: NDArray[np.float64] = np.maximum(float(APART_PS), APART_SHARE * longest)
+    return allowed
+
+
+def _tell(spread: dict[int, float], count: int) -> bool:
+    """Whether the ends fit in one way so much better than in any other that clocks need not agree."""
+    best, *others = sorted(spread.values()) or [0.0]
+    return count >= 2 * fixed.EXCHANGES_TELLING and all(
+        fixed.EXCHANGES_FIT_BETTER * max(best, 1.0) < other for other in others
+    )
+
+
+def apart_ps(end: Int64s, hosts: Sequence[str]) -> Int64s:
+    """Return how far apart the ends of each collective lie, (k,), once each host's clock is set by their median."""
+    offset = {host: median((end[[of == host for of in hosts]] - end[0]).ravel()) for host in dict.fromkeys(hosts)}
+    on_one_clock = end - np.array([[offset[host]] for host in hosts]).astype(np.int64)
+    apart: Int64s = on_one_clock.max(axis=0) - on_one_clock.min(axis=0)
+    return apart

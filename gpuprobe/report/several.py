@@ -1,0 +1,42 @@
+"""Several devices or hosts in words: who waits for whom, how clocks differ, and what exchanges cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.records import DeviceBreakdown, TraceBreakdown
+
+
+def across(breakdown: TraceBreakdown) -> list[str]:
+    """Say who is waited for, how the hosts' clocks differ, and what is not said of several devices."""
+    why = breakdown.slowest_why
+    said = [f"{why[0].upper()}{why[1:]}."] if why else []
+    for clock in breakdown.clocks:
+        ahead = "ahead of" if clock.offset_ms >= 0 else "behind"
+        said.append(
+            f"The clock of {clock.host} is {wording.milliseconds(abs(clock.offset_ms))} {ahead} that of "
+            f"{clock.against}, and gains {clock.drift_ppm:+.1f} us a second; ends of exchanges then agree within "
+            f"{wording.milliseconds(clock.error_ms)}."
+        )
+    return [*said, *([f"{breakdown.untold[0].upper()}{breakdown.untold[1:]}."] if breakdown.untold else [])]
+
+
+def exchanges(device: DeviceBreakdown) -> list[str]:
+    """Say how long exchanges run, how much of it nothing hides, and how much holds other work up."""
+    facts = device.communication
+    if facts is None:
+        return []
+    blocking = "not known" if facts.blocking_ms is None else wording.milliseconds(facts.blocking_ms)
+    said = (
+        f"exchanges {wording.milliseconds(facts.volume_ms)} a step, {wording.milliseconds(facts.exposed_ms)} of it "
+        f"beside no other work, {blocking} holding other work up"
+    )
+    if facts.ahead_ms is None:
+        return [said]
+    when = "none starts before the last gradient is there"
+    if facts.ahead_ms > 0:
+        when = f"the first starts {wording.milliseconds(facts.ahead_ms)} before the last gradient is there"
+    return [said, f"gradients in {wording.count(round(facts.packs), 'pack')} a step: {when}"]

@@ -1,0 +1,97 @@
+"""What exchanges cost: their volume, what nothing hides, what holds other work up, and whether they start early."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.ledger.breakdown import breakdown_of
+from gpuprobe.ledger.exchange_records import CommunicationFacts
+from gpuprobe.report.breakdown import meters
+from gpuprobe.traces.read import read
+from tests.helpers.program import ROOT
+from tests.helpers.timelines import Made
+
+ALL_REDUCE, ALL_TO_ALL = "ncclDevKernel_AllReduce_Sum_f32_RING_LL", "ncclDevKernel_SendRecv"
+RANKS = ROOT.parent / "shared" / "traces" / "pytorch" / "dlrm-8-ranks"
+
+
+def step(made: Made, begin: float, exchanges: list[tuple[float, float, str]], update_launch: float) -> Made:
+    """A step of 100 ms: kernels until 60, exchanges, and at 90 the update, launched at some time."""
+    made.host(begin, begin + 99, "train", step=int(begin / 100)).host(begin, begin + 98, "train_function")
+    for place in range(6):
+        made.kernel(begin + 10 * place, begin + 10 * place + 10, launch=begin + place)
+    for start, end, name in exchanges:
+        made.kernel(begin + start, begin + end, launch=begin + 7, name=name)
+    return made.kernel(begin + 90, begin + 99, launch=begin + update_launch)
+
+
+def facts(exchanges: list[tuple[float, float, str]], update_launch: float = 8.0) -> CommunicationFacts:
+    made = Made()
+    for begin in (0.0, 100.0, 200.0):
+        step(made, begin, exchanges, update_launch)
+    found = breakdown_of(made.timeline()).devices[0].communication
+    assert found is not None
+    return found
+
+
+def test_one_pack_after_the_last_gradient_hides_nothing() -> None:
+    found = facts([(60.5, 90, ALL_REDUCE)])
+    assert (found.volume_ms, found.exposed_ms, found.blocking_ms) == pytest.approx((29.5, 29.5, 29.5))
+    assert found.packs == 1
+    assert found.ahead_ms == pytest.approx(-0.5)
+    assert found.hidden_fraction == 0
+
+
+def test_packs_beside_the_backward_pass_are_hidden_but_for_the_last() -> None:
+    found = facts([(30, 45, ALL_REDUCE), (45, 60, ALL_REDUCE), (61, 76, ALL_REDUCE)])
+    assert (found.volume_ms, found.exposed_ms, found.blocking_ms) == pytest.approx((45, 15, 15))
+    assert found.packs == 3
+    assert found.ahead_ms == pytest.approx(30)
+    assert found.hidden_fraction == pytest.approx(2 / 3)
+
+
+def test_what_the_host_would_leave_idle_anyway_blocks_nothing() -> None:
+    # The update is launched 15 ms before the exchange ends: until then nothing waits for it.
+    found = facts([(60, 90, ALL_REDUCE)], update_launch=75.0)
+    assert (found.volume_ms, found.exposed_ms, found.blocking_ms) == pytest.approx((30, 30, 15))
+
+
+def test_an_exchange_of_the_forward_pass_is_no_gradient() -> None:
+    found = facts([(10, 20, ALL_TO_ALL), (60, 90, ALL_REDUCE)])
+    assert found.packs == 1
+    assert found.ahead_ms == pytest.approx(0)
+    alone = facts([(60, 90, ALL_TO_ALL)])
+    assert (alone.packs, alone.ahead_ms) == (0, None)
+
+
+def test_a_device_alone_has_none() -> None:
+    made = Made()
+    for begin in (0.0, 100.0):
+        step(made, begin, [], 8.0)
+    assert breakdown_of(made.timeline()).devices[0].communication is None
+
+
+def test_the_three_figures_are_told() -> None:
+    made = Made()
+    for begin in (0.0, 100.0, 200.0):
+        step(made, begin, [(60, 90, ALL_REDUCE)], 75.0)
+    breakdown = breakdown_of(made.timeline())
+    said = meters(breakdown.devices[0])
+    assert "exchanges 30.0 ms a step, 30.0 ms of it beside no other work, 15.0 ms holding other work up" in said
+    assert "gradients in 1 pack a step: none starts before the last gradient is there" in said
+    found = next(one for one in diagnose(Case(breakdown)).findings if one.cause == "collective_bound")
+    assert "for 15.0 ms other work waits for them, and no more can be won back" in found.claim
+    assert "All gradients go in one pack, after the last of them is there" in found.claim
+
+
+@pytest.mark.skipif(not RANKS.is_dir(), reason="the recorded traces are not here")
+def test_a_real_job_exchanges_a_fifth_of_a_millisecond() -> None:
+    for device in breakdown_of(read(RANKS)).devices:
+        found = device.communication
+        assert found is not None
+        # The eight collectives' shortest durations over the ranks (INDEX.md of the traces).
+        assert found.volume_ms == pytest.approx(0.217, abs=0.001)
+        assert found.blocking_ms is not None
+        assert 0 <= found.blocking_ms <= found.exposed_ms <= found.volume_ms
