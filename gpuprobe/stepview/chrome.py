@@ -142,7 +142,7 @@ def _breakdown(found: Found, process: int) -> Iterator[str]:
     for category in CPU_CATEGORIES if found.breakdown.kind == "cpu" else GPU_CATEGORIES:
         part, told = found.parts[category], f'"meaning":{json.dumps(CATEGORIES[category].meaning)}'
         for start, end in zip(part.start.tolist(), part.end.tolist(), strict=True):
-            # A category of its own, so that readers do not take it for work.
+            # The category `overhead`, which readers do not take for work.
             yield _complete(process, BREAKDOWN, start, end - start, f'"{category}"', "overhead", told)
 
 

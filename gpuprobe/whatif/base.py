@@ -27,8 +27,8 @@ class Base:
 
     `over` names the baseline of the gains. `shared` are the ways in which a processor's cores may be shared, the
     expected one first. The replay's times are multiplied by `drift` to give those of the untraced training, whose step
-    takes `pace_ms`. `aside_ms` is the part of the untraced step that the trace does not show: changes leave it as it
-    is, except those that work in some steps only.
+    takes `pace_ms`. `aside_ms` is the part of the untraced step that the trace does not show: a change leaves it as it
+    is, unless it works in some steps only. The range also covers that it shrinks in proportion to the rest.
     """
 
     graph: Graph

@@ -238,5 +238,5 @@ def eager_removed() -> Change:
 def _no_function_to_make(graph: Graph, _: Known) -> str | None:
     if not graph.eager:
         return "the training function is compiled already"
-    # Calls that also do work of their own are not shortened to the time of dispatching.
+    # On a processor such a call also computes: shortened to the time of dispatching, it would lose that work.
     return None if graph.gpu else "on the processor an operation runs inside the call that dispatches it"

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# The largest shift, as a share of the picture, and the share of mirrored pictures.
+# The largest shift, as a share of the picture; every second picture is mirrored.
 SHIFT_FRACTION = 0.1
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ORDER = 65
 SEVERAL = 2
-# Cores needed for each GPU: one for the thread that launches its kernels, and more for the input.
+# The least cores for each GPU: one for the thread that launches its kernels; the input needs more.
 CORES_A_GPU = 1
 
 
