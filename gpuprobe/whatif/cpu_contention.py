@@ -76,7 +76,7 @@ class Sharing:
 def sharings(graph: Graph, known: Known, step_ms: float) -> tuple[Sharing, ...]:
     """Return the ways in which the cores may be shared: the expected one, and the extremes that the measurements allow.
 
-    None where a GPU computes or the number of cores is unknown. `step_ms` is the untraced step, over which the process
+    Empty where a GPU computes or the number of cores is unknown. `step_ms` is the untraced step, over which the process
     used `known.busy_cores`.
     """
     if graph.gpu or not known.cores:
