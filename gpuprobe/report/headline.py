@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.causes import known
+from gpuprobe.ledger.categories import UNATTRIBUTED
 from gpuprobe.report.breakdown import lines
 
 if TYPE_CHECKING:
@@ -61,8 +62,10 @@ def _busy(device: DeviceBreakdown | None, step: str) -> str:
 def _unexplained(device: DeviceBreakdown | None) -> str:
     if device is None:
         return "What limits the training is not known"
-    name = "GPU" if device.kind == "gpu" else "Processor"
-    return f"{name} idle {wording.share(idle_share(device))} of the step, and what limits it is not known"
+    name, idle, unknown = "GPU" if device.kind == "gpu" else "Processor", idle_share(device), device.share(UNATTRIBUTED)
+    if unknown > idle:
+        return f"No event explains {wording.share(unknown)} of the step, and what limits it is not known"
+    return f"{name} idle {wording.share(idle)} of the step, and what limits it is not known"
 
 
 def _sentence(text: str) -> str:

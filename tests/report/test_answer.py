@@ -148,6 +148,11 @@ def test_a_healthy_training_is_told_what_would_help_and_promised_nothing(tmp_pat
             "GPU idle 40 % of the step, and what limits it is not known",
         ),
         (
+            finding("unattributed", 0.0),
+            breakdown(gpu_compute=45, unattributed=55),
+            "No event explains 55 % of the step, and what limits it is not known",
+        ),
+        (
             finding("input_bound", 0.5, confidence="low"),
             None,
             "Perhaps the next batch comes too late (50 % of the step)",
