@@ -168,8 +168,10 @@ def _cut(first: Finding, device: DeviceBreakdown) -> str:
     if first.confidence != "high" or first.cause == "one_time_work":
         return ""
     launches = device.kernels.count if device.kernels else 0
-    if device.cut == UNMARKED and device.steps_from == NO_MARKER and first.cause == "launch_bound":
-        # A pace that holds from the first launch to the last is what the host launches at, whatever a step is.
+    alone = not device.ms("gpu_collective")
+    if device.cut == UNMARKED and device.steps_from == NO_MARKER and first.cause == "launch_bound" and alone:
+        # A pace that holds from the first launch to the last is what the host launches at, whatever a step is; with
+        # others in it, the rest of the step may be a wait for them.
         return device.cut if launches <= fixed.FEWEST_PAUSES else ""
     return device.cut
 

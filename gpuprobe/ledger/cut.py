@@ -41,8 +41,7 @@ def cut(time: GpuTime, host: TracedHost) -> str:
     marked = time.device.steps
     if len(marked) and (marked.start_ps[0] < work.start_ps[0] or marked.end_ps.max() > work.end_ps.max()):
         return GOES_ON
-    lines = _lines(host)
-    if _together(lines, first=True) or _together(lines, first=False):
+    if _cut_at_the_border(_lines(host)):
         return AT_THE_BORDER
     return "" if len(marked) or any(np.any(thread.step != UNKNOWN) for thread in host.threads) else UNMARKED
 
@@ -53,7 +52,12 @@ def _lines(host: TracedHost) -> list[Spans]:
     return [line for line in (*work, *(thread.events for thread in host.threads)) if len(line)]
 
 
-def _together(lines: Sequence[Spans], *, first: bool) -> bool:
-    """Whether several lines begin, or end, at the same picosecond as the trace itself."""
-    borders = [int(line.start_ps.min()) if first else -int(line.end_ps.max()) for line in lines]
-    return borders.count(min(borders)) >= fixed.LINES_CUT
+def _cut_at_the_border(lines: Sequence[Spans]) -> bool:
+    """Whether events begin together with the trace, or end together with it.
+
+    A profiler that starts catches each event at its own begin. One that stops may end all that is open on a thread.
+    """
+    first, last = min(int(line.start_ps.min()) for line in lines), max(int(line.end_ps.max()) for line in lines)
+    begun = sum(int((line.start_ps == first).sum()) for line in lines)
+    ended = sum(bool((line.end_ps == last).any()) for line in lines)
+    return max(begun, ended) >= fixed.CUT_TOGETHER

@@ -77,8 +77,8 @@ LOST_HIGH = 0.05
 buffers are full, so that idle time may be theirs."""
 LOST_LOW = 0.2
 """With more of the launched kernels missing the breakdown is hardly sure."""
-LINES_CUT = 2
-"""Events on so many lines that begin or end at one and the same picosecond do so because all of them were cut there."""
+CUT_TOGETHER = 2
+"""So many events begin at one and the same picosecond, or end on as many lines, because all of them were cut there."""
 EXCHANGES_EDGE = 2
 """One trace may show so many exchanges before the other's first or after its last."""
 HELD_BY_MOST = 0.8

@@ -91,15 +91,24 @@ def test_what_ends_together_was_cut_there() -> None:
     assert told(part_of(whole, (0.5, 2.0), "clipped")) == cut.AT_THE_BORDER
 
 
+def test_a_marker_and_what_it_encloses_begin_together_only_where_they_were_cut() -> None:
+    whole = launching().host(0.5, 59, "forward").timeline()
+    assert told(whole) == ""
+    assert told(part_of(whole, (0.5, 2.0), "clipped")) == cut.AT_THE_BORDER
+
+
 def test_the_pace_of_launching_needs_no_step_but_launches() -> None:
-    def unmarked(count: int) -> Finding:
+    def unmarked(count: int, *, exchanges: bool = False) -> Finding:
         made = Made(unit_ms=0.1)
         for place in range(count):
             made.kernel(1.5 * place + 0.1, 1.5 * place + 0.6, launch=1.5 * place)
+        if exchanges:
+            made.kernel(1.5 * count + 0.1, 1.5 * count + 0.6, launch=1.5 * count, name="ncclDevKernel_AllReduce")
         return primary(made.timeline())
 
     assert (unmarked(40).cause, unmarked(40).confidence) == ("launch_bound", "high")
     assert unmarked(8).confidence != "high"
+    assert unmarked(40, exchanges=True).confidence != "high", "others may be waited for in the rest of the step"
 
 
 def test_no_part_of_a_real_trace_is_sure_of_what_the_whole_does_not_accept(real_traces: Path) -> None:
