@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from gpuprobe.cli._verdict import show
 from gpuprobe.errors import FAILED, INTERRUPTED, GpuprobeError
 from gpuprobe.measure import faults, folder
 from gpuprobe.measure.begin import begin, resume
-from gpuprobe.measure.study import carry_out
+from gpuprobe.measure.hosts import host_of
+from gpuprobe.measure.study import carry_out, take_part
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import PAGE_FILE, REPORT_FILE
 from gpuprobe.report.verdict import verdict
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gpuprobe.measure.plan import Planned
-    from gpuprobe.records import Request, Study
+    from gpuprobe.records import Request, Run, Study
     from gpuprobe.strategies.registry import Strategy
     from gpuprobe.workloads.arrays import Arrays
 
@@ -36,10 +38,13 @@ if TYPE_CHECKING:
 def start(request: Request, chosen: Sequence[Strategy], out: Path, words: Sequence[str]) -> int:
     """Begin a new study and run it; return the exit code."""
     faults.parse(request.inject)
+    host = host_of(request, os.environ)
     console = Terminal()
     console.print("gpuprobe: looking at the machine and its data", highlight=False)
     begun = begin(request, chosen, out, shlex.join(words))
     with folder.held(begun.folder):
+        if host is not None and not host.leads:
+            return _take_part(console, begun.study, begun.folder, begun.arrays)
         return _carry_out(console, begun.study, begun.folder, begun.arrays)
 
 
@@ -49,6 +54,23 @@ def finish(where: Path, budget_s: float | None) -> int:
     resumed = resume(where, budget_s)
     with folder.held(where):
         return _carry_out(console, resumed.study, where, resumed.arrays)
+
+
+def _take_part(console: Console, study: Study, where: Path, arrays: Arrays | None) -> int:
+    """Train along in the runs that the first host leads; its report tells of them."""
+    _say(console, f"{study.workload}; worker {study.request.worker_index}, which worker 0 leads; into {where}")
+
+    def tell(run: Run) -> None:
+        state = "done" if run.outcome.state == "done" else f"{run.outcome.state}, {run.outcome.message}"
+        _say(console, f"{run.spec.strategy}, round {run.spec.round}: {state}")
+
+    try:
+        ended = take_part(study, where, arrays, tell)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    _say(console, "The report is at worker 0. To read all traces together, copy each worker's folder into one, then:")
+    _say(console, f"  {wording.command('gpuprobe', 'diagnose', 'FOLDER')}")
+    return 0 if ended and all(run.outcome.state == "done" for run in ended) else FAILED
 
 
 def _carry_out(console: Console, study: Study, where: Path, arrays: Arrays | None) -> int:

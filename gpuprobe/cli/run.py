@@ -71,6 +71,12 @@ DEFAULT_BATCH_SIZE = 32
     help="Compare so many worker processes instead: MultiWorkerMirroredStrategy, started here.",
 )
 @click.option(
+    "--worker-index",
+    type=Number(min=0),
+    metavar="I",
+    help="Of --workers: start only this one here; TF_CONFIG names them all, each on its own host.",
+)
+@click.option(
     "--data-service",
     type=Number(min=1),
     metavar="N",
@@ -114,6 +120,7 @@ def command(
     backend: str | None,
     devices: tuple[int, ...] | None,
     workers: tuple[int, ...] | None,
+    worker_index: int | None,
     data_service: int | None,
     scaling: str,
     link: float | None,
@@ -169,6 +176,7 @@ def command(
         devices=devices or (),
         workers=workers or (),
         data_service=data_service or 0,
+        worker_index=worker_index,
         weak=scaling == "weak",
         link_gb_per_s=link,
         inject=inject,

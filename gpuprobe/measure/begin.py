@@ -189,7 +189,8 @@ def _cannot_spread(study: Study) -> dict[str, str]:
     """Return why strategies of several devices cannot be run on this machine with this batch."""
     # The number of devices does not depend on a machine here.
     machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: study.batch_size)
-    gpus, reasons = len(study.environment.gpus), {}
+    # Where each worker has a host of its own, this one needs a single GPU.
+    gpus, reasons = len(study.environment.gpus) if study.request.worker_index is None else 0, {}
     for info in study.strategies:
         if info.scale is not None:
             planned = plan(info.name, study.batch_size, machine)

@@ -81,7 +81,8 @@ def blame(members: Sequence[Seen]) -> Outcome:
         return Outcome(state="failed", message=f"{_all_stopped(stopped)}, and the others gave up", exit_code=1)
     if first := next(iter(own or told), None):
         error = first.error or {}
-        return Outcome(state=error["state"], message=f"{first.name}: {error['message']}", exit_code=first.code or 1)
+        said = error["message"] if own else f"another worker is gone, or answers nobody ({error['message']})"
+        return Outcome(state=error["state"], message=f"{first.name}: {said}", exit_code=first.code or 1)
     early = next(one for one in members if one.code is not None)
     return Outcome(
         state="failed", message=f"{early.name} ended early; see {early.folder.name}/log.txt", exit_code=early.code or 1

@@ -7,6 +7,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpuprobe.errors import GpuprobeError, OutputError
 from gpuprobe.measure.events import fold
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, SPEC_FILE, spec_of
@@ -106,7 +108,9 @@ def recover(folder: Path) -> list[Path]:
             for spec in sorted((folder / RUNS_FOLDER).glob(f"*/{SPEC_FILE}")):
                 if not (spec.parent / RUN_FILE).exists() or _took_turns(spec.parent):
                     outcome = Outcome(state="interrupted", message="the study was cut off during this run")
-                    save(fold(spec.parent, spec_of(spec.parent), outcome), spec.parent / RUN_FILE)
+                    # Where its workers were is no news to anyone who reads its record.
+                    asked = msgspec.structs.replace(spec_of(spec.parent), job=None)
+                    save(fold(spec.parent, asked, outcome), spec.parent / RUN_FILE)
                     recovered.append(spec.parent)
     except GpuprobeError:
         # A read-only or locked folder is reported as it is.

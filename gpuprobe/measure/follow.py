@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     import keras
 
     from gpuprobe.measure.cluster import OwnStep
+    from gpuprobe.measure.events import EventLog
 
 
 # The others wait this long at the end: the last exchange ends a moment later for the first worker.
 LINGER_S = 2.0
+# A sign of life, for its own host to see.
+TELL_EVERY_S = 1.0
 
 
 class Word(IntEnum):
@@ -88,8 +91,9 @@ class Leading(TensorFlow):
 class Follower:
     """The part of a worker other than the first: it trains, and follows the first one's messages."""
 
-    def __init__(self, step: OwnStep, trace_folder: Path) -> None:
-        self._step, self._trace_folder = step, trace_folder
+    def __init__(self, step: OwnStep, trace_folder: Path, log: EventLog) -> None:
+        self._step, self._trace_folder, self._log = step, trace_folder, log
+        self._told_s = 0.0
         self._backend = TensorFlow()
         self._tracing = False
         self._calls = 0
@@ -113,6 +117,9 @@ class Follower:
             answer = self._step(iterator)
             word = self._step.heard()
         self._calls += 1
+        if time.monotonic() - self._told_s >= TELL_EVERY_S:
+            self._told_s = time.monotonic()
+            self._log.write("alive", steps=self._calls)
         self._trace(wanted=word == Word.TRACE)
         return answer, word
 

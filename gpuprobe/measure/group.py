@@ -20,9 +20,10 @@ from gpuprobe.records import Job
 from gpuprobe.strategies.registry import plan_anywhere
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from gpuprobe.measure.hosts import Host
     from gpuprobe.measure.process import Launcher, Worker
     from gpuprobe.records import Outcome, RunSpec
 
@@ -38,14 +39,21 @@ ENDING = ".xplane.pb"
 class GroupLauncher:
     """Starts runs of several processes, each through the launcher of a single one."""
 
-    def __init__(self, launcher: Launcher) -> None:
-        self._launcher = launcher
+    def __init__(self, launcher: Launcher, host: Host | None = None) -> None:
+        self._launcher, self._host = launcher, host
+        self._of_several = 0
 
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Start all processes of the run. Raises OutputError where a folder of theirs cannot be made."""
         plan = plan_anywhere(spec)
         if plan.workers == 1 and not plan.servers:
             return self._launcher.start(folder, spec)
+        if self._host is not None:
+            # The other workers are started on their own hosts.
+            job = self._host.job(self._of_several)
+            self._of_several += 1
+            own = self._launcher.start(folder, msgspec.structs.replace(spec, job=job))
+            return Group(folder, [(f"worker {job.index}", folder, own)])
         started = []
         for number, (name, job) in enumerate(_jobs(plan.workers, plan.servers)):
             where = _member_folder(folder, number)
@@ -134,7 +142,7 @@ class Group:
             time.sleep(LOOK_EVERY_S)
         for worker in alive:
             worker.kill()
-        gather_traces(self._folder, [folder for _, folder, _ in self._started])
+        gather_traces(self._folder, {name.replace(" ", ""): folder for name, folder, _ in self._started})
 
 
 def free_ports(count: int) -> list[int]:
@@ -149,7 +157,7 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def gather_traces(folder: Path, members: Sequence[Path]) -> None:
+def gather_traces(folder: Path, members: Mapping[str, Path]) -> None:
     """Move the traces of all workers into the session of the first, in TensorFlow's layout for several hosts.
 
     All have the same host name, so each is named after its worker. Traces that cannot be moved stay where they are.
@@ -158,9 +166,9 @@ def gather_traces(folder: Path, members: Sequence[Path]) -> None:
     if not sessions:
         return
     session = sessions[-1].parent
-    for index, member in enumerate(members):
+    for name, member in members.items():
         own = sorted((member / PROFILES).glob(f"*/*{ENDING}"))
-        into = session / f"worker{index}{ENDING}"
+        into = session / f"{name}{ENDING}"
         if own and not into.exists():
             shutil.move(own[-1], into)
 

@@ -34,6 +34,7 @@ class Member:
         self._strategy: Any = None
         self._leading: Leading | None = None
         self._step: cluster.OwnStep | None = None
+        self._log = log
         self._devices = devices.make_devices(registry.replicas(spec.strategy))
         self.backend: Backend = current()
         if self._job is not None:
@@ -67,7 +68,7 @@ class Member:
         from gpuprobe.measure.follow import Follower
 
         assert self._step is not None
-        Follower(self._step, trace_folder).attach(model)
+        Follower(self._step, trace_folder, self._log).attach(model)
         feed.train(model, 0, driving.ENDLESS, [])
 
     def end(self) -> None:

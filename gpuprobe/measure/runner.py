@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.measure.active import ActiveRun
     from gpuprobe.measure.stage import Observer, Stage
-    from gpuprobe.records import Run, Study
+    from gpuprobe.records import Run, StrategyInfo, Study
 
 # At most so many runs warm up at once, each with so much memory for TensorFlow and its training set.
 MOST_LANES = 3
@@ -251,7 +251,8 @@ class Runner:
             # The rest of its share of the time is for its turns.
             window_s=TURNS_WINDOW_S if self._room.turns and planned not in self._alone else share_s,
             steps=steps,
-            trace_steps=request.trace_steps,
+            # Of several hosts the traces of one run are read together: the newest that each has.
+            trace_steps=request.trace_steps if request.worker_index is None or _spreads(info) else 0,
             data=self._data_folder,
             combines=chosen.changes if chosen and planned.step else (),
             start=chosen.start if chosen and planned.step else "" if info.combines else info.against or "",
@@ -262,10 +263,15 @@ class Runner:
         )
 
 
+def _spreads(info: StrategyInfo) -> bool:
+    return info.scale is not None and info.scale.role == "spread"
+
+
 def _may_take_turns(study: Study) -> bool:
     """Whether runs may take turns: there are several strategies, and no fixed number of steps."""
     counted = study.request.steps is not None or study.request.epochs is not None
-    return not counted and len(study.strategies) > 1
+    # A worker of another host would have to know whose turn it is.
+    return not counted and study.request.worker_index is None and len(study.strategies) > 1
 
 
 def _lanes(study: Study) -> int:

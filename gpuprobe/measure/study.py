@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import os
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.measure.group import GroupLauncher
+from gpuprobe.measure.hosts import follow, host_of, in_order_of_hosts
 from gpuprobe.measure.plan import Planned, forget_failed_end, plan_rounds
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
 from gpuprobe.measure.runner import Runner
@@ -16,11 +18,13 @@ from gpuprobe.scratch import scratch
 from gpuprobe.workloads.arrays import save_arrays
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from gpuprobe.measure.hosts import Host
     from gpuprobe.measure.runner import Choose, Order
     from gpuprobe.measure.stage import Observer
-    from gpuprobe.records import Study
+    from gpuprobe.records import Run, Study
     from gpuprobe.workloads.arrays import Arrays
 
 
@@ -41,21 +45,37 @@ def carry_out(
     done = [run for run in runs if run.is_measured]
     skipped = {run.spec.strategy for run in runs if run.outcome.state == "skipped"}
     finished = {Planned(run.spec.round, run.spec.strategy) for run in done if not run.spec.step}
-    waiting = [planned for planned in plan_rounds(study, skipped) if planned not in finished]
+    host = host_of(study.request, os.environ)
+    planned = in_order_of_hosts(study, skipped) if host else plan_rounds(study, skipped)
+    waiting = [run for run in planned if run not in finished]
     searched = [info.name for info in study.strategies if info.combines and info.name not in skipped]
     for name in searched:
         forget_failed_end(folder, name)
     if not waiting and all(choose(folder, name) is None for name in searched):
         return []
-    # With an NVIDIA driver each worker is a new interpreter; `zygote` says why.
-    forks = not study.environment.gpus and study.request.backend == TENSORFLOW
-    launcher: Launcher = GroupLauncher(ForkingLauncher() if forks else FreshLauncher())
-    with closing(launcher), scratch() as data_folder:
-        if arrays is not None:
-            save_arrays(arrays, data_folder)
+    with _prepared(study, arrays, host) as (launcher, data_folder):
         stage = Stage(study, folder, launcher, observer)
-        runner = Runner(study, folder, str(data_folder), stage, observer, choose, order)
+        runner = Runner(study, folder, data_folder, stage, observer, choose, None if host else order)
         try:
             return runner.carry_out(waiting, searched, done)
         finally:
             stage.stop()
+
+
+def take_part(study: Study, folder: Path, arrays: Arrays | None, tell: Callable[[Run], None]) -> list[Run]:
+    """Train along in the runs of several workers that another host leads; return how each ended."""
+    skipped = {run.spec.strategy for run in load_runs(folder).values() if run.outcome.state == "skipped"}
+    with _prepared(study, arrays, host_of(study.request, os.environ)) as (launcher, data_folder):
+        return follow(study, folder, launcher, data_folder, skipped, tell)
+
+
+@contextmanager
+def _prepared(study: Study, arrays: Arrays | None, host: Host | None) -> Iterator[tuple[Launcher, str]]:
+    """Yield what starts the runs' processes, and the folder of their images."""
+    # With an NVIDIA driver each worker is a new interpreter; `zygote` says why.
+    forks = not study.environment.gpus and study.request.backend == TENSORFLOW
+    launcher: Launcher = GroupLauncher(ForkingLauncher() if forks else FreshLauncher(), host)
+    with closing(launcher), scratch() as data_folder:
+        if arrays is not None:
+            save_arrays(arrays, data_folder)
+        yield launcher, str(data_folder)

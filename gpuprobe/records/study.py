@@ -97,7 +97,8 @@ class Request(Record, frozen=True, kw_only=True):
     `search_steps` runs to try changes where given, else as many as promise a gain. Keras trains with `backend` under
     all strategies but those that name another. `devices` are the numbers of devices that are compared, empty where one
     trains, and `workers` are numbers of processes that train together; `weak` gives each a whole batch.
-    `link_gb_per_s` is between them. So many `data_service` processes prepare batches for those that train.
+    `link_gb_per_s` is between them. So many `data_service` processes prepare batches for those that train. Where each
+    worker has a host of its own, `worker_index` is that of this one.
     """
 
     rounds: int
@@ -119,6 +120,7 @@ class Request(Record, frozen=True, kw_only=True):
     link_gb_per_s: float | None = None
     workers: tuple[int, ...] = ()
     data_service: int = 0
+    worker_index: int | None = None
     inject: tuple[str, ...] = ()
     backend: str = "tensorflow"
 

@@ -196,6 +196,12 @@ def replicas(name: str) -> int:
     return scale.in_process if scale else 1
 
 
+def devices_of(name: str) -> int:
+    """Return on how many devices a strategy computes, those of all its workers together."""
+    scale = changes()[name].scale
+    return scale.replicas if scale else 1
+
+
 def plan_anywhere(spec: RunSpec) -> Plan:
     """Return the plan of a run as far as no machine has a say in it, before one may be asked."""
     machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: spec.batch_size)

@@ -127,9 +127,10 @@ def _of_workers(path: Path) -> list[Path]:
 
 
 def _recorded(watch: Path) -> list[Path]:
-    """Return the profiles in a folder of `gpuprobe watch --trace`."""
-    pattern = f"{TRAININGS_FOLDER}/*/{RUNS_FOLDER}/*/{PROFILES_PATTERN}"
-    return [folder for folder in sorted(watch.glob(pattern)) if folder.is_dir() and traces_in(folder)]
+    """Return the profiles in a folder of `gpuprobe watch --trace`, or of studies."""
+    patterns = [f"{where}*/{RUNS_FOLDER}/*/{PROFILES_PATTERN}" for where in (f"{TRAININGS_FOLDER}/", "")]
+    found = sorted(folder for pattern in patterns for folder in watch.glob(pattern))
+    return [folder for folder in found if folder.is_dir() and traces_in(folder)]
 
 
 def _taken_s(session: Path) -> float | None:

@@ -158,7 +158,7 @@ def test_traces_are_gathered_in_the_session_of_the_first(tmp_path: Path, count: 
         session = member / "trace" / "plugins" / "profile" / f"2026_01_0{index + 1}"
         session.mkdir(parents=True)
         (session / "host.xplane.pb").write_text(str(index))
-    gather_traces(tmp_path, members)
+    gather_traces(tmp_path, {f"worker{index}": member for index, member in enumerate(members)})
     session = tmp_path / "trace" / "plugins" / "profile" / "2026_01_01"
     assert {file.name: file.read_text() for file in session.iterdir()} == {
         f"worker{index}.xplane.pb": str(index) for index in range(count)

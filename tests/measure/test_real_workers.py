@@ -14,10 +14,12 @@ from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.measure import group
 from gpuprobe.measure.group import GroupLauncher
+from gpuprobe.measure.hosts import Host
 from gpuprobe.measure.process import ForkingLauncher
 from gpuprobe.measure.stage import Stage
 from gpuprobe.records import RunSpec
 from gpuprobe.traces.read import read
+from tests.helpers.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,12 +70,12 @@ class Launched:
         self.file.write_text(WORKLOAD)
         self.count = 0
 
-    def stage(self, launcher: Any = None, limit_s: float = 60.0) -> Stage:
+    def stage(self, launcher: Any = None, limit_s: float = 60.0, host: Host | None = None) -> Stage:
         self.count += 1
         study = SimpleNamespace(request=SimpleNamespace(limit_s=limit_s))
         where = self.folder / str(self.count)
         where.mkdir()
-        return Stage(cast("Any", study), where, GroupLauncher(launcher or self.launcher), cast("Any", NOBODY))
+        return Stage(cast("Any", study), where, GroupLauncher(launcher or self.launcher, host), cast("Any", NOBODY))
 
     def spec(self, strategy: str) -> RunSpec:
         model = f"{self.file}:workload"
@@ -150,6 +152,28 @@ def test_one_that_fails_in_the_middle_costs_no_more_than_its_run(
     assert says in run.outcome.message
     assert run.record().is_measured, "what it measured before counts"
     stage.stop()
+
+
+def test_workers_of_two_hosts_are_started_and_traced_each_by_its_own(launched: Launched) -> None:
+    addresses = tuple(f"localhost:{port}" for port in group.free_ports(2))
+    stages = [launched.stage(host=Host(addresses, index)) for index in (0, 1)]
+    first, second = (stage.start(launched.spec("multi_worker_2")) for stage in stages)
+    stages[0].until_ready([first])
+    stages[0].measure(first)
+    stages[0].end(first)
+
+    def has_ended() -> bool:
+        second.look()
+        return second.outcome is not None
+
+    until(has_ended)
+    for index, run in enumerate((first, second)):
+        assert run.outcome is not None
+        assert run.outcome.state == "done", run.outcome
+        (trace,) = (run.folder / "trace" / "plugins" / "profile").glob("*/*.xplane.pb")
+        assert trace.name == f"worker{index}.xplane.pb"
+    for stage in stages:
+        stage.stop()
 
 
 class Absent:

@@ -1,0 +1,139 @@
+"""One worker of several hosts: which runs its host carries out, and where the others are.
+
+`TF_CONFIG` names all workers, as for a training without gpuprobe. Each host starts `gpuprobe run` by itself, with the
+same options but for its index: all carry out the runs of several workers in one order, the k-th of them on the k-th
+port from the one that is named. The first host leads, and measures what one worker takes after that.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe import telemetry
+from gpuprobe.errors import UsageError
+from gpuprobe.measure.active import ActiveRun
+from gpuprobe.measure.cluster import VARIABLE
+from gpuprobe.measure.plan import Planned, plan_rounds
+from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, run_folder
+from gpuprobe.records import Job, RunSpec, save
+from gpuprobe.strategies.registry import devices_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
+
+    from gpuprobe.measure.process import Launcher
+    from gpuprobe.records import Request, Run, Study
+
+LOOK_EVERY_S = 0.1
+HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Host:
+    """The place of this host among those of a job."""
+
+    addresses: tuple[str, ...]
+    index: int
+
+    @property
+    def leads(self) -> bool:
+        """Whether it decides what is measured, for how long."""
+        return self.index == 0
+
+    def job(self, run: int) -> Job:
+        """Return the place of this host's worker in the run of several workers with that number, from 0."""
+        parts = [address.rpartition(":") for address in self.addresses]
+        return Job(workers=tuple(f"{host}:{int(port) + run}" for host, _, port in parts), index=self.index)
+
+
+def host_of(request: Request, environ: Mapping[str, str]) -> Host | None:
+    """Return the place of this host, None where all workers are started here.
+
+    Raises UsageError where TF_CONFIG does not give as many workers as are asked for, or no such index.
+    """
+    if request.worker_index is None:
+        return None
+    if len(request.workers) != 1 or request.data_service:
+        raise UsageError("--worker-index: name one number of --workers, and no --data-service")
+    return Host(_addresses(environ, request.workers[0], request.worker_index), request.worker_index)
+
+
+def _addresses(environ: Mapping[str, str], workers: int, index: int) -> tuple[str, ...]:
+    text = environ.get(VARIABLE, "")
+    if not text:
+        raise UsageError(
+            f"--worker-index: {VARIABLE} does not name the workers; export "
+            f'{VARIABLE}=\'{{"cluster": {{"worker": ["host0:port", "host1:port"]}}}}\' on every host'
+        )
+    try:
+        found = tuple(str(address) for address in json.loads(text)["cluster"]["worker"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{VARIABLE}: cannot be read ({type(error).__name__}: {error})") from error
+    if len(found) != workers:
+        raise UsageError(f"--workers {workers}: {VARIABLE} names {len(found)} workers")
+    if index >= workers:
+        raise UsageError(f"--worker-index {index}: the workers are 0 to {workers - 1}")
+    for address in found:
+        port = address.rpartition(":")[2]
+        if not port.isdecimal() or not 0 < int(port) <= HIGHEST_PORT:
+            raise UsageError(f"{VARIABLE}: {address!r} is no address; write it as host:port")
+    return found
+
+
+def in_order_of_hosts(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
+    """Return all runs of a study, those of several workers first, which all hosts have in this order."""
+    planned = plan_rounds(study, skipped)
+    together = [run for run in planned if devices_of(run.strategy) > 1]
+    return [*together, *(run for run in planned if run not in together)]
+
+
+def follow(
+    study: Study,
+    folder: Path,
+    launcher: Launcher,
+    data_folder: str,
+    skipped: Collection[str],
+    tell: Callable[[Run], None],
+) -> list[Run]:
+    """Take part in all runs of several workers, which the first host leads; return how each ended.
+
+    Each has its own folder, with the trace of this worker. One that fails costs the others nothing.
+    """
+    ended = []
+    for planned in in_order_of_hosts(study, skipped):
+        if devices_of(planned.strategy) == 1:
+            continue
+        where = run_folder(folder, planned.round, planned.strategy)
+        where.mkdir(parents=True)
+        spec = _spec(study, planned, data_folder)
+        run = ActiveRun(spec, where, launcher.start(where, spec), study.request.limit_s)
+        with telemetry.sampling(where / TELEMETRY_FILE, run.worker.pid):
+            try:
+                while run.outcome is None:
+                    run.look()
+                    time.sleep(LOOK_EVERY_S)
+            finally:
+                if run.outcome is None:
+                    run.kill()
+                save(run.record(), where / RUN_FILE)
+        ended.append(run.record())
+        tell(ended[-1])
+    return ended
+
+
+def _spec(study: Study, planned: Planned, data_folder: str) -> RunSpec:
+    request = study.request
+    return RunSpec(
+        strategy=planned.strategy,
+        round=planned.round,
+        seed=request.seed,
+        batch_size=request.batch_size,
+        depth=request.depth,
+        model=request.model,
+        data=data_folder,
+        inject=request.inject,
+    )
