@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import State
 
 NOTHING = nullcontext()
-# What such a training was given is not known but for this.
+# All that is known of the arguments of a custom loop.
 LOOP = Given(own_loop=True)
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")

@@ -1,4 +1,4 @@
-"""Notes how long a loop of one's own waits for the batches of tf.data, by timing the iterators of its datasets."""
+"""Measures how long a custom loop waits for batches of tf.data, by timing the iterators of its datasets."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Waits:
-    """What the loop has waited for since its steps were told last."""
+    """The time that the loop has waited for batches since its steps were last counted."""
 
     def __init__(self, process: Phases) -> None:
         self._process = process
         self._took_ns, self._times, self._squares_s2 = 0, 0, 0.0
 
     def hook(self) -> None:
-        """Time each batch that Python takes from a dataset, from now on; `fit` takes its own within a graph."""
+        """Begin to time each batch that Python takes from a dataset; `fit` takes its batches within a graph."""
         import tensorflow as tf
 
         begin, timed = tf.data.Dataset.__iter__, set[type]()
@@ -37,7 +37,7 @@ class Waits:
         tf.data.Dataset.__iter__ = iterating
 
     def settle(self) -> None:
-        """Take what was waited for out of the loop's steps, which have been told by now."""
+        """Subtract the waits from the loop's steps; call it after the steps were counted."""
         took_ns, times, squares = self._took_ns, self._times, self._squares_s2
         self._took_ns, self._times, self._squares_s2 = 0, 0, 0.0
         if times:

@@ -64,7 +64,7 @@ class Verdict(Record, frozen=True, kw_only=True):
 
 
 def _promised(finding: Finding) -> str:
-    # Only at the end of a training is anything told.
+    # Imported here: it is needed only at the end of a training.
     from gpuprobe.report.breakdown import promised
 
     return promised(finding)

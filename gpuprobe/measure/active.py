@@ -1,4 +1,4 @@
-"""A run whose process may still be running: its events so far, whether it is alive, and how it ended."""
+"""A run and its process: its events so far, whether it is alive, and how it ended."""
 
 from __future__ import annotations
 

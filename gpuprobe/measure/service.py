@@ -1,4 +1,4 @@
-"""A process of tf.data service: the dispatcher, which hands out what to prepare, or a server, which prepares it."""
+"""A process of tf.data service: the dispatcher, which assigns work, or a server, which prepares batches."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from gpuprobe.measure.events import EventLog
     from gpuprobe.records import Job
 
-# Seen: a training waits for its first batch as long as a server takes to tell the dispatcher of itself.
+# The interval at which a server reports to the dispatcher: measured, a training waits that long for its first batch.
 HEARTBEAT_MS = 100
 
 
 def serve(job: Job, log: EventLog) -> None:
-    """Do the part of the job's role until this process is ended. Its GPUs are the trainings'."""
+    """Serve in the job's role until this process is killed. It uses no GPU, since those are for the trainings."""
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")

@@ -11,24 +11,24 @@ if TYPE_CHECKING:
 
     from gpuprobe.records import Job
 
-# By this name the workers of a job find the epoch that they share; one that reads alone needs none.
+# The name by which workers of a job share an epoch; a single one needs none.
 EPOCHS = "epochs"
-# As `tf.py_function` and `tf.numpy_function` are called in a graph.
+# The operations of `tf.py_function` and `tf.numpy_function` in a graph.
 PYTHON_OPERATIONS = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}
 
 
 def part_of(samples: Any, job: Job | None) -> Any:
-    """Return every so many elements, those of this worker; all where it trains alone, or servers hand them out."""
+    """Return this worker's elements, every n-th one; all if it trains alone, or if servers hand them out."""
     if job is None or not job.workers or job.service:
         return samples
     return samples.shard(len(job.workers), job.index)
 
 
 def served(batches: Any, size: int, job: Job) -> Any:
-    """Return the batches as the servers of tf.data service prepare them, each of `size` samples.
+    """Return the batches that the servers of tf.data service prepare, each of `size` samples.
 
-    Each sample of an epoch comes once, in an order of the servers' own: they take the samples to prepare one after the
-    other (dynamic sharding), and what is left of the last batch of each is put together here.
+    Each sample of an epoch comes once, in the servers' order: they take samples dynamically (dynamic sharding), and the
+    rests of their last batches are joined here.
     """
     service = tensorflow().data.experimental.service
     prepared = batches.apply(
@@ -42,7 +42,7 @@ def served(batches: Any, size: int, job: Job) -> Any:
 
 
 def calls_python(change: Callable[..., Any], rows: tuple[Any, ...]) -> bool:
-    """Say whether a map of samples calls a Python function, which exists in the process that made the map alone."""
+    """Return whether a map calls a Python function, which exists only in the process that made the map."""
     tf = tensorflow()
     samples = tf.data.Dataset.from_tensor_slices(rows)
     graph = tf.function(change).get_concrete_function(*samples.element_spec).graph.as_graph_def()
@@ -51,10 +51,9 @@ def calls_python(change: Callable[..., Any], rows: tuple[Any, ...]) -> bool:
 
 
 def as_written(batches: Any) -> Any:
-    """Return the pipeline as it is written: TensorFlow adds nothing to it by itself.
+    """Return the pipeline with TensorFlow's own optimizations switched off.
 
-    It would add a prefetch, or fuse map and batch into one that works ahead; then what prefetching gains could not be
-    seen. The pipelines do what they say, and differ in nothing else.
+    They add a prefetch, or fuse map and batch into a stage that works ahead, which would hide the gain of prefetching.
     """
     options = tensorflow().data.Options()
     options.experimental_optimization.apply_default_optimizations = False

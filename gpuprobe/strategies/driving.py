@@ -1,4 +1,4 @@
-"""What drives Keras's train function: `fit`, a loop of `train_on_batch`, or one that calls it by itself."""
+"""The ways to drive Keras's train function: `fit`, a loop of `train_on_batch`, or a custom loop."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from gpuprobe.backends.backend import current
 if TYPE_CHECKING:
     from gpuprobe.workloads.workload import Workload
 
-# Training ends when the measuring is done, never because the epochs ran out.
+# So many epochs that training ends only when the measuring is done.
 ENDLESS = 1_000_000
 
 
 def _nothing() -> None:
-    """Most feeds have nothing to do before the first step."""
+    """The default of `Feed.warm`: nothing to do before the first step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feed:
-    """`warm` does once what only a first epoch pays for; `train` trains the epochs from `first` up to `last`.
+    """A way to train: `warm` does once what only a first epoch needs; `train` trains epochs `first` up to `last`.
 
-    Training ends earlier where something sets `model.stop_training`. The order of an epoch's samples depends on the
-    seed and the epoch alone where `train` is called for one epoch at a time. `epoch_calls` is how often an epoch calls
-    the train function.
+    Training ends earlier once `model.stop_training` is set. If `train` is called for one epoch at a time, the order of
+    its samples depends only on the seed and the epoch. `epoch_calls` is the number of calls of the train function in an
+    epoch.
     """
 
     train: Callable[[keras.Model, int, int, list[keras.callbacks.Callback]], None]
@@ -38,13 +38,13 @@ class Feed:
 
 
 def loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]], parts: int) -> Feed:
-    """Return `train_on_batch` over the batches, each of so many parts: x; x and y; or with the samples' weights too."""
+    """Return a loop of `train_on_batch` over batches of so many parts: x; x and y; or x, y and sample weights."""
 
     def adapt(model: keras.Model) -> None:
         step = model.train_step
 
         def step_on_what_there_is(*given: Any) -> Any:
-            # `train_on_batch` always hands over three parts; a train step of one's own is written for those of `fit`.
+            # `train_on_batch` always passes three parts, but a custom train step expects those of `fit`.
             *state, data = given
             return step(*state, data[0] if parts == 1 and not isinstance(data[0], tuple) else data[:parts])
 
@@ -74,9 +74,9 @@ def loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]]
 def own_loop(
     workload: Workload, batches: Callable[[int], Any], steps: int, warm: Callable[[], None] = _nothing
 ) -> Feed:
-    """Return a loop that hands the train function an endless iterator over batches, and calls so many steps an epoch.
+    """Return a loop that calls the train function with an endless iterator over batches, so many times an epoch.
 
-    An epoch has as many in each of several workers: one that ended before the others would leave them waiting.
+    All workers make equally many calls in an epoch: one that ended early would leave the others waiting.
     """
 
     def train(model: keras.Model, first: int, last: int, callbacks: list[keras.callbacks.Callback]) -> None:
@@ -87,7 +87,8 @@ def own_loop(
             if workload.learning_rate:
                 model.optimizer.learning_rate.assign(workload.learning_rate(epoch))
             watching.on_epoch_begin(epoch)
-            # In a replica, where each worker resets its own; outside, each variable would be read of all of them too.
+            # Run in a replica, where each worker resets its own variables; outside, each would be read from all workers
+            # too.
             model.distribute_strategy.run(model.reset_metrics)
             for _ in range(steps):
                 model.train_function(iterator)
@@ -99,7 +100,7 @@ def own_loop(
 
 
 def _told(batches: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """Let a trace see when Python makes the next batch; costs about a microsecond a step where none is taken."""
+    """Mark the making of the next batch in a trace; without a trace this costs about a microsecond for each step."""
     named = current().named
     while True:
         with named("NextBatch"):
@@ -117,13 +118,13 @@ def fit(
     adapt: Callable[[keras.Model], None] = lambda _model: None,
     **options: Any,
 ) -> Feed:
-    """Return `fit` on what `data` gives for an epoch, with the options that its kind needs."""
-    # Only arrays are for `fit` to shuffle; of all else it warns in each run's log that it cannot.
+    """Return `fit` on the data that `data` returns for an epoch, with the options for its kind."""
+    # `fit` shuffles only arrays; for all else it would log a warning.
     options = {"shuffle": False, **options}
 
     def train(model: keras.Model, first: int, last: int, callbacks: list[keras.callbacks.Callback]) -> None:
         if workload.learning_rate:
-            # The scheduler has no batch hooks, so it costs no step anything and forces no reading of the loss.
+            # The scheduler has no batch methods, so it does not slow the steps.
             callbacks = [keras.callbacks.LearningRateScheduler(workload.learning_rate), *callbacks]
         model.fit(data(first), initial_epoch=first, epochs=last, verbose=0, callbacks=callbacks, **options)
 

@@ -1,4 +1,4 @@
-"""Which plans can feed which data, and why the others cannot."""
+"""Checks which plans can feed which data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
     from gpuprobe.workloads.workload import Workload
 
-# Feeds that take arrays which are ready.
+# Feeds that need finished arrays.
 ROW_FEEDS = {"arrays", "grain", "data_loader"}
 HOST_FEEDS = {"slices", "augmenting_generator", *ROW_FEEDS}
 
@@ -56,6 +56,6 @@ def _cannot_arrays(plan: Plan, workload: Workload, given: ArraySource) -> str | 
     if plan.feed != "pipeline" and workload.map is None and given.has_strings:
         return "text can be fed by tf.data alone"
     if plan.feed in HOST_FEEDS and workload.map and not workload.map_takes_batches:
-        # Done for all samples before training, it would cost nothing there, and hide what it costs.
+        # Applied to all samples before the training, it would take no time in it, which hides its cost.
         return "its map works on one sample at a time, which tf.data does"
     return None

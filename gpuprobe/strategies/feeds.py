@@ -1,7 +1,7 @@
-"""The feeds that plans name: each makes what drives the train function until the model says stop.
+"""The feeds that plans name: each returns a `Feed`, which drives the train function until the model stops.
 
-Batches of arrays are all of one size: what a whole number of calls does not use of the training set is left out, so
-that no strategy pays for tracing or compiling a second, smaller shape.
+Batches of arrays all have one size: samples beyond a whole number of calls are left out, so that no strategy has to
+trace or compile for a second, smaller shape.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
     from gpuprobe.workloads.workload import Workload
 
-# Enough that one prepares while the other hands over.
+# Two processes, so that one prepares while the other hands over.
 LOADER_PROCESSES = 2
 ALL_MADE = "each worker makes all batches, and trains on its part: what is not tf.data's cannot be divided before"
 FROZEN = "each epoch gets the batches of the first one: what changes them at random comes before"
@@ -34,7 +34,7 @@ FROZEN = "each epoch gets the batches of the first one: what changes them at ran
 def make(plan: Plan, workload: Workload, seed: int, *, shared: bool = False, job: Job | None = None) -> Feed:
     """Return the feed that the plan names, for this workload and order of samples, `shared` by several backends.
 
-    Of several workers each gets the part of its `job`.
+    Of several workers each gets the part that its `job` says.
     """
     given = source(workload)
     if isinstance(given, BatchSource):
@@ -49,7 +49,10 @@ def make(plan: Plan, workload: Workload, seed: int, *, shared: bool = False, job
 
 
 def samples_used(plan: Plan, samples: int) -> int:
-    """How many training samples an epoch has: as many as fill whole calls; where one needs more, some come again."""
+    """Return how many samples an epoch has: those of whole calls.
+
+    If one call needs more than there are, some are repeated.
+    """
     per_call = plan.batch_size * plan.steps_per_execution
     return max(per_call, samples // per_call * per_call)
 
@@ -86,7 +89,7 @@ def augmenting_generator(plan: Plan, workload: Workload, arrays: ArraySource, se
 
 
 def arrays(plan: Plan, workload: Workload, arrays: ArraySource, seed: int, *, shared: bool = False) -> Feed:
-    """`fit` on arrays; where the order is `shared` by several backends, whose shuffles differ, it is drawn before."""
+    """`fit` on arrays; if several backends have a `shared` order, it is drawn before, since their shuffles differ."""
     x, *rest = mapped(workload, _in_one_order(arrays, seed) if shared else arrays).first(
         samples_used(plan, arrays.samples)
     )
@@ -121,10 +124,10 @@ def data_loader(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) 
 
 
 def pipeline(plan: Plan, workload: Workload, arrays: ArraySource, seed: int, *, job: Job | None = None) -> Feed:
-    """`fit`, or a loop of one's own, on tf.data: shuffle, map, batch, with the plan's cache and prefetch.
+    """`fit`, or a custom loop, on tf.data: shuffle, map, batch, with the plan's cache and prefetch.
 
-    Of several workers each takes its share of the shuffled samples before they are mapped: all have one order, so that
-    their parts of a step are the samples that one worker has in it.
+    Of several workers each takes its share of the shuffled samples before they are mapped. All have the same order, so
+    their parts of a step together are the samples of a single worker's step.
     """
     tf = tensorflow()
     used = samples_used(plan, arrays.samples)
@@ -178,7 +181,7 @@ def resident(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> 
 def _gathered(plan: Plan, workload: Workload, arrays: ArraySource, seed: int) -> Feed:
     """`fit` on a generator that gathers each batch on the device.
 
-    What a compiled step closes over JAX would copy into it, and PyTorch has no graph to put the gathering into.
+    It is not done within the step, since JAX would copy the data into the compiled step, and PyTorch has no graph.
     """
     used = samples_used(plan, arrays.samples)
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, mapped(workload, arrays).first(used))
@@ -200,12 +203,12 @@ def batch_loop(plan: Plan, workload: Workload, given: BatchSource, seed: int) ->
 
 
 def batches_as_given(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
-    """`fit` on what the user made."""
+    """`fit` on the user's own data object."""
     return fit(workload, lambda _epoch: given.endless(), steps_per_epoch=given.steps)
 
 
 def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int, *, job: Job | None = None) -> Feed:
-    """`fit`, or a loop of one's own, on tf.data over the user's batches, with the plan's cache and prefetch behind.
+    """`fit`, or a custom loop, on tf.data over the user's batches, followed by the plan's cache and prefetch.
 
     Of several workers each makes all batches, and trains on its part of each.
     """
@@ -270,7 +273,7 @@ def _driven(plan: Plan, workload: Workload, ready: Callable[[int], Any], steps: 
 
 def _mapped(samples: Any, workload: Workload, calls: int) -> Any:
     change = workload.pipeline_map
-    # Without a number of calls TensorFlow runs the map in the thread that asks for the next sample.
+    # Without `num_parallel_calls` TensorFlow runs the map in the thread that asks for the next sample.
     return samples.map(change, num_parallel_calls=None if calls == 1 else calls) if change else samples
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Role
     from gpuprobe.strategies.plan import Machine, Plan
 
-# After all others, those of the same number together; of workers behind those of devices.
+# Their order: after all others, by number, those of workers after those of devices.
 ORDERS = {"devices": 200, "workers": 400}
 ORDERS_A_COUNT = 10
 ELSEWHERE = "several devices train under tf.distribute, which is TensorFlow's"
@@ -26,7 +26,7 @@ ELSEWHERE = "several devices train under tf.distribute, which is TensorFlow's"
 def each_number(
     place: int, role: Role, against: str, changes: str, *, weak: bool = False, over: Literal["devices", "workers"]
 ) -> Callable[[Any], Any]:
-    """Register a function of a number, from 2 on, once for each, as `name_2` and so on.
+    """Register a function of a number once for each number from 2 on, as `name_2` and so on.
 
     `against` and `changes` may name the number as `{}`.
     """

@@ -1,4 +1,4 @@
-"""What a strategy decides: a `Plan`, given the `Machine` it will run on. Light: no TensorFlow here."""
+"""A strategy's decisions: a `Plan`, given the `Machine` it will run on. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# As `tf.data.AUTOTUNE`: TensorFlow chooses while it runs.
+# The value of `tf.data.AUTOTUNE`: TensorFlow chooses while it runs.
 AUTOTUNE = -1
-# As many GPUs as one host has, at most (NVIDIA's DGX-2 and HGX baseboards).
+# The most GPUs of one host (NVIDIA's DGX-2 and HGX baseboards).
 MOST_DEVICES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What a strategy may ask about the machine.
+    """The facts about the machine for a strategy's decisions.
 
     `compute_capability` is that of the first GPU that the backend uses (6.1, 8.0, ...), None without one.
     `cpu_has_bfloat16` says whether the processor multiplies bfloat16 in hardware. `largest_batch` gives the

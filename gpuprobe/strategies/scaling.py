@@ -1,4 +1,4 @@
-"""Which strategies a study of several devices or workers has, and which cannot work. Light: no TensorFlow here."""
+"""Selects the strategies of a study of several devices or workers, without importing TensorFlow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
     from gpuprobe.strategies.registry import Strategy
 
-# Feeds whose batches MirroredStrategy divides among the replicas; any other would give each of them the whole batch.
+# Feeds whose batches MirroredStrategy divides among the replicas; with any other each replica would get the whole
+# batch.
 DIVIDED_FEEDS = {"arrays", "pipeline"}
 FIRST = {"devices": ONE_DEVICE, "workers": ONE_WORKER}
 
@@ -31,7 +32,7 @@ FIRST = {"devices": ONE_DEVICE, "workers": ONE_WORKER}
 def scaled(
     devices: Sequence[int], *, weak: bool, over: Literal["devices", "workers"] = "devices"
 ) -> tuple[Strategy, ...]:
-    """Return one device first, then all that measures and explains each number of them; changes are for the most.
+    """Return the strategies: one device first, then for each number of devices all parts; changes only for the largest.
 
     Raises UsageError where there is no number above 1, or one above what a host has.
     """
@@ -75,7 +76,7 @@ def chosen_of(
 def _with_service(
     devices: Sequence[int], backend: str | None, named: str | None, servers: int, *, workers: Sequence[int], weak: bool
 ) -> tuple[Strategy, ...]:
-    """Return the strategies of a study without a service, and the one that changes the last of them by it."""
+    """Return a study's strategies, and one more that adds tf.data service to the last of them."""
     if devices:
         raise UsageError("--devices and --data-service exclude each other: measure one after the other")
     if backend not in {None, TENSORFLOW}:
@@ -94,17 +95,17 @@ def _belongs(strategy: Strategy, numbers: Sequence[int], *, weak: bool) -> bool:
         return True
     if scale.role == "one":
         return False
-    # A device with a whole batch of its own has the share that one device alone has.
+    # With a whole batch for each device, its share is the same as that of a single device.
     wanted = {"spread", "apart"} if weak else {"spread", "apart", "share", "change"}
     counts = numbers[-1:] if scale.role == "change" else numbers
     return scale.role in wanted and scale.weak == weak and scale.devices in counts
 
 
 def cannot_spread(scale: Scale, plan: Plan, batch: int, gpus: int) -> str | None:
-    """Return why a plan cannot have its part in a study of several devices here, or None where it can.
+    """Return why a plan cannot be part of a study of several devices here, None where it can.
 
-    `batch` is the one that a single device has; `gpus` are those of this machine, where 0 makes logical devices of its
-    processor.
+    `batch` is that of a single device; `gpus` is the number of GPUs here (0: logical devices of the processor are
+    made).
     """
     if not scale.weak and batch % scale.devices:
         return f"a batch of {batch} cannot be divided by {scale.devices}; choose another --batch-size"

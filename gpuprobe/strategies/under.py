@@ -1,4 +1,4 @@
-"""Which strategies a study has, and what the others train with, where backends of Keras are asked for."""
+"""Selects the strategies of a study where a backend of Keras is asked for."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ALL = "all"
 
 
 def under(backend: str | None, named: str | None, option: str = "--strategies") -> tuple[tuple[Strategy, ...], str]:
-    """Return the strategies of a study, and the backend of all that name none.
+    """Return the strategies of a study, and the backend of those that do not name one.
 
-    With `all` the backends are compared on the one strategy that is named, on plain arrays where none is. Raises
-    UsageError, which names the `option`, where several are named.
+    With `all` the backends are compared under one strategy, by default plain arrays. Raises UsageError, which names the
+    `option`, where several are named.
     """
     base = _usual() if backend in {None, ALL} else str(backend)
     if backend != ALL:
@@ -33,6 +33,6 @@ def under(backend: str | None, named: str | None, option: str = "--strategies") 
 
 
 def _usual() -> str:
-    """Return what the user set Keras to, as far as it is known and installed; else the first that is."""
+    """Return the backend that the user has set for Keras, if known and installed; else the first one that is."""
     wanted = os.environ.get("KERAS_BACKEND", "")
     return wanted if wanted in BACKENDS and is_installed(wanted) else usual()
