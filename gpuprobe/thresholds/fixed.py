@@ -49,6 +49,10 @@ CLOCKS_ERROR = 0.1
 """Where the ends of exchanges agree less well than within so much of the step, hosts are not compared."""
 RANKS_TOLD = 0.8
 """With the traces of fewer of a job's processes the one that is waited for may be missing (TraceML abstains too)."""
+EXCHANGE_QUEUED_US = 50.0
+"""An exchange that begins so soon after the one before it may have waited for that one to end."""
+PIPELINE_FULL = 0.9
+"""A pipeline that makes batches for so much of the time, and is waited for in each step, sets the pace by itself."""
 EXCHANGES_FIT_BETTER = 4.0
 """The ends of a right match are off by what clocks drift, those of a wrong one by how steps differ: so many times as
 much, the ends tell better than clocks of hosts, which are set to milliseconds."""

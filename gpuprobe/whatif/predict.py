@@ -10,7 +10,7 @@ from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.operations import computing_share, dense_update_ms, longest_loop
 from gpuprobe.thresholds import fixed
-from gpuprobe.whatif import device_changes, host_changes, input_changes, operation_changes
+from gpuprobe.whatif import device_changes, host_changes, input_changes, job_changes, operation_changes
 from gpuprobe.whatif.base import Base
 from gpuprobe.whatif.build import build
 from gpuprobe.whatif.records import Replay, Unpredicted
@@ -59,9 +59,23 @@ def usual_changes(known: Known, device: DeviceBreakdown | None = None) -> tuple[
 def predict(workings: Workings, known: Known | None = None, changes: Sequence[Change] | None = None) -> Replay:
     """Replay the verdict's device, unchanged and with each change; `known` are facts from outside the trace.
 
+    Where no changes are named, those of a job of several devices are tried too, where the trace shows one.
+
     Where the replay misses the measured step by more than 5 %, or is impossible, the result has no predictions and the
     reason.
     """
+    replay = _of_device(workings, known, changes)
+    if replay.refused is not None or replay.steady_ms is None or changes is not None:
+        return replay
+    made, untried = job_changes.predictions(workings, replay.steady_ms)
+    return msgspec.structs.replace(
+        replay,
+        predictions=tuple(sorted([*replay.predictions, *made], key=lambda one: -one.gain.ratio)),
+        unpredicted=(*replay.unpredicted, *untried),
+    )
+
+
+def _of_device(workings: Workings, known: Known | None, changes: Sequence[Change] | None) -> Replay:
     known = msgspec.structs.replace(known or Known(), framework=workings.breakdown.framework)
     device = main_device(workings.breakdown)
     if device is None:

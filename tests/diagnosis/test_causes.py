@@ -14,11 +14,12 @@ from gpuprobe.ledger.categories import GPU_CATEGORIES
 from gpuprobe.records import Evidence
 from gpuprobe.report.explain import explained
 from gpuprobe.thresholds import DEFAULTS, Thresholds, source
+from gpuprobe.whatif.job_changes import job_changes
 from gpuprobe.whatif.predict import usual_changes
 from gpuprobe.whatif.run_facts import Known
 from tests.helpers.program import Cli
 
-CHANGES = [change.id for change in usual_changes(Known())]
+CHANGES = [*(change.id for change in usual_changes(Known())), *(change.id for change in job_changes())]
 NAMED = pytest.mark.parametrize("cause", CATALOGUE, ids=lambda cause: cause.id)
 
 

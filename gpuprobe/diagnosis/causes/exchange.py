@@ -38,6 +38,7 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
         ),
         roots=("straggler",),
         root_is_most=True,
+        cures=("packs_overlapped", "link_times", "gradients_fp16"),
     ),
     Cause(
         id="straggler",
@@ -61,6 +62,7 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
             "last_to_exchanges",
         ),
         roots=("uneven_batch",),
+        cures=("straggler_removed",),
     ),
     Cause(
         id="uneven_batch",

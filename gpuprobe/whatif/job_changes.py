@@ -1,0 +1,230 @@
+"""What would make a job of several devices faster, each tried on its replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe import wording
+from gpuprobe.ledger.intervals import Intervals, covered
+from gpuprobe.records import Gain
+from gpuprobe.thresholds import fixed
+from gpuprobe.units import PS_PER_MS
+from gpuprobe.whatif.base import TRACED
+from gpuprobe.whatif.job import BACKWARD, JobModel, Seen, progress, seen_in
+from gpuprobe.whatif.records import Prediction, Unpredicted
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.breakdown import Workings
+    from gpuprobe.ledger.exchanges import Exchanges
+    from gpuprobe.traces.timeline import Int64s
+    from gpuprobe.whatif.job import Floats
+
+PACKS, FASTER = 4, 2
+LIKE = "the devices come to their exchanges alike"
+ONE_PACK = "the gradients go in several packs already"
+NO_INPUT = "no device waits for its input"
+
+
+@dataclass(frozen=True)
+class JobChange:
+    """One change of a job; `alter` gives the job after it, `utmost` one that nothing of the kind can gain more than.
+
+    `hindrance` says why it has nothing to work on, empty where it has.
+    """
+
+    id: str
+    assumption: str
+    alter: Callable[[Seen], JobModel]
+    utmost: Callable[[Seen], JobModel]
+    hindrance: Callable[[Seen], str] = lambda _: ""
+
+
+def job_changes(latency_ms: float = 0.0) -> tuple[JobChange, ...]:
+    """Return the changes that are tried on every job; of each exchange so much is latency, which no link shortens."""
+    return (
+        JobChange(
+            "straggler_removed",
+            "each device takes as long as all do on average",
+            lambda seen: _alike(seen.model(), np.mean),
+            lambda seen: _alike(seen.model(), np.min),
+            lambda seen: LIKE if len(seen.workers) < 2 or not seen.exchanged.waited_ps.any() else "",
+        ),
+        link_times(FASTER, latency_ms),
+        JobChange(
+            "gradients_fp16",
+            "half as much is exchanged; adding up in 16 bits costs nothing and loses nothing",
+            lambda seen: _slower(seen.model(), 0.5, latency_ms),
+            lambda seen: _slower(seen.model(), 0.0, 0.0),
+        ),
+        overlapped(PACKS, latency_ms),
+        JobChange(
+            "input_service",
+            "every batch is ready on every worker, since others prepare it",
+            lambda seen: seen.model(fed=False),
+            lambda seen: seen.model(fed=False),
+            lambda seen: "" if any(len(worker.waiting) for worker in seen.workers) else NO_INPUT,
+        ),
+        devices_times(FASTER, latency_ms),
+    )
+
+
+def link_times(factor: float, latency_ms: float = 0.0) -> JobChange:
+    """Links that are so many times as fast; less than 1 for slower ones."""
+    return JobChange(
+        f"link_times_{factor:g}",
+        f"what is exchanged crosses links {factor:g} times as fast; the latency stays",
+        lambda seen: _slower(seen.model(), 1 / factor, latency_ms),
+        lambda seen: _slower(seen.model(), 0.0, 0.0),
+    )
+
+
+def devices_times(factor: int, latency_ms: float = 0.0) -> JobChange:
+    """So many times the devices, each with the batch that it has: a ring of N sends 2 (N - 1) / N of the gradients."""
+
+    def larger(seen: Seen) -> JobModel:
+        before = len(seen.workers)
+        after = before * factor
+        sent = (after - 1) / after / ((before - 1) / before)
+        return _slower(seen.model(), sent, latency_ms, (after - 1) / (before - 1))
+
+    return JobChange(
+        f"devices_times_{factor}",
+        f"{factor} times as many devices, each with the batch that it has now, exchange in a ring",
+        larger,
+        larger,
+    )
+
+
+def overlapped(packs: int, latency_ms: float = 0.0) -> JobChange:
+    """Gradients that go in packs while the backward pass computes the next."""
+    return JobChange(
+        f"packs_overlapped_{packs}",
+        f"the gradients go in {packs} packs, each as soon as it is there; the backward pass is two thirds of computing",
+        lambda seen: _packed(seen, packs, latency_ms),
+        lambda seen: _slower(seen.model(), 0.0, 0.0),
+        lambda seen: ONE_PACK if seen.model().packs != 1 else "",
+    )
+
+
+def predictions(
+    workings: Workings, step_ms: float, changes: tuple[JobChange, ...] | None = None
+) -> tuple[list[Prediction], list[Unpredicted]]:
+    """Try each change on the job that a trace shows, whose step is so long; nothing where it shows none."""
+    if len(workings.found) < 2:
+        return [], []
+    seen = seen_in(workings)
+    if isinstance(seen, str):
+        return [], [Unpredicted(change=change.id, reason=seen) for change in changes or job_changes()]
+    tried = job_changes(latency_ms(seen.exchanged)) if changes is None else changes
+    now, measured = seen.model().step_ms(), _measured_ms(seen)
+    error = now / measured - 1
+    if abs(error) > fixed.REPLAY_ERROR:
+        why = (
+            f"the job's replay gives {wording.milliseconds(now)} a step where {wording.milliseconds(measured)} were "
+            "measured"
+        )
+        return [], [Unpredicted(change=change.id, reason=why) for change in tried]
+    hindered = {change.id: change.hindrance(seen) for change in tried}
+    made = [_prediction(seen, change, now, step_ms, error) for change in tried if not hindered[change.id]]
+    return made, [Unpredicted(change=name, reason=why) for name, why in hindered.items() if why]
+
+
+def latency_ms(exchanged: Exchanges) -> float:
+    """Return what an exchange takes whatever its size, fitted to those of a job; 0 where they do not tell.
+
+    A line through the transfers by size: exchanges of one size, or of sizes that the trace does not give, tell nothing.
+    """
+    known = exchanged.bytes > 0
+    size, took = exchanged.bytes[known].astype(np.float64), exchanged.transfer_ps[known] / PS_PER_MS
+    if len(np.unique(size)) < 2:
+        return 0.0
+    per_byte, fixed_ms = np.polyfit(size, took, 1)
+    return float(min(max(fixed_ms, 0.0), took.min())) if per_byte > 0 else 0.0
+
+
+def _prediction(seen: Seen, change: JobChange, now: float, step_ms: float, error: float) -> Prediction:
+    then, utmost = change.alter(seen).step_ms() / now, change.utmost(seen).step_ms() / now
+    doubt = max(fixed.FINEST, abs(error))
+    bound = min(then, utmost) * (1 - fixed.FINEST)
+    low, high = max(bound, then * (1 - doubt)), then * (1 + doubt)
+    return Prediction(
+        change=change.id,
+        step_ms=step_ms * then,
+        low_ms=step_ms * low,
+        high_ms=step_ms * high,
+        gain=Gain(ratio=1 / then, low=1 / high, high=1 / low, over=TRACED),
+        bound=1 / bound,
+        replay_error_fraction=error,
+        assumption=change.assumption,
+    )
+
+
+def _measured_ms(seen: Seen) -> float:
+    """Return the step by the ends of exchanges on the first device, as the replay counts it."""
+    ends = seen.exchanged.end_ps[0]
+    packs = len(ends) // seen.steps
+    return float(ends[-1] - ends[packs - 1]) / PS_PER_MS / (seen.steps - 1)
+
+
+def _alike(model: JobModel, of_all: Callable[..., Floats]) -> JobModel:
+    """Let every device take as long from one exchange to the next as all do on average, or the quickest does."""
+    apart = np.diff(model.ready, axis=1, prepend=model.ready[:, :1])
+    ready = np.cumsum(of_all(apart, axis=0))
+    need = ready + of_all(model.need - model.ready, axis=0)
+    first = ready[:: model.packs]
+    waits = ~np.isnan(model.fed[:, 0])
+    # Where one waits for its batches, all get them as fast as they are made on average.
+    before = (model.ready[waits][:, :: model.packs] - model.fed[waits]).mean(axis=0) if waits.any() else np.nan
+    batch_ms = of_all(model.batch_ms, axis=0, keepdims=True)
+    return replace(
+        model,
+        ready=ready[None],
+        need=need[None],
+        late_ms=np.zeros(1),
+        fed=(first - before)[None],
+        batch_ms=batch_ms,
+    )
+
+
+def _slower(model: JobModel, factor: float, latency_ms: float, latency_factor: float = 1.0) -> JobModel:
+    """Let what is beyond the latency take so many times as long."""
+    latency = np.minimum(model.transfer, latency_ms)
+    return replace(model, transfer=latency * latency_factor + (model.transfer - latency) * factor)
+
+
+def _packed(seen: Seen, packs: int, latency_ms: float) -> JobModel:
+    model = seen.model()
+    latency = np.minimum(model.transfer, latency_ms)
+    each = np.repeat(latency + (model.transfer - latency) / packs, packs)
+    rows = [
+        _ready(worker.computing, gone, start_ps, packs)
+        for worker, gone, start_ps in zip(seen.workers, seen.gone(), seen.exchanged.start_ps, strict=True)
+    ]
+    return replace(model, ready=np.stack(rows), need=np.repeat(model.need, packs, axis=1), transfer=each)
+
+
+def _ready(computing: Intervals, gone: Intervals, last: Int64s, packs: int) -> Floats:
+    """Return the progress at which each pack of each step is there: evenly over what the backward pass computes.
+
+    Of the first step, whose begin the trace may lack, the second tells how much it computes.
+    """
+    done = covered(computing, np.full(len(last), min(int(computing.start[0]), int(last[0]))), last).astype(np.float64)
+    of_step = np.diff(done)
+    of_step = np.concatenate([of_step[:1], of_step])
+    shares = np.arange(packs - 1, -1, -1) / packs * BACKWARD
+    wanted = done[:, None] - shares[None, :] * of_step[:, None]
+    return progress(gone, _when(computing, np.maximum(wanted, 0.0).ravel(), last.repeat(packs)))
+
+
+def _when(computing: Intervals, done: Floats, latest: Int64s) -> Int64s:
+    """Return when so much was computed, (n,) int64 ps, and no later than `latest`."""
+    lasted = computing.end - computing.start
+    before = np.concatenate([[0], np.cumsum(lasted)[:-1]])
+    place = np.maximum(np.searchsorted(before, done, side="left") - 1, 0)
+    at = computing.start[place] + np.minimum(done - before[place], lasted[place]).astype(np.int64)
+    found: Int64s = np.minimum(at, latest)
+    return found
