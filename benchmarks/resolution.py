@@ -6,8 +6,9 @@ Every study starts two pairs of fresh processes that train the same model; the s
 part of each step (0: it is the same under another name). Both ways get the same time for the same processes: a window
 of so many seconds for each, one after the other, as four runs of a study that follow each other; and as many seconds of
 turns. On a loaded machine another program takes a core for 2 to 8 s and leaves it for as long, again and again.
-Printed: how often a difference was claimed (where there is none: falsely), how often the interval held the truth, and
-half of the interval in the median.
+Printed: how often the known effect was found, how often a difference was claimed falsely (where there is none, or the
+wrong way round), how often the interval held the truth, and half of the interval in the median; and what the studies
+took.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ from gpuprobe.measure.environment import environment
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
 from gpuprobe.measure.stage import Stage
 from gpuprobe.measure.turns import Turns
+from gpuprobe.paired.estimate import CONFIDENCE
 from gpuprobe.paired.fit import fit
 from gpuprobe.paired.links import Process, links
 from gpuprobe.ranking import spread
-from gpuprobe.ranking.rates import run_rate
+from gpuprobe.ranking.rates import window_rate
 from gpuprobe.ranking.turns import laps
 from gpuprobe.records import Request, Run, RunSpec, Study
 from gpuprobe.workloads.arrays import save_arrays
@@ -48,6 +50,7 @@ STRATEGY = "numpy"
 BATCH, DEPTH, SAMPLES = 32, 8, 2048
 BURST_S = (2.0, 8.0)
 SPIN = "while True: pass"
+ALPHA = 1 - CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -78,24 +81,29 @@ def main() -> None:
     asked = options.parse_args()
     machines = ("calm", "loaded") if asked.machine == "both" else (asked.machine,)
     launcher: Launcher = FreshLauncher() if environment().gpus else ForkingLauncher()
-    print("machine  effect  way        claimed  held  half-width")
+    print("machine  effect  way        found  false  held   half-width")
+    began_s, done = time.monotonic(), 0
     with closing(launcher), tempfile.TemporaryDirectory(prefix="gpuprobe-resolution-") as name:
         save_arrays(synthetic(0, "made for this benchmark", train=SAMPLES, test=1), Path(name))
         for machine in machines:
             for effect in (float(text) / 100 for text in asked.effects.split(",")):
                 with load() if machine == "loaded" else nothing():
                     seen = [study(launcher, Path(name), effect, asked.seconds, seed) for seed in range(asked.studies)]
+                done += len(seen)
                 for way in ("turns", "followed"):
                     show(machine, effect, way, seen)
+    print(f"{done} studies in {time.monotonic() - began_s:.0f} s")
 
 
 def show(machine: str, effect: float, way: str, seen: Sequence[Seen]) -> None:
     found = [(estimate, one.truth) for one in seen if (estimate := getattr(one, way)) is not None]
-    claimed = sum(estimate.p_value < 0.05 for estimate, _ in found)
+    claims = [(math.copysign(1.0, estimate.log_ratio), truth) for estimate, truth in found if estimate.p_value < ALPHA]
+    right = sum(truth * sign > 0 for sign, truth in claims)
     held = sum(abs(estimate.log_ratio - truth) <= estimate.half() for estimate, truth in found)
     half = statistics.median(math.expm1(estimate.half()) for estimate, _ in found) if found else math.nan
-    of = len(found)
-    print(f"{machine:7}  {effect:5.0%}   {way:9}  {claimed}/{of}      {held}/{of}   {half:.1%}", flush=True)
+    of, told = len(found), str(right) if effect else "-"
+    counts = f"{told + '/' + str(of):5}  {len(claims) - right}/{of:<3}  {held}/{of:<3}"
+    print(f"{machine:7}  {effect:5.0%}   {way:9}  {counts}  {half:.1%}", flush=True)
 
 
 def study(launcher: Launcher, data: Path, effect: float, seconds: float, seed: int) -> Seen:
@@ -117,8 +125,10 @@ def study(launcher: Launcher, data: Path, effect: float, seconds: float, seed: i
         finally:
             stage.stop()
     rates: spread.Rates = {BASE: {}, OTHER: {}}
-    for process, run in runs.items():
-        if rate := run_rate(run):
+    for process, measured in runs.items():
+        # Of its window alone: turns are the other way to measure it.
+        window = measured.phase("window")
+        if window and (rate := window_rate(window, BATCH)):
             rates[process.name][process.number] = rate
     between, residual = spread.between_rounds(rates), spread.without_drift(rates)
     return Seen(
