@@ -30,6 +30,7 @@ from gpu_page import page
 from gpuprobe import telemetry
 from gpuprobe.backends.known import BACKENDS, environment, usual
 from gpuprobe.recording import STUDY_FILE
+from gpuprobe.strategies.registry import select
 
 HERE = Path(__file__).parent
 RESULT, PAGE, WORK = "gpu.json", "gpu.html", "work"
@@ -173,7 +174,10 @@ def study(proof: Proof) -> dict[str, Any]:
     earlier = max(before, default=None)
     # On a processor a shallower network: there the study is tried, and proves nothing.
     on_gpu = proof.found.get("doctor", {}).get("checks", {}).get(f"{proof.backend}_gpu") == "pass"
-    new = ("--data", "synthetic", "--quick", "--depth", 20 if on_gpu else 8, "--out", proof.work)
+    # A search would take the time of the others, whose predictions are to be held against what is measured.
+    names = ",".join(one.name for one in select("all") if not one.combines and not one.lacks(proof.backend))
+    depth = 20 if on_gpu else 8
+    new = ("--strategies", names, "--data", "synthetic", "--quick", "--depth", depth, "--out", proof.work)
     words = ("--resume", earlier.parent) if earlier else new
     budget_s = max(30.0, proof.left_s - AROUND_STUDY_S)
     more = ("--budget", f"{budget_s:.0f}s", *(() if earlier else ("--backend", proof.backend)))
@@ -268,7 +272,8 @@ def totals(proof: Proof) -> dict[str, Any]:
     from gpu_totals import compared
 
     traces = [*proof.work.glob("*/runs/*/trace"), *proof.work.glob("flaws/*/*/runs/*/trace")]
-    return {"done": bool(traces), "traces": [found for trace in traces if (found := compared(trace))]}
+    every = proof.is_done("study") and proof.is_done("flaws")
+    return {"done": bool(traces) and every, "traces": [found for trace in traces if (found := compared(trace))]}
 
 
 def watched(measure: Callable[..., dict[str, Any]]) -> Callable[[Proof], dict[str, Any]]:

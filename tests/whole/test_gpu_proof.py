@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gpuprobe.diagnosis.causes import CAUSES
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -105,6 +107,11 @@ def test_what_is_carried_covers_what_the_target_lacks() -> None:
     }
     needed = names((ROOT / "requirements-without-tensorflow.txt").read_text().splitlines())
     assert needed - there <= names((ROOT / "benchmarks" / "carried.txt").read_text().splitlines())
+
+
+def test_what_a_flaw_must_be_called_is_a_cause() -> None:
+    for name, expected in script("gpu_expected").EXPECTED.items():
+        assert all(cause in CAUSES for cause in expected), name
 
 
 class Clock:
