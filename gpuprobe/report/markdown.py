@@ -9,7 +9,7 @@ from urllib.parse import quote
 from gpuprobe import wording
 from gpuprobe.evidence.whole_run import RunBreakdown, breakdown_of_run
 from gpuprobe.recording import STEP_FILE
-from gpuprobe.report import breakdown, cells, meters, scaling, story, whole_run
+from gpuprobe.report import backends, breakdown, cells, meters, scaling, story, whole_run
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.report.page import filled
 from gpuprobe.report.study_answer import fastest
@@ -36,6 +36,7 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
     best = ranking.rows[0] if ranking.rows else None
     baseline = ranking.row(ranking.baseline)
     shown = [row for row in (baseline, best if best is not baseline else None) if row is not None]
+    by_backend, why_backend = backends.told(ranking)
     context: dict[str, Any] = {
         "study": study,
         "ranking": ranking,
@@ -44,6 +45,8 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
         "used": used,
         "dropped": dropped,
         "stories": [story.told(search, ranking) for search in ranking.searches],
+        "by_backend": by_backend,
+        "why_backend": why_backend,
         "scaling": ranking.scaling,
         "scaled": scaling,
         "ledger": ledger,

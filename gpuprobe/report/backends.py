@@ -1,0 +1,87 @@
+"""Why one backend of Keras is faster than another: their steps side by side in milliseconds, and their first calls."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gpuprobe import wording
+from gpuprobe.backends.known import title
+from gpuprobe.report.categories import CATEGORIES
+from gpuprobe.units import MS_PER_S
+
+if TYPE_CHECKING:
+    from gpuprobe.ranking.ranking import Ranking, Row
+
+# What a part has to be of the difference of two steps to be told in words; all parts stand in the table.
+WORTH_TELLING = 0.05
+
+
+def told(ranking: Ranking) -> tuple[list[list[str]], list[str]]:
+    """Return a table and sentences; both empty where all strategies train with one backend.
+
+    The table has a heading and a row a strategy: its step in the timed window, its traced step and the parts of that
+    in ms, and the seconds of the first call. The parts add up to the traced step, and so do those of a difference.
+    """
+    rows = ranking.rows
+    if len({row.settings.backend for row in rows}) < 2:
+        return [], []
+    parts = {row.strategy: _parts_ms(row) for row in rows}
+    shown = [name for name in CATEGORIES if any(name in part for part in parts.values())]
+    heading = ["strategy", "backend", "rank", "step", "traced step", *(f"`{name}`" for name in shown), "first call"]
+    cells = []
+    for row in rows:
+        part = parts[row.strategy]
+        traced = wording.milliseconds(sum(part.values())) if part else "no trace"
+        own = [f"{part[name]:.2f} ms" if name in part else "" for name in shown]
+        first = wording.duration(row.first_call_s)
+        step = wording.milliseconds(_step_ms(row))
+        cells.append([f"`{row.strategy}`", title(row.settings.backend), str(row.rank), step, traced, *own, first])
+    fastest, *slower = rows
+    return [heading, *cells], [_why(row, fastest, parts) + _made_up(row, fastest) for row in slower]
+
+
+def _why(row: Row, fastest: Row, parts: dict[str, dict[str, float]]) -> str:
+    """Say by which parts its traced step is longer; where the ranks are shared, that nothing is to be told."""
+    who = f"`{row.strategy}` ({title(row.settings.backend)})"
+    if row.rank == fastest.rank:
+        return f"{who} shares its rank with `{fastest.strategy}`: no difference was seen."
+    own, other = parts[row.strategy], parts[fastest.strategy]
+    if not own or not other:
+        return f"{who} is slower than `{fastest.strategy}`; without a trace of both nobody knows by what."
+    grown = {name: own.get(name, 0.0) - other.get(name, 0.0) for name in own | other}
+    whole = sum(grown.values())
+    if whole <= 0:
+        return f"{who} is slower than `{fastest.strategy}` in the timed windows, and not in the traces: see its marks."
+    least = WORTH_TELLING * whole
+    ordered = sorted(grown, key=lambda name: -grown[name])
+    named = [f"{grown[name]:+.2f} ms `{name}` ({CATEGORIES[name].meaning})" for name in ordered if grown[name] >= least]
+    less = [f"{grown[name]:+.2f} ms `{name}`" for name in ordered if grown[name] <= -least]
+    longer = f"{who}: its traced step is {whole:.2f} ms longer than that of `{fastest.strategy}`: "
+    return f"{longer}{wording.listing([*named, *less])}."
+
+
+def _made_up(row: Row, fastest: Row) -> str:
+    """Say how long the fastest needs to make up for a first call that takes longer; empty where it takes less."""
+    longer_ms = MS_PER_S * (fastest.first_call_s - row.first_call_s)
+    # Samples that a slower one trains meanwhile count as well: both are put as time for as many samples.
+    saved_ms = _step_ms(row) / row.settings.batch_size - _step_ms(fastest) / fastest.settings.batch_size
+    if row.rank == fastest.rank or longer_ms <= 0 or saved_ms <= 0:
+        return ""
+    steps = math.ceil(longer_ms / (saved_ms * fastest.settings.batch_size))
+    return (
+        f" The first call of `{fastest.strategy}`, which traces and compiles, takes "
+        f"{wording.duration(longer_ms / MS_PER_S)} longer; that is made up for after {steps:,} steps."
+    )
+
+
+def _step_ms(row: Row) -> float:
+    return MS_PER_S * row.settings.batch_size / row.samples_per_s.value
+
+
+def _parts_ms(row: Row) -> dict[str, float]:
+    """Return the parts of one traced step; what the trace marks as a step is a call of the train function."""
+    if row.breakdown is None:
+        return {}
+    per_call = row.settings.steps_per_execution
+    return {name: ms / per_call for name, ms in row.breakdown.ledger_ms.items() if ms > 0}
