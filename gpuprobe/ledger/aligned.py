@@ -65,7 +65,7 @@ def _ahead(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None
     if one_clock or (unix and not _tell(spread, len(first))):
         return min(offset, key=offset.__getitem__, default=None)
     if unix:
-        return min(spread, key=spread.__getitem__)
+        return min(spread, key=spread.__getitem__, default=None)
     if len(of) == len(first) and (0 in offset or len(of) < fixed.EXCHANGES_TELLING):
         return 0
     best = min(spread, key=spread.__getitem__, default=None)
