@@ -27,7 +27,7 @@ class Scaled(Record, frozen=True, kw_only=True):
 
     `ideal_ms` and what was `lost` add up to `step_ms`. `efficiency` is 1 where N devices are N times as fast as one.
     `alone_ms` is what one device takes for its part of the step with nobody beside it. `predicted_ms` is that and a
-    ring's transfer at `link_gb_per_s`. What was not measured is None.
+    ring's transfer at `link_gb_per_s`, each of whose hops takes `latency_us` besides. What was not measured is None.
     """
 
     devices: int
@@ -39,6 +39,7 @@ class Scaled(Record, frozen=True, kw_only=True):
     lost: tuple[Lost, ...] = ()
     predicted_ms: float | None = None
     link_gb_per_s: float | None = None
+    latency_us: float | None = None
 
     @property
     def predicted_efficiency(self) -> float | None:

@@ -190,13 +190,16 @@ def _predictions(scaling: Scaling) -> Sequence[str]:
     if not foretold:
         why = "no other number of devices showed an exchange to fit a link to; --link GB/S gives one"
         return [f"Nothing is predicted: {why}."] if scaling.points else []
-    links = wording.listing(
-        list(dict.fromkeys(f"{wording.significant(p.link_gb_per_s or 0.0)} GB/s" for p in foretold))
-    )
-    by = "as given" if scaling.given else "fitted to the exchange of another number of devices"
+    links = wording.listing(list(dict.fromkeys(map(_link, foretold))))
+    by = "as given" if scaling.given else "fitted to the exchange of other numbers of devices"
     size = wording.mebibytes(scaling.gradients_mib or 0.0)
     return [
         f"Predicted: one {_kind(scaling)[:-1]}'s part of the step, measured alone, and a ring that adds up {size} of "
         f"gradients over {links} ({by}), all after the last gradient. It knows nothing of what they lose beside each "
         "other."
     ]
+
+
+def _link(point: Scaled) -> str:
+    latency = f" with {wording.milliseconds(point.latency_us / 1000)} a hop" if point.latency_us else ""
+    return f"{wording.significant(point.link_gb_per_s or 0.0)} GB/s{latency}"

@@ -36,8 +36,12 @@ def read(source: Path, files: list[Path]) -> Timeline:
     found: list[Device] = []
     threads: list[Thread] = []
     steps = Steps()
+    others = tuple(plane.name for space in spaces for plane in space.planes if _is_other(plane))
     hosts_called = called_apart([space.host for space in spaces], files)
-    for space, shift, host in zip(spaces, shifts, hosts_called, strict=True):
+    # The last first, so that each file's columns can go once the timeline holds them.
+    spaces.reverse()
+    for shift, host in zip(shifts, hosts_called, strict=True):
+        space = spaces.pop()
         frame = Frame(space.path, host, origin_ns - shift, names, warnings)
         found += [devices.device_of(plane, frame) for plane in space.planes if plane.name.startswith(devices.PLANE)]
         of_host = hosts.threads_of([plane for plane in space.planes if hosts.is_host(plane.name)], frame)
@@ -54,7 +58,7 @@ def read(source: Path, files: list[Path]) -> Timeline:
         threads=tuple(threads),
         steps=steps,
         warnings=tuple(warnings),
-        others=tuple(plane.name for space in spaces for plane in space.planes if _is_other(plane)),
+        others=others,
     )
 
 

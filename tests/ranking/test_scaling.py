@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from gpuprobe.ranking import ring
 from gpuprobe.ranking.load import load
+from gpuprobe.ranking.rates import Interval
 from gpuprobe.ranking.ring import transfer_ms
+from gpuprobe.ranking.scaling import Lost, Scaled
 from gpuprobe.recording import STUDY_FILE
 from gpuprobe.records import Scale, save
 from gpuprobe.report import scaling as words
@@ -120,6 +123,32 @@ def test_a_prediction_is_never_fitted_to_what_it_foretells(tmp_path: Path) -> No
         assert point.predicted_ms is not None
         # What replicas lose beside each other it cannot know; the link was fitted on another number.
         assert point.predicted_ms == pytest.approx(truth(point.devices) - BESIDE_MS, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("latency_us", "counts", "told_us"), [(150.0, (2, 4, 8), 150.0), (0.0, (2, 4, 8), 0.0), (150.0, (2, 8), 0.0)]
+)
+def test_rate_and_latency_are_fitted_to_other_numbers_of_devices(
+    latency_us: float, counts: tuple[int, ...], told_us: float
+) -> None:
+    points = [
+        Scaled(
+            devices=count, samples=32, ideal_ms=10.0, alone_ms=12.0, step_ms=30.0, lost=(lost_to(count, latency_us),)
+        )
+        for count in counts
+    ]
+    last = ring.predicted(points, MIB, None)[-1]
+    assert last.latency_us == pytest.approx(told_us, abs=0.1)
+    if len(counts) > 2:
+        assert last.link_gb_per_s == pytest.approx(LINK)
+        assert last.predicted_ms == pytest.approx(12.0 + transfer_ms(8, MIB, LINK, latency_us))
+    given = ring.predicted(points, MIB, 5.0)[-1]
+    assert (given.link_gb_per_s, given.latency_us) == (5.0, 0.0)
+
+
+def lost_to(devices: int, latency_us: float) -> Lost:
+    took = transfer_ms(devices, MIB, LINK, latency_us)
+    return Lost(by=("exchange",), ms=Interval(value=took, low=0.9 * took, high=1.1 * took, n=8, rounds=2))
 
 
 def test_a_link_foretells_devices_that_are_not_here(tmp_path: Path) -> None:
