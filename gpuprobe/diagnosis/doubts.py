@@ -48,6 +48,7 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
         _differing(first, device, limits),
         _not_alone(findings, first, known, limits, case.replay),
         _uncosted(first),
+        _looping(first, known),
         _guessed(first, device),
         _idles_in_window(first, device, known, limits),
         _cut(first, device),
@@ -174,6 +175,14 @@ def _cut(first: Finding, device: DeviceBreakdown) -> str:
         # others in it, the rest of the step may be a wait for them.
         return device.cut if launches <= fixed.FEWEST_PAUSES else ""
     return device.cut
+
+
+def _looping(first: Finding, known: Evidence) -> str:
+    """Operations that are short and many may be the turns of one loop, which no larger batch makes fewer."""
+    owner = known.text("loop_left")
+    if first.cause not in {"batch_too_small", "launch_bound"} or not owner:
+        return ""
+    return f"{owner} holds a loop, and its turns may be most of what is started"
 
 
 def _told(share: str, device: DeviceBreakdown) -> bool:

@@ -8,7 +8,7 @@ altogether, and a step takes no longer than its operations compute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gpuprobe.records import Gain
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.records import Evidence
 
+# The parts that come as often as epochs, calls or saves do, and not with each step.
+PARTS = frozenset(
+    ("epoch_start", "between_epochs", "validation", "evaluate", "callback", "checkpoint", "predict", "first_call_again")
+)
+# So much of what stays comes again in any case.
+STAYS_LEAST = 0.3
 OVER = "the run without what comes once"
 # The call of a step by itself, as a trace shows it; `low` is what its operations compute, `high` all of the call.
 ALONE = "call_alone_ms"
@@ -62,11 +68,14 @@ def gain(evidence: Evidence, cause: CauseId) -> Gain | str:
     apart = _apart(evidence, made[0])
     if recurring <= found.most:
         return NOTHING_LEFT
-    most = (recurring + apart) / (recurring - found.most) * (1 + fixed.LEFT_APART)
+    # What stays, and came once in a while for long, may not come again: it is in the time before and after alike.
+    stays = min(_apart(evidence, tuple(PARTS - {*made[0]})), (1 - STAYS_LEAST) * (recurring - found.most))
+    after = 1 + fixed.LEFT_APART
+    most = (recurring + apart - stays) / (recurring - found.most - stays) * after
     return Gain(
         ratio=recurring / (recurring - found.expected),
-        low=max(1 / (1 + fixed.LEFT_APART), (recurring - apart) / ((recurring - found.low) * (1 + fixed.LEFT_APART))),
-        high=min(most, (recurring + apart) / (recurring - found.high) * (1 + fixed.LEFT_APART)),
+        low=max(1 / after, (recurring - apart) / ((recurring - found.low) * after)),
+        high=min(most, (recurring + apart - stays) / (recurring - found.high - stays) * after),
         over=OVER,
         most=most,
     )
@@ -77,7 +86,8 @@ def _apart(evidence: Evidence, parts: tuple[str, ...]) -> float:
     squares = 0.0
     for part in parts:
         spread = evidence.number(f"run_spread.{part}")
-        squares += (_seconds(evidence, part) * (fixed.TIMES_UNKNOWN if spread is None else spread)) ** 2
+        # No part may take less than nothing.
+        squares += (_seconds(evidence, part) * min(1.0, fixed.TIMES_UNKNOWN if spread is None else spread)) ** 2
     return float(squares**0.5)
 
 
@@ -90,19 +100,23 @@ def _times(evidence: Evidence, *parts: str) -> float:
 
 
 def _step(evidence: Evidence) -> Step | None:
-    """Return how long a step takes by itself; None where nothing tells.
+    """Return how long a step takes by itself; None where nothing tells."""
+    plain, traced = evidence.number("run_step_s"), _traced_step(evidence)
+    if plain is not None:
+        return Step(plain, plain, plain, min(plain, traced.computes) if traced else plain)
+    return traced
+
+
+def _traced_step(evidence: Evidence) -> Step | None:
+    """Return how long a step takes by itself, as the trace shows it; None without one.
 
     A trace of calls that are each the first of their iterator, or of their graph, shows them slow to start their
     operations: that goes, as far as such calls were seen to differ from others.
     """
-    signal, plain = evidence.get(ALONE), evidence.number("run_step_s")
-    took = (evidence.number(ALONE) or 0.0) / MS_PER_S
-    computes = (signal.low or 0.0) / MS_PER_S if signal is not None else 0.0
-    if plain is not None:
-        return Step(plain, plain, plain, min(plain, computes) if computes else plain)
-    if not took:
+    signal, took = evidence.get(ALONE), (evidence.number(ALONE) or 0.0) / MS_PER_S
+    if signal is None or not took:
         return None
-    calls = _times(evidence, "steps")
+    computes, calls = (signal.low or 0.0) / MS_PER_S, _times(evidence, "steps")
     first = _seconds(evidence, "steps") / calls if calls else took
     usual, fastest = (computes + (took - computes) / factor for factor in (fixed.FIRST_SLOWED, fixed.FIRST_SLOWED_MOST))
     longest = max(min(first, took), computes)
@@ -129,7 +143,19 @@ def _less_often(evidence: Evidence, *parts: str) -> Saved:
         return Saved((1 - 1 / fixed.SELDOM) * seconds, seconds / 2, seconds, seconds)
     epochs, calls = evidence.number("run_epochs") or 0.0, evidence.number("run_calls") or 0.0
     kept = (epochs or calls / fixed.LONG_EPOCH) / _comes(evidence, parts[0])
-    return Saved((1 - kept) * seconds, (1 - kept) * seconds, seconds, seconds)
+    slowed = _slowed(evidence)
+    return Saved((1 - kept) * seconds, (1 - kept) * seconds, seconds + slowed[0], seconds + slowed[1])
+
+
+def _slowed(evidence: Evidence) -> tuple[float, float]:
+    """Return by how many seconds steps may be longer for what comes between them: at the end of a range, and at most.
+
+    The one after it is slow to start its operations.
+    """
+    step, now, calls = _traced_step(evidence), _seconds(evidence, "steps"), _times(evidence, "steps")
+    if step is None:
+        return 0.0, 0.0
+    return max(0.0, now - calls * step.shortest), max(0.0, now - calls * step.computes)
 
 
 def _validation(evidence: Evidence) -> Saved:
@@ -146,8 +172,8 @@ def _callback(evidence: Evidence) -> Saved:
 
 def _input(evidence: Evidence) -> Saved:
     """Batches that are ready when they are wanted; what making them still takes beside the steps, nobody knows."""
-    seconds = _seconds(evidence, "input")
-    return Saved((1 - 1 / fixed.SELDOM) * seconds, seconds / 2, seconds, seconds)
+    seconds, slowed = _seconds(evidence, "input"), _slowed(evidence)
+    return Saved((1 - 1 / fixed.SELDOM) * seconds, seconds / 2, seconds + slowed[0], seconds + slowed[1])
 
 
 def _longer_epochs(evidence: Evidence) -> Saved | str:
@@ -203,7 +229,12 @@ def _calls_as_usual(evidence: Evidence, part: str) -> Saved | str:
 
 
 def _compiled_again(evidence: Evidence) -> Saved | str:
-    return _calls_as_usual(evidence, "first_call_again")
+    found = _calls_as_usual(evidence, "first_call_again")
+    if isinstance(found, str):
+        return found
+    # Where one call of `fit` does for all, what each does around its steps goes too.
+    around = _seconds(evidence, "fit", "between_trainings")
+    return replace(found, high=found.high + around, most=found.most + around)
 
 
 def _retracing(evidence: Evidence) -> Saved | str:

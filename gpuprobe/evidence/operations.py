@@ -2,7 +2,8 @@
 
 The signals: `operations` (the longest, in words), `operation_share` (of the longest), `dense_update_share` (an
 optimizer that goes through all rows of a weight for the few of a batch), `loop`, `loop_share` and `loop_turns` (the
-loop in the model's graph that takes longest, other than through time), `loop_maps`, `input_operations`,
+loop in the model's graph that takes longest, other than through time), `loop_maps`, `loop_left` (whose operations
+gather what the turns of some loop made, though its own may be too short to be noted), `input_operations`,
 `input_python_share`, `input_random` and `parsed_per_step`.
 """
 
@@ -29,6 +30,8 @@ WORTH_NAMING = 0.02
 SPARSE, DENSE = frozenset({"UnsortedSegmentSum"}), frozenset({"Sqrt", "Mul", "Sub", "RealDiv", "Square", "AddV2"})
 # Calls into Python, which hold the interpreter's lock while they run.
 PYTHON = frozenset({"PyFunc", "EagerPyFunc", "PyFuncStateless"})
+# What a loop of TensorFlow's (`tf.while_loop`, `tf.map_fn`, `for` in AutoGraph) leaves of its turns.
+GATHERING = frozenset({"TensorListStack", "TensorListConcat", "TensorListConcatV2", "TensorListGather"})
 PARSING = frozenset({"ParseExample", "ParseExampleV2", "ParseSingleExample", "ParseSequenceExampleV2"})
 RANDOM = ("Random", "StatelessRandom", "Multinomial", "TruncatedNormal", "SampleDistorted", "StatelessSampleDistorted")
 NO_OPERATIONS = "the trace names no operation of the step"
@@ -102,7 +105,12 @@ def _loop(device: DeviceBreakdown) -> list[Signal]:
         _signal("loop_turns", "in a step", longest.turns if longest else none, missing),
         _signal("loop_share", OF_STEP, longest.fraction if longest else none, missing),
         _signal("loop_maps", "", longest.maps if longest else None if missing else False, missing),
+        _signal("loop_left", "", _gathers(device), missing or NO_LOOP),
     ]
+
+
+def _gathers(device: DeviceBreakdown) -> str | None:
+    return next((one.owner for one in device.operations if one.owner and GATHERING & one.types.keys()), None)
 
 
 def _of_input(host: HostBreakdown | None, steps: int) -> list[Signal]:

@@ -70,6 +70,7 @@ WORDS = {
     "loop_share": "share of that loop:",
     "loop_turns": "turns of that loop:",
     "loop_maps": "it is a `tf.map_fn`:",
+    "loop_left": "what holds a loop:",
     "held_kind": "what held the host:",
     "held_stretches": "stretches in which it was held:",
     "held_steps": "steps with such a stretch:",

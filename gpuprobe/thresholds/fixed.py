@@ -166,6 +166,8 @@ TIMES_UNKNOWN = 0.3
 """What came too seldom to tell may take so much more or less another time."""
 LEFT_APART = 0.15
 """Steps that are measured twice differ by up to a tenth (STEP_OUTLIER) each time."""
+SELDOM_BUILT = 20.0
+"""A graph that is built again in fewer than one call of so many is built for each of a few shapes, not each time."""
 FIRST_SLOWED = 3.0
 """A call that is the first of its iterator or of its graph takes so many times as long to start its operations as one
 in a row: between no longer and FIRST_SLOWED_MOST."""

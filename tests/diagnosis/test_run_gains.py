@@ -42,6 +42,16 @@ def test_saving_once_an_epoch_in_place_of_every_second_batch_leaves_what_that_co
     assert made.ratio == pytest.approx(40.1 / (10.1 + 30 * 20 / 500), rel=1e-3)
 
 
+def test_a_step_after_a_save_is_slower_than_others_and_may_gain_that_too() -> None:
+    run = breakdown(steps=(10, 1000), epoch_start=(0.1, 20), named=("checkpoint", "ModelCheckpoint", 30, 500))
+    plain, traced = told("checkpointing", run), told("checkpointing", run, (4.0, 2.0))
+    assert plain.ratio == traced.ratio
+    assert plain.high is not None
+    assert traced.high is not None
+    assert traced.most is not None
+    assert plain.high < traced.high < traced.most
+
+
 def test_what_comes_once_an_epoch_already_comes_every_fifth_time() -> None:
     run = breakdown(steps=(10, 1000), epoch_start=(0.1, 20), validation=(30, 20))
     made = told("validation", run)
@@ -128,3 +138,21 @@ def test_a_part_that_differs_from_time_to_time_has_a_wider_range() -> None:
     assert odd.low is not None
     assert odd.low < even.low
     assert odd.high > even.high
+
+
+def test_what_came_once_for_long_and_stays_widens_the_range() -> None:
+    def run(*starts_s: float) -> Any:
+        starts = WallPart(
+            kind="epoch_start",
+            total_ns=round(sum(starts_s) * S),
+            times=len(starts_s),
+            squares_s2=sum(one**2 for one in starts_s),
+        )
+        made = wall(steps=(4, 400), named=("checkpoint", "ModelCheckpoint", 18, 400))
+        return breakdown_of_wall(type(made)(started_ns=0, ended_ns=0, parts=(*made.parts, starts)))
+
+    even, once = told("checkpointing", run(*[1.0] * 8)), told("checkpointing", run(*[0.1] * 7, 7.3))
+    assert even.ratio == pytest.approx(once.ratio)
+    assert even.high is not None
+    assert once.high is not None
+    assert once.high > 1.5 * even.high

@@ -157,7 +157,8 @@ def _parallel(here: Situation) -> list[Given]:
 
 def _kept(here: Situation) -> list[Given]:
     """Return a cache where what it would keep does not change; in front of what is drawn at random, where that is."""
-    if here.caches or here.epochs == 1:
+    repeats = any(map(here.has, ("Repeat", "ForeverRepeat")))
+    if here.caches or (here.epochs == 1 and not repeats):
         return []
     if here.may_cache:
         fix = "Add cache() behind the map, in which nothing random was seen: later epochs skip the map."

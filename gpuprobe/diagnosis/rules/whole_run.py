@@ -16,7 +16,7 @@ from gpuprobe.diagnosis.causes.whole_run import WHOLE_RUN
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.diagnosis.run_gains import often
-from gpuprobe.thresholds import DEFAULTS, Thresholds
+from gpuprobe.thresholds import DEFAULTS, Thresholds, fixed
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
@@ -50,6 +50,23 @@ BATCHES_AHEAD = (
     "+ ds = ds.cache().prefetch(tf.data.AUTOTUNE)  # once, before the loop\n"
     "+ for x, y in ds:\n"
     "      model.train_on_batch(x, y)"
+)
+ONCE_AN_EPOCH = (
+    "  class {name}(keras.callbacks.Callback):\n"
+    "-     def on_train_batch_end(self, batch, logs=None):\n"
+    "+     def on_epoch_end(self, epoch, logs=None):"
+)
+EVERY_FIFTH = (
+    "  class {name}(keras.callbacks.Callback):\n"
+    "      def on_epoch_end(self, epoch, logs=None):\n"
+    "+         if epoch % 5:\n"
+    "+             return"
+)
+ONE_GRAPH = (
+    "- step(x, y, weight)\n"
+    "+ step(x, y, tf.constant(weight, tf.float32))  # a number as a tensor\n"
+    "- step = tf.function(step)\n"
+    "+ step = tf.function(step, reduce_retracing=True)  # shapes that differ"
 )
 # What a model saves by itself, with no callback, begins so.
 BY_ITSELF = "Model."
@@ -172,6 +189,7 @@ def callbacks(evidence: Evidence, limits: Thresholds) -> Result:
         fix=f"Have `{name}` do less, or less often: once an epoch, or once in a hundred batches."
         if often(evidence, "callback")
         else f"Have `{name}` do less, or less often: on fewer samples, or every fifth epoch.",
+        code=(ONCE_AN_EPOCH if often(evidence, "callback") else EVERY_FIFTH).format(name=name),
     )
 
 
@@ -223,8 +241,11 @@ def retracing(evidence: Evidence, limits: Thresholds) -> Result:
         share,
         f"{times:.0f} calls built their graph again, which took {wording.share(share)} of the training.",
         ("run_share.retracing", "run_s.retracing", "run_times.retracing"),
-        fix="Give the tf.function tensors of one shape and type: each new Python number is a new graph.",
-        code="- step(x, y, weight)\n+ step(x, y, tf.constant(weight, tf.float32))  # an example: a number as a tensor",
+        fix="Give the tf.function tensors of one shape and type: each new Python number is a new graph, and so is each "
+        "new shape. Where lengths differ, pad them to few lengths, or let reduce_retracing=True make one graph do.",
+        code=ONE_GRAPH,
+        # A graph for each of a few shapes comes once: in a longer training it weighs less.
+        hint=times * fixed.SELDOM_BUILT < (evidence.number("run_calls") or 0.0),
     )
 
 

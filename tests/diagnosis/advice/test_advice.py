@@ -172,6 +172,8 @@ def test_what_is_drawn_at_random_is_never_kept() -> None:
     python = advice("input_bound", "slow_map", **PARALLEL, input_random="", input_python_share=0.1)
     assert "cache()" not in python.code
     assert "cache()" not in advice("input_bound", "slow_map", **PARALLEL, input_random="", epochs=1.0).code
+    endless = PARALLEL | {"pipeline_stages": f"{PARALLEL['pipeline_stages']}, ForeverRepeat"}
+    assert "cache()" in advice("input_bound", "slow_map", **endless, input_random="", epochs=1.0).code
 
 
 def test_no_batch_is_larger_than_an_epoch() -> None:

@@ -249,3 +249,10 @@ def test_what_keras_itself_takes_for_an_epoch_of_many_steps_is_a_hint_at_first(
     assert (only.cause, only.confidence) == ("epoch_start", confidence)
     first = weighed([of_step("batch_too_small", 0.3)], [only], run)[0]
     assert (first.cause == "epoch_start") == leads
+
+
+def test_a_graph_for_each_of_a_few_shapes_is_a_hint() -> None:
+    (seldom,) = found_in(breakdown(steps=(5.8, 596), retracing=(0.6, 3)))
+    assert (seldom.cause, seldom.confidence) == ("eager_or_retracing", "low")
+    (often,) = found_in(breakdown(steps=(5.8, 40), retracing=(0.6, 3)))
+    assert often.confidence == "high"

@@ -1,0 +1,101 @@
+"""Slow trainings of the kinds that people report (`benchmarks/reported`), each beside its twin without the flaw.
+
+Both were watched once, on a processor; what the verdict has to say rests on no load since. What was mended must not be
+found again, and the advice on the flaw must be what the twin does.
+"""
+
+from __future__ import annotations
+
+import functools
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gpuprobe.compare.compare import compare
+from gpuprobe.compare.gather import gather
+from gpuprobe.diagnosis.records import Diagnosis, Finding
+from gpuprobe.diagnosis.trainings import first_traced, read_trainings
+from gpuprobe.report.compare import text
+from tests.helpers.program import ROOT
+
+RECORDED = ROOT / "tests" / "recorded" / "reported"
+# The flaw of each, and what its advice has to say.
+FLAWS = {
+    "compiled_each_epoch": ("compiled_again", "Build and compile the model once"),
+    "eager_left_on": ("eager_or_retracing", "- tf.config.run_functions_eagerly(True)"),
+    "generator_numpy": ("input_bound", "Take the work out of Python"),
+    "images_one_by_one": ("input_bound", "cache()"),
+    "lengths_differ": ("eager_or_retracing", "pad them to few lengths"),
+    "list_each_epoch": ("input_bound", "- for x, y in list(ds):"),
+    "metric_each_batch": ("host_between_steps", "`AreaUnderCurve` do less, or less often: once an epoch"),
+    "predict_in_callback": ("host_between_steps", "`Picture` do less, or less often: on fewer samples"),
+    "saved_each_step": ("checkpointing", "+ if step % 500 == 0:"),
+}
+# Of these the comparison is told.
+COMPARED = ("compiled_each_epoch", "list_each_epoch", "predict_in_callback", "saved_each_step")
+Unpacked = Callable[[str], Path]
+Judged = Callable[[str], Diagnosis]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+    """Return the folder of a watch that was recorded."""
+
+    @functools.cache
+    def unpack(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        with tarfile.open(RECORDED / f"{name}.tar.xz") as archive:
+            archive.extractall(folder, filter="data")
+        return folder
+
+    return unpack
+
+
+@pytest.fixture(scope="module")
+def judged(unpacked: Unpacked) -> Judged:
+    """Return the diagnosis that leads a watch, as `gpuprobe watch` prints it."""
+
+    @functools.cache
+    def judge(name: str) -> Diagnosis:
+        leading = first_traced(read_trainings(unpacked(name)))
+        assert leading is not None
+        assert leading.diagnosis is not None
+        return leading.diagnosis
+
+    return judge
+
+
+def first(diagnosis: Diagnosis) -> Finding:
+    assert diagnosis.primary is not None
+    return diagnosis.primary
+
+
+@pytest.mark.parametrize("name", FLAWS)
+def test_the_flaw_is_found_and_its_advice_is_what_the_twin_does(name: str, judged: Judged) -> None:
+    cause, said = FLAWS[name]
+    found = first(judged(f"{name}-flawed"))
+    assert found.cause == cause
+    assert found.confidence != "low"
+    assert said in found.fix + found.code
+
+
+@pytest.mark.parametrize("name", FLAWS)
+def test_what_was_mended_is_not_found_again(name: str, judged: Judged) -> None:
+    assert first(judged(f"{name}-fixed")).cause != FLAWS[name][0]
+
+
+def test_a_loop_whose_operations_are_too_short_to_be_noted_leaves_a_doubt(judged: Judged) -> None:
+    found = first(judged("while_over_time-flawed"))
+    assert (found.cause, found.confidence) == ("batch_too_small", "medium")
+    assert "decaying_1 holds a loop" in found.claim
+    assert "holds a loop" not in first(judged("while_over_time-fixed")).claim
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_a_comparison_of_both_names_what_went(name: str, unpacked: Unpacked) -> None:
+    sides = [gather(unpacked(f"{name}-{twin}")) for twin in ("flawed", "fixed")]
+    said = text(compare(*sides))
+    assert f"{FLAWS[name][0]} (confidence high), which led in A, is gone" in said
+    assert "Wall time of the run for each step: " in said
