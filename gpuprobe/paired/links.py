@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuprobe.paired.middle import LEAST_DEVIATION, Middle, middles
 from gpuprobe.paired.series import inflation, likeness
-from gpuprobe.paired.shared import EXPECTED_DEVIATION, EXPECTED_FREEDOM, Noise, expected
+from gpuprobe.paired.shared import EXPECTED_DEVIATION, EXPECTED_FREEDOM, Noise, expected, mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -65,7 +65,10 @@ def links(laps: Iterable[Mapping[Process, float]]) -> tuple[Link, ...]:
     found = middles([one.values for one in series])
     grown = inflation(likeness(middle.pseudo for middle in found if len(middle.pseudo) > 1))
     noises = _of_groups(series, found, grown)
-    others = {members: expected([of for who, of in noises.items() if who != members]) for members in groups}
+    others = {
+        members: (expected if len(run) > 1 else mean)([of for who, of in noises.items() if who != members])
+        for members, run in groups.items()
+    }
     return tuple(_link(one, middle, grown, others[one.members]) for one, middle in zip(series, found, strict=True))
 
 

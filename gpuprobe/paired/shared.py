@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # However alike they look, they weigh no more than so many laps: few series are alike by luck. Simulated machines decide
 # it: with 6, families of equals claimed falsely in 7 of 100 studies on those of short bursts and of two speeds.
 MOST_FREEDOM = 3.0
+# However unlike they are, one of them still tells as much as a single lap of what another may be.
+LEAST_FREEDOM = 1.0
 # Where no two laps tell: pyperf's bound of a figure that can be trusted, a tenth, halved. An assumption, of the weight
 # of a single lap: nothing but a large difference is beyond it.
 EXPECTED_DEVIATION, EXPECTED_FREEDOM = 0.05, 1.0
@@ -39,19 +41,34 @@ class Noise(NamedTuple):
 
 
 def expected(others: Sequence[Noise]) -> Noise | None:
-    """Return what series without laps enough would show, from the others; None where there are none."""
-    known = [noise for noise in others if noise.freedom >= 1 and noise.variance > 0]
-    if not known:
-        return None
+    """Return what a series would show, from the others and how alike they are; None where there are none."""
+    known = _known(others)
+    if len(known) < fixed.SERIES_TELLING:
+        return mean(known)
     freedoms = np.array([noise.freedom for noise in known])
     variances = np.array([noise.variance for noise in known])
-    if len(known) < fixed.SERIES_TELLING:
-        return Noise(float(freedoms @ variances / freedoms.sum()), min(MOST_FREEDOM, float(freedoms.sum())))
     # Smyth's moments: of the logarithms, each less what chance takes from it.
     logs = np.log(variances) - digamma(freedoms / 2) + np.log(freedoms / 2)
     unlike = float(logs.var(ddof=1) - polygamma(1, freedoms / 2).mean())
-    freedom = min(MOST_FREEDOM, 2 * _trigamma_inverse(unlike)) if unlike > 0 else MOST_FREEDOM
+    freedom = 2 * _trigamma_inverse(unlike) if unlike > 0 else MOST_FREEDOM
+    freedom = max(LEAST_FREEDOM, min(MOST_FREEDOM, freedom))
     return Noise(math.exp(float(logs.mean()) + float(digamma(freedom / 2)) - math.log(freedom / 2)), freedom)
+
+
+def mean(others: Sequence[Noise]) -> Noise | None:
+    """Return the mean noise of the others, which stands for a series that has none of its own to hold against it.
+
+    One of them that was busy counts in full: so may this one have been.
+    """
+    known = _known(others)
+    freedom = sum(noise.freedom for noise in known)
+    if not known:
+        return None
+    return Noise(sum(noise.freedom * noise.variance for noise in known) / freedom, min(MOST_FREEDOM, freedom))
+
+
+def _known(others: Sequence[Noise]) -> list[Noise]:
+    return [noise for noise in others if noise.freedom >= 1 and noise.variance > 0]
 
 
 def _trigamma_inverse(value: float) -> float:

@@ -179,6 +179,19 @@ def test_calm_series_are_not_widened_by_one_that_was_not() -> None:
     assert expected([Noise(0.0, 0.0)]) is None
 
 
+def test_a_single_lap_beside_series_that_are_wholly_unlike_claims_nothing() -> None:
+    random, laps = np.random.default_rng(8), []
+    for place, deviation in enumerate((1e-4, 1e-3, 0.01, 0.1, 1.0)):
+        other = Process(f"s{place}", 1)
+        laps += [{BASE: random.normal(0, deviation), other: random.normal(0, deviation)} for _ in range(6)]
+    laps.append({BASE: 0.0, Process("once", 1): 0.3})
+    found = fit(links(laps)).estimate("once", "base")
+    assert found is not None
+    assert math.isfinite(found.half())
+    assert found.p_value > 0.05
+    assert fit(links([{BASE: 0.0, Process("once", 1): 0.0}] * 4)).estimate("once", "base") is not None
+
+
 def test_one_lap_gives_an_interval_that_nothing_beats() -> None:
     (found,) = links([{BASE: 0.0, Process("a", 1): 0.5}])
     assert found.variance > 0.04**2
