@@ -16,7 +16,7 @@ from gpuprobe.diagnosis.causes import CATALOGUE
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.records import Evidence, Gain, Signal
 from gpuprobe.thresholds import DEFAULTS
-from gpuprobe.whatif.records import Prediction, Replay
+from gpuprobe.whatif.records import Prediction, Replay, Unpredicted
 
 GPU = {"device_kind": "gpu"}
 # A laptop's card of compute capability 6.1.
@@ -270,6 +270,19 @@ def test_code_shows_only_what_the_replay_promises_a_gain_from(
     between = advice("host_between_steps", replay=replay(promised), **GPU)
     assert ("steps_per_execution=32" in between.code) == (code == "steps_per_execution=32")
     assert "verbose=2" in between.code
+
+
+def test_where_no_gain_is_told_the_verdict_says_why() -> None:
+    bound, stage = "input_bound", "no_prefetch"
+    assert "no trace" in advice(bound, stage, **GPU).no_gain
+    refused = Replay(refused="the replay gives 59.0 ms a step where 65.2 ms were measured")
+    assert advice(bound, stage, refused, **GPU).no_gain == refused.refused
+    hindered = Replay(unpredicted=(Unpredicted(change="prefetch_2", reason="batches are made ahead already"),))
+    assert advice(bound, stage, hindered, **GPU).no_gain == "batches are made ahead already"
+    assert advice(bound, stage, replay({"prefetch_2": 1.5}), **GPU).no_gain == ""
+    full = {"device_kind": "cpu", "pipeline_stages": "ParallelMapV2, Prefetch, Cache"}
+    assert "no replay" in advice(bound, "slow_map", Replay(), **full).no_gain
+    assert advice("compute_bound", None, refused, **GPU).no_gain == "", "nothing is wrong with a full device"
 
 
 def test_memory_that_was_taken_at_once_says_nothing_of_the_need() -> None:
