@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # The others wait this long at the end: the last exchange ends a moment later for the first worker.
 LINGER_S = 2.0
-# A sign of life, for its own host to see.
+# How often a follower writes a sign of life, which its own host checks.
 TELL_EVERY_S = 1.0
 
 

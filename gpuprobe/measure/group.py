@@ -174,7 +174,7 @@ def gather_traces(folder: Path, members: Mapping[str, Path]) -> None:
 
 
 def _jobs(workers: int, servers: int) -> list[tuple[str, Job]]:
-    """Return what each process of a run is called and does, the one that leads first."""
+    """Return the name and the job of each process of a run, the first worker first."""
     host, *others = (f"localhost:{port}" for port in free_ports(workers + 1))
     service = host if servers else ""
     if workers == 1:

@@ -1,8 +1,8 @@
-"""One worker of several hosts: which runs its host carries out, and where the others are.
+"""A study of workers on several hosts: which runs this host carries out, and where the other workers are.
 
-`TF_CONFIG` names all workers, as for a training without gpuprobe. Each host starts `gpuprobe run` by itself, with the
-same options but for its index: all carry out the runs of several workers in one order, the k-th of them on the k-th
-port from the one that is named. The first host leads, and measures what one worker takes after that.
+`TF_CONFIG` names all workers, as for a training without gpuprobe. `gpuprobe run` is started on each host, with the same
+options but for the worker's index. All hosts carry out the runs of several workers in the same order, the k-th run on
+the k-th port after the named one. The first host leads, and afterwards measures the runs of a single worker.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ HIGHEST_PORT = 65535
 
 @dataclass(frozen=True)
 class Host:
-    """The place of this host among those of a job."""
+    """The place of this host among those of a job, which has one worker on each host."""
 
     addresses: tuple[str, ...]
     index: int
 
     @property
     def leads(self) -> bool:
-        """Whether it decides what is measured, for how long."""
+        """Whether this host decides what is measured, and for how long."""
         return self.index == 0
 
     def job(self, run: int) -> Job:
-        """Return the place of this host's worker in the run of several workers with that number, from 0."""
+        """Return the job of this host's worker in the run of several workers with that number, from 0."""
         parts = [address.rpartition(":") for address in self.addresses]
         return Job(workers=tuple(f"{host}:{int(port) + run}" for host, _, port in parts), index=self.index)
 
 
 def host_of(request: Request, environ: Mapping[str, str]) -> Host | None:
-    """Return the place of this host, None where all workers are started here.
+    """Return this host's place, None where all workers are started here.
 
-    Raises UsageError where TF_CONFIG does not give as many workers as are asked for, or no such index.
+    Raises UsageError where TF_CONFIG does not name the requested number of workers, or has no such index.
     """
     if request.worker_index is None:
         return None
@@ -85,7 +85,7 @@ def _addresses(environ: Mapping[str, str], workers: int, index: int) -> tuple[st
 
 
 def in_order_of_hosts(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
-    """Return all runs of a study, those of several workers first, which all hosts have in this order."""
+    """Return the runs of a study with those of several workers first, in the order that all hosts use."""
     planned = plan_rounds(study, skipped)
     together = [run for run in planned if devices_of(run.strategy) > 1]
     return [*together, *(run for run in planned if run not in together)]
@@ -99,9 +99,9 @@ def follow(
     skipped: Collection[str],
     tell: Callable[[Run], None],
 ) -> list[Run]:
-    """Take part in all runs of several workers, which the first host leads; return how each ended.
+    """Take part in all runs of several workers, led by the first host; return the outcome of each.
 
-    Each has its own folder, with the trace of this worker. One that fails costs the others nothing.
+    Each run has its own folder, with this worker's trace. A failed run does not affect the others.
     """
     ended = []
     for planned in in_order_of_hosts(study, skipped):
