@@ -22,12 +22,12 @@ KERNEL = {"device": 0, "stream": 7, "grid": [80, 1, 1], "block": [256, 1, 1], "e
 CARD = {"id": 0, "name": "Tesla V100", "numSms": 80, "computeMajor": 7, "computeMinor": 0}
 
 
-def event(name: str, category: str, start: int, end: int, **more: Any) -> dict[str, Any]:
+def event(name: str, category: str, start: float, end: float, **more: Any) -> dict[str, Any]:
     place = {"pid": 0, "tid": 7} if category == "kernel" else {"pid": 10, "tid": 10}
     return {"ph": "X", "cat": category, "name": name, "ts": start, "dur": end - start, **place, "args": more}
 
 
-def launched(number: int, launch: int, start: int, end: int) -> list[dict[str, Any]]:
+def launched(number: int, launch: int, start: int, end: float) -> list[dict[str, Any]]:
     return [
         event("cudaLaunchKernel", "cuda_runtime", launch, launch + 10, correlation=number),
         event("volta_sgemm_128x64_nn", "kernel", start, end, correlation=number, **KERNEL),
@@ -37,8 +37,9 @@ def launched(number: int, launch: int, start: int, end: int) -> list[dict[str, A
 @pytest.fixture
 def trace(tmp_path: Path) -> Path:
     events = [event("ProfilerStep#3", "user_annotation", 0, 10_000)]
-    events.append(event("enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__", "user_annotation", 0, 6_000))
-    events += launched(1, 6_500, 7_000, 9_000) + launched(2, 6_600, 9_000, 10_000)
+    events.append(event("enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__", "user_annotation", 0.4, 6_000))
+    # Not to the very end of the step, as where a trace was cut there.
+    events += launched(1, 6_500, 7_000, 9_000) + launched(2, 6_600, 9_000, 9_999.6)
     path = tmp_path / "one.pt.trace.json.gz"
     path.write_bytes(gzip.compress(json.dumps({"traceEvents": events, "deviceProperties": [CARD]}).encode()))
     return path
