@@ -29,7 +29,7 @@ from gpuprobe.ledger.records import DeviceBreakdown, HostBreakdown, TraceBreakdo
 from gpuprobe.ledger.recurrent import recurrent_facts
 from gpuprobe.ledger.step_breakdowns import StepBreakdowns
 from gpuprobe.ledger.trust import confidence_in, told_lost, trusted
-from gpuprobe.ledger.untold import NO_CUPTI, missing_of, why_no_step
+from gpuprobe.ledger.untold import NO_CUPTI, at_rest, missing_of, why_no_step
 from gpuprobe.units import PS_PER_MS, PS_PER_NS
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def break_down(timeline: Timeline) -> Workings:
     warnings = timeline.warnings if devices else (*timeline.warnings, why_no_step(timeline, launched))
     if devices and timeline.devices and not worked:
         warnings = (*warnings, EMPTY.format(timeline.devices[0].name))
+    warnings = (*warnings, *at_rest(timeline.devices))
     peers = peers_of(exchanged, devices)
     # Where exchanges tell that nobody is waited for, nobody is named.
     slowest, why = waited_for(devices, peers) or ((None, "") if peers or untold else slowest_of(devices))

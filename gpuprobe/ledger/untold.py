@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gpuprobe.traces.timeline import Device, Timeline
 
 NO_CUPTI = "gpuprobe doctor tells whether the profiler sees the GPU (CUPTI)"
@@ -25,6 +27,21 @@ def missing_of(device: Device, sm: float | None, occupied: float | None, outside
     if not len(device.steps):
         missing["marker_step_ms"] = "the trace has no Steps line"
     return missing
+
+
+def at_rest(devices: Sequence[Device]) -> tuple[str, ...]:
+    """Name the GPUs of a trace that did nothing while others worked, and those that only copied."""
+    working = [device for device in devices if len(device.kernels)]
+    if not working:
+        return ()
+    copying = [device.name for device in devices if not len(device.kernels) and len(device.copies)]
+    idle = [device.name for device in devices if not len(device.kernels) and not len(device.copies)]
+    told = (("did nothing", idle), ("ran no kernel and only copied", copying))
+    return tuple(
+        f"{len(names)} of {wording.count(len(devices), 'GPU')} in the trace {what}: {wording.listing(names)}"
+        for what, names in told
+        if names
+    )
 
 
 def why_no_step(timeline: Timeline, launched: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gpuprobe.diagnosis.case import Case
@@ -9,6 +11,8 @@ from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.exchange_records import CommunicationFacts
 from gpuprobe.report.breakdown import meters
+from gpuprobe.simulate.job import Job, write_job
+from gpuprobe.simulate.spec import Collective, Host, Kernels, Recording, Spec
 from gpuprobe.traces.read import read
 from tests.helpers.program import ROOT
 from tests.helpers.timelines import Made
@@ -95,3 +99,30 @@ def test_a_real_job_exchanges_a_fifth_of_a_millisecond() -> None:
         assert found.volume_ms == pytest.approx(0.217, abs=0.001)
         assert found.blocking_ms is not None
         assert 0 <= found.blocking_ms <= found.exposed_ms <= found.volume_ms
+
+
+@pytest.mark.parametrize(("packs", "overlap"), [(1, False), (3, True)])
+def test_a_simulated_job_has_the_three_figures_that_it_was_given(tmp_path: Path, packs: int, overlap: bool) -> None:
+    spec = Spec(
+        noise=0.0,
+        kernels=Kernels(count=40, mean_us=400.0),
+        host=Host(queue_depth=64),
+        recording=Recording(telemetry=False),
+        collective=Collective(update_share=0.05, buckets=packs, overlap=overlap),
+    )
+    job = Job(workers=(spec, spec), gradients_mib=30.0)
+    write_job(job, tmp_path)
+    for device in breakdown_of(read(tmp_path)).devices:
+        found = device.communication
+        assert found is not None
+        assert found.volume_ms == pytest.approx(packs * job.transfer_us() / 1000, rel=0.001)
+        assert found.packs == packs
+        assert found.ahead_ms is not None
+        assert found.blocking_ms == pytest.approx(found.exposed_ms, rel=0.02)
+        if overlap:
+            # The last pack has nothing left to run beside; those before it hide but for what still goes then.
+            assert job.transfer_us() / 1000 <= found.exposed_ms * 1.001 < found.volume_ms
+            assert found.ahead_ms > 0
+        else:
+            assert found.hidden_fraction == pytest.approx(0, abs=1e-6)
+            assert found.ahead_ms <= 0

@@ -88,6 +88,8 @@ def test_what_held_the_host_is_named(real_traces: Path) -> None:
 
 def test_several_devices_of_which_most_did_nothing(real_traces: Path) -> None:
     found = diagnosis(real_traces / "tensorflow" / "v100x8-multi-worker.xplane.pb")
+    assert any(line.startswith("5 of 8 GPUs in the trace did nothing: ") for line in found.warnings)
+    assert any(line.startswith("1 of 8 GPUs in the trace ran no kernel and only copied: ") for line in found.warnings)
     assert [device.name for device in found.devices if device.kernels] == ["/device:GPU:4", "/device:GPU:6"]
     assert found.slowest is not None
     assert found.devices[found.slowest].name == "/device:GPU:6"
