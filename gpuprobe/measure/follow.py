@@ -31,26 +31,32 @@ TELL_EVERY_S = 1.0
 class Word(IntEnum):
     """The first worker's messages; none in most steps.
 
-    A step `aside` only carries a message, and is not part of an epoch.
+    A step that carries one is taken for it alone, and is not part of an epoch.
     """
 
     NOTHING = 0
     TRACE = 1
-    ASIDE = 2
+    STOP = 2
     END = 3
 
 
 class Leading(TensorFlow):
     """The TensorFlow backend of the first worker: when it begins a trace, the others do too.
 
-    The others get a message as a step ends, so their trace begins one step later, and ends with a step that only
-    carries the message. Make it before the cluster, while the GPUs can still be queried.
+    The others get a message as a step ends. Its trace begins after that step too, and holds the step that carries the
+    end of theirs, so that all hold the same ones. Make it before the cluster, while the GPUs can still be queried.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._capability = super().compute_capability()
         self._step: OwnStep | None = None
+        self._marked = 0
+
+    def marker(self, step: int) -> AbstractContextManager[Any]:
+        """Mark a step as TensorFlow does."""
+        self._marked = step
+        return super().marker(step)
 
     def lead(self, step: OwnStep) -> None:
         """Send messages through this step from now on."""
@@ -67,14 +73,14 @@ class Leading(TensorFlow):
 
     def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
         """Start the profiler here, and have the others start theirs."""
-        assert self._step is not None
-        self._step.says = Word.TRACE
+        self._tell(Word.TRACE)
         super().start_trace(folder, give_way)
 
     def stop_trace(self) -> None:
         """Write the trace, and have the others write theirs."""
+        with self.marker(self._marked + 1):
+            self._tell(Word.STOP)
         super().stop_trace()
-        self._tell(Word.ASIDE)
 
     def end(self) -> None:
         """Have the others end too."""
@@ -103,7 +109,7 @@ class Follower:
 
         def follow(iterator: Any) -> dict[str, Any]:
             answer, word = self._take(iterator)
-            while word == Word.ASIDE:
+            while word in {Word.TRACE, Word.STOP}:
                 answer, word = self._take(iterator)
             if word == Word.END:
                 model.stop_training = True
@@ -116,19 +122,17 @@ class Follower:
         with self._marker():
             answer = self._step(iterator)
             word = self._step.heard()
-        self._calls += 1
+        self._calls += word == Word.NOTHING
         if time.monotonic() - self._told_s >= TELL_EVERY_S:
             self._told_s = time.monotonic()
             self._log.write("alive", steps=self._calls)
-        self._trace(wanted=word == Word.TRACE)
+        if word == Word.TRACE:
+            self._backend.start_trace(self._trace_folder, lambda: None)
+            self._tracing = True
+        elif word != Word.NOTHING and self._tracing:
+            self._backend.stop_trace()
+            self._tracing = False
         return answer, word
 
     def _marker(self) -> AbstractContextManager[Any]:
         return self._backend.marker(self._calls) if self._tracing else nullcontext()
-
-    def _trace(self, *, wanted: bool) -> None:
-        if wanted and not self._tracing:
-            self._backend.start_trace(self._trace_folder, lambda: None)
-        elif self._tracing and not wanted:
-            self._backend.stop_trace()
-        self._tracing = wanted

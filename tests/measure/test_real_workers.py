@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.measure import group
 from gpuprobe.measure.group import GroupLauncher
@@ -99,7 +98,7 @@ def losses(run: ActiveRun) -> list[tuple[float, float]]:
     return [(point.samples, point.loss or 0.0) for point in run.record().losses]
 
 
-def test_two_do_the_work_of_one_and_the_late_one_is_named(launched: Launched) -> None:
+def test_two_do_the_work_of_one_and_are_traced_in_the_same_steps(launched: Launched) -> None:
     runs = {}
     for strategy in ("own_loop", "multi_worker_2"):
         stage = launched.stage()
@@ -116,12 +115,11 @@ def test_two_do_the_work_of_one_and_the_late_one_is_named(launched: Launched) ->
     settings = two.record().settings
     assert settings is not None
     assert (settings.batch_size, settings.replicas) == (8, 2)
-    breakdown = breakdown_of(read(two.folder / "trace"))
-    assert [device.host for device in breakdown.devices] == ["worker0", "worker1"]
-    assert not breakdown.unmatched
-    judged = main_device(breakdown)
-    assert judged is not None
-    assert judged.host == "worker1"
+    trace = two.folder / "trace"
+    assert [device.host for device in breakdown_of(read(trace)).devices] == ["worker0", "worker1"]
+    numbers = [read(file).steps.number.tolist() for file in sorted(trace.glob("plugins/profile/*/*.xplane.pb"))]
+    assert numbers[0] == numbers[1], "both began and ended with the same step"
+    assert len(numbers[0]) > 2
 
 
 def test_without_an_exchange_they_still_keep_step(launched: Launched) -> None:
