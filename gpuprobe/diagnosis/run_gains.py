@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 PARTS = frozenset(
     ("epoch_start", "between_epochs", "validation", "evaluate", "callback", "checkpoint", "predict", "first_call_again")
 )
-# So much of what stays comes again in any case.
-STAYS_LEAST = 0.3
 OVER = "the run without what comes once"
 # The call of a step by itself, as a trace shows it; `low` is what its operations compute, `high` all of the call.
 ALONE = "call_alone_ms"
@@ -69,7 +67,7 @@ def gain(evidence: Evidence, cause: CauseId) -> Gain | str:
     if recurring <= found.most:
         return NOTHING_LEFT
     # What stays, and came once in a while for long, may not come again: it is in the time before and after alike.
-    stays = min(_apart(evidence, tuple(PARTS - {*made[0]})), (1 - STAYS_LEAST) * (recurring - found.most))
+    stays = min(_apart(evidence, tuple(PARTS - {*made[0]})), (1 - fixed.STAYS_LEAST) * (recurring - found.most))
     after = 1 + fixed.LEFT_APART
     most = (recurring + apart - stays) / (recurring - found.most - stays) * after
     return Gain(

@@ -173,6 +173,8 @@ FIRST_SLOWED = 3.0
 in a row: between no longer and FIRST_SLOWED_MOST."""
 FIRST_SLOWED_MOST = 8.0
 """The most of it: 5.3 ms where calls in a row took 0.73 ms, in a training of a step for each call of `fit`."""
+STAYS_LEAST = 0.3
+"""So much of what a remedy leaves of a run comes again in any case, however much of it came once for long."""
 LONG_EPOCH = 100.0
 """The fewest of "a few hundred" steps that an epoch is advised to have."""
 HOOKS_OF_EPOCH = 4.0
