@@ -41,10 +41,10 @@ class Noise(NamedTuple):
 
 
 def expected(others: Sequence[Noise]) -> Noise | None:
-    """Return what a series would show, from the others and how alike they are; None where there are none."""
+    """Return what a series would show, from the others and how alike they are; None where they are too few to tell."""
     known = _known(others)
     if len(known) < fixed.SERIES_TELLING:
-        return mean(known)
+        return None
     freedoms = np.array([noise.freedom for noise in known])
     variances = np.array([noise.variance for noise in known])
     # Smyth's moments: of the logarithms, each less what chance takes from it.

@@ -267,7 +267,7 @@ FEWEST_BLOCKS = 2
 """Of one block of times there is no spread, and no interval."""
 LAPS_UNDISTURBED = 3
 """Of fewer laps that nothing disturbed no ratio is told: those that something did disturb count too then."""
-DIFFERENCES_APART = 4
+DIFFERENCES_APART = 5
 """Of fewer differences between two runs none is said to lie further out than the others."""
 SERIES_TELLING = 3
 """Of fewer series of laps nothing is known of how alike their noise is."""

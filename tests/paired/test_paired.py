@@ -161,7 +161,7 @@ def test_one_busy_moment_is_not_the_ratio() -> None:
     assert calm is not None
     assert found is not None
     assert found.log_ratio == pytest.approx(calm.log_ratio, abs=0.015), "the mean moves by 0.064"
-    assert found.half() < 0.1, "that of a mean of seven differences, one of them 0.45 off, is 0.16"
+    assert found.half() < 0.15, "that of a mean of seven differences, one of them 0.45 off, is 0.16"
 
 
 def test_calm_series_are_not_widened_by_one_that_was_not() -> None:
