@@ -171,7 +171,8 @@ def _batch_size(arguments: Mapping[str, Any]) -> int | None:
 
     leaves = keras.tree.flatten(arguments.get("x"))
     arrays = leaves and all(getattr(leaf, "shape", ()) for leaf in leaves)
-    return (arguments.get("batch_size") or KERAS_BATCH_SIZE) if arrays else None
+    # Of fewer samples than a batch may have, all are one batch.
+    return min(arguments.get("batch_size") or KERAS_BATCH_SIZE, int(leaves[0].shape[0])) if arrays else None
 
 
 def _options(folder: str, name: str) -> ProbeOptions:
