@@ -184,6 +184,8 @@ class Absent:
         assert spec.job is not None
         started = self._launcher.start(folder, spec)
         if spec.job.index == 1:
+            # One that was forked just now does not lead its session yet.
+            until(lambda: os.getsid(started.pid) == started.pid)
             started.freeze()
         return started
 
