@@ -10,6 +10,7 @@ import pytest
 from gpuprobe.ranking.load import Loaded, load
 from gpuprobe.ranking.restless import Restless, restless
 from gpuprobe.records import Evidence, Outcome, Phase, Run, RunSpec, Signal
+from gpuprobe.report.charts import Bars
 from gpuprobe.report.resolution import resolution, untold
 from gpuprobe.report.study_answer import of_study
 from gpuprobe.report.verdict import verdict
@@ -104,7 +105,12 @@ def test_nobody_is_called_busy_whom_nobody_saw(
     simulate_study(tmp_path, ALIKE)
     seen = Restless(foreign_cores=0.0, turns=8, pace=pace, pace_of="a")
     loaded = real(load(tmp_path), resolution=0.3, restless=seen)
-    assert title in of_study(loaded).title
+    found = of_study(loaded)
+    assert found.title.startswith(f"Could not tell which of {len(loaded.ranking.rows)} strategies is fastest: {title}")
+    assert ("smallest difference that could be told", "30 %") in found.chips
+    assert found.bars is not None
+    assert isinstance(found.bars.drawn, Bars)
+    assert len(found.bars.drawn.rows) == 1, "no gain is shown where none could be told"
     said = verdict(loaded).verdict
     assert said.startswith(begin)
     assert ("`a` ran 8.0 to 14 steps a second" in said) is (pace == (8.0, 14.0))
