@@ -56,7 +56,9 @@ ROOMS = {
     "cards": _room("what each GPU can do"),
     "ledger": _room("a `Timeline` into the step-time breakdown of each device", "traces cards"),
     "evidence": _room("breakdown, run, card, readings into named signals", "ledger cards telemetry"),
-    "whatif": _room("a trace replayed as a dependency graph with one change", "ledger evidence traces cards"),
+    "whatif": _room(
+        "a trace replayed with one change, and a run without one of its parts", "ledger evidence traces cards"
+    ),
     "diagnosis": _room(
         "evidence into findings by rules, joined into one diagnosis",
         "whatif evidence ledger traces logs telemetry cards",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
-from gpuprobe.diagnosis import run_gains
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.gains import NO_FLAW
 from gpuprobe.diagnosis.join import LOWER
@@ -16,6 +15,7 @@ from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.whole_run import signals
 from gpuprobe.records import Evidence, Gain, Signal
 from gpuprobe.thresholds import DEFAULTS, Thresholds
+from gpuprobe.whatif import run_gains
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

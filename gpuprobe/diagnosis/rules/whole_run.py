@@ -15,8 +15,8 @@ from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.causes.whole_run import WHOLE_RUN
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
-from gpuprobe.diagnosis.run_gains import often
 from gpuprobe.thresholds import DEFAULTS, Thresholds, fixed
+from gpuprobe.whatif.run_gains import often
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId

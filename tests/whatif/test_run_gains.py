@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from gpuprobe.diagnosis import run_gains
 from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.evidence.whole_run import breakdown_of_wall, signals
 from gpuprobe.records import Evidence, Gain, Signal, WallPart
 from gpuprobe.report.breakdown import words
+from gpuprobe.whatif import run_gains
 from tests.helpers.whole_runs import S, breakdown, wall
 
 
@@ -156,3 +157,7 @@ def test_what_came_once_for_long_and_stays_widens_the_range() -> None:
     assert even.high is not None
     assert once.high is not None
     assert once.high > 1.5 * even.high
+
+
+def test_every_gain_is_that_of_a_cause_of_the_catalogue() -> None:
+    assert set(run_gains.SAVED) <= set(CAUSES)

@@ -18,7 +18,6 @@ from gpuprobe.units import MS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.records import Evidence
 
 # The parts that come as often as epochs, calls or saves do, and not with each step.
@@ -53,7 +52,7 @@ class Step:
     computes: float
 
 
-def gain(evidence: Evidence, cause: CauseId) -> Gain | str:
+def gain(evidence: Evidence, cause: str) -> Gain | str:
     """Return what the remedy of a cause gains over the whole run, or why that cannot be told.
 
     `evidence` holds the signals of `evidence.whole_run`, and `call_alone_ms` where a trace shows it.
