@@ -7,8 +7,9 @@ import gc
 import os
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.errors import in_short
@@ -20,7 +21,12 @@ from gpuprobe.records import RunSpec, load
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import keras
+
+    from gpuprobe.measure.member import Member
     from gpuprobe.records import State
+    from gpuprobe.strategies.driving import Feed
+    from gpuprobe.strategies.plan import Machine, Plan
     from gpuprobe.workloads.workload import Workload
 
 # Out-of-memory errors: their classes in TensorFlow and PyTorch, and the word with which XLA's errors in JAX begin.
@@ -55,31 +61,50 @@ def run(folder: Path) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class _Built:
+    """A run that is ready to train; `step` is the model's own `train_step`, and `seen` what `compiled` notes."""
+
+    member: Member
+    machine: Machine
+    plan: Plan
+    model: keras.Model
+    step: Callable[..., Any]
+    seen: dict[str, Any]
+    feed: Feed
+
+
 def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
+    built = _build(spec, log)
+    if built.member.leads:
+        _measure(spec, folder, log, built)
+    else:
+        log.write("phase", name="warmup")
+        built.member.follow(built.model, built.feed, folder / TRACE_FOLDER)
+
+
+def _build(spec: RunSpec, log: EventLog) -> _Built:
     # The backend is imported here, in the worker, and nowhere else.
     import keras
 
     from gpuprobe.measure.compiled import compiled
-    from gpuprobe.measure.conductor import Conductor
     from gpuprobe.measure.devices import with_rate
     from gpuprobe.measure.faults import inject
     from gpuprobe.measure.first_weights import share
     from gpuprobe.measure.machine import inspect
     from gpuprobe.measure.member import Member
-    from gpuprobe.measure.stepper import Stepper
-    from gpuprobe.strategies import driving, feeds, registry
+    from gpuprobe.strategies import feeds, registry
 
     log.write("phase", name="build")
     _leave_gpus_to(spec.backend)
     member = Member(spec, log)
-    backend = member.backend
     workload = inject(spec, _workload(spec))
-    machine = inspect(workload, backend)
+    machine = inspect(workload, member.backend)
     plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start, spec.backend)
     keras.utils.set_random_seed(spec.seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
     with member.scope(plan):
-        model, seen = compiled(workload, plan, backend)
+        model, seen = compiled(workload, plan, member.backend)
     step = model.train_step
     workload = with_rate(workload, model, plan.rate_times)
     feed = feeds.make(plan, workload, spec.seed, shared=bool(spec.shared), job=spec.job)
@@ -87,10 +112,17 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
         log.write("note", text=note)
     feed.adapt(model)
     member.take_step(model, plan)
-    if not member.leads:
-        log.write("phase", name="warmup")
-        member.follow(model, feed, folder / TRACE_FOLDER)
-        return
+    return _Built(member, machine, plan, model, step, seen, feed)
+
+
+def _measure(spec: RunSpec, folder: Path, log: EventLog, built: _Built) -> None:
+    import keras
+
+    from gpuprobe.measure.conductor import Conductor
+    from gpuprobe.measure.stepper import Stepper
+    from gpuprobe.strategies import driving
+
+    plan, model, feed, seen, backend = built.plan, built.model, built.feed, built.seen, built.member.backend
     conductor = Conductor(spec, plan.steps_per_execution, trace=spec.trace_steps > 0, epoch_calls=feed.epoch_calls)
     per_call = plan.batch_size * plan.steps_per_execution
 
@@ -108,10 +140,10 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     feed.warm()
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, driving.ENDLESS, [notice])
-    member.end()
-    if machine.has_gpu and plan.replicas == plan.workers == 1:
+    built.member.end()
+    if built.machine.has_gpu and plan.replicas == plan.workers == 1:
         # The count is useful only where the device's peak is known, which is so for GPUs.
-        _log_flop(log, lambda: backend.step_flop(step, model, seen["data"]), seen["batch_size"])
+        _log_flop(log, lambda: backend.step_flop(built.step, model, seen["data"]), seen["batch_size"])
 
 
 def _leave_gpus_to(backend: str) -> None:
