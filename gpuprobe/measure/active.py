@@ -88,7 +88,7 @@ class ActiveRun:
             self.outcome = Outcome(state="timeout", message=message)
 
     def until_written(self, most_s: float) -> None:
-        """Wait until it writes something, at most `limit_s` seconds; this check is cheap."""
+        """Wait until it writes something, at most `most_s` seconds; this check is cheap."""
         until_s = time.monotonic() + most_s
         while not self._reader.has_more and time.monotonic() < until_s:
             time.sleep(LOOK_EVERY_S)

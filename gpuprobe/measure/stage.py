@@ -108,9 +108,11 @@ class Stage:
             sampler.close()
 
     def _until_back(self, run: ActiveRun) -> None:
-        while run.outcome is None and not run.waits:
+        while True:
             run.look()
             self._observer.run_progress(run.progress)
+            if run.outcome is not None or run.waits:
+                return
             run.until_written(LOOK_EVERY_S)
 
 

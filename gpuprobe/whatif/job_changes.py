@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PACKS, FASTER = 4, 2
 LIKE = "the devices come to their exchanges alike"
 ONE_PACK = "the gradients go in several packs already"
+IDLE = "a device computes nothing in the trace"
 NO_INPUT = "no device waits for its input"
 
 
@@ -106,8 +107,15 @@ def overlapped(packs: int, latency_ms: float = 0.0) -> JobChange:
         f"the gradients go in {packs} packs, each as soon as it is there; the backward pass is two thirds of computing",
         lambda seen: _packed(seen, packs, latency_ms),
         lambda seen: _slower(seen.model(), 0.0, 0.0),
-        lambda seen: ONE_PACK if seen.model().packs != 1 else "",
+        _not_overlapped,
     )
+
+
+def _not_overlapped(seen: Seen) -> str:
+    """Say why packs cannot be laid over the backward pass, empty where they can."""
+    if not all(len(worker.computing) for worker in seen.workers):
+        return IDLE
+    return ONE_PACK if seen.model().packs != 1 else ""
 
 
 def predictions(

@@ -310,6 +310,7 @@ class Worker:
     """Stands in for the process of a run: writes what it is let do when it is let go on."""
 
     pid = 1
+    pids = (pid,)
 
     def __init__(self, folder: Path, asked: RunSpec, machine: Machine) -> None:
         self._gate, self._log, self._run = Gate(folder), EventLog(folder), measured(asked, machine.alone)
@@ -321,6 +322,12 @@ class Worker:
 
     def exit_code(self) -> int | None:
         return self._code
+
+    def outcome(self) -> None:
+        """Its events tell how it ended."""
+
+    def hint(self) -> str:
+        return ""
 
     def kill(self) -> None:
         self._code = -9
