@@ -46,7 +46,7 @@ SPEC = "steps = 2\n[kernels]\ncount = 20\n[recording]\nwindow_s = 1\n"
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a module of every name that gpuprobe or what it uses may import, and a simulated study in it."""
+    """A folder with a module of every name that gpuprobe or what it uses may import, and two studies in it."""
     folder = tmp_path_factory.mktemp("planted")
     for name in PLANTED:
         (folder / f"{name}.py").write_text(f"open({str(folder / 'executed')!r}, 'a').write({name + ' '!r})\n")
@@ -62,6 +62,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     executed.unlink()
     done = program(folder, "demo")
     assert done.returncode == 0, done.stderr
+    # One without traces, which is read sooner.
+    shutil.copytree(ROOT / "reports" / "example", folder / "study")
     return folder
 
 
@@ -75,14 +77,14 @@ def program(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     [
         (("--help",), 0, "Usage"),
         (("capture", "--pid", "4000000"), 3, "no such process"),
-        (("compare", "reports/demo", "reports/demo"), 0, ""),
+        (("compare", "study", "study"), 0, ""),
         (("diagnose", "reports/demo/runs/1-xla"), 0, "Verdict"),
         (("doctor",), 0, "imports"),
         (("list",), 0, "python_feed"),
         (("list", "--models"), 0, "mlp"),
         (("new", "made.py"), 0, "made.py"),
         (("predict", "--gpu", "GTX 1060 3GB"), 0, ""),
-        (("report", "reports/demo"), 0, "report"),
+        (("report", "study"), 0, "report"),
         (("run", *ONE, *FEW), 0, "Report:"),
         (
             ("run", "--model", "own/work.py:work", *ONE),
