@@ -19,6 +19,7 @@ from gpuprobe.measure import runner, stage, turns
 from gpuprobe.measure import study as measure
 from gpuprobe.measure.events import EventLog
 from gpuprobe.measure.gate import Gate
+from gpuprobe.measure.onlooker import Onlooker
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.noise import Noise
 from gpuprobe.ranking.ranking import Search
@@ -402,6 +403,8 @@ def on(monkeypatch: pytest.MonkeyPatch) -> On:
         for module in (runner, stage, turns):
             monkeypatch.setattr(module, "time", machine)
         monkeypatch.setattr(stage, "telemetry", SimpleNamespace(sampling=lambda *_: nullcontext()))
+        # The real machine's load is none of theirs.
+        monkeypatch.setattr(Onlooker, "disturbance", lambda *_: "")
         return machine
 
     return install
