@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.workloads.tensorflow_data import tensorflow
@@ -46,7 +47,8 @@ def calls_python(change: Callable[..., Any], rows: tuple[Any, ...]) -> bool:
     tf = tensorflow()
     samples = tf.data.Dataset.from_tensor_slices(rows)
     graph = tf.function(change).get_concrete_function(*samples.element_spec).graph.as_graph_def()
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    nested = attrgetter("library.function")(graph)
+    nodes = [*graph.node, *(node for function in nested for node in function.node_def)]
     return any(node.op in PYTHON_OPERATIONS for node in nodes)
 
 
