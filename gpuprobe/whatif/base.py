@@ -59,14 +59,17 @@ class Base:
     def prediction(self, change: Change) -> Prediction | None:
         """Predict one change: as expected, at both ends of its range, and at most; None where no time is left."""
         unseen = 0.0 if change.in_some_steps else self.aside_ms
-        expected = self._step_ms(change.alter) + unseen
-        seen = [self._step_ms(alter) for alter in (change.alter, change.least, change.most) if alter is not None]
+        utmost = change.utmost or change.alter
+        alters = (change.alter, change.least, change.most, utmost)
+        traced_ms = {alter: self._step_ms(alter) for alter in dict.fromkeys(filter(None, alters))}
+        expected = traced_ms[change.alter] + unseen
+        seen = [traced_ms[alter] for alter in (change.alter, change.least, change.most) if alter is not None]
         seen += [self._step_ms(change.alter, sharing) for sharing in self.shared[1:]]
         if (self.graph.reason == Edge.ORDER).any():
             seen.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
         ends = [end for step in seen for end in (step + unseen, step * (1 + self.aside_ms / self.pace_ms))]
         # However uncertain the replay, no prediction exceeds the "at most" of the change, within the error of that.
-        bound = min(*ends, self._step_ms(change.utmost or change.alter) + unseen) * (1 - fixed.FINEST)
+        bound = min(*ends, traced_ms[utmost] + unseen) * (1 - fixed.FINEST)
         low, high = max(bound, min(ends) * (1 - self.doubt)), max(ends) * (1 + self.doubt)
         if bound <= 0:
             return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -12,19 +10,23 @@ import numpy as np
 from gpuprobe.thresholds import fixed
 from gpuprobe.units import US_PER_MS
 from gpuprobe.whatif.graph import Edge
+from gpuprobe.whatif.stretches import stretches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gpuprobe.whatif.graph import Floats, Graph
+    from gpuprobe.whatif.stretches import Stretch
 
 # A long training is simulated by repeating the trace, until buffers and queues are as full as they get.
 STEPS, FEWEST_PASSES, MOST_NODES = 32, 3, 120_000
+# Replaying a stretch of so many nodes as arrays takes about as long as node by node.
+SHORT_STRETCH = 64
 
 
 def run(graph: Graph, passes: int = 1) -> Floats:
     """Return when each node ends, (passes, n) us after the first start; each pass continues the one before."""
-    return np.array(list(islice(_passes(graph), passes)))
+    return np.array(list(_passes(graph, passes)))
 
 
 def traced_ms(graph: Graph) -> float:
@@ -35,8 +37,8 @@ def traced_ms(graph: Graph) -> float:
 def steady_ms(graph: Graph) -> float:
     """Return the step time in ms of a long training that repeats the trace."""
     reached = [0.0]
-    for ends in islice(_passes(graph), passes_of(graph)):
-        reached.append(max(ends))
+    for ends in _passes(graph, passes_of(graph)):
+        reached.append(float(ends.max()))
         if len(reached) > FEWEST_PASSES and _even(reached):
             break
     half = len(reached) // 2
@@ -51,19 +53,41 @@ def passes_of(graph: Graph) -> int:
     return max(FEWEST_PASSES, min(ceil(STEPS / graph.steps), MOST_NODES // max(len(graph), 1)))
 
 
-def _passes(graph: Graph) -> Iterator[list[float]]:
-    """Yield when each node ends, pass after pass."""
-    count = len(graph)
-    order = np.argsort(graph.target, kind="stable")
-    target, source = graph.target[order], graph.source[order]
+def _passes(graph: Graph, count: int) -> Iterator[Floats]:
+    """Yield when each node ends, (n,) us, in one pass after another."""
     # A launch waits for the start of an operation: its end minus its length.
-    lags = np.where(graph.reason == Edge.QUEUE, -graph.us[graph.source], graph.lag_us)[order].tolist()
-    places = (source - graph.back[order] * count).tolist()
-    first = np.searchsorted(target, np.arange(count + 1)).tolist()
+    lag_us = np.where(graph.reason == Edge.QUEUE, -graph.us[graph.source], graph.lag_us)
+    divided = stretches(graph)
+    by_stretch = len(graph) >= SHORT_STRETCH * len(divided)
+    return _by_stretch(graph, divided, lag_us, count) if by_stretch else _by_node(graph, lag_us, count)
+
+
+def _by_stretch(graph: Graph, divided: list[Stretch], lag_us: Floats, count: int) -> Iterator[Floats]:
+    nodes = len(graph)
+    # The first place stands for whatever came before the first pass.
+    ends = np.full(1 + count * nodes, -np.inf)
+    free = graph.carried_us.copy()
+    work = [(stretch, graph.us[stretch.nodes], lag_us[stretch.edges]) for stretch in divided]
+    for begin in range(1, len(ends), nodes):
+        for stretch, us, lags in work:
+            ended = ends[np.maximum(stretch.source + begin, 0)]
+            made = stretch.ends(us, lags, ended, free[stretch.resource])
+            ends[stretch.nodes + begin] = made
+            free[stretch.resource] = made[-1]
+        yield ends[begin : begin + nodes]
+
+
+def _by_node(graph: Graph, lag_us: Floats, count: int) -> Iterator[Floats]:
+    """Where host and device wait for each other at every turn, the arrays of the stretches are too short to pay."""
+    size = len(graph)
+    order = np.argsort(graph.target, kind="stable")
+    target, lags = graph.target[order], lag_us[order].tolist()
+    places = (graph.source[order] - graph.back[order] * size).tolist()
+    first = np.searchsorted(target, np.arange(size + 1)).tolist()
     nodes = list(zip(graph.resource.tolist(), graph.us.tolist(), first, first[1:], strict=False))
     free = graph.carried_us.tolist()
     ends: list[float] = []
-    for base in itertools.count(step=count):
+    for base in range(0, count * size, size):
         for resource, lasts, low, high in nodes:
             begin = free[resource]
             for edge in range(low, high):
@@ -75,7 +99,7 @@ def _passes(graph: Graph) -> Iterator[list[float]]:
             begin += lasts
             free[resource] = begin
             ends.append(begin)
-        yield ends[-count:]
+        yield np.array(ends[-size:])
 
 
 def _even(reached: list[float]) -> bool:
