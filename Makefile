@@ -60,8 +60,11 @@ $(VENV)/.installed: pyproject.toml
 	-@env -u PYTHONDONTWRITEBYTECODE $(BIN)/gpuprobe demo --out $(VENV)/demo >/dev/null && rm -r $(VENV)/demo
 	touch $@
 
+# scikit-learn, of which one file of tests has its digits, lies in a folder of its own: Keras imports it wherever it is
+# installed, and a third of the start of each training of the tests went into that.
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/digits --group digits
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed

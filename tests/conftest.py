@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.helpers.planted import Planted, planted_once
 from tests.helpers.program import ROOT, Cli, run_cli
 
 # A shell without job control has what it starts in the background ignore Ctrl-C, and nohup a terminal's end; programs
@@ -44,6 +45,13 @@ def real_traces() -> Path:
     if not (folder / "INDEX.csv").is_file():
         pytest.skip(f"no recorded traces at {folder} (GPUPROBE_TRACES names another place)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """Give all processes of the tests one planted folder with the demo in it."""
+    base = tmp_path_factory.getbasetemp()
+    return planted_once(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
 
 
 @pytest.fixture

@@ -7,15 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-
-from tests.helpers.program import Cli
-
-pytest.importorskip("sklearn")
 
 from gpuprobe.errors import InputError
 from gpuprobe.measure import training
@@ -25,8 +22,20 @@ from gpuprobe.predict.published import published_epoch_s
 from gpuprobe.records import load, save
 from gpuprobe.workloads.arrays import save_arrays
 from gpuprobe.workloads.digits import digits
+from tests.helpers.program import Cli
 
+# Where `make` puts scikit-learn for the tests.
+OWN_FOLDER = Path(sys.prefix) / "digits"
 FEW = ("--data", "digits", "--depth", 8, "--samples", 128, "--strategy")
+
+
+@pytest.fixture(autouse=True)
+def scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process and those that it starts find scikit-learn."""
+    monkeypatch.syspath_prepend(OWN_FOLDER)
+    monkeypatch.setenv("PYTHONPATH", str(OWN_FOLDER))
+    if find_spec("sklearn") is None:
+        pytest.skip("scikit-learn, which has the digits, is not installed (`make test` installs it)")
 
 
 def test_digits_are_real_balanced_and_of_cifars_shape() -> None:

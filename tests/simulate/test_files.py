@@ -25,6 +25,7 @@ from gpuprobe.simulate.session import Kind
 from gpuprobe.simulate.sessions import TRUTH_FILE, write_session
 from gpuprobe.simulate.spec import Card, Collective, Copies, Host, Input, Kernels, Recording, Spec
 from gpuprobe.traces import xplane_pb2
+from tests.helpers.planted import Planted
 from tests.helpers.program import ROOT, Cli
 from tests.helpers.simulated import SMALL, specs
 
@@ -282,13 +283,12 @@ def assert_tables_add_up(text: str, ranking: Ranking) -> None:
             assert float(miss[0].removesuffix(" %")) == pytest.approx(100 * (was / told - 1), abs=1), strategy
 
 
-def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path: Path) -> None:
-    done = cli("demo", "--out", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "SIMULATED" in done.stdout
-    text = (tmp_path / "demo" / "report.md").read_text()
+def test_the_demo_tells_the_story_on_a_page_marked_simulated(planted: Planted) -> None:
+    demo = planted.demo
+    assert "SIMULATED" in planted.demo_said
+    text = (demo / "report.md").read_text()
     assert text.index("SIMULATED") < text.index("## Ranking")
-    ranking = load(tmp_path / "demo").ranking
+    ranking = load(demo).ranking
     assert len(ranking.rows) == 12
     baseline = ranking.row("python_feed")
     assert baseline is not None
@@ -296,9 +296,9 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path:
     assert baseline.epoch_s.value == pytest.approx(170, rel=0.03)
     busy = next(signal for signal in baseline.telemetry if signal.name == "utilization_percent")
     assert busy.value == pytest.approx(20, abs=2)
-    for page in (tmp_path / "demo" / "plots").glob("*.svg"):
+    for page in (demo / "plots").glob("*.svg"):
         assert "SIMULATED" in page.read_text(), page.name
-    assert len(list((tmp_path / "demo").glob("runs/1-*/trace/plugins/profile/*/*.xplane.pb"))) == 11
+    assert len(list(demo.glob("runs/1-*/trace/plugins/profile/*/*.xplane.pb"))) == 11
     answer = text[: text.index("\n## Where the step went")]
     for question in ("**Verdict.** Of each 103 ms step of `python_feed` in its trace the GPU computed 20 %", "**Why.**",
                      "(`launch_bound`), with high confidence", "**Next.** `xla` first", "predicted 3.", "measured 4.1",
@@ -309,14 +309,14 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path:
     for sentence in re.split(r"(?<=\.) +(?=[A-Z`*])", quoted):
         assert " ".join(sentence.split()) in answer, "the README is to tell it in the report's own words"
     for name in ("answer", "ledger"):
-        pictures = (tmp_path / "demo" / "plots" / f"{name}.svg", ROOT / "docs" / f"demo-{name}.svg")
+        pictures = (demo / "plots" / f"{name}.svg", ROOT / "docs" / f"demo-{name}.svg")
         made, shown = ([one.text for one in ET.parse(file).iter() if one.tag.endswith("text")] for file in pictures)
         assert made == shown, "the README is to show the demo's own pictures"
     # The recorded terminal is narrower: lines break elsewhere and bars are shorter, but every word is the program's.
     recording = ET.parse(ROOT / "docs" / "demo-terminal.svg")
     lines = [one.text or "" for one in recording.iter() if one.tag.endswith("text")][2:]
     words = [word for line in lines for word in re.findall(r"[A-Za-z_]{3,}|\d[\d.,]*", line) if len(set(word)) > 2]
-    said = {"reports", *re.findall(r"[A-Za-z_]{3,}|\d[\d.,]*", done.stdout)}
+    said = {"reports", *re.findall(r"[A-Za-z_]{3,}|\d[\d.,]*", planted.demo_said)}
     assert words
     assert said.issuperset(words), "record it again: python docs/site/terminal.py > docs/demo-terminal.svg"
     assert "+ model.compile(optimizer, loss, jit_compile=True" in answer
@@ -339,7 +339,7 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(cli: Cli, tmp_path:
         assert foretold_gain is not None
         assert (foretold_gain.low or 0) <= step.gain.value <= (foretold_gain.high or 0)
         run = f"2-tuned-{step.run}" if step.run else f"2-{step.measured_as}"
-        assert (tmp_path / "demo" / "runs" / run / "run.json").is_file()
+        assert (demo / "runs" / run / "run.json").is_file()
     assert first.gain is not None
     assert first.gain.value == pytest.approx(first.promise.ratio, rel=0.06)
     assert "predicts 1.98x (1.69 to 2.05), and 1.89x (" in answer, "predicted on the baseline, and measured there"

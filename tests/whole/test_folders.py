@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,15 +14,9 @@ from packaging.version import Version
 
 from gpuprobe import telemetry
 from gpuprobe.recording import TELEMETRY_FILE
+from tests.helpers.planted import PROGRAM, Planted, program
 from tests.helpers.program import ROOT
 
-PROGRAM = Path(sysconfig.get_path("scripts")) / "gpuprobe"
-THIRD_PARTY = (
-    "absl", "click", "cloudpickle", "gpuprobe", "grpc", "google", "jinja2", "keras", "markdown_it", "matplotlib",
-    "models", "msgspec", "numpy", "packaging", "platformdirs", "prometheus_client", "psutil", "pynvml", "rich", "scipy",
-    "sitecustomize", "sklearn", "tensorboard", "tensorflow", "usercustomize", "xprof",
-)  # fmt: skip
-PLANTED = (*(name for name in sorted(sys.stdlib_module_names) if name not in sys.builtin_module_names), *THIRD_PARTY)
 ONE = ("--strategies", "numpy", "--rounds", "1", "--steps", "4")
 FEW = ("--depth", "8", "--batch-size", "8", "--data", "synthetic", "--samples", "64")
 # Beside it lies what it imports; `random` there is what it means, as under `python work.py`.
@@ -45,31 +37,17 @@ SPEC = "steps = 2\n[kernels]\ncount = 20\n[recording]\nwindow_s = 1\n"
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a module of every name that gpuprobe or what it uses may import, and two studies in it."""
-    folder = tmp_path_factory.mktemp("planted")
-    for name in PLANTED:
-        (folder / f"{name}.py").write_text(f"open({str(folder / 'executed')!r}, 'a').write({name + ' '!r})\n")
-    own = folder / "own"
-    own.mkdir()
-    (own / "work.py").write_text(WORKLOAD)
-    (own / "beside.py").write_text("WIDTH = 4\n")
-    (own / "later.py").write_text("UNITS = 1\n")
+def own(planted: Planted) -> Planted:
+    """The planted folder with a workload, a spec and two studies in it."""
+    folder = planted.folder
+    (folder / "own").mkdir()
+    (folder / "own" / "work.py").write_text(WORKLOAD)
+    (folder / "own" / "beside.py").write_text("WIDTH = 4\n")
+    (folder / "own" / "later.py").write_text("UNITS = 1\n")
     (folder / "spec.toml").write_text(SPEC)
-    executed = folder / "executed"
-    subprocess.run([sys.executable, "-c", "import random"], cwd=folder, check=False, stderr=subprocess.DEVNULL)
-    assert "random" in executed.read_text(), "they are executed where Python finds them"
-    executed.unlink()
-    done = program(folder, "demo")
-    assert done.returncode == 0, done.stderr
     # One without traces, which is read sooner.
     shutil.copytree(ROOT / "reports" / "example", folder / "study")
-    return folder
-
-
-def program(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run([PROGRAM, *words], cwd=folder, capture_output=True, text=True, check=False, env=environ)
+    return planted
 
 
 @pytest.mark.parametrize(
@@ -99,39 +77,39 @@ def program(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
 def test_no_command_runs_what_lies_in_the_current_folder(
-    words: tuple[str, ...], code: int, said: str, planted: Path
+    words: tuple[str, ...], code: int, said: str, own: Planted
 ) -> None:
-    done = program(planted, *words)
-    assert not (planted / "executed").exists(), (planted / "executed").read_text()
+    done = program(own.folder, *words)
+    assert not own.executed
     assert done.returncode == code, done.stdout + done.stderr
     assert said in done.stdout + done.stderr
     if words[:1] == ("watch",) and "sleep" in words:
-        assert telemetry.read(planted / "watched" / TELEMETRY_FILE).series("tree_cpu_s")[0].size
+        assert telemetry.read(own.folder / "watched" / TELEMETRY_FILE).series("tree_cpu_s")[0].size
 
 
-def test_view_runs_nothing_of_the_current_folder_and_leaves_nothing_when_it_is_told_to_end(planted: Path) -> None:
-    viewing = subprocess.Popen([PROGRAM, "view", "reports/demo"], cwd=planted, stdout=subprocess.PIPE, text=True)
+def test_view_runs_nothing_of_the_current_folder_and_leaves_nothing_when_it_is_told_to_end(own: Planted) -> None:
+    viewing = subprocess.Popen([PROGRAM, "view", "reports/demo"], cwd=own.folder, stdout=subprocess.PIPE, text=True)
     assert viewing.stdout is not None
     assert any("Ctrl-C" in line for line in viewing.stdout)
-    assert not (planted / "executed").exists(), (planted / "executed").read_text()
+    assert not own.executed
     viewing.send_signal(signal.SIGTERM)
     assert viewing.wait(400) == -signal.SIGTERM
 
 
-def test_what_pythonpath_names_counts_and_an_empty_entry_in_it_does_not(planted: Path, tmp_path: Path) -> None:
+def test_what_pythonpath_names_counts_and_an_empty_entry_in_it_does_not(own: Planted, tmp_path: Path) -> None:
     """What the children do is told by the doctor's, which imports TensorFlow: a stand-in for it is named."""
     (tmp_path / "tensorflow.py").write_text("raise ImportError('the one that PYTHONPATH names')\n")
     script = f"""
 import os, sys
 sys.path.remove("")
 from gpuprobe.doctor.ask_tensorflow import ask
-os.chdir({str(planted)!r})
+os.chdir({str(own.folder)!r})
 os.environ["PYTHONPATH"] = {f":{tmp_path}:"!r}
 print(ask(60).missing)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "the one that PYTHONPATH names" in done.stdout, done.stderr
-    assert not (planted / "executed").exists(), (planted / "executed").read_text()
+    assert not own.executed
 
 
 def test_installed_from_a_wheel_it_uses_the_installed_package_in_the_checkout(tmp_path: Path) -> None:
