@@ -1,4 +1,4 @@
-"""The numbers that decide, with their sources: those of the rules, which a TOML file may replace, and fixed ones."""
+"""The thresholds with their sources: those of the rules, which a TOML file may replace, and the fixed ones."""
 
 from __future__ import annotations
 
@@ -13,25 +13,30 @@ from gpuprobe.thresholds import fixed
 from gpuprobe.thresholds.rules import Thresholds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from types import ModuleType
 
 
-__all__ = ["DEFAULTS", "Thresholds", "fixed", "fixed_ones", "listing", "read", "source"]
+__all__ = ["DEFAULTS", "Thresholds", "fixed", "fixed_lines", "listing", "read", "source"]
 
 DEFAULTS = Thresholds()
-FIXED = "These decide too, and are fixed: saved records were made with them."
+FIXED = (
+    "The thresholds below are fixed: a file cannot replace them, since saved records were made with them. A number "
+    "without a source was chosen for gpuprobe."
+)
 
 
 def read(path: Path) -> Thresholds:
-    """Read the user's thresholds, `name = number` a line; what the file leaves out stays as it is.
+    """Read the user's thresholds, `name = number` a line; a threshold that the file leaves out keeps its default.
 
     Raises InputError for a file that is no TOML, an unknown name (with a suggestion), or a value that is no number.
     """
     try:
         given = msgspec.toml.decode(path.read_bytes())
-        near = _unknown(given)
-        if near is not None:
-            raise InputError(f"{path}: {near}")
+        unknown = _unknown_name(given)
+        if unknown is not None:
+            raise InputError(f"{path}: {unknown}")
         return msgspec.convert(given, Thresholds)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
@@ -40,38 +45,54 @@ def read(path: Path) -> Thresholds:
 
 
 def listing() -> str:
-    """Return all thresholds as a file that `read` takes, each below what it means and where it comes from.
+    """Return all thresholds as a file that `read` takes, each below its meaning and source.
 
-    The fixed ones follow as comments: no file replaces them.
+    The fixed ones follow as comments, since no file replaces them.
     """
-    own = [f"# {source(name)}\n{name} = {getattr(DEFAULTS, name)}" for name in Thresholds.__struct_fields__]
-    return "\n".join([*own, "", f"# {FIXED}", *(f"#\n# {one}" for one in fixed_ones())])
+    replaceable = [f"# {source(name)}\n{name} = {getattr(DEFAULTS, name)}" for name in Thresholds.__struct_fields__]
+    return "\n".join([*replaceable, "", f"# {FIXED}", *(f"#\n# {line}" for line in fixed_lines())])
 
 
-def fixed_ones() -> list[str]:
-    """Return each number that is fixed: its value, what it means and where it comes from."""
-    import ast
-    import inspect
-
-    body = ast.parse(inspect.getsource(fixed)).body
-    told = [
-        (ast.unparse(number.targets[0]), " ".join(ast.literal_eval(reason.value).split()))
-        for number, reason in pairwise(body)
-        if isinstance(number, ast.Assign) and isinstance(reason, ast.Expr)
+def fixed_lines() -> list[str]:
+    """Return a line for each fixed threshold: its name, its value, and its meaning with its source."""
+    return [
+        f"{name.lower()} = {getattr(subject, name)}: {meaning}"
+        for subject in _fixed_subjects()
+        for name, meaning in _documented_numbers(subject)
     ]
-    return [f"{name.lower()} = {getattr(fixed, name)}: {reason}" for name, reason in told]
 
 
 def source(name: str) -> str:
-    """Return what a threshold means and where it comes from."""
+    """Return the meaning of a replaceable threshold and where it comes from."""
     return str(get_type_hints(Thresholds, include_extras=True)[name].__metadata__[-1].description)
 
 
-def _unknown(given: dict[str, object]) -> str | None:
+def _fixed_subjects() -> Iterator[ModuleType]:
+    import importlib
+    import pkgutil
+
+    for module in pkgutil.iter_modules(fixed.__path__, f"{fixed.__name__}."):
+        yield importlib.import_module(module.name)
+
+
+def _documented_numbers(subject: ModuleType) -> list[tuple[str, str]]:
+    """Return the name of each number in a file, with the string below it."""
+    import ast
+    import inspect
+
+    return [
+        (ast.unparse(number.targets[0]), " ".join(ast.literal_eval(meaning.value).split()))
+        for number, meaning in pairwise(ast.parse(inspect.getsource(subject)).body)
+        if isinstance(number, ast.Assign) and isinstance(meaning, ast.Expr)
+    ]
+
+
+def _unknown_name(given: dict[str, object]) -> str | None:
+    """Say that the first unknown name is none of a threshold, with a suggestion; None where all are known."""
     known = Thresholds.__struct_fields__
     name = next((name for name in given if name not in known), None)
     if name is None:
         return None
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]}?" if near else "gpuprobe diagnose --list-thresholds names all"
+    alike = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {alike[0]}?" if alike else "gpuprobe diagnose --list-thresholds names all"
     return f"no threshold is called {name!r}; {hint}"

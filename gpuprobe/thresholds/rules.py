@@ -1,4 +1,4 @@
-"""Every threshold of the rules; those of a traced step come first, and these decide on readings and whole runs."""
+"""The thresholds that decide on readings and on whole runs; those of a traced step are in `step.py`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
     at_rest: Annotated[
         Share,
         Meta(
-            description="SageMaker Debugger: a GPU below 10 % idles, and one whose 5th percentile is below it "
+            description="SageMaker Debugger: a GPU below 10 % idles; if only its 5th percentile is below, it "
             "fluctuates."
         ),
     ] = 0.1
@@ -33,103 +33,109 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
     thread_pinned: Annotated[
         Share,
         Meta(
-            description="A Python thread that holds the interpreter's lock has no more than one core; waiting takes "
-            "the rest."
+            description="Chosen here: a Python thread cannot use more than one core, and a thread this busy hardly "
+            "waits."
         ),
     ] = 0.9
     at_work_cores: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: less than this of one core is what waiting costs."),
+        Meta(description="Chosen here: a command that uses less than this only waits."),
     ] = 0.5
     machine_full: Annotated[
         Share,
-        Meta(description="Chosen here: a machine that has less than a tenth of its processors left is full."),
+        Meta(description="Chosen here: a machine with less than a tenth of its processors free is full."),
     ] = 0.9
     wanted_cores: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: a command that wants a core gets this much of one even on a full machine."),
+        Meta(description="Chosen here: even on a full machine a command that computes gets this much of a core."),
     ] = 0.1
     context_mib: Annotated[
         AtLeastZero,
-        Meta(description="A CUDA context alone takes more than this of a card's memory."),
+        Meta(description="A CUDA context alone takes more memory than this."),
     ] = 64.0
     reserved_mib: Annotated[
         AtLeastZero,
-        Meta(description="The driver itself reserves some hundreds of MiB of a card's memory; this is more."),
+        Meta(description="Chosen here: more than the some hundreds of MiB that the driver itself reserves on a card."),
     ] = 1024.0
     memory_full: Annotated[Share, Meta(description="Kineto's profiler warns above 90 % of the card's memory.")] = 0.9
     memory_jump: Annotated[
         Share,
         Meta(
-            description="TensorFlow's allocator takes nearly all memory in one step, which says nothing about the need."
+            description="TensorFlow's allocator takes nearly all memory at once: such a jump says nothing about the "
+            "need."
         ),
     ] = 0.5
     throttled_fraction: Annotated[
         Share,
-        Meta(description="Chosen here: clocks held down for less than a tenth of the time cost at most some percent."),
+        Meta(description="Chosen here: throttling for less than a tenth of the time costs some percent at most."),
     ] = 0.1
     clocks_down: Annotated[
         Share,
-        Meta(description="Chosen here: clocks less than 15 % down cost at most some percent."),
+        Meta(description="Chosen here: clocks that are down by less than 15 % cost some percent at most."),
     ] = 0.15
     shared_fraction: Annotated[
         Share,
-        Meta(description="Chosen here: another program that computes for a tenth of the time."),
+        Meta(description="Chosen here: another program that computes for a tenth of the time shares the GPU."),
     ] = 0.1
     pcie_part: Annotated[
         Share,
-        Meta(description="Chosen here: a link at one generation or half the lanes less than could be."),
+        Meta(description="Chosen here: a link one PCIe generation, or half of the lanes, below its maximum is slow."),
     ] = 0.75
     pcie_share: Annotated[
         Share,
-        Meta(description="Chosen here: a twentieth of the step lost by the slower link."),
+        Meta(description="Chosen here: the slower link costs a twentieth of the step."),
     ] = 0.05
     phase_points: Annotated[
         Share,
-        Meta(description="Chosen here: levels of a GPU's utilization that differ by less are one phase."),
+        Meta(description="Chosen here: two levels of GPU utilization that differ by less are one phase."),
     ] = 0.2
     phase_cells: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: of fewer readings a second or more apart no level is known."),
+        Meta(description="Chosen here: fewer readings than this, each of a second or more, show no level."),
     ] = 12.0
     phase_s: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: another level for less than half a minute is no phase of its own."),
+        Meta(description="Chosen here: a level that lasts for less than half a minute is no phase of its own."),
     ] = 30.0
     phase_deviations: Annotated[
         AtLeastZero,
         Meta(
-            description="Chosen here: standard errors by which two phases differ; of 400 steady series of noise less "
-            "than one shows 5."
+            description="Chosen here: two phases differ by this many standard errors; less than one of 400 steady "
+            "series of noise shows 5."
         ),
     ] = 5.0
     start_up_deviations: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: starting up comes before every training, so that less proof of it is enough."),
+        Meta(description="Chosen here: every training starts up, so fewer standard errors are enough for that phase."),
     ] = 3.5
     start_up_level: Annotated[
         Share,
-        Meta(description="Chosen here: a phase before or after the work that is idle but for moments."),
+        Meta(description="Chosen here: a phase below this utilization, before or after the work, is no part of it."),
     ] = 0.2
     pause_s: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: a wait of a minute, with as much work around it, is no wait of a step."),
+        Meta(
+            description="Chosen here: an idle minute between two longer stretches of work is a pause, not a wait of "
+            "a step."
+        ),
     ] = 60.0
     pause_readings: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: of so many idle readings in a row none is there by chance."),
+        Meta(description="Chosen here: this many idle readings in a row are no chance."),
     ] = 8.0
     pauses_few: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: more pauses than these are how the training works, unless they are short."),
+        Meta(description="Chosen here: more pauses than this belong to how the training works, unless they are short."),
     ] = 3.0
     pause_share: Annotated[
         Share,
-        Meta(description="Chosen here: pauses that take less than a fifth of the work's time are none of it."),
+        Meta(
+            description="Chosen here: pauses that together take at most a fifth of the work's time are no part of it."
+        ),
     ] = 0.2
     waits_share: Annotated[
         Share,
-        Meta(description="Chosen here: a GPU that idles for a twentieth of the time waits now and then."),
+        Meta(description="Chosen here: a busy GPU that idles for a twentieth of the time waits now and then."),
     ] = 0.05
     waits_most: Annotated[
         Share,
@@ -142,34 +148,37 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
 
     epoch_start_share: Annotated[
         Share,
-        Meta(description="As for what lies between steps: so much of a training for what lies between its epochs."),
+        Meta(description="As for between_steps_share: time between the epochs, of a training."),
     ] = 0.15
     short_epoch: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: an epoch of fewer calls is over before its input flows."),
+        Meta(description="Chosen here: an epoch of fewer calls ends before its input pipeline is at full speed."),
     ] = 10.0
     loop_input_share: Annotated[
         Share,
-        Meta(description="As for what lies between steps: so much of a loop of one's own for batches of tf.data."),
+        Meta(description="As for between_steps_share: a loop in the script that waits for batches of tf.data."),
     ] = 0.15
     validation_share: Annotated[
         Share,
         Meta(
-            description="Chosen here: a pass forward costs a third of a step, so that a validation set of a fifth of "
-            "the data takes less than a tenth; twice that is more than it has to be."
+            description="Chosen here: a forward pass costs a third of a step, so validating on a fifth of the data "
+            "takes less than a tenth of the training. This is twice that."
         ),
     ] = 0.2
     checkpoint_share: Annotated[
         Share,
-        Meta(description="Chosen here: a tenth of a training for saving it is more than a rare loss is worth."),
+        Meta(
+            description="Chosen here: saving is a protection against rare crashes; a tenth of the training is too "
+            "much for it."
+        ),
     ] = 0.1
     callback_share: Annotated[
         Share,
-        Meta(description="Chosen here: a tenth of a training in callbacks is no bookkeeping any more."),
+        Meta(description="Chosen here: callbacks that take a tenth of a training do more than bookkeeping."),
     ] = 0.1
     startup_share: Annotated[
         Share,
-        Meta(description="As for what lies between steps: so much of a run before its first training."),
+        Meta(description="As for between_steps_share: time before the first training of a run."),
     ] = 0.15
     startup_s: Annotated[
         AtLeastZero,
@@ -180,17 +189,20 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
     ] = 20.0
     compiled_again_share: Annotated[
         Share,
-        Meta(description="Chosen here: a tenth of a run for compiling what was compiled before."),
+        Meta(description="Chosen here: a tenth of a run goes into compiling again what was compiled before."),
     ] = 0.1
     compiled_again: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: a second function is what a GAN has; two more are a habit."),
+        Meta(description="Chosen here: a GAN compiles a second function; two more than the first are a pattern."),
     ] = 2.0
     many_calls: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: `fit` or `predict` called so often is called in a loop."),
+        Meta(description="Chosen here: `fit` or `predict` called this many times is called in a loop."),
     ] = 10.0
     many_calls_share: Annotated[
         Share,
-        Meta(description="Chosen here: a fifth of a run, for what calls of `fit` and `predict` cost besides steps."),
+        Meta(
+            description="Chosen here: a fifth of a run goes into what calls of `fit` and `predict` cost beside their "
+            "steps."
+        ),
     ] = 0.2

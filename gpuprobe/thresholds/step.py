@@ -16,48 +16,53 @@ class StepThresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     compute_fraction: Annotated[
         Share,
         Meta(
-            description="From this share of the time on, kernels (or the processor's cores) make the device itself "
-            "the limit; MLPerf Storage asks for 0.90."
+            description="The device itself is the limit if kernels (or the processor's cores) work for this share of "
+            "the time; MLPerf Storage asks for 0.90."
         ),
     ] = 0.8
     compute_margin: Annotated[
         Share,
         Meta(
-            description="Within this of compute_fraction the verdict would turn with the next step: both causes are "
-            "told."
+            description="This near to compute_fraction the next step could change the verdict: both causes are named."
         ),
     ] = 0.02
     compute_of_step: Annotated[
         Share,
         Meta(
-            description="The span of kernels leaves out a wait before the first: less of the step than this is no "
-            "full GPU."
+            description="The GPU span leaves out a wait before the first kernel: a GPU that computes for less of the "
+            "step than this is not full."
         ),
     ] = 0.5
     beside_full_share: Annotated[
         Share,
-        Meta(description="As for the input: beside a full device so much for another cause leaves open what matters."),
+        Meta(
+            description="As for input_share: a full device has no high confidence if another cause takes this much of "
+            "the step."
+        ),
     ] = 0.05
     cpu_idle_share: Annotated[
         Share,
-        Meta(description="Without a GPU: waiting for this much of the step, the processor is not the limit."),
+        Meta(description="Without a GPU: a processor that waits for this share of the step is not the limit."),
     ] = 0.2
     cpu_busy_share: Annotated[
         Share,
-        Meta(description="Without a GPU: the processor is the limit where it is seen at work for so much of the step."),
+        Meta(description="Without a GPU: the processor is the limit if it computes for this share of the step."),
     ] = 0.5
     overhead_share: Annotated[
         Share,
-        Meta(description="Without a GPU: more than half of the step for starting operations, and less for doing them."),
+        Meta(description="Without a GPU: starting operations takes more than half of the step, running them less."),
     ] = 0.5
-    tie_points: Annotated[Share, Meta(description="Two causes nearer than this tie.")] = 0.1
+    tie_points: Annotated[
+        Share,
+        Meta(description="Chosen here: two causes whose shares of the step differ by less than this tie."),
+    ] = 0.1
     unattributed_share: Annotated[
         Share,
-        Meta(description="With this much of the step unexplained, the largest known part may not be the largest."),
+        Meta(description="If this much of the step is unexplained, the largest known part may not be the largest."),
     ] = 0.2
     root_share: Annotated[
         Share,
-        Meta(description="A cause behind the one that shows is no more than a note where it costs less of the step."),
+        Meta(description="A cause behind the visible one leads only if it costs at least this share of the step."),
     ] = 0.1
     input_share: Annotated[
         Share,
@@ -68,26 +73,29 @@ class StepThresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     launch_share: Annotated[
         Share,
         Meta(
-            description="XProf warns of kernel launches strongly from 15 % on; a change that removes them gains as "
-            "much."
+            description="XProf's strong warning of kernel launches begins at 15 %; a change that removes them must "
+            "gain "
+            "as much."
         ),
     ] = 0.15
     host_work_share: Annotated[
         Share,
-        Meta(description="As for copies: so much of the step for what the host does itself while the device idles."),
+        Meta(description="As for copy_share: the host's own work, in which the device idles."),
     ] = 0.1
     one_time_share: Annotated[
         Share,
-        Meta(description="As for copies: so much of the traced steps for what is done once says little of a training."),
+        Meta(description="As for copy_share: traced steps with this much one-time work say little about a training."),
     ] = 0.1
     recurrent_share: Annotated[
         Share,
-        Meta(description="As for launches: so much of the step in a loop that cuDNN runs in a few kernels."),
+        Meta(description="As for launch_share: a loop that cuDNN would run in a few kernels."),
     ] = 0.15
-    between_steps_share: Annotated[Share, Meta(description="XProf warns of 'All Others' strongly from 15 % on.")] = 0.15
+    between_steps_share: Annotated[
+        Share, Meta(description="XProf's strong warning of 'All Others' begins at 15 %.")
+    ] = 0.15
     copy_share: Annotated[
         Share,
-        Meta(description="As for collectives: so much of the step for copies that no kernel hides."),
+        Meta(description="As for collective_share: copies that no kernel hides."),
     ] = 0.1
     collective_share: Annotated[
         Share,
@@ -95,76 +103,86 @@ class StepThresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 0.1
     sync_share: Annotated[
         Share,
-        Meta(description="As for the input: XProf's least share for a wait of the host."),
+        Meta(description="As for input_share: XProf's smallest share for a wait of the host."),
     ] = 0.05
     compile_share: Annotated[
         Share,
-        Meta(description="As for the input; after warm-up nothing should compile at all."),
+        Meta(description="As for input_share; after warm-up nothing should compile at all."),
     ] = 0.05
     memory_share: Annotated[
         Share,
-        Meta(description="As for the input: waiting for the allocator of the device's memory."),
+        Meta(description="As for input_share: waiting for the allocator of the device's memory."),
     ] = 0.05
     loop_share: Annotated[
         Share,
-        Meta(description="Chosen here: a loop over samples that takes a fifth of the step is worth writing without."),
+        Meta(description="Chosen here: a loop over samples that takes a fifth of the step is worth vectorising."),
     ] = 0.2
     loop_turns: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: of a loop of fewer turns little is left to win by running them at once."),
+        Meta(description="Chosen here: running fewer iterations than this at once gains little."),
     ] = 8.0
     eager_share: Annotated[Share, Meta(description="XProf: eager operations above 10 % of the step.")] = 0.1
     graphs_built: Annotated[AtLeastZero, Meta(description="A graph built in a steady step is one too many.")] = 1.0
     straggler_ratio: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: a tenth more work than the others is beyond the noise of kernels of one model."),
+        Meta(description="Chosen here: a tenth more work than the others is more than the noise of the same kernels."),
     ] = 1.1
     kept_waiting_share: Annotated[
         Share,
-        Meta(description="As for the input: so much of the step that the other devices wait for one."),
+        Meta(description="As for input_share: the other devices wait for one."),
     ] = 0.05
     spread_share: Annotated[
         Share,
-        Meta(description="As for the input: so much of the step lost by how the work is spread over several devices."),
+        Meta(description="As for input_share: time lost by the way the work is spread over several devices."),
     ] = 0.05
     tensor_eligible_fraction: Annotated[
         Share,
-        Meta(description="Chosen here: below a tenth of the kernels' time there is little to win from Tensor Cores."),
+        Meta(
+            description="Chosen here: Tensor Cores gain little if less than a tenth of the kernels' time could use "
+            "them."
+        ),
     ] = 0.1
     tensor_used_fraction: Annotated[
         Share,
         Meta(
-            description="Kineto's tb_plugin warns where no kernel uses Tensor Cores; a hundredth is one stray kernel."
+            description="Kineto's tb_plugin warns if no kernel uses Tensor Cores; a hundredth of the time is one stray "
+            "kernel."
         ),
     ] = 0.01
     sm_filled: Annotated[
         Share,
-        Meta(description="DCGM's guide: an SM activity of 0.8 is needed, below 0.5 a GPU is used ineffectively."),
+        Meta(
+            description="DCGM's guide: effective use of a GPU needs an SM activity of 0.8; below 0.5 it is ineffective."
+        ),
     ] = 0.8
     meters_apart: Annotated[
         Share,
-        Meta(description="Chosen here: meters that differ by less than twenty points tell the same story."),
+        Meta(description="Chosen here: meters that differ by less than twenty points agree."),
     ] = 0.2
-    profiler_slowdown: Annotated[AtLeastZero, Meta(description="pyperf calls a tenth unstable.")] = 1.1
+    profiler_slowdown: Annotated[AtLeastZero, Meta(description="pyperf calls a spread of a tenth unstable.")] = 1.1
     pace_apart: Annotated[
         AtLeastZero,
         Meta(
-            description="Chosen here: where a timed step takes half as much again as a traced one, a third of it is "
-            "not in the trace."
+            description="Chosen here: if a timed step takes 1.5 times as long as a traced one, a third of it is not in "
+            "the trace."
         ),
     ] = 1.5
     traced_apart: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: of a step that takes twice as long traced, half is not the training's own."),
+        Meta(
+            description="Chosen here: if a step takes twice as long when traced, half of it is not the training's own."
+        ),
     ] = 2.0
     batch_saved: Annotated[
         Share,
         Meta(
-            description="Chosen here: kernels that fill the card take as long as the batch is large; to save this "
-            "much they did not."
+            description="Chosen here: if kernels fill the card, their time grows with the batch. A larger batch that "
+            "saves this much per sample shows that they did not."
         ),
     ] = 0.2
     precision_saved: Annotated[
         Share,
-        Meta(description="Chosen here: less than this from 16-bit arithmetic is not what Tensor Cores are for."),
+        Meta(
+            description="Chosen here: Tensor Cores save more than this; a smaller gain of 16 bits has another reason."
+        ),
     ] = 0.1

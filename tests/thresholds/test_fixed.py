@@ -78,7 +78,7 @@ def test_a_number_made_of_a_threshold_is_none_of_its_own() -> None:
 def test_all_that_is_fixed_is_listed_with_its_source() -> None:
     names = [name for name in vars(fixed) if name.isupper()]
     listed = thresholds.listing()
-    assert len(names) == len(thresholds.fixed_ones()) > 80
+    assert len(names) == len(thresholds.fixed_lines()) > 80
     for name in names:
         assert f"\n# {name.lower()} = {getattr(fixed, name)}: " in listed
 

@@ -1,0 +1,31 @@
+"""What the rules and the advice take as enough evidence (`diagnosis/`)."""
+
+# --- steps -------------------------------------------------------------------------------------------------------
+HELD_STEPS = 2
+"""What holds the host in fewer steps than this may be done only once."""
+FEW_STEPS = 3
+"""A trace of fewer steps may show an unusual moment."""
+ODD_STEP_OF = 3
+"""With fewer steps than this, no step can be called the odd one."""
+ODD_STEPS = 0.25
+"""If another cause leads in this share of the traced time, a trace of other steps may name another cause."""
+SAVED_ALIKE = 0.1
+"""Two savings of a replay are equal if they differ by less than this share of the larger."""
+SELDOM_BUILT = 20.0
+"""A graph that is built again in fewer than one of this many calls is built once for each of a few shapes, not in every
+call."""
+
+# --- input and loops ---------------------------------------------------------------------------------------------
+PIPELINE_NEVER_PAUSES = 0.9
+"""A pipeline whose buffers are never full works all the time but for the moments between two samples."""
+PARSED_AT_ONCE = 4.0
+"""A parser that is called at most this often in a step parses whole batches; a step may make several batches."""
+MUCH_PYTHON = 0.2
+"""Python that takes less than this share of the pipeline's time is not worth removing."""
+TURNS_NOTED_LOW = 0.75
+"""A loop over samples may show as few iterations as this share of the batch: the profiler does not record very short
+operations."""
+TURNS_NOTED_HIGH = 1.01
+"""No iteration of a loop is counted twice."""
+LEAST_GROWTH = 2
+"""The smallest factor by which a larger batch is worth trying."""
