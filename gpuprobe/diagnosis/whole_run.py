@@ -12,7 +12,7 @@ from gpuprobe.diagnosis.gains import NO_FLAW
 from gpuprobe.diagnosis.join import LOWER
 from gpuprobe.diagnosis.rules import whole_run
 from gpuprobe.evidence.breakdown import main_device
-from gpuprobe.evidence.whole_run import signals
+from gpuprobe.evidence.whole_run_signals import whole_run_signals
 from gpuprobe.records import Evidence, Gain, Signal
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 from gpuprobe.whatif import run_gains
@@ -53,7 +53,7 @@ def with_whole_run(
     """
     if breakdown is None:
         return diagnosis
-    evidence = Evidence(signals=(*signals(breakdown).signals, *given, *_alone(diagnosis)))
+    evidence = Evidence(signals=(*whole_run_signals(breakdown).signals, *given, *_alone(diagnosis)))
     found, undecided = whole_run.decide(evidence, limits)
     found = tuple(_gaining(one, evidence) for one in found)
     return msgspec.structs.replace(
@@ -73,7 +73,7 @@ def in_short(breakdown: RunBreakdown) -> str:
 
 def tells_of_process(breakdown: RunBreakdown, limits: Thresholds = DEFAULTS) -> bool:
     """Whether the wall time of a process proves what no training in it shows by itself."""
-    return any(found.cause in OF_PROCESS for found in whole_run.decide(signals(breakdown), limits)[0])
+    return any(found.cause in OF_PROCESS for found in whole_run.decide(whole_run_signals(breakdown), limits)[0])
 
 
 def weighed(of_step: Sequence[Finding], of_run: Sequence[Finding], breakdown: RunBreakdown) -> tuple[Finding, ...]:

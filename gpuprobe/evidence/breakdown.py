@@ -1,22 +1,27 @@
 """The breakdown of a trace as named signals: all that the rules see of it.
 
-The signals, of the device in which most kernel time went: `device_kind` (gpu, cpu), `device`, `step_ms`,
-`share.<category>` of the step, `share.copy`, `share.launch` and `share.exchange` as sums (on a processor
-`share.overhead` and `share.dispatch` too, which lie across the categories), `share.stalled`, the part of `idle_queue`
-that is none of `share.launch`, since nothing tells why the work did not start, `share.off_pace`, the
-part of `idle_launch` in pauses that are long for the pace of launching, `kernel_fraction`,
-`exposed_copy_fraction`,
-`idle_outside_step_fraction`, `sm_efficiency`, `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`,
-`kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
-`tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (what CUDA calls the card's clock),
-`copy_h2d_gb_per_s`, `slowest_iterator`, `input_stage`, `pipeline_stages`, `eager_share`, `host_outside_share`,
-`pipeline_busy_fraction`, `graphs_built`, `compile_ms`, `straggler_ratio`, `straggler_share`, `straggler_device`,
-`kept_waiting_share`, `last_to_exchanges`, `exchange_volume_ms`, `exchange_exposed_ms`, `exchange_blocking_ms`,
-`gradient_packs`, `exchange_ahead_ms`, `shards`, `shard_dropped_share`, `breakdown_confidence` and
-`proof.<category>`, the events of the host behind it; beside them those of `evidence.operations`. Where the host was
-held without launching anything: `held_by`, `held_kind`, `held_stretches`, `held_steps`, `held_told_fraction` and
-`once_proven_fraction`. Where a recurrent layer runs as a loop: `recurrent_layer`, `recurrent_share`,
-`recurrent_operations` and `recurrent_setting`. One that the trace does not give says why in `missing`.
+They speak of the device that the verdict is about (`main_device`). A signal that the trace does not give says why in
+`missing`.
+
+- The device: `device_kind` (gpu, cpu), `device`, `framework`, `breakdown_confidence`, `step_ms`.
+- Shares of the step (0 to 1): `share.<category>`, and the sums `share.copy`, `share.launch` and `share.exchange`. On a
+  processor also `share.overhead` and `share.dispatch`, which overlap the categories.
+- Parts of a category: `share.stalled`, the part of `idle_queue` that `share.launch` leaves out, since nothing shows why
+  the work did not start; `share.off_pace`, the part of `idle_launch` in pauses that are long for the pace of launching.
+- The GPU's work: `kernel_fraction`, `exposed_copy_fraction`, `idle_outside_step_fraction`, `sm_efficiency`,
+  `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`, `kernel_median_us`,
+  `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`, `tensor_core_time_fraction`,
+  `eligible_time_fraction`, `device_clock_mhz` (the card's clock by CUDA), `copy_h2d_gb_per_s`.
+- The host: `slowest_iterator`, `input_stage`, `pipeline_stages`, `pipeline_busy_fraction`, `eager_share`,
+  `host_outside_share`, `graphs_built`, `compile_ms`; `proof.<category>`, the events of the host behind a category.
+- Several devices: `straggler_ratio`, `straggler_share`, `straggler_device`, `kept_waiting_share`, `last_to_exchanges`,
+  `exchange_volume_ms`, `exchange_exposed_ms`, `exchange_blocking_ms`, `gradient_packs`, `exchange_ahead_ms`, `shards`,
+  `shard_dropped_share`.
+- Where the host was held without launching anything: `held_by`, `held_kind`, `held_stretches`, `held_steps`,
+  `held_told_fraction`, `once_proven_fraction`.
+- Where a recurrent layer runs as a loop: `recurrent_layer`, `recurrent_share`, `recurrent_operations`,
+  `recurrent_setting`.
+- The signals of `evidence.operations`.
 """
 
 from __future__ import annotations
@@ -37,23 +42,23 @@ from gpuprobe.thresholds import fixed
 if TYPE_CHECKING:
     from gpuprobe.ledger.records import DeviceBreakdown, HostBreakdown, TraceBreakdown
 
-UNSEEN = "only stages that hand on what is ready were seen while the training waited"
+ONLY_BUFFERS = "only stages that hand on ready batches were seen while the training waited"
 NO_KERNELS = "there are no kernels in the trace"
 
 
 def evidence_of(breakdown: TraceBreakdown) -> Evidence:
-    """Gather the signals of a trace; none where its breakdown holds no device."""
+    """Gather the signals of a trace; no signals where its breakdown holds no device."""
     device = main_device(breakdown)
     if device is None:
         return Evidence()
     host = next((host for host in breakdown.hosts if host.host == device.host), None)
     return Evidence(
         signals=(
-            *_whole(device),
+            *_device_signals(device),
             Signal(name="framework", unit="", source="trace, names of its events", value=breakdown.framework),
-            *_shares(device),
-            *_work(device),
-            *_host(host, device),
+            *_share_signals(device),
+            *_kernel_signals(device),
+            *_host_signals(host, device),
             *operation_signals(device, host),
             *straggler(breakdown),
             *peers(breakdown, device),
@@ -67,27 +72,27 @@ def evidence_of(breakdown: TraceBreakdown) -> Evidence:
 
 
 def main_device(breakdown: TraceBreakdown) -> DeviceBreakdown | None:
-    """Return the device that a verdict is about; None where there is none.
+    """Return the device that the verdict is about; None where the breakdown holds none.
 
-    It is the one that the others wait for in their exchanges. Where no exchange tells, it is the slowest of those that
-    compute much, as the others must wait for it; of several that are as slow, the one that
-    computes most.
+    It is the device that the others wait for in their exchanges. Where no exchange shows that, it is the slowest device
+    with a full part in the computing, since the others must wait for it; of equally slow ones, the one that computes
+    most.
     """
-    kept = waited_for(breakdown.devices, breakdown.peers)
-    if kept is not None:
-        return breakdown.devices[kept[0]]
-    most = max(map(_computed_ms, breakdown.devices), default=0.0)
-    much = [device for device in breakdown.devices if _computed_ms(device) >= fixed.FULL_PART * most]
-    slowest = max((device.step_ms for device in much), default=0.0)
-    as_slow = [device for device in much if device.step_ms >= (1 - fixed.AS_SLOW) * slowest]
-    return max(as_slow, key=_computed_ms, default=None)
+    awaited = waited_for(breakdown.devices, breakdown.peers)
+    if awaited is not None:
+        return breakdown.devices[awaited[0]]
+    most_ms = max(map(_computed_ms, breakdown.devices), default=0.0)
+    computing = [device for device in breakdown.devices if _computed_ms(device) >= fixed.FULL_PART * most_ms]
+    slowest_ms = max((device.step_ms for device in computing), default=0.0)
+    slow = [device for device in computing if device.step_ms >= (1 - fixed.AS_SLOW) * slowest_ms]
+    return max(slow, key=_computed_ms, default=None)
 
 
 def _computed_ms(device: DeviceBreakdown) -> float:
     return (device.kernel_fraction or 0.0) * (device.gpu_span_ms or 0.0)
 
 
-def _whole(device: DeviceBreakdown) -> list[Signal]:
+def _device_signals(device: DeviceBreakdown) -> list[Signal]:
     source = f"trace, steps by {device.steps_from}"
     step = Signal(
         name="step_ms",
@@ -106,7 +111,7 @@ def _whole(device: DeviceBreakdown) -> list[Signal]:
     ]
 
 
-def _shares(device: DeviceBreakdown) -> list[Signal]:
+def _share_signals(device: DeviceBreakdown) -> list[Signal]:
     shares = {name: device.share(name) for name in device.ledger_ms}
     if device.kind == "gpu":
         sums = {
@@ -126,9 +131,9 @@ def _shares(device: DeviceBreakdown) -> list[Signal]:
     ]
 
 
-def _work(device: DeviceBreakdown) -> list[Signal]:
+def _kernel_signals(device: DeviceBreakdown) -> list[Signal]:
     kernels = device.kernels
-    of_span, clock = "of the GPU span", device.facts.get("clock_mhz")
+    of_span, clock_mhz = "of the GPU span", device.facts.get("clock_mhz")
     figures: list[tuple[str, str, float | None]] = [
         ("kernel_fraction", of_span, device.kernel_fraction),
         ("exposed_copy_fraction", of_span, device.exposed_copy_fraction),
@@ -143,8 +148,8 @@ def _work(device: DeviceBreakdown) -> list[Signal]:
         ("kernels_under_10us_time_fraction", "of kernel time", kernels.under_10us_time_fraction if kernels else None),
         ("tensor_core_time_fraction", "of kernel time", kernels.tensor_core_time_fraction if kernels else None),
         ("eligible_time_fraction", "of kernel time", kernels.eligible_time_fraction if kernels else None),
-        ("device_clock_mhz", "MHz", clock if isinstance(clock, float) else None),
-        ("copy_h2d_gb_per_s", "GB/s", next((c.gb_per_s for c in device.copies if c.direction == "h2d"), None)),
+        ("device_clock_mhz", "MHz", clock_mhz if isinstance(clock_mhz, float) else None),
+        ("copy_h2d_gb_per_s", "GB/s", next((copy.gb_per_s for copy in device.copies if copy.direction == "h2d"), None)),
     ]
     return [
         Signal(
@@ -163,10 +168,10 @@ def _why_missing(device: DeviceBreakdown, name: str) -> str:
         return "there is no GPU in the trace"
     if device.kernels is None:
         return NO_KERNELS
-    return "the trace has no such copy with its size" if name.startswith("copy") else "the trace does not give it"
+    return "the trace holds no such copy with its size" if name.startswith("copy") else "the trace does not give it"
 
 
-def _host(host: HostBreakdown | None, device: DeviceBreakdown) -> list[Signal]:
+def _host_signals(host: HostBreakdown | None, device: DeviceBreakdown) -> list[Signal]:
     if host is None:
         return []
     iterator = host.slowest_iterator
@@ -175,15 +180,17 @@ def _host(host: HostBreakdown | None, device: DeviceBreakdown) -> list[Signal]:
     stage = input_stage(host.iterators, device.share("idle_input"))
     return [
         Signal(name="slowest_iterator", unit="", source=source, value=iterator, missing=missing),
-        Signal(name="input_stage", unit="", source=source, value=stage, missing=None if stage else missing or UNSEEN),
-        _stages(host),
+        Signal(
+            name="input_stage", unit="", source=source, value=stage, missing=None if stage else missing or ONLY_BUFFERS
+        ),
+        _pipeline_stages(host),
         Signal(
             name="eager_share",
             unit="of the step",
             source="trace, operations that Python started one by one",
-            value=_of_all_steps(host.eager_ms_per_step, device),
+            value=_share_of_all_steps(host.eager_ms_per_step, device),
         ),
-        _outside(host, device),
+        _host_outside(host, device),
         Signal(
             name="pipeline_busy_fraction",
             unit="of the steps",
@@ -195,28 +202,28 @@ def _host(host: HostBreakdown | None, device: DeviceBreakdown) -> list[Signal]:
     ]
 
 
-def _of_all_steps(ms: float, device: DeviceBreakdown) -> float:
-    """Return the mean over all traced steps, the slow first one included."""
-    lasted = [step.step_ms for step in device.each_step]
-    return ms * len(lasted) / sum(lasted) if lasted else ms / device.step_ms
+def _share_of_all_steps(ms: float, device: DeviceBreakdown) -> float:
+    """Return ms per step as a share of the mean traced step, warm-up included."""
+    steps_ms = [step.step_ms for step in device.each_step]
+    return ms * len(steps_ms) / sum(steps_ms) if steps_ms else ms / device.step_ms
 
 
-def _outside(host: HostBreakdown, device: DeviceBreakdown) -> Signal:
-    """How long the host is outside the training function, whatever the device does meanwhile."""
+def _host_outside(host: HostBreakdown, device: DeviceBreakdown) -> Signal:
+    """The share of the step in which the host is outside the training function, whatever the device does meanwhile."""
     outside_ms = host.between_steps_ms_per_step
     return Signal(
         name="host_outside_share",
         unit="of the step",
         source="trace, time outside the training function",
-        value=None if outside_ms is None else _of_all_steps(outside_ms, device),
+        value=None if outside_ms is None else _share_of_all_steps(outside_ms, device),
         n=device.counted,
         missing=None if outside_ms is not None else "the trace names no training function",
     )
 
 
-def _stages(host: HostBreakdown) -> Signal:
-    """The kinds of the pipeline's stages, each named by the last part of its iterators' path."""
+def _pipeline_stages(host: HostBreakdown) -> Signal:
+    """The kinds of the pipeline's stages, each named by the last part of its iterator's path."""
     kinds = dict.fromkeys(last(stage.name) for stage in host.iterators)
-    told = ", ".join(kind for kind in kinds if kind)
-    missing = None if told else "no stage of tf.data was seen"
-    return Signal(name="pipeline_stages", unit="", source="trace", value=told or None, missing=missing)
+    stages = ", ".join(kind for kind in kinds if kind)
+    missing = None if stages else "no stage of tf.data was seen"
+    return Signal(name="pipeline_stages", unit="", source="trace", value=stages or None, missing=missing)

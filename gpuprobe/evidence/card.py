@@ -1,4 +1,4 @@
-"""What the card can do, as signals: from its name and what the driver or the trace tells of it."""
+"""What the card can do, as signals: by its name, the driver and the trace."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from gpuprobe.records import Settings
 
 NO_CARD = "no GPU is named"
-# Which peak counts for which dtype on a card with Tensor Cores, and on one without.
-TENSOR: dict[str, Precision] = {"float16": "fp16_tensor", "bfloat16": "bf16_tensor", "float32": "fp32"}
-PLAIN: dict[str, Precision] = {"float16": "fp16", "float32": "fp32"}
+# The peak that applies to each dtype, on a card with Tensor Cores and on one without.
+WITH_TENSOR_CORES: dict[str, Precision] = {"float16": "fp16_tensor", "bfloat16": "bf16_tensor", "float32": "fp32"}
+WITHOUT_TENSOR_CORES: dict[str, Precision] = {"float16": "fp16", "float32": "fp32"}
 
 
 def find(name: str, *, compute_capability: str = "", memory_mib: float | None = None) -> Card | None:
-    """Return the card of that name, None where the table does not hold it or holds another compute capability."""
+    """Return the card of that name; None if it is not in the table, or there with another compute capability."""
     try:
-        found = cards.find(name, memory_mib=memory_mib)
+        card = cards.find(name, memory_mib=memory_mib)
     except UsageError:
         return None
-    return None if compute_capability and found.compute_capability != compute_capability else found
+    return None if compute_capability and card.compute_capability != compute_capability else card
 
 
 def card_signals(name: str, *, compute_capability: str = "", memory_mib: float | None = None) -> tuple[Signal, ...]:
-    """Return `card`, `compute_capability`, `has_tensor_cores` and `boost_mhz`, or the reason why one is not known."""
+    """Return `card`, `compute_capability`, `has_tensor_cores` and `boost_mhz`; one that is not known says why."""
     if not name and not compute_capability:
         return tuple(
             Signal(name=signal, unit="", source="driver", missing=NO_CARD)
@@ -60,7 +60,8 @@ def card_signals(name: str, *, compute_capability: str = "", memory_mib: float |
 def mfu(settings: Settings, card: Card | None, flop_per_s: float | None, sm_clock_mhz: float | None) -> Signal:
     """Model-FLOPs utilization: the model's own arithmetic per second over the card's peak at its measured clock.
 
-    Chowdhery et al., "PaLM", 2022, appendix B: only the FLOP that the model needs count, whatever ran besides.
+    Source: Chowdhery et al., "PaLM", 2022, appendix B. Only the FLOP that the model itself needs count, not those that
+    are computed again. Without `sm_clock_mhz` the peak is that at the card's boost clock.
     """
     missing = None
     value = None
@@ -69,7 +70,7 @@ def mfu(settings: Settings, card: Card | None, flop_per_s: float | None, sm_cloc
     elif flop_per_s is None:
         missing = "the arithmetic of a step was not counted"
     else:
-        precision = (TENSOR if card.tensor_rate else PLAIN).get(settings.compute_dtype)
+        precision = (WITH_TENSOR_CORES if card.tensor_rate else WITHOUT_TENSOR_CORES).get(settings.compute_dtype)
         if settings.tf32 and settings.compute_dtype == "float32" and card.tensor_rate:
             precision = (cards.peak_flop_per_s(card, "tf32_tensor") and "tf32_tensor") or precision
         peak = cards.peak_flop_per_s(card, precision, sm_clock_mhz) if precision else None

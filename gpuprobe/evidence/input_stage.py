@@ -1,4 +1,4 @@
-"""Which stage of the input holds the training up, from the stages of tf.data that were at work while it waited."""
+"""Which stage of the input pipeline delays the training, by the stages of tf.data that worked while it waited."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def input_stage(stages: Sequence[IteratorFacts], wait_share: float) -> str | None:
-    """Return the stage that costs most, by its id in the catalogue; None where none was seen at work.
+    """Return the id in the catalogue of the stage that costs most time; None where no stage was seen at work.
 
-    `wait_share` is the share of the step that the training waits for its input (0 to 1).
+    `wait_share` is the share of the step in which the training waits for its input (0 to 1).
     """
     working = [
         stage for stage in stages if stage.blocking_ms > 0 and not last(stage.name).startswith((OUTERMOST, *HANDS_ON))
@@ -24,12 +24,12 @@ def input_stage(stages: Sequence[IteratorFacts], wait_share: float) -> str | Non
     slowest = max(working, key=lambda stage: stage.blocking_ms, default=None)
     if slowest is None:
         return None
-    stage, above = last(slowest.name), path(slowest.name)[:-1]
+    stage, callers = last(slowest.name), path(slowest.name)[:-1]
     if stage.startswith(FROM_PYTHON):
         return "python_feed"
     if stage.startswith(SHUFFLES):
         return "shuffle_fill"
-    if stage.startswith(READERS) or any(part.startswith(CACHES) for part in above):
+    if stage.startswith(READERS) or any(caller.startswith(CACHES) for caller in callers):
         return "cold_cache"
-    ahead = any(part.startswith(AHEAD) for part in (*above, stage))
-    return "slow_map" if ahead or wait_share > fixed.HIDEABLE_SHARE else "no_prefetch"
+    runs_ahead = any(name.startswith(AHEAD) for name in (*callers, stage))
+    return "slow_map" if runs_ahead or wait_share > fixed.HIDEABLE_SHARE else "no_prefetch"

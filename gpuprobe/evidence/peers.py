@@ -1,4 +1,4 @@
-"""Who is waited for, as signals: the device that computes longest, and the waits in exchanges."""
+"""Which device the others wait for, as signals: the one that computes longest, and the waits in exchanges."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def straggler(breakdown: TraceBreakdown) -> list[Signal]:
-    """The device that computes longest, against the median of the others."""
+    """Return the device that computes longest, compared with the median of the others."""
     computing = [device for device in breakdown.devices if device.kernels is not None]
     source = "ledger, longest gpu_compute over the median of the other devices"
     names = (("straggler_ratio", "times"), ("straggler_share", "of the step"))
     if len(computing) < 2:
-        alone = "no two devices compute in the trace"
-        return [Signal(name=name, unit=unit, source=source, missing=alone) for name, unit in names]
+        too_few = "the trace shows fewer than two devices that compute"
+        return [Signal(name=name, unit=unit, source=source, missing=too_few) for name, unit in names]
     slow = max(computing, key=lambda device: device.ms("gpu_compute"))
-    others = median(np.array([device.ms("gpu_compute") for device in computing if device is not slow]))
-    longest = slow.ms("gpu_compute")
-    missing = breakdown.untold or (None if longest and others else "the other devices compute nothing")
-    values = (None, None) if missing else (longest / others, (longest - others) / slow.step_ms)
+    others_ms = median(np.array([device.ms("gpu_compute") for device in computing if device is not slow]))
+    longest_ms = slow.ms("gpu_compute")
+    missing = breakdown.untold or (None if longest_ms and others_ms else "the other devices compute nothing")
+    values = (None, None) if missing else (longest_ms / others_ms, (longest_ms - others_ms) / slow.step_ms)
     return [
         *(
             Signal(name=name, unit=unit, source=source, value=value, missing=missing, n=len(computing))
@@ -36,35 +36,37 @@ def straggler(breakdown: TraceBreakdown) -> list[Signal]:
 
 
 def exchanged(device: DeviceBreakdown) -> list[Signal]:
-    """What the device's own exchanges cost, without its waiting for others; nothing where it has none."""
+    """Return what the device's exchanges cost, its waits for other devices left out; nothing where it has none."""
     facts, source = device.communication, "trace, exchanges between devices"
     if facts is None:
         return []
-    unknown = None if facts.blocking_ms is not None else "too few launches are known"
-    ahead = None if facts.ahead_ms is not None else "nothing adds gradients up"
+    no_blocking = None if facts.blocking_ms is not None else "too few launches are known"
+    no_ahead = None if facts.ahead_ms is not None else "no exchange adds gradients up"
     return [
         Signal(name="exchange_volume_ms", unit="ms", source=source, value=facts.volume_ms),
         Signal(name="exchange_exposed_ms", unit="ms", source=source, value=facts.exposed_ms),
-        Signal(name="exchange_blocking_ms", unit="ms", source=source, value=facts.blocking_ms, missing=unknown),
+        Signal(name="exchange_blocking_ms", unit="ms", source=source, value=facts.blocking_ms, missing=no_blocking),
         Signal(name="gradient_packs", unit="a step", source=source, value=facts.packs),
-        Signal(name="exchange_ahead_ms", unit="ms", source=source, value=facts.ahead_ms, missing=ahead),
+        Signal(name="exchange_ahead_ms", unit="ms", source=source, value=facts.ahead_ms, missing=no_ahead),
     ]
 
 
 def peers(breakdown: TraceBreakdown, device: DeviceBreakdown) -> list[Signal]:
-    """How long the other devices wait for the one that is judged, where their exchanges could be matched."""
+    """Return how long the other devices wait for the judged one, where their exchanges could be matched."""
     source = "trace, the exchanges matched over the devices"
-    mine = next((peer for peer in breakdown.peers if breakdown.devices[peer.device] is device), None)
-    kept = mine.kept_ms / max(one.step_ms for one in breakdown.devices) if mine else None
-    missing = None if mine else breakdown.unmatched or "the trace holds no exchange between devices"
-    count = mine.exchanges if mine else None
+    facts = next((peer for peer in breakdown.peers if breakdown.devices[peer.device] is device), None)
+    kept_share = facts.kept_ms / max(other.step_ms for other in breakdown.devices) if facts else None
+    missing = None if facts else breakdown.unmatched or "the trace holds no exchange between devices"
+    count = facts.exchanges if facts else None
     return [
-        Signal(name="kept_waiting_share", unit="of the step", source=source, value=kept, missing=missing, n=count),
+        Signal(
+            name="kept_waiting_share", unit="of the step", source=source, value=kept_share, missing=missing, n=count
+        ),
         Signal(
             name="last_to_exchanges",
             unit=f"of {count} exchanges",
             source=source,
-            value=float(mine.last) if mine else None,
+            value=float(facts.last) if facts else None,
             missing=missing,
         ),
     ]

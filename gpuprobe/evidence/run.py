@@ -1,4 +1,4 @@
-"""The run itself as signals: its card, its settings as they were read back, what the profiler cost, and its MFU."""
+"""The run itself as signals: its card, its settings as read back from Keras, the profiler's cost, and its MFU."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ def setting(
     sm_clock_mhz: float | None = None,
     device_peak_mib: float | None = None,
 ) -> tuple[Signal, ...]:
-    """Return the signals of a run: `gpu` is the card it used, `flop_per_s` its own arithmetic per second.
+    """Return the signals of a run, each with the reason where it is missing.
 
-    `device_peak_mib` is the most that the backend's allocator had given out.
+    `gpu` is the card that it used, `slowdown` the ratio of a traced step to a timed one, `flop_per_s` the arithmetic of
+    the model per second, `sm_clock_mhz` the measured clock, and `device_peak_mib` the peak of the backend's allocator.
     """
-    known = card.find(gpu.name, compute_capability=gpu.compute_capability, memory_mib=gpu.memory_mib) if gpu else None
+    known_card = (
+        card.find(gpu.name, compute_capability=gpu.compute_capability, memory_mib=gpu.memory_mib) if gpu else None
+    )
     signals = (
         card.card_signals(gpu.name, compute_capability=gpu.compute_capability, memory_mib=gpu.memory_mib) if gpu else ()
     )
@@ -35,14 +38,14 @@ def setting(
         unit="times",
         source="median traced step over median timed step",
         value=slowdown,
-        missing=None if slowdown else "no step was both timed and traced",
+        missing=None if slowdown else "there are not both timed and traced steps",
     )
     if settings is None:
         return (*signals, profiler)
     return (
         *signals,
         profiler,
-        card.mfu(settings, known, flop_per_s, sm_clock_mhz),
+        card.mfu(settings, known_card, flop_per_s, sm_clock_mhz),
         Signal(name="compute_dtype", unit="", source=READ_BACK, value=settings.compute_dtype),
         Signal(name="batch_size", unit="samples", source=READ_BACK, value=float(settings.batch_size)),
         Signal(name="run_eagerly", unit="", source=READ_BACK, value=settings.run_eagerly),
@@ -60,7 +63,7 @@ def setting(
 
 
 def given_signals(given: Given | None) -> tuple[Signal, ...]:
-    """Return what a training was given as signals, as far as it is known."""
+    """Return as signals what a training was given (data, epochs, callbacks), as far as that is known."""
     if given is None:
         return ()
     values: dict[str, float | str | bool | None] = {
@@ -78,17 +81,17 @@ def given_signals(given: Given | None) -> tuple[Signal, ...]:
 
 
 def _allocated(device_peak_mib: float | None, gpu: GpuInfo | None) -> Signal:
-    total = gpu.memory_mib if gpu else None
-    known = device_peak_mib is not None and total
+    total_mib = gpu.memory_mib if gpu else None
+    fraction = device_peak_mib / total_mib if device_peak_mib is not None and total_mib else None
     return Signal(
         name="allocator_peak_fraction",
         unit="of the card's memory",
         source="the backend's allocator",
-        value=device_peak_mib / total if known and device_peak_mib is not None and total else None,
-        missing=None if known else "the backend did not tell what it had given out on a card of known memory",
+        value=fraction,
+        missing=None if fraction is not None else "the backend's peak or the card's memory is not known",
     )
 
 
 def clock_mhz(clock: Signal | None) -> float | None:
-    """Return the mean clock of the multiprocessors from its signal, None where it was not read."""
+    """Return the mean clock of the multiprocessors in MHz from its signal; None where it was not read."""
     return clock.value if clock is not None and isinstance(clock.value, float) else None

@@ -1,8 +1,9 @@
-"""How the work is spread over several devices or workers, as signals: what each flaw of it costs of the step.
+"""How the work is spread over several devices or workers, as signals: the share of the step that each flaw costs.
 
-The signals: `replicas`, `cores`, `distribution_devices`, and `shards`, how many batches the pipeline makes for each
-that it keeps; of the step `uneven_share`, `distribution_ignored_share`, `xla_off_share`, `oversubscribed_share` and
-`shard_dropped_share`.
+- Counts: `replicas`, `cores`, `distribution_devices`, and `shards`, the batches that the pipeline makes for each one
+  that it keeps.
+- Shares of the step (0 to 1): `uneven_share`, `distribution_ignored_share`, `xla_off_share`, `oversubscribed_share`,
+  `shard_dropped_share`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 READ_BACK, MEASURED = "Keras, read back", "differential runs"
 OF_STEP = "of the step"
 TENSORFLOW = "tensorflow"
-UNMEASURED = "runs beside each other tell it: gpuprobe run --devices"
+UNMEASURED = "it was not measured; gpuprobe run --devices measures it"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A ratio or a share that runs beside each other measured, with its 95 % interval."""
+    """A ratio or a share from runs that took turns, with its 95 % interval and the number of comparisons."""
 
     value: float
     low: float
@@ -37,12 +38,11 @@ class Measured:
 def spread_over(
     settings: Settings, cores: int | None, xla_gain: Measured | None = None, beside: Measured | None = None
 ) -> tuple[Signal, ...]:
-    """Return what is lost by how a training is spread over its devices, as far as its settings and runs beside it tell.
+    """Return what a training loses by the way it is spread over its devices, by its settings and by measured runs.
 
-    `xla_gain` is how many times as fast XLA makes one device, `beside` the share of the step that replicas lose beside
-    each other.
+    `cores` are those that the process may use. `xla_gain` is how many times as fast XLA makes one device, `beside` the
+    share of the step (0 to 1) that replicas lose when they run at the same time.
     """
-    uneven, ignored = _uneven(settings), _ignored(settings)
     return (
         Signal(name="replicas", unit="devices", source=READ_BACK, value=float(settings.replicas)),
         Signal(
@@ -58,50 +58,59 @@ def spread_over(
             source="keras.distribution",
             value=float(settings.distribution_devices),
         ),
-        Signal(name="uneven_share", unit=OF_STEP, source="batch size and devices", value=uneven),
-        Signal(name="distribution_ignored_share", unit=OF_STEP, source="keras.distribution", value=ignored),
+        Signal(name="uneven_share", unit=OF_STEP, source="batch size and devices", value=_uneven_share(settings)),
+        Signal(
+            name="distribution_ignored_share",
+            unit=OF_STEP,
+            source="keras.distribution",
+            value=_distribution_ignored_share(settings),
+        ),
         _xla_off(settings, xla_gain),
         _oversubscribed(settings, cores, beside),
     )
 
 
 def dropped(host: HostBreakdown | None, device: DeviceBreakdown) -> tuple[Signal, ...]:
-    """Return how much of the step goes into batches that a stage `Shard` drops, since they are other workers'.
+    """Return the share of the step that goes into batches of other workers, which a stage `Shard` drops.
 
-    What is made for all workers and kept by one is made `shards` times. Nothing where a pipeline was not seen.
+    Each worker then makes the batches of all `shards` workers and keeps its own. Nothing where no pipeline was seen.
     """
     source = "trace, iterators below the stage Shard"
     if host is None or not host.iterators:
         return ()
-    late = [(one, _made_for(one, host.iterators)) for one in host.iterators if last(one.name).startswith(SHARD)]
-    shard, times = max(late, key=lambda pair: pair[1], default=(None, 1.0))
+    shards = [
+        (stage, _made_for_one_kept(stage, host.iterators))
+        for stage in host.iterators
+        if last(stage.name).startswith(SHARD)
+    ]
+    shard, times = max(shards, key=lambda pair: pair[1], default=(None, 1.0))
     share = 0.0
     if shard is not None and times > 1:
-        working = [one for one in host.iterators if not is_buffer(one.name)]
-        below = sum(one.blocking_ms for one in working if one.name.startswith(shard.name + SEPARATOR))
-        every = sum(one.blocking_ms for one in working)
-        share = device.share("idle_input") * (below / every if every else 0.0) * (1 - 1 / times)
+        working = [stage for stage in host.iterators if not is_buffer(stage.name)]
+        below_ms = sum(stage.blocking_ms for stage in working if stage.name.startswith(shard.name + SEPARATOR))
+        total_ms = sum(stage.blocking_ms for stage in working)
+        share = device.share("idle_input") * (below_ms / total_ms if total_ms else 0.0) * (1 - 1 / times)
     return (
         Signal(name="shards", unit="batches for each", source=source, value=times),
         Signal(name="shard_dropped_share", unit=OF_STEP, source=source, value=share),
     )
 
 
-def _made_for(shard: IteratorFacts, known: tuple[IteratorFacts, ...]) -> float:
-    """Return how many elements a stage asks the one below it for, for each that it hands on."""
-    asked = max((one.count for one in known if above(one.name) == shard.name), default=0)
+def _made_for_one_kept(shard: IteratorFacts, stages: tuple[IteratorFacts, ...]) -> float:
+    """Return how many elements a stage takes from the stage below for each one that it hands on."""
+    asked = max((stage.count for stage in stages if above(stage.name) == shard.name), default=0)
     return max(1.0, float(round(asked / shard.count))) if shard.count else 1.0
 
 
-def _uneven(settings: Settings) -> float:
-    """The share of the largest part by which the mean part is smaller: tf.distribute gives some one sample more."""
+def _uneven_share(settings: Settings) -> float:
+    """By which share the mean part of a batch is smaller than the largest: tf.distribute gives some one sample more."""
     largest = math.ceil(settings.batch_size / settings.replicas)
     return 1 - settings.batch_size / (settings.replicas * largest)
 
 
-def _ignored(settings: Settings) -> float:
-    told = settings.distribution_devices if settings.backend == TENSORFLOW else 0
-    return 1 - 1 / told if told > max(1, settings.replicas) else 0.0
+def _distribution_ignored_share(settings: Settings) -> float:
+    ignored = settings.distribution_devices if settings.backend == TENSORFLOW else 0
+    return 1 - 1 / ignored if ignored > max(1, settings.replicas) else 0.0
 
 
 def _xla_off(settings: Settings, gain: Measured | None) -> Signal:
@@ -115,7 +124,7 @@ def _xla_off(settings: Settings, gain: Measured | None) -> Signal:
 
 
 def _oversubscribed(settings: Settings, cores: int | None, beside: Measured | None) -> Signal:
-    """What replicas lose beside each other, where they have to share cores: on a processor all do."""
+    """The share of the step that replicas lose because they share cores; on a processor all of them do."""
     name, on_gpu = "oversubscribed_share", "GPU" in settings.device.upper()
     if settings.replicas == 1 or (on_gpu and cores is not None and settings.replicas <= cores):
         return Signal(name=name, unit=OF_STEP, source=READ_BACK, value=0.0)

@@ -55,7 +55,7 @@ class Step:
 def gain(evidence: Evidence, cause: str) -> Gain | str:
     """Return what the remedy of a cause gains over the whole run, or why that cannot be told.
 
-    `evidence` holds the signals of `evidence.whole_run`, and `call_alone_ms` where a trace shows it.
+    `evidence` holds the signals of `evidence.whole_run_signals`, and `call_alone_ms` where a trace shows it.
     """
     made = SAVED.get(cause)
     recurring = evidence.number("run_recurring_s") or 0.0

@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 import pytest
 
-from gpuprobe.evidence.whole_run import breakdown_of_run, breakdown_of_wall, signals
+from gpuprobe.evidence.whole_run import breakdown_of_run, breakdown_of_wall
+from gpuprobe.evidence.whole_run_signals import whole_run_signals
 from gpuprobe.measure.wall import WallClock
 from gpuprobe.records import Outcome, PartKind, Phase, PhaseName, Run, RunSpec, Wall
 from gpuprobe.report import whole_run
@@ -90,7 +91,7 @@ def test_a_planned_run_is_told_by_its_phases_and_its_startup_is_no_flaw() -> Non
         ("held", 100),
         ("gpuprobe", 100),
     ]
-    missing = signals(found).get("run_share.startup")
+    missing = whole_run_signals(found).get("run_share.startup")
     assert missing is not None
     assert missing.value is None
     assert breakdown_of_run(Run(spec=spec, outcome=Outcome(state="done"))) is None

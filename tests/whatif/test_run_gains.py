@@ -9,7 +9,8 @@ import pytest
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.diagnose import diagnose
-from gpuprobe.evidence.whole_run import breakdown_of_wall, signals
+from gpuprobe.evidence.whole_run import breakdown_of_wall
+from gpuprobe.evidence.whole_run_signals import whole_run_signals
 from gpuprobe.records import Evidence, Gain, Signal, WallPart
 from gpuprobe.report.breakdown import words
 from gpuprobe.whatif import run_gains
@@ -23,7 +24,7 @@ def gain(cause: Any, run: Any, alone: tuple[float, float] | None = None) -> Gain
         if alone is None
         else (Signal(name=run_gains.ALONE, unit="ms", source="test", value=alone[0], low=alone[1], high=alone[0]),)
     )
-    return run_gains.gain(Evidence(signals=(*signals(run).signals, *traced)), cause)
+    return run_gains.gain(Evidence(signals=(*whole_run_signals(run).signals, *traced)), cause)
 
 
 def told(cause: Any, run: Any, alone: tuple[float, float] | None = None) -> Gain:

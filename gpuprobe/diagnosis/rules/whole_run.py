@@ -1,8 +1,8 @@
 """Findings from the wall time of a whole run: what lies before, between and beside its steps.
 
-On the signals of `evidence.whole_run`: `shown` for the causes whose record says what part of a run shows them, and one
-rule for each other. Shares are of the run without what comes once, since that weighs less the longer a training goes
-on. Clocks measured them, so that a run that came to its end leaves no doubt.
+The signals are those of `evidence.whole_run_signals`. `shown_by_part` is the rule for every cause whose record names a
+part of the run; the others have a rule each. Shares are of the run without the parts that come once, which weigh less
+the longer a training goes on. The figures come from clocks, so those of a complete run leave no doubt.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the level of a series changes for good: binary segmentation of the mean, judged against its slow waves too."""
+"""Where the level of a series changes for good: binary segmentation by the mean, with slow waves counted as noise."""
 
 from __future__ import annotations
 
@@ -14,36 +14,41 @@ if TYPE_CHECKING:
 
     from gpuprobe.thresholds import Thresholds
 
-# More points than these are averaged in groups first: what is as long as a thousandth of all is still seen.
+# A series with more points is averaged in groups first; a level as long as a thousandth of it still shows.
 MOST_POINTS = 4096
 
 
 def change_points(levels: NDArray[np.float64], cell_s: float, limits: Thresholds) -> list[int]:
-    """Return the places at which another level, in percent, begins, in order; `cell_s` is how far points are apart.
+    """Return the places in `levels`, (n,) percent, at which another level begins, in order.
 
-    A change is one by at least `phase_points`, between parts of `phase_cells` points and `phase_s` and more, that is
-    `phase_deviations` standard errors large; `start_up_deviations` suffice where a part at the beginning or the end is
-    idle but for moments, as starting up is, beside one that is mostly busy. The error is taken from means over blocks
-    of every length, so that bursts that come again and again are noise and no change.
+    `cell_s` is the distance between two points in seconds. A change is at least `phase_points` large, lies between
+    parts of at least `phase_cells` points and `phase_s` seconds, and exceeds `phase_deviations` standard errors. If a
+    mostly idle part at the beginning or end lies beside a mostly busy one, as while starting up, `start_up_deviations`
+    are enough. The error comes from means over blocks of every length, so bursts that repeat count as noise.
     """
     group = -(-len(levels) // MOST_POINTS) or 1
-    whole = len(levels) // group * group
-    means = levels[:whole].reshape(-1, group).mean(axis=1)
+    grouped = len(levels) // group * group
+    means = levels[:grouped].reshape(-1, group).mean(axis=1)
     fewest = max(2, math.ceil(max(limits.phase_cells, limits.phase_s / cell_s) / group))
-    found: list[int] = []
+    changes: list[int] = []
     parts = [(0, len(means))]
     while parts:
         start, end = parts.pop()
         edges = (start == 0, end == len(means))
-        place = _change(means[start:end], fewest, edges, limits)
+        place = _largest_change(means[start:end], fewest, edges, limits)
         if place:
-            found.append(start + place)
+            changes.append(start + place)
             parts += [(start, start + place), (start + place, end)]
-    return sorted(place * group for place in found)
+    return sorted(place * group for place in changes)
 
 
-def _change(levels: NDArray[np.float64], fewest: int, edges: tuple[bool, bool], limits: Thresholds) -> int | None:
-    """Return where the level changes most, None where that is no change; `edges` says whether a part ends the whole."""
+def _largest_change(
+    levels: NDArray[np.float64], fewest: int, edges: tuple[bool, bool], limits: Thresholds
+) -> int | None:
+    """Return where the level changes most; None where that is no change.
+
+    `edges` tells whether the part begins, and whether it ends, with the whole series.
+    """
     count = len(levels)
     if count < 2 * fewest:
         return None
@@ -56,19 +61,19 @@ def _change(levels: NDArray[np.float64], fewest: int, edges: tuple[bool, bool], 
     step = abs(sides[1] - sides[0])
     if step < 100 * limits.phase_points:
         return None
-    rest = np.concatenate([levels[:place] - sides[0], levels[place:] - sides[1]])
-    error = np.sqrt(_variance_of_mean(rest) * (1 / place + 1 / (count - place)))
+    noise = np.concatenate([levels[:place] - sides[0], levels[place:] - sides[1]])
+    error = np.sqrt(_variance_of_mean(noise) * (1 / place + 1 / (count - place)))
     lower = int(sides[1] < sides[0])
-    works = sides[1 - lower] >= 100 * limits.mostly
-    outside = edges[lower] and works and sides[lower] < 100 * limits.start_up_level
-    return place if step > error * (limits.start_up_deviations if outside else limits.phase_deviations) else None
+    busy_beside = sides[1 - lower] >= 100 * limits.mostly
+    starts_up = edges[lower] and busy_beside and sides[lower] < 100 * limits.start_up_level
+    return place if step > error * (limits.start_up_deviations if starts_up else limits.phase_deviations) else None
 
 
-def _variance_of_mean(rest: NDArray[np.float64]) -> float:
-    """Return the variance of the mean of n points, times n: the largest that blocks of 1, 2, 4, ... points show."""
+def _variance_of_mean(noise: NDArray[np.float64]) -> float:
+    """Return n times the variance of the mean of n points: the largest that blocks of 1, 2, 4, ... points show."""
     largest, length = 0.0, 1
-    while length == 1 or len(rest) // length >= fixed.CHANGE_BLOCKS:
-        blocks = rest[: len(rest) // length * length].reshape(-1, length).mean(axis=1)
+    while length == 1 or len(noise) // length >= fixed.CHANGE_BLOCKS:
+        blocks = noise[: len(noise) // length * length].reshape(-1, length).mean(axis=1)
         largest = max(largest, float((blocks**2).mean()) * length)
         length *= 2
     return largest

@@ -1,4 +1,4 @@
-"""Readings of a stretch as signals: a mean, a percentile or a share, or why it is missing."""
+"""Readings of a stretch as signals: a mean, a percentile or a share, or the reason why it is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOST, NVML, THREADS = "psutil", "NVML", "gpuprobe watch, threads of the tree"
 def level_of(
     stretch: Stretch, column: str, name: str, unit: str, at: float | None = None, source: str = NVML
 ) -> Signal:
-    """Mean weighted by time, or a percentile where one is asked for; p5, p50 and p95 as `low`, `median`, `high`."""
+    """Return the mean weighted by time, or the percentile `at`; p5, p50 and p95 are `low`, `median` and `high`."""
     values, seconds = stretch.weighted(column)
     if not len(values) or not seconds.sum():
         return missing(name, unit, source, why_missing(stretch, column))
@@ -30,28 +30,28 @@ def level_of(
 def share_of(
     holds: NDArray[np.bool_], known: NDArray[np.float64], name: str, source: str, why: str = "not read in time"
 ) -> Signal:
-    """Share of the cells in which something holds, among those in which it is known."""
-    sure = ~np.isnan(known)
-    if not sure.any():
+    """Return the share of the cells (0 to 1) in which `holds` is true, among those in which `known` is not NaN."""
+    is_known = ~np.isnan(known)
+    if not is_known.any():
         return missing(name, "1", source, why)
-    return Signal(name=name, unit="1", source=source, value=float(holds[sure].mean()), n=int(sure.sum()))
+    return Signal(name=name, unit="1", source=source, value=float(holds[is_known].mean()), n=int(is_known.sum()))
 
 
-def mean_of(stretch: Stretch, bins: NDArray[np.float64], name: str, unit: str) -> Signal:
-    """Return the mean over the cells that are known, weighted by their lengths."""
-    sure = ~np.isnan(bins)
-    if not sure.any():
+def mean_of(stretch: Stretch, cells: NDArray[np.float64], name: str, unit: str) -> Signal:
+    """Return the mean over the known cells, (n,) with NaN where unknown, weighted by their lengths."""
+    known = ~np.isnan(cells)
+    if not known.any():
         return missing(name, unit, HOST, "not read in time")
-    value = float(np.average(bins[sure], weights=stretch.widths_s[sure]))
-    return Signal(name=name, unit=unit, source=HOST, value=value, n=int(sure.sum()))
+    value = float(np.average(cells[known], weights=stretch.widths_s[known]))
+    return Signal(name=name, unit=unit, source=HOST, value=value, n=int(known.sum()))
 
 
-def percentile_of(bins: NDArray[np.float64], percent: float, name: str) -> Signal:
-    """Return a percentile over the cells that are known."""
-    sure = bins[~np.isnan(bins)]
-    if not len(sure):
+def percentile_of(cells: NDArray[np.float64], percent: float, name: str) -> Signal:
+    """Return a percentile over the known cells, (n,) with NaN where unknown."""
+    known = cells[~np.isnan(cells)]
+    if not len(known):
         return missing(name, "1", HOST, "not read in time")
-    return Signal(name=name, unit="1", source=HOST, value=float(np.percentile(sure, percent)), n=len(sure))
+    return Signal(name=name, unit="1", source=HOST, value=float(np.percentile(known, percent)), n=len(known))
 
 
 def why_missing(stretch: Stretch, column: str) -> str:

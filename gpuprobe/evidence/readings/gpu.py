@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from gpuprobe.records import GpuInfo, Watch
     from gpuprobe.telemetry import Telemetry
 
-# The power cap set by software is apart: a card that is well used may reach it.
+# Apart from heat: a card that is used well may reach the power limit that software sets.
 POWER_CAP = THROTTLE_REASONS["power_cap"]
 HEAT = THROTTLED & ~POWER_CAP
 
 
 def busy_column(recording: Telemetry, prefix: str) -> str:
-    """Return the column that tells how busy it was: the graphics engine (DCGM) where no utilization is told."""
-    own, engine = prefix + "utilization_percent", prefix + "gpm_graphics_percent"
-    return engine if own not in recording.columns and engine in recording.columns else own
+    """Return the column of how busy the GPU was: its utilization, else the graphics engine (DCGM)."""
+    nvml, engine = prefix + "utilization_percent", prefix + "gpm_graphics_percent"
+    return engine if nvml not in recording.columns and engine in recording.columns else nvml
 
 
 def utilization(stretch: Stretch, prefix: str) -> tuple[Signal, ...]:
-    """Return how busy it was: the mean, percentiles and the share in which it idled; and its SMs, where told."""
+    """Return how busy the GPU was: mean, percentiles and the share in which it idled; also its SMs, where recorded."""
     column = busy_column(stretch.recording, prefix)
     values, seconds = stretch.weighted(column)
     source = NVML if column.endswith("utilization_percent") else "DCGM, graphics engine"
@@ -40,7 +40,7 @@ def utilization(stretch: Stretch, prefix: str) -> tuple[Signal, ...]:
         return tuple(missing(name, "%", NVML, why) for name in ("utilization_percent", *names))
     figures = [percentile(values, seconds, at) for at in (5, 50, 95)]
     figures.append(float(np.average(values < fixed.IDLE_BELOW_PERCENT, weights=seconds)))
-    told = (
+    busy = (
         level_of(stretch, column, "utilization_percent", "%", source=source),
         *(
             Signal(name=name, unit="%" if "percent" in name else "1", source=source, value=figure, n=len(values))
@@ -48,12 +48,13 @@ def utilization(stretch: Stretch, prefix: str) -> tuple[Signal, ...]:
         ),
     )
     sm = prefix + "gpm_sm_percent"
-    read = sm in stretch.recording.columns
-    return (*told, level_of(stretch, sm, "sm_active_percent", "%", source="SM activity")) if read else told
+    if sm not in stretch.recording.columns:
+        return busy
+    return (*busy, level_of(stretch, sm, "sm_active_percent", "%", source="SM activity"))
 
 
-def together(stretch: Stretch, watch: Watch, prefix: str) -> tuple[Signal, ...]:
-    """Return the shares in which the GPU idled while the host was full, or waited for a disk."""
+def host_while_idle(stretch: Stretch, watch: Watch, prefix: str) -> tuple[Signal, ...]:
+    """Return the shares of the time in which the GPU idled while all cores were full, or one waited for a disk."""
     gpu = stretch.level(busy_column(stretch.recording, prefix))
     cores, waiting = stretch.rate("tree_cpu_s"), stretch.rate("iowait_s")
     idle = gpu < fixed.IDLE_BELOW_PERCENT
@@ -66,7 +67,7 @@ def together(stretch: Stretch, watch: Watch, prefix: str) -> tuple[Signal, ...]:
 
 
 def memory(stretch: Stretch, prefix: str, total_mib: float | None) -> tuple[Signal, ...]:
-    """Return the most memory in use, and how much of it was taken at once."""
+    """Return the peak of the memory in use, and its largest jump between two readings."""
     _, used = stretch.inside(prefix + "memory_used_mib")
     names = ("memory_peak_mib", "memory_peak_fraction", "memory_jump_fraction")
     if not len(used):
@@ -84,29 +85,29 @@ def memory(stretch: Stretch, prefix: str, total_mib: float | None) -> tuple[Sign
 
 
 def card_mib(recording: Telemetry, index: int, info: GpuInfo | None) -> float | None:
-    """Return how much memory the card has, None where nobody told."""
-    told = recording.facts.get(f"gpu{index}", {}).get("memory_total_mib")
-    return told if isinstance(told, float) else (info.memory_mib if info else None)
+    """Return the card's memory in MiB; None where neither the recording nor the driver tells."""
+    recorded = recording.facts.get(f"gpu{index}", {}).get("memory_total_mib")
+    return recorded if isinstance(recorded, float) else (info.memory_mib if info else None)
 
 
 def link(stretch: Stretch, prefix: str, facts: Mapping[str, str | float | bool]) -> tuple[Signal, ...]:
-    """The best that the PCIe link was while the GPU worked, over the best that card and slot allow."""
-    found = []
+    """Return the best PCIe generation and width while the GPU worked, over what card and slot allow (0 to 1)."""
+    signals = []
     for field in ("pcie_generation", "pcie_width"):
         _, values = stretch.inside(prefix + field)
         most = facts.get(f"{field}_max")
         if not len(values) or not isinstance(most, float) or not most:
             reason = why_missing(stretch, prefix + field) if not len(values) else "the maximum is not known"
-            found.append(missing(f"{field}_fraction", "1", NVML, reason))
+            signals.append(missing(f"{field}_fraction", "1", NVML, reason))
             continue
         best = float(values.max())
         source = f"{NVML}: {best:g} of {most:g}"
-        found.append(Signal(name=f"{field}_fraction", unit="1", source=source, value=best / most, n=len(values)))
-    return tuple(found)
+        signals.append(Signal(name=f"{field}_fraction", unit="1", source=source, value=best / most, n=len(values)))
+    return tuple(signals)
 
 
 def clocks(stretch: Stretch, prefix: str) -> tuple[Signal, ...]:
-    """Return what held the clocks down, and how fast they ran."""
+    """Return how often heat or the power limit held the clocks down, and the clock of the multiprocessors in MHz."""
     _, reasons = stretch.inside(prefix + "throttle_reasons")
     bits = reasons.astype(np.int64)
     _, clocks = stretch.inside(prefix + "sm_clock_mhz")
@@ -121,8 +122,8 @@ def clocks(stretch: Stretch, prefix: str) -> tuple[Signal, ...]:
     )
 
 
-def others(stretch: Stretch, prefix: str) -> Signal:
-    """The most processes outside the command's tree that had the GPU open at one time."""
+def other_processes(stretch: Stretch, prefix: str) -> Signal:
+    """Return the largest number of other programs' processes that had the GPU open at one time."""
     _, counts = stretch.inside(prefix + "other_processes")
     if not len(counts):
         return missing("other_gpu_processes", "1", NVML, why_missing(stretch, prefix + "other_processes"))

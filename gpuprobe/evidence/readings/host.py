@@ -1,4 +1,4 @@
-"""What the processors did in a stretch: the command's part, one thread's, and what others took."""
+"""What the processors did in a stretch: the cores used by the command, by its busiest thread, and by others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def host_signals(stretch: Stretch, watch: Watch) -> tuple[Signal, ...]:
-    """Return the signals of the host, of a GPU's steady phase or of all the time."""
+    """Return the host's signals over a stretch: the steady phase of a GPU, or all of the recording."""
     cores = stretch.rate("tree_cpu_s")
     limit = watch.cpu_limit
     share = cores / limit if limit else np.full(len(cores), np.nan)
@@ -29,7 +29,7 @@ def host_signals(stretch: Stretch, watch: Watch) -> tuple[Signal, ...]:
         mean_of(stretch, share, "cpu_fraction", "1"),
         percentile_of(share, 95, "cpu_p95_fraction"),
         share_of((cores >= fixed.CORE_PINNED) & (cores <= fixed.ONE_CORE_AT_MOST), cores, "one_core_fraction", HOST),
-        _pinned(stretch),
+        _pinned_core(stretch),
         _busiest_thread(stretch, watch),
         _not_below_zero(mean_of(stretch, _all_cores(stretch) - cores, "other_cpu_cores", "cores")),
         mean_of(stretch, _all_cores(stretch) / max(1, len(_core_columns(stretch))), "machine_fraction", "1"),
@@ -40,15 +40,15 @@ def host_signals(stretch: Stretch, watch: Watch) -> tuple[Signal, ...]:
     )
 
 
-def _pinned(stretch: Stretch) -> Signal:
-    """Share of the seconds in which one core was full while the others were on average less than half busy."""
+def _pinned_core(stretch: Stretch) -> Signal:
+    """The share of the seconds in which one core was full while the others were less than half busy on average."""
     columns = _core_columns(stretch)
     if len(columns) < 2:
-        return missing("pinned_core_fraction", "1", HOST, "there is only one core to look at")
+        return missing("pinned_core_fraction", "1", HOST, "the recording shows fewer than two cores")
     cores = np.vstack([stretch.rate(name) for name in columns])
-    full = cores.max(axis=0, initial=0)
-    others = (cores.sum(axis=0) - full) / (len(columns) - 1)
-    return share_of((full >= fixed.CORE_PINNED) & (others < 0.5), full, "pinned_core_fraction", HOST)
+    busiest = cores.max(axis=0, initial=0)
+    others = (cores.sum(axis=0) - busiest) / (len(columns) - 1)
+    return share_of((busiest >= fixed.CORE_PINNED) & (others < 0.5), busiest, "pinned_core_fraction", HOST)
 
 
 def _core_columns(stretch: Stretch) -> list[str]:
@@ -56,7 +56,7 @@ def _core_columns(stretch: Stretch) -> list[str]:
 
 
 def _all_cores(stretch: Stretch) -> NDArray[np.float64]:
-    """How many cores of the machine were busy in each cell, whoever used them, (n,)."""
+    """The number of busy cores of the machine in each cell, (n,), whoever used them; NaN where not recorded."""
     total = np.zeros(len(stretch.widths_s))
     for name in _core_columns(stretch):
         total += stretch.rate(name)
@@ -64,7 +64,7 @@ def _all_cores(stretch: Stretch) -> NDArray[np.float64]:
 
 
 def _not_below_zero(signal: Signal) -> Signal:
-    """The machine's counters and the process's tick apart, so that the rest of their difference can be negative."""
+    """Return the signal without negative values: the machine's and the process's counters tick at different times."""
 
     def clipped(value: float | None) -> float | None:
         return None if value is None else max(0.0, value)
@@ -78,7 +78,7 @@ def _busiest_thread(stretch: Stretch, watch: Watch) -> Signal:
     if not threads:
         return missing("busiest_thread_fraction", "1", THREADS, "no thread was seen twice")
     if stretch.widths_s.sum() < threads[0].seen_s * fixed.THREADS_COVERED:
-        reason = "the threads were mostly seen outside the steady phase, as while starting up"
+        reason = "the threads were measured mostly outside the steady phase"
         return missing("busiest_thread_fraction", "1", THREADS, reason)
     first = threads[0]
     who = f"{THREADS}: {first.name or 'unnamed'}, thread {first.tid} of process {first.pid}"

@@ -1,7 +1,7 @@
 """The phases of a recording: where a GPU was busy and idle, and which part is the steady work that is judged.
 
-Starting up, what comes after the work, and pauses are told by themselves. The work between them is cut where its level
-changes for good; the longest part is the steady one.
+Starting up, pauses and the time after the work are parts of their own. The work between them is cut where its level
+changes for good; the longest piece is the steady part.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Span = tuple[int, int]
 
-# A card that works at 9 % all the time is not idle: what is below half of this percentile of its levels is.
+# A card that always works at 9 % is not idle. Idle is what lies below half of this percentile of its levels.
 USUAL_PERCENTILE = 90
 SHORTEST_NS = int(fixed.PHASE_EDGE_S * NS_PER_S)
 
@@ -45,13 +45,13 @@ class Phase:
 
     @property
     def seconds(self) -> float:
-        """How long it lasted."""
+        """Its length in seconds."""
         return (self.end_ns - self.start_ns) / NS_PER_S
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the recording by what it was: its spans, for how long something is known of it, and its mean."""
+    """A part of the recording: its kind, its spans in ns, the seconds for which it was read, its mean utilization."""
 
     kind: Kind
     spans: tuple[Span, ...]
@@ -60,11 +60,11 @@ class Part:
 
 
 def phases(recording: Telemetry, column: str, start_ns: int, end_ns: int) -> tuple[Phase, ...]:
-    """Return the busy and idle phases of a utilization in order; one of a second alone goes to the phase before it."""
+    """Return the busy and idle phases in order; one shorter than `PHASE_EDGE_S` joins the phase before it."""
     joined: list[Phase] = []
-    for busy, group in groupby(_stretches(recording, column, start_ns, end_ns), key=lambda one: one.busy):
-        one = list(group)
-        start, end = one[0].start_ns, one[-1].end_ns
+    for busy, group in groupby(_stretches(recording, column, start_ns, end_ns), key=lambda stretch: stretch.busy):
+        alike = list(group)
+        start, end = alike[0].start_ns, alike[-1].end_ns
         short = busy is not None and end - start < SHORTEST_NS
         if joined and (short or busy == joined[-1].busy):
             joined[-1] = Phase(joined[-1].busy, joined[-1].start_ns, end)
@@ -74,13 +74,13 @@ def phases(recording: Telemetry, column: str, start_ns: int, end_ns: int) -> tup
 
 
 def busy_span(found: Sequence[Phase]) -> Span | None:
-    """Return from where the first busy phase begins to where the last one ends, or None where there is none."""
+    """Return the span from the begin of the first busy phase to the end of the last; None where there is none."""
     busy = [phase for phase in found if phase.busy]
     return (busy[0].start_ns, busy[-1].end_ns) if busy else None
 
 
 def parts(recording: Telemetry, column: str, found: Sequence[Phase], limits: Thresholds) -> tuple[Part, ...]:
-    """Return what the recording consists of, in order of time, exactly one part the steady one; none if never busy."""
+    """Return the parts of the recording in order, exactly one of them steady; none if the GPU was never busy."""
     span = busy_span(found)
     if span is None:
         return ()
@@ -88,27 +88,27 @@ def parts(recording: Telemetry, column: str, found: Sequence[Phase], limits: Thr
     least_s = max(limits.pause_s, limits.pause_readings * usual_ns / NS_PER_S)
     works = _works(found, span, least_s, limits)
     levels = _levels(recording, column, works, limits)
-    steady = max(levels, key=lambda one: one[1])[0]
+    steady = max(levels, key=lambda level: level[1])[0]
     named: list[tuple[Kind, tuple[Span, ...]]] = []
     for spans, _ in levels:
         named.append(("steady" if spans is steady else "other", spans))
-    begun, over = steady[0][0], steady[-1][1]
+    begun_ns, over_ns = steady[0][0], steady[-1][1]
     whole = (found[0].start_ns, found[-1].end_ns)
     named.append(("start_up", ((whole[0], works[0][0]),)))
     named.append(("tail", ((works[-1][1], whole[1]),)))
     named += [("pause", ((end, start),)) for (_, end), (start, _) in pairwise(works)]
-    made = [_part(recording, column, kind, spans) for kind, spans in named]
-    return tuple(_joined([_renamed(part, begun, over, limits) for part in made if part.seconds > 0]))
+    unjoined = [_part(recording, column, kind, spans) for kind, spans in named]
+    return tuple(_joined([_renamed(part, begun_ns, over_ns, limits) for part in unjoined if part.seconds > 0]))
 
 
 def _stretches(recording: Telemetry, column: str, start_ns: int, end_ns: int) -> Iterator[Phase]:
-    """Yield each reading's stand and each gap within the times given."""
+    """Yield the stretch that each reading stands for, and each gap, between the given times."""
     times, values = recording.series(column)
     if not len(times):
         yield Phase(None, start_ns, end_ns)
         return
     stands = windows.reach(times, windows.GAP_LEAST_NS)
-    # What is missing for a moment before the first reading is the sampler's start.
+    # A short gap before the first reading is the sampler's start.
     if start_ns < times[0] <= start_ns + GAP_NS:
         times = np.append(np.int64(start_ns), times[1:])
     kept = (stands > start_ns) & (times < end_ns)
@@ -128,16 +128,16 @@ def _stretches(recording: Telemetry, column: str, start_ns: int, end_ns: int) ->
 
 def _idle_below(values: NDArray[np.float64]) -> float:
     """Return the level (%) below which the GPU counts as idle."""
-    some = values[values >= 1]
-    usual = float(np.percentile(some, USUAL_PERCENTILE)) if len(some) else 0.0
+    working = values[values >= 1]
+    usual = float(np.percentile(working, USUAL_PERCENTILE)) if len(working) else 0.0
     return min(fixed.IDLE_BELOW_PERCENT, usual / 2) if usual >= fixed.NOTHING_PERCENT else fixed.IDLE_BELOW_PERCENT
 
 
 def _works(found: Sequence[Phase], span: Span, least_s: float, limits: Thresholds) -> list[Span]:
-    """Return the spans of work between starting up, pauses and what comes after.
+    """Return the spans of work, without starting up, pauses and the time after the work.
 
-    A pause is idle time of `least_s` and more with as much work on both sides; where there are many, or they take much
-    of the time, they are how it works.
+    A pause is idle for at least `least_s`, with as much work on both sides. Many or long pauses belong to how the
+    training works: then they count as work.
     """
     inner = [phase for phase in found if span[0] <= phase.start_ns and phase.end_ns <= span[1]]
     works = [span]
@@ -160,7 +160,7 @@ def _works(found: Sequence[Phase], span: Span, least_s: float, limits: Threshold
 def _levels(
     recording: Telemetry, column: str, works: list[Span], limits: Thresholds
 ) -> list[tuple[tuple[Span, ...], float]]:
-    """Cut the work where its level changes for good; return the spans of each part and for how long it is known."""
+    """Cut the work where its level changes for good; return each piece's spans and for how many seconds it was read."""
     stretch = Stretch(recording, tuple(works))
     levels = stretch.level(column)
     known = ~np.isnan(levels)
@@ -182,7 +182,7 @@ def _part(recording: Telemetry, column: str, kind: Kind, spans: tuple[Span, ...]
 
 
 def _renamed(part: Part, begun_ns: int, over_ns: int, limits: Thresholds) -> Part:
-    """Call other work at a low level start-up where it comes before the steady part, and tail where it comes after."""
+    """Turn other work at a low level into start-up if it comes before the steady part, into tail if after it."""
     idle = part.kind == "other" and part.percent < 100 * limits.start_up_level
     if idle and part.spans[-1][1] <= begun_ns:
         return Part("start_up", part.spans, part.seconds, part.percent)
@@ -191,14 +191,14 @@ def _renamed(part: Part, begun_ns: int, over_ns: int, limits: Thresholds) -> Par
     return part
 
 
-def _joined(made: list[Part]) -> Iterator[Part]:
-    """Join neighbours of the same kind, but no pauses and no other work: their levels differ."""
-    made.sort(key=lambda part: part.spans[0])
-    for kind, group in groupby(made, key=lambda part: part.kind):
-        some = list(group)
+def _joined(parts_found: list[Part]) -> Iterator[Part]:
+    """Join neighbours of the same kind, except pauses and other work, whose levels differ."""
+    parts_found.sort(key=lambda part: part.spans[0])
+    for kind, group in groupby(parts_found, key=lambda part: part.kind):
+        neighbours = list(group)
         if kind in {"other", "pause"}:
-            yield from some
+            yield from neighbours
             continue
-        seconds = sum(part.seconds for part in some)
-        percent = sum(part.percent * part.seconds for part in some) / seconds
-        yield Part(kind, tuple(span for part in some for span in part.spans), seconds, percent)
+        seconds = sum(part.seconds for part in neighbours)
+        percent = sum(part.percent * part.seconds for part in neighbours) / seconds
+        yield Part(kind, tuple(span for part in neighbours for span in part.spans), seconds, percent)

@@ -1,6 +1,6 @@
-"""Readings within some spans of time, so that what the GPU and the processors did can be compared at each moment.
+"""Readings within some spans of time, cut into cells in which the GPU and the processors can be compared.
 
-All work is linear in the number of readings, whatever their times say: a span of a year with two readings is two cells.
+The cost is linear in the number of readings, whatever their times: a span of a year with two readings has two cells.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ GAP_NS = int(fixed.READING_GAP_S * NS_PER_S)
 
 @dataclass(frozen=True)
 class Stretch:
-    """Spans of a recording, (start, end) in order and apart, cut into cells that begin where something was read.
+    """Spans of a recording, (start, end) in Unix ns, sorted and disjoint, cut into cells.
 
-    A cell begins with the first reading of each second, so that it is about a second long, or as long as the readings
-    are apart.
+    A cell begins with the first reading of each second: it is about a second long, or as long as the distance between
+    two readings.
     """
 
     recording: Telemetry
@@ -36,7 +36,7 @@ class Stretch:
 
     @cached_property
     def cells_ns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The starts and the ends of the cells, (n,) each; none where the spans are empty."""
+        """The starts and the ends of the cells in ns, (n,) each; empty where the spans are."""
         starts, ends = [], []
         for start, end in self.spans:
             if end > start:
@@ -57,37 +57,37 @@ class Stretch:
 
     @property
     def seconds(self) -> float:
-        """How long the spans are together."""
+        """The length of all spans together, in seconds."""
         return sum(end - start for start, end in self.spans) / NS_PER_S
 
     def level(self, column: str) -> NDArray[np.float64]:
-        """Mean of a quantity that goes up and down in each cell, (n,), NaN where it was not read."""
+        """Return the mean of a quantity that goes up and down, for each cell, (n,); NaN where it was not read."""
         times, values = self.recording.series(column)
         if not len(times):
             return np.full(len(self.widths_s), np.nan)
         base = int(times[0])
         stands = (windows.reach(times, GAP_NS) - times) / NS_PER_S
-        # Known seconds, and seconds times value, grow evenly while a reading stands, and not at all in a gap.
+        # While a reading stands, known seconds and seconds times value grow evenly; in a gap they stay as they are.
         knots = np.column_stack([times - base, windows.reach(times, GAP_NS) - base]).ravel()
-        known, summed = (self._within(knots, grown, base) for grown in (stands, stands * values))
+        known, summed = (self._grown_within(knots, grown, base) for grown in (stands, stands * values))
         enough = known >= fixed.CELL_KNOWN * self.widths_s
         means: NDArray[np.float64] = np.divide(summed, known, out=np.full(len(known), np.nan), where=enough)
         return means
 
-    def _within(self, knots: NDArray[np.int64], grown: NDArray[np.float64], base: int) -> NDArray[np.float64]:
+    def _grown_within(self, knots: NDArray[np.int64], grown: NDArray[np.float64], base: int) -> NDArray[np.float64]:
         after = np.cumsum(grown)
         reached = np.column_stack([after - grown, after]).ravel()
         starts, ends = (np.interp(edges - base, knots, reached) for edges in self.cells_ns)
         return ends - starts
 
     def rate(self, column: str) -> NDArray[np.float64]:
-        """Growth per second of a counter in each cell, (n,), NaN where it was not read or went back."""
+        """Return the growth per second of a counter, for each cell, (n,); NaN where it was not read or went back."""
         starts, ends = self.cells_ns
         times, values = self.recording.series(column)
         if len(times) < 2:
             return np.full(len(starts), np.nan)
-        # Readings do not fall on the edges: between two near ones a counter is taken to grow evenly. A cell that the
-        # readings cover in part is judged by that part.
+        # Readings do not fall on the edges of cells: between two near readings a counter is taken to grow evenly. A
+        # cell that the readings cover in part is judged by that part.
         first, last = (np.clip(edges, times[0], times[-1]) - times[0] for edges in (starts, ends))
         since = times - times[0]
         seconds = (last - first) / NS_PER_S
@@ -105,7 +105,7 @@ class Stretch:
         return times[within], values[within]
 
     def weighted(self, column: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the readings within the spans and the seconds that each stands for there."""
+        """Return the values read within the spans, (k,), and the seconds that each stands for there, (k,)."""
         times, values = self.recording.series(column)
         if not len(times) or not self.spans:
             return np.empty(0), np.empty(0)
@@ -115,7 +115,7 @@ class Stretch:
         after = np.cumsum(lengths)
         reached = np.column_stack([after - lengths, after]).ravel() / NS_PER_S
         upto, since = (np.interp(at - base, edges, reached) for at in (windows.reach(times, GAP_NS), times))
-        # One that was read before and still stands counts as well.
+        # A value that was read before the span and still stands counts too.
         used = self._are_inside(times) | (upto > since)
         return values[used], (upto - since)[used]
 
@@ -129,7 +129,7 @@ class Stretch:
 
 
 def percentile(values: NDArray[np.float64], weights: NDArray[np.float64], percent: float) -> float:
-    """Return the smallest value below or at which lies that share of the weight."""
+    """Return the smallest value at or below which `percent` of the weight lies."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
     place = int(np.searchsorted(reached, percent / 100 * reached[-1], side="left"))

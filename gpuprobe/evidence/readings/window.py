@@ -1,4 +1,4 @@
-"""The readings of a stretch of a run, or of a whole log, as evidence, like those of a command that was watched."""
+"""The readings of a stretch of a run, or of a whole log, as evidence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def readings_in(
     gpu_pci_bus_id: str = "",
     limits: Thresholds = DEFAULTS,
 ) -> Evidence:
-    """Gather the signals of the GPU that the run used, or of the host alone where none was sampled."""
+    """Gather the signals between two times (Unix ns), of the GPU that the run used; of the host where none was read."""
     watched = Watch(
         name="",
         command=(),
@@ -45,32 +45,32 @@ def readings_in(
 
 
 def as_read(summary: TelemetrySummary, readings: Evidence) -> TelemetrySummary:
-    """Return the summary of a window in which each figure that a diagnosis reads has the value that it reads.
+    """Return the summary of a window with the values that the diagnosis read.
 
-    That is of the window's steady part; what only the summary holds, as the energy, is of all of it.
+    Those cover the window's steady part. A figure that only the summary holds, such as the energy, covers all of it.
     """
-    known = {signal.name: signal for signal in readings.signals if signal.value is not None}
+    read = {signal.name: signal for signal in readings.signals if signal.value is not None}
 
-    def told(signals: Iterable[Signal]) -> tuple[Signal, ...]:
-        return tuple(known.get(signal.name, signal) for signal in signals)
+    def replaced(signals: Iterable[Signal]) -> tuple[Signal, ...]:
+        return tuple(read.get(signal.name, signal) for signal in signals)
 
     first, others = summary.gpus[:1], summary.gpus[1:]
-    return msgspec.structs.replace(summary, host=told(summary.host), gpus=(*map(told, first), *others))
+    return msgspec.structs.replace(summary, host=replaced(summary.host), gpus=(*map(replaced, first), *others))
 
 
 def readings_of_log(recording: Telemetry, limits: Thresholds = DEFAULTS) -> tuple[Evidence, tuple[str, ...]]:
-    """Gather the signals of the GPU that a log shows busiest, and tell what was assumed and what was not judged."""
+    """Gather the signals of the busiest GPU of a log; say what was assumed, and which parts were not judged."""
     times = recording.t_ns
     # The last row of a log stands for as long as the others.
     usual_ns, _ = windows.limits(np.unique(times))
     log = Watch(name="", command=(), started_ns=int(times[0]), ended_ns=int(times[-1]) + usual_ns)
     seen = see(recording, log, limits)
     busiest = max(seen.gpus, key=lambda gpu: (gpu.busy_s, -gpu.index), default=None)
-    said = [said.words for said in recording.states if said.where == "log"]
+    notices = [notice.words for notice in recording.states if notice.where == "log"]
     for gpu in seen.gpus:
-        told = parts_told(gpu)
+        parts = parts_told(gpu)
         judged = ", the busiest, is judged" if gpu is busiest and len(seen.gpus) > 1 else ""
-        if told or judged:
+        if parts or judged:
             mean = gpu.evidence.number("utilization_percent")
-            said.append(f"GPU {gpu.index}{judged}: {told or f'utilization {mean or 0.0:.0f} %'}")
-    return (busiest.evidence if busiest else seen.host), tuple(said)
+            notices.append(f"GPU {gpu.index}{judged}: {parts or f'utilization {mean or 0.0:.0f} %'}")
+    return (busiest.evidence if busiest else seen.host), tuple(notices)

@@ -12,7 +12,7 @@ from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules import whole_run as rules
 from gpuprobe.diagnosis.whole_run import in_short, tells_of_process, weighed
-from gpuprobe.evidence.whole_run import signals
+from gpuprobe.evidence.whole_run_signals import whole_run_signals
 from gpuprobe.records import Evidence, Signal
 from gpuprobe.report.whole_run import figure
 from gpuprobe.thresholds import DEFAULTS
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def found_in(run: RunBreakdown) -> list[Finding]:
-    return list(rules.decide(signals(run))[0])
+    return list(rules.decide(whole_run_signals(run))[0])
 
 
 def of_step(cause: CauseId, severity: float, confidence: Any = "high") -> Finding:
@@ -230,7 +230,7 @@ def test_a_figure_of_a_run_is_told_in_words(name: str, unit: str, value: float |
 
 
 def test_epochs_of_arrays_are_made_longer_since_they_have_no_shuffle_buffer() -> None:
-    made = signals(breakdown(steps=(10, 3000), epoch_start=(1, 60), epoch_first_call=(5, 59), fit=(0.2, 1)))
+    made = whole_run_signals(breakdown(steps=(10, 3000), epoch_start=(1, 60), epoch_first_call=(5, 59), fit=(0.2, 1)))
     kinds = ("arrays", "a tf.data dataset")
     told = [Signal(name="data_kind", unit="", source="fit", value=kind) for kind in kinds]
     arrays, dataset = (rules.decide(Evidence(signals=(*made.signals, kind)))[0][0] for kind in told)
@@ -245,7 +245,7 @@ def test_what_keras_itself_takes_for_an_epoch_of_many_steps_is_a_hint_at_first(
 ) -> None:
     run = breakdown(steps=(10, 3000), epoch_start=(start_s, 30), fit=(0.2, 1))
     kind = Signal(name="data_kind", unit="", source="fit", value="arrays")
-    (only,) = rules.decide(Evidence(signals=(*signals(run).signals, kind)))[0]
+    (only,) = rules.decide(Evidence(signals=(*whole_run_signals(run).signals, kind)))[0]
     assert (only.cause, only.confidence) == ("epoch_start", confidence)
     first = weighed([of_step("batch_too_small", 0.3)], [only], run)[0]
     assert (first.cause == "epoch_start") == leads
