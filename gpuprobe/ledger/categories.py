@@ -1,10 +1,10 @@
-"""The categories of the breakdown. Where several fit an instant, it goes to the first of them."""
+"""The categories of the breakdown. An instant that fits several of them goes to the first."""
 
 from __future__ import annotations
 
-# Device work: an instant with a computing kernel is compute, whatever else runs; a copy counts where none hides it.
+# Device work: an instant with a computing kernel is compute, whatever else runs. A copy counts where no kernel runs.
 BUSY = ("gpu_compute", "gpu_copy_h2d", "gpu_copy_d2h", "gpu_copy_d2d", "gpu_collective")
-# Idle time goes to the first of these that the host was in; what none of them explains is `UNATTRIBUTED`.
+# Idle time goes to the first of these that the host was in; the rest is `UNATTRIBUTED`.
 IDLE = (
     "idle_peer",
     "idle_compile",
@@ -18,7 +18,7 @@ IDLE = (
     "idle_launch",
 )
 UNATTRIBUTED = "unattributed"
-# As they are shown: device work first, then the idle time in the order of the design's list.
+# The order in which reports show them: device work, then idle time.
 GPU_CATEGORIES = (
     *BUSY,
     "idle_input",
@@ -33,7 +33,7 @@ GPU_CATEGORIES = (
     "idle_peer",
     UNATTRIBUTED,
 )
-# Where the processor is the device. Its idle time comes first: an operation of the input pipeline is no training.
+# Where the processor is the device, idle time comes first: an operation of the input pipeline is no training.
 CPU_PRECEDENCE = (
     "idle_compile",
     "idle_once",

@@ -17,27 +17,25 @@ from gpuprobe.traces.timeline import Steps
 from gpuprobe.units import PS_PER_MS, PS_PER_US
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gpuprobe.ledger.host import TracedHost
 
 LEAST_WORK_PS = int(fixed.OPERATION_WORKS_US * PS_PER_US)
 DISPATCH_PS = int(fixed.DISPATCH_MS * PS_PER_MS)
-# Operations that are started one by one, in TensorFlow and in PyTorch.
+# Operations that Python starts one by one, in TensorFlow and in PyTorch.
 ONE_BY_ONE = Kind.EAGER | Kind.ATEN
 
 
 @dataclass(frozen=True)
 class CpuTime:
-    """Where the time of a run without a GPU went: `parts` by category, exclusive, over all steps.
+    """Where the time of a run without a GPU went: `parts` by exclusive category, over all steps.
 
-    `cpu_dispatch` is what it takes to call compiled functions and to start their operations, or single ones: Python's
-    way into the call, the executor on its way from one operation to the next (those that are too cheap for the
-    profiler to note included), and handing over from thread to thread. Python that runs within an operation is none.
+    `cpu_dispatch` is the cost of calling compiled functions and of starting their operations, or single ones: Python's
+    way into the call, the executor's way from one operation to the next (which includes operations too short for the
+    profiler to record), and handing over from thread to thread. Python that runs within an operation does not count.
 
-    Two remarks lie across the categories. `overhead` is the time in which a compiled function was called or ran and
-    no operation of some length did: what starting and ordering them costs. `dispatching` is that in which Python
-    started operations one by one.
+    Two more times overlap the categories. In `overhead` a compiled function was called or ran, but no operation of
+    some length: it is the cost of starting and ordering operations. In `dispatching` Python started operations one by
+    one.
     """
 
     windows: Windows
@@ -49,37 +47,40 @@ class CpuTime:
 def cpu_time(host: TracedHost, waiting: Intervals) -> CpuTime | None:
     """Give every instant of a host's steps to one category; None where no step can be found.
 
-    `waiting` is when the host was in an exchange that another had not reached.
+    `waiting` is when the host was in an exchange that another host had not reached.
     """
     windows = find(host, Steps(), None)
     if windows is None:
         return None
-    window = union(windows.start_ps, windows.end_ps)
-    outside = difference(window, windows.inside) if windows.inside is not None else Intervals()
-    # JAX hands its programs over and goes on: the processor is not idle while one runs, wherever Python is.
-    called = join([host.select(Kind.CALL), _calling(host, windows)])
-    one_by_one = difference(windows.of_step(_dispatching(host, windows.inside)), called)
+    steps = union(windows.start_ps, windows.end_ps)
+    outside = difference(steps, windows.inside) if windows.inside is not None else Intervals()
+    # JAX hands its programs over and goes on: while one runs the processor is not idle, wherever Python is.
+    called = join([host.select(Kind.CALL), _compiled_calls(host, windows)])
+    one_by_one = difference(windows.of_step(_started_by_python(host, windows.inside)), called)
     fed = join([host.input_wait, host.feeding, difference(host.converting, one_by_one)])
     called = difference(called, host.blocked)
     exchanging = [waiting, host.exchanging]
     once = compiled_once(host, windows).time
-    # What a function of Python or a preprocessing layer takes of the step is no training: it could be done ahead.
+    # A Python function or a preprocessing layer in the step is no training: it could run ahead of the step.
     others = [*exchanging, host.preparing, join([called, one_by_one])]
     layers = [difference(host.compiling, once), once, fed, host.running, outside, host.computing, *others]
-    (compiling, first, input_wait, running, outside, computing, *others), left = sweep(window, layers)
-    found = (compiling, first, input_wait, outside, join([running, computing]), *others, left)
-    parts = dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), found, strict=True))
-    free = difference(window, join([host.compiling, fed]))
-    works = join(map(_works(host), range(len(host.threads))))
-    overhead = difference(intersection(called, free), join([works, host.running]))
-    started = difference(intersection(one_by_one, free), join(map(_computes_itself(host), range(len(host.threads)))))
-    return CpuTime(windows, parts, overhead, started)
+    (compiling, once_part, input_wait, running, outside, computing, *others), left = sweep(steps, layers)
+    by_category = (compiling, once_part, input_wait, outside, join([running, computing]), *others, left)
+    parts = dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), by_category, strict=True))
+    threads = range(len(host.threads))
+    neither_fed_nor_compiling = difference(steps, join([host.compiling, fed]))
+    operations = join(_long_operations(host, place, Kind.OP | Kind.KERNEL_RUN) for place in threads)
+    overhead = difference(intersection(called, neither_fed_nor_compiling), join([operations, host.running]))
+    # PyTorch's event of an operation lasts until it is computed; TensorFlow computes in events of its own.
+    computed = join(_long_operations(host, place, Kind.ATEN) for place in threads)
+    dispatching = difference(intersection(one_by_one, neither_fed_nor_compiling), computed)
+    return CpuTime(windows, parts, overhead, dispatching)
 
 
-def _calling(host: TracedHost, windows: Windows) -> Intervals:
-    """The training function's own events, where it was compiled: all the Python in them is the framework's.
+def _compiled_calls(host: TracedHost, windows: Windows) -> Intervals:
+    """Return the training function's own events, where it was compiled: all Python in them is the framework's.
 
-    One that is told to run eagerly has such events too, but calls nothing that was compiled.
+    A function that is told to run eagerly has such events too, but they contain no call of a compiled function.
     """
     if windows.inside is None or not windows.compiled:
         return Intervals()
@@ -88,48 +89,30 @@ def _calling(host: TracedHost, windows: Windows) -> Intervals:
     return Intervals(inside.start[kept], inside.end[kept])
 
 
-def _works(host: TracedHost) -> Callable[[int], Intervals]:
-    """Return what gives the time of one thread in operations that are long enough to be worth their start."""
-
-    def works(place: int) -> Intervals:
-        events = host.threads[place].events
-        runs = (host.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
-        long = runs & ~host.waits[events.name] & (events.duration_ps >= LEAST_WORK_PS)
-        return union(events.start_ps[long], events.end_ps[long])
-
-    return works
+def _long_operations(host: TracedHost, place: int, kind: Kind) -> Intervals:
+    """Return when one thread ran operations of a kind that take longer than their start, without those that wait."""
+    events = host.threads[place].events
+    waits = host.waits[events.name]
+    long = ((host.kinds[place] & kind) != 0) & ~waits & (events.duration_ps >= LEAST_WORK_PS)
+    return union(events.start_ps[long], events.end_ps[long])
 
 
-def _computes_itself(host: TracedHost) -> Callable[[int], Intervals]:
-    """Return what gives the time of one thread in operations of PyTorch that are worth their start.
+def _started_by_python(host: TracedHost, inside: Intervals | None) -> Intervals:
+    """Return the operations that Python starts, with the pauses from one to the next.
 
-    TensorFlow computes in events of its own; here the event that starts an operation ends when it is computed.
-    """
-
-    def computes(place: int) -> Intervals:
-        events = host.threads[place].events
-        long = ((host.kinds[place] & Kind.ATEN) != 0) & (events.duration_ps >= LEAST_WORK_PS)
-        return union(events.start_ps[long], events.end_ps[long])
-
-    return computes
-
-
-def _dispatching(host: TracedHost, inside: Intervals | None) -> Intervals:
-    """The operations that Python starts, with the pauses between one and the next.
-
-    Within a training function that is made of such operations, each pause is one, however long others held it up.
+    Within a training function that consists of such operations, every pause counts, however long.
     """
     parts = [] if inside is None else [_from_first_to_last(host, inside)]
     for place in range(len(host.threads)):
         own = host.of_thread(place, ONE_BY_ONE)
         near = union(own.start, own.end + DISPATCH_PS)
-        # Back to where the last of each row ends: what follows it is no part of it.
+        # Each row of operations ends with its last one: the allowed pause after it is no part of it.
         parts.append(union(near.start, near.end - DISPATCH_PS))
     return join(parts)
 
 
 def _from_first_to_last(host: TracedHost, inside: Intervals) -> Intervals:
-    """The stretches of the training function in which Python starts many operations."""
+    """Return the stretches of the training function in which Python starts many operations."""
     begins, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for place, thread in enumerate(host.threads):
         eager = (host.kinds[place] & ONE_BY_ONE) != 0

@@ -1,7 +1,7 @@
 """What shows that a trace of one step may hold only a part of it.
 
-Of several steps each but the last ends where the next begins. A single one is known to be whole only where something
-marks its ends, where all that ran in it was launched in it, and where all that was launched in it ran.
+In a trace of several steps, each ends where the next begins. A single step is known to be whole only if something marks
+its ends, all work that ran in it was launched in it, and all work that was launched in it ran.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 LAUNCHED_BEFORE = "the device begins with work that was launched before the trace began"
 LEFT_OVER = "the trace ends before work that was launched in its only step has run"
-GOES_ON = "the profiler marks a step that begins before the trace or goes on after it"
-AT_THE_BORDER = "several events begin or end at the very border of the trace, as where a longer one was cut"
-UNMARKED = "the trace holds one step, and nothing marks where that ends"
+GOES_ON = "the profiler marks a step that begins before the traced work or goes on after it"
+AT_THE_BORDER = "several events begin or end exactly at the border of the trace, as if it was cut out of a longer one"
+UNMARKED = "the trace holds one step, and nothing marks its end"
 
 
 def cut(time: GpuTime, host: TracedHost) -> str:
-    """Say what shows that the only step of a device may not be whole; empty where nothing does, or of several steps."""
+    """Say why the only step of a device may not be whole; empty where nothing shows that, or of several steps."""
     windows, work = time.windows, time.work
     if len(windows) > 1:
         return ""
@@ -41,23 +41,23 @@ def cut(time: GpuTime, host: TracedHost) -> str:
     marked = time.device.steps
     if len(marked) and (marked.start_ps[0] < work.start_ps[0] or marked.end_ps.max() > work.end_ps.max()):
         return GOES_ON
-    if _cut_at_the_border(_lines(host)):
+    if _cut_at_the_border(_event_lines(host)):
         return AT_THE_BORDER
     return "" if len(marked) or any(np.any(thread.step != UNKNOWN) for thread in host.threads) else UNMARKED
 
 
-def _lines(host: TracedHost) -> list[Spans]:
-    every: Sequence[Device] = host.devices
-    work = [events for device in every for events in (device.kernels, device.copies)]
+def _event_lines(host: TracedHost) -> list[Spans]:
+    devices: Sequence[Device] = host.devices
+    work = [events for device in devices for events in (device.kernels, device.copies)]
     return [line for line in (*work, *(thread.events for thread in host.threads)) if len(line)]
 
 
 def _cut_at_the_border(lines: Sequence[Spans]) -> bool:
-    """Whether events begin together with the trace, or end together with it.
+    """Whether several events begin at the first instant of the trace, or end at its last one on several lines.
 
-    A profiler that starts catches each event at its own begin. One that stops may end all that is open on a thread.
+    A profiler that starts records each event from its own begin. One that stops may end all open events of one thread.
     """
-    first, last = min(int(line.start_ps.min()) for line in lines), max(int(line.end_ps.max()) for line in lines)
-    begun = sum(int((line.start_ps == first).sum()) for line in lines)
-    ended = sum(bool((line.end_ps == last).any()) for line in lines)
+    first_ps, last_ps = min(int(line.start_ps.min()) for line in lines), max(int(line.end_ps.max()) for line in lines)
+    begun = sum(int((line.start_ps == first_ps).sum()) for line in lines)
+    ended = sum(bool((line.end_ps == last_ps).any()) for line in lines)
     return max(begun, ended) >= fixed.CUT_TOGETHER

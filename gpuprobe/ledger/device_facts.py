@@ -9,10 +9,10 @@ from gpuprobe.records import Record
 
 
 class KernelFacts(Record, frozen=True, kw_only=True):
-    """The kernels of one device. Shares are 0 to 1; `per_s` is over the time that the steps took.
+    """The kernels of one device. Fractions are 0 to 1; `per_s` is kernels per second of the steps.
 
-    `tensor_core_time_fraction` and `eligible_time_fraction` are shares of the kernels' time: those that use Tensor
-    Cores by their name, and those launched by operations that could.
+    `tensor_core_time_fraction` is the share of kernel time in kernels that use Tensor Cores by their name,
+    `eligible_time_fraction` the share in kernels launched by operations that could.
     """
 
     count: int
@@ -29,7 +29,7 @@ class KernelFacts(Record, frozen=True, kw_only=True):
 
 
 class TopKernel(Record, frozen=True, kw_only=True):
-    """One kernel by name: how often, its time in all, and its share of all kernel time."""
+    """One kernel by name: how often it ran, its total time, and its share of all kernel time (0 to 1)."""
 
     name: str
     count: int
@@ -40,10 +40,10 @@ class TopKernel(Record, frozen=True, kw_only=True):
 
 
 class CopyFacts(Record, frozen=True, kw_only=True):
-    """The copies of one direction. `gb_per_s` is bytes over time in GB (1e9), where the trace gives sizes.
+    """The copies of one direction. `gb_per_s` is 1e9 bytes per second, where the trace gives sizes.
 
-    `link_fraction` is that against the device's own memory, which each byte crosses twice, for copies on the device;
-    None for copies to and from the host: traces do not name the link.
+    For copies on the device, `link_fraction` is that rate over the bandwidth of its memory, which each byte crosses
+    twice. For copies to and from the host it is None: traces do not name the link.
     """
 
     direction: str
@@ -56,10 +56,10 @@ class CopyFacts(Record, frozen=True, kw_only=True):
 
 
 class OperationFacts(Record, frozen=True, kw_only=True):
-    """The operations of one layer, forward and backward, or of the optimizer: `owner` is its path in the model.
+    """The operations of one layer (forward and backward) or of the optimizer; `owner` is its path in the model.
 
-    `types` are their kinds, the longest first, with the share of the owner's time of each. `fraction` is the share of
-    the steps in which one of them ran (0 to 1), `count` how many ran in a step.
+    `types` are the types of operation, the longest first, each with its share of the owner's time. `fraction` is the
+    share of the steps in which one of the operations ran (0 to 1), `count` the operations per step.
     """
 
     owner: str
@@ -71,11 +71,11 @@ class OperationFacts(Record, frozen=True, kw_only=True):
 
 
 class LoopFacts(Record, frozen=True, kw_only=True):
-    """A loop that the graph of the step holds: its path, how often its body runs in a step, and for how long.
+    """A loop in the graph of the step: its path, how often its body runs in a step (`turns`), and for how long.
 
-    `fraction` is the share of the steps (0 to 1) from the begin of its first turn to the end of its last, of which some
-    operation of it ran for `busy_ms_per_step`. `maps` says that it is a `tf.map_fn`, `recurrent` that its layer goes
-    through time.
+    `fraction` is the share of the steps (0 to 1) from the begin of the first iteration to the end of the last. In
+    `busy_ms_per_step` of that an operation of the loop ran. `maps` says that it is a `tf.map_fn`, `recurrent` that it
+    belongs to a recurrent layer.
     """
 
     path: str
@@ -90,10 +90,10 @@ class LoopFacts(Record, frozen=True, kw_only=True):
 class HeldFacts(Record, frozen=True, kw_only=True):
     """How the host was held while the device idled: the stretches in which it launched nothing for long.
 
-    `steps` are those in which what held it longest did, `kind` is what that was (`host_work.WorkKind`). Of the time of
-    `idle_host_work`, `told_fraction` is the share of which an event tells what the host did; of that of `idle_once`,
-    `proven_fraction` the share of which one step is enough to say that it does not come again. Both 0 to 1, and None
-    where there is no such time.
+    `kind` is the kind of work that held it longest (`host_work.WorkKind`), `steps` the number of steps with that work.
+    `told_fraction` is the share of `idle_host_work` for which an event shows what the host did, `proven_fraction` the
+    share of `idle_once` for which a single step proves that it does not come again. Both are 0 to 1, and None where
+    there is no such time.
     """
 
     stretches: int
@@ -104,9 +104,10 @@ class HeldFacts(Record, frozen=True, kw_only=True):
 
 
 class RecurrentFacts(Record, frozen=True, kw_only=True):
-    """A recurrent layer that runs as a loop of operations. `time_fraction` is the share of the steps (0 to 1) in which
-    the device waits for such a loop, or, on a processor, runs it; `setting` keeps cuDNN from running the layer whole,
-    empty where the operations do not show it.
+    """A recurrent layer that runs as a loop of operations.
+
+    `time_fraction` is the share of the steps (0 to 1) in which a GPU waits for such a loop, or a processor runs it.
+    `setting` is the layer's setting that rules cuDNN out; empty where the operations do not show it.
     """
 
     layer: str

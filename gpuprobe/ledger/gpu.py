@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.host import TracedHost
     from gpuprobe.traces.timeline import Device, Timeline
 
-# Memsets and copies from device to device move data within the device, and so does what the trace names no further.
+# Memsets, copies on the device, and copies without a known direction count as copies within the device.
 _CATEGORY_OF_DIRECTION: dict[int, str] = {Direction.H2D: "gpu_copy_h2d", Direction.D2H: "gpu_copy_d2h"}
 
 
 @dataclass(frozen=True)
 class GpuTime:
-    """Where one GPU's time went: `parts` by category, exclusive, over all steps; the rest is what they come from."""
+    """Where one GPU's time went: `parts` by exclusive category, over all steps; the other fields are their sources."""
 
     device: Device
     windows: Windows
@@ -44,7 +44,7 @@ def gpu_time(timeline: Timeline, device: Device, host: TracedHost, lost: Lost, w
     """Give every instant of a GPU's steps to one category; None where it did nothing or no step can be found.
 
     `lost` are the launch calls of its host whose work the trace does not show; `waiting` is when the device was in a
-    collective that another had not reached.
+    collective that another device had not reached.
     """
     work = launches(device, host)
     if not len(work.start_ps):
@@ -53,7 +53,7 @@ def gpu_time(timeline: Timeline, device: Device, host: TracedHost, lost: Lost, w
     launched = work.launch_ps[work.launch_ps != NO_LAUNCH]
     first = min(int(launched.min()), int(work.start_ps[0])) if len(launched) else int(work.start_ps[0])
     missing = lost.of(work.feeding)
-    # What was launched was done, whether it is in the trace or not.
+    # Launched work was done, whether or not the trace shows it.
     ended = max([int(work.end_ps.max()), *missing.launch_ps[-1:].tolist()])
     windows = find(host, device.steps, (first, ended), len(device.kernels) > 0)
     if windows is None:
@@ -61,24 +61,24 @@ def gpu_time(timeline: Timeline, device: Device, host: TracedHost, lost: Lost, w
     busy = union(work.start_ps, work.end_ps)
     kernels = union(device.kernels.start_ps, device.kernels.end_ps)
     copies = union(device.copies.start_ps, device.copies.end_ps)
-    window = union(windows.start_ps, windows.end_ps)
-    got, idle = sweep(window, _busy_layers(timeline, device, waiting))
-    # What dropped events may have filled is not known to be idle at all.
+    steps = union(windows.start_ps, windows.end_ps)
+    busy_parts, idle = sweep(steps, _busy_layers(timeline, device, waiting))
+    # Time that dropped events may have filled is not known to be idle.
     unknown = difference(intersection(idle, blind(work, missing)), waiting)
     idle = difference(idle, unknown)
     others = [other for other in timeline.devices if other.host == device.host and other is not device]
-    told = idle_of(host, work, others, windows, busy, idle, waiting)
-    parts = dict(zip(BUSY, got, strict=True)) | told.parts
+    idle_parts = idle_of(host, work, others, windows, busy, idle, waiting)
+    parts = dict(zip(BUSY, busy_parts, strict=True)) | idle_parts.parts
     parts[UNATTRIBUTED] = join([parts[UNATTRIBUTED], unknown])
-    return GpuTime(device, windows, work, missing, parts, told, busy, kernels, copies, span)
+    return GpuTime(device, windows, work, missing, parts, idle_parts, busy, kernels, copies, span)
 
 
 def _busy_layers(timeline: Timeline, device: Device, waiting: Intervals) -> list[Intervals]:
     kernels, copies = device.kernels, device.copies
-    together = names.collective(timeline.names, kernels.name)
+    collective = names.collective(timeline.names, kernels.name)
     category = np.array([_CATEGORY_OF_DIRECTION.get(d, "gpu_copy_d2d") for d in copies.direction.tolist()], "U12")
     return [
-        union(kernels.start_ps[~together], kernels.end_ps[~together]),
+        union(kernels.start_ps[~collective], kernels.end_ps[~collective]),
         *(union(copies.start_ps[category == name], copies.end_ps[category == name]) for name in COPIES),
-        difference(union(kernels.start_ps[together], kernels.end_ps[together]), waiting),
+        difference(union(kernels.start_ps[collective], kernels.end_ps[collective]), waiting),
     ]

@@ -1,4 +1,4 @@
-"""What a trace tells of the time in which the host launched nothing: how often, where, in what, and how surely."""
+"""Facts about the time in which the host launched nothing: how often, in which steps, in which events, how surely."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
 
 
 def held_facts(time: GpuTime, host: TracedHost) -> HeldFacts | None:
-    """Describe what held the host while the device idled; None where nothing did."""
+    """Describe what held the host while the device idled; None where nothing held it."""
     work, once = time.parts["idle_host_work"], time.parts["idle_once"]
     if not len(work) and not len(once):
         return None
     holders = time.idle.holders
-    reach = _reach(holders, work)
-    told = sum(int(ps) for holder, ps in zip(holders, reach, strict=True) if holder.told)
-    longest = max(_by_event(holders, reach), key=lambda found: found[1], default=None)
+    reach_ps = _overlap_ps(holders, work)
+    told_ps = sum(int(ps) for holder, ps in zip(holders, reach_ps, strict=True) if holder.told)
+    longest = max(_by_event(holders, reach_ps), key=lambda event: event[1], default=None)
     kind, steps = "", 0
     if longest is not None:
-        name, _, mine = longest
-        kind = work_kind(host.names[name], mine[0].kind) if name != UNKNOWN else ""
+        name, _, stretches = longest
+        kind = work_kind(host.names[name], stretches[0].kind) if name != UNKNOWN else ""
         steps = len(
-            set(np.searchsorted(time.windows.start_ps, [holder.middle_ps for holder in mine], "right").tolist())
+            set(np.searchsorted(time.windows.start_ps, [holder.middle_ps for holder in stretches], "right").tolist())
         )
     return HeldFacts(
-        stretches=int((reach > 0).sum()),
+        stretches=int((reach_ps > 0).sum()),
         steps=steps,
         kind=kind,
-        told_fraction=told / work.total if len(work) else None,
+        told_fraction=told_ps / work.total if len(work) else None,
         proven_fraction=intersection(once, time.idle.proven).total / once.total if len(once) else None,
     )
 
 
 def prepared_facts(windows: Windows, part: Intervals, events: Sequence[HostEvent]) -> HeldFacts | None:
-    """Describe what a processor did in its steps that could be done before them; None where there is no such work."""
+    """Describe work in a processor's steps that could be done ahead of them; None where there is none."""
     if not events:
         return None
     return HeldFacts(
@@ -64,29 +64,30 @@ def prepared_facts(windows: Windows, part: Intervals, events: Sequence[HostEvent
 
 
 def held_by(holders: Sequence[Holder], host: TracedHost, part: Intervals) -> list[HostEvent]:
-    """Name the events that held the host in a part of the idle time, with how much of it each did."""
+    """Name the events that held the host in a part of the idle time, each with its ms of that part."""
     return [
-        HostEvent(name=host.names[name], thread=host.threads[mine[0].thread].name, ms=ps / PS_PER_MS)
-        for name, ps, mine in _by_event(holders, _reach(holders, part))
+        HostEvent(name=host.names[name], thread=host.threads[stretches[0].thread].name, ms=ps / PS_PER_MS)
+        for name, ps, stretches in _by_event(holders, _overlap_ps(holders, part))
         if name != UNKNOWN
     ]
 
 
 def unnamed(holders: Sequence[Holder]) -> Intervals:
-    """Return the stretches that are longer than any event in them."""
+    """Return the stretches that no single event fills."""
     return time_of(holder for holder in holders if holder.name == UNKNOWN)
 
 
-def _reach(holders: Sequence[Holder], part: Intervals) -> np.ndarray:
-    starts, ends = ([getattr(one, name) for one in holders] for name in ("start_ps", "end_ps"))
+def _overlap_ps(holders: Sequence[Holder], part: Intervals) -> np.ndarray:
+    """Return how much of the part each stretch covers, (n,) ps."""
+    starts, ends = ([getattr(holder, name) for holder in holders] for name in ("start_ps", "end_ps"))
     return covered(part, np.array(starts, np.int64), np.array(ends, np.int64))
 
 
-def _by_event(holders: Sequence[Holder], reach: np.ndarray) -> list[tuple[int, int, list[Holder]]]:
-    """Return each event's name, its time in the part, and the stretches that it held."""
-    found: dict[int, tuple[int, list[Holder]]] = {}
-    for holder, ps in zip(holders, reach.tolist(), strict=True):
+def _by_event(holders: Sequence[Holder], reach_ps: np.ndarray) -> list[tuple[int, int, list[Holder]]]:
+    """Return each event's name, its time in the part, and the stretches in which it held the host."""
+    by_name: dict[int, tuple[int, list[Holder]]] = {}
+    for holder, ps in zip(holders, reach_ps.tolist(), strict=True):
         if ps:
-            total, mine = found.get(holder.name, (0, []))
-            found[holder.name] = total + ps, [*mine, holder]
-    return [(name, total, mine) for name, (total, mine) in found.items()]
+            total_ps, stretches = by_name.get(holder.name, (0, []))
+            by_name[holder.name] = total_ps + ps, [*stretches, holder]
+    return [(name, total_ps, stretches) for name, (total_ps, stretches) in by_name.items()]

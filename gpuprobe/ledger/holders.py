@@ -1,4 +1,4 @@
-"""What held the host while it launched nothing: the event in which it was for most of such a stretch."""
+"""What held the host while it launched nothing: the event that fills most of such a stretch."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _CALLS = Kind.FUNCTION | Kind.CALL | Kind.EXECUTION
 class Holder:
     """One stretch in which nothing was launched, and the event that the host was in; `name` and `thread` are places.
 
-    `start_ps` and `end_ps` are those of the stretch, `own_ps` is what of it is no wait; the event lasts from `since_ps`
-    until `until_ps`, is of that `kind`, and `launches` so often. `told` says whether it tells what the host did: not
-    where it encloses many launches, and not where it only says that a framework runs a function (`wraps`). `name` is
-    UNKNOWN where no event is as long as the stretch: many short ones may fill it.
+    The stretch lasts from `start_ps` to `end_ps`; `own_ps` is the part of it without waits. The event lasts from
+    `since_ps` to `until_ps`, is of a `kind`, and `launches` is the number of launches in it. `told` says whether the
+    event shows what the host did: not if it encloses many launches, nor if it only says that a framework runs a
+    function (`wraps`). `name` is UNKNOWN where no event fills the stretch: many short ones may.
     """
 
     start_ps: int
@@ -53,31 +53,31 @@ class Holder:
 
     @property
     def launches_nothing(self) -> bool:
-        """Whether it is one event, from begin to end, in which nothing is launched."""
+        """Whether the event launches nothing from its begin to its end."""
         return self.told and self.launches == 0 and self.until_ps <= self.end_ps
 
     @property
     def is_operation(self) -> bool:
-        """Whether that event is an operation."""
+        """Whether the event is an operation that launches nothing."""
         return self.launches_nothing and bool(self.kind & (Kind.OP | Kind.KERNEL_RUN))
 
     @property
     def alone(self) -> Holder:
-        """The event's own part of the stretch: in the rest the host may be on its way to the next launch."""
+        """The same, cut to the event: in the rest of the stretch the host may be on its way to the next launch."""
         start, end = max(self.start_ps, self.since_ps), min(self.end_ps, self.until_ps)
         return replace(self, start_ps=start, end_ps=end, own_ps=min(self.own_ps, end - start))
 
     @property
     def middle_ps(self) -> int:
-        """The middle of the event's part of the stretch: that may begin with the last launch of the step before."""
+        """The middle of the event's part of the stretch; the stretch itself may begin in the step before."""
         return (max(self.start_ps, self.since_ps) + min(self.end_ps, self.until_ps or self.end_ps)) // 2
 
 
 def watched(host: TracedHost, feeding: Iterable[int]) -> tuple[int, ...]:
-    """Return the places of the threads whose events tell what held the host.
+    """Return the places of the threads whose events show what held the host.
 
-    They are those that launch or call the training function, and those on which TensorFlow runs operations; where no
-    launch is known, all but those of the input pipeline.
+    These are the threads that launch or call the training function (`feeding`), and those that run operations of
+    TensorFlow. Where no launch is known, they are all threads outside the input pipeline.
     """
     chosen = set(feeding)
     every = [place for place, thread in enumerate(host.threads) if not thread.name.startswith(THREADS)]
@@ -88,7 +88,7 @@ def watched(host: TracedHost, feeding: Iterable[int]) -> tuple[int, ...]:
 
 
 def seen(host: TracedHost, threads: Iterable[int]) -> Intervals:
-    """Return when any of the threads was in an event that says more than that a step, or a whole function, runs."""
+    """Return when any of the threads was in an event that says more than that a step or a whole function runs."""
     wrapper = _wrappers(host)
     parts = []
     for place in threads:
@@ -98,29 +98,29 @@ def seen(host: TracedHost, threads: Iterable[int]) -> Intervals:
     return join(parts)
 
 
-def time_of(found: Iterable[Holder]) -> Intervals:
-    """Return the time of those stretches."""
-    spans = [(holder.start_ps, holder.end_ps) for holder in found]
+def time_of(stretches: Iterable[Holder]) -> Intervals:
+    """Return the time of the stretches."""
+    spans = [(holder.start_ps, holder.end_ps) for holder in stretches]
     starts, ends = np.array(spans, np.int64).reshape(-1, 2).T
     return union(starts, ends)
 
 
 def holders(host: TracedHost, threads: Iterable[int], stretches: Held, calls: LaunchCalls) -> Iterator[Holder]:
-    """Yield what held the host, for each stretch in which it was held."""
-    events = _Long.of(host, threads, round(fixed.HELD_BY_HALF * stretches.operation_ps))
+    """Yield a holder for each stretch that is long for the event that held the host."""
+    events = _LongEvents.of(host, threads, round(fixed.HELD_BY_HALF * stretches.operation_ps))
     columns = (stretches.start_ps, stretches.end_ps, stretches.own_ps, stretches.in_call)
     for start, end, own, in_call in zip(*(column.tolist() for column in columns), strict=True):
         holder = _holder(events, calls, Holder(start, end, own, in_call))
         if own > (max(INTO_A_CALL_PS, stretches.limit_ps) if holder.wraps else stretches.limit_ps):
             yield holder
-        # In a launch call nothing tells the driver's work from the launch but its length.
+        # Inside a launch call, only the length tells the driver's own work from the launch.
         elif holder.launches_nothing and not in_call:
             shortest = stretches.operation_ps if holder.is_operation else stretches.event_ps
             if min(own, holder.until_ps - holder.since_ps) > shortest:
                 yield holder.alone
 
 
-def _holder(events: _Long, calls: LaunchCalls, stretch: Holder) -> Holder:
+def _holder(events: _LongEvents, calls: LaunchCalls, stretch: Holder) -> Holder:
     place = events.holder(stretch.start_ps, stretch.end_ps)
     if place is None:
         return stretch
@@ -142,8 +142,8 @@ def _holder(events: _Long, calls: LaunchCalls, stretch: Holder) -> Holder:
 
 
 @dataclass(frozen=True)
-class _Long:
-    """The events of some length, (n,) each; `encloses` are those that only tell that a framework runs something."""
+class _LongEvents:
+    """The events of some length, (n,) each; `encloses` are those that only say that a framework runs something."""
 
     start_ps: Int64s
     end_ps: Int64s
@@ -153,7 +153,7 @@ class _Long:
     encloses: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, host: TracedHost, threads: Iterable[int], least_ps: int) -> _Long:
+    def of(cls, host: TracedHost, threads: Iterable[int], least_ps: int) -> _LongEvents:
         wrapper = _wrappers(host)
         waiting = host.waits & ~np.array([runs_python(name) for name in host.names], np.bool_)
         columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in range(5)]
@@ -161,22 +161,22 @@ class _Long:
             events = host.threads[place].events
             kept = host.unmarked(place) & (events.duration_ps >= least_ps) & ~waiting[events.name]
             name, kind = events.name[kept].astype(np.int64), host.kinds[place][kept].astype(np.int64)
-            found = events.start_ps[kept], events.end_ps[kept], name, np.full(len(name), place), kind
-            for column, values in zip(columns, found, strict=True):
+            long = events.start_ps[kept], events.end_ps[kept], name, np.full(len(name), place), kind
+            for column, values in zip(columns, long, strict=True):
                 column.append(values)
         start, end, name, thread, kind = (np.concatenate(column) for column in columns)
         return cls(start, end, name, thread, kind, wrapper[name] | ((kind & _CALLS) != 0))
 
     def holder(self, start: int, end: int) -> int | None:
-        """Return the place of the shortest event that fills the stretch, an operation first; None where none does."""
+        """Return the place of the shortest event that fills the stretch, operations first; None where none fills it."""
         filled = (np.minimum(self.end_ps, end) - np.maximum(self.start_ps, start)) / (end - start)
         lasted = self.end_ps - self.start_ps
-        most, half = filled >= fixed.HELD_BY_MOST, filled >= fixed.HELD_BY_HALF
-        ranks = (half & ((self.kind & Kind.OP) != 0), most, half)
-        chosen = next((np.flatnonzero(rank) for rank in ranks if rank.any()), None)
+        fills_most, fills_half = filled >= fixed.HELD_BY_MOST, filled >= fixed.HELD_BY_HALF
+        preferred = (fills_half & ((self.kind & Kind.OP) != 0), fills_most, fills_half)
+        chosen = next((np.flatnonzero(events) for events in preferred if events.any()), None)
         return None if chosen is None else int(chosen[np.argmin(lasted[chosen])])
 
 
 def _wrappers(host: TracedHost) -> NDArray[np.bool_]:
-    """Tell which names enclose whatever a framework runs, (names,) bool."""
+    """Tell which names are of events that enclose whatever a framework runs, (names,) bool."""
     return np.array([wraps(name) for name in host.names], np.bool_)

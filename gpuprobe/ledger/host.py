@@ -1,4 +1,4 @@
-"""What the threads of one host were doing, as sets of time by kind."""
+"""What the threads of one host did, as sets of time by kind of event."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LEAST_COPY_PS = int(fixed.COPY_US * PS_PER_US)
 
 @dataclass(frozen=True)
 class Calls:
-    """The calls of a host's threads that carry a correlation id: all (n,) and sorted by that id, `thread` a place."""
+    """The calls with a correlation id, (n,) each, sorted by that id; `thread` is a place in the host's threads."""
 
     correlation: Int64s
     start_ps: Int64s
@@ -56,13 +56,13 @@ class TracedHost:
         return self._spans(place, (self.kinds[place] & kind) != 0)
 
     def active(self, among: Iterable[int]) -> Intervals:
-        """Return the time in which any thread was in an event; Python frames and step markers do not count."""
+        """Return the time in which any of the threads was in an event; Python frames and step markers do not count."""
         return join(
             self._spans(place, ((self.kinds[place] & Kind.PYTHON) == 0) & self.unmarked(place)) for place in among
         )
 
     def tells(self, among: Iterable[int]) -> bool:
-        """Say whether the trace shows more of the threads than their calls to the driver, which carry an id."""
+        """Tell whether the trace shows more of the threads than their driver calls, which carry a correlation id."""
         shown = [(self.threads[place].events.correlation, self.unmarked(place)) for place in among]
         return any(int(unmarked.sum()) > int((ids != NO_CORRELATION).sum()) for ids, unmarked in shown)
 
@@ -91,17 +91,17 @@ class TracedHost:
             ):
                 column.append(values)
         found = [np.concatenate(column) if column else np.empty(0, np.int64) for column in columns]
-        # By id, then by start: of several calls with one id (Kineto nests a driver call in a runtime call), the
-        # first is the one that the program made.
+        # By id, then by start. Of several calls with one id, the program made the first: Kineto nests a driver call in
+        # a runtime call.
         order = np.lexsort((found[1], found[0]))
         return Calls(*(column[order] for column in found))
 
     @cached_property
     def compiling(self) -> Intervals:
-        """Time spent building graphs and compiling, with what the profiler gives no name.
+        """Time spent building graphs and compiling, with parts for which the profiler has no event.
 
-        Between the building of a graph and the function's execution lies its optimisation; and an operation that
-        compiles does so from its start.
+        A graph is optimised between its building and the function's execution. An operation that compiles does so
+        from its start on.
         """
         parts = [self.select(Kind.COMPILE)]
         for place in range(len(self.threads)):
@@ -112,9 +112,9 @@ class TracedHost:
 
     @cached_property
     def input_wait(self) -> Intervals:
-        """Time in which the training waited in its iterator; from the outermost iterator where nothing else says so."""
-        found = self.select(Kind.INPUT)
-        return found if len(found) else self.select(Kind.ITERATOR_ROOT)
+        """Time in which the training waited in its iterator: the recorded waits, else the outermost iterator."""
+        waiting = self.select(Kind.INPUT)
+        return waiting if len(waiting) else self.select(Kind.ITERATOR_ROOT)
 
     @cached_property
     def waits(self) -> NDArray[np.bool_]:
@@ -123,7 +123,7 @@ class TracedHost:
 
     @cached_property
     def converting(self) -> Intervals:
-        """Time in which Python made tensors of arrays so large that copying took longer than the call."""
+        """Time in which Python made tensors of large arrays, whose copying takes longer than the call itself."""
         parts = []
         for place, thread in enumerate(self.threads):
             long = thread.events.duration_ps >= LEAST_COPY_PS
@@ -132,12 +132,12 @@ class TracedHost:
 
     @cached_property
     def feeding(self) -> Intervals:
-        """Time in which a loop in Python made the next batch, where it says so."""
+        """Time in which a loop in Python made the next batch, where an event of that name shows it."""
         return self.select(Kind.FEED)
 
     @cached_property
     def blocked(self) -> Intervals:
-        """Time in which an operation outside the input pipeline waited for others: for Python, or another device."""
+        """Time in which an operation outside the input pipeline waited for Python or for another device."""
         return join(
             self._spans(place, self.waits[thread.events.name])
             for place, thread in enumerate(self.threads)
@@ -158,7 +158,7 @@ class TracedHost:
 
     @cached_property
     def prepares(self) -> NDArray[np.bool_]:
-        """Tell which names are operations that call Python, or of which only preprocessing is made, (names,) bool."""
+        """Tell which names are operations that call Python or only occur in preprocessing, (names,) bool."""
         return np.array([prepares(name) for name in self.names], np.bool_)
 
     @cached_property
@@ -172,7 +172,7 @@ class TracedHost:
 
     @cached_property
     def exchanging(self) -> Intervals:
-        """Time in which an operation of any thread exchanged with other workers, or waited for them to come to it."""
+        """Time in which an operation of any thread exchanged data with other workers, or waited for them."""
         return self.select(Kind.EXCHANGE)
 
     @cached_property
@@ -206,7 +206,7 @@ class TracedHost:
         known = next_call < len(call)
         next_call = next_call[known]
         next_run = np.searchsorted(run, call[next_call])
-        # Only the first call of a function optimises its graph, and a run after the call's end is of something else.
+        # Only the first call of a function optimises its graph. A run after the end of the call belongs to another.
         inside = (next_run < len(run)) & _first_of_each(name)[next_call]
         until = run[np.minimum(next_run, len(run) - 1)] if len(run) else np.empty(0, np.int64)
         kept = inside & (until <= events.end_ps[calls][next_call]) if len(run) else np.zeros(len(next_call), np.bool_)
@@ -224,7 +224,7 @@ class TracedHost:
 
 
 def _first_of_each(name: Int32s) -> NDArray[np.bool_]:
-    """Tell which of the names (n,) stand at their first place."""
+    """Tell at which places (n,) a name occurs for the first time."""
     used, row = distinct(name.astype(np.int64))
     place = np.empty(len(used), np.intp)
     place[row[::-1]] = np.arange(len(name))[::-1]

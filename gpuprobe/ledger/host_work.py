@@ -1,4 +1,4 @@
-"""What kind of work held the host while it launched nothing, by the name of the event: names only say what it was."""
+"""The kind of work that held the host while it launched nothing, by the name of the event."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gpuprobe.ledger.names import COPYING, Kind, is_preprocessing, runs_python
 
 WorkKind = Literal["python_function", "preprocessing_layer", "operation", "staging", "preparing", "frame", "call", ""]
 
-# How functions of Python that make samples are called.
+# Names that Python functions which prepare samples usually have.
 _PREPARING = re.compile(
     r".*(?:preproc|prepar|augment|decod|resize|tokeni|collat|read_|load_|imread|image_process|transforms?[./_])",
     re.IGNORECASE,
@@ -17,7 +17,7 @@ _PREPARING = re.compile(
 
 
 def work_kind(name: str, kind: int) -> WorkKind:
-    """Return what an event that held the host is; empty where it has no name."""
+    """Return the kind of work of an event that held the host; empty where the event has no name."""
     if runs_python(name):
         return "python_function"
     if COPYING in name:

@@ -1,4 +1,4 @@
-"""The idle time of one GPU by what the host did meanwhile."""
+"""The idle time of one GPU, by what the host did meanwhile."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SILENT_PS = int(fixed.SILENT_MS * PS_PER_MS)
 
 @dataclass(frozen=True)
 class Idle:
-    """The idle time by category, exclusive; what held the host; and the part of `idle_once` that one step proves.
+    """The idle time by exclusive category, and what held the host.
 
-    `threads` are the places of those whose events tell what the host did. `stalled` is the part of `idle_queue` in
-    which work had been launched for long, and the host launched no more: nothing tells why it did not start. `off_pace`
-    is that of `idle_launch` in pauses that are long for the pace, though nothing shows what fills them. The rest is
-    when the host was held by work, whether or not the device idled: `busy_once` by what is done once, `busy_held` by
-    other work.
+    `threads` are the places of the threads whose events show what the host did. `proven` is the part of `idle_once`
+    for which a single step is proof. `stalled` is the part of `idle_queue` in which work had been launched for long
+    and the host launched no more: nothing shows why it did not start. `off_pace` is the part of `idle_launch` in
+    pauses that are long for the pace of launching: nothing shows what fills them. `busy_once` and `busy_held` are when
+    one-time work and other work held the host, whether or not the device idled.
     """
 
     parts: dict[str, Intervals]
@@ -51,9 +51,11 @@ class Idle:
 
 @dataclass(frozen=True)
 class _Launching:
-    """The idle time by the next work: `queued` was launched and not started, `late` not launched, of `unknown` nobody
-    tells. `outside` is when the host was not in the training function, `on_the_way` when it may have been on its way
-    to a launch. `for_others` is when it had launched all of this device's work of a call, and not yet that of others.
+    """The idle time by the state of the next work: `queued` if it was launched but not started, `late` if it was not
+    launched, `unknown` if the trace does not tell.
+
+    `outside` is when the host was not in the training function, `on_the_way` when it may have been on its way to a
+    launch. `for_others` is when it had launched all of this device's work of a call, but not all of the other devices'.
     """
 
     queued: Intervals
@@ -73,9 +75,9 @@ def idle_of(
     idle: Intervals,
     waiting: Intervals,
 ) -> Idle:
-    """Give every instant of a device's idle time to one category; the device was busy in `busy`.
+    """Give every instant of a device's idle time to one category; `busy` is when it was not idle.
 
-    `waiting` is when it was in a collective that another had not reached.
+    `waiting` is when it was in a collective that another device had not reached.
     """
     feeding, driving = work.feeding, _driving(host, work)
     threads = watched(host, driving)
@@ -89,46 +91,57 @@ def idle_of(
         ("idle_peer", launching.for_others),
     ]
     stretches = held(calls, work, windows, join(layer for _, layer in waits))
-    found = tuple(holders(host, threads, stretches, calls))
-    acting, once = seen(host, threads), held_once(found, host, calls, windows)
-    in_call, between = (time_of(holder for holder in found if holder.in_call is inside) for inside in (True, False))
-    stalled = _longer(intersection(intersection(idle, launching.queued), between), stretches.limit_ps)
-    layers = [
-        *waits,
-        ("idle_once", once.time),
-        # The device is idle, so that no full queue holds the call up: it does its own work, as copying into a buffer.
-        ("idle_host_work", _longer(intersection(idle, in_call), stretches.limit_ps)),
+    holders_found = tuple(holders(host, threads, stretches, calls))
+    acting, once = seen(host, threads), held_once(holders_found, host, calls, windows)
+    in_call, between_calls = (
+        time_of(holder for holder in holders_found if holder.in_call is inside) for inside in (True, False)
+    )
+    stalled = _longer(intersection(intersection(idle, launching.queued), between_calls), stretches.limit_ps)
+    # The device is idle, so no full queue delays the call: it does work of its own, such as copying into a buffer.
+    own_work = _longer(intersection(idle, in_call), stretches.limit_ps)
+    launches = _launch_layers(launching, between_calls, acting)
+    parts = _by_category(idle, [*waits, ("idle_once", once.time), ("idle_host_work", own_work), *launches])
+    # Inside a launch call the host may also wait for room in the queue, while the device is busy.
+    busy_once = join([compiled.time, parts["idle_once"], intersection(once.time, between_calls)])
+    busy_held = difference(join([intersection(between_calls, acting), parts["idle_host_work"]]), busy_once)
+    return Idle(
+        parts,
+        threads,
+        holders_found,
+        proven=join([compiled.proven, once.proven]),
+        stalled=intersection(parts["idle_queue"], stalled),
+        off_pace=intersection(parts["idle_launch"], stretches.slower_than_pace),
+        busy_once=busy_once,
+        busy_held=busy_held,
+    )
+
+
+def _launch_layers(launching: _Launching, held: Intervals, acting: Intervals) -> list[tuple[str, Intervals]]:
+    """Return the categories by the next launch, in order; `held` is when nothing was launched for long."""
+    return [
         ("idle_queue", launching.queued),
-        ("idle_host_work", intersection(between, acting)),
-        (UNATTRIBUTED, between),
+        ("idle_host_work", intersection(held, acting)),
+        (UNATTRIBUTED, held),
         ("idle_launch", intersection(join([launching.late, launching.unknown]), launching.on_the_way)),
     ]
-    parts = _by_category(idle, layers)
-    # Inside a launch call the host may as well wait for room in the queue, while the device is busy.
-    busy_once = join([compiled.time, parts["idle_once"], intersection(once.time, between)])
-    busy_held = difference(join([intersection(between, acting), parts["idle_host_work"]]), busy_once)
-    proven = join([compiled.proven, once.proven])
-    late = stretches.off_pace
-    slowly = intersection(parts["idle_launch"], Intervals(stretches.start_ps[late], stretches.end_ps[late]))
-    return Idle(parts, threads, found, proven, intersection(parts["idle_queue"], stalled), slowly, busy_once, busy_held)
 
 
 def _driving(host: TracedHost, work: Launches) -> set[int]:
-    """The places of the threads that launch the work or call the training function; empty where no launch is known."""
-    # The thread that calls the training function waits for its result, whether or not it launches anything itself.
+    """Return the places of the threads that launch the work or call the training function; empty without any launch."""
+    # The thread that calls the training function waits for its result, even if it launches nothing itself.
     callers = (place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL)))
     return {*work.feeding, *callers} if work.feeding else set()
 
 
 def _by_category(idle: Intervals, layers: Sequence[tuple[str, Intervals]]) -> dict[str, Intervals]:
-    """Give each instant of the idle time to the first layer that holds then, and join the layers by category."""
-    got, left = sweep(idle, [layer for _, layer in layers])
-    given = [*zip((name for name, _ in layers), got, strict=True), (UNATTRIBUTED, left)]
-    return {name: join([part for to, part in given if to == name]) for name in (*IDLE, UNATTRIBUTED)}
+    """Give each instant of the idle time to the first layer that covers it, and join the layers by category."""
+    by_layer, left = sweep(idle, [layer for _, layer in layers])
+    given = [*zip((name for name, _ in layers), by_layer, strict=True), (UNATTRIBUTED, left)]
+    return {name: join([part for category, part in given if category == name]) for name in (*IDLE, UNATTRIBUTED)}
 
 
 def _waits(host: TracedHost, compiled: Once, syncing: Intervals) -> list[tuple[str, Intervals]]:
-    """When events of the host are themselves a reason to wait, in the order of `IDLE`."""
+    """Return when an event of the host is itself a reason to wait, by category in the order of `IDLE`."""
     return [
         ("idle_compile", difference(host.compiling, compiled.time)),
         ("idle_once", compiled.time),
@@ -139,8 +152,8 @@ def _waits(host: TracedHost, compiled: Once, syncing: Intervals) -> list[tuple[s
 
 
 def _syncs(host: TracedHost, work: Launches, others: Sequence[Device], threads: set[int] | None) -> Intervals:
-    """When a thread that launches or calls was in a synchronising call, or read from a device; any, where None."""
-    # A thread that reads from one device after the other keeps the first waiting while it reads from the next.
+    """Return when one of the threads (any, where None) was in a synchronising call or read from a device."""
+    # While a thread reads from the next device, the one before it waits.
     reading = reads(others, host, threads or set())
     return join([host.select(Kind.SYNC, threads), union(work.reads_start_ps, work.reads_end_ps), reading])
 
@@ -171,9 +184,9 @@ def _launching(
 
 
 def _again_and_again(silent: Intervals) -> bool:
-    """Whether holes in what the trace shows of a thread are a habit: then Python of the user's runs between steps."""
-    lasted = silent.end - silent.start
-    return len(silent) >= fixed.FEWEST_SILENCES and float(lasted.max()) <= fixed.SILENCE_MOST * silent.total
+    """Whether gaps in the events of a thread come again and again: then the user's Python runs between steps."""
+    lengths = silent.end - silent.start
+    return len(silent) >= fixed.FEWEST_SILENCES and float(lengths.max()) <= fixed.SILENCE_MOST * silent.total
 
 
 def _longer(time: Intervals, least_ps: int) -> Intervals:
@@ -182,7 +195,7 @@ def _longer(time: Intervals, least_ps: int) -> Intervals:
 
 
 def _by_launch(work: Launches, busy: Intervals, idle: Intervals) -> tuple[Intervals, Intervals, Intervals]:
-    """Part the idle time: some work was launched and not started, none was, or the next one's launch is not known."""
+    """Return when the next work was queued, when it was not launched yet, and when its launch is not known."""
     if not len(busy):
         return Intervals(), Intervals(), idle
     known = work.launch_ps != NO_LAUNCH

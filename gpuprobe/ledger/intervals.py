@@ -1,4 +1,4 @@
-"""Arithmetic on sets of time: sorted, disjoint, half-open stretches in int64 columns, without a loop over them."""
+"""Arithmetic on sets of time: sorted, disjoint, half-open stretches in int64 columns, in numpy without loops."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ class Intervals:
 
     @property
     def total(self) -> int:
-        """How much time they cover."""
+        """The time that they cover, in the unit of the stretches."""
         return int((self.end - self.start).sum())
 
 
 def union(start: Int64s, end: Int64s) -> Intervals:
-    """Return the time that any of the stretches covers; they come in any order, and those that end before they start
-    count as empty.
+    """Return the time that any of the stretches covers. They may come in any order.
+
+    A stretch that ends before it starts counts as empty.
     """
     kept = end > start
     if not kept.all():
@@ -63,7 +64,7 @@ def join(parts: Iterable[Intervals]) -> Intervals:
 
 
 def between(start: int, end: int) -> Intervals:
-    """Return the one stretch from start to end, or nothing where it is empty."""
+    """Return the set of one stretch from start to end; the empty set where it has no length."""
     return union(np.array([start], np.int64), np.array([end], np.int64))
 
 
@@ -75,13 +76,14 @@ def intersection(first: Intervals, second: Intervals) -> Intervals:
     high = np.searchsorted(second.start, first.end, side="left")
     count = np.maximum(high - low, 0)
     if count.max() > 1:
-        ours = np.repeat(np.arange(len(first)), count)
-        theirs = np.arange(len(ours)) - np.repeat(np.cumsum(count) - count, count) + low[ours]
+        of_first = np.repeat(np.arange(len(first)), count)
+        of_second = np.arange(len(of_first)) - np.repeat(np.cumsum(count) - count, count) + low[of_first]
     else:
-        ours = np.flatnonzero(count)
-        theirs = low[ours]
+        of_first = np.flatnonzero(count)
+        of_second = low[of_first]
     return Intervals(
-        np.maximum(first.start[ours], second.start[theirs]), np.minimum(first.end[ours], second.end[theirs])
+        np.maximum(first.start[of_first], second.start[of_second]),
+        np.minimum(first.end[of_first], second.end[of_second]),
     )
 
 
@@ -99,19 +101,19 @@ def difference(first: Intervals, second: Intervals) -> Intervals:
 def sweep(window: Intervals, layers: Iterable[Intervals]) -> tuple[list[Intervals], Intervals]:
     """Give every instant of the window to the first layer that covers it.
 
-    Returns what each layer got, and what is left over: together they are the window, and no instant is in two.
+    Returns the part of each layer, and the rest of the window. They are disjoint and add up to the window.
     """
-    got, left = [], window
+    parts, left = [], window
     for layer in layers:
         part = intersection(left, layer)
-        got.append(part)
+        parts.append(part)
         left = difference(left, part)
-    return got, left
+    return parts, left
 
 
 def covered(intervals: Intervals, start: Int64s, end: Int64s) -> Int64s:
     """Return how much of each window [start, end) the set covers, (n,) int64; windows may overlap."""
-    return _before(intervals, end) - _before(intervals, start)
+    return _covered_before(intervals, end) - _covered_before(intervals, start)
 
 
 def holds(intervals: Intervals, instants: Int64s) -> NDArray[np.bool_]:
@@ -122,8 +124,8 @@ def holds(intervals: Intervals, instants: Int64s) -> NDArray[np.bool_]:
     return (place >= 0) & (instants < intervals.end[place])
 
 
-def _before(intervals: Intervals, instants: Int64s) -> Int64s:
-    """How much of the set lies before each instant."""
+def _covered_before(intervals: Intervals, instants: Int64s) -> Int64s:
+    """Return how much of the set lies before each instant, (n,) int64."""
     if not len(intervals):
         return np.zeros(len(instants), np.int64)
     sums = np.concatenate([[0], np.cumsum(intervals.end - intervals.start)])

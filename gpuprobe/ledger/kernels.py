@@ -1,4 +1,4 @@
-"""How the kernels and copies of one GPU are made up."""
+"""Facts about the kernels and copies of one GPU."""
 
 from __future__ import annotations
 
@@ -32,36 +32,36 @@ def kernel_facts(texts: Sequence[str], time: GpuTime) -> KernelFacts | None:
     chosen = _within(time, kernels.start_ps)
     if not chosen.any():
         return None
-    lasted = kernels.duration_ps[chosen] / PS_PER_US
-    total = max(float(lasted.sum()), np.finfo(float).tiny)
-    cores = names.tensor_core(texts, kernels.name[chosen])
-    ops = kernels.op[chosen] if len(kernels.op) else np.full(len(lasted), UNKNOWN, np.int32)
-    told = bool(np.any(ops != UNKNOWN))
+    lasted_us = kernels.duration_ps[chosen] / PS_PER_US
+    total_us = max(float(lasted_us.sum()), np.finfo(float).tiny)
+    on_tensor_cores = names.tensor_core(texts, kernels.name[chosen])
+    ops = kernels.op[chosen] if len(kernels.op) else np.full(len(lasted_us), UNKNOWN, np.int32)
+    names_ops = bool(np.any(ops != UNKNOWN))
     seconds = (time.windows.end_ps - time.windows.start_ps).sum() / PS_PER_S
     return KernelFacts(
-        count=len(lasted),
-        median_us=median(lasted),
-        under_10us_count_fraction=float((lasted < fixed.TINY_KERNEL_US).mean()),
-        under_10us_time_fraction=float(lasted[lasted < fixed.TINY_KERNEL_US].sum() / total),
-        under_25us_count_fraction=float((lasted < fixed.SMALL_KERNEL_US).mean()),
-        under_25us_time_fraction=float(lasted[lasted < fixed.SMALL_KERNEL_US].sum() / total),
-        per_s=float(len(lasted) / seconds),
-        tensor_core_count=int(cores.sum()),
-        tensor_core_time_fraction=float(lasted[cores].sum() / total),
-        eligible_time_fraction=float(lasted[names.eligible(texts, ops)].sum() / total) if told else None,
+        count=len(lasted_us),
+        median_us=median(lasted_us),
+        under_10us_count_fraction=float((lasted_us < fixed.TINY_KERNEL_US).mean()),
+        under_10us_time_fraction=float(lasted_us[lasted_us < fixed.TINY_KERNEL_US].sum() / total_us),
+        under_25us_count_fraction=float((lasted_us < fixed.SMALL_KERNEL_US).mean()),
+        under_25us_time_fraction=float(lasted_us[lasted_us < fixed.SMALL_KERNEL_US].sum() / total_us),
+        per_s=float(len(lasted_us) / seconds),
+        tensor_core_count=int(on_tensor_cores.sum()),
+        tensor_core_time_fraction=float(lasted_us[on_tensor_cores].sum() / total_us),
+        eligible_time_fraction=float(lasted_us[names.eligible(texts, ops)].sum() / total_us) if names_ops else None,
         collective_count=int(names.collective(texts, kernels.name[chosen]).sum()),
     )
 
 
 def top_kernels(texts: Sequence[str], time: GpuTime) -> tuple[TopKernel, ...]:
-    """Return the kernels in which most time went, by name."""
+    """Return the kernels that took most time, by name, the longest first."""
     kernels = time.device.kernels
     chosen = _within(time, kernels.start_ps)
     used, lasted = kernels.name[chosen], kernels.duration_ps[chosen]
     sums = np.bincount(used, weights=lasted, minlength=1)
     total = max(float(lasted.sum()), 1.0)
-    best = [place for place in np.argsort(-sums, kind="stable")[:TOP].tolist() if sums[place] > 0]
-    cores = names.tensor_core(texts, np.array(best, np.int32))
+    longest = [place for place in np.argsort(-sums, kind="stable")[:TOP].tolist() if sums[place] > 0]
+    on_tensor_cores = names.tensor_core(texts, np.array(longest, np.int32))
     return tuple(
         TopKernel(
             name=texts[place],
@@ -69,18 +69,18 @@ def top_kernels(texts: Sequence[str], time: GpuTime) -> tuple[TopKernel, ...]:
             total_ms=float(sums[place] / PS_PER_MS),
             time_fraction=float(sums[place] / total),
             median_us=median(lasted[used == place]) / PS_PER_US,
-            tensor_core=bool(core),
+            tensor_core=bool(uses_tensor_cores),
         )
-        for place, core in zip(best, cores.tolist(), strict=True)
+        for place, uses_tensor_cores in zip(longest, on_tensor_cores.tolist(), strict=True)
     )
 
 
 def sm_efficiency(time: GpuTime, counted: slice) -> float | None:
-    """Estimate the share of the multiprocessors that had work, over the wall time of the steps that count.
+    """Estimate the share of the multiprocessors that had work (0 to 1), over the wall time of the steps that count.
 
     Kineto's formula (tb_plugin, gpu_metrics_parser.py): each kernel counts with min(blocks / multiprocessors, 1).
-    Kernels that run at once count once, with their average, and so does one whose grid is not known. None where the
-    card's number of multiprocessors is not known.
+    Kernels that run at the same time count once, with their average. A kernel whose grid is not known counts with the
+    average of the others. None where the card's number of multiprocessors is not known.
     """
     kernels, count = time.device.kernels, time.device.facts.get("sm_count")
     if not isinstance(count, float) or count <= 0 or not _shaped(kernels):
@@ -110,29 +110,25 @@ def copy_facts(time: GpuTime) -> tuple[CopyFacts, ...]:
     """Describe the copies that started within the steps, by direction."""
     copies = time.device.copies
     chosen = _within(time, copies.start_ps)
-    found = []
-    for direction in Direction:
-        mask = chosen & (copies.direction == direction)
-        if mask.any():
-            found.append(_copies(time, direction, mask))
-    return tuple(found)
+    masks = {direction: chosen & (copies.direction == direction) for direction in Direction}
+    return tuple(_copies_of(time, direction, mask) for direction, mask in masks.items() if mask.any())
 
 
 def overlap_fraction(time: GpuTime) -> float | None:
-    """Return how much of the copies' time lies under kernels (0 to 1); None where nothing was copied."""
+    """Return the share of the copies' time in which a kernel runs too (0 to 1); None where nothing was copied."""
     total = time.copies.total
     return intersection(time.copies, time.kernels).total / total if total else None
 
 
 def idle_outside(time: GpuTime) -> float | None:
-    """Return the share of the GPU's span that it idled outside the training function; None where that is unknown."""
+    """Return the share of the GPU span in which it idled outside the training function (0 to 1); None where unknown."""
     inside = time.windows.inside
     if inside is None:
         return None
     return difference(difference(time.span, time.busy), inside).total / max(time.span.total, 1)
 
 
-def _copies(time: GpuTime, direction: Direction, mask: NDArray[np.bool_]) -> CopyFacts:
+def _copies_of(time: GpuTime, direction: Direction, mask: NDArray[np.bool_]) -> CopyFacts:
     copies = time.device.copies
     start, end = copies.start_ps[mask], copies.end_ps[mask]
     lasted = float((end - start).sum())

@@ -1,4 +1,4 @@
-"""Which call launched which work of a device, and which threads feed it."""
+"""Joins the work of a device to the calls that launched it, and finds the threads that feed the device."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ NO_CALL = -1
 
 @dataclass(frozen=True)
 class Launches:
-    """All work of one device, sorted by start: when it started, and when its launch call did (NO_LAUNCH: unknown).
+    """All work of one device, sorted by start, (n,) each: its start and end, and when its launch call began.
 
-    `feeding` are the places of the host's threads that launched any of it, `kernels_ps` is when the launches of its
-    kernels began, sorted, and `computing` are the threads of these. `reads_start_ps` and `reads_end_ps` are the calls
-    that copied from the device to the host.
+    `launch_ps` is NO_LAUNCH where the call is not known. `feeding` are the places of the host's threads that launched
+    any of the work; `computing` are those that launched kernels, and `kernels_ps`, sorted, is when those launches
+    began. `reads_start_ps` and `reads_end_ps` are the calls that copied from the device to the host.
     """
 
     start_ps: Int64s
@@ -44,7 +44,7 @@ class Launches:
 
     @property
     def joined_fraction(self) -> float:
-        """The share of the device's work whose launch call is known."""
+        """The share of the device's work whose launch call is known (0 to 1)."""
         return float((self.launch_ps != NO_LAUNCH).mean()) if len(self.launch_ps) else 0.0
 
 
@@ -59,17 +59,17 @@ def launches(device: Device, host: TracedHost) -> Launches:
     start, end, correlation, reads = start[order], end[order], correlation[order], reads[order]
     calls = host.calls
     place = called_by(host, correlation)
-    found = place != NO_CALL
-    at = place[found]
+    is_known = place != NO_CALL
+    known_calls = place[is_known]
     launch = np.full(len(start), NO_LAUNCH, np.int64)
-    launch[found] = calls.start_ps[at]
-    read = place[found & reads]
+    launch[is_known] = calls.start_ps[known_calls]
+    read = place[is_known & reads]
     starts_kernel = _calls(host, [kernels.correlation])
     return Launches(
         start,
         end,
         launch,
-        _threads(host, at),
+        _threads(host, known_calls),
         np.sort(calls.start_ps[starts_kernel]),
         _threads(host, starts_kernel),
         calls.start_ps[read],
@@ -78,42 +78,42 @@ def launches(device: Device, host: TracedHost) -> Launches:
 
 
 def reads(devices: Sequence[Device], host: TracedHost, threads: set[int]) -> Intervals:
-    """Return when any of these threads was in a call that copies from a device to the host."""
+    """Return when any of the threads was in a call that copies from one of the devices to the host."""
     copied = [device.copies.correlation[device.copies.direction == Direction.D2H] for device in devices]
-    at = _calls(host, copied)
-    at = at[among(host.calls.thread[at], np.array(sorted(threads), np.int64))]
-    return union(host.calls.start_ps[at], host.calls.end_ps[at])
+    calls = _calls(host, copied)
+    calls = calls[among(host.calls.thread[calls], np.array(sorted(threads), np.int64))]
+    return union(host.calls.start_ps[calls], host.calls.end_ps[calls])
 
 
 def done_before(work: Launches, others: Sequence[Device], host: TracedHost, windows: Windows) -> Intervals:
-    """Return the ends of steps in which only other threads started kernels, on other devices.
+    """Return the stretches at the end of each step in which only other devices still got kernels, by other threads.
 
-    A call of the training function ends when the last of its devices has got its work: the others wait for it.
+    A call of the training function ends when the last of its devices has got its work; the other devices wait for it.
     """
-    at = _calls(host, [one.kernels.correlation for one in others])
-    at = at[~among(host.calls.thread[at], np.array(work.computing, np.int64))]
-    own, until = work.kernels_ps, np.sort(host.calls.end_ps[at])
-    if not len(own) or not len(until):
+    calls = _calls(host, [device.kernels.correlation for device in others])
+    calls = calls[~among(host.calls.thread[calls], np.array(work.computing, np.int64))]
+    own_ps, others_ps = work.kernels_ps, np.sort(host.calls.end_ps[calls])
+    if not len(own_ps) or not len(others_ps):
         return Intervals()
-    last = own[np.maximum(np.searchsorted(own, windows.end_ps) - 1, 0)]
-    latest = until[np.maximum(np.searchsorted(until, windows.end_ps, side="right") - 1, 0)]
-    both = (last >= windows.start_ps) & (last < latest)
-    return Intervals(last[both], latest[both])
+    last_own = own_ps[np.maximum(np.searchsorted(own_ps, windows.end_ps) - 1, 0)]
+    last_other = others_ps[np.maximum(np.searchsorted(others_ps, windows.end_ps, side="right") - 1, 0)]
+    waits = (last_own >= windows.start_ps) & (last_own < last_other)
+    return Intervals(last_own[waits], last_other[waits])
 
 
 def _calls(host: TracedHost, wanted: Sequence[Int64s]) -> Int64s:
-    """Return the places of the calls that launched work of these correlation ids."""
+    """Return the places in `TracedHost.calls` of the calls with these correlation ids, as far as they are known."""
     place = called_by(host, np.concatenate([np.empty(0, np.int64), *wanted]))
     known: Int64s = place[place != NO_CALL]
     return known
 
 
-def _threads(host: TracedHost, at: Int64s) -> tuple[int, ...]:
-    return tuple(np.flatnonzero(np.bincount(host.calls.thread[at])).tolist())
+def _threads(host: TracedHost, calls: Int64s) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(np.bincount(host.calls.thread[calls])).tolist())
 
 
 def called_by(host: TracedHost, correlation: Int64s) -> Int64s:
-    """Return the places in `TracedHost.calls` of the calls with those ids, (n,) int64; NO_CALL where there is none."""
+    """Return the places in `TracedHost.calls` of the calls with these ids, (n,) int64; NO_CALL where there is none."""
     known = host.calls.correlation
     place = np.searchsorted(known, correlation).astype(np.int64)
     if not len(known):

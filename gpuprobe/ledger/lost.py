@@ -1,4 +1,4 @@
-"""Launched work that the profiler dropped, so that no device shows it, and the time that it may have filled."""
+"""Launched work that the profiler dropped: no device shows it. And the time in which it may have run."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ AT_REST_PS = int(fixed.AT_REST_MS * PS_PER_MS)
 
 @dataclass(frozen=True)
 class Lost:
-    """The launch calls of one host whose work none of its devices shows, sorted by start, (n,) each.
+    """The launch calls of one host whose work no device shows, sorted by start, (n,) each.
 
-    `thread` is the place of the calling thread, `copies` tells which of them copied. `fraction` is their share of all
-    launch calls but those so near the end of the trace that their work may not have begun. `feeding` are the threads
-    that launched what the devices show.
+    `thread` is the place of the calling thread, `copies` tells which calls copied. `fraction` is their share of all
+    launch calls (0 to 1), without those so near the end of the trace that their work may not have begun. `feeding` are
+    the threads that launched the work that the devices show.
     """
 
     fraction: float
@@ -44,14 +44,14 @@ class Lost:
     feeding: frozenset[int]
 
     def of(self, threads: Collection[int]) -> Lost:
-        """Return those of the device that these threads feed: theirs, and those of threads that feed no other."""
+        """Return the lost calls of one device: of the threads that feed it, and of threads that feed no device."""
         others = np.array(sorted(self.feeding - set(threads)), np.int64)
         chosen = ~among(self.thread, others)
         return replace(self, launch_ps=self.launch_ps[chosen], thread=self.thread[chosen], copies=self.copies[chosen])
 
 
 def lost(host: TracedHost) -> Lost:
-    """Find the launch calls of a host whose work none of its devices shows."""
+    """Find the launch calls of a host whose work no device shows."""
     work = [events for device in host.devices for events in (device.kernels, device.copies) if len(events)]
     launching = _launching(work, host)
     columns: list[list[Int64s]] = [[np.empty(0, np.int64)] for _ in range(5)]
@@ -62,8 +62,9 @@ def lost(host: TracedHost) -> Lost:
         launches = ((host.kinds[place] & Kind.LAUNCH) != 0) | launching[events.name]
         calls = np.flatnonzero(launches & (events.correlation != NO_CORRELATION))
         start, name = events.start_ps[calls], events.name[calls].astype(np.int64)
-        found = (events.correlation[calls], start, start + events.duration_ps[calls], name, np.full(len(calls), place))
-        for column, values in zip(columns, found, strict=True):
+        end = start + events.duration_ps[calls]
+        launched = (events.correlation[calls], start, end, name, np.full(len(calls), place))
+        for column, values in zip(columns, launched, strict=True):
             column.append(values)
     ids, start, end, name, place_of = (np.concatenate(column) for column in columns)
     missing = ~among(ids, np.concatenate([np.empty(0, np.int64), *(events.correlation for events in work)]))
@@ -83,8 +84,8 @@ def lost(host: TracedHost) -> Lost:
 def blind(work: Launches, missing: Lost) -> Intervals:
     """Return the time of a device in which work that the trace does not show may have run.
 
-    It ran after what was launched before it and before what was launched after it; kernels no longer than the longest
-    that is seen, each.
+    It ran after the work launched before it, and before the work launched after it. No lost kernel is taken to be
+    longer than the longest kernel in the trace.
     """
     known = np.flatnonzero(work.launch_ps != NO_LAUNCH)
     launch = missing.launch_ps
@@ -95,15 +96,15 @@ def blind(work: Launches, missing: Lost) -> Intervals:
     done = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(work.end_ps[known])])
     begun = np.append(np.minimum.accumulate(work.start_ps[known][::-1])[::-1], np.iinfo(np.int64).max)
     start = np.maximum(launch, done[after])
-    # Several that are missing in one place ran one after the other.
-    together = np.bincount(after, minlength=len(known) + 1)[after]
+    # Several lost calls in the same place ran one after the other.
+    in_a_row = np.bincount(after, minlength=len(known) + 1)[after]
     longest = int((work.end_ps - work.start_ps).max())
-    end = np.where(missing.copies, begun[after], np.minimum(begun[after], start + together * longest))
+    end = np.where(missing.copies, begun[after], np.minimum(begun[after], start + in_a_row * longest))
     return union(start, end)
 
 
 def _launching(work: Sequence[Events], host: TracedHost) -> NDArray[np.bool_]:
-    """Tell which names (n,) are those of work: TensorFlow 2.3 gave a launch call the name of what it launched."""
+    """Tell which names, (n,) bool, are those of device work: TensorFlow 2.3 named a launch call after that work."""
     named = np.array([copy_direction(text) is not None for text in host.names], np.bool_)
     for events in work:
         named[events.name] = True
@@ -111,12 +112,12 @@ def _launching(work: Sequence[Events], host: TracedHost) -> NDArray[np.bool_]:
 
 
 def _begun_until(work: Sequence[Events], host: TracedHost) -> int:
-    """Return the instant up to which all that was launched has surely begun."""
+    """Return the instant (ps) up to which all launched work has surely begun."""
     if not work:
         return np.iinfo(np.int64).min
     ended = max(int(events.end_ps.max()) for events in work)
     longest = max(int(events.duration_ps.max()) for events in work)
     latest = host.last_ps - AT_REST_PS - longest
-    # A device that rests before the end had begun whatever was launched before that.
+    # A device that is idle before the end of the trace had begun all work launched before that.
     started = max(int(events.start_ps[-1]) for events in work)
     return max(started, latest) if ended <= latest else started

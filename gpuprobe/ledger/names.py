@@ -1,4 +1,4 @@
-"""What an event's name says of it: the one place that knows how TensorFlow, CUDA and Kineto call things."""
+"""What the name of an event says about it: the one place that knows the names of TensorFlow, JAX, CUDA and Kineto."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Kind(IntFlag):
-    """What a host event is to the breakdown; most events are none of these."""
+    """What a host event means for the breakdown; most events have no kind."""
 
     COMPILE = 1
     GRAPH = 2
@@ -45,9 +45,9 @@ class Kind(IntFlag):
     ATEN = 2097152
 
 
-# What the calls that copy have in their names: cuMemcpyHtoDAsync, cudaMemcpyAsync, MemcpyH2D.
+# Part of the name of every call that copies: cuMemcpyHtoDAsync, cudaMemcpyAsync, MemcpyH2D.
 COPYING = "emcpy"
-# Loading the code of kernels, making it at run time, trying which kernel is fastest: each is done once for a kernel.
+# Done once for each kernel: loading its code, compiling it at run time, trying which kernel is fastest.
 _ONCE = (
     r"[^/]*(?:[Aa]utotun|(?:cu|cuda|hip)(?:ModuleLoad|LibraryLoad)|cuLink|nvrtc|[Pp]txas|nvJitLink|cudnnFind)"
     r"|\S*torch/(?:_dynamo/convert_frame|_inductor/compile_fx)\.py\(\d+\): "
@@ -78,7 +78,7 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"|(?:cuda|hip)Memcpy$|MemcpyD2H$|hipMemcpyWithStream$|[\w:]*BlockHostUntilDone|\$\S+ block_until_ready$"
         r"|aten::item$|aten::_local_scalar_dense$",
     ),
-    # Keras calls it train_function (2) and one_step_.. or multi_step_.. (3); the rest is what tutorials call theirs.
+    # Keras calls it train_function (2) and one_step_.. or multi_step_.. (3); the other names are those of tutorials.
     (
         Kind.FUNCTION,
         r"(?:train_function|(?:distributed_|dist_)?train(?:ing)?_(?:multi_)?step|(?:one|multi)_step_on_(?:data|iterator)"
@@ -87,19 +87,19 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.CALL, r"Eager(?:Local)?Execute: __inference_"),
     # A call of a function that JAX compiled: it dispatches, and returns before the device has done the work.
     (Kind.CALL | Kind.JIT, r"(?:Pjit|Pmap|(?:Jax)?Compiled)Function\("),
-    # Single operations that Python starts; handing over batches, summaries and the profiler's own are none of those.
+    # Single operations that Python starts, without those for handing over batches, summaries and the profiler.
     (Kind.EAGER, r"Eager(?:Local)?Execute: (?!_)(?!\w*(?:Iterator|Optional|Summary|Dataset|SyncDevice))"),
     (Kind.EXECUTION, r"EagerKernelExecute$"),
-    # Python makes a tensor of what it was given: of a numpy batch, by copying it.
+    # Python makes a tensor of a value: of a numpy batch by copying it.
     (Kind.CONVERT, r"(?:tf\.constant|convert_to_tensor)$"),
-    # What gpuprobe's own loops call the making of a batch in Python (`strategies/feeds.py`).
+    # The event in which gpuprobe's own loops make a batch in Python (`strategies/feeds.py`).
     (Kind.FEED, r"NextBatch$"),
     (
         Kind.LAUNCH,
         r"(?:cu|cuda|hip)(?:Launch|GraphLaunch|ModuleLaunch|ExtLaunch|ExtModuleLaunch"
         r"|Memcpy(?:HtoD|DtoD|DtoHAsync|Async|Peer))",
     ),
-    # What XLA's programs are on the processor under JAX, on the threads that run them and on the one that waits.
+    # XLA's programs on the processor under JAX, on the threads that run them and on the one that waits.
     (Kind.KERNEL_RUN | Kind.PROGRAM, r"ThunkExecutor::Execute(?: \(wait for completion\))?$"),
     (
         Kind.KERNEL_RUN,
@@ -108,7 +108,7 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     ),
     # An operation of PyTorch: Python, or the backward pass, starts it and waits until the processor has computed it.
     (Kind.KERNEL_RUN | Kind.ATEN, r"aten::\w+$"),
-    # Frames of Python as the profilers of TensorFlow, JAX and PyTorch write them: they enclose whatever is done.
+    # Python frames, as the profilers of TensorFlow, JAX and PyTorch name them; they enclose all other events.
     (Kind.PYTHON, r"\$|\S+\(\d+\): |<built-in |nn\.Module: "),
     # Where the processor is the device, TensorFlow's workers exchange through operations.
     (Kind.OP | Kind.EXCHANGE, r"[^\s:]+:Collective(?:Reduce|Gather|AllToAll|Bcast)\w*$"),
@@ -118,18 +118,18 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
 _ANY = re.compile("|".join(f"(?P<k{place}>{pattern})" for place, (_, pattern) in enumerate(_PATTERNS)))
 # An operation that Python calls; a call of a function bears the function's name instead.
 _CALLED_BY_PYTHON = re.compile(r"EagerLocalExecute: (?!__)")
-# Operations that only wait for what another thread makes.
+# Operations that only wait for another thread.
 _WAITING_OPS = re.compile(
     r".*:(?:_Recv|_HostRecv|_Send|_HostSend|IteratorGetNext\w*|PyFunc|EagerPyFunc|\w*Iterator\w*)$"
 )
-# Of those, the ones in which Python works.
+# Those of them in which Python works.
 _PYTHON_OPS = re.compile(r".*:(?:Eager)?PyFunc\w*$")
-# Operations of TensorFlow that exist for processors alone, as text, hash tables and decoders: what the preprocessing
-# layers of Keras are made of.
+# Operations that TensorFlow has for processors alone, such as those on text, hash tables and encoded images: Keras's
+# preprocessing layers consist of them.
 _PREPARING_OPS = re.compile(
     r".*:(?:\w*String\w*|\w*Regex\w*|\w*Lookup\w*|Unicode\w*|Decode\w*|Parse\w*|RaggedTensor\w*|\w*HashTable\w*)$"
 )
-# What encloses all that a framework runs, and so names nothing: the executor's loop and the calls into it.
+# Events that enclose everything a framework runs, and so explain nothing: the executor's loop and the calls into it.
 _WRAPPERS = re.compile(r"ExecutorState::Process|Executor\w*Callback|FunctionRun$|TFE_Py_\w+|PjRt\w+::\w*Execut")
 
 # The collectives libraries of NVIDIA and AMD, how XLA names the operations that it runs through them, and the
@@ -151,12 +151,12 @@ _ELIGIBLE = re.compile(r".*(?:Conv[23]D|MatMul|Einsum|CudnnRNN|aten::(?:mm|addmm
 
 
 def kinds(names: Sequence[str]) -> NDArray[np.int32]:
-    """Return the `Kind` of every name of a timeline, (n,) int32, 0 where it is none."""
+    """Return the `Kind` of every name of a timeline, (n,) int32; 0 for a name without a kind."""
     return np.array([_kind(name) for name in names], np.int32)
 
 
 def framework(names: Sequence[str], kind_of_name: NDArray[np.int32]) -> str:
-    """Tell whose trace it is by the names in it: `jax`, `pytorch`, `tensorflow`, or empty where none is known."""
+    """Return the framework of a trace by its names: `jax`, `pytorch`, `tensorflow`; empty where no name is known."""
     if np.any(kind_of_name & Kind.JIT):
         return "jax"
     if any(name.startswith(("aten::", "ProfilerStep#", "enumerate(DataLoader)")) for name in names):
@@ -166,23 +166,23 @@ def framework(names: Sequence[str], kind_of_name: NDArray[np.int32]) -> str:
 
 
 def collective(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
-    """Tell which kernels are collectives, (n,) bool, from their place in the names."""
+    """Tell which kernels are collectives, (n,) bool; `used` are the places of their names."""
     return _matching(_COLLECTIVE, names, used)
 
 
 def collective_kind(name: str) -> str:
-    """Return what a collective does, such as `allreduce`; its whole name where no part of it is known."""
+    """Return the operation of a collective, such as `allreduce`; its whole name where that is not known."""
     found = _COLLECTIVE_KIND.search(name)
     return re.sub("[-_]", "", found[0]).lower() if found else name
 
 
 def adds_up(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
-    """Tell which collectives add up what the devices have, as gradients are, (n,) bool."""
+    """Tell which collectives add up the values of the devices, as for gradients, (n,) bool."""
     return _matching(_REDUCES, names, used)
 
 
 def tensor_core(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
-    """Tell which kernels use Tensor Cores by their name, (n,) bool."""
+    """Tell which kernels use Tensor Cores, by their names, (n,) bool."""
     return _matching(_TENSOR_CORE, names, used)
 
 
@@ -192,7 +192,7 @@ def eligible(names: Sequence[str], ops: Int32s) -> NDArray[np.bool_]:
 
 
 def waits(name: str) -> bool:
-    """Tell whether an operation only waits for others, so that its time is no work."""
+    """Tell whether an operation only waits for other threads: its time is no work."""
     return bool(_WAITING_OPS.match(name))
 
 
@@ -207,17 +207,17 @@ def runs_python(name: str) -> bool:
 
 
 def is_preprocessing(name: str) -> bool:
-    """Tell whether an operation of TensorFlow is one of those that preprocessing layers are made of."""
+    """Tell whether an operation of TensorFlow is of the kind that preprocessing layers consist of."""
     return bool(_PREPARING_OPS.match(name))
 
 
 def prepares(name: str) -> bool:
-    """Tell whether an operation calls Python or preprocesses samples: work that needs no place in the step."""
+    """Tell whether an operation calls Python or preprocesses samples: work that could run ahead of the step."""
     return runs_python(name) or is_preprocessing(name)
 
 
 def wraps(name: str) -> bool:
-    """Tell whether an event only encloses what a framework runs, and does not say what that is."""
+    """Tell whether an event only encloses the events of a framework, and explains none of their time."""
     return bool(_WRAPPERS.match(name))
 
 

@@ -1,7 +1,7 @@
-"""The estimated occupancy of kernels: how full of threads the multiprocessors are while a kernel runs.
+"""The estimated occupancy of kernels: the share of a multiprocessor's threads that a kernel fills.
 
-Kineto's formula (tb_plugin, docs/gpu_utilization.md): the least of the threads that the grid brings to each
-multiprocessor over those that it holds, and the theoretical occupancy of such a block.
+Kineto's formula (tb_plugin, docs/gpu_utilization.md) is the smaller of two: the threads of the grid per multiprocessor
+over the threads that one holds, and the theoretical occupancy of such a block.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
 
 def occupancies(device: Device) -> Fractions:
-    """Return the occupancy of every kernel (0 to 1), (n,) float64: as the profiler wrote it, else estimated.
+    """Return the occupancy of every kernel (0 to 1), (n,) float64: as the profiler recorded it, else estimated.
 
-    NaN where the trace gives neither it, nor the card's multiprocessors and compute capability and the kernel's shape.
+    NaN where it was not recorded and the trace lacks the card's multiprocessors, its compute capability or the kernel's
+    shape.
     """
     kernels = device.kernels
-    told = kernels.occupancy_percent / 100 if len(kernels.occupancy_percent) == len(kernels) else _nothing(kernels)
-    unknown = np.isnan(told)
-    return np.where(unknown, _estimated(device), told) if unknown.any() else told
+    recorded = (
+        kernels.occupancy_percent / 100 if len(kernels.occupancy_percent) == len(kernels) else _all_unknown(kernels)
+    )
+    unknown = np.isnan(recorded)
+    return np.where(unknown, _estimated(device), recorded) if unknown.any() else recorded
 
 
 def _estimated(device: Device) -> Fractions:
@@ -38,7 +41,7 @@ def _estimated(device: Device) -> Fractions:
     known = architecture(capability) if capability is not None else None
     columns = (kernels.grid, kernels.block, kernels.registers, kernels.shared_bytes)
     if known is None or not isinstance(count, float) or count <= 0 or any(len(c) != len(kernels) for c in columns):
-        return _nothing(kernels)
+        return _all_unknown(kernels)
     threads = kernels.block.astype(np.float64).prod(axis=1)
     shapes = np.column_stack([threads, kernels.registers, kernels.shared_bytes]).astype(np.int64)
     each, places = np.unique(shapes, axis=0, return_inverse=True)
@@ -48,9 +51,9 @@ def _estimated(device: Device) -> Fractions:
     theoretical = np.array([limit.fraction if limit else np.nan for limit in limits])[places.reshape(-1)]
     brought = kernels.grid.astype(np.float64).prod(axis=1) * threads / count / known.threads_per_sm
     shaped = (kernels.grid > 0).all(axis=1) & (kernels.block > 0).all(axis=1)
-    least: Fractions = np.where(shaped, np.minimum(brought, theoretical), np.nan)
-    return least
+    estimated: Fractions = np.where(shaped, np.minimum(brought, theoretical), np.nan)
+    return estimated
 
 
-def _nothing(kernels: Kernels) -> Fractions:
+def _all_unknown(kernels: Kernels) -> Fractions:
     return np.full(len(kernels), np.nan)

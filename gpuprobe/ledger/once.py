@@ -1,8 +1,9 @@
-"""Tells work that is done once from work that comes again: by where it lies and what it ends in.
+"""Tells one-time work from work that comes again.
 
-Names know it (loading code, autotuning); so does a call to start a kernel that takes as long as loading its code; a
-compiler in the first traced step; what holds the host in one of several steps, in all of which it occurs; and an
-operation that is long before it starts its kernel, which has yet to be chosen, loaded or made.
+One-time work is: what has the name of it (loading code, autotuning); a launch call that takes as long as loading a
+kernel's code; compiling in the first traced step alone; an event that holds the host in one step and occurs in most
+others without doing so; and an operation that takes long before it starts its kernel, which must first be chosen,
+loaded or compiled.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ LOADING_PS = int(fixed.LOADING_MS * PS_PER_MS)
 
 @dataclass(frozen=True)
 class Once:
-    """When the host did work that is done once; `proven` is the part of which one step is enough to say so."""
+    """When the host did one-time work; `proven` is the part of it for which a single step is proof."""
 
     time: Intervals
     proven: Intervals
@@ -42,7 +43,7 @@ class Once:
 def compiled_once(host: TracedHost, windows: Windows) -> Once:
     """Return the compiling and loading that does not come again in the traced steps.
 
-    A compiler in a later step than the first is one that is asked again; loading and autotuning tell by their names.
+    A compiler that runs in a later step may run again; loading and autotuning are known by their names.
     """
     named = host.select(Kind.ONCE)
     named = named if len(_steps_with(named, windows)) == 1 else Intervals()
@@ -51,14 +52,14 @@ def compiled_once(host: TracedHost, windows: Windows) -> Once:
     return Once(join([named, first]), join([named, *([first] if len(windows) >= fixed.STEPS_WITH_EXCEPTION else [])]))
 
 
-def held_once(found: Sequence[Holder], host: TracedHost, calls: LaunchCalls, windows: Windows) -> Once:
-    """Return the stretches in which something held the host that does not come again in the traced steps."""
-    alike = _by_name(found)
+def held_once(stretches: Sequence[Holder], host: TracedHost, calls: LaunchCalls, windows: Windows) -> Once:
+    """Return the stretches in which an event held the host that does not hold it again in the traced steps."""
+    same_name = _by_name(stretches)
     sure, likely = [], []
-    for holder in found:
-        if holder.name == UNKNOWN or _comes_again(holder, alike[holder.name], windows):
+    for holder in stretches:
+        if holder.name == UNKNOWN or _comes_again(holder, same_name[holder.name], windows):
             continue
-        if _loads(holder, calls) or _elsewhere_short(holder, host, windows, first=True):
+        if _loads_code(holder, calls) or _elsewhere_short(holder, host, windows, first=True):
             sure.append(holder)
         elif (
             _starts_kernel(holder, calls)
@@ -70,40 +71,41 @@ def held_once(found: Sequence[Holder], host: TracedHost, calls: LaunchCalls, win
 
 
 def _steps_with(time: Intervals, windows: Windows) -> list[int]:
+    """Return the places of the steps that hold more than a trace of that time."""
     reached: list[int] = np.flatnonzero(covered(time, windows.start_ps, windows.end_ps) >= NOTICED_PS).tolist()
     return reached
 
 
-def _by_name(found: Sequence[Holder]) -> dict[int, list[Holder]]:
-    names: dict[int, list[Holder]] = {}
-    for holder in found:
-        names.setdefault(holder.name, []).append(holder)
-    return names
+def _by_name(stretches: Sequence[Holder]) -> dict[int, list[Holder]]:
+    by_name: dict[int, list[Holder]] = {}
+    for holder in stretches:
+        by_name.setdefault(holder.name, []).append(holder)
+    return by_name
 
 
-def _comes_again(holder: Holder, alike: Sequence[Holder], windows: Windows) -> bool:
-    """Whether the event holds the host in another step too, and not for next to nothing compared with this time."""
-    least = fixed.SHORT_ELSEWHERE * holder.own_ps
-    middles = np.array([one.middle_ps for one in alike if one.own_ps >= least])
+def _comes_again(holder: Holder, same_name: Sequence[Holder], windows: Windows) -> bool:
+    """Whether the event holds the host in another step too, for a time that is not short compared with this one."""
+    least_ps = fixed.SHORT_ELSEWHERE * holder.own_ps
+    middles = np.array([other.middle_ps for other in same_name if other.own_ps >= least_ps])
     return len(set(np.searchsorted(windows.start_ps, middles, side="right").tolist())) > 1
 
 
 def _starts_kernel(holder: Holder, calls: LaunchCalls) -> bool:
-    """Whether the stretch lies in a call that starts a kernel: elsewhere such a call is as short as the pace."""
+    """Whether the stretch lies in a call that starts a kernel; such calls are usually as short as the pace."""
     if not holder.in_call:
         return False
     place = int(np.searchsorted(calls.start_ps, holder.start_ps, side="right")) - 1
     return place >= 0 and bool(calls.kernels[place])
 
 
-def _loads(holder: Holder, calls: LaunchCalls) -> bool:
+def _loads_code(holder: Holder, calls: LaunchCalls) -> bool:
     return _starts_kernel(holder, calls) and holder.end_ps - holder.start_ps >= LOADING_PS
 
 
 def _elsewhere_short(holder: Holder, host: TracedHost, windows: Windows, *, first: bool) -> bool:
-    """Whether what holds the host in this step occurs in most others too, and does not hold it there.
+    """Whether the event that holds the host in this step occurs in most other steps without holding it there.
 
-    In the `first` step of the trace that is proof; in a later one something may have held it up.
+    In the `first` step of the trace that is proof; in a later one something else may have delayed it.
     """
     if len(windows) < fixed.STEPS_WITH_EXCEPTION or not (first or holder.told):
         return False
@@ -115,9 +117,9 @@ def _elsewhere_short(holder: Holder, host: TracedHost, windows: Windows, *, firs
 
 
 def _ends_in_a_kernel(holder: Holder, calls: LaunchCalls) -> bool:
-    """Whether what holds the host goes on to start a kernel: no work of the processor, but the way to that kernel.
+    """Whether the event that holds the host ends in the start of a kernel: then it prepared that kernel.
 
-    Frames of Python and what encloses many launches may be anything else.
+    A Python frame, or an event that encloses many launches, may have done anything else.
     """
     if not holder.told or holder.kind & Kind.PYTHON or holder.until_ps <= holder.end_ps:
         return False

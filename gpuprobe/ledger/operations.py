@@ -1,4 +1,4 @@
-"""The operations that take a step's time, by who asked for them, and the loops that the step's graph holds."""
+"""The operations of a step by the layer or optimizer that owns them, and the loops in the step's graph."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gpuprobe.traces.timeline import Device, Int32s, Int64s
 
 TOP, TOP_TYPES = 8, 6
-# They hold other operations, whose time is not theirs.
+# Operations that only contain others.
 CALLS = frozenset(
     {"While", "StatelessWhile", "If", "StatelessIf", "Case", "PartitionedCall", "StatefulPartitionedCall"}
 )
@@ -34,7 +34,7 @@ CALLS = frozenset(
 
 @dataclass(frozen=True)
 class Ran:
-    """Operations that ran in the steps, all (n,): a place in `texts`, when each began and ended (ps)."""
+    """Operations that ran, (n,) each: the place of the name in `texts`, and when it began and ended (ps)."""
 
     texts: Sequence[str]
     name: Int32s
@@ -43,7 +43,7 @@ class Ran:
 
 
 def on_processor(host: TracedHost) -> Ran:
-    """Return the operations of the step itself, which the threads of the input pipeline do not run."""
+    """Return the operations of a host's threads, those of the input pipeline aside."""
     parts = []
     for place, thread in enumerate(host.threads):
         if not thread.name.startswith(THREADS):
@@ -54,7 +54,7 @@ def on_processor(host: TracedHost) -> Ran:
 
 
 def on_device(texts: Sequence[str], device: Device) -> Ran:
-    """Return the kernels of a GPU, each as the operation that launched it, as far as the trace names those."""
+    """Return the kernels of a GPU, each under the operation that launched it; those without one are left out."""
     kernels = device.kernels
     if not len(kernels.op):
         return _ran(texts, [])
@@ -69,7 +69,7 @@ def _ran(texts: Sequence[str], parts: Sequence[tuple[Int32s, Int64s, Int64s]]) -
 
 
 def made_up_of(ran: Ran, windows: Windows) -> tuple[tuple[OperationFacts, ...], tuple[LoopFacts, ...]]:
-    """Return the owners in whose operations most of the steps' time went, and the loops that ran in them."""
+    """Return the owners whose operations took most of the steps, and the loops that ran, the longest first."""
     inside = (ran.start >= windows.start_ps[0]) & (ran.start < windows.end_ps[-1])
     ran = Ran(ran.texts, ran.name[inside], ran.start[inside], ran.end[inside])
     scopes = _scopes(ran)
@@ -79,7 +79,7 @@ def made_up_of(ran: Ran, windows: Windows) -> tuple[tuple[OperationFacts, ...], 
 
 
 def _scopes(ran: Ran) -> dict[int, Scope]:
-    """Return where each operation comes from, by its place in the names; a loop over whole steps is looked through."""
+    """Return the scope of each operation, by the place of its name; a loop that holds whole steps is left out of it."""
     used = distinct(ran.name.astype(np.int64))[0].tolist()
     scopes = {place: scope_of(ran.texts[place]) for place in used}
     around = {scope.loop for scope in scopes.values() if scope.loop and scope.of_optimizer}
@@ -96,12 +96,12 @@ def _owners(ran: Ran, windows: Windows, scopes: Mapping[int, Scope]) -> tuple[Op
     for place, scope in scopes.items():
         places[_owner(scope, base)].append(place)
     window, steps = union(windows.start_ps, windows.end_ps), len(windows)
-    found = []
+    owners = []
     longest = sorted(places, key=lambda owner: -sum(spent[place] for place in places[owner]))
     for owner in longest[:TOP]:
         own = np.isin(ran.name, places[owner])
         time = intersection(union(ran.start[own], ran.end[own]), window).total
-        found.append(
+        owners.append(
             OperationFacts(
                 owner=owner[0],
                 of_optimizer=owner[1],
@@ -111,11 +111,11 @@ def _owners(ran: Ran, windows: Windows, scopes: Mapping[int, Scope]) -> tuple[Op
                 count=float(own.sum()) / steps,
             )
         )
-    return tuple(sorted(found, key=lambda one: -one.fraction))
+    return tuple(sorted(owners, key=lambda facts: -facts.fraction))
 
 
 def _model(times: Sequence[tuple[tuple[str, ...], float]]) -> tuple[str, ...]:
-    """Return the path of the model: down to where no scope with others in it holds nearly all of the time."""
+    """Return the path of the model: the innermost scope that still holds nearly all of the time and several layers."""
     base: tuple[str, ...] = ()
     while True:
         depth = len(base)
@@ -156,27 +156,27 @@ def _loops(ran: Ran, windows: Windows, scopes: Mapping[int, Scope]) -> tuple[Loo
         if scope.loop:
             places[scope.loop].append(place)
     whole = max(int((windows.end_ps - windows.start_ps).sum()), 1)
-    found = []
+    loops = []
     for path, own in places.items():
-        first, last = _turning(ran, windows, own)
+        first, last = _iterating(ran, windows, own)
         lasted = int((last - first).sum())
         outermost = [place for place in own if scopes[place].depth == 1]
         counts = np.bincount(ran.name[np.isin(ran.name, outermost)], minlength=1)
-        found.append(
+        loops.append(
             LoopFacts(
                 path="/".join(path),
                 turns=float(counts.max()) / len(windows),
                 ms_per_step=lasted / PS_PER_MS / len(windows),
-                busy_ms_per_step=_busy(ran, own) / PS_PER_MS / len(windows),
+                busy_ms_per_step=_busy_ps(ran, own) / PS_PER_MS / len(windows),
                 fraction=lasted / whole,
                 maps=maps(path),
                 recurrent=recurrent(path),
             )
         )
-    return tuple(sorted(found, key=lambda loop: -loop.fraction)[:TOP])
+    return tuple(sorted(loops, key=lambda loop: -loop.fraction)[:TOP])
 
 
-def _turning(ran: Ran, windows: Windows, places: Sequence[int]) -> tuple[Int64s, Int64s]:
+def _iterating(ran: Ran, windows: Windows, places: Sequence[int]) -> tuple[Int64s, Int64s]:
     """Return when the loop began and ended in each step that it ran in, (k,) each, in ps."""
     own = np.isin(ran.name, places)
     step = np.searchsorted(windows.start_ps, ran.start[own], side="right") - 1
@@ -188,6 +188,6 @@ def _turning(ran: Ran, windows: Windows, places: Sequence[int]) -> tuple[Int64s,
     return first[ran_in], np.minimum(last, windows.end_ps)[ran_in]
 
 
-def _busy(ran: Ran, places: Sequence[int]) -> int:
+def _busy_ps(ran: Ran, places: Sequence[int]) -> int:
     own = np.isin(ran.name, places)
     return union(ran.start[own], ran.end[own]).total

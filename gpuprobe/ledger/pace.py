@@ -1,4 +1,4 @@
-"""How often the host launches, and where it is held: it launches nothing for long, compared with that pace."""
+"""The pace at which the host launches, and where it is held: where it launches nothing for long, for that pace."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ SLOWEST_PS = int(fixed.SLOWEST_PACE_MS * PS_PER_MS)
 
 @dataclass(frozen=True)
 class LaunchCalls:
-    """The calls by which the threads that feed a device give it work, (n,) each, sorted by start.
+    """The launch calls of the threads that feed a device, (n,) each, sorted by start.
 
-    `thread` is a place; `kernels` tells which start kernels, the others copy.
+    `thread` is a place in the host's threads; `kernels` tells which calls start kernels, the others copy.
     """
 
     start_ps: Int64s
@@ -48,11 +48,11 @@ class LaunchCalls:
 class Held:
     """The stretches in which nothing is launched for long, (n,) each, sorted.
 
-    `own_ps` is what of each the host spends on anything but waits, `in_call` tells which lie inside one launch call:
-    the others lie between two. How long is long depends on what the host was in: in an operation that launches nothing
-    from begin to end, longer than `operation_ps`; in any other event of that kind, than `event_ps`: neither is on the
-    way to a launch, however slowly launches come. Elsewhere it is longer than `limit_ps`. `off_pace` tells which are
-    long for the pace of launching.
+    `own_ps` is the part of each without waits. `in_call` tells which lie inside one launch call; the others lie between
+    two. How long is long depends on the event that the host was in. Inside an operation that launches nothing it is
+    `operation_ps`, and inside any other event that launches nothing `event_ps`: neither is on the way to a launch,
+    however slow launches are. Elsewhere it is `limit_ps`. `off_pace` tells which stretches are long for the pace of
+    launching.
     """
 
     start_ps: Int64s
@@ -68,11 +68,16 @@ class Held:
         """Count the stretches."""
         return len(self.start_ps)
 
+    @property
+    def slower_than_pace(self) -> Intervals:
+        """The time of the stretches that are long for the pace of launching."""
+        return Intervals(self.start_ps[self.off_pace], self.end_ps[self.off_pace])
+
 
 def launch_calls(host: TracedHost, threads: Collection[int]) -> LaunchCalls:
-    """Return the calls of those threads that launched what any device of the host shows, or are named as such."""
-    kernels = _ids([device.kernels for device in host.devices])
-    copied = _ids([device.copies for device in host.devices])
+    """Return the calls of those threads that launched work of the host's devices, or have the name of a launch."""
+    kernels = _correlation_ids([device.kernels for device in host.devices])
+    copied = _correlation_ids([device.copies for device in host.devices])
     copying = np.array([COPYING in name for name in host.names], np.bool_)
     columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in range(4)]
     for place in threads:
@@ -82,8 +87,8 @@ def launch_calls(host: TracedHost, threads: Collection[int]) -> LaunchCalls:
         named = (host.kinds[place] & Kind.LAUNCH) != 0
         chosen = np.flatnonzero(named | starts_kernel | starts_copy)
         copy = starts_copy | (named & ~starts_kernel & copying[events.name])
-        found = events.start_ps[chosen], events.end_ps[chosen], np.full(len(chosen), place), ~copy[chosen]
-        for column, values in zip(columns, found, strict=True):
+        calls = events.start_ps[chosen], events.end_ps[chosen], np.full(len(chosen), place), ~copy[chosen]
+        for column, values in zip(columns, calls, strict=True):
             column.append(values)
     start, end, thread, kernel = (np.concatenate(column) for column in columns)
     order = np.argsort(start, kind="stable")
@@ -93,37 +98,37 @@ def launch_calls(host: TracedHost, threads: Collection[int]) -> LaunchCalls:
 def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals) -> Held:
     """Find the stretches of the steps in which nothing is launched for long, compared with the pace of launching.
 
-    Work whose launch is not known counts as launched when it starts. `waits` are no work of the host's: a long one
-    parts what it did before from what it did after.
+    Work whose launch is not known counts as launched when it starts. `waits` is when the host waited; a long wait
+    splits a stretch in two.
     """
     unknown = work.start_ps[work.launch_ps == NO_LAUNCH]
     calling = union(calls.start_ps, calls.end_ps)
     launched = distinct(np.concatenate([calls.start_ps, calls.end_ps, unknown]))[0]
-    slow = _slow(np.diff(launched)[~holds(calling, launched[:-1])])
-    slow_call = min(slow, _slow(calls.end_ps[calls.kernels] - calls.start_ps[calls.kernels]))
-    least = max(LEAST_OPERATION_PS, slow_call)
+    slow_ps = _slow_ps(np.diff(launched)[~holds(calling, launched[:-1])])
+    slow_call_ps = min(slow_ps, _slow_ps(calls.end_ps[calls.kernels] - calls.start_ps[calls.kernels]))
+    least_ps = max(LEAST_OPERATION_PS, slow_call_ps)
     long = waits.end - waits.start > LEAST_PS
     edges = waits.start[long], waits.end[long], windows.start_ps[:1], windows.end_ps[-1:]
     instants = distinct(np.concatenate([launched, *edges]))[0]
     start, end = instants[:-1], instants[1:]
     in_call = holds(calling, start)
-    own = end - start - covered(waits, start, end)
-    chosen = (own > least) & (start < windows.end_ps[-1]) & (end > windows.start_ps[0])
-    off_pace = own[chosen] > max(LEAST_OPERATION_PS, slow)
-    columns = (start[chosen], end[chosen], own[chosen], in_call[chosen], off_pace)
-    return Held(*columns, least, max(LEAST_PS, slow_call), max(LEAST_PS, slow))
+    own_ps = end - start - covered(waits, start, end)
+    chosen = (own_ps > least_ps) & (start < windows.end_ps[-1]) & (end > windows.start_ps[0])
+    off_pace = own_ps[chosen] > max(LEAST_OPERATION_PS, slow_ps)
+    columns = (start[chosen], end[chosen], own_ps[chosen], in_call[chosen], off_pace)
+    return Held(*columns, least_ps, max(LEAST_PS, slow_call_ps), max(LEAST_PS, slow_ps))
 
 
-def _slow(pauses: Int64s) -> int:
-    """How long a pause between two launches is for another reason than their pace, by all of the pauses (n,).
+def _slow_ps(pauses_ps: Int64s) -> int:
+    """Return the length from which on a pause between two launches is too long for their pace, by all pauses (n,).
 
-    The same of launch calls by their lengths: what launches nothing and takes longer is no launch.
+    Given the lengths of launch calls, it is the length from which on an event that launches nothing is no launch.
     """
-    pace = median(pauses) if len(pauses) >= fixed.FEWEST_PAUSES else 0.0
-    return int(fixed.HELD_TIMES_PACE * pace) if pace <= SLOWEST_PS else 0
+    pace_ps = median(pauses_ps) if len(pauses_ps) >= fixed.FEWEST_PAUSES else 0.0
+    return int(fixed.HELD_TIMES_PACE * pace_ps) if pace_ps <= SLOWEST_PS else 0
 
 
-def _ids(work: Sequence[Events]) -> Int64s:
+def _correlation_ids(work: Sequence[Events]) -> Int64s:
     ids = np.concatenate([np.empty(0, np.int64), *(events.correlation for events in work)])
     known: Int64s = ids[ids != NO_CORRELATION]
     return known

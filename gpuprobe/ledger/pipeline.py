@@ -1,4 +1,4 @@
-"""What the host did beside feeding the device: its input pipeline, compilation, and operations on the processor."""
+"""What the host did over the steps: its input pipeline, compilation, and operations on the processor."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ def host_breakdown(host: TracedHost, windows: Windows) -> HostBreakdown:
     blocking = [stage for stage in stages if stage.blocking_ms > 0]
     slowest = _slowest(blocking)
     eager = intersection(host.select(Kind.EAGER), window)
-    outside = None if windows.inside is None else difference(window, windows.inside).total / PS_PER_MS / len(windows)
+    outside_ms = None if windows.inside is None else difference(window, windows.inside).total / PS_PER_MS / len(windows)
     return HostBreakdown(
         host=host.name,
         iterators=stages,
         slowest_iterator=slowest.name if slowest else None,
         input_wait_ms_per_step=intersection(host.input_wait, window).total / PS_PER_MS / len(windows),
-        between_steps_ms_per_step=outside,
+        between_steps_ms_per_step=outside_ms,
         eager_ms_per_step=windows.of_step(eager).total / PS_PER_MS / len(windows),
         compile_ms=intersection(host.compiling, window).total / PS_PER_MS,
         graphs_built=sum(int(((kind & Kind.GRAPH) != 0).sum()) for kind in host.kinds),
-        pipeline_busy_fraction=intersection(_making(host), window).total / max(window.total, 1),
+        pipeline_busy_fraction=intersection(_making_ahead(host), window).total / max(window.total, 1),
         cpu_ops=cpu_ops(host),
         input_ops=input_ops(host, window),
     )
 
 
-def _making(host: TracedHost) -> Intervals:
-    """When threads of the pipeline were at work on the next batches: with full buffers they are in no event."""
+def _making_ahead(host: TracedHost) -> Intervals:
+    """Return when threads of the pipeline made batches ahead; while their buffers are full they are in no event."""
     names = [thread.name for thread in host.threads]
-    ahead = [
+    making = [
         place for place, name in enumerate(names) if name.startswith(THREADS) and not name.startswith(HANDING_OVER)
     ]
-    return host.active(ahead)
+    return host.active(making)
 
 
 def _with_python(host: TracedHost, window: Intervals, stages: tuple[IteratorFacts, ...]) -> tuple[IteratorFacts, ...]:
-    """Put what Python does to feed the batches beside the stages of tf.data, the longest first: it all blocks."""
+    """Add the Python that makes batches to the stages of tf.data, the longest first; all its time blocks."""
     spent = intersection(join([host.feeding, host.converting]), window)
     if not len(spent):
         return stages
@@ -69,33 +69,33 @@ def _with_python(host: TracedHost, window: Intervals, stages: tuple[IteratorFact
 
 
 def iterators(host: TracedHost, window: Intervals) -> tuple[IteratorFacts, ...]:
-    """Return the stages of the input pipeline by self time while the training waited, the longest first.
+    """Return the stages of the input pipeline by their self time while the training waited, the longest first.
 
-    The self time of a stage is its own without that of the stage below it on the same thread: tf.data names an
-    iterator by its path, so that the one below has the same name and one part more.
+    The self time of a stage leaves out the stage below it on the same thread. tf.data names an iterator by its path, so
+    the stage below has the same name with one part more.
     """
     waiting = intersection(host.input_wait, window)
-    found: dict[str, list[float]] = {}
+    sums_by_name: dict[str, list[float]] = {}
     for place in range(len(host.threads)):
-        own = _by_name(host, place)
+        own = _iterators_by_name(host, place)
         below: dict[str, list[Intervals]] = {}
         for name, (spans, _) in own.items():
-            below.setdefault(_above(name, own), []).append(spans)
+            below.setdefault(_known_above(name, own), []).append(spans)
         for name, (spans, count) in own.items():
             alone = difference(spans, join(below.get(name, ())))
-            sums = found.setdefault(name, [0, 0, 0])
+            sums = sums_by_name.setdefault(name, [0, 0, 0])
             sums[0] += count
             sums[1] += intersection(alone, window).total / PS_PER_MS
             sums[2] += intersection(alone, waiting).total / PS_PER_MS
     facts = [
         IteratorFacts(name=name, count=int(count), self_ms=own, blocking_ms=blocking)
-        for name, (count, own, blocking) in found.items()
+        for name, (count, own, blocking) in sums_by_name.items()
     ]
     return tuple(sorted(facts, key=lambda stage: (-stage.blocking_ms, -stage.self_ms))[:TOP])
 
 
-def _above(name: str, known: Container[str]) -> str:
-    """Return the name of the nearest known stage that calls this one, empty where none is."""
+def _known_above(name: str, known: Container[str]) -> str:
+    """Return the name of the nearest known stage above this one; empty where there is none."""
     name = above(name)
     while name and name not in known:
         name = above(name)
@@ -103,7 +103,7 @@ def _above(name: str, known: Container[str]) -> str:
 
 
 def _slowest(blocking: list[IteratorFacts]) -> IteratorFacts | None:
-    """The stage that works is the cause; one that only waits for it is named where no other was seen at work."""
+    """Return the slowest stage that works; a stage that only waits is named if no other works for long enough."""
     longest = max(blocking, key=lambda stage: stage.blocking_ms, default=None)
     working = [stage for stage in blocking if not is_buffer(stage.name)]
     works = max(working, key=lambda stage: stage.blocking_ms, default=None)
@@ -113,19 +113,19 @@ def _slowest(blocking: list[IteratorFacts]) -> IteratorFacts | None:
 
 
 def cpu_ops(host: TracedHost) -> tuple[CpuOp, ...]:
-    """Return the types of operation that ran on the processor, within which no device work was launched."""
+    """Return the types of operation that ran on the processor and launched no device work, the longest first."""
     calls = host.calls
 
-    def quiet(place: int, start: Int64s, end: Int64s) -> NDArray[np.bool_]:
+    def launches_nothing(place: int, start: Int64s, end: Int64s) -> NDArray[np.bool_]:
         launched = np.sort(calls.start_ps[calls.thread == place])
         alone: NDArray[np.bool_] = np.searchsorted(launched, start) == np.searchsorted(launched, end)
         return alone
 
-    return _by_type(host, range(len(host.threads)), quiet, with_waits=False)[:TOP]
+    return _by_type(host, range(len(host.threads)), launches_nothing, with_waits=False)[:TOP]
 
 
 def input_ops(host: TracedHost, window: Intervals) -> tuple[CpuOp, ...]:
-    """Return the types of operation that the input pipeline ran within the steps, calls into Python among them."""
+    """Return the types of operation that the input pipeline ran within the steps, calls into Python included."""
     threads = [place for place, thread in enumerate(host.threads) if thread.name.startswith(THREADS)]
     return _by_type(host, threads, lambda _, start, __: holds(window, start), with_waits=True)
 
@@ -137,7 +137,7 @@ def _by_type(
     *,
     with_waits: bool,
 ) -> tuple[CpuOp, ...]:
-    """Add up the operations of some threads by type; those that only wait for others are left out, or are not."""
+    """Add up the operations of some threads by type; those that only wait for others count if `with_waits`."""
     counts: dict[str, int] = {}
     times: dict[str, int] = {}
     for place in places:
@@ -160,10 +160,10 @@ def _by_type(
     return tuple(CpuOp(type=kind, count=counts[kind], total_ms=times[kind] / PS_PER_MS) for kind in longest)
 
 
-def _by_name(host: TracedHost, place: int) -> dict[str, tuple[Intervals, int]]:
+def _iterators_by_name(host: TracedHost, place: int) -> dict[str, tuple[Intervals, int]]:
     mask = (host.kinds[place] & Kind.ITERATOR) != 0
     events = host.threads[place].events
-    # Grouped by one sort: a pipeline of many stages is not read once for each of them.
+    # One sort groups all names, so the events are not read once for each stage.
     order = np.argsort(events.name[mask], kind="stable")
     name, start = events.name[mask][order], events.start_ps[mask][order]
     end = start + events.duration_ps[mask][order]

@@ -1,4 +1,4 @@
-"""The events of the host that stand behind each kind of idle time."""
+"""The events of the host behind each category of idle time."""
 
 from __future__ import annotations
 
@@ -31,34 +31,38 @@ _KIND_OF_CATEGORY = {
 def proof(
     host: TracedHost, parts: dict[str, Intervals], inside: Intervals | None, idle: Idle | None = None
 ) -> dict[str, tuple[HostEvent, ...]]:
-    """Name the events by category, those that reach furthest into its time first.
+    """Return the events behind each category, those that cover most of its time first.
 
-    Between steps they are the outermost ones that the calling threads were in, outside the training function; where
-    nothing was launched for long, those that held the host; of a processor, those that could run ahead of the step.
+    Between steps they are the outermost events of the calling threads, outside the training function. Where nothing was
+    launched for long, they are those that held the host; on a processor, those that could run ahead of the step.
     """
-    found = {}
+    by_category = {}
     for category, kind in _KIND_OF_CATEGORY.items():
         if len(parts.get(category, Intervals())):
             masks = [(kinds & kind) != 0 for kinds in host.kinds]
-            found[category] = _longest(host, masks, parts[category])
+            by_category[category] = _longest(host, masks, parts[category])
     between = parts.get("idle_between_steps", Intervals())
     if inside is not None and len(between):
-        masks = [_outside(host, place, inside) for place in range(len(host.threads))]
-        found["idle_between_steps"] = _longest(host, masks, between)
+        masks = [_outermost_outside(host, place, inside) for place in range(len(host.threads))]
+        by_category["idle_between_steps"] = _longest(host, masks, between)
     prepared = parts.get("idle_host_work", Intervals())
     if idle is None and len(prepared):
         masks = [host.prepares[thread.events.name] for thread in host.threads]
-        found["idle_host_work"] = _longest(host, masks, prepared)
+        by_category["idle_host_work"] = _longest(host, masks, prepared)
     if idle is not None:
         for category in ("idle_host_work", "idle_once"):
             part = parts[category]
-            named = [*held_by(idle.holders, host, part), *_filling(host, idle, part), *found.get(category, ())]
-            found[category] = tuple(sorted(named, key=lambda event: -event.ms)[:TOP])
-    return {category: events for category, events in found.items() if events}
+            named = [
+                *held_by(idle.holders, host, part),
+                *_short_events(host, idle, part),
+                *by_category.get(category, ()),
+            ]
+            by_category[category] = tuple(sorted(named, key=lambda event: -event.ms)[:TOP])
+    return {category: events for category, events in by_category.items() if events}
 
 
-def _filling(host: TracedHost, idle: Idle, part: Intervals) -> tuple[HostEvent, ...]:
-    """The many short events that fill stretches which none held alone."""
+def _short_events(host: TracedHost, idle: Idle, part: Intervals) -> tuple[HostEvent, ...]:
+    """Return the longest of the short events in the stretches that no single event fills."""
     stretches = intersection(part, unnamed(idle.holders))
     if not len(stretches):
         return ()
@@ -69,13 +73,13 @@ def _filling(host: TracedHost, idle: Idle, part: Intervals) -> tuple[HostEvent, 
     return _longest(host, masks, stretches)
 
 
-def _outside(host: TracedHost, place: int, inside: Intervals) -> NDArray[np.bool_]:
-    """The outermost events that start outside the training function, on a thread that calls functions."""
+def _outermost_outside(host: TracedHost, place: int, inside: Intervals) -> NDArray[np.bool_]:
+    """Tell which events are the outermost outside the training function, (n,) bool; none on a thread without calls."""
     kinds, events = host.kinds[place], host.threads[place].events
     if not np.any(kinds & (Kind.FUNCTION | Kind.CALL | Kind.EXECUTION)):
         return np.zeros(len(events), np.bool_)
     out = ~holds(inside, events.start_ps) & ((kinds & Kind.FUNCTION) == 0)
-    # A step marker encloses the training function, and would be all there is to see.
+    # A step marker encloses the training function, and would hide all other events.
     marked = host.threads[place].step
     if len(marked) == len(events):
         out &= marked < 0

@@ -1,4 +1,4 @@
-"""Medians and percentiles; numpy's own load its masked arrays, which takes longer than a small trace does."""
+"""Medians and percentiles; numpy's own import its masked arrays, which takes longer than reading a small trace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def median(values: NDArray[np.int64] | NDArray[np.float64]) -> float:
-    """Return the median of (n,) values, n at least 1 and none of them NaN: of an even n the mean of the middle two."""
+    """Return the median of (n,) values, n at least 1 and none NaN; for an even n the mean of the middle two."""
     middle = len(values) // 2
     if len(values) % 2:
         return float(np.partition(values, middle)[middle])
@@ -21,9 +21,9 @@ def median(values: NDArray[np.int64] | NDArray[np.float64]) -> float:
 
 
 def percentile(values: NDArray[np.float64], percent: float) -> float:
-    """Return a percentile of (n,) values, n at least 1 and none of them NaN, linear between two neighbours.
+    """Return a percentile of (n,) values, n at least 1 and none NaN, interpolated between two neighbours.
 
-    Hyndman and Fan's seventh form, numpy's default, from whichever neighbour is nearer as numpy does.
+    This is Hyndman and Fan's seventh form, numpy's default. Like numpy it starts from the nearer neighbour.
     """
     ranked = np.sort(values)
     place = (len(ranked) - 1) * (percent / 100)

@@ -1,4 +1,4 @@
-"""The records of the step-time breakdown: what `gpuprobe diagnose --json` prints, and what the diagnosis reads.
+"""The records of the step-time breakdown, which the diagnosis reads and `gpuprobe diagnose --json` prints.
 
 Schema history
 1  first version
@@ -26,7 +26,7 @@ BREAKDOWN_SCHEMA = 1
 
 
 class StepBreakdown(Record, frozen=True, kw_only=True):
-    """One step: its number where the trace gives one, its wall time, and its parts, which add up to it."""
+    """One step: its number where the trace gives one, its wall time, and its time by category, which adds up to it."""
 
     number: int | None
     step_ms: float
@@ -34,7 +34,7 @@ class StepBreakdown(Record, frozen=True, kw_only=True):
 
 
 class Spread(Record, frozen=True, kw_only=True):
-    """How the steps differ: median and 5th and 95th percentile in ms, and the counted steps far from it."""
+    """How the steps differ: the median, the 5th and the 95th percentile in ms, and the places of the outliers."""
 
     median_ms: float
     p5_ms: float
@@ -43,7 +43,7 @@ class Spread(Record, frozen=True, kw_only=True):
 
 
 class HostEvent(Record, frozen=True, kw_only=True):
-    """What a thread was in during a gap: the innermost event, and for how much of the gap."""
+    """An event of a host's thread, and for how many ms of a gap or a category it lasted."""
 
     name: str
     thread: str
@@ -51,7 +51,7 @@ class HostEvent(Record, frozen=True, kw_only=True):
 
 
 class Gap(Record, frozen=True, kw_only=True):
-    """A stretch in which the device did nothing: when in which step (from 0), how long, why, and the events in it."""
+    """A stretch in which the device did nothing: its step (from 0), start, length, categories, and host events."""
 
     step: int
     start_ms: float
@@ -61,7 +61,7 @@ class Gap(Record, frozen=True, kw_only=True):
 
 
 class GapBin(Record, frozen=True, kw_only=True):
-    """Gaps of one length: from `from_us` up to `to_us` (None: no limit), how many, and their time in all."""
+    """The gaps from `from_us` up to `to_us` long (None: no limit): how many, and their total time."""
 
     from_us: float
     to_us: float | None
@@ -72,15 +72,16 @@ class GapBin(Record, frozen=True, kw_only=True):
 class DeviceBreakdown(Record, frozen=True, kw_only=True):
     """The breakdown of one device.
 
-    `ledger_ms` holds the design's categories for an average step and adds up to `step_ms`. The average is over
-    `counted` of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole.
-    `stalled_ms` is that of `idle_queue` in which work was launched for long, and nothing tells why it did not start.
-    `off_pace_ms` is that of `idle_launch` in pauses that are long for the pace of launching. `cut` says what shows
-    that a GPU's only step may not be whole; empty where nothing does.
-    `proof` names the events of the host behind each kind of idle time, with their ms over all
-    steps. On a processor `overhead_fraction` is the share of the steps spent in functions while no operation of some
-    length ran, and `dispatch_fraction` that in which Python started operations one by one. Fractions are 0 to 1. A
-    figure that the trace does not give is None, and `missing` says why, by name of the figure.
+    `ledger_ms` is the time of each category in an average step and adds up to `step_ms`. The average is over `counted`
+    of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole. `stalled_ms` is
+    the part of `idle_queue` in which work had been launched for long, but nothing shows why it did not start.
+    `off_pace_ms` is the part of `idle_launch` in pauses that are long for the pace of launching. `cut` says why a GPU's
+    only step may not be whole; empty where nothing shows that. `proof` names the host's events behind each category of
+    idle time, with their ms over all steps.
+
+    On a processor, `overhead_fraction` is the share of the steps in which a function but no operation of some length
+    ran, and `dispatch_fraction` the share in which Python started operations one by one. Fractions are 0 to 1. A figure
+    that the trace does not give is None, and `missing` says why, by the figure's name.
     """
 
     name: str
@@ -127,17 +128,18 @@ class DeviceBreakdown(Record, frozen=True, kw_only=True):
     missing: dict[str, str] = msgspec.field(default_factory=dict)
 
     def ms(self, category: str) -> float:
-        """Return the time of a category in an average step; 0 where a record is from before there was that category."""
+        """Return the time of a category in an average step; 0 in an old record without that category."""
         return self.ledger_ms.get(category, 0.0)
 
     def share(self, category: str) -> float:
-        """Return that time as a fraction of the step."""
+        """Return the time of a category as a fraction of the step (0 to 1)."""
         return self.ms(category) / self.step_ms if self.step_ms > 0 else 0.0
 
 
 class IteratorFacts(Record, frozen=True, kw_only=True):
-    """One stage of the input pipeline, by the name that tf.data traces: its calls, and its time without the stages
-    below it, in all and while the training waited for a batch.
+    """One stage of the input pipeline, by the name that tf.data gives it, and how often it was called.
+
+    `self_ms` is its time without the stages below it, `blocking_ms` the part of that while the training waited.
     """
 
     name: str
@@ -147,7 +149,7 @@ class IteratorFacts(Record, frozen=True, kw_only=True):
 
 
 class CpuOp(Record, frozen=True, kw_only=True):
-    """An operation, by type, that ran on the processor and launched nothing: how often, and its time in all."""
+    """A type of operation that ran on the processor and launched nothing: how often, and its total time."""
 
     type: str
     count: int
@@ -155,7 +157,7 @@ class CpuOp(Record, frozen=True, kw_only=True):
 
 
 class HostBreakdown(Record, frozen=True, kw_only=True):
-    """What one host did over the steps of its first device, in ms a step where the name says so.
+    """What one host did over the steps of its first device.
 
     `eager_ms_per_step` is the time of the step in operations that Python started one by one, outside any tf.function.
     `pipeline_busy_fraction` is the share of the steps in which threads of the input pipeline made batches ahead, 0

@@ -1,4 +1,4 @@
-"""The breakdowns of a device's steps: each, those that count, their mean and their spread."""
+"""The breakdown of each step of a device, and the mean and spread of the steps that count."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.intervals import Intervals
     from gpuprobe.ledger.steps import Windows
 
-# What makes a standard deviation of a median absolute deviation, where values spread as Gauss has it.
+# The standard deviation over the median absolute deviation of a normal distribution.
 SIGMA_PER_MAD = 1.4826
 
 
 @dataclass(frozen=True)
 class StepBreakdowns:
-    """The steps of one device: each, how many at the start are warm-up, those that count, their mean and spread."""
+    """The steps of one device: all, the number of warm-up steps, those that count, and their mean and spread."""
 
     each: list[StepBreakdown]
     warmup: int
@@ -34,7 +34,7 @@ class StepBreakdowns:
 
     @classmethod
     def of(cls, windows: Windows, parts: dict[str, Intervals]) -> StepBreakdowns:
-        """Give each window its time in each of the exclusive parts."""
+        """Give each step its time in each of the exclusive parts."""
         each = _each_step(windows, parts)
         warmup = _warmup(each)
         counted = _counted(each, warmup, windows)
@@ -55,14 +55,14 @@ def _each_step(windows: Windows, parts: dict[str, Intervals]) -> list[StepBreakd
 
 
 def _average(steps: list[StepBreakdown]) -> StepBreakdown:
-    """The mean, since only means add up, and since a wait in every fourth step is a quarter of it in each."""
+    """Return the mean step. Only means add up, and a wait in every fourth step counts with a quarter."""
     count = len(steps)
     ledger = {name: sum(step.ledger_ms[name] for step in steps) / count for name in steps[0].ledger_ms}
     return StepBreakdown(number=None, step_ms=sum(step.step_ms for step in steps) / count, ledger_ms=ledger)
 
 
 def _warmup(steps: list[StepBreakdown]) -> int:
-    """Count the steps at the beginning that only the beginning made slow."""
+    """Return the number of warm-up steps, 0 or 1."""
     lasted = [step.step_ms for step in steps]
     if len(lasted) <= fixed.WARMUP_OTHERS:
         return 0
@@ -70,7 +70,7 @@ def _warmup(steps: list[StepBreakdown]) -> int:
 
 
 def _counted(steps: list[StepBreakdown], warmup: int, windows: Windows) -> list[StepBreakdown]:
-    """Leave out warm-up, and a last step that lacks what follows its work, where others are left."""
+    """Return the steps without warm-up, and without a last step that is not whole if others are left."""
     rest = steps[warmup:]
     return rest if windows.whole or len(rest) < 2 else rest[:-1]
 

@@ -24,7 +24,7 @@ def told_lost(timeline: Timeline) -> float:
 
 
 def confidence_in(step: StepBreakdown, joined: float, lost: float) -> Confidence:
-    """How sure the breakdown of a step is: `joined` and `lost` are shares of the work, 0 to 1."""
+    """Return how sure the breakdown of a step is; `joined` and `lost` are shares of the device's work (0 to 1)."""
     unknown = step.ledger_ms[UNATTRIBUTED] / step.step_ms
     if joined >= fixed.JOINED_HIGH and unknown <= fixed.UNATTRIBUTED_HIGH and lost <= fixed.LOST_HIGH:
         return "high"
@@ -33,7 +33,7 @@ def confidence_in(step: StepBreakdown, joined: float, lost: float) -> Confidence
 
 
 def trusted(step: StepBreakdown, time: GpuTime, host: TracedHost, lost: float) -> Confidence:
-    """The breakdown's confidence: low where most of what the host did lies outside the only step, which was guessed."""
+    """Return how sure a GPU's breakdown is: low if its only step was guessed and covers little of the trace."""
     windows = time.windows
     step_ps = int(windows.end_ps[-1] - windows.start_ps[0])
     if windows.guessed and step_ps < fixed.GUESSED_STEP_COVERED * (host.last_ps - host.first_ps):
