@@ -16,6 +16,7 @@ from gpuprobe.evidence.whole_run_signals import whole_run_signals
 from gpuprobe.records import Evidence, Gain, Signal
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 from gpuprobe.whatif import run_gains
+from gpuprobe.whatif.run_savings import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +137,7 @@ def _alone(diagnosis: Diagnosis) -> tuple[Signal, ...]:
     took_ms = sum(ms for name, ms in device.ledger_ms.items() if name not in AROUND_A_CALL)
     computes_ms = sum(device.ledger_ms.get(name, 0.0) for name in COMPUTING)
     return (
-        (Signal(name=run_gains.ALONE, unit="ms", source="trace", value=took_ms, low=computes_ms, high=took_ms),)
+        (Signal(name=ALONE, unit="ms", source="trace", value=took_ms, low=computes_ms, high=took_ms),)
         if took_ms > 0
         else ()
     )

@@ -23,7 +23,7 @@ Alter = Callable[[Graph], Altered]
 class Change:
     """One change. `alter` is what is expected of it, `least` and `most` the ends of its range where it has one.
 
-    `utmost` removes altogether the work that the change reduces: no change of this kind gains more (Amdahl's law). A
+    `utmost` removes all of the work that the change reduces: no change of this kind gains more (Amdahl's law). A
     changed step has `samples` times as many samples. `in_some_steps` means that the removed work occurs in some steps
     only, so that steps longer than the traced ones have more of it. `hindrance` is why the change does not apply to
     this trace, None where it does. `assumption` is one sentence.

@@ -39,63 +39,63 @@ class Starts:
     others: Ints
 
 
-def starts(found: Operations) -> Starts:
+def starts(ops: Operations) -> Starts:
     """Return when the operation's stream, and all other streams of the device, had finished their earlier work."""
-    stream, others = (np.full(len(found), np.iinfo(np.int64).min // 2) for _ in range(2))
-    for device in distinct(found.device)[0].tolist():
-        mine = np.flatnonzero(found.device == device)
-        for number in distinct(found.stream[mine])[0].tolist():
-            own = mine[found.stream[mine] == number]
-            stream[own[1:]] = np.maximum.accumulate(found.end[own])[:-1]
-        reached = np.maximum.accumulate(found.end[mine])
+    stream, others = (np.full(len(ops), np.iinfo(np.int64).min // 2) for _ in range(2))
+    for device in distinct(ops.device)[0].tolist():
+        mine = np.flatnonzero(ops.device == device)
+        for number in distinct(ops.stream[mine])[0].tolist():
+            own = mine[ops.stream[mine] == number]
+            stream[own[1:]] = np.maximum.accumulate(ops.end[own])[:-1]
+        reached = np.maximum.accumulate(ops.end[mine])
         others[mine[1:]] = reached[:-1]
     return Starts(stream, others)
 
 
-def lags(found: Operations, free: Starts) -> Floats:
+def lags(ops: Operations, free: Starts) -> Floats:
     """Return the usual time from launch call to start on an idle device for each operation's kind, (k,) us.
 
     It is the median over operations of that kind, else of any kind, that were launched onto an idle device and not held
     back.
     """
-    idle = _onto_idle(found, free) & (held_until(found, free) < 0)
-    lasted = (found.start - found.call_start) / PS_PER_US
+    idle = _onto_idle(ops, free) & (held_until(ops, free) < 0)
+    lasted = (ops.start - ops.call_start) / PS_PER_US
     usual = median(lasted[idle]) if idle.any() else TYPICAL_LAUNCH_US
-    copies = found.work >= Work.H2D
-    lag = np.full(len(found), usual)
+    copies = ops.work >= Work.H2D
+    lag = np.full(len(ops), usual)
     for kind in (copies, ~copies):
         if (idle & kind).sum() >= fixed.LAUNCHES_TELLING:
             lag[kind] = median(lasted[idle & kind])
     return lag
 
 
-def held_until(found: Operations, free: Starts) -> Ints:
+def held_until(ops: Operations, free: Starts) -> Ints:
     """Return, for each operation whose launch was held back, the later one whose launch started it (k,), else -1.
 
     The driver model of Windows submits launches in batches: although the device is idle, the first operation starts
     only when the call that launched the last one returns.
     """
-    order = np.flatnonzero(found.joined)
-    order = order[np.argsort(found.call_end[order], kind="stable")]
-    until = np.full(len(found), -1)
-    ready = np.maximum(found.call_end, np.maximum(free.stream, free.others))
-    late = found.joined & (found.start - ready > HELD_PS)
+    order = np.flatnonzero(ops.joined)
+    order = order[np.argsort(ops.call_end[order], kind="stable")]
+    until = np.full(len(ops), -1)
+    ready = np.maximum(ops.call_end, np.maximum(free.stream, free.others))
+    late = ops.joined & (ops.start - ready > HELD_PS)
     places = np.flatnonzero(late)
-    last = np.searchsorted(found.call_end[order], found.start[places], side="right") - 1
-    own = np.searchsorted(found.call_end[order], found.call_end[places])
-    since = found.start[places] - found.call_end[order[np.maximum(last, 0)]]
+    last = np.searchsorted(ops.call_end[order], ops.start[places], side="right") - 1
+    own = np.searchsorted(ops.call_end[order], ops.call_end[places])
+    since = ops.start[places] - ops.call_end[order[np.maximum(last, 0)]]
     kept = (last - own >= fixed.FEWEST_HELD) & (since <= CLOSE_PS)
     until[places[kept]] = order[last[kept]]
     return until
 
 
-def _onto_idle(found: Operations, free: Starts) -> Bools:
-    idle = found.joined & (np.maximum(free.stream, free.others) <= found.call_start)
-    launched: Bools = idle & (found.start >= found.call_start)
+def _onto_idle(ops: Operations, free: Starts) -> Bools:
+    idle = ops.joined & (np.maximum(free.stream, free.others) <= ops.call_start)
+    launched: Bools = idle & (ops.start >= ops.call_start)
     return launched
 
 
-def across_streams(found: Operations, free: Starts, lag_ps: Ints) -> tuple[Ints, Ints]:
+def across_streams(ops: Operations, free: Starts, lag_ps: Ints) -> tuple[Ints, Ints]:
     """Return pairs (later, earlier) of operations on two streams of a device, where the later waited for the earlier.
 
     A wait shows where an operation starts late for its launch and its stream, just after one launched before it has
@@ -104,66 +104,66 @@ def across_streams(found: Operations, free: Starts, lag_ps: Ints) -> tuple[Ints,
     """
     later: list[Ints] = []
     earlier: list[Ints] = []
-    ready = np.maximum(np.where(found.joined, found.call_start + lag_ps, free.stream), free.stream)
-    for device in distinct(found.device)[0].tolist():
-        mine = np.flatnonzero(found.device == device)
-        streams = [mine[found.stream[mine] == number] for number in distinct(found.stream[mine])[0].tolist()]
+    ready = np.maximum(np.where(ops.joined, ops.call_start + lag_ps, free.stream), free.stream)
+    for device in distinct(ops.device)[0].tolist():
+        mine = np.flatnonzero(ops.device == device)
+        streams = [mine[ops.stream[mine] == number] for number in distinct(ops.stream[mine])[0].tolist()]
         for first in streams:
             for second in streams:
                 if first is second:
                     continue
-                source = _last_ended(found, first, second)
+                source = _last_ended(ops, first, second)
                 known = source >= 0
                 target, before = first[known], source[known]
-                since = found.end[before]
-                seen = (since > ready[target]) & (found.start[target] - since <= CLOSE_PS)
-                kept = seen | _by_data(found, target, before)
+                since = ops.end[before]
+                seen = (since > ready[target]) & (ops.start[target] - since <= CLOSE_PS)
+                kept = seen | _by_data(ops, target, before)
                 later.append(target[kept])
                 earlier.append(before[kept])
     return (np.concatenate(later), np.concatenate(earlier)) if later else (np.empty(0, np.int64),) * 2
 
 
-def copies_after_kernels(found: Operations) -> Iterator[tuple[Ints, Ints, Ints]]:
+def copies_after_kernels(ops: Operations) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Yield, for each device, copies of batches, the kernels that they wait for, and how many passes earlier those ran.
 
     In TensorFlow a copy to the device waits for all kernels launched before it (`GPUUtil::CopyCPUTensorToGPU`). This is
     assumed where no copy in the trace started while such a kernel ran.
     """
-    for device in distinct(found.device)[0].tolist():
-        mine = np.flatnonzero((found.device == device) & found.joined)
-        mine = mine[np.argsort(found.call_start[mine], kind="stable")]
-        kernels = mine[found.work[mine] == Work.KERNEL]
-        copies = mine[(found.work[mine] == Work.H2D) & found.sized[mine]]
+    for device in distinct(ops.device)[0].tolist():
+        mine = np.flatnonzero((ops.device == device) & ops.joined)
+        mine = mine[np.argsort(ops.call_start[mine], kind="stable")]
+        kernels = mine[ops.work[mine] == Work.KERNEL]
+        copies = mine[(ops.work[mine] == Work.H2D) & ops.sized[mine]]
         if not len(kernels) or not len(copies):
             continue
-        place = np.searchsorted(found.call_start[kernels], found.call_start[copies]) - 1
+        place = np.searchsorted(ops.call_start[kernels], ops.call_start[copies]) - 1
         before = kernels[place]
-        beside = (place >= 0) & (found.start[copies] + OVERLAP_PS < found.end[before])
+        beside = (place >= 0) & (ops.start[copies] + OVERLAP_PS < ops.end[before])
         if not beside.any():
             yield copies, before, (place < 0).astype(np.int64)
 
 
-def _last_ended(found: Operations, targets: Ints, others: Ints) -> Ints:
+def _last_ended(ops: Operations, targets: Ints, others: Ints) -> Ints:
     """Return the last of `others` that was launched before each target and had ended when it started, -1 where none."""
-    place = np.searchsorted(found.end[others], found.start[targets] + OVERLAP_PS, side="right") - 1
+    place = np.searchsorted(ops.end[others], ops.start[targets] + OVERLAP_PS, side="right") - 1
     source = np.where(place >= 0, others[np.maximum(place, 0)], -1)
-    told = found.joined[targets] & found.joined[source]
-    in_order = ~told | (found.call_start[source] <= found.call_start[targets])
+    told = ops.joined[targets] & ops.joined[source]
+    in_order = ~told | (ops.call_start[source] <= ops.call_start[targets])
     return np.where((source >= 0) & in_order, source, -1)
 
 
-def _by_data(found: Operations, target: Ints, source: Ints) -> Bools:
+def _by_data(ops: Operations, target: Ints, source: Ints) -> Bools:
     """Return pairs that wait for data: the first kernel after a copy to the device, and a copy of a result back."""
     nearest = np.concatenate([[True], source[1:] != source[:-1]]) if len(source) else np.zeros(0, np.bool_)
-    after_copy = (found.work[source] == Work.H2D) & (found.work[target] == Work.KERNEL) & nearest
-    paired: Bools = after_copy | ((found.work[target] == Work.D2H) & (found.work[source] == Work.KERNEL))
+    after_copy = (ops.work[source] == Work.H2D) & (ops.work[target] == Work.KERNEL) & nearest
+    paired: Bools = after_copy | ((ops.work[target] == Work.D2H) & (ops.work[source] == Work.KERNEL))
     return paired
 
 
-def for_devices(chain: Chain, found: Operations) -> tuple[Ints, Ints, Ints]:
+def for_devices(chain: Chain, ops: Operations) -> tuple[Ints, Ints, Ints]:
     """Return which nodes of the chain waited for which operations, and how long after its end (ps) they continued."""
     inside = np.flatnonzero(np.isin(chain.work, (Work.SYNC, Work.COPYING)) & (chain.lasted > 0))
-    done = np.where(found.blocking, np.minimum(found.end, found.call_end), found.end)
+    done = np.where(ops.blocking, np.minimum(ops.end, ops.call_end), ops.end)
     order = np.argsort(done, kind="stable")
     ends = done[order]
     begin, end = (chain.end - chain.lasted)[inside], chain.end[inside]
@@ -181,33 +181,33 @@ class Queue:
     lasts: Ints
 
 
-def queue_of(found: Operations) -> Queue:
+def queue_of(ops: Operations) -> Queue:
     """Return the launch queue: its depth by the calls that blocked, else CUDA's usual one."""
-    joined = found.joined & (found.work < Work.H2D)
-    lasts = found.call_end - found.call_start
+    joined = ops.joined & (ops.work < Work.H2D)
+    lasts = ops.call_end - ops.call_start
     if not joined.any():
         return Queue(CUDA_QUEUE, lasts)
     usual = int(median(lasts[joined]))
-    pending = _pending(found)
+    pending = _pending(ops)
     blocked = joined & (lasts > fixed.BLOCKED_FACTOR * usual) & (lasts > usual + BLOCKED_PS) & (pending > 1)
     most = int(pending[joined].max())
     # Only slow calls while the queue is full count: others are slow for another reason.
     blocked &= pending >= most - 1
     # A call that submits launches held back is long for that reason.
-    held = held_until(found, starts(found))
+    held = held_until(ops, starts(ops))
     blocked[held[held >= 0]] = False
     if blocked.sum() < fixed.LAUNCHES_TELLING:
         return Queue(max(CUDA_QUEUE, most + 1), lasts)
     return Queue(most, np.where(blocked, usual, lasts))
 
 
-def _pending(found: Operations) -> Ints:
+def _pending(ops: Operations) -> Ints:
     """Return how many operations of the device were launched but not started when each launch call returned, (k,)."""
-    pending = np.zeros(len(found), np.int64)
-    for device in distinct(found.device)[0].tolist():
-        mine = np.flatnonzero((found.device == device) & found.joined)
-        calls = np.sort(found.call_start[mine])
-        launched = np.searchsorted(calls, found.call_start[mine], side="left")
-        begun = np.searchsorted(np.sort(found.start[mine]), found.call_end[mine], side="right")
+    pending = np.zeros(len(ops), np.int64)
+    for device in distinct(ops.device)[0].tolist():
+        mine = np.flatnonzero((ops.device == device) & ops.joined)
+        calls = np.sort(ops.call_start[mine])
+        launched = np.searchsorted(calls, ops.call_start[mine], side="left")
+        begun = np.searchsorted(np.sort(ops.start[mine]), ops.call_end[mine], side="right")
         pending[mine] = np.maximum(launched - begun, 0)
     return pending

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.graph import Bools, Floats
     from gpuprobe.whatif.run_facts import Known
 
-# NVIDIA's mixed precision guide: up to 3x for networks that are mostly such kernels; their peak is 8 times fp32's.
+# NVIDIA's mixed precision guide: up to 3x for networks that consist mostly of such kernels; the peak is 8 times fp32's.
 TENSOR_CORE_SPEEDUP, LEAST_SPEEDUP, MOST_SPEEDUP = 3.0, 1.5, 8.0
 # Pageable memory is copied twice, by the processor first; pinned memory is more than twice as fast.
 PINNED_SPEEDUP = 2.5
@@ -117,7 +117,7 @@ def batch_times(factor: float) -> Change:
         assumption=f"kernels grow only once they fill the card, input and copies with the batch; launches stay; "
         f"a step holds {factor:g} times the samples",
         alter=partial(_larger, factor=factor, full=1.0),
-        # At worst every kernel grows, the optimizer's too; but a multiprocessor with a single block has room for more.
+        # At worst every kernel grows, the optimizer's too; at best a multiprocessor with one block has room for two.
         least=lambda graph: _larger(replace(graph, sized=graph.sized | graph.does(Work.KERNEL)), factor, full=0.0),
         most=partial(_larger, factor=factor, full=2.0),
         utmost=partial(_larger, factor=factor, full=np.inf),

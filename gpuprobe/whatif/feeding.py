@@ -42,10 +42,10 @@ PYTHON_OPS = (":PyFunc", ":EagerPyFunc")
 
 @dataclass(frozen=True)
 class Feeding:
-    """How batches came, as in `Feed`; `service_us` (p,) is how long each took to make ahead, `ended` (p,) when (ps).
+    """How batches were made; `kind`, `ready`, `buffer`, `map_share` and the rest are as in `BatchSupply`.
 
-    `computing` and `unknown` are as in `Feed`; `begun_us` is how long the first of them had been in the making when the
-    trace began.
+    `service_us` (p,) is how long each batch took to make ahead, `ended` (p,) when it was done (ps), and `begun_us` for
+    how long the first of them had been in the making when the trace began.
     """
 
     kind: str
@@ -102,7 +102,7 @@ def _feeding(host: TracedHost, waits: Intervals, window: Intervals, batch_copies
 
 
 def _ready(waits: Intervals, ended: Ints) -> int:
-    """Return how many batches were ready at the start: the fewest for which none is taken before it is made."""
+    """Return how many batches were ready at the start: the fewest with which none is taken before it is made."""
     for ready in range(len(waits)):
         taken = waits.end[ready:][: len(ended)]
         if (ended[: len(taken)] <= taken + HANDED_PS).all():
@@ -111,7 +111,7 @@ def _ready(waits: Intervals, ended: Ints) -> int:
 
 
 def _by_waits(waits: Intervals, window: Intervals, share: float | None, threads: int) -> Feeding:
-    """Estimate batches made on threads not in the trace: where the training waits, they are made at full speed."""
+    """Estimate batches that threads outside the trace make: while the training waits, they work at full speed."""
     if waits.total < fixed.WAITS_TELL * window.total:
         return Feeding("hidden", map_share=share, map_threads=threads)
     ended = waits.end

@@ -45,10 +45,10 @@ class Own:
     once: Intervals
 
 
-def chain_of(host: TracedHost, windows: Windows, found: Operations, begin: int, own: Own) -> Chain:
+def chain_of(host: TracedHost, windows: Windows, ops: Operations, begin: int, own: Own) -> Chain:
     """Split the host's time from `begin` (ps) on by what it did, and at each launch and step."""
-    joined = found.where(found.joined)
-    window = between(begin, _end(host, windows, found))
+    joined = ops.where(ops.joined)
+    window = between(begin, _end(host, windows, ops))
     waits = intersection(host.input_wait, window)
     copying = _copying(joined)
     reads = difference(_reads(host, joined, waits, windows), copying)
@@ -73,20 +73,20 @@ def chain_of(host: TracedHost, windows: Windows, found: Operations, begin: int, 
     return Chain(end, lasted, work, waits)
 
 
-def _end(host: TracedHost, windows: Windows, found: Operations) -> int:
+def _end(host: TracedHost, windows: Windows, ops: Operations) -> int:
     """Return when the host had finished the last step: without a GPU, the end of that step."""
     until = int(windows.end_ps[-1])
-    if not len(found):
+    if not len(ops):
         return until
-    spans = [windows.inside or Intervals(), host.input_wait, _syncs(host, found)]
+    spans = [windows.inside or Intervals(), host.input_wait, _syncs(host, ops)]
     begun = [part.end[part.start < until] for part in spans]
-    return max([int(found.call_end.max()), *(int(ends[-1]) for ends in begun if len(ends))])
+    return max([int(ops.call_end.max()), *(int(ends[-1]) for ends in begun if len(ends))])
 
 
-def _syncs(host: TracedHost, found: Operations) -> Intervals:
+def _syncs(host: TracedHost, ops: Operations) -> Intervals:
     """Return the time inside synchronising calls, on the threads that launch or call the training function."""
     calls = host.calls
-    launching = among(calls.start_ps, found.call_start)
+    launching = among(calls.start_ps, ops.call_start)
     feeding = set(distinct(calls.thread[launching])[0].tolist())
     callers = {place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL))}
     return host.select(Kind.SYNC, feeding | callers)

@@ -23,7 +23,7 @@ EXECUTOR_US = 6.0
 OTHER_LOOPS = frozenset({"jax", "pytorch"})
 
 
-def _found(graph: Graph, *works: Work) -> float:
+def _total_us(graph: Graph, *works: Work) -> float:
     return float(graph.us[graph.does(*works)].sum())
 
 
@@ -34,7 +34,7 @@ def callbacks_removed() -> Change:
     """Between two steps the host only begins the next one."""
     return Change(
         id="callbacks_removed",
-        assumption="what the host does outside the training function goes, and reads of results stay",
+        assumption="the host does nothing outside the training function but read results",
         alter=lambda graph: graph.scaled(graph.does(Work.BETWEEN), 0.0),
         least=_loop_left,
         hindrance=_no_callbacks,
@@ -43,8 +43,8 @@ def callbacks_removed() -> Change:
 
 def _no_callbacks(graph: Graph, _: Known) -> str | None:
     if graph.feed.kind == "python":
-        return "the trace does not tell Python's callbacks from Python that makes the next batch"
-    return None if _found(graph, Work.BETWEEN) else "nothing was done outside the training function"
+        return "the trace does not tell callbacks from Python that makes the next batch"
+    return None if _total_us(graph, Work.BETWEEN) else "nothing was done outside the training function"
 
 
 def _loop_left(graph: Graph) -> Graph:
@@ -58,7 +58,7 @@ def steps_per_execution(steps: int, now: int) -> Change:
     times = steps / now
     return Change(
         id=f"steps_per_execution_{steps}",
-        assumption=f"callbacks, reads of results and the begin of a call come once in {steps} steps",
+        assumption=f"callbacks, reads of results and the start of a call come once in {steps} steps",
         alter=partial(_fewer_calls, times=times),
         utmost=lambda graph: _without_call_reads(_scaled_calls(graph, 0.0)),
         hindrance=lambda graph, known: _no_fewer_calls(graph, known, times),
@@ -130,7 +130,7 @@ def syncs_removed() -> Change:
     """The host reads nothing back."""
     return Change(
         id="syncs_removed",
-        assumption="the host never waits for the device but for room in its queue",
+        assumption="the host waits for the device only if its queue is full",
         alter=_syncs_removed,
         hindrance=lambda graph, _: None if (graph.reason == Edge.READ).any() else "nothing is read back",
     )
@@ -162,12 +162,14 @@ def _nothing_new(graph: Graph, computing: float) -> Graph:
 
 def host_work_removed() -> Change:
     """The host does no work of its own in the step."""
-    return _gone("host_work_removed", "what the host does while it launches nothing is done elsewhere", Work.HELD)
+    return _gone(
+        "host_work_removed", "the work that the host does while it launches nothing is done elsewhere", Work.HELD
+    )
 
 
 def one_time_work_removed() -> Change:
-    """All that is done once is done."""
-    return _gone("one_time_work_removed", "what is done once does not come again in later steps", Work.ONCE)
+    """One-time work is over."""
+    return _gone("one_time_work_removed", "one-time work does not come again in later steps", Work.ONCE)
 
 
 def allocations_removed() -> Change:
@@ -177,7 +179,7 @@ def allocations_removed() -> Change:
 
 def _gone(name: str, assumption: str, work: Work) -> Change:
     def hindrance(graph: Graph, _: Known) -> str | None:
-        return None if _found(graph, work) else "there is none in this trace"
+        return None if _total_us(graph, work) else "there is none in this trace"
 
     return Change(
         id=name,
@@ -192,11 +194,11 @@ def _gone(name: str, assumption: str, work: Work) -> Change:
 
 def launches_fused(factor: float) -> Change:
     """XLA fuses every `factor` kernels into one."""
-    # How many it fuses depends on the model: chains of small operations into one, convolutions hardly.
+    # How many it fuses depends on the model: chains of small operations become one, convolutions stay.
     fewest, most = max(1.0, factor / 3), factor * 2
     return Change(
         id=f"launches_fused_{factor:g}",
-        assumption=f"XLA launches one kernel for every {factor:g} of now, with the work of all",
+        assumption=f"XLA launches one kernel in place of every {factor:g}, with the work of all of them",
         alter=partial(_fused, factor=factor),
         least=partial(_fused, factor=fewest),
         most=partial(_fused, factor=most),

@@ -14,8 +14,8 @@ from gpuprobe.whatif.graph import HOST, PRODUCER, Edge, Graph, Work
 if TYPE_CHECKING:
     from gpuprobe.whatif.run_facts import Known
 
-# The remaining share of a map's time if it takes a whole batch, for small samples whose calls cost more than their
-# work; at worst half.
+# The share of a map's time that remains if it takes a whole batch: for small samples, whose calls cost more than their
+# work, and at worst.
 PER_BATCH, PER_BATCH_MOST = 0.1, 0.5
 AHEAD = ("prefetch", "parallel", "hidden")
 NO_INPUT = "the trace shows no input pipeline"
@@ -23,7 +23,7 @@ PYTHON_FEED = "the batches are made by Python between the steps; make them in a 
 
 
 def input_free(computing: float = 1.0) -> Change:
-    """Every batch is there when it is asked for; `computing` is as in `without_lock`."""
+    """Every batch is ready when it is asked for; `computing` is as in `without_lock`."""
     return Change(
         id="input_free",
         assumption="every batch is ready when it is asked for, and is copied to the device as before",
@@ -114,7 +114,7 @@ def _prefetch(graph: Graph, batches: int) -> Graph:
     first, last = making[begin[kept]], taken[of_batch[kept]]
     on_host = np.flatnonzero(resource == HOST)
     place = np.searchsorted(on_host, last)
-    # After the last one the training goes on in the next pass.
+    # After the last batch the training continues in the next pass.
     target, wraps = on_host[place % len(on_host)], place // len(on_host)
     ahead = ahead.waiting(target, last, wraps, Edge.BATCH)
     room = np.arange(len(first)) - batches

@@ -1,10 +1,10 @@
-"""A job of several devices replayed: each goes its own way until it needs what another gives in an exchange.
+"""Replays a job of several devices: each device runs on its own until it needs the result of an exchange.
 
-A device's own progress is its time without that in which an exchange holds it up. On this scale it comes to each
-exchange (`ready`) and needs its result (`need`). An exchange begins when all have come and the one before is over, and
-takes as long as the shortest of them shows; a device goes on from where it needs the result when that is there. With a
-change in how long devices or exchanges take, the job is played again. Source of the method: ByteDance-Seed's
-StragglerAnalysis (a job is simulated again with each duration replaced by the mean over ranks).
+A device's own progress is its time without the time in which exchanges hold it up. On this scale it comes to each
+exchange at `ready` and needs the result at `need`. An exchange begins when all devices have come and the exchange
+before it has ended, and it takes as long as on the device that shows the shortest. A device continues from `need` once
+the result is there. To predict a change, the lengths are changed and the job is replayed. Source of the method:
+ByteDance-Seed's StragglerAnalysis, which simulates a job again with each duration replaced by the mean over ranks.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ if TYPE_CHECKING:
 ALONE = "the trace holds no exchanges of several devices that could be matched"
 GROUPS = "the devices exchange in several groups"
 FEW = "fewer than two whole steps hold exchanges"
-# Forward and backward pass take one part and two of what is computed before the last gradient.
+# Of the computing before the last gradient, a third is the forward pass and two thirds the backward pass.
 BACKWARD = 2 / 3
 
 
 @dataclass(frozen=True)
 class JobModel:
-    """What a replay plays, in ms: `ready` and `need` (devices, exchanges), and `transfer` (exchanges,).
+    """The lengths that a replay uses, in ms: `ready` and `need` (devices, exchanges), and `transfer` (exchanges,).
 
-    Every step has as many exchanges. `late_ms` (devices,) is how much later than the first each comes to the first.
-    `fed` (devices, steps) is the progress at which a device takes its batch, and `batch_ms` (devices,) how long its
-    pipeline makes one, all the while; NaN where the batches are there, or are only made when they are asked for.
+    Every step has the same number of exchanges. `late_ms` (devices,) is how much later than the first device each
+    comes to the first exchange. `fed` (devices, steps) is the progress at which a device takes its batch; NaN where
+    batches are ready, or are made only when asked for. `batch_ms` (devices,) is how long its pipeline, which never
+    pauses, takes for a batch.
     """
 
     ready: Floats
@@ -59,16 +60,16 @@ class JobModel:
         return len(self.transfer) // self.steps
 
     def step_ms(self) -> float:
-        """Play it, and return how long a step takes: from the end of the first one's last exchange to the last's."""
+        """Replay the job, and return its mean step: from the end of the first step's last exchange to the last end."""
         devices = len(self.ready)
         ended, made = np.zeros(len(self.transfer)), np.full(devices, -np.inf)
-        # How much later than by its own progress each device is, and which exchange it needs next.
+        # How far each device is behind its own progress, and which exchange it needs next.
         behind, needed = self.late_ms - self.ready[:, 0], np.zeros(devices, np.int64)
         free = 0.0
         for number, transfer in enumerate(self.transfer.tolist()):
             for device in range(devices):
                 if number % self.packs == 0 and not np.isnan(self.fed[device, number // self.packs]):
-                    # With the first batch the pipeline begins; it never rests.
+                    # The pipeline begins with the first batch and never pauses.
                     fed = float(self.fed[device, number // self.packs])
                     made[device] = max(
                         made[device] + self.batch_ms[device], fed + behind[device] if number == 0 else -np.inf
@@ -85,7 +86,7 @@ class JobModel:
 
 @dataclass(frozen=True)
 class Worker:
-    """What a device did by the clock of its host: when exchanges held it up, when it computed, and waited for input.
+    """What a device did by its host's clock: when exchanges held it up, when it computed, when it waited for input.
 
     `ahead_fraction` is the share of the steps in which its pipeline made batches ahead (0 to 1), `step_ms` their mean.
     """
@@ -98,7 +99,7 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Seen:
+class TracedJob:
     """The exchanges of a job as they were traced, and what its devices did beside them."""
 
     exchanged: Exchanges
@@ -106,7 +107,7 @@ class Seen:
     steps: int
 
     def model(self, *, fed: bool = True) -> JobModel:
-        """Return what is played; where it is not to be `fed`, every batch is there when it is asked for."""
+        """Return the lengths for a replay; without `fed`, every batch is ready when it is asked for."""
         start, end = self.exchanged.start_ps, self.exchanged.end_ps
         saturated = [self._saturated(row) for row in range(len(self.workers))]
         gone = self.gone(fed=fed)
@@ -133,14 +134,14 @@ class Seen:
         return len(self.exchanged.transfer_ps) // self.steps
 
     def gone(self, *, fed: bool = True) -> list[Intervals]:
-        """Return the time of each device that is none of its own progress."""
+        """Return the time of each device that does not count as its own progress."""
         return [
             join([worker.held, worker.waiting]) if self._saturated(row) or not fed else worker.held
             for row, worker in enumerate(self.workers)
         ]
 
     def _saturated(self, row: int) -> bool:
-        """Whether a device waits in every step for a pipeline that works all the while."""
+        """Whether a device waits in every step for a pipeline that never pauses."""
         worker = self.workers[row]
         return worker.ahead_fraction >= fixed.PIPELINE_FULL and self._last_wait(row) is not None
 
@@ -163,26 +164,26 @@ class Seen:
         return progress(gone, last), float(np.diff(last).mean()) / PS_PER_MS
 
 
-def seen_in(workings: Workings) -> Seen | str:
-    """Return the job that a trace shows, or why it cannot be played."""
+def traced_job(workings: Workings) -> TracedJob | str:
+    """Return the job that a trace shows, or the reason why it cannot be replayed."""
     exchanged = workings.exchanged
     if exchanged is None:
         return ALONE
     if not exchanged.took.all():
         return GROUPS
-    by_member = {(found.breakdown.name, found.breakdown.host): found for found in workings.found}
-    steps = min(found.breakdown.steps for found in workings.found)
-    # The trace of a job that goes on may begin within a step, or end so.
+    by_member = {(device.breakdown.name, device.breakdown.host): device for device in workings.found}
+    steps = min(device.breakdown.steps for device in workings.found)
+    # The trace of a running job may begin or end within a step.
     packs = round(len(exchanged.transfer_ps) / steps)
     whole = len(exchanged.transfer_ps) // packs if packs else 0
     if whole < 2 or any(member not in by_member for member in exchanged.members):
         return FEW
     workers = tuple(_worker(workings, by_member[member], exchanged) for member in exchanged.members)
-    return Seen(_first(exchanged, whole * packs), workers, whole)
+    return TracedJob(_first_exchanges(exchanged, whole * packs), workers, whole)
 
 
 def progress(gone: Intervals, at_ps: Int64s) -> Floats:
-    """Return the own progress of a device at some times, (n,) ms: the time less what is gone of it."""
+    """Return a device's own progress at some times (ps), (n,) ms: the time without `gone`."""
     begun = np.full(len(at_ps), min(int(gone.start[0]) if len(gone) else 0, 0))
     own: Floats = (at_ps - covered(gone, begun, at_ps)) / PS_PER_MS
     return own
@@ -191,7 +192,7 @@ def progress(gone: Intervals, at_ps: Int64s) -> Floats:
 def _needed(held: Intervals, gone: Intervals, start_ps: Int64s, end_ps: Int64s) -> Floats:
     """Return the progress at which the result of each exchange is needed, (n,) ms.
 
-    One that holds its device up is needed there; another no later than the next that does.
+    An exchange that holds its device up is needed there. Any other is needed no later than the next that does.
     """
     holds = covered(held, start_ps, end_ps) > 0
     own = progress(gone, end_ps)
@@ -201,10 +202,10 @@ def _needed(held: Intervals, gone: Intervals, start_ps: Int64s, end_ps: Int64s) 
 
 
 def _unhindered(ready: Floats, start_ps: Int64s, end_ps: Int64s, packs: int) -> Floats:
-    """Return when a device would have come to each exchange, (n,) ms, had it not waited for the one before to end.
+    """Return when a device would have come to each exchange, (n,) ms, without waiting for the one before to end.
 
-    One that begins as the one before it ends may have been ready long before: those between a step's first and last
-    are taken to come evenly.
+    An exchange that begins as the one before it ends may have been ready long before. Such exchanges between a step's
+    first and last are taken to come evenly.
     """
     if packs < 3:
         return ready
@@ -217,23 +218,23 @@ def _unhindered(ready: Floats, start_ps: Int64s, end_ps: Int64s, packs: int) -> 
     return found
 
 
-def _worker(workings: Workings, found: Found, exchanged: Exchanges) -> Worker:
-    device = found.breakdown
+def _worker(workings: Workings, judged: Found, exchanged: Exchanges) -> Worker:
+    device = judged.breakdown
     waiting = exchanged.waiting((device.name, device.host))
     host = next((one for one in workings.breakdown.hosts if one.host == device.host), None)
     ahead = host.pipeline_busy_fraction if host else 0.0
     if device.kind == "cpu":
-        exposed = join([found.parts["cpu_collective"], intersection(found.parts["idle_peer"], waiting)])
-        return Worker(exposed, found.parts["cpu_compute"], found.parts["idle_input"], ahead, device.step_ms)
-    exposed = join([found.parts["gpu_collective"], intersection(found.parts["idle_peer"], waiting)])
+        exposed = join([judged.parts["cpu_collective"], intersection(judged.parts["idle_peer"], waiting)])
+        return Worker(exposed, judged.parts["cpu_compute"], judged.parts["idle_input"], ahead, device.step_ms)
+    exposed = join([judged.parts["gpu_collective"], intersection(judged.parts["idle_peer"], waiting)])
     own = next(one for one in workings.timeline.devices if (one.name, one.host) == (device.name, device.host))
     exchanges = names.collective(workings.timeline.names, own.kernels.name)
-    held = held_up(own.kernels, exchanges, found.host, exposed)
+    held = held_up(own.kernels, exchanges, judged.host, exposed)
     held = exposed if held is None else held
-    return Worker(held, found.parts["gpu_compute"], found.parts["idle_input"], ahead, device.step_ms)
+    return Worker(held, judged.parts["gpu_compute"], judged.parts["idle_input"], ahead, device.step_ms)
 
 
-def _first(exchanged: Exchanges, count: int) -> Exchanges:
+def _first_exchanges(exchanged: Exchanges, count: int) -> Exchanges:
     return type(exchanged)(
         exchanged.members,
         exchanged.start_ps[:, :count],

@@ -1,4 +1,4 @@
-"""What would make a job of several devices faster, each tried on its replay."""
+"""Changes that could make a job of several devices faster, each tried on the job's replay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpuprobe.records import Gain
 from gpuprobe.thresholds import fixed
 from gpuprobe.units import PS_PER_MS
 from gpuprobe.whatif.base import TRACED
-from gpuprobe.whatif.job import BACKWARD, JobModel, Seen, progress, seen_in
+from gpuprobe.whatif.job import BACKWARD, JobModel, TracedJob, progress, traced_job
 from gpuprobe.whatif.records import Prediction, Unpredicted
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.job import Floats
 
 PACKS, FASTER = 4, 2
-LIKE = "the devices come to their exchanges alike"
+TOGETHER = "the devices come to their exchanges at the same time"
 ONE_PACK = "the gradients go in several packs already"
 IDLE = "a device computes nothing in the trace"
 NO_INPUT = "no device waits for its input"
@@ -32,65 +32,65 @@ NO_INPUT = "no device waits for its input"
 
 @dataclass(frozen=True)
 class JobChange:
-    """One change of a job; `alter` gives the job after it, `utmost` one that nothing of the kind can gain more than.
+    """One change of a job: `alter` gives the job after it, `utmost` the job that no change of this kind can exceed.
 
-    `hindrance` says why it has nothing to work on, empty where it has.
+    `hindrance` says why the change does not apply, empty where it does.
     """
 
     id: str
     assumption: str
-    alter: Callable[[Seen], JobModel]
-    utmost: Callable[[Seen], JobModel]
-    hindrance: Callable[[Seen], str] = lambda _: ""
+    alter: Callable[[TracedJob], JobModel]
+    utmost: Callable[[TracedJob], JobModel]
+    hindrance: Callable[[TracedJob], str] = lambda _: ""
 
 
 def job_changes(latency_ms: float = 0.0) -> tuple[JobChange, ...]:
-    """Return the changes that are tried on every job; of each exchange so much is latency, which no link shortens."""
+    """Return the changes to try on every job; `latency_ms` of each exchange is latency, which no link shortens."""
     return (
         JobChange(
             "straggler_removed",
             "each device takes as long as all do on average",
-            lambda seen: _alike(seen.model(), np.mean),
-            lambda seen: _alike(seen.model(), np.min),
-            lambda seen: LIKE if len(seen.workers) < 2 or not seen.exchanged.waited_ps.any() else "",
+            lambda job: _alike(job.model(), np.mean),
+            lambda job: _alike(job.model(), np.min),
+            lambda job: TOGETHER if len(job.workers) < 2 or not job.exchanged.waited_ps.any() else "",
         ),
         link_times(FASTER, latency_ms),
         JobChange(
             "gradients_fp16",
             "half as much is exchanged; adding up in 16 bits costs nothing and loses nothing",
-            lambda seen: _slower(seen.model(), 0.5, latency_ms),
-            lambda seen: _slower(seen.model(), 0.0, 0.0),
+            lambda job: _slower(job.model(), 0.5, latency_ms),
+            lambda job: _slower(job.model(), 0.0, 0.0),
         ),
         overlapped(PACKS, latency_ms),
         JobChange(
             "input_service",
             "every batch is ready on every worker, since others prepare it",
-            lambda seen: seen.model(fed=False),
-            lambda seen: seen.model(fed=False),
-            lambda seen: "" if any(len(worker.waiting) for worker in seen.workers) else NO_INPUT,
+            lambda job: job.model(fed=False),
+            lambda job: job.model(fed=False),
+            lambda job: "" if any(len(worker.waiting) for worker in job.workers) else NO_INPUT,
         ),
         devices_times(FASTER, latency_ms),
     )
 
 
 def link_times(factor: float, latency_ms: float = 0.0) -> JobChange:
-    """Links that are so many times as fast; less than 1 for slower ones."""
+    """Links that are `factor` times as fast, or slower for a factor below 1."""
     return JobChange(
         f"link_times_{factor:g}",
         f"what is exchanged crosses links {factor:g} times as fast; the latency stays",
-        lambda seen: _slower(seen.model(), 1 / factor, latency_ms),
-        lambda seen: _slower(seen.model(), 0.0, 0.0),
+        lambda job: _slower(job.model(), 1 / factor, latency_ms),
+        lambda job: _slower(job.model(), 0.0, 0.0),
     )
 
 
 def devices_times(factor: int, latency_ms: float = 0.0) -> JobChange:
-    """So many times the devices, each with the batch that it has: a ring of N sends 2 (N - 1) / N of the gradients."""
+    """`factor` times the devices, each with its batch of now: a ring of N sends 2 (N - 1) / N of the gradients."""
 
-    def larger(seen: Seen) -> JobModel:
-        before = len(seen.workers)
+    def larger(job: TracedJob) -> JobModel:
+        before = len(job.workers)
         after = before * factor
         sent = (after - 1) / after / ((before - 1) / before)
-        return _slower(seen.model(), sent, latency_ms, (after - 1) / (before - 1))
+        return _slower(job.model(), sent, latency_ms, (after - 1) / (before - 1))
 
     return JobChange(
         f"devices_times_{factor}",
@@ -101,34 +101,34 @@ def devices_times(factor: int, latency_ms: float = 0.0) -> JobChange:
 
 
 def overlapped(packs: int, latency_ms: float = 0.0) -> JobChange:
-    """Gradients that go in packs while the backward pass computes the next."""
+    """Gradients go in several packs while the backward pass computes the next ones."""
     return JobChange(
         f"packs_overlapped_{packs}",
         f"the gradients go in {packs} packs, each as soon as it is there; the backward pass is two thirds of computing",
-        lambda seen: _packed(seen, packs, latency_ms),
-        lambda seen: _slower(seen.model(), 0.0, 0.0),
+        lambda job: _packed(job, packs, latency_ms),
+        lambda job: _slower(job.model(), 0.0, 0.0),
         _not_overlapped,
     )
 
 
-def _not_overlapped(seen: Seen) -> str:
-    """Say why packs cannot be laid over the backward pass, empty where they can."""
-    if not all(len(worker.computing) for worker in seen.workers):
+def _not_overlapped(job: TracedJob) -> str:
+    """Say why packs cannot overlap the backward pass; empty where they can."""
+    if not all(len(worker.computing) for worker in job.workers):
         return IDLE
-    return ONE_PACK if seen.model().packs != 1 else ""
+    return ONE_PACK if job.model().packs != 1 else ""
 
 
 def predictions(
     workings: Workings, step_ms: float, changes: tuple[JobChange, ...] | None = None
 ) -> tuple[list[Prediction], list[Unpredicted]]:
-    """Try each change on the job that a trace shows, whose step is so long; nothing where it shows none."""
+    """Try each change on the job that a trace shows; nothing where it shows none. `step_ms` is the untraced step."""
     if len(workings.found) < 2:
         return [], []
-    seen = seen_in(workings)
-    if isinstance(seen, str):
-        return [], [Unpredicted(change=change.id, reason=seen) for change in changes or job_changes()]
-    tried = job_changes(latency_ms(seen.exchanged)) if changes is None else changes
-    now, measured = seen.model().step_ms(), _measured_ms(seen)
+    job = traced_job(workings)
+    if isinstance(job, str):
+        return [], [Unpredicted(change=change.id, reason=job) for change in changes or job_changes()]
+    tried = job_changes(latency_ms(job.exchanged)) if changes is None else changes
+    now, measured = job.model().step_ms(), _measured_ms(job)
     error = now / measured - 1
     if abs(error) > fixed.REPLAY_ERROR:
         why = (
@@ -136,15 +136,15 @@ def predictions(
             "measured"
         )
         return [], [Unpredicted(change=change.id, reason=why) for change in tried]
-    hindered = {change.id: change.hindrance(seen) for change in tried}
-    made = [_prediction(seen, change, now, step_ms, error) for change in tried if not hindered[change.id]]
+    hindered = {change.id: change.hindrance(job) for change in tried}
+    made = [_prediction(job, change, now, step_ms, error) for change in tried if not hindered[change.id]]
     return made, [Unpredicted(change=name, reason=why) for name, why in hindered.items() if why]
 
 
 def latency_ms(exchanged: Exchanges) -> float:
-    """Return what an exchange takes whatever its size, fitted to those of a job; 0 where they do not tell.
+    """Return the part of an exchange's time in ms that does not depend on its size; 0 where that is not known.
 
-    A line through the transfers by size: exchanges of one size, or of sizes that the trace does not give, tell nothing.
+    It is the intercept of a line through transfer times by size, which needs exchanges of several known sizes.
     """
     known = exchanged.bytes > 0
     size, took = exchanged.bytes[known].astype(np.float64), exchanged.transfer_ps[known] / PS_PER_MS
@@ -154,8 +154,8 @@ def latency_ms(exchanged: Exchanges) -> float:
     return float(min(max(fixed_ms, 0.0), took.min())) if per_byte > 0 else 0.0
 
 
-def _prediction(seen: Seen, change: JobChange, now: float, step_ms: float, error: float) -> Prediction:
-    then, utmost = change.alter(seen).step_ms() / now, change.utmost(seen).step_ms() / now
+def _prediction(job: TracedJob, change: JobChange, now: float, step_ms: float, error: float) -> Prediction:
+    then, utmost = change.alter(job).step_ms() / now, change.utmost(job).step_ms() / now
     doubt = max(fixed.FINEST, abs(error))
     bound = min(then, utmost) * (1 - fixed.FINEST)
     low, high = max(bound, then * (1 - doubt)), then * (1 + doubt)
@@ -171,21 +171,21 @@ def _prediction(seen: Seen, change: JobChange, now: float, step_ms: float, error
     )
 
 
-def _measured_ms(seen: Seen) -> float:
-    """Return the step by the ends of exchanges on the first device, as the replay counts it."""
-    ends = seen.exchanged.end_ps[0]
-    packs = len(ends) // seen.steps
-    return float(ends[-1] - ends[packs - 1]) / PS_PER_MS / (seen.steps - 1)
+def _measured_ms(job: TracedJob) -> float:
+    """Return the measured step, by the ends of exchanges on the first device, as the replay counts it."""
+    ends = job.exchanged.end_ps[0]
+    packs = len(ends) // job.steps
+    return float(ends[-1] - ends[packs - 1]) / PS_PER_MS / (job.steps - 1)
 
 
 def _alike(model: JobModel, of_all: Callable[..., Floats]) -> JobModel:
-    """Let every device take as long from one exchange to the next as all do on average, or the quickest does."""
+    """Let every device take the same time from one exchange to the next: the mean of all devices, or the minimum."""
     apart = np.diff(model.ready, axis=1, prepend=model.ready[:, :1])
     ready = np.cumsum(of_all(apart, axis=0))
     need = ready + of_all(model.need - model.ready, axis=0)
     first = ready[:: model.packs]
     waits = ~np.isnan(model.fed[:, 0])
-    # Where one waits for its batches, all get them as fast as they are made on average.
+    # Where a device waits for its batches, all devices get them at the average rate.
     before = (model.ready[waits][:, :: model.packs] - model.fed[waits]).mean(axis=0) if waits.any() else np.nan
     batch_ms = of_all(model.batch_ms, axis=0, keepdims=True)
     return replace(
@@ -199,26 +199,26 @@ def _alike(model: JobModel, of_all: Callable[..., Floats]) -> JobModel:
 
 
 def _slower(model: JobModel, factor: float, latency_ms: float, latency_factor: float = 1.0) -> JobModel:
-    """Let what is beyond the latency take so many times as long."""
+    """Let transfers beyond their latency take `factor` times as long."""
     latency = np.minimum(model.transfer, latency_ms)
     return replace(model, transfer=latency * latency_factor + (model.transfer - latency) * factor)
 
 
-def _packed(seen: Seen, packs: int, latency_ms: float) -> JobModel:
-    model = seen.model()
+def _packed(job: TracedJob, packs: int, latency_ms: float) -> JobModel:
+    model = job.model()
     latency = np.minimum(model.transfer, latency_ms)
     each = np.repeat(latency + (model.transfer - latency) / packs, packs)
     rows = [
         _ready(worker.computing, gone, start_ps, packs)
-        for worker, gone, start_ps in zip(seen.workers, seen.gone(), seen.exchanged.start_ps, strict=True)
+        for worker, gone, start_ps in zip(job.workers, job.gone(), job.exchanged.start_ps, strict=True)
     ]
     return replace(model, ready=np.stack(rows), need=np.repeat(model.need, packs, axis=1), transfer=each)
 
 
 def _ready(computing: Intervals, gone: Intervals, last: Int64s, packs: int) -> Floats:
-    """Return the progress at which each pack of each step is there: evenly over what the backward pass computes.
+    """Return the progress at which each pack of each step is ready: evenly over the computing of the backward pass.
 
-    Of the first step, whose begin the trace may lack, the second tells how much it computes.
+    The trace may lack the begin of the first step, so its computing is taken from the second.
     """
     done = covered(computing, np.full(len(last), min(int(computing.start[0]), int(last[0]))), last).astype(np.float64)
     of_step = np.diff(done)
@@ -229,7 +229,7 @@ def _ready(computing: Intervals, gone: Intervals, last: Int64s, packs: int) -> F
 
 
 def _when(computing: Intervals, done: Floats, latest: Int64s) -> Int64s:
-    """Return when so much was computed, (n,) int64 ps, and no later than `latest`."""
+    """Return when `done` ps of computing were reached, (n,) int64 ps, and no later than `latest`."""
     lasted = computing.end - computing.start
     before = np.concatenate([[0], np.cumsum(lasted)[:-1]])
     place = np.maximum(np.searchsorted(before, done, side="left") - 1, 0)

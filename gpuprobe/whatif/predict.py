@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.change import Change
 
 PREFETCH, PARALLEL, FUSED, STEPS, BATCH, FASTER = 2, 8, 8, 8, 4, 2
-NOTHING_LEFT = "the trace shows nothing of a step but what this change takes away"
+NOTHING_LEFT = "the traced step consists only of what this change takes away"
 
 
 def usual_changes(known: Known, device: DeviceBreakdown | None = None) -> tuple[Change, ...]:
@@ -59,10 +59,8 @@ def usual_changes(known: Known, device: DeviceBreakdown | None = None) -> tuple[
 def predict(workings: Workings, known: Known | None = None, changes: Sequence[Change] | None = None) -> Replay:
     """Replay the verdict's device, unchanged and with each change; `known` are facts from outside the trace.
 
-    Where no changes are named, those of a job of several devices are tried too, where the trace shows one.
-
-    Where the replay misses the measured step by more than 5 %, or is impossible, the result has no predictions and the
-    reason.
+    Without named changes, those of a job of several devices are tried too, if the trace shows one. If the replay misses
+    the measured step by more than 5 %, or is impossible, the result has no predictions but the reason.
     """
     replay = _of_device(workings, known, changes)
     if replay.refused is not None or replay.steady_ms is None or changes is not None:

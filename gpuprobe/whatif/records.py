@@ -47,5 +47,5 @@ class Replay(Record, frozen=True, kw_only=True):
     refused: str | None = None
 
     def of(self, change: str) -> Prediction | None:
-        """Return the prediction for that change, or for the first whose name goes on with an underscore; or None."""
+        """Return the prediction for a change, None without one; a name without its size stands for the first size."""
         return next((p for p in self.predictions if p.change == change or p.change.startswith(f"{change}_")), None)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 class Known(Record, frozen=True, kw_only=True):
     """Facts that a trace does not show; None where unknown.
 
-    `name` is what the training is called where several are compared. `untraced_step_ms` is the step without the
-    profiler, `steps_per_call` how many steps one marker of the trace holds, `repeats_within` the fraction by which that
-    step differs when it is measured again, `cores` those of the processor, `busy_cores` how many of them the process
-    used on average in those steps, `other_cores` how many others did, `feed_dtype` of what is fed, `jit_compile`
-    whether XLA is on, `framework` whose trace it is.
+    `name` names the training where several are compared. `untraced_step_ms` is the step without the profiler, and
+    `repeats_within` the fraction by which it differs when it is measured again. One marker of the trace holds
+    `steps_per_call` steps. `cores` is the number of cores of the processor; of these the process used `busy_cores` on
+    average in the untraced steps, and other programs `other_cores`. `feed_dtype` is the type of the fed data,
+    `jit_compile` whether XLA is on, `framework` the framework of the trace.
     """
 
     name: str = ""

@@ -26,8 +26,8 @@ class Schedule:
     """The steps of a trace after a change, in the steady state.
 
     `resource` (n,) is as in `Graph`, `work` (n,) of `Work`; `start_us` and `us` (n,) are microseconds after the host
-    begins the first of the `calls` of the training function, on the clock of the untraced training. The next ones begin
-    `length_us` later. Where a change leaves some calls otherwise than others, `share` of them go like this.
+    begins the first of the `calls` of the training function, in time of the untraced training. The next ones begin
+    `length_us` later. Where a change affects only some calls, `share` of them (0 to 1) run like this.
     """
 
     resource: Ints
@@ -40,7 +40,7 @@ class Schedule:
 
 
 def schedule(workings: Workings, known: Known, change: str) -> Schedule | None:
-    """Replay the device that the verdict is about after the change of that id; None where that cannot be replayed."""
+    """Replay the verdict's device after the change of that id; None where that cannot be replayed."""
     known = msgspec.structs.replace(known, framework=workings.breakdown.framework)
     device = main_device(workings.breakdown)
     made = next((one for one in usual_changes(known, device) if one.id == change), None)

@@ -13,7 +13,7 @@ from gpuprobe.evidence.whole_run import breakdown_of_wall
 from gpuprobe.evidence.whole_run_signals import whole_run_signals
 from gpuprobe.records import Evidence, Gain, Signal, WallPart
 from gpuprobe.report.breakdown import words
-from gpuprobe.whatif import run_gains
+from gpuprobe.whatif import run_gains, run_savings
 from tests.helpers.whole_runs import S, breakdown, wall
 
 
@@ -22,7 +22,7 @@ def gain(cause: Any, run: Any, alone: tuple[float, float] | None = None) -> Gain
     traced = (
         ()
         if alone is None
-        else (Signal(name=run_gains.ALONE, unit="ms", source="test", value=alone[0], low=alone[1], high=alone[0]),)
+        else (Signal(name=run_savings.ALONE, unit="ms", source="test", value=alone[0], low=alone[1], high=alone[0]),)
     )
     return run_gains.gain(Evidence(signals=(*whole_run_signals(run).signals, *traced)), cause)
 
@@ -64,7 +64,7 @@ def test_what_comes_once_an_epoch_already_comes_every_fifth_time() -> None:
 
 def test_epochs_of_one_step_gain_by_what_the_trace_shows_of_a_step() -> None:
     run = breakdown(epoch_start=(3, 500), epoch_first_call=(4, 499), first_call=(1, 1), between_epochs=(3, 500))
-    assert gain("epoch_start", run) == run_gains.NO_STEP
+    assert gain("epoch_start", run) == run_savings.NO_STEP
     made = told("epoch_start", run, (0.8, 0.2))
     # 499 steps of 0.4 ms (as a call in a row starts its operations three times as fast), and what an epoch costs once
     # in a hundred steps.
@@ -161,4 +161,4 @@ def test_what_came_once_for_long_and_stays_widens_the_range() -> None:
 
 
 def test_every_gain_is_that_of_a_cause_of_the_catalogue() -> None:
-    assert set(run_gains.SAVED) <= set(CAUSES)
+    assert set(run_savings.SAVINGS) <= set(CAUSES)

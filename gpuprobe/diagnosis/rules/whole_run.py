@@ -16,7 +16,7 @@ from gpuprobe.diagnosis.causes.whole_run import WHOLE_RUN
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.thresholds import DEFAULTS, Thresholds, fixed
-from gpuprobe.whatif.run_gains import often
+from gpuprobe.whatif.run_savings import often
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
