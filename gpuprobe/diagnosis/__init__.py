@@ -1,1 +1,1 @@
-"""Evidence into findings: one rule per function, each threshold named and commented."""
+"""Evidence into one diagnosis: rules give findings, which are joined, doubted and completed with advice."""

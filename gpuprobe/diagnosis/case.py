@@ -20,14 +20,14 @@ UNTRACED = TraceBreakdown(source="", format="telemetry", devices=())
 
 @dataclass(frozen=True)
 class Case:
-    """What is known of one training. Every part may be missing, and says nothing then.
+    """The evidence of one training. Any part may be missing.
 
-    `breakdown` is of the steps of its trace, and holds no device where there is no trace; `no_trace` is the reason
-    where one was asked for. `whole_run` is where the wall time of the run went. `replay` is that of the trace.
-    `readings` are of the GPU and the host meanwhile. `settings` are signals of the run itself (`evidence.run`): its
-    card, its settings, its clock. `compared` are those of the runs that differ from it in one thing
-    (`diagnosis.rules.differential`), None where it was not compared. `workings` is what `breakdown` was taken from,
-    `known` what its replay knew beside the trace: for who looks into the step. `simulated` says that no GPU ran it.
+    `breakdown` is that of the trace's steps. Without a trace it holds no device, and `no_trace` is the reason if one
+    was asked for. `whole_run` is the breakdown of the run's wall time, `replay` the replay of the trace. `readings` are
+    those of the GPU and the host. `settings` are signals of the run itself (`evidence.run`): its card, settings and
+    clock. `compared` are signals of runs that differ from it in one thing (`diagnosis.rules.differential`); None where
+    there are none. `workings` and `known` are what breakdown and replay were computed from, for views of the step.
+    `simulated` says that no real GPU ran it.
     """
 
     breakdown: TraceBreakdown = UNTRACED

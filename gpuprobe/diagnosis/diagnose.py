@@ -1,4 +1,4 @@
-"""The one way to a diagnosis: whatever evidence there is of a training, a `Case`, becomes one `Diagnosis`.
+"""The only way to a diagnosis: a `Case`, whatever evidence there is of a training, becomes one `Diagnosis`.
 
 `gpuprobe diagnose`, `run`, `watch`, the Probe and notebooks differ only in which evidence they have.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.diagnosis.advice.give import advised
-from gpuprobe.diagnosis.between import told_apart
+from gpuprobe.diagnosis.between import feeding_told_apart
 from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.doubts import doubted
@@ -33,18 +33,15 @@ from gpuprobe.thresholds import DEFAULTS, Thresholds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gpuprobe.diagnosis.agreement import Vote
     from gpuprobe.diagnosis.case import Case
-    from gpuprobe.diagnosis.join import Vote
     from gpuprobe.ledger.records import TraceBreakdown
 
-UNREAD = (
-    "No readings of the GPU were taken: whether heat, its power limit or another program makes its kernels longer "
-    "cannot be told."
-)
+UNREAD = "The GPU was not read meanwhile, so heat, its power limit or another program may make its kernels longer."
 
 
 def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
-    """Join what each kind of evidence says of a training into one diagnosis; exactly one finding is primary."""
+    """Join what each kind of evidence says about a training into one diagnosis; exactly one finding is primary."""
     breakdown, replay = case.breakdown, case.replay
     window = Evidence(signals=case.settings).get("window_call_ms")
     traced = recurring(explained(evidence_of(breakdown), limits), window, limits)
@@ -55,11 +52,11 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     unknown = traced.number("share.unattributed") or 0.0
     joined = join(votes, beside.decide(known, limits), limits, replay, unknown)
     findings = joined.findings if joined.primary else (_unattributed(case, votes, traced), *joined.findings)
-    findings = told_apart(with_sync(doubted(findings, case, known, limits), known, limits, replay), known)
+    findings = feeding_told_apart(with_sync(doubted(findings, case, known, limits), known, limits, replay), known)
     findings = with_loop(findings, known, limits)
-    findings = advised(findings if seen else tuple(map(_unread, findings)), known, limits, replay)
+    findings = advised(findings if seen else tuple(map(_with_unread, findings)), known, limits, replay)
     fields = {name: getattr(breakdown, name) for name in breakdown.__struct_fields__}
-    made = Diagnosis(
+    diagnosis = Diagnosis(
         **fields,
         findings=paced(findings, known, limits) if breakdown.devices else findings,
         not_evaluated=joined.not_evaluated,
@@ -67,28 +64,30 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
         disputed=joined.disputed,
         telemetry=tuple(signal for signal in seen if signal.value is not None),
         replay=replay,
-        what_if={made.change: made.gain for made in replay.predictions} if replay else {},
+        what_if={prediction.change: prediction.gain for prediction in replay.predictions} if replay else {},
         meters=meters(known.get("utilization_percent"), main_device(breakdown), known.get("mfu")),
     )
-    return with_whole_run(made, case.whole_run, limits, known.only("data_kind"))
+    return with_whole_run(diagnosis, case.whole_run, limits, known.only("data_kind"))
 
 
 def _known(case: Case, traced: Evidence) -> Evidence:
-    """Gather all signals; where two have a name, the first counts: what was measured of the run before tables."""
+    """Gather all signals. Where two have the same name the first counts, so measured values come before tables."""
     seen = case.readings.signals if case.readings else ()
     compared = case.compared.signals if case.compared else ()
-    # Of a trace that was asked for in vain: nobody need be told to take one.
-    tried = (Signal(name="no_trace", unit="", source="recording", value=case.no_trace),) if case.no_trace else ()
-    return Evidence(signals=(*traced.signals, *case.settings, *_card(case.breakdown), *seen, *compared, *tried))
+    # A trace was asked for in vain: the advice need not ask for one.
+    no_trace = (Signal(name="no_trace", unit="", source="recording", value=case.no_trace),) if case.no_trace else ()
+    return Evidence(
+        signals=(*traced.signals, *case.settings, *_card_signals(case.breakdown), *seen, *compared, *no_trace)
+    )
 
 
 def _unattributed(case: Case, votes: Sequence[Vote], traced: Evidence) -> Finding:
-    """Say that nothing tells the cause, and why: some finding is always primary."""
+    """Return the primary finding where no cause is known, with the reason."""
     breakdown = case.breakdown
-    undecided = [other.reason for vote in votes for other in vote.not_evaluated if other.cause == "compute_bound"]
+    undecided = [rule.reason for vote in votes for rule in vote.not_evaluated if rule.cause == "compute_bound"]
     tried = f" ({case.no_trace})" if case.no_trace else ""
     if breakdown.devices or breakdown.format == UNTRACED.format:
-        reasons = [] if breakdown.devices else [f"there is no trace that tells{tried}"]
+        reasons = [] if breakdown.devices else [f"there is no trace{tried}"]
         claim = f"What limits the training is not known: {', and '.join([*reasons, *undecided[:1]])}."
     else:
         claim = f"There is no step to account for: {breakdown.warnings[-1] if breakdown.warnings else NO_STEP}."
@@ -103,16 +102,16 @@ def _unattributed(case: Case, votes: Sequence[Vote], traced: Evidence) -> Findin
     )
 
 
-def _unread(found: Finding) -> Finding:
-    """Say of a GPU that is full what only its readings could tell."""
+def _with_unread(found: Finding) -> Finding:
+    """Add to a finding that a trace shows a full GPU what only readings could show."""
     by_trace = any(signal.name == "kernel_fraction" for signal in found.evidence)
     if found.cause != "compute_bound" or not found.primary or not by_trace:
         return found
     return msgspec.structs.replace(found, claim=f"{found.claim} {UNREAD}")
 
 
-def _card(breakdown: TraceBreakdown) -> tuple[Signal, ...]:
-    """What the trace itself tells of the card; a run's own record comes first where there is one."""
+def _card_signals(breakdown: TraceBreakdown) -> tuple[Signal, ...]:
+    """Return what the trace itself tells about the card; a run's own record comes first where there is one."""
     device = main_device(breakdown)
     if device is None or device.kind == "cpu":
         return card.card_signals("")

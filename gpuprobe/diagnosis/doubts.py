@@ -12,8 +12,8 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES
+from gpuprobe.diagnosis.confidence import LOWER
 from gpuprobe.diagnosis.gains import saved_share
-from gpuprobe.diagnosis.join import LOWER
 from gpuprobe.diagnosis.pace import window_filled
 from gpuprobe.diagnosis.rules.gpu_state import held_down
 from gpuprobe.evidence.breakdown import main_device

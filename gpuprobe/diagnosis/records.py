@@ -1,4 +1,4 @@
-"""The records of a diagnosis: its findings, what it could not decide, and the whole of it."""
+"""The records of a diagnosis: the diagnosis itself, its findings, and the rules that could not be decided."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from gpuprobe.whatif.records import Replay
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
 else:
-    # A file of a later version may name a cause that this one does not know: it is read, and shown as it is named.
+    # A file of a later version may name a cause that this version does not know: it is read and shown by its name.
     CauseId = str
 
 
 class Finding(Record, frozen=True, kw_only=True):
-    """One cause, as the report prints it; exactly one is `primary`.
+    """One cause, as the report prints it; exactly one finding of a diagnosis is `primary`.
 
-    `severity` is the share of the wall time of a step that the cause explains (0 to 1): of the step of the training
-    that is diagnosed, as the first kind of evidence that names the cause saw it. Those of the causes that take time
-    from each other add up to at most 1. Each gain says what it is over; `no_gain` is why none is predicted, where that
-    is known. Where it is `of` the run, it is the share of the whole run without what comes once.
+    `severity` is the share of the step's wall time that the cause explains (0 to 1), by the best informed kind of
+    evidence that names it. For a finding `of` the run, it is a share of the run without the parts that come once. The
+    severities of causes that exclude each other add up to at most 1. `ties_with` is a cause of about the same share,
+    `symptom_of` the cause whose remedy removes this one too. Each gain says what it is over; `no_gain` is why none is
+    predicted, where that is known.
     """
 
     cause: CauseId
@@ -45,19 +46,19 @@ class Finding(Record, frozen=True, kw_only=True):
 
 
 class NotEvaluated(Record, frozen=True, kw_only=True):
-    """A rule that could not be decided, and the signal that was missing."""
+    """A cause whose rule could not be decided, and the reason, such as a missing signal."""
 
     cause: CauseId
     reason: str
 
 
 class Diagnosis(TraceBreakdown, frozen=True, kw_only=True):
-    """A breakdown, what it proves, and what it cannot tell. The primary finding comes first.
+    """A breakdown with its findings, the primary one first, and the causes that could not be decided.
 
-    `telemetry` are the readings of the same time, where there are any. `agreement` says how far trace and telemetry
-    agree, `disputed` that they name different causes. `replay` is the trace played again with each change; `what_if`
-    holds the gain of each in short, as the ratio of samples per second then and now. `meters` say how busy the GPU was,
-    each in its own way. `whole_run` is where the run's wall time went, where its phases were recorded.
+    `telemetry` are the readings of the same time. `agreement` says how far the kinds of evidence agree, `disputed` that
+    they name different causes. `replay` is the replay of the trace with each change; `what_if` holds the gain of each
+    as a ratio of samples per second. `meters` say how busy the GPU was, each in its own way. `whole_run` is the
+    breakdown of the run's wall time, where its phases were recorded.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -72,12 +73,12 @@ class Diagnosis(TraceBreakdown, frozen=True, kw_only=True):
 
     @property
     def primary(self) -> Finding | None:
-        """The finding that leads; `unattributed` where nothing could be decided, None in no diagnosis of ours."""
+        """The primary finding, `unattributed` where nothing could be decided; None only in a file of others."""
         return next((finding for finding in self.findings if finding.primary), None)
 
     @property
     def undecided(self) -> bool:
-        """Whether nothing points to any cause: not even a hint stands behind the primary finding."""
+        """Whether nothing points to any cause, not even a hint."""
         first = self.primary
         return first is None or (
             first.cause == "unattributed" and all(signal.name == "share.unattributed" for signal in first.evidence)

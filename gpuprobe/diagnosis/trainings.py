@@ -34,7 +34,7 @@ NO_KERAS = (
     "the command never loaded Keras, or it is not Python, or its Python leaves PYTHONPATH aside (-E, -I, -S) or cannot "
     "load gpuprobe"
 )
-# By what Keras trained with, which the hook noted.
+# By the backend of Keras, which the hook recorded.
 NO_STEP = {
     "tensorflow": "Keras was loaded, fit was not called without a Probe of its own, and no update by a Keras optimizer "
     "was seen; around another loop put gpuprobe.window(...)",
@@ -47,11 +47,11 @@ NO_STEP_ELSE = (
     "Keras was loaded, and neither fit nor train_on_batch was called; with this backend ({backend}) there would be no "
     "trace either, only step times and telemetry"
 )
-UNSAID = "it left no trace, and its record does not say why"
+UNSAID = "it has no trace, and its record does not say why"
 
 
 class Training(Record, frozen=True, kw_only=True):
-    """One `fit` or other loop: its recording's folder within the watch's, and its diagnosis or why it has none."""
+    """One `fit` or other loop: the folder of its recording within the watch's, and its diagnosis or why it has none."""
 
     folder: str
     diagnosis: Diagnosis | None = None
@@ -59,12 +59,12 @@ class Training(Record, frozen=True, kw_only=True):
 
 
 def studies(folder: Path) -> list[Path]:
-    """Return the folders of the trainings' recordings in a watch's folder, in the order in which they began."""
+    """Return the folders of the trainings' recordings in a watch's folder, in the order of their begin."""
     return sorted(path.parent for path in (folder / TRAININGS_FOLDER).glob(f"*/{STUDY_FILE}"))
 
 
 def read_trainings(folder: Path) -> tuple[Training, ...]:
-    """Diagnose what each training left. Never raises for one that cannot be read: it says so itself."""
+    """Diagnose each training of a watch. One that cannot be read raises nothing: its record says so."""
     runs = [run for study in studies(folder) for run in sorted((study / RUNS_FOLDER).glob("*/"))]
     processes = read_processes(folder)
     process = processes[0] if len(processes) == 1 else None
@@ -72,15 +72,15 @@ def read_trainings(folder: Path) -> tuple[Training, ...]:
 
 
 def read_processes(folder: Path) -> tuple[RunBreakdown, ...]:
-    """Return where the wall time of each process went that loaded Keras; one that cannot be read is left out."""
+    """Return the wall-time breakdown of each process that loaded Keras; one that cannot be read is left out."""
     files = sorted((folder / TRAININGS_FOLDER).glob(WALL_FILES.format("*")))
     walls = [whole(lambda file=file: load(Wall, file), []) for file in files]  # type: ignore[misc]
-    found = [breakdown_of_wall(wall) for wall in walls if wall is not None]
-    return tuple(breakdown for breakdown in found if breakdown is not None)
+    breakdowns = [breakdown_of_wall(wall) for wall in walls if wall is not None]
+    return tuple(breakdown for breakdown in breakdowns if breakdown is not None)
 
 
 def why_none(folder: Path) -> str:
-    """Say why a watch that was to attach saw no training; empty where it saw one, or was not to."""
+    """Return why a watch saw no training; empty where it saw one, or was not asked to attach."""
     if not (folder / TRAININGS_FOLDER).is_dir() or studies(folder):
         return ""
     try:
@@ -91,19 +91,19 @@ def why_none(folder: Path) -> str:
 
 
 def first_traced(trainings: Sequence[Training]) -> Training | None:
-    """Return the first training whose trace was diagnosed: it leads; None where there is none."""
+    """Return the first training with a diagnosis, which leads the report; None where there is none."""
     return next((training for training in trainings if training.diagnosis is not None), None)
 
 
 def why_no_trace(folder: Path, trainings: Sequence[Training]) -> str:
-    """Say why a watch that was to trace has no trace; empty where it has one, or was not to."""
+    """Return why a watch has no trace; empty where it has one, or was not asked for one."""
     if first_traced(trainings) is not None:
         return ""
     return why_none(folder) or next((training.missing for training in trainings), "")
 
 
 def _training(run: Path, name: str, process: RunBreakdown | None) -> Training:
-    """Diagnose a training; without a trace, only where the wall time of its run tells a cause by itself."""
+    """Diagnose a training; one without a trace only if the wall time of its run shows a cause by itself."""
     traced = any(is_named_as_a_trace(file.name) for file in (run / TRACE_FOLDER).glob("**/*"))
     try:
         case = recorded(run, trace=traced)

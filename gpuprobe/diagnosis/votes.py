@@ -1,4 +1,4 @@
-"""What each kind of evidence says of a case by itself."""
+"""The vote of each kind of evidence on a case, from its own rules alone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gpuprobe.diagnosis.agreement import Vote
 from gpuprobe.diagnosis.case import UNTRACED
-from gpuprobe.diagnosis.join import LOWER, Vote
+from gpuprobe.diagnosis.confidence import LOWER
 from gpuprobe.diagnosis.pace import kernels_ms, window_filled
 from gpuprobe.diagnosis.rules import clock, differential, placement, telemetry, trace
 from gpuprobe.records import Evidence
@@ -21,18 +22,18 @@ NO_TRACE, NO_STEP, NOT_SAMPLED = "there is no trace", "it holds no step", "nothi
 
 
 def votes_of(case: Case, traced: Evidence, limits: Thresholds) -> tuple[Vote, ...]:
-    """Return what the trace, compared runs, settings, clock and readings each say; what is missing is not evaluated.
+    """Return the votes of trace, compared runs, settings, clock and readings; a missing kind says why.
 
     `traced` are the signals of the case's breakdown.
     """
-    by_trace = _doubted(_trace(case, traced, limits), traced, case.readings, limits)
+    by_trace = _doubted_by_nvml(_trace_vote(case, traced, limits), traced, case.readings, limits)
     own = Evidence(signals=case.settings)
-    votes = [_telemetry(case, traced, limits)]
+    votes = [_telemetry_vote(case, traced, limits)]
     if case.settings:
         votes.append(Vote.of("run's settings", placement.decide(own, limits)))
     if own.get("outside_fraction"):
-        by_clock = _clock(case, own, by_trace, traced, limits)
-        by_trace = _beside(by_trace, by_clock, own, traced)
+        by_clock = _clock_vote(case, own, by_trace, traced, limits)
+        by_trace = _without_full_device(by_trace, by_clock, own, traced)
         votes.append(by_clock)
     votes.append(by_trace)
     if case.compared:
@@ -41,7 +42,7 @@ def votes_of(case: Case, traced: Evidence, limits: Thresholds) -> tuple[Vote, ..
     return tuple(votes)
 
 
-def _trace(case: Case, traced: Evidence, limits: Thresholds) -> Vote:
+def _trace_vote(case: Case, traced: Evidence, limits: Thresholds) -> Vote:
     if case.breakdown.devices:
         return Vote.of("trace", trace.decide(traced, limits))
     if case.breakdown.format == UNTRACED.format:
@@ -49,10 +50,10 @@ def _trace(case: Case, traced: Evidence, limits: Thresholds) -> Vote:
     return Vote(kind="trace", missing=NO_STEP, not_evaluated=trace.decide(traced, limits)[1])
 
 
-def _doubted(vote: Vote, traced: Evidence, readings: Evidence | None, limits: Thresholds) -> Vote:
-    """Make a full GPU a mere hint where the trace shows nothing of the host, and NVML saw the GPU at rest.
+def _doubted_by_nvml(vote: Vote, traced: Evidence, readings: Evidence | None, limits: Thresholds) -> Vote:
+    """Lower a full GPU to low confidence where the trace shows nothing of the host and NVML saw the GPU idle.
 
-    NVML counts a moment as busy when any kernel runs in it: it can't show less than the kernels of whole steps.
+    NVML counts a moment as busy when any kernel runs in it, so it cannot show less than the kernels of whole steps.
     """
     percent = readings.number("utilization_percent") if readings else None
     if percent is None or vote.primary is None or vote.primary.cause != "compute_bound":
@@ -64,18 +65,18 @@ def _doubted(vote: Vote, traced: Evidence, readings: Evidence | None, limits: Th
     return msgspec.structs.replace(vote, findings=findings)
 
 
-def _clock(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, limits: Thresholds) -> Vote:
-    """Return what the clock says of the time between steps; nothing where a GPU is seen to be busy all along.
+def _clock_vote(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, limits: Thresholds) -> Vote:
+    """Return the clock's vote on the time between steps; nothing where the GPU is busy all the time.
 
-    There most of that time is the host waiting for the result, and costs nothing. Nor does it where the trace shows as
-    much of that time: then its breakdown tells what of it costs anything.
+    Then that time is mostly the host's wait for the result, and costs nothing. There is no vote either if the trace
+    shows as much time between steps: its breakdown tells which part of it costs anything.
     """
     first = by_trace.primary
     full = first is not None and first.cause == "compute_bound" and traced.text("device_kind") == "gpu"
     busy = (case.readings.number("utilization_percent") if case.readings else None) or 0.0
     hidden = not case.breakdown.devices and busy / 100 >= limits.compute_fraction
     shown, outside = traced.get("host_outside_share"), own.number("outside_fraction") or 0.0
-    # One step alone ends before what lies between it and the next.
+    # A single step ends before the time between it and the next.
     several = shown is not None and shown.value is not None and (shown.n or 0) > 1
     known = several and outside < (traced.number("host_outside_share") or 0.0) + limits.tie_points
     if hidden or known or (full and not _waits_beyond_kernels(own, traced, limits)):
@@ -83,25 +84,25 @@ def _clock(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, limits: 
     decided = clock.decide(own, limits)
     if shown is not None and not several and traced.text("device_kind") == "gpu":
         decided = tuple(map(_of_one_step, decided[0])), decided[1]
-    # A result that a GPU has not computed yet is waited for outside the train function too.
-    told = case.breakdown.devices or busy or not own.flag("device_is_gpu")
-    return Vote.of("clock", decided if told else (tuple(map(_hint, decided[0])), decided[1]))
+    # Outside the train function the host may also wait for a result of the GPU.
+    is_sure = case.breakdown.devices or busy or not own.flag("device_is_gpu")
+    return Vote.of("clock", decided if is_sure else (tuple(map(_hint, decided[0])), decided[1]))
 
 
-def _of_one_step(found: Finding) -> Finding:
-    """Return what the clock says less sure: the traced step ends before that time, and part of it may be a wait."""
-    claim = f"{found.claim} The one traced step does not show it: some of it may be a wait for a result that is read."
-    return msgspec.structs.replace(found, confidence=LOWER[found.confidence], claim=claim)
+def _of_one_step(finding: Finding) -> Finding:
+    """Return the clock's finding less sure: a single traced step ends before that time, part of which may be a wait."""
+    claim = f"{finding.claim} The single traced step does not show it: part of it may be a wait for a result."
+    return msgspec.structs.replace(finding, confidence=LOWER[finding.confidence], claim=claim)
 
 
-def _hint(found: Finding) -> Finding:
-    return msgspec.structs.replace(found, confidence="low")
+def _hint(finding: Finding) -> Finding:
+    return msgspec.structs.replace(finding, confidence="low")
 
 
 def _waits_beyond_kernels(own: Evidence, traced: Evidence, limits: Thresholds) -> bool:
-    """Whether kernels fill too little of a call of the timed window, and the host is outside for longer than they run.
+    """Whether kernels fill too little of a timed call, and the host is outside the function for longer than they run.
 
-    For as long as they run it may just wait there for the result.
+    While they run, the host may only wait for the result there.
     """
     filled, window = window_filled(traced, own.get("window_call_ms")), own.get("window_call_ms")
     if filled is None or filled >= limits.compute_fraction or window is None or not isinstance(window.value, float):
@@ -110,10 +111,10 @@ def _waits_beyond_kernels(own: Evidence, traced: Evidence, limits: Thresholds) -
     return beyond >= limits.between_steps_share
 
 
-def _beside(by_trace: Vote, by_clock: Vote, own: Evidence, traced: Evidence) -> Vote:
-    """Return what the trace says, without a first cause where its full device is not that of the timed window.
+def _without_full_device(by_trace: Vote, by_clock: Vote, own: Evidence, traced: Evidence) -> Vote:
+    """Return the trace's vote, without a primary finding if its full device contradicts the clock.
 
-    A trace of one step ends before what lies between it and the next: the clock sees that.
+    A trace of one step ends before the time between it and the next step, which the clock includes.
     """
     first = by_trace.primary
     if first is None or first.cause != "compute_bound" or by_clock.primary is None:
@@ -121,14 +122,14 @@ def _beside(by_trace: Vote, by_clock: Vote, own: Evidence, traced: Evidence) -> 
     window = window_filled(traced, own.get("window_call_ms"))
     filled = first.severity if window is None else min(first.severity, window)
     findings = tuple(
-        msgspec.structs.replace(found, primary=False, severity=filled if found is first else found.severity)
-        for found in by_trace.findings
+        msgspec.structs.replace(finding, primary=False, severity=filled if finding is first else finding.severity)
+        for finding in by_trace.findings
     )
     return msgspec.structs.replace(by_trace, findings=findings)
 
 
-def _telemetry(case: Case, traced: Evidence, limits: Thresholds) -> Vote:
-    """Return what the readings of a GPU and its host say; the trace only tells them which device computed how long."""
+def _telemetry_vote(case: Case, traced: Evidence, limits: Thresholds) -> Vote:
+    """Return the vote of the readings; from the trace they only take which device computed, and for how long."""
     if case.readings is None:
         return Vote(kind="telemetry", missing=NOT_SAMPLED)
     seen = Evidence(signals=(*case.readings.signals, *traced.only("device_kind", "share.cpu_compute")))

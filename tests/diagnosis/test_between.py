@@ -40,7 +40,7 @@ def test_a_batch_that_python_makes_is_feeding(kind: str, callbacks: str | None, 
 def test_where_nobody_tells_what_was_done_it_is_not_sure(known: dict[str, str]) -> None:
     found = verdict("PjitFunction(train_step)", **known)
     assert (found.cause, found.confidence) == ("host_between_steps", "medium")
-    assert "the next batch is fetched too" in found.claim
+    assert "The next batch is fetched there too" in found.claim
 
 
 def test_tensorflow_fetches_its_batch_within_the_call() -> None:

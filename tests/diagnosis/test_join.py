@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuprobe.diagnosis.join import AUTHORITY, Kind, Vote, join
+from gpuprobe.diagnosis.agreement import AUTHORITY, Kind, Vote
+from gpuprobe.diagnosis.join import join
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.records import Gain, Signal
 from gpuprobe.thresholds import Thresholds

@@ -44,7 +44,7 @@ def test_retracings_outside_the_trace_take_all_sureness_from_it_and_are_told() -
     calls[5::6] = [500.0 + 35 * place for place in range(16)]
     found = judged(8.9, calls)
     assert found.confidence == "low"
-    assert "what lies between is not in the trace. 16 calls of 500 ms to" in found.claim
+    assert "the difference is not in the trace. 16 calls of 500 ms to" in found.claim
     assert {signal.name for signal in found.evidence} >= {"window_call_ms", "window_long_share"}
 
 
@@ -57,7 +57,7 @@ def test_a_window_that_is_slower_throughout_lowers_it_by_one() -> None:
 def test_a_trace_that_slowed_its_steps_is_less_sure() -> None:
     found = judged(60.0, [10.0] * 40)
     assert found.confidence == "medium"
-    assert "the profiler, or what the trace caught, made it slower" in found.claim
+    assert "the profiler, or something else in the trace, made it slower" in found.claim
 
 
 def test_a_window_too_noisy_to_tell_changes_nothing() -> None:

@@ -70,7 +70,7 @@ def test_a_cause_that_nothing_tells_is_said_to_lack_its_trace_first(tmp_path: Pa
         table.unlink()
     write(tmp_path)
     text = (tmp_path / "report.md").read_text()
-    assert "What limits the training is not known: there is no trace that tells" in text
+    assert "What limits the training is not known: there is no trace" in text
     assert "**Next.** A trace of the baseline is missing: " in text
 
 

@@ -1,8 +1,8 @@
 """Findings from telemetry alone: what NVML and the host's counters suggest where there is no trace.
 
-They name the share of the time in which the GPU idled and what the host did meanwhile, never which call it was in: the
-confidence is at most medium, and a rule that has a trace knows better. The signals are those of `evidence.readings`, of
-one GPU over its steady phase, or of the host alone where there is no GPU (`telemetry_host`).
+Telemetry shows for how long the GPU idled and what the host did meanwhile, but not which call the host was in. So the
+confidence is at most medium, and findings from a trace come first. The signals are those of `evidence.readings`: of one
+GPU over its steady phase, or of the host alone where there is no GPU (`telemetry_host`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,11 @@ from gpuprobe.diagnosis.rules import telemetry_host
 from gpuprobe.diagnosis.rules.gpu_state import not_on_gpu
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.diagnosis.rules.signs import busiest, is_pinned, mostly, told
+from gpuprobe.diagnosis.rules.telemetry_unknown import TRACE_A_WAIT, unattributed
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from gpuprobe.records import Evidence
-
-
-TRACE_A_WAIT = (
-    "Trace a few steps that hold a wait: `gpuprobe watch --trace` takes them of a Keras training, and says whether the "
-    "input, copies or the host made the GPU wait."
-)
 
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
@@ -34,15 +29,15 @@ def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     on_gpu = evidence.get("utilization_percent") is not None
     causes, undecided = apply(GPU_RULES if on_gpu else telemetry_host.RULES, evidence, limits)
     if not causes:
-        last = unattributed(evidence, limits)
-        if isinstance(last, NotEvaluated):
-            return (), (*undecided, last)
-        causes = (last,)
+        unknown = unattributed(evidence, limits)
+        if isinstance(unknown, NotEvaluated):
+            return (), (*undecided, unknown)
+        causes = (unknown,)
     return (msgspec.structs.replace(causes[0], primary=True), *causes[1:]), undecided
 
 
 def compute_bound(evidence: Evidence, limits: Thresholds) -> Result:
-    """A kernel runs nearly all the time: the healthy case, as far as NVML can tell; its SMs, where told, work too."""
+    """A kernel runs nearly all the time, and the SMs, where read, work too: healthy, as far as NVML can tell."""
     if reason := evidence.lacking("utilization_percent"):
         return NotEvaluated(cause="compute_bound", reason=reason)
     busy, active = evidence.numbers("utilization_percent")[0] / 100, evidence.number("sm_active_percent")
@@ -52,15 +47,15 @@ def compute_bound(evidence: Evidence, limits: Thresholds) -> Result:
     waits = (
         f" Now and then it waited: it idled {wording.share(idle)} of the time." if idle >= limits.waits_share else ""
     )
-    fill = "How well its kernels fill it, NVML cannot tell."
+    sms = "NVML cannot tell how well its kernels fill it."
     if active is not None:
-        fill = f"On average {active:.0f} % of its multiprocessors (SMs) were at work."
+        sms = f"On average {active:.0f} % of its multiprocessors (SMs) were at work."
     return Finding(
         cause="compute_bound",
         primary=False,
         severity=busy,
         confidence="low" if waits else "medium",
-        claim=f"A kernel ran during {wording.share(busy)} of the steady phase: the GPU was kept at work.{waits} {fill}",
+        claim=f"A kernel ran during {wording.share(busy)} of the steady phase: the GPU was kept at work.{waits} {sms}",
         evidence=evidence.only("utilization_percent", "sm_active_percent", *_idle_sign(waits)),
         fix="Look at the kernels: `gpuprobe run` traces them." if not waits else TRACE_A_WAIT,
     )
@@ -111,21 +106,21 @@ def processor_full(evidence: Evidence, limits: Thresholds) -> Result:
         evidence,
         limits,
         ("cpu_full_gpu_idle_fraction", "cpu_cores", "cpu_limit"),
-        f"During {{}} of the steady phase the GPU idled while all {may_use} were full: the host's work, most often "
-        "preparing data, is what takes the time.",
-        "Do less of it for each batch: cache() what does not change, augment on the GPU.",
+        f"During {{}} of the steady phase the GPU idled while all {may_use} were full: the host's work, usually "
+        "preparing data, takes the time.",
+        "Do less work for each batch: cache() what does not change, augment on the GPU.",
     )
 
 
 def python_feed(evidence: Evidence, limits: Thresholds) -> Result:
-    """The GPU is under-used while one thread has a core to itself: Python that feeds or dispatches."""
+    """The GPU is under-used while one thread fills a core: Python that feeds or dispatches."""
     names = ("utilization_percent", "utilization_p95_percent")
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="input_bound", reason=reason)
     pinned = busiest(evidence)
     if pinned is None:
-        return NotEvaluated(cause="input_bound", reason="neither threads nor cores were seen")
-    # Where all processors are full, the one thread is not what the others wait for.
+        return NotEvaluated(cause="input_bound", reason="neither threads nor cores were read")
+    # If all processors are full, the others do not wait for the one thread.
     all_full = (evidence.number("cpu_full_gpu_idle_fraction") or 0.0) > limits.mostly
     if all_full or not _under_used(evidence, limits) or not is_pinned(pinned, limits):
         return None
@@ -137,7 +132,7 @@ def python_feed(evidence: Evidence, limits: Thresholds) -> Result:
         severity=idle,
         confidence="low",
         claim=f"The GPU idled {wording.share(idle)} of its steady phase while {told(pinned)}: that "
-        "suggests, but does not prove, Python that feeds it batch by batch. Python that launches every operation "
+        "suggests, but does not prove, that Python feeds it batch by batch. Python that launches every operation "
         "looks the same.",
         evidence=evidence.only(*names, pinned.name),
         fix="Feed through tf.data with map, cache and prefetch, and train inside tf.function; a trace tells which of "
@@ -152,43 +147,20 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
         return NotEvaluated(cause="batch_too_small", reason=reason)
     gpu, memory, cpu, cores = evidence.numbers(*names)
     room = max(gpu, memory, 100 * cpu) < 100 * limits.underused
-    # A host that hardly computes waits for something else than larger batches.
+    # A host that hardly computes waits for something else, which a larger batch does not change.
     if not room or cores < limits.at_work_cores or gpu < 100 * limits.at_rest:
         return None
     mean = evidence.number("utilization_percent")
     return Finding(
         cause="batch_too_small",
         primary=False,
-        # Room is a hint, weaker than a core that is full or a disk that is waited for.
+        # Unused room is a weaker hint than a full core or waits for a disk.
         severity=(1 - mean / 100) / 2 if mean is not None else 0.0,
         confidence="low",
         claim=f"GPU, its memory bus and the processors all had room (95th percentiles {gpu:.0f} %, "
         f"{memory:.0f} % and {wording.share(cpu)}): a larger batch may use it.",
         evidence=evidence.only(*names[:3]),
         fix="Double the batch size and watch again; where the step then takes as long, go on doubling.",
-    )
-
-
-def unattributed(evidence: Evidence, limits: Thresholds) -> Finding | NotEvaluated:
-    """What no rule explains, said plainly."""
-    of_gpu = ("utilization_percent", "utilization_p95_percent", "utilization_p5_percent")
-    more = ("utilization_p50_percent", "utilization_idle_fraction")
-    of_host = ("cpu_fraction", "cpu_cores")
-    on_gpu = evidence.get("utilization_percent") is not None
-    names = of_gpu if on_gpu else of_host
-    if reason := evidence.lacking(*names):
-        return NotEvaluated(cause="unattributed", reason=reason)
-    used = evidence.numbers(names[0])[0] / (100 if on_gpu else 1)
-    return Finding(
-        cause="unattributed",
-        primary=False,
-        severity=1 - used,
-        confidence="low",
-        claim=_idled(evidence, limits, used) if on_gpu else _waited(evidence, limits),
-        evidence=evidence.only(*names, *(more if on_gpu and _is_mostly_full(evidence, limits) else ())),
-        fix=TRACE_A_WAIT
-        if on_gpu and _is_mostly_full(evidence, limits)
-        else "A trace tells what the time goes to: `gpuprobe watch --trace` takes one of a Keras training.",
     )
 
 
@@ -201,49 +173,6 @@ GPU_RULES: tuple[Rule, ...] = (
     python_feed,
     batch_too_small,
 )
-
-
-def _idled(evidence: Evidence, limits: Thresholds, busy: float) -> str:
-    p95, p5 = evidence.numbers("utilization_p95_percent", "utilization_p5_percent")
-    if _is_mostly_full(evidence, limits):
-        idle = evidence.number("utilization_idle_fraction")
-        how_long = f": it idled {wording.share(idle)} of the time" if idle else ""
-        return (
-            f"The GPU is full in most readings (the median is {evidence.number('utilization_p50_percent'):.0f} %) and "
-            f"waits now and then{how_long}, and was busy {wording.share(busy)} on average. Without the waits the same "
-            f"work would take {wording.share(busy)} of the time at best. Telemetry cannot tell what it waits for."
-        )
-    bursts = p95 >= 100 * limits.underused and p5 < 100 * limits.at_rest
-    how = "works in bursts and waits between them" if bursts else "is under-used"
-    claim = f"The GPU {how} (busy {wording.share(busy)} of the time), and telemetry names no cause."
-    cores = evidence.number("cpu_cores")
-    if cores is not None and cores < limits.wanted_cores and busy:
-        claim += " The command hardly used the processor: what the GPU did may have been another program's work."
-    return claim
-
-
-def _is_mostly_full(evidence: Evidence, limits: Thresholds) -> bool:
-    """Whether a GPU with a low average is busy in most readings, and waits only now and then."""
-    names = ("utilization_p50_percent", "utilization_percent", "utilization_idle_fraction")
-    if evidence.lacking(*names):
-        return False
-    median, mean, idle = evidence.numbers(*names)
-    return median >= 100 * limits.compute_fraction > mean and idle <= limits.waits_most
-
-
-def _waited(evidence: Evidence, limits: Thresholds) -> str:
-    share, cores = evidence.numbers("cpu_fraction", "cpu_cores")
-    used = f"The command used {wording.cores(cores)} on average, {wording.share(share)}"
-    others = evidence.number("other_cpu_cores") or 0.0
-    full = (evidence.number("machine_fraction") or 0.0) >= limits.machine_full
-    if full and cores >= limits.wanted_cores and others >= limits.at_work_cores:
-        return (
-            f"{used} of the cores that it may use, on a machine that was full: other programs took "
-            f"{wording.cores(others)}. Measure again on a quiet machine."
-        )
-    if share < limits.mostly:
-        return f"{used} of the cores that it may use: it waited most of the time, and telemetry cannot tell for what."
-    return f"{used} of the cores that it may use, and telemetry names no cause."
 
 
 def _under_used(evidence: Evidence, limits: Thresholds) -> bool:

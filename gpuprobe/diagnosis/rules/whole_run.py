@@ -11,12 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.advice import whole_run as advice
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.causes.whole_run import WHOLE_RUN
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.thresholds import DEFAULTS, Thresholds, fixed
-from gpuprobe.whatif.run_savings import often
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
@@ -25,64 +25,19 @@ if TYPE_CHECKING:
     from gpuprobe.records import Confidence, Evidence
 
 UNRECORDED = "the wall time of the run was not recorded"
-# What a call of `fit` costs beside its steps, and calls that are no step at all.
+# Parts that calls of `fit`, `predict` and `evaluate` cost beside their steps.
 AROUND_STEPS = ("fit", "epoch_start", "between_epochs", "predict", "evaluate")
-SMALL_FITS = "- model.fit(x, y)\n- model.predict(x)\n+ model.train_on_batch(x, y)\n+ model.predict_on_batch(x)"
-ONE_LONG_EPOCH = (
-    "- model.fit(ds, epochs=epochs)\n"
-    "+ model.fit(ds.repeat(), steps_per_epoch=steps, epochs=total_steps // steps)  # steps: a few hundred"
-)
-LONGER = "Make an epoch longer: repeat() the data, and say steps_per_epoch."
-ARRAYS_ONCE = (
-    "- model.fit(x, y, batch_size=size, epochs=epochs)\n"
-    "+ ds = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).repeat().batch(size).prefetch(2)\n"
-    "+ model.fit(ds, steps_per_epoch=steps, epochs=total_steps // steps)  # steps: a few hundred"
-)
-# Data in which no shuffle buffer of the user's can be.
+# Kinds of data without a shuffle buffer of the user's.
 WITHOUT_BUFFER = frozenset(("arrays", "a PyDataset", "a generator"))
-SHUFFLE_EARLY = (
-    "- ds = ds.map(load).shuffle(size)\n+ ds = ds.shuffle(size).map(load)  # file names or indices are shuffled"
-)
-
-
-BATCHES_AHEAD = (
-    "- for x, y in list(ds):\n"
-    "+ ds = ds.cache().prefetch(tf.data.AUTOTUNE)  # once, before the loop\n"
-    "+ for x, y in ds:\n"
-    "      model.train_on_batch(x, y)"
-)
-ONCE_AN_EPOCH = (
-    "  class {name}(keras.callbacks.Callback):\n"
-    "-     def on_train_batch_end(self, batch, logs=None):\n"
-    "+     def on_epoch_end(self, epoch, logs=None):"
-)
-EVERY_FIFTH = (
-    "  class {name}(keras.callbacks.Callback):\n"
-    "      def on_epoch_end(self, epoch, logs=None):\n"
-    "+         if epoch % 5:\n"
-    "+             return"
-)
-ONE_GRAPH = (
-    "- step(x, y, weight)\n"
-    "+ step(x, y, tf.constant(weight, tf.float32))  # a number as a tensor\n"
-    "- step = tf.function(step)\n"
-    "+ step = tf.function(step, reduce_retracing=True)  # shapes that differ"
-)
-# What a model saves by itself, with no callback, begins so.
-BY_ITSELF = "Model."
-SAVE_IN_LOOP = "- model.save_weights(path)\n+ if step % 500 == 0:\n+     model.save_weights(path)"
-SAVE_SELDOM = "Save seldom, once in some hundred steps; the weights alone, or onto a faster disk."
-SAVE_RARER = "Save less often than once an epoch (every fifth one), the weights alone, or onto a faster disk."
-SAVE_FIFTH = "- ModelCheckpoint(path)\n+ ModelCheckpoint(path, save_freq=5 * steps_per_epoch)"
 
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
-    """Return what holds, the most severe first but start-up last, none of it primary; and what could not be decided."""
+    """Return the findings, the most severe first but start-up last, none primary; and what could not be decided."""
     if evidence.number("run_wall_s") is None:
         return (), tuple(NotEvaluated(cause=cause, reason=UNRECORDED) for cause in CAUSES_OF_RUN)
-    found, undecided = apply(RULES, evidence, limits)
-    # What comes once weighs little in a longer run: anything else that was found leads before it.
-    return tuple(sorted(found, key=lambda one: one.cause == "startup")), undecided
+    findings, undecided = apply(RULES, evidence, limits)
+    # Start-up comes once and weighs little in a longer run: any other finding comes before it.
+    return tuple(sorted(findings, key=lambda finding: finding.cause == "startup")), undecided
 
 
 def many_small_fits(evidence: Evidence, limits: Thresholds) -> Result:
@@ -94,16 +49,18 @@ def many_small_fits(evidence: Evidence, limits: Thresholds) -> Result:
     share = _share(evidence, *(AROUND_STEPS if small else ("predict",)))
     if not (small or loops) or share < limits.many_calls_share:
         return None
-    told = [f"`fit` was called {fits:.0f} times for {_steps(calls)} each"] if small else []
-    told += [f"`predict` {'' if small else 'was called '}{predicts:.0f} times for one batch each"] if loops else []
+    calls_made = [f"`fit` was called {fits:.0f} times for {_steps(calls)} each"] if small else []
+    calls_made += (
+        [f"`predict` {'' if small else 'was called '}{predicts:.0f} times for one batch each"] if loops else []
+    )
     return _finding(
         evidence,
         "many_small_fits",
         share,
-        f"{wording.listing(told)}: {wording.share(share)} of the run passes in what these calls cost on top of "
+        f"{wording.listing(calls_made)}: {wording.share(share)} of the run passes in what these calls cost on top of "
         "their steps.",
         ("run_trainings", "run_calls_per_training", *(f"run_share.{part}" for part in AROUND_STEPS)),
-        code=SMALL_FITS,
+        code=advice.SMALL_FITS,
     )
 
 
@@ -131,23 +88,17 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
         f"{wording.share(share)} of the training lies between the steps of one epoch and those of the next: {why} "
         f"takes {wording.duration(seconds / epochs)}.",
         ("run_share.epoch_start", "run_share.between_epochs", "run_epochs", "run_calls_per_epoch"),
-        fix="Make an epoch longer: repeat() the data, and say steps_per_epoch."
-        if longer
-        else CAUSES["epoch_start"].fix,
-        code=_longer_epoch(evidence) if longer else SHUFFLE_EARLY,
-        # Some of it any epoch costs: near the threshold it is no flaw for sure, and without a buffer that fills it is
-        # what Keras itself takes, a hint where the steps take more.
+        fix=advice.LONGER if longer else CAUSES["epoch_start"].fix,
+        code=advice.longer_epoch(evidence) if longer else advice.SHUFFLE_EARLY,
+        # Every epoch costs some of it, so near the threshold it need not be a flaw. Without a buffer that fills it is
+        # Keras's own cost: only a hint if the steps take more.
         sure=short or (buffered and share >= 2 * limits.epoch_start_share),
         hint=not short and not buffered and share < limits.mostly,
     )
 
 
-def _longer_epoch(evidence: Evidence) -> str:
-    return ARRAYS_ONCE if evidence.text("data_kind") == "arrays" else ONE_LONG_EPOCH
-
-
-def shown(evidence: Evidence, limits: Thresholds, *, cause: Cause[WholeRunId], of_run: RunShare) -> Result:
-    """The part of the run that a cause's record names takes more of it than the threshold there."""
+def shown_by_part(evidence: Evidence, limits: Thresholds, *, cause: Cause[WholeRunId], of_run: RunShare) -> Result:
+    """The part of the run that the cause's record names takes more of it than the record's threshold."""
     share = _share(evidence, *of_run.parts)
     seconds, times = (
         sum(evidence.number(f"run_{what}.{part}") or 0.0 for part in of_run.parts) for what in ("s", "times")
@@ -161,17 +112,8 @@ def shown(evidence: Evidence, limits: Thresholds, *, cause: Cause[WholeRunId], o
         times=f"{times:.0f}",
         each=wording.duration(seconds / (times or 1.0)),
     )
-    fix, code = _saved_seldom(evidence) if cause.id == "checkpointing" else ("", of_run.code)
+    fix, code = advice.save_less_often(evidence) if cause.id == "checkpointing" else ("", of_run.code)
     return _finding(evidence, cause.id, share, claim, cause.signals, fix=fix, code=code or of_run.code)
-
-
-def _saved_seldom(evidence: Evidence) -> tuple[str, str]:
-    """Return how to save less often than now, and its code; empty where the usual words fit."""
-    if not often(evidence, "checkpoint"):
-        return SAVE_RARER, SAVE_FIFTH
-    if evidence.text("run_name.checkpoint").startswith(BY_ITSELF):
-        return SAVE_SELDOM, SAVE_IN_LOOP
-    return "", ""
 
 
 def callbacks(evidence: Evidence, limits: Thresholds) -> Result:
@@ -180,21 +122,20 @@ def callbacks(evidence: Evidence, limits: Thresholds) -> Result:
     if share < limits.callback_share:
         return None
     name = evidence.text("run_name.callback")
+    fix, code = advice.call_back_less_often(evidence, name)
     return _finding(
         evidence,
         "host_between_steps",
         share,
         f"{wording.share(share)} of the training passes in callbacks, most of it in `{name}`.",
         ("run_share.callback", "run_s.callback", "run_name.callback"),
-        fix=f"Have `{name}` do less, or less often: once an epoch, or once in a hundred batches."
-        if often(evidence, "callback")
-        else f"Have `{name}` do less, or less often: on fewer samples, or every fifth epoch.",
-        code=(ONCE_AN_EPOCH if often(evidence, "callback") else EVERY_FIFTH).format(name=name),
+        fix=fix,
+        code=code,
     )
 
 
 def loop_input(evidence: Evidence, limits: Thresholds) -> Result:
-    """A loop of one's own waits for its dataset, in its steps or all at once."""
+    """A loop in the script waits for its dataset, in its steps or for all batches at once."""
     share, times = _share(evidence, "input"), evidence.number("run_times.input") or 0.0
     if share < limits.loop_input_share or not times:
         return None
@@ -206,9 +147,8 @@ def loop_input(evidence: Evidence, limits: Thresholds) -> Result:
         f"{wording.share(share)} of the training passes while the script's own loop waits for tf.data: {times:,.0f} "
         f"batches, {wording.duration(each)} each.",
         ("run_share.input", "run_s.input", "run_times.input"),
-        fix="Take each batch when it is needed, from a dataset that makes it ahead (prefetch) and keeps what it made "
-        "(cache, where nothing is random); list(ds) makes all of them anew each time, and meanwhile nothing trains.",
-        code=BATCHES_AHEAD,
+        fix=advice.TAKE_BATCHES,
+        code=advice.BATCHES_AHEAD,
     )
 
 
@@ -225,13 +165,13 @@ def startup(evidence: Evidence, limits: Thresholds) -> Result:
         f"{wording.share(share)} of the run passes before its first training: {wording.clock(seconds)} for imports, "
         "data and building the model.",
         ("run_share.startup", "run_s.imports", "run_s.build"),
-        # It comes once: where it is less than half, a longer training makes it small.
+        # It comes once: if it is less than half, a longer training makes it small.
         sure=share >= limits.mostly,
     )
 
 
 def retracing(evidence: Evidence, limits: Thresholds) -> Result:
-    """A function that was traced before builds its graph again."""
+    """A function that was already traced builds its graph again."""
     share, times = _share(evidence, "retracing"), evidence.number("run_times.retracing") or 0.0
     if share < limits.compile_share or times < limits.compiled_again:
         return None
@@ -241,10 +181,9 @@ def retracing(evidence: Evidence, limits: Thresholds) -> Result:
         share,
         f"{times:.0f} calls built their graph again, which took {wording.share(share)} of the training.",
         ("run_share.retracing", "run_s.retracing", "run_times.retracing"),
-        fix="Give the tf.function tensors of one shape and type: each new Python number is a new graph, and so is each "
-        "new shape. Where lengths differ, pad them to few lengths, or let reduce_retracing=True make one graph do.",
-        code=ONE_GRAPH,
-        # A graph for each of a few shapes comes once: in a longer training it weighs less.
+        fix=advice.SAME_SHAPES,
+        code=advice.ONE_GRAPH,
+        # A graph for each of a few shapes is built once: in a longer training it weighs less.
         hint=times * fixed.SELDOM_BUILT < (evidence.number("run_calls") or 0.0),
     )
 
@@ -252,7 +191,7 @@ def retracing(evidence: Evidence, limits: Thresholds) -> Result:
 RULES: tuple[Rule, ...] = (
     many_small_fits,
     epoch_start,
-    *(partial(shown, cause=cause, of_run=cause.of_run) for cause in WHOLE_RUN if cause.of_run),
+    *(partial(shown_by_part, cause=cause, of_run=cause.of_run) for cause in WHOLE_RUN if cause.of_run),
     callbacks,
     loop_input,
     startup,
@@ -286,12 +225,12 @@ def _finding(
     sure: bool = True,
     hint: bool = False,
 ) -> Finding:
-    surely: Confidence = "high" if sure and evidence.flag("run_complete") else "medium"
+    by_clock: Confidence = "high" if sure and evidence.flag("run_complete") else "medium"
     return Finding(
         cause=cause,
         primary=False,
         severity=share,
-        confidence="low" if hint else surely,
+        confidence="low" if hint else by_clock,
         claim=claim,
         evidence=evidence.only(*names, "run_wall_s", "run_goodput"),
         fix=fix or CAUSES[cause].fix,
