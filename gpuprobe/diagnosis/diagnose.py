@@ -21,7 +21,7 @@ from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state
 from gpuprobe.diagnosis.rules.again import recurring
 from gpuprobe.diagnosis.rules.recurrent import with_loop
-from gpuprobe.diagnosis.rules.unpaced import explained
+from gpuprobe.diagnosis.rules.unpaced import without_unpaced_launches
 from gpuprobe.diagnosis.votes import NO_STEP, votes_of
 from gpuprobe.diagnosis.whole_run import with_whole_run
 from gpuprobe.evidence import card
@@ -44,7 +44,7 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     """Join what each kind of evidence says about a training into one diagnosis; exactly one finding is primary."""
     breakdown, replay = case.breakdown, case.replay
     window = Evidence(signals=case.settings).get("window_call_ms")
-    traced = recurring(explained(evidence_of(breakdown), limits), window, limits)
+    traced = recurring(without_unpaced_launches(evidence_of(breakdown), limits), window, limits)
     seen = case.readings.signals if case.readings else ()
     known = _known(case, traced)
     votes = votes_of(case, traced, limits)

@@ -1,4 +1,4 @@
-"""Work that one traced step shows once, and that the timed window's steps have as well: it comes again in each."""
+"""Work that seems to be done once in a single traced step, but that the steps of the timed window have too."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SURE = "breakdown_confidence"
 
 
 def recurring(traced: Evidence, window: Signal | None, limits: Thresholds) -> Evidence:
-    """Return a trace's signals, `idle_once` as what comes again where the window's calls take as long with it.
+    """Return a trace's signals, with `idle_once` as recurring work if timed calls are as long as the traced step.
 
-    Without it they would be shorter than the traced step by all of it; `window` is the mean call, in ms. What
-    one clock alone tells is never sure.
+    If that work were done once, the calls would be shorter by its time. `window` is the signal of the mean call, in ms.
+    The breakdown is then at most of medium confidence, since only the clock shows it.
     """
     once, step_ms = traced.number(ONCE) or 0.0, traced.number("step_ms") or 0.0
     proven = (traced.number("once_proven_fraction") or 0.0) >= limits.mostly
@@ -30,12 +30,12 @@ def recurring(traced: Evidence, window: Signal | None, limits: Thresholds) -> Ev
     if abs(window.value - step_ms) > (1 - limits.mostly) * lasted_ms:
         return traced
     compiled = (traced.number("compile_ms") or 0.0) >= limits.mostly * lasted_ms
-    to = COMPILING if compiled else HELD
-    moved: dict[str, float | str] = {ONCE: 0.0, to: (traced.number(to) or 0.0) + once}
+    recurring_as = COMPILING if compiled else HELD
+    moved: dict[str, float | str] = {ONCE: 0.0, recurring_as: (traced.number(recurring_as) or 0.0) + once}
     if traced.text(SURE) == "high":
         moved[SURE] = "medium"
-    return Evidence(signals=tuple(_with(signal, moved) for signal in traced.signals))
+    return Evidence(signals=tuple(_with_moved(signal, moved) for signal in traced.signals))
 
 
-def _with(signal: Signal, moved: dict[str, float | str]) -> Signal:
+def _with_moved(signal: Signal, moved: dict[str, float | str]) -> Signal:
     return msgspec.structs.replace(signal, value=moved[signal.name]) if signal.name in moved else signal

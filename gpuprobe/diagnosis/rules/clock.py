@@ -1,6 +1,6 @@
-"""What a clock around the train function tells of a watched training: how much time passes between its steps.
+"""The finding of a clock around the train function: how much time passes between the steps.
 
-A trace is of a few steps, so that it may miss a callback that comes every hundred; the clock sees the whole timed
+A trace holds a few steps and may miss a callback that runs every hundred steps. The clock covers the whole timed
 window.
 """
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the finding, which is primary, where much time passes between steps."""
-    found, undecided = apply((host_between_steps,), evidence, limits)
-    return tuple(msgspec.structs.replace(one, primary=True) for one in found), undecided
+    findings, undecided = apply((host_between_steps,), evidence, limits)
+    return tuple(msgspec.structs.replace(finding, primary=True) for finding in findings), undecided
 
 
 def host_between_steps(evidence: Evidence, limits: Thresholds) -> Result:
-    """So much of the timed window passes outside the train function."""
+    """Much of the timed window passes outside the train function."""
     if reason := evidence.lacking("outside_fraction"):
         return NotEvaluated(cause="host_between_steps", reason=reason)
     (share,) = evidence.numbers("outside_fraction")
@@ -37,7 +37,7 @@ def host_between_steps(evidence: Evidence, limits: Thresholds) -> Result:
         cause="host_between_steps",
         primary=False,
         severity=share,
-        # What is just above the threshold may lie below it in the next window.
+        # A share just above the threshold may be below it in the next window.
         confidence="high" if share >= 2 * limits.between_steps_share else "medium",
         claim=f"{wording.share(share)} of the time passes between the steps: callbacks, metrics, progress bar.",
         evidence=evidence.only("outside_fraction"),

@@ -1,10 +1,11 @@
-"""Findings from differential runs: two runs that differ in one thing, so that what one gains has one cause.
+"""Findings from differential runs: two runs differ in one thing, so the gain of one over the other has one cause.
 
-The signals: `baseline`, the run that is diagnosed, by name; `gpu` (bool); `has_tensor_cores` (bool) where the card is
-known; `input_share` of the baseline with its 95 % range; `gain.<strategy>`, how many times as fast a strategy is as the
-one that it differs from in one thing; `over.<strategy>`, which one that is; and `over_share.<strategy>`, the step of
-that one as a share of the baseline's. A severity is a share of the baseline's step, whatever the change was made to.
-Source of the method: Mohan et al., "Analyzing and Mitigating Data Stalls in DNN Training" (DS-Analyzer), VLDB 2021.
+Signals: `baseline`, the name of the diagnosed run; `gpu` (bool); `has_tensor_cores` (bool) where the card is known;
+`input_share` of the baseline with its 95 % range. For each strategy there are `gain.<strategy>`, how many times as fast
+it is as the strategy that it differs from in one thing; `over.<strategy>`, the name of that one; and
+`over_share.<strategy>`, the step of that one as a share of the baseline's. A severity is always a share of the
+baseline's step. Source of the method: Mohan et al., "Analyzing and Mitigating Data Stalls in DNN Training"
+(DS-Analyzer), VLDB 2021.
 """
 
 from __future__ import annotations
@@ -27,25 +28,25 @@ UNCOMPARED = "device_resident, which shows what the input costs, was not measure
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the findings, the primary one first, and the rules that could not be decided."""
-    found, undecided = apply(RULES, evidence, limits)
-    if not found:
+    findings, undecided = apply(RULES, evidence, limits)
+    if not findings:
         healthy = compute_bound(evidence, limits)
         if isinstance(healthy, NotEvaluated):
             return (), (*undecided, healthy)
-        found = (healthy,)
-    tie = found[1].cause if len(found) > 1 and found[0].severity - found[1].severity < limits.tie_points else None
-    first = msgspec.structs.replace(found[0], primary=True, ties_with=tie)
-    return (first, *found[1:]), undecided
+        findings = (healthy,)
+    ties = len(findings) > 1 and findings[0].severity - findings[1].severity < limits.tie_points
+    first = msgspec.structs.replace(findings[0], primary=True, ties_with=findings[1].cause if ties else None)
+    return (first, *findings[1:]), undecided
 
 
 def input_bound(evidence: Evidence, limits: Thresholds) -> Result:
-    """The baseline is faster when its data lies on the device already."""
+    """The baseline is faster with its data already on the device."""
     share, signal = evidence.number("input_share"), evidence.get("input_share")
     if share is None or signal is None or signal.low is None:
         return NotEvaluated(cause="input_bound", reason=UNCOMPARED)
     if share < limits.input_share or signal.low <= 0:
         return None
-    stage, gain = _largest(
+    stage, gain = _largest_gain(
         evidence, {"numpy": "python_feed", "tfdata_prefetch": "no_prefetch", "tfdata_cache_prefetch": "slow_map"}
     )
     return Finding(
@@ -54,8 +55,8 @@ def input_bound(evidence: Evidence, limits: Thresholds) -> Result:
         primary=False,
         severity=share,
         confidence="high" if gain else "medium",
-        claim=f"{wording.share(share)} of the baseline's step goes into getting the next batch: that much is "
-        "saved when the data lies on the device.",
+        claim=f"{wording.share(share)} of the baseline's step goes into getting the next batch: with the data already "
+        "on the device, this time is saved.",
         evidence=(signal, *([gain] if gain else [])),
         fix="Feed from tf.data with cache() after the map and prefetch(tf.data.AUTOTUNE) at the end.",
         predicted_gain=Gain(ratio=1 / (1 - share), low=1 / (1 - signal.low), over=evidence.text("baseline")),
@@ -88,7 +89,7 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
-    """On a GPU, 16-bit compute is faster; without Tensor Cores it is so for another reason."""
+    """On a GPU, 16-bit compute is faster; without Tensor Cores that has another reason."""
     if evidence.flag("has_tensor_cores") is False:
         return None
     return _gpu_gain(
@@ -102,12 +103,12 @@ def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | NotEvaluated:
-    """Nothing that feeds or launches faster gains: the device itself is the limit. Healthy."""
+    """Faster feeding or launching gains nothing: the device itself is the limit, which is healthy."""
     share, signal = evidence.number("input_share"), evidence.get("input_share")
     if share is None or signal is None or signal.high is None:
         return NotEvaluated(cause="compute_bound", reason=UNCOMPARED)
     if signal.high >= limits.launch_share:
-        reason = f"the noise allows an input share of up to {wording.share(signal.high)}; more --rounds would tell"
+        reason = f"the noise allows an input share of up to {wording.share(signal.high)}; measure with more --rounds"
         return NotEvaluated(cause="compute_bound", reason=reason)
     device = "GPU" if evidence.flag("gpu") else "processor"
     return Finding(
@@ -137,7 +138,7 @@ def _gpu_gain(
         return NotEvaluated(cause=cause, reason="there is no GPU in use")
     if not any(evidence.get(f"gain.{name}") for name in stages):
         return NotEvaluated(cause=cause, reason=f"{wording.listing(list(stages))} not measured beside its baseline")
-    stage, gain = _largest(evidence, stages)
+    stage, gain = _largest_gain(evidence, stages)
     saved = 1 - 1 / float(gain.value or 1.0) if gain else 0.0
     if gain is None or saved < threshold:
         return None
@@ -154,13 +155,13 @@ def _gpu_gain(
     )
 
 
-def _largest(evidence: Evidence, stages: dict[str, str]) -> tuple[str | None, Signal | None]:
+def _largest_gain(evidence: Evidence, stages: dict[str, str]) -> tuple[str | None, Signal | None]:
     """Return the stage whose change gained most beyond the noise, and its signal."""
     gains = [(signal, stage) for name, stage in stages.items() if (signal := evidence.get(f"gain.{name}"))]
-    real = [(signal, stage) for signal, stage in gains if signal.low is not None and signal.low > 1]
-    if not real:
+    beyond_noise = [(signal, stage) for signal, stage in gains if signal.low is not None and signal.low > 1]
+    if not beyond_noise:
         return None, None
-    signal, stage = max(real, key=lambda pair: float(pair[0].value or 0))
+    signal, stage = max(beyond_noise, key=lambda pair: float(pair[0].value or 0))
     return stage, signal
 
 

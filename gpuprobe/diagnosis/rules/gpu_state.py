@@ -1,7 +1,7 @@
-"""What the readings of a GPU show beside the cause of its idle time: heat, memory, link, other programs.
+"""Conditions of a GPU that its readings show beside the cause of idle time: heat, memory, link, other programs.
 
-The readings alone decide every rule here, so that a watched command gets them too. A trace adds `device_kind`,
-`share.gpu_compute` and `share.copy`, the table of cards `boost_mhz`.
+Readings alone decide every rule here, so a watched command without a trace gets them too. A trace adds the signals
+`device_kind`, `share.gpu_compute` and `share.copy`, the table of cards `boost_mhz`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
-    """Return what slows the training down beside its cause, none of it primary; nothing where no GPU was read."""
+    """Return the conditions that slow the training down, none primary; nothing where no GPU was read."""
     return apply(RULES, evidence, limits) if evidence.get("utilization_percent") else ((), ())
 
 
 def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
-    """The driver shows a GPU at rest while the training computed: on the processor."""
+    """The driver shows an idle GPU while the training computed, so it computed on the processor."""
     traced = bool(evidence.text("device_kind"))
     names = ("utilization_p95_percent", *(() if traced else ("memory_peak_mib", "cpu_cores")))
     if reason := evidence.lacking(*names):
@@ -38,7 +38,7 @@ def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
         primary=False,
         severity=evidence.number("share.cpu_compute") or 0.0 if traced else 1.0,
         confidence="high" if traced else "medium",
-        claim="The driver shows a GPU at rest, and the training computed on the processor."
+        claim="The driver shows an idle GPU, and the training computed on the processor."
         if traced
         else "The GPU did nothing and its memory did not grow, while the command used "
         f"{wording.cores(evidence.numbers('cpu_cores')[0])}: it computed on the processor.",
@@ -56,7 +56,7 @@ def throttled(evidence: Evidence, limits: Thresholds) -> Result:
     clock_mhz, rated_mhz = evidence.number("sm_clock_mhz"), _rated_mhz(evidence)
     best_mhz, down = _best_mhz(evidence), _down(evidence)
     slowed = max(heat, power) >= limits.throttled_fraction and down >= limits.clocks_down
-    # Without the card's rated clock heat alone tells: the highest clock that was seen may have been held down too.
+    # Without the card's rated clock, heat alone decides: the highest clock in the readings may have been held down too.
     unrated = rated_mhz is None or clock_mhz is None
     if not slowed and not (unrated and heat >= limits.throttled_fraction):
         unknown = evidence.lacking("sm_clock_mhz") if power >= limits.throttled_fraction else None
@@ -80,13 +80,13 @@ def throttled(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def held_down(evidence: Evidence, limits: Thresholds) -> float:
-    """Return by which share of the card's clock heat or its power limit held it down; 0 where they seldom did."""
+    """Return by which share (0 to 1) heat or the power limit held the card's clock down; 0 where they seldom did."""
     often = max(evidence.number("throttled_heat_fraction") or 0.0, evidence.number("power_cap_fraction") or 0.0)
     return _down(evidence) if often >= limits.throttled_fraction else 0.0
 
 
 def _rated_mhz(evidence: Evidence) -> float | None:
-    """The card's clock by the table; one that no table holds tells it in the trace."""
+    """Return the card's clock by the table, else by the trace."""
     rated_mhz = evidence.number("boost_mhz")
     return rated_mhz if rated_mhz is not None else evidence.number("device_clock_mhz")
 
@@ -101,7 +101,7 @@ def _down(evidence: Evidence) -> float:
 
 
 def gpu_memory_tight(evidence: Evidence, limits: Thresholds) -> Result:
-    """Memory nearly full, unless TensorFlow took it all at once, which says nothing about the need."""
+    """The memory is nearly full, and TensorFlow did not take it all at once, which would say nothing about the need."""
     names = ("memory_peak_fraction", "memory_jump_fraction")
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="gpu_memory_tight", reason=reason)
@@ -110,7 +110,7 @@ def gpu_memory_tight(evidence: Evidence, limits: Thresholds) -> Result:
         return None
     if jump >= limits.memory_jump:
         reason = (
-            "the memory was taken at once, as TensorFlow does whatever it needs; "
+            "TensorFlow takes nearly all memory at once, whatever it needs; "
             "TF_FORCE_GPU_ALLOW_GROWTH=true shows the need"
         )
         return NotEvaluated(cause="gpu_memory_tight", reason=reason)
@@ -126,7 +126,7 @@ def gpu_memory_tight(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def pcie_degraded(evidence: Evidence, limits: Thresholds) -> Result:
-    """The link to the host is less than card and slot allow; with a trace, only where copies lose time by it."""
+    """The PCIe link is slower than card and slot allow; with a trace, only if copies lose time by it."""
     names = ("pcie_generation_fraction", "pcie_width_fraction")
     copied = evidence.number("share.copy")
     if reason := evidence.lacking(*names, *(("utilization_percent",) if copied is None else ())):
@@ -134,7 +134,7 @@ def pcie_degraded(evidence: Evidence, limits: Thresholds) -> Result:
     part = min(evidence.numbers(*names))
     lost = (copied or 0.0) * (1 - part)
     if copied is None:
-        # A card at rest slows its link down on purpose.
+        # An idle card slows its link down on purpose.
         holds = part < 1 and evidence.numbers("utilization_percent")[0] >= 100 * limits.at_rest
         claim = f"The PCIe link never reached more than {wording.share(part)} of its maximum while the GPU worked."
     else:
@@ -185,7 +185,7 @@ RULES: tuple[Rule, ...] = (throttled, gpu_memory_tight, pcie_degraded, gpu_share
 def _worked_without_gpu(evidence: Evidence, limits: Thresholds) -> bool:
     memory = evidence.get("memory_peak_mib")
     before_mib = (memory.low if memory else None) or 0.0
-    # Where no other program has the card open, what fills its memory is the command's own, from the start on.
+    # If no other program has the card open, all memory in use is the command's own, from the start on.
     own = evidence.number("other_gpu_processes") == 0 and before_mib >= limits.reserved_mib
     grown_mib = evidence.numbers("memory_peak_mib")[0] - (0.0 if own else before_mib)
     return grown_mib < limits.context_mib and evidence.numbers("cpu_cores")[0] >= limits.at_work_cores

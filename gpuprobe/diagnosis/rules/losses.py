@@ -1,4 +1,4 @@
-"""What a signal beside the step-time breakdown says is lost, for every cause whose record names such a signal."""
+"""Findings on lost time from a signal beside the step-time breakdown, for each cause whose record names a `Loss`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
-    """Return what is lost, none of it primary, and the causes whose signal is missing."""
+    """Return the findings, none primary, and the causes whose signal is missing."""
     return apply(RULES, evidence, limits)
 
 
 def lost(evidence: Evidence, limits: Thresholds, *, cause: Cause, loss: Loss) -> Result:
-    """A cause's signal reaches its threshold, and where it was measured its interval leaves out nothing lost."""
+    """The cause's signal reaches its threshold; if it was measured, its interval does not include zero."""
     if reason := evidence.lacking(loss.share):
         return NotEvaluated(cause=cause.id, reason=reason)
     (share,) = evidence.numbers(loss.share)
@@ -31,19 +31,19 @@ def lost(evidence: Evidence, limits: Thresholds, *, cause: Cause, loss: Loss) ->
     low = signal.low if signal else None
     if share < getattr(limits, loss.threshold) or (low is not None and low <= 0):
         return None
-    told = {name: _told(evidence, name) for name in loss.also}
+    values = {name: _in_words(evidence, name) for name in loss.also}
     return Finding(
         cause=cause.id,
         primary=False,
         severity=share,
         confidence="high" if loss.sure or low is not None else "medium",
-        claim=loss.claim.format(share=wording.share(share), **told),
+        claim=loss.claim.format(share=wording.share(share), **values),
         evidence=evidence.only(loss.share, *loss.also, *cause.signals),
         fix=cause.fix,
     )
 
 
-def _told(evidence: Evidence, name: str) -> str:
+def _in_words(evidence: Evidence, name: str) -> str:
     value = evidence.number(name)
     return f"{value:.0f}" if value is not None else evidence.text(name) or "several"
 

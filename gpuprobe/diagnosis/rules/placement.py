@@ -1,4 +1,4 @@
-"""Where the run was placed: the finding that its settings and the driver's list of GPUs prove by themselves."""
+"""Which device a run trained on: the finding that its settings and the driver's list of GPUs prove."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     """Return the finding, which is primary, where the run trained on the processor beside an idle GPU."""
-    found, undecided = apply((not_on_gpu,), evidence, limits)
-    return tuple(msgspec.structs.replace(one, primary=True) for one in found), undecided
+    findings, undecided = apply((not_on_gpu,), evidence, limits)
+    return tuple(msgspec.structs.replace(finding, primary=True) for finding in findings), undecided
 
 
 def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
 
-# How a loop of many small operations shows on a processor.
+# The causes as which a loop of many small operations shows on a processor.
 SHOWN_AS: frozenset[CauseId] = frozenset(("compute_bound", "batch_too_small", "launch_bound"))
 
 
 def rnn_without_cudnn(evidence: Evidence, limits: Thresholds) -> Result:
-    """The loop of a recurrent layer takes much of the step. On a processor, which has no cuDNN, a setting must show."""
+    """The loop of a recurrent layer takes much of the step. On a processor, without cuDNN, a setting must show too."""
     layer, share = evidence.text("recurrent_layer"), evidence.number("recurrent_share")
     if not layer or share is None:
         return NotEvaluated(cause="rnn_without_cudnn", reason="the trace shows no loop of a recurrent layer")
@@ -46,9 +46,9 @@ def rnn_without_cudnn(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def with_loop(findings: Sequence[Finding], known: Evidence, limits: Thresholds) -> tuple[Finding, ...]:
-    """Return the findings, on a processor the loop of a recurrent layer first where it is most of the step.
+    """Return the findings; on a processor the loop of a recurrent layer comes first if it takes most of the step.
 
-    Its setting is what can be changed; that the processor is at work is how it shows.
+    The loop can be changed by its setting; the busy processor is only its symptom.
     """
     first = next((found for found in findings if found.primary), None)
     loop = next((found for found in findings if found.cause == "rnn_without_cudnn"), None)

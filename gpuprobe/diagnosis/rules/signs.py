@@ -1,4 +1,4 @@
-"""Signs that readings give of an input that is too slow: a share of the time, and one thread that is busy alone."""
+"""Signs in the readings of an input that is too slow: a share of the time, or one thread that is busy alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def mostly(
     stage: str | None = None,
     confidence: Confidence = "low",
 ) -> Result:
-    """Find the input too slow where the first of the signals, a share of the time put into the claim, is the most."""
+    """Find the input too slow if the first signal, a share of the time, is more than half; the claim shows it."""
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="input_bound", reason=reason)
     share = evidence.numbers(*names)[0]
@@ -42,22 +42,22 @@ def mostly(
 
 
 def busiest(evidence: Evidence) -> Signal | None:
-    """Return the sign of one busy thread that says most: the thread itself, then the tree, then one full core.
+    """Return the best sign of one busy thread: the thread itself, else the process tree, else one full core.
 
-    A thread moves between cores, so that no core need be full; and a full core may be another program's.
+    A thread moves between cores, so none need be full; and a full core may be another program's.
     """
     known = evidence.only("busiest_thread_fraction", "one_core_fraction", "pinned_core_fraction")
     return known[0] if known else None
 
 
 def is_pinned(sign: Signal, limits: Thresholds) -> bool:
-    """Whether a sign of `busiest` says that the thread had a core to itself."""
+    """Whether a sign of `busiest` says that one thread filled a core."""
     enough = limits.thread_pinned if sign.name == "busiest_thread_fraction" else limits.mostly
     return float(sign.value or 0.0) >= enough
 
 
 def told(sign: Signal, *, capital: bool = False) -> str:
-    """Say a sign of `busiest` in a clause."""
+    """Return a sign of `busiest` as a clause."""
     share = wording.share(float(sign.value or 0.0))
     words = {
         "busiest_thread_fraction": f"one thread kept a core {share} busy",

@@ -1,4 +1,4 @@
-"""What the counters of the host suggest where there is neither a GPU nor a trace."""
+"""Findings from the counters of the host alone, where there is neither a GPU nor a trace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def cores_full(evidence: Evidence, limits: Thresholds) -> Result:
-    """Without a GPU: all cores at work is what a processor can give."""
+    """Without a GPU: all cores are busy, so the processor is the limit."""
     names = ("cpu_fraction", "cpu_limit")
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="compute_bound", reason=reason)
@@ -28,14 +28,14 @@ def cores_full(evidence: Evidence, limits: Thresholds) -> Result:
         severity=share,
         confidence="medium",
         claim=f"The command kept {wording.share(share)} of the {wording.cores(may_use)} "
-        "busy: the processor is what limits it.",
+        "busy: the processor is the limit.",
         evidence=evidence.only(*names),
         fix="More cores or a GPU; on this processor, less work for each step.",
     )
 
 
 def disk_wait_host(evidence: Evidence, limits: Thresholds) -> Result:
-    """Without a GPU: a core waits for a disk more than half of the time."""
+    """Without a GPU: a core waits for a disk for more than half of the time."""
     return mostly(
         evidence,
         limits,
@@ -47,7 +47,7 @@ def disk_wait_host(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def one_thread(evidence: Evidence, limits: Thresholds) -> Result:
-    """Without a GPU: one thread at work while the other cores idle."""
+    """Without a GPU: one thread is busy while the other cores idle."""
     names, pinned = ("cpu_fraction", "cpu_limit"), busiest(evidence)
     if reason := evidence.lacking(*names, *(("one_core_fraction",) if pinned is None else ())):
         return NotEvaluated(cause="input_bound", reason=reason)
@@ -61,7 +61,7 @@ def one_thread(evidence: Evidence, limits: Thresholds) -> Result:
         severity=1 - share,
         confidence="low",
         claim=f"{told(pinned, capital=True)} while {wording.share(1 - share)} of the processors idled: that "
-        "suggests, but does not prove, Python that works alone, as a feed does.",
+        "suggests, but does not prove, that Python works alone, as when it feeds batches.",
         evidence=evidence.only(*names, pinned.name),
         fix="Let libraries do the loop: tf.data with parallel map and prefetch, tf.function, vectorised NumPy.",
     )

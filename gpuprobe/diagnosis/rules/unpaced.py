@@ -1,7 +1,7 @@
-"""Late launches that did not come at the pace of launching: where these are nearly all, launching explains none of it.
+"""Late launches in pauses that are too long for the pace of launching: where nearly all are, the cause is not known.
 
-`launch_bound` needs launches. Pauses that are long for the pace, in which no event shows what the host did, may be
-late launches as well where others come at the pace by the side of them. Alone they are not known.
+`launch_bound` needs launches. In a long pause no event shows what the host did. It may still be a slow launch if many
+others come at the pace; if there are hardly any others, nothing shows that launching takes the time.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 LATE, OFF, UNKNOWN = "share.launch", "share.off_pace", "share.unattributed"
 
 
-def explained(traced: Evidence, limits: Thresholds) -> Evidence:
-    """Return a trace's signals, late launches off the pace as unattributed where the rest is too little to lead."""
-    late, off = traced.number(LATE) or 0.0, traced.number(OFF) or 0.0
-    # What Python starts one by one is seen, however slowly it does.
-    shown = (traced.number("eager_share") or 0.0) >= limits.eager_share
-    if shown or off <= limits.mostly * late or late - off >= limits.launch_share:
+def without_unpaced_launches(traced: Evidence, limits: Thresholds) -> Evidence:
+    """Return a trace's signals, with late launches in long pauses as unattributed if the others are too few to lead."""
+    late, off_pace = traced.number(LATE) or 0.0, traced.number(OFF) or 0.0
+    # Operations that Python starts one by one have events, however slow it is.
+    is_eager = (traced.number("eager_share") or 0.0) >= limits.eager_share
+    if is_eager or off_pace <= limits.mostly * late or late - off_pace >= limits.launch_share:
         return traced
-    moved = {LATE: late - off, UNKNOWN: (traced.number(UNKNOWN) or 0.0) + off}
-    return Evidence(signals=tuple(_with(signal, moved) for signal in traced.signals))
+    moved = {LATE: late - off_pace, UNKNOWN: (traced.number(UNKNOWN) or 0.0) + off_pace}
+    return Evidence(signals=tuple(_with_moved(signal, moved) for signal in traced.signals))
 
 
-def _with(signal: Signal, moved: dict[str, float]) -> Signal:
+def _with_moved(signal: Signal, moved: dict[str, float]) -> Signal:
     return msgspec.structs.replace(signal, value=moved[signal.name]) if signal.name in moved else signal
