@@ -1,1 +1,1 @@
-"""What to do about a cause, given the card and the settings: nothing that cannot help here or is on already."""
+"""What to do about a cause, given the card and the settings; never a change that cannot help here or is on already."""

@@ -1,4 +1,4 @@
-"""Gives each finding its advice: a sentence, and the code to change as a diff of the usual Keras 3 pattern."""
+"""Gives each finding its advice: a sentence, and the code to change, as a diff of the usual Keras 3 pattern."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpuprobe.diagnosis.advice.unknown import unattributed
 from gpuprobe.diagnosis.causes import known as record_of
 from gpuprobe.diagnosis.gains import cure, why_no_gain
 
-# The first line of all code that is advised: a context line, as in a diff.
+# The first line of all advised code: a context line, as in a diff.
 EXAMPLE = "  # for example, with the names of your own script"
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 def advised(
     findings: Sequence[Finding], known: Evidence, limits: Thresholds, replay: Replay | None = None
 ) -> tuple[Finding, ...]:
-    """Return the findings, each with the advice that fits what is known of the training, in its framework's words.
+    """Return the findings, each with the advice that fits the training, in the terms of its framework.
 
-    Where there is a replay of the trace, code shows only what that promises a gain from, and the gain is that of what
-    is advised.
+    If there is a replay, the code shows only changes for which it predicts a gain, and the gain is that of the advised
+    change.
     """
     here, framework = situation(known, limits, replay), known.text("framework")
     return tuple(
@@ -48,24 +48,24 @@ def _advised(found: Finding, here: Situation, framework: str) -> Finding:
         return found
     if framework in FRAMEWORKS:
         fix, code = cause.elsewhere.get(framework, (found.fix, found.code))
-        return msgspec.structs.replace(found, fix=fix, code=code, predicted_gain=_cured(found, here.replay))
+        return msgspec.structs.replace(found, fix=fix, code=code, predicted_gain=_gain_of_cure(found, here.replay))
     given = cause.advice(here, found.stage) if cause.advice else None
     if given is None:
-        gain = _cured(found, here.replay)
+        gain = _gain_of_cure(found, here.replay)
         why = "" if gain else why_no_gain(found, cause.cures[0] if cause.cures else "", here.replay)
         return msgspec.structs.replace(found, predicted_gain=gain, no_gain=why)
-    made = here.promised(given.change) if given.change else None
-    gain = made.gain if made else None
+    prediction = here.promised(given.change) if given.change else None
+    gain = prediction.gain if prediction else None
     why = "" if gain else why_no_gain(found, given.change, here.replay)
     return msgspec.structs.replace(found, fix=given.fix, code=_example(given.code), predicted_gain=gain, no_gain=why)
 
 
-def _cured(found: Finding, replay: Replay | None) -> Gain | None:
-    """Return what the usual remedy of the cause gains."""
-    made = cure(replay, found.cause, found.stage) if replay else None
-    return made.gain if made else found.predicted_gain
+def _gain_of_cure(found: Finding, replay: Replay | None) -> Gain | None:
+    """Return the predicted gain of the cause's usual remedy."""
+    prediction = cure(replay, found.cause, found.stage) if replay else None
+    return prediction.gain if prediction else found.predicted_gain
 
 
 def _example(code: str) -> str:
-    """Mark a diff as what it is: nobody has read the script, and its lines are others."""
+    """Mark a diff as an example: the lines of the user's script are not known."""
     return f"{EXAMPLE}\n{code}" if code else ""

@@ -1,4 +1,4 @@
-"""An advice as it is given: what to do, code that does it, and the change of a replay that tells what it gains."""
+"""The record of an advice: what to do, the code, and the replay's change that predicts its gain."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Given:
-    """`fix` is a sentence or two, `code` a diff. `change` is what it does to a replay, empty where none does the same.
+    """An advice: `fix` is a sentence or two, `code` a diff.
 
-    Only the gain of that change may stand beside the advice.
+    `change` is the replay's change that does the same, empty where there is none. Only its gain is shown with the
+    advice.
     """
 
     fix: str

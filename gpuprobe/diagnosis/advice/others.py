@@ -1,10 +1,10 @@
-"""What to do about a cause where the trace is not of TensorFlow: the fix and its code in the words of its framework."""
+"""Advice for traces of other frameworks than TensorFlow: the fix and its code, by framework."""
 
 from __future__ import annotations
 
-# The frameworks whose traces are told apart from TensorFlow's, and for whose trainings there is advice.
+# The frameworks beside TensorFlow whose traces are recognised and that have advice of their own.
 FRAMEWORKS = frozenset({"pytorch", "jax"})
-# For each cause, by framework: the fix, and code that makes it, empty where no line does.
+# For each cause, by framework: the fix, and its code, empty where no single line does it.
 INPUT_BOUND = {
     "pytorch": (
         "Make the input pipeline faster: more workers, pinned memory, batches prepared ahead.",

@@ -1,4 +1,4 @@
-"""What an advice has to know of a training before it is given: its settings, its card, its pipeline, its memory."""
+"""What the advice needs to know about a training: its settings, card, pipeline and memory."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ if TYPE_CHECKING:
     from gpuprobe.thresholds import Thresholds
     from gpuprobe.whatif.records import Prediction, Replay
 
-# The factor by which a batch is grown at once, as the strategy `large_batch` does on a GPU.
+# The factor by which a larger batch grows at most, as in the strategy `large_batch` on a GPU.
 GROWTH = 8
 USUAL_BATCH = 32
 NO_ROOM = "The card's memory holds no larger batch."
-# No prediction is finer: what promises less is no advice.
+# A smaller predicted gain is no reason for an advice.
 WORTH_IT = 1 + fixed.FINEST
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What is known; None where nobody tells, which forbids no advice.
+    """What is known about a training. None means unknown, and rules no advice out.
 
-    `functions_eagerly` says that TensorFlow runs every tf.function operation by operation.
-    `stages` are the stages of tf.data that the trace saw, `grown` the largest batch advised, 0 where none fits; `epoch`
-    is how many samples one has, `epochs` how many there are.
-    `data_kind` says what a training's own data is, as `a PyDataset`, and `workers` how many make its batches.
-    `python_share` is the share of the pipeline's operations that are Python's, `random` names those that draw at random
-    (None: nothing is known of them), `parsed` how often records are parsed in a step. `graphs_built` is how many graphs
-    Python built in the traced steps, `verbose` what `fit` was told, `callbacks` the user's own, `varies` whether the
-    samples differ in their shape, `own_loop` whether the steps are those of a loop in the script. `held_kind` is what
-    held the host while it launched nothing (`ledger.host_work.WorkKind`). `replay` is that of the trace, if any.
+    - The model: `functions_eagerly` says that TensorFlow runs every tf.function operation by operation; `graphs_built`
+      is the number of graphs that Python built in the traced steps.
+    - The batch: `batch` is its size, `grown` the largest size to advise, 0 where no larger one fits. An epoch has
+      `epoch` samples, and there are `epochs` of them. `varies` says that samples differ in their shape.
+    - The input: `stages` are the stages of tf.data in the trace, `data_kind` the kind of the training's data (such as
+      `a PyDataset`), `workers` the number of workers that make its batches. `python_share` is the share of the
+      pipeline's operations that call Python (0 to 1), `random` names those that draw at random, `parsed` is the number
+      of calls of a parser in a step.
+    - The loop: `verbose` as given to `fit`, `callbacks` of the user, `own_loop` if the script has a loop of its own.
+    - `held_kind` is the work that held the host while it launched nothing (`ledger.host_work.WorkKind`).
     """
 
     on_gpu: bool
@@ -65,7 +66,7 @@ class Situation:
 
     @property
     def half(self) -> str:
-        """The mixed precision policy to advise; bfloat16 needs no loss scale, and is as fast from 8.0 on."""
+        """The mixed precision policy to advise: bfloat16 needs no loss scale, and is as fast from capability 8.0 on."""
         capability = self.compute_capability
         return "mixed_bfloat16" if capability is not None and capability >= 8 else "mixed_float16"
 
@@ -76,25 +77,23 @@ class Situation:
 
     @property
     def batch_words(self) -> str:
-        """The size of a batch as code has it: the number, or a name where it is not known."""
+        """The size of a batch as code: the number, or a variable name where it is not known."""
         return str(self.batch or "batch_size")
 
     def has(self, stage: str) -> bool:
-        """Whether the trace saw such a stage of tf.data."""
+        """Whether the trace shows a stage of tf.data whose name begins so."""
         return any(name.startswith(stage) for name in self.stages)
 
     @property
     def no_larger(self) -> str:
         """Why no larger batch is advised, as a sentence."""
         if self.epoch is not None and self.batch and self.batch * fixed.LEAST_GROWTH > self.epoch:
-            return (
-                f"A batch of {self.batch} is as good as all of an epoch's {wording.count(round(self.epoch), 'sample')}."
-            )
+            return f"A batch of {self.batch} is nearly all of an epoch's {wording.count(round(self.epoch), 'sample')}."
         return NO_ROOM
 
     @property
     def maps_in_parallel(self) -> bool:
-        """Whether the map runs on several threads already: tf.data parallelises a map that it can by itself."""
+        """Whether the map already runs on several threads; tf.data parallelises some maps by itself."""
         return self.has("ParallelMap") or self.has("MapAndBatch")
 
     @property
@@ -104,34 +103,35 @@ class Situation:
 
     @property
     def may_cache(self) -> bool:
-        """Whether what the pipeline makes may be kept: nothing in it is drawn at random, as far as can be seen.
+        """Whether the pipeline's results may be cached: no operation in it is random, and none calls Python.
 
-        A cache behind a random operation repeats its first draw. What Python does in a map, nobody sees.
+        A cache after a random operation repeats the first draw. A trace does not show what Python does in a map.
         """
         return not self.random and not self.python_share
 
     def promised(self, change: str) -> Prediction | None:
-        """What the replay says of a change, if it says anything."""
+        """Return the replay's prediction for a change; None where there is none."""
         return self.replay.of(change) if self.replay else None
 
     def gained(self, change: str) -> float:
-        """Return the ratio that the replay promises of a change, 0 where it says nothing."""
-        made = self.promised(change)
-        return made.gain.ratio if made else 0.0
+        """Return the gain that the replay predicts for a change, as a ratio; 0 without a prediction."""
+        prediction = self.promised(change)
+        return prediction.gain.ratio if prediction else 0.0
 
     def worth(self, change: str) -> bool:
-        """Whether code should show a change: the replay promises a gain, or there is no replay to ask."""
-        made = self.promised(change)
-        return self.replay is None or self.replay.refused is not None or (made is not None and _gains(made))
+        """Whether code should show a change: the replay predicts a gain, or there is no replay."""
+        prediction = self.promised(change)
+        no_replay = self.replay is None or self.replay.refused is not None
+        return no_replay or (prediction is not None and _gains(prediction))
 
     def pointless(self, change: str) -> bool:
-        """Whether the replay says that a change gains nothing."""
-        made = self.promised(change)
-        return made is not None and not _gains(made)
+        """Whether the replay predicts no gain for a change."""
+        prediction = self.promised(change)
+        return prediction is not None and not _gains(prediction)
 
 
 def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None) -> Situation:
-    """Read what is known from the signals of a trace, of the readings and of the run, and from the trace's replay."""
+    """Return the situation by the signals of the trace, the readings and the run, and by the trace's replay."""
     batch, steps = known.number("batch_size"), known.number("steps_per_execution")
     return Situation(
         on_gpu=known.text("device_kind") != "cpu" and known.flag("device_is_gpu") is not False,
@@ -163,17 +163,17 @@ def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None)
     )
 
 
-def _gains(made: Prediction) -> bool:
-    return made.gain.ratio >= WORTH_IT
+def _gains(prediction: Prediction) -> bool:
+    return prediction.gain.ratio >= WORTH_IT
 
 
 def convergence(before: int | None, after: int) -> str:
-    """Say what a larger batch does to the training, and how the learning rate follows.
+    """Say how a larger batch changes the training, and how to change the learning rate.
 
     Sources: Goyal et al., "Accurate, Large Minibatch SGD", 2017 (in proportion); Malladi et al., "On the SDEs and
     Scaling Rules for Adaptive Gradient Algorithms", 2022 (by the square root).
     """
-    # Where the batch is not known it is told how many times as large.
+    # If the size is not known, only the factor is named.
     grown = f"A batch of {after}" if before else f"A batch {after / USUAL_BATCH:g} times as large"
     than = f" than one of {before}" if before else ""
     return (
@@ -184,10 +184,10 @@ def convergence(before: int | None, after: int) -> str:
 
 
 def _grown(known: Evidence, limits: Thresholds, batch: int) -> int:
-    """The largest batch that is sure to fit and is no more than an epoch has, in powers of two; 0 where none is."""
+    """Return the largest batch that surely fits and is no larger than an epoch, in powers of two; 0 where none is."""
     held = known.number("allocator_peak_fraction")
     if held is None:
-        # What the driver shows counts only where TensorFlow did not take all of the memory at once.
+        # The driver's figure counts only if TensorFlow did not take nearly all memory at once.
         jumped = (known.number("memory_jump_fraction") or 0.0) >= limits.memory_jump
         held = None if jumped else known.number("memory_peak_fraction")
     factor, epoch = GROWTH, known.number("epoch_samples")

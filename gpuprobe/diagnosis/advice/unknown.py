@@ -1,4 +1,4 @@
-"""What to do where nothing tells the cause: which evidence is missing, and what would give it."""
+"""Advice where the cause is not known: which evidence is missing, and what would provide it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Finding
     from gpuprobe.records import Evidence
 
-# The strategies of a study that part what a step costs by itself from what its samples cost.
+# The strategies that separate a step's fixed cost from the cost of its samples.
 TELLING = ("large_batch", "steps_per_execution")
 
 
 def unattributed(found: Finding, known: Evidence) -> str:
-    """Return what to do next; `known` says of which kind the evidence is that was gathered."""
+    """Return what to do next, by the evidence that was gathered (`known`)."""
     in_study = bool(known.flag("in_study"))
     if not known.text("device_kind"):
         return _without_trace(found, known.text("no_trace"), in_study=in_study)
@@ -24,16 +24,16 @@ def unattributed(found: Finding, known: Evidence) -> str:
     return " ".join([*lacking, _what_else(known, in_study=in_study)])
 
 
-# In a study whose baseline left no trace that tells.
+# For a study whose baseline has no trace.
 TRACE_IT = (
-    "A trace of the baseline is missing: run it again with one (without --no-trace); where none came, gpuprobe doctor "
-    "says what keeps the profiler from working."
+    "A trace of the baseline is missing: run it again with one (without --no-trace). If that gave no trace, gpuprobe "
+    "doctor says what keeps the profiler from working."
 )
 
 
-# Where one was asked for, and the reason is known.
+# If a trace was asked for, and it is known why there is none.
 ANY_TRACE = (
-    "A trace was asked for, and there is none: {}. One of a few steps by any profiler tells: gpuprobe diagnose reads "
+    "A trace was asked for, and there is none: {}. Take one of a few steps with any profiler: gpuprobe diagnose reads "
     "XPlane and Chrome traces."
 )
 
@@ -69,25 +69,24 @@ def _few(known: Evidence) -> str:
 
 
 def _what_else(known: Evidence, *, in_study: bool) -> str:
-    """Say which measurement parts the causes that are left."""
+    """Say which measurement separates the remaining causes."""
     measured = [name for name in TELLING if known.get(f"gain.{name}") is not None]
     if measured:
         names = wording.listing([f"`{name}`" for name in measured])
         told = (
-            f"What the trace leaves open lies outside all events that TensorFlow records. Look at {names} in the "
-            "ranking: what gains there by more than its interval is paid once a step or once a call, by Python or by "
-            "the runtime"
+            f"The unexplained time lies outside all events that TensorFlow records. Look at {names} in the ranking: if "
+            "one gains more than its interval, the time is spent once a step or once a call, by Python or the runtime"
         )
     elif in_study:
         told = (
-            "What the trace leaves open lies outside all events that TensorFlow records. Measure what a larger batch "
-            f"and several steps in a call gain: gpuprobe run --strategies {','.join(('numpy', *TELLING))}; what gains "
-            "there is paid once a step or once a call, by Python or by the runtime"
+            "The unexplained time lies outside all events that TensorFlow records. Measure what a larger batch and "
+            f"several steps in a call gain: gpuprobe run --strategies {','.join(('numpy', *TELLING))}; if one gains, "
+            "the time is spent once a step or once a call, by Python or by the runtime"
         )
     else:
         told = (
-            "What the trace leaves open lies outside all events that it holds. Differential runs tell more: gpuprobe "
-            "run --model FILE.py:FACTORY measures what another feed, a larger batch or several steps in a call gain"
+            "The unexplained time lies outside all events in the trace. Differential runs tell more: gpuprobe run "
+            "--model FILE.py:FACTORY measures what another feed, a larger batch or several steps in a call gain"
         )
     if known.text("device_kind") == "cpu":
         told += "; a sampling profiler (py-spy record --native) names the functions"

@@ -1,7 +1,7 @@
 """The catalogue of causes: what each is, how it shows, what cures it, and what it can be mistaken for.
 
-Everything that is said or decided about a cause by its id stands in its record, or is derived from it. A file holds the
-ids and the records of one family; a cause that is no share of a traced step has a rule in `rules/` too.
+Everything that is said or decided about a cause by its id is in its record, or derived from it. Each file holds the ids
+and records of related causes. A cause that is no share of a traced step also has a rule in `rules/`.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ CATALOGUE: tuple[Cause, ...] = (
     *whole_run.WHOLE_RUN,
     *measuring.MEASURING,
 )
-CAUSES: dict[CauseId, Cause] = {one.id: one for one in CATALOGUE}
-# The causes that a traced step's shares name, in the order in which ties are told.
-BY_SHARE = tuple(one for one in CATALOGUE if one.part)
+CAUSES: dict[CauseId, Cause] = {record.id: record for record in CATALOGUE}
+# The causes that shares of a traced step show, in the order that decides between equal shares.
+BY_SHARE = tuple(record for record in CATALOGUE if record.part)
 STAGES: dict[str, InputStage] = feeding.STAGES | device.STAGES
 
 
 def known(cause: str) -> Cause | None:
-    """Return the record of a cause, None for one that this version does not know, as of a later one's file."""
-    return next((one for one in CATALOGUE if one.id == cause), None)
+    """Return the record of a cause; None for an unknown one, as from the file of a later version."""
+    return next((record for record in CATALOGUE if record.id == cause), None)
 
 
 def same_family(cause: CauseId, other: CauseId) -> bool:
-    """Whether two names may be given to one thing by kinds of evidence that see more or less of it."""
+    """Whether two causes may be the same, named differently by kinds of evidence that see more or less of it."""
     family = CAUSES[cause].family
     return cause == other or (family is not None and family == CAUSES[other].family)

@@ -1,4 +1,4 @@
-"""What a cause is: one record that holds all that is said or decided about it by its id."""
+"""The record of a cause: everything that is said or decided about it by its id."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from gpuprobe.thresholds import Thresholds
 
 Device = Literal["gpu", "cpu"]
-# What one kind of evidence calls by one name, another that sees less calls by another of the same family: too small a
-# batch shows in launches that do not keep up; what Python does for each operation shows as launches too.
+# Causes of one family may be the same: a kind of evidence that sees less names another one. Too small a batch shows as
+# late launches, and so does Python that starts each operation.
 Family = Literal["launches", "host", "device"]
 # The ids of a file's own causes.
 Id_co = TypeVar("Id_co", bound=str, covariant=True)
-# Gives an advice; None where what the rule said stands.
+# Returns an advice; None where the finding keeps the fix of its rule.
 Advice = Callable[["Situation", str | None], "Given | None"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """The share of a traced step that names a cause: its signal, the threshold from which on it is told, the claim.
+    """The share of a traced step that shows a cause: its signal, the threshold for a finding, and the claim.
 
-    `on` are the kinds of device in whose traces it shows; `also` are further signals that are shown with it.
+    `on` are the kinds of device whose traces show it, `also` further signals to show as evidence.
     """
 
     share: str
@@ -37,10 +37,11 @@ class Part:
 
 @dataclass(frozen=True)
 class RunShare:
-    """The share of a run's wall time that names a cause: its parts, the threshold from which on it is told, the claim.
+    """The share of a run's wall time that shows a cause: its parts, the threshold for a finding, and the claim.
 
-    The claim may hold `{share}`, `{name}` of the first part, `{times}` that they came, and `{each}`, how long one took.
-    `least_times` is the threshold of how often they must have come; `code` is the change that cures it.
+    The claim may contain `{share}`, the `{name}` of the first part, `{times}`, how often the parts came, and `{each}`,
+    how long one took. `least_times` is the threshold for how often they must have come; `code` is the change that cures
+    it.
     """
 
     parts: tuple[str, ...]
@@ -52,10 +53,10 @@ class RunShare:
 
 @dataclass(frozen=True)
 class Loss:
-    """A signal beside the breakdown that is the share of the step lost by a cause, the threshold, and the claim.
+    """A signal beside the breakdown, the share of the step that a cause loses, with its threshold and the claim.
 
-    The claim may hold `{share}` and the names of the signals in `also`, which are shown with it. `sure` says that the
-    signal proves the cause by itself, as a setting does; another is sure only where it was measured with an interval.
+    The claim may contain `{share}` and the names of the signals in `also`, which are shown as evidence. `sure` says
+    that the signal alone proves the cause, as a setting does; another is sure only if it was measured with an interval.
     """
 
     share: str
@@ -69,14 +70,13 @@ class Loss:
 class Cause(Generic[Id_co]):
     """One cause. `words` end the sentence "the cause is that ..."; `signature` says how it shows.
 
-    `part` is the share of a traced step that shows it, `of_run` the share of a run, `loss` what a signal beside them
-    tells that it costs. `thresholds` and `signals` are what
-    else decides it. `roots` lie behind it: where one of them is sure, that one leads (`root_is_most`: only where it
-    makes up most of it). `symptoms` vanish with it. `cures` are the changes of a replay that cure it, the usual one
-    first; a name stands for all sizes of the change (`prefetch` for `prefetch_2`). `weighed` says that the replay tells
-    what it costs; `condition` that it is true beside a cause, and leads only where no cause is known;
-    `decided_by_trace` that a trace has decided it, for or against, so that a hint of the readings adds nothing.
-    `elsewhere` is the advice for other frameworks.
+    `part` is the share of a traced step that shows it, `of_run` the share of a run, `loss` another signal of its cost.
+    `thresholds` and `signals` are the others that decide it. `roots` are the causes behind it: a sure one leads instead
+    (with `root_is_most` only if it makes up most of the cause). `symptoms` go away when it is cured. `cures` are the
+    changes of a replay that cure it, the usual one first; a name stands for all sizes of a change (`prefetch` for
+    `prefetch_2`). `weighed` says that the replay tells its cost; `condition` that it is true beside a cause, and leads
+    only where no cause is known; `decided_by_trace` that a trace decides for or against it, so that a hint of the
+    readings adds nothing. `elsewhere` is the advice for other frameworks.
     """
 
     id: Id_co
@@ -102,18 +102,18 @@ class Cause(Generic[Id_co]):
     elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def threshold(self, limits: Thresholds) -> float:
-        """Return the share of the step from which on its part is told; 0 where it has none."""
+        """Return the share of the step from which on its part is a finding; 0 for a cause without a part."""
         return float(getattr(limits, self.part.threshold)) if self.part else 0.0
 
     @property
     def shown(self) -> Part:
-        """Return its part of a traced step, which the causes that it names have."""
+        """The part of a traced step; only for causes that have one."""
         assert self.part is not None, f"{self.id} is no share of a step"
         return self.part
 
     @property
     def exclusive(self) -> bool:
-        """Whether its share takes time from the others': one of a GPU's breakdown, the rest of which lies across it."""
+        """Whether its share excludes those of other causes, as the categories of a GPU's breakdown do."""
         part_of_it = self.part is not None and "gpu" in self.part.on
         return part_of_it or self.id in {"compute_bound", "unattributed"}
 
@@ -126,13 +126,16 @@ class Cause(Generic[Id_co]):
 
     @property
     def evidence(self) -> tuple[str, ...]:
-        """The names of all signals that it rests on."""
-        return (*(name for one in (self.part, self.loss) if one for name in (one.share, *one.also)), *self.signals)
+        """The names of all signals that are evidence for it."""
+        return (
+            *(name for shown in (self.part, self.loss) if shown for name in (shown.share, *shown.also)),
+            *self.signals,
+        )
 
 
 @dataclass(frozen=True)
 class InputStage:
-    """A part of a cause that a finding may name, as a stage of the input: plain words, and the changes that cure it."""
+    """A part of a cause that a finding may name, such as a stage of the input: its words, and changes that cure it."""
 
     words: str
     cures: tuple[str, ...]

@@ -40,8 +40,8 @@ FEEDING: tuple[Cause[FeedingId], ...] = (
         words="copies between host and GPU take the time",
         signature="Copies run while no kernel does.",
         fix="Copy less and earlier: feed uint8 and cast on the device, prefetch to the device, or keep the data there.",
-        mistaken_for="pcie_degraded, where the link makes ordinary copies slow; input_bound, where the batch is late "
-        "and not its copy",
+        mistaken_for="pcie_degraded, where a slow link makes ordinary copies long; input_bound, where the batch itself "
+        "is late, not its copy",
         part=Part(
             "share.copy",
             "copy_share",

@@ -20,7 +20,7 @@ HOST: tuple[Cause[HostId], ...] = (
         words="the host stops to read results in every step",
         signature="The device idles while the host is inside a synchronising call or reads a result back.",
         fix="Read losses and metrics on the host once in many steps, not in each.",
-        mistaken_for="host_between_steps: time after the call has returned is not its own",
+        mistaken_for="host_between_steps: time after the call has returned does not count as sync",
         part=Part(
             "share.idle_sync",
             "sync_share",
@@ -70,8 +70,8 @@ HOST: tuple[Cause[HostId], ...] = (
         "nothing, for long compared with its usual pace of launching; on a processor the step itself calls Python "
         "or prepares samples, and does nothing else.",
         fix="Take the work out of the step: into the input pipeline, onto the device, or onto another thread.",
-        mistaken_for="launch_bound, which needs many short gaps and which fewer launches cure: they do not cure this; "
-        "one_time_work, where it does not come again",
+        mistaken_for="launch_bound, which shows as many short gaps and which fewer launches cure, unlike this; "
+        "one_time_work, where the work does not come again",
         devices=("gpu", "cpu"),
         part=Part(
             "share.idle_host_work",
@@ -88,17 +88,17 @@ HOST: tuple[Cause[HostId], ...] = (
     ),
     Cause(
         id="one_time_work",
-        words="the trace holds work that is done once",
+        words="the trace shows one-time work",
         signature="The device idles while kernels' code is loaded, kernels are tried or compiled, or an operation "
         "takes long that is short in the other steps.",
-        fix="Trace later, when all of it is done: the steps after it tell what the training costs.",
+        fix="Trace later, when this work is done: the steps after it show what the training costs.",
         mistaken_for="recompiling, where it is done again and again; launch_bound; host_work",
         devices=("gpu", "cpu"),
         part=Part(
             "share.idle_once",
             "one_time_share",
-            "The {device} is idle in {share} of the step ({time}) while the host does what is done once: this trace "
-            "says little of the steps after it.",
+            "The {device} is idle in {share} of the step ({time}) while the host does one-time work: this trace says "
+            "little about the steps after it.",
             ("proof.idle_once", "once_proven_fraction"),
             BOTH,
         ),

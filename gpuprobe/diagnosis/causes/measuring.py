@@ -14,19 +14,20 @@ MeasuringId = Literal[
 MEASURING: tuple[Cause[MeasuringId], ...] = (
     Cause(
         id="wrong_meter",
-        words="the meter shows something else than how busy the GPU is",
-        signature="NVML's utilization is far above the share of the time in which kernels run, or what they fill.",
+        words="the meter does not show how busy the GPU is",
+        signature="NVML's utilization is far above the share of the time in which kernels run, or of the SMs that they "
+        "fill.",
         fix="Judge by the time a step takes, and by the kernels' share of it.",
-        mistaken_for="compute_bound, by whoever looks at the meter alone",
+        mistaken_for="compute_bound, if you look at the meter alone",
         thresholds=("meters_apart",),
         signals=("utilization_percent", "kernel_fraction", "sm_efficiency", "mfu"),
         condition=True,
     ),
     Cause(
         id="profiler_perturbed",
-        words="the profiler slowed down what it recorded",
+        words="the profiler slowed the steps that it recorded",
         signature="Traced steps take longer than timed ones.",
-        fix="Trust the differential runs and the rates, which were taken without the profiler.",
+        fix="Trust the differential runs and the rates, which were measured without the profiler.",
         mistaken_for="launch_bound and host_between_steps, whose shares it makes larger",
         devices=("gpu", "cpu"),
         thresholds=("profiler_slowdown",),
@@ -36,7 +37,7 @@ MEASURING: tuple[Cause[MeasuringId], ...] = (
     Cause(
         id="unattributed",
         words="no rule explains the time",
-        signature="No cause takes more of the step than what nothing explains, or no evidence tells of a step.",
+        signature="No cause takes more of the step than the unexplained time, or there is no evidence of a step.",
         fix="Trace a few steady steps: `gpuprobe watch --trace` takes them of a Keras training as it is, the Probe "
         "callback from within its code.",
         mistaken_for="any cause: it names none",

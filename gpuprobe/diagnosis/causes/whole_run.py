@@ -17,7 +17,7 @@ WholeRunId = Literal[
 WHOLE_RUN: tuple[Cause[WholeRunId], ...] = (
     Cause(
         id="epoch_start",
-        words="what lies between the epochs takes the time",
+        words="the time between the epochs is long",
         signature="The iterator starts again at each epoch, fills its shuffle buffer, and the first step waits for it.",
         fix="Let the iterator start once: shuffle indices or file names in place of samples, or repeat() with "
         "steps_per_epoch.",
@@ -30,7 +30,7 @@ WHOLE_RUN: tuple[Cause[WholeRunId], ...] = (
     Cause(
         id="validation",
         words="validating takes the time",
-        signature="Much of each epoch passes in its validation.",
+        signature="Validation takes much of each epoch.",
         fix="Validate less often (validation_freq=5), on less (validation_steps), or in larger batches "
         "(validation_batch_size).",
         mistaken_for="a slow step: the time of an epoch holds both",
@@ -53,7 +53,7 @@ WHOLE_RUN: tuple[Cause[WholeRunId], ...] = (
         of_run=RunShare(
             ("checkpoint",),
             "checkpoint_share",
-            "{share} of the training passes while `{name}` saves it.",
+            "{share} of the training passes while `{name}` saves the model.",
             '- ModelCheckpoint(path, save_freq=n)\n+ ModelCheckpoint(path, save_freq="epoch")',
         ),
         signals=("run_share.checkpoint", "run_s.checkpoint", "run_name.checkpoint"),
@@ -65,7 +65,7 @@ WHOLE_RUN: tuple[Cause[WholeRunId], ...] = (
         words="most of the run passes before its first step",
         signature="Imports, loading the data and building the model take longer than the training.",
         fix="Keep what is computed at the start: save prepared data once, and load it; import less.",
-        mistaken_for="a short trial: what comes once weighs little in a long training",
+        mistaken_for="a short trial: start-up comes once, and weighs little in a long training",
         devices=("gpu", "cpu"),
         thresholds=("startup_share", "startup_s"),
         signals=("run_share.startup", "run_s.imports", "run_s.build"),
