@@ -1,4 +1,4 @@
-"""Advice on how batches reach the device: what the pipeline lacks, by what the trace shows that it has."""
+"""Advice on how batches reach the device: what the input pipeline lacks, by the stages in the trace."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ WORKERS = "- model.fit(Batches())\n+ model.fit(Batches(workers=MORE, max_queue_s
 USUAL_WORKERS = 8
 PARALLEL = "- ds = ds.map(scale)\n+ ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE)"
 PREFETCH = "+ ds = ds.prefetch(tf.data.AUTOTUNE)  # as the last stage"
-KEPT = "- ds = ds.map(scale)\n+ ds = ds.map(scale).cache()  # where the data fit into memory"
+KEPT = "- ds = ds.map(scale)\n+ ds = ds.map(scale).cache()  # if the data fit into memory"
 KEPT_BEFORE_RANDOM = """\
 - ds = ds.map(lambda image, label: (augment(scale(image)), label))
 + ds = ds.map(scale).cache().map(lambda image, label: (augment(image), label))"""
-READ_ONCE = "+ ds = ds.cache()  # right behind what reads, before anything random, and where the data fit into memory"
+READ_ONCE = "+ ds = ds.cache()  # right after reading, before anything random, if the data fit into memory"
 FASTER_FIRST = """\
 - ds = ds.map(scale).cache()
 + ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE).cache()"""
@@ -49,29 +49,29 @@ INPUT_FREE, PARALLEL_MAP, PER_BATCH = "input_free", "parallel_map", "map_per_bat
 
 BY_STAGE = {
     "cold_cache": Given(
-        "Read the data once: cache() in memory, or a copy on a faster disk. The gain is that of later epochs.",
+        "Read the data once: cache() in memory, or a copy on a faster disk. Later epochs gain.",
         READ_ONCE,
         INPUT_FREE,
     ),
     "cold_cache_seen": Given(
-        "The cache is being filled: from the second epoch on nothing of this is left. Where epochs are few, map in "
-        "parallel too, or name a file in cache() that the next training finds.",
+        "The cache is being filled: from the second epoch on this time is gone. If there are few epochs, map in "
+        "parallel too, or give cache() a file, which the next training finds.",
         FASTER_FIRST,
         INPUT_FREE,
     ),
     "shuffle_fill": Given(
-        "Fill the shuffle buffer sooner: a smaller one, or files that are shuffled as they lie.",
+        "Fill the shuffle buffer sooner: use a smaller one, or shuffle the order of the files.",
         SMALLER_BUFFER,
         INPUT_FREE,
     ),
     "no_prefetch": Given(
-        "Prefetch at the end, so that a batch is made while the last one is used.", PREFETCH, "prefetch"
+        "Prefetch at the end, so that the next batch is made while this one is used.", PREFETCH, "prefetch"
     ),
 }
 
 
 def input_bound(here: Situation, stage: str | None) -> Given:
-    """Give what the pipeline lacks; where it lacks nothing, less work for each sample."""
+    """Advise what the pipeline lacks; if it lacks nothing, less work for each sample."""
     given = _by_stage(here, stage or "")
     return Given(given.fix, given.code.replace("SIZE", here.batch_words), given.change)
 
@@ -90,28 +90,28 @@ def _python_feed(here: Situation) -> Given:
         more = max(USUAL_WORKERS, 2 * (here.workers or 0))
         return Given(
             f"Let several workers make the batches at once: workers= of the PyDataset{now}, with "
-            "use_multiprocessing=True where the work is Python's own, not waiting, reading or numpy. Or give tf.data "
-            "what it reads, and its map what it does.",
+            "use_multiprocessing=True if the work is Python's own, not waiting, reading or numpy. Or let tf.data "
+            "read the data, and do the work in its map.",
             WORKERS.replace("MORE", str(more)).replace("QUEUE", str(2 * more)),
             INPUT_FREE,
         )
     if here.has("Generator") or here.data_kind == "a generator":
         return Given(
-            "Take the work out of Python: give tf.data the arrays or files themselves, and let its map do what the "
-            "generator does; or make the generator a keras.utils.PyDataset with workers=.",
+            "Take the work out of Python: give tf.data the arrays or files themselves, and do the generator's work in "
+            "its map; or make the generator a keras.utils.PyDataset with workers=.",
             GENERATOR,
             INPUT_FREE,
         )
     return Given(
-        "Let fit feed the arrays: in Keras 3 that is a tf.data pipeline with prefetch already. What Python does to "
-        "each batch belongs into a map of tf.data, or into layers of the model.",
+        "Let fit feed the arrays: in Keras 3 that is already a tf.data pipeline with prefetch. Move Python's work on "
+        "each batch into a map of tf.data, or into layers of the model.",
         PYTHON_LOOP,
         INPUT_FREE,
     )
 
 
 def _slow_map(here: Situation) -> Given:
-    """What gains most comes first; a map is made parallel only where none is, and where the replay promises a gain."""
+    """Advise a faster pipeline, the largest gain first; a parallel map only if the replay does not rule a gain out."""
     if here.parsed > fixed.PARSED_AT_ONCE:
         return Given(
             "Parse a batch of records at once: batch() first, then parse_example in the map, in place of "
@@ -123,8 +123,8 @@ def _slow_map(here: Situation) -> Given:
         parallel = "in parallel already, and " if here.maps_in_parallel else ""
         return Given(
             f"The map calls Python ({parallel}only one thread at a time has the interpreter's lock): do the same with "
-            "TensorFlow's operations, or with numpy for a whole batch at once; where nothing of it is random, cache() "
-            "keeps what it made.",
+            "TensorFlow's operations, or with numpy for a whole batch at once; if nothing in it is random, cache() "
+            "keeps its results.",
             WITHOUT_PYTHON,
             PER_BATCH,
         )
@@ -134,11 +134,11 @@ def _slow_map(here: Situation) -> Given:
     if not here.has("Prefetch"):
         ways.append(BY_STAGE["no_prefetch"])
     if not ways:
-        does = [word for word, known in (("maps in parallel", here.maps_in_parallel), ("caches", here.caches)) if known]
+        done = [word for word, known in (("maps in parallel", here.maps_in_parallel), ("caches", here.caches)) if known]
         return Given(
-            f"The pipeline {', '.join([*does, 'and prefetches'])} already: do less for each sample, or do it on the "
+            f"The pipeline already {', '.join([*done, 'and prefetches'])}: do less for each sample, or do it on the "
             "device, as layers of the model."
-            if does
+            if done
             else "Do less for each sample, or do it on the device, as layers of the model.",
             ON_THE_DEVICE,
             INPUT_FREE if here.on_gpu else "",
@@ -156,22 +156,22 @@ def _parallel(here: Situation) -> list[Given]:
 
 
 def _kept(here: Situation) -> list[Given]:
-    """Return a cache where what it would keep does not change; in front of what is drawn at random, where that is."""
+    """Advise a cache if its content does not change: before the random part, where there is one."""
     repeats = any(map(here.has, ("Repeat", "ForeverRepeat")))
     if here.caches or (here.epochs == 1 and not repeats):
         return []
     if here.may_cache:
-        fix = "Add cache() behind the map, in which nothing random was seen: later epochs skip the map."
+        fix = "Add cache() after the map, in which nothing random was seen: later epochs skip the map."
         return [Given(fix, KEPT, INPUT_FREE)]
     if not here.random:
         return []
-    # What of the map's work comes before the random part, no trace tells.
-    fix = "The map draws at random, and a cache() behind it would freeze what it draws: put one before the random part."
+    # No trace shows how much of the map's work comes before the random part: no gain is predicted.
+    fix = "The map is random, and a cache() after it would freeze its draws: put one before the random part."
     return [Given(fix, KEPT_BEFORE_RANDOM)]
 
 
 def copy_bound(here: Situation, stage: str | None) -> Given:
-    """Copy less, then earlier."""
+    """Advise to copy less, then earlier."""
     del stage
     if here.feed_dtype == "uint8":
         return Given("Copy earlier: prefetch to the device, or keep the data there.", TO_DEVICE, "copies_hidden")
