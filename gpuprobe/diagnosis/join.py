@@ -63,9 +63,7 @@ def join(
     """
     ranked = sorted(votes, key=lambda vote: AUTHORITY.index(vote.kind))
     findings = merged(_without_decided_hints(ranked), conditions[0])
-    undecided = _undecided(
-        [*(vote.not_evaluated for vote in ranked), conditions[1]], {finding.cause for finding in findings}
-    )
+    undecided = _undecided([*(vote.not_evaluated for vote in ranked), conditions[1]], findings)
     leader = next((vote for vote in ranked if vote.primary is not None), None)
     if leader is None or leader.primary is None:
         return Joined(findings=_unknown(findings), not_evaluated=undecided, agreement=why_missing(ranked))
@@ -80,12 +78,10 @@ def join(
         return Joined(findings=unknown, not_evaluated=undecided, agreement=why_missing(ranked))
     # A vote with low confidence is mentioned, but lowers no other.
     doubts = [vote for vote in against if vote.primary and vote.primary.confidence != "low"]
-    primary = msgspec.structs.replace(
-        root or next(finding for finding in findings if finding.cause == cause),
-        primary=True,
-        confidence=_confidence(root, (), doubts) if root else _confidence(leader.primary, agreeing, doubts),
-        ties_with=None if root or tied else leader.primary.ties_with,
-    )
+    shown = next(finding for finding in findings if finding.cause == cause)
+    confidence = _confidence(root, (), doubts) if root else _confidence(leader.primary, agreeing, doubts)
+    ties_with = None if root or tied else leader.primary.ties_with
+    primary = msgspec.structs.replace(root or shown, primary=True, confidence=confidence, ties_with=ties_with)
     named = {primary.cause, "unattributed"}
     return Joined(
         findings=(
@@ -165,8 +161,9 @@ def _unknown(findings: Sequence[Finding], hint: Vote | None = None, unattributed
     return rest if first is None else (msgspec.structs.replace(first, primary=True), *rest)
 
 
-def _undecided(groups: Sequence[Sequence[NotEvaluated]], known: set[CauseId]) -> tuple[NotEvaluated, ...]:
-    """Return the first reason for each cause that no kind of evidence could decide."""
+def _undecided(groups: Sequence[Sequence[NotEvaluated]], findings: Sequence[Finding]) -> tuple[NotEvaluated, ...]:
+    """Return the first reason for each cause without a finding that some kind of evidence could not decide."""
+    known = {finding.cause for finding in findings}
     reasons: dict[CauseId, NotEvaluated] = {}
     for group in groups:
         for reason in group:

@@ -33,13 +33,7 @@ def setting(
     signals = (
         card.card_signals(gpu.name, compute_capability=gpu.compute_capability, memory_mib=gpu.memory_mib) if gpu else ()
     )
-    profiler = Signal(
-        name="profiler_slowdown",
-        unit="times",
-        source="median traced step over median timed step",
-        value=slowdown,
-        missing=None if slowdown else "there are not both timed and traced steps",
-    )
+    profiler = _profiler_slowdown(slowdown)
     if settings is None:
         return (*signals, profiler)
     return (
@@ -77,6 +71,16 @@ def given_signals(given: Given | None) -> tuple[Signal, ...]:
     }
     return tuple(
         Signal(name=name, unit="", source="fit", value=value) for name, value in values.items() if value is not None
+    )
+
+
+def _profiler_slowdown(slowdown: float | None) -> Signal:
+    return Signal(
+        name="profiler_slowdown",
+        unit="times",
+        source="median traced step over median timed step",
+        value=slowdown,
+        missing=None if slowdown else "there are not both timed and traced steps",
     )
 
 

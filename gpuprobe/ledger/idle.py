@@ -79,9 +79,9 @@ def idle_of(
 
     `waiting` is when it was in a collective that another device had not reached.
     """
-    feeding, driving = work.feeding, _driving(host, work)
+    driving = _driving(host, work)
     threads = watched(host, driving)
-    calls = launch_calls(host, feeding or threads)
+    calls = launch_calls(host, work.feeding or threads)
     launching = _launching(host, driving, windows, work, others, busy, idle)
     compiled = compiled_once(host, windows)
     waits = [
@@ -93,17 +93,14 @@ def idle_of(
     stretches = held(calls, work, windows, join(layer for _, layer in waits))
     holders_found = tuple(holders(host, threads, stretches, calls))
     acting, once = seen(host, threads), held_once(holders_found, host, calls, windows)
-    in_call, between_calls = (
-        time_of(holder for holder in holders_found if holder.in_call is inside) for inside in (True, False)
-    )
+    in_call, between_calls = _by_call(holders_found)
     stalled = _longer(intersection(intersection(idle, launching.queued), between_calls), stretches.limit_ps)
     # The device is idle, so no full queue delays the call: it does work of its own, such as copying into a buffer.
     own_work = _longer(intersection(idle, in_call), stretches.limit_ps)
-    launches = _launch_layers(launching, between_calls, acting)
-    parts = _by_category(idle, [*waits, ("idle_once", once.time), ("idle_host_work", own_work), *launches])
+    held_layers = [("idle_once", once.time), ("idle_host_work", own_work)]
+    parts = _by_category(idle, [*waits, *held_layers, *_launch_layers(launching, between_calls, acting)])
     # Inside a launch call the host may also wait for room in the queue, while the device is busy.
     busy_once = join([compiled.time, parts["idle_once"], intersection(once.time, between_calls)])
-    busy_held = difference(join([intersection(between_calls, acting), parts["idle_host_work"]]), busy_once)
     return Idle(
         parts,
         threads,
@@ -112,8 +109,14 @@ def idle_of(
         stalled=intersection(parts["idle_queue"], stalled),
         off_pace=intersection(parts["idle_launch"], stretches.slower_than_pace),
         busy_once=busy_once,
-        busy_held=busy_held,
+        busy_held=difference(join([intersection(between_calls, acting), parts["idle_host_work"]]), busy_once),
     )
+
+
+def _by_call(stretches: Sequence[Holder]) -> tuple[Intervals, Intervals]:
+    """Return the time of the stretches inside a launch call, and of those between two."""
+    inside = time_of(holder for holder in stretches if holder.in_call)
+    return inside, time_of(holder for holder in stretches if not holder.in_call)
 
 
 def _launch_layers(launching: _Launching, held: Intervals, acting: Intervals) -> list[tuple[str, Intervals]]:
