@@ -203,7 +203,7 @@ SAVINGS: dict[str, tuple[tuple[str, ...], Callable[[Evidence], Saved | str]]] = 
     "host_between_steps": (("callback",), _callback),
     "input_bound": (("input",), _input),
     "epoch_start": (("epoch_start", "between_epochs"), _longer_epochs),
-    "many_loop_of_single_steps": (("fit", "epoch_start", "between_epochs", "predict"), _loop_of_single_steps),
+    "many_small_fits": (("fit", "epoch_start", "between_epochs", "predict"), _loop_of_single_steps),
     "compiled_again": (("first_call_again",), _compiled_again),
     "eager_or_retracing": (("retracing",), _retracing),
 }

@@ -135,7 +135,7 @@ def test_readings_beside_a_trace_and_alone(cli: Cli, trace: Path, tmp_path: Path
     alone = cli("diagnose", readings, "--full")
     assert alone.returncode == 0, alone.stderr
     assert "unattributed" in alone.stdout
-    assert "A trace tells" in alone.stdout
+    assert "A trace shows" in alone.stdout
     assert "utilization_percent" in alone.stdout
 
 

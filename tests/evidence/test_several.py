@@ -49,7 +49,7 @@ def test_xla_is_missed_only_where_it_was_measured_to_help() -> None:
     assert cause not in found(xla_gain=Measured(2.0, 1.8, 2.2, 8), replicas=1)
     undecided = losses.decide(Evidence(signals=spread_over(settings(device=GPU, batch_size=32, replicas=4), 8)))[1]
     assert [one.reason for one in undecided if one.cause == cause] == [
-        "xla_off_share: runs beside each other tell it: gpuprobe run --devices"
+        "xla_off_share: it was not measured; gpuprobe run --devices measures it"
     ]
 
 

@@ -95,7 +95,7 @@ def test_nothing_is_advised_that_is_on_already() -> None:
     assert "prefetch" not in (buffered.fix + buffered.code).lower()
     assert "num_parallel_calls" in buffered.code
     full = advice("input_bound", **GPU, pipeline_stages="Prefetch, ParallelMapV2, MemoryCacheImpl")
-    assert "maps in parallel, caches, and prefetches already" in full.fix
+    assert "already maps in parallel, caches, and prefetches" in full.fix
     assert "ds.prefetch" not in full.code
     filling = advice("input_bound", "cold_cache", **GPU, pipeline_stages="Prefetch, MemoryCacheImpl, Map")
     assert "being filled" in filling.fix

@@ -13,7 +13,7 @@ from gpuprobe.diagnosis.causes import BY_SHARE, Cause
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules import trace
-from gpuprobe.diagnosis.rules.unpaced import explained
+from gpuprobe.diagnosis.rules.unpaced import without_unpaced_launches
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.ledger.breakdown import breakdown_of
@@ -360,6 +360,6 @@ def test_late_launches_off_the_pace_alone_are_unattributed_unless_python_starts_
 ) -> None:
     values = {"share.launch": late, "share.off_pace": off, "eager_share": eager, "share.unattributed": 0.1}
     signals = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in values.items())
-    told = explained(Evidence(signals=signals), DEFAULTS)
+    told = without_unpaced_launches(Evidence(signals=signals), DEFAULTS)
     assert told.number("share.launch") == pytest.approx(left)
     assert told.number("share.unattributed") == pytest.approx(0.1 + late - left)

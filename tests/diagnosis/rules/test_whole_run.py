@@ -85,7 +85,7 @@ def test_one_epoch_alone_has_nothing_between_epochs() -> None:
     ("parts", "named", "cause", "said"),
     [
         ({"validation": (30, 10)}, None, "validation", "3.00 s each time"),
-        ({}, ("checkpoint", "ModelCheckpoint", 30, 10), "checkpointing", "`ModelCheckpoint` saves it"),
+        ({}, ("checkpoint", "ModelCheckpoint", 30, 10), "checkpointing", "`ModelCheckpoint` saves the model"),
         ({}, ("callback", "Histograms", 30, 10), "host_between_steps", "most of it in `Histograms`"),
         ({"first_call_again": (30, 4)}, None, "compiled_again", "4 of them were traced"),
         ({"retracing": (30, 17)}, None, "eager_or_retracing", "17 calls built their graph again"),
