@@ -70,7 +70,9 @@ def diagnose(
 
     `path` is a log folder, a run, one `.xplane.pb`, a `.trace.json.gz`, or the readings of a GPU as CSV; `telemetry`
     are readings of the same time. The trace is replayed with each change where `what_if` says so; by default where it
-    is not so long that one would wait. Raises InputError where there is nothing that can be read.
+    is not so long that one would wait. A job's traces that are large together are read by several processes. Raises
+    InputError where there is nothing that can be read.
     """
-    made = judge(recorded(Path(path), None if telemetry is None else Path(telemetry), what_if=what_if))
+    readings = None if telemetry is None else Path(telemetry)
+    made = judge(recorded(Path(path), readings, apart=True, what_if=what_if))
     return Diagnosed(**{name: getattr(made, name) for name in made.__struct_fields__})

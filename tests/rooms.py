@@ -28,6 +28,7 @@ COMMON = {
     "blocks": _room("how far the mean of times in a row may be off"),
     "bootstrap": _room("runs a module of the package in a child, on a safe path"),
     "child": _room("the one place where child processes are started"),
+    "crew": _room("children that answer questions side by side, as many as there are processors"),
     "errors": _room("the errors that a user sees as one line, each with its exit code"),
     "foreign": _room("text that others chose, made fit to be shown"),
     "lifeline": _room("ends a child with its parent"),

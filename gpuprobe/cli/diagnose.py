@@ -118,7 +118,9 @@ def command(
 
     _announce(path)
     limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
-    case = recorded(path, telemetry, columns, what_if=what_if, limits=limits)
+    # A page shows events, which traces that are read apart leave behind.
+    apart = html is None and chrome is None
+    case = recorded(path, telemetry, columns, apart=apart, what_if=what_if, limits=limits)
     diagnosis = diagnose(case, limits)
     # Written first: whoever reads stdout may go at once (head), or it may lead to a full disk.
     if out is not None:

@@ -9,12 +9,13 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.case import UNTRACED, Case
+from gpuprobe.diagnosis.traced import accounted, replayed
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.pace import pace
 from gpuprobe.evidence.run import given_signals, setting
 from gpuprobe.evidence.several import spread_over
 from gpuprobe.evidence.whole_run import breakdown_of_run
-from gpuprobe.ledger.breakdown import break_down
+from gpuprobe.ledger.breakdown import Workings
 from gpuprobe.recording import (
     RUN_FILE,
     RUNS_FOLDER,
@@ -28,22 +29,17 @@ from gpuprobe.recording import (
 from gpuprobe.records import Run, Signal, Study, load
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 from gpuprobe.traces.formats import contents_by_suffix, is_named_as_a_trace
-from gpuprobe.traces.read import read
-from gpuprobe.whatif.records import Replay
 from gpuprobe.whatif.run_facts import known_beside
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuprobe.ledger.breakdown import Workings
     from gpuprobe.ledger.records import TraceBreakdown
     from gpuprobe.records import Evidence
     from gpuprobe.telemetry import Telemetry
-    from gpuprobe.whatif.run_facts import Known
+    from gpuprobe.whatif.records import Replay
 
 READINGS = ".csv"
-# Each replay goes through all operations in Python; these take about half a second.
-READILY_REPLAYED = 20_000
 
 
 def recorded(
@@ -52,6 +48,7 @@ def recorded(
     columns: str = "",
     *,
     trace: bool = True,
+    apart: bool = False,
     what_if: bool | None = None,
     limits: Thresholds = DEFAULTS,
 ) -> Case:
@@ -59,7 +56,8 @@ def recorded(
 
     `columns` names those of readings without a header, as they were given to nvidia-smi. `limits` tell the phases of
     readings apart. A run's trace is left alone where `trace` says so; it is replayed where `what_if` does, by default
-    where it is not so long that one would wait for it.
+    where it is not so long that one would wait for it. Where `apart` says so, a job's traces that are large together
+    are read by several processes, which leave no workings and nothing to replay.
     Raises InputError where it holds none of these or cannot be read.
     """
     path = _run_of(path)
@@ -69,8 +67,8 @@ def recorded(
     run = _run(path, troubles) if (path / RUN_FILE).is_file() else None
     study = whole(lambda: _study(path), troubles) if run else None
     traced = run is None or (trace and (path / TRACE_FOLDER).is_dir())
-    workings = break_down(read(path)) if traced else None
-    breakdown = workings.breakdown if workings else _untraced(path, run)
+    accounts = accounted(path, apart=apart and what_if is not True) if traced else None
+    breakdown = accounts.breakdown if accounts else _untraced(path, run)
     found = None
     if readings is not None:
         found = _readings(readings, run, breakdown, study, columns, limits)
@@ -78,9 +76,10 @@ def recorded(
         found = whole(lambda: _readings(beside, run, breakdown, study, columns, limits), troubles)
     breakdown = msgspec.structs.replace(breakdown, warnings=(*breakdown.warnings, *troubles))
     known = known_beside(run, study.environment if study else None, found) if run else None
-    replay = _replay(workings, known, what_if) if workings else None
+    replay = replayed(accounts, known, what_if) if accounts else None
     simulated = study is not None and study.environment.simulated
     case = case_of(breakdown, replay, found, run, study)
+    workings = accounts if isinstance(accounts, Workings) else None
     return dataclasses.replace(case, workings=workings, known=known, simulated=simulated)
 
 
@@ -138,19 +137,6 @@ def _log(path: Path, columns: str, limits: Thresholds) -> Case:
     recording = read_any(path, columns)
     found, said = readings_of_log(recording, limits) if len(recording.t_ns) else (None, ())
     return Case(_without_steps(path, *said), readings=found)
-
-
-def _replay(workings: Workings, known: Known | None, wanted: bool | None) -> Replay | None:
-    work = sum(len(device.kernels) + len(device.copies) for device in workings.timeline.devices)
-    if wanted is False:
-        return None
-    if wanted is None and work > READILY_REPLAYED:
-        reason = f"the trace holds {work:,} operations, whose replay takes long; --what-if replays it all the same"
-        return Replay(refused=reason)
-    # Imported here: a diagnosis without a replay need not wait for it.
-    from gpuprobe.whatif.predict import predict
-
-    return predict(workings, known)
 
 
 def _untraced(path: Path, run: Run | None) -> TraceBreakdown:

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
     # A device by its name and its host's.
     Member: TypeAlias = tuple[str, str]
-    # What an exchange does, and its communicator, UNKNOWN where the trace names none.
-    Key: TypeAlias = tuple[str, int]
+    # What an exchange does, and its communicator, empty where the trace names none.
+    Key: TypeAlias = tuple[str, str]
+    # The exchanges of each device, (n, 3) of a kind and communicator: start, end, bytes.
     Own: TypeAlias = Mapping[Member, Mapping[Key, Int64s]]
 
 PROCESSOR = "CPU"
@@ -83,16 +84,19 @@ class Exchanges:
 
 
 def match(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> tuple[Exchanges | None, str]:
-    """Match the collectives of all devices that take part in some; without a match, or of those without, the reason.
+    """Match the collectives of all devices of a trace that take part in some, as `matched` does."""
+    return matched(of_gpus(timeline) or of_processors(hosts), timeline.unix)
 
-    Where no device has any, the hosts' own are matched: those of processors. The reason is empty where there is
-    nothing to match.
+
+def matched(own: Own, unix: bool) -> tuple[Exchanges | None, str]:
+    """Match the collectives of devices; without a match, or of those without, say the reason.
+
+    The reason is empty where there is nothing to match. `unix` says that all clocks are Unix time.
     """
-    own = _taking_part(timeline, hosts)
     if len(own) < 2:
         return None, "the trace holds the exchanges of one device alone" if own else ""
     keys = dict.fromkeys(key for of in own.values() for key in of)
-    found = [group for key in keys for group in _of_key(own, key, timeline.unix)]
+    found = [group for key in keys for group in _of_key(own, key, unix)]
     if not found:
         return None, APART
     members = tuple(own)
@@ -101,15 +105,15 @@ def match(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> tuple[Exchange
     return exchanged, f"{APART}, on {wording.count(left, 'device')} of {len(members)}" if left else ""
 
 
-def too_few(timeline: Timeline, exchanged: Exchanges | None) -> str:
-    """Say what cannot be told where too few of a job's processes were traced; empty where enough were."""
-    if exchanged is None or not timeline.ranks:
+def too_few(ranks: int, exchanged: Exchanges | None) -> str:
+    """Say what cannot be told where too few of a job's `ranks` were traced; empty where enough were, or it is 0."""
+    if exchanged is None or not ranks:
         return ""
     seen = int(exchanged.took.any(axis=1).sum())
-    if seen >= fixed.RANKS_TOLD * timeline.ranks:
+    if seen >= fixed.RANKS_TOLD * ranks:
         return ""
     return (
-        f"the exchanges of {seen} of the job's {timeline.ranks} ranks were traced, fewer than "
+        f"the exchanges of {seen} of the job's {ranks} ranks were traced, fewer than "
         f"{wording.share(fixed.RANKS_TOLD)}: neither who is waited for nor what of an exchange is transfer is said"
     )
 
@@ -171,10 +175,15 @@ def _in_order(end: Int64s, took: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.argsort(np.where(took, end - first, never).min(axis=0), kind="stable")
 
 
-def _taking_part(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> dict[Member, dict[Key, Int64s]]:
+def of_gpus(timeline: Timeline) -> Own:
+    """Return the collectives of the GPUs that take part in any."""
     own = {(device.name, device.host): _of_device(timeline, device) for device in timeline.devices}
-    if not any(own.values()):
-        own = {(PROCESSOR, name): _of_host(host) for name, host in hosts.items()}
+    return {member: of for member, of in own.items() if of}
+
+
+def of_processors(hosts: Mapping[str, TracedHost]) -> Own:
+    """Return the collectives of the hosts themselves, which count where no GPU takes part in any."""
+    own = {(PROCESSOR, name): _of_host(host) for name, host in hosts.items()}
     return {member: of for member, of in own.items() if of}
 
 
@@ -205,7 +214,10 @@ def _by_key(
     texts: Sequence[str], name: NDArray[np.integer], group: NDArray[np.integer], columns: Int64s
 ) -> dict[Key, Int64s]:
     """Part collectives by what they do and by communicator, (n, 3) each, in their order."""
-    keys = [(names.collective_kind(texts[one]), of) for one, of in zip(name.tolist(), group.tolist(), strict=True)]
+    keys = [
+        (names.collective_kind(texts[one]), "" if of == UNKNOWN else texts[of])
+        for one, of in zip(name.tolist(), group.tolist(), strict=True)
+    ]
     places: dict[Key, list[int]] = {}
     for place, key in enumerate(keys):
         places.setdefault(key, []).append(place)

@@ -8,19 +8,20 @@ from gpuprobe.ledger.categories import UNATTRIBUTED
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.ledger.host import TracedHost
     from gpuprobe.ledger.records import StepBreakdown
     from gpuprobe.records import Confidence
-    from gpuprobe.traces.timeline import Timeline
 
 # TensorFlow's CUPTI tracer, where its buffers were too small: "Detected GPU events dropped on ...".
 LOST = "events dropped"
 
 
-def told_lost(timeline: Timeline) -> float:
+def told_lost(warnings: Iterable[str]) -> float:
     """Where the profiler says that it lost events and nothing tells how many: enough not to be sure."""
-    return fixed.LOST_LOW if any(LOST in warning for warning in timeline.warnings) else 0.0
+    return fixed.LOST_LOW if any(LOST in warning for warning in warnings) else 0.0
 
 
 def confidence_in(step: StepBreakdown, joined: float, lost: float) -> Confidence:

@@ -9,7 +9,8 @@ from gpuprobe import wording
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.traces.timeline import Device, Timeline
+    from gpuprobe.ledger.part import Shown, ShownGpu
+    from gpuprobe.traces.timeline import Device
 
 NO_CUPTI = "gpuprobe doctor tells whether the profiler sees the GPU (CUPTI)"
 
@@ -29,32 +30,32 @@ def missing_of(device: Device, sm: float | None, occupied: float | None, outside
     return missing
 
 
-def at_rest(devices: Sequence[Device]) -> tuple[str, ...]:
+def at_rest(gpus: Sequence[ShownGpu]) -> tuple[str, ...]:
     """Name the GPUs of a trace that did nothing while others worked, and those that only copied."""
-    working = [device for device in devices if len(device.kernels)]
-    if not working:
+    if not any(gpu.kernels for gpu in gpus):
         return ()
-    copying = [device.name for device in devices if not len(device.kernels) and len(device.copies)]
-    idle = [device.name for device in devices if not len(device.kernels) and not len(device.copies)]
+    copying = [gpu.name for gpu in gpus if not gpu.kernels and gpu.copies]
+    idle = [gpu.name for gpu in gpus if not gpu.kernels and not gpu.copies]
     told = (("did nothing", idle), ("ran no kernel and only copied", copying))
     return tuple(
-        f"{len(names)} of {wording.count(len(devices), 'GPU')} in the trace {what}: {wording.listing(names)}"
+        f"{len(names)} of {wording.count(len(gpus), 'GPU')} in the trace {what}: {wording.listing(names)}"
         for what, names in told
         if names
     )
 
 
-def why_no_step(timeline: Timeline, launched: int) -> str:
-    """Say why a trace has no step to account for; `launched` is how often its hosts launched work."""
-    if not timeline.devices and not any(len(thread.events) for thread in timeline.threads):
+def why_no_step(shown: Shown) -> str:
+    """Say why a trace has no step to account for."""
+    if not shown.gpus and not shown.events:
         return "the trace holds no events"
-    if timeline.others:
+    if shown.others:
         return (
-            f"the work of {timeline.others[0]} is not accounted for: of devices only the streams of GPUs are, and the "
+            f"the work of {shown.others[0]} is not accounted for: of devices only the streams of GPUs are, and the "
             "trace has none"
         )
-    if any(len(device.kernels) or len(device.copies) for device in timeline.devices):
+    if shown.worked:
         return "no step was found: the work of the GPU lies outside every step of the host"
-    if launched:
-        return f"the host launched work {wording.count(launched, 'time')}, and the trace shows no GPU at it; {NO_CUPTI}"
+    if shown.launched:
+        times = wording.count(shown.launched, "time")
+        return f"the host launched work {times}, and the trace shows no GPU at it; {NO_CUPTI}"
     return "no step was found: no marker, no training function, no device work and no iterator"

@@ -15,7 +15,7 @@ import numpy as np
 
 from gpuprobe.errors import OutputError
 from gpuprobe.foreign import shown
-from gpuprobe.ledger.breakdown import host_names
+from gpuprobe.ledger.account import host_names
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
 from gpuprobe.ledger.launches import NO_CALL, called_by
 from gpuprobe.report.categories import CATEGORIES
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gpuprobe.ledger.breakdown import Found, Workings
+    from gpuprobe.ledger.account import Found
+    from gpuprobe.ledger.breakdown import Workings
     from gpuprobe.traces.timeline import Copies, Device, Kernels, Thread
 
 GZIPPED = ".gz"

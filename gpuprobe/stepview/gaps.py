@@ -14,7 +14,7 @@ from gpuprobe.ledger.intervals import Intervals, covered, join
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.breakdown import Found
+    from gpuprobe.ledger.account import Found
     from gpuprobe.ledger.records import Gap
     from gpuprobe.stepview.lanes import Lane
     from gpuprobe.traces.timeline import Int64s

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.breakdown import host_names
+from gpuprobe.ledger.account import host_names
 from gpuprobe.ledger.host import TracedHost
 from gpuprobe.ledger.launches import NO_CALL, NO_LAUNCH, called_by
 from gpuprobe.ledger.names import Kind

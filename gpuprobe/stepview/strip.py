@@ -11,7 +11,7 @@ from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
 from gpuprobe.ledger.intervals import covered
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.breakdown import Found
+    from gpuprobe.ledger.account import Found
     from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.traces.timeline import Int64s
 

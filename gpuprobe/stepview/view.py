@@ -17,7 +17,8 @@ from gpuprobe.whatif.run_facts import Known
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.case import Case
     from gpuprobe.diagnosis.records import Diagnosis
-    from gpuprobe.ledger.breakdown import Found, Workings
+    from gpuprobe.ledger.account import Found
+    from gpuprobe.ledger.breakdown import Workings
 
 
 @dataclass(frozen=True)

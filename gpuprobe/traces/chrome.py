@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.errors import InputError
 from gpuprobe.foreign import visible
 from gpuprobe.traces import chrome_devices
 from gpuprobe.traces.chrome_columns import (
     CATEGORY,
     CORRELATION,
-    LONGEST_US,
     NAME,
     STEP,
     THREAD,
@@ -21,10 +19,9 @@ from gpuprobe.traces.chrome_columns import (
     read_columns,
 )
 from gpuprobe.traces.collectives import ranks
-from gpuprobe.traces.frame import OTHERS, UNCOMPARED, outer_first, shifts_ns
+from gpuprobe.traces.frame import OTHERS, outer_first, shift
 from gpuprobe.traces.hosts import markers_of
-from gpuprobe.traces.names import Names
-from gpuprobe.traces.timeline import UNKNOWN, Events, Steps, Thread, Timeline
+from gpuprobe.traces.timeline import UNKNOWN, Events, Thread, Timeline
 from gpuprobe.units import PS_PER_NS, PS_PER_US
 
 if TYPE_CHECKING:
@@ -32,7 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpuprobe.traces.timeline import Device, Int64s
+    from gpuprobe.traces.names import Names
+    from gpuprobe.traces.timeline import Int64s
 
 # PyTorch's profiler marks a step by an event of this name.
 MARKER = re.compile(r"ProfilerStep#(\d{1,18})$")
@@ -42,39 +40,28 @@ OTHER_WORK = ("mtia_ccp", "hpu_op", "glow_runtime")
 REPEATED = frozenset({"gpu_user_annotation", "trace", "overhead", "async", "ac2g"})
 
 
-def read(source: Path, files: list[Path]) -> Timeline:
-    """Read one session's Chrome traces, one for each host or rank.
+def read(file: Path, names: Names) -> Timeline:
+    """Read one Chrome trace, that of one host or rank, as a timeline whose columns hold places in `names`.
 
-    Raises InputError where one is no trace, damaged, or a decompression bomb.
+    Raises InputError where it is no trace, damaged, or a decompression bomb.
     """
-    names = Names()
-    parts = [read_columns(path, names) for path in files]
-    warnings = [text for part in parts for text in part.warnings]
-    shifts, unix = shifts_ns([_first_ns(part) for part in parts], [_base_ns(part) for part in parts])
-    if len(parts) > 1 and not unix:
-        warnings.append(UNCOMPARED)
-    origin_ns = min((_first_ns(part) + shift for part, shift in zip(parts, shifts, strict=True)), default=0)
-    found: list[Device] = []
-    threads: list[Thread] = []
-    steps = Steps()
-    for part, shift in zip(parts, shifts, strict=True):
-        start_ps = _starts(part, origin_ns - shift)
-        found += chrome_devices.devices_of(part, start_ps, names)
-        of_host = _threads(part, start_ps, names)
-        threads += of_host
-        steps = steps if len(steps) else markers_of(of_host)
+    part = read_columns(file, names)
+    first_ns = _first_ns(part)
+    shift_ns, unix = shift(first_ns, _base_ns(part))
+    start_ps = _starts(part, first_ns)
+    devices, threads = chrome_devices.devices_of(part, start_ps, names), _threads(part, start_ps, names)
     return Timeline(
-        source=str(source),
+        source=str(file),
         format="chrome",
-        origin_ns=origin_ns,
+        origin_ns=first_ns + shift_ns,
         unix=unix,
         names=names.all(),
-        devices=tuple(found),
-        threads=tuple(threads),
-        steps=steps,
-        warnings=tuple(warnings),
-        others=tuple(name for part in parts for name in _others(part)),
-        ranks=max(ranks(part.document) for part in parts),
+        devices=tuple(devices),
+        threads=threads,
+        steps=markers_of(threads),
+        warnings=tuple(part.warnings),
+        others=tuple(_others(part)),
+        ranks=ranks(part.document),
     )
 
 
@@ -97,11 +84,6 @@ def _first_ns(part: ChromeColumns) -> int:
 def _starts(part: ChromeColumns, zero_ns: int) -> Int64s:
     """Return when the events start, (n,) int64 ps after the timeline's origin."""
     zero_us, rest_ns = divmod(zero_ns, 1000)
-    apart_ns = _first_ns(part) - zero_ns
-    if apart_ns > LONGEST_US * 1000:
-        raise InputError(
-            f"{part.path}: its clock is {apart_ns / 86_400e9:,.0f} days after the others'; name one file alone"
-        )
     return (part.start_us - zero_us) * PS_PER_US + part.start_ps - rest_ns * PS_PER_NS
 
 

@@ -90,14 +90,18 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:
     """Return a name for each file's host; where several hosts have the same, by the file's or folder's name.
 
-    Two workers on one machine write their profiles under the same host name.
+    Two workers on one machine write their profiles under the same host name. No two files get one name.
     """
     stems = [file.name.removesuffix(ending_of(file.name)) for file in files]
     if len(set(stems)) < len(stems):
         # The files' names are equal too: use the first level of the path at which all folders differ.
         levels = list(zip(*(file.parts[:-1] for file in files), strict=False))
         stems = list(next((level for level in levels if len(set(level)) == len(files)), stems))
-    return [stem if hosts.count(host) > 1 else host for host, stem in zip(hosts, stems, strict=True)]
+    named = [stem if hosts.count(host) > 1 else host for host, stem in zip(hosts, stems, strict=True)]
+    return [
+        f"{name} ({named[:place].count(name) + 1})" if named.count(name) > 1 else name
+        for place, name in enumerate(named)
+    ]
 
 
 def _sessions(path: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """The registry of trace formats: how each is recognised, which module reads it, and how it encodes text.
 
-A new reader is a module of this room with a function `read(source, files)`, and an entry here.
+A new reader is a module of this room with a function `read(file, names)`, and an entry here.
 """
 
 from __future__ import annotations
@@ -73,6 +73,12 @@ def format_of(file: Path) -> Format:
 def is_named_as_a_trace(name: str) -> bool:
     """Return whether a name ends as only a trace's does."""
     return name.endswith(tuple(ending for one in FORMATS for ending in one.endings))
+
+
+def is_packed(name: str) -> bool:
+    """Return whether a file of that name is compressed."""
+    held = next((kind for one in FORMATS for ending, kind in one.all_endings.items() if name.endswith(ending)), None)
+    return held == "gzipped json"
 
 
 def ending_of(name: str) -> str:

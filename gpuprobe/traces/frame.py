@@ -25,7 +25,6 @@ LONGEST_PS = 2**61
 UNIX_NS = 10**17
 # Devices that are no GPUs, such as `/device:TPU:0`.
 OTHERS = re.compile(r"/device:(?!GPU|CPU)")
-UNCOMPARED = "the hosts' clocks are not Unix time; their first events are taken to be at one time"
 
 
 @dataclass(frozen=True)
@@ -65,16 +64,15 @@ def _largest(column: Int64s) -> int:
     return max(int(column.max()), -int(column.min())) if len(column) else 0
 
 
-def shifts_ns(first_ns: list[int], began_ns: list[int]) -> tuple[list[int], bool]:
-    """Return the ns to add to each file's times to bring all to one clock, and whether that clock is Unix time.
+def shift(first_ns: int, began_ns: int) -> tuple[int, bool]:
+    """Return the ns to add to a file's times to make them Unix time, and whether they are that then.
 
-    `first_ns` is each file's first time on its own clock, `began_ns` the Unix time from which that clock counts, 0
+    `first_ns` is the file's first time on its own clock, `began_ns` the Unix time from which that clock counts, 0
     where the file does not say.
     """
-    shifts = [0 if first >= UNIX_NS else began for first, began in zip(first_ns, began_ns, strict=True)]
-    if first_ns and all(first + shift >= UNIX_NS for first, shift in zip(first_ns, shifts, strict=True)):
-        return shifts, True
-    return [0 if len(first_ns) == 1 else -first for first in first_ns], False
+    added = 0 if first_ns >= UNIX_NS else began_ns
+    unix = first_ns + added >= UNIX_NS
+    return added if unix else 0, unix
 
 
 def outer_first(start_ps: Int64s, duration_ps: Int64s) -> NDArray[np.intp] | None:

@@ -6,25 +6,57 @@ import dataclasses
 import importlib
 from typing import TYPE_CHECKING
 
+from gpuprobe.errors import InputError
 from gpuprobe.traces.clocks import aligned
 from gpuprobe.traces.find import find
 from gpuprobe.traces.formats import format_of
+from gpuprobe.traces.names import Names
+from gpuprobe.traces.together import together
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from gpuprobe.traces.timeline import Timeline
 
-__all__ = ["find", "read"]
+__all__ = ["find", "left_out", "read", "read_file"]
 
 
 def read(path: Path) -> Timeline:
     """Read the trace at a path: a log folder, a run, one profiling session's folder, or one file.
 
-    Raises InputError where there is none, or where it cannot be read or is damaged.
+    Of several files one that cannot be read is left out, and a warning says so. Raises InputError where there is none,
+    or none can be read.
     """
     files, warnings = find(path)
+    names = Names()
+    parts: list[Timeline] = []
+    whole: list[Path] = []
+    errors: list[InputError] = []
+    for file in files:
+        try:
+            parts.append(read_file(file, names))
+            whole.append(file)
+        except InputError as error:
+            errors.append(error)
+    if not parts:
+        raise errors[0]
+    timeline = together(path, whole, parts)
+    # The processes whose files were left out belong to the job all the same.
+    ranks = max(timeline.ranks, len(files)) if errors else timeline.ranks
+    return dataclasses.replace(
+        timeline, warnings=(*warnings, *timeline.warnings, *left_out(map(str, errors))), ranks=ranks
+    )
+
+
+def read_file(file: Path, names: Names) -> Timeline:
+    """Read one file, whose columns then hold places in `names`. Raises InputError where it cannot be read."""
     # Only the reader that the trace needs is imported: the import takes longer than reading a small trace.
-    reader = importlib.import_module(f"gpuprobe.traces.{format_of(files[0]).reader}")
-    timeline = aligned(reader.read(path, files))
-    return dataclasses.replace(timeline, warnings=(*warnings, *timeline.warnings))
+    reader = importlib.import_module(f"gpuprobe.traces.{format_of(file).reader}")
+    timeline: Timeline = aligned(reader.read(file, names))
+    return timeline
+
+
+def left_out(errors: Iterable[str]) -> tuple[str, ...]:
+    """Return the warnings about files that could not be read, by their errors."""
+    return tuple(f"Left out: {error}." for error in errors)

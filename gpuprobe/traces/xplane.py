@@ -5,60 +5,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.traces import devices, hosts
-from gpuprobe.traces.find import called_apart
-from gpuprobe.traces.frame import OTHERS, UNCOMPARED, Frame, shifts_ns
-from gpuprobe.traces.names import Names
+from gpuprobe.traces.frame import OTHERS, Frame, shift
 from gpuprobe.traces.planes import Plane, Space, read_space
-from gpuprobe.traces.timeline import Steps, Timeline
+from gpuprobe.traces.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gpuprobe.traces.timeline import Device, Thread
+    from gpuprobe.traces.names import Names
 
 # The plane and the stat (Unix ns) in which newer versions of TensorFlow write when profiling began.
 ENVIRONMENT, BEGAN = "Task Environment", "profile_start_time"
 
 
-def read(source: Path, files: list[Path]) -> Timeline:
-    """Read one session's XPlane files, one for each host.
+def read(file: Path, names: Names) -> Timeline:
+    """Read one XPlane file, that of one host, as a timeline whose columns hold places in `names`.
 
-    Raises InputError where one cannot be read or is damaged.
+    Raises InputError where it cannot be read or is damaged.
     """
-    spaces = [read_space(path, _stats_read) for path in files]
-    warnings = [text for space in spaces for text in space.warnings]
-    shifts, unix = shifts_ns([_first_ns(space) for space in spaces], [_began_ns(space) for space in spaces])
-    if len(spaces) > 1 and not unix:
-        warnings.append(UNCOMPARED)
-    origin_ns = min((_first_ns(space) + shift for space, shift in zip(spaces, shifts, strict=True)), default=0)
-    names = Names()
-    found: list[Device] = []
-    threads: list[Thread] = []
-    steps = Steps()
-    others = tuple(plane.name for space in spaces for plane in space.planes if _is_other(plane))
-    hosts_called = called_apart([space.host for space in spaces], files)
-    # The last first, so that each file's columns can go once the timeline holds them.
-    spaces.reverse()
-    for shift, host in zip(shifts, hosts_called, strict=True):
-        space = spaces.pop()
-        frame = Frame(space.path, host, origin_ns - shift, names, warnings)
-        found += [devices.device_of(plane, frame) for plane in space.planes if plane.name.startswith(devices.PLANE)]
-        of_host = hosts.threads_of([plane for plane in space.planes if hosts.is_host(plane.name)], frame)
-        threads += of_host
-        # All hosts mark the same steps: the markers of the first one that has any are used.
-        steps = steps if len(steps) else hosts.markers_of(of_host)
+    space = read_space(file, _stats_read)
+    first_ns = _first_ns(space)
+    shift_ns, unix = shift(first_ns, _began_ns(space))
+    warnings = list(space.warnings)
+    frame = Frame(file, space.host, first_ns, names, warnings)
+    found = [devices.device_of(plane, frame) for plane in space.planes if plane.name.startswith(devices.PLANE)]
+    threads = hosts.threads_of([plane for plane in space.planes if hosts.is_host(plane.name)], frame)
     return Timeline(
-        source=str(source),
+        source=str(file),
         format="xplane",
-        origin_ns=origin_ns,
+        origin_ns=first_ns + shift_ns,
         unix=unix,
         names=names.all(),
         devices=tuple(found),
-        threads=tuple(threads),
-        steps=steps,
+        threads=threads,
+        steps=hosts.markers_of(threads),
         warnings=tuple(warnings),
-        others=others,
+        others=tuple(plane.name for plane in space.planes if _is_other(plane)),
     )
 
 

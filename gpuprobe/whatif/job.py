@@ -23,7 +23,8 @@ from gpuprobe.units import PS_PER_MS, PS_PER_US
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gpuprobe.ledger.breakdown import Found, Workings
+    from gpuprobe.ledger.account import Found
+    from gpuprobe.ledger.breakdown import Workings
     from gpuprobe.ledger.exchanges import Exchanges
     from gpuprobe.traces.timeline import Int64s
 

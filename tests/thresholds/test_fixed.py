@@ -17,7 +17,7 @@ JUDGING = ("ledger", "evidence", "diagnosis", "whatif", "ranking", "paired", "se
 # take, and codes.
 NO_VERDICT = {
     "diagnosis/advice/compute.py": {"BAR"},
-    "diagnosis/recorded.py": {"READILY_REPLAYED"},
+    "diagnosis/traced.py": {"READILY_REPLAYED"},
     "evidence/operations.py": {"WORTH_NAMING"},
     "ledger/gaps.py": {"WORTH_NAMING"},
     "ledger/launches.py": {"NO_CALL"},

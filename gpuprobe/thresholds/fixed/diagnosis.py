@@ -29,3 +29,8 @@ TURNS_NOTED_HIGH = 1.01
 """No iteration of a loop is counted twice."""
 LEAST_GROWTH = 2
 """The smallest factor by which a larger batch is worth trying."""
+TRACES_APART_MIB = 64.0
+"""A job's traces that take so much on disk take some ten times as much in memory together: then each processor reads
+one at a time. Below that, starting the processes costs more than it saves."""
+PACKED = 10.0
+"""JSON of events is compressed to about a tenth."""

@@ -1,0 +1,66 @@
+"""The breakdown of the traces at a path, and its replay: read at once, or by several processes where they are large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe.ledger.breakdown import Workings, break_down
+from gpuprobe.thresholds import fixed
+from gpuprobe.traces.formats import is_packed
+from gpuprobe.traces.read import find, read
+from gpuprobe.units import MIB
+from gpuprobe.whatif.records import Replay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpuprobe.ledger.records import TraceBreakdown
+    from gpuprobe.whatif.run_facts import Known
+
+# Each replay goes through all operations in Python; these take about half a second.
+READILY_REPLAYED = 20_000
+ALL_THE_SAME = "--what-if replays it all the same"
+READ_APART = f"the traces are so large together that each was read by itself and let go; {ALL_THE_SAME}, in memory"
+
+
+@dataclass(frozen=True)
+class ReadApart:
+    """The breakdown of traces of which nothing else was kept."""
+
+    breakdown: TraceBreakdown
+
+
+def accounted(path: Path, *, apart: bool) -> Workings | ReadApart:
+    """Account for the traces at a path. Raises InputError where there is none, or none can be read.
+
+    With `apart` those of a job that are large together are read by several processes.
+    """
+    if apart and is_large(path):
+        # Imported here: few traces are.
+        from gpuprobe.ledger.apart import break_down_apart
+
+        return ReadApart(break_down_apart(path))
+    return break_down(read(path))
+
+
+def is_large(path: Path) -> bool:
+    """Return whether the files at a path are several, and together take more memory than should be held."""
+    files, _ = find(path)
+    size = sum(file.stat().st_size * (fixed.PACKED if is_packed(file.name) else 1.0) for file in files)
+    return len(files) > 1 and size >= fixed.TRACES_APART_MIB * MIB
+
+
+def replayed(traced: Workings | ReadApart, known: Known | None, wanted: bool | None) -> Replay | None:
+    """Replay a trace where it is `wanted`, by default where it is not so long that one would wait for it."""
+    if wanted is False:
+        return None
+    if isinstance(traced, ReadApart):
+        return Replay(refused=READ_APART)
+    work = sum(len(device.kernels) + len(device.copies) for device in traced.timeline.devices)
+    if wanted is None and work > READILY_REPLAYED:
+        return Replay(refused=f"the trace holds {work:,} operations, whose replay takes long; {ALL_THE_SAME}")
+    # Imported here: a diagnosis without a replay need not wait for it.
+    from gpuprobe.whatif.predict import predict
+
+    return predict(traced, known)

@@ -1,0 +1,202 @@
+"""The breakdown of each device of a trace, once it is known when it waited for others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
+
+from gpuprobe.ledger import communication, kernels
+from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, LATE
+from gpuprobe.ledger.cpu import cpu_time
+from gpuprobe.ledger.cut import cut
+from gpuprobe.ledger.exchanges import PROCESSOR
+from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
+from gpuprobe.ledger.gpu import gpu_time
+from gpuprobe.ledger.held_facts import held_facts, prepared_facts
+from gpuprobe.ledger.host import TracedHost
+from gpuprobe.ledger.intervals import Intervals, covered, difference, join, union
+from gpuprobe.ledger.lost import lost
+from gpuprobe.ledger.names import kinds
+from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
+from gpuprobe.ledger.proof import proof
+from gpuprobe.ledger.quantiles import median
+from gpuprobe.ledger.records import DeviceBreakdown
+from gpuprobe.ledger.recurrent import recurrent_facts
+from gpuprobe.ledger.step_breakdowns import StepBreakdowns
+from gpuprobe.ledger.trust import confidence_in, trusted
+from gpuprobe.ledger.untold import missing_of
+from gpuprobe.units import PS_PER_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gpuprobe.ledger.cpu import CpuTime
+    from gpuprobe.ledger.exchanges import Member
+    from gpuprobe.ledger.gpu import GpuTime
+    from gpuprobe.ledger.steps import Windows
+    from gpuprobe.traces.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Found:
+    """A device's breakdown, with what it was made of: its host, the steps, their time by category, exclusive, and when
+    the host was held by work.
+
+    `held` is work of its own, `once` what is done once, whether or not the device idled meanwhile.
+    """
+
+    breakdown: DeviceBreakdown
+    host: TracedHost
+    windows: Windows
+    parts: dict[str, Intervals]
+    held: Intervals
+    once: Intervals
+
+
+class Traced:
+    """A trace with what its devices are accounted for by: the kinds of its names, its hosts, what was lost of each."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline = timeline
+        self.kinds: NDArray[np.int32] = kinds(timeline.names)
+        self.hosts = {name: TracedHost(timeline, name, self.kinds) for name in host_names(timeline)}
+        self.missing = {name: lost(host) for name, host in self.hosts.items()}
+
+    @property
+    def launched(self) -> int:
+        """How often the hosts launched work that no device shows."""
+        return sum(len(one.launch_ps) for one in self.missing.values())
+
+    def account(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[Found]:
+        """Account for the GPUs, or without any that did something for the processors.
+
+        `waiting` is when each device was in an exchange that another had not reached, `lost_share` what the profiler
+        says that it lost.
+        """
+        found = self._gpus(waiting, lost_share)
+        shown = (
+            self.timeline.others
+            or self.launched
+            or any(len(device.kernels) or len(device.copies) for device in self.timeline.devices)
+        )
+        return found if found or shown else self._processors(waiting, lost_share)
+
+    def _gpus(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[Found]:
+        found = []
+        for device in self.timeline.devices:
+            host, waits = self.hosts[device.host], waiting.get((device.name, device.host), Intervals())
+            time = gpu_time(self.timeline, device, host, self.missing[device.host], waits)
+            if time is not None:
+                made = _gpu(self.timeline, time, host, waits, lost_share)
+                found.append(Found(made, host, time.windows, time.parts, time.idle.busy_held, time.idle.busy_once))
+        return found
+
+    def _processors(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[Found]:
+        found = []
+        for host in self.hosts.values():
+            waits = waiting.get((PROCESSOR, host.name), Intervals())
+            spent = cpu_time(host, waits)
+            if spent is not None:
+                parts = spent.parts
+                made = _cpu(host, spent, waits, lost_share)
+                found.append(Found(made, host, spent.windows, parts, parts["idle_host_work"], parts["idle_once"]))
+        return found
+
+
+def host_names(timeline: Timeline) -> list[str]:
+    """Return the names of a trace's hosts."""
+    devices, threads = timeline.devices, timeline.threads
+    return list(dict.fromkeys([*(device.host for device in devices), *(thread.host for thread in threads)]))
+
+
+def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost, waiting: Intervals, lost_share: float) -> DeviceBreakdown:
+    device, windows = time.device, time.windows
+    steps = StepBreakdowns.of(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
+    span = max(time.span.total, 1)
+    gaps = gaps_of(time)
+    counted = slice(steps.warmup, steps.warmup + len(steps.counted))
+    sm, occupied, outside = kernels.sm_efficiency(time, counted), kernels.occupancy(time), kernels.idle_outside(time)
+    operations, loops = made_up_of(on_device(timeline.names, device), windows)
+    return replace(
+        _of_steps(device.name, device.host, "gpu", steps, windows),
+        marker_step_ms=median(device.steps.duration_ps) / PS_PER_MS if len(device.steps) else None,
+        gpu_span_ms=time.span.total / PS_PER_MS,
+        kernel_fraction=time.kernels.total / span,
+        exposed_copy_fraction=difference(time.copies, time.kernels).total / span,
+        idle_outside_step_fraction=outside,
+        sm_efficiency=sm,
+        occupancy=occupied,
+        overlap_fraction=kernels.overlap_fraction(time),
+        model=str(device.facts["model"]) if "model" in device.facts else None,
+        facts=dict(device.facts),
+        joined_fraction=time.work.joined_fraction,
+        lost_fraction=time.lost.fraction,
+        confidence=trusted(steps.typical, time, host, lost_share),
+        kernels=kernels.kernel_facts(timeline.names, time),
+        top_kernels=kernels.top_kernels(timeline.names, time),
+        operations=operations,
+        loops=loops,
+        copies=kernels.copy_facts(time),
+        communication=communication.of_gpu(timeline, time, host, waiting, counted),
+        held=held_facts(time, host),
+        recurrent=recurrent_facts(host, windows, join([time.parts[name] for name in LATE])),
+        stalled_ms=_per_step_ms(time.idle.stalled, windows, counted),
+        off_pace_ms=_per_step_ms(time.idle.off_pace, windows, counted),
+        cut=cut(time, host),
+        proof=proof(host, time.parts, windows.inside, time.idle),
+        gaps=top_gaps(windows, time.parts, host, gaps),
+        gap_histogram=histogram(gaps),
+        missing=missing_of(device, sm, occupied, outside),
+    )
+
+
+def _per_step_ms(part: Intervals, windows: Windows, counted: slice) -> float:
+    """The mean of a part's time over the steps that count."""
+    return float(covered(part, windows.start_ps[counted], windows.end_ps[counted]).mean()) / PS_PER_MS
+
+
+def _cpu(host: TracedHost, spent: CpuTime, waiting: Intervals, lost_share: float) -> DeviceBreakdown:
+    windows, parts = spent.windows, spent.parts
+    whole = max(union(windows.start_ps, windows.end_ps).total, 1)
+    steps = StepBreakdowns.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
+    operations, loops = made_up_of(on_processor(host), windows)
+    events = proof(host, parts, windows.inside)
+    counted = slice(steps.warmup, steps.warmup + len(steps.counted))
+    return replace(
+        _of_steps(PROCESSOR, host.name, "cpu", steps, windows),
+        confidence=confidence_in(steps.typical, 1.0, lost_share),
+        overhead_fraction=spent.overhead.total / whole,
+        dispatch_fraction=spent.dispatching.total / whole,
+        communication=communication.of_processor(host, windows, parts["cpu_collective"], waiting, counted),
+        recurrent=recurrent_facts(host, windows, join([parts["cpu_compute"], parts["cpu_dispatch"]])),
+        operations=operations,
+        loops=loops,
+        held=prepared_facts(windows, parts["idle_host_work"], events.get("idle_host_work", ())),
+        proof=events,
+        missing={"kernel_fraction": "there is no GPU in the trace"},
+    )
+
+
+def _of_steps(
+    name: str, host: str, kind: Literal["gpu", "cpu"], steps: StepBreakdowns, windows: Windows
+) -> DeviceBreakdown:
+    """Return the breakdown with what all kinds of devices have: the time of their steps."""
+    return DeviceBreakdown(
+        name=name,
+        host=host,
+        kind=kind,
+        step_ms=steps.typical.step_ms,
+        steps=len(steps.each),
+        ledger_ms=steps.typical.ledger_ms,
+        steps_from=windows.source,
+        inside_from=windows.inside_source,
+        warmup=steps.warmup,
+        counted=len(steps.counted),
+        spread=steps.spread,
+        each_step=tuple(steps.each),
+    )

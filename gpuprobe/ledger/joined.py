@@ -1,0 +1,111 @@
+"""One breakdown of all the traces of a job: their exchanges are matched first, then each is accounted for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuprobe.ledger import exchanges
+from gpuprobe.ledger.host_clocks import clocks_of, too_far_apart
+from gpuprobe.ledger.part import Shown
+from gpuprobe.ledger.peers import peers_of, slowest_of, waited_for
+from gpuprobe.ledger.records import TraceBreakdown
+from gpuprobe.ledger.untold import NO_CUPTI, at_rest, why_no_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gpuprobe.ledger.exchanges import Exchanges, Member, Own
+    from gpuprobe.ledger.intervals import Intervals
+    from gpuprobe.ledger.part import Part
+
+EMPTY = f"{{}} is in the trace and did nothing: where the training did not run on the processor, {NO_CUPTI}"
+# As `ledger.names.framework` asks for them.
+FRAMEWORKS = ("jax", "pytorch", "tensorflow")
+
+
+@dataclass(frozen=True)
+class Met:
+    """What is known of a job's traces before any is accounted for: their exchanges, on one origin, and their warnings.
+
+    `own` are the exchanges of the GPUs, of the processors where no GPU has any. `unix` says that all clocks are Unix
+    time, `ranks` how many processes the job has, 0 where nothing tells.
+    """
+
+    source: str
+    format: str
+    own: Own
+    unix: bool
+    ranks: int
+    warnings: tuple[str, ...]
+
+
+def joined(
+    met: Met, account: Callable[[Mapping[Member, Intervals]], Sequence[Part]]
+) -> tuple[TraceBreakdown, Exchanges | None]:
+    """Return the breakdown of a job, with its matched exchanges where devices may be compared by them.
+
+    `account` accounts for every trace, once it is told when each device waited for others.
+    """
+    exchanged, unmatched = exchanges.matched(met.own, met.unix)
+    clocks = clocks_of(exchanged)
+    parts = account(_waiting(exchanged))
+    step_ms = max((device.step_ms for part in parts for device in part.devices), default=0.0)
+    untold = exchanges.too_few(met.ranks, exchanged) or too_far_apart(clocks, step_ms)
+    if untold:
+        exchanged, unmatched = None, untold
+        parts = account({})
+    shown, frameworks = _all(parts), {part.framework for part in parts}
+    parts = _of_one_kind(parts, shown)
+    devices = tuple(device for part in parts for device in part.devices)
+    peers = peers_of(exchanged, devices)
+    # Where exchanges tell that nobody is waited for, nobody is named.
+    slowest, why = waited_for(devices, peers) or ((None, "") if peers or untold else slowest_of(devices))
+    spans = [part.clock for part in parts if part.clock is not None] if met.unix else []
+    breakdown = TraceBreakdown(
+        source=met.source,
+        format=met.format,
+        devices=devices,
+        hosts=tuple(host for part in parts for host in part.hosts),
+        framework=next((one for one in FRAMEWORKS if one in frameworks), ""),
+        began_ns=min((began for began, _ in spans), default=None),
+        ended_ns=max((ended for _, ended in spans), default=None),
+        slowest=slowest,
+        slowest_why=why,
+        peers=peers,
+        unmatched=unmatched,
+        untold=untold,
+        clocks=clocks,
+        warnings=(*met.warnings, *_warnings(shown, found=bool(devices))),
+    )
+    return breakdown, exchanged
+
+
+def _waiting(exchanged: Exchanges | None) -> dict[Member, Intervals]:
+    return {member: exchanged.waiting(member) for member in exchanged.members} if exchanged else {}
+
+
+def _all(parts: Sequence[Part]) -> Shown:
+    """Return what the traces show together."""
+    return Shown(
+        gpus=tuple(gpu for part in parts for gpu in part.shown.gpus),
+        others=tuple(other for part in parts for other in part.shown.others),
+        events=any(part.shown.events for part in parts),
+        launched=sum(part.shown.launched for part in parts),
+    )
+
+
+def _of_one_kind(parts: Sequence[Part], shown: Shown) -> Sequence[Part]:
+    """Leave the processors out where any trace has devices: then no host's processor is the device."""
+    others = shown.worked or shown.launched or shown.others
+    if not others and all(device.kind == "cpu" for part in parts for device in part.devices):
+        return parts
+    return [part for part in parts if any(device.kind == "gpu" for device in part.devices)]
+
+
+def _warnings(shown: Shown, *, found: bool) -> tuple[str, ...]:
+    """Say why there is no step where none was `found`, and which GPUs did nothing."""
+    if not found:
+        return (why_no_step(shown), *at_rest(shown.gpus))
+    empty = [EMPTY.format(shown.gpus[0].name)] if shown.gpus and not shown.worked else []
+    return (*empty, *at_rest(shown.gpus))

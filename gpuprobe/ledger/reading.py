@@ -1,0 +1,68 @@
+"""The child that reads one trace of a job and accounts for it (`ledger.apart` asks it).
+
+What a trace holds stays here; what it says of its exchanges and its devices, which is small, goes back.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+from gpuprobe.crew import serve
+from gpuprobe.ledger.account import Traced
+from gpuprobe.ledger.exchanges import of_gpus, of_processors
+from gpuprobe.ledger.part import part_of
+from gpuprobe.ledger.questions import Account, Glance, Look
+from gpuprobe.traces.names import Names
+from gpuprobe.traces.read import read_file
+from gpuprobe.traces.together import host_of, renamed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpuprobe.ledger.part import Part
+    from gpuprobe.traces.timeline import Timeline
+
+
+class Reader:
+    """Reads traces one after the other, and keeps the last in hand, since it is often asked about twice."""
+
+    def __init__(self) -> None:
+        self._file: Path | None = None
+        self._timeline: Timeline | None = None
+
+    def answer(self, question: Look | Account) -> Glance | Part:
+        """Answer a question about a trace. Raises InputError where it cannot be read."""
+        timeline = self._read(question.file)
+        if isinstance(question, Look):
+            return _glance(timeline, question.file)
+        traced = Traced(renamed(timeline, question.host))
+        waiting = {(device, question.host): time for device, time in question.waiting.items()}
+        return part_of(traced, traced.account(waiting, question.lost_share))
+
+    def _read(self, file: Path) -> Timeline:
+        if self._timeline is None or self._file != file:
+            # Gone before the next is read: one is in hand at a time.
+            self._timeline = None
+            self._file, self._timeline = file, read_file(file, Names())
+        return self._timeline
+
+
+def _glance(timeline: Timeline, file: Path) -> Glance:
+    gpus = of_gpus(timeline)
+    return Glance(
+        host=host_of(timeline, file),
+        format=timeline.format,
+        origin_ns=timeline.origin_ns,
+        unix=timeline.unix,
+        ranks=timeline.ranks,
+        warnings=timeline.warnings,
+        gpus=gpus,
+        processors={} if gpus else of_processors(Traced(timeline).hosts),
+    )
+
+
+if __name__ == "__main__":
+    # As in `gpuprobe diagnose`: hardly a cycle is left behind, and to look for some takes time.
+    gc.disable()
+    serve(Reader().answer)
