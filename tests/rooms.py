@@ -35,6 +35,7 @@ COMMON = {
     "recording": _room("the files of a study and of a run, by name"),
     "records": _room("the frozen types that pass between the rooms, and their JSON"),
     "scratch": _room("temporary folders, and what killed programs left of them"),
+    "tf_config": _room("TF_CONFIG: the tasks of a job, and which of them a process is"),
     "thresholds": _room("the numbers that decide, each with its source"),
     "units": _room("factors between units"),
     "wording": _room("numbers in words: shares, times, counts"),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from typing import TYPE_CHECKING
 
 from gpuprobe.doctor.facts import ClusterFacts
+from gpuprobe.tf_config import VARIABLE, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-VARIABLE = "TF_CONFIG"
 
 
 def cluster(environment: Mapping[str, str]) -> ClusterFacts:
@@ -20,11 +18,10 @@ def cluster(environment: Mapping[str, str]) -> ClusterFacts:
     if not text:
         return ClusterFacts()
     try:
-        read = json.loads(text)
-        tasks = {kind: tuple(map(str, addresses)) for kind, addresses in read["cluster"].items()}
-        kind, index = str(read["task"]["type"]), int(read["task"]["index"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return ClusterFacts(given=True, wrong=f"cannot be read ({type(error).__name__}: {error})")
+        found = parse(text)
+    except ValueError as error:
+        return ClusterFacts(given=True, wrong=str(error))
+    tasks, kind, index = found.addresses, found.kind, found.index
     addresses = [address for group in tasks.values() for address in group]
     twice = next((address for address in addresses if addresses.count(address) > 1), "")
     if twice:

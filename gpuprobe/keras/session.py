@@ -25,6 +25,7 @@ from gpuprobe.measure.environment import environment
 from gpuprobe.measure.events import EventLog, fold
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER, run_folder
 from gpuprobe.records import Given, Outcome, Request, Run, RunSpec, Settings, StrategyInfo, Study, TraceInfo, save
+from gpuprobe.tf_config import own_task
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class ProbeSession:
         self.folder = run_folder(self.study_folder, 1, STRATEGY)
         self.folder.mkdir(parents=True)
         self._study = self._described()
-        self._spec = RunSpec(strategy=STRATEGY, round=1, seed=0, batch_size=0)
+        self._spec = RunSpec(strategy=STRATEGY, round=1, seed=0, batch_size=0, task=own_task(os.environ))
         with ExitStack() as stack:
             stack.enter_context(folder.held(self.study_folder))
             save(self._study, self.study_folder / STUDY_FILE)

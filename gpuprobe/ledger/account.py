@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
@@ -11,7 +12,6 @@ from gpuprobe.ledger import communication, kernels
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES, LATE
 from gpuprobe.ledger.cpu import cpu_time
 from gpuprobe.ledger.cut import cut
-from gpuprobe.ledger.exchanges import PROCESSOR
 from gpuprobe.ledger.gaps import gaps_of, histogram, top_gaps
 from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.held_facts import held_facts, prepared_facts
@@ -20,6 +20,7 @@ from gpuprobe.ledger.intervals import Intervals, covered, difference, join, unio
 from gpuprobe.ledger.lost import lost
 from gpuprobe.ledger.names import kinds
 from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
+from gpuprobe.ledger.own_exchanges import PROCESSOR
 from gpuprobe.ledger.proof import proof
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.records import DeviceBreakdown
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpuprobe.ledger.cpu import CpuTime
-    from gpuprobe.ledger.exchanges import Member
     from gpuprobe.ledger.gpu import GpuTime
+    from gpuprobe.ledger.lost import Lost
+    from gpuprobe.ledger.own_exchanges import Member
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Timeline
 
@@ -65,7 +67,11 @@ class Traced:
         self.timeline = timeline
         self.kinds: NDArray[np.int32] = kinds(timeline.names)
         self.hosts = {name: TracedHost(timeline, name, self.kinds) for name in host_names(timeline)}
-        self.missing = {name: lost(host) for name, host in self.hosts.items()}
+
+    @cached_property
+    def missing(self) -> dict[str, Lost]:
+        """What was lost of each host's launches."""
+        return {name: lost(host) for name, host in self.hosts.items()}
 
     @property
     def launched(self) -> int:

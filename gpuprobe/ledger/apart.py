@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from gpuprobe.ledger.exchanges import Key, Member, Own
+    from gpuprobe.ledger.own_exchanges import Key, Member, Own
     from gpuprobe.ledger.part import Part
     from gpuprobe.ledger.questions import Glance
     from gpuprobe.ledger.records import TraceBreakdown
@@ -47,7 +47,7 @@ class _Whole:
 
     def placed(self, own: Own) -> dict[Member, dict[Key, Int64s]]:
         """Return exchanges of the file's devices under the names and on the clock of the job."""
-        by = np.array([self.offset_ps, self.offset_ps, 0], np.int64)
+        by = np.array([self.offset_ps, self.offset_ps, 0, 0], np.int64)
         return {
             (device, self.host): {key: columns + by for key, columns in of.items()} for (device, _), of in own.items()
         }

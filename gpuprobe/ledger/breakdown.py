@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe.ledger.account import Traced
-from gpuprobe.ledger.exchanges import of_gpus, of_processors
 from gpuprobe.ledger.joined import Met, joined
+from gpuprobe.ledger.own_exchanges import of_gpus, of_processors
 from gpuprobe.ledger.part import part_of
 from gpuprobe.ledger.trust import told_lost
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gpuprobe.ledger.account import Found
-    from gpuprobe.ledger.exchanges import Exchanges, Member
+    from gpuprobe.ledger.exchanges import Exchanges
     from gpuprobe.ledger.intervals import Intervals
+    from gpuprobe.ledger.own_exchanges import Member
     from gpuprobe.ledger.part import Part
     from gpuprobe.ledger.records import DeviceBreakdown, TraceBreakdown
     from gpuprobe.traces.timeline import Timeline
@@ -56,7 +57,7 @@ def break_down(timeline: Timeline) -> Workings:
     met = Met(
         source=timeline.source,
         format=timeline.format,
-        own=of_gpus(timeline) or of_processors(traced.hosts),
+        own=of_gpus(timeline, traced.hosts) or of_processors(traced.hosts),
         unix=timeline.unix,
         ranks=timeline.ranks,
         warnings=timeline.warnings,

@@ -3,8 +3,11 @@
 Every participant of a communicator must issue the same collectives in the same order (NCCL's user guide, "Using
 multiple NCCL communicators concurrently"), and all of them end together. So the k-th of a kind on one device is the
 k-th on each other of its communicator, and the shortest of them is the transfer: the device that came last waited for
-nobody. The rest of each longer one is waiting. None of this needs the clocks of several hosts to agree; that the ends
-agree once each host's offset is taken off is the proof that the match is right.
+nobody. The rest of each longer one is waiting. None of this needs the clocks of several hosts to agree.
+
+Which exchange of a trace is the first of another's is told by the numbers of their steps, where both have them, else by
+their ends, which agree once each host's offset is taken off. On processors that are busy ends do not agree: a thread
+that waits for its turn leaves late. There the numbers alone decide.
 
 PyTorch names the communicator of each collective. Where a trace does not, all devices are one. Where exchanges of one
 communicator do not end together, as those of pairs, those devices belong together whose exchanges do.
@@ -18,32 +21,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe import wording
-from gpuprobe.ledger import names
 from gpuprobe.ledger.aligned import allowed_ps, apart_ps, side_by_side
 from gpuprobe.ledger.intervals import Intervals, union
-from gpuprobe.ledger.names import Kind
+from gpuprobe.ledger.numbered import of_same_steps, pace_ps
+from gpuprobe.ledger.own_exchanges import END, PROCESSOR, SIZE, START, STEP, of_gpus, of_processors
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import TypeAlias
 
     from numpy.typing import NDArray
 
     from gpuprobe.ledger.host import TracedHost
-    from gpuprobe.traces.timeline import Device, Int64s, Timeline
+    from gpuprobe.ledger.own_exchanges import Key, Member, Own
+    from gpuprobe.traces.timeline import Int64s, Timeline
 
-    # A device by its name and its host's.
-    Member: TypeAlias = tuple[str, str]
-    # What an exchange does, and its communicator, empty where the trace names none.
-    Key: TypeAlias = tuple[str, str]
-    # The exchanges of each device, (n, 3) of a kind and communicator: start, end, bytes.
-    Own: TypeAlias = Mapping[Member, Mapping[Key, Int64s]]
-
-PROCESSOR = "CPU"
-# The columns of an exchange.
-START, END, SIZE = range(3)
 APART = "the devices' exchanges do not end together: they are of different steps or groups"
 
 
@@ -52,7 +45,8 @@ class Exchanges:
     """Matched collectives, (d, k) for d devices: `start_ps` and `end_ps`, each on its own host's clock.
 
     `took` says which devices took part in which; the times of the others are 0. Of each, (k,): `transfer_ps` is how
-    long the shortest took, `bytes` what each device gave or got, UNKNOWN where the trace does not say.
+    long the shortest took, `bytes` what each device gave or got, `step` the number of its step; the last two are
+    UNKNOWN where the trace does not say. `numbered` says that the steps' numbers proved every match.
     """
 
     members: tuple[Member, ...]
@@ -61,6 +55,8 @@ class Exchanges:
     took: NDArray[np.bool_]
     transfer_ps: Int64s
     bytes: Int64s
+    step: Int64s
+    numbered: bool = False
 
     def waiting(self, member: Member) -> Intervals:
         """Return when a device was in a collective and another had not arrived; nothing where it took no part."""
@@ -85,7 +81,7 @@ class Exchanges:
 
 def match(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> tuple[Exchanges | None, str]:
     """Match the collectives of all devices of a trace that take part in some, as `matched` does."""
-    return matched(of_gpus(timeline) or of_processors(hosts), timeline.unix)
+    return matched(of_gpus(timeline, hosts) or of_processors(hosts), timeline.unix)
 
 
 def matched(own: Own, unix: bool) -> tuple[Exchanges | None, str]:
@@ -118,54 +114,94 @@ def too_few(ranks: int, exchanged: Exchanges | None) -> str:
     )
 
 
-def _of_key(own: Own, key: Key, unix: bool) -> list[tuple[tuple[Member, ...], Int64s]]:
-    """Return the exchanges of one kind and communicator, (d, k, 3), with the members that they are of."""
+@dataclass(frozen=True)
+class _Group:
+    """Exchanges of one kind and communicator, (d, k, 4), with the members that they are of, and whether numbers of
+    their steps proved that they are the same.
+    """
+
+    members: tuple[Member, ...]
+    columns: Int64s
+    numbered: bool
+
+
+def _of_key(own: Own, key: Key, unix: bool) -> list[_Group]:
     members = tuple(member for member, of in own.items() if key in of)
     if len(members) < 2:
         return []
     together = _aligned(own, key, members, unix)
-    return [(members, together)] if together is not None else _parts(own, key, members, unix)
+    return [together] if together is not None else _parts(own, key, members, unix)
 
 
-def _parts(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> list[tuple[tuple[Member, ...], Int64s]]:
+def _parts(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> list[_Group]:
     """Part members into those whose exchanges end together, each with the first that it fits."""
     found = []
     while len(members) > 1:
         first, *others = members
         group = (first, *(one for one in others if _aligned(own, key, (first, one), unix) is not None))
         aligned = _aligned(own, key, group, unix) if len(group) > 1 else None
-        found += [(group, aligned)] if aligned is not None else []
+        found += [aligned] if aligned is not None else []
         members = tuple(member for member in members if member not in group)
     return found
 
 
-def _aligned(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> Int64s | None:
-    """Return the exchanges that members have in common, (d, k, 3), without the few that do not end together."""
-    hosts = [host for _, host in members]
-    columns = side_by_side([own[member][key] for member in members], hosts, unix)
+def _aligned(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> _Group | None:
+    """Return the exchanges that members have in common, without the few that do not end together."""
+    of, hosts = [own[member][key] for member in members], [host for _, host in members]
+    numbered = of_same_steps(of)
+    if numbered is not None:
+        together = apart_ps(numbered[:, :, END], hosts) <= allowed_ps(numbered)
+        if together.mean() >= fixed.EXCHANGES_TOGETHER:
+            return _Group(members, numbered[:, together], numbered=True)
+        if all(device == PROCESSOR for device, _ in members) and _at_one_pace(numbered, unix):
+            return _Group(members, numbered, numbered=True)
+    columns = side_by_side(of, hosts, unix)
     if columns is None:
         return None
-    together: Int64s = columns[:, apart_ps(columns[:, :, END], hosts) <= allowed_ps(columns)]
-    return together
+    together = apart_ps(columns[:, :, END], hosts) <= allowed_ps(columns)
+    return _Group(members, columns[:, together], numbered=False)
 
 
-def _joined(members: tuple[Member, ...], found: Sequence[tuple[tuple[Member, ...], Int64s]]) -> Exchanges:
-    count = sum(columns.shape[1] for _, columns in found)
+def _at_one_pace(columns: Int64s, unix: bool) -> bool:
+    """Whether the clocks of processors agree that exchanges of one number are of one step, however busy they are.
+
+    A thread that waits for its turn leaves an exchange late, so that its end says little; a step off would be off by
+    as much as steps lie apart.
+    """
+    pace = pace_ps(columns)
+    apart = columns[:, :, END] - columns[0, :, END]
+    return pace == float("inf") or (unix and float(np.abs(np.median(apart, axis=1)).max()) <= pace / 2)
+
+
+def _joined(members: tuple[Member, ...], found: Sequence[_Group]) -> Exchanges:
+    count = sum(group.columns.shape[1] for group in found)
     times = np.zeros((len(members), count, 2), np.int64)
     took = np.zeros((len(members), count), np.bool_)
-    transfer, size = np.zeros(count, np.int64), np.full(count, UNKNOWN, np.int64)
+    transfer = np.zeros(count, np.int64)
+    size, step = np.full((2, count), UNKNOWN, np.int64)
     begun = 0
-    for group, columns in found:
+    for group in found:
+        columns = group.columns
         place = slice(begun, begun + columns.shape[1])
-        rows = [members.index(member) for member in group]
+        rows = [members.index(member) for member in group.members]
         times[rows, place] = columns[:, :, :SIZE]
         took[rows, place] = True
         transfer[place] = (columns[:, :, END] - columns[:, :, START]).min(axis=0)
         size[place] = columns[:, :, SIZE].max(axis=0)
+        step[place] = columns[:, :, STEP].max(axis=0)
         begun = place.stop
     order = _in_order(times[:, :, END], took)
     times, took = times[:, order], took[:, order]
-    return Exchanges(members, times[:, :, START], times[:, :, END], took, transfer[order], size[order])
+    return Exchanges(
+        members,
+        times[:, :, START],
+        times[:, :, END],
+        took,
+        transfer[order],
+        size[order],
+        step[order],
+        all(group.numbered for group in found),
+    )
 
 
 def _in_order(end: Int64s, took: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -173,52 +209,3 @@ def _in_order(end: Int64s, took: NDArray[np.bool_]) -> NDArray[np.intp]:
     never = np.iinfo(np.int64).max
     first = np.where(took, end, never).min(axis=1, keepdims=True)
     return np.argsort(np.where(took, end - first, never).min(axis=0), kind="stable")
-
-
-def of_gpus(timeline: Timeline) -> Own:
-    """Return the collectives of the GPUs that take part in any."""
-    own = {(device.name, device.host): _of_device(timeline, device) for device in timeline.devices}
-    return {member: of for member, of in own.items() if of}
-
-
-def of_processors(hosts: Mapping[str, TracedHost]) -> Own:
-    """Return the collectives of the hosts themselves, which count where no GPU takes part in any."""
-    own = {(PROCESSOR, name): _of_host(host) for name, host in hosts.items()}
-    return {member: of for member, of in own.items() if of}
-
-
-def _of_device(timeline: Timeline, device: Device) -> dict[Key, Int64s]:
-    kernels = device.kernels
-    chosen = np.flatnonzero(names.collective(timeline.names, kernels.name))
-    group = kernels.group[chosen] if len(kernels.group) else np.full(len(chosen), UNKNOWN)
-    size = kernels.bytes[chosen] if len(kernels.bytes) else np.full(len(chosen), UNKNOWN)
-    columns = np.stack([kernels.start_ps[chosen], kernels.end_ps[chosen], size], axis=1)
-    return _by_key(timeline.names, kernels.name[chosen], group, columns)
-
-
-def _of_host(host: TracedHost) -> dict[Key, Int64s]:
-    """Of all threads, since an exchange runs on whichever of the pool is free."""
-    masks = [(kinds & Kind.EXCHANGE) != 0 for kinds in host.kinds]
-    chosen = [(thread.events, mask) for thread, mask in zip(host.threads, masks, strict=True)]
-    if not any(mask.any() for _, mask in chosen):
-        return {}
-    name = np.concatenate([events.name[mask] for events, mask in chosen])
-    start = np.concatenate([events.start_ps[mask] for events, mask in chosen])
-    end = np.concatenate([events.end_ps[mask] for events, mask in chosen])
-    order = np.argsort(start, kind="stable")
-    unknown = np.full(len(name), UNKNOWN, np.int64)
-    return _by_key(host.names, name[order], unknown, np.stack([start[order], end[order], unknown], axis=1))
-
-
-def _by_key(
-    texts: Sequence[str], name: NDArray[np.integer], group: NDArray[np.integer], columns: Int64s
-) -> dict[Key, Int64s]:
-    """Part collectives by what they do and by communicator, (n, 3) each, in their order."""
-    keys = [
-        (names.collective_kind(texts[one]), "" if of == UNKNOWN else texts[of])
-        for one, of in zip(name.tolist(), group.tolist(), strict=True)
-    ]
-    places: dict[Key, list[int]] = {}
-    for place, key in enumerate(keys):
-        places.setdefault(key, []).append(place)
-    return {key: columns[of] for key, of in places.items()}

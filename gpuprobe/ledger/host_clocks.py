@@ -41,7 +41,7 @@ def clocks_of(exchanged: Exchanges | None) -> tuple[HostClock, ...]:
 def too_far_apart(clocks: Sequence[HostClock], step_ms: float) -> str:
     """Say why hosts cannot be compared, where their clocks are known less well than a part of the step; else nothing.
 
-    What is off by as much may be an exchange of another step.
+    What is off by as much may be an exchange of another step, where no number tells.
     """
     worst = max(clocks, key=lambda clock: clock.error_ms, default=None)
     if worst is None or worst.error_ms <= fixed.CLOCKS_ERROR * step_ms:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.ledger import exchanges
 from gpuprobe.ledger.host_clocks import clocks_of, too_far_apart
+from gpuprobe.ledger.numbered import of_other_steps
 from gpuprobe.ledger.part import Shown
 from gpuprobe.ledger.peers import peers_of, slowest_of, waited_for
 from gpuprobe.ledger.records import TraceBreakdown
@@ -15,8 +16,11 @@ from gpuprobe.ledger.untold import NO_CUPTI, at_rest, why_no_step
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gpuprobe.ledger.exchanges import Exchanges, Member, Own
+    from gpuprobe.ledger.exchange_records import HostClock
+    from gpuprobe.ledger.exchanges import Exchanges
     from gpuprobe.ledger.intervals import Intervals
+    from gpuprobe.ledger.numbered import Away
+    from gpuprobe.ledger.own_exchanges import Member, Own
     from gpuprobe.ledger.part import Part
 
 EMPTY = f"{{}} is in the trace and did nothing: where the training did not run on the processor, {NO_CUPTI}"
@@ -47,11 +51,14 @@ def joined(
 
     `account` accounts for every trace, once it is told when each device waited for others.
     """
-    exchanged, unmatched = exchanges.matched(met.own, met.unix)
+    away = of_other_steps(met.own, met.unix)
+    own = {member: of for member, of in met.own.items() if away is None or member not in away.members}
+    exchanged, unmatched = exchanges.matched(own, met.unix)
+    unmatched = away.why if away else unmatched
     clocks = clocks_of(exchanged)
     parts = account(_waiting(exchanged))
     step_ms = max((device.step_ms for part in parts for device in part.devices), default=0.0)
-    untold = exchanges.too_few(met.ranks, exchanged) or too_far_apart(clocks, step_ms)
+    untold = _untold(met, away, exchanged, clocks, step_ms)
     if untold:
         exchanged, unmatched = None, untold
         parts = account({})
@@ -79,6 +86,17 @@ def joined(
         warnings=(*met.warnings, *_warnings(shown, found=bool(devices))),
     )
     return breakdown, exchanged
+
+
+def _untold(
+    met: Met, away: Away | None, exchanged: Exchanges | None, clocks: Sequence[HostClock], step_ms: float
+) -> str:
+    """Say why devices are not compared; empty where they are."""
+    if exchanged is None:
+        return away.why if away else ""
+    few = exchanges.too_few(max(met.ranks, len(met.own)) if away else met.ranks, exchanged)
+    # Numbers of steps prove what ends that lie apart cannot.
+    return few or ("" if exchanged.numbered else too_far_apart(clocks, step_ms))
 
 
 def _waiting(exchanged: Exchanges | None) -> dict[Member, Intervals]:

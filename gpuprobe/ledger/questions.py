@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gpuprobe.ledger.exchanges import Own
     from gpuprobe.ledger.intervals import Intervals
+    from gpuprobe.ledger.own_exchanges import Own
 
 
 @dataclass(frozen=True)

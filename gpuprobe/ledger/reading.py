@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.crew import serve
 from gpuprobe.ledger.account import Traced
-from gpuprobe.ledger.exchanges import of_gpus, of_processors
+from gpuprobe.ledger.own_exchanges import of_gpus, of_processors
 from gpuprobe.ledger.part import part_of
 from gpuprobe.ledger.questions import Account, Glance, Look
 from gpuprobe.traces.names import Names
@@ -49,7 +49,8 @@ class Reader:
 
 
 def _glance(timeline: Timeline, file: Path) -> Glance:
-    gpus = of_gpus(timeline)
+    hosts = Traced(timeline).hosts
+    gpus = of_gpus(timeline, hosts)
     return Glance(
         host=host_of(timeline, file),
         format=timeline.format,
@@ -58,7 +59,7 @@ def _glance(timeline: Timeline, file: Path) -> Glance:
         ranks=timeline.ranks,
         warnings=timeline.warnings,
         gpus=gpus,
-        processors={} if gpus else of_processors(Traced(timeline).hosts),
+        processors={} if gpus else of_processors(hosts),
     )
 
 

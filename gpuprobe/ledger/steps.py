@@ -80,7 +80,7 @@ def find(
     too. It is None where the processor is the device: then the last step ends with its marker. A device that does not
     take part in the training (`trains`) has one step, its own work. Returns None where nothing shows a step.
     """
-    marks = _marks(host)
+    marks = marks_of(host)
     calls = _calls(host)
     inside, inside_source = _inside(host, marks, calls)
     starts = _step_starts(host, marks, calls, device_steps, worked_ps) if trains else _one_step(worked_ps)
@@ -100,7 +100,7 @@ def find(
     )
 
 
-def _inside(host: TracedHost, marks: _Marks | None, calls: _Calls | None) -> tuple[Intervals | None, str]:
+def _inside(host: TracedHost, marks: Marks | None, calls: _Calls | None) -> tuple[Intervals | None, str]:
     """Return when the host was in the training function, and what in the trace shows it."""
     compiled = host.select(Kind.JIT)
     if len(compiled):
@@ -117,7 +117,7 @@ def _inside(host: TracedHost, marks: _Marks | None, calls: _Calls | None) -> tup
 
 def _step_starts(
     host: TracedHost,
-    marks: _Marks | None,
+    marks: Marks | None,
     calls: _Calls | None,
     device_steps: Steps,
     worked_ps: tuple[int, int] | None,
@@ -149,7 +149,7 @@ def _one_step(worked_ps: tuple[int, int] | None) -> _StepStarts | None:
 
 
 @dataclass(frozen=True)
-class _Marks:
+class Marks:
     """The step markers of one thread; `enclose_the_call` where they are events around the training function.
 
     Kineto's markers follow each other without a gap and include callbacks and logging: nothing lies outside them.
@@ -160,9 +160,9 @@ class _Marks:
     enclose_the_call: bool
 
 
-def _marks(host: TracedHost) -> _Marks | None:
+def marks_of(host: TracedHost) -> Marks | None:
     """Return the outermost step markers of the host, on the thread that has most of them; None without any."""
-    best: _Marks | None = None
+    best: Marks | None = None
     for thread in host.threads:
         marked = thread.step != UNKNOWN
         if not marked.any():
@@ -172,7 +172,7 @@ def _marks(host: TracedHost) -> _Marks | None:
         first = _outermost(start, end)
         if best is None or len(first) > len(best.spans):
             kineto = host.names[int(thread.events.name[marked][0])].startswith("ProfilerStep")
-            best = _Marks(Intervals(start[first], end[first]), thread.step[marked][first], not kineto)
+            best = Marks(Intervals(start[first], end[first]), thread.step[marked][first], not kineto)
     return best
 
 

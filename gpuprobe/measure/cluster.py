@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.errors import InputError
+from gpuprobe.tf_config import VARIABLE
 from gpuprobe.units import KIB
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from gpuprobe.records import Job
     from gpuprobe.strategies.plan import Plan
 
-VARIABLE = "TF_CONFIG"
 # TensorFlow's error for a port in use.
 NO_SERVER = "Could not start gRPC server"
 

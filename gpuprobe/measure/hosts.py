@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from gpuprobe import telemetry
 from gpuprobe.errors import UsageError
 from gpuprobe.measure.active import ActiveRun
-from gpuprobe.measure.cluster import VARIABLE
 from gpuprobe.measure.plan import Planned, plan_rounds
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, run_folder
 from gpuprobe.records import Job, RunSpec, save
 from gpuprobe.strategies.registry import devices_of
+from gpuprobe.tf_config import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -36,7 +36,8 @@ class RunSpec(Record, frozen=True, kw_only=True):
     strategy `start` is the one that it is compared with in this study.
     Keras trains with `backend`. `shared` is the file of the first weights that all runs of a study over several
     backends begin with, whose arrays come in one order too; empty where one seed gives all the same. `job` is the place
-    of this process where several carry out the run.
+    of this process where several carry out the run. `task` is what TF_CONFIG calls the process of a training that was
+    watched, as `worker1`; empty where it says nothing.
     """
 
     strategy: str
@@ -58,6 +59,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
     backend: str = "tensorflow"
     shared: str = ""
     job: Job | None = None
+    task: str = ""
 
 
 class GpuInfo(Record, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
-from gpuprobe.recording import PROFILES_PATTERN, RUNS_FOLDER, TRAININGS_FOLDER
+from gpuprobe.recording import PROFILES_PATTERN, RUNS_FOLDER, SPEC_FILE, TRAININGS_FOLDER, spec_of
 from gpuprobe.traces.formats import FORMATS, ending_of, is_named_as_a_trace
 
 if TYPE_CHECKING:
@@ -88,10 +88,14 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:
-    """Return a name for each file's host; where several hosts have the same, by the file's or folder's name.
+    """Return a name for each file's host, no two the same.
 
-    Two workers on one machine write their profiles under the same host name. No two files get one name.
+    It is that of its task in TF_CONFIG, where recordings of gpuprobe know it for all; else the host's, or the file's or
+    folder's where several hosts have the same, as two workers on one machine have.
     """
+    tasks = [_task_of(file) for file in files]
+    if all(tasks) and len(set(tasks)) == len(files) > 1:
+        return tasks
     stems = [file.name.removesuffix(ending_of(file.name)) for file in files]
     if len(set(stems)) < len(stems):
         # The files' names are equal too: use the first level of the path at which all folders differ.
@@ -102,6 +106,12 @@ def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:
         f"{name} ({named[:place].count(name) + 1})" if named.count(name) > 1 else name
         for place, name in enumerate(named)
     ]
+
+
+def _task_of(file: Path) -> str:
+    """Return what TF_CONFIG called the process that a trace is of, empty where no recording says."""
+    run = next(iter(file.parents[PROFILES_PATTERN.count("/") + 1 :]), None)
+    return spec_of(run).task if run is not None and (run / SPEC_FILE).is_file() else ""
 
 
 def _sessions(path: Path) -> list[Path]:

@@ -243,4 +243,6 @@ def _first_exchanges(exchanged: Exchanges, count: int) -> Exchanges:
         exchanged.took[:, :count],
         exchanged.transfer_ps[:count],
         exchanged.bytes[:count],
+        exchanged.step[:count],
+        exchanged.numbered,
     )

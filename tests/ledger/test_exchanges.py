@@ -17,6 +17,7 @@ from gpuprobe.errors import InputError
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.exchanges import match
+from gpuprobe.records import RunSpec, save
 from gpuprobe.traces.find import called_apart, find
 from gpuprobe.traces.read import read
 from gpuprobe.traces.timeline import Events, Kernels, Timeline
@@ -166,7 +167,15 @@ def test_two_workers_of_one_machine_are_kept_apart(tmp_path: Path) -> None:
         taken = run / "trace" / "plugins" / "profile" / "2026_01_31_10_00_00"
         taken.mkdir(parents=True)
         (taken / "box.xplane.pb").write_bytes(b"")
-    assert called_apart(["box", "box"], find(watched)[0]) == ["r0", "r1"]
+    recorded = find(watched)[0]
+    assert called_apart(["box", "box"], recorded) == ["r0", "r1"]
+    for file, task in zip(recorded, ("worker1", "chief"), strict=True):
+        save(RunSpec(strategy="fit", round=1, seed=0, batch_size=0, task=task), file.parents[4] / "spec.json")
+    assert called_apart(["box", "other"], recorded) == ["worker1", "chief"]
+    assert called_apart(["box"], recorded[:1]) == ["box"], "one alone is called what its trace calls it"
+    (recorded[1].parents[4] / "spec.json").unlink()
+    assert called_apart(["box", "box"], recorded) == ["r0", "r1"]
+    assert called_apart(["box", "box"], [files[0], files[0]]) == ["box (1)", "box (2)"]
     later = tmp_path / "worker" / "plugins" / "profile"
     (later / "2026_01_31_10_00_00").rename(later / "2026_01_31_10_00_40")
     with pytest.raises(InputError, match="there is one below"):

@@ -59,9 +59,8 @@ def test_clocks_that_are_known_less_well_than_a_tenth_of_the_step_compare_nothin
     off = np.where(np.arange(40) % 2, error_ms, -error_ms)
     ends = (np.stack([end, end + 3 + off]) * PS_PER_MS).astype(np.int64)
     took = np.ones((2, 40), np.bool_)
-    made = Exchanges(
-        (("GPU", "a"), ("GPU", "b")), ends - PS_PER_MS, ends, took, ends[0] * 0 + PS_PER_MS, ends[0] * 0 - 1
-    )
+    members, unknown = (("GPU", "a"), ("GPU", "b")), ends[0] * 0 - 1
+    made = Exchanges(members, ends - PS_PER_MS, ends, took, ends[0] * 0 + PS_PER_MS, unknown, unknown)
     (clock,) = clocks_of(made)
     assert clock.offset_ms == pytest.approx(3, abs=0.3)
     assert clock.error_ms == pytest.approx(error_ms, rel=0.1)

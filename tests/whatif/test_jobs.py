@@ -110,7 +110,7 @@ def test_of_one_worker_or_one_step_nothing_is_told_of_the_job(tmp_path: Path) ->
     assert exchanged is not None
     one = dataclasses.replace(
         exchanged,
-        **{name: column[..., :1] for name, column in vars(exchanged).items() if name != "members"},
+        **{name: column[..., :1] for name, column in vars(exchanged).items() if name not in {"members", "numbered"}},
     )
     for told, reason in ((one, FEW), (None, ALONE)):
         found, untried = predictions(dataclasses.replace(workings, exchanged=told), 10.0)
@@ -125,5 +125,5 @@ def test_latency_is_fitted_to_transfers_of_several_sizes(sizes: tuple[int, ...],
     size = np.array(sizes, np.int64)
     took = ((0.5 + 0.02 * np.abs(size)) * PS_PER_MS).astype(np.int64)
     both = np.stack([took, took])
-    made = Exchanges((("GPU", "a"), ("GPU", "b")), both * 0, both, np.ones((2, 3), np.bool_), took, size)
+    made = Exchanges((("GPU", "a"), ("GPU", "b")), both * 0, both, np.ones((2, 3), np.bool_), took, size, size * 0)
     assert latency_ms(made) == pytest.approx(told_ms, abs=1e-6)

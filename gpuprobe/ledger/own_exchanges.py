@@ -1,0 +1,110 @@
+"""The exchanges of each device, by what they do and by communicator, before any is matched with another's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuprobe.ledger import names
+from gpuprobe.ledger.launches import NO_CALL, called_by
+from gpuprobe.ledger.names import Kind
+from gpuprobe.ledger.steps import marks_of
+from gpuprobe.traces.names import distinct
+from gpuprobe.traces.timeline import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
+    from gpuprobe.ledger.host import TracedHost
+    from gpuprobe.traces.timeline import Device, Int64s, Timeline
+
+    # A device by its name and its host's.
+    Member: TypeAlias = tuple[str, str]
+    # What an exchange does, and its communicator, empty where the trace names none.
+    Key: TypeAlias = tuple[str, str]
+    # The exchanges of each device, (n, 4) of a kind and communicator.
+    Own: TypeAlias = Mapping[Member, Mapping[Key, Int64s]]
+
+PROCESSOR = "CPU"
+# The columns of an exchange: its times (ps), its bytes, and the number of its step; the last two may be UNKNOWN.
+START, END, SIZE, STEP = range(4)
+
+
+def of_gpus(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> Own:
+    """Return the collectives of the GPUs that take part in any; their steps are known where their hosts are."""
+    own = {
+        (device.name, device.host): _of_device(timeline, device, hosts.get(device.host)) for device in timeline.devices
+    }
+    return {member: of for member, of in own.items() if of}
+
+
+def of_processors(hosts: Mapping[str, TracedHost]) -> Own:
+    """Return the collectives of the hosts themselves, which count where no GPU takes part in any."""
+    own = {(PROCESSOR, name): _of_host(host) for name, host in hosts.items()}
+    return {member: of for member, of in own.items() if of}
+
+
+def _of_device(timeline: Timeline, device: Device, host: TracedHost | None) -> dict[Key, Int64s]:
+    kernels = device.kernels
+    chosen = np.flatnonzero(names.collective(timeline.names, kernels.name))
+    group = kernels.group[chosen] if len(kernels.group) else np.full(len(chosen), UNKNOWN)
+    size = kernels.bytes[chosen] if len(kernels.bytes) else np.full(len(chosen), UNKNOWN)
+    step = _steps_of(host, _asked_ps(host, kernels.correlation[chosen])) if host else np.full(len(chosen), UNKNOWN)
+    columns = np.stack([kernels.start_ps[chosen], kernels.end_ps[chosen], size, step], axis=1)
+    return _by_key(timeline.names, kernels.name[chosen], group, columns)
+
+
+def _of_host(host: TracedHost) -> dict[Key, Int64s]:
+    """Of all threads, since an exchange runs on whichever of the pool is free."""
+    masks = [(kinds & Kind.EXCHANGE) != 0 for kinds in host.kinds]
+    chosen = [(thread.events, mask) for thread, mask in zip(host.threads, masks, strict=True)]
+    if not any(mask.any() for _, mask in chosen):
+        return {}
+    name = np.concatenate([events.name[mask] for events, mask in chosen])
+    start = np.concatenate([events.start_ps[mask] for events, mask in chosen])
+    end = np.concatenate([events.end_ps[mask] for events, mask in chosen])
+    order = np.argsort(start, kind="stable")
+    unknown = np.full(len(name), UNKNOWN, np.int64)
+    columns = np.stack([start[order], end[order], unknown, _steps_of(host, start[order])], axis=1)
+    return _by_key(host.names, name[order], unknown, columns)
+
+
+def _by_key(
+    texts: Sequence[str], name: NDArray[np.integer], group: NDArray[np.integer], columns: Int64s
+) -> dict[Key, Int64s]:
+    """Part collectives by what they do and by communicator, (n, 4) each, in their order."""
+    keys = [
+        (names.collective_kind(texts[one]), "" if of == UNKNOWN else texts[of])
+        for one, of in zip(name.tolist(), group.tolist(), strict=True)
+    ]
+    places: dict[Key, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    return {key: columns[of] for key, of in places.items()}
+
+
+def _steps_of(host: TracedHost, asked_ps: Int64s) -> Int64s:
+    """Return the number of the step in which a host asked for each exchange, (n,), UNKNOWN where no marker tells."""
+    unknown = np.full(len(asked_ps), UNKNOWN, np.int64)
+    marks = marks_of(host)
+    if marks is None or not len(asked_ps) or len(distinct(marks.number)[0]) < len(marks.number):
+        return unknown
+    begin = marks.spans.start
+    # A step goes on until the next begins; who asks after the last has ended may be beyond it.
+    end = np.append(begin[1:], marks.spans.end[-1])
+    place = np.searchsorted(begin, asked_ps, side="right") - 1
+    within = (place >= 0) & (asked_ps < end[place])
+    return np.where(within, marks.number[place], unknown)
+
+
+def _asked_ps(host: TracedHost, correlation: Int64s) -> Int64s:
+    """Return when a host launched each of a GPU's exchanges, (n,) ps; before everything where that is not known."""
+    never = np.full(len(correlation), np.iinfo(np.int64).min)
+    if not len(correlation) or not len(host.calls.start_ps):
+        return never
+    calls = called_by(host, correlation)
+    return np.where(calls != NO_CALL, host.calls.start_ps[calls], never)
