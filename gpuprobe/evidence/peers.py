@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.quantiles import median
+from gpuprobe.ledger.step_waits import in_words, is_the_same
 from gpuprobe.records import Signal
 
 if TYPE_CHECKING:
@@ -51,6 +52,36 @@ def exchanged(device: DeviceBreakdown) -> list[Signal]:
     ]
 
 
+def _by_step(breakdown: TraceBreakdown, device: DeviceBreakdown, source: str) -> list[Signal]:
+    """Whether the others wait for the same device in all steps, and in how many for the one that is judged."""
+    same = is_the_same(breakdown.waits)
+    if same is None:
+        return []
+    waits = [one for one in breakdown.waits if one.device is not None and breakdown.devices[one.device] is device]
+    kept = sorted(one.kept_ms for one in waits)
+    return [
+        Signal(name="waited_for_always", unit="", source=source, value=same, n=len(breakdown.waits)),
+        Signal(
+            name="waited_for_steps",
+            unit=f"of {len(breakdown.waits)} steps",
+            source=source,
+            value=float(len(waits)),
+            n=len(breakdown.waits),
+        ),
+        Signal(
+            name="waited_for_ms",
+            unit="ms",
+            source=source,
+            value=median(np.array(kept)) if kept else None,
+            low=kept[0] if kept else None,
+            high=kept[-1] if kept else None,
+            n=len(kept),
+            missing=None if kept else "no step waits for it",
+        ),
+        Signal(name="waited_for", unit="", source=source, value=in_words(breakdown.waits, breakdown.devices)),
+    ]
+
+
 def peers(breakdown: TraceBreakdown, device: DeviceBreakdown) -> list[Signal]:
     """Return how long the other devices wait for the judged one, where their exchanges could be matched."""
     source = "trace, the exchanges matched over the devices"
@@ -59,6 +90,7 @@ def peers(breakdown: TraceBreakdown, device: DeviceBreakdown) -> list[Signal]:
     missing = None if facts else breakdown.unmatched or "the trace holds no exchange between devices"
     count = facts.exchanges if facts else None
     return [
+        *_by_step(breakdown, device, source),
         Signal(
             name="kept_waiting_share", unit="of the step", source=source, value=kept_share, missing=missing, n=count
         ),

@@ -44,6 +44,18 @@ class PeerFacts(Record, frozen=True, kw_only=True):
     exchanges: int
 
 
+class StepWait(Record, frozen=True, kw_only=True):
+    """One step of a job: the device that the others waited for longest, and how long each did on average.
+
+    `device` is a place in `TraceBreakdown.devices`, None where nobody was waited for long. `number` is the step's, None
+    where the traces do not number their steps.
+    """
+
+    number: int | None
+    device: int | None
+    kept_ms: float
+
+
 class HostClock(Record, frozen=True, kw_only=True):
     """A host's clock beside that of the host `against`, from the ends of the exchanges that both took part in.
 

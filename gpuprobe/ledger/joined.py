@@ -11,6 +11,7 @@ from gpuprobe.ledger.numbered import of_other_steps
 from gpuprobe.ledger.part import Shown
 from gpuprobe.ledger.peers import peers_of, slowest_of, waited_for
 from gpuprobe.ledger.records import TraceBreakdown
+from gpuprobe.ledger.step_waits import step_waits
 from gpuprobe.ledger.untold import NO_CUPTI, at_rest, why_no_step
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def joined(
         slowest=slowest,
         slowest_why=why,
         peers=peers,
+        waits=step_waits(exchanged, devices),
         unmatched=unmatched,
         untold=untold,
         clocks=clocks,

@@ -19,7 +19,7 @@ from gpuprobe.ledger.device_facts import (
     RecurrentFacts,
     TopKernel,
 )
-from gpuprobe.ledger.exchange_records import CommunicationFacts, HostClock, PeerFacts
+from gpuprobe.ledger.exchange_records import CommunicationFacts, HostClock, PeerFacts, StepWait
 from gpuprobe.records import Confidence, Record
 
 BREAKDOWN_SCHEMA = 1
@@ -182,9 +182,10 @@ class TraceBreakdown(Record, frozen=True, kw_only=True):
 
     `framework` is `tensorflow`, `jax` or `pytorch` as the names of its events tell, empty where they do not.
     `began_ns` and `ended_ns` are when its steps did, in nanoseconds since the Unix epoch; None where the trace has
-    a clock of its own. `peers` are the devices whose exchanges could be matched, and `unmatched` is why
-    those that there are could not be. `untold` is why devices are not compared at all, where too few were traced or
-    their clocks are not known well enough. `clocks` are the hosts' as those exchanges set them.
+    a clock of its own. `peers` are the devices whose exchanges could be matched, `waits` who was waited for in each
+    step, and `unmatched` is why exchanges that there are could not be matched. `untold` is why devices are not compared
+    at all, where too few were traced, their clocks are not known well enough, or their steps are others. `clocks` are
+    the hosts' as those exchanges set them.
     """
 
     schema: int = BREAKDOWN_SCHEMA
@@ -198,6 +199,7 @@ class TraceBreakdown(Record, frozen=True, kw_only=True):
     slowest: int | None = None
     slowest_why: str = ""
     peers: tuple[PeerFacts, ...] = ()
+    waits: tuple[StepWait, ...] = ()
     unmatched: str = ""
     untold: str = ""
     clocks: tuple[HostClock, ...] = ()

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.ledger.peers import called
+from gpuprobe.ledger.step_waits import in_words, is_the_same
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.records import DeviceBreakdown, TraceBreakdown
+
+SHOWN_STEPS = 12
 
 
 def across(breakdown: TraceBreakdown) -> list[str]:
     """Say who is waited for, how the hosts' clocks differ, and what is not said of several devices."""
     why = breakdown.slowest_why
     said = [f"{why[0].upper()}{why[1:]}."] if why else []
+    said += _by_step(breakdown)
     for clock in breakdown.clocks:
         ahead = "ahead of" if clock.offset_ms >= 0 else "behind"
         said.append(
@@ -22,6 +27,25 @@ def across(breakdown: TraceBreakdown) -> list[str]:
             f"{wording.milliseconds(clock.error_ms)}."
         )
     return [*said, *([f"{breakdown.untold[0].upper()}{breakdown.untold[1:]}."] if breakdown.untold else [])]
+
+
+def _by_step(breakdown: TraceBreakdown) -> list[str]:
+    """Say whether the same device is waited for in all steps, how often and how long, and by whom each of them goes."""
+    waits, devices = breakdown.waits, breakdown.devices
+    told, same = in_words(waits, devices), is_the_same(waits)
+    if not told or same is None:
+        return []
+    # Of many steps the last few are as telling as all of them.
+    shown = waits[-SHOWN_STEPS:]
+    each = [
+        ("" if wait.number is None else f"{wait.number}: ")
+        + ("nobody" if wait.device is None else "" if same else f"{called(devices, wait.device)} ")
+        + ("" if wait.device is None else wording.milliseconds(wait.kept_ms))
+        for wait in shown
+    ]
+    steps = "By step" if len(shown) == len(waits) else f"The last {SHOWN_STEPS} steps"
+    who = "Always the same one is waited for" if same else "Who is waited for changes"
+    return [f"{who}: {told}.", f"{steps}: {', '.join(each)}."]
 
 
 def exchanges(device: DeviceBreakdown) -> list[str]:

@@ -125,15 +125,27 @@ def _kept_waiting(evidence: Evidence, kept: float, limits: Thresholds) -> Result
         return None
     last = evidence.get("last_to_exchanges")
     often = f"{last.value:.0f} {last.unit}" if last is not None and last.value is not None else "most exchanges"
+    changes = evidence.get("waited_for_always") is not None and not evidence.flag("waited_for_always")
+    told = f"; the one that is waited for changes: {evidence.text('waited_for')}" if changes else _in_steps(evidence)
+    so = "What holds up one of them alone is not all of it" if changes else "What holds it up holds up all"
     return _finding(
         evidence,
         "straggler",
         severity=kept,
-        claim=f"The other devices wait {wording.share(kept)} of the step for this one, which comes last to {often}: "
-        "what holds it up holds up all.",
-        names=("kept_waiting_share", "last_to_exchanges"),
-        confidence="high",
+        claim=f"The other devices wait {wording.share(kept)} of the step for this one, which comes last to "
+        f"{often}{told}. {so}.",
+        names=("kept_waiting_share", "last_to_exchanges", "waited_for_always", "waited_for_steps", "waited_for_ms"),
+        confidence="medium" if changes else "high",
     )
+
+
+def _in_steps(evidence: Evidence) -> str:
+    """Say in how many steps the others wait for it, and how long, where that was compared step by step."""
+    steps, kept = evidence.get("waited_for_steps"), evidence.get("waited_for_ms")
+    if steps is None or kept is None or kept.low is None or kept.high is None:
+        return ""
+    times = [wording.milliseconds(kept.low), wording.milliseconds(kept.high)]
+    return f", in {steps.value:.0f} {steps.unit} by {' to '.join(dict.fromkeys(times))}"
 
 
 def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:

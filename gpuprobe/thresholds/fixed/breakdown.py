@@ -115,6 +115,10 @@ EXCHANGE_QUEUED_US = 50.0
 """An exchange that begins this soon after the one before it may have waited for that one to end."""
 CLOCKS_ERROR = 0.1
 """Hosts are not compared if the ends of their exchanges agree less well than within this share of the step."""
+ALWAYS_THE_SAME = 0.8
+"""If one device is waited for in at least this share of the steps in which any is, it is always the same one."""
+STEPS_TELLING_WHO = 2
+"""In fewer steps than this, nothing shows whether it is always the same device that is waited for."""
 RANKS_TOLD = 0.8
 """If fewer than this share of a job's processes were traced, the one that the others wait for may be missing (TraceML
 names nobody then either)."""

@@ -1,0 +1,77 @@
+"""Who is waited for: always the same device or another from step to step, how often and how long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.evidence.breakdown import main_device
+from gpuprobe.ledger.breakdown import breakdown_of
+from gpuprobe.ledger.step_waits import is_the_same, often
+from gpuprobe.report.several import across
+from tests.ledger.test_exchanges import of_several
+from tests.ledger.test_numbered import a_gpu
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpuprobe.diagnosis.records import Finding
+    from gpuprobe.ledger.records import TraceBreakdown
+
+FIRST = 7
+
+
+def job(*late_ms: Sequence[float]) -> TraceBreakdown:
+    """GPUs that come late to the exchange of each step of 100 ms by so much."""
+    numbers = range(FIRST, FIRST + len(late_ms[0]))
+    last = [max(of_step) for of_step in zip(*late_ms, strict=True)]
+    return breakdown_of(of_several([a_gpu(numbers, late, last, 0.0) for late in late_ms]))
+
+
+def straggler(breakdown: TraceBreakdown) -> Finding:
+    return next(one for one in diagnose(Case(breakdown)).findings if one.cause == "straggler")
+
+
+def test_one_that_is_always_waited_for_is_named_with_how_often_and_how_long() -> None:
+    breakdown = job([0.0] * 5, [20.0, 25.0, 22.0, 0.0, 30.0], [0.0] * 5)
+    assert [(wait.number, wait.device) for wait in breakdown.waits] == [(7, 1), (8, 1), (9, 1), (10, None), (11, 1)]
+    assert [wait.kept_ms for wait in breakdown.waits] == pytest.approx([20, 25, 22, 0, 30])
+    assert is_the_same(breakdown.waits) is True
+    said = across(breakdown)
+    assert "Always the same one is waited for: /device:GPU:0 of worker1 in 4 of 5 steps (20.0 ms to 30.0 ms)." in said
+    assert "By step: 7: 20.0 ms, 8: 25.0 ms, 9: 22.0 ms, 10: nobody, 11: 30.0 ms." in said
+    found = straggler(breakdown)
+    assert found.confidence == "high"
+    assert "in 4 of 5 steps by 20.0 ms to 30.0 ms" in found.claim
+
+
+def test_one_that_changes_from_step_to_step_is_no_single_devices_fault() -> None:
+    breakdown = job([30.0, 0.0, 30.0, 0.0, 30.0, 0.0], [0.0, 20.0, 0.0, 20.0, 0.0, 20.0])
+    assert is_the_same(breakdown.waits) is False
+    assert {device: len(of) for device, of in often(breakdown.waits).items()} == {0: 3, 1: 3}
+    who = "/device:GPU:0 of worker0 in 3 of 6 steps (30.0 ms) and /device:GPU:0 of worker1 in 3 of 6 steps (20.0 ms)"
+    assert f"Who is waited for changes: {who}." in across(breakdown)
+    found = straggler(breakdown)
+    assert found.confidence == "medium"
+    assert f"the one that is waited for changes: {who}" in found.claim
+    judged = main_device(breakdown)
+    assert judged is not None
+    assert judged.host == "worker0", "the one that costs most"
+
+
+def test_of_one_step_alone_nobody_says_that_it_is_always_so() -> None:
+    breakdown = job([0.0], [20.0])
+    assert [wait.device for wait in breakdown.waits] == [1]
+    assert is_the_same(breakdown.waits) is None
+    assert not any("lways" in line for line in across(breakdown))
+    assert "steps" not in straggler(breakdown).claim
+
+
+def test_where_nobody_is_waited_for_no_step_names_anyone() -> None:
+    breakdown = job([0.0, 1.0, 0.0], [0.5, 0.0, 0.5])
+    assert [wait.device for wait in breakdown.waits] == [None] * 3
+    assert is_the_same(breakdown.waits) is None
+    assert not any(finding.cause == "straggler" for finding in diagnose(Case(breakdown)).findings)
