@@ -1,39 +1,48 @@
 """How time and memory of reading and accounting for a job grow with its workers.
 
-    python benchmarks/workers.py [--counts 1 4 16 64] [--events 300000] [--rounds 1]
+    python benchmarks/workers.py [--counts 1 4 16 64] [--events 300000] [--rounds 1] [--at-once]
 
 Makes one simulated trace of so many events and gives every worker a link to it, so that only the number of files
-differs. Each figure is of a whole process. The counts take turns in the order 1 .. N, N .. 1, so that what the machine
-does meanwhile falls on all alike; told are the medians, and the cost of an event beside that of one worker.
+differs. Each figure is of a process with all its children; memory is the most that they hold together, looked at ten
+times a second. Traces are read side by side, as `gpuprobe diagnose` reads large ones; with `--at-once` by one process,
+which holds all in memory. The counts take turns in the order 1 .. N, N .. 1, so that what the machine does meanwhile
+falls on all alike; told are the medians, and the cost of an event beside that of one worker.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from msgspec.structs import replace
 
 from gpuprobe.simulate.job import Job, write_job
 from gpuprobe.simulate.spec import Collective, Host, Kernels, Recording, Spec
 
-ACCOUNT = """
+APART = """
+import sys; from pathlib import Path
+from gpuprobe.ledger.apart import break_down_apart
+made = break_down_apart(Path(sys.argv[1]))
+assert len(made.devices) == int(sys.argv[2]), made.warnings
+"""
+AT_ONCE = """
 import sys; from pathlib import Path
 from gpuprobe.ledger.breakdown import break_down; from gpuprobe.traces.read import read
 made = break_down(read(Path(sys.argv[1]))).breakdown
 assert len(made.devices) == int(sys.argv[2]), made.warnings
 """
+LOOK_EVERY_S = 0.1
 # Of a kernel: the operation, its launch and the kernel itself.
 EVENTS_A_KERNEL, KERNELS = 3, 1000
-KIB_PER_MIB = 1024
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ def trace(folder: Path, events: int) -> Path:
     return next(folder.rglob("worker0.xplane.pb"))
 
 
-def measured(one: Path, count: int) -> Cost:
+def measured(one: Path, count: int, script: str) -> Cost:
     """Account for so many workers in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "plugins", "profile", "job")
@@ -66,11 +75,24 @@ def measured(one: Path, count: int) -> Cost:
         for number in range(count):
             (place / f"worker{number}.xplane.pb").symlink_to(one)
         begin = time.perf_counter()
-        child = subprocess.Popen([sys.executable, "-c", ACCOUNT, folder, str(count)])
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+        child = subprocess.Popen([sys.executable, "-c", script, folder, str(count)])
+        peak = 0.0
+        while child.poll() is None:
+            peak = max(peak, held_mib(child.pid))
+            time.sleep(LOOK_EVERY_S)
         assert child.returncode == 0
-        return Cost(time.perf_counter() - begin, usage.ru_maxrss / KIB_PER_MIB)
+        return Cost(time.perf_counter() - begin, peak)
+
+
+def held_mib(pid: int) -> float:
+    """Return what a process and its children hold together now, in MiB; pages that they share count once each."""
+    held = 0
+    with suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            with suppress(psutil.Error):
+                held += process.memory_full_info().pss
+    return held / 2**20
 
 
 def main() -> None:
@@ -79,6 +101,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--at-once", action="store_true")
     told = parser.parse_args()
     costs: dict[int, list[Cost]] = {count: [] for count in told.counts}
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +111,7 @@ def main() -> None:
         print(f"one trace: {one.stat().st_size / 2**20:.1f} MiB", flush=True)
         for _ in range(told.rounds):
             for count in (*told.counts, *reversed(told.counts)):
-                costs[count].append(measured(one, count))
+                costs[count].append(measured(one, count, AT_ONCE if told.at_once else APART))
     first = statistics.median(cost.wall_s for cost in costs[told.counts[0]]) / told.counts[0]
     for count, of in costs.items():
         wall = statistics.median(cost.wall_s for cost in of)

@@ -31,6 +31,7 @@ COMMON = {
     "crew": _room("children that answer questions side by side, as many as there are processors"),
     "errors": _room("the errors that a user sees as one line, each with its exit code"),
     "foreign": _room("text that others chose, made fit to be shown"),
+    "known_bugs": _room("bugs of others that end a training, by their words, and the way round each"),
     "lifeline": _room("ends a child with its parent"),
     "recording": _room("the files of a study and of a run, by name"),
     "records": _room("the frozen types that pass between the rooms, and their JSON"),

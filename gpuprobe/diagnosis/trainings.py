@@ -11,8 +11,10 @@ from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.diagnosis.whole_run import tells_of_process
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.whole_run import breakdown_of_wall
+from gpuprobe.known_bugs import BUGS
 from gpuprobe.recording import (
     KERAS_SEEN,
+    KNOWN_BUG_FILE,
     RUN_FILE,
     RUNS_FOLDER,
     STUDY_FILE,
@@ -88,6 +90,15 @@ def why_none(folder: Path) -> str:
     except OSError:
         return NO_KERAS
     return NO_STEP.get(backend, NO_STEP_ELSE.format(backend=backend))
+
+
+def known_bug(folder: Path) -> str:
+    """Return the line about the known bug by which a training of a watch failed, empty where none is known."""
+    try:
+        bug = BUGS.get((folder / TRAININGS_FOLDER / KNOWN_BUG_FILE).read_text())
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return bug.line if bug else ""
 
 
 def first_traced(trainings: Sequence[Training]) -> Training | None:

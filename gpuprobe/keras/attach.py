@@ -116,12 +116,27 @@ def patch(keras: ModuleType, folder: str) -> None:
                 except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
                     failed = True
                     _say(error)
-            return fit(*given, **named)
+            try:
+                return fit(*given, **named)
+            except Exception as error:
+                _note_known_bug(folder, error, given)
+                raise
 
     probed_fit.gpuprobe = True  # type: ignore[attr-defined]
     keras.Model.fit = probed_fit
     loops.hook(keras)
     tell_calls(keras.Model, process)
+
+
+def _note_known_bug(folder: str, error: Exception, given: tuple[Any, ...]) -> None:
+    """Note the bug by which `fit` failed, where one is known. Whatever fails in that is ignored."""
+    from gpuprobe.known_bugs import recognised
+    from gpuprobe.recording import KNOWN_BUG_FILE
+
+    with contextlib.suppress(Exception):
+        bug = recognised(error, given[0])
+        if bug is not None:
+            (Path(folder) / KNOWN_BUG_FILE).write_text(bug.id)
 
 
 def _mark(folder: str, backend: str) -> None:

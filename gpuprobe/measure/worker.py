@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpuprobe import known_bugs
 from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.errors import in_short
 from gpuprobe.measure.events import EventLog
@@ -139,7 +140,8 @@ def _measure(spec: RunSpec, folder: Path, log: EventLog, built: _Built) -> None:
     gc.disable()
     feed.warm()
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
-    feed.train(model, 0, driving.ENDLESS, [notice])
+    with known_bugs.told(model):
+        feed.train(model, 0, driving.ENDLESS, [notice])
     built.member.end()
     if built.machine.has_gpu and plan.replicas == plan.workers == 1:
         # The count is useful only where the device's peak is known, which is so for GPUs.

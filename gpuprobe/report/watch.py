@@ -11,7 +11,15 @@ from urllib.parse import quote
 import msgspec
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.trainings import Training, first_traced, read_processes, read_trainings, why_no_trace, why_none
+from gpuprobe.diagnosis.trainings import (
+    Training,
+    first_traced,
+    known_bug,
+    read_processes,
+    read_trainings,
+    why_no_trace,
+    why_none,
+)
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.readings.signals import Seen
 from gpuprobe.evidence.whole_run import RunBreakdown
@@ -73,7 +81,8 @@ def reported(folder: Path, watch: Watch, trainings: tuple[Training, ...]) -> Wat
     Raises InputError where its telemetry cannot be read.
     """
     seen, verdict = judge(read(folder / TELEMETRY_FILE), watch, why_no_trace(folder, trainings))
-    verdict = _led_by_trace(verdict, trainings)
+    traced = first_traced(trainings) is not None
+    verdict = _with_known_bug(_led_by_trace(verdict, trainings), known_bug(folder), traced=traced)
     return WatchReport(
         watch=watch,
         seen=seen,
@@ -94,6 +103,15 @@ def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
     by = "the clock over all" if primary is not None and primary.of == "run" else "the trace"
     said = f"By {by} of {which}: {words.verdict}"
     return msgspec.structs.replace(verdict, verdict=said, why=words.why, next=words.next, code=words.code)
+
+
+def _with_known_bug(verdict: Verdict, bug: str, *, traced: bool) -> Verdict:
+    """Let a bug by which a training failed lead where no trace does: readings say nothing of why one did not go on."""
+    if not bug:
+        return verdict
+    if traced:
+        return msgspec.structs.replace(verdict, notes=(bug, *verdict.notes))
+    return msgspec.structs.replace(verdict, verdict=f"{bug}.", why="", next="", code="")
 
 
 def answered(report: WatchReport) -> Answer:

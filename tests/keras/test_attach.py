@@ -39,6 +39,22 @@ history = net.fit(x, x[:, :1], 8, 2, 0)
 given = [keras.callbacks.TerminateOnNaN()]
 net.fit(x, x[:, :1], batch_size=8, epochs=1, verbose=0, callbacks=given)
 assert len(given) == 1
+
+# As under MultiWorkerMirroredStrategy, where fit fails by a bug of Keras.
+class Other(Sequential):
+    pass
+
+def fails(force=False):
+    Other.distribute_strategy = type("CollectiveAllReduceStrategy", (), {})()
+    raise ValueError("Attempt to convert a value (PerReplica:{0: x}) with an unsupported type (y)")
+
+bad = Other([Input((4,)), layers.Dense(1)])
+bad.compile("sgd", "mse")
+bad.make_train_function = fails
+try:
+    bad.fit(x, x[:, :1], verbose=0)
+except ValueError as error:
+    assert "PerReplica" in str(error), error
 print(json.dumps({
     "keys": sorted(history.history),
     "path": os.environ.get("PYTHONPATH"),
@@ -74,6 +90,7 @@ def test_an_unmodified_script_is_attached_to_and_keeps_its_environment(script: P
     ours = [name for name in before if name.startswith("GPUPROBE")]
     assert (said["path"], said["mine"], said["left"], said["startup"]) == (before["PYTHONPATH"], "yes", ours, [])
     assert said["customized"] == str(tmp_path / "own" / "sitecustomize.py")
+    assert (tmp_path / "out" / "known-bug.txt").read_text() == "keras-team/keras#20585"
     studies = sorted((tmp_path / "out").glob("*-fit*"))
     assert len(studies) == 2, "each fit has a recording"
     for study in studies:

@@ -18,7 +18,7 @@ from gpuprobe.evidence.readings.signals import see
 from gpuprobe.evidence.readings.stretch import Stretch, percentile
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Evidence, Signal, Watch, load
-from gpuprobe.report.watch import write_watch
+from gpuprobe.report.watch import load_report, write_watch
 from gpuprobe.watch.verdict import judge, not_offered
 from tests.helpers.watches import S, record
 
@@ -327,3 +327,20 @@ def test_whatever_is_known_at_most_one_finding_is_primary(values: dict[str, floa
     findings, _ = decide(Evidence(signals=signals))
     assert sum(finding.primary for finding in findings) <= 1
     assert all(finding.confidence in {"low", "medium"} and finding.fix for finding in findings)
+
+
+def test_a_bug_that_is_known_is_told_first_with_the_way_round_it(tmp_path: Path) -> None:
+    record(tmp_path, [0.0] * 30)
+    trainings = tmp_path / "trainings"
+    trainings.mkdir()
+    (trainings / "keras.seen").write_text("tensorflow")
+    plain = load_report(tmp_path).verdict
+    (trainings / "known-bug.txt").write_text("no bug that is known")
+    assert load_report(tmp_path).verdict == plain
+    (trainings / "known-bug.txt").write_text("keras-team/keras#20585")
+    verdict = load_report(tmp_path).verdict
+    assert verdict.verdict.startswith(
+        "Keras's fit fails under MultiWorkerMirroredStrategy (keras-team/keras#20585): train"
+    )
+    assert "strategy.run(model.train_step" in verdict.verdict
+    assert (verdict.why, verdict.next) == ("", "")

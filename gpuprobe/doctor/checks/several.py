@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.doctor.check import NO_GPU, CheckResult, check, failed, passed, skipped, warned
-from gpuprobe.doctor.cluster import VARIABLE
+from gpuprobe.known_bugs import FIT_UNDER_MULTI_WORKER
+from gpuprobe.tf_config import VARIABLE
 
 if TYPE_CHECKING:
     from gpuprobe.doctor.facts import Facts
@@ -67,6 +68,6 @@ def several_workers(facts: Facts) -> CheckResult:
     if workers < SEVERAL or cluster.tasks.get("ps"):
         return passed(where)
     return warned(
-        f"{where}: Keras 3's fit fails under MultiWorkerMirroredStrategy (keras-team/keras#20585)",
-        "train in a loop of your own with strategy.run; the GPUs of one host need only MirroredStrategy",
+        f"{where}: {FIT_UNDER_MULTI_WORKER.says}",
+        FIT_UNDER_MULTI_WORKER.instead,
     )

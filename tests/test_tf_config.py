@@ -1,0 +1,32 @@
+"""TF_CONFIG names a process as people call it, or says nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gpuprobe.tf_config import own_task
+
+
+@pytest.mark.parametrize(
+    ("cluster", "kind", "index", "name"),
+    [
+        ({"worker": ["a:1", "b:1"]}, "worker", 1, "worker1"),
+        ({"worker": ["a:1"]}, "worker", 0, "worker0"),
+        ({"chief": ["a:1"], "worker": ["b:1"]}, "chief", 0, "chief"),
+        ({"ps": ["a:1", "b:1"], "worker": ["c:1"]}, "ps", 1, "ps1"),
+        ({"worker": ["a:1"]}, "evaluator", 0, "evaluator"),
+    ],
+)
+def test_a_task_is_called_by_its_kind_and_its_number(
+    cluster: dict[str, object], kind: str, index: int, name: str
+) -> None:
+    told = json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+    assert own_task({"TF_CONFIG": told}) == name
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"cluster": {"worker": []}}', '{"cluster": 3, "task": {}}'])
+def test_what_cannot_be_read_names_nobody(text: str) -> None:
+    assert own_task({"TF_CONFIG": text}) == ""
+    assert own_task({}) == ""
