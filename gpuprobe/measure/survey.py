@@ -117,6 +117,10 @@ def _say_nothing(_stage: str) -> None:
     return
 
 
+# By what Keras's optimizers clip gradients, before they are exchanged.
+CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
+
+
 def answer(question: Question, begin: Callable[[str], None] = _say_nothing) -> Survey:
     """Build the workload and examine it (in the survey's own process); `begin` gets a message before each stage."""
     from gpuprobe.workloads.keras_alone import refuse_tensorflow_in, under
@@ -204,11 +208,23 @@ def _cannot_compute(plan: Plan, workload: Workload, model: keras.Model) -> str |
         return "a layer of the model cannot be compiled by XLA"
     if workload.built_before and plan.dtype_policy != "float32":
         return "the model was built before its dtype policy could be set; give the function that builds it"
-    if workload.built_before and plan.replicas * plan.workers > 1:
+    return _cannot_spread(plan, workload, model) if plan.replicas * plan.workers > 1 else None
+
+
+def _cannot_spread(plan: Plan, workload: Workload, model: keras.Model) -> str | None:
+    """Return why a model cannot train on several devices or workers as planned, or None where it can."""
+    if workload.built_before:
         return "the model was built before its devices were known; give the function that builds it"
-    if plan.replicas * plan.workers > 1 and getattr(model.optimizer, "gradient_accumulation_steps", None):
+    if getattr(model.optimizer, "gradient_accumulation_steps", None):
         return "TensorFlow cannot accumulate gradients over several replicas"
+    if plan.half_gradients and (clips := _clips(model)):
+        return f"its optimizer clips gradients ({clips}), and would measure them in 16 bits"
     return _cannot_pack(plan, model) if plan.pack_kib else None
+
+
+def _clips(model: keras.Model) -> str:
+    """Return the option by which an optimizer clips gradients, empty where it does not."""
+    return next((name for name in CLIPPING if getattr(model.optimizer, name, None)), "")
 
 
 def _cannot_pack(plan: Plan, model: keras.Model) -> str | None:

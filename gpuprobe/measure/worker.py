@@ -89,7 +89,7 @@ def _build(spec: RunSpec, log: EventLog) -> _Built:
     import keras
 
     from gpuprobe.measure.compiled import compiled
-    from gpuprobe.measure.devices import with_rate
+    from gpuprobe.measure.devices import halve_gradients, with_rate
     from gpuprobe.measure.faults import inject
     from gpuprobe.measure.first_weights import share
     from gpuprobe.measure.machine import inspect
@@ -106,6 +106,8 @@ def _build(spec: RunSpec, log: EventLog) -> _Built:
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
     with member.scope(plan):
         model, seen = compiled(workload, plan, member.backend)
+    if plan.half_gradients:
+        halve_gradients(model)
     step = model.train_step
     workload = with_rate(workload, model, plan.rate_times)
     feed = feeds.make(plan, workload, spec.seed, shared=bool(spec.shared), job=spec.job)

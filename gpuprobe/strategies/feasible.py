@@ -21,6 +21,8 @@ def cannot(plan: Plan, workload: Workload, given: Source) -> str | None:
     if plan.servers and (reason := _cannot_serve(workload, given)):
         return reason
     if isinstance(given, ArraySource):
+        if plan.replicas * plan.workers > 1 and plan.batch_size > given.samples:
+            return f"its data has {given.samples:,} samples, fewer than a batch of {plan.batch_size:,}"
         return _cannot_arrays(plan, workload, given)
     return _cannot_batches(plan, given)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Literal
 
-    from gpuprobe.records import Role
+    from gpuprobe.records import Part, Role
     from gpuprobe.strategies.plan import Machine, Plan
 
 # Their order: after all others, by number, those of workers after those of devices.
@@ -24,7 +24,14 @@ ELSEWHERE = "several devices train under tf.distribute, which is TensorFlow's"
 
 
 def each_number(
-    place: int, role: Role, against: str, changes: str, *, weak: bool = False, over: Literal["devices", "workers"]
+    place: int,
+    role: Role,
+    against: str,
+    changes: str,
+    *,
+    weak: bool = False,
+    part: Part = "compute",
+    over: Literal["devices", "workers"],
 ) -> Callable[[Any], Any]:
     """Register a function of a number once for each number from 2 on, as `name_2` and so on.
 
@@ -43,6 +50,7 @@ def each_number(
                 order=ORDERS[over] + ORDERS_A_COUNT * number + place,
                 against=against.format(number),
                 changes=changes.format(number),
+                part=part,
                 alone=False,
                 needs=TENSORFLOW,
                 not_under={"jax": ELSEWHERE, "torch": ELSEWHERE},

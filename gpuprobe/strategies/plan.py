@@ -37,13 +37,12 @@ class Machine:
 class Plan:
     """How one run is fed and compiled; the starting values are those of plain Keras, with every choice explicit.
 
-    `backend` is what Keras trains with.
-    `feed` names a function of `gpuprobe.strategies.feeds`; `cache`, `prefetch` (how many batches are
-    made ahead) and `parallel_calls` (of the map) concern tf.data feeds only. `batch_size` is that of all `replicas`
-    together, each of which has a device; they `exchange` their gradients in so many `packs`. So do `workers`, which are
-    processes, in packs of at most `pack_kib` (0: one pack). They train in a loop of their own (`own_loop`), as Keras's
-    `fit` fails there. `servers` are processes of tf.data service that prepare the batches. `rate_times` multiplies the
-    learning rate.
+    `backend` is what Keras trains with. `feed` names a function of `gpuprobe.strategies.feeds`; `cache`, `prefetch`
+    (how many batches are made ahead) and `parallel_calls` (of the map) concern tf.data feeds only. `batch_size` is that
+    of all `replicas` together, each of which has a device; they `exchange` their gradients in so many `packs`. So do
+    `workers`, which are processes, in packs of at most `pack_kib` (0: one pack). They train in a loop of their own
+    (`own_loop`), as Keras's `fit` fails there. `half_gradients` are exchanged in float16. `servers` are processes of
+    tf.data service that prepare the batches. `rate_times` multiplies the learning rate.
     """
 
     feed: str
@@ -62,5 +61,6 @@ class Plan:
     workers: int = 1
     pack_kib: int = 0
     servers: int = 0
+    half_gradients: bool = False
     rate_times: float = 1.0
     notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ import json
 import numpy as np
 from gpuprobe.measure.compiled import compiled
 from gpuprobe.backends.backend import current
-from gpuprobe.measure.devices import make_devices, scope, with_rate
+from gpuprobe.measure.devices import halve_gradients, make_devices, scope, with_rate
 from gpuprobe.strategies.plan import Plan
 from gpuprobe.workloads.workload import Workload
 import keras
@@ -40,6 +40,27 @@ for exchange in (True, False):
         "bytes": settings.trainable_mib * 2**20,
         "told": settings.distribution_devices,
     }
+
+class Seeing(keras.optimizers.SGD):
+    def update_step(self, gradient, variable, rate):
+        widths.add(gradient.dtype.name)
+        super().update_step(gradient, variable, rate)
+
+trained = {}
+for half in (False, True):
+    widths = set()
+    keras.utils.set_random_seed(1)
+    workload = Workload(model=model, data=(x, x[:, :1]), loss="mse", optimizer=lambda: Seeing(0.1))
+    plan = Plan(feed="arrays", batch_size=8, replicas=2, half_gradients=half)
+    with scope(plan, names):
+        made, _ = compiled(workload, plan, current())
+    if half:
+        halve_gradients(made)
+    made.fit(x, x[:, :1], batch_size=8, epochs=3, shuffle=False, verbose=0)
+    first, second = (copy.numpy() for copy in made.layers[0].kernel.value.values)
+    trained[half] = first
+    told["half" if half else "whole"] = [sorted(widths), bool((first == second).all()), first.dtype.name]
+told["apart"] = float(np.abs(trained[True] - trained[False]).max())
 keras.distribution.set_distribution(keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"]))
 alone = model()
 alone.compile("sgd", "mse")
@@ -62,5 +83,9 @@ def test_replicas_share_a_batch_and_their_gradients() -> None:
         # Four weights and a bias of four bytes.
         assert (found["batch_of_each"], found["replicas"], found["bytes"]) == (4, 2, 20)
         assert found["told"] == 0
+    # What is exchanged is narrower, and the weights are as wide as before and nearly the same.
+    assert told["whole"] == [["float32"], True, "float32"]
+    assert told["half"] == [["float16"], True, "float32"]
+    assert 0 < told["apart"] < 1e-3
     # Two devices are named, and all weights are on one.
     assert told["distribution"] == [2, 1]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 
 from gpuprobe.errors import UsageError
 from gpuprobe.records import Scale
 from gpuprobe.strategies import registry
+from gpuprobe.strategies.feasible import cannot
 from gpuprobe.strategies.plan import Machine, Plan
 from gpuprobe.strategies.scaling import cannot_spread, chosen_of, scaled
+from gpuprobe.workloads.source import ArraySource
+from gpuprobe.workloads.workload import Workload
 
 MACHINE = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: 100_000)
 BOTH = [*scaled((2, 4), weak=False), *scaled((2, 4), weak=True)]
@@ -47,6 +51,8 @@ def test_a_study_of_the_catalogue_has_none_of_them() -> None:
         ("multi_worker_2", 32, 1, "this machine has 1 GPU"),
         ("multi_worker_2", 32, 0, None),
         ("worker_packs_2", 32, 2, None),
+        ("larger_global_batch_4", 32, 0, None),
+        ("fp16_gradients_2", 32, 1, "this machine has 1 GPU"),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_reason(name: str, batch: int, gpus: int, why: str | None) -> None:
@@ -54,6 +60,24 @@ def test_what_cannot_work_is_refused_with_the_reason(name: str, batch: int, gpus
     assert strategy.scale is not None
     found = cannot_spread(strategy.scale, registry.plan(name, batch, MACHINE), batch, gpus)
     assert found is None if why is None else (found or "").startswith(why)
+
+
+@pytest.mark.parametrize("name", ["larger_global_batch_4", "worker_larger_global_batch_4"])
+@pytest.mark.parametrize(("holds", "batch"), [(16, 64), (15, 32)])
+def test_the_global_batch_grows_where_each_device_holds_its_part(name: str, holds: int, batch: int) -> None:
+    machine = Machine(compute_capability=8.0, cpu_has_bfloat16=True, largest_batch=lambda: holds)
+    plan = registry.plan(name, 32, machine)
+    assert plan.batch_size == batch
+    assert any("memory" in note for note in plan.notes) is (batch == 32)
+    assert registry.changes()[name].part == "batch"
+
+
+def test_a_batch_that_no_epoch_fills_is_refused() -> None:
+    some = ArraySource(parts=(np.ones((60, 4), "float32"), np.ones((60, 1), "float32")))
+    own = Workload(model=lambda: None, data=(some.parts[0], some.parts[1]), batch_size=32)  # type: ignore[arg-type]
+    larger = registry.plan("larger_global_batch_2", 32, MACHINE)
+    assert cannot(larger, own, some) == "its data has 60 samples, fewer than a batch of 64"
+    assert cannot(registry.plan("mirrored_2", 32, MACHINE), own, some) is None
 
 
 def test_a_feed_that_nobody_divides_gives_each_replica_the_whole_batch() -> None:
@@ -72,7 +96,8 @@ def test_numbers_of_devices_that_no_host_has(devices: tuple[int, ...]) -> None:
 def test_workers_have_strategies_of_their_own() -> None:
     names = [strategy.name for strategy in scaled((1, 3), weak=False, over="workers")]
     assert names[:2] == ["own_loop", "own_loop_xla"]
-    assert names[2:] == ["worker_share_3", "multi_worker_3", "workers_apart_3", "worker_packs_3"]
+    changes = ["worker_packs_3", "worker_larger_global_batch_3", "worker_fp16_gradients_3"]
+    assert names[2:] == ["worker_share_3", "multi_worker_3", "workers_apart_3", *changes]
     weak = [strategy.name for strategy in scaled((3,), weak=True, over="workers")]
     assert weak == ["own_loop", "own_loop_xla", "multi_worker_weak_3", "workers_apart_weak_3"]
     with pytest.raises(UsageError, match="--workers"):

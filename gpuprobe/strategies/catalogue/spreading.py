@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
 ONE_DEVICE = "tfdata_prefetch"
 PACKS = 2
+# Twice as much: one step further, which a device's memory usually holds.
+BATCH_TIMES = 2
+LARGER, HALVED = f"{BATCH_TIMES} times the batch", "gradients are exchanged in float16"
 over_devices = functools.partial(each_number, over="devices")
+
+
+def larger(plan: Plan, machine: Machine) -> Plan:
+    """Return the plan with a larger batch for all its devices or workers, where the memory of each holds its part."""
+    batch = BATCH_TIMES * plan.batch_size
+    if batch <= machine.largest_batch() * plan.replicas * plan.workers:
+        return replace(plan, batch_size=batch)
+    return replace(
+        plan, notes=(*plan.notes, f"memory holds no larger batch than {plan.batch_size}: nothing was changed")
+    )
 
 
 @strategy(
@@ -90,3 +103,21 @@ def mirrored_steps(plan: Plan, machine: Machine, devices: int) -> Plan:
 def mirrored_xla(plan: Plan, machine: Machine, devices: int) -> Plan:
     """XLA under MirroredStrategy."""
     return replace(plan, jit_compile=True)
+
+
+@over_devices(8, "change", "mirrored_{}", LARGER, part="batch")
+def larger_global_batch(plan: Plan, machine: Machine, devices: int) -> Plan:
+    """A larger batch for all devices together: there are fewer exchanges for each sample, and fewer updates an epoch.
+
+    The learning rate stays the same, and its loss curve differs.
+    """
+    return larger(plan, machine)
+
+
+@over_devices(9, "change", "mirrored_{}", HALVED)
+def fp16_gradients(plan: Plan, machine: Machine, devices: int) -> Plan:
+    """The devices add up gradients of 16 bits, half of what goes over their links; weights and updates keep 32 bits.
+
+    Gradients smaller than 6e-8 become zero, and sums beyond 65,504 infinite.
+    """
+    return replace(plan, half_gradients=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.records import Scale
-from gpuprobe.strategies.catalogue.spreading import ONE_DEVICE
+from gpuprobe.strategies.catalogue.spreading import HALVED, LARGER, ONE_DEVICE, larger
 from gpuprobe.strategies.numbers import ORDERS, each_number
 from gpuprobe.strategies.registry import strategy
 
@@ -98,3 +98,21 @@ def workers_apart_weak(plan: Plan, machine: Machine, workers: int) -> Plan:
 def worker_packs(plan: Plan, machine: Machine, workers: int) -> Plan:
     """The gradients go in packs (`bytes_per_pack`), where by default all go in one that waits for the last of them."""
     return replace(plan, pack_kib=PACK_KIB)
+
+
+@over_workers(6, "change", "multi_worker_{}", LARGER, part="batch")
+def worker_larger_global_batch(plan: Plan, machine: Machine, workers: int) -> Plan:
+    """A larger batch for all workers together: there are fewer exchanges for each sample, and fewer updates an epoch.
+
+    The learning rate stays the same, and its loss curve differs.
+    """
+    return larger(plan, machine)
+
+
+@over_workers(7, "change", "multi_worker_{}", HALVED)
+def worker_fp16_gradients(plan: Plan, machine: Machine, workers: int) -> Plan:
+    """The workers add up gradients of 16 bits, half of what goes over the network; weights and updates keep 32 bits.
+
+    Gradients smaller than 6e-8 become zero, and sums beyond 65,504 infinite.
+    """
+    return replace(plan, half_gradients=True)
