@@ -9,6 +9,7 @@ import os
 import pickle
 import selectors
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Hashable
@@ -20,10 +21,11 @@ from gpuprobe import child
 from gpuprobe.errors import GpuprobeError
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Sequence
 
 Question = TypeVar("Question")
+# A child that has closed its output ends at once, on however busy a machine.
+ENDS_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,16 @@ class Failed:
 
 @dataclass
 class _Member:
-    """A child with the place of the question that it is at, None at rest, and what its last one was about."""
+    """A child with the place of its last question, and what that was about."""
 
     process: subprocess.Popen[bytes]
     errors: IO[bytes]
-    at: int | None = None
+    at: int = 0
     about: Hashable = None
 
 
 class Crew(Generic[Question]):
-    """Children of one module, at most `size`; each is started with its first question, and all end with the block."""
+    """Children of one module, at most `size`: they start with the first questions, and all end with the block."""
 
     def __init__(self, module: str, size: int) -> None:
         self._module, self._size = module, max(1, size)
@@ -74,8 +76,7 @@ class Crew(Generic[Question]):
                 self._next(member, questions, about, left, ready)
             while ready.get_map():
                 for key, _ in ready.select():
-                    member = key.data
-                    place, member.at = member.at, None
+                    member, place = key.data, key.data.at
                     ready.unregister(key.fileobj)
                     answers[place] = self._answer(member)
                     died = isinstance(answers[place], Failed) and answers[place].died
@@ -113,7 +114,11 @@ class Crew(Generic[Question]):
             return Failed(self._why_dead(member), died=True)
 
     def _why_dead(self, member: _Member) -> str:
-        code = member.process.wait()
+        # What does not end by itself has lost its answer all the same.
+        try:
+            code = member.process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            return "the process that read it gave no answer"
         if code < 0:
             return f"the process that read it was ended by {signal.Signals(-code).name}"
         member.errors.seek(0)
@@ -123,7 +128,7 @@ class Crew(Generic[Question]):
     def _start(self) -> _Member:
         # A file and not a pipe, which nobody would empty.
         errors = tempfile.TemporaryFile()  # noqa: SIM115
-        pipe = child.subprocess.PIPE
+        pipe = subprocess.PIPE
         return _Member(child.start(self._module, stdin=pipe, stdout=pipe, stderr=errors), errors)
 
     def _replaced(self, member: _Member) -> _Member:

@@ -25,6 +25,7 @@ from gpuprobe.ledger.aligned import allowed_ps, apart_ps, side_by_side
 from gpuprobe.ledger.intervals import Intervals, union
 from gpuprobe.ledger.numbered import of_same_steps, pace_ps
 from gpuprobe.ledger.own_exchanges import END, PROCESSOR, SIZE, START, STEP, of_gpus, of_processors
+from gpuprobe.ledger.quantiles import median
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN
 
@@ -170,7 +171,7 @@ def _at_one_pace(columns: Int64s, unix: bool) -> bool:
     """
     pace = pace_ps(columns)
     apart = columns[:, :, END] - columns[0, :, END]
-    return pace == float("inf") or (unix and float(np.abs(np.median(apart, axis=1)).max()) <= pace / 2)
+    return pace == float("inf") or (unix and max(abs(median(of)) for of in apart) <= pace / 2)
 
 
 def _joined(members: tuple[Member, ...], found: Sequence[_Group]) -> Exchanges:
@@ -188,7 +189,9 @@ def _joined(members: tuple[Member, ...], found: Sequence[_Group]) -> Exchanges:
         took[rows, place] = True
         transfer[place] = (columns[:, :, END] - columns[:, :, START]).min(axis=0)
         size[place] = columns[:, :, SIZE].max(axis=0)
-        step[place] = columns[:, :, STEP].max(axis=0)
+        # Counters that began apart give one step several numbers.
+        alike = (columns[:, :, STEP] == columns[0, :, STEP]).all(axis=0)
+        step[place] = np.where(alike, columns[0, :, STEP], UNKNOWN)
         begun = place.stop
     order = _in_order(times[:, :, END], took)
     times, took = times[:, order], took[:, order]

@@ -52,8 +52,9 @@ def _common(numbered: Sequence[Int64s]) -> list[int]:
 
 def pace_ps(columns: Int64s) -> float:
     """Return how far steps lie apart, by the first exchange of each, (d, k, 4); infinite where there is one alone."""
-    _, first = np.unique(columns[0, :, STEP], return_index=True)
-    return median(np.diff(np.sort(columns[0, first, END]))) if len(first) > 1 else float("inf")
+    step = columns[0, :, STEP]
+    first = np.flatnonzero(np.append(True, step[1:] != step[:-1]))
+    return median(np.diff(columns[0, first, END])) if len(first) > 1 else float("inf")
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class Reader:
         if self._timeline is None or self._file != file:
             # Gone before the next is read: one is in hand at a time.
             self._timeline = None
+            gc.collect()
             self._file, self._timeline = file, read_file(file, Names())
         return self._timeline
 

@@ -101,7 +101,6 @@ def test_a_child_that_is_killed_costs_only_what_it_had_in_hand(job: Path, tmp_pa
     def kill() -> None:
         (one,) = children()
         one.kill()
-        one.wait()
 
     with Crew[Look | Account](CHILD, 1) as crew:
         killing = while_held_up([stuck], kill)
