@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from gpuprobe.ledger import exchanges
 from gpuprobe.ledger.host_clocks import clocks_of, too_far_apart
 from gpuprobe.ledger.numbered import of_other_steps
-from gpuprobe.ledger.part import Shown
 from gpuprobe.ledger.peers import peers_of, slowest_of, waited_for
 from gpuprobe.ledger.records import TraceBreakdown
+from gpuprobe.ledger.shown import Shown
 from gpuprobe.ledger.step_waits import step_waits
 from gpuprobe.ledger.untold import NO_CUPTI, at_rest, why_no_step
 

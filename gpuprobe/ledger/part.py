@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gpuprobe.ledger.names import framework
 from gpuprobe.ledger.pipeline import host_breakdown
+from gpuprobe.ledger.shown import Shown, ShownGpu
 from gpuprobe.units import PS_PER_NS
 
 if TYPE_CHECKING:
@@ -15,31 +16,6 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.account import Found, Traced
     from gpuprobe.ledger.records import DeviceBreakdown, HostBreakdown
     from gpuprobe.traces.timeline import Timeline
-
-
-class ShownGpu(NamedTuple):
-    """A GPU of a trace, with how much of its work is there."""
-
-    name: str
-    kernels: int
-    copies: int
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a trace shows, whether or not a step is found in it: its GPUs, the devices that are not read, whether
-    anything happened on a host, and how often work was launched that no device shows.
-    """
-
-    gpus: tuple[ShownGpu, ...]
-    others: tuple[str, ...]
-    events: bool
-    launched: int
-
-    @property
-    def worked(self) -> bool:
-        """Whether a GPU did anything."""
-        return any(gpu.kernels or gpu.copies for gpu in self.gpus)
 
 
 @dataclass(frozen=True)

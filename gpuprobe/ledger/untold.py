@@ -9,7 +9,7 @@ from gpuprobe import wording
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.part import Shown, ShownGpu
+    from gpuprobe.ledger.shown import Shown, ShownGpu
     from gpuprobe.traces.timeline import Device
 
 NO_CUPTI = "gpuprobe doctor tells whether the profiler sees the GPU (CUPTI)"
