@@ -13,6 +13,7 @@ from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.ledger.account import Traced
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.exchanges import match
+from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS
 from tests.helpers.timelines import Made
 from tests.ledger.test_exchanges import ALL_REDUCE, of_several
@@ -42,7 +43,7 @@ def a_processor(numbers: Sequence[int], late_ms: float, left_ms: Sequence[float]
     made = Made()
     for number, left in zip(numbers, left_ms, strict=True):
         begin = STEP_MS * number
-        made.host(begin, begin + 99, "train_function", **({"step": number} if numbered else {}))
+        made.host(begin, begin + 99, "train_function", step=number if numbered else UNKNOWN)
         made.host(begin + late_ms + 1, begin + late_ms + 5, "dense/MatMul:MatMul", "tf_Compute/1")
         made.host(begin + late_ms + 5, begin + 80 + left, "CollectiveReduceV2:CollectiveReduceV2", "collective_ops/2")
     return made.timeline()

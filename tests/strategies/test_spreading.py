@@ -74,7 +74,7 @@ def test_the_global_batch_grows_where_each_device_holds_its_part(name: str, hold
 
 def test_a_batch_that_no_epoch_fills_is_refused() -> None:
     some = ArraySource(parts=(np.ones((60, 4), "float32"), np.ones((60, 1), "float32")))
-    own = Workload(model=lambda: None, data=(some.parts[0], some.parts[1]), batch_size=32)  # type: ignore[arg-type]
+    own = Workload(model=lambda: None, data=(some.parts[0], some.parts[1]), batch_size=32)
     larger = registry.plan("larger_global_batch_2", 32, MACHINE)
     assert cannot(larger, own, some) == "its data has 60 samples, fewer than a batch of 64"
     assert cannot(registry.plan("mirrored_2", 32, MACHINE), own, some) is None
