@@ -46,9 +46,11 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
     doubts = (
         _slowed(first, lead, device, known, limits),
         _differing(first, device, limits),
+        _in_one_step(first, device),
         _not_alone(findings, first, known, limits, case.replay),
         _uncosted(first),
         _looping(first, known),
+        _at_once(first, known),
         _guessed(first, device),
         _idles_in_window(first, device, known, limits),
         _cut(first, device),
@@ -103,6 +105,18 @@ def _differing(first: Finding, device: DeviceBreakdown, limits: Thresholds) -> s
     return f"in {wording.share(part)} of the traced time, {wording.count(len(against), 'step')}, another cause leads"
 
 
+def _in_one_step(first: Finding, device: DeviceBreakdown) -> str:
+    """What only one of several steps shows may be done once, or come every so many steps: one wait tells no rate."""
+    share = next((cause.shown.share for cause in BY_SHARE if cause.id == first.cause), "")
+    steps = device.each_step[device.warmup :][: device.counted]
+    if first.cause == "one_time_work" or len(steps) < fixed.HELD_STEPS or not _told(share, device):
+        return ""
+    *others, most = sorted(_of(share, step.ledger_ms) for step in steps)
+    if not most or others[-1] > fixed.SHORT_ELSEWHERE * most:
+        return ""
+    return f"only one of the {len(steps)} traced steps shows it"
+
+
 def _not_alone(
     findings: Sequence[Finding], first: Finding, known: Evidence, limits: Thresholds, replay: Replay | None
 ) -> str:
@@ -121,8 +135,18 @@ def _not_alone(
     costs["gpu_shared"] = max(costs.get("gpu_shared", 0.0), (known.number("other_sm_percent") or 0.0) / 100)
     most = max(costs, key=costs.__getitem__)
     if costs[most] < limits.beside_full_share:
+        unseen = _unseen(known)
+        if costs[most] + unseen >= limits.beside_full_share and unseen > 0:
+            return f"{most} may be worth {wording.share(costs[most] + unseen)} of the step, with what the trace lacks"
         return _half_filled(known, limits)
     return f"{most} may be worth {wording.share(costs[most])} of the step"
+
+
+def _unseen(known: Evidence) -> float:
+    """The share of a step of which the trace tells nothing, with what a call of the timed window takes beyond one."""
+    window, step_ms = known.get("window_call_ms"), known.number("step_ms") or 0.0
+    beyond = max(0.0, 1 - step_ms / window.low) if window is not None and window.low else 0.0
+    return beyond + sum(known.number(f"share.{part}") or 0.0 for part in ("unattributed", "stalled"))
 
 
 def _share(cause: Cause, known: Evidence) -> float:
@@ -173,7 +197,9 @@ def _cut(first: Finding, device: DeviceBreakdown) -> str:
     if device.cut == UNMARKED and device.steps_from == NO_MARKER and first.cause == "launch_bound" and alone:
         # A pace that holds from the first launch to the last is what the host launches at, whatever a step is; with
         # others in it, the rest of the step may be a wait for them.
-        return device.cut if launches <= fixed.FEWEST_PAUSES else ""
+        few = launches <= fixed.FEWEST_PAUSES
+        # In the rest of the step kernels may be longer, and then hide the launches.
+        return device.cut if few or fixed.KERNELS_LONGER * device.share("gpu_compute") > first.severity else ""
     return device.cut
 
 
@@ -183,6 +209,14 @@ def _looping(first: Finding, known: Evidence) -> str:
     if first.cause not in {"batch_too_small", "launch_bound"} or not owner:
         return ""
     return f"{owner} holds a loop, and its turns may be most of what is started"
+
+
+def _at_once(first: Finding, known: Evidence) -> str:
+    """Kernels that one call starts together wait for each other, and not for the host."""
+    count, calls = known.number("kernels_per_step"), known.number("launches_per_step")
+    if first.cause != "launch_bound" or count is None or not calls or count < fixed.KERNELS_AT_ONCE * calls:
+        return ""
+    return "most kernels were started many by one call, as by a CUDA graph: between those the host launches nothing"
 
 
 def _told(share: str, device: DeviceBreakdown) -> bool:

@@ -53,8 +53,8 @@ def with_sync(
     With several traced steps, more is enough; against a full device it is a tenth of the step. A single step does not
     show that a result is read in each: there the sync must save a tenth more. Against a wait for a batch it is always
     `tie_points` of the step more, and with a single step also against time between steps, since time after a sync
-    belongs to what the host does then. If the sync saves more, but not enough to lead, the first cause is less sure and
-    ties with it.
+    belongs to what the host does then. If the sync saves more, but not enough to lead, or as much with several traced
+    steps, the first cause is less sure and ties with it.
     """
     first = next((finding for finding in findings if finding.primary), None)
     if first is None or replay is None or known.text("device_kind") != "gpu":
@@ -62,12 +62,15 @@ def with_sync(
     step = known.get("step_ms")
     several = step is not None and (step.n or 0) >= fixed.HELD_STEPS
     saved, to_exceed = saved_share(replay, SYNC), _saving_to_exceed(first, replay, limits, several=several)
-    if saved is None or to_exceed is None or saved < limits.sync_share or saved <= to_exceed:
+    if saved is None or to_exceed is None or saved < limits.sync_share:
+        return tuple(findings)
+    if saved <= to_exceed and (not several or first.cause == FULL or saved < (1 - fixed.SAVED_ALIKE) * to_exceed):
         return tuple(findings)
     rest = [finding for finding in findings if finding is not first and finding.cause != SYNC]
     sync = _sync_finding(first, saved, to_exceed, known, findings)
     if saved - to_exceed <= _lead_needed(first.cause, saved, limits, several=several):
-        less = msgspec.structs.replace(first, confidence=LOWER[first.confidence], ties_with=SYNC)
+        sure = LOWER[first.confidence] if saved > to_exceed or first.confidence == "high" else first.confidence
+        less = msgspec.structs.replace(first, confidence=sure, ties_with=SYNC)
         return tuple(within_a_step([less, msgspec.structs.replace(sync, primary=False, ties_with=None), *rest]))
     beside = msgspec.structs.replace(first, primary=False, ties_with=None)
     return tuple(within_a_step([sync, beside, *rest]))

@@ -9,7 +9,8 @@ They speak of the device that the verdict is about (`main_device`). A signal tha
 - Parts of a category: `share.stalled`, the part of `idle_queue` that `share.launch` leaves out, since nothing shows why
   the work did not start; `share.off_pace`, the part of `idle_launch` in pauses that are long for the pace of launching.
 - The GPU's work: `kernel_fraction`, `exposed_copy_fraction`, `idle_outside_step_fraction`, `sm_efficiency`,
-  `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`, `kernel_median_us`,
+  `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`, `launches_per_step` (the calls that
+  launched them), `kernel_median_us`,
   `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`, `tensor_core_time_fraction`,
   `eligible_time_fraction`, `device_clock_mhz` (the card's clock by CUDA), `copy_h2d_gb_per_s`.
 - The host: `slowest_iterator`, `input_stage`, `pipeline_stages`, `pipeline_busy_fraction`, `eager_share`,
@@ -143,6 +144,7 @@ def _kernel_signals(device: DeviceBreakdown) -> list[Signal]:
         ("joined_fraction", "of the device's work", device.joined_fraction),
         ("lost_fraction", "of the launch calls", device.lost_fraction),
         ("kernels_per_step", "per step", kernels.count / device.steps if kernels else None),
+        ("launches_per_step", "per step", kernels.calls / device.steps if kernels and kernels.calls else None),
         ("kernel_median_us", "us", kernels.median_us if kernels else None),
         ("kernels_under_10us_count_fraction", "of the kernels", kernels.under_10us_count_fraction if kernels else None),
         ("kernels_under_10us_time_fraction", "of kernel time", kernels.under_10us_time_fraction if kernels else None),

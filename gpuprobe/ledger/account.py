@@ -143,7 +143,7 @@ def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost, waiting: Intervals
         joined_fraction=time.work.joined_fraction,
         lost_fraction=time.lost.fraction,
         confidence=trusted(steps.typical, time, host, lost_share),
-        kernels=kernels.kernel_facts(timeline.names, time),
+        kernels=kernels.kernel_facts(timeline.names, time, host),
         top_kernels=kernels.top_kernels(timeline.names, time),
         operations=operations,
         loops=loops,

@@ -11,6 +11,7 @@ from gpuprobe.records import Record
 class KernelFacts(Record, frozen=True, kw_only=True):
     """The kernels of one device. Fractions are 0 to 1; `per_s` is kernels per second of the steps.
 
+    `calls` counts the calls that launched them, as far as those are known: one call of a CUDA graph launches many.
     `tensor_core_time_fraction` is the share of kernel time in kernels that use Tensor Cores by their name,
     `eligible_time_fraction` the share in kernels launched by operations that could.
     """
@@ -26,6 +27,7 @@ class KernelFacts(Record, frozen=True, kw_only=True):
     tensor_core_time_fraction: float
     eligible_time_fraction: float | None
     collective_count: int
+    calls: int = 0
 
 
 class TopKernel(Record, frozen=True, kw_only=True):

@@ -113,11 +113,22 @@ def holders(host: TracedHost, threads: Iterable[int], stretches: Held, calls: La
         holder = _holder(events, calls, Holder(start, end, own, in_call))
         if own > (max(INTO_A_CALL_PS, stretches.limit_ps) if holder.wraps else stretches.limit_ps):
             yield holder
-        # Inside a launch call, only the length tells the driver's own work from the launch.
-        elif holder.launches_nothing and not in_call:
+        # Inside a launch call, only the length tells the driver's own work from the launch: so many times the usual one.
+        elif in_call:
+            if starts_kernel(holder, calls):
+                yield holder
+        elif holder.launches_nothing:
             shortest = stretches.operation_ps if holder.is_operation else stretches.event_ps
             if min(own, holder.until_ps - holder.since_ps) > shortest:
                 yield holder.alone
+
+
+def starts_kernel(holder: Holder, calls: LaunchCalls) -> bool:
+    """Whether the stretch lies in a call that starts a kernel; such calls are usually as short as the pace."""
+    if not holder.in_call:
+        return False
+    place = int(np.searchsorted(calls.start_ps, holder.start_ps, side="right")) - 1
+    return place >= 0 and bool(calls.kernels[place])
 
 
 def _holder(events: _LongEvents, calls: LaunchCalls, stretch: Holder) -> Holder:

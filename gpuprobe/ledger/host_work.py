@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from gpuprobe.ledger.names import COPYING, Kind, is_preprocessing, runs_python
+from gpuprobe.ledger.names import COPYING, Kind, is_preprocessing, is_sample_layer, runs_python
 
-WorkKind = Literal["python_function", "preprocessing_layer", "operation", "staging", "preparing", "frame", "call", ""]
+WorkKind = Literal[
+    "python_function", "preprocessing_layer", "sample_layer", "operation", "staging", "preparing", "frame", "call", ""
+]
 
 # Names that Python functions which prepare samples usually have.
 _PREPARING = re.compile(
@@ -24,6 +26,8 @@ def work_kind(name: str, kind: int) -> WorkKind:
         return "staging"
     if is_preprocessing(name):
         return "preprocessing_layer"
+    if is_sample_layer(name):
+        return "sample_layer"
     if kind & Kind.PYTHON:
         return "preparing" if _PREPARING.match(name) else "frame"
     if kind & (Kind.OP | Kind.KERNEL_RUN):

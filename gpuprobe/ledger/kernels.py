@@ -12,6 +12,7 @@ from gpuprobe.ledger.intervals import covered, difference, holds, intersection, 
 from gpuprobe.ledger.occupied import occupancies
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.thresholds import fixed
+from gpuprobe.traces.names import among, distinct
 from gpuprobe.traces.timeline import UNKNOWN, Direction
 from gpuprobe.units import MIB, PS_PER_MS, PS_PER_S, PS_PER_US
 
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpuprobe.ledger.gpu import GpuTime
+    from gpuprobe.ledger.host import TracedHost
     from gpuprobe.traces.timeline import Kernels
 
 TOP = 10
 
 
-def kernel_facts(texts: Sequence[str], time: GpuTime) -> KernelFacts | None:
+def kernel_facts(texts: Sequence[str], time: GpuTime, host: TracedHost) -> KernelFacts | None:
     """Describe the kernels that started within the steps; None where there are none."""
     kernels = time.device.kernels
     chosen = _within(time, kernels.start_ps)
@@ -50,6 +52,7 @@ def kernel_facts(texts: Sequence[str], time: GpuTime) -> KernelFacts | None:
         tensor_core_time_fraction=float(lasted_us[on_tensor_cores].sum() / total_us),
         eligible_time_fraction=float(lasted_us[names.eligible(texts, ops)].sum() / total_us) if names_ops else None,
         collective_count=int(names.collective(texts, kernels.name[chosen]).sum()),
+        calls=len(distinct(kernels.correlation[chosen & among(kernels.correlation, host.calls.correlation)])[0]),
     )
 
 

@@ -129,6 +129,13 @@ _PYTHON_OPS = re.compile(r".*:(?:Eager)?PyFunc\w*$")
 _PREPARING_OPS = re.compile(
     r".*:(?:\w*String\w*|\w*Regex\w*|\w*Lookup\w*|Unicode\w*|Decode\w*|Parse\w*|RaggedTensor\w*|\w*HashTable\w*)$"
 )
+# The Keras layers that augment images or transform sounds, by the scopes of their default names; without those that a
+# network may use between its own layers, such as Normalization and Resizing.
+_SAMPLE_LAYERS = re.compile(
+    r"(?:[^:]*/)?(?:random_(?:brightness|color_\w+?|contrast|crop|elastic_transform|erasing|flip|gaussian_blur|grayscale"
+    r"|hue|invert|perspective|posterization|rotation|saturation|sharpness|shear|translation|zoom)|rand_augment|aug_mix"
+    r"|auto_contrast|cut_mix|mix_up|equalization|clahe|solarization|mel_spectrogram|stft_spectrogram)(?:_\d+)?/[^:]*:\w+$"
+)
 # Events that enclose everything a framework runs, and so explain nothing: the executor's loop and the calls into it.
 _WRAPPERS = re.compile(r"ExecutorState::Process|Executor\w*Callback|FunctionRun$|TFE_Py_\w+|PjRt\w+::\w*Execut")
 
@@ -211,9 +218,14 @@ def is_preprocessing(name: str) -> bool:
     return bool(_PREPARING_OPS.match(name))
 
 
+def is_sample_layer(name: str) -> bool:
+    """Tell whether an operation of TensorFlow belongs to a layer of Keras that augments images or transforms sounds."""
+    return bool(_SAMPLE_LAYERS.match(name))
+
+
 def prepares(name: str) -> bool:
     """Tell whether an operation calls Python or preprocesses samples: work that could run ahead of the step."""
-    return runs_python(name) or is_preprocessing(name)
+    return runs_python(name) or is_preprocessing(name) or is_sample_layer(name)
 
 
 def wraps(name: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.holders import time_of
+from gpuprobe.ledger.holders import starts_kernel, time_of
 from gpuprobe.ledger.intervals import Intervals, covered, join
 from gpuprobe.ledger.names import Kind
 from gpuprobe.thresholds import fixed
@@ -62,7 +62,7 @@ def held_once(stretches: Sequence[Holder], host: TracedHost, calls: LaunchCalls,
         if _loads_code(holder, calls) or _elsewhere_short(holder, host, windows, first=True):
             sure.append(holder)
         elif (
-            _starts_kernel(holder, calls)
+            starts_kernel(holder, calls)
             or _elsewhere_short(holder, host, windows, first=False)
             or _ends_in_a_kernel(holder, calls)
         ):
@@ -90,16 +90,8 @@ def _comes_again(holder: Holder, same_name: Sequence[Holder], windows: Windows) 
     return len(set(np.searchsorted(windows.start_ps, middles, side="right").tolist())) > 1
 
 
-def _starts_kernel(holder: Holder, calls: LaunchCalls) -> bool:
-    """Whether the stretch lies in a call that starts a kernel; such calls are usually as short as the pace."""
-    if not holder.in_call:
-        return False
-    place = int(np.searchsorted(calls.start_ps, holder.start_ps, side="right")) - 1
-    return place >= 0 and bool(calls.kernels[place])
-
-
 def _loads_code(holder: Holder, calls: LaunchCalls) -> bool:
-    return _starts_kernel(holder, calls) and holder.end_ps - holder.start_ps >= LOADING_PS
+    return starts_kernel(holder, calls) and holder.end_ps - holder.start_ps >= LOADING_PS
 
 
 def _elsewhere_short(holder: Holder, host: TracedHost, windows: Windows, *, first: bool) -> bool:

@@ -104,7 +104,8 @@ def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals)
     unknown = work.start_ps[work.launch_ps == NO_LAUNCH]
     calling = union(calls.start_ps, calls.end_ps)
     launched = distinct(np.concatenate([calls.start_ps, calls.end_ps, unknown]))[0]
-    slow_ps = _slow_ps(np.diff(launched)[~holds(calling, launched[:-1])])
+    pauses_ps = np.diff(launched)[~holds(calling, launched[:-1])]
+    slow_ps = _slow_ps(pauses_ps)
     slow_call_ps = min(slow_ps, _slow_ps(calls.end_ps[calls.kernels] - calls.start_ps[calls.kernels]))
     least_ps = max(LEAST_OPERATION_PS, slow_call_ps)
     long = waits.end - waits.start > LEAST_PS
@@ -114,18 +115,19 @@ def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals)
     in_call = holds(calling, start)
     own_ps = end - start - covered(waits, start, end)
     chosen = (own_ps > least_ps) & (start < windows.end_ps[-1]) & (end > windows.start_ps[0])
-    off_pace = own_ps[chosen] > max(LEAST_OPERATION_PS, slow_ps)
+    off_pace = own_ps[chosen] > max(LEAST_OPERATION_PS, _slow_ps(pauses_ps, fixed.OFF_PACE))
     columns = (start[chosen], end[chosen], own_ps[chosen], in_call[chosen], off_pace)
     return Held(*columns, least_ps, max(LEAST_PS, slow_call_ps), max(LEAST_PS, slow_ps))
 
 
-def _slow_ps(pauses_ps: Int64s) -> int:
+def _slow_ps(pauses_ps: Int64s, times: float = fixed.HELD_TIMES_PACE) -> int:
     """Return the length from which on a pause between two launches is too long for their pace, by all pauses (n,).
 
+    That is so many `times` the median pause; 0 where the pauses give no pace.
     Given the lengths of launch calls, it is the length from which on an event that launches nothing is no launch.
     """
     pace_ps = median(pauses_ps) if len(pauses_ps) >= fixed.FEWEST_PAUSES else 0.0
-    return int(fixed.HELD_TIMES_PACE * pace_ps) if pace_ps <= SLOWEST_PS else 0
+    return int(times * pace_ps) if pace_ps <= SLOWEST_PS else 0
 
 
 def _correlation_ids(work: Sequence[Events]) -> Int64s:

@@ -95,3 +95,40 @@ def test_a_slow_first_step_says_nothing_of_how_the_kernels_of_the_others_fill_th
     found = full(0, first=5000.0)
     assert (found.cause, found.confidence) == ("compute_bound", "high")
     assert "Kernels fill 100 % of the step" in found.claim
+
+
+def test_what_only_one_of_several_steps_shows_is_no_habit() -> None:
+    found = verdict(stepped(90, 5, 5))
+    assert (found.cause, found.confidence) == ("input_bound", "medium")
+    assert "only one of the 3 traced steps shows it" in found.claim
+    assert verdict(stepped(90, 40, 5)).confidence == "high"
+
+
+def test_a_wait_that_begins_the_trace_is_not_that_of_the_training() -> None:
+    made, at = Made(), 0.0
+    for step, wait in enumerate((5000, 2, 2)):
+        made.host(at, at + wait + 100, f"ProfilerStep#{step}", step=step)
+        made.host(at, at + wait, "enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__")
+        made.kernel(at + wait, at + wait + 99, launch=at + wait)
+        at += wait + 100
+    assert verdict(made).confidence != "high"
+
+
+def test_kernels_of_a_graph_are_not_launched_one_by_one() -> None:
+    def of_calls(kernels: int) -> Finding:
+        made = Made()
+        for step in range(4):
+            at = 20.0 * step
+            made.host(at, at + 20, "train", step=step).host(at, at + 19.9, "train_function")
+            for place in range(200):
+                begin = at + 0.3 + 0.09 * place
+                made.kernel(begin, begin + 0.05, launch=at + 0.1 if place % kernels else begin - 0.01)
+                if place % kernels:
+                    # One call starts it together with those before it.
+                    start, end, name, _, what = made.work.pop()
+                    made.calls["python"].pop()
+                    made.work.append((start, end, name, made.work[-1][3], what))
+        return verdict(made)
+
+    assert (of_calls(1).cause, of_calls(1).confidence) == ("launch_bound", "high")
+    assert of_calls(50).confidence != "high"

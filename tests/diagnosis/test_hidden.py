@@ -60,12 +60,17 @@ def test_time_between_steps_is_the_host_s_own_until_the_reading_costs_a_tenth_of
 
 
 @pytest.mark.parametrize("cause", ["recompiling", "host_between_steps"])
-@pytest.mark.parametrize(("sync", "leads"), [(0.24, False), (0.26, True)])
+@pytest.mark.parametrize(("sync", "leads"), [(0.22, False), (0.26, True)])
 def test_of_several_steps_the_reading_leads_where_it_saves_more(cause: CauseId, sync: float, leads: bool) -> None:
     change = {"recompiling": "compiling_removed", "host_between_steps": "callbacks_removed"}[cause]
     found = judged(cause, change, 0.25, sync, SEVERAL)
     assert (found.cause == "sync_every_step") == leads
     assert found.confidence == ("medium" if leads else "high")
+
+
+def test_what_saves_as_much_as_the_reading_ties_with_it() -> None:
+    found = judged("recompiling", "compiling_removed", 0.25, 0.24, SEVERAL)
+    assert (found.cause, found.confidence, found.ties_with) == ("recompiling", "medium", "sync_every_step")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,12 @@ from gpuprobe.diagnosis.advice.given import Given
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.advice.situation import Situation
 
+IN_THE_PIPELINE = (
+    "- outputs = model(preprocessing(inputs))\n"
+    "+ outputs = model(inputs)\n"
+    "+ ds = ds.map(lambda x, y: (preprocessing(x), y), num_parallel_calls=tf.data.AUTOTUNE)\n"
+    "+ ds = ds.prefetch(tf.data.AUTOTUNE)"
+)
 # The remedy by what held the host (`ledger.host_work.WorkKind`), and its code.
 BY_KIND: dict[str, tuple[str, str]] = {
     "python_function": (
@@ -21,10 +27,12 @@ BY_KIND: dict[str, tuple[str, str]] = {
     "preprocessing_layer": (
         "Text, tables and decoding run on the processor alone: apply the preprocessing layer in the input pipeline, "
         "where it runs ahead of the training, and not inside the model.",
-        "- outputs = model(preprocessing(inputs))\n"
-        "+ outputs = model(inputs)\n"
-        "+ ds = ds.map(lambda x, y: (preprocessing(x), y), num_parallel_calls=tf.data.AUTOTUNE)\n"
-        "+ ds = ds.prefetch(tf.data.AUTOTUNE)",
+        IN_THE_PIPELINE,
+    ),
+    "sample_layer": (
+        "Apply the layer that prepares samples in the input pipeline, where it runs ahead of the training on cores "
+        "that are free, and not inside the model.",
+        IN_THE_PIPELINE,
     ),
     "operation": (
         "An operation of the step runs on the processor. Move it into the input pipeline, or onto the device: it is on "
@@ -73,7 +81,9 @@ def host_work(here: Situation, stage: str | None) -> Given:
     """What to do by what held the host."""
     del stage
     fix, code = BY_KIND.get(here.held_kind, (GENERAL, ""))
-    return Given(fix, code, "host_work_removed")
+    # In the pipeline of a processor's training it takes the cores of the step: not all of it is won.
+    moved = here.held_kind == "sample_layer" and not here.on_gpu
+    return Given(fix, code, "" if moved else "host_work_removed")
 
 
 def rnn_without_cudnn(here: Situation, stage: str | None) -> Given:

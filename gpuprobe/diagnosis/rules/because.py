@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.ledger.stages import HANDS_ON, PYTHON_STAGE, last
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
@@ -29,6 +30,9 @@ def _kernels(evidence: Evidence) -> str:
     if count is None or median_us is None:
         return ""
     length = wording.milliseconds(median_us / 1000)
+    calls = evidence.number("launches_per_step")
+    if calls is not None and count >= fixed.KERNELS_AT_ONCE * calls:
+        return f"A step starts {count:,.0f} kernels by {calls:,.0f} calls, and the median one runs for {length}."
     return f"A step starts {count:,.0f} kernels one by one, and the median one runs for {length}."
 
 

@@ -26,10 +26,9 @@ def held_in(cause: CauseId, evidence: Evidence) -> str:
 def doubt(cause: CauseId, evidence: Evidence, limits: Thresholds) -> str:
     """Say what keeps a trace from being sure of it, as a sentence with a space before it; empty where nothing does."""
     if cause == "host_work":
-        if (evidence.number("held_told_fraction") or 0.0) < limits.mostly:
-            return " The trace does not tell what it did there."
-        if (evidence.number("held_steps") or 0.0) < fixed.HELD_STEPS:
-            return " Only one step shows it: it may be done once."
+        return _of_host_work(evidence, limits)
+    if cause == "gpu_memory_tight" and _steps(evidence) < fixed.HELD_STEPS:
+        return " Only one step shows it: memory that a program takes for the first time is taken once."
     if cause == "one_time_work" and (evidence.number("once_proven_fraction") or 0.0) < limits.mostly:
         return " What was traced does not show that it never comes again."
     if cause == "launch_bound" and _off_pace(evidence) > limits.mostly:
@@ -37,7 +36,23 @@ def doubt(cause: CauseId, evidence: Evidence, limits: Thresholds) -> str:
     return ""
 
 
+def _of_host_work(evidence: Evidence, limits: Thresholds) -> str:
+    if evidence.text("device_kind") == "cpu" and evidence.text("held_kind") == "sample_layer":
+        return " Ahead of the step the same processor would do it: what that gains is what it leaves free now."
+    if (evidence.number("held_told_fraction") or 0.0) < limits.mostly:
+        return " The trace does not tell what it did there."
+    if (evidence.number("held_steps") or 0.0) < fixed.HELD_STEPS:
+        return " Only one step shows it: it may be done once."
+    return ""
+
+
 def _off_pace(evidence: Evidence) -> float:
     """The share of the time of late launches in which none came at the pace of the launching thread."""
     late = evidence.number("share.launch") or 0.0
     return (evidence.number("share.off_pace") or 0.0) / late if late else 0.0
+
+
+def _steps(evidence: Evidence) -> int:
+    """How many traced steps count."""
+    step = evidence.get("step_ms")
+    return (step.n or 0) if step is not None else 0

@@ -34,6 +34,9 @@ HELD_TIMES_PACE = 20.0
 """A slow host launches slowly throughout: in traces that others recorded, nine of ten pauses are within ten times the
 median. A pause of twice that has another reason. An event that launches nothing is compared with the median launch
 call instead."""
+OFF_PACE = 10.0
+"""A pause longer than this many times the median is long for the pace: nine of ten are shorter. If most of the time
+lies in such pauses and no event fills them, slow launching is not sure."""
 FEWEST_PAUSES = 10
 """The pace of launching is the median pause; fewer pauses than this give no pace."""
 SLOWEST_PACE_MS = 1.0

@@ -11,6 +11,10 @@ ODD_STEPS = 0.25
 """If another cause leads in this share of the traced time, a trace of other steps may name another cause."""
 SAVED_ALIKE = 0.1
 """Two savings of a replay are equal if they differ by less than this share of the larger."""
+KERNELS_LONGER = 1.5
+"""The kernels in the part of a step that a trace lacks are hardly longer than this many times those that it shows."""
+KERNELS_AT_ONCE = 2.0
+"""With at least this many kernels for each launch call, calls launch several at once, as that of a CUDA graph does."""
 SELDOM_BUILT = 20.0
 """A graph that is built again in fewer than one of this many calls is built once for each of a few shapes, not in every
 call."""

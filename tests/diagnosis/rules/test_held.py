@@ -380,3 +380,62 @@ def test_a_step_on_a_processor_without_it_is_as_much_shorter() -> None:
 def test_a_little_of_it_is_no_cause() -> None:
     causes = {found.cause for found in judged(processor("model/py/EagerPyFunc:EagerPyFunc", lasts=3)).findings}
     assert "host_work" not in causes
+
+
+def test_a_layer_that_augments_in_the_model_is_named_and_its_gain_is_not() -> None:
+    diagnosis = judged(processor("functional_1/random_rotation_1/transform/ImageProjectiveTransformV3:Transform"))
+    found = diagnosis.primary
+    assert found is not None
+    # Ahead of the step the same processor would do it.
+    assert (found.cause, found.confidence) == ("host_work", "medium")
+    assert "random_rotation_1" in found.claim
+    assert "input pipeline" in found.fix
+    assert found.predicted_gain is None
+
+
+def test_normalizing_between_two_layers_is_no_preparation() -> None:
+    for name in ("model/batch_normalization/FusedBatchNormV3:FusedBatchNormV3", "model/my_random_flips/Mul:Mul"):
+        assert told(processor(name))[0].ledger_ms["idle_host_work"] == 0
+
+
+def allocating(count: int) -> Finding:
+    """So many steps, in each of which most of the time goes to allocating memory of the device."""
+    made = Made()
+    for number in range(count):
+        at = 100.0 * number
+        made.host(at, at + 100, f"ProfilerStep#{number}", step=number)
+        for place in range(10):
+            begin = at + 10 * place
+            made.host(begin, begin + 6, "cudaMalloc").kernel(begin + 6.2, begin + 9.9, launch=begin + 6.1)
+    return told(made)[1]
+
+
+def test_one_step_does_not_show_that_memory_is_taken_again() -> None:
+    assert (allocating(3).cause, allocating(3).confidence) == ("gpu_memory_tight", "high")
+    assert (allocating(1).cause, allocating(1).confidence) == ("gpu_memory_tight", "medium")
+
+
+@pytest.mark.parametrize(("pause_ms", "cause"), [(4.0, "launch_bound"), (6.0, "unattributed")])
+def test_pauses_beyond_ten_times_the_pace_of_few_launches_are_not_known(pause_ms: float, cause: str) -> None:
+    """A dozen launches a step, each second one after a pause: twenty times their pace of 0.5 ms would be 10 ms."""
+    made, at = Made(), 0.0
+    for number in range(4):
+        begin = at
+        for _ in range(12):
+            for pause in (0.5, pause_ms):
+                made.kernel(at + 0.1, at + 0.3, launch=at + 0.05)
+                at += pause
+        made.host(begin, at, f"ProfilerStep#{number}", step=number).host(begin, at, "aten::forward")
+    assert told(made)[1].cause == cause
+
+
+@pytest.mark.parametrize(("lasts", "cause"), [(0.1, "launch_bound"), (0.9, "one_time_work")])
+def test_a_call_far_longer_than_launches_are_loads_something(lasts: float, cause: str) -> None:
+    """Sixteen kernels, one of which is started by a call of that length, on a device at rest."""
+    made = Made().host(0, 1.2 + lasts, "train_function")
+    launches(made, 0, 0.8).kernel(0.85 + lasts, 0.9 + lasts, launch=0.8)
+    start, _, *rest = made.calls["python"].pop()
+    made.calls["python"].append((start, start + lasts, *rest))
+    _, found = told(launches(made, 0.9 + lasts, 1.1 + lasts))
+    assert found.cause == cause
+    assert found.confidence != "high"
