@@ -46,7 +46,7 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
     doubts = (
         _slowed(first, lead, device, known, limits),
         _differing(first, device, limits),
-        _in_one_step(first, device),
+        _in_one_step(first, device, limits),
         _not_alone(findings, first, known, limits, case.replay),
         _uncosted(first),
         _looping(first, known),
@@ -105,16 +105,18 @@ def _differing(first: Finding, device: DeviceBreakdown, limits: Thresholds) -> s
     return f"in {wording.share(part)} of the traced time, {wording.count(len(against), 'step')}, another cause leads"
 
 
-def _in_one_step(first: Finding, device: DeviceBreakdown) -> str:
-    """What only one of several steps shows may be done once, or come every so many steps: one wait tells no rate."""
+def _in_one_step(first: Finding, device: DeviceBreakdown, limits: Thresholds) -> str:
+    """What only one of several steps shows may be done once, or come every so many steps: one wait tells no rate.
+
+    A host that runs ahead leaves its device's work to the last step: the others are short, and full of the same.
+    """
     share = next((cause.shown.share for cause in BY_SHARE if cause.id == first.cause), "")
     steps = device.each_step[device.warmup :][: device.counted]
     if first.cause == "one_time_work" or len(steps) < fixed.HELD_STEPS or not _told(share, device):
         return ""
-    *others, most = sorted(_of(share, step.ledger_ms) for step in steps)
-    if not most or others[-1] > fixed.SHORT_ELSEWHERE * most:
-        return ""
-    return f"only one of the {len(steps)} traced steps shows it"
+    least = fixed.SHORT_ELSEWHERE * max(_of(share, step.ledger_ms) for step in steps)
+    showing = [step for step in steps if _of(share, step.ledger_ms) > min(least, limits.root_share * step.step_ms)]
+    return f"only one of the {len(steps)} traced steps shows it" if len(showing) == 1 else ""
 
 
 def _not_alone(

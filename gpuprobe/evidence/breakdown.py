@@ -10,9 +10,9 @@ They speak of the device that the verdict is about (`main_device`). A signal tha
   the work did not start; `share.off_pace`, the part of `idle_launch` in pauses that are long for the pace of launching.
 - The GPU's work: `kernel_fraction`, `exposed_copy_fraction`, `idle_outside_step_fraction`, `sm_efficiency`,
   `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`, `launches_per_step` (the calls that
-  launched them), `kernel_median_us`,
-  `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`, `tensor_core_time_fraction`,
-  `eligible_time_fraction`, `device_clock_mhz` (the card's clock by CUDA), `copy_h2d_gb_per_s`.
+  launched them), `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
+  `tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (the card's clock by CUDA),
+  `copy_h2d_gb_per_s`.
 - The host: `slowest_iterator`, `input_stage`, `pipeline_stages`, `pipeline_busy_fraction`, `eager_share`,
   `host_outside_share`, `graphs_built`, `compile_ms`; `proof.<category>`, the events of the host behind a category.
 - Several devices: `straggler_ratio`, `straggler_share`, `straggler_device`, `kept_waiting_share`, `last_to_exchanges`,

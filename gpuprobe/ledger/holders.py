@@ -113,7 +113,7 @@ def holders(host: TracedHost, threads: Iterable[int], stretches: Held, calls: La
         holder = _holder(events, calls, Holder(start, end, own, in_call))
         if own > (max(INTO_A_CALL_PS, stretches.limit_ps) if holder.wraps else stretches.limit_ps):
             yield holder
-        # Inside a launch call, only the length tells the driver's own work from the launch: so many times the usual one.
+        # Inside a launch call, only its length tells the driver's own work from the launch.
         elif in_call:
             if starts_kernel(holder, calls):
                 yield holder

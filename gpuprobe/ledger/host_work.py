@@ -24,10 +24,8 @@ def work_kind(name: str, kind: int) -> WorkKind:
         return "python_function"
     if COPYING in name:
         return "staging"
-    if is_preprocessing(name):
-        return "preprocessing_layer"
-    if is_sample_layer(name):
-        return "sample_layer"
+    if is_preprocessing(name) or is_sample_layer(name):
+        return "preprocessing_layer" if is_preprocessing(name) else "sample_layer"
     if kind & Kind.PYTHON:
         return "preparing" if _PREPARING.match(name) else "frame"
     if kind & (Kind.OP | Kind.KERNEL_RUN):

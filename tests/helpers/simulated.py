@@ -43,8 +43,8 @@ def specs(draw: st.DrawFn) -> Spec:
             compile_ms=draw(floats(0.0, 30.0)),
             allocations=draw(st.integers(0, 2)),
             allocation_us=draw(floats(0.0, 500.0)),
-            # Each piece is longer than a launch on its way can be: twenty times the slowest pace (`ledger.pace`).
-            host_work_ms=draw(st.sampled_from([0.0, 0.0, 66.0])),
+            # Each piece is an operation longer than one on the way to a launch, or longer than any pause at a pace.
+            host_work_ms=draw(st.sampled_from([0.0, 0.0, 6.0, 66.0])),
             host_work_pieces=draw(st.integers(1, 3)),
             once_ms=draw(st.sampled_from([0.0, 0.0, 20.0])),
             once_kind=draw(st.sampled_from(["code_loading", "autotuning", "specialising"])),
