@@ -434,8 +434,8 @@ def test_a_call_far_longer_than_launches_are_loads_something(lasts: float, cause
     """Sixteen kernels, one of which is started by a call of that length, on a device at rest."""
     made = Made().host(0, 1.2 + lasts, "train_function")
     launches(made, 0, 0.8).kernel(0.85 + lasts, 0.9 + lasts, launch=0.8)
-    start, _, *rest = made.calls["python"].pop()
-    made.calls["python"].append((start, start + lasts, *rest))
+    start, _, name, number, step = made.calls["python"].pop()
+    made.calls["python"].append((start, start + lasts, name, number, step))
     _, found = told(launches(made, 0.9 + lasts, 1.1 + lasts))
     assert found.cause == cause
     assert found.confidence != "high"
