@@ -90,7 +90,7 @@ def _outermost_outside(host: TracedHost, place: int, inside: Intervals) -> NDArr
 
 
 def _longest(host: TracedHost, masks: list[NDArray[np.bool_]], part: Intervals) -> tuple[HostEvent, ...]:
-    sums: dict[tuple[str, str], int] = {}
+    covered_ps: dict[tuple[str, str], int] = {}
     for thread, mask in zip(host.threads, masks, strict=True):
         if not mask.any():
             continue
@@ -100,6 +100,6 @@ def _longest(host: TracedHost, masks: list[NDArray[np.bool_]], part: Intervals) 
         per_name = np.bincount(name, weights=reach)
         for used in np.flatnonzero(per_name).tolist():
             key = host.names[used], thread.name
-            sums[key] = sums.get(key, 0) + int(per_name[used])
-    longest = sorted(sums.items(), key=lambda item: -item[1])[:TOP]
+            covered_ps[key] = covered_ps.get(key, 0) + int(per_name[used])
+    longest = sorted(covered_ps.items(), key=lambda item: -item[1])[:TOP]
     return tuple(HostEvent(name=name, thread=thread, ms=time / PS_PER_MS) for (name, thread), time in longest)

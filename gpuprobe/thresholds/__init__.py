@@ -88,7 +88,7 @@ def _documented_numbers(subject: ModuleType) -> list[tuple[str, str]]:
 
 
 def _unknown_name(given: dict[str, object]) -> str | None:
-    """Say that the first unknown name is none of a threshold, with a suggestion; None where all are known."""
+    """Return an error for the first unknown name, with a suggestion; None where all names are known."""
     known = Thresholds.__struct_fields__
     name = next((name for name in given if name not in known), None)
     if name is None:

@@ -162,7 +162,7 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
         Share,
         Meta(
             description="Chosen here: a forward pass costs a third of a step, so validating on a fifth of the data "
-            "takes less than a tenth of the training. This is twice that."
+            "takes less than a tenth of the training. This is twice as much."
         ),
     ] = 0.2
     checkpoint_share: Annotated[
@@ -184,7 +184,7 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
         AtLeastZero,
         Meta(
             description="Chosen here: importing TensorFlow and building take five to ten seconds on two busy cores; "
-            "twice that is loading or making data."
+            "a start that takes twice as long is loading or making data."
         ),
     ] = 20.0
     compiled_again_share: Annotated[

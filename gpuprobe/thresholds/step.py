@@ -50,7 +50,10 @@ class StepThresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 0.5
     overhead_share: Annotated[
         Share,
-        Meta(description="Without a GPU: starting operations takes more than half of the step, running them less."),
+        Meta(
+            description="Without a GPU: starting operations costs too much if it takes more than this share of the "
+            "step."
+        ),
     ] = 0.5
     tie_points: Annotated[
         Share,
@@ -122,7 +125,7 @@ class StepThresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(description="Chosen here: running fewer iterations than this at once gains little."),
     ] = 8.0
     eager_share: Annotated[Share, Meta(description="XProf: eager operations above 10 % of the step.")] = 0.1
-    graphs_built: Annotated[AtLeastZero, Meta(description="A graph built in a steady step is one too many.")] = 1.0
+    graphs_built: Annotated[AtLeastZero, Meta(description="A steady step should build no graph.")] = 1.0
     straggler_ratio: Annotated[
         AtLeastZero,
         Meta(description="Chosen here: a tenth more work than the others is more than the noise of the same kernels."),

@@ -42,7 +42,7 @@ class Sharing:
     first: bool = False
 
     def pace(self, threads: float) -> float:
-        """Return the fraction of its speed (0 to 1) at which each runs, while the training and so many threads run."""
+        """Return the fraction of its speed (0 to 1) at which each runs while the training and `threads` others run."""
         return min(1.0, self.cores / (self.width + self.maker * min(threads, self.cores)))
 
     def relieved(self, graph: Graph) -> Graph:

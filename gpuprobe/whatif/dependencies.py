@@ -24,7 +24,7 @@ CLOSE_PS, OVERLAP_PS = int(fixed.CLOSE_US * PS_PER_US), int(fixed.OVERLAP_US * P
 HELD_PS, BLOCKED_PS = int(fixed.LAUNCH_HELD_US * PS_PER_US), int(fixed.BLOCKED_US * PS_PER_US)
 # The time from a launch call to the kernel's start, where the trace does not show it: the lower end of 5 to 10 us.
 TYPICAL_LAUNCH_US = 5.0
-# CUDA holds about so many launches before the next call blocks.
+# CUDA queues about this many launches before the next call blocks.
 CUDA_QUEUE = 1024
 
 

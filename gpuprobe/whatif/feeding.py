@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.graph import Floats, Ints
 
 HANDED_PS = int(fixed.HANDED_OVER_US * PS_PER_US)
-# Prefetch with AUTOTUNE begins with so many batches.
+# Prefetch with AUTOTUNE begins with this many batches.
 TYPICAL_BUFFER = 2
 PIPELINE_THREADS = "tf_data"
 # Python code may compute or wait: a trace does not show which.

@@ -117,7 +117,7 @@ class Graph:
         return np.isin(self.work, works)
 
     def scaled(self, nodes: Bools, factor: float | Floats) -> Graph:
-        """Return the graph with those nodes so many times as long; `factor` is one number or (n,)."""
+        """Return the graph with those nodes `factor` times as long; `factor` is one number or (n,)."""
         return replace(self, us=np.where(nodes, self.us * factor, self.us))
 
     def without(self, *reasons: Edge) -> Graph:

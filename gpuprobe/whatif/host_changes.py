@@ -179,7 +179,7 @@ def allocations_removed() -> Change:
 
 def _gone(name: str, assumption: str, work: Work) -> Change:
     def hindrance(graph: Graph, _: Known) -> str | None:
-        return None if _total_us(graph, work) else "there is none in this trace"
+        return None if _total_us(graph, work) else "the trace shows no such time"
 
     return Change(
         id=name,

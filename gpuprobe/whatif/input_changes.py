@@ -127,8 +127,8 @@ def parallel_map(threads: int) -> Change:
     """The map function runs on `threads` cores at a time."""
     return Change(
         id=f"parallel_map_{threads}",
-        assumption=f"the map function's share of making a batch is divided by up to {threads} cores, as far as there "
-        "are so many and Python's lock lets it",
+        assumption=f"the map function's share of making a batch is divided by up to {threads} cores, if there "
+        "are as many and Python's lock allows it",
         alter=partial(_parallel_map, threads=threads),
         # A map function that holds Python's lock gains nothing.
         least=lambda graph: graph,

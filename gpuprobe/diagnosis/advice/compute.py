@@ -47,17 +47,17 @@ BETWEEN_UPDATES = (
 READ_SELDOM = """\
 - losses.append(float(step(x, y)))
 + losses.append(step(x, y))  # a tensor each: float() of them once an epoch"""
-# How many steps a call should hold where no replay chose.
+# The number of steps in a call if no replay chose one.
 USUAL_STEPS = "8"
-# The options of `compile` that make a change.
+# The options of `compile` that make a change of the replay.
 CODED = {"launches_fused": "jit_compile", "steps_per_execution": "steps_per_execution"}
-# What Keras's progress bar is: `auto`, or a line that each batch writes anew.
+# The value of `verbose` for Keras's progress bar, which each batch writes again.
 BAR = 1.0
 SAVES = "ModelCheckpoint"
 
 
 def launch_bound(here: Situation, stage: str | None) -> Given:
-    """Launch less for the same work, by what is not on yet and, where a replay tells, by what gains."""
+    """Advise fewer launches for the same work: what is not on yet and what the replay, if any, predicts a gain for."""
     del stage
     ways = {}
     if here.jit_compile is not True:
@@ -89,7 +89,7 @@ def launch_bound(here: Situation, stage: str | None) -> Given:
 
 
 def batch_too_small(here: Situation, stage: str | None) -> Given:
-    """A larger batch, where one fits; several steps in a call, where none does."""
+    """Advise a larger batch if one fits, else several steps in a call."""
     del stage
     if here.grown:
         return Given(f"Train with a larger batch. {_converges(here)}", _batch(here), "batch_times")
@@ -101,14 +101,14 @@ def batch_too_small(here: Situation, stage: str | None) -> Given:
 
 
 def sync_every_step(here: Situation, stage: str | None) -> Given:
-    """Read results seldom."""
+    """Advise to read results less often."""
     del stage
     fix = "Read losses and metrics on the host once an epoch, or once in many steps, not in each."
     return Given(fix, READ_SELDOM if here.own_loop else IN_EACH_STEP, "syncs_removed")
 
 
 def host_between_steps(here: Situation, stage: str | None) -> Given:
-    """Less Python between two calls, and fewer calls."""
+    """Advise less Python between two calls, and fewer calls."""
     del stage
     if here.own_loop:
         return Given(BETWEEN_UPDATES, READ_SELDOM, "callbacks_removed")
@@ -130,22 +130,22 @@ def host_between_steps(here: Situation, stage: str | None) -> Given:
 
 
 def eager_or_retracing(here: Situation, stage: str | None) -> Given:
-    """One graph for all steps: none is made anew where there is a function, and one is made where there is none."""
+    """Advise one graph for all steps: stop building it again, or make one if there is none."""
     del stage
     if here.graphs_built and here.varies:
         return _padded(here)
     if here.graphs_built:
         return Given(
-            "The tf.function is built anew for each Python number, each new object and each new shape that it is "
-            "called with: give it tensors of one type, let its shapes be relaxed, and make it once, outside the loop. "
-            "The trace does not tell which of these it is.",
+            "The tf.function is built again for each new Python number, object or shape that it is called with: give "
+            "it tensors of one type, let its shapes be relaxed, and make it once, outside the loop. The trace does "
+            "not tell which of these it is.",
             BUILT_ANEW,
             "compiling_removed",
         )
     if here.functions_eagerly:
         return Given(
             "tf.config.run_functions_eagerly(True) is on: every tf.function, the model's own too, runs operation by "
-            "operation. Take it out; it is meant for looking for faults.",
+            "operation. Remove it; it is meant for debugging.",
             NO_FUNCTION,
             "eager_removed",
         )
@@ -153,8 +153,7 @@ def eager_or_retracing(here: Situation, stage: str | None) -> Given:
         return Given("Put the step into one graph: compile without run_eagerly.", EAGERLY, "eager_removed")
     if here.run_eagerly is False:
         return Given(
-            "The model itself runs as a graph: put what Python does around it, operation by operation, into a "
-            "tf.function too.",
+            "The model itself runs as a graph: put the operations that Python starts around it into a tf.function too.",
             ONE_FUNCTION,
             "eager_removed",
         )
@@ -178,7 +177,7 @@ def serial_loop(here: Situation, stage: str | None) -> Given:
 
 
 def recompiling(here: Situation, stage: str | None) -> Given:
-    """One shape for all steps."""
+    """Advise one shape for all steps."""
     del stage
     if here.graphs_built and here.varies is None:
         return eager_or_retracing(here, None)
@@ -197,7 +196,7 @@ def _padded(here: Situation) -> Given:
 
 
 def tensor_cores_unused(here: Situation, stage: str | None) -> Given:
-    """16 bits, before the model is built."""
+    """Advise mixed precision."""
     del stage
     policy = here.half
     return Given(
@@ -209,11 +208,11 @@ def tensor_cores_unused(here: Situation, stage: str | None) -> Given:
 
 
 def compute_bound(here: Situation, stage: str | None) -> Given | None:
-    """Cheaper work, by what this card can do."""
+    """Advise cheaper work, by what this card can do."""
     if stage == "dense_update":
         return Given(
-            "Let the update touch only the rows that a batch used: plain SGD does, while Adam and what else keeps "
-            "moments goes through all rows of an embedding in each step. Or make the embedding smaller: fewer, hashed "
+            "Let the update touch only the rows that a batch used: plain SGD does, while Adam and other optimizers "
+            "with moments update all rows of an embedding in each step. Or make the embedding smaller: fewer, hashed "
             "or shorter rows.",
             ROWS_ONLY,
             "rows_updated_only",
@@ -238,13 +237,13 @@ def _compiled(options: dict[str, str]) -> str:
 
 
 def _steps(here: Situation) -> str:
-    """The number of steps in a call that the replay was asked about, the usual one where there is none."""
-    made = here.promised("steps_per_execution")
-    return made.change.rpartition("_")[2] if made else USUAL_STEPS
+    """Return the number of steps in a call that the replay tried; the usual one without a replay."""
+    prediction = here.promised("steps_per_execution")
+    return prediction.change.rpartition("_")[2] if prediction else USUAL_STEPS
 
 
 def _batch(here: Situation) -> str:
-    """A larger batch as code, of the numbers where they are known, and where the batches are made."""
+    """Return a larger batch as code, at the place where the batches are made, with the sizes if they are known."""
     if not here.batch:
         return f"+ batch_size *= {here.grown // USUAL_BATCH}  # where the batches are made"
     if here.own_loop and not here.stages:

@@ -59,9 +59,9 @@ def is_pinned(sign: Signal, limits: Thresholds) -> bool:
 def told(sign: Signal, *, capital: bool = False) -> str:
     """Return a sign of `busiest` as a clause."""
     share = wording.share(float(sign.value or 0.0))
-    words = {
+    clause = {
         "busiest_thread_fraction": f"one thread kept a core {share} busy",
         "one_core_fraction": f"the command used just one core during {share} of the time",
         "pinned_core_fraction": f"one core was full during {share} of the time",
     }[sign.name]
-    return words[0].upper() + words[1:] if capital else words
+    return clause[0].upper() + clause[1:] if capital else clause
