@@ -62,9 +62,10 @@ ROOMS = {
     "whatif": _room(
         "a trace replayed with one change, and a run without one of its parts", "ledger evidence traces cards"
     ),
+    "advice": _room("what to do about a cause in a training's situation, and the code", "whatif ledger"),
     "diagnosis": _room(
         "evidence into findings by rules, joined into one diagnosis",
-        "whatif evidence ledger traces logs telemetry cards",
+        "advice whatif evidence ledger traces logs telemetry cards",
     ),
     "ranking": _room(
         "runs into intervals, ties and ranks", "paired diagnosis whatif evidence ledger traces telemetry", "scipy"
@@ -80,7 +81,7 @@ ROOMS = {
     "watch": _room("any command, sampled and judged", "telemetry evidence diagnosis", "psutil"),
     "report": _room(
         "text, pages and plots of what was found",
-        "ranking compare watch diagnosis whatif evidence ledger traces telemetry cards backends",
+        "ranking compare watch diagnosis advice whatif evidence ledger traces telemetry cards backends",
         "matplotlib jinja2 markdown_it",
     ),
     "stepview": _room(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.diagnosis.advice.give import advised
+from gpuprobe.diagnosis.advised import advised
 from gpuprobe.diagnosis.between import feeding_told_apart
 from gpuprobe.diagnosis.case import UNTRACED
 from gpuprobe.diagnosis.causes import CAUSES

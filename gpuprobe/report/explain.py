@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.advice.situation import situation
+from gpuprobe.advice.situation import situation
 from gpuprobe.diagnosis.causes import CATALOGUE, STAGES
 from gpuprobe.records import Evidence
 from gpuprobe.report import signals

@@ -12,17 +12,17 @@ from gpuprobe.thresholds import fixed
 from tests.helpers.program import ROOT
 
 # The rooms that judge; those to their right show what was judged.
-JUDGING = ("ledger", "evidence", "diagnosis", "whatif", "ranking", "paired", "search", "watch")
+JUDGING = ("ledger", "evidence", "advice", "diagnosis", "whatif", "ranking", "paired", "search", "watch")
 # What is compared there and decides nothing that is said: how much of what was found is shown, how long something may
 # take, and codes.
 NO_VERDICT = {
-    "diagnosis/advice/compute.py": {"BAR"},
+    "advice/compute.py": {"BAR"},
     "diagnosis/traced.py": {"READILY_REPLAYED"},
     "evidence/operations.py": {"WORTH_NAMING"},
     "ledger/gaps.py": {"WORTH_NAMING"},
     "ledger/launches.py": {"NO_CALL"},
     "ledger/recurrent.py": {"GATES"},
-    "whatif/replay.py": {"FEWEST_PASSES"},
+    "whatif/replay.py": {"FEWEST_PASSES", "SHORT_STRETCH"},
 }
 FILES = sorted(path for room in JUDGING for path in (ROOT / "gpuprobe" / room).rglob("*.py"))
 

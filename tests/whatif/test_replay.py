@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuprobe.diagnosis.advice.give import advised
+from gpuprobe.diagnosis.advised import advised
 from gpuprobe.diagnosis.gains import cure
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.ledger.breakdown import break_down

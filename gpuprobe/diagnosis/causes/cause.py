@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from gpuprobe.diagnosis.advice.given import Given
-    from gpuprobe.diagnosis.advice.situation import Situation
+    from gpuprobe.advice.given import Given
+    from gpuprobe.advice.situation import Situation
     from gpuprobe.thresholds import Thresholds
 
 Device = Literal["gpu", "cpu"]

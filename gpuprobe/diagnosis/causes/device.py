@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpuprobe.diagnosis.advice import compute
+from gpuprobe.advice import compute
 from gpuprobe.diagnosis.causes.cause import Cause, InputStage, Part
 
 DeviceId = Literal[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpuprobe.diagnosis.advice import feeding, others
+from gpuprobe.advice import feeding, others
 from gpuprobe.diagnosis.causes.cause import BOTH, Cause, InputStage, Part
 
 FeedingId = Literal[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpuprobe.diagnosis.advice import compute, host_work, others
+from gpuprobe.advice import compute, host_work, others
 from gpuprobe.diagnosis.causes.cause import BOTH, Cause, Part
 
 HostId = Literal[

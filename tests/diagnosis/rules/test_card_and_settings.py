@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gpuprobe import thresholds
-from gpuprobe.diagnosis.advice.give import advised
+from gpuprobe.diagnosis.advised import advised
 from gpuprobe.diagnosis.causes import CAUSES as CATALOGUE
 from gpuprobe.diagnosis.causes import CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated

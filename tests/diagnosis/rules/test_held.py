@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpuprobe.diagnosis.advice.host_work import BY_KIND
+from gpuprobe.advice.host_work import BY_KIND
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis, Finding

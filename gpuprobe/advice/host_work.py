@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.advice.given import Given
+from gpuprobe.advice.given import Given
 
 if TYPE_CHECKING:
-    from gpuprobe.diagnosis.advice.situation import Situation
+    from gpuprobe.advice.situation import Situation
 
 IN_THE_PIPELINE = (
     "- outputs = model(preprocessing(inputs))\n"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.advice.given import Given
-from gpuprobe.diagnosis.advice.situation import USUAL_BATCH, WORTH_IT, convergence
+from gpuprobe.advice.given import Given
+from gpuprobe.advice.situation import USUAL_BATCH, WORTH_IT, convergence
 from gpuprobe.ledger.stages import BATCHING
 
 if TYPE_CHECKING:
-    from gpuprobe.diagnosis.advice.situation import Situation
+    from gpuprobe.advice.situation import Situation
 
 IN_EACH_STEP = """\
   class Log(keras.callbacks.Callback):

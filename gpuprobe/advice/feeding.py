@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.advice.given import Given
+from gpuprobe.advice.given import Given
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
-    from gpuprobe.diagnosis.advice.situation import Situation
+    from gpuprobe.advice.situation import Situation
 
 PYTHON_LOOP = """\
 - for start in range(0, len(x), SIZE):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.diagnosis.advice.others import FRAMEWORKS
-from gpuprobe.diagnosis.advice.situation import situation
-from gpuprobe.diagnosis.advice.unknown import unattributed
+from gpuprobe.advice.others import FRAMEWORKS
+from gpuprobe.advice.situation import situation
 from gpuprobe.diagnosis.causes import known as record_of
 from gpuprobe.diagnosis.gains import cure, why_no_gain
+from gpuprobe.diagnosis.unknown import unattributed
 
 # The first line of all advised code: a context line, as in a diff.
 EXAMPLE = "  # for example, with the names of your own script"
@@ -18,7 +18,7 @@ EXAMPLE = "  # for example, with the names of your own script"
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.diagnosis.advice.situation import Situation
+    from gpuprobe.advice.situation import Situation
     from gpuprobe.diagnosis.records import Finding
     from gpuprobe.records import Evidence, Gain
     from gpuprobe.thresholds import Thresholds

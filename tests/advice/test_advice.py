@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gpuprobe.diagnosis.advice.give import advised
+from gpuprobe.diagnosis.advised import advised
 from gpuprobe.diagnosis.causes import CATALOGUE
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.records import Evidence, Gain, Signal
@@ -123,7 +123,7 @@ def test_a_line_is_taken_out_only_of_a_script_that_has_it() -> None:
 
 def test_a_function_that_is_built_again_is_advised_on_what_it_is_called_with() -> None:
     there = advice("eager_or_retracing", device_kind="cpu", graphs_built=6.0)
-    assert "tf.function is built anew" in there.fix
+    assert "tf.function is built again" in there.fix
     assert "tf.constant(weight)" in there.code
     # Shapes build it anew as well, and the trace does not tell which.
     assert "reduce_retracing=True)  # where a shape is new" in there.code
