@@ -12,8 +12,8 @@ ARGS ?=
 run: $(VENV)/.installed
 	$(BIN)/gpuprobe run --strategies all --quick $(ARGS)
 
-# A file a core at a time, and four at most, since each training wants memory; by name, since the longest files hold few
-# tests and would come last by number.
+# A file a core at a time, and four at most, since each training wants memory; in the order of tests/conftest.py, since
+# the longest files hold few tests and would come last by number.
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 

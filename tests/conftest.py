@@ -35,6 +35,15 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
+# Their files hold the trainings of minutes. They begin first, so that no worker is left alone with one at the end.
+LONG = ("cli", "whole", "keras", "measure", "search", "workloads", "watch")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the folders that take longest first."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
 FAKE_DRIVER = Path(__file__).parent / "helpers" / "nvml" / "fake_nvml.c"
 
 

@@ -68,7 +68,7 @@ def the_folder(out: Path) -> Path:
 
 
 def test_killed_and_resumed_it_ends_with_the_same_curve(cli: Cli, tmp_path: Path) -> None:
-    strategy = "tuned"
+    strategy = "tfdata_prefetch"
     whole = cli("train", *FEW, strategy, "--epochs", 3, "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     folder = the_folder(tmp_path / "whole")
