@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gpuprobe import wording
 from gpuprobe.cli._answer import chart
-from gpuprobe.diagnosis.trainings import first_traced
+from gpuprobe.diagnosis.trainings import leading_training
 from gpuprobe.report import breakdown, whole_run
 from gpuprobe.report.watch import answered
 
@@ -32,7 +32,7 @@ COMMAND_WIDTH = 60
 
 def show(console: Console, report: WatchReport, folder: Path) -> None:
     """Print the verdict and the figures, then each training: wrapped in a terminal, a line each in a pipe."""
-    record, verdict, leading = report.watch, report.verdict, first_traced(report.trainings)
+    record, verdict, leading = report.watch, report.verdict, leading_training(report.trainings)
     words = " ".join(shlex.join(record.command).split())
     short = words if len(words) <= COMMAND_WIDTH else words[: COMMAND_WIDTH - 3] + "..."
     if console.is_terminal:
@@ -59,7 +59,7 @@ def show(console: Console, report: WatchReport, folder: Path) -> None:
 
 def show_trainings(console: Console, trainings: Sequence[Training], folder: Path) -> None:
     """Print the trace of each training in a watch's folder, or why it has none."""
-    leading = first_traced(trainings)
+    leading = leading_training(trainings)
     for number, training in enumerate(trainings, start=1):
         if training.diagnosis is not None:
             title = f"Training {number} of {len(trainings)}" if len(trainings) > 1 else "Its training"

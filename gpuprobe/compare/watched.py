@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.compare.records import Cause
-from gpuprobe.diagnosis.trainings import first_traced, read_processes, read_trainings
+from gpuprobe.diagnosis.trainings import leading_training, read_processes, read_trainings
 from gpuprobe.evidence.whole_run import once
 from gpuprobe.units import MS_PER_S
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def led_by(watch: Path) -> Training | None:
     """Return the training of a watch that leads, with its diagnosis; None where no training left one."""
-    return first_traced(read_trainings(watch))
+    return leading_training(read_trainings(watch))
 
 
 def with_training(measured: Measured, of_run: Measured, leading: Training, watch: Path) -> Measured:

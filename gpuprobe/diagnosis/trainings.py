@@ -101,14 +101,19 @@ def known_bug(folder: Path) -> str:
     return bug.line if bug else ""
 
 
-def first_traced(trainings: Sequence[Training]) -> Training | None:
-    """Return the first training with a diagnosis, which leads the report; None where there is none."""
-    return next((training for training in trainings if training.diagnosis is not None), None)
+def leading_training(trainings: Sequence[Training]) -> Training | None:
+    """Return the training that leads the report: the first with a trace, else the first that the clock diagnosed.
+
+    The clock over a whole process tells the same of each of its trainings; a trace also tells of the steps.
+    """
+    diagnosed = [training for training in trainings if training.diagnosis is not None]
+    traced = (training for training in diagnosed if training.diagnosis and training.diagnosis.devices)
+    return next(traced, next(iter(diagnosed), None))
 
 
 def why_no_trace(folder: Path, trainings: Sequence[Training]) -> str:
     """Return why a watch has no trace; empty where it has one, or was not asked for one."""
-    if first_traced(trainings) is not None:
+    if leading_training(trainings) is not None:
         return ""
     return why_none(folder) or next((training.missing for training in trainings), "")
 

@@ -13,8 +13,8 @@ import msgspec
 from gpuprobe import wording
 from gpuprobe.diagnosis.trainings import (
     Training,
-    first_traced,
     known_bug,
+    leading_training,
     read_processes,
     read_trainings,
     why_no_trace,
@@ -81,7 +81,7 @@ def reported(folder: Path, watch: Watch, trainings: tuple[Training, ...]) -> Wat
     Raises InputError where its telemetry cannot be read.
     """
     seen, verdict = judge(read(folder / TELEMETRY_FILE), watch, why_no_trace(folder, trainings))
-    traced = first_traced(trainings) is not None
+    traced = leading_training(trainings) is not None
     verdict = _with_known_bug(_led_by_trace(verdict, trainings), known_bug(folder), traced=traced)
     return WatchReport(
         watch=watch,
@@ -94,7 +94,7 @@ def reported(folder: Path, watch: Watch, trainings: tuple[Training, ...]) -> Wat
 
 
 def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
-    first = first_traced(trainings)
+    first = leading_training(trainings)
     if first is None or first.diagnosis is None:
         return verdict
     words, count = breakdown.words(first.diagnosis), len(trainings)
@@ -116,7 +116,7 @@ def _with_known_bug(verdict: Verdict, bug: str, *, traced: bool) -> Verdict:
 
 def answered(report: WatchReport) -> Answer:
     """Return what the report begins with: the answer of the training that leads, else what the readings support."""
-    leading, verdict = first_traced(report.trainings), report.verdict
+    leading, verdict = leading_training(report.trainings), report.verdict
     absent = "" if report.seen.gpus else "No GPU was sampled. "
     if leading is not None and leading.diagnosis is not None:
         found = answer.of_diagnosis(leading.diagnosis, main_device(leading.diagnosis))
@@ -139,7 +139,7 @@ def render(report: WatchReport, pages: Mapping[str, str]) -> str:
         answer=answered(report),
         trainings=report.trainings,
         pages=pages,
-        leading=first_traced(report.trainings),
+        leading=leading_training(report.trainings),
         no_training=report.no_training,
         breakdown=breakdown,
         processes=report.processes,

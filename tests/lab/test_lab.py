@@ -243,8 +243,8 @@ def test_real_trainings_are_accounted_for_whole(tmp_path: Path, name: str, slept
         # What is still computed as a sleep begins is no idling.
         assert device.ledger_ms[slept_in] >= 0.9 * 1000 * SLEEP_S
     if training.fixed:
-        # What a fix really gives is measured between two timed windows.
-        assert (step_ms(recording) or 0) >= 1000 * SLEEP_S
+        # What a fix really gives is measured between two timed windows, which may begin with batches made ahead.
+        assert (step_ms(recording) or 0) >= 0.75 * 1000 * SLEEP_S
 
 
 def trained(name: str, folder: Path) -> tuple[Training, Path]:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -113,7 +114,9 @@ def test_a_signal_to_the_whole_group_reaches_the_command_once(tmp_path: Path) ->
 
 def witness(pid: int) -> int | None:
     """Return the process with which a watcher sees what its whole group gets, None while it is replaced."""
-    return next((child.pid for child in psutil.Process(pid).children() if child.name() == "cat"), None)
+    with suppress(psutil.NoSuchProcess):
+        return next((child.pid for child in psutil.Process(pid).children() if child.name() == "cat"), None)
+    return None
 
 
 def test_a_command_that_ends_on_a_signal_gives_its_number(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from gpuprobe.compare.compare import compare
 from gpuprobe.compare.gather import gather
 from gpuprobe.diagnosis.records import Diagnosis, Finding
-from gpuprobe.diagnosis.trainings import first_traced, read_trainings
+from gpuprobe.diagnosis.trainings import leading_training, read_trainings
 from gpuprobe.report.compare import text
 from tests.helpers.program import ROOT
 
@@ -59,7 +59,7 @@ def judged(unpacked: Unpacked) -> Judged:
 
     @functools.cache
     def judge(name: str) -> Diagnosis:
-        leading = first_traced(read_trainings(unpacked(name)))
+        leading = leading_training(read_trainings(unpacked(name)))
         assert leading is not None
         assert leading.diagnosis is not None
         return leading.diagnosis
