@@ -112,7 +112,12 @@ def _in_one_step(first: Finding, device: DeviceBreakdown, limits: Thresholds) ->
     """
     share = next((cause.shown.share for cause in BY_SHARE if cause.id == first.cause), "")
     steps = device.each_step[device.warmup :][: device.counted]
-    if first.cause == "one_time_work" or len(steps) < fixed.HELD_STEPS or not _told(share, device):
+    if (
+        first.confidence != "high"
+        or first.cause == "one_time_work"
+        or len(steps) < fixed.HELD_STEPS
+        or not _told(share, device)
+    ):
         return ""
     least = fixed.SHORT_ELSEWHERE * max(_of(share, step.ledger_ms) for step in steps)
     showing = [step for step in steps if _of(share, step.ledger_ms) > min(least, limits.root_share * step.step_ms)]

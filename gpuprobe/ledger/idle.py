@@ -10,7 +10,7 @@ import numpy as np
 from gpuprobe.ledger.categories import IDLE, UNATTRIBUTED
 from gpuprobe.ledger.holders import Holder, holders, seen, time_of, watched
 from gpuprobe.ledger.intervals import Intervals, difference, intersection, join, sweep, union
-from gpuprobe.ledger.launches import NO_LAUNCH, Launches, done_before, reads
+from gpuprobe.ledger.launches import NO_LAUNCH, Launches, done_before, left_waiting, reads
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.once import compiled_once, held_once
 from gpuprobe.ledger.pace import held, launch_calls
@@ -33,10 +33,10 @@ class Idle:
     """The idle time by exclusive category, and what held the host.
 
     `threads` are the places of the threads whose events show what the host did. `proven` is the part of `idle_once`
-    for which a single step is proof. `stalled` is the part of `idle_queue` in which work had been launched for long
-    and the host launched no more: nothing shows why it did not start. `off_pace` is the part of `idle_launch` in
-    pauses that are long for the pace of launching: nothing shows what fills them. `busy_once` and `busy_held` are when
-    one-time work and other work held the host, whether or not the device idled.
+    for which a single step is proof. `stalled` is the part of `idle_queue` in which work had been launched for long,
+    and the host launched no more or was far ahead: nothing shows why it did not start. `off_pace` is the part of
+    `idle_launch` in pauses that are long for the pace of launching: nothing shows what fills them. `busy_once` and
+    `busy_held` are when one-time work and other work held the host, whether or not the device idled.
     """
 
     parts: dict[str, Intervals]
@@ -94,7 +94,8 @@ def idle_of(
     holders_found = tuple(holders(host, threads, stretches, calls))
     acting, once = seen(host, threads), held_once(holders_found, host, calls, windows)
     in_call, between_calls = _by_call(holders_found)
-    stalled = _longer(intersection(intersection(idle, launching.queued), between_calls), stretches.limit_ps)
+    waiting_long = _longer(intersection(intersection(idle, launching.queued), between_calls), stretches.limit_ps)
+    stalled = join([waiting_long, left_waiting(work, calls.start_ps, busy)])
     # The device is idle, so no full queue delays the call: it does work of its own, such as copying into a buffer.
     own_work = _longer(intersection(idle, in_call), stretches.limit_ps)
     held_layers = [("idle_once", once.time), ("idle_host_work", own_work)]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, union
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import among
 from gpuprobe.traces.timeline import NO_CORRELATION, Direction
+from gpuprobe.units import PS_PER_US
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device, Int64s
 
+WELL_BEFORE_PS, SOON_PS = int(fixed.LAUNCHED_BEFORE_US * PS_PER_US), int(fixed.STARTS_SOON_US * PS_PER_US)
 # The launch time of work whose call the trace does not name.
 NO_LAUNCH = np.iinfo(np.int64).min
 # The place of a call that the trace does not show.
@@ -99,6 +102,24 @@ def done_before(work: Launches, others: Sequence[Device], host: TracedHost, wind
     last_other = others_ps[np.maximum(np.searchsorted(others_ps, windows.end_ps, side="right") - 1, 0)]
     waits = (last_own >= windows.start_ps) & (last_own < last_other)
     return Intervals(last_own[waits], last_other[waits])
+
+
+def left_waiting(work: Launches, calls_ps: Int64s, busy: Intervals) -> Intervals:
+    """Return the gaps before work that had been launched well before the device came to rest: no launch is late there.
+
+    `calls_ps` (n,) is when the host launches, sorted. A driver that hands launches over in batches (WDDM) leaves such
+    gaps too, while the host launches the next batch: they count only where it launches nothing, or is far ahead.
+    """
+    known = np.sort(work.launch_ps[work.launch_ps != NO_LAUNCH])
+    if len(busy) < 2 or not len(known):
+        return Intervals()
+    begin, end = busy.end[:-1], busy.start[1:]
+    launch = work.launch_ps[np.searchsorted(work.start_ps, end)]
+    waits = (launch != NO_LAUNCH) & (launch < begin - WELL_BEFORE_PS) & (end - begin > SOON_PS)
+    launching = np.searchsorted(calls_ps, end) > np.searchsorted(calls_ps, begin)
+    ahead = np.searchsorted(known, begin) - np.searchsorted(work.start_ps, begin, side="right")
+    chosen = waits & (~launching | (ahead > fixed.LAUNCHES_AHEAD))
+    return Intervals(begin[chosen], end[chosen])
 
 
 def _calls(host: TracedHost, wanted: Sequence[Int64s]) -> Int64s:

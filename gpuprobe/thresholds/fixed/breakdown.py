@@ -41,6 +41,12 @@ FEWEST_PAUSES = 10
 """The pace of launching is the median pause; fewer pauses than this give no pace."""
 SLOWEST_PACE_MS = 1.0
 """A median pause longer than this is not the pace of single launches."""
+LAUNCHED_BEFORE_US = 50.0
+"""Work that was launched this long before the device came to rest is not waited for: a launch takes 20 to 40 us."""
+STARTS_SOON_US = 20.0
+"""A device starts the next work of its queue sooner than this."""
+LAUNCHES_AHEAD = 64
+"""No driver keeps back more launches than this to hand them over together."""
 LAUNCHES_MANY = 10
 """A frame or call with this many launches inside does not count as launching nothing."""
 INTO_A_CALL_MS = 10.0

@@ -439,3 +439,16 @@ def test_a_call_far_longer_than_launches_are_loads_something(lasts: float, cause
     _, found = told(launches(made, 0.9 + lasts, 1.1 + lasts))
     assert found.cause == cause
     assert found.confidence != "high"
+
+
+@pytest.mark.parametrize(("launched_ms", "cause"), [(0.001, "unattributed"), (0.2, "launch_bound")])
+def test_work_that_waits_in_the_queue_of_a_device_at_rest_was_not_launched_late(launched_ms: float, cause: str) -> None:
+    """A kernel each 0.2 ms, of half that length: launched all at once, as by a host far ahead, or each just in time."""
+    made = Made()
+    for number in range(4):
+        at = 20.0 * number
+        made.host(at, at + 20, f"ProfilerStep#{number}", step=number).host(at, at + 19.9, "aten::forward")
+        for place in range(99):
+            begin = at + 0.1 + PACE_MS * place
+            made.kernel(begin, begin + KERNEL_MS, launch=at + 0.05 + launched_ms * place)
+    assert told(made)[1].cause == cause
