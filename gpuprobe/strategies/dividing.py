@@ -1,4 +1,4 @@
-"""How several workers divide a data set, and how servers prepare it for them: tf.data's sharding and its service."""
+"""How a tf.data pipeline is divided among workers, prepared by servers of its service, and kept as it was written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gpuprobe.records import Job
+    from gpuprobe.strategies.plan import Plan
 
 # The name by which workers of a job share an epoch; a single one needs none.
 EPOCHS = "epochs"
@@ -28,8 +29,8 @@ def part_of(samples: Any, job: Job | None) -> Any:
 def served(batches: Any, size: int, job: Job) -> Any:
     """Return the batches that the servers of tf.data service prepare, each of `size` samples.
 
-    Each sample of an epoch comes once, in the servers' order: they take samples dynamically (dynamic sharding), and the
-    rests of their last batches are joined here.
+    Each sample comes once in an epoch, in the servers' order: each takes the next samples when it is free (dynamic
+    sharding). What is left over in their last batches is joined here.
     """
     service = tensorflow().data.experimental.service
     prepared = batches.apply(
@@ -55,9 +56,16 @@ def calls_python(change: Callable[..., Any], rows: tuple[Any, ...]) -> bool:
 def as_written(batches: Any) -> Any:
     """Return the pipeline with TensorFlow's own optimizations switched off.
 
-    They add a prefetch, or fuse map and batch into a stage that works ahead, which would hide the gain of prefetching.
+    They would add a prefetch, or fuse map and batch into a stage that works ahead. Both hide what prefetching gains.
     """
     options = tensorflow().data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     options.experimental_optimization.inject_prefetch = False
     return batches.with_options(options)
+
+
+def as_planned(batches: Any, plan: Plan) -> Any:
+    """Return the pipeline with the prefetch of the plan, and nothing that TensorFlow would add."""
+    if plan.prefetch:
+        batches = batches.prefetch(plan.prefetch)
+    return as_written(batches)

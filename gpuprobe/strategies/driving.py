@@ -11,6 +11,7 @@ import keras
 from gpuprobe.backends.backend import current
 
 if TYPE_CHECKING:
+    from gpuprobe.strategies.plan import Plan
     from gpuprobe.workloads.workload import Workload
 
 # So many epochs that training ends only when the measuring is done.
@@ -129,3 +130,8 @@ def fit(
         model.fit(data(first), initial_epoch=first, epochs=last, verbose=0, callbacks=callbacks, **options)
 
     return Feed(train=train, warm=warm, adapt=adapt)
+
+
+def driven(plan: Plan, workload: Workload, batches: Callable[[int], Any], steps: int, warm: Callable[[], None]) -> Feed:
+    """Return the plan's way to train on a pipeline of tf.data: `fit`, or a custom loop of `steps` an epoch."""
+    return own_loop(workload, batches, steps, warm) if plan.own_loop else fit(workload, batches, warm=warm)

@@ -58,6 +58,6 @@ def _cannot_arrays(plan: Plan, workload: Workload, given: ArraySource) -> str | 
     if plan.feed != "pipeline" and workload.map is None and given.has_strings:
         return "text can be fed by tf.data alone"
     if plan.feed in HOST_FEEDS and workload.map and not workload.map_takes_batches:
-        # Applied to all samples before the training, it would take no time in it, which hides its cost.
+        # It would run on all samples before the training, and its cost would not show.
         return "its map works on one sample at a time, which tf.data does"
     return None

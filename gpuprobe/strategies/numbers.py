@@ -1,8 +1,9 @@
-"""Registers one function as a strategy for each number of devices or workers."""
+"""What a study spreads a batch over, devices or workers, and how one function becomes a strategy for each number."""
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.backends.known import TENSORFLOW
@@ -17,25 +18,68 @@ if TYPE_CHECKING:
     from gpuprobe.records import Part, Role
     from gpuprobe.strategies.plan import Machine, Plan
 
-# Their order: after all others, by number, those of workers after those of devices.
-ORDERS = {"devices": 200, "workers": 400}
 ORDERS_A_COUNT = 10
 ELSEWHERE = "several devices train under tf.distribute, which is TensorFlow's"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """What a batch is spread `over`, and its strategies by name, but for their number.
+
+    All are compared with the strategy of a `single` device or worker. `together` trains on the whole batch, a `share`
+    is one part of it alone, and those `apart` exchange no gradients. The names of changes that both have begin with
+    `prefix`, and their places in the list with `place`. `order` is where all of them begin there.
+    """
+
+    over: Literal["devices", "workers"]
+    single: str
+    together: str
+    share: str
+    apart: str
+    prefix: str
+    place: int
+    order: int
+
+
+# Both come after all other strategies.
+DEVICES = Spread(
+    over="devices",
+    single="tfdata_prefetch",
+    together="mirrored",
+    share="share",
+    apart="apart",
+    prefix="",
+    place=8,
+    order=200,
+)
+WORKERS = Spread(
+    over="workers",
+    single="own_loop",
+    together="multi_worker",
+    share="worker_share",
+    apart="workers_apart",
+    prefix="worker_",
+    place=6,
+    order=400,
+)
+SPREADS = {spread.over: spread for spread in (DEVICES, WORKERS)}
+
+
 def each_number(
+    spread: Spread,
     place: int,
     role: Role,
     against: str,
     changes: str,
     *,
+    name: str = "",
     weak: bool = False,
     part: Part = "compute",
-    over: Literal["devices", "workers"],
 ) -> Callable[[Any], Any]:
     """Register a function of a number once for each number from 2 on, as `name_2` and so on.
 
-    `against` and `changes` may name the number as `{}`.
+    `name` is by default that of the function; `against` and `changes` may hold the number as `{}`; `place` orders the
+    strategies of one number.
     """
 
     def register(function: Callable[[Plan, Machine, int], Plan]) -> Callable[[Plan, Machine, int], Plan]:
@@ -45,16 +89,16 @@ def each_number(
                 return function(plan, machine, number)
 
             functools.update_wrapper(member, function)
-            member.__name__ = f"{function.__name__}_{number}"
+            member.__name__ = f"{name or function.__name__}_{number}"
             strategy(
-                order=ORDERS[over] + ORDERS_A_COUNT * number + place,
+                order=spread.order + ORDERS_A_COUNT * number + place,
                 against=against.format(number),
                 changes=changes.format(number),
                 part=part,
                 alone=False,
                 needs=TENSORFLOW,
                 not_under={"jax": ELSEWHERE, "torch": ELSEWHERE},
-                scale=Scale(devices=number, role=role, weak=weak, over=over),
+                scale=Scale(devices=number, role=role, weak=weak, over=spread.over),
             )(member)
         return function
 

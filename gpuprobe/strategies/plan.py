@@ -35,12 +35,12 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How one run is fed and compiled; the starting values are those of plain Keras, with every choice explicit.
+    """How one run is fed and compiled; the defaults are those of plain Keras, with every choice explicit.
 
     `backend` is what Keras trains with. `feed` names a function of `gpuprobe.strategies.feeds`; `cache`, `prefetch`
     (how many batches are made ahead) and `parallel_calls` (of the map) concern tf.data feeds only. `batch_size` is that
     of all `replicas` together, each of which has a device; they `exchange` their gradients in so many `packs`. So do
-    `workers`, which are processes, in packs of at most `pack_kib` (0: one pack). They train in a loop of their own
+    `workers`, which are processes, in packs of at most `pack_kib` (0: one pack). They train in a custom loop
     (`own_loop`), as Keras's `fit` fails there. `half_gradients` are exchanged in float16. `servers` are processes of
     tf.data service that prepare the batches. `rate_times` multiplies the learning rate.
     """

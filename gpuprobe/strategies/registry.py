@@ -147,7 +147,7 @@ def strategy(
 
 @functools.cache
 def changes() -> dict[str, Strategy]:
-    """Return all that the catalogue holds by name, in its order, what only a search tries included."""
+    """Return every strategy of the catalogue by name, in its order, also those that only a search tries."""
     package = importlib.import_module("gpuprobe.strategies.catalogue")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
@@ -155,7 +155,7 @@ def changes() -> dict[str, Strategy]:
 
 
 def _standing(found: Strategy) -> Strategy:
-    """Compare a strategy with plain arrays where what it is compared with needs a package that is not installed."""
+    """Return a strategy that is compared with plain arrays if what it is compared with cannot be measured here."""
     base = _found.get(found.against or "")
     stands = base is None or not base.needs or is_installed(base.needs) or found.needs
     return found if stands else replace(found, against=PLAIN)
@@ -186,7 +186,7 @@ def select(text: str, option: str = "--strategies") -> tuple[Strategy, ...]:
 
 
 def _is_usual(found: Strategy) -> bool:
-    """Whether it is one of `all`: a feed of a package that few have is not missed where it is not there."""
+    """Whether it is one of `all`: a feed that needs a package few have is left out where that is not installed."""
     return found.needs in {"", TENSORFLOW} or is_installed(found.needs)
 
 
@@ -203,7 +203,7 @@ def devices_of(name: str) -> int:
 
 
 def plan_anywhere(spec: RunSpec) -> Plan:
-    """Return the plan of a run as far as no machine has a say in it, before one may be asked."""
+    """Return the plan of a run as far as it depends on no machine, for use where the machine is not examined yet."""
     machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: spec.batch_size)
     return plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start, spec.backend)
 
@@ -216,18 +216,19 @@ def plan(
     start: str = "",
     backend: str = TENSORFLOW,
 ) -> Plan:
-    """Resolve a strategy: the plan of the one it is compared with, changed by it, then by those it combines.
+    """Resolve a strategy: the plan of the one that it is compared with, changed by it.
 
-    It is applied to the plan of `start` where that is given, or what it combines is.
+    A `start` replaces the one that it is compared with. A strategy found by a search has no change of its own: the
+    changes that it `combines` are applied to the plan of `start`, one after another.
     """
     infos = {found.name: found.info for found in changes().values()}
     if start and not infos[name].combines:
         infos[name] = msgspec.structs.replace(infos[name], against=start)
     begins = (start or changes()[name].against or name) if changes()[name].combines else name
-    # Keras compiles each step where it trains with JAX, and has done all along.
+    # Under JAX Keras compiles the step of every strategy.
     resolved = Plan(feed="", batch_size=batch_size, backend=backend, jit_compile=backend == "jax")
     for step in applied(infos, begins, combines):
-        # A note speaks of the change that made it, and is no note on the strategies that build on that one.
+        # A note is about the change that made it, not about the strategies that build on that change.
         kept = resolved.notes if step in combines else ()
         change, _, size = step.partition("=")
         apply: Callable[..., Plan] = changes()[change].apply

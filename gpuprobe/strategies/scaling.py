@@ -10,8 +10,7 @@ from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.errors import UsageError
 from gpuprobe.records import Scale
 from gpuprobe.strategies.catalogue.service import NAME
-from gpuprobe.strategies.catalogue.spreading import ONE_DEVICE
-from gpuprobe.strategies.catalogue.workers import ONE_WORKER
+from gpuprobe.strategies.numbers import DEVICES, SPREADS
 from gpuprobe.strategies.plan import MOST_DEVICES
 from gpuprobe.strategies.registry import changes
 from gpuprobe.strategies.under import under
@@ -26,22 +25,21 @@ if TYPE_CHECKING:
 # Feeds whose batches MirroredStrategy divides among the replicas; with any other each replica would get the whole
 # batch.
 DIVIDED_FEEDS = {"arrays", "pipeline"}
-FIRST = {"devices": ONE_DEVICE, "workers": ONE_WORKER}
 
 
 def scaled(
     devices: Sequence[int], *, weak: bool, over: Literal["devices", "workers"] = "devices"
 ) -> tuple[Strategy, ...]:
-    """Return the strategies: one device first, then for each number of devices all parts; changes only for the largest.
+    """Return the strategies of one device, then those of each number of devices; changes only for the largest number.
 
     Raises UsageError where there is no number above 1, or one above what a host has.
     """
     numbers = sorted(set(devices) - {1})
     if not numbers or numbers[0] < 1 or numbers[-1] > MOST_DEVICES:
         raise UsageError(f"--{over}: name numbers of {over} up to {MOST_DEVICES}, one above 1 among them, as 1,2,4")
-    first = replace(changes()[FIRST[over]], scale=Scale(devices=1, role="one", over=over))
-    known = [found for found in changes().values() if found.scale is not None and found.scale.over == over]
-    return (first, *(found for found in known if _belongs(found, numbers, weak=weak)))
+    first = replace(changes()[SPREADS[over].single], scale=Scale(devices=1, role="one", over=over))
+    scaling = [strategy for strategy in changes().values() if strategy.scale and strategy.scale.over == over]
+    return (first, *(strategy for strategy in scaling if _belongs(strategy, numbers, weak=weak)))
 
 
 def chosen_of(
@@ -83,8 +81,9 @@ def _with_service(
         raise UsageError("--data-service: tf.data service is TensorFlow's; leave --backend out")
     if servers > MOST_DEVICES:
         raise UsageError(f"--data-service: name a number of processes up to {MOST_DEVICES}")
-    chosen, _ = chosen_of((), None, named or (None if workers else ONE_DEVICE), weak=weak, workers=workers)
-    base = next((one.name for one in reversed(chosen) if one.scale and one.scale.role == "spread"), ONE_DEVICE)
+    chosen, _ = chosen_of((), None, named or (None if workers else DEVICES.single), weak=weak, workers=workers)
+    spread = (strategy.name for strategy in reversed(chosen) if strategy.scale and strategy.scale.role == "spread")
+    base = next(spread, DEVICES.single)
     return (*chosen, replace(changes()[NAME.format(servers)], against=base))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpuprobe.backends.known import TENSORFLOW
-from gpuprobe.strategies.catalogue.spreading import ONE_DEVICE
+from gpuprobe.strategies.numbers import DEVICES
 from gpuprobe.strategies.plan import MOST_DEVICES
 from gpuprobe.strategies.registry import strategy
 
@@ -21,14 +21,14 @@ def _register(servers: int) -> None:
     def data_service(plan: Plan, machine: Machine) -> Plan:
         """tf.data service prepares the batches in processes of its own; the training only takes them.
 
-        Each sample of an epoch comes once, in an order of the servers' own. They share the host's cores.
+        Each sample comes once in an epoch, in the order in which the servers finish. They share the host's cores.
         """
         return replace(plan, servers=servers)
 
     data_service.__name__ = NAME.format(servers)
     strategy(
         order=FIRST_ORDER + servers,
-        against=ONE_DEVICE,
+        against=DEVICES.single,
         changes=f"{servers} {'process' if servers == 1 else 'processes'} of tf.data service prepare the batches",
         part="feed",
         alone=False,
