@@ -11,9 +11,10 @@ from gpuprobe.cli._terminal import Terminal
 from gpuprobe.errors import INTERRUPTED, OutputError
 from gpuprobe.evidence.whole_run import breakdown_of_wall
 from gpuprobe.measure import folder
+from gpuprobe.measure.checkpoint import BEST_FILE, CURVES_FILE, EpochRow, read_curves
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.train import images, train
-from gpuprobe.measure.training import BEST_FILE, CURVES_FILE, WALL_FILE, EpochRow, TrainingSpec, read_curves
+from gpuprobe.measure.training import WALL_FILE, TrainingSpec
 from gpuprobe.predict.published import SOURCE, published_epoch_s
 from gpuprobe.recording import whole
 from gpuprobe.records import Wall, load

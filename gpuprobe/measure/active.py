@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import OutputError
+from gpuprobe.measure.blame import ended_by_signal
 from gpuprobe.measure.events import EventLog, EventReader, RunInProgress
 from gpuprobe.measure.folder import TAKES_TURNS, Place
 from gpuprobe.measure.gate import LOOK_EVERY_S, Command, give
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class ActiveRun:
     """One run in a process of its own, from its start to its end.
 
-    While it waits at its gate the process is frozen: else its threads would prepare batches ahead, on the processor
-    time of the run whose turn it is.
+    While it waits at its gate the process is frozen. Otherwise its threads would go on preparing batches, and take CPU
+    time from the run whose turn it is.
     """
 
     def __init__(self, spec: RunSpec, folder: Path, worker: Worker, limit_s: float) -> None:
@@ -108,10 +108,7 @@ def outcome_of(progress: RunInProgress, exit_code: int) -> Outcome:
     if progress.error is not None:
         return Outcome(state=progress.error.state, message=progress.error.message, exit_code=exit_code)
     if exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        # Linux kills by SIGKILL when memory runs out, and reports it only in the kernel's log.
-        hint = "; if nobody did that, the machine ran out of memory (see dmesg)" if name == "SIGKILL" else ""
-        return Outcome(state="killed", message=f"ended by {name}{hint}", exit_code=exit_code)
+        return Outcome(state="killed", message=ended_by_signal(exit_code), exit_code=exit_code)
     if progress.done and exit_code == 0:
         return Outcome(state="done", exit_code=0)
     return Outcome(state="failed", message="the process ended early; see log.txt", exit_code=exit_code)

@@ -16,9 +16,10 @@ from gpuprobe.backends.known import is_installed, lacking
 from gpuprobe.errors import InputError, MissingError, UsageError
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
+from gpuprobe.measure.plan import Planned
 from gpuprobe.measure.survey import Question, Survey, survey
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_study, run_folder
-from gpuprobe.records import Outcome, Run, RunSpec, Study, save
+from gpuprobe.records import Outcome, Run, Study, save
 from gpuprobe.scratch import scratch
 from gpuprobe.strategies.plan import Machine
 from gpuprobe.strategies.registry import changes, plan
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from gpuprobe.workloads.arrays import Arrays
     from gpuprobe.workloads.workload import Workload
 
-# Samples in an epoch of CIFAR-10; times of an epoch are given for it, even if fewer samples are used.
+# The training images of CIFAR-10: epoch times are given for all of them, also where a study uses fewer.
 EPOCH_SAMPLES = 50_000
 
 
@@ -52,7 +53,7 @@ class Begun:
 def begin(
     request: Request, strategies: Sequence[Strategy], out: Path, command: str, workload: Workload | None = None
 ) -> Begun:
-    """Make a new study. A `workload` object is pickled into its folder, its functions by value, for the runs to load.
+    """Make a new study. A `workload` object is pickled into its folder, its functions by value, and the runs load it.
 
     Raises MissingError where its backend is not installed, InputError where the workload or its data cannot be loaded,
     OutputError where the folder cannot be made.
@@ -65,33 +66,33 @@ def begin(
             pickle(workload, handed_over)
             request = msgspec.structs.replace(request, model=str(handed_over))
         images = find_images(request)
-        further = _searched_too(strategies)
-        found = _about(request, (*strategies, *further), images)
+        searchable = _searchable(strategies)
+        surveyed = _survey(request, (*strategies, *searchable), images)
         # Before the folder is made: a driver may be slow to answer, and Ctrl-C then leaves no folder behind.
         machine = environment()
-        where = folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{_slug(found.name)}")
+        where = folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{_slug(surveyed.name)}")
         if workload is not None:
-            kept = where.resolve() / handed_over.name
-            shutil.copy(handed_over, kept)
-            request = msgspec.structs.replace(request, model=str(kept))
+            pickled = where.resolve() / handed_over.name
+            shutil.copy(handed_over, pickled)
+            request = msgspec.structs.replace(request, model=str(pickled))
     study = Study(
         name=where.name,
         created_ns=time.time_ns(),
         command=command,
         environment=machine,
-        workload=found.name,
-        data_name=images.name if images else found.data,
-        data_source=images.source if images else f"Its own data: {found.data}.",
-        batch_size=found.batch_size,
-        train_samples=found.samples,
-        epoch_samples=EPOCH_SAMPLES if images else found.samples,
-        counted=found.counted,
+        workload=surveyed.name,
+        data_name=images.name if images else surveyed.data,
+        data_source=images.source if images else f"Its own data: {surveyed.data}.",
+        batch_size=surveyed.batch_size,
+        train_samples=surveyed.samples,
+        epoch_samples=EPOCH_SAMPLES if images else surveyed.samples,
+        counted=surveyed.counted,
         strategies=tuple(strategy.info for strategy in strategies),
-        request=msgspec.structs.replace(request, batch_size=found.batch_size),
-        changes=tuple(strategy.info for strategy in further if strategy.name not in found.skip),
+        request=msgspec.structs.replace(request, batch_size=surveyed.batch_size),
+        changes=tuple(strategy.info for strategy in searchable if strategy.name not in surveyed.skip),
     )
     save(study, where / STUDY_FILE)
-    _skip(study, where, {**_cannot_spread(study), **found.skip})
+    _record_skipped(study, where, {**_cannot_spread(study), **surveyed.skip})
     return Begun(study, where, images)
 
 
@@ -104,19 +105,19 @@ def resume(where: Path, budget_s: float | None = None) -> Begun:
     study = load_study(where)
     if budget_s is not None:
         study = msgspec.structs.replace(study, request=msgspec.structs.replace(study.request, budget_s=budget_s))
-    then = study.environment
-    if then.simulated:
+    recorded = study.environment
+    if recorded.simulated:
         raise UsageError(f"{where}: is simulated, and nothing of it is left to measure")
     machine = environment()
-    if (machine.cpu, machine.cores, machine.gpus) != (then.cpu, then.cores, then.gpus):
+    if (machine.cpu, machine.cores, machine.gpus) != (recorded.cpu, recorded.cores, recorded.gpus):
         raise UsageError(
-            f"{where}: was measured on another machine ({then.cpu}, {wording.count(then.cores, 'core')}); go on "
-            "there, or start a new study here"
+            f"{where}: was measured on another machine ({recorded.cpu}, {wording.count(recorded.cores, 'core')}); "
+            "go on there, or start a new study here"
         )
     folder.recover(where)
     images = find_images(study.request)
     if images is not None and (images.name, len(images.x)) != (study.data_name, study.train_samples):
-        raise UsageError(f"{where}: was measured on {study.data_name}, which is not to be had now; start a new study")
+        raise UsageError(f"{where}: was measured on {study.data_name}, which cannot be found now; start a new study")
     return Begun(study, where, images)
 
 
@@ -125,32 +126,37 @@ def find_images(request: Request) -> Arrays | None:
     return None if request.model else data.find(request.data, seed=request.seed, samples=request.samples)
 
 
-def _searched_too(strategies: Sequence[Strategy]) -> tuple[Strategy, ...]:
-    """Return the other strategies that a search may try.
+def _searchable(strategies: Sequence[Strategy]) -> tuple[Strategy, ...]:
+    """Return what a search may try beside the study's own strategies; nothing where the study has no search.
 
-    They are all of the catalogue, if a strategy of the study combines others; else none.
+    They are those of the catalogue whose gain a replay can predict.
     """
     if not any(strategy.combines for strategy in strategies):
         return ()
     chosen = {strategy.name for strategy in strategies}
-    return tuple(one for one in changes().values() if one.name not in chosen and one.what_if and not one.combines)
+    return tuple(
+        strategy
+        for strategy in changes().values()
+        if strategy.name not in chosen and strategy.what_if and not strategy.combines
+    )
 
 
-def _about(request: Request, strategies: Sequence[Strategy], images: Arrays | None) -> Survey:
+def _survey(request: Request, strategies: Sequence[Strategy], images: Arrays | None) -> Survey:
+    """Return what the workload is, and why some strategies cannot apply to it, under all of their backends."""
     lacks = {strategy.name: why for strategy in strategies if (why := strategy.lacks(request.backend))}
-    asked = [strategy for strategy in strategies if strategy.name not in lacks]
+    installed = [strategy for strategy in strategies if strategy.name not in lacks]
     if images is not None:
         name = workload_name(request.depth, images.name)
         return Survey(name=name, data=images.name, samples=len(images.x), batch_size=request.batch_size, skip=lacks)
-    found = _surveyed(request, asked, "")
-    skip = {**found.skip, **lacks}
-    for backend in dict.fromkeys(strategy.backend for strategy in asked if strategy.backend):
-        skip |= _cannot_under(request, asked, backend)
-    return msgspec.structs.replace(found, skip=skip)
+    surveyed = _survey_under(request, installed, "")
+    skip = {**surveyed.skip, **lacks}
+    for backend in dict.fromkeys(strategy.backend for strategy in installed if strategy.backend):
+        skip |= _cannot_under(request, installed, backend)
+    return msgspec.structs.replace(surveyed, skip=skip)
 
 
-def _surveyed(request: Request, strategies: Sequence[Strategy], backend: str) -> Survey:
-    """Survey the workload under the strategies of one backend; empty is the study's own."""
+def _survey_under(request: Request, strategies: Sequence[Strategy], backend: str) -> Survey:
+    """Survey the workload under the strategies that name this backend; those that name none (empty) use the study's."""
     question = Question(
         model=request.model,
         batch_size=request.batch_size or None,
@@ -164,25 +170,19 @@ def _surveyed(request: Request, strategies: Sequence[Strategy], backend: str) ->
 def _cannot_under(request: Request, strategies: Sequence[Strategy], backend: str) -> dict[str, str]:
     """Return, by strategy, why those of another backend cannot train the workload."""
     try:
-        return _surveyed(request, strategies, backend).skip
+        return _survey_under(request, strategies, backend).skip
     except InputError as error:
         return {strategy.name: str(error) for strategy in strategies if strategy.backend == backend}
 
 
-def _skip(study: Study, where: Path, reasons: dict[str, str]) -> None:
-    """Return, by strategy, why it cannot be run in this study."""
+def _record_skipped(study: Study, where: Path, reasons: dict[str, str]) -> None:
+    """Write a record for each strategy that cannot be run in this study, with the reason."""
     for info in study.strategies:
         if info.name in reasons:
-            spec = RunSpec(
-                strategy=info.name,
-                round=1,
-                seed=study.request.seed,
-                batch_size=study.batch_size,
-                model=study.request.model,
-            )
-            into = run_folder(where, spec.round, info.name)
-            into.mkdir(parents=True)
-            save(Run(spec=spec, outcome=Outcome(state="skipped", message=reasons[info.name])), into / RUN_FILE)
+            spec = Planned(1, info.name).spec(study)
+            skipped = run_folder(where, spec.round, info.name)
+            skipped.mkdir(parents=True)
+            save(Run(spec=spec, outcome=Outcome(state="skipped", message=reasons[info.name])), skipped / RUN_FILE)
 
 
 def _cannot_spread(study: Study) -> dict[str, str]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # The power limit is not counted: it reduces the clocks of most busy cards all the time, and the clock shows its effect.
 HEAT = THROTTLED - THROTTLE_REASONS["power_cap"]
-# As for processors: clocks reduced by less than 15 % cost at most some percent. Compared with the fastest block of the
-# same run, since other runs draw other power.
+# As for processors: a clock that is less than 15 % lower costs a few percent at most. A block is compared with the
+# fastest one of the same run, since other runs draw other power.
 CLOCK_DOWN = 0.15
 # Our choice, as for processors: a tenth of the card.
 OTHERS_PERCENT = 10.0
@@ -58,7 +58,7 @@ class BesideGpu:
         return self._readings.recent.get(self._prefix + name)
 
     def _heat(self) -> str:
-        # Of a block without a reading of its own the last one before it tells.
+        # A block that is too short for a reading of its own is judged by the last reading before it.
         reasons = (self._readings.flags() | int(self._value("throttle_reasons") or 0)) & HEAT
         return "heat or the board held the GPU's clock down" if reasons else ""
 

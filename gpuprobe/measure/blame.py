@@ -1,4 +1,4 @@
-"""Finds out which of several processes that ended together failed first: the others only followed.
+"""Finds out which of several processes failed first, where all ended: the others failed because of it.
 
 A worker whose peer is gone or does not answer fails too within seconds. TensorFlow's messages are those of 2.21.
 """
@@ -67,42 +67,48 @@ class Seen:
 
 
 def blame(members: Sequence[Seen]) -> Outcome:
-    """Return the outcome of a run in which one of several processes has failed: that of the first one."""
-    for one in members:
-        if one.code is not None and one.code < 0 and one.error is None:
-            name = signal.Signals(-one.code).name
-            # As for one process: an out-of-memory SIGKILL is only in the kernel's log.
-            hint = "; if nobody did that, the machine ran out of memory (see dmesg)" if name == "SIGKILL" else ""
-            return Outcome(state="killed", message=f"{one.name} was ended by {name}{hint}", exit_code=one.code)
-    told = sorted((one for one in members if one.error), key=lambda one: (one.error or {})["t_ns"])
-    own = [one for one in told if not _of_a_peer((one.error or {})["message"])]
-    stopped = [one for one in members if one.is_stopped]
-    if stopped and not own:
+    """Return the outcome of a run in which one of several processes has failed: that of the one that failed first."""
+    for member in members:
+        if member.code is not None and member.code < 0 and member.error is None:
+            message = f"{member.name} was {ended_by_signal(member.code)}"
+            return Outcome(state="killed", message=message, exit_code=member.code)
+    failed = sorted((member for member in members if member.error), key=lambda member: (member.error or {})["t_ns"])
+    by_itself = [member for member in failed if not _is_of_a_peer((member.error or {})["message"])]
+    stopped = [member for member in members if member.is_stopped]
+    if stopped and not by_itself:
         return Outcome(state="failed", message=f"{_all_stopped(stopped)}, and the others gave up", exit_code=1)
-    if first := next(iter(own or told), None):
+    if first := next(iter(by_itself or failed), None):
         error = first.error or {}
-        said = error["message"] if own else f"another worker is gone, or answers nobody ({error['message']})"
-        return Outcome(state=error["state"], message=f"{first.name}: {said}", exit_code=first.code or 1)
-    early = next(one for one in members if one.code is not None)
+        why = error["message"] if by_itself else f"another worker is gone, or answers nobody ({error['message']})"
+        return Outcome(state=error["state"], message=f"{first.name}: {why}", exit_code=first.code or 1)
+    early = next(member for member in members if member.code is not None)
     return Outcome(
         state="failed", message=f"{early.name} ended early; see {early.folder.name}/log.txt", exit_code=early.code or 1
     )
 
 
+def ended_by_signal(code: int) -> str:
+    """Return in words which signal ended a process, by its negative exit code."""
+    name = signal.Signals(-code).name
+    # Linux kills by SIGKILL when memory runs out, and reports it only in the kernel's log.
+    hint = "; if nobody did that, the machine ran out of memory (see dmesg)" if name == "SIGKILL" else ""
+    return f"ended by {name}{hint}"
+
+
 def missing(members: Sequence[Seen]) -> str:
     """Return which process keeps the others waiting, empty where that is unknown."""
-    if stopped := [one for one in members if one.is_stopped]:
+    if stopped := [member for member in members if member.is_stopped]:
         return _all_stopped(stopped)
-    absent = [one for one in members if not one.events]
+    absent = [member for member in members if not member.events]
     if absent:
-        return f"{wording.listing([one.name for one in absent])} never came"
-    return "" if all(one.joined for one in members) else "the workers did not find each other"
+        return f"{wording.listing([member.name for member in absent])} never came"
+    return "" if all(member.joined for member in members) else "the workers did not find each other"
 
 
 def _all_stopped(stopped: Sequence[Seen]) -> str:
     verb = "is" if len(stopped) == 1 else "are"
-    return f"{wording.listing([one.name for one in stopped])} {verb} stopped (SIGSTOP) and answers nobody"
+    return f"{wording.listing([member.name for member in stopped])} {verb} stopped (SIGSTOP) and answers nobody"
 
 
-def _of_a_peer(message: str) -> bool:
+def _is_of_a_peer(message: str) -> bool:
     return any(words in message for words in OF_A_PEER)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 # A default study fits into ten minutes, a quick one into five and a half, start and report included.
 DEFAULT_S, QUICK_S = 570.0, 310.0
 DEFAULT_ROUNDS = 2
-# The guess before the first run; a guess too high only shortens the first window.
+# What a run is assumed to take outside its window before any was measured; too much only shortens the first window.
 FIRST_GUESS_S = 15.0
 # A shorter window holds too few steps for a confidence interval; one longer than LONGEST_WINDOW_S adds nothing.
 SHORTEST_WINDOW_S = 3.0
@@ -37,8 +37,9 @@ class Budget:
     def window_s(self, now_s: float, runs_left: int, sharing: int = 1) -> float:
         """Return how long the next run may time its steps, turns included; `runs_left` includes this one.
 
-        `sharing` is 1 for runs that warm up side by side. For a run that warms up alone it is the number that usually
-        share the warm-up: its cost is that of earlier runs alone, or, before any, `sharing` times that of a shared one.
+        `sharing` is 1 for runs that warm up side by side. A run that warms up alone costs more: there it is the number
+        of runs that usually share a warm-up. Such a run is expected to cost as much as earlier runs alone or, before
+        there are any, `sharing` times as much as a run beside others.
         """
         costs_s = self._run_costs_s(sharing)
         kept_back_s = KEPT_BACK_RUNS * costs_s if runs_left > 1 else 0.0
@@ -46,7 +47,7 @@ class Budget:
         return min(self.longest_window_s, max(self.shortest_window_s, share))
 
     def allows(self, now_s: float, runs: int, alone: int = 0, sharing: int = 1) -> bool:
-        """Whether so many runs with the shortest window, and `alone` more that warm up alone, would still end in time.
+        """Whether there is time for `runs` with the shortest window, and for `alone` more that warm up alone.
 
         The first run is always allowed.
         """

@@ -50,9 +50,9 @@ def _outline(tensor: Any) -> keras.KerasTensor | None:
 
 
 def _make_metrics(model: keras.Model, batch_size: int) -> None:
-    """Make the metrics' variables by one update; only for losses on class probabilities is fitting data known."""
+    """Make the metrics' variables by one update with class probabilities that are all equal."""
     shape = (batch_size, *model.output_shape[1:])
-    some = np.full(shape, 1 / shape[-1], "float32")
-    model.compute_loss(y=some, y_pred=some)
-    model.compute_metrics(None, some, some)
+    probabilities = np.full(shape, 1 / shape[-1], "float32")
+    model.compute_loss(y=probabilities, y_pred=probabilities)
+    model.compute_metrics(None, probabilities, probabilities)
     model.reset_metrics()

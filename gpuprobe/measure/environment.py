@@ -28,7 +28,7 @@ PACKAGES = (
 
 def environment() -> Environment:
     """Return the processor, memory, package versions and GPUs of this machine, or why there is no GPU."""
-    found = telemetry.inventory()
+    inventory = telemetry.inventory()
     return Environment(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
@@ -38,10 +38,10 @@ def environment() -> Environment:
         else psutil.cpu_count() or 1,
         memory_mib=psutil.virtual_memory().total / MIB,
         versions={name: version for name in PACKAGES if (version := _version(name))},
-        gpus=found.gpus,
-        driver=found.driver,
-        cuda=found.cuda,
-        no_gpu=found.missing,
+        gpus=inventory.gpus,
+        driver=inventory.driver,
+        cuda=inventory.cuda,
+        no_gpu=inventory.missing,
     )
 
 

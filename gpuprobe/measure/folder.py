@@ -108,9 +108,9 @@ def recover(folder: Path) -> list[Path]:
             for spec in sorted((folder / RUNS_FOLDER).glob(f"*/{SPEC_FILE}")):
                 if not (spec.parent / RUN_FILE).exists() or _took_turns(spec.parent):
                     outcome = Outcome(state="interrupted", message="the study was cut off during this run")
-                    # Where its workers were is no news to anyone who reads its record.
-                    asked = msgspec.structs.replace(spec_of(spec.parent), job=None)
-                    save(fold(spec.parent, asked, outcome), spec.parent / RUN_FILE)
+                    # The addresses of its workers are of no use to those who read its record.
+                    without_job = msgspec.structs.replace(spec_of(spec.parent), job=None)
+                    save(fold(spec.parent, without_job, outcome), spec.parent / RUN_FILE)
                     recovered.append(spec.parent)
     except GpuprobeError:
         # A read-only or locked folder is reported as it is.

@@ -43,8 +43,9 @@ class Word(IntEnum):
 class Leading(TensorFlow):
     """The TensorFlow backend of the first worker: when it begins a trace, the others do too.
 
-    The others get a message as a step ends. Its trace begins after that step too, and holds the step that carries the
-    end of theirs, so that all hold the same ones. Make it before the cluster, while the GPUs can still be queried.
+    The others get a message as a step ends. Its own trace begins after that step, too. It also holds the step that
+    carries the message to stop, so that all traces hold the same steps. Make it before the cluster, while the GPUs can
+    still be queried.
     """
 
     def __init__(self) -> None:

@@ -16,8 +16,8 @@ from gpuprobe.records import Record, load, save
 if TYPE_CHECKING:
     from pathlib import Path
 
-# How often a waiting run checks for a command. Before it is frozen and after it is thawed its pipeline prefetches
-# batches, so that time must be short compared with a turn. A check costs about 20 us.
+# How often a waiting run checks for a command. Until it is frozen, and again once it is thawed, its pipeline prefetches
+# batches, so the time until it sees the command must be short compared with a turn. A check costs about 20 us.
 LOOK_EVERY_S = 0.002
 
 

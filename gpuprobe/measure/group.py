@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gpuprobe.measure.process import Launcher, Worker
     from gpuprobe.records import Outcome, RunSpec
 
-# A failure of one process makes the others fail a moment later; the events of all show which was first.
+# How long to wait for the events of all once one process has ended: they show which failed first.
 TELL_S = 1.5
 # How long they may take to end after SIGTERM.
 TERM_S = 2.0

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from gpuprobe import telemetry
 from gpuprobe.errors import UsageError
 from gpuprobe.measure.active import ActiveRun
-from gpuprobe.measure.plan import Planned, plan_rounds
+from gpuprobe.measure.plan import plan_rounds
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, run_folder
-from gpuprobe.records import Job, RunSpec, save
+from gpuprobe.records import Job, save
 from gpuprobe.strategies.registry import devices_of
 from gpuprobe.tf_config import VARIABLE
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
+    from gpuprobe.measure.plan import Planned
     from gpuprobe.measure.process import Launcher
     from gpuprobe.records import Request, Run, Study
 
@@ -59,10 +60,10 @@ def host_of(request: Request, environ: Mapping[str, str]) -> Host | None:
         return None
     if len(request.workers) != 1 or request.data_service:
         raise UsageError("--worker-index: name one number of --workers, and no --data-service")
-    return Host(_addresses(environ, request.workers[0], request.worker_index), request.worker_index)
+    return Host(_worker_addresses(environ, request.workers[0], request.worker_index), request.worker_index)
 
 
-def _addresses(environ: Mapping[str, str], workers: int, index: int) -> tuple[str, ...]:
+def _worker_addresses(environ: Mapping[str, str], workers: int, index: int) -> tuple[str, ...]:
     text = environ.get(VARIABLE, "")
     if not text:
         raise UsageError(
@@ -70,18 +71,18 @@ def _addresses(environ: Mapping[str, str], workers: int, index: int) -> tuple[st
             f'{VARIABLE}=\'{{"cluster": {{"worker": ["host0:port", "host1:port"]}}}}\' on every host'
         )
     try:
-        found = tuple(str(address) for address in json.loads(text)["cluster"]["worker"])
+        addresses = tuple(str(address) for address in json.loads(text)["cluster"]["worker"])
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{VARIABLE}: cannot be read ({type(error).__name__}: {error})") from error
-    if len(found) != workers:
-        raise UsageError(f"--workers {workers}: {VARIABLE} names {len(found)} workers")
+    if len(addresses) != workers:
+        raise UsageError(f"--workers {workers}: {VARIABLE} names {len(addresses)} workers")
     if index >= workers:
         raise UsageError(f"--worker-index {index}: the workers are 0 to {workers - 1}")
-    for address in found:
+    for address in addresses:
         port = address.rpartition(":")[2]
         if not port.isdecimal() or not 0 < int(port) <= HIGHEST_PORT:
             raise UsageError(f"{VARIABLE}: {address!r} is no address; write it as host:port")
-    return found
+    return addresses
 
 
 def in_order_of_hosts(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
@@ -109,7 +110,7 @@ def follow(
             continue
         where = run_folder(folder, planned.round, planned.strategy)
         where.mkdir(parents=True)
-        spec = _spec(study, planned, data_folder)
+        spec = planned.spec(study, data_folder)
         run = ActiveRun(spec, where, launcher.start(where, spec), study.request.limit_s)
         with telemetry.sampling(where / TELEMETRY_FILE, run.worker.pid):
             try:
@@ -123,17 +124,3 @@ def follow(
         ended.append(run.record())
         tell(ended[-1])
     return ended
-
-
-def _spec(study: Study, planned: Planned, data_folder: str) -> RunSpec:
-    request = study.request
-    return RunSpec(
-        strategy=planned.strategy,
-        round=planned.round,
-        seed=request.seed,
-        batch_size=request.batch_size,
-        depth=request.depth,
-        model=request.model,
-        data=data_folder,
-        inject=request.inject,
-    )

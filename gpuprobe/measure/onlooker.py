@@ -50,16 +50,16 @@ class Onlooker:
         """Return what disturbed the block between two readings, empty where nothing did."""
         spent_s = after.now_s - before.now_s
         foreign = max(0.0, (after.busy_s - before.busy_s - (after.own_s - before.own_s)) / spent_s)
-        said = []
+        disturbances = []
         if foreign >= fixed.FOREIGN_SHARE * len(self._cores):
-            said.append(
+            disturbances.append(
                 f"others took {wording.significant(foreign, 2)} of {wording.count(len(self._cores), 'processor')}"
             )
         if after.swapped_mib - before.swapped_mib >= fixed.SWAPPED_MIB:
-            said.append("memory was short, and had to be swapped in")
+            disturbances.append("memory was short, and had to be swapped in")
         if after.clock_mhz and after.clock_mhz <= (1 - fixed.HOST_CLOCK_DOWN) * self._fastest_mhz:
-            said.append(f"the processors' clock had fallen to {wording.significant(after.clock_mhz)} MHz")
-        return "; ".join(said)
+            disturbances.append(f"the processors' clock had fallen to {wording.significant(after.clock_mhz)} MHz")
+        return "; ".join(disturbances)
 
 
 def _tree_s(pid: int) -> float:
@@ -67,9 +67,9 @@ def _tree_s(pid: int) -> float:
     total = 0.0
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
+        for member in (process, *process.children(recursive=True)):
             with suppress(psutil.Error):
-                spent = one.cpu_times()
+                spent = member.cpu_times()
                 total += spent.user + spent.system + spent.children_user + spent.children_system
     return total
 
@@ -77,6 +77,6 @@ def _tree_s(pid: int) -> float:
 def _clock_mhz() -> float | None:
     """Return the mean clock of the processors in MHz, None where the system does not give it."""
     with suppress(OSError, RuntimeError, AttributeError, NotImplementedError):
-        found = psutil.cpu_freq()
-        return found.current if found and found.current else None
+        frequency = psutil.cpu_freq()
+        return frequency.current if frequency and frequency.current else None
     return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe.recording import load_runs
+from gpuprobe.records import RunSpec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -26,6 +27,21 @@ class Planned:
     round: int
     strategy: str
     step: int = 0
+
+    def spec(self, study: Study, data_folder: str = "") -> RunSpec:
+        """Return the spec of this run as the study's request has it; how long it is measured is left as the usual."""
+        request = study.request
+        return RunSpec(
+            strategy=self.strategy,
+            round=self.round,
+            step=self.step,
+            seed=request.seed,
+            batch_size=request.batch_size,
+            depth=request.depth,
+            model=request.model,
+            data=data_folder,
+            inject=request.inject,
+        )
 
 
 def plan_rounds(study: Study, skipped: Collection[str] = ()) -> list[Planned]:

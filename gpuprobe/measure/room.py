@@ -58,10 +58,11 @@ class Room:
 
     def notes(self, alone: Sequence[str]) -> tuple[str, ...]:
         """Return notes on the runs that could not take turns for lack of memory, those in `alone` included."""
-        said = [f"Runs followed each other, since {self.reason}"] if self.reason else []
+        reasons = [f"The runs did not take turns, since {self.reason}"] if self.reason else []
         if alone:
-            said.append(f"Memory did not hold {wording.listing([f'`{name}`' for name in alone])} beside another run")
-        return tuple(f"{words}: what the machine did meanwhile is a part of the ratios." for words in said)
+            names = wording.listing([f"`{name}`" for name in alone])
+            reasons.append(f"Memory did not hold {names} beside another run, with which to take turns")
+        return tuple(f"{reason}: the ratios include what the machine did meanwhile." for reason in reasons)
 
     def _refuse(self, reason: str) -> None:
         self.turns, self.reason = False, reason

@@ -22,7 +22,7 @@ from gpuprobe.measure.plan import Planned, expected_runs, in_order, once_more
 from gpuprobe.measure.room import Room
 from gpuprobe.measure.turns import Turns
 from gpuprobe.recording import STUDY_FILE, WEIGHTS_FILE
-from gpuprobe.records import Combination, RunSpec, save
+from gpuprobe.records import Combination, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from gpuprobe.measure.active import ActiveRun
     from gpuprobe.measure.stage import Observer, Stage
-    from gpuprobe.records import Run, StrategyInfo, Study
+    from gpuprobe.records import Run, RunSpec, StrategyInfo, Study
 
-# At most so many runs warm up at once, each with so much memory for TensorFlow and its training set.
+# The most runs that warm up at once, and the memory that each needs for TensorFlow and its training set.
 MOST_LANES = 3
 LANE_MIB = 4096
 # Runs reserved for each search: one that tries a change, and one of the result.
@@ -79,7 +79,7 @@ class Runner:
         self._measured: list[Planned] = []
         self._alone: set[Planned] = set()
         self._waiting: list[Planned] = []
-        self._untold: list[Run] = []
+        self._unreported: list[Run] = []
         self._done = 0
 
     def carry_out(self, waiting: list[Planned], searched: Sequence[str], done: Sequence[Run]) -> list[Planned]:
@@ -90,41 +90,41 @@ class Runner:
         gpus = self._study.environment.gpus
         with watching(gpus[0].index if gpus and self._room.turns else None) as gpu:
             self._gpu, self._turns = gpu, Turns(self._stage, self._study.request.seed, laps, gpu)
-            left = self._all(searched)
-        self._tell()
-        self._tell_who_was_alone()
+            left = self._measure_all(searched)
+        self._report_ended()
+        self._note_lack_of_memory()
         return [*self._waiting, *left]
 
-    def _all(self, searched: Sequence[str]) -> list[Planned]:
+    def _measure_all(self, searched: Sequence[str]) -> list[Planned]:
         """Measure the plan and the searches; return the searches' runs not measured."""
         # The searches come before the least promising runs of the plan.
-        self._rounds(len(searched), kept_back=KEPT_FOR_A_SEARCH * len(searched))
-        left = self._searches(searched)
+        self._measure_plan(len(searched), kept_back=KEPT_FOR_A_SEARCH * len(searched))
+        left = self._measure_searches(searched)
         if self._waiting and not left:
             # The searches took less than was reserved; more runs of the plan may give them new results.
-            self._rounds(0, kept_back=0)
-            left = self._searches(searched)
+            self._measure_plan(0, kept_back=0)
+            left = self._measure_searches(searched)
         self._replace_anchor(None)
         return left
 
-    def _tell_who_was_alone(self) -> None:
-        """Write notes on runs for which memory did not suffice into the study's record."""
-        notes = self._room.notes([planned.strategy for planned in sorted(self._alone, key=lambda one: one.round)])
-        if notes:
-            told = tuple(dict.fromkeys((*self._study.notes, *notes)))
-            save(msgspec.structs.replace(self._study, notes=told), self._folder / STUDY_FILE)
+    def _note_lack_of_memory(self) -> None:
+        """Write into the study's record which runs could not take turns, since memory did not hold them."""
+        alone = sorted(self._alone, key=lambda planned: planned.round)
+        if notes := self._room.notes([planned.strategy for planned in alone]):
+            all_notes = tuple(dict.fromkeys((*self._study.notes, *notes)))
+            save(msgspec.structs.replace(self._study, notes=all_notes), self._folder / STUDY_FILE)
 
-    def _rounds(self, searches: int, kept_back: int) -> None:
+    def _measure_plan(self, searches: int, kept_back: int) -> None:
         """Measure the plan while time lasts, with time reserved for `kept_back` runs of the searches."""
         while self._waiting:
-            self._waiting = self._by_promise(self._waiting)
+            self._waiting = self._most_promising_first(self._waiting)
             if not self._budget.allows(time.monotonic(), 1, kept_back, self._lanes):
                 return
             runs_left = len(self._waiting) + searches * expected_runs(self._study, 0)
             group = self._next_group()
-            self._measure(group, runs_left)
+            self._measure_group(group, runs_left)
 
-    def _searches(self, searched: Sequence[str]) -> list[Planned]:
+    def _measure_searches(self, searched: Sequence[str]) -> list[Planned]:
         """Measure the runs of each search until it ends or time runs out; return the runs not measured."""
         left = []
         for name in searched:
@@ -135,13 +135,13 @@ class Runner:
                     left.append(planned)
                     break
                 runs_left = expected_runs(self._study, taken)
-                again = [once_more(self._measured, self._first)] if self._lacks_anchor else []
-                self._measure([*again, planned], runs_left, sharing=self._lanes, chosen=chosen)
+                anchor = [once_more(self._measured, self._first)] if self._lacks_anchor else []
+                self._measure_group([*anchor, planned], runs_left, sharing=self._lanes, chosen=chosen)
                 taken += 1
         return left
 
-    def _by_promise(self, waiting: list[Planned]) -> list[Planned]:
-        """Order the waiting runs by predicted gain as soon as it is known; an error in predicting is ignored."""
+    def _most_promising_first(self, waiting: list[Planned]) -> list[Planned]:
+        """Order the waiting runs by predicted gain, once gains can be predicted; an error in predicting is ignored."""
         if self._order is None:
             return waiting
         with suppress(GpuprobeError):
@@ -168,14 +168,17 @@ class Runner:
         """Whether the baseline's process (the anchor), with which the others take turns, is gone."""
         return self._room.turns and self._anchor is None and any(run.strategy == self._first for run in self._measured)
 
-    def _measure(
+    def _measure_group(
         self, group: Sequence[Planned], runs_left: int, sharing: int = 1, chosen: Combination | None = None
     ) -> None:
-        """Measure runs that warm up together, of `runs_left` in all, and learn what they cost outside their windows."""
+        """Measure the runs of a group, which warm up together, and learn what they cost outside their timed windows.
+
+        `runs_left` counts the runs that the study still has time for, these included.
+        """
         began_s = time.monotonic()
         share_s = self._budget.window_s(began_s, runs_left, sharing)
         runs = [self._stage.start(self._spec(planned, share_s, chosen)) for planned in group]
-        self._tell()
+        self._report_ended()
         self._observer.run_started(runs[0].spec, self._done, self._done + runs_left)
         self._stage.until_ready(runs)
         for place, run in enumerate(runs):
@@ -211,15 +214,15 @@ class Runner:
             else:
                 self._stage.end(run)
             if not self._is_tried_alone(planned, run):
-                self._untold.append(run.record())
+                self._unreported.append(run.record())
         if self._anchor is not None and self._anchor.outcome is not None:
             self._replace_anchor(None)
 
-    def _tell(self) -> None:
+    def _report_ended(self) -> None:
         """Report the ended runs to the observer; called while others warm up, so that its computing costs no time."""
-        for record in self._untold:
+        for record in self._unreported:
             self._observer.run_finished(record)
-        self._untold = []
+        self._unreported = []
 
     def _is_tried_alone(self, planned: Planned, run: ActiveRun) -> bool:
         """Whether a run that ran out of memory beside others is tried once more alone."""
@@ -241,23 +244,15 @@ class Runner:
         info = next(info for info in self._study.strategies if info.name == planned.strategy)
         if request.epochs is not None:
             steps = max(1, request.epochs * (self._study.train_samples // request.batch_size))
-        return RunSpec(
-            strategy=planned.strategy,
-            round=planned.round,
-            seed=request.seed,
-            batch_size=request.batch_size,
-            depth=request.depth,
-            model=request.model,
+        return msgspec.structs.replace(
+            planned.spec(self._study, self._data_folder),
             # The rest of its share of the time is for its turns.
             window_s=TURNS_WINDOW_S if self._room.turns and planned not in self._alone else share_s,
             steps=steps,
-            # Of several hosts the traces of one run are read together: the newest that each has.
+            # The traces of one run on several hosts are read together: the newest that each host has.
             trace_steps=request.trace_steps if request.worker_index is None or _spreads(info) else 0,
-            data=self._data_folder,
             combines=chosen.changes if chosen and planned.step else (),
             start=chosen.start if chosen and planned.step else "" if info.combines else info.against or "",
-            step=planned.step,
-            inject=request.inject,
             backend=info.backend or request.backend,
             shared=str(self._folder.resolve() / WEIGHTS_FILE) if self._of_several else "",
         )

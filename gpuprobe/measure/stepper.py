@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # How often calls are written: often enough for the live view and for little loss by a kill, but not in each step.
 WRITE_EVERY_NS = 500_000_000
-# The loss of each step is kept for so many calls; other runs rarely get further.
+# The phases in which the loss of each step is kept: runs are compared after equally many samples, and few train longer.
 COMPARED = frozenset({"warmup", "settle", "window"})
 
 
@@ -169,7 +169,7 @@ class Stepper:
         command = self._gate.wait()
         if command.last:
             return True
-        # Training on the batches that its threads prepared meanwhile takes about as long.
+        # To train on the batches that its threads prepared while it waited takes about as long as preparing them.
         worked_s = time.process_time() - before_s
         self._lap = command.lap
         self._conductor.refill_started(self._enter("refill"), worked_s, command.turn_s)

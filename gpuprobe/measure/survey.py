@@ -1,37 +1,21 @@
-"""Examines a workload before a study, in a process of its own: what it is, and which strategies cannot apply to it.
+"""Asks what a workload is, and which strategies cannot apply to it; a process of its own examines it before a study.
 
-`python -m gpuprobe.measure.survey` reads a `Question` as JSON on stdin and answers with a `Survey` or a `Refusal`.
-The parent of a study never runs a user's code and never imports TensorFlow.
+`examine` is that process: the parent of a study never runs a user's code and never imports TensorFlow.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe import child, wording
-from gpuprobe.errors import GpuprobeError, InputError, in_short
+from gpuprobe import child
+from gpuprobe.errors import InputError
 from gpuprobe.measure.process import training
 from gpuprobe.records import Record
-from gpuprobe.units import KIB, MIB
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import keras
-
-    from gpuprobe.strategies.plan import Plan
-    from gpuprobe.workloads.source import BatchSource, Source
-    from gpuprobe.workloads.workload import Workload
-
-# The usable share of free memory: an epoch is copied when it becomes a tensor, and other programs need some.
-USABLE_MEMORY_FRACTION = 0.4
 # Log lines of TensorFlow and its libraries below errors, which do not say why a process ended.
 LOGGED = re.compile(r"[IW]\d{4} |\d{4}-\d\d-\d\d \S+ [IW] |WARNING: All log messages before absl|To enable the foll")
 
@@ -70,7 +54,7 @@ class Refusal(Record, frozen=True, kw_only=True):
 
 
 class SurveyStage(Record, frozen=True, kw_only=True):
-    """A progress message: what the survey is about to do with the user's code."""
+    """A progress message: what is about to be done with the user's code, as `its model was built`."""
 
     stage: str
 
@@ -78,20 +62,20 @@ class SurveyStage(Record, frozen=True, kw_only=True):
 def survey(question: Question, limit_s: float) -> Survey:
     """Examine the workload in a fresh process. Raises InputError with one line where it cannot be trained."""
     environ = training(question.backend)
-    asked = child.ask(
-        "gpuprobe.measure.survey", question=msgspec.json.encode(question), limit_s=limit_s, environ=environ
+    answered = child.ask(
+        "gpuprobe.measure.examine", question=msgspec.json.encode(question), limit_s=limit_s, environ=environ
     )
-    said: Survey | Refusal | SurveyStage = SurveyStage(stage="Keras was imported")
-    for line in asked.out.splitlines():
-        said = _read(line)
-    if isinstance(said, Survey):
-        return said
-    raise InputError(
-        said.refused if isinstance(said, Refusal) else f"{question.model}: {_ended(asked, limit_s)} while {said.stage}"
-    )
+    last: Survey | Refusal | SurveyStage = SurveyStage(stage="Keras was imported")
+    for line in answered.out.splitlines():
+        last = _message(line)
+    if isinstance(last, Survey):
+        return last
+    if isinstance(last, Refusal):
+        raise InputError(last.refused)
+    raise InputError(f"{question.model}: {_how_it_ended(answered, limit_s)} while {last.stage}")
 
 
-def _read(line: bytes) -> Survey | Refusal | SurveyStage:
+def _message(line: bytes) -> Survey | Refusal | SurveyStage:
     with suppress(msgspec.ValidationError):
         return msgspec.json.decode(line, type=Survey)
     with suppress(msgspec.ValidationError):
@@ -99,191 +83,15 @@ def _read(line: bytes) -> Survey | Refusal | SurveyStage:
     return msgspec.json.decode(line, type=SurveyStage)
 
 
-def _ended(asked: child.Answer, limit_s: float) -> str:
+def _how_it_ended(answered: child.Answer, limit_s: float) -> str:
     """Return how a process without an answer ended."""
-    if asked.code is None:
+    if answered.code is None:
         return f"had not answered after {limit_s:.0f} s (--limit sets this time)"
-    if asked.code == 0:
+    if answered.code == 0:
         return "ended the process with exit code 0 (as os._exit does; take that out)"
-    lines = asked.err.decode(errors="replace").splitlines()
-    told = [line.strip() for line in lines if line.strip() and not LOGGED.match(line)]
-    last = f" ({told[-1]})" if told else ""
-    if asked.code > 0:
-        return f"ended the process with exit code {asked.code}{last}"
-    return f"was ended by {signal.Signals(-asked.code).name}{last}"
-
-
-def _say_nothing(_stage: str) -> None:
-    return
-
-
-# By what Keras's optimizers clip gradients, before they are exchanged.
-CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
-
-
-def answer(question: Question, begin: Callable[[str], None] = _say_nothing) -> Survey:
-    """Build the workload and examine it (in the survey's own process); `begin` gets a message before each stage."""
-    from gpuprobe.workloads.keras_alone import refuse_tensorflow_in, under
-    from gpuprobe.workloads.resolve import resolve
-    from gpuprobe.workloads.source import ArraySource, batch_size, source
-
-    begin("its code was loaded and its factory called")
-    workload = under(question.backend, resolve, question.model)
-    begin("its data was made")
-    given = source(workload)
-    begin("its model was built")
-    model = under(question.backend, workload.build)
-    refuse_tensorflow_in(model, question.backend)
-    workload.compile(model, jit_compile=True, steps_per_execution=1)
-    if isinstance(given, ArraySource):
-        size = question.batch_size or workload.batch_size
-        samples, words, counted = given.samples, "arrays", True
-        if samples < size:
-            raise InputError(f"the workload's data has {samples} samples, fewer than a batch of {size}")
-    else:
-        size = batch_size(next(given.items()))
-        samples, words, counted = size * given.steps, given.kind, given.are_alike
-    begin("its model was tried on its data")
-    _try(model, workload, given)
-    plans = {name: _planned(name, size, question) for name in question.strategies}
-    skip = {name: _cannot(planned, workload, given, model) for name, planned in plans.items() if planned}
-    return Survey(
-        name=workload.name or question.model.rpartition("/")[2],
-        data=words,
-        samples=samples,
-        counted=counted,
-        batch_size=size,
-        skip={name: reason for name, reason in skip.items() if reason},
-    )
-
-
-def _planned(strategy: str, batch_size: int, question: Question) -> Plan | None:
-    """Return the plan of a strategy, None for one that may start from any other."""
-    from gpuprobe.strategies.plan import Machine
-    from gpuprobe.strategies.registry import changes, plan
-
-    if changes()[strategy].combines:
-        return None
-    # Only the change matters here; the run itself decides on its size.
-    machine = Machine(compute_capability=None, cpu_has_bfloat16=True, largest_batch=lambda: sys.maxsize)
-    start = question.against.get(strategy, "")
-    return plan(strategy, batch_size, machine, start=start, backend=question.backend)
-
-
-def _cannot(planned: Plan, workload: Workload, given: Source, model: keras.Model) -> str | None:
-    """Return why a plan cannot train this, or None where it can."""
-    from gpuprobe.strategies.feasible import cannot
-
-    return cannot(planned, workload, given) or _cannot_compute(planned, workload, model) or _too_large(planned, given)
-
-
-def _try(model: keras.Model, workload: Workload, given: Source) -> None:
-    """Call the model on a few samples. Raises InputError where it does not take their shape."""
-    import keras
-
-    from gpuprobe.workloads.source import ArraySource, mapped
-
-    first = mapped(workload, ArraySource(parts=given.rows(slice(0, 1)))).parts if isinstance(given, ArraySource) else (
-        next(given.items())
-    )  # fmt: skip
-    try:
-        model(first[0])
-    except ValueError as error:
-        # Keras's own message comes second, and may quote the data over several lines.
-        paragraphs = str(error).split("\n\n")
-        line = in_short(ValueError(" ".join(paragraphs[min(1, len(paragraphs) - 1)].split())))
-        # Any other error is ignored: a custom train step need not call the model like this.
-        if "incompatible" in line:
-            shapes = [tuple(leaf.shape) for leaf in keras.tree.flatten(first[0])]
-            raise InputError(f"the model does not take its data, of which a batch is {shapes}: {line}") from error
-    except Exception:  # noqa: BLE001, S110 - the runs will tell, should it matter
-        pass
-
-
-def _cannot_compute(plan: Plan, workload: Workload, model: keras.Model) -> str | None:
-    if plan.jit_compile and model.run_eagerly:
-        return "the model was compiled to run eagerly"
-    # Keras refuses if a layer, such as a string lookup, declares that XLA cannot compile it.
-    if plan.jit_compile and not model.jit_compile:
-        return "a layer of the model cannot be compiled by XLA"
-    if workload.built_before and plan.dtype_policy != "float32":
-        return "the model was built before its dtype policy could be set; give the function that builds it"
-    return _cannot_spread(plan, workload, model) if plan.replicas * plan.workers > 1 else None
-
-
-def _cannot_spread(plan: Plan, workload: Workload, model: keras.Model) -> str | None:
-    """Return why a model cannot train on several devices or workers as planned, or None where it can."""
-    if workload.built_before:
-        return "the model was built before its devices were known; give the function that builds it"
-    if getattr(model.optimizer, "gradient_accumulation_steps", None):
-        return "TensorFlow cannot accumulate gradients over several replicas"
-    if plan.half_gradients and (clips := _clips(model)):
-        return f"its optimizer clips gradients ({clips}), and would measure them in 16 bits"
-    return _cannot_pack(plan, model) if plan.pack_kib else None
-
-
-def _clips(model: keras.Model) -> str:
-    """Return the option by which an optimizer clips gradients, empty where it does not."""
-    return next((name for name in CLIPPING if getattr(model.optimizer, name, None)), "")
-
-
-def _cannot_pack(plan: Plan, model: keras.Model) -> str | None:
-    from gpuprobe.backends.with_tensorflow import trainable_mib
-
-    kib = trainable_mib(model) * MIB / KIB
-    return f"its gradients, {wording.significant(kib)} KiB, fit into one pack" if kib <= plan.pack_kib else None
-
-
-def _too_large(plan: Plan, given: Source) -> str | None:
-    import psutil
-
-    from gpuprobe.workloads.source import ArraySource
-
-    if isinstance(given, ArraySource) or not (plan.feed == "resident" or plan.cache):
-        return None
-    needed, free = _epoch_bytes(given), psutil.virtual_memory().available
-    return None if needed <= USABLE_MEMORY_FRACTION * free else "an epoch of its batches does not fit into memory"
-
-
-def _epoch_bytes(given: BatchSource) -> int:
-    import keras
-    import numpy as np
-
-    leaves = keras.tree.flatten(next(given.items()))
-    if given.is_uneven:
-        from gpuprobe.workloads.tensorflow_data import tensorflow
-
-        leaves = tensorflow().nest.flatten(leaves, expand_composites=True)
-    return given.steps * sum(np.asarray(leaf).nbytes for leaf in leaves)
-
-
-def main() -> None:
-    """Answer the question on stdin. Output of the user's code is kept out of the answer."""
-    out = os.dup(1)
-    os.dup2(2, 1)
-    stage = ""
-
-    def tell(said: Record) -> None:
-        os.write(out, msgspec.json.encode(said) + b"\n")
-
-    def begin(words: str) -> None:
-        nonlocal stage
-        stage = words
-        tell(SurveyStage(stage=words))
-
-    said: Record
-    try:
-        said = answer(msgspec.json.decode(sys.stdin.buffer.read(), type=Question), begin)
-    except GpuprobeError as error:
-        said = Refusal(refused=str(error))
-    except SystemExit as error:
-        said = Refusal(refused=f"the workload called sys.exit({error.code!r}) while {stage}; take that out")
-    except Exception as error:  # noqa: BLE001 - whatever the user's code raises is the answer
-        said = Refusal(refused=f"the workload cannot be built: {in_short(error)}")
-    tell(said)
-    # Exit even if the user's code has left a thread running.
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
+    lines = answered.err.decode(errors="replace").splitlines()
+    errors = [line.strip() for line in lines if line.strip() and not LOGGED.match(line)]
+    last = f" ({errors[-1]})" if errors else ""
+    if answered.code > 0:
+        return f"ended the process with exit code {answered.code}{last}"
+    return f"was ended by {signal.Signals(-answered.code).name}{last}"

@@ -10,8 +10,9 @@ import msgspec
 from gpuprobe import child, telemetry, wording
 from gpuprobe.errors import GpuprobeError, InputError
 from gpuprobe.measure import folder
+from gpuprobe.measure.checkpoint import EpochRow
 from gpuprobe.measure.process import training
-from gpuprobe.measure.training import SPEC_FILE, EpochRow, Failure, TrainingSpec
+from gpuprobe.measure.training import SPEC_FILE, Failure, TrainingSpec
 from gpuprobe.recording import TELEMETRY_FILE
 from gpuprobe.records import load, save
 from gpuprobe.scratch import scratch

@@ -39,7 +39,7 @@ class Turns:
 
     def __init__(self, stage: Stage, seed: int, laps_before: int, gpu: BesideGpu | None = None) -> None:
         self._onlooker, self._gpu, self._disturbed = Onlooker(), gpu, set[int]()
-        self._stage, self._lots, self._lap = stage, np.random.default_rng((seed, laps_before)), laps_before
+        self._stage, self._random, self._lap = stage, np.random.default_rng((seed, laps_before)), laps_before
 
     def take(self, runs: Sequence[ActiveRun], until_s: float) -> None:
         """Let the runs take turns, at most until that time; the others are compared with the first.
@@ -47,7 +47,7 @@ class Turns:
         A run stops once its difference is decided, or when it ends; the others go on. A disturbed lap does not count,
         and is repeated while there is time.
         """
-        first, order = runs[0], [runs[place] for place in self._lots.permutation(len(runs))]
+        first, order = runs[0], [runs[place] for place in self._random.permutation(len(runs))]
         calm: list[dict[Process, float]] = []
         while True:
             order = [run for run in order if run.outcome is None and not _is_decided(run, first, calm)]
@@ -79,16 +79,16 @@ class Turns:
 
 
 def _is_decided(run: ActiveRun, first: ActiveRun, laps: Sequence[dict[Process, float]]) -> bool:
-    """Whether more laps are useless: the difference is certain, or its noise is below the spread between processes."""
+    """Whether more laps are useless: the two differ for certain, or the noise is below the spread between processes."""
     own, other = _process(run), _process(first)
     both = [{own: lap[own], other: lap[other]} for lap in laps if own in lap and other in lap]
     if run is first or len(both) < FEWEST_DECIDING:
         return False
-    (found,) = links(both)
-    error = math.sqrt(found.variance)
-    together = math.hypot(error, math.sqrt(2) * EXPECTED_DEVIATION)
+    (pair,) = links(both)
+    error = math.sqrt(pair.variance)
+    with_processes = math.hypot(error, math.sqrt(2) * EXPECTED_DEVIATION)
     precise = len(both) >= FEWEST_LAPS and error <= EXPECTED_DEVIATION
-    return precise or Estimate(found.log_ratio, together, found.freedom).p_value < DECIDED
+    return precise or Estimate(pair.log_ratio, with_processes, pair.freedom).p_value < DECIDED
 
 
 def _process(run: ActiveRun) -> Process:

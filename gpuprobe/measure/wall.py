@@ -1,4 +1,4 @@
-"""A clock that counts every moment of a process for one part of its run; callers report each change of part."""
+"""A clock that counts every moment of a process to one part of its run; callers report each change of part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NONE_YET = (0, 0, 0.0)
 # Linux's file with the start of the process, in ticks since boot; the command before it may hold spaces. Source:
 # proc(5).
 STAT = Path("/proc/self/stat")
-AFTER_COMMAND, STARTED = ")", 19
+END_OF_COMMAND, STARTED = ")", 19
 
 
 class WallClock:
@@ -124,7 +124,7 @@ def process_started_ns() -> int:
     """Return when this process started (Unix ns), to 10 ms by Linux's count; the current time on other systems."""
     now_ns = time.time_ns()
     try:
-        ticks = int(STAT.read_text().rpartition(AFTER_COMMAND)[2].split()[STARTED])
+        ticks = int(STAT.read_text().rpartition(END_OF_COMMAND)[2].split()[STARTED])
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         return now_ns

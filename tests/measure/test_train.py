@@ -16,8 +16,9 @@ import pytest
 
 from gpuprobe.errors import InputError
 from gpuprobe.measure import training
+from gpuprobe.measure.checkpoint import EpochRow, read_curves
 from gpuprobe.measure.train import images
-from gpuprobe.measure.training import EpochRow, TrainingSpec, read_curves
+from gpuprobe.measure.training import TrainingSpec
 from gpuprobe.predict.published import published_epoch_s
 from gpuprobe.records import load, save
 from gpuprobe.workloads.arrays import save_arrays

@@ -152,7 +152,7 @@ def test_a_run_that_was_cut_off_with_a_broken_specification_is_recovered_with_th
 
 
 def test_the_curves_of_a_training_that_diverged_are_read_back_and_drawn(tmp_path: Path) -> None:
-    from gpuprobe.measure.training import EpochRow, _save_curves, read_curves
+    from gpuprobe.measure.checkpoint import EpochRow, read_curves, save_curves
     from gpuprobe.report.curves import curves
 
     rows = [
@@ -167,13 +167,13 @@ def test_the_curves_of_a_training_that_diverged_are_read_back_and_drawn(tmp_path
         )
         for number, loss in ((1, 2.5), (2, None), (3, None))
     ]
-    _save_curves(rows, tmp_path)
+    save_curves(rows, tmp_path)
     assert read_curves(tmp_path) == rows
     assert b"nan" not in curves(rows).lower()
 
 
 def test_curves_that_cannot_be_read_are_one_error(tmp_path: Path) -> None:
-    from gpuprobe.measure.training import CURVES_FILE, read_curves
+    from gpuprobe.measure.checkpoint import CURVES_FILE, read_curves
 
     for content in (b"epoch,train_loss\n1,much\n", b"\xff\xfe", b"epoch\n\x00\n"):
         (tmp_path / CURVES_FILE).write_bytes(content)

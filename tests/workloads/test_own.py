@@ -17,7 +17,8 @@ pytest.importorskip("keras")
 from gpuprobe.backends.backend import current
 from gpuprobe.errors import GpuprobeError, in_short
 from gpuprobe.measure.compiled import compiled
-from gpuprobe.measure.survey import Question, answer
+from gpuprobe.measure.examine import examine
+from gpuprobe.measure.survey import Question
 from gpuprobe.strategies import feeds
 from gpuprobe.strategies.plan import Machine
 from gpuprobe.strategies.registry import plan, strategies
@@ -150,7 +151,7 @@ def look(own: Path, factory: str) -> dict[str, str]:
             one.name for one in strategies().values() if not one.backend and one.needs in {"", "tensorflow"}
         ),
     )
-    found = answer(question)
+    found = examine(question)
     assert (found.samples, found.batch_size) == (64, 8)
     return found.skip
 
@@ -258,7 +259,7 @@ def test_what_is_wrong_is_one_clear_line(own: Path, tmp_path: Path, model: str, 
     (tmp_path / "syntax.py").write_text("def (\n")
     target = model.replace("OWN", str(own)).replace("SYNTAX", str(tmp_path / "syntax.py"))
     with pytest.raises(GpuprobeError) as raised:
-        answer(Question(model=check(target), batch_size=None, strategies=("numpy",)))
+        examine(Question(model=check(target), batch_size=None, strategies=("numpy",)))
     assert raised.value.exit_code == code
     assert said in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
