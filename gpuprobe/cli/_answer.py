@@ -34,13 +34,13 @@ def show(console: Console, answer: Answer, evidence: Sequence[str] = ()) -> None
         console.print(answer.code, markup=False, highlight=False, soft_wrap=True, style="cyan")
 
 
-def chart(console: Console, shown: Chart | None) -> None:
-    """Print a bar chart between empty lines, with the meaning of its length."""
-    if shown is not None and isinstance(shown.drawn, Bars):
+def chart(console: Console, bar_chart: Chart | None) -> None:
+    """Print a bar chart between empty lines, with the unit of its bars; nothing for a chart of another kind."""
+    if bar_chart is not None and isinstance(bar_chart.drawn, Bars):
         console.print()
-        console.print(bars(shown.drawn, console.width - 1))
-        if shown.drawn.unit:
-            console.print(Text(f"({shown.drawn.unit})", "dim"))
+        console.print(bars(bar_chart.drawn, console.width - 1))
+        if bar_chart.drawn.unit:
+            console.print(Text(f"({bar_chart.drawn.unit})", "dim"))
         console.print()
 
 

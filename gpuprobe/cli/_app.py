@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import gc
 import importlib
 import os
@@ -19,12 +18,13 @@ import gpuprobe
 from gpuprobe.cli._ending import unwinding
 from gpuprobe.cli._ends import ReaderGoneError, guard, say
 from gpuprobe.cli._help import write_examples
-from gpuprobe.errors import INTERRUPTED, UNEXPECTED, GpuprobeError, MissingError, OutputError, in_short
+from gpuprobe.cli._unexpected import meaning
+from gpuprobe.errors import INTERRUPTED, GpuprobeError
 
 EXAMPLES = (
     ("gpuprobe doctor", "can TensorFlow use and profile the GPU here, and if not, what to do"),
     ("gpuprobe watch --trace -- python train.py", "your own script as it is: where its steps go, and why"),
-    ("gpuprobe run --strategies all", "train ResNet20 every way, rank the ways, explain the idle time"),
+    ("gpuprobe run --strategies all", "train ResNet20 under each strategy, rank them, explain the idle time"),
     ("gpuprobe diagnose logs/", "a trace that you have: where its steps went, and why"),
     ("gpuprobe compare reports/A reports/B", "what became faster or slower beyond the noise"),
 )
@@ -34,17 +34,6 @@ COMPLETION = (
 )
 # Set by a shell that asks for completions.
 COMPLETE = "_GPUPROBE_COMPLETE"
-# Names of packages in pip, where they differ from those in Python.
-DISTRIBUTIONS = {
-    "google": "protobuf",
-    "markdown_it": "markdown-it-py",
-    "prometheus_client": "prometheus-client",
-    "pynvml": "nvidia-ml-py",
-    "sklearn": "scikit-learn",
-    "xprof": "tensorboard-plugin-profile",
-}
-# Errors of a full disk or quota, and of a disk that cannot be written.
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 class _Commands(click.Group):
@@ -70,8 +59,8 @@ class _Commands(click.Group):
         """Import a subcommand; None if there is none of that name."""
         if cmd_name not in _names():
             return None
-        found: click.Command = _module(cmd_name).command
-        return found
+        subcommand: click.Command = _module(cmd_name).command
+        return subcommand
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -143,8 +132,8 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        said, code = _unexpected(error)
-        say(f"gpuprobe: {said}")
+        message, code = meaning(error)
+        say(f"gpuprobe: {message}")
         raise SystemExit(code) from None
     finally:
         # All output is written: a late Ctrl-C during exit would only change the exit code.
@@ -167,37 +156,6 @@ def _carry_out() -> None:
     sys.stdout.flush()
 
 
-def _unexpected(error: Exception) -> tuple[str, int]:
-    """Return the message and exit code of an error of gpuprobe's own, or of something that the machine lacks."""
-    if _is_of_memory(error):
-        return f"there is not enough memory ({in_short(error)})", MissingError.exit_code
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return f"{error.filename or 'a file'}: cannot be written ({error.strerror})", OutputError.exit_code
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "gpuprobe").startswith("gpuprobe"):
-        return (
-            f"the package {error.name} is not installed: pip install {_distribution(error.name or '')}",
-            MissingError.exit_code,
-        )
-    return f"unexpected {type(error).__name__}: {error}; --debug shows where", UNEXPECTED
-
-
-def _distribution(module: str) -> str:
-    """Return the pip name of a module's package."""
-    top = module.partition(".")[0]
-    return DISTRIBUTIONS.get(top, top)
-
-
-def _is_of_memory(error: Exception) -> bool:
-    """Whether an error means that memory ran out: for data, for a thread, or for loading a library."""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    words = (
-        ("failed to map segment", "annot allocate memory") if isinstance(error, ImportError) else ("start new thread",)
-    )
-    said = isinstance(error, ImportError | RuntimeError) and any(word in str(error) for word in words)
-    return isinstance(error, MemoryError) or said
-
-
 def _complete() -> None:
     """Answer a shell's request for completions, and exit."""
     if asked := os.environ.get(COMPLETE):
@@ -210,5 +168,5 @@ def _in_one_line(error: click.ClickException) -> str:
     """Return what is wrong with the command line, and where the valid options are listed."""
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "gpuprobe"
-    said = " ".join(error.format_message().split())
-    return f"{where}: {said[:1].lower()}{said[1:]} ({where} --help shows what it takes)"
+    wrong = " ".join(error.format_message().split())
+    return f"{where}: {wrong[:1].lower()}{wrong[1:]} ({where} --help shows what it takes)"

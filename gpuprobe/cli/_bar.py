@@ -35,7 +35,7 @@ LEAST_ROWS = 12
 MOST_GPUS = 4
 # Points kept: more than the widest terminal shows.
 HISTORY = 1024
-# The cells of the scale left of the line; the rows of the line, and the terminal's height from which it gets more.
+# The load over time is a line of LOW rows, in a terminal of ROOMY rows or more of HIGH rows; its scale has SCALE cells.
 SCALE, LOW, HIGH, ROOMY = 7, 2, 4, 30
 
 
@@ -70,7 +70,7 @@ class StatusBar:
 
     def draw(self) -> None:
         """Draw the current values, unless another program is in the terminal's foreground."""
-        if not self._is_ours():
+        if not self._is_in_foreground():
             return
         columns, rows = self._size()
         # The sampler writes the names of the columns some time after its start.
@@ -98,7 +98,7 @@ class StatusBar:
 
     def _remove(self) -> None:
         _, rows, height = self._shape
-        if height and self._is_ours():
+        if height and self._is_in_foreground():
             cleared = "".join(f"\033[{row};1H{CLEAR_LINE}" for row in range(rows - height + 1, rows + 1))
             self._write(f"{SAVE}{WHOLE_SCREEN}{cleared}{RESTORE}")
         self._shape = (0, 0, 0)
@@ -110,35 +110,35 @@ class StatusBar:
         if now.t_ns is None:
             table.add_row(Text("the sampler is starting", "dim"))
         else:
-            head = [*self._drawn(now, columns, rows, clock)]
+            head = [*self._load_line(now, columns, rows, clock)]
             for index in now.gpus[:MOST_GPUS]:
-                table.add_row(f"GPU {index}", *self._gpu(now, index))
+                table.add_row(f"GPU {index}", *self._gpu_cells(now, index))
             if len(now.gpus) > MOST_GPUS:
                 table.add_row("", Text(f"and {wording.count(len(now.gpus) - MOST_GPUS, 'GPU')} more", "dim"))
-            table.add_row("CPU", *self._cpu(now))
+            table.add_row("CPU", *self._cpu_cells(now))
         console = Terminal(file=io.StringIO(), width=columns, force_terminal=True, legacy_windows=False)
         with console.capture() as captured:
             for part in (*head, table):
                 console.print(part, no_wrap=True, overflow="crop", crop=True)
         return captured.get().splitlines()
 
-    def _drawn(self, now: Follower, columns: int, rows: int, clock: str) -> Iterator[Text]:
+    def _load_line(self, now: Follower, columns: int, rows: int, clock: str) -> Iterator[Text]:
         """Return the load of the first GPU, or of the processors where there is none, as a line over time."""
         gpu = now.gpus[0] if now.gpus else None
         load = now.recent.get(f"gpu{gpu}_utilization_percent") if gpu is not None else now.rate("tree_cpu_s")
         most, top = (100.0, "100 %") if gpu is not None else (self._cores, f"{self._cores:g}")
         self._history.append((time.monotonic(), None if load is None else load / most))
         width = max(1, columns - SCALE)
-        shown = list(self._history)[-ACROSS * width :]
-        what = f"utilization of GPU {gpu}" if gpu is not None else "busy cores"
-        span = f"{what}, the last {wording.clock(shown[-1][0] - shown[0][0])}"
+        recent = list(self._history)[-ACROSS * width :]
+        load_name = f"utilization of GPU {gpu}" if gpu is not None else "busy cores"
+        span = f"{load_name}, the last {wording.clock(recent[-1][0] - recent[0][0])}"
         yield Text.assemble(("gpuprobe", "bold cyan"), "  ", (clock, "dim"), "   ", (span, "dim"))
         height = HIGH if rows >= ROOMY else LOW
-        for place, row in enumerate(line([value for _, value in shown], width, height)):
+        for place, row in enumerate(line([value for _, value in recent], width, height)):
             mark = top if place == 0 else "0" if place == height - 1 else ""
             yield Text.assemble((f"{mark:>{SCALE - 1}}\u2502", "dim"), (row, "green"))
 
-    def _gpu(self, now: Follower, index: int) -> list[Text]:
+    def _gpu_cells(self, now: Follower, index: int) -> list[Text]:
         values = now.recent
 
         def value(field: str) -> float | None:
@@ -151,15 +151,15 @@ class StatusBar:
             f"{clock:.0f} MHz" if (clock := value("sm_clock_mhz")) is not None else "",
             f"{heat:.0f} °C" if (heat := value("temperature_c")) is not None else "",
         ]
-        shown = f"{used:3.0f} %" if used is not None else "  ? %"
-        return [Text(shown, "bold"), Text("  ".join(filter(None, parts)))]
+        utilization = f"{used:3.0f} %" if used is not None else "  ? %"
+        return [Text(utilization, "bold"), Text("  ".join(filter(None, parts)))]
 
-    def _cpu(self, now: Follower) -> list[Text]:
+    def _cpu_cells(self, now: Follower) -> list[Text]:
         cores = now.rate("tree_cpu_s")
         memory = now.recent.get("tree_memory_mib")
-        shown = f"{wording.significant(max(cores, 0.0), 2)} of {self._cores:g} cores" if cores is not None else ""
+        busy = f"{wording.significant(max(cores, 0.0), 2)} of {self._cores:g} cores" if cores is not None else ""
         share = f"{100 * max(cores, 0.0) / self._cores:3.0f} %" if cores is not None else "  ? %"
-        parts = [shown, wording.mebibytes(memory) if memory is not None else ""]
+        parts = [busy, wording.mebibytes(memory) if memory is not None else ""]
         return [Text(share, "bold"), Text("  ".join(filter(None, parts)))]
 
     def _size(self) -> tuple[int, int]:
@@ -168,7 +168,7 @@ class StatusBar:
         except OSError:
             return 80, 0
 
-    def _is_ours(self) -> bool:
+    def _is_in_foreground(self) -> bool:
         try:
             return os.tcgetpgrp(self._fd) == os.getpgrp()
         except OSError:

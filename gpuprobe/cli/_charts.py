@@ -24,8 +24,8 @@ DARK = frozenset({"red", "blue", "magenta", "bright_black"})
 def bars(drawn: Bars, width: int) -> RenderableType:
     """Return the chart, at most `width` cells wide, with its legend, if any."""
     name = max(cell_len(bar.label) for bar in drawn.rows)
-    told = max(cell_len(bar.told) for bar in drawn.rows)
-    room = width - name - told - 2 * GAP
+    length_words = max(cell_len(bar.told) for bar in drawn.rows)
+    room = width - name - length_words - 2 * GAP
     rows: list[RenderableType] = []
     for bar in drawn.rows:
         if room >= NARROWEST and name <= LONGEST_BESIDE:

@@ -68,14 +68,14 @@ def _whole_run(breakdown: RunBreakdown) -> RenderableType:
 def _what_if(replay: Replay) -> RenderableType:
     if replay.refused:
         return Text(f"What if: nothing is predicted, since {replay.refused}.\n", "dim")
-    made = reading.predictions(replay.predictions)
-    if not made:
+    predictions = reading.predictions(replay.predictions)
+    if not predictions:
         return Text("What if: no change that can be replayed gains anything.\n", "dim")
     title = "What if (the trace replayed with one change; the replay itself misses the step by "
     table = Table(title=f"{title}{wording.share(abs(replay.error_fraction or 0.0))})", title_justify="left", box=None)
     for heading in ("change", "step then", "gain", "at most"):
         table.add_column(heading, justify="left" if heading == "change" else "right")
-    for change, step, gain, most, _ in made[:SHOWN_CHANGES]:
+    for change, step, gain, most, _ in predictions[:SHOWN_CHANGES]:
         table.add_row(change, step, gain, most)
     return Group(table, Text(""))
 
@@ -143,9 +143,14 @@ def _kernels(device: DeviceBreakdown) -> Table:
 
 def _operations(device: DeviceBreakdown) -> RenderableType:
     table = _plain("ms a step", "%", "in a step", "whose", "kinds")
-    for one in device.operations[:SHOWN_KERNELS]:
-        figures = f"{one.ms_per_step:,.3f}", f"{100 * one.fraction:.1f}", f"{one.count:,.1f}"
-        table.add_row(*figures, Text(reading.owner(one)), Text(", ".join([*one.types][:SHOWN_TYPES]), "dim"))
+    for operations in device.operations[:SHOWN_KERNELS]:
+        figures = (
+            f"{operations.ms_per_step:,.3f}",
+            f"{100 * operations.fraction:.1f}",
+            f"{operations.count:,.1f}",
+        )
+        kinds = ", ".join([*operations.types][:SHOWN_TYPES])
+        table.add_row(*figures, Text(reading.owner(operations)), Text(kinds, "dim"))
     return table
 
 

@@ -53,7 +53,7 @@ class _Err(io.FileIO):
 def guard() -> None:
     """Replace the standard streams: unencodable characters are replaced, and failing writes become exit codes.
 
-    A stream that was closed before the start is opened to nowhere, so that no later file gets its descriptor.
+    A stream that was closed before the start is opened on /dev/null, so that no later file gets its descriptor.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass

@@ -1,4 +1,4 @@
-"""The end of a subcommand's help: examples, notes and exit codes, wrapped to the terminal's width."""
+"""The end of a subcommand's help: examples, notes and exit codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# The usual meaning of each exit code (see `GpuprobeError`); a command may have more exact words.
+# What each exit code means for most commands (see `GpuprobeError`); a command may say it in more exact words.
 COMMON = {
     2: "wrong usage",
     3: "unreadable input",

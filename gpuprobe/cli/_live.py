@@ -43,7 +43,7 @@ REFRESH_PER_S = 2
 
 
 class LiveView:
-    """Shows a study in progress; an observer of it.
+    """Shows a study in progress, of which it is an observer.
 
     `verdict` returns the verdict so far in one line, from the study's folder; it is called after each run.
     """
@@ -57,7 +57,7 @@ class LiveView:
         self._spec: RunSpec | None = None
         self._phase = ""
         self._load = ""
-        self._said = ""
+        self._verdict_so_far = ""
         self._live = Live(self._picture(), console=console, refresh_per_second=REFRESH_PER_S, transient=True)
 
     def __enter__(self) -> LiveView:
@@ -75,7 +75,7 @@ class LiveView:
         """Show the run as starting."""
         self._spec, self._done, self._total, self._phase = spec, index, total, ""
         self._states[spec.strategy] = "starting"
-        self._plain(f"[{index + 1}/{total}] {_named(spec)}, round {spec.round}: starting")
+        self._print_plain(f"[{index + 1}/{total}] {_named(spec)}, round {spec.round}: starting")
 
     def run_progress(self, progress: RunInProgress) -> None:
         """Show the phase that the run is in, its rate so far, and the load of the GPU or the processor."""
@@ -83,7 +83,7 @@ class LiveView:
         if progress.phases and progress.phases[-1].name != self._phase:
             before, self._phase = PHASES.get(self._phase), progress.phases[-1].name
             if self._phase in {"warmup", "window", "trace", "turn"} and before != PHASES[self._phase]:
-                self._plain(f"[{self._done + 1}/{self._total}] {spec.strategy}: {PHASES[self._phase]}")
+                self._print_plain(f"[{self._done + 1}/{self._total}] {spec.strategy}: {PHASES[self._phase]}")
         state = PHASES.get(self._phase, "starting")
         if not self._console.is_terminal or time.monotonic() - self._drawn < 1 / REFRESH_PER_S:
             return
@@ -105,13 +105,13 @@ class LiveView:
         else:
             self._states[name] = f"{ended.state.replace('_', ' ')}: {ended.message}"
         left = wording.clock(self._left_s())
-        said = f"{_rate(rate)} samples/s" if rate and run.is_measured else self._states[name]
-        self._plain(f"[{self._done}/{self._total}] {name}: {said}; about {left} left")
-        self._said = self._verdict()
-        self._plain(f"  so far: {self._said}")
+        outcome = f"{_rate(rate)} samples/s" if rate and run.is_measured else self._states[name]
+        self._print_plain(f"[{self._done}/{self._total}] {name}: {outcome}; about {left} left")
+        self._verdict_so_far = self._verdict()
+        self._print_plain(f"  so far: {self._verdict_so_far}")
         self._live.update(self._picture())
 
-    def _plain(self, line: str) -> None:
+    def _print_plain(self, line: str) -> None:
         if not self._console.is_terminal:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -134,15 +134,15 @@ class LiveView:
             running = self._spec is not None and name == self._spec.strategy
             rate = rates[-1] if rates else None
             bar = "\u2588" * round(24 * rate.value / best) if rate and best else ""
-            shown = Text(self._states[name], "cyan") if running or not rate else Text(bar, "green")
-            table.add_row(Text(name, "bold" if running else ""), _rate(rate) if rate else "", shown)
+            state = Text(self._states[name], "cyan") if running or not rate else Text(bar, "green")
+            table.add_row(Text(name, "bold" if running else ""), _rate(rate) if rate else "", state)
         # A heading of one line keeps the table's height when the terminal is resized.
         heading = Text(self._study.workload, "bold", no_wrap=True, overflow="ellipsis")
         parts: list[RenderableType] = [heading, Text(""), table, Text(""), self._progress()]
         if self._load:
             parts.append(Text(self._load, "dim"))
-        if self._said:
-            parts.append(Text(f"So far: {self._said}", "italic"))
+        if self._verdict_so_far:
+            parts.append(Text(f"So far: {self._verdict_so_far}", "italic"))
         return Group(*parts)
 
     def _progress(self) -> RenderableType:

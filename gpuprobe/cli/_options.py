@@ -44,9 +44,9 @@ class Figure(click.FloatRange):
 class Place(click.Path):
     """A path that the system accepts; others, such as a name of 300 letters, are refused before anything begins."""
 
-    def __init__(self, trouble: type[GpuprobeError], done: str) -> None:
+    def __init__(self, error: type[GpuprobeError], used: str) -> None:
         super().__init__(path_type=Path)
-        self._trouble, self._done = trouble, done
+        self._error, self._used = error, used
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path. Raises UsageError where it is empty, the error of its kind where the system refuses it."""
@@ -58,7 +58,7 @@ class Place(click.Path):
         except (FileNotFoundError, NotADirectoryError):
             return path
         except OSError as error:
-            raise self._trouble(f"{path}: cannot be {self._done} ({error.strerror})") from error
+            raise self._error(f"{path}: cannot be {self._used} ({error.strerror})") from error
         return path
 
 

@@ -1,4 +1,4 @@
-"""The short output of `gpuprobe diagnose`: verdict, the step as a bar, evidence, next step."""
+"""The short output of `gpuprobe diagnose`: verdict, the step as a bar, evidence, what to do next."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def finish(where: Path, budget_s: float | None) -> int:
 
 
 def _take_part(console: Console, study: Study, where: Path, arrays: Arrays | None) -> int:
-    """Train along in the runs that the first host leads; its report tells of them."""
+    """Take part in the runs that the first host leads, and whose report it writes."""
     _say(console, f"{study.workload}; worker {study.request.worker_index}, which worker 0 leads; into {where}")
 
     def tell(run: Run) -> None:
@@ -103,7 +103,7 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
     _say(console, plan)
     searched = [info.name for info in study.strategies if info.combines]
     if searched and len(searched) < len(study.strategies):
-        _say(console, f"{wording.listing(searched)}: searched for at the end, in time that is kept for it")
+        _say(console, f"{wording.listing(searched)}: searched for at the end, in time reserved for it")
 
 
 def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interrupted: bool) -> int:
@@ -116,7 +116,7 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
     for skipped in loaded.ranking.skipped:
         _say(console, f"{skipped.strategy}: skipped, {skipped.message}")
     if left:
-        _say(console, f"The budget left no time for {_left(left)}.")
+        _say(console, f"The budget left no time for {_not_measured(left)}.")
     if left or interrupted:
         _say(console, f"Finish it with: {wording.command('gpuprobe', 'run', '--resume', where)}")
     _say(console, f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)")
@@ -127,12 +127,12 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
     return FAILED if loaded.ranking.failures or not loaded.ranking.rows else 0
 
 
-def _left(left: Sequence[Planned]) -> str:
+def _not_measured(left: Sequence[Planned]) -> str:
     """Name the strategies and steps that were not measured; repeated runs are only counted."""
-    first = [_named(planned) for planned in left if planned.round == 1 or planned.step]
-    again = len(left) - len(first)
-    repeated = [wording.count(again, "run") + " of a further round"] if again else []
-    return wording.listing([*first, *repeated])
+    named = [_named(planned) for planned in left if planned.round == 1 or planned.step]
+    repetitions = len(left) - len(named)
+    counted = [wording.count(repetitions, "run") + " of a further round"] if repetitions else []
+    return wording.listing([*named, *counted])
 
 
 def _named(planned: Planned) -> str:

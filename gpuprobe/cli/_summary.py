@@ -47,9 +47,9 @@ def show(console: Console, report: WatchReport, folder: Path) -> None:
         _line(console, title, text, style="")
     for note in verdict.notes:
         _line(console, "Note", note + ".", style="yellow")
-    for of_run in report.processes:
-        _line(console, "", whole_run.headline(of_run))
-        for line in whole_run.lines(of_run):
+    for process in report.processes:
+        _line(console, "", whole_run.headline(process))
+        for line in whole_run.lines(process):
             times = f", {line.times} times" if line.times else ""
             _line(console, line.what, f"{line.time}, {line.share}{times}", style="")
     if leading is None:
@@ -68,8 +68,8 @@ def show_trainings(console: Console, trainings: Sequence[Training], folder: Path
                 _line(console, "Trace", breakdown.headline(device) + ".")
             if training is not leading:
                 _answer(console, breakdown.words(training.diagnosis))
-            whole = wording.command("gpuprobe", "diagnose", folder / training.folder, "--full")
-            _line(console, "", f"All of it: {whole}", style="dim")
+            in_full = wording.command("gpuprobe", "diagnose", folder / training.folder, "--full")
+            _line(console, "", f"All of it: {in_full}", style="dim")
     for why, count in Counter(training.missing for training in trainings if training.missing).items():
         _line(console, "Not diagnosed", f"{wording.count(count, 'training')}: {why}.", style="yellow")
 

@@ -43,7 +43,7 @@ def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
     )
     try:
         for row in train(spec, where, arrays):
-            console.print(_said(row, spec.epochs))
+            console.print(_epoch_line(row, spec.epochs))
     except KeyboardInterrupt:
         _write_plot(where)
         console.print(f"Stopped. Go on with: {wording.command('gpuprobe', 'train', '--resume', where)}")
@@ -69,8 +69,8 @@ def _whole_run(where: Path) -> list[str]:
     breakdown = breakdown_of_wall(wall) if wall is not None else None
     if breakdown is None:
         return []
-    told = [f"{line.what} {line.share}" for line in whole_run.lines(breakdown)]
-    return [f"{whole_run.headline(breakdown)}: {', '.join(told)}."]
+    parts = [f"{line.what} {line.share}" for line in whole_run.lines(breakdown)]
+    return [f"{whole_run.headline(breakdown)}: {', '.join(parts)}."]
 
 
 def _strategy(spec: TrainingSpec) -> str:
@@ -79,11 +79,11 @@ def _strategy(spec: TrainingSpec) -> str:
     start = f" on top of {spec.start}" if spec.start else ""
     if spec.combines:
         return f"tuned ({wording.listing(spec.combines)}{start})"
-    kept_nothing = f"the search of the study kept nothing{start}" if start else "nothing to combine: give a --study"
-    return f"tuned ({kept_nothing})"
+    no_change = f"the search of the study kept nothing{start}" if start else "nothing to combine: give a --study"
+    return f"tuned ({no_change})"
 
 
-def _said(row: EpochRow, epochs: int) -> str:
+def _epoch_line(row: EpochRow, epochs: int) -> str:
     return (
         f"epoch {row.epoch}/{epochs}: loss {_loss(row.train_loss)}, accuracy {wording.share(row.train_accuracy)}; "
         f"test loss {_loss(row.test_loss)}, accuracy {wording.share(row.test_accuracy)}; "

@@ -8,23 +8,23 @@ import textwrap
 
 from gpuprobe.cli._ends import echo
 
-# The indentation of continued lines.
-FURTHER = 2
+# How much further the continued lines of a sentence are indented.
+INDENT = 2
 
 
 def echo_lines(text: str) -> None:
     """Print text, wrapped to the width of a terminal; in a pipe or a file lines stay whole."""
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
-        text = "\n".join(_broken(line, width) for line in text.split("\n"))
+        text = "\n".join(_wrapped(line, width) for line in text.split("\n"))
     echo(text)
 
 
-def _broken(line: str, width: int) -> str:
+def _wrapped(line: str, width: int) -> str:
     """Wrap a line between words; a word wider than a line, such as a path, stays whole."""
-    margin = " " * (len(line) - len(line.lstrip()) + FURTHER)
+    margin = " " * (len(line) - len(line.lstrip()) + INDENT)
     # A number and its unit stay on one line.
-    kept = line.replace(" %", "\u00a0%")
-    return textwrap.fill(kept, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False).replace(
-        "\u00a0%", " %"
-    )
+    glued = line.replace(" %", "\u00a0%")
+    return textwrap.fill(
+        glued, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+    ).replace("\u00a0%", " %")

@@ -17,14 +17,14 @@ EXAMPLES = (
     ("gpuprobe compare reports/BEFORE reports/AFTER", "two studies"),
     (
         "gpuprobe compare reports/MAIN reports/BRANCH --fail-below 0.95",
-        "exit code 1 where 5 % of the rate are lost for sure",
+        "exit code 1 where the rate fell by more than 5 % beyond the noise",
     ),
     ("gpuprobe compare reports/STUDY/runs/1-numpy reports/STUDY/runs/1-xla", "two runs of one study"),
     ("gpuprobe compare old.xplane.pb new.xplane.pb --json", "two traces, for other tools"),
 )
 NOTES = (
     "A ratio is B's rate over A's: above 1, B is faster. It fails where the whole 95 % interval is below --fail-below, "
-    "so give studies of two rounds or more (gpuprobe run --rounds 2): of one round nothing tells how far two runs "
+    "so give studies of two rounds or more (gpuprobe run --rounds 2): one round does not show how much two equal runs "
     "differ.",
 )
 EXIT_CODES = {
@@ -56,10 +56,10 @@ def command(a: Path, b: Path, fail_below: float | None, as_json: bool, force: bo
     from gpuprobe.records import to_json
     from gpuprobe.report.compare import text
 
-    found = compare(gather(a), gather(b), fail_below=fail_below, force=force)
+    comparison = compare(gather(a), gather(b), fail_below=fail_below, force=force)
     if as_json:
-        echo_json(to_json(found))
+        echo_json(to_json(comparison))
     else:
-        echo(text(found))
-    if found.failed:
+        echo(text(comparison))
+    if comparison.failed:
         raise click.exceptions.Exit(FAILED)

@@ -41,11 +41,11 @@ def command(out: Path) -> None:
 
     where = folder.make(out, "demo")
     measured = [strategy.info for strategy in strategies().values()]
-    searched = [one.info for name, one in changes().items() if name not in strategies()]
-    # Shown in a terminal alone, on a line that goes again.
+    searchable = [strategy.info for name, strategy in changes().items() if name not in strategies()]
+    # A progress line, only in a terminal, which is removed at the end.
     with Terminal(stderr=True, highlight=False).status("") as status:
         try:
-            demo.write(where, measured, following, rounds=ROUNDS, changes=searched, tell=status.update)
+            demo.write(where, measured, following, rounds=ROUNDS, changes=searchable, tell=status.update)
         except OSError as error:
             raise OutputError(f"{where}: cannot be written ({error.strerror}); name another with --out") from error
         status.update("the pages of the steps")

@@ -23,18 +23,18 @@ HELP_ORDER = 15
 HELP_GROUP = "Understand"
 EXAMPLES = (
     ("gpuprobe diagnose logs/", "the newest trace of a log folder"),
-    ("gpuprobe diagnose logs/ --full", "all that it says: gaps, kernels, predictions, readings"),
+    ("gpuprobe diagnose logs/ --full", "the full output: gaps, kernels, predictions, readings"),
     ("gpuprobe diagnose trace.json.gz --json", "a PyTorch or JAX trace, for other tools"),
-    ("gpuprobe diagnose logs/ --html step.html", "and a page to look into its step: zoom, search, gaps"),
+    ("gpuprobe diagnose logs/ --html step.html", "and a page that shows its step: zoom, search, gaps"),
     ("gpuprobe diagnose gpu.csv", "readings alone, as nvidia-smi writes them"),
     ("gpuprobe diagnose gpu.csv --columns timestamp,index,utilization.gpu", "the same without a header"),
     ("gpuprobe diagnose reports/STUDY/runs/1-numpy", "a run of ours: trace, readings and settings together"),
 )
 EXIT_CODES = codes("diagnosed", 3, 4)
 JSON_FILE, TEXT_FILE = "diagnosis.json", "diagnosis.txt"
-# Reading so much takes longer than one waits without a word.
+# Reading more than this takes seconds, so a line says what is read.
 LARGE_MIB = 32
-# A pipe has no width of its own.
+# Characters in a line of the text file.
 WIDTH_OF_A_FILE = 120
 
 
@@ -90,7 +90,7 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
     metavar="FILE",
     help="Write the trace with its breakdown for Perfetto, as JSON; compressed where the name ends in .gz.",
 )
-@click.option("--out", type=WRITTEN, metavar="DIR", help="Write both forms into this folder too.")
+@click.option("--out", type=WRITTEN, metavar="DIR", help="Write diagnosis.json and diagnosis.txt into this folder too.")
 def command(
     path: Path,
     telemetry: Path | None,
@@ -107,9 +107,9 @@ def command(
 
     Every millisecond of the step is accounted for, and the cause named; no TensorFlow or GPU needed.
     """
-    # Before numpy is imported, which starts a thread on every processor for products of matrices: there are none here.
+    # Before numpy is imported, which else starts a thread on every core for matrix products: none are computed here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # A diagnosis leaves hardly a cycle behind, and to look for some takes a tenth of a small one.
+    # A diagnosis makes hardly any reference cycles, and looking for them takes a tenth of the time of a short one.
     gc.disable()
     from gpuprobe import thresholds as rules
     from gpuprobe.diagnosis.diagnose import diagnose
@@ -122,27 +122,32 @@ def command(
     apart = html is None and chrome is None
     case = recorded(path, telemetry, columns, apart=apart, what_if=what_if, limits=limits)
     diagnosis = diagnose(case, limits)
-    # Written first: whoever reads stdout may go at once (head), or it may lead to a full disk.
+    # Files come before stdout, whose reader may close the pipe at once (head).
     if out is not None:
-        _write(diagnosis, out)
+        _write_files(diagnosis, out)
     if html is not None or chrome is not None:
         _write_views(case, diagnosis, html, chrome)
     if json:
         echo_json(to_json(diagnosis))
-        return
+    else:
+        _print(diagnosis, "" if full else _in_full(path, telemetry, columns))
+
+
+def _print(diagnosis: Diagnosis, in_full: str) -> None:
+    """Print the short output, which names the command `in_full`; where that is empty, all of the diagnosis."""
     from gpuprobe.cli._diagnosis import show as show_all
     from gpuprobe.cli._short import show
     from gpuprobe.cli._terminal import Terminal
 
     console = Terminal(highlight=False)
-    if full:
-        show_all(console, diagnosis)
+    if in_full:
+        show(console, diagnosis, in_full)
     else:
-        show(console, diagnosis, _again(path, telemetry, columns))
+        show_all(console, diagnosis)
 
 
-def _again(path: Path, telemetry: Path | None, columns: str) -> str:
-    """Return the command that shows all of the same."""
+def _in_full(path: Path, telemetry: Path | None, columns: str) -> str:
+    """Return the command that shows the same diagnosis in full."""
     from gpuprobe import wording
 
     words = [path, *(["--telemetry", telemetry] if telemetry else []), *(["--columns", columns] if columns else [])]
@@ -150,7 +155,7 @@ def _again(path: Path, telemetry: Path | None, columns: str) -> str:
 
 
 def _announce(path: Path) -> None:
-    """Say that a large trace is read, which takes seconds; what cannot be found is told by who reads it."""
+    """Say that a large trace is read, which takes seconds; a path without traces is reported by its reader."""
     from gpuprobe import wording
     from gpuprobe.errors import InputError
     from gpuprobe.traces.find import find
@@ -180,7 +185,7 @@ def _write_views(case: Case, diagnosis: Diagnosis, html: Path | None, chrome: Pa
             say(f"gpuprobe: wrote {path}")
 
 
-def _write(diagnosis: Diagnosis, folder: Path) -> None:
+def _write_files(diagnosis: Diagnosis, folder: Path) -> None:
     from gpuprobe.cli._diagnosis import show
     from gpuprobe.cli._terminal import Terminal
     from gpuprobe.errors import OutputError

@@ -23,7 +23,7 @@ EXAMPLES = (
     ("gpuprobe doctor", "one screen"),
     ("gpuprobe doctor --json", "every fact and every result, for an issue report"),
 )
-EXIT_CODES = codes("nothing fails (warnings may stand)", 130, failed="something fails")
+EXIT_CODES = codes("nothing fails (there may be warnings)", 130, failed="something fails")
 MARKS = {"pass": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red"), "skip": ("-", "dim")}
 
 
@@ -52,20 +52,20 @@ def command(as_json: bool, limit: float) -> None:
 
 
 def _show(console: Console, report: Report) -> None:
-    _plain(console, f"gpuprobe doctor: {_here(report)}", "bold")
+    _plain(console, f"gpuprobe doctor: {_cards_here(report)}", "bold")
     if report.first is not None and report.count("fail") > 1:
-        _plain(console, f"Mend first: {report.first.title}; the others may follow from it", "bold")
-    shown = [result for result in report.results if result.status != "skip"]
-    for result in shown:
-        _line(console, result)
+        _plain(console, f"Fix first: {report.first.title}; it may cause the other failures", "bold")
+    for result in report.results:
+        if result.status != "skip":
+            _print_result(console, result)
     for reason, titles in _skipped(report).items():
         _plain(console, f"not checked, {reason}: {', '.join(titles)}", "dim")
     counts = (("fail", "failed"), ("warn", "warned"), ("pass", "passed"), ("skip", "not checked"))
     _plain(console, ", ".join(f"{report.count(status)} {word}" for status, word in counts), "bold")  # type: ignore[arg-type]
 
 
-def _here(report: Report) -> str:
-    """Name the cards; where the driver names none, say whether that is for want of a GPU or of the driver's answer."""
+def _cards_here(report: Report) -> str:
+    """Name the cards; without any, say whether there is no GPU, or whether the driver does not show one."""
     counts_by_name = Counter(gpu.name for gpu in report.facts.driver.gpus)
     names = ", ".join(f"{count} x {name}" for name, count in counts_by_name.items())
     broken = any(result.name == "gpu_driver" and result.status == "fail" for result in report.results)
@@ -82,7 +82,7 @@ def _skipped(report: Report) -> dict[str, list[str]]:
     return groups
 
 
-def _line(console: Console, result: CheckResult) -> None:
+def _print_result(console: Console, result: CheckResult) -> None:
     mark, style = MARKS[result.status]
     if not console.is_terminal:
         _plain(console, f"{mark:<5}{result.title}: {result.says}")

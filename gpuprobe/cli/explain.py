@@ -33,7 +33,7 @@ def command(cause: str) -> None:
 
     for title, text in explained(_find(cause)):
         if title == CODE:
-            # As it stands, so that it can be copied.
+            # Printed without wrapping, so that it can be copied.
             click.echo(text)
         else:
             echo_lines(f"{title:<{WIDEST_TITLE}}  " + text.replace("\n", f"\n{'':<{WIDEST_TITLE}}  "))
@@ -43,11 +43,11 @@ def _find(name: str) -> Cause:
     from gpuprobe.diagnosis.causes import CATALOGUE, known
     from gpuprobe.errors import UsageError
 
-    found = known(name)
-    if found is None:
+    cause = known(name)
+    if cause is None:
         import difflib
 
-        near = difflib.get_close_matches(name, [cause.id for cause in CATALOGUE], 3, 0.7)
+        near = difflib.get_close_matches(name, [entry.id for entry in CATALOGUE], 3, 0.7)
         hint = f"did you mean {' or '.join(near)}?" if near else "gpuprobe list --causes names all"
         raise UsageError(f"no cause is called {name!r}; {hint}")
-    return found
+    return cause

@@ -18,12 +18,12 @@ EXIT_CODES = codes("listed")
 
 
 @click.command("list", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
-@click.option("--models", is_flag=True, help="List the models of ours instead.")
+@click.option("--models", is_flag=True, help="List the built-in models instead.")
 @click.option("--causes", is_flag=True, help="List the causes that a diagnosis may name instead.")
 def command(models: bool, causes: bool) -> None:
     """List the strategies, the models or the causes.
 
-    Of a strategy what it does, and which one it is compared with.
+    Each strategy with what it does, and the one that it is compared with.
     """
     if models and causes:
         raise UsageError("--models and --causes exclude each other; name one")
@@ -50,7 +50,7 @@ def _list_strategies() -> None:
         sentence = f"{strategy.sentence} ({missing})" if missing else strategy.sentence
         table.add_row(strategy.name, strategy.against or "-", sentence)
     Terminal().print(table)
-    print("gpuprobe run --strategies NAME,NAME trains under some of them, all under those of one backend.")
+    print("gpuprobe run --strategies NAME,NAME trains under these; --strategies all takes those of one backend.")
 
 
 def _list_models() -> None:

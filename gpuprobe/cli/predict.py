@@ -49,7 +49,7 @@ EXIT_CODES = codes("predicted", 3, 4)
     "--out",
     type=WRITTEN,
     metavar="FILE",
-    help="With --from: add the prediction to this JSON file, before the run it speaks of.",
+    help="With --from: add the prediction to this JSON file, before the run that it predicts.",
 )
 def command(
     gpu: str | None,
@@ -73,20 +73,20 @@ def command(
         _from_study(studies, layers, batch_size, strategy, measured, as_json, out)
         return
     if out is not None:
-        raise UsageError("--out goes with --from: a card's prediction is the same whenever it is asked for")
+        raise UsageError("--out goes with --from: the prediction for a card is always the same")
     if strategy is not None:
-        raise UsageError("--strategy goes with --from: the table of cards knows no strategies")
+        raise UsageError("--strategy goes with --from: the table of cards has no strategies")
     from gpuprobe.cards import find
     from gpuprobe.predict.card import predict_card
     from gpuprobe.predict.compare import compare_card
     from gpuprobe.predict.text import card_text
 
-    found = predict_card(find(gpu or ""), layers, batch_size)
-    compared = compare_card(found, measured) if measured else None
+    prediction = predict_card(find(gpu or ""), layers, batch_size)
+    compared = compare_card(prediction, measured) if measured else None
     if as_json:
-        echo_json(_json(found, compared))
+        echo_json(_json(prediction, compared))
     else:
-        echo_lines(card_text(found, compared))
+        echo_lines(card_text(prediction, compared))
 
 
 def _depth(model: str | None, depth: int | None) -> int:
@@ -111,14 +111,14 @@ def _from_study(
     from gpuprobe.predict.study import predict_from, remember
     from gpuprobe.predict.text import study_text
 
-    found = predict_from(studies, depth=depth, batch_size=batch_size, strategy=strategy)
+    prediction = predict_from(studies, depth=depth, batch_size=batch_size, strategy=strategy)
     if out is not None:
-        remember(out, found)
-    compared = compare_study(found, measured) if measured else None
+        remember(out, prediction)
+    compared = compare_study(prediction, measured) if measured else None
     if as_json:
-        echo_json(_json(found, compared))
+        echo_json(_json(prediction, compared))
     else:
-        echo_lines(study_text(found, compared) + (f"\nWritten to {out}" if out else ""))
+        echo_lines(study_text(prediction, compared) + (f"\nWritten to {out}" if out else ""))
 
 
 def _json(prediction: Record, compared: Record | None) -> bytes:

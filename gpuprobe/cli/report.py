@@ -14,9 +14,9 @@ HELP_ORDER = 30
 HELP_GROUP = "Understand"
 EXAMPLES = (
     ("gpuprobe report reports/STUDY", "write report.html, .md and .json of a study again"),
-    ("gpuprobe report reports/WATCH", "the same of what gpuprobe watch recorded"),
+    ("gpuprobe report reports/WATCH", "the same for a recording of gpuprobe watch"),
     ("gpuprobe report reports/STUDY --share public --no-traces", "a copy to publish, without its traces"),
-    ("gpuprobe report reports/WATCH --share public", "the same of a watch, its trainings' traces included"),
+    ("gpuprobe report reports/WATCH --share public", "a copy of a watch, with the traces of its trainings"),
 )
 EXIT_CODES = codes("written", 3, 4)
 
@@ -27,7 +27,7 @@ EXIT_CODES = codes("written", 3, 4)
     "--share",
     type=WRITTEN,
     metavar="DIR",
-    help="Write a copy fit to publish: no path, name, address, card id or secret of yours in it, or no copy.",
+    help="Write a copy to publish, without your paths, names, addresses, card ids and secrets; none if any remains.",
 )
 @click.option(
     "--traces/--no-traces",

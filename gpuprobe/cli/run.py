@@ -35,12 +35,15 @@ EXAMPLES = (
     ("gpuprobe run --model mlp", "a workload of ours; gpuprobe list --models shows them"),
     ("gpuprobe run --devices 1,2,4", "why N devices are not N times as fast; on GPUs, or logical devices without one"),
     ("gpuprobe run --workers 1,2,3", "the same for worker processes that train together, started on this machine"),
-    ("gpuprobe run --data-service 2", "is it worth to prepare batches in processes of tf.data service"),
+    (
+        "gpuprobe run --data-service 2",
+        "whether tf.data service, which prepares batches, is worth it",
+    ),
     ("gpuprobe run --resume reports/STUDY", "finish a study that was interrupted"),
 )
 EXIT_CODES = codes("all runs done", 3, 4, 5, 130, failed="a run failed; the others are ranked")
 QUICK_ROUNDS = 1
-# Each change that the search for `tuned` tries is one run more.
+# How many changes the search for `tuned` tries at most; each takes a run.
 QUICK_SEARCH_STEPS = 2
 # Enough that a cache matters and the loss falls, few enough that filling the cache takes a moment.
 QUICK_SAMPLES = 10_000
@@ -74,7 +77,7 @@ DEFAULT_BATCH_SIZE = 32
     "--worker-index",
     type=Number(min=0),
     metavar="I",
-    help="Of --workers: start only this one here; TF_CONFIG names them all, each on its own host.",
+    help="With --workers: start only this one here, each having its own host; TF_CONFIG names all.",
 )
 @click.option(
     "--data-service",
@@ -87,13 +90,13 @@ DEFAULT_BATCH_SIZE = 32
     type=click.Choice(["strong", "weak"]),
     default="strong",
     show_default=True,
-    help="Of --devices and --workers: they share each batch, or each has one of its own.",
+    help="With --devices or --workers: they share each batch, or each has a whole batch.",
 )
 @click.option(
     "--link",
     type=Figure(min=0, min_open=True),
     metavar="GB/S",
-    help="Of both: predict for a link so fast, also of devices that are not here. [default: as measured]",
+    help="With either: predict for a link of this rate, also for devices that are not here. [default: as measured]",
 )
 @reports_folder("study")
 @click.option("--quick", is_flag=True, help="One round, short windows: about five and a half minutes.")

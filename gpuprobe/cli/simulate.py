@@ -40,10 +40,10 @@ def command(spec: Path | None, out: Path | None, schema: bool) -> None:
         return
     if spec is None or out is None:
         raise UsageError("name a spec and a folder: gpuprobe simulate SPEC.toml --out DIR (--schema lists the knobs)")
-    wanted = spec_file.read(spec)
+    session = spec_file.read(spec)
     with new_folder(out):
-        told = write_session(wanted, out)
-    echo(f"SIMULATED: a step of {wording.milliseconds(told.step_ms)}; primary cause: {told.primary}.")
-    for name, gain in sorted(told.fixes.items(), key=lambda item: -item[1].ratio)[:3]:
+        truth = write_session(session, out)
+    echo(f"SIMULATED: a step of {wording.milliseconds(truth.step_ms)}; primary cause: {truth.primary}.")
+    for name, gain in sorted(truth.fixes.items(), key=lambda item: -item[1].ratio)[:3]:
         echo(f"  {name}: {gain.ratio:.2f} times as fast")
     echo(f"Recording: {out}, truth: {out / TRUTH_FILE}")

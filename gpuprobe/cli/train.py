@@ -21,12 +21,12 @@ EXAMPLES = (
     ("gpuprobe train --strategy tuned --study reports/S", "with what a study's search kept"),
     ("gpuprobe train --data digits --epochs 10", "a small real set that scikit-learn ships"),
     ("gpuprobe train --resume reports/TRAINING", "go on after an interruption, with the same curve"),
-    ("gpuprobe train --resume reports/TRAINING --epochs 80", "or for longer than it was to last"),
+    ("gpuprobe train --resume reports/TRAINING --epochs 80", "or for more epochs than it began with"),
 )
 EXIT_CODES = codes("trained to the end", 3, 4, 5, 130, failed="the training failed")
 
 
-# The story's.
+# As in the training that gpuprobe was first made for: ResNet20 on CIFAR-10.
 EPOCHS = 50
 
 
@@ -34,7 +34,7 @@ EPOCHS = 50
 @click.option(
     "--epochs",
     type=Number(min=1),
-    help="How often the training set is seen; with --resume, in all. [default: 50]",
+    help="How many epochs; with --resume, those before included. [default: 50]",
 )
 @click.option("--strategy", default="tuned", shell_complete=complete_strategies, help="One of gpuprobe list.")
 @click.option("--study", type=READ, metavar="STUDY", help="For tuned: the study whose search it follows.")
@@ -73,8 +73,8 @@ def command(
     from gpuprobe.workloads.resolve import resnet_depth
 
     if resume is not None:
-        begun = load_spec(resume)
-        raise SystemExit(carry_out(msgspec.structs.replace(begun, epochs=epochs or begun.epochs), resume, out))
+        resumed = load_spec(resume)
+        raise SystemExit(carry_out(msgspec.structs.replace(resumed, epochs=epochs or resumed.epochs), resume, out))
     name, combined = _chosen(strategy, study)
     spec = TrainingSpec(
         epochs=epochs or EPOCHS,

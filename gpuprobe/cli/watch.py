@@ -1,4 +1,4 @@
-"""`gpuprobe watch`: samples around any command, and says what telemetry, or a trace of its training, can."""
+"""`gpuprobe watch`: samples any command, and says what its telemetry, or a trace of its training, supports."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ from gpuprobe.errors import MissingError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console
-
-    from gpuprobe.diagnosis.trainings import Training
     from gpuprobe.records import Watch
 
 HELP_ORDER = 12
@@ -39,7 +36,7 @@ NOTES = (
 MOST_IN_A_SECOND = 1000
 
 
-# What follows the command's name is the command's, options that look like ours too.
+# All that follows the command's name belongs to the command, also options that gpuprobe has too.
 @click.command(
     "watch",
     cls=Described,
@@ -91,7 +88,7 @@ def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, 
             try:
                 folder, record = _new_recording(words, out, inside, undo)
             except OutputError as error:
-                # What a job is started for is not its recording.
+                # The command matters more than its recording.
                 say(f"gpuprobe: {error}: nothing is recorded; name another folder with --out")
                 raise SystemExit(unwatched(words, mask, os.environ).exit_code) from None
             recording = folder / TELEMETRY_FILE
@@ -100,7 +97,9 @@ def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, 
             environ = hook_environment(os.environ, folder / inside) if trace else os.environ
             with _metrics(recording, metrics_port), bar:
                 record, trouble = watch(record, folder, mask, environment, tick, environ, undo.pop_all)
-    _conclude(record, folder, trouble)
+    from gpuprobe.cli._watched import conclude
+
+    conclude(record, folder, trouble)
     assert record.outcome is not None
     raise SystemExit(record.outcome.exit_code)
 
@@ -145,71 +144,3 @@ def _metrics(recording: Path, port: int | None) -> Iterator[None]:
     with serving(recording, port) as address:
         say(f"gpuprobe: metrics at {address}")
         yield
-
-
-def _conclude(record: Watch, folder: Path, trouble: str) -> None:
-    """Print the summary on stderr; whatever fails in it is one line there, and the exit code is still the command's."""
-    from gpuprobe.errors import in_short
-
-    try:
-        _sum_up(record, folder, trouble)
-    except OSError:
-        # The reader of stderr may have gone: there is nobody to tell.
-        return
-    except KeyboardInterrupt:
-        say(f"gpuprobe: the summary was stopped; {_again(folder)} makes it")
-    except Exception as error:  # noqa: BLE001 - nothing of ours may change the command's exit code
-        say(f"gpuprobe: the summary failed ({in_short(error)}); {_again(folder)} makes it")
-
-
-def _sum_up(record: Watch, folder: Path, trouble: str) -> None:
-    from gpuprobe.cli._steps import write_steps
-    from gpuprobe.cli._summary import show, show_trainings
-    from gpuprobe.cli._terminal import Terminal
-    from gpuprobe.diagnosis.trainings import why_none
-    from gpuprobe.errors import InputError
-    from gpuprobe.report.watch import reported
-
-    console = Terminal(stderr=True, highlight=False)
-    trainings = _trainings(console, folder)
-    try:
-        show(console, reported(folder, record, trainings), folder)
-    except InputError as error:
-        _say(console, f"gpuprobe: nothing to sum up: {error}")
-        show_trainings(console, trainings, folder)
-    why = why_none(folder)
-    if why:
-        _say(console, f"No training was traced: {why}.")
-    if trouble:
-        _say(console, f"gpuprobe: the recording is not complete: {trouble}")
-    else:
-        _say(console, f"Recording: {folder}; {_again(folder)} writes a report of it")
-    if any(training.diagnosis is not None for training in trainings):
-        for line in write_steps(folder):
-            _say(console, line)
-
-
-def _trainings(console: Console, folder: Path) -> tuple[Training, ...]:
-    """Diagnose what the command's trainings left; where that fails or is stopped, say so: it has ended already."""
-    from gpuprobe.diagnosis.trainings import read_trainings, studies
-    from gpuprobe.measure.folder import recover
-
-    try:
-        for study in studies(folder):
-            recover(study)
-        return read_trainings(folder)
-    except KeyboardInterrupt:
-        _say(console, f"gpuprobe: the diagnosis was stopped; {_again(folder)} makes it")
-    except Exception as error:  # noqa: BLE001 - nothing of ours may change the command's exit code
-        _say(console, f"gpuprobe: the trainings were not diagnosed ({type(error).__name__}: {error})")
-    return ()
-
-
-def _again(folder: Path) -> str:
-    from gpuprobe import wording
-
-    return wording.command("gpuprobe", "report", folder)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)

@@ -166,7 +166,7 @@ def test_a_driver_that_cannot_be_used_fails_with_its_reason(
     first, second, *_ = done.stdout.splitlines()
     assert "no NVIDIA GPU here" not in first
     # TensorFlow fails here too.
-    assert second.startswith("Mend first: ")
+    assert second.startswith("Fix first: ")
 
 
 def test_the_command_exits_with_one_where_something_fails(
