@@ -13,7 +13,7 @@ from gpuprobe.board import bars
 from gpuprobe.board.sessions import BETWEEN
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.foreign import shown
-from gpuprobe.report import breakdown as reading
+from gpuprobe.report import findings
 from gpuprobe.stepview.page import colours, static
 from gpuprobe.traces.formats import XPLANE
 
@@ -51,7 +51,7 @@ def tab(sessions: Mapping[str, ProfileSession], chosen: str, judge: Judge, prefi
         listed=[(one.name, _taken(one), urlencode({"trace": one.name})) for one in sessions.values()],
         chosen=session.name,
         found=found,
-        words=reading.words(found.diagnosis) if found.diagnosis else None,
+        words=findings.words(found.diagnosis) if found.diagnosis else None,
         steps=bars.of_steps(device) if device else None,
         query=urlencode({"trace": session.name}),
         several=len(sessions) > 1,

@@ -13,7 +13,7 @@ from gpuprobe import wording
 from gpuprobe.cli._charts import painted
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.report import breakdown as reading
-from gpuprobe.report import meters, several, whole_run
+from gpuprobe.report import findings, meters, several, whole_run
 from gpuprobe.report.categories import CATEGORIES
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def show(console: Console, diagnosis: Diagnosis) -> None:
     if diagnosis.telemetry:
         console.print(_meters(diagnosis.meters))
         console.print(_telemetry(diagnosis.telemetry))
-    for line in reading.undecided(diagnosis):
+    for line in findings.undecided(diagnosis):
         console.print(Text(line, "dim"))
     for warning in diagnosis.warnings:
         console.print(Text(f"Note: {warning}", "dim"))
@@ -68,7 +68,7 @@ def _whole_run(breakdown: RunBreakdown) -> RenderableType:
 def _what_if(replay: Replay) -> RenderableType:
     if replay.refused:
         return Text(f"What if: nothing is predicted, since {replay.refused}.\n", "dim")
-    predictions = reading.predictions(replay.predictions)
+    predictions = findings.predictions(replay.predictions)
     if not predictions:
         return Text("What if: no change that can be replayed gains anything.\n", "dim")
     title = "What if (the trace replayed with one change; the replay itself misses the step by "
@@ -81,7 +81,7 @@ def _what_if(replay: Replay) -> RenderableType:
 
 
 def _verdict(diagnosis: Diagnosis) -> RenderableType:
-    words = reading.words(diagnosis)
+    words = findings.words(diagnosis)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(ratio=1)

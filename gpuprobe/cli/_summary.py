@@ -13,7 +13,7 @@ from rich.text import Text
 from gpuprobe import wording
 from gpuprobe.cli._answer import chart
 from gpuprobe.diagnosis.trainings import leading_training
-from gpuprobe.report import breakdown, whole_run
+from gpuprobe.report import breakdown, findings, whole_run
 from gpuprobe.report.watch import answered
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gpuprobe.diagnosis.trainings import Training
-    from gpuprobe.report.breakdown import Words
+    from gpuprobe.report.findings import Words
     from gpuprobe.report.watch import WatchReport
     from gpuprobe.watch.verdict import Verdict
 
@@ -67,7 +67,7 @@ def show_trainings(console: Console, trainings: Sequence[Training], folder: Path
             for device in training.diagnosis.devices[:1]:
                 _line(console, "Trace", breakdown.headline(device) + ".")
             if training is not leading:
-                _answer(console, breakdown.words(training.diagnosis))
+                _answer(console, findings.words(training.diagnosis))
             in_full = wording.command("gpuprobe", "diagnose", folder / training.folder, "--full")
             _line(console, "", f"All of it: {in_full}", style="dim")
     for why, count in Counter(training.missing for training in trainings if training.missing).items():

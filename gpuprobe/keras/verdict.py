@@ -65,7 +65,7 @@ class Verdict(Record, frozen=True, kw_only=True):
 
 def _promised(finding: Finding) -> str:
     # Imported here: it is needed only at the end of a training.
-    from gpuprobe.report.breakdown import promised
+    from gpuprobe.report.findings import promised
 
     return promised(finding)
 

@@ -13,11 +13,11 @@ from gpuprobe.units import MS_PER_S
 if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Ranking, Row
 
-# What a part has to be of the difference of two steps to be told in words; all parts stand in the table.
+# A sentence leaves out parts smaller than this share of the difference of two steps; the table has all parts.
 WORTH_TELLING = 0.05
 
 
-def told(ranking: Ranking) -> tuple[list[list[str]], list[str]]:
+def step_by_backend(ranking: Ranking) -> tuple[list[list[str]], list[str]]:
     """Return a table and sentences; both empty where all strategies train with one backend.
 
     The table has a heading and a row a strategy: its step in the timed window, its traced step and the parts of that
@@ -38,33 +38,35 @@ def told(ranking: Ranking) -> tuple[list[list[str]], list[str]]:
         step = wording.milliseconds(_step_ms(row))
         cells.append([f"`{row.strategy}`", title(row.settings.backend), str(row.rank), step, traced, *own, first])
     fastest, *slower = rows
-    return [heading, *cells], [_why(row, fastest, parts) + _made_up(row, fastest) for row in slower]
+    return [heading, *cells], [_why_slower(row, fastest, parts) + _first_call(row, fastest) for row in slower]
 
 
-def _why(row: Row, fastest: Row, parts: dict[str, dict[str, float]]) -> str:
-    """Say by which parts its traced step is longer; where the ranks are shared, that nothing is to be told."""
-    who = f"`{row.strategy}` ({title(row.settings.backend)})"
+def _why_slower(row: Row, fastest: Row, parts: dict[str, dict[str, float]]) -> str:
+    """Say which parts make a traced step longer than the fastest; for a shared rank, that no difference was seen."""
+    name = f"`{row.strategy}` ({title(row.settings.backend)})"
     if row.rank == fastest.rank:
-        return f"{who} shares its rank with `{fastest.strategy}`: no difference was seen."
+        return f"{name} shares its rank with `{fastest.strategy}`: no difference was seen."
     own, other = parts[row.strategy], parts[fastest.strategy]
     if not own or not other:
-        return f"{who} is slower than `{fastest.strategy}`; without a trace of both nobody knows by what."
+        return f"{name} is slower than `{fastest.strategy}`; without a trace of both it is not known why."
     grown = {name: own.get(name, 0.0) - other.get(name, 0.0) for name in own | other}
     whole = sum(grown.values())
     if whole <= 0:
-        return f"{who} is slower than `{fastest.strategy}` in the timed windows, and not in the traces: see its marks."
+        return f"{name} is slower than `{fastest.strategy}` in the timed windows, but not in the traces: see its marks."
     least = WORTH_TELLING * whole
     ordered = sorted(grown, key=lambda name: -grown[name])
-    named = [f"{grown[name]:+.2f} ms `{name}` ({CATEGORIES[name].meaning})" for name in ordered if grown[name] >= least]
-    less = [f"{grown[name]:+.2f} ms `{name}`" for name in ordered if grown[name] <= -least]
-    longer = f"{who}: its traced step is {whole:.2f} ms longer than that of `{fastest.strategy}`: "
-    return f"{longer}{wording.listing([*named, *less])}."
+    longer_parts = [
+        f"{grown[part]:+.2f} ms `{part}` ({CATEGORIES[part].meaning})" for part in ordered if grown[part] >= least
+    ]
+    shorter_parts = [f"{grown[part]:+.2f} ms `{part}`" for part in ordered if grown[part] <= -least]
+    longer = f"{name}: its traced step is {whole:.2f} ms longer than that of `{fastest.strategy}`: "
+    return f"{longer}{wording.listing([*longer_parts, *shorter_parts])}."
 
 
-def _made_up(row: Row, fastest: Row) -> str:
-    """Say how long the fastest needs to make up for a first call that takes longer; empty where it takes less."""
+def _first_call(row: Row, fastest: Row) -> str:
+    """Say after how many steps the fastest has made up for a longer first call; empty where its call is no longer."""
     longer_ms = MS_PER_S * (fastest.first_call_s - row.first_call_s)
-    # Samples that a slower one trains meanwhile count as well: both are put as time for as many samples.
+    # Batches may differ in size, so what a step saves is counted for each sample.
     saved_ms = _step_ms(row) / row.settings.batch_size - _step_ms(fastest) / fastest.settings.batch_size
     if row.rank == fastest.rank or longer_ms <= 0 or saved_ms <= 0:
         return ""

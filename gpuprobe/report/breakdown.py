@@ -1,4 +1,4 @@
-"""How a breakdown reads: its verdict, its bar and its rows, as text that the terminal and the report share."""
+"""The breakdown of a device in words: its bar, its rows, its meters and gaps, for terminal and report alike."""
 
 from __future__ import annotations
 
@@ -6,30 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.foreign import shortened
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
-from gpuprobe.report import several, signals
+from gpuprobe.report import several
 from gpuprobe.report.categories import CATEGORIES, COMPUTED, Category
-from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.diagnosis.records import Diagnosis, Finding
     from gpuprobe.ledger.device_facts import OperationFacts
     from gpuprobe.ledger.records import DeviceBreakdown, Gap
     from gpuprobe.ranking.ranking import Row
-    from gpuprobe.records import Gain
-    from gpuprobe.whatif.records import Prediction
 
-# The rest of a step's parts stand in the table.
+# A sentence names at most so many parts of a step, and none smaller than this share; the table has all.
 MOST_TOLD, WORTH_TELLING = 3, 0.01
 LONGEST_NAME = 60
-# As `Evidence.lacking` says it of each signal.
-NOT_GATHERED = "a trace alone has no readings of the card and no settings of the run"
-# A change that gives less than this is not worth making.
-WORTH_A_LINE = 1.02
 
 
 @dataclass(frozen=True)
@@ -42,32 +33,22 @@ class Line:
     shown: Category
 
 
-@dataclass(frozen=True)
-class Words:
-    """Verdict, why, and what to do next; `code` may be empty."""
-
-    verdict: str
-    why: str
-    next: str
-    code: str
-
-
 def lines(device: DeviceBreakdown) -> list[Line]:
-    """Return the categories of a device that took any time, in the design's order; an old report knew fewer."""
+    """Return the categories of a device that took any time, in the order of the tables."""
     order = CPU_CATEGORIES if device.kind == "cpu" else GPU_CATEGORIES
     return [Line(name, device.ms(name), device.share(name), CATEGORIES[name]) for name in order if device.ms(name) > 0]
 
 
 def rows(device: DeviceBreakdown) -> list[list[str]]:
     """Return a heading and a row for each category of a device's step: its time, its share and what it is."""
-    told = [
+    cells = [
         [f"`{line.category}`", f"{line.ms:,.3f}", wording.share(line.fraction), line.shown.meaning]
         for line in lines(device)
     ]
-    return [["category", "ms a step", "share", "what it is"], *told]
+    return [["category", "ms a step", "share", "what it is"], *cells]
 
 
-def step_sentence(who: str, device: DeviceBreakdown) -> str:
+def step_sentence(strategy: str, device: DeviceBreakdown) -> str:
     """Say where a step goes, the largest parts first: `Of each 103 ms step of numpy the GPU computed 19 %; ...`."""
     name = "processor" if device.kind == "cpu" else "GPU"
     shares: dict[str, float] = {}
@@ -76,9 +57,9 @@ def step_sentence(who: str, device: DeviceBreakdown) -> str:
         shares[words] = shares.get(words, 0.0) + line.fraction
     computed = shares.pop(COMPUTED, 0.0)
     rest = sorted((share, words) for words, share in shares.items() if share >= WORTH_TELLING)
-    told = "".join(f"; {wording.share(share)} {words}" for share, words in reversed(rest[-MOST_TOLD:]))
+    waits = "".join(f"; {wording.share(share)} {words}" for share, words in reversed(rest[-MOST_TOLD:]))
     step = wording.milliseconds(device.step_ms)
-    return f"Of each {step} step of `{who}` in its trace the {name} computed {wording.share(computed)}{told}."
+    return f"Of each {step} step of `{strategy}` in its trace the {name} computed {wording.share(computed)}{waits}."
 
 
 def table(rows: Sequence[Row]) -> list[list[str]]:
@@ -107,92 +88,14 @@ def bar(device: DeviceBreakdown, width: int) -> list[tuple[str, int]]:
     return [(line.category, count) for line, count in zip(shown, cells, strict=True) if count]
 
 
-def words(diagnosis: Diagnosis) -> Words:
-    """Say what leads, from what that is known, and what to do."""
-    first = diagnosis.primary
-    assert first is not None, "every diagnosis has a primary finding"
-    tie = f" It ties with {first.ties_with}." if first.ties_with else ""
-    part = f", {first.stage}" if first.stage else ""
-    verdict = f"{first.cause} (confidence {first.confidence}){part}. {first.claim}{tie}"
-    also = [beside(finding) for finding in diagnosis.findings[1:]]
-    why = "; ".join(proofs(first))
-    why += "." if why else ""
-    if also:
-        why = f"{why} Besides: {wording.listing(also)}.".lstrip()
-    if (which := judged(diagnosis)) is not None:
-        why = f"{why} {which}".lstrip()
-    following = f"{first.fix} {promised(first)}".rstrip()
-    return Words(verdict, why, following, first.code)
-
-
-def promised(finding: Finding) -> str:
-    """Say what the advice gains, or why that cannot be told; nothing where nobody asked."""
-    if finding.predicted_gain is not None:
-        return f"Predicted gain: {told(finding.predicted_gain)}."
-    return f"No gain is predicted: {finding.no_gain}." if finding.no_gain else ""
-
-
-def beside(finding: Finding) -> str:
-    """Name a finding that does not lead, with its share."""
-    return f"{finding.cause} {wording.share(finding.severity)} of the {finding.of}"
-
-
-def owner(one: OperationFacts) -> str:
-    """Say whose operations they are."""
-    return f"{'the optimizer ' if one.of_optimizer else ''}{one.owner or 'of no layer'}"
+def owner(operations: OperationFacts) -> str:
+    """Name the layer or the optimizer that asked for operations."""
+    return f"{'the optimizer ' if operations.of_optimizer else ''}{operations.owner or 'of no layer'}"
 
 
 def called(device: DeviceBreakdown, *, of_several_hosts: bool) -> str:
     """Name a device, with its host where there are several."""
     return f"{device.name} of {device.host}" if of_several_hosts else device.name
-
-
-def judged(diagnosis: Diagnosis) -> str | None:
-    """Say of several devices which one the verdict is about."""
-    device = main_device(diagnosis)
-    if device is None or len(diagnosis.devices) < 2:
-        return None
-    name = called(device, of_several_hosts=len({other.host for other in diagnosis.devices}) > 1)
-    return f"Judged by {name}, of {len(diagnosis.devices)} devices."
-
-
-def undecided(diagnosis: Diagnosis) -> list[str]:
-    """Say which causes were not evaluated, those of one reason together."""
-    by_reason: dict[str, list[str]] = {}
-    for other in diagnosis.not_evaluated:
-        reason = NOT_GATHERED if other.reason.endswith("was not gathered") else other.reason
-        by_reason.setdefault(reason, []).append(other.cause)
-    return [f"Not evaluated: {wording.listing(causes)}, since {reason}." for reason, causes in by_reason.items()]
-
-
-def predictions(made_by_replay: Sequence[Prediction]) -> list[tuple[str, str, str, str, str]]:
-    """Return (change, predicted step, gain with its range, most that it can give, assumption) of those that gain."""
-    return [
-        (made.change, wording.milliseconds(made.step_ms), ratio(made.gain), wording.times(made.bound), made.assumption)
-        for made in made_by_replay
-        if made.gain.ratio >= WORTH_A_LINE
-    ]
-
-
-def ratio(gain: Gain) -> str:
-    """Write a gain with its range where it has one: `2.30x (2.10 to 2.50)`."""
-    return wording.times(gain.ratio, gain.low, gain.high)
-
-
-def tells(gain: Gain) -> bool:
-    """Whether the range of a gain is narrow enough for its middle to be worth telling."""
-    return gain.low is None or gain.high is None or gain.high < fixed.GAIN_TELLS * gain.low
-
-
-def told(gain: Gain) -> str:
-    """Write a gain with what it is over: `2.30x (2.10 to 2.50) over numpy`; of a very wide range only its lower end."""
-    text = ratio(gain)
-    if not tells(gain):
-        least = f"at least {wording.times(gain.low)}" if gain.low is not None and gain.low > 1 else "not known"
-        text = f"{least} (up to {wording.times(gain.high or gain.ratio)}: how much, the trace does not tell)"
-    elif gain.most is not None:
-        text = f"{text}, at most {wording.times(gain.most)},"
-    return f"{text} over {gain.over}" if gain.over else text
 
 
 def headline(device: DeviceBreakdown, *, of_several_hosts: bool = False) -> str:
@@ -214,7 +117,7 @@ def headline(device: DeviceBreakdown, *, of_several_hosts: bool = False) -> str:
 
 
 def meters(device: DeviceBreakdown) -> list[str]:
-    """Return the other meters of a GPU, each with what it is a share of, and what is missing with the reason.
+    """Return how busy a GPU was by each meter, with what it is a share of, and which are missing with the reason.
 
     Of a processor there are only its exchanges.
     """
@@ -227,10 +130,10 @@ def meters(device: DeviceBreakdown) -> list[str]:
         ("SM efficiency (estimated)", device.sm_efficiency, "of the step"),
         ("occupancy (estimated)", device.occupancy, "of kernel time"),
     )
-    said = [f"{name} {wording.share(value)} {of}" for name, value, of in figures if value is not None]
+    meters = [f"{name} {wording.share(value)} {of}" for name, value, of in figures if value is not None]
     kernels = device.kernels
     if kernels:
-        said.append(
+        meters.append(
             f"{wording.count(kernels.count, 'kernel')}, median {wording.significant(kernels.median_us)} us, "
             f"{wording.share(kernels.under_10us_count_fraction)} of them under 10 us, "
             f"{wording.significant(kernels.per_s)} a second"
@@ -238,13 +141,13 @@ def meters(device: DeviceBreakdown) -> list[str]:
         cores = f"Tensor Core kernels {wording.share(kernels.tensor_core_time_fraction)} of kernel time"
         if kernels.eligible_time_fraction is not None:
             cores += f", operations that could use them {wording.share(kernels.eligible_time_fraction)}"
-        said.append(cores)
+        meters.append(cores)
     for copy in device.copies:
         rate = f", {wording.significant(copy.gb_per_s)} GB/s" if copy.gb_per_s is not None else ""
         hidden = f"{wording.share(copy.hidden_fraction)} hidden under kernels"
-        said.append(f"{copy.count} {copy.direction} in {wording.milliseconds(copy.total_ms)}{rate}, {hidden}")
-    said += several.exchanges(device)
-    return [*said, *(f"{name} not known: {reason}" for name, reason in device.missing.items())]
+        meters.append(f"{copy.count} {copy.direction} in {wording.milliseconds(copy.total_ms)}{rate}, {hidden}")
+    meters += several.exchanges(device)
+    return [*meters, *(f"{name} not known: {reason}" for name, reason in device.missing.items())]
 
 
 def gap_causes(gap: Gap) -> str:
@@ -255,15 +158,10 @@ def gap_causes(gap: Gap) -> str:
 
 def gap_events(gap: Gap) -> str:
     """Write the events of the host in a gap: `IteratorGetNextOp::DoCompute 8.11 s`."""
-    found = [f"{short(event.name)} {wording.milliseconds(event.ms)}" for event in gap.host[:3]]
-    return ", ".join(found) or "no event of the host"
+    events = [f"{short(event.name)} {wording.milliseconds(event.ms)}" for event in gap.host[:3]]
+    return ", ".join(events) or "no event of the host"
 
 
 def short(name: str) -> str:
     """Cut a name, such as a kernel's with all its template arguments, to a length that fits a line."""
     return shortened(name, LONGEST_NAME)
-
-
-def proofs(finding: Finding) -> list[str]:
-    """Return what proves a finding, beyond the share and the time that its claim has said already."""
-    return [text for signal in finding.evidence[1:] if (text := signals.told(signal))]

@@ -1,4 +1,4 @@
-"""What is told and drawn of each category of a breakdown: one entry each, in the order of the tables."""
+"""How each category of a breakdown is named and drawn: one entry for each, in the order of the tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gpuprobe.report.palette import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 
-# Two categories with the same words are told as one.
+# Categories with the same words are added up in a sentence.
 COMPUTED = "it computed"
 LAUNCHES = "it waited for kernel launches"
 
@@ -17,7 +17,7 @@ class Category:
 
     `letter` fills the bar, so that it reads without colours: capitals for work, small letters for idle time.
     `terminal` is a colour of Rich, `paper` with its `hatch` one of Matplotlib. `meaning` says what happens in that
-    time, `legend` the same in a few words, and `told` goes on a sentence about the step after the share.
+    time, `legend` the same in a few words, and `told` continues a sentence about the step, after the share.
     """
 
     letter: str
@@ -29,7 +29,7 @@ class Category:
     told: str
 
 
-# On paper, work has one colour, copies have a second, waiting has warm ones; hatches part those of one colour.
+# On paper work has one colour, copies have another, and waiting has warm ones; hatches distinguish equal colours.
 CATEGORIES = {
     "gpu_compute": Category(
         letter="#",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -10,18 +9,17 @@ from urllib.parse import quote
 from gpuprobe import wording
 from gpuprobe.backends.known import TENSORFLOW, title
 from gpuprobe.recording import STEP_FILE
-from gpuprobe.report.breakdown import predictions as gaining
-from gpuprobe.report.breakdown import ratio
+from gpuprobe.report.again import measured_again
+from gpuprobe.report.findings import predictions as gaining
+from gpuprobe.report.findings import ratio
 from gpuprobe.report.page import Markdown, code, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gpuprobe.ranking.compared import Beyond
     from gpuprobe.ranking.load import Loaded
     from gpuprobe.ranking.ranking import Ranking, Row, Scored
     from gpuprobe.ranking.rates import Interval
-    from gpuprobe.records import Request, Settings, Signal, Study
+    from gpuprobe.records import Settings, Signal, Study
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,11 @@ USED = (
 
 def table(ranking: Ranking, columns: tuple[Column, ...]) -> tuple[list[list[str]], list[Column]]:
     """Return a head and one row a strategy, and the columns that are left out as empty in every row."""
-    rows = [row(one, ranking) for one in ranking.rows]
-    shown = [column for column in columns if any(cells[column.key] for cells in rows)]
-    titles = [f"{column.title} {ranking.baseline}" if column.key == "speedup" else column.title for column in shown]
-    cells = [[one[column.key] for column in shown] for one in rows]
-    return [titles, *cells] if rows else [], [column for column in columns if column not in shown]
+    rows = [row(ranked, ranking) for ranked in ranking.rows]
+    filled = [column for column in columns if any(cells[column.key] for cells in rows)]
+    titles = [f"{column.title} {ranking.baseline}" if column.key == "speedup" else column.title for column in filled]
+    lines = [[cells[column.key] for column in filled] for cells in rows]
+    return [titles, *lines] if rows else [], [column for column in columns if column not in filled]
 
 
 def row(row: Row, ranking: Ranking) -> dict[str, str]:
@@ -87,21 +85,21 @@ def row(row: Row, ranking: Ranking) -> dict[str, str]:
 
 def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     """Return what the report says about one strategy below the table."""
-    said = []
+    sentences = []
     against = ranking.row(row.against)
     if row.gain and against:
-        one = "it is" if ranking.search(row.strategy) else f"it changes one thing, {row.change}:"
-        said.append(f"Against `{row.against}` {one} {comparison(row.gain, row.beyond)}.")
+        change = "it is" if ranking.search(row.strategy) else f"it changes one thing, {row.change}:"
+        sentences.append(f"Against `{row.against}` {change} {comparison(row.gain, row.beyond)}.")
     if row.combines:
-        said.append(f"It combines {wording.listing([f'`{name}`' for name in row.combines])}.")
+        sentences.append(f"It combines {wording.listing([f'`{name}`' for name in row.combines])}.")
     elif ranking.search(row.strategy):
-        said.append("No change was kept, so that it trains as that does.")
+        sentences.append(f"No change was kept, so it trains exactly as `{row.against}`.")
     if row.input_share:
-        said.append(_input(row.input_share))
+        sentences.append(_input_share(row.input_share))
     if row.profiler_slowdown:
-        said.append(f"Tracing slowed the steps {wording.significant(row.profiler_slowdown)} times.")
-    said += [f"Note: {note}." for note in row.notes]
-    said += [f"Mark: {mark.words}." for mark in row.marks]
+        sentences.append(f"Tracing slowed the steps {wording.significant(row.profiler_slowdown)} times.")
+    sentences += [f"Note: {note}." for note in row.notes]
+    sentences += [f"Mark: {mark.words}." for mark in row.marks]
     settings = row.settings
     effective = (
         f"{_backend(settings)}{settings.device.rpartition('device:')[2]}, batch {settings.batch_size}, "
@@ -112,8 +110,8 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
         f"oneDNN {_switch(settings.onednn)}, TF32 {_switch(settings.tf32)}"
     )
     warmup = f"{wording.significant(row.warmup_s)} s, {wording.significant(row.first_call_s)} s of it the first call"
-    again = command(study, row.strategy)
-    return {"row": row, "said": said, "effective": effective, "warmup": warmup, "again": again}
+    again = measured_again(study, row.strategy)
+    return {"row": row, "sentences": sentences, "effective": effective, "warmup": warmup, "again": again}
 
 
 def rate(interval: Interval) -> str:
@@ -156,62 +154,24 @@ SCORED = ["strategy", "against", "the change replayed", "predicted", "measured",
 
 def scorecard(ranking: Ranking) -> list[list[str]]:
     """Return a head and a row for each prediction; empty where there is none."""
-    return [SCORED, *(scored(one) for one in ranking.scorecard)] if ranking.scorecard else []
+    return [SCORED, *(scored(prediction) for prediction in ranking.scorecard)] if ranking.scorecard else []
 
 
 def predictions(ranking: Ranking) -> list[list[str]]:
     """Return a head and a row for each change that gains by the baseline's trace; empty where none does."""
-    made = [[f"`{change}`", gain, most, words] for change, _, gain, most, words in gaining(ranking.predictions)]
-    return [["change", "predicted", "at most", "if"], *made] if made else []
+    rows = [[f"`{change}`", gain, most, words] for change, _, gain, most, words in gaining(ranking.predictions)]
+    return [["change", "predicted", "at most", "if"], *rows] if rows else []
 
 
 def evidence(signal: Signal) -> Markdown:
     """Write a signal with its value, its range where it has one, and its source."""
     value = signal.value
-    told = wording.significant(value) if isinstance(value, float) else str(value)
+    figure = wording.significant(value) if isinstance(value, float) else str(value)
     if value is None:
-        told = f"missing, {signal.missing}"
+        figure = f"missing, {signal.missing}"
     ends = [wording.significant(end) for end in (signal.low, signal.high) if end is not None]
     span = f" ({ends[0]} to {ends[1]})" if len(ends) == 2 else ""
-    return Markdown(f"{code(signal.name)} = {plain(told)}{span}, {plain(signal.source)}")
-
-
-def command(study: Study, strategy: str) -> str:
-    """Return the command that measures one strategy, and the one it is compared with where the study ran that, again.
-
-    A strategy that combines others needs all of them to choose from. It is empty where nothing was measured.
-    """
-    request = study.request
-    if study.environment.simulated:
-        return ""
-    if not request.rounds:
-        # A training that was watched: only its author's own command repeats it.
-        return study.command
-    info = next(info for info in study.strategies if info.name == strategy)
-    chosen = [one.name for one in study.strategies if info.combines or one.name in {info.against, strategy}]
-    words = ["gpuprobe", "run", *_chosen(request, chosen), "--batch-size", str(request.batch_size)]
-    words += ["--model", request.model] if request.model else ["--depth", str(request.depth), "--data", request.data]
-    words += ["--seed", str(request.seed), "--rounds", str(request.rounds)]
-    if request.samples:
-        words += ["--samples", str(request.samples)]
-    if request.steps:
-        words += ["--steps", str(request.steps)]
-    if request.epochs:
-        words += ["--epochs", str(request.epochs)]
-    for fault in request.inject:
-        words += ["--inject", fault]
-    return shlex.join(words)
-
-
-def _chosen(request: Request, strategies: Sequence[str]) -> list[str]:
-    service = ["--data-service", str(request.data_service)] if request.data_service else []
-    if not request.devices and not request.workers:
-        named = [name for name in strategies if name != f"data_service_{request.data_service}"]
-        return ["--strategies", ",".join(named), *service]
-    link = ["--link", f"{request.link_gb_per_s:g}"] if request.link_gb_per_s else []
-    scaling = ["--scaling", "weak"] if request.weak else []
-    option = "--devices" if request.devices else "--workers"
-    return [option, ",".join(map(str, request.devices or request.workers)), *scaling, *link, *service]
+    return Markdown(f"{code(signal.name)} = {plain(figure)}{span}, {plain(signal.source)}")
 
 
 def traces(loaded: Loaded) -> list[str]:
@@ -229,12 +189,12 @@ def step_pages(loaded: Loaded) -> list[tuple[str, str]]:
     return [(run.name, quote((run / STEP_FILE).as_posix())) for run in runs]
 
 
-def _input(share: Interval) -> str:
+def _input_share(share: Interval) -> str:
     if share.low <= 0:
         return f"No input wait beyond the noise: at most {wording.share(share.high)} of its time."
     return (
         f"Input share {wording.share(share.value)} ({wording.share(share.low)} to {wording.share(share.high)}): "
-        "so much of its time goes when the data lies on the device."
+        "the part of its time that is saved where the data lies on the device."
     )
 
 

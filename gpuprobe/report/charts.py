@@ -1,4 +1,4 @@
-"""What is drawn, as figures: each chart is made once, and becomes an SVG beside `report.md` and a part of the page."""
+"""The charts as data: each is made once, and drawn as an SVG beside `report.md` and as a part of the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Where the pictures of a report's text lie, in the study's folder.
 PLOTS_FOLDER = "plots"
-# What is so small a part of a chart's width cannot be seen, and needs no place in its legend.
+# A smaller share of a chart's width cannot be seen, and is left out of its legend.
 SEEN = 0.002
 
 
@@ -101,7 +101,7 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Panel:
-    """One line of its own, gaps where a value is None: its name, its points, and what to read from it in words."""
+    """A small chart with one line, with a gap where a value is None: its name, its points, and the line in words."""
 
     label: str
     points: tuple[tuple[float, float | None], ...]
@@ -113,7 +113,7 @@ class Panel:
 class Panels:
     """Small charts side by side with the same axes: `across` and `up` say in words what these are.
 
-    `mark` is where along the axis something begins that `across` names, None where nothing does.
+    `mark` is the place on that axis of an event that `across` names, None where there is none.
     """
 
     panels: tuple[Panel, ...]

@@ -20,35 +20,35 @@ AS_NAMED: Mapping[Any, str] = MappingProxyType({})
 WORTH_TELLING = 0.005
 MOST_READINGS = 8
 FEWEST_ALIKE = 2
-# Less than this nobody waits for, and repeated starts differ by as much; assumptions.
+# Repeated starts differ by as much, and nobody waits for less; assumptions.
 LEAST_LATER_S, LATER_FRACTION = 0.5, 0.10
 
 
-def text(found: Comparison) -> str:
+def text(comparison: Comparison) -> str:
     """Write a comparison as lines for a terminal or a file."""
-    everywhere = _everywhere(found.strategies)
-    details = [_detail(change, everywhere) for change in found.strategies]
+    everywhere = _everywhere(comparison.strategies)
+    details = [_detail(change, everywhere) for change in comparison.strategies]
     parts = [
-        _head(found),
-        _rates(found),
+        _head(comparison),
+        _rates(comparison),
         *details,
-        _named("Settings that differ in all of them", _differences(everywhere)),
-        _named("Environment that differs", _differences(found.environment)),
-        _notes(found),
+        _titled("Settings that differ in all of them", _differences(everywhere)),
+        _titled("Environment that differs", _differences(comparison.environment)),
+        _notes(comparison),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def _everywhere(changes: Sequence[StrategyChange]) -> tuple[Difference, ...]:
-    """Return the settings that differ alike in all of several strategies: these are said once."""
+    """Return the settings that differ in the same way in all of several strategies, and so are printed once."""
     if len(changes) < FEWEST_ALIKE:
         return ()
-    return tuple(one for one in changes[0].settings if all(one in change.settings for change in changes))
+    return tuple(setting for setting in changes[0].settings if all(setting in change.settings for change in changes))
 
 
 def _head(found: Comparison) -> list[str]:
     lines = [SIMULATED] if found.simulated else []
-    lines += [f"FORCED: {reason}: the ratios are of unlike things." for reason in found.forced]
+    lines += [f"FORCED: {reason}: the ratios compare unlike things." for reason in found.forced]
     lines += [f"A  {found.a} ({found.a_kind})", f"B  {found.b} ({found.b_kind})"]
     return [*lines, *_verdict(found)]
 
@@ -65,13 +65,13 @@ def _verdict(found: Comparison) -> list[str]:
 
 
 def _cause(change: StrategyChange) -> str:
-    """Say which cause led in each, and whether that of A is gone; nothing where not both were diagnosed."""
+    """Say which cause leads in A and in B, and whether A's is gone; empty where only one was diagnosed."""
     a, b = change.a_cause, change.b_cause
     if a is None or b is None:
         return ""
     if a.cause == b.cause:
         return f"The same leads in both: {a.cause} (confidence {a.confidence} in A, {b.confidence} in B)."
-    went = "is gone" if change.gone else "leads no more"
+    went = "is gone" if change.gone else "no longer leads"
     return f"{a.cause} (confidence {a.confidence}), which led in A, {went}; in B {b.cause} leads ({b.confidence})."
 
 
@@ -116,24 +116,24 @@ def _detail(change: StrategyChange, everywhere: Sequence[Difference]) -> list[st
     lines = _ledger(change.run, "Wall time of the run for each step", PARTS) if change.run else []
     lines += _ledger(change.ledger) if change.ledger else []
     lines += _until_steady(change.until_steady)
-    lines += _named("Settings that differ", _differences(own))
-    lines += _named("Readings that differ", _readings(change))
+    lines += _titled("Settings that differ", _differences(own))
+    lines += _titled("Readings that differ", _readings(change))
     return [change.strategy, *(f"  {line}" for line in lines)] if lines else []
 
 
 def _ledger(ledger: Ledger, what: str = "Step in the trace", names: Mapping[Any, str] = AS_NAMED) -> list[str]:
     longer = max(ledger.a_step_ms, ledger.b_step_ms)
-    told = [change for change in ledger.changes if abs(change.change_ms) >= WORTH_TELLING * longer]
+    changed = [change for change in ledger.changes if abs(change.change_ms) >= WORTH_TELLING * longer]
     step = f"{what}: {wording.milliseconds(ledger.a_step_ms)} in A, "
     step += f"{wording.milliseconds(ledger.b_step_ms)} in B ({_signed(ledger.b_step_ms - ledger.a_step_ms)})"
-    if not told:
+    if not changed:
         return [f"{step}; no part of it changed"]
     rows = [["", "A", "of it", "B", "of it", "change"]]
-    for change in told:
+    for change in changed:
         before = [wording.milliseconds(change.a_ms), wording.share(change.a_fraction)]
         after = [wording.milliseconds(change.b_ms), wording.share(change.b_fraction)]
         rows.append([names.get(change.category, change.category), *before, *after, _signed(change.change_ms)])
-    rest = [change for change in ledger.changes if change not in told]
+    rest = [change for change in ledger.changes if change not in changed]
     if rest:
         # So that what is shown adds up to the step's change.
         small = [sum(change.a_ms for change in rest), sum(change.b_ms for change in rest)]
@@ -145,7 +145,7 @@ def _ledger(ledger: Ledger, what: str = "Step in the trace", names: Mapping[Any,
 
 
 def _until_steady(parts: Sequence[PartChange]) -> list[str]:
-    """Say where the time before the steady steps went, where it differs by a tenth of the longer and half a second."""
+    """Say where the time before the steady steps went, if it differs by half a second and a tenth of the longer one."""
     before, after = sum(part.a_s for part in parts), sum(part.b_s for part in parts)
     if abs(after - before) < max(LEAST_LATER_S, LATER_FRACTION * max(before, after)):
         return []
@@ -177,7 +177,7 @@ def _notes(found: Comparison) -> list[str]:
     lines += [f"Only B measured {wording.listing(found.only_b)}."] if found.only_b else []
     lines += [f"Where the step of {names} went is not known: {why}." for why, names in _unledgered(found).items()]
     unknown = wording.listing(found.not_checked)
-    lines += [f"Not checked to be the same, since not both tell: {unknown}."] if unknown else []
+    lines += [f"Not checked to be the same, since A or B does not record it: {unknown}."] if unknown else []
     return ["Notes", *(f"  {line}" for line in (*lines, *found.notes))] if lines or found.notes else []
 
 
@@ -189,7 +189,7 @@ def _unledgered(found: Comparison) -> dict[str, str]:
     return {why: wording.listing(names) for why, names in by_reason.items()}
 
 
-def _named(title: str, rows: list[list[str]]) -> list[str]:
+def _titled(title: str, rows: list[list[str]]) -> list[str]:
     return (
         [title, *(f"  {line}" for line in _aligned([["", "A", "B", *[""] * (len(rows[0]) - 3)], *rows]))]
         if rows

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry import Telemetry
 
 LONGEST_LABEL = 40
-# So many points of a line can be told apart in a small chart.
+# A small chart shows no more points of a line than this.
 MOST_POINTS = 160
-# So many times as long as between two readings else: none came, and no line may be drawn.
+# A pause this many times the usual one: readings are missing there, and the line has a gap.
 LONG_GAP = 6.0
 DIFFERS = "its loss curve differs"
 FIRST = Look("the first rank", GREEN, "", "#", "green")
 OTHER = Look("the other ranks", BLUE, "", "=", "blue")
 OTHERWISE = Look(DIFFERS, ORANGE, "///", "~", "yellow")
-# One that is many times as uncertain as fast must not squeeze the others into a corner.
+# The scale reaches at most so many times a rate: a very wide interval must not squeeze the other bars.
 MOST_UNCERTAIN = 1.5
 
 
@@ -53,12 +53,12 @@ def charts(loaded: Loaded) -> list[Chart]:
 
 
 def label(name: str) -> str:
-    """Write a name as the label of what is drawn: one line that leaves room for the drawing."""
+    """Shorten a name to a label of one line that leaves room for the drawing."""
     return shortened(" ".join(visible(name).split()), LONGEST_LABEL)
 
 
 def per_batch(row: Row, ranking: Ranking) -> float:
-    """Return how many samples of a row's step stand for those of one step of the baseline: 8 for 256 beside 32."""
+    """Return how many times the baseline's batch a row's batch is: 8 for 256 samples beside 32."""
     baseline = ranking.row(ranking.baseline) or ranking.rows[0]
     return row.settings.batch_size / baseline.settings.batch_size
 
@@ -131,14 +131,14 @@ def _utilization(loaded: Loaded) -> Chart | None:
     ends = [x for panel in panels for x, _ in panel.points]
     top = 100.0 if gpu else max([1.0, *(y for panel in panels for _, y in panel.points if y is not None)])
     up = "GPU utilization in %" if gpu else "cores that the training kept busy"
-    across = "seconds; the dotted line is the start of the timed window, before it are start and warm-up"
+    across = "seconds; the timed window starts at the dotted line, after start-up and warm-up"
     told = (wording.significant(min(ends), 2), wording.significant(max(ends), 2), "100 %" if gpu else f"{top:.1f}")
     drawn = Panels(tuple(panels), across, up, min(ends), max(ends), 0.0, top, told, mark=0.0)
     return Chart("utilization", "How busy the device was", "", drawn, "; ".join(f"{p.label} {p.told}" for p in panels))
 
 
 def _load(recording: Telemetry, *, gpu: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return seconds and load; where nothing was read for long, NaN stands between."""
+    """Return seconds and load, with NaN where readings are missing for long."""
     times, values = recording.series("gpu0_utilization_percent" if gpu else "tree_cpu_s")
     seconds = times / NS_PER_S
     if not gpu:
@@ -164,9 +164,9 @@ def _step_times(loaded: Loaded) -> Chart | None:
     """How the step times of each strategy are distributed: median, quartiles, and the 5th to 95th percentile."""
     boxes = []
     for row in loaded.ranking.rows:
-        found = [step_times_ms(run) for run in loaded.runs.values() if run.spec.strategy == row.strategy]
-        # A copy without traces has its ranking from a file of its own.
-        times = np.concatenate(found) if found else np.empty(0)
+        by_run = [step_times_ms(run) for run in loaded.runs.values() if run.spec.strategy == row.strategy]
+        # In a shared copy a row may have no runs: its ranking is read from a file.
+        times = np.concatenate(by_run) if by_run else np.empty(0)
         if len(times):
             p5, q1, median, q3, p95 = (float(value) for value in np.percentile(times, (5, 25, 50, 75, 95)))
             told = f"median {wording.milliseconds(median)}, {wording.milliseconds(p5)} to {wording.milliseconds(p95)}"
@@ -207,7 +207,7 @@ def _losses(loaded: Loaded) -> Chart | None:
 
 
 def _thinned(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> tuple[tuple[float, float | None], ...]:
-    """Return the points of a line, means of neighbours where there are more than can be seen; a gap stays one."""
+    """Return the points of a line; where they are too many to be seen, the means of neighbours. Gaps are kept."""
     size = max(1, -(-len(xs) // MOST_POINTS))
     points: list[tuple[float, float | None]] = []
     for start in range(0, len(xs), size):
@@ -227,10 +227,10 @@ def _note_of(ranking: Ranking, name: str) -> str:
 
 
 def _first_round(loaded: Loaded) -> dict[Path, Run]:
-    """The first good run of each strategy: one line each is what a chart can hold."""
-    found: dict[str, tuple[Path, Run]] = {}
+    """The first good run of each strategy, since a chart has room for one line each."""
+    first: dict[str, tuple[Path, Run]] = {}
     for path, run in loaded.runs.items():
         if run.outcome.state == "done":
-            found.setdefault(run.spec.strategy, (path, run))
+            first.setdefault(run.spec.strategy, (path, run))
     order = [row.strategy for row in loaded.ranking.rows]
-    return {found[name][0]: found[name][1] for name in order if name in found}
+    return {first[name][0]: first[name][1] for name in order if name in first}

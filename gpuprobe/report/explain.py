@@ -21,7 +21,7 @@ DEVICES = {"gpu": "GPU", "cpu": "processor"}
 def explained(cause: Cause) -> list[tuple[str, str]]:
     """Return titles and texts, of a line or more each; that of `CODE` is a diff."""
     fix, code = _fix(cause)
-    told = [
+    entries = [
         ("Cause", f"{cause.id}: {cause.words}."),
         ("How it shows", cause.signature),
         ("Shown by", f"the traces and readings of a {' or a '.join(DEVICES[device] for device in cause.devices)}."),
@@ -36,7 +36,7 @@ def explained(cause: Cause) -> list[tuple[str, str]]:
         ("Behind it", f"{wording.listing([*cause.roots])}: where sure, that one leads." if cause.roots else ""),
         ("Goes with it", f"{wording.listing([*cause.symptoms])}." if cause.symptoms else ""),
     ]
-    return [(title, text) for title, text in told if text]
+    return [(title, text) for title, text in entries if text]
 
 
 def listed() -> list[tuple[str, str, str]]:
@@ -45,7 +45,7 @@ def listed() -> list[tuple[str, str, str]]:
 
 
 def _fix(cause: Cause) -> tuple[str, str]:
-    """The advice for a TensorFlow training of which nothing is known: it shows all that may be done."""
+    """The advice where nothing is known of a training with TensorFlow: it names all that may be done."""
     given = cause.advice(situation(Evidence(), DEFAULTS), None) if cause.advice else None
     return (given.fix, given.code) if given else (cause.fix, "")
 

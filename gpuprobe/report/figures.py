@@ -13,7 +13,7 @@ from gpuprobe.report.palette import written_on
 if TYPE_CHECKING:
     from gpuprobe.report.charts import Chart, Look, Panel, Panels
 
-# Of the width, so that a bar's interval and the end of its line have room.
+# The longest bar, in percent of the width: the rest is for the end of its interval.
 FULL = 96.0
 # A panel's line is drawn in these units, whatever the size of the panel is in the end.
 PANEL_WIDTH, PANEL_HEIGHT = 200.0, 60.0
@@ -22,7 +22,7 @@ TEMPLATES = {Bars: "bars", Boxes: "boxes"}
 
 
 def render(chart: Chart, *, simulated: bool = False) -> str:
-    """Return the chart as HTML; whatever text it holds is text there."""
+    """Return the chart as HTML, in which all of its text is escaped."""
     name = TEMPLATES.get(type(chart.drawn), "panels")
     template = _environment.get_template("chart.html.jinja")
     return shown(template.render(chart=chart, drawn=chart.drawn, kind=name, simulated=simulated))

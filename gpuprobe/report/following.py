@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.report.breakdown import ratio
-from gpuprobe.report.breakdown import told as told_gain
 from gpuprobe.report.cells import comparison, times
+from gpuprobe.report.findings import gain_in_words, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +29,10 @@ def gains(ranking: Ranking, study: Study) -> str:
     faster = [row for row in ranking.rows if row.gained]
     gained = [row for row in faster if not row.trains_otherwise]
     parts = [
-        *_together(gained, ranking),
-        *_best(gained, ranking),
-        *_otherwise(faster),
-        *_away(ranking),
+        *_search_path(gained, ranking),
+        *_best_change(gained, ranking),
+        *_other_loss(faster),
+        *_worst_change(ranking),
         *_drift(ranking),
     ]
     if not gained and not parts and not study.request.rounds:
@@ -44,71 +43,72 @@ def gains(ranking: Ranking, study: Study) -> str:
         rounds = max(3, study.request.rounds + 2)
         parts.insert(
             0,
-            "No change that keeps the loss curve gained beyond the noise; smaller differences than the intervals need "
-            f"more rounds (--rounds {rounds}).",
+            "No change that keeps the loss curve gained beyond the noise. To see smaller differences, measure more "
+            f"rounds (--rounds {rounds}).",
         )
     return " ".join(parts)
 
 
 def _tried(primary: Finding, ranking: Ranking, study: Study) -> list[str]:
-    """What the remedy was predicted to gain, and what the strategies that make it gained."""
+    """What the fix was predicted to gain, and what the strategies that apply it gained."""
     names = [signal.name.removeprefix("gain.") for signal in primary.evidence if signal.name.startswith("gain.")]
     rows = [row for name in names if (row := ranking.row(name)) is not None and row.gain]
-    said = []
+    sentences = []
     for row in rows:
         assert row.gain is not None
-        foretold = next((one.predicted for one in ranking.scorecard if one.strategy == row.strategy), None)
-        predicted = f"predicted {ratio(foretold)}, " if foretold else ""
-        told = f"`{row.strategy}` first ({row.change}): {predicted}measured {times(row.gain)}"
-        said.append(f"{told} over `{row.against}`{_on_baseline(row, ranking, study)}.")
+        gain = next((scored.predicted for scored in ranking.scorecard if scored.strategy == row.strategy), None)
+        predicted = f"predicted {ratio(gain)}, " if gain else ""
+        measured = f"`{row.strategy}` first ({row.change}): {predicted}measured {times(row.gain)}"
+        sentences.append(f"{measured} over `{row.against}`{_on_baseline(row, ranking, study)}.")
     if not rows and primary.predicted_gain:
-        said.append(f"Predicted gain: {told_gain(primary.predicted_gain)}; it was not measured here.")
-    return said
+        sentences.append(f"Predicted gain: {gain_in_words(primary.predicted_gain)}; it was not measured here.")
+    return sentences
 
 
 def _on_baseline(row: Row, ranking: Ranking, study: Study) -> str:
-    """What the same change would give to the baseline as it stands, where that is another than it was measured on."""
+    """What the same change would give to the baseline, where it was measured on another strategy."""
     change = next((info.what_if for info in study.strategies if info.name == row.strategy), "")
-    made = next((one for one in ranking.predictions if change and one.change.startswith(change)), None)
-    if made is None or row.against == ranking.baseline:
+    prediction = next((made for made in ranking.predictions if change and made.change.startswith(change)), None)
+    if prediction is None or row.against == ranking.baseline:
         return ""
-    return f"; on `{ranking.baseline}` as it stands its trace predicts {ratio(made.gain)}{_there(row, ranking)}"
+    on_baseline = f"; over `{ranking.baseline}` itself its trace predicts {ratio(prediction.gain)}"
+    return f"{on_baseline}{_searched_gain(row, ranking)}"
 
 
-def _there(row: Row, ranking: Ranking) -> str:
-    """What a search measured of the same change on the baseline itself, where one did."""
+def _searched_gain(row: Row, ranking: Ranking) -> str:
+    """What a search measured for the same change to the baseline itself, empty without one."""
     steps = [step for search in ranking.searches if search.start == ranking.baseline for step in search.steps]
     gain = next((step.gain for step in steps if step.combines == (row.strategy,)), None)
     return f", and {times(gain)} was measured" if gain else ""
 
 
-def _best(gained: list[Row], ranking: Ranking) -> list[str]:
-    """The single change that gained most, where no search tells of it; one that changes what is learnt says so."""
+def _best_change(gained: list[Row], ranking: Ranking) -> list[str]:
+    """The single change that gained most, unless a search kept it; one with a larger batch says so."""
     best = max((row for row in gained if not row.combines), key=_gain, default=None)
-    told = {change for search in ranking.searches for change in search.kept}
-    if best is None or best.gain is None or best.strategy in told:
+    kept = {change for search in ranking.searches for change in search.kept}
+    if best is None or best.gain is None or best.strategy in kept:
         return []
     before = ranking.row(best.against)
     way = f", which itself gives {times(before.speedup)} over the baseline" if before and before.speedup else ""
-    said = [
+    sentences = [
         f"The single change that gained most is `{best.strategy}` ({best.change}): {times(best.gain)} as fast as "
         f"`{best.against}`{way}."
     ]
     if before is not None and before.settings.batch_size != best.settings.batch_size:
-        said.append("It makes fewer updates an epoch: compare the accuracy before taking it over.")
-    return said
+        sentences.append("It makes fewer updates an epoch: compare the accuracy before you adopt it.")
+    return sentences
 
 
-def _together(gained: list[Row], ranking: Ranking) -> list[str]:
+def _search_path(gained: list[Row], ranking: Ranking) -> list[str]:
     """The path of a search that kept something, with what each step was predicted and measured to gain."""
-    said = []
+    sentences = []
     for row in gained:
         search = ranking.search(row.strategy)
         if search is not None and search.kept and row.gain:
             steps = [f"`{step.change}` ({_step(step)})" for step in search.steps if step.kept]
             path = ", then ".join(steps)
-            said.append(f"As `{row.strategy}`, {path} give {times(row.gain)} over `{row.against}`.")
-    return said
+            sentences.append(f"As `{row.strategy}`, {path} give {times(row.gain)} over `{row.against}`.")
+    return sentences
 
 
 def _step(step: SearchStep) -> str:
@@ -116,18 +116,18 @@ def _step(step: SearchStep) -> str:
     return f"{foretold}measured {wording.times(step.gain.value)}" if step.gain else "measured"
 
 
-def _otherwise(faster: list[Row]) -> list[str]:
-    """What is faster and learns otherwise: no gain before its accuracy is known."""
+def _other_loss(faster: list[Row]) -> list[str]:
+    """What is faster with another loss curve: no gain before its accuracy is known."""
     return [
         f"`{row.strategy}` ({row.change}) is {times(row.gain)} as fast as `{row.against}` but its loss curve differs "
-        f"({row.trains_otherwise}): compare the accuracy before taking it over."
+        f"({row.trains_otherwise}): compare the accuracy before you adopt it."
         for row in faster
         if row.gain and row.trains_otherwise
     ]
 
 
-def _away(ranking: Ranking) -> list[str]:
-    """The change that lost most; one that others build on is a step of the way, and no advice."""
+def _worst_change(ranking: Ranking) -> list[str]:
+    """The change that lost most, unless other strategies build on it."""
     steps = {row.against for row in ranking.rows}
     lost = [row for row in ranking.rows if row.beyond == "slower" and row.strategy not in steps]
     worst = min(lost, key=_gain, default=None)
@@ -137,14 +137,11 @@ def _away(ranking: Ranking) -> list[str]:
 
 
 def _drift(ranking: Ranking) -> list[str]:
-    """Whose gain the traces rule out."""
-    found = [f"`{row.strategy}`" for row in ranking.rows if row.drift and row.beyond == "faster"]
-    if not found:
+    """The strategies whose measured gain is more than the traces allow."""
+    drifted = [f"`{row.strategy}`" for row in ranking.rows if row.drift and row.beyond == "faster"]
+    if not drifted:
         return []
-    return [
-        f"What {wording.listing(found)} seemed to gain is drift of the machine: the trace of what was changed leaves "
-        "less."
-    ]
+    return [f"The measured gain of {wording.listing(drifted)} is drift of the machine: the traces allow less."]
 
 
 def _names(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Finding
     from gpuprobe.ledger.records import DeviceBreakdown
 
-# Two shares that round to alike are told as one.
+# Two shares that differ by less are shown as one.
 ALIKE = 0.02
 WORTH_TELLING = 0.05
 # Causes whose part of the step is idle time of the device, by the name of its signal.
@@ -21,7 +21,7 @@ IDLE = ("share.idle_", "share.launch")
 
 
 def headline(finding: Finding | None, device: DeviceBreakdown | None, training: str = "") -> str:
-    """Say it without a full stop; `device` is None where no trace was taken, `training` names whose step it is."""
+    """Return the title without a full stop; `device` is None without a trace, `training` names whose step it is."""
     if finding is None or finding.cause == "unattributed":
         return _unexplained(device)
     cause = known(finding.cause)

@@ -1,8 +1,8 @@
 """The report as one HTML file that needs no network: its Markdown rendered, its charts in it; light, dark, printable.
 
-There is no second way to the words: what is in `report.md` is what is here. What stands before the first heading is the
-answer; each part after it folds. Raw HTML in the Markdown stays text, an image that is no chart of ours is left out,
-and the page forbids itself to load or run anything.
+The page says what `report.md` says, and nothing else. What comes before the first heading is the answer; each part
+after it folds. Raw HTML in the Markdown stays text, an image that is no chart of ours is left out, and the page forbids
+itself to load or run anything.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def render(
 
 
 def parts(markdown: str, figures: Mapping[str, str] | None = None, *, opened: Sequence[str] = ()) -> Parts:
-    """Return the same as the parts of a page; whatever else stands in the Markdown is text there."""
+    """Return Markdown as the parts of a page; raw HTML in it becomes text."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     for kind, rule in (
         ("fence", _fence),
@@ -69,14 +69,14 @@ def parts(markdown: str, figures: Mapping[str, str] | None = None, *, opened: Se
     top = next((place for place, token in enumerate(tokens) if _opens(token, FOLDING[0])), len(tokens))
     return Parts(
         title=title,
-        answer=_drawn(parser, tokens[:top]),
+        answer=_to_html(parser, tokens[:top]),
         body=_folded(parser, tokens[top:], opened),
         contents=[(anchor, text) for level, anchor, text in contents if level == 2],
     )
 
 
-def _drawn(parser: MarkdownIt, part: Sequence[Token]) -> str:
-    # A figure and its unit stay on one line; a long name at the head of narrow figures may break.
+def _to_html(parser: MarkdownIt, part: Sequence[Token]) -> str:
+    # A figure and its unit stay on one line; a long name as a column's title may break at its underscores.
     text = FIGURE.sub("\\1\u00a0\\2", str(parser.renderer.render(part, parser.options, {})))
     text = re.sub(r"<p>(<figure.*?</figure>)</p>", r"\1", text, flags=re.DOTALL)
     return re.sub(r"<th>[^<]*</th>", lambda head: head[0].replace("_", "_<wbr>"), text)
@@ -85,9 +85,9 @@ def _drawn(parser: MarkdownIt, part: Sequence[Token]) -> str:
 def _folded(parser: MarkdownIt, part: Sequence[Token], opened: Sequence[str], depth: int = 0) -> str:
     """Return a part with what each heading of that depth begins folded below it."""
     if depth == len(FOLDING):
-        return _drawn(parser, part)
+        return _to_html(parser, part)
     bounds = [*(place for place, token in enumerate(part) if _opens(token, FOLDING[depth])), len(part)]
-    pieces = [_drawn(parser, part[: bounds[0]])]
+    pieces = [_to_html(parser, part[: bounds[0]])]
     for start, end in pairwise(bounds):
         # A heading is three tokens: it opens, its text, it closes.
         head, inside = part[start : start + 3], _folded(parser, part[start + 3 : end], opened, depth + 1)
@@ -95,7 +95,7 @@ def _folded(parser: MarkdownIt, part: Sequence[Token], opened: Sequence[str], de
         kind = "" if depth else " class='fold'"
         is_open = " open" if head[1].content in opened else ""
         pieces.append(
-            f"<details{kind}{is_open}><summary>{_drawn(parser, head)}</summary>\n"
+            f"<details{kind}{is_open}><summary>{_to_html(parser, head)}</summary>\n"
             f'<div class="inside" id="{name}">\n{inside}</div></details>\n'
         )
     return "".join(pieces)
@@ -107,15 +107,15 @@ def _opens(token: Token, tag: str) -> bool:
 
 def _name_headings(tokens: Sequence[Token]) -> list[tuple[int, str, str]]:
     """Give each heading an anchor of its own; return (level, anchor, text) of all."""
-    found: list[tuple[int, str, str]] = []
+    headings: list[tuple[int, str, str]] = []
     for place, token in enumerate(tokens):
         if token.type == "heading_open":
             inline = tokens[place + 1].children or []
             text = "".join(child.content for child in inline)
-            anchor = f"part-{len(found)}"
+            anchor = f"part-{len(headings)}"
             token.attrSet("id", anchor)
-            found.append((int(token.tag[1]), anchor, text))
-    return found
+            headings.append((int(token.tag[1]), anchor, text))
+    return headings
 
 
 def _image(figures: Mapping[str, str]):  # type: ignore[no-untyped-def]  # markdown-it binds it as a method

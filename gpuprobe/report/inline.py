@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.foreign import shown
-from gpuprobe.report import breakdown, cells
+from gpuprobe.report import breakdown, cells, findings
 from gpuprobe.report.page import fenced, paragraphs, plain, said, table
 from gpuprobe.report.verdict import verdict
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 def study_text(loaded: Loaded) -> str:
     """Return a study's verdict in lines."""
-    found = verdict(loaded)
-    return _lines(found.where, found.told, found.code)
+    answer = verdict(loaded)
+    return _lines(answer.where, answer.told, answer.code)
 
 
 def study_markdown(loaded: Loaded) -> str:
     """Return a study's verdict, and the table of its ranking."""
-    found = verdict(loaded)
+    answer = verdict(loaded)
     ranked, _ = cells.table(loaded.ranking, cells.RANKED)
-    return _paragraphs(found.where, found.told, found.code, table(ranked))
+    return _paragraphs(answer.where, answer.told, answer.code, table(ranked))
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """Return a diagnosis in lines: verdict, why, next, and how long the steps of each device are."""
-    words = breakdown.words(diagnosis)
+    words = findings.words(diagnosis)
     told = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
     return _lines("\n".join(breakdown.headline(device) for device in diagnosis.devices), told, words.code)
 
 
 def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     """Return a diagnosis with the breakdown of each device as a table."""
-    words = breakdown.words(diagnosis)
+    words = findings.words(diagnosis)
     told = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
     breakdowns = []
     for device in diagnosis.devices:

@@ -36,7 +36,7 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
     best = ranking.rows[0] if ranking.rows else None
     baseline = ranking.row(ranking.baseline)
     shown = [row for row in (baseline, best if best is not baseline else None) if row is not None]
-    by_backend, why_backend = backends.told(ranking)
+    by_backend, why_backend = backends.step_by_backend(ranking)
     context: dict[str, Any] = {
         "study": study,
         "ranking": ranking,
@@ -44,7 +44,7 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
         "rows": ranked,
         "used": used,
         "dropped": dropped,
-        "stories": [story.told(search, ranking) for search in ranking.searches],
+        "stories": [story.story_of(search, ranking) for search in ranking.searches],
         "by_backend": by_backend,
         "why_backend": why_backend,
         "scaling": ranking.scaling,
@@ -60,7 +60,7 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
         "details": [cells.details(row, ranking, study) for row in ranking.rows],
         "made": datetime.fromtimestamp(study.created_ns / NS_PER_S, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "answer": answer,
-        "looks": _looks(loaded),
+        "looks": _pages_of_answer(loaded),
         "charts": {chart.name: chart for chart in charts},
         "traces": cells.traces(loaded),
         "step_pages": cells.step_pages(loaded),
@@ -71,23 +71,23 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
     return filled("report.md.jinja", **context)
 
 
-def _looks(loaded: Loaded) -> list[tuple[str, str]]:
+def _pages_of_answer(loaded: Loaded) -> list[tuple[str, str]]:
     """Return (strategy, address) of the pages of a step to look into: the baseline's and that of the fastest."""
     best = fastest(loaded.ranking)
-    found: dict[str, str] = {}
+    pages: dict[str, str] = {}
     for path, run in loaded.runs.items():
         if (path / STEP_FILE).is_file():
             page = (path / STEP_FILE).relative_to(loaded.folder).as_posix()
-            found.setdefault(run.spec.strategy, quote(page))
+            pages.setdefault(run.spec.strategy, quote(page))
     names = [loaded.ranking.baseline, best.strategy if best else None]
-    return [(name, found[name]) for name in names if name is not None and name in found]
+    return [(name, pages[name]) for name in names if name is not None and name in pages]
 
 
 def _first_runs(loaded: Loaded) -> dict[str, RunBreakdown]:
     """Return where the wall time of each strategy's first run went."""
-    found: dict[str, RunBreakdown] = {}
+    first: dict[str, RunBreakdown] = {}
     for run in loaded.runs.values():
         breakdown = breakdown_of_run(run)
         if breakdown is not None:
-            found.setdefault(run.spec.strategy, breakdown)
-    return found
+            first.setdefault(run.spec.strategy, breakdown)
+    return first

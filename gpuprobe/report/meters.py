@@ -35,23 +35,23 @@ def table(meters: Mapping[str, Sequence[Signal]]) -> list[list[str]]:
 def explained(meters: Sequence[Signal]) -> str:
     """Say why the meters of one training differ; empty where fewer than two of them are known."""
     known = {signal.name: float(signal.value) for signal in meters if isinstance(signal.value, float)}
-    said = []
+    sentences = []
     if NVML in known and KERNELS in known:
-        said.append(_against_kernels(known[NVML], known[KERNELS]))
+        sentences.append(_against_kernels(known[NVML], known[KERNELS]))
     if KERNELS in known and SMS in known and known[KERNELS]:
         filled = min(1.0, known[SMS] / known[KERNELS])
-        said.append(f"While kernels run they fill {wording.share(filled)} of the multiprocessors.")
+        sentences.append(f"While kernels run they fill {wording.share(filled)} of the multiprocessors.")
     if MFU in known:
-        said.append(
+        sentences.append(
             f"Of the arithmetic that the card could do, the model used {wording.share(known[MFU])}: waiting, small "
             "kernels and kernels that move memory rather than calculate all count against it."
         )
-    said += [
+    sentences += [
         f"{TITLES[signal.name][0]} is not known: {signal.missing}."
         for signal in meters
         if signal.value is None and signal.name in TITLES
     ]
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def task_manager(meters: Sequence[Signal]) -> str:
@@ -64,19 +64,19 @@ def task_manager(meters: Sequence[Signal]) -> str:
         return ""
     copying = f"Copy about {wording.share(known[COPIES])}, " if COPIES in known else ""
     return (
-        "Windows' Task Manager would have shown under 3D next to nothing of it (CUDA does not run on that engine), "
-        f"{copying}and only under Cuda or Compute_0, which has to be picked from a graph's title, about "
-        f"{wording.share(known[KERNELS])}."
+        "Windows' Task Manager would have shown next to nothing under 3D, since CUDA does not run on that engine, "
+        f"{copying}and about {wording.share(known[KERNELS])} under Cuda or Compute_0, which the title of a graph "
+        "offers."
     )
 
 
 def _against_kernels(nvml: float, kernels: float) -> str:
-    told = f"NVML says {wording.share(nvml)}, the trace sees kernels in {wording.share(kernels)} of the step"
+    both = f"NVML says {wording.share(nvml)}, the trace sees kernels in {wording.share(kernels)} of the step"
     if abs(nvml - kernels) < 0.05:
-        return f"{told}: the same, since both count any kernel, however small it is."
+        return f"{both}: the same, since both count any kernel, however small it is."
     if nvml > kernels:
-        return f"{told}: NVML counts a whole moment as busy when any kernel runs in it, so that short gaps vanish."
-    return f"{told}: NVML's periods also hold time between epochs and at the window's ends, which the trace leaves out."
+        return f"{both}: NVML counts a whole moment as busy when any kernel runs in it, so that short gaps vanish."
+    return f"{both}: NVML's periods also hold time between epochs and at the window's ends, which the trace leaves out."
 
 
 def _cell(signal: Signal | None) -> str:

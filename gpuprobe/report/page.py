@@ -1,4 +1,4 @@
-"""The Markdown templates of this room, how they are filled in, and how text of others is kept from being markup."""
+"""Fills in the Markdown templates of this room, and escapes the text of others so that it is no markup."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from gpuprobe.foreign import shown
 
 # What CommonMark takes for markup within a line. An underscore within a word is none, and names are full of them.
 MARKUP = re.compile(r"([\\`*\[\]<>|]|(?<!\w)_|_(?!\w))")
-# In a sentence two stars are ours; an underscore means markup only where a word begins or ends.
+# What is escaped in a sentence of ours: all but code in backticks and two stars, and underscores within words.
 BEYOND_CODE = re.compile(r"([\\`\[\]<]|(?<!\*)\*(?!\*)|(?<!\w)_|_(?!\w))")
-# Between single backticks: several in a row are no code of ours.
+# Code of ours stands between single backticks, never several in a row.
 CODE = re.compile(r"((?<!`)`(?!`)[^`]+`(?!`))")
 
 
 class Markdown(str):
-    """Text that is Markdown: what means markup in it is ours. A template escapes all else."""
+    """Text that is Markdown already, whose markup is ours; a template escapes all other text."""
 
     __slots__ = ()
 
@@ -29,7 +29,7 @@ def plain(text: object) -> Markdown:
 
 
 def _escaped(text: object) -> Markdown:
-    """Write what a template is given: as it is where it is Markdown, else without a line's end or markup."""
+    """Return Markdown as it is, and other text on one line with its markup escaped."""
     return text if isinstance(text, Markdown) else Markdown(MARKUP.sub(r"\\\1", re.sub(r"\s+", " ", str(text))))
 
 
@@ -43,7 +43,7 @@ def said(text: object) -> Markdown:
 
 
 def cell(text: object) -> Markdown:
-    """Write a sentence of ours as a cell of a table, whose columns it must not part."""
+    """Write a sentence of ours as a cell of a table, with its vertical bars escaped."""
     return _in_cell(said(text))
 
 
@@ -78,7 +78,7 @@ def _language(text: str) -> str:
 
 
 def table(rows: list[list[str]]) -> Markdown:
-    """Write rows, the first of them the head, as a Markdown table; the cells are sentences of ours."""
+    """Write rows, the first of which is the heading, as a Markdown table; the cells are sentences of ours."""
     if not rows:
         return Markdown()
     lines = [f"| {' | '.join(cell(text) for text in row)} |" for row in rows]
@@ -91,7 +91,7 @@ _environment = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
     keep_trailing_newline=True,
-    # The output is Markdown, where escaping for HTML would show: whatever stands in {{ }} is escaped for that instead.
+    # The output is Markdown, so `finalize` escapes what stands in {{ }} for that, and not for HTML.
     autoescape=False,  # noqa: S701
     finalize=_escaped,
 )
@@ -104,5 +104,5 @@ def filled(name: str, **context: Any) -> str:
 
 
 def paragraphs(*parts: str) -> str:
-    """Return Markdown of parts that are escaped already, those that are empty left out."""
+    """Join parts that are escaped already as paragraphs; empty ones are left out."""
     return shown("\n\n".join(part for part in parts if part))

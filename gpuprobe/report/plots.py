@@ -25,7 +25,7 @@ PAPER = "#ffffff80"
 WIDTH_INCH = 9.0
 # Panels beside each other, and a panel's height.
 COLUMNS, PANEL_INCH = 4, 1.15
-# A part of the width from which on a value has room in it, and the room right of a bar for what is told of it.
+# The smallest part, as a share of the width, that holds its value in figures; and the width with the room for words.
 ROOM_FOR_VALUE, ROOM_BESIDE = 0.075, 1.28
 STYLE = {
     "svg.fonttype": "none",

@@ -1,4 +1,4 @@
-"""How small a difference a study could tell, and what hindered it: what a report begins with."""
+"""How small a difference a study could tell, and what disturbed it: the first line of a report."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def resolution(ranking: Ranking, study: Study) -> str:
-    """Say how small a difference could be told, and who was busy where that is much; empty where nothing was compared.
+    """Say how small a difference could be told; where that is large, also what kept the machine busy.
 
-    Where the verdict says who was busy, that is not said twice.
+    Empty where nothing was compared; what kept it busy is left out where the verdict says so already.
     """
     if ranking.resolution is None:
         return ""

@@ -20,18 +20,18 @@ LOST_WORDS: dict[LostBy, str] = {
     "exchange": "the exchange of gradients",
 }
 PARTS = (
-    "Each part is a difference between runs: one device with its part of the batch and nobody beside it; all devices "
-    "without an exchange; all devices. What replicas beside each other lose is not divided further: they share the "
-    "host's cores, memory and input."
+    "Each part is the difference from one of these to the next: the ideal step; one device alone with its part of the "
+    "batch; all devices without an exchange of gradients; all devices with it. What replicas lose beside each other is "
+    "not divided further: they share the host's cores, memory and input."
 )
 PARTS_OF_WORKERS = (
-    "Each part is a difference between runs: one worker with its part of the batch and nobody beside it; all workers "
-    "without an exchange of gradients; all workers. What workers beside each other lose is that they wait for the last "
-    "of them in every step, and that those of one host share its cores and memory; how long each of them waited, their "
-    "traces tell."
+    "Each part is the difference from one of these to the next: the ideal step; one worker alone with its part of the "
+    "batch; all workers without an exchange of gradients; all workers with it. Workers beside each other lose time "
+    "since all wait for the last of them in every step, and since those of one host share its cores and memory; their "
+    "traces tell how long each of them waited."
 )
 OF_WORKERS = (
-    "Measured under MultiWorkerMirroredStrategy in a loop of one's own around the model's `train_step`, since Keras's "
+    "Measured under MultiWorkerMirroredStrategy in a custom loop around the model's `train_step`, since Keras's "
     "`fit` fails there (keras-team/keras#20585). In each step they also add up their losses."
 )
 IDEAL = Look("ideal", SKY, "", ".", "cyan")
@@ -47,15 +47,15 @@ def headline(scaling: Scaling) -> str:
     most = measured[-1]
     assert most.efficiency is not None
     kind = "logical devices" if scaling.logical and not scaling.workers else _kind(scaling)
-    found = most.efficiency
-    speed = wording.times(*(most.devices * end for end in (found.value, found.low, found.high)))
-    told = f"{most.devices} {kind} are {speed} as fast as one, {wording.share(most.efficiency.value)} of ideal scaling"
+    efficiency = most.efficiency
+    speed = wording.times(*(most.devices * end for end in (efficiency.value, efficiency.low, efficiency.high)))
+    scales = f"{most.devices} {kind} are {speed} as fast as one, {wording.share(efficiency.value)} of ideal scaling"
     worst = max((lost for lost in most.lost if lost.ms.low > 0), key=lambda lost: lost.ms.value, default=None)
     if worst is None or most.step_ms is None or most.contradicts:
-        return told
+        return scales
     costs = f"{wording.milliseconds(worst.ms.value)} of the {wording.milliseconds(most.step_ms)} step"
     several = len(worst.by) > 1 or worst.by == ("beside",)
-    return f"{told}: {_lost_by(worst, scaling)} {'cost' if several else 'costs'} {costs}"
+    return f"{scales}: {_lost_by(worst, scaling)} {'cost' if several else 'costs'} {costs}"
 
 
 def speeds(scaling: Scaling) -> list[list[str]]:
@@ -86,22 +86,22 @@ def losses(scaling: Scaling) -> list[list[str]]:
 
 def sentences(scaling: Scaling) -> list[str]:
     """Say what the tables rest on, and what they leave open."""
-    said = [_measured_on(scaling), _work(scaling)]
+    told = [_measured_on(scaling), _work(scaling)]
     if any(lost.by for point in scaling.points for lost in point.lost):
-        said.append(PARTS_OF_WORKERS if scaling.workers else PARTS)
+        told.append(PARTS_OF_WORKERS if scaling.workers else PARTS)
     if counts := [str(point.devices) for point in scaling.points if point.contradicts]:
-        said.append(
-            f"Of {wording.listing(counts)} {_kind(scaling)} a part is below zero beyond its interval, which nothing "
-            "can cost: the machine changed between the runs, and the parts cannot be told apart. Measure again."
+        told.append(
+            f"With {wording.listing(counts)} {_kind(scaling)} a part is below zero beyond its interval, which is "
+            "impossible: the machine changed between the runs, and the parts cannot be told apart. Measure again."
         )
     if (gain := scaling.xla_gain) is not None and gain.low > 1:
-        said.append(
+        told.append(
             f"XLA makes one device {wording.times(gain.value, gain.low, gain.high)} as fast, and Keras switches it off "
-            "under `tf.distribute`. All else here is without XLA, so that numbers of devices are compared fairly: "
-            "divide by this to compare with one device that has it."
+            "under `tf.distribute`. All else here is without XLA, so that numbers of devices are compared fairly; "
+            "divide a speed-up by this one to compare it with a single device that uses XLA."
         )
-    said += [f"{found.claim} {found.fix} (`{found.cause}`)" for found in scaling.findings]
-    return [*said, *_predictions(scaling)]
+    told += [f"{finding.claim} {finding.fix} (`{finding.cause}`)" for finding in scaling.findings]
+    return [*told, *_predictions(scaling)]
 
 
 def chart(scaling: Scaling | None) -> Chart | None:
@@ -195,7 +195,7 @@ def _predictions(scaling: Scaling) -> Sequence[str]:
     size = wording.mebibytes(scaling.gradients_mib or 0.0)
     return [
         f"Predicted: one {_kind(scaling)[:-1]}'s part of the step, measured alone, and a ring that adds up {size} of "
-        f"gradients over {links} ({by}), all after the last gradient. It knows nothing of what they lose beside each "
+        f"gradients over {links} ({by}), all after the last gradient. It leaves out what they lose beside each "
         "other."
     ]
 

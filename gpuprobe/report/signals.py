@@ -11,9 +11,9 @@ from gpuprobe.report.categories import CATEGORIES
 if TYPE_CHECKING:
     from gpuprobe.records import Signal
 
-# A part of the step that rounds to nothing proves nothing.
+# A smaller share of the step is no evidence, and is left out.
 WORTH_SAYING = 0.005
-# What the name of a signal does not say by itself.
+# What a signal is called in a sentence, where its name is no plain words.
 WORDS = {
     "share.copy": "copies that no kernel hides:",
     "share.launch": "waits for launches:",
@@ -107,7 +107,7 @@ UNITS = ("_gb_per_s", "_percent", "_fraction", "_mib", "_ms", "_us", "_s")
 
 
 def told(signal: Signal) -> str:
-    """Say a signal in a few words; empty where it is missing, or so small that it proves nothing."""
+    """Write a signal in a few words; empty where it is missing, or too small to be evidence."""
     value = signal.value
     if value is None or signal.name == "step_ms":
         return ""
@@ -126,7 +126,7 @@ def told(signal: Signal) -> str:
 
 
 def named(name: str) -> str:
-    """Return what a signal tells of, in words and without its value."""
+    """Return the name of a signal in words, without its value."""
     kind, _, part = name.partition(".")
     if kind == "proof":
         return f"events in which the host was ({CATEGORIES[part].legend.removeprefix('waits: ')})"

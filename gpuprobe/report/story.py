@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.report.breakdown import ratio
 from gpuprobe.report.cells import miss, rate, times
+from gpuprobe.report.findings import ratio
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Promise, Ranking, Search, SearchStep
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Story:
-    """The story of one search: how it goes about, its steps as a table, what came of it, and what it left alone."""
+    """The story of one search: its rules, its steps as a table, its result, and the changes that it did not try."""
 
     strategy: str
     beginning: str
@@ -24,19 +24,19 @@ class Story:
     left: list[str]
 
 
-def told(search: Search, ranking: Ranking) -> Story:
-    """Tell it from what the search decided."""
+def story_of(search: Search, ranking: Ranking) -> Story:
+    """Return the story of a search, from its recorded decisions."""
     return Story(search.strategy, beginning(search), table(search, ranking), ending(search, ranking), left(search))
 
 
 def beginning(search: Search) -> str:
-    """Say from where the search set out, and by which rules."""
+    """Say where the search started, and by which rules it chose."""
     least = wording.times(search.least_gain)
     return (
-        f"From `{search.start}` on, the change that promises most is tried on top of what is kept so far. What it "
-        "promises is read from the trace of that, replayed with the change; where the trace cannot tell, what the "
-        "change gained in its own runs stands for it. It is kept where it is faster beyond the noise (here one run "
-        f"must be {least} as fast) and its loss stays in the band of the others. Then the new trace is asked again."
+        f"Starting from `{search.start}`, the change with the largest predicted gain is tried on top of those kept so "
+        "far. The prediction replays the trace of these with the change; where that trace cannot tell, it is what the "
+        f"change gained in its own runs. A change is kept if it is faster beyond the noise (here one run must be "
+        f"{least} as fast) and its loss stays in the band of the others. The next prediction uses the new trace."
     )
 
 
@@ -52,31 +52,34 @@ def table(search: Search, ranking: Ranking) -> list[list[str]]:
 
 
 def ending(search: Search, ranking: Ranking) -> str:
-    """Say what was kept, what that gives when it is measured once more, and whether the search has ended."""
-    said = [_kept(search)]
+    """Say what was kept, what it gained when measured once more, and whether the search has ended."""
+    sentences = [_kept(search)]
     row = ranking.row(search.strategy)
     if row is not None and row.gain:
         again = "Measured once more" if search.final else "Measured"
-        said.append(f"{again} as `{search.strategy}`, that is {times(row.gain)} as fast as `{search.start}`.")
+        sentences.append(f"{again} as `{search.strategy}`, that is {times(row.gain)} as fast as `{search.start}`.")
     if search.following is not None:
-        waits = f"`{search.strategy}` as it was kept"
+        following = f"`{search.strategy}` as it was kept"
         if search.following != search.kept:
-            waits = _names(search.following)
-        said.append(f"The search has not ended: {waits} is to be measured next.")
-    return " ".join(said)
+            following = _names(search.following)
+        sentences.append(f"The search has not ended: {following} is to be measured next.")
+    return " ".join(sentences)
 
 
 def left(search: Search) -> list[str]:
-    """Say, a line each, what was not tried on top of what was kept, what it promised, and why it was left."""
-    return [f"`{one.promise.change.partition('=')[0]}`: {_promised(one.promise)}{one.reason}." for one in search.left]
+    """Return a line for each change that was not tried: its predicted gain, and why it was left out."""
+    return [
+        f"`{untried.promise.change.partition('=')[0]}`: {_promised(untried.promise)}{untried.reason}."
+        for untried in search.left
+    ]
 
 
 def _kept(search: Search) -> str:
     if search.kept:
         return f"Kept: {_names(search.kept)} on top of `{search.start}`."
     if not search.steps:
-        return f"No change was tried, since none promised more than the noise on top of `{search.start}`."
-    return f"Kept: nothing; no change gained on top of `{search.start}`."
+        return f"No change was tried, since none was predicted to gain more than the noise over `{search.start}`."
+    return f"Kept: nothing; no change gained over `{search.start}`."
 
 
 def _row(number: int, step: SearchStep) -> list[str]:
@@ -84,13 +87,13 @@ def _row(number: int, step: SearchStep) -> list[str]:
     where = f", in the runs of `{step.measured_as}`" if step.measured_as and step.kept is not None else ""
     promise = step.promise
     predicted = ratio(promise.foretold) if promise.foretold else times(promise.alone) if promise.alone else ""
-    # What its own runs gained foretells nothing of themselves.
-    known = step.measured_as and promise.by == "runs"
+    # A gain that its own runs measured is no prediction of the same runs.
+    own_gain = step.measured_as and promise.by == "runs"
     return [
         str(number),
         f"`{step.change}`",
-        "" if known else predicted,
-        "trace" if promise.by == "trace" else "" if known else "own runs",
+        "" if own_gain else predicted,
+        "trace" if promise.by == "trace" else "" if own_gain else "own runs",
         times(step.gain) if step.gain else "",
         miss(step.error),
         outcome + where,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.records.strategy import chain
 from gpuprobe.report import answer, scaling
-from gpuprobe.report.breakdown import WORTH_A_LINE
-from gpuprobe.report.breakdown import ratio as told_ratio
 from gpuprobe.report.cells import times
 from gpuprobe.report.drawn import label
+from gpuprobe.report.findings import WORTH_A_LINE
+from gpuprobe.report.findings import ratio as told_ratio
 from gpuprobe.report.headline import headline
 from gpuprobe.report.resolution import untold
 from gpuprobe.report.verdict import UNCAUSED
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gpuprobe.report.charts import Bar
 
 MS_PER_S = 1000
-# The milliseconds of a trace, in which tracing has its part, are not those of the bars, whose steps were timed without.
+# Times of traced steps in a claim: tracing slows them, and the bars beside it show steps timed without a trace.
 _TRACED = re.compile(r" \([\d.,]+ (?:us|ms|s)\)")
 
 
@@ -35,7 +35,7 @@ _TRACED = re.compile(r" \([\d.,]+ (?:us|ms|s)\)")
 class Alone:
     """What one change gives the baseline by itself: the ratio of samples per second, and whether that was measured.
 
-    `says` tells it with the prediction beside it. `strategy` is who makes the change, empty where none was run.
+    `says` is a sentence with that gain and its prediction. `strategy` makes the change, empty where none was run.
     """
 
     strategy: str
@@ -47,11 +47,11 @@ class Alone:
 
 
 def of_study(loaded: Loaded) -> Answer:
-    """Answer from all runs of a study; of one that measured nothing, too."""
+    """Answer from all runs of a study, also of one in which nothing was measured."""
     ranking, study = loaded.ranking, loaded.study
     primary = next((finding for finding in ranking.findings if finding.primary), None)
     baseline = ranking.row(ranking.baseline)
-    chips = (*(answer.caused(primary, disputed=ranking.disputed) if ranking.rows else ()), *_resolution(ranking))
+    chips = (*(answer.cause_chips(primary, disputed=ranking.disputed) if ranking.rows else ()), *_resolution(ranking))
     if not ranking.rows or baseline is None:
         return answer.Answer(_title(loaded, primary, None), chips, None, "", "", "")
     best = fastest(ranking)
@@ -69,7 +69,7 @@ def of_study(loaded: Loaded) -> Answer:
 
 
 def fastest(ranking: Ranking) -> Row | None:
-    """Return the first of those with the baseline's loss curve that is faster beyond the noise, None without one."""
+    """Return the fastest with the baseline's loss curve, None where none is faster than that beyond the noise."""
     return next((row for row in ranking.rows if row.is_faster and not row.trains_otherwise), None)
 
 
@@ -133,31 +133,31 @@ def _bars(ranking: Ranking, study: Study, best: Row | None, alone: Alone | None)
     assert baseline is not None
     word = "simulated" if study.environment.simulated else "measured"
     now = _step_ms(baseline, baseline)
-    rows = [answer.measured(f"before: {label(baseline.strategy)}", now, baseline.breakdown, word)]
-    if alone is not None and not _is_all(best, alone, baseline):
+    rows = [answer.measured_bar(f"before: {label(baseline.strategy)}", now, baseline.breakdown, word)]
+    if alone is not None and not _is_fastest(best, alone, baseline):
         name = f"after: {label(alone.strategy)} alone" if alone.strategy else "after: the advised change"
         if alone.measured:
-            rows.append(answer.measured(name, now / alone.ratio, None, word))
+            rows.append(answer.measured_bar(name, now / alone.ratio, None, word))
         else:
-            rows.append(answer.predicted(name, now, alone.ratio, alone.low, alone.high))
+            rows.append(answer.predicted_bar(name, now, alone.ratio, alone.low, alone.high))
     if len(rows) == 1 and best is None:
         return [replace(rows[0], label=label(baseline.strategy))]
     if best is not None:
         built = _built_on(best, study)
         note = f"with what {built} does too" if built and best.against != baseline.strategy else ""
         rows.append(
-            answer.measured(f"after: {label(best.strategy)}", _step_ms(best, baseline), best.breakdown, word, note)
+            answer.measured_bar(f"after: {label(best.strategy)}", _step_ms(best, baseline), best.breakdown, word, note)
         )
     return rows
 
 
-def _is_all(best: Row | None, alone: Alone, baseline: Row) -> bool:
+def _is_fastest(best: Row | None, alone: Alone, baseline: Row) -> bool:
     """Whether the change by itself is what the fastest strategy is."""
     return best is not None and alone.strategy == best.strategy and best.against == baseline.strategy
 
 
 def _built_on(best: Row, study: Study) -> str:
-    """Name what a strategy contains besides its own change: the one it builds on, or all that a search kept."""
+    """Name the strategy that another one builds on, empty where it builds on none or a search put it together."""
     if best.combines:
         return ""
     before = chain({info.name: info for info in study.strategies}, best.strategy)[:-1]
@@ -166,23 +166,23 @@ def _built_on(best: Row, study: Study) -> str:
 
 def _change(best: Row | None, alone: Alone | None, ranking: Ranking, study: Study) -> str:
     """Say what the diff gains by itself, and what more the fastest strategy has."""
-    said = [alone.says] if alone else []
+    sentences = [alone.says] if alone else []
     if best is not None:
         baseline = ranking.row(ranking.baseline)
         assert baseline is not None
         gain = f" is {times(best.speedup)} as fast as `{baseline.strategy}`" if best.speedup else " is the fastest"
         if best.combines:
             names = wording.listing([f"`{name}`" for name in best.combines])
-            said.append(f"`{best.strategy}`, which is {names} together,{gain}.")
-        elif alone is None or not _is_all(best, alone, baseline):
+            sentences.append(f"`{best.strategy}`, which is {names} together,{gain}.")
+        elif alone is None or not _is_fastest(best, alone, baseline):
             built = _built_on(best, study)
             on = f" on top of `{built}`" if built and built != baseline.strategy else ""
             is_told = alone is not None and alone.strategy == best.strategy
             what = f" ({best.change})" if best.change and not is_told else ""
-            said.append(f"The strategy `{best.strategy}`{what}{on}{gain}.")
+            sentences.append(f"The strategy `{best.strategy}`{what}{on}{gain}.")
         if best.settings.batch_size != baseline.settings.batch_size:
-            said.append("It makes fewer updates an epoch: compare the accuracy before taking it over.")
-    return " ".join(said)
+            sentences.append("It makes fewer updates an epoch: compare the accuracy before you adopt it.")
+    return " ".join(sentences)
 
 
 def _alone(primary: Finding | None, ranking: Ranking, study: Study) -> Alone | None:

@@ -1,4 +1,4 @@
-"""How sure a study is: who agrees, how far its predictions missed, how often each strategy ran."""
+"""How sure a study is: whether its evidence agrees, how far its predictions missed, how often each strategy ran."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def sure(ranking: Ranking, study: Study) -> str:
-    """Say it in a few sentences."""
+    """Return a few sentences on how far the result of a study can be trusted."""
     said = (ranking.agreement, _missed(ranking), _repeated(ranking, study), _unsteady(ranking), _simulated(study))
     return " ".join(filter(None, said))
 
@@ -40,8 +40,8 @@ def _repeated(ranking: Ranking, study: Study) -> str:
         once_more = study.request.rounds == 1 and rounds == [1, 2]
         often = "once, the first once more" if once_more else f"{rounds[0]} to {rounds[-1]} times"
     return (
-        f"Each strategy ran {often}, in fresh processes; what stands in brackets is the 95 % interval of a "
-        "measurement, and of a prediction the range that its assumptions leave open."
+        f"Each strategy ran {often}, in fresh processes. Brackets hold the 95 % interval of a measurement, or the "
+        "range that the assumptions of a prediction leave open."
     )
 
 

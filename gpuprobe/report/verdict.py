@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Study
 
 NAMED_IN_A_TIE = 4
-# A healthy training has no cause to be cured, and one that nothing explains none to be named.
+# What is said in place of a cause: the training is healthy, or nothing explains it.
 UNCAUSED = {"compute_bound": "Nothing holds it up", "unattributed": "No cause is known"}
 
 
@@ -60,9 +60,9 @@ class Verdict:
 
 
 def verdict(loaded: Loaded, *, provisional: bool = False) -> Verdict:
-    """Say what a study found so far; of an unfinished one, too, and of one that measured nothing.
+    """Say what a study found so far, also where it is unfinished or measured nothing.
 
-    A `provisional` one is of a study that goes on: whether its machine was too busy for it nobody knows yet.
+    A `provisional` verdict is of a study that still runs: it does not say that the machine was too busy.
     """
     study, ranking = loaded.study, loaded.ranking
     where = f"{_where(study, ranking)} {resolution(ranking, study)}".strip()
@@ -92,7 +92,7 @@ def _why(ranking: Ranking) -> tuple[str, str]:
         sentences[0] = f"{UNCAUSED[primary.cause]} (`{primary.cause}`{tie}), with {primary.confidence} confidence."
     behind = [named(found) for found in ranking.findings if found.symptom_of == primary.cause]
     if behind:
-        sentences.append(f"It brings with it that {wording.listing(behind)}.")
+        sentences.append(f"It is also the reason why {wording.listing(behind)}.")
     return step, " ".join(sentences)
 
 
@@ -110,7 +110,7 @@ def _where(study: Study, ranking: Ranking) -> str:
 
 
 def _fastest(ranking: Ranking, study: Study) -> str:
-    """Say which strategy is the fastest of those that train as the baseline does, and what is faster and does not."""
+    """Say which strategy is the fastest with the baseline's loss curve, and which faster ones have another."""
     baseline = ranking.row(ranking.baseline)
     assert baseline is not None
     alike = [row for row in ranking.rows if row is baseline or not (row.trains_otherwise or row.drift)]
@@ -120,7 +120,7 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     rate = ", ".join([f"{wording.significant(best.samples_per_s.value)} samples/s", *([epoch] if epoch else [])])
     if len(ranking.rows) == 1:
         return f"`{best.strategy}` trains {rate}."
-    otherwise = "".join(_otherwise(row) for row in ranking.rows[: ranking.rows.index(best)])
+    otherwise = "".join(_other_loss(row) for row in ranking.rows[: ranking.rows.index(best)])
     among = "" if len(alike) == len(ranking.rows) else " with the same loss curve"
     none = f"No strategy{among.replace('train', 'trains')} is faster than `{baseline.strategy}` beyond the noise"
     if first == [baseline]:
@@ -140,14 +140,14 @@ def _fastest(ranking: Ranking, study: Study) -> str:
 
 
 def _unmeasured(ranking: Ranking, study: Study) -> str:
-    """Say of how many strategies nothing is known yet: the fastest may be among them."""
+    """Say how many strategies were not measured, since the fastest may be among them."""
     if not ranking.not_run or len(study.strategies) < 2:
         return ""
     return f" {len(ranking.not_run)} of {len(study.strategies)} strategies were not measured."
 
 
-def _otherwise(row: Row) -> str:
-    """Name one whose rate is above the best's, and which is no gain before its accuracy is known."""
+def _other_loss(row: Row) -> str:
+    """Name a faster strategy with another loss curve: no gain before its accuracy is known."""
     if row.speedup is None or not row.is_faster:
         return ""
     return f" `{row.strategy}` is {times(row.speedup)} as fast, but its loss curve differs."

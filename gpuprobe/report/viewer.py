@@ -1,7 +1,7 @@
 """TensorBoard as a child process, at the tab of gpuprobe, on a copy of the traces of a study or of a watch's trainings.
 
 The profile plugin writes its caches beside the traces that it reads, and later serves them even where the trace has
-changed. So it gets a folder of links of its own, which goes when it ends.
+changed. So it gets a folder of links of its own, which is removed when it ends.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Viewer:
 def serving(recording: Path, port: int, starting: Callable[[], None] = lambda: None) -> Iterator[Viewer]:
     """Serve the traces of a study or a watch on `port` of the loopback, 0 for a free one.
 
-    `starting` is called once nothing stands against it, before the wait for TensorBoard.
+    `starting` is called once all is checked, before the wait for TensorBoard.
     Raises InputError where it has no trace, MissingError where TensorBoard or its profile plugin is not installed or
     does not start, OutputError where the port is taken.
     """

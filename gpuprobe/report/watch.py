@@ -1,4 +1,4 @@
-"""The report of a watch: what telemetry, and traces of its trainings, say about one command; from disk alone."""
+"""The report of a watch, from disk: what telemetry, and traces of its trainings, say about one command."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from gpuprobe.recording import (
     WATCH_FILE,
 )
 from gpuprobe.records import Record, Watch, load, to_json, write_whole
-from gpuprobe.report import answer, breakdown, figures, html, whole_run
+from gpuprobe.report import answer, breakdown, figures, findings, html, whole_run
 from gpuprobe.report.answer import Answer
 from gpuprobe.report.charts import PLOTS_FOLDER
 from gpuprobe.report.page import filled
@@ -65,7 +65,7 @@ class WatchReport(Record, frozen=True, kw_only=True):
 
 
 def load_report(folder: Path) -> WatchReport:
-    """Judge a recording again; one that was shared without its traces tells what they said.
+    """Judge a recording again; for one shared without its traces, what they said is read from its report.
 
     Raises InputError where the folder holds none, or one that cannot be read.
     """
@@ -76,7 +76,7 @@ def load_report(folder: Path) -> WatchReport:
 
 
 def reported(folder: Path, watch: Watch, trainings: tuple[Training, ...]) -> WatchReport:
-    """Judge a watch whose trainings were diagnosed: a trace leads, readings alone do where there is none.
+    """Judge a watch whose trainings were diagnosed: by a trace, or by its readings where there is no trace.
 
     Raises InputError where its telemetry cannot be read.
     """
@@ -97,7 +97,7 @@ def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
     first = leading_training(trainings)
     if first is None or first.diagnosis is None:
         return verdict
-    words, count = breakdown.words(first.diagnosis), len(trainings)
+    words, count = findings.words(first.diagnosis), len(trainings)
     which = f"training {trainings.index(first) + 1} of {count}" if count > 1 else "its training"
     primary = first.diagnosis.primary
     by = "the clock over all" if primary is not None and primary.of == "run" else "the trace"
@@ -119,13 +119,15 @@ def answered(report: WatchReport) -> Answer:
     leading, verdict = leading_training(report.trainings), report.verdict
     absent = "" if report.seen.gpus else "No GPU was sampled. "
     if leading is not None and leading.diagnosis is not None:
-        found = answer.of_diagnosis(leading.diagnosis, main_device(leading.diagnosis))
+        first_screen = answer.of_diagnosis(leading.diagnosis, main_device(leading.diagnosis))
     else:
-        primary = next((one for judged in report.verdict.judged[:1] for one in judged.findings if one.primary), None)
-        chips = (*answer.caused(primary, disputed=False), ("evidence", "readings, no trace"))
+        primary = next(
+            (finding for judged in report.verdict.judged[:1] for finding in judged.findings if finding.primary), None
+        )
+        chips = (*answer.cause_chips(primary, disputed=False), ("evidence", "readings, no trace"))
         why, change = answer.first_sentence(verdict.why), answer.first_sentence(verdict.next)
-        found = Answer(answer.first_sentence(verdict.verdict), chips, None, change, verdict.code, why)
-    return replace(found, title=absent + found.title)
+        first_screen = Answer(answer.first_sentence(verdict.verdict), chips, None, change, verdict.code, why)
+    return replace(first_screen, title=absent + first_screen.title)
 
 
 def render(report: WatchReport, pages: Mapping[str, str]) -> str:
@@ -142,6 +144,7 @@ def render(report: WatchReport, pages: Mapping[str, str]) -> str:
         leading=leading_training(report.trainings),
         no_training=report.no_training,
         breakdown=breakdown,
+        findings=findings,
         processes=report.processes,
         whole_run=whole_run,
         command=shlex.join(report.watch.command),
@@ -165,7 +168,7 @@ def write_watch(folder: Path) -> Path:
     write_whole(folder / REPORT_FILE, text)
     write_whole(folder / PAGE_FILE, html.render(text, shown, opened=OPENED, simulated=simulated))
     if bars:
-        # Heavy, and no part of what is printed when a command ends.
+        # Heavy, and not needed for what is printed when a command ends.
         from gpuprobe.report import plots
 
         (folder / PLOTS_FOLDER).mkdir(exist_ok=True)

@@ -35,7 +35,7 @@ PARTS: dict[RunPart, str] = {
     "tail": "after the last training",
 }
 COUNTED: frozenset[RunPart] = frozenset({"steps", "first_call_again", "retracing", "validation", "predict", "evaluate"})
-# What the other figures of a run are, with their value in words; and what is counted, with what follows it.
+# The other figures of a run as sentences; and the counts, each as a noun and what follows it.
 FIGURES = {"run_wall_s": "the run took {duration}", "run_goodput": "its steps {share} of that"}
 COUNTS = {
     "run_trainings": ("call", " of fit"),
@@ -43,14 +43,14 @@ COUNTS = {
     "run_calls_per_epoch": ("step", " an epoch"),
     "run_calls_per_training": ("step", " a call of fit"),
 }
-# What rounds to nothing is told together.
+# Smaller shares are added up in one row.
 WORTH_A_ROW = 0.005
 REST = "everything else"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row: what it was, how long it took, its share of the wall time, and how often it came where that tells."""
+    """One part of a run: its name, its time, its share of the wall time, and how often it occurred (may be empty)."""
 
     what: str
     time: str
@@ -59,14 +59,14 @@ class Line:
 
 
 def lines(breakdown: RunBreakdown) -> list[Line]:
-    """Return the rows that are worth telling, the rest as one, so that they add up to the wall time."""
-    told = [row for row in breakdown.rows if row.share >= WORTH_A_ROW]
-    made = [Line(_named(row), wording.duration(row.seconds), wording.share(row.share), _times(row)) for row in told]
+    """Return a row for each larger part, and one for the rest, so that they add up to the wall time."""
+    larger = [row for row in breakdown.rows if row.share >= WORTH_A_ROW]
+    parts = [Line(_named(row), wording.duration(row.seconds), wording.share(row.share), _times(row)) for row in larger]
     rest = [row for row in breakdown.rows if row.share < WORTH_A_ROW]
     if rest:
         seconds, share = sum(row.seconds for row in rest), sum(row.share for row in rest)
-        made.append(Line(REST, wording.duration(seconds), wording.share(share), ""))
-    return made
+        parts.append(Line(REST, wording.duration(seconds), wording.share(share), ""))
+    return parts
 
 
 def table(runs: Mapping[str, RunBreakdown]) -> list[list[str]]:
@@ -98,7 +98,7 @@ def _times(row: RunRow) -> str:
 
 
 def named(name: str) -> str:
-    """Return what a figure of a whole run tells of, without its value; empty where it is no such figure."""
+    """Return the name of a figure of a whole run in words; empty where the signal is no such figure."""
     kind, _, part = name.partition(".")
     called = next((words for one, words in PARTS.items() if one == part), "start-up")
     if kind in COUNTS:
@@ -114,7 +114,7 @@ def named(name: str) -> str:
 
 
 def figure(signal: Signal) -> str | None:
-    """Return what a figure of a whole run says; empty where the claim has said it, None where it is no such figure."""
+    """Return a figure of a whole run in words; empty where the claim states it, None where it is no such figure."""
     kind, _, part = signal.name.partition(".")
     value = signal.value
     if kind == "run_name":

@@ -49,7 +49,7 @@ def write(folder: Path) -> Loaded:
         (folder / charts.PLOTS_FOLDER).mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: the report cannot be written ({error.strerror})") from error
-    # What is read first is written first: a disk may be nearly full.
+    # In the order in which they are read, since the disk may become full.
     write_whole(folder / REPORT_FILE, made.text)
     write_whole(folder / PAGE_FILE, made.page)
     write_whole(folder / RANKING_FILE, to_json(loaded.ranking))

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from gpuprobe import wording
 from gpuprobe.foreign import shown
 from gpuprobe.report import breakdown as reading
+from gpuprobe.report import findings
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.stepview.pack import packed, tick_ps_of
 from gpuprobe.stepview.said import bare, facts, notes, of_predicted, title_of
@@ -63,7 +64,7 @@ def render(view: View, *, alone: bool = True) -> str:
         alone=alone,
         simulated=view.simulated,
         facts=facts(view),
-        words=reading.words(view.diagnosis),
+        words=findings.words(view.diagnosis),
         legend=[_cause(line.category, line.ms, line.fraction) for line in reading.lines(found)] if found else [],
         device=found.name if found else "",
         gaps=[_gap(view, gap) for gap in view.gaps],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.report import breakdown as reading
+from gpuprobe.report import findings
 from gpuprobe.report.headline import headline
 from gpuprobe.units import PS_PER_MS
 
@@ -58,7 +59,7 @@ def of_predicted(view: View) -> str:
     calls = wording.count(found.calls, "call")
     text = (
         f"After the advised change ({made.change}): {wording.milliseconds(now_ms)} -> "
-        f"{wording.milliseconds(now_ms / made.gain.ratio)} for the samples of a step, {reading.ratio(made.gain)}, "
+        f"{wording.milliseconds(now_ms / made.gain.ratio)} for the samples of a step, {findings.ratio(made.gain)}, "
         f"predicted by the replay. Assumed: {made.assumption}. Drawn from the begin of the first step that counts: "
         f"{calls} of the training function as they follow each other in a long training, with a mark where the next "
         "begins."

@@ -77,7 +77,7 @@ def test_what_trains_otherwise_is_no_winner(tmp_path: Path) -> None:
     assert "No strategy of the same loss curve is faster" in answer(tmp_path / "a", FEED, numpy, large).title
     # Two strategies have no band of losses: the larger batch is told with its price.
     found = answer(tmp_path / "b", FEED, replaced(large, against="python_feed", loss_offset=0.0))
-    assert "compare the accuracy before taking it over" in found.change
+    assert "compare the accuracy before you adopt it" in found.change
     assert rows(found)[-1][1] == pytest.approx(5, rel=0.05), "for as many samples as a step of the baseline"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gpuprobe.ranking.ranking import Row
 from gpuprobe.ranking.rates import Interval
-from gpuprobe.report.backends import told
+from gpuprobe.report.backends import step_by_backend
 from gpuprobe.simulate import recordings
 
 
@@ -41,7 +41,7 @@ def ranking(*rows: Row) -> Any:
 
 
 def test_the_parts_of_a_difference_are_named_and_add_up() -> None:
-    table, (why,) = told(ranking(JAX, TORCH))
+    table, (why,) = step_by_backend(ranking(JAX, TORCH))
     assert table[0][3:-1] == ["step", "traced step", "`cpu_compute`", "`cpu_dispatch`", "`idle_input`"]
     assert table[2][3:-1] == ["5.00 ms", "5.50 ms", "2.00 ms", "3.00 ms", "0.50 ms"]
     assert "3.50 ms longer than that of `jax`: +2.50 ms `cpu_dispatch`" in why
@@ -56,14 +56,14 @@ def test_the_parts_of_a_difference_are_named_and_add_up() -> None:
     [
         (msgspec.structs.replace(TORCH, rank=1), "shares its rank with `jax`"),
         (msgspec.structs.replace(TORCH, breakdown=None), "without a trace of both"),
-        (row("torch", "torch", 3, 5.0, 9.0, cpu_compute=1.0), "and not in the traces"),
+        (row("torch", "torch", 3, 5.0, 9.0, cpu_compute=1.0), "but not in the traces"),
     ],
 )
 def test_what_is_not_known_is_not_told(slower: Row, words: str) -> None:
-    _, (why,) = told(ranking(JAX, slower))
+    _, (why,) = step_by_backend(ranking(JAX, slower))
     assert words in why
     assert "+" not in why
 
 
 def test_one_backend_has_no_such_part() -> None:
-    assert told(ranking(JAX, msgspec.structs.replace(JAX, strategy="numpy"))) == ([], [])
+    assert step_by_backend(ranking(JAX, msgspec.structs.replace(JAX, strategy="numpy"))) == ([], [])

@@ -12,7 +12,7 @@ from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.evidence.whole_run import breakdown_of_wall
 from gpuprobe.evidence.whole_run_signals import whole_run_signals
 from gpuprobe.records import Evidence, Gain, Signal, WallPart
-from gpuprobe.report.breakdown import words
+from gpuprobe.report.findings import words
 from gpuprobe.whatif import run_gains, run_savings
 from tests.helpers.whole_runs import S, breakdown, wall
 
