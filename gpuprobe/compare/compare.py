@@ -1,4 +1,4 @@
-"""Compares two sides; a pure function of what was read."""
+"""Compares the two sides strategy by strategy; a pure function of what was read."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.rates import Interval
 
 ONCE = (
-    "Neither side ran any strategy twice: the intervals hold the spread within a run, and not what a second run would "
-    "differ by. Two rounds or more (--rounds 2) tell."
+    "Neither side ran a strategy twice: the intervals hold the spread within a run, and not how much two equal runs "
+    "differ. Two rounds or more (--rounds 2) show that."
 )
 APART = (
-    "The intervals hold what rounds of one study differ by; what changed on the machine from A to B (its clocks, its "
-    "other load) is in the ratio too, as it moves all strategies alike."
+    "The intervals hold how much rounds of one study differ. What changed on the machine from A to B (its clocks, its "
+    "other load) is part of the ratios too, and moves all strategies alike."
 )
-TRACED = "Ledgers are of the traced steps, which the profiler slows down; the rates are of the steps without it."
+TRACED = "The breakdowns are of traced steps, which the profiler slows; the rates are of the steps without it."
 
 
 def compare(a: Side, b: Side, *, fail_below: float | None = None, force: bool = False) -> Comparison:
@@ -40,13 +40,13 @@ def compare(a: Side, b: Side, *, fail_below: float | None = None, force: bool = 
     refused = sameness.reasons(a, b, pairs)
     if refused and not force:
         raise UsageError(
-            f"{a.path} and {b.path} are not compared: {' and '.join(refused)}; --force compares them all the same"
+            f"{a.path} and {b.path} are not compared: {' and '.join(refused)}; --force compares them anyway"
         )
-    noise = _noise(pairs)
+    noise = _spread_of_rounds(pairs)
     strategies = tuple(_change(*pair, noise, fail_below) for pair in pairs)
     if fail_below is not None and not failed and not any(change.ratio for change in strategies):
         reasons = "; ".join(dict.fromkeys(change.why_no_ratio for change in strategies))
-        raise InputError(f"{a.path} and {b.path}: nothing to hold against --fail-below, since {reasons}")
+        raise InputError(f"{a.path} and {b.path}: no ratio to check against --fail-below, since {reasons}")
     paired = {measured.strategy for pair in pairs for measured in pair}
     return Comparison(
         a=a.path,
@@ -56,8 +56,8 @@ def compare(a: Side, b: Side, *, fail_below: float | None = None, force: bool = 
         simulated=any(side.environment is not None and side.environment.simulated for side in (a, b)),
         fail_below=fail_below,
         strategies=strategies,
-        only_a=_others(a, paired | failed.keys()),
-        only_b=_others(b, paired),
+        only_a=_without(a, paired | failed.keys()),
+        only_b=_without(b, paired),
         failed_in_b=failed,
         environment=differences.environment(a.environment, b.environment),
         forced=refused,
@@ -67,34 +67,34 @@ def compare(a: Side, b: Side, *, fail_below: float | None = None, force: bool = 
 
 
 def _pairs(a: Side, b: Side) -> list[Pair]:
-    """Pair by name; where each side has but one strategy these are a pair whatever they are called."""
-    found = [(measured, other) for measured in a.measured if (other := b.of(measured.strategy))]
-    if not found and len(a.measured) == len(b.measured) == 1:
+    """Pair the strategies by name; where each side has only one, these are a pair whatever their names."""
+    pairs = [(measured, other) for measured in a.measured if (other := b.of(measured.strategy))]
+    if not pairs and len(a.measured) == len(b.measured) == 1:
         return [(a.measured[0], b.measured[0])]
-    return found
+    return pairs
 
 
 def _failed(a: Side, b: Side, pairs: Sequence[Pair]) -> dict[str, str]:
-    """Return the strategies that A measured and that went wrong in B, each with how."""
+    """Return how each strategy failed in B that A measured, by name."""
     partner = {first.strategy: second for first, second in pairs}
-    found = {}
+    failed = {}
     for measured in a.measured:
         other = partner.get(measured.strategy)
         name = other.strategy if other else measured.strategy
         if measured.rates and not (other and other.rates) and name in b.failed:
-            found[measured.strategy] = b.failed[name]
-    return found
+            failed[measured.strategy] = b.failed[name]
+    return failed
 
 
 def _names(side: Side) -> str:
     return ", ".join(measured.strategy for measured in side.measured) or "nothing measured"
 
 
-def _others(side: Side, told: set[str]) -> tuple[str, ...]:
-    return tuple(measured.strategy for measured in side.measured if measured.strategy not in told)
+def _without(side: Side, names: set[str]) -> tuple[str, ...]:
+    return tuple(measured.strategy for measured in side.measured if measured.strategy not in names)
 
 
-def _noise(pairs: Sequence[Pair]) -> spread.Spread:
+def _spread_of_rounds(pairs: Sequence[Pair]) -> spread.Spread:
     """Pool the spread between rounds over both sides, each around its own means."""
     sides = {f"{side} {of.strategy}": of.rates for pair in pairs for side, of in zip("AB", pair, strict=True)}
     return spread.between_rounds(sides)
@@ -130,10 +130,10 @@ def _change(a: Measured, b: Measured, noise: spread.Spread, fail_below: float | 
 def _why_no_ratio(a: Measured, b: Measured) -> str:
     if a.rates and b.rates:
         return "" if a.rate_unit == b.rate_unit else f"A counts in {a.rate_unit} and B in {b.rate_unit}"
-    told = {side: of.why_no_rate for side, of in (("A", a), ("B", b)) if not of.rates}
-    if len(set(told.values())) == 1 < len(told):
+    reasons = {side: of.why_no_rate for side, of in (("A", a), ("B", b)) if not of.rates}
+    if len(set(reasons.values())) == 1 < len(reasons):
         return f"neither has a rate ({a.why_no_rate})"
-    return "; ".join(f"{side} has no rate ({why})" for side, why in told.items())
+    return "; ".join(f"{side} has no rate ({reason})" for side, reason in reasons.items())
 
 
 def _outcome(ratio: Interval | None) -> SpeedChange:
@@ -148,6 +148,6 @@ def _notes(pairs: Sequence[Pair], strategies: Sequence[StrategyChange]) -> list[
     ratios = any(change.ratio for change in strategies)
     repeated = any(len(of.rates) > 1 for pair in pairs for of in pair)
     notes = [APART if repeated else ONCE] if ratios else []
-    # Of a trace alone the rate is of its traced steps too.
+    # A trace alone has its rate from traced steps, too.
     untraced = any(change.ledger and change.rate_unit == "samples/s" for change in strategies)
     return [*notes, TRACED] if untraced else notes

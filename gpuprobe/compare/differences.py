@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from gpuprobe.records import Environment, Signal
 
 NOWHERE = "-"
-# Below these the tenth is nothing that anyone can act on; assumptions, by unit. 1 is a share of the time.
+# Smaller differences do not matter, even where they are a tenth; assumptions, by unit. 1 is a share of the time.
 LEAST_BY_UNIT = {"cores": 0.05, "MiB": 32.0, "MiB/s": 1.0, "1": 0.01, "1/s": 10.0, "%": 1.0, "W": 1.0}
 
 
 def settings(a: Measured, b: Measured) -> tuple[Difference, ...]:
-    """Return the effective settings, and what the run was told, that differ."""
+    """Return the effective settings and the options of the run that differ."""
     first, second = ({**_fields(side.settings), **side.choices} for side in (a, b))
     return _unlike(first, second) if first and second else ()
 
 
 def environment(a: Environment | None, b: Environment | None) -> tuple[Difference, ...]:
-    """Return what differs between two machines, or on one that was changed; empty where one of them is not known."""
+    """Return what differs between the machines of A and B; empty where one of them is not known."""
     return _unlike(_machine(a), _machine(b)) if a and b else ()
 
 
@@ -35,16 +35,16 @@ def telemetry(a: Measured, b: Measured) -> tuple[SignalChange, ...]:
     """Return the readings whose means differ by a tenth or more, the largest relative change first."""
     before = {signal.name: signal for signal in a.telemetry}
     pairs = [(before[signal.name], signal) for signal in b.telemetry if signal.name in before]
-    found = [
+    changed = [
         SignalChange(name=old.name, unit=old.unit, a=old.value, b=new.value)
         for old, new in pairs
         if isinstance(old.value, float) and isinstance(new.value, float) and _differ(old, old.value, new.value)
     ]
-    return tuple(sorted(found, key=lambda change: -_relative(change.a, change.b)))
+    return tuple(sorted(changed, key=lambda change: -_relative(change.a, change.b)))
 
 
 def until_steady(a: Measured, b: Measured) -> tuple[PartChange, ...]:
-    """Return each part of the runs before their steps are steady, where both tell of the same parts."""
+    """Return each part of the runs before their steps are steady; empty unless both recorded the same parts."""
     first, second = a.until_steady_s, b.until_steady_s
     if first.keys() != second.keys():
         return ()
@@ -79,7 +79,7 @@ def ledger(a: Measured, b: Measured) -> Ledger | str:
 
 
 def run(a: Measured, b: Measured) -> Ledger | None:
-    """Return where the wall time of the runs went for each step; None where not both tell."""
+    """Return where the wall time of the runs went for each step; None unless both recorded it."""
     first, second = a.run_ms, b.run_ms
     if not first or not second:
         return None
@@ -100,8 +100,8 @@ def run(a: Measured, b: Measured) -> Ledger | None:
 
 def _unlike(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Difference, ...]:
     names = dict.fromkeys((*a, *b))
-    told = [(name, a.get(name) or NOWHERE, b.get(name) or NOWHERE) for name in names]
-    return tuple(Difference(name=name, a=first, b=second) for name, first, second in told if first != second)
+    values = [(name, a.get(name) or NOWHERE, b.get(name) or NOWHERE) for name in names]
+    return tuple(Difference(name=name, a=first, b=second) for name, first, second in values if first != second)
 
 
 def _fields(record: msgspec.Struct | None) -> dict[str, str]:
@@ -115,16 +115,16 @@ def _words(value: object) -> str:
 
 
 def _machine(machine: Environment) -> dict[str, str]:
-    told = _fields(machine)
+    facts = _fields(machine)
     for name in ("versions", "gpus", "simulated"):
-        del told[name]
-    told["memory_mib"] = f"{machine.memory_mib:.0f}"
-    told |= {f"version of {name}": version for name, version in machine.versions.items()}
+        del facts[name]
+    facts["memory_mib"] = f"{machine.memory_mib:.0f}"
+    facts |= {f"version of {name}": version for name, version in machine.versions.items()}
     for gpu in machine.gpus:
         of_gpu = {**_fields(gpu), **{name: _words(value) for name, value in gpu.facts.items()}}
         del of_gpu["index"], of_gpu["facts"]
-        told |= {f"GPU {gpu.index} {name}": words for name, words in of_gpu.items()}
-    return told
+        facts |= {f"GPU {gpu.index} {name}": words for name, words in of_gpu.items()}
+    return facts
 
 
 def _differ(signal: Signal, a: float, b: float) -> bool:

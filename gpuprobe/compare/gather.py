@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 READINGS = ".csv"
 # What a run does before its steps are steady, by its phases. The first call traces the step and compiles it.
 UNTIL_STEADY = {"start": "start and imports", "build": "model and data", "warmup": "first call", "settle": "settling"}
-# Of the whole window, and so longer where the window is; the power says the same as a level.
+# Sums over the window, which are larger for a longer window; the mean power says the same.
 OF_THE_WINDOW = frozenset({"energy_j"})
 NO_RATE_OF_A_WATCH = "a watch counts no samples"
 WATCHED = "watched command"
@@ -182,7 +182,7 @@ def _work(study: Study | None, run: Run | None) -> dict[str, str]:
 
 
 def _until_steady_s(runs: Sequence[Run]) -> dict[str, float]:
-    """Return the mean time of each part of the runs before their steps are steady; waiting for others is none."""
+    """Return the mean seconds of each part of the runs before their steps are steady, without waits for other runs."""
     spent: dict[str, list[float]] = {}
     for run in runs:
         for phase in run.phases:
@@ -193,8 +193,8 @@ def _until_steady_s(runs: Sequence[Run]) -> dict[str, float]:
 
 def _choices(run: Run) -> dict[str, str]:
     start = (run.spec.start,) if run.spec.start else ()
-    told = {"starts from": start, "combines": run.spec.combines, "injected faults": run.spec.inject}
-    return {name: ", ".join(values) for name, values in told.items()}
+    options = {"starts from": start, "combines": run.spec.combines, "injected faults": run.spec.inject}
+    return {name: ", ".join(values) for name, values in options.items()}
 
 
 def _window_readings(path: Path, run: Run) -> tuple[Signal, ...]:
@@ -202,18 +202,18 @@ def _window_readings(path: Path, run: Run) -> tuple[Signal, ...]:
     if window is None or not (path / TELEMETRY_FILE).is_file():
         return ()
     used = run.settings.gpu_pci_bus_id if run.settings else ""
-    return _summary(telemetry.read(path / TELEMETRY_FILE), window.start_ns, window.end_ns, used)
+    return _means(telemetry.read(path / TELEMETRY_FILE), window.start_ns, window.end_ns, used)
 
 
 def _all_readings(recording: Telemetry) -> tuple[Signal, ...]:
     times = recording.t_ns
-    return _summary(recording, int(times[0]), int(times[-1]), "") if len(times) else ()
+    return _means(recording, int(times[0]), int(times[-1]), "") if len(times) else ()
 
 
-def _summary(recording: Telemetry, start_ns: int, end_ns: int, used: str) -> tuple[Signal, ...]:
+def _means(recording: Telemetry, start_ns: int, end_ns: int, used: str) -> tuple[Signal, ...]:
     summary = telemetry.summarize(recording, start_ns, end_ns, gpu_pci_bus_id=used)
-    found = as_read(summary, readings_in(recording, start_ns, end_ns, gpu_pci_bus_id=used))
-    return _levels((*found.host, *(found.gpus[0] if found.gpus else ())))
+    signals = as_read(summary, readings_in(recording, start_ns, end_ns, gpu_pci_bus_id=used))
+    return _levels((*signals.host, *(signals.gpus[0] if signals.gpus else ())))
 
 
 def _levels(signals: tuple[Signal, ...]) -> tuple[Signal, ...]:

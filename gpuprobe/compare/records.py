@@ -30,10 +30,10 @@ class Cause(Record, frozen=True, kw_only=True):
 class Measured(Record, frozen=True, kw_only=True):
     """One strategy of one side: its rates by round in `rate_unit`, and what else is known of it.
 
-    `choices` are what the run was told beside its settings; `why_no_rate` is the reason where `rates` is empty.
-    `until_steady_s` is what its runs took on average before their steps were steady, in s, by what was done. Of a
-    watched training `cause` is what its diagnosis names, `causes` all that it found, and `run_ms` the wall time of the
-    run for each of its steps, in ms by part, without what comes once.
+    `choices` are the options of the run beside its settings; `why_no_rate` is the reason where `rates` is empty.
+    `until_steady_s` is the mean time of its runs until their steps were steady, in s by part. For a watched training
+    `cause` is the cause that its diagnosis names, `causes` all that it found, and `run_ms` the wall time of the run for
+    each of its steps, in ms by part, without parts that occur once.
     """
 
     strategy: str
@@ -52,10 +52,10 @@ class Measured(Record, frozen=True, kw_only=True):
 
 
 class Side(Record, frozen=True, kw_only=True):
-    """One of the two that are compared. What a kind of recording does not tell is None, or not in `work`.
+    """One of the two that are compared. What a kind of recording does not hold is None, or not in `work`.
 
-    `work` is what was computed, by name: model and data. `devices` counts those in a trace on its own. `failed` says
-    by strategy how a run of it went wrong.
+    `work` is what was computed, by name: model and data. `devices` counts those in a trace, for a trace alone. `failed`
+    says by strategy how a run of it failed.
     """
 
     path: str
@@ -73,7 +73,7 @@ class Side(Record, frozen=True, kw_only=True):
 
 
 class Difference(Record, frozen=True, kw_only=True):
-    """Something that is not the same in A and in B, in words; `-` is where one side does not have it."""
+    """A value that differs between A and B, as text; `-` where one side does not have it."""
 
     name: str
     a: str
@@ -90,7 +90,7 @@ class SignalChange(Record, frozen=True, kw_only=True):
 
 
 class CategoryChange(Record, frozen=True, kw_only=True):
-    """One category of the ledger: ms of an average traced step, and the share of that step (0 to 1)."""
+    """One category of the breakdown: ms of an average traced step, and the share of that step (0 to 1)."""
 
     category: str
     a_ms: float
@@ -130,8 +130,8 @@ class StrategyChange(Record, frozen=True, kw_only=True):
 
     `below` says whether the whole interval lies below the floor that was asked for. `why_no_ratio` and
     `why_no_ledger` give the reason where there is none. `until_steady` holds all parts of the runs before their steps
-    are steady, empty where not both tell. `a_cause` and `b_cause` are what the diagnoses of watched trainings name, and
-    `gone` says that B's finds nothing of A's. `run` is the wall time of the runs for each step.
+    are steady, empty unless both recorded them. `a_cause` and `b_cause` are the causes that the diagnoses of watched
+    trainings name, and `gone` says that B's does not find A's. `run` is the wall time of the runs for each step.
     """
 
     strategy: str
@@ -154,10 +154,10 @@ class StrategyChange(Record, frozen=True, kw_only=True):
 
 
 class Comparison(Record, frozen=True, kw_only=True):
-    """A and B side by side. `forced` says in words what would have been refused, `not_checked` what neither tells.
+    """A and B side by side. `forced` says why it would have been refused, `not_checked` what A or B does not record.
 
     `only_a` and `only_b` are strategies that the other side did not measure; `failed_in_b` those that A measured and
-    that went wrong in B.
+    that failed in B.
     """
 
     schema: int = COMPARISON_SCHEMA

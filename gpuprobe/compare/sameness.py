@@ -18,17 +18,17 @@ Pair = tuple["Measured", "Measured"]
 def reasons(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
     """Return why the two must not be compared: other hardware, other work, each with what differs; empty if they may.
 
-    What a side does not tell is no reason.
+    What a side does not record is no reason.
     """
     # Another machine has another device: that is one reason, not two.
     hardware = _machine(a.environment, b.environment) or _by_strategy("device", pairs, _device) or _traced(a, b, pairs)
     work = [*_work(a, b), *_by_strategy("batch size", pairs, _batch), *_by_strategy("effective dtype", pairs, _dtype)]
-    found = (("hardware", hardware), ("work", work))
-    return tuple(f"different {what} ({'; '.join(told)})" for what, told in found if told)
+    kinds = (("hardware", hardware), ("work", work))
+    return tuple(f"different {kind} ({'; '.join(differences)})" for kind, differences in kinds if differences)
 
 
 def not_checked(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """Name what could not be compared, since one of the two does not tell."""
+    """Name what could not be checked, since one of the two does not record it."""
     traced = any(card(first) and card(second) for first, second in pairs for card in (_chip, _model))
     known = {
         "the hardware": (a.environment is not None and b.environment is not None) or traced,
@@ -53,7 +53,7 @@ def _machine(a: Environment | None, b: Environment | None) -> list[str]:
 
 
 def _traced(a: Side, b: Side, pairs: Sequence[Pair]) -> list[str]:
-    """Return how the cards differ that the traces show."""
+    """Return how the cards or the numbers of devices in the traces differ."""
     if a.devices and b.devices and a.devices != b.devices:
         return ["traced devices: " + _both(str(a.devices), str(b.devices))]
     return _by_strategy("card", pairs, _model) or _by_strategy("card", pairs, _chip)
@@ -65,25 +65,25 @@ def _gpus(machine: Environment) -> str:
 
 def _work(a: Side, b: Side) -> list[str]:
     names = [name for name in ("model", "workload", "data") if name in a.work and name in b.work]
-    found = [name for name in names if a.work[name] != b.work[name]]
-    if found[:2] == ["model", "workload"]:
+    unlike = [name for name in names if a.work[name] != b.work[name]]
+    if unlike[:2] == ["model", "workload"]:
         # The workload is the model in words.
-        found.remove("workload")
-    return [f"{name}: {_both(a.work[name], b.work[name])}" for name in found]
+        unlike.remove("workload")
+    return [f"{name}: {_both(a.work[name], b.work[name])}" for name in unlike]
 
 
 def _by_strategy(name: str, pairs: Sequence[Pair], read: Callable[[Measured], str]) -> list[str]:
-    """Compare one fact of each strategy; those that differ alike are one reason."""
+    """Compare one fact of each strategy; strategies that differ in the same way are one reason."""
     unlike: dict[str, list[str]] = {}
     for first, second in pairs:
-        told = [read(measured) for measured in (first, second)]
-        if all(told) and told[0] != told[1]:
-            unlike.setdefault(_both(*told), []).append(first.strategy)
+        facts = [read(measured) for measured in (first, second)]
+        if all(facts) and facts[0] != facts[1]:
+            unlike.setdefault(_both(*facts), []).append(first.strategy)
     return [f"{name} of {wording.listing(strategies)}: {words}" for words, strategies in unlike.items()]
 
 
 def _device(measured: Measured) -> str:
-    """Whether a GPU or the processor trained: as TensorFlow told, else as the trace shows."""
+    """Whether a GPU or the processor trained: by the settings that TensorFlow reported, else by the trace."""
     if measured.settings is not None:
         return "GPU" if "GPU" in measured.settings.device.upper() else "processor"
     breakdown = measured.breakdown
@@ -91,7 +91,7 @@ def _device(measured: Measured) -> str:
 
 
 def _chip(measured: Measured) -> str:
-    """What older traces tell of a card, which they do not name."""
+    """The card by its facts, for older traces that do not name it."""
     facts = measured.breakdown.facts if measured.breakdown else {}
     count, capability = facts.get("sm_count"), facts.get("compute_capability")
     if not isinstance(count, float) or not isinstance(capability, float):

@@ -1,4 +1,4 @@
-"""What a watch tells of its trainings: the one that leads, what its diagnosis names, and where the run's time went."""
+"""Reads a watch for a comparison: its leading training, what that one's diagnosis names, where the run's time went."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def led_by(watch: Path) -> Training | None:
 
 
 def with_training(measured: Measured, of_run: Measured, leading: Training, watch: Path) -> Measured:
-    """Return what is known of a watched command with what its leading training tells, whose run was read too."""
+    """Add to a watched command what is known of its leading training: its run `of_run`, and its diagnosis."""
     assert leading.diagnosis is not None, "the training that leads was diagnosed"
     first = leading.diagnosis.primary
     processes = read_processes(watch)
@@ -44,7 +44,7 @@ def with_training(measured: Measured, of_run: Measured, leading: Training, watch
 
 
 def run_ms(breakdown: RunBreakdown) -> dict[str, float]:
-    """Return the wall time of a run for each call of its train function, in ms by part, without what comes once."""
+    """Return the wall time of a run for each call of its train function, in ms by part, without one-time parts."""
     if not breakdown.calls:
         return {}
     parts = dict.fromkeys(row.part for row in breakdown.rows if row.part not in once(breakdown.trainings))

@@ -238,7 +238,7 @@ def test_the_ledger_names_what_grew_first(sessions: tuple[Path, Path]) -> None:
     assert "idle_input" in told
     # What is too small for a row of its own has one together: the rows shown add up to the step's change.
     assert re.search(r"all else .* [+-]", told)
-    assert "Neither side ran any strategy twice" in told
+    assert "Neither side ran a strategy twice" in told
 
 
 def test_a_longer_start_is_told_by_its_parts_and_another_backend_as_a_setting(before: Path, tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_a_run_without_its_study_says_what_is_not_checked(before: Path, tmp_path
     finally:
         alone.rename(before / "runs" / "1-numpy")
     assert found.not_checked == ("the hardware", "the data")
-    assert "Not checked to be the same, since not both tell: the hardware and the data." in text(found)
+    assert "Not checked to be the same, since A or B does not record it: the hardware and the data." in text(found)
 
 
 def test_two_traces_compare_their_steps(sessions: tuple[Path, Path]) -> None:
@@ -351,7 +351,7 @@ def test_of_watched_trainings_it_is_said_which_cause_went_and_what_a_step_costs_
     assert re.search(r"checkpoint +8.00 ms +80 % +0 us +0 % +-8.00 ms", said)
     beside = compare(flawed, watched("host_between_steps", "medium", "checkpointing", steps=2.0))
     assert not beside.strategies[0].gone
-    assert "leads no more" in text(beside)
+    assert "no longer leads" in text(beside)
     assert "The same leads in both: checkpointing" in text(compare(flawed, flawed))
 
 
@@ -365,7 +365,7 @@ def test_watches_have_no_rate_and_cannot_be_held_against_a_floor(cli: Cli, tmp_p
     assert "utilization_percent" in text(found)
     refused = cli("compare", *folders, "--fail-below", "0.95")
     assert refused.returncode == 3
-    assert "nothing to hold against --fail-below" in refused.stderr
+    assert "no ratio to check against --fail-below" in refused.stderr
     with pytest.raises(InputError):
         compare(*map(gather, folders), fail_below=0.95)
 
