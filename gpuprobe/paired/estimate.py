@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Of `scipy.special`: to import `scipy.stats` takes longer than all that the program does with it.
+# From `scipy.special`, since importing `scipy.stats` takes longer than all its use here.
 from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """How many times as fast one is as another, as a logarithm; `laps` counts the pairs of blocks behind it."""
+    """The logarithm of a ratio of two rates, with its standard error; `laps` counts the pairs of blocks behind it."""
 
     log_ratio: float
     error: float
@@ -21,18 +21,18 @@ class Estimate:
 
     @property
     def deviate(self) -> float:
-        """How many standard errors it lies from no difference, whatever the sign."""
+        """How many standard errors it is from no difference, without the sign."""
         if self.error > 0:
             return abs(self.log_ratio) / self.error
         return float("inf") if self.log_ratio else 0.0
 
     @property
     def p_value(self) -> float:
-        """How often chance alone would show as much (Student's t, two-sided)."""
+        """The probability of a difference at least as large by chance alone (Student's t, two-sided)."""
         return 2 * float(stdtr(self.freedom, -self.deviate))
 
     def half(self, confidence: float = CONFIDENCE) -> float:
-        """Return half of the interval that holds the truth with this confidence, for this ratio alone."""
+        """Return half of the width of this ratio's own confidence interval, as a logarithm."""
         return float(stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
 
     def reversed(self) -> Estimate:

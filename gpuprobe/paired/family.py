@@ -1,10 +1,10 @@
 """Several comparisons at once: what holds for all of them together at 95 %.
 
-What chance makes of the comparisons is drawn together, as they hang together, from a multivariate normal; each draw is
-read as a p-value, so that a comparison of few laps has no more say than any other. The smallest p-value of a draw is
-what a single comparison has to beat: Dunnett's test where all are with one baseline. Then the rest is tried against the
-smallest of what is left, as Holm does (the step-down test of the smallest p-value: Westfall and Young 1993,
-"Resampling-Based Multiple Testing", chapter 2).
+The noise of all comparisons is drawn from one multivariate normal distribution with their correlation. Each draw is
+converted to a p-value, so that a comparison of few laps counts no more than any other. A comparison holds if its
+p-value is below the smallest of a draw in 95 % of the draws: Dunnett's test where all are with one baseline. The next
+best is then tested against the smallest p-value of those left, as Holm does (the step-down minP test: Westfall and
+Young 1993, "Resampling-Based Multiple Testing", chapter 2).
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ SEED = 1
 
 
 def adjusted(estimates: Sequence[Estimate], correlation: Matrix) -> tuple[float, ...]:
-    """Return the p-value of each comparison among all of them: how often chance shows as much anywhere among these."""
+    """Return the adjusted p-value of each comparison: how often chance shows as much in any of them."""
     if len(estimates) < 2:
-        # One comparison is no family: its own p-value is exact, where draws are not.
+        # A single comparison needs no draws: its own p-value is exact.
         return tuple(estimate.p_value for estimate in estimates)
     drawn = _drawn(correlation)
     own = np.array([estimate.p_value for estimate in estimates])
     deviates = -ndtri(own / 2)
     order = np.argsort(own, kind="stable")
-    found, above = [1.0] * len(estimates), 0.0
+    p_values, above = [1.0] * len(estimates), 0.0
     for step, place in enumerate(order):
         largest = drawn[:, order[step:]].max(axis=1)
         above = max(above, float((largest >= deviates[place]).mean()))
-        found[place] = above
-    return tuple(found)
+        p_values[place] = above
+    return tuple(p_values)
 
 
 def each(correlation: Matrix, confidence: float) -> float:
-    """Return the confidence that each comparison must have alone, so that all together have the one that is asked."""
+    """Return the confidence that each comparison needs by itself, so that all of them together have `confidence`."""
     if len(correlation) < 2:
         return confidence
     largest = float(np.quantile(_drawn(correlation).max(axis=1), confidence))
@@ -54,10 +54,10 @@ def each(correlation: Matrix, confidence: float) -> float:
 
 
 def _drawn(correlation: Matrix) -> Matrix:
-    """Draw the sizes of all deviates where nothing differs.
+    """Draw the absolute deviates of all comparisons under the hypothesis that nothing differs.
 
-    They are normal, whatever the degrees of freedom behind each: noise that comparisons share would make a family of
-    Student's t hang together more, so that this errs to the safe side.
+    They are normal, whatever the degrees of freedom of each. Student's t of comparisons that share noise would be more
+    correlated, so this errs on the safe side.
     """
     random = np.random.default_rng(SEED)
     values, vectors = np.linalg.eigh(correlation)

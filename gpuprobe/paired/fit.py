@@ -1,7 +1,7 @@
 """One weighted least-squares fit of all links of a study, so that chains and cycles of ratios agree.
 
-The model: a log rate is that of what is trained, plus what its process differs by, plus the noise of the blocks. The
-processes' part is a random effect: two that train the same differ a little for as long as they live, which no number
+The model: the log rate of a block is that of its strategy, plus the deviation of its process, plus noise. The deviation
+of a process is a random effect: two processes of one strategy differ a little for as long as they live, which no number
 of laps averages out.
 """
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
-# What two processes of the same strategy differ by is known where one ran twice; one such pair tells little, so that
-# it is moderated by an expectation that weighs as much as so many pairs more. The deviation is an assumption: of two
-# processes timed in turns for 8 s each on a shared machine, noise of the blocks included, it was 0.016.
+# How much two processes of one strategy differ is measured where a strategy ran twice. One such pair shows little, so
+# its variance is moderated by an expected one, with the weight of EXPECTED_FREEDOM more pairs. The expected deviation
+# is an assumption; two processes timed in turns for 8 s each on a shared machine differed by 0.016, noise included.
 EXPECTED_DEVIATION = 0.01
 EXPECTED_FREEDOM = 5.0
 
@@ -36,7 +36,7 @@ EXPECTED_FREEDOM = 5.0
 class Fit:
     """The log rates of all names by one fit; `estimate` compares any two that links connect.
 
-    `process_deviation` is what the log rates of two processes of the same name spread by, the noise taken out.
+    `process_deviation` is the standard deviation of the log rates of processes of one name, without the noise.
     """
 
     names: tuple[str, ...]
@@ -44,14 +44,14 @@ class Fit:
     process_deviation: float
     _process_freedom: float
     _links: tuple[Link, ...]
-    # Of the links' noise alone; a row a name, by which the links make its log rate; and links by processes.
+    # The noise of each link; for each name, the weights of the links in its log rate; links by processes.
     _variances: Matrix
     _weights: Matrix
     _incidence: Matrix
     _component: dict[str, int]
 
     def linked(self, name: str, other: str) -> bool:
-        """Whether laps connect the two, be it by others."""
+        """Whether laps connect the two, directly or through others."""
         return name in self._component and self._component[name] == self._component.get(other)
 
     def estimate(self, name: str, other: str) -> Estimate | None:
@@ -70,7 +70,7 @@ class Fit:
         )
 
     def correlation(self, pairs: Sequence[tuple[str, str]]) -> Matrix:
-        """Return how the estimates of these pairs hang together, all of them connected."""
+        """Return the correlation matrix of the estimates of these pairs, all of them connected."""
         rows = np.array([self._row(*pair) for pair in pairs])
         covariance = (rows * self._variances) @ rows.T
         processes = rows @ self._incidence
@@ -82,8 +82,8 @@ class Fit:
     def _freedom(self, noise: Matrix, process: float) -> float:
         """The degrees of freedom of a sum of variances that were each estimated (Satterthwaite).
 
-        Of a noise that few laps show small by luck the process would lend its own: so each counts as the largest that
-        it may be, at 95 % (the bound of a variance by chi-squared).
+        A variance from few laps may be small by luck, and the sum would then have too many degrees of freedom. So each
+        counts as its upper bound at 95 % (by chi-squared).
         """
         freedoms = np.array([link.freedom for link in self._links])
         largest = noise * freedoms / chdtri(freedoms, CONFIDENCE)
@@ -126,7 +126,7 @@ def fit(links: Sequence[Link]) -> Fit:
 def _process_variance(
     incidence: Matrix, variances: Matrix, ratios: Matrix, processes: Sequence[Process]
 ) -> tuple[float, float]:
-    """What processes of a name differ by beyond the noise of their links, by moments; and its degrees of freedom."""
+    """Return the variance between processes of one name without the links' noise, by moments, and its freedom."""
     weighted = incidence.T / variances
     covariance = np.linalg.pinv(weighted @ incidence, hermitian=True)
     rates = covariance @ weighted @ ratios
@@ -138,15 +138,15 @@ def _process_variance(
             squares += float(rates[own] @ around @ rates[own])
             expected += float(np.trace(around @ covariance[np.ix_(own, own)]))
             freedom += len(own) - 1
-    seen = max(0.0, (squares - expected) / freedom) if freedom else 0.0
+    measured = max(0.0, (squares - expected) / freedom) if freedom else 0.0
     together = freedom + EXPECTED_FREEDOM
-    return (freedom * seen + EXPECTED_FREEDOM * EXPECTED_DEVIATION**2) / together, together
+    return (freedom * measured + EXPECTED_FREEDOM * EXPECTED_DEVIATION**2) / together, together
 
 
 def _components(links: Sequence[Link], names: Sequence[str]) -> dict[str, int]:
-    """Number the names so that those which links connect have the same number."""
+    """Number the names so that all names connected by links have one number."""
     component = {name: place for place, name in enumerate(names)}
     for link in links:
-        one, other = component[link.first.name], component[link.second.name]
-        component = {name: one if number == other else number for name, number in component.items()}
+        kept, merged = component[link.first.name], component[link.second.name]
+        component = {name: kept if number == merged else number for name, number in component.items()}
     return component

@@ -1,4 +1,4 @@
-"""Blocks in turns into links: the middle log ratio of two processes, and how far it can be trusted."""
+"""From blocks in turns to links: the middle log ratio of two processes, with its variance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Process(NamedTuple):
-    """One process of a study: what it trains, by name, and its number among those that do."""
+    """One process of a study: the name of what it trains, and its number among the processes of that name."""
 
     name: str
     number: int
@@ -27,7 +27,7 @@ class Process(NamedTuple):
 
 @dataclass(frozen=True)
 class Link:
-    """The middle log rate of `first` less that of `second` over the laps that both ran, and its variance."""
+    """The middle of the log rates of `first` minus those of `second`, over the laps of both, and its variance."""
 
     first: Process
     second: Process
@@ -49,9 +49,9 @@ class _Series(NamedTuple):
 def links(laps: Iterable[Mapping[Process, float]]) -> tuple[Link, ...]:
     """Return a link for each two processes that ran laps together, from the log rates of their blocks, lap by lap.
 
-    Laps of the same processes are one series in time. Of k processes in a lap every two make a link, of which only
-    k - 1 tell something new: each weighs 2/k, and so do the degrees of freedom behind it, so that all together weigh
-    what the laps do.
+    Laps of the same processes are one series in time. The k processes of a lap make k (k - 1) / 2 links, of which only
+    k - 1 are independent. So each link has the weight 2/k, as have its degrees of freedom, and all links of a lap
+    together weigh k - 1.
     """
     groups: dict[frozenset[Process], list[Mapping[Process, float]]] = {}
     for lap in laps:
@@ -62,23 +62,25 @@ def links(laps: Iterable[Mapping[Process, float]]) -> tuple[Link, ...]:
         for members, run in groups.items()
         for first, second in combinations(sorted(members), 2)
     ]
-    found = middles([one.values for one in series])
-    grown = inflation(likeness(middle.pseudo for middle in found if len(middle.pseudo) > 1))
-    noises = _of_groups(series, found, grown)
+    centres = middles([pair.values for pair in series])
+    grown = inflation(likeness(middle.pseudo for middle in centres if len(middle.pseudo) > 1))
+    noises = _noise_by_group(series, centres, grown)
     others = {
-        members: (expected if len(run) > 1 else mean)([of for who, of in noises.items() if who != members])
+        members: (expected if len(run) > 1 else mean)([noise for group, noise in noises.items() if group != members])
         for members, run in groups.items()
     }
-    return tuple(_link(one, middle, grown, others[one.members]) for one, middle in zip(series, found, strict=True))
+    return tuple(_link(pair, middle, grown, others[pair.members]) for pair, middle in zip(series, centres, strict=True))
 
 
-def _of_groups(series: Iterable[_Series], found: Iterable[Middle], grown: float) -> dict[frozenset[Process], Noise]:
-    """The noise of a lap's difference in each group: of its two-way layout, processes by laps."""
+def _noise_by_group(
+    series: Iterable[_Series], centres: Iterable[Middle], grown: float
+) -> dict[frozenset[Process], Noise]:
+    """Return the noise of a lap's difference in each group of processes, from its two-way layout, processes by laps."""
     squares: dict[frozenset[Process], float] = {}
     laps: dict[frozenset[Process], int] = {}
-    for one, middle in zip(series, found, strict=True):
-        squares[one.members] = squares.get(one.members, 0.0) + middle.squares
-        laps[one.members] = len(one.values)
+    for pair, middle in zip(series, centres, strict=True):
+        squares[pair.members] = squares.get(pair.members, 0.0) + middle.squares
+        laps[pair.members] = len(pair.values)
     return {
         members: Noise(
             2 * square / (len(members) * (len(members) - 1) * max(1, laps[members] - 1)),
@@ -88,20 +90,20 @@ def _of_groups(series: Iterable[_Series], found: Iterable[Middle], grown: float)
     }
 
 
-def _link(one: _Series, middle: Middle, grown: float, shared: Noise | None) -> Link:
-    count = len(one.values)
-    seen = Noise(middle.squares / max(1, count - 1), max(0.0, count / grown - 1) if count > 1 else 0.0)
+def _link(pair: _Series, middle: Middle, grown: float, shared: Noise | None) -> Link:
+    count = len(pair.values)
+    own = Noise(middle.squares / max(1, count - 1), max(0.0, count / grown - 1) if count > 1 else 0.0)
     if shared is not None:
-        noise = seen.together(shared)
+        noise = own.together(shared)
     elif count > 1:
-        # Two laps tell something of their spread, however alike neighbours are.
-        noise = Noise(seen.variance, max(1.0, seen.freedom))
+        # Two laps give at least one degree of freedom, however correlated neighbours are.
+        noise = Noise(own.variance, max(1.0, own.freedom))
     else:
         noise = Noise(EXPECTED_DEVIATION**2, EXPECTED_FREEDOM)
-    weight = 2 / len(one.members)
+    weight = 2 / len(pair.members)
     return Link(
-        first=one.first,
-        second=one.second,
+        first=pair.first,
+        second=pair.second,
         log_ratio=middle.value,
         variance=max(noise.variance, LEAST_DEVIATION**2) * grown / count / weight,
         freedom=weight * noise.freedom,

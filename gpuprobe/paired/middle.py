@@ -1,8 +1,8 @@
-"""Where the middle of a few differences lies when a machine changed its pace between some of them.
+"""The middle of a few differences, robust against laps between which the machine changed its speed.
 
-A machine of two speeds gives most laps a difference of a few percent and some one of half: the mean is that of these
-few. Huber's estimator lets what lies far out pull no more than what lies at a bound (Huber and Ronchetti, "Robust
-Statistics", chapter 6). Its pseudo-values are what a mean would be taken of: their spread tells how far it may be off.
+On a machine of two speeds most laps differ by a few percent, and some by half: these few would decide the mean. In
+Huber's estimator values beyond a bound count as if they were at the bound (Huber and Ronchetti, "Robust Statistics",
+chapter 6). Its pseudo-values have the estimate as their mean, and their spread gives its error.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
     Series = NDArray[np.float64]
 
-# In standard deviations of the bulk, as far as one difference may pull: of normal noise the middle has 94 % of the
-# efficiency of the mean then (computed; at half that bound 83 %).
+# The bound, in standard deviations of the bulk. For normal noise the estimate then has 94 % of the efficiency of the
+# mean (computed; 83 % at half that bound).
 BOUND = 1.25
-# The spread of few differences by luck is moderated by that of all series, which weighs as much as so many of its own.
+# The spread of few differences varies by luck: it is moderated by that of all series, with the weight of so many laps.
 SHARED_LAPS = 6.0
 # The median absolute deviation of normal noise, as a standard deviation.
 NORMAL = 1.4826
-# No clock of a machine is steadier: a spread below this is taken as this.
+# No machine is steadier: a smaller spread counts as this one.
 LEAST_DEVIATION = 1e-4
-# From the median each pass takes about half of the way that is left.
+# Each pass halves the distance to the estimate, from the median on.
 PASSES = 20
 
 
@@ -42,12 +42,12 @@ class Middle(NamedTuple):
 
     @property
     def squares(self) -> float:
-        """How far the pseudo-values lie from the middle, as a sum of squares."""
+        """The sum of the squared distances of the pseudo-values from the middle."""
         return float(((self.pseudo - self.value) ** 2).sum())
 
 
 def middles(many: Sequence[Series]) -> list[Middle]:
-    """Return the middle of each of several series of one machine; of one that is alone, or short, that is its mean."""
+    """Return the middle of each of several series of one machine: the mean of a short series, or of a single one."""
     spreads = [_spread(values) for values in many]
     shared = [
         np.abs(values - np.median(values)) * _unbiased(len(values))

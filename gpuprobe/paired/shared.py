@@ -1,7 +1,7 @@
-"""What the noise of one series of laps is expected to be, from that of the others of the study.
+"""What the noise of one series of laps is expected to be, from that of the other series of the study.
 
-Few laps give a variance by luck. What a series shows is moderated by what the others do, and that weighs the more, the
-more alike they are: where some were run while the machine was calm and some while it was not, they tell little of each
+The variance of a few laps varies by luck, so that of a series is moderated by those of the others. They weigh more, the
+more alike they are: where some ran while the machine was calm and some while it was busy, they say little about each
 other (Smyth 2004, "Linear models and empirical Bayes methods", sections 4 and 6.2).
 """
 
@@ -18,13 +18,13 @@ from gpuprobe.thresholds import fixed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# However alike they look, they weigh no more than so many laps: few series are alike by luck. Simulated machines decide
-# it: with 6, families of equals claimed falsely in 7 of 100 studies on those of short bursts and of two speeds.
+# The most laps that the others weigh, however alike they look, since a few series may be alike by luck. By simulation:
+# with 6, on machines of short bursts or of two speeds, 7 of 100 studies of equal strategies claimed a difference.
 MOST_FREEDOM = 3.0
-# However unlike they are, one of them still tells as much as a single lap of what another may be.
+# The least that they weigh, however different they are: a single lap.
 LEAST_FREEDOM = 1.0
-# Where no two laps tell: pyperf's bound of a figure that can be trusted, a tenth, halved. An assumption, of the weight
-# of a single lap: nothing but a large difference is beyond it.
+# Assumed where no process ran two laps: half of pyperf's limit for a stable figure, a tenth, with the weight of a lap.
+# Only a large difference is beyond it.
 EXPECTED_DEVIATION, EXPECTED_FREEDOM = 0.05, 1.0
 
 
@@ -35,19 +35,19 @@ class Noise(NamedTuple):
     freedom: float
 
     def together(self, other: Noise) -> Noise:
-        """Moderate this by the other; both weigh as much as is behind them."""
+        """Return the mean of both, each with the weight of its degrees of freedom."""
         freedom = self.freedom + other.freedom
         return Noise((self.freedom * self.variance + other.freedom * other.variance) / freedom, freedom)
 
 
 def expected(others: Sequence[Noise]) -> Noise | None:
-    """Return what a series would show, from the others and how alike they are; None where they are too few to tell."""
+    """Return the expected noise of a series, from the others and how alike they are; None where they are too few."""
     known = _known(others)
     if len(known) < fixed.SERIES_TELLING:
         return None
     freedoms = np.array([noise.freedom for noise in known])
     variances = np.array([noise.variance for noise in known])
-    # Smyth's moments: of the logarithms, each less what chance takes from it.
+    # Smyth's moments of the log variances, each corrected for its bias.
     logs = np.log(variances) - digamma(freedoms / 2) + np.log(freedoms / 2)
     unlike = float(logs.var(ddof=1) - polygamma(1, freedoms / 2).mean())
     freedom = 2 * _trigamma_inverse(unlike) if unlike > 0 else MOST_FREEDOM
@@ -56,9 +56,9 @@ def expected(others: Sequence[Noise]) -> Noise | None:
 
 
 def mean(others: Sequence[Noise]) -> Noise | None:
-    """Return the mean noise of the others, which stands for a series that has none of its own to hold against it.
+    """Return the mean noise of the others, for a series without a variance of its own.
 
-    One of them that was busy counts in full: so may this one have been.
+    A series that ran while the machine was busy counts in full, since this one may have done so too.
     """
     known = _known(others)
     freedom = sum(noise.freedom for noise in known)
@@ -72,12 +72,12 @@ def _known(others: Sequence[Noise]) -> list[Noise]:
 
 
 def _trigamma_inverse(value: float) -> float:
-    """By Newton's method, from the start that Smyth gives."""
-    found = 0.5 + 1 / value
+    """Return where the trigamma function has this value, by Newton's method from Smyth's starting point."""
+    inverse = 0.5 + 1 / value
     for _ in range(50):
-        trigamma = float(polygamma(1, found))
-        step = trigamma * (1 - trigamma / value) / float(polygamma(2, found))
-        found += step
-        if -step <= 1e-8 * found:
+        trigamma = float(polygamma(1, inverse))
+        step = trigamma * (1 - trigamma / value) / float(polygamma(2, inverse))
+        inverse += step
+        if -step <= 1e-8 * inverse:
             break
-    return found
+    return inverse
