@@ -1,7 +1,7 @@
-"""How any two strategies of a study compare, and what holds of all comparisons together.
+"""Compares any two strategies of a study, and all comparisons together.
 
-Runs that took turns are compared by their laps, all in one fit. Others, of older studies or where memory held but one,
-followed each other: they are paired by round, and what the machine did meanwhile is in their intervals.
+Runs that took turns are compared by their laps, all in one fit. Other runs followed one another, in older studies or
+where memory held only one: they are paired by round, and their intervals include what the machine did meanwhile.
 """
 
 from __future__ import annotations
@@ -53,23 +53,23 @@ class Compared:
 
     @cached_property
     def between(self) -> spread.Spread:
-        """What two runs of the same strategy differ by, at different times."""
+        """How much two runs of one strategy differ at different times."""
         return spread.between_rounds(self.rates)
 
     @cached_property
     def residual(self) -> spread.Spread:
-        """The same, without what their round did to all."""
+        """How much they differ without the drift that all strategies of a round share."""
         return spread.without_drift(self.rates)
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
-        """Samples per second: of strategies that took turns with the baseline its own rate and their ratio to it."""
+        """Samples per second; for strategies that took turns with the baseline, its rate times their ratio to it."""
         alone = {name: spread.rate_interval(own, self.between) for name, own in self.rates.items()}
         return {name: self._by_ratio(name, alone) for name in alone}
 
     @cached_property
     def ranks(self) -> dict[str, int]:
-        """The rank of each strategy, by what holds of all comparisons together."""
+        """The rank of each strategy, by the differences beyond the noise of all comparisons together."""
         values = {name: interval.value for name, interval in self.intervals.items()}
         return ties.ranks(values, lambda name, other: bool(self.beyond(name, other)))
 
@@ -78,7 +78,7 @@ class Compared:
         return other is not None and self.turns.linked(name, other)
 
     def estimate(self, name: str, other: str | None) -> Estimate | None:
-        """How many times as fast one is as another; None where that is the same or was not measured."""
+        """How many times as fast one strategy is as another; None for the same one, or where one was not measured."""
         if other is None or other == name or other not in self.rates or name not in self.rates:
             return None
         if self.turns.linked(name, other):
@@ -86,39 +86,39 @@ class Compared:
         return spread.ratio(self.rates[name], self.rates[other], self.between, self.residual)
 
     def ratio(self, name: str, other: str | None) -> Interval | None:
-        """The same with the 95 % interval of this ratio alone."""
-        found = self.estimate(name, other)
-        return None if found is None else self._interval(found, name, found.half())
+        """How many times as fast one is as another, with the 95 % interval of this ratio alone."""
+        estimate = self.estimate(name, other)
+        return None if estimate is None else self._interval(estimate, name, estimate.half())
 
     def joint_ratio(self, name: str, other: str | None) -> Interval | None:
-        """The same with an interval that holds, at 95 %, together with those of all that are compared with `other`."""
-        found = self.estimate(name, other)
-        if found is None or other is None:
+        """That ratio with an interval of 95 % confidence for all comparisons with `other` together."""
+        estimate = self.estimate(name, other)
+        if estimate is None or other is None:
             return None
-        pairs = [(one, other) for one in self.rates if self.estimate(one, other)]
-        return self._interval(found, name, found.half(self._each(pairs)))
+        pairs = [(strategy, other) for strategy in self.rates if self.estimate(strategy, other)]
+        return self._interval(estimate, name, estimate.half(self._each(pairs)))
 
     def beyond(self, name: str, other: str | None) -> Beyond:
         """Whether one is faster or slower than another beyond the noise of all comparisons together, at 95 %."""
-        found = self.estimate(name, other)
-        if found is None or other is None:
+        estimate = self.estimate(name, other)
+        if estimate is None or other is None:
             return ""
         key = (name, other) if (name, other) in self._p_values else (other, name)
         if self._p_values[key] >= 1 - CONFIDENCE:
             return ""
-        return "faster" if found.log_ratio > 0 else "slower"
+        return "faster" if estimate.log_ratio > 0 else "slower"
 
     def resolution(self) -> float | None:
         """The smallest difference that this study could tell, as a fraction of the rate: 0.05 is 5 %.
 
-        A comparison with the baseline strays by less, with 95 % confidence for all of them. What two processes of the
-        baseline differed by is a part of it.
+        It is the median half-width of the comparisons with the baseline, at 95 % confidence for all of them together,
+        and includes how much two processes of one strategy differ.
         """
         pairs = self._with_baseline
         if not pairs:
             return None
         alone = self._each(pairs)
-        halves = sorted(found.half(alone) for pair in pairs if (found := self.estimate(*pair)))
+        halves = sorted(estimate.half(alone) for pair in pairs if (estimate := self.estimate(*pair)))
         return math.expm1(halves[len(halves) // 2])
 
     @cached_property
@@ -128,41 +128,44 @@ class Compared:
 
     @cached_property
     def _p_values(self) -> dict[Pair, float]:
-        """Of every comparison, among its family: those with the baseline, and the rest, each at half of the error."""
-        others = [one for one in self.rates if one != self.baseline]
+        """The adjusted p-value of each comparison, in two families: those with the baseline, and all others.
+
+        Each family has half of the allowed error.
+        """
+        others = [name for name in self.rates if name != self.baseline]
         rest = [pair for pair in combinations(others, 2) if self.estimate(*pair)]
         families = [pairs for pairs in (self._with_baseline, rest) if pairs]
-        found: dict[Pair, float] = {}
+        adjusted: dict[Pair, float] = {}
         for pairs in families:
             estimates = [estimate for pair in pairs if (estimate := self.estimate(*pair))]
             values = family.adjusted(estimates, self._correlation(pairs))
-            found |= {pair: min(1.0, len(families) * p) for pair, p in zip(pairs, values, strict=True)}
-        return found
+            adjusted |= {pair: min(1.0, len(families) * p) for pair, p in zip(pairs, values, strict=True)}
+        return adjusted
 
     def _each(self, pairs: Sequence[Pair]) -> float:
         """Return the confidence that each of these needs alone, so that all hold together."""
         return family.each(self._correlation(pairs), CONFIDENCE)
 
     def _correlation(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
-        """How the comparisons hang together; those of runs that followed each other are taken as on their own."""
+        """The correlation of the comparisons; those of runs that did not take turns count as independent."""
         together = np.eye(len(pairs))
         linked = [place for place, pair in enumerate(pairs) if self.turns.linked(*pair)]
         if linked:
             together[np.ix_(linked, linked)] = self.turns.correlation([pairs[place] for place in linked])
         return together
 
-    def _interval(self, found: Estimate, name: str, half: float) -> Interval:
+    def _interval(self, estimate: Estimate, name: str, half: float) -> Interval:
         rounds = len(self.rates[name])
-        blocks = found.laps or sum(rate.blocks for rate in self.rates[name].values())
-        return log_interval(found.log_ratio, half, blocks, rounds)
+        blocks = estimate.laps or sum(rate.blocks for rate in self.rates[name].values())
+        return log_interval(estimate.log_ratio, half, blocks, rounds)
 
     def _by_ratio(self, name: str, alone: dict[str, Interval]) -> Interval:
-        found = self.turns.estimate(name, self.baseline) if self.baseline and name in self.turns.names else None
-        if found is None or self.baseline not in alone:
+        ratio = self.turns.estimate(name, self.baseline) if self.baseline and name in self.turns.names else None
+        if ratio is None or self.baseline not in alone:
             return alone[name]
         base = alone[self.baseline]
-        half = math.hypot(found.half(), math.log(base.high / base.low) / 2)
-        return log_interval(math.log(base.value) + found.log_ratio, half, found.laps, len(self.rates[name]))
+        half = math.hypot(ratio.half(), math.log(base.high / base.low) / 2)
+        return log_interval(math.log(base.value) + ratio.log_ratio, half, ratio.laps, len(self.rates[name]))
 
 
 def process_of(run: Run) -> Process:

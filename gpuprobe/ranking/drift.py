@@ -31,7 +31,7 @@ COMPUTING = ("gpu_compute", "cpu_compute")
 AROUND_IT = frozenset({"loop", "feed", "fit"})
 
 
-def told_of_drift(
+def marked_for_drift(
     row: Row, infos: Mapping[str, StrategyInfo], traces: Mapping[str, Traced], baseline: str | None, *, in_turns: bool
 ) -> Row:
     """Return the row, marked with the reason if its gain is drift."""
@@ -55,8 +55,8 @@ def _ruled_out(
     if measured is None or most is None or measured.value <= most:
         return ""
     return (
-        f"drift: {wording.times(measured.value, measured.low, measured.high)} as fast as {against} was measured, where "
-        f"the trace of that leaves at most {wording.times(most)}"
+        f"drift: measured {wording.times(measured.value, measured.low, measured.high)} as fast as {against}, whose "
+        f"trace allows at most {wording.times(most)}"
     )
 
 
@@ -65,10 +65,10 @@ def at_most(traced: Traced, changes: Sequence[StrategyInfo]) -> float | None:
     if any(info.part not in AROUND_IT for info in changes):
         return None
     names = {info.what_if for info in changes if info.what_if}
-    told = [] if traced.replay is None else [_most(traced.replay, name) for name in names]
+    predicted = [] if traced.replay is None else [_most(traced.replay, name) for name in names]
     device = main_device(traced.breakdown)
     computing = sum(device.ledger_ms.get(name, 0.0) for name in COMPUTING) if device else 0.0
-    return max([(1 + fixed.FINEST) * device.step_ms / computing, *told]) if device and computing else None
+    return max([(1 + fixed.FINEST) * device.step_ms / computing, *predicted]) if device and computing else None
 
 
 def _most(replay: Replay, change: str) -> float:

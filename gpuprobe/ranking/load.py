@@ -67,29 +67,29 @@ def load(folder: Path, *, traces: bool = True, limits: Thresholds = DEFAULTS) ->
             used = run.settings.gpu_pci_bus_id if run.settings else ""
             key = (run.spec.round, run.spec.strategy)
             summary = telemetry.summarize(recording, window.start_ns, window.end_ns, gpu_pci_bus_id=used)
-            found = readings_of(recording, run, UNTRACED, study, limits)
-            summaries[key] = as_read(summary, found) if found else summary
-            readings[run.spec.strategy] = found
+            evidence = readings_of(recording, run, UNTRACED, study, limits)
+            summaries[key] = as_read(summary, evidence) if evidence else summary
+            readings[run.spec.strategy] = evidence
     by_strategy, notes = traced(study, runs, recordings, limits) if traces else ({}, ())
     ranking = rank(study, list(runs.values()), summaries, by_strategy, readings, limits)
     ranking = msgspec.structs.replace(ranking, searches=searches, notes=(*ranking.notes, *lost, *troubles, *notes))
     if traces and any(run.trace is not None and run.trace.missing == TRACE_LEFT_OUT for run in runs.values()):
-        ranking = _as_told(ranking, folder)
+        ranking = _with_shared_results(ranking, folder)
     return Loaded(folder, study, runs, recordings, ranking)
 
 
-def _as_told(ranking: Ranking, folder: Path) -> Ranking:
-    """In a copy without traces, take their results from the copy's report."""
+def _with_shared_results(ranking: Ranking, folder: Path) -> Ranking:
+    """For a shared copy without traces, take their results from its report."""
     try:
-        told = load_record(Told, folder / RANKING_FILE)
+        shared = load_record(Told, folder / RANKING_FILE)
     except InputError as error:
-        return msgspec.structs.replace(ranking, notes=(*ranking.notes, f"What the traces said is lost: {error}."))
-    breakdowns = {row.strategy: row.breakdown for row in told.rows}
+        return msgspec.structs.replace(ranking, notes=(*ranking.notes, f"The results of the traces are lost: {error}."))
+    breakdowns = {row.strategy: row.breakdown for row in shared.rows}
     names = set(Told.__struct_fields__) - {"schema", "rows"}
     return msgspec.structs.replace(
         ranking,
         rows=tuple(msgspec.structs.replace(row, breakdown=breakdowns.get(row.strategy)) for row in ranking.rows),
-        **{name: getattr(told, name) for name in names},
+        **{name: getattr(shared, name) for name in names},
     )
 
 
@@ -102,7 +102,7 @@ def _searches(study: Study, folder: Path) -> tuple[tuple[Search, ...], list[str]
             try:
                 searches.append(load_record(Search, file))
             except InputError as error:
-                lost.append(f"How `{info.name}` was found is lost: {without_folder(error, folder)}.")
+                lost.append(f"The search for `{info.name}` is lost: {without_folder(error, folder)}.")
     return tuple(searches), lost
 
 
@@ -110,20 +110,20 @@ def _counts(run: Run, recorded: Mapping[Path, Run], searches: tuple[Search, ...]
     """Whether a run counts in the ranking: of a search, only the last run with the kept changes does."""
     if not run.spec.step:
         return True
-    kept = next((found.kept for found in searches if found.strategy == run.spec.strategy), None)
-    own = [one for one in own_runs(run.spec.strategy, recorded.values()) if one.outcome.state == "done"]
-    same = [one.spec.step for one in own if kept is None or one.spec.combines == kept]
-    return run.spec.step == max(same, default=0)
+    kept = next((search.kept for search in searches if search.strategy == run.spec.strategy), None)
+    finished = [other for other in own_runs(run.spec.strategy, recorded.values()) if other.outcome.state == "done"]
+    with_kept = [other.spec.step for other in finished if kept is None or other.spec.combines == kept]
+    return run.spec.step == max(with_kept, default=0)
 
 
 def _recordings(runs: Mapping[Path, Run]) -> tuple[dict[Path, Telemetry], list[str]]:
     """Read the telemetry of the runs, and notes on those whose telemetry cannot be read."""
-    found, troubles = {}, []
+    recordings, troubles = {}, []
     for path, run in runs.items():
         if (path / TELEMETRY_FILE).exists():
             try:
-                found[path] = telemetry.read(path / TELEMETRY_FILE)
+                recordings[path] = telemetry.read(path / TELEMETRY_FILE)
             except InputError as error:
                 whose = f"`{run.spec.strategy}`, round {run.spec.round}"
-                troubles.append(f"The telemetry of {whose}, is left out: {without_folder(error, path)}.")
-    return found, troubles
+                troubles.append(f"The telemetry of {whose} is left out: {without_folder(error, path)}.")
+    return recordings, troubles

@@ -1,4 +1,4 @@
-"""Compares the steps of a search with what it keeps, by this machine's noise between equal runs."""
+"""Compares the steps of a search with the changes kept, by this machine's noise between equal runs."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class Noise:
         own, other = self.rates.get(name), self.rates.get(against)
         if not own or not other or name == against:
             return None
-        found = self.turns.estimate(name, against)
-        if found is not None:
-            return log_interval(found.log_ratio, found.half(), found.laps, len(own))
+        estimate = self.turns.estimate(name, against)
+        if estimate is not None:
+            return log_interval(estimate.log_ratio, estimate.half(), estimate.laps, len(own))
         if not own.keys() & other.keys():
             # Where it failed in the step's round, use another round.
             other = {max(own): other[max(other)]}
@@ -82,12 +82,12 @@ class Noise:
         other = self.rates.get(against)
         if not other:
             return 1.0
-        in_turns = [found.half() for name in self.rates if (found := self.turns.estimate(name, against))]
+        in_turns = [estimate.half() for name in self.rates if (estimate := self.turns.estimate(name, against))]
         if in_turns:
             return math.exp(sorted(in_turns)[len(in_turns) // 2])
         last = {max(other): other[max(other)]}
-        alike = spread.ratio_interval(last, last, self.between, self.residual)
-        return math.sqrt(alike.high / alike.low) if alike else 1.0
+        with_itself = spread.ratio_interval(last, last, self.between, self.residual)
+        return math.sqrt(with_itself.high / with_itself.low) if with_itself else 1.0
 
     def other_loss(self, name: str, losses: Sequence[LossPoint] | None = None) -> str | None:
         """Return how the loss of a strategy, or the `losses` of a step, left the others' band; None if it did not."""

@@ -41,9 +41,9 @@ def rank(
     traces, rates = traces or {}, rates_of(runs)
     rows, first = rows_of(study, runs, telemetry, traces), baseline_of(study, rates)
     baseline = next((row for row in rows if row.strategy == first), None)
-    known = case(study, runs, rows, baseline, traces, readings or {}) if baseline else None
-    why = diagnose(known, limits) if known else None
-    replays = {name: found.replay for name, found in traces.items() if found.replay}
+    evidence = case(study, runs, rows, baseline, traces, readings or {}) if baseline else None
+    diagnosis = diagnose(evidence, limits) if evidence else None
+    replays = {name: traced.replay for name, traced in traces.items() if traced.replay}
     scored = scorecard(study.strategies, rows, replays)
     compared = Compared.of(runs, first)
     return Ranking(
@@ -54,25 +54,25 @@ def rank(
         skipped=_failures([run for run in runs if run.outcome.state == "skipped"], rates),
         not_run=tuple(info.name for info in study.strategies if not of(runs, info.name)),
         scaling=scaling_of(study, rows, compared),
-        findings=why.findings if why else (),
-        not_evaluated=why.not_evaluated if why else (),
+        findings=diagnosis.findings if diagnosis else (),
+        not_evaluated=diagnosis.not_evaluated if diagnosis else (),
         scorecard=scored,
         predictions=replays[first].predictions if first in replays else (),
-        agreement=why.agreement if why else "",
-        disputed=why is not None and why.disputed,
+        agreement=diagnosis.agreement if diagnosis else "",
+        disputed=diagnosis is not None and diagnosis.disputed,
         resolution=compared.resolution(),
-        restless=restless(runs, [told for told in (readings or {}).values() if told is not None]),
+        restless=restless(runs, [evidence for evidence in (readings or {}).values() if evidence is not None]),
         notes=(
             *study.notes,
             *_cut_off(runs),
-            *_notes(rates, compared),
+            *_repetition_notes(rates, compared),
             *watched.notes(telemetry, study.environment.no_gpu),
         ),
     )
 
 
 def _failures(runs: Sequence[Run], rates: spread.Rates) -> tuple[Failure, ...]:
-    failed = [run for run in runs if run.spec.round not in rates.get(run.spec.strategy, {})]
+    without_rate = [run for run in runs if run.spec.round not in rates.get(run.spec.strategy, {})]
     return tuple(
         Failure(
             strategy=run.spec.strategy,
@@ -80,7 +80,7 @@ def _failures(runs: Sequence[Run], rates: spread.Rates) -> tuple[Failure, ...]:
             state="failed" if run.outcome.state == "done" else run.outcome.state,
             message=run.outcome.message or "its window holds too few steps for a rate",
         )
-        for run in failed
+        for run in without_rate
     )
 
 
@@ -88,29 +88,30 @@ def _cut_off(runs: Sequence[Run]) -> tuple[str, ...]:
     """Return notes on runs that failed after their window, which still count, unless the user stopped the study."""
     ended = [run for run in runs if run.is_measured and run.outcome.state not in {"done", "interrupted"}]
     return tuple(
-        f"`{run.spec.strategy}`, round {run.spec.round}, went wrong after its timed window ({run.outcome.message}): "
+        f"`{run.spec.strategy}`, round {run.spec.round}, failed after its timed window ({run.outcome.message}): "
         "what it measured until then counts."
         for run in ended
     )
 
 
-def _notes(rates: spread.Rates, compared: Compared) -> tuple[str, ...]:
-    repeated = [of for of in rates.values() if len(of) > 1]
-    more = "Two rounds or more (--rounds 2) tell more apart."
+def _repetition_notes(rates: spread.Rates, compared: Compared) -> tuple[str, ...]:
+    """Return a note on what the intervals lack where strategies ran only once."""
+    repeated = [by_round for by_round in rates.values() if len(by_round) > 1]
+    more = "Two rounds or more (--rounds 2) show smaller differences."
     if any(compared.took_turns(name, compared.baseline) for name in rates if name != compared.baseline):
         if len(repeated) >= len(rates):
             return ()
         twice = "The first strategy ran twice or more, the others once" if repeated else "Each strategy ran once"
-        return (f"{twice}: what two processes of the same differ by is in part an assumption. {more}",)
+        return (f"{twice}: how much two processes of one strategy differ is in part an assumption. {more}",)
     if rates and not repeated:
         return (
-            "Each strategy ran once: the intervals hold the spread within a run, and not what a second run would "
-            "differ by. Two rounds or more (--rounds 2) tell.",
+            "Each strategy ran once: the intervals hold the spread within a run, and not how much two equal runs "
+            "differ. Two rounds or more (--rounds 2) show that.",
         )
     if len(repeated) == 1 < len(rates):
         before, after = (repeated[0][number].log_rate for number in sorted(repeated[0])[:2])
         return (
             f"Each strategy ran once, and the first once more: its rate had changed by "
-            f"{100 * abs(math.expm1(after - before)):.0f} %, which the intervals take in. {more}",
+            f"{100 * abs(math.expm1(after - before)):.0f} %, which the intervals include. {more}",
         )
     return ()

@@ -25,7 +25,7 @@ CONFIDENCE = 0.95
 
 
 class Interval(Record, frozen=True, kw_only=True):
-    """A figure with its 95 % interval; `n` is the number of values behind it, from so many `rounds`."""
+    """A figure with its 95 % interval, from `n` values of so many `rounds`."""
 
     value: float
     low: float

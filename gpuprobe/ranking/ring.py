@@ -23,7 +23,7 @@ MS_PER_S, US_PER_MS, BYTES_PER_GB = 1000.0, 1000.0, 1e9
 
 @dataclass(frozen=True)
 class Link:
-    """What a ring's devices send over: its rate, and what each of its hops takes besides."""
+    """The link between the devices of a ring: its rate, and the latency of each hop."""
 
     gb_per_s: float
     latency_us: float = 0.0
@@ -39,8 +39,8 @@ def predicted(points: Sequence[Scaled], mib: float, given: float | None) -> tupl
     """Return the points with the predicted step of each.
 
     It is one device's part of the step, measured alone, plus the transfer. The link's rate is `given` in GB/s, or
-    fitted to the exchanges measured with other numbers of devices, never to the one that is predicted: with its latency
-    where there are several, else to the smallest number.
+    fitted to exchanges measured with other numbers of devices, never with the predicted one: with a latency too where
+    there are several of these, else to the smallest number of devices.
     """
     return tuple(_expected(point, mib, Link(given) if given else _fitted(points, point, mib)) for point in points)
 
@@ -61,9 +61,9 @@ def _fitted(points: Sequence[Scaled], foretold: Scaled, mib: float) -> Link | No
     ]
     if not others:
         return None
-    both = _with_latency(others, mib)
-    if both is not None:
-        return both
+    with_latency = _with_latency(others, mib)
+    if with_latency is not None:
+        return with_latency
     devices, took_ms = others[0]
     return Link(transfer_ms(devices, mib, 1.0) / took_ms)
 

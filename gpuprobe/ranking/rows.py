@@ -10,7 +10,7 @@ from gpuprobe.evidence.meters import meters
 from gpuprobe.evidence.run import clock_mhz, setting
 from gpuprobe.ranking import same_work
 from gpuprobe.ranking.compared import Compared
-from gpuprobe.ranking.drift import told_of_drift
+from gpuprobe.ranking.drift import marked_for_drift
 from gpuprobe.ranking.ranking import Mark, Row
 from gpuprobe.ranking.rates import Interval, run_rate, unstable
 from gpuprobe.records import Run, Signal, Study
@@ -51,7 +51,7 @@ def rows_of(
             breakdown = main_device(traces[info.name].breakdown) if info.name in traces else None
             row = _row(info, study, runs, compared, losses.get(info.name), telemetry, breakdown)
             in_turns = compared.took_turns(info.name, row.against)
-            rows.append(told_of_drift(row, infos, traces, first, in_turns=in_turns))
+            rows.append(marked_for_drift(row, infos, traces, first, in_turns=in_turns))
     return tuple(sorted(rows, key=lambda row: (row.rank, -row.samples_per_s.value)))
 
 
@@ -116,7 +116,7 @@ def _row(
 
 
 def _input_share(ratio: Interval | None) -> Interval | None:
-    """Return 1 - time with the data on the device / own time, where both compute the same way."""
+    """Return the share of its time that a strategy would save with the data on the device, from their ratio."""
     if ratio is None:
         return None
     return Interval(
@@ -144,7 +144,7 @@ def _measured(runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary]) ->
     """Return the fields of a row that are means over its runs."""
     last = runs[-1]
     assert last.settings is not None
-    summaries = [found for run in runs if (found := telemetry.get((run.spec.round, run.spec.strategy)))]
+    summaries = [summary for run in runs if (summary := telemetry.get((run.spec.round, run.spec.strategy)))]
     signals = _mean_signals([[*summary.host, *(summary.gpus[0] if summary.gpus else ())] for summary in summaries])
     energy = [_energy_per_sample(run, telemetry.get((run.spec.round, run.spec.strategy))) for run in runs]
     slowdowns = [run.trace.slowdown for run in runs if run.trace and run.trace.slowdown]
@@ -165,11 +165,11 @@ def _measured(runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary]) ->
 def _meters(
     study: Study, run: Run, rate: Interval, telemetry: Sequence[Signal], device: DeviceBreakdown | None
 ) -> tuple[Signal, ...]:
-    told, gpu = {signal.name: signal for signal in telemetry}, next(iter(study.environment.gpus), None)
+    by_name, gpu = {signal.name: signal for signal in telemetry}, next(iter(study.environment.gpus), None)
     flop_per_s = run.flop_per_sample * rate.value if run.flop_per_sample else None
-    signals = setting(run.settings, gpu, flop_per_s=flop_per_s, sm_clock_mhz=clock_mhz(told.get("sm_clock_mhz")))
+    signals = setting(run.settings, gpu, flop_per_s=flop_per_s, sm_clock_mhz=clock_mhz(by_name.get("sm_clock_mhz")))
     mfu = next((signal for signal in signals if signal.name == "mfu"), None)
-    return meters(told.get("utilization_percent"), device, mfu)
+    return meters(by_name.get("utilization_percent"), device, mfu)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -25,7 +25,7 @@ MAD_TO_DEVIATION = 1.4826
 
 
 def off_the_band(curves: Mapping[str, Sequence[LossPoint]]) -> dict[str, str]:
-    """Return, for each strategy whose loss leaves the band, a sentence that says by how much.
+    """Return, for each strategy whose loss leaves the band of the others, words that say by how much.
 
     Each strategy is compared at the largest number of samples that it and at least two others reached.
     """

@@ -1,6 +1,6 @@
-"""How a study of several devices scales: its runs as parts of the step that several devices take together.
+"""How a study of several devices scales: the step of several devices, divided into parts by comparing runs.
 
-Every part is a difference between runs that took turns, so that the parts of a step add up to it.
+Each part is the difference between two runs that took turns, and the parts of a step add up to it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Role, Study
 
 MS_PER_S = 1000.0
-# Each a step further from the ideal, and what is lost by it.
+# The runs from the ideal step to the real one, and what each loses against the run before it.
 LOST_BY: dict[Role, LostBy] = {"share": "smaller_batch", "apart": "beside", "spread": "exchange"}
 
 
@@ -59,15 +59,15 @@ def _findings(
     xla_gain: Interval | None,
     cores: int,
 ) -> tuple[Finding, ...]:
-    """Return what costs the largest number of devices that was measured, by its settings and the runs beside it."""
+    """Return the causes that cost the largest measured number of devices time, by its settings and the other runs."""
     most = next((point for point in reversed(points) if point.step_ms), None)
     if most is None or most.step_ms is None:
         return ()
     beside = next((lost.ms for lost in most.lost if lost.by == ("beside",)), None)
     share = _times(beside, 1 / most.step_ms) if beside and not most.contradicts else None
     settings = rows[roles[most.devices, "spread"]].settings
-    told = several.spread_over(settings, cores, _measured(xla_gain), _measured(share))
-    return losses.decide(Evidence(signals=told))[0]
+    signals = several.spread_over(settings, cores, _measured(xla_gain), _measured(share))
+    return losses.decide(Evidence(signals=signals))[0]
 
 
 def _measured(interval: Interval | None) -> several.Measured | None:
@@ -86,7 +86,7 @@ def _point(
     alone_ms = ideal_ms if weak else None
     for role, by in LOST_BY.items():
         if role == "share" and weak:
-            # A device has the batch that one device alone has.
+            # Each device has as large a batch as one device alone, so there is no smaller batch to lose by.
             continue
         row = rows.get(roles.get((devices, role), ""))
         pending.append(by)
@@ -113,7 +113,7 @@ def _point(
 
 
 def _difference(now_ms: float, before_ms: float, ratio: Interval, factor: float) -> Interval:
-    """Return the ms that a step takes longer; `ratio` times `factor` is how many times as long, with its interval."""
+    """Return how many ms a step is longer than the one before; `ratio` times `factor` is how many times as long."""
     low, high = (before_ms * (factor * end - 1) for end in (ratio.low, ratio.high))
     return Interval(value=now_ms - before_ms, low=low, high=high, n=ratio.n, rounds=ratio.rounds)
 

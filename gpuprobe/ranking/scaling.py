@@ -1,4 +1,4 @@
-"""What several devices are worth beside one, and where the missing part goes."""
+"""The records of a study of several devices: their speed relative to one, and where the missing part goes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from gpuprobe.diagnosis.records import Finding
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.records import Record
 
-# A smaller batch is a worse fit for a device; replicas beside each other share a host; then they exchange gradients.
+# A device is less efficient on a smaller batch; replicas beside each other share a host; they exchange gradients.
 LostBy = Literal["smaller_batch", "beside", "exchange"]
 
 
 class Lost(Record, frozen=True, kw_only=True):
     """A part of the step that N devices of ideal scaling would not have, in ms, with its 95 % interval.
 
-    It is lost by all of `by` together: more than one where a run that tells them apart is missing.
+    `by` names its causes: more than one where the run that would tell them apart is missing.
     """
 
     by: tuple[LostBy, ...]
@@ -26,8 +26,8 @@ class Scaled(Record, frozen=True, kw_only=True):
     """So many `devices` beside one; a step is one of all of them together, of `samples` samples.
 
     `ideal_ms` and what was `lost` add up to `step_ms`. `efficiency` is 1 where N devices are N times as fast as one.
-    `alone_ms` is what one device takes for its part of the step with nobody beside it. `predicted_ms` is that and a
-    ring's transfer at `link_gb_per_s`, each of whose hops takes `latency_us` besides. What was not measured is None.
+    `alone_ms` is the time of one device for its part of the step while no other trains. `predicted_ms` adds to that the
+    transfer of a ring at `link_gb_per_s`, with `latency_us` for each hop. What was not measured is None.
     """
 
     devices: int
@@ -43,14 +43,14 @@ class Scaled(Record, frozen=True, kw_only=True):
 
     @property
     def predicted_efficiency(self) -> float | None:
-        """The efficiency that the prediction comes to."""
+        """The efficiency by the predicted step, None without a prediction."""
         return self.ideal_ms / self.predicted_ms if self.predicted_ms else None
 
     @property
     def contradicts(self) -> bool:
-        """Whether replicas or their exchange cost less than nothing beyond the noise: the machine changed meanwhile.
+        """Whether replicas or their exchange cost less than zero beyond the noise, since the machine changed meanwhile.
 
-        A smaller batch may well fit a device better.
+        A smaller batch can truly cost less than zero.
         """
         return any(lost.ms.high < 0 for lost in self.lost if lost.by != ("smaller_batch",))
 

@@ -33,13 +33,15 @@ def _score(info: StrategyInfo, row: Row, measured: Interval, before: Row, replay
     change = info.what_if
     if change == LARGER_BATCH:
         change = batch_change(before.settings.batch_size, row.settings.batch_size)
-    plain = Scored(strategy=info.name, against=before.strategy, change=change, measured=measured)
+    measured_only = Scored(strategy=info.name, against=before.strategy, change=change, measured=measured)
     if replay is None or replay.refused:
         reason = replay.refused if replay and replay.refused else f"there is no trace of {before.strategy}"
-        return msgspec.structs.replace(plain, missing=reason)
-    made = replay.of(change)
-    if made is None:
-        reasons = {one.change: one.reason for one in replay.unpredicted}
+        return msgspec.structs.replace(measured_only, missing=reason)
+    prediction = replay.of(change)
+    if prediction is None:
+        reasons = {unpredicted.change: unpredicted.reason for unpredicted in replay.unpredicted}
         reason = next((why for name, why in reasons.items() if name.startswith(change)), "it was not tried")
-        return msgspec.structs.replace(plain, missing=reason)
-    return msgspec.structs.replace(plain, predicted=made.gain, error=measured.value / made.gain.ratio - 1)
+        return msgspec.structs.replace(measured_only, missing=reason)
+    return msgspec.structs.replace(
+        measured_only, predicted=prediction.gain, error=measured.value / prediction.gain.ratio - 1
+    )

@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 def own_runs(strategy: str, runs: Iterable[Run]) -> list[Run]:
     """Return the runs of a search, in order, without interrupted and unreadable ones."""
-    found = [run for run in runs if run.spec.strategy == strategy and run.spec.step]
-    counting = (run for run in found if run.outcome.state not in {"interrupted", "unreadable"})
-    return sorted(counting, key=lambda run: run.spec.step)
+    steps = [run for run in runs if run.spec.strategy == strategy and run.spec.step]
+    usable = (run for run in steps if run.outcome.state not in {"interrupted", "unreadable"})
+    return sorted(usable, key=lambda run: run.spec.step)

@@ -1,7 +1,7 @@
 """Confidence intervals over rounds, from the differences between equal runs, pooled over all strategies.
 
-With only two rounds each strategy has one degree of freedom, which makes intervals thirteen standard errors wide. But
-the machine is the same for all, so the spread between rounds is pooled over the strategies, as in a two-way analysis of
+With only two rounds each strategy has one degree of freedom, which makes intervals thirteen standard errors wide. The
+machine is the same for all, so the spread between rounds is pooled over the strategies, as in a two-way analysis of
 variance (strategy + round) on log rates. A round that was slow for all strategies does not widen ratios.
 """
 
@@ -18,10 +18,10 @@ from gpuprobe.ranking.rates import Interval, RunRate, log_interval, student_t
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# One control run gives one degree of freedom: by chance it may show no drift at all, or Student's t of 12.7 makes all
-# strategies tie. So the measured variance is moderated by an expected one (Smyth 2004, "Linear models and empirical
-# Bayes methods", section 4), with the weight of three more runs. The expected deviation of one run is half of pyperf's
-# limit for a stable figure, a tenth: an assumption of little weight once there are two rounds of many strategies.
+# One control run gives one degree of freedom: it may show no drift at all by chance, and else Student's t of 12.7 makes
+# all strategies tie. So the measured variance is moderated by an expected one (Smyth 2004, "Linear models and empirical
+# Bayes methods", section 4), with the weight of three more runs. The expected deviation of one run, half of pyperf's
+# limit for a stable figure (a tenth), is an assumption; two rounds of many strategies outweigh it.
 EXPECTED_DEVIATION = 0.05
 EXPECTED_FREEDOM = 3
 
@@ -95,11 +95,11 @@ def ratio_interval(
     runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread, residual: Spread
 ) -> Interval | None:
     """Return that speed-up with its 95 % interval."""
-    found = ratio(runs, against, between, residual)
-    if found is None:
+    estimate = ratio(runs, against, between, residual)
+    if estimate is None:
         return None
     both = sorted(runs.keys() & against.keys())
-    return log_interval(found.log_ratio, found.half(), sum(runs[number].blocks for number in both), len(both))
+    return log_interval(estimate.log_ratio, estimate.half(), sum(runs[number].blocks for number in both), len(both))
 
 
 def unpaired_ratio(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread) -> Interval:

@@ -29,14 +29,16 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.change import Change
     from gpuprobe.whatif.records import Replay
 
-# The change without a size of its own: the batch grows as much as in the strategy that makes it.
+# The change to a larger batch, whose size is that of the strategy that makes it.
 LARGER_BATCH = "batch_times"
 
 
 @dataclass(frozen=True)
 class Traced:
-    """The trace of one strategy: the run that it is of, its breakdown, its replay where another strategy is compared
-    with it, and what was read of the GPU and the host in that run."""
+    """The trace of one strategy: its run, its breakdown, and the readings of GPU and host in that run.
+
+    Its replay is None unless another strategy is compared with it.
+    """
 
     run: Run
     breakdown: TraceBreakdown
@@ -50,7 +52,7 @@ def traced(
     """Read the trace of each strategy's last traced run, by strategy; with notes on those that could not be read."""
     last = {run.spec.strategy: (path, run) for path, run in runs.items() if run.trace is not None and run.trace.path}
     replayed = {info.against for info in study.strategies} | {next(iter(last), None)}
-    found: dict[str, Traced] = {}
+    by_strategy: dict[str, Traced] = {}
     notes = []
     for strategy, (path, run) in last.items():
         timeline, trouble = timeline_of(path, run)
@@ -63,8 +65,8 @@ def traced(
         known = known_beside(run, study.environment, readings)
         changes = (*usual_changes(known), *_batches(study, runs, run))
         replay = predict(workings, known, changes) if strategy in replayed else None
-        found[strategy] = Traced(run, breakdown, replay, readings)
-    return found, tuple(notes)
+        by_strategy[strategy] = Traced(run, breakdown, replay, readings)
+    return by_strategy, tuple(notes)
 
 
 def known_in(study: Study, path: Path, run: Run) -> Known:
@@ -83,7 +85,7 @@ def timeline_of(path: Path, run: Run) -> tuple[Timeline | None, str]:
     try:
         return read(path / TRACE_FOLDER), ""
     except InputError as error:
-        return None, f"The trace of {run.spec.strategy} does not count: {without_folder(error, path)}."
+        return None, f"The trace of {run.spec.strategy} is left out: {without_folder(error, path)}."
 
 
 def batch_change(own: int, other: int) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.telemetry import TelemetrySummary
 
-# These states are shown beside the missing figure, not as notes.
+# States that become notes; all others are shown beside the missing figure.
 NOTABLE = frozenset(
     {"gpu_lost", "driver_reset", "vanished", "driver_hung", "driver_mismatch", "no_permission", "other_process"}
     | {"driver_not_loaded", "no_driver", "no_device", "driver_crashed", "clock_stepped"}
@@ -23,7 +23,7 @@ NOTABLE = frozenset(
 def notes(summaries: Mapping[tuple[int, str], TelemetrySummary], no_gpu: str | None) -> tuple[str, ...]:
     """Return one line for each state that affects the measurement, and for each gap in a timed window.
 
-    `no_gpu` is why no GPU can be used, which the top of the report says already; None where one can.
+    `no_gpu` is why no GPU can be used, which the report begins with and no note repeats; None where one can.
     """
     found: dict[str, None] = {}
     for (number, strategy), summary in summaries.items():

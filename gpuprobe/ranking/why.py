@@ -31,7 +31,7 @@ def case(
     traces: Mapping[str, Traced],
     readings: Mapping[str, Evidence | None],
 ) -> Case:
-    """Return the case of the baseline: of its traced run, else of its last finished one."""
+    """Return the evidence for the baseline's diagnosis: that of its traced run, else of its last finished run."""
     compared = _compared(rows, baseline)
     traced = traces.get(baseline.strategy)
     if traced is not None:
@@ -44,8 +44,8 @@ def case(
 def _compared(rows: Sequence[Row], baseline: Row) -> Evidence | None:
     """Return the strategies' gains over each other as signals; None where no two were compared."""
     # Gains that drift explains do not count, and a gain has to hold among all comparisons.
-    held = [(row, row.joint_gain) for row in rows if row.joint_gain and not row.drift]
-    signals = [signal for row, gain in held for signal in _gained(row, gain, rows, baseline)]
+    gains = [(row, row.joint_gain) for row in rows if row.joint_gain and not row.drift]
+    signals = [signal for row, gain in gains for signal in _gained(row, gain, rows, baseline)]
     ceiling = next((row for row in rows if row.strategy == CEILING), None)
     if baseline.joint_input_share and not (ceiling and ceiling.drift):
         signals.append(_signal("input_share", f"of the step of {baseline.strategy}", baseline.joint_input_share))

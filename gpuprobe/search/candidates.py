@@ -23,19 +23,19 @@ WORTH_A_RUN = 1 + fixed.FINEST
 
 
 class Foretell(Protocol):
-    """Predicts the gain of changes from the trace of a run; `loop` is whether the run has its own Python loop."""
+    """Predicts the gain of changes from the trace of a run; `loop` is whether a Python loop feeds that run."""
 
     def __call__(
         self, base: tuple[Path, Run] | None, infos: Sequence[StrategyInfo], *, loop: bool
     ) -> Mapping[str, Foretold]:
-        """Return the predictions by the names of the changes."""
+        """Return a prediction for each change, by name."""
 
 
 @dataclass(frozen=True)
 class Basis:
-    """The data of a search: strategies by name, those that can be applied, all runs, and their rate ratios.
+    """What a search decides by: strategies by name, those that can be applied, all runs, and their rate ratios.
 
-    `failed` is, by strategy, why it was never measured to the end. `most_runs` limits the search's runs, None where it
+    `failed` says by strategy why none of its runs finished. `most_runs` limits the search's runs, None where it
     may try all changes with a predicted gain.
     """
 
@@ -95,14 +95,18 @@ def best(search: Search, known: Basis, among: Sequence[Promise]) -> Promise | No
     """Return the change with the largest predicted gain that is worth a run, None where there is none."""
     worth = [promise for promise in among if why_left(promise, search, known) is None]
     # Changes that free the input have equal predictions: prefer the one with the largest measured gain.
-    return max(worth, key=lambda one: (round(one.ratio, 2), one.alone.value if one.alone else 0.0), default=None)
+    return max(
+        worth,
+        key=lambda promise: (round(promise.ratio, 2), promise.alone.value if promise.alone else 0.0),
+        default=None,
+    )
 
 
 def why_left(promise: Promise, search: Search, known: Basis) -> str | None:
     """Return why a change is not worth trying on top of those kept, None where it is."""
     name = plain(promise.change)
     if known.part(name) == "batch":
-        return "it changes what is learnt, which a search does not"
+        return "it changes the batch size, and so what is learnt, which a search does not"
     if name in known.failed:
         return f"by itself it {known.failed[name]}"
     if loss := known.noise.other_loss(name):
@@ -126,7 +130,7 @@ def _too_little(promise: Promise, search: Search, known: Basis) -> str | None:
         # Its runs are the same as a run of the search would be.
         return "no gain beyond the noise"
     if promise.ratio < WORTH_A_RUN or promise.most <= known.noise.least_gain(last_kept(search)):
-        return "it promises no more than the noise"
+        return "its predicted gain is within the noise"
     return None
 
 
@@ -151,5 +155,5 @@ def _traced(search: Search, known: Basis) -> tuple[Path, Run] | None:
     step = next((step for step in reversed(search.steps) if step.kept), None)
     strategy = search.strategy if step and step.run else (step.measured_as if step else search.start)
     wanted = (strategy, step.run if step else 0)
-    found = [(path, run) for path, run in known.runs.items() if (run.spec.strategy, run.spec.step) == wanted]
-    return next((one for one in reversed(found) if one[1].trace and one[1].trace.path), None)
+    runs = [(path, run) for path, run in known.runs.items() if (run.spec.strategy, run.spec.step) == wanted]
+    return next(((path, run) for path, run in reversed(runs) if run.trace and run.trace.path), None)

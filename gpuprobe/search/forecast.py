@@ -1,4 +1,4 @@
-"""Predicts the gain of each change on top of those kept: by the trace of the kept run, and by its gain alone."""
+"""Predicts the gain of each change on top of those kept, by replaying the trace of the kept run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Foretold:
-    """The prediction for one change, with the best size; `hindrance` is why there is none."""
+    """The prediction for one change at its best size; `hindrance` is why there is none."""
 
     change: str
     gain: Gain | None = None
@@ -49,14 +49,14 @@ def foretell(
     if timeline is None:
         return {info.name: Foretold(info.name, hindrance=trouble) for info in infos}
     known = known_in(study, path, run)
-    tried = {info.name: _instead(info) if loop and info.part == "feed" else {} for info in infos}
+    tried = {info.name: _fit_instead(info) if loop and info.part == "feed" else {} for info in infos}
     tried = {info.name: tried[info.name] or _sizes(info, known, run, runs) for info in infos}
     wanted = {change.id: change for sizes in tried.values() for change in sizes.values()}
     replay = predict(break_down(timeline), known, tuple(wanted.values()))
     return {info.name: _chosen(info, tried[info.name], replay) for info in infos}
 
 
-def _instead(info: StrategyInfo) -> dict[str, Change]:
+def _fit_instead(info: StrategyInfo) -> dict[str, Change]:
     frees = info.what_if == "input_free"
     return {info.name: host_changes.fit_instead_of_a_loop()} if frees else {}
 
@@ -76,7 +76,8 @@ def _sizes(info: StrategyInfo, known: Known, run: Run, runs: Mapping[Path, Run])
     if info.what_if == "parallel_map":
         cores = known.cores or max(info.sizes)
         return {_name(info, size): input_changes.parallel_map(size) for size in info.sizes if size <= max(2, cores)}
-    usual = [one for one in usual_changes(known) if one.id == info.what_if or one.id.startswith(f"{info.what_if}_")]
+    name = info.what_if
+    usual = [change for change in usual_changes(known) if change.id == name or change.id.startswith(f"{name}_")]
     return {info.name: usual[0]} if usual else {}
 
 
@@ -85,13 +86,13 @@ def _name(info: StrategyInfo, size: int) -> str:
 
 
 def _chosen(info: StrategyInfo, tried: Mapping[str, Change], replay: Replay) -> Foretold:
-    """The smallest size whose gain is about the largest; where the size does not matter, TensorFlow chooses it."""
-    made = {name: found.gain for name, change in tried.items() if (found := replay.of(change.id)) is not None}
-    if not made:
-        reasons = {one.change: one.reason for one in replay.unpredicted}
+    """Choose the smallest size with about the largest gain; where the size does not matter, TensorFlow chooses it."""
+    gains = {name: made.gain for name, change in tried.items() if (made := replay.of(change.id)) is not None}
+    if not gains:
+        reasons = {unpredicted.change: unpredicted.reason for unpredicted in replay.unpredicted}
         why = next((reasons[change.id] for change in tried.values() if change.id in reasons), "")
-        return Foretold(info.name, hindrance=replay.refused or why or "nothing foretells it")
-    most = max(gain.ratio for gain in made.values())
-    enough = [name for name, gain in made.items() if gain.ratio >= fixed.LARGE_ENOUGH * most]
-    free = info.size is None and len(made) > 1 and len(enough) == len(made)
-    return Foretold(info.name if free else enough[0], made[enough[0]])
+        return Foretold(info.name, hindrance=replay.refused or why or "no replay predicts it")
+    most = max(gain.ratio for gain in gains.values())
+    large_enough = [name for name, gain in gains.items() if gain.ratio >= fixed.LARGE_ENOUGH * most]
+    free = info.size is None and len(gains) > 1 and len(large_enough) == len(gains)
+    return Foretold(info.name if free else large_enough[0], gains[large_enough[0]])

@@ -32,10 +32,10 @@ def go_on(search: Search, known: Basis) -> Search:
         pending = next((step for step in search.steps if step.kept is None), None)
         if pending is not None:
             return msgspec.structs.replace(search, following=pending.combines, following_run=pending.run)
-        found = promises(search, known)
-        chosen = best(search, known, found)
+        candidates = promises(search, known)
+        chosen = best(search, known, candidates)
         if chosen is None:
-            return _ended(search, found, known)
+            return _ended(search, candidates, known)
         search = msgspec.structs.replace(search, steps=(*search.steps, _step(search, chosen, known)))
 
 
@@ -44,10 +44,10 @@ def as_measured(search: Search, runs: Iterable[Run]) -> Search:
 
     A run that was interrupted counts as missing. Decisions based on existing runs stay.
     """
-    there = {run.spec.step for run in own_runs(search.strategy, runs)}
+    recorded = {run.spec.step for run in own_runs(search.strategy, runs)}
     steps: list[SearchStep] = []
     for step in search.steps:
-        if step.run and step.run not in there:
+        if step.run and step.run not in recorded:
             steps.append(
                 msgspec.structs.replace(step, samples_per_s=None, gain=None, speedup=None, kept=None, reason="")
             )
@@ -90,18 +90,18 @@ def _judged(search: Search, known: Basis) -> Search:
 
 def _judge(step: SearchStep, name: str, run: Run | None, so_far: Search, known: Basis) -> SearchStep:
     gain = known.noise.gain(name, last_kept(so_far))
-    against = _why_not(run, gain, known.noise.other_loss(name, run.losses if run else None))
+    objection = _why_dropped(run, gain, known.noise.other_loss(name, run.losses if run else None))
     return msgspec.structs.replace(
         step,
         samples_per_s=known.noise.rate(name),
         gain=gain,
         speedup=known.noise.gain(name, so_far.start),
-        kept=against is None,
-        reason=against or "faster beyond the noise",
+        kept=objection is None,
+        reason=objection or "faster beyond the noise",
     )
 
 
-def _why_not(run: Run | None, gain: Interval | None, loss: str | None) -> str | None:
+def _why_dropped(run: Run | None, gain: Interval | None, loss: str | None) -> str | None:
     if run is not None and run.outcome.state != "done":
         state = run.outcome.state.replace("_", " ")
         return f"{state}: {run.outcome.message}" if run.outcome.message else state
@@ -115,12 +115,12 @@ def _why_not(run: Run | None, gain: Interval | None, loss: str | None) -> str | 
 
 
 def _ended(search: Search, among: Sequence[Promise], known: Basis) -> Search:
-    """End the search, with the reason for each change not tried; the result is measured again, to detect lucky steps.
+    """End the search, with the reason for each change not tried; the result is measured once more, to detect luck.
 
-    Where nothing was kept the result is the start itself, which gets a row beside the others all the same.
+    Where nothing was kept the result is the start itself, which then has a row of its own.
     """
-    ordered = sorted(among, key=lambda one: -one.ratio)
-    left = tuple(Untried(promise=one, reason=why_left(one, search, known) or "") for one in ordered)
+    ordered = sorted(among, key=lambda promise: -promise.ratio)
+    left = tuple(Untried(promise=promise, reason=why_left(promise, search, known) or "") for promise in ordered)
     ended = msgspec.structs.replace(search, left=left)
     tried = {step.run for step in search.steps}
     again = [run.spec for run in own_runs(search.strategy, known.runs.values()) if run.spec.step not in tried]

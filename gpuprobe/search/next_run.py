@@ -1,4 +1,4 @@
-"""What to measure next: strategies by the gain that a trace predicts, and the changes of a combining strategy."""
+"""What to measure next: the strategies by predicted gain, and the next step of a search."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def following(folder: Path, strategy: str) -> Combination | None:
     Its decisions are saved in the study's folder, so that it can resume, and the report shows its path.
     """
     study, runs = load_study(folder), load_runs(folder)
-    known = _known(study, runs)
+    known = _basis(study, runs)
     start = next((info.name for info in study.strategies if info.name in known.noise.rates), None)
     if start is None:
         return None
@@ -50,7 +50,7 @@ def following(folder: Path, strategy: str) -> Combination | None:
     return Combination(start=search.start, changes=search.following, step=search.following_run)
 
 
-def _known(study: Study, runs: Mapping[Path, Run]) -> Basis:
+def _basis(study: Study, runs: Mapping[Path, Run]) -> Basis:
     """Gather the data of a search; changes that cannot apply to the workload are no candidates."""
     singles = [run for run in runs.values() if not run.spec.step]
     noise = Noise.of(singles)
@@ -59,7 +59,7 @@ def _known(study: Study, runs: Mapping[Path, Run]) -> Basis:
     infos = (*study.strategies, *study.changes)
     return Basis(
         infos={info.name: info for info in infos},
-        candidates=[one for one in infos if one.what_if and not one.combines and one.name not in skipped],
+        candidates=[info for info in infos if info.what_if and not info.combines and info.name not in skipped],
         runs=runs,
         noise=noise,
         foretell=partial(foretell, study=study, runs=runs),
@@ -102,7 +102,6 @@ def by_predicted_gain(folder: Path, strategies: Sequence[str]) -> tuple[str, ...
     against = {info.name: info.against for info in infos}
     ordered: list[str] = []
     for name in sorted(strategies, key=lambda name: -predicted.get(name, 1.0)):
-        ordered += [
-            one for one in (against.get(name), name) if one is not None and one in strategies and one not in ordered
-        ]
+        both = (against.get(name), name)
+        ordered += [each for each in both if each is not None and each in strategies and each not in ordered]
     return tuple(ordered)

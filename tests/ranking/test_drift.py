@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from gpuprobe.ranking.drift import at_most, told_of_drift
+from gpuprobe.ranking.drift import at_most, marked_for_drift
 from gpuprobe.ranking.ranking import Row
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.records import Part, StrategyInfo
@@ -75,7 +75,7 @@ def test_a_feed_gains_no_more_than_all_that_is_not_computing() -> None:
 )
 def test_what_the_traces_rule_out_is_drift(computing: float, gain: float, speedup: float, is_drift: bool) -> None:
     traces = {"loop": traced(computing), "pipeline": traced(computing)}
-    found = told_of_drift(row("resident", "pipeline", gain, speedup), INFOS, traces, "loop", in_turns=False)  # type: ignore[arg-type]
+    found = marked_for_drift(row("resident", "pipeline", gain, speedup), INFOS, traces, "loop", in_turns=False)  # type: ignore[arg-type]
     assert bool(found.drift) is is_drift
     assert found.is_faster is not is_drift
     assert found.gained is not is_drift
@@ -85,21 +85,21 @@ def test_what_the_traces_rule_out_is_drift(computing: float, gain: float, speedu
 def test_what_took_turns_had_the_same_machine() -> None:
     traces = {"loop": traced(0.94), "pipeline": traced(0.94)}
     measured = row("resident", "pipeline", 1.02, 1.48)
-    assert told_of_drift(measured, INFOS, traces, "loop", in_turns=True) is measured  # type: ignore[arg-type]
+    assert marked_for_drift(measured, INFOS, traces, "loop", in_turns=True) is measured  # type: ignore[arg-type]
 
 
 def test_what_computes_otherwise_is_not_ruled_out() -> None:
     traces = {"loop": traced(0.94), "pipeline": traced(0.94)}
     measured = row("xla", "pipeline", 2.0, 2.0)
-    assert not told_of_drift(measured, INFOS, traces, "loop", in_turns=False).drift  # type: ignore[arg-type]
+    assert not marked_for_drift(measured, INFOS, traces, "loop", in_turns=False).drift  # type: ignore[arg-type]
 
 
 def test_a_combination_is_judged_by_all_that_it_combines() -> None:
     traces = {"loop": traced(0.94)}
     feeds = msgspec.structs.replace(row("tuned", "loop", 1.5, 1.5), combines=("pipeline", "resident"))
-    assert told_of_drift(feeds, INFOS, traces, "loop", in_turns=False).drift  # type: ignore[arg-type]
+    assert marked_for_drift(feeds, INFOS, traces, "loop", in_turns=False).drift  # type: ignore[arg-type]
     compiled = msgspec.structs.replace(feeds, combines=("pipeline", "xla"))
-    assert not told_of_drift(compiled, INFOS, traces, "loop", in_turns=False).drift  # type: ignore[arg-type]
+    assert not marked_for_drift(compiled, INFOS, traces, "loop", in_turns=False).drift  # type: ignore[arg-type]
 
 
 def test_the_example_of_this_repository_claims_no_drift() -> None:

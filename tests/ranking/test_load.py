@@ -109,9 +109,8 @@ def test_a_search_that_cannot_be_read_is_named_and_decided_again(study: Path, cl
     name = load_runs(folder)[folder / "runs" / "1-xla"].spec.strategy
     search_file(folder, name).write_bytes(b"{")
     assert cli("report", folder).returncode == 0
-    assert (
-        f"How `{name}` was found is lost: search-{name}.json: not a search record" in (folder / "report.md").read_text()
-    )
+    report = (folder / "report.md").read_text()
+    assert f"The search for `{name}` is lost: search-{name}.json: not a search record" in report
     following(folder, name)
     assert search_file(folder, name).read_bytes() != b"{"
 
@@ -137,7 +136,7 @@ def test_a_broken_trace_in_a_study_leaves_the_ranking(session: Path, tmp_path: P
     done = cli("report", tmp_path / "S")
     assert (done.returncode, done.stderr) == (0, "")
     text = (tmp_path / "S" / "report.md").read_text()
-    assert "The trace of simulated does not count: trace/" in text
+    assert "The trace of simulated is left out: trace/" in text
     assert str(tmp_path) not in text.partition("does not count")[2].partition("\n")[0]
 
 

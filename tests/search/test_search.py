@@ -39,7 +39,7 @@ from gpuprobe.records import (
     save,
     to_json,
 )
-from gpuprobe.report.story import told
+from gpuprobe.report.story import story_of
 from gpuprobe.report.write import write
 from gpuprobe.search.candidates import Basis
 from gpuprobe.search.forecast import Foretold, foretell
@@ -189,7 +189,7 @@ def test_changes_are_tried_upon_each_other_in_the_order_of_what_they_promise() -
         assert step.reason == "faster beyond the noise"
         assert step.speedup is not None
         assert step.speedup.value == pytest.approx(reached, rel=0.03)
-    assert reasons(found) == {"steps_per_execution": "it promises no more than the noise"}
+    assert reasons(found) == {"steps_per_execution": "its predicted gain is within the noise"}
 
 
 def test_the_trace_of_what_is_kept_decides_where_it_can_tell() -> None:
@@ -514,7 +514,7 @@ def test_from_the_baseline_alone_its_trace_tells_what_to_try(tmp_path: Path) -> 
     assert step.promise.by == "trace"
     assert step.promise.alone is None
     assert step.kept is None
-    assert "The search has not ended: `xla` is to be measured next." in told(search, load(tmp_path).ranking).ending
+    assert "The search has not ended: `xla` is to be measured next." in story_of(search, load(tmp_path).ranking).ending
 
 
 def test_an_own_loop_cannot_run_several_steps_in_a_call_until_fit_feeds_it() -> None:
