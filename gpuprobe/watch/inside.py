@@ -1,4 +1,4 @@
-"""Figures that only some cards give: energy, how well kernels fill them (GPM), and their MIG instances."""
+"""Figures that only some cards report: energy, how well kernels fill them (GPM), and their MIG instances."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ MIG = re.compile(r"(mig\d+)_(.+)")
 def lines(recording: Telemetry, start_ns: int, end_ns: int) -> list[tuple[str, str]]:
     """Return (label, figures) pairs between two times (ns): means over that interval."""
     summary = telemetry.summarize(recording, start_ns, end_ns)
-    found: list[tuple[str, str]] = []
+    lines: list[tuple[str, str]] = []
     for number, signals in zip(recording.gpus, summary.gpus, strict=True):
         name = f"GPU {number}"
         known = {signal.name: signal for signal in signals if isinstance(signal.value, float)}
         if "energy_j" in known:
             energy = known["energy_j"]
             joules = wording.significant(float(energy.value or 0.0))
-            found.append((f"{name} energy", f"{joules} J ({energy.source})"))
+            lines.append((f"{name} energy", f"{joules} J ({energy.source})"))
         kernels = _kernels(known)
         if kernels:
-            found.append((f"{name} kernels", kernels))
-        found += [(f"{name} {part}", figures) for part, figures in _parts(known).items()]
-    return found
+            lines.append((f"{name} kernels", kernels))
+        lines += [(f"{name} {part}", figures) for part, figures in _parts(known).items()]
+    return lines
 
 
 def _kernels(known: dict[str, Signal], prefix: str = "") -> str:
@@ -54,6 +54,6 @@ def _parts(known: dict[str, Signal]) -> dict[str, str]:
     return figures
 
 
-def fills_are_told(recording: Telemetry) -> bool:
+def reports_fill(recording: Telemetry) -> bool:
     """Whether any card reported how well kernels fill it."""
     return any(name.endswith("gpm_sm_percent") for name in recording.columns)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-# Updates each half second look live, and cost a thousandth of a core.
+# Half a second looks live, and costs a thousandth of a core.
 TICK_S = 0.5
 # How long the end of a watch waits for a driver that does not answer (the query itself gives up after 15 s).
 ENVIRONMENT_WAIT_S = 2.0
@@ -117,13 +117,13 @@ def watch(
     """
     command = Command(record.command, mask, environ)
     begun()
-    ours = _Guard()
+    guard = _Guard()
     with contextlib.ExitStack() as beside:
-        sampler = ours.done(lambda: beside.enter_context(telemetry.sampling(folder / TELEMETRY_FILE, command.pid)))
-        progress = ours.done(lambda: _Progress(record, folder, Threads(command.pid), _Asked(environment), tick))
-        outcome = command.wait(TICK_S, lambda: ours.done(progress.tick) if progress else None)
+        sampler = guard.done(lambda: beside.enter_context(telemetry.sampling(folder / TELEMETRY_FILE, command.pid)))
+        progress = guard.done(lambda: _Progress(record, folder, Threads(command.pid), _Asked(environment), tick))
+        outcome = command.wait(TICK_S, lambda: guard.done(progress.tick) if progress else None)
         sampler_ended = sampler is None or sampler.poll() is not None
-        ours.done(beside.close)
+        guard.done(beside.close)
     done = msgspec.structs.replace(
         record,
         started_ns=command.started_ns,
@@ -133,8 +133,8 @@ def watch(
         threads=progress.threads.busiest() if progress else (),
         notes=tuple(_notes(command, sampler_ended=sampler_ended)),
     )
-    ours.done(lambda: save(done, folder / WATCH_FILE))
-    return done, ours.trouble
+    guard.done(lambda: save(done, folder / WATCH_FILE))
+    return done, guard.trouble
 
 
 class _Guard:

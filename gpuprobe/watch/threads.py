@@ -44,7 +44,7 @@ class Threads:
         self._next_s = now_s + max(EVERY_S, (time.thread_time() - began_s) / COST_SHARE)
 
     def busiest(self) -> tuple[ThreadUse, ...]:
-        """Return the at most five threads with the most CPU time between the first and the last reading."""
+        """Return the threads with the most CPU time between the first and the last reading, five at most."""
         uses = [
             ThreadUse(
                 pid=key[0],

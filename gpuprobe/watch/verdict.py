@@ -34,7 +34,7 @@ UNKNOWN_OF_GPU = (
 
 
 class Judged(Record, frozen=True, kw_only=True):
-    """The findings on one device, `GPU 0` or `CPU`, the primary one first, and the rules left undecided."""
+    """The findings on one device, `GPU 0` or `CPU`, the primary one first, and the rules not evaluated."""
 
     device: str
     findings: tuple[Finding, ...]
@@ -67,10 +67,10 @@ def judge(recording: Telemetry, watch: Watch, no_trace: str = "") -> tuple[Seen,
     used = _used(seen)
     devices = [(f"GPU {gpu.index}", gpu.evidence) for gpu in used] or [("CPU", seen.host)]
     judged = tuple(_judged(device, evidence, no_trace) for device, evidence in devices)
-    said, why, following = _words(seen, judged[0])
+    verdict, why, following = _words(seen, judged[0])
     return seen, Verdict(
         where=_where(seen, watch),
-        verdict=said,
+        verdict=verdict,
         why=why,
         next=following,
         lines=(*_lines(seen), *inside.lines(recording, watch.started_ns, ended_ns(recording, watch))),
@@ -81,17 +81,17 @@ def judge(recording: Telemetry, watch: Watch, no_trace: str = "") -> tuple[Seen,
 
 
 def _unknown(recording: Telemetry) -> tuple[str, ...]:
-    told = inside.fills_are_told(recording)
-    return tuple(words for words in UNKNOWN_OF_GPU if not (told and words == UNKNOWN_FILL))
+    fill_known = inside.reports_fill(recording)
+    return tuple(words for words in UNKNOWN_OF_GPU if not (fill_known and words == UNKNOWN_FILL))
 
 
 def _judged(device: str, evidence: Evidence, no_trace: str) -> Judged:
-    found = diagnose(Case(readings=evidence, no_trace=no_trace))
-    return Judged(device=device, findings=found.findings, not_evaluated=found.not_evaluated)
+    diagnosis = diagnose(Case(readings=evidence, no_trace=no_trace))
+    return Judged(device=device, findings=diagnosis.findings, not_evaluated=diagnosis.not_evaluated)
 
 
 def _used(seen: Seen) -> list[GpuSeen]:
-    """Return the GPUs to diagnose: those that were used, the busiest first; else the first GPU, idle as it was."""
+    """Return the GPUs to diagnose: those that were used, the busiest first; if none was, the first GPU."""
     known = [gpu for gpu in seen.gpus if gpu.evidence.number("utilization_percent") is not None]
     busy = sorted((gpu for gpu in known if gpu.busy_s), key=lambda gpu: -gpu.busy_s)
     return busy or known[:1]
@@ -101,14 +101,14 @@ def _words(seen: Seen, judged: Judged) -> tuple[str, str, str]:
     if seen.duration_s < fixed.WATCH_TOO_SHORT_S:
         ran = wording.significant(seen.duration_s, 2)
         return f"Too short to judge: it ran for {ran} s.", "", "Watch it for a minute of steady work."
-    main = next(found for found in judged.findings if found.primary)
+    main = next(finding for finding in judged.findings if finding.primary)
     if main.cause == "unattributed" and not main.evidence:
         return "No verdict: the recording holds too little.", "", ""
     lost = _lost(seen)
     claim = f"{judged.device}: {main.claim}" if len(seen.gpus) > 1 else main.claim
     if lost:
-        said = f"{wording.listing(lost)} went away while the command ran: the figures end there."
-        return said, claim, "sudo dmesg | grep -i xid names the fault; check the card's power and cooling."
+        gone = f"{wording.listing(lost)} went away while the command ran: the figures end there."
+        return gone, claim, "sudo dmesg | grep -i xid names the fault; check the card's power and cooling."
     stage = f" ({main.stage.replace('_', ' ')})" if main.stage else ""
     titles = {"compute_bound": f"{judged.device} was kept busy", "unattributed": "No cause that telemetry can name"}
     title = titles.get(main.cause, main.cause.replace("_", " ").capitalize() + f"{stage}, as far as telemetry can tell")
@@ -238,19 +238,19 @@ def _io(evidence: Evidence) -> str:
 def _notes(seen: Seen, watch: Watch, used: list[GpuSeen]) -> list[str]:
     notes = list(watch.notes)
     if watch.ended_ns is None:
-        notes.append("The watcher was ended before the command: how the command ended is not known")
+        notes.append("gpuprobe watch ended before the command did: how the command ended is not known")
     if seen.gpus and not used:
-        notes.append("No GPU told its utilization: the verdict is on the processor alone")
+        notes.append("No GPU reported its utilization: the verdict is about the processor alone")
     elif seen.gpus and not any(gpu.busy_s for gpu in seen.gpus):
         notes.append("No GPU was busy at any time")
     others = [f"GPU {gpu.index}" for gpu in seen.gpus if gpu not in used]
     if others and used:
         notes.append(f"Not used: {wording.listing(others)}")
-    return [*notes, *_gone(seen.said, None if seen.gpus else _no_gpu(seen, watch))]
+    return [*notes, *_device_notices(seen.said, None if seen.gpus else _no_gpu(seen, watch))]
 
 
-def _gone(said: tuple[str, ...], no_gpu: str | None) -> list[str]:
-    """Return the notices about a whole GPU or the driver, without those on single fields or on missing GPUs."""
+def _device_notices(said: tuple[str, ...], no_gpu: str | None) -> list[str]:
+    """Return the notices about a whole GPU or the driver, without those about single fields or missing GPUs."""
     return [words for words in said if not _is_of_field(words) and not (no_gpu and no_gpu in words)]
 
 

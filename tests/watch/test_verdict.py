@@ -126,7 +126,7 @@ def test_a_gpu_that_does_not_tell_its_utilization_gets_no_verdict(tmp_path: Path
     (tmp_path / TELEMETRY_FILE).write_text(text)
     _, verdict = judge(telemetry.read(tmp_path / TELEMETRY_FILE), watch)
     assert [found.device for found in verdict.judged] == ["CPU"]
-    assert any("No GPU told its utilization" in note for note in verdict.notes)
+    assert any("No GPU reported its utilization" in note for note in verdict.notes)
 
 
 def test_other_programs_never_took_less_than_nothing(tmp_path: Path) -> None:
