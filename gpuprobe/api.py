@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from gpuprobe.measure.events import RunInProgress
     from gpuprobe.workloads.workload import Workload
 
-# The default workload: the depth of its ResNet, and its batch size.
-STORY_DEPTH, DEFAULT_BATCH = 20, 32
+# The depth and the batch size of the default workload, ResNet20 on CIFAR-10.
+DEFAULT_DEPTH, DEFAULT_BATCH = 20, 32
 
 
 def run(
@@ -60,8 +60,8 @@ def run(
         raise UsageError("gpuprobe.run takes either a workload or resume=..., the folder of a study to finish")
     if resume is not None:
         return _carried_out(take_up(Path(resume)))
-    named_ones = strategies if isinstance(strategies, str) else ",".join(strategies)
-    chosen, trains_with = chosen_of(devices, backend, named_ones or None, weak=weak, option="strategies")
+    names = strategies if isinstance(strategies, str) else ",".join(strategies)
+    chosen, trains_with = chosen_of(devices, backend, names or None, weak=weak, option="strategies")
     own = None if isinstance(workload, str) else workload
     depth, target = named(workload, "workload") if isinstance(workload, str) else (None, "")
     request = Request(
@@ -69,7 +69,7 @@ def run(
         budget_s=budget_s,
         batch_size=batch_size or (DEFAULT_BATCH if depth else 0),
         seed=seed,
-        depth=depth or STORY_DEPTH,
+        depth=depth or DEFAULT_DEPTH,
         model=target,
         steps=steps,
         trace_steps=4 if trace else 0,

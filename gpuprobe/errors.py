@@ -1,10 +1,10 @@
-"""The one family of errors that a user sees as a single line, each with its exit code."""
+"""The errors that a user sees as a single line, each with its exit code."""
 
 from __future__ import annotations
 
 import re
 
-# Prefixes and colour codes in messages of TensorFlow and Keras, which are removed.
+# Lines of TensorFlow's and Keras's messages that say nothing of the error, and are left out.
 _PREAMBLE = re.compile(
     r"Graph execution error:|Detected at node|<stack traces unavailable>|Exception encountered when calling|File \""
 )
@@ -23,8 +23,8 @@ class GpuprobeError(Exception):
 
     Exit codes (the documented contract of the command line): 0 done; 1 the work was done but found a failure (a run
     failed, a check failed); 2 wrong usage; 3 unreadable or invalid input; 4 output cannot be written; 5 a part of the
-    environment is missing, or memory; 70 an error of gpuprobe's own; 130 interrupted; 141 the reader of the output has
-    gone. `gpuprobe watch` passes on the exit code of the command it watched.
+    environment is missing, or memory is short; 70 an error of gpuprobe's own; 130 interrupted; 141 the reader of the
+    output has gone. `gpuprobe watch` passes on the exit code of the command it watched.
     """
 
     exit_code = FAILED
@@ -63,11 +63,11 @@ def in_short(error: BaseException) -> str:
     if lines and lines[0].startswith("in user code:"):
         # AutoGraph: the calls, then the error.
         lines = lines[-1:]
-    said = [line for line in lines if not _PREAMBLE.match(line)] or lines
-    if not said:
+    telling = [line for line in lines if not _PREAMBLE.match(line)] or lines
+    if not telling:
         return type(error).__name__
-    words = said[0]
-    for line in said[1:]:
+    words = telling[0]
+    for line in telling[1:]:
         if len(words) < _BROKEN_FROM or words.endswith((".", ":", "!", "?")) or not line[0].islower():
             break
         words += f" {line}"

@@ -1,4 +1,4 @@
-"""Makes text from other sources (names of cards, kernels, packages, hosts, workloads; messages) safe to show.
+"""Makes text from other sources (names of cards, kernels, packages, hosts, workloads; messages) safe to print.
 
 It is cleaned where it is read: characters that control a terminal, change the direction of writing or are invisible
 become a mark. Each kind of output also passes all of its text through one function, which calls `shown` again:

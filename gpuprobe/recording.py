@@ -24,7 +24,7 @@ Found = TypeVar("Found")
 STUDY_FILE = "study.json"
 # The report of a study or a watch, as text and as a page.
 REPORT_FILE, PAGE_FILE = "report.md", "report.html"
-# The data of the report. For a study it is the ranking, which in a copy without traces is the only source on them.
+# The data of the report: for a study its ranking. A copy without traces has their results in this file alone.
 RANKING_FILE = "report.json"
 WATCH_FILE = "watch.json"
 # The folder in which `watch --trace` keeps a recording of each training, each as a study of one run.
@@ -80,8 +80,8 @@ def load_study(folder: Path) -> Study:
 
 def _newest_below(folder: Path) -> Path | None:
     """Return the latest study in a folder or one level below; None where there is none."""
-    found = [path for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{STUDY_FILE}")]
-    return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
+    studies = [path for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{STUDY_FILE}")]
+    return max(studies, key=lambda path: path.stat().st_mtime).parent if studies else None
 
 
 def load_runs(folder: Path) -> dict[Path, Run]:
@@ -89,8 +89,8 @@ def load_runs(folder: Path) -> dict[Path, Run]:
 
     A run that cannot be read gets the state `unreadable` and the reason; the others are not affected.
     """
-    found = sorted((folder / RUNS_FOLDER).glob(f"*/{RUN_FILE}"))
-    runs = {path.parent: _run(path) for path in found}
+    files = sorted((folder / RUNS_FOLDER).glob(f"*/{RUN_FILE}"))
+    runs = {path.parent: _run(path) for path in files}
     return dict(sorted(runs.items(), key=lambda item: (item[1].spec.round, item[1].spec.strategy, item[1].spec.step)))
 
 

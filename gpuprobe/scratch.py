@@ -1,7 +1,7 @@
-"""Temporary folders, which go when their block ends, and at the next start where their process was killed.
+"""Temporary folders, removed when their block ends, or at the next start where their process was killed.
 
-In each lies a file that its process holds locked for as long as it lives: the kernel lets go of it however that ends.
-So the owner is known whatever numbers processes have, in a container that shares the folder with others as well.
+Each holds a file that its process keeps locked: the kernel releases the lock however the process ends. So a living
+owner is recognised without process ids, which differ between containers that share the folder.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ def scratch() -> Iterator[Path]:
     Raises OutputError where none can be made.
     """
     try:
-        folder, lock = _made(Path(tempfile.gettempdir()), PREFIX)
+        folder, lock = _make_locked(Path(tempfile.gettempdir()), PREFIX)
     except OSError as error:
         raise OutputError(
             f"no temporary folder can be made ({error.strerror or error}); name a place for it: TMPDIR=..."
         ) from error
-    with _going(folder, lock):
+    with _removed_after(folder, lock):
         yield folder
 
 
 @contextmanager
 def held(where: Path, prefix: str) -> Iterator[Path]:
     """Give a block a folder in another one, as `scratch` does. Raises OSError where none can be made."""
-    folder, lock = _made(where, prefix)
-    with _going(folder, lock):
+    folder, lock = _make_locked(where, prefix)
+    with _removed_after(folder, lock):
         yield folder
 
 
-def _made(where: Path, prefix: str) -> tuple[Path, int]:
-    """Clear what killed processes left there, and make a folder; return it, and the descriptor of its locked file."""
-    _clear(where, prefix)
+def _make_locked(where: Path, prefix: str) -> tuple[Path, int]:
+    """Remove the folders of killed processes there, and make one; return it, and the descriptor of its locked file."""
+    _clear_abandoned(where, prefix)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
-    return folder, _own(folder)
+    return folder, _lock(folder)
 
 
 @contextmanager
-def _going(folder: Path, lock: int) -> Iterator[None]:
+def _removed_after(folder: Path, lock: int) -> Iterator[None]:
     try:
         yield
     finally:
@@ -63,25 +63,25 @@ def _going(folder: Path, lock: int) -> Iterator[None]:
         os.close(lock)
 
 
-def _own(folder: Path) -> int:
-    """Put the locked file there, under its name only once it is locked; return its descriptor."""
-    made = folder / f"{OWNER}.new"
-    lock = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+def _lock(folder: Path) -> int:
+    """Make the locked file, which gets its name once it is locked; return its descriptor."""
+    unlocked = folder / f"{OWNER}.new"
+    lock = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    made.rename(folder / OWNER)
+    unlocked.rename(folder / OWNER)
     return lock
 
 
-def _clear(where: Path, prefix: str) -> None:
-    """Remove the folders of ours there whose owner has ended."""
+def _clear_abandoned(where: Path, prefix: str) -> None:
+    """Remove this user's scratch folders there whose owner has ended."""
     for folder in where.glob(f"{prefix}*/"):
         with suppress(OSError):
             if not folder.is_symlink() and folder.stat().st_uid == os.getuid():
-                _remove_left(folder)
+                _remove_abandoned(folder)
 
 
-def _remove_left(folder: Path) -> None:
-    """Remove a folder unless it is no scratch folder or its owner lives, both of which raise OSError."""
+def _remove_abandoned(folder: Path) -> None:
+    """Remove a scratch folder. Raises OSError where it is no scratch folder, or its owner lives."""
     lock = os.open(folder / OWNER, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

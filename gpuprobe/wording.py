@@ -1,4 +1,4 @@
-"""How figures read in every output: one place for rounding, units and plurals."""
+"""How figures are written in every output: one place for rounding, units and plurals."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Below so many seconds a duration is told in parts of one.
+# Shorter durations are written with a fraction of a second.
 SHORT_S = 1.0
-# Below so many seconds milliseconds read best.
+# Shorter durations are written in milliseconds.
 IN_MILLISECONDS_S = 0.1
-# From so many seconds, and minutes, on whole ones have three digits.
+# Whole seconds or minutes have three digits from here on.
 LEAST_WITH_THREE_DIGITS = 100
 S_PER_HOUR = 3600
 
@@ -60,7 +60,7 @@ def clock(seconds: float) -> str:
 def duration(seconds: float) -> str:
     """Write a duration in seconds with at least three digits: `12.3 ms`, `0.513 s`, `30.3 s`, `2 min 49 s`.
 
-    Whoever divides one by another then comes to the ratio that stands beside them.
+    So dividing one by another gives the ratio that is printed beside them.
     """
     if seconds < IN_MILLISECONDS_S:
         return milliseconds(1000 * seconds)
@@ -71,8 +71,9 @@ def duration(seconds: float) -> str:
 
 
 def times(value: float, low: float | None = None, high: float | None = None) -> str:
-    """Write a ratio with its range where it has one: `2.30x (2.10 to 2.50)`, from a hundred on `280x (268 to 288)`."""
-    figures = [f"{one:.2f}" if abs(one) < 100 else significant(one) for one in (value, low, high) if one is not None]
+    """Write a ratio, with its range if it has one: `2.30x (2.10 to 2.50)`, or `280x (268 to 288)` from a hundred on."""
+    known = [figure for figure in (value, low, high) if figure is not None]
+    figures = [f"{figure:.2f}" if abs(figure) < 100 else significant(figure) for figure in known]
     return f"{figures[0]}x ({figures[1]} to {figures[2]})" if len(figures) == 3 else f"{figures[0]}x"
 
 
@@ -92,7 +93,7 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def command(*words: object) -> str:
-    """Write a command as a shell takes it, whatever folders are called: words with blanks, and paths like options."""
+    """Write a command so that a shell takes it: quotes around blanks, and `./` before paths that begin with `-`."""
     return shlex.join(word if isinstance(word, str) else _path(str(word)) for word in words)
 
 
