@@ -75,7 +75,7 @@ class LiveView:
         """Show the run as starting."""
         self._spec, self._done, self._total, self._phase = spec, index, total, ""
         self._states[spec.strategy] = "starting"
-        self._print_plain(f"[{index + 1}/{total}] {_named(spec)}, round {spec.round}: starting")
+        self._print_plain(f"[{index + 1}/{total}] {_run_name(spec)}, round {spec.round}: starting")
 
     def run_progress(self, progress: RunInProgress) -> None:
         """Show the phase that the run is in, its rate so far, and the load of the GPU or the processor."""
@@ -161,7 +161,7 @@ def _rate(rate: Interval) -> str:
     return f"{wording.significant(rate.value)} \u00b1 {wording.significant(half, 2)}"
 
 
-def _named(spec: RunSpec) -> str:
+def _run_name(spec: RunSpec) -> str:
     if not spec.step:
         return spec.strategy
     return f"{spec.strategy}, step {spec.step} ({wording.listing(spec.combines) or 'no change'})"

@@ -129,13 +129,13 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
 
 def _not_measured(left: Sequence[Planned]) -> str:
     """Name the strategies and steps that were not measured; repeated runs are only counted."""
-    named = [_named(planned) for planned in left if planned.round == 1 or planned.step]
+    named = [_run_name(planned) for planned in left if planned.round == 1 or planned.step]
     repetitions = len(left) - len(named)
     counted = [wording.count(repetitions, "run") + " of a further round"] if repetitions else []
     return wording.listing([*named, *counted])
 
 
-def _named(planned: Planned) -> str:
+def _run_name(planned: Planned) -> str:
     return f"step {planned.step} of the search for {planned.strategy}" if planned.step else planned.strategy
 
 

@@ -31,7 +31,7 @@ def command(cause: str) -> None:
     """
     from gpuprobe.report.explain import CODE, explained
 
-    for title, text in explained(_find(cause)):
+    for title, text in explained(_cause_named(cause)):
         if title == CODE:
             # Printed without wrapping, so that it can be copied.
             click.echo(text)
@@ -39,7 +39,7 @@ def command(cause: str) -> None:
             echo_lines(f"{title:<{WIDEST_TITLE}}  " + text.replace("\n", f"\n{'':<{WIDEST_TITLE}}  "))
 
 
-def _find(name: str) -> Cause:
+def _cause_named(name: str) -> Cause:
     from gpuprobe.diagnosis.causes import CATALOGUE, known
     from gpuprobe.errors import UsageError
 

@@ -44,14 +44,14 @@ def gather(path: Path) -> Side:
     """Read what lies at `path`. Raises InputError where it is nothing that can be compared, or cannot be read."""
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; name a study, a run, a watch or a trace")
-    for file, reader in ((STUDY_FILE, _study), (RUN_FILE, _run), (WATCH_FILE, _watch)):
+    for file, reader in ((STUDY_FILE, _study_side), (RUN_FILE, _run_side), (WATCH_FILE, _watch_side)):
         if (path / file).is_file():
             return reader(path)
     is_log = path.suffix == READINGS and not is_named_as_a_trace(path.name)
-    return _readings(path) if is_log else _trace(path)
+    return _readings_side(path) if is_log else _trace_side(path)
 
 
-def _study(path: Path) -> Side:
+def _study_side(path: Path) -> Side:
     loaded = load_ranked(path)
     runs = list(loaded.runs.values())
     rows = {row.strategy: row for row in loaded.ranking.rows}
@@ -88,7 +88,7 @@ def _study(path: Path) -> Side:
     )
 
 
-def _run(path: Path) -> Side:
+def _run_side(path: Path) -> Side:
     run = load(Run, path / RUN_FILE)
     above = path.resolve().parent.parent / STUDY_FILE
     notes: list[str] = []
@@ -120,7 +120,7 @@ def _run(path: Path) -> Side:
     )
 
 
-def _watch(path: Path) -> Side:
+def _watch_side(path: Path) -> Side:
     record = load(Watch, path / WATCH_FILE)
     file, notes = path / TELEMETRY_FILE, list[str]()
     measured = Measured(
@@ -132,13 +132,13 @@ def _watch(path: Path) -> Side:
     )
     leading = led_by(path)
     if leading is not None:
-        of_run = _run(path / leading.folder)
+        of_run = _run_side(path / leading.folder)
         notes += of_run.notes
         measured = with_training(measured, of_run.measured[0], leading, path)
     return Side(path=str(path), kind="watch", measured=(measured,), environment=record.environment, notes=tuple(notes))
 
 
-def _trace(path: Path) -> Side:
+def _trace_side(path: Path) -> Side:
     breakdown = breakdown_of(read(path))
     device = main_device(breakdown)
     rate = _steps_rate(device) if device else None
@@ -154,7 +154,7 @@ def _trace(path: Path) -> Side:
     )
 
 
-def _readings(path: Path) -> Side:
+def _readings_side(path: Path) -> Side:
     measured = Measured(
         strategy="readings",
         rates={},

@@ -43,19 +43,19 @@ def _machine(a: Environment | None, b: Environment | None) -> list[str]:
     if a is None or b is None:
         return []
     if a.simulated != b.simulated:
-        return ["machine: " + _both(*("simulated" if of.simulated else "real" for of in (a, b)))]
+        return ["machine: " + _in_a_and_b(*("simulated" if of.simulated else "real" for of in (a, b)))]
     facts = (
         ("processor", a.cpu, b.cpu),
         ("cores", str(a.cores), str(b.cores)),
         ("GPU", _gpus(a), _gpus(b)),
     )
-    return [f"{name}: {_both(first, second)}" for name, first, second in facts if first != second]
+    return [f"{name}: {_in_a_and_b(first, second)}" for name, first, second in facts if first != second]
 
 
 def _traced(a: Side, b: Side, pairs: Sequence[Pair]) -> list[str]:
     """Return how the cards or the numbers of devices in the traces differ."""
     if a.devices and b.devices and a.devices != b.devices:
-        return ["traced devices: " + _both(str(a.devices), str(b.devices))]
+        return ["traced devices: " + _in_a_and_b(str(a.devices), str(b.devices))]
     return _by_strategy("card", pairs, _model) or _by_strategy("card", pairs, _chip)
 
 
@@ -69,7 +69,7 @@ def _work(a: Side, b: Side) -> list[str]:
     if unlike[:2] == ["model", "workload"]:
         # The workload is the model in words.
         unlike.remove("workload")
-    return [f"{name}: {_both(a.work[name], b.work[name])}" for name in unlike]
+    return [f"{name}: {_in_a_and_b(a.work[name], b.work[name])}" for name in unlike]
 
 
 def _by_strategy(name: str, pairs: Sequence[Pair], read: Callable[[Measured], str]) -> list[str]:
@@ -78,7 +78,7 @@ def _by_strategy(name: str, pairs: Sequence[Pair], read: Callable[[Measured], st
     for first, second in pairs:
         facts = [read(measured) for measured in (first, second)]
         if all(facts) and facts[0] != facts[1]:
-            unlike.setdefault(_both(*facts), []).append(first.strategy)
+            unlike.setdefault(_in_a_and_b(*facts), []).append(first.strategy)
     return [f"{name} of {wording.listing(strategies)}: {words}" for words, strategies in unlike.items()]
 
 
@@ -112,5 +112,5 @@ def _dtype(measured: Measured) -> str:
     return f"{settings.compute_dtype} (policy {settings.dtype_policy})" if settings else ""
 
 
-def _both(a: str, b: str) -> str:
+def _in_a_and_b(a: str, b: str) -> str:
     return f"{a} in A, {b} in B"

@@ -38,7 +38,7 @@ def with_training(measured: Measured, of_run: Measured, leading: Training, watch
         breakdown=of_run.breakdown,
         until_steady_s=of_run.until_steady_s,
         cause=Cause(cause=first.cause, confidence=first.confidence) if first is not None else None,
-        causes=tuple(found.cause for found in leading.diagnosis.findings),
+        causes=tuple(finding.cause for finding in leading.diagnosis.findings),
         run_ms=run_ms(of_process) if of_process is not None else {},
     )
 

@@ -198,8 +198,8 @@ class RunInProgress:
     @property
     def last_timed(self) -> Phase | None:
         """The last phase that is part of a lap, None where there is none."""
-        found = next((phase for phase in reversed(self.phases) if phase.lap), None)
-        return found.frozen(self.steps_per_call) if found else None
+        timed = next((phase for phase in reversed(self.phases) if phase.lap), None)
+        return timed.frozen(self.steps_per_call) if timed else None
 
     def finished(self, outcome: Outcome) -> Run:
         """Return the record of the run, given how its process ended."""

@@ -62,7 +62,7 @@ def examine(question: Question, begin: Callable[[str], None] = _say_nothing) -> 
         size = batch_size(next(given.items()))
         samples, words, counted = size * given.steps, given.kind, given.are_alike
     begin("its model was tried on its data")
-    _try(model, workload, given)
+    _try_model(model, workload, given)
     plans = {name: _planned(name, size, question) for name in question.strategies}
     skip = {name: _cannot(planned, workload, given, model) for name, planned in plans.items() if planned}
     return Survey(
@@ -95,7 +95,7 @@ def _cannot(planned: Plan, workload: Workload, given: Source, model: keras.Model
     return cannot(planned, workload, given) or _cannot_compute(planned, workload, model) or _too_large(planned, given)
 
 
-def _try(model: keras.Model, workload: Workload, given: Source) -> None:
+def _try_model(model: keras.Model, workload: Workload, given: Source) -> None:
     """Call the model on a few samples. Raises InputError where it does not take their shape."""
     import keras
 

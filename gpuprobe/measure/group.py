@@ -149,12 +149,12 @@ def free_ports(count: int) -> list[int]:
     """Return so many free ports of this machine."""
     held = [socket.socket() for _ in range(count)]
     try:
-        for one in held:
-            one.bind(("localhost", 0))
-        return [one.getsockname()[1] for one in held]
+        for listener in held:
+            listener.bind(("localhost", 0))
+        return [listener.getsockname()[1] for listener in held]
     finally:
-        for one in held:
-            one.close()
+        for listener in held:
+            listener.close()
 
 
 def gather_traces(folder: Path, members: Mapping[str, Path]) -> None:

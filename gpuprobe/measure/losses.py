@@ -23,11 +23,11 @@ def points(means: Sequence[tuple[int, int, float]]) -> list[LossPoint]:
     """
     losses: list[tuple[int, float]] = []
     last_count, last_mean = 0, 0.0
-    for seen, count, mean in means:
+    for samples, count, mean in means:
         if count <= last_count:
             last_count, last_mean = 0, 0.0
         loss = (count * mean - last_count * last_mean) / (count - last_count)
-        losses.append((seen, loss))
+        losses.append((samples, loss))
         last_count, last_mean = count, mean
     group = -(-len(losses) // MAX_POINTS) or 1
     groups = [losses[start : start + group] for start in range(0, len(losses), group)]

@@ -41,10 +41,10 @@ def load_spec(where: Path) -> TrainingSpec:
 
 def images(spec: TrainingSpec) -> Arrays:
     """Find the training's images. Raises InputError where they are not those that it began with."""
-    found = data.find(spec.data, seed=spec.seed, samples=spec.samples)
-    if spec.images not in {"", found.name}:
-        raise InputError(f"this training began with {spec.images}, and --data {spec.data} is now {found.name}")
-    return found
+    arrays = data.find(spec.data, seed=spec.seed, samples=spec.samples)
+    if spec.images not in {"", arrays.name}:
+        raise InputError(f"this training began with {spec.images}, and --data {spec.data} is now {arrays.name}")
+    return arrays
 
 
 def train(spec: TrainingSpec, where: Path, arrays: Arrays) -> Iterator[EpochRow]:

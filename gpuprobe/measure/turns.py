@@ -72,10 +72,10 @@ class Turns:
         if self._gpu is not None:
             self._gpu.begin()
         self._stage.turn(run, self._lap, TURN_S)
-        said = [self._onlooker.disturbance(before, self._onlooker.look(*run.worker.pids))]
+        disturbances = [self._onlooker.disturbance(before, self._onlooker.look(*run.worker.pids))]
         if self._gpu is not None:
-            said.append(self._gpu.disturbance(run.worker.pid))
-        return "; ".join(words for words in said if words)
+            disturbances.append(self._gpu.disturbance(run.worker.pid))
+        return "; ".join(words for words in disturbances if words)
 
 
 def _is_decided(run: ActiveRun, first: ActiveRun, laps: Sequence[dict[Process, float]]) -> bool:

@@ -58,7 +58,7 @@ class Fit:
         """Return how many times as fast one is as another; None where nothing connects them, or they are the same."""
         if name == other or not self.linked(name, other):
             return None
-        weights = self._row(name, other)
+        weights = self._contrast(name, other)
         noise = weights**2 * self._variances
         process = self.process_deviation**2 * float(((weights @ self._incidence) ** 2).sum())
         laps = sum(link.laps for link in self._links if name in {link.first.name, link.second.name})
@@ -71,7 +71,7 @@ class Fit:
 
     def correlation(self, pairs: Sequence[tuple[str, str]]) -> Matrix:
         """Return the correlation matrix of the estimates of these pairs, all of them connected."""
-        rows = np.array([self._row(*pair) for pair in pairs])
+        rows = np.array([self._contrast(*pair) for pair in pairs])
         covariance = (rows * self._variances) @ rows.T
         processes = rows @ self._incidence
         covariance += self.process_deviation**2 * processes @ processes.T
@@ -90,7 +90,7 @@ class Fit:
         spread = float((largest**2 / freedoms).sum()) + process**2 / self._process_freedom
         return (float(largest.sum()) + process) ** 2 / spread if spread else self._process_freedom
 
-    def _row(self, name: str, other: str) -> Matrix:
+    def _contrast(self, name: str, other: str) -> Matrix:
         row: Matrix = self._weights[self.names.index(name)] - self._weights[self.names.index(other)]
         return row
 

@@ -65,12 +65,12 @@ def at_most(traced: Traced, changes: Sequence[StrategyInfo]) -> float | None:
     if any(info.part not in AROUND_IT for info in changes):
         return None
     names = {info.what_if for info in changes if info.what_if}
-    predicted = [] if traced.replay is None else [_most(traced.replay, name) for name in names]
+    predicted = [] if traced.replay is None else [_most_by_replay(traced.replay, name) for name in names]
     device = main_device(traced.breakdown)
     computing = sum(device.ledger_ms.get(name, 0.0) for name in COMPUTING) if device else 0.0
     return max([(1 + fixed.FINEST) * device.step_ms / computing, *predicted]) if device and computing else None
 
 
-def _most(replay: Replay, change: str) -> float:
-    made = replay.of(change)
-    return 1.0 if made is None else max(made.bound, made.gain.high or 0.0)
+def _most_by_replay(replay: Replay, change: str) -> float:
+    prediction = replay.of(change)
+    return 1.0 if prediction is None else max(prediction.bound, prediction.gain.high or 0.0)

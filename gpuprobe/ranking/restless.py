@@ -32,7 +32,7 @@ class Restless(Record, frozen=True, kw_only=True):
 def restless(runs: Iterable[Run], readings: Sequence[Evidence]) -> Restless:
     """Gather the disturbances from the readings of the windows and the marks of the turns."""
     runs = list(runs)
-    foreign = [cores for told in readings if (cores := told.number("other_cpu_cores")) is not None]
+    foreign = [cores for evidence in readings if (cores := evidence.number("other_cpu_cores")) is not None]
     turns = [phase for run in runs for phase in run.phases if phase.lap]
     marked = [phase.disturbed for phase in turns if phase.disturbed]
     reasons = sorted(set(marked), key=lambda words: (-marked.count(words), words))

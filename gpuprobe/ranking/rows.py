@@ -49,7 +49,7 @@ def rows_of(
     for info in study.strategies:
         if info.name in compared.rates:
             breakdown = main_device(traces[info.name].breakdown) if info.name in traces else None
-            row = _row(info, study, runs, compared, losses.get(info.name), telemetry, breakdown)
+            row = _row_of(info, study, runs, compared, losses.get(info.name), telemetry, breakdown)
             in_turns = compared.took_turns(info.name, row.against)
             rows.append(marked_for_drift(row, infos, traces, first, in_turns=in_turns))
     return tuple(sorted(rows, key=lambda row: (row.rank, -row.samples_per_s.value)))
@@ -75,7 +75,7 @@ def of(runs: Sequence[Run], strategy: str) -> list[Run]:
     return [run for run in runs if run.spec.strategy == strategy]
 
 
-def _row(
+def _row_of(
     info: StrategyInfo,
     study: Study,
     runs: Sequence[Run],

@@ -40,10 +40,10 @@ def off_the_band(curves: Mapping[str, Sequence[LossPoint]]) -> dict[str, str]:
         if len(reached) < fixed.FEWEST_CURVES:
             break
         at = min(samples[-1], reached[fixed.FEWEST_CURVES - 1])
-        others = [_at(curve, at) for curve in smooth.values() if curve[0][-1] >= at]
+        others = [_loss_at(curve, at) for curve in smooth.values() if curve[0][-1] >= at]
         median = float(np.median(others))
         deviation = MAD_TO_DEVIATION * float(np.median(np.abs(np.array(others) - median)))
-        own = _at((samples, losses), at)
+        own = _loss_at((samples, losses), at)
         if abs(own - median) > max(fixed.LOSS_DEVIATIONS * deviation, fixed.LOSS_BAND * abs(median)):
             word = "above" if own > median else "below"
             marks[name] = f"loss {own:.3g} after {at:,.0f} samples, {word} the others' {median:.3g}"
@@ -60,5 +60,5 @@ def _smoothed(points: Sequence[LossPoint]) -> Curve:
     return samples, (total[ends] - total[starts]) / np.maximum(ends - starts, 1)
 
 
-def _at(curve: Curve, samples: float) -> float:
+def _loss_at(curve: Curve, samples: float) -> float:
     return float(np.interp(samples, *curve))

@@ -31,14 +31,14 @@ def scaling_of(study: Study, rows: Sequence[Row], compared: Compared) -> Scaling
     """Return how a study of several devices scales; None for another, or where one device was not measured."""
     by_name = {row.strategy: row for row in rows}
     roles = {(info.scale.devices, info.scale.role): info.name for info in study.strategies if info.scale}
-    one = by_name.get(roles.get((1, "one"), ""))
-    if one is None:
+    single = by_name.get(roles.get((1, "one"), ""))
+    if single is None:
         return None
     counts = sorted({devices for devices, _ in roles if devices > 1})
     weak = study.request.weak
     points = [_point(count, roles, by_name, compared, weak=weak) for count in counts]
-    mib, link = one.settings.trainable_mib, study.request.link_gb_per_s
-    gain, cores = compared.ratio(roles.get((1, "xla"), ""), one.strategy), study.environment.cores
+    mib, link = single.settings.trainable_mib, study.request.link_gb_per_s
+    gain, cores = compared.ratio(roles.get((1, "xla"), ""), single.strategy), study.environment.cores
     return Scaling(
         weak=weak,
         points=ring.predicted(points, mib, link) if mib else tuple(points),
@@ -77,10 +77,10 @@ def _measured(interval: Interval | None) -> several.Measured | None:
 def _point(
     devices: int, roles: Mapping[tuple[int, Role], str], rows: Mapping[str, Row], compared: Compared, *, weak: bool
 ) -> Scaled:
-    one = rows[roles[1, "one"]]
-    samples = one.settings.batch_size * (devices if weak else 1)
-    ideal_ms = MS_PER_S * samples / (devices * one.samples_per_s.value)
-    before, before_ms, speed_before = one.strategy, ideal_ms, float(devices)
+    single = rows[roles[1, "one"]]
+    samples = single.settings.batch_size * (devices if weak else 1)
+    ideal_ms = MS_PER_S * samples / (devices * single.samples_per_s.value)
+    before, before_ms, speed_before = single.strategy, ideal_ms, float(devices)
     lost: list[Lost] = []
     pending: list[LostBy] = []
     alone_ms = ideal_ms if weak else None
@@ -100,7 +100,7 @@ def _point(
         alone_ms = now_ms if role == "share" else alone_ms
         before, before_ms, pending, speed_before = row.strategy, now_ms, [], speed
     spread = rows.get(roles.get((devices, "spread"), ""))
-    ratio = compared.ratio(spread.strategy, one.strategy) if spread else None
+    ratio = compared.ratio(spread.strategy, single.strategy) if spread else None
     return Scaled(
         devices=devices,
         samples=samples,

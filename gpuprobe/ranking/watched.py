@@ -25,15 +25,15 @@ def notes(summaries: Mapping[tuple[int, str], TelemetrySummary], no_gpu: str | N
 
     `no_gpu` is why no GPU can be used, which the report begins with and no note repeats; None where one can.
     """
-    found: dict[str, None] = {}
+    lines: dict[str, None] = {}
     for (number, strategy), summary in summaries.items():
         run = f"Telemetry of {strategy}, round {number}"
-        for words in summary.said:
-            for said in parse(0, words):
-                of_field, told = "." in said.where, no_gpu is not None and no_gpu in said.words
-                if said.state in NOTABLE and not of_field and not told:
-                    found.setdefault(f"{run}: {said.where} {said.state.replace('_', ' ')}: {said.words}.")
+        for text in summary.said:
+            for notice in parse(0, text):
+                of_field, already_said = "." in notice.where, no_gpu is not None and no_gpu in notice.words
+                if notice.state in NOTABLE and not of_field and not already_said:
+                    lines.setdefault(f"{run}: {notice.where} {notice.state.replace('_', ' ')}: {notice.words}.")
         for gap in summary.gaps:
             length = wording.significant((gap.end_ns - gap.start_ns) / NS_PER_S, 2)
-            found.setdefault(f"{run}: nothing was read of {gap.where} for {length} s ({gap.reason}).")
-    return tuple(found)
+            lines.setdefault(f"{run}: nothing was read of {gap.where} for {length} s ({gap.reason}).")
+    return tuple(lines)

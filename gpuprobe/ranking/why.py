@@ -35,8 +35,8 @@ def case(
     compared = _compared(rows, baseline)
     traced = traces.get(baseline.strategy)
     if traced is not None:
-        known = case_of(traced.breakdown, traced.replay, traced.readings, traced.run, study)
-        return replace(known, compared=compared)
+        traced_case = case_of(traced.breakdown, traced.replay, traced.readings, traced.run, study)
+        return replace(traced_case, compared=compared)
     last = [run for run in runs if run.spec.strategy == baseline.strategy and run_rate(run)][-1]
     return replace(case_of(UNTRACED, None, readings.get(baseline.strategy), last, study), compared=compared)
 

@@ -27,13 +27,14 @@ def step_by_backend(ranking: Ranking) -> tuple[list[list[str]], list[str]]:
     if len({row.settings.backend for row in rows}) < 2:
         return [], []
     parts = {row.strategy: _parts_ms(row) for row in rows}
-    shown = [name for name in CATEGORIES if any(name in part for part in parts.values())]
-    heading = ["strategy", "backend", "rank", "step", "traced step", *(f"`{name}`" for name in shown), "first call"]
+    categories = [name for name in CATEGORIES if any(name in part for part in parts.values())]
+    titles = [f"`{name}`" for name in categories]
+    heading = ["strategy", "backend", "rank", "step", "traced step", *titles, "first call"]
     cells = []
     for row in rows:
         part = parts[row.strategy]
         traced = wording.milliseconds(sum(part.values())) if part else "no trace"
-        own = [f"{part[name]:.2f} ms" if name in part else "" for name in shown]
+        own = [f"{part[name]:.2f} ms" if name in part else "" for name in categories]
         first = wording.duration(row.first_call_s)
         step = wording.milliseconds(_step_ms(row))
         cells.append([f"`{row.strategy}`", title(row.settings.backend), str(row.rank), step, traced, *own, first])

@@ -66,26 +66,26 @@ def table(rows: Sequence[Row]) -> list[list[str]]:
     """Return a heading and one row a strategy: its traced step in ms, and the share of each category that took time."""
     devices = [(row.strategy, row.breakdown) for row in rows if row.breakdown is not None]
     shares = {name: {line.category: line.fraction for line in lines(device)} for name, device in devices}
-    shown = [name for name in CATEGORIES if any(name in share for share in shares.values())]
+    categories = [name for name in CATEGORIES if any(name in share for share in shares.values())]
     if not devices:
         return []
-    heading = ["strategy", "traced step", *shown]
+    heading = ["strategy", "traced step", *categories]
     per_call = {row.strategy: row.settings.steps_per_execution for row in rows}
     cells = [[name, wording.milliseconds(device.step_ms / per_call[name])] for name, device in devices]
     for row in cells:
-        row += [wording.share(shares[row[0]].get(name, 0.0)) for name in shown]
+        row += [wording.share(shares[row[0]].get(name, 0.0)) for name in categories]
     return [heading, *cells]
 
 
 def bar(device: DeviceBreakdown, width: int) -> list[tuple[str, int]]:
     """Return (category, cells) of the step as a bar: by largest remainder, so that the cells add up to the width."""
-    shown = lines(device)
-    exact = [line.fraction * width for line in shown]
+    parts = lines(device)
+    exact = [line.fraction * width for line in parts]
     cells = [int(value) for value in exact]
-    by_remainder = sorted(range(len(shown)), key=lambda place: cells[place] - exact[place])
+    by_remainder = sorted(range(len(parts)), key=lambda place: cells[place] - exact[place])
     for place in by_remainder[: width - sum(cells)]:
         cells[place] += 1
-    return [(line.category, count) for line, count in zip(shown, cells, strict=True) if count]
+    return [(line.category, count) for line, count in zip(parts, cells, strict=True) if count]
 
 
 def owner(operations: OperationFacts) -> str:

@@ -98,11 +98,11 @@ def _rates(found: Comparison) -> list[str]:
         ratio = change.ratio
         interval = f"{_ratio(ratio.low)} to {_ratio(ratio.high)}" if ratio else ""
         rates = [_rate(change.a_rate), _rate(change.b_rate), change.rate_unit if change.a_rate or change.b_rate else ""]
-        rows.append([change.strategy, *rates, _ratio(ratio.value) if ratio else "-", interval, _says(change)])
+        rows.append([change.strategy, *rates, _ratio(ratio.value) if ratio else "-", interval, _ratio_says(change)])
     return _aligned(rows) if found.strategies else []
 
 
-def _says(change: StrategyChange) -> str:
+def _ratio_says(change: StrategyChange) -> str:
     if change.ratio is None:
         return change.why_no_ratio
     if change.outcome == "tie":
@@ -158,12 +158,12 @@ def _until_steady(parts: Sequence[PartChange]) -> list[str]:
 
 
 def _readings(change: StrategyChange) -> list[list[str]]:
-    shown = change.telemetry[:MOST_READINGS]
+    readings = change.telemetry[:MOST_READINGS]
     rows = [
         [reading.name, wording.significant(reading.a), wording.significant(reading.b), reading.unit]
-        for reading in shown
+        for reading in readings
     ]
-    left = len(change.telemetry) - len(shown)
+    left = len(change.telemetry) - len(readings)
     return [*rows, *([[f"and {left} more (--json)", "", "", ""]] if left else [])]
 
 

@@ -105,8 +105,8 @@ def throughput(loaded: Loaded) -> Chart | None:
     bars = []
     for row in rows:
         rate = row.samples_per_s
-        shown = OTHERWISE if row.trains_otherwise else FIRST if row.rank == first else OTHER
-        part = Part(rate.value, wording.significant(rate.value), shown)
+        look = OTHERWISE if row.trains_otherwise else FIRST if row.rank == first else OTHER
+        part = Part(rate.value, wording.significant(rate.value), look)
         bars.append(Bar(label(row.strategy), part.told, (part,), low=rate.low, high=rate.high, note=_note(row)))
     most = max(min(row.samples_per_s.high, MOST_UNCERTAIN * row.samples_per_s.value) for row in rows)
     says = "The line at a bar's end is its 95 % interval."
@@ -132,8 +132,9 @@ def _utilization(loaded: Loaded) -> Chart | None:
     top = 100.0 if gpu else max([1.0, *(y for panel in panels for _, y in panel.points if y is not None)])
     up = "GPU utilization in %" if gpu else "cores that the training kept busy"
     across = "seconds; the timed window starts at the dotted line, after start-up and warm-up"
-    told = (wording.significant(min(ends), 2), wording.significant(max(ends), 2), "100 %" if gpu else f"{top:.1f}")
-    drawn = Panels(tuple(panels), across, up, min(ends), max(ends), 0.0, top, told, mark=0.0)
+    first, last = min(ends), max(ends)
+    in_words = (wording.significant(first, 2), wording.significant(last, 2), "100 %" if gpu else f"{top:.1f}")
+    drawn = Panels(tuple(panels), across, up, first, last, 0.0, top, in_words, mark=0.0)
     return Chart("utilization", "How busy the device was", "", drawn, "; ".join(f"{p.label} {p.told}" for p in panels))
 
 
@@ -154,10 +155,10 @@ def _load(recording: Telemetry, *, gpu: bool) -> tuple[NDArray[np.float64], NDAr
 def _load_panel(ranking: Ranking, name: str, points: tuple[tuple[float, float | None], ...], *, gpu: bool) -> Panel:
     row = ranking.row(name)
     mean = row.signal("utilization_percent" if gpu else "cpu_cores") if row else None
-    told = ""
+    mean_load = ""
     if mean is not None and isinstance(mean.value, float):
-        told = f"mean {wording.share(mean.value / 100)}" if gpu else f"mean {wording.cores(mean.value)}"
-    return Panel(label(name), points, told, _note_of(ranking, name))
+        mean_load = f"mean {wording.share(mean.value / 100)}" if gpu else f"mean {wording.cores(mean.value)}"
+    return Panel(label(name), points, mean_load, _note_of(ranking, name))
 
 
 def _step_times(loaded: Loaded) -> Chart | None:
@@ -169,10 +170,11 @@ def _step_times(loaded: Loaded) -> Chart | None:
         times = np.concatenate(by_run) if by_run else np.empty(0)
         if len(times):
             p5, q1, median, q3, p95 = (float(value) for value in np.percentile(times, (5, 25, 50, 75, 95)))
-            told = f"median {wording.milliseconds(median)}, {wording.milliseconds(p5)} to {wording.milliseconds(p95)}"
+            span = f"{wording.milliseconds(p5)} to {wording.milliseconds(p95)}"
+            in_words = f"median {wording.milliseconds(median)}, {span}"
             batch = f"of {row.settings.batch_size} samples" if per_batch(row, loaded.ranking) != 1 else ""
             note = "; ".join(filter(None, [batch, _note(row)]))
-            boxes.append(Box(label(row.strategy), p5, q1, median, q3, p95, told, note))
+            boxes.append(Box(label(row.strategy), p5, q1, median, q3, p95, in_words, note))
     if not boxes:
         return None
     says = (
@@ -180,8 +182,8 @@ def _step_times(loaded: Loaded) -> Chart | None:
         "the 95th percentile."
     )
     drawn = Boxes(tuple(boxes), "ms a step", max(box.p95 for box in boxes))
-    said = "; ".join(f"{box.label} {box.told}" for box in boxes)
-    return Chart("step-times", "How long the steps took", says, drawn, said)
+    all_in_words = "; ".join(f"{box.label} {box.told}" for box in boxes)
+    return Chart("step-times", "How long the steps took", says, drawn, all_in_words)
 
 
 def _losses(loaded: Loaded) -> Chart | None:
@@ -193,17 +195,17 @@ def _losses(loaded: Loaded) -> Chart | None:
         if last is not None and math.isfinite(last):
             samples = np.array([x for x, _ in points])
             values = np.array([math.nan if loss is None else loss for _, loss in points])
-            told = f"{wording.significant(last)} after {points[-1][0]:,.0f}"
+            last_loss = f"{wording.significant(last)} after {points[-1][0]:,.0f}"
             name = run.spec.strategy
-            panels.append(Panel(label(name), _thinned(samples, values), told, _note_of(loaded.ranking, name)))
+            panels.append(Panel(label(name), _thinned(samples, values), last_loss, _note_of(loaded.ranking, name)))
     if not panels:
         return None
     right = max(x for panel in panels for x, _ in panel.points)
     top = max(y for panel in panels for _, y in panel.points if y is not None)
     ends = ("0", f"{right:,.0f}", wording.significant(top))
     drawn = Panels(tuple(panels), "training samples seen", "training loss", 0.0, right, 0.0, top, ends)
-    said = "; ".join(f"{panel.label} {panel.told} samples" for panel in panels)
-    return Chart("losses", "The loss, for the same work", "", drawn, said)
+    all_in_words = "; ".join(f"{panel.label} {panel.told} samples" for panel in panels)
+    return Chart("losses", "The loss, for the same work", "", drawn, all_in_words)
 
 
 def _thinned(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> tuple[tuple[float, float | None], ...]:

@@ -55,7 +55,7 @@ def _path(panel: Panel, drawn: Panels) -> str:
     return "".join(pieces)
 
 
-def _at(value: float, drawn: Panels) -> str:
+def _across(value: float, drawn: Panels) -> str:
     return f"{PANEL_WIDTH * (value - drawn.left) / (drawn.right - drawn.left or 1.0):.1f}"
 
 
@@ -66,5 +66,5 @@ _environment = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
-_environment.filters |= {"percent": _percent, "style": _style, "hatch": _hatch, "path": _path, "at": _at}
+_environment.filters |= {"percent": _percent, "style": _style, "hatch": _hatch, "path": _path, "at": _across}
 _environment.globals |= {"width": PANEL_WIDTH, "height": PANEL_HEIGHT}

@@ -37,11 +37,11 @@ def headline(finding: Finding | None, device: DeviceBreakdown | None, training: 
         idle = idle_share(device)
         if idle >= finding.severity - ALIKE:
             name = "GPU" if device.kind == "gpu" else "Processor"
-            told = f"{name} idle {wording.share(idle)} of {step}"
+            idle_words = f"{name} idle {wording.share(idle)} of {step}"
             because = f", {perhaps}because" if perhaps else ":"
             if idle - finding.severity > ALIKE:
                 because = f", {wording.share(finding.severity)} {perhaps}because"
-            return f"{told}{because} {words}"
+            return f"{idle_words}{because} {words}"
     of = f" ({wording.share(finding.severity)} of {step})" if finding.severity >= WORTH_TELLING else ""
     return _sentence(f"{perhaps}{words}{of}")
 

@@ -32,29 +32,29 @@ def study_markdown(loaded: Loaded) -> str:
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """Return a diagnosis in lines: verdict, why, next, and how long the steps of each device are."""
     words = findings.words(diagnosis)
-    told = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
-    return _lines("\n".join(breakdown.headline(device) for device in diagnosis.devices), told, words.code)
+    sentences = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
+    return _lines("\n".join(breakdown.headline(device) for device in diagnosis.devices), sentences, words.code)
 
 
 def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     """Return a diagnosis with the breakdown of each device as a table."""
     words = findings.words(diagnosis)
-    told = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
+    sentences = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
     breakdowns = []
     for device in diagnosis.devices:
         breakdowns += [plain(breakdown.headline(device)), table(breakdown.rows(device))]
-    return _paragraphs("", told, words.code, *breakdowns)
+    return _paragraphs("", sentences, words.code, *breakdowns)
 
 
-def _lines(first: str, told: Sequence[tuple[str, str]], code: str) -> str:
+def _lines(first: str, sentences: Sequence[tuple[str, str]], code: str) -> str:
     lines = [first]
-    for title, text in told:
+    for title, text in sentences:
         lines += [f"{title}: {text.replace('`', '')}" if text else "", code if title == "Next" else ""]
     return shown("\n".join(line for line in lines if line))
 
 
-def _paragraphs(first: str, told: Sequence[tuple[str, str]], code: str, *more: str) -> str:
+def _paragraphs(first: str, sentences: Sequence[tuple[str, str]], code: str, *more: str) -> str:
     parts: list[str] = [said(first)]
-    for title, text in told:
+    for title, text in sentences:
         parts += [f"**{title}.** {said(text)}" if text else "", fenced(code) if title == "Next" and code else ""]
     return paragraphs(*parts, *more)

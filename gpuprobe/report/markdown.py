@@ -35,7 +35,7 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
     ledger = breakdown.table([row for row in ranking.rows if row.breakdown is not None])
     best = ranking.rows[0] if ranking.rows else None
     baseline = ranking.row(ranking.baseline)
-    shown = [row for row in (baseline, best if best is not baseline else None) if row is not None]
+    metered = [row for row in (baseline, best if best is not baseline else None) if row is not None]
     by_backend, why_backend = backends.step_by_backend(ranking)
     context: dict[str, Any] = {
         "study": study,
@@ -51,7 +51,7 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
         "scaled": scaling,
         "ledger": ledger,
         "categories": [(name, CATEGORIES[name].meaning) for name in ledger[0][2:]] if ledger else [],
-        "meters": meters.table({row.strategy: row.meters for row in shown}),
+        "meters": meters.table({row.strategy: row.meters for row in metered}),
         "meters_explained": f"{baseline.strategy}: {meters.explained(baseline.meters)}" if baseline else "",
         "task_manager": meters.task_manager(baseline.meters) if baseline else "",
         "whole_runs": whole_run.table(_first_runs(loaded)),

@@ -145,8 +145,8 @@ def _panels(drawn: Panels) -> Figure:
             color=ORANGE if panel.note else BLUE,
             linewidth=1.3,
         )
-        told = [_label(text) for text in (panel.label, panel.told, panel.note) if text]
-        axes.set_title("\n".join(told), fontsize=8, loc="left")
+        title_lines = [_label(text) for text in (panel.label, panel.told, panel.note) if text]
+        axes.set_title("\n".join(title_lines), fontsize=8, loc="left")
         if drawn.mark is not None:
             axes.axvline(drawn.mark, color=INK, linewidth=1, linestyle=":")
     grid[0][0].set_ylim(drawn.bottom, drawn.top * 1.05)

@@ -20,11 +20,13 @@ def resolution(ranking: Ranking, study: Study) -> str:
     """
     if ranking.resolution is None:
         return ""
-    told = f"Differences from `{ranking.baseline}` of {wording.share(ranking.resolution)} or more could be told here"
-    who = _who(ranking, study)
-    if study.environment.simulated or ranking.resolution < fixed.FINE_ENOUGH or not who or untold(ranking, study):
-        return f"{told}."
-    return f"{told}: {who}{_marked(ranking)}."
+    difference = wording.share(ranking.resolution)
+    smallest = f"Differences from `{ranking.baseline}` of {difference} or more could be told here"
+    disturbance = _disturbance(ranking, study)
+    is_fine = study.environment.simulated or ranking.resolution < fixed.FINE_ENOUGH
+    if is_fine or not disturbance or untold(ranking, study):
+        return f"{smallest}."
+    return f"{smallest}: {disturbance}{_disturbed_turns(ranking)}."
 
 
 @dataclass(frozen=True)
@@ -40,34 +42,37 @@ def untold(ranking: Ranking, study: Study) -> Untold | None:
     differs = any(row.beyond or row.beyond_baseline for row in ranking.rows)
     if study.environment.simulated or ranking.resolution is None or ranking.resolution < fixed.FINE_ENOUGH or differs:
         return None
-    who, seen = _who(ranking, study), ranking.restless
+    disturbance, restless = _disturbance(ranking, study), ranking.restless
     more = f"(--budget, say of {wording.clock(2 * study.request.budget_s)})."
-    if who:
-        end = "End them" if _foreign(ranking, study) else "Try at a calmer time"
-        said = f"This machine was too busy to rank them: {who}{_marked(ranking)}."
-        return Untold("the machine was too busy", f"{said} {end}, or give the study more time {more}")
-    if seen.pace is not None and seen.pace[1] > (1 + fixed.FINE_ENOUGH) * seen.pace[0]:
-        slow, fast = (wording.significant(pace, 2) for pace in seen.pace)
-        said = (
-            f"This machine's speed changed too much to rank them: from turn to turn `{seen.pace_of}` ran {slow} to "
+    if disturbance:
+        end = "End them" if _is_foreign(ranking, study) else "Try at a calmer time"
+        sentence = f"This machine was too busy to rank them: {disturbance}{_disturbed_turns(ranking)}."
+        return Untold("the machine was too busy", f"{sentence} {end}, or give the study more time {more}")
+    if restless.pace is not None and restless.pace[1] > (1 + fixed.FINE_ENOUGH) * restless.pace[0]:
+        slow, fast = (wording.significant(pace, 2) for pace in restless.pace)
+        sentence = (
+            f"This machine's speed changed too much to rank them: from turn to turn `{restless.pace_of}` ran {slow} to "
             f"{fast} steps a second, and no reason was seen (other guests of a virtual machine cannot be)."
         )
-        return Untold("the machine's speed changed", f"{said} Try at a calmer time, or give the study more time {more}")
+        advice = f"Try at a calmer time, or give the study more time {more}"
+        return Untold("the machine's speed changed", f"{sentence} {advice}")
     return Untold("the study was too short", f"The study was too short to rank them. Give it more time {more}")
 
 
-def _foreign(ranking: Ranking, study: Study) -> bool:
+def _is_foreign(ranking: Ranking, study: Study) -> bool:
     return (ranking.restless.foreign_cores or 0.0) >= fixed.FOREIGN_SHARE * study.environment.cores
 
 
-def _who(ranking: Ranking, study: Study) -> str:
+def _disturbance(ranking: Ranking, study: Study) -> str:
     """Say who was busy beside the study, empty where nobody was seen."""
-    if _foreign(ranking, study):
+    if _is_foreign(ranking, study):
         taken = wording.significant(ranking.restless.foreign_cores or 0.0, 2)
         return f"other programs took {taken} of {wording.count(study.environment.cores, 'processor')}"
     return ranking.restless.reasons[0] if ranking.restless.disturbed else ""
 
 
-def _marked(ranking: Ranking) -> str:
-    seen = ranking.restless
-    return f", and {seen.disturbed} of {wording.count(seen.turns, 'turn')} were disturbed" if seen.disturbed else ""
+def _disturbed_turns(ranking: Ranking) -> str:
+    restless = ranking.restless
+    if not restless.disturbed:
+        return ""
+    return f", and {restless.disturbed} of {wording.count(restless.turns, 'turn')} were disturbed"

@@ -70,9 +70,9 @@ def losses(scaling: Scaling) -> list[list[str]]:
     names = list(dict.fromkeys(_lost_by(lost, scaling) for point in rows for lost in point.lost))
     if not names:
         return []
-    made = []
+    table_rows = []
     for point in rows:
-        lost = {_lost_by(one, scaling): f"{_signed(one.ms)}" for one in point.lost}
+        lost = {_lost_by(part, scaling): f"{_signed(part.ms)}" for part in point.lost}
         step = wording.milliseconds(point.step_ms or 0.0)
         cells = [
             str(point.devices),
@@ -80,8 +80,8 @@ def losses(scaling: Scaling) -> list[list[str]]:
             *(lost.get(name, "") for name in names),
             step,
         ]
-        made.append(cells)
-    return [[_kind(scaling), "ideal step", *names, "step"], *made]
+        table_rows.append(cells)
+    return [[_kind(scaling), "ideal step", *names, "step"], *table_rows]
 
 
 def sentences(scaling: Scaling) -> list[str]:
@@ -110,34 +110,34 @@ def chart(scaling: Scaling | None) -> Chart | None:
         return None
     bars = [bar for point in scaling.points for bar in _bars(point, _kind(scaling))]
     most = max(max(bar.value, bar.high or 0.0) for bar in bars)
-    said = "; ".join(f"{bar.label} {bar.told}" for bar in bars)
+    in_words = "; ".join(f"{bar.label} {bar.told}" for bar in bars)
     drawn = Bars(tuple(bars), f"times as fast as one {_kind(scaling)[:-1]}", most)
-    return Chart("scaling", f"From one {_kind(scaling)[:-1]} to several", "", drawn, said)
+    return Chart("scaling", f"From one {_kind(scaling)[:-1]} to several", "", drawn, in_words)
 
 
 def _bars(point: Scaled, kind: str) -> list[Bar]:
     count = f"{point.devices} {kind}"
     bars = [_bar(f"{count}: ideal", float(point.devices), IDEAL)]
-    if (found := point.efficiency) is not None:
-        low, high = point.devices * found.low, point.devices * found.high
-        bars.append(_bar(f"{count}: measured", point.devices * found.value, MEASURED, low, high))
+    if (efficiency := point.efficiency) is not None:
+        low, high = point.devices * efficiency.low, point.devices * efficiency.high
+        bars.append(_bar(f"{count}: measured", point.devices * efficiency.value, MEASURED, low, high))
     if point.predicted_efficiency is not None:
         bars.append(_bar(f"{count}: predicted", point.devices * point.predicted_efficiency, PREDICTED))
     return bars
 
 
 def _bar(label: str, value: float, look: Look, low: float | None = None, high: float | None = None) -> Bar:
-    told = wording.times(value, low, high)
-    return Bar(label, told, (Part(value, told, look),), low=low, high=high)
+    speed = wording.times(value, low, high)
+    return Bar(label, speed, (Part(value, speed, look),), low=low, high=high)
 
 
 def _speed(point: Scaled) -> list[str]:
-    found, expected = point.efficiency, point.predicted_efficiency
+    efficiency, expected = point.efficiency, point.predicted_efficiency
     measured = ["", ""]
-    if found is not None:
-        times = wording.times(*(point.devices * end for end in (found.value, found.low, found.high)))
-        span = f"{wording.share(found.low)} to {wording.share(found.high)}"
-        measured = [times, f"{wording.share(found.value)} ({span})"]
+    if efficiency is not None:
+        times = wording.times(*(point.devices * end for end in (efficiency.value, efficiency.low, efficiency.high)))
+        span = f"{wording.share(efficiency.low)} to {wording.share(efficiency.high)}"
+        measured = [times, f"{wording.share(efficiency.value)} ({span})"]
     return [str(point.devices), str(point.samples), *measured, wording.share(expected) if expected else ""]
 
 

@@ -17,16 +17,16 @@ SHOWN_STEPS = 12
 def across(breakdown: TraceBreakdown) -> list[str]:
     """Say who is waited for, how the hosts' clocks differ, and what is not said of several devices."""
     why = breakdown.slowest_why
-    said = [f"{why[0].upper()}{why[1:]}."] if why else []
-    said += _by_step(breakdown)
+    sentences = [f"{why[0].upper()}{why[1:]}."] if why else []
+    sentences += _by_step(breakdown)
     for clock in breakdown.clocks:
         ahead = "ahead of" if clock.offset_ms >= 0 else "behind"
-        said.append(
+        sentences.append(
             f"The clock of {clock.host} is {wording.milliseconds(abs(clock.offset_ms))} {ahead} that of "
             f"{clock.against}, and gains {clock.drift_ppm:+.1f} us a second; ends of exchanges then agree within "
             f"{wording.milliseconds(clock.error_ms)}."
         )
-    return [*said, *([f"{breakdown.untold[0].upper()}{breakdown.untold[1:]}."] if breakdown.untold else [])]
+    return [*sentences, *([f"{breakdown.untold[0].upper()}{breakdown.untold[1:]}."] if breakdown.untold else [])]
 
 
 def _by_step(breakdown: TraceBreakdown) -> list[str]:
@@ -54,13 +54,13 @@ def exchanges(device: DeviceBreakdown) -> list[str]:
     if facts is None:
         return []
     blocking = "not known" if facts.blocking_ms is None else wording.milliseconds(facts.blocking_ms)
-    said = (
+    sentence = (
         f"exchanges {wording.milliseconds(facts.volume_ms)} a step, {wording.milliseconds(facts.exposed_ms)} of it "
         f"beside no other work, {blocking} holding other work up"
     )
     if facts.ahead_ms is None:
-        return [said]
+        return [sentence]
     when = "none starts before the last gradient is there"
     if facts.ahead_ms > 0:
         when = f"the first starts {wording.milliseconds(facts.ahead_ms)} before the last gradient is there"
-    return [said, f"gradients in {wording.count(round(facts.packs), 'pack')} a step: {when}"]
+    return [sentence, f"gradients in {wording.count(round(facts.packs), 'pack')} a step: {when}"]

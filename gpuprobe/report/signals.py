@@ -114,7 +114,7 @@ def told(signal: Signal) -> str:
     of_run = whole_run.figure(signal)
     if of_run is not None:
         return of_run
-    name = _named(signal.name)
+    name = _name_in_words(signal.name)
     if not isinstance(value, float):
         in_events = signal.name.startswith("proof.")
         return f"the host was in {signal.source.removeprefix('trace, events: ')}" if in_events else f"{name} {value}"
@@ -132,10 +132,10 @@ def named(name: str) -> str:
         return f"events in which the host was ({CATEGORIES[part].legend.removeprefix('waits: ')})"
     if kind == "gain":
         return f"what {part} gained"
-    return whole_run.named(name) or _named(name).removesuffix(":")
+    return whole_run.named(name) or _name_in_words(name).removesuffix(":")
 
 
-def _named(name: str) -> str:
+def _name_in_words(name: str) -> str:
     """Return a name in words, without the unit that stands at its end."""
     if name in WORDS:
         return WORDS[name]

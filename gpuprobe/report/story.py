@@ -48,7 +48,7 @@ def table(search: Search, ranking: Ranking) -> list[list[str]]:
     head = ["step", "change", "predicted", "from", "measured", "miss", "outcome", whole, "samples/s (95 %)"]
     start = ranking.row(search.start)
     first = ["", f"`{search.start}`", "", "", "", "", "the start", "1", rate(start.samples_per_s) if start else ""]
-    return [head, first, *(_row(number, step) for number, step in enumerate(search.steps, start=1))]
+    return [head, first, *(_step_row(number, step) for number, step in enumerate(search.steps, start=1))]
 
 
 def ending(search: Search, ranking: Ranking) -> str:
@@ -82,7 +82,7 @@ def _kept(search: Search) -> str:
     return f"Kept: nothing; no change gained over `{search.start}`."
 
 
-def _row(number: int, step: SearchStep) -> list[str]:
+def _step_row(number: int, step: SearchStep) -> list[str]:
     outcome = "not measured yet" if step.kept is None else f"{'kept' if step.kept else 'dropped'}: {step.reason}"
     where = f", in the runs of `{step.measured_as}`" if step.measured_as and step.kept is not None else ""
     promise = step.promise

@@ -83,11 +83,11 @@ def _title(loaded: Loaded, primary: Finding | None, alone: Alone | None) -> str:
     baseline = ranking.row(ranking.baseline)
     if ranking.scaling is not None and (scaled := scaling.headline(ranking.scaling)):
         return f"{absent}{scaled}."
-    found = headline(primary, baseline.breakdown if baseline else None)
+    finding_title = headline(primary, baseline.breakdown if baseline else None)
     names = wording.count(len(ranking.rows), "strategy", "strategies")
     if (reason := untold(ranking, study)) is not None:
-        return f"{absent}Could not tell which of {names} is fastest: {reason.title}. {found}."
-    return f"{absent}{found}. {_outcome(ranking, baseline, fastest(ranking), alone)}"
+        return f"{absent}Could not tell which of {names} is fastest: {reason.title}. {finding_title}."
+    return f"{absent}{finding_title}. {_outcome(ranking, baseline, fastest(ranking), alone)}"
 
 
 def _outcome(ranking: Ranking, baseline: Row | None, best: Row | None, alone: Alone | None) -> str:
@@ -191,28 +191,29 @@ def _alone(primary: Finding | None, ranking: Ranking, study: Study) -> Alone | N
         return None
     names = [signal.name.removeprefix("gain.") for signal in primary.evidence if signal.name.startswith("gain.")]
     rows = [row for name in names if (row := ranking.row(name)) is not None and not row.trains_otherwise]
-    made = next((found for row in rows if (found := _of_row(row, ranking, study)) is not None), None)
+    alone = next((gain_alone for row in rows if (gain_alone := _gain_of_row(row, ranking, study)) is not None), None)
     gain = primary.predicted_gain
-    if made is None and not rows and gain is not None and gain.over in {"", ranking.baseline}:
-        told = f"{answer.first_sentence(primary.fix)} Predicted gain by itself: {told_ratio(gain)}; not measured here."
-        made = Alone("", gain.ratio, gain.low, gain.high, measured=False, says=told)
-    return made if made is not None and made.ratio >= WORTH_A_LINE else None
+    if alone is None and not rows and gain is not None and gain.over in {"", ranking.baseline}:
+        fix = answer.first_sentence(primary.fix)
+        sentence = f"{fix} Predicted gain by itself: {told_ratio(gain)}; not measured here."
+        alone = Alone("", gain.ratio, gain.low, gain.high, measured=False, says=sentence)
+    return alone if alone is not None and alone.ratio >= WORTH_A_LINE else None
 
 
-def _of_row(row: Row, ranking: Ranking, study: Study) -> Alone | None:
+def _gain_of_row(row: Row, ranking: Ranking, study: Study) -> Alone | None:
     change = next((info.what_if for info in study.strategies if info.name == row.strategy), "")
-    made = next((one for one in ranking.predictions if change and one.change.startswith(change)), None)
-    foretold = f"predicted {told_ratio(made.gain)}" if made else ""
+    prediction = next((made for made in ranking.predictions if change and made.change.startswith(change)), None)
+    foretold = f"predicted {told_ratio(prediction.gain)}" if prediction else ""
     gain = row.gain if row.against == ranking.baseline else _searched(row.strategy, ranking)
     word = "simulated" if study.environment.simulated else "measured"
     begin = f"`{row.strategy}` alone ({row.change}) on `{ranking.baseline}`:"
     if gain is not None:
-        told = f"{begin} {', '.join(filter(None, [foretold, f'{word} {times(gain)}']))}."
-        return Alone(row.strategy, gain.value, gain.low, gain.high, measured=True, says=told)
-    if made is None:
+        sentence = f"{begin} {', '.join(filter(None, [foretold, f'{word} {times(gain)}']))}."
+        return Alone(row.strategy, gain.value, gain.low, gain.high, measured=True, says=sentence)
+    if prediction is None:
         return None
-    told = f"{begin} {foretold}; not measured there."
-    return Alone(row.strategy, made.gain.ratio, made.gain.low, made.gain.high, measured=False, says=told)
+    sentence, replayed = f"{begin} {foretold}; not measured there.", prediction.gain
+    return Alone(row.strategy, replayed.ratio, replayed.low, replayed.high, measured=False, says=sentence)
 
 
 def _searched(name: str, ranking: Ranking) -> Interval | None:

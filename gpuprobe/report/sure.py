@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 def sure(ranking: Ranking, study: Study) -> str:
     """Return a few sentences on how far the result of a study can be trusted."""
-    said = (ranking.agreement, _missed(ranking), _repeated(ranking, study), _unsteady(ranking), _simulated(study))
-    return " ".join(filter(None, said))
+    sentences = (ranking.agreement, _missed(ranking), _repeated(ranking, study), _unsteady(ranking), _simulated(study))
+    return " ".join(filter(None, sentences))
 
 
 def _missed(ranking: Ranking) -> str:
-    errors = [one.error for one in ranking.scorecard]
+    errors = [scored.error for scored in ranking.scorecard]
     errors += [step.error for search in ranking.searches for step in search.steps]
     misses = [abs(error) for error in errors if error is not None]
     if not misses:
@@ -31,8 +31,8 @@ def _missed(ranking: Ranking) -> str:
 
 
 def _repeated(ranking: Ranking, study: Study) -> str:
-    found = {info.name for info in study.strategies if info.combines}
-    rounds = sorted({row.samples_per_s.rounds for row in ranking.rows if row.strategy not in found})
+    searched = {info.name for info in study.strategies if info.combines}
+    rounds = sorted({row.samples_per_s.rounds for row in ranking.rows if row.strategy not in searched})
     if not rounds or not study.request.rounds:
         return ""
     often = {1: "once", 2: "twice"}.get(rounds[0], f"{rounds[0]} times")

@@ -65,21 +65,21 @@ def verdict(loaded: Loaded, *, provisional: bool = False) -> Verdict:
     A `provisional` verdict is of a study that still runs: it does not say that the machine was too busy.
     """
     study, ranking = loaded.study, loaded.ranking
-    where = f"{_where(study, ranking)} {resolution(ranking, study)}".strip()
+    where = f"{_measured_where(study, ranking)} {resolution(ranking, study)}".strip()
     if not ranking.rows:
         return Verdict(where, "No run finished.", _failed(ranking), "", "")
-    step, why = _why(ranking)
+    step, why = _step_and_cause(ranking)
     first, code = following(ranking, study)
     if ranking.scaling is not None and (scaled := scaling.headline(ranking.scaling)):
         step = f"{scaled}. {step}".strip()
     reason = None if provisional else untold(ranking, study)
-    found = f"{reason.said} {step}" if reason else f"{step} {_fastest(ranking, study)}"
-    told = f"{found.strip()}{_unmeasured(ranking, study)}"
+    sentences = f"{reason.said} {step}" if reason else f"{step} {_fastest(ranking, study)}"
+    answer = f"{sentences.strip()}{_unmeasured(ranking, study)}"
     primary = next((finding.cause for finding in ranking.findings if finding.primary), "")
-    return Verdict(where, told, why, first, code, gains(ranking, study), sure(ranking, study), primary)
+    return Verdict(where, answer, why, first, code, gains(ranking, study), sure(ranking, study), primary)
 
 
-def _why(ranking: Ranking) -> tuple[str, str]:
+def _step_and_cause(ranking: Ranking) -> tuple[str, str]:
     """Return where the baseline's step goes, and the cause of it."""
     baseline = ranking.row(ranking.baseline)
     primary = next((finding for finding in ranking.findings if finding.primary), None)
@@ -90,13 +90,13 @@ def _why(ranking: Ranking) -> tuple[str, str]:
     sentences = [f"The cause is that {named(primary)}{tie}, with {primary.confidence} confidence.", primary.claim]
     if primary.cause in UNCAUSED:
         sentences[0] = f"{UNCAUSED[primary.cause]} (`{primary.cause}`{tie}), with {primary.confidence} confidence."
-    behind = [named(found) for found in ranking.findings if found.symptom_of == primary.cause]
+    behind = [named(finding) for finding in ranking.findings if finding.symptom_of == primary.cause]
     if behind:
         sentences.append(f"It is also the reason why {wording.listing(behind)}.")
     return step, " ".join(sentences)
 
 
-def _where(study: Study, ranking: Ranking) -> str:
+def _measured_where(study: Study, ranking: Ranking) -> str:
     environment = study.environment
     if environment.gpus and any(f.cause == "not_on_gpu" and f.primary for f in ranking.findings):
         return f"TensorFlow did not use the GPU ({environment.gpus[0].name}): the ranking is for the processor."
@@ -154,17 +154,17 @@ def _other_loss(row: Row) -> str:
 
 
 def _others(rows: list[Row]) -> str:
-    return f" {_who(rows, 'others')} {'ties' if len(rows) == 1 else 'tie'} with it within the noise."
+    return f" {_strategy_names(rows, 'others')} {'ties' if len(rows) == 1 else 'tie'} with it within the noise."
 
 
 def _tie(rows: list[Row], among: str) -> str:
     """Say who ties, and over what range; `among` says of which strategies these are the first."""
     rates = [row.samples_per_s.value for row in rows]
     slowest, fastest = wording.significant(min(rates)), wording.significant(max(rates))
-    return f"{_who(rows, f'strategies{among}')} share the first rank, from {slowest} to {fastest} samples/s"
+    return f"{_strategy_names(rows, f'strategies{among}')} share the first rank, from {slowest} to {fastest} samples/s"
 
 
-def _who(rows: list[Row], noun: str) -> str:
+def _strategy_names(rows: list[Row], noun: str) -> str:
     names = [f"`{row.strategy}`" for row in rows]
     return wording.listing(names) if len(names) <= NAMED_IN_A_TIE else f"{len(names)} {noun}"
 

@@ -91,15 +91,15 @@ def _traces(recording: Path) -> dict[Path, Path]:
     watched = (recording / WATCH_FILE).is_file()
     if not watched:
         load_study(recording)
-    found = {
+    traces = {
         Path(f"{study.name}-{run.name}" if watched else run.name) / trace.relative_to(run): trace
         for study in (studies(recording) if watched else [recording])
         for run in sorted((study / RUNS_FOLDER).glob("*/"))
         for trace in sorted(run.glob(TRACE_PATTERN))
     }
-    if not found:
+    if not traces:
         raise InputError(f"{recording}: holds no traces (measured with --no-trace, or shared with --no-traces?)")
-    return found
+    return traces
 
 
 def _page(root: str, trace: Path) -> TracePage:

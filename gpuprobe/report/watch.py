@@ -101,8 +101,8 @@ def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
     which = f"training {trainings.index(first) + 1} of {count}" if count > 1 else "its training"
     primary = first.diagnosis.primary
     by = "the clock over all" if primary is not None and primary.of == "run" else "the trace"
-    said = f"By {by} of {which}: {words.verdict}"
-    return msgspec.structs.replace(verdict, verdict=said, why=words.why, next=words.next, code=words.code)
+    sentence = f"By {by} of {which}: {words.verdict}"
+    return msgspec.structs.replace(verdict, verdict=sentence, why=words.why, next=words.next, code=words.code)
 
 
 def _with_known_bug(verdict: Verdict, bug: str, *, traced: bool) -> Verdict:
@@ -132,7 +132,7 @@ def answered(report: WatchReport) -> Answer:
 
 def render(report: WatchReport, pages: Mapping[str, str]) -> str:
     """Return `report.md`; `pages` are the addresses of the step pages, by the trainings' folders."""
-    made = datetime.fromtimestamp(report.watch.started_ns / NS_PER_S, timezone.utc)
+    started = datetime.fromtimestamp(report.watch.started_ns / NS_PER_S, timezone.utc)
     return filled(
         "watch.md.jinja",
         watch=report.watch,
@@ -148,7 +148,7 @@ def render(report: WatchReport, pages: Mapping[str, str]) -> str:
         processes=report.processes,
         whole_run=whole_run,
         command=shlex.join(report.watch.command),
-        made=made.strftime("%Y-%m-%d %H:%M UTC"),
+        made=started.strftime("%Y-%m-%d %H:%M UTC"),
         not_offered=not_offered(report.seen.said),
         wording=wording,
     )
@@ -164,9 +164,9 @@ def write_watch(folder: Path) -> Path:
     text = render(report, {of: quote(page) for of, page in step_pages.items() if (folder / page).is_file()})
     simulated = report.watch.environment is not None and report.watch.environment.simulated
     bars = answered(report).bars
-    shown = {bars.file: figures.render(bars, simulated=simulated)} if bars else {}
+    figures_by_file = {bars.file: figures.render(bars, simulated=simulated)} if bars else {}
     write_whole(folder / REPORT_FILE, text)
-    write_whole(folder / PAGE_FILE, html.render(text, shown, opened=OPENED, simulated=simulated))
+    write_whole(folder / PAGE_FILE, html.render(text, figures_by_file, opened=OPENED, simulated=simulated))
     if bars:
         # Heavy, and not needed for what is printed when a command ends.
         from gpuprobe.report import plots

@@ -61,7 +61,9 @@ class Line:
 def lines(breakdown: RunBreakdown) -> list[Line]:
     """Return a row for each larger part, and one for the rest, so that they add up to the wall time."""
     larger = [row for row in breakdown.rows if row.share >= WORTH_A_ROW]
-    parts = [Line(_named(row), wording.duration(row.seconds), wording.share(row.share), _times(row)) for row in larger]
+    parts = [
+        Line(_part_name(row), wording.duration(row.seconds), wording.share(row.share), _times(row)) for row in larger
+    ]
     rest = [row for row in breakdown.rows if row.share < WORTH_A_ROW]
     if rest:
         seconds, share = sum(row.seconds for row in rest), sum(row.share for row in rest)
@@ -71,11 +73,11 @@ def lines(breakdown: RunBreakdown) -> list[Line]:
 
 def table(runs: Mapping[str, RunBreakdown]) -> list[list[str]]:
     """Return a heading and one row a run, by its name: its wall time, and the share of each part that took any."""
-    shown = [part for part in PARTS if any(one.seconds(part) for one in runs.values())]
-    head = ["run", "wall time", *(PARTS[part] for part in shown)]
+    parts = [part for part in PARTS if any(run.seconds(part) for run in runs.values())]
+    head = ["run", "wall time", *(PARTS[part] for part in parts)]
     rows = [
-        [name, wording.duration(one.wall_s), *(wording.share(one.seconds(part) / one.wall_s) for part in shown)]
-        for name, one in runs.items()
+        [name, wording.duration(run.wall_s), *(wording.share(run.seconds(part) / run.wall_s) for part in parts)]
+        for name, run in runs.items()
     ]
     return [head, *rows] if rows else []
 
@@ -89,7 +91,7 @@ def headline(breakdown: RunBreakdown) -> str:
     )
 
 
-def _named(row: RunRow) -> str:
+def _part_name(row: RunRow) -> str:
     return f"{PARTS[row.part]} {row.name}".rstrip()
 
 

@@ -31,11 +31,11 @@ def rendered(loaded: Loaded) -> Rendered:
     """Return the report of a study that was read."""
     simulated = loaded.study.environment.simulated
     answer = of_study(loaded)
-    shown = [*filter(None, [answer.bars]), *drawn.charts(loaded)]
-    text = markdown.render(loaded, answer, shown)
-    parts = {chart.file: figures.render(chart, simulated=simulated) for chart in shown}
+    all_charts = [*filter(None, [answer.bars]), *drawn.charts(loaded)]
+    text = markdown.render(loaded, answer, all_charts)
+    parts = {chart.file: figures.render(chart, simulated=simulated) for chart in all_charts}
     page = html.render(text, parts, opened=markdown.OPENED, simulated=simulated)
-    return Rendered(text, page, plots.render(shown, simulated=simulated))
+    return Rendered(text, page, plots.render(all_charts, simulated=simulated))
 
 
 def write(folder: Path) -> Loaded:
@@ -44,15 +44,15 @@ def write(folder: Path) -> Loaded:
     Raises InputError where the folder holds no study, OutputError where it cannot be written.
     """
     loaded = load(folder)
-    made = rendered(loaded)
+    report = rendered(loaded)
     try:
         (folder / charts.PLOTS_FOLDER).mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: the report cannot be written ({error.strerror})") from error
     # In the order in which they are read, since the disk may become full.
-    write_whole(folder / REPORT_FILE, made.text)
-    write_whole(folder / PAGE_FILE, made.page)
+    write_whole(folder / REPORT_FILE, report.text)
+    write_whole(folder / PAGE_FILE, report.page)
     write_whole(folder / RANKING_FILE, to_json(loaded.ranking))
-    for file, picture in made.pictures.items():
+    for file, picture in report.pictures.items():
         write_whole(folder / file, picture)
     return loaded

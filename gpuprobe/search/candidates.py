@@ -71,13 +71,13 @@ def last_kept(search: Search) -> str:
 
 def promises(search: Search, known: Basis) -> list[Promise]:
     """Return the predicted gain of each change that is neither kept nor tried yet."""
-    made = set(applied(known.infos, search.start, search.kept))
+    applied_already = set(applied(known.infos, search.start, search.kept))
     tried = {plain(step.change) for step in search.steps}
     loop = known.part(search.start) == "loop" and not any(known.part(change) == "feed" for change in search.kept)
     left = [
         info
         for info in known.candidates
-        if info.name not in made and info.name not in tried and not (loop and info.part == "fit")
+        if info.name not in applied_already and info.name not in tried and not (loop and info.part == "fit")
     ]
     foretold = known.foretell(_traced(search, known), left, loop=loop)
     return [
@@ -116,9 +116,9 @@ def why_left(promise: Promise, search: Search, known: Basis) -> str | None:
 
 def same_as(search: Search, change: str, known: Basis) -> str:
     """Return a measured strategy that makes exactly the kept changes and this one; empty where there is none."""
-    made = set(applied(known.infos, search.start, (*search.kept, change)))
+    wanted = set(applied(known.infos, search.start, (*search.kept, change)))
     measured = (name for name in known.noise.rates if name in known.infos and not known.infos[name].combines)
-    return next((name for name in measured if set(chain(known.infos, name)) == made), "")
+    return next((name for name in measured if set(chain(known.infos, name)) == wanted), "")
 
 
 def _too_little(promise: Promise, search: Search, known: Basis) -> str | None:

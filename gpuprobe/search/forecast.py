@@ -70,18 +70,18 @@ def _sizes(info: StrategyInfo, known: Known, run: Run, runs: Mapping[Path, Run])
     if info.what_if == "steps_per_execution":
         step_ms = known.untraced_step_ms or 0.0
         fitting = [size for size in info.sizes if size * step_ms <= fixed.LONGEST_CALL_MS or size == min(info.sizes)]
-        return {_name(info, size): host_changes.steps_per_execution(size, known.steps_per_call) for size in fitting}
+        return {_sized(info, size): host_changes.steps_per_execution(size, known.steps_per_call) for size in fitting}
     if info.what_if == "prefetch":
-        return {_name(info, size): input_changes.prefetch(size) for size in info.sizes}
+        return {_sized(info, size): input_changes.prefetch(size) for size in info.sizes}
     if info.what_if == "parallel_map":
         cores = known.cores or max(info.sizes)
-        return {_name(info, size): input_changes.parallel_map(size) for size in info.sizes if size <= max(2, cores)}
+        return {_sized(info, size): input_changes.parallel_map(size) for size in info.sizes if size <= max(2, cores)}
     name = info.what_if
     usual = [change for change in usual_changes(known) if change.id == name or change.id.startswith(f"{name}_")]
     return {info.name: usual[0]} if usual else {}
 
 
-def _name(info: StrategyInfo, size: int) -> str:
+def _sized(info: StrategyInfo, size: int) -> str:
     return info.name if size == info.size else f"{info.name}={size}"
 
 

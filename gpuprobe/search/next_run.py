@@ -98,7 +98,9 @@ def by_predicted_gain(folder: Path, strategies: Sequence[str]) -> tuple[str, ...
     timeline, _ = timeline_of(path, run)
     known = known_in(study, path, run)
     replay = predict(break_down(timeline), known) if timeline is not None else Replay()
-    predicted = {info.name: made.gain.ratio for info in infos if info.what_if and (made := replay.of(info.what_if))}
+    predicted = {
+        info.name: prediction.gain.ratio for info in infos if info.what_if and (prediction := replay.of(info.what_if))
+    }
     against = {info.name: info.against for info in infos}
     ordered: list[str] = []
     for name in sorted(strategies, key=lambda name: -predicted.get(name, 1.0)):

@@ -60,7 +60,7 @@ def loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]]
             watching.on_epoch_begin(epoch)
             sums: dict[str, float] = {}
             count = 0
-            for batch in _told(batches(epoch)):
+            for batch in _marked(batches(epoch)):
                 logs = model.train_on_batch(*batch, return_dict=True)
                 if model.stop_training:
                     return
@@ -100,7 +100,7 @@ def own_loop(
     return Feed(train=train, warm=warm)
 
 
-def _told(batches: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+def _marked(batches: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     """Mark the making of the next batch in a trace; without a trace this costs about a microsecond for each step."""
     named = current().named
     while True:

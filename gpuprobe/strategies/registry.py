@@ -151,20 +151,20 @@ def changes() -> dict[str, Strategy]:
     package = importlib.import_module("gpuprobe.strategies.catalogue")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
-    return {found.name: _standing(found) for found in sorted(_found.values(), key=lambda found: found.order)}
+    return {entry.name: _standing(entry) for entry in sorted(_found.values(), key=lambda entry: entry.order)}
 
 
-def _standing(found: Strategy) -> Strategy:
+def _standing(entry: Strategy) -> Strategy:
     """Return a strategy that is compared with plain arrays if what it is compared with cannot be measured here."""
-    base = _found.get(found.against or "")
-    stands = base is None or not base.needs or is_installed(base.needs) or found.needs
-    return found if stands else replace(found, against=PLAIN)
+    base = _found.get(entry.against or "")
+    stands = base is None or not base.needs or is_installed(base.needs) or entry.needs
+    return entry if stands else replace(entry, against=PLAIN)
 
 
 @functools.cache
 def strategies() -> dict[str, Strategy]:
     """Return every strategy that a study can measure by name, in catalogue order."""
-    return {name: found for name, found in changes().items() if found.alone}
+    return {name: entry for name, entry in changes().items() if entry.alone}
 
 
 def select(text: str, option: str = "--strategies") -> tuple[Strategy, ...]:
@@ -173,7 +173,7 @@ def select(text: str, option: str = "--strategies") -> tuple[Strategy, ...]:
     Raises UsageError, which names the `option`, for an unknown name, with the nearest known one, and for an empty list.
     """
     known = strategies()
-    every = [name for name, found in known.items() if not found.backend and _is_usual(found)]
+    every = [name for name, entry in known.items() if not entry.backend and _is_usual(entry)]
     names = every if text.strip() == "all" else [part.strip() for part in text.split(",") if part.strip()]
     if not names:
         raise UsageError(f"{option}: name at least one (gpuprobe list shows them), or all")
@@ -182,12 +182,12 @@ def select(text: str, option: str = "--strategies") -> tuple[Strategy, ...]:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; gpuprobe list shows them"
             raise UsageError(f"{option}: there is no strategy {name!r}{hint}")
-    return tuple(found for found in known.values() if found.name in names)
+    return tuple(entry for entry in known.values() if entry.name in names)
 
 
-def _is_usual(found: Strategy) -> bool:
+def _is_usual(entry: Strategy) -> bool:
     """Whether it is one of `all`: a feed that needs a package few have is left out where that is not installed."""
-    return found.needs in {"", TENSORFLOW} or is_installed(found.needs)
+    return entry.needs in {"", TENSORFLOW} or is_installed(entry.needs)
 
 
 def replicas(name: str) -> int:
@@ -221,7 +221,7 @@ def plan(
     A `start` replaces the one that it is compared with. A strategy found by a search has no change of its own: the
     changes that it `combines` are applied to the plan of `start`, one after another.
     """
-    infos = {found.name: found.info for found in changes().values()}
+    infos = {entry.name: entry.info for entry in changes().values()}
     if start and not infos[name].combines:
         infos[name] = msgspec.structs.replace(infos[name], against=start)
     begins = (start or changes()[name].against or name) if changes()[name].combines else name

@@ -25,11 +25,11 @@ def under(backend: str | None, named: str | None, option: str = "--strategies") 
     base = _usual() if backend in {None, ALL} else str(backend)
     if backend != ALL:
         return select(named or "all", option), base
-    chosen = [found for found in select(named or PLAIN, option) if not found.backend]
+    chosen = [entry for entry in select(named or PLAIN, option) if not entry.backend]
     if len(chosen) != 1 or chosen[0].combines:
         raise UsageError(f"{option}: name one strategy that all backends train under, as {PLAIN}")
-    others = [found for found in strategies().values() if found.backend not in {"", base}]
-    return (*chosen, *(replace(found, against=chosen[0].name) for found in others)), base
+    others = [entry for entry in strategies().values() if entry.backend not in {"", base}]
+    return (*chosen, *(replace(entry, against=chosen[0].name) for entry in others)), base
 
 
 def _usual() -> str:

@@ -129,10 +129,10 @@ def outcome(code: int) -> Outcome:
 
 
 def _not_started(name: str, error: OSError | ValueError) -> NotStartedError:
-    found = shutil.which(name)
+    program = shutil.which(name)
     if isinstance(error, ValueError):
         return NotStartedError(f"{name!r}: cannot be run ({error})", NOT_EXECUTABLE)
-    if error.errno == errno.ENOENT and found:
+    if error.errno == errno.ENOENT and program:
         return NotStartedError(f"{name}: cannot be run; the interpreter in its first line is missing", NOT_EXECUTABLE)
     if error.errno == errno.ENOENT:
         where = "there is no such file" if "/" in name else "no program of that name on PATH"

@@ -59,7 +59,7 @@ def new_recording(
             _make(folder, made, exist_ok=exist_ok)
             # If two processes try at once, only one succeeds.
             (folder / WATCH_FILE).open("xb").close()
-            made.callback(_try, (folder / WATCH_FILE).unlink)
+            made.callback(_remove_quietly, (folder / WATCH_FILE).unlink)
             taken = (folder / TELEMETRY_FILE).exists()
             _make(folder / inside, made)
         except FileExistsError as error:
@@ -86,10 +86,10 @@ def _make(folder: Path, undo: contextlib.ExitStack, *, exist_ok: bool = True) ->
             if not path.is_dir() or (path is folder and not exist_ok):
                 raise
         else:
-            undo.callback(_try, path.rmdir)
+            undo.callback(_remove_quietly, path.rmdir)
 
 
-def _try(remove: Callable[[], None]) -> None:
+def _remove_quietly(remove: Callable[[], None]) -> None:
     """Remove a file or an empty folder; failures are ignored."""
     with contextlib.suppress(OSError):
         remove()

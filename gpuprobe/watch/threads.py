@@ -64,11 +64,11 @@ class Threads:
             seen = (now_s, thread.user_time + thread.system_time)
             if key not in self._first:
                 self._first[key] = seen
-                self._names[key] = _name(*key)
+                self._names[key] = _thread_name(*key)
             self._last[key] = seen
 
 
-def _name(pid: int, tid: int) -> str:
+def _thread_name(pid: int, tid: int) -> str:
     try:
         return Path(f"/proc/{pid}/task/{tid}/comm").read_text(errors="replace").strip()
     except OSError:

@@ -69,7 +69,7 @@ def judge(recording: Telemetry, watch: Watch, no_trace: str = "") -> tuple[Seen,
     judged = tuple(_judged(device, evidence, no_trace) for device, evidence in devices)
     verdict, why, following = _words(seen, judged[0])
     return seen, Verdict(
-        where=_where(seen, watch),
+        where=_command_and_machine(seen, watch),
         verdict=verdict,
         why=why,
         next=following,
@@ -115,7 +115,7 @@ def _words(seen: Seen, judged: Judged) -> tuple[str, str, str]:
     return f"{title} (confidence {main.confidence}).", claim, main.fix
 
 
-def _where(seen: Seen, watch: Watch) -> str:
+def _command_and_machine(seen: Seen, watch: Watch) -> str:
     ran = f"ran for {_duration(seen.duration_s)}"
     if seen.gpus:
         names = [f"GPU {gpu.index} {gpu.name}" if gpu.name != f"GPU {gpu.index}" else gpu.name for gpu in seen.gpus]
@@ -137,8 +137,8 @@ def _lines(seen: Seen) -> list[tuple[str, str]]:
         lines.append((f"{name} utilization", _utilization(gpu)))
         if gpu.busy_s or gpu.idle_after_s:
             lines.append((f"{name} phases", _phases(gpu)))
-        if told := parts_told(gpu):
-            lines.append((f"{name} judged", told))
+        if judged_on := parts_told(gpu):
+            lines.append((f"{name} judged", judged_on))
         lines.append((f"{name} power, clock", _power(gpu.evidence)))
         lines.append((f"{name} memory", _memory(gpu.evidence)))
     lines.append(("CPU", _cpu(seen.host)))
@@ -216,15 +216,15 @@ def _cpu(evidence: Evidence) -> str:
     if cores is None:
         return "not known"
     parts = [f"{wording.cores(cores)}" + (f" of {limit:g}" if limit else "")]
-    thread, one = evidence.get("busiest_thread_fraction"), evidence.number("one_core_fraction")
+    thread, one_core = evidence.get("busiest_thread_fraction"), evidence.number("one_core_fraction")
     if thread and thread.value is not None:
-        who = thread.source.partition(": ")[2].partition(",")[0]
-        parts.append(f"busiest thread {wording.share(float(thread.value))} of a core ({who})")
+        thread_name = thread.source.partition(": ")[2].partition(",")[0]
+        parts.append(f"busiest thread {wording.share(float(thread.value))} of a core ({thread_name})")
     others = evidence.number("other_cpu_cores")
     if others is not None and others >= DEFAULTS.at_work_cores:
         parts.append(f"other programs {wording.cores(others)}")
-    if one:
-        parts.append(f"just one core during {wording.share(one)} of the time")
+    if one_core:
+        parts.append(f"just one core during {wording.share(one_core)} of the time")
     return ", ".join(parts)
 
 
