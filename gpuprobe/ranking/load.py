@@ -125,5 +125,5 @@ def _recordings(runs: Mapping[Path, Run]) -> tuple[dict[Path, Telemetry], list[s
                 recordings[path] = telemetry.read(path / TELEMETRY_FILE)
             except InputError as error:
                 whose = f"`{run.spec.strategy}`, round {run.spec.round}"
-                troubles.append(f"The telemetry of {whose} is left out: {without_folder(error, path)}.")
+                troubles.append(f"The telemetry of {whose}, is left out: {without_folder(error, path)}.")
     return recordings, troubles

@@ -88,8 +88,8 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     sentences = []
     against = ranking.row(row.against)
     if row.gain and against:
-        change = "it is" if ranking.search(row.strategy) else f"it changes one thing, {row.change}:"
-        sentences.append(f"Against `{row.against}` {change} {comparison(row.gain, row.beyond)}.")
+        change = "" if ranking.search(row.strategy) else f", with one thing changed ({row.change})"
+        sentences.append(f"Against `{row.against}`{change}: {comparison(row.gain, row.beyond)}.")
     if row.combines:
         sentences.append(f"It combines {wording.listing([f'`{name}`' for name in row.combines])}.")
     elif ranking.search(row.strategy):

@@ -79,7 +79,7 @@ def test_what_the_traces_rule_out_is_drift(computing: float, gain: float, speedu
     assert bool(found.drift) is is_drift
     assert found.is_faster is not is_drift
     assert found.gained is not is_drift
-    assert any(mark.kind == "drift" and "leaves at most" in mark.words for mark in found.marks) is is_drift
+    assert any(mark.kind == "drift" and "allows at most" in mark.words for mark in found.marks) is is_drift
 
 
 def test_what_took_turns_had_the_same_machine() -> None:

@@ -172,7 +172,7 @@ def test_the_report_leads_with_it(tmp_path: Path) -> None:
     first = report.text.splitlines()[0]
     assert "4 devices are " in first
     assert "the exchange of gradients costs" in first
-    assert "Where the missing part of each step went" in report.text
+    assert "Where the time beyond the ideal step went" in report.text
     assert "plots/scaling.svg" in report.pictures
     assert "From one device to several" in report.page
     # A probe is no way to train, however fast.

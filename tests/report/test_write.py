@@ -198,7 +198,7 @@ def test_a_copy_without_its_traces_tells_what_they_said(tmp_path: Path) -> None:
     write(tmp_path / "public")
     assert (tmp_path / "public" / "report.md").read_text() == report
     (tmp_path / "public" / "report.json").unlink()
-    assert "What the traces said is lost" in (write(tmp_path / "public").ranking.notes[-1])
+    assert "The results of the traces are lost" in (write(tmp_path / "public").ranking.notes[-1])
 
 
 def test_bytes_that_are_no_xspace_stay_as_they_are() -> None:
