@@ -60,8 +60,9 @@ def test_the_runs_of_several_workers_come_first_on_all_hosts(tmp_path: Path) -> 
     infos = tuple(strategy.info for strategy in scaled((2,), weak=False, over="workers"))
     study = msgspec.structs.replace(study, strategies=infos, request=REQUEST)
     names = [planned.strategy for planned in in_order_of_hosts(study, {"worker_packs_2"})]
-    assert names[:2] == ["multi_worker_2", "workers_apart_2"]
-    assert sorted(set(names[2:])) == ["own_loop", "own_loop_xla", "worker_share_2"]
+    changes = ["worker_larger_global_batch_2", "worker_fp16_gradients_2"]
+    assert names[:4] == ["multi_worker_2", "workers_apart_2", *changes]
+    assert sorted(set(names[4:])) == ["own_loop", "own_loop_xla", "worker_share_2"]
 
 
 def test_the_newest_traces_of_copied_studies_are_read_as_one(tmp_path: Path) -> None:
