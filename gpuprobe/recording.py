@@ -5,7 +5,7 @@ reports/<study>/runs/<round>-<strategy>/{spec.json, run.json, events.jsonl, tele
 reports/<study>/runs/<round>-<strategy>/workers/<index>/ of each worker but the first, whose traces join the run's own
 reports/<study>/runs/<round>-<strategy>-<step>/ where the strategy is found by a search, and search-<strategy>.json
 reports/<watch>/{watch.json, telemetry.csv, report.json, report.md, report.html}
-reports/<watch>/trainings/{wall-<pid>.json, known-bug.txt, <study>/...} where it traces: each training is a study
+reports/<watch>/trainings/{wall-<pid>.json, fit-failed.txt, <study>/...} where it traces: each training is a study
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ WATCH_FILE = "watch.json"
 TRAININGS_FOLDER = "trainings"
 # Written once a Python process of the command has imported Keras.
 KERAS_SEEN = "keras.seen"
-# Written where a training of the command failed by a bug that is known: the number of its report.
-KNOWN_BUG_FILE = "known-bug.txt"
+# Written where a `fit` of the command failed: where its bug is reported, empty where no bug is known.
+FIT_FAILED_FILE = "fit-failed.txt"
 # The whole-run breakdown of each process that imported Keras, by its id.
 WALL_FILES = "wall-{}.json"
 RUNS_FOLDER = "runs"

@@ -13,8 +13,8 @@ from gpuprobe.errors import InputError
 from gpuprobe.evidence.whole_run import breakdown_of_wall
 from gpuprobe.known_bugs import BUGS
 from gpuprobe.recording import (
+    FIT_FAILED_FILE,
     KERAS_SEEN,
-    KNOWN_BUG_FILE,
     RUN_FILE,
     RUNS_FOLDER,
     STUDY_FILE,
@@ -49,6 +49,7 @@ NO_STEP_ELSE = (
     "Keras was loaded, and neither fit nor train_on_batch was called; with this backend ({backend}) there would be no "
     "trace either, only step times and telemetry"
 )
+FAILED = "fit failed before its first step"
 UNSAID = "it has no trace, and its record does not say why"
 
 
@@ -85,6 +86,8 @@ def why_none(folder: Path) -> str:
     """Return why a watch saw no training; empty where it saw one, or was not asked to attach."""
     if not (folder / TRAININGS_FOLDER).is_dir() or studies(folder):
         return ""
+    if (folder / TRAININGS_FOLDER / FIT_FAILED_FILE).is_file():
+        return FAILED
     try:
         backend = (folder / TRAININGS_FOLDER / KERAS_SEEN).read_text()
     except OSError:
@@ -95,7 +98,7 @@ def why_none(folder: Path) -> str:
 def known_bug(folder: Path) -> str:
     """Return the line about the known bug by which a training of a watch failed, empty where none is known."""
     try:
-        bug = BUGS.get((folder / TRAININGS_FOLDER / KNOWN_BUG_FILE).read_text())
+        bug = BUGS.get((folder / TRAININGS_FOLDER / FIT_FAILED_FILE).read_text())
     except (OSError, UnicodeDecodeError):
         return ""
     return bug.line if bug else ""

@@ -119,7 +119,7 @@ def patch(keras: ModuleType, folder: str) -> None:
             try:
                 return fit(*given, **named)
             except Exception as error:
-                _note_known_bug(folder, error, given)
+                _note_failure(folder, error, given)
                 raise
 
     probed_fit.gpuprobe = True  # type: ignore[attr-defined]
@@ -128,15 +128,14 @@ def patch(keras: ModuleType, folder: str) -> None:
     tell_calls(keras.Model, process)
 
 
-def _note_known_bug(folder: str, error: Exception, given: tuple[Any, ...]) -> None:
-    """Note the bug by which `fit` failed, where one is known. Whatever fails in that is ignored."""
+def _note_failure(folder: str, error: Exception, given: tuple[Any, ...]) -> None:
+    """Note that `fit` failed, and by which bug, where one is known. Whatever fails in that is ignored."""
     from gpuprobe.known_bugs import recognised
-    from gpuprobe.recording import KNOWN_BUG_FILE
+    from gpuprobe.recording import FIT_FAILED_FILE
 
     with contextlib.suppress(Exception):
         bug = recognised(error, given[0])
-        if bug is not None:
-            (Path(folder) / KNOWN_BUG_FILE).write_text(bug.id)
+        (Path(folder) / FIT_FAILED_FILE).write_text(bug.id if bug else "")
 
 
 def _mark(folder: str, backend: str) -> None:

@@ -11,8 +11,8 @@ import msgspec
 
 from gpuprobe.diagnosis.trainings import studies
 from gpuprobe.recording import (
+    FIT_FAILED_FILE,
     KERAS_SEEN,
-    KNOWN_BUG_FILE,
     PROFILES_PATTERN,
     RUN_FILE,
     RUNS_FOLDER,
@@ -70,7 +70,7 @@ def shared(folder: Path, *, traces: bool) -> Shared:
 
 def _of_watch(folder: Path, *, traces: bool) -> Shared:
     watch = load(Watch, folder / WATCH_FILE)
-    names = (WATCH_FILE, TELEMETRY_FILE, f"{TRAININGS_FOLDER}/{KERAS_SEEN}", f"{TRAININGS_FOLDER}/{KNOWN_BUG_FILE}")
+    names = (WATCH_FILE, TELEMETRY_FILE, f"{TRAININGS_FOLDER}/{KERAS_SEEN}", f"{TRAININGS_FOLDER}/{FIT_FAILED_FILE}")
     files = {Path(name): folder / name for name in names if (folder / name).is_file()}
     # Each numbered: the process's own number is nobody's business.
     for number, wall in enumerate(sorted((folder / TRAININGS_FOLDER).glob(WALL_FILES.format("*"))), 1):

@@ -90,7 +90,7 @@ def test_an_unmodified_script_is_attached_to_and_keeps_its_environment(script: P
     ours = [name for name in before if name.startswith("GPUPROBE")]
     assert (said["path"], said["mine"], said["left"], said["startup"]) == (before["PYTHONPATH"], "yes", ours, [])
     assert said["customized"] == str(tmp_path / "own" / "sitecustomize.py")
-    assert (tmp_path / "out" / "known-bug.txt").read_text() == "keras-team/keras#20585"
+    assert (tmp_path / "out" / "fit-failed.txt").read_text() == "keras-team/keras#20585"
     studies = sorted((tmp_path / "out").glob("*-fit*"))
     assert len(studies) == 2, "each fit has a recording"
     for study in studies:

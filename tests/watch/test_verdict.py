@@ -334,11 +334,13 @@ def test_a_bug_that_is_known_is_told_first_with_the_way_round_it(tmp_path: Path)
     trainings = tmp_path / "trainings"
     trainings.mkdir()
     (trainings / "keras.seen").write_text("tensorflow")
+    assert "fit was not called" in load_report(tmp_path).no_training
     plain = load_report(tmp_path).verdict
-    (trainings / "known-bug.txt").write_text("no bug that is known")
+    (trainings / "fit-failed.txt").write_text("no bug that is known")
     assert load_report(tmp_path).verdict == plain
-    (trainings / "known-bug.txt").write_text("keras-team/keras#20585")
+    (trainings / "fit-failed.txt").write_text("keras-team/keras#20585")
     verdict = load_report(tmp_path).verdict
+    assert load_report(tmp_path).no_training == "fit failed before its first step"
     assert verdict.verdict.startswith(
         "Keras's fit fails under MultiWorkerMirroredStrategy (keras-team/keras#20585): train"
     )

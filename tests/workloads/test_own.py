@@ -56,6 +56,13 @@ def endless():
     while True:
         yield x[:8], y[:8]
 
+def clipping():
+    def build():
+        net = model()
+        net.compile(optimizer=keras.optimizers.SGD(0.07, global_clipnorm=1.0), loss="sparse_categorical_crossentropy")
+        return net
+    return Workload(model=build, data=data(), batch_size=8)
+
 class Own(keras.Model):
     def __init__(self):
         super().__init__()
@@ -154,6 +161,14 @@ def look(own: Path, factory: str) -> dict[str, str]:
     found = examine(question)
     assert (found.samples, found.batch_size) == (64, 8)
     return found.skip
+
+
+def test_gradients_that_are_clipped_are_not_exchanged_in_16_bits(own: Path) -> None:
+    for factory, refused in (("clipping", True), ("arrays", False)):
+        asked = Question(model=f"{own}:{factory}", batch_size=None, strategies=("fp16_gradients_2", "mirrored_2"))
+        skip = answer(asked).skip
+        assert set(skip) == ({"fp16_gradients_2"} if refused else set())
+        assert all("global_clipnorm" in reason for reason in skip.values())
 
 
 @pytest.mark.parametrize(
