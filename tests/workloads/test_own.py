@@ -166,7 +166,7 @@ def look(own: Path, factory: str) -> dict[str, str]:
 def test_gradients_that_are_clipped_are_not_exchanged_in_16_bits(own: Path) -> None:
     for factory, refused in (("clipping", True), ("arrays", False)):
         asked = Question(model=f"{own}:{factory}", batch_size=None, strategies=("fp16_gradients_2", "mirrored_2"))
-        skip = answer(asked).skip
+        skip = examine(asked).skip
         assert set(skip) == ({"fp16_gradients_2"} if refused else set())
         assert all("global_clipnorm" in reason for reason in skip.values())
 
