@@ -81,21 +81,19 @@ def _feeding(host: TracedHost, waits: Intervals, window: Intervals, batch_copies
     start, end = start[kept], end[kept]
     if not len(start):
         return _by_waits(waits, window, share, threads)
-    service = (end - start) / PS_PER_US
+    start, end, ready = _with_begun(start, end, waits, window, _ready(waits, end))
+    service = (end - _free_since(start, end, waits, ready)) / PS_PER_US
     partly = start[0] <= window.start[0]
     if partly and len(service) > 1:
         # The profiler records only the rest of an event that began before it.
         service[0] = service[1:].mean()
-    ready = _ready(waits, end)
-    taken_before = np.arange(len(waits))
-    most = int((np.searchsorted(end, waits.start, side="right") + ready - taken_before).max())
     return Feeding(
         "prefetch",
         service_us=service,
         ended=end,
         begun_us=float(service[0] - (end[0] - window.start[0]) / PS_PER_US) if partly else 0.0,
         ready=ready,
-        buffer=max(ready, most, 1),
+        buffer=max(ready, _most(start, end, waits, ready), 1),
         map_share=share,
         map_threads=threads,
     )
@@ -108,6 +106,47 @@ def _ready(waits: Intervals, ended: Ints) -> int:
         if (ended[: len(taken)] <= taken + HANDED_PS).all():
             return ready
     return len(waits)
+
+
+def _with_begun(start: Ints, end: Ints, waits: Intervals, window: Intervals, ready: int) -> tuple[Ints, Ints, int]:
+    """Return the starts and ends with the batch that was in the making when the trace began, and how many were ready.
+
+    The profiler does not record an event that began before it. A batch that the training waits for, though none was
+    seen in the making, was made until that wait ended.
+    """
+    if not ready or ready > len(waits):
+        return start, end, ready
+    begun, done = int(waits.start[ready - 1]), int(waits.end[ready - 1])
+    least = fixed.WAITS_TELL * max(float((end - start).mean()), window.total / len(waits))
+    if start[0] < done - HANDED_PS or done - begun < least:
+        return start, end, ready
+    first = min(int(window.start[0]), begun)
+    return np.insert(start, 0, first), np.insert(end, 0, done), ready - 1
+
+
+def _free_since(start: Ints, end: Ints, waits: Intervals, ready: int) -> Ints:
+    """Return since when the maker could have made each batch, (p,) ps.
+
+    Where the training waits for a batch, the buffer is empty from when the one before was taken. What passes from then
+    until the maker begins (its thread wakes, and waits for a core) is part of making a batch.
+    """
+    batch = np.arange(1, len(end))
+    place = batch + ready
+    known = place < len(waits)
+    batch, place = batch[known], place[known]
+    waited = waits.start[place] < end[batch] - HANDED_PS
+    free = np.maximum(end[batch - 1], waits.end[place - 1])
+    since: Ints = start.copy()
+    since[batch[waited]] = np.minimum(start[batch], free)[waited]
+    return since
+
+
+def _most(start: Ints, end: Ints, waits: Intervals, ready: int) -> int:
+    """Return how many batches were seen to lie ready at once, with the one that the maker began beside them."""
+    taken = np.arange(len(waits))
+    lay = int((np.searchsorted(end, waits.start, side="right") + ready - taken).max())
+    beside = np.arange(len(start)) + ready - np.searchsorted(waits.end, start + HANDED_PS, side="right")
+    return max(lay, int(beside.max()) + 1)
 
 
 def _by_waits(waits: Intervals, window: Intervals, share: float | None, threads: int) -> Feeding:

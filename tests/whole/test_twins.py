@@ -57,6 +57,16 @@ def test_a_flaw_is_found_and_its_twin_is_not(
     assert not unsaid or unsaid not in flawed.fix + flawed.code
 
 
+@pytest.mark.parametrize("name", ["parsed_singly", "python_map"])
+def test_a_step_that_waits_for_a_busy_pipeline_is_replayed_as_long_as_it_took(name: str, tmp_path: Path) -> None:
+    """A batch in the making when the trace began, and the maker's pauses while none lies ready, belong to making it."""
+    path = tmp_path / f"{name}.xplane.pb"
+    path.write_bytes(lzma.decompress((TWINS / f"{path.name}.xz").read_bytes()))
+    replay = predict(break_down(read(path)))
+    assert replay.error_fraction == pytest.approx(0, abs=0.01)
+    assert replay.refused is None
+
+
 def test_a_map_that_draws_at_random_is_never_kept(tmp_path: Path) -> None:
     found = verdict("random_map", tmp_path)
     assert (found.cause, found.stage) == ("input_bound", "slow_map")
