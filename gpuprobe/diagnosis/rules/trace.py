@@ -49,7 +49,8 @@ def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     healthy = compute_bound(evidence, limits)
     leading = ranked[:1] if healthy is None and ranked and _leads(evidence, ranked[0], limits) else []
     others = [cause for cause in ranked if cause not in leading and _share(evidence, cause) >= cause.threshold(limits)]
-    if healthy is None and not leading and not others and ranked and _outweighs(evidence, ranked[0]):
+    if healthy is None and not leading and ranked and _outweighs(evidence, ranked[0]):
+        # No smaller cause leads before it, though that one may cost enough to be told.
         leading = ranked[:1]
     findings = [*([healthy] if healthy else []), *(_finding(cause, evidence, limits) for cause in (*leading, *others))]
     reasons = tuple(reason for reason in undecided if reason is not None)
@@ -57,7 +58,8 @@ def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
         return (), (*reasons, NotEvaluated(cause="compute_bound", reason=_nothing_leads(evidence)))
     tied = _tied_with(evidence, ranked, findings[0].cause, limits)
     first = msgspec.structs.replace(findings[0], primary=True, ties_with=tied)
-    if first.ties_with and first.cause != "compute_bound":
+    below = bool(leading and others) and not _reaches(evidence, leading[0], limits)
+    if (first.ties_with or below) and first.cause != "compute_bound":
         first = msgspec.structs.replace(first, confidence=at_most_medium(first.confidence))
     return (first, *findings[1:]), reasons
 
@@ -105,6 +107,11 @@ def _function_unknown(cause: Cause, evidence: Evidence) -> bool:
 def _one_device_seen(cause: Cause, evidence: Evidence) -> bool:
     """Whether the cause is exchanges, and only one device's are known: they may be waits for another device."""
     return cause.id == "collective_bound" and evidence.number("kept_waiting_share") is None
+
+
+def _reaches(evidence: Evidence, cause: Cause, limits: Thresholds) -> bool:
+    """Whether a cause takes as much of a step as it must to be told by itself; on a GPU the largest always may lead."""
+    return evidence.text("device_kind") != "cpu" or _share(evidence, cause) >= cause.threshold(limits)
 
 
 def _leads(evidence: Evidence, cause: Cause, limits: Thresholds) -> bool:

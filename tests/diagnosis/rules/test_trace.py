@@ -281,6 +281,14 @@ def test_a_gpu_has_rules_of_its_own_for_what_only_a_processor_shows_in_its_steps
     assert "batch_too_small" not in {reason.cause for reason in undecided}
 
 
+@pytest.mark.parametrize(("waits", "first"), [(0.17, "batch_too_small"), (0.35, "input_bound")])
+def test_on_a_processor_no_smaller_cause_leads_before_the_largest(waits: float, first: str) -> None:
+    shares = {"share__cpu_compute": 0.4, "batch_too_small": 0.34, "host_between_steps": 0.1}
+    found = primary(evidence("cpu", input_bound=waits, **shares))
+    assert found.cause == first
+    assert found.confidence == "medium"
+
+
 @pytest.mark.parametrize(
     ("kind", "share", "confidence"), [("cpu", 0.41, "medium"), ("cpu", 0.39, "low"), ("gpu", 0.41, "low")]
 )
