@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 SAVING = ("save", "save_weights")
 # The default batch size of `predict` (Keras, `Model.predict`).
 KERAS_BATCH_SIZE = 32
-ONE_BATCH = "of one batch"
+# So few batches cost less than the call around them.
+FEW_BATCHES = 4
+ONE_BATCH, FEW = "of one batch", "of a few batches"
 
 
 def tell_calls(model: Any, process: Phases) -> None:
@@ -43,9 +45,10 @@ def _saved(call: Callable[..., Any], name: str, process: Phases) -> Callable[...
 
 
 def _size(given: tuple[Any, ...], named: dict[str, Any]) -> str:
-    """Return a note that a call has one batch, empty where its data does not show it."""
+    """Return a note that a call has one batch or a few, empty where its data does not show it."""
     shape = getattr(given[0] if given else named.get("x"), "shape", None)
     try:
-        return ONE_BATCH if shape and shape[0] <= (named.get("batch_size") or KERAS_BATCH_SIZE) else ""
+        batches = shape[0] / (named.get("batch_size") or KERAS_BATCH_SIZE) if shape else FEW_BATCHES + 1
     except TypeError:
         return ""
+    return ONE_BATCH if batches <= 1 else FEW if batches <= FEW_BATCHES else ""

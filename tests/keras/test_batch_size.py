@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gpuprobe.keras.attach import _batch_size
+from gpuprobe.keras.calls import _size
 
 pytest.importorskip("keras")
 
@@ -23,3 +24,16 @@ pytest.importorskip("keras")
 )
 def test_a_batch_is_no_larger_than_the_data(given: dict[str, Any], size: int | None) -> None:
     assert _batch_size(given) == size
+
+
+@pytest.mark.parametrize(
+    ("samples", "named", "note"),
+    [
+        (32, {}, "of one batch"),
+        (128, {}, "of a few batches"),
+        (129, {}, ""),
+        (64, {"batch_size": 64}, "of one batch"),
+    ],
+)
+def test_how_many_batches_a_prediction_has(samples: int, named: dict[str, Any], note: str) -> None:
+    assert _size((np.zeros((samples, 4)),), named) == note

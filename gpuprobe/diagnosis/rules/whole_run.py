@@ -50,8 +50,9 @@ def many_small_fits(evidence: Evidence, limits: Thresholds) -> Result:
     if not (small or loops) or share < limits.many_calls_share:
         return None
     calls_made = [f"`fit` was called {fits:.0f} times for {_steps(calls)} each"] if small else []
+    batches = "a few batches" if "few" in evidence.text("run_name.predict") else "one batch"
     calls_made += (
-        [f"`predict` {'' if small else 'was called '}{predicts:.0f} times for one batch each"] if loops else []
+        [f"`predict` {'' if small else 'was called '}{predicts:.0f} times for {batches} each"] if loops else []
     )
     return _finding(
         evidence,
