@@ -29,7 +29,6 @@ QUIET_FIT = "- model.fit(ds)\n+ model.fit(ds, verbose=2)"
 SAVE_SELDOM = """\
 - saves = keras.callbacks.ModelCheckpoint("best.keras", save_freq=2)
 + saves = keras.callbacks.ModelCheckpoint("best.keras", save_freq="epoch")"""
-VECTORISED = "- y = tf.map_fn(of_one, x)\n+ y = tf.vectorized_map(of_one, x)"
 ROWS_ONLY = """\
 - model.compile(keras.optimizers.Adam(), loss)
 + model.compile(keras.optimizers.SGD(0.1), loss)  # its learning rate is to be found anew"""
@@ -161,18 +160,6 @@ def eager_or_retracing(here: Situation, stage: str | None) -> Given:
         "Put the step into one graph: compile without run_eagerly, or one tf.function around a loop of your own.",
         ONE_FUNCTION,
         "eager_removed",
-    )
-
-
-def serial_loop(here: Situation, stage: str | None) -> Given:
-    """The loop's body for the whole batch."""
-    del here, stage
-    return Given(
-        "Write the loop's body for the whole batch at once: TensorFlow's operations take a batch as their first "
-        "dimension, and tf.vectorized_map does where single ones do not. Only where a turn needs the one before is the "
-        "loop needed.",
-        VECTORISED,
-        "loop_vectorised",
     )
 
 

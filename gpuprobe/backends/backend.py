@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from gpuprobe.records import Settings
+    from gpuprobe.records import GraphLoop, Settings
 
 
 class Backend(Protocol):
@@ -72,6 +72,9 @@ class Backend(Protocol):
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Return the effective settings of a compiled model."""
+
+    def loops(self) -> tuple[GraphLoop, ...]:
+        """Return the loops in the graphs of the steps so far; empty where the backend does not show its graphs."""
 
 
 def current() -> Backend:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from gpuprobe.records import Settings
+    from gpuprobe.records import GraphLoop, Settings
 
 
 class Unknown:
@@ -76,6 +76,10 @@ class Unknown:
     def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
         """Return None: there is no count."""
         return None
+
+    def loops(self) -> tuple[GraphLoop, ...]:
+        """Return none: its graphs are not read."""
+        return ()
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Return Keras's own settings."""

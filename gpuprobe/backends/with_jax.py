@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from gpuprobe.records import Settings
+    from gpuprobe.records import GraphLoop, Settings
 
 # JAX's precision settings that mean TF32 on an NVIDIA GPU; by default XLA uses TF32 from compute capability 8.0 on.
 TF32_NAMES = frozenset({"default", "fastest", "tensorfloat32", "high", "TF32_TF32_F32"})
@@ -102,6 +102,10 @@ class Jax:
         state = tuple([_shape(one) for one in kind] for kind in kinds)
         counted = jax.jit(train_step).lower(state, keras.tree.map_structure(_shape, data)).cost_analysis() or {}
         return float(counted.get("flops", 0.0)) or None
+
+    def loops(self) -> tuple[GraphLoop, ...]:
+        """Return none: its graphs are not read."""
+        return ()
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Return JAX's device and precision; its number of threads, which it does not give, is that of the cores."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from gpuprobe.records import Settings
+    from gpuprobe.records import GraphLoop, Settings
 
 
 class TensorFlow:
@@ -126,6 +126,12 @@ class TensorFlow:
             trainable_mib=trainable_mib(model),
             functions_eagerly=bool(tf.config.functions_run_eagerly()),
         )
+
+    def loops(self) -> tuple[GraphLoop, ...]:
+        """Read them from the functions that this process has made."""
+        from gpuprobe.backends.tensorflow_graphs import loops
+
+        return loops()
 
 
 def trainable_mib(model: keras.Model) -> float:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from gpuprobe.records import Settings
+    from gpuprobe.records import GraphLoop, Settings
 
 # The folder in which TensorBoard and gpuprobe's readers look for traces, and the ending of PyTorch's own handler.
 PROFILES, ENDING = "plugins/profile", ".pt.trace.json.gz"
@@ -118,6 +118,10 @@ class Torch:
         with FlopCounterMode(display=False) as counter:
             train_step(zeros)
         return float(counter.get_total_flops()) or None
+
+    def loops(self) -> tuple[GraphLoop, ...]:
+        """Return none: its graphs are not read."""
+        return ()
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Return PyTorch's device, threads and options."""

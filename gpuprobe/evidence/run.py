@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.evidence import card
+from gpuprobe.ledger.scopes import recurrent
 from gpuprobe.records import Signal
 
 if TYPE_CHECKING:
-    from gpuprobe.records import Given, GpuInfo, Settings
+    from collections.abc import Sequence
+
+    from gpuprobe.records import Given, GpuInfo, GraphLoop, Settings
 
 READ_BACK = "Keras, read back"
 
@@ -71,6 +74,32 @@ def given_signals(given: Given | None) -> tuple[Signal, ...]:
     }
     return tuple(
         Signal(name=name, unit="", source="fit", value=value) for name, value in values.items() if value is not None
+    )
+
+
+def loop_signals(loops: Sequence[GraphLoop]) -> tuple[Signal, ...]:
+    """Return the loop of the step's graph in which most operations are started, other than a recurrent layer's."""
+    own = [loop for loop in loops if not recurrent(tuple(loop.path.split("/")))]
+    if not own:
+        return ()
+    loop = max(own, key=lambda one: (one.started_fraction or 0.0, one.serial))
+    unknown = "the graph does not fix how often the loop turns"
+    told: list[tuple[str, str, float | str | bool | None]] = [
+        ("graph_loop", "", loop.path),
+        ("graph_loop_turns", "in a step", loop.turns),
+        ("graph_loop_started", "of the operations that a step starts", loop.started_fraction),
+        ("graph_loop_serial", "", loop.serial),
+        ("graph_loop_linear", "", loop.linear),
+    ]
+    return tuple(
+        Signal(
+            name=name,
+            unit=unit,
+            source="the graph of the step",
+            value=value,
+            missing=unknown if value is None else None,
+        )
+        for name, unit, value in told
     )
 
 

@@ -163,6 +163,7 @@ class ProbeSession:
         save(self._spec, self.folder / SPEC_FILE)
         if settings is not None:
             self._log.write("settings", settings=settings)
+        self._log.write("loops", loops=self._backend.loops())
 
     def epoch_has(self, samples: int) -> None:
         """Save how many samples an epoch has, counted over a whole one."""

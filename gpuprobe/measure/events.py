@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gpuprobe.records import Given, LossPoint, Outcome, Phase, PhaseName, Run, RunSpec, Settings, TraceInfo, Wall
+from gpuprobe.records import (
+    Given,
+    GraphLoop,
+    LossPoint,
+    Outcome,
+    Phase,
+    PhaseName,
+    Run,
+    RunSpec,
+    Settings,
+    TraceInfo,
+    Wall,
+)
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -119,6 +131,7 @@ class RunInProgress:
     outside_fraction: float | None = None
     notes: list[str] = field(default_factory=list)
     wall: Wall | None = None
+    loops: tuple[GraphLoop, ...] = ()
     error: Outcome | None = None
     done: bool = False
     last_ns: int = 0
@@ -165,6 +178,9 @@ class RunInProgress:
 
     def _take_wall(self, event: dict[str, Any]) -> None:
         self.wall = msgspec.convert(event["wall"], Wall)
+
+    def _take_loops(self, event: dict[str, Any]) -> None:
+        self.loops = msgspec.convert(event["loops"], tuple[GraphLoop, ...])
 
     def _take_memory(self, event: dict[str, Any]) -> None:
         self.host_peak_mib, self.device_peak_mib = event["host_peak_mib"], event["device_peak_mib"]
@@ -218,6 +234,7 @@ class RunInProgress:
             outside_fraction=self.outside_fraction,
             notes=tuple(self.notes),
             wall=self.wall,
+            loops=self.loops,
         )
 
 

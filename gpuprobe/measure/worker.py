@@ -133,6 +133,7 @@ def _measure(spec: RunSpec, folder: Path, log: EventLog, built: _Built) -> None:
         parts = plan.replicas * plan.workers
         batch_size = parts * (seen.get("batch_size") or plan.batch_size // parts)
         log.write("settings", settings=backend.settings(model, batch_size, seen["feed_dtype"]))
+        log.write("loops", loops=backend.loops())
         gc.enable()
 
     stepper = Stepper(conductor, backend, log, folder / TRACE_FOLDER, per_call, Gate(folder), on_first_call)

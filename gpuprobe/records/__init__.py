@@ -8,7 +8,18 @@ a GPU and without TensorFlow. Units live in the names: `_ns`, `_s`, `_ms`, `_w`,
 from gpuprobe.records.base import SCHEMA, Record
 from gpuprobe.records.evidence import Confidence, Evidence, Gain, Signal
 from gpuprobe.records.files import load, save, to_json, write_whole
-from gpuprobe.records.run import Given, LossPoint, Outcome, Phase, PhaseName, Run, Settings, State, TraceInfo
+from gpuprobe.records.run import (
+    Given,
+    GraphLoop,
+    LossPoint,
+    Outcome,
+    Phase,
+    PhaseName,
+    Run,
+    Settings,
+    State,
+    TraceInfo,
+)
 from gpuprobe.records.strategy import Combination, Part, Role, Scale, StrategyInfo, applied, chain
 from gpuprobe.records.study import Environment, GpuInfo, Job, Request, RunSpec, Study
 from gpuprobe.records.wall import PartKind, Wall, WallPart
@@ -23,6 +34,7 @@ __all__ = [
     "Gain",
     "Given",
     "GpuInfo",
+    "GraphLoop",
     "Job",
     "LossPoint",
     "Outcome",

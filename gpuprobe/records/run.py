@@ -65,6 +65,21 @@ class Given(Record, frozen=True, kw_only=True):
     own_loop: bool = False
 
 
+class GraphLoop(Record, frozen=True, kw_only=True):
+    """A loop in the graph of a step, by the path of its scopes, and how often it `turns` in a step.
+
+    `started_fraction` is its share of the operations that a step starts (0 to 1), its backward pass included; both are
+    None where the graph does not fix the turns. `serial` says that a turn needs the one before, `linear` that it only
+    scales and adds what that one left.
+    """
+
+    path: str
+    turns: float | None = None
+    started_fraction: float | None = None
+    serial: bool = False
+    linear: bool = False
+
+
 class Phase(Record, frozen=True, kw_only=True):
     """One part of a run; `call_ends_ns` are the ends of the calls of the train function, each of so many steps.
 
@@ -124,7 +139,8 @@ class Run(Record, frozen=True, kw_only=True):
     Peak memory is in MiB: of the process for the host, of the backend's allocator for the device. `flop_per_sample` is
     TensorFlow's own count for one sample of a training step, None where it was not counted. `outside_fraction` is the
     share of the timed window outside the train function, None where nobody held a clock beside it. `wall` is where the
-    wall time of a training went that was watched; that of a planned run is told by its phases.
+    wall time of a training went that was watched; that of a planned run is told by its phases. `loops` are those of the
+    step's graph, where the backend tells them.
     """
 
     schema: int = SCHEMA
@@ -141,6 +157,7 @@ class Run(Record, frozen=True, kw_only=True):
     outside_fraction: float | None = None
     notes: tuple[str, ...] = ()
     wall: Wall | None = None
+    loops: tuple[GraphLoop, ...] = ()
 
     def phase(self, name: PhaseName) -> Phase | None:
         """Return the phase of that name, or None where the run did not come so far."""

@@ -15,6 +15,8 @@ import pytest
 
 from gpuprobe.compare.compare import compare
 from gpuprobe.compare.gather import gather
+from gpuprobe.diagnosis.diagnose import diagnose
+from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.trainings import leading_training, read_trainings
 from gpuprobe.report.compare import text
@@ -32,7 +34,18 @@ FLAWS = {
     "metric_each_batch": ("host_between_steps", "`AreaUnderCurve` do less, or less often: once an epoch"),
     "predict_in_callback": ("host_between_steps", "`Picture` do less, or less often: on fewer samples"),
     "saved_each_step": ("checkpointing", "+ if step % 500 == 0:"),
+    "while_over_time": ("loop_through_time", "one product with a matrix"),
 }
+# Of these a gain is told, and the pace of both twins is known.
+GAINING = (
+    "compiled_each_epoch",
+    "generator_numpy",
+    "lengths_differ",
+    "list_each_epoch",
+    "metric_each_batch",
+    "predict_in_callback",
+    "saved_each_step",
+)
 # Of these the comparison is told.
 COMPARED = ("compiled_each_epoch", "list_each_epoch", "predict_in_callback", "saved_each_step")
 Unpacked = Callable[[str], Path]
@@ -67,6 +80,12 @@ def judged(unpacked: Unpacked) -> Judged:
     return judge
 
 
+def step_s(diagnosis: Diagnosis) -> float:
+    """Return what a step costs over the whole run, without what comes once."""
+    assert diagnosis.whole_run is not None
+    return diagnosis.whole_run.recurring_s / diagnosis.whole_run.calls
+
+
 def first(diagnosis: Diagnosis) -> Finding:
     assert diagnosis.primary is not None
     return diagnosis.primary
@@ -86,11 +105,31 @@ def test_what_was_mended_is_not_found_again(name: str, judged: Judged) -> None:
     assert first(judged(f"{name}-fixed")).cause != FLAWS[name][0]
 
 
-def test_a_loop_whose_operations_are_too_short_to_be_noted_leaves_a_doubt(judged: Judged) -> None:
+def test_a_loop_whose_operations_are_too_short_to_be_noted_is_told_by_the_graph(judged: Judged) -> None:
     found = first(judged("while_over_time-flawed"))
-    assert (found.cause, found.confidence) == ("batch_too_small", "medium")
-    assert "decaying_1 holds a loop" in found.claim
-    assert "holds a loop" not in first(judged("while_over_time-fixed")).claim
+    assert (found.confidence, found.stage) == ("high", "linear")
+    assert "decaying_1/while" in found.claim
+    assert "it turns 100 times in each step, and each turn needs the one before" in found.claim
+    assert "vector" not in found.fix + found.code
+
+
+def test_by_its_trace_alone_such_a_loop_leaves_a_doubt(unpacked: Unpacked) -> None:
+    told = {}
+    for twin in ("flawed", "fixed"):
+        (trace,) = unpacked(f"while_over_time-{twin}").glob("**/*.xplane.pb")
+        told[twin] = first(diagnose(recorded(trace)))
+    assert (told["flawed"].cause, told["flawed"].confidence) == ("batch_too_small", "medium")
+    assert "decaying_1 holds a loop" in told["flawed"].claim
+    assert "holds a loop" not in told["fixed"].claim
+
+
+@pytest.mark.parametrize("name", GAINING)
+def test_what_the_twin_gains_lies_in_the_range_that_was_told(name: str, judged: Judged) -> None:
+    gain = first(judged(f"{name}-flawed")).predicted_gain
+    assert gain is not None
+    assert gain.low is not None
+    assert gain.high is not None
+    assert gain.low <= step_s(judged(f"{name}-flawed")) / step_s(judged(f"{name}-fixed")) <= gain.high
 
 
 @pytest.mark.parametrize("name", COMPARED)

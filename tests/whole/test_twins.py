@@ -83,12 +83,6 @@ def test_the_update_of_an_embedding_gains_as_much_as_its_twin_shows(tmp_path: Pa
     assert gain.low <= steps[0] / steps[1] <= gain.high
 
 
-def test_a_replay_that_misses_the_step_is_the_reason_why_no_gain_is_told(tmp_path: Path) -> None:
-    found = verdict("python_map", tmp_path)
-    assert found.predicted_gain is None
-    assert "beyond 5 % nothing is predicted from it" in found.no_gain
-
-
 @pytest.mark.parametrize(("python", "left"), [(0.0, 1.0), (1.0, 0.5)])
 def test_python_in_the_pipeline_may_hold_the_training_up_by_its_lock(
     python: float, left: float, tmp_path: Path

@@ -51,6 +51,7 @@ DEVICE: tuple[Cause[DeviceId], ...] = (
             "oversubscribed_cores",
             "keras_distribution_ignored",
             "serial_loop",
+            "loop_through_time",
             "batch_too_small",
             "tensor_cores_unused",
         ),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpuprobe.advice import compute, host_work, others
-from gpuprobe.diagnosis.causes.cause import Cause, Part
+from gpuprobe.advice import compute, host_work, loops, others
+from gpuprobe.diagnosis.causes.cause import Cause, InputStage, Part
 
 LaunchingId = Literal[
     "launch_bound",
@@ -13,6 +13,7 @@ LaunchingId = Literal[
     "eager_or_retracing",
     "batch_too_small",
     "serial_loop",
+    "loop_through_time",
 ]
 LAUNCHING: tuple[Cause[LaunchingId], ...] = (
     Cause(
@@ -37,7 +38,13 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
         ),
         signals=("gain.xla", "gain.steps_per_execution"),
         family="launches",
-        roots=("eager_or_retracing", "serial_loop", "rnn_without_cudnn", "xla_off_under_distribution"),
+        roots=(
+            "eager_or_retracing",
+            "serial_loop",
+            "loop_through_time",
+            "rnn_without_cudnn",
+            "xla_off_under_distribution",
+        ),
         root_is_most=True,
         cures=("launches_fused", "batch_times", "steps_per_execution"),
         decided_by_trace=True,
@@ -101,7 +108,7 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
         signals=("kernel_fraction", "sm_efficiency", "share.gpu_compute", "gain.large_batch"),
         family="launches",
         # A larger batch makes such a loop longer.
-        roots=("serial_loop",),
+        roots=("serial_loop", "loop_through_time"),
         root_is_most=True,
         cures=("batch_times",),
         weighed=True,
@@ -121,6 +128,24 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
         symptoms=("launch_bound", "batch_too_small"),
         cures=("loop_vectorised",),
         weighed=True,
-        advice=compute.serial_loop,
+        advice=loops.serial_loop,
+    ),
+    Cause(
+        id="loop_through_time",
+        words="a loop in the model goes step by step, and each turn needs the one before",
+        signature="The step's graph holds a loop of many turns that is none over the samples, and its body is made of "
+        "what the turn before left.",
+        fix="Take a recurrent layer of Keras where one does the same, fuse the turns by XLA, or make fewer of them.",
+        mistaken_for="serial_loop, whose turns could run at once; batch_too_small, launch_bound and compute_bound, "
+        "which are how its many small operations show; rnn_without_cudnn, where the loop is a recurrent layer's",
+        devices=("gpu", "cpu"),
+        thresholds=("loop_share", "loop_turns"),
+        signals=("graph_loop", "graph_loop_turns", "graph_loop_started", "loop", "loop_share", "loop_turns"),
+        family="launches",
+        symptoms=("launch_bound", "batch_too_small"),
+        advice=loops.loop_through_time,
     ),
 )
+STAGES = {
+    "linear": InputStage("a turn only scales and adds what the one before left", (), "loop_through_time"),
+}

@@ -14,7 +14,7 @@ from gpuprobe.cards import TENSOR_CORES_FROM
 from gpuprobe.diagnosis.causes import CAUSES, CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import gpu_state, losses
-from gpuprobe.diagnosis.rules.operations import serial_loop
+from gpuprobe.diagnosis.rules.operations import loop_through_time, serial_loop
 from gpuprobe.diagnosis.rules.recurrent import rnn_without_cudnn
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.thresholds import DEFAULTS, Thresholds
@@ -228,6 +228,7 @@ RULES: tuple[Rule, ...] = (
     straggler,
     eager_or_retracing,
     serial_loop,
+    loop_through_time,
     wrong_meter,
     profiler_perturbed,
 )

@@ -1,7 +1,12 @@
-"""What the operations of a step prove: a loop in the model that takes the samples of a batch one by one."""
+"""What the operations of a step prove: a loop in the model, over the samples of a batch or through time.
+
+A trace of a GPU shows the turns of a loop, one of a processor only where their operations take some time. The graph of
+the step, where it was read, tells how often a loop turns and whether a turn needs the one before.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
@@ -10,37 +15,118 @@ from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
+    from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.diagnosis.rules.rule import Result
-    from gpuprobe.records import Evidence
+    from gpuprobe.records import Confidence, Evidence
     from gpuprobe.thresholds import Thresholds
+
+TRACED = ("loop_share", "loop_turns", "loop_maps")
+OF_GRAPH = ("graph_loop", "graph_loop_turns", "graph_loop_started")
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """A loop that takes `share` of the step (0 to 1) in `turns` turns; `serial` is None where no graph was read.
+
+    `by` is how its share is known, in words; `of` names the signals that it rests on.
+    """
+
+    path: str
+    share: float
+    turns: float
+    serial: bool | None
+    by: str
+    of: tuple[str, ...]
 
 
 def serial_loop(evidence: Evidence, limits: Thresholds) -> Result:
     """A loop in the graph of the step that turns once for each sample, or a `tf.map_fn`."""
-    names = ("loop_share", "loop_turns", "loop_maps")
-    if reason := evidence.lacking(*names):
-        return NotEvaluated(cause="serial_loop", reason=reason)
-    share, turns = evidence.numbers("loop_share", "loop_turns")
-    turns /= evidence.number("steps_per_execution") or 1.0
-    if share < limits.loop_share or turns < limits.loop_turns:
+    loop, reason = _loop_of(evidence, limits)
+    if loop is None:
+        return NotEvaluated(cause="serial_loop", reason=reason) if reason else None
+    if loop.serial:
         return None
     batch = evidence.number("batch_size")
-    of_samples = bool(batch) and fixed.TURNS_NOTED_LOW <= turns / (batch or 1.0) <= fixed.TURNS_NOTED_HIGH
+    of_samples = bool(batch) and fixed.TURNS_NOTED_LOW <= loop.turns / (batch or 1.0) <= fixed.TURNS_NOTED_HIGH
     if of_samples:
         once = f"once for each of the {batch:.0f} samples of a batch, one after the other"
-    elif evidence.flag("loop_maps"):
+    elif evidence.flag("loop_maps") and loop.of == TRACED:
         once = "once for each element, one after the other"
+    elif loop.serial is False:
+        once = f"{loop.turns:.0f} times in a step, one after the other, and no turn needs another"
     elif batch is None:
-        once = f"{turns:.0f} times a step, which may be once for each sample: how many a batch has is not known"
+        once = f"{loop.turns:.0f} times a step, which may be once for each sample: how many a batch has is not known"
     else:
         return None
+    sure = of_samples or bool(evidence.flag("loop_maps")) or loop.serial is False
+    return _finding(evidence, "serial_loop", loop, f"it turns {once}", "high" if sure else "medium")
+
+
+def loop_through_time(evidence: Evidence, limits: Thresholds) -> Result:
+    """A loop in the graph of the step whose turns need one another; by a trace alone, one that is none over samples."""
+    loop, reason = _loop_of(evidence, limits)
+    if loop is None:
+        return NotEvaluated(cause="loop_through_time", reason=reason) if reason else None
+    if loop.serial is False:
+        return None
+    if loop.serial:
+        turns = f"it turns {loop.turns:.0f} times in each step, and each turn needs the one before"
+        linear = bool(evidence.flag("graph_loop_linear"))
+        return _finding(evidence, "loop_through_time", loop, turns, "high", "linear" if linear else None)
+    batch = evidence.number("batch_size")
+    if batch is None or evidence.flag("loop_maps") or loop.turns / batch >= fixed.TURNS_NOTED_LOW:
+        return None
+    turns = (
+        f"it turns {loop.turns:.0f} times a step of {batch:.0f} samples; whether each turn needs the one before, the "
+    )
+    return _finding(evidence, "loop_through_time", loop, f"{turns}trace does not tell", "medium")
+
+
+def _loop_of(evidence: Evidence, limits: Thresholds) -> tuple[_Loop | None, str]:
+    """Return the loop that takes much of the step, in many turns; else None, and why nothing is known."""
+    traced, graph = evidence.lacking(*TRACED), evidence.lacking(*OF_GRAPH)
+    found = []
+    if not traced:
+        share, turns = evidence.numbers("loop_share", "loop_turns")
+        path = evidence.text("loop")
+        serial = evidence.flag("graph_loop_serial") if _same(path, evidence.text("graph_loop")) else None
+        of_step = turns / (evidence.number("steps_per_execution") or 1.0)
+        found.append(_Loop(path, share, of_step, serial, f"takes {wording.share(share)} of the step", TRACED))
+    if not graph and (loop := _of_graph(evidence)) is not None:
+        found.append(loop)
+    kept = [loop for loop in found if loop.share >= limits.loop_share and loop.turns >= limits.loop_turns]
+    return next(iter(kept), None), "" if found else traced or ""
+
+
+def _of_graph(evidence: Evidence) -> _Loop | None:
+    """Return the loop of the graph that starts nearly all operations: what starting them takes is its share."""
+    turns, started = evidence.numbers("graph_loop_turns", "graph_loop_started")
+    starting = evidence.number("share.overhead")
+    if starting is None or started < fixed.LOOP_STARTS:
+        return None
+    share = starting * started
+    by = (
+        f"starts {wording.share(started)} of the operations of a step, which takes {wording.share(share)} of it by "
+        "starting them alone"
+    )
+    return _Loop(evidence.text("graph_loop"), share, turns, evidence.flag("graph_loop_serial"), by, OF_GRAPH)
+
+
+def _same(path: str, other: str) -> bool:
+    """Whether two paths are of one loop: a trace leaves out what is around the model."""
+    return bool(path and other) and (f"/{other}".endswith(f"/{path}") or f"/{path}".endswith(f"/{other}"))
+
+
+def _finding(
+    evidence: Evidence, cause: CauseId, loop: _Loop, turns: str, confidence: Confidence, stage: str | None = None
+) -> Finding:
     return Finding(
-        cause="serial_loop",
+        cause=cause,
         primary=False,
-        severity=share,
-        confidence="medium" if not of_samples and not evidence.flag("loop_maps") else "high",
-        claim=f"A loop in the model's graph, {evidence.text('loop')}, takes {wording.share(share)} of the step: it "
-        f"turns {once}.",
-        evidence=evidence.only(*names, "batch_size"),
-        fix=CAUSES["serial_loop"].fix,
+        severity=loop.share,
+        confidence=confidence,
+        claim=f"A loop in the model's graph, {loop.path}, {loop.by}: {turns}.",
+        evidence=evidence.only(*loop.of, "batch_size"),
+        fix=CAUSES[cause].fix,
+        stage=stage,
     )

@@ -31,6 +31,8 @@ TURNS_NOTED_LOW = 0.75
 operations."""
 TURNS_NOTED_HIGH = 1.01
 """No iteration of a loop is counted twice."""
+LOOP_STARTS = 0.8
+"""Where so many of the operations that a step starts are a loop's, what starting them takes is the loop's."""
 LEAST_GROWTH = 2
 """The smallest factor by which a larger batch is worth trying."""
 TRACES_APART_MIB = 64.0

@@ -9,7 +9,7 @@ import pytest
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.diagnosis.rules.operations import serial_loop
+from gpuprobe.diagnosis.rules.operations import loop_through_time, serial_loop
 from gpuprobe.ledger.breakdown import break_down, breakdown_of
 from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.ledger.scopes import maps, recurrent, scope_of
@@ -182,6 +182,56 @@ def test_a_loop_that_costs_little_is_none(share: float, turns: float, found: boo
 
 def test_without_operations_a_loop_is_not_decided() -> None:
     assert isinstance(serial_loop(Evidence(), DEFAULTS), NotEvaluated)
+
+
+OWN = f"{CALL}/net/own/while/body/_9/net/own/while/MatMul:MatMul"
+GRAPH: dict[str, Any] = {
+    "graph_loop": "net/own/while",
+    "graph_loop_turns": 16.0,
+    "graph_loop_started": 0.9,
+    "graph_loop_serial": True,
+    "graph_loop_linear": False,
+}
+
+
+def test_a_loop_whose_turns_need_one_another_is_never_to_be_vectorised() -> None:
+    found = verdict(looped(16, 5, OWN), batch_size=16.0, **GRAPH)
+    assert (found.cause, found.confidence) == ("loop_through_time", "high")
+    assert "net/own/while, takes 78 % of the step: it turns 16 times in each step" in found.claim
+    assert "vector" not in found.fix + found.code
+    assert found.predicted_gain is None
+
+
+def test_turns_that_only_scale_and_add_are_one_product() -> None:
+    found = verdict(looped(16, 5, OWN), batch_size=64.0, **(GRAPH | {"graph_loop_linear": True}))
+    assert (found.cause, found.stage) == ("loop_through_time", "linear")
+    assert "einsum" in found.code
+
+
+def test_turns_that_need_no_other_may_run_at_once_whatever_a_batch_has() -> None:
+    found = verdict(looped(16, 5, OWN), batch_size=64.0, **(GRAPH | {"graph_loop_serial": False}))
+    assert (found.cause, found.confidence) == ("serial_loop", "high")
+
+
+@pytest.mark.parametrize(
+    ("starting", "started", "found"), [(0.3, 0.81, True), (0.3, 0.79, False), (0.2, 0.81, False), (None, 0.9, False)]
+)
+def test_a_loop_of_short_operations_takes_what_starting_them_takes(
+    starting: float | None, started: float, found: bool
+) -> None:
+    values = {**GRAPH, "graph_loop_started": started, "loop_share": 0.0, "loop_turns": 0.0, "loop_maps": False}
+    values |= {} if starting is None else {"share.overhead": starting}
+    signals = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in values.items())
+    assert isinstance(loop_through_time(Evidence(signals=signals), DEFAULTS), Finding) is found
+
+
+def test_without_the_graph_a_loop_that_is_none_over_samples_is_named_less_surely() -> None:
+    timeline = looped(16, 5, OWN).timeline()
+    known = (Signal(name="batch_size", unit="", source="test", value=64.0),)
+    first, *others = diagnose(Case(breakdown_of(timeline), settings=known)).findings
+    assert first.cause != "loop_through_time"
+    (found,) = [other for other in others if other.cause == "loop_through_time"]
+    assert (found.confidence, "vector" in found.fix) == ("medium", False)
 
 
 def test_what_computes_most_is_named() -> None:

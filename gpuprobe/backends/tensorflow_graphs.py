@@ -1,0 +1,40 @@
+"""Reads the graphs of all functions that TensorFlow holds in this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from gpuprobe.backends.graph_function import Function
+from gpuprobe.backends.graph_loops import Graphs, loops_of
+
+if TYPE_CHECKING:
+    from gpuprobe.records import GraphLoop
+
+# How TensorFlow calls the function of a loop's body (while_v2.py). Without one nothing is read.
+BODY = "_body_"
+
+
+def loops() -> tuple[GraphLoop, ...]:
+    """Return the loops of the steps that this process trains; none where TensorFlow does not show its functions."""
+    try:
+        # No public interface gives them.
+        from tensorflow.python.eager.context import context
+
+        names = [_text(name) for name in context().list_function_names()]
+        if not any(BODY in name for name in names):
+            return ()
+        return loops_of(Graphs({name: Function.of(context().get_function_def(name)) for name in names}, number))
+    except Exception:  # noqa: BLE001 - no training may end for want of them
+        return ()
+
+
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode()
+
+
+def number(node: Any) -> float | None:
+    """Return the value of a constant, None where it is no single number."""
+    value = tf.make_ndarray(node.attr["value"].tensor)
+    return float(value.reshape(-1)[0]) if value.size == 1 and value.dtype.kind in "iuf" else None
