@@ -1,4 +1,4 @@
-"""The breakdown of each device of a trace, once it is known when it waited for others."""
+"""The breakdown of each device of a trace, given when it waited for other devices."""
 
 from __future__ import annotations
 
@@ -46,10 +46,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """A device's breakdown, with what it was made of: its host, the steps, their time by category, exclusive, and when
-    the host was held by work.
+    """A device's breakdown, and what it was computed from: its host, the steps, and their time by exclusive category.
 
-    `held` is work of its own, `once` what is done once, whether or not the device idled meanwhile.
+    `held` is when the host did work of its own, `once` when it did one-time work, whether or not the device idled.
     """
 
     breakdown: DeviceBreakdown
@@ -61,7 +60,7 @@ class Found:
 
 
 class Traced:
-    """A trace with what its devices are accounted for by: the kinds of its names, its hosts, what was lost of each."""
+    """A trace prepared for accounting: the kind of each name, its hosts, and the work that the profiler lost."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
@@ -70,48 +69,51 @@ class Traced:
 
     @cached_property
     def missing(self) -> dict[str, Lost]:
-        """What was lost of each host's launches."""
+        """The launches of each host whose work no device shows."""
         return {name: lost(host) for name, host in self.hosts.items()}
 
     @property
     def launched(self) -> int:
-        """How often the hosts launched work that no device shows."""
-        return sum(len(one.launch_ps) for one in self.missing.values())
+        """The number of launches whose work no device shows."""
+        return sum(len(lost_calls.launch_ps) for lost_calls in self.missing.values())
 
     def account(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[Found]:
-        """Account for the GPUs, or without any that did something for the processors.
+        """Account for the GPUs; if none did anything, for the processors.
 
-        `waiting` is when each device was in an exchange that another had not reached, `lost_share` what the profiler
-        says that it lost.
+        `waiting` is when each device was in an exchange that another had not reached, `lost_share` the share of work
+        that the profiler says it lost (0 to 1).
         """
-        found = self._gpus(waiting, lost_share)
-        shown = (
+        on_gpus = self._gpus(waiting, lost_share)
+        has_devices = (
             self.timeline.others
             or self.launched
             or any(len(device.kernels) or len(device.copies) for device in self.timeline.devices)
         )
-        return found if found or shown else self._processors(waiting, lost_share)
+        return on_gpus if on_gpus or has_devices else self._processors(waiting, lost_share)
 
     def _gpus(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[Found]:
-        found = []
+        accounted = []
         for device in self.timeline.devices:
             host, waits = self.hosts[device.host], waiting.get((device.name, device.host), Intervals())
             time = gpu_time(self.timeline, device, host, self.missing[device.host], waits)
             if time is not None:
-                made = _gpu(self.timeline, time, host, waits, lost_share)
-                found.append(Found(made, host, time.windows, time.parts, time.idle.busy_held, time.idle.busy_once))
-        return found
+                breakdown = _gpu_breakdown(self.timeline, time, host, waits, lost_share)
+                idle = time.idle
+                accounted.append(Found(breakdown, host, time.windows, time.parts, idle.busy_held, idle.busy_once))
+        return accounted
 
     def _processors(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[Found]:
-        found = []
+        accounted = []
         for host in self.hosts.values():
             waits = waiting.get((PROCESSOR, host.name), Intervals())
-            spent = cpu_time(host, waits)
-            if spent is not None:
-                parts = spent.parts
-                made = _cpu(host, spent, waits, lost_share)
-                found.append(Found(made, host, spent.windows, parts, parts["idle_host_work"], parts["idle_once"]))
-        return found
+            time = cpu_time(host, waits)
+            if time is not None:
+                parts = time.parts
+                breakdown = _processor_breakdown(host, time, waits, lost_share)
+                accounted.append(
+                    Found(breakdown, host, time.windows, parts, parts["idle_host_work"], parts["idle_once"])
+                )
+        return accounted
 
 
 def host_names(timeline: Timeline) -> list[str]:
@@ -120,10 +122,12 @@ def host_names(timeline: Timeline) -> list[str]:
     return list(dict.fromkeys([*(device.host for device in devices), *(thread.host for thread in threads)]))
 
 
-def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost, waiting: Intervals, lost_share: float) -> DeviceBreakdown:
+def _gpu_breakdown(
+    timeline: Timeline, time: GpuTime, host: TracedHost, waiting: Intervals, lost_share: float
+) -> DeviceBreakdown:
     device, windows = time.device, time.windows
     steps = StepBreakdowns.of(windows, {name: time.parts[name] for name in GPU_CATEGORIES})
-    span = max(time.span.total, 1)
+    span_ps = max(time.span.total, 1)
     gaps = gaps_of(time)
     counted = slice(steps.warmup, steps.warmup + len(steps.counted))
     sm, occupied, outside = kernels.sm_efficiency(time, counted), kernels.occupancy(time), kernels.idle_outside(time)
@@ -132,8 +136,8 @@ def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost, waiting: Intervals
         _of_steps(device.name, device.host, "gpu", steps, windows),
         marker_step_ms=median(device.steps.duration_ps) / PS_PER_MS if len(device.steps) else None,
         gpu_span_ms=time.span.total / PS_PER_MS,
-        kernel_fraction=time.kernels.total / span,
-        exposed_copy_fraction=difference(time.copies, time.kernels).total / span,
+        kernel_fraction=time.kernels.total / span_ps,
+        exposed_copy_fraction=difference(time.copies, time.kernels).total / span_ps,
         idle_outside_step_fraction=outside,
         sm_efficiency=sm,
         occupancy=occupied,
@@ -162,13 +166,13 @@ def _gpu(timeline: Timeline, time: GpuTime, host: TracedHost, waiting: Intervals
 
 
 def _per_step_ms(part: Intervals, windows: Windows, counted: slice) -> float:
-    """The mean of a part's time over the steps that count."""
+    """Return the mean time of a part in the steps that count."""
     return float(covered(part, windows.start_ps[counted], windows.end_ps[counted]).mean()) / PS_PER_MS
 
 
-def _cpu(host: TracedHost, spent: CpuTime, waiting: Intervals, lost_share: float) -> DeviceBreakdown:
-    windows, parts = spent.windows, spent.parts
-    whole = max(union(windows.start_ps, windows.end_ps).total, 1)
+def _processor_breakdown(host: TracedHost, time: CpuTime, waiting: Intervals, lost_share: float) -> DeviceBreakdown:
+    windows, parts = time.windows, time.parts
+    steps_ps = max(union(windows.start_ps, windows.end_ps).total, 1)
     steps = StepBreakdowns.of(windows, {name: parts[name] for name in CPU_CATEGORIES})
     operations, loops = made_up_of(on_processor(host), windows)
     events = proof(host, parts, windows.inside)
@@ -176,8 +180,8 @@ def _cpu(host: TracedHost, spent: CpuTime, waiting: Intervals, lost_share: float
     return replace(
         _of_steps(PROCESSOR, host.name, "cpu", steps, windows),
         confidence=confidence_in(steps.typical, 1.0, lost_share),
-        overhead_fraction=spent.overhead.total / whole,
-        dispatch_fraction=spent.dispatching.total / whole,
+        overhead_fraction=time.overhead.total / steps_ps,
+        dispatch_fraction=time.dispatching.total / steps_ps,
         communication=communication.of_processor(host, windows, parts["cpu_collective"], waiting, counted),
         recurrent=recurrent_facts(host, windows, join([parts["cpu_compute"], parts["cpu_dispatch"]])),
         operations=operations,
@@ -191,7 +195,7 @@ def _cpu(host: TracedHost, spent: CpuTime, waiting: Intervals, lost_share: float
 def _of_steps(
     name: str, host: str, kind: Literal["gpu", "cpu"], steps: StepBreakdowns, windows: Windows
 ) -> DeviceBreakdown:
-    """Return the breakdown with what all kinds of devices have: the time of their steps."""
+    """Return the breakdown with the fields that GPUs and processors share: those about their steps."""
     return DeviceBreakdown(
         name=name,
         host=host,

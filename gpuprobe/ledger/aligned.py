@@ -1,4 +1,4 @@
-"""The same exchanges of several devices, side by side: which of one is which of another, by when they end."""
+"""Matches the exchanges of several devices by when they end, and puts them side by side."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ if TYPE_CHECKING:
 
     from gpuprobe.traces.timeline import Int64s
 
-# Ends further apart than this, and than this share of how long the exchange took somewhere, are those of different
-# exchanges: true ends lie microseconds apart on GPUs, and on processors as far as a thread waits for its turn.
+# Ends further apart than this time, and than this share of the exchange's longest time, belong to different exchanges.
+# The ends of one exchange lie microseconds apart on GPUs, and on processors as long as a thread waits for its turn.
 APART_PS, APART_SHARE = 200_000_000, 0.25
 
 
 def side_by_side(own: Sequence[Int64s], hosts: Sequence[str], unix: bool) -> Int64s | None:
     """Return the exchanges of one kind that all members show, (d, k, 2 or more); None where they are not the same.
 
-    `own` are those of each member, (n, 2 or more): start and end, in their order, and what else is told of them.
-
-    The traces of a job begin and end a little apart, so that one may hold an exchange more at either end.
+    `own` are the exchanges of each member, (n, 2 or more): start, end, and further columns, in order. The traces of a
+    job do not begin and end at the same time, so one may hold a few more exchanges at either end.
     """
     first = min(range(len(own)), key=lambda row: len(own[row]))
-    ahead = [_ahead(of, own[first], hosts[row] == hosts[first], unix) for row, of in enumerate(own)]
+    ahead = [_shift(of, own[first], hosts[row] == hosts[first], unix) for row, of in enumerate(own)]
     if None in ahead:
         return None
     places = np.array([place for place in ahead if place is not None])
@@ -42,12 +41,12 @@ def side_by_side(own: Sequence[Int64s], hosts: Sequence[str], unix: bool) -> Int
     return columns if (apart <= allowed_ps(columns)).mean() >= fixed.EXCHANGES_TOGETHER else None
 
 
-def _ahead(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None:
-    """Return how many exchanges a member shows before the first of another's; None where they do not fit.
+def _shift(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None:
+    """Return how many exchanges a member shows before the first exchange of another; None where they do not fit.
 
-    Steps that are alike fit in several ways. Clocks of the same kind then decide by how little they differ, unless the
-    steps differ enough to tell better. Other clocks tell nothing: then the one counts without a shift where both show
-    as many, else the one that fits best by far.
+    If steps are alike, several shifts fit. With Unix clocks, the shift with the smallest clock difference counts,
+    unless the ends fit one shift much better. Other clocks prove nothing: then no shift counts if both show the same
+    number of exchanges, else the shift that fits by far the best.
     """
     fewest = max(1 if one_clock or unix else fixed.EXCHANGES_TELLING, len(first) - fixed.EXCHANGES_EDGE)
     offset: dict[int, float] = {}
@@ -62,7 +61,7 @@ def _ahead(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None
         if (np.abs(apart - usual) <= allowed_ps(pair)).mean() >= fixed.EXCHANGES_TOGETHER:
             offset[place] = abs(median(apart))
             spread[place] = float(np.abs(apart - usual).mean())
-    if one_clock or (unix and not _tell(spread, len(first))):
+    if one_clock or (unix and not _ends_decide(spread, len(first))):
         return min(offset, key=offset.__getitem__, default=None)
     if unix:
         return min(spread, key=spread.__getitem__, default=None)
@@ -74,14 +73,14 @@ def _ahead(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None
 
 
 def allowed_ps(columns: Int64s) -> NDArray[np.float64]:
-    """Return how far the ends of each exchange, (d, k, 2 or more), may lie apart, (k,)."""
+    """Return how far apart the ends of each exchange, (d, k, 2 or more), may lie, (k,) ps."""
     longest: Int64s = (columns[:, :, 1] - columns[:, :, 0]).max(axis=0)
     allowed: NDArray[np.float64] = np.maximum(float(APART_PS), APART_SHARE * longest)
     return allowed
 
 
-def _tell(spread: dict[int, float], count: int) -> bool:
-    """Whether the ends fit in one way so much better than in any other that clocks need not agree."""
+def _ends_decide(spread: dict[int, float], count: int) -> bool:
+    """Whether the ends fit one shift so much better than any other that the clocks do not matter."""
     best, *others = sorted(spread.values()) or [0.0]
     return count >= 2 * fixed.EXCHANGES_TELLING and all(
         fixed.EXCHANGES_FIT_BETTER * max(best, 1.0) < other for other in others
@@ -89,7 +88,7 @@ def _tell(spread: dict[int, float], count: int) -> bool:
 
 
 def apart_ps(end: Int64s, hosts: Sequence[str]) -> Int64s:
-    """Return how far apart the ends of each collective lie, (k,), once each host's clock is set by their median."""
+    """Return how far apart the ends of each collective lie, (k,) ps, after each host's median offset is subtracted."""
     offset = {host: median((end[[of == host for of in hosts]] - end[0]).ravel()) for host in dict.fromkeys(hosts)}
     on_one_clock = end - np.array([[offset[host]] for host in hosts]).astype(np.int64)
     apart: Int64s = on_one_clock.max(axis=0) - on_one_clock.min(axis=0)

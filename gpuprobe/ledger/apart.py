@@ -1,7 +1,7 @@
-"""The breakdown of a job with many large traces, each read by a child process, in memory for one on each processor.
+"""The breakdown of a job with many large traces, each read by a child process, one trace per processor at a time.
 
-It is that which `break_down(read(path))` gives, which holds all traces at once. Every file is read twice: what a device
-waited in its exchanges is known only when those of all files have been matched.
+The result is that of `break_down(read(path))`, which would hold all traces in memory at once. Every file is read twice:
+how long a device waited in its exchanges is known only once the exchanges of all files have been matched.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ CHILD = "gpuprobe.ledger.reading"
 
 
 @dataclass(frozen=True)
-class _Whole:
-    """A file that can be read: what was seen of it, its host's name in the job, and what to add to its times (ps)."""
+class _Readable:
+    """A file that can be read: its first answer, its host's name in the job, and what to add to its times (ps)."""
 
     file: Path
     seen: Glance
@@ -46,7 +46,7 @@ class _Whole:
     offset_ps: int
 
     def placed(self, own: Own) -> dict[Member, dict[Key, Int64s]]:
-        """Return exchanges of the file's devices under the names and on the clock of the job."""
+        """Return exchanges of the file's devices with the job's names and on the job's clock."""
         by = np.array([self.offset_ps, self.offset_ps, 0, 0], np.int64)
         return {
             (device, self.host): {key: columns + by for key, columns in of.items()} for (device, _), of in own.items()
@@ -54,21 +54,23 @@ class _Whole:
 
 
 def break_down_apart(path: Path, size: int | None = None) -> TraceBreakdown:
-    """Account for every step of all the traces at a path, side by side in at most `size` children: one a processor.
+    """Account for every step of all traces at a path, in at most `size` children at once (default: one a processor).
 
     A file that cannot be read, or whose child dies, is left out, and a warning says so. Raises InputError where there
-    is none, or none can be read.
+    is no trace, or none can be read.
     """
     files, warnings = find(path)
     with Crew[Look | Account](CHILD, size or _processors()) as crew:
         seen, errors = _each(files, crew.ask([Look(file) for file in files], files))
-        whole = _placed(seen, errors)
-        met = _met(path, whole, len(files) if errors else 0, warnings, left_out(errors))
+        readable = _placed(seen, errors)
+        met = _job_of(path, readable, len(files) if errors else 0, warnings, left_out(errors))
         lost: dict[str, None] = {}
 
         def account(waiting: Mapping[Member, Intervals]) -> list[Part]:
-            told = [_told(one, waiting, told_lost(met.warnings)) for one in whole]
-            parts, failed = _each([one.file for one in whole], crew.ask(told, [one.file for one in whole]))
+            questions = [_account_question(trace, waiting, told_lost(met.warnings)) for trace in readable]
+            parts, failed = _each(
+                [trace.file for trace in readable], crew.ask(questions, [trace.file for trace in readable])
+            )
             if not parts:
                 raise InputError(failed[0])
             lost.update(dict.fromkeys(failed))
@@ -83,48 +85,48 @@ def _processors() -> int:
 
 
 def _each(files: Sequence[Path], answers: Sequence[Any]) -> tuple[list[tuple[Path, Any]], list[str]]:
-    """Part what was answered about files from the errors of the others."""
+    """Return the answers about the files, and the errors of the files without one."""
     pairs = list(zip(files, answers, strict=True))
     failed = [(file, got) for file, got in pairs if isinstance(got, Failed)]
     errors = [f"{file}: {got.reason}" if got.died else got.reason for file, got in failed]
     return [(file, got) for file, got in pairs if not isinstance(got, Failed)], errors
 
 
-def _placed(seen: Sequence[tuple[Path, Glance]], errors: Sequence[str]) -> list[_Whole]:
-    """Give each file its host's name in the job, and its place on the job's clock."""
+def _placed(seen: Sequence[tuple[Path, Glance]], errors: Sequence[str]) -> list[_Readable]:
+    """Give each file its host's name in the job, and its offset on the job's clock."""
     if not seen:
         raise InputError(errors[0])
     files = [file for file, _ in seen]
-    hosts = called_apart([one.host for _, one in seen], files)
-    offsets = offsets_ps([Clocked(file, one.origin_ns, one.unix) for file, one in seen])
-    return [_Whole(*of, host, offset) for of, host, offset in zip(seen, hosts, offsets, strict=True)]
+    hosts = called_apart([glance.host for _, glance in seen], files)
+    offsets = offsets_ps([Clocked(file, glance.origin_ns, glance.unix) for file, glance in seen])
+    return [_Readable(*of, host, offset) for of, host, offset in zip(seen, hosts, offsets, strict=True)]
 
 
-def _met(path: Path, whole: Sequence[_Whole], asked: int, found: Sequence[str], left: Sequence[str]) -> Met:
-    """Join what was seen of the files; of `asked` some are left out, and belong to the job all the same."""
+def _job_of(path: Path, readable: Sequence[_Readable], asked: int, found: Sequence[str], left: Sequence[str]) -> Met:
+    """Join the first answers of the files; of the `asked` files those left out still belong to the job."""
     gpus: dict[Member, dict[Key, Int64s]] = {}
     hosts: dict[Member, dict[Key, Int64s]] = {}
-    for one in whole:
-        gpus.update(one.placed(one.seen.gpus))
-        hosts.update(one.placed(one.seen.processors))
-    unix = all(one.seen.unix for one in whole)
-    uncompared = [UNCOMPARED] if len(whole) > 1 and not unix else []
-    warnings = [text for one in whole for text in one.seen.warnings]
+    for trace in readable:
+        gpus.update(trace.placed(trace.seen.gpus))
+        hosts.update(trace.placed(trace.seen.processors))
+    unix = all(trace.seen.unix for trace in readable)
+    uncompared = [UNCOMPARED] if len(readable) > 1 and not unix else []
+    warnings = [text for trace in readable for text in trace.seen.warnings]
     return Met(
         source=str(path),
-        format=whole[0].seen.format,
+        format=readable[0].seen.format,
         own=gpus or hosts,
         unix=unix,
-        ranks=max(asked, *(one.seen.ranks for one in whole)),
+        ranks=max(asked, *(trace.seen.ranks for trace in readable)),
         warnings=(*found, *warnings, *uncompared, *left),
     )
 
 
-def _told(one: _Whole, waiting: Mapping[Member, Intervals], lost_share: float) -> Account:
-    """Ask for a file's breakdown, with the waits of its devices by its own clock."""
+def _account_question(trace: _Readable, waiting: Mapping[Member, Intervals], lost_share: float) -> Account:
+    """Return the question for a file's breakdown, with the waits of its devices on its own clock."""
     waits = {
-        device: Intervals(time.start - one.offset_ps, time.end - one.offset_ps)
+        device: Intervals(time.start - trace.offset_ps, time.end - trace.offset_ps)
         for (device, host), time in waiting.items()
-        if host == one.host
+        if host == trace.host
     }
-    return Account(one.file, one.host, lost_share, waits)
+    return Account(trace.file, trace.host, lost_share, waits)

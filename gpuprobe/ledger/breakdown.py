@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workings:
-    """The breakdown of a trace, with what that of each of its devices was made of, and their matched exchanges."""
+    """The breakdown of a trace, what that of each device was computed from, and their matched exchanges."""
 
     timeline: Timeline
     breakdown: TraceBreakdown
@@ -33,19 +33,19 @@ class Workings:
     exchanged: Exchanges | None = None
 
     def made_of(self, device: DeviceBreakdown) -> Found:
-        """Return what the breakdown of a device was made of."""
+        """Return what the breakdown of a device was computed from."""
         return next(found for found in self.found if found.breakdown is device)
 
 
 def breakdown_of(timeline: Timeline) -> TraceBreakdown:
-    """Return the breakdown of every step of a trace, where its workings are not wanted."""
+    """Return the breakdown of every step of a trace, without its workings."""
     return break_down(timeline).breakdown
 
 
 def break_down(timeline: Timeline) -> Workings:
-    """Account for every step of a trace; without a GPU in it the processor is the device.
+    """Account for every step of a trace. Without a GPU in it, the processor is the device.
 
-    `devices` is empty where no step could be found, and the warnings say so.
+    If no step could be found, `devices` is empty and a warning says why.
     """
     traced = Traced(timeline)
     found: list[Found] = []

@@ -1,7 +1,7 @@
-"""How much of a device's exchanges costs: their volume, what nothing hides, and what holds the next work up.
+"""What a device's exchanges cost: their volume, the exposed part, and the part that blocks other work.
 
-Volume, exposed and blocking communication are three figures, and only the last can be won back (NVIDIA-NeMo's
-Megatron-Bridge, its skill for nsys): what nothing hides while the host has launched nothing more would be idle anyway.
+Only blocking communication can be saved (NVIDIA-NeMo's Megatron-Bridge, its skill for nsys). Exposed communication
+while the host has launched nothing more would be idle time anyway.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Exchanges:
-    """Exchanges of a device, (n,) each, sorted by start: when they were asked for is in their step.
+    """The exchanges of a device, (n,) each, sorted by start. `asked_ps` is when the host launched them, in their step.
 
-    `gradients` are those that add something up.
+    `gradients` tells which of them add values up.
     """
 
     start_ps: Int64s
@@ -57,32 +57,32 @@ def of_gpu(
     size = kernels.bytes[exchanges] if len(kernels.bytes) else np.full(int(exchanges.sum()), UNKNOWN)
     gradients = names.adds_up(timeline.names, kernels.name[exchanges])
     calls = called_by(host, kernels.correlation[exchanges])
-    # A host that runs ahead is in a later step by the time that an exchange starts.
+    # A host that runs ahead is already in a later step when an exchange starts.
     asked = np.where(
         calls != NO_CALL, host.calls.start_ps[calls] if len(host.calls.start_ps) else 0, kernels.start_ps[exchanges]
     )
-    made = _Exchanges(kernels.start_ps[exchanges], kernels.end_ps[exchanges], asked, size, gradients)
-    return _facts(made, waiting, (exposed, blocking), kernels.end_ps[~exchanges], time.windows, counted)
+    own = _Exchanges(kernels.start_ps[exchanges], kernels.end_ps[exchanges], asked, size, gradients)
+    return _facts(own, waiting, (exposed, blocking), kernels.end_ps[~exchanges], time.windows, counted)
 
 
 def held_up(kernels: Kernels, exchanges: NDArray[np.bool_], host: TracedHost, exposed: Intervals) -> Intervals | None:
-    """Return when exchanges, exposed as they are, keep other work from running; None where launches are not known.
+    """Return when exposed exchanges keep other work from running; None where too few launches are known.
 
-    `exchanges` says which kernels (n,) they are.
+    `exchanges` tells which kernels, (n,) bool, are exchanges.
     """
     begins = called_by(host, kernels.correlation[~exchanges])
     known = begins != NO_CALL
     if len(known) and known.mean() < fixed.JOINED_LOW:
         return None
     queued = union(host.calls.start_ps[begins[known]], kernels.start_ps[~exchanges][known])
-    # Where the host waits for the exchange itself, it would have launched more.
+    # While the host waits for the exchange itself, it launches nothing more.
     return intersection(exposed, join([queued, host.select(Kind.SYNC)]))
 
 
 def of_processor(
     host: TracedHost, windows: Windows, exposed: Intervals, waiting: Intervals, counted: slice
 ) -> CommunicationFacts | None:
-    """Describe the exchanges of a processor, whose runtime starts whatever can run: what is exposed holds it up."""
+    """Describe the exchanges of a processor. Its runtime starts whatever can run, so exposed time blocks other work."""
     chosen = [(kinds & Kind.EXCHANGE) != 0 for kinds in host.kinds]
     events = [(thread.events, mask) for thread, mask in zip(host.threads, chosen, strict=True) if mask.any()]
     if not events:
@@ -92,12 +92,12 @@ def of_processor(
     gradients = names.adds_up(host.names, np.concatenate([of.name[mask] for of, mask in events]))
     order = np.argsort(start, kind="stable")
     unknown = np.full(len(start), UNKNOWN, np.int64)
-    made = _Exchanges(start[order], end[order], start[order], unknown, gradients[order])
-    return _facts(made, waiting, (exposed, exposed), host.computing.end, windows, counted)
+    own = _Exchanges(start[order], end[order], start[order], unknown, gradients[order])
+    return _facts(own, waiting, (exposed, exposed), host.computing.end, windows, counted)
 
 
 def _facts(
-    made: _Exchanges,
+    own: _Exchanges,
     waiting: Intervals,
     costs: tuple[Intervals, Intervals | None],
     computed_ps: Int64s,
@@ -105,27 +105,27 @@ def _facts(
     counted: slice,
 ) -> CommunicationFacts | None:
     begin, end = windows.start_ps[counted], windows.end_ps[counted]
-    step = np.searchsorted(begin, made.asked_ps, side="right") - 1
-    within = (step >= 0) & (made.asked_ps < end[np.maximum(step, 0)])
+    step = np.searchsorted(begin, own.asked_ps, side="right") - 1
+    within = (step >= 0) & (own.asked_ps < end[np.maximum(step, 0)])
     if not within.any():
         return None
     exposed, blocking = costs
-    volume = difference(union(made.start_ps, made.end_ps), waiting)
-    sized, gradients = made.bytes[within], within & made.gradients
+    volume = difference(union(own.start_ps, own.end_ps), waiting)
+    sized, gradients = own.bytes[within], within & own.gradients
     return CommunicationFacts(
         volume_ms=_mean_ms(volume, begin, end),
         exposed_ms=_mean_ms(exposed, begin, end),
         blocking_ms=None if blocking is None else _mean_ms(blocking, begin, end),
         packs=float(gradients.sum()) / len(begin),
         mebibytes=float(sized.sum()) / MIB / len(begin) if (sized != UNKNOWN).all() else None,
-        ahead_ms=_ahead_ms(made.start_ps[gradients], step[gradients], np.sort(computed_ps)),
+        ahead_ms=_ahead_ms(own.start_ps[gradients], step[gradients], np.sort(computed_ps)),
     )
 
 
 def _ahead_ms(start_ps: Int64s, step: Int64s, computed_ps: Int64s) -> float | None:
-    """How long before the end of the computing that the last exchange waits for the first one starts; the median step.
+    """Return how long before the last gradient is ready the first exchange of a step starts; the median over the steps.
 
-    Of what is computed, what ended when the last exchange starts, may be a gradient of it.
+    The last gradient is taken to be the computing that ended last before the last exchange starts.
     """
     if not len(computed_ps) or not len(start_ps):
         return None

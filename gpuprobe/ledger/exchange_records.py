@@ -1,4 +1,4 @@
-"""The records of what devices exchange: how much of it costs, and who waits for whom."""
+"""The records of exchanges between devices: what they cost, and which device waits for which."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from gpuprobe.records import Record
 
 
 class CommunicationFacts(Record, frozen=True, kw_only=True):
-    """What a device exchanges with others, in ms of an average step, without its waiting for them to come.
+    """What a device exchanges with others, in ms of an average step, its waits for the other devices left out.
 
-    `volume_ms` is how long exchanges run, `exposed_ms` is that in which nothing is computed or copied meanwhile, and
-    `blocking_ms` that of it in which the next work was there and had to wait: only this can be won back. It is None
-    where launches are not known. `mebibytes` is what the device gives or gets, None where the trace does not say.
+    `volume_ms` is how long exchanges run, `exposed_ms` the part of it in which nothing is computed or copied, and
+    `blocking_ms` the part of that in which other work was ready and had to wait: only this can be saved. It is None
+    where launches are not known. `mebibytes` is what the device sends or receives, None where the trace does not say.
 
-    `packs` is how many of a step's exchanges add something up, as gradients are. `ahead_ms` is how long before the last
-    gradient is ready the first of them starts, and so may run beside the backward pass; 0 or less where none does. The
-    last gradient is taken to be what was computed last before the last of them.
+    `packs` is the number of exchanges in a step that add values up, as for gradients. The first of them starts
+    `ahead_ms` before the last gradient is ready, and may run beside the backward pass for that time; 0 or less where
+    none does. The last gradient is taken to be the computing that ended last before the last of these exchanges.
     """
 
     volume_ms: float
@@ -26,14 +26,14 @@ class CommunicationFacts(Record, frozen=True, kw_only=True):
 
     @property
     def hidden_fraction(self) -> float:
-        """How much of it runs beside other work (0 to 1)."""
+        """The share of the exchanges' time in which other work runs too (0 to 1)."""
         return 1 - self.exposed_ms / self.volume_ms if self.volume_ms > 0 else 0.0
 
 
 class PeerFacts(Record, frozen=True, kw_only=True):
-    """What the exchanges between devices say of one of them, a step.
+    """What the matched exchanges show about one device, in ms per step.
 
-    `device` is a place in `TraceBreakdown.devices`. `waited_ms` is how long it waited in exchanges for others. It came
+    `device` is a place in `TraceBreakdown.devices`. `waited_ms` is how long it waited for others in exchanges. It came
     last to `last` of the `exchanges` of all steps, and each of the others waited `kept_ms` for it on average.
     """
 
@@ -47,8 +47,8 @@ class PeerFacts(Record, frozen=True, kw_only=True):
 class StepWait(Record, frozen=True, kw_only=True):
     """One step of a job: the device that the others waited for longest, and how long each did on average.
 
-    `device` is a place in `TraceBreakdown.devices`, None where nobody was waited for long. `number` is the step's, None
-    where the traces do not number their steps.
+    `device` is a place in `TraceBreakdown.devices`, None where no device was waited for long. `number` is the step's,
+    None where the traces do not number their steps.
     """
 
     number: int | None
@@ -57,10 +57,10 @@ class StepWait(Record, frozen=True, kw_only=True):
 
 
 class HostClock(Record, frozen=True, kw_only=True):
-    """A host's clock beside that of the host `against`, from the ends of the exchanges that both took part in.
+    """A host's clock compared with that of the host `against`, by the ends of the exchanges of both.
 
-    It is `offset_ms` ahead at the first of them, and gains `drift_ppm`, 0 where too few tell. All but a twentieth of
-    the ends then agree within `error_ms`.
+    It is `offset_ms` ahead at the first of these exchanges and gains `drift_ppm` (0 if there are too few to tell).
+    After this correction 95 % of the ends agree within `error_ms`.
     """
 
     host: str

@@ -1,16 +1,16 @@
-"""The collectives of a trace, matched over their participants: what is transfer, and what is waiting for a peer.
+"""The collectives of a trace, matched over their participants: which part is transfer, and which is waiting.
 
 Every participant of a communicator must issue the same collectives in the same order (NCCL's user guide, "Using
 multiple NCCL communicators concurrently"), and all of them end together. So the k-th of a kind on one device is the
-k-th on each other of its communicator, and the shortest of them is the transfer: the device that came last waited for
-nobody. The rest of each longer one is waiting. None of this needs the clocks of several hosts to agree.
+k-th on every other device of its communicator. The shortest of them is the transfer, since the device that came last
+did not wait. The rest of each longer one is waiting. This does not need the clocks of several hosts to agree.
 
-Which exchange of a trace is the first of another's is told by the numbers of their steps, where both have them, else by
-their ends, which agree once each host's offset is taken off. On processors that are busy ends do not agree: a thread
-that waits for its turn leaves late. There the numbers alone decide.
+Step numbers show which exchange of one trace is the first of another's, if both traces have them. Else the ends of the
+exchanges do, which agree once each host's clock offset is subtracted. On busy processors the ends do not agree, since a
+thread that waits for its turn ends late: there only step numbers decide.
 
-PyTorch names the communicator of each collective. Where a trace does not, all devices are one. Where exchanges of one
-communicator do not end together, as those of pairs, those devices belong together whose exchanges do.
+PyTorch names the communicator of each collective. In a trace without such names, all devices form one. If the exchanges
+of one communicator do not end together (pairs of devices, for example), the devices whose exchanges do form a group.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ APART = "the devices' exchanges do not end together: they are of different steps
 class Exchanges:
     """Matched collectives, (d, k) for d devices: `start_ps` and `end_ps`, each on its own host's clock.
 
-    `took` says which devices took part in which; the times of the others are 0. Of each, (k,): `transfer_ps` is how
-    long the shortest took, `bytes` what each device gave or got, `step` the number of its step; the last two are
-    UNKNOWN where the trace does not say. `numbered` says that the steps' numbers proved every match.
+    `took` says which devices took part; the times of the others are 0. For each collective, (k,): `transfer_ps` is the
+    time of the shortest, `bytes` what each device sent or received, `step` the number of its step; the last two are
+    UNKNOWN where the trace does not say. `numbered` says that step numbers proved every match.
     """
 
     members: tuple[Member, ...]
@@ -81,29 +81,29 @@ class Exchanges:
 
 
 def match(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> tuple[Exchanges | None, str]:
-    """Match the collectives of all devices of a trace that take part in some, as `matched` does."""
+    """Match the collectives of a trace's GPUs, else of its processors, as `matched` does."""
     return matched(of_gpus(timeline, hosts) or of_processors(hosts), timeline.unix)
 
 
 def matched(own: Own, unix: bool) -> tuple[Exchanges | None, str]:
-    """Match the collectives of devices; without a match, or of those without, say the reason.
+    """Match the collectives of several devices; return them, and the reason why some or all could not be matched.
 
-    The reason is empty where there is nothing to match. `unix` says that all clocks are Unix time.
+    The reason is empty where all were matched or there are none. `unix` says that all clocks are Unix time.
     """
     if len(own) < 2:
         return None, "the trace holds the exchanges of one device alone" if own else ""
     keys = dict.fromkeys(key for of in own.values() for key in of)
-    found = [group for key in keys for group in _of_key(own, key, unix)]
-    if not found:
+    groups = [group for key in keys for group in _groups_of_key(own, key, unix)]
+    if not groups:
         return None, APART
     members = tuple(own)
-    exchanged = _joined(members, found)
+    exchanged = _joined(members, groups)
     left = int((~exchanged.took.any(axis=1)).sum())
     return exchanged, f"{APART}, on {wording.count(left, 'device')} of {len(members)}" if left else ""
 
 
 def too_few(ranks: int, exchanged: Exchanges | None) -> str:
-    """Say what cannot be told where too few of a job's `ranks` were traced; empty where enough were, or it is 0."""
+    """Return why devices are not compared if too few of a job's `ranks` were traced; empty if enough were, or for 0."""
     if exchanged is None or not ranks:
         return ""
     seen = int(exchanged.took.any(axis=1).sum())
@@ -111,14 +111,15 @@ def too_few(ranks: int, exchanged: Exchanges | None) -> str:
         return ""
     return (
         f"the exchanges of {seen} of the job's {ranks} ranks were traced, fewer than "
-        f"{wording.share(fixed.RANKS_TOLD)}: neither who is waited for nor what of an exchange is transfer is said"
+        f"{wording.share(fixed.RANKS_TOLD)}: which device is waited for, and how long a transfer takes, is not known"
     )
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Exchanges of one kind and communicator, (d, k, 4), with the members that they are of, and whether numbers of
-    their steps proved that they are the same.
+    """Exchanges of one operation and communicator, (d, k, 4), with their members.
+
+    `numbered` says that step numbers proved the match.
     """
 
     members: tuple[Member, ...]
@@ -126,28 +127,28 @@ class _Group:
     numbered: bool
 
 
-def _of_key(own: Own, key: Key, unix: bool) -> list[_Group]:
+def _groups_of_key(own: Own, key: Key, unix: bool) -> list[_Group]:
     members = tuple(member for member, of in own.items() if key in of)
     if len(members) < 2:
         return []
     together = _aligned(own, key, members, unix)
-    return [together] if together is not None else _parts(own, key, members, unix)
+    return [together] if together is not None else _groups_that_end_together(own, key, members, unix)
 
 
-def _parts(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> list[_Group]:
-    """Part members into those whose exchanges end together, each with the first that it fits."""
-    found = []
+def _groups_that_end_together(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> list[_Group]:
+    """Divide the members into groups whose exchanges end together; each joins the first member that it fits."""
+    groups = []
     while len(members) > 1:
         first, *others = members
-        group = (first, *(one for one in others if _aligned(own, key, (first, one), unix) is not None))
+        group = (first, *(other for other in others if _aligned(own, key, (first, other), unix) is not None))
         aligned = _aligned(own, key, group, unix) if len(group) > 1 else None
-        found += [aligned] if aligned is not None else []
+        groups += [aligned] if aligned is not None else []
         members = tuple(member for member in members if member not in group)
-    return found
+    return groups
 
 
 def _aligned(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> _Group | None:
-    """Return the exchanges that members have in common, without the few that do not end together."""
+    """Return the exchanges that all members have in common, without the few that do not end together."""
     of, hosts = [own[member][key] for member in members], [host for _, host in members]
     numbered = of_same_steps(of)
     if numbered is not None:
@@ -164,24 +165,23 @@ def _aligned(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> _Gr
 
 
 def _at_one_pace(columns: Int64s, unix: bool) -> bool:
-    """Whether the clocks of processors agree that exchanges of one number are of one step, however busy they are.
+    """Whether the clocks of busy processors still show that exchanges with the same number belong to the same step.
 
-    A thread that waits for its turn leaves an exchange late, so that its end says little; a step off would be off by
-    as much as steps lie apart.
+    A thread that waits for its turn ends an exchange late. A wrong match would be off by at least a whole step.
     """
     pace = pace_ps(columns)
     apart = columns[:, :, END] - columns[0, :, END]
     return pace == float("inf") or (unix and max(abs(median(of)) for of in apart) <= pace / 2)
 
 
-def _joined(members: tuple[Member, ...], found: Sequence[_Group]) -> Exchanges:
-    count = sum(group.columns.shape[1] for group in found)
+def _joined(members: tuple[Member, ...], groups: Sequence[_Group]) -> Exchanges:
+    count = sum(group.columns.shape[1] for group in groups)
     times = np.zeros((len(members), count, 2), np.int64)
     took = np.zeros((len(members), count), np.bool_)
     transfer = np.zeros(count, np.int64)
     size, step = np.full((2, count), UNKNOWN, np.int64)
     begun = 0
-    for group in found:
+    for group in groups:
         columns = group.columns
         place = slice(begun, begun + columns.shape[1])
         rows = [members.index(member) for member in group.members]
@@ -189,7 +189,7 @@ def _joined(members: tuple[Member, ...], found: Sequence[_Group]) -> Exchanges:
         took[rows, place] = True
         transfer[place] = (columns[:, :, END] - columns[:, :, START]).min(axis=0)
         size[place] = columns[:, :, SIZE].max(axis=0)
-        # Counters that began apart give one step several numbers.
+        # Counters that began at different times give one step several numbers.
         alike = (columns[:, :, STEP] == columns[0, :, STEP]).all(axis=0)
         step[place] = np.where(alike, columns[0, :, STEP], UNKNOWN)
         begun = place.stop
@@ -203,12 +203,12 @@ def _joined(members: tuple[Member, ...], found: Sequence[_Group]) -> Exchanges:
         transfer[order],
         size[order],
         step[order],
-        all(group.numbered for group in found),
+        all(group.numbered for group in groups),
     )
 
 
 def _in_order(end: Int64s, took: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return the order of exchanges by their ends; each device's clock counts from the end of its first."""
+    """Return the order of exchanges by their ends; each device's clock is set to 0 at the end of its first one."""
     never = np.iinfo(np.int64).max
     first = np.where(took, end, never).min(axis=1, keepdims=True)
     return np.argsort(np.where(took, end - first, never).min(axis=0), kind="stable")

@@ -1,7 +1,7 @@
-"""The clocks of several hosts, set by the ends of the exchanges that they have in common.
+"""The clocks of several hosts, compared by the ends of the exchanges that they have in common.
 
-An exchange ends for all its participants at once, so that what a host's clock shows then, less what another's does, is
-their offset, and how it grows is their drift. What is left is how far the two can be compared at all.
+An exchange ends for all its participants at once. The difference of two hosts' clocks at the ends is their offset, and
+its growth is their drift. The remaining differences are the error with which the two hosts can be compared.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.exchanges import Exchanges
 
 PPM = 1e6
-# The error that is told is that of all but the worst of twenty.
+# The error covers this percentage of the ends.
 MOST = 95
 
 
 def clocks_of(exchanged: Exchanges | None) -> tuple[HostClock, ...]:
-    """Return every other host's clock against the first one's, as far as they have exchanges in common."""
+    """Return the clock of every other host compared with the first one's, where they have exchanges in common."""
     if exchanged is None:
         return ()
     hosts = list(dict.fromkeys(host for _, host in exchanged.members))
     ends = {host: _ends(exchanged, host) for host in hosts}
-    found = (_against(ends[hosts[0]], ends[host], hosts[0], host) for host in hosts[1:])
-    return tuple(clock for clock in found if clock is not None)
+    clocks = (_against(ends[hosts[0]], ends[host], hosts[0], host) for host in hosts[1:])
+    return tuple(clock for clock in clocks if clock is not None)
 
 
 def too_far_apart(clocks: Sequence[HostClock], step_ms: float) -> str:
-    """Say why hosts cannot be compared, where their clocks are known less well than a part of the step; else nothing.
+    """Return why hosts cannot be compared, if their clocks' error is too large a part of the step; else empty.
 
-    What is off by as much may be an exchange of another step, where no number tells.
+    Without step numbers, an exchange that is off by as much may belong to another step.
     """
     worst = max(clocks, key=lambda clock: clock.error_ms, default=None)
     if worst is None or worst.error_ms <= fixed.CLOCKS_ERROR * step_ms:
         return ""
     return (
         f"the ends of exchanges on {worst.host} and {worst.against} agree only within "
-        f"{wording.milliseconds(worst.error_ms)}, more than {wording.share(fixed.CLOCKS_ERROR)} of the step: nothing "
-        "is said of who waits for whom"
+        f"{wording.milliseconds(worst.error_ms)}, more than {wording.share(fixed.CLOCKS_ERROR)} of the step: "
+        "which host waits for which is not known"
     )
 
 
 def _ends(exchanged: Exchanges, host: str) -> NDArray[np.float64]:
-    """Return when each exchange ended by a host's clock, (k,) ms, NaN where none of its devices took part."""
+    """Return when each exchange ended on a host's clock, (k,) ms; NaN where none of its devices took part."""
     rows = [row for row, (_, of) in enumerate(exchanged.members) if of == host]
     ends = np.where(exchanged.took[rows], exchanged.end_ps[rows] / PS_PER_MS, -np.inf).max(axis=0)
     return np.where(np.isinf(ends), np.nan, ends)
@@ -70,12 +70,12 @@ def _against(first: NDArray[np.float64], other: NDArray[np.float64], against: st
     if count >= fixed.EXCHANGES_TELLING and float(np.ptp(time)) > 0:
         drift = float(np.polyfit(time, apart, 1)[0])
     offset = median(apart - drift * time)
-    left = np.abs(apart - drift * time - offset)
+    errors_ms = np.abs(apart - drift * time - offset)
     return HostClock(
         host=host,
         against=against,
         offset_ms=offset,
         drift_ppm=drift * PPM,
-        error_ms=percentile(left, MOST),
+        error_ms=percentile(errors_ms, MOST),
         exchanges=count,
     )

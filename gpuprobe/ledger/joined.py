@@ -1,4 +1,4 @@
-"""One breakdown of all the traces of a job: their exchanges are matched first, then each is accounted for."""
+"""The breakdown of all traces of a job: their exchanges are matched first, then each trace is accounted for."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.part import Part
 
 EMPTY = f"{{}} is in the trace and did nothing: where the training did not run on the processor, {NO_CUPTI}"
-# As `ledger.names.framework` asks for them.
+# In the order in which `ledger.names.framework` looks for them.
 FRAMEWORKS = ("jax", "pytorch", "tensorflow")
 
 
 @dataclass(frozen=True)
 class Met:
-    """What is known of a job's traces before any is accounted for: their exchanges, on one origin, and their warnings.
+    """What is known about a job's traces before they are accounted for: exchanges, on one clock, and warnings.
 
-    `own` are the exchanges of the GPUs, of the processors where no GPU has any. `unix` says that all clocks are Unix
-    time, `ranks` how many processes the job has, 0 where nothing tells.
+    `own` are the exchanges of the GPUs; if no GPU has any, those of the processors. `unix` says that all clocks are
+    Unix time, `ranks` is the number of processes of the job, 0 where it is not known.
     """
 
     source: str
@@ -48,9 +48,9 @@ class Met:
 def joined(
     met: Met, account: Callable[[Mapping[Member, Intervals]], Sequence[Part]]
 ) -> tuple[TraceBreakdown, Exchanges | None]:
-    """Return the breakdown of a job, with its matched exchanges where devices may be compared by them.
+    """Return the breakdown of a job, and its matched exchanges if they are good enough to compare devices.
 
-    `account` accounts for every trace, once it is told when each device waited for others.
+    `account` accounts for every trace; its argument is when each device waited for others.
     """
     away = of_other_steps(met.own, met.unix)
     own = {member: of for member, of in met.own.items() if away is None or member not in away.members}
@@ -63,11 +63,11 @@ def joined(
     if untold:
         exchanged, unmatched = None, untold
         parts = account({})
-    shown, frameworks = _all(parts), {part.framework for part in parts}
+    shown, frameworks = _shown_by_all(parts), {part.framework for part in parts}
     parts = _of_one_kind(parts, shown)
     devices = tuple(device for part in parts for device in part.devices)
     peers = peers_of(exchanged, devices)
-    # Where exchanges tell that nobody is waited for, nobody is named.
+    # Where the exchanges show that no device is waited for, none is named.
     slowest, why = waited_for(devices, peers) or ((None, "") if peers or untold else slowest_of(devices))
     spans = [part.clock for part in parts if part.clock is not None] if met.unix else []
     breakdown = TraceBreakdown(
@@ -75,7 +75,7 @@ def joined(
         format=met.format,
         devices=devices,
         hosts=tuple(host for part in parts for host in part.hosts),
-        framework=next((one for one in FRAMEWORKS if one in frameworks), ""),
+        framework=next((name for name in FRAMEWORKS if name in frameworks), ""),
         began_ns=min((began for began, _ in spans), default=None),
         ended_ns=max((ended for _, ended in spans), default=None),
         slowest=slowest,
@@ -93,11 +93,11 @@ def joined(
 def _untold(
     met: Met, away: Away | None, exchanged: Exchanges | None, clocks: Sequence[HostClock], step_ms: float
 ) -> str:
-    """Say why devices are not compared; empty where they are."""
+    """Return why the devices are not compared; empty where they are."""
     if exchanged is None:
         return away.why if away else ""
     few = exchanges.too_few(max(met.ranks, len(met.own)) if away else met.ranks, exchanged)
-    # Numbers of steps prove what ends that lie apart cannot.
+    # Step numbers prove a match even if the ends lie apart.
     return few or ("" if exchanged.numbered else too_far_apart(clocks, step_ms))
 
 
@@ -105,8 +105,8 @@ def _waiting(exchanged: Exchanges | None) -> dict[Member, Intervals]:
     return {member: exchanged.waiting(member) for member in exchanged.members} if exchanged else {}
 
 
-def _all(parts: Sequence[Part]) -> Shown:
-    """Return what the traces show together."""
+def _shown_by_all(parts: Sequence[Part]) -> Shown:
+    """Return what all traces together show."""
     return Shown(
         gpus=tuple(gpu for part in parts for gpu in part.shown.gpus),
         others=tuple(other for part in parts for other in part.shown.others),
@@ -116,7 +116,7 @@ def _all(parts: Sequence[Part]) -> Shown:
 
 
 def _of_one_kind(parts: Sequence[Part], shown: Shown) -> Sequence[Part]:
-    """Leave the processors out where any trace has devices: then no host's processor is the device."""
+    """Leave the processors out if any trace has GPUs or other devices: then no processor is the device."""
     others = shown.worked or shown.launched or shown.others
     if not others and all(device.kind == "cpu" for part in parts for device in part.devices):
         return parts
@@ -124,7 +124,7 @@ def _of_one_kind(parts: Sequence[Part], shown: Shown) -> Sequence[Part]:
 
 
 def _warnings(shown: Shown, *, found: bool) -> tuple[str, ...]:
-    """Say why there is no step where none was `found`, and which GPUs did nothing."""
+    """Return warnings: why there is no step, if none was `found`, and which GPUs did nothing."""
     if not found:
         return (why_no_step(shown), *at_rest(shown.gpus))
     empty = [EMPTY.format(shown.gpus[0].name)] if shown.gpus and not shown.worked else []

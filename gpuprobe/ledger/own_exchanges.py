@@ -1,4 +1,4 @@
-"""The exchanges of each device, by what they do and by communicator, before any is matched with another's."""
+"""The exchanges of each device, by operation and communicator, before they are matched with those of others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     # A device by its name and its host's.
     Member: TypeAlias = tuple[str, str]
-    # What an exchange does, and its communicator, empty where the trace names none.
+    # The operation of an exchange, and its communicator, empty where the trace names none.
     Key: TypeAlias = tuple[str, str]
     # The exchanges of each device, (n, 4) of a kind and communicator.
     Own: TypeAlias = Mapping[Member, Mapping[Key, Int64s]]
@@ -35,7 +35,7 @@ START, END, SIZE, STEP = range(4)
 
 
 def of_gpus(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> Own:
-    """Return the collectives of the GPUs that take part in any; their steps are known where their hosts are."""
+    """Return the collectives of each GPU that takes part in any; their steps are known if the host is."""
     own = {
         (device.name, device.host): _of_device(timeline, device, hosts.get(device.host)) for device in timeline.devices
     }
@@ -43,7 +43,7 @@ def of_gpus(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> Own:
 
 
 def of_processors(hosts: Mapping[str, TracedHost]) -> Own:
-    """Return the collectives of the hosts themselves, which count where no GPU takes part in any."""
+    """Return the collectives of the hosts' processors, which count if no GPU takes part in any."""
     own = {(PROCESSOR, name): _of_host(host) for name, host in hosts.items()}
     return {member: of for member, of in own.items() if of}
 
@@ -59,7 +59,7 @@ def _of_device(timeline: Timeline, device: Device, host: TracedHost | None) -> d
 
 
 def _of_host(host: TracedHost) -> dict[Key, Int64s]:
-    """Of all threads, since an exchange runs on whichever of the pool is free."""
+    """Return the collectives of all threads: an exchange runs on any free thread of the pool."""
     masks = [(kinds & Kind.EXCHANGE) != 0 for kinds in host.kinds]
     chosen = [(thread.events, mask) for thread, mask in zip(host.threads, masks, strict=True)]
     if not any(mask.any() for _, mask in chosen):
@@ -76,7 +76,7 @@ def _of_host(host: TracedHost) -> dict[Key, Int64s]:
 def _by_key(
     texts: Sequence[str], name: NDArray[np.integer], group: NDArray[np.integer], columns: Int64s
 ) -> dict[Key, Int64s]:
-    """Part collectives by what they do and by communicator, (n, 4) each, in their order."""
+    """Divide collectives by operation and communicator, (n, 4) each, in their order."""
     keys = [
         (names.collective_kind(texts[one]), "" if of == UNKNOWN else texts[of])
         for one, of in zip(name.tolist(), group.tolist(), strict=True)
@@ -88,13 +88,13 @@ def _by_key(
 
 
 def _steps_of(host: TracedHost, asked_ps: Int64s) -> Int64s:
-    """Return the number of the step in which a host asked for each exchange, (n,), UNKNOWN where no marker tells."""
+    """Return the number of the step in which a host asked for each exchange, (n,); UNKNOWN without a marker."""
     unknown = np.full(len(asked_ps), UNKNOWN, np.int64)
     marks = marks_of(host)
     if marks is None or not len(asked_ps) or len(distinct(marks.number)[0]) < len(marks.number):
         return unknown
     begin = marks.spans.start
-    # A step goes on until the next begins; who asks after the last has ended may be beyond it.
+    # A step lasts until the next begins. A request after the end of the last marker may belong to a later step.
     end = np.append(begin[1:], marks.spans.end[-1])
     place = np.searchsorted(begin, asked_ps, side="right") - 1
     within = (place >= 0) & (asked_ps < end[place])
@@ -102,7 +102,7 @@ def _steps_of(host: TracedHost, asked_ps: Int64s) -> Int64s:
 
 
 def _asked_ps(host: TracedHost, correlation: Int64s) -> Int64s:
-    """Return when a host launched each of a GPU's exchanges, (n,) ps; before everything where that is not known."""
+    """Return when a host launched each of a GPU's exchanges, (n,) ps; the smallest int64 where that is not known."""
     never = np.full(len(correlation), np.iinfo(np.int64).min)
     if not len(correlation) or not len(host.calls.start_ps):
         return never

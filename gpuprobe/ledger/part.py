@@ -1,4 +1,4 @@
-"""What one trace says of its devices, alone or as one of a job's: small, whatever the length of the trace."""
+"""The breakdown of a single trace, alone or as part of a job: small, however long the trace is."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Part:
 
 
 def part_of(traced: Traced, found: Sequence[Found]) -> Part:
-    """Return what a trace says, from the breakdowns of its devices."""
+    """Return the breakdown of a trace from those of its devices."""
     timeline = traced.timeline
     return Part(
-        devices=tuple(one.breakdown for one in found),
-        hosts=_described(found),
-        clock=_clock(timeline, found),
+        devices=tuple(device.breakdown for device in found),
+        hosts=_host_breakdowns(found),
+        clock=_unix_span(timeline, found),
         framework=framework(timeline.names, traced.kinds),
         shown=Shown(
-            gpus=tuple(ShownGpu(one.name, len(one.kernels), len(one.copies)) for one in timeline.devices),
+            gpus=tuple(ShownGpu(gpu.name, len(gpu.kernels), len(gpu.copies)) for gpu in timeline.devices),
             others=timeline.others,
             events=any(len(thread.events) for thread in timeline.threads),
             launched=traced.launched,
@@ -46,16 +46,16 @@ def part_of(traced: Traced, found: Sequence[Found]) -> Part:
     )
 
 
-def _described(found: Sequence[Found]) -> tuple[HostBreakdown, ...]:
+def _host_breakdowns(found: Sequence[Found]) -> tuple[HostBreakdown, ...]:
     """Account for each host once, over the steps of its first device."""
-    first = {one.host.name: one for one in reversed(found)}
-    names = dict.fromkeys(one.host.name for one in found)
+    first = {device.host.name: device for device in reversed(found)}
+    names = dict.fromkeys(device.host.name for device in found)
     return tuple(host_breakdown(first[name].host, first[name].windows) for name in names)
 
 
-def _clock(timeline: Timeline, found: Sequence[Found]) -> tuple[int, int] | None:
+def _unix_span(timeline: Timeline, found: Sequence[Found]) -> tuple[int, int] | None:
     if not timeline.unix or not found:
         return None
-    began = min(int(one.windows.start_ps[0]) for one in found)
-    ended = max(int(one.windows.end_ps[-1]) for one in found)
+    began = min(int(device.windows.start_ps[0]) for device in found)
+    ended = max(int(device.windows.end_ps[-1]) for device in found)
     return timeline.origin_ns + began // PS_PER_NS, timeline.origin_ns + ended // PS_PER_NS

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def peers_of(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) -> tuple[PeerFacts, ...]:
-    """Say of each device that takes part in matched exchanges how long it waited, and how long others did for it."""
+    """Return for each device in matched exchanges how long it waited for others, and how long others waited for it."""
     if exchanged is None:
         return ()
     waited, last = exchanged.waited_ps / PS_PER_MS, exchanged.last
@@ -39,7 +39,7 @@ def peers_of(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) ->
 
 
 def waited_for(devices: Sequence[DeviceBreakdown], peers: Sequence[PeerFacts]) -> tuple[int, str] | None:
-    """Return the place of the device that the others wait for most, and by how much; None where none holds them up."""
+    """Return the place of the device that the others wait for most, and a sentence; None where no wait is long."""
     worst = max(peers, key=lambda peer: peer.kept_ms, default=None)
     if worst is None or worst.kept_ms < DEFAULTS.kept_waiting_share * devices[worst.device].step_ms:
         return None
@@ -50,7 +50,7 @@ def waited_for(devices: Sequence[DeviceBreakdown], peers: Sequence[PeerFacts]) -
 
 
 def slowest_of(devices: Sequence[DeviceBreakdown]) -> tuple[int | None, str]:
-    """Return the place of the device with the longest step, and the part by which it exceeds the quickest most."""
+    """Return the place of the device with the longest step, and the category that makes most of the difference."""
     worked = [place for place, device in enumerate(devices) if device.kernels or device.kind == "cpu"]
     if len(worked) < 2:
         return None, ""
@@ -66,7 +66,7 @@ def slowest_of(devices: Sequence[DeviceBreakdown]) -> tuple[int | None, str]:
 
 
 def called(devices: Sequence[DeviceBreakdown], place: int) -> str:
-    """Return a device's name, with its host's where there are several."""
+    """Return a device's name, with its host's name if there are several hosts."""
     device = devices[place]
     several = len({other.host for other in devices}) > 1
     return f"{device.name} of {device.host}" if several else device.name

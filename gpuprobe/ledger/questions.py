@@ -1,4 +1,4 @@
-"""What a child that reads a trace of a job is asked, and what it answers first."""
+"""The questions to a child that reads a trace of a job, and its first answer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Look:
-    """Asks what of a trace is joined with others before any is accounted for."""
+    """Asks for what is joined with the other traces before they are accounted for; the answer is a `Glance`."""
 
     file: Path
 
 
 @dataclass(frozen=True)
 class Glance:
-    """That: its clock, its warnings, its exchanges by its own clock, and how many processes its job has."""
+    """The answer to `Look`: a trace's clock, warnings, exchanges on its own clock, and the processes of its job."""
 
     host: str
     format: str
@@ -38,8 +38,8 @@ class Glance:
 class Account:
     """Asks for the breakdown of a trace, whose host is called `host`.
 
-    `waiting` is when each of its devices waited for others, by the trace's own clock; `lost_share` is what the
-    profilers of the job say that they lost.
+    `waiting` is when each of its devices waited for others, on the trace's own clock; `lost_share` is the share of work
+    that the job's profilers say they lost (0 to 1).
     """
 
     file: Path

@@ -1,6 +1,6 @@
-"""The child that reads one trace of a job and accounts for it (`ledger.apart` asks it).
+"""The child that reads one trace of a job and accounts for it, as asked by `ledger.apart`.
 
-What a trace holds stays here; what it says of its exchanges and its devices, which is small, goes back.
+The trace stays in the child; only its exchanges and breakdowns, which are small, are sent back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """Reads traces one after the other, and keeps the last in hand, since it is often asked about twice."""
+    """Reads traces one after the other, and keeps the last, which is often asked about twice."""
 
     def __init__(self) -> None:
         self._file: Path | None = None
@@ -42,7 +42,7 @@ class Reader:
 
     def _read(self, file: Path) -> Timeline:
         if self._timeline is None or self._file != file:
-            # Gone before the next is read: one is in hand at a time.
+            # Freed before the next is read, so that memory holds one at a time.
             self._timeline = None
             gc.collect()
             self._file, self._timeline = file, read_file(file, Names())
@@ -65,6 +65,6 @@ def _glance(timeline: Timeline, file: Path) -> Glance:
 
 
 if __name__ == "__main__":
-    # As in `gpuprobe diagnose`: hardly a cycle is left behind, and to look for some takes time.
+    # As in `gpuprobe diagnose`: there is hardly a cycle to collect, and looking for cycles takes time.
     gc.disable()
     serve(Reader().answer)

@@ -1,4 +1,4 @@
-"""What a trace shows, whether or not a step is found in it."""
+"""What a trace shows apart from its steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class ShownGpu(NamedTuple):
-    """A GPU of a trace, with how much of its work is there."""
+    """A GPU of a trace, with the number of its kernels and copies."""
 
     name: str
     kernels: int
@@ -16,8 +16,10 @@ class ShownGpu(NamedTuple):
 
 @dataclass(frozen=True)
 class Shown:
-    """What a trace shows, whether or not a step is found in it: its GPUs, the devices that are not read, whether
-    anything happened on a host, and how often work was launched that no device shows.
+    """What a trace shows, whether or not it has a step.
+
+    These are its GPUs, the names of `others` (devices that are not read), whether a host has `events`, and how often
+    work was `launched` that no device shows.
     """
 
     gpus: tuple[ShownGpu, ...]

@@ -1,4 +1,4 @@
-"""Who is waited for in each step, and whether that is always the same device."""
+"""Which device the others wait for in each step, and whether it is always the same one."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def step_waits(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) -> tuple[StepWait, ...]:
-    """Return who was waited for longest in each step that was compared, and how long; nothing where steps are unknown.
+    """Return the device that was waited for longest in each compared step, and how long; nothing for unknown steps.
 
-    A wait that is short for a step is nobody's.
+    A step whose wait is short compared with it has no such device.
     """
     if exchanged is None:
         return ()
@@ -37,21 +37,21 @@ def step_waits(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) 
         return ()
     waited = exchanged.waited_ps / PS_PER_MS / np.maximum(exchanged.took.sum(axis=0) - 1, 1)
     numbered = bool((exchanged.step != UNKNOWN).all())
-    found = []
+    waits = []
     for number in np.unique(step).tolist():
         of_step = step == number
         kept = [float(waited[:, of_step & (exchanged.last == row)].sum()) for row in rows]
         worst = max(range(len(rows)), key=kept.__getitem__)
         device = place[exchanged.members[rows[worst]]]
         much = kept[worst] >= DEFAULTS.kept_waiting_share * devices[device].step_ms
-        found.append(
+        waits.append(
             StepWait(number=number if numbered else None, device=device if much else None, kept_ms=kept[worst])
         )
-    return tuple(found)
+    return tuple(waits)
 
 
 def _steps(exchanged: Exchanges, counts: Sequence[int]) -> NDArray[np.int64] | None:
-    """Return the step of each exchange, (k,): as numbered, else each step has as many; None where neither tells."""
+    """Return the step of each exchange, (k,): by its number, else by equal counts per step; None if neither works."""
     if (exchanged.step != UNKNOWN).all():
         return exchanged.step
     every = len(exchanged.step)
@@ -61,15 +61,15 @@ def _steps(exchanged: Exchanges, counts: Sequence[int]) -> NDArray[np.int64] | N
 
 
 def often(waits: Sequence[StepWait]) -> dict[int, list[StepWait]]:
-    """Return the steps in which each device was waited for, the most often first."""
+    """Return the steps in which each device was waited for; the device with most steps comes first."""
     counted = Counter(wait.device for wait in waits if wait.device is not None)
     return {device: [wait for wait in waits if wait.device == device] for device, _ in counted.most_common()}
 
 
 def is_the_same(waits: Sequence[StepWait]) -> bool | None:
-    """Whether it is always the same device, as far as steps show; None where nobody is waited for, or one step tells.
+    """Whether the others always wait for the same device; None where too few steps have a wait.
 
-    One that is waited for in nearly all steps in which anybody is counts as always.
+    A device that is waited for in nearly all steps with a wait counts as always the same.
     """
     by_device = often(waits)
     total = sum(map(len, by_device.values()))
@@ -79,12 +79,12 @@ def is_the_same(waits: Sequence[StepWait]) -> bool | None:
 
 
 def in_words(waits: Sequence[StepWait], devices: Sequence[DeviceBreakdown]) -> str:
-    """Say who is waited for how often and by how much; empty where nobody is."""
-    told = [
+    """Say how often each device is waited for, and how long; empty where none is."""
+    parts = [
         f"{called(devices, device)} in {len(of)} of {wording.count(len(waits), 'step')} ({_between(of)})"
         for device, of in often(waits).items()
     ]
-    return wording.listing(told) if told else ""
+    return wording.listing(parts) if parts else ""
 
 
 def _between(waits: Sequence[StepWait]) -> str:

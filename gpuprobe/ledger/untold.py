@@ -1,4 +1,4 @@
-"""Why a trace does not tell something: a step, or a figure of a GPU."""
+"""Why a trace has no step, or lacks a figure of a GPU."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.shown import Shown, ShownGpu
     from gpuprobe.traces.timeline import Device
 
-NO_CUPTI = "gpuprobe doctor tells whether the profiler sees the GPU (CUPTI)"
+NO_CUPTI = "gpuprobe doctor checks whether the profiler sees the GPU (CUPTI)"
 
 
 def missing_of(device: Device, sm: float | None, occupied: float | None, outside: float | None) -> dict[str, str]:
-    """Say of each figure of a GPU that is None why it is."""
+    """Return the reason for each figure of a GPU that is None, by the figure's name."""
     missing = {}
     if sm is None:
         known = "sm_count" in device.facts
         missing["sm_efficiency"] = f"the trace gives no {'grid sizes' if known else 'number of multiprocessors'}"
     if occupied is None:
-        missing["occupancy"] = "the trace gives neither it nor the shapes and the card that it could be estimated from"
+        missing["occupancy"] = (
+            "the trace gives neither the occupancy nor what an estimate needs (kernel shapes, the card)"
+        )
     if outside is None:
         missing["idle_outside_step_fraction"] = "the trace names no training function"
     if not len(device.steps):
@@ -31,31 +33,30 @@ def missing_of(device: Device, sm: float | None, occupied: float | None, outside
 
 
 def at_rest(gpus: Sequence[ShownGpu]) -> tuple[str, ...]:
-    """Name the GPUs of a trace that did nothing while others worked, and those that only copied."""
+    """Return warnings that name the GPUs that did nothing while others worked, and those that only copied."""
     if not any(gpu.kernels for gpu in gpus):
         return ()
     copying = [gpu.name for gpu in gpus if not gpu.kernels and gpu.copies]
     idle = [gpu.name for gpu in gpus if not gpu.kernels and not gpu.copies]
-    told = (("did nothing", idle), ("ran no kernel and only copied", copying))
+    groups = (("did nothing", idle), ("ran no kernel and only copied", copying))
     return tuple(
         f"{len(names)} of {wording.count(len(gpus), 'GPU')} in the trace {what}: {wording.listing(names)}"
-        for what, names in told
+        for what, names in groups
         if names
     )
 
 
 def why_no_step(shown: Shown) -> str:
-    """Say why a trace has no step to account for."""
+    """Return why a trace has no step to account for."""
     if not shown.gpus and not shown.events:
         return "the trace holds no events"
     if shown.others:
         return (
-            f"the work of {shown.others[0]} is not accounted for: of devices only the streams of GPUs are, and the "
-            "trace has none"
+            f"the work of {shown.others[0]} is not accounted for: only the streams of GPUs are, and the trace has none"
         )
     if shown.worked:
         return "no step was found: the work of the GPU lies outside every step of the host"
     if shown.launched:
         times = wording.count(shown.launched, "time")
-        return f"the host launched work {times}, and the trace shows no GPU at it; {NO_CUPTI}"
+        return f"the host launched work {times}, and the trace shows no GPU that ran it; {NO_CUPTI}"
     return "no step was found: no marker, no training function, no device work and no iterator"
