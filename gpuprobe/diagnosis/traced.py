@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.records import TraceBreakdown
     from gpuprobe.whatif.run_facts import Known
 
-# Each replay goes through all operations in Python; these take about half a second.
+# A replay goes through all operations in Python; this many take about half a second.
 READILY_REPLAYED = 20_000
 ALL_THE_SAME = "--what-if replays it all the same"
-READ_APART = f"the traces are so large together that each was read by itself and let go; {ALL_THE_SAME}, in memory"
+READ_APART = f"the traces are too large to keep together, so each was read by itself; {ALL_THE_SAME}, in memory"
 
 
 @dataclass(frozen=True)
 class ReadApart:
-    """The breakdown of traces of which nothing else was kept."""
+    """The breakdown of large traces that were not kept in memory."""
 
     breakdown: TraceBreakdown
 
@@ -34,10 +34,10 @@ class ReadApart:
 def accounted(path: Path, *, apart: bool) -> Workings | ReadApart:
     """Account for the traces at a path. Raises InputError where there is none, or none can be read.
 
-    With `apart` those of a job that are large together are read by several processes.
+    With `apart`, the traces of a job that are large together are read by several processes.
     """
     if apart and is_large(path):
-        # Imported here: few traces are.
+        # Imported here, since few traces are so large.
         from gpuprobe.ledger.apart import break_down_apart
 
         return ReadApart(break_down_apart(path))
@@ -45,14 +45,14 @@ def accounted(path: Path, *, apart: bool) -> Workings | ReadApart:
 
 
 def is_large(path: Path) -> bool:
-    """Return whether the files at a path are several, and together take more memory than should be held."""
+    """Return whether there are several files at a path that together would take too much memory."""
     files, _ = find(path)
     size = sum(file.stat().st_size * (fixed.PACKED if is_packed(file.name) else 1.0) for file in files)
     return len(files) > 1 and size >= fixed.TRACES_APART_MIB * MIB
 
 
 def replayed(traced: Workings | ReadApart, known: Known | None, wanted: bool | None) -> Replay | None:
-    """Replay a trace where it is `wanted`, by default where it is not so long that one would wait for it."""
+    """Replay a trace if it is `wanted`; by default if the replay does not take long."""
     if wanted is False:
         return None
     if isinstance(traced, ReadApart):

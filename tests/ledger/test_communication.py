@@ -86,8 +86,8 @@ def test_the_three_figures_are_told() -> None:
     assert "exchanges 30.0 ms a step, 30.0 ms of it beside no other work, 15.0 ms holding other work up" in said
     assert "gradients in 1 pack a step: none starts before the last gradient is there" in said
     found = next(one for one in diagnose(Case(breakdown)).findings if one.cause == "collective_bound")
-    assert "for 15.0 ms other work waits for them, and no more can be won back" in found.claim
-    assert "All gradients go in one pack, after the last of them is there" in found.claim
+    assert "for 15.0 ms other work waits for them, and no more can be saved" in found.claim
+    assert "All gradients go in one pack, after the last gradient is ready" in found.claim
 
 
 @pytest.mark.skipif(not RANKS.is_dir(), reason="the recorded traces are not here")

@@ -56,7 +56,7 @@ def test_one_that_changes_from_step_to_step_is_no_single_devices_fault() -> None
     assert f"Who is waited for changes: {who}." in across(breakdown)
     found = straggler(breakdown)
     assert found.confidence == "medium"
-    assert f"the one that is waited for changes: {who}" in found.claim
+    assert f"the device that is waited for changes: {who}" in found.claim
     judged = main_device(breakdown)
     assert judged is not None
     assert judged.host == "worker0", "the one that costs most"

@@ -119,8 +119,8 @@ def test_by_its_trace_alone_such_a_loop_leaves_a_doubt(unpacked: Unpacked) -> No
         (trace,) = unpacked(f"while_over_time-{twin}").glob("**/*.xplane.pb")
         told[twin] = first(diagnose(recorded(trace)))
     assert (told["flawed"].cause, told["flawed"].confidence) == ("batch_too_small", "medium")
-    assert "decaying_1 holds a loop" in told["flawed"].claim
-    assert "holds a loop" not in told["fixed"].claim
+    assert "decaying_1 contains a loop" in told["flawed"].claim
+    assert "contains a loop" not in told["fixed"].claim
 
 
 @pytest.mark.parametrize("name", GAINING)

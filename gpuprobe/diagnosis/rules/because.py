@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def because(cause: CauseId, evidence: Evidence) -> str:
-    """Say what makes it so in this trace, as a sentence with a space before it; empty where the trace does not tell."""
+    """Return what in this trace makes the cause, as a sentence after a space; empty where nothing shows it."""
     said = SAID[cause](evidence) if cause in SAID else ""
     return f" {said}" if said else ""
 
 
 def _operations(evidence: Evidence) -> str:
     operations = evidence.text("operations")
-    return f"The operations that take longest, of the step: {operations}." if operations else ""
+    return f"The longest operations, with their share of the step: {operations}." if operations else ""
 
 
 def _kernels(evidence: Evidence) -> str:
@@ -43,27 +43,27 @@ def _input(evidence: Evidence) -> str:
     if slowest == PYTHON_STAGE:
         return "Python gathers each batch and makes tensors of it before the step can begin."
     ran = evidence.text("input_operations")
-    does = f" Of what the pipeline runs, {ran}." if ran else ""
+    does = f" Of the pipeline's operations, {ran}." if ran else ""
     if not slowest.startswith(HANDS_ON):
         return f"The slowest stage of the pipeline is {slowest}.{does}"
-    more = does or " The trace shows no more of it."
-    return f"What fills its buffer of batches is slower than the training.{more}"
+    more = does or " The trace shows no details of it."
+    return f"The stages that fill the buffer of batches are slower than the training.{more}"
 
 
 def _exchange(evidence: Evidence) -> str:
-    said = [_costs(evidence), _packs(evidence)]
+    said = [_exchange_costs(evidence), _packs(evidence)]
     if evidence.number("kept_waiting_share") is None:
-        said.append("What of it is waiting for another device only the traces of all devices tell.")
+        said.append("How much of it is waiting for another device, only the traces of all devices tell.")
     return " ".join(filter(None, said))
 
 
-def _costs(evidence: Evidence) -> str:
+def _exchange_costs(evidence: Evidence) -> str:
     volume, blocking = evidence.number("exchange_volume_ms"), evidence.number("exchange_blocking_ms")
     if volume is None or blocking is None:
         return ""
     return (
         f"Exchanges run for {wording.milliseconds(volume)} of a step; for {wording.milliseconds(blocking)} other work "
-        "waits for them, and no more can be won back."
+        "waits for them, and no more can be saved."
     )
 
 
@@ -73,10 +73,10 @@ def _packs(evidence: Evidence) -> str:
         return ""
     if ahead <= 0:
         how = "All gradients go in one pack" if round(packs) == 1 else f"The gradients go in {packs:.0f} packs"
-        return f"{how}, after the last of them is there: nothing runs beside the backward pass."
+        return f"{how}, after the last gradient is ready: nothing runs beside the backward pass."
     return (
         f"Of {packs:.0f} packs of gradients the first starts {wording.milliseconds(ahead)} before the last gradient is "
-        "there."
+        "ready."
     )
 
 

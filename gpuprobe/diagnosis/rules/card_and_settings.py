@@ -1,8 +1,8 @@
-"""What is true of the card, the settings and the meters beside the cause of the idle time.
+"""Conditions of the card, the settings and the meters beside the cause of the idle time.
 
-One rule a cause. It reads the signals of the trace (`evidence.breakdown`), of the readings over the timed window, and
-of the run itself (`evidence.run`). What readings tell without a trace is in `gpu_state`. A rule whose signal is missing
-is not evaluated, with the reason.
+There is one rule for each cause. The rules read the signals of the trace (`evidence.breakdown`), of the readings over
+the timed window, and of the run itself (`evidence.run`). Conditions that readings show without a trace are in
+`gpu_state`. A rule whose signal is missing is not evaluated, with the reason.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
-    """Return what holds, none of it primary, and the rules that could not be decided."""
+    """Return the findings, none primary, and the rules that could not be decided."""
     return apply((*RULES, *losses.RULES), evidence, limits)
 
 
 def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
-    """The card has Tensor Cores, operations could use them, and no kernel did."""
+    """The card has Tensor Cores and operations could use them, but no kernel did."""
     names = ("has_tensor_cores", "eligible_time_fraction", "tensor_core_time_fraction", "share.gpu_compute")
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="tensor_cores_unused", reason=reason)
@@ -38,12 +38,12 @@ def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
         return None
     if eligible < limits.tensor_eligible_fraction or used >= limits.tensor_used_fraction:
         return None
-    # The trace alone cannot tell what the model computes in; the run's own settings can.
+    # Only the run's own settings tell the type that the model computes in.
     sure = evidence.text("compute_dtype") == "float32"
     return _finding(
         evidence,
         "tensor_cores_unused",
-        # Twice the arithmetic rate is the least that 16 bits give: at most half of the eligible time goes.
+        # 16 bits at least double the arithmetic rate: half of the eligible time goes.
         severity=eligible * computing / 2,
         claim=f"Operations that Tensor Cores could run take {wording.share(eligible)} of the kernels' time, and "
         f"{wording.share(used)} of it used them.",
@@ -53,9 +53,9 @@ def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
-    """16-bit compute on a card that is not faster at it; on compute capability 6.1 at 1/64 of the rate.
+    """16-bit compute on a card that is not faster at it; compute capability 6.1 does it at 1/64 of the rate.
 
-    The cards of 7.5 that have no Tensor Cores do such arithmetic at twice the rate: theirs is no loss.
+    Cards of 7.5 without Tensor Cores do such arithmetic at twice the rate, and lose nothing.
     """
     del limits
     names = ("compute_dtype", "has_tensor_cores")
@@ -78,7 +78,7 @@ def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
-    """The kernels keep the GPU busy, and leave most of its multiprocessors idle while they run."""
+    """The kernels keep the GPU busy, but leave many of its multiprocessors idle."""
     names = ("kernel_fraction", "sm_efficiency", "share.gpu_compute")
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="batch_too_small", reason=reason)
@@ -94,13 +94,13 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
         claim=f"While kernels ran they filled {wording.share(filled)} of the multiprocessors: too few blocks for this "
         f"card{f' at a batch of {batch:.0f}' if batch else ''}.",
         names=(*names, "batch_size"),
-        # From the trace alone it is a remark on the kernels; with the run's settings the batch can be named.
+        # The trace alone shows only the kernels; the run's settings tell the batch.
         confidence="high" if batch else "medium",
     )
 
 
 def straggler(evidence: Evidence, limits: Thresholds) -> Result:
-    """The others wait for one device: it comes last to their exchanges, or computes longest where no exchange tells."""
+    """The others wait for one device: it comes last to their exchanges, or else computes longest."""
     kept = evidence.number("kept_waiting_share")
     if kept is not None:
         return _kept_waiting(evidence, kept, limits)
@@ -126,21 +126,21 @@ def _kept_waiting(evidence: Evidence, kept: float, limits: Thresholds) -> Result
     last = evidence.get("last_to_exchanges")
     often = f"{last.value:.0f} {last.unit}" if last is not None and last.value is not None else "most exchanges"
     changes = evidence.get("waited_for_always") is not None and not evidence.flag("waited_for_always")
-    told = f"; the one that is waited for changes: {evidence.text('waited_for')}" if changes else _in_steps(evidence)
-    so = "What holds up one of them alone is not all of it" if changes else "What holds it up holds up all"
+    who = f"; the device that is waited for changes: {evidence.text('waited_for')}" if changes else _in_steps(evidence)
+    so = "No single device explains all of it" if changes else "Whatever delays it delays all devices"
     return _finding(
         evidence,
         "straggler",
         severity=kept,
         claim=f"The other devices wait {wording.share(kept)} of the step for this one, which comes last to "
-        f"{often}{told}. {so}.",
+        f"{often}{who}. {so}.",
         names=("kept_waiting_share", "last_to_exchanges", "waited_for_always", "waited_for_steps", "waited_for_ms"),
         confidence="medium" if changes else "high",
     )
 
 
 def _in_steps(evidence: Evidence) -> str:
-    """Say in how many steps the others wait for it, and how long, where that was compared step by step."""
+    """Return in how many steps the others wait for it, and how long; empty where steps were not compared."""
     steps, kept = evidence.get("waited_for_steps"), evidence.get("waited_for_ms")
     if steps is None or kept is None or kept.low is None or kept.high is None:
         return ""
@@ -152,7 +152,7 @@ def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
     """Python dispatches single operations, or builds its graph again, while it trains."""
     if reason := evidence.lacking("eager_share", "step_ms"):
         return NotEvaluated(cause="eager_or_retracing", reason=reason)
-    # A processor's operations run while Python dispatches them, so that their own time is only a part of it.
+    # A processor's operations run while Python dispatches them: their own time is only a part of the dispatching.
     share = max(*evidence.numbers("eager_share"), evidence.number("share.dispatch") or 0.0)
     graphs = evidence.number("graphs_built") or 0.0
     compiling = evidence.number("share.idle_compile") or 0.0
@@ -175,7 +175,7 @@ def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def wrong_meter(evidence: Evidence, limits: Thresholds) -> Result:
-    """NVML's utilization says busy where the kernels, or what they use of the card, say otherwise."""
+    """NVML's utilization is far above the kernels' share of the time, or the share of the card that they fill."""
     if reason := evidence.lacking("utilization_percent", "kernel_fraction"):
         return NotEvaluated(cause="wrong_meter", reason=reason)
     percent, kernels = evidence.numbers("utilization_percent", "kernel_fraction")

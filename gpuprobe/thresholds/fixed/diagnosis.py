@@ -36,7 +36,7 @@ LOOP_STARTS = 0.8
 LEAST_GROWTH = 2
 """The smallest factor by which a larger batch is worth trying."""
 TRACES_APART_MIB = 64.0
-"""A job's traces that take so much on disk take some ten times as much in memory together: then each processor reads
-one at a time. Below that, starting the processes costs more than it saves."""
+"""If a job's traces take this much on disk, they take about ten times as much in memory: then each processor reads one
+at a time. For smaller ones, starting the processes costs more than it saves."""
 PACKED = 10.0
-"""JSON of events is compressed to about a tenth."""
+"""JSON of events compresses to about a tenth of its size."""
