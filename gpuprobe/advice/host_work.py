@@ -1,4 +1,4 @@
-"""Advice on what the host does itself while the device waits, and on what it does once."""
+"""Advice on the host's own work while the device waits, and on one-time work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IN_THE_PIPELINE = (
     "+ ds = ds.map(lambda x, y: (preprocessing(x), y), num_parallel_calls=tf.data.AUTOTUNE)\n"
     "+ ds = ds.prefetch(tf.data.AUTOTUNE)"
 )
-# The remedy by what held the host (`ledger.host_work.WorkKind`), and its code.
+# The remedy and its code, by the kind of work that held the host (`ledger.host_work.WorkKind`).
 BY_KIND: dict[str, tuple[str, str]] = {
     "python_function": (
         "Take the Python function out of the step: write it in TensorFlow's operations, which run on the device, or "
@@ -35,14 +35,13 @@ BY_KIND: dict[str, tuple[str, str]] = {
         IN_THE_PIPELINE,
     ),
     "operation": (
-        "An operation of the step runs on the processor. Move it into the input pipeline, or onto the device: it is on "
-        "the processor since it has no kernel for the device or its type (int32, strings), or since the code puts it "
-        "there.",
+        "An operation of the step runs on the processor: there is no kernel for the device or for its type (int32, "
+        "strings), or the code places it there. Move it into the input pipeline, or onto the device.",
         "+ tf.debugging.set_log_device_placement(True)  # names the operations that are on the processor",
     ),
     "staging": (
-        "The call that copies to the device first copies into a buffer of its own, since the data lie in pageable "
-        "memory. Feed through tf.data with a prefetch, which copies on a thread of its own, and feed smaller types.",
+        "The data are in pageable memory, so the call that copies to the device first copies them into a buffer. Feed "
+        "through tf.data with a prefetch, which copies on a thread of its own, and feed smaller types.",
         '+ ds = ds.apply(tf.data.experimental.prefetch_to_device("/GPU:0"))',
     ),
     "preparing": (
@@ -78,7 +77,7 @@ ONE_TIME_WORK = {
 
 
 def host_work(here: Situation, stage: str | None) -> Given:
-    """What to do by what held the host."""
+    """Advise by the work that held the host."""
     del stage
     fix, code = BY_KIND.get(here.held_kind, (GENERAL, ""))
     # In the pipeline of a processor's training it takes the cores of the step: not all of it is won.
@@ -87,7 +86,7 @@ def host_work(here: Situation, stage: str | None) -> Given:
 
 
 def rnn_without_cudnn(here: Situation, stage: str | None) -> Given:
-    """The settings with which cuDNN runs a recurrent layer, on a GPU; fewer iterations where there is none."""
+    """Advise the settings with which cuDNN runs a recurrent layer; without a GPU, fewer iterations."""
     del stage
     if not here.on_gpu:
         return Given(
@@ -102,11 +101,11 @@ def rnn_without_cudnn(here: Situation, stage: str | None) -> Given:
 
 
 def one_time_work(here: Situation, stage: str | None) -> Given:
-    """A trace of later steps."""
+    """Advise a trace of later steps."""
     del here, stage
     return Given(
-        "Trace later, when first calls, autotuning and compiling are done: the steps after them tell what the training "
-        "costs. Where it comes again with each new shape, give every step the same shapes.",
+        "Trace later, when first calls, autotuning and compiling are done: the steps after them show what the training "
+        "costs. If this work comes again with each new shape, give every step the same shapes.",
         '- keras.callbacks.TensorBoard("logs", profile_batch=1)\n'
         '+ keras.callbacks.TensorBoard("logs", profile_batch="20,25")',
         "one_time_work_removed",

@@ -1,4 +1,4 @@
-"""What lies on disk about one training, gathered as the case of its diagnosis: trace, readings, the run's record."""
+"""Gathers what is on disk about one training as the case of its diagnosis: trace, readings, the run's record."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def recorded(
     what_if: bool | None = None,
     limits: Thresholds = DEFAULTS,
 ) -> Case:
-    """Gather what `path` holds: a trace, a run, a study or a watch of one run, or readings alone (a CSV).
+    """Gather what `path` holds: a trace, a run, a study or a watch of one run, or readings alone (a log or CSV).
 
-    `columns` names those of readings without a header, as they were given to nvidia-smi. `limits` tell the phases of
-    readings apart. A run's trace is left alone where `trace` says so; it is replayed where `what_if` does, by default
-    where it is not so long that one would wait for it. Where `apart` says so, a job's traces that are large together
-    are read by several processes, which leave no workings and nothing to replay.
-    Raises InputError where it holds none of these or cannot be read.
+    `readings` is another log to use. `columns` names the columns of a log without a header, as they were given to
+    nvidia-smi. `limits` tell the phases of the readings apart. `trace=False` leaves a run's trace out. `what_if` says
+    whether to replay the trace; by default a short one is replayed. `apart` lets several processes read the traces of a
+    job that are large together: these keep no workings, and cannot be replayed.
+    Raises InputError if `path` holds none of these or cannot be read.
     """
     path = _run_of(path)
     if _holds_readings(path):
@@ -86,7 +86,7 @@ def recorded(
 def case_of(
     breakdown: TraceBreakdown, replay: Replay | None, readings: Evidence | None, run: Run | None, study: Study | None
 ) -> Case:
-    """Return the case of one run of a study, where there is one, from what was read of it."""
+    """Return the case of a trace or a run, from what was read of it."""
     missing = run.trace.missing if run and run.trace and not breakdown.devices else None
     settings = settings_of(run, study, readings) if run else ()
     whole_run = breakdown_of_run(run) if run else None
@@ -94,7 +94,7 @@ def case_of(
 
 
 def _run_of(path: Path) -> Path:
-    """Return the run of a study of one, or the traced one of a watch; any other path as it is."""
+    """Return the only run of a study, or the only traced run of a watch; any other path as it is."""
     if (path / STUDY_FILE).is_file():
         what, runs = "study", sorted((path / RUNS_FOLDER).glob("*/"))
     elif (path / WATCH_FILE).is_file():
@@ -112,14 +112,14 @@ def _run_of(path: Path) -> Path:
 
 
 def _run(path: Path, troubles: list[str]) -> Run | None:
-    """Read the record of a run; its trace, where it has one, tells without it."""
+    """Read the record of a run. If it has a trace, a record that cannot be read is only a trouble."""
     if not (path / TRACE_FOLDER).is_dir():
         return load(Run, path / RUN_FILE)
     return whole(lambda: load(Run, path / RUN_FILE), troubles)
 
 
 def _holds_readings(path: Path) -> bool:
-    """Whether a file is a log of readings: people call those `.csv`, `.txt`, `.log` or nothing at all."""
+    """Whether a file is a log of readings; these are named `.csv`, `.txt`, `.log` or without a suffix."""
     if path.suffix == READINGS:
         return not is_named_as_a_trace(path.name)
     if path.suffix in contents_by_suffix() or not path.is_file():
@@ -130,7 +130,7 @@ def _holds_readings(path: Path) -> bool:
 
 
 def _log(path: Path, columns: str, limits: Thresholds) -> Case:
-    """Gather a log of readings alone, with what was assumed of it as warnings."""
+    """Gather a log of readings alone; what was assumed about it becomes a warning."""
     from gpuprobe.evidence.readings.window import readings_of_log
     from gpuprobe.logs.read import read_any
 
@@ -170,7 +170,7 @@ def _readings(
 def readings_of(
     recording: Telemetry, run: Run | None, breakdown: TraceBreakdown, study: Study | None, limits: Thresholds = DEFAULTS
 ) -> Evidence | None:
-    """Gather the readings of the timed window, else of the traced steps, else, where these share no clock, of all."""
+    """Gather the readings of the timed window, else of the traced steps; all readings if these share no clock."""
     from gpuprobe.evidence.readings.window import readings_in
 
     times = recording.t_ns
@@ -188,7 +188,7 @@ def readings_of(
 
 
 def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tuple[Signal, ...]:
-    """Return the signals of a run itself, and of the study that it is part of."""
+    """Return the signals of a run's record, and of the study that it is part of."""
     gpus = study.environment.gpus if study else ()
     return (
         *setting(
@@ -209,7 +209,7 @@ def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tup
 
 
 def _clock(run: Run) -> tuple[Signal, ...]:
-    """The share of the timed window outside the train function; nothing where nobody held a clock beside it."""
+    """Return the share of the timed window outside the train function; nothing where that was not timed."""
     if run.outside_fraction is None:
         return ()
     source = "clock around the train function"
@@ -219,7 +219,7 @@ def _clock(run: Run) -> tuple[Signal, ...]:
 def _of_study(study: Study) -> tuple[Signal, ...]:
     return (
         Signal(name="gpu", unit="", source="NVML", value=bool(study.environment.gpus)),
-        # A watched training is recorded as a study too, but nobody ran strategies for it.
+        # A watched training is recorded as a study too, but without strategies to compare.
         Signal(name="in_study", unit="", source="study", value=study.request.rounds > 0),
         Signal(name="data_kind", unit="", source="study", value=study.data_name),
         Signal(
