@@ -118,7 +118,9 @@ def _with_begun(start: Ints, end: Ints, waits: Intervals, window: Intervals, rea
         return start, end, ready
     begun, done = int(waits.start[ready - 1]), int(waits.end[ready - 1])
     least = fixed.WAITS_TELL * max(float((end - start).mean()), window.total / len(waits))
-    if start[0] < done - HANDED_PS or done - begun < least:
+    # The maker began the next one as soon as it was made, be it that the training woke a little later.
+    done = min(done, int(start[0]))
+    if done - begun < least:
         return start, end, ready
     first = min(int(window.start[0]), begun)
     return np.insert(start, 0, first), np.insert(end, 0, done), ready - 1
