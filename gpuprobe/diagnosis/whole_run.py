@@ -115,8 +115,10 @@ def _full_device_doubted(findings: tuple[Finding, ...], evidence: Evidence, limi
     if first is None or first.cause != "compute_bound":
         return findings
     shares = {part: evidence.number(f"run_share.{part}") or 0.0 for part in BESIDE}
+    if _startup_s(evidence) < limits.startup_s:
+        del shares["startup"]
     most = max(shares, key=shares.__getitem__)
-    if shares[most] < limits.beside_full_share or (most == "startup" and _startup_s(evidence) < limits.startup_s):
+    if shares[most] < limits.beside_full_share:
         return findings
     told = f"{first.claim} Less sure, since {wording.share(shares[most])} of the run passes in {BESIDE[most]}."
     less = msgspec.structs.replace(first, confidence=LOWER[first.confidence], claim=told)

@@ -13,9 +13,11 @@ from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules import whole_run as rules
 from gpuprobe.diagnosis.whole_run import in_short, tells_of_process, weighed
 from gpuprobe.evidence.whole_run_signals import whole_run_signals
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.records import Evidence, Signal
 from gpuprobe.report.whole_run import figure
 from gpuprobe.thresholds import DEFAULTS
+from tests.helpers.timelines import Made
 from tests.helpers.whole_runs import breakdown
 
 if TYPE_CHECKING:
@@ -256,3 +258,21 @@ def test_a_graph_for_each_of_a_few_shapes_is_a_hint() -> None:
     assert (seldom.cause, seldom.confidence) == ("eager_or_retracing", "low")
     (often,) = found_in(breakdown(steps=(5.8, 40), retracing=(0.6, 3)))
     assert often.confidence == "high"
+
+
+@pytest.mark.parametrize("imports", [(0.2, 1), (6, 1)])
+def test_a_full_device_is_less_sure_beside_slow_epochs_however_long_the_start_took(imports: tuple[float, int]) -> None:
+    made = Made()
+    for step in range(5):
+        at = 100.0 * step
+        made.host(at, at + 99, "train", step=step).host(at, at + 99, "PjitFunction(train_step)")
+        made.kernel(at + 1, at + 99, launch=at + 0.5)
+    of_steps = breakdown_of(made.timeline())
+    alone = diagnose(Case(of_steps, whole_run=breakdown(imports=imports, steps=(12, 120), fit=(0.1, 1)))).primary
+    run = breakdown(imports=imports, steps=(12, 120), epoch_start=(1.0, 12), checkpoint=(1.2, 12), fit=(0.1, 1))
+    beside = diagnose(Case(of_steps, whole_run=run)).primary
+    assert alone is not None
+    assert beside is not None
+    assert (alone.cause, alone.confidence) == (beside.cause, "high") == ("compute_bound", "high")
+    assert beside.confidence == "medium"
+    assert "of the run passes in saving the model" in beside.claim
