@@ -44,6 +44,12 @@ BATCH_THEN_PARSE = """\
 WITHOUT_PYTHON = """\
 - ds = ds.map(lambda image, label: (tf.numpy_function(by_numpy, [image], tf.float32), label)).batch(SIZE)
 + ds = ds.batch(SIZE).map(lambda images, labels: (by_tensorflow(images), labels))"""
+ONE_ITERATOR = """\
+- for step in range(steps):
+-     x, y = next(iter(ds))
++ batches = iter(ds.repeat())
++ for step in range(steps):
++     x, y = next(batches)"""
 
 INPUT_FREE, PARALLEL_MAP, PER_BATCH = "input_free", "parallel_map", "map_per_batch"
 
@@ -81,6 +87,13 @@ def _by_stage(here: Situation, stage: str) -> Given:
         return _python_feed(here)
     if stage == "cold_cache" and here.caches:
         return BY_STAGE["cold_cache_seen"]
+    if stage == "shuffle_fill" and here.own_loop:
+        return Given(
+            "A shuffle buffer is filled again whenever an iterator begins: take the batches of all steps from one "
+            f"iterator. {BY_STAGE[stage].fix}",
+            ONE_ITERATOR,
+            INPUT_FREE,
+        )
     return BY_STAGE[stage] if stage in BY_STAGE else _slow_map(here)
 
 
@@ -150,7 +163,7 @@ def _slow_map(here: Situation) -> Given:
 
 
 def _parallel(here: Situation) -> list[Given]:
-    if here.maps_in_parallel or here.pointless(PARALLEL_MAP):
+    if here.maps_in_parallel or not here.maps or here.pointless(PARALLEL_MAP):
         return []
     return [Given("Map in parallel, as far as cores are free.", PARALLEL, PARALLEL_MAP)]
 
@@ -158,7 +171,7 @@ def _parallel(here: Situation) -> list[Given]:
 def _kept(here: Situation) -> list[Given]:
     """Advise a cache if its content does not change: before the random part, where there is one."""
     repeats = any(map(here.has, ("Repeat", "ForeverRepeat")))
-    if here.caches or (here.epochs == 1 and not repeats):
+    if here.caches or not here.maps or (here.epochs == 1 and not repeats):
         return []
     if here.may_cache:
         fix = "Add cache() after the map, in which nothing random was seen: later epochs skip the map."

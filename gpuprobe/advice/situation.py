@@ -92,6 +92,11 @@ class Situation:
         return NO_ROOM
 
     @property
+    def maps(self) -> bool:
+        """Whether the pipeline has a map, or takes each sample from a function in another way."""
+        return self.maps_in_parallel or any(map(self.has, ("Map", "FlatMap", "Interleave")))
+
+    @property
     def maps_in_parallel(self) -> bool:
         """Whether the map already runs on several threads; tf.data parallelises some maps by itself."""
         return self.has("ParallelMap") or self.has("MapAndBatch")

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe.ledger.stages import AHEAD, CACHES, FROM_PYTHON, HANDS_ON, OUTERMOST, READERS, SHUFFLES, last, path
+from gpuprobe.ledger.stages import (
+    AHEAD,
+    CACHES,
+    FROM_PYTHON,
+    HANDS_ON,
+    OUTERMOST,
+    READERS,
+    SEPARATOR,
+    SHUFFLES,
+    above,
+    last,
+    path,
+)
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
@@ -31,5 +43,17 @@ def input_stage(stages: Sequence[IteratorFacts], wait_share: float) -> str | Non
         return "shuffle_fill"
     if stage.startswith(READERS) or any(caller.startswith(CACHES) for caller in callers):
         return "cold_cache"
+    if _fills_a_shuffle(slowest, stages):
+        return "shuffle_fill"
     runs_ahead = any(name.startswith(AHEAD) for name in (*callers, stage))
     return "slow_map" if runs_ahead or wait_share > fixed.HIDEABLE_SHARE else "no_prefetch"
+
+
+def _fills_a_shuffle(slowest: IteratorFacts, stages: Sequence[IteratorFacts]) -> bool:
+    """Whether a stage works for a shuffle that takes in far more samples than it hands on: its buffer is filling."""
+    for shuffle in stages:
+        if last(shuffle.name).startswith(SHUFFLES) and slowest.name.startswith(shuffle.name + SEPARATOR):
+            taken = max((stage.count for stage in stages if above(stage.name) == shuffle.name), default=0)
+            if taken >= fixed.SHUFFLE_FILLS * shuffle.count:
+                return True
+    return False

@@ -68,6 +68,19 @@ def advice(cause: Any, stage: Any = None, replay: Any = None, **known: Any) -> F
     return given
 
 
+def test_a_pipeline_without_a_map_is_told_nothing_about_one() -> None:
+    given = advice("input_bound", "slow_map", pipeline_stages="BatchV2, Shuffle, TensorSlice", device_kind="cpu")
+    assert "map" not in (given.fix + given.code).lower()
+    assert "refetch" in given.fix
+
+
+def test_a_shuffle_that_a_loop_of_ones_own_begins_anew_gets_one_iterator() -> None:
+    given = advice("input_bound", "shuffle_fill", own_loop=True)
+    assert "one iterator" in given.fix
+    assert "-     x, y = next(iter(ds))" in given.code
+    assert "iterator" not in advice("input_bound", "shuffle_fill").fix
+
+
 def test_no_mixed_precision_where_the_card_has_no_tensor_cores() -> None:
     for cause in ADVICE:
         if cause != "tensor_cores_unused":
@@ -307,7 +320,7 @@ of_one = by_numpy = by_tensorflow = lambda image: image
 records = tf.data.Dataset.from_tensor_slices([b""])
 features = {"pixels": tf.io.FixedLenFeature((8, 8, 3), tf.float32, np.zeros((8, 8, 3), "float32"))}
 scale = augment = lambda image, *label: (image / 2, *label) if label else image / 2
-batch_size = buffer_size = units = 16
+batch_size = buffer_size = units = 16; steps = 2
 class Batches(keras.utils.PyDataset):
     def __len__(self): return 4
     def __getitem__(self, index): return x[:16], y[:16]

@@ -79,7 +79,7 @@ def test_a_high_reading_over_few_kernels_is_explained() -> None:
     assert "short gaps vanish" in words
     assert "fill 25 % of the multiprocessors" in words
     assert "the model used 2.0 %" in words
-    assert "3D next to nothing" in task_manager(signals)
+    assert "next to nothing under 3D" in task_manager(signals)
     assert "Copy about 3.0 %" in task_manager(signals)
     assert task_manager(signals).endswith("about 40 %.")
 

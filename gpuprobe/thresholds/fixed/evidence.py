@@ -9,6 +9,8 @@ TIMES_TELLING = 4
 """Something that came fewer times than this does not show how much its length varies."""
 HIDEABLE_SHARE = 0.5
 """If the wait for the input takes at most this share of the step, making the batches fits beside the rest of it."""
+SHUFFLE_FILLS = 2.0
+"""A shuffle that takes at least so many times as many samples as it hands on is filling its buffer."""
 FULL_PART = 0.5
 """A device that computes less than this share of what the busiest does has no full part in the training."""
 AS_SLOW = 0.05

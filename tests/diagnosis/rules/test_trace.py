@@ -321,6 +321,17 @@ def test_the_stage_that_holds_the_training_up(iterators: dict[str, float], wait:
     assert input_stage(facts, wait) == stage
 
 
+@pytest.mark.parametrize(("taken", "stage"), [(5000, "shuffle_fill"), (70, "slow_map")])
+def test_a_shuffle_that_takes_more_than_it_hands_on_is_filling(taken: int, stage: str) -> None:
+    """As with next(iter(ds)) in each step: the samples below the shuffle take most of the time, not the shuffle."""
+    shuffle = "Iterator::Root::Prefetch::BatchV2::Shuffle"
+    facts = [
+        IteratorFacts(name=shuffle, count=64, self_ms=4.0, blocking_ms=4.0),
+        IteratorFacts(name=f"{shuffle}::TensorSlice", count=taken, self_ms=5.0, blocking_ms=5.0),
+    ]
+    assert input_stage(facts, 0.9) == stage
+
+
 def test_the_stage_is_part_of_the_finding() -> None:
     assert primary(evidence(kernel_fraction=0.1, input_bound=0.6, input_stage="slow_map")).stage == "slow_map"
     assert primary(evidence(kernel_fraction=0.1, input_bound=0.6)).stage is None
