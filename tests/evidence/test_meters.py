@@ -81,7 +81,7 @@ def test_a_high_reading_over_few_kernels_is_explained() -> None:
     assert "the model used 2.0 %" in words
     assert "next to nothing under 3D" in task_manager(signals)
     assert "Copy about 3.0 %" in task_manager(signals)
-    assert task_manager(signals).endswith("about 40 %.")
+    assert "about 40 % under Cuda" in task_manager(signals)
 
 
 def test_the_table_holds_a_row_for_each_meter_and_says_what_is_not_known() -> None:
