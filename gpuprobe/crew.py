@@ -1,6 +1,8 @@
 """Children that answer questions side by side, one at a time each, as many as there are processors.
 
-A child is a module of the package that calls `serve`. Questions and answers are pickled: both ends are gpuprobe.
+A child is a module of the package that calls `serve`. Questions and answers are pickled: both ends are gpuprobe. The
+pool of `concurrent.futures` would import the user's `__main__` again in each child, and breaks as a whole where one
+child dies.
 """
 
 from __future__ import annotations
