@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,22 @@ class Stretch:
         return total + np.maximum(np.maximum.accumulate(ready - (total - us)), free)
 
 
+# The graphs divided last. A change of lengths leaves the division as it is, and dividing takes longer than replaying.
+_DIVIDED: deque[tuple[Graph, list[Stretch]]] = deque(maxlen=8)
+SHAPE = ("resource", "target", "source", "back")
+
+
 def stretches(graph: Graph) -> list[Stretch]:
     """Divide a graph into its stretches, each after all that it waits for."""
+    for known, divided in _DIVIDED:
+        if all(getattr(known, name) is getattr(graph, name) for name in SHAPE):
+            return divided
+    divided = _divided(graph)
+    _DIVIDED.append((graph, divided))
+    return divided
+
+
+def _divided(graph: Graph) -> list[Stretch]:
     if not len(graph):
         return []
     order = np.argsort(graph.target, kind="stable")
