@@ -10,7 +10,7 @@ from typing import Any
 from tests.helpers.program import Cli
 
 NAMES = "tfdata_cache_prefetch,steps_per_execution,large_batch,tuned"
-FEW = ("--model", "mlp", "--rounds", 1, "--batch-size", 8, "--steps", 1600, "--no-trace")
+FEW = ("--model", "mlp", "--rounds", 1, "--batch-size", 8, "--steps", 400, "--no-trace")
 
 
 def told(study: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:

@@ -91,8 +91,8 @@ def test_whatever_ends_a_study_no_process_is_left_but_a_study_to_report(number: 
 
 @pytest.mark.parametrize(
     ("words", "said", "replaced"),
-    [(LONG, "measuring", False), (TRAIN, "epoch 1/", False), (TRAIN, "epoch 1/", True)],
-    ids=["run", "train", "train-replaced"],
+    [(LONG, "measuring", False), (LONG, "measuring", True), (TRAIN, "epoch 1/", False)],
+    ids=["run", "run-replaced", "train"],
 )
 def test_a_folder_that_goes_while_it_is_written_into_is_one_line(
     words: tuple[str, ...], said: str, replaced: bool, tmp_path: Path
