@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -73,8 +74,8 @@ def stepped(model: Callable[[Any], Any], steps: int = 1) -> tuple[GraphLoop, ...
             step()
 
     concrete = tf.function(several if steps > 1 else step).get_concrete_function()
-    library = {one.signature.name: one for one in concrete.graph.as_graph_def().library.function}
-    definitions = {**library, concrete.name.decode(): concrete.function_def}
+    called = attrgetter("library.function")(concrete.graph.as_graph_def())
+    definitions = {**{one.signature.name: one for one in called}, concrete.name.decode(): concrete.function_def}
     return loops_of(Graphs({name: Function.of(one) for name, one in definitions.items()}, number))
 
 
