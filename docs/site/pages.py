@@ -18,7 +18,7 @@ import gpuprobe
 from gpuprobe.cli._app import _program as program
 from gpuprobe.diagnosis.causes import CATALOGUE
 from gpuprobe.evidence.breakdown import main_device
-from gpuprobe.report.answer import bars_of, measured
+from gpuprobe.report.answer import bars_of, measured_bar
 from gpuprobe.report.explain import CODE, explained, listed
 from gpuprobe.report.plots import render
 from gpuprobe.simulate import xplane
@@ -55,7 +55,7 @@ def picture(cause: Cause) -> str:
         raise RuntimeError(f"docs/site/sessions.py: the session for {cause.id} is diagnosed as {found.primary}")
     device = main_device(found)
     assert device is not None
-    chart = bars_of([measured("a step", device.step_ms, device, "simulated")])
+    chart = bars_of([measured_bar("a step", device.step_ms, device, "simulated")])
     assert chart is not None
     (drawn,) = render([chart], simulated=True).values()
     with mkdocs_gen_files.open(f"causes/{cause.id}.svg", "wb") as file:
