@@ -118,11 +118,11 @@ class StepThresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 0.05
     loop_share: Annotated[
         Share,
-        Meta(description="Chosen here: a loop over samples that takes a fifth of the step is worth vectorising."),
+        Meta(description="Chosen here: a loop in the model that takes a fifth of the step is worth changing."),
     ] = 0.2
     loop_turns: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: running fewer iterations than this at once gains little."),
+        Meta(description="Chosen here: a loop of fewer turns than this costs little to start."),
     ] = 8.0
     eager_share: Annotated[Share, Meta(description="XProf: eager operations above 10 % of the step.")] = 0.1
     graphs_built: Annotated[AtLeastZero, Meta(description="A steady step should build no graph.")] = 1.0
