@@ -53,7 +53,7 @@ def test_each_worker_is_traced_and_the_late_one_is_named(tmp_path: Path) -> None
     cluster = {"worker": [f"localhost:{port}" for port in _free_ports(2)]}
     job = tmp_path / "job"
     workers = []
-    for index, sleep_s in enumerate(("0", "0.2")):
+    for index, sleep_s in enumerate(("0", "0.6")):
         config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
         command = [sys.executable, str(script), str(job / "ba"[index]), sleep_s]
         workers.append(
