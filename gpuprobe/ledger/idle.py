@@ -10,7 +10,7 @@ import numpy as np
 from gpuprobe.ledger.categories import IDLE, UNATTRIBUTED
 from gpuprobe.ledger.holders import Holder, holders, seen, time_of, watched
 from gpuprobe.ledger.intervals import Intervals, difference, intersection, join, sweep, union
-from gpuprobe.ledger.launches import NO_LAUNCH, Launches, done_before, left_waiting, reads
+from gpuprobe.ledger.launches import NO_LAUNCH, Launches, done_before, launches, left_waiting, reads
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.once import compiled_once, held_once
 from gpuprobe.ledger.pace import held, launch_calls
@@ -55,7 +55,8 @@ class _Launching:
     launched, `unknown` if the trace does not tell.
 
     `outside` is when the host was not in the training function, `on_the_way` when it may have been on its way to a
-    launch. `for_others` is when it had launched all of this device's work of a call, but not all of the other devices'.
+    launch. `for_others` is when it had done with this device, but not with the others: it still launched their work of
+    a call, or waited for one of them.
     """
 
     queued: Intervals
@@ -174,7 +175,8 @@ def _launching(
     queued, late, unknown = _by_launch(work, busy, idle)
     if windows.inside is not None:
         steps = union(windows.start_ps, windows.end_ps)
-        for_others = intersection(late, done_before(work, others, host, windows))
+        others_wait = _others_wait(host, threads, others)
+        for_others = intersection(late, join([done_before(work, others, host, windows), others_wait]))
         return _Launching(queued, late, unknown, difference(steps, windows.inside), windows.inside, for_others)
     active = host.active(threads or range(len(host.threads)))
     if not len(active):
@@ -185,6 +187,12 @@ def _launching(
     outside = difference(intersection(late, elsewhere), frames)
     on_the_way = difference(idle, difference(silent, frames))
     return _Launching(queued, late, unknown, outside, on_the_way, Intervals())
+
+
+def _others_wait(host: TracedHost, threads: set[int], others: Sequence[Device]) -> Intervals:
+    """Return when a thread that feeds only other devices waited for one, and the `threads` of this one did nothing."""
+    feeding = {place for device in others for place in launches(device, host).feeding}
+    return difference(host.select(Kind.SYNC, feeding - threads), seen(host, threads))
 
 
 def _again_and_again(silent: Intervals) -> bool:

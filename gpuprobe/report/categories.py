@@ -181,7 +181,7 @@ CATEGORIES = {
         terminal="cyan",
         paper=GREEN,
         hatch="...",
-        meaning="idle: another device has not come to an exchange, or still gets its work of the call",
+        meaning="idle: another device has not come to an exchange, or the host is still busy with it or waits for it",
         legend="waits for another device",
         told="it waited for another device",
     ),

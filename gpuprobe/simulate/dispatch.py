@@ -71,6 +71,7 @@ class Dispatcher:
     def end(self) -> None:
         """Submit the launches that are still held back."""
         self.now = self.gpu.hand_over(self.now)
+        self._note(Doing.DISPATCH, self.begin, self.now)
         running = self.running
         running.tell(self.thread, "ExecutorState::Process", self.begin, self.now, ("_ct", 1), ("_c", running.call + 1))
 

@@ -34,6 +34,7 @@ class Doing(Enum):
     SYNC = "sync"
     ONCE = "once"
     HOST_WORK = "host_work"
+    DISPATCH = "dispatch"
     STEP = "step"
 
 

@@ -27,12 +27,12 @@ ORDER = (
     "idle_sync",
     "idle_between_steps",
     "idle_queue",
-    "others_launched",
+    "others_turn",
     "idle_host_work",
     "idle_launch",
 )
-# All of the device's kernels of a call are launched, and only other threads launch, for others: it waits for these too.
-COUNTS_AS = {"others_launched": "idle_peer"}
+# The host has launched what it had for this device, and other threads launch for others or wait for one of them.
+COUNTS_AS = {"others_turn": "idle_peer"}
 UNKNOWN = "unattributed"
 
 

@@ -49,6 +49,12 @@ SPECS = {
         copies=Copies(back_mib=4.0, pinned=False),
         collective=Collective(gpus=3, straggler=1, straggler_slowdown=2.0),
     ),
+    "waits for one GPU in the middle of a call": replace(
+        BASE,
+        kernels=Kernels(count=20, mean_us=100.0),
+        host=Host(dispatch_us=80.0, steps_per_execution=3, syncs_in_step=1),
+        collective=Collective(gpus=2, straggler=0, straggler_slowdown=2.0),
+    ),
     "several streams": replace(
         BASE, kernels=Kernels(count=120, mean_us=10.0, streams=3), host=Host(wddm_batch=4, wddm_submit_us=126.0)
     ),

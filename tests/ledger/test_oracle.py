@@ -190,8 +190,17 @@ def for_others(session: Session, device: int) -> list[Stretch]:
         others = [op for op in kernels if op.device != device and op.thread not in mine]
         if own and others:
             begin, end = max(op.call[0] for op in own), max(op.call[1] for op in others)
-            found.append(Stretch("others_launched", begin, end))
+            found.append(Stretch("others_turn", begin, end))
     return found
+
+
+def others_wait(session: Session, device: int) -> list[Stretch]:
+    """Return when another device was waited for, outside what was done for this one."""
+    begin, end = session.calls[0].start_ns, max(op.end_ns for op in session.ops)
+    idle = oracle.outside(begin, end, session.doing[device][Doing.DISPATCH])
+    waited = [span for other in range(session.devices) if other != device for span in session.doing[other][Doing.SYNC]]
+    both = [(max(a, b), min(c, d)) for a, c in idle for b, d in waited]
+    return [Stretch("others_turn", a, b) for a, b in both if a < b]
 
 
 def happened(session: Session, device: int) -> list[Stretch]:
@@ -203,9 +212,10 @@ def happened(session: Session, device: int) -> list[Stretch]:
     return [
         *waits(session, device),
         *for_others(session, device),
+        *others_wait(session, device),
         *(Stretch(BUSY[op.kind], op.start_ns, op.end_ns) for op in ops),
         *(Stretch("idle_queue", op.call[0], op.start_ns) for op in ops),
-        *(Stretch(REASONS[what], *span) for what, spans in doing.items() for span in spans),
+        *(Stretch(name, *span) for what, name in REASONS.items() for span in doing[what]),
         *(Stretch("idle_between_steps", *span) for span in oracle.outside(begin, end, doing[Doing.STEP])),
     ]
 
