@@ -89,9 +89,9 @@ def idle_of(
         ("idle_peer", waiting),
         *_waits(host, compiled, _syncs(host, work, others, driving or None)),
         ("idle_between_steps", launching.outside),
-        ("idle_peer", launching.for_others),
+        ("idle_peer", intersection(launching.late, launching.for_others)),
     ]
-    stretches = held(calls, work, windows, join(layer for _, layer in waits))
+    stretches = held(calls, work, windows, join([launching.for_others, *(layer for _, layer in waits)]))
     holders_found = tuple(holders(host, threads, stretches, calls))
     acting, once = seen(host, threads), held_once(holders_found, host, calls, windows)
     in_call, between_calls = _by_call(holders_found)
@@ -175,8 +175,7 @@ def _launching(
     queued, late, unknown = _by_launch(work, busy, idle)
     if windows.inside is not None:
         steps = union(windows.start_ps, windows.end_ps)
-        others_wait = _others_wait(host, threads, others)
-        for_others = intersection(late, join([done_before(work, others, host, windows), others_wait]))
+        for_others = join([done_before(work, others, host, windows), _others_wait(host, threads, others)])
         return _Launching(queued, late, unknown, difference(steps, windows.inside), windows.inside, for_others)
     active = host.active(threads or range(len(host.threads)))
     if not len(active):
