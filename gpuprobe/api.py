@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from gpuprobe.errors import UsageError
 from gpuprobe.measure import folder
 from gpuprobe.measure.begin import Begun, begin
@@ -60,24 +62,33 @@ def run(
         raise UsageError("gpuprobe.run takes either a workload or resume=..., the folder of a study to finish")
     if resume is not None:
         return _carried_out(take_up(Path(resume)))
-    names = strategies if isinstance(strategies, str) else ",".join(strategies)
-    chosen, trains_with = chosen_of(devices, backend, names or None, weak=weak, option="strategies")
-    own = None if isinstance(workload, str) else workload
-    depth, target = named(workload, "workload") if isinstance(workload, str) else (None, "")
-    request = Request(
+    asked = Request(
         rounds=rounds,
         budget_s=budget_s,
-        batch_size=batch_size or (DEFAULT_BATCH if depth else 0),
+        batch_size=batch_size or 0,
         seed=seed,
-        depth=depth or DEFAULT_DEPTH,
-        model=target,
         steps=steps,
         trace_steps=4 if trace else 0,
-        backend=trains_with,
         devices=tuple(devices),
         weak=weak,
     )
-    return _carried_out(begin(request, chosen, Path(out), "gpuprobe.run(...)", own))
+    names = strategies if isinstance(strategies, str) else ",".join(strategies)
+    return _carried_out(_begun(asked, workload, names, backend, Path(out)))
+
+
+def _begun(asked: Request, workload: Workload | str | None, strategies: str, backend: str | None, out: Path) -> Begun:
+    """Begin the study of a request, to which the workload and the backend are still to be added."""
+    chosen, trains_with = chosen_of(asked.devices, backend, strategies or None, weak=asked.weak, option="strategies")
+    own = None if isinstance(workload, str) else workload
+    depth, target = named(workload, "workload") if isinstance(workload, str) else (None, "")
+    request = replace(
+        asked,
+        batch_size=asked.batch_size or (DEFAULT_BATCH if depth else 0),
+        depth=depth or DEFAULT_DEPTH,
+        model=target,
+        backend=trains_with,
+    )
+    return begin(request, chosen, out, "gpuprobe.run(...)", own)
 
 
 def _carried_out(begun: Begun) -> Result:

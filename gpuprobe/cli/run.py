@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +23,10 @@ from gpuprobe.cli._options import (
     resnet_options,
 )
 from gpuprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    from gpuprobe.records import Request
+    from gpuprobe.strategies.registry import Strategy
 
 HELP_ORDER = 10
 HELP_GROUP = "Measure"
@@ -118,74 +124,89 @@ DEFAULT_BATCH_SIZE = 32
 )
 @click.option("--resume", type=READ, metavar="STUDY", help="Finish this study; other options are its own.")
 @click.option("--inject", multiple=True, hidden=True)
-def command(
-    strategies: str | None,
-    backend: str | None,
-    devices: tuple[int, ...] | None,
-    workers: tuple[int, ...] | None,
-    worker_index: int | None,
-    data_service: int | None,
-    scaling: str,
-    link: float | None,
-    out: Path,
-    data: str,
-    quick: bool,
-    rounds: int | None,
-    budget: float | None,
-    steps: int | None,
-    epochs: int | None,
-    model: str | None,
-    batch_size: int | None,
-    depth: int,
-    samples: int | None,
-    seed: int,
-    trace: bool,
-    limit: float,
-    resume: Path | None,
-    inject: tuple[str, ...],
-) -> None:
+def command(**options: Any) -> None:
     """Train a model under each strategy; rank them and say why.
 
     ResNet20 on CIFAR-10 if no other workload is named.
     """
     from gpuprobe.cli._study import finish, start
+
+    asked = Options(**options)
+    if asked.resume is not None:
+        raise SystemExit(finish(asked.resume, budget_s=asked.budget))
+    if asked.steps is not None and asked.epochs is not None:
+        raise UsageError("--steps and --epochs exclude each other: both say how much of each run is timed")
+    request, chosen = _request(asked)
+    raise SystemExit(start(request, chosen, asked.out, ["gpuprobe", *sys.argv[1:]]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of `gpuprobe run` by name; None where one without a default was left out."""
+
+    strategies: str | None
+    backend: str | None
+    devices: tuple[int, ...] | None
+    workers: tuple[int, ...] | None
+    worker_index: int | None
+    data_service: int | None
+    scaling: str
+    link: float | None
+    out: Path
+    data: str
+    quick: bool
+    rounds: int | None
+    budget: float | None
+    steps: int | None
+    epochs: int | None
+    model: str | None
+    batch_size: int | None
+    depth: int
+    samples: int | None
+    seed: int
+    trace: bool
+    limit: float
+    resume: Path | None
+    inject: tuple[str, ...]
+
+
+def _request(asked: Options) -> tuple[Request, tuple[Strategy, ...]]:
+    """Return what the study is asked for, and its strategies."""
     from gpuprobe.measure.budget import DEFAULT_ROUNDS, DEFAULT_S, QUICK_S
     from gpuprobe.records import Request
     from gpuprobe.strategies.scaling import chosen_of
 
-    if resume is not None:
-        raise SystemExit(finish(resume, budget_s=budget))
-    if steps is not None and epochs is not None:
-        raise UsageError("--steps and --epochs exclude each other: both say how much of each run is timed")
-    depth, target = _model(model, depth)
+    depth, target = _model(asked.model, asked.depth)
+    devices, workers, servers = asked.devices or (), asked.workers or (), asked.data_service or 0
+    weak, quick = asked.scaling == "weak", asked.quick
     chosen, trains_with = chosen_of(
-        devices or (), backend, strategies, weak=scaling == "weak", workers=workers or (), servers=data_service or 0
+        devices, asked.backend, asked.strategies, weak=weak, workers=workers, servers=servers
     )
     request = Request(
-        rounds=rounds or (QUICK_ROUNDS if quick else DEFAULT_ROUNDS),
-        budget_s=budget or (QUICK_S if quick else DEFAULT_S),
-        batch_size=batch_size or (0 if target else DEFAULT_BATCH_SIZE),
-        seed=seed,
+        rounds=asked.rounds or (QUICK_ROUNDS if quick else DEFAULT_ROUNDS),
+        budget_s=asked.budget or (QUICK_S if quick else DEFAULT_S),
+        batch_size=asked.batch_size or (0 if target else DEFAULT_BATCH_SIZE),
+        seed=asked.seed,
         depth=depth,
         model=target,
-        data=data,
-        samples=samples or (QUICK_SAMPLES if quick else None),
-        steps=steps,
-        epochs=epochs,
-        trace_steps=4 if trace else 0,
-        limit_s=limit,
+        data=asked.data,
+        samples=asked.samples or (QUICK_SAMPLES if quick else None),
+        steps=asked.steps,
+        epochs=asked.epochs,
+        trace_steps=4 if asked.trace else 0,
+        limit_s=asked.limit,
         quick=quick,
         search_steps=QUICK_SEARCH_STEPS if quick else None,
-        devices=devices or (),
-        workers=workers or (),
-        data_service=data_service or 0,
-        worker_index=worker_index,
-        weak=scaling == "weak",
-        link_gb_per_s=link,
-        inject=inject,
+        devices=devices,
+        workers=workers,
+        data_service=servers,
+        worker_index=asked.worker_index,
+        weak=weak,
+        link_gb_per_s=asked.link,
+        inject=asked.inject,
         backend=trains_with,
     )
-    raise SystemExit(start(request, chosen, out, ["gpuprobe", *sys.argv[1:]]))
+    return request, chosen
 
 
 def _model(model: str | None, depth: int) -> tuple[int, str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuprobe.ledger import names
 from gpuprobe.ledger.categories import BUSY, COPIES, UNATTRIBUTED
-from gpuprobe.ledger.idle import Idle, idle_of
+from gpuprobe.ledger.idle import GpuActivity, Idle, idle_of
 from gpuprobe.ledger.intervals import Intervals, between, difference, intersection, join, sweep, union
 from gpuprobe.ledger.launches import NO_LAUNCH, Launches, launches
 from gpuprobe.ledger.lost import Lost, blind
@@ -67,7 +67,7 @@ def gpu_time(timeline: Timeline, device: Device, host: TracedHost, lost: Lost, w
     unknown = difference(intersection(idle, blind(work, missing)), waiting)
     idle = difference(idle, unknown)
     others = [other for other in timeline.devices if other.host == device.host and other is not device]
-    idle_parts = idle_of(host, work, others, windows, busy, idle, waiting)
+    idle_parts = idle_of(host, GpuActivity(work, windows, busy, idle, waiting, others))
     parts = dict(zip(BUSY, busy_parts, strict=True)) | idle_parts.parts
     parts[UNATTRIBUTED] = join([parts[UNATTRIBUTED], unknown])
     return GpuTime(device, windows, work, missing, parts, idle_parts, busy, kernels, copies, span)

@@ -67,40 +67,45 @@ class _Launching:
     for_others: Intervals
 
 
-def idle_of(
-    host: TracedHost,
-    work: Launches,
-    others: Sequence[Device],
-    windows: Windows,
-    busy: Intervals,
-    idle: Intervals,
-    waiting: Intervals,
-) -> Idle:
-    """Give every instant of a device's idle time to one category; `busy` is when it was not idle.
+@dataclass(frozen=True)
+class GpuActivity:
+    """What one GPU did in the steps (`windows`): its launched work, and when it was busy and when idle.
 
-    `waiting` is when it was in a collective that another device had not reached.
+    `waiting` is when it was in a collective that another device had not reached. `others` are the other GPUs of its
+    host.
     """
-    driving = _driving(host, work)
+
+    work: Launches
+    windows: Windows
+    busy: Intervals
+    idle: Intervals
+    waiting: Intervals
+    others: Sequence[Device]
+
+
+def idle_of(host: TracedHost, gpu: GpuActivity) -> Idle:
+    """Give every instant of a GPU's idle time to one category, by what its host did meanwhile."""
+    driving = _driving(host, gpu.work)
     threads = watched(host, driving)
-    calls = launch_calls(host, work.feeding or threads)
-    launching = _launching(host, driving, windows, work, others, busy, idle)
-    compiled = compiled_once(host, windows)
+    calls = launch_calls(host, gpu.work.feeding or threads)
+    launching = _launching(host, driving, gpu)
+    compiled = compiled_once(host, gpu.windows)
     waits = [
-        ("idle_peer", waiting),
-        *_waits(host, compiled, _syncs(host, work, others, driving or None)),
+        ("idle_peer", gpu.waiting),
+        *_waits(host, compiled, _syncs(host, gpu, driving or None)),
         ("idle_between_steps", launching.outside),
         ("idle_peer", intersection(launching.late, launching.for_others)),
     ]
-    stretches = held(calls, work, windows, join([launching.for_others, *(layer for _, layer in waits)]))
+    stretches = held(calls, gpu.work, gpu.windows, join([launching.for_others, *(layer for _, layer in waits)]))
     holders_found = tuple(holders(host, threads, stretches, calls))
-    acting, once = seen(host, threads), held_once(holders_found, host, calls, windows)
+    acting, once = seen(host, threads), held_once(holders_found, host, calls, gpu.windows)
     in_call, between_calls = _by_call(holders_found)
-    waiting_long = _longer(intersection(intersection(idle, launching.queued), between_calls), stretches.limit_ps)
-    stalled = join([waiting_long, left_waiting(work, calls.start_ps, busy)])
     # The device is idle, so no full queue delays the call: it does work of its own, such as copying into a buffer.
-    own_work = _longer(intersection(idle, in_call), stretches.limit_ps)
+    own_work = _longer(intersection(gpu.idle, in_call), stretches.limit_ps)
     held_layers = [("idle_once", once.time), ("idle_host_work", own_work)]
-    parts = _by_category(idle, [*waits, *held_layers, *_launch_layers(launching, between_calls, acting)])
+    parts = _by_category(gpu.idle, [*waits, *held_layers, *_launch_layers(launching, between_calls, acting)])
+    queued_long = _longer(intersection(intersection(gpu.idle, launching.queued), between_calls), stretches.limit_ps)
+    stalled = join([queued_long, left_waiting(gpu.work, calls.start_ps, gpu.busy)])
     # Inside a launch call the host may also wait for room in the queue, while the device is busy.
     busy_once = join([compiled.time, parts["idle_once"], intersection(once.time, between_calls)])
     return Idle(
@@ -156,26 +161,21 @@ def _waits(host: TracedHost, compiled: Once, syncing: Intervals) -> list[tuple[s
     ]
 
 
-def _syncs(host: TracedHost, work: Launches, others: Sequence[Device], threads: set[int] | None) -> Intervals:
+def _syncs(host: TracedHost, gpu: GpuActivity, threads: set[int] | None) -> Intervals:
     """Return when one of the threads (any, where None) was in a synchronising call or read from a device."""
+    work = gpu.work
     # While a thread reads from the next device, the one before it waits.
-    reading = reads(others, host, threads or set())
+    reading = reads(gpu.others, host, threads or set())
     return join([host.select(Kind.SYNC, threads), union(work.reads_start_ps, work.reads_end_ps), reading])
 
 
-def _launching(
-    host: TracedHost,
-    threads: set[int],
-    windows: Windows,
-    work: Launches,
-    others: Sequence[Device],
-    busy: Intervals,
-    idle: Intervals,
-) -> _Launching:
-    queued, late, unknown = _by_launch(work, busy, idle)
+def _launching(host: TracedHost, threads: set[int], gpu: GpuActivity) -> _Launching:
+    windows, idle = gpu.windows, gpu.idle
+    queued, late, unknown = _by_launch(gpu.work, gpu.busy, idle)
     if windows.inside is not None:
         steps = union(windows.start_ps, windows.end_ps)
-        for_others = join([done_before(work, others, host, windows), _others_wait(host, threads, others)])
+        others_wait = _others_wait(host, threads, gpu.others)
+        for_others = join([done_before(gpu.work, gpu.others, host, windows), others_wait])
         return _Launching(queued, late, unknown, difference(steps, windows.inside), windows.inside, for_others)
     active = host.active(threads or range(len(host.threads)))
     if not len(active):
