@@ -98,13 +98,14 @@ def launch_calls(host: TracedHost, threads: Collection[int]) -> LaunchCalls:
 def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals) -> Held:
     """Find the stretches of the steps in which nothing is launched for long, compared with the pace of launching.
 
-    Work whose launch is not known counts as launched when it starts. `waits` is when the host waited; a long wait
-    splits a stretch in two.
+    The pace is that of the host while it does not wait. Work whose launch is not known counts as launched when it
+    starts. `waits` is when the host waited; a long wait splits a stretch in two.
     """
     unknown = work.start_ps[work.launch_ps == NO_LAUNCH]
     calling = union(calls.start_ps, calls.end_ps)
     launched = distinct(np.concatenate([calls.start_ps, calls.end_ps, unknown]))[0]
-    pauses_ps = np.diff(launched)[~holds(calling, launched[:-1])]
+    between = ~holds(calling, launched[:-1])
+    pauses_ps = _without(waits, launched[:-1][between], launched[1:][between])
     slow_ps = _slow_ps(pauses_ps)
     slow_call_ps = min(slow_ps, _slow_ps(calls.end_ps[calls.kernels] - calls.start_ps[calls.kernels]))
     least_ps = max(LEAST_OPERATION_PS, slow_call_ps)
@@ -113,11 +114,17 @@ def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals)
     instants = distinct(np.concatenate([launched, *edges]))[0]
     start, end = instants[:-1], instants[1:]
     in_call = holds(calling, start)
-    own_ps = end - start - covered(waits, start, end)
+    own_ps = _without(waits, start, end)
     chosen = (own_ps > least_ps) & (start < windows.end_ps[-1]) & (end > windows.start_ps[0])
     off_pace = own_ps[chosen] > max(LEAST_OPERATION_PS, _slow_ps(pauses_ps, fixed.OFF_PACE))
     columns = (start[chosen], end[chosen], own_ps[chosen], in_call[chosen], off_pace)
     return Held(*columns, least_ps, max(LEAST_PS, slow_call_ps), max(LEAST_PS, slow_ps))
+
+
+def _without(waits: Intervals, start: Int64s, end: Int64s) -> Int64s:
+    """Return the length of each stretch (n,) without the waits in it."""
+    length: Int64s = end - start - covered(waits, start, end)
+    return length
 
 
 def _slow_ps(pauses_ps: Int64s, times: float = fixed.HELD_TIMES_PACE) -> int:
