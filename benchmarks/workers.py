@@ -30,8 +30,8 @@ from gpuprobe.simulate.spec import Collective, Host, Kernels, Recording, Spec
 
 APART = """
 import sys; from pathlib import Path
-from gpuprobe.ledger.apart import break_down_apart
-made = break_down_apart(Path(sys.argv[1]))
+from gpuprobe.ledger.parallel_breakdown import break_down_in_parallel
+made = break_down_in_parallel(Path(sys.argv[1]))
 assert len(made.devices) == int(sys.argv[2]), made.warnings
 """
 AT_ONCE = """

@@ -38,9 +38,9 @@ def accounted(path: Path, *, apart: bool) -> Workings | ReadApart:
     """
     if apart and is_large(path):
         # Imported here, since few traces are so large.
-        from gpuprobe.ledger.apart import break_down_apart
+        from gpuprobe.ledger.parallel_breakdown import break_down_in_parallel
 
-        return ReadApart(break_down_apart(path))
+        return ReadApart(break_down_in_parallel(path))
     return break_down(read(path))
 
 

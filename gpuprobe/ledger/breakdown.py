@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gpuprobe.ledger.account import Traced
-from gpuprobe.ledger.joined import Met, joined
+from gpuprobe.ledger.device_breakdown import PreparedTrace
+from gpuprobe.ledger.job_breakdown import JobTraces, job_breakdown
 from gpuprobe.ledger.own_exchanges import of_gpus, of_processors
-from gpuprobe.ledger.part import part_of
+from gpuprobe.ledger.timeline_breakdown import timeline_breakdown
 from gpuprobe.ledger.trust import told_lost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gpuprobe.ledger.account import Found
+    from gpuprobe.ledger.device_breakdown import DeviceWorkings
     from gpuprobe.ledger.exchanges import Exchanges
     from gpuprobe.ledger.intervals import Intervals
     from gpuprobe.ledger.own_exchanges import Member
-    from gpuprobe.ledger.part import Part
     from gpuprobe.ledger.records import DeviceBreakdown, TraceBreakdown
+    from gpuprobe.ledger.timeline_breakdown import TimelineBreakdown
     from gpuprobe.traces.timeline import Timeline
 
 
@@ -29,12 +29,12 @@ class Workings:
 
     timeline: Timeline
     breakdown: TraceBreakdown
-    found: tuple[Found, ...]
+    devices: tuple[DeviceWorkings, ...]
     exchanged: Exchanges | None = None
 
-    def made_of(self, device: DeviceBreakdown) -> Found:
+    def made_of(self, device: DeviceBreakdown) -> DeviceWorkings:
         """Return what the breakdown of a device was computed from."""
-        return next(found for found in self.found if found.breakdown is device)
+        return next(workings for workings in self.devices if workings.breakdown is device)
 
 
 def breakdown_of(timeline: Timeline) -> TraceBreakdown:
@@ -47,14 +47,14 @@ def break_down(timeline: Timeline) -> Workings:
 
     If no step could be found, `devices` is empty and a warning says why.
     """
-    traced = Traced(timeline)
-    found: list[Found] = []
+    traced = PreparedTrace(timeline)
+    devices: list[DeviceWorkings] = []
 
-    def account(waiting: Mapping[Member, Intervals]) -> list[Part]:
-        found[:] = traced.account(waiting, told_lost(timeline.warnings))
-        return [part_of(traced, found)]
+    def account(waiting: Mapping[Member, Intervals]) -> list[TimelineBreakdown]:
+        devices[:] = traced.account(waiting, told_lost(timeline.warnings))
+        return [timeline_breakdown(traced, devices)]
 
-    met = Met(
+    job = JobTraces(
         source=timeline.source,
         format=timeline.format,
         own=of_gpus(timeline, traced.hosts) or of_processors(traced.hosts),
@@ -62,5 +62,5 @@ def break_down(timeline: Timeline) -> Workings:
         ranks=timeline.ranks,
         warnings=timeline.warnings,
     )
-    breakdown, exchanged = joined(met, account)
-    return Workings(timeline, breakdown, tuple(found), exchanged)
+    breakdown, exchanged = job_breakdown(job, account)
+    return Workings(timeline, breakdown, tuple(devices), exchanged)

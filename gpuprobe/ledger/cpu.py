@@ -10,7 +10,7 @@ import numpy as np
 from gpuprobe.ledger.categories import CPU_PRECEDENCE, UNATTRIBUTED
 from gpuprobe.ledger.intervals import Intervals, covered, difference, intersection, join, sweep, union
 from gpuprobe.ledger.names import Kind
-from gpuprobe.ledger.once import compiled_once
+from gpuprobe.ledger.one_time_work import compiled_once
 from gpuprobe.ledger.steps import Windows, find
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import Steps

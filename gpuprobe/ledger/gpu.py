@@ -12,7 +12,7 @@ from gpuprobe.ledger.categories import BUSY, COPIES, UNATTRIBUTED
 from gpuprobe.ledger.idle import GpuActivity, Idle, idle_of
 from gpuprobe.ledger.intervals import Intervals, between, difference, intersection, join, sweep, union
 from gpuprobe.ledger.launches import NO_LAUNCH, Launches, launches
-from gpuprobe.ledger.lost import Lost, blind
+from gpuprobe.ledger.lost_launches import LostLaunches, blind
 from gpuprobe.ledger.steps import Windows, find
 from gpuprobe.traces.timeline import Direction
 
@@ -31,7 +31,7 @@ class GpuTime:
     device: Device
     windows: Windows
     work: Launches
-    lost: Lost
+    lost: LostLaunches
     parts: dict[str, Intervals]
     idle: Idle
     busy: Intervals
@@ -40,7 +40,9 @@ class GpuTime:
     span: Intervals
 
 
-def gpu_time(timeline: Timeline, device: Device, host: TracedHost, lost: Lost, waiting: Intervals) -> GpuTime | None:
+def gpu_time(
+    timeline: Timeline, device: Device, host: TracedHost, lost: LostLaunches, waiting: Intervals
+) -> GpuTime | None:
     """Give every instant of a GPU's steps to one category; None where it did nothing or no step can be found.
 
     `lost` are the launch calls of its host whose work the trace does not show; `waiting` is when the device was in a

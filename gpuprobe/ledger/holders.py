@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpuprobe.ledger.host import TracedHost
-    from gpuprobe.ledger.pace import Held, LaunchCalls
+    from gpuprobe.ledger.launch_pace import Held, LaunchCalls
     from gpuprobe.traces.timeline import Int64s
 
 INTO_A_CALL_PS = int(fixed.INTO_A_CALL_MS * PS_PER_MS)

@@ -10,10 +10,10 @@ import numpy as np
 from gpuprobe.ledger.categories import IDLE, UNATTRIBUTED
 from gpuprobe.ledger.holders import Holder, holders, seen, time_of, watched
 from gpuprobe.ledger.intervals import Intervals, difference, intersection, join, sweep, union
+from gpuprobe.ledger.launch_pace import held, launch_calls
 from gpuprobe.ledger.launches import NO_LAUNCH, Launches, done_before, launches, left_waiting, reads
 from gpuprobe.ledger.names import Kind
-from gpuprobe.ledger.once import compiled_once, held_once
-from gpuprobe.ledger.pace import held, launch_calls
+from gpuprobe.ledger.one_time_work import compiled_once, held_once
 from gpuprobe.thresholds import fixed
 from gpuprobe.units import PS_PER_MS
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.ledger.host import TracedHost
-    from gpuprobe.ledger.once import Once
+    from gpuprobe.ledger.one_time_work import OneTimeWork
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device
 
@@ -150,7 +150,7 @@ def _by_category(idle: Intervals, layers: Sequence[tuple[str, Intervals]]) -> di
     return {name: join([part for category, part in given if category == name]) for name in (*IDLE, UNATTRIBUTED)}
 
 
-def _waits(host: TracedHost, compiled: Once, syncing: Intervals) -> list[tuple[str, Intervals]]:
+def _waits(host: TracedHost, compiled: OneTimeWork, syncing: Intervals) -> list[tuple[str, Intervals]]:
     """Return when an event of the host is itself a reason to wait, by category in the order of `IDLE`."""
     return [
         ("idle_compile", difference(host.compiling, compiled.time)),

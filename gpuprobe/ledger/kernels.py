@@ -9,7 +9,7 @@ import numpy as np
 from gpuprobe.ledger import names
 from gpuprobe.ledger.device_facts import CopyFacts, KernelFacts, TopKernel
 from gpuprobe.ledger.intervals import covered, difference, holds, intersection, union
-from gpuprobe.ledger.occupied import occupancies
+from gpuprobe.ledger.kernel_occupancy import occupancies
 from gpuprobe.ledger.quantiles import median
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import among, distinct

@@ -179,8 +179,8 @@ def collective(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
 
 def collective_kind(name: str) -> str:
     """Return the operation of a collective, such as `allreduce`; its whole name where that is not known."""
-    found = _COLLECTIVE_KIND.search(name)
-    return re.sub("[-_]", "", found[0]).lower() if found else name
+    match = _COLLECTIVE_KIND.search(name)
+    return re.sub("[-_]", "", match[0]).lower() if match else name
 
 
 def adds_up(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
@@ -234,10 +234,10 @@ def wraps(name: str) -> bool:
 
 
 def _kind(name: str) -> int:
-    found = _ANY.match(name)
-    if not found or not found.lastgroup:
+    match = _ANY.match(name)
+    if not match or not match.lastgroup:
         return 0
-    return int(_PATTERNS[int(found.lastgroup[1:])][0])
+    return int(_PATTERNS[int(match.lastgroup[1:])][0])
 
 
 def _matching(pattern: re.Pattern[str], names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:

@@ -15,8 +15,8 @@ import numpy as np
 
 from gpuprobe.errors import OutputError
 from gpuprobe.foreign import shown
-from gpuprobe.ledger.account import host_names
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
+from gpuprobe.ledger.device_breakdown import host_names
 from gpuprobe.ledger.launches import NO_CALL, called_by
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.traces.timeline import NO_CORRELATION, UNKNOWN
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gpuprobe.ledger.account import Found
     from gpuprobe.ledger.breakdown import Workings
+    from gpuprobe.ledger.device_breakdown import DeviceWorkings
     from gpuprobe.traces.timeline import Copies, Device, Kernels, Thread
 
 GZIPPED = ".gz"
@@ -72,20 +72,20 @@ def _events(workings: Workings) -> Iterator[str]:
             threads[host, place] = (process, place + 1)
             yield from _thread(thread, texts, process, place + 1)
         yield from (
-            line for found in workings.found if found.breakdown.kind == "cpu" and found.host.name == host
-            for line in _breakdown(found, process)
+            line for of in workings.devices if of.breakdown.kind == "cpu" and of.host.name == host
+            for line in _breakdown(of, process)
         )  # fmt: skip
         process += 1
     for place, device in enumerate(timeline.devices):
         name = f"{device.name} of {device.host}" if several else device.name
         yield _called("process_name", place, 0, name)
         yield from _device(device, texts, place)
-        found = next(
-            (one for one in workings.found if (one.breakdown.name, one.host.name) == (device.name, device.host)), None
+        own = next(
+            (of for of in workings.devices if (of.breakdown.name, of.host.name) == (device.name, device.host)), None
         )
-        if found is not None:
-            yield from _breakdown(found, place)
-            yield from _flows(device, found, threads, place)
+        if own is not None:
+            yield from _breakdown(own, place)
+            yield from _flows(device, own, threads, place)
 
 
 def _called(what: str, process: int, thread: int, name: str) -> str:
@@ -138,20 +138,20 @@ def _work(work: Kernels | Copies, ops: list[int], texts: list[str], process: int
         yield _complete(process, stream + 1, start, duration, texts[name], category, ",".join(told))
 
 
-def _breakdown(found: Found, process: int) -> Iterator[str]:
+def _breakdown(workings: DeviceWorkings, process: int) -> Iterator[str]:
     yield _called("thread_name", process, BREAKDOWN, "step-time breakdown (gpuprobe)")
-    for category in CPU_CATEGORIES if found.breakdown.kind == "cpu" else GPU_CATEGORIES:
-        part, told = found.parts[category], f'"meaning":{json.dumps(CATEGORIES[category].meaning)}'
+    for category in CPU_CATEGORIES if workings.breakdown.kind == "cpu" else GPU_CATEGORIES:
+        part, told = workings.parts[category], f'"meaning":{json.dumps(CATEGORIES[category].meaning)}'
         for start, end in zip(part.start.tolist(), part.end.tolist(), strict=True):
             # The category `overhead`, which readers do not take for work.
             yield _complete(process, BREAKDOWN, start, end - start, f'"{category}"', "overhead", told)
 
 
 def _flows(
-    device: Device, found: Found, threads: dict[tuple[str, int], tuple[int, int]], process: int
+    device: Device, workings: DeviceWorkings, threads: dict[tuple[str, int], tuple[int, int]], process: int
 ) -> Iterator[str]:
     """Yield a flow arrow from each launch to its operation."""
-    host = found.host
+    host = workings.host
     both: tuple[Kernels | Copies, ...] = (device.kernels, device.copies)
     for kind, work in enumerate(both):
         place = called_by(host, work.correlation)

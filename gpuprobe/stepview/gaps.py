@@ -14,7 +14,7 @@ from gpuprobe.ledger.intervals import Intervals, covered, join
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.account import Found
+    from gpuprobe.ledger.device_breakdown import DeviceWorkings
     from gpuprobe.ledger.records import Gap
     from gpuprobe.stepview.lanes import Lane
     from gpuprobe.traces.timeline import Int64s
@@ -34,9 +34,9 @@ class Listed:
     after: str
 
 
-def gaps_of(found: Found, lanes: Sequence[Lane]) -> tuple[Listed, ...]:
+def gaps_of(device: DeviceWorkings, lanes: Sequence[Lane]) -> tuple[Listed, ...]:
     """Return the longest gaps of a device, and the longest of each kind of idle time, the longest first."""
-    parts = {name: found.parts[name] for name in (*IDLE, UNATTRIBUTED) if len(found.parts.get(name, Intervals()))}
+    parts = {name: device.parts[name] for name in (*IDLE, UNATTRIBUTED) if len(device.parts.get(name, Intervals()))}
     gaps = join(parts.values())
     if not len(gaps):
         return ()
@@ -44,8 +44,8 @@ def gaps_of(found: Found, lanes: Sequence[Lane]) -> tuple[Listed, ...]:
     for part in parts.values():
         chosen.update(_longest(covered(part, gaps.start, gaps.end), LONGEST_OF_EACH))
     ordered = sorted(chosen, key=lambda place: int(gaps.start[place] - gaps.end[place]))
-    work = _Work.of([lane for lane in lanes if (lane.device, lane.host) == (found.breakdown.name, found.host.name)])
-    return tuple(_listed(found, work, int(gaps.start[place]), int(gaps.end[place])) for place in ordered)
+    work = _Work.of([lane for lane in lanes if (lane.device, lane.host) == (device.breakdown.name, device.host.name)])
+    return tuple(_listed(device, work, int(gaps.start[place]), int(gaps.end[place])) for place in ordered)
 
 
 def _longest(lengths: Int64s, most: int) -> list[int]:
@@ -53,10 +53,10 @@ def _longest(lengths: Int64s, most: int) -> list[int]:
     return [place for place in places if lengths[place] > 0]
 
 
-def _listed(found: Found, work: _Work, start: int, end: int) -> Listed:
-    gap = gap_of(found.windows, found.parts, found.host, start, end)
+def _listed(device: DeviceWorkings, work: _Work, start: int, end: int) -> Listed:
+    gap = gap_of(device.windows, device.parts, device.host, start, end)
     before, after = work.around(start, end)
-    names = found.host.names
+    names = device.host.names
     return Listed(start, end, gap, *(names[place] if place is not None else "" for place in (before, after)))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.account import host_names
+from gpuprobe.ledger.device_breakdown import host_names
 from gpuprobe.ledger.host import TracedHost
 from gpuprobe.ledger.launches import NO_CALL, NO_LAUNCH, called_by
 from gpuprobe.ledger.names import Kind
@@ -69,7 +69,7 @@ class Lane:
 def lanes_of(workings: Workings) -> list[Lane]:
     """Return the lanes of a trace, host by host: those of the breakdown first, then those without a step."""
     timeline = workings.timeline
-    accounted = {found.host.name: found.host for found in workings.found}
+    accounted = {device.host.name: device.host for device in workings.devices}
     others = [TracedHost(timeline, name) for name in host_names(timeline) if name not in accounted]
     lanes = []
     for host in (*accounted.values(), *others):

@@ -11,7 +11,7 @@ from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
 from gpuprobe.ledger.intervals import covered
 
 if TYPE_CHECKING:
-    from gpuprobe.ledger.account import Found
+    from gpuprobe.ledger.device_breakdown import DeviceWorkings
     from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.traces.timeline import Int64s
 
@@ -44,14 +44,14 @@ class Strip:
     bin_ps: int = 0
 
 
-def strip_of(found: Found, most: int = MOST_SEGMENTS) -> Strip:
+def strip_of(device: DeviceWorkings, most: int = MOST_SEGMENTS) -> Strip:
     """Return the strip of a device's steps, with about `most` segments at most."""
-    breakdown, windows = found.breakdown, found.windows
+    breakdown, windows = device.breakdown, device.windows
     categories = CPU_CATEGORIES if breakdown.kind == "cpu" else GPU_CATEGORIES
-    start, end, category = _segments(found, categories)
+    start, end, category = _segments(device, categories)
     bin_ps = 0
     if len(start) > most:
-        start, end, category, bin_ps = _binned(found, categories, most)
+        start, end, category, bin_ps = _binned(device, categories, most)
     start, category = _closed(start, end, category)
     last = int(windows.end_ps[-1])
     return Strip(
@@ -67,8 +67,8 @@ def strip_of(found: Found, most: int = MOST_SEGMENTS) -> Strip:
     )
 
 
-def _segments(found: Found, categories: tuple[str, ...]) -> tuple[Int64s, Int64s, Int64s]:
-    parts = [found.parts[name] for name in categories]
+def _segments(device: DeviceWorkings, categories: tuple[str, ...]) -> tuple[Int64s, Int64s, Int64s]:
+    parts = [device.parts[name] for name in categories]
     start = np.concatenate([part.start for part in parts])
     end = np.concatenate([part.end for part in parts])
     category = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
@@ -76,11 +76,11 @@ def _segments(found: Found, categories: tuple[str, ...]) -> tuple[Int64s, Int64s
     return start[order], end[order], category[order]
 
 
-def _binned(found: Found, categories: tuple[str, ...], most: int) -> tuple[Int64s, Int64s, Int64s, int]:
+def _binned(device: DeviceWorkings, categories: tuple[str, ...], most: int) -> tuple[Int64s, Int64s, Int64s, int]:
     """Return segments sorted by category within each of so many bins; their sums are those of the breakdown."""
-    begin, until = int(found.windows.start_ps[0]), int(found.windows.end_ps[-1])
+    begin, until = int(device.windows.start_ps[0]), int(device.windows.end_ps[-1])
     edges = np.linspace(begin, until, max(2, most // IN_A_BIN)).astype(np.int64)
-    lasts = np.stack([covered(found.parts[name], edges[:-1], edges[1:]) for name in categories], axis=1)
+    lasts = np.stack([covered(device.parts[name], edges[:-1], edges[1:]) for name in categories], axis=1)
     end = edges[:-1, None] + np.cumsum(lasts, axis=1)
     kept = (lasts > 0).reshape(-1)
     category = np.tile(np.arange(len(categories)), len(lasts))

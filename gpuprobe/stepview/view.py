@@ -17,8 +17,8 @@ from gpuprobe.whatif.run_facts import Known
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.case import Case
     from gpuprobe.diagnosis.records import Diagnosis
-    from gpuprobe.ledger.account import Found
     from gpuprobe.ledger.breakdown import Workings
+    from gpuprobe.ledger.device_breakdown import DeviceWorkings
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def view_of(case: Case, diagnosis: Diagnosis) -> View:
     if workings is None or not lanes:
         raise InputError(f"{case.breakdown.source}: holds no event of a trace, and so there is no step to look into")
     main = main_device(workings.breakdown)
-    judged = next((found for found in workings.found if found.breakdown is main), None)
-    found = sorted(workings.found, key=lambda one: one is not judged)
-    strips = tuple(strip_of(one, MOST_SEGMENTS // len(found)) for one in found)
+    judged = next((device for device in workings.devices if device.breakdown is main), None)
+    devices = sorted(workings.devices, key=lambda device: device is not judged)
+    strips = tuple(strip_of(device, MOST_SEGMENTS // len(devices)) for device in devices)
     after, why_not = _predicted(workings, case.known or Known(), diagnosis)
     return View(
         diagnosis=diagnosis,
@@ -65,7 +65,7 @@ def view_of(case: Case, diagnosis: Diagnosis) -> View:
     )
 
 
-def judged_of(view: View) -> Found | None:
+def judged_of(view: View) -> DeviceWorkings | None:
     """Return the device that the verdict is about, None where the trace has no step."""
     if not view.strips:
         return None

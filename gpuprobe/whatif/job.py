@@ -23,8 +23,8 @@ from gpuprobe.units import PS_PER_MS, PS_PER_US
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gpuprobe.ledger.account import Found
     from gpuprobe.ledger.breakdown import Workings
+    from gpuprobe.ledger.device_breakdown import DeviceWorkings
     from gpuprobe.ledger.exchanges import Exchanges
     from gpuprobe.traces.timeline import Int64s
 
@@ -172,8 +172,8 @@ def traced_job(workings: Workings) -> TracedJob | str:
         return ALONE
     if not exchanged.took.all():
         return GROUPS
-    by_member = {(device.breakdown.name, device.breakdown.host): device for device in workings.found}
-    steps = min(device.breakdown.steps for device in workings.found)
+    by_member = {(device.breakdown.name, device.breakdown.host): device for device in workings.devices}
+    steps = min(device.breakdown.steps for device in workings.devices)
     # The trace of a running job may begin or end within a step.
     packs = round(len(exchanged.transfer_ps) / steps)
     whole = len(exchanged.transfer_ps) // packs if packs else 0
@@ -219,7 +219,7 @@ def _unhindered(ready: Floats, start_ps: Int64s, end_ps: Int64s, packs: int) -> 
     return found
 
 
-def _worker(workings: Workings, judged: Found, exchanged: Exchanges) -> Worker:
+def _worker(workings: Workings, judged: DeviceWorkings, exchanged: Exchanges) -> Worker:
     device = judged.breakdown
     waiting = exchanged.waiting((device.name, device.host))
     host = next((one for one in workings.breakdown.hosts if one.host == device.host), None)

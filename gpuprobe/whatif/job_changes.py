@@ -122,7 +122,7 @@ def predictions(
     workings: Workings, step_ms: float, changes: tuple[JobChange, ...] | None = None
 ) -> tuple[list[Prediction], list[Unpredicted]]:
     """Try each change on the job that a trace shows; nothing where it shows none. `step_ms` is the untraced step."""
-    if len(workings.found) < 2:
+    if len(workings.devices) < 2:
         return [], []
     job = traced_job(workings)
     if isinstance(job, str):

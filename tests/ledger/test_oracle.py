@@ -41,8 +41,8 @@ DIRECTIONS = {"gpu_copy_h2d": Direction.H2D, "gpu_copy_d2h": Direction.D2H, "gpu
 
 
 # Times are drawn in these. All that lies between two launches is shorter than a launch on its way can be, but for the
-# pieces in which an operation holds the thread (`ledger.pace`): these are longer than the waits in them together, and
-# some are shorter than a slow host's pauses may be.
+# pieces in which an operation holds the thread (`ledger.launch_pace`): these are longer than the waits in them
+# together, and some are shorter than a slow host's pauses may be.
 UNIT_PS = PS_PER_MS // 20
 PIECES = (75, 400)
 

@@ -15,7 +15,7 @@ from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.ledger.breakdown import breakdown_of
-from gpuprobe.ledger.occupied import occupancies
+from gpuprobe.ledger.kernel_occupancy import occupancies
 from gpuprobe.traces.read import read
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.step_waits import is_the_same, often
 from gpuprobe.report.several import across
 from tests.ledger.test_exchanges import of_several
-from tests.ledger.test_numbered import a_gpu
+from tests.ledger.test_match_by_step import a_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

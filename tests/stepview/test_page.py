@@ -117,7 +117,7 @@ def assert_adds_up(strip: Strip, breakdown: DeviceBreakdown) -> None:
 def test_the_strip_is_the_ledgers_own_and_adds_up(
     tmp_path_factory: pytest.TempPathFactory, spec: Spec, most: int
 ) -> None:
-    for found in breakdown_of(spec, tmp_path_factory.mktemp("trace")).found:
+    for found in breakdown_of(spec, tmp_path_factory.mktemp("trace")).devices:
         strip = strip_of(found, most)
         assert (strip.bin_ps > 0) <= (most == 60)
         if not strip.bin_ps or strip.counted == (0, len(strip.steps_ps) - 1):

@@ -116,7 +116,7 @@ def test_of_one_worker_or_one_step_nothing_is_told_of_the_job(tmp_path: Path) ->
         found, untried = predictions(dataclasses.replace(workings, exchanged=told), 10.0)
         assert found == []
         assert {change.reason for change in untried} == {reason}
-    alone = dataclasses.replace(workings, found=workings.found[:1])
+    alone = dataclasses.replace(workings, devices=workings.devices[:1])
     assert predictions(alone, 10.0) == ([], [])
 
 

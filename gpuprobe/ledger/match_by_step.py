@@ -62,14 +62,14 @@ def pace_ps(columns: Int64s) -> float:
 
 
 @dataclass(frozen=True)
-class Away:
+class OtherSteps:
     """The devices whose traces hold other steps than those of most devices, and the sentence that names them."""
 
     members: frozenset[Member]
     why: str
 
 
-def of_other_steps(own: Own, unix: bool) -> Away | None:
+def of_other_steps(own: Own, unix: bool) -> OtherSteps | None:
     """Return the devices whose steps have no number in common with those of most devices; None where there are none.
 
     If the clocks show that all traces were taken at the same time, the numbers come from different counters and prove
@@ -86,7 +86,7 @@ def of_other_steps(own: Own, unix: bool) -> Away | None:
         return None
     theirs = wording.listing([f"{host} holds {_range(numbers[device, host])}" for device, host in away])
     why = f"the trace of {theirs}, that of {most[1]} {_range(numbers[most])}: different steps are not compared"
-    return Away(frozenset(away), why)
+    return OtherSteps(frozenset(away), why)
 
 
 def _with_known_step(of: Mapping[Key, Int64s]) -> Int64s:

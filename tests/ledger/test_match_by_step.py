@@ -10,8 +10,8 @@ import pytest
 
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
-from gpuprobe.ledger.account import Traced
 from gpuprobe.ledger.breakdown import breakdown_of
+from gpuprobe.ledger.device_breakdown import PreparedTrace
 from gpuprobe.ledger.exchanges import match
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS
@@ -50,7 +50,7 @@ def a_processor(numbers: Sequence[int], late_ms: float, left_ms: Sequence[float]
 
 
 def matched(timeline: Timeline) -> tuple[Exchanges | None, str]:
-    return match(timeline, Traced(timeline).hosts)
+    return match(timeline, PreparedTrace(timeline).hosts)
 
 
 def test_numbers_tell_which_step_is_which_where_clocks_do_not() -> None:

@@ -7,38 +7,38 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.ledger.names import framework
 from gpuprobe.ledger.pipeline import host_breakdown
-from gpuprobe.ledger.shown import Shown, ShownGpu
+from gpuprobe.ledger.trace_contents import GpuContents, TraceContents
 from gpuprobe.units import PS_PER_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.account import Found, Traced
+    from gpuprobe.ledger.device_breakdown import DeviceWorkings, PreparedTrace
     from gpuprobe.ledger.records import DeviceBreakdown, HostBreakdown
     from gpuprobe.traces.timeline import Timeline
 
 
 @dataclass(frozen=True)
-class Part:
+class TimelineBreakdown:
     """The breakdown of a trace's devices and hosts; `clock` is when its steps began and ended (Unix ns, or None)."""
 
     devices: tuple[DeviceBreakdown, ...]
     hosts: tuple[HostBreakdown, ...]
     clock: tuple[int, int] | None
     framework: str
-    shown: Shown
+    contents: TraceContents
 
 
-def part_of(traced: Traced, found: Sequence[Found]) -> Part:
+def timeline_breakdown(traced: PreparedTrace, devices: Sequence[DeviceWorkings]) -> TimelineBreakdown:
     """Return the breakdown of a trace from those of its devices."""
     timeline = traced.timeline
-    return Part(
-        devices=tuple(device.breakdown for device in found),
-        hosts=_host_breakdowns(found),
-        clock=_unix_span(timeline, found),
+    return TimelineBreakdown(
+        devices=tuple(device.breakdown for device in devices),
+        hosts=_host_breakdowns(devices),
+        clock=_unix_span(timeline, devices),
         framework=framework(timeline.names, traced.kinds),
-        shown=Shown(
-            gpus=tuple(ShownGpu(gpu.name, len(gpu.kernels), len(gpu.copies)) for gpu in timeline.devices),
+        contents=TraceContents(
+            gpus=tuple(GpuContents(gpu.name, len(gpu.kernels), len(gpu.copies)) for gpu in timeline.devices),
             others=timeline.others,
             events=any(len(thread.events) for thread in timeline.threads),
             launched=traced.launched,
@@ -46,16 +46,16 @@ def part_of(traced: Traced, found: Sequence[Found]) -> Part:
     )
 
 
-def _host_breakdowns(found: Sequence[Found]) -> tuple[HostBreakdown, ...]:
+def _host_breakdowns(devices: Sequence[DeviceWorkings]) -> tuple[HostBreakdown, ...]:
     """Account for each host once, over the steps of its first device."""
-    first = {device.host.name: device for device in reversed(found)}
-    names = dict.fromkeys(device.host.name for device in found)
+    first = {device.host.name: device for device in reversed(devices)}
+    names = dict.fromkeys(device.host.name for device in devices)
     return tuple(host_breakdown(first[name].host, first[name].windows) for name in names)
 
 
-def _unix_span(timeline: Timeline, found: Sequence[Found]) -> tuple[int, int] | None:
-    if not timeline.unix or not found:
+def _unix_span(timeline: Timeline, devices: Sequence[DeviceWorkings]) -> tuple[int, int] | None:
+    if not timeline.unix or not devices:
         return None
-    began = min(int(device.windows.start_ps[0]) for device in found)
-    ended = max(int(device.windows.end_ps[-1]) for device in found)
+    began = min(int(device.windows.start_ps[0]) for device in devices)
+    ended = max(int(device.windows.end_ps[-1]) for device in devices)
     return timeline.origin_ns + began // PS_PER_NS, timeline.origin_ns + ended // PS_PER_NS

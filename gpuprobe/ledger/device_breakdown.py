@@ -17,7 +17,8 @@ from gpuprobe.ledger.gpu import gpu_time
 from gpuprobe.ledger.held_facts import held_facts, prepared_facts
 from gpuprobe.ledger.host import TracedHost
 from gpuprobe.ledger.intervals import Intervals, covered, difference, join, union
-from gpuprobe.ledger.lost import lost
+from gpuprobe.ledger.lost_launches import lost_launches
+from gpuprobe.ledger.missing_reasons import missing_of
 from gpuprobe.ledger.names import kinds
 from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
 from gpuprobe.ledger.own_exchanges import PROCESSOR
@@ -27,7 +28,6 @@ from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.ledger.recurrent import recurrent_facts
 from gpuprobe.ledger.step_breakdowns import StepBreakdowns
 from gpuprobe.ledger.trust import confidence_in, trusted
-from gpuprobe.ledger.untold import missing_of
 from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
     from gpuprobe.ledger.cpu import CpuTime
     from gpuprobe.ledger.gpu import GpuTime
-    from gpuprobe.ledger.lost import Lost
+    from gpuprobe.ledger.lost_launches import LostLaunches
     from gpuprobe.ledger.own_exchanges import Member
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Timeline
 
 
 @dataclass(frozen=True)
-class Found:
+class DeviceWorkings:
     """A device's breakdown, and what it was computed from: its host, the steps, and their time by exclusive category.
 
     `held` is when the host did work of its own, `once` when it did one-time work, whether or not the device idled.
@@ -59,7 +59,7 @@ class Found:
     once: Intervals
 
 
-class Traced:
+class PreparedTrace:
     """A trace prepared for accounting: the kind of each name, its hosts, and the work that the profiler lost."""
 
     def __init__(self, timeline: Timeline) -> None:
@@ -68,16 +68,16 @@ class Traced:
         self.hosts = {name: TracedHost(timeline, name, self.kinds) for name in host_names(timeline)}
 
     @cached_property
-    def missing(self) -> dict[str, Lost]:
+    def missing(self) -> dict[str, LostLaunches]:
         """The launches of each host whose work no device shows."""
-        return {name: lost(host) for name, host in self.hosts.items()}
+        return {name: lost_launches(host) for name, host in self.hosts.items()}
 
     @property
     def launched(self) -> int:
         """The number of launches whose work no device shows."""
         return sum(len(lost_calls.launch_ps) for lost_calls in self.missing.values())
 
-    def account(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[Found]:
+    def account(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[DeviceWorkings]:
         """Account for the GPUs; if none did anything, for the processors.
 
         `waiting` is when each device was in an exchange that another had not reached, `lost_share` the share of work
@@ -91,7 +91,7 @@ class Traced:
         )
         return on_gpus if on_gpus or has_devices else self._processors(waiting, lost_share)
 
-    def _gpus(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[Found]:
+    def _gpus(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[DeviceWorkings]:
         accounted = []
         for device in self.timeline.devices:
             host, waits = self.hosts[device.host], waiting.get((device.name, device.host), Intervals())
@@ -99,10 +99,12 @@ class Traced:
             if time is not None:
                 breakdown = _gpu_breakdown(self.timeline, time, host, waits, lost_share)
                 idle = time.idle
-                accounted.append(Found(breakdown, host, time.windows, time.parts, idle.busy_held, idle.busy_once))
+                accounted.append(
+                    DeviceWorkings(breakdown, host, time.windows, time.parts, idle.busy_held, idle.busy_once)
+                )
         return accounted
 
-    def _processors(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[Found]:
+    def _processors(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[DeviceWorkings]:
         accounted = []
         for host in self.hosts.values():
             waits = waiting.get((PROCESSOR, host.name), Intervals())
@@ -111,7 +113,7 @@ class Traced:
                 parts = time.parts
                 breakdown = _processor_breakdown(host, time, waits, lost_share)
                 accounted.append(
-                    Found(breakdown, host, time.windows, parts, parts["idle_host_work"], parts["idle_once"])
+                    DeviceWorkings(breakdown, host, time.windows, parts, parts["idle_host_work"], parts["idle_once"])
                 )
         return accounted
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.ledger import exchanges
 from gpuprobe.ledger.host_clocks import clocks_of, too_far_apart
-from gpuprobe.ledger.numbered import of_other_steps
+from gpuprobe.ledger.match_by_step import of_other_steps
+from gpuprobe.ledger.missing_reasons import NO_CUPTI, at_rest, why_no_step
 from gpuprobe.ledger.peers import peers_of, slowest_of, waited_for
 from gpuprobe.ledger.records import TraceBreakdown
-from gpuprobe.ledger.shown import Shown
 from gpuprobe.ledger.step_waits import step_waits
-from gpuprobe.ledger.untold import NO_CUPTI, at_rest, why_no_step
+from gpuprobe.ledger.trace_contents import TraceContents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.exchange_records import HostClock
     from gpuprobe.ledger.exchanges import Exchanges
     from gpuprobe.ledger.intervals import Intervals
-    from gpuprobe.ledger.numbered import Away
+    from gpuprobe.ledger.match_by_step import OtherSteps
     from gpuprobe.ledger.own_exchanges import Member, Own
-    from gpuprobe.ledger.part import Part
+    from gpuprobe.ledger.timeline_breakdown import TimelineBreakdown
 
 EMPTY = f"{{}} is in the trace and did nothing: where the training did not run on the processor, {NO_CUPTI}"
 # In the order in which `ledger.names.framework` looks for them.
@@ -30,7 +30,7 @@ FRAMEWORKS = ("jax", "pytorch", "tensorflow")
 
 
 @dataclass(frozen=True)
-class Met:
+class JobTraces:
     """What is known about a job's traces before they are accounted for: exchanges, on one clock, and warnings.
 
     `own` are the exchanges of the GPUs; if no GPU has any, those of the processors. `unix` says that all clocks are
@@ -45,34 +45,34 @@ class Met:
     warnings: tuple[str, ...]
 
 
-def joined(
-    met: Met, account: Callable[[Mapping[Member, Intervals]], Sequence[Part]]
+def job_breakdown(
+    job: JobTraces, account: Callable[[Mapping[Member, Intervals]], Sequence[TimelineBreakdown]]
 ) -> tuple[TraceBreakdown, Exchanges | None]:
     """Return the breakdown of a job, and its matched exchanges if they are good enough to compare devices.
 
     `account` accounts for every trace; its argument is when each device waited for others.
     """
-    away = of_other_steps(met.own, met.unix)
-    own = {member: of for member, of in met.own.items() if away is None or member not in away.members}
-    exchanged, unmatched = exchanges.matched(own, met.unix)
+    away = of_other_steps(job.own, job.unix)
+    own = {member: of for member, of in job.own.items() if away is None or member not in away.members}
+    exchanged, unmatched = exchanges.matched(own, job.unix)
     unmatched = away.why if away else unmatched
     clocks = clocks_of(exchanged)
     parts = account(_waiting(exchanged))
     step_ms = max((device.step_ms for part in parts for device in part.devices), default=0.0)
-    untold = _untold(met, away, exchanged, clocks, step_ms)
+    untold = _untold(job, away, exchanged, clocks, step_ms)
     if untold:
         exchanged, unmatched = None, untold
         parts = account({})
-    shown, frameworks = _shown_by_all(parts), {part.framework for part in parts}
-    parts = _of_one_kind(parts, shown)
+    contents, frameworks = _shown_by_all(parts), {part.framework for part in parts}
+    parts = _of_one_kind(parts, contents)
     devices = tuple(device for part in parts for device in part.devices)
     peers = peers_of(exchanged, devices)
     # Where the exchanges show that no device is waited for, none is named.
     slowest, why = waited_for(devices, peers) or ((None, "") if peers or untold else slowest_of(devices))
-    spans = [part.clock for part in parts if part.clock is not None] if met.unix else []
+    spans = [part.clock for part in parts if part.clock is not None] if job.unix else []
     breakdown = TraceBreakdown(
-        source=met.source,
-        format=met.format,
+        source=job.source,
+        format=job.format,
         devices=devices,
         hosts=tuple(host for part in parts for host in part.hosts),
         framework=next((name for name in FRAMEWORKS if name in frameworks), ""),
@@ -85,18 +85,18 @@ def joined(
         unmatched=unmatched,
         untold=untold,
         clocks=clocks,
-        warnings=(*met.warnings, *_warnings(shown, found=bool(devices))),
+        warnings=(*job.warnings, *_warnings(contents, found=bool(devices))),
     )
     return breakdown, exchanged
 
 
 def _untold(
-    met: Met, away: Away | None, exchanged: Exchanges | None, clocks: Sequence[HostClock], step_ms: float
+    job: JobTraces, away: OtherSteps | None, exchanged: Exchanges | None, clocks: Sequence[HostClock], step_ms: float
 ) -> str:
     """Return why the devices are not compared; empty where they are."""
     if exchanged is None:
         return away.why if away else ""
-    few = exchanges.too_few(max(met.ranks, len(met.own)) if away else met.ranks, exchanged)
+    few = exchanges.too_few(max(job.ranks, len(job.own)) if away else job.ranks, exchanged)
     # Step numbers prove a match even if the ends lie apart.
     return few or ("" if exchanged.numbered else too_far_apart(clocks, step_ms))
 
@@ -105,27 +105,27 @@ def _waiting(exchanged: Exchanges | None) -> dict[Member, Intervals]:
     return {member: exchanged.waiting(member) for member in exchanged.members} if exchanged else {}
 
 
-def _shown_by_all(parts: Sequence[Part]) -> Shown:
+def _shown_by_all(parts: Sequence[TimelineBreakdown]) -> TraceContents:
     """Return what all traces together show."""
-    return Shown(
-        gpus=tuple(gpu for part in parts for gpu in part.shown.gpus),
-        others=tuple(other for part in parts for other in part.shown.others),
-        events=any(part.shown.events for part in parts),
-        launched=sum(part.shown.launched for part in parts),
+    return TraceContents(
+        gpus=tuple(gpu for part in parts for gpu in part.contents.gpus),
+        others=tuple(other for part in parts for other in part.contents.others),
+        events=any(part.contents.events for part in parts),
+        launched=sum(part.contents.launched for part in parts),
     )
 
 
-def _of_one_kind(parts: Sequence[Part], shown: Shown) -> Sequence[Part]:
+def _of_one_kind(parts: Sequence[TimelineBreakdown], contents: TraceContents) -> Sequence[TimelineBreakdown]:
     """Leave the processors out if any trace has GPUs or other devices: then no processor is the device."""
-    others = shown.worked or shown.launched or shown.others
+    others = contents.worked or contents.launched or contents.others
     if not others and all(device.kind == "cpu" for part in parts for device in part.devices):
         return parts
     return [part for part in parts if any(device.kind == "gpu" for device in part.devices)]
 
 
-def _warnings(shown: Shown, *, found: bool) -> tuple[str, ...]:
+def _warnings(contents: TraceContents, *, found: bool) -> tuple[str, ...]:
     """Return warnings: why there is no step, if none was `found`, and which GPUs did nothing."""
     if not found:
-        return (why_no_step(shown), *at_rest(shown.gpus))
-    empty = [EMPTY.format(shown.gpus[0].name)] if shown.gpus and not shown.worked else []
-    return (*empty, *at_rest(shown.gpus))
+        return (why_no_step(contents), *at_rest(contents.gpus))
+    empty = [EMPTY.format(contents.gpus[0].name)] if contents.gpus and not contents.worked else []
+    return (*empty, *at_rest(contents.gpus))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuprobe.ledger.aligned import side_by_side
+from gpuprobe.ledger.match_by_end import side_by_side
 
 
 def test_exchanges_that_fit_in_no_way_are_not_matched() -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from gpuprobe.crew import Crew, Failed
 from gpuprobe.errors import InputError
-from gpuprobe.ledger.apart import CHILD, break_down_apart
 from gpuprobe.ledger.breakdown import breakdown_of
-from gpuprobe.ledger.questions import Account, Glance, Look
+from gpuprobe.ledger.parallel_breakdown import CHILD, break_down_in_parallel
+from gpuprobe.ledger.reader_messages import AskBreakdown, AskExchanges, TraceOverview
 from gpuprobe.simulate.job import write_job
 from gpuprobe.traces.read import find, read
 from tests.helpers.waiting import until
@@ -42,12 +42,12 @@ def traces(job: Path) -> list[Path]:
 def test_two_processes_say_of_three_workers_what_one_says(job: Path) -> None:
     at_once = breakdown_of(read(job))
     assert len(at_once.peers) == 3
-    assert break_down_apart(job, 2) == at_once
+    assert break_down_in_parallel(job, 2) == at_once
 
 
 def test_real_ranks_of_pytorch_too(real_traces: Path) -> None:
     ranks = real_traces / "pytorch" / "dlrm-8-ranks"
-    assert break_down_apart(ranks, 2) == breakdown_of(read(ranks))
+    assert break_down_in_parallel(ranks, 2) == breakdown_of(read(ranks))
 
 
 def test_a_broken_file_is_one_line_and_the_others_go_on(job: Path, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_broken_file_is_one_line_and_the_others_go_on(job: Path, tmp_path: Pat
         (place / file.name).write_bytes(file.read_bytes())
     broken = place / "worker1.xplane.pb"
     broken.write_bytes(broken.read_bytes()[:1000])
-    apart = break_down_apart(tmp_path, 2)
+    apart = break_down_in_parallel(tmp_path, 2)
     assert apart == breakdown_of(read(tmp_path))
     (line,) = (warning for warning in apart.warnings if warning.startswith("Left out: "))
     assert str(broken) in line
@@ -68,7 +68,7 @@ def test_a_broken_file_is_one_line_and_the_others_go_on(job: Path, tmp_path: Pat
     for file in traces(tmp_path):
         file.write_bytes(b"")
     with pytest.raises(InputError, match="empty"):
-        break_down_apart(tmp_path, 2)
+        break_down_in_parallel(tmp_path, 2)
 
 
 def while_held_up(pipes: Sequence[Path], do: Callable[[], object]) -> threading.Thread:
@@ -102,12 +102,12 @@ def test_a_child_that_is_killed_costs_only_what_it_had_in_hand(job: Path, tmp_pa
         (one,) = children()
         one.kill()
 
-    with Crew[Look | Account](CHILD, 1) as crew:
+    with Crew[AskExchanges | AskBreakdown](CHILD, 1) as crew:
         killing = while_held_up([stuck], kill)
-        first, second = crew.ask([Look(stuck), Look(traces(job)[0])], ["stuck", "whole"])
+        first, second = crew.ask([AskExchanges(stuck), AskExchanges(traces(job)[0])], ["stuck", "whole"])
         killing.join()
     assert first == Failed("the process that read it was ended by SIGKILL", died=True)
-    assert isinstance(second, Glance)
+    assert isinstance(second, TraceOverview)
 
 
 def test_no_child_outlives_an_interrupt(tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def test_no_child_outlives_an_interrupt(tmp_path: Path) -> None:
         until(lambda: not any(one.is_running() for one in started))
 
     def ask() -> None:
-        with Crew[Look | Account](CHILD, 2) as crew:
-            crew.ask([Look(one) for one in pipes], pipes)
+        with Crew[AskExchanges | AskBreakdown](CHILD, 2) as crew:
+            crew.ask([AskExchanges(one) for one in pipes], pipes)
 
     interrupting = while_held_up(pipes, interrupt)
     with pytest.raises(KeyboardInterrupt):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class ShownGpu(NamedTuple):
+class GpuContents(NamedTuple):
     """A GPU of a trace, with the number of its kernels and copies."""
 
     name: str
@@ -15,14 +15,14 @@ class ShownGpu(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shown:
+class TraceContents:
     """What a trace shows, whether or not it has a step.
 
     These are its GPUs, the names of `others` (devices that are not read), whether a host has `events`, and how often
     work was `launched` that no device shows.
     """
 
-    gpus: tuple[ShownGpu, ...]
+    gpus: tuple[GpuContents, ...]
     others: tuple[str, ...]
     events: bool
     launched: int

@@ -9,7 +9,7 @@ from gpuprobe import wording
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ledger.shown import Shown, ShownGpu
+    from gpuprobe.ledger.trace_contents import GpuContents, TraceContents
     from gpuprobe.traces.timeline import Device
 
 NO_CUPTI = "gpuprobe doctor checks whether the profiler sees the GPU (CUPTI)"
@@ -32,7 +32,7 @@ def missing_of(device: Device, sm: float | None, occupied: float | None, outside
     return missing
 
 
-def at_rest(gpus: Sequence[ShownGpu]) -> tuple[str, ...]:
+def at_rest(gpus: Sequence[GpuContents]) -> tuple[str, ...]:
     """Return warnings that name the GPUs that did nothing while others worked, and those that only copied."""
     if not any(gpu.kernels for gpu in gpus):
         return ()
@@ -46,17 +46,18 @@ def at_rest(gpus: Sequence[ShownGpu]) -> tuple[str, ...]:
     )
 
 
-def why_no_step(shown: Shown) -> str:
+def why_no_step(contents: TraceContents) -> str:
     """Return why a trace has no step to account for."""
-    if not shown.gpus and not shown.events:
+    if not contents.gpus and not contents.events:
         return "the trace holds no events"
-    if shown.others:
+    if contents.others:
         return (
-            f"the work of {shown.others[0]} is not accounted for: only the streams of GPUs are, and the trace has none"
+            f"the work of {contents.others[0]} is not accounted for: only the streams of GPUs are, "
+            "and the trace has none"
         )
-    if shown.worked:
+    if contents.worked:
         return "no step was found: the work of the GPU lies outside every step of the host"
-    if shown.launched:
-        times = wording.count(shown.launched, "time")
+    if contents.launched:
+        times = wording.count(contents.launched, "time")
         return f"the host launched work {times}, and the trace shows no GPU that ran it; {NO_CUPTI}"
     return "no step was found: no marker, no training function, no device work and no iterator"

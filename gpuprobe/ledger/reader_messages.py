@@ -1,4 +1,4 @@
-"""The questions to a child that reads a trace of a job, and its first answer."""
+"""The requests to a child that reads a trace of a job, and the answer to the first of them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Look:
-    """Asks for what is joined with the other traces before they are accounted for; the answer is a `Glance`."""
+class AskExchanges:
+    """Asks for a trace's exchanges, to be matched with those of other traces; the answer is a `TraceOverview`."""
 
     file: Path
 
 
 @dataclass(frozen=True)
-class Glance:
-    """The answer to `Look`: a trace's clock, warnings, exchanges on its own clock, and the processes of its job."""
+class TraceOverview:
+    """The answer to `AskExchanges`: what is known of a trace, with its exchanges on its own clock.
+
+    `ranks` is the number of processes of its job, 0 where it is not known. `unix` says that the clock is Unix time.
+    """
 
     host: str
     format: str
@@ -35,7 +38,7 @@ class Glance:
 
 
 @dataclass(frozen=True)
-class Account:
+class AskBreakdown:
     """Asks for the breakdown of a trace, whose host is called `host`.
 
     `waiting` is when each of its devices waited for others, on the trace's own clock; `lost_share` is the share of work

@@ -1,4 +1,4 @@
-"""The child that reads one trace of a job and accounts for it, as asked by `ledger.apart`.
+"""The child that reads one trace of a job and accounts for it, for `ledger.parallel_breakdown`.
 
 The trace stays in the child; only its exchanges and breakdowns, which are small, are sent back.
 """
@@ -9,10 +9,10 @@ import gc
 from typing import TYPE_CHECKING
 
 from gpuprobe.crew import serve
-from gpuprobe.ledger.account import Traced
+from gpuprobe.ledger.device_breakdown import PreparedTrace
 from gpuprobe.ledger.own_exchanges import of_gpus, of_processors
-from gpuprobe.ledger.part import part_of
-from gpuprobe.ledger.questions import Account, Glance, Look
+from gpuprobe.ledger.reader_messages import AskBreakdown, AskExchanges, TraceOverview
+from gpuprobe.ledger.timeline_breakdown import timeline_breakdown
 from gpuprobe.traces.names import Names
 from gpuprobe.traces.read import read_file
 from gpuprobe.traces.together import host_of, renamed
@@ -20,7 +20,7 @@ from gpuprobe.traces.together import host_of, renamed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuprobe.ledger.part import Part
+    from gpuprobe.ledger.timeline_breakdown import TimelineBreakdown
     from gpuprobe.traces.timeline import Timeline
 
 
@@ -31,14 +31,14 @@ class Reader:
         self._file: Path | None = None
         self._timeline: Timeline | None = None
 
-    def answer(self, question: Look | Account) -> Glance | Part:
-        """Answer a question about a trace. Raises InputError where it cannot be read."""
-        timeline = self._read(question.file)
-        if isinstance(question, Look):
-            return _glance(timeline, question.file)
-        traced = Traced(renamed(timeline, question.host))
-        waiting = {(device, question.host): time for device, time in question.waiting.items()}
-        return part_of(traced, traced.account(waiting, question.lost_share))
+    def answer(self, request: AskExchanges | AskBreakdown) -> TraceOverview | TimelineBreakdown:
+        """Answer a request for a trace. Raises InputError where it cannot be read."""
+        timeline = self._read(request.file)
+        if isinstance(request, AskExchanges):
+            return _overview(timeline, request.file)
+        traced = PreparedTrace(renamed(timeline, request.host))
+        waiting = {(device, request.host): time for device, time in request.waiting.items()}
+        return timeline_breakdown(traced, traced.account(waiting, request.lost_share))
 
     def _read(self, file: Path) -> Timeline:
         if self._timeline is None or self._file != file:
@@ -49,10 +49,10 @@ class Reader:
         return self._timeline
 
 
-def _glance(timeline: Timeline, file: Path) -> Glance:
-    hosts = Traced(timeline).hosts
+def _overview(timeline: Timeline, file: Path) -> TraceOverview:
+    hosts = PreparedTrace(timeline).hosts
     gpus = of_gpus(timeline, hosts)
-    return Glance(
+    return TraceOverview(
         host=host_of(timeline, file),
         format=timeline.format,
         origin_ns=timeline.origin_ns,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.ledger.holders import Holder
     from gpuprobe.ledger.host import TracedHost
-    from gpuprobe.ledger.pace import LaunchCalls
+    from gpuprobe.ledger.launch_pace import LaunchCalls
     from gpuprobe.ledger.steps import Windows
 
 NOTICED_PS = int(fixed.COMPILING_MS * PS_PER_MS)
@@ -33,14 +33,14 @@ LOADING_PS = int(fixed.LOADING_MS * PS_PER_MS)
 
 
 @dataclass(frozen=True)
-class Once:
+class OneTimeWork:
     """When the host did one-time work; `proven` is the part of it for which a single step is proof."""
 
     time: Intervals
     proven: Intervals
 
 
-def compiled_once(host: TracedHost, windows: Windows) -> Once:
+def compiled_once(host: TracedHost, windows: Windows) -> OneTimeWork:
     """Return the compiling and loading that does not come again in the traced steps.
 
     A compiler that runs in a later step may run again; loading and autotuning are known by their names.
@@ -49,10 +49,12 @@ def compiled_once(host: TracedHost, windows: Windows) -> Once:
     named = named if len(_steps_with(named, windows)) == 1 else Intervals()
     compiling = host.compiling
     first = compiling if _steps_with(compiling, windows) == [0] else Intervals()
-    return Once(join([named, first]), join([named, *([first] if len(windows) >= fixed.STEPS_WITH_EXCEPTION else [])]))
+    return OneTimeWork(
+        join([named, first]), join([named, *([first] if len(windows) >= fixed.STEPS_WITH_EXCEPTION else [])])
+    )
 
 
-def held_once(stretches: Sequence[Holder], host: TracedHost, calls: LaunchCalls, windows: Windows) -> Once:
+def held_once(stretches: Sequence[Holder], host: TracedHost, calls: LaunchCalls, windows: Windows) -> OneTimeWork:
     """Return the stretches in which an event held the host that does not hold it again in the traced steps."""
     same_name = _by_name(stretches)
     sure, likely = [], []
@@ -67,7 +69,7 @@ def held_once(stretches: Sequence[Holder], host: TracedHost, calls: LaunchCalls,
             or _ends_in_a_kernel(holder, calls)
         ):
             likely.append(holder)
-    return Once(time_of([*sure, *likely]), time_of(sure))
+    return OneTimeWork(time_of([*sure, *likely]), time_of(sure))
 
 
 def _steps_with(time: Intervals, windows: Windows) -> list[int]:

@@ -29,7 +29,7 @@ AT_REST_PS = int(fixed.AT_REST_MS * PS_PER_MS)
 
 
 @dataclass(frozen=True)
-class Lost:
+class LostLaunches:
     """The launch calls of one host whose work no device shows, sorted by start, (n,) each.
 
     `thread` is the place of the calling thread, `copies` tells which calls copied. `fraction` is their share of all
@@ -43,14 +43,14 @@ class Lost:
     copies: NDArray[np.bool_]
     feeding: frozenset[int]
 
-    def of(self, threads: Collection[int]) -> Lost:
+    def of(self, threads: Collection[int]) -> LostLaunches:
         """Return the lost calls of one device: of the threads that feed it, and of threads that feed no device."""
         others = np.array(sorted(self.feeding - set(threads)), np.int64)
         chosen = ~among(self.thread, others)
         return replace(self, launch_ps=self.launch_ps[chosen], thread=self.thread[chosen], copies=self.copies[chosen])
 
 
-def lost(host: TracedHost) -> Lost:
+def lost_launches(host: TracedHost) -> LostLaunches:
     """Find the launch calls of a host whose work no device shows."""
     work = [events for device in host.devices for events in (device.kernels, device.copies) if len(events)]
     launching = _launching(work, host)
@@ -72,7 +72,7 @@ def lost(host: TracedHost) -> Lost:
     chosen = np.flatnonzero(missing)
     chosen = chosen[np.argsort(start[chosen], kind="stable")]
     copying = np.array([COPYING in text for text in host.names], np.bool_)
-    return Lost(
+    return LostLaunches(
         fraction=float(missing[begun].mean()) if begun.any() else 0.0,
         launch_ps=start[chosen],
         thread=place_of[chosen],
@@ -81,7 +81,7 @@ def lost(host: TracedHost) -> Lost:
     )
 
 
-def blind(work: Launches, missing: Lost) -> Intervals:
+def blind(work: Launches, missing: LostLaunches) -> Intervals:
     """Return the time of a device in which work that the trace does not show may have run.
 
     It ran after the work launched before it, and before the work launched after it. No lost kernel is taken to be

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from gpuprobe.crew import Crew, Failed
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.intervals import Intervals
-from gpuprobe.ledger.joined import Met, joined
-from gpuprobe.ledger.questions import Account, Look
+from gpuprobe.ledger.job_breakdown import JobTraces, job_breakdown
+from gpuprobe.ledger.reader_messages import AskBreakdown, AskExchanges
 from gpuprobe.ledger.trust import told_lost
 from gpuprobe.traces.find import called_apart, find
 from gpuprobe.traces.read import left_out
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.ledger.own_exchanges import Key, Member, Own
-    from gpuprobe.ledger.part import Part
-    from gpuprobe.ledger.questions import Glance
+    from gpuprobe.ledger.reader_messages import TraceOverview
     from gpuprobe.ledger.records import TraceBreakdown
+    from gpuprobe.ledger.timeline_breakdown import TimelineBreakdown
     from gpuprobe.traces.timeline import Int64s
 
-CHILD = "gpuprobe.ledger.reading"
+CHILD = "gpuprobe.ledger.reader_child"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class _Readable:
     """A file that can be read: its first answer, its host's name in the job, and what to add to its times (ps)."""
 
     file: Path
-    seen: Glance
+    seen: TraceOverview
     host: str
     offset_ps: int
 
@@ -53,30 +53,30 @@ class _Readable:
         }
 
 
-def break_down_apart(path: Path, size: int | None = None) -> TraceBreakdown:
+def break_down_in_parallel(path: Path, size: int | None = None) -> TraceBreakdown:
     """Account for every step of all traces at a path, in at most `size` children at once (default: one a processor).
 
     A file that cannot be read, or whose child dies, is left out, and a warning says so. Raises InputError where there
     is no trace, or none can be read.
     """
     files, warnings = find(path)
-    with Crew[Look | Account](CHILD, size or _processors()) as crew:
-        seen, errors = _each(files, crew.ask([Look(file) for file in files], files))
+    with Crew[AskExchanges | AskBreakdown](CHILD, size or _processors()) as crew:
+        seen, errors = _each(files, crew.ask([AskExchanges(file) for file in files], files))
         readable = _placed(seen, errors)
-        met = _job_of(path, readable, len(files) if errors else 0, warnings, left_out(errors))
+        job = _job_of(path, readable, len(files) if errors else 0, warnings, left_out(errors))
         lost: dict[str, None] = {}
 
-        def account(waiting: Mapping[Member, Intervals]) -> list[Part]:
-            questions = [_account_question(trace, waiting, told_lost(met.warnings)) for trace in readable]
+        def account(waiting: Mapping[Member, Intervals]) -> list[TimelineBreakdown]:
+            requests = [_breakdown_request(trace, waiting, told_lost(job.warnings)) for trace in readable]
             parts, failed = _each(
-                [trace.file for trace in readable], crew.ask(questions, [trace.file for trace in readable])
+                [trace.file for trace in readable], crew.ask(requests, [trace.file for trace in readable])
             )
             if not parts:
                 raise InputError(failed[0])
             lost.update(dict.fromkeys(failed))
             return [part for _, part in parts]
 
-        breakdown, _ = joined(met, account)
+        breakdown, _ = job_breakdown(job, account)
     return replace(breakdown, warnings=(*breakdown.warnings, *left_out(lost)))
 
 
@@ -92,17 +92,19 @@ def _each(files: Sequence[Path], answers: Sequence[Any]) -> tuple[list[tuple[Pat
     return [(file, got) for file, got in pairs if not isinstance(got, Failed)], errors
 
 
-def _placed(seen: Sequence[tuple[Path, Glance]], errors: Sequence[str]) -> list[_Readable]:
+def _placed(seen: Sequence[tuple[Path, TraceOverview]], errors: Sequence[str]) -> list[_Readable]:
     """Give each file its host's name in the job, and its offset on the job's clock."""
     if not seen:
         raise InputError(errors[0])
     files = [file for file, _ in seen]
-    hosts = called_apart([glance.host for _, glance in seen], files)
-    offsets = offsets_ps([Clocked(file, glance.origin_ns, glance.unix) for file, glance in seen])
+    hosts = called_apart([overview.host for _, overview in seen], files)
+    offsets = offsets_ps([Clocked(file, overview.origin_ns, overview.unix) for file, overview in seen])
     return [_Readable(*of, host, offset) for of, host, offset in zip(seen, hosts, offsets, strict=True)]
 
 
-def _job_of(path: Path, readable: Sequence[_Readable], asked: int, found: Sequence[str], left: Sequence[str]) -> Met:
+def _job_of(
+    path: Path, readable: Sequence[_Readable], asked: int, warned: Sequence[str], left: Sequence[str]
+) -> JobTraces:
     """Join the first answers of the files; of the `asked` files those left out still belong to the job."""
     gpus: dict[Member, dict[Key, Int64s]] = {}
     hosts: dict[Member, dict[Key, Int64s]] = {}
@@ -112,21 +114,21 @@ def _job_of(path: Path, readable: Sequence[_Readable], asked: int, found: Sequen
     unix = all(trace.seen.unix for trace in readable)
     uncompared = [UNCOMPARED] if len(readable) > 1 and not unix else []
     warnings = [text for trace in readable for text in trace.seen.warnings]
-    return Met(
+    return JobTraces(
         source=str(path),
         format=readable[0].seen.format,
         own=gpus or hosts,
         unix=unix,
         ranks=max(asked, *(trace.seen.ranks for trace in readable)),
-        warnings=(*found, *warnings, *uncompared, *left),
+        warnings=(*warned, *warnings, *uncompared, *left),
     )
 
 
-def _account_question(trace: _Readable, waiting: Mapping[Member, Intervals], lost_share: float) -> Account:
-    """Return the question for a file's breakdown, with the waits of its devices on its own clock."""
+def _breakdown_request(trace: _Readable, waiting: Mapping[Member, Intervals], lost_share: float) -> AskBreakdown:
+    """Return the request for a file's breakdown, with the waits of its devices on its own clock."""
     waits = {
         device: Intervals(time.start - trace.offset_ps, time.end - trace.offset_ps)
         for (device, host), time in waiting.items()
         if host == trace.host
     }
-    return Account(trace.file, trace.host, lost_share, waits)
+    return AskBreakdown(trace.file, trace.host, lost_share, waits)
