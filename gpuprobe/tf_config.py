@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 VARIABLE = "TF_CONFIG"
 # Of this kind there are usually several, so that one is called by its number too.
 WORKER = "worker"
+# The kinds of tasks that train together, in the order in which TensorFlow numbers them.
+TRAINING = ("chief", WORKER)
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,43 @@ class Tasks:
         several = self.kind == WORKER or len(self.addresses.get(self.kind, ())) > 1
         return f"{self.kind}{self.index}" if several else self.kind
 
+    @property
+    def rank(self) -> int | None:
+        """The number of this task among those that train together, None where it is not one of them."""
+        if self.kind not in TRAINING:
+            return None
+        before = TRAINING[: TRAINING.index(self.kind)]
+        return sum(len(self.addresses.get(kind, ())) for kind in before) + self.index
+
 
 def parse(text: str) -> Tasks:
     """Read the variable's text. Raises ValueError where it is not as TensorFlow's guides write it."""
+    addresses = cluster(text)
     try:
-        read = json.loads(text)
-        addresses = {str(kind): tuple(map(str, found)) for kind, found in read["cluster"].items()}
-        return Tasks(addresses, str(read["task"]["type"]), int(read["task"]["index"]))
+        task = json.loads(text)["task"]
+        return Tasks(addresses, str(task["type"]), int(task["index"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable(error) from error
+
+
+def cluster(text: str) -> dict[str, tuple[str, ...]]:
+    """Read the addresses by kind of task from the variable's text, which may not say which task this process is.
+
+    Raises ValueError where it is not as TensorFlow's guides write it.
+    """
+    try:
+        return {str(kind): tuple(map(str, found)) for kind, found in json.loads(text)["cluster"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"cannot be read ({type(error).__name__}: {error})") from error
+        raise _unreadable(error) from error
+
+
+def training(addresses: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the addresses of the tasks that train together, in the order of their ranks."""
+    return tuple(address for kind in TRAINING for address in addresses.get(kind, ()))
+
+
+def _unreadable(error: Exception) -> ValueError:
+    return ValueError(f"cannot be read ({type(error).__name__}: {error})")
 
 
 def own_task(environ: Mapping[str, str]) -> str:

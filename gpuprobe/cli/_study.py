@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from gpuprobe.cli._verdict import show
 from gpuprobe.errors import FAILED, INTERRUPTED, GpuprobeError
 from gpuprobe.measure import faults, folder
 from gpuprobe.measure.begin import begin, resume
-from gpuprobe.measure.hosts import host_of
+from gpuprobe.measure.hosts import host_of, with_index
 from gpuprobe.measure.study import carry_out, take_part
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import PAGE_FILE, REPORT_FILE
@@ -38,8 +39,11 @@ if TYPE_CHECKING:
 def start(request: Request, chosen: Sequence[Strategy], out: Path, words: Sequence[str]) -> int:
     """Begin a new study and run it; return the exit code."""
     faults.parse(request.inject)
+    request, index_from = with_index(request, os.environ, platform.node())
     host = host_of(request, os.environ)
     console = Terminal()
+    if index_from:
+        _say(console, index_from)
     console.print("gpuprobe: looking at the machine and its data", highlight=False)
     begun = begin(request, chosen, out, shlex.join(words))
     with folder.held(begun.folder):

@@ -83,7 +83,8 @@ DEFAULT_BATCH_SIZE = 32
     "--worker-index",
     type=Number(min=0),
     metavar="I",
-    help="With --workers: start only this one here, each having its own host; TF_CONFIG names all.",
+    help="With --workers: start only this one here, each having its own host; TF_CONFIG names all. "
+    "[default: as TF_CONFIG, Slurm or Kubernetes says]",
 )
 @click.option(
     "--data-service",

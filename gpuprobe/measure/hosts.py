@@ -1,21 +1,24 @@
 """A study of workers on several hosts: which runs this host carries out, and where the other workers are.
 
 `TF_CONFIG` names all workers, as for a training without gpuprobe. `gpuprobe run` is started on each host, with the same
-options but for the worker's index. All hosts carry out the runs of several workers in the same order, the k-th run on
-the k-th port after the named one. The first host leads, and afterwards measures the runs of a single worker.
+options but for the worker's index, which `measure/worker_index.py` may find. All hosts carry out the runs of several
+workers in the same order, the k-th run on the k-th port after the named one. The first host leads, and afterwards
+measures the runs of a single worker.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from gpuprobe import telemetry
 from gpuprobe.errors import UsageError
 from gpuprobe.measure.active import ActiveRun
 from gpuprobe.measure.plan import plan_rounds
+from gpuprobe.measure.worker_index import addresses, find_index
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, run_folder
 from gpuprobe.records import Job, save
 from gpuprobe.strategies.registry import devices_of
@@ -51,6 +54,20 @@ class Host:
         return Job(workers=tuple(f"{host}:{int(port) + run}" for host, _, port in parts), index=self.index)
 
 
+def with_index(request: Request, environ: Mapping[str, str], machine: str) -> tuple[Request, str]:
+    """Return the request with this host's index where what started it says that, and what does; empty otherwise.
+
+    `machine` is this machine's name. Raises UsageError as `find_index` does.
+    """
+    if request.worker_index is not None or len(request.workers) != 1 or request.data_service:
+        return request, ""
+    found = find_index(request.workers[0], environ, machine)
+    if found is None:
+        return request, ""
+    said = f"worker {found.index} of {request.workers[0]}, by {found.source}; --worker-index names another"
+    return msgspec.structs.replace(request, worker_index=found.index), said
+
+
 def host_of(request: Request, environ: Mapping[str, str]) -> Host | None:
     """Return this host's place, None where all workers are started here.
 
@@ -64,25 +81,21 @@ def host_of(request: Request, environ: Mapping[str, str]) -> Host | None:
 
 
 def _worker_addresses(environ: Mapping[str, str], workers: int, index: int) -> tuple[str, ...]:
-    text = environ.get(VARIABLE, "")
-    if not text:
+    named = addresses(environ)
+    if not named:
         raise UsageError(
             f"--worker-index: {VARIABLE} does not name the workers; export "
             f'{VARIABLE}=\'{{"cluster": {{"worker": ["host0:port", "host1:port"]}}}}\' on every host'
         )
-    try:
-        addresses = tuple(str(address) for address in json.loads(text)["cluster"]["worker"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{VARIABLE}: cannot be read ({type(error).__name__}: {error})") from error
-    if len(addresses) != workers:
-        raise UsageError(f"--workers {workers}: {VARIABLE} names {len(addresses)} workers")
+    if len(named) != workers:
+        raise UsageError(f"--workers {workers}: {VARIABLE} names {len(named)} workers")
     if index >= workers:
         raise UsageError(f"--worker-index {index}: the workers are 0 to {workers - 1}")
-    for address in addresses:
+    for address in named:
         port = address.rpartition(":")[2]
         if not port.isdecimal() or not 0 < int(port) <= HIGHEST_PORT:
             raise UsageError(f"{VARIABLE}: {address!r} is no address; write it as host:port")
-    return addresses
+    return named
 
 
 def in_order_of_hosts(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
