@@ -59,6 +59,12 @@ class Seen:
         return any(event["event"] == "joined" for event in self.events)
 
     @property
+    def trace_missing(self) -> str:
+        """Why it has no trace, empty where it told no reason."""
+        traces = [event["trace"] for event in self.events if event["event"] == "trace"]
+        return str(traces[-1].get("missing") or "") if traces else ""
+
+    @property
     def is_stopped(self) -> bool:
         """Whether somebody has suspended it (SIGSTOP), so that it does not answer."""
         with suppress(psutil.Error):

@@ -11,6 +11,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe.backends.with_tensorflow import TensorFlow
+from gpuprobe.errors import in_short
+from gpuprobe.records import TraceInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,12 +130,23 @@ class Follower:
             self._told_s = time.monotonic()
             self._log.write("alive", steps=self._calls)
         if word == Word.TRACE:
-            self._backend.start_trace(self._trace_folder, lambda: None)
-            self._tracing = True
+            self._tracing = self._carry_out("did not start", self._start_trace)
         elif word != Word.NOTHING and self._tracing:
-            self._backend.stop_trace()
             self._tracing = False
+            self._carry_out("saved nothing", self._backend.stop_trace)
         return answer, word
+
+    def _start_trace(self) -> None:
+        self._backend.start_trace(self._trace_folder, lambda: None)
+
+    def _carry_out(self, failing: str, work: Callable[[], None]) -> bool:
+        """Start or stop the profiler; if that fails, write why: it must not end the run of all workers."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - the profiler has many errors, of a full disk too
+            self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler {failing}: {in_short(error)}"))
+            return False
+        return True
 
     def _marker(self) -> AbstractContextManager[Any]:
         return self._backend.marker(self._calls) if self._tracing else nullcontext()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from gpuprobe import child
 from gpuprobe.errors import OutputError
 from gpuprobe.measure.blame import Seen, blame, missing
+from gpuprobe.measure.events import EventLog
 from gpuprobe.recording import TRACE_FOLDER, WORKERS_FOLDER
 from gpuprobe.records import Job
 from gpuprobe.strategies.registry import plan_anywhere
@@ -54,10 +56,16 @@ class GroupLauncher:
             self._of_several += 1
             own = self._launcher.start(folder, msgspec.structs.replace(spec, job=job))
             return Group(folder, [(f"worker {job.index}", folder, own)])
-        started = []
-        for number, (name, job) in enumerate(_jobs(plan.workers, plan.servers)):
-            where = _member_folder(folder, number)
-            started.append((name, where, self._launcher.start(where, msgspec.structs.replace(spec, job=job))))
+        started: list[tuple[str, Path, Worker]] = []
+        try:
+            for number, (name, job) in enumerate(_jobs(plan.workers, plan.servers)):
+                where = _member_folder(folder, number)
+                started.append((name, where, self._launcher.start(where, msgspec.structs.replace(spec, job=job))))
+        except BaseException:
+            # One that is not started leaves none of the others waiting for it; Ctrl-C too.
+            for _, _, worker in started:
+                worker.kill()
+            raise
         return Group(folder, started)
 
     def close(self) -> None:
@@ -143,6 +151,17 @@ class Group:
         for worker in alive:
             worker.kill()
         gather_traces(self._folder, {name.replace(" ", ""): folder for name, folder, _ in self._started})
+        self._note_lost_traces()
+
+    def _note_lost_traces(self) -> None:
+        """Write into the run's events which of the other workers could not be traced, and why."""
+        lost = [f"{member.name} was not traced: {why}" for member in self._seen()[1:] if (why := member.trace_missing)]
+        # The reason to end may be that the folder is gone, or the disk full.
+        with suppress(OSError):
+            log = EventLog(self._folder)
+            for text in lost:
+                log.write("note", text=text)
+            log.close()
 
 
 def free_ports(count: int) -> list[int]:
@@ -170,7 +189,8 @@ def gather_traces(folder: Path, members: Mapping[str, Path]) -> None:
         own = sorted((member / PROFILES).glob(f"*/*{ENDING}"))
         into = session / f"{name}{ENDING}"
         if own and not into.exists():
-            shutil.move(own[-1], into)
+            with suppress(OSError):
+                shutil.move(own[-1], into)
 
 
 def _jobs(workers: int, servers: int) -> list[tuple[str, Job]]:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gpuprobe import child
+from gpuprobe.errors import OutputError
 from gpuprobe.measure.blame import Seen, blame, missing
-from gpuprobe.measure.events import EventLog
-from gpuprobe.measure.group import Group, free_ports, gather_traces
+from gpuprobe.measure.events import EventLog, EventReader
+from gpuprobe.measure.group import Group, GroupLauncher, free_ports, gather_traces
+from gpuprobe.records import RunSpec, TraceInfo
 from tests.helpers.waiting import until, until_gone
 
 if TYPE_CHECKING:
@@ -111,6 +113,36 @@ def test_the_first_error_of_ones_own_is_told(tmp_path: Path) -> None:
     outcome = made.outcome()
     assert outcome is not None
     assert (outcome.state, outcome.message) == ("failed", "worker 1: ValueError: no such file")
+
+
+def test_a_worker_without_a_trace_costs_no_more_than_its_trace(tmp_path: Path) -> None:
+    made = group(tmp_path, "print(flush=True)", QUIET)
+    EventLog(tmp_path / "of-1").write("trace", trace=TraceInfo(path=None, missing="the profiler saved nothing: full"))
+    assert ended(made) == 0
+    assert made.outcome() is None
+    notes = [event["text"] for event in EventReader(tmp_path).new() if event["event"] == "note"]
+    assert notes == ["worker 1 was not traced: the profiler saved nothing: full"]
+
+
+def test_when_one_cannot_be_started_none_is_left(tmp_path: Path) -> None:
+    class Full:
+        def __init__(self) -> None:
+            self.started: list[Program] = []
+
+        def start(self, _folder: Path, _spec: RunSpec) -> Program:
+            if self.started:
+                raise OutputError("no space is left")
+            self.started.append(Program(QUIET))
+            return self.started[0]
+
+        def close(self) -> None:
+            return
+
+    spec = RunSpec(strategy="multi_worker_3", round=1, seed=0, batch_size=6)
+    launcher = Full()
+    with pytest.raises(OutputError):
+        GroupLauncher(launcher).start(tmp_path, spec)
+    until_gone(launcher.started[0].pid)
 
 
 def test_one_that_is_stopped_is_named(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +14,7 @@ import pytest
 
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.measure import group
+from gpuprobe.measure.events import EventLog, EventReader
 from gpuprobe.measure.group import GroupLauncher
 from gpuprobe.measure.hosts import Host
 from gpuprobe.measure.process import ForkingLauncher
@@ -22,12 +25,15 @@ from tests.helpers.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from gpuprobe.measure.active import ActiveRun
     from gpuprobe.measure.process import Worker
 
 pytest.importorskip("tensorflow")
+from gpuprobe.measure import follow
+from gpuprobe.measure.follow import Word
 
 # The second worker sleeps in each step, whose exchange the first one waits in. An epoch has eight steps.
 WORKLOAD = """
@@ -212,3 +218,36 @@ def test_a_port_that_is_taken_is_named(launched: Launched, monkeypatch: pytest.M
     assert run.outcome is not None
     assert str(port) in run.outcome.message
     stage.stop()
+
+
+class FullDisk:
+    """A profiler whose trace cannot be written."""
+
+    def marker(self, _step: int) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def start_trace(self, _folder: Path, _give_way: object) -> None:
+        return
+
+    def stop_trace(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_follower_whose_trace_cannot_be_written_trains_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = iter([Word.NOTHING, Word.TRACE, Word.NOTHING, Word.STOP, Word.NOTHING, Word.END])
+    monkeypatch.setattr(follow, "TensorFlow", FullDisk)
+    monkeypatch.setattr(follow, "LINGER_S", 0.0)
+
+    class Step:
+        def __call__(self, _iterator: object) -> dict[str, float]:
+            return {}
+
+        def heard(self) -> Word:
+            return next(words)
+
+    model: Any = SimpleNamespace(stop_training=False)
+    follow.Follower(cast("Any", Step()), tmp_path, EventLog(tmp_path)).attach(model)
+    while not model.stop_training:
+        model.train_function(None)
+    (trace,) = [event["trace"] for event in EventReader(tmp_path).new() if event["event"] == "trace"]
+    assert "No space left on device" in trace["missing"]
