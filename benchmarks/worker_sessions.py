@@ -1,0 +1,208 @@
+"""Whether the late worker of a real job is named, and why it is late; and how often one is named where none is late.
+
+    python benchmarks/worker_sessions.py [--sessions 30] [--first 0] [--keep FOLDER]
+
+Each session is a job of two or three real processes under MultiWorkerMirroredStrategy, whose trouble is drawn by seed:
+one worker's input is slow, one worker's step is slow, or nothing is wrong. Steps and inputs mostly sleep, so that three
+workers run side by side on two cores. Each worker records itself with `gpuprobe.window`; `gpuprobe diagnose FOLDER
+--json` judges their recordings together. A session is right where the late worker is named and the first cause is of
+its kind, or where, in a healthy job, no worker is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Trouble = Literal["input", "compute", "none"]
+TROUBLES: tuple[Trouble, ...] = get_args(Trouble)
+# What the diagnosis may lead with. A step that sleeps is an operation that calls Python, and work of one worker alone.
+LEADS: dict[Trouble, frozenset[str]] = {
+    "input": frozenset({"input_bound"}),
+    "compute": frozenset({"straggler", "host_work", "compute_bound"}),
+}
+STRAGGLER = "straggler"
+STEPS, TRACE_AT = 24, 6
+# A job that takes longer hangs.
+LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Session:
+    """A job: what each worker's step and input take (ms), what is wrong, and whose fault it is."""
+
+    trouble: Trouble
+    culprit: str | None
+    step_ms: tuple[float, ...]
+    input_ms: tuple[float, ...]
+    ahead: int
+    variables: int
+    jitter: float
+
+
+def drawn(seed: int) -> Session:
+    """Draw a session: every trouble as often as the others."""
+    random = np.random.default_rng([16, seed])
+    trouble = TROUBLES[seed % len(TROUBLES)]
+    count, base_ms = int(random.integers(2, 4)), float(random.uniform(40, 120))
+    step_ms = [base_ms] * count
+    input_ms = [base_ms * float(random.uniform(0.1, 0.5))] * count
+    place, times = int(random.integers(count)), float(random.uniform(1.3, 2.0))
+    if trouble == "input":
+        input_ms[place] = times * base_ms
+    elif trouble == "compute":
+        step_ms[place] = times * base_ms
+    return Session(
+        trouble=trouble,
+        culprit=None if trouble == "none" else f"worker{place}",
+        step_ms=tuple(step_ms),
+        input_ms=tuple(input_ms),
+        ahead=int(random.integers(1, 3)),
+        variables=int(random.integers(1, 5)),
+        jitter=float(random.uniform(0.0, 0.05)),
+    )
+
+
+def train(session: Session, addresses: list[str], index: int, folder: Path) -> None:
+    """Train as one worker of the job, and record it (a process of its own)."""
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})
+    import tensorflow as tf
+
+    import gpuprobe
+
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    with strategy.scope():
+        weights = [tf.Variable(tf.eye(128)) for _ in range(session.variables)]
+    work = _sleep(session.step_ms[index], session.jitter, index)
+
+    def of_replica(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            y = x + work(x)
+            for weight in weights:
+                y = y @ weight
+            loss = tf.reduce_mean(tf.square(y))
+        gradients = tape.gradient(loss, weights)
+        context = tf.distribute.get_replica_context()
+        for weight, gradient in zip(weights, context.all_reduce("mean", gradients), strict=True):
+            weight.assign_sub(1e-4 * gradient)
+        return loss
+
+    @tf.function
+    def train_step(iterator: Any) -> Any:
+        return strategy.run(of_replica, args=(next(iterator),))
+
+    prepare = _sleep(session.input_ms[index], session.jitter, 10 + index)
+    data = tf.data.Dataset.from_tensors(tf.ones([32, 128])).repeat()
+    batches = iter(data.map(lambda x: x + prepare(x)).prefetch(session.ahead))
+    train_step(batches)
+    with gpuprobe.window("job", out=folder, trace_at=TRACE_AT, verbose=False) as steps:
+        for _ in range(STEPS):
+            train_step(batches)
+            steps.step()
+
+
+def _sleep(mean_ms: float, jitter: float, seed: int) -> Callable[[Any], Any]:
+    """Return an operation that sleeps, each time a little longer or shorter, and returns zero."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(seed)
+
+    def sleep() -> np.float32:
+        time.sleep(max(0.0, mean_ms * (1 + jitter * random.normal())) / 1000)
+        return np.float32(0)
+
+    def operation(_x: Any) -> Any:
+        slept = tf.numpy_function(sleep, [], tf.float32)
+        slept.set_shape(())
+        return slept
+
+    return operation
+
+
+def carried_out(session: Session, folder: Path) -> None:
+    """Let the workers of a session train. Raises RuntimeError where one fails or hangs."""
+    # Forked from a process that has imported TensorFlow and started nothing: each begins as a new one does.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["keras", "tensorflow"])
+    addresses = [f"localhost:{port}" for port in free_ports(len(session.step_ms))]
+    workers = [
+        context.Process(target=train, args=(session, addresses, index, folder / f"of-{index}"))
+        for index in range(len(addresses))
+    ]
+    for worker in workers:
+        worker.start()
+    until_s = time.monotonic() + LIMIT_S
+    for worker in workers:
+        worker.join(max(0.0, until_s - time.monotonic()))
+    codes = [worker.exitcode for worker in workers]
+    for worker in workers:
+        worker.kill()
+    if any(codes):
+        raise RuntimeError(f"the workers ended with {codes}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return so many free ports of this machine."""
+    held = [socket.socket() for _ in range(count)]
+    for one in held:
+        one.bind(("localhost", 0))
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+def told(folder: Path) -> tuple[str | None, str | None]:
+    """Return which worker the diagnosis of the recordings names, None where it names none, and its first cause."""
+    command = [sys.executable, "-m", "gpuprobe.cli", "diagnose", str(folder), "--json"]
+    said = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=LIMIT_S).stdout)
+    first = next((finding["cause"] for finding in said["findings"] if finding["primary"]), None)
+    if all(finding["cause"] != STRAGGLER for finding in said["findings"]):
+        return None, first
+    kept = max(said["peers"], key=lambda peer: peer["kept_ms"])
+    return said["devices"][kept["device"]]["host"], first
+
+
+def main() -> None:
+    """Carry out the sessions, and print each and how many are right."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, default=30)
+    parser.add_argument("--first", type=int, default=0, metavar="SEED")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the recordings in this new folder")
+    given = parser.parse_args()
+    counts = dict.fromkeys(TROUBLES, 0)
+    right = dict.fromkeys(TROUBLES, 0)
+    with tempfile.TemporaryDirectory() as scratch:
+        for seed in range(given.first, given.first + given.sessions):
+            session, folder = drawn(seed), (given.keep or Path(scratch)) / str(seed)
+            carried_out(session, folder)
+            named, first = told(folder)
+            is_right = named == session.culprit and first in LEADS.get(session.trouble, {first})
+            counts[session.trouble] += 1
+            right[session.trouble] += is_right
+            print(
+                f"{'right' if is_right else 'WRONG'} {seed}: {len(session.step_ms)} workers, {session.trouble} of "
+                f"{session.culprit}: named {named}, {first}",
+                flush=True,
+            )
+    for trouble, count in counts.items():
+        print(f"{trouble}: {right[trouble]} of {count} right")
+
+
+if __name__ == "__main__":
+    main()
