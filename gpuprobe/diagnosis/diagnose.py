@@ -17,6 +17,7 @@ from gpuprobe.diagnosis.doubts import doubted
 from gpuprobe.diagnosis.hidden import with_sync
 from gpuprobe.diagnosis.join import join
 from gpuprobe.diagnosis.pace import paced
+from gpuprobe.diagnosis.pace_setter import with_pace_setter
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state
 from gpuprobe.diagnosis.rules.again import recurring
@@ -52,6 +53,7 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     unknown = traced.number("share.unattributed") or 0.0
     joined = join(votes, beside.decide(known, limits), limits, replay, unknown)
     findings = joined.findings if joined.primary else (_unattributed(case, votes, traced), *joined.findings)
+    findings = with_pace_setter(findings, known, limits, replay)
     findings = feeding_told_apart(with_sync(doubted(findings, case, known, limits), known, limits, replay), known)
     findings = with_loop(findings, known, limits)
     findings = advised(findings if seen else tuple(map(_with_unread, findings)), known, limits, replay)

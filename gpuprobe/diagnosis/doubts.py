@@ -52,7 +52,7 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
         _may_be_a_loop(first, known),
         _launched_by_few_calls(first, known),
         _no_step_marked(first, device),
-        _idles_in_window(first, device, known, limits),
+        _idles_in_window(findings, first, device, known, limits),
         _trace_may_be_cut(first, device),
     )
     reasons = [text for text in doubts if text]
@@ -166,7 +166,9 @@ def _share(cause: Cause, known: Evidence) -> float:
 def _half_filled(known: Evidence, limits: Thresholds) -> str:
     """Some multiprocessors are idle while kernels run, too few of them for a finding of `batch_too_small`."""
     empty = (known.number("share.gpu_compute") or 0.0) - (known.number("sm_efficiency") or 1.0)
-    return f"batch_too_small may be worth {wording.share(empty)} of the step" if empty >= limits.root_share else ""
+    if empty < limits.beside_full_share:
+        return ""
+    return f"batch_too_small may be worth {wording.share(empty)} of the step"
 
 
 def _costs_time(finding: Finding, first: Finding) -> bool:
@@ -180,10 +182,17 @@ def _no_step_marked(first: Finding, device: DeviceBreakdown) -> str:
     return "the trace marks no step, so time before its first kernel is not known"
 
 
-def _idles_in_window(first: Finding, device: DeviceBreakdown, known: Evidence, limits: Thresholds) -> str:
-    """A GPU that is full in the traced steps may not be in the timed ones; larger differences are told by `pace`."""
+def _idles_in_window(
+    findings: Sequence[Finding], first: Finding, device: DeviceBreakdown, known: Evidence, limits: Thresholds
+) -> str:
+    """A GPU that is full in the traced steps may not be in the timed ones; larger differences are told by `pace`.
+
+    What makes its kernels longer, such as another program, then costs nothing while the GPU waits.
+    """
+    full = next((finding for finding in findings if finding.cause == "compute_bound"), None)
     filled = window_filled(known, known.get("window_call_ms"))
-    if first.cause != "compute_bound" or device.kind != "gpu" or filled is None or filled >= limits.compute_fraction:
+    rests_on_full = full is not None and first.cause in {"compute_bound", *CAUSES["compute_bound"].roots}
+    if not rests_on_full or device.kind != "gpu" or filled is None or filled >= limits.compute_fraction:
         return ""
     return f"the kernels of a traced step fill {wording.share(filled)} of a call of the timed window"
 

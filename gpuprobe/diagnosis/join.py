@@ -67,7 +67,7 @@ def join(
     leader = next((vote for vote in ranked if vote.primary is not None), None)
     if leader is None or leader.primary is None:
         return Joined(findings=_unknown(findings), not_evaluated=undecided, agreement=why_missing(ranked))
-    tied = _tied_that_saves_more(leader.primary, limits, replay)
+    tied = _tied_that_saves_more(leader.primary, findings, limits, replay)
     cause = tied or leader.primary.cause
     root = _root(findings, cause, limits, replay)
     others = [vote for vote in ranked if vote is not leader]
@@ -94,12 +94,15 @@ def join(
     )
 
 
-def _tied_that_saves_more(first: Finding, limits: Thresholds, replay: Replay | None) -> CauseId | None:
+def _tied_that_saves_more(
+    first: Finding, findings: Sequence[Finding], limits: Thresholds, replay: Replay | None
+) -> CauseId | None:
     """Return the cause that ties with the first if its remedy saves clearly more in the replay; else None.
 
-    Of two causes with the same share, one may be hidden behind the other: curing it then leaves the step as long.
+    Of two causes with the same share, one may be hidden behind the other: curing it then leaves the step as long. A
+    cause whose share is too small for a finding may tie too, but never leads.
     """
-    if replay is None or first.ties_with is None:
+    if replay is None or first.ties_with not in {finding.cause for finding in findings}:
         return None
     saved, saved_by_tied = saved_share(replay, first.cause), saved_share(replay, first.ties_with)
     if saved is None or saved_by_tied is None or "compute_bound" in {first.cause, first.ties_with}:

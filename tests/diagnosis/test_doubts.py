@@ -23,8 +23,11 @@ def stepped(*waits: float, between: tuple[float, ...] = ()) -> Made:
     return made
 
 
-def verdict(made: Made, **known: float) -> Finding:
+def verdict(made: Made, window_ms: float = 0.0, **known: float) -> Finding:
     settings = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in known.items())
+    if window_ms:
+        clock = Signal(name="window_call_ms", unit="ms", source="test", value=window_ms, low=window_ms, high=window_ms)
+        settings = (*settings, clock)
     found = diagnose(Case(breakdown_of(made.timeline()), settings=settings)).primary
     assert found is not None
     return found
@@ -63,7 +66,7 @@ def test_kernels_are_no_longer_for_being_traced() -> None:
     assert (found.cause, found.confidence) == ("compute_bound", "high")
 
 
-def full(idle: float, first: float = 0.0, **known: float) -> Finding:
+def full(idle: float, first: float = 0.0, window_ms: float = 0.0, **known: float) -> Finding:
     """Steps of 100 ms, in which a GPU waits `idle` ms for a batch and computes the rest; the first waits longer."""
     made, at = Made(facts={"sm_count": 40.0}), 0.0
     for step in range(5):
@@ -74,7 +77,7 @@ def full(idle: float, first: float = 0.0, **known: float) -> Finding:
         )
         made.kernel(at, at + 0.01, launch=at).kernel(at + wait, until, launch=at + wait)
         at = until
-    return verdict(made, batch_size=64.0, **known)
+    return verdict(made, window_ms, batch_size=64.0, **known)
 
 
 def test_a_full_device_is_sure_only_where_nothing_else_is_worth_a_twentieth() -> None:
@@ -89,6 +92,14 @@ def test_another_program_on_a_full_device_may_be_worth_what_it_computes() -> Non
     found = full(1, other_sm_percent=9.0)
     assert (found.cause, found.confidence) == ("compute_bound", "medium")
     assert "gpu_shared may be worth 9.0 % of the step" in found.claim
+
+
+def test_another_program_costs_nothing_sure_while_the_gpu_waits_in_the_timed_calls() -> None:
+    found = full(1, window_ms=101, other_sm_percent=35.0)
+    assert (found.cause, found.confidence) == ("gpu_shared", "high")
+    waiting = full(1, window_ms=130, other_sm_percent=35.0)
+    assert (waiting.cause, waiting.confidence) == ("gpu_shared", "medium")
+    assert "fill 76 % of a call of the timed window" in waiting.claim
 
 
 def test_a_slow_first_step_says_nothing_of_how_the_kernels_of_the_others_fill_the_card() -> None:

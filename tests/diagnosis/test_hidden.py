@@ -7,27 +7,14 @@ import pytest
 from gpuprobe.diagnosis.causes import CauseId
 from gpuprobe.diagnosis.hidden import with_sync
 from gpuprobe.diagnosis.records import Finding
-from gpuprobe.records import Evidence, Gain, Signal
+from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import DEFAULTS
-from gpuprobe.whatif.records import Prediction, Replay
+from gpuprobe.whatif.records import Replay
+from tests.helpers.replays import saves
 
 KIND = Signal(name="device_kind", unit="", source="test", value="gpu")
 ON_GPU = Evidence(signals=(KIND, Signal(name="step_ms", unit="ms", source="test", value=10.0, n=1)))
 SEVERAL = Evidence(signals=(KIND, Signal(name="step_ms", unit="ms", source="test", value=10.0, n=2)))
-
-
-def saves(change: str, share: float) -> Prediction:
-    gain = Gain(ratio=1 / (1 - share))
-    return Prediction(
-        change=change,
-        step_ms=1 - share,
-        low_ms=1 - share,
-        high_ms=1 - share,
-        gain=gain,
-        bound=gain.ratio,
-        replay_error_fraction=0.0,
-        assumption="",
-    )
 
 
 def judged(cause: CauseId, change: str, own: float, sync: float, known: Evidence = ON_GPU) -> Finding:

@@ -13,7 +13,8 @@ from gpuprobe.diagnosis.join import join
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.records import Gain, Signal
 from gpuprobe.thresholds import Thresholds
-from gpuprobe.whatif.records import Prediction, Replay
+from gpuprobe.whatif.records import Replay
+from tests.helpers.replays import saves
 
 CAUSES = ("input_bound", "launch_bound", "copy_bound", "compute_bound", "sync_every_step", "unattributed")
 
@@ -25,11 +26,8 @@ def finding(cause: Any, *, primary: bool = False, severity: float = 0.5, **more:
 
 
 def replayed(change: str, saved: float) -> Replay:
-    """A replay of a step of 10 ms in which that change saves that share of it."""
-    gain = Gain(ratio=1 / (1 - saved))
-    step_ms = 10 * (1 - saved)
-    known = {"low_ms": step_ms, "high_ms": step_ms, "bound": gain.ratio, "replay_error_fraction": 0.0}
-    return Replay(predictions=(Prediction(change=change, step_ms=step_ms, gain=gain, assumption="", **known),))
+    """A replay of a step in which that change saves that share of it."""
+    return Replay(predictions=(saves(change, saved),))
 
 
 def vote(kind: Kind, *findings: Finding, **more: Any) -> Vote:
@@ -134,6 +132,16 @@ def test_what_the_replay_saves_outweighs_a_share(cause: str, change: str, shown:
         unknown = join([seen], ((behind,), ()), replay=Replay(refused="too long")).primary
         assert unknown is not None
         assert unknown.cause == (cause if severity >= least else shown)
+
+
+@pytest.mark.parametrize(("share", "leads"), [(0.45, "launch_bound"), (None, "input_bound")])
+def test_a_tied_cause_that_saves_more_leads_only_where_it_is_a_finding(share: float | None, leads: str) -> None:
+    replay = Replay(predictions=(saves("input_free", 0.1), saves("launches_fused", 0.4)))
+    tied = [finding("launch_bound", severity=share)] if share else []
+    seen = vote("trace", finding("input_bound", primary=True, ties_with="launch_bound"), *tied)
+    found = join([seen], replay=replay).primary
+    assert found is not None
+    assert found.cause == leads
 
 
 def test_a_slow_link_is_not_weighed_by_copies_that_are_hidden() -> None:
