@@ -9,6 +9,7 @@ from gpuprobe.ledger.stages import (
     CACHES,
     FROM_PYTHON,
     HANDS_ON,
+    INTERLEAVES_AHEAD,
     OUTERMOST,
     READERS,
     SEPARATOR,
@@ -33,7 +34,7 @@ def input_stage(stages: Sequence[IteratorFacts], wait_share: float) -> str | Non
     working = [
         stage for stage in stages if stage.blocking_ms > 0 and not last(stage.name).startswith((OUTERMOST, *HANDS_ON))
     ]
-    slowest = max(working, key=lambda stage: stage.blocking_ms, default=None)
+    slowest = _slowest(working)
     if slowest is None:
         return None
     stage, callers = last(slowest.name), path(slowest.name)[:-1]
@@ -47,6 +48,21 @@ def input_stage(stages: Sequence[IteratorFacts], wait_share: float) -> str | Non
         return "shuffle_fill"
     runs_ahead = any(name.startswith(AHEAD) for name in (*callers, stage))
     return "slow_map" if runs_ahead or wait_share > fixed.HIDEABLE_SHARE else "no_prefetch"
+
+
+def _slowest(working: Sequence[IteratorFacts]) -> IteratorFacts | None:
+    """Return the stage that costs most time; for an interleave in parallel, the stage of its files that works.
+
+    Such an interleave waits for its own threads, which read and map one file each.
+    """
+    slowest = max(working, key=lambda stage: stage.blocking_ms, default=None)
+    if slowest is None or not last(slowest.name).startswith(INTERLEAVES_AHEAD):
+        return slowest
+    least_ms = fixed.STAGE_AT_WORK * slowest.blocking_ms
+    of_files = [
+        stage for stage in working if above(stage.name).startswith(slowest.name) and stage.blocking_ms >= least_ms
+    ]
+    return max(of_files, key=lambda stage: stage.blocking_ms, default=slowest)
 
 
 def _fills_a_shuffle(slowest: IteratorFacts, stages: Sequence[IteratorFacts]) -> bool:

@@ -26,7 +26,8 @@ SETTINGS: Final = ("MaxIntraOpParallelism", "PrivateThreadPool")
 HANDS_ON: Final = (PREFETCH, *ROOTS)
 # Stages with threads of their own, which work while the training computes.
 MAPS_AHEAD: Final = ("ParallelMap", "MapAndBatch")
-AHEAD: Final = (PREFETCH, *MAPS_AHEAD, "ParallelInterleave", "ParallelBatch", "Model")
+INTERLEAVES_AHEAD: Final = "ParallelInterleave"
+AHEAD: Final = (PREFETCH, *MAPS_AHEAD, INTERLEAVES_AHEAD, "ParallelBatch", "Model")
 # Stages that keep batches ready: time in them is a wait for the stage below.
 BUFFERS: Final = (*AHEAD, "Root")
 FROM_PYTHON: Final = ("Generator", PYTHON_STAGE)
@@ -36,7 +37,7 @@ READERS: Final = (
     "TextLine",
     "FixedLengthRecord",
     "Interleave",
-    "ParallelInterleave",
+    INTERLEAVES_AHEAD,
     "SSTable",
     "Snapshot",
 )
