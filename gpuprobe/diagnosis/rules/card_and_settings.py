@@ -109,14 +109,20 @@ def straggler(evidence: Evidence, limits: Thresholds) -> Result:
     ratio, lost = evidence.numbers("straggler_ratio", "straggler_share")
     if ratio < limits.straggler_ratio:
         return None
+    exchange = any(evidence.number(name) for name in ("exchange_volume_ms", "share.exchange", "share.idle_peer"))
+    so = (
+        f"the others wait for it, {wording.share(lost)} of the step"
+        if exchange
+        else "the trace shows no exchange between them, so that the others may not wait for it"
+    )
     return _finding(
         evidence,
         "straggler",
         severity=lost,
         claim=f"{evidence.text('straggler_device') or 'One device'} computes {ratio:.2f} times as long as the median "
-        f"device: the others wait for it, {wording.share(lost)} of the step.",
+        f"device: {so}.",
         names=("straggler_ratio", "straggler_share", "straggler_device"),
-        confidence="high",
+        confidence="high" if exchange else "medium",
     )
 
 

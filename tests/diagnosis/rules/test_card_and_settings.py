@@ -162,6 +162,14 @@ def test_a_rule_fires_just_above_and_not_just_below(cause: str, above: dict[str,
     assert cause not in causes(**below)
 
 
+@pytest.mark.parametrize(("exchange_ms", "confidence"), [(0.2, "high"), (0.0, "medium")])
+def test_only_devices_that_exchange_are_known_to_wait_for_each_other(exchange_ms: float, confidence: str) -> None:
+    (found,), _ = card_and_settings.decide(
+        evidence(straggler_ratio=4.0, straggler_share=0.6, exchange_volume_ms=exchange_ms)
+    )
+    assert (found.cause, found.confidence) == ("straggler", confidence)
+
+
 @pytest.mark.parametrize(
     ("rated", "confidence"),
     [({"boost_mhz": 1000.0, "sm_clock_mhz": 990.0}, None), ({"sm_clock_mhz": 990.0}, "medium"), ({}, "medium")],
