@@ -34,7 +34,8 @@ class Idle:
 
     `threads` are the places of the threads whose events show what the host did. `proven` is the part of `idle_once`
     for which a single step is proof. `stalled` is the part of `idle_queue` in which work had been launched for long,
-    and the host launched no more or was far ahead: nothing shows why it did not start. `off_pace` is the part of
+    and the host launched no more or was far ahead: nothing shows why it did not start. `stalled_in_sync` are the long
+    gaps before such work in `idle_sync`: a sync does not keep launched work from starting. `off_pace` is the part of
     `idle_launch` in pauses that are long for the pace of launching: nothing shows what fills them. `busy_once` and
     `busy_held` are when one-time work and other work held the host, whether or not the device idled.
     """
@@ -44,6 +45,7 @@ class Idle:
     holders: tuple[Holder, ...]
     proven: Intervals
     stalled: Intervals
+    stalled_in_sync: Intervals
     off_pace: Intervals
     busy_once: Intervals
     busy_held: Intervals
@@ -105,7 +107,7 @@ def idle_of(host: TracedHost, gpu: GpuActivity) -> Idle:
     held_layers = [("idle_once", once.time), ("idle_host_work", own_work)]
     parts = _by_category(gpu.idle, [*waits, *held_layers, *_launch_layers(launching, between_calls, acting)])
     queued_long = _longer(intersection(intersection(gpu.idle, launching.queued), between_calls), stretches.limit_ps)
-    stalled = join([queued_long, left_waiting(gpu.work, calls.start_ps, gpu.busy)])
+    left = left_waiting(gpu.work, calls.start_ps, gpu.busy)
     # Inside a launch call the host may also wait for room in the queue, while the device is busy.
     busy_once = join([compiled.time, parts["idle_once"], intersection(once.time, between_calls)])
     return Idle(
@@ -113,7 +115,8 @@ def idle_of(host: TracedHost, gpu: GpuActivity) -> Idle:
         threads,
         holders_found,
         proven=join([compiled.proven, once.proven]),
-        stalled=intersection(parts["idle_queue"], stalled),
+        stalled=intersection(parts["idle_queue"], join([queued_long, left])),
+        stalled_in_sync=_longer(intersection(parts["idle_sync"], left), stretches.limit_ps),
         off_pace=intersection(parts["idle_launch"], stretches.slower_than_pace),
         busy_once=busy_once,
         busy_held=difference(join([intersection(between_calls, acting), parts["idle_host_work"]]), busy_once),

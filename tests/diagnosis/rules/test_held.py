@@ -139,6 +139,13 @@ def test_work_that_was_launched_and_does_not_start_is_no_slow_launch() -> None:
     assert found.cause == "unattributed"
 
 
+def test_a_sync_does_not_keep_launched_work_from_starting() -> None:
+    made = launches(Made().host(0, 70, "train_function").host(11, 69, "cuStreamSynchronize"), 0, 10)
+    device, found = told(made.kernel(10, 12, launch=9.9).kernel(52, 60, launch=10))
+    assert device.ledger_ms["idle_sync"] >= device.stalled_in_sync_ms == pytest.approx(40, abs=0.3)
+    assert found.cause == "unattributed"
+
+
 def test_one_step_does_not_show_that_it_comes_again() -> None:
     _, found = told(steps(1, 40.0))
     assert (found.cause, found.confidence) == ("host_work", "medium")
