@@ -25,8 +25,9 @@ class Change:
 
     `utmost` removes all of the work that the change reduces: no change of this kind gains more (Amdahl's law). A
     changed step has `samples` times as many samples. `in_some_steps` means that the removed work occurs in some steps
-    only, so that steps longer than the traced ones have more of it. `hindrance` is why the change does not apply to
-    this trace, None where it does. `assumption` is one sentence.
+    only, so that steps longer than the traced ones have more of it. `takes` are the only categories of the breakdown
+    that the change shortens, empty where it may shorten any. `hindrance` is why the change does not apply to this
+    trace, None where it does. `assumption` is one sentence.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Change:
     utmost: Alter | None = None
     samples: float = 1.0
     in_some_steps: bool = False
+    takes: tuple[str, ...] = ()
 
 
 def mixture_ms(altered: Altered, sharing: Sharing | None = None) -> float:

@@ -38,6 +38,7 @@ def callbacks_removed() -> Change:
         alter=lambda graph: graph.scaled(graph.does(Work.BETWEEN), 0.0),
         least=_loop_left,
         hindrance=_no_callbacks,
+        takes=("idle_between_steps",),
     )
 
 
@@ -162,22 +163,21 @@ def _nothing_new(graph: Graph, computing: float) -> Graph:
 
 def host_work_removed() -> Change:
     """The host does no work of its own in the step."""
-    return _gone(
-        "host_work_removed", "the work that the host does while it launches nothing is done elsewhere", Work.HELD
-    )
+    assumption = "the work that the host does while it launches nothing is done elsewhere"
+    return _gone("host_work_removed", assumption, Work.HELD, "idle_host_work")
 
 
 def one_time_work_removed() -> Change:
     """One-time work is over."""
-    return _gone("one_time_work_removed", "one-time work does not come again in later steps", Work.ONCE)
+    return _gone("one_time_work_removed", "one-time work does not come again in later steps", Work.ONCE, "idle_once")
 
 
 def allocations_removed() -> Change:
     """No memory is asked of the driver."""
-    return _gone("allocations_removed", "the driver is asked for no memory in these steps", Work.MEMORY)
+    return _gone("allocations_removed", "the driver is asked for no memory in these steps", Work.MEMORY, "idle_memory")
 
 
-def _gone(name: str, assumption: str, work: Work) -> Change:
+def _gone(name: str, assumption: str, work: Work, *takes: str) -> Change:
     def hindrance(graph: Graph, _: Known) -> str | None:
         return None if _total_us(graph, work) else "the trace shows no such time"
 
@@ -186,6 +186,7 @@ def _gone(name: str, assumption: str, work: Work) -> Change:
         assumption=assumption,
         alter=lambda graph: graph.scaled(graph.does(work), 0.0),
         hindrance=hindrance,
+        takes=takes,
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # The share of a map's time that remains if it takes a whole batch: for small samples, whose calls cost more than their
 # work, and at worst.
 PER_BATCH, PER_BATCH_MOST = 0.1, 0.5
+TAKES = ("idle_input",)
 AHEAD = ("prefetch", "parallel", "hidden")
 NO_INPUT = "the trace shows no input pipeline"
 PYTHON_FEED = "the batches are made by Python between the steps; make them in a tf.data pipeline first"
@@ -30,6 +31,7 @@ def input_free(computing: float = 1.0) -> Change:
         alter=with_input_free,
         most=lambda graph: without_lock(with_input_free(graph), computing),
         hindrance=lambda graph, _: NO_INPUT if graph.feed.kind == "none" else None,
+        takes=TAKES,
     )
 
 
@@ -63,6 +65,7 @@ def map_per_batch(computing: float = 1.0) -> Change:
         most=lambda graph: without_lock(_map_scaled(graph, left=0.0), computing),
         utmost=with_input_free,
         hindrance=_no_map,
+        takes=TAKES,
     )
 
 
@@ -87,6 +90,7 @@ def prefetch(batches: int) -> Change:
         alter=partial(_prefetch, batches=batches),
         utmost=with_input_free,
         hindrance=_no_prefetch,
+        takes=TAKES,
     )
 
 
@@ -134,6 +138,7 @@ def parallel_map(threads: int) -> Change:
         least=lambda graph: graph,
         utmost=partial(_parallel_map, threads=np.inf),
         hindrance=_no_parallel_map,
+        takes=TAKES,
     )
 
 

@@ -13,6 +13,7 @@ from gpuprobe.thresholds import fixed
 from gpuprobe.whatif import device_changes, host_changes, input_changes, job_changes, operation_changes
 from gpuprobe.whatif.base import Base
 from gpuprobe.whatif.build import build
+from gpuprobe.whatif.other_workers import no_faster_than, others_ms
 from gpuprobe.whatif.records import Replay, Unpredicted
 from gpuprobe.whatif.replay import traced_ms
 from gpuprobe.whatif.run_facts import Known
@@ -97,7 +98,12 @@ def _of_device(workings: Workings, known: Known | None, changes: Sequence[Change
     hindered = {change.id: change.hindrance(graph, known) for change in tried}
     made = {change.id: base.prediction(change) for change in tried if hindered[change.id] is None}
     hindered |= {name: NOTHING_LEFT for name, prediction in made.items() if prediction is None}
-    predictions = [prediction for prediction in made.values() if prediction is not None]
+    untraced = base.step_ms / device.step_ms
+    predictions = [
+        no_faster_than(prediction, untraced * others_ms(workings.breakdown, device, change))
+        for change in tried
+        if (prediction := made.get(change.id)) is not None
+    ]
     return msgspec.structs.replace(
         replay,
         steady_ms=base.step_ms,

@@ -102,6 +102,18 @@ def test_the_replay_of_a_trace_tries_them_beside_the_others(tmp_path: Path) -> N
     assert ratios == sorted(ratios, reverse=True)
 
 
+def test_a_job_becomes_no_faster_than_its_other_workers(tmp_path: Path) -> None:
+    longer = replace(PLAIN, kernels=Kernels(count=40, mean_us=900.0))
+    made = job(longer, FED, longer, gradients_mib=30.0)
+    write_job(made, tmp_path)
+    free = predict(break_down(read(tmp_path))).of("input_free")
+    assert free is not None
+    truth = steady_job_ms(after(made, "input_service"))
+    assert free.step_ms == pytest.approx(truth, rel=0.1)
+    assert free.low_ms * 0.9 < truth < free.high_ms * 1.1
+    assert "the other workers still take" in free.assumption
+
+
 def test_of_one_worker_or_one_step_nothing_is_told_of_the_job(tmp_path: Path) -> None:
     short = job(*(replace(spec, steps=2) for spec in (PLAIN, PLAIN)))
     write_job(short, tmp_path / "short")
