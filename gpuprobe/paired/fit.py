@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpuprobe.paired.links import Link, Process
+    from gpuprobe.paired.links import Link
 
     Matrix = NDArray[np.float64]
 
 # How much two processes of one strategy differ is measured where a strategy ran twice. One such pair shows little, so
 # its variance is moderated by an expected one, with the weight of EXPECTED_FREEDOM more pairs. The expected deviation
-# is an assumption; two processes timed in turns for 8 s each on a shared machine differed by 0.016, noise included.
-EXPECTED_DEVIATION = 0.01
-EXPECTED_FREEDOM = 5.0
+# is an assumption: two processes timed in turns for 8 s each on a shared machine differed by 0.016, which is 0.011 for
+# each, noise included. With more weight, studies whose processes differ by more claim too much (by simulation).
+EXPECTED_DEVIATION = 0.009
+EXPECTED_FREEDOM = 2.0
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def fit(links: Sequence[Link]) -> Fit:
     belongs = np.array([[process.name == name for name in names] for process in processes], float)
     variances = np.array([link.variance for link in links])
     ratios = np.array([link.log_ratio for link in links])
-    variance, freedom = _process_variance(incidence, variances, ratios, processes)
     design = incidence @ belongs if links else np.zeros((0, len(names)))
+    variance, freedom = _process_variance(incidence, design, variances, ratios)
     precision = np.linalg.inv(np.diag(variances) + variance * incidence @ incidence.T)
     weights = np.linalg.pinv(design.T @ precision @ design, hermitian=True) @ design.T @ precision
     return Fit(
@@ -123,24 +124,25 @@ def fit(links: Sequence[Link]) -> Fit:
     )
 
 
-def _process_variance(
-    incidence: Matrix, variances: Matrix, ratios: Matrix, processes: Sequence[Process]
-) -> tuple[float, float]:
-    """Return the variance between processes of one name without the links' noise, by moments, and its freedom."""
+def _process_variance(incidence: Matrix, design: Matrix, variances: Matrix, ratios: Matrix) -> tuple[float, float]:
+    """Return the variance between processes of one name without the links' noise, by moments, and its freedom.
+
+    What the names do not explain of the ratios is the processes' own. Where laps connect no two processes of a name, as
+    in pairs of fresh processes, only how much the pairs differ tells it.
+    """
     weighted = incidence.T / variances
     covariance = np.linalg.pinv(weighted @ incidence, hermitian=True)
-    rates = covariance @ weighted @ ratios
-    squares, expected, freedom = 0.0, 0.0, 0
-    for name in {process.name for process in processes}:
-        own = [place for place, process in enumerate(processes) if process.name == name]
-        if len(own) > 1:
-            around = np.eye(len(own)) - 1 / len(own)
-            squares += float(rates[own] @ around @ rates[own])
-            expected += float(np.trace(around @ covariance[np.ix_(own, own)]))
-            freedom += len(own) - 1
-    measured = max(0.0, (squares - expected) / freedom) if freedom else 0.0
+    smooth = incidence @ covariance @ weighted @ ratios
+    unexplained = np.eye(len(ratios)) - design @ np.linalg.pinv(design)
+    freedom = int(np.linalg.matrix_rank(incidence) - np.linalg.matrix_rank(design)) if len(ratios) else 0
+    measured = 0.0
+    if freedom:
+        noise = float(np.trace(unexplained @ incidence @ covariance @ incidence.T))
+        own = float(np.trace(unexplained @ incidence @ incidence.T))
+        measured = (float(smooth @ unexplained @ smooth) - noise) / own
     together = freedom + EXPECTED_FREEDOM
-    return (freedom * measured + EXPECTED_FREEDOM * EXPECTED_DEVIATION**2) / together, together
+    # By luck the measured one may be negative. Set to 0 before it is moderated, it would be too large on average.
+    return max(0.0, (freedom * measured + EXPECTED_FREEDOM * EXPECTED_DEVIATION**2) / together), together
 
 
 def _components(links: Sequence[Link], names: Sequence[str]) -> dict[str, int]:

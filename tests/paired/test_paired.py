@@ -10,7 +10,7 @@ from scipy import stats
 
 from gpuprobe.paired import family
 from gpuprobe.paired.estimate import Estimate
-from gpuprobe.paired.fit import fit
+from gpuprobe.paired.fit import EXPECTED_DEVIATION, EXPECTED_FREEDOM, fit
 from gpuprobe.paired.links import Link, Process, links
 from gpuprobe.paired.series import MOST_ALIKE, inflation, likeness
 from gpuprobe.paired.shared import MOST_FREEDOM, Noise, expected
@@ -125,6 +125,15 @@ def test_processes_that_differ_widen_every_interval() -> None:
     assert unlike.process_deviation > 2 * alike.process_deviation
     halves = [found.half() for fitted in (alike, unlike) if (found := fitted.estimate("a", "base"))]
     assert halves[1] > 2 * halves[0]
+
+
+def test_pairs_of_fresh_processes_tell_how_much_these_differ() -> None:
+    # The difference of two pairs is that of four processes: a quarter of its square is the variance of one.
+    pairs = [link(BASE, Process("a", 1), 0.1), link(AGAIN, Process("a", 2), -0.1)]
+    measured, weight = 0.2**2 / 4, 1 / (1 + EXPECTED_FREEDOM)
+    expected = weight * measured + (1 - weight) * EXPECTED_DEVIATION**2
+    noise = weight * sum(pair.variance for pair in pairs) / 4
+    assert fit(pairs).process_deviation ** 2 == pytest.approx(expected - noise)
 
 
 def test_a_lap_of_three_weighs_what_it_tells() -> None:
